@@ -1,0 +1,175 @@
+"""The vocabulary of data contracts: what a rule can say and what happens where it is broken.
+
+A rule speaks of one source table. Evaluating it is the work of prepare/contracts.py.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from mlguide_assets.define.tables import TABLES, TableName
+
+Action = Literal["block", "quarantine", "warn"]
+
+
+class _Rule(BaseModel, ABC):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    table: TableName
+    action: Action
+
+    @property
+    @abstractmethod
+    def columns_used(self) -> tuple[str, ...]:
+        """The columns of its table that the rule reads."""
+
+    @property
+    @abstractmethod
+    def fact(self) -> str:
+        """The name of the rule within its table: a fact that should hold."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.table}.{self.fact}"
+
+    @model_validator(mode="after")
+    def _columns_exist(self) -> "_Rule":
+        for column in self.columns_used:
+            if column not in TABLES[self.table].columns:
+                known = ", ".join(TABLES[self.table].columns)
+                raise ValueError(f"{column!r} is not a column of {self.table} ({known})")
+        return self
+
+
+class WellTyped(_Rule):
+    """Every value that is given reads as the type of its column."""
+
+    rule: Literal["well_typed"]
+
+    @property
+    def columns_used(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def fact(self) -> str:
+        return "values_are_well_typed"
+
+
+class Present(_Rule):
+    """The column has a value in every row."""
+
+    rule: Literal["present"]
+    column: str
+
+    @property
+    def columns_used(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    @property
+    def fact(self) -> str:
+        return f"{self.column}_is_present"
+
+
+class Unique(_Rule):
+    """No two rows share these columns."""
+
+    rule: Literal["unique"]
+    columns: Annotated[tuple[str, ...], Field(min_length=1)]
+
+    @property
+    def columns_used(self) -> tuple[str, ...]:
+        return self.columns
+
+    @property
+    def fact(self) -> str:
+        return f"{'_'.join(self.columns)}_is_unique"
+
+
+class Range(_Rule):
+    """The number lies between two bounds, both allowed."""
+
+    rule: Literal["range"]
+    column: str
+    min: float | None = None
+    max: float | None = None
+
+    @property
+    def columns_used(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    @property
+    def fact(self) -> str:
+        return f"{self.column}_is_in_range"
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> "Range":
+        if self.min is None and self.max is None:
+            raise ValueError("a range needs min, max or both")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min:g} is above max {self.max:g}")
+        if TABLES[self.table].columns[self.column].type != "int64":
+            raise ValueError(f"{self.column!r} is not a number, so it has no range")
+        return self
+
+
+class OneOf(_Rule):
+    """The value is one of a list."""
+
+    rule: Literal["one_of"]
+    column: str
+    values: Annotated[tuple[str, ...], Field(min_length=1)]
+
+    @property
+    def columns_used(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    @property
+    def fact(self) -> str:
+        return f"{self.column}_is_known"
+
+
+class References(_Rule):
+    """The value is the id of a row of another table."""
+
+    rule: Literal["references"]
+    column: str
+    target: TableName
+
+    @property
+    def columns_used(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    @property
+    def fact(self) -> str:
+        return f"{self.column}_exists_in_{self.target}"
+
+
+class NotBefore(_Rule):
+    """The time is not before a time of the row that it refers to; rows without such a row are not judged."""
+
+    rule: Literal["not_before"]
+    column: str
+    key: str
+    target: TableName
+    target_column: str
+
+    @property
+    def columns_used(self) -> tuple[str, ...]:
+        return (self.column, self.key)
+
+    @property
+    def fact(self) -> str:
+        return f"{self.column}_is_not_before_{self.target_column}"
+
+    @model_validator(mode="after")
+    def _target_column_exists(self) -> "NotBefore":
+        if self.target_column not in TABLES[self.target].columns:
+            raise ValueError(f"{self.target_column!r} is not a column of {self.target}")
+        return self
+
+
+Rule = Annotated[
+    WellTyped | Present | Unique | Range | OneOf | References | NotBefore,
+    Field(discriminator="rule"),
+]

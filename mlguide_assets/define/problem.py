@@ -1,0 +1,204 @@
+"""The problem: what is decided, what is predicted, from which tables, judged how.
+
+This is the schema of a problem file. Reading one from disk is `loading.py`; every later stage takes
+the validated `Problem` and nothing else.
+"""
+
+import re
+from datetime import date, timedelta
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+from mlguide_assets.define.contracts import OneOf, Present, Rule, Unique, WellTyped
+from mlguide_assets.define.tables import KEYS, TABLES, TableName
+
+_UNITS = {"d": "days", "h": "hours", "m": "minutes", "w": "weeks"}
+
+
+def _parse_duration(value: object) -> object:
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d+)\s*([wdhm])", value.strip())):
+        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    if isinstance(value, timedelta):
+        return value
+    raise ValueError("write a number and a unit, such as 7d, 36h or 2w")
+
+
+def _format_duration(value: timedelta) -> str:
+    minutes = int(value.total_seconds() // 60)
+    for unit, size in (("d", 1440), ("h", 60)):
+        if minutes % size == 0:
+            return f"{minutes // size}{unit}"
+    return f"{minutes}m"
+
+
+Duration = Annotated[timedelta, BeforeValidator(_parse_duration), PlainSerializer(_format_duration)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Decision(Strict):
+    """What one row of every table of features, scores and decisions stands for."""
+
+    unit: str = Field(description="The decision in words.")
+    key: tuple[str, ...] = ("user_id", "email_id", "delivered_at")
+
+
+class Label(Strict):
+    """The outcome that is predicted, and how long it takes to be known."""
+
+    column: Literal["unsubscribed"] = "unsubscribed"
+    positive: str = Field(description="How the source writes the outcome that costs money.")
+    negative: str
+    window: Duration = Field(description="An outcome is final this long after the event, unknown before.")
+
+    @model_validator(mode="after")
+    def _values_differ(self) -> "Label":
+        if self.positive == self.negative:
+            raise ValueError("positive and negative must be two different values")
+        if self.window <= timedelta(0):
+            raise ValueError("window must be longer than zero")
+        return self
+
+
+class SimulatorSource(Strict):
+    """A seeded world whose truth is known: see prepare/simulator."""
+
+    kind: Literal["simulator"] = "simulator"
+    sends: int = Field(default=300_000, ge=100, le=100_000_000)
+    seed: int = Field(default=7, ge=0)
+    days: int = Field(default=365, ge=30, description="Length of the history, from history_start.")
+    base_rate: Annotated[float, Field(gt=0, lt=0.5)] = 0.02
+    unobserved_sd: Annotated[float, Field(ge=0, le=3)] = Field(
+        default=0.2, description="Spread of the risk that no feature can see, in logit units."
+    )
+    covariate_shift: date | None = None
+    concept_shift: date | None = None
+
+
+class FilesSource(Strict):
+    """One CSV or Parquet file per table, in a folder or below a URL."""
+
+    kind: Literal["files"] = "files"
+    uri: str
+
+
+class DatabaseSource(Strict):
+    """Any database that Ibis connects to. `${NAME}` in the URI is read from the environment."""
+
+    kind: Literal["database"] = "database"
+    uri: str
+
+
+Source = Annotated[SimulatorSource | FilesSource | DatabaseSource, Field(discriminator="kind")]
+
+
+class TableMapping(Strict):
+    """Where one of the three tables is found and what its columns are called there."""
+
+    name: str | None = Field(default=None, description="File stem or database table; default: its own name.")
+    columns: dict[str, str] = Field(default_factory=dict, description="Our column name: the source's.")
+
+
+class Metric(Strict):
+    primary: Literal["roc_auc", "pr_auc", "log_loss", "brier"] = "roc_auc"
+
+
+class Costs(Strict):
+    """What a wrong decision costs, in any one currency; only the ratio matters."""
+
+    lost_user: Annotated[float, Field(gt=0)] = Field(description="Sending the email that loses the user.")
+    withheld_send: Annotated[float, Field(gt=0)] = Field(description="Not sending a harmless email.")
+
+    @property
+    def threshold(self) -> float:
+        """The probability above which withholding is cheaper than sending (Elkan 2001, eq. 2)."""
+        return self.withheld_send / (self.withheld_send + self.lost_user)
+
+
+class Evaluation(Strict):
+    test_share: Share = Field(default=0.25, description="Share of the matured sends, the latest, kept for the test.")
+    bootstrap_repeats: int = Field(default=300, ge=50)
+    seed: int = Field(default=0, ge=0)
+
+
+class Gate(Strict):
+    """What a model must show before it may become champion."""
+
+    min_gain: float = Field(
+        default=0.0, ge=0, description="The lower end of the gain over the base rate, in the primary metric."
+    )
+    permutations: int = Field(default=1000, ge=100)
+    max_p_value: Annotated[float, Field(gt=0, le=0.5)] = 0.01
+    max_violations: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.05, description="Share of rows that may break any one rule that only warns."
+    )
+
+
+class Scoring(Strict):
+    """The emails that batch predictions choose from."""
+
+    candidate_emails: int = Field(default=20, ge=1, le=1000, description="The newest, as of the scoring date.")
+
+
+class Problem(Strict):
+    """A validated problem file."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+    statement: str
+    hypothesis: str
+    owner: Annotated[str, Field(pattern=r"^(team:[\w.-]+|[^@\s]+@[^@\s]+)$")] = "team:mlguide"
+    decision: Decision
+    label: Label
+    event_time: Literal["delivered_at"] = "delivered_at"
+    history_start: date
+    source: Source
+    tables: dict[TableName, TableMapping] = Field(default_factory=dict)
+    themes: tuple[str, ...] = Field(min_length=1)
+    categories: tuple[str, ...] = Field(min_length=1)
+    metric: Metric = Metric()
+    costs: Costs
+    evaluation: Evaluation = Evaluation()
+    gate: Gate = Gate()
+    scoring: Scoring = Scoring()
+    contracts: tuple[Rule, ...] = Field(
+        default=(), description="Added to the rules that hold everywhere, or replacing one by its name."
+    )
+
+    @model_validator(mode="after")
+    def _mapped_columns_exist(self) -> "Problem":
+        for table, mapping in self.tables.items():
+            for column in mapping.columns:
+                if column not in TABLES[table].columns:
+                    known = ", ".join(TABLES[table].columns)
+                    raise ValueError(f"tables.{table}.columns: {column!r} is not one of its columns ({known})")
+        return self
+
+    @model_validator(mode="after")
+    def _rules_are_distinct(self) -> "Problem":
+        names = [rule.name for rule in self.contracts]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"contracts: {twice[0]} is stated twice; keep one")
+        return self
+
+    def mapping(self, table: TableName) -> TableMapping:
+        return self.tables.get(table, TableMapping())
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The contract in force, by table: what every table must keep, unless the file says otherwise, and the rest."""
+        label = self.label
+        everywhere: list[Rule] = [WellTyped(rule="well_typed", table=table, action="block") for table in TABLES]
+        for table, key in KEYS.items():
+            everywhere += [Present(rule="present", table=table, column=column, action="block") for column in key]
+            everywhere.append(Unique(rule="unique", table=table, columns=key, action="block"))
+        known = (label.positive, label.negative)
+        everywhere.append(
+            OneOf(rule="one_of", table="user_emails", column=label.column, values=known, action="block")
+        )
+        rules = {rule.name: rule for rule in (*everywhere, *self.contracts)}
+        return tuple(sorted(rules.values(), key=lambda rule: list(TABLES).index(rule.table)))

@@ -1,0 +1,27 @@
+"""Define: the problem as an asset that everything else depends on."""
+
+import dagster as dg
+
+from mlguide_assets.defs.workspace import OWNERS, Workspace
+
+
+@dg.asset(group_name="define", kinds={"yaml"}, owners=OWNERS)
+def problem_definition(workspace: Workspace) -> dg.MaterializeResult[None]:
+    """What is decided, what is predicted, from which tables, and how it is judged: one validated file."""
+    from mlguide_assets.define.loading import dump_problem
+    from mlguide_assets.prepare.sources.reading import describe
+
+    problem = workspace.problem
+    return dg.MaterializeResult(
+        metadata={
+            "problem": problem.name,
+            "statement": problem.statement,
+            "hypothesis": problem.hypothesis,
+            "source": describe(problem),
+            "primary_metric": problem.metric.primary,
+            "decision_threshold": problem.costs.threshold,
+            "label_window_days": problem.label.window.total_seconds() / 86_400,
+            "rules": len(problem.rules),
+            "file": dg.MetadataValue.md(f"```yaml\n{dump_problem(problem)}\n```"),
+        }
+    )

@@ -1,0 +1,120 @@
+"""Deploy: registry, gate, champion, feature store, batch predictions."""
+
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from mlguide_assets.defs.workspace import OWNERS, SCORING_DATES, Workspace, midnight
+
+GROUP = "deploy"
+
+
+@dg.asset(group_name=GROUP, kinds={"mlflow"}, owners=OWNERS, deps=["model_explanations"])
+def registered_model(workspace: Workspace, candidate_model: Any, model_evaluation: Any) -> dg.Output[Any]:
+    """The candidate as a version of the registered model: metrics, plots, lineage, alias `challenger`."""
+    from mlguide_assets.deploy.registration import register_candidate
+
+    record = register_candidate(workspace.home, workspace.problem, candidate_model, model_evaluation)
+    return dg.Output(record, metadata={"version": int(record["version"][0].as_py())})
+
+
+@dg.asset(group_name=GROUP, kinds={"parquet"}, owners=OWNERS)
+def promotion_decisions(
+    context: dg.AssetExecutionContext,
+    workspace: Workspace,
+    registered_model: Any,
+    test_predictions: Any,
+    contract_results: Any,
+) -> dg.MaterializeResult[None]:
+    """The gate's answer to every candidate, with reasons: rows are only ever added."""
+    from mlguide_assets.defs.metadata import table_metadata
+    from mlguide_assets.deploy.promotion import decide_and_record
+
+    decision, snapshot = decide_and_record(
+        workspace.home,
+        workspace.lake,
+        workspace.problem,
+        registered_model,
+        test_predictions,
+        contract_results,
+        run_id=context.run.run_id,
+    )
+    return dg.MaterializeResult(
+        metadata=table_metadata(workspace.lake, snapshot, workspace.problem, None)
+        | {
+            "verdict": decision.verdict,
+            "promoted": int(decision.verdict == "promoted"),
+            "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in decision.reasons)),
+        }
+    )
+
+
+@dg.asset(group_name=GROUP, kinds={"xgboost", "mlflow"}, owners=OWNERS, deps=["promotion_decisions"])
+def champion_model(workspace: Workspace) -> dg.MaterializeResult[None]:
+    """The model in production: its bundle, exported from the registry once the gate has promoted it."""
+    from mlguide_assets.deploy.promotion import install_promoted
+
+    champion = install_promoted(workspace.home, workspace.lake, workspace.problem)
+    if champion is None:
+        return dg.MaterializeResult(metadata={"champion": "no champion", "note": "The gate has promoted nothing yet."})
+    return dg.MaterializeResult(
+        metadata={
+            "champion": champion.version,
+            "version": int(champion.version),
+            "trained_at": champion.trained_at,
+            "threshold": champion.threshold,
+            "bundle": dg.MetadataValue.path(str(champion.folder)),
+        }
+    )
+
+
+@dg.asset(group_name=GROUP, kinds={"parquet", "sqlite"}, owners=OWNERS, partitions_def=SCORING_DATES)
+def user_feature_store(
+    context: dg.AssetExecutionContext, workspace: Workspace, core_users: Any, user_profiles: Any, email_content: Any
+) -> dg.Output[Any]:
+    """The state of every user at the start of the day; the newest day's is published online, with the emails'."""
+    from mlguide_assets.deploy.feature_store import publish
+    from mlguide_assets.prepare.features.tables import email_state, user_state
+
+    problem, as_of = workspace.problem, midnight(context.partition_key)
+    users = user_state(core_users, user_profiles, problem, as_of)
+    emails = email_state(core_users, email_content, problem, as_of)
+    published = publish(workspace.home.online_store(problem.name), as_of=as_of, users=users, emails=emails)
+    return dg.Output(users, metadata={"published_online": published, "as_of": as_of.isoformat()})
+
+
+@dg.asset(
+    group_name=GROUP,
+    kinds={"parquet", "xgboost"},
+    owners=OWNERS,
+    partitions_def=SCORING_DATES,
+    deps=["champion_model"],
+)
+def batch_predictions(
+    context: dg.AssetExecutionContext,
+    workspace: Workspace,
+    user_feature_store: Any,
+    core_users: Any,
+    email_content: Any,
+) -> dg.Output[Any]:
+    """What the champion says of every user with every candidate email, for one day."""
+    from mlguide_assets.deploy.batch import candidate_emails, score_pairs
+    from mlguide_assets.deploy.bundle import champion
+    from mlguide_assets.prepare.features.tables import email_state
+
+    problem, day = workspace.problem, context.partition_key
+    emails = candidate_emails(email_state(core_users, email_content, problem, midnight(day)), problem)
+    current = champion(workspace.home.bundles(problem.name))
+    predictions = score_pairs(
+        user_feature_store, emails, current, problem, day=date.fromisoformat(day), run_id=context.run.run_id
+    )
+    return dg.Output(predictions, metadata={"champion": current.version if current else "no champion"})
+
+
+@dg.asset(group_name=GROUP, kinds={"parquet", "ibis"}, owners=OWNERS, partitions_def=SCORING_DATES)
+def best_email_per_user(batch_predictions: Any) -> Any:
+    """The candidate email that is least likely to lose each user, and whether even that one is too risky."""
+    from mlguide_assets.deploy.batch import best_emails
+
+    return best_emails(batch_predictions)

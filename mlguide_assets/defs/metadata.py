@@ -1,0 +1,47 @@
+"""What the UI shows of a table or a plot."""
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from mlguide_assets.define.problem import Problem
+
+if TYPE_CHECKING:
+    from mlguide_assets.prepare.lake import Lake, Snapshot
+
+PREVIEW_ROWS = 5
+
+
+def table_metadata(lake: "Lake", snapshot: "Snapshot", problem: Problem, partition: str | None) -> dict[str, Any]:
+    """Row counts, columns with their meanings, the first rows, and where the snapshot is."""
+    from mlguide_assets.prepare.glossary import column_descriptions
+
+    table = lake.read(snapshot.table, partitions=[partition] if partition else None)
+    meanings = column_descriptions(problem)
+    columns = [
+        dg.TableColumn(name, str(type_), description=meanings.get(name)) for name, type_ in table.schema().items()
+    ]
+    rows = snapshot.partitions[partition].rows if partition else snapshot.rows
+    counts = {"dagster/row_count": snapshot.rows} | ({"dagster/partition_row_count": rows} if partition else {})
+    return {
+        **counts,
+        "dagster/column_schema": dg.TableSchema(columns),
+        "dagster/uri": str(lake.root / snapshot.table),
+        "snapshot": snapshot.id,
+        "megabytes": round(sum(file.bytes for file in snapshot.partitions.values()) / 1e6, 3),
+        "preview": dg.MetadataValue.md(_markdown(table.limit(PREVIEW_ROWS).to_pyarrow().to_pylist())),
+    }
+
+
+def plot(png: bytes) -> dg.MarkdownMetadataValue:
+    """An image that the UI shows behind 'Show Markdown'."""
+    return dg.MetadataValue.md(f"![plot](data:image/png;base64,{base64.b64encode(png).decode()})")
+
+
+def _markdown(rows: list[dict[str, Any]]) -> str:
+    if not rows:
+        return "(no rows)"
+    lines = [f"| {' | '.join(rows[0])} |", f"|{'---|' * len(rows[0])}"]
+    lines += [f"| {' | '.join('' if value is None else f'{value}' for value in row.values())} |" for row in rows]
+    return "\n".join(lines)

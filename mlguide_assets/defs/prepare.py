@@ -1,0 +1,71 @@
+"""Prepare: sources under contract, the joined core table, point-in-time features."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from mlguide_assets.define.tables import TABLES
+from mlguide_assets.defs.workspace import OWNERS, PROBLEM, Workspace
+
+GROUP = "prepare"
+_RULES = {rule.name: rule for rule in PROBLEM.rules}
+
+
+_OUTPUTS = {name: table.description for name, table in TABLES.items()} | {
+    "contract_results": "What every rule of the contract found at the last ingest.",
+    "quarantined_rows": "Rows set aside by the contract, with their reasons.",
+}
+
+
+@dg.multi_asset(
+    name="ingest",
+    # Outputs rather than specs: a spec has no value, and so no IO manager.
+    outs={
+        name: dg.AssetOut(description=text, group_name=GROUP, kinds={"parquet"}, owners=OWNERS)
+        for name, text in _OUTPUTS.items()
+    },
+    deps=["problem_definition"],
+    check_specs=[
+        dg.AssetCheckSpec(rule.fact, asset=rule.table, description=f"{type(rule).__doc__} On failure: {rule.action}.")
+        for rule in _RULES.values()
+    ],
+)
+def ingest_sources(context: dg.AssetExecutionContext, workspace: Workspace) -> Iterator[Any]:
+    """Read the three tables, judge them, and keep all of them or none."""
+    from mlguide_assets.prepare.contracts import refuse_blocked, results_table
+    from mlguide_assets.prepare.ingest import ingest
+
+    home, problem, lake = workspace.home, workspace.problem, workspace.lake
+    oracle = home.oracle(problem.name)
+    with ingest(problem, lake.connection, scratch_below=lake.root, oracle=oracle, report=context.log.info) as read:
+        for result in read.judged.results:
+            yield dg.AssetCheckResult(
+                asset_key=result.table,
+                check_name=_RULES[result.rule].fact,
+                passed=result.passed,
+                severity=dg.AssetCheckSeverity.ERROR if result.action == "block" else dg.AssetCheckSeverity.WARN,
+                metadata={"violations": result.violations, "rows": result.rows, "action": result.action}
+                | ({"example": result.example} if result.example else {}),
+            )
+        refuse_blocked(read.judged, read.place)
+        for table, rows in read.judged.accepted.items():
+            yield dg.Output(rows, output_name=table)
+        yield dg.Output(results_table(read.judged.results), output_name="contract_results")
+        yield dg.Output(read.judged.quarantined, output_name="quarantined_rows")
+
+
+@dg.asset(group_name=GROUP, kinds={"parquet", "ibis"}, owners=OWNERS)
+def core_users(user_profiles: Any, user_emails: Any, email_content: Any) -> Any:
+    """Profiles, their sends, and the content of these side by side: one row per send, and one per user without any."""
+    from mlguide_assets.prepare.core import join_core_users
+
+    return join_core_users(user_profiles, user_emails, email_content)
+
+
+@dg.asset(group_name=GROUP, kinds={"parquet", "ibis"}, owners=OWNERS)
+def send_features(core_users: Any, workspace: Workspace) -> Any:
+    """Point-in-time features of every send: only what was known strictly before it."""
+    from mlguide_assets.prepare.features.tables import send_features
+
+    return send_features(core_users, workspace.problem)

@@ -1,0 +1,78 @@
+"""What every asset needs: the home, the problem and the lake; and how tables pass between assets."""
+
+import functools
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from mlguide_assets.define.loading import current_problem
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.settings import Home
+
+if TYPE_CHECKING:
+    from mlguide_assets.prepare.lake import Lake
+
+HOME = Home.locate()
+PROBLEM = current_problem(HOME)
+"""The problem of this code location: its rules are checks and its history is the range of partitions.
+
+Another problem is another process: `mlguide run --problem` starts one; the UI picks it up on reload.
+"""
+
+OWNERS = [PROBLEM.owner]
+SCORING_DATES = dg.DailyPartitionsDefinition(start_date=PROBLEM.history_start.isoformat(), end_offset=1)
+
+
+class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The home of one problem, as assets see it."""
+
+    root: str = str(HOME.root)
+
+    @property
+    def home(self) -> Home:
+        return Home(Path(self.root))
+
+    @property
+    def problem(self) -> Problem:
+        return PROBLEM
+
+    @property
+    def lake(self) -> "Lake":
+        return _lake(self.home.lake(self.problem.name))
+
+
+class LakeIOManager(dg.ConfigurableIOManager):
+    """Tables pass between assets as snapshots in the lake; an asset gets and gives Ibis expressions."""
+
+    workspace: dg.ResourceDependency[Workspace]
+
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        from mlguide_assets.defs.metadata import table_metadata
+
+        lake, table = self.workspace.lake, context.asset_key.path[-1]
+        if context.has_asset_partitions:
+            snapshot = lake.write_partition(table, context.asset_partition_key, obj)
+        else:
+            snapshot = lake.write(table, obj)
+        key = context.asset_partition_key if context.has_asset_partitions else None
+        context.add_output_metadata(table_metadata(lake, snapshot, self.workspace.problem, key))
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        table = context.asset_key.path[-1]
+        keys = list(context.asset_partition_keys) if context.has_asset_partitions else None
+        return self.workspace.lake.read(table, partitions=keys)
+
+
+def midnight(day: str) -> datetime:
+    """The start of a partition's day, UTC."""
+    return datetime.combine(date.fromisoformat(day), datetime.min.time())
+
+
+@functools.cache
+def _lake(root: Path) -> "Lake":
+    """One lake, and so one DuckDB, per process: expressions of one asset can then be joined in another."""
+    from mlguide_assets.prepare.lake import Lake
+
+    return Lake(root)

@@ -1,0 +1,79 @@
+"""Batch predictions: every user with every candidate email, and the best email of each user."""
+
+from collections.abc import Iterator
+from datetime import date
+
+import ibis
+import numpy as np
+import pyarrow as pa
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.bundle import Champion
+from mlguide_assets.prepare.features.tables import pair_features
+from mlguide_assets.train.storage import load_model
+
+USERS_AT_ONCE = 20_000
+
+PREDICTIONS = pa.schema(
+    [
+        ("scoring_date", pa.date32()),
+        ("user_id", pa.int64()),
+        ("email_id", pa.int64()),
+        ("probability", pa.float64()),
+        ("decision", pa.string()),
+        ("model_version", pa.string()),
+        ("feature_time", pa.timestamp("us")),
+        ("run_id", pa.string()),
+    ]
+)
+
+
+def candidate_emails(emails: ibis.Table, problem: Problem) -> ibis.Table:
+    """The newest emails of a state, as many as the problem file says."""
+    newest = emails.order_by(emails.created_at.desc(), emails.email_id.desc())
+    return newest.limit(problem.scoring.candidate_emails)
+
+
+def score_pairs(
+    users: ibis.Table, emails: ibis.Table, champion: Champion | None, problem: Problem, *, day: date, run_id: str
+) -> pa.RecordBatchReader:
+    """Score every pair of a user and a candidate email, a slice of the users at a time.
+
+    Without a champion there is nothing to score with: the result is empty.
+
+    Args:
+        users: rows of the feature store as of the day.
+        emails: the candidates as of the day.
+    """
+    batches = _batches(users, emails, champion, problem, day, run_id) if champion else iter(())
+    return pa.RecordBatchReader.from_batches(PREDICTIONS, batches)
+
+
+def best_emails(predictions: ibis.Table) -> ibis.Table:
+    """The candidate that is least likely to lose each user; between equals, the newest."""
+    order = [predictions.probability, predictions.email_id.desc()]
+    ranked = predictions.mutate(rank=ibis.row_number().over(group_by="user_id", order_by=order) + 1)
+    return ranked.filter(ranked["rank"] == 1).drop("rank").order_by("user_id")
+
+
+def _batches(
+    users: ibis.Table, emails: ibis.Table, champion: Champion, problem: Problem, day: date, run_id: str
+) -> Iterator[pa.RecordBatch]:
+    model = load_model(champion.folder)
+    state, candidates = users.order_by("user_id").to_pyarrow(), ibis.memtable(emails.to_pyarrow())
+    for start in range(0, state.num_rows, USERS_AT_ONCE):
+        some = ibis.memtable(state.slice(start, USERS_AT_ONCE))
+        pairs = pair_features(some, candidates, problem).order_by("user_id", "email_id").to_pyarrow()
+        probability = model.predict(model.encoding.matrix(pairs))
+        n = pairs.num_rows
+        columns = [
+            pa.array(np.full(n, np.datetime64(day))),
+            pairs["user_id"].combine_chunks(),
+            pairs["email_id"].combine_chunks(),
+            pa.array(probability),
+            pa.array(np.where(probability > champion.threshold, "withhold", "send")),
+            pa.array([champion.version] * n),
+            pairs["delivered_at"].combine_chunks().cast(pa.timestamp("us")),
+            pa.array([run_id] * n),
+        ]
+        yield pa.RecordBatch.from_arrays(columns, schema=PREDICTIONS)

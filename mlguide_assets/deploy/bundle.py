@@ -1,0 +1,84 @@
+"""Bundles: the immutable directories that serving needs, and the pointer to the one in production.
+
+    <bundles>/<version>/model.ubj encoding.json problem.yaml metadata.json manifest.json
+    <bundles>/champion.json      {"version": …}, replaced atomically
+
+Loading needs XGBoost and nothing of MLflow or Dagster.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from mlguide_assets.prepare.lake import replace_file
+from mlguide_assets.train.storage import ENCODING, MODEL, PROBLEM
+
+METADATA, MANIFEST, POINTER = "metadata.json", "manifest.json", "champion.json"
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The model version in production and its bundle."""
+
+    version: str
+    trained_at: str
+    threshold: float
+    lineage: str
+    folder: Path
+
+
+def export_bundle(candidate: Path, bundles: Path, version: str, metadata: Mapping[str, Any]) -> Path:
+    """Make the bundle of a version from the files of its candidate, whole or not at all.
+
+    Args:
+        metadata: at least trained_at, threshold and lineage.
+    """
+    folder = bundles / version
+    if folder.exists():
+        return folder
+    bundles.mkdir(parents=True, exist_ok=True)
+    temporary = Path(mkdtemp(dir=bundles, prefix=".bundle-"))
+    try:
+        for name in (MODEL, ENCODING, PROBLEM):
+            shutil.copyfile(candidate / name, temporary / name)
+        content = {"version": version, **metadata}
+        (temporary / METADATA).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+        manifest = {path.name: _sha256(path) for path in sorted(temporary.iterdir())}
+        (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+        temporary.chmod(0o755)
+        temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def set_champion(bundles: Path, version: str) -> None:
+    """Point production to a bundle; readers see the old version or the new one."""
+    replace_file(bundles / POINTER, json.dumps({"version": version}).encode())
+
+
+def champion(bundles: Path) -> Champion | None:
+    """The champion, or None while nothing was promoted."""
+    pointer = bundles / POINTER
+    if not pointer.is_file():
+        return None
+    version = json.loads(pointer.read_text())["version"]
+    folder = bundles / version
+    metadata = json.loads((folder / METADATA).read_text())
+    return Champion(
+        version=version,
+        trained_at=metadata["trained_at"],
+        threshold=metadata["threshold"],
+        lineage=metadata["lineage"]["id"],
+        folder=folder,
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,47 @@
+"""Bringing a candidate into the registry with everything that is known of it."""
+
+import ibis
+import pyarrow as pa
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.registry import Registry
+from mlguide_assets.settings import Home
+from mlguide_assets.train.models import CANDIDATE, XGBOOST_PARAMETERS
+from mlguide_assets.train.storage import folder_of, load_facts
+
+
+def registry_of(home: Home, problem: Problem) -> Registry:
+    return Registry(home.registry, problem.name)
+
+
+def register_candidate(
+    home: Home, problem: Problem, candidate_model: ibis.Table, model_evaluation: ibis.Table
+) -> pa.Table:
+    """Register a candidate, or find the version that it already has.
+
+    Returns:
+        One row: version, candidate, trained_at.
+    """
+    folder = folder_of(candidate_model)
+    facts = load_facts(folder)
+    lineage = facts["lineage"]
+    metrics = {
+        f"{row['model']}_{row['metric']}{suffix}": row[bound]
+        for row in model_evaluation.to_pyarrow().to_pylist()
+        for bound, suffix in (("value", ""), ("low", "_low"), ("high", "_high"))
+        if bound == "value" or row["model"] == CANDIDATE
+    }
+    version = registry_of(home, problem).register(
+        folder,
+        lineage["id"],
+        params={**XGBOOST_PARAMETERS, "rounds": facts["rounds"]},
+        metrics=metrics,
+        tags={
+            "problem": problem.name,
+            "data_hash": lineage["data_hash"],
+            "code_version": lineage["code_version"],
+            **{f"snapshot.{table}": snapshot for table, snapshot in lineage["snapshots"].items()},
+        },
+    )
+    record = candidate_model.to_pyarrow().select(["candidate", "trained_at"])
+    return record.add_column(0, "version", pa.array([version]))

@@ -1,0 +1,107 @@
+"""The registry: every candidate is a model version in MLflow, with its metrics, plots and lineage.
+
+Nothing that serves reads it: what goes to production is exported from it as a bundle.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+CANDIDATE_ARTIFACTS = "candidate"
+TRACKING_VARIABLE = "MLGUIDE_TRACKING_URI"
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The versions of one problem's model.
+
+    Args:
+        root: where the default SQLite store and the artifacts are. `MLGUIDE_TRACKING_URI` names another
+            MLflow store.
+        model: name of the registered model and of the experiment.
+    """
+
+    root: Path
+    model: str
+
+    @cached_property
+    def client(self) -> Any:
+        # Before the import, which is when MLflow reads them.
+        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+        os.environ["DO_NOT_TRACK"] = "true"
+        from mlflow import MlflowClient
+
+        self.root.mkdir(parents=True, exist_ok=True)
+        uri = os.environ.get(TRACKING_VARIABLE) or f"sqlite:///{self.root / 'mlflow.db'}"
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+    def register(
+        self,
+        candidate: Path,
+        lineage_id: str,
+        *,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+    ) -> str:
+        """Log a candidate's folder, metrics and lineage as one run, and make it the newest version.
+
+        The same lineage is registered once: asking again gives the version that it has.
+        """
+        known = self._version_of(lineage_id)
+        if known is not None:
+            return known
+        run = self.client.create_run(self._experiment(), run_name=lineage_id, tags=dict(tags)).info
+        self._log(run.run_id, params, metrics)
+        self.client.log_artifacts(run.run_id, str(candidate), CANDIDATE_ARTIFACTS)
+        self.client.set_terminated(run.run_id)
+        version = self.client.create_model_version(
+            self.model,
+            source=f"{run.artifact_uri}/{CANDIDATE_ARTIFACTS}",
+            run_id=run.run_id,
+            tags={"lineage": lineage_id, **tags},
+        ).version
+        self.client.set_registered_model_alias(self.model, "challenger", version)
+        return str(version)
+
+    def record_verdict(self, version: str, verdict: str, reasons: Sequence[str]) -> None:
+        """Write the gate's answer on the version; a promotion moves the alias `champion`."""
+        self.client.set_model_version_tag(self.model, version, "verdict", verdict)
+        self.client.update_model_version(self.model, version, description="\n".join(reasons))
+        if verdict == "promoted":
+            self.client.set_registered_model_alias(self.model, "champion", version)
+
+    def fetch(self, version: str, into: Path) -> Path:
+        """Copy the candidate's folder of a version out of the registry."""
+        run_id = self.client.get_model_version(self.model, version).run_id
+        return Path(self.client.download_artifacts(run_id, CANDIDATE_ARTIFACTS, str(into)))
+
+    def _version_of(self, lineage_id: str) -> str | None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.get_registered_model(self.model)
+        except MlflowException:
+            self.client.create_registered_model(self.model)
+            return None
+        found = self.client.search_model_versions(f"name = '{self.model}' and tag.lineage = '{lineage_id}'")
+        return max((str(version.version) for version in found), key=int, default=None)
+
+    def _experiment(self) -> str:
+        experiment = self.client.get_experiment_by_name(self.model)
+        if experiment is not None:
+            return str(experiment.experiment_id)
+        location = None if os.environ.get(TRACKING_VARIABLE) else (self.root / "artifacts" / self.model).as_uri()
+        return str(self.client.create_experiment(self.model, artifact_location=location))
+
+    def _log(self, run_id: str, params: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+        from mlflow.entities import Metric, Param
+
+        self.client.log_batch(
+            run_id,
+            params=[Param(key, str(value)) for key, value in params.items()],
+            metrics=[Metric(key, value, 0, 0) for key, value in metrics.items()],
+        )

@@ -1,0 +1,8 @@
+"""The one exception for what the user gave us, as opposed to what we got wrong."""
+
+
+class InputError(Exception):
+    """Bad input. Its text is one sentence for the user: what is wrong, where, and what to do.
+
+    The command line prints it without a traceback and exits with code 2.
+    """

@@ -1,0 +1,36 @@
+"""From a source to accepted tables: read, conform, judge; nothing is kept unless everything may be."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.prepare.contracts import Judged, judge
+from mlguide_assets.prepare.sources.reading import describe, read_source
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """Tables of a source, judged, with the source in words."""
+
+    judged: Judged
+    place: str
+
+
+@contextmanager
+def ingest(
+    problem: Problem, connection: Any, *, scratch_below: Path, oracle: Path, report: Callable[[str], None]
+) -> Iterator[Ingested]:
+    """Read and judge the three tables of a problem; they live until the context ends.
+
+    Raises:
+        InputError: something cannot be read. What a rule blocks is in the result, not raised.
+    """
+    scratch_below.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=scratch_below, prefix="ingest-") as folder:
+        scratch = Path(folder)
+        tables = read_source(problem, connection, scratch=scratch, oracle=oracle, report=report)
+        yield Ingested(judge(tables, problem.rules, connection, scratch=scratch), describe(problem))

@@ -1,0 +1,274 @@
+"""The lake: Parquet files as the store of record, snapshots over them, DuckDB to compute.
+
+A table is a folder:
+
+    <table>/data/<partition>-<content hash>.parquet   immutable
+    <table>/snapshots/<id>.json                       which file holds which partition, immutable
+    <table>/current                                   the id of the newest snapshot, replaced atomically
+
+Everything is written to a temporary name and renamed, and `current` moves last: whoever reads sees
+a whole snapshot, and a crash at any moment leaves the previous one. There is no database lock; two
+writers of one table take turns on a file lock, writers of different tables never meet.
+
+What it does not do: transactions over several tables, or updates within a file.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import ibis
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mlguide_assets.errors import InputError
+
+TableLike = ibis.Table | pa.Table | pa.RecordBatchReader
+
+WHOLE = "all"
+"""The key of the only partition of a table that is not partitioned."""
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One partition of one snapshot: file name, row count, size in bytes and SHA-256."""
+
+    file: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One immutable version of a table. Equal content has an equal `content_hash`, whenever it was written."""
+
+    table: str
+    id: str
+    sequence: int
+    created_at: str
+    partitions: Mapping[str, DataFile]
+
+    @property
+    def rows(self) -> int:
+        return sum(file.rows for file in self.partitions.values())
+
+    @property
+    def content_hash(self) -> str:
+        return _content_hash(self.partitions)
+
+
+class MissingTableError(InputError):
+    """A table was asked for that nobody has written yet."""
+
+
+class Lake:
+    """Reads and writes the tables below one folder.
+
+    Args:
+        root: the folder; created on the first write.
+        keep: snapshots kept per table, the current one included.
+        memory_limit: what DuckDB may hold before it spills to a folder below `root`.
+    """
+
+    def __init__(self, root: Path, *, keep: int = 5, memory_limit: str = "3GB") -> None:
+        self.root = root
+        self.keep = keep
+        self._memory_limit = memory_limit
+
+    @cached_property
+    def connection(self) -> ibis.BaseBackend:
+        """This process's in-memory DuckDB. It holds no data of its own; spilling goes below the lake."""
+        return connect(spill=self.root / ".spill", memory_limit=self._memory_limit)
+
+    def tables(self) -> dict[str, Snapshot]:
+        """The current snapshot of every table."""
+        names = sorted(path.parent.name for path in self.root.glob("*/current"))
+        return {name: self.snapshot(name) for name in names}
+
+    def exists(self, table: str) -> bool:
+        return (self.root / table / "current").is_file()
+
+    def snapshot(self, table: str, snapshot_id: str | None = None) -> Snapshot:
+        """A snapshot of a table, the current one unless an id is given.
+
+        Raises:
+            MissingTableError: there is no such table or snapshot.
+        """
+        try:
+            chosen = snapshot_id or (self.root / table / "current").read_text()
+            manifest = json.loads((self.root / table / "snapshots" / f"{chosen}.json").read_text())
+        except FileNotFoundError:
+            known = ", ".join(sorted(path.parent.name for path in self.root.glob("*/current"))) or "none yet"
+            what = f"snapshot {snapshot_id!r} of table {table!r}" if snapshot_id else f"table {table!r}"
+            raise MissingTableError(f"There is no {what} in {self.root} (tables: {known}): run 'mlguide run'.") from None
+        files = {key: DataFile(**file) for key, file in manifest.pop("partitions").items()}
+        return Snapshot(**manifest, partitions=files)
+
+    def history(self, table: str) -> list[Snapshot]:
+        """The snapshots that are kept, oldest first."""
+        ids = sorted(path.stem for path in (self.root / table / "snapshots").glob("*.json"))
+        return [self.snapshot(table, snapshot_id) for snapshot_id in ids]
+
+    def files(self, table: str, *, partitions: list[str] | None = None, snapshot_id: str | None = None) -> list[Path]:
+        """The Parquet files of a snapshot, in the order of their partitions; all, or those asked for."""
+        snapshot = self.snapshot(table, snapshot_id)
+        keys = sorted(snapshot.partitions) if partitions is None else partitions
+        absent = [key for key in keys if key not in snapshot.partitions]
+        if absent:
+            raise MissingTableError(f"Table {table!r} has no partition {absent[0]!r}: materialise it first.")
+        return [self.root / table / "data" / snapshot.partitions[key].file for key in keys]
+
+    def read(
+        self, table: str, *, partitions: list[str] | None = None, snapshot_id: str | None = None
+    ) -> ibis.Table:
+        """A table as an Ibis expression over its files; nothing is read until it is executed."""
+        paths = self.files(table, partitions=partitions, snapshot_id=snapshot_id)
+        return self.connection.read_parquet([str(path) for path in paths])
+
+    def write(self, table: str, data: TableLike) -> Snapshot:
+        """Replace a table. Equal content keeps the current snapshot."""
+        return self._commit(table, data, WHOLE, keep_others=False)
+
+    def write_partition(self, table: str, key: str, data: TableLike) -> Snapshot:
+        """Replace one partition of a table and keep the others. Idempotent."""
+        return self._commit(table, data, key, keep_others=True)
+
+    def append(self, table: str, rows: pa.Table) -> Snapshot:
+        """Add rows that no later write changes, as a partition of their own."""
+        with self._locked(table):
+            taken = len(self.snapshot(table).partitions) if self.exists(table) else 0
+            return self._commit_locked(table, rows, f"{taken:08d}", keep_others=True)
+
+    def _commit(self, table: str, data: TableLike, key: str, *, keep_others: bool) -> Snapshot:
+        with self._locked(table):
+            return self._commit_locked(table, data, key, keep_others=keep_others)
+
+    def _commit_locked(self, table: str, data: TableLike, key: str, *, keep_others: bool) -> Snapshot:
+        folder = self.root / table
+        current = self.snapshot(table) if self.exists(table) else None
+        with _space_is_named(table, folder):
+            written = self._write_file(folder / "data", key, data)
+            kept = dict(current.partitions) if current and keep_others else {}
+            partitions = {**kept, key: written}
+            if current and current.content_hash == _content_hash(partitions):
+                return current
+            sequence = current.sequence + 1 if current else 1
+            snapshot = Snapshot(
+                table=table,
+                id=f"{sequence:06d}-{_content_hash(partitions)[:12]}",
+                sequence=sequence,
+                created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+                partitions=partitions,
+            )
+            manifest = json.dumps(asdict(snapshot), indent=1).encode()
+            replace_file(folder / "snapshots" / f"{snapshot.id}.json", manifest)
+            replace_file(folder / "current", snapshot.id.encode())
+        self._clean(table)
+        return snapshot
+
+    def _write_file(self, folder: Path, key: str, data: TableLike) -> DataFile:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / f".{uuid.uuid4().hex}.tmp"
+        try:
+            if isinstance(data, ibis.Table):
+                self.connection.to_parquet(data, temporary, compression="zstd")
+            else:
+                _write_arrow(data, temporary)
+            with temporary.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+                os.fsync(stream.fileno())
+            metadata = pq.read_metadata(temporary)
+            final = folder / f"{key}-{digest[:16]}.parquet"
+            size = temporary.stat().st_size
+            temporary.replace(final)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return DataFile(file=final.name, rows=metadata.num_rows, bytes=size, sha256=digest)
+
+    def _clean(self, table: str) -> None:
+        """Forget the oldest snapshots, the files that no kept one names, and what a crash left behind."""
+        folder = self.root / table
+        *old, current = self.history(table)
+        forgotten = old[: max(0, len(old) - (self.keep - 1))]
+        for snapshot in forgotten:
+            (folder / "snapshots" / f"{snapshot.id}.json").unlink(missing_ok=True)
+        kept = [*old[len(forgotten) :], current]
+        named = {file.file for snapshot in kept for file in snapshot.partitions.values()}
+        for path in (folder / "data").iterdir():
+            if path.name not in named:
+                path.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _locked(self, table: str) -> Iterator[None]:
+        folder = self.root / table
+        with _space_is_named(table, folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            handle = (folder / ".lock").open("w")
+        with handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+
+def connect(spill: Path | None = None, memory_limit: str = "3GB") -> Any:
+    """An in-memory DuckDB that thinks in UTC, writes the same bytes every time and spills where it is told."""
+    settings: dict[str, Any] = {"memory_limit": memory_limit, "preserve_insertion_order": True}
+    if spill is not None:
+        settings["temp_directory"] = str(spill)
+    connection = ibis.duckdb.connect(**settings)
+    connection.raw_sql("SET TimeZone = 'UTC'")
+    return connection
+
+
+def _write_arrow(data: pa.Table | pa.RecordBatchReader, path: Path) -> None:
+    batches = data.to_batches() if isinstance(data, pa.Table) else data
+    with pq.ParquetWriter(path, data.schema, compression="zstd") as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a small file so that readers see the old or the new content, also after a power cut."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _content_hash(partitions: Mapping[str, DataFile]) -> str:
+    lines = "\n".join(f"{key} {partitions[key].sha256}" for key in sorted(partitions))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def _space_is_named(table: str, folder: Path) -> Iterator[None]:
+    """Turn a failing disk into one sentence; what was there before is untouched by construction."""
+    try:
+        yield
+    except (OSError, duckdb.IOException) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+        raise InputError(
+            f"Table {table!r} could not be written to {folder} ({reason}): free space or mend permissions there, "
+            f"then run again; the previous snapshot is untouched."
+        ) from error

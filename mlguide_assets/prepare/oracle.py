@@ -1,0 +1,22 @@
+"""The yardstick: the simulator's true probabilities, joined to scores after everything is trained.
+
+Training code must not import this module; the import contract in pyproject.toml says so.
+"""
+
+from pathlib import Path
+
+import ibis
+
+from mlguide_assets.define.problem import Problem, SimulatorSource
+from mlguide_assets.prepare.features.tables import KEYS
+
+FILE = "oracle.parquet"
+
+
+def with_oracle(scores: ibis.Table, folder: Path, problem: Problem) -> ibis.Table:
+    """Add the column `oracle` to scores of sends, where the source is the simulator; else change nothing."""
+    path = folder / FILE
+    if not isinstance(problem.source, SimulatorSource) or not path.is_file():
+        return scores
+    truth = scores.get_backend().read_parquet(str(path)).select(*KEYS, oracle="probability")
+    return scores.inner_join(truth, KEYS).order_by("delivered_at", "user_id", "email_id")

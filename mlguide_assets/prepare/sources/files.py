@@ -1,0 +1,86 @@
+"""Tables from CSV or Parquet files: a folder, or a URL prefix below which they are found by name."""
+
+import shutil
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import ibis
+
+from mlguide_assets.define.tables import TableName
+from mlguide_assets.errors import InputError
+
+SUFFIXES = (".parquet", ".csv")
+TIMEOUT_SECONDS = 30
+
+
+def read_files(
+    names: Mapping[TableName, str], uri: str, connection: Any, *, scratch: Path, report: Callable[[str], None]
+) -> dict[TableName, ibis.Table]:
+    """Read `<name>.parquet` or `<name>.csv` for each table, with the file's own columns; CSV values stay text."""
+    if uri.startswith(("http://", "https://")):
+        paths = {table: _download(uri, name, scratch, report) for table, name in names.items()}
+    else:
+        paths = {table: _find(Path(uri), name) for table, name in names.items()}
+    return {table: _open(path, connection) for table, path in paths.items()}
+
+
+def _find(folder: Path, name: str) -> Path:
+    if not folder.is_dir():
+        raise InputError(f"The source folder {folder} does not exist: check --source or source.uri.")
+    for suffix in SUFFIXES:
+        if (path := folder / f"{name}{suffix}").is_file():
+            return path
+    found = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
+    raise InputError(
+        f"{folder} has neither {name}.parquet nor {name}.csv (it has {found}): add the file, "
+        f"or name another in tables of the problem file."
+    )
+
+
+def _download(prefix: str, name: str, scratch: Path, report: Callable[[str], None]) -> Path:
+    """Fetch the file to `scratch`; CSV first, since that is what is published on the web."""
+    reason = ""
+    for suffix in reversed(SUFFIXES):
+        address = f"{prefix.rstrip('/')}/{urllib.parse.quote(name)}{suffix}"
+        target = scratch / f"{name}{suffix}"
+        report(f"downloading {address}")
+        try:
+            with urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS) as response, target.open("wb") as out:
+                shutil.copyfileobj(response, out)
+            return target
+        except urllib.error.HTTPError as error:
+            reason = f"HTTP {error.code} {error.reason}"
+            if error.code != 404:
+                break
+        except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
+            reason = str(getattr(error, "reason", error))
+            break
+    raise InputError(
+        f"{prefix.rstrip('/')}/{name}.csv (or .parquet) cannot be read ({reason}): check the address and the "
+        f"connection, or give a folder with --source."
+    )
+
+
+def _open(path: Path, connection: Any) -> ibis.Table:
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty: it needs a header line and rows.")
+    try:
+        if path.suffix == ".parquet":
+            return connection.read_parquet(str(path))
+        table = connection.read_csv(str(path), delim=",", quote='"', header=True, all_varchar=True, nullstr="")
+        # The parser is lazy: count now, so that a ragged line is met here, with the file's name at hand.
+        table.count().execute()
+    except duckdb.Error as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{path} cannot be read as {path.suffix[1:]} ({reason}): mend the file; CSV must be UTF-8, "
+            f"comma-separated, quoted with double quotes, with a header line."
+        ) from error
+    if len(table.columns) == 1 and (other := next((mark for mark in ";\t|" if mark in table.columns[0]), None)):
+        raise InputError(f"{path} is delimited by {other!r} instead of ',': convert it to comma-separated values.")
+    return table

@@ -1,0 +1,77 @@
+"""The one way in: three tables from wherever the problem file says, with our names and types.
+
+A source is a function that lands each table as an Ibis expression with the source's own columns.
+Renaming, casting and judging are the same for all of them.
+"""
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ibis
+
+from mlguide_assets.define.problem import DatabaseSource, FilesSource, Problem, SimulatorSource
+from mlguide_assets.define.tables import TABLES, TableName
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.sources.conforming import conform
+from mlguide_assets.prepare.sources.database import read_database
+from mlguide_assets.prepare.sources.files import read_files
+from mlguide_assets.prepare.sources.simulated import read_simulator
+
+Report = Callable[[str], None]
+
+
+def read_source(
+    problem: Problem, connection: Any, *, scratch: Path, oracle: Path, report: Report = lambda _: None
+) -> dict[TableName, ibis.Table]:
+    """Read the three tables of a problem.
+
+    Args:
+        connection: the DuckDB of this process.
+        scratch: a folder for downloads, that must outlive the tables; the caller removes it.
+        oracle: where a simulated source leaves its truth; other sources leave nothing.
+        report: told what is being read.
+
+    Returns:
+        Per table, our columns with our types, and `unreadable`: what could not be cast, or null.
+
+    Raises:
+        InputError: the source or a table cannot be read, or lacks a column or any row.
+    """
+    report(f"reading from {describe(problem)}")
+    match problem.source:
+        case SimulatorSource():
+            raw = read_simulator(problem, connection, scratch=scratch, oracle=oracle, report=report)
+        case FilesSource(uri=uri):
+            raw = read_files(_names(problem), uri, connection, scratch=scratch, report=report)
+        case DatabaseSource(uri=uri):
+            raw = read_database(_names(problem), _expand(uri), connection, scratch=scratch, report=report)
+    place = describe(problem)
+    return {
+        table: conform(raw[table], table, problem.mapping(table).columns, place=f"{_names(problem)[table]} of {place}")
+        for table in TABLES
+    }
+
+
+def describe(problem: Problem) -> str:
+    """The source in words, without any password."""
+    match problem.source:
+        case SimulatorSource(sends=sends, seed=seed):
+            return f"the simulator ({sends:,} sends, seed {seed})"
+        case FilesSource(uri=uri) | DatabaseSource(uri=uri):
+            return re.sub(r"(://[^:/@]+):[^@/]*@", r"\1:***@", uri)
+
+
+def _names(problem: Problem) -> dict[TableName, str]:
+    return {table: problem.mapping(table).name or table for table in TABLES}
+
+
+def _expand(uri: str) -> str:
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in os.environ:
+            raise InputError(f"The source URI names ${{{match[1]}}}, but that environment variable is not set: set it.")
+        return os.environ[match[1]]
+
+    return re.sub(r"\$\{(\w+)\}", value, uri)

@@ -1,0 +1,41 @@
+"""Tables from the simulator. Its truth goes to a folder of its own, outside the lake."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ibis
+
+from mlguide_assets.define.problem import Problem, SimulatorSource
+from mlguide_assets.define.tables import TABLES, TableName
+from mlguide_assets.prepare.oracle import FILE
+from mlguide_assets.prepare.simulator.generate import write
+from mlguide_assets.prepare.simulator.world import World
+
+
+def world_of(problem: Problem) -> World:
+    """The world that a problem's simulator describes."""
+    source = problem.source
+    if not isinstance(source, SimulatorSource):
+        raise TypeError(f"{problem.name} does not read from the simulator")
+    return World(
+        seed=source.seed,
+        sends=source.sends,
+        start=problem.history_start,
+        days=source.days,
+        base_rate=source.base_rate,
+        unobserved_sd=source.unobserved_sd,
+        covariate_shift=source.covariate_shift,
+        concept_shift=source.concept_shift,
+    )
+
+
+def read_simulator(
+    problem: Problem, connection: Any, *, scratch: Path, oracle: Path, report: Callable[[str], None]
+) -> dict[TableName, ibis.Table]:
+    """Generate the three tables into `scratch`, and move the oracle to its own folder."""
+    counts = write(world_of(problem), scratch)
+    report(f"simulated {counts['user_emails']:,} sends to {counts['user_profiles']:,} users")
+    oracle.mkdir(parents=True, exist_ok=True)
+    (scratch / FILE).replace(oracle / FILE)
+    return {table: connection.read_parquet(str(scratch / f"{table}.parquet")) for table in TABLES}

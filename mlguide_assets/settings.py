@@ -1,0 +1,69 @@
+"""Where things are: the home directory and every path below it. Nothing is ever written outside it."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlguide_assets.errors import InputError
+
+HOME_VARIABLE = "MLGUIDE_HOME"
+DEFAULT_HOME = ".mlguide"
+
+
+@dataclass(frozen=True)
+class Home:
+    """The directory that holds everything one installation knows.
+
+    Lake, bundles, oracle and online store are kept per problem, so two problems can share a home
+    and never meet; the registry and Dagster's history are shared and name the problem themselves.
+    """
+
+    root: Path
+
+    @classmethod
+    def locate(cls, given: Path | None = None) -> "Home":
+        """The directory given, else `MLGUIDE_HOME`, else `.mlguide` in the working directory."""
+        chosen = given or Path(os.environ.get(HOME_VARIABLE) or DEFAULT_HOME)
+        return cls(chosen.expanduser().resolve())
+
+    @property
+    def active_problem(self) -> Path:
+        """The problem that the last successful run worked on, complete and self-contained."""
+        return self.root / "problem.yaml"
+
+    @property
+    def dagster(self) -> Path:
+        return self.root / "dagster"
+
+    @property
+    def registry(self) -> Path:
+        return self.root / "registry"
+
+    def lake(self, problem: str) -> Path:
+        return self.root / "lake" / problem
+
+    def bundles(self, problem: str) -> Path:
+        return self.root / "bundles" / problem
+
+    def candidates(self, problem: str) -> Path:
+        return self.root / "candidates" / problem
+
+    def oracle(self, problem: str) -> Path:
+        """The simulator's truth, outside the lake: no feature or training code is given this path."""
+        return self.root / "oracle" / problem
+
+    def online_store(self, problem: str) -> Path:
+        return self.root / "online" / f"{problem}.sqlite"
+
+    def ensure_writable(self) -> None:
+        """Fail now, with one sentence, rather than half-way through a run."""
+        probe = self.root / f".write-test-{os.getpid()}"
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(b"mlguide")
+            probe.unlink()
+        except OSError as error:
+            raise InputError(
+                f"The home directory {self.root} cannot be written ({error.strerror or error}): "
+                f"choose another with --home or {HOME_VARIABLE}, or mend its permissions or free space."
+            ) from error

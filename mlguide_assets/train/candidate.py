@@ -1,0 +1,109 @@
+"""Training a candidate: every model learns from the same rows and scores the same later ones."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import ibis
+import numpy as np
+import pyarrow as pa
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.features.registry import features_of
+from mlguide_assets.prepare.features.tables import KEYS, LABEL
+from mlguide_assets.train.encoding import Encoding
+from mlguide_assets.train.models import (
+    BASE_RATE,
+    BASELINES,
+    CANDIDATE,
+    Boosted,
+    Linear,
+    Model,
+    fit_base_rate,
+    fit_xgboost,
+    refit_xgboost,
+)
+from mlguide_assets.train.split import split_by_time
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """What training leaves: the model that would ship, the baselines, and all scores of the test window.
+
+    `model` has learned from every matured row; `scores` come from models that saw the earlier rows only.
+    """
+
+    model: Boosted
+    baselines: dict[str, Linear]
+    scores: pa.Table
+    facts: dict[str, Any]
+
+
+def train_candidate(send_features: ibis.Table, problem: Problem, report: Report = lambda _: None) -> Candidate:
+    """Split in time, fit baselines and candidate, score the test window, refit on all matured rows.
+
+    Raises:
+        InputError: too few matured sends, or only one outcome among them.
+    """
+    rows = matured_rows(send_features)
+    labels, times = rows[LABEL].to_numpy(), rows["delivered_at"].to_numpy()
+    split = split_by_time(times, test_share=problem.evaluation.test_share, gap=problem.label.window)
+    for side, indexes in (("training", split.train), ("test", split.test)):
+        _refuse_one_outcome(side, labels[indexes])
+
+    seed = problem.evaluation.seed
+    features = features_of(problem)
+    train_rows = rows.take(split.train)
+    encoding = Encoding.fit(train_rows, features)
+    matrix, known, test = encoding.matrix(train_rows), labels[split.train], encoding.matrix(rows.take(split.test))
+    models: dict[str, Model] = {BASE_RATE: fit_base_rate(known)}
+    baselines: dict[str, Linear] = {}
+    for name, fit in BASELINES.items():
+        report(f"fitting {name.replace('_', ' ')} on {len(known):,} sends")
+        models[name] = baselines[name] = fit(matrix, known, encoding, seed=seed)
+    report(f"fitting xgboost on {len(known):,} sends")
+    models[CANDIDATE] = judged = fit_xgboost(matrix, known, times[split.train], encoding, seed=seed)
+    scores = {name: model.predict(test) for name, model in models.items()}
+
+    report(f"refitting xgboost on all {len(labels):,} matured sends")
+    final_encoding = Encoding.fit(rows, features)
+    final = refit_xgboost(final_encoding.matrix(rows), labels, final_encoding, rounds=judged.rounds, seed=seed)
+    facts = {
+        "train_rows": len(split.train),
+        "train_unsubscribes": int(known.sum()),
+        "test_rows": len(split.test),
+        "test_unsubscribes": int(labels[split.test].sum()),
+        "refit_rows": len(labels),
+        "train_first": _day(times[split.train].min()),
+        "train_last": _day(times[split.train].max()),
+        "test_first": _day(split.test_start),
+        "test_last": _day(times.max()),
+        "rounds": judged.rounds,
+    }
+    keys = rows.select(list(KEYS)).take(split.test)
+    table = keys.append_column("label", pa.array(labels[split.test]))
+    for name, values in scores.items():
+        table = table.append_column(name, pa.array(values))
+    return Candidate(final, baselines, table, facts)
+
+
+def matured_rows(send_features: ibis.Table) -> pa.Table:
+    """The rows whose outcome is known, in order of time."""
+    known = send_features.filter(send_features[LABEL].notnull())
+    return known.order_by("delivered_at", "user_id", "email_id").to_pyarrow().combine_chunks()
+
+
+def _refuse_one_outcome(side: str, labels: Any) -> None:
+    positives = int(labels.sum())
+    if positives in (0, len(labels)):
+        raise InputError(
+            f"The {side} window has {len(labels):,} matured sends of which {positives:,} are unsubscribes: a model needs "
+            f"both outcomes on both sides; add history, or check label.positive and label.negative."
+        )
+
+
+def _day(time: np.datetime64) -> str:
+    return str(time.astype("datetime64[D]"))

@@ -1,0 +1,83 @@
+"""From feature columns to the numbers a model takes. Learned on the training rows, stored with the model.
+
+Numbers pass as they are, missing ones as NaN. A category becomes its position in the list of values
+that training saw; one that it never saw is missing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlguide_assets.prepare.features.registry import Feature
+
+Matrix = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class EncodedFeature:
+    """One column of the matrix; `categories` is None for a number."""
+
+    name: str
+    categories: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """The columns of the matrix, in order."""
+
+    features: tuple[EncodedFeature, ...]
+
+    @classmethod
+    def fit(cls, rows: pa.Table, features: Sequence[Feature]) -> "Encoding":
+        """Learn the categories from the training rows; features that are not for models are left out."""
+        return cls(
+            tuple(
+                EncodedFeature(feature.name, _values(rows[feature.name]) if feature.kind == "category" else None)
+                for feature in features
+                if feature.for_models
+            )
+        )
+
+    @property
+    def names(self) -> list[str]:
+        return [feature.name for feature in self.features]
+
+    @property
+    def xgboost_types(self) -> list[str]:
+        return ["c" if feature.categories is not None else "q" for feature in self.features]
+
+    def matrix(self, rows: pa.Table) -> Matrix:
+        """Encode rows as float32 (rows, features), NaN for what is missing or was never seen."""
+        encoded = np.empty((rows.num_rows, len(self.features)), dtype=np.float32)
+        for position, feature in enumerate(self.features):
+            column = rows[feature.name]
+            if feature.categories is not None:
+                column = pc.index_in(column, value_set=pa.array(feature.categories, pa.string()))
+            encoded[:, position] = _floats(column)
+        return encoded
+
+    def to_json(self) -> list[dict[str, Any]]:
+        return [{"name": feature.name, "categories": feature.categories} for feature in self.features]
+
+    @classmethod
+    def from_json(cls, stored: Sequence[Mapping[str, Any]]) -> "Encoding":
+        return cls(
+            tuple(
+                EncodedFeature(item["name"], None if item["categories"] is None else tuple(item["categories"]))
+                for item in stored
+            )
+        )
+
+
+def _values(column: pa.ChunkedArray) -> tuple[str, ...]:
+    return tuple(sorted(value for value in column.unique().to_pylist() if value is not None))
+
+
+def _floats(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
+    floats = pc.cast(column, pa.float64(), safe=False)
+    return np.asarray(pc.fill_null(floats, float("nan")).to_numpy(), dtype=np.float64)

@@ -1,0 +1,62 @@
+"""What a model was made from, so that it can be made again."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import mlguide_assets
+from mlguide_assets.define.loading import dump_problem
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.prepare.lake import Lake
+
+TABLES = ("user_profiles", "email_content", "user_emails", "core_users", "send_features")
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """The snapshots read, a hash of their content, the problem's hash, and the version of the code."""
+
+    snapshots: Mapping[str, str]
+    data_hash: str
+    problem_hash: str
+    code_version: str
+
+    @property
+    def id(self) -> str:
+        """Equal for equal data, problem and code."""
+        return _hash(self.data_hash, self.problem_hash, self.code_version)[:12]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "snapshots": dict(self.snapshots),
+            "data_hash": self.data_hash,
+            "problem_hash": self.problem_hash,
+            "code_version": self.code_version,
+        }
+
+
+def lineage_of(lake: Lake, problem: Problem) -> Lineage:
+    """The lineage of a model trained now."""
+    snapshots = {table: lake.snapshot(table) for table in TABLES}
+    return Lineage(
+        snapshots={table: snapshot.id for table, snapshot in snapshots.items()},
+        data_hash=snapshots["send_features"].content_hash,
+        problem_hash=_hash(dump_problem(problem)),
+        code_version=code_version(),
+    )
+
+
+def code_version() -> str:
+    """The package's version and a hash of its source files: it tells apart what a version number does not."""
+    root = Path(mlguide_assets.__file__).parent
+    sources = sorted(path for path in root.rglob("*.py") if "__pycache__" not in path.parts)
+    digest = _hash(*(f"{path.relative_to(root)}\n{path.read_text()}" for path in sources))
+    return f"{version('mlguide')}+{digest[:12]}"
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -1,0 +1,169 @@
+"""The models that are compared: three that anyone would try first, and the candidate.
+
+All take the matrix of `Encoding` and give probabilities. What a linear model needs in addition
+(imputing, scaling, one column per category) it learns from the same training rows, inside itself.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from mlguide_assets.train.encoding import Encoding, Matrix
+from mlguide_assets.train.split import Times, split_by_time
+
+Labels = npt.NDArray[np.int8]
+Probabilities = npt.NDArray[np.float64]
+
+CANDIDATE = "xgboost"
+BASE_RATE = "base_rate"
+
+XGBOOST_PARAMETERS: dict[str, Any] = {
+    "objective": "binary:logistic",
+    "eval_metric": "logloss",
+    "tree_method": "hist",
+    "nthread": 1,
+    "learning_rate": 0.08,
+    "max_depth": 4,
+    "min_child_weight": 20,
+    "subsample": 0.8,
+    "colsample_bytree": 0.6,
+    "reg_lambda": 5.0,
+    "max_cat_to_onehot": 8,
+}
+MAX_ROUNDS = 600
+PATIENCE = 40
+INNER_SHARE = 0.15
+"""Share of the training rows, the latest, on which the number of rounds is chosen."""
+
+
+class Model(Protocol):
+    def predict(self, matrix: Matrix) -> Probabilities: ...
+
+
+@dataclass(frozen=True)
+class BaseRate:
+    """Says the same to everyone: the share of unsubscribes in training."""
+
+    rate: float
+
+    def predict(self, matrix: Matrix) -> Probabilities:
+        return np.full(len(matrix), self.rate)
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """A fitted scikit-learn pipeline."""
+
+    pipeline: Any
+
+    def predict(self, matrix: Matrix) -> Probabilities:
+        return np.asarray(self.pipeline.predict_proba(matrix)[:, 1], dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Boosted:
+    """A fitted XGBoost booster and the number of rounds that the inner window chose."""
+
+    booster: Any
+    rounds: int
+    encoding: Encoding
+
+    def predict(self, matrix: Matrix) -> Probabilities:
+        return np.asarray(self.booster.predict(_dmatrix(matrix, self.encoding)), dtype=np.float64)
+
+
+def fit_base_rate(labels: Labels) -> BaseRate:
+    return BaseRate(float(labels.mean()))
+
+
+def fit_logistic(matrix: Matrix, labels: Labels, encoding: Encoding, *, seed: int) -> Linear:
+    from sklearn.linear_model import LogisticRegression
+
+    return _linear(LogisticRegression(max_iter=300, random_state=seed), matrix, labels, encoding)
+
+
+def fit_linear_svm(matrix: Matrix, labels: Labels, encoding: Encoding, *, seed: int) -> Linear:
+    """A linear support vector machine; a sigmoid turns its margins into probabilities (Platt 1999)."""
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.svm import LinearSVC
+
+    svm = LinearSVC(dual=False, tol=1e-3, random_state=seed)
+    return _linear(CalibratedClassifierCV(svm, ensemble=False, cv=3), matrix, labels, encoding)
+
+
+def fit_xgboost(matrix: Matrix, labels: Labels, times: Times, encoding: Encoding, *, seed: int) -> Boosted:
+    """Choose the number of rounds on the latest training rows, then learn from all of them."""
+    return refit_xgboost(matrix, labels, encoding, rounds=_rounds(matrix, labels, times, encoding, seed), seed=seed)
+
+
+def refit_xgboost(matrix: Matrix, labels: Labels, encoding: Encoding, *, rounds: int, seed: int) -> Boosted:
+    """Learn from all the rows given, with a number of rounds chosen before."""
+    import xgboost as xgb
+
+    data = _dmatrix(matrix, encoding, labels)
+    booster = xgb.train({**XGBOOST_PARAMETERS, "seed": seed}, data, num_boost_round=rounds)
+    return Boosted(booster, rounds, encoding)
+
+
+def _rounds(matrix: Matrix, labels: Labels, times: Times, encoding: Encoding, seed: int) -> int:
+    import xgboost as xgb
+
+    order = np.argsort(times, kind="stable")
+    cut = int(len(order) * (1 - INNER_SHARE))
+    earlier, later = order[:cut], order[cut:]
+    if len(np.unique(labels[earlier])) < 2 or len(np.unique(labels[later])) < 2:
+        return PATIENCE
+    booster = xgb.train(
+        {**XGBOOST_PARAMETERS, "seed": seed},
+        _dmatrix(matrix[earlier], encoding, labels[earlier]),
+        num_boost_round=MAX_ROUNDS,
+        evals=[(_dmatrix(matrix[later], encoding, labels[later]), "inner")],
+        early_stopping_rounds=PATIENCE,
+        verbose_eval=False,
+    )
+    return int(booster.best_iteration) + 1
+
+
+def _dmatrix(matrix: Matrix, encoding: Encoding, labels: Labels | None = None) -> Any:
+    import xgboost as xgb
+
+    return xgb.DMatrix(
+        matrix,
+        label=labels,
+        feature_names=encoding.names,
+        feature_types=encoding.xgboost_types,
+        enable_categorical=True,
+    )
+
+
+def _linear(estimator: Any, matrix: Matrix, labels: Labels, encoding: Encoding) -> Linear:
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    categories = [position for position, kind in enumerate(encoding.xgboost_types) if kind == "c"]
+    numbers = [position for position, kind in enumerate(encoding.xgboost_types) if kind == "q"]
+    prepare = ColumnTransformer(
+        [
+            ("categories", OneHotEncoder(handle_unknown="ignore", sparse_output=False), categories),
+            ("numbers", make_pipeline(SimpleImputer(add_indicator=True), StandardScaler()), numbers),
+        ]
+    )
+    return Linear(make_pipeline(prepare, estimator).fit(matrix, labels))
+
+
+BASELINES: dict[str, Callable[..., Linear]] = {
+    "logistic_regression": fit_logistic,
+    "linear_svm": fit_linear_svm,
+}
+"""The baselines that learn; the base rate needs only the labels."""
+
+
+def contributions(model: Boosted, matrix: Matrix) -> npt.NDArray[np.float32]:
+    """Exact SHAP contributions (rows, features) to the log-odds; the base value is left out."""
+    values = model.booster.predict(_dmatrix(matrix, model.encoding), pred_contribs=True)
+    return np.asarray(values[:, :-1], dtype=np.float32)

@@ -1,0 +1,92 @@
+"""A candidate on disk: a directory that explains itself, in formats that run no code when read.
+
+    model.ubj                 the booster, XGBoost's own format
+    encoding.json             the columns of its matrix, in order, with their categories
+    baselines/<name>.skops    the fitted scikit-learn pipelines
+    problem.yaml              the problem it was trained for
+    facts.json                rows, windows, threshold, lineage
+    plots/<name>.png          added by evaluation and explanation
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import ibis
+import pyarrow as pa
+
+from mlguide_assets.define.loading import dump_problem
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.train.candidate import Candidate
+from mlguide_assets.train.encoding import Encoding
+from mlguide_assets.train.lineage import Lineage
+from mlguide_assets.train.models import Boosted
+
+MODEL, ENCODING, FACTS, PROBLEM = "model.ubj", "encoding.json", "facts.json", "problem.yaml"
+
+
+def save_candidate(candidate: Candidate, problem: Problem, lineage: Lineage, folder: Path) -> None:
+    """Write a candidate to a folder of its own, all at once; an older one there is replaced."""
+    from skops.io import dump
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(mkdtemp(dir=folder.parent, prefix=".candidate-"))
+    try:
+        candidate.model.booster.save_model(temporary / MODEL)
+        _write_json(temporary / ENCODING, candidate.model.encoding.to_json())
+        facts = {**candidate.facts, "threshold": problem.costs.threshold, "lineage": lineage.to_json()}
+        _write_json(temporary / FACTS, facts)
+        (temporary / PROBLEM).write_text(dump_problem(problem))
+        (temporary / "baselines").mkdir()
+        for name, model in candidate.baselines.items():
+            dump(model.pipeline, temporary / "baselines" / f"{name}.skops")
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def load_model(folder: Path) -> Boosted:
+    """Load the booster and its encoding from the folder of a candidate or a bundle."""
+    import xgboost as xgb
+
+    booster = xgb.Booster()
+    booster.load_model(folder / MODEL)
+    encoding = Encoding.from_json(json.loads((folder / ENCODING).read_text()))
+    return Boosted(booster, booster.num_boosted_rounds(), encoding)
+
+
+def record_of(folder: Path) -> pa.Table:
+    """The small value that stands for a candidate between assets: where it is, since when, from what."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    facts = load_facts(folder)
+    return pa.Table.from_pylist(
+        [{"candidate": folder.name, "trained_at": now, "folder": str(folder), "facts": json.dumps(facts, sort_keys=True)}]
+    )
+
+
+def folder_of(candidate_model: ibis.Table) -> Path:
+    """The folder of the candidate that a record stands for."""
+    return Path(candidate_model.folder.to_pyarrow()[0].as_py())
+
+
+def load_facts(folder: Path) -> dict[str, Any]:
+    """Rows, windows, threshold and lineage of a candidate."""
+    facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
+    return facts
+
+
+def save_plots(plots: Mapping[str, bytes], folder: Path) -> None:
+    """Add pictures to a candidate."""
+    (folder / "plots").mkdir(exist_ok=True)
+    for name, png in plots.items():
+        (folder / "plots" / f"{name}.png").write_bytes(png)
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
