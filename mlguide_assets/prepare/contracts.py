@@ -70,8 +70,8 @@ def judge(
         results += _count(marked, table, own)
         removed = [rule for rule in own if rule.action == "quarantine"]
         bad = reduce(or_, (marked[rule.fact] for rule in removed), ibis.literal(False))
-        # In the order of their keys, so that equal content is an equal snapshot.
-        ordered = marked.order_by([key for key in ("delivered_at", *KEYS[table]) if key in marked.columns])
+        # In the order of their keys, time first, so that equal content is an equal snapshot.
+        ordered = marked.order_by(sorted(KEYS[table], key="delivered_at".__ne__))
         accepted[table] = ordered.filter(~bad).select(*TABLES[table].columns)
         set_aside.append(_set_aside(ordered.filter(bad), table, removed))
     return Judged(tuple(results), accepted, ibis.union(*set_aside).order_by("table", "reasons", "row"))

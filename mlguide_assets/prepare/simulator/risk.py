@@ -23,7 +23,7 @@ class Effects:
 
     # What a user brings.
     age: float = -0.30  # per 15 years
-    purchases: float = -0.80  # per e-fold of 1 + purchases
+    purchases: float = -0.75  # per e-fold of 1 + purchases
     words: float = -0.10  # per e-fold of 1 + words
     country: tuple[float, ...] = (0.0, 0.15, -0.15)  # US, KO, JP
     # What an email brings.
@@ -37,9 +37,9 @@ class Effects:
     gender_theme: tuple[tuple[float, ...], ...] = ((0.8, 0.0, 0.0), (0.0, 0.0, 0.8))  # male, female
     age_category: tuple[float, ...] = (0.0, 0.4, 0.0)  # per 15 years
     # What the moment brings.
-    new_user: float = 1.80  # on the first day, fading by e-fold every `new_user_days`
+    new_user: float = 1.70  # on the first day, fading by e-fold every `new_user_days`
     new_user_days: float = 50.0
-    last_7_days: float = 0.45  # per earlier email
+    last_7_days: float = 0.42  # per earlier email
     last_30_days: float = 0.03  # per earlier email
     just_emailed: float = 0.30  # fading by e-fold every `just_emailed_days`
     just_emailed_days: float = 1.5
