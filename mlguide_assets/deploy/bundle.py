@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from mlguide_assets.prepare.lake import replace_file
+from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.train.storage import ENCODING, MODEL, PROBLEM
 
 METADATA, MANIFEST, POINTER = "metadata.json", "manifest.json", "champion.json"

@@ -32,6 +32,7 @@ class Registry:
         # Before the import, which is when MLflow reads them.
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
         os.environ["DO_NOT_TRACK"] = "true"
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
         from mlflow import MlflowClient
 
         self.root.mkdir(parents=True, exist_ok=True)

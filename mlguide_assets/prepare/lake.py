@@ -32,6 +32,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.files import replace_file
 
 TableLike = ibis.Table | pa.Table | pa.RecordBatchReader
 
@@ -235,25 +236,6 @@ def _write_arrow(data: pa.Table | pa.RecordBatchReader, path: Path) -> None:
     with pq.ParquetWriter(path, data.schema, compression="zstd") as writer:
         for batch in batches:
             writer.write_batch(batch)
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a small file so that readers see the old or the new content, also after a power cut."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _content_hash(partitions: Mapping[str, DataFile]) -> str:

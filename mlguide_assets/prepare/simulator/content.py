@@ -14,7 +14,7 @@ POOL_DAYS = 90
 # One new email every 14 / 5 days, that is 2.5 a week; whole numbers keep the two directions exact.
 _DAYS_PER_EMAIL = (14, 5)
 _CATEGORY_SHARES = (0.42, 0.38, 0.20)
-_CATEGORY_SHARES_SHIFTED = (0.15, 0.70, 0.15)
+_CATEGORY_SHARES_SHIFTED = (0.25, 0.58, 0.17)
 # Neighbouring emails share out each attribute evenly, so that the pool's mix does not wander by chance.
 _BLOCK = 12
 
@@ -99,9 +99,9 @@ def emails(world: World, ids: Ints) -> Emails:
         category=np.where(
             shifted, _pick(_CATEGORY_SHARES_SHIFTED, category), _pick(_CATEGORY_SHARES, category)
         ).astype(np.int64),
-        buttons=(1 + np.floor(share("buttons") * 9) + 3 * shifted).astype(np.int64),
+        buttons=(1 + np.floor(share("buttons") * 9) + 2 * shifted).astype(np.int64),
         sections=(1 + np.floor(share("sections") * 7)).astype(np.int64),
-        items=(np.floor(share("items") * 16) + 4 * shifted).astype(np.int64),
+        items=(np.floor(share("items") * 16) + 3 * shifted).astype(np.int64),
     )
 
 

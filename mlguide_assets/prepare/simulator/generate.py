@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -44,25 +46,13 @@ _MICROSECONDS = 1_000_000
 _BLOCK_SENDS = 1_000_000
 # Users average this many potential sends a day, in a world without shifts.
 _MEAN_RATE = 0.16
-_ROWS_PER_BUCKET = 4_000_000
+_ROWS_PER_BUCKET = 2_000_000
+_BLOCK_USERS = 500_000
 
 
 def user_profiles(world: World, through: date | None = None) -> pa.Table:
     """One row per user who joined before `through` (default: the world's end), ordered by id."""
-    joins_per_day = calibrate(world).joins_per_day
-    count = users_joined_before(joins_per_day, world.day(through or world.end))
-    who = users(world, joins_per_day, np.arange(1, count + 1))
-    return pa.table(
-        {
-            "id": who.id,
-            "date_joined": _dates(world, who.joined),
-            "gender": _names(GENDERS, who.gender),
-            "age": who.age,
-            "country": _names(COUNTRIES, who.country),
-            "words_in_description": who.words,
-            "purchases": who.purchases,
-        }
-    )
+    return pa.concat_tables(_profile_blocks(world, world.day(through or world.end)))
 
 
 def email_content(world: World, through: date | None = None) -> pa.Table:
@@ -110,10 +100,10 @@ def write(world: World, out: Path, progress: Callable[[float], None] | None = No
     out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".simulating-", dir=out) as work:
         folder = Path(work)
-        rows = {}
-        for name, table in (("user_profiles", user_profiles(world)), ("email_content", email_content(world))):
-            pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
-            rows[name] = table.num_rows
+        rows = {"user_profiles": _write_profiles(world, folder)}
+        content = email_content(world)
+        pq.write_table(content, folder / "email_content.parquet", compression="zstd")
+        rows["email_content"] = content.num_rows
         rows["user_emails"] = rows["oracle"] = _write_sends(world, folder, report)
         for name in rows:
             (folder / f"{name}.parquet").replace(out / f"{name}.parquet")
@@ -141,20 +131,38 @@ def _range(world: World, first: date | None, last_exclusive: date | None, as_of:
     return _Range(world.day(first), world.day(last_exclusive), elapsed // timedelta(microseconds=1))
 
 
+def _profile_blocks(world: World, day: int) -> Iterator[pa.Table]:
+    joins_per_day = calibrate(world).joins_per_day
+    count = users_joined_before(joins_per_day, day)
+    for at in range(0, max(count, 1), _BLOCK_USERS):
+        who = users(world, joins_per_day, np.arange(at, min(at + _BLOCK_USERS, count)) + 1)
+        yield pa.table(
+            {
+                "id": who.id,
+                "date_joined": _dates(world, who.joined),
+                "gender": _names(GENDERS, who.gender),
+                "age": who.age,
+                "country": _names(COUNTRIES, who.country),
+                "words_in_description": who.words,
+                "purchases": who.purchases,
+            }
+        )
+
+
 def _blocks(world: World, days: _Range) -> Iterator[tuple[float, pa.Table]]:
     """Share of the users done, and their sends."""
     calibration = calibrate(world)
     content = _content(world, days.last_exclusive)
     count = users_joined_before(calibration.joins_per_day, days.last_exclusive)
     step = max(int(_BLOCK_SENDS / _MEAN_RATE / max(days.last_exclusive, 1)), 256)
-    for at in range(0, count, step):
-        ids = np.arange(at + 1, min(at + step, count) + 1)
+    for at in range(0, max(count, 1), step):
+        ids = np.arange(at, min(at + step, count)) + 1
         who = users(world, calibration.joins_per_day, ids)
         if days.first > 0:
             # Only those with a potential send in the range need a history at all.
             ids = ids[is_scheduled(world, who, days.first, days.last_exclusive)]
             who = users(world, calibration.joins_per_day, ids)
-        yield ids[-1] / count if len(ids) else 1.0, _sends_to(world, calibration, content, who, days)
+        yield min(at + step, count) / max(count, 1), _sends_to(world, calibration, content, who, days)
 
 
 def _sends_to(
@@ -182,6 +190,18 @@ def _table(world: World, who: Users, slots: Slots, came: Outcomes, kept: Bools, 
         ],
         schema=SENDS_SCHEMA,
     )
+
+
+def _write_profiles(world: World, folder: Path) -> int:
+    """Writes user_profiles.parquet into `folder`; returns its number of rows."""
+    rows = 0
+    blocks = _profile_blocks(world, world.days)
+    first = next(blocks)
+    with pq.ParquetWriter(folder / "user_profiles.parquet", first.schema, compression="zstd") as file:
+        for block in chain([first], blocks):
+            file.write_table(block)
+            rows += block.num_rows
+    return rows
 
 
 def _write_sends(world: World, folder: Path, report: Callable[[float], None]) -> int:
@@ -224,5 +244,5 @@ def _dates(world: World, days: Ints) -> pa.Array:
     return pa.array(np.datetime64(world.start, "D") + days)
 
 
-def _timestamps(world: World, microseconds: Ints) -> "np.typing.NDArray[np.datetime64]":
+def _timestamps(world: World, microseconds: Ints) -> npt.NDArray[np.datetime64]:
     return np.datetime64(world.start, "us") + microseconds

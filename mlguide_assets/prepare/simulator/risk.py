@@ -102,18 +102,22 @@ def logits(world: World, who: Users, content: Emails, slots: Slots) -> Floats:
     """The logit of each potential send, without the intercept. `content` holds the emails 1 to n in order."""
     email = slots.email - 1
     moment = moments(world, who, slots, content.created[email])
-    result = _observed(USUAL, who, slots.user, content, email, moment)
+    result = observed_logits(USUAL, who, slots.user, content, email, moment)
     if world.concept_shift is not None:
-        later = _observed(SHIFTED, who, slots.user, content, email, moment)
+        later = observed_logits(SHIFTED, who, slots.user, content, email, moment)
         result = np.where(slots.day >= world.day(world.concept_shift), later, result)
     if world.unobserved_sd > 0:
         result += _unobserved(world, who)[slots.user, content.theme[email]]
     return result
 
 
-def _observed(
+def observed_logits(
     effects: Effects, who: Users, user: Ints, content: Emails, email: Ints, moment: Moment
 ) -> Floats:
+    """The part of the logit that follows from what can be observed, without the intercept. Shape (n,).
+
+    `user` and `email` say, per send, which entry of `who` and `content` it joins.
+    """
     tastes = _tastes(effects, who).reshape(len(who.id), -1)
     kind = content.theme * len(CATEGORIES) + content.category
     result: Floats = tastes[user, kind[email]] + _email_part(effects, content)[email]

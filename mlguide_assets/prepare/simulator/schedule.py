@@ -12,7 +12,7 @@ from mlguide_assets.prepare.simulator.world import World
 DAY = 86_400  # seconds
 WEEKDAY_RHYTHM = (1.05, 1.15, 1.15, 1.12, 1.08, 0.80, 0.65)  # Monday first
 _HOUR_RHYTHM = (1, 1, 1, 1, 1, 2, 5, 9, 12, 12, 11, 9, 10, 9, 8, 8, 9, 10, 11, 10, 8, 6, 3, 2)
-_RATE_RISE_SHIFTED = 1.35
+_RATE_RISE_SHIFTED = 1.3
 # Few enough cells of the user x day grid at a time that they stay in the processor's cache.
 _CELLS = 1 << 17
 

@@ -36,8 +36,10 @@ class TimeBuckets:
     def add(self, block: pa.Table) -> None:
         """Appends a block, in any order of time."""
         bucket = np.searchsorted(self._edges, block[self._by].to_numpy(), side="right")
-        for number, file in enumerate(self._files):
-            file.write_table(block if self.count == 1 else block.filter(pa.array(bucket == number)))
+        grouped = block.take(pa.array(np.argsort(bucket, kind="stable")))
+        ends = np.cumsum(np.bincount(bucket, minlength=self.count)).tolist()
+        for file, start, end in zip(self._files, [0, *ends], ends, strict=False):
+            file.write_table(grouped.slice(start, end - start))
 
     def sorted(self) -> Iterator[pa.Table]:
         """The rows in order of time, one table per bucket. Deletes each bucket once it is read."""

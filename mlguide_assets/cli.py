@@ -1,0 +1,146 @@
+"""`mlguide …`: one thin command per verb. Heavy imports happen inside the commands."""
+
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mlguide_assets.errors import InputError
+from mlguide_assets.settings import Home
+
+app = typer.Typer(
+    help="The machine-learning lifecycle as a Dagster asset graph: define, prepare, train, deploy.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", help="Where everything is kept. Default: $MLGUIDE_HOME, else .mlguide here.", show_default=False),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value instead of text.")]
+
+
+def _told(command: Callable[..., None]) -> Callable[..., None]:
+    """End with one sentence: exit code 2 for bad input, 1 for a failure that is not the user's."""
+
+    @wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> None:
+        from mlguide_assets.console.run import RunFailedError
+
+        try:
+            command(*args, **kwargs)
+        except InputError as error:
+            _fail(str(error), 2)
+        except RunFailedError as error:
+            _fail(str(error), 1)
+
+    return wrapper
+
+
+def _fail(message: str, code: int) -> None:
+    typer.secho(f"mlguide: {message}", err=True, fg=typer.colors.RED)
+    raise typer.Exit(code)
+
+
+@app.command()
+@_told
+def run(
+    problem: Annotated[
+        str | None,
+        typer.Option(
+            help="'planeswalker', 'guide', or the path of a problem file. Default: the one this home worked on "
+            "last, else planeswalker.",
+            show_default=False,
+        ),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            help="Read the three tables from here instead: a folder, an http(s) URL prefix, or a database URI "
+            "such as postgresql://user@host/db.",
+            show_default=False,
+        ),
+    ] = None,
+    sends: Annotated[int | None, typer.Option(help="Size of the simulated world.", show_default=False)] = None,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Materialise the whole graph: read, judge, join, train, evaluate, decide, score.
+
+    Exits 0 also when the gate refuses the model, which is an answer; 2 when the input is bad, with what
+    was there before untouched; 1 when something else failed.
+    """
+    from mlguide_assets.console.run import choose_problem
+    from mlguide_assets.console.run import run as run_all
+
+    place = Home.locate(home)
+    run_all(place, choose_problem(place, problem, source, sends))
+    _show(place, as_json)
+
+
+@app.command()
+@_told
+def status(as_json: JsonOption = False, home: HomeOption = None) -> None:
+    """Tell what this home knows: champion, last decision, quality, contract, tables."""
+    _show(Home.locate(home), as_json)
+
+
+@app.command()
+@_told
+def simulate(
+    out: Annotated[Path, typer.Option(help="Folder for the four Parquet files; created if missing.")],
+    sends: Annotated[int, typer.Option(help="At least so many sends; up to 100 million.", min=100, max=100_000_000)],
+    seed: Annotated[int, typer.Option(help="Another seed is another world.", min=0)] = 7,
+    home: HomeOption = None,
+) -> None:
+    """Write a simulated world: user_profiles, email_content, user_emails, and the oracle that knows the truth."""
+    from mlguide_assets.console.simulate import simulate_to
+
+    simulate_to(out, sends, seed)
+
+
+@app.command()
+@_told
+def export(
+    table: Annotated[str, typer.Argument(help="A table of the lake; 'mlguide status' lists them.")],
+    out: Annotated[Path, typer.Option(help="A file ending in .parquet or .csv; replaced if it exists.")],
+    home: HomeOption = None,
+) -> None:
+    """Write a table of the lake to a Parquet or CSV file."""
+    from mlguide_assets.console.export import export_table
+
+    export_table(Home.locate(home), table, out)
+
+
+@app.command()
+@_told
+def ui(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 3000,
+    home: HomeOption = None,
+) -> None:
+    """Open the Dagster UI on this home, with the daemon that runs backfills and schedules."""
+    from mlguide_assets.console.ui import serve
+
+    raise typer.Exit(serve(Home.locate(home), host, port))
+
+
+def _show(home: Home, as_json: bool) -> None:
+    from rich.console import Console
+
+    from mlguide_assets.console.report import print_report
+    from mlguide_assets.console.status import collect
+
+    value = collect(home)
+    if as_json:
+        json.dump(value, sys.stdout, indent=2)
+        sys.stdout.write("\n")
+    else:
+        print_report(value, home, Console(highlight=False, soft_wrap=True))

@@ -1,0 +1,30 @@
+"""What Dagster and its neighbours read from the environment, set before they are imported."""
+
+import os
+
+from mlguide_assets.define.loading import PROBLEM_VARIABLE, dump_problem
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.prepare.files import replace_file
+from mlguide_assets.settings import HOME_VARIABLE, Home
+
+_DAGSTER_YAML = """\
+# Written by mlguide; yours to change. Run history, schedules and logs are kept in this folder.
+telemetry:
+  enabled: false
+concurrency:
+  runs:
+    max_concurrent_runs: 1
+"""
+
+
+def enter(home: Home, problem: Problem | None = None) -> None:
+    """Make this process, and those that it starts, work on a home, and on a problem if one is given."""
+    home.ensure_writable()
+    os.environ[HOME_VARIABLE] = str(home.root)
+    os.environ["DAGSTER_HOME"] = str(home.dagster)
+    os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
+    if problem is not None:
+        os.environ[PROBLEM_VARIABLE] = dump_problem(problem)
+    instance = home.dagster / "dagster.yaml"
+    if not instance.exists():
+        replace_file(instance, _DAGSTER_YAML.encode())

@@ -1,0 +1,95 @@
+"""What `mlguide run` and `mlguide status` print for people, from the value of `status.collect`."""
+
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mlguide_assets.settings import Home
+from mlguide_assets.train.metrics import METRICS
+from mlguide_assets.train.models import CANDIDATE
+
+_SOURCES = ("user_profiles", "email_content", "user_emails")
+
+
+def print_report(status: dict[str, Any], home: Home, console: Console) -> None:
+    """Print what was read and rejected, how good the model is, the verdict, where things are, what to do next."""
+    if not status["tables"]:
+        console.print(f"{home.root} is empty: run 'mlguide run' to fill it.")
+        return
+    _print_data(status, console)
+    if status["evaluation"]:
+        _print_quality(status["evaluation"], console)
+    if status["last_decision"]:
+        _print_decision(status, console)
+    _print_places(status, home, console)
+
+
+def _print_data(status: dict[str, Any], console: Console) -> None:
+    tables, contracts = status["tables"], status["contracts"]
+    read = ", ".join(f"{tables[name]['rows']:,} rows of {name}" for name in _SOURCES if name in tables)
+    console.print(f"\n[bold]Read[/]  {read}")
+    broken = [rule for rule in contracts if rule["violations"]]
+    aside = tables.get("quarantined_rows", {}).get("rows", 0)
+    if not broken:
+        console.print(f"[bold]Contract[/]  all {len(contracts)} rules hold; nothing was rejected")
+        return
+    console.print(f"[bold]Contract[/]  {len(broken)} of {len(contracts)} rules are broken; {aside:,} rows were set aside")
+    for rule in broken:
+        share = rule["violations"] / rule["rows"]
+        action = {"quarantine": "set aside", "warn": "let through with a warning", "block": "blocked"}[rule["action"]]
+        console.print(f"  {rule['rule']}: {rule['violations']:,} of {rule['rows']:,} rows ({share:.1%}), {action}")
+
+
+def _print_quality(evaluation: dict[str, Any], console: Console) -> None:
+    models = {**evaluation["baselines"], CANDIDATE: evaluation[CANDIDATE]}
+    if evaluation["oracle"]:
+        models["oracle (the truth)"] = evaluation["oracle"]
+    # Narrow enough for 80 columns: an interval that is cut off is worse than none.
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("model", no_wrap=True)
+    for metric in METRICS.values():
+        table.add_column(f"{metric.title} {'↑' if metric.higher_is_better else '↓'}", justify="right", no_wrap=True)
+    for name, metrics in models.items():
+        style = "bold" if name == CANDIDATE else None
+        table.add_row(name, *(_interval(metrics[metric]) for metric in METRICS), style=style)
+    console.print("\n[bold]Quality[/]  on the latest sends, unseen in training, with 95 % intervals")
+    console.print(table)
+    if evaluation["oracle"]:
+        reached = _above_chance(evaluation[CANDIDATE]) / _above_chance(evaluation["oracle"])
+        console.print(f"The candidate reaches {reached:.1%} of the oracle's ROC AUC above 0.5.")
+
+
+def _above_chance(metrics: dict[str, dict[str, float]]) -> float:
+    return metrics["roc_auc"]["value"] - 0.5
+
+
+def _interval(estimate: dict[str, float | None]) -> Text:
+    value, low, high = (estimate[bound] for bound in ("value", "low", "high"))
+    if value is None or low is None or high is None:
+        return Text("–" if value is None else f"{value:.4f}")
+    return Text(f"{value:.4f} ") + Text(f"{low:.4f}–{high:.4f}", style="dim")
+
+
+def _print_decision(status: dict[str, Any], console: Console) -> None:
+    decision, champion = status["last_decision"], status["champion"]
+    colour = {"promoted": "green", "kept": "yellow", "refused": "red"}[decision["verdict"]]
+    now = f"version {champion['version']} is champion" if champion else "there is no champion"
+    console.print(f"\n[bold]Gate[/]  [{colour}]{decision['verdict']}[/]: {now}")
+    for reason in decision["reasons"]:
+        console.print(f"  • {reason}")
+
+
+def _print_places(status: dict[str, Any], home: Home, console: Console) -> None:
+    console.print(f"\n[bold]Results[/]  {home.root}")
+    if status["champion"]:
+        best = status["tables"].get("best_email_per_user", {}).get("rows", 0)
+        console.print(f"  {best:,} users have a best email: mlguide export best_email_per_user --out best.csv")
+    console.print("[bold]Next[/]")
+    console.print("  mlguide ui                             look at the graph, the plots and the run")
+    if status["champion"]:
+        console.print("  mlguide run --source DIR_OR_URI        the same on your own tables")
+    else:
+        console.print("  mlguide run                            without a champion nothing is scored: mend the data or the model")

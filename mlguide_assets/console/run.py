@@ -1,0 +1,100 @@
+"""`mlguide run`: every asset of the graph, in this process, recorded in the home's Dagster history."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from mlguide_assets.console.environment import enter
+from mlguide_assets.console.progress import console
+from mlguide_assets.define.loading import current_problem, dump_problem, load_problem, with_overrides
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.files import replace_file
+from mlguide_assets.settings import Home
+
+
+class RunFailedError(Exception):
+    """A run failed for a reason that is not the user's; its text says where to look."""
+
+
+def choose_problem(home: Home, name_or_file: str | None, source: str | None, sends: int | None) -> Problem:
+    """The problem asked for, else the home's, else the default; with its source or size replaced if asked."""
+    problem = load_problem(name_or_file) if name_or_file else current_problem(home)
+    return with_overrides(problem, source=source, sends=sends)
+
+
+def run(home: Home, problem: Problem) -> None:
+    """Materialise the whole graph. Once that has worked, the problem is the home's.
+
+    Raises:
+        InputError: the input is bad; nothing that was there before has changed.
+        RunFailedError: anything else went wrong.
+    """
+    enter(home, problem)
+    with _alone(home):
+        _materialise(home)
+        replace_file(home.active_problem, dump_problem(problem).encode())
+
+
+def _materialise(home: Home) -> None:
+    import dagster as dg
+
+    from mlguide_assets.definitions import defs
+
+    definitions = defs()
+    graph = definitions.resolve_asset_graph()
+    partitioned = [key for key in graph.get_all_asset_keys() if graph.get(key).partitions_def]
+    others = [key for key in graph.get_all_asset_keys() if key not in partitioned]
+    job = definitions.resolve_implicit_global_asset_job_def()
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+        arguments: dict[str, Any] = {
+            "instance": instance,
+            "raise_on_error": False,
+            "run_config": {"loggers": {"progress": {}}},
+        }
+        # The day to score for is the one after the newest send, which is known once the sends are read.
+        _refuse_failure(job.execute_in_process(asset_selection=others, **arguments), home)
+        day = _scoring_date()
+        console.print(f"[dim]scoring for {day}[/]")
+        _refuse_failure(job.execute_in_process(asset_selection=partitioned, partition_key=day, **arguments), home)
+
+
+def _scoring_date() -> str:
+    """The day after the newest send, within the partitions that exist."""
+    from mlguide_assets.defs.workspace import PROBLEM, Workspace
+
+    newest = Workspace().lake.read("user_emails").delivered_at.max().to_pyarrow().as_py()
+    day = min(newest.date() + timedelta(days=1), datetime.now(UTC).date())
+    return max(day, PROBLEM.history_start).isoformat()
+
+
+def _refuse_failure(result: Any, home: Home) -> None:
+    if result.success:
+        return
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            while error.cause is not None:
+                error = error.cause
+            if error.cls_name in ("InputError", "MissingTableError"):
+                raise InputError(error.message.partition(": ")[2].strip())
+            raise RunFailedError(
+                f"{event.step_key} failed: {error.message.strip()} The stack trace is in the run {result.run_id} "
+                f"('mlguide ui --home {home.root}')."
+            )
+    raise RunFailedError(f"The run {result.run_id} failed before any asset began: see 'mlguide ui --home {home.root}'.")
+
+
+@contextlib.contextmanager
+def _alone(home: Home) -> Iterator[None]:
+    """Two runs on one home take turns: they would train from each other's half-new tables."""
+    with (home.root / ".run.lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            console.print(f"Another run is working on {home.root}: waiting for it (pid {os.getpid()}).")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

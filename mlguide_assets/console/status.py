@@ -1,0 +1,54 @@
+"""`mlguide status`: what a home knows, as one JSON-ready value."""
+
+import math
+from typing import Any
+
+from mlguide_assets.define.loading import current_problem
+from mlguide_assets.deploy.bundle import champion
+from mlguide_assets.deploy.promotion import last_decision
+from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.settings import Home
+from mlguide_assets.train.evaluation import ORACLE
+from mlguide_assets.train.models import CANDIDATE
+
+
+def collect(home: Home) -> dict[str, Any]:
+    """Problem, champion, last decision, evaluation, contract results and tables of a home."""
+    problem = current_problem(home)
+    lake = Lake(home.lake(problem.name))
+    current = champion(home.bundles(problem.name))
+    decision = last_decision(lake)
+    return {
+        "problem": problem.name,
+        "champion": {"version": current.version, "trained_at": current.trained_at} if current else None,
+        "last_decision": {"verdict": decision["verdict"], "reasons": decision["reasons"]} if decision else None,
+        "evaluation": _evaluation(lake),
+        "contracts": _rows(lake, "contract_results", ["rule", "violations", "rows", "action"]),
+        "tables": {
+            name: {"rows": snapshot.rows, "snapshot": snapshot.id} for name, snapshot in lake.tables().items()
+        },
+    }
+
+
+def _evaluation(lake: Lake) -> dict[str, Any] | None:
+    """The candidate, the baselines and the oracle, by metric; None before the first evaluation."""
+    models: dict[str, dict[str, dict[str, float | None]]] = {}
+    for row in _rows(lake, "model_evaluation", ["model", "metric", "value", "low", "high"]):
+        bounds = {bound: _number(row[bound]) for bound in ("value", "low", "high")}
+        models.setdefault(row["model"], {})[row["metric"]] = bounds
+    if not models:
+        return None
+    oracle = models.pop(ORACLE, None)
+    return {CANDIDATE: models.pop(CANDIDATE), "baselines": models, "oracle": oracle}
+
+
+def _rows(lake: Lake, table: str, columns: list[str]) -> list[dict[str, Any]]:
+    if not lake.exists(table):
+        return []
+    rows: list[dict[str, Any]] = lake.read(table).select(*columns).to_pyarrow().to_pylist()
+    return rows
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN: an interval that cannot be given is null."""
+    return None if math.isnan(value) else value

@@ -1,0 +1,65 @@
+"""`mlguide ui`: Dagster's webserver and daemon on a home, as one command that stops as one."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from mlguide_assets.console.environment import enter
+from mlguide_assets.console.progress import console
+from mlguide_assets.errors import InputError
+from mlguide_assets.settings import Home
+
+_WORKSPACE = """\
+load_from:
+  - python_module:
+      module_name: mlguide_assets.definitions
+      location_name: mlguide_assets
+"""
+
+
+def serve(home: Home, host: str, port: int) -> int:
+    """Run webserver and daemon until one of them ends or the user stops them; return the exit code."""
+    enter(home)
+    workspace = home.dagster / "workspace.yaml"
+    workspace.write_text(_WORKSPACE)
+    console.print(f"Dagster UI on http://{host}:{port} for {home.root}; Ctrl-C stops it.")
+    web = [*_tool("dagster-webserver"), "-h", host, "-p", str(port), "-w", str(workspace)]
+    daemon = [*_tool("dagster-daemon"), "run", "-w", str(workspace)]
+    processes = [subprocess.Popen(command, cwd=home.root) for command in (web, daemon)]
+    stopping = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopping
+        stopping = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    try:
+        while not stopping and all(process.poll() is None for process in processes):
+            time.sleep(0.2)
+    finally:
+        _end(processes)
+    return 0 if stopping else max(process.returncode for process in processes)
+
+
+def _tool(name: str) -> list[str]:
+    """The console script that belongs to this Python, whatever PATH says."""
+    script = Path(sys.executable).with_name(name)
+    if not script.exists():
+        raise InputError(f"{name} is not installed beside {sys.executable}: install this package with its dependencies.")
+    return [str(script)]
+
+
+def _end(processes: list[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT if os.name == "posix" else signal.SIGTERM)
+    for process in processes:
+        try:
+            process.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,24 @@
+"""Writing small files whole: a pointer, a manifest, a settings file."""
+
+import os
+import uuid
+from pathlib import Path
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a small file so that readers see the old or the new content, also after a power cut."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
