@@ -22,7 +22,11 @@ app = typer.Typer(
 
 HomeOption = Annotated[
     Path | None,
-    typer.Option("--home", help="Where everything is kept. Default: $MLGUIDE_HOME, else .mlguide here.", show_default=False),
+    typer.Option(
+        "--home",
+        help="Where everything is kept. Default: $MLGUIDE_HOME, else .mlguide here.",
+        show_default=False,
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value instead of text.")]
 

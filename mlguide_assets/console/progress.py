@@ -61,3 +61,10 @@ class ProgressHandler(logging.Handler):
     def _line(self, text: str) -> None:
         console.print(text)
         sys.stderr.flush()
+
+
+def progress_logger(_: object) -> logging.Logger:
+    """A Dagster logger that shows progress instead of Dagster's own lines."""
+    logger = logging.Logger("mlguide.progress", logging.DEBUG)
+    logger.addHandler(ProgressHandler())
+    return logger

@@ -36,7 +36,9 @@ def _print_data(status: dict[str, Any], console: Console) -> None:
     if not broken:
         console.print(f"[bold]Contract[/]  all {len(contracts)} rules hold; nothing was rejected")
         return
-    console.print(f"[bold]Contract[/]  {len(broken)} of {len(contracts)} rules are broken; {aside:,} rows were set aside")
+    console.print(
+        f"[bold]Contract[/]  {len(broken)} of {len(contracts)} rules are broken; {aside:,} rows were set aside"
+    )
     for rule in broken:
         share = rule["violations"] / rule["rows"]
         action = {"quarantine": "set aside", "warn": "let through with a warning", "block": "blocked"}[rule["action"]]
@@ -46,7 +48,7 @@ def _print_data(status: dict[str, Any], console: Console) -> None:
 def _print_quality(evaluation: dict[str, Any], console: Console) -> None:
     models = {**evaluation["baselines"], CANDIDATE: evaluation[CANDIDATE]}
     if evaluation["oracle"]:
-        models["oracle (the truth)"] = evaluation["oracle"]
+        models["oracle, the truth"] = evaluation["oracle"]
     # Narrow enough for 80 columns: an interval that is cut off is worse than none.
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("model", no_wrap=True)
@@ -70,7 +72,7 @@ def _interval(estimate: dict[str, float | None]) -> Text:
     value, low, high = (estimate[bound] for bound in ("value", "low", "high"))
     if value is None or low is None or high is None:
         return Text("–" if value is None else f"{value:.4f}")
-    return Text(f"{value:.4f} ") + Text(f"{low:.4f}–{high:.4f}", style="dim")
+    return Text(f"{value:.4f}\n") + Text(f"{low:.4f}–{high:.4f}", style="dim")
 
 
 def _print_decision(status: dict[str, Any], console: Console) -> None:
@@ -92,4 +94,6 @@ def _print_places(status: dict[str, Any], home: Home, console: Console) -> None:
     if status["champion"]:
         console.print("  mlguide run --source DIR_OR_URI        the same on your own tables")
     else:
-        console.print("  mlguide run                            without a champion nothing is scored: mend the data or the model")
+        console.print(
+            "  mlguide run                            without a champion nothing is scored: mend the data or the model"
+        )

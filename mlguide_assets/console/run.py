@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mlguide_assets.console.environment import enter
-from mlguide_assets.console.progress import console
+from mlguide_assets.console.progress import console, progress_logger
 from mlguide_assets.define.loading import current_problem, dump_problem, load_problem, with_overrides
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
@@ -44,7 +44,7 @@ def _materialise(home: Home) -> None:
 
     from mlguide_assets.definitions import defs
 
-    definitions = defs()
+    definitions = dg.Definitions.merge(defs(), dg.Definitions(loggers={"progress": dg.logger(progress_logger)}))
     graph = definitions.resolve_asset_graph()
     partitioned = [key for key in graph.get_all_asset_keys() if graph.get(key).partitions_def]
     others = [key for key in graph.get_all_asset_keys() if key not in partitioned]
@@ -66,7 +66,7 @@ def _scoring_date() -> str:
     """The day after the newest send, within the partitions that exist."""
     from mlguide_assets.defs.workspace import PROBLEM, Workspace
 
-    newest = Workspace().lake.read("user_emails").delivered_at.max().to_pyarrow().as_py()
+    newest: datetime = Workspace().lake.read("user_emails").delivered_at.max().to_pyarrow().as_py()
     day = min(newest.date() + timedelta(days=1), datetime.now(UTC).date())
     return max(day, PROBLEM.history_start).isoformat()
 

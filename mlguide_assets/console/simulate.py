@@ -22,6 +22,8 @@ def simulate_to(out: Path, sends: int, seed: int) -> None:
             task = progress.add_task(f"simulating about {sends:,} sends", total=1.0)
             counts = write(world, out, lambda done: progress.update(task, completed=done))
     except OSError as error:
-        raise InputError(f"{out} cannot be written ({error.strerror or error}): choose another folder with --out.") from error
+        raise InputError(
+            f"{out} cannot be written ({error.strerror or error}): choose another folder with --out."
+        ) from error
     for name, rows in counts.items():
         console.print(f"{rows:>12,} rows  {out / f'{name}.parquet'}")

@@ -24,9 +24,7 @@ def collect(home: Home) -> dict[str, Any]:
         "last_decision": {"verdict": decision["verdict"], "reasons": decision["reasons"]} if decision else None,
         "evaluation": _evaluation(lake),
         "contracts": _rows(lake, "contract_results", ["rule", "violations", "rows", "action"]),
-        "tables": {
-            name: {"rows": snapshot.rows, "snapshot": snapshot.id} for name, snapshot in lake.tables().items()
-        },
+        "tables": {name: {"rows": snapshot.rows, "snapshot": snapshot.id} for name, snapshot in lake.tables().items()},
     }
 
 

@@ -49,7 +49,9 @@ def _tool(name: str) -> list[str]:
     """The console script that belongs to this Python, whatever PATH says."""
     script = Path(sys.executable).with_name(name)
     if not script.exists():
-        raise InputError(f"{name} is not installed beside {sys.executable}: install this package with its dependencies.")
+        raise InputError(
+            f"{name} is not installed beside {sys.executable}: install this package with its dependencies."
+        )
     return [str(script)]
 
 

@@ -53,7 +53,7 @@ def parse_problem(content: bytes, path: Path) -> Problem:
     try:
         problem = Problem.model_validate(values)
     except ValidationError as error:
-        raise InputError(_explain(error, root, path)) from error
+        raise InputError(_explain(error, cast(yaml.Node, root), path)) from error
     return _anchor(problem, path.resolve().parent)
 
 

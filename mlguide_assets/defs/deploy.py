@@ -71,7 +71,11 @@ def champion_model(workspace: Workspace) -> dg.MaterializeResult[None]:
 
 @dg.asset(group_name=GROUP, kinds={"parquet", "sqlite"}, owners=OWNERS, partitions_def=SCORING_DATES)
 def user_feature_store(
-    context: dg.AssetExecutionContext, workspace: Workspace, core_users: Any, user_profiles: Any, email_content: Any
+    context: dg.AssetExecutionContext,
+    workspace: Workspace,
+    core_users: Any,
+    user_profiles: Any,
+    email_content: Any,
 ) -> dg.Output[Any]:
     """The state of every user at the start of the day; the newest day's is published online, with the emails'."""
     from mlguide_assets.deploy.feature_store import publish

@@ -2,8 +2,8 @@
 
 import json
 from datetime import UTC, datetime
-from tempfile import TemporaryDirectory
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import ibis
 import pyarrow as pa

@@ -14,7 +14,17 @@ from typing import Any
 import ibis
 import pyarrow as pa
 
-from mlguide_assets.define.contracts import Action, NotBefore, OneOf, Present, Range, References, Rule, Unique, WellTyped
+from mlguide_assets.define.contracts import (
+    Action,
+    NotBefore,
+    OneOf,
+    Present,
+    Range,
+    References,
+    Rule,
+    Unique,
+    WellTyped,
+)
 from mlguide_assets.define.tables import KEYS, TABLES, TableName
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.sources.conforming import UNREADABLE

@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import duckdb
 import ibis
@@ -34,7 +34,7 @@ import pyarrow.parquet as pq
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import replace_file
 
-TableLike = ibis.Table | pa.Table | pa.RecordBatchReader
+TableLike: TypeAlias = ibis.Table | pa.Table | pa.RecordBatchReader
 
 WHOLE = "all"
 """The key of the only partition of a table that is not partitioned."""

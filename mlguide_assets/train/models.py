@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlguide_assets.train.encoding import Encoding, Matrix
-from mlguide_assets.train.split import Times, split_by_time
+from mlguide_assets.train.split import Times
 
 Labels = npt.NDArray[np.int8]
 Probabilities = npt.NDArray[np.float64]

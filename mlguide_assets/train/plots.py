@@ -126,7 +126,7 @@ def roc_curves(labels: npt.ArrayLike, models: Models, *, subject: str | None = N
 
     The title speaks of the model `subject`, of the best by default: name one where an oracle is among them.
     """
-    from sklearn.metrics import roc_curve  # type: ignore[import-untyped]
+    from sklearn.metrics import roc_curve
 
     inputs = {name: checked(labels, probabilities) for name, probabilities in models.items()}
     if not all(_has_both(truth) for truth, _ in inputs.values()):
@@ -326,7 +326,7 @@ def shap_beeswarm(
     A value of NaN is grey: use it where a value is missing or, as in a category, has no order. Of many rows a
     sample of SWARM_ROWS is drawn. Raises ValueError where the columns of either table are not the features.
     """
-    import shap  # type: ignore[import-untyped]
+    import shap
 
     pushes = _per_feature(feature_names, contributions, "contributions")
     values = _per_feature(feature_names, feature_values, "feature_values")

@@ -36,9 +36,9 @@ def split_by_time(times: Times, *, test_share: float, gap: timedelta) -> TimeSpl
     Raises:
         InputError: the history is too short to leave rows on both sides.
     """
-    ordered = np.sort(times)
-    start = ordered[min(int(len(times) * (1 - test_share)), len(times) - 1)] if len(times) else None
-    train = np.flatnonzero(times <= start - np.timedelta64(gap)) if start is not None else np.array([], np.int64)
+    # Without any row there is no start, and nothing is later than "not a time".
+    start = np.sort(times)[int(len(times) * (1 - test_share))] if len(times) else np.datetime64("NaT")
+    train = np.flatnonzero(times <= start - np.timedelta64(gap))
     if len(train) == 0:
         raise InputError(
             f"The history has {len(times):,} matured sends, too few or over too short a time to keep the last "

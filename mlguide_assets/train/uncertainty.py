@@ -184,7 +184,7 @@ class _PerUser:
 
     @classmethod
     def of(cls, labels: Flags, scores: Floats, bootstrap: ClusterBootstrap) -> "_PerUser":
-        from scipy.sparse import csr_array, vstack  # type: ignore[import-untyped]
+        from scipy.sparse import csr_array, vstack
 
         codes, size = bootstrap.codes, bootstrap.size
         ranking = Ranking.of(labels, scores)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.tables import TABLES
+from mlguide_assets.define.tables import TABLES, Column, TableName
 
 Kind = Literal["number", "category", "text"]
 Origin = Literal["profile", "content", "user_history", "email_history", "moment"]
@@ -69,14 +69,14 @@ def category_count(category: str) -> str:
 
 def features_of(problem: Problem) -> tuple[Feature, ...]:
     """All features of a problem, in the order of their columns."""
-    kinds: dict[str, Kind] = {"subject": "text"}
+    sources: tuple[tuple[Origin, tuple[str, ...], TableName], ...] = (
+        ("profile", PROFILE, "user_profiles"),
+        ("content", CONTENT, "email_content"),
+    )
     features = [
-        Feature(name, kinds.get(name, "category" if columns[name].type == "string" else "number"), origin, text)
-        for origin, names, columns in (
-            ("profile", PROFILE, TABLES["user_profiles"].columns),
-            ("content", CONTENT, TABLES["email_content"].columns),
-        )
-        for name, text in ((name, columns[name].description) for name in names)
+        Feature(name, _kind(name, TABLES[table].columns[name]), origin, TABLES[table].columns[name].description)
+        for origin, names, table in sources
+        for name in names
     ]
     counts = {theme_count(theme): f"Earlier {theme} emails to the user." for theme in problem.themes}
     counts |= {category_count(name): f"Earlier {name} emails to the user." for name in problem.categories}
@@ -89,3 +89,9 @@ def features_of(problem: Problem) -> tuple[Feature, ...]:
         *features,
         *(Feature(name, "number", origin, text) for origin, group in groups for name, text in group.items()),
     )
+
+
+def _kind(name: str, column: Column) -> Kind:
+    if name == "subject":
+        return "text"
+    return "category" if column.type == "string" else "number"

@@ -1,12 +1,12 @@
 """Sets the two numbers that nobody can know beforehand: the join rate and the level of the risk.
 
-Both are measured on a pilot: the first users of the same world, joining at a rate of the pilot's own. Shifts are
-left out of it, so that a world with a shift equals the world without it until the shift.
+Both are measured on a pilot: the first users of the same world, joining at a rate of the pilot's own.
+Shifts are left out of it, so that a world with a shift equals the world without it until the shift.
 """
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import exp, log, sqrt
+from math import log, sqrt
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class Calibration:
 
 
 def calibrate(world: World) -> Calibration:
-    """The join rate that gives at least `world.sends` sends, and the intercept that gives `world.base_rate`."""
+    """The join rate that gives at least `world.sends` sends, the intercept that gives `world.base_rate`."""
     usual = replace(world, sends=1, covariate_shift=None, concept_shift=None)
     intercept, sends_per_user, pilot_users = _pilot(usual)
     wanted = world.sends / sends_per_user  # users
@@ -73,9 +73,10 @@ def _intercept(base_rate: float, logit: Floats, user: Ints) -> float:
 
 
 def _still_here(logit: Floats, user: Ints, intercept: float) -> Floats:
-    """P(a potential send is delivered), taking every unsubscribe as immediate: the delay adds 0.2 % of sends."""
+    """P(a potential send is delivered), as if an unsubscribe took effect at once: waiting adds 0.2 %."""
     log_stays = np.log1p(-probabilities(logit, intercept))
     before = np.cumsum(log_stays) - log_stays
     first = np.flatnonzero(np.diff(user, prepend=-1))
     sizes = np.diff(first, append=len(user))
-    return np.exp(before - np.repeat(before[first], sizes))
+    still: Floats = np.exp(before - np.repeat(before[first], sizes))
+    return still

@@ -42,8 +42,8 @@ _TOPICS = {
     ),
 }  # fmt: skip
 _ENDINGS = (
-    "for beginners", "in three steps", "on a budget", "that last", "to share", "without fuss", "for every season",
-    "worth keeping", "for rainy days", "by our readers", "at home",
+    "for beginners", "in three steps", "on a budget", "that last", "to share", "without fuss",
+    "for every season", "worth keeping", "for rainy days", "by our readers", "at home",
 )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from mlguide_assets.prepare.simulator.outcomes import NEVER, Outcomes, outcomes,
 from mlguide_assets.prepare.simulator.population import COUNTRIES, GENDERS, Users, users, users_joined_before
 from mlguide_assets.prepare.simulator.randomness import Bools, Ints
 from mlguide_assets.prepare.simulator.risk import logits
-from mlguide_assets.prepare.simulator.schedule import DAY, Slots, is_scheduled, potential_sends
+from mlguide_assets.prepare.simulator.schedule import Slots, is_scheduled, potential_sends
 from mlguide_assets.prepare.simulator.sorting import TimeBuckets
 from mlguide_assets.prepare.simulator.world import World
 
@@ -80,9 +80,10 @@ def sends(
 ) -> Iterator[pa.Table]:
     """The sends delivered in [first, last_exclusive), in blocks of users, each ordered by user and then time.
 
-    Columns as in SENDS_SCHEMA; times are UTC without a zone. `first` defaults to the world's start, `last_exclusive`
-    to its end, `as_of` to the first instant of `last_exclusive`. `unsubscribed` is what was on record at `as_of`,
-    and sends after `as_of` are left out; `probability` and `unsubscribed_at` are the truth, whenever it came out.
+    Columns as in SENDS_SCHEMA; times are UTC without a zone. `first` defaults to the world's start,
+    `last_exclusive` to its end, `as_of` to the first instant of `last_exclusive`. `unsubscribed` is what was
+    on record at `as_of`, and sends after `as_of` are left out; `probability` and `unsubscribed_at` are the
+    truth, whenever it came out.
 
     Raises ValueError when the days are out of order or before the world's start.
     """
@@ -93,8 +94,8 @@ def sends(
 def write(world: World, out: Path, progress: Callable[[float], None] | None = None) -> dict[str, int]:
     """Writes the world's history into the folder `out`: three tables and the oracle, as Parquet.
 
-    `user_emails.parquet` and `oracle.parquet` are both ordered by delivered_at, user_id. A file appears complete or
-    not at all. `progress` is called with the share of the work done. Returns the number of rows per table.
+    `user_emails.parquet` and `oracle.parquet` are both ordered by delivered_at, user_id. A file appears
+    complete or not at all. `progress` is called with the share of the work done. Returns rows per table.
     """
     report = progress or (lambda _: None)
     out.mkdir(parents=True, exist_ok=True)
@@ -165,9 +166,7 @@ def _blocks(world: World, days: _Range) -> Iterator[tuple[float, pa.Table]]:
         yield min(at + step, count) / max(count, 1), _sends_to(world, calibration, content, who, days)
 
 
-def _sends_to(
-    world: World, calibration: Calibration, content: Emails, who: Users, days: _Range
-) -> pa.Table:
+def _sends_to(world: World, calibration: Calibration, content: Emails, who: Users, days: _Range) -> pa.Table:
     slots = potential_sends(world, who, days.last_exclusive)
     probability = probabilities(logits(world, who, content, slots), calibration.intercept)
     came = outcomes(world, who, slots, probability)
@@ -208,15 +207,21 @@ def _write_sends(world: World, folder: Path, report: Callable[[float], None]) ->
     """Writes user_emails.parquet and oracle.parquet into `folder`; returns their number of rows."""
     days = _range(world, None, None, None)
     buckets = TimeBuckets(
-        folder, SENDS_SCHEMA, by="delivered_at", first=np.datetime64(world.start, "us"),
-        last=np.datetime64(world.end, "us"), count=-(-world.sends // _ROWS_PER_BUCKET),
-    )  # fmt: skip
+        folder,
+        SENDS_SCHEMA,
+        by="delivered_at",
+        span=(np.datetime64(world.start, "us"), np.datetime64(world.end, "us")),
+        count=-(-world.sends // _ROWS_PER_BUCKET),
+    )
     with buckets:
         for done, block in _blocks(world, days):
             buckets.add(block)
             report(0.6 * done)
     rows = 0
-    with _writer(folder, "user_emails", USER_EMAILS) as emails_file, _writer(folder, "oracle", ORACLE) as oracle:
+    with (
+        _writer(folder, "user_emails", USER_EMAILS) as emails_file,
+        _writer(folder, "oracle", ORACLE) as oracle,
+    ):
         for number, table in enumerate(buckets.sorted(), start=1):
             emails_file.write_table(table.select(USER_EMAILS))
             oracle.write_table(table.select(ORACLE))

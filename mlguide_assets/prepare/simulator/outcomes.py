@@ -48,4 +48,6 @@ def _delay(world: World, who: Users, user: Ints, day: Ints) -> Ints:
     """Seconds from delivery to effect, at least one: exponential, cut at the longest delay."""
     drawn = uniform(stream_keys(world.seed, "delay", who.id)[user], day)
     reach = -np.expm1(-_LONGEST_DELAY_DAYS / _MEAN_DELAY_DAYS)
-    return np.ceil(-np.log1p(-drawn * reach) * _MEAN_DELAY_DAYS * DAY).astype(np.int64).clip(min=1)
+    delay = -np.log1p(-drawn * reach) * _MEAN_DELAY_DAYS
+    seconds: Ints = np.ceil(delay * DAY).astype(np.int64).clip(min=1)
+    return seconds

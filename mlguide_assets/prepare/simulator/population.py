@@ -18,10 +18,10 @@ GENDERS = ("male", "female")
 COUNTRIES = ("US", "KO", "JP")
 AGES = (18, 75)
 
-# Users joined at the same rate before the start, but only those who are still there by then count. The numbers
-# are what a run of three years shows of users who joined t days ago: (1 + t / _SCALE) ** -_LEAVING of them are left,
-# and for each e-fold of 1 + t / _SCALE those get fewer emails and have bought more. So the first months look like
-# the later ones.
+# Users joined at the same rate before the start, but only those who are still there by then count. The
+# numbers are what a run of three years shows of users who joined t days ago: (1 + t / _SCALE) ** -_LEAVING of
+# them are left, and for each e-fold of 1 + t / _SCALE those get fewer emails and have bought more. So the
+# first months look like the later ones.
 _SCALE = 40.0
 _LEAVING = 0.42
 _OLDEST = 730.0
@@ -55,7 +55,8 @@ def joined_on(joins_per_day: float, ids: Ints) -> Ints:
     position = (ids - 0.5) / joins_per_day - COHORT_JOIN_DAYS
     growth = 1 + np.maximum(-position, 0) * (1 - _LEAVING) / _SCALE
     before = _SCALE * (1 - growth ** (1 / (1 - _LEAVING)))
-    return np.floor(np.where(position < 0, before, position)).astype(np.int64)
+    joined: Ints = np.floor(np.where(position < 0, before, position)).astype(np.int64)
+    return joined
 
 
 def users_joined_before(joins_per_day: float, day: int) -> int:
@@ -63,9 +64,9 @@ def users_joined_before(joins_per_day: float, day: int) -> int:
     position = float(day)
     if day < 0:
         position = -_SCALE / (1 - _LEAVING) * ((1 - day / _SCALE) ** (1 - _LEAVING) - 1)
-    about = int(joins_per_day * (position + COHORT_JOIN_DAYS))
+    about = max(int(joins_per_day * (position + COHORT_JOIN_DAYS)), 1)
     # The inverse above is exact only up to rounding, so the ids around it decide.
-    nearby = np.arange(max(about - 2, 1), max(about + 4, 1))
+    nearby = np.arange(max(about - 2, 1), about + 4)
     return int(nearby[0]) - 1 + int(np.count_nonzero(joined_on(joins_per_day, nearby) < day))
 
 
@@ -95,7 +96,8 @@ def _age(world: World, ids: Ints, shifted: Bools) -> Ints:
     # A mean of two uniforms peaks in the middle; the shift moves that peak towards the young.
     peaked = (uniform + entity_uniform(world.seed, "age/second", ids)) / 2
     share = np.where(shifted, peaked**2, peaked)
-    return (youngest + np.floor(share * (oldest - youngest + 1))).astype(np.int64)
+    age: Ints = (youngest + np.floor(share * (oldest - youngest + 1))).astype(np.int64)
+    return age
 
 
 def _country(world: World, ids: Ints, shifted: Bools) -> Ints:
@@ -107,7 +109,9 @@ def _country(world: World, ids: Ints, shifted: Bools) -> Ints:
 
 def _purchases(world: World, ids: Ints, age: Ints, stayed: Floats) -> Ints:
     usual = -np.log1p(-entity_uniform(world.seed, "purchases", ids)) * (4 + 0.15 * age)
-    return np.floor((1 + usual) * np.exp(_LOG_PURCHASES_OF_STAYERS * stayed) - 1).astype(np.int64)
+    kept = (1 + usual) * np.exp(_LOG_PURCHASES_OF_STAYERS * stayed) - 1
+    purchases: Ints = np.floor(kept).astype(np.int64)
+    return purchases
 
 
 def _rate(world: World, ids: Ints, stayed: Floats) -> Floats:
@@ -115,5 +119,5 @@ def _rate(world: World, ids: Ints, stayed: Floats) -> Floats:
     uniform = stratified_uniform(world.seed, "rate", ids, block=16)
     # A logistic number of unit variance: close to a normal one, and its inverse is elementary.
     spread = (np.log(np.maximum(uniform, 1e-12)) - np.log1p(-uniform)) * (np.sqrt(3) / np.pi)
-    rate = _RATE_MEDIAN * np.exp(_RATE_SPREAD * spread + _LOG_RATE_OF_STAYERS * stayed)
-    return np.clip(rate, *_RATE_LIMITS)
+    rate: Floats = _RATE_MEDIAN * np.exp(_RATE_SPREAD * spread + _LOG_RATE_OF_STAYERS * stayed)
+    return rate.clip(*_RATE_LIMITS)

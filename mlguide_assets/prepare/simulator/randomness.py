@@ -39,7 +39,8 @@ def entity_uniform(seed: int, stream: str, ids: Ints) -> Floats:
 def entity_normal(seed: int, stream: str, ids: Ints) -> Floats:
     """One standard normal number per entity (Box-Muller)."""
     radius = np.sqrt(-2 * np.log1p(-entity_uniform(seed, stream + "/radius", ids)))
-    return radius * np.cos(2 * np.pi * entity_uniform(seed, stream + "/angle", ids))
+    normal: Floats = radius * np.cos(2 * np.pi * entity_uniform(seed, stream + "/angle", ids))
+    return normal
 
 
 def stratified_uniform(seed: int, stream: str, ids: Ints, block: int) -> Floats:

@@ -18,7 +18,8 @@ from mlguide_assets.prepare.simulator.world import World
 class Effects:
     """Everything in logit units. Positive means more likely to unsubscribe.
 
-    Few and strong rather than many and faint, so that a good model can come close to the truth on a year of sends.
+    Few and strong rather than many and faint, so that a good model can come close to the truth on a year of
+    sends.
     """
 
     # What a user brings.
@@ -69,7 +70,7 @@ SHIFTED = _after_concept_shift(USUAL)
 
 @dataclass(frozen=True)
 class Moment:
-    """What a send meets, arrays of shape (n,): the fatigue counts are of strictly earlier sends to that user."""
+    """What a send meets, arrays of shape (n,). The counts are of strictly earlier sends to that user."""
 
     tenure_days: Floats  # since the start of the join date
     email_age_days: Floats  # since the start of the creation date
@@ -118,7 +119,7 @@ def observed_logits(
 
     `user` and `email` say, per send, which entry of `who` and `content` it joins.
     """
-    tastes = _tastes(effects, who).reshape(len(who.id), -1)
+    tastes = _tastes(effects, who).reshape(len(who.id), len(THEMES) * len(CATEGORIES))
     kind = content.theme * len(CATEGORIES) + content.category
     result: Floats = tastes[user, kind[email]] + _email_part(effects, content)[email]
     result += effects.stale / 90 * moment.email_age_days
@@ -138,7 +139,8 @@ def _tastes(effects: Effects, who: Users) -> Floats:
     alone += np.asarray(effects.country)[who.country]
     theme = np.asarray(effects.country_theme)[who.country] + np.asarray(effects.gender_theme)[who.gender]
     category = fifteen_years[:, None] * np.asarray(effects.age_category)
-    return alone[:, None, None] + theme[:, :, None] + category[:, None, :]
+    tastes: Floats = alone[:, None, None] + theme[:, :, None] + category[:, None, :]
+    return tastes
 
 
 def _email_part(effects: Effects, content: Emails) -> Floats:
@@ -148,8 +150,12 @@ def _email_part(effects: Effects, content: Emails) -> Floats:
 
 
 def _unobserved(world: World, who: Users) -> Floats:
-    """What no feature can see: half of the variance follows the user, half the user and theme. (n, themes)."""
+    """What no feature can see: half of its variance follows the user, half the user and theme.
+
+    Shape (n, themes).
+    """
     spread = world.unobserved_sd / np.sqrt(2)
     alone = entity_normal(world.seed, "unobserved", who.id)
     themes = [entity_normal(world.seed, f"unobserved/{theme}", who.id) for theme in THEMES]
-    return spread * (alone[:, None] + np.stack(themes, axis=1))
+    unobserved: Floats = spread * (alone[:, None] + np.stack(themes, axis=1))
+    return unobserved

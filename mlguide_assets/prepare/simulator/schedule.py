@@ -1,4 +1,4 @@
-"""Who would be sent what and when if nobody ever left. Outcomes never change it: leaving only cuts it short."""
+"""Who would be sent what and when if nobody ever left. Outcomes never change it, they only cut it short."""
 
 from dataclasses import dataclass
 
@@ -34,9 +34,11 @@ def potential_sends(world: World, who: Users, last_exclusive: int) -> Slots:
         np.nonzero(_scheduled(world, who, slice(at, at + step), 0, last_exclusive))
         for at in range(0, len(who.id), step)
     ]
-    user = np.concatenate([rows + block * step for block, (rows, _) in enumerate(grids)] or [np.empty(0, int)])
-    day = np.concatenate([days for _, days in grids] or [np.empty(0, int)])
-    return Slots(user=user, day=day, second=_second(world, who, user, day), email=_email(world, who, user, day))
+    none = np.empty(0, np.int64)
+    user = np.concatenate([none, *(rows + part * step for part, (rows, _) in enumerate(grids))])
+    day = np.concatenate([none, *(days for _, days in grids)])
+    second, email = _second(world, who, user, day), _email(world, who, user, day)
+    return Slots(user=user, day=day, second=second, email=email)
 
 
 def is_scheduled(world: World, who: Users, first: int, last_exclusive: int) -> Bools:
@@ -46,12 +48,13 @@ def is_scheduled(world: World, who: Users, first: int, last_exclusive: int) -> B
         _scheduled(world, who, slice(at, at + step), first, last_exclusive).any(axis=1)
         for at in range(0, len(who.id), step)
     ]
-    return np.concatenate(parts) if parts else np.empty(0, bool)
+    return np.concatenate([np.empty(0, np.bool_), *parts])
 
 
 def weekday(world: World, day: Ints) -> Ints:
     """0 is Monday."""
-    return (day + world.start.weekday()) % 7
+    weekday: Ints = (day + world.start.weekday()) % 7
+    return weekday
 
 
 def _scheduled(world: World, who: Users, part: slice, first: int, last_exclusive: int) -> Bools:
@@ -60,7 +63,7 @@ def _scheduled(world: World, who: Users, part: slice, first: int, last_exclusive
     if world.covariate_shift is not None:
         rhythm = np.where(days >= world.day(world.covariate_shift), rhythm * _RATE_RISE_SHIFTED, rhythm)
     keys = stream_keys(world.seed, "send", who.id[part])
-    drawn = uniform(keys[:, None], days[None, :]) < who.rate[part][:, None] * rhythm[None, :]
+    drawn: Bools = uniform(keys[:, None], days[None, :]) < who.rate[part][:, None] * rhythm[None, :]
     # The join date has no time of day: only from the next day on is a delivery surely later.
     drawn &= days[None, :] > who.joined[part][:, None]
     return drawn
@@ -70,7 +73,8 @@ def _second(world: World, who: Users, user: Ints, day: Ints) -> Ints:
     share = np.concatenate([[0.0], np.cumsum(_HOUR_RHYTHM)]) / sum(_HOUR_RHYTHM)
     drawn: Floats = uniform(stream_keys(world.seed, "time of day", who.id)[user], day)
     hours = np.interp(drawn, share, np.arange(25.0))
-    return day * DAY + np.minimum(hours * 3600, DAY - 1).astype(np.int64)
+    second: Ints = day * DAY + np.minimum(hours * 3600, DAY - 1).astype(np.int64)
+    return second
 
 
 def _email(world: World, who: Users, user: Ints, day: Ints) -> Ints:

@@ -11,13 +11,21 @@ import pyarrow as pa
 class TimeBuckets:
     """Collects blocks of rows, then gives them back ordered by the timestamp column `by`.
 
-    [first, last) is cut into `count` buckets of equal length, each a file in `folder`. Rows of equal time keep the
-    order in which they were added, so the result does not depend on how they were cut into blocks.
+    `span`, from the first instant to the last, is cut into `count` buckets of equal length, each a file in
+    `folder`. Rows of equal time keep the order in which they were added, so the result does not depend on
+    how they were cut into blocks.
     """
 
     def __init__(
-        self, folder: Path, schema: pa.Schema, *, by: str, first: np.datetime64, last: np.datetime64, count: int
+        self,
+        folder: Path,
+        schema: pa.Schema,
+        *,
+        by: str,
+        span: tuple[np.datetime64, np.datetime64],
+        count: int,
     ) -> None:
+        first, last = span
         self.count = count
         self._by = by
         self._edges = first + np.arange(1, count) * ((last - first) // count)

@@ -9,11 +9,11 @@ class World:
     """A simulated company; equal worlds give equal tables, byte for byte.
 
     `sends` and `days` size the number of users who join per day: the history [start, start + days) then holds
-    at least `sends` sends, and little more. The world does not stop there: any later day can be generated too, and
-    changes no earlier one. Both shifts default to None, which means that they never happen.
+    at least `sends` sends, and little more. The world does not stop there: any later day can be generated
+    too, and changes no earlier one. Without a date, a shift never happens.
 
     `base_rate` is the share of delivered sends that make their user unsubscribe, in a world without shifts.
-    `unobserved_sd` is the standard deviation, in logit units, of the part of the risk that no feature can see.
+    `unobserved_sd` is the standard deviation, in logit units, of the part of the risk that no feature sees.
 
     Raises ValueError when a size or a rate is out of range.
     """

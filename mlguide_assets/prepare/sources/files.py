@@ -1,5 +1,6 @@
 """Tables from CSV or Parquet files: a folder, or a URL prefix below which they are found by name."""
 
+import csv
 import shutil
 import urllib.error
 import urllib.parse
@@ -72,15 +73,32 @@ def _open(path: Path, connection: Any) -> ibis.Table:
     try:
         if path.suffix == ".parquet":
             return connection.read_parquet(str(path))
-        table = connection.read_csv(str(path), delim=",", quote='"', header=True, all_varchar=True, nullstr="")
+        # Nothing is left to detection, which takes a line that starts with a mark for a comment and drops it.
+        table = connection.read_csv(
+            str(path), columns=dict.fromkeys(_header(path), "VARCHAR"), delim=",", quote='"', escape='"', nullstr=""
+        )
         # The parser is lazy: count now, so that a ragged line is met here, with the file's name at hand.
         table.count().execute()
-    except duckdb.Error as error:
-        reason = " ".join(str(error).split())[:200]
+    except (duckdb.Error, UnicodeDecodeError, csv.Error) as error:
+        # DuckDB goes on to advise on options of its reader, which are not the user's to set.
+        reason = " ".join(str(error).partition("Possible")[0].split())[:200]
         raise InputError(
             f"{path} cannot be read as {path.suffix[1:]} ({reason}): mend the file; CSV must be UTF-8, "
-            f"comma-separated, quoted with double quotes, with a header line."
+            f"comma-separated, with values quoted by \" and quotes in them doubled, and a header line."
         ) from error
-    if len(table.columns) == 1 and (other := next((mark for mark in ";\t|" if mark in table.columns[0]), None)):
-        raise InputError(f"{path} is delimited by {other!r} instead of ',': convert it to comma-separated values.")
     return table
+
+
+def _header(path: Path) -> list[str]:
+    """The column names of a CSV file; a column without one is named by its place."""
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        names = [name or f"column{place}" for place, name in enumerate(next(csv.reader(stream, strict=True), []))]
+    if len(names) < 2:
+        only = "".join(names)
+        if other := next((mark for mark in ";\t|" if mark in only), None):
+            raise InputError(f"{path} is delimited by {other!r} instead of ',': convert it to comma-separated values.")
+        raise InputError(f"{path} starts with {only[:80]!r}: its first line must be a header of column names.")
+    lower = [name.lower() for name in names]
+    if twice := next((name for name in names if lower.count(name.lower()) > 1), None):
+        raise InputError(f"{path} has several columns called {twice!r}: rename or remove all but one.")
+    return names

@@ -1,0 +1,20 @@
+"""What all tests share: one DuckDB per process, since starting one costs more than most tests."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+from mlguide_assets.prepare.lake import connect
+
+settings.register_profile("mlguide", deadline=None, max_examples=50)
+settings.load_profile("mlguide")
+
+
+@pytest.fixture(scope="session")
+def duck() -> Iterator[Any]:
+    """An in-memory DuckDB, as the lake opens it."""
+    connection = connect()
+    yield connection
+    connection.disconnect()

@@ -1,0 +1,130 @@
+"""Three small consistent tables in the guide's columns, and a problem that reads them. No simulator needed."""
+
+import random
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import yaml
+
+from mlguide_assets.define.loading import parse_problem
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.tables import TABLES, TableName
+
+Tables = dict[TableName, pa.Table]
+
+GUIDE_FOLDER = Path(__file__).parents[2] / "shared" / "data" / "guide"
+START = datetime(2024, 1, 1)
+DAYS = 120
+USERS = 60
+EMAILS = 12
+SENDS = 600
+SILENT_USERS = 2
+"""The last users, who are never sent anything."""
+
+THEMES = ("shopping", "food", "lifestyle")
+CATEGORIES = ("newsletter", "promotional", "transactional")
+_ARROW = {"int64": pa.int64(), "string": pa.string(), "timestamp": pa.timestamp("us")}
+
+PROBLEM: dict[str, Any] = {
+    "name": "sample",
+    "statement": "Emails lose users.",
+    "hypothesis": "Better emails lose fewer.",
+    "decision": {"unit": "send this email to this user at this time"},
+    "label": {"positive": "yes", "negative": "no", "window": "7d"},
+    "history_start": "2024-01-01",
+    "themes": list(THEMES),
+    "categories": list(CATEGORIES),
+    "costs": {"lost_user": 12.0, "withheld_send": 0.5},
+    "evaluation": {"bootstrap_repeats": 50},
+    "gate": {"permutations": 100},
+    "scoring": {"candidate_emails": 5},
+}
+
+
+def sample_problem(source: str | Path, **changes: Any) -> Problem:
+    """The sample's problem, reading from a folder, a URL or a database; `changes` replace top-level keys."""
+    address = str(source)
+    database = "://" in address and not address.startswith("http")
+    values = {**PROBLEM, "source": {"kind": "database" if database else "files", "uri": address}, **changes}
+    return parse_problem(yaml.safe_dump(values).encode(), Path("sample.yaml"))
+
+
+def sample_tables(seed: int = 0, sends: int = SENDS) -> Tables:
+    """Users who joined before the emails were created before any was sent; some sends share an instant."""
+    chance = random.Random(seed)
+    users = [
+        {
+            "id": user,
+            "date_joined": START - timedelta(days=chance.randrange(1, 700)),
+            "gender": chance.choice(("male", "female")),
+            "age": chance.randrange(18, 60),
+            "country": chance.choice(("US", "KO", "JP")),
+            "words_in_description": chance.randrange(0, 300),
+            "purchases": chance.randrange(0, 100),
+        }
+        for user in range(1, USERS + 1)
+    ]
+    emails = [
+        {
+            "id": email,
+            "subject": f"Subject {email}, with a comma",
+            "theme": THEMES[email % 3],
+            "category": CATEGORIES[email // 3 % 3],
+            "number_of_buttons": chance.randrange(0, 10),
+            "number_of_sections": chance.randrange(0, 6),
+            "number_of_items": chance.randrange(0, 8),
+            "created_at": START - timedelta(days=chance.randrange(1, 60)),
+        }
+        for email in range(1, EMAILS + 1)
+    ]
+    # Two instants a day, so that ties between and within users are common; a set, since the triple is a key.
+    triples: set[tuple[datetime, int, int]] = set()
+    while len(triples) < sends:
+        delivered = START + timedelta(hours=12 * chance.randrange(DAYS * 2))
+        triples.add((delivered, chance.randrange(1, USERS + 1 - SILENT_USERS), chance.randrange(1, EMAILS + 1)))
+    deliveries = [
+        {
+            "user_id": user,
+            "email_id": email,
+            "unsubscribed": "yes" if chance.random() < (0.3 if email % 3 == 1 else 0.05) else "no",
+            "delivered_at": delivered,
+        }
+        for delivered, user, email in sorted(triples)
+    ]
+    rows: dict[TableName, list[dict[str, Any]]] = {
+        "user_profiles": users,
+        "email_content": emails,
+        "user_emails": deliveries,
+    }
+    return {table: arrow(table, rows[table]) for table in TABLES}
+
+
+def arrow(table: TableName, rows: list[dict[str, Any]]) -> pa.Table:
+    """Rows as one of the three tables, with its types."""
+    schema = pa.schema([(name, _ARROW[column.type]) for name, column in TABLES[table].columns.items()])
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def guide_name(column: str) -> str:
+    """A column as the guide's files call it: `delivered at`, but `user_id`."""
+    return column if column.endswith("_id") else column.replace("_", " ")
+
+
+def write_sample(
+    folder: Path, kind: Literal["csv", "parquet"] = "csv", tables: Mapping[TableName, pa.Table] | None = None
+) -> Path:
+    """Write the tables into a folder, with the guide's column names, and return the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for table, rows in (tables or sample_tables()).items():
+        named = rows.rename_columns([guide_name(name) for name in rows.column_names])
+        path = folder / f"{table}.{kind}"
+        if kind == "parquet":
+            pq.write_table(named, path)
+        else:
+            pyarrow.csv.write_csv(named, path)
+    return folder
