@@ -11,6 +11,8 @@ _DAGSTER_YAML = """\
 # Written by mlguide; yours to change. Run history, schedules and logs are kept in this folder.
 telemetry:
   enabled: false
+nux:
+  enabled: false
 concurrency:
   runs:
     max_concurrent_runs: 1

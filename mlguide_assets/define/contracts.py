@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mlguide_assets.define.tables import TABLES, TableName
+from mlguide_assets.define.tables import TABLES, ColumnType, TableName
 
 Action = Literal["block", "quarantine", "warn"]
 
@@ -32,6 +32,19 @@ class _Rule(BaseModel, ABC):
     @property
     def name(self) -> str:
         return f"{self.table}.{self.fact}"
+
+    def _require(self, table: TableName, column: str, type_: ColumnType, fault: str) -> None:
+        """The column of the table has this type, or there is this fault."""
+        if column not in TABLES[table].columns:
+            raise ValueError(f"{column!r} is not a column of {table} ({', '.join(TABLES[table].columns)})")
+        if TABLES[table].columns[column].type != type_:
+            raise ValueError(f"{column!r} {fault}")
+
+    def _require_target(self, key: str, target: TableName) -> None:
+        """The key can hold ids of the target, which is judged first."""
+        if list(TABLES).index(target) >= list(TABLES).index(self.table):
+            raise ValueError(f"{self.table} cannot refer to {target}, only to tables that are judged before it")
+        self._require(self.table, key, "int64", "is not a number, so it holds no ids")
 
     @model_validator(mode="after")
     def _columns_exist(self) -> "_Rule":
@@ -108,8 +121,7 @@ class Range(_Rule):
             raise ValueError("a range needs min, max or both")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min {self.min:g} is above max {self.max:g}")
-        if TABLES[self.table].columns[self.column].type != "int64":
-            raise ValueError(f"{self.column!r} is not a number, so it has no range")
+        self._require(self.table, self.column, "int64", "is not a number, so it has no range")
         return self
 
 
@@ -128,6 +140,11 @@ class OneOf(_Rule):
     def fact(self) -> str:
         return f"{self.column}_is_known"
 
+    @model_validator(mode="after")
+    def _is_text(self) -> "OneOf":
+        self._require(self.table, self.column, "string", "is not text, so it has no list of values")
+        return self
+
 
 class References(_Rule):
     """The value is the id of a row of another table."""
@@ -143,6 +160,11 @@ class References(_Rule):
     @property
     def fact(self) -> str:
         return f"{self.column}_exists_in_{self.target}"
+
+    @model_validator(mode="after")
+    def _can_refer(self) -> "References":
+        self._require_target(self.column, self.target)
+        return self
 
 
 class NotBefore(_Rule):
@@ -163,9 +185,10 @@ class NotBefore(_Rule):
         return f"{self.column}_is_not_before_{self.target_column}"
 
     @model_validator(mode="after")
-    def _target_column_exists(self) -> "NotBefore":
-        if self.target_column not in TABLES[self.target].columns:
-            raise ValueError(f"{self.target_column!r} is not a column of {self.target}")
+    def _compares_times(self) -> "NotBefore":
+        self._require_target(self.key, self.target)
+        self._require(self.table, self.column, "timestamp", "is not a time")
+        self._require(self.target, self.target_column, "timestamp", "is not a time")
         return self
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -9,7 +10,7 @@ from typing import Any, cast
 import yaml
 from pydantic import ValidationError
 
-from mlguide_assets.define.problem import DatabaseSource, FilesSource, Problem, SimulatorSource
+from mlguide_assets.define.problem import DatabaseSource, FilesSource, Problem, SimulatorSource, without_password
 from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
 
@@ -41,9 +42,10 @@ def load_problem(name_or_file: str) -> Problem:
 def parse_problem(content: bytes, path: Path) -> Problem:
     """Validate the content of a problem file; `path` is named in errors and anchors relative source folders."""
     try:
-        root = yaml.compose(content, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(content)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        loader = _Loader(content)
+        root = loader.get_single_node()
+        values = loader.construct_document(root) if root else None
+    except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         reason = getattr(error, "problem", None) or "the bytes are not text"
@@ -71,7 +73,8 @@ def with_overrides(problem: Problem, *, source: str | None = None, sends: int | 
     if sends is None:
         return problem
     if not isinstance(problem.source, SimulatorSource):
-        raise InputError(f"--sends sizes the simulator, but {problem.name} reads from {problem.source.uri}: leave it out.")
+        place = without_password(problem.source.uri)
+        raise InputError(f"--sends sizes the simulator, but {problem.name} reads from {place}: leave it out.")
     try:
         sized = SimulatorSource.model_validate({**problem.source.model_dump(), "sends": sends})
     except ValidationError as error:
@@ -91,6 +94,22 @@ def current_problem(home: Home) -> Problem:
 def dump_problem(problem: Problem) -> str:
     """A problem as YAML that loads to an equal problem."""
     return yaml.safe_dump(problem.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as usual, but a key may be stated once, and dates stay text: Pydantic's complaint names the key."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  (the base declares it as an instance variable)
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        if twice := next((key for key, _ in node.value if keys.count(key.value) > 1), None):
+            problem = f"{twice.value!r} is stated twice"
+            raise yaml.constructor.ConstructorError(problem=problem, problem_mark=twice.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def _source_of(uri: str) -> FilesSource | DatabaseSource:
@@ -150,6 +169,14 @@ def _fix(error: Mapping[str, Any], siblings: list[str]) -> str:
         return f"unknown key{_nearest(str(error['loc'][-1]), _allowed_keys(error['loc']), siblings)}"
     if kind == "string_type" and isinstance(given, bool):
         return "write it in quotes, since YAML reads a bare yes or no as true or false"
+    if kind == "string_type" and isinstance(given, (int, float)):
+        return f"write it in quotes, as '{given}', since YAML reads it as a number"
+    if kind == "union_tag_not_found":
+        return f"its {error['ctx']['discriminator']} is missing; add it"
+    if kind == "union_tag_invalid":
+        tags = re.findall(r"'(\w+)'", error["ctx"]["expected_tags"])
+        close = _nearest(error["ctx"]["tag"], tags, [])
+        return f"{error['ctx']['tag']!r} is not a {error['ctx']['discriminator']}{close}"
     text = cast(str, error["msg"]).removeprefix("Value error, ")
     text = text[0].lower() + text[1:]
     if isinstance(given, (str, int, float)) and kind != "value_error":
@@ -161,7 +188,7 @@ def _nearest(word: str, allowed: list[str], siblings: list[str]) -> str:
     close = difflib.get_close_matches(word, [name for name in allowed if name not in siblings], n=1, cutoff=0.5)
     if close:
         return f"; did you mean {close[0]!r}?"
-    return f"; remove it (known here: {', '.join(allowed)})" if allowed else "; remove it"
+    return f"; known here: {', '.join(allowed)}" if allowed else "; remove it"
 
 
 def _allowed_keys(location: tuple[int | str, ...]) -> list[str]:

@@ -36,6 +36,20 @@ Duration = Annotated[timedelta, BeforeValidator(_parse_duration), PlainSerialize
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
+def slug(value: str) -> str:
+    """A value as part of a column name."""
+    return re.sub(r"\W+", "_", value.lower()).strip("_")
+
+
+def without_password(uri: str) -> str:
+    """An address that may be shown. A password may hold any character, so it is all up to the last @."""
+    scheme, mark, rest = uri.partition("://")
+    credentials, at, address = rest.rpartition("@")
+    user, colon, _ = credentials.partition(":")
+    shown = f"{scheme}{mark}{user}{':***' if colon else ''}{at}{address}"
+    return re.sub(r"(?i)([?&][^=&]*(?:password|pwd|token|secret|key)[^=&]*=)[^&]*", r"\1***", shown)
+
+
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -178,6 +192,15 @@ class Problem(Strict):
         return self
 
     @model_validator(mode="after")
+    def _counts_have_columns(self) -> "Problem":
+        for key, values in (("themes", self.themes), ("categories", self.categories)):
+            columns = [slug(value) for value in values]
+            clash = next((value for value in values if not slug(value) or columns.count(slug(value)) > 1), None)
+            if clash is not None:
+                raise ValueError(f"{key}: {clash!r} needs letters or digits that no other value has")
+        return self
+
+    @model_validator(mode="after")
     def _rules_are_distinct(self) -> "Problem":
         names = [rule.name for rule in self.contracts]
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -197,8 +220,6 @@ class Problem(Strict):
             everywhere += [Present(rule="present", table=table, column=column, action="block") for column in key]
             everywhere.append(Unique(rule="unique", table=table, columns=key, action="block"))
         known = (label.positive, label.negative)
-        everywhere.append(
-            OneOf(rule="one_of", table="user_emails", column=label.column, values=known, action="block")
-        )
+        everywhere.append(OneOf(rule="one_of", table="user_emails", column=label.column, values=known, action="block"))
         rules = {rule.name: rule for rule in (*everywhere, *self.contracts)}
         return tuple(sorted(rules.values(), key=lambda rule: list(TABLES).index(rule.table)))

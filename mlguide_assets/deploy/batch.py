@@ -71,7 +71,7 @@ def _batches(
             pairs["user_id"].combine_chunks(),
             pairs["email_id"].combine_chunks(),
             pa.array(probability),
-            pa.array(np.where(probability > champion.threshold, "withhold", "send")),
+            pa.array(np.where(probability >= champion.threshold, "withhold", "send")),
             pa.array([champion.version] * n),
             pairs["delivered_at"].combine_chunks().cast(pa.timestamp("us")),
             pa.array([run_id] * n),

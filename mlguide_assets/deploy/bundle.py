@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.train.storage import ENCODING, MODEL, PROBLEM
 
@@ -35,11 +36,21 @@ class Champion:
 def export_bundle(candidate: Path, bundles: Path, version: str, metadata: Mapping[str, Any]) -> Path:
     """Make the bundle of a version from the files of its candidate, whole or not at all.
 
+    A bundle that exists is not written again.
+
     Args:
         metadata: at least trained_at, threshold and lineage.
+
+    Raises:
+        InputError: the bundle that exists is another model's: the registry counts from 1 again.
     """
     folder = bundles / version
     if folder.exists():
+        if _metadata(folder)["lineage"]["id"] != metadata["lineage"]["id"]:
+            raise InputError(
+                f"The bundle {folder} is of another model than version {version} of the registry, so the registry "
+                f"was emptied or replaced: move {bundles} away, or restore the registry it belongs to."
+            )
         return folder
     bundles.mkdir(parents=True, exist_ok=True)
     temporary = Path(mkdtemp(dir=bundles, prefix=".bundle-"))
@@ -63,13 +74,17 @@ def set_champion(bundles: Path, version: str) -> None:
 
 
 def champion(bundles: Path) -> Champion | None:
-    """The champion, or None while nothing was promoted."""
+    """The champion, or None while nothing was promoted.
+
+    Raises:
+        InputError: the bundle that the pointer names is gone.
+    """
     pointer = bundles / POINTER
     if not pointer.is_file():
         return None
     version = json.loads(pointer.read_text())["version"]
     folder = bundles / version
-    metadata = json.loads((folder / METADATA).read_text())
+    metadata = _metadata(folder)
     return Champion(
         version=version,
         trained_at=metadata["trained_at"],
@@ -77,6 +92,17 @@ def champion(bundles: Path) -> Champion | None:
         lineage=metadata["lineage"]["id"],
         folder=folder,
     )
+
+
+def _metadata(folder: Path) -> dict[str, Any]:
+    path = folder / METADATA
+    if not path.is_file():
+        raise InputError(
+            f"The bundle {folder} is damaged or was deleted ({METADATA} is missing): restore it, or delete "
+            f"{folder.parent / POINTER} to go on without a champion."
+        )
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
 
 
 def _sha256(path: Path) -> str:

@@ -65,7 +65,9 @@ def decide(
     if failed:
         return Decision("refused", failed, criteria)
     if same_as_champion:
-        return Decision("kept", ("The same data, problem and code give the champion again: nothing to change.",), criteria)
+        return Decision(
+            "kept", ("The same data, problem and code give the champion again: nothing to change.",), criteria
+        )
     return Decision("promoted", tuple(criterion.reason for criterion in criteria), criteria)
 
 
@@ -82,9 +84,10 @@ def _beats_base_rate(scores: pa.Table, problem: Problem) -> Criterion:
     )
     gain = paired_difference(replicates, CANDIDATE, BASE_RATE, metric)
     passed = bool(gain.low > asked)
+    side = "worse" if gain.value < 0 else "better"
     reason = (
-        f"Its {METRICS[metric].title} is better than the base rate's by {gain.value:.4f} "
-        f"(95 % interval {gain.low:.4f} to {gain.high:.4f}), "
+        f"Its {METRICS[metric].title} is {side} than the base rate's by {abs(gain.value):.4f} "
+        f"(95 % interval of the gain {gain.low:.4f} to {gain.high:.4f}), "
         + (f"all of it above the {asked:g} asked for." if passed else f"not all of it above the {asked:g} asked for.")
     )
     return Criterion("beats_base_rate", gain.value, gain.low, gain.high, asked, passed, reason)
@@ -101,7 +104,10 @@ def _is_not_chance(scores: pa.Table, problem: Problem) -> Criterion:
         seed=problem.evaluation.seed,
     )
     passed = bool(null.p_value <= gate.max_p_value)
-    found = f"{METRICS[metric].title} {null.observed:.4f}, and {null.null_low:.4f} to {null.null_high:.4f} with shuffled labels"
+    found = (
+        f"{METRICS[metric].title} {null.observed:.4f}, and {null.null_low:.4f} to {null.null_high:.4f} "
+        f"with shuffled labels"
+    )
     reason = (
         f"It can be told from chance: {found} (p = {null.p_value:.3g})."
         if passed
@@ -118,9 +124,9 @@ def _data_can_be_believed(contract_results: Sequence[dict[str, Any]], problem: P
     share = shares[worst] if worst else 0.0
     passed = share <= limit
     reason = (
-        f"The data keep their contract: no warning in more than {limit:.0%} of the rows."
+        f"The data keep their contract: no warning in more than {limit:.1%} of the rows."
         if passed
-        else f"The data contradict themselves: {share:.0%} of the rows break {worst}, and no score on such rows can be "
-        f"believed (at most {limit:.0%} asked for)."
+        else f"The data contradict themselves: {share:.1%} of the rows break {worst}, and no score on such rows can be "
+        f"believed (at most {limit:.1%} asked for)."
     )
     return Criterion("data_can_be_believed", share, None, None, limit, passed, reason)

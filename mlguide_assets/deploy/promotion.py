@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import ibis
 import pyarrow as pa
@@ -12,6 +13,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Champion, champion, export_bundle, set_champion
 from mlguide_assets.deploy.gate import Decision, decide
 from mlguide_assets.deploy.registration import registry_of
+from mlguide_assets.deploy.registry import Registry
 from mlguide_assets.prepare.lake import Lake, Snapshot
 from mlguide_assets.settings import Home
 from mlguide_assets.train.storage import load_facts
@@ -68,25 +70,41 @@ def decide_and_record(
     return decision, snapshot
 
 
-def last_decision(lake: Lake) -> dict[str, object] | None:
+def last_decision(lake: Lake) -> dict[str, Any] | None:
     """The newest row of the record, or None before the first."""
     if not lake.exists(DECISIONS):
         return None
     newest = max(lake.snapshot(DECISIONS).partitions)
-    row: dict[str, object] = lake.read(DECISIONS, partitions=[newest]).to_pyarrow().to_pylist()[0]
+    row: dict[str, Any] = lake.read(DECISIONS, partitions=[newest]).to_pyarrow().to_pylist()[0]
     return row
 
 
+def last_promotion(lake: Lake) -> dict[str, Any] | None:
+    """The newest row that promotes, or None before the first."""
+    rows = lake.read(DECISIONS).to_pyarrow().to_pylist() if lake.exists(DECISIONS) else []
+    return next((row for row in reversed(rows) if row["verdict"] == "promoted"), None)
+
+
 def install_promoted(home: Home, lake: Lake, problem: Problem) -> Champion | None:
-    """Make the version of the newest decision champion, if it was promoted; return whoever is champion then."""
-    bundles = home.bundles(problem.name)
-    decision = last_decision(lake)
-    if decision is not None and decision["verdict"] == "promoted":
-        version = str(decision["version"])
-        with TemporaryDirectory(dir=home.root, prefix=".export-") as folder:
-            candidate = registry_of(home, problem).fetch(version, Path(folder))
-            facts = load_facts(candidate)
-            metadata = {"trained_at": decision["trained_at"], **facts}
-            export_bundle(candidate, bundles, version, metadata)
-        set_champion(bundles, version)
+    """Make the version of the newest promotion champion, and return whoever is champion then.
+
+    The pointer moves first, since it decides; what a crash leaves undone, the next call does.
+    """
+    bundles, registry = home.bundles(problem.name), registry_of(home, problem)
+    promotion = last_promotion(lake)
+    if promotion is None:
+        return champion(bundles)
+    version, current = str(promotion["version"]), champion(bundles)
+    if current is None or current.version != version:
+        _install(home, registry, bundles, promotion)
+    registry.record_champion(version)
     return champion(bundles)
+
+
+def _install(home: Home, registry: Registry, bundles: Path, promotion: dict[str, Any]) -> None:
+    version = str(promotion["version"])
+    with TemporaryDirectory(dir=home.root, prefix=".export-") as folder:
+        candidate = registry.fetch(version, Path(folder))
+        metadata = {"trained_at": promotion["trained_at"], **load_facts(candidate)}
+        export_bundle(candidate, bundles, version, metadata)
+    set_champion(bundles, version)

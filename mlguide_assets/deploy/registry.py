@@ -52,11 +52,21 @@ class Registry:
     ) -> str:
         """Log a candidate's folder, metrics and lineage as one run, and make it the newest version.
 
-        The same lineage is registered once: asking again gives the version that it has.
+        The same lineage is registered once: asking again gives the version that it has. Either way that
+        version is the challenger.
         """
-        known = self._version_of(lineage_id)
-        if known is not None:
-            return known
+        version = self._version_of(lineage_id) or self._new_version(candidate, lineage_id, params, metrics, tags)
+        self.client.set_registered_model_alias(self.model, "challenger", version)
+        return version
+
+    def _new_version(
+        self,
+        candidate: Path,
+        lineage_id: str,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+    ) -> str:
         run = self.client.create_run(self._experiment(), run_name=lineage_id, tags=dict(tags)).info
         self._log(run.run_id, params, metrics)
         self.client.log_artifacts(run.run_id, str(candidate), CANDIDATE_ARTIFACTS)
@@ -67,15 +77,16 @@ class Registry:
             run_id=run.run_id,
             tags={"lineage": lineage_id, **tags},
         ).version
-        self.client.set_registered_model_alias(self.model, "challenger", version)
         return str(version)
 
     def record_verdict(self, version: str, verdict: str, reasons: Sequence[str]) -> None:
-        """Write the gate's answer on the version; a promotion moves the alias `champion`."""
+        """Write the gate's answer on the version."""
         self.client.set_model_version_tag(self.model, version, "verdict", verdict)
         self.client.update_model_version(self.model, version, description="\n".join(reasons))
-        if verdict == "promoted":
-            self.client.set_registered_model_alias(self.model, "champion", version)
+
+    def record_champion(self, version: str) -> None:
+        """Move the alias `champion`, which follows the pointer of the bundles."""
+        self.client.set_registered_model_alias(self.model, "champion", version)
 
     def fetch(self, version: str, into: Path) -> Path:
         """Copy the candidate's folder of a version out of the registry."""
@@ -87,7 +98,9 @@ class Registry:
 
         try:
             self.client.get_registered_model(self.model)
-        except MlflowException:
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
             self.client.create_registered_model(self.model)
             return None
         found = self.client.search_model_versions(f"name = '{self.model}' and tag.lineage = '{lineage_id}'")

@@ -7,7 +7,7 @@ reasons; a warning is counted and let through. Nothing is dropped silently.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
-from operator import add, or_
+from operator import add, and_, or_
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +58,7 @@ class Judged:
         return [result for result in self.results if result.action == "block" and not result.passed]
 
 
-def judge(
-    tables: Mapping[TableName, ibis.Table], rules: tuple[Rule, ...], connection: Any, *, scratch: Path
-) -> Judged:
+def judge(tables: Mapping[TableName, ibis.Table], rules: tuple[Rule, ...], connection: Any, *, scratch: Path) -> Judged:
     """Apply every rule to the conformed tables of a source.
 
     References are judged against the accepted rows of their target, so a send to a quarantined user
@@ -144,7 +142,10 @@ def _broken(table: ibis.Table, rule: Rule) -> ibis.Value:
         case Present(column=column):
             return table[column].isnull()
         case Unique(columns=columns):
-            return ibis.row_number().over(group_by=list(columns), order_by=list(columns)) > 0
+            # By all other columns, so that it is always the same one of the duplicates that is kept.
+            others = [name for name in TABLES[rule.table].columns if name not in columns]
+            given = reduce(and_, (table[name].notnull() for name in columns))
+            return given & (ibis.row_number().over(group_by=list(columns), order_by=others) > 0)
         case Range(column=column, min=low, max=high):
             value = table[column]
             below = value < low if low is not None else ibis.literal(False)
@@ -189,7 +190,8 @@ def _set_aside(rows: ibis.Table, table: TableName, rules: list[Rule]) -> ibis.Ta
     reasons = [ibis.ifelse(rows[rule.fact], f"{rule.name} ", "") for rule in rules]
     columns = [
         ibis.ifelse(rows[name].isnull(), "", ibis.literal(f"{name}=") + rows[name].cast("string") + "; ")
-        for name in TABLES[table].columns
+        # What does not read as its type has become null there: keep it as it was written.
+        for name in (*TABLES[table].columns, UNREADABLE)
     ]
     return rows.select(
         table=ibis.literal(table),

@@ -9,6 +9,7 @@ from typing import Any
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.contracts import Judged, judge
+from mlguide_assets.prepare.lake import writing
 from mlguide_assets.prepare.sources.reading import describe, read_source
 
 
@@ -29,8 +30,11 @@ def ingest(
     Raises:
         InputError: something cannot be read. What a rule blocks is in the result, not raised.
     """
-    scratch_below.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=scratch_below, prefix="ingest-") as folder:
-        scratch = Path(folder)
-        tables = read_source(problem, connection, scratch=scratch, oracle=oracle, report=report)
-        yield Ingested(judge(tables, problem.rules, connection, scratch=scratch), describe(problem))
+    with writing("What is read", scratch_below):
+        scratch_below.mkdir(parents=True, exist_ok=True)
+        folder = TemporaryDirectory(dir=scratch_below, prefix="ingest-")
+    with folder as name:
+        with writing("What is read", scratch_below):
+            tables = read_source(problem, connection, scratch=Path(name), oracle=oracle, report=report)
+            judged = judge(tables, problem.rules, connection, scratch=Path(name))
+        yield Ingested(judged, describe(problem))

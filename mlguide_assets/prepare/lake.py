@@ -109,17 +109,26 @@ class Lake:
         try:
             chosen = snapshot_id or (self.root / table / "current").read_text()
             manifest = json.loads((self.root / table / "snapshots" / f"{chosen}.json").read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             known = ", ".join(sorted(path.parent.name for path in self.root.glob("*/current"))) or "none yet"
             what = f"snapshot {snapshot_id!r} of table {table!r}" if snapshot_id else f"table {table!r}"
-            raise MissingTableError(f"There is no {what} in {self.root} (tables: {known}): run 'mlguide run'.") from None
+            raise MissingTableError(
+                f"There is no {what} in {self.root} (tables: {known}): run 'mlguide run'."
+            ) from None
         files = {key: DataFile(**file) for key, file in manifest.pop("partitions").items()}
         return Snapshot(**manifest, partitions=files)
 
     def history(self, table: str) -> list[Snapshot]:
         """The snapshots that are kept, oldest first."""
-        ids = sorted(path.stem for path in (self.root / table / "snapshots").glob("*.json"))
-        return [self.snapshot(table, snapshot_id) for snapshot_id in ids]
+        current = self.snapshot(table)
+        ids = sorted(path.stem for path in (self.root / table / "snapshots").glob("[0-9]*.json"))
+        older: list[Snapshot] = []
+        for snapshot_id in ids:
+            # A writer may forget the oldest meanwhile.
+            with contextlib.suppress(MissingTableError):
+                older.append(self.snapshot(table, snapshot_id))
+        # One that a crash kept from becoming current never was a snapshot.
+        return [*(snapshot for snapshot in older if snapshot.sequence < current.sequence), current]
 
     def files(self, table: str, *, partitions: list[str] | None = None, snapshot_id: str | None = None) -> list[Path]:
         """The Parquet files of a snapshot, in the order of their partitions; all, or those asked for."""
@@ -130,9 +139,7 @@ class Lake:
             raise MissingTableError(f"Table {table!r} has no partition {absent[0]!r}: materialise it first.")
         return [self.root / table / "data" / snapshot.partitions[key].file for key in keys]
 
-    def read(
-        self, table: str, *, partitions: list[str] | None = None, snapshot_id: str | None = None
-    ) -> ibis.Table:
+    def read(self, table: str, *, partitions: list[str] | None = None, snapshot_id: str | None = None) -> ibis.Table:
         """A table as an Ibis expression over its files; nothing is read until it is executed."""
         paths = self.files(table, partitions=partitions, snapshot_id=snapshot_id)
         return self.connection.read_parquet([str(path) for path in paths])
@@ -158,7 +165,7 @@ class Lake:
     def _commit_locked(self, table: str, data: TableLike, key: str, *, keep_others: bool) -> Snapshot:
         folder = self.root / table
         current = self.snapshot(table) if self.exists(table) else None
-        with _space_is_named(table, folder):
+        with writing(f"Table {table!r}", folder):
             written = self._write_file(folder / "data", key, data)
             kept = dict(current.partitions) if current and keep_others else {}
             partitions = {**kept, key: written}
@@ -200,20 +207,18 @@ class Lake:
     def _clean(self, table: str) -> None:
         """Forget the oldest snapshots, the files that no kept one names, and what a crash left behind."""
         folder = self.root / table
-        *old, current = self.history(table)
-        forgotten = old[: max(0, len(old) - (self.keep - 1))]
-        for snapshot in forgotten:
-            (folder / "snapshots" / f"{snapshot.id}.json").unlink(missing_ok=True)
-        kept = [*old[len(forgotten) :], current]
+        kept = self.history(table)[-self.keep :]
         named = {file.file for snapshot in kept for file in snapshot.partitions.values()}
-        for path in (folder / "data").iterdir():
-            if path.name not in named:
-                path.unlink(missing_ok=True)
+        manifests = {f"{snapshot.id}.json" for snapshot in kept}
+        stray = [path for path in (folder / "data").iterdir() if path.name not in named]
+        stray += [path for path in (folder / "snapshots").iterdir() if path.name not in manifests]
+        for path in (*stray, *folder.glob(".current.*.tmp")):
+            path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _locked(self, table: str) -> Iterator[None]:
         folder = self.root / table
-        with _space_is_named(table, folder):
+        with writing(f"Table {table!r}", folder):
             folder.mkdir(parents=True, exist_ok=True)
             handle = (folder / ".lock").open("w")
         with handle:
@@ -244,13 +249,14 @@ def _content_hash(partitions: Mapping[str, DataFile]) -> str:
 
 
 @contextlib.contextmanager
-def _space_is_named(table: str, folder: Path) -> Iterator[None]:
+def writing(what: str, folder: Path) -> Iterator[None]:
     """Turn a failing disk into one sentence; what was there before is untouched by construction."""
     try:
         yield
     except (OSError, duckdb.IOException) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+        named = error.strerror if isinstance(error, OSError) else None
+        reason = named or " ".join(str(error).split())[:200]
         raise InputError(
-            f"Table {table!r} could not be written to {folder} ({reason}): free space or mend permissions there, "
-            f"then run again; the previous snapshot is untouched."
+            f"{what} could not be written to {folder} ({reason}): free space or mend permissions there, "
+            f"then run again; what was there before is untouched."
         ) from error

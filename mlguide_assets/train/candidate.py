@@ -18,6 +18,7 @@ from mlguide_assets.train.models import (
     BASELINES,
     CANDIDATE,
     Boosted,
+    Labels,
     Linear,
     Model,
     fit_base_rate,
@@ -27,6 +28,9 @@ from mlguide_assets.train.models import (
 from mlguide_assets.train.split import split_by_time
 
 Report = Callable[[str], None]
+
+LEAST_OF_EACH_OUTCOME = 3
+"""The calibration of the linear SVM takes three folds, with both outcomes in each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,13 +50,13 @@ def train_candidate(send_features: ibis.Table, problem: Problem, report: Report 
     """Split in time, fit baselines and candidate, score the test window, refit on all matured rows.
 
     Raises:
-        InputError: too few matured sends, or only one outcome among them.
+        InputError: too few matured sends, or too few of one outcome among them.
     """
     rows = matured_rows(send_features)
     labels, times = rows[LABEL].to_numpy(), rows["delivered_at"].to_numpy()
     split = split_by_time(times, test_share=problem.evaluation.test_share, gap=problem.label.window)
     for side, indexes in (("training", split.train), ("test", split.test)):
-        _refuse_one_outcome(side, labels[indexes])
+        _refuse_too_few(side, labels[indexes])
 
     seed = problem.evaluation.seed
     features = features_of(problem)
@@ -65,7 +69,7 @@ def train_candidate(send_features: ibis.Table, problem: Problem, report: Report 
         report(f"fitting {name.replace('_', ' ')} on {len(known):,} sends")
         models[name] = baselines[name] = fit(matrix, known, encoding, seed=seed)
     report(f"fitting xgboost on {len(known):,} sends")
-    models[CANDIDATE] = judged = fit_xgboost(matrix, known, times[split.train], encoding, seed=seed)
+    models[CANDIDATE] = judged = fit_xgboost(matrix, known, times[split.train], encoding, gap=split.gap, seed=seed)
     scores = {name: model.predict(test) for name, model in models.items()}
 
     report(f"refitting xgboost on all {len(labels):,} matured sends")
@@ -96,12 +100,13 @@ def matured_rows(send_features: ibis.Table) -> pa.Table:
     return known.order_by("delivered_at", "user_id", "email_id").to_pyarrow().combine_chunks()
 
 
-def _refuse_one_outcome(side: str, labels: Any) -> None:
+def _refuse_too_few(side: str, labels: Labels) -> None:
     positives = int(labels.sum())
-    if positives in (0, len(labels)):
+    if min(positives, len(labels) - positives) < LEAST_OF_EACH_OUTCOME:
         raise InputError(
-            f"The {side} window has {len(labels):,} matured sends of which {positives:,} are unsubscribes: a model needs "
-            f"both outcomes on both sides; add history, or check label.positive and label.negative."
+            f"The {side} window has {len(labels):,} matured sends of which {positives:,} are unsubscribes: a model "
+            f"needs at least {LEAST_OF_EACH_OUTCOME} of each outcome on both sides; add history, or check "
+            f"label.positive and label.negative."
         )
 
 

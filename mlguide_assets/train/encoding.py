@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.registry import Feature
 
 Matrix = npt.NDArray[np.float32]
@@ -52,7 +53,17 @@ class Encoding:
         return ["c" if feature.categories is not None else "q" for feature in self.features]
 
     def matrix(self, rows: pa.Table) -> Matrix:
-        """Encode rows as float32 (rows, features), NaN for what is missing or was never seen."""
+        """Encode rows as float32 (rows, features), NaN for what is missing or was never seen.
+
+        Raises:
+            InputError: a feature that training had is not among the columns.
+        """
+        absent = [name for name in self.names if name not in rows.column_names]
+        if absent:
+            raise InputError(
+                f"The model knows the feature {absent[0]!r}, which the problem no longer has: train and promote a "
+                f"model for the changed problem, or restore its themes and categories."
+            )
         encoded = np.empty((rows.num_rows, len(self.features)), dtype=np.float32)
         for position, feature in enumerate(self.features):
             column = rows[feature.name]

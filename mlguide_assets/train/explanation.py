@@ -13,7 +13,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mlguide_assets.train.candidate import matured_rows
-from mlguide_assets.train.encoding import Matrix
 from mlguide_assets.train.models import Boosted, contributions
 from mlguide_assets.train.plots import shap_bar, shap_beeswarm
 
@@ -45,16 +44,15 @@ class Explanation:
 
 def explain(model: Boosted, send_features: ibis.Table, *, seed: int, rows: int = SAMPLE_ROWS) -> Explanation:
     """Explain a seeded sample of matured sends."""
-    matrix = model.encoding.matrix(matured_rows(send_features))
-    sample = _sample(matrix, rows, seed)
+    sample = model.encoding.matrix(_sample(matured_rows(send_features), rows, seed))
     values = contributions(model, sample)
     names = model.encoding.names
     plots = {"shap_bar": shap_bar(names, values), "shap_beeswarm": shap_beeswarm(names, values, sample)}
     return Explanation(names, values, plots)
 
 
-def _sample(matrix: Matrix, rows: int, seed: int) -> Matrix:
-    if len(matrix) <= rows:
-        return matrix
-    chosen = np.random.default_rng(seed).choice(len(matrix), rows, replace=False)
-    return matrix[np.sort(chosen)]
+def _sample(sends: pa.Table, rows: int, seed: int) -> pa.Table:
+    if sends.num_rows <= rows:
+        return sends
+    chosen = np.random.default_rng(seed).choice(sends.num_rows, rows, replace=False)
+    return sends.take(np.sort(chosen))

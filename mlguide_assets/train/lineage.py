@@ -12,6 +12,9 @@ from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.lake import Lake
 
+LIBRARIES = ("numpy", "scikit-learn", "xgboost")
+"""Other versions of these may make another model of the same data."""
+
 TABLES = ("user_profiles", "email_content", "user_emails", "core_users", "send_features")
 
 
@@ -51,10 +54,14 @@ def lineage_of(lake: Lake, problem: Problem) -> Lineage:
 
 
 def code_version() -> str:
-    """The package's version and a hash of its source files: it tells apart what a version number does not."""
+    """The package's version and a hash of its source files and of the libraries that learn.
+
+    It tells apart what a version number does not.
+    """
     root = Path(mlguide_assets.__file__).parent
     sources = sorted(path for path in root.rglob("*.py") if "__pycache__" not in path.parts)
-    digest = _hash(*(f"{path.relative_to(root)}\n{path.read_text()}" for path in sources))
+    code = [f"{path.relative_to(root)}\n{path.read_text(encoding='utf-8')}" for path in sources]
+    digest = _hash(*code, *(f"{library} {version(library)}" for library in LIBRARIES))
     return f"{version('mlguide')}+{digest[:12]}"
 
 

@@ -217,13 +217,10 @@ def calibration_curve(bins: Mapping[str, Sequence[CalibrationBin]], *, subject: 
     return _png(axes)
 
 
-def _draw_bins(
-    axes: "Axes", bins: Sequence[CalibrationBin], floor: float, colour: str, line: str, label: str
-) -> None:
+def _draw_bins(axes: "Axes", bins: Sequence[CalibrationBin], floor: float, colour: str, line: str, label: str) -> None:
     """One model's bins. A rate of 0 has no place on a logarithmic axis: it is drawn hollow, at the floor."""
     predicted, observed, low, high = (
-        np.array([getattr(each, name) for each in bins])
-        for name in ("mean_predicted", "observed_rate", "low", "high")
+        np.array([getattr(each, name) for each in bins]) for name in ("mean_predicted", "observed_rate", "low", "high")
     )
     shown = np.maximum(observed, floor)
     axes.plot(predicted, shown, line, color=colour, linewidth=1.2, label=label)

@@ -42,7 +42,7 @@ def split_by_time(times: Times, *, test_share: float, gap: timedelta) -> TimeSpl
     if len(train) == 0:
         raise InputError(
             f"The history has {len(times):,} matured sends, too few or over too short a time to keep the last "
-            f"{test_share:.0%} for a test after a gap of {gap.days} days: add history, or lower "
+            f"{test_share:.0%} for a test after a gap of {gap / timedelta(days=1):g} days: add history, or lower "
             f"evaluation.test_share or label.window."
         )
     return TimeSplit(train=train, test=np.flatnonzero(times >= start), test_start=start, gap=gap)

@@ -6,6 +6,8 @@
     problem.yaml              the problem it was trained for
     facts.json                rows, windows, threshold, lineage
     plots/<name>.png          added by evaluation and explanation
+
+Loading a model takes the first two and XGBoost, nothing else.
 """
 
 import json
@@ -21,10 +23,11 @@ import pyarrow as pa
 
 from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.errors import InputError
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.encoding import Encoding
 from mlguide_assets.train.lineage import Lineage
-from mlguide_assets.train.models import Boosted
+from mlguide_assets.train.models import THREADS, Boosted
 
 MODEL, ENCODING, FACTS, PROBLEM = "model.ubj", "encoding.json", "facts.json", "problem.yaml"
 
@@ -35,6 +38,7 @@ def save_candidate(candidate: Candidate, problem: Problem, lineage: Lineage, fol
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(mkdtemp(dir=folder.parent, prefix=".candidate-"))
+    aside = temporary.with_suffix(".old")
     try:
         candidate.model.booster.save_model(temporary / MODEL)
         _write_json(temporary / ENCODING, candidate.model.encoding.to_json())
@@ -44,18 +48,21 @@ def save_candidate(candidate: Candidate, problem: Problem, lineage: Lineage, fol
         (temporary / "baselines").mkdir()
         for name, model in candidate.baselines.items():
             dump(model.pipeline, temporary / "baselines" / f"{name}.skops")
+        temporary.chmod(0o755)
         if folder.exists():
-            shutil.rmtree(folder)
+            # Aside first: deleting takes long enough to be interrupted, a rename does not.
+            folder.replace(aside)
         temporary.replace(folder)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        for leftover in (temporary, aside):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def load_model(folder: Path) -> Boosted:
     """Load the booster and its encoding from the folder of a candidate or a bundle."""
     import xgboost as xgb
 
-    booster = xgb.Booster()
+    booster = xgb.Booster({"nthread": THREADS})
     booster.load_model(folder / MODEL)
     encoding = Encoding.from_json(json.loads((folder / ENCODING).read_text()))
     return Boosted(booster, booster.num_boosted_rounds(), encoding)
@@ -66,13 +73,27 @@ def record_of(folder: Path) -> pa.Table:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     facts = load_facts(folder)
     return pa.Table.from_pylist(
-        [{"candidate": folder.name, "trained_at": now, "folder": str(folder), "facts": json.dumps(facts, sort_keys=True)}]
+        [
+            {
+                "candidate": folder.name,
+                "trained_at": now,
+                "folder": str(folder),
+                "facts": json.dumps(facts, sort_keys=True),
+            }
+        ]
     )
 
 
 def folder_of(candidate_model: ibis.Table) -> Path:
-    """The folder of the candidate that a record stands for."""
-    return Path(candidate_model.folder.to_pyarrow()[0].as_py())
+    """The folder of the candidate that a record stands for.
+
+    Raises:
+        InputError: it is not there any more.
+    """
+    folder = Path(candidate_model.folder.to_pyarrow()[0].as_py())
+    if not (folder / FACTS).is_file():
+        raise InputError(f"The candidate in {folder} was moved or deleted: train it again with 'mlguide run'.")
+    return folder
 
 
 def load_facts(folder: Path) -> dict[str, Any]:

@@ -148,9 +148,7 @@ def replicate_metrics(
     bootstrap = ClusterBootstrap(np.asarray(users), repeats, seed)
     for name, (truth, _) in inputs.items():
         if bootstrap.users.shape != truth.shape:
-            raise ValueError(
-                f"users {bootstrap.users.shape} and {name!r} {truth.shape} must have equal length"
-            )
+            raise ValueError(f"users {bootstrap.users.shape} and {name!r} {truth.shape} must have equal length")
     points = np.array([[point(metric, *rows) for metric in METRICS] for rows in inputs.values()])
     values = np.full((len(inputs), len(METRICS), repeats), np.nan)
     if bootstrap.size > 1 and inputs:
@@ -204,9 +202,7 @@ class _PerUser:
         return {name: found[name] for name in METRICS}
 
 
-def paired_difference(
-    replicates: Replicates, a: str, b: str, metric: str, *, level: float = 0.95
-) -> Estimate:
+def paired_difference(replicates: Replicates, a: str, b: str, metric: str, *, level: float = 0.95) -> Estimate:
     """How much better model `a` is than `b`, positive where `a` is better, with a percentile interval.
 
     Both are measured on the same resamples, so what makes a resample easy or hard for both cancels.

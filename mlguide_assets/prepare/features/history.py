@@ -62,7 +62,11 @@ def with_email_history(events: ibis.Table, sends: ibis.Table, *, label_window: t
         "email_id", day=_day_after(sends["at"] + _micros(label_window)), sent=one, lost=sends.lost.cast("float64")
     )
     asked = events.select("email_id", day=_day(events["at"]), sent=none, lost=none).distinct()
-    by_day = matured.union(asked).group_by("email_id", "day").aggregate(sent=lambda t: t.sent.sum(), lost=lambda t: t.lost.sum())
+    by_day = (
+        matured.union(asked)
+        .group_by("email_id", "day")
+        .aggregate(sent=lambda t: t.sent.sum(), lost=lambda t: t.lost.sum())
+    )
     so_far = ibis.cumulative_window(group_by="email_id", order_by="day")
     record = by_day.select(
         record_email="email_id",
@@ -70,9 +74,13 @@ def with_email_history(events: ibis.Table, sends: ibis.Table, *, label_window: t
         email_matured_sends=by_day.sent.sum().over(so_far),
         email_lost=by_day.lost.sum().over(so_far),
     )
-    joined = events.left_join(record, (events.email_id == record.record_email) & (_day(events["at"]) == record.record_day))
+    joined = events.left_join(
+        record, (events.email_id == record.record_email) & (_day(events["at"]) == record.record_day)
+    )
     rate = joined.email_lost / joined.email_matured_sends.nullif(0)
-    return joined.mutate(email_matured_sends=joined.email_matured_sends.cast("int64"), email_unsubscribe_rate=rate).drop("record_email", "record_day", "email_lost")
+    return joined.mutate(
+        email_matured_sends=joined.email_matured_sends.cast("int64"), email_unsubscribe_rate=rate
+    ).drop("record_email", "record_day", "email_lost")
 
 
 def _micros(span: timedelta) -> int:

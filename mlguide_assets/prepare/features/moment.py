@@ -25,6 +25,11 @@ def moment_features(*, at: Any, joined_at: Any, created_at: Any, last_at: Any) -
         "tenure_days": (at - joined_at) / DAY,
         "email_age_days": (at - created_at) / DAY,
         "days_since_last_email": (at - last_at) / DAY,
-        "day_of_week": (at // DAY + _THURSDAY) % 7,
-        "hour_of_day": at // MICROSECONDS_PER_HOUR % 24,
+        "day_of_week": _modulo(at // DAY + _THURSDAY, 7),
+        "hour_of_day": _modulo(at // MICROSECONDS_PER_HOUR, 24),
     }
+
+
+def _modulo(value: Any, size: int) -> Any:
+    """The remainder, never negative: SQL's has the sign of the value, which is below zero before 1970."""
+    return (value % size + size) % size

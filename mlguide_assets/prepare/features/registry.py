@@ -4,11 +4,10 @@ The functions that compute them are `history.py` (what happened before) and `mom
 from the instant itself); profile and content columns are taken as they are.
 """
 
-import re
 from dataclasses import dataclass
 from typing import Literal
 
-from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.problem import Problem, slug
 from mlguide_assets.define.tables import TABLES, Column, TableName
 
 Kind = Literal["number", "category", "text"]
@@ -52,11 +51,6 @@ MOMENT = {
     "day_of_week": "Monday is 0, UTC.",
     "hour_of_day": "Hour of the day, UTC.",
 }
-
-
-def slug(value: str) -> str:
-    """A value as part of a column name."""
-    return re.sub(r"[^a-z0-9]+", "_", value.lower()).strip("_")
 
 
 def theme_count(theme: str) -> str:

@@ -29,9 +29,9 @@ def send_features(core_users: ibis.Table, problem: Problem) -> ibis.Table:
     matured = matured_at <= events.delivered_at.max().as_scalar()
     label = ibis.ifelse(matured, rows.lost.cast("int8"), ibis.null("int8"))
     features = [feature.name for feature in features_of(problem)]
-    return rows.select(*KEYS, **{LABEL: label, "matured_at": matured_at}, **{name: rows[name] for name in features}).order_by(
-        "delivered_at", "user_id", "email_id"
-    )
+    return rows.select(
+        *KEYS, **{LABEL: label, "matured_at": matured_at}, **{name: rows[name] for name in features}
+    ).order_by("delivered_at", "user_id", "email_id")
 
 
 def user_state(core_users: ibis.Table, user_profiles: ibis.Table, problem: Problem, as_of: datetime) -> ibis.Table:
@@ -58,9 +58,9 @@ def user_state(core_users: ibis.Table, user_profiles: ibis.Table, problem: Probl
     joined = asked.inner_join(profiles, asked.user_id == profiles.profile_id)
     counts = [feature.name for feature in features_of(problem) if feature.origin == "user_history"]
     last = ibis.timestamp(_EPOCH) + joined.last_at.as_interval("us")
-    return joined.select(
-        "user_id", "date_joined", *PROFILE, *counts, as_of=instant, last_delivered_at=last
-    ).order_by("user_id")
+    return joined.select("user_id", "date_joined", *PROFILE, *counts, as_of=instant, last_delivered_at=last).order_by(
+        "user_id"
+    )
 
 
 def email_state(core_users: ibis.Table, email_content: ibis.Table, problem: Problem, as_of: datetime) -> ibis.Table:

@@ -23,7 +23,7 @@ _PILOT_USERS = (512, 8192)
 # Variance of the sends that one user receives, relative to the square of their mean.
 _ACTUAL_VARIANCE = 0.6
 _PILOT_VARIANCE = 0.4
-_STANDARD_ERRORS = 3.5
+_STANDARD_ERRORS = 2.7
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,8 @@ def calibrate(world: World) -> Calibration:
     wanted = world.sends / sends_per_user  # users
     # Enough users that even an unlucky draw of them receives what was asked for.
     margin = _STANDARD_ERRORS * sqrt(_ACTUAL_VARIANCE / wanted + _PILOT_VARIANCE / pilot_users)
-    return Calibration(
-        joins_per_day=wanted * (1 + margin) / (COHORT_JOIN_DAYS + world.days), intercept=intercept
-    )
+    joins_per_day = wanted * (1 + margin) / (COHORT_JOIN_DAYS + world.days)
+    return Calibration(joins_per_day=joins_per_day, intercept=intercept)
 
 
 @lru_cache(maxsize=64)

@@ -91,14 +91,13 @@ def emails(world: World, ids: Ints) -> Emails:
     def share(stream: str) -> Floats:
         return stratified_uniform(world.seed, stream, ids, _BLOCK)
 
-    category = share("category")
+    usual = _pick(_CATEGORY_SHARES, share("category"))
+    later = _pick(_CATEGORY_SHARES_SHIFTED, share("category"))
     return Emails(
         id=ids,
         created=created,
         theme=np.floor(share("theme") * len(THEMES)).astype(np.int64),
-        category=np.where(
-            shifted, _pick(_CATEGORY_SHARES_SHIFTED, category), _pick(_CATEGORY_SHARES, category)
-        ).astype(np.int64),
+        category=np.where(shifted, later, usual),
         buttons=(1 + np.floor(share("buttons") * 9) + 2 * shifted).astype(np.int64),
         sections=(1 + np.floor(share("sections") * 7)).astype(np.int64),
         items=(np.floor(share("items") * 16) + 3 * shifted).astype(np.int64),

@@ -124,9 +124,7 @@ class _Range:
 def _range(world: World, first: date | None, last_exclusive: date | None, as_of: datetime | None) -> _Range:
     first, last_exclusive = first or world.start, last_exclusive or world.end
     if not world.start <= first <= last_exclusive:
-        raise ValueError(
-            f"sends from {first} to {last_exclusive}: the days must be in order and from {world.start} on"
-        )
+        raise ValueError(f"sends from {first} to {last_exclusive}: days must be in order, from {world.start}")
     known = as_of or datetime.combine(last_exclusive, time())
     elapsed = known - datetime.combine(world.start, time())
     return _Range(world.day(first), world.day(last_exclusive), elapsed // timedelta(microseconds=1))

@@ -113,7 +113,12 @@ def logits(world: World, who: Users, content: Emails, slots: Slots) -> Floats:
 
 
 def observed_logits(
-    effects: Effects, who: Users, user: Ints, content: Emails, email: Ints, moment: Moment
+    effects: Effects,
+    who: Users,
+    user: Ints,
+    content: Emails,
+    email: Ints,
+    moment: Moment,
 ) -> Floats:
     """The part of the logit that follows from what can be observed, without the intercept. Shape (n,).
 

@@ -10,8 +10,10 @@ from mlguide_assets.define.tables import TABLES, ColumnType, TableName
 from mlguide_assets.errors import InputError
 
 UNREADABLE = "unreadable"
-"""Column of a conformed table: the first value of the row that does not read as its type, or null."""
+"""Column of a conformed table: the values of the row that do not read as their type, or null."""
 
+_OFFSET = r":\d\d(\.\d+)?\s*(Z|[+-]\d\d(:?\d\d)?)$"
+_LAST_YEAR = 9999
 _INTEGER = r"^\s*[+-]?\d{1,18}(\.0*)?\s*$"
 
 
@@ -36,7 +38,7 @@ def conform(raw: ibis.Table, table: TableName, mapping: Mapping[str, str], *, pl
         )
         for name, source in found.items()
     ]
-    return raw.select(**cast, **{UNREADABLE: ibis.coalesce(*complaints)})
+    return raw.select(**cast, **{UNREADABLE: ibis.literal(", ").join(complaints).nullif("")})
 
 
 def _find(columns: tuple[str, ...], column: str, mapping: Mapping[str, str], place: str) -> str:
@@ -48,7 +50,9 @@ def _find(columns: tuple[str, ...], column: str, mapping: Mapping[str, str], pla
         return matches[0]
     have = ", ".join(map(repr, columns))
     if matches:
-        raise InputError(f"{place} has several columns that could be {wanted!r} ({', '.join(matches)}): map one of them.")
+        raise InputError(
+            f"{place} has several columns that could be {wanted!r} ({', '.join(matches)}): map one of them."
+        )
     close = difflib.get_close_matches(_plain(wanted), [_plain(name) for name in columns], n=1)
     hint = f", perhaps now {close[0]!r}" if close else ""
     raise InputError(
@@ -68,11 +72,14 @@ def _cast(column: ibis.Column, type_: ColumnType) -> ibis.Column:
         return column.cast("string").strip().nullif("")
     if type_ == "timestamp":
         if given.is_string():
-            return column.strip().try_cast("timestamp")
-        if given.is_temporal():
+            time = _read_time(column.strip())
+        elif given.is_date() or given.is_timestamp():
             # A time with a zone becomes UTC without one: the session's zone is UTC.
-            return column.cast("timestamp")
-        return ibis.null("timestamp")
+            time = column.cast("timestamp")
+        else:
+            return ibis.null("timestamp")
+        # Databases know infinite times, of which no age can be taken.
+        return ibis.ifelse(time.year() <= _LAST_YEAR, time, ibis.null("timestamp"))
     if given.is_string():
         digits = column.strip().re_replace(r"\.0*$", "")
         return ibis.ifelse(column.re_search(_INTEGER), digits.try_cast("int64"), ibis.null("int64"))
@@ -81,3 +88,14 @@ def _cast(column: ibis.Column, type_: ColumnType) -> ibis.Column:
     if given.is_integer():
         return column.try_cast("int64")
     return ibis.null("int64")
+
+
+def _read_time(text: ibis.Column) -> ibis.Column:
+    """Text as a time, UTC where it names an offset: a plain cast would drop the offset in silence.
+
+    Names of zones are not read: in DuckDB 1.5 one of them shifts the rows that follow it.
+    """
+    nothing = ibis.null("string")
+    has_offset = text.re_search(_OFFSET)
+    zoned = ibis.ifelse(has_offset, text, nothing).try_cast("timestamp('UTC')").cast("timestamp")
+    return ibis.coalesce(zoned, ibis.ifelse(has_offset, nothing, text).try_cast("timestamp"))

@@ -7,6 +7,7 @@ from typing import Any
 import ibis
 import pyarrow.parquet as pq
 
+from mlguide_assets.define.problem import without_password
 from mlguide_assets.define.tables import TableName
 from mlguide_assets.errors import InputError
 
@@ -19,7 +20,7 @@ def read_database(
 ) -> dict[TableName, ibis.Table]:
     """Read each table through Ibis in batches, so that a table larger than memory passes."""
     scheme, _, rest = uri.partition("://")
-    where = f"{scheme}://{rest.rpartition('@')[2]}"
+    where = without_password(f"{scheme}://{rest.rpartition('@')[2]}")
     database = _connect(uri, scheme, rest, where)
     try:
         return {table: _land(database, name, where, connection, scratch, report) for table, name in names.items()}
@@ -64,6 +65,9 @@ def _land(
         with pq.ParquetWriter(path, batches.schema) as writer:
             for batch in batches:
                 writer.write_batch(batch)
+    except OSError:
+        # The disk that it is copied to, which the caller names.
+        raise
     except Exception as error:
         raise InputError(f"Table {name!r} of {where} cannot be read ({_first_line(error)}): check it there.") from error
     return connection.read_parquet(str(path))

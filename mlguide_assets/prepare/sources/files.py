@@ -1,6 +1,7 @@
 """Tables from CSV or Parquet files: a folder, or a URL prefix below which they are found by name."""
 
 import csv
+import http.client
 import shutil
 import urllib.error
 import urllib.parse
@@ -53,12 +54,17 @@ def _download(prefix: str, name: str, scratch: Path, report: Callable[[str], Non
         try:
             with urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS) as response, target.open("wb") as out:
                 shutil.copyfileobj(response, out)
-            return target
+                expected = response.headers.get("Content-Length")
+            # A connection that breaks off looks like an end.
+            if expected is None or int(expected) == target.stat().st_size:
+                return target
+            reason = f"it broke off after {target.stat().st_size:,} of {int(expected):,} bytes"
+            break
         except urllib.error.HTTPError as error:
             reason = f"HTTP {error.code} {error.reason}"
             if error.code != 404:
                 break
-        except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
+        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ValueError) as error:
             reason = str(getattr(error, "reason", error))
             break
     raise InputError(
@@ -79,12 +85,12 @@ def _open(path: Path, connection: Any) -> ibis.Table:
         )
         # The parser is lazy: count now, so that a ragged line is met here, with the file's name at hand.
         table.count().execute()
-    except (duckdb.Error, UnicodeDecodeError, csv.Error) as error:
+    except (duckdb.Error, OSError, UnicodeDecodeError, csv.Error) as error:
         # DuckDB goes on to advise on options of its reader, which are not the user's to set.
         reason = " ".join(str(error).partition("Possible")[0].split())[:200]
         raise InputError(
             f"{path} cannot be read as {path.suffix[1:]} ({reason}): mend the file; CSV must be UTF-8, "
-            f"comma-separated, with values quoted by \" and quotes in them doubled, and a header line."
+            f'comma-separated, with values quoted by " and quotes in them doubled, and a header line.'
         ) from error
     return table
 

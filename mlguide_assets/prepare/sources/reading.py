@@ -12,7 +12,7 @@ from typing import Any
 
 import ibis
 
-from mlguide_assets.define.problem import DatabaseSource, FilesSource, Problem, SimulatorSource
+from mlguide_assets.define.problem import DatabaseSource, FilesSource, Problem, SimulatorSource, without_password
 from mlguide_assets.define.tables import TABLES, TableName
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.sources.conforming import conform
@@ -61,7 +61,7 @@ def describe(problem: Problem) -> str:
         case SimulatorSource(sends=sends, seed=seed):
             return f"the simulator ({sends:,} sends, seed {seed})"
         case FilesSource(uri=uri) | DatabaseSource(uri=uri):
-            return re.sub(r"(://[^:/@]+):[^@/]*@", r"\1:***@", uri)
+            return without_password(uri)
 
 
 def _names(problem: Problem) -> dict[TableName, str]:

@@ -2,11 +2,14 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from mlguide_assets.prepare.simulator import generate
 from mlguide_assets.prepare.simulator.generate import email_content, sends, user_profiles
+from mlguide_assets.prepare.simulator.population import Users
 from mlguide_assets.prepare.simulator.randomness import entity_uniform, stratified_uniform
+from mlguide_assets.prepare.simulator.schedule import Slots, potential_sends
 from mlguide_assets.prepare.simulator.world import World
 from mlguide_assets_tests.prepare.simulator.worlds import SHIFT, SMALL, before, history
 
@@ -42,10 +45,9 @@ def test_a_single_day_equals_that_day_of_the_full_run(world: World, day: date) -
 
 def test_a_single_day_evaluates_few_histories(monkeypatch: pytest.MonkeyPatch) -> None:
     evaluated: list[int] = []
-    potential_sends = generate.potential_sends
 
-    def counted(*args: object) -> object:
-        slots = potential_sends(*args)  # type: ignore[arg-type]
+    def counted(world: World, who: Users, last_exclusive: int) -> Slots:
+        slots = potential_sends(world, who, last_exclusive)
         evaluated.append(len(slots.user))
         return slots
 
@@ -79,7 +81,7 @@ def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generate, "_BLOCK_USERS", 100)
     blocks = list(sends(SMALL))
     assert len(blocks) > 2
-    assert generate.pa.concat_tables(blocks).equals(whole)
+    assert pa.concat_tables(blocks).equals(whole)
     assert user_profiles(SMALL).equals(profiles)
 
 

@@ -19,7 +19,7 @@ PARAMETERS = {
     "subsample": 0.8,
     "colsample_bytree": 0.8,
     "reg_lambda": 5,
-    "nthread": 2,
+    "nthread": 1,  # more of them wait for each other where tests share the cores
     "seed": 1,
 }
 

@@ -109,9 +109,8 @@ def test_each_day_draws_evenly_from_its_pool() -> None:
     assert (created_on(last) < day).all()
     assert (created_on(last + 1) >= day).all()
     sent = history(LARGE)
-    sent_on = (
-        (sent["delivered_at"].to_numpy() - np.datetime64(LARGE.start)).astype("timedelta64[D]").astype(int)
-    )
+    elapsed = sent["delivered_at"].to_numpy() - np.datetime64(LARGE.start)
+    sent_on = elapsed.astype("timedelta64[D]").astype(int)
     place = sent["email_id"].to_numpy() - first[sent_on]
     assert (place >= 0).all()
     assert (place < size[sent_on]).all()
@@ -135,17 +134,15 @@ def test_subjects_never_repeat() -> None:
 
 
 def test_sends_are_spread_over_the_history() -> None:
-    month = (history(LARGE)["delivered_at"].to_numpy() - np.datetime64(LARGE.start)) // np.timedelta64(
-        30, "D"
-    )
-    counts = np.bincount(month.astype(int))[:12]
+    elapsed = history(LARGE)["delivered_at"].to_numpy() - np.datetime64(LARGE.start)
+    counts = np.bincount((elapsed // np.timedelta64(30, "D")).astype(int))[:12]
     assert counts.max() < 1.3 * counts.min()
 
 
 @pytest.mark.parametrize("wanted", [1, 100, 2_000, 30_000, 200_000])
 def test_there_are_as_many_sends_as_asked_for(wanted: int) -> None:
     rows = history(World(sends=wanted)).num_rows
-    most = {1: 400.0, 100: 3.0, 2_000: 1.6, 30_000: 1.15, 200_000: 1.06}
+    most = {1: 200.0, 100: 3.0, 2_000: 1.6, 30_000: 1.15, 200_000: 1.06}
     assert wanted <= rows <= most[wanted] * wanted
 
 

@@ -42,9 +42,8 @@ def test_the_realised_rate_is_the_base_rate(world: World) -> None:
 def test_without_an_unobserved_part_the_risk_follows_from_the_features() -> None:
     world = replace(LARGE, unobserved_sd=0.0)
     who, content, slots, user, email = _first_sends(world)
-    logit = observed_logits(
-        USUAL, who, user, content, email, moments(world, who, slots, content.created[email])
-    )
+    moment = moments(world, who, slots, content.created[email])
+    logit = observed_logits(USUAL, who, user, content, email, moment)
     probability = 1 / (1 + np.exp(-logit - calibrate(world).intercept))
     sent = history(world)
     told = sent.filter(sent["user_id"].to_numpy() <= len(who.id))["probability"].to_numpy()

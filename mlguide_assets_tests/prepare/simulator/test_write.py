@@ -19,9 +19,8 @@ def test_writes_the_history_in_order_of_time(tmp_path: Path) -> None:
     ordered = history(SMALL).sort_by([("delivered_at", "ascending"), ("user_id", "ascending")])
     sent, oracle = pq.read_table(out / "user_emails.parquet"), pq.read_table(out / "oracle.parquet")
     assert sent.equals(ordered.select(["user_id", "email_id", "unsubscribed", "delivered_at"]))
-    assert oracle.equals(
-        ordered.select(["user_id", "email_id", "delivered_at", "probability", "unsubscribed_at"])
-    )
+    truth = ["user_id", "email_id", "delivered_at", "probability", "unsubscribed_at"]
+    assert oracle.equals(ordered.select(truth))
     assert rows == {path.stem: pq.read_metadata(path).num_rows for path in out.iterdir()}
 
 

@@ -1,0 +1,138 @@
+"""Measure what the design promises: `python -m mlguide_assets_tests.benchmarks [--sends 1000000 ...]`.
+
+Every row is a process of its own, so its peak memory is its own; what is compared is taken in one run.
+"""
+
+import argparse
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+PYTHON = sys.executable
+GIGABYTE = 1024**3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sends", type=int, nargs="+", default=[1_000_000, 10_000_000], help="sizes for the features")
+    parser.add_argument("--no-pandas-above", type=int, default=10_000_000, help="leave pandas out of larger sizes")
+    parser.add_argument("--only", help="run the rows whose name contains this")
+    arguments = parser.parse_args()
+    table = Table("what", "measured", "budget", "within", title=f"{os.cpu_count()} cores, Python {sys.version.split()[0]}")
+    with tempfile.TemporaryDirectory(prefix="mlguide-benchmarks-") as folder:
+        for name, measure in _rows(Path(folder), arguments.sends, arguments.no_pandas_above):
+            if arguments.only and arguments.only not in name:
+                continue
+            for row in measure():
+                table.add_row(*row)
+                Console(stderr=True).print("  ".join(row))
+    Console(width=120).print(table)
+
+
+Row = tuple[str, str, str, str]
+
+
+def _rows(folder: Path, sizes: list[int], no_pandas_above: int) -> list[tuple[str, Callable[[], list[Row]]]]:
+    rows: list[tuple[str, Callable[[], list[Row]]]] = [
+        ("import", _import_time),
+        ("generator", lambda: _generator(folder)),
+    ]
+    for sends in sizes:
+        rows.append((f"features {sends}", lambda sends=sends: _features(folder, sends, sends <= no_pandas_above)))
+    return [*rows, ("whole run", lambda: _whole_run(folder))]
+
+
+def _import_time() -> list[Row]:
+    """The median of five: what a code location or a sensor pays."""
+    code = "import time; t = time.perf_counter(); import mlguide_assets.definitions as d; d.defs(); print(time.perf_counter() - t)"
+    runs = sorted(float(_output(["-c", code], MLGUIDE_HOME="/nonexistent-home")) for _ in range(5))
+    return [("import and load mlguide_assets.definitions", f"{runs[2]:.2f} s", "≤ 3 s", _within(runs[2] <= 3))]
+
+
+def _generator(folder: Path) -> list[Row]:
+    code = (
+        "import json, resource, sys, time; from pathlib import Path; from datetime import date\n"
+        "from mlguide_assets.prepare.simulator.generate import write\n"
+        "from mlguide_assets.prepare.simulator.world import World\n"
+        "t = time.perf_counter(); n = write(World(sends=1_000_000), Path(sys.argv[1]))['user_emails']\n"
+        "print(json.dumps([time.perf_counter() - t, n, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))"
+    )
+    seconds, sends, kilobytes = json.loads(_output(["-c", code, str(folder / "world")]))
+    figure = f"{sends:,} sends in {seconds:.1f} s ({sends / seconds:,.0f} per s), {kilobytes * 1024 / GIGABYTE:.1f} GB"
+    return [("simulate and write 1 M sends", figure, "≤ 10 s", _within(seconds <= 10))]
+
+
+def _features(folder: Path, sends: int, with_pandas: bool) -> list[Row]:
+    """Ours, hand-written SQL and pandas on the same core table, twice each in turn; the better of two counts."""
+    place = folder / f"features-{sends}"
+    place.mkdir()
+    _output(["-m", "mlguide_assets_tests.benchmarks.features", "prepare", str(place), str(sends)])
+    ways = ["ours", "sql"] + (["pandas"] if with_pandas else [])
+    best: dict[str, tuple[float, float]] = {}
+    for way in ways * (2 if sends <= 1_000_000 else 1):
+        output = _output(["-m", "mlguide_assets_tests.benchmarks.features", way, str(place), str(sends)])
+        best[way] = min(best.get(way, (float("inf"), 0.0)), tuple(json.loads(output)))
+    seconds, gigabytes = best["ours"]
+    name = f"features of {sends:,} sends"
+    budget = sends == 10_000_000
+    rows = [
+        (
+            name,
+            f"{seconds:.1f} s, {gigabytes:.1f} GB",
+            "≤ 30 s, ≤ 4 GB" if budget else "",
+            _within(seconds <= 30 and gigabytes <= 4) if budget else "",
+        )
+    ]
+    for way in ways[1:]:
+        ratio = best[way][0] / seconds
+        asked, fine = ("≥ 0.8", ratio >= 0.8) if way == "sql" else ("", True)
+        rows.append((f"  rate against {way}", f"{ratio:.2f} × ({best[way][0]:.1f} s, {best[way][1]:.1f} GB)", asked, _within(fine) if asked else ""))
+    return rows
+
+
+def _whole_run(folder: Path) -> list[Row]:
+    """The default world in a new home, all packages installed and read once before."""
+    command = [str(Path(PYTHON).with_name("mlguide")), "run", "--home"]
+    _run([*command, str(folder / "warm-up"), "--sends", "2000"])
+    start = time.perf_counter()
+    printed = _run([*command, str(folder / "home")])
+    seconds = time.perf_counter() - start
+    gigabytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / GIGABYTE
+    found = re.search(r"model_explanations\s+[\d,]+ rows\s+([\d.]+) s", printed)
+    explaining = float(found[1]) if found else float("nan")
+    rate = json.loads(_output(["-m", "mlguide_assets_tests.benchmarks.explaining", str(folder / "home")]))
+    return [
+        ("whole run, warm, default world", f"{seconds:.1f} s", "≤ 45 s", _within(seconds <= 45)),
+        ("  peak memory", f"{gigabytes:.1f} GB", "≤ 3 GB", _within(gigabytes <= 3)),
+        ("  explaining, with imports and plots", f"{explaining:.1f} s, {explaining / seconds:.0%} of the run", "", ""),
+        ("exact SHAP contributions", f"{rate:,.0f} rows per s", "", ""),
+    ]
+
+
+def _output(arguments: list[str], **environment: str) -> str:
+    return subprocess.run(
+        [PYTHON, *arguments], check=True, capture_output=True, text=True, env={**os.environ, **environment}
+    ).stdout.strip()
+
+
+def _run(command: list[str]) -> str:
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return done.stderr
+
+
+def _within(fine: bool) -> str:
+    return "yes" if fine else "NO"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""Rows per second of exact contributions by the champion of a home: `explaining HOME`."""
+
+import sys
+import time
+from pathlib import Path
+
+from mlguide_assets.deploy.bundle import champion
+from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.settings import Home
+from mlguide_assets.train.candidate import matured_rows
+from mlguide_assets.train.models import contributions
+from mlguide_assets.train.storage import load_model
+
+ROWS = 10_000
+
+if __name__ == "__main__":
+    home = Home(Path(sys.argv[1]))
+    current = champion(home.bundles("planeswalker"))
+    if current is None:
+        raise SystemExit("this home has no champion to explain")
+    model = load_model(current.folder)
+    rows = matured_rows(Lake(home.lake("planeswalker")).read("send_features").limit(ROWS))
+    matrix = model.encoding.matrix(rows)
+    contributions(model, matrix[:100])
+    start = time.perf_counter()
+    contributions(model, matrix)
+    print(len(matrix) / (time.perf_counter() - start))

@@ -1,0 +1,48 @@
+"""One measured way of computing the features, in a process of its own: `features prepare|ours|sql|pandas FOLDER SENDS`."""
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+from mlguide_assets.define.loading import load_problem, with_overrides
+from mlguide_assets.prepare.core import join_core_users
+from mlguide_assets.prepare.features.tables import send_features
+from mlguide_assets.prepare.lake import connect
+from mlguide_assets.prepare.simulator.generate import write
+from mlguide_assets.prepare.sources.conforming import conform
+from mlguide_assets.prepare.sources.simulated import world_of
+
+
+def main(way: str, folder: Path, sends: int) -> None:
+    problem = with_overrides(load_problem("planeswalker"), sends=sends)
+    core, out = folder / "core.parquet", folder / f"{way}.parquet"
+    connection = connect(spill=folder / "spill", memory_limit="3GB")
+    if way == "prepare":
+        write(world_of(problem), folder)
+        names = ("user_profiles", "user_emails", "email_content")
+        tables = [
+            conform(connection.read_parquet(str(folder / f"{name}.parquet")), name, {}, place=name).drop("unreadable")
+            for name in names
+        ]
+        connection.to_parquet(join_core_users(*tables), str(core), compression="zstd")
+        return
+    start = time.perf_counter()
+    if way == "ours":
+        features = send_features(connection.read_parquet(str(core)), problem)
+        connection.to_parquet(features, str(out), compression="zstd")
+    elif way == "sql":
+        from mlguide_assets_tests.benchmarks.rivals import with_sql
+
+        with_sql(core, out, connection, problem)
+    else:
+        from mlguide_assets_tests.benchmarks.rivals import with_pandas
+
+        with_pandas(core, out, problem)
+    seconds = time.perf_counter() - start
+    print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1024**3]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))

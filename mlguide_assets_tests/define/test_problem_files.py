@@ -1,0 +1,385 @@
+"""Reading problem files: the valid ones, and every kind of mistake as one sentence that says where and what to do."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mlguide_assets.define.loading import (
+    PROBLEM_VARIABLE,
+    current_problem,
+    dump_problem,
+    load_problem,
+    parse_problem,
+    shipped_problems,
+    with_overrides,
+)
+from mlguide_assets.define.problem import DatabaseSource, FilesSource, SimulatorSource, without_password
+from mlguide_assets.errors import InputError
+from mlguide_assets.settings import Home
+from mlguide_assets_tests.samples import PROBLEM, sample_problem
+
+VALID = """\
+name: shop
+statement: Emails lose users.
+hypothesis: Fewer emails lose fewer.
+decision: {unit: send or not}
+label:
+  positive: "yes"
+  negative: "no"
+  window: 7d
+history_start: 2024-01-01
+source:
+  kind: files
+  uri: data
+themes: [food]
+categories: [newsletter]
+costs: {lost_user: 12, withheld_send: 0.5}
+contracts:
+  - {table: user_profiles, rule: range, column: age, min: 13, max: 120, action: quarantine}
+"""
+
+SOURCE = "kind: files\n  uri: data"
+RULE = "{table: user_profiles, rule: range, column: age, min: 13, max: 120, action: quarantine}"
+
+MISTAKES = {
+    "misspelt key": ("statement:", "statment:", "line 2, statment", "did you mean 'statement'?"),
+    "misspelt nested key": ("window: 7d", "windw: 7d", "line 8, label.windw", "did you mean 'window'?"),
+    "unknown key": ("name: shop", "name: shop\nzzz: 1", "line 2, zzz", "unknown key; known here: name"),
+    "unknown key of a source": ("uri: data", "uri: data\n  sends: 5", "line 13, source.sends", "unknown key"),
+    "misspelt key of a rule": ("min: 13", "mn: 13", "line 17, contracts.0.mn", "did you mean 'min'?"),
+    "missing key": ("statement: Emails lose users.\n", "", "statement", "this key is missing; add it"),
+    "missing nested key": ('  negative: "no"\n', "", "line 5, label.negative", "this key is missing; add it"),
+    "missing key of a rule": (
+        ", action: quarantine",
+        "",
+        "line 17, contracts.0.action",
+        "this key is missing",
+    ),
+    "list for a text": (
+        "statement: Emails lose users.",
+        "statement: [a]",
+        "line 2, statement",
+        "valid string",
+    ),
+    "text for a number": (
+        "lost_user: 12",
+        "lost_user: much",
+        "line 15, costs.lost_user",
+        "'much' is not valid",
+    ),
+    "text for a mapping": ("{unit: send or not}", "send", "line 4, decision", "'send' is not valid"),
+    "number for a text": ("[food]", "[7]", "line 13, themes.0", "write it in quotes, as '7'"),
+    "unquoted yes": ('"yes"', "yes", "line 6, label.positive", "write it in quotes"),
+    "duration without unit": ("window: 7d", "window: 7", "line 8, label.window", "such as 7d, 36h or 2w"),
+    "duration with an unknown unit": (
+        "window: 7d",
+        "window: 7y",
+        "line 8, label.window",
+        "such as 7d, 36h or 2w",
+    ),
+    "no duration": ("window: 7d", "window: 0d", "line 5, label", "longer than zero"),
+    "equal labels": ('"no"', '"yes"', "line 5, label", "two different values"),
+    "negative cost": ("lost_user: 12", "lost_user: -1", "line 15, costs.lost_user", "greater than 0"),
+    "impossible date": ("2024-01-01", "2024-02-30", "line 9, history_start", "'2024-02-30' is not valid"),
+    "name with spaces": ("name: shop", "name: My Shop", "line 1, name", "'My Shop' is not valid"),
+    "no themes": ("[food]", "[]", "line 13, themes", "at least 1"),
+    "themes that share a column": ("[food]", "[food, Food!]", "themes: 'food'", "no other value has"),
+    "theme without letters": ("[food]", '["!"]', "themes: '!'", "letters or digits"),
+    "unknown kind of source": (
+        "kind: files",
+        "kind: fils",
+        "line 10, source",
+        "'fils' is not a 'kind'; did you mean 'files'?",
+    ),
+    "no kind of source": ("kind: files\n  ", "", "line 10, source", "'kind' is missing"),
+    "file source without address": (SOURCE, "kind: files", "line 10, source.uri", "this key is missing"),
+    "simulator with an address": (SOURCE, "kind: simulator\n  uri: x", "line 12, source.uri", "unknown key"),
+    "too few simulated sends": (
+        SOURCE,
+        "kind: simulator\n  sends: 5",
+        "line 12, source.sends",
+        "greater than or equal to 100",
+    ),
+    "unknown rule": (
+        "rule: range",
+        "rule: rnage",
+        "line 17, contracts.0",
+        "'rnage' is not a 'rule'; did you mean 'range'?",
+    ),
+    "rule without its kind": ("rule: range, ", "", "line 17, contracts.0", "'rule' is missing"),
+    "unknown action": (
+        "action: quarantine",
+        "action: drop",
+        "line 17, contracts.0.action",
+        "'drop' is not valid",
+    ),
+    "rule of an unknown table": (
+        "table: user_profiles",
+        "table: users",
+        "line 17, contracts.0.table",
+        "'user_profiles'",
+    ),
+    "rule of an unknown column": (
+        "column: age",
+        "column: ages",
+        "line 17, contracts.0",
+        "'ages' is not a column of user_profiles (id, ",
+    ),
+    "range upside down": ("min: 13", "min: 130", "line 17, contracts.0", "min 130 is above max 120"),
+    "range of nothing": (", min: 13, max: 120", "", "line 17, contracts.0", "needs min, max or both"),
+    "range of a text": ("column: age", "column: gender", "line 17, contracts.0", "'gender' is not a number"),
+    "rule stated twice": (
+        RULE,
+        f"{RULE}\n  - {RULE}",
+        "contracts",
+        "user_profiles.age_is_in_range is stated twice; keep one",
+    ),
+    "list of values of a number": (
+        RULE,
+        "{table: user_profiles, rule: one_of, column: age, values: ['1'], action: warn}",
+        "line 17, contracts.0",
+        "'age' is not text",
+    ),
+    "empty list of values": (
+        RULE,
+        "{table: user_profiles, rule: one_of, column: gender, values: [], action: warn}",
+        "line 17, contracts.0.values",
+        "at least 1",
+    ),
+    "reference to a later table": (
+        RULE,
+        "{table: user_profiles, rule: references, column: id, target: user_emails, action: warn}",
+        "line 17, contracts.0",
+        "user_profiles cannot refer to user_emails",
+    ),
+    "reference by a text": (
+        RULE,
+        "{table: user_emails, rule: references, column: unsubscribed, target: user_profiles, action: warn}",
+        "line 17, contracts.0",
+        "'unsubscribed' is not a number, so it holds no ids",
+    ),
+    "comparison with an unknown time": (
+        RULE,
+        "{table: user_emails, rule: not_before, column: delivered_at, key: user_id, target: user_profiles, "
+        "target_column: joined, action: warn}",
+        "line 17, contracts.0",
+        "'joined' is not a column of user_profiles",
+    ),
+    "comparison with what is no time": (
+        RULE,
+        "{table: user_emails, rule: not_before, column: delivered_at, key: user_id, target: user_profiles, "
+        "target_column: age, action: warn}",
+        "line 17, contracts.0",
+        "'age' is not a time",
+    ),
+    "mapping of an unknown table": (
+        "themes:",
+        "tables: {emails: {name: x}}\nthemes:",
+        "line 13, tables.emails",
+        "'user_emails'",
+    ),
+    "mapping of an unknown column": (
+        "themes:",
+        "tables: {user_emails: {columns: {when: x}}}\nthemes:",
+        "tables.user_emails.columns",
+        "'when' is not one of its columns (user_id, ",
+    ),
+    "misspelt key of a mapping": (
+        "themes:",
+        "tables: {user_emails: {colums: {}}}\nthemes:",
+        "line 13, tables.user_emails.colums",
+        "did you mean 'columns'?",
+    ),
+    "key stated twice": ("name: shop", "name: shop\nname: shop2", "line 1", "'name' is stated twice"),
+    "broken YAML": ("[food]", "[food", "line 14", "this is not YAML"),
+    "tabs for spaces": ("  kind:", "\tkind:", "line 11", "this is not YAML"),
+}
+
+NOT_MAPPINGS = {
+    "nothing": b"",
+    "a comment": b"# soon\n",
+    "a list": b"- name: shop\n",
+    "a text": b"planeswalker",
+}
+
+
+def complaint(content: str | bytes, path: Path = Path("shop.yaml")) -> str:
+    with pytest.raises(InputError) as caught:
+        parse_problem(content.encode() if isinstance(content, str) else content, path)
+    return one_sentence(caught.value)
+
+
+def one_sentence(error: InputError) -> str:
+    text = str(error)
+    assert "\n" not in text
+    assert text.endswith(".")
+    assert not text.endswith("..")
+    return text
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_with_file_line_key_and_fix(mistake: str) -> None:
+    before, after, where, fix = MISTAKES[mistake]
+    assert before in VALID
+    told = complaint(VALID.replace(before, after, 1))
+    assert told.startswith("shop.yaml, line ")
+    assert where in told
+    assert fix in told
+
+
+@pytest.mark.parametrize("content", NOT_MAPPINGS)
+def test_a_file_that_is_no_mapping_is_told_what_one_looks_like(content: str) -> None:
+    assert complaint(NOT_MAPPINGS[content]) == (
+        "shop.yaml, line 1: expected keys and values, such as 'name: my_problem'."
+    )
+
+
+def test_bytes_that_are_no_text_are_told_apart_from_bad_syntax() -> None:
+    assert "shop.yaml" in (told := complaint(VALID.encode().replace(b"shop", b"caf\xe9")))
+    assert "the bytes are not text" in told
+
+
+def test_the_number_of_further_mistakes_is_told() -> None:
+    told = complaint(VALID.replace("window: 7d", "window: 7").replace("lost_user: 12", "lost_user: -1"))
+    assert "(1 more to mend after this one)" in told
+
+
+def test_an_unknown_problem_names_the_shipped_ones() -> None:
+    with pytest.raises(InputError, match=r"'shoop'.*neither a file.*\(guide, planeswalker\)"):
+        load_problem("shoop")
+
+
+@pytest.mark.parametrize("name", shipped_problems())
+def test_a_shipped_problem_is_valid_and_has_its_own_name(name: str) -> None:
+    assert load_problem(name).name == name
+
+
+@pytest.mark.parametrize("name", shipped_problems())
+def test_a_dumped_problem_loads_to_an_equal_one(name: str) -> None:
+    problem = load_problem(name)
+    assert parse_problem(dump_problem(problem).encode(), Path("dumped.yaml")) == problem
+
+
+@pytest.mark.parametrize("window", ["7d", "36h", "90m", "2w"])
+def test_a_window_survives_dumping(window: str) -> None:
+    problem = sample_problem("data", label={"positive": "1", "negative": "off", "window": window})
+    assert parse_problem(dump_problem(problem).encode(), Path("dumped.yaml")).label == problem.label
+
+
+def test_a_date_of_the_simulator_survives_dumping() -> None:
+    shifted = {"kind": "simulator", "covariate_shift": "2024-03-01"}
+    problem = parse_problem(yaml.safe_dump({**PROBLEM, "source": shifted}).encode(), Path("shop.yaml"))
+    assert parse_problem(dump_problem(problem).encode(), Path("dumped.yaml")) == problem
+
+
+def test_a_relative_folder_is_relative_to_the_problem_file(tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text(VALID)
+    assert load_problem(str(tmp_path / "shop.yaml")).source == FilesSource(uri=str(tmp_path / "data"))
+
+
+def test_a_rule_of_the_file_replaces_the_one_that_holds_everywhere() -> None:
+    rule = {"table": "user_emails", "rule": "unique", "columns": ["user_id", "email_id", "delivered_at"]}
+    before = sample_problem("data").rules
+    after = sample_problem("data", contracts=[{**rule, "action": "warn"}]).rules
+    assert [rule.name for rule in after] == [rule.name for rule in before]
+    changed = {(old.name, new.action) for old, new in zip(before, after, strict=True) if old != new}
+    assert changed == {("user_emails.user_id_email_id_delivered_at_is_unique", "warn")}
+
+
+SOURCES: dict[str, Any] = {
+    "https://host/files": FilesSource(uri="https://host/files"),
+    "postgresql://u@host/db": DatabaseSource(uri="postgresql://u@host/db"),
+    "duckdb:///data/shop.duckdb": DatabaseSource(uri="duckdb:///data/shop.duckdb"),
+    "/data/shop": FilesSource(uri="/data/shop"),
+}
+
+
+@pytest.mark.parametrize("given", SOURCES)
+def test_a_source_given_by_flag_replaces_the_files(given: str) -> None:
+    problem = with_overrides(load_problem("planeswalker"), source=given)
+    assert problem.source == SOURCES[given]
+    assert problem.rules == load_problem("planeswalker").rules
+
+
+def test_a_folder_given_by_flag_is_relative_to_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert with_overrides(load_problem("guide"), source="data").source == FilesSource(
+        uri=str(tmp_path / "data")
+    )
+
+
+def test_a_number_of_sends_sizes_the_simulator_only() -> None:
+    sized = with_overrides(load_problem("planeswalker"), sends=1000)
+    assert sized.source == SimulatorSource(sends=1000, seed=7, days=365, base_rate=0.02, unobserved_sd=0.2)
+
+
+WRONG_FLAGS: dict[str, tuple[str, dict[str, Any], str]] = {
+    "both": ("planeswalker", {"source": "x", "sends": 1000}, "--source and --sends exclude each other"),
+    "sends of files": (
+        "guide",
+        {"sends": 1000},
+        "--sends sizes the simulator, but guide reads from https://raw",
+    ),
+    "too few": ("planeswalker", {"sends": 5}, "--sends 5: input should be greater than or equal to 100"),
+    "too many": (
+        "planeswalker",
+        {"sends": 10**9},
+        "--sends 1000000000: input should be less than or equal to 100000000",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_FLAGS)
+def test_wrong_flags_are_told_by_their_names(wrong: str) -> None:
+    name, flags, told = WRONG_FLAGS[wrong]
+    with pytest.raises(InputError) as caught:
+        with_overrides(load_problem(name), **flags)
+    assert told in one_sentence(caught.value)
+
+
+SECRETS = {
+    "postgresql://user:secret@host:5432/db": "postgresql://user:***@host:5432/db",
+    "postgresql://:secret@host/db": "postgresql://:***@host/db",
+    "postgresql://user:se/cr@et@host/db": "postgresql://user:***@host/db",
+    "postgresql://host/db?user=u&password=secret": "postgresql://host/db?user=u&password=***",
+    "postgresql://host/db?sslpassword=se@cret&x=1": "postgresql://host/db?sslpassword=***&x=1",
+    "https://user:secret@host/files": "https://user:***@host/files",
+    "postgresql://user@host/db": "postgresql://user@host/db",
+    "https://host/files": "https://host/files",
+    "/data/files": "/data/files",
+    "/data/a@b/files": "/data/a@b/files",
+}
+
+
+@pytest.mark.parametrize("address", SECRETS)
+def test_an_address_is_shown_without_its_password(address: str) -> None:
+    assert without_password(address) == SECRETS[address]
+
+
+def test_a_password_is_not_shown_where_flags_are_wrong() -> None:
+    with pytest.raises(InputError) as caught:
+        with_overrides(sample_problem("postgresql://user:secret@host/db"), sends=1000)
+    assert "secret" not in one_sentence(caught.value)
+
+
+@pytest.mark.parametrize("mistake", ["kind: databse", "kind: database\n  nam: x", "kind: files\n  sends: 3"])
+def test_a_password_is_not_shown_where_the_file_is_wrong(mistake: str) -> None:
+    content = VALID.replace(SOURCE, f"{mistake}\n  uri: postgresql://user:secret@host/db")
+    assert "secret" not in complaint(content)
+
+
+def test_the_problem_of_a_process_is_the_given_one_then_the_homes_then_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(PROBLEM_VARIABLE, raising=False)
+    home = Home(tmp_path)
+    assert current_problem(home).name == "planeswalker"
+    home.active_problem.write_text(VALID)
+    assert current_problem(home).name == "shop"
+    monkeypatch.setenv(PROBLEM_VARIABLE, re.sub("name: shop", "name: other", VALID))
+    assert current_problem(home).name == "other"

@@ -1,0 +1,33 @@
+"""Send features for the tests of training: from the sample's tables, or made up row by row."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import ibis
+import numpy as np
+import pyarrow as pa
+
+from mlguide_assets.prepare.core import join_core_users
+from mlguide_assets.prepare.features.tables import send_features
+from mlguide_assets_tests.samples import Tables, sample_problem
+
+PROBLEM = sample_problem("nowhere")
+
+
+def features_of_tables(tables: Tables) -> pa.Table:
+    """The features of every send of the three tables."""
+    profiles, content, emails = (
+        ibis.memtable(tables[name]) for name in ("user_profiles", "email_content", "user_emails")
+    )
+    return send_features(join_core_users(profiles, emails, content), PROBLEM).to_pyarrow()
+
+
+def replaced(table: pa.Table, name: str, values: Sequence[Any] | np.ndarray[Any, Any] | pa.Array) -> pa.Table:
+    """The table with other values in one column, of the same type."""
+    position = table.column_names.index(name)
+    column = pa.array(values, table.schema.field(name).type)
+    return table.set_column(position, table.schema.field(name), column)
+
+
+def matured(table: pa.Table) -> pa.Table:
+    return table.filter(table["unsubscribed"].is_valid())

@@ -1,0 +1,156 @@
+"""The models: the same bytes every time, learned from the rows they are given and from nothing else."""
+
+import subprocess
+import sys
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from mlguide_assets.train.encoding import EncodedFeature, Encoding, Matrix
+from mlguide_assets.train.models import (
+    BASELINES,
+    MAX_ROUNDS,
+    PATIENCE,
+    XGBOOST_PARAMETERS,
+    Labels,
+    contributions,
+    fit_base_rate,
+    fit_logistic,
+    fit_xgboost,
+    refit_xgboost,
+)
+from mlguide_assets.train.split import Times
+
+ENCODING = Encoding((EncodedFeature("theme", ("art", "food", "sport")), EncodedFeature("age"), EncodedFeature("noise")))
+WEEK = timedelta(days=7)
+
+
+def planted(rows: int = 1500, seed: int = 0) -> tuple[Matrix, Labels, Times]:
+    """Food loses users, age does so a little; ten sends a day."""
+    random = np.random.default_rng(seed)
+    matrix = np.c_[random.integers(0, 3, rows), random.normal(size=(rows, 2))].astype(np.float32)
+    matrix[random.random((rows, 3)) < 0.03] = np.nan
+    logit = -2.5 + 1.8 * (matrix[:, 0] == 1) + 0.4 * np.nan_to_num(matrix[:, 1])
+    labels = (random.random(rows) < 1 / (1 + np.exp(-logit))).astype(np.int8)
+    times = np.datetime64("2025-01-01", "us") + np.arange(rows) * np.timedelta64(144, "m")
+    return matrix, labels, times.astype("datetime64[us]")
+
+
+MATRIX, LABELS, TIMES = planted()
+
+
+def test_a_fixed_seed_gives_the_same_bytes_twice() -> None:
+    first, again = (fit_xgboost(MATRIX, LABELS, TIMES, ENCODING, gap=WEEK, seed=3).booster for _ in range(2))
+    assert first.save_raw("ubj") == again.save_raw("ubj")
+
+
+def test_another_seed_gives_another_model() -> None:
+    first, other = (refit_xgboost(MATRIX, LABELS, ENCODING, rounds=20, seed=seed).booster for seed in (1, 2))
+    assert first.save_raw("ubj") != other.save_raw("ubj")
+
+
+def test_the_number_of_threads_does_not_change_the_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = refit_xgboost(MATRIX, LABELS, ENCODING, rounds=20, seed=0).booster.save_raw("ubj")
+    monkeypatch.setitem(XGBOOST_PARAMETERS, "nthread", 2)
+    assert refit_xgboost(MATRIX, LABELS, ENCODING, rounds=20, seed=0).booster.save_raw("ubj") == one
+
+
+def test_another_process_gives_the_same_bytes() -> None:
+    code = (
+        "import hashlib; from mlguide_assets_tests.train import test_models as t;"
+        "b = t.refit_xgboost(t.MATRIX, t.LABELS, t.ENCODING, rounds=20, seed=0).booster;"
+        "print(hashlib.sha256(b.save_raw('ubj')).hexdigest())"
+    )
+    digests = {subprocess.check_output([sys.executable, "-c", code], text=True) for _ in range(2)}
+    assert len(digests) == 1
+
+
+def test_the_number_of_rounds_comes_from_the_inner_window() -> None:
+    model = fit_xgboost(MATRIX, LABELS, TIMES, ENCODING, gap=WEEK, seed=0)
+    assert 1 <= model.rounds < MAX_ROUNDS
+    assert model.booster.num_boosted_rounds() == model.rounds
+
+
+def test_rows_in_the_gap_before_the_inner_window_do_not_choose_the_rounds() -> None:
+    """The last 15 % judge, the week before them is unknown: spoiling it changes the model only by the refit."""
+    start = int(len(TIMES) * 0.85)
+    gap = np.flatnonzero((TIMES > TIMES[start] - np.timedelta64(WEEK)) & (TIMES < TIMES[start]))
+    spoiled = LABELS.copy()
+    spoiled[gap] = 1 - spoiled[gap]
+    as_known, as_spoiled = (
+        fit_xgboost(MATRIX, labels, TIMES, ENCODING, gap=WEEK, seed=0) for labels in (LABELS, spoiled)
+    )
+    assert as_known.rounds == as_spoiled.rounds
+
+
+@pytest.mark.parametrize("labels", [np.r_[np.ones(20), np.zeros(1480)], np.r_[np.zeros(1480), np.ones(20)]])
+def test_without_both_outcomes_in_the_inner_windows_a_fixed_number_of_rounds_is_used(labels: Labels) -> None:
+    assert fit_xgboost(MATRIX, labels.astype(np.int8), TIMES, ENCODING, gap=WEEK, seed=0).rounds == PATIENCE
+
+
+def test_a_history_shorter_than_the_gap_still_gives_a_model() -> None:
+    assert fit_xgboost(MATRIX, LABELS, TIMES, ENCODING, gap=timedelta(days=900), seed=0).rounds == PATIENCE
+
+
+def test_the_base_rate_says_the_share_of_training_to_everyone() -> None:
+    labels = np.array([1, 0, 0, 0], dtype=np.int8)
+    np.testing.assert_array_equal(fit_base_rate(labels).predict(MATRIX[:3]), [0.25] * 3)
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_linear_models_impute_and_scale_by_the_rows_they_were_fitted_on(name: str) -> None:
+    known = MATRIX[:800]
+    prepare = BASELINES[name](known, LABELS[:800], ENCODING, seed=0).pipeline[0]
+    impute, scale = prepare.named_transformers_["numbers"]
+    np.testing.assert_allclose(impute.statistics_, np.nanmean(known[:, 1:], axis=0), rtol=1e-5)
+    filled = np.where(np.isnan(known[:, 1:]), impute.statistics_, known[:, 1:])
+    np.testing.assert_allclose(scale.mean_[:2], filled.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(scale.scale_[:2], filled.std(axis=0), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_what_a_linear_model_says_of_a_row_does_not_depend_on_the_rows_beside_it(name: str) -> None:
+    model = BASELINES[name](MATRIX[:800], LABELS[:800], ENCODING, seed=0)
+    far = np.r_[MATRIX[800:810], np.full((500, 3), 1e6, np.float32)]
+    np.testing.assert_allclose(model.predict(far)[:10], model.predict(MATRIX[800:810]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_linear_models_are_the_same_twice_and_give_probabilities(name: str) -> None:
+    first, again = (BASELINES[name](MATRIX, LABELS, ENCODING, seed=0).predict(MATRIX) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    assert ((first > 0) & (first < 1)).all()
+    assert abs(first.mean() - LABELS.mean()) < 0.02
+
+
+def test_linear_models_take_a_category_they_never_saw() -> None:
+    model = fit_logistic(MATRIX, LABELS, ENCODING, seed=0)
+    unseen = np.array([[np.nan, 0.0, 0.0]], dtype=np.float32)
+    assert 0 < model.predict(unseen)[0] < 1
+
+
+def test_a_feature_without_any_value_in_training_stops_no_model() -> None:
+    matrix = MATRIX.copy()
+    matrix[:, 2] = np.nan
+    for fit in BASELINES.values():
+        with pytest.warns(UserWarning, match="without any observed values"):
+            assert np.isfinite(fit(matrix, LABELS, ENCODING, seed=0).predict(MATRIX)).all()
+    assert np.isfinite(refit_xgboost(matrix, LABELS, ENCODING, rounds=5, seed=0).predict(MATRIX)).all()
+
+
+def test_no_rows_are_predicted_as_no_rows() -> None:
+    assert refit_xgboost(MATRIX, LABELS, ENCODING, rounds=5, seed=0).predict(MATRIX[:0]).shape == (0,)
+
+
+def test_contributions_and_bias_add_up_to_the_raw_margin() -> None:
+    import xgboost as xgb
+
+    model = refit_xgboost(MATRIX, LABELS, ENCODING, rounds=30, seed=0)
+    data = xgb.DMatrix(
+        MATRIX, feature_names=ENCODING.names, feature_types=ENCODING.xgboost_types, enable_categorical=True
+    )
+    margin = model.booster.predict(data, output_margin=True)
+    bias = model.booster.predict(data, pred_contribs=True)[:, -1]
+    assert np.unique(bias).size == 1
+    np.testing.assert_allclose(contributions(model, MATRIX).sum(axis=1) + bias, margin, atol=1e-5)
