@@ -41,7 +41,8 @@ def calibrate(world: World) -> Calibration:
     wanted = world.sends / sends_per_user  # users
     # Enough users that even an unlucky draw of them receives what was asked for.
     margin = _STANDARD_ERRORS * sqrt(_ACTUAL_VARIANCE / wanted + _PILOT_VARIANCE / pilot_users)
-    joins_per_day = wanted * (1 + margin) / (COHORT_JOIN_DAYS + world.days)
+    # Two more are nothing to a large world, and save the smallest from having nobody.
+    joins_per_day = (wanted * (1 + margin) + 2) / (COHORT_JOIN_DAYS + world.days)
     return Calibration(joins_per_day=joins_per_day, intercept=intercept)
 
 
