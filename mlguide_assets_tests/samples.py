@@ -46,7 +46,7 @@ PROBLEM: dict[str, Any] = {
 }
 
 
-def sample_problem(source: str | Path, **changes: Any) -> Problem:
+def sample_problem(source: str | Path, /, **changes: Any) -> Problem:
     """The sample's problem, reading from a folder, a URL or a database; `changes` replace top-level keys."""
     address = str(source)
     database = "://" in address and not address.startswith("http")

@@ -22,7 +22,8 @@ class ProgressHandler(logging.Handler):
         meta = getattr(record, "dagster_meta", {})
         step, event = meta.get("step_key") or "", meta.get("dagster_event")
         if event is None:
-            if step and record.levelno >= logging.INFO:
+            # Only what assets report themselves: Dagster's own lines about skipped steps are errors.
+            if step and record.levelno == logging.INFO:
                 self._working(step, str(meta.get("orig_message", record.getMessage())))
             return
         kind = event.event_type_value

@@ -59,11 +59,12 @@ def best_emails(predictions: ibis.Table) -> ibis.Table:
 def _batches(
     users: ibis.Table, emails: ibis.Table, champion: Champion, problem: Problem, day: date, run_id: str
 ) -> Iterator[pa.RecordBatch]:
-    model = load_model(champion.folder)
+    # The users' own backend: another would spill into the working directory.
+    model, backend = load_model(champion.folder), users.get_backend()
     state, candidates = users.order_by("user_id").to_pyarrow(), ibis.memtable(emails.to_pyarrow())
     for start in range(0, state.num_rows, USERS_AT_ONCE):
         some = ibis.memtable(state.slice(start, USERS_AT_ONCE))
-        pairs = pair_features(some, candidates, problem).order_by("user_id", "email_id").to_pyarrow()
+        pairs = backend.to_pyarrow(pair_features(some, candidates, problem).order_by("user_id", "email_id"))
         probability = model.predict(model.encoding.matrix(pairs))
         n = pairs.num_rows
         columns = [

@@ -27,7 +27,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.encoding import Encoding
 from mlguide_assets.train.lineage import Lineage
-from mlguide_assets.train.models import THREADS, Boosted
+from mlguide_assets.train.models import Boosted
 
 MODEL, ENCODING, FACTS, PROBLEM = "model.ubj", "encoding.json", "facts.json", "problem.yaml"
 
@@ -62,7 +62,8 @@ def load_model(folder: Path) -> Boosted:
     """Load the booster and its encoding from the folder of a candidate or a bundle."""
     import xgboost as xgb
 
-    booster = xgb.Booster({"nthread": THREADS})
+    # One row or one slice at a time is scored: threads would cost more than they bring.
+    booster = xgb.Booster({"nthread": 1})
     booster.load_model(folder / MODEL)
     encoding = Encoding.from_json(json.loads((folder / ENCODING).read_text()))
     return Boosted(booster, booster.num_boosted_rounds(), encoding)

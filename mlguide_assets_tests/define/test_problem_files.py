@@ -308,9 +308,7 @@ def test_a_folder_given_by_flag_is_relative_to_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert with_overrides(load_problem("guide"), source="data").source == FilesSource(
-        uri=str(tmp_path / "data")
-    )
+    assert with_overrides(load_problem("guide"), source="data").source == FilesSource(uri=str(tmp_path / "data"))
 
 
 def test_a_number_of_sends_sizes_the_simulator_only() -> None:

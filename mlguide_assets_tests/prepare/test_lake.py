@@ -1,12 +1,15 @@
 """The lake in one process: snapshots, partitions, history, cleaning, and what a failing disk leaves."""
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake import Lake, MissingTableError
+from mlguide_assets_tests.prepare.ingesting import ingested
+from mlguide_assets_tests.samples import sample_problem
 
 
 def numbers(*values: int) -> pa.Table:
@@ -123,9 +126,7 @@ def test_a_manifest_that_never_became_current_is_not_history_and_is_cleaned(lake
 
 def test_a_table_nobody_wrote_is_missed_with_those_there_are(lake: Lake) -> None:
     lake.write("users", numbers(1))
-    with pytest.raises(
-        MissingTableError, match=r"There is no table 'user' .*\(tables: users\): run 'mlguide run'"
-    ):
+    with pytest.raises(MissingTableError, match=r"There is no table 'user' .*\(tables: users\): run 'mlguide run'"):
         lake.read("user")
 
 
@@ -148,3 +149,10 @@ def test_a_lake_below_a_regular_file_is_told_in_one_sentence(tmp_path: Path) -> 
     assert "mend permissions" in told
     with pytest.raises(MissingTableError, match="There is no table 't'"):
         lake.read("t")
+
+
+def test_a_home_below_a_regular_file_is_told_before_a_source_is_read(duck: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="What is read could not be written to .*mend permissions") as caught:
+        ingested(sample_problem(tmp_path), duck, tmp_path / "file")
+    assert "\n" not in str(caught.value)

@@ -40,9 +40,7 @@ TIED_ROWS = st.lists(st.tuples(st.booleans(), st.integers(1, 9)), min_size=2, ma
 def test_value_is_scikit_learns(metric: str, rows: list[tuple[bool, int]]) -> None:
     labels, tenths = np.array(rows).T
     probabilities = tenths / 10
-    assert point(metric, labels, probabilities) == pytest.approx(
-        ORACLES[metric](labels, probabilities), abs=1e-12
-    )
+    assert point(metric, labels, probabilities) == pytest.approx(ORACLES[metric](labels, probabilities), abs=1e-12)
 
 
 @pytest.mark.parametrize("metric", ["roc_auc", "pr_auc"])
@@ -100,9 +98,7 @@ def test_undefined_is_nan(metric: str, labels: list[int], undefined: bool) -> No
         ("brier", [0, 1, 1], [0.1, 0.2], r"labels \(3,\) and probabilities \(2,\)"),
     ],
 )
-def test_malformed_input_is_named(
-    metric: str, labels: list[float], probabilities: list[float], message: str
-) -> None:
+def test_malformed_input_is_named(metric: str, labels: list[float], probabilities: list[float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         point(metric, labels, probabilities)
 
@@ -151,9 +147,7 @@ def test_bins_do_not_depend_on_the_order_of_rows(seed: int) -> None:
     labels, probabilities = rare_events(300)
     probabilities = probabilities.round(2)
     shuffled = np.random.default_rng(seed).permutation(300)
-    assert calibration_bins(labels[shuffled], probabilities[shuffled]) == calibration_bins(
-        labels, probabilities
-    )
+    assert calibration_bins(labels[shuffled], probabilities[shuffled]) == calibration_bins(labels, probabilities)
 
 
 def test_constant_prediction_is_one_bin_and_no_rows_are_none() -> None:
@@ -173,7 +167,5 @@ def test_calibration_error_sees_a_shift_and_only_noise_without() -> None:
 
 
 def test_importing_metrics_loads_nothing_heavy() -> None:
-    code = (
-        "import sys, mlguide_assets.train.metrics; print(*{'scipy', 'sklearn', 'pandas'} & set(sys.modules))"
-    )
+    code = "import sys, mlguide_assets.train.metrics; print(*{'scipy', 'sklearn', 'pandas'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout.strip() == b""

@@ -158,9 +158,7 @@ def test_interval_by_user_covers_and_by_row_does_not(
     simulated_intervals: dict[str, Floats],
 ) -> None:
     truth = point("roc_auc", *clustered_rows(100_000, 8, seed=9999)[:2])
-    covered = {
-        unit: np.mean((low < truth) & (truth < high)) for unit, (low, high) in simulated_intervals.items()
-    }
+    covered = {unit: np.mean((low < truth) & (truth < high)) for unit, (low, high) in simulated_intervals.items()}
     assert 0.90 <= covered["user"] <= 0.99
     assert covered["row"] < covered["user"] - 0.05
 
@@ -193,9 +191,7 @@ def test_p_values_are_uniform_by_chance(metric: str) -> None:
 
     generator = np.random.default_rng(6)
     p_values = [
-        permutation_null(
-            generator.random(150) < 0.3, generator.random(150), metric, repeats=99, seed=seed
-        ).p_value
+        permutation_null(generator.random(150) < 0.3, generator.random(150), metric, repeats=99, seed=seed).p_value
         for seed in range(200)
     ]
     assert kstest(p_values, "uniform").pvalue > 0.001

@@ -44,9 +44,10 @@ def _connect(uri: str, scheme: str, rest: str, where: str) -> Any:
         ) from error
     # Each driver raises errors of its own; all mean that the user must look at the address.
     except Exception as error:
+        # Ibis quotes the address as it was given, password and all.
+        reason = _first_line(error).replace(uri, where)
         raise InputError(
-            f"The database {where} cannot be reached ({_first_line(error)}): check the address, the credentials "
-            f"and that it runs."
+            f"The database {where} cannot be reached ({reason}): check the address, the credentials and that it runs."
         ) from error
 
 

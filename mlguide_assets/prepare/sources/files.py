@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import ibis
 
+from mlguide_assets.define.problem import without_password
 from mlguide_assets.define.tables import TableName
 from mlguide_assets.errors import InputError
 
@@ -46,11 +47,11 @@ def _find(folder: Path, name: str) -> Path:
 
 def _download(prefix: str, name: str, scratch: Path, report: Callable[[str], None]) -> Path:
     """Fetch the file to `scratch`; CSV first, since that is what is published on the web."""
-    reason = ""
+    reason, shown = "", without_password(prefix.rstrip("/"))
     for suffix in reversed(SUFFIXES):
         address = f"{prefix.rstrip('/')}/{urllib.parse.quote(name)}{suffix}"
         target = scratch / f"{name}{suffix}"
-        report(f"downloading {address}")
+        report(f"downloading {shown}/{name}{suffix}")
         try:
             with urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS) as response, target.open("wb") as out:
                 shutil.copyfileobj(response, out)
@@ -68,7 +69,7 @@ def _download(prefix: str, name: str, scratch: Path, report: Callable[[str], Non
             reason = str(getattr(error, "reason", error))
             break
     raise InputError(
-        f"{prefix.rstrip('/')}/{name}.csv (or .parquet) cannot be read ({reason}): check the address and the "
+        f"{shown}/{name}.csv (or .parquet) cannot be read ({reason}): check the address and the "
         f"connection, or give a folder with --source."
     )
 
@@ -98,7 +99,7 @@ def _open(path: Path, connection: Any) -> ibis.Table:
 def _header(path: Path) -> list[str]:
     """The column names of a CSV file; a column without one is named by its place."""
     with path.open(encoding="utf-8-sig", newline="") as stream:
-        names = [name or f"column{place}" for place, name in enumerate(next(csv.reader(stream, strict=True), []))]
+        names = [name or f"column{place}" for place, name in enumerate(next(csv.reader(stream), []))]
     if len(names) < 2:
         only = "".join(names)
         if other := next((mark for mark in ";\t|" if mark in only), None):

@@ -1,0 +1,143 @@
+"""Bad input through the command line: one sentence, exit code 2, and what was there before untouched."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mlguide_assets_tests.commands import Done, mlguide
+from mlguide_assets_tests.samples import PROBLEM, write_sample
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("bad input")]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with good tables, a problem file for them, and a home that has run on them once."""
+    import yaml
+
+    folder = tmp_path_factory.mktemp("bad")
+    write_sample(folder / "good")
+    problem = {**PROBLEM, "source": {"kind": "files", "uri": "good"}}
+    (folder / "sample.yaml").write_text(yaml.safe_dump(problem))
+    done = mlguide("run", "--problem", "sample.yaml", "--home", "home", cwd=folder)
+    assert done.code == 0, done.err
+    return folder
+
+
+def _edited(name: str, change: Callable[[str], str]) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        path = folder / f"{name}.csv"
+        path.write_text(change(path.read_text()))
+
+    return spoil
+
+
+def _last_line(change: Callable[[str], str]) -> Callable[[str], str]:
+    def edit(text: str) -> str:
+        *lines, last = text.rstrip("\n").split("\n")
+        return "\n".join([*lines, change(last)]) + "\n"
+
+    return edit
+
+
+SPOILT: dict[str, tuple[Callable[[Path], None], str]] = {
+    "missing file": (lambda folder: (folder / "email_content.csv").unlink(), "email_content"),
+    "wrong delimiter": (_edited("user_emails", lambda text: text.replace(",", ";")), "comma-separated"),
+    "missing column": (_edited("user_emails", lambda text: text.replace("delivered at", "note", 1)), "delivered"),
+    "renamed column": (_edited("user_profiles", lambda text: text.replace("date joined", "date_jooined", 1)), "jooined"),
+    "unknown label": (_edited("user_emails", _last_line(lambda line: line.replace("no", "maybe").replace("yes", "maybe"))), "maybe"),
+    "bad date": (_edited("user_emails", lambda text: text.replace("2024-02", "2024-32")), "2024-32"),
+    "duplicate key": (_edited("user_profiles", _last_line(lambda line: f"{line}\n{line}")), "id_is_unique"),
+    "empty table": (_edited("email_content", lambda text: text.split("\n", 1)[0] + "\n"), "no rows"),
+    "no bytes": (_edited("email_content", lambda text: ""), "empty"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_spoilt_files_are_refused_and_leave_the_home_as_it_was(place: Path, tmp_path: Path, name: str) -> None:
+    spoil, word = SPOILT[name]
+    shutil.copytree(place / "good", tmp_path / "spoilt")
+    spoil(tmp_path / "spoilt")
+    _refused(place, word, "run", "--source", str(tmp_path / "spoilt"))
+
+
+UNREADABLE = {
+    "missing folder": ("nowhere", "nowhere"),
+    "nobody listens": ("http://127.0.0.1:9/tables", "127.0.0.1:9"),
+    "no such database": ("duckdb://nowhere.duckdb", "nowhere.duckdb"),
+    "database does not answer": ("postgresql://user:secret@127.0.0.1:9/db", "127.0.0.1:9"),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_unreadable_sources_are_refused(place: Path, name: str) -> None:
+    source, word = UNREADABLE[name]
+    done = _refused(place, word, "run", "--source", source)
+    assert "secret" not in done.out + done.err
+
+
+def test_a_problem_file_with_a_typo_names_file_line_and_fix(place: Path) -> None:
+    (place / "typo.yaml").write_text((place / "sample.yaml").read_text().replace("costs:", "cost:"))
+    done = _refused(place, "did you mean 'costs'?", "run", "--problem", "typo.yaml")
+    assert "typo.yaml, line" in done.err
+
+
+def test_an_unknown_problem_lists_the_shipped_ones(place: Path) -> None:
+    _refused(place, "guide, planeswalker", "run", "--problem", "planewalker")
+
+
+def test_source_and_sends_exclude_each_other(place: Path) -> None:
+    _refused(place, "--sends", "run", "--source", "good", "--sends", "1000")
+
+
+def test_a_home_that_cannot_be_written_is_refused(place: Path) -> None:
+    (place / "file").write_text("not a folder")
+    done = mlguide("run", "--home", "file/home", cwd=place)
+    _is_one_sentence(done, "--home")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of a few megabytes: a real one, mounted, where that is allowed."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small disk needs root and a kernel that allows it")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_is_named(small_disk: Path, place: Path) -> None:
+    done = mlguide("run", "--sends", "100000", "--problem", "planeswalker", "--home", str(small_disk / "home"), cwd=place)
+    _is_one_sentence(done, "space")
+
+
+def test_export_names_what_it_does_not_know(place: Path) -> None:
+    done = mlguide("export", "nothing", "--out", "x.csv", "--home", "home", cwd=place)
+    _is_one_sentence(done, "send_features")
+    done = mlguide("export", "send_features", "--out", "x.xlsx", "--home", "home", cwd=place)
+    _is_one_sentence(done, ".parquet")
+    assert not (place / "x.csv").exists()
+
+
+def _refused(place: Path, word: str, *arguments: str) -> Done:
+    """The command ends with one sentence that holds the word, and the home says what it said before."""
+    before = mlguide("status", "--json", "--home", "home", cwd=place).json()
+    done = mlguide(*arguments, "--home", "home", cwd=place)
+    _is_one_sentence(done, word)
+    assert mlguide("status", "--json", "--home", "home", cwd=place).json() == before
+    return done
+
+
+def _is_one_sentence(done: Done, word: str) -> None:
+    assert done.code == 2, done.err
+    last = done.err.strip().splitlines()[-1]
+    assert last.startswith("mlguide: ")
+    assert last.endswith(".")
+    assert word in last
+    assert "Traceback" not in done.err

@@ -1,0 +1,113 @@
+"""`mlguide run` from end to end on a small world, and what the other commands say of it."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mlguide_assets_tests.commands import Done, mlguide
+from mlguide_assets_tests.samples import GUIDE_FOLDER
+
+METRICS = {"roc_auc", "pr_auc", "log_loss", "brier"}
+ASSETS = {
+    "user_profiles", "email_content", "user_emails", "core_users", "send_features", "candidate_model",
+    "model_evaluation", "model_explanations", "user_feature_store", "batch_predictions",
+}  # fmt: skip
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("run")]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("run") / "home"
+
+
+@pytest.fixture(scope="module")
+def first_run(home: Path) -> Done:
+    return mlguide("run", "--sends", "40000", "--home", str(home), cwd=home.parent)
+
+
+def test_the_whole_graph_runs_and_the_report_tells_all(first_run: Done) -> None:
+    assert first_run.code == 0, first_run.err
+    for words in ("Read", "Contract", "Quality", "Gate", "Results", "Next", "oracle", "base_rate"):
+        assert words in first_run.out
+    assert "✓ best_email_per_user" in first_run.err
+
+
+def test_status_has_the_promised_shape(first_run: Done, home: Path) -> None:
+    status = mlguide("status", "--json", "--home", str(home), cwd=home.parent).json()
+    assert status["problem"] == "planeswalker"
+    assert set(status["champion"]) == {"version", "trained_at"}
+    assert status["last_decision"]["verdict"] == "promoted"
+    assert status["last_decision"]["reasons"]
+    evaluation = status["evaluation"]
+    assert set(evaluation["baselines"]) == {"base_rate", "logistic_regression", "linear_svm"}
+    for model in (evaluation["xgboost"], evaluation["oracle"], *evaluation["baselines"].values()):
+        assert set(model) == METRICS
+        assert all(set(estimate) == {"value", "low", "high"} for estimate in model.values())
+    assert evaluation["oracle"]["roc_auc"]["value"] > 0.75
+    assert all(set(rule) == {"rule", "violations", "rows", "action"} for rule in status["contracts"])
+    assert set(status["tables"]) >= ASSETS
+    assert status["tables"]["user_emails"]["rows"] >= 40_000
+    assert "oracle" not in status["tables"]
+
+
+def test_running_again_changes_nothing_but_the_record(first_run: Done, home: Path) -> None:
+    before = mlguide("status", "--json", "--home", str(home), cwd=home.parent).json()
+    again = mlguide("run", "--json", "--home", str(home), cwd=home.parent)
+    assert again.code == 0, again.err
+    after = again.json()
+    assert after["last_decision"]["verdict"] == "kept"
+    assert after["champion"] == before["champion"]
+    assert after["evaluation"] == before["evaluation"]
+    changed = {name for name, table in after["tables"].items() if table != before["tables"][name]}
+    # These say when or in which run they were made.
+    assert changed <= {"candidate_model", "registered_model", "promotion_decisions", "batch_predictions",
+                       "best_email_per_user"}  # fmt: skip
+    rows = {name: table["rows"] for name, table in after["tables"].items()}
+    assert rows == {name: table["rows"] + (name == "promotion_decisions") for name, table in before["tables"].items()}
+
+
+def test_every_user_has_every_candidate_email_once(first_run: Done, home: Path) -> None:
+    out = home.parent / "predictions.parquet"
+    assert mlguide("export", "batch_predictions", "--out", str(out), "--home", str(home), cwd=home.parent).code == 0
+    predictions = pd.read_parquet(out)
+    users = predictions.user_id.nunique()
+    assert len(predictions) == users * 20
+    assert not predictions.duplicated(["scoring_date", "user_id", "email_id"]).any()
+    assert predictions.probability.between(0, 1).all()
+    best = home.parent / "best.csv"
+    mlguide("export", "best_email_per_user", "--out", str(best), "--home", str(home), cwd=home.parent)
+    lowest = predictions.groupby("user_id").probability.min()
+    pd.testing.assert_series_equal(
+        pd.read_csv(best).set_index("user_id").probability.sort_index(), lowest, check_exact=False
+    )
+
+
+def test_everything_is_below_the_home(first_run: Done, home: Path) -> None:
+    litter = {path.name for path in home.parent.iterdir()} - {home.name}
+    assert litter <= {"predictions.parquet", "best.csv"}
+    assert {"lake", "registry", "bundles", "dagster", "oracle", "online"} <= {path.name for path in home.iterdir()}
+
+
+def test_no_file_of_a_run_is_a_pickle(first_run: Done, home: Path) -> None:
+    models = [path for folder in ("bundles", "candidates", "registry") for path in (home / folder).rglob("*")]
+    assert any(path.name == "model.ubj" for path in models)
+    assert not [path for path in models if path.suffix in (".pkl", ".pickle", ".joblib")]
+    assert not [path for path in models if path.is_file() and path.read_bytes()[:2] in (b"\x80\x04", b"\x80\x05")]
+
+
+@pytest.mark.skipif(not GUIDE_FOLDER.is_dir(), reason=f"the guide's tables are not at {GUIDE_FOLDER}")
+def test_on_the_guides_tables_the_gate_refuses_and_nothing_is_scored(tmp_path: Path) -> None:
+    done = mlguide("run", "--problem", "guide", "--source", str(GUIDE_FOLDER), "--json", cwd=tmp_path)
+    assert done.code == 0, done.err
+    status = done.json()
+    assert status["champion"] is None
+    assert status["last_decision"]["verdict"] == "refused"
+    assert status["tables"]["core_users"]["rows"] == 11_972
+    assert status["tables"]["send_features"]["rows"] == 11_866
+    assert status["tables"]["batch_predictions"]["rows"] == 0
+    violations = {rule["rule"]: rule["violations"] for rule in status["contracts"]}
+    assert violations["user_emails.delivered_at_is_not_before_date_joined"] == 6_153
+    assert violations["user_emails.delivered_at_is_not_before_created_at"] == 6_034
+    assert (tmp_path / ".mlguide" / "problem.yaml").is_file()

@@ -1,0 +1,89 @@
+"""`mlguide ui` serves the history of the home that `mlguide run` filled, and stops as one."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mlguide_assets_tests.commands import mlguide
+from mlguide_assets_tests.samples import PROBLEM, write_sample
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ui")]
+
+QUERY = """{
+  runsOrError { ... on Runs { results { status } } }
+  assetNodes {
+    groupName kinds description owners { ... on TeamAssetOwner { team } }
+    assetKey { path }
+    assetMaterializations(limit: 1) { metadataEntries { label __typename ... on MarkdownMetadataEntry { mdStr } } }
+    assetChecksOrError { ... on AssetChecks { checks { name } } }
+  }
+}"""
+
+
+def test_the_ui_shows_the_run_and_every_asset(tmp_path: Path) -> None:
+    write_sample(tmp_path / "good")
+    (tmp_path / "sample.yaml").write_text(yaml.safe_dump({**PROBLEM, "source": {"kind": "files", "uri": "good"}}))
+    assert mlguide("run", "--problem", "sample.yaml", "--home", "home", cwd=tmp_path).code == 0
+    port = _free_port()
+    command = [str(Path(sys.executable).with_name("mlguide")), "ui", "--port", str(port), "--home", "home"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            data = _ask(port, QUERY)
+        finally:
+            process.send_signal(signal.SIGINT)
+            code = process.wait(30)
+    assert code == 0
+    assert [run["status"] for run in data["runsOrError"]["results"]] == ["SUCCESS", "SUCCESS"]
+    nodes = {node["assetKey"]["path"][-1]: node for node in data["assetNodes"]}
+    assert len(nodes) == 18
+    for name, node in nodes.items():
+        assert node["groupName"] and node["kinds"] and node["owners"] and node["description"], name
+        assert node["assetMaterializations"], name
+    labels = {
+        name: {entry["label"] for entry in node["assetMaterializations"][0]["metadataEntries"]}
+        for name, node in nodes.items()
+    }
+    for name in nodes.keys() - {"problem_definition", "champion_model"}:
+        assert labels[name] >= {"dagster/row_count", "dagster/column_schema", "snapshot", "preview"}, name
+    assert labels["model_evaluation"] >= {"roc_auc", "log_loss", "roc_curve", "pr_curve", "calibration", "confusion_matrix"}
+    assert labels["model_explanations"] >= {"shap_bar", "shap_beeswarm"}
+    checks = {check["name"] for check in nodes["user_emails"]["assetChecksOrError"]["checks"]}
+    assert "unsubscribed_is_known" in checks
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _ask(port: int, query: str) -> Any:
+    """The answer of the GraphQL endpoint, once it listens and has loaded the code location."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/graphql",
+        data=json.dumps({"query": query}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    end = time.monotonic() + 120
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                data = json.load(response)["data"]
+            if data["assetNodes"]:
+                return data
+        except (urllib.error.URLError, ConnectionError):
+            pass
+        if time.monotonic() > end:
+            raise TimeoutError("the UI did not answer in two minutes")
+        time.sleep(1)

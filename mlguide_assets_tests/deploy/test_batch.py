@@ -1,0 +1,203 @@
+"""Batch predictions: every user with every candidate, what the model itself says, in any number of slices."""
+
+from datetime import date, datetime
+from pathlib import Path
+
+import ibis
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from mlguide_assets.deploy import batch
+from mlguide_assets.deploy.batch import PREDICTIONS, best_emails, candidate_emails, score_pairs
+from mlguide_assets.deploy.bundle import Champion, champion, export_bundle, set_champion
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.core import join_core_users
+from mlguide_assets.prepare.features.tables import email_state, pair_features, user_state
+from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.train.candidate import Candidate
+from mlguide_assets.train.storage import load_facts
+from mlguide_assets_tests.deploy.scores import saved
+from mlguide_assets_tests.samples import THEMES, USERS, Tables, sample_problem
+from mlguide_assets_tests.train.sends import PROBLEM, replaced
+
+DAY = date(2024, 4, 20)
+AS_OF = datetime(2024, 4, 20)
+CANDIDATES = PROBLEM.scoring.candidate_emails
+
+
+@pytest.fixture(scope="module")
+def current(trained: Candidate, tmp_path_factory: pytest.TempPathFactory) -> Champion:
+    root = tmp_path_factory.mktemp("bundles")
+    candidate = saved(trained, root / "candidates")
+    facts = load_facts(candidate) | {"trained_at": "2024-04-19", "threshold": 0.12}
+    export_bundle(candidate, root / "sample", "7", facts)
+    set_champion(root / "sample", "7")
+    installed = champion(root / "sample")
+    assert installed is not None
+    return installed
+
+
+@pytest.fixture(scope="module")
+def users(tables: Tables) -> pa.Table:
+    core = join_core_users(*(ibis.memtable(tables[t]) for t in ("user_profiles", "user_emails", "email_content")))
+    return user_state(core, ibis.memtable(tables["user_profiles"]), PROBLEM, AS_OF).to_pyarrow()
+
+
+@pytest.fixture(scope="module")
+def emails(tables: Tables) -> pa.Table:
+    core = join_core_users(*(ibis.memtable(tables[t]) for t in ("user_profiles", "user_emails", "email_content")))
+    every = email_state(core, ibis.memtable(tables["email_content"]), PROBLEM, AS_OF)
+    return candidate_emails(every, PROBLEM).to_pyarrow()
+
+
+def score(users: pa.Table, emails: pa.Table, current: Champion | None) -> pa.Table:
+    tables = ibis.memtable(users), ibis.memtable(emails)
+    return score_pairs(*tables, current, PROBLEM, day=DAY, run_id="run 1").read_all()
+
+
+@pytest.fixture(scope="module")
+def predictions(users: pa.Table, emails: pa.Table, current: Champion) -> pa.Table:
+    return score(users, emails, current)
+
+
+def test_candidates_are_the_newest_emails(tables: Tables, emails: pa.Table) -> None:
+    newest = tables["email_content"].sort_by([("created_at", "descending"), ("id", "descending")])
+    assert emails["email_id"].to_pylist() == newest["id"].to_pylist()[:CANDIDATES]
+
+
+def test_every_user_is_scored_with_every_candidate_once(predictions: pa.Table, emails: pa.Table) -> None:
+    pairs = list(zip(predictions["user_id"].to_pylist(), predictions["email_id"].to_pylist(), strict=True))
+    expected = [(user, email) for user in range(1, USERS + 1) for email in sorted(emails["email_id"].to_pylist())]
+    assert pairs == expected
+
+
+def test_probabilities_are_what_the_model_says_of_the_pair(
+    users: pa.Table, emails: pa.Table, predictions: pa.Table, trained: Candidate
+) -> None:
+    pairs = pair_features(ibis.memtable(users), ibis.memtable(emails), PROBLEM).to_pyarrow()
+    pairs = pairs.sort_by([("user_id", "ascending"), ("email_id", "ascending")])
+    direct = trained.model.predict(trained.model.encoding.matrix(pairs))
+    np.testing.assert_array_equal(predictions["probability"].to_numpy(), direct)
+
+
+def test_the_decision_follows_from_the_champions_threshold(predictions: pa.Table, current: Champion) -> None:
+    risky = predictions["probability"].to_numpy() >= current.threshold
+    assert 0 < risky.sum() < len(risky)
+    assert predictions["decision"].to_pylist() == ["withhold" if each else "send" for each in risky]
+
+
+def test_every_row_says_by_what_and_as_of_when(predictions: pa.Table) -> None:
+    assert predictions.schema.equals(PREDICTIONS)
+    assert pc.unique(predictions["scoring_date"]).to_pylist() == [DAY]
+    assert pc.unique(predictions["feature_time"]).to_pylist() == [AS_OF]
+    assert pc.unique(predictions["model_version"]).to_pylist() == ["7"]
+    assert pc.unique(predictions["run_id"]).to_pylist() == ["run 1"]
+    assert all(predictions[name].null_count == 0 for name in predictions.column_names)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, USERS])
+def test_slices_give_what_one_piece_gives(
+    users: pa.Table,
+    emails: pa.Table,
+    current: Champion,
+    predictions: pa.Table,
+    at_once: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batch, "USERS_AT_ONCE", at_once)
+    few = users.slice(0, 10) if at_once == 1 else users
+    assert score(few, emails, current).equals(predictions.slice(0, few.num_rows * CANDIDATES))
+
+
+def test_the_order_of_the_users_does_not_matter(
+    users: pa.Table, emails: pa.Table, current: Champion, predictions: pa.Table
+) -> None:
+    assert score(users.take(list(range(USERS - 1, -1, -1))), emails, current).equals(predictions)
+
+
+def test_without_a_champion_there_is_nothing(users: pa.Table, emails: pa.Table, tmp_path: Path) -> None:
+    nothing = score(users, emails, None)
+    assert nothing.num_rows == 0
+    assert nothing.schema.equals(PREDICTIONS)
+    assert Lake(tmp_path).write_partition("batch_predictions", str(DAY), nothing).rows == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*Empty dataset")
+def test_without_users_or_emails_there_is_nothing(users: pa.Table, emails: pa.Table, current: Champion) -> None:
+    for one, other in ((users.slice(0, 0), emails), (users, emails.slice(0, 0))):
+        nothing = score(one, other, current)
+        assert nothing.num_rows == 0
+        assert nothing.schema.equals(PREDICTIONS)
+
+
+def test_writing_a_day_twice_is_writing_it_once(
+    users: pa.Table, emails: pa.Table, current: Champion, tmp_path: Path
+) -> None:
+    lake = Lake(tmp_path)
+    first, again = (lake.write_partition("p", str(DAY), score(users, emails, current)) for _ in range(2))
+    assert again.id == first.id
+    other = lake.write_partition("p", "2024-04-21", score(users, emails, current))
+    assert other.rows == 2 * first.rows
+
+
+def test_scoring_from_the_lake_leaves_nothing_in_the_working_directory(
+    users: pa.Table,
+    emails: pa.Table,
+    current: Champion,
+    predictions: pa.Table,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    lake = Lake(tmp_path / "lake")
+    for name, table in (("users", users), ("emails", emails)):
+        lake.write(name, table)
+    reader = score_pairs(lake.read("users"), lake.read("emails"), current, PROBLEM, day=DAY, run_id="run 1")
+    assert lake.write_partition("p", str(DAY), reader).rows == predictions.num_rows
+    assert lake.read("p").order_by("user_id", "email_id").to_pyarrow().equals(predictions)
+    assert list(work.iterdir()) == []
+
+
+def test_the_best_email_of_a_user_is_the_least_likely_to_lose_them(predictions: pa.Table) -> None:
+    best = best_emails(ibis.memtable(predictions)).to_pyarrow()
+    probability = predictions["probability"].to_numpy().reshape(USERS, CANDIDATES)
+    assert best["user_id"].to_pylist() == list(range(1, USERS + 1))
+    np.testing.assert_array_equal(best["probability"].to_numpy(), probability.min(axis=1))
+    assert best.column_names == predictions.column_names
+
+
+def test_between_equals_the_best_email_is_the_newest(predictions: pa.Table) -> None:
+    equal = replaced(predictions, "probability", [0.5] * predictions.num_rows)
+    best = best_emails(ibis.memtable(equal)).to_pyarrow()
+    assert set(best["email_id"].to_pylist()) == {max(predictions["email_id"].to_pylist())}
+
+
+def test_users_are_scored_as_of_the_day_and_not_by_their_last_send(tables: Tables, users: pa.Table) -> None:
+    """The guide's mistake 12: no outcome of a send after the day, nor the last one's own, is in the row."""
+    sends = tables["user_emails"]
+    later = pc.greater_equal(sends["delivered_at"], pa.scalar(AS_OF, pa.timestamp("us")))
+    assert pc.sum(later).as_py() > 0
+    turned = replaced(sends, "unsubscribed", pc.if_else(later, "yes", sends["unsubscribed"]).combine_chunks())
+    profiles = ibis.memtable(tables["user_profiles"])
+    for known in (turned, sends.filter(pc.invert(later))):
+        core = join_core_users(profiles, ibis.memtable(known), ibis.memtable(tables["email_content"]))
+        assert user_state(core, profiles, PROBLEM, AS_OF).to_pyarrow().equals(users)
+
+
+def test_a_theme_that_training_never_saw_is_scored(users: pa.Table, emails: pa.Table, current: Champion) -> None:
+    strange = replaced(emails, "theme", ["sports"] * emails.num_rows)
+    assert score(users, strange, current).num_rows == USERS * CANDIDATES
+
+
+def test_a_champion_of_a_problem_with_another_theme_is_named(
+    tables: Tables, emails: pa.Table, current: Champion
+) -> None:
+    fewer = sample_problem("nowhere", themes=list(THEMES[:2]))
+    profiles, sends, content = (ibis.memtable(tables[t]) for t in ("user_profiles", "user_emails", "email_content"))
+    state = user_state(join_core_users(profiles, sends, content), profiles, fewer, AS_OF)
+    with pytest.raises(InputError, match="knows the feature 'number_of_email_theme_lifestyle', which the problem"):
+        score_pairs(state, ibis.memtable(emails), current, fewer, day=DAY, run_id="run 1").read_all()

@@ -1,0 +1,166 @@
+"""From decisions to the model in production: every decision stays on record, and only a promotion installs."""
+
+import json
+import shutil
+from typing import Any
+
+import ibis
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from mlguide_assets.deploy import promotion
+from mlguide_assets.deploy.bundle import champion, set_champion
+from mlguide_assets.deploy.promotion import (
+    DECISIONS,
+    decide_and_record,
+    install_promoted,
+    last_decision,
+    last_promotion,
+)
+from mlguide_assets.deploy.registration import register_candidate, registry_of
+from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.settings import Home
+from mlguide_assets.train.candidate import Candidate
+from mlguide_assets.train.storage import load_model, record_of
+from mlguide_assets_tests.deploy.scores import saved, scores
+from mlguide_assets_tests.train.sends import PROBLEM
+
+pytestmark = pytest.mark.xdist_group("mlflow")
+
+GOOD, NOISE = scores(signal=1.5), scores(signal=0)
+NO_RULES = pa.table({"rule": ["all"], "violations": [0], "rows": [10], "action": ["block"]})
+EVALUATION = pa.table({"model": ["xgboost"], "metric": ["roc_auc"], "value": [0.8], "low": [0.7], "high": [0.9]})
+
+
+class House:
+    """A home in which candidates are registered, judged and installed."""
+
+    def __init__(self, home: Home, trained: Candidate) -> None:
+        self.home, self.trained, self.lake = home, trained, Lake(home.lake(PROBLEM.name))
+        self.bundles = home.bundles(PROBLEM.name)
+
+    def judge(self, data: str, outcome: pa.Table) -> str:
+        """Register the candidate of some data and put it before the gate; its verdict."""
+        record = ibis.memtable(record_of(saved(self.trained, self.home.candidates(PROBLEM.name), data)))
+        version = ibis.memtable(register_candidate(self.home, PROBLEM, record, ibis.memtable(EVALUATION)))
+        tables = ibis.memtable(outcome), ibis.memtable(NO_RULES)
+        decision, _ = decide_and_record(self.home, self.lake, PROBLEM, version, *tables, run_id=f"run of {data}")
+        return decision.verdict
+
+    def install(self) -> str | None:
+        installed = install_promoted(self.home, self.lake, PROBLEM)
+        return installed.version if installed else None
+
+    def alias(self) -> str:
+        client = registry_of(self.home, PROBLEM).client
+        return str(client.get_model_version_by_alias(PROBLEM.name, "champion").version)
+
+    def record(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self.lake.read(DECISIONS).to_pyarrow().to_pylist()
+        return rows
+
+
+@pytest.fixture
+def house(home: Home, trained: Candidate) -> House:
+    return House(home, trained)
+
+
+def test_before_the_first_decision_there_is_none_and_no_champion(house: House) -> None:
+    assert last_decision(house.lake) is None
+    assert last_promotion(house.lake) is None
+    assert house.install() is None
+
+
+def test_every_decision_is_added_and_none_is_changed(house: House) -> None:
+    verdicts = []
+    for data, outcome in (("a", NOISE), ("b", GOOD), ("b", GOOD), ("c", NOISE), ("d", GOOD)):
+        before = house.record() if verdicts else []
+        verdicts.append(house.judge(data, outcome))
+        house.install()
+        assert house.record()[:-1] == before
+    assert verdicts == ["refused", "promoted", "kept", "refused", "promoted"]
+    rows = house.record()
+    assert [row["verdict"] for row in rows] == verdicts
+    assert [row["version"] for row in rows] == ["1", "2", "2", "3", "4"]
+    assert [row["champion_before"] for row in rows] == [None, None, "2", "2", "2"]
+    assert [row["run_id"] for row in rows] == [f"run of {data}" for data in "abbcd"]
+    assert last_decision(house.lake) == rows[-1]
+
+
+def test_a_decision_says_why(house: House) -> None:
+    house.judge("a", NOISE)
+    row = last_decision(house.lake)
+    assert row is not None
+    assert all(reason.endswith(".") for reason in row["reasons"])
+    assert [criterion["criterion"] for criterion in json.loads(row["criteria"])] == [
+        "beats_base_rate",
+        "is_not_chance",
+        "data_can_be_believed",
+    ]
+    assert row["decided_by"] == "gate"
+
+
+def test_a_promotion_installs_the_model_that_was_registered(house: House) -> None:
+    assert house.judge("a", GOOD) == "promoted"
+    assert house.install() == "1"
+    current = champion(house.bundles)
+    assert current is not None
+    assert current.threshold == PROBLEM.costs.threshold
+    assert current.lineage == json.loads((current.folder / "metadata.json").read_text())["lineage"]["id"]
+    matrix = np.zeros((1, len(house.trained.model.encoding.names)), np.float32)
+    np.testing.assert_array_equal(load_model(current.folder).predict(matrix), house.trained.model.predict(matrix))
+    assert house.alias() == "1"
+    assert not list(house.home.root.glob(".export-*"))
+
+
+def test_a_refusal_leaves_the_champion(house: House) -> None:
+    house.judge("a", GOOD)
+    before = house.install()
+    assert house.judge("b", NOISE) == "refused"
+    assert house.install() == before == "1"
+    assert house.alias() == "1"
+    assert not (house.bundles / "2").exists()
+
+
+def test_a_candidate_that_was_deleted_after_its_registration_is_installed_from_the_registry(house: House) -> None:
+    house.judge("a", GOOD)
+    shutil.rmtree(house.home.candidates(PROBLEM.name))
+    assert house.install() == "1"
+
+
+def test_installing_twice_changes_nothing(house: House) -> None:
+    house.judge("a", GOOD)
+    assert house.install() == house.install() == "1"
+    assert {path.name for path in house.bundles.iterdir()} == {"1", "champion.json"}
+
+
+def test_a_promotion_that_a_crash_kept_from_being_installed_is_installed_by_the_next_run(house: House) -> None:
+    house.judge("a", GOOD)
+    house.install()
+    house.judge("b", GOOD)
+    # The crash: no install. The next run brings a candidate that is refused.
+    house.judge("c", NOISE)
+    assert house.install() == house.alias() == "2"
+
+
+def test_a_crash_between_pointer_and_alias_is_mended_by_the_next_run(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.judge("a", GOOD)
+    house.install()
+    house.judge("b", GOOD)
+
+    def crash(*arguments: object) -> None:
+        set_champion(*arguments)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(promotion, "set_champion", crash)
+    with pytest.raises(KeyboardInterrupt):
+        house.install()
+    monkeypatch.undo()
+    current = champion(house.bundles)
+    assert current is not None
+    assert (current.version, house.alias()) == ("2", "1")
+    house.judge("c", NOISE)
+    assert house.install() == house.alias() == "2"

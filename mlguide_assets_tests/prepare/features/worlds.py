@@ -1,0 +1,120 @@
+"""Tiny worlds for the properties of features: three users, four emails, and sends that hypothesis draws.
+
+The queries are compiled once and asked again over other sends: Ibis takes longer to compile one than DuckDB
+takes to answer it a hundred times.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import ibis
+from hypothesis import strategies as st
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.prepare.core import join_core_users
+from mlguide_assets.prepare.features.tables import email_state, pair_features, send_features, user_state
+from mlguide_assets.prepare.lake import connect
+from mlguide_assets_tests.samples import CATEGORIES, THEMES, arrow, sample_problem
+
+Row = dict[str, Any]
+
+# The sends lie on both sides of 1970, where clocks that count from there change their sign.
+START = datetime(1969, 12, 10)
+ASKED = datetime(1970, 1, 14, 6)
+"""The instant at which pairs are asked for; sends come before, at and after it."""
+
+USERS = [
+    {
+        "id": user,
+        "date_joined": START + timedelta(days=10 * user, hours=user),
+        "gender": "female",
+        "age": 20 + user,
+        "country": "KO",
+        "words_in_description": user,
+        "purchases": None,
+    }
+    for user in (1, 2, 3)
+]
+EMAILS = [
+    {
+        "id": email,
+        "subject": f"Subject {email}",
+        "theme": THEMES[email % 2],
+        "category": CATEGORIES[email % 3],
+        "number_of_buttons": email,
+        "number_of_sections": 0,
+        "number_of_items": 1,
+        # The last one does not exist yet when pairs are asked for.
+        "created_at": START + timedelta(days=11 * (email - 1), seconds=email) if email < 4 else ASKED + timedelta(1),
+    }
+    for email in (1, 2, 3, 4)
+]
+
+
+@dataclass(frozen=True, order=True)
+class Send:
+    at: datetime
+    user: int
+    email: int
+    lost: bool = field(default=False, compare=False)
+
+    def flipped(self) -> "Send":
+        return replace(self, lost=not self.lost)
+
+
+# Half days, so that ties and distances of exactly a window are common, and now and then next to them.
+INSTANTS = st.builds(
+    lambda half_days, microseconds: START + timedelta(hours=6 + 12 * half_days, microseconds=microseconds),
+    st.integers(0, 100),
+    st.sampled_from([0, 0, 0, -1, 1]),
+) | st.just(ASKED)
+SENDS = st.lists(
+    st.builds(Send, INSTANTS, st.integers(1, 3), st.integers(1, 4), st.booleans()), min_size=1, max_size=30, unique=True
+)
+
+
+class World:
+    """One DuckDB in which the features of any list of sends can be asked for."""
+
+    def __init__(self, window: str) -> None:
+        duck = connect()
+        # Handing thirty rows to a second thread takes longer than all the rest.
+        duck.raw_sql("SET threads = 1")
+        self.problem: Problem = sample_problem("data", label={"positive": "yes", "negative": "no", "window": window})
+        self._database = duck.con
+        self._register([Send(START, 1, 1)])
+        self._database.register("users", arrow("user_profiles", USERS))
+        self._database.register("emails", arrow("email_content", EMAILS))
+        users, emails = duck.table("users"), duck.table("emails")
+        core = join_core_users(users, duck.table("sends"), emails)
+        self._features = ibis.to_sql(send_features(core, self.problem), dialect="duckdb")
+        pairs = pair_features(
+            user_state(core, users, self.problem, ASKED), email_state(core, emails, self.problem, ASKED), self.problem
+        )
+        self._pairs = ibis.to_sql(pairs, dialect="duckdb")
+
+    def features(self, sends: list[Send]) -> list[Row]:
+        """The rows of send_features."""
+        return self._ask(self._features, sends)
+
+    def pairs(self, sends: list[Send]) -> dict[tuple[int, int], Row]:
+        """The rows of pair_features, by user and email."""
+        return {(row["user_id"], row["email_id"]): row for row in self._ask(self._pairs, sends)}
+
+    def _ask(self, query: str, sends: list[Send]) -> list[Row]:
+        self._register(sends)
+        rows: list[Row] = self._database.execute(query).to_arrow_table().to_pylist()
+        return rows
+
+    def _register(self, sends: list[Send]) -> None:
+        rows = [
+            {
+                "user_id": send.user,
+                "email_id": send.email,
+                "unsubscribed": "yes" if send.lost else "no",
+                "delivered_at": send.at,
+            }
+            for send in sends
+        ]
+        self._database.register("sends", arrow("user_emails", rows))

@@ -1,0 +1,205 @@
+"""Databases: DuckDB and SQLite files and a real PostgreSQL give the tables that the files give."""
+
+import importlib.util
+import os
+import sqlite3
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets_tests.prepare.ingesting import accepted, refusal
+from mlguide_assets_tests.samples import Tables, sample_problem, sample_tables
+
+POSTGRES = os.environ.get("MLGUIDE_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test")
+SAMPLE = {name: table.to_pylist() for name, table in sample_tables().items()}
+
+
+def write_duckdb(path: Path, tables: Tables) -> str:
+    with duckdb.connect(path) as database:
+        for name, rows in tables.items():
+            database.register("rows", rows)
+            database.execute(f"CREATE TABLE {name} AS FROM rows")
+    return f"duckdb://{path}"
+
+
+def write_sqlite(path: Path, tables: Tables) -> str:
+    with sqlite3.connect(path) as database:
+        for name, rows in tables.items():
+            types = [f"{column} {_sqlite_type(str(rows.schema.field(column).type))}" for column in rows.column_names]
+            database.execute(f"CREATE TABLE {name} ({', '.join(types)})")
+            values = [[str(v) if hasattr(v, "year") else v for v in row.values()] for row in rows.to_pylist()]
+            database.executemany(f"INSERT INTO {name} VALUES ({', '.join('?' * rows.num_columns)})", values)
+    database.close()
+    return f"sqlite://{path}"
+
+
+def _sqlite_type(arrow: str) -> str:
+    return {"int64": "INTEGER", "string": "TEXT"}.get(arrow, "TIMESTAMP")
+
+
+def test_a_duckdb_file_is_read_like_files(duck: Any, tmp_path: Path) -> None:
+    address = write_duckdb(tmp_path / "shop.duckdb", sample_tables())
+    assert accepted(sample_problem(address), duck, tmp_path) == SAMPLE
+
+
+def test_a_sqlite_file_is_read_like_files(duck: Any, tmp_path: Path) -> None:
+    if importlib.util.find_spec("regex") is None:
+        pytest.skip("Ibis's SQLite driver is not installed: ibis-framework[sqlite]")
+    address = write_sqlite(tmp_path / "shop.sqlite", sample_tables())
+    assert accepted(sample_problem(address), duck, tmp_path) == SAMPLE
+
+
+def test_a_database_in_use_by_a_reader_is_read(duck: Any, tmp_path: Path) -> None:
+    address = write_duckdb(tmp_path / "shop.duckdb", sample_tables())
+    with duckdb.connect(tmp_path / "shop.duckdb", read_only=True):
+        assert accepted(sample_problem(address), duck, tmp_path) == SAMPLE
+
+
+def test_a_table_larger_than_a_batch_is_read_whole(duck: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlguide_assets.prepare.sources.database.BATCH_ROWS", 7)
+    address = write_duckdb(tmp_path / "shop.duckdb", sample_tables())
+    assert accepted(sample_problem(address), duck, tmp_path) == SAMPLE
+
+
+def no_file(path: Path) -> str:
+    return f"duckdb://{path}"
+
+
+def not_a_database(path: Path) -> str:
+    path.write_text("id,name\n1,x\n" * 1000)
+    return f"duckdb://{path}"
+
+
+def no_such_table(path: Path) -> str:
+    return write_duckdb(path, {"user_profiles": sample_tables()["user_profiles"]})
+
+
+def no_such_column(path: Path) -> str:
+    tables = sample_tables()
+    return write_duckdb(path, {**tables, "user_emails": tables["user_emails"].drop_columns(["delivered_at"])})
+
+
+def no_rows(path: Path) -> str:
+    tables = sample_tables()
+    return write_duckdb(path, {**tables, "user_emails": tables["user_emails"].slice(0, 0)})
+
+
+def unset_variable(_: Path) -> str:
+    return "postgresql://postgres:${MLGUIDE_NO_SUCH_VARIABLE}@127.0.0.1/test"
+
+
+def wrong_port(_: Path) -> str:
+    return "postgresql://user:secret@127.0.0.1:9/test"
+
+
+def unknown_kind(_: Path) -> str:
+    return "nosuchdb://user:secret@127.0.0.1/test"
+
+
+FAULTS: dict[str, tuple[Callable[[Path], str], tuple[str, ...]]] = {
+    "no file": (no_file, ("shop.duckdb does not exist", "check --source or source.uri")),
+    "not a database": (not_a_database, ("shop.duckdb cannot be reached", "check the address")),
+    "no such table": (no_such_table, ("has no table 'email_content' (it has user_profiles)", "name another in tables")),
+    "no such column": (no_such_column, ("user_emails of", "has no column 'delivered_at'", "map it under tables")),
+    "no rows": (no_rows, ("user_emails of", "has no rows")),
+    "unset variable": (unset_variable, ("names ${MLGUIDE_NO_SUCH_VARIABLE}", "is not set: set it")),
+    "wrong port": (wrong_port, ("postgresql://127.0.0.1:9/test cannot be reached", "the credentials and that it runs")),
+    "unknown kind": (unknown_kind, ("nosuchdb://127.0.0.1/test cannot be reached", "check the address")),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_bad_database_is_told_in_one_sentence_without_its_password(fault: str, duck: Any, tmp_path: Path) -> None:
+    build, wanted = FAULTS[fault]
+    told = refusal(sample_problem(build(tmp_path / "shop.duckdb")), duck, tmp_path)
+    for words in wanted:
+        assert words in told
+    assert "secret" not in told
+
+
+class Shop:
+    """The sample in a PostgreSQL, in tables that no other test has."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self.suffix = uuid.uuid4().hex[:12]
+        self.tables = {name: {"name": f"{name}_{self.suffix}"} for name in SAMPLE}
+
+    def problem(self, address: str = POSTGRES) -> Problem:
+        return sample_problem(address, tables=self.tables)
+
+    def create(self, time: str = "timestamp", number: str = "bigint") -> None:
+        kinds = {"int64": number, "string": "text"}
+        for name, rows in sample_tables().items():
+            types = [f'"{field.name}" {kinds.get(str(field.type), time)}' for field in rows.schema]
+            self.connection.execute(f"CREATE TABLE {name}_{self.suffix} ({', '.join(types)})")
+            values = [tuple(row.values()) for row in rows.to_pylist()]
+            with self.connection.cursor() as cursor:
+                marks = ", ".join(["%s"] * rows.num_columns)
+                cursor.executemany(f"INSERT INTO {name}_{self.suffix} VALUES ({marks})", values)
+
+    def drop(self) -> None:
+        for name in SAMPLE:
+            self.connection.execute(f"DROP TABLE IF EXISTS {name}_{self.suffix}")
+
+
+@pytest.fixture
+def shop() -> Iterator[Shop]:
+    psycopg = pytest.importorskip("psycopg", reason="the PostgreSQL driver is not installed: ibis-framework[postgres]")
+    try:
+        connection = psycopg.connect(POSTGRES, autocommit=True, connect_timeout=3)
+    except psycopg.OperationalError as error:
+        pytest.skip(f"no PostgreSQL answers at MLGUIDE_TEST_POSTGRES: {str(error).splitlines()[0]}")
+    with connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        shop = Shop(connection)
+        yield shop
+        shop.drop()
+
+
+@pytest.mark.parametrize(("time", "number"), [("timestamp", "bigint"), ("timestamptz", "numeric"), ("text", "integer")])
+def test_a_postgresql_is_read_like_files(time: str, number: str, shop: Shop, duck: Any, tmp_path: Path) -> None:
+    shop.create(time, number)
+    assert accepted(shop.problem(), duck, tmp_path) == SAMPLE
+
+
+def test_a_password_comes_from_the_environment(
+    shop: Shop, duck: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.create()
+    monkeypatch.setenv("MLGUIDE_TEST_ADDRESS", POSTGRES)
+    source = {"kind": "database", "uri": "${MLGUIDE_TEST_ADDRESS}"}
+    assert accepted(sample_problem("", tables=shop.tables, source=source), duck, tmp_path) == SAMPLE
+
+
+def test_a_postgresql_table_that_is_not_there_is_told_by_name(shop: Shop, duck: Any, tmp_path: Path) -> None:
+    told = refusal(shop.problem(), duck, tmp_path)
+    assert f"has no table 'user_profiles_{shop.suffix}'" in told
+    assert "create it, or name another in tables of the problem file" in told
+
+
+@pytest.mark.parametrize("part", ["user", "database"])
+def test_a_postgresql_that_refuses_is_told_without_the_password(
+    part: str, shop: Shop, duck: Any, tmp_path: Path
+) -> None:
+    info = shop.connection.info
+    user = "nobody_of_this_name" if part == "user" else info.user
+    database = "nothing_of_this_name" if part == "database" else info.dbname
+    address = f"postgresql://{user}:secret@{info.host}:{info.port}/{database}"
+    told = refusal(shop.problem(address), duck, tmp_path)
+    assert told.startswith(f"The database postgresql://{info.host}:{info.port}/{database} cannot be reached (")
+    assert "of_this_name" in told
+    assert "does not exist" in told
+    assert "check the address, the credentials" in told
+    assert "secret" not in told
+
+
+def test_a_time_that_postgresql_calls_infinite_is_told(shop: Shop, duck: Any, tmp_path: Path) -> None:
+    shop.create()
+    shop.connection.execute(f"UPDATE user_emails_{shop.suffix} SET delivered_at = 'infinity' WHERE user_id = 1")
+    assert "user_emails" in refusal(shop.problem(), duck, tmp_path)

@@ -1,0 +1,343 @@
+"""CSV and Parquet files: the odd ones that are read, and the bad ones that are told apart in one sentence."""
+
+import shutil
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from mlguide_assets_tests.prepare.ingesting import accepted, conformed, ingested, refusal
+from mlguide_assets_tests.samples import GUIDE_FOLDER, arrow, sample_problem, sample_tables, write_sample
+
+SAMPLE = {name: table.to_pylist() for name, table in sample_tables().items()}
+
+
+def readable(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows as they are conformed: nothing in them is unreadable."""
+    return [{**row, "unreadable": None} for row in rows]
+
+
+PROFILES = readable(SAMPLE["user_profiles"])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The sample as CSV files."""
+    return write_sample(tmp_path / "shop")
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().splitlines()
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_what_was_written_is_accepted(kind: Any, duck: Any, tmp_path: Path) -> None:
+    assert accepted(sample_problem(write_sample(tmp_path / "shop", kind)), duck, tmp_path) == SAMPLE
+
+
+def test_parquet_is_preferred_where_both_are_there(duck: Any, folder: Path) -> None:
+    (write_sample(folder, "parquet") / "user_profiles.csv").write_text("broken")
+    assert conformed("user_profiles", folder, duck) == PROFILES
+
+
+def reversed_columns(text: str) -> str:
+    rows = [[cell.strip('"') for cell in line.split(",")] for line in text.splitlines()]
+    return "\n".join(",".join(reversed(row)) for row in rows) + "\n"
+
+
+# Nothing in the profiles holds a comma, so these may edit them as text.
+ODD: dict[str, Callable[[str], str]] = {
+    "a byte order mark": lambda text: "\ufeff" + text,
+    "Windows line ends": lambda text: text.replace("\n", "\r\n"),
+    "no line end after the last row": lambda text: text.rstrip("\n"),
+    "blank lines": lambda text: text + "\n\n",
+    "no quotes": lambda text: text.replace('"', ""),
+    "capitals in the header": lambda text: text.replace("date joined", "Date_Joined", 1),
+    "spaces around values": lambda text: text.replace('"US"', " US ").replace('"male"', '" male "'),
+    "an extra column": lambda text: "\n".join(f"{line},{n}" for n, line in enumerate(text.splitlines())),
+    "an extra column without a name": lambda text: "\n".join(f"{line}," for line in text.splitlines()),
+    "another order of columns": reversed_columns,
+    "numbers with a zero fraction": lambda text: "\n".join(
+        line if n == 0 else f"{line}.0" for n, line in enumerate(text.splitlines())
+    ),
+    "times with an offset": lambda text: text.replace("00:00:00.000000", "02:00:00+02:00"),
+    "times in Zulu": lambda text: text.replace(" 00:00:00.000000", "T00:00:00Z"),
+    "dates without a time": lambda text: text.replace(" 00:00:00.000000", ""),
+}
+
+
+@pytest.mark.parametrize("oddity", ODD)
+def test_an_odd_file_is_read_as_what_it_means(oddity: str, duck: Any, folder: Path) -> None:
+    path = folder / "user_profiles.csv"
+    changed = ODD[oddity](path.read_text())
+    assert changed != path.read_text()
+    path.write_bytes(changed.encode())
+    assert conformed("user_profiles", folder, duck) == PROFILES
+
+
+@pytest.mark.parametrize(
+    "subject", ['a,b;c|d\t"e"', "two\nlines", "two\r\nlines", "#1 of 'all'", "\\", "안녕 – ☕", "null", "NA"]
+)
+def test_a_text_is_read_as_it_is(subject: str, duck: Any, tmp_path: Path) -> None:
+    tables = sample_tables()
+    content = [{**row, "subject": subject} for row in tables["email_content"].to_pylist()]
+    folder = write_sample(tmp_path / "shop", tables={**tables, "email_content": arrow("email_content", content)})
+    assert conformed("email_content", folder, duck) == readable(content)
+
+
+def test_a_row_that_starts_like_a_comment_is_kept(duck: Any, folder: Path) -> None:
+    path = folder / "email_content.csv"
+    header, *rows = lines(path)
+    path.write_text("\n".join([f"note,{header}", *(f"#{n},{row}" for n, row in enumerate(rows))]) + "\n")
+    assert conformed("email_content", folder, duck) == readable(SAMPLE["email_content"])
+
+
+def test_missing_values_are_missing(duck: Any, folder: Path) -> None:
+    path = folder / "user_profiles.csv"
+    header, first, *rest = lines(path)
+    identity, joined, *_ = first.split(",")
+    path.write_text("\n".join([header, f'{identity},{joined},"", ,,,', *rest]) + "\n")
+    found = conformed("user_profiles", folder, duck)[0]
+    empty = dict.fromkeys(["gender", "age", "country", "words_in_description", "purchases"])
+    assert found == {**PROFILES[0], **empty}
+
+
+def test_other_names_can_be_mapped(duck: Any, folder: Path, tmp_path: Path) -> None:
+    (folder / "user_emails.csv").rename(folder / "deliveries.csv")
+    path = folder / "deliveries.csv"
+    path.write_text(path.read_text().replace("delivered at", "Sent On", 1).replace("unsubscribed", "lost", 1))
+    mapping = {"user_emails": {"name": "deliveries", "columns": {"delivered_at": "sent_on", "unsubscribed": "lost"}}}
+    assert accepted(sample_problem(folder, tables=mapping), duck, tmp_path) == SAMPLE
+
+
+def profiles_as(**columns: pa.Array) -> pa.Table:
+    profiles = sample_tables()["user_profiles"]
+    for name, values in columns.items():
+        profiles = profiles.set_column(profiles.column_names.index(name), name, values)
+    return profiles
+
+
+JOINED = [row["date_joined"] for row in SAMPLE["user_profiles"]]
+AGES = [row["age"] for row in SAMPLE["user_profiles"]]
+TYPES = {
+    "dates": profiles_as(date_joined=pa.array([time.date() for time in JOINED], pa.date32())),
+    "nanoseconds": profiles_as(date_joined=pa.array(JOINED, pa.timestamp("ns"))),
+    "seconds": profiles_as(date_joined=pa.array(JOINED, pa.timestamp("s"))),
+    "a time zone": profiles_as(date_joined=pa.array(JOINED, pa.timestamp("us")).cast(pa.timestamp("us", "Asia/Seoul"))),
+    "text": profiles_as(date_joined=pa.array([str(time) for time in JOINED]), age=pa.array(map(str, AGES))),
+    "floats": profiles_as(age=pa.array(AGES, pa.float64())),
+    "small integers": profiles_as(age=pa.array(AGES, pa.uint8())),
+    "decimals": profiles_as(age=pa.array([Decimal(age) for age in AGES], pa.decimal128(9, 2))),
+    "dictionaries": profiles_as(gender=sample_tables()["user_profiles"]["gender"].combine_chunks().dictionary_encode()),
+}
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_parquet_file_may_have_other_types_for_the_same_values(kind: str, duck: Any, tmp_path: Path) -> None:
+    folder = write_sample(tmp_path / "shop", "parquet", {**sample_tables(), "user_profiles": TYPES[kind]})
+    assert conformed("user_profiles", folder, duck) == PROFILES
+
+
+def test_a_time_with_a_zone_becomes_utc(duck: Any, tmp_path: Path) -> None:
+    noon = pa.array([datetime(2023, 6, 1, 12)] * len(JOINED), pa.timestamp("us")).cast(pa.timestamp("us", "UTC"))
+    zoned = profiles_as(date_joined=noon.cast(pa.timestamp("us", "Asia/Seoul")))
+    folder = write_sample(tmp_path / "shop", "parquet", {**sample_tables(), "user_profiles": zoned})
+    found = conformed("user_profiles", folder, duck)
+    assert {row["date_joined"] for row in found} == {datetime(2023, 6, 1, 12)}
+
+
+def rewrite(name: str, change: Callable[[str], str | bytes]) -> Callable[[Path], None]:
+    def apply(folder: Path) -> None:
+        path = folder / f"{name}.csv"
+        changed = change(path.read_text())
+        assert changed != path.read_text()
+        path.write_bytes(changed if isinstance(changed, bytes) else changed.encode())
+
+    return apply
+
+
+def delimited(mark: str) -> Callable[[Path], None]:
+    return rewrite("user_emails", lambda text: text.replace(",", mark))
+
+
+def first_row(**cells: str) -> Callable[[Path], None]:
+    """Replace cells of the first send."""
+
+    def change(text: str) -> str:
+        header, first, *rest = text.splitlines()
+        names = [name.strip('"').replace(" ", "_") for name in header.split(",")]
+        row = [cells.get(name, cell) for name, cell in zip(names, first.split(","), strict=True)]
+        return "\n".join([header, ",".join(row), *rest])
+
+    return rewrite("user_emails", change)
+
+
+def header(before: str, after: str) -> Callable[[Path], None]:
+    return rewrite("user_emails", lambda text: text.replace(before, after, 1))
+
+
+def row_after(line: int, row: str) -> Callable[[Path], None]:
+    def change(text: str) -> str:
+        rows = text.splitlines()
+        return "\n".join([*rows[:line], row, *rows[line:]])
+
+    return rewrite("user_emails", change)
+
+
+def corrupt_parquet(folder: Path) -> None:
+    (folder / "user_emails.parquet").write_bytes(b"PAR1 and nothing more")
+
+
+def folder_for_file(folder: Path) -> None:
+    (folder / "user_emails.csv").unlink()
+    (folder / "user_emails.csv").mkdir()
+
+
+BLOCKED = "mend the source, or say 'quarantine' for this rule"
+BAD: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
+    "missing folder": (shutil.rmtree, ("source folder", "does not exist", "check --source")),
+    "missing file": (
+        lambda folder: (folder / "user_emails.csv").unlink(),
+        (
+            "neither user_emails.parquet nor user_emails.csv",
+            "it has email_content.csv, user_profiles.csv",
+            "add the file",
+        ),
+    ),
+    "empty file": (rewrite("user_emails", lambda _: ""), ("user_emails.csv is empty", "needs a header line and rows")),
+    "header only": (rewrite("user_emails", lambda text: text.splitlines()[0]), ("user_emails of", "has no rows")),
+    "blank lines only": (rewrite("user_emails", lambda _: "\n\n"), ("user_emails.csv starts with ''", "a header")),
+    "no header": (
+        rewrite("user_emails", lambda text: text.split("\n", 1)[1]),
+        ("has no column 'user_id'", "map it under tables"),
+    ),
+    "title above the header": (
+        rewrite("user_emails", lambda text: "Export\n" + text),
+        ("starts with 'Export'", "a header"),
+    ),
+    "a web page": (rewrite("user_emails", lambda _: "<html>\nSign in\n</html>"), ("starts with '<html>'", "a header")),
+    "semicolons": (delimited(";"), ("user_emails.csv is delimited by ';'", "convert it to comma-separated")),
+    "tabs": (delimited("\t"), ("user_emails.csv is delimited by '\\t'", "convert it to comma-separated")),
+    "pipes": (delimited("|"), ("user_emails.csv is delimited by '|'", "convert it to comma-separated")),
+    "missing column": (
+        rewrite("user_emails", lambda text: "\n".join(line.rsplit(",", 1)[0] for line in text.splitlines())),
+        ("user_emails of", "has no column 'delivered_at'", "it has 'user_id', 'email_id', 'unsubscribed'"),
+    ),
+    "renamed column": (
+        header("delivered at", "delivery at"),
+        ("has no column 'delivered_at'", "perhaps now 'delivery_at'", "rename it there, or map it under tables"),
+    ),
+    "ambiguous columns": (
+        rewrite(
+            "user_emails",
+            lambda text: "\n".join(
+                f"{line},{'Delivered-At' if n == 0 else n}" for n, line in enumerate(text.splitlines())
+            ),
+        ),
+        ("several columns that could be 'delivered_at'", "map one of them"),
+    ),
+    "columns of one name": (header('"unsubscribed"', '"User_Id"'), ("several columns called 'user_id'", "all but one")),
+    "a row too short at the start": (
+        row_after(1, "1,2"),
+        ("user_emails.csv cannot be read", "Line: 2 ", "mend the file"),
+    ),
+    "a row too long": (row_after(300, "1,2,no,2024-01-01,x"), ("cannot be read", "Line: 301 ", "Found: 5")),
+    "a row too short at the end": (row_after(601, "1"), ("cannot be read", "Line: 602 ", "Found: 1")),
+    "a quote that never ends": (row_after(300, '1,2,"no,2024-01-01'), ("cannot be read", "Line: 301 ", "quote")),
+    "Latin-1": (
+        rewrite("email_content", lambda text: text.replace("Subject", "Sujét").encode("latin-1")),
+        ("email_content.csv cannot be read", "must be UTF-8"),
+    ),
+    "UTF-16": (
+        rewrite("email_content", lambda text: text.encode("utf-16")),
+        ("email_content.csv cannot be read", "must be UTF-8"),
+    ),
+    "a folder for a file": (
+        folder_for_file,
+        ("neither user_emails.parquet nor user_emails.csv",),
+    ),
+    "corrupt Parquet": (
+        corrupt_parquet,
+        ("user_emails.parquet cannot be read as parquet", "mend the file"),
+    ),
+    "unparseable date": (
+        first_row(delivered_at="01/02/2024"),
+        ("breaks user_emails.values_are_well_typed in 1 of 600 rows", "delivered_at=01/02/2024", BLOCKED),
+    ),
+    "unknown label": (
+        first_row(unsubscribed="maybe"),
+        ("unsubscribed_is_known in 1 of 600", "unsubscribed maybe", BLOCKED),
+    ),
+    "null key": (first_row(user_id=""), ("user_emails.user_id_is_present in 1 of 600 rows", BLOCKED)),
+    "duplicate key": (
+        rewrite("user_emails", lambda text: text + text.splitlines()[-1] + "\n"),
+        ("user_id_email_id_delivered_at_is_unique in 1 of 601 rows", "for example user_id", BLOCKED),
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_a_bad_file_is_told_in_one_sentence(fault: str, duck: Any, folder: Path, tmp_path: Path) -> None:
+    spoil, wanted = BAD[fault]
+    spoil(folder)
+    told = refusal(sample_problem(folder), duck, tmp_path)
+    for words in wanted:
+        assert words in told
+
+
+UNREADABLE = {
+    "impossible date": ({"delivered_at": "2024-02-30"}, "delivered_at=2024-02-30"),
+    "another order": ({"delivered_at": "01/02/2024"}, "delivered_at=01/02/2024"),
+    "infinite date": ({"delivered_at": "infinity"}, "delivered_at=infinity"),
+    "name of a zone": ({"delivered_at": "2024-01-01 00:00 Asia/Seoul"}, "delivered_at=2024-01-01 00:00 Asia/Seoul"),
+    "number that is no integer": ({"user_id": "1.5"}, "user_id=1.5"),
+    "number in words": ({"user_id": "one"}, "user_id=one"),
+    "number with a unit": ({"email_id": "7 km"}, "email_id=7 km"),
+    "number too large": ({"user_id": "9" * 30}, "user_id=" + "9" * 30),
+    "several": ({"user_id": "x", "delivered_at": "y"}, "user_id=x, delivered_at=y"),
+}
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_what_does_not_read_as_its_type_is_kept_as_it_was_written(kind: str, duck: Any, folder: Path) -> None:
+    cells, wanted = UNREADABLE[kind]
+    first_row(**cells)(folder)
+    first, *rest = conformed("user_emails", folder, duck)
+    assert first["unreadable"] == wanted
+    assert [first[name] for name in cells] == [None] * len(cells)
+    assert rest == readable(SAMPLE["user_emails"])[1:]
+
+
+def test_all_broken_rules_are_counted(duck: Any, folder: Path, tmp_path: Path) -> None:
+    first_row(unsubscribed="maybe", user_id="x")(folder)
+    told = refusal(sample_problem(folder), duck, tmp_path)
+    assert (
+        "2 more blocking rule(s) are broken: user_emails.user_id_is_present, user_emails.unsubscribed_is_known" in told
+    )
+
+
+def test_a_column_of_another_kind_is_unreadable_and_not_guessed(duck: Any, tmp_path: Path) -> None:
+    flags = profiles_as(age=pa.array([True] * len(AGES)))
+    folder = write_sample(tmp_path / "shop", "parquet", {**sample_tables(), "user_profiles": flags})
+    assert {row["unreadable"] for row in conformed("user_profiles", folder, duck)} == {"age=true"}
+
+
+def test_times_of_day_are_no_times(duck: Any, tmp_path: Path) -> None:
+    clock = profiles_as(date_joined=pa.array([0] * len(AGES), pa.time64("us")))
+    folder = write_sample(tmp_path / "shop", "parquet", {**sample_tables(), "user_profiles": clock})
+    assert {row["unreadable"] for row in conformed("user_profiles", folder, duck)} == {"date_joined=00:00:00"}
+
+
+@pytest.mark.skipif(not GUIDE_FOLDER.is_dir(), reason=f"the guide's tables are not in {GUIDE_FOLDER}")
+def test_the_guides_files_are_read_whole(duck: Any, tmp_path: Path) -> None:
+    tables, _ = ingested(sample_problem(GUIDE_FOLDER), duck, tmp_path)
+    assert {name: len(rows) for name, rows in tables.items()} == {
+        "user_profiles": 2_000,
+        "email_content": 100,
+        "user_emails": 11_866,
+        "quarantined": 0,
+    }

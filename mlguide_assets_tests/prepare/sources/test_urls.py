@@ -1,0 +1,105 @@
+"""Files below a web address, served by a real server; what a server can do wrong is told in one sentence."""
+
+import functools
+import http.server
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlguide_assets_tests.prepare.ingesting import accepted, refusal
+from mlguide_assets_tests.samples import sample_problem, sample_tables, write_sample
+
+SAMPLE = {name: table.to_pylist() for name, table in sample_tables().items()}
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder, and below some addresses misbehaves."""
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/failing/"):
+            self.send_error(500)
+        elif self.path.startswith("/closed/"):
+            self.send_error(403)
+        elif self.path.startswith("/page/"):
+            self._answer(b"<html>\nSign in\n</html>\n", 23)
+        elif self.path.startswith("/breaking/"):
+            self._answer(b"id,date joined\n1,20", 1_000)
+        elif self.path.startswith("/mute/"):
+            self.close_connection = True
+        else:
+            super().do_GET()
+
+    def _answer(self, body: bytes, length: int) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("site")
+    write_sample(folder / "csv files")
+    write_sample(folder / "parquet", "parquet")
+    write_sample(folder / "mixed", "parquet")
+    (folder / "mixed" / "user_emails.parquet").unlink()
+    (folder / "mixed" / "user_emails.csv").write_bytes((folder / "csv files" / "user_emails.csv").read_bytes())
+    handler = functools.partial(Handler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("folder", ["csv%20files", "parquet/", "mixed"])
+def test_files_below_an_address_are_read_like_files(folder: str, site: str, duck: Any, tmp_path: Path) -> None:
+    assert accepted(sample_problem(f"{site}/{folder}"), duck, tmp_path) == SAMPLE
+
+
+FAULTS = {
+    "nothing": ("HTTP 404", "check the address"),
+    "failing": ("HTTP 500", "check the address"),
+    "closed": ("HTTP 403", "check the address"),
+    "breaking": ("it broke off after 19 of 1,000 bytes", "check the address and the connection"),
+    "mute": ("Remote end closed connection", "check the address and the connection"),
+}
+
+
+@pytest.mark.parametrize("folder", FAULTS)
+def test_a_server_that_fails_is_told_in_one_sentence(folder: str, site: str, duck: Any, tmp_path: Path) -> None:
+    told = refusal(sample_problem(f"{site}/{folder}"), duck, tmp_path)
+    assert told.startswith(f"{site}/{folder}/user_profiles.csv (or .parquet) cannot be read (")
+    for words in (*FAULTS[folder], "or give a folder with --source"):
+        assert words in told
+
+
+def test_a_page_in_place_of_a_file_is_told_by_how_it_starts(site: str, duck: Any, tmp_path: Path) -> None:
+    assert "starts with '<html>'" in refusal(sample_problem(f"{site}/page"), duck, tmp_path)
+
+
+def test_a_server_that_is_not_there_is_told_with_its_address(duck: Any, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        told = refusal(sample_problem(address), duck, tmp_path)
+    assert address in told
+    assert "Connection refused" in told
+
+
+@pytest.mark.parametrize("address", ["http://no such host/x", "http://", "http://[::1/x"])
+def test_what_is_no_address_is_told_as_it_was_given(address: str, duck: Any, tmp_path: Path) -> None:
+    told = refusal(sample_problem(address), duck, tmp_path)
+    assert address.rstrip("/") in told
+    assert "check the address" in told
+
+
+def test_a_password_in_an_address_is_not_shown(site: str, duck: Any, tmp_path: Path) -> None:
+    secret = site.replace("http://", "http://user:secret@")
+    assert "secret" not in refusal(sample_problem(f"{secret}/nothing"), duck, tmp_path)

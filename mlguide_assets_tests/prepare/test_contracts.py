@@ -1,0 +1,243 @@
+"""Contracts: what each kind of rule counts, and where the rows that break one go."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import ibis
+import pyarrow as pa
+import pytest
+
+from mlguide_assets.define.loading import load_problem, with_overrides
+from mlguide_assets.define.tables import KEYS, TABLES, TableName
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.contracts import Judged, judge, refuse_blocked, results_table
+from mlguide_assets.prepare.core import join_core_users
+from mlguide_assets.prepare.features.tables import send_features
+from mlguide_assets.prepare.ingest import ingest
+from mlguide_assets.prepare.sources.conforming import UNREADABLE
+from mlguide_assets_tests.samples import GUIDE_FOLDER, arrow, sample_problem
+
+DAY = timedelta(days=1)
+JOINED = datetime(2024, 1, 1)
+SENT = JOINED + 10 * DAY
+
+USER = {
+    "id": 1, "date_joined": JOINED, "gender": "male", "age": 30, "country": "US",
+    "words_in_description": 1, "purchases": 0,
+}  # fmt: skip
+EMAIL = {
+    "id": 1, "subject": "Hi", "theme": "food", "category": "newsletter", "number_of_buttons": 1,
+    "number_of_sections": 1, "number_of_items": 1, "created_at": JOINED,
+}  # fmt: skip
+SEND = {"user_id": 1, "email_id": 1, "unsubscribed": "no", "delivered_at": SENT}
+
+ROWS: dict[TableName, list[dict[str, Any]]] = {
+    "user_profiles": [
+        USER,
+        {**USER, "age": 31},  # another row of the same user
+        {**USER, "id": 2, "age": 200},
+        {**USER, "id": 3, "age": None},
+        {**USER, "id": 4, "gender": "robot"},
+        {**USER, "id": 5, "gender": None, "date_joined": None},
+        {**USER, "id": 6, "age": None, UNREADABLE: "age=abc"},
+        {**USER, "id": None},
+        {**USER, "id": None},  # no id is no double
+    ],
+    "email_content": [EMAIL, {**EMAIL, "id": 2, "created_at": SENT - DAY}],
+    "user_emails": [
+        SEND,
+        {**SEND, "email_id": 2, "unsubscribed": "yes"},
+        {**SEND, "unsubscribed": "maybe", "delivered_at": SENT + DAY},
+        {**SEND, "user_id": 2},  # to a user whose row may be set aside
+        {**SEND, "user_id": 9},
+        {**SEND, "email_id": 9},
+        {**SEND, "user_id": None},
+        {**SEND, "delivered_at": None},
+        {**SEND, "delivered_at": JOINED},  # the first instant that is allowed
+        {**SEND, "delivered_at": JOINED - DAY},
+        {**SEND, "email_id": 2, "delivered_at": SENT - 2 * DAY},
+        {**SEND, "user_id": 5, "delivered_at": JOINED - 9 * DAY},  # to a user of whom no date is known
+    ],
+}
+
+# Violations where every row stays, and where rows are set aside: then nothing refers to these any more.
+VIOLATIONS = {
+    "user_profiles.values_are_well_typed": (1, 1),
+    "user_profiles.id_is_present": (2, 2),
+    "user_profiles.id_is_unique": (1, 1),
+    "user_profiles.date_joined_is_present": (1, 1),
+    "user_profiles.age_is_in_range": (1, 1),
+    "user_profiles.gender_is_known": (1, 1),
+    "email_content.values_are_well_typed": (0, 0),
+    "email_content.id_is_present": (0, 0),
+    "email_content.id_is_unique": (0, 0),
+    "user_emails.values_are_well_typed": (0, 0),
+    "user_emails.user_id_is_present": (1, 1),
+    "user_emails.email_id_is_present": (0, 0),
+    "user_emails.delivered_at_is_present": (1, 1),
+    "user_emails.user_id_email_id_delivered_at_is_unique": (0, 0),
+    "user_emails.unsubscribed_is_known": (1, 1),
+    "user_emails.user_id_exists_in_user_profiles": (1, 3),
+    "user_emails.email_id_exists_in_email_content": (1, 1),
+    "user_emails.delivered_at_is_not_before_date_joined": (1, 1),
+    "user_emails.delivered_at_is_not_before_created_at": (3, 3),
+}
+
+
+def contract(action: str) -> Any:
+    """Every kind of rule, all with one action."""
+    time = {"table": "user_emails", "rule": "not_before", "column": "delivered_at"}
+    rules: list[dict[str, Any]] = [
+        {"table": "user_profiles", "rule": "present", "column": "date_joined"},
+        {"table": "user_profiles", "rule": "range", "column": "age", "min": 13, "max": 120},
+        {"table": "user_profiles", "rule": "one_of", "column": "gender", "values": ["male", "female"]},
+        {"table": "user_emails", "rule": "one_of", "column": "unsubscribed", "values": ["yes", "no"]},
+        {"table": "user_emails", "rule": "references", "column": "user_id", "target": "user_profiles"},
+        {"table": "user_emails", "rule": "references", "column": "email_id", "target": "email_content"},
+        {**time, "key": "user_id", "target": "user_profiles", "target_column": "date_joined"},
+        {**time, "key": "email_id", "target": "email_content", "target_column": "created_at"},
+    ]
+    for table, key in KEYS.items():
+        rules.append({"table": table, "rule": "well_typed"})
+        rules.append({"table": table, "rule": "unique", "columns": list(key)})
+        rules += [{"table": table, "rule": "present", "column": column} for column in key]
+    return sample_problem("data", contracts=[{**rule, "action": action} for rule in rules]).rules
+
+
+def conformed(rows: dict[TableName, list[dict[str, Any]]]) -> dict[TableName, ibis.Table]:
+    return {
+        table: ibis.memtable(
+            arrow(table, rows[table]).append_column(
+                UNREADABLE, pa.array([row.get(UNREADABLE) for row in rows[table]], pa.string())
+            )
+        )
+        for table in TABLES
+    }
+
+
+@pytest.fixture(scope="module", params=["block", "quarantine", "warn"])
+def judged(request: pytest.FixtureRequest, duck: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Judged]:
+    scratch = tmp_path_factory.mktemp("marked")
+    return request.param, judge(conformed(ROWS), contract(request.param), duck, scratch=scratch)
+
+
+def accepted(judged: Judged) -> dict[TableName, list[dict[str, Any]]]:
+    return {table: rows.to_pyarrow().to_pylist() for table, rows in judged.accepted.items()}
+
+
+def test_every_violation_is_counted(judged: tuple[str, Judged]) -> None:
+    action, found = judged
+    counted = {result.rule: result.violations for result in found.results}
+    assert counted == {rule: counts[action == "quarantine"] for rule, counts in VIOLATIONS.items()}
+    assert {result.rows for result in found.results} == {9, 2, 12}
+    assert {result.action for result in found.results} == {action}
+
+
+def test_every_broken_rule_shows_a_row(judged: tuple[str, Judged]) -> None:
+    for result in judged[1].results:
+        assert (result.example is None) == result.passed
+
+
+def test_nothing_is_lost(judged: tuple[str, Judged]) -> None:
+    action, found = judged
+    kept, aside = accepted(found), found.quarantined.to_pyarrow().to_pylist()
+    for table, rows in ROWS.items():
+        assert len(kept[table]) + sum(row["table"] == table for row in aside) == len(rows)
+        wanted = Counter(str(row) for row in arrow(table, rows).to_pylist())
+        assert Counter(map(str, kept[table])) <= wanted
+    assert (aside != []) == (action == "quarantine")
+
+
+def test_only_blocking_rules_refuse(judged: tuple[str, Judged]) -> None:
+    action, found = judged
+    if action != "block":
+        refuse_blocked(found, "the shop")
+        return
+    with pytest.raises(InputError) as caught:
+        refuse_blocked(found, "the shop")
+    told = str(caught.value)
+    assert "\n" not in told
+    assert told.startswith(
+        "user_profiles from the shop breaks user_profiles.values_are_well_typed in 1 of 9 rows, for "
+    )
+    assert "example id 6, unreadable age=abc: mend the source, or say 'quarantine' for this rule" in told
+    assert "12 more blocking rule(s) are broken: " in told
+
+
+def test_the_results_are_a_table_of_one_row_per_rule(judged: tuple[str, Judged]) -> None:
+    table = results_table(judged[1].results)
+    assert table.column_names == ["rule", "violations", "rows", "action", "example"]
+    assert table["rule"].to_pylist() == list(VIOLATIONS)
+
+
+@pytest.fixture(scope="module")
+def set_aside(duck: Any, tmp_path_factory: pytest.TempPathFactory) -> Judged:
+    return judge(conformed(ROWS), contract("quarantine"), duck, scratch=tmp_path_factory.mktemp("marked"))
+
+
+def test_rows_that_keep_the_contract_go_on_in_the_order_of_their_keys(set_aside: Judged) -> None:
+    kept = accepted(set_aside)
+    assert [(row["id"], row["age"]) for row in kept["user_profiles"]] == [(1, 30), (3, None)]
+    assert kept["email_content"] == ROWS["email_content"]
+    at_once, later = {**SEND, "email_id": 2, "unsubscribed": "yes"}, {**SEND, "delivered_at": JOINED}
+    assert kept["user_emails"] == [later, SEND, at_once]
+
+
+def test_rows_set_aside_keep_their_reasons_and_what_was_read(set_aside: Judged) -> None:
+    aside = {row["row"]: row["reasons"] for row in set_aside.quarantined.to_pyarrow().to_pylist()}
+    by_start = {start: reasons for row, reasons in aside.items() for start in [row.partition("; country")[0]]}
+    joined = "date_joined=2024-01-01 00:00:00; gender=male"
+    assert by_start[f"id=1; {joined}; age=31"] == "user_profiles.id_is_unique"
+    assert by_start[f"id=2; {joined}; age=200"] == "user_profiles.age_is_in_range"
+    assert [row for row in aside if "id=6" in row and row.endswith("unreadable=age=abc;")]
+    assert aside["user_id=2; email_id=1; unsubscribed=no; delivered_at=2024-01-11 00:00:00;"] == (
+        "user_emails.user_id_exists_in_user_profiles"
+    )
+    assert aside["user_id=1; email_id=1; unsubscribed=no; delivered_at=2023-12-31 00:00:00;"] == (
+        "user_emails.delivered_at_is_not_before_date_joined user_emails.delivered_at_is_not_before_created_at"
+    )
+
+
+def test_it_is_always_the_same_double_that_is_kept(duck: Any, tmp_path: Path) -> None:
+    doubles = [{**SEND, "unsubscribed": label, "user_id": user} for user in range(1, 400) for label in ("yes", "no")]
+    users = [{**USER, "id": user} for user in range(1, 400)]
+    rows = {**ROWS, "user_profiles": users}
+    for order in (doubles, doubles[::-1]):
+        found = judge(conformed({**rows, "user_emails": order}), contract("quarantine"), duck, scratch=tmp_path)
+        kept = accepted(found)["user_emails"]
+        assert {row["unsubscribed"] for row in kept} == {"no"}
+        assert len(kept) == 399
+
+
+@pytest.fixture(scope="module")
+def guide(duck: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judged]:
+    """The guide's own tables under their own contract."""
+    if not GUIDE_FOLDER.is_dir():
+        pytest.skip(f"the guide's tables are not in {GUIDE_FOLDER}")
+    folder = tmp_path_factory.mktemp("guide")
+    problem = with_overrides(load_problem("guide"), source=str(GUIDE_FOLDER))
+    with ingest(problem, duck, scratch_below=folder, oracle=folder, report=lambda _: None) as read:
+        refuse_blocked(read.judged, read.place)
+        yield read.judged
+
+
+def test_half_of_the_guides_deliveries_come_before_the_user_or_the_email(guide: Judged) -> None:
+    broken = {
+        result.rule: (result.violations, result.rows, result.action) for result in guide.results if not result.passed
+    }
+    assert broken == {
+        "user_emails.delivered_at_is_not_before_date_joined": (6_153, 11_866, "warn"),
+        "user_emails.delivered_at_is_not_before_created_at": (6_034, 11_866, "warn"),
+    }
+    assert guide.quarantined.count().execute() == 0
+
+
+def test_the_guides_core_table_has_a_row_per_send_and_per_silent_user(guide: Judged) -> None:
+    core = join_core_users(*(guide.accepted[table] for table in ("user_profiles", "user_emails", "email_content")))
+    rows = core.to_pyarrow()
+    assert (rows.num_rows, rows["delivered_at"].null_count) == (11_972, 106)
+    features = send_features(core, load_problem("guide")).to_pyarrow()
+    assert features.num_rows == 11_866

@@ -1,0 +1,149 @@
+"""Training a candidate: what it may see, what it scores, what ships, and when it says no."""
+
+from datetime import timedelta
+from typing import Any
+
+import ibis
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.features.registry import features_of
+from mlguide_assets.train.candidate import Candidate, matured_rows, train_candidate
+from mlguide_assets.train.encoding import Encoding
+from mlguide_assets.train.metrics import point
+from mlguide_assets.train.models import refit_xgboost
+from mlguide_assets_tests.train.sends import PROBLEM, matured, replaced
+
+
+def train(table: pa.Table) -> Candidate:
+    return train_candidate(ibis.memtable(table), PROBLEM)
+
+
+def test_exactly_the_matured_sends_from_the_test_start_on_are_scored(sends: pa.Table, trained: Candidate) -> None:
+    known = matured(sends)
+    times = known["delivered_at"].to_numpy()
+    expected = known.filter(pa.array(times >= np.sort(times)[int(len(times) * 0.75)]))
+    keys = ["user_id", "email_id", "delivered_at"]
+    assert trained.scores.select(keys).equals(expected.select(keys))
+    assert trained.scores["label"].to_pylist() == expected["unsubscribed"].to_pylist()
+
+
+def test_every_model_has_a_probability_for_every_row(trained: Candidate) -> None:
+    models = trained.scores.column_names[4:]
+    assert models == ["base_rate", "logistic_regression", "linear_svm", "xgboost"]
+    for model in models:
+        values = trained.scores[model].to_numpy()
+        assert ((values >= 0) & (values <= 1)).all()
+
+
+def test_a_planted_signal_is_found(trained: Candidate) -> None:
+    assert point("roc_auc", trained.scores["label"].to_numpy(), trained.scores["xgboost"].to_numpy()) > 0.65
+
+
+def test_the_model_that_ships_was_refitted_on_all_matured_rows(sends: pa.Table, trained: Candidate) -> None:
+    known = matured(sends)
+    encoding = Encoding.fit(known, features_of(PROBLEM))
+    labels = known["unsubscribed"].to_numpy()
+    again = refit_xgboost(encoding.matrix(known), labels, encoding, rounds=trained.model.rounds, seed=0)
+    assert trained.model.booster.save_raw("ubj") == again.booster.save_raw("ubj")
+    assert trained.facts["refit_rows"] == known.num_rows > trained.facts["train_rows"] + trained.facts["test_rows"]
+
+
+def test_the_model_that_is_judged_has_not_learned_from_the_test_window(sends: pa.Table, trained: Candidate) -> None:
+    """Turning every outcome of the test window leaves all scores, and not the model that ships."""
+    known = matured(sends)
+    start = pc.min(trained.scores["delivered_at"])
+    turned = pc.if_else(
+        pc.greater_equal(known["delivered_at"], start), pc.subtract(1, known["unsubscribed"]), known["unsubscribed"]
+    )
+    other = train(replaced(known, "unsubscribed", turned.cast(pa.int8()).combine_chunks()))
+    for model in trained.scores.column_names[4:]:
+        assert other.scores[model].equals(trained.scores[model]), model
+    assert other.model.booster.save_raw("ubj") != trained.model.booster.save_raw("ubj")
+
+
+def test_rows_that_have_not_matured_change_nothing(sends: pa.Table, trained: Candidate) -> None:
+    open_rows = sends["unsubscribed"].is_null()
+    assert pc.sum(open_rows).as_py() > 100
+    changed = replaced(sends, "age", pc.if_else(open_rows, 999, sends["age"]).combine_chunks())
+    changed = replaced(changed, "theme", pc.if_else(open_rows, "never seen", sends["theme"]).combine_chunks())
+    for table in (changed, matured(sends)):
+        other = train(table)
+        assert other.scores.equals(trained.scores)
+        assert other.model.booster.save_raw("ubj") == trained.model.booster.save_raw("ubj")
+        assert other.model.encoding == trained.model.encoding
+
+
+def test_the_order_of_the_rows_changes_nothing(sends: pa.Table, trained: Candidate) -> None:
+    shuffled = sends.take(np.random.default_rng(0).permutation(sends.num_rows))
+    other = train(shuffled)
+    assert other.scores.equals(trained.scores)
+    assert other.model.booster.save_raw("ubj") == trained.model.booster.save_raw("ubj")
+
+
+def test_facts_count_the_rows_and_name_the_days(trained: Candidate) -> None:
+    facts = trained.facts
+    assert facts["test_rows"] == trained.scores.num_rows
+    assert facts["test_unsubscribes"] == pc.sum(trained.scores["label"]).as_py()
+    assert facts["train_first"] < facts["train_last"] < facts["test_first"] < facts["test_last"]
+    gap = np.datetime64(facts["test_first"]) - np.datetime64(facts["train_last"])
+    assert gap >= np.timedelta64(PROBLEM.label.window)
+
+
+def test_progress_names_every_model_and_its_rows(sends: pa.Table, trained: Candidate) -> None:
+    said: list[str] = []
+    train_candidate(ibis.memtable(sends), PROBLEM, said.append)
+    rows = f"{trained.facts['train_rows']:,}"
+    assert said[:3] == [f"fitting {m} on {rows} sends" for m in ("logistic regression", "linear svm", "xgboost")]
+    assert said[3] == f"refitting xgboost on all {trained.facts['refit_rows']:,} matured sends"
+
+
+def test_matured_rows_are_ordered_by_time_and_key(sends: pa.Table) -> None:
+    rows = matured_rows(ibis.memtable(sends.take(np.random.default_rng(1).permutation(sends.num_rows))))
+    order = [("delivered_at", "ascending"), ("user_id", "ascending"), ("email_id", "ascending")]
+    assert rows.equals(rows.sort_by(order))
+    assert rows["unsubscribed"].null_count == 0
+
+
+@pytest.mark.parametrize(
+    ("side", "positives"),
+    [("training", lambda late, n: np.where(late, n % 2, 0)), ("test", lambda late, n: np.where(late, 1, n % 2))],
+)
+def test_too_few_of_one_outcome_is_said_with_what_to_do(sends: pa.Table, side: str, positives: Any) -> None:
+    known = matured(sends)
+    late = np.arange(known.num_rows) > known.num_rows * 0.7
+    labels = positives(late, np.arange(known.num_rows))
+    with pytest.raises(InputError) as error:
+        train(replaced(known, "unsubscribed", labels.astype(np.int8)))
+    assert f"The {side} window has" in str(error.value)
+    assert "at least 3 of each outcome on both sides; add history, or check label.positive" in str(error.value)
+
+
+@pytest.mark.parametrize("positives", [2, 3])
+def test_three_unsubscribes_in_training_are_the_least_that_every_model_can_learn_from(
+    sends: pa.Table, positives: int
+) -> None:
+    known = matured(sends).slice(0, 800)
+    labels = (np.arange(800) > 700).astype(np.int8)
+    labels[:positives] = 1
+    table = replaced(known, "unsubscribed", labels)
+    if positives < 3:
+        with pytest.raises(InputError, match="of which 2 are unsubscribes"):
+            train(table)
+    else:
+        assert train(table).facts["train_unsubscribes"] == 3
+
+
+def test_no_matured_send_at_all_is_said(sends: pa.Table) -> None:
+    with pytest.raises(InputError, match="The history has 0 matured sends"):
+        train(sends.filter(sends["unsubscribed"].is_null()))
+
+
+def test_a_short_history_is_said(sends: pa.Table) -> None:
+    known = matured(sends)
+    first_days = known.filter(pc.less(known["delivered_at"], pc.add(pc.min(known["delivered_at"]), timedelta(days=3))))
+    with pytest.raises(InputError, match="over too short a time"):
+        train(first_days)

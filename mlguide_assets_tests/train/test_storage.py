@@ -1,0 +1,145 @@
+"""A candidate on disk says the same as the one in memory, is whole or absent, and holds no pickle."""
+
+import json
+import shutil
+from datetime import datetime
+from pathlib import Path
+
+import ibis
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from mlguide_assets.define.loading import load_problem
+from mlguide_assets.errors import InputError
+from mlguide_assets.train.candidate import Candidate
+from mlguide_assets.train.lineage import Lineage
+from mlguide_assets.train.models import BASELINES
+from mlguide_assets.train.storage import (
+    folder_of,
+    load_facts,
+    load_model,
+    record_of,
+    save_candidate,
+    save_plots,
+)
+from mlguide_assets_tests.train.sends import PROBLEM
+
+TRUSTED = ["numpy.dtype", "sklearn.calibration._CalibratedClassifier", "sklearn.calibration._SigmoidCalibration"]
+"""What skops does not trust by itself: data and two classes of scikit-learn, none of which runs code when read."""
+
+LINEAGE = Lineage({"send_features": "000001-abc"}, "data", "problem", "0.1.0+code")
+
+
+@pytest.fixture(scope="module")
+def folder(trained: Candidate, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("candidates") / LINEAGE.id
+    save_candidate(trained, PROBLEM, LINEAGE, folder)
+    return folder
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_folder_holds_what_its_description_says(folder: Path) -> None:
+    baselines = {f"baselines/{name}.skops" for name in BASELINES}
+    assert set(content(folder)) == {"model.ubj", "encoding.json", "problem.yaml", "facts.json", *baselines}
+
+
+def test_a_loaded_model_predicts_identically(sends: pa.Table, trained: Candidate, folder: Path) -> None:
+    loaded = load_model(folder)
+    assert loaded.encoding == trained.model.encoding
+    assert loaded.rounds == trained.model.rounds
+    matrix = trained.model.encoding.matrix(sends)
+    np.testing.assert_array_equal(loaded.predict(loaded.encoding.matrix(sends)), trained.model.predict(matrix))
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_stored_baseline_predicts_identically(sends: pa.Table, trained: Candidate, folder: Path, name: str) -> None:
+    from skops.io import load
+
+    stored = load(folder / "baselines" / f"{name}.skops", trusted=TRUSTED)
+    matrix = trained.model.encoding.matrix(sends)
+    expected = trained.baselines[name].pipeline.predict_proba(matrix)
+    np.testing.assert_array_equal(stored.predict_proba(matrix), expected)
+
+
+def test_facts_and_problem_come_back(trained: Candidate, folder: Path) -> None:
+    facts = load_facts(folder)
+    assert facts == {**trained.facts, "threshold": PROBLEM.costs.threshold, "lineage": LINEAGE.to_json()}
+    assert load_problem(str(folder / "problem.yaml")) == PROBLEM
+
+
+def test_no_file_is_a_pickle(folder: Path) -> None:
+    """A pickle starts with its protocol (0x80) and ends with STOP; a skops file is a zip that must hold none."""
+    import zipfile
+
+    for path in folder.rglob("*.*"):
+        members = [path.read_bytes()]
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                assert {Path(name).suffix for name in archive.namelist()} <= {".json", ".npy"}
+                members = [archive.read(name) for name in archive.namelist()]
+        for data in members:
+            assert not (data[:1] == b"\x80" and data[1] in (2, 3, 4, 5)), path
+            # An array of objects would be pickled inside its .npy.
+            assert b"'descr': '|O'" not in data[:200], path
+
+
+def test_saving_twice_gives_the_same_bytes(trained: Candidate, folder: Path, tmp_path: Path) -> None:
+    save_candidate(trained, PROBLEM, LINEAGE, tmp_path / "again")
+    natively = ("model.ubj", "encoding.json", "problem.yaml", "facts.json")
+    assert all((tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes() for name in natively)
+
+
+def test_an_older_candidate_is_replaced_as_a_whole(trained: Candidate, tmp_path: Path) -> None:
+    target = tmp_path / "candidate"
+    save_candidate(trained, PROBLEM, LINEAGE, target)
+    save_plots({"roc_curve": b"of the older"}, target)
+    save_candidate(trained, PROBLEM, LINEAGE, target)
+    assert not (target / "plots").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["candidate"]
+
+
+def test_a_failure_while_writing_leaves_the_older_candidate_and_no_litter(trained: Candidate, tmp_path: Path) -> None:
+    target = tmp_path / "candidate"
+    save_candidate(trained, PROBLEM, LINEAGE, target)
+    before = content(target)
+    unwritable = Candidate(trained.model, {"broken": object()}, trained.scores, {})  # type: ignore[dict-item]
+    with pytest.raises(AttributeError):
+        save_candidate(unwritable, PROBLEM, LINEAGE, target)
+    assert content(target) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["candidate"]
+
+
+def test_a_failure_while_writing_the_first_leaves_nothing(trained: Candidate, tmp_path: Path) -> None:
+    unwritable = Candidate(trained.model, {}, trained.scores, {"time": datetime(2025, 1, 1)})
+    with pytest.raises(TypeError):
+        save_candidate(unwritable, PROBLEM, LINEAGE, tmp_path / "candidate")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_record_leads_back_to_its_folder(folder: Path) -> None:
+    record = record_of(folder)
+    assert record["candidate"].to_pylist() == [LINEAGE.id]
+    assert json.loads(record["facts"][0].as_py()) == load_facts(folder)
+    assert folder_of(ibis.memtable(record)) == folder
+
+
+def test_a_record_of_a_deleted_folder_says_what_to_do(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    record = ibis.memtable(record_of(copy))
+    shutil.rmtree(copy)
+    with pytest.raises(InputError, match=r"copy was moved or deleted: train it again with 'mlguide run'\."):
+        folder_of(record)
+
+
+def test_plots_are_added_and_replaced(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    save_plots({"roc_curve": b"first"}, copy)
+    save_plots({"roc_curve": b"second", "pr_curve": b"other"}, copy)
+    found = {name: data for name, data in content(copy).items() if name.startswith("plots/")}
+    assert found == {"plots/roc_curve.png": b"second", "plots/pr_curve.png": b"other"}
