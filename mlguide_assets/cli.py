@@ -100,7 +100,9 @@ def status(as_json: JsonOption = False, home: HomeOption = None) -> None:
 @_told
 def simulate(
     out: Annotated[Path, typer.Option(help="Folder for the four Parquet files; created if missing.")],
-    sends: Annotated[int, typer.Option(help="At least so many sends; up to 100 million.", min=100, max=100_000_000)],
+    sends: Annotated[
+        int, typer.Option(help="At least so many sends; up to 100 million.", min=100, max=100_000_000)
+    ] = 300_000,
     seed: Annotated[int, typer.Option(help="Another seed is another world.", min=0)] = 7,
     home: HomeOption = None,
 ) -> None:

@@ -14,8 +14,8 @@ DEFAULT_HOME = ".mlguide"
 class Home:
     """The directory that holds everything one installation knows.
 
-    Lake, bundles, oracle and online store are kept per problem, so two problems can share a home
-    and never meet; the registry and Dagster's history are shared and name the problem themselves.
+    Lake, bundles, oracle and online store are kept per problem (`Problem.key`), so two problems can share
+    a home and never meet; the registry and Dagster's history are shared and name the problem themselves.
     """
 
     root: Path

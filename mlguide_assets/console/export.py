@@ -15,7 +15,7 @@ _WRITERS = {".parquet": "to_parquet", ".csv": "to_csv"}
 
 def export_table(home: Home, table: str, out: Path) -> None:
     """Write the current snapshot of a table, whole or not at all."""
-    lake = Lake(home.lake(current_problem(home).name))
+    lake = Lake(home.lake(current_problem(home).key))
     if out.suffix not in _WRITERS:
         raise InputError(f"--out {out} must end in .parquet or .csv.")
     rows = lake.read(table)

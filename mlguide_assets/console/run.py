@@ -34,9 +34,16 @@ def run(home: Home, problem: Problem) -> None:
         RunFailedError: anything else went wrong.
     """
     enter(home, problem)
-    with _alone(home):
-        _materialise(home)
-        replace_file(home.active_problem, dump_problem(problem).encode())
+    try:
+        with _alone(home):
+            _materialise(home)
+            replace_file(home.active_problem, dump_problem(problem).encode())
+    except (InputError, RunFailedError):
+        raise
+    # Dagster's own record is on the same disk: what fails there is raised as it is.
+    except Exception as error:
+        _refuse_bad_disk(str(error), home)
+        raise
 
 
 def _materialise(home: Home) -> None:
@@ -76,25 +83,49 @@ def _refuse_failure(result: Any, home: Home) -> None:
         return
     for event in result.all_events:
         if event.is_step_failure:
-            error = event.step_failure_data.error
-            while error.cause is not None:
-                error = error.cause
-            if error.cls_name in ("InputError", "MissingTableError"):
-                raise InputError(error.message.partition(": ")[2].strip())
+            causes = _causes(event.step_failure_data.error)
+            for error in causes:
+                if error.cls_name in ("InputError", "MissingTableError"):
+                    raise InputError(error.message.partition(": ")[2].strip())
+            reason = causes[-1].message.strip()
+            _refuse_bad_disk(reason, home)
             raise RunFailedError(
-                f"{event.step_key} failed: {error.message.strip()} The stack trace is in the run {result.run_id} "
+                f"{event.step_key} failed: {reason} The stack trace is in the run {result.run_id} "
                 f"('mlguide ui --home {home.root}')."
             )
     raise RunFailedError(f"The run {result.run_id} failed before any asset began: see 'mlguide ui --home {home.root}'.")
 
 
+def _causes(error: Any) -> list[Any]:
+    """An error of Dagster's record and what it was raised from, the outermost first."""
+    chain = []
+    while error is not None:
+        chain.append(error)
+        error = error.cause
+    return chain
+
+
+def _refuse_bad_disk(reason: str, home: Home) -> None:
+    """Every library words a full or read-only disk in its own way; the user needs one."""
+    for words in ("No space left on device", "disk is full", "Read-only file system", "Disk quota exceeded"):
+        if words.lower() in reason.lower():
+            raise InputError(
+                f"The disk of {home.root} cannot be written ({words}): free space there or choose another home with "
+                f"--home, then run again; the tables of the last run are as they were."
+            )
+
+
 @contextlib.contextmanager
 def _alone(home: Home) -> Iterator[None]:
     """Two runs on one home take turns: they would train from each other's half-new tables."""
-    with (home.root / ".run.lock").open("w") as handle:
+    with (home.root / ".run.lock").open("a+") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            console.print(f"Another run is working on {home.root}: waiting for it (pid {os.getpid()}).")
+            handle.seek(0)
+            console.print(f"Another run is working on {home.root} (process {handle.read()}): waiting for it.")
             fcntl.flock(handle, fcntl.LOCK_EX)
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
         yield

@@ -15,8 +15,8 @@ from mlguide_assets.train.models import CANDIDATE
 def collect(home: Home) -> dict[str, Any]:
     """Problem, champion, last decision, evaluation, contract results and tables of a home."""
     problem = current_problem(home)
-    lake = Lake(home.lake(problem.name))
-    current = champion(home.bundles(problem.name))
+    lake = Lake(home.lake(problem.key))
+    current = champion(home.bundles(problem.key))
     decision = last_decision(lake)
     return {
         "problem": problem.name,

@@ -208,6 +208,15 @@ class Problem(Strict):
             raise ValueError(f"contracts: {twice[0]} is stated twice; keep one")
         return self
 
+    @property
+    def key(self) -> str:
+        """Under which name tables, models and champion are kept.
+
+        A simulated world and real tables never share them, whatever the problem: a champion of the one must
+        not score the other.
+        """
+        return f"{self.name}_simulated" if isinstance(self.source, SimulatorSource) else self.name
+
     def mapping(self, table: TableName) -> TableMapping:
         return self.tables.get(table, TableMapping())
 

@@ -53,7 +53,7 @@ TABLES: dict[TableName, SourceTable] = {
         {
             "user_id": Column("int64", "The user who received the email."),
             "email_id": Column("int64", "The email."),
-            "unsubscribed": Column("string", "Whether this send lost the user; in features 1 or 0, and null until it has matured."),
+            "unsubscribed": Column("string", "Whether this send lost the user; null until matured."),
             "delivered_at": Column("timestamp", "When the email was delivered, UTC."),
         },
     ),

@@ -84,7 +84,7 @@ def user_feature_store(
     problem, as_of = workspace.problem, midnight(context.partition_key)
     users = user_state(core_users, user_profiles, problem, as_of)
     emails = email_state(core_users, email_content, problem, as_of)
-    published = publish(workspace.home.online_store(problem.name), as_of=as_of, users=users, emails=emails)
+    published = publish(workspace.home.online_store(problem.key), as_of=as_of, users=users, emails=emails)
     return dg.Output(users, metadata={"published_online": published, "as_of": as_of.isoformat()})
 
 
@@ -109,7 +109,7 @@ def batch_predictions(
 
     problem, day = workspace.problem, context.partition_key
     emails = candidate_emails(email_state(core_users, email_content, problem, midnight(day)), problem)
-    current = champion(workspace.home.bundles(problem.name))
+    current = champion(workspace.home.bundles(problem.key))
     predictions = score_pairs(
         user_feature_store, emails, current, problem, day=date.fromisoformat(day), run_id=context.run.run_id
     )

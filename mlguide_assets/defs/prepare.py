@@ -37,7 +37,7 @@ def ingest_sources(context: dg.AssetExecutionContext, workspace: Workspace) -> I
     from mlguide_assets.prepare.ingest import ingest
 
     home, problem, lake = workspace.home, workspace.problem, workspace.lake
-    oracle = home.oracle(problem.name)
+    oracle = home.oracle(problem.key)
     with ingest(problem, lake.connection, scratch_below=lake.root, oracle=oracle, report=context.log.info) as read:
         for result in read.judged.results:
             yield dg.AssetCheckResult(

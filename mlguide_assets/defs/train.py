@@ -39,7 +39,7 @@ def train_candidate(
     problem = workspace.problem
     lineage = lineage_of(workspace.lake, problem)
     candidate = train_candidate(send_features, problem, context.log.info)
-    folder = workspace.home.candidates(problem.name) / lineage.id
+    folder = workspace.home.candidates(problem.key) / lineage.id
     save_candidate(candidate, problem, lineage, folder)
     yield dg.Output(record_of(folder), output_name="candidate_model", metadata=candidate.facts)
     yield dg.Output(candidate.scores, output_name="test_predictions")
@@ -55,7 +55,7 @@ def model_evaluation(
     from mlguide_assets.train.storage import folder_of, save_plots
 
     problem = workspace.problem
-    scores = with_oracle(test_predictions, workspace.home.oracle(problem.name), problem)
+    scores = with_oracle(test_predictions, workspace.home.oracle(problem.key), problem)
     evaluation = evaluate(scores.to_pyarrow(), problem)
     save_plots(evaluation.plots, folder_of(candidate_model))
     return dg.Output(

@@ -40,7 +40,7 @@ class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @property
     def lake(self) -> "Lake":
-        return _lake(self.home.lake(self.problem.name))
+        return _lake(self.home.lake(self.problem.key))
 
 
 class LakeIOManager(dg.ConfigurableIOManager):

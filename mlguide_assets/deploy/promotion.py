@@ -47,7 +47,7 @@ def decide_and_record(
 ) -> tuple[Decision, Snapshot]:
     """Put a registered version before the gate, add the answer to the record, and write it on the version."""
     version = registered_model.to_pyarrow().to_pylist()[0]
-    before = champion(home.bundles(problem.name))
+    before = champion(home.bundles(problem.key))
     decision = decide(
         test_predictions.to_pyarrow(),
         contract_results.to_pyarrow().to_pylist(),
@@ -90,7 +90,7 @@ def install_promoted(home: Home, lake: Lake, problem: Problem) -> Champion | Non
 
     The pointer moves first, since it decides; what a crash leaves undone, the next call does.
     """
-    bundles, registry = home.bundles(problem.name), registry_of(home, problem)
+    bundles, registry = home.bundles(problem.key), registry_of(home, problem)
     promotion = last_promotion(lake)
     if promotion is None:
         return champion(bundles)

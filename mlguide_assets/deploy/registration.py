@@ -11,7 +11,7 @@ from mlguide_assets.train.storage import folder_of, load_facts
 
 
 def registry_of(home: Home, problem: Problem) -> Registry:
-    return Registry(home.registry, problem.name)
+    return Registry(home.registry, problem.key)
 
 
 def register_candidate(

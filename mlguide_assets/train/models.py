@@ -61,12 +61,17 @@ class BaseRate:
 
 @dataclass(frozen=True, eq=False)
 class Linear:
-    """A fitted scikit-learn pipeline."""
+    """A fitted scikit-learn pipeline.
+
+    It learns and predicts in one thread: with more, sums are taken in another order, and the last digits differ
+    from machine to machine.
+    """
 
     pipeline: Any
 
     def predict(self, matrix: Matrix) -> Probabilities:
-        return np.asarray(self.pipeline.predict_proba(matrix)[:, 1], dtype=np.float64)
+        with _one_thread():
+            return np.asarray(self.pipeline.predict_proba(matrix)[:, 1], dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +175,14 @@ def _linear(estimator: Any, matrix: Matrix, labels: Labels, encoding: Encoding) 
             ("numbers", make_pipeline(SimpleImputer(add_indicator=True), StandardScaler()), numbers),
         ]
     )
-    return Linear(make_pipeline(prepare, estimator).fit(matrix, labels))
+    with _one_thread():
+        return Linear(make_pipeline(prepare, estimator).fit(matrix, labels))
+
+
+def _one_thread() -> Any:
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    return threadpool_limits(1)
 
 
 BASELINES: dict[str, Callable[..., Linear]] = {

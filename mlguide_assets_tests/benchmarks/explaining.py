@@ -15,11 +15,11 @@ ROWS = 10_000
 
 if __name__ == "__main__":
     home = Home(Path(sys.argv[1]))
-    current = champion(home.bundles("planeswalker"))
+    current = champion(home.bundles("planeswalker_simulated"))
     if current is None:
         raise SystemExit("this home has no champion to explain")
     model = load_model(current.folder)
-    rows = matured_rows(Lake(home.lake("planeswalker")).read("send_features").limit(ROWS))
+    rows = matured_rows(Lake(home.lake("planeswalker_simulated")).read("send_features").limit(ROWS))
     matrix = model.encoding.matrix(rows)
     contributions(model, matrix[:100])
     start = time.perf_counter()

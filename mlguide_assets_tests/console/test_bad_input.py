@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mlguide_assets.console.status import collect
+from mlguide_assets.settings import Home
 from mlguide_assets_tests.commands import Done, mlguide
 from mlguide_assets_tests.samples import PROBLEM, write_sample
 
@@ -127,10 +129,10 @@ def test_export_names_what_it_does_not_know(place: Path) -> None:
 
 def _refused(place: Path, word: str, *arguments: str) -> Done:
     """The command ends with one sentence that holds the word, and the home says what it said before."""
-    before = mlguide("status", "--json", "--home", "home", cwd=place).json()
+    before = collect(Home(place / "home"))
     done = mlguide(*arguments, "--home", "home", cwd=place)
     _is_one_sentence(done, word)
-    assert mlguide("status", "--json", "--home", "home", cwd=place).json() == before
+    assert collect(Home(place / "home")) == before
     return done
 
 

@@ -37,12 +37,12 @@ class House:
     """A home in which candidates are registered, judged and installed."""
 
     def __init__(self, home: Home, trained: Candidate) -> None:
-        self.home, self.trained, self.lake = home, trained, Lake(home.lake(PROBLEM.name))
-        self.bundles = home.bundles(PROBLEM.name)
+        self.home, self.trained, self.lake = home, trained, Lake(home.lake(PROBLEM.key))
+        self.bundles = home.bundles(PROBLEM.key)
 
     def judge(self, data: str, outcome: pa.Table) -> str:
         """Register the candidate of some data and put it before the gate; its verdict."""
-        record = ibis.memtable(record_of(saved(self.trained, self.home.candidates(PROBLEM.name), data)))
+        record = ibis.memtable(record_of(saved(self.trained, self.home.candidates(PROBLEM.key), data)))
         version = ibis.memtable(register_candidate(self.home, PROBLEM, record, ibis.memtable(EVALUATION)))
         tables = ibis.memtable(outcome), ibis.memtable(NO_RULES)
         decision, _ = decide_and_record(self.home, self.lake, PROBLEM, version, *tables, run_id=f"run of {data}")
@@ -54,7 +54,7 @@ class House:
 
     def alias(self) -> str:
         client = registry_of(self.home, PROBLEM).client
-        return str(client.get_model_version_by_alias(PROBLEM.name, "champion").version)
+        return str(client.get_model_version_by_alias(PROBLEM.key, "champion").version)
 
     def record(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self.lake.read(DECISIONS).to_pyarrow().to_pylist()
@@ -125,7 +125,7 @@ def test_a_refusal_leaves_the_champion(house: House) -> None:
 
 def test_a_candidate_that_was_deleted_after_its_registration_is_installed_from_the_registry(house: House) -> None:
     house.judge("a", GOOD)
-    shutil.rmtree(house.home.candidates(PROBLEM.name))
+    shutil.rmtree(house.home.candidates(PROBLEM.key))
     assert house.install() == "1"
 
 

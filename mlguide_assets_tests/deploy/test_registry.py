@@ -125,6 +125,7 @@ def test_two_problems_share_a_registry_and_count_apart(home: Home, trained: Cand
     assert Registry(home.registry, "two").register(candidate, lineage, **arguments) == "1"
 
 
+@pytest.mark.slow
 def test_nothing_is_written_outside_the_home(tmp_path: Path, trained: Candidate) -> None:
     """A new process, a new database, its own working and home directory: only the home is filled."""
     root, work, user = (tmp_path / name for name in ("root", "work", "user"))

@@ -153,6 +153,6 @@ def test_a_lake_below_a_regular_file_is_told_in_one_sentence(tmp_path: Path) -> 
 
 def test_a_home_below_a_regular_file_is_told_before_a_source_is_read(duck: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="What is read could not be written to .*mend permissions") as caught:
+    with pytest.raises(InputError, match=r"What is read could not be written to .*mend permissions") as caught:
         ingested(sample_problem(tmp_path), duck, tmp_path / "file")
     assert "\n" not in str(caught.value)

@@ -12,7 +12,7 @@ from mlguide_assets.errors import InputError
 UNREADABLE = "unreadable"
 """Column of a conformed table: the values of the row that do not read as their type, or null."""
 
-_OFFSET = r":\d\d(\.\d+)?\s*(Z|[+-]\d\d(:?\d\d)?)$"
+_OFFSET = r":\d\d(\.\d+)?\s*(Z|[+-]\d\d(:?\d\d){0,2})$"
 _LAST_YEAR = 9999
 _INTEGER = r"^\s*[+-]?\d{1,18}(\.0*)?\s*$"
 
