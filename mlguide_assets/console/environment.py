@@ -26,7 +26,7 @@ def enter(home: Home, problem: Problem | None = None) -> None:
     os.environ["DAGSTER_HOME"] = str(home.dagster)
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
     if problem is not None:
-        os.environ[PROBLEM_VARIABLE] = dump_problem(problem)
+        os.environ[PROBLEM_VARIABLE] = dump_problem(problem, passwords=True)
     instance = home.dagster / "dagster.yaml"
     if not instance.exists():
         replace_file(instance, _DAGSTER_YAML.encode())

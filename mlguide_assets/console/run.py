@@ -37,7 +37,7 @@ def run(home: Home, problem: Problem) -> None:
     try:
         with _alone(home):
             _materialise(home)
-            replace_file(home.active_problem, dump_problem(problem).encode())
+            replace_file(home.active_problem, dump_problem(problem, passwords=True).encode(), mode=0o600)
     except (InputError, RunFailedError):
         raise
     # Dagster's own record is on the same disk: what fails there is raised as it is.

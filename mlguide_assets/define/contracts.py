@@ -147,9 +147,13 @@ class OneOf(_Rule):
 
 
 class References(_Rule):
-    """The value is the id of a row of another table."""
+    """The value is the id of a row of another table.
+
+    It cannot be let through with a warning: the join would drop the row without a word.
+    """
 
     rule: Literal["references"]
+    action: Literal["block", "quarantine"]
     column: str
     target: TableName
 

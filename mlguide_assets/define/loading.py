@@ -91,9 +91,16 @@ def current_problem(home: Home) -> Problem:
     return load_problem(DEFAULT_PROBLEM)
 
 
-def dump_problem(problem: Problem) -> str:
-    """A problem as YAML that loads to an equal problem."""
-    return yaml.safe_dump(problem.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+def dump_problem(problem: Problem, *, passwords: bool = False) -> str:
+    """A problem as YAML that loads to an equal problem, but for a password in its source's URI.
+
+    Args:
+        passwords: keep it, for the eyes of this machine's user only.
+    """
+    values = problem.model_dump(mode="json")
+    if "uri" in values["source"] and not passwords:
+        values["source"]["uri"] = without_password(values["source"]["uri"])
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
 
 
 class _Loader(yaml.SafeLoader):

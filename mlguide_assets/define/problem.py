@@ -225,8 +225,11 @@ class Problem(Strict):
         """The contract in force, by table: what every table must keep, unless the file says otherwise, and the rest."""
         label = self.label
         everywhere: list[Rule] = [WellTyped(rule="well_typed", table=table, action="block") for table in TABLES]
+        needed = {**KEYS, "user_emails": (*KEYS["user_emails"], label.column)}
         for table, key in KEYS.items():
-            everywhere += [Present(rule="present", table=table, column=column, action="block") for column in key]
+            everywhere += [
+                Present(rule="present", table=table, column=column, action="block") for column in needed[table]
+            ]
             everywhere.append(Unique(rule="unique", table=table, columns=key, action="block"))
         known = (label.positive, label.negative)
         everywhere.append(OneOf(rule="one_of", table="user_emails", column=label.column, values=known, action="block"))

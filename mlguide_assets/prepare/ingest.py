@@ -1,5 +1,7 @@
 """From a source to accepted tables: read, conform, judge; nothing is kept unless everything may be."""
 
+import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +13,8 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.contracts import Judged, judge
 from mlguide_assets.prepare.lake import writing
 from mlguide_assets.prepare.sources.reading import describe, read_source
+
+STALE_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
@@ -32,9 +36,17 @@ def ingest(
     """
     with writing("What is read", scratch_below):
         scratch_below.mkdir(parents=True, exist_ok=True)
+        _forget_killed(scratch_below)
         folder = TemporaryDirectory(dir=scratch_below, prefix="ingest-")
     with folder as name:
         with writing("What is read", scratch_below):
             tables = read_source(problem, connection, scratch=Path(name), oracle=oracle, report=report)
             judged = judge(tables, problem.rules, connection, scratch=Path(name))
         yield Ingested(judged, describe(problem))
+
+
+def _forget_killed(scratch_below: Path) -> None:
+    """Remove what an ingest that was killed left behind; one that still runs is younger than a day."""
+    for folder in scratch_below.glob("ingest-*"):
+        if time.time() - folder.stat().st_mtime > STALE_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -28,7 +28,9 @@ def main() -> None:
     parser.add_argument("--no-pandas-above", type=int, default=10_000_000, help="leave pandas out of larger sizes")
     parser.add_argument("--only", help="run the rows whose name contains this")
     arguments = parser.parse_args()
-    table = Table("what", "measured", "budget", "within", title=f"{os.cpu_count()} cores, Python {sys.version.split()[0]}")
+    table = Table(
+        "what", "measured", "budget", "within", title=f"{os.cpu_count()} cores, Python {sys.version.split()[0]}"
+    )
     with tempfile.TemporaryDirectory(prefix="mlguide-benchmarks-") as folder:
         for name, measure in _rows(Path(folder), arguments.sends, arguments.no_pandas_above):
             if arguments.only and arguments.only not in name:
@@ -54,7 +56,10 @@ def _rows(folder: Path, sizes: list[int], no_pandas_above: int) -> list[tuple[st
 
 def _import_time() -> list[Row]:
     """The median of five: what a code location or a sensor pays."""
-    code = "import time; t = time.perf_counter(); import mlguide_assets.definitions as d; d.defs(); print(time.perf_counter() - t)"
+    code = (
+        "import time; t = time.perf_counter(); import mlguide_assets.definitions as d; d.defs();"
+        "print(time.perf_counter() - t)"
+    )
     runs = sorted(float(_output(["-c", code], MLGUIDE_HOME="/nonexistent-home")) for _ in range(5))
     return [("import and load mlguide_assets.definitions", f"{runs[2]:.2f} s", "≤ 3 s", _within(runs[2] <= 3))]
 
@@ -96,7 +101,14 @@ def _features(folder: Path, sends: int, with_pandas: bool) -> list[Row]:
     for way in ways[1:]:
         ratio = best[way][0] / seconds
         asked, fine = ("≥ 0.8", ratio >= 0.8) if way == "sql" else ("", True)
-        rows.append((f"  rate against {way}", f"{ratio:.2f} × ({best[way][0]:.1f} s, {best[way][1]:.1f} GB)", asked, _within(fine) if asked else ""))
+        rows.append(
+            (
+                f"  rate against {way}",
+                f"{ratio:.2f} × ({best[way][0]:.1f} s, {best[way][1]:.1f} GB)",
+                asked,
+                _within(fine) if asked else "",
+            )
+        )
     return rows
 
 

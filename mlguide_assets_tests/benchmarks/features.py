@@ -1,4 +1,4 @@
-"""One measured way of computing the features, in a process of its own: `features prepare|ours|sql|pandas FOLDER SENDS`."""
+"""One way of computing the features, in a process of its own: `features prepare|ours|sql|pandas FOLDER SENDS`."""
 
 import json
 import resource

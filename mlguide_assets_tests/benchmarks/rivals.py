@@ -20,10 +20,7 @@ def with_sql(core: Path, out: Path, connection: Any, problem: Problem) -> None:
     """One statement, as an engineer who knows DuckDB would write it."""
     window = problem.label.window // pd.Timedelta(microseconds=1)
     counted = ", ".join(
-        [
-            f"count(*) FILTER (theme = '{theme}') OVER earlier AS {theme_count(theme)}"
-            for theme in problem.themes
-        ]
+        [f"count(*) FILTER (theme = '{theme}') OVER earlier AS {theme_count(theme)}" for theme in problem.themes]
         + [
             f"count(*) FILTER (category = '{name}') OVER earlier AS {category_count(name)}"
             for name in problem.categories
@@ -129,7 +126,9 @@ def _up_to(frame: pd.DataFrame, values: pd.Series, instants: pd.Series, *, inclu
     totals = pd.DataFrame({"user_id": frame.user_id, "delivered_at": frame.delivered_at, "total": values})
     totals["total"] = totals.groupby("user_id").total.cumsum()
     totals = totals.sort_values("delivered_at", kind="stable")
-    asked = pd.DataFrame({"user_id": frame.user_id, "delivered_at": instants}).sort_values("delivered_at", kind="stable")
+    asked = pd.DataFrame({"user_id": frame.user_id, "delivered_at": instants}).sort_values(
+        "delivered_at", kind="stable"
+    )
     found = pd.merge_asof(asked, totals, on="delivered_at", by="user_id", allow_exact_matches=inclusive)
     return pd.Series(found.total.fillna(0).astype("int64").to_numpy(), index=asked.index).reindex(frame.index)
 

@@ -13,7 +13,7 @@ from mlguide_assets.settings import Home
 from mlguide_assets_tests.commands import Done, mlguide
 from mlguide_assets_tests.samples import PROBLEM, write_sample
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("bad input")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +50,8 @@ SPOILT: dict[str, tuple[Callable[[Path], None], str]] = {
     "missing file": (lambda folder: (folder / "email_content.csv").unlink(), "email_content"),
     "wrong delimiter": (_edited("user_emails", lambda text: text.replace(",", ";")), "comma-separated"),
     "missing column": (_edited("user_emails", lambda text: text.replace("delivered at", "note", 1)), "delivered"),
-    "renamed column": (_edited("user_profiles", lambda text: text.replace("date joined", "date_jooined", 1)), "jooined"),
-    "unknown label": (_edited("user_emails", _last_line(lambda line: line.replace("no", "maybe").replace("yes", "maybe"))), "maybe"),
+    "renamed column": (_edited("user_profiles", lambda text: text.replace("date joined", "jooined", 1)), "jooined"),
+    "unknown label": (_edited("user_emails", lambda text: text.replace('"no"', '"maybe"', 1)), "maybe"),
     "bad date": (_edited("user_emails", lambda text: text.replace("2024-02", "2024-32")), "2024-32"),
     "duplicate key": (_edited("user_profiles", _last_line(lambda line: f"{line}\n{line}")), "id_is_unique"),
     "empty table": (_edited("email_content", lambda text: text.split("\n", 1)[0] + "\n"), "no rows"),
@@ -115,7 +115,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_named(small_disk: Path, place: Path) -> None:
-    done = mlguide("run", "--sends", "100000", "--problem", "planeswalker", "--home", str(small_disk / "home"), cwd=place)
+    done = mlguide(
+        "run", "--sends", "100000", "--problem", "planeswalker", "--home", str(small_disk / "home"), cwd=place
+    )
     _is_one_sentence(done, "space")
 
 

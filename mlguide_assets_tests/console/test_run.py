@@ -14,7 +14,7 @@ ASSETS = {
     "model_evaluation", "model_explanations", "user_feature_store", "batch_predictions",
 }  # fmt: skip
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("run")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

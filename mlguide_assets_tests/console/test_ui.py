@@ -17,7 +17,7 @@ import yaml
 from mlguide_assets_tests.commands import mlguide
 from mlguide_assets_tests.samples import PROBLEM, write_sample
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ui")]
+pytestmark = pytest.mark.slow
 
 QUERY = """{
   runsOrError { ... on Runs { results { status } } }
@@ -47,7 +47,7 @@ def test_the_ui_shows_the_run_and_every_asset(tmp_path: Path) -> None:
     nodes = {node["assetKey"]["path"][-1]: node for node in data["assetNodes"]}
     assert len(nodes) == 18
     for name, node in nodes.items():
-        assert node["groupName"] and node["kinds"] and node["owners"] and node["description"], name
+        assert all(node[shown] for shown in ("groupName", "kinds", "owners", "description")), name
         assert node["assetMaterializations"], name
     labels = {
         name: {entry["label"] for entry in node["assetMaterializations"][0]["metadataEntries"]}
@@ -55,7 +55,14 @@ def test_the_ui_shows_the_run_and_every_asset(tmp_path: Path) -> None:
     }
     for name in nodes.keys() - {"problem_definition", "champion_model"}:
         assert labels[name] >= {"dagster/row_count", "dagster/column_schema", "snapshot", "preview"}, name
-    assert labels["model_evaluation"] >= {"roc_auc", "log_loss", "roc_curve", "pr_curve", "calibration", "confusion_matrix"}
+    assert labels["model_evaluation"] >= {
+        "roc_auc",
+        "log_loss",
+        "roc_curve",
+        "pr_curve",
+        "calibration",
+        "confusion_matrix",
+    }
     assert labels["model_explanations"] >= {"shap_bar", "shap_beeswarm"}
     checks = {check["name"] for check in nodes["user_emails"]["assetChecksOrError"]["checks"]}
     assert "unsubscribed_is_known" in checks

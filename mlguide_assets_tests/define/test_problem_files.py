@@ -151,13 +151,19 @@ MISTAKES = {
     ),
     "reference to a later table": (
         RULE,
-        "{table: user_profiles, rule: references, column: id, target: user_emails, action: warn}",
+        "{table: user_profiles, rule: references, column: id, target: user_emails, action: block}",
         "line 17, contracts.0",
         "user_profiles cannot refer to user_emails",
     ),
+    "reference that warns": (
+        RULE,
+        "{table: user_emails, rule: references, column: user_id, target: user_profiles, action: warn}",
+        "line 17, contracts.0",
+        "'warn' is not valid: input should be 'block' or 'quarantine'",
+    ),
     "reference by a text": (
         RULE,
-        "{table: user_emails, rule: references, column: unsubscribed, target: user_profiles, action: warn}",
+        "{table: user_emails, rule: references, column: unsubscribed, target: user_profiles, action: block}",
         "line 17, contracts.0",
         "'unsubscribed' is not a number, so it holds no ids",
     ),

@@ -17,7 +17,19 @@ PROMISED = {
     "candidate_model", "model_evaluation", "model_explanations", "champion_model", "user_feature_store",
     "batch_predictions",
 }  # fmt: skip
-HEAVY = {"ibis", "duckdb", "pandas", "pyarrow", "xgboost", "sklearn", "scipy", "shap", "evidently", "mlflow", "matplotlib"}
+HEAVY = {
+    "ibis",
+    "duckdb",
+    "pandas",
+    "pyarrow",
+    "xgboost",
+    "sklearn",
+    "scipy",
+    "shap",
+    "evidently",
+    "mlflow",
+    "matplotlib",
+}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +53,9 @@ def test_every_promised_asset_exists_and_says_what_it_is(definitions: dg.Definit
 
 
 def test_every_rule_of_the_contract_is_an_asset_check(definitions: dg.Definitions) -> None:
-    checks = {f"{key.asset_key.to_user_string()}.{key.name}" for key in definitions.resolve_asset_graph().asset_check_keys}
+    checks = {
+        f"{key.asset_key.to_user_string()}.{key.name}" for key in definitions.resolve_asset_graph().asset_check_keys
+    }
     assert checks == {rule.name for rule in PROBLEM.rules}
 
 
