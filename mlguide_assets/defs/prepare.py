@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from mlguide_assets.define.tables import TABLES
+from mlguide_assets.defs.ahead import FOR_TRAINING, import_ahead
 from mlguide_assets.defs.workspace import OWNERS, PROBLEM, Workspace
 
 GROUP = "prepare"
@@ -36,6 +37,7 @@ def ingest_sources(context: dg.AssetExecutionContext, workspace: Workspace) -> I
     from mlguide_assets.prepare.contracts import refuse_blocked, results_table
     from mlguide_assets.prepare.ingest import ingest
 
+    import_ahead(FOR_TRAINING)
     home, problem, lake = workspace.home, workspace.problem, workspace.lake
     oracle = home.oracle(problem.key)
     with ingest(problem, lake.connection, scratch_below=lake.root, oracle=oracle, report=context.log.info) as read:

@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from mlguide_assets.defs.ahead import AFTER_TRAINING, import_ahead
 from mlguide_assets.defs.metadata import plot
 from mlguide_assets.defs.workspace import OWNERS, Workspace
 
@@ -36,6 +37,7 @@ def train_candidate(
     from mlguide_assets.train.lineage import lineage_of
     from mlguide_assets.train.storage import record_of, save_candidate
 
+    import_ahead(AFTER_TRAINING)
     problem = workspace.problem
     lineage = lineage_of(workspace.lake, problem)
     candidate = train_candidate(send_features, problem, context.log.info)

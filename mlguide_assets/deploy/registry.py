@@ -12,6 +12,12 @@ from pathlib import Path
 from typing import Any
 
 CANDIDATE_ARTIFACTS = "candidate"
+MLFLOW_SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+"""Environment variables that MLflow reads when it is imported."""
 TRACKING_VARIABLE = "MLGUIDE_TRACKING_URI"
 
 
@@ -30,10 +36,7 @@ class Registry:
 
     @cached_property
     def client(self) -> Any:
-        # Before the import, which is when MLflow reads them.
-        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-        os.environ["DO_NOT_TRACK"] = "true"
-        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        os.environ.update(MLFLOW_SETTINGS)
         from mlflow import MlflowClient
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)

@@ -1,0 +1,28 @@
+"""Importing what the next assets need while this one computes, on another core.
+
+Imports take a third of a run on the default world; DuckDB, scikit-learn and XGBoost compute without the
+interpreter's lock, so that time is free.
+"""
+
+import importlib
+import os
+import threading
+
+from mlguide_assets.deploy.registry import MLFLOW_SETTINGS
+
+FOR_TRAINING = ("sklearn.compose", "sklearn.linear_model", "sklearn.calibration", "sklearn.svm", "xgboost")
+AFTER_TRAINING = ("skops.io", "matplotlib.figure", "shap", "mlflow")
+
+
+def import_ahead(names: tuple[str, ...]) -> None:
+    """Import modules in the background; what fails is met again, and reported, where it is needed."""
+    os.environ.update(MLFLOW_SETTINGS)
+    threading.Thread(target=_load, args=(names,), name="import-ahead", daemon=True).start()
+
+
+def _load(names: tuple[str, ...]) -> None:
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            return
