@@ -8,11 +8,16 @@ import json
 import multiprocessing
 import os
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_PRELOADED = ["dagster", "ibis", "ibis.backends.duckdb", "sklearn.linear_model", "xgboost", "mlflow", "rich.table"]
+_PRELOADED = [
+    *("dagster", "ibis", "ibis.backends.duckdb", "pandas", "rich.table", "mlflow", "mlflow.store.db.utils"),
+    *("sklearn.linear_model", "sklearn.svm", "sklearn.calibration", "sklearn.compose", "xgboost", "skops.io"),
+    *("matplotlib.figure", "matplotlib.backends.backend_agg", "shap"),
+]
 
 
 @dataclass(frozen=True)
@@ -27,13 +32,17 @@ class Done:
         return json.loads(self.out)
 
 
-def mlguide(*arguments: str, cwd: Path, **environment: str) -> Done:
-    """Run a command to its end and return what it printed."""
+def mlguide(*arguments: str, cwd: Path, kill_at: str | None = None, **environment: str) -> Done:
+    """Run a command to its end and return what it printed; or kill it once it has printed `kill_at`."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
     out, err = cwd / ".stdout", cwd / ".stderr"
     process = context.Process(target=_command, args=(arguments, cwd, environment, out, err))
     process.start()
+    while kill_at and process.is_alive():
+        if err.exists() and kill_at in err.read_text():
+            process.kill()
+        time.sleep(0.01)
     process.join()
     done = Done(process.exitcode or 0, out.read_text(), err.read_text())
     out.unlink()

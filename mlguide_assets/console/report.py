@@ -59,9 +59,17 @@ def _print_quality(evaluation: dict[str, Any], console: Console) -> None:
         table.add_row(name, *(_interval(metrics[metric]) for metric in METRICS), style=style)
     console.print("\n[bold]Quality[/]  on the latest sends, unseen in training, with 95 % intervals")
     console.print(table)
+    simpler = [name for name, metrics in evaluation["baselines"].items() if _as_good(metrics, evaluation[CANDIDATE])]
+    if simpler:
+        console.print(f"A simpler model is as good in every metric: {', '.join(simpler)}.")
     if evaluation["oracle"]:
         reached = _above_chance(evaluation[CANDIDATE]) / _above_chance(evaluation["oracle"])
         console.print(f"The candidate reaches {reached:.1%} of the oracle's ROC AUC above 0.5.")
+
+
+def _as_good(simpler: dict[str, dict[str, float]], candidate: dict[str, dict[str, float]]) -> bool:
+    """No metric of the candidate is better by more than its own interval allows for chance."""
+    return all(candidate[name]["low"] <= simpler[name]["value"] <= candidate[name]["high"] for name in METRICS)
 
 
 def _above_chance(metrics: dict[str, dict[str, float]]) -> float:

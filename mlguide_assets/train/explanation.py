@@ -1,7 +1,7 @@
 """Why the model says what it says: exact SHAP contributions from XGBoost's own trees.
 
 `pred_contribs` is the exact path-dependent TreeSHAP (Lundberg et al. 2020), computed by XGBoost; the
-`shap` package draws the pictures. A sample is explained, since the cost is per row and a mean over some
+`shap` package draws the beeswarm. A sample is explained, since the cost is per row and a mean over some
 thousand rows moves no more.
 """
 

@@ -104,11 +104,13 @@ def fit_linear_svm(matrix: Matrix, labels: Labels, encoding: Encoding, *, seed: 
     """
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.frozen import FrozenEstimator
+    from sklearn.pipeline import make_pipeline
     from sklearn.svm import LinearSVC
 
-    svm = _linear(LinearSVC(dual=False, tol=1e-3, random_state=seed), matrix, labels, encoding)
+    prepare, svm = _linear(LinearSVC(dual=False, tol=1e-3, random_state=seed), matrix, labels, encoding).pipeline
     with _one_thread():
-        return Linear(CalibratedClassifierCV(FrozenEstimator(svm.pipeline)).fit(matrix, labels))
+        calibrated = CalibratedClassifierCV(FrozenEstimator(svm)).fit(prepare.transform(matrix), labels)
+    return Linear(make_pipeline(prepare, calibrated))
 
 
 def fit_xgboost(

@@ -31,6 +31,8 @@ from mlguide_assets.train.models import Boosted
 
 MODEL, ENCODING, FACTS, PROBLEM = "model.ubj", "encoding.json", "facts.json", "problem.yaml"
 
+KEPT_CANDIDATES = 5
+
 
 def save_candidate(candidate: Candidate, problem: Problem, lineage: Lineage, folder: Path) -> None:
     """Write a candidate to a folder of its own, all at once; an older one there is replaced."""
@@ -56,6 +58,14 @@ def save_candidate(candidate: Candidate, problem: Problem, lineage: Lineage, fol
     finally:
         for leftover in (temporary, aside):
             shutil.rmtree(leftover, ignore_errors=True)
+    _forget_old(folder.parent)
+
+
+def _forget_old(candidates: Path) -> None:
+    """Remove all but the newest; the registry has a copy of every candidate."""
+    newest_first = sorted(candidates.glob("[!.]*"), key=lambda folder: folder.stat().st_mtime, reverse=True)
+    for folder in newest_first[KEPT_CANDIDATES:]:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def load_model(folder: Path) -> Boosted:

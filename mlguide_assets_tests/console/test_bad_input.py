@@ -121,6 +121,18 @@ def test_a_full_disk_is_named(small_disk: Path, place: Path) -> None:
     _is_one_sentence(done, "space")
 
 
+@pytest.mark.parametrize("moment", ["fitting xgboost", "✓ promotion_decisions"])
+def test_a_killed_run_leaves_whole_tables_and_the_next_run_works(place: Path, tmp_path: Path, moment: str) -> None:
+    shutil.copytree(place / "home", tmp_path / "home")
+    before = collect(Home(tmp_path / "home"))
+    killed = mlguide("run", "--home", str(tmp_path / "home"), cwd=place, kill_at=moment)
+    assert killed.code == -9
+    after = collect(Home(tmp_path / "home"))
+    assert after["champion"] == before["champion"]
+    assert after["evaluation"] == before["evaluation"]
+    assert mlguide("run", "--home", str(tmp_path / "home"), cwd=place).code == 0
+
+
 def test_export_names_what_it_does_not_know(place: Path) -> None:
     done = mlguide("export", "nothing", "--out", "x.csv", "--home", "home", cwd=place)
     _is_one_sentence(done, "send_features")

@@ -1,5 +1,8 @@
 """`mlguide run` from end to end on a small world, and what the other commands say of it."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -82,6 +85,33 @@ def test_every_user_has_every_candidate_email_once(first_run: Done, home: Path) 
     pd.testing.assert_series_equal(
         pd.read_csv(best).set_index("user_id").probability.sort_index(), lowest, check_exact=False
     )
+
+
+BACKFILL = """
+import dagster as dg
+from mlguide_assets.definitions import defs
+keys = [dg.AssetKey(name) for name in ("user_feature_store", "batch_predictions", "best_email_per_user")]
+with dg.DagsterInstance.get() as instance:
+    job = defs().resolve_implicit_global_asset_job_def()
+    for day in ("2025-09-01", "2025-09-02", "2025-09-01"):
+        assert job.execute_in_process(asset_selection=keys, partition_key=day, instance=instance).success
+"""
+
+
+def test_earlier_days_can_be_scored_and_scoring_a_day_again_replaces_it(first_run: Done, home: Path) -> None:
+    environment = {**os.environ, "MLGUIDE_HOME": str(home), "DAGSTER_HOME": str(home / "dagster")}
+    subprocess.run([sys.executable, "-c", BACKFILL], env=environment, check=True, capture_output=True, cwd=home.parent)
+    out = home.parent / "predictions.parquet"
+    mlguide("export", "batch_predictions", "--out", str(out), "--home", str(home), cwd=home.parent)
+    predictions = pd.read_parquet(out)
+    days = predictions.groupby(predictions.scoring_date.astype(str))
+    assert set(days.groups) == {"2025-09-01", "2025-09-02", "2026-01-01"}
+    assert not predictions.duplicated(["scoring_date", "user_id", "email_id"]).any()
+    assert (predictions.feature_time == pd.to_datetime(predictions.scoring_date)).all()
+    users = days.user_id.nunique()
+    # Whoever had not joined yet is not scored.
+    assert users["2025-09-01"] < users["2026-01-01"]
+    assert (days.size() == users * 20).all()
 
 
 def test_everything_is_below_the_home(first_run: Done, home: Path) -> None:

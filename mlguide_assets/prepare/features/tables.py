@@ -35,7 +35,7 @@ def send_features(core_users: ibis.Table, problem: Problem) -> ibis.Table:
 
 
 def user_state(core_users: ibis.Table, user_profiles: ibis.Table, problem: Problem, as_of: datetime) -> ibis.Table:
-    """What is known about every user at an instant, of what does not depend on the email.
+    """What is known at an instant about every user who had joined by then, of what does not depend on the email.
 
     Returns:
         One row per user: user_id, as_of, date_joined, profile columns, history columns, and `last_delivered_at`.
@@ -44,7 +44,8 @@ def user_state(core_users: ibis.Table, user_profiles: ibis.Table, problem: Probl
     events = _events(core_users, problem)
     events = events.filter(events.delivered_at < instant)
     history = ["user_id", "at", "is_send", "lost", "theme", "category"]
-    probes = user_profiles.select(
+    members = user_profiles.filter(~(user_profiles.date_joined > instant).fill_null(False))
+    probes = members.select(
         user_id="id",
         at=_microseconds(instant),
         is_send=ibis.literal(False),
