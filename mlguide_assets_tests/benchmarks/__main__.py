@@ -7,7 +7,6 @@ import argparse
 import json
 import os
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -115,11 +114,8 @@ def _features(folder: Path, sends: int, with_pandas: bool) -> list[Row]:
 def _whole_run(folder: Path) -> list[Row]:
     """The default world in a new home, all packages installed and read once before."""
     command = [str(Path(PYTHON).with_name("mlguide")), "run", "--home"]
-    _run([*command, str(folder / "warm-up"), "--sends", "2000"])
-    start = time.perf_counter()
-    printed = _run([*command, str(folder / "home")])
-    seconds = time.perf_counter() - start
-    gigabytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / GIGABYTE
+    _measured([*command, str(folder / "warm-up"), "--sends", "2000"], folder / "printed")
+    printed, seconds, gigabytes = _measured([*command, str(folder / "home")], folder / "printed")
     found = re.search(r"model_explanations\s+[\d,]+ rows\s+([\d.]+) s", printed)
     explaining = float(found[1]) if found else float("nan")
     rate = json.loads(_output(["-m", "mlguide_assets_tests.benchmarks.explaining", str(folder / "home")]))
@@ -137,9 +133,15 @@ def _output(arguments: list[str], **environment: str) -> str:
     ).stdout.strip()
 
 
-def _run(command: list[str]) -> str:
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return done.stderr
+def _measured(command: list[str], log: Path) -> tuple[str, float, float]:
+    """What a command printed to stderr, its seconds, and its own peak memory in GB."""
+    start = time.perf_counter()
+    with log.open("w") as out, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=out) as process:
+        _, code, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(code)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{log.read_text()}")
+    return log.read_text(), time.perf_counter() - start, usage.ru_maxrss * 1024 / GIGABYTE
 
 
 def _within(fine: bool) -> str:
