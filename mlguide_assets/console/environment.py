@@ -25,6 +25,8 @@ def enter(home: Home, problem: Problem | None = None) -> None:
     os.environ[HOME_VARIABLE] = str(home.root)
     os.environ["DAGSTER_HOME"] = str(home.dagster)
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
+    # Its font cache would otherwise go to the user's own folders.
+    os.environ.setdefault("MPLCONFIGDIR", str(home.root / "matplotlib"))
     if problem is not None:
         os.environ[PROBLEM_VARIABLE] = dump_problem(problem, passwords=True)
     instance = home.dagster / "dagster.yaml"

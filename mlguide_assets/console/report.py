@@ -50,7 +50,7 @@ def _print_quality(evaluation: dict[str, Any], console: Console) -> None:
     if evaluation["oracle"]:
         models["oracle, the truth"] = evaluation["oracle"]
     # Narrow enough for 80 columns: an interval that is cut off is worse than none.
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=0)
     table.add_column("model", no_wrap=True)
     for metric in METRICS.values():
         table.add_column(f"{metric.title} {'↑' if metric.higher_is_better else '↓'}", justify="right", no_wrap=True)
