@@ -121,7 +121,7 @@ def test_a_full_disk_is_named(small_disk: Path, place: Path) -> None:
     _is_one_sentence(done, "space")
 
 
-@pytest.mark.parametrize("moment", ["fitting xgboost", "✓ promotion_decisions"])
+@pytest.mark.parametrize("moment", ["✓ promotion_decisions"])
 def test_a_killed_run_leaves_whole_tables_and_the_next_run_works(place: Path, tmp_path: Path, moment: str) -> None:
     shutil.copytree(place / "home", tmp_path / "home")
     before = collect(Home(tmp_path / "home"))
