@@ -7,6 +7,7 @@ interpreter's lock, so that time is free.
 import importlib
 import os
 import threading
+import warnings
 
 from mlguide_assets.deploy.registry import MLFLOW_SETTINGS
 
@@ -17,6 +18,9 @@ AFTER_TRAINING = ("skops.io", "matplotlib.figure", "shap", "mlflow")
 def import_ahead(names: tuple[str, ...]) -> None:
     """Import modules in the background; what fails is met again, and reported, where it is needed."""
     os.environ.update(MLFLOW_SETTINGS)
+    # Set here, for good: what `requests` silences on import is undone when scikit-learn, fitting in the main
+    # thread, leaves `catch_warnings`.
+    warnings.filterwarnings("ignore", "SOCKS support in urllib3")
     threading.Thread(target=_load, args=(names,), name="import-ahead", daemon=True).start()
 
 

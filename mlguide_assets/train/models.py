@@ -31,7 +31,7 @@ XGBOOST_PARAMETERS: dict[str, Any] = {
     "eval_metric": "logloss",
     "tree_method": "hist",
     "nthread": THREADS,
-    "learning_rate": 0.1,
+    "learning_rate": 0.08,
     "max_depth": 4,
     "min_child_weight": 20,
     "subsample": 0.8,
@@ -40,7 +40,7 @@ XGBOOST_PARAMETERS: dict[str, Any] = {
     "max_cat_to_onehot": 8,
 }
 MAX_ROUNDS = 500
-PATIENCE = 30
+PATIENCE = 40
 INNER_SHARE = 0.15
 """Share of the training rows, the latest, on which the number of rounds is chosen."""
 
