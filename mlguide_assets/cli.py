@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mlguide_assets.errors import InputError
+from mlguide_assets.errors import InputError, RunFailedError
 from mlguide_assets.settings import Home
 
 app = typer.Typer(
@@ -36,8 +36,6 @@ def _told(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> None:
-        from mlguide_assets.console.run import RunFailedError
-
         try:
             command(*args, **kwargs)
         except InputError as error:
@@ -73,6 +71,12 @@ def run(
         ),
     ] = None,
     sends: Annotated[int | None, typer.Option(help="Size of the simulated world.", show_default=False)] = None,
+    thorough: Annotated[
+        bool,
+        typer.Option(
+            "--thorough", help="First search for a better recipe: backtest of the training window, tuning. Minutes."
+        ),
+    ] = False,
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
@@ -85,7 +89,7 @@ def run(
     from mlguide_assets.console.run import run as run_all
 
     place = Home.locate(home)
-    run_all(place, choose_problem(place, problem, source, sends))
+    run_all(place, choose_problem(place, problem, source, sends), thorough=thorough)
     _show(place, as_json)
 
 
@@ -94,6 +98,61 @@ def run(
 def status(as_json: JsonOption = False, home: HomeOption = None) -> None:
     """Tell what this home knows: champion, last decision, quality, contract, tables."""
     _show(Home.locate(home), as_json)
+
+
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why: it is kept in the record of decisions.")]
+
+
+@app.command()
+@_told
+def promote(
+    version: Annotated[str, typer.Argument(help="A registered version; 'mlguide history' lists those decided on.")],
+    reason: ReasonOption = "",
+    home: HomeOption = None,
+) -> None:
+    """Make a version champion by hand: one that waits for approval, or one that the gate did not promote."""
+    from mlguide_assets.console.decide import promote as promote_version
+
+    promote_version(Home.locate(home), version, reason)
+
+
+@app.command()
+@_told
+def rollback(
+    reason: ReasonOption = "",
+    to: Annotated[
+        str | None, typer.Option("--to", help="An earlier champion. Default: the one before.", show_default=False)
+    ] = None,
+    home: HomeOption = None,
+) -> None:
+    """Go back to an earlier champion, at once; only 'mlguide promote' brings back the one that is left."""
+    from mlguide_assets.console.decide import rollback as roll_back
+
+    roll_back(Home.locate(home), to, reason)
+
+
+@app.command()
+@_told
+def history(as_json: JsonOption = False, home: HomeOption = None) -> None:
+    """Show every decision: when, which version, what, from which champion, by whom, why."""
+    from mlguide_assets.console.decide import show_history
+
+    show_history(Home.locate(home), as_json)
+
+
+@app.command()
+@_told
+def reproduce(
+    version: Annotated[str, typer.Argument(help="A registered version; 'mlguide history' lists those decided on.")],
+    home: HomeOption = None,
+) -> None:
+    """Train a version again from what it was trained from, and compare it byte by byte; nothing is changed.
+
+    Exits 0 where model, predictions and metrics are identical, 1 where anything differs.
+    """
+    from mlguide_assets.console.decide import reproduce as reproduce_version
+
+    raise typer.Exit(0 if reproduce_version(Home.locate(home), version) else 1)
 
 
 @app.command()

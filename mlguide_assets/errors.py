@@ -6,3 +6,7 @@ class InputError(Exception):
 
     The command line prints it without a traceback and exits with code 2.
     """
+
+
+class RunFailedError(Exception):
+    """A run failed for a reason that is not the user's; its text says where to look."""

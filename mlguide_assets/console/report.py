@@ -65,6 +65,25 @@ def _print_quality(evaluation: dict[str, Any], console: Console) -> None:
     if evaluation["oracle"]:
         reached = _above_chance(evaluation[CANDIDATE]) / _above_chance(evaluation["oracle"])
         console.print(f"The candidate reaches {reached:.1%} of the oracle's ROC AUC above 0.5.")
+    _print_decision_quality(evaluation, console)
+
+
+def _print_decision_quality(evaluation: dict[str, Any], console: Console) -> None:
+    """Whether the probabilities mean what they say, and what acting on them is worth."""
+    found = evaluation[CANDIDATE]
+    error = found["calibration_error"]
+    oracle = (evaluation["oracle"] or {}).get("calibration_error")
+    beside = f"; the oracle's own is {oracle['value']:.4f} ({oracle['low']:.4f}–{oracle['high']:.4f})" if oracle else ""
+    console.print(
+        f"Its probabilities are {error['value']:.4f} ({error['low']:.4f}–{error['high']:.4f}) off the rates on average"
+        f"{beside}."
+    )
+    saved, withheld, lift = found["savings_per_1000"], found["withheld_share"], found["lift"]
+    rich = f", {lift['value']:.1f} times richer in lost users than all" if lift["value"] is not None else ""
+    console.print(
+        f"At the threshold of the costs it withholds {withheld['value']:.1%} of the sends{rich}; that saves "
+        f"{saved['value']:.1f} ({saved['low']:.1f}–{saved['high']:.1f}) per 1,000 sends."
+    )
 
 
 def _as_good(simpler: dict[str, dict[str, float]], candidate: dict[str, dict[str, float]]) -> bool:
@@ -85,9 +104,10 @@ def _interval(estimate: dict[str, float | None]) -> Text:
 
 def _print_decision(status: dict[str, Any], console: Console) -> None:
     decision, champion = status["last_decision"], status["champion"]
-    colour = {"promoted": "green", "kept": "yellow", "refused": "red"}[decision["verdict"]]
+    colour = {"promoted": "green", "refused": "red"}.get(decision["verdict"], "yellow")
+    verdict = decision["verdict"].replace("_", " ")
     now = f"version {champion['version']} is champion" if champion else "there is no champion"
-    console.print(f"\n[bold]Gate[/]  [{colour}]{decision['verdict']}[/]: {now}")
+    console.print(f"\n[bold]Gate[/]  [{colour}]{verdict}[/]: {now}")
     for reason in decision["reasons"]:
         console.print(f"  • {reason}")
 

@@ -11,13 +11,9 @@ from mlguide_assets.console.environment import enter
 from mlguide_assets.console.progress import console, progress_logger
 from mlguide_assets.define.loading import current_problem, dump_problem, load_problem, with_overrides
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.errors import InputError
+from mlguide_assets.errors import InputError, RunFailedError
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.settings import Home
-
-
-class RunFailedError(Exception):
-    """A run failed for a reason that is not the user's; its text says where to look."""
 
 
 def choose_problem(home: Home, name_or_file: str | None, source: str | None, sends: int | None) -> Problem:
@@ -26,8 +22,11 @@ def choose_problem(home: Home, name_or_file: str | None, source: str | None, sen
     return with_overrides(problem, source=source, sends=sends)
 
 
-def run(home: Home, problem: Problem) -> None:
-    """Materialise the whole graph. Once that has worked, the problem is the home's.
+def run(home: Home, problem: Problem, *, thorough: bool = False) -> None:
+    """Materialise the graph. Once that has worked, the problem is the home's.
+
+    Args:
+        thorough: the assets that take minutes, too: backtest and tuning.
 
     Raises:
         InputError: the input is bad; nothing that was there before has changed.
@@ -36,7 +35,7 @@ def run(home: Home, problem: Problem) -> None:
     enter(home, problem)
     try:
         with _alone(home):
-            _materialise(home)
+            _materialise(home, thorough)
             replace_file(home.active_problem, dump_problem(problem, passwords=True).encode(), mode=0o600)
     except (InputError, RunFailedError):
         raise
@@ -46,15 +45,17 @@ def run(home: Home, problem: Problem) -> None:
         raise
 
 
-def _materialise(home: Home) -> None:
+def _materialise(home: Home, thorough: bool) -> None:
     import dagster as dg
 
     from mlguide_assets.definitions import defs
+    from mlguide_assets.defs.train import THOROUGH
 
     definitions = dg.Definitions.merge(defs(), dg.Definitions(loggers={"progress": dg.logger(progress_logger)}))
     graph = definitions.resolve_asset_graph()
     partitioned = [key for key in graph.get_all_asset_keys() if graph.get(key).partitions_def]
-    others = [key for key in graph.get_all_asset_keys() if key not in partitioned]
+    left_out = {key for key in graph.get_all_asset_keys() if THOROUGH.items() <= graph.get(key).tags.items()}
+    others = [key for key in graph.get_all_asset_keys() if key not in partitioned and (thorough or key not in left_out)]
     job = definitions.resolve_implicit_global_asset_job_def()
     with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
         arguments: dict[str, Any] = {

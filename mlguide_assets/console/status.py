@@ -1,11 +1,12 @@
 """`mlguide status`: what a home knows, as one JSON-ready value."""
 
+import json
 import math
 from typing import Any
 
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.deploy.bundle import champion
-from mlguide_assets.deploy.promotion import last_decision
+from mlguide_assets.deploy.history import last_decision, last_gate_decision
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.evaluation import ORACLE
@@ -22,10 +23,21 @@ def collect(home: Home) -> dict[str, Any]:
         "problem": problem.name,
         "champion": {"version": current.version, "trained_at": current.trained_at} if current else None,
         "last_decision": {"verdict": decision["verdict"], "reasons": decision["reasons"]} if decision else None,
+        "gate": _gate(lake),
         "evaluation": _evaluation(lake),
         "contracts": _rows(lake, "contract_results", ["rule", "violations", "rows", "action"]),
         "tables": {name: {"rows": snapshot.rows, "snapshot": snapshot.id} for name, snapshot in lake.tables().items()},
     }
+
+
+def _gate(lake: Lake) -> list[dict[str, Any]]:
+    """What the gate asked of the last candidate, and found."""
+    decided = last_gate_decision(lake)
+    wanted = ("criterion", "value", "low", "high", "threshold", "passed")
+    return [
+        {key: _number(each[key]) if isinstance(each[key], float) else each[key] for key in wanted}
+        for each in (json.loads(decided["criteria"]) if decided else [])
+    ]
 
 
 def _evaluation(lake: Lake) -> dict[str, Any] | None:

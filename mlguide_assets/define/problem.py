@@ -137,6 +137,64 @@ class Evaluation(Strict):
     test_share: Share = Field(default=0.25, description="Share of the matured sends, the latest, kept for the test.")
     bootstrap_repeats: int = Field(default=300, ge=50)
     seed: int = Field(default=0, ge=0)
+    slices: tuple[str, ...] = Field(
+        default=("country", "theme", "category"), description="Columns of users and emails, judged value by value."
+    )
+    sensitive: tuple[str, ...] = Field(default=(), description="Columns of users whose groups are compared.")
+    min_positives: int = Field(default=30, ge=1, description="Lost users below which a slice is not judged.")
+
+    @model_validator(mode="after")
+    def _columns_exist(self) -> "Evaluation":
+        both: tuple[TableName, ...] = ("user_profiles", "email_content")
+        for key, names, tables in (("slices", self.slices, both), ("sensitive", self.sensitive, both[:1])):
+            known = [
+                name
+                for table in tables
+                for name, column in TABLES[table].columns.items()
+                if name not in ("id", "subject") and column.type != "timestamp"
+            ]
+            for name in names:
+                if name not in known:
+                    raise ValueError(f"{key}: {name!r} is not a column that can be sliced ({', '.join(known)})")
+        return self
+
+
+class Leakage(Strict):
+    """Limits of the alarms that stop a training."""
+
+    max_feature_auc: Annotated[float, Field(gt=0.5, le=1)] = Field(
+        default=0.85, description="No single feature ranks the outcomes better than this: it would be the outcome."
+    )
+    users: int = Field(default=1000, ge=10, description="Users whose rows are computed anew with another future.")
+
+
+class Tuning(Strict):
+    """How long `--thorough` may look for better parameters."""
+
+    trials: int = Field(default=25, ge=1)
+    time_limit: Duration = Field(default=timedelta(minutes=3), description="The trial that is running is finished.")
+
+    @model_validator(mode="after")
+    def _takes_time(self) -> "Tuning":
+        if self.time_limit <= timedelta(0):
+            raise ValueError("time_limit must be longer than zero")
+        return self
+
+
+class Direction(Strict):
+    """Which way a feature may move the risk, all else as it follows."""
+
+    feature: Literal["emails_last_7_days"]
+    effect: Literal["never_lowers", "never_raises"]
+    tolerance: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.05, description="How far the mean risk may move the other way, as a share of it."
+    )
+
+
+class Behaviour(Strict):
+    """What the model must do whatever its metrics are."""
+
+    directions: tuple[Direction, ...] = ()
 
 
 class Gate(Strict):
@@ -150,6 +208,25 @@ class Gate(Strict):
     max_violations: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.05, description="Share of rows that may break any one rule that only warns."
     )
+    champion_margin: float = Field(
+        default=0.0, ge=0, description="How much worse than the champion the interval may reach; 0: it must be better."
+    )
+    min_fresh_positives: int = Field(
+        default=100,
+        ge=1,
+        description="Lost users since the champion was trained, from which on it is judged as it serves.",
+    )
+    max_calibration_error: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.01, description="Mean distance of probabilities and rates, where chance alone does not explain more."
+    )
+    max_slice_gap: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.1, description="ROC AUC that no slice may surely lack against the whole."
+    )
+    max_group_gap: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None, description="Difference in withheld share between sensitive groups; not judged unless given."
+    )
+    max_bundle_megabytes: Annotated[float, Field(gt=0)] = 20.0
+    max_latency_ms: Annotated[float, Field(gt=0)] = Field(default=5.0, description="Scoring one row, median.")
 
 
 class Scoring(Strict):
@@ -176,7 +253,13 @@ class Problem(Strict):
     metric: Metric = Metric()
     costs: Costs
     evaluation: Evaluation = Evaluation()
+    leakage: Leakage = Leakage()
+    tuning: Tuning = Tuning()
+    behaviour: Behaviour = Behaviour()
     gate: Gate = Gate()
+    approval: Literal["automatic", "required"] = Field(
+        default="automatic", description="Whether a model that passed the gate waits for 'mlguide promote'."
+    )
     scoring: Scoring = Scoring()
     contracts: tuple[Rule, ...] = Field(
         default=(), description="Added to the rules that hold everywhere, or replacing one by its name."

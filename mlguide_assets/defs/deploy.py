@@ -25,27 +25,44 @@ def promotion_decisions(
     workspace: Workspace,
     registered_model: Any,
     test_predictions: Any,
+    model_evaluation: Any,
+    slice_metrics: Any,
+    group_metrics: Any,
+    behaviour_results: Any,
     contract_results: Any,
+    send_features: Any,
+    core_users: Any,
+    user_profiles: Any,
+    email_content: Any,
 ) -> dg.MaterializeResult[None]:
     """The gate's answer to every candidate, with reasons: rows are only ever added."""
-    from mlguide_assets.defs.metadata import table_metadata
+    from mlguide_assets.defs.metadata import criteria_as_markdown, table_metadata
+    from mlguide_assets.deploy.evidence import Tables, gather
     from mlguide_assets.deploy.promotion import decide_and_record
 
-    decision, snapshot = decide_and_record(
-        workspace.home,
-        workspace.lake,
-        workspace.problem,
-        registered_model,
+    tables = Tables(
         test_predictions,
+        model_evaluation,
+        slice_metrics,
+        group_metrics,
+        behaviour_results,
         contract_results,
-        run_id=context.run.run_id,
+        send_features,
+        core_users,
+        user_profiles,
+        email_content,
     )
+    home, lake, problem = workspace.home, workspace.lake, workspace.problem
+    version = registered_model.to_pyarrow().to_pylist()[0]
+    evidence = gather(home, lake, problem, version, tables)
+    decision, snapshot = decide_and_record(home, lake, problem, version, evidence, run_id=context.run.run_id)
     return dg.MaterializeResult(
-        metadata=table_metadata(workspace.lake, snapshot, workspace.problem, None)
+        metadata=table_metadata(lake, snapshot, problem, None)
         | {
             "verdict": decision.verdict,
             "promoted": int(decision.verdict == "promoted"),
             "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in decision.reasons)),
+            "criteria": dg.MetadataValue.md(criteria_as_markdown(decision.criteria)),
         }
     )
 

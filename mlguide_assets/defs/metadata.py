@@ -8,6 +8,9 @@ import dagster as dg
 from mlguide_assets.define.problem import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlguide_assets.deploy.criteria import Criterion
     from mlguide_assets.prepare.lake import Lake, Snapshot
 
 PREVIEW_ROWS = 5
@@ -37,6 +40,21 @@ def table_metadata(lake: "Lake", snapshot: "Snapshot", problem: Problem, partiti
 def plot(png: bytes) -> dg.MarkdownMetadataValue:
     """An image that the UI shows behind 'Show Markdown'."""
     return dg.MetadataValue.md(f"![plot](data:image/png;base64,{base64.b64encode(png).decode()})")
+
+
+def criteria_as_markdown(criteria: "Sequence[Criterion]") -> str:
+    """What the gate asked and found, as a table."""
+    rows = [
+        {
+            "": "✓" if each.passed else "✗",
+            "criterion": each.criterion,
+            "value": f"{each.value:.4g}",
+            "interval": "" if each.low is None else f"{each.low:.4g} to {each.high:.4g}",
+            "threshold": f"{each.threshold:.4g}",
+        }
+        for each in criteria
+    ]
+    return _markdown(rows)
 
 
 def _markdown(rows: list[dict[str, Any]]) -> str:

@@ -7,13 +7,74 @@ import dagster as dg
 
 from mlguide_assets.defs.ahead import AFTER_TRAINING, import_ahead
 from mlguide_assets.defs.metadata import plot
-from mlguide_assets.defs.workspace import OWNERS, Workspace
+from mlguide_assets.defs.workspace import OWNERS, PROBLEM, Workspace
+from mlguide_assets.train.checks import LEAKAGE_ALARMS, behaviours
 
 GROUP = "train"
+THOROUGH = {"mlguide/thorough": "true"}
+"""Assets that take minutes: retraining makes them, and `mlguide run --thorough`."""
+
+_SEARCH = {
+    "backtest_windows": "How every training window did on the same later sends.",
+    "staleness_curve": "Quality of a model by its age, beside one that is always fresh.",
+    "tuning_trials": "Every set of parameters that was tried, and how it did on the inner folds.",
+    "training_recipe": "Parameters and training window that every training uses from now on, and why.",
+}
+
+
+@dg.multi_asset_check(
+    name="leakage_alarms",
+    specs=[
+        dg.AssetCheckSpec(
+            name, asset="send_features", additional_deps=["core_users"], blocking=True, description=text
+        )
+        for name, text in LEAKAGE_ALARMS.items()
+    ],
+)
+def leakage_alarms(workspace: Workspace, send_features: Any, core_users: Any) -> Iterator[dg.AssetCheckResult]:
+    """Stop before training where a feature knows what it cannot know."""
+    from mlguide_assets.errors import InputError
+    from mlguide_assets.train.leakage import leakage_alarms
+
+    alarms = leakage_alarms(core_users, send_features, workspace.problem)
+    for alarm in alarms:
+        yield dg.AssetCheckResult(
+            asset_key="send_features",
+            check_name=alarm.check,
+            passed=alarm.passed,
+            description=alarm.message,
+            metadata={"value": alarm.value, "limit": alarm.limit, "feature": alarm.feature or "none"},
+        )
+    for alarm in alarms:
+        if not alarm.passed:
+            raise InputError(alarm.message)
+
+
+@dg.multi_asset(
+    name="search_recipe",
+    outs={
+        name: dg.AssetOut(description=text, group_name=GROUP, kinds={"parquet", "optuna"}, owners=OWNERS, tags=THOROUGH)
+        for name, text in _SEARCH.items()
+    },
+)
+def search_recipe(
+    context: dg.AssetExecutionContext, workspace: Workspace, send_features: Any
+) -> Iterator[dg.Output[Any]]:
+    """Backtest the training window, draw how a model ages, and tune, all on sends before the test window."""
+    from mlguide_assets.train.search import search
+
+    found = search(send_features, workspace.problem, context.log.info)
+    yield dg.Output(found.windows, "backtest_windows")
+    yield dg.Output(found.staleness, "staleness_curve", metadata={"staleness": plot(found.staleness_plot)})
+    yield dg.Output(found.trials, "tuning_trials")
+    yield dg.Output(
+        found.record, "training_recipe", metadata={"reasons": "\n".join(found.reasons), **found.recipe.to_json()}
+    )
 
 
 @dg.multi_asset(
     name="train_candidate",
+    deps=["training_recipe"],
     outs={
         "candidate_model": dg.AssetOut(
             description="The model that wants to be champion: trained, refitted on all matured sends, saved natively.",
@@ -35,35 +96,55 @@ def train_candidate(
     """Fit the baselines and XGBoost on the same earlier sends; score the later ones."""
     from mlguide_assets.train.candidate import train_candidate
     from mlguide_assets.train.lineage import lineage_of
+    from mlguide_assets.train.recipe import current_recipe
     from mlguide_assets.train.storage import record_of, save_candidate
 
     import_ahead(AFTER_TRAINING)
     problem = workspace.problem
-    lineage = lineage_of(workspace.lake, problem)
-    candidate = train_candidate(send_features, problem, context.log.info)
+    recipe = current_recipe(workspace.lake)
+    lineage = lineage_of(workspace.lake, problem, recipe)
+    candidate = train_candidate(send_features, problem, recipe, context.log.info)
     folder = workspace.home.candidates(problem.key) / lineage.id
     save_candidate(candidate, problem, lineage, folder)
     yield dg.Output(record_of(folder), output_name="candidate_model", metadata=candidate.facts)
     yield dg.Output(candidate.scores, output_name="test_predictions")
 
 
-@dg.asset(group_name=GROUP, kinds={"parquet", "matplotlib"}, owners=OWNERS)
-def model_evaluation(
-    context: dg.AssetExecutionContext, workspace: Workspace, candidate_model: Any, test_predictions: Any
-) -> dg.Output[Any]:
-    """Every metric of every model on the test window, with 95 % intervals from a bootstrap of users."""
+_EVALUATION = {
+    "model_evaluation": "Every metric of every model on the test window, with 95 % intervals from a bootstrap of users.",
+    "slice_metrics": "The candidate on each slice of users and emails, with its gap to the whole.",
+    "group_metrics": "What sensitive groups get: withheld shares, errors, calibration, and the differences.",
+}
+
+
+@dg.multi_asset(
+    name="evaluate_candidate",
+    outs={
+        name: dg.AssetOut(description=text, group_name=GROUP, kinds={"parquet", "matplotlib"}, owners=OWNERS)
+        for name, text in _EVALUATION.items()
+    },
+)
+def evaluate_candidate(
+    context: dg.AssetExecutionContext,
+    workspace: Workspace,
+    candidate_model: Any,
+    test_predictions: Any,
+    send_features: Any,
+) -> Iterator[dg.Output[Any]]:
+    """Judge all models on the test window, the candidate also slice by slice and group by group."""
     from mlguide_assets.prepare.oracle import with_oracle
-    from mlguide_assets.train.evaluation import evaluate
+    from mlguide_assets.train.evaluation import evaluate, with_columns
     from mlguide_assets.train.storage import folder_of, save_plots
 
     problem = workspace.problem
+    rows = with_columns(test_predictions, send_features, problem)
     scores = with_oracle(test_predictions, workspace.home.oracle(problem.key), problem)
-    evaluation = evaluate(scores.to_pyarrow(), problem)
+    evaluation = evaluate(scores.to_pyarrow(), rows.to_pyarrow(), problem)
     save_plots(evaluation.plots, folder_of(candidate_model))
-    return dg.Output(
-        evaluation.table(),
-        metadata=evaluation.numbers() | {name: plot(png) for name, png in evaluation.plots.items()},
-    )
+    pictures = {name: plot(png) for name, png in evaluation.plots.items()}
+    yield dg.Output(evaluation.slices, "slice_metrics", metadata={"slices": pictures.pop("slices")})
+    yield dg.Output(evaluation.table(), "model_evaluation", metadata={**evaluation.numbers(), **pictures})
+    yield dg.Output(evaluation.groups, "group_metrics")
 
 
 @dg.asset(group_name=GROUP, kinds={"parquet", "shap"}, owners=OWNERS)
@@ -80,3 +161,36 @@ def model_explanations(workspace: Workspace, candidate_model: Any, send_features
         metadata={"explained_rows": len(explanation.contributions)}
         | {name: plot(png) for name, png in explanation.plots.items()},
     )
+
+
+@dg.asset(
+    group_name=GROUP,
+    kinds={"parquet"},
+    owners=OWNERS,
+    check_specs=[
+        dg.AssetCheckSpec(name, asset="behaviour_results", description=text)
+        for name, text in behaviours(PROBLEM).items()
+    ],
+)
+def behaviour_results(workspace: Workspace, candidate_model: Any, core_users: Any, send_features: Any) -> Iterator[Any]:
+    """What the candidate does when its input is changed in ways whose effect is known beforehand."""
+    from mlguide_assets.train.behaviour import behaviour_table, behaviour_tests
+    from mlguide_assets.train.candidate import matured_rows
+    from mlguide_assets.train.storage import folder_of, load_model
+
+    results = behaviour_tests(
+        load_model(folder_of(candidate_model)),
+        core_users,
+        matured_rows(send_features),
+        workspace.problem,
+        seed=workspace.problem.evaluation.seed,
+    )
+    yield dg.Output(behaviour_table(results))
+    for result in results:
+        yield dg.AssetCheckResult(
+            check_name=result.name,
+            passed=result.passed,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=result.message,
+            metadata={"value": result.value, "limit": result.limit, "rows": result.rows},
+        )

@@ -1,14 +1,20 @@
 """Bundles: the immutable directories that serving needs, and the pointer to the one in production.
 
-    <bundles>/<version>/model.ubj encoding.json problem.yaml metadata.json manifest.json
-    <bundles>/champion.json      {"version": …}, replaced atomically
+    <bundles>/<version>/model.ubj encoding.json calibration.json problem.yaml metadata.json manifest.json
+    <bundles>/champion.json      {"version": …, "manifest": its SHA-256, "earlier": {…}}, replaced atomically
 
-Loading needs XGBoost and nothing of MLflow or Dagster.
+The manifest has the SHA-256 of every other file, and the pointer that of the manifest, of the champion and of those
+before it, so no file of a version that was in production can change unseen. Loading needs XGBoost and nothing of
+MLflow or Dagster; finding the champion not even that.
 """
 
 import hashlib
 import json
+import os
+import re
 import shutil
+import stat
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +23,14 @@ from typing import Any
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import replace_file
-from mlguide_assets.train.storage import ENCODING, MODEL, PROBLEM
+from mlguide_assets.train.files import CALIBRATION, ENCODING, MODEL, PROBLEM
 
 METADATA, MANIFEST, POINTER = "metadata.json", "manifest.json", "champion.json"
+BUNDLED = (MODEL, ENCODING, CALIBRATION, PROBLEM)
+"""What a bundle takes over from its candidate."""
+
+STALE_SECONDS = 3600
+"""An export takes a second; what is unfinished after an hour was killed."""
 
 
 @dataclass(frozen=True)
@@ -36,57 +47,71 @@ class Champion:
 def export_bundle(candidate: Path, bundles: Path, version: str, metadata: Mapping[str, Any]) -> Path:
     """Make the bundle of a version from the files of its candidate, whole or not at all.
 
-    A bundle that exists is not written again.
+    A bundle that exists is verified, not written again.
 
     Args:
         metadata: at least trained_at, threshold and lineage.
 
     Raises:
-        InputError: the bundle that exists is another model's: the registry counts from 1 again.
+        InputError: the bundle that exists is damaged, or another model's: the registry counts from 1 again; or
+            the disk is full.
     """
     folder = bundles / version
-    if folder.exists():
-        if _metadata(folder)["lineage"]["id"] != metadata["lineage"]["id"]:
-            raise InputError(
-                f"The bundle {folder} is of another model than version {version} of the registry, so the registry "
-                f"was emptied or replaced: move {bundles} away, or restore the registry it belongs to."
-            )
-        return folder
-    bundles.mkdir(parents=True, exist_ok=True)
-    temporary = Path(mkdtemp(dir=bundles, prefix=".bundle-"))
-    try:
-        for name in (MODEL, ENCODING, PROBLEM):
-            shutil.copyfile(candidate / name, temporary / name)
-        content = {"version": version, **metadata}
-        (temporary / METADATA).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
-        manifest = {path.name: _sha256(path) for path in sorted(temporary.iterdir())}
-        (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
-        temporary.chmod(0o755)
-        temporary.replace(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    if not folder.exists():
+        files = {name: (candidate / name).read_bytes() for name in BUNDLED}
+        files[METADATA] = _json({"version": version, **metadata})
+        files[MANIFEST] = _json({name: hashlib.sha256(content).hexdigest() for name, content in files.items()})
+        _write(folder, files)
+    elif load_bundle(bundles, version).lineage != metadata["lineage"]["id"]:
+        raise InputError(
+            f"The bundle {folder} is of another model than version {version} of the registry, so the registry "
+            f"was emptied or replaced: move {bundles} away, or restore the registry it belongs to."
+        )
     return folder
 
 
-def set_champion(bundles: Path, version: str) -> None:
-    """Point production to a bundle; readers see the old version or the new one."""
-    replace_file(bundles / POINTER, json.dumps({"version": version}).encode())
+def versions(bundles: Path) -> list[str]:
+    """The versions that have a bundle, the oldest first."""
+    found = (path.name for path in bundles.glob("*") if path.is_dir())
+    return sorted((name for name in found if name.isascii() and name.isdecimal()), key=int)
 
 
-def champion(bundles: Path) -> Champion | None:
-    """The champion, or None while nothing was promoted.
+def verify_bundle(folder: Path, *, manifest: str | None = None) -> None:
+    """Refuse a bundle in which anything is missing, changed or added.
+
+    Args:
+        manifest: the SHA-256 that its manifest had; without it, a manifest that was rewritten is believed.
 
     Raises:
-        InputError: the bundle that the pointer names is gone.
+        InputError: naming the file.
     """
-    pointer = bundles / POINTER
-    if not pointer.is_file():
-        return None
-    version = json.loads(pointer.read_text())["version"]
-    folder = bundles / version
-    metadata = _metadata(folder)
+    hashes = _hashes(folder, manifest)
+    for name, digest in hashes.items():
+        fault = _fault(folder / name, digest)
+        if fault:
+            raise _damaged(folder, name, fault)
+    for path in sorted(folder.iterdir()):
+        if path.name not in hashes and path.name != MANIFEST:
+            raise _damaged(folder, path.name, "does not belong there")
+
+
+def load_bundle(bundles: Path, version: str) -> Champion:
+    """A version, verified; one that was in production also against what it was then.
+
+    Raises:
+        InputError: it is missing or damaged, or the pointer is.
+    """
+    pointer = _pointer(bundles)
+    return _load(bundles / version, pointer.manifests.get(version) if pointer else None)
+
+
+def _load(folder: Path, manifest: str | None) -> Champion:
+    if not folder.is_dir():
+        raise InputError(f"There is no bundle of version {folder.name} in {folder.parent}: {_REMEDY}")
+    verify_bundle(folder, manifest=manifest)
+    metadata = json.loads((folder / METADATA).read_text())
     return Champion(
-        version=version,
+        version=folder.name,
         trained_at=metadata["trained_at"],
         threshold=metadata["threshold"],
         lineage=metadata["lineage"]["id"],
@@ -94,15 +119,142 @@ def champion(bundles: Path) -> Champion | None:
     )
 
 
-def _metadata(folder: Path) -> dict[str, Any]:
-    path = folder / METADATA
-    if not path.is_file():
-        raise InputError(
-            f"The bundle {folder} is damaged or was deleted ({METADATA} is missing): restore it, or delete "
-            f"{folder.parent / POINTER} to go on without a champion."
-        )
-    content: dict[str, Any] = json.loads(path.read_text())
-    return content
+def set_champion(bundles: Path, version: str) -> None:
+    """Point production to a bundle that is whole; readers see the old version or the new one.
+
+    Raises:
+        InputError: the bundle or the pointer is damaged, or the disk is full.
+    """
+    from mlguide_assets.prepare.lake import writing
+
+    verify_bundle(bundles / version)
+    manifest, before = _sha256(bundles / version / MANIFEST), _pointer(bundles)
+    earlier = {name: known for name, known in before.manifests.items() if name != version} if before else {}
+    with writing(f"The pointer {POINTER}", bundles):
+        replace_file(bundles / POINTER, _json({"version": version, "manifest": manifest, "earlier": earlier}))
+
+
+def champion(bundles: Path) -> Champion | None:
+    """The champion, verified, or None while nothing was promoted.
+
+    Raises:
+        InputError: the pointer or the bundle that it names is damaged.
+    """
+    # Read once: between two readings another version may be promoted.
+    pointer = _pointer(bundles)
+    return _load(bundles / pointer.version, pointer.manifests[pointer.version]) if pointer else None
+
+
+def pointed_version(bundles: Path) -> str | None:
+    """The version in production, whole or not; None while nothing was promoted."""
+    pointer = _pointer(bundles)
+    return pointer.version if pointer else None
+
+
+_REMEDY = (
+    "restore it, or 'mlguide rollback' goes to a whole version, 'mlguide promote' makes one anew from the registry."
+)
+_VERSION, _HASH = re.compile(r"[\w-]+"), re.compile("[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class _Pointer:
+    """The version in production, and the SHA-256 of the manifests of all that are or were."""
+
+    version: str
+    manifests: Mapping[str, str]
+
+
+def _pointer(bundles: Path) -> _Pointer | None:
+    path = bundles / POINTER
+    try:
+        stored = json.loads(path.read_bytes())
+        version = stored["version"]
+        manifests = {**stored.get("earlier", {}), version: stored["manifest"]}
+        if all(_VERSION.fullmatch(name) and _HASH.fullmatch(known) for name, known in manifests.items()):
+            return _Pointer(version, manifests)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        pass
+    raise InputError(
+        f"{path} is damaged (it does not name a version and the SHA-256 of its manifest): delete it, then "
+        f"'mlguide run' sets it again."
+    )
+
+
+def _hashes(folder: Path, manifest: str | None) -> dict[str, str]:
+    """File name → SHA-256, as the manifest says that names the files of a bundle and no others."""
+    fault = _fault(folder / MANIFEST, manifest)
+    if fault:
+        raise _damaged(folder, MANIFEST, fault)
+    try:
+        hashes = {name: str(digest) for name, digest in json.loads((folder / MANIFEST).read_bytes()).items()}
+        if hashes.keys() == {*BUNDLED, METADATA}:
+            return hashes
+    except (ValueError, AttributeError, RecursionError):
+        pass
+    raise _damaged(folder, MANIFEST, "does not list the files of a bundle")
+
+
+def _fault(path: Path, digest: str | None) -> str | None:
+    """What is wrong with a file, if anything. A link is not followed: what it leads to is not immutable."""
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return "is no regular file"
+        return "was changed" if digest not in (None, _sha256(path)) else None
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+
+
+def _damaged(folder: Path, name: str, what: str) -> InputError:
+    return InputError(f"The bundle {folder} is damaged and is not loaded, since {name} {what}: {_REMEDY}")
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write the files of a bundle, read-only and down to the disk, and give it its name last.
+
+    The folder itself stays writable, or nobody could delete a bundle; what is added to it, the manifest tells.
+    """
+    from mlguide_assets.prepare.lake import writing
+
+    with writing(f"The bundle {folder.name}", folder.parent):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _forget_unfinished(folder.parent)
+        temporary = Path(mkdtemp(dir=folder.parent, prefix=".bundle-"))
+        try:
+            for name, content in files.items():
+                (temporary / name).write_bytes(content)
+                (temporary / name).chmod(0o444)
+                _sync(temporary / name)
+            temporary.chmod(0o755)
+            _sync(temporary)
+            temporary.replace(folder)
+            _sync(folder.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _forget_unfinished(bundles: Path) -> None:
+    """Remove what killed exports left."""
+    for path in bundles.glob(".bundle-*"):
+        if time.time() - path.stat().st_mtime > STALE_SECONDS:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _sync(path: Path) -> None:
+    """Have the disk keep a file or the names in a folder: a power cut must not leave half a bundle behind."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _sha256(path: Path) -> str:

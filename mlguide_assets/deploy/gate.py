@@ -1,36 +1,54 @@
 """The gate: may this model become champion? Always a verdict, with a criterion for every reason.
 
-A refusal is an answer, not an error.
+A refusal is an answer, not an error. The criteria themselves are in `criteria.py`.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.train.metrics import METRICS
+from mlguide_assets.deploy import criteria as ask
+from mlguide_assets.deploy.comparison import Comparison, Incomparable
+from mlguide_assets.deploy.criteria import Criterion
+from mlguide_assets.deploy.parity import Parity
 from mlguide_assets.train.models import BASE_RATE, CANDIDATE
-from mlguide_assets.train.uncertainty import paired_difference, permutation_null, replicate_metrics
+from mlguide_assets.train.uncertainty import Estimate, replicate_metrics
 
-Verdict = Literal["promoted", "kept", "refused"]
+Verdict = Literal["promoted", "waiting", "kept", "refused"]
+"""What the gate may say. `waiting` passed everything and waits for a person, where the problem asks for one."""
 
 
-@dataclass(frozen=True)
-class Criterion:
-    """One thing that was asked, what was found, and the reason in plain words."""
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """All that is known of a candidate when the gate decides.
 
-    criterion: str
-    value: float
-    low: float | None
-    high: float | None
-    threshold: float
-    passed: bool
-    reason: str
+    Attributes:
+        scores: user_id, label, and the probabilities of the base rate and of the candidate, on the test window.
+        contract_results: rule, violations, rows and action of every rule at the last ingest.
+        comparison: with the champion; None where there is none.
+        calibration_error, calibration_by_chance: of the candidate, and of perfectly calibrated probabilities.
+        slices, groups: tables of `train.slices`.
+        behaviours: name, passed and message of every behaviour test.
+        withdrawn: when, by whom and why this very version was rolled back.
+        same_as_champion: the candidate is the champion, trained again from the same inputs.
+    """
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+    scores: pa.Table
+    contract_results: Sequence[dict[str, Any]]
+    comparison: Comparison | Incomparable | None
+    calibration_error: Estimate
+    calibration_by_chance: Estimate
+    slices: pa.Table
+    groups: pa.Table
+    behaviours: Sequence[dict[str, Any]]
+    parity: Parity
+    bundle_megabytes: float
+    latency_ms: float
+    withdrawn: str | None = None
+    same_as_champion: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,91 +60,46 @@ class Decision:
     criteria: tuple[Criterion, ...]
 
 
-def decide(
-    scores: pa.Table,
-    contract_results: Sequence[dict[str, Any]],
-    problem: Problem,
-    *,
-    same_as_champion: bool = False,
-) -> Decision:
-    """Judge a candidate by its scores on the test window.
-
-    Args:
-        scores: user_id, label, and the probabilities of the base rate and of the candidate.
-        contract_results: rule, violations and rows of the last ingest.
-        same_as_champion: the candidate is the champion, trained again from the same inputs.
-    """
-    criteria = (
-        _beats_base_rate(scores, problem),
-        _is_not_chance(scores, problem),
-        _data_can_be_believed(contract_results, problem),
-    )
-    failed = tuple(criterion.reason for criterion in criteria if not criterion.passed)
+def decide(evidence: Evidence, problem: Problem) -> Decision:
+    """Refused where the model fails by itself, kept where it only fails to beat the champion, else promoted."""
+    by_itself = _by_itself(evidence, problem)
+    failed = tuple(criterion.reason for criterion in by_itself if not criterion.passed)
+    if evidence.same_as_champion:
+        same = "The same data, problem and code give the champion again: nothing to change."
+        return Decision("refused", failed, by_itself) if failed else Decision("kept", (same,), by_itself)
+    against = ask.beats_champion(evidence.comparison, problem)
+    criteria = (*by_itself, against)
     if failed:
         return Decision("refused", failed, criteria)
-    if same_as_champion:
-        return Decision(
-            "kept", ("The same data, problem and code give the champion again: nothing to change.",), criteria
-        )
-    return Decision("promoted", tuple(criterion.reason for criterion in criteria), criteria)
+    if not against.passed:
+        return Decision("kept", (against.reason,), criteria)
+    reasons = tuple(criterion.reason for criterion in criteria)
+    if problem.approval == "required":
+        return Decision("waiting", ("It passed the gate and waits for 'mlguide promote'.", *reasons), criteria)
+    return Decision("promoted", reasons, criteria)
 
 
-def _beats_base_rate(scores: pa.Table, problem: Problem) -> Criterion:
-    """The whole interval of the gain in the primary metric lies above what the problem asks for."""
-    metric, settings, asked = problem.metric.primary, problem.evaluation, problem.gate.min_gain
-    models = {name: scores[name].to_numpy() for name in (CANDIDATE, BASE_RATE)}
+def _by_itself(evidence: Evidence, problem: Problem) -> tuple[Criterion, ...]:
+    """Every criterion that needs no champion."""
+    settings, scores = problem.evaluation, evidence.scores
     replicates = replicate_metrics(
         scores["label"].to_numpy(),
-        models,
+        {name: scores[name].to_numpy() for name in (CANDIDATE, BASE_RATE)},
         scores["user_id"].to_numpy(),
         repeats=settings.bootstrap_repeats,
         seed=settings.seed,
     )
-    gain = paired_difference(replicates, CANDIDATE, BASE_RATE, metric)
-    passed = bool(gain.low > asked)
-    side = "worse" if gain.value < 0 else "better"
-    reason = (
-        f"Its {METRICS[metric].title} is {side} than the base rate's by {abs(gain.value):.4f} "
-        f"(95 % interval of the gain {gain.low:.4f} to {gain.high:.4f}), "
-        + (f"all of it above the {asked:g} asked for." if passed else f"not all of it above the {asked:g} asked for.")
+    limit = problem.gate.max_group_gap
+    return (
+        ask.beats_base_rate(replicates, problem),
+        ask.is_not_chance(scores, problem),
+        ask.data_can_be_believed(evidence.contract_results, problem),
+        ask.is_calibrated(evidence.calibration_error, evidence.calibration_by_chance, problem),
+        ask.no_slice_is_much_worse(evidence.slices, problem),
+        *((ask.treats_groups_alike(evidence.groups, limit),) if limit is not None else ()),
+        ask.behaves(evidence.behaviours),
+        ask.features_agree(evidence.parity),
+        ask.bundle_is_small(evidence.bundle_megabytes, problem),
+        ask.scores_fast(evidence.latency_ms, problem),
+        ask.was_not_withdrawn(evidence.withdrawn),
     )
-    return Criterion("beats_base_rate", gain.value, gain.low, gain.high, asked, passed, reason)
-
-
-def _is_not_chance(scores: pa.Table, problem: Problem) -> Criterion:
-    """Shuffled labels almost never look as good."""
-    metric, gate = problem.metric.primary, problem.gate
-    null = permutation_null(
-        scores["label"].to_numpy(),
-        scores[CANDIDATE].to_numpy(),
-        metric,
-        repeats=gate.permutations,
-        seed=problem.evaluation.seed,
-    )
-    passed = bool(null.p_value <= gate.max_p_value)
-    found = (
-        f"{METRICS[metric].title} {null.observed:.4f}, and {null.null_low:.4f} to {null.null_high:.4f} "
-        f"with shuffled labels"
-    )
-    reason = (
-        f"It can be told from chance: {found} (p = {null.p_value:.3g})."
-        if passed
-        else f"It cannot be told from chance: {found} (p = {null.p_value:.3g}, at most {gate.max_p_value:g} asked for)."
-    )
-    return Criterion("is_not_chance", null.p_value, None, None, gate.max_p_value, passed, reason)
-
-
-def _data_can_be_believed(contract_results: Sequence[dict[str, Any]], problem: Problem) -> Criterion:
-    """No rule that only warns is broken so often that the test window itself is in doubt."""
-    limit = problem.gate.max_violations
-    shares = {r["rule"]: r["violations"] / r["rows"] for r in contract_results if r["action"] == "warn" and r["rows"]}
-    worst = max(shares, key=lambda rule: shares[rule], default=None)
-    share = shares[worst] if worst else 0.0
-    passed = share <= limit
-    reason = (
-        f"The data keep their contract: no warning in more than {limit:.1%} of the rows."
-        if passed
-        else f"The data contradict themselves: {share:.1%} of the rows break {worst}, and no score on such rows can be "
-        f"believed (at most {limit:.1%} asked for)."
-    )
-    return Criterion("data_can_be_believed", share, None, None, limit, passed, reason)

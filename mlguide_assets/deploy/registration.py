@@ -1,13 +1,15 @@
 """Bringing a candidate into the registry with everything that is known of it."""
 
+import json
+
 import ibis
 import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.registry import Registry
 from mlguide_assets.settings import Home
-from mlguide_assets.train.models import CANDIDATE, XGBOOST_PARAMETERS
-from mlguide_assets.train.storage import folder_of, load_facts
+from mlguide_assets.train.models import CANDIDATE
+from mlguide_assets.train.storage import folder_of, load_facts, load_recipe
 
 
 def registry_of(home: Home, problem: Problem) -> Registry:
@@ -20,10 +22,10 @@ def register_candidate(
     """Register a candidate, or find the version that it already has.
 
     Returns:
-        One row: version, candidate, trained_at.
+        One row: version, candidate, trained_at, lineage (JSON).
     """
     folder = folder_of(candidate_model)
-    facts = load_facts(folder)
+    facts, recipe = load_facts(folder), load_recipe(folder)
     lineage = facts["lineage"]
     metrics = {
         f"{row['model']}_{row['metric']}{suffix}": row[bound]
@@ -34,14 +36,16 @@ def register_candidate(
     version = registry_of(home, problem).register(
         folder,
         lineage["id"],
-        params={**XGBOOST_PARAMETERS, "rounds": facts["rounds"]},
+        params={**recipe.parameters, "training_window": recipe.window.name, "rounds": facts["rounds"]},
         metrics=metrics,
         tags={
             "problem": problem.name,
+            "trained_at": candidate_model.to_pyarrow()["trained_at"][0].as_py(),
             "data_hash": lineage["data_hash"],
             "code_version": lineage["code_version"],
             **{f"snapshot.{table}": snapshot for table, snapshot in lineage["snapshots"].items()},
         },
     )
     record = candidate_model.to_pyarrow().select(["candidate", "trained_at"])
+    record = record.append_column("lineage", pa.array([json.dumps(lineage)]))
     return record.add_column(0, "version", pa.array([version]))

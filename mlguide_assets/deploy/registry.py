@@ -5,11 +5,14 @@ Nothing that serves reads it: what goes to production is exported from it as a b
 
 import logging
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from mlguide_assets.deploy.bundle import pointed_version
 
 CANDIDATE_ARTIFACTS = "candidate"
 MLFLOW_SETTINGS = {
@@ -96,6 +99,25 @@ class Registry:
         run_id = self.client.get_model_version(self.model, version).run_id
         return Path(self.client.download_artifacts(run_id, CANDIDATE_ARTIFACTS, str(into)))
 
+    def versions(self) -> list[str]:
+        """Every registered version, the oldest first."""
+        found = self.client.search_model_versions(f"name = '{self.model}'")
+        return sorted((str(version.version) for version in found), key=int)
+
+    def trained_at(self, version: str) -> str:
+        """When a version was trained, ISO 8601."""
+        return str(self.client.get_model_version(self.model, version).tags["trained_at"])
+
+    def metrics(self, version: str) -> dict[str, float]:
+        """Every metric that was logged with a version."""
+        run_id = self.client.get_model_version(self.model, version).run_id
+        return dict(self.client.get_run(run_id).data.metrics)
+
+    def log_pages(self, version: str, folder: Path) -> None:
+        """Add a folder of documents to the run of a version, replacing those of the same name."""
+        run_id = self.client.get_model_version(self.model, version).run_id
+        self.client.log_artifacts(run_id, str(folder), folder.name)
+
     def _version_of(self, lineage_id: str) -> str | None:
         from mlflow.exceptions import MlflowException
 
@@ -124,3 +146,14 @@ class Registry:
             params=[Param(key, str(value)) for key, value in params.items()],
             metrics=[Metric(key, value, 0, 0) for key, value in metrics.items()],
         )
+
+
+def follow_pointer(root: Path, model: str, bundles: Path) -> None:
+    """Move the alias to where the pointer is."""
+    version = pointed_version(bundles)
+    if version is not None:
+        Registry(root, model).record_champion(version)
+
+
+if __name__ == "__main__":
+    follow_pointer(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))

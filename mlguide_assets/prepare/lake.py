@@ -5,10 +5,14 @@ A table is a folder:
     <table>/data/<partition>-<content hash>.parquet   immutable
     <table>/snapshots/<id>.json                       which file holds which partition, immutable
     <table>/current                                   the id of the newest snapshot, replaced atomically
+    <table>/pins/<reason>                             the id of a snapshot that is kept while the pin is there
 
 Everything is written to a temporary name and renamed, and `current` moves last: whoever reads sees
 a whole snapshot, and a crash at any moment leaves the previous one. There is no database lock; two
 writers of one table take turns on a file lock, writers of different tables never meet.
+
+Ibis and DuckDB are imported by what computes (`read`, writing an expression) and by nothing else: a short
+command can look up a table or add a row to a record without waiting for them.
 
 What it does not do: transactions over several tables, or updates within a file.
 """
@@ -16,25 +20,28 @@ What it does not do: transactions over several tables, or updates within a file.
 import contextlib
 import fcntl
 import hashlib
+import io
 import json
 import os
+import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import duckdb
-import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import replace_file
 
-TableLike: TypeAlias = ibis.Table | pa.Table | pa.RecordBatchReader
+if TYPE_CHECKING:
+    import ibis
+
+TableLike: TypeAlias = "ibis.Table | pa.Table | pa.RecordBatchReader"
 
 WHOLE = "all"
 """The key of the only partition of a table that is not partitioned."""
@@ -78,7 +85,7 @@ class Lake:
 
     Args:
         root: the folder; created on the first write.
-        keep: snapshots kept per table, the current one included.
+        keep: snapshots kept per table, the current one included and pinned ones not counted.
         memory_limit: what DuckDB may hold before it spills to a folder below `root`.
     """
 
@@ -88,7 +95,7 @@ class Lake:
         self._memory_limit = memory_limit
 
     @cached_property
-    def connection(self) -> ibis.BaseBackend:
+    def connection(self) -> "ibis.BaseBackend":
         """This process's in-memory DuckDB. It holds no data of its own; spilling goes below the lake."""
         return connect(spill=self.root / ".spill", memory_limit=self._memory_limit)
 
@@ -110,11 +117,7 @@ class Lake:
             chosen = snapshot_id or (self.root / table / "current").read_text()
             manifest = json.loads((self.root / table / "snapshots" / f"{chosen}.json").read_text())
         except (FileNotFoundError, NotADirectoryError):
-            known = ", ".join(sorted(path.parent.name for path in self.root.glob("*/current"))) or "none yet"
-            what = f"snapshot {snapshot_id!r} of table {table!r}" if snapshot_id else f"table {table!r}"
-            raise MissingTableError(
-                f"There is no {what} in {self.root} (tables: {known}): run 'mlguide run'."
-            ) from None
+            raise self._missing(table, snapshot_id) from None
         files = {key: DataFile(**file) for key, file in manifest.pop("partitions").items()}
         return Snapshot(**manifest, partitions=files)
 
@@ -139,10 +142,18 @@ class Lake:
             raise MissingTableError(f"Table {table!r} has no partition {absent[0]!r}: materialise it first.")
         return [self.root / table / "data" / snapshot.partitions[key].file for key in keys]
 
-    def read(self, table: str, *, partitions: list[str] | None = None, snapshot_id: str | None = None) -> ibis.Table:
+    def read(self, table: str, *, partitions: list[str] | None = None, snapshot_id: str | None = None) -> "ibis.Table":
         """A table as an Ibis expression over its files; nothing is read until it is executed."""
         paths = self.files(table, partitions=partitions, snapshot_id=snapshot_id)
         return self.connection.read_parquet([str(path) for path in paths])
+
+    def read_arrow(self, table: str, partitions: list[str] | None = None, snapshot_id: str | None = None) -> pa.Table:
+        """A small table in memory, in the order of its partitions, without Ibis and DuckDB.
+
+        A column that some partitions lack, as a record written before the column was, is null there.
+        """
+        paths = self.files(table, partitions=partitions, snapshot_id=snapshot_id)
+        return pa.concat_tables([pq.ParquetFile(path).read() for path in paths], promote_options="default")
 
     def write(self, table: str, data: TableLike) -> Snapshot:
         """Replace a table. Equal content keeps the current snapshot."""
@@ -157,6 +168,50 @@ class Lake:
         with self._locked(table):
             taken = len(self.snapshot(table).partitions) if self.exists(table) else 0
             return self._commit_locked(table, rows, f"{taken:08d}", keep_others=True)
+
+    def pin(self, table: str, snapshot_id: str, reason: str) -> None:
+        """Keep a snapshot and its files for a reason, however many newer ones there are.
+
+        A reason pins one snapshot of a table at a time: pinned again, it moves.
+
+        Args:
+            reason: what the pin is for, as a plain file name.
+
+        Raises:
+            MissingTableError: there is no such table, or the snapshot is gone.
+        """
+        path = self._pin(table, reason)
+        self.snapshot(table, snapshot_id)
+        # Under the lock, since a writer may be about to clean the snapshot away.
+        with self._locked(table), writing(f"The pin {reason!r} of table {table!r}", path.parent):
+            if self.snapshot(table, snapshot_id) not in self.history(table):
+                raise self._missing(table, snapshot_id)
+            replace_file(path, snapshot_id.encode())
+
+    def unpin(self, table: str, reason: str) -> None:
+        """Let a pinned snapshot go at the next write; nothing happens where the reason pins none."""
+        path = self._pin(table, reason)
+        with writing(f"The pin {reason!r} of table {table!r}", path.parent):
+            path.unlink(missing_ok=True)
+
+    def pinned(self, table: str) -> dict[str, str]:
+        """The pinned snapshots of a table: reason → snapshot id."""
+        pins: dict[str, str] = {}
+        for path in sorted((self.root / table / "pins").glob("[!.]*")):
+            # It may be unpinned meanwhile.
+            with contextlib.suppress(FileNotFoundError):
+                pins[path.name] = path.read_text().strip()
+        return pins
+
+    def _pin(self, table: str, reason: str) -> Path:
+        if not reason or reason.startswith(".") or "/" in reason:
+            raise ValueError(f"The reason of a pin names its file, so it is a plain name, which {reason!r} is not.")
+        return self.root / table / "pins" / reason
+
+    def _missing(self, table: str, snapshot_id: str | None) -> MissingTableError:
+        known = ", ".join(sorted(path.parent.name for path in self.root.glob("*/current"))) or "none yet"
+        what = f"snapshot {snapshot_id!r} of table {table!r}" if snapshot_id else f"table {table!r}"
+        return MissingTableError(f"There is no {what} in {self.root} (tables: {known}): run 'mlguide run'.")
 
     def _commit(self, table: str, data: TableLike, key: str, *, keep_others: bool) -> Snapshot:
         with self._locked(table):
@@ -189,10 +244,10 @@ class Lake:
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f".{uuid.uuid4().hex}.tmp"
         try:
-            if isinstance(data, ibis.Table):
-                self.connection.to_parquet(data, temporary, compression="zstd")
-            else:
+            if isinstance(data, pa.Table | pa.RecordBatchReader):
                 _write_arrow(data, temporary)
+            else:
+                self.connection.to_parquet(data, temporary, compression="zstd")
             with temporary.open("rb") as stream:
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
                 os.fsync(stream.fileno())
@@ -205,14 +260,16 @@ class Lake:
         return DataFile(file=final.name, rows=metadata.num_rows, bytes=size, sha256=digest)
 
     def _clean(self, table: str) -> None:
-        """Forget the oldest snapshots, the files that no kept one names, and what a crash left behind."""
-        folder = self.root / table
-        kept = self.history(table)[-self.keep :]
+        """Forget the oldest snapshots that are not pinned, the files that no kept one names, and what a crash left."""
+        folder, history, pinned = self.root / table, self.history(table), set(self.pinned(table).values())
+        newest = [snapshot for snapshot in history if snapshot.id not in pinned][-self.keep :]
+        kept = [snapshot for snapshot in history if snapshot.id in pinned or snapshot in newest]
         named = {file.file for snapshot in kept for file in snapshot.partitions.values()}
         manifests = {f"{snapshot.id}.json" for snapshot in kept}
-        stray = [path for path in (folder / "data").iterdir() if path.name not in named]
-        stray += [path for path in (folder / "snapshots").iterdir() if path.name not in manifests]
-        for path in (*stray, *folder.glob(".current.*.tmp")):
+        # Manifests first: a snapshot that is listed has its data, also where a crash ends the cleaning.
+        stray = [path for path in (folder / "snapshots").iterdir() if path.name not in manifests]
+        stray += [path for path in (folder / "data").iterdir() if path.name not in named]
+        for path in (*stray, *folder.glob(".current.*.tmp"), *folder.glob("pins/.*.tmp")):
             path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
@@ -228,12 +285,29 @@ class Lake:
 
 def connect(spill: Path | None = None, memory_limit: str = "3GB") -> Any:
     """An in-memory DuckDB that thinks in UTC, writes the same bytes every time and spills where it is told."""
+    import ibis
+
     settings: dict[str, Any] = {"memory_limit": memory_limit, "preserve_insertion_order": True}
     if spill is not None:
         settings["temp_directory"] = str(spill)
     connection = ibis.duckdb.connect(**settings)
     connection.raw_sql("SET TimeZone = 'UTC'")
     return connection
+
+
+def small_table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    """Rows of numbers, texts and lists of them as an Arrow table; what a row lacks is null.
+
+    PyArrow's own `from_pylist` imports pandas to see whether it was given a column of it, which takes most of a
+    second; its reader of JSON does not.
+    """
+    from pyarrow import json as pj
+
+    if not rows:
+        return schema.empty_table()
+    lines = "".join(json.dumps(dict(row), allow_nan=False) + "\n" for row in rows).encode()
+    parsing = pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")
+    return pj.read_json(io.BytesIO(lines), pj.ReadOptions(block_size=len(lines)), parsing)
 
 
 def _write_arrow(data: pa.Table | pa.RecordBatchReader, path: Path) -> None:
@@ -253,10 +327,15 @@ def writing(what: str, folder: Path) -> Iterator[None]:
     """Turn a failing disk into one sentence; what was there before is untouched by construction."""
     try:
         yield
-    except (OSError, duckdb.IOException) as error:
+    except _disk_failures() as error:
         named = error.strerror if isinstance(error, OSError) else None
         reason = named or " ".join(str(error).split())[:200]
         raise InputError(
             f"{what} could not be written to {folder} ({reason}): free space or mend permissions there, "
             f"then run again; what was there before is untouched."
         ) from error
+
+
+def _disk_failures() -> tuple[type[Exception], ...]:
+    # While DuckDB is not imported, nobody can have raised its exception.
+    return OSError, getattr(sys.modules.get("duckdb"), "IOException", OSError)

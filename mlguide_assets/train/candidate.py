@@ -1,11 +1,13 @@
 """Training a candidate: every model learns from the same rows and scores the same later ones."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import ibis
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
@@ -13,6 +15,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.registry import features_of
 from mlguide_assets.prepare.features.tables import KEYS, LABEL
 from mlguide_assets.train.encoding import Encoding
+from mlguide_assets.train.metrics import calibration_bins, expected_calibration_error
 from mlguide_assets.train.models import (
     BASE_RATE,
     BASELINES,
@@ -25,6 +28,7 @@ from mlguide_assets.train.models import (
     fit_xgboost,
     refit_xgboost,
 )
+from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe
 from mlguide_assets.train.split import split_by_time
 
 Report = Callable[[str], None]
@@ -37,16 +41,24 @@ LEAST_OF_EACH_OUTCOME = 3
 class Candidate:
     """What training leaves: the model that would ship, the baselines, and all scores of the test window.
 
-    `model` has learned from every matured row; `scores` come from models that saw the earlier rows only.
+    `model` has learned from every matured row. `judged` is the same recipe on the earlier rows only: its are
+    the scores, and a later challenger can be compared with it on this test window.
     """
 
     model: Boosted
+    judged: Boosted
+    recipe: Recipe
     baselines: dict[str, Linear]
     scores: pa.Table
     facts: dict[str, Any]
 
 
-def train_candidate(send_features: ibis.Table, problem: Problem, report: Report = lambda _: None) -> Candidate:
+def train_candidate(
+    send_features: ibis.Table,
+    problem: Problem,
+    recipe: Recipe = DEFAULT_RECIPE,
+    report: Report = lambda _: None,
+) -> Candidate:
     """Split in time, fit baselines and candidate, score the test window, refit on all matured rows.
 
     Raises:
@@ -69,29 +81,56 @@ def train_candidate(send_features: ibis.Table, problem: Problem, report: Report 
         report(f"fitting {name.replace('_', ' ')} on {len(known):,} sends")
         models[name] = baselines[name] = fit(matrix, known, encoding, seed=seed)
     report(f"fitting xgboost on {len(known):,} sends")
-    models[CANDIDATE] = judged = fit_xgboost(matrix, known, times[split.train], encoding, gap=split.gap, seed=seed)
+    models[CANDIDATE] = judged = fit_xgboost(
+        matrix, known, times[split.train], encoding, gap=split.gap, seed=seed, recipe=recipe
+    )
     scores = {name: model.predict(test) for name, model in models.items()}
 
     report(f"refitting xgboost on all {len(labels):,} matured sends")
     final_encoding = Encoding.fit(rows, features)
-    final = refit_xgboost(final_encoding.matrix(rows), labels, final_encoding, rounds=judged.rounds, seed=seed)
+    final = refit_xgboost(
+        final_encoding.matrix(rows),
+        labels,
+        final_encoding,
+        rounds=judged.rounds,
+        seed=seed,
+        recipe=recipe,
+        weights=recipe.window.weights(times),
+        calibration=judged.calibration,
+    )
     facts = {
         "train_rows": len(split.train),
         "train_unsubscribes": int(known.sum()),
         "test_rows": len(split.test),
         "test_unsubscribes": int(labels[split.test].sum()),
         "refit_rows": len(labels),
+        "test_from": str(split.test_start),
+        "refit_until": str(times.max()),
         "train_first": _day(times[split.train].min()),
         "train_last": _day(times[split.train].max()),
         "test_first": _day(split.test_start),
         "test_last": _day(times.max()),
         "rounds": judged.rounds,
+        "training_window": recipe.window.name,
+        "calibration_slope": judged.calibration.slope,
+        "calibration_intercept": judged.calibration.intercept,
+        "calibration_error_uncorrected": _calibration_error(labels[split.test], judged.predict_uncalibrated(test)),
     }
     keys = rows.select(list(KEYS)).take(split.test)
     table = keys.append_column("label", pa.array(labels[split.test]))
     for name, values in scores.items():
         table = table.append_column(name, pa.array(values))
-    return Candidate(final, baselines, table, facts)
+    facts["scores_sha256"] = scores_hash(table)
+    return Candidate(final, judged, recipe, baselines, table, facts)
+
+
+def scores_hash(scores: pa.Table) -> str:
+    """Equal for equal rows and probabilities, to the last bit."""
+    digest = hashlib.sha256()
+    for name in scores.column_names:
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(scores[name].to_numpy()).tobytes())
+    return digest.hexdigest()
 
 
 def matured_rows(send_features: ibis.Table) -> pa.Table:
@@ -108,6 +147,10 @@ def _refuse_too_few(side: str, labels: Labels) -> None:
             f"needs at least {LEAST_OF_EACH_OUTCOME} of each outcome on both sides; add history, or check "
             f"label.positive and label.negative."
         )
+
+
+def _calibration_error(labels: Labels, probabilities: npt.NDArray[np.float64]) -> float:
+    return expected_calibration_error(calibration_bins(labels, probabilities))
 
 
 def _day(time: np.datetime64) -> str:

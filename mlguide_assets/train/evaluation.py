@@ -1,11 +1,17 @@
 """Judging the models on the test window: every metric with an interval, and pictures."""
 
 from dataclasses import dataclass
+from typing import Any
 
+import ibis
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.train.metrics import Confusion, calibration_bins, confusion, expected_calibration_error
+from mlguide_assets.prepare.features.tables import KEYS
+from mlguide_assets.train.decisions import decision_metrics
+from mlguide_assets.train.metrics import calibration_bins, confusion
 from mlguide_assets.train.models import CANDIDATE
 from mlguide_assets.train.plots import (
     calibration_curve,
@@ -14,6 +20,8 @@ from mlguide_assets.train.plots import (
     roc_curves,
     score_histogram,
 )
+from mlguide_assets.train.slice_plots import slice_plot
+from mlguide_assets.train.slices import fairness, slice_gaps, slice_metrics
 from mlguide_assets.train.uncertainty import Estimate, bootstrap_metrics
 
 ORACLE = "oracle"
@@ -22,23 +30,19 @@ _NOT_MODELS = ("user_id", "email_id", "delivered_at", "label")
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Estimates per model and metric, the decision's outcome at the threshold, and plots as PNG bytes."""
+    """Estimates per model and metric, slices and groups of the candidate, and plots as PNG bytes.
+
+    `slices` and `groups` are tables as `slices.py` makes them.
+    """
 
     estimates: dict[str, dict[str, Estimate]]
-    confusion: Confusion
-    threshold: float
-    calibration_error: float
+    slices: pa.Table
+    groups: pa.Table
     plots: dict[str, bytes]
 
     def numbers(self) -> dict[str, float]:
         """The candidate's figures under names that stay the same from run to run."""
-        own = {metric: estimate.value for metric, estimate in self.estimates[CANDIDATE].items()}
-        return own | {
-            "calibration_error": self.calibration_error,
-            "precision": self.confusion.precision,
-            "recall": self.confusion.recall,
-            "lift": self.confusion.lift,
-        }
+        return {metric: estimate.value for metric, estimate in self.estimates[CANDIDATE].items()}
 
     def table(self) -> pa.Table:
         """One row per model and metric: model, metric, value, low, high."""
@@ -50,27 +54,57 @@ class Evaluation:
         return pa.Table.from_pylist(rows)
 
 
-def evaluate(scores: pa.Table, problem: Problem) -> Evaluation:
+def evaluate(scores: pa.Table, rows: pa.Table, problem: Problem) -> Evaluation:
     """Evaluate every model whose scores are a column of the table, the oracle among them where it is known.
 
     Args:
         scores: user_id, label and one column of probabilities per model; the rows of the test window.
+        rows: `with_columns` of the same sends.
     """
-    labels = scores["label"].to_numpy()
+    labels, users = scores["label"].to_numpy(), scores["user_id"].to_numpy()
     models = {name: scores[name].to_numpy() for name in scores.column_names if name not in _NOT_MODELS}
     settings = problem.evaluation
-    estimates = bootstrap_metrics(
-        labels, models, scores["user_id"].to_numpy(), repeats=settings.bootstrap_repeats, seed=settings.seed
-    )
-    threshold = problem.costs.threshold
-    candidate = models[CANDIDATE]
-    outcome = confusion(labels, candidate, threshold)
+    draws: dict[str, Any] = {"repeats": settings.bootstrap_repeats, "seed": settings.seed}
+    estimates = bootstrap_metrics(labels, models, users, **draws)
+    costs = problem.costs
+    for name in (CANDIDATE, ORACLE):
+        if name in models:
+            estimates[name] |= decision_metrics(
+                labels,
+                models[name],
+                users,
+                threshold=costs.threshold,
+                lost_user=costs.lost_user,
+                withheld_send=costs.withheld_send,
+                **draws,
+            )
+    judged: dict[str, Any] = {"model": CANDIDATE, "min_positives": settings.min_positives, **draws}
+    slices = slice_metrics(rows, settings.slices, threshold=costs.threshold, **judged)
+    gaps = slice_gaps(rows, settings.slices, **judged)
+    groups = fairness(rows, settings.sensitive, threshold=costs.threshold, **judged)
+    return Evaluation(estimates, pa.concat_tables([slices, gaps]), groups, _plots(labels, models, slices, problem))
+
+
+def with_columns(test_predictions: ibis.Table, send_features: ibis.Table, problem: Problem) -> ibis.Table:
+    """The candidate's scores of the test window beside the columns that slices and groups are made of."""
+    columns = dict.fromkeys((*problem.evaluation.slices, *problem.evaluation.sensitive))
+    joined = test_predictions.select(*KEYS, "label", CANDIDATE).inner_join(send_features.select(*KEYS, *columns), KEYS)
+    return joined.order_by("delivered_at", "user_id", "email_id")
+
+
+def _plots(
+    labels: npt.NDArray[np.int8],
+    models: dict[str, npt.NDArray[np.float64]],
+    slices: pa.Table,
+    problem: Problem,
+) -> dict[str, bytes]:
+    threshold, candidate = problem.costs.threshold, models[CANDIDATE]
     bins = {name: calibration_bins(labels, models[name]) for name in (CANDIDATE, ORACLE) if name in models}
-    plots = {
+    return {
         "roc_curve": roc_curves(labels, models, subject=CANDIDATE),
         "pr_curve": pr_curves(labels, models, subject=CANDIDATE),
         "calibration": calibration_curve(bins, subject=CANDIDATE),
-        "confusion_matrix": confusion_matrix(outcome, threshold),
+        "confusion_matrix": confusion_matrix(confusion(labels, candidate, threshold), threshold),
         "score_histogram": score_histogram(labels, candidate),
+        "slices": slice_plot(slices),
     }
-    return Evaluation(estimates, outcome, threshold, expected_calibration_error(bins[CANDIDATE]), plots)

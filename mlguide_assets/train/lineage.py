@@ -1,6 +1,7 @@
 """What a model was made from, so that it can be made again."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,6 +12,7 @@ import mlguide_assets
 from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe
 
 LIBRARIES = ("numpy", "scikit-learn", "xgboost")
 """Other versions of these may make another model of the same data."""
@@ -20,17 +22,18 @@ TABLES = ("user_profiles", "email_content", "user_emails", "core_users", "send_f
 
 @dataclass(frozen=True)
 class Lineage:
-    """The snapshots read, a hash of their content, the problem's hash, and the version of the code."""
+    """The snapshots read, a hash of their content, the hashes of problem and recipe, and the version of the code."""
 
     snapshots: Mapping[str, str]
     data_hash: str
     problem_hash: str
+    recipe_hash: str
     code_version: str
 
     @property
     def id(self) -> str:
-        """Equal for equal data, problem and code."""
-        return _hash(self.data_hash, self.problem_hash, self.code_version)[:12]
+        """Equal for equal data, problem, recipe and code."""
+        return _hash(self.data_hash, self.problem_hash, self.recipe_hash, self.code_version)[:12]
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -38,17 +41,23 @@ class Lineage:
             "snapshots": dict(self.snapshots),
             "data_hash": self.data_hash,
             "problem_hash": self.problem_hash,
+            "recipe_hash": self.recipe_hash,
             "code_version": self.code_version,
         }
 
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "Lineage":
+        return cls(**{name: value for name, value in stored.items() if name != "id"})
 
-def lineage_of(lake: Lake, problem: Problem) -> Lineage:
+
+def lineage_of(lake: Lake, problem: Problem, recipe: Recipe = DEFAULT_RECIPE) -> Lineage:
     """The lineage of a model trained now."""
     snapshots = {table: lake.snapshot(table) for table in TABLES}
     return Lineage(
         snapshots={table: snapshot.id for table, snapshot in snapshots.items()},
         data_hash=snapshots["send_features"].content_hash,
         problem_hash=_hash(dump_problem(problem)),
+        recipe_hash=_hash(json.dumps(recipe.to_json(), sort_keys=True)),
         code_version=code_version(),
     )
 

@@ -14,7 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mlguide_assets.errors import InputError
+from mlguide_assets.train.calibration import IDENTITY, Calibration, fit_calibration
 from mlguide_assets.train.encoding import Encoding, Matrix
+from mlguide_assets.train.metrics import log_loss_rows
+from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe
 from mlguide_assets.train.split import Times, split_by_time
 
 Labels = npt.NDArray[np.int8]
@@ -26,21 +29,10 @@ BASE_RATE = "base_rate"
 THREADS = os.cpu_count() or 1
 """For learning. The model is the same to the byte with one thread or two."""
 
-XGBOOST_PARAMETERS: dict[str, Any] = {
-    "objective": "binary:logistic",
-    "eval_metric": "logloss",
-    "tree_method": "hist",
-    "nthread": THREADS,
-    "learning_rate": 0.08,
-    "max_depth": 4,
-    "min_child_weight": 20,
-    "subsample": 0.8,
-    "colsample_bytree": 0.6,
-    "reg_lambda": 5.0,
-    "max_cat_to_onehot": 8,
-}
 MAX_ROUNDS = 500
 PATIENCE = 40
+CHI_SQUARE_99 = 9.21
+"""99 % quantile of chi-square with two degrees of freedom: slope and intercept."""
 INNER_SHARE = 0.15
 """Share of the training rows, the latest, on which the number of rounds is chosen."""
 
@@ -76,13 +68,17 @@ class Linear:
 
 @dataclass(frozen=True, eq=False)
 class Boosted:
-    """A fitted XGBoost booster and the number of rounds that the inner window chose."""
+    """A fitted XGBoost booster, the number of rounds that the inner window chose, and what that window corrected."""
 
     booster: Any
     rounds: int
     encoding: Encoding
+    calibration: Calibration = IDENTITY
 
     def predict(self, matrix: Matrix) -> Probabilities:
+        return self.calibration.apply(self.predict_uncalibrated(matrix))
+
+    def predict_uncalibrated(self, matrix: Matrix) -> Probabilities:
         return np.asarray(self.booster.predict(_dmatrix(matrix, self.encoding)), dtype=np.float64)
 
 
@@ -114,46 +110,101 @@ def fit_linear_svm(matrix: Matrix, labels: Labels, encoding: Encoding, *, seed: 
 
 
 def fit_xgboost(
-    matrix: Matrix, labels: Labels, times: Times, encoding: Encoding, *, gap: timedelta, seed: int
+    matrix: Matrix,
+    labels: Labels,
+    times: Times,
+    encoding: Encoding,
+    *,
+    gap: timedelta,
+    seed: int,
+    recipe: Recipe = DEFAULT_RECIPE,
 ) -> Boosted:
-    """Choose the number of rounds on the latest training rows, then learn from all of them.
+    """Choose rounds and calibration on the latest training rows, then learn from all of them.
 
     Args:
-        gap: the label window, kept free between the rows that choose and those that they judge.
+        gap: the label window, kept free between the rows that learn and those that judge them.
     """
-    rounds = _rounds(matrix, labels, times, encoding, gap, seed)
-    return refit_xgboost(matrix, labels, encoding, rounds=rounds, seed=seed)
+    rounds, calibration = _judge_inner(matrix, labels, times, encoding, gap, seed, recipe)
+    weights = recipe.window.weights(times)
+    return refit_xgboost(
+        matrix, labels, encoding, rounds=rounds, seed=seed, recipe=recipe, weights=weights, calibration=calibration
+    )
 
 
-def refit_xgboost(matrix: Matrix, labels: Labels, encoding: Encoding, *, rounds: int, seed: int) -> Boosted:
-    """Learn from all the rows given, with a number of rounds chosen before."""
+def refit_xgboost(
+    matrix: Matrix,
+    labels: Labels,
+    encoding: Encoding,
+    *,
+    rounds: int,
+    seed: int,
+    recipe: Recipe = DEFAULT_RECIPE,
+    weights: Probabilities | None = None,
+    calibration: Calibration = IDENTITY,
+) -> Boosted:
+    """Learn from the rows given, with rounds and calibration chosen before.
+
+    Args:
+        weights: how much each row counts (n,); rows of weight 0 are left out.
+    """
     import xgboost as xgb
 
-    data = _dmatrix(matrix, encoding, labels)
-    booster = xgb.train({**XGBOOST_PARAMETERS, "seed": seed}, data, num_boost_round=rounds)
-    return Boosted(booster, rounds, encoding)
+    data = _training_data(matrix, labels, encoding, weights)
+    booster = xgb.train(_parameters(recipe, seed), data, num_boost_round=rounds)
+    return Boosted(booster, rounds, encoding, calibration)
 
 
-def _rounds(matrix: Matrix, labels: Labels, times: Times, encoding: Encoding, gap: timedelta, seed: int) -> int:
-    """The number of rounds that the inner window likes best; `PATIENCE` where there is none to ask."""
+def _parameters(recipe: Recipe, seed: int) -> dict[str, Any]:
+    return {**recipe.parameters, "nthread": THREADS, "seed": seed}
+
+
+def _judge_inner(
+    matrix: Matrix, labels: Labels, times: Times, encoding: Encoding, gap: timedelta, seed: int, recipe: Recipe
+) -> tuple[int, Calibration]:
+    """The number of rounds that the inner window likes best, and the correction that its outcomes ask for.
+
+    `PATIENCE` and no correction where there is nothing to ask.
+    """
     import xgboost as xgb
 
     try:
         inner = split_by_time(times, test_share=INNER_SHARE, gap=gap)
     except InputError:
-        return PATIENCE
+        return PATIENCE, IDENTITY
     earlier, later = inner.train, inner.test
     if len(np.unique(labels[earlier])) < 2 or len(np.unique(labels[later])) < 2:
-        return PATIENCE
+        return PATIENCE, IDENTITY
+    judging = _dmatrix(matrix[later], encoding, labels[later])
     booster = xgb.train(
-        {**XGBOOST_PARAMETERS, "seed": seed},
-        _dmatrix(matrix[earlier], encoding, labels[earlier]),
+        _parameters(recipe, seed),
+        _training_data(matrix[earlier], labels[earlier], encoding, recipe.window.weights(times[earlier])),
         num_boost_round=MAX_ROUNDS,
-        evals=[(_dmatrix(matrix[later], encoding, labels[later]), "inner")],
+        evals=[(judging, "inner")],
         early_stopping_rounds=PATIENCE,
         verbose_eval=False,
     )
-    return int(booster.best_iteration) + 1
+    rounds = int(booster.best_iteration) + 1
+    said = np.asarray(booster.predict(judging, iteration_range=(0, rounds)), dtype=np.float64)
+    return rounds, _proven(fit_calibration(labels[later], said), labels[later], said)
+
+
+def _proven(calibration: Calibration, labels: Labels, said: Probabilities) -> Calibration:
+    """The correction where the rows prove that it is needed, else none.
+
+    A likelihood-ratio test: an unneeded correction carries the chance of one window into the next.
+    """
+    truth = labels == 1
+    gain = (log_loss_rows(truth, said) - log_loss_rows(truth, calibration.apply(said))).sum()
+    return calibration if 2 * gain > CHI_SQUARE_99 else IDENTITY
+
+
+def _training_data(matrix: Matrix, labels: Labels, encoding: Encoding, weights: Probabilities | None) -> Any:
+    if weights is None or (weights == 1).all():
+        return _dmatrix(matrix, encoding, labels)
+    used = weights > 0
+    data = _dmatrix(matrix[used], encoding, labels[used])
+    data.set_weight(weights[used])
+    return data
 
 
 def _dmatrix(matrix: Matrix, encoding: Encoding, labels: Labels | None = None) -> Any:
@@ -201,6 +252,9 @@ BASELINES: dict[str, Callable[..., Linear]] = {
 
 
 def contributions(model: Boosted, matrix: Matrix) -> npt.NDArray[np.float32]:
-    """Exact SHAP contributions (rows, features) to the log-odds; the base value is left out."""
+    """Exact SHAP contributions (rows, features) to the calibrated log-odds; the base value is left out.
+
+    The calibration is a line on the log-odds, so the contributions scale with its slope.
+    """
     values = model.booster.predict(_dmatrix(matrix, model.encoding), pred_contribs=True)
-    return np.asarray(values[:, :-1], dtype=np.float32)
+    return np.asarray(values[:, :-1] * model.calibration.slope, dtype=np.float32)

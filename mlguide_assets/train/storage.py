@@ -2,12 +2,15 @@
 
     model.ubj                 the booster, XGBoost's own format
     encoding.json             the columns of its matrix, in order, with their categories
+    calibration.json          the line that corrects its log-odds
+    judged/                   the same three of the model that scored the test window
+    recipe.json               parameters and training window
     baselines/<name>.skops    the fitted scikit-learn pipelines
     problem.yaml              the problem it was trained for
     facts.json                rows, windows, threshold, lineage
     plots/<name>.png          added by evaluation and explanation
 
-Loading a model takes the first two and XGBoost, nothing else.
+Loading a model takes the first three and XGBoost, nothing else.
 """
 
 import json
@@ -24,12 +27,13 @@ import pyarrow as pa
 from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
+from mlguide_assets.train.calibration import Calibration
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.encoding import Encoding
+from mlguide_assets.train.files import CALIBRATION, ENCODING, FACTS, JUDGED, MODEL, PROBLEM, RECIPE
 from mlguide_assets.train.lineage import Lineage
 from mlguide_assets.train.models import Boosted
-
-MODEL, ENCODING, FACTS, PROBLEM = "model.ubj", "encoding.json", "facts.json", "problem.yaml"
+from mlguide_assets.train.recipe import Recipe
 
 KEPT_CANDIDATES = 5
 
@@ -42,8 +46,9 @@ def save_candidate(candidate: Candidate, problem: Problem, lineage: Lineage, fol
     temporary = Path(mkdtemp(dir=folder.parent, prefix=".candidate-"))
     aside = temporary.with_suffix(".old")
     try:
-        candidate.model.booster.save_model(temporary / MODEL)
-        _write_json(temporary / ENCODING, candidate.model.encoding.to_json())
+        _save_model(candidate.model, temporary)
+        _save_model(candidate.judged, temporary / JUDGED)
+        _write_json(temporary / RECIPE, candidate.recipe.to_json())
         facts = {**candidate.facts, "threshold": problem.costs.threshold, "lineage": lineage.to_json()}
         _write_json(temporary / FACTS, facts)
         (temporary / PROBLEM).write_text(dump_problem(problem))
@@ -61,6 +66,13 @@ def save_candidate(candidate: Candidate, problem: Problem, lineage: Lineage, fol
     _forget_old(folder.parent)
 
 
+def _save_model(model: Boosted, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    model.booster.save_model(folder / MODEL)
+    _write_json(folder / ENCODING, model.encoding.to_json())
+    _write_json(folder / CALIBRATION, model.calibration.to_json())
+
+
 def _forget_old(candidates: Path) -> None:
     """Remove all but the newest; the registry has a copy of every candidate."""
     newest_first = sorted(candidates.glob("[!.]*"), key=lambda folder: folder.stat().st_mtime, reverse=True)
@@ -69,14 +81,15 @@ def _forget_old(candidates: Path) -> None:
 
 
 def load_model(folder: Path) -> Boosted:
-    """Load the booster and its encoding from the folder of a candidate or a bundle."""
+    """Load a booster, its encoding and its calibration from the folder of a candidate, its `judged/`, or a bundle."""
     import xgboost as xgb
 
     # One row or one slice at a time is scored: threads would cost more than they bring.
     booster = xgb.Booster({"nthread": 1})
     booster.load_model(folder / MODEL)
     encoding = Encoding.from_json(json.loads((folder / ENCODING).read_text()))
-    return Boosted(booster, booster.num_boosted_rounds(), encoding)
+    calibration = Calibration.from_json(json.loads((folder / CALIBRATION).read_text()))
+    return Boosted(booster, booster.num_boosted_rounds(), encoding, calibration)
 
 
 def record_of(folder: Path) -> pa.Table:
@@ -111,6 +124,11 @@ def load_facts(folder: Path) -> dict[str, Any]:
     """Rows, windows, threshold and lineage of a candidate."""
     facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
     return facts
+
+
+def load_recipe(folder: Path) -> Recipe:
+    """How a candidate was learned."""
+    return Recipe.from_json(json.loads((folder / RECIPE).read_text()))
 
 
 def save_plots(plots: Mapping[str, bytes], folder: Path) -> None:

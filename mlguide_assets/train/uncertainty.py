@@ -103,12 +103,12 @@ class Replicates:
     def estimates(self, level: float = 0.95) -> dict[str, dict[str, Estimate]]:
         """`{model: {metric: Estimate}}` with percentile intervals of the given level."""
         return {
-            model: {metric: _percentile(*self.of(model, metric), level) for metric in self.metrics}
+            model: {metric: percentile_interval(*self.of(model, metric), level) for metric in self.metrics}
             for model in self.models
         }
 
 
-def _percentile(value: float, replicates: Floats, level: float) -> Estimate:
+def percentile_interval(value: float, replicates: Floats, level: float) -> Estimate:
     """Percentile interval; a metric undefined in more than half of the replicates has none."""
     defined = replicates[~np.isnan(replicates)]
     if not len(defined) or 2 * len(defined) < len(replicates):
@@ -209,7 +209,7 @@ def paired_difference(replicates: Replicates, a: str, b: str, metric: str, *, le
     """
     sign = 1.0 if metric_named(metric).higher_is_better else -1.0
     (value_a, replicates_a), (value_b, replicates_b) = replicates.of(a, metric), replicates.of(b, metric)
-    return _percentile(sign * (value_a - value_b), sign * (replicates_a - replicates_b), level)
+    return percentile_interval(sign * (value_a - value_b), sign * (replicates_a - replicates_b), level)
 
 
 @dataclass(frozen=True)

@@ -11,25 +11,19 @@ import pytest
 
 from mlguide_assets.deploy import promotion
 from mlguide_assets.deploy.bundle import champion, set_champion
-from mlguide_assets.deploy.promotion import (
-    DECISIONS,
-    decide_and_record,
-    install_promoted,
-    last_decision,
-    last_promotion,
-)
+from mlguide_assets.deploy.history import DECISIONS, last_decision, rightful_champion, withdrawal
+from mlguide_assets.deploy.promotion import decide_and_record, install_promoted
 from mlguide_assets.deploy.registration import register_candidate, registry_of
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.storage import load_model, record_of
-from mlguide_assets_tests.deploy.scores import saved, scores
+from mlguide_assets_tests.deploy.scores import evidence, saved, scores
 from mlguide_assets_tests.train.sends import PROBLEM
 
 pytestmark = pytest.mark.xdist_group("mlflow")
 
 GOOD, NOISE = scores(signal=1.5), scores(signal=0)
-NO_RULES = pa.table({"rule": ["all"], "violations": [0], "rows": [10], "action": ["block"]})
 EVALUATION = pa.table({"model": ["xgboost"], "metric": ["roc_auc"], "value": [0.8], "low": [0.7], "high": [0.9]})
 
 
@@ -43,9 +37,17 @@ class House:
     def judge(self, data: str, outcome: pa.Table) -> str:
         """Register the candidate of some data and put it before the gate; its verdict."""
         record = ibis.memtable(record_of(saved(self.trained, self.home.candidates(PROBLEM.key), data)))
-        version = ibis.memtable(register_candidate(self.home, PROBLEM, record, ibis.memtable(EVALUATION)))
-        tables = ibis.memtable(outcome), ibis.memtable(NO_RULES)
-        decision, _ = decide_and_record(self.home, self.lake, PROBLEM, version, *tables, run_id=f"run of {data}")
+        version = register_candidate(self.home, PROBLEM, record, ibis.memtable(EVALUATION)).to_pylist()[0]
+        if not self.lake.exists("send_features"):
+            self.lake.write("send_features", pa.table({"x": [1]}))
+        version["lineage"] = json.dumps({"snapshots": {"send_features": self.lake.snapshot("send_features").id}})
+        before = champion(self.bundles)
+        known = evidence(
+            outcome,
+            same_as_champion=before is not None and before.lineage == version["candidate"],
+            withdrawn=withdrawal(self.lake, version["version"]),
+        )
+        decision, _ = decide_and_record(self.home, self.lake, PROBLEM, version, known, run_id=f"run of {data}")
         return decision.verdict
 
     def install(self) -> str | None:
@@ -68,7 +70,7 @@ def house(home: Home, trained: Candidate) -> House:
 
 def test_before_the_first_decision_there_is_none_and_no_champion(house: House) -> None:
     assert last_decision(house.lake) is None
-    assert last_promotion(house.lake) is None
+    assert rightful_champion(house.lake) is None
     assert house.install() is None
 
 
@@ -93,11 +95,8 @@ def test_a_decision_says_why(house: House) -> None:
     row = last_decision(house.lake)
     assert row is not None
     assert all(reason.endswith(".") for reason in row["reasons"])
-    assert [criterion["criterion"] for criterion in json.loads(row["criteria"])] == [
-        "beats_base_rate",
-        "is_not_chance",
-        "data_can_be_believed",
-    ]
+    failed = [criterion["criterion"] for criterion in json.loads(row["criteria"]) if not criterion["passed"]]
+    assert failed == ["beats_base_rate", "is_not_chance"]
     assert row["decided_by"] == "gate"
 
 
@@ -132,7 +131,7 @@ def test_a_candidate_that_was_deleted_after_its_registration_is_installed_from_t
 def test_installing_twice_changes_nothing(house: House) -> None:
     house.judge("a", GOOD)
     assert house.install() == house.install() == "1"
-    assert {path.name for path in house.bundles.iterdir()} == {"1", "champion.json"}
+    assert {path.name for path in house.bundles.iterdir()} == {"1", "champion.json", ".deciding.lock"}
 
 
 def test_a_promotion_that_a_crash_kept_from_being_installed_is_installed_by_the_next_run(house: House) -> None:

@@ -34,7 +34,7 @@ EVALUATION = pa.table(
 
 def register(home: Home, candidate: Path) -> str:
     record = register_candidate(home, PROBLEM, ibis.memtable(record_of(candidate)), ibis.memtable(EVALUATION))
-    assert record.column_names == ["version", "candidate", "trained_at"]
+    assert record.column_names == ["version", "candidate", "trained_at", "lineage"]
     assert record["candidate"].to_pylist() == [candidate.name]
     return str(record["version"][0].as_py())
 

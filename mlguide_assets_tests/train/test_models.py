@@ -8,12 +8,12 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from mlguide_assets.train import models as models_module
 from mlguide_assets.train.encoding import EncodedFeature, Encoding, Matrix
 from mlguide_assets.train.models import (
     BASELINES,
     MAX_ROUNDS,
     PATIENCE,
-    XGBOOST_PARAMETERS,
     Labels,
     contributions,
     fit_base_rate,
@@ -54,7 +54,7 @@ def test_another_seed_gives_another_model() -> None:
 def test_the_number_of_threads_does_not_change_the_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     models = []
     for threads in (1, 2):
-        monkeypatch.setitem(XGBOOST_PARAMETERS, "nthread", threads)
+        monkeypatch.setattr(models_module, "THREADS", threads)
         models.append(refit_xgboost(MATRIX, LABELS, ENCODING, rounds=20, seed=0).booster.save_raw("ubj"))
     assert models[0] == models[1]
 

@@ -48,36 +48,18 @@ def user_state(core_users: ibis.Table, user_profiles: ibis.Table, problem: Probl
     """
     instant = ibis.timestamp(as_of)
     events = _events(core_users, problem)
-    events = events.filter(events.delivered_at < instant)
     members = user_profiles.filter(~(user_profiles.date_joined > instant).fill_null(False))
-    probes = members.select(
-        user_id="id",
-        at=_microseconds(instant),
-        lost=ibis.literal(False),
-        theme=ibis.null("string"),
-        category=ibis.null("string"),
-        is_send=ibis.literal(False),
-    )
-    sends = events.select("user_id", *_HISTORY, is_send=ibis.literal(True))
-    asked = _with_user_history(sends.union(probes), problem)
-    asked = asked.filter(~asked.is_send)
-    profiles = user_profiles.rename(profile_id="id")
-    joined = asked.inner_join(profiles, asked.user_id == profiles.profile_id)
-    counts = [feature.name for feature in features_of(problem) if feature.origin == "user_history"]
-    last = ibis.timestamp(_EPOCH) + joined.last_at.as_interval("us")
-    return joined.select("user_id", "date_joined", *PROFILE, *counts, as_of=instant, last_delivered_at=last).order_by(
-        "user_id"
-    )
+    asked = members.select(user_id="id", as_of=instant)
+    earlier = events.filter(events.delivered_at < instant)
+    return _users_at(asked, earlier, user_profiles, problem).order_by("user_id")
 
 
 def email_state(core_users: ibis.Table, email_content: ibis.Table, problem: Problem, as_of: datetime) -> ibis.Table:
     """What is known about every email that exists at an instant: content, age, and its own record."""
     instant = ibis.timestamp(as_of)
-    sends = _events(core_users, problem)
-    probes = email_content.filter(email_content.created_at <= instant)
-    probes = probes.rename(email_id="id").mutate(at=_microseconds(instant))
-    asked = with_email_history(probes, sends, label_window=problem.label.window)
-    return asked.select("email_id", "created_at", *CONTENT, *EMAIL_HISTORY).order_by("email_id")
+    existing = email_content.filter(email_content.created_at <= instant)
+    asked = existing.select(email_id="id", as_of=instant)
+    return _emails_at(asked, _events(core_users, problem), email_content, problem).drop("as_of").order_by("email_id")
 
 
 def pair_features(users: ibis.Table, emails: ibis.Table, problem: Problem) -> ibis.Table:
@@ -87,8 +69,79 @@ def pair_features(users: ibis.Table, emails: ibis.Table, problem: Problem) -> ib
         users: rows of `user_state`.
         emails: rows of `email_state` at the same instant.
     """
-    pairs = users.cross_join(emails).mutate(delivered_at=lambda t: t.as_of)
-    pairs = pairs.mutate(at=_microseconds(pairs.as_of), last_at=_microseconds(pairs.last_delivered_at))
+    return _with_moments(users.cross_join(emails), problem)
+
+
+def features_at(
+    asked: ibis.Table, core_users: ibis.Table, user_profiles: ibis.Table, email_content: ibis.Table, problem: Problem
+) -> ibis.Table:
+    """Features of any pairs at any instants, by the path that scores: state of the user, state of the email, moment.
+
+    At the instant of a real send they equal that send's row of `send_features`.
+
+    Args:
+        asked: user_id, email_id and delivered_at, the instant.
+    """
+    events = _events(core_users, problem)
+    who = asked.select("user_id", as_of=asked.delivered_at).distinct()
+    what = asked.select("email_id", as_of=asked.delivered_at).distinct()
+    users = _users_at(who, events.semi_join(who, "user_id"), user_profiles, problem)
+    emails = _emails_at(what, events, email_content, problem)
+    pairs = asked.select("user_id", "email_id", as_of=asked.delivered_at)
+    return _with_moments(
+        pairs.inner_join(users, ["user_id", "as_of"]).inner_join(emails, ["email_id", "as_of"]), problem
+    )
+
+
+def _users_at(asked: ibis.Table, events: ibis.Table, user_profiles: ibis.Table, problem: Problem) -> ibis.Table:
+    """State of each user at its own instant.
+
+    Args:
+        asked: user_id and as_of.
+        events: the sends of these users.
+    """
+    probes = asked.select(
+        user_id="user_id",
+        at=_microseconds(asked.as_of),
+        lost=ibis.literal(False),
+        theme=ibis.null("string"),
+        category=ibis.null("string"),
+        is_send=ibis.literal(False),
+    )
+    sends = events.select("user_id", *_HISTORY, is_send=ibis.literal(True))
+    state = _with_user_history(sends.union(probes), problem)
+    state = state.filter(~state.is_send)
+    profiles = user_profiles.rename(profile_id="id")
+    joined = state.inner_join(profiles, state.user_id == profiles.profile_id)
+    counts = [feature.name for feature in features_of(problem) if feature.origin == "user_history"]
+    return joined.select(
+        "user_id",
+        "date_joined",
+        *PROFILE,
+        *counts,
+        as_of=_instant(joined["at"]),
+        last_delivered_at=_instant(joined.last_at),
+    )
+
+
+def _emails_at(asked: ibis.Table, events: ibis.Table, email_content: ibis.Table, problem: Problem) -> ibis.Table:
+    """State of each email at its own instant.
+
+    Args:
+        asked: email_id and as_of.
+        events: all sends.
+    """
+    content = email_content.rename(content_id="id")
+    probes = asked.inner_join(content, asked.email_id == content.content_id).mutate(at=_microseconds(asked.as_of))
+    state = with_email_history(probes, events, label_window=problem.label.window)
+    return state.select("email_id", "as_of", "created_at", *CONTENT, *EMAIL_HISTORY)
+
+
+def _with_moments(pairs: ibis.Table, problem: Problem) -> ibis.Table:
+    """Pairs of states, with what follows from the instant: keys and features, as `send_features` has them."""
+    pairs = pairs.mutate(
+        delivered_at=pairs.as_of, at=_microseconds(pairs.as_of), last_at=_microseconds(pairs.last_delivered_at)
+    )
     pairs = pairs.mutate(**_moments(pairs))
     return pairs.select(*KEYS, *[feature.name for feature in features_of(problem)])
 
@@ -125,6 +178,10 @@ def _moments(rows: ibis.Table) -> dict[str, ibis.Value]:
 
 def _microseconds(time: ibis.Value) -> ibis.Value:
     return time.delta(ibis.timestamp(_EPOCH), unit="microsecond")
+
+
+def _instant(microseconds: ibis.Value) -> ibis.Value:
+    return ibis.timestamp(_EPOCH) + microseconds.as_interval("us")
 
 
 def _interval(span: timedelta) -> ibis.Value:

@@ -1,0 +1,74 @@
+"""`mlguide promote`, `rollback`, `history` and `reproduce`: a person decides, and checks what was decided."""
+
+import json
+import sys
+
+from mlguide_assets.define.loading import current_problem
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.bundle import Champion, pointed_version
+from mlguide_assets.deploy.history import ROLLED_BACK, decisions
+from mlguide_assets.deploy.override import promote as promote_by_hand
+from mlguide_assets.deploy.override import rollback as roll_back
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.settings import Home
+
+
+def promote(home: Home, version: str, reason: str) -> None:
+    """Promote by hand, and say who was champion before."""
+    before, now = promote_by_hand(home, _problem(home), version=version, reason=reason)
+    _say(before, now)
+
+
+def rollback(home: Home, to: str | None, reason: str) -> None:
+    """Roll back, and say who was champion before."""
+    before, now = roll_back(home, _problem(home), to=to, reason=reason)
+    _say(before, now)
+
+
+def reproduce(home: Home, version: str) -> bool:
+    """Train a version again, print what is the same and what is not, and tell whether all is."""
+    from mlguide_assets.console.progress import console
+    from mlguide_assets.deploy.reproduction import reproduce as train_again
+
+    problem = _problem(home)
+    found = train_again(home, problem, version, lambda text: console.print(f"  {text}"))
+    if found.other_code:
+        print(f"The code has changed since (then {found.other_code}), so a difference need not surprise.")
+    print(f"The same, byte for byte: {', '.join(found.same) or 'nothing'}.")
+    if found.different:
+        print(f"Different: {', '.join(found.different)}.")
+    return found.identical
+
+
+def show_history(home: Home, as_json: bool) -> None:
+    """Print every decision, the oldest first."""
+    problem = _problem(home)
+    rows = decisions(Lake(home.lake(problem.key)))
+    if as_json:
+        told = [{**row, "criteria": json.loads(row["criteria"])} for row in rows]
+        sys.stdout.write(json.dumps(told, indent=2) + "\n")
+        return
+    if not rows:
+        print("Nothing was decided yet: 'mlguide run' trains a model and puts it before the gate.")
+    for row in rows:
+        before = f"champion {row['champion_before']}" if row["champion_before"] else "no champion"
+        verdict = "champion again" if row["verdict"] == ROLLED_BACK else row["verdict"]
+        print(f"{row['decided_at']}  version {row['version']} {verdict}, {before} before, by {row['decided_by']}")
+        for reason in row["reasons"]:
+            print(f"    • {reason}")
+    current = pointed_version(home.bundles(problem.key))
+    if rows:
+        print(f"Champion now: {f'version {current}' if current else 'none'}")
+
+
+def _problem(home: Home) -> Problem:
+    if not home.active_problem.is_file():
+        raise InputError(f"Nothing was run in {home.root} yet, so there is no version to decide on: run 'mlguide run'.")
+    return current_problem(home)
+
+
+def _say(before: str | None, now: Champion) -> None:
+    was = f"version {before} was it before" if before else "there was none before"
+    print(f"Version {now.version}, trained {now.trained_at}, is champion; {was}.")
+    print("Predictions come from it as of now; the next 'mlguide run' scores every user anew.")

@@ -1,0 +1,94 @@
+"""Challenger against champion on the same rows, none of which either has learned from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.errors import InputError
+from mlguide_assets.train.files import JUDGED
+from mlguide_assets.train.models import CANDIDATE
+from mlguide_assets.train.storage import load_facts, load_model
+from mlguide_assets.train.uncertainty import Estimate, Replicates, paired_difference, replicate_metrics
+
+CHAMPION = "champion"
+
+Array: TypeAlias = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Metrics of both on the same resamples of users.
+
+    `which` says in words which rows, and which of the champion's two models, were compared.
+    """
+
+    version: str
+    rows: int
+    which: str
+    replicates: Replicates
+
+    def difference(self, metric: str) -> Estimate:
+        """How much better the challenger is; positive where it is better."""
+        return paired_difference(self.replicates, CANDIDATE, CHAMPION, metric)
+
+    def minimum_detectable_difference(self, metric: str) -> float:
+        """The smallest true difference that such a comparison sees four times in five."""
+        from mlguide_assets.train.decisions import minimum_detectable_difference
+
+        return minimum_detectable_difference(self.replicates, CANDIDATE, CHAMPION, metric)
+
+
+@dataclass(frozen=True)
+class Incomparable:
+    """Why there is nothing to compare, and whether that speaks against the champion rather than the challenger."""
+
+    version: str
+    reason: str
+    champion_is_unfit: bool
+
+
+def compare_with_champion(test: pa.Table, version: str, champion: Path, problem: Problem) -> Comparison | Incomparable:
+    """Score the challenger's test window with the champion, and compare.
+
+    The champion as it serves has learned from every row that had matured when it was trained. Where enough
+    lost users came later, these rows decide. Otherwise its twin decides, which has learned from the rows
+    before the champion's own test window, as the challenger's scores also come from a model that has not seen
+    the test window: then two recipes are compared.
+
+    Args:
+        test: rows of the challenger's test window: keys, label, features, and its scores (`xgboost`).
+        champion: folder of the champion's candidate, with its `judged/`.
+    """
+    facts = load_facts(champion)
+    times = test["delivered_at"].to_numpy()
+    fresh = times > np.datetime64(facts["refit_until"])
+    lost = int(test["label"].to_numpy()[fresh].sum())
+    if lost >= problem.gate.min_fresh_positives:
+        folder, which = champion, "sends that came after the champion was trained"
+    else:
+        fresh = times >= np.datetime64(facts["test_from"])
+        folder, which = champion / JUDGED, "sends of the test window, which a twin of the champion has not seen either"
+    rows = test.filter(pa.array(fresh))
+    if len(np.unique(rows["label"].to_numpy())) < 2:
+        return Incomparable(version, f"The {rows.num_rows:,} {which} have only one outcome.", champion_is_unfit=False)
+    model = load_model(folder)
+    try:
+        scores = {CANDIDATE: rows[CANDIDATE].to_numpy(), CHAMPION: model.predict(model.encoding.matrix(rows))}
+    except InputError:
+        reason = "The champion knows features that the problem no longer has, so it can score nothing."
+        return Incomparable(version, reason, champion_is_unfit=True)
+    return compare_scores(rows["label"].to_numpy(), scores, rows["user_id"].to_numpy(), version, which, problem)
+
+
+def compare_scores(
+    labels: Array, scores: dict[str, Array], users: Array, version: str, which: str, problem: Problem
+) -> Comparison:
+    """Compare the probabilities of challenger (`xgboost`) and `champion` on rows of the same users."""
+    settings = problem.evaluation
+    replicates = replicate_metrics(labels, scores, users, repeats=settings.bootstrap_repeats, seed=settings.seed)
+    return Comparison(version, len(labels), which, replicates)

@@ -1,0 +1,128 @@
+"""What the gate needs to know of a candidate, gathered from the tables before it, the registry and a stopwatch."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import ibis
+import numpy as np
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.bundle import BUNDLED, Champion, champion
+from mlguide_assets.deploy.comparison import Comparison, Incomparable, compare_with_champion
+from mlguide_assets.deploy.gate import Evidence
+from mlguide_assets.deploy.history import withdrawal
+from mlguide_assets.deploy.parity import feature_parity
+from mlguide_assets.deploy.registration import registry_of
+from mlguide_assets.deploy.registry import Registry
+from mlguide_assets.prepare.features.tables import KEYS
+from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.settings import Home
+from mlguide_assets.train.decisions import calibration_error_under
+from mlguide_assets.train.models import CANDIDATE, Boosted
+from mlguide_assets.train.storage import load_model
+from mlguide_assets.train.uncertainty import Estimate
+
+LATENCY_ROWS = 200
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What the gate reads, as the assets before it wrote it."""
+
+    test_predictions: ibis.Table
+    model_evaluation: ibis.Table
+    slice_metrics: ibis.Table
+    group_metrics: ibis.Table
+    behaviour_results: ibis.Table
+    contract_results: ibis.Table
+    send_features: ibis.Table
+    core_users: ibis.Table
+    user_profiles: ibis.Table
+    email_content: ibis.Table
+
+
+def gather(home: Home, lake: Lake, problem: Problem, version: dict[str, Any], tables: Tables) -> Evidence:
+    """Everything that the gate asks of a registered version.
+
+    Args:
+        version: the row that registration gave.
+    """
+    registry, before = registry_of(home, problem), champion(home.bundles(problem.key))
+    with TemporaryDirectory(dir=home.root, prefix=".gate-") as folder:
+        candidate = registry.fetch(version["version"], Path(folder))
+        comparison = _comparison(home, registry, before, version, tables, problem)
+        return _evidence(candidate, comparison, before, version, tables, lake, problem)
+
+
+def _comparison(
+    home: Home,
+    registry: Registry,
+    before: Champion | None,
+    version: dict[str, Any],
+    tables: Tables,
+    problem: Problem,
+) -> Comparison | Incomparable | None:
+    if before is None or before.lineage == version["candidate"]:
+        return None
+    scored = tables.test_predictions.select(*KEYS, "label", CANDIDATE)
+    rows = scored.inner_join(tables.send_features.drop("unsubscribed", "matured_at"), KEYS)
+    test = rows.order_by("delivered_at", "user_id", "email_id").to_pyarrow()
+    with TemporaryDirectory(dir=home.root, prefix=".gate-") as folder:
+        return compare_with_champion(test, before.version, registry.fetch(before.version, Path(folder)), problem)
+
+
+def _evidence(
+    candidate: Path,
+    comparison: Comparison | Incomparable | None,
+    before: Champion | None,
+    version: dict[str, Any],
+    tables: Tables,
+    lake: Lake,
+    problem: Problem,
+) -> Evidence:
+    scores, settings = tables.test_predictions.to_pyarrow(), problem.evaluation
+    by_chance = calibration_error_under(
+        scores[CANDIDATE].to_numpy(), repeats=settings.bootstrap_repeats, seed=settings.seed
+    )
+    return Evidence(
+        scores=scores,
+        contract_results=_rows(tables.contract_results),
+        comparison=comparison,
+        calibration_error=_estimate(tables.model_evaluation, "calibration_error"),
+        calibration_by_chance=by_chance,
+        slices=tables.slice_metrics.to_pyarrow(),
+        groups=tables.group_metrics.to_pyarrow(),
+        behaviours=_rows(tables.behaviour_results),
+        parity=feature_parity(
+            tables.send_features, tables.core_users, tables.user_profiles, tables.email_content, problem
+        ),
+        bundle_megabytes=sum((candidate / name).stat().st_size for name in BUNDLED) / 1e6,
+        latency_ms=latency(load_model(candidate)),
+        withdrawn=withdrawal(lake, version["version"]),
+        same_as_champion=before is not None and before.lineage == version["candidate"],
+    )
+
+
+def latency(model: Boosted) -> float:
+    """Milliseconds to score one row, the median of some hundred; the rows are empty, which costs the same."""
+    row = np.full((1, len(model.encoding.features)), np.nan, dtype=np.float32)
+    seconds = []
+    for _ in range(LATENCY_ROWS):
+        start = time.perf_counter()
+        model.predict(row)
+        seconds.append(time.perf_counter() - start)
+    return float(np.median(seconds)) * 1000
+
+
+def _estimate(model_evaluation: ibis.Table, metric: str) -> Estimate:
+    row = next(r for r in _rows(model_evaluation) if r["model"] == CANDIDATE and r["metric"] == metric)
+    return Estimate(row["value"], row["low"], row["high"])
+
+
+def _rows(table: ibis.Table) -> Sequence[dict[str, Any]]:
+    rows: list[dict[str, Any]] = table.to_pyarrow().to_pylist()
+    return rows

@@ -1,0 +1,99 @@
+"""The record of decisions: which version became champion or did not, when, why, by whom. Rows are only ever added.
+
+It imports neither Ibis nor MLflow, so that a rollback need not wait for them.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from mlguide_assets.prepare.lake import Lake, Snapshot
+
+DECISIONS = "promotion_decisions"
+PROMOTED, ROLLED_BACK = "promoted", "rolled_back"
+GATE = "gate"
+
+_SCHEMA = pa.schema(
+    [
+        ("decided_at", pa.string()),
+        ("version", pa.string()),
+        ("trained_at", pa.string()),
+        ("verdict", pa.string()),
+        ("reasons", pa.list_(pa.string())),
+        ("criteria", pa.string()),
+        ("champion_before", pa.string()),
+        ("decided_by", pa.string()),
+        ("run_id", pa.string()),
+    ]
+)
+
+
+def record(
+    lake: Lake,
+    *,
+    version: str,
+    trained_at: str,
+    verdict: str,
+    reasons: Sequence[str],
+    champion_before: str | None,
+    decided_by: str,
+    criteria: str = "[]",
+    run_id: str = "",
+) -> Snapshot:
+    """Add a decision.
+
+    Args:
+        version: the version that was judged; of a rollback, the one that is champion again.
+        criteria: JSON, a list of what the gate asked and found; empty where a person decided.
+    """
+    row = {
+        "decided_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "version": version,
+        "trained_at": trained_at,
+        "verdict": verdict,
+        "reasons": list(reasons),
+        "criteria": criteria,
+        "champion_before": champion_before,
+        "decided_by": decided_by,
+        "run_id": run_id,
+    }
+    return lake.append(DECISIONS, pa.Table.from_pylist([row], schema=_SCHEMA))
+
+
+def decisions(lake: Lake) -> list[dict[str, Any]]:
+    """Every decision, oldest first."""
+    rows: list[dict[str, Any]] = lake.read_arrow(DECISIONS).to_pylist() if lake.exists(DECISIONS) else []
+    return rows
+
+
+def last_decision(lake: Lake) -> dict[str, Any] | None:
+    """The newest row of the record, or None before the first."""
+    return next(reversed(decisions(lake)), None)
+
+
+def last_gate_decision(lake: Lake) -> dict[str, Any] | None:
+    """The newest row that the gate wrote."""
+    return next((row for row in reversed(decisions(lake)) if row["decided_by"] == GATE), None)
+
+
+def rightful_champion(lake: Lake) -> dict[str, Any] | None:
+    """The newest row that made a version champion, or None before the first."""
+    return next((row for row in reversed(decisions(lake)) if row["verdict"] in (PROMOTED, ROLLED_BACK)), None)
+
+
+def champion_before(lake: Lake, version: str) -> str | None:
+    """Who was champion when a version was promoted for the last time; None where nobody was."""
+    promoted = (row for row in reversed(decisions(lake)) if row["verdict"] == PROMOTED and row["version"] == version)
+    return next((row["champion_before"] for row in promoted), None)
+
+
+def withdrawal(lake: Lake, version: str) -> str | None:
+    """When, by whom and why a version was rolled back, unless it was promoted again since."""
+    for row in reversed(decisions(lake)):
+        if row["verdict"] == PROMOTED and row["version"] == version:
+            return None
+        if row["verdict"] == ROLLED_BACK and row["champion_before"] == version:
+            return f"on {row['decided_at'][:10]} by {row['decided_by']} ({'; '.join(row['reasons'])})"
+    return None

@@ -1,0 +1,143 @@
+"""A person decides: promote a version that the gate did not, or go back to an earlier champion. Always with a reason.
+
+Going back loads neither MLflow nor Ibis, so that it takes less than a second.
+"""
+
+import getpass
+import subprocess
+import sys
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.bundle import Champion, load_bundle, pointed_version, set_champion, versions
+from mlguide_assets.deploy.history import PROMOTED, ROLLED_BACK, champion_before, record
+from mlguide_assets.deploy.lock import deciding
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.settings import Home
+
+
+def rollback(home: Home, problem: Problem, *, to: str | None, reason: str) -> tuple[str, Champion]:
+    """Make an earlier champion champion again, by default the one before.
+
+    The record comes first: what a crash leaves undone, the next run does. The champion that is left may be
+    damaged; the one that takes over may not.
+
+    Returns:
+        The version that was champion, and the champion now.
+
+    Raises:
+        InputError: no reason, no champion, no such version, or its bundle is damaged.
+    """
+    bundles, lake, why = home.bundles(problem.key), Lake(home.lake(problem.key)), _required(reason, "rollback")
+    with deciding(home, problem):
+        current = pointed_version(bundles)
+        if current is None:
+            raise InputError("There is no champion to roll back: nothing was ever promoted here.")
+        earlier = load_bundle(bundles, _target(lake, current, to, versions(bundles)))
+        record(
+            lake,
+            version=earlier.version,
+            trained_at=earlier.trained_at,
+            verdict=ROLLED_BACK,
+            reasons=[why],
+            champion_before=current,
+            decided_by=person(),
+        )
+        set_champion(bundles, earlier.version)
+    _let_registry_follow(home, problem)
+    return current, earlier
+
+
+def _target(lake: Lake, current: str, to: str | None, exported: list[str]) -> str:
+    """The version asked for, else the one before the current."""
+    others = [version for version in exported if version != current]
+    listed = ", ".join(others) or "there is no other"
+    target = to or champion_before(lake, current)
+    if target is None:
+        raise InputError(
+            f"Version {current} is the first champion, so none was before it: name one with --to ({listed})."
+        )
+    if target == current:
+        raise InputError(f"Version {current} is champion already: name another with --to ({listed}).")
+    if target not in others:
+        raise InputError(
+            f"Version {target} never was champion here, so it has no bundle to go back to ({listed}): "
+            f"'mlguide promote {target} --reason TEXT' makes a registered version champion."
+        )
+    return target
+
+
+def promote(home: Home, problem: Problem, *, version: str, reason: str) -> tuple[str | None, Champion]:
+    """Make a registered version champion, whatever the gate said of it.
+
+    Returns:
+        The version that was champion, if any, and the champion now.
+
+    Raises:
+        InputError: no reason, no such version, or it is champion already.
+    """
+    from mlguide_assets.deploy.promotion import install
+    from mlguide_assets.deploy.registration import registry_of
+
+    bundles, lake, why = home.bundles(problem.key), Lake(home.lake(problem.key)), _required(reason, "promotion")
+    registry = registry_of(home, problem)
+    known = registry.versions()
+    if version not in known:
+        raise InputError(
+            f"The registry has no version {version} of {problem.key} (versions: {', '.join(known) or 'none yet'})."
+        )
+    with deciding(home, problem):
+        current = pointed_version(bundles)
+        if current == version:
+            raise InputError(f"Version {version} is champion already.")
+        # Exported before it is recorded: a version whose bundle cannot be made is not promoted.
+        trained_at = registry.trained_at(version)
+        install(home, registry, bundles, version, trained_at)
+        record(
+            lake,
+            version=version,
+            trained_at=trained_at,
+            verdict=PROMOTED,
+            reasons=[why],
+            champion_before=current,
+            decided_by=person(),
+        )
+        set_champion(bundles, version)
+        registry.record_champion(version)
+    return current, load_bundle(bundles, version)
+
+
+def person() -> str:
+    """Who decides: the name of the operating system's user."""
+    try:
+        return f"person:{getpass.getuser()}"
+    except (KeyError, OSError):
+        return "person:unknown"
+
+
+def _required(reason: str, what: str) -> str:
+    text = reason.strip()
+    if not text:
+        raise InputError(f"A {what} needs a reason for those who come later: --reason 'why'.")
+    return text
+
+
+def _let_registry_follow(home: Home, problem: Problem) -> None:
+    """Move MLflow's alias in a process of its own: importing MLflow takes longer than all the rest.
+
+    The pointer has decided already; where this fails, the next run moves the alias.
+    """
+    subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "mlguide_assets.deploy.registry",
+            str(home.registry),
+            problem.key,
+            str(home.bundles(problem.key)),
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )

@@ -1,0 +1,82 @@
+"""Do training and scoring compute the same features? Recomputed for real sends, by the path that scores."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import ibis
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.prepare.features.registry import features_of
+from mlguide_assets.prepare.features.tables import KEYS, features_at
+
+SAMPLE_ROWS = 500
+TOLERANCE = 1e-9
+"""Relative. Both sides do the same arithmetic on the same integers; what differs is at most a last digit."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How many of the rows differ in each feature."""
+
+    rows: int
+    differing: Mapping[str, int]
+
+    @property
+    def worst(self) -> str | None:
+        return max(self.differing, key=lambda name: self.differing[name], default=None)
+
+    @property
+    def mismatches(self) -> int:
+        """Rows that differ in the worst feature."""
+        return max(self.differing.values(), default=0)
+
+    @property
+    def share(self) -> float:
+        return self.mismatches / self.rows if self.rows else 0.0
+
+
+def feature_parity(
+    send_features: ibis.Table,
+    core_users: ibis.Table,
+    user_profiles: ibis.Table,
+    email_content: ibis.Table,
+    problem: Problem,
+    *,
+    rows: int = SAMPLE_ROWS,
+) -> Parity:
+    """Compare a seeded sample of the sends with what scoring would have computed at their instants."""
+    names = [feature.name for feature in features_of(problem)]
+    keys = send_features.select(*KEYS).order_by("delivered_at", "user_id", "email_id").to_pyarrow()
+    chosen = _sample(keys, rows, problem.evaluation.seed)
+    backend = send_features.get_backend()
+    trained = send_features.semi_join(ibis.memtable(chosen), KEYS)
+    scored = features_at(ibis.memtable(chosen), core_users, user_profiles, email_content, problem)
+    one, other = (
+        backend.to_pyarrow(side.select(*KEYS, *names).order_by("delivered_at", "user_id", "email_id"))
+        for side in (trained, scored)
+    )
+    return compare(one, other, names)
+
+
+def compare(one: pa.Table, other: pa.Table, names: list[str]) -> Parity:
+    """Count the rows that differ, feature by feature; the tables have the same rows in the same order."""
+    if one.num_rows != other.num_rows:
+        return Parity(one.num_rows, {"number of rows": abs(one.num_rows - other.num_rows)})
+    return Parity(one.num_rows, {name: _differing(one[name], other[name]) for name in names})
+
+
+def _differing(one: pa.ChunkedArray, other: pa.ChunkedArray) -> int:
+    if pa.types.is_string(one.type):
+        equal = pc.fill_null(pc.equal(one, other), False)
+        return int(pc.sum(pc.invert(pc.or_(equal, pc.and_(one.is_null(), other.is_null())))).as_py() or 0)
+    a, b = (np.asarray(side.cast(pa.float64()).to_numpy(), dtype=np.float64) for side in (one, other))
+    return int((~np.isclose(a, b, rtol=TOLERANCE, atol=0, equal_nan=True)).sum())
+
+
+def _sample(keys: pa.Table, rows: int, seed: int) -> pa.Table:
+    if keys.num_rows <= rows:
+        return keys
+    return keys.take(np.sort(np.random.default_rng(seed).choice(keys.num_rows, rows, replace=False)))

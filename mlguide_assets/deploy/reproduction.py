@@ -1,0 +1,93 @@
+"""Training a version again from what it was trained from, and comparing byte by byte."""
+
+import filecmp
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from mlguide_assets.define.loading import parse_problem
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.registration import registry_of
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.lake import Lake, MissingTableError
+from mlguide_assets.settings import Home
+from mlguide_assets.train.candidate import train_candidate
+from mlguide_assets.train.files import CALIBRATION, ENCODING, JUDGED, MODEL, PROBLEM
+from mlguide_assets.train.lineage import Lineage, code_version
+from mlguide_assets.train.metrics import METRICS, point
+from mlguide_assets.train.models import CANDIDATE
+from mlguide_assets.train.storage import load_facts, load_recipe, save_candidate
+
+FEATURES = "send_features"
+KEPT_PINS = 10
+COMPARED = tuple(f"{folder}{name}" for folder in ("", f"{JUDGED}/") for name in (MODEL, ENCODING, CALIBRATION))
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What was compared, and what of it differs.
+
+    `other_code` is the code's version then, where it is not the version now.
+    """
+
+    version: str
+    same: tuple[str, ...]
+    different: tuple[str, ...]
+    other_code: str | None
+
+    @property
+    def identical(self) -> bool:
+        return not self.different
+
+
+def reproduce(home: Home, problem: Problem, version: str, report: Callable[[str], None]) -> Reproduction:
+    """Train a registered version again from its recorded snapshot, problem and recipe; change nothing.
+
+    Raises:
+        InputError: there is no such version, or its snapshot is no longer kept.
+    """
+    registry = registry_of(home, problem)
+    known = registry.versions()
+    if version not in known:
+        raise InputError(f"The registry has no version {version} (versions: {', '.join(known) or 'none yet'}).")
+    with TemporaryDirectory(dir=home.root, prefix=".reproduce-") as folder:
+        then = registry.fetch(version, Path(folder) / "then")
+        facts, its_problem = load_facts(then), parse_problem((then / PROBLEM).read_bytes(), then / PROBLEM)
+        recipe, lineage = load_recipe(then), Lineage.from_json(facts["lineage"])
+        features = _features(home, problem, lineage)
+        candidate = train_candidate(features, its_problem, recipe, report)
+        now = Path(folder) / "now"
+        save_candidate(candidate, its_problem, lineage, now)
+        checks = {name: filecmp.cmp(then / name, now / name, shallow=False) for name in COMPARED}
+    checks["predictions of the test window"] = facts["scores_sha256"] == candidate.facts["scores_sha256"]
+    recorded = registry.metrics(version)
+    labels, scores = candidate.scores["label"].to_numpy(), candidate.scores[CANDIDATE].to_numpy()
+    for metric in METRICS:
+        checks[metric] = recorded[f"{CANDIDATE}_{metric}"] == point(metric, labels, scores)
+    return Reproduction(
+        version=version,
+        same=tuple(name for name, equal in checks.items() if equal),
+        different=tuple(name for name, equal in checks.items() if not equal),
+        other_code=lineage.code_version if lineage.code_version != code_version() else None,
+    )
+
+
+def keep_inputs(lake: Lake, version: str, lineage: dict[str, Any]) -> None:
+    """Keep the features that a champion learned from, so that it can be made again; of old champions no longer."""
+    lake.pin(FEATURES, lineage["snapshots"][FEATURES], f"version-{version}")
+    pinned = sorted(lake.pinned(FEATURES), key=lambda name: int(name.rpartition("-")[2]))
+    for name in pinned[:-KEPT_PINS]:
+        lake.unpin(FEATURES, name)
+
+
+def _features(home: Home, problem: Problem, lineage: Lineage) -> Any:
+    snapshot = lineage.snapshots[FEATURES]
+    try:
+        return Lake(home.lake(problem.key)).read(FEATURES, snapshot_id=snapshot)
+    except MissingTableError:
+        raise InputError(
+            f"The features that the version learned from (snapshot {snapshot}) are no longer kept: those of the last "
+            f"{KEPT_PINS} champions are, and of others while they are among the newest snapshots."
+        ) from None

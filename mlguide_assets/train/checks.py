@@ -1,0 +1,31 @@
+"""The names and meanings of the checks around training, apart from the code that makes them: a name loads nothing."""
+
+from mlguide_assets.define.problem import Problem
+
+LEAKAGE_ALARMS = {
+    "no_id_like_features": "No feature names the row, the user or the email instead of describing it.",
+    "no_feature_too_good": "No single feature ranks the outcomes so well that it must be the outcome.",
+    "canary_stays_silent": "Sends planted after a user's last one change no feature of the sends before.",
+    "future_moves_no_past_row": "Another future leaves every feature of the past as it was.",
+}
+
+_BEHAVIOURS = {
+    "ids_do_not_matter": "Renaming users and emails changes no score.",
+    "row_order_does_not_matter": "A row has the same score alone, in a batch, and in any order.",
+    "lost_users_score_higher": "Sends that lost their user score higher on average.",
+    "scores_are_probabilities": "Every score lies between 0 and 1.",
+    "scores_vary": "Sends get different scores.",
+    "mean_score_is_near_the_base_rate": "The mean score is of the size of the base rate.",
+    "missing_values_are_survived": "Without profile and with unseen values the score is near the base rate.",
+    "emails_are_told_apart": "Candidate emails of one user get different scores.",
+}
+
+
+def behaviours(problem: Problem) -> dict[str, str]:
+    """Every behaviour test of a problem, the directions that it declares among them: name and meaning."""
+    declared = {}
+    for each in problem.behaviour.directions:
+        words = f"{each.feature} {each.effect.replace('_', ' ')}"
+        declared[f"{each.feature}_{each.effect}_the_mean_risk"] = f"More of it: {words} the risk on average."
+        declared[f"{each.feature}_{each.effect}_many_risks"] = f"More of it: {words} the risk of many users."
+    return _BEHAVIOURS | declared

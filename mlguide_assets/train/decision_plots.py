@@ -1,0 +1,59 @@
+"""A picture of what each threshold would have cost, in the style of `plots`."""
+
+import numpy as np
+
+from mlguide_assets.train.decisions import PER, CostCurve
+from mlguide_assets.train.plots import PALETTE, REFERENCE, _axes, _logarithmic, _no_picture, _percent, _png
+
+
+def cost_plot(curve: CostCurve, threshold: float) -> bytes:
+    """Cost per 1,000 sends against the threshold, with the chosen one marked; PNG.
+
+    The band is the interval of the difference to sending everything, about the line of sending everything: where it
+    lies wholly below, the saving is more than noise. Raises ValueError where `threshold` is not one of the curve's.
+    """
+    chosen = np.flatnonzero(curve.thresholds == threshold)
+    if not len(chosen):
+        raise ValueError(f"the curve has no threshold {threshold}: make its thresholds with threshold_grid")
+    if np.isnan(curve.sending_all):
+        return _no_picture("No cost curve: there are no sends to count")
+    axes = _axes(_title(curve, int(chosen[0])), "Withhold from this probability on", f"Cost per {PER:,} sends")
+    order = np.argsort(curve.thresholds, kind="stable")
+    at, costs, cost = curve.thresholds[order], curve.costs[order], float(curve.costs[chosen[0]])
+    # Withholding nearly everything costs many times what the decision is about: it would flatten the rest.
+    top = 1.05 * min(1.5 * max(curve.sending_all, cost), max(curve.sending_all, float(costs.max())))
+    shown = at[costs <= top]
+    if at[0] > 0 and shown[-1] > 5 * shown[0]:
+        _logarithmic(axes, "x")
+    low, high = curve.sending_all - curve.high[order], curve.sending_all - curve.low[order]
+    label = "95% interval of the difference"
+    axes.fill_between(at, low, high, color=PALETTE[0], alpha=0.2, linewidth=0, label=label)
+    axes.plot(at, costs, color=PALETTE[0], linewidth=1.8, label="this model")
+    axes.axhline(curve.sending_all, color=REFERENCE, linewidth=1.2, linestyle="--", label="sending everything")
+    axes.axvline(threshold, color=PALETTE[1], linewidth=1.2, linestyle=":")
+    label = f"chosen: {threshold:.2%} costs {_number(cost, cost)}"
+    axes.plot([threshold], [cost], "o", color=PALETTE[1], label=label, zorder=4)
+    axes.set_ylim(0, top or 1)
+    if shown[0] < shown[-1]:
+        axes.set_xlim(shown[0], shown[-1])
+    _percent(axes.xaxis)
+    axes.legend(loc="lower left", framealpha=0.9, edgecolor="white")
+    return _png(axes)
+
+
+def _title(curve: CostCurve, chosen: int) -> str:
+    saved, low, high = (float(each[chosen]) for each in (curve.savings, curve.low, curve.high))
+    start, unit = f"Withholding from {curve.thresholds[chosen]:.2%} on", f"per {PER:,} sends"
+    between = "" if np.isnan(low) else f" ({_number(low, saved)} to {_number(high, saved)})"
+    if low > 0:
+        share = saved / curve.sending_all
+        return f"{start} saves {_number(saved, saved)}{between} {unit}: {share:.0%}"
+    if high < 0:
+        return f"{start} costs {_number(-saved, saved)} {unit} more than sending everything"
+    return f"{start} cannot be told from sending everything: it saves {_number(saved, saved)}{between} {unit}"
+
+
+def _number(value: float, like: float) -> str:
+    """With as many decimals as show three digits of `like`."""
+    decimals = 2 - int(np.floor(np.log10(abs(like)))) if like else 0
+    return f"{value:,.{min(max(decimals, 0), 6)}f}"

@@ -1,0 +1,327 @@
+"""What the decision at the threshold is worth, and whether the probabilities behind it can be believed.
+
+A send is withheld where its probability of losing the user is at least the threshold, and made otherwise. Every
+number has an interval from resamples of whole users, the same ones for all numbers, so that differences are paired.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mlguide_assets.train.calibration import RIDGE, fit_shift, log_odds, shift_derivatives, sigmoid
+from mlguide_assets.train.metrics import Flags, Floats, Integers, checked
+from mlguide_assets.train.uncertainty import WORKING_SIZE, ClusterBootstrap, Estimate, Replicates, paired_difference
+
+BINS = 10
+CURVE_THRESHOLDS = 120
+PER = 1000
+"""Costs are given per this many sends."""
+
+DECISION_METRICS = (
+    "precision",
+    "recall",
+    "lift",
+    "withheld_share",
+    "cost_per_1000",
+    "savings_per_1000",
+    "calibration_error",
+    "calibration_slope",
+    "calibration_intercept",
+)
+
+
+def decision_metrics(
+    labels: npt.ArrayLike,
+    probabilities: npt.ArrayLike,
+    users: npt.ArrayLike,
+    *,
+    threshold: float,
+    lost_user: float,
+    withheld_send: float,
+    repeats: int = 300,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """`{name: Estimate}` for each of `DECISION_METRICS`, with 95 % intervals clustered by user.
+
+    Args:
+        labels: (n,) in {0, 1}: the send lost its user.
+        probabilities: (n,) in [0, 1], of losing the user.
+        users: (n,), the user of each row.
+        threshold: withhold from this probability on.
+        lost_user: cost of sending the email that loses the user.
+        withheld_send: cost of not sending a harmless email.
+
+    - precision, recall, lift: of withholding, as in `metrics.Confusion`; withheld_share: of all sends.
+    - cost_per_1000: of 1,000 sends under this policy; savings_per_1000: against making them all.
+    - calibration_error: `metrics.expected_calibration_error`, with bins that are the same in every resample. Noise
+      alone makes it positive: compare it with `calibration_error_under`.
+    - calibration_slope: of the outcomes' log-odds on those predicted; 1 is right, lower is too extreme, higher too
+      timid. calibration_intercept: what all log-odds lack to be right on average; 0 is right, negative is predicted
+      too high. As defined by Cox (1958) and used by Van Calster et al. (2019), with a slight pull towards right.
+
+    A ratio without any row beneath it is NaN; bounds are NaN with fewer than two users, or where most resamples
+    have no value. Raises ValueError on malformed input, see `metrics.checked`.
+    """
+    truth, scores, bootstrap = _inputs(labels, probabilities, users, repeats, seed)
+    line = _Line.of(truth, scores)
+    withheld = scores >= threshold
+    rows = np.stack([np.ones(len(truth)), truth, withheld, withheld & truth, *line.terms(truth, scores)])
+    sums = stacked(per_user(rows, bootstrap), _gaps_per_user(truth, scores, bootstrap))
+
+    def measure(sums: Floats) -> Floats:
+        decision, terms, gaps = sums[:4], sums[4:-BINS], sums[-BINS:]
+        error = ratio(np.abs(gaps).sum(axis=0), decision[0])
+        return np.stack([*_decided(decision, lost_user, withheld_send), error, *line.moved(terms, decision)])
+
+    points, values = replicated(sums, bootstrap, measure)
+    found = estimates(DECISION_METRICS, points, values)
+    at = DECISION_METRICS.index("calibration_error")
+    return found | {"calibration_error": nonnegative_estimate(float(points[at]), values[at])}
+
+
+def _inputs(
+    labels: npt.ArrayLike, probabilities: npt.ArrayLike, users: npt.ArrayLike, repeats: int, seed: int
+) -> tuple[Flags, Floats, ClusterBootstrap]:
+    truth, scores = checked(labels, probabilities)
+    bootstrap = ClusterBootstrap(np.asarray(users), repeats, seed)
+    if bootstrap.users.shape != truth.shape:
+        raise ValueError(f"users {bootstrap.users.shape} and labels {truth.shape} must have equal length")
+    return truth, scores, bootstrap
+
+
+def _decided(decision: Floats, lost_user: float, withheld_send: float) -> list[Floats]:
+    """The first six of `DECISION_METRICS`, each (r,), from (4, r): rows, positives, withheld, withheld positives."""
+    rows, positives, withheld, caught = decision
+    precision = ratio(caught, withheld)
+    cost = (withheld - caught) * withheld_send + (positives - caught) * lost_user
+    savings = caught * lost_user - (withheld - caught) * withheld_send
+    return [
+        precision,
+        ratio(caught, positives),
+        ratio(precision, ratio(positives, rows)),
+        ratio(withheld, rows),
+        PER * ratio(cost, rows),
+        PER * ratio(savings, rows),
+    ]
+
+
+def _gaps_per_user(labels: Flags, scores: Floats, bootstrap: ClusterBootstrap) -> Any:
+    """Predicted minus observed, summed per bin and user, sparse (BINS, users); the bins of `calibration_bins`."""
+    bin_of = np.searchsorted(_cuts(scores), scores, side="right")
+    return per_group(scores - labels, bin_of, BINS, bootstrap)
+
+
+def _cuts(scores: Floats) -> Floats:
+    """Where a new bin begins, ascending and distinct: rows in equal number, equal probabilities together."""
+    return np.unique(np.sort(scores)[np.arange(1, BINS) * len(scores) // BINS]) if len(scores) else np.empty(0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Line:
+    """Slope and intercept of the outcomes on the predictions, and how they move when users are weighted.
+
+    A replicate is one step of Newton's method from the fit on all rows, which is as good as refitting where the
+    step is small (Davidson and MacKinnon, 1999) and needs only sums per user.
+    """
+
+    centred: Floats
+    tilt: Floats
+    level: Floats
+
+    @classmethod
+    def of(cls, labels: Flags, scores: Floats) -> "_Line":
+        given = log_odds(scores)
+        centred = given - (given.mean() if len(given) else 0.0)
+        directions = np.stack([centred, np.ones_like(centred)])
+        return cls(centred, fit_shift(labels, given, directions), fit_shift(labels, given, directions[1:]))
+
+    def terms(self, labels: Flags, scores: Floats) -> Floats:
+        """Per row, first and second derivatives at the fit: (2 + 4 + 1 + 1, n)."""
+        given, ones, truth = log_odds(scores), np.ones_like(scores), labels.astype(np.float64)
+        found = []
+        for directions, shift in ((np.stack([self.centred, ones]), self.tilt), (ones[None], self.level)):
+            fitted = sigmoid(given + (shift[:, None] * directions).sum(axis=0))
+            first, second = shift_derivatives(truth, fitted, directions)
+            found += [first, second.reshape(-1, len(truth))]
+        return np.concatenate(found)
+
+    def moved(self, terms: Floats, decision: Floats) -> tuple[Floats, Floats]:
+        """Slope and intercept, each (r,), from sums of `terms` (8, r); NaN where one outcome is absent."""
+        up_tilt, up_level, a, b, _, d, up, curvature = terms
+        u, v = up_tilt - RIDGE * self.tilt[0], up_level - RIDGE * self.tilt[1]
+        a, d = a + RIDGE, d + RIDGE
+        slope = 1 + self.tilt[0] + (d * u - b * v) / (a * d - b * b)
+        intercept = self.level[0] + (up - RIDGE * self.level[0]) / (curvature + RIDGE)
+        one_outcome = (decision[1] == 0) | (decision[1] == decision[0])
+        return np.where(one_outcome, np.nan, slope), np.where(one_outcome, np.nan, intercept)
+
+
+def calibration_error_under(probabilities: npt.ArrayLike, *, repeats: int = 300, seed: int = 0) -> Estimate:
+    """The calibration error that noise alone gives to perfect probabilities: mean, and central 95 %.
+
+    Labels are drawn from the probabilities (n,) themselves, `repeats` times, each row on its own: where rows of
+    one user share what no feature sees, noise is a little larger than this. NaN without rows.
+    """
+    _, scores = checked(np.zeros(np.shape(probabilities)), probabilities)
+    if not len(scores):
+        return Estimate(*[float("nan")] * 3)
+    ordered = np.sort(scores)
+    starts = np.unique(np.r_[0, np.searchsorted(ordered, _cuts(scores))])
+    expected = np.add.reduceat(ordered, starts)
+    generator = np.random.default_rng(seed)
+    # Single precision halves the time; its step of 6e-8 is less than any probability that is not rounding.
+    chances = ordered.astype(np.float32)
+    errors = np.empty(repeats)
+    for repeat in range(repeats):
+        drawn = generator.random(len(chances), dtype=np.float32) < chances
+        observed = np.add.reduceat(drawn, starts, dtype=np.int64)
+        errors[repeat] = np.abs(expected - observed).sum() / len(scores)
+    low, high = np.quantile(errors, [0.025, 0.975])
+    return Estimate(float(errors.mean()), float(low), float(high))
+
+
+@dataclass(frozen=True, eq=False)
+class CostCurve:
+    """Savings per 1,000 sends against making them all, at each threshold, with a 95 % interval; all (t,).
+
+    `sending_all` is what 1,000 sends cost when none is withheld.
+    """
+
+    thresholds: Floats
+    savings: Floats
+    low: Floats
+    high: Floats
+    sending_all: float
+
+    @property
+    def costs(self) -> Floats:
+        """Cost per 1,000 sends at each threshold, (t,)."""
+        return self.sending_all - self.savings
+
+
+def cost_curve(
+    labels: npt.ArrayLike,
+    probabilities: npt.ArrayLike,
+    users: npt.ArrayLike,
+    thresholds: npt.ArrayLike,
+    *,
+    lost_user: float,
+    withheld_send: float,
+    repeats: int = 300,
+    seed: int = 0,
+) -> CostCurve:
+    """What each of the thresholds (t,) would have cost on these rows; other arguments as for `decision_metrics`.
+
+    The interval is that of the difference to sending everything. It is one per threshold, not a band that holds
+    for all of them: the lowest point of the curve is lower than what its threshold would cost on other rows.
+    """
+    truth, scores, bootstrap = _inputs(labels, probabilities, users, repeats, seed)
+    given = np.asarray(thresholds, dtype=np.float64)
+    order = np.argsort(given, kind="stable")
+    # Rows that as many thresholds reach belong together: with each threshold one group fewer is withheld.
+    reached = np.searchsorted(given[order], scores, side="right")
+    gain = np.where(truth, lost_user, -withheld_send)
+    sums = stacked(
+        per_user(np.stack([np.ones(len(truth)), lost_user * truth]), bootstrap),
+        per_group(gain, reached, len(given) + 1, bootstrap),
+    )
+
+    def measure(sums: Floats) -> Floats:
+        withheld = np.cumsum(sums[:2:-1], axis=0)[::-1]
+        return PER * ratio(np.concatenate([sums[1:2], withheld]), sums[:1])
+
+    points, values = replicated(sums, bootstrap, measure)
+    names = tuple(str(index) for index in range(len(points)))
+    sending_all, *found = estimates(names, points, values).values()
+    back = np.argsort(order, kind="stable")
+    savings, low, high = (np.array([getattr(e, name) for e in found])[back] for name in ("value", "low", "high"))
+    return CostCurve(given, savings, low, high, sending_all.value)
+
+
+def threshold_grid(probabilities: npt.ArrayLike, threshold: float) -> Floats:
+    """About CURVE_THRESHOLDS thresholds, ascending, that span the probabilities (n,) and hold `threshold`.
+
+    Evenly spaced in log-odds, as the interesting ones of a rare event lie close together near 0.
+    """
+    inner = log_odds(np.quantile(np.asarray(probabilities, dtype=np.float64), [0.001, 0.999]))
+    low, high = min(inner[0], log_odds(threshold)), max(inner[1], log_odds(threshold))
+    return np.unique(np.r_[sigmoid(np.linspace(low, high, CURVE_THRESHOLDS)), threshold])
+
+
+def minimum_detectable_difference(
+    replicates: Replicates, a: str, b: str, metric: str, *, power: float = 0.8, level: float = 0.95
+) -> float:
+    """The true difference between models a and b that such rows would show with the given power.
+
+    (z of the two-sided level + z of the power) x standard error of the paired difference, which is the standard
+    deviation of its replicates (Bloom, 1995). A smaller difference than this may well go unnoticed: "no difference
+    found" then says little. In units of the metric, never negative; NaN where no interval can be given.
+    """
+    if np.isnan(paired_difference(replicates, a, b, metric, level=level).low):
+        return float("nan")
+    differences = replicates.of(a, metric)[1] - replicates.of(b, metric)[1]
+    normal = NormalDist()
+    return (normal.inv_cdf((1 + level) / 2) + normal.inv_cdf(power)) * float(np.nanstd(differences, ddof=1))
+
+
+def nonnegative_estimate(value: float, replicates: Floats, level: float = 0.95) -> Estimate:
+    """Interval of what noise alone makes positive, such as a mean distance or a largest difference.
+
+    Replicates carry the noise of the rows twice and lie too high, often all above the value itself. As they exceed
+    the value, so does the value exceed the truth: the interval is reflected (the "basic" bootstrap of Davison and
+    Hinkley, 1997), cut off at 0, and reaches at least to the value.
+    """
+    if np.isnan(value) or 2 * np.isnan(replicates).sum() > len(replicates):
+        return Estimate(value, float("nan"), float("nan"))
+    low, high = np.nanquantile(replicates, [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(value, float(min(value, max(0.0, 2 * value - high))), float(max(value, 2 * value - low)))
+
+
+def estimates(names: tuple[str, ...], points: Floats, values: Floats, level: float = 0.95) -> dict[str, Estimate]:
+    """Percentile intervals by name, from points (m,) and replicates (m, repeats)."""
+    return Replicates(("it",), names, points[None], values[None]).estimates(level)["it"]
+
+
+def ratio(numerator: Floats, denominator: Floats) -> Floats:
+    """Quotient, NaN where the denominator is 0."""
+    undefined = denominator == 0
+    return np.where(undefined, np.nan, numerator / np.where(undefined, 1, denominator))
+
+
+def per_user(values: Floats, bootstrap: ClusterBootstrap) -> Any:
+    """Values of rows (k, n) summed per user, sparse (k, users); sparse for the reason given in `uncertainty`."""
+    from scipy.sparse import csr_array
+
+    sums = [np.bincount(bootstrap.codes, row, bootstrap.size) for row in values]
+    return csr_array(np.reshape(sums, (len(values), bootstrap.size)))
+
+
+def per_group(values: Floats, group: Integers, groups: int, bootstrap: ClusterBootstrap) -> Any:
+    """Values (n,) summed per group (n,) and user, sparse (groups, users)."""
+    from scipy.sparse import csr_array
+
+    return csr_array((values, (group, bootstrap.codes)), shape=(groups, bootstrap.size))
+
+
+def stacked(*sums: Any) -> Any:
+    """Sparse sums per user one above the other."""
+    from scipy.sparse import vstack
+
+    return vstack(sums, format="csr")
+
+
+def replicated(sums: Any, bootstrap: ClusterBootstrap, measure: Callable[[Floats], Floats]) -> tuple[Floats, Floats]:
+    """Measures on all rows (m,) and on every resample (m, repeats), given sums per user, sparse (k, users).
+
+    `measure` turns sums (k, r) into m measures (m, r). All replicates are NaN with fewer than two users.
+    """
+    points = measure(sums @ np.ones((bootstrap.size, 1)))
+    if bootstrap.size < 2:
+        return points[:, 0], np.full((len(points), bootstrap.repeats), np.nan)
+    at_once = max(1, min(64, WORKING_SIZE // max(sums.shape)))
+    values = [measure(sums @ counts) for counts in bootstrap.draws(at_once)]
+    return points[:, 0], np.concatenate(values, axis=1)

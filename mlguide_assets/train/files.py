@@ -1,0 +1,5 @@
+"""The names of a candidate's files, apart from the code that writes them: naming a file must not load XGBoost or Ibis."""
+
+MODEL, ENCODING, CALIBRATION = "model.ubj", "encoding.json", "calibration.json"
+FACTS, RECIPE, PROBLEM = "facts.json", "recipe.json", "problem.yaml"
+JUDGED = "judged"

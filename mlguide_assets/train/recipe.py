@@ -1,0 +1,88 @@
+"""How the candidate is learned: XGBoost's parameters, and which part of the history it learns from.
+
+The default holds until the backtest and the tuning of `mlguide run --thorough` have found a better one.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.train.split import Times
+
+WindowKind = Literal["all", "rolling", "decayed"]
+
+PARAMETERS: dict[str, Any] = {
+    "objective": "binary:logistic",
+    "eval_metric": "logloss",
+    "tree_method": "hist",
+    "learning_rate": 0.08,
+    "max_depth": 4,
+    "min_child_weight": 20,
+    "subsample": 0.8,
+    "colsample_bytree": 0.6,
+    "reg_lambda": 5.0,
+    "max_cat_to_onehot": 8,
+}
+
+
+@dataclass(frozen=True)
+class TrainingWindow:
+    """Which matured rows count, and how much.
+
+    Attributes:
+        kind: `all` takes the whole history alike, `rolling` the last `days` of it, `decayed` halves a row's
+            weight with every `days` of its age.
+    """
+
+    kind: WindowKind = "all"
+    days: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.kind == "all") != (self.days is None) or (self.days is not None and self.days < 1):
+            raise ValueError(f"a window is 'all', or 'rolling' or 'decayed' with days >= 1, not {self}")
+
+    @property
+    def name(self) -> str:
+        return self.kind if self.days is None else f"{self.kind} {self.days} d"
+
+    def weights(self, times: Times) -> npt.NDArray[np.float64]:
+        """Weight of each row (n,), 1 for the newest; 0 leaves a row out."""
+        if self.days is None or not len(times):
+            return np.ones(len(times))
+        age_days = (times.max() - times) / np.timedelta64(timedelta(days=1))
+        weights: npt.NDArray[np.float64] = 0.5 ** (age_days / self.days)
+        return (age_days < self.days).astype(np.float64) if self.kind == "rolling" else weights
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that is chosen before a candidate is fitted, besides data and seed."""
+
+    parameters: Mapping[str, Any] = field(default_factory=lambda: dict(PARAMETERS))
+    window: TrainingWindow = TrainingWindow()
+
+    def to_json(self) -> dict[str, Any]:
+        return {"parameters": dict(self.parameters), "window": {"kind": self.window.kind, "days": self.window.days}}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "Recipe":
+        return cls(dict(stored["parameters"]), TrainingWindow(**stored["window"]))
+
+
+DEFAULT_RECIPE = Recipe()
+
+CHOSEN = "training_recipe"
+"""The table that holds what `search` chose last."""
+
+
+def current_recipe(lake: Lake) -> Recipe:
+    """The recipe that `--thorough` chose last on this problem; the default before the first."""
+    if not lake.exists(CHOSEN):
+        return DEFAULT_RECIPE
+    return Recipe.from_json(json.loads(lake.read_arrow(CHOSEN)["recipe"][0].as_py()))

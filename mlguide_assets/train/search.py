@@ -1,0 +1,68 @@
+"""The search for a better recipe: backtest of the training window, then tuning, on rows before the test window."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import ibis
+import pyarrow as pa
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.train.backtest import choose_window, staleness_curve
+from mlguide_assets.train.backtest_plots import staleness_plot
+from mlguide_assets.train.candidate import matured_rows
+from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe
+from mlguide_assets.train.split import split_by_time
+from mlguide_assets.train.tuning import tune
+
+_SCHEMA = pa.schema([("recipe", pa.string()), ("reasons", pa.list_(pa.string()))])
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """The recipe found, why, and everything that was tried on the way."""
+
+    recipe: Recipe
+    reasons: tuple[str, ...]
+    windows: pa.Table
+    staleness: pa.Table
+    staleness_plot: bytes
+    trials: pa.Table
+
+    @property
+    def record(self) -> pa.Table:
+        """One row: the recipe as JSON, and why its window and its parameters were chosen."""
+        row = {"recipe": json.dumps(self.recipe.to_json(), sort_keys=True), "reasons": list(self.reasons)}
+        return pa.Table.from_pylist([row], schema=_SCHEMA)
+
+
+def search(send_features: ibis.Table, problem: Problem, report: Callable[[str], None]) -> Search:
+    """Choose the training window by backtest, draw how a model ages, and tune the parameters.
+
+    Only the rows that precede the test window by the label window are looked at: what is chosen here is judged there.
+    """
+    rows = matured_rows(send_features)
+    split = split_by_time(
+        rows["delivered_at"].to_numpy(), test_share=problem.evaluation.test_share, gap=problem.label.window
+    )
+    earlier, settings, seed = rows.take(split.train), problem.tuning, problem.evaluation.seed
+    choice = choose_window(earlier, problem, recipe=DEFAULT_RECIPE, report=report)
+    windowed = Recipe(DEFAULT_RECIPE.parameters, choice.chosen)
+    staleness = staleness_curve(earlier, problem, recipe=windowed, report=report)
+    tuning = tune(
+        earlier,
+        problem,
+        recipe=windowed,
+        seconds=settings.time_limit.total_seconds(),
+        trials=settings.trials,
+        seed=seed,
+        report=report,
+    )
+    return Search(
+        recipe=tuning.recipe,
+        reasons=(choice.reason, tuning.reason),
+        windows=choice.table(),
+        staleness=staleness.table(),
+        staleness_plot=staleness_plot(staleness),
+        trials=tuning.trials,
+    )

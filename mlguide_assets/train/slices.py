@@ -1,0 +1,408 @@
+"""Is the model as good, and as fair, for every part of the sends as it is for all of them?
+
+A slice is the rows that share a value of a column: a text, a yes or no, a band of numbers, or no value at all. The
+resamples are of all users, the same for every slice, so that a slice and the whole, or two groups, are compared
+within the same resample.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlguide_assets.train.decisions import nonnegative_estimate, per_group, ratio, replicated, stacked
+from mlguide_assets.train.metrics import Flags, Floats, Integers, Ranking, checked, log_loss_rows, metric_named
+from mlguide_assets.train.uncertainty import ClusterBootstrap, Estimate, Replicates
+
+WHOLE = "(all)"
+MISSING = "(missing)"
+OTHER = "(other)"
+LARGEST_DIFFERENCE = "(largest difference)"
+
+BANDS = 4
+MOST_VALUES = 12
+"""Values of a text that are slices of their own, the commonest; the rest are one together."""
+
+SLICE_METRICS = ("roc_auc", "log_loss", "base_rate", "withheld_share", "calibration_gap")
+FAIRNESS_METRICS = ("base_rate", "withheld_share", "true_positive_rate", "false_positive_rate", "calibration_gap")
+_ALL_METRICS = tuple(dict.fromkeys(SLICE_METRICS + FAIRNESS_METRICS))
+GAP = "roc_auc_gap"
+
+_DIFFERENCES = {
+    "demographic_parity_difference": ("withheld_share",),
+    "equal_opportunity_difference": ("true_positive_rate",),
+    "equalised_odds_difference": ("true_positive_rate", "false_positive_rate"),
+}
+SCHEMA = pa.schema(
+    {
+        "column": pa.string(),
+        "slice": pa.string(),
+        "rows": pa.int64(),
+        "positives": pa.int64(),
+        "metric": pa.string(),
+        "value": pa.float64(),
+        "low": pa.float64(),
+        "high": pa.float64(),
+        "supported": pa.bool_(),
+    }
+)
+"""Of every table of this module: one row per slice and metric."""
+
+
+@dataclass(frozen=True, eq=False)
+class Slicing:
+    """A column cut into slices: their names in order, and to which of them each row belongs (n,)."""
+
+    column: str
+    names: tuple[str, ...]
+    codes: Integers
+
+
+def slice_metrics(
+    rows: pa.Table,
+    columns: Sequence[str],
+    *,
+    model: str,
+    threshold: float,
+    min_positives: int,
+    repeats: int = 300,
+    seed: int = 0,
+) -> pa.Table:
+    """Each of `SLICE_METRICS` on the whole and on every slice, as `SCHEMA`, with 95 % intervals clustered by user.
+
+    Args:
+        rows: user_id, label, probabilities under the name `model`, and the columns to slice by (see `slicing`).
+        threshold: withhold from this probability on.
+        min_positives: a slice is supported where so many users have a positive row in it, and so many a negative
+            one. One user's ten unsubscribes are one witness. Others have a value but no bounds, and never gate.
+
+    calibration_gap is the mean prediction minus the observed rate. The first rows, `WHOLE`, are all rows together.
+    Each interval holds for its own slice: of twenty, one may be expected to miss, so compare many at once with
+    `slice_gaps`. Raises ValueError where a column is absent or cannot be sliced.
+    """
+    found = _Found.of(rows, columns, model, threshold, min_positives, repeats, seed)
+    return _table(found.rows_of(SLICE_METRICS))
+
+
+def slice_gaps(
+    rows: pa.Table,
+    columns: Sequence[str],
+    *,
+    model: str,
+    min_positives: int,
+    repeats: int = 300,
+    seed: int = 0,
+    level: float = 0.95,
+    comparisons: int | None = None,
+) -> pa.Table:
+    """ROC AUC of every slice minus that of all rows, as metric `GAP`; arguments as for `slice_metrics`.
+
+    As many comparisons are made as slices are supported, m, and each has its chance to look bad by accident. All m
+    intervals hold together with probability `level` where each holds with 1 - (1 - level) / m (Bonferroni): that
+    is what `comparisons=None` does; 1 leaves them unadjusted. At such levels a few hundred replicates have no
+    percentiles left to speak of, so the interval is value +- z x their standard deviation.
+    """
+    found = _Found.of(rows, columns, model, 1.0, min_positives, repeats, seed)
+    m = comparisons or max(1, int(found.supported[1:].sum()))
+    z = NormalDist().inv_cdf(1 - (1 - level) / (2 * m))
+    points, values = found.metric("roc_auc")
+    gaps = []
+    for position in range(1, len(points)):
+        gap, differences = points[position] - points[0], values[position] - values[0]
+        known = 2 * np.isnan(differences).sum() <= len(differences) and found.supported[position]
+        half = z * float(np.nanstd(differences, ddof=1)) if known else float("nan")
+        gaps.append(found.row(position, GAP, Estimate(float(gap), float(gap) - half, float(gap) + half)))
+    return _table(gaps)
+
+
+def worst_slice(table: pa.Table, metric: str = "roc_auc") -> dict[str, Any] | None:
+    """The row of the supported slice that is worst beyond doubt: even its better bound is the poorest of all.
+
+    `metric` is `GAP` or one of `metrics.METRICS` in a table of this module. None where no slice is supported. The
+    worst of many is partly bad luck; `slice_gaps` allows for that.
+    """
+    higher_is_better = metric == GAP or metric_named(metric).higher_is_better
+    better, sign = ("high", 1) if higher_is_better else ("low", -1)
+    asked = pc.and_(table["supported"], pc.equal(table["metric"], metric))
+    found = [row for row in table.filter(asked).to_pylist() if row["column"] != WHOLE and not np.isnan(row["value"])]
+    return min(found, key=lambda row: sign * (row["value"] if np.isnan(row[better]) else row[better]), default=None)
+
+
+def fairness(
+    rows: pa.Table,
+    columns: Sequence[str],
+    *,
+    model: str,
+    threshold: float,
+    min_positives: int,
+    repeats: int = 300,
+    seed: int = 0,
+) -> pa.Table:
+    """How the decision treats the groups of sensitive columns, as `SCHEMA`; arguments as for `slice_metrics`.
+
+    Per group each of `FAIRNESS_METRICS`; true and false positive rate are the shares withheld of the sends that lose
+    their user, and of the harmless ones. Then per column, as slice `LARGEST_DIFFERENCE`, between supported groups:
+
+    - demographic_parity_difference: of the withheld share (Dwork et al., 2012: statistical parity);
+    - equal_opportunity_difference: of the true positive rate; equalised_odds_difference: of the true or the false
+      positive rate, whichever differs more (Hardt, Price and Srebro, 2016).
+
+    Where base rates differ, no calibrated model has equal rates (Kleinberg, Mullainathan and Raghavan, 2016): a
+    difference asks for a reason, it is not a verdict. A largest difference is positive by noise alone, hence its
+    interval is that of `decisions.nonnegative_estimate`. With fewer than two supported groups it is NaN.
+    """
+    found = _Found.of(rows, columns, model, threshold, min_positives, repeats, seed)
+    groups = found.rows_of(FAIRNESS_METRICS)
+    return _table(groups + [row for column in dict.fromkeys(columns) for row in found.differences(column)])
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """Metrics of s slices, the first being the whole: points (s, metrics) and replicates (s, metrics, repeats)."""
+
+    slices: tuple[tuple[str, str], ...]
+    rows: Integers
+    positives: Integers
+    supported: Flags
+    points: Floats
+    values: Floats
+
+    @classmethod
+    def of(
+        cls,
+        rows: pa.Table,
+        columns: Sequence[str],
+        model: str,
+        threshold: float,
+        min_positives: int,
+        repeats: int,
+        seed: int,
+    ) -> "_Found":
+        needed = ("user_id", "label", model, *columns)
+        absent = [name for name in needed if name not in rows.column_names]
+        if absent:
+            raise ValueError(f"no column {absent[0]!r} to slice or judge by: there are {', '.join(rows.column_names)}")
+        truth, scores = checked(rows["label"].to_numpy(), rows[model].to_numpy())
+        bootstrap = ClusterBootstrap(rows["user_id"].to_numpy(), repeats, seed)
+        whole = Slicing(WHOLE, (WHOLE,), np.zeros(len(truth), dtype=np.int64))
+        slicings = [whole, *(slicing(name, rows[name]) for name in dict.fromkeys(columns))]
+        blocks = [_Block.of(each, truth, scores, scores >= threshold, bootstrap) for each in slicings]
+        points, values = _measured(blocks, bootstrap)
+        counts = [_counts(each, truth, bootstrap.codes) for each in slicings]
+        in_rows, positives, witnesses = (np.concatenate(each) for each in zip(*counts, strict=True))
+        return cls(
+            tuple((each.column, name) for each in slicings for name in each.names),
+            in_rows,
+            positives,
+            witnesses >= max(min_positives, 1),
+            points,
+            values,
+        )
+
+    def metric(self, name: str) -> tuple[Floats, Floats]:
+        """Points (s,) and replicates (s, repeats)."""
+        at = _ALL_METRICS.index(name)
+        return self.points[:, at], self.values[:, at]
+
+    def row(self, position: int, metric: str, estimate: Estimate) -> dict[str, Any]:
+        return self._row(*self.slices[position], [position], metric, estimate, bool(self.supported[position]))
+
+    def rows_of(self, metrics: Sequence[str]) -> list[dict[str, Any]]:
+        """A row per slice and metric; without support, no bounds."""
+        shown = np.where(self.supported[:, None, None], self.values, np.nan)
+        names = tuple(str(position) for position in range(len(self.slices)))
+        found = Replicates(names, _ALL_METRICS, self.points, shown).estimates()
+        return [self.row(at, metric, found[name][metric]) for at, name in enumerate(names) for metric in metrics]
+
+    def differences(self, column: str) -> list[dict[str, Any]]:
+        """The largest differences between the supported slices of a column."""
+        among = [at for at, (of, _) in enumerate(self.slices) if of == column and self.supported[at]]
+        estimates = {name: self._largest_difference(among, metrics) for name, metrics in _DIFFERENCES.items()}
+        return [
+            self._row(column, LARGEST_DIFFERENCE, among, name, estimate, len(among) > 1)
+            for name, estimate in estimates.items()
+        ]
+
+    def _largest_difference(self, among: list[int], metrics: Sequence[str]) -> Estimate:
+        if len(among) < 2:
+            return Estimate(*[float("nan")] * 3)
+        found = [self.metric(metric) for metric in metrics]
+        value = np.max([np.ptp(points[among]) for points, _ in found])
+        replicates: Floats = np.max([np.ptp(values[among], axis=0) for _, values in found], axis=0)
+        return nonnegative_estimate(float(value), replicates)
+
+    def _row(
+        self, column: str, name: str, among: list[int], metric: str, estimate: Estimate, supported: bool
+    ) -> dict[str, Any]:
+        rows, positives = int(self.rows[among].sum()), int(self.positives[among].sum())
+        bounds = (estimate.value, estimate.low, estimate.high)
+        return dict(zip(SCHEMA.names, (column, name, rows, positives, metric, *bounds, supported), strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """The slices of one column summed per user: the segments of each slice's ranking, then six sums per slice.
+
+    `sums` is sparse, (sum of segments + 6 s, users). The six are rows, positives, withheld, withheld positives,
+    probabilities, and log-loss.
+    """
+
+    segments: tuple[Ranking, ...]
+    sums: Any
+
+    @classmethod
+    def of(
+        cls, slicing: Slicing, labels: Flags, scores: Floats, withheld: Flags, bootstrap: ClusterBootstrap
+    ) -> "_Block":
+        slices = len(slicing.names)
+        rankings, segment, start = [], np.empty(len(labels), dtype=np.int64), 0
+        for code in range(slices):
+            inside = slicing.codes == code
+            ranking = Ranking.of(labels[inside], scores[inside])
+            segment[inside] = start + ranking.segment
+            start += ranking.segments
+            rankings.append(ranking)
+        ones, losses = np.ones(len(labels)), log_loss_rows(labels, scores)
+        values: Floats = np.stack([ones, labels, withheld, withheld & labels, scores, losses])
+        totals = [per_group(each, slicing.codes, slices, bootstrap) for each in values]
+        return cls(tuple(rankings), stacked(per_group(ones, segment, start, bootstrap), *totals))
+
+    def measure(self, sums: Floats) -> Floats:
+        """Every metric of `_ALL_METRICS` of every slice, (s, metrics, r), from sums (k, r)."""
+        ends = np.cumsum([ranking.segments for ranking in self.segments])
+        *ranked, totals = np.split(sums, ends)
+        rows, positives, withheld, caught, predicted, losses = np.split(totals, 6)
+        found = {
+            "roc_auc": np.stack([r.sums(each).roc_auc() for r, each in zip(self.segments, ranked, strict=True)]),
+            "log_loss": ratio(losses, rows),
+            "base_rate": ratio(positives, rows),
+            "withheld_share": ratio(withheld, rows),
+            "calibration_gap": ratio(predicted - positives, rows),
+            "true_positive_rate": ratio(caught, positives),
+            "false_positive_rate": ratio(withheld - caught, rows - positives),
+        }
+        return np.stack([found[name] for name in _ALL_METRICS], axis=1)
+
+
+def _measured(blocks: Sequence[_Block], bootstrap: ClusterBootstrap) -> tuple[Floats, Floats]:
+    """Points (s, metrics) and replicates (s, metrics, repeats) over the slices of all blocks."""
+    ends = np.cumsum([block.sums.shape[0] for block in blocks])[:-1]
+
+    def measure(sums: Floats) -> Floats:
+        parts = [block.measure(part) for block, part in zip(blocks, np.split(sums, ends), strict=True)]
+        return np.concatenate(parts).reshape(-1, sums.shape[1])
+
+    points, values = replicated(stacked(*(block.sums for block in blocks)), bootstrap, measure)
+    metrics = len(_ALL_METRICS)
+    return points.reshape(-1, metrics), values.reshape(-1, metrics, values.shape[1])
+
+
+def _counts(slicing: Slicing, labels: Flags, users: Integers) -> tuple[Integers, Integers, Integers]:
+    """Per slice: rows, positives, and the users with a positive or those with a negative row, whichever are fewer."""
+    slices = len(slicing.names)
+
+    def witnesses(of: Flags) -> Integers:
+        pairs = np.unique(slicing.codes[of] + slices * users[of])
+        return np.bincount(pairs % slices, minlength=slices)
+
+    rows = np.bincount(slicing.codes, minlength=slices)
+    positives = np.bincount(slicing.codes[labels], minlength=slices)
+    return rows, positives, np.minimum(witnesses(labels), witnesses(~labels))
+
+
+def _table(rows: list[dict[str, Any]]) -> pa.Table:
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def slicing(name: str, values: pa.ChunkedArray) -> Slicing:
+    """Cut a column of text, booleans or numbers into slices; no value (null or NaN) is a slice of its own, the last.
+
+    Numbers are cut into at most `BANDS` bands of about equal count, equal numbers together, named after the lowest
+    and highest number in each. Of texts the `MOST_VALUES` commonest are kept, commonest first.
+
+    Raises:
+        ValueError: values of another type.
+    """
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        return slicing(name, values.cast(kind.value_type))
+    if pa.types.is_null(kind):
+        return Slicing(name, (MISSING,), np.zeros(len(values), dtype=np.int64))
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return _slices_of(name, *_bands(values))
+    if pa.types.is_boolean(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return _slices_of(name, *_texts(values.cast(pa.string())))
+    raise ValueError(f"cannot slice by {name!r}: text, booleans and numbers can be, {kind} cannot")
+
+
+def _slices_of(name: str, names: list[str], codes: Integers) -> Slicing:
+    """Code -1 means no value."""
+    missing = codes < 0
+    if missing.any():
+        names, codes = [*names, MISSING], np.where(missing, len(names), codes)
+    return Slicing(name, tuple(names), codes)
+
+
+def _texts(values: pa.ChunkedArray) -> tuple[list[str], Integers]:
+    encoded = pc.dictionary_encode(pc.if_else(pc.equal(values, MISSING), None, values)).combine_chunks()
+    names = encoded.dictionary.to_pylist()
+    codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    counts = np.bincount(codes[codes >= 0], minlength=len(names))
+    order = sorted(range(len(names)), key=lambda code: (-counts[code], names[code]))
+    kept = order if len(order) <= MOST_VALUES + 1 else order[:MOST_VALUES]
+    # One place more than there are values, so that -1 finds -1.
+    place = np.full(len(names) + 1, len(kept), dtype=np.int64)
+    place[kept], place[-1] = np.arange(len(kept)), -1
+    shown = [names[code] or "(empty)" for code in kept] + [OTHER] * (len(kept) < len(order))
+    return shown, place[codes]
+
+
+def _bands(values: pa.ChunkedArray) -> tuple[list[str], Integers]:
+    numbers = pc.cast(values, pa.float64(), safe=False).to_numpy()
+    known = ~np.isnan(numbers)
+    distinct, counts = np.unique(numbers[known], return_counts=True)
+    starts = _starts(counts)
+    ends = [following - 1 for following in [*starts, len(distinct)][1:]]
+    codes = np.full(len(numbers), -1, dtype=np.int64)
+    codes[known] = np.searchsorted(distinct[starts], numbers[known], side="right") - 1
+    return _band_names(distinct[starts], distinct[ends], whole=pa.types.is_integer(values.type)), codes
+
+
+def _starts(counts: Integers) -> list[int]:
+    """Where bands of distinct numbers begin, given how many rows have each.
+
+    Each takes numbers until it has its share of the rows that are left, so one number that most rows have, such
+    as 0, is a band by itself and the others are still told apart.
+    """
+    starts: list[int] = []
+    at = 0
+    while at < len(counts):
+        starts.append(at)
+        left = np.cumsum(counts[at:])
+        share = left[-1] / (BANDS + 1 - len(starts))
+        at += min(int(np.searchsorted(left, share)), len(left) - 1) + 1
+    return starts
+
+
+def _band_names(lows: Floats, highs: Floats, *, whole: bool) -> list[str]:
+    """Such as 18–27, with as few digits as tell the bands apart, three at least."""
+    between = " to " if (lows < 0).any() else "–"
+    names: list[str] = []
+    for digits in range(3, 18):
+        ends = [[_shown(number, digits, whole) for number in numbers] for numbers in (lows, highs)]
+        names = [low if low == high else f"{low}{between}{high}" for low, high in zip(*ends, strict=True)]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
+def _shown(number: float, digits: int, whole: bool) -> str:
+    if whole:
+        return f"{number:.0f}"
+    if number and not 1e-5 <= abs(number) < 1e15:
+        return f"{number:.{digits}g}"
+    return np.format_float_positional(number, precision=digits, unique=False, fractional=False, trim="-")
