@@ -52,6 +52,9 @@ class Home:
         """The simulator's truth, outside the lake: no feature or training code is given this path."""
         return self.root / "oracle" / problem
 
+    def card(self, problem: str, version: str) -> Path:
+        return self.root / "cards" / problem / version
+
     def online_store(self, problem: str) -> Path:
         return self.root / "online" / f"{problem}.sqlite"
 

@@ -67,6 +67,39 @@ def promotion_decisions(
     )
 
 
+@dg.asset(group_name=GROUP, kinds={"markdown"}, owners=OWNERS, deps=["promotion_decisions"])
+def model_card(
+    workspace: Workspace,
+    registered_model: Any,
+    candidate_model: Any,
+    model_evaluation: Any,
+    slice_metrics: Any,
+    group_metrics: Any,
+    behaviour_results: Any,
+    contract_results: Any,
+    model_explanations: Any,
+) -> dg.MaterializeResult[None]:
+    """What a version is for, how good it is and for whom, and its limits: Markdown, and HTML that opens offline."""
+    from mlguide_assets.deploy.documentation import document_version
+
+    card = document_version(
+        workspace.home,
+        workspace.lake,
+        workspace.problem,
+        registered_model,
+        candidate_model,
+        evaluation=model_evaluation,
+        slices=slice_metrics,
+        groups=group_metrics,
+        behaviours=behaviour_results,
+        contracts=contract_results,
+        explanation=model_explanations,
+    )
+    return dg.MaterializeResult(
+        metadata={"html": dg.MetadataValue.path(str(card.html)), "card": dg.MetadataValue.md(card.text)}
+    )
+
+
 @dg.asset(group_name=GROUP, kinds={"xgboost", "mlflow"}, owners=OWNERS, deps=["promotion_decisions"])
 def champion_model(workspace: Workspace) -> dg.MaterializeResult[None]:
     """The model in production: its bundle, exported from the registry once the gate has promoted it."""

@@ -25,9 +25,7 @@ _SEARCH = {
 @dg.multi_asset_check(
     name="leakage_alarms",
     specs=[
-        dg.AssetCheckSpec(
-            name, asset="send_features", additional_deps=["core_users"], blocking=True, description=text
-        )
+        dg.AssetCheckSpec(name, asset="send_features", additional_deps=["core_users"], blocking=True, description=text)
         for name, text in LEAKAGE_ALARMS.items()
     ],
 )
@@ -111,7 +109,7 @@ def train_candidate(
 
 
 _EVALUATION = {
-    "model_evaluation": "Every metric of every model on the test window, with 95 % intervals from a bootstrap of users.",
+    "model_evaluation": "Every metric of every model on the test window, with 95 % intervals clustered by user.",
     "slice_metrics": "The candidate on each slice of users and emails, with its gap to the whole.",
     "group_metrics": "What sensitive groups get: withheld shares, errors, calibration, and the differences.",
 }

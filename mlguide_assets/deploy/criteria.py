@@ -1,4 +1,4 @@
-"""What the gate asks of a candidate, one function per criterion: value, interval, threshold, and the reason in words."""
+"""What the gate asks of a candidate, one function per criterion: value, interval, threshold, reason in words."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,7 +13,6 @@ from mlguide_assets.train.metrics import METRICS
 from mlguide_assets.train.models import BASE_RATE, CANDIDATE
 from mlguide_assets.train.slices import GAP, LARGEST_DIFFERENCE, worst_slice
 from mlguide_assets.train.uncertainty import Estimate, Replicates, paired_difference, permutation_null
-
 
 PARITY_DIFFERENCE = "demographic_parity_difference"
 
@@ -90,13 +89,14 @@ def data_can_be_believed(contract_results: Sequence[dict[str, Any]], problem: Pr
 def beats_champion(comparison: Comparison | Incomparable | None, problem: Problem) -> Criterion:
     """The whole paired interval of the difference to the champion lies above minus the margin."""
     metric, margin = problem.metric.primary, problem.gate.champion_margin
+    least = 0.0 - margin
     if comparison is None:
-        return Criterion("beats_champion", 0.0, None, None, -margin, True, "There is no champion to compare it with.")
+        return Criterion("beats_champion", 0.0, None, None, least, True, "There is no champion to compare it with.")
     if isinstance(comparison, Incomparable):
         fit = comparison.champion_is_unfit
-        return Criterion("beats_champion", 0.0, None, None, -margin, fit, comparison.reason)
+        return Criterion("beats_champion", 0.0, None, None, least, fit, comparison.reason)
     difference = comparison.difference(metric)
-    passed = bool(difference.low > -margin)
+    passed = bool(difference.low > least)
     found = (
         f"{METRICS[metric].title} {abs(difference.value):.4f} {'better' if difference.value >= 0 else 'worse'} than "
         f"version {comparison.version}, the champion (paired 95 % interval {difference.low:+.4f} to "
@@ -109,7 +109,7 @@ def beats_champion(comparison: Comparison | Incomparable | None, problem: Proble
         else f"It was not shown to {'match' if margin else 'beat'} the champion: {found}. A difference of "
         f"{detectable:.4f} would be seen four times in five on so many sends."
     )
-    return Criterion("beats_champion", difference.value, difference.low, difference.high, -margin, passed, reason)
+    return Criterion("beats_champion", difference.value, difference.low, difference.high, least, passed, reason)
 
 
 def is_calibrated(error: Estimate, by_chance: Estimate, problem: Problem) -> Criterion:
@@ -182,7 +182,8 @@ def features_agree(parity: Parity) -> Criterion:
     reason = (
         f"Scoring and training compute the same features for {parity.rows:,} sends."
         if passed
-        else f"Scoring computes another {parity.worst} than training for {parity.mismatches:,} of {parity.rows:,} sends."
+        else f"Scoring computes another {parity.worst} than training for "
+        f"{parity.mismatches:,} of {parity.rows:,} sends."
     )
     return Criterion("features_agree", parity.share, None, None, 0.0, passed, reason)
 

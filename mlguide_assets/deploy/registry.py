@@ -113,10 +113,10 @@ class Registry:
         run_id = self.client.get_model_version(self.model, version).run_id
         return dict(self.client.get_run(run_id).data.metrics)
 
-    def log_pages(self, version: str, folder: Path) -> None:
+    def log_pages(self, version: str, folder: Path, name: str) -> None:
         """Add a folder of documents to the run of a version, replacing those of the same name."""
         run_id = self.client.get_model_version(self.model, version).run_id
-        self.client.log_artifacts(run_id, str(folder), folder.name)
+        self.client.log_artifacts(run_id, str(folder), name)
 
     def _version_of(self, lineage_id: str) -> str | None:
         from mlflow.exceptions import MlflowException

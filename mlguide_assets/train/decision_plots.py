@@ -47,7 +47,7 @@ def _title(curve: CostCurve, chosen: int) -> str:
     between = "" if np.isnan(low) else f" ({_number(low, saved)} to {_number(high, saved)})"
     if low > 0:
         share = saved / curve.sending_all
-        return f"{start} saves {_number(saved, saved)}{between} {unit}: {share:.0%}"
+        return f"{start} saves {_number(saved, saved)}{between} {unit}: {share:.0%} less"
     if high < 0:
         return f"{start} costs {_number(-saved, saved)} {unit} more than sending everything"
     return f"{start} cannot be told from sending everything: it saves {_number(saved, saved)}{between} {unit}"

@@ -74,13 +74,15 @@ def decision_metrics(
 
     def measure(sums: Floats) -> Floats:
         decision, terms, gaps = sums[:4], sums[4:-BINS], sums[-BINS:]
-        error = ratio(np.abs(gaps).sum(axis=0), decision[0])
-        return np.stack([*_decided(decision, lost_user, withheld_send), error, *line.moved(terms, decision)])
+        decided, moved = _decided(decision, lost_user, withheld_send), line.moved(terms, decision)
+        return np.concatenate([np.stack([*decided, *moved]), ratio(gaps, decision[0])])
 
     points, values = replicated(sums, bootstrap, measure)
-    found = estimates(DECISION_METRICS, points, values)
-    at = DECISION_METRICS.index("calibration_error")
-    return found | {"calibration_error": nonnegative_estimate(float(points[at]), values[at])}
+    gaps, noise = points[-BINS:], values[-BINS:] - points[-BINS:, None]
+    error = distance_estimate(float(np.abs(gaps).sum()), np.abs(noise).sum(axis=0))
+    names = tuple(name for name in DECISION_METRICS if name != "calibration_error")
+    found = estimates(names, points[:-BINS], values[:-BINS]) | {"calibration_error": error}
+    return {name: found[name] for name in DECISION_METRICS}
 
 
 def _inputs(
@@ -146,7 +148,7 @@ class _Line:
         for directions, shift in ((np.stack([self.centred, ones]), self.tilt), (ones[None], self.level)):
             fitted = sigmoid(given + (shift[:, None] * directions).sum(axis=0))
             first, second = shift_derivatives(truth, fitted, directions)
-            found += [first, second.reshape(-1, len(truth))]
+            found += [first, second.reshape(len(shift) ** 2, -1)]
         return np.concatenate(found)
 
     def moved(self, terms: Floats, decision: Floats) -> tuple[Floats, Floats]:
@@ -247,7 +249,8 @@ def threshold_grid(probabilities: npt.ArrayLike, threshold: float) -> Floats:
 
     Evenly spaced in log-odds, as the interesting ones of a rare event lie close together near 0.
     """
-    inner = log_odds(np.quantile(np.asarray(probabilities, dtype=np.float64), [0.001, 0.999]))
+    scores = np.asarray(probabilities, dtype=np.float64)
+    inner = log_odds(np.quantile(scores, [0.02, 0.999]) if len(scores) else [threshold, threshold])
     low, high = min(inner[0], log_odds(threshold)), max(inner[1], log_odds(threshold))
     return np.unique(np.r_[sigmoid(np.linspace(low, high, CURVE_THRESHOLDS)), threshold])
 
@@ -268,17 +271,18 @@ def minimum_detectable_difference(
     return (normal.inv_cdf((1 + level) / 2) + normal.inv_cdf(power)) * float(np.nanstd(differences, ddof=1))
 
 
-def nonnegative_estimate(value: float, replicates: Floats, level: float = 0.95) -> Estimate:
-    """Interval of what noise alone makes positive, such as a mean distance or a largest difference.
+def distance_estimate(value: float, noise: Floats, level: float = 0.95) -> Estimate:
+    """Interval of a distance between 0 and 1, such as a mean of absolute gaps or a largest difference.
 
-    Replicates carry the noise of the rows twice and lie too high, often all above the value itself. As they exceed
-    the value, so does the value exceed the truth: the interval is reflected (the "basic" bootstrap of Davison and
-    Hinkley, 1997), cut off at 0, and reaches at least to the value.
+    `noise` (repeats,) is the same distance between replicates and values on all rows. Noise makes a distance
+    positive also where there is none, and replicates of the distance itself more so: their percentiles would miss
+    0 nearly always. By the triangle inequality, value and truth differ by at most the distance between estimate and
+    truth: value +- the quantile of `noise` holds at least at `level`, and reaches 0 where noise may be all there is.
     """
-    if np.isnan(value) or 2 * np.isnan(replicates).sum() > len(replicates):
+    if np.isnan(value) or 2 * np.isnan(noise).sum() > len(noise):
         return Estimate(value, float("nan"), float("nan"))
-    low, high = np.nanquantile(replicates, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(value, float(min(value, max(0.0, 2 * value - high))), float(max(value, 2 * value - low)))
+    half = float(np.nanquantile(noise, level))
+    return Estimate(value, max(0.0, value - half), min(1.0, value + half))
 
 
 def estimates(names: tuple[str, ...], points: Floats, values: Floats, level: float = 0.95) -> dict[str, Estimate]:

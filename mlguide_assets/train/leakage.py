@@ -104,7 +104,7 @@ class _Things:
 
 
 _FEWEST_WHOLE_NUMBERS = 100
-"""Whole numbers collide less than categories do: of 50 counts up to 1,000 all differ in one case of four."""
+"""Whole numbers collide less than categories do: of 50 counts up to 1,000 all differ in more than one case of four."""
 
 _IN_ORDER = 0.99
 """The share of steps that go one way in a copy of a key; nearly all, so that rounding does not hide one."""
@@ -117,9 +117,9 @@ def id_like_features(rows: pa.Table, features: Sequence[Feature], *, limit: floa
     measure is the share of things that it names; rows where it is missing do not count. A name is told from a
     measurement, which may well be unique, by its form: a feature can be an id only if it is
 
-    - a category: it groups nothing (from 10 users or emails on, or 100 instants or rows);
-    - a whole number (from 100 things on): a hash, a row number, an amount to the cent. That a count or an age in
-      days is so rarely shared takes a range of a hundred times as many values as there are things;
+    - a category: it groups nothing (from 10 users or emails on, 100 instants, or 1,000 sends);
+    - a whole number (from 100 users, emails or instants on, or 1,000 sends): a hash, a row number, an amount to
+      the cent. A count or an age in days is shared, unless it has a hundred times as many values as there are things;
     - any number that rises, or falls, with the key from thing to thing: a copy of it, whatever its scale (from 10
       users or emails on, or 100 instants).
 
@@ -367,7 +367,7 @@ def future_shift(
     """Does a feature of a send up to the median delivery move when all that was not yet known then turns out otherwise?
 
     Unknown at an instant t are the outcomes of all sends that had not matured, own outcome included: they are
-    turned. Unknown are the sends after t: a seeded half is dropped, the others swap their emails. A send at t is
+    turned. Unknown are the sends after t: a seeded half is dropped, the others are of other emails. A send at t is
     known to itself alone, since sends that share an instant do not see each other: of these, too, half are dropped,
     and the others are compared.
 
@@ -385,16 +385,12 @@ def future_shift(
     instant = np.sort(times)[(len(times) - 1) // 2]
     chance = np.random.default_rng(seed)
     kept = (times < instant) | (chance.random(len(times)) < 0.5)
-    outcomes_turned = _with(
-        sends, unsubscribed=_turned(sends, times + np.timedelta64(problem.label.window) > instant, problem)
+    changed = _with(
+        sends,
+        unsubscribed=_turned(sends, times + np.timedelta64(problem.label.window) > instant, problem),
+        **_other_emails(sends, times > instant, chance),
     )
-    later = np.flatnonzero(times > instant)
-    email_from = np.arange(len(times))
-    email_from[later] = chance.permutation(later)
-    emails = sends.select(_OF_EMAIL).take(email_from)
-    changed = (
-        _with(outcomes_turned, **{name: emails[name] for name in _OF_EMAIL}).filter(pa.array(kept)).sort_by(_ORDER)
-    )
+    changed = changed.filter(pa.array(kept)).sort_by(_ORDER)
     before = _recomputed(core_users, sends, problem, compute).filter(pa.array(kept & (times <= instant)))
     after = _recomputed(core_users, changed, problem, compute)
     after = after.filter(pc.less_equal(after["delivered_at"], pa.scalar(instant, after["delivered_at"].type)))
@@ -406,6 +402,14 @@ def _turned(sends: pa.Table, which: Flags, problem: Problem) -> pa.ChunkedArray:
     outcome, label = sends["unsubscribed"], problem.label
     lost = pc.fill_null(pc.equal(outcome, label.positive), False)
     return pc.if_else(pa.array(which), pc.if_else(lost, label.negative, label.positive), outcome)
+
+
+def _other_emails(sends: pa.Table, which: Flags, chance: np.random.Generator) -> dict[str, pa.ChunkedArray]:
+    """The columns that follow from the email, with another email for each where said, so that keys stay unique."""
+    _, some_row, email = np.unique(sends["email_id"].to_numpy(), return_index=True, return_inverse=True)
+    other = some_row[chance.permutation(len(some_row))]
+    emails = sends.select(_OF_EMAIL).take(np.where(which, other[email], np.arange(len(email))))
+    return {name: emails[name] for name in _OF_EMAIL}
 
 
 _ORDER = [("user_id", "ascending"), ("delivered_at", "ascending"), ("email_id", "ascending")]
@@ -445,12 +449,12 @@ def _unmoved(check: str, before: pa.Table, after: pa.Table, features: Sequence[F
     worst, value = _worst(measured)
     rows = f"{before.num_rows:,} sends"
     if worst is None:
-        message = f"No feature of {rows} moves with {future}."
+        message = f"No feature moved in {rows} with {future}."
     else:
         others = sum(moved > 0 for moved in measured.values()) - 1
         message = (
-            f"{worst}{f' and {others} other features' if others else ''} of {int(value):,} of {rows} moved with "
-            f"{future}, where none may: compute it from what was known strictly before the send."
+            f"{worst}{f' (and {others} more)' if others else ''} moved in {int(value):,} of {rows} with {future}, "
+            f"where none may: compute it from what was known strictly before the send."
         )
     return Alarm(check, worst is None, worst, value, 0.0, message, _details(measured))
 

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlguide_assets.train.decisions import nonnegative_estimate, per_group, ratio, replicated, stacked
+from mlguide_assets.train.decisions import distance_estimate, per_group, ratio, replicated, stacked
 from mlguide_assets.train.metrics import Flags, Floats, Integers, Ranking, checked, log_loss_rows, metric_named
 from mlguide_assets.train.uncertainty import ClusterBootstrap, Estimate, Replicates
 
@@ -152,8 +152,8 @@ def fairness(
       positive rate, whichever differs more (Hardt, Price and Srebro, 2016).
 
     Where base rates differ, no calibrated model has equal rates (Kleinberg, Mullainathan and Raghavan, 2016): a
-    difference asks for a reason, it is not a verdict. A largest difference is positive by noise alone, hence its
-    interval is that of `decisions.nonnegative_estimate`. With fewer than two supported groups it is NaN.
+    difference asks for a reason, it is not a verdict. Noise alone makes a largest difference positive, which its
+    interval allows for (`decisions.distance_estimate`). With fewer than two supported groups it is NaN.
     """
     found = _Found.of(rows, columns, model, threshold, min_positives, repeats, seed)
     groups = found.rows_of(FAIRNESS_METRICS)
@@ -189,7 +189,8 @@ class _Found:
         truth, scores = checked(rows["label"].to_numpy(), rows[model].to_numpy())
         bootstrap = ClusterBootstrap(rows["user_id"].to_numpy(), repeats, seed)
         whole = Slicing(WHOLE, (WHOLE,), np.zeros(len(truth), dtype=np.int64))
-        slicings = [whole, *(slicing(name, rows[name]) for name in dict.fromkeys(columns))]
+        cut = [slicing(name, rows[name]) for name in dict.fromkeys(columns)]
+        slicings = [whole, *(each for each in cut if each.names)]
         blocks = [_Block.of(each, truth, scores, scores >= threshold, bootstrap) for each in slicings]
         points, values = _measured(blocks, bootstrap)
         counts = [_counts(each, truth, bootstrap.codes) for each in slicings]
@@ -232,8 +233,8 @@ class _Found:
             return Estimate(*[float("nan")] * 3)
         found = [self.metric(metric) for metric in metrics]
         value = np.max([np.ptp(points[among]) for points, _ in found])
-        replicates: Floats = np.max([np.ptp(values[among], axis=0) for _, values in found], axis=0)
-        return nonnegative_estimate(float(value), replicates)
+        noise = [np.ptp(values[among] - points[among, None], axis=0) for points, values in found]
+        return distance_estimate(float(value), np.max(noise, axis=0))
 
     def _row(
         self, column: str, name: str, among: list[int], metric: str, estimate: Estimate, supported: bool
@@ -331,7 +332,7 @@ def slicing(name: str, values: pa.ChunkedArray) -> Slicing:
     if pa.types.is_dictionary(kind):
         return slicing(name, values.cast(kind.value_type))
     if pa.types.is_null(kind):
-        return Slicing(name, (MISSING,), np.zeros(len(values), dtype=np.int64))
+        return _slices_of(name, [], np.full(len(values), -1, dtype=np.int64))
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return _slices_of(name, *_bands(values))
     if pa.types.is_boolean(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):

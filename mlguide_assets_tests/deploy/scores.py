@@ -15,7 +15,6 @@ from mlguide_assets.train.storage import save_candidate, save_plots
 from mlguide_assets.train.uncertainty import Estimate
 from mlguide_assets_tests.train.sends import PROBLEM
 
-
 NO_SLICES = SCHEMA.empty_table()
 
 

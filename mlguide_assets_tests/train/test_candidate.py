@@ -95,7 +95,7 @@ def test_facts_count_the_rows_and_name_the_days(trained: Candidate) -> None:
 
 def test_progress_names_every_model_and_its_rows(sends: pa.Table, trained: Candidate) -> None:
     said: list[str] = []
-    train_candidate(ibis.memtable(sends), PROBLEM, said.append)
+    train_candidate(ibis.memtable(sends), PROBLEM, report=said.append)
     rows = f"{trained.facts['train_rows']:,}"
     assert said[:3] == [f"fitting {m} on {rows} sends" for m in ("logistic regression", "linear svm", "xgboost")]
     assert said[3] == f"refitting xgboost on all {trained.facts['refit_rows']:,} matured sends"

@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.define.problem import Costs
+from mlguide_assets.define.problem import Costs, Problem
+from mlguide_assets.train.decisions import DECISION_METRICS
 from mlguide_assets.train.evaluation import Evaluation, evaluate
 from mlguide_assets.train.metrics import METRICS
 from mlguide_assets_tests.train.sends import PROBLEM
@@ -30,9 +31,20 @@ def planted(rows: int = 2000, *, oracle: bool = False) -> pa.Table:
     return pa.table(columns | ({"oracle": truth} if oracle else {}))
 
 
+def judged(scores: pa.Table, problem: Problem = PROBLEM) -> Evaluation:
+    """The evaluation of scores, sliced by a theme and compared by a gender that were drawn at random."""
+    random = np.random.default_rng(1)
+    columns = {"theme": ["food", "art"], "country": ["US", "JP"], "category": ["a", "b"], "gender": ["f", "m"]}
+    rows = scores.select(["user_id", "label", "xgboost"])
+    for name, values in columns.items():
+        rows = rows.append_column(name, pa.array(random.choice(values, len(rows))))
+    return evaluate(scores, rows, problem)
+
+
 @pytest.fixture(scope="module")
 def evaluation() -> Evaluation:
-    return evaluate(planted(oracle=True), PROBLEM)
+    asking = PROBLEM.evaluation.model_copy(update={"sensitive": ("gender",)})
+    return judged(planted(oracle=True), PROBLEM.model_copy(update={"evaluation": asking}))
 
 
 def test_every_column_of_scores_is_a_model(evaluation: Evaluation) -> None:
@@ -40,15 +52,15 @@ def test_every_column_of_scores_is_a_model(evaluation: Evaluation) -> None:
 
 
 def test_every_metric_of_every_model_lies_in_its_interval(evaluation: Evaluation) -> None:
-    for metrics in evaluation.estimates.values():
-        assert list(metrics) == list(METRICS)
+    for model, metrics in evaluation.estimates.items():
+        assert set(metrics) == {*METRICS, *(DECISION_METRICS if model in ("xgboost", "oracle") else ())}
         assert all(estimate.low <= estimate.value <= estimate.high for estimate in metrics.values())
 
 
 def test_the_table_has_one_row_per_model_and_metric(evaluation: Evaluation) -> None:
     table = evaluation.table()
     assert table.column_names == ["model", "metric", "value", "low", "high"]
-    assert table.num_rows == 4 * len(METRICS)
+    assert table.num_rows == 4 * len(METRICS) + 2 * len(DECISION_METRICS)
     rows = {(row["model"], row["metric"]): row["value"] for row in table.to_pylist()}
     assert rows["base_rate", "roc_auc"] == 0.5
     assert rows["xgboost", "roc_auc"] == rows["oracle", "roc_auc"] > 0.6
@@ -58,26 +70,40 @@ def test_the_decision_is_judged_at_the_threshold_of_the_costs(evaluation: Evalua
     scores = planted()
     flagged = scores["xgboost"].to_numpy() >= THRESHOLD
     labels = scores["label"].to_numpy() == 1
-    assert evaluation.threshold == THRESHOLD == pytest.approx(0.5 / 12.5)
-    assert evaluation.confusion.tp == (flagged & labels).sum()
-    assert evaluation.confusion.fp == (flagged & ~labels).sum()
+    numbers = evaluation.numbers()
+    assert pytest.approx(0.5 / 12.5) == THRESHOLD
+    assert numbers["withheld_share"] == pytest.approx(flagged.mean())
+    assert numbers["precision"] == pytest.approx(labels[flagged].mean())
+    assert numbers["recall"] == pytest.approx(flagged[labels].mean())
 
 
 def test_calibration_error_tells_right_probabilities_from_wrong_ones(evaluation: Evaluation) -> None:
     scores = planted()
-    wrong = evaluate(scores.set_column(6, "xgboost", pa.array(scores["xgboost"].to_numpy() / 3)), PROBLEM)
-    assert evaluation.calibration_error < 0.02 < wrong.calibration_error
+    wrong = judged(scores.set_column(6, "xgboost", pa.array(scores["xgboost"].to_numpy() / 3)))
+    errors = [each.numbers()["calibration_error"] for each in (evaluation, wrong)]
+    assert errors[0] < 0.02 < errors[1]
     assert "oracle" not in wrong.estimates
 
 
 def test_numbers_keep_their_names_when_nothing_is_flagged() -> None:
     never = PROBLEM.model_copy(update={"costs": Costs(lost_user=0.001, withheld_send=1000.0)})
-    numbers = evaluate(planted(), never).numbers()
-    assert set(numbers) == {*METRICS, "calibration_error", "precision", "recall", "lift"}
+    numbers = judged(planted(), never).numbers()
+    assert set(numbers) == {*METRICS, *DECISION_METRICS}
     assert math.isnan(numbers["precision"])
     assert numbers["recall"] == 0
 
 
 def test_plots_are_pictures(evaluation: Evaluation) -> None:
-    assert set(evaluation.plots) == {"roc_curve", "pr_curve", "calibration", "confusion_matrix", "score_histogram"}
+    expected = {"roc_curve", "pr_curve", "calibration", "confusion_matrix", "score_histogram", "slices"}
+    assert set(evaluation.plots) == expected
     assert all(png.startswith(b"\x89PNG") for png in evaluation.plots.values())
+
+
+def test_slices_and_groups_are_judged_beside_the_whole(evaluation: Evaluation) -> None:
+    judged_slices = {(row["column"], row["slice"]) for row in evaluation.slices.to_pylist()}
+    assert {("theme", "food"), ("country", "JP"), ("category", "b")} < judged_slices
+    assert {row["column"] for row in evaluation.groups.to_pylist()} >= {"gender"}
+
+
+def test_without_sensitive_columns_no_groups_are_compared() -> None:
+    assert not any(row["column"] == "gender" for row in judged(planted()).groups.to_pylist())

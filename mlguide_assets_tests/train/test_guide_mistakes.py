@@ -15,6 +15,7 @@ from mlguide_assets.train.encoding import Encoding
 from mlguide_assets.train.evaluation import evaluate
 from mlguide_assets.train.models import contributions, refit_xgboost
 from mlguide_assets.train.uncertainty import bootstrap_metrics
+from mlguide_assets_tests.deploy.scores import evidence
 from mlguide_assets_tests.samples import sample_tables
 from mlguide_assets_tests.train.sends import PROBLEM, features_of_tables, matured, replaced
 
@@ -143,7 +144,7 @@ def test_models_are_compared_by_scores_not_hard_labels() -> None:
     estimates = evaluate(scores, PROBLEM).estimates
     assert estimates["hard"]["roc_auc"].value == 0.5
     assert estimates["xgboost"]["roc_auc"].value == 1
-    assert decide(scores, [], PROBLEM).verdict == "promoted"
+    assert decide(evidence(scores), PROBLEM).verdict == "promoted"
 
 
 def test_baselines_are_fitted_on_the_same_rows_and_gate_the_model(trained: Candidate) -> None:
@@ -153,7 +154,7 @@ def test_baselines_are_fitted_on_the_same_rows_and_gate_the_model(trained: Candi
     assert set(trained.scores["base_rate"].to_pylist()) == {rate}
     position = trained.scores.column_names.index("xgboost")
     as_base_rate = trained.scores.set_column(position, "xgboost", trained.scores["base_rate"])
-    assert decide(as_base_rate, [], PROBLEM).verdict == "refused"
+    assert decide(evidence(as_base_rate), PROBLEM).verdict == "refused"
 
 
 def test_no_generator_is_unseeded() -> None:
@@ -182,6 +183,7 @@ def test_test_window_is_later_than_training_by_the_label_window(sends: pa.Table,
         encoding,
         rounds=trained.model.rounds,
         seed=PROBLEM.evaluation.seed,
+        calibration=trained.judged.calibration,
     )
     keys = ["user_id", "email_id", "delivered_at"]
     judged = known.join(trained.scores.select(keys), keys, join_type="inner").sort_by(

@@ -8,7 +8,8 @@ import pytest
 from mlguide_assets.define.problem import Evaluation
 from mlguide_assets.prepare.lake import Lake, MissingTableError
 from mlguide_assets.train import lineage as module
-from mlguide_assets.train.lineage import TABLES, code_version, lineage_of
+from mlguide_assets.train.lineage import TABLES, Lineage, code_version, lineage_of
+from mlguide_assets.train.recipe import PARAMETERS, Recipe, TrainingWindow
 from mlguide_assets_tests.train.sends import PROBLEM
 
 
@@ -74,3 +75,19 @@ def test_other_versions_of_the_libraries_that_learn_change_the_id(monkeypatch: p
 def test_a_lake_without_features_has_no_lineage(tmp_path: Path) -> None:
     with pytest.raises(MissingTableError):
         lineage_of(Lake(tmp_path), PROBLEM)
+
+
+def test_another_recipe_changes_the_id(tmp_path: Path) -> None:
+    lake = filled(tmp_path)
+    other = Recipe({**PARAMETERS, "max_depth": 3})
+    assert lineage_of(lake, PROBLEM).id == lineage_of(lake, PROBLEM, Recipe()).id
+    assert lineage_of(lake, PROBLEM).id != lineage_of(lake, PROBLEM, other).id
+    assert (
+        lineage_of(lake, PROBLEM, other).id
+        != lineage_of(lake, PROBLEM, Recipe(window=TrainingWindow("rolling", 90))).id
+    )
+
+
+def test_a_lineage_comes_back_from_json(tmp_path: Path) -> None:
+    lineage = lineage_of(filled(tmp_path), PROBLEM)
+    assert Lineage.from_json(lineage.to_json()) == lineage

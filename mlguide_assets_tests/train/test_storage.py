@@ -1,5 +1,6 @@
 """A candidate on disk says the same as the one in memory, is whole or absent, and holds no pickle."""
 
+import dataclasses
 import json
 import shutil
 from datetime import datetime
@@ -28,7 +29,7 @@ from mlguide_assets_tests.train.sends import PROBLEM
 TRUSTED = ["numpy.dtype", "sklearn.calibration._CalibratedClassifier", "sklearn.calibration._SigmoidCalibration"]
 """What skops does not trust by itself: data and two classes of scikit-learn, none of which runs code when read."""
 
-LINEAGE = Lineage({"send_features": "000001-abc"}, "data", "problem", "0.1.0+code")
+LINEAGE = Lineage({"send_features": "000001-abc"}, "data", "problem", "recipe", "0.1.0+code")
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,9 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def test_the_folder_holds_what_its_description_says(folder: Path) -> None:
     baselines = {f"baselines/{name}.skops" for name in BASELINES}
-    assert set(content(folder)) == {"model.ubj", "encoding.json", "problem.yaml", "facts.json", *baselines}
+    model = {"model.ubj", "encoding.json", "calibration.json"}
+    judged = {f"judged/{name}" for name in model}
+    assert set(content(folder)) == {*model, *judged, "recipe.json", "problem.yaml", "facts.json", *baselines}
 
 
 def test_a_loaded_model_predicts_identically(sends: pa.Table, trained: Candidate, folder: Path) -> None:
@@ -106,7 +109,7 @@ def test_a_failure_while_writing_leaves_the_older_candidate_and_no_litter(traine
     target = tmp_path / "candidate"
     save_candidate(trained, PROBLEM, LINEAGE, target)
     before = content(target)
-    unwritable = Candidate(trained.model, {"broken": object()}, trained.scores, {})  # type: ignore[dict-item]
+    unwritable = dataclasses.replace(trained, baselines={"broken": object()})  # type: ignore[dict-item]
     with pytest.raises(AttributeError):
         save_candidate(unwritable, PROBLEM, LINEAGE, target)
     assert content(target) == before
@@ -114,7 +117,7 @@ def test_a_failure_while_writing_leaves_the_older_candidate_and_no_litter(traine
 
 
 def test_a_failure_while_writing_the_first_leaves_nothing(trained: Candidate, tmp_path: Path) -> None:
-    unwritable = Candidate(trained.model, {}, trained.scores, {"time": datetime(2025, 1, 1)})
+    unwritable = dataclasses.replace(trained, baselines={}, facts={"time": datetime(2025, 1, 1)})
     with pytest.raises(TypeError):
         save_candidate(unwritable, PROBLEM, LINEAGE, tmp_path / "candidate")
     assert list(tmp_path.iterdir()) == []

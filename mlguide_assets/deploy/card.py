@@ -1,0 +1,365 @@
+"""The model card of a version (Mitchell et al. 2019): what it is for, how good it is and for whom, and its limits.
+
+One Markdown file, and one HTML file with its pictures inside that opens without a network. Every figure comes
+from the tables that the run wrote.
+"""
+
+import base64
+import html
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlguide_assets.define.problem import Problem, SimulatorSource
+from mlguide_assets.deploy.history import ROLLED_BACK
+from mlguide_assets.prepare.files import replace_file
+from mlguide_assets.train.metrics import METRICS
+from mlguide_assets.train.models import CANDIDATE
+from mlguide_assets.train.slices import GAP, LARGEST_DIFFERENCE, WHOLE
+
+Rows = Sequence[Mapping[str, Any]]
+
+PICTURES = {
+    "roc_curve": "How well it ranks",
+    "pr_curve": "How rich in lost users its highest scores are",
+    "calibration": "Whether its probabilities come true",
+    "confusion_matrix": "What the decision at the threshold does",
+    "slices": "How well it ranks within each slice",
+    "shap_bar": "Which features move the risk",
+    "shap_beeswarm": "Which way they move it",
+}
+TOP_FEATURES = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """All that a card is made from.
+
+    Attributes:
+        facts: of the candidate: rows, windows, rounds, lineage.
+        decisions: rows of the record that concern the version.
+        evaluation, slices, groups, behaviours, contracts, explanation: rows of the tables of these names.
+        plots: name to PNG bytes.
+    """
+
+    version: str
+    trained_at: str
+    facts: Mapping[str, Any]
+    decisions: Rows
+    evaluation: Rows
+    slices: Rows
+    groups: Rows
+    behaviours: Rows
+    contracts: Rows
+    explanation: Rows
+    plots: Mapping[str, bytes]
+
+
+def write_card(known: Known, problem: Problem, folder: Path) -> tuple[Path, Path]:
+    """Write `card.md`, its pictures beside it, and the self-contained `card.html`.
+
+    Returns:
+        The Markdown and the HTML file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, png in known.plots.items():
+        replace_file(folder / f"{name}.png", png)
+    text = card_markdown(known, problem)
+    replace_file(folder / "card.md", text.encode())
+    replace_file(
+        folder / "card.html", card_html(text, known.plots, f"{problem.name}, version {known.version}").encode()
+    )
+    return folder / "card.md", folder / "card.html"
+
+
+def card_markdown(known: Known, problem: Problem) -> str:
+    """The card as Markdown; pictures are files beside it."""
+    sections = (
+        f"# {problem.name}, version {known.version}",
+        _decision(known),
+        f"## What it is for\n\n{problem.statement}\n\n{problem.hypothesis}",
+        _use(problem),
+        _data(known, problem),
+        _quality(known),
+        _worth(known, problem),
+        _slices(known, problem),
+        _groups(known, problem),
+        _behaviour(known),
+        _features(known),
+        _limits(known, problem),
+        _lineage(known),
+        _pictures(known),
+    )
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def card_html(markdown: str, plots: Mapping[str, bytes], title: str) -> str:
+    """The card as one HTML page with its pictures inside."""
+    from markdown_it import MarkdownIt
+
+    # No raw HTML: names and statements come from users.
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
+    for name, png in plots.items():
+        body = body.replace(f'src="{name}.png"', f'src="data:image/png;base64,{base64.b64encode(png).decode()}"')
+    return _PAGE.format(title=html.escape(title), body=body)
+
+
+def _decision(known: Known) -> str:
+    if not known.decisions:
+        return "Not decided on yet."
+    lines = []
+    for row in known.decisions:
+        verdict = "made champion again" if row["verdict"] == ROLLED_BACK else row["verdict"]
+        lines.append(f"**{verdict.capitalize()}** on {row['decided_at']} by {row['decided_by']}:")
+        lines += ["", *(f"- {reason}" for reason in row["reasons"]), ""]
+    criteria = json.loads(known.decisions[-1]["criteria"])
+    if criteria:
+        lines.append(
+            _table(
+                ("", "criterion", "value", "interval", "threshold"),
+                (
+                    (
+                        "✓" if c["passed"] else "✗",
+                        c["criterion"],
+                        _number(c["value"]),
+                        _span(c),
+                        _number(c["threshold"]),
+                    )
+                    for c in criteria
+                ),
+            )
+        )
+    return "\n".join(lines).strip()
+
+
+def _use(problem: Problem) -> str:
+    waits = " A person approves every version." if problem.approval == "required" else ""
+    return (
+        f"One row is one decision: {problem.decision.unit}. It answers with the probability that the outcome is "
+        f"“{problem.label.positive}” within {_days(problem.label.window.days)} of the delivery. From "
+        f"{problem.costs.threshold:.2%} on the email is withheld: a lost user costs {problem.costs.lost_user:g}, a "
+        f"withheld harmless send {problem.costs.withheld_send:g}.{waits} It knows nothing of causes: it ranks what would be "
+        f"sent, and does not tell what sending does. Not for decisions about people other than which email they get."
+    )
+
+
+def _data(known: Known, problem: Problem) -> str:
+    facts = known.facts
+    broken = [row for row in known.contracts if row["violations"]]
+    source = "a simulated world, whose truth is known" if isinstance(problem.source, SimulatorSource) else "real tables"
+    lines = [
+        "## Data",
+        "",
+        f"From {source}. Features know only what was known strictly before each send, and outcomes count once they "
+        f"have matured.",
+        "",
+        _table(
+            ("window", "from", "to", "sends", "lost users"),
+            (
+                (
+                    "training",
+                    facts["train_first"],
+                    facts["train_last"],
+                    facts["train_rows"],
+                    facts["train_unsubscribes"],
+                ),
+                ("test", facts["test_first"], facts["test_last"], facts["test_rows"], facts["test_unsubscribes"]),
+            ),
+        ),
+        "",
+        f"What ships has then learned from all {facts['refit_rows']:,} matured sends, with the same recipe "
+        f"({facts['rounds']} rounds, training window: {facts['training_window']}).",
+        "",
+    ]
+    if broken:
+        lines += ["Rules of the contract that are broken:", ""]
+        lines += [f"- {r['rule']}: {r['violations']:,} of {r['rows']:,} rows ({r['action']})" for r in broken]
+    else:
+        lines.append(f"All {len(known.contracts)} rules of the contract hold.")
+    return "\n".join(lines)
+
+
+def _quality(known: Known) -> str:
+    found = {(row["model"], row["metric"]): row for row in known.evaluation}
+    models = list(dict.fromkeys(row["model"] for row in known.evaluation))
+    table = _table(
+        ("model", *(f"{m.title} {'↑' if m.higher_is_better else '↓'}" for m in METRICS.values())),
+        ((model, *(_estimate(found[model, metric]) for metric in METRICS)) for model in models),
+    )
+    return f"## Quality\n\nOn the test window, with 95 % intervals from a bootstrap of users.\n\n{table}"
+
+
+def _worth(known: Known, problem: Problem) -> str:
+    own = [row for row in known.evaluation if row["model"] == CANDIDATE and row["metric"] not in METRICS]
+    if not own:
+        return ""
+    facts = known.facts
+    corrected = facts["calibration_slope"] != 1 or facts["calibration_intercept"] != 0
+    how = (
+        f"Its log-odds are corrected by a line (slope {facts['calibration_slope']:.3f}, intercept "
+        f"{facts['calibration_intercept']:+.3f}) learned on the latest training sends; without it the calibration "
+        f"error would be {facts['calibration_error_uncorrected']:.4f}."
+        if corrected
+        else "Its probabilities are left as they are: the latest training sends prove no need of a correction."
+    )
+    table = _table(("figure", "value and interval"), ((row["metric"], _estimate(row)) for row in own))
+    return f"## Calibration, and what the decision is worth\n\n{how}\n\n{table}"
+
+
+def _slices(known: Known, problem: Problem) -> str:
+    found = {(r["column"], r["slice"], r["metric"]): r for r in known.slices}
+    names = [key[:2] for key in found if key[2] == "roc_auc"]
+    rows = []
+    for column, name in names:
+        auc, gap = found[column, name, "roc_auc"], found.get((column, name, GAP))
+        calibration = found.get((column, name, "calibration_gap"))
+        rows.append(
+            (
+                "all sends" if column == WHOLE else f"{column} {name}",
+                auc["rows"],
+                auc["positives"],
+                _estimate(auc) if auc["supported"] else "too few lost users",
+                _estimate(gap) if gap and gap["supported"] else "",
+                _estimate(calibration) if calibration else "",
+            )
+        )
+    if not rows:
+        return ""
+    table = _table(("slice", "sends", "lost users", "ROC AUC", "gap to all", "mean probability − rate"), rows)
+    return (
+        f"## Slices\n\nThe intervals of the gaps hold for all slices together. A slice with fewer than "
+        f"{problem.evaluation.min_positives} lost users is not judged.\n\n{table}"
+    )
+
+
+def _groups(known: Known, problem: Problem) -> str:
+    if not problem.evaluation.sensitive:
+        return (
+            "## Fairness\n\nThe problem file names no sensitive column (`evaluation.sensitive`), so none is compared."
+        )
+    metrics = ("withheld_share", "true_positive_rate", "false_positive_rate", "calibration_gap")
+    found = {(r["column"], r["slice"], r["metric"]): r for r in known.groups}
+    groups = [key[:2] for key in found if key[2] == "withheld_share" and key[0] != WHOLE]
+    table = _table(
+        ("group", "sends", *(metric.replace("_", " ") for metric in metrics)),
+        (
+            (
+                f"{column} {name}",
+                found[column, name, "withheld_share"]["rows"],
+                *(_estimate(found[column, name, metric]) for metric in metrics),
+            )
+            for column, name in groups
+        ),
+    )
+    differences = [
+        f"- {r['column']}, {r['metric'].replace('_', ' ')}: {_estimate(r)}"
+        for r in known.groups
+        if r["slice"] == LARGEST_DIFFERENCE and r["value"] == r["value"]
+    ]
+    limit = problem.gate.max_group_gap
+    gate = f"The gate allows {limit:g}." if limit else "The gate does not judge them (`gate.max_group_gap` is not set)."
+    return "\n".join(["## Fairness", "", table, "", "Largest differences between groups:", "", *differences, "", gate])
+
+
+def _behaviour(known: Known) -> str:
+    rows = (("✓" if row["passed"] else "✗", row["name"], row["message"]) for row in known.behaviours)
+    return f"## Behaviour\n\n{_table(('', 'test', 'what was found'), rows)}"
+
+
+def _features(known: Known) -> str:
+    top = [row for row in known.explanation if row["rank"] <= TOP_FEATURES]
+    table = _table(("feature", "share of all contributions"), ((row["feature"], f"{row['share']:.1%}") for row in top))
+    return f"## Features\n\nThe {len(top)} that move the risk most, of {len(known.explanation)}.\n\n{table}"
+
+
+def _limits(known: Known, problem: Problem) -> str:
+    facts, own = known.facts, {r["metric"]: r for r in known.evaluation if r["model"] == CANDIDATE}
+    simpler = [
+        model
+        for model in dict.fromkeys(r["model"] for r in known.evaluation)
+        if model not in (CANDIDATE, "oracle")
+        and all(
+            own[r["metric"]]["low"] <= r["value"] <= own[r["metric"]]["high"]
+            for r in known.evaluation
+            if r["model"] == model and r["metric"] in METRICS
+        )
+    ]
+    unjudged = [f"{r['column']} {r['slice']}" for r in known.slices if r["metric"] == "roc_auc" and not r["supported"]]
+    limits = [
+        f"It was judged on sends from {facts['test_first']} to {facts['test_last']}. How it does later is not known.",
+        "Sends were chosen by the policy of that time: how it ranks emails that users never got is extrapolation.",
+        f"An outcome is known {_days(problem.label.window.days)} after the delivery, so harm is seen that late.",
+    ]
+    if simpler:
+        limits.append(f"A simpler model is as good in every metric: {', '.join(simpler)}.")
+    if unjudged:
+        limits.append(f"Not judged for want of lost users: {', '.join(unjudged)}.")
+    failed = [row["name"] for row in known.behaviours if not row["passed"]]
+    if failed:
+        limits.append(f"It fails these behaviour tests: {', '.join(failed)}.")
+    return "\n".join(["## Limits", "", *(f"- {limit}" for limit in limits)])
+
+
+def _lineage(known: Known) -> str:
+    lineage = known.facts["lineage"]
+    rows = [("trained", known.trained_at), ("code", lineage["code_version"]), ("data hash", lineage["data_hash"])]
+    rows += [(f"snapshot of {table}", snapshot) for table, snapshot in sorted(lineage["snapshots"].items())]
+    again = f"`mlguide reproduce {known.version}` trains it again and compares byte by byte."
+    return f"## Lineage\n\n{_table(('what', 'which'), rows)}\n\n{again}"
+
+
+def _pictures(known: Known) -> str:
+    shown = [f"### {title}\n\n![{title}]({name}.png)" for name, title in PICTURES.items() if name in known.plots]
+    return "## Pictures\n\n" + "\n\n".join(shown) if shown else ""
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    text = f"{value:,}" if isinstance(value, int) else str(value)
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _estimate(row: Mapping[str, Any]) -> str:
+    return f"{_number(row['value'])} {_span(row)}".strip()
+
+
+def _span(row: Mapping[str, Any]) -> str:
+    low, high = row["low"], row["high"]
+    return "" if low is None or high is None or low != low else f"({_number(low)} to {_number(high)})"
+
+
+def _number(value: float) -> str:
+    return "–" if value != value else f"{value:.4g}" if abs(value) >= 1 else f"{value:.4f}"
+
+
+def _days(days: int) -> str:
+    return f"{days} day{'s' if days != 1 else ''}"
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; }}
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }}
+h1, h2, h3 {{ line-height: 1.2; }}
+h2 {{ margin-top: 2.5rem; border-bottom: 1px solid #8886; padding-bottom: .3rem; }}
+table {{ border-collapse: collapse; display: block; overflow-x: auto; font-size: .92em; }}
+td {{ font-variant-numeric: tabular-nums; }}
+th, td {{ text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid #8884; vertical-align: top; }}
+img {{ max-width: 100%; background: white; border-radius: 6px; }}
+code {{ background: #8882; padding: .1em .3em; border-radius: 4px; }}
+</style>
+<body>
+{body}
+</body>
+</html>
+"""

@@ -1,0 +1,123 @@
+"""Parting the training rows further in time, to choose between recipes before the final test window is opened.
+
+A fold learns from what had matured when its validation window began, and judges on that window: the split of
+`split.py` some times in a row, each later than the one before. The caller passes rows before the test window only.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mlguide_assets.errors import InputError
+from mlguide_assets.train.split import Times
+
+Rows = npt.NDArray[np.int64]
+Users = npt.NDArray[Any]
+
+EARLIEST_SHARE = 0.4
+"""Share of the rows before the first validation window: the first fold learns from these, less the gap."""
+
+LEAST_OF_EACH_OUTCOME = 3
+
+_HASH_DIGITS = 13
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """Row numbers of the two sides, in the order of the rows; the validated instants are both inclusive."""
+
+    train: Rows
+    validate: Rows
+    validate_start: np.datetime64
+    validate_end: np.datetime64
+
+
+def expanding_folds(
+    times: Times, *, folds: int, gap: timedelta, users: Users | None = None, holdout_users: float = 0.0, seed: int = 0
+) -> list[Fold]:
+    """Consecutive validation windows of about equal count up to the last row, each with all that had matured before.
+
+    As they are, the folds ask how a model will do on tomorrow's sends, most of which go to users it knows. With
+    `users` they ask how it will do on users it has never seen: in each fold another share of the users, drawn by
+    hash, is kept from training, and the validation window holds only theirs. Its rows are then fewer by that share.
+
+    Args:
+        times: delivery times (n,), in any order; rows of one instant stay on one side.
+        gap: the label window, kept free between the two sides of a fold.
+        users: the user of each row (n,), where users are to be told apart.
+        holdout_users: share of the users kept from training, between 0 and 1; given with `users` only.
+
+    Raises:
+        InputError: the history is too short to leave rows on both sides of every fold.
+        ValueError: no fold is asked for, or users without a share, or a share without users.
+    """
+    if folds < 1 or (users is None) != (holdout_users == 0) or not 0 <= holdout_users < 1:
+        raise ValueError(f"need folds >= 1, and users with 0 < holdout_users < 1, not {folds=}, {holdout_users=}")
+    shares = EARLIEST_SHARE + (1 - EARLIEST_SHARE) * np.arange(folds) / folds
+    found: list[Fold] = []
+    if len(times):
+        starts = np.sort(times)[(len(times) * shares).astype(np.int64)]
+        found = folds_from(times, starts, gap)
+    if users is not None:
+        found = [_kept_apart(fold, users, holdout_users, f"{seed}/{at}") for at, fold in enumerate(found)]
+    if not found or any(not len(fold.train) or not len(fold.validate) for fold in found):
+        apart = "" if users is None else ", each with users of its own"
+        raise InputError(
+            f"The history has {len(times):,} matured sends before the test window, too few or over too short a time "
+            f"for {folds} folds with a gap of {gap / timedelta(days=1):g} days{apart}: add history, or lower "
+            f"evaluation.test_share or label.window."
+        )
+    return found
+
+
+def folds_from(times: Times, starts: Times, gap: timedelta) -> list[Fold]:
+    """One fold per ascending start of a validation window, which lasts until the next one; a side may be empty."""
+    folds = []
+    for at, start in enumerate(starts):
+        inside = times >= start
+        if at + 1 < len(starts):
+            inside &= times < starts[at + 1]
+        # Without a gap the start itself would be on both sides.
+        before = (times <= start - np.timedelta64(gap)) & (times < start)
+        end = times[inside].max() if inside.any() else start
+        folds.append(Fold(np.flatnonzero(before), np.flatnonzero(inside), start, end))
+    return folds
+
+
+def refuse_one_outcome(labels: npt.NDArray[np.int8], folds: list[Fold]) -> None:
+    """Raise InputError where a side of a fold has too few of either outcome to learn from, or to judge by."""
+    for number, fold in enumerate(folds, start=1):
+        for side, rows in (("learn from", fold.train), ("judge by", fold.validate)):
+            positives = int((labels[rows] == 1).sum())
+            if min(positives, len(rows) - positives) < LEAST_OF_EACH_OUTCOME:
+                raise InputError(
+                    f"Fold {number} of {len(folds)} has {len(rows):,} matured sends to {side}, of which {positives:,} "
+                    f"are unsubscribes: it needs at least {LEAST_OF_EACH_OUTCOME} of each outcome; add history."
+                )
+
+
+def rows_of_some_users(users: Users, most: int, seed: int) -> Rows:
+    """Row numbers of whole users, drawn by hash, with at most `most` rows in all; of one user if each has more."""
+    if len(users) <= most:
+        return np.arange(len(users))
+    distinct, codes, counts = np.unique(users, return_inverse=True, return_counts=True)
+    order = np.argsort(_hashed(distinct, f"{seed}/sample"), kind="stable")
+    enough = max(1, int(np.searchsorted(np.cumsum(counts[order]), most, side="right")))
+    return np.flatnonzero(np.isin(codes, order[:enough]))
+
+
+def _kept_apart(fold: Fold, users: Users, share: float, salt: str) -> Fold:
+    distinct, codes = np.unique(users, return_inverse=True)
+    held_out = (_hashed(distinct, salt) < share)[codes]
+    validate = fold.validate[held_out[fold.validate]]
+    return Fold(fold.train[~held_out[fold.train]], validate, fold.validate_start, fold.validate_end)
+
+
+def _hashed(users: Users, salt: str) -> npt.NDArray[np.float64]:
+    """A number in [0, 1) for each user, the same in every process, whoever else is there."""
+    digests = (hashlib.sha256(f"{salt}:{user}".encode()).hexdigest() for user in users.tolist())
+    return np.array([int(digest[:_HASH_DIGITS], 16) / 16**_HASH_DIGITS for digest in digests])

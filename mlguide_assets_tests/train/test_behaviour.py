@@ -1,0 +1,446 @@
+"""Behaviour tests: a sound model passes, each kind of broken one is found out, and the simulator's truth agrees."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any
+
+import ibis
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.core import join_core_users
+from mlguide_assets.prepare.features.registry import EMAIL_HISTORY, PROFILE, features_of
+from mlguide_assets.prepare.features.tables import LABEL, send_features
+from mlguide_assets.prepare.simulator.calibration import calibrate
+from mlguide_assets.prepare.simulator.content import emails
+from mlguide_assets.prepare.simulator.population import users
+from mlguide_assets.prepare.simulator.risk import SHIFTED, USUAL, Effects, Moment, observed_logits
+from mlguide_assets.prepare.simulator.world import World
+from mlguide_assets.train.behaviour import (
+    EXTRA_SENDS,
+    Behaviour,
+    behaviour_table,
+    behaviour_tests,
+    rows_of_sends,
+    with_extra_recent_sends,
+)
+from mlguide_assets.train.calibration import Calibration
+from mlguide_assets.train.candidate import matured_rows
+from mlguide_assets.train.encoding import EncodedFeature, Encoding, Matrix
+from mlguide_assets.train.models import Boosted, refit_xgboost
+from mlguide_assets_tests.prepare.simulator.worlds import content, history, profiles
+from mlguide_assets_tests.samples import sample_problem
+from mlguide_assets_tests.train.sends import replaced
+
+WORLD = World(sends=20_000, unobserved_sd=0.0)
+FATIGUE = {"feature": "emails_last_7_days", "effect": "never_lowers"}
+PROBLEM = sample_problem("nowhere", behaviour={"directions": [FATIGUE]})
+FEATURES = features_of(PROBLEM)
+NAMES = [
+    "ids_do_not_matter",
+    "row_order_does_not_matter",
+    "emails_last_7_days_never_lowers_the_mean_risk",
+    "emails_last_7_days_never_lowers_many_risks",
+    "lost_users_score_higher",
+    "scores_are_probabilities",
+    "scores_vary",
+    "mean_score_is_near_the_base_rate",
+    "missing_values_are_survived",
+    "emails_are_told_apart",
+]
+
+Labels = npt.NDArray[np.int8]
+
+
+@lru_cache(maxsize=1)
+def core() -> pa.Table:
+    sent = ibis.memtable(history(WORLD).select(["user_id", "email_id", "unsubscribed", "delivered_at"]))
+    who = ibis.memtable(profiles(WORLD)).cast({"date_joined": "timestamp(6)"})
+    what = ibis.memtable(content(WORLD)).cast({"created_at": "timestamp(6)"})
+    return join_core_users(who, sent, what).to_pyarrow()
+
+
+@lru_cache(maxsize=1)
+def rows() -> pa.Table:
+    return matured_rows(send_features(ibis.memtable(core()), PROBLEM))
+
+
+def fitted(
+    *extra: str, only: Callable[[str], bool] = lambda _: True, known: pa.Table | None = None, **parameters: Any
+) -> Boosted:
+    """A model of the world's sends, with more columns, with fewer, or learned from other rows."""
+    known = rows() if known is None else known
+    usual = Encoding.fit(known, FEATURES)
+    kept = tuple(feature for feature in usual.features if only(feature.name))
+    encoding = Encoding((*kept, *(EncodedFeature(name) for name in extra)))
+    return refit_xgboost(encoding.matrix(known), known[LABEL].to_numpy(), encoding, rounds=60, seed=0, **parameters)
+
+
+@pytest.fixture(scope="module")
+def sound() -> Boosted:
+    return fitted()
+
+
+def results(model: Boosted, *, known: pa.Table | None = None, seed: int = 0) -> dict[str, Behaviour]:
+    """Of all tests."""
+    known = rows() if known is None else known
+    return by_name(behaviour_tests(model, ibis.memtable(core()), known, PROBLEM, seed=seed))
+
+
+def plain_results(model: Boosted, known: pa.Table | None = None) -> dict[str, Behaviour]:
+    """Of the tests of minimum functionality, which need no features computed again."""
+    known, random = rows() if known is None else known, np.random.default_rng(0)
+    sample = known.take(np.sort(random.permutation(known.num_rows)[:2000]))
+    return by_name(plain_cases_are_right(model, known, sample, PROBLEM, random))
+
+
+def directions(model: Boosted, problem: Problem = PROBLEM) -> dict[str, Behaviour]:
+    """Of the tests of direction, on the users of the intervention below."""
+    asked, random = intervention().asked, np.random.default_rng(0)
+    return by_name(directions_hold(model, core(), rows(), asked, problem, random))
+
+
+def by_name(found: Iterable[Behaviour]) -> dict[str, Behaviour]:
+    return {behaviour.name: behaviour for behaviour in found}
+
+
+def failures(found: dict[str, Behaviour]) -> set[str]:
+    return {name for name, behaviour in found.items() if not behaviour.passed}
+
+
+def test_a_sound_model_passes_every_test(sound: Boosted) -> None:
+    found = results(sound)
+    assert list(found) == NAMES
+    assert [behaviour.name for behaviour in found.values() if not behaviour.passed] == []
+    assert all(behaviour.rows > 100 and behaviour.example is None for behaviour in found.values())
+
+
+def test_the_same_seed_finds_the_same_and_another_one_looks_at_other_rows(sound: Boosted) -> None:
+    first, again, other = results(sound), results(sound), results(sound, seed=1)
+    assert first == again
+    assert first["lost_users_score_higher"].value != other["lost_users_score_higher"].value
+
+
+@pytest.mark.parametrize("key", ["user_id", "email_id"])
+def test_a_model_that_reads_ids_is_found_out(key: str) -> None:
+    found = results(fitted(key))["ids_do_not_matter"]
+    assert not found.passed
+    assert found.value > 0.9
+    assert key in found.message
+    assert found.example is not None
+    assert found.example["before"] != found.example["after"]
+    sends = pc.and_(
+        pc.equal(core()["user_id"], found.example["user_id"]), pc.equal(core()["email_id"], found.example["email_id"])
+    )
+    assert pc.any(sends).as_py()
+
+
+class CentredOnItsBatch(Encoding):
+    """A scaler refitted at prediction time."""
+
+    def matrix(self, rows: pa.Table) -> Matrix:
+        usual = super().matrix(rows)
+        number = np.array([feature.categories is None for feature in self.features])
+        usual[:, number] -= np.nanmedian(usual[:, number], axis=0)
+        return usual
+
+
+@pytest.mark.filterwarnings("ignore:All-NaN slice")
+def test_a_model_that_looks_at_the_rows_beside_is_found_out(sound: Boosted) -> None:
+    found = results(replace(sound, encoding=CentredOnItsBatch(sound.encoding.features)))["row_order_does_not_matter"]
+    assert not found.passed
+    assert found.example is not None
+
+
+def test_a_model_that_believes_emails_calm_people_is_found_out() -> None:
+    chance = np.random.default_rng(0).random(rows().num_rows)
+    recent = rows()["emails_last_7_days"].to_numpy()
+    calmed = replaced(rows(), LABEL, (chance < 0.1 * np.exp(-0.8 * recent)).astype(np.int8))
+    found = results(fitted(known=calmed), known=calmed)
+    mean, many = (found[name] for name in NAMES[2:4])
+    assert not mean.passed
+    assert mean.value > 0.3
+    assert not many.passed
+    assert many.value > 0.5
+    assert many.example is not None
+    assert many.example["after"] < 0.8 * many.example["before"]
+
+
+def test_the_opposite_direction_is_refused(sound: Boosted) -> None:
+    opposite = sample_problem("nowhere", behaviour={"directions": [{**FATIGUE, "effect": "never_raises"}]}).behaviour
+    assert failures(sound, behaviour=opposite) == {
+        "emails_last_7_days_never_raises_the_mean_risk",
+        "emails_last_7_days_never_raises_many_risks",
+    }
+
+
+def test_without_declared_directions_none_is_results(sound: Boosted) -> None:
+    assert list(results(sound, behaviour=sample_problem("nowhere").behaviour)) == NAMES[:2] + NAMES[4:]
+
+
+def test_a_model_of_the_opposite_outcome_is_found_out() -> None:
+    turned = replaced(rows(), LABEL, 1 - rows()[LABEL].to_numpy())
+    assert {"lost_users_score_higher", "mean_score_is_near_the_base_rate"} <= failures(fitted(known=turned))
+
+
+def test_a_reversed_ranking_at_the_right_level_is_found_out(sound: Boosted) -> None:
+    """Outcomes given to the rows that a sound model thinks the safest."""
+    order = np.argsort(sound.predict(sound.encoding.matrix(rows())))
+    reversed_labels = np.zeros(len(order), dtype=np.int8)
+    reversed_labels[order[:: len(order) // 5000][: int(rows()[LABEL].to_numpy().sum())]] = 1
+    found = failures(fitted(known=replaced(rows(), LABEL, reversed_labels)))
+    assert {"lost_users_score_higher", *NAMES[2:4]} <= found
+
+
+def test_a_constant_model_is_found_out(sound: Boosted) -> None:
+    encoding = Encoding.fit(rows(), FEATURES)
+    shuffled = np.random.default_rng(0).permutation(rows()[LABEL].to_numpy())[:300]
+    constant = refit_xgboost(encoding.matrix(rows().slice(0, 300)), shuffled, encoding, rounds=5, seed=0)
+    assert len(np.unique(constant.predict(encoding.matrix(rows())))) == 1
+    assert {"lost_users_score_higher", "scores_vary", "emails_are_told_apart"} <= failures(constant)
+
+
+class LogOfCounts(Encoding):
+    """Takes the logarithm of what is often zero."""
+
+    def matrix(self, rows: pa.Table) -> Matrix:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.log(super().matrix(rows))
+
+
+class NothingKnown(Encoding):
+    """Loses every value on the way."""
+
+    def matrix(self, rows: pa.Table) -> Matrix:
+        return np.full_like(super().matrix(rows), np.nan)
+
+
+def test_an_encoding_that_the_model_cannot_take_fails_and_does_not_raise(sound: Boosted) -> None:
+    found = results(replace(sound, encoding=LogOfCounts(sound.encoding.features)))
+    assert [name for name in NAMES if found[name].passed] == []
+    assert found["scores_are_probabilities"].value == 1
+    json.dumps([behaviour.to_json() for behaviour in found.values()])
+
+
+def test_an_encoding_that_loses_every_value_is_found_out(sound: Boosted) -> None:
+    found = failures(replace(sound, encoding=NothingKnown(sound.encoding.features)))
+    assert {"lost_users_score_higher", "scores_vary", "emails_are_told_apart"} <= found
+
+
+def test_scores_that_are_no_probabilities_are_found_out(sound: Boosted) -> None:
+    import xgboost as xgb
+
+    encoding = sound.encoding
+    types: dict[str, Any] = {"feature_names": encoding.names, "feature_types": encoding.xgboost_types}
+    data = xgb.DMatrix(encoding.matrix(rows()), rows()[LABEL].to_numpy(), enable_categorical=True, **types)
+    line = xgb.train({"objective": "reg:squarederror"}, data, 30)
+    assert (line.predict(data) < 0).any()
+    assert "scores_are_probabilities" in failures(replace(sound, booster=line))
+
+
+def test_a_model_that_only_knows_the_user_cannot_choose_an_email() -> None:
+    of_user = {feature.name for feature in FEATURES if feature.origin in ("profile", "user_history")} | {"tenure_days"}
+    assert failures(fitted(only=lambda name: name in of_user)) == {"emails_are_told_apart"}
+
+
+@pytest.mark.parametrize("intercept", [-1.5, 1.5])
+def test_a_model_at_another_level_than_the_outcomes_is_found_out(sound: Boosted, intercept: float) -> None:
+    assert failures(replace(sound, calibration=Calibration(1.0, intercept))) == {"mean_score_is_near_the_base_rate"}
+
+
+def test_a_model_for_which_the_unknown_is_the_worst_is_found_out() -> None:
+    """It learned from a table in which whoever left had their categories wiped."""
+    lost = pc.equal(rows()[LABEL], 1)
+    wiped = rows()
+    for name in ("gender", "country", "theme", "category"):
+        wiped = replaced(wiped, name, pc.if_else(lost, None, rows()[name]).combine_chunks())
+    found = results(fitted(known=wiped))["missing_values_are_survived"]
+    assert not found.passed
+    assert found.example is not None
+    assert found.example["after"] > 10 * found.example["before"]
+
+
+def test_a_profile_column_with_gaps_is_one_that_may_be_missing() -> None:
+    gaps = np.random.default_rng(0).random(rows().num_rows) < 0.2
+    known = replaced(rows(), "age", pc.if_else(pa.array(gaps), None, rows()["age"]).combine_chunks())
+    message = results(fitted(known=known), known=known)["missing_values_are_survived"].message
+    assert "without age" in message
+    assert "without" not in results(fitted())["missing_values_are_survived"].message
+
+
+# What is done to the source, and what the simulator says of it.
+
+
+@dataclass(frozen=True)
+class Intervention:
+    asked: pa.Table
+    sends: pa.Table
+    planted: pa.Table
+    before: pa.Table
+    after: pa.Table
+
+
+@lru_cache(maxsize=1)
+def intervention() -> Intervention:
+    """One late send each of 400 users, before and after they got more emails."""
+    of_users = rows().filter(pc.less_equal(rows()["user_id"], 1500))
+    _, last = np.unique(of_users["user_id"].to_numpy()[::-1], return_index=True)
+    asked = of_users.take(of_users.num_rows - 1 - last[-400:])
+    more, possible = with_extra_recent_sends(core(), asked, EXTRA_SENDS, PROBLEM, np.random.default_rng(0))
+    asked = asked.filter(pa.array(possible))
+    assert asked.num_rows > 300
+    features = send_features(ibis.memtable(more), PROBLEM).to_pyarrow()
+    return Intervention(
+        asked=asked,
+        sends=core(),
+        planted=more.slice(core().num_rows),
+        before=rows_of_sends(asked, rows()),
+        after=rows_of_sends(asked, features),
+    )
+
+
+def difference(name: str) -> npt.NDArray[np.float64]:
+    done = intervention()
+    return np.asarray(done.after[name].to_numpy() - done.before[name].to_numpy(), dtype=np.float64)
+
+
+def test_everything_that_follows_from_the_extra_sends_changes_with_them() -> None:
+    for name in ("emails_last_7_days", "emails_last_30_days", "number_of_emails"):
+        assert (difference(name) == EXTRA_SENDS).all()
+    for kind in ("theme", "category"):
+        counts = [each.name for each in FEATURES if each.name.startswith(f"number_of_email_{kind}_")]
+        assert (sum(difference(name) for name in counts) == EXTRA_SENDS).all()
+    after, before = (
+        np.nan_to_num(table["days_since_last_email"].to_numpy(), nan=np.inf)
+        for table in (intervention().after, intervention().before)
+    )
+    assert (after <= np.minimum(before, 7)).all()
+    assert (after < before).any()
+
+
+def test_nothing_else_changes() -> None:
+    done = intervention()
+    kept = [*PROFILE, *EMAIL_HISTORY, "theme", "category", "tenure_days", "email_age_days", "number_of_unsubscribes"]
+    for name in [*kept, "day_of_week", "hour_of_day", "user_id", "email_id", "delivered_at", LABEL]:
+        assert done.after[name].combine_chunks().equals(done.before[name].combine_chunks()), name
+        assert done.before[name].combine_chunks().equals(done.asked[name].combine_chunks()), name
+
+
+def test_extra_sends_keep_the_contract() -> None:
+    planted = intervention().planted
+    assert planted.num_rows == EXTRA_SENDS * intervention().asked.num_rows
+    for column in ("date_joined", "created_at"):
+        assert pc.all(pc.less_equal(planted[column], planted["delivered_at"])).as_py()
+    assert set(planted[LABEL].to_pylist()) == {PROBLEM.label.negative}
+    asked = dict(zip(*(intervention().asked[name].to_pylist() for name in ("user_id", "delivered_at")), strict=True))
+    for user, instant in zip(*(planted[name].to_pylist() for name in ("user_id", "delivered_at")), strict=True):
+        assert asked[user] - timedelta(days=7) <= instant < asked[user]
+    mix = pc.value_counts(planted["theme"]).to_pylist()
+    assert min(each["counts"] for each in mix) > 0.2 * planted.num_rows
+
+
+def logits(table: pa.Table, effects: Effects) -> npt.NDArray[np.float64]:
+    """What the simulator makes of a row of features, without the intercept."""
+    user, email = (table[key].to_numpy() for key in ("user_id", "email_id"))
+    moment = Moment(
+        tenure_days=table["tenure_days"].to_numpy(),
+        email_age_days=table["email_age_days"].to_numpy(),
+        last_7_days=table["emails_last_7_days"].to_numpy(),
+        last_30_days=table["emails_last_30_days"].to_numpy(),
+        days_since_last=np.nan_to_num(table["days_since_last_email"].to_numpy(), nan=np.inf),
+        weekday=table["day_of_week"].to_numpy(),
+    )
+    who = users(WORLD, calibrate(WORLD).joins_per_day, np.arange(1, user.max() + 1))
+    return observed_logits(effects, who, user - 1, emails(WORLD, np.arange(1, email.max() + 1)), email - 1, moment)
+
+
+def test_features_say_of_a_send_what_the_simulator_drew_it_from() -> None:
+    """So its logit of the changed rows is the truth about them."""
+    asked = intervention().before
+    told = history(WORLD).join(asked.select(["user_id", "delivered_at"]), ["user_id", "delivered_at"], "right semi")
+    keys = ["user_id", "delivered_at"]
+    drawn = asked.join(history(WORLD).select([*keys, "probability"]), keys, "inner").sort_by("user_id")
+    assert told.num_rows >= 0
+    logit = logits(drawn, USUAL) + calibrate(WORLD).intercept
+    np.testing.assert_allclose(1 / (1 + np.exp(-logit)), drawn["probability"].to_numpy(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("effects", [USUAL, SHIFTED], ids=["usual", "after the concept shift"])
+def test_extra_sends_never_lower_the_true_risk_of_any_send(effects: Effects) -> None:
+    rise = logits(intervention().after, effects) - logits(intervention().before, effects)
+    assert rise.min() > 0
+    assert rise.mean() > EXTRA_SENDS * (effects.last_7_days + effects.last_30_days)
+
+
+def test_a_user_who_just_joined_gets_no_sends_from_before() -> None:
+    first = core().sort_by("delivered_at").slice(5000, 1).to_pylist()[0]
+    lone = {**first, "user_id": 10**6, "date_joined": first["delivered_at"] - timedelta(seconds=1)}
+    joined = pa.concat_tables([core(), pa.Table.from_pylist([lone], core().schema)])
+    asked = pa.Table.from_pylist([{"user_id": 10**6, "delivered_at": first["delivered_at"]}])
+    more, planted = with_extra_recent_sends(joined, asked, 2, PROBLEM, np.random.default_rng(0))
+    assert planted.tolist() == [False]
+    assert more.num_rows == joined.num_rows
+
+
+# Odd inputs.
+
+
+@pytest.mark.parametrize("outcome", [0, 1])
+def test_one_outcome_is_refused_in_words(sound: Boosted, outcome: int) -> None:
+    with pytest.raises(InputError, match="both outcomes"):
+        results(sound, known=rows().filter(pc.equal(rows()[LABEL], outcome)))
+
+
+def test_no_rows_are_refused_in_words(sound: Boosted) -> None:
+    with pytest.raises(InputError, match="both outcomes"):
+        results(sound, known=rows().slice(0, 0))
+
+
+def test_one_user_and_one_email_get_an_answer(sound: Boosted) -> None:
+    user = pc.equal(rows()["user_id"], pc.mode(rows()["user_id"])[0]["mode"])
+    of_one = rows().filter(user)
+    labels = np.zeros(of_one.num_rows, dtype=np.int8)
+    labels[0] = 1
+    assert set(results(sound, known=replaced(of_one, LABEL, labels))) == set(NAMES)
+    one_email = replaced(of_one, "email_id", np.ones(of_one.num_rows, dtype=np.int64))
+    found = results(sound, known=replaced(one_email, LABEL, labels))
+    assert not found["emails_are_told_apart"].passed
+
+
+def test_where_nobody_can_get_more_emails_nothing_is_judged(sound: Boosted) -> None:
+    """Everything was sent in one instant."""
+    at = core()["delivered_at"][-1]
+    once = core().filter(pc.equal(pc.fill_null(core()["email_id"], -1), 150))
+    once = replaced(once, "delivered_at", pa.repeat(at, once.num_rows))
+    features = replaced(
+        send_features(ibis.memtable(once), PROBLEM).to_pyarrow(), LABEL, np.arange(once.num_rows) % 7 == 0
+    )
+    found = {each.name: each for each in behaviour_tests(sound, ibis.memtable(once), features, PROBLEM, seed=0)}
+    for name in NAMES[2:4]:
+        assert found[name].passed
+        assert found[name].rows == 0
+        assert "nothing is judged" in found[name].message
+
+
+def test_profiles_without_any_value_get_an_answer() -> None:
+    known = rows()
+    for name in PROFILE:
+        known = replaced(known, name, [None] * known.num_rows)
+    assert not {"scores_vary", "missing_values_are_survived"} & failures(fitted(known=known), known=known)
+
+
+def test_the_table_has_a_row_per_test_whatever_they_found(sound: Boosted) -> None:
+    found = (*results(sound).values(), *results(fitted("user_id")).values())
+    table = behaviour_table(found)
+    assert table["name"].to_pylist() == [*NAMES, *NAMES]
+    assert table.schema.field("example").type == pa.string()
+    examples = [value and json.loads(value) for value in table["example"].to_pylist()]
+    assert examples == [behaviour.example for behaviour in found]
+    assert behaviour_table(found[:1]).schema == table.schema == behaviour_table(()).schema
