@@ -26,6 +26,7 @@ PICTURES = {
     "pr_curve": "How rich in lost users its highest scores are",
     "calibration": "Whether its probabilities come true",
     "confusion_matrix": "What the decision at the threshold does",
+    "cost_curve": "What other thresholds would save",
     "slices": "How well it ranks within each slice",
     "shap_bar": "Which features move the risk",
     "shap_beeswarm": "Which way they move it",
@@ -140,8 +141,8 @@ def _use(problem: Problem) -> str:
         f"One row is one decision: {problem.decision.unit}. It answers with the probability that the outcome is "
         f"“{problem.label.positive}” within {_days(problem.label.window.days)} of the delivery. From "
         f"{problem.costs.threshold:.2%} on the email is withheld: a lost user costs {problem.costs.lost_user:g}, a "
-        f"withheld harmless send {problem.costs.withheld_send:g}.{waits} It knows nothing of causes: it ranks what would be "
-        f"sent, and does not tell what sending does. Not for decisions about people other than which email they get."
+        f"withheld harmless send {problem.costs.withheld_send:g}.{waits} It knows nothing of causes: it ranks what "
+        f"would be sent, and does not tell what sending does. Not for decisions about people other than which email they get."
     )
 
 

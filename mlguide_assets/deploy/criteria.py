@@ -103,6 +103,9 @@ def beats_champion(comparison: Comparison | Incomparable | None, problem: Proble
         f"{difference.high:+.4f}), on {comparison.rows:,} {comparison.which}"
     )
     detectable = comparison.minimum_detectable_difference(metric)
+    if not detectable and not difference.value:
+        same = f"It ranks {comparison.rows:,} {comparison.which}, just as version {comparison.version} does: no gain."
+        return Criterion("beats_champion", 0.0, difference.low, difference.high, least, passed, same)
     reason = (
         f"It beats the champion: {found}."
         if passed

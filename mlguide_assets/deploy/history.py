@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from mlguide_assets.prepare.lake import Lake, Snapshot
+from mlguide_assets.prepare.lake import Lake, Snapshot, small_table
 
 DECISIONS = "promotion_decisions"
 PROMOTED, ROLLED_BACK = "promoted", "rolled_back"
@@ -59,7 +59,7 @@ def record(
         "decided_by": decided_by,
         "run_id": run_id,
     }
-    return lake.append(DECISIONS, pa.Table.from_pylist([row], schema=_SCHEMA))
+    return lake.append(DECISIONS, small_table([row], _SCHEMA))
 
 
 def decisions(lake: Lake) -> list[dict[str, Any]]:

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.features.tables import KEYS
-from mlguide_assets.train.decisions import decision_metrics
+from mlguide_assets.train.decision_plots import cost_plot
+from mlguide_assets.train.decisions import cost_curve, decision_metrics, threshold_grid
 from mlguide_assets.train.metrics import calibration_bins, confusion
 from mlguide_assets.train.models import CANDIDATE
 from mlguide_assets.train.plots import (
@@ -82,7 +83,7 @@ def evaluate(scores: pa.Table, rows: pa.Table, problem: Problem) -> Evaluation:
     slices = slice_metrics(rows, settings.slices, threshold=costs.threshold, **judged)
     gaps = slice_gaps(rows, settings.slices, **judged)
     groups = fairness(rows, settings.sensitive, threshold=costs.threshold, **judged)
-    return Evaluation(estimates, pa.concat_tables([slices, gaps]), groups, _plots(labels, models, slices, problem))
+    return Evaluation(estimates, pa.concat_tables([slices, gaps]), groups, _plots(labels, users, models, slices, problem))
 
 
 def with_columns(test_predictions: ibis.Table, send_features: ibis.Table, problem: Problem) -> ibis.Table:
@@ -94,17 +95,30 @@ def with_columns(test_predictions: ibis.Table, send_features: ibis.Table, proble
 
 def _plots(
     labels: npt.NDArray[np.int8],
+    users: npt.NDArray[np.int64],
     models: dict[str, npt.NDArray[np.float64]],
     slices: pa.Table,
     problem: Problem,
 ) -> dict[str, bytes]:
-    threshold, candidate = problem.costs.threshold, models[CANDIDATE]
+    costs, candidate = problem.costs, models[CANDIDATE]
+    threshold = costs.threshold
+    curve = cost_curve(
+        labels,
+        candidate,
+        users,
+        threshold_grid(candidate, threshold),
+        lost_user=costs.lost_user,
+        withheld_send=costs.withheld_send,
+        repeats=problem.evaluation.bootstrap_repeats,
+        seed=problem.evaluation.seed,
+    )
     bins = {name: calibration_bins(labels, models[name]) for name in (CANDIDATE, ORACLE) if name in models}
     return {
         "roc_curve": roc_curves(labels, models, subject=CANDIDATE),
         "pr_curve": pr_curves(labels, models, subject=CANDIDATE),
         "calibration": calibration_curve(bins, subject=CANDIDATE),
         "confusion_matrix": confusion_matrix(confusion(labels, candidate, threshold), threshold),
+        "cost_curve": cost_plot(curve, threshold),
         "score_histogram": score_histogram(labels, candidate),
         "slices": slice_plot(slices),
     }

@@ -202,8 +202,8 @@ def _is_in_order(numbers: Floats, thing: Integers, judged: Flags) -> bool:
     """Whether the number goes one way from each thing to the next, in the order of their keys."""
     number_of = np.zeros(len(judged))
     number_of[thing] = numbers
-    steps = np.diff(number_of[judged])
-    return bool(max((steps > 0).mean(), (steps < 0).mean()) >= _IN_ORDER)
+    earlier, later = number_of[judged][:-1], number_of[judged][1:]
+    return bool(max((earlier < later).mean(), (earlier > later).mean()) >= _IN_ORDER)
 
 
 def _varied(value: Integers, group: Integers, groups: int | None = None) -> Flags:
@@ -236,6 +236,7 @@ def features_too_good(rows: pa.Table, features: Sequence[Feature], *, limit: flo
 
     With few outcomes chance reaches high: the limit is at least 0.5 plus four standard deviations of the AUC of a
     feature that knows nothing, sqrt((p + n + 1) / (12 p n)) for p unsubscribes and n others (Mann & Whitney 1947).
+    Below six unsubscribes nothing can exceed it.
 
     Args:
         rows: features and label; rows whose label is unknown are left out.
@@ -248,9 +249,9 @@ def features_too_good(rows: pa.Table, features: Sequence[Feature], *, limit: flo
     negatives = len(outcome) - positives
     if not positives or not negatives:
         message = f"{len(outcome):,} sends of one outcome only: whether a feature knows it cannot be judged."
-        return Alarm(check, True, None, float("nan"), limit, message, None)
+        return Alarm(check, True, None, 0.5, limit, message, None)
     chance = np.sqrt((len(outcome) + 1) / (12 * positives * negatives))
-    allowed = max(limit, float(0.5 + _CHANCE_DEVIATIONS * chance))
+    allowed = min(max(limit, float(0.5 + _CHANCE_DEVIATIONS * chance)), 1.0)
     measured = {
         feature.name: _number_auc(_floats(rows[feature.name]), outcome)
         if feature.kind == "number"

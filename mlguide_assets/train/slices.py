@@ -354,7 +354,8 @@ def _texts(values: pa.ChunkedArray) -> tuple[list[str], Integers]:
     codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
     counts = np.bincount(codes[codes >= 0], minlength=len(names))
     order = sorted(range(len(names)), key=lambda code: (-counts[code], names[code]))
-    kept = order if len(order) <= MOST_VALUES + 1 else order[:MOST_VALUES]
+    few = len(order) <= MOST_VALUES + 1
+    kept = order if few else [code for code in order if names[code] != OTHER][:MOST_VALUES]
     # One place more than there are values, so that -1 finds -1.
     place = np.full(len(names) + 1, len(kept), dtype=np.int64)
     place[kept], place[-1] = np.arange(len(kept)), -1

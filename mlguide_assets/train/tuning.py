@@ -18,8 +18,10 @@ import pyarrow as pa
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.features.registry import features_of
 from mlguide_assets.train.backtest import LEAST_REPEATS, History
+from mlguide_assets.train.calibration import fit_calibration
 from mlguide_assets.train.encoding import Encoding
 from mlguide_assets.train.folds import Fold, rows_of_some_users
+from mlguide_assets.train.metrics import point
 from mlguide_assets.train.models import MAX_ROUNDS, PATIENCE, _dmatrix, _parameters, _training_data
 from mlguide_assets.train.recipe import Recipe
 from mlguide_assets.train.uncertainty import Estimate, paired_difference, replicate_metrics
@@ -206,9 +208,10 @@ class _Arena:
         return learning, judging
 
     def judge(self, fold: int, parameters: Mapping[str, Any], deadline: float) -> float | None:
-        """Log-loss at the best round of a fold, None where the time was out before it was found.
+        """Calibrated log-loss at the best round of a fold, None where the time was out before it was found.
 
-        The fold itself says when to stop, so the value is slightly too good, for all trials alike.
+        The fold itself says when to stop and how to calibrate, so the value is slightly too good, for all trials
+        alike. Without the calibration, which what ships has too, slow learners would look worse than they are.
         """
         import xgboost as xgb
 
@@ -223,7 +226,11 @@ class _Arena:
             verbose_eval=False,
             callbacks=[stop],
         )
-        return None if stop.stopped else float(booster.best_score)
+        if stop.stopped:
+            return None
+        said = np.asarray(booster.predict(judging, iteration_range=(0, booster.best_iteration + 1)), dtype=np.float64)
+        known = judging.get_label()
+        return point("log_loss", known, fit_calibration(known, said).apply(said))
 
 
 def _stop_at(deadline: float) -> Any:

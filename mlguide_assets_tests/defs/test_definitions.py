@@ -10,6 +10,7 @@ import pytest
 from mlguide_assets.console.graph import mermaid
 from mlguide_assets.definitions import defs
 from mlguide_assets.defs.workspace import PROBLEM
+from mlguide_assets.train.checks import LEAKAGE_ALARMS, behaviours
 
 ROOT = Path(__file__).parents[2]
 PROMISED = {
@@ -52,11 +53,26 @@ def test_every_promised_asset_exists_and_says_what_it_is(definitions: dg.Definit
         assert node.group_name in ("define", "prepare", "train", "deploy"), name
 
 
-def test_every_rule_of_the_contract_is_an_asset_check(definitions: dg.Definitions) -> None:
+def test_every_rule_alarm_and_behaviour_is_an_asset_check(definitions: dg.Definitions) -> None:
     checks = {
         f"{key.asset_key.to_user_string()}.{key.name}" for key in definitions.resolve_asset_graph().asset_check_keys
     }
-    assert checks == {rule.name for rule in PROBLEM.rules}
+    rules = {rule.name for rule in PROBLEM.rules}
+    alarms = {f"send_features.{name}" for name in LEAKAGE_ALARMS}
+    assert checks == rules | alarms | {f"behaviour_results.{name}" for name in behaviours(PROBLEM)}
+
+
+def test_leakage_alarms_block_what_comes_after_the_features(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    for name in LEAKAGE_ALARMS:
+        assert graph.get(dg.AssetCheckKey(dg.AssetKey("send_features"), name)).blocking
+
+
+def test_the_retraining_job_searches_trains_and_decides(definitions: dg.Definitions) -> None:
+    job = definitions.resolve_job_def("retraining_job")
+    made = {key.to_user_string() for key in job.asset_layer.selected_asset_keys}
+    assert {"user_emails", "training_recipe", "candidate_model", "promotion_decisions", "champion_model"} <= made
+    assert "batch_predictions" not in made
 
 
 def test_predictions_are_partitioned_by_day(definitions: dg.Definitions) -> None:

@@ -94,7 +94,7 @@ def test_numbers_keep_their_names_when_nothing_is_flagged() -> None:
 
 
 def test_plots_are_pictures(evaluation: Evaluation) -> None:
-    expected = {"roc_curve", "pr_curve", "calibration", "confusion_matrix", "score_histogram", "slices"}
+    expected = {"roc_curve", "pr_curve", "calibration", "confusion_matrix", "score_histogram", "slices", "cost_curve"}
     assert set(evaluation.plots) == expected
     assert all(png.startswith(b"\x89PNG") for png in evaluation.plots.values())
 

@@ -1,6 +1,7 @@
 """Folds for choosing: ordered in time, a gap before each, users apart where asked, and whole users in a sample."""
 
 from datetime import timedelta
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def test_validation_windows_are_ordered_disjoint_and_reach_the_last_row(
     times = days(*(half / 2 for half in half_days))
     found = folds_or_none(times, folds, gap)
     assert len(found) in (0, folds)
-    for earlier, later in zip(found, found[1:], strict=False):
+    for earlier, later in pairwise(found):
         assert earlier.validate_end < later.validate_start
         assert set(earlier.train) <= set(later.train)
     validated = np.concatenate([fold.validate for fold in found]) if found else np.array([])

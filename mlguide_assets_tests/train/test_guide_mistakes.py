@@ -141,7 +141,8 @@ def test_models_are_compared_by_scores_not_hard_labels() -> None:
         }
     )
     assert not (scores["hard"].to_numpy() != (ranks > 0.5)).any()
-    estimates = evaluate(scores, PROBLEM).estimates
+    unsliced = PROBLEM.model_copy(update={"evaluation": PROBLEM.evaluation.model_copy(update={"slices": ()})})
+    estimates = evaluate(scores, scores, unsliced).estimates
     assert estimates["hard"]["roc_auc"].value == 0.5
     assert estimates["xgboost"]["roc_auc"].value == 1
     assert decide(evidence(scores), PROBLEM).verdict == "promoted"

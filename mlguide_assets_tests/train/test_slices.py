@@ -115,6 +115,7 @@ def test_texts_are_slices_the_commonest_first_and_the_rare_together() -> None:
     assert names(many) == [f"v{value:02}" for value in range(MOST_VALUES)] + [OTHER]
     # One more than the limit is kept: a slice of others would hold only that one.
     assert OTHER not in names(many[: sum(40 - value for value in range(MOST_VALUES + 1))])
+    assert names([OTHER, *many]).count(OTHER) == 1
     encoded = pa.array(["x", "y", "x"]).dictionary_encode()
     assert list(slicing("it", pa.chunked_array([encoded])).names) == ["x", "y"]
     assert names([True, False, True, None]) == ["true", "false", MISSING]
