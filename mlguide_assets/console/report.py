@@ -22,6 +22,8 @@ def print_report(status: dict[str, Any], home: Home, console: Console) -> None:
     _print_data(status, console)
     if status["evaluation"]:
         _print_quality(status["evaluation"], console)
+    if status["decision_metrics"]:
+        _print_decision_quality(status["decision_metrics"], console)
     if status["last_decision"]:
         _print_decision(status, console)
     _print_places(status, home, console)
@@ -65,7 +67,6 @@ def _print_quality(evaluation: dict[str, Any], console: Console) -> None:
     if evaluation["oracle"]:
         reached = _above_chance(evaluation[CANDIDATE]) / _above_chance(evaluation["oracle"])
         console.print(f"The candidate reaches {reached:.1%} of the oracle's ROC AUC above 0.5.")
-    _print_decision_quality(evaluation, console)
 
 
 def _print_decision_quality(evaluation: dict[str, Any], console: Console) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Container
 from typing import Any
 
 from mlguide_assets.define.loading import current_problem
@@ -9,7 +10,9 @@ from mlguide_assets.deploy.bundle import champion
 from mlguide_assets.deploy.history import last_decision, last_gate_decision
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.settings import Home
+from mlguide_assets.train.decisions import DECISION_METRICS
 from mlguide_assets.train.evaluation import ORACLE
+from mlguide_assets.train.metrics import METRICS
 from mlguide_assets.train.models import CANDIDATE
 
 
@@ -24,7 +27,8 @@ def collect(home: Home) -> dict[str, Any]:
         "champion": {"version": current.version, "trained_at": current.trained_at} if current else None,
         "last_decision": {"verdict": decision["verdict"], "reasons": decision["reasons"]} if decision else None,
         "gate": _gate(lake),
-        "evaluation": _evaluation(lake),
+        "evaluation": _evaluation(lake, METRICS),
+        "decision_metrics": _evaluation(lake, DECISION_METRICS),
         "contracts": _rows(lake, "contract_results", ["rule", "violations", "rows", "action"]),
         "tables": {name: {"rows": snapshot.rows, "snapshot": snapshot.id} for name, snapshot in lake.tables().items()},
     }
@@ -40,12 +44,13 @@ def _gate(lake: Lake) -> list[dict[str, Any]]:
     ]
 
 
-def _evaluation(lake: Lake) -> dict[str, Any] | None:
+def _evaluation(lake: Lake, wanted: Container[str]) -> dict[str, Any] | None:
     """The candidate, the baselines and the oracle, by metric; None before the first evaluation."""
     models: dict[str, dict[str, dict[str, float | None]]] = {}
     for row in _rows(lake, "model_evaluation", ["model", "metric", "value", "low", "high"]):
-        bounds = {bound: _number(row[bound]) for bound in ("value", "low", "high")}
-        models.setdefault(row["model"], {})[row["metric"]] = bounds
+        if row["metric"] in wanted:
+            bounds = {bound: _number(row[bound]) for bound in ("value", "low", "high")}
+            models.setdefault(row["model"], {})[row["metric"]] = bounds
     if not models:
         return None
     oracle = models.pop(ORACLE, None)

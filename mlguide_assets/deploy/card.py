@@ -142,7 +142,8 @@ def _use(problem: Problem) -> str:
         f"“{problem.label.positive}” within {_days(problem.label.window.days)} of the delivery. From "
         f"{problem.costs.threshold:.2%} on the email is withheld: a lost user costs {problem.costs.lost_user:g}, a "
         f"withheld harmless send {problem.costs.withheld_send:g}.{waits} It knows nothing of causes: it ranks what "
-        f"would be sent, and does not tell what sending does. Not for decisions about people other than which email they get."
+        f"would be sent, and does not tell what sending does. It is not for any decision about people but which "
+        f"email they get."
     )
 
 

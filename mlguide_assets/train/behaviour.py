@@ -195,10 +195,10 @@ def row_order_does_not_matter(model: Boosted, sample: pa.Table, random: np.rando
 def with_extra_recent_sends(
     core: pa.Table, asked: pa.Table, k: int, problem: Problem, random: np.random.Generator
 ) -> tuple[pa.Table, Bools]:
-    """The core table in which each user asked about also got `k` of the sends of others in the week before.
+    """The core table in which each user asked about also got `k` copies of the sends of the week before.
 
-    The sends are spread evenly over those of that week, so their emails, themes and instants are usual ones. None
-    comes before its user joined, none loses its user, and none is new enough to see the send asked about.
+    They are spread evenly over those of that week, so their emails, themes and instants are usual ones. None comes
+    before its user joined, none as late as the send asked about, and none loses its user.
 
     Args:
         core: rows of the core table; its sends are also those that are copied.

@@ -83,7 +83,9 @@ def evaluate(scores: pa.Table, rows: pa.Table, problem: Problem) -> Evaluation:
     slices = slice_metrics(rows, settings.slices, threshold=costs.threshold, **judged)
     gaps = slice_gaps(rows, settings.slices, **judged)
     groups = fairness(rows, settings.sensitive, threshold=costs.threshold, **judged)
-    return Evaluation(estimates, pa.concat_tables([slices, gaps]), groups, _plots(labels, users, models, slices, problem))
+    return Evaluation(
+        estimates, pa.concat_tables([slices, gaps]), groups, _plots(labels, users, models, slices, problem)
+    )
 
 
 def with_columns(test_predictions: ibis.Table, send_features: ibis.Table, problem: Problem) -> ibis.Table:

@@ -1,6 +1,7 @@
 """`mlguide run` from end to end on a small world, and what the other commands say of it."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,10 @@ def test_status_has_the_promised_shape(first_run: Done, home: Path) -> None:
         assert set(model) == METRICS
         assert all(set(estimate) == {"value", "low", "high"} for estimate in model.values())
     assert evaluation["oracle"]["roc_auc"]["value"] > 0.75
+    assert status["decision_metrics"]["xgboost"]["lift"]["value"] > 1
+    assert all(set(row) == {"criterion", "value", "low", "high", "threshold", "passed"} for row in status["gate"])
+    assert all(row["passed"] for row in status["gate"])
+    assert {"beats_champion", "is_calibrated", "behaves"} < {row["criterion"] for row in status["gate"]}
     assert all(set(rule) == {"rule", "violations", "rows", "action"} for rule in status["contracts"])
     assert set(status["tables"]) >= ASSETS
     assert status["tables"]["user_emails"]["rows"] >= 40_000
@@ -117,7 +122,9 @@ def test_earlier_days_can_be_scored_and_scoring_a_day_again_replaces_it(first_ru
 def test_everything_is_below_the_home(first_run: Done, home: Path) -> None:
     litter = {path.name for path in home.parent.iterdir()} - {home.name}
     assert litter <= {"predictions.parquet", "best.csv"}
-    assert {"lake", "registry", "bundles", "dagster", "oracle", "online"} <= {path.name for path in home.iterdir()}
+    assert {"lake", "registry", "bundles", "cards", "dagster", "oracle", "online"} <= {
+        path.name for path in home.iterdir()
+    }
 
 
 def test_no_file_of_a_run_is_a_pickle(first_run: Done, home: Path) -> None:
@@ -125,6 +132,37 @@ def test_no_file_of_a_run_is_a_pickle(first_run: Done, home: Path) -> None:
     assert any(path.name == "model.ubj" for path in models)
     assert not [path for path in models if path.suffix in (".pkl", ".pickle", ".joblib")]
     assert not [path for path in models if path.is_file() and path.read_bytes()[:2] in (b"\x80\x04", b"\x80\x05")]
+
+
+def test_the_card_opens_without_a_network_and_has_its_pictures_inside(first_run: Done, home: Path) -> None:
+    page = (home / "cards" / "planeswalker_simulated" / "1" / "card.html").read_text()
+    for heading in ("What it is for", "Data", "Quality", "Slices", "Fairness", "Behaviour", "Limits", "Lineage"):
+        assert f"<h2>{heading}</h2>" in page
+    assert page.count("data:image/png;base64,") >= 7
+    assert not re.findall(r'(?:src|href)="(?!data:)', page)
+    assert "<script" not in page
+
+
+def test_another_process_trains_the_same_bytes(first_run: Done, home: Path) -> None:
+    done = mlguide("reproduce", "1", "--home", str(home), cwd=home.parent)
+    assert done.code == 0, done.err + done.out
+    assert "The same, byte for byte: model.ubj, encoding.json" in done.out
+    assert "Different" not in done.out
+
+
+def test_a_person_needs_a_reason_and_an_earlier_champion(first_run: Done, home: Path) -> None:
+    def said(*arguments: str) -> tuple[int, str]:
+        done = mlguide(*arguments, "--home", str(home), cwd=home.parent)
+        return done.code, done.err
+
+    assert said("rollback") == (2, "mlguide: A rollback needs a reason for those who come later: --reason 'why'.\n")
+    assert said("rollback", "--reason", "x")[0] == 2
+    assert said("promote", "1", "--reason", "x") == (2, "mlguide: Version 1 is champion already.\n")
+    code, words = said("promote", "9", "--reason", "x")
+    assert (code, "no version 9" in words) == (2, True)
+    told = mlguide("history", "--home", str(home), cwd=home.parent).out
+    assert "version 1 promoted, no champion before, by gate" in told
+    assert told.rstrip().endswith("Champion now: version 1")
 
 
 @pytest.mark.skipif(not GUIDE_FOLDER.is_dir(), reason=f"the guide's tables are not at {GUIDE_FOLDER}")
