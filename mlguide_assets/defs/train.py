@@ -59,9 +59,13 @@ def search_recipe(
     context: dg.AssetExecutionContext, workspace: Workspace, send_features: Any
 ) -> Iterator[dg.Output[Any]]:
     """Backtest the training window, draw how a model ages, and tune, all on sends before the test window."""
+    from mlguide_assets.deploy.registration import registry_of
     from mlguide_assets.train.search import search
+    from mlguide_assets.train.tuning import SPACE
 
-    found = search(send_features, workspace.problem, context.log.info)
+    problem = workspace.problem
+    found = search(send_features, problem, context.log.info)
+    registry_of(workspace.home, problem).record_trials(found.trials.to_pylist(), list(SPACE), found.reasons[-1])
     yield dg.Output(found.windows, "backtest_windows")
     yield dg.Output(found.staleness, "staleness_curve", metadata={"staleness": plot(found.staleness_plot)})
     yield dg.Output(found.trials, "tuning_trials")

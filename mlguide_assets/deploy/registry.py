@@ -4,6 +4,7 @@ Nothing that serves reads it: what goes to production is exported from it as a b
 """
 
 import logging
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -73,7 +74,7 @@ class Registry:
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
     ) -> str:
-        run = self.client.create_run(self._experiment(), run_name=lineage_id, tags=dict(tags)).info
+        run = self.client.create_run(self._experiment(self.model), run_name=lineage_id, tags=dict(tags)).info
         self._log(run.run_id, params, metrics)
         self.client.log_artifacts(run.run_id, str(candidate), CANDIDATE_ARTIFACTS)
         self.client.set_terminated(run.run_id)
@@ -84,6 +85,23 @@ class Registry:
             tags={"lineage": lineage_id, **tags},
         ).version
         return str(version)
+
+    def record_trials(self, trials: Sequence[Mapping[str, Any]], parameters: Sequence[str], reason: str) -> None:
+        """Log a search for parameters: one run that says how it ended, and one below it for every trial.
+
+        Args:
+            trials: number, state, log_loss, seconds and the parameters of each.
+        """
+        experiment = self._experiment(f"{self.model}_tuning")
+        search = self.client.create_run(experiment, run_name="search", tags={"mlflow.note.content": reason}).info
+        for trial in trials:
+            tags = {"mlflow.parentRunId": search.run_id, "state": str(trial["state"])}
+            run = self.client.create_run(experiment, run_name=f"trial {trial['trial']}", tags=tags).info
+            measured = {name: trial[name] for name in ("log_loss", "seconds") if trial[name] is not None}
+            finite = {name: value for name, value in measured.items() if math.isfinite(value)}
+            self._log(run.run_id, {name: trial[name] for name in parameters}, finite)
+            self.client.set_terminated(run.run_id)
+        self.client.set_terminated(search.run_id)
 
     def record_verdict(self, version: str, verdict: str, reasons: Sequence[str]) -> None:
         """Write the gate's answer on the version."""
@@ -131,12 +149,12 @@ class Registry:
         found = self.client.search_model_versions(f"name = '{self.model}' and tag.lineage = '{lineage_id}'")
         return max((str(version.version) for version in found), key=int, default=None)
 
-    def _experiment(self) -> str:
-        experiment = self.client.get_experiment_by_name(self.model)
+    def _experiment(self, name: str) -> str:
+        experiment = self.client.get_experiment_by_name(name)
         if experiment is not None:
             return str(experiment.experiment_id)
-        location = None if os.environ.get(TRACKING_VARIABLE) else (self.root / "artifacts" / self.model).as_uri()
-        return str(self.client.create_experiment(self.model, artifact_location=location))
+        location = None if os.environ.get(TRACKING_VARIABLE) else (self.root / "artifacts" / name).as_uri()
+        return str(self.client.create_experiment(name, artifact_location=location))
 
     def _log(self, run_id: str, params: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
         from mlflow.entities import Metric, Param

@@ -321,11 +321,11 @@ class Staleness:
         value, low, high = (self.per_30_days.value, self.per_30_days.low, self.per_30_days.high)
         if np.isnan([value, low, high]).any():
             return "The history is too short to tell what age costs a model"
-        interval = f"(95 % interval {low:.4f} to {high:.4f})"
+        interval = f"(95 %: {low:.4f} to {high:.4f})"
         if low > 0:
             return f"Every 30 days without retraining cost {value:.4f} ROC AUC {interval}"
         if high < 0:
-            return f"Every 30 days without retraining lost nothing, but {value:.4f} ROC AUC {interval}"
+            return f"Every 30 days without retraining won {-value:.4f} ROC AUC (95 %: {-high:.4f} to {-low:.4f})"
         return f"No cost of age can be told from chance: {value:.4f} ROC AUC per 30 days {interval}"
 
 

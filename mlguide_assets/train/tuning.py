@@ -344,7 +344,7 @@ def _confirmed(history: History, last: Fold, default: Recipe, tuned: Recipe) -> 
 
 
 def _confirmation(best: _Tried, gain: Estimate) -> str:
-    figures = f"{gain.value:+.5f} (95 % interval {gain.low:+.5f} to {gain.high:+.5f})"
+    figures = f"{gain.value:+.6f} (95 % interval {gain.low:+.6f} to {gain.high:+.6f})"
     where = "on the latest fold, which had no part in choosing it"
     if gain.low > 0:
         return f"Trial {best.number} is adopted: {where}, it saves log-loss against the default, {figures}."

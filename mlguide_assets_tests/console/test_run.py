@@ -1,5 +1,6 @@
 """`mlguide run` from end to end on a small world, and what the other commands say of it."""
 
+import json
 import os
 import re
 import subprocess
@@ -8,9 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from mlguide_assets_tests.commands import Done, mlguide
-from mlguide_assets_tests.samples import GUIDE_FOLDER
+from mlguide_assets_tests.samples import GUIDE_FOLDER, PROBLEM, sample_tables, write_sample
 
 METRICS = {"roc_auc", "pr_auc", "log_loss", "brier"}
 ASSETS = {
@@ -163,6 +165,25 @@ def test_a_person_needs_a_reason_and_an_earlier_champion(first_run: Done, home: 
     told = mlguide("history", "--home", str(home), cwd=home.parent).out
     assert "version 1 promoted, no champion before, by gate" in told
     assert told.rstrip().endswith("Champion now: version 1")
+
+
+def test_a_thorough_run_searches_and_every_later_training_uses_what_was_chosen(tmp_path: Path) -> None:
+    write_sample(tmp_path / "tables", tables=sample_tables(sends=3000))
+    tuning = {"trials": 2, "time_limit": "1m"}
+    problem = {**PROBLEM, "source": {"kind": "files", "uri": "tables"}, "tuning": tuning}
+    (tmp_path / "sample.yaml").write_text(yaml.safe_dump(problem))
+    done = mlguide("run", "--thorough", "--problem", "sample.yaml", "--json", cwd=tmp_path)
+    assert done.code == 0, done.err
+    tables = done.json()["tables"]
+    assert tables["tuning_trials"]["rows"] == 3
+    assert tables["backtest_windows"]["rows"] > 0
+    assert "backtest" in done.err
+    assert "trial 2 of 2" in done.err
+    recipe = json.loads(
+        pd.read_parquet(next((tmp_path / ".mlguide/lake/sample/training_recipe/data").iterdir())).recipe[0]
+    )
+    (candidate,) = (tmp_path / ".mlguide/candidates/sample").iterdir()
+    assert json.loads((candidate / "recipe.json").read_text()) == recipe
 
 
 @pytest.mark.skipif(not GUIDE_FOLDER.is_dir(), reason=f"the guide's tables are not at {GUIDE_FOLDER}")

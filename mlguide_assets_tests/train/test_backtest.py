@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -28,7 +29,7 @@ from mlguide_assets.train.backtest import (
 )
 from mlguide_assets.train.backtest_plots import staleness_plot
 from mlguide_assets.train.recipe import PARAMETERS, Recipe, TrainingWindow
-from mlguide_assets.train.uncertainty import replicate_metrics
+from mlguide_assets.train.uncertainty import Estimate, replicate_metrics
 from mlguide_assets_tests.train.sends import PROBLEM, replaced
 from mlguide_assets_tests.train.test_split import days
 
@@ -242,6 +243,38 @@ def test_no_period_knows_of_later_outcomes() -> None:
     assert poisoned["roc_auc"][:-1].equals(known["roc_auc"][:-1])
     assert poisoned["retrained_roc_auc"][:-1].equals(known["retrained_roc_auc"][:-1])
     assert not poisoned["roc_auc"][-1].equals(known["roc_auc"][-1])
+
+
+def test_a_retrained_model_knows_only_what_had_matured_when_its_period_began() -> None:
+    rows, known = world(drifting), ageing_in(drifting).table()
+    times, labels = rows["delivered_at"].to_numpy(), rows["unsubscribed"].to_numpy().copy()
+    start = times[-known["rows"][-1].as_py()]
+    week_before = (times < start) & (times > start - np.timedelta64(PROBLEM.label.window - timedelta(days=1)))
+    labels[week_before] = 1 - labels[week_before]
+    poisoned = staleness_curve(replaced(rows, "unsubscribed", labels), PROBLEM, recipe=QUICK).table()
+    assert poisoned["retrained_roc_auc"][-1].equals(known["retrained_roc_auc"][-1])
+    assert not poisoned["retrained_roc_auc"][-2].equals(known["retrained_roc_auc"][-2])
+
+
+@pytest.mark.parametrize(
+    ("estimate", "said"),
+    [
+        (
+            Estimate(0.002, 0.001, 0.003),
+            "Every 30 days without retraining cost 0.0020 ROC AUC (95 %: 0.0010 to 0.0030)",
+        ),
+        (
+            Estimate(-0.002, -0.003, -0.001),
+            "Every 30 days without retraining won 0.0020 ROC AUC (95 %: 0.0010 to 0.0030)",
+        ),
+        (
+            Estimate(0.002, -0.001, 0.005),
+            "No cost of age can be told from chance: 0.0020 ROC AUC per 30 days (95 %: -0.0010 to 0.0050)",
+        ),
+    ],
+)
+def test_what_age_costs_is_said_as_surely_as_it_is_known(estimate: Estimate, said: str) -> None:
+    assert replace(ageing_in(same), per_30_days=estimate).loss_per_30_days == said
 
 
 def test_rare_outcomes_make_longer_periods_and_at_last_one_without_a_verdict() -> None:
