@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from mlguide_assets_tests.commands import Done, mlguide
-from mlguide_assets_tests.samples import GUIDE_FOLDER, PROBLEM, sample_tables, write_sample
+from mlguide_assets_tests.samples import GUIDE_FOLDER, PROBLEM, Tables, sample_tables, write_sample
 
 METRICS = {"roc_auc", "pr_auc", "log_loss", "brier"}
 ASSETS = {
@@ -165,6 +165,28 @@ def test_a_person_needs_a_reason_and_an_earlier_champion(first_run: Done, home: 
     told = mlguide("history", "--home", str(home), cwd=home.parent).out
     assert "version 1 promoted, no champion before, by gate" in told
     assert told.rstrip().endswith("Champion now: version 1")
+
+
+def test_a_feature_that_gives_the_outcome_away_stops_the_run_before_training(tmp_path: Path) -> None:
+    """The column `purchases` was filled after the fact: whoever unsubscribed bought nothing."""
+    tables = sample_tables(sends=3000)
+    users = tables["user_emails"]["user_id"].to_pylist()
+    outcomes = ["yes" if user % 10 == 0 else "no" for user in users]
+    bought = [0 if user % 10 == 0 else 50 + user for user in tables["user_profiles"]["id"].to_pylist()]
+    emails, profiles = tables["user_emails"], tables["user_profiles"]
+    leaky: Tables = {
+        **tables,
+        "user_emails": emails.set_column(emails.column_names.index("unsubscribed"), "unsubscribed", [outcomes]),
+        "user_profiles": profiles.set_column(profiles.column_names.index("purchases"), "purchases", [bought]),
+    }
+    write_sample(tmp_path / "tables", tables=leaky)
+    (tmp_path / "sample.yaml").write_text(yaml.safe_dump({**PROBLEM, "source": {"kind": "files", "uri": "tables"}}))
+    done = mlguide("run", "--problem", "sample.yaml", cwd=tmp_path)
+    assert done.code == 2
+    assert "purchases" in done.err
+    assert "Traceback" not in done.err
+    assert not (tmp_path / ".mlguide" / "candidates").exists()
+    assert not (tmp_path / ".mlguide" / "registry" / "mlflow.db").exists()
 
 
 def test_a_thorough_run_searches_and_every_later_training_uses_what_was_chosen(tmp_path: Path) -> None:

@@ -144,3 +144,20 @@ def test_nothing_is_written_outside_the_home(tmp_path: Path, trained: Candidate)
     assert list(user.iterdir()) == []
     assert {path.name for path in root.iterdir()} == {"candidates", "registry", "candidate"}
     assert {path.name for path in (root / "registry").iterdir()} == {"mlflow.db", "artifacts"}
+
+
+def test_the_trials_of_a_search_are_runs_below_it(registry: Registry) -> None:
+    trials = [
+        {"trial": 0, "state": "finished", "seconds": 1.5, "log_loss": 0.3, "max_depth": 4},
+        {"trial": 1, "state": "pruned", "seconds": 0.5, "log_loss": None, "max_depth": 7},
+    ]
+    registry.record_trials(trials, ["max_depth"], "The default stays.")
+    experiment = registry.client.get_experiment_by_name("sample_tuning").experiment_id
+    runs = {run.info.run_name: run for run in registry.client.search_runs([experiment])}
+    assert set(runs) == {"search", "trial 0", "trial 1"}
+    assert runs["search"].data.tags["mlflow.note.content"] == "The default stays."
+    for number, measured in ((0, {"seconds": 1.5, "log_loss": 0.3}), (1, {"seconds": 0.5})):
+        trial = runs[f"trial {number}"]
+        assert trial.data.tags["mlflow.parentRunId"] == runs["search"].info.run_id
+        assert trial.data.metrics == measured
+        assert trial.data.params == {"max_depth": str(trials[number]["max_depth"])}
