@@ -172,7 +172,7 @@ class Tuning(Strict):
     """How long `--thorough` may look for better parameters."""
 
     trials: int = Field(default=25, ge=1)
-    time_limit: Duration = Field(default=timedelta(minutes=3), description="The trial that is running is finished.")
+    time_limit: Duration = Field(default=timedelta(minutes=3), description="The trial that is running then is dropped.")
 
     @model_validator(mode="after")
     def _takes_time(self) -> "Tuning":
@@ -195,6 +195,13 @@ class Behaviour(Strict):
     """What the model must do whatever its metrics are."""
 
     directions: tuple[Direction, ...] = ()
+
+    @model_validator(mode="after")
+    def _each_is_declared_once(self) -> "Behaviour":
+        declared = [(each.feature, each.effect) for each in self.directions]
+        if len(set(declared)) < len(declared):
+            raise ValueError("directions: a feature and its effect are declared twice; keep one")
+        return self
 
 
 class Gate(Strict):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mlguide_assets.train.backtest import Staleness
-from mlguide_assets.train.plots import INK, PALETTE, REFERENCE, _axes, _no_picture, _png
+from mlguide_assets.train.drawing import INK, PALETTE, REFERENCE, new_axes, no_picture, to_png
 
 
 def staleness_plot(staleness: Staleness) -> bytes:
@@ -18,8 +18,8 @@ def staleness_plot(staleness: Staleness) -> bytes:
 
     table = staleness.table().to_pydict()
     if not np.isfinite(table["roc_auc"]).any():
-        return _no_picture("No picture of ageing: no period holds both outcomes")
-    axes = _axes(staleness.loss_per_30_days, "", "ROC AUC", height=6.0)
+        return no_picture("No picture of ageing: no period holds both outcomes")
+    axes = new_axes(staleness.loss_per_30_days, "", "ROC AUC", height=6.0)
     figure, grid = axes.figure, GridSpec(2, 1, figure=axes.get_figure(root=True), height_ratios=(3, 2))
     axes.set_subplotspec(grid[0])
     below = figure.add_subplot(grid[1], sharex=axes)
@@ -43,7 +43,7 @@ def staleness_plot(staleness: Staleness) -> bytes:
     below.vlines(middles, table["loss_low"], table["loss_high"], color=PALETTE[1], linewidth=2)
     below.plot(middles, table["loss"], "o", color=PALETTE[1])
     below.set_xticks(_edges(table["age_days_low"], table["age_days_high"]))
-    return _png(axes)
+    return to_png(axes)
 
 
 def _edges(low: Sequence[float], high: Sequence[float]) -> list[int]:

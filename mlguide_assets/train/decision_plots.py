@@ -3,7 +3,7 @@
 import numpy as np
 
 from mlguide_assets.train.decisions import PER, CostCurve
-from mlguide_assets.train.plots import PALETTE, REFERENCE, _axes, _logarithmic, _no_picture, _percent, _png
+from mlguide_assets.train.drawing import PALETTE, REFERENCE, as_percent, make_logarithmic, new_axes, no_picture, to_png
 
 
 def cost_plot(curve: CostCurve, threshold: float) -> bytes:
@@ -16,15 +16,15 @@ def cost_plot(curve: CostCurve, threshold: float) -> bytes:
     if not len(chosen):
         raise ValueError(f"the curve has no threshold {threshold}: make its thresholds with threshold_grid")
     if np.isnan(curve.sending_all):
-        return _no_picture("No cost curve: there are no sends to count")
-    axes = _axes(_title(curve, int(chosen[0])), "Withhold from this probability on", f"Cost per {PER:,} sends")
+        return no_picture("No cost curve: there are no sends to count")
+    axes = new_axes(_title(curve, int(chosen[0])), "Withhold from this probability on", f"Cost per {PER:,} sends")
     order = np.argsort(curve.thresholds, kind="stable")
     at, costs, cost = curve.thresholds[order], curve.costs[order], float(curve.costs[chosen[0]])
     # Withholding nearly everything costs many times what the decision is about: it would flatten the rest.
     top = 1.05 * min(1.5 * max(curve.sending_all, cost), max(curve.sending_all, float(costs.max())))
     shown = at[costs <= top]
     if at[0] > 0 and shown[-1] > 5 * shown[0]:
-        _logarithmic(axes, "x")
+        make_logarithmic(axes, "x")
     low, high = curve.sending_all - curve.high[order], curve.sending_all - curve.low[order]
     label = "95% interval of the difference"
     axes.fill_between(at, low, high, color=PALETTE[0], alpha=0.2, linewidth=0, label=label)
@@ -36,9 +36,9 @@ def cost_plot(curve: CostCurve, threshold: float) -> bytes:
     axes.set_ylim(0, top or 1)
     if shown[0] < shown[-1]:
         axes.set_xlim(shown[0], shown[-1])
-    _percent(axes.xaxis)
+    as_percent(axes.xaxis)
     axes.legend(loc="lower left", framealpha=0.9, edgecolor="white")
-    return _png(axes)
+    return to_png(axes)
 
 
 def _title(curve: CostCurve, chosen: int) -> str:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from mlguide_assets.train.candidate import matured_rows
 from mlguide_assets.train.models import Boosted, contributions
-from mlguide_assets.train.plots import shap_bar, shap_beeswarm
+from mlguide_assets.train.shap_plots import shap_bar, shap_beeswarm
 
 SAMPLE_ROWS = 2_000
 

@@ -79,7 +79,7 @@ class Boosted:
         return self.calibration.apply(self.predict_uncalibrated(matrix))
 
     def predict_uncalibrated(self, matrix: Matrix) -> Probabilities:
-        return np.asarray(self.booster.predict(_dmatrix(matrix, self.encoding)), dtype=np.float64)
+        return np.asarray(self.booster.predict(dmatrix(matrix, self.encoding)), dtype=np.float64)
 
 
 def fit_base_rate(labels: Labels) -> BaseRate:
@@ -149,12 +149,13 @@ def refit_xgboost(
     """
     import xgboost as xgb
 
-    data = _training_data(matrix, labels, encoding, weights)
-    booster = xgb.train(_parameters(recipe, seed), data, num_boost_round=rounds)
+    data = training_data(matrix, labels, encoding, weights)
+    booster = xgb.train(xgboost_parameters(recipe, seed), data, num_boost_round=rounds)
     return Boosted(booster, rounds, encoding, calibration)
 
 
-def _parameters(recipe: Recipe, seed: int) -> dict[str, Any]:
+def xgboost_parameters(recipe: Recipe, seed: int) -> dict[str, Any]:
+    """What `xgboost.train` takes."""
     return {**recipe.parameters, "nthread": THREADS, "seed": seed}
 
 
@@ -174,10 +175,10 @@ def _judge_inner(
     earlier, later = inner.train, inner.test
     if len(np.unique(labels[earlier])) < 2 or len(np.unique(labels[later])) < 2:
         return PATIENCE, IDENTITY
-    judging = _dmatrix(matrix[later], encoding, labels[later])
+    judging = dmatrix(matrix[later], encoding, labels[later])
     booster = xgb.train(
-        _parameters(recipe, seed),
-        _training_data(matrix[earlier], labels[earlier], encoding, recipe.window.weights(times[earlier])),
+        xgboost_parameters(recipe, seed),
+        training_data(matrix[earlier], labels[earlier], encoding, recipe.window.weights(times[earlier])),
         num_boost_round=MAX_ROUNDS,
         evals=[(judging, "inner")],
         early_stopping_rounds=PATIENCE,
@@ -198,16 +199,18 @@ def _proven(calibration: Calibration, labels: Labels, said: Probabilities) -> Ca
     return calibration if 2 * gain > CHI_SQUARE_99 else IDENTITY
 
 
-def _training_data(matrix: Matrix, labels: Labels, encoding: Encoding, weights: Probabilities | None) -> Any:
+def training_data(matrix: Matrix, labels: Labels, encoding: Encoding, weights: Probabilities | None) -> Any:
+    """The rows as XGBoost's own matrix, without those of weight 0."""
     if weights is None or (weights == 1).all():
-        return _dmatrix(matrix, encoding, labels)
+        return dmatrix(matrix, encoding, labels)
     used = weights > 0
-    data = _dmatrix(matrix[used], encoding, labels[used])
+    data = dmatrix(matrix[used], encoding, labels[used])
     data.set_weight(weights[used])
     return data
 
 
-def _dmatrix(matrix: Matrix, encoding: Encoding, labels: Labels | None = None) -> Any:
+def dmatrix(matrix: Matrix, encoding: Encoding, labels: Labels | None = None) -> Any:
+    """Encoded rows as XGBoost's own matrix."""
     import xgboost as xgb
 
     return xgb.DMatrix(
@@ -256,5 +259,5 @@ def contributions(model: Boosted, matrix: Matrix) -> npt.NDArray[np.float32]:
 
     The calibration is a line on the log-odds, so the contributions scale with its slope.
     """
-    values = model.booster.predict(_dmatrix(matrix, model.encoding), pred_contribs=True)
+    values = model.booster.predict(dmatrix(matrix, model.encoding), pred_contribs=True)
     return np.asarray(values[:, :-1] * model.calibration.slope, dtype=np.float32)

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlguide_assets.train.drawing import INK, PALETTE, REFERENCE, new_axes, no_picture, to_png
 from mlguide_assets.train.metrics import METRICS
-from mlguide_assets.train.plots import INK, PALETTE, REFERENCE, _axes, _no_picture, _png
 from mlguide_assets.train.slices import WHOLE, worst_slice
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ def slice_plot(table: pa.Table) -> bytes:
     whole = next((row["value"] for row in rows if row["column"] == WHOLE), float("nan"))
     slices = [row for row in rows if row["column"] != WHOLE]
     if not slices or np.isnan(whole):
-        return _no_picture("No slices: there are none, or their rows do not hold both outcomes")
+        return no_picture("No slices: there are none, or their rows do not hold both outcomes")
     lines = _lines(slices)
     title = METRICS[METRIC].title
-    axes = _axes(
+    axes = new_axes(
         _title(table, whole),
         f"{title} (with a 95% interval for each slice by itself)",
         "",
@@ -52,7 +52,7 @@ def slice_plot(table: pa.Table) -> bytes:
         if any(_colour(row, whole) == colour for row in slices):
             axes.plot([], [], "o", color=colour, label=label)
     axes.get_figure(root=True).legend(loc="outside lower left", frameon=False, ncols=4)  # type: ignore[union-attr]
-    return _png(axes)
+    return to_png(axes)
 
 
 def _title(table: pa.Table, whole: float) -> str:

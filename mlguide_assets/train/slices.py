@@ -16,16 +16,12 @@ import pyarrow.compute as pc
 
 from mlguide_assets.train.decisions import distance_estimate, per_group, ratio, replicated, stacked
 from mlguide_assets.train.metrics import Flags, Floats, Integers, Ranking, checked, log_loss_rows, metric_named
+from mlguide_assets.train.slicing import Slicing, slicing
 from mlguide_assets.train.uncertainty import ClusterBootstrap, Estimate, Replicates
 
 WHOLE = "(all)"
-MISSING = "(missing)"
-OTHER = "(other)"
 LARGEST_DIFFERENCE = "(largest difference)"
 
-BANDS = 4
-MOST_VALUES = 12
-"""Values of a text that are slices of their own, the commonest; the rest are one together."""
 
 SLICE_METRICS = ("roc_auc", "log_loss", "base_rate", "withheld_share", "calibration_gap")
 FAIRNESS_METRICS = ("base_rate", "withheld_share", "true_positive_rate", "false_positive_rate", "calibration_gap")
@@ -51,15 +47,6 @@ SCHEMA = pa.schema(
     }
 )
 """Of every table of this module: one row per slice and metric."""
-
-
-@dataclass(frozen=True, eq=False)
-class Slicing:
-    """A column cut into slices: their names in order, and to which of them each row belongs (n,)."""
-
-    column: str
-    names: tuple[str, ...]
-    codes: Integers
 
 
 def slice_metrics(
@@ -317,94 +304,3 @@ def _counts(slicing: Slicing, labels: Flags, users: Integers) -> tuple[Integers,
 
 def _table(rows: list[dict[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=SCHEMA)
-
-
-def slicing(name: str, values: pa.ChunkedArray) -> Slicing:
-    """Cut a column of text, booleans or numbers into slices; no value (null or NaN) is a slice of its own, the last.
-
-    Numbers are cut into at most `BANDS` bands of about equal count, equal numbers together, named after the lowest
-    and highest number in each. Of texts the `MOST_VALUES` commonest are kept, commonest first.
-
-    Raises:
-        ValueError: values of another type.
-    """
-    kind = values.type
-    if pa.types.is_dictionary(kind):
-        return slicing(name, values.cast(kind.value_type))
-    if pa.types.is_null(kind):
-        return _slices_of(name, [], np.full(len(values), -1, dtype=np.int64))
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return _slices_of(name, *_bands(values))
-    if pa.types.is_boolean(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return _slices_of(name, *_texts(values.cast(pa.string())))
-    raise ValueError(f"cannot slice by {name!r}: text, booleans and numbers can be, {kind} cannot")
-
-
-def _slices_of(name: str, names: list[str], codes: Integers) -> Slicing:
-    """Code -1 means no value."""
-    missing = codes < 0
-    if missing.any():
-        names, codes = [*names, MISSING], np.where(missing, len(names), codes)
-    return Slicing(name, tuple(names), codes)
-
-
-def _texts(values: pa.ChunkedArray) -> tuple[list[str], Integers]:
-    encoded = pc.dictionary_encode(pc.if_else(pc.equal(values, MISSING), None, values)).combine_chunks()
-    names = encoded.dictionary.to_pylist()
-    codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
-    counts = np.bincount(codes[codes >= 0], minlength=len(names))
-    order = sorted(range(len(names)), key=lambda code: (-counts[code], names[code]))
-    few = len(order) <= MOST_VALUES + 1
-    kept = order if few else [code for code in order if names[code] != OTHER][:MOST_VALUES]
-    # One place more than there are values, so that -1 finds -1.
-    place = np.full(len(names) + 1, len(kept), dtype=np.int64)
-    place[kept], place[-1] = np.arange(len(kept)), -1
-    shown = [names[code] or "(empty)" for code in kept] + [OTHER] * (len(kept) < len(order))
-    return shown, place[codes]
-
-
-def _bands(values: pa.ChunkedArray) -> tuple[list[str], Integers]:
-    numbers = pc.cast(values, pa.float64(), safe=False).to_numpy()
-    known = ~np.isnan(numbers)
-    distinct, counts = np.unique(numbers[known], return_counts=True)
-    starts = _starts(counts)
-    ends = [following - 1 for following in [*starts, len(distinct)][1:]]
-    codes = np.full(len(numbers), -1, dtype=np.int64)
-    codes[known] = np.searchsorted(distinct[starts], numbers[known], side="right") - 1
-    return _band_names(distinct[starts], distinct[ends], whole=pa.types.is_integer(values.type)), codes
-
-
-def _starts(counts: Integers) -> list[int]:
-    """Where bands of distinct numbers begin, given how many rows have each.
-
-    Each takes numbers until it has its share of the rows that are left, so one number that most rows have, such
-    as 0, is a band by itself and the others are still told apart.
-    """
-    starts: list[int] = []
-    at = 0
-    while at < len(counts):
-        starts.append(at)
-        left = np.cumsum(counts[at:])
-        share = left[-1] / (BANDS + 1 - len(starts))
-        at += min(int(np.searchsorted(left, share)), len(left) - 1) + 1
-    return starts
-
-
-def _band_names(lows: Floats, highs: Floats, *, whole: bool) -> list[str]:
-    """Such as 18–27, with as few digits as tell the bands apart, three at least."""
-    between = " to " if (lows < 0).any() else "–"
-    names: list[str] = []
-    for digits in range(3, 18):
-        ends = [[_shown(number, digits, whole) for number in numbers] for numbers in (lows, highs)]
-        names = [low if low == high else f"{low}{between}{high}" for low, high in zip(*ends, strict=True)]
-        if len(set(names)) == len(names):
-            break
-    return names
-
-
-def _shown(number: float, digits: int, whole: bool) -> str:
-    if whole:
-        return f"{number:.0f}"
-    if number and not 1e-5 <= abs(number) < 1e15:
-        return f"{number:.{digits}g}"
-    return np.format_float_positional(number, precision=digits, unique=False, fractional=False, trim="-")

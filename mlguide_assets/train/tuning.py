@@ -22,7 +22,7 @@ from mlguide_assets.train.calibration import fit_calibration
 from mlguide_assets.train.encoding import Encoding
 from mlguide_assets.train.folds import Fold, rows_of_some_users
 from mlguide_assets.train.metrics import point
-from mlguide_assets.train.models import MAX_ROUNDS, PATIENCE, _dmatrix, _parameters, _training_data
+from mlguide_assets.train.models import MAX_ROUNDS, PATIENCE, dmatrix, training_data, xgboost_parameters
 from mlguide_assets.train.recipe import Recipe
 from mlguide_assets.train.uncertainty import Estimate, paired_difference, replicate_metrics
 
@@ -203,8 +203,8 @@ class _Arena:
         known = history.rows.take(train)
         encoding = Encoding.fit(known, features_of(history.problem))
         weights = self.recipe.window.weights(history.times[train])
-        learning = _training_data(encoding.matrix(known), history.labels[train], encoding, weights)
-        judging = _dmatrix(encoding.matrix(history.rows.take(validate)), encoding, history.labels[validate])
+        learning = training_data(encoding.matrix(known), history.labels[train], encoding, weights)
+        judging = dmatrix(encoding.matrix(history.rows.take(validate)), encoding, history.labels[validate])
         return learning, judging
 
     def judge(self, fold: int, parameters: Mapping[str, Any], deadline: float) -> float | None:
@@ -218,7 +218,7 @@ class _Arena:
         learning, judging = self.data[fold]
         stop = _stop_at(deadline)
         booster = xgb.train(
-            _parameters(replace(self.recipe, parameters=parameters), self.seed),
+            xgboost_parameters(replace(self.recipe, parameters=parameters), self.seed),
             learning,
             num_boost_round=MAX_ROUNDS,
             evals=[(judging, "fold")],

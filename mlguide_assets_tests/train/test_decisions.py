@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlguide_assets.train import decision_plots, plots
+from mlguide_assets.train import decision_plots, drawing
 from mlguide_assets.train.calibration import fit_shift, log_odds, sigmoid
 from mlguide_assets.train.decision_plots import cost_plot
 from mlguide_assets.train.decisions import (
@@ -317,13 +317,13 @@ def test_order_of_rows_moves_nothing_but_the_last_digits() -> None:
 @pytest.mark.parametrize(("users", "seen"), [(4000, " saves "), (20, "cannot be told from sending everything")])
 def test_picture_of_the_costs(users: int, seen: str, monkeypatch: pytest.MonkeyPatch) -> None:
     titles: list[str] = []
-    axes = plots._axes
+    axes = drawing.new_axes
 
     def recording(title: str, x: str, y: str) -> object:
         titles.append(title)
         return axes(title, x, y)
 
-    monkeypatch.setattr(decision_plots, "_axes", recording)
+    monkeypatch.setattr(decision_plots, "new_axes", recording)
     labels, probabilities, user = clustered_rows(users, 4)
     grid = threshold_grid(probabilities, THRESHOLD)
     curve = cost_curve(labels, probabilities, user, grid, lost_user=LOST, withheld_send=WITHHELD)

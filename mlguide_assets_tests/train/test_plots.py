@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mlguide_assets.train import plots
+from mlguide_assets.train import drawing, plots, shap_plots
 from mlguide_assets.train.metrics import Confusion, calibration_bins, confusion, point
 
 # shap 0.51 calls what matplotlib 3.11 is about to deprecate.
@@ -31,8 +31,8 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     "calibration": partial(plots.calibration_curve, BINS),
     "confusion": partial(plots.confusion_matrix, confusion(LABELS, RISK, 0.04), 0.04),
     "scores": partial(plots.score_histogram, LABELS, RISK),
-    "bar": partial(plots.shap_bar, NAMES, CONTRIBUTIONS),
-    "beeswarm": partial(plots.shap_beeswarm, NAMES, CONTRIBUTIONS[:800], VALUES[:800]),
+    "bar": partial(shap_plots.shap_bar, NAMES, CONTRIBUTIONS),
+    "beeswarm": partial(shap_plots.shap_beeswarm, NAMES, CONTRIBUTIONS[:800], VALUES[:800]),
 }
 
 
@@ -59,13 +59,15 @@ def titles(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def record_titles(patch: pytest.MonkeyPatch) -> list[str]:
     recorded: list[str] = []
-    axes = plots._axes
+    axes = drawing.new_axes
 
     def recording(title: str, x: str, y: str, *, width: float = 8.0, height: float = 5.0) -> object:
         recorded.append(title)
         return axes(title, x, y, width=width, height=height)
 
-    patch.setattr(plots, "_axes", recording)
+    # `drawing` too: it draws where there is nothing to show.
+    for module in (drawing, plots, shap_plots):
+        patch.setattr(module, "new_axes", recording)
     return recorded
 
 
@@ -113,8 +115,8 @@ def test_title_speaks_of_the_subject_given(titles: list[str]) -> None:
 def test_direction_is_named_only_where_there_is_one(titles: list[str]) -> None:
     values = np.linspace(-1, 1, 201)[:, None]
     for contributions in (-values, values**2, np.zeros_like(values)):
-        plots.shap_beeswarm(["age"], contributions, values)
-    plots.shap_beeswarm(["country"], values, np.full_like(values, np.nan))
+        shap_plots.shap_beeswarm(["age"], contributions, values)
+    shap_plots.shap_beeswarm(["country"], values, np.full_like(values, np.nan))
     lowering, *others = titles
     assert lowering == "age moves predictions most: high values lower them"
     assert all(title.endswith("in no single direction") for title in others)
@@ -142,7 +144,7 @@ def test_awkward_inputs_are_drawn() -> None:
     size(plots.calibration_curve({"none seen": calibration_bins(np.zeros(40), np.linspace(0.01, 0.9, 40))}))
     size(plots.calibration_curve({}))
     size(plots.confusion_matrix(Confusion(0, 0, 0, 40), 0.5))
-    size(plots.shap_bar(["only"], np.zeros((3, 1))))
+    size(shap_plots.shap_bar(["only"], np.zeros((3, 1))))
 
 
 def test_curves_are_thinned_to_points_of_the_curve() -> None:
@@ -157,11 +159,11 @@ def test_curves_are_thinned_to_points_of_the_curve() -> None:
 def test_bias_column_is_refused_with_the_remedy() -> None:
     message = r"contributions must be \(n, 2\) .* got \(5, 3\) .* bias: leave it out"
     with pytest.raises(ValueError, match=message):
-        plots.shap_bar(["a", "b"], np.zeros((5, 3)))
+        shap_plots.shap_bar(["a", "b"], np.zeros((5, 3)))
     with pytest.raises(ValueError, match=r"feature_values must be \(n, 2\)"):
-        plots.shap_beeswarm(["a", "b"], np.zeros((5, 2)), np.zeros((5, 1)))
+        shap_plots.shap_beeswarm(["a", "b"], np.zeros((5, 2)), np.zeros((5, 1)))
 
 
 def test_many_rows_are_sampled_by_seed() -> None:
-    draw = partial(plots.shap_beeswarm, NAMES[:1], CONTRIBUTIONS[:, :1], VALUES[:, :1])
+    draw = partial(shap_plots.shap_beeswarm, NAMES[:1], CONTRIBUTIONS[:, :1], VALUES[:, :1])
     assert draw(seed=1) != draw(seed=2)

@@ -15,27 +15,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from mlguide_assets.train import plots, slice_plots
+from mlguide_assets.train import drawing, slice_plots
 from mlguide_assets.train.calibration import log_odds, sigmoid
 from mlguide_assets.train.metrics import confusion, point
 from mlguide_assets.train.slice_plots import slice_plot
 from mlguide_assets.train.slices import (
-    BANDS,
     FAIRNESS_METRICS,
     GAP,
     LARGEST_DIFFERENCE,
-    MISSING,
-    MOST_VALUES,
-    OTHER,
     SCHEMA,
     SLICE_METRICS,
     WHOLE,
     fairness,
     slice_gaps,
     slice_metrics,
-    slicing,
     worst_slice,
 )
+from mlguide_assets.train.slicing import BANDS, MISSING, MOST_VALUES, OTHER, slicing
 from mlguide_assets.train.uncertainty import ClusterBootstrap
 
 THRESHOLD = 0.08
@@ -368,9 +364,9 @@ def test_picture_names_the_worst_slice_or_says_that_none_is(table: pa.Table, mon
 
     def recording(title: str, x: str, y: str, *, height: float) -> object:
         titles.append(title)
-        return plots._axes(title, x, y, height=height)
+        return drawing.new_axes(title, x, y, height=height)
 
-    monkeypatch.setattr(slice_plots, "_axes", recording)
+    monkeypatch.setattr(slice_plots, "new_axes", recording)
     png = slice_plot(table)
     width, height = struct.unpack(">II", png[16:24])
     assert png.startswith(b"\x89PNG")
