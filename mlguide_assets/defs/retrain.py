@@ -2,13 +2,10 @@
 
 import dagster as dg
 
-from mlguide_assets.defs.workspace import OWNERS
-
 SCORING = ("user_feature_store", "batch_predictions", "best_email_per_user")
 
 retraining_job = dg.define_asset_job(
     "retraining_job",
     selection=dg.AssetSelection.all() - dg.AssetSelection.assets(*SCORING),
     description="Read, judge, join, search for the best recipe, train, evaluate, decide. Takes minutes.",
-    owners=OWNERS,
 )
