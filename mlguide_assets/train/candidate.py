@@ -29,7 +29,7 @@ from mlguide_assets.train.models import (
     refit_xgboost,
 )
 from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe
-from mlguide_assets.train.split import split_by_time
+from mlguide_assets.train.split import Times, TimeSplit, split_by_time
 
 Report = Callable[[str], None]
 
@@ -98,9 +98,23 @@ def train_candidate(
         weights=recipe.window.weights(times),
         calibration=judged.calibration,
     )
+    keys = rows.select(list(KEYS)).take(split.test)
+    table = keys.append_column("label", pa.array(labels[split.test]))
+    for name, values in scores.items():
+        table = table.append_column(name, pa.array(values))
     facts = {
+        **_facts(labels, times, split, judged, recipe),
+        "calibration_error_uncorrected": _calibration_error(labels[split.test], judged.predict_uncalibrated(test)),
+        "scores_sha256": scores_hash(table),
+    }
+    return Candidate(final, judged, recipe, baselines, table, facts)
+
+
+def _facts(labels: Labels, times: Times, split: TimeSplit, judged: Boosted, recipe: Recipe) -> dict[str, Any]:
+    """What is known of a candidate besides its scores: rows, windows, recipe."""
+    return {
         "train_rows": len(split.train),
-        "train_unsubscribes": int(known.sum()),
+        "train_unsubscribes": int(labels[split.train].sum()),
         "test_rows": len(split.test),
         "test_unsubscribes": int(labels[split.test].sum()),
         "refit_rows": len(labels),
@@ -114,14 +128,7 @@ def train_candidate(
         "training_window": recipe.window.name,
         "calibration_slope": judged.calibration.slope,
         "calibration_intercept": judged.calibration.intercept,
-        "calibration_error_uncorrected": _calibration_error(labels[split.test], judged.predict_uncalibrated(test)),
     }
-    keys = rows.select(list(KEYS)).take(split.test)
-    table = keys.append_column("label", pa.array(labels[split.test]))
-    for name, values in scores.items():
-        table = table.append_column(name, pa.array(values))
-    facts["scores_sha256"] = scores_hash(table)
-    return Candidate(final, judged, recipe, baselines, table, facts)
 
 
 def scores_hash(scores: pa.Table) -> str:

@@ -8,9 +8,12 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from mlguide_assets.define.loading import load_problem
+from mlguide_assets.prepare.glossary import column_descriptions
 from mlguide_assets_tests.commands import Done, mlguide
 from mlguide_assets_tests.samples import GUIDE_FOLDER, PROBLEM, Tables, sample_tables, write_sample
 
@@ -201,9 +204,11 @@ def test_a_thorough_run_searches_and_every_later_training_uses_what_was_chosen(t
     assert tables["backtest_windows"]["rows"] > 0
     assert "backtest" in done.err
     assert "trial 2 of 2" in done.err
-    recipe = json.loads(
-        pd.read_parquet(next((tmp_path / ".mlguide/lake/sample/training_recipe/data").iterdir())).recipe[0]
-    )
+    lake = tmp_path / ".mlguide/lake/sample"
+    meanings = column_descriptions(load_problem(str(tmp_path / "sample.yaml")))
+    columns = {name for path in lake.glob("*/data/*.parquet") for name in pq.read_schema(path).names}
+    assert columns <= meanings.keys()
+    recipe = json.loads(pd.read_parquet(next((lake / "training_recipe/data").iterdir())).recipe[0])
     (candidate,) = (tmp_path / ".mlguide/candidates/sample").iterdir()
     assert json.loads((candidate / "recipe.json").read_text()) == recipe
 
