@@ -106,11 +106,10 @@ def beats_champion(comparison: Comparison | Incomparable | None, problem: Proble
     if not detectable and not difference.value:
         same = f"It ranks {comparison.rows:,} {comparison.which}, just as version {comparison.version} does: no gain."
         return Criterion("beats_champion", 0.0, difference.low, difference.high, least, passed, same)
+    answer = "It beats" if passed else f"It was not shown to {'match' if margin else 'beat'}"
     reason = (
-        f"It beats the champion: {found}."
-        if passed
-        else f"It was not shown to {'match' if margin else 'beat'} the champion: {found}. A difference of "
-        f"{detectable:.4f} would be seen four times in five on so many sends."
+        f"{answer} the champion: {found}. A true difference of {detectable:.4f} would be seen four times in five on so "
+        f"many sends."
     )
     return Criterion("beats_champion", difference.value, difference.low, difference.high, least, passed, reason)
 

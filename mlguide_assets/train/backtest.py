@@ -37,6 +37,9 @@ from mlguide_assets.train.uncertainty import ClusterBootstrap, Estimate, percent
 
 Report = Callable[[str], None]
 
+UNSEEN_USERS = 0.3
+"""Share of the users whom a fold keeps from training, to be judged on theirs."""
+
 MOST_ROWS = 150_000
 """About twenty fits, of a few seconds each on two cores, for window and ageing together."""
 
@@ -105,8 +108,21 @@ class History:
     def users(self) -> Users:
         return np.asarray(self.rows["user_id"].to_numpy())
 
-    def folds(self, folds: int) -> list[Fold]:
-        found = expanding_folds(self.times, folds=folds, gap=self.problem.label.window)
+    def folds(self, folds: int, *, unseen_users: bool) -> list[Fold]:
+        """Folds ordered in time.
+
+        Args:
+            unseen_users: whether each is judged on users that it does not learn from. What is chosen so is what
+                generalises, not what remembers users.
+        """
+        found = expanding_folds(
+            self.times,
+            folds=folds,
+            gap=self.problem.label.window,
+            users=self.users if unseen_users else None,
+            holdout_users=UNSEEN_USERS if unseen_users else 0.0,
+            seed=self.problem.evaluation.seed,
+        )
         refuse_one_outcome(self.labels, found)
         return found
 
@@ -186,7 +202,7 @@ def choose_window(
         InputError: the history is too short for the folds, or a fold has too few of either outcome.
     """
     history = History.of(rows, problem)
-    parted = history.folds(folds)
+    parted = history.folds(folds, unseen_users=True)
     tried = default_windows(history.times) if candidates is None else candidates
     windows = list(dict.fromkeys([ALL, *tried]))
     judged, learned = [], []
@@ -343,7 +359,7 @@ def staleness_curve(rows: pa.Table, problem: Problem, *, recipe: Recipe, report:
         InputError: the history is too short, or has too few of either outcome, to train on its earliest part.
     """
     history = History.of(rows, problem)
-    first = history.folds(1)[0]
+    first = history.folds(1, unseen_users=False)[0]
     starts = _period_starts(history, first.validate_start)
     folds = folds_from(history.times, starts, problem.label.window)
     judged, first_model = [], None

@@ -137,7 +137,7 @@ def tune(
     """
     deadline = monotonic() + seconds
     history = History.of(rows, problem, MOST_ROWS_TO_CONFIRM)
-    *choosing, last = history.folds(FOLDS)
+    *choosing, last = history.folds(FOLDS, unseen_users=True)
     tried = _try(_Arena(history, choosing, recipe, seed), trials, deadline, report)
     finished = [trial for trial in tried if trial.state == FINISHED]
     best = min(finished, key=lambda trial: trial.log_loss, default=None)

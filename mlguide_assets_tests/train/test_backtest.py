@@ -162,7 +162,7 @@ def test_the_same_backtest_twice_is_the_same() -> None:
 def test_what_happens_in_the_last_fold_does_not_change_the_others() -> None:
     rows = world(turning)
     labels = rows["unsubscribed"].to_numpy().copy()
-    last = History.of(rows, PROBLEM).folds(3)[-1]
+    last = History.of(rows, PROBLEM).folds(3, unseen_users=True)[-1]
     labels[last.validate] = 1 - labels[last.validate]
     poisoned = choose_window(replaced(rows, "unsubscribed", labels), PROBLEM, recipe=QUICK, candidates=[ALL, RECENT])
     known = choice_in(turning).table()
@@ -172,10 +172,15 @@ def test_what_happens_in_the_last_fold_does_not_change_the_others() -> None:
             assert window == 0 or not poisoned.table()[column][6].equals(known[column][6])
 
 
-def test_one_user_has_no_interval_and_so_no_window_wins() -> None:
-    choice = choose_window(world(turning, users=1), PROBLEM, recipe=QUICK, candidates=[RECENT])
-    assert choice.chosen == ALL
-    assert np.isnan(choice.table()["low"][-1].as_py())
+def test_one_user_cannot_be_judged_on_others() -> None:
+    with pytest.raises(InputError, match="each with users of its own"):
+        choose_window(world(turning, users=1), PROBLEM, recipe=QUICK, candidates=[RECENT])
+
+
+def test_windows_are_judged_on_users_that_the_fold_did_not_learn_from() -> None:
+    history = History.of(world(turning), PROBLEM)
+    for fold in history.folds(3, unseen_users=True):
+        assert not set(history.users[fold.train]) & set(history.users[fold.validate])
 
 
 @pytest.mark.parametrize("metric", ["roc_auc", "pr_auc", "log_loss", "brier"])
@@ -223,7 +228,7 @@ def test_periods_follow_each_other_in_whole_weeks_and_hold_every_later_row_once(
         assert period["age_days_high"] == following["age_days_low"]
         assert period["age_days_high"] % 7 == 0
         assert period["positives"] >= PROBLEM.evaluation.min_positives
-    fold = History.of(rows, PROBLEM).folds(1)[0]
+    fold = History.of(rows, PROBLEM).folds(1, unseen_users=False)[0]
     assert sum(period["rows"] for period in table) == len(fold.validate)
     assert 2 <= len(table) <= backtest.MOST_PERIODS
 

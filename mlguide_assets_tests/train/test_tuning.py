@@ -112,7 +112,7 @@ def test_the_same_seed_and_trials_give_the_same_result_and_another_seed_another(
 
 def test_outcomes_of_the_last_fold_choose_no_trial_but_decide_on_the_winner() -> None:
     rows = world(same, rows=2000)
-    last = History.of(rows, PROBLEM).folds(FOLDS)[-1]
+    last = History.of(rows, PROBLEM).folds(FOLDS, unseen_users=True)[-1]
     labels = rows["unsubscribed"].to_numpy().copy()
     labels[last.validate] = np.random.default_rng(0).permutation(labels[last.validate])
     poisoned = tune(replaced(rows, "unsubscribed", labels), PROBLEM, recipe=POOR, seconds=LONG, trials=6, seed=0)
@@ -189,7 +189,6 @@ def test_too_short_a_history_or_one_outcome_is_said_in_one_sentence() -> None:
         tune(spared, PROBLEM, recipe=QUICK, seconds=LONG, trials=1, seed=0)
 
 
-def test_one_user_gives_no_interval_and_so_the_default_stays() -> None:
-    tuning = tune(world(same, rows=2000, users=1), PROBLEM, recipe=POOR, seconds=LONG, trials=2, seed=0)
-    assert not tuning.adopted
-    assert np.isnan(tuning.gain.low)
+def test_one_user_cannot_be_judged_on_others() -> None:
+    with pytest.raises(InputError, match="each with users of its own"):
+        tune(world(same, rows=2000, users=1), PROBLEM, recipe=POOR, seconds=LONG, trials=2, seed=0)
