@@ -20,6 +20,10 @@ def print_report(status: dict[str, Any], home: Home, console: Console) -> None:
         console.print(f"{home.root} is empty: run 'mlguide run' to fill it.")
         return
     _print_data(status, console)
+    if status["recipe"]:
+        console.print("\n[bold]Recipe[/]  of the last thorough search; every training uses it")
+        for reason in status["recipe"]["reasons"]:
+            console.print(f"  • {reason}")
     if status["evaluation"]:
         _print_quality(status["evaluation"], console)
     if status["decision_metrics"]:

@@ -14,6 +14,7 @@ from mlguide_assets.train.decisions import DECISION_METRICS
 from mlguide_assets.train.evaluation import ORACLE
 from mlguide_assets.train.metrics import METRICS
 from mlguide_assets.train.models import CANDIDATE
+from mlguide_assets.train.recipe import CHOSEN
 
 
 def collect(home: Home) -> dict[str, Any]:
@@ -29,6 +30,7 @@ def collect(home: Home) -> dict[str, Any]:
         "gate": _gate(lake),
         "evaluation": _evaluation(lake, METRICS),
         "decision_metrics": _evaluation(lake, DECISION_METRICS),
+        "recipe": _recipe(lake),
         "contracts": _rows(lake, "contract_results", ["rule", "violations", "rows", "action"]),
         "tables": {name: {"rows": snapshot.rows, "snapshot": snapshot.id} for name, snapshot in lake.tables().items()},
     }
@@ -55,6 +57,12 @@ def _evaluation(lake: Lake, wanted: Container[str]) -> dict[str, Any] | None:
         return None
     oracle = models.pop(ORACLE, None)
     return {CANDIDATE: models.pop(CANDIDATE), "baselines": models, "oracle": oracle}
+
+
+def _recipe(lake: Lake) -> dict[str, Any] | None:
+    """How candidates are learned, and why, once a thorough run has looked for a better way."""
+    found = _rows(lake, CHOSEN, ["recipe", "reasons"])
+    return {**json.loads(found[0]["recipe"]), "reasons": found[0]["reasons"]} if found else None
 
 
 def _rows(lake: Lake, table: str, columns: list[str]) -> list[dict[str, Any]]:

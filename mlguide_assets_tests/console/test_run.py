@@ -201,6 +201,8 @@ def test_a_thorough_run_searches_and_every_later_training_uses_what_was_chosen(t
     assert done.code == 0, done.err
     tables = done.json()["tables"]
     assert tables["tuning_trials"]["rows"] == 3
+    found = done.json()["recipe"]
+    assert len(found.pop("reasons")) == 2
     assert tables["backtest_windows"]["rows"] > 0
     assert "backtest" in done.err
     assert "trial 2 of 2" in done.err
@@ -210,7 +212,7 @@ def test_a_thorough_run_searches_and_every_later_training_uses_what_was_chosen(t
     assert columns <= meanings.keys()
     recipe = json.loads(pd.read_parquet(next((lake / "training_recipe/data").iterdir())).recipe[0])
     (candidate,) = (tmp_path / ".mlguide/candidates/sample").iterdir()
-    assert json.loads((candidate / "recipe.json").read_text()) == recipe
+    assert json.loads((candidate / "recipe.json").read_text()) == recipe == found
 
 
 @pytest.mark.skipif(not GUIDE_FOLDER.is_dir(), reason=f"the guide's tables are not at {GUIDE_FOLDER}")
