@@ -130,6 +130,17 @@ def test_a_refused_version_is_promoted_by_hand_with_a_reason_only(house: House) 
     assert house.install() == "3"
 
 
+def test_where_approval_is_required_a_passed_challenger_waits_for_a_person(home: Home, trained: Candidate) -> None:
+    house = House(home, trained, PROBLEM.model_copy(update={"approval": "required"}))
+    assert house.judge("a", GOOD) == "waiting"
+    assert house.install() is None
+    assert house.judge("b", NOISE) == "refused"
+    before, now = promote(home, house.problem, version="1", reason="the card looks right")
+    assert (before, now.version) == (None, "1")
+    assert house.install() == house.alias() == "1"
+    assert [row["verdict"] for row in house.record()] == ["waiting", "refused", "promoted"]
+
+
 @pytest.mark.parametrize(("version", "words"), [("9", r"no version 9 .*1, 2, 3"), ("2", "champion already")])
 def test_a_promotion_that_makes_no_sense_changes_nothing(house: House, version: str, words: str) -> None:
     before = house.record()

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy import promotion
 from mlguide_assets.deploy.bundle import champion, set_champion
 from mlguide_assets.deploy.history import DECISIONS, last_decision, rightful_champion, withdrawal
@@ -30,7 +31,8 @@ EVALUATION = pa.table({"model": ["xgboost"], "metric": ["roc_auc"], "value": [0.
 class House:
     """A home in which candidates are registered, judged and installed."""
 
-    def __init__(self, home: Home, trained: Candidate) -> None:
+    def __init__(self, home: Home, trained: Candidate, problem: Problem = PROBLEM) -> None:
+        self.problem = problem
         self.home, self.trained, self.lake = home, trained, Lake(home.lake(PROBLEM.key))
         self.bundles = home.bundles(PROBLEM.key)
 
@@ -47,7 +49,7 @@ class House:
             same_as_champion=before is not None and before.lineage == version["candidate"],
             withdrawn=withdrawal(self.lake, version["version"]),
         )
-        decision, _ = decide_and_record(self.home, self.lake, PROBLEM, version, known, run_id=f"run of {data}")
+        decision, _ = decide_and_record(self.home, self.lake, self.problem, version, known, run_id=f"run of {data}")
         return decision.verdict
 
     def install(self) -> str | None:
