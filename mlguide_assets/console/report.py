@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mlguide_assets.settings import Home
-from mlguide_assets.train.metrics import METRICS
+from mlguide_assets.train.metrics import METRICS, as_good
 from mlguide_assets.train.models import CANDIDATE
 
 _SOURCES = ("user_profiles", "email_content", "user_emails")
@@ -65,7 +65,7 @@ def _print_quality(evaluation: dict[str, Any], console: Console) -> None:
         table.add_row(name, *(_interval(metrics[metric]) for metric in METRICS), style=style)
     console.print("\n[bold]Quality[/]  on the latest sends, unseen in training, with 95 % intervals")
     console.print(table)
-    simpler = [name for name, metrics in evaluation["baselines"].items() if _as_good(metrics, evaluation[CANDIDATE])]
+    simpler = [name for name, metrics in evaluation["baselines"].items() if as_good(metrics, evaluation[CANDIDATE])]
     if simpler:
         console.print(f"A simpler model is as good in every metric: {', '.join(simpler)}.")
     if evaluation["oracle"]:
@@ -75,25 +75,22 @@ def _print_quality(evaluation: dict[str, Any], console: Console) -> None:
 
 def _print_decision_quality(evaluation: dict[str, Any], console: Console) -> None:
     """Whether the probabilities mean what they say, and what acting on them is worth."""
-    found = evaluation[CANDIDATE]
-    error = found["calibration_error"]
-    oracle = (evaluation["oracle"] or {}).get("calibration_error")
-    beside = f"; the oracle's own is {oracle['value']:.4f} ({oracle['low']:.4f}–{oracle['high']:.4f})" if oracle else ""
+    found, oracle = evaluation[CANDIDATE], evaluation["oracle"]
+    beside = f"; the oracle's own is {_figure(oracle['calibration_error'], 4)}" if oracle else ""
+    console.print(f"Its probabilities are {_figure(found['calibration_error'], 4)} off the rates on average{beside}.")
+    lift = found["lift"]["value"]
+    rich = f", {lift:.1f} times richer in lost users than all" if lift is not None else ""
     console.print(
-        f"Its probabilities are {error['value']:.4f} ({error['low']:.4f}–{error['high']:.4f}) off the rates on average"
-        f"{beside}."
-    )
-    saved, withheld, lift = found["savings_per_1000"], found["withheld_share"], found["lift"]
-    rich = f", {lift['value']:.1f} times richer in lost users than all" if lift["value"] is not None else ""
-    console.print(
-        f"At the threshold of the costs it withholds {withheld['value']:.1%} of the sends{rich}; that saves "
-        f"{saved['value']:.1f} ({saved['low']:.1f}–{saved['high']:.1f}) per 1,000 sends."
+        f"At the threshold of the costs it withholds {found['withheld_share']['value']:.1%} of the sends{rich}; that "
+        f"saves {_figure(found['savings_per_1000'], 1)} per 1,000 sends."
     )
 
 
-def _as_good(simpler: dict[str, dict[str, float]], candidate: dict[str, dict[str, float]]) -> bool:
-    """No metric of the candidate is better by more than its own interval allows for chance."""
-    return all(candidate[name]["low"] <= simpler[name]["value"] <= candidate[name]["high"] for name in METRICS)
+def _figure(estimate: dict[str, float | None], digits: int) -> str:
+    """A value, with its interval where there is one."""
+    value, low, high = (estimate[bound] for bound in ("value", "low", "high"))
+    shown = "–" if value is None else f"{value:.{digits}f}"
+    return shown if low is None or high is None else f"{shown} ({low:.{digits}f}–{high:.{digits}f})"
 
 
 def _above_chance(metrics: dict[str, dict[str, float]]) -> float:

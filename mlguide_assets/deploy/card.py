@@ -15,7 +15,8 @@ from typing import Any
 from mlguide_assets.define.problem import Problem, SimulatorSource
 from mlguide_assets.deploy.history import ROLLED_BACK
 from mlguide_assets.prepare.files import replace_file
-from mlguide_assets.train.metrics import METRICS
+from mlguide_assets.train.evaluation import ORACLE
+from mlguide_assets.train.metrics import METRICS, as_good
 from mlguide_assets.train.models import CANDIDATE
 from mlguide_assets.train.slices import GAP, LARGEST_DIFFERENCE, WHOLE
 
@@ -184,11 +185,10 @@ def _data(known: Known, problem: Problem) -> str:
 
 
 def _quality(known: Known) -> str:
-    found = {(row["model"], row["metric"]): row for row in known.evaluation}
-    models = list(dict.fromkeys(row["model"] for row in known.evaluation))
+    models = _by_model(known.evaluation)
     table = _table(
         ("model", *(f"{m.title} {'↑' if m.higher_is_better else '↓'}" for m in METRICS.values())),
-        ((model, *(_estimate(found[model, metric]) for metric in METRICS)) for model in models),
+        ((name, *(_estimate(metrics[metric]) for metric in METRICS)) for name, metrics in models.items()),
     )
     return f"## Quality\n\nOn the test window, with 95 % intervals from a bootstrap of users.\n\n{table}"
 
@@ -277,17 +277,8 @@ def _features(known: Known) -> str:
 
 
 def _limits(known: Known, problem: Problem) -> str:
-    facts, own = known.facts, {r["metric"]: r for r in known.evaluation if r["model"] == CANDIDATE}
-    simpler = [
-        model
-        for model in dict.fromkeys(r["model"] for r in known.evaluation)
-        if model not in (CANDIDATE, "oracle")
-        and all(
-            own[r["metric"]]["low"] <= r["value"] <= own[r["metric"]]["high"]
-            for r in known.evaluation
-            if r["model"] == model and r["metric"] in METRICS
-        )
-    ]
+    facts, models = known.facts, _by_model(known.evaluation)
+    simpler = [name for name in models if name not in (CANDIDATE, ORACLE) and as_good(models[name], models[CANDIDATE])]
     unjudged = [f"{r['column']} {r['slice']}" for r in known.slices if r["metric"] == "roc_auc" and not r["supported"]]
     limits = [
         f"It was judged on sends from {facts['test_first']} to {facts['test_last']}. How it does later is not known.",
@@ -302,6 +293,14 @@ def _limits(known: Known, problem: Problem) -> str:
     if failed:
         limits.append(f"It fails these behaviour tests: {', '.join(failed)}.")
     return "\n".join(["## Limits", "", *(f"- {limit}" for limit in limits)])
+
+
+def _by_model(evaluation: Rows) -> dict[str, dict[str, Mapping[str, Any]]]:
+    """Model and metric to the row of the evaluation."""
+    found: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for row in evaluation:
+        found.setdefault(row["model"], {})[row["metric"]] = row
+    return found
 
 
 def _lineage(known: Known) -> str:

@@ -6,15 +6,13 @@ from dataclasses import dataclass
 import ibis
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.prepare.features.comparing import differing
 from mlguide_assets.prepare.features.registry import features_of
 from mlguide_assets.prepare.features.tables import KEYS, features_at
 
 SAMPLE_ROWS = 500
-TOLERANCE = 1e-9
-"""Relative. Both sides do the same arithmetic on the same integers; what differs is at most a last digit."""
 
 
 @dataclass(frozen=True)
@@ -65,15 +63,7 @@ def compare(one: pa.Table, other: pa.Table, names: list[str]) -> Parity:
     """Count the rows that differ, feature by feature; the tables have the same rows in the same order."""
     if one.num_rows != other.num_rows:
         return Parity(one.num_rows, {"number of rows": abs(one.num_rows - other.num_rows)})
-    return Parity(one.num_rows, {name: _differing(one[name], other[name]) for name in names})
-
-
-def _differing(one: pa.ChunkedArray, other: pa.ChunkedArray) -> int:
-    if pa.types.is_string(one.type):
-        equal = pc.fill_null(pc.equal(one, other), False)
-        return int(pc.sum(pc.invert(pc.or_(equal, pc.and_(one.is_null(), other.is_null())))).as_py() or 0)
-    a, b = (np.asarray(side.cast(pa.float64()).to_numpy(), dtype=np.float64) for side in (one, other))
-    return int((~np.isclose(a, b, rtol=TOLERANCE, atol=0, equal_nan=True)).sum())
+    return Parity(one.num_rows, {name: int(differing(one[name], other[name]).sum()) for name in names})
 
 
 def _sample(keys: pa.Table, rows: int, seed: int) -> pa.Table:

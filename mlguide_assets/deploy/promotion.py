@@ -57,14 +57,16 @@ def install_promoted(home: Home, lake: Lake, problem: Problem) -> Champion | Non
             return champion(bundles)
         version = str(rightful["version"])
         if pointed_version(bundles) != version:
-            install(home, registry, bundles, version, rightful["trained_at"])
+            install(home, lake, registry, bundles, version, rightful["trained_at"])
             set_champion(bundles, version)
         registry.record_champion(version)
         return champion(bundles)
 
 
-def install(home: Home, registry: Registry, bundles: Path, version: str, trained_at: str) -> None:
-    """Export the bundle of a registered version."""
+def install(home: Home, lake: Lake, registry: Registry, bundles: Path, version: str, trained_at: str) -> None:
+    """Export the bundle of a registered version, and keep what it learned from."""
     with TemporaryDirectory(dir=home.root, prefix=".export-") as folder:
         candidate = registry.fetch(version, Path(folder))
-        export_bundle(candidate, bundles, version, {"trained_at": trained_at, **load_facts(candidate)})
+        facts = load_facts(candidate)
+        export_bundle(candidate, bundles, version, {"trained_at": trained_at, **facts})
+    keep_inputs(lake, version, facts["lineage"])

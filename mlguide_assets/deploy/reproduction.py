@@ -1,5 +1,6 @@
 """Training a version again from what it was trained from, and comparing byte by byte."""
 
+import contextlib
 import filecmp
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -75,8 +76,12 @@ def reproduce(home: Home, problem: Problem, version: str, report: Callable[[str]
 
 
 def keep_inputs(lake: Lake, version: str, lineage: dict[str, Any]) -> None:
-    """Keep the features that a champion learned from, so that it can be made again; of old champions no longer."""
-    lake.pin(FEATURES, lineage["snapshots"][FEATURES], f"version-{version}")
+    """Keep the features that a champion learned from, so that it can be made again; of old champions no longer.
+
+    What is gone already cannot be kept: a version may be promoted by hand long after it was trained.
+    """
+    with contextlib.suppress(MissingTableError):
+        lake.pin(FEATURES, lineage["snapshots"][FEATURES], f"version-{version}")
     pinned = sorted(lake.pinned(FEATURES), key=lambda name: int(name.rpartition("-")[2]))
     for name in pinned[:-KEPT_PINS]:
         lake.unpin(FEATURES, name)

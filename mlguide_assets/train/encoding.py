@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.features.comparing import floats
 from mlguide_assets.prepare.features.registry import Feature
 
 Matrix = npt.NDArray[np.float32]
@@ -69,7 +70,7 @@ class Encoding:
             column = rows[feature.name]
             if feature.categories is not None:
                 column = pc.index_in(column, value_set=pa.array(feature.categories, pa.string()))
-            encoded[:, position] = _floats(column)
+            encoded[:, position] = floats(column)
         return encoded
 
     def to_json(self) -> list[dict[str, Any]]:
@@ -87,8 +88,3 @@ class Encoding:
 
 def _values(column: pa.ChunkedArray) -> tuple[str, ...]:
     return tuple(sorted(value for value in column.unique().to_pylist() if value is not None))
-
-
-def _floats(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
-    floats = pc.cast(column, pa.float64(), safe=False)
-    return np.asarray(pc.fill_null(floats, float("nan")).to_numpy(), dtype=np.float64)

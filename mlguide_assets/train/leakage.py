@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.tables import TABLES
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.features.comparing import differing, floats
 from mlguide_assets.prepare.features.registry import Feature, features_of
 from mlguide_assets.prepare.features.tables import KEYS, LABEL, send_features
 from mlguide_assets.train.candidate import matured_rows
@@ -168,7 +169,7 @@ class _Values:
 
     @classmethod
     def of(cls, column: pa.ChunkedArray, kind: str) -> "_Values":
-        numbers = _floats(column) if kind == "number" else None
+        numbers = floats(column) if kind == "number" else None
         codes, missing = _codes(column if numbers is None else pa.array(numbers, mask=np.isnan(numbers)))
         rows = np.flatnonzero(~missing)
         return cls(rows, codes[rows], None if numbers is None else numbers[rows])
@@ -244,7 +245,7 @@ def features_too_good(rows: pa.Table, features: Sequence[Feature], *, limit: flo
     """
     check = "no_feature_too_good"
     rows = rows.filter(rows[LABEL].is_valid())
-    outcome = _floats(rows[LABEL])
+    outcome = floats(rows[LABEL])
     positives = outcome.sum()
     negatives = len(outcome) - positives
     if not positives or not negatives:
@@ -253,7 +254,7 @@ def features_too_good(rows: pa.Table, features: Sequence[Feature], *, limit: flo
     chance = np.sqrt((len(outcome) + 1) / (12 * positives * negatives))
     allowed = min(max(limit, float(0.5 + _CHANCE_DEVIATIONS * chance)), 1.0)
     measured = {
-        feature.name: _number_auc(_floats(rows[feature.name]), outcome)
+        feature.name: _number_auc(floats(rows[feature.name]), outcome)
         if feature.kind == "number"
         else _category_auc(rows[feature.name], outcome)
         for feature in _for_models(features)
@@ -417,9 +418,6 @@ _ORDER = [("user_id", "ascending"), ("delivered_at", "ascending"), ("email_id", 
 _OF_EMAIL = ["email_id", *(name for name in TABLES["email_content"].columns if name != "id")]
 """The columns of the core table that follow from the email."""
 
-_ROUNDING = 1e-9
-"""Relative: sums of fractions may be taken in another order."""
-
 
 def _sends_of_some(core_users: ibis.Table, users: int, seed: int) -> pa.Table:
     """All sends of a seeded sample of the users who have any."""
@@ -444,7 +442,7 @@ def _recomputed(core_users: ibis.Table, sends: pa.Table, problem: Problem, compu
 def _unmoved(check: str, before: pa.Table, after: pa.Table, features: Sequence[Feature], future: str) -> Alarm:
     """The alarm over two computations of the same rows, that fires where a feature for models differs."""
     measured = {
-        feature.name: float(_moved(before[feature.name], after[feature.name], feature.kind).sum())
+        feature.name: float(differing(before[feature.name], after[feature.name]).sum())
         for feature in _for_models(features)
     }
     worst, value = _worst(measured)
@@ -458,13 +456,6 @@ def _unmoved(check: str, before: pa.Table, after: pa.Table, features: Sequence[F
             f"where none may: compute it from what was known strictly before the send."
         )
     return Alarm(check, worst is None, worst, value, 0.0, message, _details(measured))
-
-
-def _moved(before: pa.ChunkedArray, after: pa.ChunkedArray, kind: str) -> Flags:
-    if kind == "number":
-        return ~np.isclose(_floats(before), _floats(after), rtol=_ROUNDING, atol=0, equal_nan=True)
-    other_value = pc.fill_null(pc.not_equal(before, after), False)
-    return np.asarray(pc.or_(other_value, pc.xor(pc.is_null(before), pc.is_null(after))))
 
 
 def _nothing_to_compute(check: str) -> Alarm:
@@ -503,12 +494,6 @@ def _with(table: pa.Table, **columns: Any) -> pa.Table:
         same_type = values.cast(field.type) if isinstance(values, pa.ChunkedArray) else pa.array(values, field.type)
         table = table.set_column(table.schema.get_field_index(name), field, same_type)
     return table
-
-
-def _floats(column: pa.ChunkedArray) -> Floats:
-    """Numbers as float64, NaN where there is none."""
-    floats = pc.cast(column, pa.float64(), safe=False)
-    return np.asarray(pc.fill_null(floats, float("nan")).to_numpy(), dtype=np.float64)
 
 
 def _codes(column: pa.ChunkedArray | pa.Array) -> tuple[Integers, Flags]:

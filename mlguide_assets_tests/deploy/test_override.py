@@ -6,10 +6,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mlguide_assets.deploy import override
+from mlguide_assets.deploy import override, promotion
 from mlguide_assets.deploy.bundle import champion, pointed_version
 from mlguide_assets.deploy.history import champion_before, decisions, withdrawal
 from mlguide_assets.deploy.override import promote, rollback
@@ -151,6 +152,18 @@ def test_a_promotion_that_makes_no_sense_changes_nothing(house: House, version: 
 
 def test_champions_keep_what_they_learned_from(house: House) -> None:
     assert set(house.lake.pinned(FEATURES)) == {"version-1", "version-2"}
+
+
+def test_a_champion_by_hand_keeps_its_inputs_too(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = house.lake.snapshot(FEATURES).id
+    real = promotion.load_facts
+
+    def facts_of(folder: Path) -> dict[str, Any]:
+        return {**real(folder), "lineage": {**real(folder)["lineage"], "snapshots": {FEATURES: snapshot}}}
+
+    monkeypatch.setattr(promotion, "load_facts", facts_of)
+    promote(house.home, PROBLEM, version="3", reason="x")
+    assert house.lake.pinned(FEATURES)["version-3"] == snapshot
 
 
 def test_a_crash_after_the_record_is_finished_by_the_next_run(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

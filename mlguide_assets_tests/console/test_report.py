@@ -1,0 +1,48 @@
+"""What the report says where a figure or its interval cannot be given."""
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from mlguide_assets.console.report import print_report
+from mlguide_assets.settings import Home
+from mlguide_assets.train.decisions import DECISION_METRICS
+from mlguide_assets.train.metrics import METRICS
+
+NOTHING = {"value": None, "low": None, "high": None}
+ALONE = {"value": 0.25, "low": None, "high": None}
+
+
+def printed(status: dict[str, Any]) -> str:
+    out = StringIO()
+    print_report(status, Home(Path("home")), Console(file=out, width=120))
+    return out.getvalue()
+
+
+def status(estimate: dict[str, float | None], lift: dict[str, float | None]) -> dict[str, Any]:
+    metrics = dict.fromkeys(METRICS, estimate)
+    decisions = {**dict.fromkeys(DECISION_METRICS, ALONE), "lift": lift}
+    return {
+        "champion": None,
+        "last_decision": None,
+        "gate": [],
+        "recipe": None,
+        "evaluation": {"xgboost": metrics, "baselines": {"base_rate": metrics}, "oracle": None},
+        "decision_metrics": {"xgboost": decisions, "baselines": {}, "oracle": None},
+        "contracts": [],
+        "tables": {"user_emails": {"rows": 3, "snapshot": "1"}},
+    }
+
+
+def test_a_value_without_an_interval_is_printed_alone() -> None:
+    said = printed(status(ALONE, NOTHING))
+    assert "Its probabilities are 0.2500 off the rates on average." in said
+    assert "it withholds 25.0% of the sends; that saves 0.2 per 1,000 sends." in " ".join(said.split())
+    # Nothing is proved as good by an interval that is not there.
+    assert "as good in every metric" not in said
+
+
+def test_a_value_that_cannot_be_given_is_a_dash() -> None:
+    assert "–" in printed(status(NOTHING, NOTHING))
