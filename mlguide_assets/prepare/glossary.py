@@ -72,7 +72,7 @@ _COLUMNS = {
     "loss_low": "Lower end of its 95 % interval.",
     "loss_high": "Upper end of its 95 % interval.",
     "trial": "The trial; 0 is the default.",
-    "state": "finished, pruned or dropped.",
+    "state": "finished, pruned, or out of time.",
     "seconds": "How long it took.",
     "learning_rate": "Share of each tree that is added.",
     "max_depth": "Splits from the root of a tree to a leaf, at most.",
