@@ -197,6 +197,32 @@ def ui(
     raise typer.Exit(serve(Home.locate(home), host, port))
 
 
+@app.command()
+@_told
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on; beyond this machine only with a key.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8000,
+    workers: Annotated[int, typer.Option(help="Processes that answer.", min=1, max=64)] = 1,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            help="Online store for many hosts: redis://host:6379/0. Default: $MLGUIDE_ONLINE_STORE, else a file here.",
+            show_default=False,
+        ),
+    ] = None,
+    access_log: Annotated[bool, typer.Option(help="Log every request, not only what is out of the ordinary.")] = True,
+    home: HomeOption = None,
+) -> None:
+    """Answer predictions over HTTP, with a playground on the same address.
+
+    Callers must send the key that is in MLGUIDE_API_KEY, if it is set. A promotion or rollback reaches the running
+    server within two seconds. Every answer is in the prediction log before it is sent; 'mlguide run' lands the log.
+    """
+    from mlguide_assets.deploy.serving.server import serve as serve_api
+
+    serve_api(Home.locate(home), host=host, port=port, workers=workers, store=store, access_log=access_log)
+
+
 def _show(home: Home, as_json: bool) -> None:
     from rich.console import Console
 

@@ -58,6 +58,10 @@ class Home:
     def online_store(self, problem: str) -> Path:
         return self.root / "online" / f"{problem}.sqlite"
 
+    def served(self, problem: str) -> Path:
+        """The prediction log of the API, before it lands in the lake."""
+        return self.root / "served" / problem
+
     def ensure_writable(self) -> None:
         """Fail now, with one sentence, rather than half-way through a run."""
         probe = self.root / f".write-test-{os.getpid()}"

@@ -5,7 +5,7 @@ import sys
 
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.bundle import Champion, pointed_version
+from mlguide_assets.deploy.bundle import Bundle, pointed_version
 from mlguide_assets.deploy.history import ROLLED_BACK, decisions
 from mlguide_assets.deploy.override import promote as promote_by_hand
 from mlguide_assets.deploy.override import rollback as roll_back
@@ -68,7 +68,7 @@ def _problem(home: Home) -> Problem:
     return current_problem(home)
 
 
-def _say(before: str | None, now: Champion) -> None:
+def _say(before: str | None, now: Bundle) -> None:
     was = f"version {before} was it before" if before else "there was none before"
     print(f"Version {now.version}, trained {now.trained_at}, is champion; {was}.")
     print("Predictions come from it as of now; the next 'mlguide run' scores every user anew.")

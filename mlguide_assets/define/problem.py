@@ -242,6 +242,28 @@ class Scoring(Strict):
     candidate_emails: int = Field(default=20, ge=1, le=1000, description="The newest, as of the scoring date.")
 
 
+class Serving(Strict):
+    """What the API promises, and where it stops."""
+
+    clock: Literal["wall", "data"] | None = Field(
+        default=None,
+        description="What 'now' means: the wall's clock, or the newest instant that the features know. Default: wall, "
+        "but data for a simulated world, where no day passes by itself.",
+    )
+    stale_after: Duration = Field(default=timedelta(hours=36), description="Features older than this are flagged.")
+    refuse_after: Duration = Field(default=timedelta(days=7), description="Features older than this are not used.")
+    max_pairs: int = Field(default=1000, ge=1, le=100_000, description="Pairs of user and email per request.")
+    max_explained_pairs: int = Field(default=100, ge=1, le=10_000, description="The same, with reasons.")
+    max_concurrent: int = Field(default=64, ge=1, le=10_000, description="Requests in progress, per worker.")
+    max_body_kilobytes: int = Field(default=256, ge=1, le=100_000)
+
+    @model_validator(mode="after")
+    def _flags_before_it_refuses(self) -> "Serving":
+        if self.refuse_after < self.stale_after:
+            raise ValueError("refuse_after must not be shorter than stale_after")
+        return self
+
+
 class Problem(Strict):
     """A validated problem file."""
 
@@ -268,6 +290,7 @@ class Problem(Strict):
         default="automatic", description="Whether a model that passed the gate waits for 'mlguide promote'."
     )
     scoring: Scoring = Scoring()
+    serving: Serving = Serving()
     contracts: tuple[Rule, ...] = Field(
         default=(), description="Added to the rules that hold everywhere, or replacing one by its name."
     )
@@ -306,6 +329,11 @@ class Problem(Strict):
         not score the other.
         """
         return f"{self.name}_simulated" if isinstance(self.source, SimulatorSource) else self.name
+
+    @property
+    def clock(self) -> Literal["wall", "data"]:
+        """What the API takes for now."""
+        return self.serving.clock or ("data" if isinstance(self.source, SimulatorSource) else "wall")
 
     def mapping(self, table: TableName) -> TableMapping:
         return self.tables.get(table, TableMapping())

@@ -119,6 +119,15 @@ def champion_model(workspace: Workspace) -> dg.MaterializeResult[None]:
     )
 
 
+@dg.asset(group_name=GROUP, kinds={"xgboost", "mlflow"}, owners=OWNERS, deps=["champion_model"])
+def challenger_model(workspace: Workspace) -> dg.MaterializeResult[None]:
+    """The version that wants to be champion, if any: the API has it score in the champion's shadow."""
+    from mlguide_assets.deploy.promotion import install_challenger
+
+    challenger = install_challenger(workspace.home, workspace.lake, workspace.problem)
+    return dg.MaterializeResult(metadata={"challenger": challenger.version if challenger else "no challenger"})
+
+
 @dg.asset(group_name=GROUP, kinds={"parquet", "sqlite"}, owners=OWNERS, partitions_def=SCORING_DATES)
 def user_feature_store(
     context: dg.AssetExecutionContext,
@@ -126,15 +135,16 @@ def user_feature_store(
     core_users: Any,
     user_profiles: Any,
     email_content: Any,
+    send_features: Any,
 ) -> dg.Output[Any]:
     """The state of every user at the start of the day; the newest day's is published online, with the emails'."""
-    from mlguide_assets.deploy.feature_store import publish
-    from mlguide_assets.prepare.features.tables import email_state, user_state
+    from mlguide_assets.deploy.online_store.publishing import publish_online, state_of
+    from mlguide_assets.prepare.features.tables import user_state
 
-    problem, as_of = workspace.problem, midnight(context.partition_key)
+    lake, problem, as_of = workspace.lake, workspace.problem, midnight(context.partition_key)
     users = user_state(core_users, user_profiles, problem, as_of)
-    emails = email_state(core_users, email_content, problem, as_of)
-    published = publish(workspace.home.online_store(problem.key), as_of=as_of, users=users, emails=emails)
+    state = state_of(users, core_users, email_content, send_features, problem, lake, as_of)
+    published = publish_online(workspace.online_store, state, lake)
     return dg.Output(users, metadata={"published_online": published, "as_of": as_of.isoformat()})
 
 

@@ -1,6 +1,7 @@
 """What every asset needs: the home, the problem and the lake; and how tables pass between assets."""
 
 import functools
+import os
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.settings import Home
 
 if TYPE_CHECKING:
+    from mlguide_assets.deploy.online_store.store import OnlineStore
     from mlguide_assets.prepare.lake import Lake
 
 HOME = Home.locate()
@@ -41,6 +43,12 @@ class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]
     @property
     def lake(self) -> "Lake":
         return _lake(self.home.lake(self.problem.key))
+
+    @property
+    def online_store(self) -> "OnlineStore":
+        from mlguide_assets.deploy.online_store.store import STORE_VARIABLE, open_store
+
+        return open_store(self.home, self.problem.key, os.environ.get(STORE_VARIABLE))
 
 
 class LakeIOManager(dg.ConfigurableIOManager):

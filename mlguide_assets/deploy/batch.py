@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.bundle import Champion
+from mlguide_assets.deploy.bundle import Bundle
 from mlguide_assets.prepare.features.tables import pair_features
 from mlguide_assets.train.storage import load_model
 
@@ -35,7 +35,7 @@ def candidate_emails(emails: ibis.Table, problem: Problem) -> ibis.Table:
 
 
 def score_pairs(
-    users: ibis.Table, emails: ibis.Table, champion: Champion | None, problem: Problem, *, day: date, run_id: str
+    users: ibis.Table, emails: ibis.Table, champion: Bundle | None, problem: Problem, *, day: date, run_id: str
 ) -> pa.RecordBatchReader:
     """Score every pair of a user and a candidate email, a slice of the users at a time.
 
@@ -57,7 +57,7 @@ def best_emails(predictions: ibis.Table) -> ibis.Table:
 
 
 def _batches(
-    users: ibis.Table, emails: ibis.Table, champion: Champion, problem: Problem, day: date, run_id: str
+    users: ibis.Table, emails: ibis.Table, champion: Bundle, problem: Problem, day: date, run_id: str
 ) -> Iterator[pa.RecordBatch]:
     # The users' own backend: another would spill into the working directory.
     model, backend = load_model(champion.folder), users.get_backend()

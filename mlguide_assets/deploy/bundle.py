@@ -1,7 +1,8 @@
-"""Bundles: the immutable directories that serving needs, and the pointer to the one in production.
+"""Bundles: the immutable directories that serving needs, and the pointers to those in use.
 
     <bundles>/<version>/model.ubj encoding.json calibration.json problem.yaml metadata.json manifest.json
     <bundles>/champion.json      {"version": …, "manifest": its SHA-256, "earlier": {…}}, replaced atomically
+    <bundles>/challenger.json    the same of the version that scores in the champion's shadow, if any
 
 The manifest has the SHA-256 of every other file, and the pointer that of the manifest, of the champion and of those
 before it, so no file of a version that was in production can change unseen. Loading needs XGBoost and nothing of
@@ -19,13 +20,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
+from typing import Any, Literal
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.train.files import CALIBRATION, ENCODING, MODEL, PROBLEM
 
-METADATA, MANIFEST, POINTER = "metadata.json", "manifest.json", "champion.json"
+METADATA, MANIFEST = "metadata.json", "manifest.json"
+
+Role = Literal["champion", "challenger"]
+CHAMPION: Role = "champion"
+CHALLENGER: Role = "challenger"
 BUNDLED = (MODEL, ENCODING, CALIBRATION, PROBLEM)
 """What a bundle takes over from its candidate."""
 
@@ -34,8 +39,8 @@ STALE_SECONDS = 3600
 
 
 @dataclass(frozen=True)
-class Champion:
-    """The model version in production and its bundle."""
+class Bundle:
+    """A model version that can serve, and its folder."""
 
     version: str
     trained_at: str
@@ -70,10 +75,15 @@ def export_bundle(candidate: Path, bundles: Path, version: str, metadata: Mappin
     return folder
 
 
-def versions(bundles: Path) -> list[str]:
-    """The versions that have a bundle, the oldest first."""
-    found = (path.name for path in bundles.glob("*") if path.is_dir())
-    return sorted((name for name in found if name.isascii() and name.isdecimal()), key=int)
+def champions(bundles: Path) -> list[str]:
+    """The versions that are or were in production and still have a bundle, the oldest first.
+
+    Raises:
+        InputError: the pointer is damaged.
+    """
+    pointer = _pointer(bundles, CHAMPION)
+    known = [name for name in (pointer.manifests if pointer else ()) if (bundles / name).is_dir()]
+    return sorted(known, key=lambda name: (len(name), name))
 
 
 def verify_bundle(folder: Path, *, manifest: str | None = None) -> None:
@@ -95,22 +105,22 @@ def verify_bundle(folder: Path, *, manifest: str | None = None) -> None:
             raise _damaged(folder, path.name, "does not belong there")
 
 
-def load_bundle(bundles: Path, version: str) -> Champion:
+def load_bundle(bundles: Path, version: str) -> Bundle:
     """A version, verified; one that was in production also against what it was then.
 
     Raises:
         InputError: it is missing or damaged, or the pointer is.
     """
-    pointer = _pointer(bundles)
+    pointer = _pointer(bundles, CHAMPION)
     return _load(bundles / version, pointer.manifests.get(version) if pointer else None)
 
 
-def _load(folder: Path, manifest: str | None) -> Champion:
+def _load(folder: Path, manifest: str | None) -> Bundle:
     if not folder.is_dir():
         raise InputError(f"There is no bundle of version {folder.name} in {folder.parent}: {_REMEDY}")
     verify_bundle(folder, manifest=manifest)
     metadata = json.loads((folder / METADATA).read_text())
-    return Champion(
+    return Bundle(
         version=folder.name,
         trained_at=metadata["trained_at"],
         threshold=metadata["threshold"],
@@ -125,30 +135,58 @@ def set_champion(bundles: Path, version: str) -> None:
     Raises:
         InputError: the bundle or the pointer is damaged, or the disk is full.
     """
-    from mlguide_assets.prepare.lake import writing
-
-    verify_bundle(bundles / version)
-    manifest, before = _sha256(bundles / version / MANIFEST), _pointer(bundles)
-    earlier = {name: known for name, known in before.manifests.items() if name != version} if before else {}
-    with writing(f"The pointer {POINTER}", bundles):
-        replace_file(bundles / POINTER, _json({"version": version, "manifest": manifest, "earlier": earlier}))
+    before = _pointer(bundles, CHAMPION)
+    _point(bundles, CHAMPION, version, before.manifests if before else {})
 
 
-def champion(bundles: Path) -> Champion | None:
-    """The champion, verified, or None while nothing was promoted.
+def set_challenger(bundles: Path, version: str | None) -> None:
+    """Point the shadow to a bundle that is whole, or to none; the one before goes, unless it was in production.
+
+    Raises:
+        InputError: the bundle is damaged, or the disk is full.
+    """
+    before = pointed_version(bundles, CHALLENGER)
+    if version is None:
+        pointer_path(bundles, CHALLENGER).unlink(missing_ok=True)
+    else:
+        _point(bundles, CHALLENGER, version, {})
+    if before not in (None, version, *champions(bundles)):
+        shutil.rmtree(bundles / str(before), ignore_errors=True)
+
+
+def pointed(bundles: Path, role: Role) -> Bundle | None:
+    """The champion or the challenger, verified, or None where there is none.
 
     Raises:
         InputError: the pointer or the bundle that it names is damaged.
     """
     # Read once: between two readings another version may be promoted.
-    pointer = _pointer(bundles)
+    pointer = _pointer(bundles, role)
     return _load(bundles / pointer.version, pointer.manifests[pointer.version]) if pointer else None
 
 
-def pointed_version(bundles: Path) -> str | None:
-    """The version in production, whole or not; None while nothing was promoted."""
-    pointer = _pointer(bundles)
+def champion(bundles: Path) -> Bundle | None:
+    """The version in production, verified, or None while nothing was promoted.
+
+    Raises:
+        InputError: as `pointed`.
+    """
+    return pointed(bundles, CHAMPION)
+
+
+def pointed_version(bundles: Path, role: Role = CHAMPION) -> str | None:
+    """The version that a pointer names, whole or not; None where there is none.
+
+    Raises:
+        InputError: the pointer is damaged.
+    """
+    pointer = _pointer(bundles, role)
     return pointer.version if pointer else None
+
+
+def pointer_path(bundles: Path, role: Role) -> Path:
+    """The file that is replaced when another version takes the role."""
+    return bundles / f"{role}.json"
 
 
 _REMEDY = (
@@ -165,8 +203,18 @@ class _Pointer:
     manifests: Mapping[str, str]
 
 
-def _pointer(bundles: Path) -> _Pointer | None:
-    path = bundles / POINTER
+def _point(bundles: Path, role: Role, version: str, before: Mapping[str, str]) -> None:
+    from mlguide_assets.prepare.lake import writing
+
+    verify_bundle(bundles / version)
+    manifest, path = _sha256(bundles / version / MANIFEST), pointer_path(bundles, role)
+    earlier = {name: known for name, known in before.items() if name != version}
+    with writing(f"The pointer {path.name}", bundles):
+        replace_file(path, _json({"version": version, "manifest": manifest, "earlier": earlier}))
+
+
+def _pointer(bundles: Path, role: Role) -> _Pointer | None:
+    path = pointer_path(bundles, role)
     try:
         stored = json.loads(path.read_bytes())
         version = stored["version"]

@@ -11,7 +11,7 @@ import ibis
 import numpy as np
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.bundle import BUNDLED, Champion, champion
+from mlguide_assets.deploy.bundle import BUNDLED, Bundle, champion
 from mlguide_assets.deploy.comparison import Comparison, Incomparable, compare_with_champion
 from mlguide_assets.deploy.gate import Evidence
 from mlguide_assets.deploy.history import withdrawal
@@ -61,7 +61,7 @@ def gather(home: Home, lake: Lake, problem: Problem, version: dict[str, Any], ta
 def _comparison(
     home: Home,
     registry: Registry,
-    before: Champion | None,
+    before: Bundle | None,
     version: dict[str, Any],
     tables: Tables,
     problem: Problem,
@@ -78,7 +78,7 @@ def _comparison(
 def _evidence(
     candidate: Path,
     comparison: Comparison | Incomparable | None,
-    before: Champion | None,
+    before: Bundle | None,
     version: dict[str, Any],
     tables: Tables,
     lake: Lake,

@@ -13,6 +13,7 @@ from mlguide_assets.prepare.lake import Lake, Snapshot, small_table
 
 DECISIONS = "promotion_decisions"
 PROMOTED, ROLLED_BACK = "promoted", "rolled_back"
+WAITING, KEPT = "waiting", "kept"
 GATE = "gate"
 
 _SCHEMA = pa.schema(
@@ -81,6 +82,19 @@ def last_gate_decision(lake: Lake) -> dict[str, Any] | None:
 def rightful_champion(lake: Lake) -> dict[str, Any] | None:
     """The newest row that made a version champion, or None before the first."""
     return next((row for row in reversed(decisions(lake)) if row["verdict"] in (PROMOTED, ROLLED_BACK)), None)
+
+
+def rightful_challenger(lake: Lake) -> dict[str, Any] | None:
+    """The newest version that wants to be champion: one that passed but waits, or did not beat the champion.
+
+    None once another became champion since.
+    """
+    for row in reversed(decisions(lake)):
+        if row["verdict"] in (PROMOTED, ROLLED_BACK):
+            return None
+        if row["verdict"] in (WAITING, KEPT):
+            return row
+    return None
 
 
 def champion_before(lake: Lake, version: str) -> str | None:

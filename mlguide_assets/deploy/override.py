@@ -8,7 +8,15 @@ import subprocess
 import sys
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.bundle import Champion, load_bundle, pointed_version, set_champion, versions
+from mlguide_assets.deploy.bundle import (
+    CHALLENGER,
+    Bundle,
+    champions,
+    load_bundle,
+    pointed_version,
+    set_challenger,
+    set_champion,
+)
 from mlguide_assets.deploy.history import PROMOTED, ROLLED_BACK, champion_before, record
 from mlguide_assets.deploy.lock import deciding
 from mlguide_assets.errors import InputError
@@ -16,7 +24,7 @@ from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.settings import Home
 
 
-def rollback(home: Home, problem: Problem, *, to: str | None, reason: str) -> tuple[str, Champion]:
+def rollback(home: Home, problem: Problem, *, to: str | None, reason: str) -> tuple[str, Bundle]:
     """Make an earlier champion champion again, by default the one before.
 
     The record comes first: what a crash leaves undone, the next run does. The champion that is left may be
@@ -33,7 +41,7 @@ def rollback(home: Home, problem: Problem, *, to: str | None, reason: str) -> tu
         current = pointed_version(bundles)
         if current is None:
             raise InputError("There is no champion to roll back: nothing was ever promoted here.")
-        earlier = load_bundle(bundles, _target(lake, current, to, versions(bundles)))
+        earlier = load_bundle(bundles, _target(lake, current, to, champions(bundles)))
         record(
             lake,
             version=earlier.version,
@@ -67,7 +75,7 @@ def _target(lake: Lake, current: str, to: str | None, exported: list[str]) -> st
     return target
 
 
-def promote(home: Home, problem: Problem, *, version: str, reason: str) -> tuple[str | None, Champion]:
+def promote(home: Home, problem: Problem, *, version: str, reason: str) -> tuple[str | None, Bundle]:
     """Make a registered version champion, whatever the gate said of it.
 
     Returns:
@@ -103,6 +111,8 @@ def promote(home: Home, problem: Problem, *, version: str, reason: str) -> tuple
             decided_by=person(),
         )
         set_champion(bundles, version)
+        if pointed_version(bundles, CHALLENGER) == version:
+            set_challenger(bundles, None)
         registry.record_champion(version)
     return current, load_bundle(bundles, version)
 

@@ -6,9 +6,18 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.bundle import Champion, champion, export_bundle, pointed_version, set_champion
+from mlguide_assets.deploy.bundle import (
+    CHALLENGER,
+    Bundle,
+    champion,
+    export_bundle,
+    pointed,
+    pointed_version,
+    set_challenger,
+    set_champion,
+)
 from mlguide_assets.deploy.gate import Decision, Evidence, decide
-from mlguide_assets.deploy.history import GATE, record, rightful_champion
+from mlguide_assets.deploy.history import GATE, PROMOTED, WAITING, record, rightful_challenger, rightful_champion
 from mlguide_assets.deploy.lock import deciding
 from mlguide_assets.deploy.registration import registry_of
 from mlguide_assets.deploy.registry import Registry
@@ -27,7 +36,7 @@ def decide_and_record(
         version: the row that registration gave.
     """
     decision = decide(evidence, problem)
-    if decision.verdict in ("promoted", "waiting"):
+    if decision.verdict in (PROMOTED, WAITING):
         keep_inputs(lake, version["version"], json.loads(version["lineage"]))
     with deciding(home, problem):
         snapshot = record(
@@ -45,7 +54,7 @@ def decide_and_record(
     return decision, snapshot
 
 
-def install_promoted(home: Home, lake: Lake, problem: Problem) -> Champion | None:
+def install_promoted(home: Home, lake: Lake, problem: Problem) -> Bundle | None:
     """Make the version that the record calls champion the one in production, and return it.
 
     The pointer moves first, since it decides; what a crash leaves undone, the next call does.
@@ -63,10 +72,30 @@ def install_promoted(home: Home, lake: Lake, problem: Problem) -> Champion | Non
         return champion(bundles)
 
 
+def install_challenger(home: Home, lake: Lake, problem: Problem) -> Bundle | None:
+    """Let the version that wants to be champion score in the champion's shadow; none where there is no such version."""
+    bundles, registry = home.bundles(problem.key), registry_of(home, problem)
+    with deciding(home, problem):
+        rightful = rightful_challenger(lake)
+        version = str(rightful["version"]) if rightful else None
+        if pointed_version(bundles, CHALLENGER) != version:
+            if rightful and version:
+                export(home, registry, bundles, version, rightful["trained_at"])
+            set_challenger(bundles, version)
+        return pointed(bundles, CHALLENGER)
+
+
 def install(home: Home, lake: Lake, registry: Registry, bundles: Path, version: str, trained_at: str) -> None:
     """Export the bundle of a registered version, and keep what it learned from."""
+    lineage = export(home, registry, bundles, version, trained_at)
+    keep_inputs(lake, version, lineage)
+
+
+def export(home: Home, registry: Registry, bundles: Path, version: str, trained_at: str) -> dict[str, Any]:
+    """Make the bundle of a registered version from the registry's copy; return its lineage."""
     with TemporaryDirectory(dir=home.root, prefix=".export-") as folder:
         candidate = registry.fetch(version, Path(folder))
         facts = load_facts(candidate)
         export_bundle(candidate, bundles, version, {"trained_at": trained_at, **facts})
-    keep_inputs(lake, version, facts["lineage"])
+    lineage: dict[str, Any] = facts["lineage"]
+    return lineage

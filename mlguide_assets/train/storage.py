@@ -10,7 +10,7 @@
     facts.json                rows, windows, threshold, lineage
     plots/<name>.png          added by evaluation and explanation
 
-Loading a model takes the first three and XGBoost, nothing else.
+Loading a model takes the first three and XGBoost, nothing else: neither Ibis nor scikit-learn is imported for it.
 """
 
 import json
@@ -19,26 +19,29 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import ibis
 import pyarrow as pa
 
 from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.train.calibration import Calibration
-from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.encoding import Encoding
 from mlguide_assets.train.files import CALIBRATION, ENCODING, FACTS, JUDGED, MODEL, PROBLEM, RECIPE
 from mlguide_assets.train.lineage import Lineage
 from mlguide_assets.train.models import Boosted
 from mlguide_assets.train.recipe import Recipe
 
+if TYPE_CHECKING:
+    import ibis
+
+    from mlguide_assets.train.candidate import Candidate
+
 KEPT_CANDIDATES = 5
 
 
-def save_candidate(candidate: Candidate, problem: Problem, lineage: Lineage, folder: Path) -> None:
+def save_candidate(candidate: "Candidate", problem: Problem, lineage: Lineage, folder: Path) -> None:
     """Write a candidate to a folder of its own, all at once; an older one there is replaced."""
     from skops.io import dump
 
@@ -108,7 +111,7 @@ def record_of(folder: Path) -> pa.Table:
     )
 
 
-def folder_of(candidate_model: ibis.Table) -> Path:
+def folder_of(candidate_model: "ibis.Table") -> Path:
     """The folder of the candidate that a record stands for.
 
     Raises:

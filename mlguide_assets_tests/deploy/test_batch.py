@@ -11,7 +11,7 @@ import pytest
 
 from mlguide_assets.deploy import batch
 from mlguide_assets.deploy.batch import PREDICTIONS, best_emails, candidate_emails, score_pairs
-from mlguide_assets.deploy.bundle import Champion, champion, export_bundle, set_champion
+from mlguide_assets.deploy.bundle import Bundle, champion, export_bundle, set_champion
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.core import join_core_users
 from mlguide_assets.prepare.features.tables import email_state, pair_features, user_state
@@ -28,7 +28,7 @@ CANDIDATES = PROBLEM.scoring.candidate_emails
 
 
 @pytest.fixture(scope="module")
-def current(trained: Candidate, tmp_path_factory: pytest.TempPathFactory) -> Champion:
+def current(trained: Candidate, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     root = tmp_path_factory.mktemp("bundles")
     candidate = saved(trained, root / "candidates")
     facts = load_facts(candidate) | {"trained_at": "2024-04-19", "threshold": 0.09}
@@ -52,13 +52,13 @@ def emails(tables: Tables) -> pa.Table:
     return candidate_emails(every, PROBLEM).to_pyarrow()
 
 
-def score(users: pa.Table, emails: pa.Table, current: Champion | None) -> pa.Table:
+def score(users: pa.Table, emails: pa.Table, current: Bundle | None) -> pa.Table:
     tables = ibis.memtable(users), ibis.memtable(emails)
     return score_pairs(*tables, current, PROBLEM, day=DAY, run_id="run 1").read_all()
 
 
 @pytest.fixture(scope="module")
-def predictions(users: pa.Table, emails: pa.Table, current: Champion) -> pa.Table:
+def predictions(users: pa.Table, emails: pa.Table, current: Bundle) -> pa.Table:
     return score(users, emails, current)
 
 
@@ -82,7 +82,7 @@ def test_probabilities_are_what_the_model_says_of_the_pair(
     np.testing.assert_array_equal(predictions["probability"].to_numpy(), direct)
 
 
-def test_the_decision_follows_from_the_champions_threshold(predictions: pa.Table, current: Champion) -> None:
+def test_the_decision_follows_from_the_champions_threshold(predictions: pa.Table, current: Bundle) -> None:
     risky = predictions["probability"].to_numpy() >= current.threshold
     assert 0 < risky.sum() < len(risky)
     assert predictions["decision"].to_pylist() == ["withhold" if each else "send" for each in risky]
@@ -101,7 +101,7 @@ def test_every_row_says_by_what_and_as_of_when(predictions: pa.Table) -> None:
 def test_slices_give_what_one_piece_gives(
     users: pa.Table,
     emails: pa.Table,
-    current: Champion,
+    current: Bundle,
     predictions: pa.Table,
     at_once: int,
     monkeypatch: pytest.MonkeyPatch,
@@ -112,7 +112,7 @@ def test_slices_give_what_one_piece_gives(
 
 
 def test_the_order_of_the_users_does_not_matter(
-    users: pa.Table, emails: pa.Table, current: Champion, predictions: pa.Table
+    users: pa.Table, emails: pa.Table, current: Bundle, predictions: pa.Table
 ) -> None:
     assert score(users.take(list(range(USERS - 1, -1, -1))), emails, current).equals(predictions)
 
@@ -125,7 +125,7 @@ def test_without_a_champion_there_is_nothing(users: pa.Table, emails: pa.Table, 
 
 
 @pytest.mark.filterwarnings("ignore:.*Empty dataset")
-def test_without_users_or_emails_there_is_nothing(users: pa.Table, emails: pa.Table, current: Champion) -> None:
+def test_without_users_or_emails_there_is_nothing(users: pa.Table, emails: pa.Table, current: Bundle) -> None:
     for one, other in ((users.slice(0, 0), emails), (users, emails.slice(0, 0))):
         nothing = score(one, other, current)
         assert nothing.num_rows == 0
@@ -133,7 +133,7 @@ def test_without_users_or_emails_there_is_nothing(users: pa.Table, emails: pa.Ta
 
 
 def test_writing_a_day_twice_is_writing_it_once(
-    users: pa.Table, emails: pa.Table, current: Champion, tmp_path: Path
+    users: pa.Table, emails: pa.Table, current: Bundle, tmp_path: Path
 ) -> None:
     lake = Lake(tmp_path)
     first, again = (lake.write_partition("p", str(DAY), score(users, emails, current)) for _ in range(2))
@@ -145,7 +145,7 @@ def test_writing_a_day_twice_is_writing_it_once(
 def test_scoring_from_the_lake_leaves_nothing_in_the_working_directory(
     users: pa.Table,
     emails: pa.Table,
-    current: Champion,
+    current: Bundle,
     predictions: pa.Table,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -188,13 +188,13 @@ def test_users_are_scored_as_of_the_day_and_not_by_their_last_send(tables: Table
         assert user_state(core, profiles, PROBLEM, AS_OF).to_pyarrow().equals(users)
 
 
-def test_a_theme_that_training_never_saw_is_scored(users: pa.Table, emails: pa.Table, current: Champion) -> None:
+def test_a_theme_that_training_never_saw_is_scored(users: pa.Table, emails: pa.Table, current: Bundle) -> None:
     strange = replaced(emails, "theme", ["sports"] * emails.num_rows)
     assert score(users, strange, current).num_rows == USERS * CANDIDATES
 
 
 def test_a_champion_of_a_problem_with_another_theme_is_named(
-    tables: Tables, emails: pa.Table, current: Champion
+    tables: Tables, emails: pa.Table, current: Bundle
 ) -> None:
     fewer = sample_problem("nowhere", themes=list(THEMES[:2]))
     profiles, sends, content = (ibis.memtable(tables[t]) for t in ("user_profiles", "user_emails", "email_content"))

@@ -17,14 +17,17 @@ from typing import Any
 import pytest
 
 from mlguide_assets.deploy.bundle import (
-    Champion,
+    CHALLENGER,
+    Bundle,
     champion,
+    champions,
     export_bundle,
     load_bundle,
+    pointed,
     pointed_version,
+    set_challenger,
     set_champion,
     verify_bundle,
-    versions,
 )
 from mlguide_assets.errors import InputError
 
@@ -120,7 +123,7 @@ def change_with_its_manifest(bundle: Path) -> None:
 def test_there_is_no_champion_at_first(bundles: Path) -> None:
     assert champion(bundles) is None
     assert pointed_version(bundles) is None
-    assert versions(bundles) == []
+    assert champions(bundles) == []
 
 
 def test_a_bundle_holds_what_serving_needs_and_no_more(candidate: Path, bundles: Path) -> None:
@@ -177,20 +180,45 @@ def test_bundles_below_a_regular_file_are_told_in_one_sentence(candidate: Path, 
     assert champion(tmp_path / "file" / "bundles") is None
 
 
-def test_versions_are_in_the_order_of_their_numbers(candidate: Path, bundles: Path) -> None:
-    for version in ("10", "9", "1"):
+def test_champions_are_in_the_order_of_their_numbers(candidate: Path, bundles: Path) -> None:
+    for version in ("10", "9", "2", "1"):
         export_bundle(candidate, bundles, version, METADATA)
-    for other in (".bundle-abc", "kept by hand", "²"):
-        (bundles / other).mkdir()
-    (bundles / "11").write_text("not a folder")
-    assert versions(bundles) == ["1", "9", "10"]
+        set_champion(bundles, version)
+    shutil.rmtree(bundles / "2")
+    export_bundle(candidate, bundles, "11", METADATA)
+    assert champions(bundles) == ["1", "9", "10"]
+
+
+def test_a_challenger_comes_and_goes_and_is_no_champion(candidate: Path, bundles: Path) -> None:
+    export_bundle(candidate, bundles, "1", METADATA)
+    set_champion(bundles, "1")
+    assert pointed(bundles, CHALLENGER) is None
+    for version in ("2", "3"):
+        export_bundle(candidate, bundles, version, METADATA)
+        set_challenger(bundles, version)
+        assert pointed(bundles, CHALLENGER) == load_bundle(bundles, version)
+        assert champions(bundles) == ["1"]
+    assert not (bundles / "2").exists()
+    set_challenger(bundles, None)
+    set_challenger(bundles, None)
+    assert pointed_version(bundles, CHALLENGER) is None
+    assert not (bundles / "3").exists()
+    assert champion(bundles) == load_bundle(bundles, "1")
+
+
+def test_a_challenger_that_became_champion_keeps_its_bundle(candidate: Path, bundles: Path) -> None:
+    export_bundle(candidate, bundles, "1", METADATA)
+    set_challenger(bundles, "1")
+    set_champion(bundles, "1")
+    set_challenger(bundles, None)
+    assert champion(bundles) == load_bundle(bundles, "1")
 
 
 def test_the_pointer_names_the_champion_and_the_hash_of_its_manifest(candidate: Path, bundles: Path) -> None:
     for version in ("1", "2"):
         export_bundle(candidate, bundles, version, METADATA)
         set_champion(bundles, version)
-        expected = Champion(version, METADATA["trained_at"], 0.04, "abc", bundles / version)
+        expected = Bundle(version, METADATA["trained_at"], 0.04, "abc", bundles / version)
         assert champion(bundles) == load_bundle(bundles, version) == expected
         pointer = json.loads((bundles / "champion.json").read_text())
         assert (pointer["version"], pointer["manifest"]) == (version, sha256(bundles / version / "manifest.json"))
@@ -376,7 +404,7 @@ def test_a_killed_export_leaves_the_champion_and_the_next_one_works(
     process.join(timeout=60)
     assert process.exitcode == -signal.SIGKILL
     assert champion(bundles) == before
-    assert versions(bundles) == (["1", "2"] if exported else ["1"])
+    assert (bundles / "2").is_dir() == exported
     assert len(list(bundles.glob(".bundle-*"))) == (0 if exported else 1)
     export_bundle(candidate, bundles, "2", METADATA)
     set_champion(bundles, "2")

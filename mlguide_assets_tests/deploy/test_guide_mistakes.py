@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from mlguide_assets.define.contracts import Rule
 from mlguide_assets.define.tables import TABLES
 from mlguide_assets.definitions import defs
-from mlguide_assets.deploy.bundle import versions
+from mlguide_assets.deploy.bundle import champions
 from mlguide_assets.prepare.core import join_core_users
 from mlguide_assets.prepare.features.tables import email_state, features_at, pair_features, user_state
 from mlguide_assets.settings import Home
@@ -69,7 +69,7 @@ def test_a_model_replaces_another_through_the_gate_only_and_can_be_taken_back(ho
     for data, outcome in (("a", GOOD), ("b", GOOD), ("c", NOISE)):
         house.judge(data, outcome)
         house.install()
-    assert versions(house.bundles) == ["1", "2"]
+    assert champions(house.bundles) == ["1", "2"]
     assert [row["verdict"] for row in house.record()] == ["promoted", "promoted", "refused"]
     assert rollback(home, PROBLEM, to=None, reason="worse in production")[1].version == "1"
 

@@ -62,6 +62,21 @@ def email_state(core_users: ibis.Table, email_content: ibis.Table, problem: Prob
     return _emails_at(asked, _events(core_users, problem), email_content, problem).drop("as_of").order_by("email_id")
 
 
+def last_sends(send_features: ibis.Table, problem: Problem, as_of: datetime) -> ibis.Table:
+    """The newest send of each user before an instant, with its features as of its own delivery: its outcome is in none.
+
+    Returns:
+        One row per user who was ever sent an email: keys and the features that models may use. Of sends at the same
+        instant, the one with the largest email id.
+    """
+    names = [feature.name for feature in features_of(problem) if feature.for_models]
+    earlier = send_features.filter(send_features.delivered_at < ibis.timestamp(as_of))
+    newest = earlier.group_by("user_id").aggregate(delivered_at=earlier.delivered_at.max())
+    tied = earlier.semi_join(newest, ["user_id", "delivered_at"])
+    chosen = tied.group_by("user_id", "delivered_at").aggregate(email_id=tied.email_id.max())
+    return tied.semi_join(chosen, KEYS).select(*KEYS, *names).order_by("user_id")
+
+
 def pair_features(users: ibis.Table, emails: ibis.Table, problem: Problem) -> ibis.Table:
     """Features of every pair of a user and a candidate email at the users' `as_of`.
 
@@ -69,7 +84,8 @@ def pair_features(users: ibis.Table, emails: ibis.Table, problem: Problem) -> ib
         users: rows of `user_state`.
         emails: rows of `email_state` at the same instant.
     """
-    return _with_moments(users.cross_join(emails), problem)
+    pairs = users.cross_join(emails)
+    return _with_moments(pairs.mutate(delivered_at=pairs.as_of), problem)
 
 
 def features_at(
@@ -80,14 +96,14 @@ def features_at(
     At the instant of a real send they equal that send's row of `send_features`.
 
     Args:
-        asked: user_id, email_id and delivered_at, the instant.
+        asked: user_id, email_id and delivered_at, the instant; `as_of` where the states are older than that, as
+            those of the feature store are.
     """
     events = _events(core_users, problem)
-    who = asked.select("user_id", as_of=asked.delivered_at).distinct()
-    what = asked.select("email_id", as_of=asked.delivered_at).distinct()
+    pairs = asked.select(*KEYS, as_of=asked.as_of if "as_of" in asked.columns else asked.delivered_at)
+    who, what = pairs.select("user_id", "as_of").distinct(), pairs.select("email_id", "as_of").distinct()
     users = _users_at(who, events.semi_join(who, "user_id"), user_profiles, problem)
     emails = _emails_at(what, events, email_content, problem)
-    pairs = asked.select("user_id", "email_id", as_of=asked.delivered_at)
     return _with_moments(
         pairs.inner_join(users, ["user_id", "as_of"]).inner_join(emails, ["email_id", "as_of"]), problem
     )
@@ -139,9 +155,7 @@ def _emails_at(asked: ibis.Table, events: ibis.Table, email_content: ibis.Table,
 
 def _with_moments(pairs: ibis.Table, problem: Problem) -> ibis.Table:
     """Pairs of states, with what follows from the instant: keys and features, as `send_features` has them."""
-    pairs = pairs.mutate(
-        delivered_at=pairs.as_of, at=_microseconds(pairs.as_of), last_at=_microseconds(pairs.last_delivered_at)
-    )
+    pairs = pairs.mutate(at=_microseconds(pairs.delivered_at), last_at=_microseconds(pairs.last_delivered_at))
     pairs = pairs.mutate(**_moments(pairs))
     return pairs.select(*KEYS, *[feature.name for feature in features_of(problem)])
 

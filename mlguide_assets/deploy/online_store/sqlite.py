@@ -1,0 +1,211 @@
+"""The online store as one SQLite file per problem, for one host.
+
+A new state is written beside the file and renamed over it. A reader keeps the file that it opened, so it has the old
+state or the new one, whole, and never waits.
+"""
+
+import fcntl
+import json
+import sqlite3
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlguide_assets.deploy.online_store.store import (
+    KEYS,
+    OnlineStore,
+    Publication,
+    Row,
+    Snapshot,
+    State,
+    StoreError,
+    TableName,
+)
+
+BATCH_ROWS = 100_000
+_LARGEST = 2**63 - 1
+
+
+class SqliteStore(OnlineStore):
+    """States in a file; `current` opens it once, and again when another was renamed over it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._open: tuple[tuple[int, int], SqliteSnapshot] | None = None
+
+    def publish(self, state: State, *, batch_rows: int = BATCH_ROWS) -> bool:
+        if self._is_ahead_of(state):
+            return False
+        temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}.tmp")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            _write(temporary, state, batch_rows)
+            with _publishing(self.path):
+                # Asked again: another process may have published a later state while this one was written.
+                if self._is_ahead_of(state):
+                    return False
+                temporary.replace(self.path)
+        except (OSError, sqlite3.OperationalError) as error:
+            raise StoreError(
+                f"The online store {self.path} could not be written ({error}): free space or mend permissions there; "
+                f"what was published before still serves."
+            ) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+        return True
+
+    def current(self) -> "SqliteSnapshot | None":
+        try:
+            found = self.path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        # A file that was renamed over this one is another inode; one restored from a copy has another time.
+        version = (found.st_ino, found.st_mtime_ns)
+        if self._open is None or self._open[0] != version:
+            self._open = (version, SqliteSnapshot(self.path))
+        return self._open[1]
+
+    def _is_ahead_of(self, state: State) -> bool:
+        try:
+            current = self.current()
+        except StoreError:
+            # A damaged state is worth replacing.
+            return False
+        return current is not None and current.publication.as_of > state.publication.as_of
+
+
+class SqliteSnapshot(Snapshot):
+    """A state in an open file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._told():
+            # Never written once it has its name, so neither locks nor a journal need be looked for. The thread
+            # that uses a store may not be the one that opened it.
+            self._database = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False
+            )
+            stored = self._database.execute("SELECT publication FROM published").fetchone()
+            self.publication = Publication.from_json(json.loads(stored[0]))
+
+    def look_up(self, table: TableName, keys: Sequence[int]) -> dict[int, Row]:
+        key = KEYS[table]
+        with self._told():
+            found = self._database.execute(
+                f"SELECT * FROM {table} WHERE {key} IN (SELECT value FROM json_each(?))", [json.dumps(list(keys))]
+            )
+            names = [column[0] for column in found.description]
+            rows = (dict(zip(names, values, strict=True)) for values in found)
+            return {row[key]: row for row in rows}
+
+    def search_users(self, text: str, limit: int) -> list[Row]:
+        found: list[Row] = []
+        with self._told():
+            for low, high in ids_that_start_with(text):
+                asked = "SELECT * FROM users WHERE user_id BETWEEN ? AND ? ORDER BY user_id LIMIT ?"
+                cursor = self._database.execute(asked, [low, high, limit - len(found)])
+                names = [column[0] for column in cursor.description]
+                found += [dict(zip(names, values, strict=True)) for values in cursor]
+                if len(found) >= limit:
+                    break
+        return found
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"The online store {self._path} is damaged or of another version ({error}): materialise "
+                f"user_feature_store, or 'mlguide run', to publish it anew."
+            ) from error
+
+
+def ids_that_start_with(text: str) -> Iterator[tuple[int, int]]:
+    """Ranges of ids, from short to long: 12, then 120 to 129, then 1200 to 1299."""
+    if not (text.isascii() and text.isdecimal()) or (text.startswith("0") and text != "0"):
+        return
+    if len(text) > len(str(_LARGEST)):
+        return
+    low, size = int(text), 1
+    while low <= _LARGEST:
+        yield low, min(low + size - 1, _LARGEST)
+        if low == 0:
+            return
+        low, size = low * 10, size * 10
+
+
+def _write(path: Path, state: State, batch_rows: int) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        # The file is not seen before it is complete: no journal is needed to undo a part of it.
+        database.execute("PRAGMA journal_mode = OFF")
+        for name, rows in state.tables().items():
+            _fill(database, name, rows.to_pyarrow_batches(chunk_size=batch_rows))
+        database.execute("CREATE TABLE published (publication TEXT)")
+        database.execute("INSERT INTO published VALUES (?)", [json.dumps(state.publication.to_json())])
+        database.commit()
+
+
+@contextmanager
+def _publishing(path: Path) -> Iterator[None]:
+    """Publishers take turns; readers never wait."""
+    with path.with_name(f".{path.name}.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _fill(database: sqlite3.Connection, table: TableName, batches: pa.RecordBatchReader) -> None:
+    columns = [
+        f'"{field.name}" {_type(field.type)}{" PRIMARY KEY" if field.name == KEYS[table] else ""}'
+        for field in batches.schema
+    ]
+    database.execute(f"CREATE TABLE {table} ({', '.join(columns)})")
+    marks = ", ".join("?" * len(columns))
+    for batch in batches:
+        try:
+            database.executemany(f"INSERT INTO {table} VALUES ({marks})", plain_rows(batch, table))
+        except sqlite3.IntegrityError as error:
+            raise ambiguous(table) from error
+
+
+def _type(column: pa.DataType) -> str:
+    if pa.types.is_integer(column) or pa.types.is_boolean(column):
+        return "INTEGER"
+    return "REAL" if pa.types.is_floating(column) else "TEXT"
+
+
+def plain_rows(batch: pa.RecordBatch, table: TableName) -> Iterator[tuple[Any, ...]]:
+    """The rows as the plain values that every kind of store gives back: int, float, text or None.
+
+    Times are text in ISO format, truth is 1 or 0, NaN is None and -0.0 is 0.0.
+
+    Raises:
+        StoreError: a row has no key.
+    """
+    if batch.column(KEYS[table]).null_count:
+        # SQLite would make one up.
+        raise ambiguous(table)
+    return zip(*(_plain(column).to_pylist() for column in batch.columns), strict=True)
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    if pa.types.is_temporal(column.type):
+        return column.cast(pa.string())
+    if pa.types.is_boolean(column.type):
+        return column.cast(pa.int8())
+    if pa.types.is_floating(column.type):
+        return pc.if_else(pc.is_nan(column), None, pc.add(column, 0.0))
+    return column
+
+
+def ambiguous(table: TableName) -> StoreError:
+    """Why rows cannot be looked up by their key."""
+    return StoreError(
+        f"Two rows of {table} have one {KEYS[table]}, or one has none: mend the tables that it was computed from and "
+        f"publish again; what was published before still serves."
+    )

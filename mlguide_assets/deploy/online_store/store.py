@@ -1,0 +1,138 @@
+"""The online feature store: the state of every user and email at one instant, looked up by key.
+
+What every kind of store does. A state is published whole or not at all: a reader that holds a `Snapshot` sees one
+state to its end, however many are published meanwhile.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from mlguide_assets.errors import InputError
+from mlguide_assets.settings import Home
+
+if TYPE_CHECKING:
+    import ibis
+
+STORE_VARIABLE = "MLGUIDE_ONLINE_STORE"
+
+TableName = Literal["users", "emails", "last_sends"]
+KEYS: Mapping[TableName, str] = {"users": "user_id", "emails": "email_id", "last_sends": "user_id"}
+"""The tables and the column that each is looked up by."""
+
+Row = dict[str, Any]
+"""Column name → value; times as text in ISO format, UTC."""
+
+
+class StoreError(Exception):
+    """The store cannot be read now; the text says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What is known of a published state besides its rows.
+
+    Args:
+        as_of: the instant whose knowledge it holds, UTC.
+        snapshots: table of the lake → the snapshot that the state was computed from.
+        newest_emails: email ids, the newest first.
+        some_users: user ids to try things out with.
+    """
+
+    as_of: datetime
+    snapshots: Mapping[str, str]
+    newest_emails: tuple[int, ...]
+    some_users: tuple[int, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "as_of": self.as_of.isoformat()}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "Publication":
+        return cls(
+            datetime.fromisoformat(stored["as_of"]),
+            dict(stored["snapshots"]),
+            tuple(stored["newest_emails"]),
+            tuple(stored["some_users"]),
+        )
+
+
+@dataclass(frozen=True)
+class State:
+    """What is published: one row per key of `users`, `emails` and `last_sends`."""
+
+    publication: Publication
+    users: "ibis.Table"
+    emails: "ibis.Table"
+    last_sends: "ibis.Table"
+
+    def tables(self) -> dict[TableName, "ibis.Table"]:
+        return {"users": self.users, "emails": self.emails, "last_sends": self.last_sends}
+
+
+class Snapshot(ABC):
+    """One published state, as a reader sees it."""
+
+    publication: Publication
+
+    @abstractmethod
+    def look_up(self, table: TableName, keys: Sequence[int]) -> dict[int, Row]:
+        """The rows of the keys that are known.
+
+        Raises:
+            StoreError: the store does not answer, or is damaged.
+        """
+
+    @abstractmethod
+    def search_users(self, text: str, limit: int) -> list[Row]:
+        """Users whose id starts with a text of digits, in order of their ids; where a store cannot, the one of that id.
+
+        Raises:
+            StoreError: as `look_up`.
+        """
+
+
+class OnlineStore(ABC):
+    """Where states are published and looked up. An instance belongs to one thread at a time."""
+
+    @abstractmethod
+    def publish(self, state: State) -> bool:
+        """Replace the state, unless the one published is of a later instant; return whether it was replaced.
+
+        Raises:
+            StoreError: it cannot be written; what was published before is still there.
+        """
+
+    @abstractmethod
+    def current(self) -> Snapshot | None:
+        """The state that is published now, or None before the first.
+
+        Raises:
+            StoreError: the store does not answer, or is damaged.
+        """
+
+
+def open_store(home: Home, problem: str, address: str | None = None) -> OnlineStore:
+    """The store at an address, `redis://…` or `rediss://…`; without one, the SQLite file of the home.
+
+    Args:
+        problem: `Problem.key`; problems share a store and never meet.
+
+    Raises:
+        InputError: no kind of store has such an address.
+    """
+    if not address:
+        from mlguide_assets.deploy.online_store.sqlite import SqliteStore
+
+        return SqliteStore(home.online_store(problem))
+    if address.startswith(("redis://", "rediss://")):
+        from mlguide_assets.deploy.online_store.redis import RedisStore
+
+        return RedisStore(address, problem)
+    scheme = address.partition("://")[0]
+    raise InputError(
+        f"An online store is a Redis, as redis://host:6379/0, or, without --store and {STORE_VARIABLE}, a SQLite file "
+        f"in the home; {scheme!r} is neither."
+    )

@@ -1,0 +1,175 @@
+"""What stands before the routes: identity, limits, measurements. One layer of plain ASGI, since it runs for every request."""
+
+import asyncio
+import hmac
+import json
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, MutableMapping
+from time import perf_counter
+from typing import Any
+
+from mlguide_assets.define.problem import Serving
+from mlguide_assets.deploy.serving.asking import RefusedError
+from mlguide_assets.deploy.serving.operations import IN_PROGRESS, LATENCY, REQUESTS
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+BODY_SECONDS = 10.0
+"""A body that takes longer to arrive is given up."""
+
+OPEN = ("/", "/healthz", "/readyz", "/openapi.json")
+"""Paths that need no key: what tells whether the server lives, and what has no data in it."""
+OPEN_BELOW = "/static/"
+
+_log = logging.getLogger(__name__)
+
+
+class Guard:
+    """Gives every request an id, asks for the key, keeps to the limits, measures and logs."""
+
+    def __init__(self, app: App, serving: Serving, key: str | None, *, access_log: bool) -> None:
+        self._app = app
+        self._serving = serving
+        self._key = key.encode() if key else None
+        self._access_log = access_log
+        self._in_progress = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(scope, send)
+        self._in_progress += 1
+        try:
+            self._admit(scope)
+            body = await _body(scope, receive, self._serving.max_body_kilobytes * 1024)
+            await self._app(scope, _again(body, receive), exchange.send)
+        except RefusedError as refusal:
+            await exchange.refuse(refusal)
+        except Exception:
+            _log.exception("request failed", extra={"fields": {"request_id": exchange.request_id}})
+            await exchange.refuse(
+                RefusedError(500, "The server failed on this request; its log says why, under the request's id.")
+            )
+        finally:
+            self._in_progress -= 1
+            exchange.measure(access_log=self._access_log)
+
+    def _admit(self, scope: Scope) -> None:
+        path = scope["path"]
+        if path in OPEN or path.startswith(OPEN_BELOW):
+            return
+        if self._key is not None and not hmac.compare_digest(_given_key(scope), self._key):
+            raise RefusedError(
+                401, "This server wants its key: send it as 'X-API-Key: …' or 'Authorization: Bearer …'."
+            )
+        if self._in_progress > self._serving.max_concurrent:
+            raise RefusedError(
+                429,
+                f"{self._serving.max_concurrent} requests are in progress already, which is the limit: try again soon.",
+            )
+
+
+class _Exchange:
+    """One request and what became of it."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self.request_id = uuid.uuid4().hex
+        self._scope = scope
+        self._send = send
+        self._status = 0
+        self._started = perf_counter()
+        scope.setdefault("state", {})["request_id"] = self.request_id
+        IN_PROGRESS.inc()
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            message["headers"] = [*message.get("headers", ()), (b"x-request-id", self.request_id.encode()), *_SAFE]
+        await self._send(message)
+
+    async def refuse(self, refusal: RefusedError) -> None:
+        if self._status:
+            # The answer has begun: all that is left is to break it off.
+            return
+        body = json.dumps({"detail": refusal.detail, "request_id": self.request_id}).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        if refusal.status in (429, 503):
+            headers.append((b"retry-after", b"1"))
+        if refusal.status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        if refusal.status in (408, 413):
+            # The rest of the body is not read.
+            headers.append((b"connection", b"close"))
+        await self.send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
+
+    def measure(self, *, access_log: bool) -> None:
+        seconds = perf_counter() - self._started
+        # Paths that nobody serves are one: a stranger must not make metrics grow.
+        path = getattr(self._scope.get("route"), "path", "other")
+        REQUESTS.labels(path, str(self._status)).inc()
+        LATENCY.labels(path).observe(seconds)
+        IN_PROGRESS.dec()
+        if access_log:
+            fields = {
+                "request_id": self.request_id,
+                "method": self._scope["method"],
+                "path": self._scope["path"],
+                "status": self._status,
+                "milliseconds": round(seconds * 1000, 3),
+            }
+            _log.info("request", extra={"fields": fields})
+
+
+_SAFE = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
+
+
+async def _body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The whole body, in time and within its limit."""
+    too_large = RefusedError(413, f"The body is larger than {limit:,} bytes, which is the limit: ask for less at once.")
+    declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    if not declared.isdigit() or int(declared) > limit:
+        raise too_large
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            body = bytearray()
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return bytes(body)
+                body += message.get("body", b"")
+                if len(body) > limit:
+                    raise too_large
+                if not message.get("more_body"):
+                    return bytes(body)
+    except TimeoutError:
+        raise RefusedError(408, f"The body did not arrive within {BODY_SECONDS:.0f} seconds: send it faster.") from None
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Give the body that was read to the application, then whatever else happens on the connection."""
+    given = False
+
+    async def receive_again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive_again
+
+
+def _given_key(scope: Scope) -> bytes:
+    for name, value in scope["headers"]:
+        if name == b"x-api-key":
+            return bytes(value)
+        if name == b"authorization" and value[:7].lower() == b"bearer ":
+            return bytes(value[7:])
+    return b""

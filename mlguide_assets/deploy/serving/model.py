@@ -1,0 +1,80 @@
+"""The model that serves, loaded from a bundle with XGBoost and nothing else."""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlguide_assets.define.loading import load_problem
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.bundle import METADATA, Bundle
+from mlguide_assets.deploy.serving.reasons import Words
+from mlguide_assets.prepare.features.registry import features_of
+from mlguide_assets.train.files import PROBLEM
+
+if TYPE_CHECKING:
+    from mlguide_assets.train.models import Boosted
+
+
+@dataclass(frozen=True, eq=False)
+class ServedModel:
+    """A version that can answer: its model, and the problem that it was trained for.
+
+    Args:
+        base_rate: the share of unsubscribes that it was trained on.
+        features: the names of the features that its problem has, in the order of their columns.
+    """
+
+    version: str
+    trained_at: str
+    threshold: float
+    base_rate: float
+    model: "Boosted"
+    problem: Problem
+    features: tuple[str, ...]
+    words: Words
+
+    def label(self, probability: float) -> str:
+        label = self.problem.label
+        return label.positive if probability >= self.threshold else label.negative
+
+
+def load_served(champion: Bundle) -> ServedModel:
+    """Load a verified bundle, and score one row: what fails here, fails before it serves."""
+    import numpy as np
+
+    import_xgboost()
+    from mlguide_assets.train.storage import load_model
+
+    model = load_model(champion.folder)
+    model.predict(np.zeros((1, len(model.encoding.names)), dtype=np.float32))
+    facts, problem = _facts(champion.folder), load_problem(str(champion.folder / PROBLEM))
+    return ServedModel(
+        champion.version,
+        champion.trained_at,
+        champion.threshold,
+        facts["train_unsubscribes"] / facts["train_rows"],
+        model,
+        problem,
+        tuple(feature.name for feature in features_of(problem) if feature.for_models),
+        Words(problem),
+    )
+
+
+def import_xgboost() -> None:
+    """Import XGBoost without scikit-learn, which it would load, with pandas and half of SciPy, for wrappers that
+    nobody uses here: 0.6 s instead of 3.2 s. XGBoost takes a missing scikit-learn as it is.
+    """
+    if "xgboost" in sys.modules or "sklearn" in sys.modules:
+        return
+    sys.modules["sklearn"] = None  # type: ignore[assignment]
+    try:
+        import xgboost  # noqa: F401
+    finally:
+        del sys.modules["sklearn"]
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads((folder / METADATA).read_text())
+    return facts

@@ -1,0 +1,133 @@
+"""What runs behind the routes of one worker: the threads that answer, follow the pointers and shadow."""
+
+import gc
+import sys
+from collections import Counter
+from datetime import datetime
+from typing import Literal
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.bundle import CHALLENGER, CHAMPION
+from mlguide_assets.deploy.online_store.store import OnlineStore, Row, Snapshot, StoreError, open_store
+from mlguide_assets.deploy.prediction_log import LogWriter
+from mlguide_assets.deploy.serving.asking import in_days, now_of
+from mlguide_assets.deploy.serving.batching import Batcher
+from mlguide_assets.deploy.serving.messages import ServiceState
+from mlguide_assets.deploy.serving.operations import PREDICTIONS
+from mlguide_assets.deploy.serving.service import NO_CHAMPION, NO_FEATURES, Answered, Service
+from mlguide_assets.deploy.serving.shadow import Shadow
+from mlguide_assets.deploy.serving.watching import Follower, Watcher
+from mlguide_assets.settings import Home
+
+SWITCH_SECONDS = 0.0005
+"""The thread that answers and the event loop share the interpreter: at Python's 5 ms each would keep the other waiting."""
+
+Status = Literal["ready", "degraded", "unavailable"]
+
+
+class Running:
+    """Everything that one worker keeps while it runs. Made inside the event loop.
+
+    Raises:
+        InputError: the address is of no kind of store.
+    """
+
+    def __init__(self, home: Home, problem: Problem, store: str | None) -> None:
+        sys.setswitchinterval(SWITCH_SECONDS)
+        self._home = home
+        self._problem = problem
+        self._address = store
+        logs = home.served(problem.key)
+        self._logs = [LogWriter(logs), LogWriter(logs)]
+        self._service = Service(problem, self._store(), self._logs[0])
+        self._shadow = Shadow(self._logs[1])
+        bundles = home.bundles(problem.key)
+        self._champion = Follower(bundles, CHAMPION, lambda model: setattr(self._service, "champion", model))
+        self._challenger = Follower(bundles, CHALLENGER, lambda model: setattr(self._shadow, "challenger", model))
+        self._watcher = Watcher([self._champion, self._challenger])
+        self._watcher.start()
+        self.batcher = Batcher(self._service, self._after)
+        # What lives as long as the server need not be looked at by every full collection, which would take 45 ms.
+        gc.collect()
+        gc.freeze()
+
+    def _after(self, answered: Answered) -> None:
+        count_predictions(answered)
+        self._shadow.follow(answered)
+
+    def stop(self) -> None:
+        """Finish what was begun, and close the log."""
+        self._watcher.stop()
+        self.batcher.stop()
+        self._shadow.stop()
+        for log in self._logs:
+            log.close()
+
+    def listed(self, table: str, search: str, limit: int) -> list[Row]:
+        """Users or emails to pick from.
+
+        Raises:
+            StoreError: the store does not answer.
+        """
+        snapshot = self._store().current()
+        if snapshot is None:
+            return []
+        if table == "users" and search:
+            return snapshot.search_users(search, limit)
+        if table == "users":
+            some = snapshot.publication.some_users[:limit]
+            found = snapshot.look_up("users", some)
+            return [found[user] for user in some if user in found]
+        newest = snapshot.publication.newest_emails[:limit]
+        found = snapshot.look_up("emails", newest)
+        return [found[email] for email in newest if email in found]
+
+    def state(self) -> ServiceState:
+        """What serves, and what is not as it should be."""
+        model, challenger = self._service.champion, self._shadow.challenger
+        reasons = [follower.fault for follower in (self._champion, self._challenger) if follower.fault]
+        feature_time, now, fault, usable = self._features()
+        reasons += [fault] if fault else []
+        if model is None and not self._champion.fault:
+            reasons.append(NO_CHAMPION)
+        status: Status = "unavailable" if model is None or not usable else "degraded" if reasons else "ready"
+        return ServiceState(
+            status=status,
+            reasons=reasons,
+            model_version=model.version if model else None,
+            trained_at=model.trained_at if model else None,
+            threshold=model.threshold if model else None,
+            positive=model.problem.label.positive if model else None,
+            shadow_version=challenger.version if challenger else None,
+            feature_time=feature_time,
+            now=now,
+        )
+
+    def _features(self) -> tuple[datetime | None, datetime | None, str | None, bool]:
+        """The instant of the features, now, what is wrong with them, and whether they can be used."""
+        try:
+            snapshot: Snapshot | None = self._store().current()
+        except StoreError as error:
+            return None, None, str(error), False
+        if snapshot is None:
+            return None, None, NO_FEATURES, False
+        feature_time, serving = snapshot.publication.as_of, self._problem.serving
+        now = now_of(self._problem, feature_time)
+        age = now - feature_time
+        if age <= serving.stale_after:
+            return feature_time, now, None, True
+        usable = age <= serving.refuse_after
+        what = "flagged in every answer" if usable else "refused without an earlier as_of"
+        return feature_time, now, f"The features are {in_days(age)} old, which is {what}.", usable
+
+    def _store(self) -> OnlineStore:
+        # One per use: a store belongs to one thread.
+        return open_store(self._home, self._problem.key, self._address)
+
+
+def count_predictions(answered: Answered) -> None:
+    """Count what was answered, by version and class."""
+    model = answered.model
+    classes = Counter(model.label(judged.probability) for work in answered.works for judged in work.judged)
+    for label, number in classes.items():
+        PREDICTIONS.labels(model.version, label).inc(number)

@@ -1,0 +1,95 @@
+"""`mlguide serve`: uvicorn with this project's settings, in one process or in several workers."""
+
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from ipaddress import ip_address
+from tempfile import TemporaryDirectory
+
+from mlguide_assets.deploy.online_store.store import STORE_VARIABLE, open_store
+from mlguide_assets.errors import InputError
+from mlguide_assets.settings import HOME_VARIABLE, Home
+
+KEY_VARIABLE = "MLGUIDE_API_KEY"
+"""What callers must send. An environment variable, since a flag is seen by everybody who lists processes."""
+ACCESS_LOG_VARIABLE = "MLGUIDE_ACCESS_LOG"
+_MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
+
+GRACE_SECONDS = 20
+"""For requests in progress when the server is told to stop."""
+
+
+def serve(home: Home, *, host: str, port: int, workers: int, store: str | None, access_log: bool) -> None:
+    """Serve until told to stop.
+
+    Raises:
+        InputError: the address is open to others and there is no key, it is taken, or there is no such kind of store.
+    """
+    import uvicorn
+
+    _refuse_open_without_key(host)
+    _refuse_taken(host, port)
+    address = store or os.environ.get(STORE_VARIABLE) or ""
+    open_store(home, "any", address)
+    # The workers are processes of their own, which have only the environment.
+    os.environ |= {
+        HOME_VARIABLE: str(home.root),
+        STORE_VARIABLE: address,
+        ACCESS_LOG_VARIABLE: "1" if access_log else "",
+    }
+    shown = f"[{host}]" if ":" in host else host
+    print(f"Playground and API on http://{shown}:{port} for {home.root}; Ctrl-C stops them.", file=sys.stderr)
+    with _counting_together(workers):
+        uvicorn.run(
+            "mlguide_assets.deploy.serving.app:create_app",
+            factory=True,
+            host=host,
+            port=port,
+            workers=workers,
+            http="mlguide_assets.deploy.serving.connections:PatientProtocol",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+
+
+def _refuse_open_without_key(host: str) -> None:
+    if os.environ.get(KEY_VARIABLE):
+        return
+    with contextlib.suppress(ValueError):
+        if ip_address(host).is_loopback:
+            return
+    if host == "localhost":
+        return
+    raise InputError(
+        f"{host} can be reached by others and there is no key, so anybody could ask: set {KEY_VARIABLE} to a long random "
+        f"text, or serve on 127.0.0.1."
+    )
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    """Say it in one sentence, where uvicorn would say it in its log."""
+    try:
+        family, kind, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+    except OSError as error:
+        raise InputError(
+            f"Nothing can be served on {host}, port {port} ({error.strerror or error}): choose another with --host and --port."
+        ) from error
+
+
+@contextlib.contextmanager
+def _counting_together(workers: int) -> Iterator[None]:
+    """Have the workers count in files that each of them can add up: a scrape reaches only one."""
+    if workers == 1:
+        yield
+        return
+    with TemporaryDirectory(prefix="mlguide-metrics-") as folder:
+        os.environ[_MULTIPROCESS] = folder
+        yield

@@ -1,0 +1,166 @@
+"""Answering requests: look up, score, log, and only then answer. No HTTP here.
+
+Requests that arrive together are scored together and logged with one sync to the disk; what fails for one request
+fails for that one alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from time import perf_counter
+
+import numpy as np
+import numpy.typing as npt
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.online_store.store import OnlineStore, Snapshot, StoreError
+from mlguide_assets.deploy.prediction_log import CHAMPION, LogError, LogWriter, now_utc
+from mlguide_assets.deploy.serving.answering import Judged, Reasons, answer, judge, log_line
+from mlguide_assets.deploy.serving.asking import Asked, Question, RefusedError, look_up
+from mlguide_assets.deploy.serving.features import Features
+from mlguide_assets.deploy.serving.model import ServedModel
+from mlguide_assets.deploy.serving.reasons import top_reasons
+
+NO_CHAMPION = (
+    "There is no champion, since nothing was promoted yet: 'mlguide run' trains one, 'mlguide history' tells why not."
+)
+NO_FEATURES = "The online store is empty, since no features were published yet: 'mlguide run' publishes them."
+
+
+@dataclass
+class Work:
+    """A request on its way to its answer."""
+
+    asked: Asked
+    request_id: str
+    started: float = field(default_factory=perf_counter)
+    question: Question | None = None
+    judged: list[Judged] = field(default_factory=list)
+    body: bytes = b""
+    refusal: RefusedError | None = None
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Works that were answered together, by whom and from which features: what a shadow scores again."""
+
+    works: Sequence[Work]
+    model: ServedModel
+    published: datetime
+
+
+class Service:
+    """The champion, the online store and the log, put together. It belongs to one thread; `champion` may be set by any.
+
+    Args:
+        problem: the home's; its `serving` says where to stop.
+    """
+
+    def __init__(self, problem: Problem, store: OnlineStore, log: LogWriter) -> None:
+        self.champion: ServedModel | None = None
+        self._problem = problem
+        self._store = store
+        self._log = log
+
+    def answer(self, works: Sequence[Work]) -> Answered | None:
+        """Give every work its body, which is logged by then, or its refusal."""
+        # Once: another may become champion while these are answered.
+        model = self.champion
+        try:
+            if model is None:
+                raise RefusedError(503, NO_CHAMPION)
+            snapshot = self._snapshot()
+        except (RefusedError, StoreError) as error:
+            for work in works:
+                work.refusal = _refusal(error)
+            return None
+        known = [work for work in works if self._look_up(work, snapshot, model)]
+        if not known:
+            return None
+        for work, scores in zip(known, score([work.question for work in known], model), strict=True):
+            if work.question is not None:
+                work.judged = judge(work.question, scores.tolist(), self._reasons(work, model), model)
+        answered = Answered(known, model, snapshot.publication.as_of)
+        return answered if self._finish(answered) else None
+
+    def _snapshot(self) -> Snapshot:
+        snapshot = self._store.current()
+        if snapshot is None:
+            raise RefusedError(503, NO_FEATURES)
+        return snapshot
+
+    def _look_up(self, work: Work, snapshot: Snapshot, model: ServedModel) -> bool:
+        try:
+            work.question = look_up(work.asked, snapshot, model.features, self._problem)
+        except (RefusedError, StoreError) as error:
+            work.refusal = _refusal(error)
+        return work.question is not None
+
+    def _reasons(self, work: Work, model: ServedModel) -> list[Reasons] | None:
+        from mlguide_assets.train.models import contributions
+
+        if not work.asked.explain or work.question is None:
+            return None
+        features, encoding = work.question.features, model.model.encoding
+        if not features.pairs:
+            return []
+        values = contributions(model.model, encoding.matrix_of_values(features.columns))
+        return [
+            top_reasons(encoding.names, features.row(row), values[row], model.words)
+            for row in range(len(features.pairs))
+        ]
+
+    def _finish(self, answered: Answered) -> bool:
+        """Log all answers, then give them; where the log fails, none is given."""
+        now, model = now_utc(), answered.model
+        bodies = [
+            answer(work.asked, work.question, work.judged, model, work.request_id)
+            for work in answered.works
+            if work.question is not None
+        ]
+        try:
+            self._log.append(log_lines(answered, model, CHAMPION, now), now)
+        except LogError as error:
+            for work in answered.works:
+                work.refusal = _refusal(error)
+            return False
+        for work, body in zip(answered.works, bodies, strict=True):
+            work.body = body
+        return True
+
+
+def score(questions: Sequence[Question | None], model: ServedModel) -> list[npt.NDArray[np.float64]]:
+    """The probabilities of the rows of each question, through one matrix for all."""
+    together = Features(model.features)
+    for question in questions:
+        if question is not None:
+            together.extend(question.features)
+    if not together.pairs:
+        return [np.empty(0) for _ in questions]
+    scores = model.model.predict(model.model.encoding.matrix_of_values(together.columns))
+    ends = np.cumsum([len(question.features.pairs) if question else 0 for question in questions])
+    return np.split(scores, ends[:-1])
+
+
+def log_lines(answered: Answered, model: ServedModel, variant: str, now: datetime) -> list[bytes]:
+    """The lines that the log keeps of answers, by whoever judged."""
+    finished = perf_counter()
+    return [
+        log_line(
+            work.asked,
+            work.question,
+            work.judged,
+            model,
+            request_id=work.request_id,
+            variant=variant,
+            published=answered.published,
+            now=now,
+            latency_ms=(finished - work.started) * 1000,
+        )
+        for work in answered.works
+        if work.question is not None
+    ]
+
+
+def _refusal(error: Exception) -> RefusedError:
+    return error if isinstance(error, RefusedError) else RefusedError(503, str(error))

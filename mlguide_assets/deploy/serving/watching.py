@@ -1,0 +1,100 @@
+"""Following the pointers: promotion and rollback reach the running server within half a second.
+
+The next model is verified, loaded and tried beside the one that serves, which is then exchanged in one assignment:
+no request waits or fails. A bundle that cannot be used is not taken, and what served before goes on.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+
+from mlguide_assets.deploy.bundle import Bundle, Role, pointed, pointer_path
+from mlguide_assets.deploy.serving.model import ServedModel, load_served
+from mlguide_assets.errors import InputError
+
+POLL_SECONDS = 0.2
+RETRY_SECONDS = 5.0
+"""A bundle that was refused may have been mended under the same name."""
+
+_log = logging.getLogger(__name__)
+
+
+class Follower:
+    """Keeps one role, champion or challenger, loaded as its pointer says.
+
+    Args:
+        take: called with the model that the pointer names, or None where it names none.
+    """
+
+    def __init__(self, bundles: Path, role: Role, take: Callable[[ServedModel | None], None]) -> None:
+        self.fault: str | None = None
+        """Why the version that the pointer names does not serve."""
+        self._bundles = bundles
+        self._role = role
+        self._take = take
+        self._seen: tuple[int, int] | str | None = "never"
+        self._retry_at = 0.0
+
+    def look(self) -> None:
+        """Load what the pointer names, if it moved since the last look."""
+        seen = _version_of(pointer_path(self._bundles, self._role))
+        if seen == self._seen and not (self.fault and monotonic() >= self._retry_at):
+            return
+        try:
+            bundle = pointed(self._bundles, self._role)
+            model = load_served(bundle) if bundle else None
+        except Exception as error:
+            self._refuse(error)
+        else:
+            self._accept(bundle, model)
+        self._seen = seen
+
+    def _accept(self, bundle: Bundle | None, model: ServedModel | None) -> None:
+        self._take(model)
+        self.fault = None
+        _log.info("%s is %s", self._role, f"version {bundle.version}" if bundle else "none")
+
+    def _refuse(self, error: Exception) -> None:
+        self._retry_at = monotonic() + RETRY_SECONDS
+        # What XGBoost says of a file that it cannot read has many lines.
+        fault = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        if fault != self.fault:
+            _log.error(
+                "the %s that the pointer names is not taken, and what served before goes on: %s", self._role, fault
+            )
+        self.fault = fault
+
+
+class Watcher:
+    """A thread that has its followers look, several times a second."""
+
+    def __init__(self, followers: list[Follower]) -> None:
+        self._followers = followers
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pointers", daemon=True)
+
+    def start(self) -> None:
+        """Look once, so that a server which starts has what it can have, and then on and on."""
+        for follower in self._followers:
+            follower.look()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ended.wait(POLL_SECONDS):
+            for follower in self._followers:
+                follower.look()
+
+
+def _version_of(path: Path) -> tuple[int, int] | None:
+    """What changes when a pointer is replaced."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
