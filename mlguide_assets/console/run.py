@@ -53,9 +53,10 @@ def _materialise(home: Home, thorough: bool) -> None:
 
     definitions = dg.Definitions.merge(defs(), dg.Definitions(loggers={"progress": dg.logger(progress_logger)}))
     graph = definitions.resolve_asset_graph()
-    partitioned = [key for key in graph.get_all_asset_keys() if graph.get(key).partitions_def]
-    left_out = {key for key in graph.get_all_asset_keys() if THOROUGH.items() <= graph.get(key).tags.items()}
-    others = [key for key in graph.get_all_asset_keys() if key not in partitioned and (thorough or key not in left_out)]
+    ours = graph.materializable_asset_keys
+    partitioned = [key for key in ours if graph.get(key).partitions_def]
+    left_out = {key for key in ours if THOROUGH.items() <= graph.get(key).tags.items()}
+    others = [key for key in ours if key not in partitioned and (thorough or key not in left_out)]
     job = definitions.resolve_implicit_global_asset_job_def()
     with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
         arguments: dict[str, Any] = {

@@ -1,6 +1,6 @@
 """Deploy: registry, gate, champion, feature store, batch predictions."""
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
@@ -182,3 +182,31 @@ def best_email_per_user(batch_predictions: Any) -> Any:
     from mlguide_assets.deploy.batch import best_emails
 
     return best_emails(batch_predictions)
+
+
+served_predictions = dg.AssetSpec(
+    "served_predictions",
+    description="What the API has answered, as its servers write it: an external asset, fresh while they are asked.",
+    group_name=GROUP,
+    kinds={"fastapi", "json"},
+    owners=OWNERS,
+    freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(days=1)),
+)
+
+
+@dg.asset(group_name=GROUP, kinds={"parquet"}, owners=OWNERS, deps=[served_predictions])
+def prediction_log(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
+    """Every pair that the API has answered: features, score, decision, version; by day. Landing again adds nothing."""
+    from mlguide_assets.defs.metadata import table_metadata
+    from mlguide_assets.deploy.landing import PREDICTION_LOG, land_log
+    from mlguide_assets.deploy.prediction_log import now_utc
+
+    lake, problem = workspace.lake, workspace.problem
+    landing = land_log(workspace.home.served(problem.key), lake, today=now_utc().date())
+    if landing.last_answer is not None:
+        known = {"last_answer": landing.last_answer.isoformat(), "days": ", ".join(landing.days)}
+        context.instance.report_runless_asset_event(dg.AssetMaterialization(served_predictions.key, metadata=known))
+    snapshot = lake.snapshot(PREDICTION_LOG)
+    return dg.MaterializeResult(
+        metadata=table_metadata(lake, snapshot, problem, None) | {"days_landed": len(landing.days)}
+    )

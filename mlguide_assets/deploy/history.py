@@ -89,12 +89,9 @@ def rightful_challenger(lake: Lake) -> dict[str, Any] | None:
 
     None once another became champion since.
     """
-    for row in reversed(decisions(lake)):
-        if row["verdict"] in (PROMOTED, ROLLED_BACK):
-            return None
-        if row["verdict"] in (WAITING, KEPT):
-            return row
-    return None
+    decisive = (row for row in reversed(decisions(lake)) if row["verdict"] in (PROMOTED, ROLLED_BACK, WAITING, KEPT))
+    newest = next(decisive, None)
+    return newest if newest is not None and newest["verdict"] in (WAITING, KEPT) else None
 
 
 def champion_before(lake: Lake, version: str) -> str | None:

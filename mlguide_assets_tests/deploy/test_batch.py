@@ -193,9 +193,7 @@ def test_a_theme_that_training_never_saw_is_scored(users: pa.Table, emails: pa.T
     assert score(users, strange, current).num_rows == USERS * CANDIDATES
 
 
-def test_a_champion_of_a_problem_with_another_theme_is_named(
-    tables: Tables, emails: pa.Table, current: Bundle
-) -> None:
+def test_a_champion_of_a_problem_with_another_theme_is_named(tables: Tables, emails: pa.Table, current: Bundle) -> None:
     fewer = sample_problem("nowhere", themes=list(THEMES[:2]))
     profiles, sends, content = (ibis.memtable(tables[t]) for t in ("user_profiles", "user_emails", "email_content"))
     state = user_state(join_core_users(profiles, sends, content), profiles, fewer, AS_OF)

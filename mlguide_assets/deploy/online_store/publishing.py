@@ -52,8 +52,15 @@ def publish_online(store: OnlineStore, state: State, lake: Lake) -> bool:
         Whether it was published: an older state does not replace a newer.
     """
     for table, snapshot in state.publication.snapshots.items():
-        lake.pin(table, snapshot, f"{_PIN}{state.publication.as_of.isoformat()}")
+        lake.pin(table, snapshot, f"{_PIN}{state.publication.id}")
         mine = sorted(reason for reason in lake.pinned(table) if reason.startswith(_PIN))
         for reason in mine[:-KEPT_PUBLICATIONS]:
             lake.unpin(table, reason)
     return store.publish(state)
+
+
+def pinned_publications(lake: Lake) -> dict[str, dict[str, str]]:
+    """The publications whose tables are kept: id → table → snapshot."""
+    pins = {table: lake.pinned(table) for table in PUBLISHED_FROM}
+    ids = set.intersection(*({reason for reason in kept if reason.startswith(_PIN)} for kept in pins.values()))
+    return {reason.removeprefix(_PIN): {table: kept[reason] for table, kept in pins.items()} for reason in sorted(ids)}

@@ -5,11 +5,13 @@ state or the new one, whole, and never waits.
 """
 
 import fcntl
+import glob
 import json
 import sqlite3
+import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from mlguide_assets.deploy.online_store.store import (
 
 BATCH_ROWS = 100_000
 _LARGEST = 2**63 - 1
+_ABANDONED_S = 2 * 60 * 60
 
 
 class SqliteStore(OnlineStore):
@@ -44,6 +47,7 @@ class SqliteStore(OnlineStore):
         temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}.tmp")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            _remove_abandoned(self.path)
             _write(temporary, state, batch_rows)
             with _publishing(self.path):
                 # Asked again: another process may have published a later state while this one was written.
@@ -56,7 +60,8 @@ class SqliteStore(OnlineStore):
                 f"what was published before still serves."
             ) from error
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
         return True
 
     def current(self) -> "SqliteSnapshot | None":
@@ -131,6 +136,7 @@ def ids_that_start_with(text: str) -> Iterator[tuple[int, int]]:
     if not (text.isascii() and text.isdecimal()) or (text.startswith("0") and text != "0"):
         return
     if len(text) > len(str(_LARGEST)):
+        # Python refuses to convert the longest.
         return
     low, size = int(text), 1
     while low <= _LARGEST:
@@ -149,6 +155,14 @@ def _write(path: Path, state: State, batch_rows: int) -> None:
         database.execute("CREATE TABLE published (publication TEXT)")
         database.execute("INSERT INTO published VALUES (?)", [json.dumps(state.publication.to_json())])
         database.commit()
+
+
+def _remove_abandoned(path: Path) -> None:
+    """What publishers left that were killed; one that still writes has touched its file lately."""
+    for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with suppress(FileNotFoundError):
+            if time.time() - temporary.stat().st_mtime > _ABANDONED_S:
+                temporary.unlink()
 
 
 @contextmanager

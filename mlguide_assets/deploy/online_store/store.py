@@ -4,6 +4,8 @@ What every kind of store does. A state is published whole or not at all: a reade
 state to its end, however many are published meanwhile.
 """
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -45,6 +47,12 @@ class Publication:
     snapshots: Mapping[str, str]
     newest_emails: tuple[int, ...]
     some_users: tuple[int, ...]
+
+    @property
+    def id(self) -> str:
+        """Equal for what was computed from the same snapshots as of the same instant, and for nothing else."""
+        digest = hashlib.sha256(json.dumps(dict(sorted(self.snapshots.items()))).encode()).hexdigest()
+        return f"{self.as_of:%Y%m%dT%H%M%S}-{digest[:12]}"
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "as_of": self.as_of.isoformat()}

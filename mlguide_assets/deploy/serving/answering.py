@@ -62,7 +62,7 @@ def log_line(
     *,
     request_id: str,
     variant: str,
-    published: datetime,
+    published: str,
     now: datetime,
     latency_ms: float,
 ) -> bytes:
@@ -70,7 +70,7 @@ def log_line(
 
     Args:
         variant: who judged, `CHAMPION` or `CHALLENGER`; a what-if is marked as one, whoever judged.
-        published: the instant of the features that were looked up.
+        published: the publication whose features were looked up.
     """
     return to_json(
         {
@@ -79,7 +79,7 @@ def log_line(
             "endpoint": "predict" if isinstance(asked, PredictRequest) else "recommend",
             "model_version": model.version,
             "threshold": model.threshold,
-            "published": published.isoformat(),
+            "published": published,
             "latency_ms": round(latency_ms, 3),
             "rows": [_logged(each, question, model, WHAT_IF if asked.what_if else variant) for each in judged],
         }

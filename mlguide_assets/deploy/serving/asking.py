@@ -95,8 +95,8 @@ def _last_sends(asked: PredictRequest, snapshot: Snapshot, names: tuple[str, ...
     if asked.as_of or asked.what_if:
         raise RefusedError(
             422,
-            "as_of and what_if need email_ids: without them, the last email that each user was sent is judged as of its "
-            "own delivery.",
+            "as_of and what_if need email_ids: without them, the last email that each user was sent is judged as of "
+            "its own delivery.",
         )
     _refuse_too_many(asked, len(asked.user_ids), problem.serving)
     feature_time = snapshot.publication.as_of
@@ -147,7 +147,7 @@ def _refuse_too_many(asked: Asked, pairs: int, serving: Serving) -> None:
         what = "pairs to explain" if asked.explain else "pairs"
         raise RefusedError(
             422,
-            f"The request has {pairs:,} {what} of a user and an email, and at most {limit:,} are answered: split it.",
+            f"The request has {pairs:,} {what} of a user and an email; at most {limit:,} are answered: split it.",
         )
 
 
@@ -168,8 +168,8 @@ def _judge_age(instant: datetime, feature_time: datetime, serving: Serving, *, g
         raise RefusedError(
             422 if given else 503,
             f"The features are of {feature_time.isoformat()}, {in_days(age)} before the instant asked for, and past "
-            f"{in_days(serving.refuse_after)} nothing is answered (serving.refuse_after of the problem file): publish newer "
-            f"ones with 'mlguide run', or ask with an earlier as_of.",
+            f"{in_days(serving.refuse_after)} nothing is answered (serving.refuse_after of the problem file): publish "
+            f"newer ones with 'mlguide run', or ask with an earlier as_of.",
         )
     if age > serving.stale_after:
         return [

@@ -1,4 +1,4 @@
-"""What stands before the routes: identity, limits, measurements. One layer of plain ASGI, since it runs for every request."""
+"""What stands before the routes: identity, limits, measurements. One layer of plain ASGI: every request pays for it."""
 
 import asyncio
 import hmac
@@ -71,7 +71,7 @@ class Guard:
         if self._in_progress > self._serving.max_concurrent:
             raise RefusedError(
                 429,
-                f"{self._serving.max_concurrent} requests are in progress already, which is the limit: try again soon.",
+                f"{self._serving.max_concurrent} requests are in progress, which is the limit: try again soon.",
             )
 
 
@@ -142,7 +142,7 @@ async def _body(scope: Scope, receive: Receive, limit: int) -> bytes:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    return bytes(body)
+                    raise RefusedError(400, "The client left before its body had arrived.")
                 body += message.get("body", b"")
                 if len(body) > limit:
                     raise too_large

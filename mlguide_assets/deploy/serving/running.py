@@ -20,7 +20,7 @@ from mlguide_assets.deploy.serving.watching import Follower, Watcher
 from mlguide_assets.settings import Home
 
 SWITCH_SECONDS = 0.0005
-"""The thread that answers and the event loop share the interpreter: at Python's 5 ms each would keep the other waiting."""
+"""The thread that answers and the event loop share the interpreter: at Python's 5 ms they would wait for each other."""
 
 Status = Literal["ready", "degraded", "unavailable"]
 

@@ -66,8 +66,8 @@ def _refuse_open_without_key(host: str) -> None:
     if host == "localhost":
         return
     raise InputError(
-        f"{host} can be reached by others and there is no key, so anybody could ask: set {KEY_VARIABLE} to a long random "
-        f"text, or serve on 127.0.0.1."
+        f"{host} can be reached by others and there is no key, so anybody could ask: set {KEY_VARIABLE} to a long "
+        f"random text, or serve on 127.0.0.1."
     )
 
 
@@ -80,7 +80,7 @@ def _refuse_taken(host: str, port: int) -> None:
             probe.bind(place)
     except OSError as error:
         raise InputError(
-            f"Nothing can be served on {host}, port {port} ({error.strerror or error}): choose another with --host and --port."
+            f"{host}, port {port}, cannot be served on ({error.strerror or error}): choose others with --host, --port."
         ) from error
 
 

@@ -22,7 +22,7 @@ from mlguide_assets.deploy.serving.model import ServedModel
 from mlguide_assets.deploy.serving.reasons import top_reasons
 
 NO_CHAMPION = (
-    "There is no champion, since nothing was promoted yet: 'mlguide run' trains one, 'mlguide history' tells why not."
+    "There is no champion: nothing was promoted yet: 'mlguide run' trains one, 'mlguide history' tells why not."
 )
 NO_FEATURES = "The online store is empty, since no features were published yet: 'mlguide run' publishes them."
 
@@ -42,11 +42,11 @@ class Work:
 
 @dataclass(frozen=True)
 class Answered:
-    """Works that were answered together, by whom and from which features: what a shadow scores again."""
+    """Works that were answered together, by whom and from which publication: what a shadow scores again."""
 
     works: Sequence[Work]
     model: ServedModel
-    published: datetime
+    published: str
 
 
 class Service:
@@ -80,7 +80,7 @@ class Service:
         for work, scores in zip(known, score([work.question for work in known], model), strict=True):
             if work.question is not None:
                 work.judged = judge(work.question, scores.tolist(), self._reasons(work, model), model)
-        answered = Answered(known, model, snapshot.publication.as_of)
+        answered = Answered(known, model, snapshot.publication.id)
         return answered if self._finish(answered) else None
 
     def _snapshot(self) -> Snapshot:

@@ -2,13 +2,14 @@
 
 import logging
 import threading
+from dataclasses import replace
 from queue import Full, Queue
 
 from mlguide_assets.deploy.prediction_log import CHALLENGER, LogWriter, now_utc
 from mlguide_assets.deploy.serving.answering import judge
 from mlguide_assets.deploy.serving.model import ServedModel
 from mlguide_assets.deploy.serving.operations import SHADOWED
-from mlguide_assets.deploy.serving.service import Answered, Work, log_lines, score
+from mlguide_assets.deploy.serving.service import Answered, log_lines, score
 
 MOST_WAITING = 500
 """Batches. Where the challenger cannot follow, requests pass it by; none waits for it."""
@@ -54,13 +55,7 @@ class Shadow:
     def _score(self, answered: Answered, model: ServedModel) -> None:
         scores = score([work.question for work in answered.works], model)
         works = [
-            Work(
-                work.asked,
-                work.request_id,
-                work.started,
-                work.question,
-                judge(work.question, each.tolist(), None, model),
-            )
+            replace(work, judged=judge(work.question, each.tolist(), None, model))
             for work, each in zip(answered.works, scores, strict=True)
             if work.question is not None
         ]

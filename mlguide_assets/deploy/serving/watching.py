@@ -58,12 +58,11 @@ class Follower:
 
     def _refuse(self, error: Exception) -> None:
         self._retry_at = monotonic() + RETRY_SECONDS
-        # What XGBoost says of a file that it cannot read has many lines.
-        fault = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        # What XGBoost says of a file that it cannot read has many lines; other errors say nothing at all.
+        first = next(iter(str(error).splitlines()), "")
+        fault = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {first}"
         if fault != self.fault:
-            _log.error(
-                "the %s that the pointer names is not taken, and what served before goes on: %s", self._role, fault
-            )
+            _log.error("the %s pointed to is not taken, what served before goes on: %s", self._role, fault)
         self.fault = fault
 
 

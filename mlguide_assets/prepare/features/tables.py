@@ -98,6 +98,9 @@ def features_at(
     Args:
         asked: user_id, email_id and delivered_at, the instant; `as_of` where the states are older than that, as
             those of the feature store are.
+
+    Returns:
+        Keys, `as_of` and features, rows in any order; none for a user or an email that is not known.
     """
     events = _events(core_users, problem)
     pairs = asked.select(*KEYS, as_of=asked.as_of if "as_of" in asked.columns else asked.delivered_at)
@@ -154,10 +157,10 @@ def _emails_at(asked: ibis.Table, events: ibis.Table, email_content: ibis.Table,
 
 
 def _with_moments(pairs: ibis.Table, problem: Problem) -> ibis.Table:
-    """Pairs of states, with what follows from the instant: keys and features, as `send_features` has them."""
+    """Pairs of states, with what follows from the instant: keys and features as in `send_features`, and `as_of`."""
     pairs = pairs.mutate(at=_microseconds(pairs.delivered_at), last_at=_microseconds(pairs.last_delivered_at))
     pairs = pairs.mutate(**_moments(pairs))
-    return pairs.select(*KEYS, *[feature.name for feature in features_of(problem)])
+    return pairs.select(*KEYS, "as_of", *[feature.name for feature in features_of(problem)])
 
 
 def _events(core_users: ibis.Table, problem: Problem) -> ibis.Table:

@@ -1,0 +1,178 @@
+"""The prediction log lands whole, once, by day, and never loses what had landed."""
+
+import json
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlguide_assets.deploy.landing import KEPT_DAYS, PREDICTION_LOG, land_log
+from mlguide_assets.deploy.prediction_log import LogWriter, segments
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.lake import Lake
+
+NOON = datetime(2026, 3, 1, 12, 0, 0, 250_000)
+TODAY = NOON.date()
+
+
+def request(name: str, pairs: int = 2, at: datetime = NOON) -> bytes:
+    """A line as the server writes it."""
+    rows = [
+        {
+            "user_id": user,
+            "email_id": 7,
+            "instant": "2026-03-01T12:00:00",
+            "feature_time": "2026-03-01T00:00:00",
+            "probability": 0.25,
+            "decision": "withhold",
+            "variant": "champion",
+            "features": {"age": 30, "country": "KO", "theme": "早い"},
+        }
+        for user in range(pairs)
+    ]
+    line: dict[str, Any] = {
+        "request_id": name,
+        "answered_at": at.isoformat(),
+        "endpoint": "predict",
+        "model_version": "3",
+        "threshold": 0.04,
+        "published": "20260301T000000-abc",
+        "latency_ms": 1.5,
+        "rows": rows,
+    }
+    return json.dumps(line, ensure_ascii=False).encode()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "served"
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path / "lake")
+
+
+def write(folder: Path, *lines: bytes, at: datetime = NOON) -> None:
+    writer = LogWriter(folder)
+    writer.append(lines, at)
+    writer.close()
+
+
+def landed(lake: Lake) -> list[tuple[str, int]]:
+    table = lake.read_arrow(PREDICTION_LOG)
+    return list(zip(table["request_id"].to_pylist(), table["user_id"].to_pylist(), strict=True))
+
+
+def test_every_pair_is_a_row_with_what_was_said_of_it(folder: Path, lake: Lake) -> None:
+    write(folder, request("a"), request("b", pairs=1))
+    landing = land_log(folder, lake, today=TODAY)
+    assert (landing.days, landing.rows, landing.last_answer) == (("2026-03-01",), 3, NOON)
+    row = lake.read_arrow(PREDICTION_LOG).to_pylist()[1]
+    assert json.loads(row.pop("features")) == {"age": 30, "country": "KO", "theme": "早い"}
+    assert row == {
+        "request_id": "a",
+        "position": 1,
+        "answered_at": NOON,
+        "endpoint": "predict",
+        "variant": "champion",
+        "model_version": "3",
+        "user_id": 1,
+        "email_id": 7,
+        "delivered_at": datetime(2026, 3, 1, 12),
+        "feature_time": datetime(2026, 3, 1),
+        "published": "20260301T000000-abc",
+        "probability": 0.25,
+        "threshold": 0.04,
+        "decision": "withhold",
+        "latency_ms": 1.5,
+    }
+
+
+def test_without_a_log_there_is_an_empty_table(folder: Path, lake: Lake) -> None:
+    landing = land_log(folder, lake, today=TODAY)
+    assert (landing.days, landing.rows, landing.last_answer) == ((), 0, None)
+    assert landed(lake) == []
+
+
+def test_landing_again_changes_nothing(folder: Path, lake: Lake) -> None:
+    write(folder, request("a"))
+    land_log(folder, lake, today=TODAY)
+    before = lake.snapshot(PREDICTION_LOG)
+    assert land_log(folder, lake, today=TODAY).days == ()
+    assert lake.snapshot(PREDICTION_LOG) == before
+
+
+def test_what_comes_later_is_added_and_nothing_twice(folder: Path, lake: Lake) -> None:
+    write(folder, request("a"))
+    land_log(folder, lake, today=TODAY)
+    write(folder, request("b"))
+    assert land_log(folder, lake, today=TODAY).days == ("2026-03-01",)
+    assert sorted(landed(lake)) == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
+
+
+def test_only_days_that_grew_are_written(folder: Path, lake: Lake) -> None:
+    write(folder, request("a"))
+    write(folder, request("b"), at=NOON - timedelta(days=1))
+    land_log(folder, lake, today=TODAY)
+    write(folder, request("c"))
+    assert land_log(folder, lake, today=TODAY).days == ("2026-03-01",)
+    assert {name for name, _ in landed(lake)} == {"a", "b", "c"}
+
+
+def test_a_torn_last_line_was_never_acknowledged_and_is_left_out(folder: Path, lake: Lake) -> None:
+    write(folder, request("a"), request("b"))
+    (path,) = segments(folder, "2026-03-01")
+    path.write_bytes(path.read_bytes()[:-5])
+    assert land_log(folder, lake, today=TODAY).rows == 2
+    assert {name for name, _ in landed(lake)} == {"a"}
+
+
+@pytest.mark.parametrize("damage", [b"\x00" * 20 + b"\n", b"[]\n", b'{"request_id": "x"\n', b"\xff\xfe\n"])
+def test_a_changed_line_is_named_and_what_had_landed_stays(folder: Path, lake: Lake, damage: bytes) -> None:
+    write(folder, request("a"))
+    land_log(folder, lake, today=TODAY)
+    write(folder, request("b"))
+    path = segments(folder, "2026-03-01")[1]
+    path.write_bytes(damage + path.read_bytes())
+    with pytest.raises(InputError, match=r"\.jsonl, line 1, is no longer what the server wrote"):
+        land_log(folder, lake, today=TODAY)
+    assert {name for name, _ in landed(lake)} == {"a"}
+
+
+def test_old_files_go_once_they_have_landed_and_their_rows_stay(folder: Path, lake: Lake) -> None:
+    old = NOON - timedelta(days=KEPT_DAYS + 1)
+    write(folder, request("old"), at=old)
+    write(folder, request("new"))
+    land_log(folder, lake, today=TODAY)
+    assert not (folder / old.date().isoformat()).exists()
+    assert segments(folder, "2026-03-01")
+    for _ in range(2):
+        land_log(folder, lake, today=TODAY + timedelta(days=1))
+        assert {name for name, _ in landed(lake)} == {"old", "new"}
+    assert not list(folder.glob(".landed-*"))
+
+
+def test_a_kill_while_old_files_go_loses_nothing(folder: Path, lake: Lake) -> None:
+    """The day was renamed, half of its files are gone: the other half must not land in place of the whole."""
+    old = NOON - timedelta(days=KEPT_DAYS + 1)
+    for name in ("one", "two"):
+        write(folder, request(name), at=old)
+    land_log(folder, lake, today=old.date())
+    aside = (folder / old.date().isoformat()).rename(folder / f".landed-{old.date()}")
+    next(aside.glob("*.jsonl")).unlink()
+    land_log(folder, lake, today=TODAY)
+    assert {name for name, _ in landed(lake)} == {"one", "two"}
+
+
+def test_a_kill_between_landing_and_its_mark_lands_the_day_again(folder: Path, lake: Lake) -> None:
+    write(folder, request("a"))
+    land_log(folder, lake, today=TODAY)
+    (folder / "2026-03-01" / "landed.json").write_text("{half")
+    assert land_log(folder, lake, today=TODAY).rows == 2
+
+
+def test_many_rows_land_in_pieces(folder: Path, lake: Lake) -> None:
+    write(folder, *(request(f"{number}", pairs=70) for number in range(700)))
+    assert land_log(folder, lake, today=date(2026, 3, 1)).rows == 49_000

@@ -1,0 +1,186 @@
+"""Logged features equal those computed offline; one that is broken on purpose is found and named."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import ibis
+import pytest
+
+from mlguide_assets.deploy.bundle import champion, export_bundle, set_champion
+from mlguide_assets.deploy.landing import PREDICTION_LOG, land_log
+from mlguide_assets.deploy.online_store.publishing import publish_online, state_of
+from mlguide_assets.deploy.online_store.sqlite import SqliteStore
+from mlguide_assets.deploy.prediction_log import LogWriter, now_utc
+from mlguide_assets.deploy.serving import features as served_features
+from mlguide_assets.deploy.serving.messages import PredictRequest, RecommendRequest, WhatIf
+from mlguide_assets.deploy.serving.model import load_served
+from mlguide_assets.deploy.serving.service import Service, Work
+from mlguide_assets.observe.online_parity import OnlineParity, judge_parity, online_parity
+from mlguide_assets.prepare.core import join_core_users
+from mlguide_assets.prepare.features.moment import moment_features
+from mlguide_assets.prepare.features.tables import send_features, user_state
+from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.train.candidate import Candidate, train_candidate
+from mlguide_assets.train.storage import load_facts
+from mlguide_assets_tests.deploy.scores import saved
+from mlguide_assets_tests.samples import Tables, sample_tables
+from mlguide_assets_tests.train.sends import PROBLEM, features_of_tables, replaced
+
+MIDNIGHT = datetime(2024, 4, 1)
+
+
+@pytest.fixture(scope="module")
+def tables() -> Tables:
+    return sample_tables(sends=3000)
+
+
+@pytest.fixture(scope="module")
+def trained(tables: Tables) -> Candidate:
+    return train_candidate(ibis.memtable(features_of_tables(tables)), PROBLEM)
+
+
+class Serving:
+    """A lake, a store, a champion and a log, without the network."""
+
+    def __init__(self, folder: Path, tables: Tables, trained: Candidate) -> None:
+        self.lake, self.log = Lake(folder / "lake"), folder / "served"
+        self.store = SqliteStore(folder / "online.sqlite")
+        self.write(tables)
+        candidate = saved(trained, folder / "candidates")
+        facts = {"trained_at": "2024-05-01", **load_facts(candidate)}
+        export_bundle(candidate, folder / "bundles", "1", facts)
+        set_champion(folder / "bundles", "1")
+        bundle = champion(folder / "bundles")
+        assert bundle is not None
+        self.service = Service(PROBLEM, self.store, LogWriter(self.log))
+        self.service.champion = load_served(bundle)
+
+    def write(self, tables: Tables) -> None:
+        for name, rows in tables.items():
+            self.lake.write(name, rows)
+        profiles, content, sends = (self.lake.read(name) for name in ("user_profiles", "email_content", "user_emails"))
+        self.lake.write("core_users", join_core_users(profiles, sends, content))
+        self.lake.write("send_features", send_features(self.lake.read("core_users"), PROBLEM))
+
+    def publish(self, as_of: datetime = MIDNIGHT) -> None:
+        core, profiles, content, features = (
+            self.lake.read(name) for name in ("core_users", "user_profiles", "email_content", "send_features")
+        )
+        users = user_state(core, profiles, PROBLEM, as_of)
+        publish_online(self.store, state_of(users, core, content, features, PROBLEM, self.lake, as_of), self.lake)
+
+    def ask(self, *asked: PredictRequest | RecommendRequest) -> None:
+        works = [Work(each, f"request-{number}") for number, each in enumerate(asked)]
+        self.service.answer(works)
+        for work in works:
+            assert work.refusal is None, work.refusal
+
+    def parity(self) -> OnlineParity:
+        land_log(self.log, self.lake, today=now_utc().date())
+        return online_parity(self.lake.read(PREDICTION_LOG), self.lake, PROBLEM)
+
+
+@pytest.fixture
+def serving(tmp_path: Path, tables: Tables, trained: Candidate, monkeypatch: pytest.MonkeyPatch) -> Serving:
+    serving = Serving(tmp_path, tables, trained)
+    # The sample's problem lives by the wall's clock, and its data are of 2024.
+    monkeypatch.setattr("mlguide_assets.deploy.serving.asking.now_utc", lambda: MIDNIGHT + timedelta(hours=9))
+    serving.publish()
+    return serving
+
+
+EVERYTHING = (
+    PredictRequest(user_ids=list(range(1, 61))),
+    PredictRequest(user_ids=[1, 5, 60, 10**6], email_ids=[3, 12], on_unknown="base_rate"),
+    PredictRequest(user_ids=[1, 2], email_ids=[1], as_of=MIDNIGHT + timedelta(days=1, hours=7, microseconds=1)),
+    RecommendRequest(user_ids=list(range(1, 61))),
+)
+
+
+def test_nothing_was_logged(serving: Serving) -> None:
+    parity = serving.parity()
+    assert (parity.rows, parity.beyond) == (0, 0)
+    assert judge_parity(ibis.memtable(parity.table)).differing == ()
+
+
+def test_all_ways_of_asking_see_what_training_would(serving: Serving) -> None:
+    serving.ask(*EVERYTHING)
+    parity = serving.parity()
+    # The last sends of 58 users who were sent any, three known users with two emails, two, and 60 with five.
+    assert parity.rows == 58 + 6 + 2 + 300
+    assert parity.beyond == 0
+    verdict = judge_parity(ibis.memtable(parity.table))
+    assert verdict.differing == ()
+    assert "All features of 366 logged vectors equal" in verdict.sentence
+
+
+def test_a_what_if_is_no_mismatch(serving: Serving) -> None:
+    serving.ask(PredictRequest(user_ids=[1], email_ids=[1], what_if=WhatIf(tenure_days=1)))
+    assert serving.parity().rows == 0
+
+
+def test_a_feature_that_is_broken_online_is_named(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    def an_hour_late(*, at: int, **times: object) -> dict[str, object]:
+        return moment_features(at=at, **times) | {"hour_of_day": (at // 3_600_000_000 + 1) % 24}
+
+    monkeypatch.setattr(served_features, "moment_features", an_hour_late)
+    serving.ask(PredictRequest(user_ids=[1, 2, 3], email_ids=[4]))
+    verdict = judge_parity(ibis.memtable(serving.parity().table))
+    assert verdict.differing == ("hour_of_day",)
+    assert (
+        "hour_of_day does in 3 of 3 logged vectors (user 1, email 4 at 2024-04-01T09:00:00: 10 online, 9 offline)"
+        in (verdict.sentence)
+    )
+
+
+def test_a_stored_feature_that_is_broken_is_named(serving: Serving) -> None:
+    """As if a publisher had counted otherwise than training does."""
+    core, profiles, content, features = (
+        serving.lake.read(name) for name in ("core_users", "user_profiles", "email_content", "send_features")
+    )
+    users = user_state(core, profiles, PROBLEM, MIDNIGHT)
+    state = state_of(
+        users.mutate(number_of_unsubscribes=users.number_of_unsubscribes + 1),
+        core,
+        content,
+        features,
+        PROBLEM,
+        serving.lake,
+        MIDNIGHT,
+    )
+    publish_online(serving.store, state, serving.lake)
+    serving.ask(*EVERYTHING)
+    assert judge_parity(ibis.memtable(serving.parity().table)).differing == ("number_of_unsubscribes",)
+
+
+def test_what_arrives_or_changes_later_is_no_mismatch(serving: Serving, tables: Tables) -> None:
+    serving.ask(*EVERYTHING)
+    bought = replaced(tables["user_profiles"], "purchases", [99] * tables["user_profiles"].num_rows)
+    late = sample_tables(seed=5, sends=200)["user_emails"]
+    for _ in range(8):
+        serving.write({**tables, "user_profiles": bought, "user_emails": late})
+        serving.write(tables)
+        late = late.slice(0, late.num_rows - 1)
+    serving.write({**tables, "user_profiles": bought, "user_emails": late})
+    parity = serving.parity()
+    assert (parity.rows, parity.beyond) == (366, 0)
+    assert judge_parity(ibis.memtable(parity.table)).differing == ()
+
+
+def test_answers_of_two_publications_are_each_held_against_their_own(serving: Serving, tables: Tables) -> None:
+    serving.ask(*EVERYTHING[:2])
+    serving.write({**tables, "user_emails": sample_tables(seed=5, sends=500)["user_emails"]})
+    serving.publish()
+    serving.ask(*EVERYTHING[:2])
+    parity = serving.parity()
+    assert parity.rows > 100
+    assert judge_parity(ibis.memtable(parity.table)).differing == ()
+
+
+def test_vectors_whose_tables_are_gone_are_counted_apart(serving: Serving) -> None:
+    serving.ask(PredictRequest(user_ids=[1], email_ids=[1]))
+    for table in ("core_users", "user_profiles", "email_content"):
+        for reason in serving.lake.pinned(table):
+            serving.lake.unpin(table, reason)
+    parity = serving.parity()
+    assert (parity.rows, parity.beyond) == (0, 1)
