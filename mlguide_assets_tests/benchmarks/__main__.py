@@ -50,7 +50,7 @@ def _rows(folder: Path, sizes: list[int], no_pandas_above: int) -> list[tuple[st
     ]
     for sends in sizes:
         rows.append((f"features {sends}", lambda sends=sends: _features(folder, sends, sends <= no_pandas_above)))
-    return [*rows, ("whole run", lambda: _whole_run(folder))]
+    return [*rows, ("whole run", lambda: _whole_run(folder)), ("serving", lambda: _serving(folder))]
 
 
 def _import_time() -> list[Row]:
@@ -124,6 +124,48 @@ def _whole_run(folder: Path) -> list[Row]:
         ("  peak memory", f"{gigabytes:.1f} GB", "≤ 3 GB", _within(gigabytes <= 3)),
         ("  explaining, with imports and plots", f"{explaining:.1f} s, {explaining / seconds:.0%} of the run", "", ""),
         ("exact SHAP contributions", f"{rate:,.0f} rows per s", "", ""),
+    ]
+
+
+def _serving(folder: Path) -> list[Row]:
+    """The API on the home of the whole run, which is made here where that was left out."""
+    if not (folder / "home").exists():
+        _measured([str(Path(PYTHON).with_name("mlguide")), "run", "--home", str(folder / "home")], folder / "printed")
+    place = folder / "serving"
+    place.mkdir()
+    got = json.loads(_output(["-m", "mlguide_assets_tests.benchmarks.serving", str(folder / "home"), str(place)]))
+
+    def latencies(name: str, what: str, p50: float, p99: float | None = None) -> Row:
+        shown = f"p50 {got[name]['p50']:.1f} ms, p99 {got[name]['p99']:.1f} ms"
+        budget = f"p50 ≤ {p50:.0f} ms" + (f", p99 ≤ {p99:.0f} ms" if p99 else "")
+        fine = got[name]["p50"] <= p50 and (p99 is None or got[name]["p99"] <= p99)
+        return what, shown, budget, _within(fine)
+
+    def rate(name: str, what: str) -> Row:
+        measured = got[name]["rate"]
+        return what, f"{measured:,.0f} requests per s", "≥ 1,500", _within(measured >= 1500)
+
+    ratio = got["sixteen"]["rate"] / got["mlflow"]["rate"]
+    return [
+        ("`mlguide serve` until it is ready", f"{got['start']:.1f} s", "≤ 3 s", _within(got["start"] <= 3)),
+        latencies("one", "one pair at a time, durably logged", 2, 8),
+        latencies("fifty", "50 users at a time", 5),
+        rate("sixteen", "16 connections, 1 worker"),
+        rate("sixteen, 2 workers", "16 connections, 2 workers"),
+        (
+            "  against `mlflow models serve`, 2 workers",
+            f"{ratio:.1f} × ({got['mlflow']['rate']:,.0f} requests per s)",
+            "≥ 5",
+            _within(ratio >= 5),
+        ),
+        (
+            "memory after 100,000 requests",
+            f"{got['megabytes']:.0f} MB, {got['grown']:+.0f} MB",
+            "flat",
+            _within(got["grown"] <= 10),
+        ),
+        latencies("one of many", "one pair at a time, of 1 M users", 2, 8),
+        rate("sixteen of many", "16 connections, 1 M users"),
     ]
 
 

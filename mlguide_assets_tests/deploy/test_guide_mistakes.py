@@ -1,9 +1,13 @@
 """The guide's mistakes that deployment can make, each named after what must hold instead.
 
-Those of training are in `train/test_guide_mistakes.py`. Mistake 10 is of the API.
+Those of training are in `train/test_guide_mistakes.py`.
 """
 
+import json
+from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import ibis
 import pyarrow as pa
@@ -12,11 +16,17 @@ import pyarrow.compute as pc
 from mlguide_assets.define.contracts import Rule
 from mlguide_assets.define.tables import TABLES
 from mlguide_assets.definitions import defs
-from mlguide_assets.deploy.bundle import champions
+from mlguide_assets.deploy.bundle import champion, champions
+from mlguide_assets.deploy.online_store.sqlite import SqliteStore
+from mlguide_assets.deploy.prediction_log import LogWriter
+from mlguide_assets.deploy.serving.messages import PredictRequest, RecommendRequest
+from mlguide_assets.deploy.serving.model import load_served
+from mlguide_assets.deploy.serving.service import Service, Work
 from mlguide_assets.prepare.core import join_core_users
 from mlguide_assets.prepare.features.tables import email_state, features_at, pair_features, user_state
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate
+from mlguide_assets_tests.deploy.serving.serving import House as Serving
 from mlguide_assets_tests.deploy.test_promotion import GOOD, NOISE, House
 from mlguide_assets_tests.samples import Tables
 from mlguide_assets_tests.train.sends import PROBLEM
@@ -27,6 +37,56 @@ def core_of(tables: Tables) -> ibis.Table:
         ibis.memtable(tables[name]) for name in ("user_profiles", "email_content", "user_emails")
     )
     return join_core_users(profiles, emails, content)
+
+
+def answered(house: Serving, request: Mapping[str, Any]) -> Any:
+    """What the API says, without the network."""
+    current = champion(house.bundles)
+    assert current is not None
+    service = Service(house.problem, SqliteStore(house.store), LogWriter(house.served))
+    service.champion = load_served(current)
+    work = Work((PredictRequest if "probability" in request else RecommendRequest).model_validate(request), "one")
+    service.answer([work])
+    return json.loads(work.body)
+
+
+def test_the_api_keeps_the_order_asked_for_and_names_whom_it_does_not_know(
+    tmp_path: Path, trained: Candidate, tables: Tables
+) -> None:
+    """Mistake 10: `[100, 1, 5]` was answered in the store's order, and unknown users were dropped silently."""
+    house = Serving.build(tmp_path / "home", trained, tables)
+    said = answered(house, {"user_ids": [50, 1, 5, 1, 12345], "probability": True})
+    assert [each["user_id"] for each in said["predictions"]] == [50, 1, 5, 1]
+    assert said["unknown_users"] == [12345]
+    alone = [answered(house, {"user_ids": [user], "probability": True})["predictions"][0] for user in (50, 1, 5, 1)]
+    assert said["predictions"] == alone
+
+
+def test_the_api_takes_candidate_emails_and_chooses(tmp_path: Path, trained: Candidate, tables: Tables) -> None:
+    """Mistake 11, of the payload: it took user ids only."""
+    house = Serving.build(tmp_path / "home", trained, tables)
+    said = answered(house, {"user_ids": [1, 2], "email_ids": [3, 4, 5]})["recommendations"]
+    for each in said:
+        risks = {candidate["email_id"]: candidate["probability"] for candidate in each["candidates"]}
+        assert set(risks) == {3, 4, 5}
+        assert each["choice"]["email_id"] == min(risks, key=lambda email: (risks[email], -email))
+
+
+def test_the_api_does_not_count_the_outcome_of_the_email_that_it_judges(
+    tmp_path: Path, trained: Candidate, tables: Tables
+) -> None:
+    """Mistake 12, of the payload: without candidates the last email is judged, whose label was among its features."""
+    sends = tables["user_emails"].to_pylist()
+    last = max((send for send in sends if send["user_id"] == 12), key=lambda send: send["delivered_at"])
+    said = []
+    for outcome in ("yes", "no"):
+        turned = [{**send, "unsubscribed": outcome} if send is last else send for send in sends]
+        emails = pa.Table.from_pylist(turned, schema=tables["user_emails"].schema)
+        house = Serving.build(tmp_path / outcome, trained, {**tables, "user_emails": emails})
+        house.publish(last["delivered_at"] + timedelta(days=30))
+        said.append(answered(house, {"user_ids": [12], "probability": True})["predictions"])
+    assert said[0][0]["email_id"] == last["email_id"]
+    assert said[0] == said[1]
 
 
 def test_content_can_be_chosen_for_each_user(tables: Tables, trained: Candidate) -> None:

@@ -11,9 +11,10 @@ import pytest
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy import promotion
-from mlguide_assets.deploy.bundle import champion, set_champion
-from mlguide_assets.deploy.history import DECISIONS, last_decision, rightful_champion, withdrawal
-from mlguide_assets.deploy.promotion import decide_and_record, install_promoted
+from mlguide_assets.deploy.bundle import CHALLENGER, champion, pointed_version, set_champion
+from mlguide_assets.deploy.history import DECISIONS, last_decision, record, rightful_champion, withdrawal
+from mlguide_assets.deploy.override import promote
+from mlguide_assets.deploy.promotion import decide_and_record, install_challenger, install_promoted
 from mlguide_assets.deploy.registration import register_candidate, registry_of
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.settings import Home
@@ -55,6 +56,24 @@ class House:
     def install(self) -> str | None:
         installed = install_promoted(self.home, self.lake, PROBLEM)
         return installed.version if installed else None
+
+    def install_challenger(self) -> str | None:
+        installed = install_challenger(self.home, self.lake, PROBLEM)
+        return installed.version if installed else None
+
+    def decide(self, data: str, verdict: str) -> None:
+        """Register the candidate of some data, and record a verdict of the gate."""
+        row = ibis.memtable(record_of(saved(self.trained, self.home.candidates(PROBLEM.key), data)))
+        version = register_candidate(self.home, PROBLEM, row, ibis.memtable(EVALUATION)).to_pylist()[0]
+        record(
+            self.lake,
+            version=version["version"],
+            trained_at=version["trained_at"],
+            verdict=verdict,
+            reasons=["So it was decided."],
+            champion_before=pointed_version(self.bundles),
+            decided_by="gate",
+        )
 
     def alias(self) -> str:
         client = registry_of(self.home, PROBLEM).client
@@ -122,6 +141,42 @@ def test_a_refusal_leaves_the_champion(house: House) -> None:
     assert house.install() == before == "1"
     assert house.alias() == "1"
     assert not (house.bundles / "2").exists()
+
+
+def test_without_a_challenger_nothing_scores_in_the_shadow(house: House) -> None:
+    house.judge("a", GOOD)
+    house.install()
+    assert house.install_challenger() is None
+    house.judge("b", NOISE)
+    assert house.install_challenger() is None
+
+
+def test_a_version_that_did_not_beat_the_champion_scores_in_its_shadow_until_another_is_champion(house: House) -> None:
+    house.judge("a", GOOD)
+    house.install()
+    before = champion(house.bundles)
+    house.decide("b", "kept")
+    assert house.install_challenger() == house.install_challenger() == "2"
+    assert champion(house.bundles) == before
+    house.judge("c", NOISE)
+    assert house.install_challenger() == "2"
+    house.judge("d", GOOD)
+    house.install()
+    assert house.install_challenger() is None
+    assert {path.name for path in house.bundles.glob("*[0-9]")} == {"1", "4"}
+
+
+def test_a_version_that_waits_scores_in_the_shadow_and_is_promoted_from_there(house: House) -> None:
+    house.judge("a", GOOD)
+    house.install()
+    house.decide("b", "waiting")
+    assert house.install_challenger() == "2"
+    promote(house.home, PROBLEM, version="2", reason="it did well in the shadow")
+    assert pointed_version(house.bundles, CHALLENGER) is None
+    assert house.install_challenger() is None
+    current = champion(house.bundles)
+    assert current is not None
+    assert current.version == "2"
 
 
 def test_a_candidate_that_was_deleted_after_its_registration_is_installed_from_the_registry(house: House) -> None:

@@ -1,0 +1,178 @@
+"""The API under a bounded load, beside `mlflow models serve` with the same model: `serving HOME FOLDER`; prints JSON.
+
+All on loopback and on this machine's cores, the client's work included. HOME is one after a whole run.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ibis
+import pyarrow as pa
+
+from mlguide_assets.define.loading import current_problem
+from mlguide_assets.deploy.bundle import champion
+from mlguide_assets.deploy.online_store.sqlite import SqliteStore
+from mlguide_assets.deploy.online_store.store import KEYS, State, TableName
+from mlguide_assets.deploy.registry import MLFLOW_SETTINGS
+from mlguide_assets.settings import Home
+
+ONE = '{"user_ids": [%d], "email_ids": [12]}'
+USERS = 14_000
+"""The default world has a few more."""
+MANY = 1_000_000
+
+
+def main(home: Home, folder: Path) -> dict[str, Any]:
+    measured: dict[str, Any] = {}
+    ones = [ONE % user for user in range(1, 500)]
+    fifty = json.dumps({"user_ids": list(range(1, 51)), "email_ids": [12]})
+    with served(home) as (url, server, seconds):
+        measured["start"] = seconds
+        _load(url, 1, 500, ones)
+        measured["one"] = _load(url, 1, 3000, ones)
+        measured["fifty"] = _load(url, 1, 1000, [fifty])
+        measured["sixteen"] = _load(url, 16, 20_000, ones)
+        before = _megabytes(server.pid)
+        _load(url, 16, 100_000, ones)
+        measured["grown"] = _megabytes(server.pid) - before
+        measured["megabytes"] = _megabytes(server.pid)
+    with served(home, "--workers", "2") as (url, _, _):
+        _load(url, 16, 1000, ones)
+        measured["sixteen, 2 workers"] = _load(url, 16, 20_000, ones)
+    measured["mlflow"] = _mlflow(home, folder)
+    large = _with_many_users(home, folder)
+    with served(large) as (url, _, _):
+        spread = [ONE % (user * (MANY // 500)) for user in range(1, 500)]
+        _load(url, 1, 500, spread)
+        measured["one of many"] = _load(url, 1, 3000, spread)
+        measured["sixteen of many"] = _load(url, 16, 20_000, spread)
+    return measured
+
+
+@contextmanager
+def served(home: Home, *flags: str) -> Iterator[tuple[str, subprocess.Popen[bytes], float]]:
+    """The API of a home: its URL for predictions, its process, and the seconds until it was ready."""
+    port, script = _free_port(), str(Path(sys.executable).with_name("mlguide"))
+    start = time.perf_counter()
+    command = [script, "serve", "--home", str(home.root), "--port", str(port), *flags]
+    with _ready(command, f"http://127.0.0.1:{port}/readyz") as process:
+        yield f"http://127.0.0.1:{port}/predict", process, time.perf_counter() - start
+
+
+def _mlflow(home: Home, folder: Path) -> dict[str, float]:
+    """The same booster behind MLflow's own server; it gets the features in the request and logs nothing."""
+    from mlguide_assets.train.storage import load_model
+
+    os.environ.update(MLFLOW_SETTINGS)
+    import mlflow.xgboost
+
+    current = champion(home.bundles(current_problem(home).key))
+    if current is None:
+        raise SystemExit("this home has no champion to serve")
+    model, place = load_model(current.folder), folder / "mlflow-model"
+    mlflow.xgboost.save_model(model.booster, str(place), pip_requirements=["xgboost"])
+    body = json.dumps(
+        {"dataframe_split": {"columns": model.encoding.names, "data": [[1.0] * len(model.encoding.names)]}}
+    )
+    port, script = _free_port(), str(Path(sys.executable).with_name("mlflow"))
+    command = [script, "models", "serve", "-m", str(place), "--env-manager", "local", "-p", str(port), "-w", "2"]
+    with _ready(command, f"http://127.0.0.1:{port}/ping"):
+        url = f"http://127.0.0.1:{port}/invocations"
+        _load(url, 4, 100, [body])
+        return _load(url, 16, 2000, [body])
+
+
+def _with_many_users(home: Home, folder: Path) -> Home:
+    """The same home with an online store of a million users: the real ones over and over, under other ids."""
+    problem, large = current_problem(home), Home(folder / "large")
+    for name in ("bundles", "problem.yaml"):
+        large.root.mkdir(parents=True, exist_ok=True)
+        (large.root / name).symlink_to(home.root / name)
+    found = SqliteStore(home.online_store(problem.key)).current()
+    if found is None:
+        raise SystemExit("this home has no online store")
+    ids = range(1, USERS + 1)
+    tables: dict[TableName, pa.Table] = {
+        name: pa.Table.from_pylist(list(found.look_up(name, ids).values()))
+        for name in ("users", "last_sends", "emails")
+    }
+    repeated = {name: _repeated(rows, KEYS[name]) if name != "emails" else rows for name, rows in tables.items()}
+    state = State(
+        replace(found.publication), *(ibis.memtable(repeated[name]) for name in ("users", "emails", "last_sends"))
+    )
+    SqliteStore(large.online_store(problem.key)).publish(state)
+    return large
+
+
+def _repeated(rows: pa.Table, key: str) -> pa.Table:
+    position, copies = rows.column_names.index(key), MANY // USERS + 1
+    pieces = [rows.set_column(position, key, pa.compute.add(rows[key], copy * USERS)) for copy in range(copies)]
+    return pa.concat_tables(pieces)
+
+
+@contextmanager
+def _ready(command: list[str], url: str) -> Iterator[subprocess.Popen[bytes]]:
+    # MLflow starts the Python that it finds first.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path}
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+    try:
+        deadline = time.monotonic() + 60
+        while not _answers(url):
+            if time.monotonic() > deadline or process.poll() is not None:
+                raise SystemExit(f"{' '.join(command)} does not answer")
+            time.sleep(0.01)
+        yield process
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def _load(url: str, connections: int, requests: int, bodies: list[str]) -> dict[str, float]:
+    command = [
+        sys.executable,
+        "-m",
+        "mlguide_assets_tests.benchmarks.load",
+        url,
+        str(connections),
+        str(requests),
+        *bodies,
+    ]
+    measured: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    if measured["faults"]:
+        raise SystemExit(f"{measured['faults']} of {requests} requests to {url} failed")
+    return measured
+
+
+def _megabytes(process: int) -> float:
+    """Resident memory."""
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(Home(Path(sys.argv[1])), Path(sys.argv[2]))))
