@@ -89,8 +89,9 @@ def rightful_challenger(lake: Lake) -> dict[str, Any] | None:
 
     None once another became champion since.
     """
-    decisive = (row for row in reversed(decisions(lake)) if row["verdict"] in (PROMOTED, ROLLED_BACK, WAITING, KEPT))
-    newest = next(decisive, None)
+    # The champion itself, trained again from the same data, is kept too.
+    others = (row for row in reversed(decisions(lake)) if row["version"] != row["champion_before"])
+    newest = next((row for row in others if row["verdict"] in (PROMOTED, ROLLED_BACK, WAITING, KEPT)), None)
     return newest if newest is not None and newest["verdict"] in (WAITING, KEPT) else None
 
 

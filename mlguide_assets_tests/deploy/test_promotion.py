@@ -149,6 +149,8 @@ def test_without_a_challenger_nothing_scores_in_the_shadow(house: House) -> None
     assert house.install_challenger() is None
     house.judge("b", NOISE)
     assert house.install_challenger() is None
+    assert house.judge("a", GOOD) == "kept"
+    assert house.install_challenger() is None
 
 
 def test_a_version_that_did_not_beat_the_champion_scores_in_its_shadow_until_another_is_champion(house: House) -> None:
