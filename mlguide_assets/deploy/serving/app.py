@@ -87,6 +87,7 @@ def app_of(home: Home, *, store: str | None = None, key: str | None = None, acce
         summary="Which email makes which user unsubscribe?",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=lifespan,
     )
     _add_predictions(app)

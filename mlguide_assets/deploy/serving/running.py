@@ -4,11 +4,12 @@ import gc
 import sys
 from collections import Counter
 from datetime import datetime
+from threading import Lock
 from typing import Literal
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import CHALLENGER, CHAMPION
-from mlguide_assets.deploy.online_store.store import OnlineStore, Row, Snapshot, StoreError, open_store
+from mlguide_assets.deploy.online_store.store import Row, Snapshot, StoreError, open_store
 from mlguide_assets.deploy.prediction_log import LogWriter
 from mlguide_assets.deploy.serving.asking import in_days, now_of
 from mlguide_assets.deploy.serving.batching import Batcher
@@ -34,12 +35,13 @@ class Running:
 
     def __init__(self, home: Home, problem: Problem, store: str | None) -> None:
         sys.setswitchinterval(SWITCH_SECONDS)
-        self._home = home
         self._problem = problem
-        self._address = store
+        # A store belongs to one thread: one answers, the others, taking turns, list and tell the state.
+        answering, self._store = (open_store(home, problem.key, store) for _ in range(2))
+        self._turn = Lock()
         logs = home.served(problem.key)
         self._logs = [LogWriter(logs), LogWriter(logs)]
-        self._service = Service(problem, self._store(), self._logs[0])
+        self._service = Service(problem, answering, self._logs[0])
         self._shadow = Shadow(self._logs[1])
         bundles = home.bundles(problem.key)
         self._champion = Follower(bundles, CHAMPION, lambda model: setattr(self._service, "champion", model))
@@ -69,18 +71,9 @@ class Running:
         Raises:
             StoreError: the store does not answer.
         """
-        snapshot = self._store().current()
-        if snapshot is None:
-            return []
-        if table == "users" and search:
-            return snapshot.search_users(search, limit)
-        if table == "users":
-            some = snapshot.publication.some_users[:limit]
-            found = snapshot.look_up("users", some)
-            return [found[user] for user in some if user in found]
-        newest = snapshot.publication.newest_emails[:limit]
-        found = snapshot.look_up("emails", newest)
-        return [found[email] for email in newest if email in found]
+        with self._turn:
+            snapshot = self._store.current()
+            return _rows(snapshot, table, search, limit) if snapshot else []
 
     def state(self) -> ServiceState:
         """What serves, and what is not as it should be."""
@@ -106,7 +99,8 @@ class Running:
     def _features(self) -> tuple[datetime | None, datetime | None, str | None, bool]:
         """The instant of the features, now, what is wrong with them, and whether they can be used."""
         try:
-            snapshot: Snapshot | None = self._store().current()
+            with self._turn:
+                snapshot = self._store.current()
         except StoreError as error:
             return None, None, str(error), False
         if snapshot is None:
@@ -120,9 +114,17 @@ class Running:
         what = "flagged in every answer" if usable else "refused without an earlier as_of"
         return feature_time, now, f"The features are {in_days(age)} old, which is {what}.", usable
 
-    def _store(self) -> OnlineStore:
-        # One per use: a store belongs to one thread.
-        return open_store(self._home, self._problem.key, self._address)
+
+def _rows(snapshot: Snapshot, table: str, search: str, limit: int) -> list[Row]:
+    if table == "users" and search:
+        return snapshot.search_users(search, limit)
+    if table == "users":
+        some = snapshot.publication.some_users[:limit]
+        found = snapshot.look_up("users", some)
+        return [found[user] for user in some if user in found]
+    newest = snapshot.publication.newest_emails[:limit]
+    found = snapshot.look_up("emails", newest)
+    return [found[email] for email in newest if email in found]
 
 
 def count_predictions(answered: Answered) -> None:

@@ -41,7 +41,8 @@ def serve(home: Home, *, host: str, port: int, workers: int, store: str | None, 
     }
     shown = f"[{host}]" if ":" in host else host
     print(f"Playground and API on http://{shown}:{port} for {home.root}; Ctrl-C stops them.", file=sys.stderr)
-    with _counting_together(workers):
+    home.ensure_writable()
+    with _counting_together(workers, home):
         uvicorn.run(
             "mlguide_assets.deploy.serving.app:create_app",
             factory=True,
@@ -85,11 +86,11 @@ def _refuse_taken(host: str, port: int) -> None:
 
 
 @contextlib.contextmanager
-def _counting_together(workers: int) -> Iterator[None]:
+def _counting_together(workers: int, home: Home) -> Iterator[None]:
     """Have the workers count in files that each of them can add up: a scrape reaches only one."""
     if workers == 1:
         yield
         return
-    with TemporaryDirectory(prefix="mlguide-metrics-") as folder:
+    with TemporaryDirectory(dir=home.root, prefix=".metrics-") as folder:
         os.environ[_MULTIPROCESS] = folder
         yield
