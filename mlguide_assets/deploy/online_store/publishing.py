@@ -51,12 +51,25 @@ def publish_online(store: OnlineStore, state: State, lake: Lake) -> bool:
     Returns:
         Whether it was published: an older state does not replace a newer.
     """
-    for table, snapshot in state.publication.snapshots.items():
-        lake.pin(table, snapshot, f"{_PIN}{state.publication.id}")
-        mine = sorted(reason for reason in lake.pinned(table) if reason.startswith(_PIN))
-        for reason in mine[:-KEPT_PUBLICATIONS]:
+    reason, snapshots = f"{_PIN}{state.publication.id}", state.publication.snapshots
+    new = [table for table in snapshots if reason not in lake.pinned(table)]
+    # Before it is published: no answer may come from what is not kept.
+    for table in new:
+        lake.pin(table, snapshots[table], reason)
+    published = store.publish(state)
+    for table in new:
+        if not published:
             lake.unpin(table, reason)
-    return store.publish(state)
+    if published:
+        _let_go(lake)
+    return published
+
+
+def _let_go(lake: Lake) -> None:
+    """Unpin all publications but the last."""
+    for reason in list(pinned_publications(lake))[:-KEPT_PUBLICATIONS]:
+        for table in PUBLISHED_FROM:
+            lake.unpin(table, f"{_PIN}{reason}")
 
 
 def pinned_publications(lake: Lake) -> dict[str, dict[str, str]]:
