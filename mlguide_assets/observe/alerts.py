@@ -1,0 +1,335 @@
+"""Telling people what went wrong, once: alerts go to a log file, and from there to a webhook.
+
+Alerts of one key are one incident. It is told when it opens, when it gets worse, once a day while nobody has
+acknowledged it, and when it is resolved. Whatever the webhook does, the log has it, and what was not delivered is
+sent again with the next alert of that key or `AlertBook.retry_undelivered`.
+
+The body of every POST is
+`{"id", "event": "opened" | "worse" | "reminder" | "resolved", "at", "opened_at", "text", "alert": Alert.to_json()}`.
+Delivery is at least once; a repeated one has the same id. `text` says it all in one paragraph, as chats want it.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from mlguide_assets.errors import InputError
+from mlguide_assets.observe.alert_log import AlertLog, Line
+from mlguide_assets.observe.webhook import RETRIES, TIMEOUT, host_of, post
+
+LOG = "alerts.jsonl"
+REMIND_AFTER = timedelta(hours=24)
+
+Kind = Literal["drift", "performance", "failure", "serving", "data"]
+Level = Literal["warn", "act"]
+Event = Literal["opened", "worse", "reminder", "resolved"]
+
+_RANK = {level: rank for rank, level in enumerate(get_args(Level))}
+_HEADINGS = {"opened": "", "worse": "Worse: ", "reminder": "Still open: ", "resolved": "Resolved: "}
+
+_GRACE = 30.0
+"""Seconds after its time limit before a sender that says nothing counts as dead."""
+
+
+@dataclass(frozen=True)
+class Alert:
+    """What went wrong.
+
+    `key` says what it is about (equal keys are one incident), `happened` what happened and `severity` how bad it is
+    with numbers, in sentences; `next_step` is a command or a page. `facts` are the numbers for machines. Raises
+    ValueError for an unknown kind or level, a `since` without a time zone, and facts that JSON cannot hold.
+    """
+
+    key: str
+    kind: Kind
+    level: Level
+    title: str
+    happened: str
+    since: datetime
+    severity: str
+    next_step: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, value, known in (("kind", self.kind, get_args(Kind)), ("level", self.level, get_args(Level))):
+            if value not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+        _written(self.since)
+        try:
+            json.dumps(dict(self.facts), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"facts must be what JSON can hold: {error}") from error
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, `since` as an ISO 8601 time in UTC."""
+        return {**self.__dict__, "since": _written(self.since), "facts": dict(self.facts)}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Alert":
+        return cls(**{**content, "since": datetime.fromisoformat(content["since"])})
+
+
+def _written(instant: datetime) -> str:
+    if instant.tzinfo is None:
+        raise ValueError(f"times need a time zone, got {instant}")
+    return instant.astimezone(UTC).isoformat()
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One message to the webhook: what was sent or is to be sent, and how that went.
+
+    `claimed_until` is when, by this machine's clock (seconds since 1970), whoever sends it must have finished.
+    """
+
+    id: str
+    event: Event
+    payload: Mapping[str, Any]
+    claimed_until: float
+    delivered_at: datetime | None = None
+    error: str | None = None
+
+    @property
+    def in_flight(self) -> bool:
+        return self.delivered_at is None and self.error is None and time.time() < self.claimed_until
+
+
+@dataclass(frozen=True)
+class Incident:
+    """What equal keys add up to. `alert` is the newest; `notice` the newest message about it, None before any."""
+
+    key: str
+    alert: Alert
+    opened_at: datetime
+    raised_at: datetime
+    times: int = 1
+    notified_level: Level | None = None
+    notice: Notice | None = None
+    acknowledged_by: str | None = None
+    resolved_at: datetime | None = None
+
+    @property
+    def undelivered(self) -> bool:
+        """Somebody ought to have been told and, as far as is known, was not."""
+        return self.notice is not None and self.notice.delivered_at is None
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What became of an alert beyond the log.
+
+    - delivered: the receiver has it. undelivered: it has not, `error` says why, and it will be sent again.
+    - not_due: people were told before. in_flight: another process is telling them. no_webhook: none was given.
+    """
+
+    status: Literal["delivered", "undelivered", "not_due", "in_flight", "no_webhook"]
+    event: Event | None = None
+    id: str | None = None
+    attempts: int = 0
+    error: str | None = None
+
+
+class AlertBook:
+    """The alerts of one installation, in the log `LOG` below a folder; safe to share between processes.
+
+    Every method takes the present instant as `now`, with a time zone. A webhook's address is never written down nor
+    quoted, its host apart. Raises InputError where the log cannot be read or written.
+
+    Args:
+        remind_after: an open incident that nobody acknowledged is told again after this long.
+        timeout: seconds for one delivery, all attempts together.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        remind_after: timedelta = REMIND_AFTER,
+        timeout: float = TIMEOUT,
+        retries: int = RETRIES,
+    ) -> None:
+        self._log = AlertLog(folder / LOG)
+        self._remind_after = remind_after
+        self._timeout = timeout
+        self._retries = retries
+
+    def raise_alert(self, alert: Alert, *, now: datetime, webhook: str | None) -> Delivery:
+        """Log the alert, and tell the webhook unless it knows: see `Delivery`."""
+        with self._log.locked() as log:
+            incident = self._open().get(alert.key)
+            raised: Line = {"event": "raised", "at": _written(now), "key": alert.key}
+            if incident is None or incident.alert != alert:
+                raised["alert"] = alert.to_json()
+            due = self._due(incident, alert, now)
+            if webhook is None:
+                log.append(raised)
+                return Delivery("no_webhook", due)
+            if due:
+                notice = self._notice(due, alert, now, incident.opened_at if incident else now)
+            elif incident and incident.notice and incident.undelivered and not incident.notice.in_flight:
+                notice = self._claimed(incident.notice)
+            else:
+                log.append(raised)
+                return Delivery("in_flight" if incident and incident.undelivered else "not_due")
+            log.append(raised, _noted(alert.key, notice, now))
+        return self._send(alert.key, notice, now, webhook)
+
+    def resolve(self, key: str, *, now: datetime, webhook: str | None) -> Delivery:
+        """Close the incident; the webhook is told once, if it was told, or to be told, of the incident at all."""
+        with self._log.locked() as log:
+            incident = self._open().get(key)
+            if incident is None:
+                return Delivery("not_due")
+            resolved = {"event": "resolved", "at": _written(now), "key": key}
+            if webhook is None or incident.notice is None:
+                log.append(resolved)
+                return Delivery("not_due" if webhook else "no_webhook")
+            notice = self._notice("resolved", incident.alert, now, incident.opened_at)
+            log.append(resolved, _noted(key, notice, now))
+        return self._send(key, notice, now, webhook)
+
+    def acknowledge(self, key: str, by: str, now: datetime) -> None:
+        """Somebody is on it: no reminders until it is resolved. That it got worse is still told.
+
+        Raises InputError where no incident of that key is open.
+        """
+        with self._log.locked() as log:
+            known = self._open()
+            if key not in known:
+                names = ", ".join(sorted(known)) or "none"
+                raise InputError(f"No incident {key!r} is open, so it cannot be acknowledged: open are {names}.")
+            log.append({"event": "acknowledged", "at": _written(now), "key": key, "by": by})
+
+    def incidents(self, *, resolved: bool = False) -> list[Incident]:
+        """Those that are open, the oldest first; with `resolved`, also all that were."""
+        return [each for each in _incidents(self._log.lines()) if resolved or each.resolved_at is None]
+
+    def retry_undelivered(self, *, now: datetime, webhook: str) -> list[Delivery]:
+        """Send what was not delivered, the oldest first, and stop where the receiver fails again."""
+        deliveries: list[Delivery] = []
+        while not deliveries or deliveries[-1].status == "delivered":
+            with self._log.locked() as log:
+                incident = next((each for each in _incidents(self._log.lines()) if _is_owed(each)), None)
+                if incident is None or incident.notice is None:
+                    break
+                notice = self._claimed(incident.notice)
+                log.append(_noted(incident.key, notice, now))
+            deliveries.append(self._send(incident.key, notice, now, webhook))
+        return deliveries
+
+    def _open(self) -> dict[str, Incident]:
+        return {incident.key: incident for incident in self.incidents()}
+
+    def _due(self, incident: Incident | None, alert: Alert, now: datetime) -> Event | None:
+        if incident is None or incident.notice is None or incident.notified_level is None:
+            return "opened"
+        if _RANK[alert.level] > _RANK[incident.notified_level]:
+            return "worse"
+        told = incident.notice.delivered_at
+        if told is None or incident.acknowledged_by is not None:
+            return None
+        return "reminder" if now - told >= self._remind_after else None
+
+    def _notice(self, event: Event, alert: Alert, now: datetime, opened_at: datetime) -> Notice:
+        name = uuid.uuid4().hex
+        payload = {
+            "id": name,
+            "event": event,
+            "at": _written(now),
+            "opened_at": _written(opened_at),
+            "text": _text(event, alert),
+            "alert": alert.to_json(),
+        }
+        return self._claimed(Notice(name, event, payload, 0.0))
+
+    def _claimed(self, notice: Notice) -> Notice:
+        return replace(notice, claimed_until=time.time() + self._timeout + _GRACE, error=None)
+
+    def _send(self, key: str, notice: Notice, now: datetime, webhook: str) -> Delivery:
+        # Outside the lock: a slow receiver must not hold up whoever has something else to log.
+        posted = post(webhook, notice.payload, timeout=self._timeout, retries=self._retries)
+        status: Literal["delivered", "undelivered"] = "delivered" if posted.delivered else "undelivered"
+        error = None if posted.delivered else f"{host_of(webhook)}: {posted.error}"
+        with self._log.locked() as log:
+            log.append(
+                {
+                    "event": status,
+                    "at": _written(now),
+                    "key": key,
+                    "id": notice.id,
+                    "host": host_of(webhook),
+                    "attempts": posted.attempts,
+                    "error": error,
+                }
+            )
+        return Delivery(status, notice.event, notice.id, posted.attempts, error)
+
+
+def _text(event: Event, alert: Alert) -> str:
+    since = alert.since.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    what = f"{_HEADINGS[event]}[{alert.level}] {alert.title}. {alert.happened}"
+    return f"{what} Since {since}. {alert.severity} Next: {alert.next_step}"
+
+
+def _noted(key: str, notice: Notice, now: datetime) -> Line:
+    """The line of a notice that is about to be sent."""
+    return {
+        "event": "sending",
+        "at": _written(now),
+        "key": key,
+        "id": notice.id,
+        "claimed_until": notice.claimed_until,
+        "payload": dict(notice.payload),
+    }
+
+
+def _is_owed(incident: Incident) -> bool:
+    """A message waits to be sent again, and nothing that happened since made it untrue."""
+    notice = incident.notice
+    if notice is None or not incident.undelivered or notice.in_flight:
+        return False
+    return incident.resolved_at is None or notice.event == "resolved"
+
+
+def _incidents(lines: list[Line]) -> list[Incident]:
+    """All incidents, the oldest first, as the log tells them."""
+    found: list[Incident] = []
+    newest: dict[str, int] = {}
+    for line in lines:
+        key = line["key"]
+        at = newest.get(key)
+        if line["event"] == "raised" and (at is None or found[at].resolved_at is not None):
+            newest[key] = len(found)
+            instant = datetime.fromisoformat(line["at"])
+            found.append(Incident(key, Alert.from_json(line["alert"]), instant, instant))
+        elif at is not None:
+            found[at] = _after(found[at], line)
+    return found
+
+
+def _after(incident: Incident, line: Line) -> Incident:
+    """The incident as a line leaves it."""
+    at, notice = datetime.fromisoformat(line["at"]), incident.notice
+    match line["event"]:
+        case "raised":
+            alert = Alert.from_json(line["alert"]) if "alert" in line else incident.alert
+            return replace(incident, alert=alert, raised_at=at, times=incident.times + 1)
+        case "sending":
+            payload = line["payload"]
+            levels = [level for level in (incident.notified_level, payload["alert"]["level"]) if level]
+            told = Notice(line["id"], payload["event"], payload, line["claimed_until"])
+            return replace(incident, notice=told, notified_level=max(levels, key=lambda level: _RANK[level]))
+        case "delivered" if notice and notice.id == line["id"]:
+            return replace(incident, notice=replace(notice, delivered_at=at, error=None))
+        case "undelivered" if notice and notice.id == line["id"] and notice.delivered_at is None:
+            return replace(incident, notice=replace(notice, error=line["error"]))
+        case "acknowledged":
+            return replace(incident, acknowledged_by=line["by"])
+        case "resolved":
+            return replace(incident, resolved_at=at)
+    return incident

@@ -1,0 +1,193 @@
+"""What follows from performance: do users react otherwise, is the estimate to be trusted, did the champion get worse?
+
+Nothing is computed from sends here, only from the tables of `performance`, so each can be asked of stored days.
+"""
+
+from dataclasses import asdict, dataclass
+from datetime import date
+from statistics import NormalDist
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlguide_assets.observe.performance import WINDOW_DAYS
+from mlguide_assets.observe.windows import LEVEL
+from mlguide_assets.train.metrics import METRICS, metric_named
+from mlguide_assets.train.slices import WHOLE
+from mlguide_assets.train.uncertainty import Estimate
+
+TOO_MANY_MISSES = 0.99
+"""An estimate is not trusted where it missed more often than this share of honest ones would have."""
+
+GAP_SCHEMA = pa.schema(
+    {
+        "day": pa.date32(),
+        "window_days": pa.int64(),
+        "rows": pa.int64(),
+        "metric": pa.string(),
+        "realised": pa.float64(),
+        "estimated": pa.float64(),
+        "value": pa.float64(),
+        "low": pa.float64(),
+        "high": pa.float64(),
+        "sees_concept_drift": pa.bool_(),
+    }
+)
+"""One row per window, the day it ends with, and metric, of all sends together."""
+
+
+def gap(realised: pa.Table, estimated: pa.Table, *, level: float = LEVEL) -> pa.Table:
+    """Realised minus estimated, as `GAP_SCHEMA`, wherever both speak of the same rows.
+
+    Args:
+        realised, estimated: what the functions of that name returned. Days whose numbers of rows differ, such as one
+            that has matured only in part, are left out: like is compared with like.
+
+    The interval holds the noise of outcomes alone, as who was sent what is the same on both sides. Its standard
+    deviation is the larger of two: that found by resampling users, and that of outcomes drawn with the estimate's
+    probabilities, which does not vanish where hardly a positive was seen. Without support on both sides the bounds
+    are NaN. `sees_concept_drift` where 0 lies outside: users no longer react as the probabilities say, be it that
+    they changed or that the probabilities were never right. By chance it does so in 1 - `level` of all windows, so
+    act on a run of them.
+    """
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    others = {_place(row): row for row in estimated.to_pylist()}
+    rows = []
+    for row in realised.filter(pc.equal(realised["column"], WHOLE)).to_pylist():
+        other = others.get(_place(row))
+        if other is None or other["rows"] != row["rows"]:
+            continue
+        value, half = row["value"] - other["value"], z * float(np.maximum(row["noise"], other["noise"]))
+        rows.append(
+            {name: row[name] for name in ("day", "window_days", "rows", "metric")}
+            | {"realised": row["value"], "estimated": other["value"]}
+            | {"value": value, "low": value - half, "high": value + half, "sees_concept_drift": abs(value) > half}
+        )
+    return pa.Table.from_pylist(rows, schema=GAP_SCHEMA)
+
+
+def _place(row: dict[str, Any]) -> tuple[date, int, str]:
+    return row["day"], row["window_days"], row["metric"]
+
+
+def trusted(gaps: pa.Table, metric: str, *, level: float = LEVEL) -> bool:
+    """Whether the estimate of a metric was right on earlier days as often as its noise says.
+
+    Args:
+        gaps: what `gap` returned, at the same `level`, for the earlier days that have matured.
+        metric: one of `MEASURES`.
+
+    Counts the single days with an interval, as windows that overlap repeat one another. An honest estimate misses in
+    1 - `level` of them; this is False where there were more misses than the quantile `TOO_MANY_MISSES` of the binomial
+    distribution with that rate: more than 4 of 20 days, or 7 of 60. One miss in one day proves nothing, so without a
+    history the estimate is trusted.
+    """
+    from scipy.stats import binom
+
+    asked = pc.and_(pc.equal(gaps["metric"], metric), pc.equal(gaps["window_days"], 1))
+    days = gaps.filter(pc.and_(asked, pc.invert(pc.is_nan(gaps["low"]))))
+    misses = int(pc.sum(days["sees_concept_drift"]).as_py() or 0)
+    return misses <= int(binom.ppf(TOO_MANY_MISSES, len(days), 1 - level))
+
+
+@dataclass(frozen=True)
+class PerformanceVerdict:
+    """Whether the champion is as good as it was at training, and the reason in plain words.
+
+    `difference` is current minus reference, negative where it got worse, whichever way the metric points.
+    """
+
+    verdict: Literal["holds", "dropped", "too_few"]
+    metric: str
+    day: date | None
+    window_days: int
+    current: Estimate
+    reference: Estimate
+    difference: Estimate
+    max_drop: float
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Values, bounds and reason; bounds that are not known are None."""
+        flat = asdict(self) | {"day": self.day and self.day.isoformat()}
+        for name in ("current", "reference", "difference"):
+            flat[name] = {key: None if np.isnan(value) else value for key, value in flat[name].items()}
+        return flat
+
+
+def judge_performance(
+    table: pa.Table,
+    *,
+    metric: str,
+    reference: Estimate,
+    max_drop: float,
+    window_days: int = WINDOW_DAYS,
+    day: date | None = None,
+) -> PerformanceVerdict:
+    """Whether a metric of the whole dropped by surely more than `max_drop` since training.
+
+    Args:
+        table: what `realised` returned.
+        metric: one of `train.metrics.METRICS`.
+        reference: its value at training time, on sends that the model had not seen, with a 95 % interval.
+        max_drop: in units of the metric, 0 or more.
+        day: which day's window is judged; default: the last.
+
+    Dropped only where the whole interval of the difference lies below minus `max_drop`. As the two samples are
+    independent, its bounds combine those of both (Zou and Donner, 2008). Raises ValueError for an unknown metric.
+    """
+    sign = 1.0 if metric_named(metric).higher_is_better else -1.0
+    asked = pc.and_(pc.equal(table["column"], WHOLE), pc.equal(table["metric"], metric))
+    rows = table.filter(pc.and_(asked, pc.equal(table["window_days"], window_days))).to_pylist()
+    found = [row for row in rows if day is None or row["day"] == day]
+    newest = max(found, key=lambda row: row["day"], default=None)
+    nothing = Estimate(*[float("nan")] * 3)
+    current = Estimate(newest["value"], newest["low"], newest["high"]) if newest else nothing
+    difference = _difference(current, reference, sign)
+    verdict: Literal["holds", "dropped", "too_few"] = "holds"
+    if np.isnan(difference.low) or np.isnan(difference.high):
+        verdict = "too_few"
+    elif difference.high < -max_drop:
+        verdict = "dropped"
+    reason = _reason(verdict, metric, newest, current, reference, difference, max_drop)
+    judged = newest["day"] if newest else day
+    return PerformanceVerdict(verdict, metric, judged, window_days, current, reference, difference, max_drop, reason)
+
+
+def _difference(current: Estimate, reference: Estimate, sign: float) -> Estimate:
+    value = current.value - reference.value
+    low = value - float(np.hypot(current.value - current.low, reference.high - reference.value))
+    high = value + float(np.hypot(current.high - current.value, reference.value - reference.low))
+    return Estimate(value, low, high) if sign > 0 else Estimate(-value, -high, -low)
+
+
+def _reason(
+    verdict: str,
+    metric: str,
+    row: dict[str, Any] | None,
+    current: Estimate,
+    reference: Estimate,
+    difference: Estimate,
+    max_drop: float,
+) -> str:
+    title = METRICS[metric].title
+    if row is None:
+        return f"No send has matured in the days asked for, so its {title} is not known."
+    over = f"the {row['window_days']} days to {row['day']}" if row["window_days"] > 1 else str(row["day"])
+    if verdict == "too_few":
+        lost = f"{row['rows']:,} matured sends of {over}, {row['positives']:,.0f} of which lost their user"
+        if np.isnan(reference.low + reference.high):
+            return (
+                f"Its {title} at training has no interval, so {current.value:.4f} cannot be compared with it ({lost})."
+            )
+        return f"Its {title} is not judged: {lost}, are too few."
+    found = (
+        f"{title} {current.value:.4f} over {over}, {abs(difference.value):.4f} "
+        f"{'worse' if difference.value < 0 else 'better'} than the {reference.value:.4f} at training (95 % interval "
+        f"{difference.low:+.4f} to {difference.high:+.4f})"
+    )
+    if verdict == "dropped":
+        return f"It dropped: {found}, surely more than the {max_drop:g} allowed."
+    return f"It holds: {found}; not surely more than the {max_drop:g} allowed is lost."
