@@ -1,6 +1,6 @@
 """Bundles: the immutable directories that serving needs, and the pointers to those in use.
 
-    <bundles>/<version>/model.ubj encoding.json calibration.json problem.yaml metadata.json manifest.json
+    <bundles>/<version>/model.ubj encoding.json calibration.json problem.yaml profile.json metadata.json manifest.json
     <bundles>/champion.json      {"version": …, "manifest": its SHA-256, "earlier": {…}}, replaced atomically
     <bundles>/challenger.json    the same of the version that scores in the champion's shadow, if any
 
@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import replace_file
-from mlguide_assets.train.files import CALIBRATION, ENCODING, MODEL, PROBLEM
+from mlguide_assets.train.files import CALIBRATION, ENCODING, MODEL, PROBLEM, PROFILE
 
 METADATA, MANIFEST = "metadata.json", "manifest.json"
 
@@ -32,7 +32,7 @@ Role = Literal["champion", "challenger"]
 CHAMPION: Role = "champion"
 CHALLENGER: Role = "challenger"
 BUNDLED = (MODEL, ENCODING, CALIBRATION, PROBLEM)
-"""What a bundle takes over from its candidate."""
+"""What a bundle takes over from its candidate; and `PROFILE`, which bundles of before drift was watched lack."""
 
 STALE_SECONDS = 3600
 """An export takes a second; what is unfinished after an hour was killed."""
@@ -63,7 +63,8 @@ def export_bundle(candidate: Path, bundles: Path, version: str, metadata: Mappin
     """
     folder = bundles / version
     if not folder.exists():
-        files = {name: (candidate / name).read_bytes() for name in BUNDLED}
+        taken = [name for name in (*BUNDLED, PROFILE) if name in BUNDLED or (candidate / name).is_file()]
+        files = {name: (candidate / name).read_bytes() for name in taken}
         files[METADATA] = _json({"version": version, **metadata})
         files[MANIFEST] = _json({name: hashlib.sha256(content).hexdigest() for name, content in files.items()})
         _write(folder, files)
@@ -238,7 +239,7 @@ def _hashes(folder: Path, manifest: str | None) -> dict[str, str]:
         raise _damaged(folder, MANIFEST, fault)
     try:
         hashes = {name: str(digest) for name, digest in json.loads((folder / MANIFEST).read_bytes()).items()}
-        if hashes.keys() == {*BUNDLED, METADATA}:
+        if hashes.keys() - {PROFILE} == {*BUNDLED, METADATA}:
             return hashes
     except (ValueError, AttributeError, RecursionError):
         pass

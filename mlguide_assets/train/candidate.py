@@ -29,6 +29,8 @@ from mlguide_assets.train.models import (
     refit_xgboost,
 )
 from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe
+from mlguide_assets.train.reference.freezing import reference_of
+from mlguide_assets.train.reference.profile import Profile
 from mlguide_assets.train.split import Times, TimeSplit, split_by_time
 
 Report = Callable[[str], None]
@@ -51,6 +53,8 @@ class Candidate:
     baselines: dict[str, Linear]
     scores: pa.Table
     facts: dict[str, Any]
+    profile: Profile
+    """Of the test window, as `judged` scored it: the reference for drift."""
 
 
 def train_candidate(
@@ -107,7 +111,8 @@ def train_candidate(
         "calibration_error_uncorrected": _calibration_error(labels[split.test], judged.predict_uncalibrated(test)),
         "scores_sha256": scores_hash(table),
     }
-    return Candidate(final, judged, recipe, baselines, table, facts)
+    profile = reference_of(rows.take(split.test), scores[CANDIDATE], judged, problem)
+    return Candidate(final, judged, recipe, baselines, table, facts, profile)
 
 
 def _facts(labels: Labels, times: Times, split: TimeSplit, judged: Boosted, recipe: Recipe) -> dict[str, Any]:

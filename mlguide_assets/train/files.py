@@ -2,4 +2,5 @@
 
 MODEL, ENCODING, CALIBRATION = "model.ubj", "encoding.json", "calibration.json"
 FACTS, RECIPE, PROBLEM = "facts.json", "recipe.json", "problem.yaml"
+PROFILE = "profile.json"
 JUDGED = "judged"

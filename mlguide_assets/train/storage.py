@@ -6,6 +6,7 @@
     judged/                   the same three of the model that scored the test window
     recipe.json               parameters and training window
     baselines/<name>.skops    the fitted scikit-learn pipelines
+    profile.json              the reference that later days are held against
     problem.yaml              the problem it was trained for
     facts.json                rows, windows, threshold, lineage
     plots/<name>.png          added by evaluation and explanation
@@ -28,7 +29,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.train.calibration import Calibration
 from mlguide_assets.train.encoding import Encoding
-from mlguide_assets.train.files import CALIBRATION, ENCODING, FACTS, JUDGED, MODEL, PROBLEM, RECIPE
+from mlguide_assets.train.files import CALIBRATION, ENCODING, FACTS, JUDGED, MODEL, PROBLEM, PROFILE, RECIPE
 from mlguide_assets.train.lineage import Lineage
 from mlguide_assets.train.models import Boosted
 from mlguide_assets.train.recipe import Recipe
@@ -54,6 +55,7 @@ def save_candidate(candidate: "Candidate", problem: Problem, lineage: Lineage, f
         _write_json(temporary / RECIPE, candidate.recipe.to_json())
         facts = {**candidate.facts, "threshold": problem.costs.threshold, "lineage": lineage.to_json()}
         _write_json(temporary / FACTS, facts)
+        (temporary / PROFILE).write_bytes(candidate.profile.to_json())
         (temporary / PROBLEM).write_text(dump_problem(problem))
         (temporary / "baselines").mkdir()
         for name, model in candidate.baselines.items():

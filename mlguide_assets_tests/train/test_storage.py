@@ -47,7 +47,8 @@ def test_the_folder_holds_what_its_description_says(folder: Path) -> None:
     baselines = {f"baselines/{name}.skops" for name in BASELINES}
     model = {"model.ubj", "encoding.json", "calibration.json"}
     judged = {f"judged/{name}" for name in model}
-    assert set(content(folder)) == {*model, *judged, "recipe.json", "problem.yaml", "facts.json", *baselines}
+    others = {"recipe.json", "problem.yaml", "profile.json", "facts.json"}
+    assert set(content(folder)) == {*model, *judged, *others, *baselines}
 
 
 def test_a_loaded_model_predicts_identically(sends: pa.Table, trained: Candidate, folder: Path) -> None:

@@ -132,7 +132,7 @@ _SAFE = [
     (b"referrer-policy", b"no-referrer"),
     (b"content-security-policy", b"default-src 'self'; base-uri 'none'; frame-ancestors 'none'"),
 ]
-"""On every answer: the page loads nothing from elsewhere, runs no script that is not a file of ours, and has no frame."""
+"""On every answer: the page loads nothing from elsewhere, runs no script but files of ours, and is in no frame."""
 
 
 async def _body(scope: Scope, receive: Receive, limit: int) -> bytes:

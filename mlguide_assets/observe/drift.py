@@ -1,0 +1,104 @@
+"""Has the data changed since the model was made? A calibrated verdict over all rows of a window.
+
+First quality, column by column (see `quality`). Then drift: a two-sample chi-square test over the bins of the
+reference profile, with Benjamini-Hochberg over the columns, so that many columns are no reason for many alarms, and a
+floor under the effect, so that many rows are none either.
+
+What it does not do: judge whether drift matters. Drift alone does not retrain.
+"""
+
+from dataclasses import asdict, replace
+
+import numpy as np
+
+from mlguide_assets.observe.drift_verdict import ColumnJudgement, ColumnMeasures, DriftVerdict, conclude
+from mlguide_assets.observe.quality import Finding, judge_categories, judge_nulls, null_share, unseen_share
+from mlguide_assets.train.reference.bins import Counts
+from mlguide_assets.train.reference.counting import WindowCounts, column_test
+from mlguide_assets.train.reference.profile import ColumnProfile, Profile
+from mlguide_assets.train.reference.two_sample import (
+    Floats,
+    benjamini_hochberg,
+    psi_terms,
+)
+
+
+def judge(
+    profile: Profile,
+    counts: WindowCounts,
+    *,
+    q: float = 0.01,
+    warn_psi: float = 0.1,
+    act_psi: float = 0.2,
+    min_rows: int = 500,
+) -> DriftVerdict:
+    """Judge a window.
+
+    Args:
+        q: the share of false alarms among the columns told to have drifted; where none has, the chance that any
+            is told to, at most, and likewise for quality.
+        warn_psi, act_psi: the PSI from which a change beyond chance is worth a warning, and action.
+        min_rows: windows with fewer are too few to be judged.
+    """
+    judgements = _judge_schema(profile, counts)
+    columns = [column for column in profile.columns if column.name in counts.counts]
+    here = [counts.counts[column.name] for column in columns]
+    if counts.rows < max(min_rows, 1):
+        too_few = f"{counts.rows:,} rows are too few to judge, {min_rows:,} are needed"
+        findings = tuple(Finding("too_few", check, too_few) for check in ("nulls", "distribution"))
+        unjudged = zip(columns, here, strict=True)
+        judgements += [ColumnJudgement(_shares(column, found), findings) for column, found in unjudged]
+        return conclude(judgements, counts.rows)
+    tests = [
+        column_test(column, column.counts, found, column.inflation) for column, found in zip(columns, here, strict=True)
+    ]
+    q_values = benjamini_hochberg([test.p_value for test in tests])
+    for column, found, test, q_value in zip(columns, here, tests, q_values.tolist(), strict=True):
+        terms = psi_terms(column.counts[: column.bins.known], found[: column.bins.known])
+        measures = replace(_shares(column, found), psi=float(terms.sum()), q_value=q_value, **asdict(test))
+        quality = [check(column, found, alpha=q / len(columns)) for check in (judge_nulls, judge_categories)]
+        drift = _judge_distribution(column, found, terms, q_value, q, (warn_psi, act_psi))
+        judgements.append(ColumnJudgement(measures, (*filter(None, quality), drift)))
+    return conclude(judgements, counts.rows)
+
+
+def _judge_schema(profile: Profile, counts: WindowCounts) -> list[ColumnJudgement]:
+    """The columns that cannot be compared: missing, of another type, or unexpected."""
+    judgements: list[ColumnJudgement] = []
+    for column in profile.columns:
+        measures = ColumnMeasures(column.name, column.kind, importance=column.importance, inflation=column.inflation)
+        if column.name in counts.missing:
+            judgements.append(ColumnJudgement(measures, (Finding("act", "schema", "the column is missing"),)))
+        elif column.name in counts.retyped:
+            reason = f"it is stored as {counts.retyped[column.name]}, in the reference as {column.stored}"
+            judgements.append(ColumnJudgement(measures, (Finding("act", "schema", reason),)))
+    unexpected = Finding("warn", "schema", "the reference has no such column")
+    return [*judgements, *(ColumnJudgement(ColumnMeasures(name), (unexpected,)) for name in counts.unexpected)]
+
+
+def _judge_distribution(
+    column: ColumnProfile, counts: Counts, terms: Floats, q_value: float, q: float, limits: tuple[float, float]
+) -> Finding:
+    psi = float(terms.sum())
+    if np.isnan(q_value):
+        return Finding("none", "distribution", "too few values, or too few independent rows, to compare")
+    if q_value > q:
+        return Finding("none", "distribution", f"PSI {psi:.2f}, no more than chance")
+    if psi < limits[0]:
+        return Finding("none", "distribution", f"PSI {psi:.2f}, beyond chance and too small to matter")
+    most, known = int(np.argmax(terms)), column.bins.known
+    now, before = (each[most] / sum(each[:known]) for each in (counts, column.counts))
+    reason = f"PSI {psi:.2f}, mostly as {now:.1%} are {column.bins.name(most)}, against {before:.1%} in the reference"
+    return Finding("act" if psi >= limits[1] else "warn", "distribution", reason)
+
+
+def _shares(column: ColumnProfile, counts: Counts) -> ColumnMeasures:
+    return ColumnMeasures(
+        column.name,
+        column.kind,
+        importance=column.importance,
+        inflation=column.inflation,
+        null_share=null_share(counts),
+        reference_null_share=null_share(column.counts),
+        unseen_share=unseen_share(column, counts),
+    )

@@ -1,0 +1,188 @@
+"""Evidently's report on a window: what people look at once the verdict told them to. It decides nothing.
+
+Its own verdict is no alarm: it sees a sample, corrects for no number of columns, and drops nulls before it looks.
+"""
+
+import html
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlguide_assets.prepare.lake import writing
+from mlguide_assets.train.reference.bins import MOST_CATEGORIES, Kind
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NUMBER_METHOD, NUMBER_THRESHOLD = "ks", 0.001
+"""Kolmogorov-Smirnov sees ranks only, so one outlier, a heavy tail or a constant does not mislead it as they do
+Wasserstein's distance (which divides by the reference's deviation) and PSI or Jensen-Shannon over Evidently's bins of
+equal width. Its p-value is of independent rows: the threshold is low because there are many columns and rows."""
+
+CATEGORY_METHOD, CATEGORY_THRESHOLD = "jensenshannon", 0.1
+"""The Jensen-Shannon distance has a bound and needs no made-up share for a category that one side lacks, as PSI does;
+Evidently's chi-square takes the reference for the truth, not for a sample."""
+
+OTHER = "(other)"
+
+
+def write_report(
+    reference: pa.Table,
+    current: pa.Table,
+    columns: Mapping[str, Kind],
+    path: Path,
+    *,
+    seed: int,
+    max_rows: int = 20_000,
+    keep: int = 10,
+) -> Path:
+    """Write Evidently's drift report as one HTML file that needs no network, and forget the oldest ones beside it.
+
+    Columns that cannot be compared are left out; the report names them first. A reader sees a whole report or none.
+
+    Args:
+        columns: what to compare; types are never guessed.
+        path: ends in .html. Of the folder's reports the `keep` last by name stay, and this one.
+        seed: of the sample of at most `max_rows` rows that is taken of either side.
+
+    Raises:
+        ValueError: `path` does not end in .html.
+        InputError: the disk is full, or the folder cannot be written to.
+    """
+    if path.suffix != ".html":
+        raise ValueError(f"a report is a file that ends in .html, which {path.name!r} does not")
+    sides = _sample(reference, max_rows, [seed, 0]), _sample(current, max_rows, [seed, 1])
+    left_out = incomparable(*sides, columns)
+    compared = {name: kind for name, kind in columns.items() if name not in left_out}
+    banner = _banner(tuple(side.num_rows for side in sides), (reference.num_rows, current.num_rows), left_out)
+    with writing(f"The report {path.name}", path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+        try:
+            if compared:
+                _save(*sides, compared, temporary)
+            else:
+                temporary.write_text('<!DOCTYPE html>\n<html lang="en"><meta charset="UTF-8"><body></body></html>\n')
+            _put_first(temporary, banner)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _forget_oldest(path, keep)
+    return path
+
+
+def incomparable(reference: pa.Table, current: pa.Table, columns: Mapping[str, Kind]) -> dict[str, str]:
+    """Columns that Evidently fails on or has nothing to say about, with the reason in words."""
+    reasons = {name: _reason(reference, current, name, kind) for name, kind in columns.items()}
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def _reason(reference: pa.Table, current: pa.Table, name: str, kind: Kind) -> str | None:
+    chunks: list[pa.Array] = []
+    for table, side in ((reference, "reference"), (current, "window")):
+        if name not in table.column_names:
+            return f"absent from the {side}"
+        if kind == "number" and not _is_number(table[name].type):
+            return f"stored as {table[name].type} in the {side}, and said to be a number"
+        values = _values(table[name], kind).drop_null()
+        if not len(values):
+            return f"without any value in the {side}"
+        chunks += values.chunks
+    return "the same value everywhere" if len(pa.chunked_array(chunks).unique()) == 1 else None
+
+
+def _is_number(type_: pa.DataType) -> bool:
+    tests = pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean, pa.types.is_null
+    return any(test(type_) for test in tests)
+
+
+def _values(column: pa.ChunkedArray, kind: Kind) -> pa.ChunkedArray:
+    """Float64, null where not finite, or text."""
+    if kind == "category":
+        return column.cast(pa.string())
+    numbers = column.cast(pa.float64(), safe=False)
+    return pc.if_else(pc.is_finite(numbers), numbers, None)
+
+
+def _sample(rows: pa.Table, most: int, seed: list[int]) -> pa.Table:
+    if rows.num_rows <= most:
+        return rows
+    return rows.take(np.sort(np.random.default_rng(seed).choice(rows.num_rows, most, replace=False)))
+
+
+def _save(reference: pa.Table, current: pa.Table, columns: Mapping[str, Kind], path: Path) -> None:
+    # Evidently reports its use to its makers unless told not to.
+    os.environ["DO_NOT_TRACK"] = "1"
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.presets import DataDriftPreset
+
+    definition = DataDefinition(
+        numerical_columns=[name for name, kind in columns.items() if kind == "number"],
+        categorical_columns=[name for name, kind in columns.items() if kind == "category"],
+    )
+    preset = DataDriftPreset(
+        columns=list(columns),
+        num_method=NUMBER_METHOD,
+        num_threshold=NUMBER_THRESHOLD,
+        cat_method=CATEGORY_METHOD,
+        cat_threshold=CATEGORY_THRESHOLD,
+    )
+    frames = _frames(reference, current, columns)
+    before, now = (Dataset.from_pandas(frame, data_definition=definition) for frame in frames)
+    snapshot = Report([preset], include_tests=False).run(now, before)
+    # Given anything but a str, it writes nothing and says nothing.
+    snapshot.save_html(str(path))
+    if not path.exists():
+        raise RuntimeError(f"Evidently wrote no report to {path}")
+
+
+def _frames(
+    reference: pa.Table, current: pa.Table, columns: Mapping[str, Kind]
+) -> tuple["pd.DataFrame", "pd.DataFrame"]:
+    """Both sides as pandas; of categories the reference's commonest, since each is drawn."""
+    before, now = (
+        pa.table({name: _values(side[name], kind) for name, kind in columns.items()}).to_pandas()
+        for side in (reference, current)
+    )
+    for name, kind in columns.items():
+        if kind == "category":
+            common = before[name].value_counts().index[:MOST_CATEGORIES]
+            for side in (before, now):
+                side[name] = side[name].where(side[name].isin(common) | side[name].isna(), OTHER)
+    return before, now
+
+
+def _banner(sampled: tuple[int, ...], rows: tuple[int, int], left_out: Mapping[str, str]) -> str:
+    """What a reader must know before the figures, as HTML."""
+    counts = [
+        f"{some:,} of {all_:,}" if some < all_ else f"all {all_:,}" for some, all_ in zip(sampled, rows, strict=True)
+    ]
+    text = (
+        f"Evidently on {counts[0]} rows of the reference and {counts[1]} of the window, nulls left out. "
+        "A picture, not the verdict: that is taken over all rows and columns together."
+    )
+    missing = "".join(f"<li>{html.escape(name)}: {html.escape(why)}</li>" for name, why in left_out.items())
+    listed = f"<p>Columns left out:</p><ul>{missing}</ul>" if missing else ""
+    return f'<div style="margin:1em 2em;font-family:sans-serif"><p>{html.escape(text)}</p>{listed}</div>'
+
+
+def _put_first(path: Path, banner: str) -> None:
+    before, body, after = path.read_text(encoding="utf-8").partition("<body>")
+    if not body:
+        raise RuntimeError("Evidently's report has no <body> to put anything in")
+    path.write_text(f"{before}{body}{banner}{after}", encoding="utf-8")
+
+
+def _forget_oldest(written: Path, keep: int) -> None:
+    reports = sorted(written.parent.glob("[!.]*.html"))
+    for path in reports[: max(len(reports) - keep, 0)]:
+        if path != written:
+            with suppress(FileNotFoundError):
+                path.unlink()
