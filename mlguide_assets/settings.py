@@ -62,6 +62,12 @@ class Home:
         """The prediction log of the API, before it lands in the lake."""
         return self.root / "served" / problem
 
+    def drift_reports(self, problem: str) -> Path:
+        return self.root / "reports" / problem / "drift"
+
+    def alerts(self, problem: str) -> Path:
+        return self.root / "alerts" / problem
+
     def ensure_writable(self) -> None:
         """Fail now, with one sentence, rather than half-way through a run."""
         probe = self.root / f".write-test-{os.getpid()}"

@@ -264,6 +264,18 @@ class Serving(Strict):
         return self
 
 
+class Watching(Strict):
+    """What is watched once a model serves, and when it is worth acting."""
+
+    days: int = Field(default=90, ge=1, le=3650, description="How far back performance is measured.")
+    window_days: int = Field(
+        default=7, ge=1, le=365, description="Length of the windows that performance is judged on."
+    )
+    max_drop: float = Field(default=0.03, ge=0, description="Of the primary metric, that may surely be lost.")
+    min_rows: int = Field(default=500, ge=1, description="Sends of a day without which its drift is not judged.")
+    reports: int = Field(default=14, ge=1, description="Drift reports that are kept.")
+
+
 class Problem(Strict):
     """A validated problem file."""
 
@@ -291,6 +303,7 @@ class Problem(Strict):
     )
     scoring: Scoring = Scoring()
     serving: Serving = Serving()
+    watching: Watching = Watching()
     contracts: tuple[Rule, ...] = Field(
         default=(), description="Added to the rules that hold everywhere, or replacing one by its name."
     )

@@ -1,12 +1,16 @@
 """Observe: what the running system does, held against what it should do."""
 
+from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import dagster as dg
 
-from mlguide_assets.defs.workspace import OWNERS, Workspace
+from mlguide_assets.defs.workspace import OWNERS, SCORING_DATES, Workspace
 
 GROUP = "observe"
+EACH_DAY = {"mlguide/each-day": "true"}
+"""Assets that a sensor has made for every day that lands, and `mlguide run` leaves out."""
 
 
 @dg.asset(group_name=GROUP, kinds={"parquet", "ibis"}, owners=OWNERS)
@@ -32,3 +36,128 @@ def logged_features_agree(online_parity: Any) -> dg.AssetCheckResult:
         description=verdict.sentence,
         metadata={"differing": ", ".join(verdict.differing) or "none"},
     )
+
+
+@dg.asset(group_name=GROUP, kinds={"parquet", "ibis"}, owners=OWNERS)
+def landed_days(user_emails: Any) -> Any:
+    """How many sends each day has, and a digest of them, which tells a day that is new or has changed."""
+    from mlguide_assets.observe.rows import landed_days
+
+    return landed_days(user_emails)
+
+
+@dg.asset(
+    group_name=GROUP,
+    kinds={"parquet", "evidently"},
+    owners=OWNERS,
+    partitions_def=SCORING_DATES,
+    tags=EACH_DAY,
+    deps=["champion_model"],
+)
+def data_drift(
+    context: dg.AssetExecutionContext, workspace: Workspace, send_features: Any, prediction_log: Any, landed_days: Any
+) -> dg.Output[Any]:
+    """The day's sends, and what the API was asked, held against the champion's reference profile, column by column."""
+    from mlguide_assets.deploy.bundle import champion
+    from mlguide_assets.observe.data_drift import no_drift, watch_day
+
+    problem, current = workspace.problem, champion(workspace.home.bundles(workspace.problem.key))
+    if current is None:
+        return dg.Output(no_drift(), metadata={"level": "no champion"})
+    drift, report = watch_day(
+        date.fromisoformat(context.partition_key),
+        send_features=send_features,
+        prediction_log=prediction_log,
+        days=landed_days,
+        champion=current,
+        problem=problem,
+        reports=workspace.home.drift_reports(problem.key),
+    )
+    metadata: dict[str, Any] = {"level": drift.level, "verdict": drift.sentence}
+    if report is not None:
+        metadata["report"] = dg.MetadataValue.path(str(report))
+    return dg.Output(drift.table, metadata=metadata)
+
+
+@dg.asset_check(asset="data_drift", description="No column of the last day that was judged calls for action.")
+def no_feature_drift(workspace: Workspace) -> dg.AssetCheckResult:
+    from mlguide_assets.observe.data_drift import last_verdict
+
+    verdict = last_verdict(workspace.lake)
+    return dg.AssetCheckResult(
+        passed=verdict["level"] != "act",
+        severity=dg.AssetCheckSeverity.WARN,
+        description=verdict["reason"],
+        metadata={"day": verdict["day"], "level": verdict["level"]},
+    )
+
+
+@dg.multi_asset(
+    name="performance",
+    outs={
+        name: dg.AssetOut(description=text, group_name=GROUP, kinds={"parquet"}, owners=OWNERS)
+        for name, text in {
+            "model_performance": "How good the champion was on sends that it had not learned from, by day and slice.",
+            "estimated_performance": "How good its own probabilities expect it to be, without labels.",
+            "performance_gap": "Realised minus estimated: what covariate shift does not explain.",
+        }.items()
+    },
+    deps=["champion_model"],
+)
+def performance(
+    workspace: Workspace, send_features: Any, test_predictions: Any, candidate_model: Any
+) -> Iterator[dg.Output[Any]]:
+    """Realised and estimated performance of the champion, day by day."""
+    from dataclasses import asdict
+
+    from mlguide_assets.deploy.bundle import champion
+    from mlguide_assets.observe.model_performance import watch_performance
+
+    current = champion(workspace.home.bundles(workspace.problem.key))
+    lineage = candidate_model.candidate.to_pyarrow()[0].as_py()
+    watched = watch_performance(send_features, test_predictions, lineage, current, workspace.problem)
+    for name in asdict(watched):
+        yield dg.Output(getattr(watched, name), output_name=name)
+
+
+@dg.asset_check(
+    asset="model_performance",
+    description="The champion has not surely lost more than watching.max_drop since training.",
+)
+def performance_holds(workspace: Workspace, model_performance: Any) -> dg.AssetCheckResult:
+    from mlguide_assets.deploy.bundle import champion
+    from mlguide_assets.observe.model_performance import performance_verdict
+
+    current = champion(workspace.home.bundles(workspace.problem.key))
+    if current is None:
+        return dg.AssetCheckResult(passed=True, description="There is no champion.")
+    verdict = performance_verdict(model_performance.to_pyarrow(), current, workspace.problem)
+    return dg.AssetCheckResult(
+        passed=verdict.verdict != "dropped",
+        severity=dg.AssetCheckSeverity.WARN,
+        description=verdict.reason,
+        metadata={"verdict": verdict.verdict},
+    )
+
+
+@dg.asset(group_name=GROUP, kinds={"parquet", "ibis"}, owners=OWNERS)
+def serving_health(prediction_log: Any) -> Any:
+    """The API by day: requests, latency, share withheld, age of the features, by endpoint and model version."""
+    from mlguide_assets.observe.serving_health import serving_health
+
+    return serving_health(prediction_log)
+
+
+drift_job = dg.define_asset_job(
+    "drift_job", selection=dg.AssetSelection.assets("data_drift"), description="Judge one day against the reference."
+)
+
+
+@dg.sensor(job=drift_job, default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=30)
+def check_drift_on_new_data(workspace: Workspace) -> Iterator[dg.RunRequest]:
+    """Have every day judged that has landed, or landed again, since it was last judged."""
+    from mlguide_assets.deploy.prediction_log import now_utc
+    from mlguide_assets.observe.new_days import days_to_judge
+
+    for day, key in days_to_judge(workspace.home, workspace.lake, workspace.problem, today=now_utc().date()):
+        yield dg.RunRequest(run_key=key, partition_key=day)

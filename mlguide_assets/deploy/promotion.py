@@ -24,6 +24,7 @@ from mlguide_assets.deploy.registry import Registry
 from mlguide_assets.deploy.reproduction import keep_inputs
 from mlguide_assets.prepare.lake import Lake, Snapshot
 from mlguide_assets.settings import Home
+from mlguide_assets.train.models import CANDIDATE
 from mlguide_assets.train.storage import load_facts
 
 
@@ -96,6 +97,7 @@ def export(home: Home, registry: Registry, bundles: Path, version: str, trained_
     with TemporaryDirectory(dir=home.root, prefix=".export-") as folder:
         candidate = registry.fetch(version, Path(folder))
         facts = load_facts(candidate)
-        export_bundle(candidate, bundles, version, {"trained_at": trained_at, **facts})
+        measured = {name: value for name, value in registry.metrics(version).items() if name.startswith(CANDIDATE)}
+        export_bundle(candidate, bundles, version, {"trained_at": trained_at, "evaluation": measured, **facts})
     lineage: dict[str, Any] = facts["lineage"]
     return lineage

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.online_store.publishing import PUBLISHED_FROM, pinned_publications
 from mlguide_assets.deploy.prediction_log import CHALLENGER, CHAMPION
+from mlguide_assets.observe.rows import column_of
 from mlguide_assets.prepare.features.comparing import differing
 from mlguide_assets.prepare.features.registry import Feature, features_of
 from mlguide_assets.prepare.features.tables import KEYS, features_at
@@ -71,7 +72,7 @@ def online_parity(log: ibis.Table, lake: Lake, problem: Problem) -> OnlineParity
         expected = _offline(rows, lake, publications[published], problem, features)
         vectors = [json.loads(vector) for vector in rows["features"].to_pylist()]
         for feature in features:
-            counted[feature.name].add(rows, _column(vectors, feature), expected[feature.name])
+            counted[feature.name].add(rows, pa.chunked_array([column_of(vectors, feature)]), expected[feature.name])
         compared += rows.num_rows
     table = [{"feature": name, **count.row()} for name, count in counted.items()]
     return OnlineParity(pa.Table.from_pylist(table, SCHEMA), compared, logged.num_rows - compared)
@@ -154,9 +155,3 @@ def _offline(
 
 def _keys(rows: pa.Table) -> Iterator[tuple[Any, ...]]:
     return zip(*(rows[name].to_pylist() for name in (*KEYS, "as_of")), strict=True)
-
-
-def _column(vectors: Sequence[dict[str, Any]], feature: Feature) -> pa.ChunkedArray:
-    """A feature as it was logged; null where it was not."""
-    values = [vector.get(feature.name) for vector in vectors]
-    return pa.chunked_array([pa.array(values, pa.string() if feature.kind == "category" else pa.float64())])

@@ -60,7 +60,12 @@ def test_every_rule_alarm_and_behaviour_is_an_asset_check(definitions: dg.Defini
     rules = {rule.name for rule in PROBLEM.rules}
     alarms = {f"send_features.{name}" for name in LEAKAGE_ALARMS}
     behaved = {f"behaviour_results.{name}" for name in behaviours(PROBLEM)}
-    assert checks == rules | alarms | behaved | {"online_parity.logged_features_agree"}
+    watched = {
+        "online_parity.logged_features_agree",
+        "data_drift.no_feature_drift",
+        "model_performance.performance_holds",
+    }
+    assert checks == rules | alarms | behaved | watched
 
 
 def test_leakage_alarms_block_what_comes_after_the_features(definitions: dg.Definitions) -> None:

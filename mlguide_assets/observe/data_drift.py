@@ -1,0 +1,200 @@
+"""Drift of one day: its sends, and what the API was asked, each held against the champion's reference profile."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import ibis
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.bundle import METADATA, Bundle
+from mlguide_assets.errors import InputError
+from mlguide_assets.observe.drift import judge
+from mlguide_assets.observe.drift_verdict import DRIFT_SCHEMA, LEVELS, DriftVerdict
+from mlguide_assets.observe.evidently_report import write_report
+from mlguide_assets.observe.quality import Finding, Level, judge_volume
+from mlguide_assets.observe.rows import logged_traffic, scored_sends
+from mlguide_assets.prepare.features.tables import KEYS, LABEL
+from mlguide_assets.prepare.lake import Lake, small_table
+from mlguide_assets.train.files import PROFILE
+from mlguide_assets.train.reference.counting import window_counts
+from mlguide_assets.train.reference.freezing import watched_columns
+from mlguide_assets.train.reference.profile import Profile
+
+DATA_DRIFT = "data_drift"
+SENDS, TRAFFIC = "sends", "traffic"
+WHOLE, VOLUME = "(all)", "(volume)"
+"""Rows of the table that are of no column: the verdict on the day, and that on the number of rows."""
+
+EARLIER_WEEKS = 8
+"""Days of the same weekday that tell how many sends are usual."""
+
+SCHEMA = pa.schema([("day", pa.string()), ("source", pa.string()), ("model_version", pa.string()), *DRIFT_SCHEMA])
+
+
+@dataclass(frozen=True)
+class DayDrift:
+    """The verdicts on a day, as `SCHEMA`; and on its sends, what to say of it."""
+
+    table: pa.Table
+    level: Level
+    sentence: str
+
+
+def reference_of(champion: Bundle) -> Profile | None:
+    """The champion's reference profile; None where it is of before drift was watched."""
+    path = champion.folder / PROFILE
+    return Profile.from_json(path.read_bytes()) if path.is_file() else None
+
+
+def drift_of_day(
+    day: date,
+    *,
+    sends: pa.Table,
+    traffic: pa.Table,
+    earlier: Sequence[int],
+    champion: Bundle,
+    profile: Profile,
+    min_rows: int = 500,
+) -> DayDrift:
+    """Judge a day.
+
+    Args:
+        sends: of the day, as `rows.scored_sends` gives them. The label is judged once all have matured.
+        traffic: of the day, as `rows.logged_traffic` gives it; nothing is said of none.
+        earlier: sends on earlier days of the same weekday.
+        min_rows: of a day that is judged.
+    """
+    matured = sends.num_rows > 0 and sends[LABEL].null_count == 0
+    known = [column.name for column in profile.columns if matured or column.name != LABEL]
+    of_sends = _judged(
+        sends.drop_columns([*KEYS, "matured_at", *([] if matured else [LABEL])]), profile.only(known), min_rows
+    )
+    volume = judge_volume(sends.num_rows, earlier)
+    level = max((of_sends.level, volume.level), key=LEVELS.index) if volume.level != "too_few" else of_sends.level
+    sentence = of_sends.sentence if LEVELS.index(of_sends.level) >= LEVELS.index(level) else f"{volume.reason}."
+    rows = [
+        *_rows(of_sends, SENDS),
+        {"source": SENDS, "column": VOLUME, "rows": sends.num_rows, **_told(volume)},
+        {"source": SENDS, "column": WHOLE, "rows": sends.num_rows, "level": level, "reason": sentence},
+    ]
+    if traffic.num_rows:
+        asked = [column.name for column in profile.columns if column.name != LABEL]
+        of_traffic = _judged(traffic.drop_columns(list(KEYS)), profile.only(asked), min_rows)
+        rows += _rows(of_traffic, TRAFFIC)
+        whole = {"level": of_traffic.level, "reason": of_traffic.sentence}
+        rows.append({"source": TRAFFIC, "column": WHOLE, "rows": traffic.num_rows, **whole})
+    fixed = {"day": day.isoformat(), "model_version": champion.version}
+    return DayDrift(small_table([{**fixed, **row} for row in rows], SCHEMA), level, sentence)
+
+
+def test_window(champion: Bundle) -> tuple[date, date]:
+    """The first and the last day of the sends that the champion was judged on."""
+    facts = json.loads((champion.folder / METADATA).read_text())
+    return date.fromisoformat(facts["test_first"]), date.fromisoformat(facts["test_last"])
+
+
+def same_weekday(days: Mapping[date, int], day: date) -> list[int]:
+    """How many sends the same weekday had in the weeks before, as far as there were any."""
+    before = (day - timedelta(weeks=week) for week in range(1, EARLIER_WEEKS + 1))
+    return [days[each] for each in before if each in days]
+
+
+def no_drift() -> pa.Table:
+    """The table of a day that nobody can judge."""
+    return SCHEMA.empty_table()
+
+
+def verdicts(lake: Lake) -> list[dict[str, Any]]:
+    """The verdict on every day that was judged, by day and source, without Ibis and DuckDB."""
+    if not lake.exists(DATA_DRIFT):
+        return []
+    table = lake.read_arrow(DATA_DRIFT)
+    found: list[dict[str, Any]] = table.filter(pc.equal(table["column"], WHOLE)).to_pylist()
+    return sorted(found, key=lambda row: (row["day"], row["source"]))
+
+
+def last_verdict(lake: Lake) -> dict[str, Any]:
+    """The verdict on the sends of the last day that was judged."""
+    found = [row for row in verdicts(lake) if row["source"] == SENDS]
+    return found[-1] if found else {"day": "none", "level": "none", "reason": "No day was judged yet."}
+
+
+def _judged(rows: pa.Table, profile: Profile, min_rows: int) -> DriftVerdict:
+    known = {*profile.other_columns, *(column.name for column in profile.columns)}
+    # What no profile ever knew of, such as a subject, is not watched.
+    watched = [name for name in rows.column_names if name in known]
+    return judge(profile, window_counts(ibis.memtable(rows.select(watched)), profile), min_rows=min_rows)
+
+
+def _rows(verdict: DriftVerdict, source: str) -> list[dict[str, Any]]:
+    return [{**row, "source": source} for row in verdict.columns.to_pylist()]
+
+
+def _told(finding: Finding) -> dict[str, str]:
+    return {"level": finding.level, "check": finding.check, "reason": finding.reason}
+
+
+def watch_day(
+    day: date,
+    *,
+    send_features: ibis.Table,
+    prediction_log: ibis.Table,
+    days: ibis.Table,
+    champion: Bundle,
+    problem: Problem,
+    reports: Path,
+) -> tuple[DayDrift, Path | None]:
+    """Judge a day against the champion's reference, and write Evidently's report on it for people.
+
+    Args:
+        days: rows of `rows.landed_days`.
+
+    Returns:
+        The verdicts, and the report; None where the day has no sends, or the reference's rows are gone.
+
+    Raises:
+        InputError: the champion is of before drift was watched, or the disk is full.
+    """
+    profile = reference_of(champion)
+    if profile is None:
+        raise InputError(
+            f"The champion, version {champion.version}, has no reference profile, since it is of before drift was "
+            f"watched: 'mlguide run' trains and promotes one that has."
+        )
+    sends = scored_sends(send_features, champion, first=day, last=day)
+    counts = {row["day"]: row["rows"] for row in days.to_pyarrow().to_pylist()}
+    drift = drift_of_day(
+        day,
+        sends=sends,
+        traffic=logged_traffic(prediction_log, problem, day),
+        earlier=same_weekday(counts, day),
+        champion=champion,
+        profile=profile,
+        min_rows=problem.watching.min_rows,
+    )
+    return drift, _report(day, sends, send_features, champion, problem, reports)
+
+
+def _report(
+    day: date, sends: pa.Table, send_features: ibis.Table, champion: Bundle, problem: Problem, reports: Path
+) -> Path | None:
+    """Evidently's report on the day's sends beside those of the champion's test window."""
+    first, last = test_window(champion)
+    reference = scored_sends(send_features, champion, first=first, last=last)
+    if not sends.num_rows or not reference.num_rows:
+        return None
+    columns = {name: kind for name, kind in watched_columns(problem).items() if name != LABEL}
+    return write_report(
+        reference,
+        sends,
+        columns,
+        reports / f"{day.isoformat()}.html",
+        seed=problem.evaluation.seed,
+        keep=problem.watching.reports,
+    )

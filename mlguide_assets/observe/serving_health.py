@@ -1,0 +1,32 @@
+"""How the API did, day by day, from its prediction log."""
+
+import ibis
+
+from mlguide_assets.deploy.prediction_log import CHALLENGER
+
+
+def serving_health(prediction_log: ibis.Table) -> ibis.Table:
+    """One row per day, endpoint and model version: requests, pairs, latency, what was decided, how old features were.
+
+    Latencies are of requests, in milliseconds up to their line in the log. The challenger's scores are not answers.
+    """
+    log = prediction_log.filter(prediction_log.variant != CHALLENGER).mutate(
+        day=prediction_log.answered_at.date(),
+        withheld=(prediction_log.decision == "withhold").cast("float64"),
+        feature_hours=prediction_log.delivered_at.delta(prediction_log.feature_time, unit="second") / 3600,
+    )
+    keys = ["day", "endpoint", "model_version"]
+    requests = log.group_by([*keys, "request_id"]).aggregate(latency=log.latency_ms.max())
+    latency = requests.group_by(keys).aggregate(
+        requests=requests.count(),
+        latency_p50=requests.latency.quantile(0.5),
+        latency_p99=requests.latency.quantile(0.99),
+    )
+    pairs = log.group_by(keys).aggregate(
+        pairs=log.count(),
+        base_rates=(log.variant == "base_rate").sum().cast("int64"),
+        mean_probability=log.probability.mean(),
+        withheld_share=log.withheld.mean(),
+        feature_hours=log.feature_hours.max(),
+    )
+    return latency.inner_join(pairs, keys).order_by(keys)
