@@ -70,6 +70,7 @@ def drift_of_day(
         earlier: sends on earlier days of the same weekday.
         min_rows: of a day that is judged.
     """
+    profile = profile.on(day)
     matured = sends.num_rows > 0 and sends[LABEL].null_count == 0
     known = [column.name for column in profile.columns if matured or column.name != LABEL]
     of_sends = _judged(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import uuid
 from http import HTTPStatus
 from typing import Any
@@ -31,6 +32,8 @@ class PatientProtocol(HttpToolsProtocol):
         self._wait()
 
     def data_received(self, data: bytes) -> None:
+        # Of equal length, so that lengths stay true; JSON never has such a line.
+        data = _OFFER.sub(b"\r\noffered:", data)
         message, waited = self.scope, self._patience is not None
         super().data_received(data)
         if waited and self._patience is not None and message is self.scope and not self._gone():
@@ -100,4 +103,6 @@ class PatientProtocol(HttpToolsProtocol):
         return self.transport
 
 
+_OFFER = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
+"""Of another protocol, as Java's own client makes with its first request: the parser would take the body for that."""
 _TOO_LARGE = f"The request line and headers have more than {MOST_HEADER_BYTES:,} bytes, which is the limit: send fewer."

@@ -130,6 +130,7 @@ class _Exchange:
 _SAFE = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-cache"),
     (b"content-security-policy", b"default-src 'self'; base-uri 'none'; frame-ancestors 'none'"),
 ]
 """On every answer: the page loads nothing from elsewhere, runs no script but files of ours, and is in no frame."""

@@ -3,9 +3,19 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Id = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
+
+
+def _text(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("write a time as text, such as 2026-01-02T10:30:00Z")
+    return value
+
+
+Instant = Annotated[datetime, BeforeValidator(_text), Field(strict=False)]
+"""JSON has no times: a text in ISO 8601, and no number, whose unit nobody could tell."""
 
 
 class _Asked(BaseModel):
@@ -29,7 +39,7 @@ class _AboutUsers(_Asked):
     email_ids: list[Id] | None = Field(default=None, min_length=1)
     probability: bool = Field(default=True, description="Whether to give probabilities beside the classes.")
     explain: bool = Field(default=False, description="Whether to give reasons: exact SHAP contributions.")
-    as_of: datetime | None = Field(
+    as_of: Instant | None = Field(
         default=None,
         description="When the email would be sent, UTC unless it says otherwise. Default: now; in a simulated world, "
         "the instant that the features know.",

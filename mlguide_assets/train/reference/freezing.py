@@ -5,7 +5,7 @@ must look like this, and not like what it says of rows that it has learned.
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import ibis
@@ -24,7 +24,8 @@ from mlguide_assets.train.reference.profile import Profile, reference_profile
 
 PROBABILITY = "probability"
 HABIT_DAYS = 14
-"""The last days of the reference tell how much one day differs from the others by habit."""
+"""The last days of the reference. Held against its other days, they tell how much one day differs by habit, since rows
+share users and a day is of one weekday; held against its first half, how far on a column is by then that only grows."""
 
 
 def watched_columns(problem: Problem) -> dict[str, Kind]:
@@ -47,16 +48,32 @@ def reference_of(rows: pa.Table, scores: npt.NDArray[np.float64], model: Boosted
     columns = watched_columns(problem)
     held = rows.select([*(name for name in columns if name != PROBABILITY), "delivered_at"])
     held = held.append_column(PROBABILITY, pa.array(scores))
-    table = ibis.memtable(held.drop_columns(["delivered_at"]))
-    profile = reference_profile(table, columns, importance_of(model))
-    last = pc.max(held["delivered_at"]).as_py().date()
-    windows = []
-    for back in range(HABIT_DAYS):
-        day = pc.equal(pc.cast(held["delivered_at"], pa.date32()), pa.scalar(last - timedelta(days=back)))
-        of_day = held.filter(day).drop_columns(["delivered_at"])
-        if of_day.num_rows:
-            windows.append(window_counts(ibis.memtable(of_day), profile))
-    return profile.with_inflation(inflation(profile, windows, within=True))
+    profile = reference_profile(_watched(held), columns, importance_of(model))
+    first, last = (bound(held["delivered_at"]).as_py() for bound in (pc.min, pc.max))
+    half = (last - first) / 2
+    midnight = datetime.combine(last.date(), datetime.min.time())
+    days = [midnight - timedelta(days=back) for back in range(min(HABIT_DAYS, half.days))]
+    windows = [window for day in days if (window := _between(held, day, day + timedelta(days=1))).num_rows]
+    if not windows:
+        return profile
+    counted = [window_counts(_watched(window), profile) for window in windows]
+    habit = inflation(profile, counted, within=True)
+    early = profile.recounted(window_counts(_watched(_between(held, first, first + half)), profile).counts)
+    further = inflation(early, counted)
+    # From the middle of the first half to that of the last days.
+    lag = (midnight - (first + half / 2)).days - len(days) / 2
+    trends = {name: max(further[name] - habit[name], 0.0) for name in habit}
+    return profile.with_inflation(habit).with_trends(trends, middle=(first + half).date(), lag_days=max(lag, 1.0))
+
+
+def _between(rows: pa.Table, first: datetime, end: datetime) -> pa.Table:
+    """The rows of [first, end)."""
+    times = rows["delivered_at"]
+    return rows.filter(pc.and_(pc.greater_equal(times, pa.scalar(first)), pc.less(times, pa.scalar(end))))
+
+
+def _watched(rows: pa.Table) -> ibis.Table:
+    return ibis.memtable(rows.drop_columns(["delivered_at"]))
 
 
 def importance_of(model: Boosted) -> Mapping[str, float]:

@@ -7,6 +7,7 @@ from and needs none of those rows.
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from datetime import date
 from typing import Any, get_args
 
 import ibis
@@ -22,7 +23,8 @@ class ColumnProfile:
     """One column of the reference: its bins, and how many rows are in each; `stored` as in `bins.stored_as`.
 
     `importance` is the column's share of the model's importance, in [0, 1]. `inflation` is the design effect of
-    the chi-square statistic, see `drift.inflation`: 1 where rows are independent.
+    the chi-square statistic, see `counting.inflation`: 1 where rows are independent. `trend` is what adds to it where
+    a window lies `Profile.lag_days` later, since the column moves on by itself, as counts of past sends do.
     """
 
     name: str
@@ -31,6 +33,7 @@ class ColumnProfile:
     counts: Counts
     importance: float = 0.0
     inflation: float = 1.0
+    trend: float = 0.0
 
     @property
     def kind(self) -> Kind:
@@ -43,11 +46,27 @@ class ColumnProfile:
 
 @dataclass(frozen=True)
 class Profile:
-    """The reference: its number of rows, the profiled columns, and the names of the columns beside them."""
+    """The reference: its number of rows, the profiled columns, and the names of the columns beside them.
+
+    `middle` is the day that lies in its middle, and `lag_days` how far on the trends were measured.
+    """
 
     rows: int
     columns: tuple[ColumnProfile, ...]
     other_columns: tuple[str, ...] = ()
+    middle: str | None = None
+    lag_days: float = 1.0
+
+    def on(self, day: date) -> "Profile":
+        """The profile with the inflation of a window of that day.
+
+        A column that moves steadily is twice as far away after twice the time, and its statistic, a sum of squares,
+        is then four times as large without any news.
+        """
+        if self.middle is None:
+            return self
+        lags = (day - date.fromisoformat(self.middle)).days / self.lag_days
+        return self.with_inflation({each.name: each.inflation + each.trend * lags**2 for each in self.columns})
 
     def only(self, names: Iterable[str]) -> "Profile":
         """The profile of some columns, such as all but the label while outcomes are not matured.
@@ -70,6 +89,16 @@ class Profile:
             raise ValueError(f"an inflation is finite and at least 1, that of {wrong[0]!r} is {factors[wrong[0]]}")
         columns = (replace(column, inflation=factors.get(column.name, column.inflation)) for column in self.columns)
         return replace(self, columns=tuple(columns))
+
+    def recounted(self, counts: Mapping[str, Counts]) -> "Profile":
+        """The profile of other rows, over the same bins."""
+        columns = tuple(replace(column, counts=counts[column.name]) for column in self.columns)
+        return replace(self, rows=columns[0].rows if columns else 0, columns=columns)
+
+    def with_trends(self, trends: Mapping[str, float], *, middle: date, lag_days: float) -> "Profile":
+        """The profile with what each column's inflation grows by in so many days."""
+        columns = tuple(replace(column, trend=trends.get(column.name, 0.0)) for column in self.columns)
+        return replace(self, columns=columns, middle=middle.isoformat(), lag_days=lag_days)
 
     def to_json(self) -> bytes:
         """The content of `profile.json`: equal profiles give equal bytes."""
