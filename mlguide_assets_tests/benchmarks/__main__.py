@@ -50,7 +50,12 @@ def _rows(folder: Path, sizes: list[int], no_pandas_above: int) -> list[tuple[st
     ]
     for sends in sizes:
         rows.append((f"features {sends}", lambda sends=sends: _features(folder, sends, sends <= no_pandas_above)))
-    return [*rows, ("whole run", lambda: _whole_run(folder)), ("serving", lambda: _serving(folder))]
+    return [
+        *rows,
+        ("whole run", lambda: _whole_run(folder)),
+        ("serving", lambda: _serving(folder)),
+        ("drift", lambda: _drift(folder)),
+    ]
 
 
 def _import_time() -> list[Row]:
@@ -166,6 +171,29 @@ def _serving(folder: Path) -> list[Row]:
         ),
         latencies("one of many", "one pair at a time, of 1 M users", 2, 8),
         rate("sixteen of many", "16 connections, 1 M users"),
+    ]
+
+
+def _drift(folder: Path) -> list[Row]:
+    """Replayed days of a world without and with a planted covariate shift."""
+    place = folder / "drift"
+    place.mkdir()
+    got = json.loads(_output(["-m", "mlguide_assets_tests.benchmarks.drift", str(place)]))
+    alarms = 100 * got["false_acts"] / got["windows"]
+    return [
+        (
+            f"drift: false alarms in {got['windows']} days without a shift",
+            f"{got['false_acts']} calls for action, {got['false_warnings']} warnings",
+            "≤ 1 per 100",
+            _within(alarms <= 1),
+        ),
+        (
+            "  days until the planted covariate shift warns, calls for action",
+            f"{got['days_to_warning']}, {got['days_to_act']}",
+            "",
+            "",
+        ),
+        ("  one day's verdict", f"{got['seconds'] * 1000:.0f} ms", "", ""),
     ]
 
 

@@ -1,0 +1,86 @@
+"""Days of a simulated world, one after the other, before a champion that was trained on the days before."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+
+import ibis
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlguide_assets.define.loading import load_problem
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.tables import TableName
+from mlguide_assets.deploy.bundle import Bundle, champion, export_bundle, set_champion
+from mlguide_assets.observe.data_drift import DayDrift, drift_of_day, reference_of, same_weekday
+from mlguide_assets.observe.rows import scored_sends
+from mlguide_assets.prepare.core import join_core_users
+from mlguide_assets.prepare.features.tables import send_features
+from mlguide_assets.prepare.simulator.generate import email_content, sends, user_profiles
+from mlguide_assets.prepare.simulator.world import World
+from mlguide_assets.prepare.sources.conforming import conform
+from mlguide_assets.train.candidate import train_candidate
+from mlguide_assets.train.storage import load_facts
+from mlguide_assets_tests.deploy.scores import saved
+
+TRAINED, SHIFTED = 2 / 3, 5 / 6
+"""When in the history the champion is trained, and when a planted shift begins."""
+
+
+class Replay:
+    """A world, and the champion that its first two thirds gave."""
+
+    def __init__(self, world: World, folder: Path) -> None:
+        self.world = world
+        self.problem: Problem = load_problem("planeswalker")
+        self.trained, self.shift = (world.start + timedelta(days=int(world.days * at)) for at in (TRAINED, SHIFTED))
+        past = self.features(world)
+        known = past.filter(
+            pc.less(past["delivered_at"], pa.scalar(datetime.combine(self.trained, datetime.min.time())))
+        )
+        candidate = saved(train_candidate(ibis.memtable(known), self.problem), folder / "candidates")
+        export_bundle(candidate, folder / "bundles", "1", {"trained_at": "", **load_facts(candidate)})
+        set_champion(folder / "bundles", "1")
+        found = champion(folder / "bundles")
+        assert found is not None
+        self.champion: Bundle = found
+
+    @cached_property
+    def shifted(self) -> World:
+        return replace(self.world, covariate_shift=self.shift)
+
+    def features(self, world: World) -> pa.Table:
+        history = pa.concat_tables(sends(world, None, None, None))
+        tables: dict[TableName, pa.Table] = {
+            "user_profiles": user_profiles(world),
+            "user_emails": history.select(["user_id", "email_id", "unsubscribed", "delivered_at"]),
+            "email_content": email_content(world),
+        }
+        conforming = (
+            conform(ibis.memtable(rows), name, {}, place=name).drop("unreadable") for name, rows in tables.items()
+        )
+        return send_features(join_core_users(*conforming), self.problem).to_pyarrow()
+
+    def days(self, world: World) -> Iterator[tuple[date, DayDrift]]:
+        """The verdict on every day since the champion was trained; nobody asked the API anything."""
+        rows = ibis.memtable(self.features(world))
+        counted = rows.group_by(day=rows.delivered_at.date()).aggregate(n=rows.count()).to_pyarrow().to_pylist()
+        counts = {each["day"]: each["n"] for each in counted}
+        profile = reference_of(self.champion)
+        assert profile is not None
+        for day in sorted(counts):
+            # The last day of a world may be a part of one.
+            if self.trained <= day < max(counts):
+                yield (
+                    day,
+                    drift_of_day(
+                        day,
+                        sends=scored_sends(rows, self.champion, first=day, last=day),
+                        traffic=pa.table({"user_id": pa.array([], pa.int64())}),
+                        earlier=same_weekday(counts, day),
+                        champion=self.champion,
+                        profile=profile,
+                    ),
+                )

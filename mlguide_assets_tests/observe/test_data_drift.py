@@ -1,0 +1,105 @@
+"""Days of a simulated world: silent where nothing was planted, awake where something was."""
+
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from mlguide_assets.observe.data_drift import SCHEMA, SENDS, TRAFFIC, VOLUME, WHOLE, drift_of_day, reference_of
+from mlguide_assets.prepare.simulator.world import World
+from mlguide_assets_tests.observe.replaying import Replay
+from mlguide_assets_tests.train.sends import replaced
+
+pytestmark = pytest.mark.slow
+NOBODY = pa.table({"user_id": pa.array([], pa.int64())})
+
+
+@pytest.fixture(scope="module")
+def replay(tmp_path_factory: pytest.TempPathFactory) -> Replay:
+    return Replay(World(sends=60_000, days=100), tmp_path_factory.mktemp("replay"))
+
+
+@pytest.fixture(scope="module")
+def day(replay: Replay) -> pa.Table:
+    """The sends of one day after the champion was trained, with the champion's probability."""
+    import ibis
+
+    from mlguide_assets.observe.rows import scored_sends
+
+    features = ibis.memtable(replay.features(replay.world))
+    return scored_sends(features, replay.champion, first=replay.trained, last=replay.trained)
+
+
+def judged(
+    replay: Replay, sends: pa.Table, traffic: pa.Table = NOBODY, earlier: tuple[int, ...] = ()
+) -> dict[str, str]:
+    profile = reference_of(replay.champion)
+    assert profile is not None
+    found = drift_of_day(
+        replay.trained,
+        sends=sends,
+        traffic=traffic,
+        earlier=earlier,
+        champion=replay.champion,
+        profile=profile,
+        min_rows=300,
+    )
+    assert found.table.schema == SCHEMA
+    return {f"{row['source']}.{row['column']}": row["level"] for row in found.table.to_pylist()}
+
+
+def test_a_world_without_a_shift_calls_for_no_action(replay: Replay) -> None:
+    levels = Counter(drift.level for _, drift in replay.days(replay.world))
+    assert levels["act"] == 0
+    assert levels["none"] >= 25
+
+
+def test_a_day_like_the_others_is_none(replay: Replay, day: pa.Table) -> None:
+    levels = judged(replay, day, earlier=(day.num_rows,) * 6)
+    assert levels[f"{SENDS}.{WHOLE}"] == levels[f"{SENDS}.{VOLUME}"] == "none"
+    assert "subject" not in str(levels)
+
+
+def test_the_label_is_judged_once_all_have_matured(replay: Replay, day: pa.Table) -> None:
+    assert f"{SENDS}.unsubscribed" in judged(replay, day)
+    unknown = replaced(day, "unsubscribed", [None] * day.num_rows)
+    assert f"{SENDS}.unsubscribed" not in judged(replay, unknown)
+
+
+def test_a_full_day_of_unseen_categories_calls_for_action(replay: Replay, day: pa.Table) -> None:
+    levels = judged(replay, replaced(day, "country", ["ZZ"] * day.num_rows))
+    assert levels[f"{SENDS}.country"] == levels[f"{SENDS}.{WHOLE}"] == "act"
+
+
+def test_other_users_call_for_action(replay: Replay, day: pa.Table) -> None:
+    levels = judged(replay, replaced(day, "age", pc.add(day["age"], 30).to_pylist()))
+    assert levels[f"{SENDS}.age"] == "act"
+
+
+def test_a_column_that_is_gone_calls_for_action(replay: Replay, day: pa.Table) -> None:
+    assert judged(replay, day.drop_columns(["purchases"]))[f"{SENDS}.purchases"] == "act"
+
+
+def test_a_day_with_few_sends_is_not_judged_but_its_volume_is(replay: Replay, day: pa.Table) -> None:
+    levels = judged(replay, day.slice(0, 20), earlier=(600,) * 6)
+    assert levels[f"{SENDS}.age"] == "too_few"
+    assert levels[f"{SENDS}.{VOLUME}"] == levels[f"{SENDS}.{WHOLE}"] == "act"
+
+
+def test_a_day_without_sends_is_told(replay: Replay, day: pa.Table) -> None:
+    assert judged(replay, day.slice(0, 0), earlier=(600,) * 6)[f"{SENDS}.{WHOLE}"] == "act"
+
+
+def test_what_the_api_was_asked_is_judged_by_itself(replay: Replay, day: pa.Table) -> None:
+    asked = replaced(day, "gender", ["male"] * day.num_rows).drop_columns(["unsubscribed", "matured_at", "subject"])
+    levels = judged(replay, day, traffic=asked)
+    assert levels[f"{TRAFFIC}.gender"] == levels[f"{TRAFFIC}.{WHOLE}"] == "act"
+    assert levels[f"{SENDS}.{WHOLE}"] == "none"
+
+
+def test_a_champion_of_before_drift_was_watched_has_no_reference(replay: Replay, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    assert reference_of(replace(replay.champion, folder=tmp_path)) is None
