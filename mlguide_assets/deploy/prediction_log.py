@@ -36,6 +36,7 @@ class LogWriter:
         self._segment_bytes = segment_bytes
         self._day = ""
         self._handle = -1
+        self._path = folder
         self._written = 0
 
     def append(self, lines: Sequence[bytes], now: datetime) -> None:
@@ -71,7 +72,8 @@ class LogWriter:
         folder = self._folder / day
         folder.mkdir(parents=True, exist_ok=True)
         name = f"{now:%H%M%S%f}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
-        self._handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        self._path = folder / name
+        self._handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
         self._day, self._written = day, 0
         # The name, too, must be on the disk.
         for kept in (folder, self._folder):
@@ -84,9 +86,13 @@ class LogWriter:
                 rest = rest[os.write(self._handle, rest) :]
             os.fdatasync(self._handle)
         except OSError:
-            # What was written in part would be the beginning of the next line.
+            # What was written in part would be the beginning of the next line; a disk that stays full must not fill
+            # with the names of empty files.
             with contextlib.suppress(OSError):
-                os.ftruncate(self._handle, self._written)
+                if self._written:
+                    os.ftruncate(self._handle, self._written)
+                else:
+                    self._path.unlink()
             self.close()
             raise
         self._written += len(content)

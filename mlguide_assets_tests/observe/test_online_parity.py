@@ -92,7 +92,9 @@ def serving(tmp_path: Path, tables: Tables, trained: Candidate, monkeypatch: pyt
 EVERYTHING = (
     PredictRequest(user_ids=list(range(1, 61))),
     PredictRequest(user_ids=[1, 5, 60, 10**6], email_ids=[3, 12], on_unknown="base_rate"),
-    PredictRequest(user_ids=[1, 2], email_ids=[1], as_of=MIDNIGHT + timedelta(days=1, hours=7, microseconds=1)),
+    PredictRequest(
+        user_ids=[1, 2], email_ids=[1], as_of=(MIDNIGHT + timedelta(days=1, hours=7, microseconds=1)).isoformat()
+    ),
     RecommendRequest(user_ids=list(range(1, 61))),
 )
 

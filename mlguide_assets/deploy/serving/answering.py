@@ -112,7 +112,9 @@ def _prediction(judged: Judged, question: Question, model: ServedModel, *, proba
     if probability:
         told["probability"] = judged.probability
     told["prediction"] = model.label(judged.probability)
-    told["feature_time"] = None if slot.row is None else question.features.pairs[slot.row].feature_time.isoformat()
+    told["feature_time"] = (
+        None if slot.row is None else question.features.pairs[slot.row].feature_time.isoformat() + "Z"
+    )
     told["basis"] = BASE_RATE if slot.row is None else "features"
     if judged.reasons is not None:
         told["reasons"] = judged.reasons

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mlguide_assets.deploy.online_store.store import Row
+from mlguide_assets.deploy.online_store.store import Row, StoreError
 from mlguide_assets.prepare.features.moment import moment_features
 
 _EPOCH = datetime(1970, 1, 1)
@@ -75,7 +75,7 @@ def of_pairs(
             columns[name] = [given] * len(pairs) if given is not None else _plain(moments[name], len(pairs))
         else:
             side = 0 if pairs and name in pairs[0][0] else 1
-            columns[name] = [pair[side][name] for pair in pairs]
+            columns[name] = [_value(pair[side], name) for pair in pairs]
     judged = [Pair(user["user_id"], email["email_id"], instant, feature_time) for user, email in pairs]
     return Features(names, judged, columns)
 
@@ -84,7 +84,17 @@ def of_last_sends(sends: Sequence[Row], names: tuple[str, ...]) -> Features:
     """Features of sends that were made, each as of its own delivery."""
     times = [datetime.fromisoformat(send["delivered_at"]) for send in sends]
     pairs = [Pair(send["user_id"], send["email_id"], at, at) for send, at in zip(sends, times, strict=True)]
-    return Features(names, pairs, {name: [send[name] for send in sends] for name in names})
+    return Features(names, pairs, {name: [_value(send, name) for send in sends] for name in names})
+
+
+def _value(row: Row, name: str) -> Any:
+    try:
+        return row[name]
+    except KeyError:
+        raise StoreError(
+            f"The online store has no feature {name!r}, which the champion was trained with: 'mlguide run' publishes "
+            f"those of the problem, or 'mlguide promote' a model that was trained for it."
+        ) from None
 
 
 def microseconds(instant: datetime) -> int:

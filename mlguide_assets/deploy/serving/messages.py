@@ -1,15 +1,15 @@
 """What the API is asked and what it answers: the schema of OpenAPI, with examples."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 Id = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
 
 
 def _text(value: object) -> object:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or "-" not in value[1:]:
         raise ValueError("write a time as text, such as 2026-01-02T10:30:00Z")
     return value
 
@@ -72,6 +72,14 @@ class RecommendRequest(_AboutUsers):
     )
 
 
+def _as_utc(instant: datetime) -> datetime:
+    """Times here have no zone; JSON's must, or a browser takes them for its own."""
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant
+
+
+Utc = Annotated[datetime, AfterValidator(_as_utc)]
+
+
 class Reason(BaseModel):
     """What one feature adds to the log-odds of losing the user."""
 
@@ -88,7 +96,7 @@ class Prediction(BaseModel):
     email_id: int | None
     probability: float | None = Field(default=None, description="That this send makes the user unsubscribe.")
     prediction: str = Field(description="The label: as a rule, yes is an unsubscribe and no is none.")
-    feature_time: datetime | None = Field(description="The instant whose knowledge the stored features hold, UTC.")
+    feature_time: Utc | None = Field(description="The instant whose knowledge the stored features hold, UTC.")
     basis: Literal["features", "base_rate"] = "features"
     reasons: list[Reason] | None = None
 
@@ -136,7 +144,7 @@ class User(BaseModel):
     gender: str | None
     country: str | None
     number_of_emails: int
-    last_delivered_at: datetime | None
+    last_delivered_at: Utc | None
 
 
 class Email(BaseModel):
@@ -146,7 +154,7 @@ class Email(BaseModel):
     subject: str | None
     theme: str | None
     category: str | None
-    created_at: datetime
+    created_at: Utc
 
 
 class ServiceState(BaseModel):
@@ -161,8 +169,8 @@ class ServiceState(BaseModel):
     threshold: float | None
     positive: str | None
     shadow_version: str | None
-    feature_time: datetime | None
-    now: datetime | None
+    feature_time: Utc | None
+    now: Utc | None
 
 
 class Fault(BaseModel):

@@ -42,14 +42,13 @@ class ServedModel:
 
 def load_served(champion: Bundle) -> ServedModel:
     """Load a verified bundle, and score one row: what fails here, fails before it serves."""
-    import numpy as np
-
     import_xgboost()
     from mlguide_assets.train.storage import load_model
 
     model = load_model(champion.folder)
-    model.predict(np.zeros((1, len(model.encoding.names)), dtype=np.float32))
     facts, problem = _facts(champion.folder), load_problem(str(champion.folder / PROBLEM))
+    names = tuple(feature.name for feature in features_of(problem) if feature.for_models)
+    model.predict(model.encoding.matrix_of_values({name: [None] for name in names}))
     return ServedModel(
         champion.version,
         champion.trained_at,
@@ -57,7 +56,7 @@ def load_served(champion: Bundle) -> ServedModel:
         facts["train_unsubscribes"] / facts["train_rows"],
         model,
         problem,
-        tuple(feature.name for feature in features_of(problem) if feature.for_models),
+        names,
         Words(problem),
     )
 

@@ -3,7 +3,7 @@
 import gc
 import sys
 from collections import Counter
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Lock
 from typing import Literal
 
@@ -108,6 +108,8 @@ class Running:
         feature_time, serving = snapshot.publication.as_of, self._problem.serving
         now = now_of(self._problem, feature_time)
         age = now - feature_time
+        if age < timedelta(0):
+            return feature_time, now, f"The features are of {feature_time.isoformat()}, which is still to come.", False
         if age <= serving.stale_after:
             return feature_time, now, None, True
         usable = age <= serving.refuse_after

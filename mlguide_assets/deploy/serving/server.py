@@ -2,12 +2,14 @@
 
 import contextlib
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator
 from ipaddress import ip_address
 from tempfile import TemporaryDirectory
 
+from mlguide_assets.define.loading import current_problem
 from mlguide_assets.deploy.online_store.store import STORE_VARIABLE, open_store
 from mlguide_assets.errors import InputError
 from mlguide_assets.settings import HOME_VARIABLE, Home
@@ -33,6 +35,8 @@ def serve(home: Home, *, host: str, port: int, workers: int, store: str | None, 
     _refuse_taken(host, port)
     address = store or os.environ.get(STORE_VARIABLE) or ""
     open_store(home, "any", address)
+    # Known to be readable before there are workers, which would die of it, and be started again, for ever.
+    current_problem(home)
     # The workers are processes of their own, which have only the environment.
     os.environ |= {
         HOME_VARIABLE: str(home.root),
@@ -42,6 +46,8 @@ def serve(home: Home, *, host: str, port: int, workers: int, store: str | None, 
     shown = f"[{host}]" if ":" in host else host
     print(f"Playground and API on http://{shown}:{port} for {home.root}; Ctrl-C stops them.", file=sys.stderr)
     home.ensure_writable()
+    # Uvicorn finishes what was begun, then raises the signal again, which would end the process as if killed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with _counting_together(workers, home):
         uvicorn.run(
             "mlguide_assets.deploy.serving.app:create_app",

@@ -1,0 +1,101 @@
+"""The API against its own description: whatever it is asked, it answers as /openapi.json says, and never with a 500."""
+
+from typing import Any
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis.checks import CHECKS, load_all_checks
+
+from mlguide_assets_tests.deploy.serving.serving import AS_OF, Client, Server
+from mlguide_assets_tests.samples import USERS
+
+FEW, MANY = 25, 400
+"""Requests per operation and kind."""
+OPERATIONS = [
+    ("POST", "/predict"),
+    ("POST", "/recommend"),
+    ("GET", "/users"),
+    ("GET", "/emails"),
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("GET", "/metrics"),
+]
+PREDICTIONS = OPERATIONS[:2]
+
+load_all_checks()
+_ALWAYS = [
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_schema_conformance",
+]
+_OF_KIND: dict[schemathesis.GenerationMode, list[str]] = {
+    schemathesis.GenerationMode.POSITIVE: _ALWAYS,
+    schemathesis.GenerationMode.NEGATIVE: [*_ALWAYS, "negative_data_rejection"],
+}
+
+
+def ask_much(server: Server, method: str, path: str, mode: schemathesis.GenerationMode, *, examples: int) -> set[int]:
+    """Ask one operation what its schema allows, or forbids; the statuses that were seen."""
+    schema = schemathesis.openapi.from_url(f"http://127.0.0.1:{server.port}/openapi.json")
+    checks: list[Any] = CHECKS.get_by_names(_OF_KIND[mode])
+    seen: set[int] = set()
+
+    @given(case=schema[path][method].as_strategy(mode), chosen=st.data())
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=examples == FEW,
+        database=None,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
+    def ask(case: schemathesis.Case[Any], chosen: st.DataObject) -> None:
+        if mode == schemathesis.GenerationMode.POSITIVE and isinstance(case.body, dict):
+            make_answerable(case.body, chosen)
+        response = case.call(session=session)
+        seen.add(response.status_code)
+        case.validate_response(response, checks=checks)
+
+    with requests.Session() as session:
+        ask()
+    return seen
+
+
+def make_answerable(body: dict[str, Any], chosen: st.DataObject) -> None:
+    """Ask about users and instants that there are, mostly: of any 64-bit numbers nothing is known."""
+    for name in ("user_ids", "email_ids"):
+        if body.get(name):
+            body[name] = [each % (USERS + 5) for each in body[name]]
+    if body.get("as_of") and chosen.draw(st.booleans()):
+        body["as_of"] = AS_OF.isoformat() + "Z"
+
+
+def test_the_description_lists_what_there_is(client: Client) -> None:
+    description = client.get("/openapi.json").json()
+    listed = {(method.upper(), path) for path, methods in description["paths"].items() for method in methods}
+    assert listed == set(OPERATIONS)
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_what_the_schema_allows_is_answered_as_it_says(server: Server, method: str, path: str) -> None:
+    seen = ask_much(server, method, path, schemathesis.GenerationMode.POSITIVE, examples=FEW)
+    assert 200 in seen
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS[:4])
+def test_what_the_schema_forbids_is_refused(server: Server, method: str, path: str) -> None:
+    seen = ask_much(server, method, path, schemathesis.GenerationMode.NEGATIVE, examples=FEW)
+    assert 422 in seen
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", [*_OF_KIND])
+@pytest.mark.parametrize(("method", "path"), PREDICTIONS)
+def test_much_is_answered_as_the_schema_says(
+    server: Server, method: str, path: str, mode: schemathesis.GenerationMode
+) -> None:
+    ask_much(server, method, path, mode, examples=MANY)

@@ -1,0 +1,82 @@
+"""How soon a server answers, and what it does not load for that."""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mlguide_assets_tests.deploy.serving.serving import House, Server, eventually
+
+START_SECONDS = 3.0
+HEAVY = ("dagster", "mlflow", "shap", "evidently", "ibis", "duckdb", "pandas", "sklearn")
+
+_SERVES = """
+import asyncio, json, sys
+from pathlib import Path
+from mlguide_assets.define.loading import current_problem
+from mlguide_assets.deploy.serving.app import app_of
+from mlguide_assets.deploy.serving.messages import PredictRequest, RecommendRequest
+from mlguide_assets.deploy.serving.running import Running
+from mlguide_assets.settings import Home
+
+home = Home(Path(sys.argv[1]))
+app_of(home)
+
+async def serve():
+    running = Running(home, current_problem(home), None)
+    works = [
+        await running.batcher.answer(asked, "0" * 32)
+        for asked in (
+            PredictRequest(user_ids=[3, 1000], on_unknown="base_rate"),
+            PredictRequest(user_ids=[3], email_ids=[1], explain=True),
+            RecommendRequest(user_ids=[3], explain=True),
+        )
+    ]
+    running.state()
+    running.stop()
+    return [bool(work.body) for work in works]
+
+print(json.dumps({"answered": asyncio.run(serve()), "modules": sorted(sys.modules)}))
+"""
+
+
+def seconds_to_the_first_answer(house: House) -> float:
+    started = time.monotonic()
+    server = Server(house.home)
+    try:
+        eventually(lambda: _answers(server), seconds=30)
+        return time.monotonic() - started
+    finally:
+        server.stop()
+
+
+def _answers(server: Server) -> bool:
+    client = server.client()
+    try:
+        return client.post("/predict", {"user_ids": [3]}).status == 200
+    except OSError:
+        return False
+    finally:
+        client.close()
+
+
+@pytest.mark.slow
+def test_a_server_answers_soon(house: House, server: Server) -> None:
+    """The server that runs already has warmed what the disk holds."""
+    taken = [seconds_to_the_first_answer(house) for _ in range(3)]
+    assert statistics.median(taken) <= START_SECONDS, taken
+
+
+def test_serving_loads_nothing_heavy(house: House, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _SERVES, str(house.home.root)], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    told = json.loads(done.stdout)
+    assert told["answered"] == [True] * 3
+    loaded = {module.partition(".")[0] for module in told["modules"]}
+    assert loaded & set(HEAVY) == set()
+    assert "xgboost" in loaded
