@@ -49,7 +49,8 @@ def main(home: Home, folder: Path) -> dict[str, Any]:
     with served(home, "--workers", "2") as (url, _, _):
         _load(url, 16, 1000, ones)
         measured["sixteen, 2 workers"] = _load(url, 16, 20_000, ones)
-    measured["mlflow"] = _mlflow(home, folder)
+    for workers in (1, 2):
+        measured[f"mlflow, {workers}"] = _mlflow(home, folder, workers)
     large = _with_many_users(home, folder)
     with served(large) as (url, _, _):
         spread = [ONE % (user * (MANY // 500)) for user in range(1, 500)]
@@ -69,7 +70,7 @@ def served(home: Home, *flags: str) -> Iterator[tuple[str, subprocess.Popen[byte
         yield f"http://127.0.0.1:{port}/predict", process, time.perf_counter() - start
 
 
-def _mlflow(home: Home, folder: Path) -> dict[str, float]:
+def _mlflow(home: Home, folder: Path, workers: int) -> dict[str, float]:
     """The same booster behind MLflow's own server; it gets the features in the request and logs nothing."""
     from mlguide_assets.train.storage import load_model
 
@@ -79,13 +80,25 @@ def _mlflow(home: Home, folder: Path) -> dict[str, float]:
     current = champion(home.bundles(current_problem(home).key))
     if current is None:
         raise SystemExit("this home has no champion to serve")
-    model, place = load_model(current.folder), folder / "mlflow-model"
+    model, place = load_model(current.folder), folder / f"mlflow-model-{workers}"
     mlflow.xgboost.save_model(model.booster, str(place), pip_requirements=["xgboost"])
     body = json.dumps(
         {"dataframe_split": {"columns": model.encoding.names, "data": [[1.0] * len(model.encoding.names)]}}
     )
     port, script = _free_port(), str(Path(sys.executable).with_name("mlflow"))
-    command = [script, "models", "serve", "-m", str(place), "--env-manager", "local", "-p", str(port), "-w", "2"]
+    command = [
+        script,
+        "models",
+        "serve",
+        "-m",
+        str(place),
+        "--env-manager",
+        "local",
+        "-p",
+        str(port),
+        "-w",
+        str(workers),
+    ]
     with _ready(command, f"http://127.0.0.1:{port}/ping"):
         url = f"http://127.0.0.1:{port}/invocations"
         _load(url, 4, 100, [body])

@@ -6,12 +6,13 @@ import json
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
+from itertools import count
 from time import perf_counter
 from typing import Any
 
 from mlguide_assets.define.problem import Serving
 from mlguide_assets.deploy.serving.asking import RefusedError
-from mlguide_assets.deploy.serving.operations import IN_PROGRESS, LATENCY, REQUESTS
+from mlguide_assets.deploy.serving.operations import IN_PROGRESS, LATENCY, REQUESTS, log_request
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -75,11 +76,16 @@ class Guard:
             )
 
 
+_PROCESS = uuid.uuid4().hex[:16]
+_numbers = count()
+"""An id is the process and a number: as unique as a random one, at a tenth of its cost."""
+
+
 class _Exchange:
     """One request and what became of it."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
-        self.request_id = uuid.uuid4().hex
+        self.request_id = f"{_PROCESS}{next(_numbers):016x}"
         self._scope = scope
         self._send = send
         self._status = 0
@@ -117,14 +123,13 @@ class _Exchange:
         LATENCY.labels(path).observe(seconds)
         IN_PROGRESS.dec()
         if access_log:
-            fields = {
-                "request_id": self.request_id,
-                "method": self._scope["method"],
-                "path": self._scope["path"],
-                "status": self._status,
-                "milliseconds": round(seconds * 1000, 3),
-            }
-            _log.info("request", extra={"fields": fields})
+            log_request(
+                request_id=self.request_id,
+                method=self._scope["method"],
+                path=self._scope["path"],
+                status=self._status,
+                milliseconds=round(seconds * 1000, 3),
+            )
 
 
 _SAFE = [

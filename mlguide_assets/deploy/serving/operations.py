@@ -1,12 +1,15 @@
 """What operators see: metrics for Prometheus, and one line of JSON per event on standard error."""
 
+import contextlib
 import json
 import logging
 import os
 import sys
 from datetime import UTC, datetime
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from pydantic_core import to_json
 
 REQUESTS = Counter("mlguide_requests_total", "Answered requests.", ["path", "status"])
 LATENCY = Histogram(
@@ -49,6 +52,20 @@ class JsonLines(logging.Formatter):
         if record.exc_info:
             event["exception"] = self.formatException(record.exc_info)
         return json.dumps(event, ensure_ascii=False)
+
+
+def log_request(**fields: Any) -> None:
+    """Write the line of a request, as `JsonLines` would; `logging` would cost every request five times more."""
+    event = {
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "level": "info",
+        "logger": __name__,
+        "message": "request",
+        **fields,
+    }
+    # A reader who went away is no reason to fail a request.
+    with contextlib.suppress(OSError):
+        os.write(sys.stderr.fileno(), to_json(event) + b"\n")
 
 
 def log_as_json() -> None:

@@ -60,6 +60,7 @@ def serve(home: Home, *, host: str, port: int, workers: int, store: str | None, 
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
 
