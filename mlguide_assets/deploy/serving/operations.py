@@ -1,7 +1,6 @@
 """What operators see: metrics for Prometheus, and one line of JSON per event on standard error."""
 
 import contextlib
-import json
 import logging
 import os
 import sys
@@ -51,7 +50,7 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             event["exception"] = self.formatException(record.exc_info)
-        return json.dumps(event, ensure_ascii=False)
+        return to_json(event).decode()
 
 
 def log_request(**fields: Any) -> None:

@@ -164,7 +164,7 @@ def test_what_was_begun_is_finished_when_it_is_told_to_stop(copied: Callable[...
     logged = Counter(line["request_id"] for line in house.logged())
     assert all(logged[answer.json()["request_id"]] == 1 for answer in answers)
     assert len(logged) == len(answers)
-    assert '"level": "error"' not in server.log()
+    assert '"level":"error"' not in server.log()
 
 
 def tell(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
