@@ -161,3 +161,65 @@ def check_drift_on_new_data(workspace: Workspace) -> Iterator[dg.RunRequest]:
 
     for day, key in days_to_judge(workspace.home, workspace.lake, workspace.problem, today=now_utc().date()):
         yield dg.RunRequest(run_key=key, partition_key=day)
+
+
+@dg.asset_check(
+    asset="user_feature_store",
+    description="The features that are published online are no older than serving.stale_after, by the problem's clock.",
+)
+def features_are_fresh(workspace: Workspace) -> dg.AssetCheckResult:
+    from mlguide_assets.deploy.serving.asking import in_days, now_of
+
+    snapshot, problem = workspace.online_store.current(), workspace.problem
+    if snapshot is None:
+        return dg.AssetCheckResult(passed=False, description="Nothing is published online.")
+    published = snapshot.publication.as_of
+    age = now_of(problem, published) - published
+    return dg.AssetCheckResult(
+        passed=age <= problem.serving.stale_after,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"The features are of {published.isoformat()}, {in_days(age)} old.",
+        metadata={"hours": age.total_seconds() / 3600},
+    )
+
+
+@dg.sensor(default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=30)
+def alert_on_drift(context: dg.SensorEvaluationContext, workspace: Workspace) -> dg.SkipReason:
+    """Tell once the last days call for action one after the other, and once they no longer do."""
+    from datetime import UTC, datetime
+
+    from mlguide_assets.observe.alerting import book_of, drifted, retry, tell
+    from mlguide_assets.observe.data_drift import SENDS, TRAFFIC, verdicts
+
+    book, now, found = book_of(workspace.home, workspace.problem), datetime.now(UTC), verdicts(workspace.lake)
+    retry(book, now)
+    newest = found[-1]["day"] if found else ""
+    if newest == (context.cursor or ""):
+        return dg.SkipReason("No day was judged since the last look.")
+    for source in (SENDS, TRAFFIC):
+        tell(book, f"drift-{source}", drifted(found, source), now)
+    context.update_cursor(newest)
+    return dg.SkipReason(f"Looked at the days up to {newest}.")
+
+
+@dg.run_failure_sensor(default_status=dg.DefaultSensorStatus.RUNNING)
+def alert_on_failure(context: dg.RunFailureSensorContext, workspace: Workspace) -> None:
+    """Tell of a failed run, by webhook and in the log of alerts."""
+    from datetime import UTC, datetime
+
+    from mlguide_assets.observe.alerting import book_of, failed_run, tell
+
+    run, now = context.dagster_run, datetime.now(UTC)
+    alert = failed_run(run.job_name, run.run_id, context.failure_event.message or "no reason given", now)
+    tell(book_of(workspace.home, workspace.problem), alert.key, alert, now)
+
+
+@dg.run_status_sensor(run_status=dg.DagsterRunStatus.SUCCESS, default_status=dg.DefaultSensorStatus.RUNNING)
+def resolve_after_success(context: dg.RunStatusSensorContext, workspace: Workspace) -> None:
+    """Close the incident of a job that works again."""
+    from datetime import UTC, datetime
+
+    from mlguide_assets.observe.alerting import book_of, failure_key, tell
+
+    key = failure_key(context.dagster_run.job_name)
+    tell(book_of(workspace.home, workspace.problem), key, None, datetime.now(UTC))

@@ -61,9 +61,10 @@ def test_every_rule_alarm_and_behaviour_is_an_asset_check(definitions: dg.Defini
     alarms = {f"send_features.{name}" for name in LEAKAGE_ALARMS}
     behaved = {f"behaviour_results.{name}" for name in behaviours(PROBLEM)}
     watched = {
-        "online_parity.logged_features_agree",
         "data_drift.no_feature_drift",
         "model_performance.performance_holds",
+        "online_parity.logged_features_agree",
+        "user_feature_store.features_are_fresh",
     }
     assert checks == rules | alarms | behaved | watched
 

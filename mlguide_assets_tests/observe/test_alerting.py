@@ -1,0 +1,108 @@
+"""From facts to alerts: two days in a row, one incident, told once, and closed."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from mlguide_assets.observe.alerting import WEBHOOK_VARIABLE, drifted, failed_run, tell
+from mlguide_assets.observe.alerts import AlertBook
+from mlguide_assets_tests.observe.receivers import receiver
+
+NOW = datetime(2026, 3, 10, tzinfo=UTC)
+
+
+def days(*levels: str, source: str = "sends") -> list[dict[str, object]]:
+    return [
+        {
+            "day": f"2026-03-{number:02d}",
+            "source": source,
+            "level": level,
+            "reason": f"It is {level}.",
+            "rows": 1000,
+            "model_version": "3",
+        }
+        for number, level in enumerate(levels, start=1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("levels", "since"),
+    [
+        ((), None),
+        (("act",), None),
+        (("act", "none"), None),
+        (("act", "none", "act"), None),
+        (("none", "act", "act"), 2),
+        (("act", "act", "act"), 1),
+        (("act", "too_few", "act"), 1),
+        (("act", "act", "warn"), None),
+    ],
+)
+def test_two_days_in_a_row_are_told_and_one_is_not(levels: tuple[str, ...], since: int | None) -> None:
+    alert = drifted(days(*levels), "sends")
+    assert (alert and alert.since.day) == since
+    assert drifted(days(*levels), "traffic") is None
+
+
+def test_an_incident_is_told_once_and_its_end_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with receiver() as told:
+        monkeypatch.setenv(WEBHOOK_VARIABLE, told.url)
+        book = AlertBook(tmp_path)
+        for hour, levels in enumerate([("act", "act"), ("act", "act", "act"), ("act", "act", "none"), ("none",) * 4]):
+            tell(book, "drift-sends", drifted(days(*levels), "sends"), NOW + timedelta(hours=hour))
+    assert told.events == ["opened", "resolved"]
+    assert "2026-03-02: It is act." in told.received[0]["alert"]["happened"]
+
+
+def test_an_alert_of_a_failed_run_says_what_to_do() -> None:
+    alert = failed_run("retraining_job", "abc", "The disk is full.", NOW)
+    assert alert.key == "failure-retraining_job"
+    assert "abc" in alert.next_step
+    assert "The disk is full." in alert.happened
+
+
+def test_the_sensors_tell_of_a_failed_run_and_of_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through Dagster's own sensors, on runs that really failed and succeeded."""
+    from mlguide_assets.defs.observe import alert_on_failure, resolve_after_success
+    from mlguide_assets.defs.workspace import PROBLEM, Workspace
+
+    @dg.op
+    def breaks() -> None:
+        raise RuntimeError("the source is gone")
+
+    @dg.op
+    def works() -> None:
+        pass
+
+    @dg.job(name="daily")
+    def failing() -> None:
+        breaks()
+
+    @dg.job(name="daily")
+    def working() -> None:
+        works()
+
+    workspace = Workspace(root=str(tmp_path))
+    book = AlertBook(workspace.home.alerts(PROBLEM.key))
+    monkeypatch.delenv(WEBHOOK_VARIABLE, raising=False)
+    with dg.DagsterInstance.ephemeral() as instance:
+        failed = failing.execute_in_process(instance=instance, raise_on_error=False)
+        context = dg.build_run_status_sensor_context(
+            sensor_name="alert_on_failure",
+            dagster_instance=instance,
+            dagster_run=failed.dagster_run,
+            dagster_event=failed.all_events[-1],
+        ).for_run_failure()
+        alert_on_failure(context, workspace=workspace)
+        assert [incident.key for incident in book.incidents()] == ["failure-daily"]
+        done = working.execute_in_process(instance=instance)
+        context = dg.build_run_status_sensor_context(
+            sensor_name="resolve_after_success",
+            dagster_instance=instance,
+            dagster_run=done.dagster_run,
+            dagster_event=done.all_events[-1],
+        )
+        resolve_after_success(context, workspace=workspace)
+    assert book.incidents() == []
