@@ -93,7 +93,7 @@ _COLUMNS = {
     "positives": "Sends among them that lost their user.",
     "supported": "Whether enough users were lost and kept for an interval.",
     "name": "The test: a fact that holds of a good model.",
-    "kind": "Invariance, direction or minimum functionality.",
+    "kind": "Of a column, number or category; of a test, invariance, direction or minimum functionality.",
     "passed": "Whether it holds.",
     "limit": "What the value may reach.",
     "message": "What was changed, what should have followed, and what did.",
