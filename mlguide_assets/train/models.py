@@ -79,6 +79,8 @@ class Boosted:
         return self.calibration.apply(self.predict_uncalibrated(matrix))
 
     def predict_uncalibrated(self, matrix: Matrix) -> Probabilities:
+        if np.isinf(matrix).any():
+            raise ValueError("a feature is infinite, which no training row was: its encoding is broken")
         # In place: the same numbers as through XGBoost's own matrix, for one row in half the time.
         return np.asarray(self.booster.inplace_predict(matrix, validate_features=False), dtype=np.float64)
 

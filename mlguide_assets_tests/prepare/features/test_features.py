@@ -129,6 +129,7 @@ def test_pairs_have_the_features_that_a_send_at_that_instant_has(world: World, s
     rows = world.features(sorted({*imagined, *sends}))
     at_once = {(row["user_id"], row["email_id"]): row for row in rows if row["delivered_at"] == ASKED}
     for pair, row in pairs.items():
+        assert row.pop("as_of") == ASKED
         assert row == {name: at_once[pair][name] for name in row}
         assert set(row) == {*KEYS, *(feature.name for feature in features_of(world.problem))}
 
