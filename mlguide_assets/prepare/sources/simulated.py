@@ -42,7 +42,8 @@ def read_simulator(
 ) -> dict[TableName, ibis.Table]:
     """Generate the three tables as known at `until` into `scratch`, and move the oracle to its own folder."""
     counts = write(world_of(problem), scratch, until=until)
-    report(f"simulated {counts['user_emails']:,} sends to {counts['user_profiles']:,} users")
+    known = f", as known at {until}" if until else ""
+    report(f"simulated {counts['user_emails']:,} sends to {counts['user_profiles']:,} users{known}")
     oracle.mkdir(parents=True, exist_ok=True)
     (scratch / FILE).replace(oracle / FILE)
     return {table: connection.read_parquet(str(scratch / f"{table}.parquet")) for table in TABLES}

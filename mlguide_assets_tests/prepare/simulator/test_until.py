@@ -21,6 +21,8 @@ USUAL = World(sends=60_000)
 SHIFTED = replace(USUAL, covariate_shift=date(2025, 7, 1), concept_shift=date(2025, 7, 1))
 DAY = timedelta(days=1)
 WEEK = 7 * DAY
+# Midnight and noon, around the shift, on the last day, and after the end.
+LOOKS = [datetime(2025, *when) for when in ((6, 15), (7, 1), (7, 1, 12), (12, 31))] + [datetime(2026, 3, 1)]
 
 Seen = dict[str, pa.Table]
 
@@ -49,12 +51,7 @@ def _dated_before(table: pa.Table, column: str, until: datetime) -> pa.Table:
 
 
 @pytest.mark.parametrize("world", [USUAL, SHIFTED], ids=["usual", "shifted"])
-@pytest.mark.parametrize(
-    "until",
-    # Midnight and noon, around the shift, on the last day, and after the end.
-    [datetime(2025, 6, 15), datetime(2025, 7, 1), datetime(2025, 7, 1, 12), datetime(2025, 12, 31), datetime(2026, 3, 1)],
-    ids=str,
-)  # fmt: skip
+@pytest.mark.parametrize("until", LOOKS, ids=str)
 def test_a_world_seen_until_a_day_is_the_world_seen_later_as_it_was_known_then(
     world: World, until: datetime, tmp_path: Path
 ) -> None:
