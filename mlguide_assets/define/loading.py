@@ -209,6 +209,8 @@ def _allowed_keys(location: tuple[int | str, ...]) -> list[str]:
 
 
 def _resolve(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    # What may be left out is a union with null.
+    schema = next((each for each in schema.get("anyOf", ()) if "$ref" in each), schema)
     while "$ref" in schema:
         schema = definitions[schema["$ref"].rsplit("/", 1)[1]]
     return schema

@@ -13,23 +13,26 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from mlguide_assets.define.contracts import OneOf, Present, Rule, Unique, WellTyped
 from mlguide_assets.define.tables import KEYS, TABLES, TableName
 
-_UNITS = {"d": "days", "h": "hours", "m": "minutes", "w": "weeks"}
+_UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds", "w": "weeks"}
 
 
 def _parse_duration(value: object) -> object:
-    if isinstance(value, str) and (match := re.fullmatch(r"(\d+)\s*([wdhm])", value.strip())):
-        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d+)\s*([wdhms])", value.strip())):
+        try:
+            return timedelta(**{_UNITS[match[2]]: int(match[1])})
+        except OverflowError as error:
+            raise ValueError("that is longer than time can be counted; write a shorter one") from error
     if isinstance(value, timedelta):
         return value
-    raise ValueError("write a number and a unit, such as 7d, 36h or 2w")
+    raise ValueError("write a number and a unit (w, d, h, m or s), such as 7d, 36h or 2w")
 
 
 def _format_duration(value: timedelta) -> str:
-    minutes = int(value.total_seconds() // 60)
-    for unit, size in (("d", 1440), ("h", 60)):
-        if minutes % size == 0:
-            return f"{minutes // size}{unit}"
-    return f"{minutes}m"
+    seconds = int(value.total_seconds())
+    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
 
 
 Duration = Annotated[timedelta, BeforeValidator(_parse_duration), PlainSerializer(_format_duration)]
@@ -78,6 +81,28 @@ class Label(Strict):
         return self
 
 
+LONGEST_SIMULATED_DELAY = timedelta(days=7)
+"""A simulated unsubscribe is on record before so much time has passed since the delivery."""
+
+
+class Live(Strict):
+    """Lets a simulated world go on in real time: days of it become visible one by one."""
+
+    start: date = Field(description="The first reading shows the world until the start of this day.")
+    day_every: Duration = Field(default=timedelta(hours=24), description="Real time until one more day is visible.")
+    end: date | None = Field(
+        default=None, description="Here the clock stops. Default: where the history ends, history_start and days on."
+    )
+
+    @model_validator(mode="after")
+    def _goes_forward(self) -> "Live":
+        if self.day_every <= timedelta(0):
+            raise ValueError("day_every must be longer than zero")
+        if self.end is not None and self.end < self.start:
+            raise ValueError(f"end {self.end} must not be before start {self.start}")
+        return self
+
+
 class SimulatorSource(Strict):
     """A seeded world whose truth is known: see prepare/simulator."""
 
@@ -91,6 +116,13 @@ class SimulatorSource(Strict):
     )
     covariate_shift: date | None = None
     concept_shift: date | None = None
+    live: Live | None = Field(default=None, description="Whether days pass; without it the whole history is read.")
+
+    def end(self, history_start: date) -> date:
+        """The first day that is never seen. A live world may go on after its `days`, which changes no earlier row."""
+        if self.live is not None and self.live.end is not None:
+            return self.live.end
+        return history_start + timedelta(days=self.days)
 
 
 class FilesSource(Strict):
@@ -248,7 +280,7 @@ class Serving(Strict):
     clock: Literal["wall", "data"] | None = Field(
         default=None,
         description="What 'now' means: the wall's clock, or the newest instant that the features know. Default: wall, "
-        "but data for a simulated world, where no day passes by itself.",
+        "but data for a simulated world, whose days are not the wall's.",
     )
     stale_after: Duration = Field(default=timedelta(hours=36), description="Features older than this are flagged.")
     refuse_after: Duration = Field(default=timedelta(days=7), description="Features older than this are not used.")
@@ -332,6 +364,24 @@ class Problem(Strict):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"contracts: {twice[0]} is stated twice; keep one")
+        return self
+
+    @model_validator(mode="after")
+    def _live_world_has_days(self) -> "Problem":
+        source = self.source
+        if not isinstance(source, SimulatorSource) or source.live is None:
+            return self
+        start, end = source.live.start, source.end(self.history_start)
+        if not self.history_start < start <= end:
+            raise ValueError(
+                f"source.live: start {start} must be after history_start {self.history_start}, and not after "
+                f"the world's end {end}"
+            )
+        if self.label.window < LONGEST_SIMULATED_DELAY:
+            raise ValueError(
+                "label.window must be 7d or longer where source.live is given: the simulator's users take up to "
+                "that long to unsubscribe"
+            )
         return self
 
     @property

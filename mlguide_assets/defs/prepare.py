@@ -1,13 +1,16 @@
 """Prepare: sources under contract, the joined core table, point-in-time features."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from mlguide_assets.define.tables import TABLES
 from mlguide_assets.defs.ahead import FOR_TRAINING, import_ahead
 from mlguide_assets.defs.workspace import OWNERS, PROBLEM, Workspace
+
+if TYPE_CHECKING:
+    from mlguide_assets.prepare.sources.world_clock import Visible
 
 GROUP = "prepare"
 _RULES = {rule.name: rule for rule in PROBLEM.rules}
@@ -36,11 +39,15 @@ def ingest_sources(context: dg.AssetExecutionContext, workspace: Workspace) -> I
     """Read the three tables, judge them, and keep all of them or none."""
     from mlguide_assets.prepare.contracts import refuse_blocked, results_table
     from mlguide_assets.prepare.ingest import ingest
+    from mlguide_assets.prepare.sources.world_clock import visible
 
     import_ahead(FOR_TRAINING)
     home, problem, lake = workspace.home, workspace.problem, workspace.lake
-    oracle = home.oracle(problem.key)
-    with ingest(problem, lake.connection, scratch_below=lake.root, oracle=oracle, report=context.log.info) as read:
+    seen = visible(problem, home.world_clock(problem.key))
+    if seen:
+        context.log.info(seen.told())
+    until, oracle, report = seen.until if seen else None, home.oracle(problem.key), context.log.info
+    with ingest(problem, lake.connection, scratch_below=lake.root, oracle=oracle, report=report, until=until) as read:
         for result in read.judged.results:
             yield dg.AssetCheckResult(
                 asset_key=result.table,
@@ -52,9 +59,15 @@ def ingest_sources(context: dg.AssetExecutionContext, workspace: Workspace) -> I
             )
         refuse_blocked(read.judged, read.place)
         for table, rows in read.judged.accepted.items():
-            yield dg.Output(rows, output_name=table)
+            yield dg.Output(rows, output_name=table, metadata=_world_metadata(seen))
         yield dg.Output(results_table(read.judged.results), output_name="contract_results")
         yield dg.Output(read.judged.quarantined, output_name="quarantined_rows")
+
+
+def _world_metadata(seen: "Visible | None") -> dict[str, Any]:
+    if seen is None:
+        return {}
+    return {"world_seen_until": seen.until.isoformat(), "world_ends": seen.end.isoformat(), "world_ended": seen.ended}
 
 
 @dg.asset(group_name=GROUP, kinds={"parquet", "ibis"}, owners=OWNERS)

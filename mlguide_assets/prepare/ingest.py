@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,9 +28,18 @@ class Ingested:
 
 @contextmanager
 def ingest(
-    problem: Problem, connection: Any, *, scratch_below: Path, oracle: Path, report: Callable[[str], None]
+    problem: Problem,
+    connection: Any,
+    *,
+    scratch_below: Path,
+    oracle: Path,
+    report: Callable[[str], None],
+    until: datetime | None = None,
 ) -> Iterator[Ingested]:
     """Read and judge the three tables of a problem; they live until the context ends.
+
+    Args:
+        until: how far a simulated world is seen, from `sources/world_clock.py`; default: to its end.
 
     Raises:
         InputError: something cannot be read. What a rule blocks is in the result, not raised.
@@ -40,7 +50,7 @@ def ingest(
         folder = TemporaryDirectory(dir=scratch_below, prefix="ingest-")
     with folder as name:
         with writing("What is read", scratch_below):
-            tables = read_source(problem, connection, scratch=Path(name), oracle=oracle, report=report)
+            tables = read_source(problem, connection, scratch=Path(name), oracle=oracle, report=report, until=until)
             judged = judge(tables, problem.rules, connection, scratch=Path(name))
         yield Ingested(judged, describe(problem))
 

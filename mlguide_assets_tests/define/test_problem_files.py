@@ -1,6 +1,7 @@
 """Reading problem files: the valid ones, and every kind of mistake as one sentence that says where and what to do."""
 
 import re
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from mlguide_assets.define.loading import (
     shipped_problems,
     with_overrides,
 )
-from mlguide_assets.define.problem import DatabaseSource, FilesSource, SimulatorSource, without_password
+from mlguide_assets.define.problem import DatabaseSource, FilesSource, Live, SimulatorSource, without_password
 from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.samples import PROBLEM, sample_problem
@@ -57,6 +58,49 @@ MISTAKES = {
         "",
         "line 17, contracts.0.action",
         "this key is missing",
+    ),
+    "duration beyond counting": ("window: 7d", "window: 9999999999d", "line 8, label.window", "write a shorter one"),
+    "misspelt key of a live world": (
+        SOURCE,
+        "kind: simulator\n  live: {start: 2024-03-01, day_evry: 1m}",
+        "line 12, source.live.day_evry",
+        "did you mean 'day_every'?",
+    ),
+    "live world without a start": (
+        SOURCE,
+        "kind: simulator\n  live: {day_every: 1m}",
+        "line 12, source.live.start",
+        "this key is missing",
+    ),
+    "world of one instant": (
+        SOURCE,
+        "kind: simulator\n  live: {start: 2024-03-01, day_every: 0s}",
+        "line 12, source.live",
+        "day_every must be longer than zero",
+    ),
+    "live world that ends before it starts": (
+        SOURCE,
+        "kind: simulator\n  live: {start: 2024-03-01, end: 2024-02-01}",
+        "line 12, source.live",
+        "end 2024-02-01 must not be before start 2024-03-01",
+    ),
+    "live world without a history": (
+        SOURCE,
+        "kind: simulator\n  live: {start: 2024-01-01}",
+        "source.live: start 2024-01-01 must be after history_start 2024-01-01",
+        "not after the world's end 2024-12-31",
+    ),
+    "live world that starts after its end": (
+        SOURCE,
+        "kind: simulator\n  live: {start: 2025-01-01}",
+        "source.live: start 2025-01-01",
+        "not after the world's end 2024-12-31",
+    ),
+    "live world whose labels come late": (
+        f"window: 7d\nhistory_start: 2024-01-01\nsource:\n  {SOURCE}",
+        "window: 6d\nhistory_start: 2024-01-01\nsource: {kind: simulator, live: {start: 2024-03-01}}",
+        "label.window must be 7d or longer",
+        "source.live is given",
     ),
     "list for a text": (
         "statement: Emails lose users.",
@@ -269,7 +313,7 @@ def test_a_dumped_problem_loads_to_an_equal_one(name: str) -> None:
     assert parse_problem(dump_problem(problem).encode(), Path("dumped.yaml")) == problem
 
 
-@pytest.mark.parametrize("window", ["7d", "36h", "90m", "2w"])
+@pytest.mark.parametrize("window", ["7d", "36h", "90m", "2w", "90s"])
 def test_a_window_survives_dumping(window: str) -> None:
     problem = sample_problem("data", label={"positive": "1", "negative": "off", "window": window})
     assert parse_problem(dump_problem(problem).encode(), Path("dumped.yaml")).label == problem.label
@@ -279,6 +323,21 @@ def test_a_date_of_the_simulator_survives_dumping() -> None:
     shifted = {"kind": "simulator", "covariate_shift": "2024-03-01"}
     problem = parse_problem(yaml.safe_dump({**PROBLEM, "source": shifted}).encode(), Path("shop.yaml"))
     assert parse_problem(dump_problem(problem).encode(), Path("dumped.yaml")) == problem
+
+
+def test_a_live_world_survives_dumping_and_resizing() -> None:
+    live = {"kind": "simulator", "live": {"start": "2024-03-01", "day_every": "10s", "end": "2025-06-01"}}
+    problem = parse_problem(yaml.safe_dump({**PROBLEM, "source": live}).encode(), Path("shop.yaml"))
+    assert parse_problem(dump_problem(problem).encode(), Path("dumped.yaml")) == problem
+    sized = with_overrides(problem, sends=1000).source
+    assert isinstance(sized, SimulatorSource)
+    assert sized.live == Live(start=date(2024, 3, 1), day_every=timedelta(seconds=10), end=date(2025, 6, 1))
+
+
+def test_no_day_passes_by_itself_unless_a_file_says_so() -> None:
+    source = load_problem("planeswalker").source
+    assert isinstance(source, SimulatorSource)
+    assert source.live is None
 
 
 def test_a_relative_folder_is_relative_to_the_problem_file(tmp_path: Path) -> None:

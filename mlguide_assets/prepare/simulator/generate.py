@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from itertools import chain
+from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -82,7 +83,7 @@ def sends(
 
     Columns as in SENDS_SCHEMA; times are UTC without a zone. `first` defaults to the world's start,
     `last_exclusive` to its end, `as_of` to the first instant of `last_exclusive`. `unsubscribed` is what was
-    on record at `as_of`, and sends after `as_of` are left out; `probability` and `unsubscribed_at` are the
+    on record at `as_of`, and sends from `as_of` on are left out; `probability` and `unsubscribed_at` are the
     truth, whenever it came out.
 
     Raises ValueError when the days are out of order or before the world's start.
@@ -91,21 +92,39 @@ def sends(
         yield table
 
 
-def write(world: World, out: Path, progress: Callable[[float], None] | None = None) -> dict[str, int]:
-    """Writes the world's history into the folder `out`: three tables and the oracle, as Parquet.
+def write(
+    world: World,
+    out: Path,
+    progress: Callable[[float], None] | None = None,
+    *,
+    until: datetime | None = None,
+) -> dict[str, int]:
+    """Writes the world as it was known at `until` into the folder `out`: three tables and the oracle, as Parquet.
+
+    These are the users who joined, the emails that were created and the sends that were delivered before
+    `until`; an unsubscribe that took effect later still reads "no". A later `until` adds rows and turns such
+    a "no" into "yes", within the longest delay of `outcomes`, and changes nothing else. `until` is UTC without
+    a zone and defaults to the world's end, beyond which it may lie. The oracle holds the same sends, with the
+    whole truth of each.
 
     `user_emails.parquet` and `oracle.parquet` are both ordered by delivered_at, user_id. A file appears
     complete or not at all. `progress` is called with the share of the work done. Returns rows per table.
+
+    Raises ValueError when `until` is before the world's start.
     """
+    known = until or datetime.combine(world.end, time())
+    # A day that has begun is one whose users and emails are known.
+    last = (known + timedelta(days=1, microseconds=-1)).date()
+    days = _range(world, None, last, known)
     report = progress or (lambda _: None)
     out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".simulating-", dir=out) as work:
         folder = Path(work)
-        rows = {"user_profiles": _write_profiles(world, folder)}
-        content = email_content(world)
+        rows = {"user_profiles": _write_profiles(world, folder, days.last_exclusive)}
+        content = email_content(world, last)
         pq.write_table(content, folder / "email_content.parquet", compression="zstd")
         rows["email_content"] = content.num_rows
-        rows["user_emails"] = rows["oracle"] = _write_sends(world, folder, report)
+        rows["user_emails"] = rows["oracle"] = _write_sends(world, folder, days, report)
         for name in rows:
             (folder / f"{name}.parquet").replace(out / f"{name}.parquet")
     report(1.0)
@@ -168,7 +187,7 @@ def _sends_to(world: World, calibration: Calibration, content: Emails, who: User
     slots = potential_sends(world, who, days.last_exclusive)
     probability = probabilities(logits(world, who, content, slots), calibration.intercept)
     came = outcomes(world, who, slots, probability)
-    kept = came.delivered & (slots.day >= days.first) & (slots.second * _MICROSECONDS <= days.as_of)
+    kept = came.delivered & (slots.day >= days.first) & (slots.second * _MICROSECONDS < days.as_of)
     return _table(world, who, slots, came, kept, days.as_of)
 
 
@@ -189,10 +208,10 @@ def _table(world: World, who: Users, slots: Slots, came: Outcomes, kept: Bools, 
     )
 
 
-def _write_profiles(world: World, folder: Path) -> int:
+def _write_profiles(world: World, folder: Path, day: int) -> int:
     """Writes user_profiles.parquet into `folder`; returns its number of rows."""
     rows = 0
-    blocks = _profile_blocks(world, world.days)
+    blocks = _profile_blocks(world, day)
     first = next(blocks)
     with pq.ParquetWriter(folder / "user_profiles.parquet", first.schema, compression="zstd") as file:
         for block in chain([first], blocks):
@@ -201,15 +220,16 @@ def _write_profiles(world: World, folder: Path) -> int:
     return rows
 
 
-def _write_sends(world: World, folder: Path, report: Callable[[float], None]) -> int:
+def _write_sends(world: World, folder: Path, days: _Range, report: Callable[[float], None]) -> int:
     """Writes user_emails.parquet and oracle.parquet into `folder`; returns their number of rows."""
-    days = _range(world, None, None, None)
+    start = np.datetime64(world.start, "us")
+    expected = world.sends * days.last_exclusive / world.days
     buckets = TimeBuckets(
         folder,
         SENDS_SCHEMA,
         by="delivered_at",
-        span=(np.datetime64(world.start, "us"), np.datetime64(world.end, "us")),
-        count=-(-world.sends // _ROWS_PER_BUCKET),
+        span=(start, start + np.timedelta64(days.last_exclusive, "D")),
+        count=max(ceil(expected / _ROWS_PER_BUCKET), 1),
     )
     with buckets:
         for done, block in _blocks(world, days):

@@ -1,6 +1,7 @@
 """What came of the sends: who unsubscribes, when that takes effect, and which sends it prevents."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 import numpy as np
 
@@ -22,6 +23,11 @@ class Outcomes:
     probability: Floats
     effect: Ints  # second from the world's start at which its unsubscribe takes effect, or NEVER
     delivered: Bools  # no earlier unsubscribe had taken effect
+
+
+def longest_delay() -> timedelta:
+    """From this long after its delivery on, what is on record of a send never changes."""
+    return timedelta(days=_LONGEST_DELAY_DAYS)
 
 
 def probabilities(logits: Floats, intercept: float) -> Floats:

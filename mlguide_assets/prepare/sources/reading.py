@@ -7,6 +7,7 @@ Renaming, casting and judging are the same for all of them.
 import os
 import re
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,13 @@ Report = Callable[[str], None]
 
 
 def read_source(
-    problem: Problem, connection: Any, *, scratch: Path, oracle: Path, report: Report = lambda _: None
+    problem: Problem,
+    connection: Any,
+    *,
+    scratch: Path,
+    oracle: Path,
+    report: Report = lambda _: None,
+    until: datetime | None = None,
 ) -> dict[TableName, ibis.Table]:
     """Read the three tables of a problem.
 
@@ -33,6 +40,7 @@ def read_source(
         scratch: a folder for downloads, that must outlive the tables; the caller removes it.
         oracle: where a simulated source leaves its truth; other sources leave nothing.
         report: told what is being read.
+        until: a simulated world is shown as it was known at this instant (default: its end); others ignore it.
 
     Returns:
         Per table, our columns with our types, and `unreadable`: what could not be cast, or null.
@@ -43,7 +51,7 @@ def read_source(
     report(f"reading from {describe(problem)}")
     match problem.source:
         case SimulatorSource():
-            raw = read_simulator(problem, connection, scratch=scratch, oracle=oracle, report=report)
+            raw = read_simulator(problem, connection, scratch=scratch, oracle=oracle, report=report, until=until)
         case FilesSource(uri=uri):
             raw = read_files(_names(problem), uri, connection, scratch=scratch, report=report)
         case DatabaseSource(uri=uri):

@@ -1,6 +1,7 @@
 """Tables from the simulator. Its truth goes to a folder of its own, outside the lake."""
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,18 @@ def world_of(problem: Problem) -> World:
 
 
 def read_simulator(
-    problem: Problem, connection: Any, *, scratch: Path, oracle: Path, report: Callable[[str], None]
+    problem: Problem,
+    connection: Any,
+    *,
+    scratch: Path,
+    oracle: Path,
+    report: Callable[[str], None],
+    until: datetime | None = None,
 ) -> dict[TableName, ibis.Table]:
-    """Generate the three tables into `scratch`, and move the oracle to its own folder."""
-    counts = write(world_of(problem), scratch)
-    report(f"simulated {counts['user_emails']:,} sends to {counts['user_profiles']:,} users")
+    """Generate the three tables as known at `until` into `scratch`, and move the oracle to its own folder."""
+    counts = write(world_of(problem), scratch, until=until)
+    known = f", as known at {until}" if until else ""
+    report(f"simulated {counts['user_emails']:,} sends to {counts['user_profiles']:,} users{known}")
     oracle.mkdir(parents=True, exist_ok=True)
     (scratch / FILE).replace(oracle / FILE)
     return {table: connection.read_parquet(str(scratch / f"{table}.parquet")) for table in TABLES}

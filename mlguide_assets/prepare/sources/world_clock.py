@@ -1,0 +1,133 @@
+"""How much of a simulated world is seen: the clock of a world that goes on in real time.
+
+It starts when a home first reads the world. No row is made here: `read_source` is told the instant.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+
+from pydantic import AwareDatetime, ValidationError
+
+from mlguide_assets.define.problem import Duration, Live, Problem, SimulatorSource, Strict
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.files import replace_file
+from mlguide_assets.prepare.lake import writing
+
+WORLD_TIME_VARIABLE = "MLGUIDE_WORLD_TIME"
+
+
+@dataclass(frozen=True)
+class Visible:
+    """A world is seen `until` this instant (UTC without a zone), and no further than the start of the day `end`."""
+
+    until: datetime
+    end: date
+
+    @property
+    def ended(self) -> bool:
+        return self.until >= _midnight(self.end)
+
+    def told(self) -> str:
+        if self.ended:
+            return f"the world has ended on {self.end} and its clock has stopped; a later source.live.end lets it go on"
+        return f"the world is seen until {self.until:%Y-%m-%d %H:%M}, of days until {self.end}"
+
+
+def world_time(live: Live, first_read: datetime, now: datetime, *, end: date = date.max) -> datetime:
+    """The instant that the world has reached: always the start of a day, UTC without a zone.
+
+    One day has passed in the world for each whole `day_every` since `first_read`, from `start` on and up to
+    `end`; none while `now` is before `first_read`. Both have a zone.
+    """
+    passed = min((now - first_read) // live.day_every, (end - live.start).days)
+    return _midnight(date.fromordinal(live.start.toordinal() + max(passed, 0)))
+
+
+def visible(problem: Problem, clock: Path, now: datetime | None = None) -> Visible | None:
+    """How much of the problem's world is seen now; None where it is no simulated world, or one without a clock.
+
+    `MLGUIDE_WORLD_TIME` names the instant, without touching the clock. Else the clock starts with the first
+    call. It never goes back, though the machine's may, and stops at the world's end. It waits where it would
+    overtake the calendar: days to come are not yet partitions.
+
+    Args:
+        clock: the file in which the first reading is kept (`Home.world_clock`).
+        now: with a zone; default: this instant.
+
+    Raises:
+        InputError: the variable is not a time within the world, or the file is not what was written.
+    """
+    source = problem.source
+    if not isinstance(source, SimulatorSource):
+        return None
+    end = source.end(problem.history_start)
+    if text := os.environ.get(WORLD_TIME_VARIABLE):
+        return Visible(min(_named(text, problem), _midnight(end)), end)
+    if source.live is None:
+        return None
+    read = _read(clock, source.live, now or datetime.now(UTC))
+    today = read.last_read.astimezone(UTC).date()
+    return Visible(world_time(source.live, read.first_read, read.last_read, end=min(end, today)), end)
+
+
+class _Reading(Strict):
+    """The clock's file. Another `start` or `day_every` is another clock, which starts anew."""
+
+    first_read: AwareDatetime
+    last_read: AwareDatetime
+    start: date
+    day_every: Duration
+
+
+def _read(path: Path, live: Live, now: datetime) -> _Reading:
+    """The readings with this one added. Processes take turns, so all agree on the first."""
+    with writing("The world's clock", path.parent), _alone(path):
+        before = _load(path, live) if path.exists() else None
+        if before is None or (before.start, before.day_every) != (live.start, live.day_every):
+            before = _Reading(first_read=now, last_read=now, start=live.start, day_every=live.day_every)
+        reading = before.model_copy(update={"last_read": max(now, before.last_read)})
+        replace_file(path, reading.model_dump_json(indent=2).encode())
+    return reading
+
+
+def _load(path: Path, live: Live) -> _Reading:
+    try:
+        return _Reading.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise InputError(
+            f"{path} no longer says when this world was first read: delete it, and the world starts again "
+            f"from {live.start}."
+        ) from error
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _named(text: str, problem: Problem) -> datetime:
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(
+            f"{WORLD_TIME_VARIABLE} is {text!r}: write a time such as 2025-12-10T00:00:00, or unset it."
+        ) from error
+    instant = given.astimezone(UTC).replace(tzinfo=None) if given.tzinfo else given
+    if instant <= _midnight(problem.history_start):
+        raise InputError(
+            f"{WORLD_TIME_VARIABLE} is {text}, but the world starts on {problem.history_start}: name a later time, "
+            f"or unset it."
+        )
+    return instant
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time())
