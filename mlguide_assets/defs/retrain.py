@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-SCORING = ("user_feature_store", "batch_predictions", "best_email_per_user")
+SCORING = ("user_feature_store", "batch_predictions", "best_email_per_user", "send_plan")
 
 retraining_job = dg.define_asset_job(
     "retraining_job",
