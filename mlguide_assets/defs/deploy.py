@@ -1,5 +1,6 @@
 """Deploy: registry, gate, champion, feature store, batch predictions."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any
@@ -200,7 +201,7 @@ def best_email_per_user(batch_predictions: Any) -> Any:
 )
 def send_plan(
     context: dg.AssetExecutionContext, workspace: Workspace, batch_predictions: Any, core_users: Any
-) -> dg.MaterializeResult[None]:
+) -> Iterator[dg.MaterializeResult[None]]:
     """Which email each user is sent, by which policy and with which probability; once its day has begun, it stands."""
     from mlguide_assets.defs.metadata import table_metadata
     from mlguide_assets.deploy.planning import judge_plan, plan_day, plan_figures
@@ -212,7 +213,7 @@ def send_plan(
     planned = plan_day(lake, batch_predictions, problem, day=date.fromisoformat(day), now=now, run_id=run_id)
     figures = plan_figures(lake.read("send_plan", partitions=[day]), problem)
     verdict = judge_plan(figures)
-    return dg.MaterializeResult(
+    yield dg.MaterializeResult(
         metadata=table_metadata(lake, planned.snapshot, problem, day)
         | asdict(figures)
         | {"share_explored": figures.share_explored, "made": planned.kept or "Now."},

@@ -85,7 +85,6 @@ def _batches(
         slice_ = predictions.filter(predictions.user_id.between(some[0].as_py(), some[-1].as_py()))
         chosen = _choices(slice_, exploration, day).mutate(
             scoring_date=ibis.literal(day),
-            exploration_share=ibis.literal(exploration.share),
             salt=ibis.literal(exploration.salt),
             planned_at=ibis.literal(planned_at),
             run_id=ibis.literal(run_id),
@@ -114,12 +113,13 @@ def _choices(predictions: ibis.Table, exploration: Exploration, day: date) -> ib
         probability=ibis.ifelse(explored, users.probabilities[which], users.best_probability),
         decision=ibis.ifelse(users.candidates > 0, "send", "withhold"),
         policy=ibis.ifelse(explored, EXPLORE, BEST),
+        # As text: a number in SQL is a decimal, which is rounded otherwise than Python's.
+        exploration_share=ibis.literal(repr(exploration.share)).cast("float64"),
     )
-    share = ibis.literal(exploration.share)
     return chosen.mutate(
         propensity=ibis.ifelse(
             chosen.email_id == chosen.best,
-            propensity_of_best(chosen.candidates, share),
-            propensity_of_other(chosen.candidates, share),
+            propensity_of_best(chosen.candidates, chosen.exploration_share),
+            propensity_of_other(chosen.candidates, chosen.exploration_share),
         )
     )
