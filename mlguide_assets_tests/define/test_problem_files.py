@@ -102,6 +102,36 @@ MISTAKES = {
         "label.window must be 7d or longer",
         "source.live is given",
     ),
+    "misspelt key of the exploration": (
+        "name: shop",
+        "name: shop\nexploration: {shre: 0.1}",
+        "line 2, exploration.shre",
+        "did you mean 'share'?",
+    ),
+    "exploration of everybody": (
+        "name: shop",
+        "name: shop\nexploration:\n  share: 1.0",
+        "line 3, exploration.share",
+        "1.0 is not valid: input should be less than 1",
+    ),
+    "exploration in percent": (
+        "name: shop",
+        "name: shop\nexploration:\n  share: 5%",
+        "line 3, exploration.share",
+        "'5%' is not valid",
+    ),
+    "salt with spaces": (
+        "name: shop",
+        "name: shop\nexploration: {salt: a pinch}",
+        "line 2, exploration.salt",
+        "'a pinch' is not valid",
+    ),
+    "weights that may not differ": (
+        "name: shop",
+        "name: shop\nexploration: {max_weight: 1}",
+        "line 2, exploration.max_weight",
+        "1 is not valid: input should be greater than 1",
+    ),
     "list for a text": (
         "statement: Emails lose users.",
         "statement: [a]",

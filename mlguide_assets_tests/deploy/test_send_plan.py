@@ -162,4 +162,3 @@ def test_without_predictions_the_plan_is_empty(various: pa.Table) -> None:
     nothing = plan(various.slice(0, 0))
     assert nothing.num_rows == 0
     assert nothing.schema.equals(SCHEMA)
-
