@@ -129,6 +129,9 @@ def test_earlier_days_can_be_scored_and_scoring_a_day_again_replaces_it(first_ru
     # Whoever had not joined yet is not scored.
     assert users["2025-09-01"] < users["2026-01-01"]
     assert (days.size() == users * 20).all()
+    plan = home.parent / "plan.csv"
+    mlguide("export", "send_plan", "--out", str(plan), "--home", str(home), cwd=home.parent)
+    assert pd.read_csv(plan).groupby("scoring_date").user_id.nunique().to_dict() == users.to_dict()
 
 
 def test_everything_is_below_the_home(first_run: Done, home: Path) -> None:
