@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from mlguide_assets.defs.asking import LOOK_EVERY, unmet
 from mlguide_assets.defs.workspace import OWNERS, SCORING_DATES, Workspace
 
 GROUP = "observe"
@@ -100,6 +101,7 @@ def no_feature_drift(workspace: Workspace) -> dg.AssetCheckResult:
             "model_performance": "How good the champion was on sends that it had not learned from, by day and slice.",
             "estimated_performance": "How good its own probabilities expect it to be, without labels.",
             "performance_gap": "Realised minus estimated: what covariate shift does not explain.",
+            "performance_verdicts": "Whether the last windows are as good as the champion was at training, and why.",
         }.items()
     },
     deps=["champion_model"],
@@ -121,22 +123,18 @@ def performance(
 
 
 @dg.asset_check(
-    asset="model_performance",
+    asset="performance_verdicts",
     description="The champion has not surely lost more than watching.max_drop since training.",
 )
-def performance_holds(workspace: Workspace, model_performance: Any) -> dg.AssetCheckResult:
-    from mlguide_assets.deploy.bundle import champion
-    from mlguide_assets.observe.model_performance import performance_verdict
-
-    current = champion(workspace.home.bundles(workspace.problem.key))
-    if current is None:
-        return dg.AssetCheckResult(passed=True, description="There is no champion.")
-    verdict = performance_verdict(model_performance.to_pyarrow(), current, workspace.problem)
+def performance_holds(performance_verdicts: Any) -> dg.AssetCheckResult:
+    last = next(reversed(performance_verdicts.to_pyarrow().to_pylist()), None)
+    if last is None:
+        return dg.AssetCheckResult(passed=True, description="No send of a champion has matured yet.")
     return dg.AssetCheckResult(
-        passed=verdict.verdict != "dropped",
+        passed=last["verdict"] != "dropped",
         severity=dg.AssetCheckSeverity.WARN,
-        description=verdict.reason,
-        metadata={"verdict": verdict.verdict},
+        description=last["reason"],
+        metadata={"verdict": last["verdict"], "day": last["day"]},
     )
 
 
@@ -153,14 +151,16 @@ drift_job = dg.define_asset_job(
 )
 
 
-@dg.sensor(job=drift_job, default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=30)
-def check_drift_on_new_data(workspace: Workspace) -> Iterator[dg.RunRequest]:
+@dg.sensor(job=drift_job, default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=LOOK_EVERY)
+def check_drift_on_new_data(context: dg.SensorEvaluationContext, workspace: Workspace) -> Iterator[dg.RunRequest]:
     """Have every day judged that has landed, or landed again, since it was last judged."""
-    from mlguide_assets.deploy.prediction_log import now_utc
+    from datetime import UTC, datetime
+
     from mlguide_assets.observe.new_days import days_to_judge
 
-    for day, key in days_to_judge(workspace.home, workspace.lake, workspace.problem, today=now_utc().date()):
-        yield dg.RunRequest(run_key=key, partition_key=day)
+    now, problem = datetime.now(UTC), workspace.problem
+    days = days_to_judge(workspace.home, workspace.lake, problem, today=now.date())
+    yield from unmet(context.instance, "drift_job", {f"{problem.key} {key}": day for day, key in days}, now)
 
 
 @dg.asset_check(
@@ -183,7 +183,7 @@ def features_are_fresh(workspace: Workspace) -> dg.AssetCheckResult:
     )
 
 
-@dg.sensor(default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=30)
+@dg.sensor(default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=LOOK_EVERY)
 def alert_on_drift(context: dg.SensorEvaluationContext, workspace: Workspace) -> dg.SkipReason:
     """Tell once the last days call for action one after the other, and once they no longer do."""
     from datetime import UTC, datetime

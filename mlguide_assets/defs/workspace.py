@@ -1,7 +1,9 @@
 """What every asset needs: the home, the problem and the lake; and how tables pass between assets."""
 
+import contextlib
 import functools
 import os
+from collections.abc import Generator
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +33,18 @@ class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The home of one problem, as assets see it."""
 
     root: str = str(HOME.root)
+
+    @contextlib.contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["Workspace", None, None]:
+        """Runs take turns, whoever started them; sensors and schedules wait for nobody."""
+        if context.run is None:
+            yield self
+            return
+        from mlguide_assets.prepare.turns import turn
+
+        self.home.ensure_writable()
+        with turn(self.home, context.log.info if context.log else print):
+            yield self
 
     @property
     def home(self) -> Home:

@@ -49,6 +49,12 @@ class Bundle:
     folder: Path
 
 
+def metadata_of(bundle: Bundle) -> dict[str, Any]:
+    """What was known of the model when it was exported: rows, windows, lineage, evaluation."""
+    facts: dict[str, Any] = json.loads((bundle.folder / METADATA).read_text())
+    return facts
+
+
 def export_bundle(candidate: Path, bundles: Path, version: str, metadata: Mapping[str, Any]) -> Path:
     """Make the bundle of a version from the files of its candidate, whole or not at all.
 

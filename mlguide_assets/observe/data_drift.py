@@ -1,6 +1,5 @@
 """Drift of one day: its sends, and what the API was asked, each held against the champion's reference profile."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -12,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.bundle import METADATA, Bundle
+from mlguide_assets.deploy.bundle import Bundle, metadata_of
 from mlguide_assets.errors import InputError
 from mlguide_assets.observe.drift import judge
 from mlguide_assets.observe.drift_verdict import DRIFT_SCHEMA, LEVELS, DriftVerdict
@@ -96,7 +95,7 @@ def drift_of_day(
 
 def test_window(champion: Bundle) -> tuple[date, date]:
     """The first and the last day of the sends that the champion was judged on."""
-    facts = json.loads((champion.folder / METADATA).read_text())
+    facts = metadata_of(champion)
     return date.fromisoformat(facts["test_first"]), date.fromisoformat(facts["test_last"])
 
 
