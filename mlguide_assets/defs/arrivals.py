@@ -41,7 +41,8 @@ def refresh_on_new_day(context: dg.SensorEvaluationContext, workspace: Workspace
 
     now, problem = datetime.now(UTC), workspace.problem
     due = reading_due(problem, workspace.home.world_clock(problem.key), now)
-    yield from unmet(context.instance, "refresh_job", {f"{problem.key} {due}": None} if due else {}, now)
+    if due is not None:
+        yield from unmet(context.instance, "refresh_job", f"{problem.key} {due}", now)
 
 
 @dg.sensor(job=scoring_job, default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=LOOK_EVERY)
@@ -55,4 +56,4 @@ def score_on_new_day(context: dg.SensorEvaluationContext, workspace: Workspace) 
     due = scores_due(workspace.home, workspace.lake, workspace.problem, today=now.date())
     if due is not None:
         day, reason = due
-        yield from unmet(context.instance, "scoring_job", {f"{workspace.problem.key} {reason}": day}, now)
+        yield from unmet(context.instance, "scoring_job", f"{workspace.problem.key} {reason}", now, partition_key=day)

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from mlguide_assets.defs.asking import LOOK_EVERY, unmet
+from mlguide_assets.defs.asking import LOOK_EVERY, unmet_range
 from mlguide_assets.defs.workspace import OWNERS, SCORING_DATES, Workspace
 
 GROUP = "observe"
@@ -52,6 +52,8 @@ def landed_days(user_emails: Any) -> Any:
     kinds={"parquet", "evidently"},
     owners=OWNERS,
     partitions_def=SCORING_DATES,
+    # Evidently takes longer to import than to report on a day.
+    backfill_policy=dg.BackfillPolicy.single_run(),
     tags=EACH_DAY,
     deps=["champion_model"],
 )
@@ -64,25 +66,29 @@ def data_drift(
 
     problem, current = workspace.problem, champion(workspace.home.bundles(workspace.problem.key))
     if current is None:
-        return dg.Output(no_drift(), metadata={"level": "no champion"})
-    drift, report = watch_day(
-        date.fromisoformat(context.partition_key),
-        send_features=send_features,
-        prediction_log=prediction_log,
-        days=landed_days,
-        champion=current,
-        problem=problem,
-        reports=workspace.home.drift_reports(problem.key),
-    )
-    metadata: dict[str, Any] = {"level": drift.level, "verdict": drift.sentence}
-    if report is not None:
-        metadata["report"] = dg.MetadataValue.path(str(report))
-    return dg.Output(drift.table, metadata=metadata)
+        return dg.Output(dict.fromkeys(context.partition_keys, no_drift()), metadata={"level": "no champion"})
+    tables = {}
+    for day in context.partition_keys:
+        drift, report = watch_day(
+            date.fromisoformat(day),
+            send_features=send_features,
+            prediction_log=prediction_log,
+            days=landed_days,
+            champion=current,
+            problem=problem,
+            reports=workspace.home.drift_reports(problem.key),
+        )
+        tables[day] = drift.table
+        told = {"level": drift.level, "verdict": drift.sentence}
+        context.add_asset_metadata(told, partition_key=day)
+        if report is not None:
+            context.add_asset_metadata({"report": dg.MetadataValue.path(str(report))}, partition_key=day)
+    return dg.Output(tables)
 
 
 @dg.asset_check(asset="data_drift", description="No column of the last day that was judged calls for action.")
 def no_feature_drift(workspace: Workspace) -> dg.AssetCheckResult:
-    from mlguide_assets.observe.data_drift import last_verdict
+    from mlguide_assets.observe.drift_table import last_verdict
 
     verdict = last_verdict(workspace.lake)
     return dg.AssetCheckResult(
@@ -157,10 +163,12 @@ def check_drift_on_new_data(context: dg.SensorEvaluationContext, workspace: Work
     from datetime import UTC, datetime
 
     from mlguide_assets.observe.new_days import days_to_judge
+    from mlguide_assets.prepare.sources.world_clock import day_reached
 
     now, problem = datetime.now(UTC), workspace.problem
-    days = days_to_judge(workspace.home, workspace.lake, problem, today=now.date())
-    yield from unmet(context.instance, "drift_job", {f"{problem.key} {key}": day for day, key in days}, now)
+    today = day_reached(problem, workspace.home.world_clock(problem.key), now)
+    days = days_to_judge(workspace.home, workspace.lake, problem, today=today)
+    yield from unmet_range(context.instance, "drift_job", days, now)
 
 
 @dg.asset_check(
@@ -189,7 +197,7 @@ def alert_on_drift(context: dg.SensorEvaluationContext, workspace: Workspace) ->
     from datetime import UTC, datetime
 
     from mlguide_assets.observe.alerting import book_of, drifted, retry, tell
-    from mlguide_assets.observe.data_drift import SENDS, TRAFFIC, verdicts
+    from mlguide_assets.observe.drift_table import SENDS, TRAFFIC, verdicts
 
     book, now, found = book_of(workspace.home, workspace.problem), datetime.now(UTC), verdicts(workspace.lake)
     retry(book, now)

@@ -51,7 +51,12 @@ class Bundle:
 
 def metadata_of(bundle: Bundle) -> dict[str, Any]:
     """What was known of the model when it was exported: rows, windows, lineage, evaluation."""
-    facts: dict[str, Any] = json.loads((bundle.folder / METADATA).read_text())
+    return metadata_of_version(bundle.folder.parent, bundle.version)
+
+
+def metadata_of_version(bundles: Path, version: str) -> dict[str, Any]:
+    """The same, of a bundle that nobody has verified."""
+    facts: dict[str, Any] = json.loads((bundles / version / METADATA).read_text())
     return facts
 
 

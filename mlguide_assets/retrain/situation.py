@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import pointed_version
-from mlguide_assets.observe.data_drift import DATA_DRIFT, SENDS
+from mlguide_assets.observe.drift_table import DATA_DRIFT, SENDS
 from mlguide_assets.observe.new_days import LANDED_DAYS
 from mlguide_assets.observe.performance_verdict import VERDICTS
 from mlguide_assets.prepare.lake import Lake

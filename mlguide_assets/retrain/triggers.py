@@ -11,7 +11,7 @@ from itertools import groupby
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.observe.alerting import IN_A_ROW
-from mlguide_assets.observe.data_drift import VOLUME, WHOLE
+from mlguide_assets.observe.drift_table import VOLUME, WHOLE
 from mlguide_assets.prepare.features.tables import LABEL
 from mlguide_assets.retrain.situation import Row, Situation
 from mlguide_assets.retrain.ticks import RUN, WAIT, Tick, Trigger

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from mlguide_assets.observe.data_drift import SCHEMA, SENDS, TRAFFIC, VOLUME, WHOLE, drift_of_day, reference_of
+from mlguide_assets.observe.data_drift import SCHEMA, drift_of_day, reference_of
+from mlguide_assets.observe.drift_table import SENDS, TRAFFIC, VOLUME, WHOLE
 from mlguide_assets.prepare.simulator.world import World
 from mlguide_assets_tests.observe.replaying import Replay
 from mlguide_assets_tests.train.sends import replaced
