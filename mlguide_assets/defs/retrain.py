@@ -115,3 +115,23 @@ def note_failed_retraining(context: dg.RunFailureSensorContext, workspace: Works
     if tick := run.tags.get(TICK):
         home, lake, problem = workspace.home, workspace.lake, workspace.problem
         note_failure(home, lake, problem, run_id=run.run_id, tick=tick, error=error)
+
+
+@dg.sensor(default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=LOOK_EVERY)
+def alert_on_performance(context: dg.SensorEvaluationContext, workspace: Workspace) -> dg.SkipReason:
+    """Tell once that the champion has dropped, that users react otherwise, or that it was rolled back; and the end."""
+    from datetime import UTC, datetime
+
+    from mlguide_assets.observe.alerting import book_of, tell
+    from mlguide_assets.retrain.outcomes import incidents
+
+    home, now = workspace.home, datetime.now(UTC)
+    found = incidents(home, workspace.lake, workspace.problem)
+    # Every hour all the same: people who have not acknowledged an incident are reminded of it.
+    seen = f"{now:%Y-%m-%dT%H} " + " ".join(f"{key}: {alert.happened}" for key, alert in found.items() if alert)
+    if seen == context.cursor:
+        return dg.SkipReason("Nothing has changed since the last look.")
+    for key, alert in found.items():
+        tell(book_of(home, workspace.problem), key, alert, now)
+    context.update_cursor(seen)
+    return dg.SkipReason(f"Open: {', '.join(key for key, alert in found.items() if alert) or 'nothing'}.")

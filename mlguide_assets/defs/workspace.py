@@ -34,18 +34,6 @@ class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     root: str = str(HOME.root)
 
-    @contextlib.contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["Workspace", None, None]:
-        """Runs take turns, whoever started them; sensors and schedules wait for nobody."""
-        if context.run is None:
-            yield self
-            return
-        from mlguide_assets.prepare.turns import turn
-
-        self.home.ensure_writable()
-        with turn(self.home, context.log.info if context.log else print):
-            yield self
-
     @property
     def home(self) -> Home:
         return Home(Path(self.root))
@@ -69,6 +57,16 @@ class LakeIOManager(dg.ConfigurableIOManager):
     """Tables pass between assets as snapshots in the lake; an asset gets and gives Ibis expressions."""
 
     workspace: dg.ResourceDependency[Workspace]
+
+    @contextlib.contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["LakeIOManager", None, None]:
+        """Runs take turns, whoever started them. Here, because sensors, which wait for nobody, pass no tables."""
+        from mlguide_assets.prepare.turns import turn
+
+        home = self.workspace.home
+        home.ensure_writable()
+        with turn(home, context.log.info if context.log else print):
+            yield self
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Write a table, or its partitions: one, or several as partition key → table."""

@@ -56,8 +56,8 @@ def situation(home: Home, lake: Lake, problem: Problem, ticks: TickLog) -> Situa
         learned_until=learned,
         new_matured=matured_since(days, learned, problem.label.window),
         champion=champion,
-        drift=_of(lake, DATA_DRIFT, champion, source=SENDS),
-        verdicts=_of(lake, VERDICTS, champion),
+        drift=rows_of(lake, DATA_DRIFT, champion, source=SENDS),
+        verdicts=rows_of(lake, VERDICTS, champion),
         last_action=_last_action(ticks),
     )
 
@@ -92,7 +92,7 @@ def _last_action(ticks: TickLog) -> date | None:
     return max((date.fromisoformat(day) for day in acted if day), default=None)
 
 
-def _of(lake: Lake, table: str, version: str | None, **equal: str) -> list[dict[str, Any]]:
+def rows_of(lake: Lake, table: str, version: str | None, **equal: object) -> list[dict[str, Any]]:
     """The rows of a table that are of a model version, by day."""
     if version is None or not lake.exists(table):
         return []
