@@ -351,6 +351,9 @@ class Retraining(Strict):
         default=timedelta(hours=24),
         description="How often the source is read, counted from midnight UTC. A live world: whenever a day has passed.",
     )
+    look_every: Duration = Field(
+        default=timedelta(seconds=30), description="How often sensors look for what is new; whole seconds."
+    )
     daily: Cron = Field(default="0 3 * * *", description="When to retrain if any send has arrived since the last time.")
     often: Cron = Field(default="0 */2 * * *", description="When to look whether enough outcomes have matured since.")
     timezone: TimeZone = Field(default="UTC", description="Of the two schedules. All data are in UTC.")
@@ -369,6 +372,8 @@ class Retraining(Strict):
     def _time_passes(self) -> "Retraining":
         if self.refresh_every < timedelta(minutes=1):
             raise ValueError("refresh_every must be 1m or longer")
+        if self.look_every < timedelta(seconds=1):
+            raise ValueError("look_every must be 1s or longer")
         return self
 
 

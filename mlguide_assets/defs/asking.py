@@ -8,9 +8,8 @@ from typing import Any
 import dagster as dg
 
 from mlguide_assets.defs.workspace import PROBLEM
-from mlguide_assets.retrain.cadence import look_every
 
-LOOK_EVERY = look_every(PROBLEM)
+LOOK_EVERY = int(PROBLEM.retraining.look_every.total_seconds())
 """Seconds between two looks of every sensor."""
 
 REASON = "mlguide/reason"

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import pointed_version
-from mlguide_assets.observe.drift_table import DATA_DRIFT, SENDS
+from mlguide_assets.observe.drift_table import SENDS, recent
 from mlguide_assets.observe.new_days import LANDED_DAYS
 from mlguide_assets.observe.performance_verdict import VERDICTS
 from mlguide_assets.prepare.lake import Lake
@@ -56,7 +56,7 @@ def situation(home: Home, lake: Lake, problem: Problem, ticks: TickLog) -> Situa
         learned_until=learned,
         new_matured=matured_since(days, learned, problem.label.window),
         champion=champion,
-        drift=rows_of(lake, DATA_DRIFT, champion, source=SENDS),
+        drift=[row for row in recent(lake).to_pylist() if row["source"] == SENDS and row["model_version"] == champion],
         verdicts=rows_of(lake, VERDICTS, champion),
         last_action=_last_action(ticks),
     )

@@ -12,7 +12,6 @@ from mlguide_assets.deploy.batch import scoring_day
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.retrain import arrivals
 from mlguide_assets.retrain.arrivals import reading_due, scores_due
-from mlguide_assets.retrain.cadence import look_every
 from mlguide_assets.settings import Home
 
 SIMULATED = load_problem("planeswalker")
@@ -54,11 +53,6 @@ def test_a_live_world_is_read_whenever_a_day_of_it_has_passed(tmp_path: Path) ->
 
 def test_a_world_that_stands_still_is_never_read_again(tmp_path: Path) -> None:
     assert reading_due(SIMULATED, tmp_path / "clock.json", datetime(2026, 3, 1, tzinfo=UTC)) is None
-
-
-@pytest.mark.parametrize(("day_every", "seconds"), [("24h", 30), ("2m", 24), ("20s", 4), ("1s", 1)])
-def test_sensors_look_often_enough_for_the_days_that_pass(day_every: str, seconds: int) -> None:
-    assert look_every(live(day_every)) == seconds
 
 
 @pytest.mark.parametrize(
