@@ -1,0 +1,135 @@
+"""`mlguide report`: gathers what a home knows and writes it as one page."""
+
+import json
+import os
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pyarrow as pa
+
+from mlguide_assets.define.loading import current_problem
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.bundle import METADATA, Bundle, champion
+from mlguide_assets.deploy.history import decisions
+from mlguide_assets.errors import InputError
+from mlguide_assets.observe.alerting import book_of
+from mlguide_assets.observe.data_drift import DATA_DRIFT
+from mlguide_assets.observe.model_performance import performance_verdict
+from mlguide_assets.observe.page.known import Champion, Known
+from mlguide_assets.observe.page.page import page
+from mlguide_assets.observe.page.wording import instant
+from mlguide_assets.observe.performance_verdict import PerformanceVerdict, trusted
+from mlguide_assets.prepare.files import replace_file
+from mlguide_assets.prepare.lake import Lake, writing
+from mlguide_assets.settings import Home
+
+DRIFT_DAYS = 90
+"""Days of the heat map."""
+
+_CARD = "card.html"
+
+
+def write_page(home: Home, out: Path) -> None:
+    """Write the page, whole or not at all, and say where it is.
+
+    Raises:
+        InputError: `out` is not a file that ends in .html, or cannot be written.
+    """
+    out = out.expanduser()
+    if out.suffix != ".html" or out.is_dir():
+        raise InputError(f"--out {out} must be a file that ends in .html, such as report.html.")
+    content = page(known_of(home, now=datetime.now(UTC), beside=out.resolve().parent)).encode()
+    with writing(f"The report {out.name}", out.resolve().parent):
+        replace_file(out, content)
+    print(f"The report is {out.resolve()} ({len(content) / 1e6:.1f} MB): open it in a browser.")
+
+
+def known_of(home: Home, *, now: datetime, beside: Path) -> Known:
+    """What a home knows, as the page wants it.
+
+    Args:
+        beside: the folder that links to cards and reports start from.
+    """
+    problem = current_problem(home)
+    lake = Lake(home.lake(problem.key))
+    current = champion(home.bundles(problem.key))
+    realised, estimated, gaps = (
+        _table(lake, name) for name in ("model_performance", "estimated_performance", "performance_gap")
+    )
+    retraining = _rows(_table(lake, "retraining_decisions"))
+    return Known(
+        problem=problem.name,
+        statement=problem.statement,
+        metric=problem.metric.primary,
+        window_days=problem.watching.window_days,
+        written_at=now,
+        stale_after=problem.serving.stale_after,
+        champion=_champion(home, problem, current, beside),
+        decisions=decisions(lake),
+        performance=_rows(realised),
+        estimate=_rows(estimated),
+        gaps=_rows(gaps),
+        verdict=_verdict(realised, current, problem),
+        trusted={name: trusted(gaps, name) for name in gaps["metric"].unique().to_pylist()} if gaps is not None else {},
+        drift=_drift(lake),
+        reports=_reports(home.drift_reports(problem.key), beside),
+        serving=_rows(_table(lake, "serving_health")),
+        incidents=book_of(home, problem).incidents(resolved=True),
+        retraining=sorted(retraining, key=lambda row: str(row["tick_at"])),
+        reached=_reached(home, problem, retraining),
+    )
+
+
+def _verdict(realised: pa.Table | None, current: Bundle | None, problem: Problem) -> PerformanceVerdict | None:
+    """On the champion; None where the table is of another version, since the champion changed after it was made."""
+    if realised is None or current is None or realised["model_version"].unique().to_pylist() != [current.version]:
+        return None
+    return performance_verdict(realised, current, problem)
+
+
+def _champion(home: Home, problem: Problem, current: Bundle | None, beside: Path) -> Champion | None:
+    if current is None:
+        return None
+    card = home.card(problem.key, current.version) / _CARD
+    return Champion(current.version, current.trained_at, _link(card, beside) if card.is_file() else None)
+
+
+def _table(lake: Lake, name: str) -> pa.Table | None:
+    return lake.read_arrow(name) if lake.exists(name) else None
+
+
+def _rows(table: pa.Table | None) -> list[dict[str, Any]]:
+    return [] if table is None else table.to_pylist()
+
+
+def _drift(lake: Lake) -> list[dict[str, Any]]:
+    """The last days that were judged; one that was judged without a champion has no rows."""
+    if not lake.exists(DATA_DRIFT):
+        return []
+    days = sorted(lake.snapshot(DATA_DRIFT).partitions)
+    first = date.fromisoformat(days[-1]) - timedelta(days=DRIFT_DAYS - 1)
+    return _rows(lake.read_arrow(DATA_DRIFT, [day for day in days if day >= first.isoformat()]))
+
+
+def _reports(folder: Path, beside: Path) -> dict[str, str]:
+    return {path.stem: _link(path, beside) for path in folder.glob("[0-9]*.html")}
+
+
+def _link(path: Path, beside: Path) -> str:
+    """Relative, so that a page and a home that are moved together still find each other."""
+    return quote(os.path.relpath(path, beside))
+
+
+def _reached(home: Home, problem: Problem, retraining: list[dict[str, Any]]) -> Sequence[tuple[datetime, date]] | None:
+    """How far simulated data reached, and when: as trainings tell it, since such days are not those of the clock."""
+    if problem.clock == "wall":
+        return None
+    found = [(instant(row["tick_at"]), instant(row["data_until"]).date()) for row in retraining if row["data_until"]]
+    for path in home.bundles(problem.key).glob(f"[!.]*/{METADATA}"):
+        facts = json.loads(path.read_text())
+        learned = instant(facts["refit_until"]) + problem.label.window
+        found.append((instant(facts["trained_at"]), learned.date()))
+    return sorted(found)

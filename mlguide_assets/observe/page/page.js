@@ -1,0 +1,38 @@
+// What is said of a day or a cell, at once and also to a finger. Without this script browsers show it by themselves.
+const tip = document.createElement("div");
+tip.id = "tip";
+tip.hidden = true;
+document.body.append(tip);
+
+// Else the browser would show the same a second time.
+for (const title of document.querySelectorAll("svg title")) {
+  if (title.parentElement.tagName === "svg") continue;
+  title.parentElement.dataset.told = title.textContent;
+  title.remove();
+}
+for (const cell of document.querySelectorAll(".heat [title]")) {
+  cell.dataset.told = cell.title;
+  cell.removeAttribute("title");
+}
+
+function show(event) {
+  const told = event.target.closest?.("[data-told]")?.dataset.told;
+  tip.hidden = !told;
+  if (!told) return;
+  tip.textContent = told;
+  const { width, height } = tip.getBoundingClientRect();
+  const left = Math.min(event.clientX + 14, innerWidth - width - 8);
+  const above = event.clientY + 18 + height > innerHeight;
+  tip.style.left = `${Math.max(8, left)}px`;
+  tip.style.top = `${above ? Math.max(8, event.clientY - height - 12) : event.clientY + 18}px`;
+}
+for (const name of ["pointermove", "pointerdown"]) document.addEventListener(name, show);
+for (const name of ["scroll", "pointerleave"]) document.addEventListener(name, () => (tip.hidden = true), true);
+
+// The newest days are at the right.
+for (const box of document.querySelectorAll(".scroll:has(.heat)")) box.scrollLeft = box.scrollWidth;
+
+// On paper everything that is folded would be lost.
+addEventListener("beforeprint", () => {
+  for (const each of document.querySelectorAll("#champion details")) each.open = true;
+});
