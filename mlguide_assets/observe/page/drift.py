@@ -23,8 +23,8 @@ def drift_section(known: Known) -> Html:
     parts = [
         paragraph(
             "Every day is held against the reference profile in the champion's bundle, the most important features "
-            "first. The stronger the colour of a cell, the higher its PSI; signs are verdicts, which also weigh chance and what days "
-            "differ by habit. Point at a cell for the reason."
+            "first. The stronger the colour of a cell, the higher its PSI; signs are verdicts, which also weigh chance "
+            "and what days differ by habit. Point at a cell for the reason."
         ),
         key(),
     ]

@@ -23,11 +23,15 @@ function show(event) {
   const { width, height } = tip.getBoundingClientRect();
   const left = Math.min(event.clientX + 14, innerWidth - width - 8);
   const above = event.clientY + 18 + height > innerHeight;
-  tip.style.left = `${Math.max(8, left)}px`;
-  tip.style.top = `${above ? Math.max(8, event.clientY - height - 12) : event.clientY + 18}px`;
+  // In the page, not in the window: it moves with what it speaks of.
+  tip.style.left = `${scrollX + Math.max(8, left)}px`;
+  tip.style.top = `${scrollY + (above ? Math.max(8, event.clientY - height - 12) : event.clientY + 18)}px`;
 }
 for (const name of ["pointermove", "pointerdown"]) document.addEventListener(name, show);
-for (const name of ["scroll", "pointerleave"]) document.addEventListener(name, () => (tip.hidden = true), true);
+document.documentElement.addEventListener("pointerleave", (event) => {
+  // A finger leaves with every tap.
+  if (event.pointerType === "mouse") tip.hidden = true;
+});
 
 // The newest days are at the right.
 for (const box of document.querySelectorAll(".scroll:has(.heat)")) box.scrollLeft = box.scrollWidth;

@@ -77,7 +77,7 @@ _MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 
 def time_ticks(first: datetime, last: datetime, most: int = 8, *, shortest: timedelta = _STEPS[0]) -> Instants:
     """At most so many round instants within the bounds, UTC: minutes, hours, days, Mondays or months."""
-    step = next((each for each in _STEPS if each >= shortest and (last - first) / each < most), None)
+    step = next((each for each in _STEPS if each >= shortest and (last - first) / each <= most), None)
     instants = _every(step, first, last) if step else _months(first, last, most)
     return [(each, _text(each, step, before)) for before, each in zip([None, *instants], instants, strict=False)]
 
