@@ -26,8 +26,8 @@ from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.lake import Lake, writing
 from mlguide_assets.settings import Home
 
-DRIFT_DAYS = 90
-"""Days of the heat map."""
+DAYS = 90
+"""How many days of drift and of serving the page shows, the newest included."""
 
 _CARD = "card.html"
 
@@ -76,7 +76,7 @@ def known_of(home: Home, *, now: datetime, beside: Path) -> Known:
         trusted={name: trusted(gaps, name) for name in gaps["metric"].unique().to_pylist()} if gaps is not None else {},
         drift=_drift(lake),
         reports=_reports(home.drift_reports(problem.key), beside),
-        serving=_rows(_table(lake, "serving_health")),
+        serving=_serving(lake),
         incidents=book_of(home, problem).incidents(resolved=True),
         retraining=sorted(retraining, key=lambda row: str(row["tick_at"])),
         reached=_reached(home, problem, retraining),
@@ -110,8 +110,14 @@ def _drift(lake: Lake) -> list[dict[str, Any]]:
     if not lake.exists(DATA_DRIFT):
         return []
     days = sorted(lake.snapshot(DATA_DRIFT).partitions)
-    first = date.fromisoformat(days[-1]) - timedelta(days=DRIFT_DAYS - 1)
+    first = date.fromisoformat(days[-1]) - timedelta(days=DAYS - 1)
     return _rows(lake.read_arrow(DATA_DRIFT, [day for day in days if day >= first.isoformat()]))
+
+
+def _serving(lake: Lake) -> list[dict[str, Any]]:
+    rows = _rows(_table(lake, "serving_health"))
+    newest = max((row["day"] for row in rows), default=None)
+    return [row for row in rows if (newest - row["day"]).days < DAYS]
 
 
 def _reports(folder: Path, beside: Path) -> dict[str, str]:

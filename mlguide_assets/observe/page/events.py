@@ -10,7 +10,7 @@ from mlguide_assets.observe.page.champion import verdict_badge
 from mlguide_assets.observe.page.known import Known, Rows
 from mlguide_assets.observe.page.markup import Html, joined, long_table, paragraph, tag
 from mlguide_assets.observe.page.time_line import Happened, Lane, Lasted, shape, time_line
-from mlguide_assets.observe.page.wording import badge, counted, instant, when, written
+from mlguide_assets.observe.page.wording import badge, counted, instant, sentence, when, written
 
 OUTCOMES: Mapping[str, tuple[str, str, str]] = {
     "promoted": ("up", "good", "promoted"),
@@ -94,8 +94,8 @@ def _run(row: Mapping[str, Any]) -> Happened:
     sign, style, said = OUTCOMES.get(row["outcome"] or "", _RUNNING)
     lines = [
         f"{written(row['tick_at'])}: {row['trigger']}",
-        row["reason"] or "",
-        f"{said}. {row['outcome_reason'] or ''}",
+        sentence(row["reason"]),
+        f"{said}. {sentence(row['outcome_reason'])}",
     ]
     return Happened(instant(row["tick_at"]), sign, style, "\n".join(line.strip() for line in lines if line))
 
@@ -137,7 +137,7 @@ def _waiting(rows: Rows) -> list[Html]:
     last = waits[-1]
     said = (
         f"{counted(len(waits), 'tick')} led to no run; the last, on {written(last['tick_at'])} ({last['trigger']}): "
-        f"{last['reason']}"
+        f"{sentence(last['reason'])}"
     )
     return [paragraph(said)]
 
@@ -154,9 +154,9 @@ def _runs_table(known: Known) -> list[Html]:
         [
             when(row["tick_at"]),
             when(row["data_until"]),
-            joined([tag("b", row["trigger"]), f": {row['reason']}"]),
-            joined([_outcome(row["outcome"]), f"{_named(row['version'])} {row['outcome_reason'] or ''}"]),
-            _took(row["tick_at"], row["ended_at"]),
+            joined([tag("b", row["trigger"]), f": {sentence(row['reason'])}"]),
+            joined([_outcome(row["outcome"]), f"{_named(row['version'])} {sentence(row['outcome_reason'])}"]),
+            tag("span", _took(row["tick_at"], row["ended_at"]), class_="figure"),
         ]
         for row in runs
     ]
@@ -191,7 +191,7 @@ def _alarms(known: Known) -> list[Html]:
             each.alert.title,
             badge("bad" if each.alert.level == "act" else "careful", each.alert.level),
             joined(["over ", when(each.resolved_at)]) if each.resolved_at else "still open",
-            f"{each.alert.happened} {each.alert.severity}",
+            f"{sentence(each.alert.happened)} {each.alert.severity}",
         ]
         for each in sorted(known.incidents, key=lambda each: each.opened_at, reverse=True)
     ]

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 
+from mlguide_assets.observe.alerts import Incident
 from mlguide_assets.observe.data_drift import SENDS
 from mlguide_assets.observe.page.champion import no_champion, since
 from mlguide_assets.observe.page.drift import STATES, verdict_of_last_day
 from mlguide_assets.observe.page.known import Known
-from mlguide_assets.observe.page.markup import Html, joined, tag
+from mlguide_assets.observe.page.markup import Html, items, joined, tag
 from mlguide_assets.observe.page.performance import BASE_RATE, Followed
 from mlguide_assets.observe.page.serving import last_day
-from mlguide_assets.observe.page.wording import State, badge, counted, written
+from mlguide_assets.observe.page.wording import State, counted, sentence, sign, written
 
 CONCERNED_AFTER = 2
 """Windows in a row beyond the gap's noise before it is called a change: one in twenty is by chance."""
@@ -17,7 +18,7 @@ CONCERNED_AFTER = 2
 
 def headline(known: Known) -> Html:
     lines = (
-        tag("li", badge(state, ""), tag("a", title, href=f"#{section}"), tag("span", *said))
+        tag("li", sign(state), tag("a", title, href=f"#{section}"), tag("span", *said))
         for state, title, section, said in _lines(known)
     )
     return tag("ul", *lines, *_open(known), class_="headline")
@@ -48,9 +49,9 @@ def _champion(known: Known) -> tuple[State, str, str, list[Html | str]]:
 def _quality(known: Known) -> tuple[State, str, str, list[Html | str]]:
     verdict = known.verdict
     if verdict is None:
-        return "none", "Quality", "performance", ["Not measured on sends that it had not learned from."]
+        return "none", "Performance", "performance", ["Not measured on sends that it had not learned from."]
     states: dict[str, State] = {"holds": "good", "dropped": "bad", "too_few": "none"}
-    return states[verdict.verdict], "Quality", "performance", [verdict.reason]
+    return states[verdict.verdict], "Performance", "performance", [verdict.reason]
 
 
 def _reaction(known: Known) -> tuple[State, str, str, list[Html | str]]:
@@ -58,7 +59,7 @@ def _reaction(known: Known) -> tuple[State, str, str, list[Html | str]]:
     followed = [each for name in (known.metric, BASE_RATE) if (each := Followed.of(known, name)).gaps]
     if not followed:
         said = "No day has matured since, so realised cannot be held against estimated."
-        return "none", "Reaction", "performance", [said]
+        return "none", "Concept drift", "performance", [said]
     loudest = max(followed, key=lambda each: each.loud_run)
     day = max(loudest.gaps)
     gap = (
@@ -67,16 +68,16 @@ def _reaction(known: Known) -> tuple[State, str, str, list[Html | str]]:
     )
     run = loudest.loud_run
     if run < CONCERNED_AFTER:
-        return "good", "Reaction", "performance", [f"Users react as its probabilities expect: {gap}."]
+        return "good", "Concept drift", "performance", [f"Users react as its probabilities expect: {gap}."]
     said = f"Users do not react as its probabilities expect: {gap}, beyond its noise for {run} windows in a row."
-    return "careful", "Reaction", "performance", [said]
+    return "careful", "Concept drift", "performance", [said]
 
 
 def _drift(known: Known) -> tuple[State, str, str, list[Html | str]]:
     found = verdict_of_last_day(known.drift, SENDS)
     if found is None:
-        return "none", "Drift", "drift", ["No day was judged yet."]
-    return STATES.get(found["level"], "none"), "Drift", "drift", [f"{found['day']}: {found['reason']}"]
+        return "none", "Data drift", "drift", ["No day was judged yet."]
+    return STATES.get(found["level"], "none"), "Data drift", "drift", [f"{found['day']}: {found['reason']}"]
 
 
 def _serving(known: Known) -> tuple[State, str, str, list[Html | str]]:
@@ -92,23 +93,17 @@ def _open(known: Known) -> list[Html]:
     found = known.open_incidents
     link = tag("a", "Incidents", href="#events")
     if not found:
-        return [tag("li", badge("good", ""), link, tag("span", "None is open."))]
-    said = [
-        tag(
-            "li",
-            tag("b", each.alert.title),
-            f", open since {written(each.opened_at)}{_acknowledged(each.acknowledged_by)}. {each.alert.happened} "
-            f"{each.alert.severity} Next: {each.alert.next_step}",
-        )
-        for each in found
-    ]
+        return [tag("li", sign("good"), link, tag("span", "None is open."))]
     state: State = "bad" if any(each.alert.level == "act" for each in found) else "careful"
-    text = tag("span", f"{counted(len(found), 'incident')} open.", tag("ul", *said))
-    return [tag("li", badge(state, ""), link, text)]
+    text = tag("span", f"{counted(len(found), 'incident')} open.", items(_told(each) for each in found))
+    return [tag("li", sign(state), link, text)]
 
 
-def _acknowledged(by: str | None) -> str:
-    return f", {by} is on it" if by else ""
+def _told(incident: Incident) -> Html:
+    alert, by = incident.alert, incident.acknowledged_by
+    since = f", open since {written(incident.opened_at)}{f', {by} is on it' if by else ''}. "
+    said = " ".join(sentence(text) for text in (alert.happened, alert.severity, f"Next: {alert.next_step}"))
+    return joined([tag("b", alert.title), since, said])
 
 
 def title(known: Known) -> str:

@@ -6,8 +6,9 @@ document.body.append(tip);
 
 // Else the browser would show the same a second time.
 for (const title of document.querySelectorAll("svg title")) {
-  if (title.parentElement.tagName === "svg") continue;
-  title.parentElement.dataset.told = title.textContent;
+  const of = title.parentElement;
+  if (of.tagName === "svg") of.setAttribute("aria-label", title.textContent);
+  else of.dataset.told = title.textContent;
   title.remove();
 }
 for (const cell of document.querySelectorAll(".heat [title]")) {
@@ -36,7 +37,7 @@ document.documentElement.addEventListener("pointerleave", (event) => {
 // The newest days are at the right.
 for (const box of document.querySelectorAll(".scroll:has(.heat)")) box.scrollLeft = box.scrollWidth;
 
-// On paper everything that is folded would be lost.
+// On paper nobody can unfold them.
 addEventListener("beforeprint", () => {
-  for (const each of document.querySelectorAll("#champion details")) each.open = true;
+  for (const each of document.querySelectorAll("#champion > .scroll details")) each.open = true;
 });

@@ -193,13 +193,15 @@ def _described(metric: Followed) -> str:
 
 
 def _marks(known: Known, first: date, last: date) -> list[Mark]:
-    found = []
+    """When the champion changed, by the days of the data; what happened on one day is one mark."""
+    found: dict[date, list[str]] = {}
     for row in known.decisions:
         if row["verdict"] in (PROMOTED, ROLLED_BACK):
             day = known.data_day(instant(row["decided_at"]))
             if day is not None and first <= day <= last:
-                found.append(Mark(day, f"{'↩' if row['verdict'] == ROLLED_BACK else '▲'} version {row['version']}"))
-    return found
+                sign = "↩" if row["verdict"] == ROLLED_BACK else "▲"
+                found.setdefault(day, []).append(f"{sign} version {row['version']}")
+    return [Mark(day, ", ".join(texts)) for day, texts in found.items()]
 
 
 def _ordered(points: dict[date, Point]) -> Sequence[Point]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 from mlguide_assets.observe.page.charts import Chart, Point, Series, drawn, legend
@@ -23,7 +23,7 @@ def serving_section(known: Known) -> Html:
         return paragraph(nothing, class_="empty")
     by_day: dict[date, list[Mapping[str, Any]]] = {}
     for row in known.serving:
-        by_day.setdefault(_day(row["day"]), []).append(row)
+        by_day.setdefault(row["day"], []).append(row)
     intro = (
         "From the log of what was answered, by day of the answer (UTC). A request that was refused or failed has no "
         "line there: errors are counted by the server's /metrics."
@@ -40,8 +40,8 @@ class LastDay:
 
 
 def last_day(rows: Rows) -> LastDay:
-    day = max(_day(row["day"]) for row in rows)
-    of_day = [row for row in rows if _day(row["day"]) == day]
+    day = max(row["day"] for row in rows)
+    of_day = [row for row in rows if row["day"] == day]
     requests = sum(row["requests"] for row in of_day)
     slowest, oldest = (_worst(of_day, name) for name in ("latency_p99", "feature_hours"))
     return LastDay(
@@ -103,14 +103,14 @@ def _numbers(rows: Rows) -> Html:
     ordered = sorted(rows, key=lambda row: (str(row["day"]), row["endpoint"], row["model_version"]), reverse=True)
     cells = [
         [
-            str(_day(row["day"])),
+            str(row["day"]),
             row["endpoint"],
             row["model_version"],
             f"{row['requests']:,}",
             f"{row['latency_p50']:.1f} ms",
             f"{row['latency_p99']:.1f} ms",
             f"{row['pairs']:,}",
-            f"{row['base_rates']:,}",
+            f"{row['base_rates']:,.0f}",
             percent(row["withheld_share"]),
             _age(finite(row["feature_hours"])),
         ]
@@ -127,10 +127,3 @@ def _age(hours: float) -> str:
     if math.isnan(hours):
         return "–"
     return f"{hours / 24:.1f} days" if hours >= 48 else f"{hours:.1f} h"
-
-
-def _day(value: Any) -> date:
-    """The day of a cell that is a day, an instant, or either's text."""
-    if isinstance(value, datetime):
-        return value.date()
-    return value if isinstance(value, date) else date.fromisoformat(str(value)[:10])

@@ -11,9 +11,25 @@ State = Literal["good", "careful", "bad", "none"]
 _SIGNS: Mapping[State, str] = {"good": "●", "careful": "▲", "bad": "✖", "none": "○"}
 """Told apart by their shape, not by their colour alone."""
 
+_STATES: Mapping[State, str] = {
+    "good": "in order",
+    "careful": "worth a look",
+    "bad": "calls for action",
+    "none": "not known",
+}
+
 
 def badge(state: State, text: str) -> Html:
+    """A sign before a text that says what it stands for."""
     return tag("span", tag("span", _SIGNS[state], aria_hidden="true"), f" {text}", class_=f"badge {state}")
+
+
+def sign(state: State) -> Html:
+    """A sign alone, and its meaning for those who do not see it."""
+    meaning = tag("span", _STATES[state], class_="unseen")
+    return tag(
+        "span", tag("span", _SIGNS[state], aria_hidden="true"), meaning, class_=f"badge {state}", title=_STATES[state]
+    )
 
 
 def instant(text: str) -> datetime:
@@ -37,6 +53,12 @@ def when(at: datetime | str | None) -> Html:
 
 def counted(number: int, singular: str, plural: str = "") -> str:
     return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"
+
+
+def sentence(text: str | None) -> str:
+    """With a full stop, which those who wrote it may have left out; nothing of nothing."""
+    found = (text or "").strip()
+    return found if not found or found[-1] in ".!?" else f"{found}."
 
 
 def finite(value: Any) -> float:

@@ -67,7 +67,7 @@ def incident(key: str, opened: float, closed: float | None, level: Any = "act") 
         kind="drift",
         level=level,
         title=f"The sends drift {HARM}",
-        happened="2026-03-30: 4 of 28 columns call for action.",
+        happened="2026-03-30: 4 of 28 columns call for action",
         since=NOW - timedelta(days=opened),
         severity="3 days in a row call for action.",
         next_step="Look at the report of the day.",
