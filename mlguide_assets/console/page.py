@@ -1,6 +1,5 @@
 """`mlguide report`: gathers what a home knows and writes it as one page."""
 
-import json
 import os
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -12,18 +11,18 @@ import pyarrow as pa
 
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.bundle import METADATA, Bundle, champion
+from mlguide_assets.deploy.bundle import METADATA, Bundle, champion, metadata_of_version
 from mlguide_assets.deploy.history import decisions
 from mlguide_assets.errors import InputError
 from mlguide_assets.observe.alerting import book_of
-from mlguide_assets.observe.data_drift import DATA_DRIFT
-from mlguide_assets.observe.model_performance import performance_verdict
+from mlguide_assets.observe.drift_table import DATA_DRIFT
 from mlguide_assets.observe.page.known import Champion, Known
 from mlguide_assets.observe.page.page import page
 from mlguide_assets.observe.page.wording import instant
-from mlguide_assets.observe.performance_verdict import PerformanceVerdict, trusted
+from mlguide_assets.observe.performance_verdict import VERDICTS, trusted
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.lake import Lake, writing
+from mlguide_assets.retrain.ticks import ticks_of
 from mlguide_assets.settings import Home
 
 DAYS = 90
@@ -59,7 +58,8 @@ def known_of(home: Home, *, now: datetime, beside: Path) -> Known:
     realised, estimated, gaps = (
         _table(lake, name) for name in ("model_performance", "estimated_performance", "performance_gap")
     )
-    retraining = _rows(_table(lake, "retraining_decisions"))
+    # From the log of ticks: what was decided since the last training has not landed in the lake.
+    retraining = ticks_of(home, problem).table().to_pylist()
     return Known(
         problem=problem.name,
         statement=problem.statement,
@@ -72,22 +72,22 @@ def known_of(home: Home, *, now: datetime, beside: Path) -> Known:
         performance=_rows(realised),
         estimate=_rows(estimated),
         gaps=_rows(gaps),
-        verdict=_verdict(realised, current, problem),
+        verdict=_newest(lake, VERDICTS, current),
+        watch=_newest(lake, "champion_watch", current),
         trusted={name: trusted(gaps, name) for name in gaps["metric"].unique().to_pylist()} if gaps is not None else {},
         drift=_drift(lake),
         reports=_reports(home.drift_reports(problem.key), beside),
         serving=_serving(lake),
         incidents=book_of(home, problem).incidents(resolved=True),
-        retraining=sorted(retraining, key=lambda row: str(row["tick_at"])),
+        retraining=retraining,
         reached=_reached(home, problem, retraining),
     )
 
 
-def _verdict(realised: pa.Table | None, current: Bundle | None, problem: Problem) -> PerformanceVerdict | None:
-    """On the champion; None where the table is of another version, since the champion changed after it was made."""
-    if realised is None or current is None or realised["model_version"].unique().to_pylist() != [current.version]:
-        return None
-    return performance_verdict(realised, current, problem)
+def _newest(lake: Lake, table: str, current: Bundle | None) -> dict[str, Any] | None:
+    """The last row that is of the champion."""
+    rows = [row for row in _rows(_table(lake, table)) if current and row["model_version"] == current.version]
+    return rows[-1] if rows else None
 
 
 def _champion(home: Home, problem: Problem, current: Bundle | None, beside: Path) -> Champion | None:
@@ -134,8 +134,9 @@ def _reached(home: Home, problem: Problem, retraining: list[dict[str, Any]]) -> 
     if problem.clock == "wall":
         return None
     found = [(instant(row["tick_at"]), instant(row["data_until"]).date()) for row in retraining if row["data_until"]]
-    for path in home.bundles(problem.key).glob(f"[!.]*/{METADATA}"):
-        facts = json.loads(path.read_text())
+    bundles = home.bundles(problem.key)
+    for path in bundles.glob(f"[!.]*/{METADATA}"):
+        facts = metadata_of_version(bundles, path.parent.name)
         learned = instant(facts["refit_until"]) + problem.label.window
         found.append((instant(facts["trained_at"]), learned.date()))
     return sorted(found)

@@ -7,7 +7,6 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from mlguide_assets.console.page import DAYS, known_of, write_page
@@ -15,26 +14,16 @@ from mlguide_assets.define.loading import load_problem
 from mlguide_assets.deploy.history import record
 from mlguide_assets.errors import InputError
 from mlguide_assets.observe.alerting import book_of, failed_run, tell
-from mlguide_assets.observe.data_drift import DATA_DRIFT, SCHEMA
+from mlguide_assets.observe.data_drift import SCHEMA
+from mlguide_assets.observe.drift_table import DATA_DRIFT
 from mlguide_assets.prepare.lake import Lake, small_table
+from mlguide_assets.retrain.ticks import RUN, Tick, ticks_of
 from mlguide_assets.settings import Home
 
 NOW = datetime(2026, 3, 31, 9, 30, tzinfo=UTC)
 PROBLEM = load_problem("planeswalker")
 DAY = date(2025, 12, 26)
-RETRAINING = {
-    "tick_at": "2026-03-30T06:00:00+00:00",
-    "trigger": "new_sends",
-    "data_until": "2025-12-26T23:59:00+00:00",
-    "decision": "run",
-    "reason": "3,210 sends have matured.",
-    "evidence": "{}",
-    "run_id": "r1",
-    "outcome": "kept",
-    "outcome_reason": "It was not shown to beat the champion.",
-    "version": "2",
-    "ended_at": "2026-03-30T06:02:00+00:00",
-}
+ENOUGH = Tick("new_sends", RUN, "3,210 sends have matured.")
 
 
 @pytest.fixture
@@ -49,6 +38,12 @@ def lake_of(home: Home) -> Lake:
 def judged(home: Home, day: date) -> None:
     row = {"day": day.isoformat(), "source": "sends", "model_version": "1", "column": "(all)", "level": "act"}
     lake_of(home).write_partition(DATA_DRIFT, day.isoformat(), small_table([{**row, "reason": "Too far."}], SCHEMA))
+
+
+def retrained(home: Home) -> None:
+    ticks = ticks_of(home, PROBLEM)
+    key = ticks.note(ENOUGH, data_until=DAY, now=NOW - timedelta(days=1))
+    ticks.end(key, outcome="kept", reason="It was not shown to beat the champion.", version="2", now=NOW)
 
 
 def known(home: Home) -> Any:
@@ -66,7 +61,7 @@ def test_everything_that_is_in_the_home_is_on_the_page(home: Home, tmp_path: Pat
     facts = {"trained_at": "2026-03-29T08:00:00+00:00", "verdict": "refused", "reasons": ["It cannot be <b>told</b>."]}
     record(lake, version="1", champion_before=None, decided_by="gate", **facts)  # type: ignore[arg-type]
     judged(home, DAY)
-    lake.write("retraining_decisions", pa.Table.from_pylist([RETRAINING]))
+    retrained(home)
     book = book_of(home, PROBLEM)
     tell(book, "failure-drift_job", failed_run("drift_job", "r9", "no memory", NOW), NOW)
     reports = home.drift_reports(PROBLEM.key)
@@ -97,11 +92,11 @@ def test_simulated_days_are_known_from_retraining_and_bundles(home: Home) -> Non
     folder.mkdir(parents=True)
     facts = {"trained_at": "2026-03-29T08:00:00+00:00", "refit_until": "2025-11-10T23:00:00.000000"}
     (folder / "metadata.json").write_text(json.dumps(facts))
-    lake_of(home).write("retraining_decisions", pa.Table.from_pylist([RETRAINING]))
+    retrained(home)
     found = known(home)
     assert found.data_day(datetime(2026, 3, 29, 7, tzinfo=UTC)) is None
     assert found.data_day(datetime(2026, 3, 29, 9, tzinfo=UTC)) == date(2025, 11, 17)
-    assert found.data_day(datetime(2026, 3, 30, 9, tzinfo=UTC)) == DAY
+    assert found.data_day(datetime(2026, 3, 30, 10, tzinfo=UTC)) == DAY
 
 
 def test_a_page_is_replaced_whole_or_stays(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +124,7 @@ def test_what_is_no_page_is_refused(home: Home, tmp_path: Path, name: str) -> No
 
 
 def test_it_waits_for_no_heavy_library() -> None:
-    heavy = ("dagster", "mlflow", "xgboost", "sklearn", "scipy", "duckdb", "matplotlib", "evidently")
+    heavy = ("dagster", "ibis", "mlflow", "xgboost", "sklearn", "scipy", "duckdb", "matplotlib", "evidently")
     program = f"import mlguide_assets.console.page, sys; print([n for n in {heavy} if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -18,6 +18,7 @@ from mlguide_assets.observe.performance import estimated, realised
 from mlguide_assets.observe.performance_verdict import (
     GAP_SCHEMA,
     TOO_MANY_MISSES,
+    VERDICTS_SCHEMA,
     gap,
     judge_performance,
     most_misses,
@@ -417,8 +418,9 @@ def test_without_an_interval_there_is_no_verdict() -> None:
         "Its ROC AUC is not judged: 9,000 matured sends of the 7 days to 2024-03-01, 210 of which lost their user, are "
         "too few."
     )
-    assert few.to_json()["current"] == {"value": 0.5, "low": None, "high": None}
-    assert few.to_json()["day"] == "2024-03-01"
+    assert (few.to_row()["current"], few.to_row()["difference_low"]) == (0.5, None)
+    assert few.to_row()["day"] == "2024-03-01"
+    assert few.to_row().keys() == set(VERDICTS_SCHEMA.names)
     table = performing(0.5, 0.4, 0.6)
     unknown = judge_performance(table, metric="roc_auc", reference=NEVER, max_drop=0.02)
     assert unknown.verdict == "too_few"

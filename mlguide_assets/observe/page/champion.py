@@ -6,7 +6,7 @@ from typing import Any
 from mlguide_assets.deploy.history import KEPT, PROMOTED, ROLLED_BACK, WAITING
 from mlguide_assets.observe.page.known import Known
 from mlguide_assets.observe.page.markup import Html, folded, items, joined, long_table, paragraph, tag
-from mlguide_assets.observe.page.wording import State, badge, counted, when, written
+from mlguide_assets.observe.page.wording import State, badge, counted, sentence, when, written
 
 SHOWN = 8
 """Decisions that are shown at once; older ones are folded."""
@@ -20,8 +20,11 @@ VERDICTS: Mapping[str, tuple[State, str]] = {
 }
 
 
+_WATCHED: Mapping[str, State] = {"holds": "good", "worse": "bad"}
+
+
 def champion_section(known: Known) -> Html:
-    return joined([_now(known), *_history(known)])
+    return joined([_now(known), *_watch(known), *_history(known)])
 
 
 def since(known: Known) -> Mapping[str, Any] | None:
@@ -57,6 +60,14 @@ def _now(known: Known) -> Html:
     by = f", champion since {written(made['decided_at'])} by {made['decided_by']}" if made else ""
     card = [" Its ", tag("a", "model card", href=champion.card), " says for whom it is good."] if champion.card else []
     return paragraph(tag("b", f"Version {champion.version}"), f", trained {written(champion.trained_at)}{by}.", *card)
+
+
+def _watch(known: Known) -> list[Html]:
+    """How it does beside the champion before it, if it is held against one."""
+    found = known.watch
+    if found is None or found["verdict"] == "not_watched":
+        return []
+    return [paragraph(badge(_WATCHED.get(found["verdict"], "none"), sentence(found["reason"])))]
 
 
 def _history(known: Known) -> list[Html]:

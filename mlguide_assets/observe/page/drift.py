@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
-from mlguide_assets.observe.data_drift import SENDS, TRAFFIC, VOLUME, WHOLE
-from mlguide_assets.observe.drift_verdict import LEVELS
+from mlguide_assets.observe.drift_table import SENDS, TRAFFIC, VOLUME, WHOLE
 from mlguide_assets.observe.page.heat_map import LEVEL_NAMES, Cell, HeatRow, heat_map, key
 from mlguide_assets.observe.page.known import Known, Rows
 from mlguide_assets.observe.page.markup import Html, folded, joined, paragraph, table, tag
@@ -90,7 +89,7 @@ def _reports(known: Known) -> Iterable[Html]:
 def _findings(rows: Rows) -> Html:
     """What the colours say, for those who want to read it: the newest first, the worst of a day first."""
     told = [row for row in rows if row["level"] in ("warn", "act") and row["column"] != WHOLE]
-    told.sort(key=lambda row: (str(row["day"]), LEVELS.index(row["level"])), reverse=True)
+    told.sort(key=lambda row: (str(row["day"]), row["level"] == "act"), reverse=True)
     cells = [
         [
             str(row["day"]),

@@ -41,9 +41,10 @@ def events_section(known: Known) -> Html:
         )
         return joined([paragraph(nothing, class_="empty"), *waiting])
     first, last = _extent(lanes, known.written_at)
+    trained = sum(row["decision"] == "run" for row in known.retraining)
     said = (
         f"{counted(len(_promotions(known)), 'promotion or rollback', 'promotions and rollbacks')}, "
-        f"{counted(len(_runs(known.retraining)), 'retraining run')} and {counted(len(known.incidents), 'incident')}, "
+        f"{counted(trained, 'retraining run')} and {counted(len(known.incidents), 'incident')}, "
         f"{written(first)} to {written(last)}."
     )
     picture = time_line(lanes, first=first, last=last, title="Time line", description=said)
@@ -87,7 +88,8 @@ def _retraining(known: Known) -> Lane:
 
 
 def _runs(rows: Rows) -> Rows:
-    return [row for row in rows if row["decision"] == "run"]
+    """What was done: trainings, and rollbacks of a champion that was found worse."""
+    return [row for row in rows if row["decision"] != "wait"]
 
 
 def _run(row: Mapping[str, Any]) -> Happened:
@@ -131,7 +133,7 @@ def _by_look() -> list[tuple[str, tuple[str, str]]]:
 
 
 def _waiting(rows: Rows) -> list[Html]:
-    waits = [row for row in rows if row["decision"] != "run"]
+    waits = [row for row in rows if row["decision"] == "wait"]
     if not waits:
         return []
     last = waits[-1]
@@ -153,7 +155,7 @@ def _runs_table(known: Known) -> list[Html]:
     cells = [
         [
             when(row["tick_at"]),
-            when(row["data_until"]),
+            tag("time", (row["data_until"] or "–")[:10]),
             joined([tag("b", row["trigger"]), f": {sentence(row['reason'])}"]),
             joined([_outcome(row["outcome"]), f"{_named(row['version'])} {sentence(row['outcome_reason'])}"]),
             tag("span", _took(row["tick_at"], row["ended_at"]), class_="figure"),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from mlguide_assets.observe.alerts import Incident
-from mlguide_assets.observe.data_drift import SENDS
+from mlguide_assets.observe.drift_table import SENDS
 from mlguide_assets.observe.page.champion import no_champion, since
 from mlguide_assets.observe.page.drift import STATES, verdict_of_last_day
 from mlguide_assets.observe.page.known import Known
@@ -51,7 +51,7 @@ def _quality(known: Known) -> tuple[State, str, str, list[Html | str]]:
     if verdict is None:
         return "none", "Performance", "performance", ["Not measured on sends that it had not learned from."]
     states: dict[str, State] = {"holds": "good", "dropped": "bad", "too_few": "none"}
-    return states[verdict.verdict], "Performance", "performance", [verdict.reason]
+    return states[verdict["verdict"]], "Performance", "performance", [verdict["reason"]]
 
 
 def _reaction(known: Known) -> tuple[State, str, str, list[Html | str]]:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
 
-from mlguide_assets.observe.drift_verdict import LEVELS
 from mlguide_assets.observe.page.markup import Html, scrolling, tag
 
 STEPS = (0.02, 0.05, 0.1, 0.2)
@@ -26,6 +25,7 @@ LEVEL_NAMES: Mapping[str, str] = {
     "too_few": "too few rows to judge",
     "none": "no drift worth a warning",
 }
+"""From bad to good."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def key() -> Html:
     colours = [tag("li", tag("span", class_=f"swatch p{at}"), text) for at, text in enumerate(bounds)]
     signs = [
         tag("li", tag("b", SIGNS[level], class_=f"swatch {level}"), LEVEL_NAMES[level])
-        for level in reversed(LEVELS)
+        for level in LEVEL_NAMES
         if SIGNS[level]
     ]
     return tag("ul", tag("li", "PSI:"), *colours, *signs, class_="legend")

@@ -6,7 +6,6 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from mlguide_assets.observe.alerts import Incident
-from mlguide_assets.observe.performance_verdict import PerformanceVerdict
 from mlguide_assets.train.metrics import METRICS, Metric
 
 Rows = Sequence[Mapping[str, Any]]
@@ -32,7 +31,8 @@ class Known:
         decisions, performance, estimate, gaps, drift, serving, retraining: rows of promotion_decisions,
             model_performance, estimated_performance, performance_gap, data_drift, serving_health and
             retraining_decisions; empty where the table is not there.
-        verdict: on the champion's last window; None without a champion or a window.
+        verdict: row of performance_verdicts on the champion's last window; None where there is none.
+        watch: row of champion_watch on the champion; None where there is none.
         trusted: by metric, whether the estimate was right on earlier days as often as its noise says.
         reports: day (ISO 8601) to where its drift report is, as seen from the page.
         incidents: all of the alert book, those that are over included.
@@ -51,7 +51,8 @@ class Known:
     performance: Rows = ()
     estimate: Rows = ()
     gaps: Rows = ()
-    verdict: PerformanceVerdict | None = None
+    verdict: Mapping[str, Any] | None = None
+    watch: Mapping[str, Any] | None = None
     trusted: Mapping[str, bool] = field(default_factory=dict)
     drift: Rows = ()
     reports: Mapping[str, str] = field(default_factory=dict)

@@ -74,8 +74,8 @@ def performance_section(known: Known) -> Html:
         return paragraph(reason, class_="empty")
     parts = [paragraph(_over(known)), *_other_version(known)]
     if known.verdict is not None:
-        state = {"holds": "good", "dropped": "bad"}.get(known.verdict.verdict, "none")
-        parts.append(paragraph(badge(state, known.verdict.reason)))  # type: ignore[arg-type]
+        state = {"holds": "good", "dropped": "bad"}.get(known.verdict["verdict"], "none")
+        parts.append(paragraph(badge(state, known.verdict["reason"])))  # type: ignore[arg-type]
     for metric in (known.metric, BASE_RATE):
         parts += _followed(Followed.of(known, metric), known, metric)
     return joined(parts)
@@ -120,7 +120,7 @@ def _followed(metric: Followed, known: Known, name: str) -> list[Html]:
     shown = estimated if metric.trusted else without_band(estimated)
     first, last = metric.days[0], metric.days[-1]
     marks = _marks(known, first, last)
-    level = known.verdict.reference.value if known.verdict and name == known.metric else math.nan
+    level = finite(known.verdict["reference"]) if known.verdict and name == known.metric else math.nan
     chart = Chart(
         title=f"{metric.title}, realised and estimated, {first} to {last}",
         description=_described(metric),

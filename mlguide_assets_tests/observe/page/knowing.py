@@ -8,8 +8,6 @@ import numpy as np
 
 from mlguide_assets.observe.alerts import Alert, Incident
 from mlguide_assets.observe.page.known import Champion, Known
-from mlguide_assets.observe.performance_verdict import PerformanceVerdict
-from mlguide_assets.train.uncertainty import Estimate
 
 NOW = datetime(2026, 3, 31, 9, 30, tzinfo=UTC)
 TODAY = NOW.date()
@@ -49,7 +47,7 @@ def tick(at: float, decided: str, outcome: str | None = None, version: str | Non
     return {
         "tick_at": moment(at),
         "trigger": "daily",
-        "data_until": moment(at + 0.3),
+        "data_until": moment(at + 0.3)[:10],
         "decision": decided,
         "reason": f"1,240 sends have matured since the last training {HARM}.",
         "evidence": "{}",
@@ -152,7 +150,18 @@ def full(days: int = 90, features: int = 30) -> Known:
         performance=performance,
         estimate=estimate,
         gaps=gaps,
-        verdict=_dropped(),
+        verdict={
+            "model_version": "12",
+            "day": day_of(WINDOW).isoformat(),
+            "verdict": "dropped",
+            "reference": 0.84,
+            "reason": "It dropped: ROC AUC 0.7900, 0.0500 worse than the 0.8400 at training.",
+        },
+        watch={
+            "model_version": "12",
+            "verdict": "holds",
+            "reason": f"Version 12 is 0.0040 better than version 10 {HARM}",
+        },
         trusted={"roc_auc": True, "base_rate": False},
         drift=_drift(days, features),
         reports={day_of(at).isoformat(): f".mlguide/reports/{day_of(at)}.html" for at in range(14)},
@@ -183,21 +192,8 @@ def _ticks(days: int) -> list[dict[str, Any]]:
     runs = [tick(at + 0.05, "run", "kept", str(13 + days - at)) for at in range(38, 2, -3)]
     last = [tick(2.05, "run", "refused", "90"), tick(1.05, "run", "waiting", "91"), tick(0.5, "run", "failed")]
     first = [tick(60.05, "run", "promoted", "11"), tick(40.05, "run", "promoted", "12")]
-    return [*first, *runs, *last, tick(0.2, "run"), tick(0.1, "wait")]
-
-
-def _dropped() -> PerformanceVerdict:
-    return PerformanceVerdict(
-        verdict="dropped",
-        metric="roc_auc",
-        day=day_of(WINDOW),
-        window_days=WINDOW,
-        current=Estimate(0.79, 0.77, 0.81),
-        reference=Estimate(0.84, 0.83, 0.85),
-        difference=Estimate(-0.05, -0.07, -0.03),
-        max_drop=0.02,
-        reason="It dropped: ROC AUC 0.7900, 0.0500 worse than the 0.8400 at training.",
-    )
+    back = {**tick(50, "roll_back", "rolled_back", "10"), "trigger": "watch"}
+    return [first[0], back, first[1], *runs, *last, tick(0.2, "run"), tick(0.1, "wait")]
 
 
 def _drift(days: int, features: int) -> list[dict[str, Any]]:

@@ -135,7 +135,13 @@ def test_features_that_are_not_fresh_are_marked(everything: Known) -> None:
 def test_every_decision_is_there_with_its_reasons(everything: Known) -> None:
     text = said(everything, "champion")
     assert text.count("It passes all 10 behaviour tests.") == len(everything.decisions)
-    for words in ("10 older decisions", "rolled back 10 11 ada", "waits for approval 91 12 gate", "model card"):
+    for words in (
+        "10 older decisions",
+        "rolled back 10 11 ada",
+        "Version 12 is 0.0040 better than version 10",
+        "waits for approval 91 12 gate",
+        "model card",
+    ):
         assert words in text, words
 
 
@@ -234,7 +240,8 @@ def test_retraining_has_its_reason_and_its_outcome(everything: Known) -> None:
         "waits for approval , version 91. It was not shown to beat the champion. 29 min",
         "not ended yet",
         "1 tick led to no run; the last, on 2026-03-31 07:06 UTC (daily): 1,240 sends",
-        "10 older runs",
+        "watch : 1,240 sends",
+        "11 older runs",
     ):
         assert words in text, words
 
