@@ -37,7 +37,7 @@ def drift_section(known: Known) -> Html:
 def verdict_of_last_day(rows: Rows, source: str) -> Mapping[str, Any] | None:
     """The row that is the verdict on the newest day of a source."""
     whole = [row for row in rows if row["source"] == source and row["column"] == WHOLE]
-    return max(whole, key=lambda row: str(row["day"]), default=None)
+    return max(whole, key=lambda row: row["day"], default=None)
 
 
 def last_day(rows: Rows) -> Html:
@@ -62,7 +62,7 @@ def _by_feature(rows: Rows) -> list[HeatRow]:
     for row in sorted(rows, key=lambda each: str(each["day"])):
         psi = finite(row["psi"])
         cell = Cell(row["level"], None if psi != psi else psi, row["reason"] or "")
-        cells.setdefault(row["column"], {})[date.fromisoformat(str(row["day"]))] = cell
+        cells.setdefault(row["column"], {})[date.fromisoformat(row["day"])] = cell
         importance[row["column"]] = finite(row["importance"])
     order = {WHOLE: 0, VOLUME: 1}
     names = sorted(cells, key=lambda name: (order.get(name, 2), -_or_zero(importance[name]), name))
@@ -89,10 +89,10 @@ def _reports(known: Known) -> Iterable[Html]:
 def _findings(rows: Rows) -> Html:
     """What the colours say, for those who want to read it: the newest first, the worst of a day first."""
     told = [row for row in rows if row["level"] in ("warn", "act") and row["column"] != WHOLE]
-    told.sort(key=lambda row: (str(row["day"]), row["level"] == "act"), reverse=True)
+    told.sort(key=lambda row: (row["day"], row["level"] == "act"), reverse=True)
     cells = [
         [
-            str(row["day"]),
+            tag("time", row["day"]),
             _HEADINGS[row["source"]].lower(),
             _NAMES.get(row["column"], row["column"]),
             LEVEL_NAMES[row["level"]],

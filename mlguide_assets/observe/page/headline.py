@@ -9,6 +9,7 @@ from mlguide_assets.observe.page.drift import STATES, verdict_of_last_day
 from mlguide_assets.observe.page.known import Known
 from mlguide_assets.observe.page.markup import Html, items, joined, tag
 from mlguide_assets.observe.page.performance import BASE_RATE, Followed
+from mlguide_assets.observe.page.performance import STATES as VERDICT_STATES
 from mlguide_assets.observe.page.serving import last_day
 from mlguide_assets.observe.page.wording import State, counted, sentence, sign, written
 
@@ -50,14 +51,13 @@ def _quality(known: Known) -> tuple[State, str, str, list[Html | str]]:
     verdict = known.verdict
     if verdict is None:
         return "none", "Performance", "performance", ["Not measured on sends that it had not learned from."]
-    states: dict[str, State] = {"holds": "good", "dropped": "bad", "too_few": "none"}
-    return states[verdict["verdict"]], "Performance", "performance", [verdict["reason"]]
+    return VERDICT_STATES[verdict["verdict"]], "Performance", "performance", [verdict["reason"]]
 
 
 def _reaction(known: Known) -> tuple[State, str, str, list[Html | str]]:
     """Whether users react as they did: the metric whose gap is beyond its noise for longest tells."""
     followed = [each for name in (known.metric, BASE_RATE) if (each := Followed.of(known, name)).gaps]
-    if not followed:
+    if not followed or known.other_versions:
         said = "No day has matured since, so realised cannot be held against estimated."
         return "none", "Concept drift", "performance", [said]
     loudest = max(followed, key=lambda each: each.loud_run)

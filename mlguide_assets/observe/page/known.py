@@ -66,6 +66,12 @@ class Known:
         return METRICS[self.metric]
 
     @property
+    def other_versions(self) -> list[str]:
+        """Whom figures of performance are of, where that is not the champion: it changed since they were made."""
+        versions = {row["model_version"] for row in (*self.performance, *self.estimate, *self.gaps)}
+        return sorted(versions - {self.champion.version}) if self.champion else []
+
+    @property
     def open_incidents(self) -> list[Incident]:
         return [each for each in self.incidents if each.resolved_at is None]
 

@@ -18,7 +18,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Known], Html]]] = {
     "champion": ("Champion", champion_section),
     "performance": ("Performance", performance_section),
     "slices": ("Slices", slices_section),
-    "drift": ("Drift", drift_section),
+    "drift": ("Data drift", drift_section),
     "events": ("What happened", events_section),
     "serving": ("Serving", serving_section),
 }

@@ -1,7 +1,7 @@
 """Section: how good the champion was, how good its own probabilities expect it to be, and what lies between."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -9,13 +9,16 @@ from mlguide_assets.deploy.history import PROMOTED, ROLLED_BACK
 from mlguide_assets.observe.page.charts import Chart, Mark, Point, Series, drawn, legend, without_band
 from mlguide_assets.observe.page.known import Known, Rows
 from mlguide_assets.observe.page.markup import Html, folded, joined, paragraph, table, tag
-from mlguide_assets.observe.page.wording import badge, finite, instant, percent
+from mlguide_assets.observe.page.wording import State, badge, finite, instant, percent
 from mlguide_assets.train.figures import estimate, number
 from mlguide_assets.train.metrics import METRICS
 from mlguide_assets.train.slices import WHOLE
 
 BASE_RATE = "base_rate"
 """What a change of how users react moves first, and everybody understands."""
+
+STATES: Mapping[str, State] = {"holds": "good", "dropped": "bad", "too_few": "none"}
+"""Of the verdicts on a window."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,7 @@ def performance_section(known: Known) -> Html:
         return paragraph(reason, class_="empty")
     parts = [paragraph(_over(known)), *_other_version(known)]
     if known.verdict is not None:
-        state = {"holds": "good", "dropped": "bad"}.get(known.verdict["verdict"], "none")
-        parts.append(paragraph(badge(state, known.verdict["reason"])))  # type: ignore[arg-type]
+        parts.append(paragraph(badge(STATES[known.verdict["verdict"]], known.verdict["reason"])))
     for metric in (known.metric, BASE_RATE):
         parts += _followed(Followed.of(known, metric), known, metric)
     return joined(parts)
@@ -102,13 +104,11 @@ def _over(known: Known) -> str:
 
 
 def _other_version(known: Known) -> list[Html]:
-    versions = {row["model_version"] for row in (*known.performance, *known.estimate)}
-    if known.champion is None or versions <= {known.champion.version}:
+    if not known.other_versions:
         return []
-    named = ", ".join(sorted(versions))
-    return [
-        paragraph(badge("careful", f"This is of version {named}, not yet of the champion: 'mlguide run' measures it."))
-    ]
+    named = ", ".join(known.other_versions)
+    said = f"This is of version {named}, not yet of the champion: 'mlguide run' measures it."
+    return [paragraph(badge("careful", said))]
 
 
 def _followed(metric: Followed, known: Known, name: str) -> list[Html]:
@@ -138,7 +138,7 @@ def _followed(metric: Followed, known: Known, name: str) -> list[Html]:
     header = ("day", "realised", "estimated", "realised minus estimated")
     columns = (metric.realised, metric.estimated, metric.gaps)
     rows = [
-        [str(day), *(tag("span", metric.written(each, day), class_="figure") for each in columns)]
+        [tag("time", str(day)), *(tag("span", metric.written(each, day), class_="figure") for each in columns)]
         for day in reversed(metric.days)
     ]
     numbers = folded("The numbers", table(header, rows, caption=f"{metric.title} by day"))

@@ -103,7 +103,7 @@ def _numbers(rows: Rows) -> Html:
     ordered = sorted(rows, key=lambda row: (str(row["day"]), row["endpoint"], row["model_version"]), reverse=True)
     cells = [
         [
-            str(row["day"]),
+            tag("time", str(row["day"])),
             row["endpoint"],
             row["model_version"],
             f"{row['requests']:,}",

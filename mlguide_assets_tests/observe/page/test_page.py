@@ -169,6 +169,7 @@ def test_a_champion_of_whom_nothing_was_measured_is_told_as_such() -> None:
 def test_figures_of_another_version_are_not_taken_for_the_champions(everything: Known) -> None:
     other = replace(everything, champion=Champion("13", NOW.isoformat()), verdict=None)
     assert "This is of version 12, not yet of the champion" in said(other, "performance")
+    assert "realised cannot be held against estimated" in said(other, "state")
     assert "not yet of the champion" not in said(everything, "performance")
 
 
