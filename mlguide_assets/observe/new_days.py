@@ -30,8 +30,9 @@ def days_to_judge(home: Home, lake: Lake, problem: Problem, *, today: date) -> d
     if champion is None or not landed:
         return {}
     reference_ends = date.fromisoformat(metadata_of_version(bundles, champion)["test_last"])
-    # A source that has been silent for longer has ended.
-    last = min(today - timedelta(days=1), max(landed) + timedelta(days=MOST_DAYS))
+    over, newest = today - timedelta(days=1), max(landed)
+    # A source that has been silent for longer has ended, and what it never sent is no news.
+    last = over if over - newest <= timedelta(days=MOST_DAYS) else newest
     first = max(last - timedelta(days=MOST_DAYS - 1), reference_ends + timedelta(days=1), min(landed))
     days = [first + timedelta(days=back) for back in range((last - first).days + 1)]
     signed = {day: signature(landed.get(day)) for day in days}
