@@ -50,7 +50,8 @@ def _champion(known: Known) -> tuple[State, str, str, list[Html | str]]:
 def _quality(known: Known) -> tuple[State, str, str, list[Html | str]]:
     verdict = known.verdict
     if verdict is None:
-        return "none", "Performance", "performance", ["Not measured on sends that it had not learned from."]
+        said = "Not judged yet on sends that it had not learned from: 'mlguide run' does, once such sends have matured."
+        return "none", "Performance", "performance", [said]
     return VERDICT_STATES[verdict["verdict"]], "Performance", "performance", [verdict["reason"]]
 
 
