@@ -133,6 +133,7 @@ def _print_places(status: dict[str, Any], home: Home, console: Console) -> None:
         console.print(f"  {best:,} users have a best email: mlguide export best_email_per_user --out best.csv")
     console.print("[bold]Next[/]")
     console.print("  mlguide ui                             look at the graph, the plots and the run")
+    console.print("  mlguide report                         write how the model in production does on one page")
     if status["champion"]:
         console.print("  mlguide run --source DIR_OR_URI        the same on your own tables")
     else:

@@ -102,12 +102,22 @@ def trusted(gaps: pa.Table, metric: str, *, level: float = LEVEL) -> bool:
     distribution with that rate: more than 4 of 20 days, or 7 of 60. One miss in one day proves nothing, so without a
     history the estimate is trusted.
     """
-    from scipy.stats import binom
-
     asked = pc.and_(pc.equal(gaps["metric"], metric), pc.equal(gaps["window_days"], 1))
     days = gaps.filter(pc.and_(asked, pc.invert(pc.is_nan(gaps["low"]))))
     misses = int(pc.sum(days["sees_concept_drift"]).as_py() or 0)
-    return misses <= int(binom.ppf(TOO_MANY_MISSES, len(days), 1 - level))
+    return misses <= most_misses(len(days), 1 - level)
+
+
+def most_misses(days: int, rate: float, share: float = TOO_MANY_MISSES) -> int:
+    """The quantile at `share` of the binomial distribution with so many days and that rate of misses."""
+    # Without SciPy, whose import takes longer than all else that the report does.
+    probability = below = (1 - rate) ** days
+    misses = 0
+    while below < share and misses < days:
+        probability *= (days - misses) / (misses + 1) * rate / (1 - rate)
+        below += probability
+        misses += 1
+    return misses
 
 
 @dataclass(frozen=True)
