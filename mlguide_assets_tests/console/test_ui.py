@@ -49,7 +49,7 @@ def test_the_ui_shows_the_run_and_every_asset(tmp_path: Path) -> None:
     assert code == 0
     assert [run["status"] for run in data["runsOrError"]["results"]] == ["SUCCESS", "SUCCESS"]
     nodes = {node["assetKey"]["path"][-1]: node for node in data["assetNodes"]}
-    assert len(nodes) == 39
+    assert len(nodes) == 40
     for name, node in nodes.items():
         assert all(node[shown] for shown in ("groupName", "kinds", "owners", "description")), name
         # What takes minutes is made by --thorough and by retraining, each day by a sensor, the log by the servers.
