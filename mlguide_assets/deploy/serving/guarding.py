@@ -81,7 +81,7 @@ class Guard:
 
     async def _shortcut(self, scope: Scope, body: bytes, exchange: "_Exchange") -> bytes | None:
         shortcut = self._shortcuts.get(scope["path"])
-        if shortcut is None or scope["method"] != "POST" or _JSON not in scope["headers"]:
+        if shortcut is None or scope["method"] != "POST" or not _is_json(scope):
             return None
         exchange.path = scope["path"]
         return await shortcut(body, exchange.request_id)
@@ -194,6 +194,12 @@ async def _body(scope: Scope, receive: Receive, limit: int) -> bytes:
                     return bytes(body)
     except TimeoutError:
         raise RefusedError(408, f"The body did not arrive within {BODY_SECONDS:.0f} seconds: send it faster.") from None
+
+
+def _is_json(scope: Scope) -> bool:
+    """Whether the body says plainly that it is JSON; there are other ways to say so, which the application knows."""
+    said = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+    return bool(said.partition(b";")[0] == b"application/json")
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

@@ -21,7 +21,7 @@ from mlguide_assets.deploy.serving.watching import Follower, Watcher
 from mlguide_assets.settings import Home
 
 SWITCH_SECONDS = 0.0005
-"""The thread that answers and the event loop share the interpreter: at Python's 5 ms they would wait for each other."""
+"""The threads that answer and the event loop share the interpreter: at Python's 5 ms they would wait for each other."""
 
 ANSWERING = 2
 """Threads that answer: one scores while the other waits for the disk."""
