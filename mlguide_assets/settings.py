@@ -71,6 +71,10 @@ class Home:
         """The prediction log of the API, before it lands in the lake."""
         return self.root / "served" / problem
 
+    def faults(self, problem: str) -> Path:
+        """What the API refused or failed on, as its servers count it."""
+        return self.served(problem) / "faults"
+
     def drift_reports(self, problem: str) -> Path:
         return self.root / "reports" / problem / "drift"
 

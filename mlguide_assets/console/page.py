@@ -13,6 +13,7 @@ from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import METADATA, Bundle, champion, metadata_of_version
 from mlguide_assets.deploy.history import decisions
+from mlguide_assets.deploy.landing import REQUEST_FAULTS
 from mlguide_assets.errors import InputError
 from mlguide_assets.observe.alerting import book_of
 from mlguide_assets.observe.drift_table import DATA_DRIFT
@@ -77,7 +78,8 @@ def known_of(home: Home, *, now: datetime, beside: Path) -> Known:
         trusted={name: trusted(gaps, name) for name in gaps["metric"].unique().to_pylist()} if gaps is not None else {},
         drift=_drift(lake),
         reports=_reports(home.drift_reports(problem.key), beside),
-        serving=_serving(lake),
+        serving=_last_days(lake, "serving_health"),
+        faults=_last_days(lake, REQUEST_FAULTS),
         incidents=book_of(home, problem).incidents(resolved=True),
         retraining=retraining,
         reached=_reached(home, problem, retraining),
@@ -114,8 +116,8 @@ def _drift(lake: Lake) -> list[dict[str, Any]]:
     return _rows(lake.read_arrow(DATA_DRIFT, [day for day in days if day >= first.isoformat()]))
 
 
-def _serving(lake: Lake) -> list[dict[str, Any]]:
-    rows = _rows(_table(lake, "serving_health"))
+def _last_days(lake: Lake, table: str) -> list[dict[str, Any]]:
+    rows = _rows(_table(lake, table))
     newest = max((row["day"] for row in rows), default=None)
     return [row for row in rows if (newest - row["day"]).days < DAYS]
 

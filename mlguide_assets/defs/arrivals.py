@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from mlguide_assets.defs.asking import LOOK_EVERY, unmet
+from mlguide_assets.defs.asking import LOOK_EVERY, PRIORITY, unmet
 from mlguide_assets.defs.workspace import Workspace
 from mlguide_assets.train.checks import LEAKAGE_ALARMS
 
@@ -12,7 +12,7 @@ SCORED = ("user_feature_store", "batch_predictions", "best_email_per_user", "sen
 READ = (
     *("user_profiles", "email_content", "user_emails", "contract_results", "quarantined_rows"),
     *("core_users", "send_features", "landed_days"),
-    *("prediction_log", "online_parity", "serving_health"),
+    *("prediction_log", "request_faults", "online_parity", "serving_health"),
     *("model_performance", "estimated_performance", "performance_gap", "performance_verdicts"),
     *("champion_watch", "retraining_decisions"),
 )
@@ -24,11 +24,13 @@ refresh_job = dg.define_asset_job(
     "refresh_job",
     selection=dg.AssetSelection.assets(*READ) - dg.AssetSelection.checks(*_ALARMS),
     description="Read the source, judge it, compute features, land the prediction log, and look at the champion.",
+    tags={PRIORITY: "3"},
 )
 scoring_job = dg.define_asset_job(
     "scoring_job",
     selection=dg.AssetSelection.assets(*SCORED),
     description="Publish every user's features online, and score every user with every candidate email, for one day.",
+    tags={PRIORITY: "2"},
 )
 
 

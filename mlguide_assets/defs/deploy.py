@@ -247,3 +247,15 @@ def prediction_log(context: dg.AssetExecutionContext, workspace: Workspace) -> d
     return dg.MaterializeResult(
         metadata=table_metadata(lake, snapshot, problem, None) | {"days_landed": len(landing.days)}
     )
+
+
+@dg.asset(group_name=GROUP, kinds={"parquet"}, owners=OWNERS, deps=[served_predictions])
+def request_faults(workspace: Workspace) -> dg.MaterializeResult[None]:
+    """How many requests the API refused (4xx) or failed on (5xx), by day, endpoint and status."""
+    from mlguide_assets.defs.metadata import table_metadata
+    from mlguide_assets.deploy.landing import land_faults
+    from mlguide_assets.deploy.prediction_log import now_utc
+
+    lake, problem = workspace.lake, workspace.problem
+    snapshot = land_faults(workspace.home.faults(problem.key), lake, today=now_utc().date())
+    return dg.MaterializeResult(metadata=table_metadata(lake, snapshot, problem, None))

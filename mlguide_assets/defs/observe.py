@@ -145,11 +145,12 @@ def performance_holds(performance_verdicts: Any) -> dg.AssetCheckResult:
 
 
 @dg.asset(group_name=GROUP, kinds={"parquet", "ibis"}, owners=OWNERS)
-def serving_health(prediction_log: Any) -> Any:
-    """The API by day: requests, latency, share withheld, age of the features, by endpoint and model version."""
+def serving_health(workspace: Workspace, prediction_log: Any) -> Any:
+    """The API by day: requests, latency, share withheld, age of features and model, by endpoint and version."""
+    from mlguide_assets.deploy.history import training_times
     from mlguide_assets.observe.serving_health import serving_health
 
-    return serving_health(prediction_log)
+    return serving_health(prediction_log, training_times(workspace.lake))
 
 
 drift_job = dg.define_asset_job(

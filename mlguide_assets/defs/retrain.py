@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from mlguide_assets.defs.arrivals import SCORED
-from mlguide_assets.defs.asking import LOOK_EVERY, under_way
+from mlguide_assets.defs.asking import LOOK_EVERY, PRIORITY, under_way
 from mlguide_assets.defs.workspace import OWNERS, PROBLEM, Workspace
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ retraining_job = dg.define_asset_job(
     selection=dg.AssetSelection.all() - dg.AssetSelection.assets(*SCORED, "data_drift"),
     description="Read, judge, compute features, look for leaks, search for the best recipe, train, evaluate, decide, "
     "install. Takes minutes.",
+    tags={PRIORITY: "1"},
 )
 
 

@@ -101,6 +101,11 @@ def champion_before(lake: Lake, version: str) -> str | None:
     return next((row["champion_before"] for row in promoted), None)
 
 
+def training_times(lake: Lake) -> dict[str, str]:
+    """When each version that was decided on was trained."""
+    return {row["version"]: row["trained_at"] for row in decisions(lake)}
+
+
 def withdrawal(lake: Lake, version: str) -> str | None:
     """When, by whom and why a version was rolled back, unless it was promoted again since."""
     for row in reversed(decisions(lake)):

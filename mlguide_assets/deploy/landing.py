@@ -1,4 +1,4 @@
-"""The prediction log lands in the lake: one row per answered pair, one partition per day."""
+"""The logs of the API land in the lake by day: a row per answered pair, and counts of what was not answered."""
 
 import json
 import shutil
@@ -11,9 +11,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from mlguide_assets.deploy.fault_log import counted, files_by_day
 from mlguide_assets.deploy.prediction_log import days, read_segment, segments
 from mlguide_assets.prepare.files import replace_file
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake import Lake, Snapshot
 
 PREDICTION_LOG = "prediction_log"
 KEPT_DAYS = 7
@@ -43,6 +44,9 @@ SCHEMA = pa.schema(
     ]
 )
 """Of the table. `features` is JSON, since every model version may have features of its own."""
+
+REQUEST_FAULTS = "request_faults"
+FAULTS = pa.schema([("day", pa.date32()), ("endpoint", pa.string()), ("status", pa.int64()), ("requests", pa.int64())])
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,27 @@ def land_log(folder: Path, lake: Lake, *, today: date) -> Landing:
     if not lake.exists(PREDICTION_LOG):
         lake.write_partition(PREDICTION_LOG, today.isoformat(), SCHEMA.empty_table())
     return Landing(tuple(landed), lake.snapshot(PREDICTION_LOG).rows, _last_answer(lake, landed))
+
+
+def land_faults(folder: Path, lake: Lake, *, today: date) -> Snapshot:
+    """Write the counts of each day whose files are there, whole, so that landing twice changes nothing.
+
+    Args:
+        folder: where the servers write, see `fault_log.py`.
+        today: days older than `KEPT_DAYS` lose the servers' files, once they have landed.
+    """
+    if not lake.exists(REQUEST_FAULTS):
+        lake.write_partition(REQUEST_FAULTS, today.isoformat(), FAULTS.empty_table())
+    for day, paths in files_by_day(folder).items():
+        rows = [
+            {"day": date.fromisoformat(day), "endpoint": endpoint, "status": status, "requests": requests}
+            for (endpoint, status), requests in sorted(counted(paths).items())
+        ]
+        lake.write_partition(REQUEST_FAULTS, day, pa.Table.from_pylist(rows, schema=FAULTS))
+        if date.fromisoformat(day) < today - timedelta(days=KEPT_DAYS):
+            for path in paths:
+                path.unlink()
+    return lake.snapshot(REQUEST_FAULTS)
 
 
 def _landed(folder: Path) -> dict[str, int] | None:

@@ -39,4 +39,5 @@ def last_verdict(lake: Lake) -> dict[str, Any]:
 def signatures(lake: Lake, version: str) -> dict[str, str]:
     """What each day was judged as by this version, see `new_days.signature`: day → signature."""
     found = (row for row in verdicts(lake) if row["source"] == SENDS and row["model_version"] == version)
-    return {row["day"]: row["signature"] for row in found}
+    # A day that was judged before days were signed has none, and is judged again.
+    return {row["day"]: row.get("signature") or "" for row in found}

@@ -1,14 +1,21 @@
 """How the API did, day by day, from its prediction log."""
 
+from collections.abc import Mapping
+from datetime import datetime
+
 import ibis
 
 from mlguide_assets.deploy.prediction_log import CHALLENGER
 
 
-def serving_health(prediction_log: ibis.Table) -> ibis.Table:
-    """One row per day, endpoint and model version: requests, pairs, latency, what was decided, how old features were.
+def serving_health(prediction_log: ibis.Table, trained: Mapping[str, str]) -> ibis.Table:
+    """A row per day, endpoint and model version: requests, pairs, latency, decisions, ages of features and model.
 
     Latencies are of requests, in milliseconds up to their line in the log. The challenger's scores are not answers.
+    What was refused or failed has no version, and is in `request_faults`.
+
+    Args:
+        trained: when each version was trained, ISO 8601 UTC.
     """
     log = prediction_log.filter(prediction_log.variant != CHALLENGER).mutate(
         day=prediction_log.answered_at.date(),
@@ -29,4 +36,8 @@ def serving_health(prediction_log: ibis.Table) -> ibis.Table:
         withheld_share=log.withheld.mean(),
         feature_hours=log.feature_hours.max(),
     )
-    return latency.inner_join(pairs, keys).order_by(keys)
+    health = latency.inner_join(pairs, keys)
+    known = {version: datetime.fromisoformat(at).replace(tzinfo=None) for version, at in trained.items() if at}
+    trained_at = health.model_version.cases(*known.items(), else_=None) if known else ibis.null()
+    age = (health.day.cast("timestamp") + ibis.interval(days=1)).delta(trained_at.cast("timestamp"), unit="second")
+    return health.mutate(model_days=age / 86_400).order_by(keys)

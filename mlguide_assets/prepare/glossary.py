@@ -96,6 +96,8 @@ _COLUMNS = {
     "mean_probability": "Mean probability.",
     "withheld_share": "Share of pairs above the threshold.",
     "feature_hours": "Hours from the oldest features that were used to the moment they were used for.",
+    "model_days": "Days from the training of the model to the end of the day.",
+    "status": "The HTTP status: from 400 on the request was refused, from 500 on the server failed.",
     "scoring_date": "The day that the scores are for.",
     "model_version": "The model version that scored.",
     "feature_time": "The instant whose knowledge the features hold, UTC.",

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from mlguide_assets.define.loading import current_problem
+from mlguide_assets.deploy.fault_log import FaultCounter
 from mlguide_assets.deploy.online_store.store import STORE_VARIABLE, Row, StoreError
 from mlguide_assets.deploy.serving.asking import Asked, RefusedError
 from mlguide_assets.deploy.serving.guarding import App, Guard, Shortcut
@@ -72,10 +73,11 @@ def app_of(home: Home, *, store: str | None = None, key: str | None = None, acce
         key: what callers must send; none is asked for without it.
     """
     problem = current_problem(home)
+    faults = FaultCounter(home.faults(problem.key))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        running = Running(home, problem, store)
+        running = Running(home, problem, store, faults)
         app.state.running = running
         try:
             yield
@@ -99,7 +101,7 @@ def app_of(home: Home, *, store: str | None = None, key: str | None = None, acce
     app.exception_handler(HTTPException)(_http_fault)
     app.exception_handler(RefusedError)(_refused)
     app.exception_handler(Exception)(_failed)
-    return Guard(app, problem.serving, key, access_log=access_log, shortcuts=_shortcuts(app))
+    return Guard(app, problem.serving, key, access_log=access_log, shortcuts=_shortcuts(app), faults=faults)
 
 
 def _add_predictions(app: FastAPI) -> None:

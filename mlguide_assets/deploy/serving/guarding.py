@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Any
 
 from mlguide_assets.define.problem import Serving
+from mlguide_assets.deploy.fault_log import FaultCounter
 from mlguide_assets.deploy.serving.asking import RefusedError
 from mlguide_assets.deploy.serving.operations import IN_PROGRESS, AccessLog, count_request
 
@@ -42,16 +43,25 @@ class Guard:
 
     Args:
         shortcuts: by path, what answers without the application, whose layers would cost such a request half its time.
+        faults: counts what is refused or fails.
     """
 
     def __init__(
-        self, app: App, serving: Serving, key: str | None, *, access_log: bool, shortcuts: Mapping[str, Shortcut]
+        self,
+        app: App,
+        serving: Serving,
+        key: str | None,
+        *,
+        access_log: bool,
+        shortcuts: Mapping[str, Shortcut],
+        faults: FaultCounter,
     ) -> None:
         self._app = app
         self._serving = serving
         self._key = key.encode() if key else None
         self._access_log = AccessLog() if access_log else None
         self._shortcuts = shortcuts
+        self._faults = faults
         self._in_progress = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,7 +87,7 @@ class Guard:
             )
         finally:
             self._in_progress -= 1
-            exchange.measure(self._access_log)
+            exchange.measure(self._access_log, self._faults)
 
     async def _shortcut(self, scope: Scope, body: bytes, exchange: "_Exchange") -> bytes | None:
         shortcut = self._shortcuts.get(scope["path"])
@@ -148,11 +158,12 @@ class _Exchange:
         await self.send({"type": "http.response.start", "status": refusal.status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 
-    def measure(self, access_log: AccessLog | None) -> None:
+    def measure(self, access_log: AccessLog | None, faults: FaultCounter) -> None:
         seconds = perf_counter() - self._started
         # Paths that nobody serves are one: a stranger must not make metrics grow.
         path = self.path or getattr(self._scope.get("route"), "path", "other")
         count_request(path, self._status, seconds)
+        faults.count(path, self._status)
         IN_PROGRESS.dec()
         if access_log is not None:
             access_log.add(

@@ -9,8 +9,9 @@ from typing import Literal
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import CHALLENGER, CHAMPION
+from mlguide_assets.deploy.fault_log import FaultCounter
 from mlguide_assets.deploy.online_store.store import Row, Snapshot, StoreError, open_store
-from mlguide_assets.deploy.prediction_log import LogWriter
+from mlguide_assets.deploy.prediction_log import LogWriter, now_utc
 from mlguide_assets.deploy.serving.asking import in_days, now_of
 from mlguide_assets.deploy.serving.batching import Batcher
 from mlguide_assets.deploy.serving.messages import ServiceState
@@ -36,7 +37,7 @@ class Running:
         InputError: the address is of no kind of store.
     """
 
-    def __init__(self, home: Home, problem: Problem, store: str | None) -> None:
+    def __init__(self, home: Home, problem: Problem, store: str | None, faults: FaultCounter) -> None:
         sys.setswitchinterval(SWITCH_SECONDS)
         self._problem = problem
         # A store belongs to one thread at a time: those that answer share one, those that list and tell the state one.
@@ -49,12 +50,16 @@ class Running:
         bundles = home.bundles(problem.key)
         self._champion = Follower(bundles, CHAMPION, lambda model: setattr(self._service, "champion", model))
         self._challenger = Follower(bundles, CHALLENGER, lambda model: setattr(self._shadow, "challenger", model))
-        self._watcher = Watcher([self._champion, self._challenger])
+        self._faults = faults
+        self._watcher = Watcher([self._champion, self._challenger], self._write_faults)
         self._watcher.start()
         self.batcher = Batcher(self._service, self._logs[:ANSWERING], self._after)
         # What lives as long as the server need not be looked at by every full collection, which would take 45 ms.
         gc.collect()
         gc.freeze()
+
+    def _write_faults(self) -> None:
+        self._faults.write(now_utc())
 
     def _after(self, answered: Answered) -> None:
         count_predictions(answered)
@@ -67,6 +72,7 @@ class Running:
         self._shadow.stop()
         for log in self._logs:
             log.close()
+        self._write_faults()
 
     def listed(self, table: str, search: str, limit: int) -> list[Row]:
         """Users or emails to pick from.

@@ -18,6 +18,8 @@ POLL_SECONDS = 0.2
 RETRY_SECONDS = 5.0
 """A bundle that was refused may have been mended under the same name."""
 
+DUE_SECONDS = 5.0
+
 _log = logging.getLogger(__name__)
 
 
@@ -67,10 +69,15 @@ class Follower:
 
 
 class Watcher:
-    """A thread that has its followers look, several times a second."""
+    """A thread that has its followers look, several times a second, and does what is due now and then.
 
-    def __init__(self, followers: list[Follower]) -> None:
+    Args:
+        now_and_then: called every `DUE_SECONDS`.
+    """
+
+    def __init__(self, followers: list[Follower], now_and_then: Callable[[], None]) -> None:
         self._followers = followers
+        self._now_and_then = now_and_then
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pointers", daemon=True)
 
@@ -85,9 +92,13 @@ class Watcher:
         self._thread.join()
 
     def _run(self) -> None:
+        due = monotonic() + DUE_SECONDS
         while not self._ended.wait(POLL_SECONDS):
             for follower in self._followers:
                 follower.look()
+            if monotonic() >= due:
+                self._now_and_then()
+                due = monotonic() + DUE_SECONDS
 
 
 def _version_of(path: Path) -> tuple[int, int] | None:

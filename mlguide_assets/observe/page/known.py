@@ -28,9 +28,9 @@ class Known:
         written_at: the present instant.
         metric: name of the problem's primary metric.
         stale_after: features that are older are not fresh.
-        decisions, performance, estimate, gaps, drift, serving, retraining: rows of promotion_decisions,
-            model_performance, estimated_performance, performance_gap, data_drift, serving_health and
-            retraining_decisions; empty where the table is not there.
+        decisions, performance, estimate, gaps, drift, serving, faults, retraining: rows of promotion_decisions,
+            model_performance, estimated_performance, performance_gap, data_drift, serving_health, request_faults
+            and retraining_decisions; empty where the table is not there.
         verdict: row of performance_verdicts on the champion's last window; None where there is none.
         watch: row of champion_watch on the champion; None where there is none.
         trusted: by metric, whether the estimate was right on earlier days as often as its noise says.
@@ -57,6 +57,7 @@ class Known:
     drift: Rows = ()
     reports: Mapping[str, str] = field(default_factory=dict)
     serving: Rows = ()
+    faults: Rows = ()
     incidents: Sequence[Incident] = ()
     retraining: Rows = ()
     reached: Sequence[tuple[datetime, date]] | None = None

@@ -12,10 +12,12 @@ from mlguide_assets.observe.page.markup import Html, joined, long_table, paragra
 from mlguide_assets.observe.page.wording import finite, percent
 
 _SHOWN = 10
+_FAILED = 500
+"""HTTP statuses from here on are the server's fault."""
 
 
 def serving_section(known: Known) -> Html:
-    if not known.serving:
+    if not known.serving and not known.faults:
         nothing = (
             "The API was never asked, or what it answered has not landed: 'mlguide serve' answers, and 'mlguide run' "
             "lands its log and measures it."
@@ -24,11 +26,31 @@ def serving_section(known: Known) -> Html:
     by_day: dict[date, list[Mapping[str, Any]]] = {}
     for row in known.serving:
         by_day.setdefault(row["day"], []).append(row)
-    intro = (
-        "From the log of what was answered, by day of the answer (UTC). A request that was refused or failed has no "
-        "line there: errors are counted by the server's /metrics."
+    intro = "From the logs of the servers, by day of the answer (UTC)."
+    answered = [*_charts(by_day), _numbers(known.serving)] if by_day else []
+    return joined([paragraph(intro), *answered, _faults(known.faults)])
+
+
+def _faults(rows: Rows) -> Html:
+    if not rows:
+        return paragraph("No request was refused or failed.")
+    cells = [
+        [
+            tag("time", str(row["day"])),
+            row["endpoint"],
+            str(row["status"]),
+            "failed" if row["status"] >= _FAILED else "refused",
+            f"{row['requests']:,}",
+        ]
+        for row in sorted(rows, key=lambda row: (str(row["day"]), -row["status"], row["endpoint"]), reverse=True)
+    ]
+    header = ("day", "endpoint", "status", "what it means", "requests")
+    return joined(
+        [
+            tag("h3", "Refused or failed"),
+            long_table(header, cells, caption="What was not answered, by day", shown=_SHOWN, noun="row"),
+        ]
     )
-    return joined([paragraph(intro), *_charts(by_day), _numbers(known.serving)])
 
 
 @dataclass(frozen=True)
@@ -99,6 +121,7 @@ def _numbers(rows: Rows) -> Html:
         "by base rate",
         "withheld",
         "oldest features",
+        "age of the model",
     )
     ordered = sorted(rows, key=lambda row: (str(row["day"]), row["endpoint"], row["model_version"]), reverse=True)
     cells = [
@@ -113,6 +136,7 @@ def _numbers(rows: Rows) -> Html:
             f"{row['base_rates']:,.0f}",
             percent(row["withheld_share"]),
             _age(finite(row["feature_hours"])),
+            _age(24 * finite(row.get("model_days"))),
         ]
         for row in ordered
     ]

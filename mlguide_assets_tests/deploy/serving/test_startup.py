@@ -15,6 +15,7 @@ _SERVES = """
 import asyncio, json, sys
 from pathlib import Path
 from mlguide_assets.define.loading import current_problem
+from mlguide_assets.deploy.fault_log import FaultCounter
 from mlguide_assets.deploy.serving.app import app_of
 from mlguide_assets.deploy.serving.messages import PredictRequest, RecommendRequest
 from mlguide_assets.deploy.serving.running import Running
@@ -24,7 +25,7 @@ home = Home(Path(sys.argv[1]))
 app_of(home)
 
 async def serve():
-    running = Running(home, current_problem(home), None)
+    running = Running(home, current_problem(home), None, FaultCounter(home.faults("sample")))
     works = [
         await running.batcher.answer(asked, "0" * 32)
         for asked in (

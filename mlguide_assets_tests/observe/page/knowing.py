@@ -123,7 +123,12 @@ def asked(day: date, endpoint: str, version: str) -> dict[str, Any]:
         "mean_probability": 0.02,
         "withheld_share": 0.11,
         "feature_hours": 14.5,
+        "model_days": 3.0,
     }
+
+
+def fault(day: date, status: int, requests: int) -> dict[str, Any]:
+    return {"day": day, "endpoint": "/predict", "status": status, "requests": requests}
 
 
 def full(days: int = 90, features: int = 30) -> Known:
@@ -166,6 +171,7 @@ def full(days: int = 90, features: int = 30) -> Known:
         drift=_drift(days, features),
         reports={day_of(at).isoformat(): f".mlguide/reports/{day_of(at)}.html" for at in range(14)},
         serving=[asked(day_of(at), end, "12") for at in range(days) for end in ("predict", "recommend") if at != 9],
+        faults=[fault(day_of(1), 422, 7), fault(day_of(0), 500, 2)],
         incidents=[
             incident("drift-sends", 30, 26),
             incident("drift-sends", 3, None),

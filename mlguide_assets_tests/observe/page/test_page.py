@@ -10,7 +10,7 @@ import pytest
 
 from mlguide_assets.observe.page.known import Champion, Known
 from mlguide_assets.observe.page.page import SECTIONS, page
-from mlguide_assets_tests.observe.page.knowing import EMPTY, HARM, NOW, TODAY, day_of, decision, full, incident
+from mlguide_assets_tests.observe.page.knowing import EMPTY, HARM, NOW, TODAY, day_of, decision, fault, full, incident
 
 
 class _Read(HTMLParser):
@@ -260,7 +260,15 @@ def test_serving_shows_the_slowest_of_a_day_and_every_row(everything: Known) -> 
     text = said(everything, "serving")
     assert f"{TODAY} recommend 12 380 1.2 ms" in text
     assert "168 older rows" in text
-    assert "errors are counted by the server's /metrics" in text
+    assert "14.5 h 3.0 days" in text, "age of features and model"
+    assert f"{TODAY} /predict 500 failed 2" in text
+    assert "/predict 422 refused 7" in text
+
+
+def test_faults_are_shown_where_nothing_was_answered_and_their_absence_is_said(everything: Known) -> None:
+    alone = replace(EMPTY, faults=[fault(TODAY, 503, 4)])
+    assert "/predict 503 failed 4" in said(alone, "serving")
+    assert "No request was refused or failed." in said(replace(everything, faults=()), "serving")
 
 
 def test_a_day_of_the_clock_is_put_beside_the_data_of_that_time() -> None:
