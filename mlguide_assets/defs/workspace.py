@@ -58,14 +58,20 @@ class LakeIOManager(dg.ConfigurableIOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         from mlguide_assets.defs.metadata import table_metadata
+        from mlguide_assets.prepare.lake import Partitions
 
         lake, table = self.workspace.lake, context.asset_key.path[-1]
-        if context.has_asset_partitions:
+        counts: dict[str, Any] = {}
+        if isinstance(obj, Partitions):
+            snapshot = lake.write_partitions(table, obj)
+            counts = {"partitions_anew": len(obj.anew), "partitions_kept": len(obj.kept)}
+            context.log.info(f"{table}: {len(obj.anew)} of {len(snapshot.partitions)} partitions anew")
+        elif context.has_asset_partitions:
             snapshot = lake.write_partition(table, context.asset_partition_key, obj)
         else:
             snapshot = lake.write(table, obj)
         key = context.asset_partition_key if context.has_asset_partitions else None
-        context.add_output_metadata(table_metadata(lake, snapshot, self.workspace.problem, key))
+        context.add_output_metadata(table_metadata(lake, snapshot, self.workspace.problem, key) | counts)
 
     def load_input(self, context: dg.InputContext) -> Any:
         table = context.asset_key.path[-1]
