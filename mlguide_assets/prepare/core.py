@@ -1,12 +1,12 @@
 """The core table: the three sources side by side."""
 
+from functools import partial
 from typing import Literal
 
 import ibis
 
-from mlguide_assets.define.tables import TableName
 from mlguide_assets.prepare.digests import digest
-from mlguide_assets.prepare.lake import Lake, Partitions, Query
+from mlguide_assets.prepare.lake import Lake, Partitions
 from mlguide_assets.prepare.rebuilding import current, fingerprint, notes_of, per_partition, plan
 from mlguide_assets.prepare.sends import SENDS
 
@@ -14,7 +14,7 @@ CORE = "core_users"
 UNSENT = "unsent"
 """The partition of users who were never sent anything. It sorts behind all others."""
 
-_REFERENCES: tuple[TableName, ...] = ("user_profiles", "email_content")
+_REFERENCES = ("user_profiles", "email_content")
 
 
 def join_core_users(
@@ -40,28 +40,33 @@ def join_core_users(
 
 
 def rebuilt_core_users(lake: Lake) -> Partitions:
-    """`core_users` by the partitions of `user_emails`, joined anew where those have changed."""
-    sends, others = lake.snapshot(SENDS), {table: lake.snapshot(table) for table in _REFERENCES}
-    profiles, content = (lake.read(table, snapshot_id=others[table].id) for table in _REFERENCES)
-    references = {table: digest(rows) for table, rows in zip(_REFERENCES, (profiles, content), strict=True)}
+    """`core_users` by the partitions of `user_emails`, joined anew where those have changed.
+
+    Raises:
+        InputError: `user_emails` is of an earlier version.
+    """
+    now = {table: lake.snapshot(table) for table in (*_REFERENCES, SENDS)}
+    read = {table: lake.read(table, snapshot_id=snapshot.id) for table, snapshot in now.items()}
+    notes, references = notes_of(now[SENDS]), {table: digest(read[table]) for table in _REFERENCES}
     # What a killed ingest left side by side does not go together: then nothing is as it was.
-    notes = notes_of(sends)
     torn = references if references != notes["references"] else None
-    inputs = {key: fingerprint(CORE, file.inputs, torn) for key, file in sends.partitions.items()}
-    silent = profiles.anti_join(all_sends := lake.read(SENDS, snapshot_id=sends.id), profiles.id == all_sends.user_id)
-    unsent = lake.connection.compile(join_core_users(silent, all_sends.limit(0), content))
+    inputs = {key: fingerprint(CORE, file.inputs, torn) for key, file in now[SENDS].partitions.items()}
     chosen = plan({**inputs, UNSENT: fingerprint(CORE, inputs, references)}, current(lake, CORE))
 
-    def join(sends: ibis.Table) -> ibis.Table:
-        return join_core_users(profiles, sends, content, how="inner")
+    def files(table: str, keys: list[str] | None = None) -> list[str]:
+        return [str(path) for path in lake.files(table, partitions=keys, snapshot_id=now[table].id)]
 
-    files = {key: {"sends": str(lake.files(SENDS, partitions=[key], snapshot_id=sends.id)[0])} for key in inputs}
-    joined = per_partition(
-        lake.connection,
-        join,
-        {"sends": all_sends.schema()},
-        {key: where for key, where in files.items() if key in chosen.stale},
-    )
-    anew = {key: Query(unsent) if key == UNSENT else joined[key] for key in chosen.stale}
+    others = {table: files(table) for table in _REFERENCES}
+    sent = {key: {**others, SENDS: files(SENDS, [key])} for key in chosen.stale if key != UNSENT}
+    unsent = {UNSENT: {**others, SENDS: files(SENDS)}} if UNSENT in chosen.stale else {}
+    schemas = {table: rows.schema() for table, rows in read.items()}
+    anew = per_partition(lake.connection, partial(join_core_users, how="inner"), schemas, sent)
+    anew |= per_partition(lake.connection, _without_sends, schemas, unsent)
     passed_on = {name: notes[name] for name in ("open_from", "landed")}
     return Partitions(anew, chosen.inputs, kept=chosen.kept, notes=passed_on)
+
+
+def _without_sends(user_profiles: ibis.Table, user_emails: ibis.Table, email_content: ibis.Table) -> ibis.Table:
+    """The rows of users who were never sent anything."""
+    silent = user_profiles.anti_join(user_emails, user_profiles.id == user_emails.user_id)
+    return join_core_users(silent, user_emails.limit(0), email_content)

@@ -73,7 +73,10 @@ def _read_and_judge(
         set_aside_before=current(lake, QUARANTINED),
     )
     # These two are small: their rows are set aside anew each time, and none is a table with columns all the same.
-    set_aside: dict[str, TableLike] = {**judged.quarantined.anew, **others.quarantined}
+    set_aside: dict[str, TableLike] = {
+        **judged.quarantined.anew,
+        **{str(name): rows for name, rows in others.quarantined.items()},
+    }
     quarantined = replace(judged.quarantined, anew=set_aside)
     return Ingested(
         (*others.results, *judged.results), {**others.accepted, SENDS: judged.accepted}, quarantined, describe(problem)

@@ -28,6 +28,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Query:
-    """A query in DuckDB's SQL: what is written once per partition is compiled by Ibis once."""
+    """A query in DuckDB's SQL, over files alone: it may run in another session, to which views are not known."""
 
     sql: str
 
@@ -56,6 +57,9 @@ TableLike: TypeAlias = "ibis.Table | pa.Table | pa.RecordBatchReader | Query"
 
 WHOLE = "all"
 """The key of the only partition of a table that is not partitioned."""
+
+MANY = 4
+"""Partitions above which they are written side by side."""
 
 SCRATCH = ".scratch-"
 STALE_SECONDS = 86_400
@@ -217,10 +221,9 @@ class Lake:
                     f"Partition {gone!r} of table {table!r} was replaced by other runs meanwhile: run again; "
                     f"what they wrote is untouched."
                 )
-            written = dict(partitions.kept)
-            for key, rows in partitions.anew.items():
-                written[key] = replace(self._write_file(data, key, rows), inputs=partitions.inputs.get(key))
-            return self._publish(table, written, partitions.notes)
+            written = self._write_files(data, partitions.anew)
+            told = {key: replace(file, inputs=partitions.inputs.get(key)) for key, file in written.items()}
+            return self._publish(table, {**partitions.kept, **told}, partitions.notes)
 
     def append(self, table: str, rows: pa.Table) -> Snapshot:
         """Add rows that no later write changes, as a partition of their own."""
@@ -325,6 +328,25 @@ class Lake:
         manifest = json.dumps(asdict(snapshot), indent=1).encode()
         replace_file(self.root / snapshot.table / "snapshots" / f"{snapshot.id}.json", manifest)
 
+    def _write_files(self, folder: Path, partitions: Mapping[str, TableLike]) -> dict[str, DataFile]:
+        """Write several partitions, as many at a time as there are cores.
+
+        Where they are many, each is the work of one thread: two that share a small one cost half as much again.
+        """
+        if not partitions:
+            return {}
+        cores, many = os.cpu_count() or 1, len(partitions) > MANY
+        # Made here: the threads would each begin to.
+        connection = self.connection
+        if many:
+            connection.raw_sql("SET threads = 1")
+        try:
+            with ThreadPoolExecutor(cores if many else 1) as pool:
+                files = list(pool.map(lambda key: self._write_file(folder, key, partitions[key]), partitions))
+        finally:
+            connection.raw_sql("RESET threads")
+        return dict(zip(partitions, files, strict=True))
+
     def _write_file(self, folder: Path, key: str, data: TableLike) -> DataFile:
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f".{uuid.uuid4().hex}.tmp"
@@ -332,7 +354,9 @@ class Lake:
             if isinstance(data, pa.Table | pa.RecordBatchReader):
                 _write_arrow(data, temporary)
             elif isinstance(data, Query):
-                self.connection.raw_sql(f"COPY ({data.sql}) TO {quoted(temporary)} (FORMAT parquet, COMPRESSION zstd)")
+                with self.connection.con.cursor() as cursor:
+                    cursor.execute("SET TimeZone = 'UTC'")
+                    cursor.execute(f"COPY ({data.sql}) TO {quoted(temporary)} (FORMAT parquet, COMPRESSION zstd)")
             else:
                 self.connection.to_parquet(data, temporary, compression="zstd")
             with temporary.open("rb") as stream:

@@ -6,7 +6,7 @@ inputs now is the one in the lake, the file that is there is what would be writt
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -83,7 +83,7 @@ def _code() -> str:
     return " ".join([digest.hexdigest(), *(f"{library} {version(library)}" for library in LIBRARIES)])
 
 
-def bucketed(connection: Any, rows: ibis.Table, keys: Iterable[str], folder: Path) -> dict[str, str]:
+def bucketed(connection: Any, rows: ibis.Table, keys: Iterable[str], folder: Path) -> dict[str, list[str]]:
     """Write rows by their column `partition` below a folder, in any order, and say where each partition is.
 
     DuckDB's partitioned COPY promises neither the order of rows nor one file each, so this is no way to write the
@@ -93,7 +93,7 @@ def bucketed(connection: Any, rows: ibis.Table, keys: Iterable[str], folder: Pat
         keys: partitions that are wanted, also where there is no row of them.
 
     Returns:
-        Per key what `per_partition` reads: a pattern of Parquet files, which lack the column.
+        Per key what `per_partition` reads: patterns of Parquet files, which lack the column.
     """
     folder.mkdir()
     options = f"FORMAT parquet, PARTITION_BY ({_KEY}), COMPRESSION lz4"
@@ -104,27 +104,28 @@ def bucketed(connection: Any, rows: ibis.Table, keys: Iterable[str], folder: Pat
         if not place.exists():
             place.mkdir()
             pq.write_table(schema.empty_table(), place / "none.parquet")
-    return {key: str(place / "*.parquet") for key, place in places.items()}
+    return {key: [str(place / "*.parquet")] for key, place in places.items()}
 
 
 def per_partition(
     connection: Any,
     rows: Callable[..., ibis.Table],
     schemas: Mapping[str, ibis.Schema],
-    places: Mapping[str, Mapping[str, str]],
+    places: Mapping[str, Mapping[str, Sequence[str]]],
 ) -> dict[str, Query]:
     """One query per partition, compiled once: for a day's rows, Ibis takes longer over that than DuckDB over them.
 
     Args:
         rows: called with one table per name in `schemas`; what a partition is made of.
-        places: per partition, where each of these tables is: a Parquet file, or a pattern of some.
+        places: per partition, where each of these tables is: Parquet files, or patterns of some.
     """
     named = {name: f"this {_KEY}: {name}" for name in schemas}
     sql = connection.compile(rows(**{name: ibis.table(schema, name=named[name]) for name, schema in schemas.items()}))
     queries = {}
     for key, where in places.items():
         of_key = sql
-        for name, place in where.items():
-            of_key = of_key.replace(f'"{named[name]}"', f"read_parquet({quoted(place)}, hive_partitioning = false)")
+        for name, paths in where.items():
+            files = ", ".join(map(quoted, paths))
+            of_key = of_key.replace(f'"{named[name]}"', f"read_parquet([{files}], hive_partitioning = false)")
         queries[key] = Query(of_key)
     return queries

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import ibis
 
@@ -29,7 +29,7 @@ from mlguide_assets.prepare.lake import Partitions, Query, Snapshot
 from mlguide_assets.prepare.partitions import Calendar
 from mlguide_assets.prepare.rebuilding import Plan, bucketed, fingerprint, per_partition, plan
 
-SENDS: TableName = "user_emails"
+SENDS: Literal["user_emails"] = "user_emails"
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ def _anew(
 
     of_core = lake.read(CORE, partitions=stale[:1], snapshot_id=core.id)
     schemas = {"histories": rows.drop("partition").schema(), "core": of_core.schema()}
-    places = {key: {"histories": histories[key], "core": _files(lake, core, [key])[0]} for key in stale}
+    places = {key: {"histories": histories[key], "core": _files(lake, core, [key])} for key in stale}
     return per_partition(lake.connection, complete, schemas, places)
 
 
