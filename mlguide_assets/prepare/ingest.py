@@ -17,6 +17,7 @@ from mlguide_assets.prepare.sends import SENDS, judge_sends
 from mlguide_assets.prepare.sources.reading import describe, read_source
 
 QUARANTINED = "quarantined_rows"
+WHAT = "What is read"
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ def ingest(
     Raises:
         InputError: something cannot be read. What a rule blocks is in the result, not raised.
     """
-    with lake.scratch() as scratch:
-        with writing("What is read", scratch):
+    with lake.scratch(WHAT) as scratch:
+        with writing(WHAT, lake.root):
             read = _read_and_judge(problem, lake, scratch, oracle, report, until)
         yield read
 

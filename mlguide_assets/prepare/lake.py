@@ -232,12 +232,15 @@ class Lake:
             return self._commit_locked(table, rows, f"{taken:08d}", keep_others=True)
 
     @contextlib.contextmanager
-    def scratch(self) -> Iterator[Path]:
-        """A folder below the lake for what is computed on the way, removed in the end.
+    def scratch(self, what: str) -> Iterator[Path]:
+        """A folder below the lake for what is needed on the way, removed in the end.
 
         What a killed process left there goes as soon as it is a day old: one that still runs is younger.
+
+        Args:
+            what: is written there, as the start of a sentence on a disk that fails.
         """
-        with writing("What is computed", self.root):
+        with writing(what, self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             for left in self.root.glob(f"{SCRATCH}*"):
                 if time.time() - left.stat().st_mtime > STALE_SECONDS:

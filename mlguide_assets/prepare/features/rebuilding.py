@@ -29,6 +29,7 @@ from mlguide_assets.prepare.partitions import UNDATED, Calendar
 from mlguide_assets.prepare.rebuilding import bucketed, current, fingerprint, notes_of, per_partition, plan
 
 FEATURES = "send_features"
+WHAT = "What features are made of"
 
 
 @contextmanager
@@ -38,8 +39,8 @@ def rebuilt_send_features(lake: Lake, problem: Problem) -> Iterator[Partitions]:
     spans = _spans(lake, core)
     newest = max((span.last for span in spans.values()), default=0)
     chosen = plan(_inputs(core, spans, newest, problem), current(lake, FEATURES))
-    with lake.scratch() as scratch:
-        with writing(f"Table {FEATURES!r}", scratch):
+    with lake.scratch(WHAT) as scratch:
+        with writing(WHAT, lake.root):
             anew = _anew(lake, core, chosen.stale, spans, newest, problem, scratch)
         yield Partitions(anew, chosen.inputs, kept=chosen.kept)
 
