@@ -1,6 +1,7 @@
 """Ingesting in tests: what is accepted, and what is told where something cannot be."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +43,15 @@ def lake_over(duck: Any, root: Path) -> Lake:
     return lake
 
 
-def keep(lake: Lake, read: Ingested) -> None:
-    """Write what was ingested, as the asset does."""
-    for name, rows in read.tables.items():
+def keep(lake: Lake, read: Ingested, between: Callable[[str], None] = lambda _: None) -> None:
+    """Write what was ingested, as the asset does; `between` is told after each table."""
+    others = {"contract_results": results_table(read.results), QUARANTINED: read.quarantined}
+    for name, rows in {**read.tables, **others}.items():
         if isinstance(rows, Partitions):
             lake.write_partitions(name, rows)
         else:
             lake.write(name, rows)
-    lake.write("contract_results", results_table(read.results))
-    lake.write_partitions(QUARANTINED, read.quarantined)
+        between(name)
 
 
 def conformed(
