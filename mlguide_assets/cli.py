@@ -157,6 +157,24 @@ def reproduce(
 
 @app.command()
 @_told
+def report(
+    out: Annotated[Path, typer.Option(help="A file ending in .html; replaced if it exists.")] = Path("report.html"),
+    home: HomeOption = None,
+) -> None:
+    """Write all that is known of the model in production as one HTML page.
+
+    Champion and its history, performance realised and estimated, drift by feature and day, retraining and
+    incidents on one time line, the health of the API. It is read from what 'mlguide run', 'mlguide ui' and
+    'mlguide serve' have left in the home; nothing is computed anew, and what was never run is said to be missing.
+    The page asks nobody for anything, so it can be mailed.
+    """
+    from mlguide_assets.console.page import write_page
+
+    write_page(Home.locate(home), out)
+
+
+@app.command()
+@_told
 def simulate(
     out: Annotated[Path, typer.Option(help="Folder for the four Parquet files; created if missing.")],
     sends: Annotated[

@@ -39,6 +39,11 @@ class Home:
     def registry(self) -> Path:
         return self.root / "registry"
 
+    @property
+    def run_lock(self) -> Path:
+        """Locked by the process whose run works on this home."""
+        return self.root / ".run.lock"
+
     def lake(self, problem: str) -> Path:
         return self.root / "lake" / problem
 
@@ -71,6 +76,10 @@ class Home:
 
     def alerts(self, problem: str) -> Path:
         return self.root / "alerts" / problem
+
+    def ticks(self, problem: str) -> Path:
+        """What every retraining trigger decided, before it lands in the lake."""
+        return self.root / "retraining" / f"{problem}.jsonl"
 
     def ensure_writable(self) -> None:
         """Fail now, with one sentence, rather than half-way through a run."""

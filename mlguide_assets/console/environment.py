@@ -16,6 +16,11 @@ nux:
 concurrency:
   runs:
     max_concurrent_runs: 1
+run_monitoring:
+  # A run that takes longer hangs, and would keep all others waiting.
+  enabled: true
+  start_timeout_seconds: 300
+  max_runtime_seconds: 7200
 """
 
 

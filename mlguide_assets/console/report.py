@@ -30,7 +30,19 @@ def print_report(status: dict[str, Any], home: Home, console: Console) -> None:
         _print_decision_quality(status["decision_metrics"], console)
     if status["last_decision"]:
         _print_decision(status, console)
+    if status["incidents"]:
+        _print_incidents(status["incidents"], console)
     _print_places(status, home, console)
+
+
+def _print_incidents(incidents: list[dict[str, str]], console: Console) -> None:
+    console.print(
+        f"\n[bold]Amiss[/]  {len(incidents)} {'incident is' if len(incidents) == 1 else 'incidents are'} open"
+    )
+    for incident in incidents:
+        console.print(f"  • {incident['title']}, since {incident['since'][:16].replace('T', ' ')} UTC")
+        console.print(f"    {incident['happened']}", markup=False)
+        console.print(f"    {incident['next_step']}", markup=False)
 
 
 def _print_data(status: dict[str, Any], console: Console) -> None:
@@ -121,6 +133,7 @@ def _print_places(status: dict[str, Any], home: Home, console: Console) -> None:
         console.print(f"  {best:,} users have a best email: mlguide export best_email_per_user --out best.csv")
     console.print("[bold]Next[/]")
     console.print("  mlguide ui                             look at the graph, the plots and the run")
+    console.print("  mlguide report                         write how the model in production does on one page")
     if status["champion"]:
         console.print("  mlguide run --source DIR_OR_URI        the same on your own tables")
     else:

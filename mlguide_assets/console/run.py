@@ -1,10 +1,6 @@
 """`mlguide run`: every asset of the graph, in this process, recorded in the home's Dagster history."""
 
-import contextlib
-import fcntl
-import os
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from mlguide_assets.console.environment import enter
@@ -13,6 +9,7 @@ from mlguide_assets.define.loading import current_problem, dump_problem, load_pr
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError, RunFailedError
 from mlguide_assets.prepare.files import replace_file
+from mlguide_assets.prepare.turns import turn
 from mlguide_assets.settings import Home
 
 
@@ -34,7 +31,7 @@ def run(home: Home, problem: Problem, *, thorough: bool = False) -> None:
     """
     enter(home, problem)
     try:
-        with _alone(home):
+        with turn(home, console.print):
             _materialise(home, thorough)
             replace_file(home.active_problem, dump_problem(problem, passwords=True).encode(), mode=0o600)
     except (InputError, RunFailedError):
@@ -76,12 +73,11 @@ def _materialise(home: Home, thorough: bool) -> None:
 
 
 def _scoring_date() -> str:
-    """The day after the newest send, within the partitions that exist."""
     from mlguide_assets.defs.workspace import PROBLEM, Workspace
+    from mlguide_assets.deploy.batch import scoring_day
 
     newest: datetime = Workspace().lake.read("user_emails").delivered_at.max().to_pyarrow().as_py()
-    day = min(newest.date() + timedelta(days=1), datetime.now(UTC).date())
-    return max(day, PROBLEM.history_start).isoformat()
+    return scoring_day(newest.date(), PROBLEM, today=datetime.now(UTC).date()).isoformat()
 
 
 def _refuse_failure(result: Any, home: Home) -> None:
@@ -119,19 +115,3 @@ def _refuse_bad_disk(reason: str, home: Home) -> None:
                 f"The disk of {home.root} cannot be written ({words}): free space there or choose another home with "
                 f"--home, then run again; the tables of the last run are as they were."
             )
-
-
-@contextlib.contextmanager
-def _alone(home: Home) -> Iterator[None]:
-    """Two runs on one home take turns: they would train from each other's half-new tables."""
-    with (home.root / ".run.lock").open("a+") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            handle.seek(0)
-            console.print(f"Another run is working on {home.root} (process {handle.read()}): waiting for it.")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
-        yield

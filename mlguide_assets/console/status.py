@@ -6,8 +6,10 @@ from collections.abc import Container
 from typing import Any
 
 from mlguide_assets.define.loading import current_problem
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import champion
 from mlguide_assets.deploy.history import last_decision, last_gate_decision
+from mlguide_assets.observe.alerting import book_of
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.decisions import DECISION_METRICS
@@ -31,6 +33,7 @@ def collect(home: Home) -> dict[str, Any]:
         "evaluation": _evaluation(lake, METRICS),
         "decision_metrics": _evaluation(lake, DECISION_METRICS),
         "recipe": _recipe(lake),
+        "incidents": _incidents(home, problem),
         "contracts": _rows(lake, "contract_results", ["rule", "violations", "rows", "action"]),
         "tables": {name: {"rows": snapshot.rows, "snapshot": snapshot.id} for name, snapshot in lake.tables().items()},
     }
@@ -57,6 +60,21 @@ def _evaluation(lake: Lake, wanted: Container[str]) -> dict[str, Any] | None:
         return None
     oracle = models.pop(ORACLE, None)
     return {CANDIDATE: models.pop(CANDIDATE), "baselines": models, "oracle": oracle}
+
+
+def _incidents(home: Home, problem: Problem) -> list[dict[str, str]]:
+    """What is amiss now, the oldest first: told to the webhook, if there is one, and kept in the log of alerts."""
+    return [
+        {
+            "key": each.key,
+            "level": each.alert.level,
+            "title": each.alert.title,
+            "happened": each.alert.happened,
+            "since": each.alert.since.isoformat(timespec="seconds"),
+            "next_step": each.alert.next_step,
+        }
+        for each in book_of(home, problem).incidents()
+    ]
 
 
 def _recipe(lake: Lake) -> dict[str, Any] | None:

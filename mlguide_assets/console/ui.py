@@ -10,6 +10,7 @@ from pathlib import Path
 from mlguide_assets.console.environment import enter
 from mlguide_assets.console.progress import console
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.turns import nobody_works_on
 from mlguide_assets.settings import Home
 
 _WORKSPACE = """\
@@ -23,6 +24,7 @@ load_from:
 def serve(home: Home, host: str, port: int) -> int:
     """Run webserver and daemon until one of them ends or the user stops them; return the exit code."""
     enter(home)
+    _end_dead_runs(home)
     workspace = home.dagster / "workspace.yaml"
     workspace.write_text(_WORKSPACE)
     console.print(f"Dagster UI on http://{host}:{port} for {home.root}; Ctrl-C stops it.")
@@ -43,6 +45,20 @@ def serve(home: Home, host: str, port: int) -> int:
     finally:
         _end(processes)
     return 0 if stopping else max(process.returncode for process in processes)
+
+
+def _end_dead_runs(home: Home) -> None:
+    """Runs that were killed with their daemon would be taken for running, and keep all others waiting for ever."""
+    if not nobody_works_on(home):
+        return
+    import dagster as dg
+
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+        begun = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+        for record in instance.get_run_records(dg.RunsFilter(statuses=begun)):
+            run = record.dagster_run
+            instance.report_run_failed(run, "Its process is gone: it was killed, or the machine stopped.")
+            console.print(f"The run {run.run_id} of {run.job_name} had been killed; it is on record as failed.")
 
 
 def _tool(name: str) -> list[str]:

@@ -308,6 +308,75 @@ class Watching(Strict):
     reports: int = Field(default=14, ge=1, description="Drift reports that are kept.")
 
 
+_CRON_FIELDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
+
+
+def _parse_cron(value: object) -> object:
+    fields = value.split() if isinstance(value, str) else []
+    known = [_is_cron_field(field, *bounds) for field, bounds in zip(fields, _CRON_FIELDS, strict=False)]
+    if len(fields) != len(_CRON_FIELDS) or not all(known):
+        raise ValueError("write five fields (minute, hour, day, month, weekday), such as '0 3 * * *' for 3 every night")
+    return " ".join(fields)
+
+
+def _is_cron_field(field: str, least: int, most: int) -> bool:
+    for part in field.split(","):
+        match = re.fullmatch(r"(?:\*|(\d+)(?:-(\d+))?)(?:/(\d+))?", part)
+        if match is None or match[3] == "0" or (match[3] and match[1] and not match[2]):
+            return False
+        bounds = [int(number) for number in (match[1], match[2]) if number]
+        if bounds != sorted(bounds) or any(not least <= number <= most for number in bounds):
+            return False
+    return True
+
+
+def _parse_timezone(value: object) -> object:
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(str(value))
+    except (ValueError, OSError, LookupError) as error:
+        raise ValueError("write a time zone of the IANA list, such as UTC or Europe/Berlin") from error
+    return value
+
+
+Cron = Annotated[str, BeforeValidator(_parse_cron)]
+TimeZone = Annotated[str, BeforeValidator(_parse_timezone)]
+
+
+class Retraining(Strict):
+    """What has a model trained anew while `mlguide ui` runs, and what is done about a bad one."""
+
+    refresh_every: Duration = Field(
+        default=timedelta(hours=24),
+        description="How often the source is read, counted from midnight UTC. A live world: whenever a day has passed.",
+    )
+    look_every: Duration = Field(
+        default=timedelta(seconds=30), description="How often sensors look for what is new; whole seconds."
+    )
+    daily: Cron = Field(default="0 3 * * *", description="When to retrain if any send has arrived since the last time.")
+    often: Cron = Field(default="0 */2 * * *", description="When to look whether enough outcomes have matured since.")
+    timezone: TimeZone = Field(default="UTC", description="Of the two schedules. All data are in UTC.")
+    min_new_matured_sends: int = Field(
+        default=5000, ge=1, description="Sends that must have matured since the last training."
+    )
+    cool_down: Duration = Field(
+        default=timedelta(days=3), description="Days of data between two trainings for drift or for a drop."
+    )
+    watch_for: Duration = Field(
+        default=timedelta(days=28),
+        description="How long, in days of data, a new champion is held against the one before; 0d: not at all.",
+    )
+
+    @model_validator(mode="after")
+    def _time_passes(self) -> "Retraining":
+        if self.refresh_every < timedelta(minutes=1):
+            raise ValueError("refresh_every must be 1m or longer")
+        if self.look_every < timedelta(seconds=1):
+            raise ValueError("look_every must be 1s or longer")
+        return self
+
+
 class Problem(Strict):
     """A validated problem file."""
 
@@ -336,6 +405,7 @@ class Problem(Strict):
     scoring: Scoring = Scoring()
     serving: Serving = Serving()
     watching: Watching = Watching()
+    retraining: Retraining = Retraining()
     contracts: tuple[Rule, ...] = Field(
         default=(), description="Added to the rules that hold everywhere, or replacing one by its name."
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from mlguide_assets.defs.asking import LOOK_EVERY, unmet_range
 from mlguide_assets.defs.workspace import OWNERS, SCORING_DATES, Workspace
 
 GROUP = "observe"
@@ -39,11 +40,12 @@ def logged_features_agree(online_parity: Any) -> dg.AssetCheckResult:
 
 
 @dg.asset(group_name=GROUP, kinds={"parquet", "ibis"}, owners=OWNERS)
-def landed_days(user_emails: Any) -> Any:
-    """How many sends each day has, and a digest of them, which tells a day that is new or has changed."""
+def landed_days(user_emails: Any, workspace: Workspace) -> Any:
+    """How many sends each day has, a digest of them, which tells a day that is new or has changed, and whether its
+    outcomes are final."""
     from mlguide_assets.observe.rows import landed_days
 
-    return landed_days(user_emails)
+    return landed_days(user_emails, workspace.problem.label.window)
 
 
 @dg.asset(
@@ -51,6 +53,8 @@ def landed_days(user_emails: Any) -> Any:
     kinds={"parquet", "evidently"},
     owners=OWNERS,
     partitions_def=SCORING_DATES,
+    # Evidently takes longer to import than to report on a day.
+    backfill_policy=dg.BackfillPolicy.single_run(),
     tags=EACH_DAY,
     deps=["champion_model"],
 )
@@ -63,25 +67,29 @@ def data_drift(
 
     problem, current = workspace.problem, champion(workspace.home.bundles(workspace.problem.key))
     if current is None:
-        return dg.Output(no_drift(), metadata={"level": "no champion"})
-    drift, report = watch_day(
-        date.fromisoformat(context.partition_key),
-        send_features=send_features,
-        prediction_log=prediction_log,
-        days=landed_days,
-        champion=current,
-        problem=problem,
-        reports=workspace.home.drift_reports(problem.key),
-    )
-    metadata: dict[str, Any] = {"level": drift.level, "verdict": drift.sentence}
-    if report is not None:
-        metadata["report"] = dg.MetadataValue.path(str(report))
-    return dg.Output(drift.table, metadata=metadata)
+        return dg.Output(dict.fromkeys(context.partition_keys, no_drift()), metadata={"level": "no champion"})
+    tables = {}
+    for day in context.partition_keys:
+        drift, report = watch_day(
+            date.fromisoformat(day),
+            send_features=send_features,
+            prediction_log=prediction_log,
+            days=landed_days,
+            champion=current,
+            problem=problem,
+            reports=workspace.home.drift_reports(problem.key),
+        )
+        tables[day] = drift.table
+        told = {"level": drift.level, "verdict": drift.sentence}
+        context.add_asset_metadata(told, partition_key=day)
+        if report is not None:
+            context.add_asset_metadata({"report": dg.MetadataValue.path(str(report))}, partition_key=day)
+    return dg.Output(tables)
 
 
 @dg.asset_check(asset="data_drift", description="No column of the last day that was judged calls for action.")
 def no_feature_drift(workspace: Workspace) -> dg.AssetCheckResult:
-    from mlguide_assets.observe.data_drift import last_verdict
+    from mlguide_assets.observe.drift_table import last_verdict
 
     verdict = last_verdict(workspace.lake)
     return dg.AssetCheckResult(
@@ -100,6 +108,7 @@ def no_feature_drift(workspace: Workspace) -> dg.AssetCheckResult:
             "model_performance": "How good the champion was on sends that it had not learned from, by day and slice.",
             "estimated_performance": "How good its own probabilities expect it to be, without labels.",
             "performance_gap": "Realised minus estimated: what covariate shift does not explain.",
+            "performance_verdicts": "Whether the last windows are as good as the champion was at training, and why.",
         }.items()
     },
     deps=["champion_model"],
@@ -121,22 +130,18 @@ def performance(
 
 
 @dg.asset_check(
-    asset="model_performance",
+    asset="performance_verdicts",
     description="The champion has not surely lost more than watching.max_drop since training.",
 )
-def performance_holds(workspace: Workspace, model_performance: Any) -> dg.AssetCheckResult:
-    from mlguide_assets.deploy.bundle import champion
-    from mlguide_assets.observe.model_performance import performance_verdict
-
-    current = champion(workspace.home.bundles(workspace.problem.key))
-    if current is None:
-        return dg.AssetCheckResult(passed=True, description="There is no champion.")
-    verdict = performance_verdict(model_performance.to_pyarrow(), current, workspace.problem)
+def performance_holds(performance_verdicts: Any) -> dg.AssetCheckResult:
+    last = next(reversed(performance_verdicts.to_pyarrow().to_pylist()), None)
+    if last is None:
+        return dg.AssetCheckResult(passed=True, description="No send of a champion has matured yet.")
     return dg.AssetCheckResult(
-        passed=verdict.verdict != "dropped",
+        passed=last["verdict"] != "dropped",
         severity=dg.AssetCheckSeverity.WARN,
-        description=verdict.reason,
-        metadata={"verdict": verdict.verdict},
+        description=last["reason"],
+        metadata={"verdict": last["verdict"], "day": last["day"]},
     )
 
 
@@ -153,14 +158,18 @@ drift_job = dg.define_asset_job(
 )
 
 
-@dg.sensor(job=drift_job, default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=30)
-def check_drift_on_new_data(workspace: Workspace) -> Iterator[dg.RunRequest]:
+@dg.sensor(job=drift_job, default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=LOOK_EVERY)
+def check_drift_on_new_data(context: dg.SensorEvaluationContext, workspace: Workspace) -> Iterator[dg.RunRequest]:
     """Have every day judged that has landed, or landed again, since it was last judged."""
-    from mlguide_assets.deploy.prediction_log import now_utc
-    from mlguide_assets.observe.new_days import days_to_judge
+    from datetime import UTC, datetime
 
-    for day, key in days_to_judge(workspace.home, workspace.lake, workspace.problem, today=now_utc().date()):
-        yield dg.RunRequest(run_key=key, partition_key=day)
+    from mlguide_assets.observe.new_days import days_to_judge
+    from mlguide_assets.prepare.sources.world_clock import day_reached
+
+    now, problem = datetime.now(UTC), workspace.problem
+    today = day_reached(problem, workspace.home.world_clock(problem.key), now)
+    days = days_to_judge(workspace.home, workspace.lake, problem, today=today)
+    yield from unmet_range(context.instance, "drift_job", days, now)
 
 
 @dg.asset_check(
@@ -183,13 +192,13 @@ def features_are_fresh(workspace: Workspace) -> dg.AssetCheckResult:
     )
 
 
-@dg.sensor(default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=30)
+@dg.sensor(default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=LOOK_EVERY)
 def alert_on_drift(context: dg.SensorEvaluationContext, workspace: Workspace) -> dg.SkipReason:
     """Tell once the last days call for action one after the other, and once they no longer do."""
     from datetime import UTC, datetime
 
     from mlguide_assets.observe.alerting import book_of, drifted, retry, tell
-    from mlguide_assets.observe.data_drift import SENDS, TRAFFIC, verdicts
+    from mlguide_assets.observe.drift_table import SENDS, TRAFFIC, verdicts
 
     book, now, found = book_of(workspace.home, workspace.problem), datetime.now(UTC), verdicts(workspace.lake)
     retry(book, now)

@@ -1,11 +1,137 @@
-"""Retrain: everything from the sources to the champion, the search for a better recipe included."""
+"""Retrain: what has a model trained anew, and what is done about a champion that turns out to be worse."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-SCORING = ("user_feature_store", "batch_predictions", "best_email_per_user")
+from mlguide_assets.defs.arrivals import SCORED
+from mlguide_assets.defs.asking import LOOK_EVERY, under_way
+from mlguide_assets.defs.workspace import OWNERS, PROBLEM, Workspace
+
+if TYPE_CHECKING:
+    from mlguide_assets.retrain.situation import Situation
+    from mlguide_assets.retrain.ticks import Tick
+
+GROUP = "retrain"
+TICK = "mlguide/tick"
+"""The tag that tells a run which tick asked for it."""
 
 retraining_job = dg.define_asset_job(
     "retraining_job",
-    selection=dg.AssetSelection.all() - dg.AssetSelection.assets(*SCORING, "data_drift"),
-    description="Read, judge, join, search for the best recipe, train, evaluate, decide. Takes minutes.",
+    selection=dg.AssetSelection.all() - dg.AssetSelection.assets(*SCORED, "data_drift"),
+    description="Read, judge, compute features, look for leaks, search for the best recipe, train, evaluate, decide, "
+    "install. Takes minutes.",
 )
+
+
+@dg.asset(group_name=GROUP, kinds={"parquet"}, owners=OWNERS, deps=["champion_model", "performance_verdicts"])
+def champion_watch(workspace: Workspace, send_features: object) -> dg.Output[object]:
+    """A new champion beside the one before, on the sends since; where it is surely worse, it is rolled back here."""
+    from mlguide_assets.retrain.watch import watch_and_act
+
+    watch = watch_and_act(workspace.home, workspace.lake, workspace.problem, send_features)
+    return dg.Output(watch.table(), metadata={"verdict": watch.verdict, "reason": watch.reason})
+
+
+@dg.asset(group_name=GROUP, kinds={"parquet"}, owners=OWNERS, deps=["promotion_decisions", "champion_watch"])
+def retraining_decisions(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
+    """Every look of every trigger that led to a training, with its evidence and outcome; and why the others did not."""
+    from mlguide_assets.defs.metadata import table_metadata
+    from mlguide_assets.retrain.outcomes import land_decisions
+
+    lake, problem, run = workspace.lake, workspace.problem, context.run
+    snapshot = land_decisions(workspace.home, lake, problem, run_id=run.run_id, tick=run.tags.get(TICK))
+    return dg.MaterializeResult(metadata=table_metadata(lake, snapshot, problem, None))
+
+
+def _ticked(
+    instance: dg.DagsterInstance, workspace: Workspace, decide: "Callable[[Situation], Tick]"
+) -> dg.RunRequest | dg.SkipReason:
+    """Decide, put it on record, and ask for a run where that is the decision."""
+    from mlguide_assets.retrain.situation import situation
+    from mlguide_assets.retrain.ticks import RUN, ticks_of
+
+    if under_way(instance, "retraining_job"):
+        return dg.SkipReason("A retraining is under way.")
+    home, problem = workspace.home, workspace.problem
+    ticks = ticks_of(home, problem)
+    known = situation(home, workspace.lake, problem, ticks)
+    tick = decide(known)
+    key = ticks.note(tick, data_until=known.newest)
+    return dg.RunRequest(run_key=key, tags={TICK: key}) if tick.decision == RUN else dg.SkipReason(tick.reason)
+
+
+@dg.schedule(
+    job=retraining_job,
+    cron_schedule=PROBLEM.retraining.daily,
+    execution_timezone=PROBLEM.retraining.timezone,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+def retrain_daily(context: dg.ScheduleEvaluationContext, workspace: Workspace) -> dg.RunRequest | dg.SkipReason:
+    """Train every day on which anything new has matured."""
+    from mlguide_assets.retrain.triggers import daily
+
+    return _ticked(context.instance, workspace, daily)
+
+
+@dg.schedule(
+    job=retraining_job,
+    cron_schedule=PROBLEM.retraining.often,
+    execution_timezone=PROBLEM.retraining.timezone,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+def retrain_on_new_sends(context: dg.ScheduleEvaluationContext, workspace: Workspace) -> dg.RunRequest | dg.SkipReason:
+    """Train where retraining.min_new_matured_sends have matured since the last training."""
+    from mlguide_assets.retrain.triggers import new_sends
+
+    return _ticked(context.instance, workspace, lambda known: new_sends(known, workspace.problem))
+
+
+@dg.sensor(job=retraining_job, default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=LOOK_EVERY)
+def retrain_on_drift(context: dg.SensorEvaluationContext, workspace: Workspace) -> dg.RunRequest | dg.SkipReason:
+    """Train where scores and important features have drifted two days in a row."""
+    from mlguide_assets.retrain.triggers import drift
+
+    return _ticked(context.instance, workspace, lambda known: drift(known, workspace.problem))
+
+
+@dg.sensor(job=retraining_job, default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=LOOK_EVERY)
+def retrain_on_performance_drop(
+    context: dg.SensorEvaluationContext, workspace: Workspace
+) -> dg.RunRequest | dg.SkipReason:
+    """Train where the champion has surely lost more than watching.max_drop in two windows in a row."""
+    from mlguide_assets.retrain.triggers import performance_drop
+
+    return _ticked(context.instance, workspace, lambda known: performance_drop(known, workspace.problem))
+
+
+@dg.run_failure_sensor(monitored_jobs=[retraining_job], default_status=dg.DefaultSensorStatus.RUNNING)
+def note_failed_retraining(context: dg.RunFailureSensorContext, workspace: Workspace) -> None:
+    """Put on record that a training which a trigger asked for has failed."""
+    from mlguide_assets.retrain.outcomes import note_failure
+
+    run, error = context.dagster_run, context.failure_event.message or "no reason given"
+    if tick := run.tags.get(TICK):
+        home, lake, problem = workspace.home, workspace.lake, workspace.problem
+        note_failure(home, lake, problem, run_id=run.run_id, tick=tick, error=error)
+
+
+@dg.sensor(default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=LOOK_EVERY)
+def alert_on_performance(context: dg.SensorEvaluationContext, workspace: Workspace) -> dg.SkipReason:
+    """Tell once that the champion has dropped, that users react otherwise, or that it was rolled back; and the end."""
+    from datetime import UTC, datetime
+
+    from mlguide_assets.observe.alerting import book_of, tell
+    from mlguide_assets.retrain.outcomes import incidents
+
+    home, now = workspace.home, datetime.now(UTC)
+    found = incidents(home, workspace.lake, workspace.problem)
+    # Every hour all the same: people who have not acknowledged an incident are reminded of it.
+    seen = f"{now:%Y-%m-%dT%H} " + " ".join(f"{key}: {alert.happened}" for key, alert in found.items() if alert)
+    if seen == context.cursor:
+        return dg.SkipReason("Nothing has changed since the last look.")
+    for key, alert in found.items():
+        tell(book_of(home, workspace.problem), key, alert, now)
+    context.update_cursor(seen)
+    return dg.SkipReason(f"Open: {', '.join(key for key, alert in found.items() if alert) or 'nothing'}.")

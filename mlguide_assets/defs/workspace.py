@@ -1,7 +1,9 @@
 """What every asset needs: the home, the problem and the lake; and how tables pass between assets."""
 
+import contextlib
 import functools
 import os
+from collections.abc import Generator
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,22 +58,36 @@ class LakeIOManager(dg.ConfigurableIOManager):
 
     workspace: dg.ResourceDependency[Workspace]
 
+    @contextlib.contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["LakeIOManager", None, None]:
+        """Runs take turns, whoever started them. Here, because sensors, which wait for nobody, pass no tables."""
+        from mlguide_assets.prepare.turns import turn
+
+        home = self.workspace.home
+        home.ensure_writable()
+        with turn(home, context.log.info if context.log else print):
+            yield self
+
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        """Write a table, whole or what of it is new; or partitions of Dagster's: one, or several as key → table."""
         from mlguide_assets.defs.metadata import table_metadata
         from mlguide_assets.prepare.lake import Partitions
 
         lake, table = self.workspace.lake, context.asset_key.path[-1]
-        counts: dict[str, Any] = {}
         if isinstance(obj, Partitions):
             snapshot = lake.write_partitions(table, obj)
             counts = {"partitions_anew": len(obj.anew), "partitions_kept": len(obj.kept)}
             context.log.info(f"{table}: {len(obj.anew)} of {len(snapshot.partitions)} partitions anew")
-        elif context.has_asset_partitions:
-            snapshot = lake.write_partition(table, context.asset_partition_key, obj)
-        else:
+            context.add_output_metadata(table_metadata(lake, snapshot, self.workspace.problem, None) | counts)
+            return
+        if not context.has_asset_partitions:
             snapshot = lake.write(table, obj)
-        key = context.asset_partition_key if context.has_asset_partitions else None
-        context.add_output_metadata(table_metadata(lake, snapshot, self.workspace.problem, key) | counts)
+            context.add_output_metadata(table_metadata(lake, snapshot, self.workspace.problem, None))
+            return
+        given = obj if isinstance(obj, dict) else {context.asset_partition_key: obj}
+        for key, rows in given.items():
+            snapshot = lake.write_partition(table, key, rows)
+        context.add_output_metadata(table_metadata(lake, snapshot, self.workspace.problem, key))
 
     def load_input(self, context: dg.InputContext) -> Any:
         table = context.asset_key.path[-1]

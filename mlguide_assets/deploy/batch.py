@@ -1,7 +1,7 @@
 """Batch predictions: every user with every candidate email, and the best email of each user."""
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 
 import ibis
 import numpy as np
@@ -26,6 +26,16 @@ PREDICTIONS = pa.schema(
         ("run_id", pa.string()),
     ]
 )
+
+
+def scoring_day(newest: date, problem: Problem, *, today: date) -> date:
+    """The day to score for: the one after the newest send, as far as it has begun.
+
+    Args:
+        newest: the day of the newest send.
+        today: by the wall's clock, UTC; the partitions end with it.
+    """
+    return max(min(newest + timedelta(days=1), today), problem.history_start)
 
 
 def candidate_emails(emails: ibis.Table, problem: Problem) -> ibis.Table:

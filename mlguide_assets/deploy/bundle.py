@@ -49,6 +49,17 @@ class Bundle:
     folder: Path
 
 
+def metadata_of(bundle: Bundle) -> dict[str, Any]:
+    """What was known of the model when it was exported: rows, windows, lineage, evaluation."""
+    return metadata_of_version(bundle.folder.parent, bundle.version)
+
+
+def metadata_of_version(bundles: Path, version: str) -> dict[str, Any]:
+    """The same, of a bundle that nobody has verified."""
+    facts: dict[str, Any] = json.loads((bundles / version / METADATA).read_text())
+    return facts
+
+
 def export_bundle(candidate: Path, bundles: Path, version: str, metadata: Mapping[str, Any]) -> Path:
     """Make the bundle of a version from the files of its candidate, whole or not at all.
 

@@ -16,6 +16,7 @@ from mlguide_assets.define.problem import Problem, SimulatorSource
 from mlguide_assets.deploy.history import ROLLED_BACK
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.train.evaluation import ORACLE
+from mlguide_assets.train.figures import estimate, number, span
 from mlguide_assets.train.metrics import METRICS, as_good
 from mlguide_assets.train.models import CANDIDATE
 from mlguide_assets.train.slices import GAP, LARGEST_DIFFERENCE, WHOLE
@@ -125,9 +126,9 @@ def _decision(known: Known) -> str:
                     (
                         "✓" if c["passed"] else "✗",
                         c["criterion"],
-                        _number(c["value"]),
-                        _span(c),
-                        _number(c["threshold"]),
+                        number(c["value"]),
+                        span(c),
+                        number(c["threshold"]),
                     )
                     for c in criteria
                 ),
@@ -188,7 +189,7 @@ def _quality(known: Known) -> str:
     models = _by_model(known.evaluation)
     table = _table(
         ("model", *(f"{m.title} {'↑' if m.higher_is_better else '↓'}" for m in METRICS.values())),
-        ((name, *(_estimate(metrics[metric]) for metric in METRICS)) for name, metrics in models.items()),
+        ((name, *(estimate(metrics[metric]) for metric in METRICS)) for name, metrics in models.items()),
     )
     return f"## Quality\n\nOn the test window, with 95 % intervals from a bootstrap of users.\n\n{table}"
 
@@ -206,7 +207,7 @@ def _worth(known: Known, problem: Problem) -> str:
         if corrected
         else "Its probabilities are left as they are: the latest training sends prove no need of a correction."
     )
-    table = _table(("figure", "value and interval"), ((row["metric"], _estimate(row)) for row in own))
+    table = _table(("figure", "value and interval"), ((row["metric"], estimate(row)) for row in own))
     return f"## Calibration, and what the decision is worth\n\n{how}\n\n{table}"
 
 
@@ -222,9 +223,9 @@ def _slices(known: Known, problem: Problem) -> str:
                 "all sends" if column == WHOLE else f"{column} {name}",
                 auc["rows"],
                 auc["positives"],
-                _estimate(auc) if auc["supported"] else "too few lost users",
-                _estimate(gap) if gap and gap["supported"] else "",
-                _estimate(calibration) if calibration else "",
+                estimate(auc) if auc["supported"] else "too few lost users",
+                estimate(gap) if gap and gap["supported"] else "",
+                estimate(calibration) if calibration else "",
             )
         )
     if not rows:
@@ -250,13 +251,13 @@ def _groups(known: Known, problem: Problem) -> str:
             (
                 f"{column} {name}",
                 found[column, name, "withheld_share"]["rows"],
-                *(_estimate(found[column, name, metric]) for metric in metrics),
+                *(estimate(found[column, name, metric]) for metric in metrics),
             )
             for column, name in groups
         ),
     )
     differences = [
-        f"- {r['column']}, {r['metric'].replace('_', ' ')}: {_estimate(r)}"
+        f"- {r['column']}, {r['metric'].replace('_', ' ')}: {estimate(r)}"
         for r in known.groups
         if r["slice"] == LARGEST_DIFFERENCE and r["value"] == r["value"]
     ]
@@ -324,19 +325,6 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 def _cell(value: Any) -> str:
     text = f"{value:,}" if isinstance(value, int) else str(value)
     return text.replace("|", "\\|").replace("\n", " ")
-
-
-def _estimate(row: Mapping[str, Any]) -> str:
-    return f"{_number(row['value'])} {_span(row)}".strip()
-
-
-def _span(row: Mapping[str, Any]) -> str:
-    low, high = row["low"], row["high"]
-    return "" if low is None or high is None or low != low else f"({_number(low)} to {_number(high)})"
-
-
-def _number(value: float) -> str:
-    return "–" if value != value else f"{value:.4g}" if abs(value) >= 1 else f"{value:.4f}"
 
 
 def _days(days: int) -> str:

@@ -13,7 +13,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.train.files import JUDGED
 from mlguide_assets.train.models import CANDIDATE
 from mlguide_assets.train.storage import load_facts, load_model
-from mlguide_assets.train.uncertainty import Estimate, Replicates, paired_difference, replicate_metrics
+from mlguide_assets.train.uncertainty import Estimate, Replicates, paired_difference, replicate_metrics, standard_error
 
 CHAMPION = "champion"
 
@@ -35,6 +35,10 @@ class Comparison:
     def difference(self, metric: str) -> Estimate:
         """How much better the challenger is; positive where it is better."""
         return paired_difference(self.replicates, CANDIDATE, CHAMPION, metric)
+
+    def standard_error(self, metric: str) -> float:
+        """Of that difference: the standard deviation of its replicates; NaN where no interval can be given."""
+        return standard_error(self.replicates, CANDIDATE, CHAMPION, metric)
 
     def minimum_detectable_difference(self, metric: str) -> float:
         """The smallest true difference that such a comparison sees four times in five."""

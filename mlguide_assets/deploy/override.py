@@ -24,23 +24,31 @@ from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.settings import Home
 
 
-def rollback(home: Home, problem: Problem, *, to: str | None, reason: str) -> tuple[str, Bundle]:
+def rollback(
+    home: Home, problem: Problem, *, to: str | None, reason: str, by: str | None = None, leaving: str | None = None
+) -> tuple[str, Bundle]:
     """Make an earlier champion champion again, by default the one before.
 
     The record comes first: what a crash leaves undone, the next run does. The champion that is left may be
     damaged; the one that takes over may not.
 
+    Args:
+        by: who decides; default: the person whose process this is.
+        leaving: the version that is to be left; another may have become champion meanwhile, and then stays.
+
     Returns:
         The version that was champion, and the champion now.
 
     Raises:
-        InputError: no reason, no champion, no such version, or its bundle is damaged.
+        InputError: no reason, no champion, no such version, its bundle is damaged, or another is to be left.
     """
     bundles, lake, why = home.bundles(problem.key), Lake(home.lake(problem.key)), _required(reason, "rollback")
     with deciding(home, problem):
         current = pointed_version(bundles)
         if current is None:
             raise InputError("There is no champion to roll back: nothing was ever promoted here.")
+        if leaving not in (None, current):
+            raise InputError(f"Version {current} became champion meanwhile, so version {leaving} needs no rollback.")
         earlier = load_bundle(bundles, _target(lake, current, to, champions(bundles)))
         record(
             lake,
@@ -49,7 +57,7 @@ def rollback(home: Home, problem: Problem, *, to: str | None, reason: str) -> tu
             verdict=ROLLED_BACK,
             reasons=[why],
             champion_before=current,
-            decided_by=person(),
+            decided_by=by or person(),
         )
         set_champion(bundles, earlier.version)
     _let_registry_follow(home, problem)

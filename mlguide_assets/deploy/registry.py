@@ -13,7 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mlguide_assets.define.problem import without_password
 from mlguide_assets.deploy.bundle import pointed_version
+from mlguide_assets.errors import InputError
 
 CANDIDATE_ARTIFACTS = "candidate"
 MLFLOW_SETTINGS = {
@@ -22,6 +24,9 @@ MLFLOW_SETTINGS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 """Environment variables that MLflow reads when it is imported."""
+
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+"""Of a tracking server, unless the user's environment says otherwise: by default MLflow tries one for minutes."""
 TRACKING_VARIABLE = "MLGUIDE_TRACKING_URI"
 
 
@@ -41,12 +46,17 @@ class Registry:
     @cached_property
     def client(self) -> Any:
         os.environ.update(MLFLOW_SETTINGS)
+        for name, value in PATIENCE.items():
+            os.environ.setdefault(name, value)
         from mlflow import MlflowClient
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         self.root.mkdir(parents=True, exist_ok=True)
         uri = os.environ.get(TRACKING_VARIABLE) or f"sqlite:///{self.root / 'mlflow.db'}"
-        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        if uri.startswith(("http://", "https://")):
+            _refuse_unreachable(client, uri)
+        return client
 
     def register(
         self,
@@ -164,6 +174,21 @@ class Registry:
             params=[Param(key, str(value)) for key, value in params.items()],
             metrics=[Metric(key, value, 0, 0) for key, value in metrics.items()],
         )
+
+
+def _refuse_unreachable(client: Any, uri: str) -> None:
+    """Say in one sentence that a tracking server does not answer, before anything depends on it."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.search_experiments(max_results=1)
+    except MlflowException as error:
+        shown = without_password(uri)
+        reason = str(error).replace(uri, shown)[:120]
+        raise InputError(
+            f"The tracking server {shown} does not answer as one ({reason} …): check {TRACKING_VARIABLE} and that it "
+            f"runs; the champion is as it was."
+        ) from error
 
 
 def follow_pointer(root: Path, model: str, bundles: Path) -> None:

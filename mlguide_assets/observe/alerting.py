@@ -1,8 +1,10 @@
 """What is worth an alert, in words: from facts that assets and runs left behind to incidents."""
 
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Any
 
 from mlguide_assets.define.problem import Problem
@@ -47,25 +49,68 @@ def drifted(verdicts: Sequence[Mapping[str, Any]], source: str) -> Alert | None:
         verdicts: rows on whole days, as `data_drift.verdicts` gives them.
     """
     days = [row for row in verdicts if row["source"] == source and row["level"] != "too_few"]
-    last = days[-IN_A_ROW:]
-    if len(last) < IN_A_ROW or any(row["level"] != "act" for row in last):
+    run = _last_run(days, lambda row: row["level"] == "act")
+    if len(run) < IN_A_ROW:
         return None
-    run = 0
-    for row in reversed(days):
-        if row["level"] != "act":
-            break
-        run += 1
-    first, newest = days[-run], days[-1]
+    newest = run[-1]
     return Alert(
         key=f"drift-{source}",
         kind="drift",
         level="act",
         title=f"The {source} drift away from what the champion was trained on",
         happened=f"{newest['day']}: {newest['reason']}",
-        since=datetime.fromisoformat(first["day"]).replace(tzinfo=UTC),
-        severity=f"{run} days in a row call for action, the last over {newest['rows']:,} rows.",
+        since=_midnight(run[0]["day"]),
+        severity=f"{len(run)} days in a row call for action, the last over {newest['rows']:,} rows.",
         next_step="Look at the report of the day (asset data_drift); if the change is real, 'mlguide run' trains anew.",
-        facts={"days": run, "model_version": newest["model_version"]},
+        facts={"days": len(run), "model_version": newest["model_version"]},
+    )
+
+
+def dropped(verdicts: Sequence[Mapping[str, Any]]) -> Alert | None:
+    """The champion has surely lost more than it may in the last windows; None where it has not.
+
+    Args:
+        verdicts: rows of `performance_verdicts` of one version, oldest first.
+    """
+    judged = [row for row in verdicts if row["verdict"] != "too_few"]
+    run = _last_run(judged, lambda row: row["verdict"] == "dropped")
+    if len(run) < IN_A_ROW:
+        return None
+    newest = run[-1]
+    return Alert(
+        key="performance-drop",
+        kind="performance",
+        level="act",
+        title=f"Version {newest['model_version']} is no longer as good as it was at training",
+        happened=newest["reason"],
+        since=_midnight(run[0]["day"]),
+        severity=f"{len(run)} windows in a row have dropped.",
+        next_step="A retraining is asked for by itself ('mlguide ui'); asset performance_verdicts has every window.",
+        facts={"model_version": newest["model_version"], "windows": len(run), "difference": newest["difference"]},
+    )
+
+
+def unexpected(gaps: Sequence[Mapping[str, Any]]) -> Alert | None:
+    """Users react otherwise than the champion's probabilities say, in the last windows; None where they do not.
+
+    Args:
+        gaps: rows of `performance_gap` of one version, metric and length of window, oldest first.
+    """
+    run = _last_run([row for row in gaps if not math.isnan(row["low"])], lambda row: row["sees_concept_drift"])
+    if len(run) < IN_A_ROW:
+        return None
+    newest = run[-1]
+    return Alert(
+        key="performance-gap",
+        kind="performance",
+        level="warn",
+        title="Users react otherwise than the champion expects",
+        happened=f"{newest['metric']} over the {newest['window_days']} days to {newest['day']} is "
+        f"{newest['realised']:.4f}, where {newest['estimated']:.4f} was expected of these very sends.",
+        since=_midnight(str(run[0]["day"])),
+        severity=f"{len(run)} windows in a row differ by more than chance: the concept has drifted, not the sends.",
+        next_step="Look at asset performance_gap; if it stays so, only outcomes from after the change teach anything.",
+        facts={"model_version": newest["model_version"], "windows": len(run), "gap": newest["value"]},
     )
 
 
@@ -84,3 +129,12 @@ def retry(book: AlertBook, now: datetime) -> None:
     webhook = os.environ.get(WEBHOOK_VARIABLE)
     if webhook and any(incident.undelivered for incident in book.incidents()):
         book.retry_undelivered(now=now, webhook=webhook)
+
+
+def _last_run(rows: Sequence[Mapping[str, Any]], holds: Callable[[Mapping[str, Any]], bool]) -> list[Mapping[str, Any]]:
+    """The last rows without one of which it does not hold."""
+    return list(takewhile(holds, reversed(rows)))[::-1]
+
+
+def _midnight(day: str) -> datetime:
+    return datetime.fromisoformat(day).replace(tzinfo=UTC)

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from mlguide_assets.errors import InputError
-from mlguide_assets.observe.alert_log import AlertLog, Line
 from mlguide_assets.observe.webhook import RETRIES, TIMEOUT, host_of, post
+from mlguide_assets.prepare.event_log import EventLog, Line
 
 LOG = "alerts.jsonl"
 REMIND_AFTER = timedelta(hours=24)
@@ -153,7 +153,7 @@ class AlertBook:
         timeout: float = TIMEOUT,
         retries: int = RETRIES,
     ) -> None:
-        self._log = AlertLog(folder / LOG)
+        self._log = EventLog(folder / LOG, "alert log")
         self._remind_after = remind_after
         self._timeout = timeout
         self._retries = retries

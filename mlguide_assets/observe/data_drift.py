@@ -1,6 +1,5 @@
 """Drift of one day: its sends, and what the API was asked, each held against the champion's reference profile."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -9,32 +8,36 @@ from typing import Any
 
 import ibis
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.bundle import METADATA, Bundle
+from mlguide_assets.deploy.bundle import Bundle, metadata_of
 from mlguide_assets.errors import InputError
 from mlguide_assets.observe.drift import judge
+from mlguide_assets.observe.drift_table import SENDS, TRAFFIC, VOLUME, WHOLE
 from mlguide_assets.observe.drift_verdict import DRIFT_SCHEMA, LEVELS, DriftVerdict
 from mlguide_assets.observe.evidently_report import write_report
+from mlguide_assets.observe.new_days import signature
 from mlguide_assets.observe.quality import Finding, Level, judge_volume
 from mlguide_assets.observe.rows import logged_traffic, scored_sends
 from mlguide_assets.prepare.features.tables import KEYS, LABEL
-from mlguide_assets.prepare.lake import Lake, small_table
+from mlguide_assets.prepare.lake import small_table
 from mlguide_assets.train.files import PROFILE
 from mlguide_assets.train.reference.counting import window_counts
 from mlguide_assets.train.reference.freezing import watched_columns
 from mlguide_assets.train.reference.profile import Profile
 
-DATA_DRIFT = "data_drift"
-SENDS, TRAFFIC = "sends", "traffic"
-WHOLE, VOLUME = "(all)", "(volume)"
-"""Rows of the table that are of no column: the verdict on the day, and that on the number of rows."""
-
 EARLIER_WEEKS = 8
 """Days of the same weekday that tell how many sends are usual."""
 
-SCHEMA = pa.schema([("day", pa.string()), ("source", pa.string()), ("model_version", pa.string()), *DRIFT_SCHEMA])
+SCHEMA = pa.schema(
+    [
+        ("day", pa.string()),
+        ("source", pa.string()),
+        ("model_version", pa.string()),
+        ("signature", pa.string()),
+        *DRIFT_SCHEMA,
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ def drift_of_day(
     champion: Bundle,
     profile: Profile,
     min_rows: int = 500,
+    signature: str = "",
 ) -> DayDrift:
     """Judge a day.
 
@@ -69,6 +73,7 @@ def drift_of_day(
         traffic: of the day, as `rows.logged_traffic` gives it; nothing is said of none.
         earlier: sends on earlier days of the same weekday.
         min_rows: of a day that is judged.
+        signature: what the day is judged as, from `new_days.signature`.
     """
     profile = profile.on(day)
     matured = sends.num_rows > 0 and sends[LABEL].null_count == 0
@@ -90,13 +95,13 @@ def drift_of_day(
         rows += _rows(of_traffic, TRAFFIC)
         whole = {"level": of_traffic.level, "reason": of_traffic.sentence}
         rows.append({"source": TRAFFIC, "column": WHOLE, "rows": traffic.num_rows, **whole})
-    fixed = {"day": day.isoformat(), "model_version": champion.version}
+    fixed = {"day": day.isoformat(), "model_version": champion.version, "signature": signature}
     return DayDrift(small_table([{**fixed, **row} for row in rows], SCHEMA), level, sentence)
 
 
 def test_window(champion: Bundle) -> tuple[date, date]:
     """The first and the last day of the sends that the champion was judged on."""
-    facts = json.loads((champion.folder / METADATA).read_text())
+    facts = metadata_of(champion)
     return date.fromisoformat(facts["test_first"]), date.fromisoformat(facts["test_last"])
 
 
@@ -109,21 +114,6 @@ def same_weekday(days: Mapping[date, int], day: date) -> list[int]:
 def no_drift() -> pa.Table:
     """The table of a day that nobody can judge."""
     return SCHEMA.empty_table()
-
-
-def verdicts(lake: Lake) -> list[dict[str, Any]]:
-    """The verdict on every day that was judged, by day and source, without Ibis and DuckDB."""
-    if not lake.exists(DATA_DRIFT):
-        return []
-    table = lake.read_arrow(DATA_DRIFT)
-    found: list[dict[str, Any]] = table.filter(pc.equal(table["column"], WHOLE)).to_pylist()
-    return sorted(found, key=lambda row: (row["day"], row["source"]))
-
-
-def last_verdict(lake: Lake) -> dict[str, Any]:
-    """The verdict on the sends of the last day that was judged."""
-    found = [row for row in verdicts(lake) if row["source"] == SENDS]
-    return found[-1] if found else {"day": "none", "level": "none", "reason": "No day was judged yet."}
 
 
 def _judged(rows: pa.Table, profile: Profile, min_rows: int) -> DriftVerdict:
@@ -169,15 +159,16 @@ def watch_day(
             f"watched: 'mlguide run' trains and promotes one that has."
         )
     sends = scored_sends(send_features, champion, first=day, last=day)
-    counts = {row["day"]: row["rows"] for row in days.to_pyarrow().to_pylist()}
+    landed = {row["day"]: row for row in days.to_pyarrow().to_pylist()}
     drift = drift_of_day(
         day,
         sends=sends,
         traffic=logged_traffic(prediction_log, problem, day),
-        earlier=same_weekday(counts, day),
+        earlier=same_weekday({each: row["rows"] for each, row in landed.items()}, day),
         champion=champion,
         profile=profile,
         min_rows=problem.watching.min_rows,
+        signature=signature(landed.get(day)),
     )
     return drift, _report(day, sends, send_features, champion, problem, reports)
 

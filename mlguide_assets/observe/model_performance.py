@@ -1,36 +1,41 @@
 """The champion on sends that it had not learned from: as it turned out, as it expected, and what lies between."""
 
-import json
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 import ibis
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.bundle import METADATA, Bundle
+from mlguide_assets.deploy.bundle import Bundle, metadata_of
 from mlguide_assets.observe.performance import estimated, realised
-from mlguide_assets.observe.performance_verdict import GAP_SCHEMA, PerformanceVerdict, gap, judge_performance
+from mlguide_assets.observe.performance_verdict import GAP_SCHEMA, VERDICTS_SCHEMA, gap, judge_performance, trusted
 from mlguide_assets.observe.rows import scored_sends
 from mlguide_assets.observe.windows import SCHEMA
 from mlguide_assets.prepare.features.tables import KEYS, LABEL
+from mlguide_assets.prepare.lake import small_table
 from mlguide_assets.train.models import CANDIDATE
 from mlguide_assets.train.reference.freezing import PROBABILITY
 from mlguide_assets.train.uncertainty import Estimate
 
 REPEATS = 200
+VERDICT_DAYS = 14
+"""The last days whose windows are judged anew at every look, since late outcomes change them."""
 
 
 @dataclass(frozen=True)
 class Watched:
-    """Realised and estimated performance and their gap, each with the version that they are of."""
+    """Realised and estimated performance, their gap and the verdicts, each with the version that they are of.
+
+    An estimate has no bounds in the metrics in which it was wrong too often on earlier days.
+    """
 
     model_performance: pa.Table
     estimated_performance: pa.Table
     performance_gap: pa.Table
+    performance_verdicts: pa.Table
 
 
 def watch_performance(
@@ -48,7 +53,8 @@ def watch_performance(
     """
     rows = watched_rows(send_features, test_predictions, candidate, champion, problem) if champion else None
     if champion is None or rows is None or not rows.num_rows:
-        return Watched(*(_of_version(schema.empty_table(), "") for schema in (SCHEMA, SCHEMA, GAP_SCHEMA)))
+        nothing = (schema.empty_table() for schema in (SCHEMA, SCHEMA, GAP_SCHEMA, VERDICTS_SCHEMA))
+        return Watched(*(_of_version(table, "") for table in nothing))
     watching, evaluation = problem.watching, problem.evaluation
     shared = {"window_days": watching.window_days, "repeats": REPEATS, "seed": evaluation.seed}
     columns = [name for name in evaluation.slices if name in rows.column_names]
@@ -57,14 +63,26 @@ def watch_performance(
         matured, threshold=champion.threshold, columns=columns, min_positives=evaluation.min_positives, **shared
     )
     expected = estimated(rows, threshold=champion.threshold, **shared)
-    return Watched(*(_of_version(table, champion.version) for table in (done, expected, gap(done, expected))))
+    gaps = gap(done, expected)
+    tables = (done, without_doubtful_bounds(expected, gaps), gaps, performance_verdicts(done, champion, problem))
+    return Watched(*(_of_version(table, champion.version) for table in tables))
+
+
+def without_doubtful_bounds(estimates: pa.Table, gaps: pa.Table) -> pa.Table:
+    """Estimates without their bounds in every metric that back-tests say is not to be trusted."""
+    doubtful = [metric for metric in pc.unique(estimates["metric"]).to_pylist() if not trusted(gaps, metric)]
+    hidden = pc.is_in(estimates["metric"], pa.array(doubtful, pa.string()))
+    for name in ("low", "high"):
+        column = pc.if_else(hidden, pa.scalar(math.nan), estimates[name])
+        estimates = estimates.set_column(estimates.column_names.index(name), name, column)
+    return estimates
 
 
 def watched_rows(
     send_features: ibis.Table, test_predictions: ibis.Table, candidate: str, champion: Bundle, problem: Problem
 ) -> pa.Table:
     """The sends of the last days that the champion had not learned from, with label, probability and slices."""
-    facts = _facts(champion)
+    facts = metadata_of(champion)
     newest: datetime = send_features.delivered_at.max().to_pyarrow().as_py()
     learned = datetime.fromisoformat(facts["refit_until"])
     oldest = newest - timedelta(days=problem.watching.days)
@@ -82,17 +100,23 @@ def watched_rows(
     ).sort_by([("delivered_at", "ascending"), ("user_id", "ascending")])
 
 
-def performance_verdict(model_performance: pa.Table, champion: Bundle, problem: Problem) -> PerformanceVerdict:
-    """Whether the last window is as good as the champion was at training."""
-    metric, known = problem.metric.primary, _facts(champion).get("evaluation", {})
+def performance_verdicts(realised: pa.Table, champion: Bundle, problem: Problem) -> pa.Table:
+    """Whether each of the last windows is as good as the champion was at training, as `VERDICTS_SCHEMA`, by day."""
+    metric, known, watching = problem.metric.primary, metadata_of(champion).get("evaluation", {}), problem.watching
     bounds = [known.get(f"{CANDIDATE}_{metric}{suffix}", math.nan) for suffix in ("", "_low", "_high")]
-    return judge_performance(
-        model_performance,
-        metric=metric,
-        reference=Estimate(*bounds),
-        max_drop=problem.watching.max_drop,
-        window_days=problem.watching.window_days,
-    )
+    days = sorted(pc.unique(realised["day"]).to_pylist())[-VERDICT_DAYS:]
+    verdicts = [
+        judge_performance(
+            realised,
+            metric=metric,
+            reference=Estimate(*bounds),
+            max_drop=watching.max_drop,
+            window_days=watching.window_days,
+            day=day,
+        )
+        for day in days
+    ]
+    return small_table([verdict.to_row() for verdict in verdicts], VERDICTS_SCHEMA)
 
 
 def _watched(rows: pa.Table, problem: Problem) -> pa.Table:
@@ -108,8 +132,3 @@ def _of_version(table: pa.Table, version: str) -> pa.Table:
     return table.add_column(
         0, pa.field("model_version", pa.string()), pa.array([version] * table.num_rows, pa.string())
     )
-
-
-def _facts(champion: Bundle) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads((champion.folder / METADATA).read_text())
-    return facts

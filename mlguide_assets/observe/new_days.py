@@ -1,9 +1,12 @@
 """Which days are to be judged: those that landed, or landed again, since. It imports neither Ibis nor DuckDB."""
 
+from collections.abc import Mapping
 from datetime import date, timedelta
+from typing import Any
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.bundle import pointed_version
+from mlguide_assets.deploy.bundle import metadata_of_version, pointed_version
+from mlguide_assets.observe.drift_table import signatures
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.settings import Home
 
@@ -12,16 +15,40 @@ MOST_DAYS = 14
 """Only the last days are looked at: older ones were, or came before anybody watched."""
 
 
-def days_to_judge(home: Home, lake: Lake, problem: Problem, *, today: date) -> list[tuple[str, str]]:
-    """Complete days, oldest first, and a key for each that changes with its sends and with the champion.
+def days_to_judge(home: Home, lake: Lake, problem: Problem, *, today: date) -> dict[date, str]:
+    """Complete days that were not judged as they are now, by this champion, oldest first; each with its signature.
+
+    A day without sends is one of them, once a later one has begun: that nothing arrived is news. Days that the
+    champion's own reference is made of are none.
 
     Args:
-        today: a day of the wall's clock is complete once it is over.
+        today: the day that the world has reached; earlier ones are complete.
     """
-    champion = pointed_version(home.bundles(problem.key))
-    if champion is None or not lake.exists(LANDED_DAYS):
-        return []
-    rows = lake.read_arrow(LANDED_DAYS).to_pylist()
-    newest = max((row["day"] for row in rows), default=today)
-    wanted = [row for row in rows if newest - timedelta(days=MOST_DAYS) < row["day"] < today]
-    return [(row["day"].isoformat(), f"{row['day']}-{row['digest']}-{champion}") for row in wanted]
+    bundles = home.bundles(problem.key)
+    champion = pointed_version(bundles)
+    landed = {row["day"]: row for row in lake.read_arrow(LANDED_DAYS).to_pylist()} if lake.exists(LANDED_DAYS) else {}
+    if champion is None or not landed:
+        return {}
+    reference_ends = date.fromisoformat(metadata_of_version(bundles, champion)["test_last"])
+    over, newest = today - timedelta(days=1), max(landed)
+    # A source that has been silent for longer has ended, and what it never sent is no news.
+    last = over if over - newest <= timedelta(days=MOST_DAYS) else newest
+    recent = last - timedelta(days=MOST_DAYS - 1)
+    # Outcomes may become final later than that, which is news of a day that was judged without them.
+    first = max(recent - problem.label.window, reference_ends + timedelta(days=1), min(landed))
+    days = [first + timedelta(days=back) for back in range((last - first).days + 1)]
+    judged = signatures(lake, champion)
+    signed = {day: signature(landed.get(day)) for day in days if day >= recent or day.isoformat() in judged}
+    return {day: sign for day, sign in signed.items() if judged.get(day.isoformat()) != sign}
+
+
+def signature(landed: Mapping[str, Any] | None) -> str:
+    """What a day was judged as: another for other sends or outcomes, and once all outcomes are final.
+
+    Args:
+        landed: its row of `landed_days`; None where it has no sends.
+    """
+    if landed is None:
+        return "0"
+    # A table of before this was told has no such column.
+    return f"{landed['rows']}-{landed['digest']}{'-matured' if landed.get('matured') else ''}"

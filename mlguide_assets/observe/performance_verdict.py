@@ -3,7 +3,7 @@
 Nothing is computed from sends here, only from the tables of `performance`, so each can be asked of stored days.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from statistics import NormalDist
 from typing import Any, Literal
@@ -17,6 +17,24 @@ from mlguide_assets.observe.windows import LEVEL
 from mlguide_assets.train.metrics import METRICS, metric_named
 from mlguide_assets.train.slices import WHOLE
 from mlguide_assets.train.uncertainty import Estimate
+
+VERDICTS = "performance_verdicts"
+"""The table of `to_row` of the last days."""
+
+VERDICTS_SCHEMA = pa.schema(
+    [
+        ("day", pa.string()),
+        ("window_days", pa.int64()),
+        ("metric", pa.string()),
+        ("verdict", pa.string()),
+        ("current", pa.float64()),
+        ("reference", pa.float64()),
+        ("difference", pa.float64()),
+        ("difference_low", pa.float64()),
+        ("difference_high", pa.float64()),
+        ("reason", pa.string()),
+    ]
+)
 
 TOO_MANY_MISSES = 0.99
 """An estimate is not trusted where it missed more often than this share of honest ones would have."""
@@ -84,12 +102,22 @@ def trusted(gaps: pa.Table, metric: str, *, level: float = LEVEL) -> bool:
     distribution with that rate: more than 4 of 20 days, or 7 of 60. One miss in one day proves nothing, so without a
     history the estimate is trusted.
     """
-    from scipy.stats import binom
-
     asked = pc.and_(pc.equal(gaps["metric"], metric), pc.equal(gaps["window_days"], 1))
     days = gaps.filter(pc.and_(asked, pc.invert(pc.is_nan(gaps["low"]))))
     misses = int(pc.sum(days["sees_concept_drift"]).as_py() or 0)
-    return misses <= int(binom.ppf(TOO_MANY_MISSES, len(days), 1 - level))
+    return misses <= most_misses(len(days), 1 - level)
+
+
+def most_misses(days: int, rate: float, share: float = TOO_MANY_MISSES) -> int:
+    """The quantile at `share` of the binomial distribution with so many days and that rate of misses."""
+    # Without SciPy, whose import takes longer than all else that the report does.
+    probability = below = (1 - rate) ** days
+    misses = 0
+    while below < share and misses < days:
+        probability *= (days - misses) / (misses + 1) * rate / (1 - rate)
+        below += probability
+        misses += 1
+    return misses
 
 
 @dataclass(frozen=True)
@@ -109,12 +137,23 @@ class PerformanceVerdict:
     max_drop: float
     reason: str
 
-    def to_json(self) -> dict[str, Any]:
-        """Values, bounds and reason; bounds that are not known are None."""
-        flat = asdict(self) | {"day": self.day and self.day.isoformat()}
-        for name in ("current", "reference", "difference"):
-            flat[name] = {key: None if np.isnan(value) else value for key, value in flat[name].items()}
-        return flat
+    def to_row(self) -> dict[str, Any]:
+        """As `VERDICTS_SCHEMA`; what is not known is None."""
+        numbers = {
+            "current": self.current.value,
+            "reference": self.reference.value,
+            "difference": self.difference.value,
+            "difference_low": self.difference.low,
+            "difference_high": self.difference.high,
+        }
+        return {
+            "day": self.day.isoformat() if self.day else None,
+            "window_days": self.window_days,
+            "metric": self.metric,
+            "verdict": self.verdict,
+            "reason": self.reason,
+            **{name: None if np.isnan(value) else float(value) for name, value in numbers.items()},
+        }
 
 
 def judge_performance(

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mlguide_assets.train.calibration import RIDGE, fit_shift, log_odds, shift_derivatives, sigmoid
 from mlguide_assets.train.metrics import Flags, Floats, Integers, checked
-from mlguide_assets.train.uncertainty import WORKING_SIZE, ClusterBootstrap, Estimate, Replicates, paired_difference
+from mlguide_assets.train.uncertainty import WORKING_SIZE, ClusterBootstrap, Estimate, Replicates, standard_error
 
 BINS = 10
 CURVE_THRESHOLDS = 120
@@ -264,11 +264,8 @@ def minimum_detectable_difference(
     deviation of its replicates (Bloom, 1995). A smaller difference than this may well go unnoticed: "no difference
     found" then says little. In units of the metric, never negative; NaN where no interval can be given.
     """
-    if np.isnan(paired_difference(replicates, a, b, metric, level=level).low):
-        return float("nan")
-    differences = replicates.of(a, metric)[1] - replicates.of(b, metric)[1]
     normal = NormalDist()
-    return (normal.inv_cdf((1 + level) / 2) + normal.inv_cdf(power)) * float(np.nanstd(differences, ddof=1))
+    return (normal.inv_cdf((1 + level) / 2) + normal.inv_cdf(power)) * standard_error(replicates, a, b, metric)
 
 
 def distance_estimate(value: float, noise: Floats, level: float = 0.95) -> Estimate:

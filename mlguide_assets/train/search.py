@@ -8,12 +8,14 @@ import ibis
 import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.train.backtest import choose_window, staleness_curve
+from mlguide_assets.errors import InputError
+from mlguide_assets.train.backtest import PERIODS, WINDOWS, choose_window, staleness_curve
 from mlguide_assets.train.backtest_plots import staleness_plot
 from mlguide_assets.train.candidate import matured_rows
+from mlguide_assets.train.drawing import no_picture
 from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe
 from mlguide_assets.train.split import split_by_time
-from mlguide_assets.train.tuning import tune
+from mlguide_assets.train.tuning import TRIALS, tune
 
 _SCHEMA = pa.schema([("recipe", pa.string()), ("reasons", pa.list_(pa.string()))])
 
@@ -40,7 +42,15 @@ def search(send_features: ibis.Table, problem: Problem, report: Callable[[str], 
     """Choose the training window by backtest, draw how a model ages, and tune the parameters.
 
     Only the rows that precede the test window by the label window are looked at: what is chosen here is judged there.
+    A history that is too short to choose from keeps the default recipe, and says so.
     """
+    try:
+        return _search(send_features, problem, report)
+    except InputError as error:
+        return _too_short(str(error))
+
+
+def _search(send_features: ibis.Table, problem: Problem, report: Callable[[str], None]) -> Search:
     rows = matured_rows(send_features)
     split = split_by_time(
         rows["delivered_at"].to_numpy(), test_share=problem.evaluation.test_share, gap=problem.label.window
@@ -65,4 +75,16 @@ def search(send_features: ibis.Table, problem: Problem, report: Callable[[str], 
         staleness=staleness.table(),
         staleness_plot=staleness_plot(staleness),
         trials=tuning.trials,
+    )
+
+
+def _too_short(why: str) -> Search:
+    """Nothing was tried, so nothing is known to be better than the default."""
+    return Search(
+        recipe=DEFAULT_RECIPE,
+        reasons=(f"The default recipe stays, since nothing could be searched. {why}",),
+        windows=WINDOWS.empty_table(),
+        staleness=PERIODS.empty_table(),
+        staleness_plot=no_picture("No picture of ageing: the history is too short"),
+        trials=TRIALS.empty_table(),
     )

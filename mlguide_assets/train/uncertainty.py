@@ -212,6 +212,13 @@ def paired_difference(replicates: Replicates, a: str, b: str, metric: str, *, le
     return percentile_interval(sign * (value_a - value_b), sign * (replicates_a - replicates_b), level)
 
 
+def standard_error(replicates: Replicates, a: str, b: str, metric: str) -> float:
+    """Of the difference between two models: the standard deviation of its replicates; NaN where it has no interval."""
+    if np.isnan(paired_difference(replicates, a, b, metric).low):
+        return float("nan")
+    return float(np.nanstd(replicates.of(a, metric)[1] - replicates.of(b, metric)[1], ddof=1))
+
+
 @dataclass(frozen=True)
 class PermutationNull:
     """A metric beside what it would be if labels had nothing to do with scores (mean, and central 95 %)."""

@@ -29,6 +29,7 @@ def status(estimate: dict[str, float | None], lift: dict[str, float | None]) -> 
         "last_decision": None,
         "gate": [],
         "recipe": None,
+        "incidents": [],
         "evaluation": {"xgboost": metrics, "baselines": {"base_rate": metrics}, "oracle": None},
         "decision_metrics": {"xgboost": decisions, "baselines": {}, "oracle": None},
         "contracts": [],
@@ -46,3 +47,16 @@ def test_a_value_without_an_interval_is_printed_alone() -> None:
 
 def test_a_value_that_cannot_be_given_is_a_dash() -> None:
     assert "–" in printed(status(NOTHING, NOTHING))
+
+
+def test_what_is_amiss_is_told_with_the_next_step() -> None:
+    incident = {
+        "title": "A run of refresh_job failed",
+        "happened": "The file [a] is gone.",
+        "since": "2026-03-01T04:05:06+00:00",
+        "next_step": "Mend it.",
+    }
+    said = printed({**status(ALONE, ALONE), "incidents": [incident]})
+    assert "Amiss  1 incident is open" in said
+    assert "since 2026-03-01 04:05 UTC" in said
+    assert "The file [a] is gone." in said

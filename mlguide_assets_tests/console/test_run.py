@@ -65,6 +65,25 @@ def test_status_has_the_promised_shape(first_run: Done, home: Path) -> None:
     assert "oracle" not in status["tables"]
 
 
+def test_the_page_tells_of_the_run(first_run: Done, home: Path) -> None:
+    out = home.parent / "pages" / "report.html"
+    done = mlguide("report", "--out", str(out), "--home", str(home), cwd=home.parent)
+    assert done.code == 0, done.err
+    assert done.out.startswith(f"The report is {out} (")
+    page = out.read_text()
+    for words in (
+        "<b>Version 1</b>, trained",
+        "all sends",
+        "category: promotional",
+        "▲ version 1",
+        "No day was judged",
+    ):
+        assert words in page, words
+    card = re.search('href="([^"]+card.html)"', page)
+    assert card is not None
+    assert (out.parent / card[1]).is_file()
+
+
 def test_running_again_changes_nothing_but_the_record(first_run: Done, home: Path) -> None:
     before = mlguide("status", "--json", "--home", str(home), cwd=home.parent).json()
     again = mlguide("run", "--json", "--home", str(home), cwd=home.parent)

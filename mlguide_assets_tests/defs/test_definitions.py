@@ -1,16 +1,19 @@
 """The code location: what every asset shows, and what loading it may cost."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml
 
 from mlguide_assets.console.graph import mermaid
 from mlguide_assets.definitions import defs
 from mlguide_assets.defs.workspace import PROBLEM
 from mlguide_assets.train.checks import LEAKAGE_ALARMS, behaviours
+from mlguide_assets_tests.samples import PROBLEM as SAMPLE
 
 ROOT = Path(__file__).parents[2]
 PROMISED = {
@@ -18,6 +21,7 @@ PROMISED = {
     "candidate_model", "model_evaluation", "model_explanations", "champion_model", "user_feature_store",
     "batch_predictions",
 }  # fmt: skip
+STAGES = ("define", "prepare", "train", "deploy", "observe", "retrain")
 HEAVY = {
     "ibis",
     "duckdb",
@@ -50,7 +54,7 @@ def test_every_promised_asset_exists_and_says_what_it_is(definitions: dg.Definit
         assert node.description, name
         assert node.owners, name
         assert node.kinds, name
-        assert node.group_name in ("define", "prepare", "train", "deploy", "observe"), name
+        assert node.group_name in STAGES, name
 
 
 def test_every_rule_alarm_and_behaviour_is_an_asset_check(definitions: dg.Definitions) -> None:
@@ -62,7 +66,7 @@ def test_every_rule_alarm_and_behaviour_is_an_asset_check(definitions: dg.Defini
     behaved = {f"behaviour_results.{name}" for name in behaviours(PROBLEM)}
     watched = {
         "data_drift.no_feature_drift",
-        "model_performance.performance_holds",
+        "performance_verdicts.performance_holds",
         "online_parity.logged_features_agree",
         "user_feature_store.features_are_fresh",
     }
@@ -75,11 +79,67 @@ def test_leakage_alarms_block_what_comes_after_the_features(definitions: dg.Defi
         assert graph.get(dg.AssetCheckKey(dg.AssetKey("send_features"), name)).blocking
 
 
-def test_the_retraining_job_searches_trains_and_decides(definitions: dg.Definitions) -> None:
-    job = definitions.resolve_job_def("retraining_job")
-    made = {key.to_user_string() for key in job.asset_layer.selected_asset_keys}
+def made_by(definitions: dg.Definitions, job: str) -> tuple[set[str], set[str]]:
+    """The assets and the checks of a job."""
+    layer = definitions.resolve_job_def(job).asset_layer
+    checks = {f"{key.asset_key.to_user_string()}.{key.name}" for key in layer.asset_graph.asset_check_keys}
+    return {key.to_user_string() for key in layer.selected_asset_keys}, checks
+
+
+ALARMS = {f"send_features.{name}" for name in LEAKAGE_ALARMS}
+
+
+def test_the_retraining_job_reads_searches_trains_and_decides(definitions: dg.Definitions) -> None:
+    made, checked = made_by(definitions, "retraining_job")
     assert {"user_emails", "training_recipe", "candidate_model", "promotion_decisions", "champion_model"} <= made
+    assert {"champion_watch", "retraining_decisions"} <= made
     assert "batch_predictions" not in made
+    assert checked >= ALARMS
+
+
+def test_a_new_day_is_read_and_looked_at_without_any_training(definitions: dg.Definitions) -> None:
+    made, checked = made_by(definitions, "refresh_job")
+    assert {"user_emails", "send_features", "landed_days", "performance_verdicts", "prediction_log"} <= made
+    assert not {"candidate_model", "training_recipe", "promotion_decisions"} & made
+    assert not checked & ALARMS
+    assert checked >= {rule.name for rule in PROBLEM.rules}, "every reading is judged"
+
+
+def test_whoever_opens_the_ui_has_everything_running(definitions: dg.Definitions) -> None:
+    repository = definitions.get_repository_def()
+    statuses = {each.name: each.default_status for each in (*repository.schedule_defs, *repository.sensor_defs)}
+    assert {str(status.value) for status in statuses.values()} == {"RUNNING"}
+    assert set(statuses) >= {
+        *("refresh_on_new_day", "score_on_new_day", "check_drift_on_new_data"),
+        *("retrain_daily", "retrain_on_new_sends", "retrain_on_drift", "retrain_on_performance_drop"),
+        *("alert_on_drift", "alert_on_performance", "alert_on_failure"),
+    }
+
+
+LOCAL = """
+import json
+from datetime import datetime
+from zoneinfo import ZoneInfo
+from dagster._utils.schedules import cron_string_iterator
+from mlguide_assets.defs.retrain import retrain_daily as each
+start = datetime(2026, 3, 27, tzinfo=ZoneInfo("UTC")).timestamp()
+ticks = cron_string_iterator(start, each.cron_schedule, each.execution_timezone)
+print(json.dumps([str(next(ticks).astimezone(ZoneInfo("UTC"))) for _ in range(4)]))
+"""
+
+
+def test_schedules_keep_their_local_hour_when_the_clocks_change(tmp_path: Path) -> None:
+    """On 29 March 2026 there is no 2:30 in Berlin; every day has its tick all the same."""
+    source = {"kind": "simulator"}
+    problem = {**SAMPLE, "source": source, "retraining": {"daily": "30 2 * * *", "timezone": "Europe/Berlin"}}
+    given = {"MLGUIDE_HOME": str(tmp_path), "MLGUIDE_PROBLEM": yaml.safe_dump(problem)}
+    done = subprocess.run([sys.executable, "-c", LOCAL], capture_output=True, text=True, check=True, env=given)
+    assert json.loads(done.stdout) == [
+        "2026-03-27 01:30:00+00:00",
+        "2026-03-28 01:30:00+00:00",
+        "2026-03-29 01:00:00+00:00",
+        "2026-03-30 00:30:00+00:00",
+    ]
 
 
 def test_predictions_are_partitioned_by_day(definitions: dg.Definitions) -> None:

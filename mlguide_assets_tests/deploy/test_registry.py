@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import pytest
 
 from mlguide_assets.deploy.registration import register_candidate, registry_of
 from mlguide_assets.deploy.registry import Registry
+from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.storage import load_facts, load_model, record_of
 from mlguide_assets_tests.deploy.scores import saved
+from mlguide_assets_tests.observe.receivers import closed_port
 from mlguide_assets_tests.train.sends import PROBLEM
 
 pytestmark = pytest.mark.xdist_group("mlflow")
@@ -161,3 +164,16 @@ def test_the_trials_of_a_search_are_runs_below_it(registry: Registry) -> None:
         assert trial.data.tags["mlflow.parentRunId"] == runs["search"].info.run_id
         assert trial.data.metrics == measured
         assert trial.data.params == {"max_depth": str(trials[number]["max_depth"])}
+
+
+def test_a_tracker_that_does_not_answer_is_told_in_one_sentence(
+    home: Home, trained: Candidate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLGUIDE_TRACKING_URI", f"http://user:secret@127.0.0.1:{closed_port()}")
+    candidate = saved(trained, home.candidates("sample"))
+    start = time.monotonic()
+    with pytest.raises(InputError, match="does not answer as one") as told:
+        register(home, candidate)
+    assert time.monotonic() - start < 20
+    assert "secret" not in str(told.value)
+    assert str(told.value).endswith("the champion is as it was.")

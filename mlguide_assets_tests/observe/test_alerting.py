@@ -1,12 +1,13 @@
 """From facts to alerts: two days in a row, one incident, told once, and closed."""
 
-from datetime import UTC, datetime, timedelta
+import math
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from mlguide_assets.observe.alerting import WEBHOOK_VARIABLE, drifted, failed_run, tell
+from mlguide_assets.observe.alerting import WEBHOOK_VARIABLE, drifted, dropped, failed_run, tell, unexpected
 from mlguide_assets.observe.alerts import AlertBook
 from mlguide_assets_tests.observe.receivers import receiver
 
@@ -54,6 +55,47 @@ def test_an_incident_is_told_once_and_its_end_once(tmp_path: Path, monkeypatch: 
             tell(book, "drift-sends", drifted(days(*levels), "sends"), NOW + timedelta(hours=hour))
     assert told.events == ["opened", "resolved"]
     assert "2026-03-02: It is act." in told.received[0]["alert"]["happened"]
+
+
+def verdicts(*found: str) -> list[dict[str, object]]:
+    return [
+        {"day": f"2026-03-{number:02d}", "verdict": verdict, "reason": f"It {verdict}.", "model_version": "3",
+         "difference": -0.1}
+        for number, verdict in enumerate(found, start=1)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("found", "since"),
+    [
+        ((), None),
+        (("dropped",), None),
+        (("dropped", "holds"), None),
+        (("holds", "dropped", "dropped"), 2),
+        (("dropped", "too_few", "dropped"), 1),
+    ],
+)
+def test_two_dropped_windows_in_a_row_are_told(found: tuple[str, ...], since: int | None) -> None:
+    alert = dropped(verdicts(*found))
+    assert (alert and alert.since.day) == since
+
+
+def gaps(*seen: bool | None) -> list[dict[str, object]]:
+    """Windows that see a concept drift, do not, or have no interval."""
+    return [
+        {"day": date(2026, 3, number), "metric": "roc_auc", "window_days": 7, "realised": 0.6, "estimated": 0.8,
+         "value": -0.2, "low": math.nan if each is None else -0.3, "sees_concept_drift": bool(each),
+         "model_version": "3"}
+        for number, each in enumerate(seen, start=1)
+    ]  # fmt: skip
+
+
+def test_a_gap_that_lasts_is_told_as_concept_drift() -> None:
+    assert unexpected(gaps(True)) is unexpected(gaps(True, False)) is unexpected([]) is None
+    alert = unexpected(gaps(False, True, None, True))
+    assert alert is not None
+    assert (alert.level, alert.since.day) == ("warn", 2)
+    assert "is 0.6000, where 0.8000 was expected" in alert.happened
 
 
 def test_an_alert_of_a_failed_run_says_what_to_do() -> None:

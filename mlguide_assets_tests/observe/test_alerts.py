@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlguide_assets.errors import InputError
-from mlguide_assets.observe.alert_log import AlertLog
 from mlguide_assets.observe.alerts import LOG, Alert, AlertBook
 from mlguide_assets.observe.webhook import host_of, post
+from mlguide_assets.prepare.event_log import EventLog
 from mlguide_assets_tests.observe.receivers import HANG_UP, closed_port, receiver
 
 NOW = datetime(2024, 5, 1, 6, 0, tzinfo=UTC)
@@ -368,7 +368,7 @@ def test_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 def test_full_disk_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / LOG).symlink_to("/dev/full")
-    with pytest.raises(InputError, match="cannot be written"), AlertLog(tmp_path / LOG).locked() as log:
+    with pytest.raises(InputError, match="cannot be written"), EventLog(tmp_path / LOG, "alert log").locked() as log:
         log.append({"event": "raised", "at": "", "key": ""})
 
 

@@ -1,18 +1,24 @@
 """Days of a simulated world: silent where nothing was planted, awake where something was."""
 
 from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
+import ibis
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from mlguide_assets.observe.data_drift import SCHEMA, SENDS, TRAFFIC, VOLUME, WHOLE, drift_of_day, reference_of
+from mlguide_assets.observe.data_drift import SCHEMA, drift_of_day, reference_of
+from mlguide_assets.observe.drift_table import SENDS, TRAFFIC, VOLUME, WHOLE
+from mlguide_assets.observe.model_performance import watch_performance
 from mlguide_assets.prepare.simulator.world import World
 from mlguide_assets_tests.observe.replaying import Replay
 from mlguide_assets_tests.train.sends import replaced
 
 pytestmark = pytest.mark.slow
+NO_PREDICTIONS = ibis.memtable(pa.table({"delivered_at": pa.array([], pa.timestamp("us"))}))
 NOBODY = pa.table({"user_id": pa.array([], pa.int64())})
 
 
@@ -24,8 +30,6 @@ def replay(tmp_path_factory: pytest.TempPathFactory) -> Replay:
 @pytest.fixture(scope="module")
 def day(replay: Replay) -> pa.Table:
     """The sends of one day after the champion was trained, with the champion's probability."""
-    import ibis
-
     from mlguide_assets.observe.rows import scored_sends
 
     features = ibis.memtable(replay.features(replay.world))
@@ -54,6 +58,27 @@ def test_a_world_without_a_shift_calls_for_no_action(replay: Replay) -> None:
     levels = Counter(drift.level for _, drift in replay.days(replay.world))
     assert levels["act"] == 0
     assert levels["none"] >= 25
+
+
+def test_a_concept_shift_is_seen_by_the_gap_and_not_by_the_features(tmp_path: Path) -> None:
+    """The same sends, another risk: outcomes tell it, once they have matured; enough of them within the days left."""
+    replay = Replay(World(sends=60_000, days=100, base_rate=0.06), tmp_path)
+    shifted = replace(replay.world, concept_shift=replay.shift)
+    features = ibis.memtable(replay.features(shifted))
+    watched = watch_performance(features, NO_PREDICTIONS, "none", replay.champion, replay.problem)
+    rows = watched.performance_gap.filter(pc.equal(watched.performance_gap["window_days"], 7)).to_pylist()
+    gaps = {row["day"]: row["sees_concept_drift"] for row in rows if row["metric"] == "roc_auc"}
+    before = [seen for day, seen in gaps.items() if day < replay.shift]
+    after = [seen for day, seen in gaps.items() if day >= replay.shift + timedelta(days=6)]
+    assert len(before) >= 10
+    assert sum(before) <= 2
+    assert after[-3:] == [True, True, True]
+    usual, found = (
+        {row["column"] for day, drift in replay.days(world) if day >= replay.shift
+         for row in drift.table.to_pylist() if row["level"] == "act"}
+        for world in (replay.world, shifted)
+    )  # fmt: skip
+    assert found <= usual | {"unsubscribed", "(all)"}
 
 
 def test_a_day_like_the_others_is_none(replay: Replay, day: pa.Table) -> None:
@@ -100,6 +125,4 @@ def test_what_the_api_was_asked_is_judged_by_itself(replay: Replay, day: pa.Tabl
 
 
 def test_a_champion_of_before_drift_was_watched_has_no_reference(replay: Replay, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     assert reference_of(replace(replay.champion, folder=tmp_path)) is None

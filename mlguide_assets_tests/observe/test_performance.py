@@ -11,10 +11,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from pandas.testing import assert_frame_equal
+from scipy.stats import binom
 from sklearn import metrics as oracle
 
 from mlguide_assets.observe.performance import estimated, realised
-from mlguide_assets.observe.performance_verdict import GAP_SCHEMA, gap, judge_performance, trusted
+from mlguide_assets.observe.performance_verdict import (
+    GAP_SCHEMA,
+    TOO_MANY_MISSES,
+    VERDICTS_SCHEMA,
+    gap,
+    judge_performance,
+    most_misses,
+    trusted,
+)
 from mlguide_assets.observe.tallies import MEASURES
 from mlguide_assets.observe.windows import SCHEMA
 from mlguide_assets.train.metrics import brier_rows, log_loss_rows, point
@@ -166,6 +175,11 @@ def test_estimate_is_trusted_until_it_missed_too_often() -> None:
     assert not trusted(gaps, "roc_auc")
     assert trusted(gaps, "withheld_share"), "it does not depend on outcomes"
     assert trusted(gaps.slice(0, 0), "roc_auc"), "nothing speaks against it"
+
+
+@pytest.mark.parametrize("days", [0, 1, 7, 20, 60, 3650])
+def test_the_misses_allowed_are_the_binomial_quantile(days: int) -> None:
+    assert most_misses(days, 0.05) == binom.ppf(TOO_MANY_MISSES, days, 0.05)
 
 
 @pytest.mark.parametrize(("misses", "verdict"), [(0, True), (4, True), (5, False), (20, False)])
@@ -404,8 +418,9 @@ def test_without_an_interval_there_is_no_verdict() -> None:
         "Its ROC AUC is not judged: 9,000 matured sends of the 7 days to 2024-03-01, 210 of which lost their user, are "
         "too few."
     )
-    assert few.to_json()["current"] == {"value": 0.5, "low": None, "high": None}
-    assert few.to_json()["day"] == "2024-03-01"
+    assert (few.to_row()["current"], few.to_row()["difference_low"]) == (0.5, None)
+    assert few.to_row()["day"] == "2024-03-01"
+    assert few.to_row().keys() == set(VERDICTS_SCHEMA.names)
     table = performing(0.5, 0.4, 0.6)
     unknown = judge_performance(table, metric="roc_auc", reference=NEVER, max_drop=0.02)
     assert unknown.verdict == "too_few"

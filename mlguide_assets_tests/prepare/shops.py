@@ -30,7 +30,8 @@ def shop_problem(folder: Path) -> Problem:
     sends = {"table": "user_emails", "action": "quarantine"}
     label = {"positive": "yes", "negative": "no", "window": "2d"}
     rules: list[dict[str, Any]] = [
-        {"table": "email_content", "rule": "one_of", "column": "category", "values": list(CATEGORIES), "action": "quarantine"},
+        {"table": "email_content", "rule": "one_of", "column": "category", "values": list(CATEGORIES),
+         "action": "quarantine"},
         {**sends, "rule": "references", "column": "user_id", "target": "user_profiles"},
         {**sends, "rule": "references", "column": "email_id", "target": "email_content"},
         {**sends, "rule": "unique", "columns": ["user_id", "email_id", "delivered_at"]},

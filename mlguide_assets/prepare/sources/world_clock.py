@@ -75,6 +75,12 @@ def visible(problem: Problem, clock: Path, now: datetime | None = None) -> Visib
     return Visible(world_time(source.live, read.first_read, read.last_read, end=min(end, today)), end)
 
 
+def day_reached(problem: Problem, clock: Path, now: datetime) -> date:
+    """The day that it is: of a world whose clock runs, the day until which it is seen; else the wall's, UTC."""
+    seen = visible(problem, clock, now)
+    return seen.until.date() if seen else now.astimezone(UTC).date()
+
+
 class _Reading(Strict):
     """The clock's file. Another `start` or `day_every` is another clock, which starts anew."""
 

@@ -18,10 +18,17 @@ Line = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class AlertLog:
-    """Raises InputError, in one sentence, where the file cannot be read or written."""
+class EventLog:
+    """The lines of one file; each has an `event`, the instant `at`, and a `key`.
+
+    Raises InputError, in one sentence, where the file cannot be read or written.
+
+    Args:
+        name: what the log is called in that sentence.
+    """
 
     path: Path
+    name: str
 
     @contextlib.contextmanager
     def locked(self) -> Iterator["Writer"]:
@@ -52,7 +59,7 @@ class AlertLog:
             yield
         except OSError as error:
             raise InputError(
-                f"The alert log {self.path} cannot be {done} ({error.strerror or error}): "
+                f"The {self.name} {self.path} cannot be {done} ({error.strerror or error}): "
                 f"mend its permissions or free space, or choose another home directory."
             ) from error
 
@@ -61,7 +68,7 @@ class AlertLog:
 class Writer:
     """The log while it is locked."""
 
-    log: AlertLog
+    log: EventLog
     handle: int
 
     def append(self, *lines: Mapping[str, Any]) -> None:

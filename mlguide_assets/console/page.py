@@ -1,0 +1,142 @@
+"""`mlguide report`: gathers what a home knows and writes it as one page."""
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pyarrow as pa
+
+from mlguide_assets.define.loading import current_problem
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.bundle import METADATA, Bundle, champion, metadata_of_version
+from mlguide_assets.deploy.history import decisions
+from mlguide_assets.errors import InputError
+from mlguide_assets.observe.alerting import book_of
+from mlguide_assets.observe.drift_table import DATA_DRIFT
+from mlguide_assets.observe.page.known import Champion, Known
+from mlguide_assets.observe.page.page import page
+from mlguide_assets.observe.page.wording import instant
+from mlguide_assets.observe.performance_verdict import VERDICTS, trusted
+from mlguide_assets.prepare.files import replace_file
+from mlguide_assets.prepare.lake import Lake, writing
+from mlguide_assets.retrain.ticks import ticks_of
+from mlguide_assets.settings import Home
+
+DAYS = 90
+"""How many days of drift and of serving the page shows, the newest included."""
+
+_CARD = "card.html"
+
+
+def write_page(home: Home, out: Path) -> None:
+    """Write the page, whole or not at all, and say where it is.
+
+    Raises:
+        InputError: `out` is not a file that ends in .html, or cannot be written.
+    """
+    out = out.expanduser()
+    if out.suffix != ".html" or out.is_dir():
+        raise InputError(f"--out {out} must be a file that ends in .html, such as report.html.")
+    content = page(known_of(home, now=datetime.now(UTC), beside=out.resolve().parent)).encode()
+    with writing(f"The report {out.name}", out.resolve().parent):
+        replace_file(out, content)
+    print(f"The report is {out.resolve()} ({len(content) / 1e6:.1f} MB): open it in a browser.")
+
+
+def known_of(home: Home, *, now: datetime, beside: Path) -> Known:
+    """What a home knows, as the page wants it.
+
+    Args:
+        beside: the folder that links to cards and reports start from.
+    """
+    problem = current_problem(home)
+    lake = Lake(home.lake(problem.key))
+    current = champion(home.bundles(problem.key))
+    realised, estimated, gaps = (
+        _table(lake, name) for name in ("model_performance", "estimated_performance", "performance_gap")
+    )
+    # From the log of ticks: what was decided since the last training has not landed in the lake.
+    retraining = ticks_of(home, problem).table().to_pylist()
+    return Known(
+        problem=problem.name,
+        statement=problem.statement,
+        metric=problem.metric.primary,
+        window_days=problem.watching.window_days,
+        written_at=now,
+        stale_after=problem.serving.stale_after,
+        champion=_champion(home, problem, current, beside),
+        decisions=decisions(lake),
+        performance=_rows(realised),
+        estimate=_rows(estimated),
+        gaps=_rows(gaps),
+        verdict=_newest(lake, VERDICTS, current),
+        watch=_newest(lake, "champion_watch", current),
+        trusted={name: trusted(gaps, name) for name in gaps["metric"].unique().to_pylist()} if gaps is not None else {},
+        drift=_drift(lake),
+        reports=_reports(home.drift_reports(problem.key), beside),
+        serving=_serving(lake),
+        incidents=book_of(home, problem).incidents(resolved=True),
+        retraining=retraining,
+        reached=_reached(home, problem, retraining),
+    )
+
+
+def _newest(lake: Lake, table: str, current: Bundle | None) -> dict[str, Any] | None:
+    """The last row that is of the champion."""
+    rows = [row for row in _rows(_table(lake, table)) if current and row["model_version"] == current.version]
+    return rows[-1] if rows else None
+
+
+def _champion(home: Home, problem: Problem, current: Bundle | None, beside: Path) -> Champion | None:
+    if current is None:
+        return None
+    card = home.card(problem.key, current.version) / _CARD
+    return Champion(current.version, current.trained_at, _link(card, beside) if card.is_file() else None)
+
+
+def _table(lake: Lake, name: str) -> pa.Table | None:
+    return lake.read_arrow(name) if lake.exists(name) else None
+
+
+def _rows(table: pa.Table | None) -> list[dict[str, Any]]:
+    return [] if table is None else table.to_pylist()
+
+
+def _drift(lake: Lake) -> list[dict[str, Any]]:
+    """The last days that were judged; one that was judged without a champion has no rows."""
+    if not lake.exists(DATA_DRIFT):
+        return []
+    days = sorted(lake.snapshot(DATA_DRIFT).partitions)
+    first = date.fromisoformat(days[-1]) - timedelta(days=DAYS - 1)
+    return _rows(lake.read_arrow(DATA_DRIFT, [day for day in days if day >= first.isoformat()]))
+
+
+def _serving(lake: Lake) -> list[dict[str, Any]]:
+    rows = _rows(_table(lake, "serving_health"))
+    newest = max((row["day"] for row in rows), default=None)
+    return [row for row in rows if (newest - row["day"]).days < DAYS]
+
+
+def _reports(folder: Path, beside: Path) -> dict[str, str]:
+    return {path.stem: _link(path, beside) for path in folder.glob("[0-9]*.html")}
+
+
+def _link(path: Path, beside: Path) -> str:
+    """Relative, so that a page and a home that are moved together still find each other."""
+    return quote(os.path.relpath(path, beside))
+
+
+def _reached(home: Home, problem: Problem, retraining: list[dict[str, Any]]) -> Sequence[tuple[datetime, date]] | None:
+    """How far simulated data reached, and when: as trainings tell it, since such days are not those of the clock."""
+    if problem.clock == "wall":
+        return None
+    found = [(instant(row["tick_at"]), instant(row["data_until"]).date()) for row in retraining if row["data_until"]]
+    bundles = home.bundles(problem.key)
+    for path in bundles.glob(f"[!.]*/{METADATA}"):
+        facts = metadata_of_version(bundles, path.parent.name)
+        learned = instant(facts["refit_until"]) + problem.label.window
+        found.append((instant(facts["trained_at"]), learned.date()))
+    return sorted(found)

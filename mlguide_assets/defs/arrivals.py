@@ -1,0 +1,59 @@
+"""What happens when a day arrives: the source is read, and the day that has begun is scored."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from mlguide_assets.defs.asking import LOOK_EVERY, unmet
+from mlguide_assets.defs.workspace import Workspace
+from mlguide_assets.train.checks import LEAKAGE_ALARMS
+
+SCORED = ("user_feature_store", "batch_predictions", "best_email_per_user")
+READ = (
+    *("user_profiles", "email_content", "user_emails", "contract_results", "quarantined_rows"),
+    *("core_users", "send_features", "landed_days"),
+    *("prediction_log", "online_parity", "serving_health"),
+    *("model_performance", "estimated_performance", "performance_gap", "performance_verdicts"),
+    *("champion_watch", "retraining_decisions"),
+)
+
+# Leakage is looked for before a training: it takes longer than all else that a new day needs.
+_ALARMS = [dg.AssetCheckKey(dg.AssetKey("send_features"), name) for name in LEAKAGE_ALARMS]
+
+refresh_job = dg.define_asset_job(
+    "refresh_job",
+    selection=dg.AssetSelection.assets(*READ) - dg.AssetSelection.checks(*_ALARMS),
+    description="Read the source, judge it, compute features, land the prediction log, and look at the champion.",
+)
+scoring_job = dg.define_asset_job(
+    "scoring_job",
+    selection=dg.AssetSelection.assets(*SCORED),
+    description="Publish every user's features online, and score every user with every candidate email, for one day.",
+)
+
+
+@dg.sensor(job=refresh_job, default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=LOOK_EVERY)
+def refresh_on_new_day(context: dg.SensorEvaluationContext, workspace: Workspace) -> Iterator[dg.RunRequest]:
+    """Have the source read when its time has come: see retraining.refresh_every of the problem file."""
+    from datetime import UTC, datetime
+
+    from mlguide_assets.retrain.arrivals import reading_due
+
+    now, problem = datetime.now(UTC), workspace.problem
+    due = reading_due(problem, workspace.home.world_clock(problem.key), now)
+    if due is not None:
+        yield from unmet(context.instance, "refresh_job", f"{problem.key} {due}", now)
+
+
+@dg.sensor(job=scoring_job, default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=LOOK_EVERY)
+def score_on_new_day(context: dg.SensorEvaluationContext, workspace: Workspace) -> Iterator[dg.RunRequest]:
+    """Have the day scored when it begins, and again when its data or the champion are others."""
+    from datetime import UTC, datetime
+
+    from mlguide_assets.retrain.arrivals import scores_due
+
+    now = datetime.now(UTC)
+    due = scores_due(workspace.home, workspace.lake, workspace.problem, today=now.date())
+    if due is not None:
+        day, reason = due
+        yield from unmet(context.instance, "scoring_job", f"{workspace.problem.key} {reason}", now, partition_key=day)

@@ -1,0 +1,81 @@
+"""Asking for a run once per reason, and again after a while where it failed. For sensors."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+
+from mlguide_assets.defs.workspace import PROBLEM
+
+LOOK_EVERY = int(PROBLEM.retraining.look_every.total_seconds())
+"""Seconds between two looks of every sensor."""
+
+REASON = "mlguide/reason"
+"""The tag that tells which reason a run was asked for."""
+
+AGAIN_AFTER = timedelta(minutes=10)
+"""A run that failed is asked for again: what was amiss, such as a source that was down, may be mended."""
+
+_LOOKED_AT = 100
+_ENDED_BADLY = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+_UNFINISHED = [each for each in dg.DagsterRunStatus if each not in (*_ENDED_BADLY, dg.DagsterRunStatus.SUCCESS)]
+
+
+def unmet(
+    instance: dg.DagsterInstance, job: str, reason: str, now: datetime, **request: Any
+) -> Iterator[dg.RunRequest]:
+    """A request, unless a run of the job waits or runs, was done for this reason, or has just failed for it.
+
+    A run that waits will find what is new when it begins, so one is enough. Dagster's own `run_key` alone would never
+    try again.
+
+    Args:
+        request: what else to say in the request, such as its partition.
+    """
+    if under_way(instance, job):
+        return
+    records = instance.get_run_records(dg.RunsFilter(job_name=job, tags={REASON: _tag(reason)}), limit=_LOOKED_AT)
+    if all(_may_be_asked_again(record, now) for record in records):
+        tags = {**request.pop("tags", {}), REASON: _tag(reason)}
+        yield dg.RunRequest(run_key=f"{reason}#{len(records)}", tags=tags, **request)
+
+
+def unmet_range(
+    instance: dg.DagsterInstance, job: str, days: Mapping[date, str], now: datetime
+) -> Iterator[dg.RunRequest]:
+    """A request for the first days without a gap between them; the others are asked for when these are done.
+
+    Args:
+        days: in order, each with a text that is another when it must be done again.
+    """
+    if not days:
+        return
+    first = last = next(iter(days))
+    while last + timedelta(days=1) in days:
+        last += timedelta(days=1)
+    signed = [sign for day, sign in days.items() if first <= day <= last]
+    reason = f"{first} {last} {hashlib.sha256(' '.join(signed).encode()).hexdigest()[:12]}"
+    tags = {"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(last)}
+    yield from unmet(instance, job, reason, now, tags=tags)
+
+
+def under_way(instance: dg.DagsterInstance, job: str) -> bool:
+    """Whether a run of the job waits, starts or runs."""
+    unfinished = [
+        status for status in dg.DagsterRunStatus if status not in (*_ENDED_BADLY, dg.DagsterRunStatus.SUCCESS)
+    ]
+    return bool(instance.get_run_records(dg.RunsFilter(job_name=job, statuses=unfinished), limit=1))
+
+
+def _may_be_asked_again(record: dg.RunRecord, now: datetime) -> bool:
+    if record.dagster_run.status not in _ENDED_BADLY:
+        return False
+    ended = datetime.fromtimestamp(record.end_time, UTC) if record.end_time else record.create_timestamp
+    return now - ended >= AGAIN_AFTER
+
+
+def _tag(reason: str) -> str:
+    """As a tag may be: they are compared as text, and end at 63 characters in some places."""
+    return reason if len(reason) <= 63 else hashlib.sha256(reason.encode()).hexdigest()[:32]

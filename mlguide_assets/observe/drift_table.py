@@ -1,0 +1,42 @@
+"""Reading the table of drift: what sensors and alerts ask of it. It imports neither Ibis nor DuckDB."""
+
+from typing import Any
+
+import pyarrow as pa
+
+from mlguide_assets.prepare.lake import Lake
+
+DATA_DRIFT = "data_drift"
+SENDS, TRAFFIC = "sends", "traffic"
+WHOLE, VOLUME = "(all)", "(volume)"
+"""Rows of `data_drift` that are of no column: the verdict on the day, and that on the number of rows."""
+
+
+KEPT_IN_MIND = 28
+"""The last days that were judged, which are all that anybody acts on: a year's would be read every few seconds."""
+
+
+def recent(lake: Lake) -> pa.Table:
+    """The rows of the last days that were judged, by day."""
+    if not lake.exists(DATA_DRIFT):
+        return pa.table({})
+    days = sorted(lake.snapshot(DATA_DRIFT).partitions)[-KEPT_IN_MIND:]
+    return lake.read_arrow(DATA_DRIFT, partitions=days)
+
+
+def verdicts(lake: Lake) -> list[dict[str, Any]]:
+    """The verdicts on the last days that were judged, by day and source, without Ibis and DuckDB."""
+    rows = recent(lake).to_pylist()
+    return sorted((row for row in rows if row["column"] == WHOLE), key=lambda row: (row["day"], row["source"]))
+
+
+def last_verdict(lake: Lake) -> dict[str, Any]:
+    """The verdict on the sends of the last day that was judged."""
+    found = [row for row in verdicts(lake) if row["source"] == SENDS]
+    return found[-1] if found else {"day": "none", "level": "none", "reason": "No day was judged yet."}
+
+
+def signatures(lake: Lake, version: str) -> dict[str, str]:
+    """What each day was judged as by this version, see `new_days.signature`: day → signature."""
+    found = (row for row in verdicts(lake) if row["source"] == SENDS and row["model_version"] == version)
+    return {row["day"]: row["signature"] for row in found}

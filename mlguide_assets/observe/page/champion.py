@@ -1,0 +1,90 @@
+"""Section: who is champion, and every decision that led there."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mlguide_assets.deploy.history import KEPT, PROMOTED, ROLLED_BACK, WAITING
+from mlguide_assets.observe.page.known import Known
+from mlguide_assets.observe.page.markup import Html, folded, items, joined, long_table, paragraph, tag
+from mlguide_assets.observe.page.wording import State, badge, counted, sentence, when, written
+
+SHOWN = 8
+"""Decisions that are shown at once; older ones are folded."""
+
+VERDICTS: Mapping[str, tuple[State, str]] = {
+    PROMOTED: ("good", "promoted"),
+    ROLLED_BACK: ("careful", "rolled back"),
+    WAITING: ("careful", "waits for approval"),
+    KEPT: ("none", "champion kept"),
+    "refused": ("bad", "refused"),
+}
+
+
+_WATCHED: Mapping[str, State] = {"holds": "good", "worse": "bad"}
+
+
+def champion_section(known: Known) -> Html:
+    return joined([_now(known), *_watch(known), *_history(known)])
+
+
+def since(known: Known) -> Mapping[str, Any] | None:
+    """The decision that made the champion what it is."""
+    made = (row for row in reversed(known.decisions) if row["verdict"] in (PROMOTED, ROLLED_BACK))
+    return next((row for row in made if known.champion and row["version"] == known.champion.version), None)
+
+
+def verdict_badge(verdict: str) -> Html:
+    return badge(*VERDICTS.get(verdict, ("none", verdict)))
+
+
+def no_champion(known: Known) -> str:
+    """Why there is none, and what to do."""
+    if not known.decisions:
+        return "No model was put before the gate yet: 'mlguide run' trains one and decides."
+    last = known.decisions[-1]
+    if last["verdict"] == WAITING:
+        return (
+            f"There is no champion: version {last['version']} passed the gate and waits for a person: "
+            f"'mlguide promote {last['version']} --reason TEXT' makes it champion."
+        )
+    return (
+        f"There is no champion, so nothing is scored: version {last['version']} was {last['verdict']} on "
+        f"{written(last['decided_at'])}. Mend what its reasons name, and 'mlguide run' tries again."
+    )
+
+
+def _now(known: Known) -> Html:
+    champion, made = known.champion, since(known)
+    if champion is None:
+        return paragraph(no_champion(known), class_="empty")
+    by = f", champion since {written(made['decided_at'])} by {made['decided_by']}" if made else ""
+    card = [" Its ", tag("a", "model card", href=champion.card), " says for whom it is good."] if champion.card else []
+    return paragraph(tag("b", f"Version {champion.version}"), f", trained {written(champion.trained_at)}{by}.", *card)
+
+
+def _watch(known: Known) -> list[Html]:
+    """How it does beside the champion before it, if it is held against one."""
+    found = known.watch
+    if found is None or found["verdict"] == "not_watched":
+        return []
+    return [paragraph(badge(_WATCHED.get(found["verdict"], "none"), sentence(found["reason"])))]
+
+
+def _history(known: Known) -> list[Html]:
+    newest = [_decision(row) for row in reversed(known.decisions)]
+    if not newest:
+        return []
+    header = ("when", "verdict", "version", "champion before", "by", "reasons")
+    return [long_table(header, newest, caption="Decisions", shown=SHOWN, noun="decision")]
+
+
+def _decision(row: Mapping[str, Any]) -> list[Html | str]:
+    reasons = row["reasons"] or []
+    return [
+        when(row["decided_at"]),
+        verdict_badge(row["verdict"]),
+        row["version"],
+        row["champion_before"] or "none",
+        row["decided_by"],
+        folded(counted(len(reasons), "reason"), items(reasons)) if reasons else "–",
+    ]

@@ -1,0 +1,110 @@
+"""Section: how far each day's sends, and what the API was asked, are from what the champion was trained on."""
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import Any
+
+from mlguide_assets.observe.drift_table import SENDS, TRAFFIC, VOLUME, WHOLE
+from mlguide_assets.observe.page.heat_map import LEVEL_NAMES, Cell, HeatRow, heat_map, key
+from mlguide_assets.observe.page.known import Known, Rows
+from mlguide_assets.observe.page.markup import Html, folded, joined, paragraph, table, tag
+from mlguide_assets.observe.page.wording import State, badge, counted, finite
+
+STATES: Mapping[str, State] = {"act": "bad", "warn": "careful", "none": "good", "too_few": "none"}
+_NAMES = {WHOLE: "the day as a whole", VOLUME: "number of rows"}
+_HEADINGS = {SENDS: "What was sent", TRAFFIC: "What the API was asked"}
+_MOST_LISTED = 200
+
+
+def drift_section(known: Known) -> Html:
+    if not known.drift:
+        return paragraph(_nothing(known), class_="empty")
+    parts = [
+        paragraph(
+            "Every day is held against the reference profile in the champion's bundle, the most important features "
+            "first. The stronger the colour of a cell, the higher its PSI; signs are verdicts, which also weigh chance "
+            "and what days differ by habit. Point at a cell for the reason."
+        ),
+        key(),
+    ]
+    for source, heading in _HEADINGS.items():
+        rows = [row for row in known.drift if row["source"] == source]
+        if rows:
+            parts += [tag("h3", heading), paragraph(last_day(rows)), heat_map(_by_feature(rows), caption=heading)]
+    return joined([*parts, *_reports(known), _findings(known.drift)])
+
+
+def verdict_of_last_day(rows: Rows, source: str) -> Mapping[str, Any] | None:
+    """The row that is the verdict on the newest day of a source."""
+    whole = [row for row in rows if row["source"] == source and row["column"] == WHOLE]
+    return max(whole, key=lambda row: row["day"], default=None)
+
+
+def last_day(rows: Rows) -> Html:
+    found = verdict_of_last_day(rows, rows[0]["source"])
+    if found is None:
+        return joined(["No day has a verdict."])
+    return joined([badge(STATES.get(found["level"], "none"), f"{found['day']}: {found['reason']}")])
+
+
+def _nothing(known: Known) -> str:
+    if known.champion is None:
+        return "Without a champion there is nothing to hold a day against, so no day was judged."
+    return (
+        "No day was judged yet. Leave 'mlguide ui' running: it judges every day that lands; or materialise a "
+        "partition of data_drift there."
+    )
+
+
+def _by_feature(rows: Rows) -> list[HeatRow]:
+    cells: dict[str, dict[date, Cell]] = {}
+    importance: dict[str, float] = {}
+    for row in sorted(rows, key=lambda each: str(each["day"])):
+        psi = finite(row["psi"])
+        cell = Cell(row["level"], None if psi != psi else psi, row["reason"] or "")
+        cells.setdefault(row["column"], {})[date.fromisoformat(row["day"])] = cell
+        importance[row["column"]] = finite(row["importance"])
+    order = {WHOLE: 0, VOLUME: 1}
+    names = sorted(cells, key=lambda name: (order.get(name, 2), -_or_zero(importance[name]), name))
+    return [HeatRow(_NAMES.get(name, name), _about(name, importance[name]), cells[name]) for name in names]
+
+
+def _or_zero(value: float) -> float:
+    return 0.0 if value != value else value
+
+
+def _about(name: str, importance: float) -> str:
+    if name in _NAMES:
+        return _NAMES[name]
+    return f"{name}: {100 * _or_zero(importance):.1f}% of the champion's contributions"
+
+
+def _reports(known: Known) -> Iterable[Html]:
+    if known.reports:
+        links = [tag("li", tag("a", day, href=link)) for day, link in sorted(known.reports.items(), reverse=True)]
+        text = "Evidently's reports, which open where this page was written:"
+        yield tag("div", paragraph(text), tag("ul", *links, class_="links"))
+
+
+def _findings(rows: Rows) -> Html:
+    """What the colours say, for those who want to read it: the newest first, the worst of a day first."""
+    told = [row for row in rows if row["level"] in ("warn", "act") and row["column"] != WHOLE]
+    told.sort(key=lambda row: (row["day"], row["level"] == "act"), reverse=True)
+    cells = [
+        [
+            tag("time", row["day"]),
+            _HEADINGS[row["source"]].lower(),
+            _NAMES.get(row["column"], row["column"]),
+            LEVEL_NAMES[row["level"]],
+            f"{row['psi']:.3f}" if row["psi"] is not None and row["psi"] == row["psi"] else "–",
+            row["reason"] or "",
+        ]
+        for row in told[:_MOST_LISTED]
+    ]
+    if not cells:
+        return paragraph("Nothing in it is worth a look.")
+    header = ("day", "of", "column", "verdict", "PSI", "reason")
+    which = f", the newest {_MOST_LISTED}" if len(told) > _MOST_LISTED else ""
+    return folded(
+        f"{counted(len(told), 'finding')} in words{which}", table(header, cells, caption="Findings", stacks=True)
+    )

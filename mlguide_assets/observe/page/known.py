@@ -1,0 +1,82 @@
+"""All that the page is made from: plain rows of the tables that assets wrote, and nothing that must be computed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from mlguide_assets.observe.alerts import Incident
+from mlguide_assets.train.metrics import METRICS, Metric
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The version in production. `card` is where its model card is, as seen from the page; None where it has none."""
+
+    version: str
+    trained_at: str
+    card: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What a home knows.
+
+    Attributes:
+        written_at: the present instant.
+        metric: name of the problem's primary metric.
+        stale_after: features that are older are not fresh.
+        decisions, performance, estimate, gaps, drift, serving, retraining: rows of promotion_decisions,
+            model_performance, estimated_performance, performance_gap, data_drift, serving_health and
+            retraining_decisions; empty where the table is not there.
+        verdict: row of performance_verdicts on the champion's last window; None where there is none.
+        watch: row of champion_watch on the champion; None where there is none.
+        trusted: by metric, whether the estimate was right on earlier days as often as its noise says.
+        reports: day (ISO 8601) to where its drift report is, as seen from the page.
+        incidents: all of the alert book, those that are over included.
+        reached: how far the data reached at an instant, by growing instants, where the days of a simulated world are
+            not those of the clock; None where they are.
+    """
+
+    problem: str
+    statement: str
+    metric: str
+    window_days: int
+    written_at: datetime
+    stale_after: timedelta
+    champion: Champion | None = None
+    decisions: Rows = ()
+    performance: Rows = ()
+    estimate: Rows = ()
+    gaps: Rows = ()
+    verdict: Mapping[str, Any] | None = None
+    watch: Mapping[str, Any] | None = None
+    trusted: Mapping[str, bool] = field(default_factory=dict)
+    drift: Rows = ()
+    reports: Mapping[str, str] = field(default_factory=dict)
+    serving: Rows = ()
+    incidents: Sequence[Incident] = ()
+    retraining: Rows = ()
+    reached: Sequence[tuple[datetime, date]] | None = None
+
+    @property
+    def primary(self) -> Metric:
+        return METRICS[self.metric]
+
+    @property
+    def other_versions(self) -> list[str]:
+        """Whom figures of performance are of, where that is not the champion: it changed since they were made."""
+        versions = {row["model_version"] for row in (*self.performance, *self.estimate, *self.gaps)}
+        return sorted(versions - {self.champion.version}) if self.champion else []
+
+    @property
+    def open_incidents(self) -> list[Incident]:
+        return [each for each in self.incidents if each.resolved_at is None]
+
+    def data_day(self, instant: datetime) -> date | None:
+        """The newest day of data at an instant; None where that is not known."""
+        if self.reached is None:
+            return instant.astimezone(UTC).date()
+        return next((day for at, day in reversed(self.reached) if at <= instant), None)

@@ -1,0 +1,222 @@
+"""Section: how good the champion was, how good its own probabilities expect it to be, and what lies between."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from mlguide_assets.deploy.history import PROMOTED, ROLLED_BACK
+from mlguide_assets.observe.page.charts import Chart, Mark, Point, Series, drawn, legend, without_band
+from mlguide_assets.observe.page.known import Known, Rows
+from mlguide_assets.observe.page.markup import Html, folded, joined, paragraph, table, tag
+from mlguide_assets.observe.page.wording import State, badge, finite, instant, percent
+from mlguide_assets.train.figures import estimate, number
+from mlguide_assets.train.metrics import METRICS
+from mlguide_assets.train.slices import WHOLE
+
+BASE_RATE = "base_rate"
+"""What a change of how users react moves first, and everybody understands."""
+
+STATES: Mapping[str, State] = {"holds": "good", "dropped": "bad", "too_few": "none"}
+"""Of the verdicts on a window."""
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A metric over windows that end with each day: realised, estimated, and the gap, by the day."""
+
+    title: str
+    as_percent: bool
+    trusted: bool
+    realised: dict[date, Point]
+    estimated: dict[date, Point]
+    gaps: dict[date, Point]
+
+    @classmethod
+    def of(cls, known: Known, metric: str) -> "Followed":
+        whole = [[row for row in rows if row["column"] == WHOLE] for rows in (known.performance, known.estimate)]
+        realised, estimated, gaps = (_points(rows, metric, known.window_days) for rows in (*whole, known.gaps))
+        title = METRICS[metric].title if metric in METRICS else "Share of sends that lose their user"
+        return cls(title, metric == BASE_RATE, known.trusted.get(metric, True), realised, estimated, gaps)
+
+    @property
+    def days(self) -> list[date]:
+        return sorted({*self.realised, *self.estimated})
+
+    @property
+    def loud_run(self) -> int:
+        """For how many of the last windows in a row 0 lay outside the gap's interval."""
+        run = 0
+        for day in sorted(self.gaps, reverse=True):
+            if not self.gaps[day].loud:
+                break
+            run += 1
+        return run
+
+    def written(self, points: dict[date, Point], day: date) -> str:
+        point = points.get(day)
+        if point is None or math.isnan(point.value):
+            return "–"
+        if self.as_percent:
+            bounds = "" if math.isnan(point.low) else f" ({percent(point.low, 2)} to {percent(point.high, 2)})"
+            return percent(point.value, 2) + bounds
+        return estimate({"value": point.value, "low": point.low, "high": point.high})
+
+    def told(self, day: date) -> str:
+        lines = [
+            f"{day:%a} {day}",
+            f"realised: {self.written(self.realised, day)}",
+            f"estimated: {self.written(self.estimated, day)}",
+            f"realised minus estimated: {self.written(self.gaps, day)}",
+        ]
+        return "\n".join(lines)
+
+
+def performance_section(known: Known) -> Html:
+    if reason := _nothing(known):
+        return paragraph(reason, class_="empty")
+    parts = [paragraph(_over(known)), *_other_version(known)]
+    if known.verdict is not None:
+        parts.append(paragraph(badge(STATES[known.verdict["verdict"]], known.verdict["reason"])))
+    for metric in (known.metric, BASE_RATE):
+        parts += _followed(Followed.of(known, metric), known, metric)
+    return joined(parts)
+
+
+def _nothing(known: Known) -> str | None:
+    if known.champion is None and not known.performance and not known.estimate:
+        return "Without a champion there is no performance to follow: see above what it waits for."
+    if not Followed.of(known, known.metric).days:
+        return (
+            "Nothing was measured yet: performance is that of sends which the champion had not learned from. Once "
+            "such sends have landed, 'mlguide run' measures them."
+        )
+    return None
+
+
+def _over(known: Known) -> str:
+    return (
+        f"Every point is of the {known.window_days} days that end with it, by days of delivery (UTC), with 95 % "
+        f"intervals. Realised is the truth, one label window late; estimated is what the champion's own probabilities "
+        f"expect, without labels. Where realised leaves estimated behind, users react otherwise than they did: "
+        f"concept drift."
+    )
+
+
+def _other_version(known: Known) -> list[Html]:
+    if not known.other_versions:
+        return []
+    named = ", ".join(known.other_versions)
+    said = f"This is of version {named}, not yet of the champion: 'mlguide run' measures it."
+    return [paragraph(badge("careful", said))]
+
+
+def _followed(metric: Followed, known: Known, name: str) -> list[Html]:
+    """The charts of a metric, what must be known to read them, and their numbers."""
+    if not metric.days:
+        return []
+    realised = Series("realised", "realised", _ordered(metric.realised))
+    estimated = Series("estimated", "estimated", _ordered(metric.estimated))
+    shown = estimated if metric.trusted else without_band(estimated)
+    first, last = metric.days[0], metric.days[-1]
+    marks = _marks(known, first, last)
+    level = finite(known.verdict["reference"]) if known.verdict and name == known.metric else math.nan
+    chart = Chart(
+        title=f"{metric.title}, realised and estimated, {first} to {last}",
+        description=_described(metric),
+        told=metric.told,
+        first=first,
+        last=last,
+        lines=(shown, realised),
+        marks=marks,
+        levels=(level,) if math.isfinite(level) else (),
+        percent=metric.as_percent,
+    )
+    at_training = [("across", f"at training {number(level)}")] if math.isfinite(level) else []
+    keys = legend(("realised", "realised"), ("estimated", "estimated, without labels"), *at_training)
+    notes = [] if metric.trusted else [paragraph(badge("careful", _NOT_TRUSTED), class_="note")]
+    header = ("day", "realised", "estimated", "realised minus estimated")
+    columns = (metric.realised, metric.estimated, metric.gaps)
+    rows = [
+        [tag("time", str(day)), *(tag("span", metric.written(each, day), class_="figure") for each in columns)]
+        for day in reversed(metric.days)
+    ]
+    numbers = folded("The numbers", table(header, rows, caption=f"{metric.title} by day"))
+    return [tag("figure", tag("h3", metric.title), keys, drawn(chart), *notes, *_gap(metric, chart), numbers)]
+
+
+_NOT_TRUSTED = (
+    "The estimate has no band: on earlier days it missed what was realised more often than its own noise allows, so "
+    "it is not to be relied on."
+)
+
+
+def _gap(metric: Followed, above: Chart) -> list[Html]:
+    points = _ordered(metric.gaps)
+    if not points:
+        said = "No gap yet: it needs a day whose sends have all matured."
+        return [paragraph(said, class_="empty")]
+    loud = sum(point.loud for point in points)
+    said = f"In {loud} of {len(points)} windows 0 lies outside the interval of realised minus estimated."
+    chart = Chart(
+        title=f"{metric.title}: realised minus estimated",
+        description=said,
+        told=above.told,
+        first=above.first,
+        last=above.last,
+        intervals=(Series("realised minus estimated", "gap", points),),
+        marks=[Mark(mark.day, "") for mark in above.marks],
+        levels=(0.0,),
+        percent=above.percent,
+        height=130,
+    )
+    keys = legend(("gap quiet", "realised minus estimated"), ("gap loud", "beyond its noise"))
+    return [keys, drawn(chart), paragraph(_concept(metric, said), class_="note")]
+
+
+def _concept(metric: Followed, said: str) -> str:
+    run = metric.loud_run
+    if not run:
+        return f"{said} In the last one it does not."
+    return f"{said} It does in the last {run} in a row." if run > 1 else f"{said} It does in the last one."
+
+
+def _described(metric: Followed) -> str:
+    day = max(metric.realised, default=None)
+    if day is None:
+        last = metric.days[-1]
+        return f"Nothing has matured yet. Estimated on {last}: {metric.written(metric.estimated, last)}."
+    return (
+        f"On {day}, the last day that has matured: realised {metric.written(metric.realised, day)}, estimated "
+        f"{metric.written(metric.estimated, day)}."
+    )
+
+
+def _marks(known: Known, first: date, last: date) -> list[Mark]:
+    """When the champion changed, by the days of the data; what happened on one day is one mark."""
+    found: dict[date, list[str]] = {}
+    for row in known.decisions:
+        if row["verdict"] in (PROMOTED, ROLLED_BACK):
+            day = known.data_day(instant(row["decided_at"]))
+            if day is not None and first <= day <= last:
+                sign = "↩" if row["verdict"] == ROLLED_BACK else "▲"
+                found.setdefault(day, []).append(f"{sign} version {row['version']}")
+    return [Mark(day, ", ".join(texts)) for day, texts in found.items()]
+
+
+def _ordered(points: dict[date, Point]) -> Sequence[Point]:
+    return [points[day] for day in sorted(points)]
+
+
+def _points(rows: Rows, metric: str, window_days: int) -> dict[date, Point]:
+    return {
+        row["day"]: Point(
+            row["day"],
+            finite(row["value"]),
+            finite(row["low"]),
+            finite(row["high"]),
+            loud=bool(row.get("sees_concept_drift")),
+        )
+        for row in rows
+        if row["metric"] == metric and row["window_days"] == window_days
+    }

@@ -1,0 +1,66 @@
+"""Section: the last window of every slice, beside all sends."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from mlguide_assets.observe.page.known import Known
+from mlguide_assets.observe.page.markup import Html, joined, paragraph, table, tag
+from mlguide_assets.observe.page.scales import Scale, around
+from mlguide_assets.observe.page.wording import finite, percent
+from mlguide_assets.train.figures import estimate
+from mlguide_assets.train.slices import WHOLE
+
+_WIDTH, _HEIGHT = 150, 18
+
+
+def slices_section(known: Known) -> Html:
+    rows = [row for row in known.performance if row["window_days"] == known.window_days]
+    if not rows:
+        return paragraph("No window has matured yet, so there is nothing to slice.", class_="empty")
+    day = max(row["day"] for row in rows)
+    found: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
+    for row in rows:
+        if row["day"] == day:
+            found.setdefault((row["column"], row["slice"]), {})[row["metric"]] = row
+    primary = {name: metrics[known.metric] for name, metrics in found.items() if known.metric in metrics}
+    bounds = [finite(row[bound]) for row in primary.values() for bound in ("value", "low", "high") if row["supported"]]
+    scale = Scale(*around(bounds), 4, _WIDTH - 4)
+    whole = next((finite(row["value"]) for (column, _), row in primary.items() if column == WHOLE), math.nan)
+    header = ("slice", "sends", "lost users", known.primary.title, "", "lost, realised", "withheld")
+    cells = [_row(name, found[name], row, scale, whole) for name, row in primary.items()]
+    caption = f"Slices over the {known.window_days} days to {day}"
+    intro = (
+        f"The {known.window_days} days to {day}, matured. The line across is all sends together; a slice with too few "
+        f"lost users is shown, not judged, and has no interval."
+    )
+    return joined([paragraph(intro), table(header, cells, caption=caption)])
+
+
+def _row(
+    name: tuple[str, str], metrics: Mapping[str, Mapping[str, Any]], row: Mapping[str, Any], scale: Scale, whole: float
+) -> list[Html | str]:
+    column, value = name
+    return [
+        "all sends" if column == WHOLE else f"{column}: {value}",
+        f"{row['rows']:,}",
+        f"{row['positives']:,.0f}",
+        tag("span", estimate(row), class_="figure") if row["supported"] else "too few lost users",
+        _interval(row, scale, whole) if row["supported"] else "",
+        percent(metrics["base_rate"]["value"], 2) if "base_rate" in metrics else "–",
+        percent(metrics["withheld_share"]["value"]) if "withheld_share" in metrics else "–",
+    ]
+
+
+def _interval(row: Mapping[str, Any], scale: Scale, whole: float) -> Html:
+    """A dot with its whiskers; the table has the numbers."""
+    value, low, high = (finite(row[bound]) for bound in ("value", "low", "high"))
+    middle = _HEIGHT / 2
+    parts = []
+    if math.isfinite(whole):
+        parts.append(tag("line", x1=scale(whole), x2=scale(whole), y1=0, y2=_HEIGHT, class_="level"))
+    if math.isfinite(low) and math.isfinite(high):
+        parts.append(tag("line", x1=scale(low), x2=scale(high), y1=middle, y2=middle, class_="whisker realised"))
+    if math.isfinite(value):
+        parts.append(tag("circle", cx=scale(value), cy=middle, r=3.5, class_="dot realised"))
+    return tag("svg", *parts, viewBox=f"0 0 {_WIDTH} {_HEIGHT}", class_="small", aria_hidden="true")

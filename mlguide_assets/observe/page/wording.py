@@ -1,0 +1,71 @@
+"""How instants and counts are written on the page."""
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from mlguide_assets.observe.page.markup import Html, tag
+
+State = Literal["good", "careful", "bad", "none"]
+_SIGNS: Mapping[State, str] = {"good": "●", "careful": "▲", "bad": "✖", "none": "○"}
+"""Told apart by their shape, not by their colour alone."""
+
+_STATES: Mapping[State, str] = {
+    "good": "in order",
+    "careful": "worth a look",
+    "bad": "calls for action",
+    "none": "not known",
+}
+
+
+def badge(state: State, text: str) -> Html:
+    """A sign before a text that says what it stands for."""
+    return tag("span", tag("span", _SIGNS[state], aria_hidden="true"), f" {text}", class_=f"badge {state}")
+
+
+def sign(state: State) -> Html:
+    """A sign alone, and its meaning for those who do not see it."""
+    meaning = tag("span", _STATES[state], class_="unseen")
+    return tag(
+        "span", tag("span", _SIGNS[state], aria_hidden="true"), meaning, class_=f"badge {state}", title=_STATES[state]
+    )
+
+
+def instant(text: str) -> datetime:
+    """An ISO 8601 time; without a zone it is UTC."""
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def written(at: datetime | str | None) -> str:
+    """An instant to the minute, UTC."""
+    if at is None:
+        return "–"
+    found = instant(at) if isinstance(at, str) else at
+    return f"{found.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def when(at: datetime | str | None) -> Html:
+    """The same for a cell of a table, where it is not broken into lines."""
+    return tag("time", written(at))
+
+
+def counted(number: int, singular: str, plural: str = "") -> str:
+    return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"
+
+
+def sentence(text: str | None) -> str:
+    """With a full stop, which those who wrote it may have left out; nothing of nothing."""
+    found = (text or "").strip()
+    return found if not found or found[-1] in ".!?" else f"{found}."
+
+
+def finite(value: Any) -> float:
+    """A cell of a table as a number, NaN where it has none."""
+    return math.nan if value is None else float(value)
+
+
+def percent(value: Any, digits: int = 1) -> str:
+    number = finite(value)
+    return f"{100 * number:.{digits}f}%" if math.isfinite(number) else "–"

@@ -1,0 +1,60 @@
+"""One run at a time on a home: two would train from each other's half-new tables."""
+
+import contextlib
+import fcntl
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from mlguide_assets.settings import Home
+
+_held: dict[Path, int] = {}
+"""How often this process has taken the turn of a home: what runs within a run goes on."""
+
+_counting = threading.Lock()
+
+
+@contextlib.contextmanager
+def turn(home: Home, report: Callable[[str], None]) -> Iterator[None]:
+    """Wait until no other process works on the home, and keep others waiting until the end.
+
+    Args:
+        report: told if there is somebody to wait for.
+    """
+    with _counting:
+        first = not _held.get(home.root)
+        _held[home.root] = _held.get(home.root, 0) + 1
+    try:
+        with _locked(home, report) if first else contextlib.nullcontext():
+            yield
+    finally:
+        with _counting:
+            _held[home.root] -= 1
+
+
+def nobody_works_on(home: Home) -> bool:
+    """Whether no process has its turn now; a killed one has none."""
+    if not home.run_lock.exists():
+        return True
+    with home.run_lock.open("a+") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+@contextlib.contextmanager
+def _locked(home: Home, report: Callable[[str], None]) -> Iterator[None]:
+    with home.run_lock.open("a+") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.seek(0)
+            report(f"Another run is working on {home.root} (process {handle.read()}): waiting for it.")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        yield

@@ -1,0 +1,106 @@
+"""What is known when a trigger looks: rows that assets wrote, and nothing that would have to be computed."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.bundle import pointed_version
+from mlguide_assets.observe.drift_table import SENDS, recent
+from mlguide_assets.observe.new_days import LANDED_DAYS
+from mlguide_assets.observe.performance_verdict import VERDICTS
+from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.retrain.ticks import ROLL_BACK, RUN, TickLog
+from mlguide_assets.settings import Home
+
+Row = Mapping[str, Any]
+
+EVIDENCE_TRIGGERS = ("drift", "performance_drop")
+"""Triggers that act on evidence, and so wait for one another's cool-down."""
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What every trigger decides from. Days are days of the data, not of the wall.
+
+    Attributes:
+        newest: the last day that has sends; None before the first reading.
+        learned_until: the day of the last send that the last candidate learned from; None before the first.
+        new_matured: sends of later days whose outcome has matured since.
+        champion: the version in production, if any.
+        drift: rows of `data_drift` of the sends of the last days, judged against this champion, oldest day first.
+        verdicts: rows of `performance_verdicts` of this champion, oldest day first.
+        last_action: the newest day of data when evidence last had a model trained or rolled back.
+    """
+
+    newest: date | None
+    learned_until: date | None = None
+    new_matured: int = 0
+    champion: str | None = None
+    drift: Sequence[Row] = ()
+    verdicts: Sequence[Row] = ()
+    last_action: date | None = None
+
+
+def situation(home: Home, lake: Lake, problem: Problem, ticks: TickLog) -> Situation:
+    """Read what is known now."""
+    days, learned = landed(lake), _learned_until(lake)
+    champion = pointed_version(home.bundles(problem.key))
+    return Situation(
+        newest=max(days, default=None),
+        learned_until=learned,
+        new_matured=matured_since(days, learned, problem.label.window),
+        champion=champion,
+        drift=[row for row in recent(lake).to_pylist() if row["source"] == SENDS and row["model_version"] == champion],
+        verdicts=rows_of(lake, VERDICTS, champion),
+        last_action=_last_action(ticks),
+    )
+
+
+def landed(lake: Lake) -> dict[date, int]:
+    """How many sends each day has that has any."""
+    return {row["day"]: row["rows"] for row in _rows(lake, LANDED_DAYS)}
+
+
+def matured_since(days: Mapping[date, int], learned_until: date | None, window: timedelta) -> int:
+    """Sends of whole days after `learned_until` whose outcome was final when the newest day began."""
+    newest = max(days, default=date.min)
+    return sum(
+        rows
+        for day, rows in days.items()
+        if (learned_until is None or day > learned_until) and newest - day >= window + timedelta(days=1)
+    )
+
+
+def _learned_until(lake: Lake) -> date | None:
+    found = _rows(lake, "candidate_model")
+    return datetime.fromisoformat(json.loads(found[0]["facts"])["refit_until"]).date() if found else None
+
+
+def _last_action(ticks: TickLog) -> date | None:
+    """The data's day when evidence last had a model trained or rolled back."""
+    acted = [
+        tick["data_until"]
+        for tick in ticks.ticks()
+        if tick["decision"] == ROLL_BACK or (tick["decision"] == RUN and tick["trigger"] in EVIDENCE_TRIGGERS)
+    ]
+    return max((date.fromisoformat(day) for day in acted if day), default=None)
+
+
+def rows_of(lake: Lake, table: str, version: str | None, **equal: object) -> list[dict[str, Any]]:
+    """The rows of a table that are of a model version, by day."""
+    if version is None or not lake.exists(table):
+        return []
+    rows = lake.read_arrow(table)
+    for column, value in {"model_version": version, **equal}.items():
+        rows = rows.filter(pc.equal(rows[column], pa.scalar(value)))
+    return list(rows.sort_by("day").to_pylist())
+
+
+def _rows(lake: Lake, table: str) -> list[dict[str, Any]]:
+    return list(lake.read_arrow(table).to_pylist()) if lake.exists(table) else []

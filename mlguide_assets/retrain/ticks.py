@@ -1,0 +1,126 @@
+"""The record of ticks: what each trigger decided, on what evidence, and what became of the trainings it started.
+
+Triggers and runs are processes of their own, so they write to a log of events; the asset `retraining_decisions` lands
+it in the lake, one row per tick. A trigger that looks every few seconds and goes on waiting for the same reason is
+one tick.
+"""
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.prepare.event_log import EventLog
+from mlguide_assets.prepare.lake import small_table
+from mlguide_assets.settings import Home
+
+RETRAINING_DECISIONS = "retraining_decisions"
+
+Trigger = Literal["daily", "new_sends", "drift", "performance_drop", "watch", "by_hand"]
+Decision = Literal["run", "wait", "roll_back"]
+RUN: Decision = "run"
+WAIT: Decision = "wait"
+ROLL_BACK: Decision = "roll_back"
+FAILED = "failed"
+
+SCHEMA = pa.schema(
+    [
+        ("tick_at", pa.string()),
+        ("trigger", pa.string()),
+        ("data_until", pa.string()),
+        ("decision", pa.string()),
+        ("reason", pa.string()),
+        ("evidence", pa.string()),
+        ("run_id", pa.string()),
+        ("outcome", pa.string()),
+        ("outcome_reason", pa.string()),
+        ("version", pa.string()),
+        ("ended_at", pa.string()),
+    ]
+)
+"""Of the table: when and who looked, the newest day of data then, what was decided and why, and how it ended."""
+
+_ENDING = ("run_id", "outcome", "outcome_reason", "version", "ended_at")
+
+
+@dataclass(frozen=True)
+class Tick:
+    """One look of a trigger: `reason` is a sentence, `evidence` the numbers behind it, as JSON can hold them."""
+
+    trigger: Trigger
+    decision: Decision
+    reason: str
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+class TickLog:
+    """The ticks of one problem; safe to share between processes.
+
+    Raises InputError, in one sentence, where the log cannot be read or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._log = EventLog(path, "log of retraining")
+
+    def note(self, tick: Tick, *, data_until: date | None, now: datetime | None = None) -> str:
+        """Add a tick, and return its id; one that only goes on waiting is the tick before."""
+        at = now or datetime.now(UTC)
+        with self._log.locked() as log:
+            before = next((each for each in reversed(self.ticks()) if each["trigger"] == tick.trigger), None)
+            if before and tick.decision == WAIT == before["decision"] and before["reason"] == tick.reason:
+                return str(before["key"])
+            key = uuid.uuid4().hex
+            log.append(
+                {
+                    "event": "tick",
+                    "at": at.isoformat(timespec="seconds"),
+                    "key": key,
+                    "trigger": tick.trigger,
+                    "data_until": data_until.isoformat() if data_until else None,
+                    "decision": tick.decision,
+                    "reason": tick.reason,
+                    "evidence": dict(tick.evidence),
+                }
+            )
+        return key
+
+    def end(
+        self, key: str, *, outcome: str, reason: str, run_id: str = "", version: str = "", now: datetime | None = None
+    ) -> None:
+        """Say how it ended; said twice of the same run, the first time counts."""
+        at = (now or datetime.now(UTC)).isoformat(timespec="seconds")
+        ending = {"run_id": run_id, "outcome": outcome, "outcome_reason": reason, "version": version, "ended_at": at}
+        with self._log.locked() as log:
+            if any(line["event"] == "ended" and line["key"] == key for line in self._log.lines()):
+                return
+            log.append({"event": "ended", "at": at, "key": key, **ending})
+
+    def ticks(self) -> list[dict[str, Any]]:
+        """Every tick, the oldest first, with `outcome` and what goes with it where it has ended."""
+        lines = self._log.lines()
+        endings = {line["key"]: line for line in reversed(lines) if line["event"] == "ended"}
+        return [
+            {**line, **{name: endings.get(line["key"], {}).get(name) or None for name in _ENDING}}
+            for line in lines
+            if line["event"] == "tick"
+        ]
+
+    def table(self) -> pa.Table:
+        """The ticks as `SCHEMA`."""
+        rows = [
+            {**{name: tick.get(name) for name in SCHEMA.names}, "tick_at": tick["at"]}
+            | {"evidence": json.dumps(tick["evidence"], sort_keys=True)}
+            for tick in self.ticks()
+        ]
+        return small_table(rows, SCHEMA)
+
+
+def ticks_of(home: Home, problem: Problem) -> TickLog:
+    """The record of a problem."""
+    return TickLog(home.ticks(problem.key))

@@ -1,0 +1,109 @@
+"""When to train anew, and why not: a pure function per trigger, from what is known to a tick with its reason.
+
+Time and volume ask whether there is anything new to learn. Evidence asks whether the champion still fits: a realised
+drop, or scores and an important feature that drifted together. Evidence must hold on two days in a row, and waits for
+its cool-down. Drift alone, of features that do not move the scores, retrains nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from itertools import groupby
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.observe.alerting import IN_A_ROW
+from mlguide_assets.observe.drift_table import VOLUME, WHOLE
+from mlguide_assets.prepare.features.tables import LABEL
+from mlguide_assets.retrain.situation import Row, Situation
+from mlguide_assets.retrain.ticks import RUN, WAIT, Tick, Trigger
+from mlguide_assets.train.reference.freezing import PROBABILITY
+
+IMPORTANT = 0.05
+"""Share of the model's gain from which on a feature's drift counts."""
+
+MOVED = ("warn", "act")
+"""Levels of the drift of the scores that count; of a feature only "act" does."""
+
+
+def daily(known: Situation) -> Tick:
+    """Train where the last candidate has not seen everything that has matured."""
+    return _with_at_least("daily", 1, known)
+
+
+def new_sends(known: Situation, problem: Problem) -> Tick:
+    """Train where enough has matured since the last candidate was trained."""
+    return _with_at_least("new_sends", problem.retraining.min_new_matured_sends, known)
+
+
+def _with_at_least(trigger: Trigger, wanted: int, known: Situation) -> Tick:
+    since = f"since the last training, which learned up to {known.learned_until}" if known.learned_until else "so far"
+    reason = f"{known.new_matured:,} sends have matured {since}; {wanted:,} are asked for"
+    evidence = {"new_matured_sends": known.new_matured, "wanted": wanted}
+    return Tick(trigger, RUN if known.new_matured >= wanted else WAIT, f"{reason}.", evidence)
+
+
+def drift(known: Situation, problem: Problem) -> Tick:
+    """Train where the scores have drifted, together with an important feature, on the last days in a row."""
+    judged = [list(rows) for _, rows in groupby(known.drift, key=lambda row: row["day"])]
+    days = [rows for rows in judged if _level(rows, WHOLE) != "too_few"][-IN_A_ROW:]
+    scores, features = [_level(rows, PROBABILITY) in MOVED for rows in days], [_drifted(rows) for rows in days]
+    evidence = {"days": [rows[0]["day"] for rows in days], "scores_drifted": scores, "drifted_features": features}
+    if known.champion is None or len(days) < IN_A_ROW:
+        return Tick("drift", WAIT, _too_few(known, f"{len(days)} days were judged for drift"), evidence)
+    last, holds = days[-1][0]["day"], [moved and bool(names) for moved, names in zip(scores, features, strict=True)]
+    if all(holds):
+        names = ", ".join(features[-1])
+        why = f"Scores and important features ({names}) have drifted {IN_A_ROW} days in a row, up to {last}"
+        return _cooled_down("drift", why, evidence, known, problem)
+    found = {
+        (True, True): "scores and important features have drifted, on this day only so far",
+        (True, False): "the scores have drifted, but no important feature has",
+        (False, True): "important features have drifted, but the scores have not",
+        (False, False): "nothing has drifted that moves the scores",
+    }[scores[-1], bool(features[-1])]
+    return Tick("drift", WAIT, f"Up to {last}, {found}.", evidence)
+
+
+def performance_drop(known: Situation, problem: Problem) -> Tick:
+    """Train where the champion has surely lost more than it may, on the last windows in a row."""
+    judged = [row for row in known.verdicts if row["verdict"] != "too_few"][-IN_A_ROW:]
+    evidence = {"windows": [{name: row[name] for name in ("day", "verdict", "difference")} for row in judged]}
+    if known.champion is None or len(judged) < IN_A_ROW:
+        return Tick("performance_drop", WAIT, _too_few(known, f"{len(judged)} windows have matured"), evidence)
+    dropped = [row["verdict"] == "dropped" for row in judged]
+    if not all(dropped):
+        first = "The first window that has dropped: " if dropped[-1] else ""
+        return Tick("performance_drop", WAIT, first + judged[-1]["reason"], evidence)
+    return _cooled_down("performance_drop", judged[-1]["reason"].rstrip("."), evidence, known, problem)
+
+
+def _cooled_down(
+    trigger: Trigger, why: str, evidence: Mapping[str, object], known: Situation, problem: Problem
+) -> Tick:
+    """Act on evidence, unless it was acted on lately."""
+    wait, last = problem.retraining.cool_down, known.last_action
+    if last is not None and known.newest is not None and known.newest - last < wait:
+        days = f"{wait / timedelta(days=1):g} days"
+        return Tick(trigger, WAIT, f"{why}; evidence was acted on at {last}, less than {days} of data ago.", evidence)
+    return Tick(trigger, RUN, f"{why}.", evidence)
+
+
+def _too_few(known: Situation, what: str) -> str:
+    if known.champion is None:
+        return "There is no champion to watch."
+    return f"Of version {known.champion}, {what}; {IN_A_ROW} are needed."
+
+
+def _level(rows: Sequence[Row], column: str) -> str:
+    return next((str(row["level"]) for row in rows if row["column"] == column), "none")
+
+
+def _drifted(rows: Sequence[Row]) -> list[str]:
+    """The important features of a day that call for action, the most important first."""
+    found = [
+        row
+        for row in rows
+        if row["column"] not in (PROBABILITY, LABEL, WHOLE, VOLUME)
+        and row["level"] == "act"
+        and (row["importance"] or 0.0) >= IMPORTANT
+    ]
+    return [row["column"] for row in sorted(found, key=lambda row: -row["importance"])]

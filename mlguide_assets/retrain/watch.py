@@ -1,0 +1,170 @@
+"""Watching a new champion: held against the one before on the sends since, and rolled back where it is surely worse.
+
+It is looked at every day, so the limit is set for many looks: `LIMIT` standard errors, not two. Without any real
+difference one watch in some hundred ends in a rollback (measured by `test_watch.py`).
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Literal
+
+import ibis
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.bundle import Bundle, champion, load_bundle, metadata_of, pointed_version
+from mlguide_assets.deploy.comparison import CHAMPION, Comparison, compare_scores
+from mlguide_assets.deploy.history import PROMOTED, rightful_champion
+from mlguide_assets.deploy.override import rollback
+from mlguide_assets.deploy.promotion import install_promoted
+from mlguide_assets.observe.rows import scored_sends
+from mlguide_assets.prepare.features.tables import LABEL
+from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.retrain.ticks import ROLL_BACK, Tick, ticks_of
+from mlguide_assets.settings import Home
+from mlguide_assets.train.models import CANDIDATE
+from mlguide_assets.train.reference.freezing import PROBABILITY
+
+LIMIT = 3.0
+"""Standard errors of the paired difference below which the new champion is surely worse."""
+
+WATCHER = "watch"
+"""Who decided, in the record of decisions."""
+
+SCHEMA = pa.schema(
+    [
+        ("model_version", pa.string()),
+        ("champion_before", pa.string()),
+        ("data_until", pa.string()),
+        ("rows", pa.int64()),
+        ("positives", pa.int64()),
+        ("metric", pa.string()),
+        ("difference", pa.float64()),
+        ("standard_error", pa.float64()),
+        ("verdict", pa.string()),
+        ("reason", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What was found: `difference` is how much better the new champion is, negative where it is worse.
+
+    `over` once it has been watched for long enough; `not_watched` where nothing is to be compared.
+    """
+
+    verdict: Literal["not_watched", "too_few", "holds", "worse", "over"]
+    reason: str
+    version: str | None = None
+    before: str | None = None
+    until: date | None = None
+    rows: int = 0
+    positives: int = 0
+    metric: str | None = None
+    difference: float | None = None
+    standard_error: float | None = None
+
+    def table(self) -> pa.Table:
+        """One row, as `SCHEMA`."""
+        row = {
+            "model_version": self.version,
+            "champion_before": self.before,
+            "data_until": self.until.isoformat() if self.until else None,
+            **{name: getattr(self, name) for name in SCHEMA.names[3:]},
+        }
+        return pa.Table.from_pylist([row], schema=SCHEMA)
+
+
+def watch_and_act(home: Home, lake: Lake, problem: Problem, send_features: ibis.Table) -> Watch:
+    """Hold the champion against the one before it, and roll it back where it is surely worse.
+
+    First what a killed run left half-done is done: a champion that is on record but not in production.
+    """
+    rightful = rightful_champion(lake)
+    if rightful is not None and rightful["version"] != pointed_version(home.bundles(problem.key)):
+        install_promoted(home, lake, problem)
+    found = watch_champion(home, lake, problem, send_features)
+    act(found, home, problem)
+    return found
+
+
+def watch_champion(home: Home, lake: Lake, problem: Problem, send_features: ibis.Table) -> Watch:
+    """Hold the champion against the one before, on matured sends that neither has learned from.
+
+    Only what the gate or a person promoted is watched, not what a rollback brought back: so nothing goes to and fro.
+    """
+    promoted, current = rightful_champion(lake), champion(home.bundles(problem.key))
+    if promoted is None or current is None or promoted["version"] != current.version:
+        return Watch("not_watched", "There is no champion to watch.")
+    before = promoted["champion_before"]
+    if promoted["verdict"] != PROMOTED or before in (None, current.version):
+        why = "it was brought back by a rollback" if promoted["verdict"] != PROMOTED else "none was champion before it"
+        return Watch("not_watched", f"Version {current.version} is not watched: {why}.", current.version)
+    return compare(current, load_bundle(home.bundles(problem.key), before), send_features, problem)
+
+
+def compare(current: Bundle, before: Bundle, send_features: ibis.Table, problem: Problem) -> Watch:
+    """Judge the champion against the one before it, on the matured sends after both were trained."""
+    learned = max(datetime.fromisoformat(metadata_of(each)["refit_until"]) for each in (current, before))
+    end = learned + problem.retraining.watch_for
+    newest: datetime = send_features.delivered_at.max().to_pyarrow().as_py()
+    named: dict[str, Any] = {"version": current.version, "before": before.version, "until": newest.date()}
+    if newest - problem.label.window > end:
+        return Watch("over", f"Version {current.version} was watched up to {end.date()}.", **named)
+    scores = {name: _scored(bundle, send_features, learned, newest) for name, bundle in _pair(current, before)}
+    rows = scores[CANDIDATE]
+    lost = int(pc.sum(rows["label"]).as_py() or 0)
+    named |= {"rows": rows.num_rows, "positives": lost, "metric": problem.metric.primary}
+    if lost < problem.evaluation.min_positives or lost == rows.num_rows:
+        reason = f"{rows.num_rows:,} sends have matured since, {lost:,} of which lost their user: too few to judge by."
+        return Watch("too_few", reason, **named)
+    compared = compare_scores(
+        rows["label"].to_numpy(),
+        {name: each[PROBABILITY].to_numpy() for name, each in scores.items()},
+        rows["user_id"].to_numpy(),
+        before.version,
+        "sends since both were trained",
+        problem,
+    )
+    return judge(compared, named)
+
+
+def judge(compared: Comparison, named: dict[str, Any]) -> Watch:
+    """Surely worse, or not.
+
+    Args:
+        named: the fields of `Watch` that tell what was compared.
+    """
+    difference, error = compared.difference(named["metric"]).value, compared.standard_error(named["metric"])
+    told = f"{abs(difference):.4f} {'worse' if difference < 0 else 'better'} than version {named['before']}"
+    over = f"{named['metric']} over {named['rows']:,} sends since, up to {named['until']}"
+    worse = bool(np.isfinite(error)) and difference < -LIMIT * error and difference < 0
+    end = "it is surely worse" if worse else "it is not surely worse"
+    reason = f"Version {named['version']} is {told} in {over} (standard error {error:.4f}): {end}."
+    return Watch("worse" if worse else "holds", reason, difference=difference, standard_error=error, **named)
+
+
+def act(found: Watch, home: Home, problem: Problem) -> Tick | None:
+    """Roll the champion back where it is surely worse, with a row of the record and one of the ticks."""
+    if found.verdict != "worse":
+        return None
+    rollback(home, problem, to=found.before, reason=found.reason, by=WATCHER, leaving=found.version)
+    evidence = {"difference": found.difference, "standard_error": found.standard_error, "rows": found.rows}
+    tick, ticks = Tick("watch", ROLL_BACK, found.reason, evidence), ticks_of(home, problem)
+    key = ticks.note(tick, data_until=found.until)
+    ticks.end(key, outcome="rolled_back", reason=found.reason, version=str(found.before))
+    return tick
+
+
+def _pair(current: Bundle, before: Bundle) -> tuple[tuple[str, Bundle], tuple[str, Bundle]]:
+    return (CANDIDATE, current), (CHAMPION, before)
+
+
+def _scored(bundle: Bundle, send_features: ibis.Table, learned: datetime, newest: datetime) -> pa.Table:
+    """user_id, label and probability of the matured sends after an instant."""
+    rows = scored_sends(send_features, bundle, first=learned.date(), last=newest.date())
+    later = pc.and_(pc.greater(rows["delivered_at"], pa.scalar(learned)), pc.is_valid(rows[LABEL]))
+    return rows.filter(later).select(["user_id", LABEL, PROBABILITY]).rename_columns(["user_id", "label", PROBABILITY])

@@ -1,0 +1,130 @@
+"""`mlguide report` on homes that know little and much: what is read from where, and what becomes of the file."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlguide_assets.console.page import DAYS, known_of, write_page
+from mlguide_assets.define.loading import load_problem
+from mlguide_assets.deploy.history import record
+from mlguide_assets.errors import InputError
+from mlguide_assets.observe.alerting import book_of, failed_run, tell
+from mlguide_assets.observe.data_drift import SCHEMA
+from mlguide_assets.observe.drift_table import DATA_DRIFT
+from mlguide_assets.prepare.lake import Lake, small_table
+from mlguide_assets.retrain.ticks import RUN, Tick, ticks_of
+from mlguide_assets.settings import Home
+
+NOW = datetime(2026, 3, 31, 9, 30, tzinfo=UTC)
+PROBLEM = load_problem("planeswalker")
+DAY = date(2025, 12, 26)
+ENOUGH = Tick("new_sends", RUN, "3,210 sends have matured.")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "home")
+
+
+def lake_of(home: Home) -> Lake:
+    return Lake(home.lake(PROBLEM.key))
+
+
+def judged(home: Home, day: date) -> None:
+    row = {"day": day.isoformat(), "source": "sends", "model_version": "1", "column": "(all)", "level": "act"}
+    lake_of(home).write_partition(DATA_DRIFT, day.isoformat(), small_table([{**row, "reason": "Too far."}], SCHEMA))
+
+
+def retrained(home: Home) -> None:
+    ticks = ticks_of(home, PROBLEM)
+    key = ticks.note(ENOUGH, data_until=DAY, now=NOW - timedelta(days=1))
+    ticks.end(key, outcome="kept", reason="It was not shown to beat the champion.", version="2", now=NOW)
+
+
+def known(home: Home) -> Any:
+    return known_of(home, now=NOW, beside=home.root.parent)
+
+
+def test_a_home_that_is_not_there_has_a_page_and_is_not_made(home: Home, tmp_path: Path) -> None:
+    write_page(home, tmp_path / "report.html")
+    assert "Nothing has been run in this home yet" in (tmp_path / "report.html").read_text()
+    assert not home.root.exists()
+
+
+def test_everything_that_is_in_the_home_is_on_the_page(home: Home, tmp_path: Path) -> None:
+    lake = lake_of(home)
+    facts = {"trained_at": "2026-03-29T08:00:00+00:00", "verdict": "refused", "reasons": ["It cannot be <b>told</b>."]}
+    record(lake, version="1", champion_before=None, decided_by="gate", **facts)  # type: ignore[arg-type]
+    judged(home, DAY)
+    retrained(home)
+    book = book_of(home, PROBLEM)
+    tell(book, "failure-drift_job", failed_run("drift_job", "r9", "no memory", NOW), NOW)
+    reports = home.drift_reports(PROBLEM.key)
+    reports.mkdir(parents=True)
+    (reports / f"{DAY}.html").write_text("")
+    write_page(home, tmp_path / "pages" / "report.html")
+    page = (tmp_path / "pages" / "report.html").read_text()
+    for words in (
+        "It cannot be &lt;b&gt;told&lt;/b&gt;.",
+        f"{DAY}: Too far.",
+        "3,210 sends have matured.",
+        "A run of drift_job failed",
+        f'href="../home/reports/{PROBLEM.key}/drift/{DAY}.html"',
+    ):
+        assert words in page, words
+
+
+def test_the_map_has_the_last_days(home: Home) -> None:
+    first = DAY - timedelta(days=DAYS)
+    for day in (first, first + timedelta(days=1), DAY):
+        judged(home, day)
+    assert [row["day"] for row in known(home).drift] == [str(first + timedelta(days=1)), str(DAY)]
+
+
+def test_simulated_days_are_known_from_retraining_and_bundles(home: Home) -> None:
+    """Version 1 had learned until its label window before the last day that there was."""
+    folder = home.bundles(PROBLEM.key) / "1"
+    folder.mkdir(parents=True)
+    facts = {"trained_at": "2026-03-29T08:00:00+00:00", "refit_until": "2025-11-10T23:00:00.000000"}
+    (folder / "metadata.json").write_text(json.dumps(facts))
+    retrained(home)
+    found = known(home)
+    assert found.data_day(datetime(2026, 3, 29, 7, tzinfo=UTC)) is None
+    assert found.data_day(datetime(2026, 3, 29, 9, tzinfo=UTC)) == date(2025, 11, 17)
+    assert found.data_day(datetime(2026, 3, 30, 10, tzinfo=UTC)) == DAY
+
+
+def test_a_page_is_replaced_whole_or_stays(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "report.html"
+    out.write_text("the page before")
+
+    def full_disk(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mlguide_assets.prepare.files.os.fsync", full_disk)
+        with pytest.raises(InputError, match=r"report\.html could not be written to"):
+            write_page(home, out)
+    assert out.read_text() == "the page before"
+    assert list(tmp_path.iterdir()) == [out]
+    write_page(home, out)
+    assert out.read_text().startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize("name", ["report.pdf", "folder.html", "report"])
+def test_what_is_no_page_is_refused(home: Home, tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder.html").mkdir()
+    with pytest.raises(InputError, match=r"must be a file that ends in \.html"):
+        write_page(home, tmp_path / name)
+
+
+def test_it_waits_for_no_heavy_library() -> None:
+    heavy = ("dagster", "ibis", "mlflow", "xgboost", "sklearn", "scipy", "duckdb", "matplotlib", "evidently")
+    program = f"import mlguide_assets.console.page, sys; print([n for n in {heavy} if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

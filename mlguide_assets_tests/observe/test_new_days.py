@@ -1,0 +1,122 @@
+"""Which days are to be judged: what landed, what landed again, and what did not land."""
+
+import json
+from datetime import date, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from mlguide_assets.observe import new_days
+from mlguide_assets.observe.data_drift import SCHEMA
+from mlguide_assets.observe.drift_table import SENDS, WHOLE
+from mlguide_assets.observe.new_days import days_to_judge
+from mlguide_assets.prepare.lake import Lake, small_table
+from mlguide_assets.settings import Home
+from mlguide_assets_tests.train.sends import PROBLEM
+
+REFERENCE_ENDS, TODAY = date(2026, 3, 1), date(2026, 3, 6)
+
+
+class House:
+    """A home with a champion whose reference ends on the first of March."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.home = Home(folder)
+        self.lake = Lake(self.home.lake(PROBLEM.key))
+        self.champion: str | None = "1"
+        monkeypatch.setattr(new_days, "pointed_version", lambda _: self.champion)
+        for version in "12":
+            bundle = self.home.bundles(PROBLEM.key) / version
+            bundle.mkdir(parents=True)
+            (bundle / "metadata.json").write_text(json.dumps({"test_last": REFERENCE_ENDS.isoformat()}))
+
+    def land(self, *, matured: int = 0, **days: str) -> None:
+        """Sends on days of March, each with a digest; the outcomes of those up to a day are final."""
+        numbered = {date(2026, 3, int(name.removeprefix("d"))): digest for name, digest in days.items()}
+        rows = {"day": list(numbered), "rows": [10] * len(days), "digest": list(numbered.values())}
+        rows["matured"] = [day.day <= matured for day in numbered]
+        self.lake.write("landed_days", pa.table(rows))
+
+    def asked(self, today: date = TODAY) -> list[int]:
+        """The days to judge."""
+        return [day.day for day in days_to_judge(self.home, self.lake, PROBLEM, today=today)]
+
+    def judge(self, today: date = TODAY) -> None:
+        """Judge what is to be judged."""
+        for day, sign in days_to_judge(self.home, self.lake, PROBLEM, today=today).items():
+            row = {"day": day.isoformat(), "model_version": self.champion, "signature": sign}
+            row |= {"source": SENDS, "column": WHOLE, "level": "none"}
+            self.lake.write_partition("data_drift", day.isoformat(), small_table([row], SCHEMA))
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
+    return House(tmp_path, monkeypatch)
+
+
+def test_complete_days_after_the_reference_are_judged_once(house: House) -> None:
+    house.land(d1="a", d2="b", d3="c", d4="d", d5="e", d6="f")
+    assert house.asked() == [2, 3, 4, 5]
+    house.judge()
+    assert house.asked() == []
+    assert house.asked(TODAY + timedelta(days=1)) == [6]
+
+
+def test_a_day_that_arrives_again_or_late_is_judged_again(house: House) -> None:
+    house.land(d1="a", d2="b", d3="c", d5="e")
+    house.judge()
+    house.land(d1="a", d2="b", d3="changed", d4="late", d5="e")
+    assert house.asked() == [3, 4]
+
+
+def test_a_day_is_judged_once_more_when_all_its_outcomes_are_final(house: House) -> None:
+    days = {f"d{day}": "same" for day in range(1, 6)}
+    house.land(**days)
+    house.judge()
+    house.land(**days, matured=3)
+    assert house.asked() == [2, 3]
+    house.judge()
+    assert house.asked() == []
+
+
+def test_so_is_one_that_was_judged_more_than_two_weeks_ago(house: House) -> None:
+    days = {f"d{day}": "same" for day in range(1, 21)}
+    house.land(**{"d2": "same", "d3": "same"})
+    house.judge(date(2026, 3, 4))
+    house.land(**days, matured=4)
+    # The fourth was never judged, and is too old to begin with.
+    assert house.asked(date(2026, 3, 21)) == [2, 3, *range(7, 21)]
+
+
+def test_a_table_of_days_of_an_earlier_version_is_read(house: House) -> None:
+    house.land(d1="a", d2="b", d3="c")
+    house.lake.write("landed_days", house.lake.read_arrow("landed_days").drop_columns("matured"))
+    assert house.asked(date(2026, 3, 4)) == [2, 3]
+
+
+def test_a_day_without_sends_is_judged_once_it_is_over(house: House) -> None:
+    house.land(d1="a", d2="b", d4="d")
+    assert house.asked() == [2, 3, 4, 5]
+    house.judge()
+    assert house.asked() == []
+
+
+def test_a_source_that_fell_silent_is_told_for_two_weeks_and_then_has_ended(house: House) -> None:
+    house.land(d1="a", d2="b")
+    assert house.asked(date(2026, 3, 17)) == list(range(3, 17))
+    assert house.asked(date(2026, 3, 18)) == [2]
+
+
+def test_another_champion_judges_anew(house: House) -> None:
+    house.land(d1="a", d2="b", d3="c")
+    house.judge(date(2026, 3, 4))
+    house.champion = "2"
+    assert house.asked(date(2026, 3, 4)) == [2, 3]
+
+
+def test_without_a_champion_or_sends_nothing_is_judged(house: House) -> None:
+    assert house.asked() == []
+    house.land(d1="a", d2="b")
+    house.champion = None
+    assert house.asked() == []

@@ -1,0 +1,89 @@
+"""What is due when time passes: readings of the source, and scores for the day that has begun."""
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from mlguide_assets.define.loading import load_problem
+from mlguide_assets.define.problem import FilesSource, Problem, Retraining
+from mlguide_assets.deploy.batch import scoring_day
+from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.retrain import arrivals
+from mlguide_assets.retrain.arrivals import reading_due, scores_due
+from mlguide_assets.settings import Home
+
+SIMULATED = load_problem("planeswalker")
+FILES = SIMULATED.model_copy(update={"source": FilesSource(uri="anywhere")})
+
+
+def refreshed(every: str) -> Problem:
+    return FILES.model_copy(update={"retraining": Retraining.model_validate({"refresh_every": every})})
+
+
+def live(day_every: str) -> Problem:
+    source = {**SIMULATED.source.model_dump(mode="json"), "live": {"start": "2025-03-01", "day_every": day_every}}
+    return Problem.model_validate({**SIMULATED.model_dump(mode="json"), "source": source})
+
+
+@pytest.mark.parametrize(
+    ("every", "now", "due"),
+    [
+        ("24h", "2026-03-29T00:00:00+00:00", "2026-03-29T00:00Z"),
+        ("24h", "2026-03-29T23:59:59+00:00", "2026-03-29T00:00Z"),
+        # In Berlin the 29th has 23 hours and begins an hour before it does in UTC: days here are UTC's.
+        ("24h", "2026-03-29T00:30:00+01:00", "2026-03-28T00:00Z"),
+        ("24h", "2026-03-30T01:30:00+02:00", "2026-03-29T00:00Z"),
+        ("6h", "2026-03-29T17:00:00+00:00", "2026-03-29T12:00Z"),
+        ("15m", "2026-03-29T17:14:00+00:00", "2026-03-29T17:00Z"),
+    ],
+)
+def test_a_source_is_read_again_whenever_its_time_is_over(every: str, now: str, due: str, tmp_path: Path) -> None:
+    assert reading_due(refreshed(every), tmp_path / "clock.json", datetime.fromisoformat(now)) == due
+
+
+def test_a_live_world_is_read_whenever_a_day_of_it_has_passed(tmp_path: Path) -> None:
+    problem, start = live("10s"), datetime(2026, 3, 1, tzinfo=UTC)
+    seen = [
+        reading_due(problem, tmp_path / "clock.json", start + timedelta(seconds=seconds)) for seconds in (0, 9, 10, 25)
+    ]
+    assert seen == ["2025-03-01", "2025-03-01", "2025-03-02", "2025-03-03"]
+
+
+def test_a_world_that_stands_still_is_never_read_again(tmp_path: Path) -> None:
+    assert reading_due(SIMULATED, tmp_path / "clock.json", datetime(2026, 3, 1, tzinfo=UTC)) is None
+
+
+@pytest.mark.parametrize(
+    ("newest", "today", "scored"),
+    [
+        ("2025-06-10", "2026-01-01", "2025-06-11"),
+        ("2025-12-31", "2026-01-01", "2026-01-01"),
+        ("2026-01-01", "2026-01-01", "2026-01-01"),
+        ("1990-01-01", "2026-01-01", "2025-01-01"),
+    ],
+)
+def test_scores_are_for_the_day_after_the_newest_send_as_far_as_it_has_begun(
+    newest: str, today: str, scored: str
+) -> None:
+    days = [date.fromisoformat(text) for text in (newest, today, scored)]
+    assert scoring_day(days[0], SIMULATED, today=days[1]) == days[2]
+
+
+def test_scores_are_due_for_new_data_and_for_a_new_champion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home(tmp_path)
+    lake, today = Lake(home.lake(SIMULATED.key)), date(2025, 6, 2)
+    assert scores_due(home, lake, SIMULATED, today=today) is None, "nothing was read yet"
+    lake.write("landed_days", pa.table({"day": [date(2025, 6, 1)], "rows": [5], "digest": ["a"]}))
+    lake.write("user_emails", pa.table({"user_id": [1]}))
+    assert scores_due(home, lake, SIMULATED, today=today) is None, "there is no champion"
+    found = set()
+    for champion, users in (("1", [1]), ("1", [1]), ("1", [1, 2]), ("2", [1, 2])):
+        monkeypatch.setattr(arrivals, "pointed_version", lambda _, champion=champion: champion)
+        lake.write("user_emails", pa.table({"user_id": users}))
+        due = scores_due(home, lake, SIMULATED, today=today)
+        assert due is not None
+        assert due[0] == "2025-06-02"
+        found.add(due)
+    assert len(found) == 3

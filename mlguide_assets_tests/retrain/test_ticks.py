@@ -1,0 +1,138 @@
+"""The record of ticks: what was decided, once per reason, and how it ended."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from mlguide_assets.define.loading import load_problem
+from mlguide_assets.deploy.history import record
+from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.retrain.outcomes import land_decisions, note_failure, rolled_back
+from mlguide_assets.retrain.situation import situation
+from mlguide_assets.retrain.ticks import RETRAINING_DECISIONS, ROLL_BACK, RUN, SCHEMA, WAIT, Tick, TickLog, ticks_of
+from mlguide_assets.settings import Home
+
+PROBLEM = load_problem("planeswalker")
+DAY = date(2026, 3, 1)
+NOW = datetime(2026, 3, 2, 3, tzinfo=UTC)
+WANTED = Tick("daily", RUN, "Ten sends have matured.", {"new_matured_sends": 10})
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+@pytest.fixture
+def lake(home: Home) -> Lake:
+    return Lake(home.lake(PROBLEM.key))
+
+
+def decided(lake: Lake, run_id: str, verdict: str = "promoted") -> None:
+    record(
+        lake, version="7", trained_at="", verdict=verdict, reasons=["Better.", "And fast."], champion_before=None,
+        decided_by="gate", run_id=run_id,
+    )  # fmt: skip
+
+
+def test_waiting_on_for_the_same_reason_is_one_tick(home: Home) -> None:
+    ticks = ticks_of(home, PROBLEM)
+    waiting = Tick("drift", WAIT, "Nothing has drifted.")
+    keys = {ticks.note(waiting, data_until=DAY, now=NOW) for _ in range(3)}
+    assert len(keys) == 1
+    ticks.note(Tick("daily", WAIT, "Nothing has matured."), data_until=DAY, now=NOW)
+    assert ticks.note(waiting, data_until=DAY, now=NOW) in keys, "what another trigger waits for is its own affair"
+    ticks.note(Tick("drift", WAIT, "The scores have drifted."), data_until=DAY, now=NOW)
+    assert [tick["reason"] for tick in ticks.ticks() if tick["trigger"] == "drift"] == [
+        "Nothing has drifted.",
+        "The scores have drifted.",
+    ]
+
+
+def test_every_run_that_is_wanted_is_a_tick_of_its_own(home: Home) -> None:
+    ticks = ticks_of(home, PROBLEM)
+    assert len({ticks.note(WANTED, data_until=DAY) for _ in range(2)}) == 2
+
+
+def test_the_run_that_a_tick_asked_for_says_how_it_ended(home: Home, lake: Lake) -> None:
+    key = ticks_of(home, PROBLEM).note(WANTED, data_until=DAY, now=NOW)
+    decided(lake, "run 1")
+    land_decisions(home, lake, PROBLEM, run_id="run 1", tick=key)
+    (row,) = lake.read_arrow(RETRAINING_DECISIONS).to_pylist()
+    assert lake.read_arrow(RETRAINING_DECISIONS).schema == SCHEMA
+    assert row["tick_at"] == "2026-03-02T03:00:00+00:00"
+    assert (row["trigger"], row["data_until"], row["decision"]) == ("daily", "2026-03-01", "run")
+    assert json.loads(row["evidence"]) == {"new_matured_sends": 10}
+    assert (row["run_id"], row["outcome"], row["outcome_reason"], row["version"]) == (
+        "run 1", "promoted", "Better.", "7",
+    )  # fmt: skip
+
+
+def test_a_training_by_hand_is_on_record_and_a_refresh_is_none(home: Home, lake: Lake) -> None:
+    decided(lake, "run 1", "kept")
+    land_decisions(home, lake, PROBLEM, run_id="run 1", tick=None)
+    land_decisions(home, lake, PROBLEM, run_id="a refresh", tick=None)
+    rows = lake.read_arrow(RETRAINING_DECISIONS).to_pylist()
+    assert [(row["trigger"], row["outcome"]) for row in rows] == [("by_hand", "kept")]
+
+
+def test_a_failed_training_is_told_apart_from_one_that_failed_after_its_decision(home: Home, lake: Lake) -> None:
+    ticks = ticks_of(home, PROBLEM)
+    early, late = (ticks.note(WANTED, data_until=DAY) for _ in range(2))
+    note_failure(home, lake, PROBLEM, run_id="run 1", tick=early, error="The tracker is down.")
+    decided(lake, "run 2")
+    note_failure(home, lake, PROBLEM, run_id="run 2", tick=late, error="It was killed.")
+    assert [(tick["outcome"], tick["outcome_reason"]) for tick in ticks.ticks()] == [
+        ("failed", "The tracker is down."),
+        ("promoted", "The run failed after the decision: It was killed."),
+    ]
+
+
+def test_an_ending_is_told_once(home: Home) -> None:
+    ticks = ticks_of(home, PROBLEM)
+    key = ticks.note(WANTED, data_until=DAY)
+    for outcome in ("promoted", "failed"):
+        ticks.end(key, outcome=outcome, reason="So it was.")
+    assert [tick["outcome"] for tick in ticks.ticks()] == ["promoted"]
+
+
+def test_cool_down_counts_from_what_evidence_did_and_from_nothing_else(home: Home, lake: Lake) -> None:
+    ticks = ticks_of(home, PROBLEM)
+    ticks.note(WANTED, data_until=date(2026, 3, 9))
+    ticks.note(Tick("drift", WAIT, "Nothing."), data_until=date(2026, 3, 9))
+    assert situation(home, lake, PROBLEM, ticks).last_action is None
+    ticks.note(Tick("drift", RUN, "It drifted."), data_until=date(2026, 3, 4))
+    assert situation(home, lake, PROBLEM, ticks).last_action == date(2026, 3, 4)
+    ticks.note(Tick("watch", ROLL_BACK, "It is worse."), data_until=date(2026, 3, 6))
+    assert situation(home, lake, PROBLEM, ticks).last_action == date(2026, 3, 6)
+
+
+def test_processes_that_write_at_once_lose_nothing(home: Home, tmp_path: Path) -> None:
+    code = (
+        "import sys; from datetime import date; from pathlib import Path\n"
+        "from mlguide_assets.retrain.ticks import Tick, TickLog\n"
+        "for n in range(30): TickLog(Path(sys.argv[1])).note(Tick('drift', 'wait', f'{sys.argv[2]} {n}'), "
+        "data_until=date(2026, 3, 1))"
+    )
+    path = home.ticks(PROBLEM.key)
+    writers = [subprocess.Popen([sys.executable, "-c", code, str(path), name]) for name in ("one", "other")]
+    assert [writer.wait() for writer in writers] == [0, 0]
+    assert len(TickLog(path).ticks()) == 60
+
+
+def test_a_rollback_is_an_incident_until_another_champion_is_promoted(home: Home) -> None:
+    ticks = ticks_of(home, PROBLEM)
+    assert rolled_back(ticks) is None
+    key = ticks.note(Tick("watch", ROLL_BACK, "Version 2 is worse.", {"difference": -0.1}), data_until=DAY)
+    ticks.end(key, outcome="rolled_back", reason="Version 2 is worse.", version="1")
+    alert = rolled_back(ticks)
+    assert alert is not None
+    assert (alert.title, alert.happened) == ("The champion was rolled back to version 1", "Version 2 is worse.")
+    ticks.end(ticks.note(WANTED, data_until=DAY), outcome="kept", reason="No better.")
+    assert rolled_back(ticks) == alert
+    ticks.end(ticks.note(WANTED, data_until=DAY), outcome="promoted", reason="Better.", version="3")
+    assert rolled_back(ticks) is None

@@ -1,0 +1,119 @@
+"""When a model is trained anew: each trigger on its own, on rows as the assets write them."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from mlguide_assets.define.loading import load_problem
+from mlguide_assets.retrain.situation import Situation, matured_since
+from mlguide_assets.retrain.ticks import RUN, WAIT
+from mlguide_assets.retrain.triggers import daily, drift, new_sends, performance_drop
+
+PROBLEM = load_problem("planeswalker")
+TODAY = date(2026, 3, 10)
+KNOWN = Situation(newest=TODAY, learned_until=date(2026, 3, 1), champion="3")
+
+
+def drifted_day(number: int, scores: str, *, whole: str = "act", **features: str) -> list[dict[str, Any]]:
+    """A day of `data_drift`; an important feature is named `big`, another `small`."""
+    levels = {"(all)": whole, "probability": scores, "unsubscribed": "none", **features}
+    importance = {"big": 0.3, "small": 0.01}
+    return [
+        {"day": f"2026-03-{number:02d}", "column": name, "level": level, "importance": importance.get(name, 1.0)}
+        for name, level in levels.items()
+    ]
+
+
+def window(number: int, verdict: str) -> dict[str, Any]:
+    return {"day": f"2026-03-{number:02d}", "verdict": verdict, "difference": -0.1, "reason": f"It is {verdict}."}
+
+
+def test_a_day_without_anything_new_trains_nothing() -> None:
+    tick = daily(KNOWN)
+    assert tick.decision == WAIT
+    assert "0 sends have matured since the last training, which learned up to 2026-03-01" in tick.reason
+
+
+def test_one_matured_send_is_enough_for_the_daily_training() -> None:
+    assert daily(replace(KNOWN, new_matured=1)).decision == RUN
+
+
+@pytest.mark.parametrize(("matured", "decision"), [(4999, WAIT), (5000, RUN)])
+def test_the_other_schedule_waits_for_as_many_as_the_problem_says(matured: int, decision: str) -> None:
+    tick = new_sends(replace(KNOWN, new_matured=matured), PROBLEM)
+    assert (tick.decision, tick.evidence) == (decision, {"new_matured_sends": matured, "wanted": 5000})
+
+
+def test_before_the_first_training_everything_is_new() -> None:
+    days = {TODAY - timedelta(days=back): 10 for back in range(20)}
+    assert matured_since(days, None, timedelta(days=7)) == 120
+    assert "so far" in daily(Situation(newest=TODAY, new_matured=1)).reason
+
+
+def test_sends_count_once_their_whole_day_has_matured() -> None:
+    days = {TODAY - timedelta(days=back): 10 for back in range(20)}
+    assert matured_since(days, TODAY - timedelta(days=8), timedelta(days=7)) == 0
+    assert matured_since(days, TODAY - timedelta(days=9), timedelta(days=7)) == 10
+    assert matured_since(days, TODAY - timedelta(days=9), timedelta(hours=180)) == 0, "seven days and a half"
+    assert matured_since({}, None, timedelta(days=7)) == 0
+
+
+BOTH = {"scores": "warn", "big": "act"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "decision", "said"),
+    [
+        (BOTH, BOTH, RUN, "Scores and important features (big) have drifted 2 days in a row, up to 2026-03-02."),
+        ({"scores": "none"}, BOTH, WAIT, "on this day only so far"),
+        (BOTH, {"scores": "none"}, WAIT, "nothing has drifted that moves the scores"),
+        ({"scores": "act"}, {"scores": "act"}, WAIT, "but no important feature has"),
+        ({"scores": "act", "small": "act"}, {"scores": "act", "small": "act"}, WAIT, "but no important feature has"),
+        ({"scores": "act", "big": "warn"}, {"scores": "act", "big": "warn"}, WAIT, "but no important feature has"),
+        ({"scores": "none", "big": "act"}, {"scores": "none", "big": "act"}, WAIT, "but the scores have not"),
+    ],
+)
+def test_drift_trains_where_it_moves_the_scores_on_two_days_in_a_row(
+    first: dict[str, str], second: dict[str, str], decision: str, said: str
+) -> None:
+    tick = drift(replace(KNOWN, drift=[*drifted_day(1, **first), *drifted_day(2, **second)]), PROBLEM)
+    assert tick.decision == decision
+    assert said in tick.reason
+
+
+def test_a_day_with_too_few_sends_neither_counts_nor_interrupts() -> None:
+    days = [*drifted_day(1, **BOTH), *drifted_day(2, "none", whole="too_few"), *drifted_day(3, **BOTH)]
+    assert drift(replace(KNOWN, drift=days), PROBLEM).decision == RUN
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "decision"),
+    [
+        (["dropped", "dropped"], RUN),
+        (["dropped", "too_few", "dropped"], RUN),
+        (["holds", "dropped"], WAIT),
+        (["dropped", "holds"], WAIT),
+        (["dropped"], WAIT),
+        ([], WAIT),
+    ],
+)
+def test_a_drop_trains_in_two_windows_in_a_row(verdicts: list[str], decision: str) -> None:
+    rows = [window(number, verdict) for number, verdict in enumerate(verdicts, start=1)]
+    assert performance_drop(replace(KNOWN, verdicts=rows), PROBLEM).decision == decision
+
+
+def test_evidence_waits_until_it_has_cooled_down_and_time_does_not() -> None:
+    rows = [window(1, "dropped"), window(2, "dropped")]
+    known = replace(KNOWN, verdicts=rows, last_action=TODAY - timedelta(days=2), new_matured=9000)
+    tick = performance_drop(known, PROBLEM)
+    assert tick.decision == WAIT
+    assert tick.reason == ("It is dropped; evidence was acted on at 2026-03-08, less than 3 days of data ago.")
+    assert performance_drop(replace(known, last_action=TODAY - timedelta(days=3)), PROBLEM).decision == RUN
+    assert daily(known).decision == new_sends(known, PROBLEM).decision == RUN
+
+
+def test_without_a_champion_there_is_nothing_to_watch() -> None:
+    known = Situation(newest=TODAY)
+    assert drift(known, PROBLEM).reason == performance_drop(known, PROBLEM).reason == "There is no champion to watch."
