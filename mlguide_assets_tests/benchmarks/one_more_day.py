@@ -12,13 +12,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from mlguide_assets.define.loading import load_problem, with_overrides
-from mlguide_assets.prepare.contracts import refuse_blocked, results_table
+from mlguide_assets.prepare.contracts import refuse_blocked
 from mlguide_assets.prepare.core import CORE, rebuilt_core_users
 from mlguide_assets.prepare.features.rebuilding import FEATURES, rebuilt_send_features
-from mlguide_assets.prepare.ingest import QUARANTINED, ingest
-from mlguide_assets.prepare.lake import Lake, Partitions
+from mlguide_assets.prepare.ingest import ingest
+from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.prepare.simulator.generate import write
 from mlguide_assets.prepare.sources.simulated import world_of
+from mlguide_assets_tests.prepare.ingesting import keep
 
 
 def write_world(folder: Path, sends: int, days: int) -> None:
@@ -28,28 +29,23 @@ def write_world(folder: Path, sends: int, days: int) -> None:
 
 def build(source: Path, root: Path) -> None:
     start = time.perf_counter()
-    problem, lake = with_overrides(load_problem("planeswalker"), source=str(source)), Lake(root)
-    laps = {}
+    lake = Lake(root)
+    problem = with_overrides(load_problem("planeswalker"), source=str(source))
     with ingest(problem, lake, oracle=root, report=lambda _: None) as read:
         refuse_blocked(read.results, read.place)
-        laps["judge"] = time.process_time()
-        for name, rows in read.tables.items():
-            lake.write_partitions(name, rows) if isinstance(rows, Partitions) else lake.write(name, rows)
-        lake.write("contract_results", results_table(read.results))
-        lake.write_partitions(QUARANTINED, read.quarantined)
-    laps["ingest"] = time.process_time()
+        keep(lake, read)
     core = rebuilt_core_users(lake)
     lake.write_partitions(CORE, core)
-    laps["core"] = time.process_time()
-    with rebuilt_send_features(lake, problem) as partitions:
-        laps["narrow"] = time.process_time()
-        lake.write_partitions(FEATURES, partitions)
-    seconds = time.perf_counter() - start
-    laps["features"] = seconds
-    print(laps, len(core.anew), len(core.kept), len(partitions.anew), file=sys.stderr)
-    gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1024**3
-    content = {name: snapshot.content_hash for name, snapshot in lake.tables().items()}
-    print(json.dumps({"seconds": seconds, "gigabytes": gigabytes, "content": content}))
+    with rebuilt_send_features(lake, problem) as features:
+        lake.write_partitions(FEATURES, features)
+    told = {
+        "seconds": time.perf_counter() - start,
+        "processor": time.process_time(),
+        "gigabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1024**3,
+        "anew": [len(features.anew), len(features.anew) + len(features.kept)],
+        "content": {name: snapshot.content_hash for name, snapshot in lake.tables().items()},
+    }
+    print(json.dumps(told))
 
 
 if __name__ == "__main__":

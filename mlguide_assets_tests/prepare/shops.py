@@ -20,7 +20,7 @@ from mlguide_assets_tests.prepare.ingesting import keep
 from mlguide_assets_tests.samples import CATEGORIES, THEMES, arrow, sample_problem
 
 DAY = timedelta(days=1)
-FIRST = datetime(2023, 11, 20)
+FIRST = datetime(2023, 12, 1)
 BUILT = ("user_profiles", "email_content", "user_emails", CORE, FEATURES, QUARANTINED, "contract_results")
 Rows = list[dict[str, Any]]
 
@@ -101,9 +101,9 @@ class Shop:
             self.sends.append(row)
 
     def day(self, sends: int | None = None, when: datetime | None = None, email: int | None = None) -> None:
-        """A day passes, or one that lies back comes late; on two of three days of chance nothing is sent."""
+        """A day passes, or one that lies back comes late; on one of three days nothing is sent."""
         at = when or self.today
-        for _ in range(self.chance.choice((0, 0, 5)) if sends is None else sends):
+        for _ in range(self.chance.choice((0, 4, 4)) if sends is None else sends):
             instant = at + timedelta(hours=12 * self.chance.randrange(2), microseconds=self.chance.randrange(2))
             user, chosen = self.chance.choice(self.users)["id"], email or self.chance.choice(self.emails)["id"]
             self.send(instant, user, chosen, self.chance.choice(("no", "no", "yes", None)))
