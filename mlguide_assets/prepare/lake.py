@@ -332,19 +332,17 @@ class Lake:
         replace_file(self.root / snapshot.table / "snapshots" / f"{snapshot.id}.json", manifest)
 
     def _write_files(self, folder: Path, partitions: Mapping[str, TableLike]) -> dict[str, DataFile]:
-        """Write several partitions, as many at a time as there are cores.
+        """Write partitions; where they are many, as many at a time as there are cores.
 
-        Where they are many, each is the work of one thread: two that share a small one cost half as much again.
+        Each is then the work of one thread: two that share a small one cost half as much again.
         """
-        if not partitions:
-            return {}
-        cores, many = os.cpu_count() or 1, len(partitions) > MANY
+        if len(partitions) <= MANY:
+            return {key: self._write_file(folder, key, rows) for key, rows in partitions.items()}
         # Made here: the threads would each begin to.
         connection = self.connection
-        if many:
-            connection.raw_sql("SET threads = 1")
+        connection.raw_sql("SET threads = 1")
         try:
-            with ThreadPoolExecutor(cores if many else 1) as pool:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
                 files = list(pool.map(lambda key: self._write_file(folder, key, partitions[key]), partitions))
         finally:
             connection.raw_sql("RESET threads")

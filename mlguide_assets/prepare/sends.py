@@ -48,10 +48,6 @@ class SendsNotes:
     tallies: Mapping[str, Mapping[str, Any]]
     references: Mapping[str, str]
 
-    @property
-    def calendar(self) -> Calendar:
-        return Calendar(date.fromisoformat(self.open_from))
-
 
 @dataclass(frozen=True)
 class JudgedSends:

@@ -14,7 +14,7 @@ from mlguide_assets.define.contracts import Unique
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.contracts import judge, results_table
 from mlguide_assets.prepare.core import CORE, join_core_users, rebuilt_core_users
-from mlguide_assets.prepare.features.rebuilding import FEATURES
+from mlguide_assets.prepare.features.rebuilding import FEATURES, rebuilt_send_features
 from mlguide_assets.prepare.features.tables import send_features
 from mlguide_assets.prepare.ingest import QUARANTINED
 from mlguide_assets.prepare.lake import Lake
@@ -223,6 +223,22 @@ def test_a_source_that_cannot_be_read_or_is_blocked_changes_nothing(duck: Any, t
     assert content(followed.lake) == before
     del followed.shop.sends[-1]
     followed.follow()
+    assert followed.is_as_from_scratch()
+
+
+def test_a_lake_of_an_earlier_version_is_made_anew(duck: Any, tmp_path: Path) -> None:
+    followed = Followed(tmp_path, duck)
+    lake, every = followed.lake, len(followed.lake.snapshot(FEATURES).partitions)
+    for table in ("user_emails", CORE, FEATURES, QUARANTINED):
+        lake.write(table, lake.read(table))
+    with pytest.raises(InputError, match=r"'user_emails' is not in partitions .* materialise it again"):
+        rebuilt_core_users(lake)
+    with (
+        pytest.raises(InputError, match="'core_users' is not in partitions"),
+        rebuilt_send_features(lake, followed.problem),
+    ):
+        pass
+    assert followed.follow() == {"user_emails": every, CORE: every + 1, FEATURES: every}
     assert followed.is_as_from_scratch()
 
 
