@@ -13,7 +13,7 @@ from mlguide_assets.errors import InputError, RunFailedError
 from mlguide_assets.settings import Home
 
 app = typer.Typer(
-    help="The machine-learning lifecycle as a Dagster asset graph: define, prepare, train, deploy.",
+    help="The machine-learning lifecycle as a Dagster asset graph: define, prepare, train, deploy, observe, retrain.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -209,7 +209,11 @@ def ui(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 3000,
     home: HomeOption = None,
 ) -> None:
-    """Open the Dagster UI on this home, with the daemon that runs backfills and schedules."""
+    """Open the Dagster UI on this home, with the daemon that does the daily work.
+
+    It reads the source whenever retraining.refresh_every is over, scores and watches every day that arrives, retrains
+    when there is a reason, and tells what is amiss: by 'mlguide status', and to the webhook in MLGUIDE_ALERT_WEBHOOK.
+    """
     from mlguide_assets.console.ui import serve
 
     raise typer.Exit(serve(Home.locate(home), host, port))

@@ -274,6 +274,23 @@ class Scoring(Strict):
     candidate_emails: int = Field(default=20, ge=1, le=1000, description="The newest, as of the scoring date.")
 
 
+class Exploration(Strict):
+    """The random share of the send plan, and what training does with the propensities that it leaves."""
+
+    share: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.0, description="Of the users who are sent something: whose email is drawn at random; 0: none."
+    )
+    salt: Annotated[str, Field(pattern=r"^[\w.-]{1,80}$")] = Field(
+        default="exploration", description="Another salt draws other users and emails; the same draws the same."
+    )
+    weight_training: bool = Field(
+        default=False, description="Whether sends that a plan chose count by the inverse of their propensity."
+    )
+    max_weight: Annotated[float, Field(gt=1)] = Field(
+        default=5.0, description="The most that one of them may count, where 1 is the mean."
+    )
+
+
 class Serving(Strict):
     """What the API promises, and where it stops."""
 
@@ -403,6 +420,7 @@ class Problem(Strict):
         default="automatic", description="Whether a model that passed the gate waits for 'mlguide promote'."
     )
     scoring: Scoring = Scoring()
+    exploration: Exploration = Exploration()
     serving: Serving = Serving()
     watching: Watching = Watching()
     retraining: Retraining = Retraining()

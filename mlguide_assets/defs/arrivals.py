@@ -8,7 +8,7 @@ from mlguide_assets.defs.asking import LOOK_EVERY, unmet
 from mlguide_assets.defs.workspace import Workspace
 from mlguide_assets.train.checks import LEAKAGE_ALARMS
 
-SCORED = ("user_feature_store", "batch_predictions", "best_email_per_user")
+SCORED = ("user_feature_store", "batch_predictions", "best_email_per_user", "send_plan")
 READ = (
     *("user_profiles", "email_content", "user_emails", "contract_results", "quarantined_rows"),
     *("core_users", "send_features", "landed_days"),

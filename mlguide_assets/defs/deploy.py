@@ -1,5 +1,7 @@
 """Deploy: registry, gate, champion, feature store, batch predictions."""
 
+from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any
 
@@ -182,6 +184,41 @@ def best_email_per_user(batch_predictions: Any) -> Any:
     from mlguide_assets.deploy.batch import best_emails
 
     return best_emails(batch_predictions)
+
+
+@dg.asset(
+    group_name=GROUP,
+    kinds={"parquet"},
+    owners=OWNERS,
+    partitions_def=SCORING_DATES,
+    check_specs=[
+        dg.AssetCheckSpec(
+            "propensities_are_exact",
+            asset="send_plan",
+            description="Every propensity follows from candidates and share, and as many users were explored as asked.",
+        )
+    ],
+)
+def send_plan(
+    context: dg.AssetExecutionContext, workspace: Workspace, batch_predictions: Any, core_users: Any
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Which email each user is sent, by which policy and with which probability; once its day has begun, it stands."""
+    from mlguide_assets.defs.metadata import table_metadata
+    from mlguide_assets.deploy.planning import judge_plan, plan_day, plan_figures
+    from mlguide_assets.deploy.serving.asking import now_of
+
+    lake, problem, day = workspace.lake, workspace.problem, context.partition_key
+    now = now_of(problem, core_users.delivered_at.max().to_pyarrow().as_py())
+    run_id = context.run.run_id
+    planned = plan_day(lake, batch_predictions, problem, day=date.fromisoformat(day), now=now, run_id=run_id)
+    figures = plan_figures(lake.read("send_plan", partitions=[day]), problem)
+    verdict = judge_plan(figures)
+    yield dg.MaterializeResult(
+        metadata=table_metadata(lake, planned.snapshot, problem, day)
+        | asdict(figures)
+        | {"share_explored": figures.share_explored, "made": planned.kept or "Now."},
+        check_results=[dg.AssetCheckResult(passed=verdict.exact, description=verdict.sentence)],
+    )
 
 
 served_predictions = dg.AssetSpec(

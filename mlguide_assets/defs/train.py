@@ -97,7 +97,7 @@ def train_candidate(
 ) -> Iterator[dg.Output[Any]]:
     """Fit the baselines and XGBoost on the same earlier sends; score the later ones."""
     from mlguide_assets.train.candidate import train_candidate
-    from mlguide_assets.train.lineage import lineage_of
+    from mlguide_assets.train.lineage import lineage_of, plans_of
     from mlguide_assets.train.recipe import current_recipe
     from mlguide_assets.train.storage import record_of, save_candidate
 
@@ -105,7 +105,8 @@ def train_candidate(
     problem = workspace.problem
     recipe = current_recipe(workspace.lake)
     lineage = lineage_of(workspace.lake, problem, recipe)
-    candidate = train_candidate(send_features, problem, recipe, context.log.info)
+    plans = plans_of(workspace.lake, lineage)
+    candidate = train_candidate(send_features, problem, recipe, context.log.info, plans)
     folder = workspace.home.candidates(problem.key) / lineage.id
     save_candidate(candidate, problem, lineage, folder)
     yield dg.Output(record_of(folder), output_name="candidate_model", metadata=candidate.facts)

@@ -177,6 +177,12 @@ def _data(known: Known, problem: Problem) -> str:
         f"({facts['rounds']} rounds, training window: {facts['training_window']}).",
         "",
     ]
+    if "planned_sends" in facts:
+        lines += [
+            f"{facts['planned_sends']:,} of them were chosen by a send plan and count by the inverse of their "
+            f"propensity, which makes them as good as {facts['planned_sends_effective']:,.0f} that count alike.",
+            "",
+        ]
     if broken:
         lines += ["Rules of the contract that are broken:", ""]
         lines += [f"- {r['rule']}: {r['violations']:,} of {r['rows']:,} rows ({r['action']})" for r in broken]

@@ -16,12 +16,11 @@ from mlguide_assets.prepare.lake import Lake, MissingTableError
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import train_candidate
 from mlguide_assets.train.files import CALIBRATION, ENCODING, JUDGED, MODEL, PROBLEM
-from mlguide_assets.train.lineage import Lineage, code_version
+from mlguide_assets.train.lineage import FEATURES, SEND_PLAN, Lineage, code_version, plans_of
 from mlguide_assets.train.metrics import METRICS, point
 from mlguide_assets.train.models import CANDIDATE
 from mlguide_assets.train.storage import load_facts, load_recipe, save_candidate
 
-FEATURES = "send_features"
 KEPT_PINS = 10
 COMPARED = tuple(f"{folder}{name}" for folder in ("", f"{JUDGED}/") for name in (MODEL, ENCODING, CALIBRATION))
 
@@ -57,8 +56,8 @@ def reproduce(home: Home, problem: Problem, version: str, report: Callable[[str]
         then = registry.fetch(version, Path(folder) / "then")
         facts, its_problem = load_facts(then), parse_problem((then / PROBLEM).read_bytes(), then / PROBLEM)
         recipe, lineage = load_recipe(then), Lineage.from_json(facts["lineage"])
-        features = _features(home, problem, lineage)
-        candidate = train_candidate(features, its_problem, recipe, report)
+        features, plans = _inputs(Lake(home.lake(problem.key)), lineage)
+        candidate = train_candidate(features, its_problem, recipe, report, plans)
         now = Path(folder) / "now"
         save_candidate(candidate, its_problem, lineage, now)
         checks = {name: filecmp.cmp(then / name, now / name, shallow=False) for name in COMPARED}
@@ -76,23 +75,26 @@ def reproduce(home: Home, problem: Problem, version: str, report: Callable[[str]
 
 
 def keep_inputs(lake: Lake, version: str, lineage: dict[str, Any]) -> None:
-    """Keep the features that a champion learned from, so that it can be made again; of old champions no longer.
+    """Keep what a champion learned from, so that it can be made again; of old champions no longer.
 
     What is gone already cannot be kept: a version may be promoted by hand long after it was trained.
     """
-    with contextlib.suppress(MissingTableError):
-        lake.pin(FEATURES, lineage["snapshots"][FEATURES], f"version-{version}")
-    pinned = sorted(lake.pinned(FEATURES), key=lambda name: int(name.rpartition("-")[2]))
-    for name in pinned[:-KEPT_PINS]:
-        lake.unpin(FEATURES, name)
+    for table in (FEATURES, SEND_PLAN):
+        if table in lineage["snapshots"]:
+            with contextlib.suppress(MissingTableError):
+                lake.pin(table, lineage["snapshots"][table], f"version-{version}")
+        pinned = sorted(lake.pinned(table), key=lambda name: int(name.rpartition("-")[2]))
+        for name in pinned[:-KEPT_PINS]:
+            lake.unpin(table, name)
 
 
-def _features(home: Home, problem: Problem, lineage: Lineage) -> Any:
-    snapshot = lineage.snapshots[FEATURES]
+def _inputs(lake: Lake, lineage: Lineage) -> tuple[Any, Any]:
+    """The features and the send plans of a lineage; plans are None where it has none."""
     try:
-        return Lake(home.lake(problem.key)).read(FEATURES, snapshot_id=snapshot)
+        return lake.read(FEATURES, snapshot_id=lineage.snapshots[FEATURES]), plans_of(lake, lineage)
     except MissingTableError:
+        named = ", ".join(lineage.snapshots[table] for table in (FEATURES, SEND_PLAN) if table in lineage.snapshots)
         raise InputError(
-            f"The features that the version learned from (snapshot {snapshot}) are no longer kept: those of the last "
-            f"{KEPT_PINS} champions are, and of others while they are among the newest snapshots."
+            f"What the version learned from (features and send plans, snapshot {named}) is no longer kept: that of the "
+            f"last {KEPT_PINS} champions is, and of others while it is among the newest snapshots."
         ) from None

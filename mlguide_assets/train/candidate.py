@@ -28,6 +28,7 @@ from mlguide_assets.train.models import (
     fit_xgboost,
     refit_xgboost,
 )
+from mlguide_assets.train.propensity import Ratios, effective_sample_size, propensity_weights, uniform_ratios
 from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe
 from mlguide_assets.train.reference.freezing import reference_of
 from mlguide_assets.train.reference.profile import Profile
@@ -62,8 +63,12 @@ def train_candidate(
     problem: Problem,
     recipe: Recipe = DEFAULT_RECIPE,
     report: Report = lambda _: None,
+    plans: ibis.Table | None = None,
 ) -> Candidate:
     """Split in time, fit baselines and candidate, score the test window, refit on all matured rows.
+
+    Args:
+        plans: the send plans that chose some of the sends, for the candidate to weight these by their propensity.
 
     Raises:
         InputError: too few matured sends, or too few of one outcome among them.
@@ -84,14 +89,22 @@ def train_candidate(
     for name, fit in BASELINES.items():
         report(f"fitting {name.replace('_', ' ')} on {len(known):,} sends")
         models[name] = baselines[name] = fit(matrix, known, encoding, seed=seed)
+    ratios, most = uniform_ratios(rows, plans), problem.exploration.max_weight
     report(f"fitting xgboost on {len(known):,} sends")
     models[CANDIDATE] = judged = fit_xgboost(
-        matrix, known, times[split.train], encoding, gap=split.gap, seed=seed, recipe=recipe
+        matrix,
+        known,
+        times[split.train],
+        encoding,
+        gap=split.gap,
+        seed=seed,
+        recipe=recipe,
+        row_weights=propensity_weights(ratios[split.train], max_weight=most),
     )
     scores = {name: model.predict(test) for name, model in models.items()}
 
     report(f"refitting xgboost on all {len(labels):,} matured sends")
-    final_encoding = Encoding.fit(rows, features)
+    final_encoding, row_weights = Encoding.fit(rows, features), propensity_weights(ratios, max_weight=most)
     final = refit_xgboost(
         final_encoding.matrix(rows),
         labels,
@@ -99,7 +112,7 @@ def train_candidate(
         rounds=judged.rounds,
         seed=seed,
         recipe=recipe,
-        weights=recipe.window.weights(times),
+        weights=recipe.window.weights(times) * row_weights,
         calibration=judged.calibration,
     )
     keys = rows.select(list(KEYS)).take(split.test)
@@ -108,6 +121,7 @@ def train_candidate(
         table = table.append_column(name, pa.array(values))
     facts = {
         **_facts(labels, times, split, judged, recipe),
+        **_weighed(ratios, row_weights),
         "calibration_error_uncorrected": _calibration_error(labels[split.test], judged.predict_uncalibrated(test)),
         "scores_sha256": scores_hash(table),
     }
@@ -134,6 +148,15 @@ def _facts(labels: Labels, times: Times, split: TimeSplit, judged: Boosted, reci
         "calibration_slope": judged.calibration.slope,
         "calibration_intercept": judged.calibration.intercept,
     }
+
+
+def _weighed(ratios: Ratios, weights: npt.NDArray[np.float64]) -> dict[str, Any]:
+    """How many sends a plan chose, and how many alike they are worth with their weights; nothing where none did."""
+    planned = ~np.isnan(ratios)
+    if not planned.any():
+        return {}
+    effective = round(effective_sample_size(weights[planned]), 1)
+    return {"planned_sends": int(planned.sum()), "planned_sends_effective": effective}
 
 
 def scores_hash(scores: pa.Table) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlguide_assets
 from mlguide_assets.define.loading import dump_problem
@@ -14,10 +14,18 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe
 
+if TYPE_CHECKING:
+    import ibis
+
 LIBRARIES = ("numpy", "scikit-learn", "xgboost")
 """Other versions of these may make another model of the same data."""
 
-TABLES = ("user_profiles", "email_content", "user_emails", "core_users", "send_features")
+FEATURES = "send_features"
+TABLES = ("user_profiles", "email_content", "user_emails", "core_users", FEATURES)
+
+SEND_PLAN = "send_plan"
+"""The plans that chose some of the sends, one partition per day. They are made after training, by the champion: what
+a training reads are those of the days before, so it does not wait for the asset."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +59,45 @@ class Lineage:
 
 
 def lineage_of(lake: Lake, problem: Problem, recipe: Recipe = DEFAULT_RECIPE) -> Lineage:
-    """The lineage of a model trained now."""
+    """The lineage of a model trained now.
+
+    The send plans are part of it where sends are weighted by them.
+    """
     snapshots = {table: lake.snapshot(table) for table in TABLES}
+    data_hash = snapshots[FEATURES].content_hash
+    if problem.exploration.weight_training and lake.exists(SEND_PLAN):
+        plans, last = lake.snapshot(SEND_PLAN), _last_matured_day(lake)
+        # Plans of later days weight no matured send: made anew, they do not make another model.
+        used = [f"{day} {file.sha256}" for day, file in sorted(plans.partitions.items()) if day <= last]
+        if used:
+            snapshots[SEND_PLAN] = plans
+            data_hash = _hash(data_hash, *used)
     return Lineage(
         snapshots={table: snapshot.id for table, snapshot in snapshots.items()},
-        data_hash=snapshots["send_features"].content_hash,
+        data_hash=data_hash,
         problem_hash=_hash(dump_problem(problem)),
         recipe_hash=_hash(json.dumps(recipe.to_json(), sort_keys=True)),
         code_version=code_version(),
     )
+
+
+def plans_of(lake: Lake, lineage: Lineage) -> "ibis.Table | None":
+    """The send plans of a lineage, if it has any.
+
+    Raises:
+        MissingTableError: they are no longer kept.
+    """
+    snapshot = lineage.snapshots.get(SEND_PLAN)
+    return lake.read(SEND_PLAN, snapshot_id=snapshot) if snapshot else None
+
+
+def _last_matured_day(lake: Lake) -> str:
+    # Whoever only loads a model does not wait for Ibis.
+    from mlguide_assets.prepare.features.tables import LABEL
+
+    features = lake.read(FEATURES)
+    last = features.filter(features[LABEL].notnull()).delivered_at.max().to_pyarrow().as_py()
+    return str(last.date()) if last else ""
 
 
 def code_version() -> str:

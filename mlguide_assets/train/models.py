@@ -121,14 +121,18 @@ def fit_xgboost(
     gap: timedelta,
     seed: int,
     recipe: Recipe = DEFAULT_RECIPE,
+    row_weights: Probabilities | None = None,
 ) -> Boosted:
     """Choose rounds and calibration on the latest training rows, then learn from all of them.
 
     Args:
         gap: the label window, kept free between the rows that learn and those that judge them.
+        row_weights: how much each row counts (n,), beside what the recipe's window says; default: alike. The rows
+            that judge are not weighted: they are what the model will meet.
     """
-    rounds, calibration = _judge_inner(matrix, labels, times, encoding, gap, seed, recipe)
-    weights = recipe.window.weights(times)
+    given = np.ones(len(labels)) if row_weights is None else row_weights
+    rounds, calibration = _judge_inner(matrix, labels, times, encoding, gap, seed, recipe, given)
+    weights = recipe.window.weights(times) * given
     return refit_xgboost(
         matrix, labels, encoding, rounds=rounds, seed=seed, recipe=recipe, weights=weights, calibration=calibration
     )
@@ -163,7 +167,14 @@ def xgboost_parameters(recipe: Recipe, seed: int) -> dict[str, Any]:
 
 
 def _judge_inner(
-    matrix: Matrix, labels: Labels, times: Times, encoding: Encoding, gap: timedelta, seed: int, recipe: Recipe
+    matrix: Matrix,
+    labels: Labels,
+    times: Times,
+    encoding: Encoding,
+    gap: timedelta,
+    seed: int,
+    recipe: Recipe,
+    row_weights: Probabilities,
 ) -> tuple[int, Calibration]:
     """The number of rounds that the inner window likes best, and the correction that its outcomes ask for.
 
@@ -179,9 +190,10 @@ def _judge_inner(
     if len(np.unique(labels[earlier])) < 2 or len(np.unique(labels[later])) < 2:
         return PATIENCE, IDENTITY
     judging = dmatrix(matrix[later], encoding, labels[later])
+    weights = recipe.window.weights(times[earlier]) * row_weights[earlier]
     booster = xgb.train(
         xgboost_parameters(recipe, seed),
-        training_data(matrix[earlier], labels[earlier], encoding, recipe.window.weights(times[earlier])),
+        training_data(matrix[earlier], labels[earlier], encoding, weights),
         num_boost_round=MAX_ROUNDS,
         evals=[(judging, "inner")],
         early_stopping_rounds=PATIENCE,

@@ -95,7 +95,7 @@ def test_running_again_changes_nothing_but_the_record(first_run: Done, home: Pat
     changed = {name for name, table in after["tables"].items() if table != before["tables"][name]}
     # These say when or in which run they were made.
     assert changed <= {"candidate_model", "registered_model", "promotion_decisions", "batch_predictions",
-                       "best_email_per_user"}  # fmt: skip
+                       "best_email_per_user", "send_plan"}  # fmt: skip
     rows = {name: table["rows"] for name, table in after["tables"].items()}
     assert rows == {name: table["rows"] + (name == "promotion_decisions") for name, table in before["tables"].items()}
 
@@ -114,12 +114,19 @@ def test_every_user_has_every_candidate_email_once(first_run: Done, home: Path) 
     pd.testing.assert_series_equal(
         pd.read_csv(best).set_index("user_id").probability.sort_index(), lowest, check_exact=False
     )
+    plan = home.parent / "plan.csv"
+    assert mlguide("export", "send_plan", "--out", str(plan), "--home", str(home), cwd=home.parent).code == 0
+    planned = pd.read_csv(plan)
+    columns = ["user_id", "email_id", "decision"]
+    pd.testing.assert_frame_equal(planned[columns], pd.read_csv(best)[columns])
+    # The default problem does not explore.
+    assert (planned.propensity == 1).all()
 
 
 BACKFILL = """
 import dagster as dg
 from mlguide_assets.definitions import defs
-keys = [dg.AssetKey(name) for name in ("user_feature_store", "batch_predictions", "best_email_per_user")]
+keys = [dg.AssetKey(name) for name in ("user_feature_store", "batch_predictions", "best_email_per_user", "send_plan")]
 with dg.DagsterInstance.get() as instance:
     job = defs().resolve_implicit_global_asset_job_def()
     for day in ("2025-09-01", "2025-09-02", "2025-09-01"):
@@ -141,11 +148,14 @@ def test_earlier_days_can_be_scored_and_scoring_a_day_again_replaces_it(first_ru
     # Whoever had not joined yet is not scored.
     assert users["2025-09-01"] < users["2026-01-01"]
     assert (days.size() == users * 20).all()
+    plan = home.parent / "plan.csv"
+    mlguide("export", "send_plan", "--out", str(plan), "--home", str(home), cwd=home.parent)
+    assert pd.read_csv(plan).groupby("scoring_date").user_id.nunique().to_dict() == users.to_dict()
 
 
 def test_everything_is_below_the_home(first_run: Done, home: Path) -> None:
     litter = {path.name for path in home.parent.iterdir()} - {home.name}
-    assert litter <= {"predictions.parquet", "best.csv"}
+    assert litter <= {"predictions.parquet", "best.csv", "plan.csv"}
     assert {"lake", "registry", "bundles", "cards", "dagster", "oracle", "online"} <= {
         path.name for path in home.iterdir()
     }

@@ -102,6 +102,36 @@ MISTAKES = {
         "label.window must be 7d or longer",
         "source.live is given",
     ),
+    "misspelt key of the exploration": (
+        "name: shop",
+        "name: shop\nexploration: {shre: 0.1}",
+        "line 2, exploration.shre",
+        "did you mean 'share'?",
+    ),
+    "exploration of everybody": (
+        "name: shop",
+        "name: shop\nexploration:\n  share: 1.0",
+        "line 3, exploration.share",
+        "1.0 is not valid: input should be less than 1",
+    ),
+    "exploration in percent": (
+        "name: shop",
+        "name: shop\nexploration:\n  share: 5%",
+        "line 3, exploration.share",
+        "'5%' is not valid",
+    ),
+    "salt with spaces": (
+        "name: shop",
+        "name: shop\nexploration: {salt: a pinch}",
+        "line 2, exploration.salt",
+        "'a pinch' is not valid",
+    ),
+    "weights that may not differ": (
+        "name: shop",
+        "name: shop\nexploration: {max_weight: 1}",
+        "line 2, exploration.max_weight",
+        "1 is not valid: input should be greater than 1",
+    ),
     "list for a text": (
         "statement: Emails lose users.",
         "statement: [a]",
@@ -243,6 +273,30 @@ MISTAKES = {
         "line 13, tables.user_emails.colums",
         "did you mean 'columns'?",
     ),
+    "schedule that is no cron": (
+        "themes:",
+        "retraining: {daily: every night}\nthemes:",
+        "line 13, retraining.daily",
+        "write five fields (minute, hour, day, month, weekday)",
+    ),
+    "schedule at an hour that is none": (
+        "themes:",
+        "retraining: {often: 0 24 * * *}\nthemes:",
+        "line 13, retraining.often",
+        "write five fields",
+    ),
+    "time zone that is none": (
+        "themes:",
+        "retraining: {timezone: Europe/Berln}\nthemes:",
+        "line 13, retraining.timezone",
+        "such as UTC or Europe/Berlin",
+    ),
+    "reading too often": (
+        "themes:",
+        "retraining: {refresh_every: 10s}\nthemes:",
+        "line 13, retraining",
+        "refresh_every must be 1m or longer",
+    ),
     "key stated twice": ("name: shop", "name: shop\nname: shop2", "line 1", "'name' is stated twice"),
     "broken YAML": ("[food]", "[food", "line 14", "this is not YAML"),
     "tabs for spaces": ("  kind:", "\tkind:", "line 11", "this is not YAML"),
@@ -313,6 +367,20 @@ def test_a_dumped_problem_loads_to_an_equal_one(name: str) -> None:
     assert parse_problem(dump_problem(problem).encode(), Path("dumped.yaml")) == problem
 
 
+@pytest.mark.parametrize("cron", ["* * * * *", "*/5 0-6 1,15 * 1-5", "0 3 * * 0", "59 23 31 12 7", "0-30/10 */2 * * *"])
+def test_schedules_may_be_any_cron(cron: str) -> None:
+    assert sample_problem("data", retraining={"daily": f" {cron} "}).retraining.daily == cron
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "0 3 * *", "0 3 * * * *", "60 0 * * *", "0 0 0 * *", "0 0 * 13 *", "0 0 * * 8", "5/2 * * * *",
+              "*/0 * * * *", "9-5 * * * *", "@daily", "a b c d e", "-1 * * * *"]
+)  # fmt: skip
+def test_what_is_no_cron_is_refused(wrong: str) -> None:
+    with pytest.raises(InputError, match="write five fields"):
+        sample_problem("data", retraining={"daily": wrong})
+
+
 @pytest.mark.parametrize("window", ["7d", "36h", "90m", "2w", "90s"])
 def test_a_window_survives_dumping(window: str) -> None:
     problem = sample_problem("data", label={"positive": "1", "negative": "off", "window": window})
@@ -335,9 +403,12 @@ def test_a_live_world_survives_dumping_and_resizing() -> None:
 
 
 def test_no_day_passes_by_itself_unless_a_file_says_so() -> None:
-    source = load_problem("planeswalker").source
-    assert isinstance(source, SimulatorSource)
-    assert source.live is None
+    assert SimulatorSource().live is None
+    shipped = load_problem("planeswalker")
+    assert isinstance(shipped.source, SimulatorSource)
+    assert shipped.source.live is not None
+    history_ends = shipped.history_start + timedelta(days=shipped.source.days)
+    assert shipped.source.live.start == history_ends, "the first reading shows the whole history"
 
 
 def test_a_relative_folder_is_relative_to_the_problem_file(tmp_path: Path) -> None:
@@ -377,8 +448,9 @@ def test_a_folder_given_by_flag_is_relative_to_the_working_directory(
 
 
 def test_a_number_of_sends_sizes_the_simulator_only() -> None:
-    sized = with_overrides(load_problem("planeswalker"), sends=1000)
-    assert sized.source == SimulatorSource(sends=1000, seed=7, days=365, base_rate=0.02, unobserved_sd=0.2)
+    shipped = load_problem("planeswalker")
+    sized = with_overrides(shipped, sends=1000)
+    assert sized.source == shipped.source.model_copy(update={"sends": 1000})
 
 
 WRONG_FLAGS: dict[str, tuple[str, dict[str, Any], str]] = {

@@ -68,6 +68,7 @@ def test_every_rule_alarm_and_behaviour_is_an_asset_check(definitions: dg.Defini
         "data_drift.no_feature_drift",
         "performance_verdicts.performance_holds",
         "online_parity.logged_features_agree",
+        "send_plan.propensities_are_exact",
         "user_feature_store.features_are_fresh",
     }
     assert checks == rules | alarms | behaved | watched
@@ -144,7 +145,7 @@ def test_schedules_keep_their_local_hour_when_the_clocks_change(tmp_path: Path) 
 
 def test_predictions_are_partitioned_by_day(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
-    for name in ("user_feature_store", "batch_predictions", "best_email_per_user"):
+    for name in ("user_feature_store", "batch_predictions", "best_email_per_user", "send_plan"):
         partitions = graph.get(dg.AssetKey(name)).partitions_def
         assert isinstance(partitions, dg.DailyPartitionsDefinition)
         assert partitions.has_partition_key(PROBLEM.history_start.isoformat())

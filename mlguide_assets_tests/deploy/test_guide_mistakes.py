@@ -21,7 +21,7 @@ from mlguide_assets.deploy.online_store.sqlite import SqliteStore
 from mlguide_assets.deploy.prediction_log import LogWriter
 from mlguide_assets.deploy.serving.messages import PredictRequest, RecommendRequest
 from mlguide_assets.deploy.serving.model import load_served
-from mlguide_assets.deploy.serving.service import Service, Work
+from mlguide_assets.deploy.serving.service import Service, Work, give
 from mlguide_assets.prepare.core import join_core_users
 from mlguide_assets.prepare.features.tables import email_state, features_at, pair_features, user_state
 from mlguide_assets.settings import Home
@@ -43,10 +43,12 @@ def answered(house: Serving, request: Mapping[str, Any]) -> Any:
     """What the API says, without the network."""
     current = champion(house.bundles)
     assert current is not None
-    service = Service(house.problem, SqliteStore(house.store), LogWriter(house.served))
+    service = Service(house.problem, SqliteStore(house.store))
     service.champion = load_served(current)
     work = Work((PredictRequest if "probability" in request else RecommendRequest).model_validate(request), "one")
-    service.answer([work])
+    judged = service.judge([work])
+    assert judged is not None
+    give(judged, LogWriter(house.served))
     return json.loads(work.body)
 
 

@@ -14,7 +14,7 @@ from mlguide_assets.deploy.prediction_log import LogWriter, now_utc
 from mlguide_assets.deploy.serving import features as served_features
 from mlguide_assets.deploy.serving.messages import PredictRequest, RecommendRequest, WhatIf
 from mlguide_assets.deploy.serving.model import load_served
-from mlguide_assets.deploy.serving.service import Service, Work
+from mlguide_assets.deploy.serving.service import Service, Work, give
 from mlguide_assets.observe.online_parity import OnlineParity, judge_parity, online_parity
 from mlguide_assets.prepare.core import join_core_users
 from mlguide_assets.prepare.features.moment import moment_features
@@ -52,7 +52,7 @@ class Serving:
         set_champion(folder / "bundles", "1")
         bundle = champion(folder / "bundles")
         assert bundle is not None
-        self.service = Service(PROBLEM, self.store, LogWriter(self.log))
+        self.service = Service(PROBLEM, self.store)
         self.service.champion = load_served(bundle)
 
     def write(self, tables: Tables) -> None:
@@ -71,7 +71,9 @@ class Serving:
 
     def ask(self, *asked: PredictRequest | RecommendRequest) -> None:
         works = [Work(each, f"request-{number}") for number, each in enumerate(asked)]
-        self.service.answer(works)
+        judged = self.service.judge(works)
+        assert judged is not None
+        give(judged, LogWriter(self.log))
         for work in works:
             assert work.refusal is None, work.refusal
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.define.loading import load_problem
-from mlguide_assets.define.problem import FilesSource, Problem, Retraining
+from mlguide_assets.define.problem import FilesSource, Problem, Retraining, SimulatorSource
 from mlguide_assets.deploy.batch import scoring_day
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.retrain import arrivals
@@ -52,7 +52,8 @@ def test_a_live_world_is_read_whenever_a_day_of_it_has_passed(tmp_path: Path) ->
 
 
 def test_a_world_that_stands_still_is_never_read_again(tmp_path: Path) -> None:
-    assert reading_due(SIMULATED, tmp_path / "clock.json", datetime(2026, 3, 1, tzinfo=UTC)) is None
+    still = SIMULATED.model_copy(update={"source": SimulatorSource()})
+    assert reading_due(still, tmp_path / "clock.json", datetime(2026, 3, 1, tzinfo=UTC)) is None
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Send features for the tests of training: from the sample's tables, or made up row by row."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import ibis
@@ -31,3 +32,23 @@ def replaced(table: pa.Table, name: str, values: Sequence[Any] | np.ndarray[Any,
 
 def matured(table: pa.Table) -> pa.Table:
     return table.filter(table["unsubscribed"].is_valid())
+
+
+def plans_of_sends(sends: pa.Table, *, share: float, candidates: int = 5) -> pa.Table:
+    """Send plans that chose the sends to every other user: to every third of these drawn, else as the best."""
+    others = share * (candidates - 1) / candidates
+    rows = [
+        {
+            "scoring_date": send["delivered_at"].date(),
+            "user_id": send["user_id"],
+            "email_id": send["email_id"],
+            "decision": "send",
+            "propensity": share / candidates if share and send["user_id"] % 3 == 0 else 1 - others,
+            "candidates": candidates,
+            "exploration_share": share,
+            "planned_at": datetime.combine(send["delivered_at"].date(), datetime.min.time()) - timedelta(hours=1),
+        }
+        for send in sends.select(["user_id", "email_id", "delivered_at"]).to_pylist()
+        if send["user_id"] % 2 == 0
+    ]
+    return pa.Table.from_pylist(rows)

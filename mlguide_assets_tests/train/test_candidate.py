@@ -14,8 +14,10 @@ from mlguide_assets.prepare.features.registry import features_of
 from mlguide_assets.train.candidate import Candidate, matured_rows, train_candidate
 from mlguide_assets.train.encoding import Encoding
 from mlguide_assets.train.metrics import point
-from mlguide_assets.train.models import refit_xgboost
-from mlguide_assets_tests.train.sends import PROBLEM, matured, replaced
+from mlguide_assets.train.models import fit_xgboost, refit_xgboost
+from mlguide_assets.train.propensity import propensity_weights, uniform_ratios
+from mlguide_assets.train.split import split_by_time
+from mlguide_assets_tests.train.sends import PROBLEM, matured, plans_of_sends, replaced
 
 
 def train(table: pa.Table) -> Candidate:
@@ -147,3 +149,61 @@ def test_a_short_history_is_said(sends: pa.Table) -> None:
     first_days = known.filter(pc.less(known["delivered_at"], pc.add(pc.min(known["delivered_at"]), timedelta(days=3))))
     with pytest.raises(InputError, match="over too short a time"):
         train(first_days)
+
+
+def weighted(sends: pa.Table, plans: pa.Table) -> Candidate:
+    return train_candidate(ibis.memtable(sends), PROBLEM, plans=ibis.memtable(plans))
+
+
+def bytes_of(candidate: Candidate) -> tuple[bytes, bytes]:
+    """Of the model that ships and of the one that is judged."""
+    return bytes(candidate.model.booster.save_raw("ubj")), bytes(candidate.judged.booster.save_raw("ubj"))
+
+
+def test_sends_of_a_plan_count_by_their_propensity_in_both_fits(sends: pa.Table, trained: Candidate) -> None:
+    plans = plans_of_sends(sends, share=0.5)
+    other, known = weighted(sends, plans), matured(sends)
+    ratios, most = uniform_ratios(known, ibis.memtable(plans)), PROBLEM.exploration.max_weight
+    labels, times = known["unsubscribed"].to_numpy(), known["delivered_at"].to_numpy()
+
+    encoding = Encoding.fit(known, features_of(PROBLEM))
+    weights = propensity_weights(ratios, max_weight=most)
+    assert len(np.unique(weights)) == 3
+    rounds = other.model.rounds
+    final = refit_xgboost(encoding.matrix(known), labels, encoding, rounds=rounds, seed=0, weights=weights)
+
+    split = split_by_time(times, test_share=PROBLEM.evaluation.test_share, gap=PROBLEM.label.window)
+    earlier = known.take(split.train)
+    encoding = Encoding.fit(earlier, features_of(PROBLEM))
+    judged = fit_xgboost(
+        encoding.matrix(earlier),
+        labels[split.train],
+        times[split.train],
+        encoding,
+        gap=split.gap,
+        seed=0,
+        row_weights=propensity_weights(ratios[split.train], max_weight=most),
+    )
+    assert bytes_of(other) == (final.booster.save_raw("ubj"), judged.booster.save_raw("ubj"))
+    assert all(one != plain for one, plain in zip(bytes_of(other), bytes_of(trained), strict=True))
+    assert other.facts["planned_sends"] == (~np.isnan(ratios)).sum() > 500
+    assert 0 < other.facts["planned_sends_effective"] < other.facts["planned_sends"]
+
+
+def test_plans_that_drew_nothing_change_no_byte(sends: pa.Table, trained: Candidate) -> None:
+    other = weighted(sends, plans_of_sends(sends, share=0.0))
+    assert bytes_of(other) == bytes_of(trained)
+    assert other.scores.equals(trained.scores)
+    assert other.facts == trained.facts
+
+
+def test_what_was_planned_in_the_test_window_does_not_touch_the_model_that_is_judged(
+    sends: pa.Table, trained: Candidate
+) -> None:
+    plans = plans_of_sends(sends, share=0.5)
+    start = pc.min(trained.scores["delivered_at"]).as_py().date()
+    earlier = plans.filter(pc.less(plans["scoring_date"], start))
+    assert 0 < earlier.num_rows < plans.num_rows
+    whole, part = weighted(sends, plans), weighted(sends, earlier)
+    assert whole.scores.equals(part.scores)
+    assert bytes_of(whole)[0] != bytes_of(part)[0]

@@ -1,14 +1,15 @@
 """Equal data, problem and code have equal lineage; a change of any of them changes it."""
 
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.define.problem import Evaluation
+from mlguide_assets.define.problem import Evaluation, Exploration, Problem
 from mlguide_assets.prepare.lake import Lake, MissingTableError
 from mlguide_assets.train import lineage as module
-from mlguide_assets.train.lineage import TABLES, Lineage, code_version, lineage_of
+from mlguide_assets.train.lineage import SEND_PLAN, TABLES, Lineage, code_version, lineage_of, plans_of
 from mlguide_assets.train.recipe import PARAMETERS, Recipe, TrainingWindow
 from mlguide_assets_tests.train.sends import PROBLEM
 
@@ -91,3 +92,45 @@ def test_another_recipe_changes_the_id(tmp_path: Path) -> None:
 def test_a_lineage_comes_back_from_json(tmp_path: Path) -> None:
     lineage = lineage_of(filled(tmp_path), PROBLEM)
     assert Lineage.from_json(lineage.to_json()) == lineage
+
+
+def weighing_lake(root: Path) -> tuple[Lake, Problem]:
+    """Matured sends until the second day, a plan for each of three days, and a problem that weights by them."""
+    lake = filled(root)
+    sends = {"delivered_at": [datetime(2024, 1, 1, 9), datetime(2024, 1, 2, 9), datetime(2024, 1, 3, 9)]}
+    lake.write("send_features", pa.table({**sends, "unsubscribed": [0, 1, None]}))
+    for day in ("2024-01-01", "2024-01-02", "2024-01-03"):
+        lake.write_partition(SEND_PLAN, day, pa.table({"propensity": [0.5], "run_id": ["first"]}))
+    exploring = Exploration(share=0.1, weight_training=True)
+    return lake, PROBLEM.model_copy(update={"exploration": exploring})
+
+
+def test_plans_that_weight_are_part_of_it(tmp_path: Path) -> None:
+    lake, weighing = weighing_lake(tmp_path)
+    before = lineage_of(lake, weighing)
+    assert before.snapshots[SEND_PLAN] == lake.snapshot(SEND_PLAN).id
+    plans = plans_of(lake, before)
+    assert plans is not None
+    assert plans.count().to_pyarrow().as_py() == 3
+    lake.write_partition(SEND_PLAN, "2024-01-02", pa.table({"propensity": [0.1], "run_id": ["first"]}))
+    assert lineage_of(lake, weighing).id != before.id
+
+
+def test_plans_of_days_without_a_matured_send_make_no_other_model(tmp_path: Path) -> None:
+    lake, weighing = weighing_lake(tmp_path)
+    before = lineage_of(lake, weighing)
+    for day in ("2024-01-03", "2024-01-04"):
+        lake.write_partition(SEND_PLAN, day, pa.table({"propensity": [0.5], "run_id": ["second"]}))
+    assert lineage_of(lake, weighing).id == before.id
+
+
+def test_without_weighting_or_a_plan_that_can_weight_it_is_as_ever(tmp_path: Path) -> None:
+    lake, weighing = weighing_lake(tmp_path)
+    unweighted = weighing.model_copy(update={"exploration": Exploration(share=0.1)})
+    assert lineage_of(lake, unweighted).data_hash == lake.snapshot("send_features").content_hash
+    assert set(lineage_of(lake, unweighted).snapshots) == set(TABLES)
+    nothing = {"delivered_at": [datetime(2024, 1, 1)], "unsubscribed": pa.array([None], pa.int8())}
+    lake.write("send_features", pa.table(nothing))
+    none_matured = lineage_of(lake, weighing)
+    assert none_matured.data_hash == lake.snapshot("send_features").content_hash
+    assert plans_of(lake, none_matured) is None

@@ -100,13 +100,20 @@ class SqliteSnapshot(Snapshot):
 
     def look_up(self, table: TableName, keys: Sequence[int]) -> dict[int, Row]:
         key = KEYS[table]
-        with self._told():
-            found = self._database.execute(
-                f"SELECT * FROM {table} WHERE {key} IN (SELECT value FROM json_each(?))", [json.dumps(list(keys))]
-            )
-            names = [column[0] for column in found.description]
-            rows = (dict(zip(names, values, strict=True)) for values in found)
-            return {row[key]: row for row in rows}
+        try:
+            with self._told():
+                if len(keys) == 1:
+                    # Most requests are about one: without the list it takes half the time.
+                    found = self._database.execute(f"SELECT * FROM {table} WHERE {key} = ?", keys)
+                else:
+                    asked = f"SELECT * FROM {table} WHERE {key} IN (SELECT value FROM json_each(?))"
+                    found = self._database.execute(asked, [json.dumps(list(keys))])
+                names = [column[0] for column in found.description]
+                rows = (dict(zip(names, values, strict=True)) for values in found)
+                return {row[key]: row for row in rows}
+        except OverflowError:
+            # A key beyond 64 bits, which no row has.
+            return {}
 
     def search_users(self, text: str, limit: int) -> list[Row]:
         found: list[Row] = []

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlguide_assets.errors import InputError
@@ -48,7 +49,7 @@ class Publication:
     newest_emails: tuple[int, ...]
     some_users: tuple[int, ...]
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Equal for what was computed from the same snapshots as of the same instant, and for nothing else."""
         digest = hashlib.sha256(json.dumps(dict(sorted(self.snapshots.items()))).encode()).hexdigest()

@@ -13,12 +13,13 @@ from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.deploy.online_store.store import STORE_VARIABLE, Row, StoreError
-from mlguide_assets.deploy.serving.asking import RefusedError
-from mlguide_assets.deploy.serving.guarding import App, Guard
+from mlguide_assets.deploy.serving.asking import Asked, RefusedError
+from mlguide_assets.deploy.serving.guarding import App, Guard, Shortcut
 from mlguide_assets.deploy.serving.messages import (
     Email,
     Fault,
@@ -98,7 +99,7 @@ def app_of(home: Home, *, store: str | None = None, key: str | None = None, acce
     app.exception_handler(HTTPException)(_http_fault)
     app.exception_handler(RefusedError)(_refused)
     app.exception_handler(Exception)(_failed)
-    return Guard(app, problem.serving, key, access_log=access_log)
+    return Guard(app, problem.serving, key, access_log=access_log, shortcuts=_shortcuts(app))
 
 
 def _add_predictions(app: FastAPI) -> None:
@@ -113,12 +114,32 @@ def _add_predictions(app: FastAPI) -> None:
         return await _answered(asked, request)
 
 
-async def _answered(asked: PredictRequest | RecommendRequest, request: Request) -> Response:
-    running: Running = request.app.state.running
-    work = await running.batcher.answer(asked, request.state.request_id)
+async def _answered(asked: Asked, request: Request) -> Response:
+    return Response(await _answer(request.app, asked, request.state.request_id), media_type="application/json")
+
+
+async def _answer(app: FastAPI, asked: Asked, request_id: str) -> bytes:
+    running: Running = app.state.running
+    work = await running.batcher.answer(asked, request_id)
     if work.refusal is not None:
         raise work.refusal
-    return Response(work.body, media_type="application/json")
+    return work.body
+
+
+def _shortcuts(app: FastAPI) -> dict[str, Shortcut]:
+    """What answers a body that is as described; of any other, the routes say what is wrong with it."""
+
+    def shortcut(form: type[Asked]) -> Shortcut:
+        async def answer(body: bytes, request_id: str) -> bytes | None:
+            try:
+                asked = form.model_validate_json(body)
+            except ValidationError:
+                return None
+            return await _answer(app, asked, request_id)
+
+        return answer
+
+    return {"/predict": shortcut(PredictRequest), "/recommend": shortcut(RecommendRequest)}
 
 
 def _add_lists(app: FastAPI) -> None:

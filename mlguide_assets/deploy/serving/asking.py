@@ -67,11 +67,17 @@ def look_up(asked: Asked, snapshot: Snapshot, names: tuple[str, ...], problem: P
     degraded = _judge_age(instant, feature_time, problem.serving, given=asked.as_of is not None)
     users, contents = snapshot.look_up("users", asked.user_ids), snapshot.look_up("emails", emails)
     offered = [email for email in emails if email in contents]
-    pairs = [(users[user], contents[email]) for user in asked.user_ids if user in users for email in offered]
     what_if = asked.what_if.model_dump(exclude_none=True) if asked.what_if else None
     return Question(
         _slots(asked, users, offered),
-        of_pairs(pairs, names, instant=instant, feature_time=feature_time, what_if=what_if),
+        of_pairs(
+            [users[user] for user in asked.user_ids if user in users],
+            [contents[email] for email in offered],
+            names,
+            instant=instant,
+            feature_time=feature_time,
+            what_if=what_if,
+        ),
         emails=len(offered),
         unknown_users=[user for user in dict.fromkeys(asked.user_ids) if user not in users],
         unknown_emails=[email for email in dict.fromkeys(emails) if email not in contents],

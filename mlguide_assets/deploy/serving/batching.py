@@ -1,34 +1,46 @@
-"""The thread that answers: it takes all requests that wait, answers them together, and wakes their handlers."""
+"""The threads that answer: they take all requests that wait, answer them together, and wake their handlers.
+
+They take turns: while one waits until the disk has its lines, the other scores what came meanwhile.
+"""
 
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 
+from mlguide_assets.deploy.prediction_log import LogWriter
 from mlguide_assets.deploy.serving.asking import Asked, RefusedError
-from mlguide_assets.deploy.serving.service import Answered, Service, Work
+from mlguide_assets.deploy.serving.service import Answered, Draft, Service, Work, give
 
 MOST_AT_ONCE = 32
 """Requests that are scored together; the rest waits for the next turn."""
 
 _log = logging.getLogger(__name__)
 
+_Waiting = tuple[Work, asyncio.Future[None]]
+
 
 class Batcher:
-    """Hands requests from the event loop to one thread, and answers back.
+    """Hands requests from the event loop to the threads, and answers back.
 
     Args:
-        after: called in that thread with what was answered, once the answers are on their way.
+        logs: one for each thread.
+        after: called in a thread with what was answered, once the answers are on their way.
     """
 
-    def __init__(self, service: Service, after: Callable[[Answered], None]) -> None:
+    def __init__(self, service: Service, logs: Sequence[LogWriter], after: Callable[[Answered], None]) -> None:
         self._service = service
         self._after = after
-        self._waiting: SimpleQueue[tuple[Work, asyncio.Future[None]] | None] = SimpleQueue()
+        self._waiting: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._turn = threading.Lock()
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._run, name="answers", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._run, args=(log,), name=f"answers-{number}", daemon=True)
+            for number, log in enumerate(logs)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     async def answer(self, asked: Asked, request_id: str) -> Work:
         """The work with its body or its refusal."""
@@ -40,48 +52,62 @@ class Batcher:
     def stop(self) -> None:
         """Answer what waits, then end."""
         self._waiting.put(None)
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
-    def _run(self) -> None:
-        while (first := self._waiting.get()) is not None:
-            batch = [first]
-            last = False
-            while len(batch) < MOST_AT_ONCE:
-                try:
-                    following = self._waiting.get_nowait()
-                except Empty:
-                    break
-                if following is None:
-                    last = True
-                    break
-                batch.append(following)
-            self._answer([work for work, _ in batch], [done for _, done in batch])
-            if last:
+    def _run(self, log: LogWriter) -> None:
+        while True:
+            with self._turn:
+                batch = self._take()
+                drafts = self._judge([work for work, _ in batch]) if batch else []
+            if not batch:
                 return
+            given = [draft.answered for draft in drafts if _give(draft, log)]
+            self._loop.call_soon_threadsafe(_wake, [done for _, done in batch])
+            for answered in given:
+                self._after(answered)
 
-    def _answer(self, works: list[Work], done: list[asyncio.Future[None]]) -> None:
-        answered = None
-        try:
-            answered = self._service.answer(works)
-        except Exception:
-            # A fault of ours in one request of many: each by itself, so that it fails alone.
-            _log.exception("answering %d requests together failed", len(works))
-            for work in works:
-                self._answer_alone(work)
-        self._loop.call_soon_threadsafe(_wake, done)
-        if answered:
-            self._after(answered)
+    def _take(self) -> list[_Waiting]:
+        """All that waits, at least one; none where it is time to end."""
+        batch: list[_Waiting] = []
+        following = self._waiting.get()
+        while following is not None:
+            batch.append(following)
+            if len(batch) == MOST_AT_ONCE:
+                return batch
+            try:
+                following = self._waiting.get_nowait()
+            except Empty:
+                return batch
+        # For the other threads, and for this one's next turn.
+        self._waiting.put(None)
+        return batch
 
-    def _answer_alone(self, work: Work) -> None:
-        if work.body:
-            return
+    def _judge(self, works: Sequence[Work]) -> list[Draft]:
         try:
-            self._service.answer([work])
+            draft = self._service.judge(works)
+            return [draft] if draft else []
         except Exception:
-            _log.exception("request %s failed", work.request_id)
-            work.refusal = RefusedError(
-                500, "The server failed on this request; its log says why, under the request's id."
-            )
+            if len(works) == 1:
+                _fail(works)
+                return []
+        # A fault of ours in one request of many: each by itself, so that it fails alone.
+        return [draft for work in works for draft in self._judge([work])]
+
+
+def _give(draft: Draft, log: LogWriter) -> bool:
+    try:
+        return give(draft, log)
+    except Exception:
+        _fail(draft.answered.works)
+        return False
+
+
+def _fail(works: Sequence[Work]) -> None:
+    """Refuse works with the error of ours that is being handled."""
+    for work in works:
+        _log.exception("request %s failed", work.request_id)
+        work.refusal = RefusedError(500, "The server failed on this request; its log says why, under the request's id.")
 
 
 def _wake(done: list[asyncio.Future[None]]) -> None:

@@ -28,7 +28,7 @@ class PatientProtocol(HttpToolsProtocol):
     """Bytes that arrived of headers that are not complete."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(Joining(transport, self.loop))  # type: ignore[arg-type]
         self._wait()
 
     def data_received(self, data: bytes) -> None:
@@ -101,6 +101,36 @@ class PatientProtocol(HttpToolsProtocol):
 
     def _transport(self) -> Any:
         return self.transport
+
+
+class Joining:
+    """A transport that sends at once what is written in one turn of the loop.
+
+    Uvicorn writes an answer's head and its body by themselves, and each would be a call of the system and a packet:
+    more than all else that it does for a short answer.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._pieces: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        if not self._pieces:
+            self._loop.call_soon(self._send)
+        self._pieces.append(data)
+
+    def close(self) -> None:
+        self._send()
+        self._transport.close()
+
+    def _send(self) -> None:
+        if self._pieces:
+            self._transport.write(b"".join(self._pieces))
+            self._pieces.clear()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 _OFFER = re.compile(rb"\r\nupgrade:", re.IGNORECASE)

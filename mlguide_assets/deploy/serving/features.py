@@ -3,19 +3,17 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
-
-import numpy as np
+from typing import Any, NamedTuple
 
 from mlguide_assets.deploy.online_store.store import Row, StoreError
 from mlguide_assets.prepare.features.moment import moment_features
 
 _EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
+_NEVER = float("nan")
 
 
-@dataclass(frozen=True)
-class Pair:
+class Pair(NamedTuple):
     """A user and an email to judge.
 
     Args:
@@ -31,69 +29,67 @@ class Pair:
 
 @dataclass
 class Features:
-    """Feature columns, and the pair that each row is of."""
+    """The values of features, one row per pair, in the order of their names."""
 
     names: tuple[str, ...]
     pairs: list[Pair] = field(default_factory=list)
-    columns: dict[str, list[Any]] = field(default_factory=dict)
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self.columns = self.columns or {name: [] for name in self.names}
+    @property
+    def columns(self) -> dict[str, Sequence[Any]]:
+        columns: Iterable[Sequence[Any]] = zip(*self.rows, strict=True) if self.rows else ([] for _ in self.names)
+        return dict(zip(self.names, columns, strict=True))
 
     def row(self, position: int) -> dict[str, Any]:
-        return {name: self.columns[name][position] for name in self.names}
+        return dict(zip(self.names, self.rows[position], strict=True))
 
     def extend(self, other: "Features") -> None:
         self.pairs += other.pairs
-        for name, column in self.columns.items():
-            column += other.columns[name]
+        self.rows += other.rows
 
 
 def of_pairs(
-    pairs: Sequence[tuple[Row, Row]],
+    users: Sequence[Row],
+    emails: Sequence[Row],
     names: tuple[str, ...],
     *,
     instant: datetime,
     feature_time: datetime,
     what_if: Mapping[str, float] | None = None,
 ) -> Features:
-    """Features of pairs of a user's and an email's stored state, at an instant.
+    """Features of stored states at an instant: each user with each email, user by user.
 
     Args:
         what_if: features of the moment that are set by hand.
     """
-    moments = moment_features(
-        at=microseconds(instant),
-        joined_at=_times(user["date_joined"] for user, _ in pairs),
-        created_at=_times(email["created_at"] for _, email in pairs),
-        last_at=_times(user["last_delivered_at"] for user, _ in pairs),
-    )
-    columns: dict[str, list[Any]] = {}
-    for name in names:
-        if name in moments:
-            given = (what_if or {}).get(name)
-            columns[name] = [given] * len(pairs) if given is not None else _plain(moments[name], len(pairs))
-        else:
-            side = 0 if pairs and name in pairs[0][0] else 1
-            columns[name] = [_value(pair[side], name) for pair in pairs]
-    judged = [Pair(user["user_id"], email["email_id"], instant, feature_time) for user, email in pairs]
-    return Features(names, judged, columns)
+    features, at = Features(names), microseconds(instant)
+    created = [_time(email["created_at"]) for email in emails]
+    for user in users:
+        joined_at, last_at = _time(user["date_joined"]), _time(user["last_delivered_at"])
+        for email, created_at in zip(emails, created, strict=True):
+            # Of one pair at a time, in plain numbers: most requests have few, for which arrays cost more.
+            moment = moment_features(at=at, joined_at=joined_at, created_at=created_at, last_at=last_at)
+            row = {**email, **user, **moment, **(what_if or {})}
+            features.rows.append(_values(row, names))
+            features.pairs.append(Pair(user["user_id"], email["email_id"], instant, feature_time))
+    return features
 
 
 def of_last_sends(sends: Sequence[Row], names: tuple[str, ...]) -> Features:
     """Features of sends that were made, each as of its own delivery."""
     times = [datetime.fromisoformat(send["delivered_at"]) for send in sends]
     pairs = [Pair(send["user_id"], send["email_id"], at, at) for send, at in zip(sends, times, strict=True)]
-    return Features(names, pairs, {name: [_value(send, name) for send in sends] for name in names})
+    return Features(names, pairs, [_values(send, names) for send in sends])
 
 
-def _value(row: Row, name: str) -> Any:
+def _values(row: Row, names: tuple[str, ...]) -> tuple[Any, ...]:
+    """The features of a row; one that is no number, as the days since an email that there never was, is None."""
     try:
-        return row[name]
-    except KeyError:
+        return tuple([None if (value := row[name]) != value else value for name in names])
+    except KeyError as error:
         raise StoreError(
-            f"The online store has no feature {name!r}, which the champion was trained with: 'mlguide run' publishes "
-            f"those of the problem, or 'mlguide promote' a model that was trained for it."
+            f"The online store has no feature {error.args[0]!r}, which the champion was trained with: 'mlguide run' "
+            f"publishes those of the problem, or 'mlguide promote' a model that was trained for it."
         ) from None
 
 
@@ -102,15 +98,6 @@ def microseconds(instant: datetime) -> int:
     return (instant - _EPOCH) // _MICROSECOND
 
 
-def _times(texts: Iterable[str | None]) -> Any:
-    """Microseconds since 1970, NaN for a time that there is not; float64 is exact to the year 2255."""
-    return np.array(
-        [float("nan") if text is None else microseconds(datetime.fromisoformat(text)) for text in texts], np.float64
-    )
-
-
-def _plain(values: Any, rows: int) -> list[Any]:
-    """A column as numbers or None; what is the same for every pair is one number."""
-    if not isinstance(values, np.ndarray):
-        return [values] * rows
-    return [None if value != value else value for value in values.tolist()]
+def _time(text: str | None) -> float:
+    """Microseconds since 1970, NaN for a time that there is not; a float is exact to the year 2255."""
+    return _NEVER if text is None else float(microseconds(datetime.fromisoformat(text)))

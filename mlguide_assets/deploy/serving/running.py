@@ -21,7 +21,10 @@ from mlguide_assets.deploy.serving.watching import Follower, Watcher
 from mlguide_assets.settings import Home
 
 SWITCH_SECONDS = 0.0005
-"""The thread that answers and the event loop share the interpreter: at Python's 5 ms they would wait for each other."""
+"""The threads that answer and the event loop share the interpreter: at Python's 5 ms they would wait for each other."""
+
+ANSWERING = 2
+"""Threads that answer: one scores while the other waits for the disk."""
 
 Status = Literal["ready", "degraded", "unavailable"]
 
@@ -36,19 +39,19 @@ class Running:
     def __init__(self, home: Home, problem: Problem, store: str | None) -> None:
         sys.setswitchinterval(SWITCH_SECONDS)
         self._problem = problem
-        # A store belongs to one thread: one answers, the others, taking turns, list and tell the state.
+        # A store belongs to one thread at a time: those that answer share one, those that list and tell the state one.
         answering, self._store = (open_store(home, problem.key, store) for _ in range(2))
         self._turn = Lock()
         logs = home.served(problem.key)
-        self._logs = [LogWriter(logs), LogWriter(logs)]
-        self._service = Service(problem, answering, self._logs[0])
-        self._shadow = Shadow(self._logs[1])
+        self._logs = [LogWriter(logs) for _ in range(ANSWERING + 1)]
+        self._service = Service(problem, answering)
+        self._shadow = Shadow(self._logs[-1])
         bundles = home.bundles(problem.key)
         self._champion = Follower(bundles, CHAMPION, lambda model: setattr(self._service, "champion", model))
         self._challenger = Follower(bundles, CHALLENGER, lambda model: setattr(self._shadow, "challenger", model))
         self._watcher = Watcher([self._champion, self._challenger])
         self._watcher.start()
-        self.batcher = Batcher(self._service, self._after)
+        self.batcher = Batcher(self._service, self._logs[:ANSWERING], self._after)
         # What lives as long as the server need not be looked at by every full collection, which would take 45 ms.
         gc.collect()
         gc.freeze()

@@ -49,21 +49,36 @@ class Answered:
     published: str
 
 
+@dataclass(frozen=True)
+class Draft:
+    """What is ready, but not yet logged, so not yet given.
+
+    Args:
+        bodies: of the answers, one per work.
+        lines: for the log.
+        at: the instant of the answers, UTC.
+    """
+
+    answered: Answered
+    bodies: Sequence[bytes]
+    lines: Sequence[bytes]
+    at: datetime
+
+
 class Service:
-    """The champion, the online store and the log, put together. It belongs to one thread; `champion` may be set by any.
+    """The champion and the online store, put together. One thread at a time judges; `champion` may be set by any.
 
     Args:
         problem: the home's; its `serving` says where to stop.
     """
 
-    def __init__(self, problem: Problem, store: OnlineStore, log: LogWriter) -> None:
+    def __init__(self, problem: Problem, store: OnlineStore) -> None:
         self.champion: ServedModel | None = None
         self._problem = problem
         self._store = store
-        self._log = log
 
-    def answer(self, works: Sequence[Work]) -> Answered | None:
-        """Give every work its body, which is logged by then, or its refusal."""
+    def judge(self, works: Sequence[Work]) -> Draft | None:
+        """Look up and score every work, or give it its refusal; None where all are refused."""
         # Once: another may become champion while these are answered.
         model = self.champion
         try:
@@ -80,8 +95,16 @@ class Service:
         for work, scores in zip(known, score([work.question for work in known], model), strict=True):
             if work.question is not None:
                 work.judged = judge(work.question, scores.tolist(), self._reasons(work, model), model)
-        answered = Answered(known, model, snapshot.publication.id)
-        return answered if self._finish(answered) else None
+        return self._draft(Answered(known, model, snapshot.publication.id))
+
+    def _draft(self, answered: Answered) -> Draft:
+        now, model = now_utc(), answered.model
+        bodies = [
+            answer(work.asked, work.question, work.judged, model, work.request_id)
+            for work in answered.works
+            if work.question is not None
+        ]
+        return Draft(answered, bodies, log_lines(answered, model, CHAMPION, now), now)
 
     def _snapshot(self) -> Snapshot:
         snapshot = self._store.current()
@@ -110,33 +133,33 @@ class Service:
             for row in range(len(features.pairs))
         ]
 
-    def _finish(self, answered: Answered) -> bool:
-        """Log all answers, then give them; where the log fails, none is given."""
-        now, model = now_utc(), answered.model
-        bodies = [
-            answer(work.asked, work.question, work.judged, model, work.request_id)
-            for work in answered.works
-            if work.question is not None
-        ]
-        try:
-            self._log.append(log_lines(answered, model, CHAMPION, now), now)
-        except LogError as error:
-            for work in answered.works:
-                work.refusal = _refusal(error)
-            return False
-        for work, body in zip(answered.works, bodies, strict=True):
-            work.body = body
-        return True
+
+def give(draft: Draft, log: LogWriter) -> bool:
+    """Log all answers, then give them to their works; where the log fails, each gets that as its refusal."""
+    works = draft.answered.works
+    try:
+        log.append(draft.lines, draft.at)
+    except LogError as error:
+        for work in works:
+            work.refusal = _refusal(error)
+        return False
+    for work, body in zip(works, draft.bodies, strict=True):
+        work.body = body
+    return True
 
 
 def score(questions: Sequence[Question | None], model: ServedModel) -> list[npt.NDArray[np.float64]]:
-    """The probabilities of the rows of each question, through one matrix for all."""
-    together = Features(model.features)
-    for question in questions:
-        if question is not None:
-            together.extend(question.features)
-    if not together.pairs:
+    """The probabilities of the rows of each question, through one matrix for all.
+
+    Args:
+        questions: all looked up for one model, which need not be the one that scores.
+    """
+    asked = [question.features for question in questions if question is not None]
+    if not any(features.pairs for features in asked):
         return [np.empty(0) for _ in questions]
+    together = Features(asked[0].names)
+    for features in asked:
+        together.extend(features)
     scores = model.model.predict(model.model.encoding.matrix_of_values(together.columns))
     ends = np.cumsum([len(question.features.pairs) if question else 0 for question in questions])
     return np.split(scores, ends[:-1])

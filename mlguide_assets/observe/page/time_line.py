@@ -18,6 +18,9 @@ SHAPES = {
 }
 """Told apart by their outline, so that colour only helps."""
 
+_CHARACTER = 6.2
+"""Width of a character of a label, on average."""
+
 _LANE, _LABEL, _BELOW, _TOP = 30, 12, 24, 4
 
 
@@ -75,11 +78,16 @@ def _svg(lanes: Sequence[Lane], first: datetime, last: datetime, title: str, des
 
 
 def _axis(x: Times, bottom: float) -> Iterator[Html]:
+    taken = x.start
     for instant, text in time_ticks(x.first, x.last, int((x.end - x.start) / 85)):
-        at = x(instant)
+        at, width = x(instant), _CHARACTER * len(text)
         yield tag("line", x1=at, x2=at, y1=0, y2=bottom + 4, class_="grid")
         anchor = "start" if at < x.start + 40 else "end" if at > x.end - 40 else "middle"
-        yield tag("text", text, x=at, y=bottom + 18, class_=anchor)
+        left = at - {"start": 0.0, "end": width, "middle": width / 2}[anchor]
+        # The first label names the day as well, and may reach into the second.
+        if left >= taken:
+            yield tag("text", text, x=at, y=bottom + 18, class_=anchor)
+            taken = left + width + _CHARACTER
     yield tag("line", x1=x.start, x2=x.end, y1=bottom, y2=bottom, class_="axis")
 
 

@@ -102,8 +102,8 @@ def test_emails_of_the_future_are_not_published(lake: Lake, sends: pa.Table, tab
 
 
 def test_what_a_publication_was_computed_from_survives_later_writes(on_disk: Place, tmp_path: Path) -> None:
-    lake, published = Lake(tmp_path / "lake", keep=5), []
-    for day in range(KEPT_PUBLICATIONS + 12):
+    lake, published = Lake(tmp_path / "lake", keep=2), []
+    for day in range(KEPT_PUBLICATIONS + 6):
         ids = {table: lake.write(table, pa.table({"day": [day]})).id for table in PUBLISHED_FROM}
         if day < KEPT_PUBLICATIONS + 2:
             assert publish_online(on_disk.open(), from_snapshots(day, ids), lake)
@@ -113,8 +113,8 @@ def test_what_a_publication_was_computed_from_survives_later_writes(on_disk: Pla
         assert list(lake.pinned(table).values()) == [ids[table] for ids in kept]
         for day, ids in enumerate(kept, start=len(published) - len(kept)):
             assert lake.read_arrow(table, snapshot_id=ids[table]).to_pylist() == [{"day": day}]
-        # The newest five, and those that are pinned: nothing else.
-        assert len(lake.history(table)) == 5 + KEPT_PUBLICATIONS
+        # The newest two, and those that are pinned: nothing else.
+        assert len(lake.history(table)) == 2 + KEPT_PUBLICATIONS
 
 
 def from_snapshots(day: int, snapshots: dict[str, str]) -> State:

@@ -63,7 +63,7 @@ class TestEqualToTheFile:
         for key in keys_of(redis, place):
             redis.unlink(key)
 
-    @settings(max_examples=40)
+    @settings(max_examples=20)
     @given(rows=ROWS, batch_rows=st.integers(1, 9))
     def test_any_rows_come_back_the_same(
         self, both: tuple[SqliteStore, RedisStore], rows: dict[int, dict[str, Any]], batch_rows: int

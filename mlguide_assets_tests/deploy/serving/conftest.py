@@ -1,6 +1,8 @@
 """A home that can serve, and a server on it, each made once per process."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,18 @@ import pytest
 
 from mlguide_assets.deploy.bundle import set_champion
 from mlguide_assets.train.candidate import Candidate
-from mlguide_assets_tests.deploy.serving.serving import Client, House, Server, eventually, with_twins
+from mlguide_assets_tests.deploy.serving.serving import (
+    AS_OF,
+    HOSTILE,
+    SLOTS,
+    Client,
+    House,
+    Server,
+    eventually,
+    with_twins,
+)
 from mlguide_assets_tests.samples import Tables
+from mlguide_assets_tests.train.sends import replaced
 
 
 @pytest.fixture(scope="session")
@@ -72,6 +84,17 @@ def patient(changing_home: House, changing: Server) -> Iterator[Client]:
 def is_well(client: Client) -> bool:
     state = client.get("/readyz").json()
     return (state["status"], state["model_version"], state["shadow_version"]) == ("ready", "1", None)
+
+
+@pytest.fixture(scope="session")
+def narrow(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of low limits that waits for bodies as long as it takes; its emails have a subject that means harm."""
+    copied = house.copy(tmp_path_factory.mktemp("narrow") / "home", max_concurrent=SLOTS, max_explained_pairs=7)
+    content = house.tables["email_content"]
+    hostile = {**house.tables, "email_content": replaced(content, "subject", [HOSTILE] * content.num_rows)}
+    replace(copied, tables=hostile).publish(AS_OF + timedelta(hours=1))
+    with Server(copied.home, patches={"mlguide_assets.deploy.serving.guarding": {"BODY_SECONDS": 600}}) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,12 @@ THRESHOLD = 0.09
 TWINS = (EMAILS + 1, EMAILS + 2)
 """Two emails that nobody was sent, alike in everything but the id."""
 UNKNOWN = 1000
+HOSTILE = "<img src=x onerror=alert(1)>"
+SLOTS = 8
+"""Requests that the narrow server has in progress at most."""
 CLOCK = {"clock": "data"}
+HELD = b'{"user_ids": [1]}'
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _START_SECONDS = 30
 
 
@@ -314,6 +319,27 @@ def read_answer(stream: Any) -> Answer:
     assert status, "the connection was closed without an answer"
     headers = _lower(http.client.parse_headers(stream))
     return Answer(int(status.split()[1]), headers, stream.read(int(headers["content-length"])))
+
+
+@contextlib.contextmanager
+def occupied(port: int, slots: int) -> Iterator[list[socket.socket]]:
+    """Connections that each have a request in progress, of which `HELD` is still to be sent.
+
+    That they do is known, not hoped for: the server says "continue" once it has admitted a request and waits for its
+    body. One that is refused, since another's request is in progress just then, is tried again.
+    """
+    with contextlib.ExitStack() as opened:
+        held: list[socket.socket] = []
+
+        def hold() -> bool:
+            connection = opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+            connection.sendall(request(b"", "expect: 100-continue", length=len(HELD)))
+            if connection.recv(len(_CONTINUE), socket.MSG_WAITALL) == _CONTINUE:
+                held.append(connection)
+            return len(held) == slots
+
+        eventually(hold, seconds=20)
+        yield held
 
 
 def request(body: bytes, *headers: str, path: str = "/predict", length: int | None = None) -> bytes:

@@ -193,7 +193,8 @@ def test_a_challenger_scores_into_the_log_and_never_into_an_answer(
         assert two["features"] == one["features"]
         assert two["probability"] > one["probability"]
     assert challenged.get("/readyz").json()["status"] == "ready"
-    assert shadowed(challenged, "logged") >= 6
+    # Counted after it was logged.
+    eventually(lambda: shadowed(challenged, "logged") >= 6)
 
 
 def test_a_challenger_that_is_one_no_more_scores_nothing(changing_home: House, spare: Path, patient: Client) -> None:

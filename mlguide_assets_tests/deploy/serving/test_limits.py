@@ -1,6 +1,8 @@
 """What a stranger may send: each bad request is told what is wrong with it, and the server still answers the next."""
 
+import contextlib
 import json
+import select
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -9,18 +11,23 @@ from typing import Any
 import pytest
 
 from mlguide_assets_tests.deploy.serving.serving import (
+    HELD,
+    SLOTS,
     Answer,
     Client,
     House,
     Server,
     eventually,
     exchange,
+    occupied,
     read_answer,
     request,
 )
 
 GOOD = b'{"user_ids": [1]}'
 PATIENCE = 0.5
+UNPATCHED = 10.0
+"""The patience of a server as it ships; less says that another was kept to, on however slow a machine."""
 KEY = "ein sehr langer Schlüssel"
 LEFT = '"status":400'
 WITH_KEY = {"x-api-key": KEY.encode()}
@@ -29,12 +36,12 @@ MEGABYTE = 1024 * 1024
 
 @pytest.fixture(scope="module")
 def strict(copied: Callable[..., House]) -> Iterator[Server]:
-    """A server with a key, room for two requests, and little patience."""
+    """A server with a key, low limits, and little patience."""
     patches = {
         "mlguide_assets.deploy.serving.connections": {"HEADER_SECONDS": PATIENCE},
         "mlguide_assets.deploy.serving.guarding": {"BODY_SECONDS": 2 * PATIENCE},
     }
-    house = copied(max_concurrent=2, max_pairs=10, max_explained_pairs=3, max_body_kilobytes=1)
+    house = copied(max_pairs=10, max_explained_pairs=3, max_body_kilobytes=1)
     with Server(house.home, patches=patches, key=KEY) as server:
         yield server
 
@@ -240,7 +247,7 @@ def test_slow_headers_are_given_up(strict: Server) -> None:
     started = time.monotonic()
     (answer,) = exchange(strict.port, b"POST /predict HTTP/1.1\r\nhost: te", end=True)
     assert "did not arrive" in assert_told(answer, 408)
-    assert PATIENCE <= time.monotonic() - started < PATIENCE + 3
+    assert PATIENCE <= time.monotonic() - started < UNPATCHED
 
 
 def test_a_connection_on_which_nothing_is_said_is_given_up(strict: Server) -> None:
@@ -254,12 +261,14 @@ def test_a_slow_body_is_given_up(strict: Server, length: int | None) -> None:
     with socket.create_connection(("127.0.0.1", strict.port), timeout=10) as connection:
         started = time.monotonic()
         connection.sendall(request(GOOD, f"x-api-key: {KEY}", length=length or 300))
-        while length is None and time.monotonic() - started < 2 * PATIENCE - 0.2:
-            connection.sendall(b" ")
-            time.sleep(0.1)
+        # The server may end the connection just before a piece; its answer is there nevertheless.
+        with contextlib.suppress(OSError):
+            while length is None and not select.select([connection], [], [], 0.1)[0]:
+                connection.sendall(b" ")
         with connection.makefile("rb") as stream:
             assert "did not arrive" in assert_told(read_answer(stream), 408)
-        assert time.monotonic() - started < 2 * PATIENCE + 3
+        # The pieces would have lasted for half a minute.
+        assert 2 * PATIENCE <= time.monotonic() - started < UNPATCHED
 
 
 def test_a_client_that_leaves_is_let_go(house: House, server: Server, client: Client) -> None:
@@ -343,26 +352,18 @@ def test_another_protocol_that_is_offered_is_declined(server: Server, protocol: 
     assert [answer.status for answer in answers] == [200] * 3
 
 
-def test_above_the_limit_requests_are_told_to_come_back(strict: Server) -> None:
-    headers = f"x-api-key: {KEY}"
-    body = GOOD + b" "
-    with (
-        socket.create_connection(("127.0.0.1", strict.port), timeout=10) as one,
-        socket.create_connection(("127.0.0.1", strict.port), timeout=10) as other,
-    ):
-        for held in (one, other):
-            held.sendall(request(body, headers)[:-1])
-        third = eventually(
-            lambda: (answer := exchange(strict.port, request(GOOD, headers))[0]).status == 429 and answer
-        )
-        assert "2 requests are in progress" in assert_told(third, 429)
-        assert third.headers["retry-after"] == "1"
-        assert strict.client().get("/healthz").status == 200
-        for held in (one, other):
-            held.sendall(body[-1:])
-            with held.makefile("rb") as stream:
+def test_above_the_limit_requests_are_told_to_come_back(narrow: Server) -> None:
+    client = narrow.client()
+    with occupied(narrow.port, SLOTS) as held:
+        refused = client.post("/predict", {"user_ids": [1]})
+        assert f"{SLOTS} requests are in progress" in assert_told(refused, 429)
+        assert refused.headers["retry-after"] == "1"
+        assert client.get("/healthz").status == 200
+        for connection in held:
+            connection.sendall(HELD)
+            with connection.makefile("rb") as stream:
                 assert read_answer(stream).status == 200
-    assert exchange(strict.port, request(GOOD, headers))[0].status == 200
+    assert client.predict(1)["predictions"]
 
 
 @pytest.mark.parametrize(
@@ -407,6 +408,6 @@ def test_some_paths_need_no_key(strict: Server, path: str) -> None:
 def test_no_key_is_in_the_log(strict: Server) -> None:
     strict.client(**WITH_KEY).predict(1)
     strict.client(**{"x-api-key": b"another-key-of-this-test"}).get("/users")
-    assert '"status":401' in strict.log()
+    eventually(lambda: '"status":401' in strict.log())
     assert "another-key-of-this-test" not in strict.log()
     assert "Schl" not in strict.log()

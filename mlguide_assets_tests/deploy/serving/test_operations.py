@@ -11,10 +11,13 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from mlguide_assets.deploy.serving.server import serve
+from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.deploy.serving.serving import (
     Answer,
@@ -23,6 +26,7 @@ from mlguide_assets_tests.deploy.serving.serving import (
     House,
     Server,
     eventually,
+    free_port,
     read_answer,
     request,
 )
@@ -201,28 +205,44 @@ def assert_one_sentence(done: subprocess.CompletedProcess[str]) -> str:
     return said
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-def test_without_a_key_it_is_not_open_to_others(tmp_path: Path, host: str) -> None:
-    said = assert_one_sentence(tell("--host", host, home=tmp_path))
-    assert "MLGUIDE_API_KEY" in said
+def test_where_it_cannot_serve_it_says_one_sentence(tmp_path: Path) -> None:
+    assert "MLGUIDE_API_KEY" in assert_one_sentence(tell("--host", "0.0.0.0", home=tmp_path))
 
 
-def test_a_port_that_is_taken_is_named(server: Server, tmp_path: Path) -> None:
-    said = assert_one_sentence(tell("--port", str(server.port), home=tmp_path))
-    assert str(server.port) in said
+def refused(monkeypatch: pytest.MonkeyPatch, home: Path, **given: Any) -> str:
+    """Why it does not start, in this process."""
+
+    def serves(*_: object, **__: object) -> None:
+        raise AssertionError("it began to serve")
+
+    monkeypatch.setattr("uvicorn.run", serves)
+    monkeypatch.delenv("MLGUIDE_API_KEY", raising=False)
+    default = {"host": "127.0.0.1", "port": free_port(), "workers": 1, "store": None, "access_log": False}
+    with pytest.raises(InputError) as told:
+        serve(Home(home), **{**default, **given})
+    return str(told.value)
 
 
-def test_a_store_of_no_kind_is_named(tmp_path: Path) -> None:
-    said = assert_one_sentence(tell("--store", "mysql://user:password@host", home=tmp_path))
+def test_without_a_key_it_is_not_open_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for host in ("0.0.0.0", "::", "192.0.2.1", "example.org"):
+        assert refused(monkeypatch, tmp_path, host=host).startswith(f"{host} can be reached by others")
+
+
+def test_a_port_that_is_taken_is_named(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert str(server.port) in refused(monkeypatch, tmp_path, port=server.port)
+
+
+def test_a_store_of_no_kind_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = refused(monkeypatch, tmp_path, store="mysql://user:password@host")
     assert "redis://" in said
     assert "password" not in said
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_problem_that_cannot_be_read_is_named(tmp_path: Path, workers: str) -> None:
+def test_a_problem_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """Before there are workers, which would die of it again and again."""
     home = Home(tmp_path)
     home.active_problem.write_text("name: 5\n")
-    done = tell("--workers", workers, home=tmp_path)
+    done = tell("--workers", "2", home=tmp_path)
     assert done.returncode == 2
     assert "problem.yaml, line 1, name" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr

@@ -1,12 +1,9 @@
 """The playground in a real browser, on a real server: what people see is what the API says."""
 
-import contextlib
 import json
 import os
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +14,8 @@ from mlguide_assets.deploy.serving.app import PLAYGROUND
 from mlguide_assets_tests.deploy.serving.browser import CONTRASTS, FAILED_REQUEST, NAMELESS, Visit, chromium
 from mlguide_assets_tests.deploy.serving.serving import (
     AS_OF,
+    HOSTILE,
+    SLOTS,
     THRESHOLD,
     UNKNOWN,
     Client,
@@ -24,15 +23,13 @@ from mlguide_assets_tests.deploy.serving.serving import (
     Server,
     eventually,
     free_port,
+    occupied,
     point_by_hand,
-    request,
 )
-from mlguide_assets_tests.train.sends import replaced
 
 pytestmark = pytest.mark.slow
 
 PAIRS = "users=3,40&emails=12,1,4,3"
-HOSTILE = "<img src=x onerror=alert(1)>"
 LONG_ID = 2**63 - 1
 """JavaScript's numbers would round it."""
 KEY = "a-key-of-nobody"
@@ -329,17 +326,6 @@ def test_an_answer_that_comes_too_late_is_dropped(page: Callable[..., Visit], cl
     assert seen.ranked() == pairs_of(told)
 
 
-@pytest.fixture(scope="module")
-def narrow(copied: Callable[..., House]) -> Iterator[Server]:
-    """A server of low limits, whose emails have a subject that means harm."""
-    house = copied(max_concurrent=8, max_explained_pairs=7)
-    content = house.tables["email_content"]
-    hostile = {**house.tables, "email_content": replaced(content, "subject", [HOSTILE] * content.num_rows)}
-    replace(house, tables=hostile).publish(AS_OF + timedelta(hours=1))
-    with Server(house.home) as server:
-        yield server
-
-
 def test_subjects_are_text(visit: Callable[..., Visit], narrow: Server) -> None:
     seen = visit(narrow, f"{PAIRS}&reasons=off").answered()
     seen.page.locator("#emails-field").click()
@@ -425,11 +411,7 @@ def test_limits_are_said_and_got_over(visit: Callable[..., Visit], narrow: Serve
     assert "at most 7 are answered" in seen.see("#failure").inner_text()
     seen.page.get_by_label("Reasons").uncheck()
     seen.answered()
-    with contextlib.ExitStack() as slow:
-        for _ in range(12):
-            connection = slow.enter_context(socket.create_connection(("127.0.0.1", narrow.port)))
-            connection.sendall(request(b"{", length=9))
-        eventually(lambda: narrow.client().get("/users").status == 429)
+    with occupied(narrow.port, SLOTS):
         seen.page.get_by_role("button", name="Ask again").click()
         assert "try again soon" in seen.see("#failure").inner_text()
     eventually(lambda: narrow.client().get("/users").status == 200)

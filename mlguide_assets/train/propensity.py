@@ -1,0 +1,63 @@
+"""Weights that undo the choosing: what a model learns from sends that an earlier model chose.
+
+A send that a plan made with propensity p, out of K candidates, counts as 1 / (K p) sends: in the mean over many
+sends each candidate then counts alike, as if it had been drawn uniformly (inverse propensity weighting; Horvitz and
+Thompson 1952). Weights trade bias for variance. They pay where the choosing model knew more of the users than the
+features tell; where it knew the same, the features already account for the choice, and weights only cost rows.
+"""
+
+from typing import Any
+
+import ibis
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from mlguide_assets.prepare.features.tables import KEYS
+
+Ratios = npt.NDArray[np.float64]
+
+
+def uniform_ratios(rows: pa.Table, plans: ibis.Table | None) -> Ratios:
+    """What a uniform choice would have given each send, relative to what its plan gave it (n,); NaN without a plan.
+
+    A plan chose a send that went to the same user with the same email on the plan's day, after the plan was made;
+    of several such, the first. A plan that drew nothing made no other choice possible, so there is nothing to undo.
+
+    Args:
+        rows: user_id, email_id and delivered_at of n sends.
+        plans: rows of the send plan, of any days; or none.
+    """
+    ratios = np.full(rows.num_rows, np.nan)
+    if plans is None:
+        return ratios
+    sends = ibis.memtable(rows.select(list(KEYS)).append_column("row", pa.array(np.arange(rows.num_rows))))
+    sends = sends.mutate(scoring_date=sends.delivered_at.date())
+    chosen = plans.filter(plans.decision == "send", plans.exploration_share > 0)
+    chosen = chosen.mutate(ratio=1 / (chosen.candidates * chosen.propensity))
+    chosen = chosen.select("user_id", "email_id", "scoring_date", "planned_at", "ratio")
+    both = sends.inner_join(chosen, ["user_id", "email_id", "scoring_date"])
+    made = both.filter(both.delivered_at > both.planned_at).group_by("user_id", "email_id", "scoring_date")
+    first = made.agg(row=lambda t: t.row.argmin(t.delivered_at), ratio=lambda t: t.ratio.max())
+    found: Any = plans.get_backend().to_pyarrow(first.select("row", "ratio"))
+    ratios[found["row"].to_numpy()] = found["ratio"].to_numpy()
+    return ratios
+
+
+def propensity_weights(ratios: Ratios, *, max_weight: float) -> npt.NDArray[np.float64]:
+    """The weight of each send (n,): 1 without a plan, else its ratio, of mean 1 over the planned, then clipped.
+
+    Args:
+        ratios: as `uniform_ratios` gives them.
+        max_weight: no send counts more. Clipping gives up some of the correction for less variance.
+    """
+    planned = ~np.isnan(ratios)
+    weights = np.ones(len(ratios))
+    if planned.any():
+        weights[planned] = np.minimum(ratios[planned] / ratios[planned].mean(), max_weight)
+    return weights
+
+
+def effective_sample_size(weights: npt.NDArray[np.float64]) -> float:
+    """As many rows of equal weight have the variance of these (Kish 1965): (sum w)^2 / sum w^2; 0 without rows."""
+    return float(weights.sum() ** 2 / (weights**2).sum()) if len(weights) else 0.0

@@ -1,0 +1,192 @@
+"""Plans in the lake: one that may have chosen sends is never replaced, and a false propensity is noticed."""
+
+import threading
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import ibis
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from mlguide_assets.define.problem import Exploration, Problem
+from mlguide_assets.deploy.planning import Planned, judge_plan, plan_day, plan_figures
+from mlguide_assets.deploy.send_plan import SCHEMA
+from mlguide_assets.prepare.glossary import column_descriptions
+from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.train.lineage import SEND_PLAN
+from mlguide_assets_tests.deploy.plans import DAY, NOW, THRESHOLD, predictions_of
+from mlguide_assets_tests.train.sends import PROBLEM, replaced
+
+EXPLORING = PROBLEM.model_copy(update={"exploration": Exploration(share=0.25)})
+MORNING = datetime(DAY.year, DAY.month, DAY.day, 9)
+LATER = MORNING + timedelta(days=3)
+
+RISKS = np.random.default_rng(0).uniform(0, 1.5 * THRESHOLD, (400, 5))
+FIRST, SECOND = predictions_of(RISKS, version="1"), predictions_of(RISKS[:, ::-1], version="2")
+
+
+def planned(
+    lake: Lake, predictions: pa.Table, now: datetime, problem: Problem = EXPLORING, run_id: str = "run"
+) -> Planned:
+    return plan_day(lake, ibis.memtable(predictions), problem, day=DAY, now=now, run_id=run_id)
+
+
+def stored(lake: Lake) -> pa.Table:
+    return lake.read_arrow(SEND_PLAN, [DAY.isoformat()])
+
+
+def version(lake: Lake) -> list[Any]:
+    versions: list[Any] = stored(lake)["model_version"].unique().to_pylist()
+    return versions
+
+
+def test_until_its_day_begins_a_plan_follows_the_champion(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    assert planned(lake, FIRST, NOW).kept is None
+    assert planned(lake, SECOND, NOW).kept is None
+    assert version(lake) == ["2"]
+
+
+def test_once_its_day_has_begun_a_plan_stands_and_says_so(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    planned(lake, FIRST, NOW)
+    before = stored(lake)
+    for now in (datetime.combine(DAY, datetime.min.time()), MORNING, LATER):
+        again = planned(lake, SECOND, now)
+        assert again.kept == (
+            "The plan that model version 1 made at 2024-04-19 22:30 stands: 2024-04-20 has begun, and sends may have "
+            "been made by it."
+        )
+        assert again.snapshot == lake.snapshot(SEND_PLAN)
+    assert stored(lake).equals(before)
+
+
+def test_neither_another_share_nor_a_lost_champion_touches_a_plan_that_stands(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    planned(lake, FIRST, MORNING)
+    before = stored(lake)
+    planned(lake, FIRST, MORNING, PROBLEM)
+    planned(lake, FIRST.slice(0, 0), LATER)
+    assert stored(lake).equals(before)
+
+
+def test_a_plan_that_was_made_after_its_day_chose_nothing_and_may_be_replaced(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    planned(lake, FIRST, LATER)
+    assert planned(lake, SECOND, LATER).kept is None
+    assert version(lake) == ["2"]
+
+
+def test_an_empty_plan_stands_in_nobodys_way(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    assert planned(lake, FIRST.slice(0, 0), MORNING).snapshot.rows == 0
+    assert stored(lake).schema.equals(SCHEMA)
+    assert planned(lake, SECOND, MORNING).kept is None
+    assert version(lake) == ["2"]
+
+
+def test_planning_again_changes_nothing_and_no_other_day(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    first = planned(lake, FIRST, NOW).snapshot
+    assert planned(lake, FIRST, NOW).snapshot == first
+    tomorrow = DAY + timedelta(days=1)
+    other = plan_day(lake, ibis.memtable(FIRST), EXPLORING, day=tomorrow, now=MORNING, run_id="run").snapshot
+    assert other.partitions[DAY.isoformat()] == first.partitions[DAY.isoformat()]
+    assert set(other.partitions) == {DAY.isoformat(), tomorrow.isoformat()}
+
+
+def test_another_run_makes_the_same_choices(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    planned(lake, FIRST, NOW)
+    before = stored(lake)
+    planned(lake, FIRST, NOW + timedelta(minutes=5), run_id="another")
+    assert not stored(lake)["run_id"].equals(before["run_id"])
+    changing = ["run_id", "planned_at"]
+    assert stored(lake).drop_columns(changing).equals(before.drop_columns(changing))
+
+
+def test_of_two_that_plan_a_day_at_once_one_stands_and_the_other_says_so(tmp_path: Path) -> None:
+    results: list[Planned] = []
+
+    def plan(predictions: pa.Table) -> None:
+        lake = Lake(tmp_path)
+        lake.write(f"predictions_{predictions['model_version'][0]}", predictions)
+        read = lake.read(f"predictions_{predictions['model_version'][0]}")
+        results.append(plan_day(lake, read, EXPLORING, day=DAY, now=MORNING, run_id="run"))
+
+    threads = [threading.Thread(target=plan, args=(predictions,)) for predictions in (FIRST, SECOND)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(result.kept is None for result in results) == [False, True]
+    (standing,) = version(Lake(tmp_path))
+    (told,) = [result.kept for result in results if result.kept]
+    assert f"model version {standing} " in told
+
+
+def test_figures_count_users_and_price_what_is_drawn() -> None:
+    rows = [
+        {"decision": "send", "policy": "best", "probability": 0.01, "best_probability": 0.01, "propensity": 0.875},
+        {"decision": "send", "policy": "explore", "probability": 0.03, "best_probability": 0.01, "propensity": 0.125},
+        {"decision": "send", "policy": "explore", "probability": 0.02, "best_probability": 0.02, "propensity": 0.875},
+        {"decision": "withhold", "policy": "best", "probability": 0.2, "best_probability": 0.2, "propensity": 1.0},
+    ]
+    plan = pa.Table.from_pylist([{"exploration_share": 0.25, "candidates": 2, **row} for row in rows])
+    plan = replaced(plan, "candidates", [2, 2, 2, 0])
+    figures = plan_figures(ibis.memtable(plan), PROBLEM)
+    assert (figures.best, figures.explored, figures.withheld, figures.inexact) == (1, 2, 1, 0)
+    assert figures.expected_lost_best == pytest.approx(0.01)
+    assert figures.expected_lost_explore == pytest.approx(0.05)
+    assert figures.exploration_cost == pytest.approx(0.02 * 12)
+    assert figures.share_explored == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1 / 3, 0.123456789012345678])
+def test_a_plan_as_it_was_made_is_exact(tmp_path: Path, share: float) -> None:
+    lake = Lake(tmp_path)
+    problem = PROBLEM.model_copy(update={"exploration": Exploration(share=share)})
+    planned(lake, FIRST, NOW, problem)
+    assert stored(lake)["exploration_share"].unique().to_pylist() == [share]
+    verdict = judge_plan(plan_figures(ibis.memtable(stored(lake)), problem))
+    assert verdict.exact, verdict.sentence
+
+
+@pytest.mark.parametrize("wrong", [0.0, 1.1, 0.5, -0.1])
+def test_a_false_propensity_is_noticed(tmp_path: Path, wrong: float) -> None:
+    lake = Lake(tmp_path)
+    planned(lake, FIRST, NOW)
+    plan = stored(lake)
+    false = replaced(plan, "propensity", [wrong, *plan["propensity"].to_pylist()[1:]])
+    verdict = judge_plan(plan_figures(ibis.memtable(false), EXPLORING))
+    assert not verdict.exact
+    assert verdict.sentence.startswith("1 rows have a propensity")
+
+
+def test_another_share_than_was_asked_for_is_noticed() -> None:
+    greedy = pa.table(
+        {
+            "decision": ["send"] * 1000,
+            "policy": ["best"] * 1000,
+            "probability": [0.01] * 1000,
+            "best_probability": [0.01] * 1000,
+            "candidates": [4] * 1000,
+            "exploration_share": [0.25] * 1000,
+            "propensity": [1 - 0.25 * 3 / 4] * 1000,
+        }
+    )
+    verdict = judge_plan(plan_figures(ibis.memtable(greedy), EXPLORING))
+    assert not verdict.exact
+    assert verdict.sentence.startswith("0 of 1,000 users are explored; a share of 0.25 explains 1")
+
+
+def test_an_empty_plan_is_exact_and_costs_nothing() -> None:
+    figures = plan_figures(ibis.memtable(SCHEMA.empty_table()), PROBLEM)
+    assert (figures.explored, figures.exploration_cost, figures.share_explored) == (0, 0, 0)
+    assert judge_plan(figures).exact
+
+
+def test_every_column_is_explained() -> None:
+    assert set(SCHEMA.names) <= column_descriptions(PROBLEM).keys()
