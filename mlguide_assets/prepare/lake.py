@@ -198,6 +198,11 @@ class Lake:
         paths = self.files(table, partitions=partitions, snapshot_id=snapshot_id)
         return pa.concat_tables([pq.ParquetFile(path).read() for path in paths], promote_options="default")
 
+    def holds(self, table: str, file: DataFile) -> bool:
+        """Whether a file is there, in full length."""
+        path = self.root / table / "data" / file.file
+        return path.is_file() and path.stat().st_size == file.bytes
+
     def write(self, table: str, data: TableLike) -> Snapshot:
         """Replace a table. Equal content keeps the current snapshot."""
         return self._commit(table, data, WHOLE, keep_others=False)
@@ -215,13 +220,12 @@ class Lake:
             InputError: other writers have meanwhile replaced, and forgotten, a partition that was to stay.
         """
         with self._locked(table), writing(f"Table {table!r}", self.root / table):
-            data = self.root / table / "data"
-            if gone := next((key for key, file in partitions.kept.items() if not (data / file.file).is_file()), None):
+            if gone := next((key for key, file in partitions.kept.items() if not self.holds(table, file)), None):
                 raise InputError(
                     f"Partition {gone!r} of table {table!r} was replaced by other runs meanwhile: run again; "
                     f"what they wrote is untouched."
                 )
-            written = self._write_files(data, partitions.anew)
+            written = self._write_files(self.root / table / "data", partitions.anew)
             told = {key: replace(file, inputs=partitions.inputs.get(key)) for key, file in written.items()}
             return self._publish(table, {**partitions.kept, **told}, partitions.notes)
 

@@ -7,7 +7,7 @@ inputs now is the one in the lake, the file that is there is what would be writt
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -54,7 +54,12 @@ def plan(inputs: Mapping[str, str], before: Snapshot | None, *, never_keep: Iter
 
 
 def current(lake: Lake, table: str) -> Snapshot | None:
-    return lake.snapshot(table) if lake.exists(table) else None
+    """A table as it is, if it is. A partition whose file was lost or cut short is none: it will be made anew."""
+    if not lake.exists(table):
+        return None
+    snapshot = lake.snapshot(table)
+    whole = {key: file for key, file in snapshot.partitions.items() if lake.holds(table, file)}
+    return replace(snapshot, partitions=whole)
 
 
 def notes_of(snapshot: Snapshot) -> Mapping[str, Any]:

@@ -242,6 +242,16 @@ def test_a_lake_of_an_earlier_version_is_made_anew(duck: Any, tmp_path: Path) ->
     assert followed.is_as_from_scratch()
 
 
+def test_a_file_of_the_lake_that_was_lost_or_cut_short_is_made_anew(duck: Any, tmp_path: Path) -> None:
+    followed = Followed(tmp_path, duck)
+    for table in ("user_emails", CORE, FEATURES):
+        lost, cut = followed.lake.files(table)[:2]
+        lost.unlink()
+        cut.write_bytes(cut.read_bytes()[:-10])
+    assert followed.follow() == {"user_emails": 2, CORE: 2, FEATURES: 2}
+    assert followed.is_as_from_scratch()
+
+
 def build_and_die(folder: Path, after: str) -> None:
     def die(table: str) -> None:
         if table == after:
