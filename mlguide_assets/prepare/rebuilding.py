@@ -75,7 +75,7 @@ def notes_of(snapshot: Snapshot) -> Mapping[str, Any]:
 
 def fingerprint(*parts: Any) -> str:
     """A hash of values that JSON can hold, and of the code that makes tables of them."""
-    return hashlib.sha256(json.dumps([_code(), *parts]).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps([_code(), *parts], sort_keys=True).encode()).hexdigest()[:32]
 
 
 @cache
