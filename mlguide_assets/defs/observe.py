@@ -40,11 +40,12 @@ def logged_features_agree(online_parity: Any) -> dg.AssetCheckResult:
 
 
 @dg.asset(group_name=GROUP, kinds={"parquet", "ibis"}, owners=OWNERS)
-def landed_days(user_emails: Any) -> Any:
-    """How many sends each day has, and a digest of them, which tells a day that is new or has changed."""
+def landed_days(user_emails: Any, workspace: Workspace) -> Any:
+    """How many sends each day has, a digest of them, which tells a day that is new or has changed, and whether its
+    outcomes are final."""
     from mlguide_assets.observe.rows import landed_days
 
-    return landed_days(user_emails)
+    return landed_days(user_emails, workspace.problem.label.window)
 
 
 @dg.asset(

@@ -47,8 +47,8 @@ def ingest_sources(context: dg.AssetExecutionContext, workspace: Workspace) -> I
     if seen:
         context.log.info(seen.told())
     until, oracle, report = seen.until if seen else None, home.oracle(problem.key), context.log.info
-    with ingest(problem, lake.connection, scratch_below=lake.root, oracle=oracle, report=report, until=until) as read:
-        for result in read.judged.results:
+    with ingest(problem, lake, oracle=oracle, report=report, until=until) as read:
+        for result in read.results:
             yield dg.AssetCheckResult(
                 asset_key=result.table,
                 check_name=_RULES[result.rule].fact,
@@ -57,11 +57,11 @@ def ingest_sources(context: dg.AssetExecutionContext, workspace: Workspace) -> I
                 metadata={"violations": result.violations, "rows": result.rows, "action": result.action}
                 | ({"example": result.example} if result.example else {}),
             )
-        refuse_blocked(read.judged, read.place)
-        for table, rows in read.judged.accepted.items():
+        refuse_blocked(read.results, read.place)
+        for table, rows in read.tables.items():
             yield dg.Output(rows, output_name=table, metadata=_world_metadata(seen))
-        yield dg.Output(results_table(read.judged.results), output_name="contract_results")
-        yield dg.Output(read.judged.quarantined, output_name="quarantined_rows")
+        yield dg.Output(results_table(read.results), output_name="contract_results")
+        yield dg.Output(read.quarantined, output_name="quarantined_rows")
 
 
 def _world_metadata(seen: "Visible | None") -> dict[str, Any]:
@@ -70,17 +70,23 @@ def _world_metadata(seen: "Visible | None") -> dict[str, Any]:
     return {"world_seen_until": seen.until.isoformat(), "world_ends": seen.end.isoformat(), "world_ended": seen.ended}
 
 
-@dg.asset(group_name=GROUP, kinds={"parquet", "ibis"}, owners=OWNERS)
-def core_users(user_profiles: Any, user_emails: Any, email_content: Any) -> Any:
+@dg.asset(
+    group_name=GROUP,
+    kinds={"parquet", "ibis"},
+    owners=OWNERS,
+    deps=["user_profiles", "user_emails", "email_content"],
+)
+def core_users(workspace: Workspace) -> Any:
     """Profiles, their sends, and the content of these side by side: one row per send, and one per user without any."""
-    from mlguide_assets.prepare.core import join_core_users
+    from mlguide_assets.prepare.core import rebuilt_core_users
 
-    return join_core_users(user_profiles, user_emails, email_content)
+    return rebuilt_core_users(workspace.lake)
 
 
-@dg.asset(group_name=GROUP, kinds={"parquet", "ibis"}, owners=OWNERS)
-def send_features(core_users: Any, workspace: Workspace) -> Any:
+@dg.asset(group_name=GROUP, kinds={"parquet", "ibis"}, owners=OWNERS, deps=["core_users"])
+def send_features(workspace: Workspace) -> Iterator[dg.Output[Any]]:
     """Point-in-time features of every send: only what was known strictly before it."""
-    from mlguide_assets.prepare.features.tables import send_features
+    from mlguide_assets.prepare.features.rebuilding import rebuilt_send_features
 
-    return send_features(core_users, workspace.problem)
+    with rebuilt_send_features(workspace.lake, workspace.problem) as partitions:
+        yield dg.Output(partitions)

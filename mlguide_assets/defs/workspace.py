@@ -69,10 +69,17 @@ class LakeIOManager(dg.ConfigurableIOManager):
             yield self
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
-        """Write a table, or its partitions: one, or several as partition key → table."""
+        """Write a table, whole or what of it is new; or partitions of Dagster's: one, or several as key → table."""
         from mlguide_assets.defs.metadata import table_metadata
+        from mlguide_assets.prepare.lake import Partitions
 
         lake, table = self.workspace.lake, context.asset_key.path[-1]
+        if isinstance(obj, Partitions):
+            snapshot = lake.write_partitions(table, obj)
+            counts = {"partitions_anew": len(obj.anew), "partitions_kept": len(obj.kept)}
+            context.log.info(f"{table}: {len(obj.anew)} of {len(snapshot.partitions)} partitions anew")
+            context.add_output_metadata(table_metadata(lake, snapshot, self.workspace.problem, None) | counts)
+            return
         if not context.has_asset_partitions:
             snapshot = lake.write(table, obj)
             context.add_output_metadata(table_metadata(lake, snapshot, self.workspace.problem, None))

@@ -33,17 +33,22 @@ def days_to_judge(home: Home, lake: Lake, problem: Problem, *, today: date) -> d
     over, newest = today - timedelta(days=1), max(landed)
     # A source that has been silent for longer has ended, and what it never sent is no news.
     last = over if over - newest <= timedelta(days=MOST_DAYS) else newest
-    first = max(last - timedelta(days=MOST_DAYS - 1), reference_ends + timedelta(days=1), min(landed))
+    recent = last - timedelta(days=MOST_DAYS - 1)
+    # Outcomes may become final later than that, which is news of a day that was judged without them.
+    first = max(recent - problem.label.window, reference_ends + timedelta(days=1), min(landed))
     days = [first + timedelta(days=back) for back in range((last - first).days + 1)]
-    signed = {day: signature(landed.get(day)) for day in days}
     judged = signatures(lake, champion)
+    signed = {day: signature(landed.get(day)) for day in days if day >= recent or day.isoformat() in judged}
     return {day: sign for day, sign in signed.items() if judged.get(day.isoformat()) != sign}
 
 
 def signature(landed: Mapping[str, Any] | None) -> str:
-    """What a day was judged as: another for other sends or outcomes.
+    """What a day was judged as: another for other sends or outcomes, and once all outcomes are final.
 
     Args:
         landed: its row of `landed_days`; None where it has no sends.
     """
-    return f"{landed['rows']}-{landed['digest']}" if landed else "0"
+    if landed is None:
+        return "0"
+    # A table of before this was told has no such column.
+    return f"{landed['rows']}-{landed['digest']}{'-matured' if landed.get('matured') else ''}"

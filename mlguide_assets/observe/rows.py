@@ -11,6 +11,7 @@ import pyarrow as pa
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle
 from mlguide_assets.deploy.prediction_log import CHAMPION
+from mlguide_assets.prepare.digests import row_hash
 from mlguide_assets.prepare.features.registry import Feature, features_of
 from mlguide_assets.prepare.features.tables import KEYS, LABEL
 from mlguide_assets.train.reference.freezing import PROBABILITY
@@ -51,18 +52,22 @@ def column_of(vectors: Sequence[dict[str, Any]], feature: Feature) -> pa.Array:
     )
 
 
-def landed_days(user_emails: ibis.Table) -> ibis.Table:
-    """One row per day that has sends: how many, and a digest that another set of sends would not have.
+def landed_days(user_emails: ibis.Table, label_window: timedelta) -> ibis.Table:
+    """One row per day that has sends: how many, a digest that another set of sends would not have, and whether all
+    outcomes are final.
 
     Returns:
-        day, rows, digest; ordered by day.
+        day, rows, digest, matured; ordered by day.
     """
-    sends = user_emails.mutate(
-        day=user_emails.delivered_at.date(),
-        line=ibis.literal(",").join([user_emails[name].cast("string") for name in (*KEYS, LABEL)]).hash(),
+    dated = user_emails.filter(user_emails.delivered_at.notnull())
+    sends = dated.select(
+        "delivered_at", day=dated.delivered_at.date(), hash=row_hash(*(dated[name] for name in (*KEYS, LABEL)))
     )
-    days = sends.group_by("day").aggregate(rows=sends.count(), digest=sends.line.bit_xor())
-    return days.mutate(digest=days.digest.cast("string")).order_by("day")
+    days = sends.group_by("day").aggregate(
+        rows=sends.count(), digest=sends.hash.sum().cast("string"), last=sends.delivered_at.max()
+    )
+    final = days["last"] + ibis.interval(seconds=int(label_window.total_seconds()))
+    return days.mutate(matured=final <= days["last"].max().over()).drop("last").order_by("day")
 
 
 def midnight(day: date, *, days: int = 0) -> datetime:

@@ -4,7 +4,7 @@ A blocked table stops the ingest before anything is written; a quarantined row i
 reasons; a warning is counted and let through. Nothing is dropped silently.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import add, and_, or_
@@ -27,6 +27,7 @@ from mlguide_assets.define.contracts import (
 )
 from mlguide_assets.define.tables import KEYS, TABLES, TableName
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.lake import WHOLE
 from mlguide_assets.prepare.sources.conforming import UNREADABLE
 
 
@@ -47,19 +48,28 @@ class RuleResult:
 
 
 @dataclass(frozen=True)
+class Tally:
+    """What rules found in some rows of a table: violations, and one example, by the rule's fact.
+
+    Of several examples the one counts that comes first by its values, whatever the order of the rows.
+    """
+
+    rows: int
+    violations: Mapping[str, int]
+    examples: Mapping[str, Mapping[str, int | str | None]]
+
+
+@dataclass(frozen=True)
 class Judged:
-    """The outcome for all tables: what goes on, what is set aside, and why."""
+    """The outcome for some tables: what goes on, what is set aside, and why."""
 
     results: tuple[RuleResult, ...]
     accepted: Mapping[TableName, ibis.Table]
-    quarantined: ibis.Table
-
-    def blocking(self) -> list[RuleResult]:
-        return [result for result in self.results if result.action == "block" and not result.passed]
+    quarantined: Mapping[TableName, ibis.Table]
 
 
 def judge(tables: Mapping[TableName, ibis.Table], rules: tuple[Rule, ...], connection: Any, *, scratch: Path) -> Judged:
-    """Apply every rule to the conformed tables of a source.
+    """Apply every rule to conformed tables of a source, whole: the sends with profiles and content, or these alone.
 
     References are judged against the accepted rows of their target, so a send to a quarantined user
     is quarantined too.
@@ -68,26 +78,27 @@ def judge(tables: Mapping[TableName, ibis.Table], rules: tuple[Rule, ...], conne
         scratch: a folder for the marked rows, which are read several times; it must outlive the result.
     """
     accepted: dict[TableName, ibis.Table] = {}
-    set_aside: list[ibis.Table] = []
+    set_aside: dict[TableName, ibis.Table] = {}
     results: list[RuleResult] = []
-    for table in TABLES:
-        own = [rule for rule in rules if rule.table == table]
+    for table in (name for name in TABLES if name in tables):
+        own = rules_of(table, rules)
         path = str(scratch / f"{table}.marked.parquet")
-        connection.to_parquet(_mark(tables[table], own, accepted), path)
+        connection.to_parquet(mark(tables[table], own, accepted), path)
         marked = connection.read_parquet(path)
-        results += _count(marked, table, own)
-        removed = [rule for rule in own if rule.action == "quarantine"]
-        bad = reduce(or_, (marked[rule.fact] for rule in removed), ibis.literal(False))
-        # In the order of their keys, time first, so that equal content is an equal snapshot.
-        ordered = marked.order_by(sorted(KEYS[table], key="delivered_at".__ne__))
-        accepted[table] = ordered.filter(~bad).select(*TABLES[table].columns)
-        set_aside.append(_set_aside(ordered.filter(bad), table, removed))
-    return Judged(tuple(results), accepted, ibis.union(*set_aside).order_by("table", "reasons", "row"))
+        found = tallies(marked.mutate(partition=ibis.literal(WHOLE)), table, own)
+        results += results_of(table, own, found.values())
+        accepted[table] = accepted_rows(marked, table, own)
+        set_aside[table] = rows_set_aside(marked, table, own)
+    return Judged(tuple(results), accepted, set_aside)
 
 
-def refuse_blocked(judged: Judged, place: str) -> None:
+def rules_of(table: TableName, rules: tuple[Rule, ...]) -> list[Rule]:
+    return [rule for rule in rules if rule.table == table]
+
+
+def refuse_blocked(results: Iterable[RuleResult], place: str) -> None:
     """Raise for the first broken rule that blocks, and say how many more there are."""
-    blocking = judged.blocking()
+    blocking = [result for result in results if result.action == "block" and not result.passed]
     if not blocking:
         return
     first, *others = blocking
@@ -111,7 +122,7 @@ def results_table(results: tuple[RuleResult, ...]) -> pa.Table:
     return pa.table(columns)
 
 
-def _mark(table: ibis.Table, rules: list[Rule], accepted: Mapping[TableName, ibis.Table]) -> ibis.Table:
+def mark(table: ibis.Table, rules: list[Rule], accepted: Mapping[TableName, ibis.Table]) -> ibis.Table:
     """Add a boolean column per rule: this row breaks it."""
     for target in {rule.target for rule in rules if isinstance(rule, (References, NotBefore))}:
         table = _join_target(table, rules, target, accepted[target])
@@ -158,36 +169,80 @@ def _broken(table: ibis.Table, rule: Rule) -> ibis.Value:
             return table[column] < table[_at(key, target, time)]
 
 
-def _count(marked: ibis.Table, table: TableName, rules: list[Rule]) -> list[RuleResult]:
+def tallies(marked: ibis.Table, table: TableName, rules: list[Rule]) -> dict[str, Tally]:
+    """Count the violations of each partition of marked rows, by the column `partition`."""
     sums = {rule.fact: marked[rule.fact].sum().fill_null(0) for rule in rules}
     # A label for the row count that no rule can have: facts hold no dots.
-    counts = marked.aggregate(**sums, **{".rows": marked.count()}).to_pyarrow().to_pylist()[0]
-    return [
-        RuleResult(
-            rule=rule.name,
-            table=table,
-            action=rule.action,
+    counted = marked.group_by("partition").aggregate(**sums, **{".rows": marked.count()}).to_pyarrow().to_pylist()
+    broken = [rule for rule in rules if any(counts[rule.fact] for counts in counted)]
+    examples = {rule.fact: _examples(marked, table, rule) for rule in broken}
+    return {
+        counts["partition"]: Tally(
             rows=int(counts[".rows"]),
-            violations=int(counts[rule.fact]),
-            example=_example(marked, table, rule) if counts[rule.fact] else None,
+            violations={rule.fact: int(counts[rule.fact]) for rule in broken if counts[rule.fact]},
+            examples={fact: by_key[counts["partition"]] for fact, by_key in examples.items() if counts[fact]},
         )
-        for rule in rules
-    ]
+        for counts in counted
+    }
 
 
-def _example(marked: ibis.Table, table: TableName, rule: Rule) -> str:
+def results_of(table: TableName, rules: list[Rule], found: Iterable[Tally]) -> list[RuleResult]:
+    """The results of a table's rules over all its partitions."""
+    found = list(found)
+    results = []
+    for rule in rules:
+        examples = [tally.examples[rule.fact] for tally in found if rule.fact in tally.examples]
+        first = min(examples, key=lambda row: [(value is None, value) for value in row.values()], default={})
+        results.append(
+            RuleResult(
+                rule=rule.name,
+                table=table,
+                action=rule.action,
+                rows=sum(tally.rows for tally in found),
+                violations=sum(tally.violations.get(rule.fact, 0) for tally in found),
+                example=", ".join(f"{name} {value}" for name, value in first.items()) or None,
+            )
+        )
+    return results
+
+
+def _examples(marked: ibis.Table, table: TableName, rule: Rule) -> dict[str, dict[str, int | str | None]]:
+    """The first row of each partition that breaks a rule: its ids, and what the rule looks at."""
     shown = [UNREADABLE] if isinstance(rule, WellTyped) else list(rule.columns_used)
     if isinstance(rule, NotBefore):
         shown.append(_at(rule.key, rule.target, rule.target_column))
-    columns = [name for name in TABLES[table].columns if name.endswith("id") and name not in shown]
-    row = marked.filter(marked[rule.fact]).order_by(columns + shown).limit(1).select(*columns, *shown)
-    values = row.to_pyarrow().to_pylist()[0]
-    return ", ".join(f"{name.partition(':')[2] or name} {value}" for name, value in values.items())
+    ids = [name for name in TABLES[table].columns if name.endswith("id") and name not in shown]
+    broken = marked.filter(marked[rule.fact])
+    place = ibis.row_number().over(group_by="partition", order_by=ids + shown)
+    first = broken.mutate(place=place).filter(lambda rows: rows.place == 0).select("partition", *ids, *shown)
+    return {
+        row.pop("partition"): {
+            name.partition(":")[2] or name: value if value is None or isinstance(value, int) else str(value)
+            for name, value in row.items()
+        }
+        for row in first.to_pyarrow().to_pylist()
+    }
 
 
-def _set_aside(rows: ibis.Table, table: TableName, rules: list[Rule]) -> ibis.Table:
+def accepted_rows(marked: ibis.Table, table: TableName, rules: list[Rule]) -> ibis.Table:
+    """The rows that go on, in the order of their keys, time first, so that equal content is an equal snapshot."""
+    order = dict.fromkeys(sorted(KEYS[table], key="delivered_at".__ne__))
+    if table == "user_emails":
+        # Where doubles may stay, they differ in the label alone.
+        order["unsubscribed"] = None
+    return marked.order_by(list(order)).filter(~_bad(marked, rules)).select(*TABLES[table].columns)
+
+
+def _bad(marked: ibis.Table, rules: list[Rule]) -> ibis.Value:
+    """The row breaks a rule that sets it aside."""
+    return reduce(or_, (marked[rule.fact] for rule in rules if rule.action == "quarantine"), ibis.literal(False))
+
+
+def rows_set_aside(marked: ibis.Table, table: TableName, rules: list[Rule]) -> ibis.Table:
     """The common shape of quarantined rows: table, reasons, and the row as text."""
-    reasons = [ibis.ifelse(rows[rule.fact], f"{rule.name} ", "") for rule in rules]
+    rows = marked.filter(_bad(marked, rules))
+    removing = [rule for rule in rules if rule.action == "quarantine"]
+    reasons = [ibis.ifelse(rows[rule.fact], f"{rule.name} ", "") for rule in removing]
     columns = [
         ibis.ifelse(rows[name].isnull(), "", ibis.literal(f"{name}=") + rows[name].cast("string") + "; ")
         # What does not read as its type has become null there: keep it as it was written.
@@ -197,4 +252,4 @@ def _set_aside(rows: ibis.Table, table: TableName, rules: list[Rule]) -> ibis.Ta
         table=ibis.literal(table),
         reasons=reduce(add, reasons, ibis.literal("")).strip(),
         row=reduce(add, columns).strip(),
-    )
+    ).order_by("reasons", "row")

@@ -69,6 +69,7 @@ _COLUMNS = {
     "difference_low": "Lower end of the 95 % interval of the difference.",
     "difference_high": "Upper end of the 95 % interval of the difference.",
     "digest": "A hash of the day's sends, their outcomes included.",
+    "matured": "Whether the outcomes of all the day's sends are final.",
     "source": "What was judged: the day's sends, or the traffic of the API.",
     "psi": "Population stability index against the reference.",
     "statistic": "Pearson's chi-square against the reference, divided by the inflation.",

@@ -1,62 +1,84 @@
 """From a source to accepted tables: read, conform, judge; nothing is kept unless everything may be."""
 
-import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+
+import ibis
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.prepare.contracts import Judged, judge
-from mlguide_assets.prepare.lake import writing
+from mlguide_assets.define.tables import TableName
+from mlguide_assets.prepare.contracts import RuleResult, judge
+from mlguide_assets.prepare.lake import Lake, Partitions, TableLike, writing
+from mlguide_assets.prepare.rebuilding import current
+from mlguide_assets.prepare.sends import SENDS, judge_sends
 from mlguide_assets.prepare.sources.reading import describe, read_source
 
-STALE_SECONDS = 86_400
+QUARANTINED = "quarantined_rows"
+WHAT = "What is read"
 
 
 @dataclass(frozen=True)
 class Ingested:
-    """Tables of a source, judged, with the source in words."""
+    """Tables of a source, judged, with the source in words. Nothing is in the lake yet."""
 
-    judged: Judged
+    results: tuple[RuleResult, ...]
+    tables: Mapping[TableName, ibis.Table | Partitions]
+    quarantined: Partitions
     place: str
 
 
 @contextmanager
 def ingest(
     problem: Problem,
-    connection: Any,
+    lake: Lake,
     *,
-    scratch_below: Path,
     oracle: Path,
     report: Callable[[str], None],
     until: datetime | None = None,
 ) -> Iterator[Ingested]:
     """Read and judge the three tables of a problem; they live until the context ends.
 
+    Of the sends only what has changed since they were written to the lake is judged.
+
     Args:
+        lake: what is there already; below it is the room for what is read.
         until: how far a simulated world is seen, from `sources/world_clock.py`; default: to its end.
 
     Raises:
         InputError: something cannot be read. What a rule blocks is in the result, not raised.
     """
-    with writing("What is read", scratch_below):
-        scratch_below.mkdir(parents=True, exist_ok=True)
-        _forget_killed(scratch_below)
-        folder = TemporaryDirectory(dir=scratch_below, prefix="ingest-")
-    with folder as name:
-        with writing("What is read", scratch_below):
-            tables = read_source(problem, connection, scratch=Path(name), oracle=oracle, report=report, until=until)
-            judged = judge(tables, problem.rules, connection, scratch=Path(name))
-        yield Ingested(judged, describe(problem))
+    with lake.scratch(WHAT) as scratch:
+        with writing(WHAT, lake.root):
+            read = _read_and_judge(problem, lake, scratch, oracle, report, until)
+        yield read
 
 
-def _forget_killed(scratch_below: Path) -> None:
-    """Remove what an ingest that was killed left behind; one that still runs is younger than a day."""
-    for folder in scratch_below.glob("ingest-*"):
-        if time.time() - folder.stat().st_mtime > STALE_SECONDS:
-            shutil.rmtree(folder, ignore_errors=True)
+def _read_and_judge(
+    problem: Problem, lake: Lake, scratch: Path, oracle: Path, report: Callable[[str], None], until: datetime | None
+) -> Ingested:
+    connection = lake.connection
+    tables = read_source(problem, connection, scratch=scratch, oracle=oracle, report=report, until=until)
+    sends = tables.pop(SENDS)
+    others = judge(tables, problem.rules, connection, scratch=scratch)
+    judged = judge_sends(
+        sends,
+        others.accepted,
+        problem.rules,
+        connection,
+        label_window=problem.label.window,
+        scratch=scratch,
+        before=current(lake, SENDS),
+        set_aside_before=current(lake, QUARANTINED),
+    )
+    # These two are small: their rows are set aside anew each time, and none is a table with columns all the same.
+    set_aside: dict[str, TableLike] = {
+        **judged.quarantined.anew,
+        **{str(name): rows for name, rows in others.quarantined.items()},
+    }
+    quarantined = replace(judged.quarantined, anew=set_aside)
+    return Ingested(
+        (*others.results, *judged.results), {**others.accepted, SENDS: judged.accepted}, quarantined, describe(problem)
+    )

@@ -3,7 +3,7 @@
 A table is a folder:
 
     <table>/data/<partition>-<content hash>.parquet   immutable
-    <table>/snapshots/<id>.json                       which file holds which partition, immutable
+    <table>/snapshots/<id>.json                       which file holds which partition; its content is immutable
     <table>/current                                   the id of the newest snapshot, replaced atomically
     <table>/pins/<reason>                             the id of a snapshot that is kept while the pin is there
 
@@ -23,13 +23,17 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import sys
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
@@ -41,31 +45,53 @@ from mlguide_assets.prepare.files import replace_file
 if TYPE_CHECKING:
     import ibis
 
-TableLike: TypeAlias = "ibis.Table | pa.Table | pa.RecordBatchReader"
+
+@dataclass(frozen=True)
+class Query:
+    """A query in DuckDB's SQL, over files alone: it may run in another session, to which views are not known."""
+
+    sql: str
+
+
+TableLike: TypeAlias = "ibis.Table | pa.Table | pa.RecordBatchReader | Query"
 
 WHOLE = "all"
 """The key of the only partition of a table that is not partitioned."""
 
+MANY = 4
+"""Partitions above which they are written side by side."""
+
+SCRATCH = ".scratch-"
+STALE_SECONDS = 86_400
+
 
 @dataclass(frozen=True)
 class DataFile:
-    """One partition of one snapshot: file name, row count, size in bytes and SHA-256."""
+    """One partition of one snapshot: file name, row count, size in bytes and SHA-256.
+
+    `inputs` is a fingerprint of all that it was computed from, where its writer gave one.
+    """
 
     file: str
     rows: int
     bytes: int
     sha256: str
+    inputs: str | None = None
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One immutable version of a table. Equal content has an equal `content_hash`, whenever it was written."""
+    """One immutable version of a table. Equal content has an equal `content_hash`, whenever it was written.
+
+    `notes` are what its writer wants to find again at the next write; they are no content.
+    """
 
     table: str
     id: str
     sequence: int
     created_at: str
     partitions: Mapping[str, DataFile]
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -74,6 +100,23 @@ class Snapshot:
     @property
     def content_hash(self) -> str:
         return _content_hash(self.partitions)
+
+
+@dataclass(frozen=True)
+class Partitions:
+    """All partitions of a table: those to write, and those of an earlier snapshot that stay as they are.
+
+    Args:
+        anew: what to write.
+        inputs: the fingerprints of those that are written, where one was taken.
+        kept: files of an earlier snapshot.
+        notes: for the next writer, see `Snapshot`.
+    """
+
+    anew: Mapping[str, TableLike]
+    inputs: Mapping[str, str]
+    kept: Mapping[str, DataFile] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
 class MissingTableError(InputError):
@@ -155,6 +198,11 @@ class Lake:
         paths = self.files(table, partitions=partitions, snapshot_id=snapshot_id)
         return pa.concat_tables([pq.ParquetFile(path).read() for path in paths], promote_options="default")
 
+    def holds(self, table: str, file: DataFile) -> bool:
+        """Whether a file is there, in full length."""
+        path = self.root / table / "data" / file.file
+        return path.is_file() and path.stat().st_size == file.bytes
+
     def write(self, table: str, data: TableLike) -> Snapshot:
         """Replace a table. Equal content keeps the current snapshot."""
         return self._commit(table, data, WHOLE, keep_others=False)
@@ -163,11 +211,47 @@ class Lake:
         """Replace one partition of a table and keep the others. Idempotent."""
         return self._commit(table, data, key, keep_others=True)
 
+    def write_partitions(self, table: str, partitions: Partitions) -> Snapshot:
+        """Replace a table by partitions, some of which it has already; all others are dropped, in one step.
+
+        Equal content keeps the current snapshot, and renews its fingerprints and notes.
+
+        Raises:
+            InputError: other writers have meanwhile replaced, and forgotten, a partition that was to stay.
+        """
+        with self._locked(table), writing(f"Table {table!r}", self.root / table):
+            if gone := next((key for key, file in partitions.kept.items() if not self.holds(table, file)), None):
+                raise InputError(
+                    f"Partition {gone!r} of table {table!r} was replaced by other runs meanwhile: run again; "
+                    f"what they wrote is untouched."
+                )
+            written = self._write_files(self.root / table / "data", partitions.anew)
+            told = {key: replace(file, inputs=partitions.inputs.get(key)) for key, file in written.items()}
+            return self._publish(table, {**partitions.kept, **told}, partitions.notes)
+
     def append(self, table: str, rows: pa.Table) -> Snapshot:
         """Add rows that no later write changes, as a partition of their own."""
         with self._locked(table):
             taken = len(self.snapshot(table).partitions) if self.exists(table) else 0
             return self._commit_locked(table, rows, f"{taken:08d}", keep_others=True)
+
+    @contextlib.contextmanager
+    def scratch(self, what: str) -> Iterator[Path]:
+        """A folder below the lake for what is needed on the way, removed in the end.
+
+        What a killed process left there goes as soon as it is a day old: one that still runs is younger.
+
+        Args:
+            what: is written there, as the start of a sentence on a disk that fails.
+        """
+        with writing(what, self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            for left in self.root.glob(f"{SCRATCH}*"):
+                if time.time() - left.stat().st_mtime > STALE_SECONDS:
+                    shutil.rmtree(left, ignore_errors=True)
+            folder = TemporaryDirectory(dir=self.root, prefix=SCRATCH)
+        with folder as name:
+            yield Path(name)
 
     def pin(self, table: str, snapshot_id: str, reason: str) -> None:
         """Keep a snapshot and its files for a reason, however many newer ones there are.
@@ -218,27 +302,55 @@ class Lake:
             return self._commit_locked(table, data, key, keep_others=keep_others)
 
     def _commit_locked(self, table: str, data: TableLike, key: str, *, keep_others: bool) -> Snapshot:
+        current = self.snapshot(table) if self.exists(table) else None
+        with writing(f"Table {table!r}", self.root / table):
+            written = self._write_file(self.root / table / "data", key, data)
+            kept = current.partitions if current and keep_others else {}
+            return self._publish(table, {**kept, key: written}, {})
+
+    def _publish(self, table: str, partitions: Mapping[str, DataFile], notes: Mapping[str, Any]) -> Snapshot:
+        """Make files that are written the current snapshot, unless it has this content."""
         folder = self.root / table
         current = self.snapshot(table) if self.exists(table) else None
-        with writing(f"Table {table!r}", folder):
-            written = self._write_file(folder / "data", key, data)
-            kept = dict(current.partitions) if current and keep_others else {}
-            partitions = {**kept, key: written}
-            if current and current.content_hash == _content_hash(partitions):
-                return current
-            sequence = current.sequence + 1 if current else 1
-            snapshot = Snapshot(
-                table=table,
-                id=f"{sequence:06d}-{_content_hash(partitions)[:12]}",
-                sequence=sequence,
-                created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-                partitions=partitions,
-            )
-            manifest = json.dumps(asdict(snapshot), indent=1).encode()
-            replace_file(folder / "snapshots" / f"{snapshot.id}.json", manifest)
-            replace_file(folder / "current", snapshot.id.encode())
+        if current and current.content_hash == _content_hash(partitions):
+            renewed = replace(current, partitions=partitions, notes=notes)
+            if renewed != current:
+                self._write_manifest(renewed)
+            return renewed
+        sequence = current.sequence + 1 if current else 1
+        snapshot = Snapshot(
+            table=table,
+            id=f"{sequence:06d}-{_content_hash(partitions)[:12]}",
+            sequence=sequence,
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            partitions=partitions,
+            notes=notes,
+        )
+        self._write_manifest(snapshot)
+        replace_file(folder / "current", snapshot.id.encode())
         self._clean(table)
         return snapshot
+
+    def _write_manifest(self, snapshot: Snapshot) -> None:
+        manifest = json.dumps(asdict(snapshot), indent=1).encode()
+        replace_file(self.root / snapshot.table / "snapshots" / f"{snapshot.id}.json", manifest)
+
+    def _write_files(self, folder: Path, partitions: Mapping[str, TableLike]) -> dict[str, DataFile]:
+        """Write partitions; where they are many, as many at a time as there are cores.
+
+        Each is then the work of one thread: two that share a small one cost half as much again.
+        """
+        if len(partitions) <= MANY:
+            return {key: self._write_file(folder, key, rows) for key, rows in partitions.items()}
+        # Made here: the threads would each begin to.
+        connection = self.connection
+        connection.raw_sql("SET threads = 1")
+        try:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                files = list(pool.map(lambda key: self._write_file(folder, key, partitions[key]), partitions))
+        finally:
+            connection.raw_sql("RESET threads")
+        return dict(zip(partitions, files, strict=True))
 
     def _write_file(self, folder: Path, key: str, data: TableLike) -> DataFile:
         folder.mkdir(parents=True, exist_ok=True)
@@ -246,6 +358,10 @@ class Lake:
         try:
             if isinstance(data, pa.Table | pa.RecordBatchReader):
                 _write_arrow(data, temporary)
+            elif isinstance(data, Query):
+                with self.connection.con.cursor() as cursor:
+                    cursor.execute("SET TimeZone = 'UTC'")
+                    cursor.execute(f"COPY ({data.sql}) TO {quoted(temporary)} (FORMAT parquet, COMPRESSION zstd)")
             else:
                 self.connection.to_parquet(data, temporary, compression="zstd")
             with temporary.open("rb") as stream:
@@ -293,6 +409,11 @@ def connect(spill: Path | None = None, memory_limit: str = "3GB") -> Any:
     connection = ibis.duckdb.connect(**settings)
     connection.raw_sql("SET TimeZone = 'UTC'")
     return connection
+
+
+def quoted(path: Path | str) -> str:
+    """A path as a literal in SQL."""
+    return "'" + str(path).replace("'", "''") + "'"
 
 
 def small_table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:

@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -50,6 +51,8 @@ def _rows(folder: Path, sizes: list[int], no_pandas_above: int) -> list[tuple[st
     ]
     for sends in sizes:
         rows.append((f"features {sends}", lambda sends=sends: _features(folder, sends, sends <= no_pandas_above)))
+    for sends in sizes:
+        rows.append((f"one more day {sends}", lambda sends=sends: _one_more_day(folder, sends)))
     return [
         *rows,
         ("whole run", lambda: _whole_run(folder)),
@@ -114,6 +117,36 @@ def _features(folder: Path, sends: int, with_pandas: bool) -> list[Row]:
             )
         )
     return rows
+
+
+def _one_more_day(folder: Path, sends: int) -> list[Row]:
+    """A lake that follows a source by one day, against one that is made of the later state from scratch."""
+    place = folder / f"one-more-day-{sends}"
+    place.mkdir()
+    module = ["-m", "mlguide_assets_tests.benchmarks.one_more_day"]
+    for world, days in (("before", 3), ("after", 2)):
+        _output([*module, "world", str(place / world), str(sends), str(days)])
+    built = [("before", "followed"), ("after", "followed"), ("after", "new")]
+    _, day, full = (json.loads(_output([*module, "build", *(str(place / name) for name in each)])) for each in built)
+    if day["content"] != full["content"]:
+        raise SystemExit("One more day and a full build differ in content.")
+    shutil.rmtree(place)
+    ratio, processor = day["seconds"] / full["seconds"], day["processor"] / full["processor"]
+    (anew, partitions), budget = day["anew"], sends == 10_000_000
+    return [
+        (
+            f"ingest, join and features of {sends:,} sends from scratch",
+            f"{full['seconds']:.1f} s, {full['gigabytes']:.1f} GB",
+            "≤ 4 GB" if budget else "",
+            _within(full["gigabytes"] <= 4) if budget else "",
+        ),
+        (
+            f"  one more day, {anew} of {partitions} partitions anew, equal content",
+            f"{day['seconds']:.1f} s, {ratio:.0%} ({processor:.0%} of the processor's time)",
+            "≤ 20 %" if budget else "",
+            _within(ratio <= 0.2) if budget else "",
+        ),
+    ]
 
 
 def _whole_run(folder: Path) -> list[Row]:

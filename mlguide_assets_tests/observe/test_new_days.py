@@ -31,10 +31,11 @@ class House:
             bundle.mkdir(parents=True)
             (bundle / "metadata.json").write_text(json.dumps({"test_last": REFERENCE_ENDS.isoformat()}))
 
-    def land(self, **days: str) -> None:
-        """Sends on days of March, each with a digest."""
+    def land(self, *, matured: int = 0, **days: str) -> None:
+        """Sends on days of March, each with a digest; the outcomes of those up to a day are final."""
         numbered = {date(2026, 3, int(name.removeprefix("d"))): digest for name, digest in days.items()}
         rows = {"day": list(numbered), "rows": [10] * len(days), "digest": list(numbered.values())}
+        rows["matured"] = [day.day <= matured for day in numbered]
         self.lake.write("landed_days", pa.table(rows))
 
     def asked(self, today: date = TODAY) -> list[int]:
@@ -67,6 +68,31 @@ def test_a_day_that_arrives_again_or_late_is_judged_again(house: House) -> None:
     house.judge()
     house.land(d1="a", d2="b", d3="changed", d4="late", d5="e")
     assert house.asked() == [3, 4]
+
+
+def test_a_day_is_judged_once_more_when_all_its_outcomes_are_final(house: House) -> None:
+    days = {f"d{day}": "same" for day in range(1, 6)}
+    house.land(**days)
+    house.judge()
+    house.land(**days, matured=3)
+    assert house.asked() == [2, 3]
+    house.judge()
+    assert house.asked() == []
+
+
+def test_so_is_one_that_was_judged_more_than_two_weeks_ago(house: House) -> None:
+    days = {f"d{day}": "same" for day in range(1, 21)}
+    house.land(**{"d2": "same", "d3": "same"})
+    house.judge(date(2026, 3, 4))
+    house.land(**days, matured=4)
+    # The fourth was never judged, and is too old to begin with.
+    assert house.asked(date(2026, 3, 21)) == [2, 3, *range(7, 21)]
+
+
+def test_a_table_of_days_of_an_earlier_version_is_read(house: House) -> None:
+    house.land(d1="a", d2="b", d3="c")
+    house.lake.write("landed_days", house.lake.read_arrow("landed_days").drop_columns("matured"))
+    assert house.asked(date(2026, 3, 4)) == [2, 3]
 
 
 def test_a_day_without_sends_is_judged_once_it_is_over(house: House) -> None:

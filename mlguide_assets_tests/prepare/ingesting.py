@@ -1,5 +1,7 @@
 """Ingesting in tests: what is accepted, and what is told where something cannot be."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,9 @@ import pytest
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.tables import TABLES, TableName
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.contracts import RuleResult, refuse_blocked
-from mlguide_assets.prepare.ingest import ingest
+from mlguide_assets.prepare.contracts import RuleResult, refuse_blocked, results_table
+from mlguide_assets.prepare.ingest import QUARANTINED, Ingested, ingest
+from mlguide_assets.prepare.lake import Lake, Partitions
 from mlguide_assets.prepare.sources.conforming import conform
 from mlguide_assets.prepare.sources.files import read_files
 
@@ -21,14 +24,34 @@ def ingested(problem: Problem, duck: Any, folder: Path) -> tuple[dict[str, Rows]
 
     Raises InputError as a run does.
     """
-    scratch = folder / "scratch"
-    with ingest(problem, duck, scratch_below=scratch, oracle=folder / "oracle", report=lambda _: None) as read:
-        refuse_blocked(read.judged, read.place)
-        tables = {name: rows.to_pyarrow().to_pylist() for name, rows in read.judged.accepted.items()}
-        tables["quarantined"] = read.judged.quarantined.to_pyarrow().to_pylist()
-        results = {result.rule: result for result in read.judged.results}
-    assert not list(scratch.iterdir())
+    lake = lake_over(duck, folder / "scratch")
+    with ingest(problem, lake, oracle=folder / "oracle", report=lambda _: None) as read:
+        assert not lake.tables()
+        refuse_blocked(read.results, read.place)
+        keep(lake, read)
+        results = {result.rule: result for result in read.results}
+    tables = {name: lake.read(name).to_pyarrow().to_pylist() for name in TABLES}
+    tables["quarantined"] = lake.read(QUARANTINED).to_pyarrow().to_pylist()
+    shutil.rmtree(lake.root)
     return tables, results
+
+
+def lake_over(duck: Any, root: Path) -> Lake:
+    """A lake that computes with a DuckDB that is there already."""
+    lake = Lake(root)
+    lake.connection = duck
+    return lake
+
+
+def keep(lake: Lake, read: Ingested, between: Callable[[str], None] = lambda _: None) -> None:
+    """Write what was ingested, as the asset does; `between` is told after each table."""
+    others = {"contract_results": results_table(read.results), QUARANTINED: read.quarantined}
+    for name, rows in {**read.tables, **others}.items():
+        if isinstance(rows, Partitions):
+            lake.write_partitions(name, rows)
+        else:
+            lake.write(name, rows)
+        between(name)
 
 
 def conformed(

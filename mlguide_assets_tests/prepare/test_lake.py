@@ -1,6 +1,7 @@
 """The lake in one process: snapshots, partitions, history, pins, cleaning, and what a failing disk leaves."""
 
 import contextlib
+import json
 import multiprocessing
 import os
 import signal
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.lake import Lake, MissingTableError, small_table
+from mlguide_assets.prepare.lake import Lake, MissingTableError, Partitions, Query, quoted, small_table
 from mlguide_assets_tests.prepare.ingesting import ingested
 from mlguide_assets_tests.samples import sample_problem
 
@@ -81,6 +82,86 @@ def test_a_partition_nobody_wrote_is_missed_by_name(lake: Lake) -> None:
     lake.write_partition("t", "2024-01-01", numbers(1))
     with pytest.raises(MissingTableError, match="'t' has no partition '2024-01-02'"):
         lake.read("t", partitions=["2024-01-02"])
+
+
+def test_partitions_are_replaced_kept_and_dropped_in_one_step(lake: Lake) -> None:
+    for day in (1, 2, 3):
+        first = lake.write_partition("t", f"d{day}", numbers(day))
+    kept = {"d1": first.partitions["d1"]}
+    written = lake.write_partitions(
+        "t", Partitions({"d2": numbers(20), "d4": numbers(4)}, {"d2": "f2"}, kept=kept, notes={"of": "a writer"})
+    )
+    assert written == lake.snapshot("t")
+    assert written.sequence == first.sequence + 1
+    assert lake.read("t").to_pyarrow() == numbers(1, 20, 4)
+    assert {key: file.inputs for key, file in written.partitions.items()} == {"d1": None, "d2": "f2", "d4": None}
+    assert written.partitions["d1"] == first.partitions["d1"]
+    assert values(lake, snapshot_id=first.id) == [1, 2, 3]
+
+
+def test_many_partitions_are_written_as_one_would_be(lake: Lake) -> None:
+    rows = lake.connection.sql("SELECT i AS n, hash(i)::VARCHAR AS s FROM range(20000) AS r(i)")
+    lake.write("source", rows)
+    (source,) = lake.files("source")
+    queries = {
+        f"p{part}": Query(f"SELECT * FROM read_parquet({quoted(source)}) WHERE n % 9 = {part} ORDER BY s")
+        for part in range(9)
+    }
+    many = lake.write_partitions("many", Partitions(queries, {}))
+    for key, query in queries.items():
+        alone = lake.write_partitions("alone", Partitions({key: query}, {}))
+        assert alone.partitions[key] == many.partitions[key]
+    assert many.rows == 20_000
+
+
+def test_other_inputs_of_equal_content_are_noted_and_make_no_snapshot(lake: Lake) -> None:
+    first = lake.write_partitions("t", Partitions({"a": numbers(1)}, {"a": "before"}, notes={"n": 1}))
+    second = lake.write_partitions("t", Partitions({"a": numbers(1)}, {"a": "after"}, notes={"n": 2}))
+    assert (second.id, second.created_at) == (first.id, first.created_at)
+    assert lake.history("t") == [second]
+    assert (lake.snapshot("t").partitions["a"].inputs, lake.snapshot("t").notes) == ("after", {"n": 2})
+
+
+def test_a_partition_to_keep_that_is_gone_is_told_and_nothing_changes(lake: Lake) -> None:
+    old = lake.write("t", numbers(1)).partitions
+    for number in range(2, 9):
+        newest = lake.write("t", numbers(number))
+    with pytest.raises(
+        InputError, match="Partition 'all' of table 't' was replaced by other runs meanwhile: run again"
+    ):
+        lake.write_partitions("t", Partitions({"b": numbers(2)}, {}, kept=old))
+    assert lake.snapshot("t") == newest
+
+
+def test_a_failing_partition_leaves_the_previous_snapshot(lake: Lake) -> None:
+    first = lake.write("t", numbers(1))
+    queries = {f"p{part}": Query("SELECT 1 AS n") for part in range(6)}
+    with pytest.raises(Exception, match="no_such_file"):
+        lake.write_partitions("t", Partitions({**queries, "p3": Query("FROM 'no_such_file.parquet'")}, {}))
+    assert lake.snapshot("t") == first
+    lake.write_partitions("t", Partitions(queries, {}))
+    assert len(list((lake.root / "t" / "data").iterdir())) == 7
+
+
+def test_a_manifest_of_an_earlier_version_is_read(lake: Lake) -> None:
+    written = lake.write("t", numbers(1))
+    path = lake.root / "t" / "snapshots" / f"{written.id}.json"
+    manifest = json.loads(path.read_text())
+    del manifest["notes"], manifest["partitions"]["all"]["inputs"]
+    path.write_text(json.dumps(manifest))
+    assert lake.snapshot("t") == written
+
+
+def test_scratch_is_removed_and_so_is_what_a_killed_process_left_a_day_ago(lake: Lake) -> None:
+    left, young = lake.root / ".scratch-left", lake.root / ".scratch-young"
+    for folder in (left, young):
+        folder.mkdir(parents=True)
+    os.utime(left, (0, 0))
+    with lake.scratch("It") as folder:
+        (folder / "file").write_text("")
+        assert not left.exists()
+    assert not folder.exists()
+    assert young.exists()
 
 
 def test_appending_only_adds(lake: Lake) -> None:

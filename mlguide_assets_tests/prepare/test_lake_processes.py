@@ -1,12 +1,9 @@
 """The lake under many processes: killed writers, full disks, writers and readers at once. All of it real."""
 
-import multiprocessing
 import os
 import resource
 import signal
 import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +11,13 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.lake import Lake, connect
+from mlguide_assets.prepare.lake import Lake, Partitions, connect
 from mlguide_assets_tests.prepare.ingesting import ingested
+from mlguide_assets_tests.prepare.processes import PROCESSES, in_two_processes, is_killed
 from mlguide_assets_tests.samples import sample_problem, write_sample
 
 BIG_ROWS = 3_000_000
 PARTITIONS = 8
-
-# A server that has imported everything and opened nothing forks the processes: starting one takes no time.
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["mlguide_assets.prepare.lake", "ibis.backends.duckdb", "pandas"])
 
 
 def numbers(*values: int) -> pa.Table:
@@ -53,6 +47,14 @@ def write_and_die_at_rename(root: Path, rename: int) -> None:
     die_at_call(rename, "replace")
     for number in (100, 101):
         lake.write_partition("t", "2024-01-02", numbers(number))
+
+
+def replace_and_die_at_rename(root: Path, rename: int) -> None:
+    lake = Lake(root)
+    kept = {"2024-01-01": lake.snapshot("t").partitions["2024-01-01"]}
+    die_at_call(rename, "replace")
+    for number in (100, 101):
+        lake.write_partitions("t", Partitions({"2024-01-02": numbers(number), "2024-01": numbers()}, {}, kept=kept))
 
 
 def write_and_die_cleaning(root: Path) -> None:
@@ -110,11 +112,6 @@ def write_the_same(root: Path) -> dict[str, str]:
     return {name: snapshot.partitions["all"].sha256 for name, snapshot in lake.tables().items()}
 
 
-def in_two_processes(function: Callable[..., Any], *arguments: tuple[Any, ...]) -> list[Any]:
-    with ProcessPoolExecutor(2, mp_context=PROCESSES) as pool:
-        return [future.result(timeout=60) for future in [pool.submit(function, *each) for each in arguments]]
-
-
 def values(lake: Lake) -> list[int]:
     return sorted(lake.read("t").select("n").to_pyarrow()["n"].to_pylist())
 
@@ -131,11 +128,6 @@ def assert_recovers(lake: Lake) -> None:
     assert found == data | {f"snapshots/{snapshot.id}.json" for snapshot in kept} | {"current", ".lock"}
 
 
-def is_killed(process: Any) -> bool:
-    process.join(timeout=60)
-    return bool(process.exitcode == -signal.SIGKILL)
-
-
 @pytest.mark.parametrize("rename", [1, 2, 3, 4, 5])
 def test_a_writer_killed_at_any_rename_leaves_the_previous_snapshot(tmp_path: Path, rename: int) -> None:
     lake = Lake(tmp_path)
@@ -146,6 +138,20 @@ def test_a_writer_killed_at_any_rename_leaves_the_previous_snapshot(tmp_path: Pa
     # Three renames make a write: data, manifest, pointer.
     assert values(lake) == ([1, 2] if rename <= 3 else [1, 2, 100])
     assert lake.snapshot("t").sequence == (1 if rename <= 3 else 2)
+    assert_recovers(lake)
+
+
+@pytest.mark.parametrize("rename", [2, 3, 4])
+def test_so_does_a_writer_of_several_partitions(tmp_path: Path, rename: int) -> None:
+    lake = Lake(tmp_path)
+    for day in (1, 2, 3):
+        lake.write_partition("t", f"2024-01-0{day}", numbers(day))
+    process = PROCESSES.Process(target=replace_and_die_at_rename, args=(tmp_path, rename))
+    process.start()
+    assert is_killed(process)
+    # Two for the data, one for the manifest, and the pointer last.
+    assert values(lake) == [1, 2, 3]
+    assert lake.snapshot("t").sequence == 3
     assert_recovers(lake)
 
 

@@ -12,6 +12,9 @@ import ibis
 from mlguide_assets.prepare.features.moment import DAY
 from mlguide_assets.prepare.features.registry import category_count, theme_count
 
+UNSUBSCRIBES = "number_of_unsubscribes"
+RECENT_DAYS = {"emails_last_7_days": 7, "emails_last_30_days": 30}
+
 
 def with_user_history(
     events: ibis.Table, *, label_window: timedelta, themes: Iterable[str], categories: Iterable[str]
@@ -24,7 +27,7 @@ def with_user_history(
     Args:
         events: user_id, at (int64, microseconds), lost, theme, category, and `is_send` where probes are among them.
     """
-    matured = max(_micros(label_window), 1)
+    matured = max(micros(label_window), 1)
 
     def window(start: int | None, end: int) -> ibis.expr.builders.WindowBuilder:
         # Integer bounds on microseconds: 30 % faster in DuckDB than intervals on timestamps.
@@ -32,19 +35,45 @@ def with_user_history(
 
     # Without probes nothing need be filtered, and DuckDB counts a window without looking into it.
     counts = events.is_send if "is_send" in events.columns else None
-    earlier = window(None, 1)
+    earlier, since_matured = window(None, 1), window(None, matured)
     columns = {
-        "number_of_emails": events.count(where=counts).over(earlier),
-        "number_of_unsubscribes": events.count(where=_both(counts, events.lost)).over(window(None, matured)),
-        "emails_last_7_days": events.count(where=counts).over(window(7 * DAY, 1)),
-        "emails_last_30_days": events.count(where=counts).over(window(30 * DAY, 1)),
-        "last_at": events["at"].max(where=counts).over(earlier),
+        name: events.count(where=_both(counts, condition)).over(since_matured if name == UNSUBSCRIBES else earlier)
+        for name, condition in _counted(events, themes, categories).items()
     }
-    for theme in themes:
-        columns[theme_count(theme)] = events.count(where=_both(counts, events.theme == theme)).over(earlier)
-    for category in categories:
-        columns[category_count(category)] = events.count(where=_both(counts, events.category == category)).over(earlier)
-    return events.mutate(**columns)
+    columns |= {name: events.count(where=counts).over(window(days * DAY, 1)) for name, days in RECENT_DAYS.items()}
+    return events.mutate(**columns, last_at=events["at"].max(where=counts).over(earlier))
+
+
+def user_records(sends: ibis.Table, *, themes: Iterable[str], categories: Iterable[str]) -> ibis.Table:
+    """What `with_user_history` says of each user who had these sends and no other, once all have matured and are older
+    than the longest of `RECENT_DAYS`.
+    """
+    counted = _counted(sends, themes, categories)
+    columns = {name: sends.count(where=condition) for name, condition in counted.items()}
+    return sends.group_by("user_id").aggregate(**columns, last_at=sends["at"].max())
+
+
+def with_user_records(events: ibis.Table, records: ibis.Table) -> ibis.Table:
+    """Add what had happened before to the history of events that saw only what came later.
+
+    All are whole numbers, so it does not matter in which order they are added up.
+    """
+    earlier = records.rename({f"earlier_{name}": name for name in records.columns})
+    joined = events.left_join(earlier, events.user_id == earlier.earlier_user_id)
+    counts = [name for name in records.columns if name not in ("user_id", "last_at")]
+    sums = {name: joined[name] + joined[f"earlier_{name}"].fill_null(0) for name in counts}
+    last_at = ibis.coalesce(joined.last_at, joined.earlier_last_at)
+    return joined.mutate(**sums, last_at=last_at).drop(*earlier.columns)
+
+
+def _counted(events: ibis.Table, themes: Iterable[str], categories: Iterable[str]) -> dict[str, ibis.Value | None]:
+    """What a user's earlier sends are counted by."""
+    return {
+        "number_of_emails": None,
+        UNSUBSCRIBES: events.lost,
+        **{theme_count(theme): events.theme == theme for theme in themes},
+        **{category_count(category): events.category == category for category in categories},
+    }
 
 
 def with_email_history(events: ibis.Table, sends: ibis.Table, *, label_window: timedelta) -> ibis.Table:
@@ -60,7 +89,7 @@ def with_email_history(events: ibis.Table, sends: ibis.Table, *, label_window: t
     # Counted in float64, exact to 2^53: DuckDB sums integers into 128 bits, which neither Parquet nor Ibis has.
     one, none = ibis.literal(1.0), ibis.literal(0.0)
     matured = sends.select(
-        "email_id", day=_day_after(sends["at"] + _micros(label_window)), sent=one, lost=sends.lost.cast("float64")
+        "email_id", day=_day_after(sends["at"] + micros(label_window)), sent=one, lost=sends.lost.cast("float64")
     )
     asked = events.select("email_id", day=_day(events["at"]), sent=none, lost=none).distinct()
     by_day = (
@@ -84,11 +113,13 @@ def with_email_history(events: ibis.Table, sends: ibis.Table, *, label_window: t
     ).drop("record_email", "record_day", "email_lost")
 
 
-def _both(counts: ibis.Value | None, condition: ibis.Value) -> ibis.Value:
-    return condition if counts is None else counts & condition
+def _both(one: ibis.Value | None, other: ibis.Value | None) -> ibis.Value | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one & other
 
 
-def _micros(span: timedelta) -> int:
+def micros(span: timedelta) -> int:
     return span // timedelta(microseconds=1)
 
 

@@ -5,14 +5,14 @@ from datetime import datetime, timedelta
 import ibis
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.prepare.features.history import with_email_history, with_user_history
+from mlguide_assets.prepare.features.history import micros, with_email_history, with_user_history
 from mlguide_assets.prepare.features.moment import moment_features
 from mlguide_assets.prepare.features.registry import CONTENT, EMAIL_HISTORY, PROFILE, features_of
 
 KEYS = ("user_id", "email_id", "delivered_at")
 LABEL = "unsubscribed"
 _EPOCH = "1970-01-01 00:00:00"
-_HISTORY = ("at", "lost", "theme", "category")
+HISTORY = ("at", "lost", "theme", "category")
 """What the windows over a user's sends look at."""
 
 
@@ -24,20 +24,32 @@ def send_features(core_users: ibis.Table, problem: Problem) -> ibis.Table:
         `features_of(problem)`; ordered by time. A label has matured once the newest delivery is at least
         the label window younger: the data's own clock, so that old files give the same answer every day.
     """
-    events = _events(core_users, problem)
-    narrow = events.select(*KEYS, *_HISTORY)
-    rows = with_email_history(_with_user_history(narrow, problem), narrow, label_window=problem.label.window)
-    # Profile and content are looked up after the windows, which sort all rows: at 10 M sends half the time.
-    rows = _look_up(rows.drop("theme", "category"), events, "user_id", ("date_joined", *PROFILE))
+    events = events_of(core_users, problem)
+    narrow = events.select(*KEYS, *HISTORY)
+    rows = with_email_history(user_history(narrow, problem), narrow, label_window=problem.label.window)
+    return completed(rows.drop("theme", "category"), events, problem, newest=events["at"].max().as_scalar())
+
+
+def completed(rows: ibis.Table, events: ibis.Table, problem: Problem, newest: ibis.Value) -> ibis.Table:
+    """Rows of `send_features` from sends that have their history.
+
+    Profile and content are looked up after the windows, which sort all rows: at 10 M sends half the time.
+
+    Args:
+        rows: keys, at, lost, last_at, and the features of both histories.
+        events: of the core table, where the users and emails of these rows are.
+        newest: the newest delivery of all, in microseconds since 1970.
+    """
+    rows = _look_up(rows, events, "user_id", ("date_joined", *PROFILE))
     rows = _look_up(rows, events, "email_id", ("created_at", *CONTENT))
     rows = rows.mutate(**_moments(rows))
     matured_at = rows.delivered_at + _interval(problem.label.window)
-    matured = matured_at <= events.delivered_at.max().as_scalar()
+    matured = rows["at"] + micros(problem.label.window) <= newest
     label = ibis.ifelse(matured, rows.lost.cast("int8"), ibis.null("int8"))
     features = [feature.name for feature in features_of(problem)]
     return rows.select(
         *KEYS, **{LABEL: label, "matured_at": matured_at}, **{name: rows[name] for name in features}
-    ).order_by("delivered_at", "user_id", "email_id")
+    ).order_by("delivered_at", "user_id", "email_id", LABEL)
 
 
 def user_state(core_users: ibis.Table, user_profiles: ibis.Table, problem: Problem, as_of: datetime) -> ibis.Table:
@@ -47,7 +59,7 @@ def user_state(core_users: ibis.Table, user_profiles: ibis.Table, problem: Probl
         One row per user: user_id, as_of, date_joined, profile columns, history columns, and `last_delivered_at`.
     """
     instant = ibis.timestamp(as_of)
-    events = _events(core_users, problem)
+    events = events_of(core_users, problem)
     members = user_profiles.filter(~(user_profiles.date_joined > instant).fill_null(False))
     asked = members.select(user_id="id", as_of=instant)
     earlier = events.filter(events.delivered_at < instant)
@@ -59,7 +71,7 @@ def email_state(core_users: ibis.Table, email_content: ibis.Table, problem: Prob
     instant = ibis.timestamp(as_of)
     existing = email_content.filter(email_content.created_at <= instant)
     asked = existing.select(email_id="id", as_of=instant)
-    return _emails_at(asked, _events(core_users, problem), email_content, problem).drop("as_of").order_by("email_id")
+    return _emails_at(asked, events_of(core_users, problem), email_content, problem).drop("as_of").order_by("email_id")
 
 
 def last_sends(send_features: ibis.Table, problem: Problem, as_of: datetime) -> ibis.Table:
@@ -102,7 +114,7 @@ def features_at(
     Returns:
         Keys, `as_of` and features, rows in any order; none for a user or an email that is not known.
     """
-    events = _events(core_users, problem)
+    events = events_of(core_users, problem)
     pairs = asked.select(*KEYS, as_of=asked.as_of if "as_of" in asked.columns else asked.delivered_at)
     who, what = pairs.select("user_id", "as_of").distinct(), pairs.select("email_id", "as_of").distinct()
     users = _users_at(who, events.semi_join(who, "user_id"), user_profiles, problem)
@@ -121,14 +133,14 @@ def _users_at(asked: ibis.Table, events: ibis.Table, user_profiles: ibis.Table, 
     """
     probes = asked.select(
         user_id="user_id",
-        at=_microseconds(asked.as_of),
+        at=microseconds(asked.as_of),
         lost=ibis.literal(False),
         theme=ibis.null("string"),
         category=ibis.null("string"),
         is_send=ibis.literal(False),
     )
-    sends = events.select("user_id", *_HISTORY, is_send=ibis.literal(True))
-    state = _with_user_history(sends.union(probes), problem)
+    sends = events.select("user_id", *HISTORY, is_send=ibis.literal(True))
+    state = user_history(sends.union(probes), problem)
     state = state.filter(~state.is_send)
     profiles = user_profiles.rename(profile_id="id")
     joined = state.inner_join(profiles, state.user_id == profiles.profile_id)
@@ -151,23 +163,23 @@ def _emails_at(asked: ibis.Table, events: ibis.Table, email_content: ibis.Table,
         events: all sends.
     """
     content = email_content.rename(content_id="id")
-    probes = asked.inner_join(content, asked.email_id == content.content_id).mutate(at=_microseconds(asked.as_of))
+    probes = asked.inner_join(content, asked.email_id == content.content_id).mutate(at=microseconds(asked.as_of))
     state = with_email_history(probes, events, label_window=problem.label.window)
     return state.select("email_id", "as_of", "created_at", *CONTENT, *EMAIL_HISTORY)
 
 
 def _with_moments(pairs: ibis.Table, problem: Problem) -> ibis.Table:
     """Pairs of states, with what follows from the instant: keys and features as in `send_features`, and `as_of`."""
-    pairs = pairs.mutate(at=_microseconds(pairs.delivered_at), last_at=_microseconds(pairs.last_delivered_at))
+    pairs = pairs.mutate(at=microseconds(pairs.delivered_at), last_at=microseconds(pairs.last_delivered_at))
     pairs = pairs.mutate(**_moments(pairs))
     return pairs.select(*KEYS, "as_of", *[feature.name for feature in features_of(problem)])
 
 
-def _events(core_users: ibis.Table, problem: Problem) -> ibis.Table:
+def events_of(core_users: ibis.Table, problem: Problem) -> ibis.Table:
     """The sends of the core table, as events that count."""
     sends = core_users.filter(core_users.delivered_at.notnull())
     return sends.mutate(
-        at=_microseconds(sends.delivered_at),
+        at=microseconds(sends.delivered_at),
         lost=sends.unsubscribed == problem.label.positive,
     )
 
@@ -178,7 +190,8 @@ def _look_up(rows: ibis.Table, events: ibis.Table, key: str, columns: tuple[str,
     return rows.left_join(known, rows[key] == known.known_key).drop("known_key")
 
 
-def _with_user_history(events: ibis.Table, problem: Problem) -> ibis.Table:
+def user_history(events: ibis.Table, problem: Problem) -> ibis.Table:
+    """`with_user_history` as the problem has it."""
     return with_user_history(
         events, label_window=problem.label.window, themes=problem.themes, categories=problem.categories
     )
@@ -187,13 +200,14 @@ def _with_user_history(events: ibis.Table, problem: Problem) -> ibis.Table:
 def _moments(rows: ibis.Table) -> dict[str, ibis.Value]:
     return moment_features(
         at=rows["at"],
-        joined_at=_microseconds(rows.date_joined),
-        created_at=_microseconds(rows.created_at),
+        joined_at=microseconds(rows.date_joined),
+        created_at=microseconds(rows.created_at),
         last_at=rows.last_at,
     )
 
 
-def _microseconds(time: ibis.Value) -> ibis.Value:
+def microseconds(time: ibis.Value) -> ibis.Value:
+    """A time as int64 since 1970."""
     return time.delta(ibis.timestamp(_EPOCH), unit="microsecond")
 
 

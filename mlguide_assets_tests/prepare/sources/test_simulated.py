@@ -10,8 +10,9 @@ import yaml
 from mlguide_assets.define.loading import parse_problem
 from mlguide_assets.define.tables import TABLES
 from mlguide_assets.prepare.contracts import refuse_blocked
-from mlguide_assets.prepare.ingest import ingest
+from mlguide_assets.prepare.ingest import QUARANTINED, ingest
 from mlguide_assets.prepare.oracle import FILE, with_oracle
+from mlguide_assets_tests.prepare.ingesting import keep, lake_over
 from mlguide_assets_tests.samples import PROBLEM
 
 SHIFT = "2024-02-10"
@@ -22,13 +23,13 @@ SIMULATED = parse_problem(yaml.safe_dump({**PROBLEM, "source": SOURCE}).encode()
 def rows_until(until: datetime | None, duck: Any, folder: Path) -> dict[str, Any]:
     """Accepted rows per table, told lines, and the sends to which the oracle knows a probability."""
     told: list[str] = []
-    with ingest(
-        SIMULATED, duck, scratch_below=folder / "scratch", oracle=folder, report=told.append, until=until
-    ) as read:
-        refuse_blocked(read.judged, read.place)
-        assert read.judged.quarantined.count().execute() == 0
-        tables = {name: read.judged.accepted[name].to_pyarrow() for name in TABLES}
-        judged = with_oracle(read.judged.accepted["user_emails"], folder, SIMULATED).count().execute()
+    lake = lake_over(duck, folder / f"lake {until}")
+    with ingest(SIMULATED, lake, oracle=folder, report=told.append, until=until) as read:
+        refuse_blocked(read.results, read.place)
+        keep(lake, read)
+    assert lake.read(QUARANTINED).count().execute() == 0
+    tables = {name: lake.read(name).to_pyarrow() for name in TABLES}
+    judged = with_oracle(lake.read("user_emails"), folder, SIMULATED).count().execute()
     return {**tables, "told": told, "judged": judged}
 
 

@@ -1,0 +1,136 @@
+"""Making anew only what has changed: like make, but by content, so that a late or corrected row is seen as well.
+
+A partition has a fingerprint of all that it was computed from: rows, code, settings. Where the fingerprint of its
+inputs now is the one in the lake, the file that is there is what would be written again.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import ibis
+import pyarrow.parquet as pq
+
+import mlguide_assets
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.lake import DataFile, Lake, Query, Snapshot, quoted
+
+LIBRARIES = ("duckdb", "ibis-framework")
+"""Other versions of these may write other bytes, or hash rows otherwise."""
+
+_STAGES = ("define", "prepare")
+_KEY = "partition"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What each partition of a table is computed from, and the files of those that need not be."""
+
+    inputs: Mapping[str, str]
+    kept: Mapping[str, DataFile]
+
+    @property
+    def stale(self) -> list[str]:
+        """The partitions to make anew, in order."""
+        return sorted(self.inputs.keys() - self.kept.keys())
+
+
+def plan(inputs: Mapping[str, str], before: Snapshot | None, *, never_keep: Iterable[str] = ()) -> Plan:
+    """Keep what was computed from the same.
+
+    Args:
+        inputs: the fingerprint of every partition that the table is to have.
+        before: the table as it is, if it is.
+        never_keep: partitions to make anew all the same.
+    """
+    there = before.partitions if before else {}
+    kept = {key: file for key, file in there.items() if file.inputs is not None and file.inputs == inputs.get(key)}
+    return Plan(inputs, {key: file for key, file in kept.items() if key not in set(never_keep)})
+
+
+def current(lake: Lake, table: str) -> Snapshot | None:
+    """A table as it is, if it is. A partition whose file was lost or cut short is none: it will be made anew."""
+    if not lake.exists(table):
+        return None
+    snapshot = lake.snapshot(table)
+    whole = {key: file for key, file in snapshot.partitions.items() if lake.holds(table, file)}
+    return replace(snapshot, partitions=whole)
+
+
+def notes_of(snapshot: Snapshot) -> Mapping[str, Any]:
+    """What the writer of a table left for those who compute from it.
+
+    Raises:
+        InputError: another writer wrote it, such as an earlier version of this package.
+    """
+    if not snapshot.notes:
+        raise InputError(f"Table {snapshot.table!r} is not in partitions that can be followed: materialise it again.")
+    return snapshot.notes
+
+
+def fingerprint(*parts: Any) -> str:
+    """A hash of values that JSON can hold, and of the code that makes tables of them."""
+    return hashlib.sha256(json.dumps([_code(), *parts], sort_keys=True).encode()).hexdigest()[:32]
+
+
+@cache
+def _code() -> str:
+    root = Path(mlguide_assets.__file__).parent
+    sources = sorted(path for stage in _STAGES for path in (root / stage).rglob("*.py"))
+    digest = hashlib.sha256()
+    for path in sources:
+        digest.update(f"{path.relative_to(root)}\0{path.read_text(encoding='utf-8')}\0".encode())
+    return " ".join([digest.hexdigest(), *(f"{library} {version(library)}" for library in LIBRARIES)])
+
+
+def bucketed(connection: Any, rows: ibis.Table, keys: Iterable[str], folder: Path) -> dict[str, list[str]]:
+    """Write rows by their column `partition` below a folder, in any order, and say where each partition is.
+
+    DuckDB's partitioned COPY promises neither the order of rows nor one file each, so this is no way to write the
+    lake; but it takes one pass, after which every partition is sorted by itself, in memory.
+
+    Args:
+        keys: partitions that are wanted, also where there is no row of them.
+
+    Returns:
+        Per key what `per_partition` reads: patterns of Parquet files, which lack the column.
+    """
+    folder.mkdir()
+    options = f"FORMAT parquet, PARTITION_BY ({_KEY}), COMPRESSION lz4"
+    connection.raw_sql(f"COPY ({connection.compile(rows)}) TO {quoted(folder)} ({options})")
+    places = {key: folder / f"{_KEY}={key}" for key in keys}
+    schema = rows.drop(_KEY).schema().to_pyarrow()
+    for place in places.values():
+        if not place.exists():
+            place.mkdir()
+            pq.write_table(schema.empty_table(), place / "none.parquet")
+    return {key: [str(place / "*.parquet")] for key, place in places.items()}
+
+
+def per_partition(
+    connection: Any,
+    rows: Callable[..., ibis.Table],
+    schemas: Mapping[str, ibis.Schema],
+    places: Mapping[str, Mapping[str, Sequence[str]]],
+) -> dict[str, Query]:
+    """One query per partition, compiled once: for a day's rows, Ibis takes longer over that than DuckDB over them.
+
+    Args:
+        rows: called with one table per name in `schemas`; what a partition is made of.
+        places: per partition, where each of these tables is: Parquet files, or patterns of some.
+    """
+    named = {name: f"this {_KEY}: {name}" for name in schemas}
+    sql = connection.compile(rows(**{name: ibis.table(schema, name=named[name]) for name, schema in schemas.items()}))
+    queries = {}
+    for key, where in places.items():
+        of_key = sql
+        for name, paths in where.items():
+            files = ", ".join(map(quoted, paths))
+            of_key = of_key.replace(f'"{named[name]}"', f"read_parquet([{files}], hive_partitioning = false)")
+        queries[key] = Query(of_key)
+    return queries

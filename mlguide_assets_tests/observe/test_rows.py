@@ -1,0 +1,42 @@
+"""The days that have landed: what is told of each, and what another set of sends would have told."""
+
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import ibis
+
+from mlguide_assets.observe.rows import landed_days
+from mlguide_assets_tests.samples import arrow
+
+WINDOW = timedelta(days=2)
+SENDS: list[dict[str, Any]] = [
+    {"user_id": user, "email_id": 1, "unsubscribed": label, "delivered_at": datetime(2024, 3, day, 12)}
+    for day, user, label in [(1, 1, "no"), (1, 2, "yes"), (2, 1, "no"), (2, 2, None), (4, 1, "no"), (4, 2, "no")]
+]
+
+
+def told(duck: Any, sends: list[dict[str, Any]]) -> dict[date, dict[str, Any]]:
+    rows = duck.to_pyarrow(landed_days(ibis.memtable(arrow("user_emails", sends)), WINDOW)).to_pylist()
+    return {row.pop("day"): row for row in rows}
+
+
+def test_a_day_has_matured_once_its_last_outcome_is_final(duck: Any) -> None:
+    days = told(duck, SENDS)
+    assert [(day.day, row["rows"], row["matured"]) for day, row in days.items()] == [
+        (1, 2, True),
+        (2, 2, True),
+        (4, 2, False),
+    ]
+    earlier = [*SENDS[:4], {**SENDS[4], "delivered_at": datetime(2024, 3, 4, 11)}]
+    assert [row["matured"] for row in told(duck, earlier).values()] == [True, False, False]
+
+
+def test_the_digest_of_a_day_changes_with_its_sends_alone(duck: Any) -> None:
+    before = told(duck, SENDS)
+    assert told(duck, SENDS[::-1]) == before
+    swapped = [{**SENDS[0], "unsubscribed": "yes"}, {**SENDS[1], "unsubscribed": "no"}, *SENDS[2:]]
+    doubled = [SENDS[0], SENDS[0], *SENDS]
+    undated = [*SENDS, {**SENDS[0], "delivered_at": None}]
+    for changed, days in ((swapped, [1]), (doubled, [1]), (SENDS[1:], [1]), (undated, [])):
+        after = told(duck, changed)
+        assert [day.day for day in before if after[day]["digest"] != before[day]["digest"]] == days

@@ -1,0 +1,290 @@
+"""Day by day is as from scratch: the same bytes in every table, whatever has happened to the source meanwhile."""
+
+import os
+import random
+import signal
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlguide_assets.define.contracts import Unique
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.contracts import judge, results_table
+from mlguide_assets.prepare.core import CORE, join_core_users, rebuilt_core_users
+from mlguide_assets.prepare.features.rebuilding import FEATURES, rebuilt_send_features
+from mlguide_assets.prepare.features.tables import send_features
+from mlguide_assets.prepare.ingest import QUARANTINED
+from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.sources.reading import read_source
+from mlguide_assets_tests.prepare.ingesting import lake_over
+from mlguide_assets_tests.prepare.processes import PROCESSES, in_two_processes, is_killed
+from mlguide_assets_tests.prepare.shops import DAY, FIRST, Shop, build, content, shop_problem
+
+
+def doubled_day(shop: Shop) -> None:
+    newest = shop.sends[-1]["delivered_at"].date()
+    shop.sends += [dict(row) for row in shop.sends if row["delivered_at"] and row["delivered_at"].date() == newest]
+
+
+def without_doubles(shop: Shop) -> None:
+    shop.sends = list({tuple(row.items()): row for row in shop.sends}.values())
+
+
+def removed_rows(shop: Shop) -> None:
+    del shop.sends[5:8]
+
+
+def lost_user(shop: Shop) -> None:
+    del shop.users[2]
+
+
+def changed_profile(shop: Shop) -> None:
+    shop.users[3] = {**shop.users[3], "purchases": 99}
+
+
+def unseen_categories(shop: Shop) -> None:
+    shop.day(4, email=shop.create(category="banner"))
+
+
+def known_category(shop: Shop) -> None:
+    shop.emails[-1] = {**shop.emails[-1], "category": "newsletter"}
+
+
+def user_that_comes_later(shop: Shop) -> None:
+    shop.send(shop.today - DAY, len(shop.users) + 1, 1, "yes")
+    shop.day(3)
+
+
+def months(shop: Shop) -> None:
+    for _ in range(40):
+        shop.day()
+    shop.day(3)
+
+
+STEPS: dict[str, Callable[[Shop], Any]] = {
+    "a day": lambda shop: shop.day(4),
+    "corrected labels and a day": lambda shop: (shop.correct(shop.today - 2 * DAY), shop.day(3)),
+    "a day without data": lambda shop: shop.day(0),
+    "nothing": lambda shop: None,
+    "a late day": lambda shop: shop.day(4, when=shop.today - 20 * DAY),
+    "a day twice": doubled_day,
+    "no doubles": without_doubles,
+    "removed rows": removed_rows,
+    "a send without a time": lambda shop: shop.sends.append({**shop.sends[0], "delivered_at": None}),
+    "a new email": lambda shop: (shop.create(), shop.day(3)),
+    "a send to nobody": user_that_comes_later,
+    "the user arrives": lambda shop: shop.join(shop.today - 5 * DAY),
+    "a lost user": lost_user,
+    "a changed profile": changed_profile,
+    "unseen categories": unseen_categories,
+    "a category that is known now": known_category,
+    "months pass": months,
+}
+
+
+class Followed:
+    """A shop, the lake that follows it, and what a new lake would hold."""
+
+    def __init__(self, folder: Path, duck: Any, seed: int = 0, days: int = 100) -> None:
+        self.folder, self.duck = folder, duck
+        self.shop = Shop.opened(seed, days)
+        self.problem = shop_problem(folder / "shop")
+        self.lake = lake_over(duck, folder / "lake")
+        self.fresh = 0
+        self.follow()
+
+    def follow(self, step: Callable[[Shop], Any] = lambda _: None) -> dict[str, int]:
+        step(self.shop)
+        self.shop.write(self.folder / "shop")
+        return build(self.lake, self.problem)
+
+    def from_scratch(self) -> Lake:
+        self.fresh += 1
+        lake = lake_over(self.duck, self.folder / f"fresh {self.fresh}")
+        build(lake, self.problem)
+        return lake
+
+    def is_as_from_scratch(self) -> bool:
+        return content(self.lake) == content(self.from_scratch())
+
+
+@pytest.mark.slow
+def test_every_step_ends_where_a_new_lake_would_begin(duck: Any, tmp_path: Path) -> None:
+    followed = Followed(tmp_path, duck)
+    for place, (name, step) in enumerate(STEPS.items()):
+        followed.follow(step)
+        # What is wrong stays wrong: a partition that is kept is never looked at again.
+        assert place % 2 or followed.is_as_from_scratch(), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1])
+def test_so_do_steps_in_any_order(duck: Any, tmp_path: Path, seed: int) -> None:
+    followed, chance = Followed(tmp_path, duck, seed), random.Random(seed)
+    names = [chance.choice(list(STEPS)) for _ in range(8)]
+    for name in names:
+        followed.follow(STEPS[name])
+    assert followed.is_as_from_scratch(), names
+
+
+def test_only_what_changed_is_made_anew(duck: Any, tmp_path: Path) -> None:
+    followed = Followed(tmp_path, duck)
+    shop, everything = followed.shop, set(followed.lake.snapshot(CORE).partitions)
+    assert followed.follow() == {"user_emails": 0, CORE: 0, FEATURES: 0}
+    shop.day(5)
+    anew = followed.follow()
+    # The day, who is silent now, and the last days, some of whose labels have matured.
+    assert (anew["user_emails"], anew[CORE]) == (1, 2)
+    assert 1 <= anew[FEATURES] <= 4
+    assert len(everything) > 8
+    # A row of the newest day changes no day before; one of the first day all that follow.
+    followed.follow(lambda shop: shop.correct(shop.sends[-1]["delivered_at"]))
+    shop.sends[0]["unsubscribed"] = "yes" if shop.sends[0]["unsubscribed"] != "yes" else "no"
+    anew = followed.follow()
+    assert anew["user_emails"] == 1
+    assert anew[FEATURES] == len(followed.lake.snapshot(FEATURES).partitions)
+
+
+def test_a_profile_changes_the_partitions_in_which_its_user_was_sent_something(duck: Any, tmp_path: Path) -> None:
+    followed = Followed(tmp_path, duck)
+    user = followed.shop.join(FIRST)
+    followed.shop.send(followed.shop.today, user, 1)
+    followed.follow()
+    followed.shop.users[-1]["purchases"] = 50
+    assert followed.follow()["user_emails"] == 1
+    assert followed.is_as_from_scratch()
+    followed.shop.join()
+    assert followed.follow() == {"user_emails": 0, CORE: 1, FEATURES: 0}
+
+
+def test_another_contract_or_problem_makes_all_anew(duck: Any, tmp_path: Path) -> None:
+    followed = Followed(tmp_path, duck)
+    every = len(followed.lake.snapshot(FEATURES).partitions)
+    strict = followed.problem.contracts[1:]
+    followed.problem = followed.problem.model_copy(update={"contracts": strict})
+    assert followed.follow()["user_emails"] == 0
+    followed.problem = followed.problem.model_copy(update={"contracts": strict[:-1]})
+    assert followed.follow()["user_emails"] == every
+    followed.problem = followed.problem.model_copy(update={"themes": (*followed.problem.themes, "travel")})
+    assert followed.follow() == {"user_emails": 0, CORE: 0, FEATURES: every}
+    assert followed.is_as_from_scratch()
+
+
+def test_a_rule_that_looks_across_days_is_judged_over_all_rows(duck: Any, tmp_path: Path) -> None:
+    followed = Followed(tmp_path, duck)
+    once = Unique(rule="unique", table="user_emails", columns=("user_id", "email_id"), action="quarantine")
+    followed.problem = followed.problem.model_copy(update={"contracts": (*followed.problem.contracts, once)})
+    for name in ("a day", "a late day", "nothing"):
+        followed.follow(STEPS[name])
+        assert followed.is_as_from_scratch(), name
+    rows = followed.lake.read("user_emails").select("user_id", "email_id").to_pyarrow().to_pylist()
+    assert len({tuple(row.values()) for row in rows}) == len(rows) > 5
+
+
+def test_partitions_together_are_what_is_computed_over_everything(duck: Any, tmp_path: Path) -> None:
+    followed = Followed(tmp_path, duck)
+    for name in ("a day", "a late day", "a day twice", "a send to nobody", "unseen categories", "a day"):
+        followed.follow(STEPS[name])
+    lake, problem = followed.lake, followed.problem
+    tables = read_source(problem, duck, scratch=tmp_path, oracle=tmp_path)
+    whole = judge(tables, problem.rules, duck, scratch=tmp_path)
+    accepted = {name: rows.to_pyarrow() for name, rows in whole.accepted.items()}
+    for name, rows in accepted.items():
+        assert lake.read(name).to_pyarrow() == rows, name
+    assert lake.read_arrow("contract_results") == results_table(whole.results)
+    aside = [row for rows in whole.quarantined.values() for row in rows.to_pyarrow().to_pylist()]
+    assert Counter(map(str, lake.read(QUARANTINED).to_pyarrow().to_pylist())) == Counter(map(str, aside))
+    assert aside
+    core = join_core_users(*(lake.read(name) for name in ("user_profiles", "user_emails", "email_content")))
+    assert lake.read(CORE).to_pyarrow().to_pylist() == core.to_pyarrow().to_pylist()
+    features = send_features(lake.read(CORE), problem).to_pyarrow()
+    assert lake.read(FEATURES).to_pyarrow() == features
+    assert features.num_rows > 50
+
+
+def test_a_source_that_cannot_be_read_or_is_blocked_changes_nothing(duck: Any, tmp_path: Path) -> None:
+    followed = Followed(tmp_path, duck)
+    before = content(followed.lake)
+    followed.shop.day(4)
+    followed.shop.write(tmp_path / "shop")
+    path = tmp_path / "shop" / "user_emails.parquet"
+    whole = path.read_bytes()
+    for damaged in (whole[:-100], whole[: len(whole) // 2], b""):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"user_emails\.parquet"):
+            build(followed.lake, followed.problem)
+    path.write_bytes(whole)
+    followed.shop.sends.append({**followed.shop.sends[-1], "unsubscribed": "maybe"})
+    with pytest.raises(InputError, match="unsubscribed_is_known in 1 of"):
+        followed.follow()
+    assert content(followed.lake) == before
+    del followed.shop.sends[-1]
+    followed.follow()
+    assert followed.is_as_from_scratch()
+
+
+def test_a_lake_of_an_earlier_version_is_made_anew(duck: Any, tmp_path: Path) -> None:
+    followed = Followed(tmp_path, duck)
+    lake, every = followed.lake, len(followed.lake.snapshot(FEATURES).partitions)
+    for table in ("user_emails", CORE, FEATURES, QUARANTINED):
+        lake.write(table, lake.read(table))
+    with pytest.raises(InputError, match=r"'user_emails' is not in partitions .* materialise it again"):
+        rebuilt_core_users(lake)
+    with (
+        pytest.raises(InputError, match="'core_users' is not in partitions"),
+        rebuilt_send_features(lake, followed.problem),
+    ):
+        pass
+    assert followed.follow() == {"user_emails": every, CORE: every + 1, FEATURES: every}
+    assert followed.is_as_from_scratch()
+
+
+def test_a_file_of_the_lake_that_was_lost_or_cut_short_is_made_anew(duck: Any, tmp_path: Path) -> None:
+    followed = Followed(tmp_path, duck)
+    for table in ("user_emails", CORE, FEATURES):
+        lost, cut = followed.lake.files(table)[:2]
+        lost.unlink()
+        cut.write_bytes(cut.read_bytes()[:-10])
+    assert followed.follow() == {"user_emails": 2, CORE: 2, FEATURES: 2}
+    assert followed.is_as_from_scratch()
+
+
+def build_and_die(folder: Path, after: str) -> None:
+    def die(table: str) -> None:
+        if table == after:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    build(Lake(folder / "lake"), shop_problem(folder / "shop"), die)
+
+
+@pytest.mark.slow
+def test_a_run_killed_between_any_two_tables_is_made_good_by_the_next(duck: Any, tmp_path: Path) -> None:
+    followed = Followed(tmp_path, duck)
+    for table in ("user_profiles", "user_emails", CORE):
+        for name in ("a changed profile", "a send to nobody", "a late day"):
+            STEPS[name](followed.shop)
+        followed.shop.write(tmp_path / "shop")
+        process = PROCESSES.Process(target=build_and_die, args=(tmp_path, table))
+        process.start()
+        assert is_killed(process)
+        # Meanwhile somebody may have made one table of what is there.
+        followed.lake.write_partitions(CORE, rebuilt_core_users(followed.lake))
+        followed.follow()
+        assert followed.is_as_from_scratch(), table
+
+
+def build_once(folder: Path) -> None:
+    build(Lake(folder / "lake"), shop_problem(folder / "shop"))
+
+
+@pytest.mark.slow
+def test_two_runs_at_once_end_as_one_would(duck: Any, tmp_path: Path) -> None:
+    followed = Followed(tmp_path, duck)
+    STEPS["a late day"](followed.shop)
+    followed.shop.write(tmp_path / "shop")
+    in_two_processes(build_once, (tmp_path,), (tmp_path,))
+    assert followed.is_as_from_scratch()
+    assert followed.follow() == {"user_emails": 0, CORE: 0, FEATURES: 0}
