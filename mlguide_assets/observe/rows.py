@@ -53,21 +53,28 @@ def column_of(vectors: Sequence[dict[str, Any]], feature: Feature) -> pa.Array:
 
 
 def landed_days(user_emails: ibis.Table, label_window: timedelta) -> ibis.Table:
-    """One row per day that has sends: how many, a digest that another set of sends would not have, and whether all
-    outcomes are final.
+    """One row per day that has sends: how many, a digest, and whether all outcomes are final.
+
+    The digest is another for another set of sends. Other outcomes make it another only once they are final: before, they
+    come in day by day, and nobody judges them.
 
     Returns:
         day, rows, digest, matured; ordered by day.
     """
     dated = user_emails.filter(user_emails.delivered_at.notnull())
     sends = dated.select(
-        "delivered_at", day=dated.delivered_at.date(), hash=row_hash(*(dated[name] for name in (*KEYS, LABEL)))
+        "delivered_at",
+        day=dated.delivered_at.date(),
+        sent=row_hash(*(dated[name] for name in KEYS)),
+        ended=row_hash(*(dated[name] for name in (*KEYS, LABEL))),
     )
     days = sends.group_by("day").aggregate(
-        rows=sends.count(), digest=sends.hash.sum().cast("string"), last=sends.delivered_at.max()
+        rows=sends.count(), sent=sends.sent.sum(), ended=sends.ended.sum(), last=sends.delivered_at.max()
     )
     final = days["last"] + ibis.interval(seconds=int(label_window.total_seconds()))
-    return days.mutate(matured=final <= days["last"].max().over()).drop("last").order_by("day")
+    days = days.mutate(matured=final <= days["last"].max().over())
+    digest = ibis.ifelse(days.matured, days.ended, days.sent).cast("string")
+    return days.select("day", "rows", digest=digest, matured=days.matured).order_by("day")
 
 
 def midnight(day: date, *, days: int = 0) -> datetime:

@@ -40,3 +40,11 @@ def test_the_digest_of_a_day_changes_with_its_sends_alone(duck: Any) -> None:
     for changed, days in ((swapped, [1]), (doubled, [1]), (SENDS[1:], [1]), (undated, [])):
         after = told(duck, changed)
         assert [day.day for day in before if after[day]["digest"] != before[day]["digest"]] == days
+
+
+def test_outcomes_that_are_not_final_make_no_day_another(duck: Any) -> None:
+    before = told(duck, SENDS)
+    late = told(duck, [*SENDS[:4], {**SENDS[4], "unsubscribed": "yes"}, SENDS[5]])
+    assert late == before
+    final = told(duck, [{**SENDS[0], "unsubscribed": "yes"}, *SENDS[1:]])
+    assert final[date(2024, 3, 1)]["digest"] != before[date(2024, 3, 1)]["digest"]
