@@ -13,9 +13,16 @@ telemetry:
   enabled: false
 nux:
   enabled: false
-concurrency:
-  runs:
+run_coordinator:
+  # One run at a time: two would wait for each other's tables anyway.
+  module: dagster.core.run_coordinator
+  class: QueuedRunCoordinator
+  config:
     max_concurrent_runs: 1
+    dequeue_interval_seconds: 1
+sensors:
+  use_threads: true
+  num_workers: 4
 run_monitoring:
   # A run that takes longer hangs, and would keep all others waiting.
   enabled: true

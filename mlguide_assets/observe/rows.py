@@ -55,8 +55,8 @@ def column_of(vectors: Sequence[dict[str, Any]], feature: Feature) -> pa.Array:
 def landed_days(user_emails: ibis.Table, label_window: timedelta) -> ibis.Table:
     """One row per day that has sends: how many, a digest, and whether all outcomes are final.
 
-    The digest is another for another set of sends. Other outcomes make it another only once they are final: before, they
-    come in day by day, and nobody judges them.
+    The digest is another for another set of sends. Other outcomes make it another only once they are final: before,
+    they come in day by day, and nobody judges them.
 
     Returns:
         day, rows, digest, matured; ordered by day.

@@ -44,10 +44,10 @@ CHANGES: dict[str, dict[str, Any]] = {
     "leakage": {"users": 100},
     "tuning": {"trials": 1, "time_limit": "5s"},
     "watching": {"min_rows": 60},
-    "retraining": {"look_every": "1s", "daily": "* * * * *", "often": "* * * * *", "min_new_matured_sends": 250},
+    "retraining": {"look_every": "1s", "daily": "*/2 * * * *", "often": "1-59/2 * * * *", "min_new_matured_sends": 250},
 }
-PATIENCE = 480
-"""Seconds for all of it; half of that on an idle machine with two cores."""
+PATIENCE = 1200
+"""Seconds for all of it; a fifth of that on an idle machine with two cores."""
 
 
 class Company:
