@@ -48,18 +48,17 @@ def unmet(
 def unmet_range(
     instance: dg.DagsterInstance, job: str, days: Mapping[date, str], now: datetime
 ) -> Iterator[dg.RunRequest]:
-    """A request for the first days without a gap between them; the others are asked for when these are done.
+    """A request for all days from the first to the last, in one run.
 
     Args:
-        days: in order, each with a text that is another when it must be done again.
+        days: those to be done, each with a text that is another when it must be done again; the run leaves out what
+            lies between them and need not be.
     """
     if not days:
         return
-    first = last = next(iter(days))
-    while last + timedelta(days=1) in days:
-        last += timedelta(days=1)
-    signed = [sign for day, sign in days.items() if first <= day <= last]
-    reason = f"{first} {last} {hashlib.sha256(' '.join(signed).encode()).hexdigest()[:12]}"
+    first, last = min(days), max(days)
+    signed = " ".join(f"{day} {sign}" for day, sign in sorted(days.items()))
+    reason = f"{first} {last} {hashlib.sha256(signed.encode()).hexdigest()[:12]}"
     tags = {"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(last)}
     yield from unmet(instance, job, reason, now, tags=tags)
 

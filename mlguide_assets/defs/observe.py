@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from mlguide_assets.defs.asking import LOOK_EVERY, unmet_range
+from mlguide_assets.defs.asking import LOOK_EVERY, REASON, unmet_range
 from mlguide_assets.defs.workspace import OWNERS, SCORING_DATES, Workspace
 
 GROUP = "observe"
@@ -41,8 +41,7 @@ def logged_features_agree(online_parity: Any) -> dg.AssetCheckResult:
 
 @dg.asset(group_name=GROUP, kinds={"parquet", "ibis"}, owners=OWNERS)
 def landed_days(user_emails: Any, workspace: Workspace) -> Any:
-    """How many sends each day has, a digest of them, which tells a day that is new or has changed, and whether its
-    outcomes are final."""
+    """How many sends each day has, and digests of them and of their final outcomes: they tell that it changed."""
     from mlguide_assets.observe.rows import landed_days
 
     return landed_days(user_emails, workspace.problem.label.window)
@@ -64,12 +63,20 @@ def data_drift(
     """The day's sends, and what the API was asked, held against the champion's reference profile, column by column."""
     from mlguide_assets.deploy.bundle import champion
     from mlguide_assets.observe.data_drift import no_drift, watch_day
+    from mlguide_assets.observe.drift_table import signatures
+    from mlguide_assets.observe.new_days import signature
 
     problem, current = workspace.problem, champion(workspace.home.bundles(workspace.problem.key))
     if current is None:
         return dg.Output(dict.fromkeys(context.partition_keys, no_drift()), metadata={"level": "no champion"})
+    judged = signatures(workspace.lake, current.version)
+    days = context.partition_keys
+    if REASON in context.run.tags:
+        # A sensor asks for a range, in which some days may be as they were.
+        landed = {row["day"].isoformat(): signature(row) for row in landed_days.to_pyarrow().to_pylist()}
+        days = [day for day in days if judged.get(day) != landed.get(day, signature(None))]
     tables = {}
-    for day in context.partition_keys:
+    for day in days:
         drift, report = watch_day(
             date.fromisoformat(day),
             send_features=send_features,
@@ -78,13 +85,14 @@ def data_drift(
             champion=current,
             problem=problem,
             reports=workspace.home.drift_reports(problem.key),
+            before=judged.get(day),
         )
         tables[day] = drift.table
         told = {"level": drift.level, "verdict": drift.sentence}
         context.add_asset_metadata(told, partition_key=day)
         if report is not None:
             context.add_asset_metadata({"report": dg.MetadataValue.path(str(report))}, partition_key=day)
-    return dg.Output(tables)
+    return dg.Output(tables, metadata={"days_judged": len(tables)})
 
 
 @dg.asset_check(asset="data_drift", description="No column of the last day that was judged calls for action.")

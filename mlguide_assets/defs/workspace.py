@@ -87,7 +87,8 @@ class LakeIOManager(dg.ConfigurableIOManager):
         given = obj if isinstance(obj, dict) else {context.asset_partition_key: obj}
         for key, rows in given.items():
             snapshot = lake.write_partition(table, key, rows)
-        context.add_output_metadata(table_metadata(lake, snapshot, self.workspace.problem, key))
+        if given:
+            context.add_output_metadata(table_metadata(lake, snapshot, self.workspace.problem, key))
 
     def load_input(self, context: dg.InputContext) -> Any:
         table = context.asset_key.path[-1]

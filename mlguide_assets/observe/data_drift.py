@@ -16,7 +16,7 @@ from mlguide_assets.observe.drift import judge
 from mlguide_assets.observe.drift_table import SENDS, TRAFFIC, VOLUME, WHOLE
 from mlguide_assets.observe.drift_verdict import DRIFT_SCHEMA, LEVELS, DriftVerdict
 from mlguide_assets.observe.evidently_report import write_report
-from mlguide_assets.observe.new_days import signature
+from mlguide_assets.observe.new_days import same_sends, signature
 from mlguide_assets.observe.quality import Finding, Level, judge_volume
 from mlguide_assets.observe.rows import logged_traffic, scored_sends
 from mlguide_assets.prepare.features.tables import KEYS, LABEL
@@ -140,11 +140,13 @@ def watch_day(
     champion: Bundle,
     problem: Problem,
     reports: Path,
+    before: str | None = None,
 ) -> tuple[DayDrift, Path | None]:
     """Judge a day against the champion's reference, and write Evidently's report on it for people.
 
     Args:
         days: rows of `rows.landed_days`.
+        before: what this champion judged the day as the last time; a report on the same sends stays.
 
     Returns:
         The verdicts, and the report; None where the day has no sends, or the reference's rows are gone.
@@ -170,12 +172,13 @@ def watch_day(
         min_rows=problem.watching.min_rows,
         signature=signature(landed.get(day)),
     )
-    return drift, _report(day, sends, send_features, champion, problem, reports)
+    path = reports / f"{day.isoformat()}.html"
+    if path.is_file() and same_sends(before, signature(landed.get(day))):
+        return drift, path
+    return drift, _report(path, sends, send_features, champion, problem)
 
 
-def _report(
-    day: date, sends: pa.Table, send_features: ibis.Table, champion: Bundle, problem: Problem, reports: Path
-) -> Path | None:
+def _report(path: Path, sends: pa.Table, send_features: ibis.Table, champion: Bundle, problem: Problem) -> Path | None:
     """Evidently's report on the day's sends beside those of the champion's test window."""
     first, last = test_window(champion)
     reference = scored_sends(send_features, champion, first=first, last=last)
@@ -186,7 +189,7 @@ def _report(
         reference,
         sends,
         columns,
-        reports / f"{day.isoformat()}.html",
+        path,
         seed=problem.evaluation.seed,
         keep=problem.watching.reports,
     )

@@ -14,6 +14,9 @@ LANDED_DAYS = "landed_days"
 MOST_DAYS = 14
 """Only the last days are looked at: older ones were, or came before anybody watched."""
 
+_OUTCOMES = "/"
+"""Parts a signature: what was sent, and what became of it."""
+
 
 def days_to_judge(home: Home, lake: Lake, problem: Problem, *, today: date) -> dict[date, str]:
     """Complete days that were not judged as they are now, by this champion, oldest first; each with its signature.
@@ -43,12 +46,16 @@ def days_to_judge(home: Home, lake: Lake, problem: Problem, *, today: date) -> d
 
 
 def signature(landed: Mapping[str, Any] | None) -> str:
-    """What a day was judged as: another for other sends or outcomes, and once all outcomes are final.
+    """What a day was judged as: another for other sends, and once all outcomes are final.
 
     Args:
         landed: its row of `landed_days`; None where it has no sends.
     """
     if landed is None:
         return "0"
-    # A table of before this was told has no such column.
-    return f"{landed['rows']}-{landed['digest']}{'-matured' if landed.get('matured') else ''}"
+    return f"{landed['rows']}-{landed['digest']}{_OUTCOMES}{landed.get('outcomes') or ''}"
+
+
+def same_sends(one: str | None, other: str | None) -> bool:
+    """Whether two signatures are of the same sends, whatever became of them."""
+    return one is not None and other is not None and one.split(_OUTCOMES)[0] == other.split(_OUTCOMES)[0]

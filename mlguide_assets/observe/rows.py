@@ -53,13 +53,12 @@ def column_of(vectors: Sequence[dict[str, Any]], feature: Feature) -> pa.Array:
 
 
 def landed_days(user_emails: ibis.Table, label_window: timedelta) -> ibis.Table:
-    """One row per day that has sends: how many, a digest, and whether all outcomes are final.
+    """One row per day that has sends: how many, and digests of them and of their outcomes, once these are final.
 
-    The digest is another for another set of sends. Other outcomes make it another only once they are final: before,
-    they come in day by day, and nobody judges them.
+    Before, outcomes come in day by day, and nobody judges them.
 
     Returns:
-        day, rows, digest, matured; ordered by day.
+        day, rows, digest, outcomes (null until all have matured); ordered by day.
     """
     dated = user_emails.filter(user_emails.delivered_at.notnull())
     sends = dated.select(
@@ -69,12 +68,16 @@ def landed_days(user_emails: ibis.Table, label_window: timedelta) -> ibis.Table:
         ended=row_hash(*(dated[name] for name in (*KEYS, LABEL))),
     )
     days = sends.group_by("day").aggregate(
-        rows=sends.count(), sent=sends.sent.sum(), ended=sends.ended.sum(), last=sends.delivered_at.max()
+        rows=sends.count(),
+        digest=sends.sent.sum().cast("string"),
+        ended=sends.ended.sum().cast("string"),
+        last=sends.delivered_at.max(),
     )
     final = days["last"] + ibis.interval(seconds=int(label_window.total_seconds()))
-    days = days.mutate(matured=final <= days["last"].max().over())
-    digest = ibis.ifelse(days.matured, days.ended, days.sent).cast("string")
-    return days.select("day", "rows", digest=digest, matured=days.matured).order_by("day")
+    matured = final <= days["last"].max().over()
+    return days.select(
+        "day", "rows", "digest", outcomes=ibis.ifelse(matured, days.ended, ibis.null("string"))
+    ).order_by("day")
 
 
 def midnight(day: date, *, days: int = 0) -> datetime:

@@ -10,7 +10,7 @@ import pytest
 from mlguide_assets.observe import new_days
 from mlguide_assets.observe.data_drift import SCHEMA
 from mlguide_assets.observe.drift_table import SENDS, WHOLE
-from mlguide_assets.observe.new_days import days_to_judge
+from mlguide_assets.observe.new_days import days_to_judge, same_sends, signature
 from mlguide_assets.prepare.lake import Lake, small_table
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.train.sends import PROBLEM
@@ -35,7 +35,7 @@ class House:
         """Sends on days of March, each with a digest; the outcomes of those up to a day are final."""
         numbered = {date(2026, 3, int(name.removeprefix("d"))): digest for name, digest in days.items()}
         rows = {"day": list(numbered), "rows": [10] * len(days), "digest": list(numbered.values())}
-        rows["matured"] = [day.day <= matured for day in numbered]
+        rows["outcomes"] = pa.array(["final" if day.day <= matured else None for day in numbered], pa.string())
         self.lake.write("landed_days", pa.table(rows))
 
     def asked(self, today: date = TODAY) -> list[int]:
@@ -91,7 +91,7 @@ def test_so_is_one_that_was_judged_more_than_two_weeks_ago(house: House) -> None
 
 def test_a_table_of_days_of_an_earlier_version_is_read(house: House) -> None:
     house.land(d1="a", d2="b", d3="c")
-    house.lake.write("landed_days", house.lake.read_arrow("landed_days").drop_columns("matured"))
+    house.lake.write("landed_days", house.lake.read_arrow("landed_days").drop_columns("outcomes"))
     assert house.asked(date(2026, 3, 4)) == [2, 3]
 
 
@@ -120,3 +120,15 @@ def test_without_a_champion_or_sends_nothing_is_judged(house: House) -> None:
     house.land(d1="a", d2="b")
     house.champion = None
     assert house.asked() == []
+
+
+def test_outcomes_make_a_day_another_and_its_sends_the_same() -> None:
+    early, final, other = (
+        signature({"rows": 10, "digest": digest, "outcomes": outcomes})
+        for digest, outcomes in (("1", None), ("1", "2"), ("3", "2"))
+    )
+    assert len({early, final, other}) == 3
+    assert same_sends(early, final)
+    assert not same_sends(final, other)
+    assert not same_sends(None, early)
+    assert signature(None) != early
