@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from mlguide_assets.defs.asking import LOOK_EVERY, PRIORITY, under_way, unmet
+from mlguide_assets.defs.asking import LOOK_EVERY, PRIORITY, reading, unmet
 from mlguide_assets.defs.workspace import Workspace
 from mlguide_assets.train.checks import LEAKAGE_ALARMS
 
@@ -55,8 +55,7 @@ def score_on_new_day(context: dg.SensorEvaluationContext, workspace: Workspace) 
     from mlguide_assets.retrain.arrivals import scores_due
 
     now = datetime.now(UTC)
-    if any(under_way(context.instance, job) for job in ("refresh_job", "retraining_job")):
-        # Half of the tables may be of the day before, and the champion about to change.
+    if reading(context.instance):
         return
     due = scores_due(workspace.home, workspace.lake, workspace.problem, today=now.date())
     if due is not None:

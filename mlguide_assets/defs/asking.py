@@ -71,6 +71,11 @@ def under_way(instance: dg.DagsterInstance, job: str) -> bool:
     return bool(instance.get_run_records(dg.RunsFilter(job_name=job, statuses=unfinished), limit=1))
 
 
+def reading(instance: dg.DagsterInstance) -> bool:
+    """Whether a run that reads the source waits or runs: then half of the tables may be of the day before."""
+    return any(under_way(instance, job) for job in ("refresh_job", "retraining_job"))
+
+
 def _may_be_asked_again(record: dg.RunRecord, now: datetime) -> bool:
     if record.dagster_run.status not in _ENDED_BADLY:
         return False

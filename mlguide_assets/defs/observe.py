@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from mlguide_assets.defs.asking import LOOK_EVERY, REASON, unmet_range
+from mlguide_assets.defs.asking import LOOK_EVERY, REASON, reading, unmet_range
 from mlguide_assets.defs.workspace import OWNERS, SCORING_DATES, Workspace
 
 GROUP = "observe"
@@ -175,6 +175,8 @@ def check_drift_on_new_data(context: dg.SensorEvaluationContext, workspace: Work
     from mlguide_assets.observe.new_days import days_to_judge
     from mlguide_assets.prepare.sources.world_clock import day_reached
 
+    if reading(context.instance):
+        return
     now, problem = datetime.now(UTC), workspace.problem
     today = day_reached(problem, workspace.home.world_clock(problem.key), now)
     days = days_to_judge(workspace.home, workspace.lake, problem, today=today)

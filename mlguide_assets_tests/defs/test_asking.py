@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 import pytest
 
-from mlguide_assets.defs.asking import AGAIN_AFTER, REASON, under_way, unmet, unmet_range
+from mlguide_assets.defs.asking import AGAIN_AFTER, REASON, reading, under_way, unmet, unmet_range
 
 JOB = "refresh_job"
 DAYS = [date(2026, 3, day) for day in (1, 2, 3, 5)]
@@ -57,9 +57,11 @@ def test_nothing_is_asked_for_while_a_run_waits_or_runs(instance: dg.DagsterInst
     job = dg.GraphDefinition(name=JOB, node_defs=[work]).to_job(name=JOB)
     run = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
     assert under_way(instance, JOB)
+    assert reading(instance)
     assert asked(instance, "monday") == []
     instance.report_run_failed(run)
     assert not under_way(instance, JOB)
+    assert not reading(instance)
     assert asked(instance, "monday") == ["monday#0"]
 
 
