@@ -10,7 +10,8 @@ from typing import Any, cast
 import yaml
 from pydantic import ValidationError
 
-from mlguide_assets.define.problem import DatabaseSource, FilesSource, Problem, SimulatorSource, without_password
+from mlguide_assets.define.problem import DatabaseSource, FilesSource, Problem, SimulatorSource
+from mlguide_assets.define.values import without_password
 from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
 

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mlguide_assets.define.problem import without_password
+from mlguide_assets.define.values import without_password
 from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.errors import InputError
 

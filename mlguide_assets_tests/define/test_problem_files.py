@@ -17,7 +17,8 @@ from mlguide_assets.define.loading import (
     shipped_problems,
     with_overrides,
 )
-from mlguide_assets.define.problem import DatabaseSource, FilesSource, Live, SimulatorSource, without_password
+from mlguide_assets.define.problem import DatabaseSource, FilesSource, Live, SimulatorSource
+from mlguide_assets.define.values import without_password
 from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.samples import PROBLEM, sample_problem

@@ -10,7 +10,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from mlguide_assets.define.problem import without_password
+from mlguide_assets.define.values import without_password
 from mlguide_assets.deploy.online_store.store import StoreError
 from mlguide_assets.errors import InputError
 

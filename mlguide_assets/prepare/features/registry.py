@@ -7,8 +7,9 @@ from the instant itself); profile and content columns are taken as they are.
 from dataclasses import dataclass
 from typing import Literal
 
-from mlguide_assets.define.problem import Problem, slug
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.tables import TABLES, Column, TableName
+from mlguide_assets.define.values import slug
 
 Kind = Literal["number", "category", "text"]
 Origin = Literal["profile", "content", "user_history", "email_history", "moment"]

@@ -7,8 +7,8 @@ from typing import Any
 import ibis
 import pyarrow.parquet as pq
 
-from mlguide_assets.define.problem import without_password
 from mlguide_assets.define.tables import TableName
+from mlguide_assets.define.values import without_password
 from mlguide_assets.errors import InputError
 
 BATCH_ROWS = 200_000

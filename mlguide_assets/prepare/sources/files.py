@@ -13,8 +13,8 @@ from typing import Any
 import duckdb
 import ibis
 
-from mlguide_assets.define.problem import without_password
 from mlguide_assets.define.tables import TableName
+from mlguide_assets.define.values import without_password
 from mlguide_assets.errors import InputError
 
 SUFFIXES = (".parquet", ".csv")

@@ -13,8 +13,9 @@ from typing import Any
 
 import ibis
 
-from mlguide_assets.define.problem import DatabaseSource, FilesSource, Problem, SimulatorSource, without_password
+from mlguide_assets.define.problem import DatabaseSource, FilesSource, Problem, SimulatorSource
 from mlguide_assets.define.tables import TABLES, TableName
+from mlguide_assets.define.values import without_password
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.sources.conforming import conform
 from mlguide_assets.prepare.sources.database import read_database

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from pydantic import AwareDatetime, ValidationError
 
-from mlguide_assets.define.problem import Duration, Live, Problem, SimulatorSource, Strict
+from mlguide_assets.define.problem import Live, Problem, SimulatorSource, Strict
+from mlguide_assets.define.values import Duration
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.lake import writing

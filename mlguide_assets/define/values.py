@@ -1,0 +1,82 @@
+"""Kinds of values that problem files hold beside numbers and texts: durations, schedules, time zones, addresses."""
+
+import re
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, PlainSerializer
+
+_UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds", "w": "weeks"}
+
+
+def _parse_duration(value: object) -> object:
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d+)\s*([wdhms])", value.strip())):
+        try:
+            return timedelta(**{_UNITS[match[2]]: int(match[1])})
+        except OverflowError as error:
+            raise ValueError("that is longer than time can be counted; write a shorter one") from error
+    if isinstance(value, timedelta):
+        return value
+    raise ValueError("write a number and a unit (w, d, h, m or s), such as 7d, 36h or 2w")
+
+
+def _format_duration(value: timedelta) -> str:
+    seconds = int(value.total_seconds())
+    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+Duration = Annotated[timedelta, BeforeValidator(_parse_duration), PlainSerializer(_format_duration)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+def slug(value: str) -> str:
+    """A value as part of a column name."""
+    return re.sub(r"\W+", "_", value.lower()).strip("_")
+
+
+def without_password(uri: str) -> str:
+    """An address that may be shown. A password may hold any character, so it is all up to the last @."""
+    scheme, mark, rest = uri.partition("://")
+    credentials, at, address = rest.rpartition("@")
+    user, colon, _ = credentials.partition(":")
+    shown = f"{scheme}{mark}{user}{':***' if colon else ''}{at}{address}"
+    return re.sub(r"(?i)([?&][^=&]*(?:password|pwd|token|secret|key)[^=&]*=)[^&]*", r"\1***", shown)
+
+
+_CRON_FIELDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
+
+
+def _parse_cron(value: object) -> object:
+    fields = value.split() if isinstance(value, str) else []
+    known = [_is_cron_field(field, *bounds) for field, bounds in zip(fields, _CRON_FIELDS, strict=False)]
+    if len(fields) != len(_CRON_FIELDS) or not all(known):
+        raise ValueError("write five fields (minute, hour, day, month, weekday), such as '0 3 * * *' for 3 every night")
+    return " ".join(fields)
+
+
+def _is_cron_field(field: str, least: int, most: int) -> bool:
+    for part in field.split(","):
+        match = re.fullmatch(r"(?:\*|(\d+)(?:-(\d+))?)(?:/(\d+))?", part)
+        if match is None or match[3] == "0" or (match[3] and match[1] and not match[2]):
+            return False
+        bounds = [int(number) for number in (match[1], match[2]) if number]
+        if bounds != sorted(bounds) or any(not least <= number <= most for number in bounds):
+            return False
+    return True
+
+
+def _parse_timezone(value: object) -> object:
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(str(value))
+    except (ValueError, OSError, LookupError) as error:
+        raise ValueError("write a time zone of the IANA list, such as UTC or Europe/Berlin") from error
+    return value
+
+
+Cron = Annotated[str, BeforeValidator(_parse_cron)]
+TimeZone = Annotated[str, BeforeValidator(_parse_timezone)]
