@@ -41,6 +41,9 @@ def refresh_on_new_day(context: dg.SensorEvaluationContext, workspace: Workspace
 
     from mlguide_assets.retrain.arrivals import reading_due
 
+    if not workspace.lake.exists("candidate_model"):
+        # Nothing was trained here yet: 'mlguide run' begins, and what follows a reading looks at what it made.
+        return
     now, problem = datetime.now(UTC), workspace.problem
     due = reading_due(problem, workspace.home.world_clock(problem.key), now)
     if due is not None:

@@ -1,0 +1,81 @@
+"""Runs on one home take turns, within one process they go on, and a killed one keeps nobody waiting."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from mlguide_assets.prepare.turns import nobody_works_on, turn
+from mlguide_assets.settings import Home
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from mlguide_assets.prepare.turns import turn
+from mlguide_assets.settings import Home
+with turn(Home(Path(sys.argv[1])), print):
+    print("mine", flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+@contextmanager
+def another(home: Home, seconds: float) -> Iterator[subprocess.Popen[str]]:
+    """A process that has its turn, for so long."""
+    command = [sys.executable, "-c", HOLD, str(home.root), str(seconds)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "mine\n"
+        yield process
+        process.kill()
+
+
+def test_who_comes_second_is_told_and_waits(home: Home) -> None:
+    told: list[str] = []
+    with another(home, 0.5) as process:
+        assert not nobody_works_on(home)
+        start = time.monotonic()
+        with turn(home, told.append):
+            assert time.monotonic() - start > 0.2
+    assert told == [f"Another run is working on {home.root} (process {process.pid}): waiting for it."]
+
+
+def test_what_runs_within_a_run_goes_on(home: Home) -> None:
+    told: list[str] = []
+    with turn(home, told.append), turn(home, told.append):
+        assert not nobody_works_on(home)
+    assert nobody_works_on(home)
+    assert told == []
+
+
+def test_a_killed_run_keeps_nobody_waiting(home: Home) -> None:
+    told: list[str] = []
+    with another(home, 60) as process:
+        process.kill()
+        process.wait()
+        assert nobody_works_on(home)
+        with turn(home, told.append):
+            pass
+    assert told == []
+
+
+def test_homes_do_not_wait_for_each_other(home: Home, tmp_path: Path) -> None:
+    other = Home(tmp_path / "other")
+    other.root.mkdir()
+    with another(home, 60), turn(other, pytest.fail):
+        assert nobody_works_on(Home(tmp_path / "third"))
+
+
+def test_a_turn_ends_with_an_error_too(home: Home) -> None:
+    with pytest.raises(RuntimeError), turn(home, print):
+        raise RuntimeError("the source is gone")
+    assert nobody_works_on(home)
