@@ -407,6 +407,8 @@ def connect(spill: Path | None = None, memory_limit: str = "3GB") -> Any:
     if spill is not None:
         settings["temp_directory"] = str(spill)
     connection = ibis.duckdb.connect(**settings)
+    # A source may replace its file between two readings; DuckDB would go by the time stamp, which may be the same.
+    connection.raw_sql("SET enable_external_file_cache = false")
     connection.raw_sql("SET TimeZone = 'UTC'")
     return connection
 
