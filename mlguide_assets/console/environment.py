@@ -7,7 +7,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.settings import HOME_VARIABLE, Home
 
-_DAGSTER_YAML = """\
+DAGSTER_YAML = """\
 # Written by mlguide; yours to change. Run history, schedules and logs are kept in this folder.
 telemetry:
   enabled: false
@@ -43,4 +43,4 @@ def enter(home: Home, problem: Problem | None = None) -> None:
         os.environ[PROBLEM_VARIABLE] = dump_problem(problem, passwords=True)
     instance = home.dagster / "dagster.yaml"
     if not instance.exists():
-        replace_file(instance, _DAGSTER_YAML.encode())
+        replace_file(instance, DAGSTER_YAML.encode())

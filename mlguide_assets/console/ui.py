@@ -13,6 +13,8 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.turns import nobody_works_on
 from mlguide_assets.settings import Home
 
+_LAST_LINES = 8
+
 _WORKSPACE = """\
 load_from:
   - python_module:
@@ -22,15 +24,23 @@ load_from:
 
 
 def serve(home: Home, host: str, port: int) -> int:
-    """Run webserver and daemon until one of them ends or the user stops them; return the exit code."""
+    """Run webserver and daemon until one of them ends or the user stops them; return the exit code.
+
+    What they write is in `dagster/daemon.log` and `dagster/webserver.log` of the home, from the last start on.
+    """
     enter(home)
-    _end_dead_runs(home)
+    end_dead_runs(home)
     workspace = home.dagster / "workspace.yaml"
     workspace.write_text(_WORKSPACE)
-    console.print(f"Dagster UI on http://{host}:{port} for {home.root}; Ctrl-C stops it.")
-    web = [*_tool("dagster-webserver"), "-h", host, "-p", str(port), "-w", str(workspace)]
-    daemon = [*_tool("dagster-daemon"), "run", "-w", str(workspace)]
-    processes = [subprocess.Popen(command, cwd=home.root) for command in (web, daemon)]
+    logs = {name: home.dagster / f"{name}.log" for name in ("webserver", "daemon")}
+    console.print(
+        f"Dagster UI on http://{host}:{port} for {home.root}; Ctrl-C stops it. What it does: {logs['daemon']}"
+    )
+    commands = {
+        "webserver": [*_tool("dagster-webserver"), "-h", host, "-p", str(port), "-w", str(workspace)],
+        "daemon": [*_tool("dagster-daemon"), "run", "-w", str(workspace)],
+    }
+    processes = {name: _start(command, home, logs[name]) for name, command in commands.items()}
     stopping = False
 
     def stop(*_: object) -> None:
@@ -40,14 +50,26 @@ def serve(home: Home, host: str, port: int) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     try:
-        while not stopping and all(process.poll() is None for process in processes):
+        while not stopping and all(process.poll() is None for process in processes.values()):
             time.sleep(0.2)
     finally:
-        _end(processes)
-    return 0 if stopping else max(process.returncode for process in processes)
+        ended = [name for name, process in processes.items() if process.poll() is not None]
+        _end(list(processes.values()))
+    if stopping:
+        return 0
+    for name in ended:
+        last = logs[name].read_text(errors="replace").splitlines()[-_LAST_LINES:]
+        console.print(f"The {name} ended by itself. The last lines of {logs[name]}:", *last, sep="\n", markup=False)
+    return max(processes[name].returncode for name in ended)
 
 
-def _end_dead_runs(home: Home) -> None:
+def _start(command: list[str], home: Home, log: Path) -> subprocess.Popen[bytes]:
+    """Run a program that writes a line per step of every run, and per look of every sensor, to a log of its own."""
+    with log.open("wb") as out:
+        return subprocess.Popen(command, cwd=home.root, stdout=out, stderr=out)
+
+
+def end_dead_runs(home: Home) -> None:
     """Runs that were killed with their daemon would be taken for running, and keep all others waiting for ever."""
     if not nobody_works_on(home):
         return

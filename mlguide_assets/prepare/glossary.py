@@ -42,7 +42,7 @@ _COLUMNS = {
     "decided_by": "Who decided.",
     "champion_before": "The champion until then, if any.",
     "criteria": "Every criterion with its value, interval, threshold and verdict, as JSON.",
-    "run_id": "The Dagster run that wrote the row.",
+    "run_id": "The Dagster run that wrote the row; of a trigger, the one that trained.",
     "request_id": "The request that was answered.",
     "position": "The place in its answer, from 0.",
     "answered_at": "When it was answered, UTC.",

@@ -1,5 +1,6 @@
 """`mlguide ui` serves the history of the home that `mlguide run` filled, and stops as one."""
 
+import contextlib
 import json
 import signal
 import socket
@@ -11,9 +12,14 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 import yaml
 
+from mlguide_assets.console.environment import DAGSTER_YAML
+from mlguide_assets.console.ui import end_dead_runs
+from mlguide_assets.prepare.turns import turn
+from mlguide_assets.settings import Home
 from mlguide_assets_tests.commands import mlguide
 from mlguide_assets_tests.samples import PROBLEM, write_sample
 
@@ -106,3 +112,39 @@ def _ask(port: int, query: str) -> Any:
         if time.monotonic() > end:
             raise TimeoutError("the UI did not answer in two minutes")
         time.sleep(1)
+
+
+@pytest.mark.parametrize(("held", "status"), [(False, "FAILURE"), (True, "STARTED")])
+def test_runs_that_were_killed_are_put_on_record_and_others_go_on(tmp_path: Path, held: bool, status: str) -> None:
+    home = Home(tmp_path)
+    enter_home(home)
+    job = dg.GraphDefinition(name="refresh_job", node_defs=[nothing]).to_job(name="refresh_job")
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+        run = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    with turn(home, print) if held else contextlib.nullcontext():
+        end_dead_runs(home)
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+        found = instance.get_run_by_id(run.run_id)
+    assert found is not None
+    assert found.status.value == status
+
+
+@dg.op
+def nothing() -> None:
+    pass
+
+
+def enter_home(home: Home) -> None:
+    """A home with the settings of Dagster that every command writes, for this process to look into."""
+    home.dagster.mkdir(parents=True)
+    (home.dagster / "dagster.yaml").write_text(DAGSTER_YAML)
+
+
+def test_a_port_that_is_taken_ends_it_and_says_why(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        command = [str(Path(sys.executable).with_name("mlguide")), "ui", "--home", "home"]
+        command += ["--port", str(taken.getsockname()[1])]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=90)
+    assert done.returncode != 0
+    assert "The webserver ended by itself." in done.stderr
+    assert "address already in use" in done.stderr
