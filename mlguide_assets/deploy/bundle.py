@@ -11,7 +11,6 @@ MLflow or Dagster; finding the champion not even that.
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import stat
@@ -23,7 +22,7 @@ from tempfile import mkdtemp
 from typing import Any, Literal
 
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.files import replace_file
+from mlguide_assets.prepare.files import make_durable, replace_file
 from mlguide_assets.train.files import CALIBRATION, ENCODING, MODEL, PROBLEM, PROFILE
 
 METADATA, MANIFEST = "metadata.json", "manifest.json"
@@ -288,11 +287,11 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
             for name, content in files.items():
                 (temporary / name).write_bytes(content)
                 (temporary / name).chmod(0o444)
-                _sync(temporary / name)
+                make_durable(temporary / name)
             temporary.chmod(0o755)
-            _sync(temporary)
+            make_durable(temporary)
             temporary.replace(folder)
-            _sync(folder.parent)
+            make_durable(folder.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -306,15 +305,6 @@ def _forget_unfinished(bundles: Path) -> None:
 
 def _json(content: Mapping[str, Any]) -> bytes:
     return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
-
-
-def _sync(path: Path) -> None:
-    """Have the disk keep a file or the names in a folder: a power cut must not leave half a bundle behind."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _sha256(path: Path) -> str:

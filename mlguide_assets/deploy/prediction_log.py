@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.files import make_durable
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 
@@ -77,7 +78,7 @@ class LogWriter:
         self._day, self._written = day, 0
         # The name, too, must be on the disk.
         for kept in (folder, self._folder):
-            _sync(kept)
+            make_durable(kept)
 
     def _write(self, content: bytes) -> None:
         try:
@@ -143,11 +144,3 @@ def read_day(folder: Path, day: str) -> Iterable[dict[str, Any]]:
     """All requests of a day."""
     for path in segments(folder, day):
         yield from read_segment(path)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.files import make_durable
 
 Line = dict[str, Any]
 
@@ -41,7 +42,7 @@ class EventLog:
             with self.sentence("written"):
                 fcntl.flock(handle, fcntl.LOCK_EX)
                 if created:
-                    _make_durable(self.path.parent)
+                    make_durable(self.path.parent)
             yield Writer(self, handle)
         finally:
             os.close(handle)
@@ -91,11 +92,3 @@ def _parsed(raw: bytes) -> Line | None:
     except ValueError:
         return None
     return line if isinstance(line, dict) and {"event", "at", "key"} <= line.keys() else None
-
-
-def _make_durable(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

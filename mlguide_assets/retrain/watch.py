@@ -114,7 +114,8 @@ def compare(current: Bundle, before: Bundle, send_features: ibis.Table, problem:
     named: dict[str, Any] = {"version": current.version, "before": before.version, "until": newest.date()}
     if newest - problem.label.window > end:
         return Watch("over", f"Version {current.version} was watched up to {end.date()}.", **named)
-    scores = {name: _scored(bundle, send_features, learned, newest) for name, bundle in _pair(current, before)}
+    pair = {CANDIDATE: current, CHAMPION: before}
+    scores = {name: _scored(bundle, send_features, learned, newest) for name, bundle in pair.items()}
     rows = scores[CANDIDATE]
     lost = int(pc.sum(rows["label"]).as_py() or 0)
     named |= {"rows": rows.num_rows, "positives": lost, "metric": problem.metric.primary}
@@ -157,10 +158,6 @@ def act(found: Watch, home: Home, problem: Problem) -> Tick | None:
     key = ticks.note(tick, data_until=found.until)
     ticks.end(key, outcome="rolled_back", reason=found.reason, version=str(found.before))
     return tick
-
-
-def _pair(current: Bundle, before: Bundle) -> tuple[tuple[str, Bundle], tuple[str, Bundle]]:
-    return (CANDIDATE, current), (CHAMPION, before)
 
 
 def _scored(bundle: Bundle, send_features: ibis.Table, learned: datetime, newest: datetime) -> pa.Table:
