@@ -8,12 +8,11 @@ import ibis
 
 from mlguide_assets.define.tables import TABLES, ColumnType, TableName
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.sources.times import read_times
 
 UNREADABLE = "unreadable"
 """Column of a conformed table: the values of the row that do not read as their type, or null."""
 
-_OFFSET = r":\d\d(\.\d+)?\s*(Z|[+-]\d\d(:?\d\d){0,2})$"
-_LAST_YEAR = 9999
 _INTEGER = r"^\s*[+-]?\d{1,18}(\.0*)?\s*$"
 
 
@@ -71,15 +70,7 @@ def _cast(column: ibis.Column, type_: ColumnType) -> ibis.Column:
     if type_ == "string":
         return column.cast("string").strip().nullif("")
     if type_ == "timestamp":
-        if given.is_string():
-            time = _read_time(column.strip())
-        elif given.is_date() or given.is_timestamp():
-            # A time with a zone becomes UTC without one: the session's zone is UTC.
-            time = column.cast("timestamp")
-        else:
-            return ibis.null("timestamp")
-        # Databases know infinite times, of which no age can be taken.
-        return ibis.ifelse(time.year() <= _LAST_YEAR, time, ibis.null("timestamp"))
+        return read_times(column)
     if given.is_string():
         digits = column.strip().re_replace(r"\.0*$", "")
         return ibis.ifelse(column.re_search(_INTEGER), digits.try_cast("int64"), ibis.null("int64"))
@@ -88,14 +79,3 @@ def _cast(column: ibis.Column, type_: ColumnType) -> ibis.Column:
     if given.is_integer():
         return column.try_cast("int64")
     return ibis.null("int64")
-
-
-def _read_time(text: ibis.Column) -> ibis.Column:
-    """Text as a time, UTC where it names an offset: a plain cast would drop the offset in silence.
-
-    Names of zones are not read: in DuckDB 1.5 one of them shifts the rows that follow it.
-    """
-    nothing = ibis.null("string")
-    has_offset = text.re_search(_OFFSET)
-    zoned = ibis.ifelse(has_offset, text, nothing).try_cast("timestamp('UTC')").cast("timestamp")
-    return ibis.coalesce(zoned, ibis.ifelse(has_offset, nothing, text).try_cast("timestamp"))
