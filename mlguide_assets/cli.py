@@ -3,7 +3,9 @@
 import json
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from functools import wraps
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +15,6 @@ from mlguide_assets.errors import InputError, RunFailedError
 from mlguide_assets.settings import Home
 
 app = typer.Typer(
-    help="The machine-learning lifecycle as a Dagster asset graph: define, prepare, train, deploy, observe, retrain.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -36,12 +37,14 @@ def _told(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> None:
+        # Before the command: what a run sets in the environment would make its home the default.
+        home = Home.locate(kwargs.get("home"))
         try:
             command(*args, **kwargs)
         except InputError as error:
-            _fail(str(error), 2)
+            _fail(home.commands(str(error)), 2)
         except RunFailedError as error:
-            _fail(str(error), 1)
+            _fail(home.commands(str(error)), 1)
 
     return wrapper
 
@@ -49,6 +52,21 @@ def _told(command: Callable[..., None]) -> Callable[..., None]:
 def _fail(message: str, code: int) -> None:
     typer.secho(f"mlguide: {message}", err=True, fg=typer.colors.RED)
     raise typer.Exit(code)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mlguide {version('mlguide')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """The machine-learning lifecycle as a Dagster asset graph: define, prepare, train, deploy, observe, retrain."""
 
 
 @app.command()
@@ -97,23 +115,28 @@ def run(
 @_told
 def status(as_json: JsonOption = False, home: HomeOption = None) -> None:
     """Tell what this home knows: champion, last decision, quality, contract, tables."""
-    _show(Home.locate(home), as_json)
+    place = Home.locate(home)
+    place.require_used()
+    _show(place, as_json)
 
 
+VersionArgument = Annotated[
+    str, typer.Argument(metavar="VERSION", help="A registered version; 'mlguide history' lists those decided on.")
+]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why: it is kept in the record of decisions.")]
 
 
 @app.command()
 @_told
 def promote(
-    version: Annotated[str, typer.Argument(help="A registered version; 'mlguide history' lists those decided on.")],
+    number: VersionArgument,
     reason: ReasonOption = "",
     home: HomeOption = None,
 ) -> None:
     """Make a version champion by hand: one that waits for approval, or one that the gate did not promote."""
     from mlguide_assets.console.decide import promote as promote_version
 
-    promote_version(Home.locate(home), version, reason)
+    promote_version(Home.locate(home), number, reason)
 
 
 @app.command()
@@ -143,7 +166,7 @@ def history(as_json: JsonOption = False, home: HomeOption = None) -> None:
 @app.command()
 @_told
 def reproduce(
-    version: Annotated[str, typer.Argument(help="A registered version; 'mlguide history' lists those decided on.")],
+    number: VersionArgument,
     home: HomeOption = None,
 ) -> None:
     """Train a version again from what it was trained from, and compare it byte by byte; nothing is changed.
@@ -152,7 +175,7 @@ def reproduce(
     """
     from mlguide_assets.console.decide import reproduce as reproduce_version
 
-    raise typer.Exit(0 if reproduce_version(Home.locate(home), version) else 1)
+    raise typer.Exit(0 if reproduce_version(Home.locate(home), number) else 1)
 
 
 @app.command()
@@ -165,8 +188,8 @@ def report(
 
     Champion and its history, performance realised and estimated, drift by feature and day, retraining and
     incidents on one time line, the health of the API. It is read from what 'mlguide run', 'mlguide ui' and
-    'mlguide serve' have left in the home; nothing is computed anew, and what was never run is said to be missing.
-    The page asks nobody for anything, so it can be mailed.
+    'mlguide serve' have left in the home. Nothing is recomputed, and the page says what was never run.
+    The page makes no network requests, so it can be mailed.
     """
     from mlguide_assets.console.page import write_page
 
@@ -176,9 +199,11 @@ def report(
 @app.command()
 @_told
 def simulate(
-    out: Annotated[Path, typer.Option(help="Folder for the four Parquet files; created if missing.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for the four Parquet files. It is created if missing; its parent must exist.")
+    ],
     sends: Annotated[
-        int, typer.Option(help="At least so many sends; up to 100 million.", min=100, max=100_000_000)
+        int, typer.Option(help="Minimum number of sends; up to 100 million.", min=100, max=100_000_000)
     ] = 300_000,
     seed: Annotated[int, typer.Option(help="Another seed is another world.", min=0)] = 7,
     home: HomeOption = None,
@@ -192,14 +217,39 @@ def simulate(
 @app.command()
 @_told
 def export(
-    table: Annotated[str, typer.Argument(help="A table of the lake; 'mlguide status' lists them.")],
-    out: Annotated[Path, typer.Option(help="A file ending in .parquet or .csv; replaced if it exists.")],
+    table: Annotated[
+        str | None, typer.Argument(help="A table of the lake. Without it, the tables are listed.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file ending in .parquet or .csv; replaced if it exists. Its folder must exist.", show_default=False
+        ),
+    ] = None,
+    day: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Export this day.", show_default=False),
+    ] = None,
+    all_days: Annotated[bool, typer.Option("--all", help="Export every day that is kept.")] = False,
     home: HomeOption = None,
 ) -> None:
-    """Write a table of the lake to a Parquet or CSV file."""
-    from mlguide_assets.console.export import export_table
+    """Write a table of the lake to a Parquet or CSV file.
 
-    export_table(Home.locate(home), table, out)
+    Tables that are written once per scoring day, such as send_plan and best_email_per_user, hold every user again for
+    each day. The newest day is exported unless --day or --all asks for others. In CSV files, text that a spreadsheet
+    would run as a formula is written behind an apostrophe; Parquet files hold the values as they are.
+
+    Example: mlguide export send_plan --out plan.csv
+    """
+    from mlguide_assets.console.export import Which, export_table, list_tables
+
+    place = Home.locate(home)
+    if table is None:
+        list_tables(place)
+        return
+    if out is None:
+        raise InputError(f"--out is missing: name the file to write, such as --out {table}.csv.")
+    export_table(place, table, out, Which(day.date() if day else None, all_days))
 
 
 @app.command()

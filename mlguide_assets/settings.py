@@ -1,7 +1,9 @@
-"""Where things are: the home directory and every path below it. Nothing is ever written outside it."""
+"""Where things are: the home directory and every path below it."""
 
 import os
-from dataclasses import dataclass
+import re
+import shlex
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlguide_assets.errors import InputError
@@ -19,12 +21,43 @@ class Home:
     """
 
     root: Path
+    option: str = field(default="", compare=False)
+    """What a command needs to find this home again: `--home DIR`, or nothing where it is the default."""
 
     @classmethod
     def locate(cls, given: Path | None = None) -> "Home":
         """The directory given, else `MLGUIDE_HOME`, else `.mlguide` in the working directory."""
-        chosen = given or Path(os.environ.get(HOME_VARIABLE) or DEFAULT_HOME)
-        return cls(chosen.expanduser().resolve())
+        default = Path(os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).expanduser().resolve()
+        root = given.expanduser().resolve() if given else default
+        return cls(root, "" if given is None or root == default else f"--home {shlex.quote(str(given))}")
+
+    def commands(self, text: str) -> str:
+        """A text whose `mlguide` commands find this home.
+
+        >>> Home(Path("other"), "--home other").commands("'mlguide run' trains a model")
+        "'mlguide run --home other' trains a model"
+        """
+        if not self.option:
+            return text
+        # A function: in a replacement text, a backslash of the path would be an escape.
+        return re.sub(r"\bmlguide (?!.{0,80}--home)([a-z]+)\b", lambda found: f"{found[0]} {self.option}", text)
+
+    @property
+    def is_used(self) -> bool:
+        """Whether anything was ever run here."""
+        return any(path.exists() for path in (self.active_problem, self.dagster, self.root / "lake"))
+
+    def require_used(self) -> None:
+        """Refuse a home in which nothing was ever run: a mistyped path, most likely.
+
+        Raises:
+            InputError: names the directory and how to fill it.
+        """
+        if not self.is_used:
+            what = "has no run in it" if self.root.is_dir() else "does not exist"
+            raise InputError(
+                f"The home {self.root} {what}: check --home or {HOME_VARIABLE}, or fill it with 'mlguide run'."
+            )
 
     @property
     def active_problem(self) -> Path:

@@ -17,13 +17,13 @@ from mlguide_assets.settings import Home
 def promote(home: Home, version: str, reason: str) -> None:
     """Promote by hand, and say who was champion before."""
     before, now = promote_by_hand(home, _problem(home), version=version, reason=reason)
-    _say(before, now)
+    _say(home, before, now)
 
 
 def rollback(home: Home, to: str | None, reason: str) -> None:
     """Roll back, and say who was champion before."""
     before, now = roll_back(home, _problem(home), to=to, reason=reason)
-    _say(before, now)
+    _say(home, before, now)
 
 
 def reproduce(home: Home, version: str) -> bool:
@@ -50,7 +50,7 @@ def show_history(home: Home, as_json: bool) -> None:
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
         return
     if not rows:
-        print("Nothing was decided yet: 'mlguide run' trains a model and puts it before the gate.")
+        print(home.commands("Nothing was decided yet: 'mlguide run' trains a model and puts it before the gate."))
     for row in rows:
         before = f"champion {row['champion_before']}" if row["champion_before"] else "no champion"
         verdict = "champion again" if row["verdict"] == ROLLED_BACK else row["verdict"]
@@ -68,7 +68,7 @@ def _problem(home: Home) -> Problem:
     return current_problem(home)
 
 
-def _say(before: str | None, now: Bundle) -> None:
+def _say(home: Home, before: str | None, now: Bundle) -> None:
     was = f"version {before} was it before" if before else "there was none before"
     print(f"Version {now.version}, trained {now.trained_at}, is champion; {was}.")
-    print("Predictions come from it as of now; the next 'mlguide run' scores every user anew.")
+    print(home.commands("Predictions come from it from now on; the next 'mlguide run' scores every user with it."))

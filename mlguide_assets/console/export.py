@@ -1,31 +1,117 @@
 """`mlguide export`: a table of the lake as one file."""
 
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import duckdb
+import ibis
 
+from mlguide_assets.console.out import check_out
 from mlguide_assets.console.progress import console
 from mlguide_assets.define.loading import current_problem
+from mlguide_assets.deploy.batch import PER_SCORING_DAY
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.settings import Home
 
-_WRITERS = {".parquet": "to_parquet", ".csv": "to_csv"}
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SUFFIXES = (".parquet", ".csv")
+_FORMULA = r"^[=+\-@\t\r]"
+"""Text that a spreadsheet takes for a formula (OWASP, CSV injection)."""
 
 
-def export_table(home: Home, table: str, out: Path) -> None:
-    """Write the current snapshot of a table, whole or not at all."""
+@dataclass(frozen=True)
+class Which:
+    """Which days of a table are exported.
+
+    Attributes:
+        day: only this one. By default the newest one of a table that is written per scoring day, and all of others.
+        all_days: every day.
+    """
+
+    day: date | None = None
+    all_days: bool = False
+
+
+NEWEST = Which()
+
+
+def export_table(home: Home, table: str, out: Path, which: Which = NEWEST) -> None:
+    """Write the current snapshot of a table, whole or not at all.
+
+    Raises:
+        InputError: there is no such table or day, or the file cannot be written.
+    """
+    home.require_used()
     lake = Lake(home.lake(current_problem(home).key))
-    if out.suffix not in _WRITERS:
-        raise InputError(f"--out {out} must end in .parquet or .csv.")
-    rows = lake.read(table)
+    check_out(out, _SUFFIXES)
+    days = days_to_export(table, sorted(lake.snapshot(table).partitions), which)
+    rows = lake.read(table, partitions=days)
     temporary = out.with_name(f".{out.name}.tmp")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        getattr(lake.connection, _WRITERS[out.suffix])(rows, str(temporary))
+        if out.suffix == ".csv":
+            lake.connection.to_csv(_without_formulas(rows), str(temporary))
+        else:
+            lake.connection.to_parquet(rows, str(temporary))
         temporary.replace(out)
     except (OSError, duckdb.IOException) as error:
         raise InputError(f"{out} cannot be written ({error}): choose another file with --out.") from error
     finally:
         temporary.unlink(missing_ok=True)
-    console.print(f"{lake.snapshot(table).rows:,} rows of {table} in {out}")
+    kept = lake.snapshot(table).partitions
+    count = sum(file.rows for key, file in kept.items() if days is None or key in days)
+    of_day = f" for {days[0]}" if days and len(days) == 1 else ""
+    console.print(f"{count:,} rows of {table}{of_day} in {out}", markup=False)
+    if not which.day and not which.all_days and days and len(kept) > 1:
+        console.print(f"The newest of {len(kept)} days; --day YYYY-MM-DD chooses another, --all writes all.")
+
+
+def days_to_export(table: str, partitions: "Sequence[str]", which: Which) -> list[str] | None:
+    """The partitions to export, or None for all of them.
+
+    A table that is written once per scoring day holds the same entities again for each day: a mail tool that is
+    given all of them would mail each user several times. So only its newest day is exported unless asked otherwise.
+
+    >>> days_to_export("send_plan", ["2026-01-01", "2026-01-02"], Which())
+    ['2026-01-02']
+
+    Raises:
+        InputError: the table has no such day.
+    """
+    if which.day and which.all_days:
+        raise InputError("--day and --all exclude each other: --day exports one day, --all every day.")
+    if which.day:
+        day = which.day.isoformat()
+        if day not in partitions:
+            known = f"{len(partitions)} days, {partitions[0]} to {partitions[-1]}" if partitions else "none"
+            what = f"it has {known}" if table in PER_SCORING_DAY else "it is not kept by day: leave --day out"
+            raise InputError(f"Table {table!r} has no day {day} ({what}).")
+        return [day]
+    if which.all_days or table not in PER_SCORING_DAY:
+        return None
+    return list(partitions[-1:])
+
+
+def list_tables(home: Home) -> None:
+    """Print every table that can be exported, with its rows."""
+    home.require_used()
+    tables = Lake(home.lake(current_problem(home).key)).tables()
+    if not tables:
+        raise InputError(f"The home {home.root} has no tables yet: 'mlguide run' makes them.")
+    width = max(map(len, tables))
+    for name, snapshot in tables.items():
+        days = f"  {len(snapshot.partitions):>4} days" if name in PER_SCORING_DAY else ""
+        print(f"{name:<{width}}  {snapshot.rows:>12,} rows{days}")
+
+
+def _without_formulas(rows: ibis.Table) -> ibis.Table:
+    """Text that a spreadsheet would run is written behind an apostrophe, which spreadsheets do not show."""
+    texts = [name for name, type_ in rows.schema().items() if type_.is_string()]
+    safe: dict[str, Any] = {
+        name: ibis.ifelse(rows[name].re_search(_FORMULA), ibis.literal("'") + rows[name], rows[name]) for name in texts
+    }
+    return rows.mutate(**safe) if safe else rows

@@ -9,12 +9,12 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
+from mlguide_assets.console.out import check_out
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import METADATA, Bundle, champion, metadata_of_version
 from mlguide_assets.deploy.history import decisions
 from mlguide_assets.deploy.landing import REQUEST_FAULTS
-from mlguide_assets.errors import InputError
 from mlguide_assets.observe.alerting import book_of
 from mlguide_assets.observe.drift_table import DATA_DRIFT
 from mlguide_assets.observe.page.known import Champion, Known
@@ -39,8 +39,8 @@ def write_page(home: Home, out: Path) -> None:
         InputError: `out` is not a file that ends in .html, or cannot be written.
     """
     out = out.expanduser()
-    if out.suffix != ".html" or out.is_dir():
-        raise InputError(f"--out {out} must be a file that ends in .html, such as report.html.")
+    check_out(out, (".html",))
+    home.require_used()
     content = page(known_of(home, now=datetime.now(UTC), beside=out.resolve().parent)).encode()
     with writing(f"The report {out.name}", out.resolve().parent):
         replace_file(out, content)

@@ -4,6 +4,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -17,7 +18,7 @@ _SOURCES = ("user_profiles", "email_content", "user_emails")
 def print_report(status: dict[str, Any], home: Home, console: Console) -> None:
     """Print what was read and rejected, how good the model is, the verdict, where things are, what to do next."""
     if not status["tables"]:
-        console.print(f"{home.root} is empty: run 'mlguide run' to fill it.")
+        console.print(home.commands(f"{home.root} has no tables yet: 'mlguide run' makes them."), markup=False)
         return
     _print_data(status, console)
     if status["recipe"]:
@@ -29,20 +30,20 @@ def print_report(status: dict[str, Any], home: Home, console: Console) -> None:
     if status["decision_metrics"]:
         _print_decision_quality(status["decision_metrics"], console)
     if status["last_decision"]:
-        _print_decision(status, console)
+        _print_decision(status, home, console)
     if status["incidents"]:
-        _print_incidents(status["incidents"], console)
+        _print_incidents(status["incidents"], home, console)
     _print_places(status, home, console)
 
 
-def _print_incidents(incidents: list[dict[str, str]], console: Console) -> None:
+def _print_incidents(incidents: list[dict[str, str]], home: Home, console: Console) -> None:
     console.print(
         f"\n[bold]Amiss[/]  {len(incidents)} {'incident is' if len(incidents) == 1 else 'incidents are'} open"
     )
     for incident in incidents:
         console.print(f"  • {incident['title']}, since {incident['since'][:16].replace('T', ' ')} UTC")
         console.print(f"    {incident['happened']}", markup=False)
-        console.print(f"    {incident['next_step']}", markup=False)
+        console.print(home.commands(f"    {incident['next_step']}"), markup=False)
 
 
 def _print_data(status: dict[str, Any], console: Console) -> None:
@@ -116,27 +117,33 @@ def _interval(estimate: dict[str, float | None]) -> Text:
     return Text(f"{value:.4f}\n") + Text(f"{low:.4f}–{high:.4f}", style="dim")
 
 
-def _print_decision(status: dict[str, Any], console: Console) -> None:
+def _print_decision(status: dict[str, Any], home: Home, console: Console) -> None:
     decision, champion = status["last_decision"], status["champion"]
     colour = {"promoted": "green", "refused": "red"}.get(decision["verdict"], "yellow")
     verdict = decision["verdict"].replace("_", " ")
     now = f"version {champion['version']} is champion" if champion else "there is no champion"
     console.print(f"\n[bold]Gate[/]  [{colour}]{verdict}[/]: {now}")
     for reason in decision["reasons"]:
-        console.print(f"  • {reason}")
+        console.print(home.commands(f"  • {reason}"), markup=False)
 
 
 def _print_places(status: dict[str, Any], home: Home, console: Console) -> None:
-    console.print(f"\n[bold]Results[/]  {home.root}")
-    if status["champion"]:
-        best = status["tables"].get("best_email_per_user", {}).get("rows", 0)
-        console.print(f"  {best:,} users have a best email: mlguide export best_email_per_user --out best.csv")
-    console.print("[bold]Next[/]")
-    console.print("  mlguide ui                             look at the graph, the plots and the run")
-    console.print("  mlguide report                         write how the model in production does on one page")
-    if status["champion"]:
-        console.print("  mlguide run --source DIR_OR_URI        the same on your own tables")
-    else:
-        console.print(
-            "  mlguide run                            without a champion nothing is scored: mend the data or the model"
+    console.print(f"\n[bold]Results[/]  {escape(str(home.root))}")
+    if scored := status["scored"]:
+        export = home.commands("mlguide export best_email_per_user --out best.csv")
+        console.print(f"  {scored['users']:,} users have a best email for {scored['day']}: {escape(export)}")
+    steps = {
+        "mlguide ui": "look at the graph, the plots and the run",
+        "mlguide report": "write how the model in production does on one page",
+        "mlguide export": "list the tables, or write one to a file",
+        "mlguide run --source DIR_OR_URI": "the same on your own tables",
+    }
+    if not status["champion"]:
+        steps["mlguide run"] = (
+            "without a champion nothing is scored: correct the data or the problem file, then run again"
         )
+    shown = {home.commands(command): purpose for command, purpose in steps.items()}
+    width = max(map(len, shown))
+    console.print("[bold]Next[/]")
+    for command, purpose in shown.items():
+        console.print(f"  {command:<{width}}  {purpose}", markup=False)

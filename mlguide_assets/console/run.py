@@ -92,10 +92,9 @@ def _refuse_failure(result: Any, home: Home) -> None:
             reason = causes[-1].message.strip()
             _refuse_bad_disk(reason, home)
             raise RunFailedError(
-                f"{event.step_key} failed: {reason} The stack trace is in the run {result.run_id} "
-                f"('mlguide ui --home {home.root}')."
+                f"{event.step_key} failed: {reason} 'mlguide ui' shows the stack trace, in run {result.run_id}."
             )
-    raise RunFailedError(f"The run {result.run_id} failed before any asset began: see 'mlguide ui --home {home.root}'.")
+    raise RunFailedError(f"The run {result.run_id} failed before any asset began: 'mlguide ui' shows why.")
 
 
 def _causes(error: Any) -> list[Any]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rich.progress import Progress
 
+from mlguide_assets.console.out import check_parent
 from mlguide_assets.console.progress import console
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.define.problem import SimulatorSource
@@ -14,6 +15,7 @@ from mlguide_assets.prepare.sources.simulated import world_of
 
 def simulate_to(out: Path, sends: int, seed: int) -> None:
     """Write the default problem's world, at another size and with another seed."""
+    check_parent(out)
     problem = load_problem("planeswalker")
     source = SimulatorSource.model_validate({**problem.source.model_dump(), "sends": sends, "seed": seed})
     world = world_of(problem.model_copy(update={"source": source}))

@@ -7,6 +7,7 @@ from typing import Any
 
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.batch import BEST
 from mlguide_assets.deploy.bundle import champion
 from mlguide_assets.deploy.history import last_decision, last_gate_decision
 from mlguide_assets.observe.alerting import book_of
@@ -35,8 +36,18 @@ def collect(home: Home) -> dict[str, Any]:
         "recipe": _recipe(lake),
         "incidents": _incidents(home, problem),
         "contracts": _rows(lake, "contract_results", ["rule", "violations", "rows", "action"]),
+        "scored": _scored(lake),
         "tables": {name: {"rows": snapshot.rows, "snapshot": snapshot.id} for name, snapshot in lake.tables().items()},
     }
+
+
+def _scored(lake: Lake) -> dict[str, Any] | None:
+    """The newest day that was scored, and how many users have a best email on it; None before the first."""
+    if not lake.exists(BEST):
+        return None
+    partitions = lake.snapshot(BEST).partitions
+    scored = [day for day in sorted(partitions) if partitions[day].rows]
+    return {"day": scored[-1], "users": partitions[scored[-1]].rows} if scored else None
 
 
 def _gate(lake: Lake) -> list[dict[str, Any]]:

@@ -33,10 +33,9 @@ def load_problem(name_or_file: str) -> Problem:
     shipped = SHIPPED / f"{name_or_file}.yaml"
     path = shipped if shipped.is_file() else Path(name_or_file).expanduser()
     if not path.is_file():
-        raise InputError(
-            f"No problem {name_or_file!r}: it is neither a file nor one of the shipped problems "
-            f"({', '.join(shipped_problems())})."
-        )
+        close = difflib.get_close_matches(name_or_file, shipped_problems(), n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else f" ({', '.join(shipped_problems())})."
+        raise InputError(f"No problem {name_or_file!r}: it is neither a file nor one of the shipped problems{hint}")
     return parse_problem(path.read_bytes(), path)
 
 

@@ -18,6 +18,7 @@ What it does not do: transactions over several tables, or updates within a file.
 """
 
 import contextlib
+import difflib
 import fcntl
 import hashlib
 import io
@@ -293,9 +294,13 @@ class Lake:
         return self.root / table / "pins" / reason
 
     def _missing(self, table: str, snapshot_id: str | None) -> MissingTableError:
-        known = ", ".join(sorted(path.parent.name for path in self.root.glob("*/current"))) or "none yet"
-        what = f"snapshot {snapshot_id!r} of table {table!r}" if snapshot_id else f"table {table!r}"
-        return MissingTableError(f"There is no {what} in {self.root} (tables: {known}): run 'mlguide run'.")
+        names = sorted(path.parent.name for path in self.root.glob("*/current"))
+        if snapshot_id:
+            return MissingTableError(f"There is no snapshot {snapshot_id!r} of table {table!r} in {self.root}.")
+        if close := difflib.get_close_matches(table, names, n=1):
+            return MissingTableError(f"There is no table {table!r} in {self.root}; did you mean {close[0]!r}?")
+        known = ", ".join(names) or "none yet"
+        return MissingTableError(f"There is no table {table!r} in {self.root} (tables: {known}): run 'mlguide run'.")
 
     def _commit(self, table: str, data: TableLike, key: str, *, keep_others: bool) -> Snapshot:
         with self._locked(table):

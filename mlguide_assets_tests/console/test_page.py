@@ -50,10 +50,10 @@ def known(home: Home) -> Any:
     return known_of(home, now=NOW, beside=home.root.parent)
 
 
-def test_a_home_that_is_not_there_has_a_page_and_is_not_made(home: Home, tmp_path: Path) -> None:
-    write_page(home, tmp_path / "report.html")
-    assert "Nothing has been run in this home yet" in (tmp_path / "report.html").read_text()
-    assert not home.root.exists()
+def test_a_home_that_is_not_there_is_refused_and_not_made(home: Home, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        write_page(home, tmp_path / "report.html")
+    assert not list(tmp_path.iterdir())
 
 
 def test_everything_that_is_in_the_home_is_on_the_page(home: Home, tmp_path: Path) -> None:
@@ -67,6 +67,7 @@ def test_everything_that_is_in_the_home_is_on_the_page(home: Home, tmp_path: Pat
     reports = home.drift_reports(PROBLEM.key)
     reports.mkdir(parents=True)
     (reports / f"{DAY}.html").write_text("")
+    (tmp_path / "pages").mkdir()
     write_page(home, tmp_path / "pages" / "report.html")
     page = (tmp_path / "pages" / "report.html").read_text()
     for words in (
@@ -100,7 +101,9 @@ def test_simulated_days_are_known_from_retraining_and_bundles(home: Home) -> Non
 
 
 def test_a_page_is_replaced_whole_or_stays(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    out = tmp_path / "report.html"
+    judged(home, DAY)
+    out = tmp_path / "pages" / "report.html"
+    out.parent.mkdir()
     out.write_text("the page before")
 
     def full_disk(*_: Any) -> None:
@@ -111,7 +114,7 @@ def test_a_page_is_replaced_whole_or_stays(home: Home, tmp_path: Path, monkeypat
         with pytest.raises(InputError, match=r"report\.html could not be written to"):
             write_page(home, out)
     assert out.read_text() == "the page before"
-    assert list(tmp_path.iterdir()) == [out]
+    assert list(out.parent.iterdir()) == [out]
     write_page(home, out)
     assert out.read_text().startswith("<!doctype html>")
 
@@ -119,7 +122,7 @@ def test_a_page_is_replaced_whole_or_stays(home: Home, tmp_path: Path, monkeypat
 @pytest.mark.parametrize("name", ["report.pdf", "folder.html", "report"])
 def test_what_is_no_page_is_refused(home: Home, tmp_path: Path, name: str) -> None:
     (tmp_path / "folder.html").mkdir()
-    with pytest.raises(InputError, match=r"must be a file that ends in \.html"):
+    with pytest.raises(InputError, match=r"must be a file ending in \.html"):
         write_page(home, tmp_path / name)
 
 

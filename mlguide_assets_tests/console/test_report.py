@@ -33,6 +33,7 @@ def status(estimate: dict[str, float | None], lift: dict[str, float | None]) -> 
         "evaluation": {"xgboost": metrics, "baselines": {"base_rate": metrics}, "oracle": None},
         "decision_metrics": {"xgboost": decisions, "baselines": {}, "oracle": None},
         "contracts": [],
+        "scored": {"day": "2026-01-02", "users": 2},
         "tables": {"user_emails": {"rows": 3, "snapshot": "1"}},
     }
 
@@ -47,6 +48,15 @@ def test_a_value_without_an_interval_is_printed_alone() -> None:
 
 def test_a_value_that_cannot_be_given_is_a_dash() -> None:
     assert "–" in printed(status(NOTHING, NOTHING))
+
+
+def test_the_next_steps_find_the_home(tmp_path: Path) -> None:
+    out = StringIO()
+    print_report(status(ALONE, ALONE), Home(tmp_path, "--home here"), Console(file=out, width=200))
+    assert "2 users have a best email for 2026-01-02: mlguide export --home here best_email_per_user" in out.getvalue()
+    steps = out.getvalue().partition("Next")[2].splitlines()[1:]
+    assert steps
+    assert all(" --home here" in step for step in steps)
 
 
 def test_what_is_amiss_is_told_with_the_next_step() -> None:

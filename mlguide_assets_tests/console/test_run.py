@@ -67,6 +67,7 @@ def test_status_has_the_promised_shape(first_run: Done, home: Path) -> None:
 
 def test_the_page_tells_of_the_run(first_run: Done, home: Path) -> None:
     out = home.parent / "pages" / "report.html"
+    out.parent.mkdir()
     done = mlguide("report", "--out", str(out), "--home", str(home), cwd=home.parent)
     assert done.code == 0, done.err
     assert done.out.startswith(f"The report is {out} (")
@@ -139,7 +140,7 @@ def test_earlier_days_can_be_scored_and_scoring_a_day_again_replaces_it(first_ru
     environment = {**os.environ, "MLGUIDE_HOME": str(home), "DAGSTER_HOME": str(home / "dagster")}
     subprocess.run([sys.executable, "-c", BACKFILL], env=environment, check=True, capture_output=True, cwd=home.parent)
     out = home.parent / "predictions.parquet"
-    mlguide("export", "batch_predictions", "--out", str(out), "--home", str(home), cwd=home.parent)
+    mlguide("export", "batch_predictions", "--all", "--out", str(out), "--home", str(home), cwd=home.parent)
     predictions = pd.read_parquet(out)
     days = predictions.groupby(predictions.scoring_date.astype(str))
     assert set(days.groups) == {"2025-09-01", "2025-09-02", "2026-01-01"}
@@ -150,7 +151,7 @@ def test_earlier_days_can_be_scored_and_scoring_a_day_again_replaces_it(first_ru
     assert users["2025-09-01"] < users["2026-01-01"]
     assert (days.size() == users * 20).all()
     plan = home.parent / "plan.csv"
-    mlguide("export", "send_plan", "--out", str(plan), "--home", str(home), cwd=home.parent)
+    mlguide("export", "send_plan", "--all", "--out", str(plan), "--home", str(home), cwd=home.parent)
     assert pd.read_csv(plan).groupby("scoring_date").user_id.nunique().to_dict() == users.to_dict()
 
 

@@ -214,7 +214,7 @@ def test_a_manifest_that_never_became_current_is_not_history_and_is_cleaned(lake
 
 def test_a_table_nobody_wrote_is_missed_with_those_there_are(lake: Lake) -> None:
     lake.write("users", numbers(1))
-    with pytest.raises(MissingTableError, match=r"There is no table 'user' .*\(tables: users\): run 'mlguide run'"):
+    with pytest.raises(MissingTableError, match=r"There is no table 'user' in .*; did you mean 'users'\?"):
         lake.read("user")
 
 

@@ -1,0 +1,83 @@
+"""`mlguide export`: which days of which table, and what a CSV file may hold."""
+
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from mlguide_assets.console.export import Which, export_table, list_tables
+from mlguide_assets.define.loading import load_problem
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.settings import Home
+
+DAYS = ("2026-01-01", "2026-01-02", "2026-01-03")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A home in which three days were scored, the oldest last."""
+    place = Home(tmp_path / "home")
+    lake = Lake(place.lake(load_problem("planeswalker").key))
+    for day in reversed(DAYS):
+        rows = {"user_id": [1, 2], "scoring_date": [date.fromisoformat(day)] * 2}
+        lake.write_partition("send_plan", day, pa.table(rows))
+    lake.write_partition("user_emails", "2025", pa.table({"user_id": [1]}))
+    lake.write_partition("user_emails", "2026-01-01", pa.table({"user_id": [2]}))
+    lake.write("email_content", pa.table({"id": [1, 2], "subject": ["=HYPERLINK(1)", "50% off - today"]}))
+    return place
+
+
+def exported(home: Home, table: str, which: Which | None = None) -> pd.DataFrame:
+    out = home.root.parent / "out.csv"
+    export_table(home, table, out, which or Which())
+    return pd.read_csv(out)
+
+
+def test_each_user_is_in_the_plan_once_since_the_newest_day_is_exported(home: Home) -> None:
+    plan = exported(home, "send_plan")
+    assert plan.user_id.to_list() == [1, 2]
+    assert set(plan.scoring_date) == {DAYS[-1]}
+
+
+def test_another_day_or_all_days_are_exported_when_asked_for(home: Home) -> None:
+    assert set(exported(home, "send_plan", Which(date(2026, 1, 2))).scoring_date) == {DAYS[1]}
+    assert set(exported(home, "send_plan", Which(all_days=True)).scoring_date) == set(DAYS)
+
+
+def test_a_table_of_events_is_exported_whole(home: Home) -> None:
+    assert exported(home, "user_emails").user_id.to_list() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("table", "which", "message"),
+    [
+        ("send_plan", Which(date(2020, 1, 1)), "no day 2020-01-01 (it has 3 days, 2026-01-01 to 2026-01-03)"),
+        ("send_plan", Which(date(2026, 1, 1), all_days=True), "--day and --all exclude each other"),
+        ("email_content", Which(date(2026, 1, 1)), "not kept by day"),
+        ("send_plans", Which(), "did you mean 'send_plan'?"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused_by_name(home: Home, table: str, which: Which, message: str) -> None:
+    with pytest.raises(InputError) as refused:
+        exported(home, table, which)
+    assert message in str(refused.value)
+
+
+def test_text_that_a_spreadsheet_would_run_is_written_behind_an_apostrophe(home: Home) -> None:
+    assert exported(home, "email_content").subject.to_list() == ["'=HYPERLINK(1)", "50% off - today"]
+
+
+def test_no_folder_is_made_for_the_file(home: Home, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        export_table(home, "send_plan", tmp_path / "typo" / "plan.csv")
+    assert not (tmp_path / "typo").exists()
+
+
+def test_the_tables_are_listed(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    list_tables(home)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["send_plan", "6", "rows", "3", "days"] in lines
+    assert ["email_content", "2", "rows"] in lines

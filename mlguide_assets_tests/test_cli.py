@@ -1,0 +1,53 @@
+"""The command line itself: what it refuses, and the help that it gives."""
+
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from mlguide_assets.cli import app
+from mlguide_assets.settings import HOME_VARIABLE
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    done = CliRunner().invoke(app, arguments, env={HOME_VARIABLE: None, "COLUMNS": "200"})
+    return done.exit_code, done.output
+
+
+def test_the_version_is_printed() -> None:
+    assert run("--version") == (0, f"mlguide {version('mlguide')}\n")
+
+
+@pytest.mark.parametrize("command", [("status",), ("report",), ("export",), ("export", "send_plan", "--out", "p.csv")])
+def test_a_home_that_is_not_there_is_a_mistake(
+    command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, said = run(*command, "--home", "typo")
+    assert code == 2
+    assert said.startswith("mlguide: The home ")
+    assert "'mlguide run --home typo'" in said
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("command", "nearest"),
+    [
+        (("exprot",), "export"),
+        (("run", "--problem", "planeswalkr"), "planeswalker"),
+        (("run", "--sorce", "x"), "--source"),
+    ],
+)
+def test_a_misspelt_word_is_answered_with_the_nearest_one(command: tuple[str, ...], nearest: str) -> None:
+    code, said = run(*command)
+    assert code == 2
+    assert nearest in said
+
+
+def test_every_command_and_option_is_explained() -> None:
+    commands = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
+    for name in commands:
+        code, said = run(name, "--help")
+        assert code == 0
+        assert "Usage:" in said

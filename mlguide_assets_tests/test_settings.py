@@ -1,0 +1,35 @@
+"""Where the home is, and how commands name it."""
+
+from pathlib import Path
+
+import pytest
+
+from mlguide_assets.errors import InputError
+from mlguide_assets.settings import HOME_VARIABLE, Home
+
+
+def test_commands_name_a_home_that_is_not_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(HOME_VARIABLE, raising=False)
+    monkeypatch.chdir(tmp_path)
+    told = "'mlguide run' trains, mlguide export send_plan --out plan.csv exports."
+    elsewhere = Home.locate(Path("my home"))
+    assert elsewhere.commands(told) == (
+        "'mlguide run --home 'my home'' trains, mlguide export --home 'my home' send_plan --out plan.csv exports."
+    )
+    assert elsewhere.commands(elsewhere.commands(told)) == elsewhere.commands(told)
+    for default in (Home.locate(), Home.locate(Path(".mlguide"))):
+        assert default.commands(told) == told
+    monkeypatch.setenv(HOME_VARIABLE, "my home")
+    assert Home.locate(Path("my home")).commands(told) == told
+
+
+def test_a_home_that_is_not_there_is_refused_and_not_made(tmp_path: Path) -> None:
+    home = Home(tmp_path / "typo")
+    with pytest.raises(InputError, match="does not exist"):
+        home.require_used()
+    assert not home.root.exists()
+    home.root.mkdir()
+    with pytest.raises(InputError, match="no run in it"):
+        home.require_used()
+    home.dagster.mkdir()
+    home.require_used()
