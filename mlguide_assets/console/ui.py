@@ -6,7 +6,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from mlguide_assets.console import code_server
 from mlguide_assets.console.environment import enter
 from mlguide_assets.console.progress import console
 from mlguide_assets.errors import InputError
@@ -15,32 +17,14 @@ from mlguide_assets.settings import Home
 
 _LAST_LINES = 8
 
-_WORKSPACE = """\
-load_from:
-  - python_module:
-      module_name: mlguide_assets.definitions
-      location_name: mlguide_assets
-"""
-
 
 def serve(home: Home, host: str, port: int) -> int:
-    """Run webserver and daemon until one of them ends or the user stops them; return the exit code.
+    """Run code server, webserver and daemon until one of them ends or the user stops them; return the exit code.
 
-    What they write is in `dagster/daemon.log` and `dagster/webserver.log` of the home, from the last start on.
+    What they write since the last start is in the home: `dagster/{code_server,webserver,daemon}.log`.
     """
     enter(home)
     end_dead_runs(home)
-    workspace = home.dagster / "workspace.yaml"
-    workspace.write_text(_WORKSPACE)
-    logs = {name: home.dagster / f"{name}.log" for name in ("webserver", "daemon")}
-    console.print(
-        f"Dagster UI on http://{host}:{port} for {home.root}; Ctrl-C stops it. What it does: {logs['daemon']}"
-    )
-    commands = {
-        "webserver": [*_tool("dagster-webserver"), "-h", host, "-p", str(port), "-w", str(workspace)],
-        "daemon": [*_tool("dagster-daemon"), "run", "-w", str(workspace)],
-    }
-    processes = {name: _start(command, home, logs[name]) for name, command in commands.items()}
     stopping = False
 
     def stop(*_: object) -> None:
@@ -49,12 +33,31 @@ def serve(home: Home, host: str, port: int) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    try:
-        while not stopping and all(process.poll() is None for process in processes.values()):
-            time.sleep(0.2)
-    finally:
-        ended = [name for name, process in processes.items() if process.poll() is not None]
-        _end(list(processes.values()))
+    workspace = home.dagster / "workspace.yaml"
+    logs = {name: home.dagster / f"{name}.log" for name in ("code_server", "webserver", "daemon")}
+    console.print(
+        f"Dagster UI on http://{host}:{port} for {home.root}; Ctrl-C stops it. What it does: {logs['daemon']}"
+    )
+    processes: dict[str, subprocess.Popen[bytes]] = {}
+    # The path of a socket has at most 107 characters, which that of a home may exceed.
+    with TemporaryDirectory(prefix="mlguide-") as folder:
+        socket = Path(folder) / "code.sock"
+        workspace.write_text(code_server.workspace(socket))
+        commands = {
+            "code_server": [*_tool("dagster"), *code_server.arguments(socket)],
+            "webserver": [*_tool("dagster-webserver"), "-h", host, "-p", str(port), "-w", str(workspace)],
+            "daemon": [*_tool("dagster-daemon"), "run", "-w", str(workspace)],
+        }
+        try:
+            for name, command in commands.items():
+                processes[name] = _start(command, home, logs[name])
+                if name == "code_server":
+                    code_server.wait_until_loaded(processes[name], socket, lambda: stopping)
+            while not stopping and all(process.poll() is None for process in processes.values()):
+                time.sleep(0.2)
+        finally:
+            ended = [name for name, process in processes.items() if process.poll() is not None]
+            _end(list(processes.values()))
     if stopping:
         return 0
     for name in ended:

@@ -53,6 +53,12 @@ def test_the_ui_shows_the_run_and_every_asset(tmp_path: Path) -> None:
             process.send_signal(signal.SIGINT)
             code = process.wait(30)
     assert code == 0
+    # Given a Python module, webserver and daemon start a code server each, and the daemon another every minute.
+    logs = {
+        name: (tmp_path / f"home/dagster/{name}.log").read_text() for name in ("code_server", "webserver", "daemon")
+    }
+    started = {name: log.count("Started Dagster code server") for name, log in logs.items()}
+    assert started == {"code_server": 1, "webserver": 0, "daemon": 0}
     # The newest first; the daemon may have begun the day's reading.
     assert [run["status"] for run in data["runsOrError"]["results"]][-2:] == ["SUCCESS", "SUCCESS"]
     nodes = {node["assetKey"]["path"][-1]: node for node in data["assetNodes"]}
