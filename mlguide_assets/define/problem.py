@@ -7,9 +7,10 @@ the validated `Problem` and nothing else.
 from datetime import date, timedelta
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from mlguide_assets.define.contracts import OneOf, Present, Rule, Unique, WellTyped
+from mlguide_assets.define.dates import TimeFormat
 from mlguide_assets.define.tables import KEYS, TABLES, TableName
 from mlguide_assets.define.values import Cron, Duration, Share, TimeZone, slug
 
@@ -103,11 +104,36 @@ class DatabaseSource(Strict):
 Source = Annotated[SimulatorSource | FilesSource | DatabaseSource, Field(discriminator="kind")]
 
 
+class ColumnMapping(Strict):
+    """What a column is called in the source, and how it writes its times."""
+
+    name: str | None = Field(default=None, description="Its name there; default: its own.")
+    format: TimeFormat | None = Field(
+        default=None, description="Of a column of times: a strptime pattern, such as '%d/%m/%Y'. Default: ISO 8601."
+    )
+
+
+def _named(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
 class TableMapping(Strict):
     """Where one of the three tables is found and what its columns are called there."""
 
     name: str | None = Field(default=None, description="File stem or database table; default: its own name.")
-    columns: dict[str, str] = Field(default_factory=dict, description="Our column name: the source's.")
+    columns: dict[str, Annotated[ColumnMapping, BeforeValidator(_named)]] = Field(
+        default_factory=dict, description="Our column name: the source's, or name and format."
+    )
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Our column name to the source's, where the file says so."""
+        return {column: mapped.name for column, mapped in self.columns.items() if mapped.name}
+
+    @property
+    def formats(self) -> dict[str, str]:
+        """Our column of times to its format, where the file states one."""
+        return {column: mapped.format for column, mapped in self.columns.items() if mapped.format}
 
 
 class Metric(Strict):
@@ -356,10 +382,12 @@ class Problem(Strict):
     @model_validator(mode="after")
     def _mapped_columns_exist(self) -> "Problem":
         for table, mapping in self.tables.items():
-            for column in mapping.columns:
+            for column, mapped in mapping.columns.items():
                 if column not in TABLES[table].columns:
                     known = ", ".join(TABLES[table].columns)
                     raise ValueError(f"tables.{table}.columns: {column!r} is not one of its columns ({known})")
+                if mapped.format and TABLES[table].columns[column].type != "timestamp":
+                    raise ValueError(f"tables.{table}.columns.{column}: it holds no times, so leave out its format")
         return self
 
     @model_validator(mode="after")

@@ -268,6 +268,18 @@ MISTAKES = {
         "tables.user_emails.columns",
         "'when' is not one of its columns (user_id, ",
     ),
+    "format of what is no time": (
+        "themes:",
+        "tables: {user_emails: {columns: {user_id: {format: '%d/%m/%Y'}}}}\nthemes:",
+        "tables.user_emails.columns.user_id",
+        "it holds no times, so leave out its format",
+    ),
+    "format without a year": (
+        "themes:",
+        "tables: {user_emails: {columns: {delivered_at: {format: '%d/%m'}}}}\nthemes:",
+        "tables.user_emails.columns.delivered_at.format",
+        "write how the column states year, month and day, such as '%d/%m/%Y'",
+    ),
     "misspelt key of a mapping": (
         "themes:",
         "tables: {user_emails: {colums: {}}}\nthemes:",
@@ -519,3 +531,12 @@ def test_the_problem_of_a_process_is_the_given_one_then_the_homes_then_the_defau
     assert current_problem(home).name == "shop"
     monkeypatch.setenv(PROBLEM_VARIABLE, re.sub("name: shop", "name: other", VALID))
     assert current_problem(home).name == "other"
+
+
+def test_a_column_is_mapped_by_its_name_or_with_its_format() -> None:
+    columns = {"user_id": "id", "delivered_at": {"name": "sent", "format": "%d/%m/%Y"}}
+    problem = sample_problem("shop", tables={"user_emails": {"columns": columns}})
+    mapping = problem.mapping("user_emails")
+    assert mapping.names == {"user_id": "id", "delivered_at": "sent"}
+    assert mapping.formats == {"delivered_at": "%d/%m/%Y"}
+    assert parse_problem(dump_problem(problem).encode(), Path("again.yaml")) == problem

@@ -8,7 +8,7 @@ import ibis
 
 from mlguide_assets.define.tables import TABLES, ColumnType, TableName
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.sources.times import read_times
+from mlguide_assets.prepare.sources.times import read_times, refuse_another_format
 
 UNREADABLE = "unreadable"
 """Column of a conformed table: the values of the row that do not read as their type, or null."""
@@ -16,19 +16,39 @@ UNREADABLE = "unreadable"
 _INTEGER = r"^\s*[+-]?\d{1,18}(\.0*)?\s*$"
 
 
-def conform(raw: ibis.Table, table: TableName, mapping: Mapping[str, str], *, place: str) -> ibis.Table:
+def conform(
+    raw: ibis.Table,
+    table: TableName,
+    mapping: Mapping[str, str],
+    *,
+    place: str,
+    formats: Mapping[str, str] | None = None,
+) -> ibis.Table:
     """Select our columns from a source's table and cast them.
 
     Names match exactly as mapped, else whatever the case and with any run of other characters for an
     underscore: `delivered at` and `Delivered_At` are `delivered_at`.
 
+    Args:
+        mapping: our column to the source's, where they differ.
+        formats: our column of times to how the source writes them, where that is not ISO 8601.
+
     Raises:
-        InputError: a column is missing, or the table has no rows.
+        InputError: a column is missing, is of times in a format that is not stated, or the table has no rows.
     """
+    formats = formats or {}
     found = {column: _find(raw.columns, column, mapping, place) for column in TABLES[table].columns}
     if not raw.limit(1).count().execute():
         raise InputError(f"{place} has no rows: an empty table cannot be learned from; check what writes it.")
-    cast = {name: _cast(raw[source], TABLES[table].columns[name].type) for name, source in found.items()}
+    cast = {}
+    for name, source in found.items():
+        type_ = TABLES[table].columns[name].type
+        if type_ == "timestamp":
+            if name not in formats:
+                refuse_another_format(raw[source], name, table, place=place)
+            cast[name] = read_times(raw[source], formats.get(name))
+        else:
+            cast[name] = _cast(raw[source], type_)
     complaints = [
         ibis.ifelse(
             raw[source].notnull() & cast[name].isnull() & (raw[source].cast("string").strip() != ""),
@@ -69,8 +89,6 @@ def _cast(column: ibis.Column, type_: ColumnType) -> ibis.Column:
     given = column.type()
     if type_ == "string":
         return column.cast("string").strip().nullif("")
-    if type_ == "timestamp":
-        return read_times(column)
     if given.is_string():
         digits = column.strip().re_replace(r"\.0*$", "")
         return ibis.ifelse(column.re_search(_INTEGER), digits.try_cast("int64"), ibis.null("int64"))

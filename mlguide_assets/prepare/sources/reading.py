@@ -59,7 +59,13 @@ def read_source(
             raw = read_database(_names(problem), _expand(uri), connection, scratch=scratch, report=report)
     place = describe(problem)
     return {
-        table: conform(raw[table], table, problem.mapping(table).columns, place=f"{_names(problem)[table]} of {place}")
+        table: conform(
+            raw[table],
+            table,
+            problem.mapping(table).names,
+            place=f"{_names(problem)[table]} of {place}",
+            formats=problem.mapping(table).formats,
+        )
         for table in TABLES
     }
 

@@ -1,18 +1,34 @@
-"""Reading a source's dates and times: UTC without a zone, or null for what does not read as one."""
+"""Reading a source's dates and times: UTC without a zone, or null for what does not read as one.
+
+Text is read as ISO 8601, year first in four digits, or in the format that the problem file states for the column. A
+date that two readings allow is read in neither.
+"""
 
 import ibis
+import ibis.expr.datatypes as dt
 
+from mlguide_assets.define.dates import formats_that_read
+from mlguide_assets.define.tables import TableName
+from mlguide_assets.errors import InputError
+
+_YEAR_FIRST = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}([T ].*)?$"
 _OFFSET = r":\d\d(\.\d+)?\s*(Z|[+-]\d\d(:?\d\d){0,2})$"
 _LAST_YEAR = 9999
+_LOOKED_AT = 1000
 
 
-def read_times(column: ibis.Column) -> ibis.Column:
+def read_times(column: ibis.Column, format: str | None = None) -> ibis.Column:
     """A column of texts, dates or times as times; other types have no times.
 
     A time with a zone becomes UTC without one: the session's zone is UTC.
+
+    Args:
+        format: a `strptime` pattern; texts, and whole numbers such as 20241231, are read in it and in no other.
     """
     given = column.type()
-    if given.is_string():
+    if format and (given.is_string() or given.is_integer()):
+        time = _strptime(column.cast("string").strip(), format)
+    elif given.is_string():
         time = _read_text(column.strip())
     elif given.is_date() or given.is_timestamp():
         time = column.cast("timestamp")
@@ -22,12 +38,55 @@ def read_times(column: ibis.Column) -> ibis.Column:
     return ibis.ifelse(time.year() <= _LAST_YEAR, time, ibis.null("timestamp"))
 
 
+def refuse_another_format(column: ibis.Column, name: str, table: TableName, *, place: str) -> None:
+    """Refuse a column of texts most of which are no times in ISO 8601, and say which formats read them.
+
+    Args:
+        name: what we call the column.
+
+    Raises:
+        InputError: the problem file must state the format.
+    """
+    if not column.type().is_string():
+        return
+    text = column.strip().nullif("").name("text")
+    given = text.as_table().filter(lambda rows: rows.text.notnull()).limit(_LOOKED_AT)
+    looked = given.select("text", read=read_times(given.text).notnull()).to_pyarrow().to_pylist()
+    other = [row["text"] for row in looked if not row["read"]]
+    if 2 * len(other) <= len(looked):
+        return
+    # A few that are broken otherwise must not hide the format of the rest.
+    fitting = formats_that_read(other) or formats_that_read(sorted(other)[:1])
+    key = f"tables.{table}.columns.{name}.format"
+    if not fitting:
+        advice = f"state its format in the problem file, as {key}: '%d/%m/%Y %H:%M', or write times as 2024-12-31 17:00"
+    elif len(fitting) == 1:
+        advice = f"if that is {fitting[0]!r}, state it in the problem file, as {key}: {fitting[0]!r}"
+    else:
+        advice = (
+            f"that can be read as {' or as '.join(map(repr, fitting[:3]))}: say which in the problem file, as {key}"
+        )
+    raise InputError(f"{place}: times in {name!r} are written as {other[0]!r}, which is not ISO 8601; {advice}.")
+
+
 def _read_text(text: ibis.Column) -> ibis.Column:
     """Text as a time, UTC where it names an offset: a plain cast would drop the offset in silence.
 
-    Names of zones are not read: in DuckDB 1.5 one of them shifts the rows that follow it.
+    Names of zones are not read: in DuckDB 1.5 one of them shifts the rows that follow it. Nor are years of two digits,
+    which DuckDB takes for the first century.
     """
     nothing = ibis.null("string")
+    text = ibis.ifelse(text.re_search(_YEAR_FIRST), text, nothing)
     has_offset = text.re_search(_OFFSET)
     zoned = ibis.ifelse(has_offset, text, nothing).try_cast("timestamp('UTC')").cast("timestamp")
     return ibis.coalesce(zoned, ibis.ifelse(has_offset, nothing, text).try_cast("timestamp"))
+
+
+def _strptime(text: ibis.Column, format: str) -> ibis.Column:
+    """Text as a time in a format; UTC where the format has an offset."""
+    found = dt.Timestamp(timezone="UTC") if "%z" in format else dt.timestamp
+
+    def of(text: str, format: str): ...  # type: ignore[no-untyped-def]
+
+    read = ibis.udf.scalar.builtin(of, name="try_strptime", signature=((dt.string, dt.string), found))
+    return read(text, ibis.literal(format)).cast("timestamp")

@@ -1,0 +1,48 @@
+"""How a column writes its times, as a problem file says it: a `strptime` pattern."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BeforeValidator
+
+_SOME_DAY = datetime(2024, 5, 17, 22, 41, 39)
+
+
+def _parse_format(value: object) -> object:
+    text = value.strip() if isinstance(value, str) else ""
+    # Years of two digits, a date, and no directive that only one of Python and DuckDB knows.
+    try:
+        known = datetime.strptime(_SOME_DAY.strftime(text), text).date() == _SOME_DAY.date()
+    except ValueError:
+        known = False
+    if not known:
+        raise ValueError(
+            "write how the column states year, month and day, such as '%d/%m/%Y' for 31/12/2024, "
+            "'%m/%d/%y %H:%M' for 12/31/24 17:00, or '%Y-%m-%dT%H:%M:%S%z'"
+        )
+    return text
+
+
+TimeFormat = Annotated[str, BeforeValidator(_parse_format)]
+
+
+def formats_that_read(texts: list[str]) -> list[str]:
+    """The usual formats that read all of some texts, day before month first; several where they are ambiguous."""
+    return [format for format in _USUAL if texts and all(_reads(text, format) for text in texts)]
+
+
+def _reads(text: str, format: str) -> bool:
+    try:
+        datetime.strptime(text, format)
+    except ValueError:
+        return False
+    return True
+
+
+_DATES = [
+    *(mark.join(parts) for mark in "/.-" for parts in (("%d", "%m", "%Y"), ("%m", "%d", "%Y"))),
+    *(mark.join(parts) for mark in "/.-" for parts in (("%d", "%m", "%y"), ("%m", "%d", "%y"), ("%y", "%m", "%d"))),
+    *("%Y.%m.%d", "%Y%m%d", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y"),
+]
+_TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S", " %H:%M:%S %z")
+_USUAL = [date + time for date in _DATES for time in _TIMES]

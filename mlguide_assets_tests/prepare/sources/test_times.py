@@ -1,0 +1,90 @@
+"""Times of a source: ISO 8601 or the stated format, and nothing that two readings allow."""
+
+from datetime import datetime
+from typing import Any
+
+import ibis
+import pyarrow as pa
+import pytest
+
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.sources.conforming import conform
+from mlguide_assets.prepare.sources.times import read_times, refuse_another_format
+
+NEW_YEAR = datetime(2024, 1, 5, 10, 30)
+
+
+def read(value: Any, format: str | None = None) -> Any:
+    given = ibis.memtable(pa.table({"at": pa.array([value, None])}))
+    return ibis.duckdb.connect().to_pyarrow(read_times(given["at"], format)).to_pylist()[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    {
+        "2024-01-05 10:30": NEW_YEAR,
+        " 2024/1/5 10:30:00 ": NEW_YEAR,
+        "2024-01-05T12:30:00+02:00": NEW_YEAR,
+        "2024-01-05": NEW_YEAR.replace(hour=0, minute=0),
+        "15/01/24 10:00": None,
+        "24-01-05": None,
+        "0-1-5": None,
+        "05/01/2024": None,
+        "epoch": None,
+    }.items(),
+)
+def test_text_is_read_year_first_or_not_at_all(text: str, wanted: datetime | None) -> None:
+    assert read(text) == wanted
+
+
+@pytest.mark.parametrize(
+    ("value", "format", "wanted"),
+    [
+        ("05/01/24 10:30", "%d/%m/%y %H:%M", NEW_YEAR),
+        ("1/5/2024 10:30 AM", "%m/%d/%Y %I:%M %p", NEW_YEAR),
+        ("5 Jan 2024 12:30 +0200", "%d %b %Y %H:%M %z", NEW_YEAR),
+        (20240105, "%Y%m%d", NEW_YEAR.replace(hour=0, minute=0)),
+        ("2024-01-05 10:30", "%d/%m/%y %H:%M", None),
+        ("32/01/24 10:30", "%d/%m/%y %H:%M", None),
+        (NEW_YEAR, "%d/%m/%y", NEW_YEAR),
+    ],
+)
+def test_a_stated_format_is_the_only_one_for_texts_and_numbers(
+    value: Any, format: str, wanted: datetime | None
+) -> None:
+    assert read(value, format) == wanted
+
+
+def told(*texts: str | None) -> str:
+    given = ibis.memtable(pa.table({"at": pa.array(texts, pa.string())}))
+    with pytest.raises(InputError) as caught:
+        refuse_another_format(given["at"], "delivered_at", "user_emails", place="sends of shop")
+    return str(caught.value)
+
+
+def test_two_readings_are_refused_with_both_and_the_key() -> None:
+    text = told("05/01/2024 10:00", None, "06/01/2024 11:00")
+    assert text.startswith("sends of shop: times in 'delivered_at' are written as '05/01/2024 10:00'")
+    assert "'%d/%m/%Y %H:%M' or as '%m/%d/%Y %H:%M'" in text
+    assert text.endswith("tables.user_emails.columns.delivered_at.format.")
+
+
+def test_values_settle_which_reading_it_is_and_the_file_must_state_it() -> None:
+    assert "columns.delivered_at.format: '%d/%m/%Y'." in told("05/01/2024", "25/01/2024")
+    assert "'%d/%m/%y' or as '%y/%m/%d'" in told("15/01/24", "16/01/24")
+    assert "or write times as 2024-12-31 17:00" in told("yesterday")
+
+
+def test_a_few_bad_values_are_left_to_the_contract() -> None:
+    for texts in (["2024-01-05", "2024-01-06", "05/01/2024"], [None, None], [None, "2024-01-05", ""]):
+        given = ibis.memtable(pa.table({"at": pa.array(texts, pa.string())}))
+        refuse_another_format(given["at"], "delivered_at", "user_emails", place="sends")
+
+
+def test_a_table_is_read_in_the_formats_of_its_columns() -> None:
+    sends = {"user_id": ["1"], "email_id": ["2"], "unsubscribed": ["no"], "delivered_at": ["05/01/24 10:30"]}
+    raw = ibis.memtable(pa.table(sends))
+    with pytest.raises(InputError, match="not ISO 8601"):
+        conform(raw, "user_emails", {}, place="sends")
+    rows = conform(raw, "user_emails", {}, place="sends", formats={"delivered_at": "%d/%m/%y %H:%M"})
+    assert rows.to_pyarrow().to_pylist()[0]["delivered_at"] == NEW_YEAR
