@@ -83,6 +83,10 @@ class Home:
     def bundles(self, problem: str) -> Path:
         return self.root / "bundles" / problem
 
+    def leakage(self, problem: str) -> Path:
+        """What the leakage alarms found at last."""
+        return self.root / "leakage" / f"{problem}.json"
+
     def candidates(self, problem: str) -> Path:
         return self.root / "candidates" / problem
 

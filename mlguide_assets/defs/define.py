@@ -9,10 +9,13 @@ from mlguide_assets.defs.workspace import OWNERS, Workspace
 def problem_definition(workspace: Workspace) -> dg.MaterializeResult[None]:
     """What is decided, what is predicted, from which tables, and how it is judged: one validated file."""
     from mlguide_assets.define.loading import dump_problem
+    from mlguide_assets.defs.metadata import version_of
     from mlguide_assets.prepare.sources.reading import describe
 
     problem = workspace.problem
+    text = dump_problem(problem)
     return dg.MaterializeResult(
+        data_version=version_of(text),
         metadata={
             "problem": problem.name,
             "statement": problem.statement,
@@ -22,6 +25,6 @@ def problem_definition(workspace: Workspace) -> dg.MaterializeResult[None]:
             "decision_threshold": problem.costs.threshold,
             "label_window_days": problem.label.window.total_seconds() / 86_400,
             "rules": len(problem.rules),
-            "file": dg.MetadataValue.md(f"```yaml\n{dump_problem(problem)}\n```"),
-        }
+            "file": dg.MetadataValue.md(f"```yaml\n{text}\n```"),
+        },
     )

@@ -38,7 +38,7 @@ def promotion_decisions(
     email_content: Any,
 ) -> dg.MaterializeResult[None]:
     """The gate's answer to every candidate, with reasons: rows are only ever added."""
-    from mlguide_assets.defs.metadata import criteria_as_markdown, table_metadata
+    from mlguide_assets.defs.metadata import criteria_as_markdown, data_version, table_metadata
     from mlguide_assets.deploy.evidence import Tables, gather
     from mlguide_assets.deploy.promotion import decide_and_record
 
@@ -59,13 +59,14 @@ def promotion_decisions(
     evidence = gather(home, lake, problem, version, tables)
     decision, snapshot = decide_and_record(home, lake, problem, version, evidence, run_id=context.run.run_id)
     return dg.MaterializeResult(
+        data_version=data_version(snapshot),
         metadata=table_metadata(lake, snapshot, problem, None)
         | {
             "verdict": decision.verdict,
             "promoted": int(decision.verdict == "promoted"),
             "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in decision.reasons)),
             "criteria": dg.MetadataValue.md(criteria_as_markdown(decision.criteria)),
-        }
+        },
     )
 
 
@@ -82,6 +83,7 @@ def model_card(
     model_explanations: Any,
 ) -> dg.MaterializeResult[None]:
     """What a version is for, how good it is and for whom, and its limits: Markdown, and HTML that opens offline."""
+    from mlguide_assets.defs.metadata import version_of
     from mlguide_assets.deploy.documentation import document_version
 
     card = document_version(
@@ -98,36 +100,44 @@ def model_card(
         explanation=model_explanations,
     )
     return dg.MaterializeResult(
-        metadata={"html": dg.MetadataValue.path(str(card.html)), "card": dg.MetadataValue.md(card.text)}
+        data_version=version_of(card.text),
+        metadata={"html": dg.MetadataValue.path(str(card.html)), "card": dg.MetadataValue.md(card.text)},
     )
 
 
 @dg.asset(group_name=GROUP, kinds={"xgboost", "mlflow"}, owners=OWNERS, deps=["promotion_decisions"])
 def champion_model(workspace: Workspace) -> dg.MaterializeResult[None]:
     """The model in production: its bundle, exported from the registry once the gate has promoted it."""
+    from mlguide_assets.defs.metadata import version_of
     from mlguide_assets.deploy.promotion import install_promoted
 
     champion = install_promoted(workspace.home, workspace.lake, workspace.problem)
     if champion is None:
-        return dg.MaterializeResult(metadata={"champion": "no champion", "note": "The gate has promoted nothing yet."})
+        return dg.MaterializeResult(
+            data_version=version_of("no champion"),
+            metadata={"champion": "no champion", "note": "The gate has promoted nothing yet."},
+        )
     return dg.MaterializeResult(
+        data_version=version_of(champion.version, champion.lineage),
         metadata={
             "champion": champion.version,
             "version": int(champion.version),
             "trained_at": champion.trained_at,
             "threshold": champion.threshold,
             "bundle": dg.MetadataValue.path(str(champion.folder)),
-        }
+        },
     )
 
 
 @dg.asset(group_name=GROUP, kinds={"xgboost", "mlflow"}, owners=OWNERS, deps=["champion_model"])
 def challenger_model(workspace: Workspace) -> dg.MaterializeResult[None]:
     """The version that wants to be champion, if any: the API has it score in the champion's shadow."""
+    from mlguide_assets.defs.metadata import version_of
     from mlguide_assets.deploy.promotion import install_challenger
 
     challenger = install_challenger(workspace.home, workspace.lake, workspace.problem)
-    return dg.MaterializeResult(metadata={"challenger": challenger.version if challenger else "no challenger"})
+    version = (challenger.version, challenger.lineage) if challenger else ("no challenger",)
+    return dg.MaterializeResult(data_version=version_of(*version), metadata={"challenger": version[0]})
 
 
 @dg.asset(group_name=GROUP, kinds={"parquet", "sqlite"}, owners=OWNERS, partitions_def=SCORING_DATES)
@@ -203,7 +213,7 @@ def send_plan(
     context: dg.AssetExecutionContext, workspace: Workspace, batch_predictions: Any, core_users: Any
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Which email each user is sent, by which policy and with which probability; once its day has begun, it stands."""
-    from mlguide_assets.defs.metadata import table_metadata
+    from mlguide_assets.defs.metadata import data_version, table_metadata
     from mlguide_assets.deploy.planning import judge_plan, plan_day, plan_figures
     from mlguide_assets.deploy.serving.asking import now_of
 
@@ -214,6 +224,7 @@ def send_plan(
     figures = plan_figures(lake.read("send_plan", partitions=[day]), problem)
     verdict = judge_plan(figures)
     yield dg.MaterializeResult(
+        data_version=data_version(planned.snapshot, day),
         metadata=table_metadata(lake, planned.snapshot, problem, day)
         | asdict(figures)
         | {"share_explored": figures.share_explored, "made": planned.kept or "Now."},
@@ -234,7 +245,7 @@ served_predictions = dg.AssetSpec(
 @dg.asset(group_name=GROUP, kinds={"parquet"}, owners=OWNERS, deps=[served_predictions])
 def prediction_log(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
     """Every pair that the API has answered: features, score, decision, version; by day. Landing again adds nothing."""
-    from mlguide_assets.defs.metadata import table_metadata
+    from mlguide_assets.defs.metadata import data_version, table_metadata
     from mlguide_assets.deploy.landing import PREDICTION_LOG, land_log
     from mlguide_assets.deploy.prediction_log import now_utc
 
@@ -245,17 +256,20 @@ def prediction_log(context: dg.AssetExecutionContext, workspace: Workspace) -> d
         context.instance.report_runless_asset_event(dg.AssetMaterialization(served_predictions.key, metadata=known))
     snapshot = lake.snapshot(PREDICTION_LOG)
     return dg.MaterializeResult(
-        metadata=table_metadata(lake, snapshot, problem, None) | {"days_landed": len(landing.days)}
+        data_version=data_version(snapshot),
+        metadata=table_metadata(lake, snapshot, problem, None) | {"days_landed": len(landing.days)},
     )
 
 
 @dg.asset(group_name=GROUP, kinds={"parquet"}, owners=OWNERS, deps=[served_predictions])
 def request_faults(workspace: Workspace) -> dg.MaterializeResult[None]:
     """How many requests the API refused (4xx) or failed on (5xx), by day, endpoint and status."""
-    from mlguide_assets.defs.metadata import table_metadata
+    from mlguide_assets.defs.metadata import data_version, table_metadata
     from mlguide_assets.deploy.landing import land_faults
     from mlguide_assets.deploy.prediction_log import now_utc
 
     lake, problem = workspace.lake, workspace.problem
     snapshot = land_faults(workspace.home.faults(problem.key), lake, today=now_utc().date())
-    return dg.MaterializeResult(metadata=table_metadata(lake, snapshot, problem, None))
+    return dg.MaterializeResult(
+        data_version=data_version(snapshot), metadata=table_metadata(lake, snapshot, problem, None)
+    )

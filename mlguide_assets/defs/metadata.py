@@ -1,6 +1,7 @@
 """What the UI shows of a table or a plot."""
 
 import base64
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -35,6 +36,16 @@ def table_metadata(lake: "Lake", snapshot: "Snapshot", problem: Problem, partiti
         "megabytes": round(sum(file.bytes for file in snapshot.partitions.values()) / 1e6, 3),
         "preview": dg.MetadataValue.md(_markdown(table.limit(PREVIEW_ROWS).to_pyarrow().to_pylist())),
     }
+
+
+def data_version(snapshot: "Snapshot", partition: str | None = None) -> dg.DataVersion:
+    """The content of a table, or of a partition: what is written again unchanged makes nothing downstream stale."""
+    return dg.DataVersion(snapshot.partitions[partition].sha256 if partition else snapshot.content_hash)
+
+
+def version_of(*parts: str) -> dg.DataVersion:
+    """The version of what is no table, by the text that says what it is."""
+    return dg.DataVersion(hashlib.sha256("\0".join(parts).encode()).hexdigest())
 
 
 def plot(png: bytes) -> dg.MarkdownMetadataValue:

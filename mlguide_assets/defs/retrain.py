@@ -38,12 +38,14 @@ def champion_watch(workspace: Workspace, send_features: object) -> dg.Output[obj
 @dg.asset(group_name=GROUP, kinds={"parquet"}, owners=OWNERS, deps=["promotion_decisions", "champion_watch"])
 def retraining_decisions(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
     """Every look of every trigger that led to a training, with its evidence and outcome; and why the others did not."""
-    from mlguide_assets.defs.metadata import table_metadata
+    from mlguide_assets.defs.metadata import data_version, table_metadata
     from mlguide_assets.retrain.outcomes import land_decisions
 
     lake, problem, run = workspace.lake, workspace.problem, context.run
     snapshot = land_decisions(workspace.home, lake, problem, run_id=run.run_id, tick=run.tags.get(TICK))
-    return dg.MaterializeResult(metadata=table_metadata(lake, snapshot, problem, None))
+    return dg.MaterializeResult(
+        data_version=data_version(snapshot), metadata=table_metadata(lake, snapshot, problem, None)
+    )
 
 
 def _ticked(

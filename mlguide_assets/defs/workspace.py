@@ -70,7 +70,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Write a table, whole or what of it is new; or partitions of Dagster's: one, or several as key → table."""
-        from mlguide_assets.defs.metadata import table_metadata
+        from mlguide_assets.defs.metadata import data_version, table_metadata, version_of
         from mlguide_assets.prepare.lake import Partitions
 
         lake, table = self.workspace.lake, context.asset_key.path[-1]
@@ -79,21 +79,29 @@ class LakeIOManager(dg.ConfigurableIOManager):
             counts = {"partitions_anew": len(obj.anew), "partitions_kept": len(obj.kept)}
             context.log.info(f"{table}: {len(obj.anew)} of {len(snapshot.partitions)} partitions anew")
             context.add_output_metadata(table_metadata(lake, snapshot, self.workspace.problem, None) | counts)
+            _set_version(context, data_version(snapshot))
             return
         if not context.has_asset_partitions:
             snapshot = lake.write(table, obj)
             context.add_output_metadata(table_metadata(lake, snapshot, self.workspace.problem, None))
+            _set_version(context, data_version(snapshot))
             return
         given = obj if isinstance(obj, dict) else {context.asset_partition_key: obj}
         for key, rows in given.items():
             snapshot = lake.write_partition(table, key, rows)
         if given:
             context.add_output_metadata(table_metadata(lake, snapshot, self.workspace.problem, key))
+            _set_version(context, version_of(*(data_version(snapshot, key).value for key in given)))
 
     def load_input(self, context: dg.InputContext) -> Any:
         table = context.asset_key.path[-1]
         keys = list(context.asset_partition_keys) if context.has_asset_partitions else None
         return self.workspace.lake.read(table, partitions=keys)
+
+
+def _set_version(context: dg.OutputContext, version: dg.DataVersion) -> None:
+    """Before the event is made, which is when the manager returns: only then the content is known."""
+    context.step_context.set_data_version(context.asset_key, version)
 
 
 def midnight(day: str) -> datetime:

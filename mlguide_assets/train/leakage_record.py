@@ -1,0 +1,87 @@
+"""What the leakage alarms found, kept beside what they looked at, so that unchanged data are not examined twice.
+
+It keeps the last answer only, and nothing of the rows.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlguide_assets.define.loading import dump_problem
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.prepare.files import replace_file
+from mlguide_assets.prepare.lake import Lake, writing
+from mlguide_assets.train.lineage import FEATURES, code_version
+
+if TYPE_CHECKING:
+    import ibis
+
+    from mlguide_assets.train.leakage import Alarm
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one alarm found: see `Alarm`, without its rows per feature."""
+
+    check: str
+    passed: bool
+    feature: str | None
+    value: float
+    limit: float
+    message: str
+
+
+def look_for_leaks(
+    path: Path, lake: Lake, problem: Problem, core_users: "ibis.Table", send_features: "ibis.Table", *, known_only: bool
+) -> tuple[Finding, ...]:
+    """What the alarms find, or found before in the same tables, with the same problem and code.
+
+    Args:
+        path: where the answer is kept.
+        known_only: do not look; the answer is empty where nothing is known of these tables.
+
+    Raises:
+        InputError: the history is too short to have a training window, or the disk is full.
+    """
+    subject = subject_of(lake, problem)
+    known = kept_findings(path, subject)
+    if known is not None or known_only:
+        return known or ()
+    # The libraries that it needs are loaded only here.
+    from mlguide_assets.train.leakage import leakage_alarms
+
+    return keep_findings(path, subject, leakage_alarms(core_users, send_features, problem))
+
+
+def subject_of(lake: Lake, problem: Problem) -> str:
+    """What the alarms look at: equal for equal tables, problem, code and libraries."""
+    tables = (lake.snapshot(name).content_hash for name in ("core_users", FEATURES))
+    return hashlib.sha256("\0".join((*tables, dump_problem(problem), code_version())).encode()).hexdigest()
+
+
+def keep_findings(path: Path, subject: str, alarms: Sequence["Alarm"]) -> tuple[Finding, ...]:
+    """Keep what the alarms found instead of what they found before.
+
+    Raises:
+        InputError: the disk is full, or the folder cannot be written to.
+    """
+    found = tuple(
+        Finding(each.check, each.passed, each.feature, each.value, each.limit, each.message) for each in alarms
+    )
+    content = json.dumps({"subject": subject, "findings": [asdict(each) for each in found]}, indent=1)
+    with writing("What the leakage alarms found", path.parent):
+        replace_file(path, content.encode())
+    return found
+
+
+def kept_findings(path: Path, subject: str) -> tuple[Finding, ...] | None:
+    """What the alarms found in this very subject; None where they have not looked at it, or looked at others since."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return tuple(Finding(**each) for each in kept["findings"]) if kept["subject"] == subject else None
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        # Damaged or of another version of this program: the alarms look again.
+        return None
