@@ -89,12 +89,12 @@ def _print_quality(evaluation: dict[str, Any], console: Console) -> None:
 def _print_decision_quality(evaluation: dict[str, Any], console: Console) -> None:
     """Whether the probabilities mean what they say, and what acting on them is worth."""
     found, oracle = evaluation[CANDIDATE], evaluation["oracle"]
-    beside = f"; the oracle's own is {_figure(oracle['calibration_error'], 4)}" if oracle else ""
-    console.print(f"Its probabilities are {_figure(found['calibration_error'], 4)} off the rates on average{beside}.")
+    beside = f"; the oracle's is {_figure(oracle['calibration_error'], 4)}" if oracle else ""
+    console.print(f"Calibration error (ECE) {_figure(found['calibration_error'], 4)}{beside}.")
     lift = found["lift"]["value"]
-    rich = f", {lift:.1f} times richer in lost users than all" if lift is not None else ""
+    rich = f" at lift {lift:.1f} ({lift:.1f} times the overall rate of lost users)" if lift is not None else ""
     console.print(
-        f"At the threshold of the costs it withholds {found['withheld_share']['value']:.1%} of the sends{rich}; that "
+        f"At the cost-optimal threshold it withholds {found['withheld_share']['value']:.1%} of the sends{rich}; that "
         f"saves {_figure(found['savings_per_1000'], 1)} per 1,000 sends."
     )
 

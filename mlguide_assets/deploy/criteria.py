@@ -1,4 +1,7 @@
-"""What the gate asks of a candidate, one function per criterion: value, interval, threshold, reason in words."""
+"""What the gate asks of a candidate, one function per criterion: value, interval, threshold, reason in words.
+
+A reason names the key of the problem file that holds its threshold, so that a reader knows what decided.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -40,9 +43,9 @@ def beats_base_rate(replicates: Replicates, problem: Problem) -> Criterion:
     passed = bool(gain.low > asked)
     side = "worse" if gain.value < 0 else "better"
     reason = (
-        f"Its {METRICS[metric].title} is {side} than the base rate's by {abs(gain.value):.4f} "
-        f"(95 % interval of the gain {gain.low:.4f} to {gain.high:.4f}), "
-        f"{'' if passed else 'not '}all of it above the {asked:g} asked for."
+        f"{METRICS[metric].title} is {abs(gain.value):.4f} {side} than the base rate "
+        f"(95 % CI of the gain {gain.low:.4f} to {gain.high:.4f}); "
+        f"the whole interval {'is' if passed else 'must be'} above gate.min_gain = {asked:g}."
     )
     return Criterion("beats_base_rate", gain.value, gain.low, gain.high, asked, passed, reason)
 
@@ -58,14 +61,10 @@ def is_not_chance(scores: pa.Table, problem: Problem) -> Criterion:
         seed=problem.evaluation.seed,
     )
     passed = bool(null.p_value <= gate.max_p_value)
-    found = (
-        f"{METRICS[metric].title} {null.observed:.4f}, and {null.null_low:.4f} to {null.null_high:.4f} "
-        f"with shuffled labels"
-    )
     reason = (
-        f"It can be told from chance: {found} (p = {null.p_value:.3g})."
-        if passed
-        else f"It cannot be told from chance: {found} (p = {null.p_value:.3g}, at most {gate.max_p_value:g} asked for)."
+        f"{METRICS[metric].title} {null.observed:.4f} {'is' if passed else 'cannot be'} distinguished from chance: "
+        f"shuffled labels give {null.null_low:.4f} to {null.null_high:.4f} "
+        f"(p = {null.p_value:.3g}; gate.max_p_value = {gate.max_p_value:g})."
     )
     return Criterion("is_not_chance", null.p_value, None, None, gate.max_p_value, passed, reason)
 
@@ -78,10 +77,11 @@ def data_can_be_believed(contract_results: Sequence[dict[str, Any]], problem: Pr
     share = shares[worst] if worst else 0.0
     passed = share <= limit
     reason = (
-        f"The data keep their contract: no warning in more than {limit:.1%} of the rows."
+        f"The data keep their contract: no rule that only warns is broken in more than {limit:.1%} of the rows "
+        f"(gate.max_violations = {limit:g})."
         if passed
-        else f"The data contradict themselves: {share:.1%} of the rows break {worst}, and no score on such rows can be "
-        f"believed (at most {limit:.1%} asked for)."
+        else f"The data contradict themselves: {share:.1%} of the rows break {worst}, so no metric on them can be "
+        f"trusted (gate.max_violations = {limit:g})."
     )
     return Criterion("data_can_be_believed", share, None, None, limit, passed, reason)
 
@@ -99,17 +99,17 @@ def beats_champion(comparison: Comparison | Incomparable | None, problem: Proble
     passed = bool(difference.low > least)
     found = (
         f"{METRICS[metric].title} {abs(difference.value):.4f} {'better' if difference.value >= 0 else 'worse'} than "
-        f"version {comparison.version}, the champion (paired 95 % interval {difference.low:+.4f} to "
+        f"version {comparison.version}, the champion (paired 95 % CI {difference.low:+.4f} to "
         f"{difference.high:+.4f}), on {comparison.rows:,} {comparison.which}"
     )
     detectable = comparison.minimum_detectable_difference(metric)
     if not detectable and not difference.value:
-        same = f"It ranks {comparison.rows:,} {comparison.which}, just as version {comparison.version} does: no gain."
+        same = f"It ranks {comparison.rows:,} {comparison.which} exactly as version {comparison.version} does: no gain."
         return Criterion("beats_champion", 0.0, difference.low, difference.high, least, passed, same)
     answer = "It beats" if passed else f"It was not shown to {'match' if margin else 'beat'}"
     reason = (
-        f"{answer} the champion: {found}. A true difference of {detectable:.4f} would be seen four times in five on so "
-        f"many sends."
+        f"{answer} the champion: {found}; gate.champion_margin = {margin:g}. The smallest difference that so many rows "
+        f"detect with 80 % power is {detectable:.4f}."
     )
     return Criterion("beats_champion", difference.value, difference.low, difference.high, least, passed, reason)
 
@@ -123,41 +123,48 @@ def is_calibrated(error: Estimate, by_chance: Estimate, problem: Problem) -> Cri
     """
     limit = max(problem.gate.max_calibration_error, by_chance.high)
     passed = bool(error.value <= limit)
+    allowed = (
+        f"gate.max_calibration_error = {limit:g}"
+        if limit == problem.gate.max_calibration_error
+        else f"at most {limit:.4f} is explained by chance, which is above gate.max_calibration_error"
+    )
     reason = (
-        f"Its probabilities are {error.value:.4f} off the rates on average (95 % interval {error.low:.4f} to "
-        f"{error.high:.4f}; {by_chance.value:.4f} would be chance alone; at most {limit:.4f} asked for)."
+        f"Calibration error (ECE) is {error.value:.4f} (95 % CI {error.low:.4f} to {error.high:.4f}); "
+        f"{by_chance.value:.4f} is expected by chance ({allowed})."
     )
     return Criterion("is_calibrated", error.value, error.low, error.high, limit, passed, reason)
 
 
 def no_slice_is_much_worse(slices: pa.Table, problem: Problem) -> Criterion:
-    """No slice with enough lost users surely lacks more ROC AUC than the problem allows."""
+    """No slice with enough positive labels has a significantly lower ROC AUC than the problem allows."""
     limit, worst = problem.gate.max_slice_gap, worst_slice(slices, GAP)
     if worst is None:
-        reason = f"No slice has {problem.evaluation.min_positives} lost users, so none is judged."
+        reason = (
+            f"No slice has evaluation.min_positives = {problem.evaluation.min_positives} positives: none is tested."
+        )
         return Criterion("no_slice_is_much_worse", 0.0, None, None, -limit, True, reason)
     gap, low, high = worst["value"], worst["low"], worst["high"]
     reason = (
-        f"The ROC AUC of the worst slice, {worst['column']} {worst['slice']}, differs from that of all by {gap:+.4f} "
-        f"({low:+.4f} to {high:+.4f} with all slices considered); none may surely lack more than {limit:g}."
+        f"Worst slice: {worst['column']} {worst['slice']}, ROC AUC {gap:+.4f} from the overall value "
+        f"(95 % CI {low:+.4f} to {high:+.4f}, corrected for the number of slices); gate.max_slice_gap = {limit:g}."
     )
     return Criterion("no_slice_is_much_worse", gap, low, high, -limit, not high < -limit, reason)
 
 
 def treats_groups_alike(groups: pa.Table, limit: float) -> Criterion:
-    """Emails are withheld from sensitive groups at rates that do not surely differ by more than allowed."""
+    """Emails are withheld from sensitive groups at rates that do not significantly differ by more than allowed."""
     asked = [
         row
         for row in groups.to_pylist()
         if row["slice"] == LARGEST_DIFFERENCE and row["metric"] == PARITY_DIFFERENCE and row["value"] == row["value"]
     ]
     if not asked:
-        reason = "No sensitive column has two groups with enough lost users."
+        reason = "No sensitive column has two groups with enough positives (evaluation.min_positives)."
         return Criterion("treats_groups_alike", 0.0, None, None, limit, True, reason)
     worst = max(asked, key=lambda row: float(row["value"]))
     reason = (
         f"Emails are withheld from the groups of {worst['column']} at rates that differ by {worst['value']:.4f} "
-        f"(95 % interval {worst['low']:.4f} to {worst['high']:.4f}); surely more than {limit:g} is not allowed."
+        f"(95 % CI {worst['low']:.4f} to {worst['high']:.4f}); gate.max_group_gap = {limit:g}."
     )
     passed = not worst["low"] > limit
     return Criterion("treats_groups_alike", worst["value"], worst["low"], worst["high"], limit, passed, reason)
@@ -171,9 +178,9 @@ def behaves(results: Sequence[dict[str, Any]]) -> Criterion:
     """
     failed = [result for result in results if not result["passed"]]
     reason = (
-        f"It fails {failed[0]['name']}: {failed[0]['message']}"
+        f"Behaviour test {failed[0]['name']} fails: {failed[0]['message']}"
         if failed
-        else f"It passes all {len(results)} behaviour tests."
+        else f"All {len(results)} behaviour tests pass."
     )
     return Criterion("behaves", float(len(failed)), None, None, 0.0, not failed, reason)
 
@@ -184,7 +191,7 @@ def features_agree(parity: Parity) -> Criterion:
     reason = (
         f"Scoring and training compute the same features for {parity.rows:,} sends."
         if passed
-        else f"Scoring computes another {parity.worst} than training for "
+        else f"Scoring and training compute different values of {parity.worst} for "
         f"{parity.mismatches:,} of {parity.rows:,} sends."
     )
     return Criterion("features_agree", parity.share, None, None, 0.0, passed, reason)
@@ -192,13 +199,13 @@ def features_agree(parity: Parity) -> Criterion:
 
 def bundle_is_small(megabytes: float, problem: Problem) -> Criterion:
     limit = problem.gate.max_bundle_megabytes
-    reason = f"Its bundle takes {megabytes:.2f} MB (at most {limit:g} asked for)."
+    reason = f"The bundle takes {megabytes:.2f} MB (gate.max_bundle_megabytes = {limit:g})."
     return Criterion("bundle_is_small", megabytes, None, None, limit, megabytes <= limit, reason)
 
 
 def scores_fast(milliseconds: float, problem: Problem) -> Criterion:
     limit = problem.gate.max_latency_ms
-    reason = f"It scores one row in {milliseconds:.2f} ms, median (at most {limit:g} asked for)."
+    reason = f"Scoring one row takes {milliseconds:.2f} ms, median (gate.max_latency_ms = {limit:g})."
     return Criterion("scores_fast", milliseconds, None, None, limit, milliseconds <= limit, reason)
 
 
@@ -211,6 +218,6 @@ def was_not_withdrawn(withdrawn: str | None) -> Criterion:
     reason = (
         f"It was rolled back {withdrawn}: only 'mlguide promote' brings it back."
         if withdrawn
-        else "It is not one that was rolled back."
+        else "It was not rolled back before."
     )
     return Criterion("was_not_withdrawn", float(withdrawn is not None), None, None, 0.0, withdrawn is None, reason)

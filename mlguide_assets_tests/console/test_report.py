@@ -40,7 +40,7 @@ def status(estimate: dict[str, float | None], lift: dict[str, float | None]) -> 
 
 def test_a_value_without_an_interval_is_printed_alone() -> None:
     said = printed(status(ALONE, NOTHING))
-    assert "Its probabilities are 0.2500 off the rates on average." in said
+    assert "Calibration error (ECE) 0.2500." in said
     assert "it withholds 25.0% of the sends; that saves 0.2 per 1,000 sends." in " ".join(said.split())
     # Nothing is proved as good by an interval that is not there.
     assert "as good in every metric" not in said
