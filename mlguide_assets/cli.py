@@ -33,24 +33,35 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value i
 
 
 def _told(command: Callable[..., None]) -> Callable[..., None]:
-    """End with one sentence: exit code 2 for bad input, 1 for a failure that is not the user's."""
+    """End with one sentence: exit code 2 for bad input or a machine that refuses, 1 for any other failed run."""
 
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> None:
+        from mlguide_assets.console.terminal import print_in_any_encoding
+
         # Before the command: what a run sets in the environment would make its home the default.
         home = Home.locate(kwargs.get("home"))
+        print_in_any_encoding()
         try:
             command(*args, **kwargs)
         except InputError as error:
             _fail(home.commands(str(error)), 2)
         except RunFailedError as error:
             _fail(home.commands(str(error)), 1)
+        except Exception as error:
+            from mlguide_assets.console.machine import refusal
+
+            if refused := refusal(error, home.root):
+                _fail(refused, 2)
+            raise
 
     return wrapper
 
 
 def _fail(message: str, code: int) -> None:
-    typer.secho(f"mlguide: {message}", err=True, fg=typer.colors.RED)
+    from mlguide_assets.console.terminal import console
+
+    console.print(f"mlguide: {message}", style="red")
     raise typer.Exit(code)
 
 
@@ -296,14 +307,13 @@ def serve(
 
 
 def _show(home: Home, as_json: bool) -> None:
-    from rich.console import Console
-
     from mlguide_assets.console.report import print_report
     from mlguide_assets.console.status import collect
+    from mlguide_assets.console.terminal import screen
 
     value = collect(home)
     if as_json:
         json.dump(value, sys.stdout, indent=2)
         sys.stdout.write("\n")
     else:
-        print_report(value, home, Console(highlight=False, soft_wrap=True))
+        print_report(value, home, screen)

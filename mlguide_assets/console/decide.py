@@ -3,6 +3,7 @@
 import json
 import sys
 
+from mlguide_assets.console.terminal import console, screen
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, pointed_version
@@ -28,16 +29,15 @@ def rollback(home: Home, to: str | None, reason: str) -> None:
 
 def reproduce(home: Home, version: str) -> bool:
     """Train a version again, print what is the same and what is not, and tell whether all is."""
-    from mlguide_assets.console.progress import console
     from mlguide_assets.deploy.reproduction import reproduce as train_again
 
     problem = _problem(home)
     found = train_again(home, problem, version, lambda text: console.print(f"  {text}"))
     if found.other_code:
-        print(f"The code has changed since (then {found.other_code}), so a difference need not surprise.")
-    print(f"The same, byte for byte: {', '.join(found.same) or 'nothing'}.")
+        screen.print(f"The code has changed since (then {found.other_code}), so a difference need not surprise.")
+    screen.print(f"The same, byte for byte: {', '.join(found.same) or 'nothing'}.")
     if found.different:
-        print(f"Different: {', '.join(found.different)}.")
+        screen.print(f"Different: {', '.join(found.different)}.")
     return found.identical
 
 
@@ -50,16 +50,19 @@ def show_history(home: Home, as_json: bool) -> None:
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
         return
     if not rows:
-        print(home.commands("Nothing was decided yet: 'mlguide run' trains a model and puts it before the gate."))
+        screen.print(
+            home.commands("Nothing was decided yet: 'mlguide run' trains a model and puts it before the gate.")
+        )
     for row in rows:
         before = f"champion {row['champion_before']}" if row["champion_before"] else "no champion"
         verdict = "champion again" if row["verdict"] == ROLLED_BACK else row["verdict"]
-        print(f"{row['decided_at']}  version {row['version']} {verdict}, {before} before, by {row['decided_by']}")
+        what = f"version {row['version']} {verdict}, {before} before"
+        screen.print(f"{row['decided_at']}  {what}, by {row['decided_by']}")
         for reason in row["reasons"]:
-            print(f"    • {reason}")
+            screen.print(f"    • {reason}")
     current = pointed_version(home.bundles(problem.key))
     if rows:
-        print(f"Champion now: {f'version {current}' if current else 'none'}")
+        screen.print(f"Champion now: {f'version {current}' if current else 'none'}")
 
 
 def _problem(home: Home) -> Problem:
@@ -70,5 +73,7 @@ def _problem(home: Home) -> Problem:
 
 def _say(home: Home, before: str | None, now: Bundle) -> None:
     was = f"version {before} was it before" if before else "there was none before"
-    print(f"Version {now.version}, trained {now.trained_at}, is champion; {was}.")
-    print(home.commands("Predictions come from it from now on; the next 'mlguide run' scores every user with it."))
+    screen.print(f"Version {now.version}, trained {now.trained_at}, is champion; {was}.")
+    screen.print(
+        home.commands("Predictions come from it from now on; the next 'mlguide run' scores every user with it.")
+    )

@@ -9,7 +9,7 @@ import duckdb
 import ibis
 
 from mlguide_assets.console.out import check_out
-from mlguide_assets.console.progress import console
+from mlguide_assets.console.terminal import console, screen
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.deploy.batch import PER_SCORING_DAY
 from mlguide_assets.errors import InputError
@@ -65,7 +65,7 @@ def export_table(home: Home, table: str, out: Path, which: Which = NEWEST) -> No
     kept = lake.snapshot(table).partitions
     count = sum(file.rows for key, file in kept.items() if days is None or key in days)
     of_day = f" for {days[0]}" if days and len(days) == 1 else ""
-    console.print(f"{count:,} rows of {table}{of_day} in {out}", markup=False)
+    console.print(f"{count:,} rows of {table}{of_day} in {out}")
     if not which.day and not which.all_days and days and len(kept) > 1:
         console.print(f"The newest of {len(kept)} days; --day YYYY-MM-DD chooses another, --all writes all.")
 
@@ -105,7 +105,7 @@ def list_tables(home: Home) -> None:
     width = max(map(len, tables))
     for name, snapshot in tables.items():
         days = f"  {len(snapshot.partitions):>4} days" if name in PER_SCORING_DAY else ""
-        print(f"{name:<{width}}  {snapshot.rows:>12,} rows{days}")
+        screen.print(f"{name:<{width}}  {snapshot.rows:>12,} rows{days}")
 
 
 def _without_formulas(rows: ibis.Table) -> ibis.Table:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from mlguide_assets.console.out import check_out
+from mlguide_assets.console.terminal import screen
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import METADATA, Bundle, champion, metadata_of_version
@@ -44,7 +45,7 @@ def write_page(home: Home, out: Path) -> None:
     content = page(known_of(home, now=datetime.now(UTC), beside=out.resolve().parent)).encode()
     with writing(f"The report {out.name}", out.resolve().parent):
         replace_file(out, content)
-    print(f"The report is {out.resolve()} ({len(content) / 1e6:.1f} MB): open it in a browser.")
+    screen.print(f"The report is {out.resolve()} ({len(content) / 1e6:.1f} MB): open it in a browser.")
 
 
 def known_of(home: Home, *, now: datetime, beside: Path) -> Known:

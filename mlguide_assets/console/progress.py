@@ -4,10 +4,10 @@ import logging
 import sys
 import time
 
-from rich.console import Console
 from rich.status import Status
+from rich.text import Text
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+from mlguide_assets.console.terminal import console
 
 
 class ProgressHandler(logging.Handler):
@@ -33,7 +33,7 @@ class ProgressHandler(logging.Handler):
         elif kind == "ASSET_MATERIALIZATION":
             self._materialised(event, step)
         elif kind == "STEP_FAILURE":
-            self._line(f"[red]✗[/] {step}")
+            self._line(Text.assemble(("✗", "red"), f" {step}"))
         if kind in ("STEP_SUCCESS", "STEP_FAILURE") and self._status:
             self._status.stop()
             self._status = None
@@ -46,7 +46,7 @@ class ProgressHandler(logging.Handler):
         name = materialization.asset_key.path[-1]
         count = f"{rows.value:>12,} rows" if rows else " " * 17
         seconds = time.monotonic() - self._started.get(step, time.monotonic())
-        self._line(f"[green]✓[/] {name:<22}{count} {seconds:6.1f} s")
+        self._line(Text.assemble(("✓", "green"), f" {name:<22}{count} {seconds:6.1f} s"))
 
     def _working(self, step: str, message: str) -> None:
         text = f"{step}  {message}".strip()
@@ -55,11 +55,11 @@ class ProgressHandler(logging.Handler):
                 self._line(f"  {text}")
             return
         if self._status is None:
-            self._status = console.status(text)
+            self._status = console.status(Text(text))
             self._status.start()
-        self._status.update(text)
+        self._status.update(Text(text))
 
-    def _line(self, text: str) -> None:
+    def _line(self, text: str | Text) -> None:
         console.print(text)
         sys.stderr.flush()
 

@@ -4,7 +4,6 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -18,11 +17,11 @@ _SOURCES = ("user_profiles", "email_content", "user_emails")
 def print_report(status: dict[str, Any], home: Home, console: Console) -> None:
     """Print what was read and rejected, how good the model is, the verdict, where things are, what to do next."""
     if not status["tables"]:
-        console.print(home.commands(f"{home.root} has no tables yet: 'mlguide run' makes them."), markup=False)
+        console.print(home.commands(f"{home.root} has no tables yet: 'mlguide run' makes them."))
         return
     _print_data(status, console)
     if status["recipe"]:
-        console.print("\n[bold]Recipe[/]  of the last thorough search; every training uses it")
+        console.print(_section("Recipe", "of the last thorough search; every training uses it"))
         for reason in status["recipe"]["reasons"]:
             console.print(f"  • {reason}")
     if status["evaluation"]:
@@ -36,28 +35,35 @@ def print_report(status: dict[str, Any], home: Home, console: Console) -> None:
     _print_places(status, home, console)
 
 
+def _section(title: str, text: str, style: str = "") -> Text:
+    """A heading after an empty line."""
+    return Text("\n").append(_heading(title, text, style))
+
+
+def _heading(title: str, text: str, style: str = "") -> Text:
+    return Text.assemble((title, "bold"), "  ", (text, style))
+
+
 def _print_incidents(incidents: list[dict[str, str]], home: Home, console: Console) -> None:
-    console.print(
-        f"\n[bold]Amiss[/]  {len(incidents)} {'incident is' if len(incidents) == 1 else 'incidents are'} open"
-    )
+    are_open = "incident is" if len(incidents) == 1 else "incidents are"
+    console.print(_section("Amiss", f"{len(incidents)} {are_open} open"))
     for incident in incidents:
         console.print(f"  • {incident['title']}, since {incident['since'][:16].replace('T', ' ')} UTC")
-        console.print(f"    {incident['happened']}", markup=False)
-        console.print(home.commands(f"    {incident['next_step']}"), markup=False)
+        console.print(f"    {incident['happened']}")
+        console.print(home.commands(f"    {incident['next_step']}"))
 
 
 def _print_data(status: dict[str, Any], console: Console) -> None:
     tables, contracts = status["tables"], status["contracts"]
     read = ", ".join(f"{tables[name]['rows']:,} rows of {name}" for name in _SOURCES if name in tables)
-    console.print(f"\n[bold]Read[/]  {read}")
+    console.print(_section("Read", read))
     broken = [rule for rule in contracts if rule["violations"]]
     aside = tables.get("quarantined_rows", {}).get("rows", 0)
     if not broken:
-        console.print(f"[bold]Contract[/]  all {len(contracts)} rules hold; nothing was rejected")
+        console.print(_heading("Contract", f"all {len(contracts)} rules hold; nothing was rejected"))
         return
-    console.print(
-        f"[bold]Contract[/]  {len(broken)} of {len(contracts)} rules are broken; {aside:,} rows were set aside"
-    )
+    found = f"{len(broken)} of {len(contracts)} rules are broken; {aside:,} rows were set aside"
+    console.print(_heading("Contract", found))
     for rule in broken:
         share = rule["violations"] / rule["rows"]
         action = {"quarantine": "set aside", "warn": "let through with a warning", "block": "blocked"}[rule["action"]]
@@ -76,7 +82,7 @@ def _print_quality(evaluation: dict[str, Any], console: Console) -> None:
     for name, metrics in models.items():
         style = "bold" if name == CANDIDATE else None
         table.add_row(name, *(_interval(metrics[metric]) for metric in METRICS), style=style)
-    console.print("\n[bold]Quality[/]  on the latest sends, unseen in training, with 95 % intervals")
+    console.print(_section("Quality", "on the latest sends, unseen in training, with 95 % intervals"))
     console.print(table)
     simpler = [name for name, metrics in evaluation["baselines"].items() if as_good(metrics, evaluation[CANDIDATE])]
     if simpler:
@@ -122,16 +128,16 @@ def _print_decision(status: dict[str, Any], home: Home, console: Console) -> Non
     colour = {"promoted": "green", "refused": "red"}.get(decision["verdict"], "yellow")
     verdict = decision["verdict"].replace("_", " ")
     now = f"version {champion['version']} is champion" if champion else "there is no champion"
-    console.print(f"\n[bold]Gate[/]  [{colour}]{verdict}[/]: {now}")
+    console.print(_section("Gate", verdict, colour).append(f": {now}"))
     for reason in decision["reasons"]:
-        console.print(home.commands(f"  • {reason}"), markup=False)
+        console.print(home.commands(f"  • {reason}"))
 
 
 def _print_places(status: dict[str, Any], home: Home, console: Console) -> None:
-    console.print(f"\n[bold]Results[/]  {escape(str(home.root))}")
+    console.print(_section("Results", str(home.root)))
     if scored := status["scored"]:
         export = home.commands("mlguide export best_email_per_user --out best.csv")
-        console.print(f"  {scored['users']:,} users have a best email for {scored['day']}: {escape(export)}")
+        console.print(f"  {scored['users']:,} users have a best email for {scored['day']}: {export}")
     steps = {
         "mlguide ui": "look at the graph, the plots and the run",
         "mlguide report": "write how the model in production does on one page",
@@ -144,6 +150,6 @@ def _print_places(status: dict[str, Any], home: Home, console: Console) -> None:
         )
     shown = {home.commands(command): purpose for command, purpose in steps.items()}
     width = max(map(len, shown))
-    console.print("[bold]Next[/]")
+    console.print("Next", style="bold")
     for command, purpose in shown.items():
-        console.print(f"  {command:<{width}}  {purpose}", markup=False)
+        console.print(f"  {command:<{width}}  {purpose}")

@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mlguide_assets.console.environment import enter
-from mlguide_assets.console.progress import console, progress_logger
+from mlguide_assets.console.progress import progress_logger
+from mlguide_assets.console.terminal import console
 from mlguide_assets.define.loading import current_problem, dump_problem, load_problem, with_overrides
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError, RunFailedError
@@ -68,7 +69,7 @@ def _materialise(home: Home, thorough: bool) -> None:
         # The day to score for is the one after the newest send, which is known once the sends are read.
         _refuse_failure(job.execute_in_process(asset_selection=others, **arguments), home)
         day = _scoring_date()
-        console.print(f"[dim]scoring for {day}[/]")
+        console.print(f"scoring for {day}", style="dim")
         _refuse_failure(job.execute_in_process(asset_selection=partitioned, partition_key=day, **arguments), home)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.progress import Progress
 
 from mlguide_assets.console.out import check_parent
-from mlguide_assets.console.progress import console
+from mlguide_assets.console.terminal import console
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.define.problem import SimulatorSource
 from mlguide_assets.errors import InputError

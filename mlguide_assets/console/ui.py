@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from mlguide_assets.console import code_server
 from mlguide_assets.console.environment import enter
-from mlguide_assets.console.progress import console
+from mlguide_assets.console.terminal import console
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.turns import nobody_works_on
 from mlguide_assets.settings import Home
@@ -62,7 +62,7 @@ def serve(home: Home, host: str, port: int) -> int:
         return 0
     for name in ended:
         last = logs[name].read_text(errors="replace").splitlines()[-_LAST_LINES:]
-        console.print(f"The {name} ended by itself. The last lines of {logs[name]}:", *last, sep="\n", markup=False)
+        console.print(f"The {name} ended by itself. The last lines of {logs[name]}:", *last, sep="\n")
     return max(processes[name].returncode for name in ended)
 
 

@@ -1,0 +1,87 @@
+"""What the machine refuses (a disk, permissions, memory, locks), as one sentence, whichever library met it.
+
+Each library words these in its own way. They are recognised by their text, since a step of a run leaves no more.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+_CAUSES: tuple[tuple[str, str, str], ...] = (
+    (
+        r"no space left|disk is full|quota exceeded",
+        "{place} cannot be written, since the disk is full",
+        "free space there, or choose another home with --home",
+    ),
+    (
+        r"read-only file system|readonly database",
+        "{place} cannot be written, since it is read-only",
+        "make it writable for this user, or choose another home with --home",
+    ),
+    (
+        r"permission denied|operation not permitted|unable to open database file",
+        "{place} cannot be read or written by this user (permission denied)",
+        "run as the user who owns it, or change its owner or mode",
+    ),
+    (
+        r"no locks available|function not implemented|operation not supported",
+        "The file system of {place} lacks something that is needed ({words})",
+        "choose a home on a local disk with --home",
+    ),
+    (
+        r"input/output error|disk i/o error|stale file handle",
+        "{place} could not be read or written ({words})",
+        "check the disk or the connection to it",
+    ),
+    (
+        r"database is locked",
+        "A database of {place} is locked by another process",
+        "wait until it ends, or stop it",
+    ),
+    (
+        r"file is not a database|database disk image is malformed",
+        "A database of {place} is damaged ({words})",
+        "restore it from a backup, or choose another home with --home",
+    ),
+    (r"too many open files", "This process may not open more files", "raise the limit, such as with 'ulimit -n 4096'"),
+    (
+        r"memoryerror|out ?of ?memory|cannot allocate memory|unable to allocate|failed to allocate|bad_?alloc"
+        r"|can't start new thread|could not allocate",
+        "There is not enough memory for this",
+        "give the process more, or read fewer rows: a smaller --sends, or a later history_start in the problem file",
+    ),
+)
+_PATH = re.compile(r"['\"](/[^'\"\n]+)['\"]")
+
+
+def sentence(text: str, place: Path) -> str | None:
+    """What the machine refused, and what to do; None where the text tells of something else.
+
+    Args:
+        text: name and message of an error, such as "PermissionError: [Errno 13] Permission denied: '/home/x'".
+        place: named where the text names no path.
+    """
+    for words, refused, remedy in _CAUSES:
+        if found := re.search(words, text, re.IGNORECASE):
+            named = _PATH.search(text)
+            said = refused.format(place=named[1] if named else place, words=found[0].lower())
+            return f"{said}: {remedy}, then run again; what was there before is untouched."
+    return None
+
+
+def refusal(error: BaseException, place: Path) -> str | None:
+    """The sentence for an error of this process, or for what it was raised from; None for any other error."""
+    for each in _chain(error):
+        if isinstance(each, BrokenPipeError):
+            return None
+        if found := sentence(f"{type(each).__name__}: {each}", place):
+            return found
+        if isinstance(each, OSError) and each.strerror:
+            return f"{each.filename or place}: {each.strerror.lower()}; what was there before is untouched."
+    return None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

@@ -1,0 +1,49 @@
+"""Where commands print. Their text holds data and paths, so it is never markup and cannot steer the terminal."""
+
+import re
+import sys
+from collections.abc import Iterable
+from io import TextIOWrapper
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters but tab and line feed, and those that change the direction of what follows."""
+
+
+def printable(text: str) -> str:
+    r"""A text that cannot steer a terminal: its control characters are written out.
+
+    >>> printable("\x1b[2Jgone")
+    '\\x1b[2Jgone'
+    """
+    return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+class PlainConsole(Console):
+    """Prints strings as they are: no markup, highlighting or wrapping, and no control characters.
+
+    Style is said apart from the text: `print(..., style="red")`, or `Text.assemble(("Read", "bold"), ...)`.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=printable(segment.text))
+
+
+screen = PlainConsole()
+"""Standard output: what a command was asked for."""
+
+console = PlainConsole(stderr=True)
+"""Standard error: progress, and what went wrong."""
+
+
+def print_in_any_encoding() -> None:
+    """A character that the terminal's encoding lacks becomes a question mark instead of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")

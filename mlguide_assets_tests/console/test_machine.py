@@ -1,0 +1,55 @@
+"""A machine that refuses is told in one sentence, whichever library met it and however it says so."""
+
+import errno
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+
+from mlguide_assets.console.machine import refusal, sentence
+
+HOME = Path("/homes/mine")
+
+REFUSED = {
+    "OSError: [Errno 28] No space left on device: '/homes/mine/lake/x'": ("/homes/mine/lake/x", "disk is full"),
+    "IOException: IO Error: Could not write file: Disk quota exceeded": ("/homes/mine", "disk is full"),
+    "PermissionError: [Errno 13] Permission denied: '/homes/mine/.run.lock'": (".run.lock", "permission denied"),
+    "OperationalError: attempt to write a readonly database": ("/homes/mine", "read-only"),
+    "OSError: [Errno 37] No locks available": ("/homes/mine", "local disk"),
+    "OutOfMemoryException: Out of Memory Error: could not allocate block (SET memory_limit='3GB')": (
+        "memory",
+        "--sends",
+    ),
+    "_ArrayMemoryError: Unable to allocate 3.1 GiB for an array": ("memory", "history_start"),
+    "RuntimeError: can't start new thread": ("memory", "--sends"),
+}
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_causes_are_named_with_what_to_do(text: str) -> None:
+    said = sentence(text, HOME)
+    assert said is not None
+    assert all(words in said for words in REFUSED[text])
+    assert "SET" not in said
+
+
+def test_any_other_error_is_none_of_the_machine() -> None:
+    assert sentence("ValueError: y contains NaN", HOME) is None
+    assert refusal(ValueError("y contains NaN"), HOME) is None
+    assert refusal(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)), HOME) is None
+
+
+def test_the_cause_of_an_error_is_looked_at() -> None:
+    with sqlalchemy.create_engine("sqlite://").connect() as connection:
+        connection.exec_driver_sql("PRAGMA query_only = 1")
+        with pytest.raises(sqlalchemy.exc.OperationalError) as met:
+            connection.exec_driver_sql("CREATE TABLE t (x)")
+    assert isinstance(met.value.__cause__, sqlite3.OperationalError)
+    assert "read-only" in str(refusal(met.value, HOME))
+
+
+def test_every_error_of_the_system_names_its_file() -> None:
+    error = NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), "/a/file/x")
+    assert str(refusal(error, HOME)).startswith("/a/file/x: not a directory")

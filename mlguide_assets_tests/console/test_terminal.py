@@ -1,0 +1,34 @@
+"""What is printed is data: it is shown as it is, in whatever encoding the terminal has."""
+
+import io
+import sys
+
+import pytest
+from rich.table import Table
+from rich.text import Text
+
+from mlguide_assets.console.terminal import PlainConsole, print_in_any_encoding
+
+DATA = "[bold]x[/bold] [/b] :smile: \x1b[2J\x9b2J \u202etxt.exe"
+SHOWN = "[bold]x[/bold] [/b] :smile: \\x1b[2J\\x9b2J \\u202etxt.exe"
+
+
+def test_data_are_neither_markup_nor_terminal_control(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    table = Table(box=None, show_header=False, padding=0)
+    table.add_row(DATA)
+    console = PlainConsole()
+    for renderable in (DATA, Text.assemble((DATA, "bold")), table):
+        console.print(renderable, style="red")
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [SHOWN] * 3
+
+
+def test_a_terminal_that_lacks_a_character_shows_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="latin-1", errors="strict"))
+    print_in_any_encoding()
+    PlainConsole().print("✓ Zürich, a file name that is no text: \udcff")
+    sys.stdout.flush()
+    assert raw.getvalue().decode("latin-1") == "? Zürich, a file name that is no text: ?\n"
