@@ -1,4 +1,4 @@
-"""The asset graph as a Mermaid picture, for the README: `python -m mlguide_assets.console.graph`."""
+"""The asset graph as a Mermaid picture, for `defs/README.md`: `python -m mlguide_assets.console.graph`."""
 
 import dagster as dg
 
