@@ -14,8 +14,8 @@ from mlguide_assets.console.terminal import screen
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import METADATA, Bundle, champion, metadata_of_version
+from mlguide_assets.deploy.fault_landing import REQUEST_FAULTS
 from mlguide_assets.deploy.history import decisions
-from mlguide_assets.deploy.landing import REQUEST_FAULTS
 from mlguide_assets.observe.alerting import book_of
 from mlguide_assets.observe.drift_table import DATA_DRIFT
 from mlguide_assets.observe.page.known import Champion, Known

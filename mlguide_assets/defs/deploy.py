@@ -254,10 +254,12 @@ def prediction_log(context: dg.AssetExecutionContext, workspace: Workspace) -> d
     if landing.last_answer is not None:
         known = {"last_answer": landing.last_answer.isoformat(), "days": ", ".join(landing.days)}
         context.instance.report_runless_asset_event(dg.AssetMaterialization(served_predictions.key, metadata=known))
+    for path in landing.damaged:
+        context.log.warning(f"Lines of the prediction log that could not be read are set aside in {path}.")
     snapshot = lake.snapshot(PREDICTION_LOG)
+    counts = {"days_landed": len(landing.days), "files_with_damaged_lines": len(landing.damaged)}
     return dg.MaterializeResult(
-        data_version=data_version(snapshot),
-        metadata=table_metadata(lake, snapshot, problem, None) | {"days_landed": len(landing.days)},
+        data_version=data_version(snapshot), metadata=table_metadata(lake, snapshot, problem, None) | counts
     )
 
 
@@ -265,7 +267,7 @@ def prediction_log(context: dg.AssetExecutionContext, workspace: Workspace) -> d
 def request_faults(workspace: Workspace) -> dg.MaterializeResult[None]:
     """How many requests the API refused (4xx) or failed on (5xx), by day, endpoint and status."""
     from mlguide_assets.defs.metadata import data_version, table_metadata
-    from mlguide_assets.deploy.landing import land_faults
+    from mlguide_assets.deploy.fault_landing import land_faults
     from mlguide_assets.deploy.prediction_log import now_utc
 
     lake, problem = workspace.lake, workspace.problem

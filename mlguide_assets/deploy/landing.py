@@ -1,27 +1,39 @@
-"""The logs of the API land in the lake by day: a row per answered pair, and counts of what was not answered."""
+"""The prediction log of the API lands in the lake by day, a row per answered pair.
 
+Landing merges: what the lake has of a day stays, whatever became of the server's files, and no request is in it twice.
+So it may happen at any time and by any clock.
+"""
+
+import contextlib
 import json
-import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from filelock import FileLock
 
-from mlguide_assets.deploy.fault_log import counted, files_by_day
-from mlguide_assets.deploy.prediction_log import days, read_segment, segments
+from mlguide_assets.deploy.prediction_log import days, read_segment, remove_unused, segments
 from mlguide_assets.prepare.files import replace_file
-from mlguide_assets.prepare.lake import Lake, Snapshot
+from mlguide_assets.prepare.lake import Lake, TableLike
 
 PREDICTION_LOG = "prediction_log"
 KEPT_DAYS = 7
 """Of the server's own files, once they have landed."""
 
+DAMAGED_SUFFIX = ".damaged"
+"""Of the file beside a server's that keeps those of its lines that could not be read. It is never removed."""
+
 _BATCH_ROWS = 20_000
 _LANDED = "landed.json"
+_LOCK = ".landing.lock"
+_KEY = ["request_id", "model_version"]
+"""What identifies a line of the log: champion and challenger each have one of a request."""
+
+_DAMAGE = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
+"""What a line raises that is JSON but not what a server writes."""
 
 SCHEMA = pa.schema(
     [
@@ -45,80 +57,148 @@ SCHEMA = pa.schema(
 )
 """Of the table. `features` is JSON, since every model version may have features of its own."""
 
-REQUEST_FAULTS = "request_faults"
-FAULTS = pa.schema([("day", pa.date32()), ("endpoint", pa.string()), ("status", pa.int64()), ("requests", pa.int64())])
-
 
 @dataclass(frozen=True)
 class Landing:
-    """What landed: the days that were written, and the rows of the table now."""
+    """What landed: the days that were written, the rows of the table now, and the files of damaged lines."""
 
     days: tuple[str, ...]
     rows: int
     last_answer: datetime | None
+    damaged: tuple[Path, ...] = ()
 
 
 def land_log(folder: Path, lake: Lake, *, today: date) -> Landing:
-    """Write each day whose files have grown since it last landed; whole, so that landing twice changes nothing.
+    """Add what servers have written since a day last landed. Landing twice changes nothing.
+
+    A line that cannot be read is set aside, in a file with `DAMAGED_SUFFIX`; all others land.
 
     Args:
         folder: where the servers write, see `prediction_log.py`.
-        today: days older than `KEPT_DAYS` lose the server's files, once they have landed.
+        today: days older than `KEPT_DAYS` lose the servers' files, once they have landed and no server holds them.
 
     Raises:
-        InputError: a file is no longer what the server wrote, or the disk is full; what had landed is untouched.
+        InputError: the disk is full; what had landed is untouched.
     """
-    landed = []
-    for day in days(folder):
-        sizes = {path.name: path.stat().st_size for path in segments(folder, day)}
-        if sizes and sizes != _landed(folder / day):
-            rows = (row for path in segments(folder, day) for request in read_segment(path) for row in _rows(request))
-            lake.write_partition(PREDICTION_LOG, day, pa.RecordBatchReader.from_batches(SCHEMA, _batches(rows)))
-            replace_file(folder / day / _LANDED, json.dumps(sizes).encode())
-            landed.append(day)
-        if date.fromisoformat(day) < today - timedelta(days=KEPT_DAYS):
-            _forget(folder, day)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Two that land at once would each leave out what the other has just removed.
+    with FileLock(folder / _LOCK):
+        landed = _land_days(folder, lake, today)
     if not lake.exists(PREDICTION_LOG):
         lake.write_partition(PREDICTION_LOG, today.isoformat(), SCHEMA.empty_table())
-    return Landing(tuple(landed), lake.snapshot(PREDICTION_LOG).rows, _last_answer(lake, landed))
+    damaged = tuple(sorted(folder.glob(f"*/*{DAMAGED_SUFFIX}")))
+    return Landing(tuple(landed), lake.snapshot(PREDICTION_LOG).rows, _last_answer(lake, landed), damaged)
 
 
-def land_faults(folder: Path, lake: Lake, *, today: date) -> Snapshot:
-    """Write the counts of each day whose files are there, whole, so that landing twice changes nothing.
+def _land_days(folder: Path, lake: Lake, today: date) -> list[str]:
+    """The days that were written."""
+    written = []
+    for day in days(folder):
+        sizes = {path.name: path.stat().st_size for path in segments(folder, day)}
+        landed = read_noted(folder / day / _LANDED)
+        if any(landed.get(name) != size for name, size in sizes.items()):
+            _land_day(folder / day, list(sizes), lake)
+            replace_file(folder / day / _LANDED, json.dumps(sizes).encode())
+            written.append(day)
+        if date.fromisoformat(day) < today - timedelta(days=KEPT_DAYS):
+            _remove_landed(folder / day, sizes)
+    return written
+
+
+def _land_day(folder: Path, names: list[str], lake: Lake) -> None:
+    """Write the partition of a day: the rows of these files, and what the lake has besides."""
+    day = folder.name
+    batches = (batch for name in names for batch in _batches_of(folder / name))
+    new = pa.RecordBatchReader.from_batches(SCHEMA, batches)
+    if not lake.exists(PREDICTION_LOG) or day not in lake.snapshot(PREDICTION_LOG).partitions:
+        lake.write_partition(PREDICTION_LOG, day, new)
+        return
+    with lake.scratch(f"Table {PREDICTION_LOG!r}") as scratch:
+        lake.write_partition(PREDICTION_LOG, day, _merged(new, lake, day, scratch / "new.parquet"))
+
+
+def _merged(new: pa.RecordBatchReader, lake: Lake, day: str, place: Path) -> TableLike:
+    """The new rows, and those of the day in the lake whose lines are not among them. DuckDB spills where they are many.
 
     Args:
-        folder: where the servers write, see `fault_log.py`.
-        today: days older than `KEPT_DAYS` lose the servers' files, once they have landed.
+        place: where the new rows are kept meanwhile.
     """
-    if not lake.exists(REQUEST_FAULTS):
-        lake.write_partition(REQUEST_FAULTS, today.isoformat(), FAULTS.empty_table())
-    for day, paths in files_by_day(folder).items():
-        rows = [
-            {"day": date.fromisoformat(day), "endpoint": endpoint, "status": status, "requests": requests}
-            for (endpoint, status), requests in sorted(counted(paths).items())
-        ]
-        lake.write_partition(REQUEST_FAULTS, day, pa.Table.from_pylist(rows, schema=FAULTS))
-        if date.fromisoformat(day) < today - timedelta(days=KEPT_DAYS):
-            for path in paths:
-                path.unlink()
-    return lake.snapshot(REQUEST_FAULTS)
+    import pyarrow.parquet as pq
+
+    with pq.ParquetWriter(place, SCHEMA) as writer:
+        for batch in new:
+            writer.write_batch(batch)
+    added = lake.connection.read_parquet(place)
+    known = lake.read(PREDICTION_LOG, partitions=[day])
+    return added.union(known.anti_join(added, _KEY)).order_by("answered_at", *_KEY, "position")
 
 
-def _landed(folder: Path) -> dict[str, int] | None:
-    """The sizes of the files when the day was last landed; None where it was not, or nobody knows."""
+def _batches_of(path: Path) -> Iterator[pa.RecordBatch]:
+    """The rows of a server's file; the lines that are not what a server writes are set aside."""
+    damaged: list[bytes] = []
+    for requests in _groups(path, damaged.append):
+        try:
+            yield _batch([row for _, rows in requests for row in rows])
+        except _DAMAGE:
+            # A value of the wrong type in one of them; the others land.
+            for request, rows in requests:
+                try:
+                    yield _batch(rows)
+                except _DAMAGE:
+                    damaged.append(_as_line(request))
+    if damaged:
+        replace_file(path.with_name(path.name + DAMAGED_SUFFIX), b"".join(damaged), mode=0o600)
+
+
+_Requests = list[tuple[dict[str, Any], list[dict[str, Any]]]]
+"""Each with its rows."""
+
+
+def _groups(path: Path, set_aside: Callable[[bytes], None]) -> Iterator[_Requests]:
+    """The requests of a file, as many at a time as make a batch of rows."""
+    group: _Requests = []
+    waiting = 0
+    for request in read_segment(path, set_aside):
+        try:
+            rows = list(_rows(request))
+        except _DAMAGE:
+            set_aside(_as_line(request))
+            continue
+        group.append((request, rows))
+        waiting += len(rows)
+        if waiting >= _BATCH_ROWS:
+            yield group
+            group, waiting = [], 0
+    if group:
+        yield group
+
+
+def _batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
+    columns = [pa.array([row[field.name] for row in rows], field.type) for field in SCHEMA]
+    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+
+
+def _as_line(request: dict[str, Any]) -> bytes:
+    return json.dumps(request).encode() + b"\n"
+
+
+def _remove_landed(folder: Path, sizes: dict[str, int]) -> None:
+    """Remove the files of a day that landed in full and that no server holds, and what is then empty."""
+    removed = [remove_unused(folder / name, size) for name, size in sizes.items()]
+    if all(removed) and not any(folder.glob(f"*{DAMAGED_SUFFIX}")):
+        (folder / _LANDED).unlink(missing_ok=True)
+        # A server may have begun a file there meanwhile.
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def read_noted(path: Path) -> dict[str, Any]:
+    """What landing noted; nothing where it is gone or damaged: then all lands again."""
     try:
-        sizes: dict[str, int] = json.loads((folder / _LANDED).read_bytes())
+        noted = json.loads(path.read_bytes())
     except (OSError, ValueError):
-        return None
-    return sizes
-
-
-def _forget(folder: Path, day: str) -> None:
-    """Remove the files of a day. Renamed first: half of a day must never land in place of the whole."""
-    for path in folder.glob(".landed-*"):
-        shutil.rmtree(path, ignore_errors=True)
-    aside = (folder / day).rename(folder / f".landed-{day}")
-    shutil.rmtree(aside, ignore_errors=True)
+        return {}
+    return noted if isinstance(noted, dict) else {}
 
 
 def _last_answer(lake: Lake, landed: list[str]) -> datetime | None:
@@ -155,10 +235,3 @@ def _rows(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _time(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
-
-
-def _batches(rows: Iterable[dict[str, Any]]) -> Iterator[pa.RecordBatch]:
-    remaining = iter(rows)
-    while some := list(islice(remaining, _BATCH_ROWS)):
-        columns = [pa.array([row[field.name] for row in some], field.type) for field in SCHEMA]
-        yield pa.RecordBatch.from_arrays(columns, schema=SCHEMA)

@@ -4,19 +4,20 @@
 
 One line is one answered request with all its pairs. A process writes files of its own and never goes on with one that
 another began, so a line that a kill tore in two is the last of its file, without its end, and was never acknowledged.
-Lines are synced to the disk in groups: one sync for all requests that were scored together.
+Lines are synced to the disk in groups: one sync for all requests that were scored together. The writer holds a lock on
+its file as long as it may write to it, and only a file that nobody holds is ever removed: clocks decide nothing.
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import make_durable
 
 SEGMENT_BYTES = 64 * 1024 * 1024
@@ -71,10 +72,9 @@ class LogWriter:
             return
         self.close()
         folder = self._folder / day
-        folder.mkdir(parents=True, exist_ok=True)
         name = f"{now:%H%M%S%f}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
         self._path = folder / name
-        self._handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        self._handle = _create_held(self._path)
         self._day, self._written = day, 0
         # The name, too, must be on the disk.
         for kept in (folder, self._folder):
@@ -99,6 +99,38 @@ class LogWriter:
         self._written += len(content)
 
 
+def _create_held(path: Path) -> int:
+    """Create a file and lock it for its writer.
+
+    Whoever tidies up may remove the folder before the file is in it, or the file before it is locked: then once more.
+    """
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+            # A file system without locks refuses here and in `remove_unused`, which then removes nothing.
+            with contextlib.suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_SH)
+            if os.fstat(handle).st_nlink:
+                return handle
+            os.close(handle)
+
+
+def remove_unused(path: Path, size: int) -> bool:
+    """Remove a file that no writer holds and that still has the size that landed; whether it is gone."""
+    try:
+        with path.open("rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(held.fileno()).st_size != size:
+                return False
+            path.unlink()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
 def days(folder: Path) -> list[str]:
     """The days that have files, oldest first."""
     return sorted(path.name for path in folder.glob("[0-9]*-[0-9]*-[0-9]*") if path.is_dir())
@@ -109,30 +141,29 @@ def segments(folder: Path, day: str) -> list[Path]:
     return sorted((folder / day).glob("*.jsonl"))
 
 
-def read_segment(path: Path) -> Iterator[dict[str, Any]]:
+def read_segment(path: Path, damaged: Callable[[bytes], None] | None = None) -> Iterator[dict[str, Any]]:
     """The requests of a file. A last line without its end was never acknowledged, and is left out.
 
-    Raises:
-        InputError: a line that was ended is not what was written: the disk, or somebody, changed it.
+    Args:
+        damaged: given each line that was ended but is not JSON of a request: the disk, or somebody, changed it.
     """
     with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
+        for line in lines:
             if not line.endswith(b"\n"):
                 return
-            yield _parsed(line, path, number)
+            request = _parsed(line)
+            if request is not None:
+                yield request
+            elif damaged is not None:
+                damaged(line)
 
 
-def _parsed(line: bytes, path: Path, number: int) -> dict[str, Any]:
+def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
         request = json.loads(line)
-        if isinstance(request, dict):
-            return request
-    except ValueError:
-        pass
-    raise InputError(
-        f"{path}, line {number}, is no longer what the server wrote: remove that line, or restore the file, then land "
-        f"the log again."
-    )
+    except (ValueError, RecursionError):
+        return None
+    return request if isinstance(request, dict) else None
 
 
 def now_utc() -> datetime:

@@ -9,7 +9,6 @@ import pytest
 
 from mlguide_assets.deploy.landing import KEPT_DAYS, PREDICTION_LOG, land_log
 from mlguide_assets.deploy.prediction_log import LogWriter, segments
-from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake import Lake
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 250_000)
@@ -129,16 +128,79 @@ def test_a_torn_last_line_was_never_acknowledged_and_is_left_out(folder: Path, l
     assert {name for name, _ in landed(lake)} == {"a"}
 
 
-@pytest.mark.parametrize("damage", [b"\x00" * 20 + b"\n", b"[]\n", b'{"request_id": "x"\n', b"\xff\xfe\n"])
-def test_a_changed_line_is_named_and_what_had_landed_stays(folder: Path, lake: Lake, damage: bytes) -> None:
+DAMAGE = {
+    "zeros": b"\x00" * 20,
+    "a list": b"[]",
+    "no end": b'{"request_id": "x"',
+    "not UTF-8": b"\xff\xfe",
+    "no rows": b'{"request_id": "x"}',
+    "rows that are none": request("x").replace(b'"rows": [', b'"rows": [5, '),
+    "a text for a number": request("x").replace(b'"latency_ms": 1.5', b'"latency_ms": "slow"'),
+    "a number too large": request("x").replace(b'"user_id": 0', b'"user_id": 99999999999999999999'),
+    "a time that is none": request("x").replace(b'"instant": "2026', b'"instant": "a day of 2026'),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_line_is_set_aside_and_all_others_land(folder: Path, lake: Lake, damage: bytes) -> None:
     write(folder, request("a"))
+    path = segments(folder, "2026-03-01")[0]
+    path.write_bytes(path.read_bytes() + damage + b"\n" + request("b") + b"\n")
+    for _ in range(2):
+        landing = land_log(folder, lake, today=TODAY)
+        assert {name for name, _ in landed(lake)} == {"a", "b"}
+        (aside,) = landing.damaged
+        kept = aside.read_bytes()
+        assert kept == damage + b"\n" or json.loads(kept) == json.loads(damage)
+    # The server's file goes; what was set aside stays.
+    land_log(folder, lake, today=TODAY + timedelta(days=KEPT_DAYS + 1))
+    assert (path.exists(), aside.exists()) == (False, True)
+
+
+def test_what_had_landed_outlives_damage_to_its_file(folder: Path, lake: Lake) -> None:
+    write(folder, request("a"), request("b"))
     land_log(folder, lake, today=TODAY)
-    write(folder, request("b"))
-    path = segments(folder, "2026-03-01")[1]
-    path.write_bytes(damage + path.read_bytes())
-    with pytest.raises(InputError, match=r"\.jsonl, line 1, is no longer what the server wrote"):
-        land_log(folder, lake, today=TODAY)
-    assert {name for name, _ in landed(lake)} == {"a"}
+    (path,) = segments(folder, "2026-03-01")
+    path.write_bytes(b"\x00" * 10 + path.read_bytes()[10:] + request("c") + b"\n")
+    land_log(folder, lake, today=TODAY)
+    assert sorted(landed(lake)) == [(name, user) for name in "abc" for user in range(2)]
+
+
+def test_a_clock_that_is_ahead_removes_no_file_that_a_server_writes(folder: Path, lake: Lake) -> None:
+    server = LogWriter(folder)
+    for name, ahead in (("a", 9), ("b", 0), ("c", 400)):
+        server.append([request(name)], NOON)
+        land_log(folder, lake, today=TODAY + timedelta(days=ahead))
+    server.close()
+    land_log(folder, lake, today=TODAY + timedelta(days=9))
+    assert {name for name, _ in landed(lake)} == {"a", "b", "c"}
+    assert not segments(folder, "2026-03-01")
+
+
+def test_a_machine_that_starts_again_and_again_at_one_wrong_date_adds_up(folder: Path, lake: Lake) -> None:
+    for name in "abc":
+        write(folder, request(name))
+        land_log(folder, lake, today=TODAY + timedelta(days=900))
+        assert not segments(folder, "2026-03-01")
+    assert sorted(landed(lake)) == [(name, user) for name in "abc" for user in range(2)]
+
+
+def test_a_clock_that_goes_back_is_harmless(folder: Path, lake: Lake) -> None:
+    server = LogWriter(folder)
+    for name, days in (("a", 0), ("b", 1), ("c", -1), ("d", 0)):
+        server.append([request(name)], NOON + timedelta(days=days))
+    server.close()
+    land_log(folder, lake, today=TODAY)
+    assert {name for name, _ in landed(lake)} == {"a", "b", "c", "d"}
+
+
+def test_champion_and_challenger_of_a_request_are_two_lines(folder: Path, lake: Lake) -> None:
+    """The file of one is gone when that of the other lands."""
+    old = TODAY + timedelta(days=KEPT_DAYS + 1)
+    for version in (b"3", b"4"):
+        write(folder, request("a").replace(b'"model_version": "3"', b'"model_version": "%b"' % version))
+        land_log(folder, lake, today=old)
+    assert lake.read_arrow(PREDICTION_LOG)["model_version"].to_pylist() == ["3", "3", "4", "4"]
 
 
 def test_old_files_go_once_they_have_landed_and_their_rows_stay(folder: Path, lake: Lake) -> None:
@@ -151,17 +213,16 @@ def test_old_files_go_once_they_have_landed_and_their_rows_stay(folder: Path, la
     for _ in range(2):
         land_log(folder, lake, today=TODAY + timedelta(days=1))
         assert {name for name, _ in landed(lake)} == {"old", "new"}
-    assert not list(folder.glob(".landed-*"))
 
 
 def test_a_kill_while_old_files_go_loses_nothing(folder: Path, lake: Lake) -> None:
-    """The day was renamed, half of its files are gone: the other half must not land in place of the whole."""
+    """Half of the day's files are gone: the other half must not land in place of the whole."""
     old = NOON - timedelta(days=KEPT_DAYS + 1)
     for name in ("one", "two"):
         write(folder, request(name), at=old)
     land_log(folder, lake, today=old.date())
-    aside = (folder / old.date().isoformat()).rename(folder / f".landed-{old.date()}")
-    next(aside.glob("*.jsonl")).unlink()
+    (folder / old.date().isoformat() / "landed.json").unlink()
+    segments(folder, old.date().isoformat())[0].unlink()
     land_log(folder, lake, today=TODAY)
     assert {name for name, _ in landed(lake)} == {"one", "two"}
 

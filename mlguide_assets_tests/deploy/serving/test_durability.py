@@ -12,9 +12,17 @@ from typing import Any
 
 import pytest
 
-from mlguide_assets.deploy.prediction_log import LogError, LogWriter, days, now_utc, read_day, read_segment, segments
+from mlguide_assets.deploy.prediction_log import (
+    LogError,
+    LogWriter,
+    days,
+    now_utc,
+    read_day,
+    read_segment,
+    remove_unused,
+    segments,
+)
 from mlguide_assets.deploy.serving.running import ANSWERING
-from mlguide_assets.errors import InputError
 from mlguide_assets_tests.deploy.serving.serving import Client, Hammer, House, Server, eventually
 from mlguide_assets_tests.samples import USERS
 
@@ -134,13 +142,27 @@ def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"{]\n", b"[1]\n", b"\n", b"\xff\xfe\n", b'{"request_id": "1"}{"request_id": "2"}\n']
+    "content",
+    [b"{]\n", b"[1]\n", b"\n", b"\xff\xfe\n", b'{"request_id": "1"}{"request_id": "2"}\n', b"[" * 100_000 + b"\n"],
 )
-def test_a_line_that_was_changed_is_named(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "changed.jsonl"
-    path.write_bytes(line(1) + b"\n" + content)
-    with pytest.raises(InputError, match=r"changed\.jsonl, line 2"):
-        list(read_segment(path))
+def test_a_line_that_was_changed_is_set_aside(tmp_path: Path, content: bytes) -> None:
+    path, damaged = tmp_path / "changed.jsonl", list[bytes]()
+    path.write_bytes(line(1) + b"\n" + content + line(3) + b"\n")
+    assert [each["request_id"] for each in read_segment(path, damaged.append)] == ["1", "3"]
+    assert damaged == [content]
+
+
+def test_a_file_that_its_server_holds_is_not_removed(tmp_path: Path) -> None:
+    writer = LogWriter(tmp_path)
+    writer.append([line(1)], LATE)
+    (path,) = segments(tmp_path, "2024-04-19")
+    size = path.stat().st_size
+    assert not remove_unused(path, size)
+    writer.close()
+    assert not remove_unused(path, size - 1)
+    assert remove_unused(path, size)
+    assert remove_unused(path, size)
+    assert not path.exists()
 
 
 def test_a_day_ends_at_midnight_utc(tmp_path: Path) -> None:

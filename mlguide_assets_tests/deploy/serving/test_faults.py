@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mlguide_assets.deploy.fault_log import FaultCounter, counted, files_by_day
-from mlguide_assets.deploy.landing import FAULTS, KEPT_DAYS, REQUEST_FAULTS, land_faults
+from mlguide_assets.deploy.fault_landing import FAULTS, REQUEST_FAULTS, land_faults
+from mlguide_assets.deploy.fault_log import FaultCounter, files_by_day, read_counts
+from mlguide_assets.deploy.landing import KEPT_DAYS
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets_tests.deploy.serving.serving import House, Server
 from mlguide_assets_tests.train.sends import PROBLEM
@@ -57,13 +58,24 @@ def test_counts_of_several_servers_and_moments_add_up_by_day(folder: Path, lake:
         assert rows(lake) == [(TODAY, "/predict", 422, 4), (TODAY + timedelta(days=1), "/predict", 422, 2)]
 
 
-def test_a_torn_line_costs_only_itself(folder: Path) -> None:
+@pytest.mark.parametrize("content", [b'[["/pre', b"5", b"[5]", b'[["/predict", "many", {}]]', b"\xff", b""])
+def test_a_damaged_file_counts_nothing_and_the_others_land(folder: Path, lake: Lake, content: bytes) -> None:
     counter = FaultCounter(folder)
     counter.count("/predict", 500)
     counter.write(NOON)
-    (path,) = files_by_day(folder)["2026-03-01"]
-    path.write_bytes(path.read_bytes() + b'[["/pre')
-    assert counted([path]) == {("/predict", 500): 1}
+    (folder / "2026-03-01-1-damaged.json").write_bytes(content)
+    land_faults(folder, lake, today=TODAY)
+    assert rows(lake) == [(TODAY, "/predict", 500, 1)]
+
+
+def test_a_clock_that_is_ahead_or_goes_back_loses_and_doubles_nothing(folder: Path, lake: Lake) -> None:
+    """The file is removed while its server goes on, then the server writes it again, as does another."""
+    first, second = FaultCounter(folder), FaultCounter(folder)
+    for counter, ahead in ((first, 9), (first, 0), (second, 9), (first, 0)):
+        counter.count("/predict", 422)
+        counter.write(NOON)
+        land_faults(folder, lake, today=TODAY + timedelta(days=ahead))
+    assert rows(lake) == [(TODAY, "/predict", 422, 4)]
 
 
 def test_a_disk_that_refuses_loses_no_count(folder: Path) -> None:
@@ -74,7 +86,8 @@ def test_a_disk_that_refuses_loses_no_count(folder: Path) -> None:
     folder.unlink()
     counter.count("/predict", 503)
     counter.write(NOON)
-    assert counted(files_by_day(folder)["2026-03-01"]) == {("/predict", 503): 2}
+    (path,) = files_by_day(folder)["2026-03-01"]
+    assert read_counts(path) == {("/predict", 503): 2}
 
 
 def test_files_go_once_they_have_landed_and_are_old_and_their_rows_stay(folder: Path, lake: Lake) -> None:
@@ -100,4 +113,5 @@ def test_threads_that_count_while_it_is_written_lose_nothing(folder: Path) -> No
     while any(thread.is_alive() for thread in threads):
         counter.write(NOON)
     counter.write(NOON)
-    assert counted(files_by_day(folder)["2026-03-01"]) == {("/predict", 422): 8000}
+    (path,) = files_by_day(folder)["2026-03-01"]
+    assert read_counts(path) == {("/predict", 422): 8000}
