@@ -83,7 +83,19 @@ def bins_of(rows: ibis.Table, columns: Mapping[str, Kind]) -> dict[str, Bins]:
 
 def count_bins(rows: ibis.Table, bins: Mapping[str, Bins]) -> tuple[int, dict[str, Counts]]:
     """Number of rows, and how many are in each bin of each column, in one pass."""
-    measures: dict[str, Any] = {}
+    (found,) = rows.aggregate(**_measures(rows, bins)).to_pyarrow().to_pylist()
+    return found["rows"], _counts(found, bins)
+
+
+def count_bins_by(rows: ibis.Table, bins: Mapping[str, Bins], key: str) -> dict[Any, tuple[int, dict[str, Counts]]]:
+    """`count_bins` of the rows of each value of a column, in one pass over all of them."""
+    counted = rows.group_by(key).aggregate(**_measures(rows, bins)).to_pyarrow().to_pylist()
+    return {found[key]: (found["rows"], _counts(found, bins)) for found in counted}
+
+
+def _measures(rows: ibis.Table, bins: Mapping[str, Bins]) -> dict[str, Any]:
+    """What to aggregate rows by: their number, and the histogram and the known values of each column."""
+    measures: dict[str, Any] = {"rows": rows.count()}
     for at, (name, into) in enumerate(bins.items()):
         values = _values(rows, name, into.kind)
         measures[f"bins{at}"] = (
@@ -92,7 +104,10 @@ def count_bins(rows: ibis.Table, bins: Mapping[str, Bins]) -> tuple[int, dict[st
             else _tally(_position(ibis.literal(list(into.categories), "array<string>"), values))
         )
         measures[f"known{at}"] = values.count()
-    found = rows.aggregate(rows=rows.count(), **measures).to_pyarrow().to_pylist()[0]
+    return measures
+
+
+def _counts(found: Mapping[str, Any], bins: Mapping[str, Bins]) -> dict[str, Counts]:
     counts: dict[str, Counts] = {}
     for at, (name, into) in enumerate(bins.items()):
         # A map, which Arrow gives as pairs; DuckDB has none where no row has a value.
@@ -100,7 +115,7 @@ def count_bins(rows: ibis.Table, bins: Mapping[str, Bins]) -> tuple[int, dict[st
         keys = into.edges if into.kind == "number" else range(1, len(into.categories) + 1)
         in_order = [in_bins.get(key, 0) for key in keys]
         counts[name] = (*in_order, known - sum(in_order), found["rows"] - known)
-    return found["rows"], counts
+    return counts
 
 
 @ibis.udf.agg.builtin(name="histogram")  # type: ignore[untyped-decorator]

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import ibis
 
-from mlguide_assets.train.reference.bins import Counts, count_bins, stored_as
+from mlguide_assets.train.reference.bins import Bins, Counts, count_bins, count_bins_by, stored_as
 from mlguide_assets.train.reference.profile import ColumnProfile, Profile
 from mlguide_assets.train.reference.two_sample import ChiSquare, chi_square, design_effect
 
@@ -26,15 +27,38 @@ class WindowCounts:
 
 def window_counts(rows: ibis.Table, profile: Profile) -> WindowCounts:
     """Count all rows of a window over the bins of a profile, in one pass of DuckDB over all columns."""
+    found = _comparable(rows, profile)
+    total, counts = count_bins(rows, found.bins)
+    return found.counted(total, counts)
+
+
+def window_counts_by(rows: ibis.Table, profile: Profile, key: str) -> dict[Any, WindowCounts]:
+    """`window_counts` of several windows at once: the rows of each value of the column `key`, in one pass."""
+    found = _comparable(rows.drop(key), profile)
+    return {window: found.counted(*each) for window, each in count_bins_by(rows, found.bins, key).items()}
+
+
+@dataclass(frozen=True)
+class _Comparable:
+    """What of some rows can be counted over the bins of a profile, and what cannot; see `WindowCounts`."""
+
+    bins: Mapping[str, Bins]
+    missing: tuple[str, ...]
+    retyped: Mapping[str, str]
+    unexpected: tuple[str, ...]
+
+    def counted(self, rows: int, counts: Mapping[str, Counts]) -> WindowCounts:
+        return WindowCounts(rows, counts, self.missing, self.retyped, self.unexpected)
+
+
+def _comparable(rows: ibis.Table, profile: Profile) -> _Comparable:
     schema = rows.schema()
     here = [column for column in profile.columns if column.name in schema]
     now = {column.name: stored_as(schema[column.name], column.kind) for column in here}
     retyped = {column.name: now[column.name] for column in here if not _countable(column, now[column.name])}
-    total, counts = count_bins(rows, {column.name: column.bins for column in here if column.name not in retyped})
     profiled = {column.name for column in profile.columns}
-    return WindowCounts(
-        rows=total,
-        counts=counts,
+    return _Comparable(
+        bins={column.name: column.bins for column in here if column.name not in retyped},
         missing=tuple(column.name for column in profile.columns if column.name not in schema),
         retyped=retyped,
         unexpected=tuple(name for name in rows.columns if name not in profiled | {*profile.other_columns}),

@@ -19,10 +19,11 @@ from mlguide_assets.prepare.features.registry import features_of
 from mlguide_assets.prepare.features.tables import LABEL
 from mlguide_assets.train.models import Boosted
 from mlguide_assets.train.reference.bins import Kind
-from mlguide_assets.train.reference.counting import inflation, window_counts
+from mlguide_assets.train.reference.counting import inflation, window_counts_by
 from mlguide_assets.train.reference.profile import Profile, reference_profile
 
 PROBABILITY = "probability"
+_WINDOW, _EARLY = "window", "first half"
 HABIT_DAYS = 14
 """The last days of the reference. Held against its other days, they tell how much one day differs by habit, since rows
 share users and a day is of one weekday; held against its first half, how far on a column is by then that only grows."""
@@ -53,23 +54,28 @@ def reference_of(rows: pa.Table, scores: npt.NDArray[np.float64], model: Boosted
     half = (last - first) / 2
     midnight = datetime.combine(last.date(), datetime.min.time())
     days = [midnight - timedelta(days=back) for back in range(min(HABIT_DAYS, half.days))]
-    windows = [window for day in days if (window := _between(held, day, day + timedelta(days=1))).num_rows]
-    if not windows:
+    if not days:
         return profile
-    counted = [window_counts(_watched(window), profile) for window in windows]
-    habit = inflation(profile, counted, within=True)
-    early = profile.recounted(window_counts(_watched(_between(held, first, first + half)), profile).counts)
-    further = inflation(early, counted)
+    spans = {_EARLY: (first, first + half), **{str(day): (day, day + timedelta(days=1)) for day in days}}
+    counted = window_counts_by(_in_windows(held, spans), profile, _WINDOW)
+    early = profile.recounted(counted.pop(_EARLY).counts)
+    windows = [counted[str(day)] for day in days if str(day) in counted]
+    habit = inflation(profile, windows, within=True)
+    further = inflation(early, windows)
     # From the middle of the first half to that of the last days.
     lag = (midnight - (first + half / 2)).days - len(days) / 2
     trends = {name: max(further[name] - habit[name], 0.0) for name in habit}
     return profile.with_inflation(habit).with_trends(trends, middle=(first + half).date(), lag_days=max(lag, 1.0))
 
 
-def _between(rows: pa.Table, first: datetime, end: datetime) -> pa.Table:
-    """The rows of [first, end)."""
+def _in_windows(rows: pa.Table, spans: Mapping[str, tuple[datetime, datetime]]) -> ibis.Table:
+    """The rows of each span [first, end), which name the span in the column `_WINDOW`; no two spans overlap."""
     times = rows["delivered_at"]
-    return rows.filter(pc.and_(pc.greater_equal(times, pa.scalar(first)), pc.less(times, pa.scalar(end))))
+    parts = []
+    for name, (first, end) in spans.items():
+        part = rows.filter(pc.and_(pc.greater_equal(times, pa.scalar(first)), pc.less(times, pa.scalar(end))))
+        parts.append(part.append_column(_WINDOW, pa.array([name] * part.num_rows, pa.string())))
+    return _watched(pa.concat_tables(parts))
 
 
 def _watched(rows: pa.Table) -> ibis.Table:
