@@ -19,12 +19,15 @@ PREVIEW_ROWS = 5
 
 def table_metadata(lake: "Lake", snapshot: "Snapshot", problem: Problem, partition: str | None) -> dict[str, Any]:
     """Row counts, columns with their meanings, the first rows, and where the snapshot is."""
+    import ibis
+
     from mlguide_assets.prepare.glossary import column_descriptions
 
-    table = lake.read(snapshot.table, partitions=[partition] if partition else None)
+    preview = lake.first_rows(snapshot, PREVIEW_ROWS, partition)
     meanings = column_descriptions(problem)
     columns = [
-        dg.TableColumn(name, str(type_), description=meanings.get(name)) for name, type_ in table.schema().items()
+        dg.TableColumn(name, str(type_), description=meanings.get(name))
+        for name, type_ in ibis.Schema.from_pyarrow(preview.schema).items()
     ]
     rows = snapshot.partitions[partition].rows if partition else snapshot.rows
     counts = {"dagster/row_count": snapshot.rows} | ({"dagster/partition_row_count": rows} if partition else {})
@@ -34,7 +37,7 @@ def table_metadata(lake: "Lake", snapshot: "Snapshot", problem: Problem, partiti
         "dagster/uri": str(lake.root / snapshot.table),
         "snapshot": snapshot.id,
         "megabytes": round(sum(file.bytes for file in snapshot.partitions.values()) / 1e6, 3),
-        "preview": dg.MetadataValue.md(_markdown(table.limit(PREVIEW_ROWS).to_pyarrow().to_pylist())),
+        "preview": dg.MetadataValue.md(_markdown(preview.to_pylist())),
     }
 
 

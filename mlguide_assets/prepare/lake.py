@@ -22,6 +22,7 @@ import difflib
 import fcntl
 import hashlib
 import io
+import itertools
 import json
 import os
 import shutil
@@ -198,6 +199,17 @@ class Lake:
         """
         paths = self.files(table, partitions=partitions, snapshot_id=snapshot_id)
         return pa.concat_tables([pq.ParquetFile(path).read() for path in paths], promote_options="default")
+
+    def first_rows(self, snapshot: Snapshot, count: int, partition: str | None = None) -> pa.Table:
+        """The first rows of a snapshot, or of one of its partitions; without Ibis and DuckDB."""
+        keys = sorted(snapshot.partitions) if partition is None else [partition]
+        found: list[pa.Table] = []
+        for key in keys:
+            file = pq.ParquetFile(self.root / snapshot.table / "data" / snapshot.partitions[key].file)
+            found.append(pa.Table.from_batches(itertools.islice(file.iter_batches(count), 1), file.schema_arrow))
+            if sum(len(rows) for rows in found) >= count:
+                break
+        return pa.concat_tables(found, promote_options="default").slice(0, count)
 
     def holds(self, table: str, file: DataFile) -> bool:
         """Whether a file is there, in full length."""

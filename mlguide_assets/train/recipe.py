@@ -21,7 +21,7 @@ PARAMETERS: dict[str, Any] = {
     "objective": "binary:logistic",
     "eval_metric": "logloss",
     "tree_method": "hist",
-    "learning_rate": 0.08,
+    "learning_rate": 0.12,
     "max_depth": 4,
     "min_child_weight": 20,
     "subsample": 0.8,

@@ -257,6 +257,17 @@ def test_a_table_is_read_as_arrow_in_the_order_of_its_partitions(lake: Lake) -> 
         lake.read_arrow("t", ["d"])
 
 
+@pytest.mark.parametrize(("count", "partition", "found"), [(2, None, [1, 2]), (4, None, [1, 2, 3]), (4, "b", [3])])
+def test_first_rows_are_those_of_the_first_partitions(
+    lake: Lake, count: int, partition: str | None, found: list[int]
+) -> None:
+    for key, rows in {"b": numbers(3), "a": numbers(1, 2), "0": numbers()}.items():
+        snapshot = lake.write_partition("t", key, rows)
+    rows = lake.first_rows(snapshot, count, partition)
+    assert rows["n"].to_pylist() == found
+    assert rows.schema == numbers().schema
+
+
 def test_a_record_that_gained_a_column_is_read_as_arrow(lake: Lake) -> None:
     lake.append("t", numbers(1))
     lake.append("t", pa.table({"n": pa.array([2], pa.int64()), "why": ["late"]}))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.train.reference.bins import MOST_CATEGORIES, Bins, Kind, count_bins
+from mlguide_assets.train.reference.counting import window_counts, window_counts_by
 from mlguide_assets.train.reference.profile import ColumnProfile, Profile, reference_profile
 from mlguide_assets_tests.observe.drifting import KINDS, as_table, binned, counted, profile_of, users
 
@@ -148,6 +149,17 @@ def test_every_row_is_in_the_bin_that_numpy_finds(
 def _two_columns(rows: list[tuple[float | None, str | None]]) -> pa.Table:
     numbers, names = ([row[at] for row in rows] for at in (0, 1))
     return pa.table({"x": pa.array(numbers, pa.float64()), "c": pa.array(names, pa.string())})
+
+
+def test_windows_counted_together_are_as_counted_alone() -> None:
+    columns = {**users(300, np.random.default_rng(3)), "other": np.arange(300)}
+    profile, window = profile_of(users(300, np.random.default_rng(4))), np.arange(300) % 3
+    together = window_counts_by(as_table({**columns, "window": window}), profile, "window")
+    assert together == {
+        at: window_counts(as_table({name: values[window == at] for name, values in columns.items()}), profile)
+        for at in range(3)
+    }
+    assert together[0].unexpected == ("other",)
 
 
 def test_many_columns_at_once_are_as_numpy_finds_them() -> None:
