@@ -10,6 +10,7 @@ def problem_definition(workspace: Workspace) -> dg.MaterializeResult[None]:
     """What is decided, what is predicted, from which tables, and how it is judged: one validated file."""
     from mlguide_assets.define.loading import dump_problem
     from mlguide_assets.defs.metadata import version_of
+    from mlguide_assets.markdown import code
     from mlguide_assets.prepare.sources.reading import describe
 
     problem = workspace.problem
@@ -25,6 +26,6 @@ def problem_definition(workspace: Workspace) -> dg.MaterializeResult[None]:
             "decision_threshold": problem.costs.threshold,
             "label_window_days": problem.label.window.total_seconds() / 86_400,
             "rules": len(problem.rules),
-            "file": dg.MetadataValue.md(f"```yaml\n{text}\n```"),
+            "file": dg.MetadataValue.md(code(text, "yaml")),
         },
     )

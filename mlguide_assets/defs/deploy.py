@@ -41,6 +41,7 @@ def promotion_decisions(
     from mlguide_assets.defs.metadata import criteria_as_markdown, data_version, table_metadata
     from mlguide_assets.deploy.evidence import Tables, gather
     from mlguide_assets.deploy.promotion import decide_and_record
+    from mlguide_assets.markdown import listed
 
     tables = Tables(
         test_predictions,
@@ -64,7 +65,7 @@ def promotion_decisions(
         | {
             "verdict": decision.verdict,
             "promoted": int(decision.verdict == "promoted"),
-            "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in decision.reasons)),
+            "reasons": dg.MetadataValue.md(listed(decision.reasons)),
             "criteria": dg.MetadataValue.md(criteria_as_markdown(decision.criteria)),
         },
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlguide_assets import markdown
 from mlguide_assets.define.problem import Problem
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def table_metadata(lake: "Lake", snapshot: "Snapshot", problem: Problem, partiti
         "dagster/uri": str(lake.root / snapshot.table),
         "snapshot": snapshot.id,
         "megabytes": round(sum(file.bytes for file in snapshot.partitions.values()) / 1e6, 3),
-        "preview": dg.MetadataValue.md(_markdown(preview.to_pylist())),
+        "preview": dg.MetadataValue.md(_preview(preview.to_pylist())),
     }
 
 
@@ -58,22 +59,18 @@ def plot(png: bytes) -> dg.MarkdownMetadataValue:
 
 def criteria_as_markdown(criteria: "Sequence[Criterion]") -> str:
     """What the gate asked and found, as a table."""
-    rows = [
-        {
-            "": "✓" if each.passed else "✗",
-            "criterion": each.criterion,
-            "value": f"{each.value:.4g}",
-            "interval": "" if each.low is None else f"{each.low:.4g} to {each.high:.4g}",
-            "threshold": f"{each.threshold:.4g}",
-        }
+    rows = (
+        (
+            "✓" if each.passed else "✗",
+            each.criterion,
+            f"{each.value:.4g}",
+            "" if each.low is None else f"{each.low:.4g} to {each.high:.4g}",
+            f"{each.threshold:.4g}",
+        )
         for each in criteria
-    ]
-    return _markdown(rows)
+    )
+    return markdown.table(("", "criterion", "value", "interval", "threshold"), rows)
 
 
-def _markdown(rows: list[dict[str, Any]]) -> str:
-    if not rows:
-        return "(no rows)"
-    lines = [f"| {' | '.join(rows[0])} |", f"|{'---|' * len(rows[0])}"]
-    lines += [f"| {' | '.join('' if value is None else f'{value}' for value in row.values())} |" for row in rows]
-    return "\n".join(lines)
+def _preview(rows: list[dict[str, Any]]) -> str:
+    return markdown.table(list(rows[0]), (list(row.values()) for row in rows)) if rows else "(no rows)"

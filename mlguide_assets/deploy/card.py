@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlguide_assets import markdown as md
 from mlguide_assets.define.problem import Problem, SimulatorSource
 from mlguide_assets.deploy.history import ROLLED_BACK
+from mlguide_assets.pages import policy_tag
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.train.evaluation import ORACLE
 from mlguide_assets.train.figures import estimate, number, span
@@ -80,9 +82,9 @@ def write_card(known: Known, problem: Problem, folder: Path) -> tuple[Path, Path
 def card_markdown(known: Known, problem: Problem) -> str:
     """The card as Markdown; pictures are files beside it."""
     sections = (
-        f"# {problem.name}, version {known.version}",
+        f"# {md.escaped(problem.name)}, version {known.version}",
         _decision(known),
-        f"## What it is for\n\n{problem.statement}\n\n{problem.hypothesis}",
+        f"## What it is for\n\n{md.escaped(problem.statement)}\n\n{md.escaped(problem.hypothesis)}",
         _use(problem),
         _data(known, problem),
         _quality(known),
@@ -102,11 +104,11 @@ def card_html(markdown: str, plots: Mapping[str, bytes], title: str) -> str:
     """The card as one HTML page with its pictures inside."""
     from markdown_it import MarkdownIt
 
-    # No raw HTML: names and statements come from users.
+    # No raw HTML, although data are escaped in the Markdown already.
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
     for name, png in plots.items():
         body = body.replace(f'src="{name}.png"', f'src="data:image/png;base64,{base64.b64encode(png).decode()}"')
-    return _PAGE.format(title=html.escape(title), body=body)
+    return _PAGE.format(policy=policy_tag(), title=html.escape(title), body=body)
 
 
 def _decision(known: Known) -> str:
@@ -115,8 +117,8 @@ def _decision(known: Known) -> str:
     lines = []
     for row in known.decisions:
         verdict = "made champion again" if row["verdict"] == ROLLED_BACK else row["verdict"]
-        lines.append(f"**{verdict.capitalize()}** on {row['decided_at']} by {row['decided_by']}:")
-        lines += ["", *(f"- {reason}" for reason in row["reasons"]), ""]
+        lines.append(f"**{verdict.capitalize()}** on {row['decided_at']} by {md.escaped(row['decided_by'])}:")
+        lines += ["", md.listed(row["reasons"]), ""]
     criteria = json.loads(known.decisions[-1]["criteria"])
     if criteria:
         lines.append(
@@ -140,10 +142,10 @@ def _decision(known: Known) -> str:
 def _use(problem: Problem) -> str:
     waits = " A person approves every version." if problem.approval == "required" else ""
     return (
-        f"One row is one decision: {problem.decision.unit}. It answers with the probability that the outcome is "
-        f"“{problem.label.positive}” within {_days(problem.label.window.days)} of the delivery. From "
-        f"{problem.costs.threshold:.2%} on the email is withheld: a lost user costs {problem.costs.lost_user:g}, a "
-        f"withheld harmless send {problem.costs.withheld_send:g}.{waits} It knows nothing of causes: it ranks what "
+        f"One row is one decision: {md.escaped(problem.decision.unit)}. It answers with the probability that the "
+        f"outcome is “{md.escaped(problem.label.positive)}” within {_days(problem.label.window.days)} of the delivery. "
+        f"From {problem.costs.threshold:.2%} on the email is withheld: a lost user costs {problem.costs.lost_user:g}, "
+        f"a withheld harmless send {problem.costs.withheld_send:g}.{waits} It knows nothing of causes: it ranks what "
         f"would be sent, and does not tell what sending does. It is not for any decision about people but which "
         f"email they get."
     )
@@ -174,7 +176,7 @@ def _data(known: Known, problem: Problem) -> str:
         ),
         "",
         f"What ships has then learned from all {facts['refit_rows']:,} matured sends, with the same recipe "
-        f"({facts['rounds']} rounds, training window: {facts['training_window']}).",
+        f"({facts['rounds']} rounds, training window: {md.escaped(facts['training_window'])}).",
         "",
     ]
     if "planned_sends" in facts:
@@ -185,7 +187,9 @@ def _data(known: Known, problem: Problem) -> str:
         ]
     if broken:
         lines += ["Rules of the contract that are broken:", ""]
-        lines += [f"- {r['rule']}: {r['violations']:,} of {r['rows']:,} rows ({r['action']})" for r in broken]
+        lines.append(
+            md.listed(f"{r['rule']}: {r['violations']:,} of {r['rows']:,} rows ({r['action']})" for r in broken)
+        )
     else:
         lines.append(f"All {len(known.contracts)} rules of the contract hold.")
     return "\n".join(lines)
@@ -262,14 +266,14 @@ def _groups(known: Known, problem: Problem) -> str:
             for column, name in groups
         ),
     )
-    differences = [
-        f"- {r['column']}, {r['metric'].replace('_', ' ')}: {estimate(r)}"
+    differences = md.listed(
+        f"{r['column']}, {r['metric'].replace('_', ' ')}: {estimate(r)}"
         for r in known.groups
         if r["slice"] == LARGEST_DIFFERENCE and r["value"] == r["value"]
-    ]
+    )
     limit = problem.gate.max_group_gap
     gate = f"The gate allows {limit:g}." if limit else "The gate does not judge them (`gate.max_group_gap` is not set)."
-    return "\n".join(["## Fairness", "", table, "", "Largest differences between groups:", "", *differences, "", gate])
+    return "\n".join(["## Fairness", "", table, "", "Largest differences between groups:", "", differences, "", gate])
 
 
 def _behaviour(known: Known) -> str:
@@ -299,7 +303,7 @@ def _limits(known: Known, problem: Problem) -> str:
     failed = [row["name"] for row in known.behaviours if not row["passed"]]
     if failed:
         limits.append(f"It fails these behaviour tests: {', '.join(failed)}.")
-    return "\n".join(["## Limits", "", *(f"- {limit}" for limit in limits)])
+    return f"## Limits\n\n{md.listed(limits)}"
 
 
 def _by_model(evaluation: Rows) -> dict[str, dict[str, Mapping[str, Any]]]:
@@ -324,13 +328,7 @@ def _pictures(known: Known) -> str:
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines)
-
-
-def _cell(value: Any) -> str:
-    text = f"{value:,}" if isinstance(value, int) else str(value)
-    return text.replace("|", "\\|").replace("\n", " ")
+    return md.table(header, ([f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in rows))
 
 
 def _days(days: int) -> str:
@@ -340,6 +338,7 @@ def _days(days: int) -> str:
 _PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
+{policy}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>

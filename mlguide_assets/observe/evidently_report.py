@@ -5,6 +5,7 @@ Its own verdict is no alarm: it sees a sample, corrects for no number of columns
 
 import html
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlguide_assets.pages import policy_tag
 from mlguide_assets.prepare.lake import writing
 from mlguide_assets.train.reference.bins import MOST_CATEGORIES, Kind
 
@@ -31,6 +33,14 @@ CATEGORY_METHOD, CATEGORY_THRESHOLD = "jensenshannon", 0.1
 Evidently's chi-square takes the reference for the truth, not for a sample."""
 
 OTHER = "(other)"
+
+_HARMLESS = {ord(mark): other for mark, other in zip("<>&\"'`\\", "‹›＆”’´＼", strict=True)} | dict.fromkeys(
+    range(32), " "
+)
+"""Evidently writes names and values into a script as they are, and reads them as HTML in places."""
+
+_SCRIPTS = 4
+"""Of Evidently's own, in a report: the data, a line before the library, the library, the call that draws."""
 
 
 def write_report(
@@ -69,8 +79,8 @@ def write_report(
             if compared:
                 _save(*sides, compared, temporary)
             else:
-                temporary.write_text('<!DOCTYPE html>\n<html lang="en"><meta charset="UTF-8"><body></body></html>\n')
-            _put_first(temporary, banner)
+                temporary.write_text(_EMPTY, encoding="utf-8")
+            _finish(temporary, banner, scripts=_SCRIPTS if compared else 0)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -123,12 +133,13 @@ def _save(reference: pa.Table, current: pa.Table, columns: Mapping[str, Kind], p
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset
 
+    named = {harmless(name): kind for name, kind in columns.items()}
     definition = DataDefinition(
-        numerical_columns=[name for name, kind in columns.items() if kind == "number"],
-        categorical_columns=[name for name, kind in columns.items() if kind == "category"],
+        numerical_columns=[name for name, kind in named.items() if kind == "number"],
+        categorical_columns=[name for name, kind in named.items() if kind == "category"],
     )
     preset = DataDriftPreset(
-        columns=list(columns),
+        columns=list(named),
         num_method=NUMBER_METHOD,
         num_threshold=NUMBER_THRESHOLD,
         cat_method=CATEGORY_METHOD,
@@ -156,7 +167,17 @@ def _frames(
             common = before[name].value_counts().index[:MOST_CATEGORIES]
             for side in (before, now):
                 side[name] = side[name].where(side[name].isin(common) | side[name].isna(), OTHER)
-    return before, now
+                side[name] = side[name].map(harmless, na_action="ignore")
+    return before.rename(columns=harmless), now.rename(columns=harmless)
+
+
+def harmless(text: str) -> str:
+    """A name or value with look-alikes in place of what HTML and scripts give a meaning.
+
+    >>> harmless("</script><img src=x onerror=alert(1)>")
+    '‹/script›‹img src=x onerror=alert(1)›'
+    """
+    return text.translate(_HARMLESS)
 
 
 def _banner(sampled: tuple[int, ...], rows: tuple[int, int], left_out: Mapping[str, str]) -> str:
@@ -173,11 +194,19 @@ def _banner(sampled: tuple[int, ...], rows: tuple[int, int], left_out: Mapping[s
     return f'<div style="margin:1em 2em;font-family:sans-serif"><p>{html.escape(text)}</p>{listed}</div>'
 
 
-def _put_first(path: Path, banner: str) -> None:
-    before, body, after = path.read_text(encoding="utf-8").partition("<body>")
-    if not body:
-        raise RuntimeError("Evidently's report has no <body> to put anything in")
-    path.write_text(f"{before}{body}{banner}{after}", encoding="utf-8")
+def _finish(path: Path, banner: str, *, scripts: int) -> None:
+    """Put the banner first, and let browsers run the scripts that are there now, and load nothing."""
+    text = path.read_text(encoding="utf-8")
+    found = _SCRIPT.findall(text)
+    head, opened, rest = text.partition("<head>")
+    styles, body, after = rest.partition("<body>")
+    if len(found) != scripts or not opened or not body:
+        raise RuntimeError(f"Evidently's report is not as known: it has {len(found)} scripts instead of {scripts}")
+    path.write_text(f"{head}{opened}{policy_tag(found)}{styles}{body}{banner}{after}", encoding="utf-8")
+
+
+_SCRIPT = re.compile(r"<script\b[^>]*>(.*?)</script>", re.DOTALL | re.IGNORECASE)
+_EMPTY = '<!DOCTYPE html>\n<html lang="en"><head><meta charset="UTF-8"></head><body></body></html>\n'
 
 
 def _forget_oldest(written: Path, keep: int) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +15,10 @@ import pytest
 
 from mlguide_assets.observe.evidently_report import incomparable, write_report
 from mlguide_assets.train.reference.bins import Kind
+from mlguide_assets_tests.deploy.serving.browser import Visit, chromium, harm_done
 
 ROWS = 2000
+HARM = "</script><script>alert(1)</script><img src=http://127.0.0.1:9/ onerror=alert(2)>&lt;b&gt;\"'\\"
 
 
 def side(seed: int, shift: float = 0.0, rows: int = ROWS) -> pa.Table:
@@ -23,11 +26,12 @@ def side(seed: int, shift: float = 0.0, rows: int = ROWS) -> pa.Table:
     return pa.table(
         {
             "score": random.normal(size=rows) + shift,
-            "city": random.choice(np.array(["Zürich", "東京", "<b>&", "it's"], dtype=object), rows),
+            "city": random.choice(np.array(["Zürich", "東京", HARM, "it's"], dtype=object), rows),
             "many": [f"id {value}" for value in random.integers(5000, size=rows)],
             "active": random.random(rows) < 0.3,
             "constant": np.full(rows, 3),
             "mostly_null": np.where(random.random(rows) < 0.6, np.nan, random.normal(size=rows)),
+            f"worst {HARM}": random.normal(size=rows),
             "tail": np.where(random.random(rows) < 0.001, np.inf, np.exp(4 * random.normal(size=rows))),
         }
     )
@@ -41,6 +45,7 @@ KINDS: dict[str, Kind] = {
     "constant": "number",
     "mostly_null": "number",
     "tail": "number",
+    f"worst {HARM}": "number",
 }
 
 
@@ -86,6 +91,19 @@ def test_report_says_first_what_was_left_out(report: Path) -> None:
         "nowhere: absent from the reference",
     ):
         assert f"<li>{told}</li>" in banner
+
+
+@pytest.mark.slow
+def test_data_do_nothing_in_the_report(report: Path, tmp_path: Path) -> None:
+    """Evidently writes values into a script as they are, and shows names as HTML."""
+    with chromium() as browser:
+        seen = Visit(browser, report.as_uri()).open()
+        seen.see("td", "worst ‹/script›‹script›alert(1)")
+        for row in seen.page.locator("tbody button").all():
+            row.click()
+        seen.see("svg.main-svg")
+        assert (seen.said, [each for each in seen.requests if not each.startswith("data:")]) == ([], [report.as_uri()])
+        assert harm_done(browser, Path(shutil.copy(report, tmp_path))) == []
 
 
 @pytest.mark.slow
@@ -141,10 +159,10 @@ def test_a_failure_leaves_the_earlier_report(tmp_path: Path, monkeypatch: pytest
     path = tmp_path / "report.html"
     path.write_text("earlier")
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("out of luck")
 
-    monkeypatch.setattr("mlguide_assets.observe.evidently_report._put_first", fail)
+    monkeypatch.setattr("mlguide_assets.observe.evidently_report._finish", fail)
     with pytest.raises(RuntimeError, match="out of luck"):
         write_report(side(1), side(2), {"absent": "number"}, path, seed=0)
     assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [("report.html", "earlier")]

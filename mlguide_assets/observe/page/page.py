@@ -13,6 +13,7 @@ from mlguide_assets.observe.page.performance import performance_section
 from mlguide_assets.observe.page.serving import serving_section
 from mlguide_assets.observe.page.slices import slices_section
 from mlguide_assets.observe.page.wording import written
+from mlguide_assets.pages import policy_tag
 
 SECTIONS: dict[str, tuple[str, Callable[[Known], Html]]] = {
     "champion": ("Champion", champion_section),
@@ -22,8 +23,6 @@ SECTIONS: dict[str, tuple[str, Callable[[Known], Html]]] = {
     "events": ("What happened", events_section),
     "serving": ("Serving", serving_section),
 }
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-"""Browsers enforce that the page asks nobody."""
 
 
 def page(known: Known) -> str:
@@ -58,7 +57,7 @@ def page(known: Known) -> str:
         [
             Html('<meta charset="utf-8">'),
             Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-            Html(f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'),
+            Html(policy_tag([script])),
             # Without one browsers ask for it.
             Html('<link rel="icon" href="data:,">'),
             tag("title", title(known)),

@@ -2,8 +2,11 @@
 
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,6 +49,45 @@ NAMELESS = """() => [...document.querySelectorAll("input, select, button")]
   .filter((each) => !each.labels?.length && !each.ariaLabel && !each.textContent.trim())
   .map((each) => each.outerHTML)"""
 """The controls that have no name for those who do not see them."""
+
+
+HARM = """<script>alert("script")</script><img src="{address}x.png" onerror="alert('picture')">
+<a href="javascript:alert('link')" id="harm">link</a><iframe src="{address}"></iframe>
+<link rel="stylesheet" href="{address}x.css"><style>@import "{address}y.css";</style>
+<form action="{address}"><button id="send">Send</button></form><base href="{address}">"""
+"""What somebody may get into a page."""
+
+
+def harm_done(browser: Any, page: Path) -> list[str]:
+    """What a page does that has HTML of somebody else in it, as if data were not escaped where its body begins.
+
+    Returns:
+        The dialogs that scripts opened, and the paths that a server was asked for.
+    """
+    asked: list[str] = []
+
+    class Answering(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        before, body, after = page.read_text(encoding="utf-8").partition("<body>")
+        assert body
+        harm = HARM.format(address=f"http://127.0.0.1:{server.server_port}/")
+        harmed = page.with_name(f"harmed-{page.name}")
+        harmed.write_text(f"{before}{body}{harm}{after}", encoding="utf-8")
+        visit = Visit(browser, harmed.as_uri()).open()
+        for selector in ("#harm", "#send"):
+            visit.page.locator(selector).dispatch_event("click")
+        # What a picture does that cannot be loaded, and what a form does, comes later.
+        visit.page.wait_for_timeout(300)
+        visit.close()
+        server.shutdown()
+    return [text for text in visit.said if text.startswith("dialog: ")] + asked
 
 
 @contextmanager

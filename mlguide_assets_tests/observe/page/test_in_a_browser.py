@@ -1,18 +1,21 @@
 """The page in a real browser, from a file: it asks nobody, fits a phone, can be read, and says what is pointed at."""
 
+import base64
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mlguide_assets.deploy.card import card_html
 from mlguide_assets.observe.page.page import page
-from mlguide_assets_tests.deploy.serving.browser import CONTRASTS, Visit, chromium
-from mlguide_assets_tests.observe.page.knowing import EMPTY, full
+from mlguide_assets_tests.deploy.serving.browser import CONTRASTS, Visit, chromium, harm_done
+from mlguide_assets_tests.observe.page.knowing import EMPTY, HARM, full
 
 pytestmark = pytest.mark.slow
 
 DESKTOP = {"viewport": {"width": 1280, "height": 900}}
+PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABAQAAAAA3bvkkAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 DARK = {**DESKTOP, "color_scheme": "dark"}
 
@@ -45,6 +48,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = tmp_path_factory.mktemp("pages")
     (found / "full.html").write_text(page(full()))
     (found / "empty.html").write_text(page(EMPTY))
+    (found / "card.html").write_text(card_html("# Card\n\n![A curve](roc_curve.png)", {"roc_curve": PNG}, HARM))
+    (found / "open.html").write_text("<!doctype html><body></body>")
     return found
 
 
@@ -75,6 +80,23 @@ def test_it_fits_and_can_be_read(visit: Callable[..., Visit], name: str, options
     pictures = "(charts) => charts.map((each) => each.checkVisibility())"
     visible = seen.locator("svg.chart").evaluate_all(pictures)
     assert sum(visible) == (7 if name == "full.html" else 0), "one of the two drawings of each picture"
+
+
+def test_the_card_shows_its_pictures(visit: Callable[..., Visit]) -> None:
+    seen = visit("card.html", DESKTOP).page
+    assert seen.locator("img").evaluate_all("(found) => found.map((each) => each.naturalWidth)") == [1]
+
+
+@pytest.mark.parametrize("name", ["full.html", "card.html"])
+def test_what_slips_into_a_page_does_nothing(browser: Any, folder: Path, name: str) -> None:
+    assert harm_done(browser, folder / name) == []
+
+
+def test_what_slips_into_a_page_without_a_policy_does_harm(browser: Any, folder: Path) -> None:
+    """Or else the tests above would see none anywhere."""
+    assert {"dialog: script", "dialog: picture", "/", "/x.png", "/x.css"} <= set(
+        harm_done(browser, folder / "open.html")
+    )
 
 
 def test_what_is_pointed_at_is_said(visit: Callable[..., Visit]) -> None:

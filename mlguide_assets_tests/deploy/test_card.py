@@ -1,0 +1,70 @@
+"""The model card: what data say in it is text, in the Markdown and on the page."""
+
+from typing import Any
+
+import pytest
+from markdown_it import MarkdownIt
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.card import Known, card_html, card_markdown
+from mlguide_assets_tests.samples import sample_problem
+
+HARM = "![x](http://127.0.0.1:9/x.png) <script>alert(1)</script> | # **b** [x](y)"
+FACTS: dict[str, Any] = {
+    **dict.fromkeys(("train_first", "train_last", "test_first", "test_last"), "2025-01-01"),
+    **dict.fromkeys(("train_rows", "test_rows", "refit_rows", "rounds"), 1000),
+    **dict.fromkeys(("train_unsubscribes", "test_unsubscribes"), 10),
+    "training_window": HARM,
+    "calibration_slope": 1,
+    "calibration_intercept": 0,
+    "lineage": {"code_version": HARM, "data_hash": "0a", "snapshots": {"user_emails": HARM}},
+}
+
+
+def estimated(**row: Any) -> dict[str, Any]:
+    return {"value": 0.5, "low": 0.4, "high": 0.6, "rows": 100, "positives": 10, "supported": False, **row}
+
+
+@pytest.fixture(scope="module")
+def problem() -> Problem:
+    return sample_problem("nowhere", statement=HARM, hypothesis=HARM, decision={"unit": HARM})
+
+
+@pytest.fixture(scope="module")
+def text(problem: Problem) -> str:
+    metrics = ("roc_auc", "pr_auc", "log_loss", "brier")
+    decision = {"verdict": "promoted", "decided_at": "2025-01-01", "decided_by": HARM, "reasons": [HARM]}
+    known = Known(
+        version="1",
+        trained_at="2025-01-01",
+        facts=FACTS,
+        decisions=[{**decision, "criteria": "[]"}],
+        evaluation=[estimated(model=name, metric=each) for name in ("xgboost", HARM) for each in metrics],
+        slices=[estimated(column="country", slice=HARM, metric="roc_auc")],
+        groups=[],
+        behaviours=[{"passed": False, "name": "ids_do_not_matter", "message": HARM}],
+        contracts=[{"rule": HARM, "violations": 1, "rows": 10, "action": "warn"}],
+        explanation=[{"rank": 1, "feature": HARM, "share": 0.5}],
+        plots={},
+    )
+    return card_markdown(known, problem)
+
+
+def test_no_value_is_markup_in_the_markdown(text: str) -> None:
+    """A viewer would load the picture, and tell its server who reads the card."""
+    tokens = MarkdownIt("commonmark").enable("table").parse(text)
+    found = {child.type for token in tokens for child in token.children or ()} | {token.type for token in tokens}
+    assert not found & {"image", "link_open", "html_inline", "html_block"}
+    assert text.count("\\<script\\>") >= 8
+
+
+def test_no_value_is_markup_on_the_page(text: str) -> None:
+    page = card_html(text, {}, HARM)
+    assert "<script" not in page
+    assert "<img" not in page
+    assert page.index("Content-Security-Policy") < page.index("<title>")
+
+
+def test_pictures_are_inside_the_page() -> None:
+    page = card_html("![A curve](roc_curve.png)", {"roc_curve": b"PNG"}, "card")
+    assert 'src="data:image/png;base64,UE5H"' in page
