@@ -12,6 +12,9 @@ from mlguide_assets.define.tables import TABLES, ColumnType, TableName
 
 Action = Literal["block", "quarantine", "warn"]
 
+IS_NOT_EMPTY = "_is_not_empty"
+"""How the facts about a whole column end: where one is broken, the column is in doubt, not its rows."""
+
 
 class _Rule(BaseModel, ABC):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -32,6 +35,10 @@ class _Rule(BaseModel, ABC):
     @property
     def name(self) -> str:
         return f"{self.table}.{self.fact}"
+
+    def holds(self, violations: int, rows: int) -> bool:
+        """Whether a table with so many violations keeps the rule."""
+        return violations == 0
 
     def _require(self, table: TableName, column: str, type_: ColumnType, fault: str) -> None:
         """The column of the table has this type, or there is this fault."""
@@ -82,6 +89,44 @@ class Present(_Rule):
     @property
     def fact(self) -> str:
         return f"{self.column}_is_present"
+
+
+class Filled(_Rule):
+    """The column has a value in at least one row. An empty column is not a fault of any row, so none is set aside."""
+
+    rule: Literal["filled"]
+    action: Literal["block", "warn"]
+    column: str
+
+    @property
+    def columns_used(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    @property
+    def fact(self) -> str:
+        return f"{self.column}{IS_NOT_EMPTY}"
+
+    def holds(self, violations: int, rows: int) -> bool:
+        return violations < max(rows, 1)
+
+
+class SetAside(_Rule):
+    """At most this share of the rows is set aside: more is a fault of the source, or of a rule."""
+
+    rule: Literal["set_aside"]
+    action: Literal["block", "warn"]
+    max_share: Annotated[float, Field(ge=0, le=1)]
+
+    @property
+    def columns_used(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def fact(self) -> str:
+        return "few_rows_are_set_aside"
+
+    def holds(self, violations: int, rows: int) -> bool:
+        return violations <= self.max_share * rows
 
 
 class Unique(_Rule):
@@ -197,6 +242,6 @@ class NotBefore(_Rule):
 
 
 Rule = Annotated[
-    WellTyped | Present | Unique | Range | OneOf | References | NotBefore,
+    WellTyped | Present | Filled | SetAside | Unique | Range | OneOf | References | NotBefore,
     Field(discriminator="rule"),
 ]

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from mlguide_assets.define.contracts import OneOf, Present, Rule, Unique, WellTyped
+from mlguide_assets.define.contracts import Filled, OneOf, Present, Rule, SetAside, Unique, WellTyped
 from mlguide_assets.define.dates import TimeFormat
 from mlguide_assets.define.tables import KEYS, TABLES, TableName
 from mlguide_assets.define.values import Cron, Duration, Share, TimeZone, slug
@@ -100,6 +100,9 @@ class DatabaseSource(Strict):
     kind: Literal["database"] = "database"
     uri: str
 
+
+MAX_SET_ASIDE = 0.2
+"""The share of a table's rows that may be quarantined where the problem file does not say."""
 
 Source = Annotated[SimulatorSource | FilesSource | DatabaseSource, Field(discriminator="kind")]
 
@@ -444,15 +447,21 @@ class Problem(Strict):
 
     @property
     def rules(self) -> tuple[Rule, ...]:
-        """The contract in force, by table: what every table must keep, unless the file says otherwise, and the rest."""
+        """The contract in force, by table: what every table must keep, unless the file says otherwise, and the rest.
+
+        A label may be empty: its outcome is not known yet.
+        """
         label = self.label
-        everywhere: list[Rule] = [WellTyped(rule="well_typed", table=table, action="block") for table in TABLES]
-        needed = {**KEYS, "user_emails": (*KEYS["user_emails"], label.column)}
+        everywhere: list[Rule] = []
         for table, key in KEYS.items():
+            others = [column for column in TABLES[table].columns if column not in key]
             everywhere += [
-                Present(rule="present", table=table, column=column, action="block") for column in needed[table]
+                WellTyped(rule="well_typed", table=table, action="block"),
+                *(Present(rule="present", table=table, column=column, action="block") for column in key),
+                *(Filled(rule="filled", table=table, column=column, action="warn") for column in others),
+                Unique(rule="unique", table=table, columns=key, action="block"),
+                SetAside(rule="set_aside", table=table, max_share=MAX_SET_ASIDE, action="block"),
             ]
-            everywhere.append(Unique(rule="unique", table=table, columns=key, action="block"))
         known = (label.positive, label.negative)
         everywhere.append(OneOf(rule="one_of", table="user_emails", column=label.column, values=known, action="block"))
         rules = {rule.name: rule for rule in (*everywhere, *self.contracts)}

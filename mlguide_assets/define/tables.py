@@ -53,7 +53,7 @@ TABLES: dict[TableName, SourceTable] = {
         {
             "user_id": Column("int64", "The user who received the email."),
             "email_id": Column("int64", "The email."),
-            "unsubscribed": Column("string", "Whether this send lost the user; null until matured."),
+            "unsubscribed": Column("string", "Whether this send lost the user; empty until that is known."),
             "delivered_at": Column("timestamp", "When the email was delivered, UTC."),
         },
     ),

@@ -37,8 +37,9 @@ _OUTPUTS = {name: table.description for name, table in TABLES.items()} | {
 )
 def ingest_sources(context: dg.AssetExecutionContext, workspace: Workspace) -> Iterator[Any]:
     """Read the three tables, judge them, and keep all of them or none."""
-    from mlguide_assets.prepare.contracts import refuse_blocked, results_table
+    from mlguide_assets.prepare.contracts import results_table
     from mlguide_assets.prepare.ingest import ingest
+    from mlguide_assets.prepare.refusals import refuse_blocked
     from mlguide_assets.prepare.sources.world_clock import visible
 
     import_ahead(FOR_TRAINING)
@@ -57,7 +58,7 @@ def ingest_sources(context: dg.AssetExecutionContext, workspace: Workspace) -> I
                 metadata={"violations": result.violations, "rows": result.rows, "action": result.action}
                 | ({"example": result.example} if result.example else {}),
             )
-        refuse_blocked(read.results, read.place)
+        refuse_blocked(read.results, problem.rules, read.place)
         for table, rows in read.tables.items():
             yield dg.Output(rows, output_name=table, metadata=_world_metadata(seen))
         yield dg.Output(results_table(read.results), output_name="contract_results")

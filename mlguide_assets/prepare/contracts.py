@@ -16,24 +16,26 @@ import pyarrow as pa
 
 from mlguide_assets.define.contracts import (
     Action,
+    Filled,
     NotBefore,
     OneOf,
     Present,
     Range,
     References,
     Rule,
+    SetAside,
     Unique,
     WellTyped,
 )
 from mlguide_assets.define.tables import KEYS, TABLES, TableName
-from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.causes import cause_of
 from mlguide_assets.prepare.lake import WHOLE
 from mlguide_assets.prepare.sources.conforming import UNREADABLE
 
 
 @dataclass(frozen=True)
 class RuleResult:
-    """What one rule found: `violations` of `rows` rows, and one example of a row that breaks it."""
+    """What one rule found: `violations` of `rows` rows, one example of a row that breaks it, and the cause in words."""
 
     rule: str
     table: TableName
@@ -41,6 +43,7 @@ class RuleResult:
     rows: int
     violations: int
     example: str | None
+    cause: str | None = None
 
     @property
     def passed(self) -> bool:
@@ -96,20 +99,6 @@ def rules_of(table: TableName, rules: tuple[Rule, ...]) -> list[Rule]:
     return [rule for rule in rules if rule.table == table]
 
 
-def refuse_blocked(results: Iterable[RuleResult], place: str) -> None:
-    """Raise for the first broken rule that blocks, and say how many more there are."""
-    blocking = [result for result in results if result.action == "block" and not result.passed]
-    if not blocking:
-        return
-    first, *others = blocking
-    more = f" {len(others)} more blocking rule(s) are broken: {', '.join(r.rule for r in others)}." if others else ""
-    raise InputError(
-        f"{first.table} from {place} breaks {first.rule} in {first.violations:,} of {first.rows:,} rows, "
-        f"for example {first.example}: mend the source, or say 'quarantine' for this rule under contracts in the "
-        f"problem file.{more}"
-    )
-
-
 def results_table(results: tuple[RuleResult, ...]) -> pa.Table:
     """The results as a table, one row per rule."""
     columns = {
@@ -126,7 +115,10 @@ def mark(table: ibis.Table, rules: list[Rule], accepted: Mapping[TableName, ibis
     """Add a boolean column per rule: this row breaks it."""
     for target in {rule.target for rule in rules if isinstance(rule, (References, NotBefore))}:
         table = _join_target(table, rules, target, accepted[target])
-    return table.mutate(**{rule.fact: _broken(table, rule).fill_null(False) for rule in rules})
+    table = table.mutate(
+        **{rule.fact: _broken(table, rule).fill_null(False) for rule in rules if not isinstance(rule, SetAside)}
+    )
+    return table.mutate(**{rule.fact: _bad(table, rules) for rule in rules if isinstance(rule, SetAside)})
 
 
 def _join_target(table: ibis.Table, rules: list[Rule], target: TableName, rows: ibis.Table) -> ibis.Table:
@@ -150,7 +142,7 @@ def _broken(table: ibis.Table, rule: Rule) -> ibis.Value:
     match rule:
         case WellTyped():
             return table[UNREADABLE].notnull()
-        case Present(column=column):
+        case Present(column=column) | Filled(column=column):
             return table[column].isnull()
         case Unique(columns=columns):
             # By all other columns, so that it is always the same one of the duplicates that is kept.
@@ -167,6 +159,8 @@ def _broken(table: ibis.Table, rule: Rule) -> ibis.Value:
             return table[column].notnull() & table[_at(column, target, "id")].isnull()
         case NotBefore(column=column, key=key, target=target, target_column=time):
             return table[column] < table[_at(key, target, time)]
+        case SetAside():
+            raise TypeError("rows set aside are counted once all other rules have spoken")
 
 
 def tallies(marked: ibis.Table, table: TableName, rules: list[Rule]) -> dict[str, Tally]:
@@ -189,21 +183,25 @@ def tallies(marked: ibis.Table, table: TableName, rules: list[Rule]) -> dict[str
 def results_of(table: TableName, rules: list[Rule], found: Iterable[Tally]) -> list[RuleResult]:
     """The results of a table's rules over all its partitions."""
     found = list(found)
-    results = []
-    for rule in rules:
-        examples = [tally.examples[rule.fact] for tally in found if rule.fact in tally.examples]
-        first = min(examples, key=lambda row: [(value is None, value) for value in row.values()], default={})
-        results.append(
-            RuleResult(
-                rule=rule.name,
-                table=table,
-                action=rule.action,
-                rows=sum(tally.rows for tally in found),
-                violations=sum(tally.violations.get(rule.fact, 0) for tally in found),
-                example=", ".join(f"{name} {value}" for name, value in first.items()) or None,
-            )
-        )
-    return results
+    return [_result_of(table, rule, found) for rule in rules]
+
+
+def _result_of(table: TableName, rule: Rule, found: list[Tally]) -> RuleResult:
+    rows = sum(tally.rows for tally in found)
+    violations = sum(tally.violations.get(rule.fact, 0) for tally in found)
+    if rule.holds(violations, rows):
+        return RuleResult(rule.name, table, rule.action, rows, violations=0, example=None)
+    examples = [tally.examples[rule.fact] for tally in found if rule.fact in tally.examples]
+    first = min(examples, key=lambda row: [(value is None, value) for value in row.values()], default={})
+    return RuleResult(
+        rule.name,
+        table,
+        rule.action,
+        rows,
+        violations,
+        example=", ".join(f"{name} {value}" for name, value in first.items()) or None,
+        cause=cause_of(rule, first, all_rows=violations == rows),
+    )
 
 
 def _examples(marked: ibis.Table, table: TableName, rule: Rule) -> dict[str, dict[str, int | str | None]]:

@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from mlguide_assets.define.loading import load_problem, with_overrides
-from mlguide_assets.prepare.contracts import refuse_blocked
 from mlguide_assets.prepare.core import CORE, rebuilt_core_users
 from mlguide_assets.prepare.features.rebuilding import FEATURES, rebuilt_send_features
 from mlguide_assets.prepare.ingest import ingest
 from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.refusals import refuse_blocked
 from mlguide_assets.prepare.simulator.generate import write
 from mlguide_assets.prepare.sources.simulated import world_of
 from mlguide_assets_tests.prepare.ingesting import keep
@@ -32,7 +32,7 @@ def build(source: Path, root: Path) -> None:
     lake = Lake(root)
     problem = with_overrides(load_problem("planeswalker"), source=str(source))
     with ingest(problem, lake, oracle=root, report=lambda _: None) as read:
-        refuse_blocked(read.results, read.place)
+        refuse_blocked(read.results, problem.rules, read.place)
         keep(lake, read)
     core = rebuilt_core_users(lake)
     lake.write_partitions(CORE, core)

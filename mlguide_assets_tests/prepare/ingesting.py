@@ -10,9 +10,10 @@ import pytest
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.tables import TABLES, TableName
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.contracts import RuleResult, refuse_blocked, results_table
+from mlguide_assets.prepare.contracts import RuleResult, results_table
 from mlguide_assets.prepare.ingest import QUARANTINED, Ingested, ingest
 from mlguide_assets.prepare.lake import Lake, Partitions
+from mlguide_assets.prepare.refusals import refuse_blocked
 from mlguide_assets.prepare.sources.conforming import conform
 from mlguide_assets.prepare.sources.files import read_files
 
@@ -27,7 +28,7 @@ def ingested(problem: Problem, duck: Any, folder: Path) -> tuple[dict[str, Rows]
     lake = lake_over(duck, folder / "scratch")
     with ingest(problem, lake, oracle=folder / "oracle", report=lambda _: None) as read:
         assert not lake.tables()
-        refuse_blocked(read.results, read.place)
+        refuse_blocked(read.results, problem.rules, read.place)
         keep(lake, read)
         results = {result.rule: result for result in read.results}
     tables = {name: lake.read(name).to_pyarrow().to_pylist() for name in TABLES}

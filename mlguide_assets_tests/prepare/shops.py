@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.tables import TABLES, TableName
-from mlguide_assets.prepare.contracts import refuse_blocked
 from mlguide_assets.prepare.core import CORE, rebuilt_core_users
 from mlguide_assets.prepare.features.rebuilding import FEATURES, rebuilt_send_features
 from mlguide_assets.prepare.ingest import QUARANTINED, ingest
 from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.refusals import refuse_blocked
 from mlguide_assets_tests.prepare.ingesting import keep
 from mlguide_assets_tests.samples import CATEGORIES, THEMES, arrow, sample_problem
 
@@ -133,7 +133,7 @@ def build(lake: Lake, problem: Problem, between: Callable[[str], None] = lambda 
         between: told after each table that was written.
     """
     with ingest(problem, lake, oracle=lake.root, report=lambda _: None) as read:
-        refuse_blocked(read.results, read.place)
+        refuse_blocked(read.results, problem.rules, read.place)
         keep(lake, read, between)
         anew = {"user_emails": len(read.tables["user_emails"].anew)}  # type: ignore[union-attr]
     core = rebuilt_core_users(lake)

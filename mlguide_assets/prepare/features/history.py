@@ -84,12 +84,14 @@ def with_email_history(events: ibis.Table, sends: ibis.Table, *, label_window: t
 
     Args:
         events: email_id, at (int64, microseconds).
-        sends: the sends that count, with at, email_id and lost.
+        sends: the sends that count, with at, email_id and lost, which is null where the outcome is not known.
     """
     # Counted in float64, exact to 2^53: DuckDB sums integers into 128 bits, which neither Parquet nor Ibis has.
     one, none = ibis.literal(1.0), ibis.literal(0.0)
-    matured = sends.select(
-        "email_id", day=_day_after(sends["at"] + micros(label_window)), sent=one, lost=sends.lost.cast("float64")
+    # A send without a label says nothing yet, whenever it was delivered.
+    known = sends.filter(sends.lost.notnull())
+    matured = known.select(
+        "email_id", day=_day_after(known["at"] + micros(label_window)), sent=one, lost=known.lost.cast("float64")
     )
     asked = events.select("email_id", day=_day(events["at"]), sent=none, lost=none).distinct()
     by_day = (

@@ -3,17 +3,18 @@
 import difflib
 import re
 from collections.abc import Mapping
+from uuid import uuid4
 
 import ibis
 
+from mlguide_assets.define.problem import Label
 from mlguide_assets.define.tables import TABLES, ColumnType, TableName
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.sources.spellings import read_labels, read_numbers, read_texts, without_null_words
 from mlguide_assets.prepare.sources.times import read_times, refuse_another_format
 
 UNREADABLE = "unreadable"
 """Column of a conformed table: the values of the row that do not read as their type, or null."""
-
-_INTEGER = r"^\s*[+-]?\d{1,18}(\.0*)?\s*$"
 
 
 def conform(
@@ -23,8 +24,9 @@ def conform(
     *,
     place: str,
     formats: Mapping[str, str] | None = None,
+    label: Label | None = None,
 ) -> ibis.Table:
-    """Select our columns from a source's table and cast them.
+    """Select our columns from a source's table and read their values as our types.
 
     Names match exactly as mapped, else whatever the case and with any run of other characters for an
     underscore: `delivered at` and `Delivered_At` are `delivered_at`.
@@ -32,6 +34,8 @@ def conform(
     Args:
         mapping: our column to the source's, where they differ.
         formats: our column of times to how the source writes them, where that is not ISO 8601.
+        place: the table of the source in words.
+        label: its column holds texts as the problem file writes them, whatever their spelling in the source.
 
     Raises:
         InputError: a column is missing, is of times in a format that is not stated, or the table has no rows.
@@ -40,29 +44,51 @@ def conform(
     found = {column: _find(raw.columns, column, mapping, place) for column in TABLES[table].columns}
     if not raw.limit(1).count().execute():
         raise InputError(f"{place} has no rows: an empty table cannot be learned from; check what writes it.")
-    cast = {}
-    for name, source in found.items():
-        type_ = TABLES[table].columns[name].type
-        if type_ == "timestamp":
-            if name not in formats:
-                refuse_another_format(raw[source], name, table, place=place)
-            cast[name] = read_times(raw[source], formats.get(name))
-        else:
-            cast[name] = _cast(raw[source], type_)
+    types = {name: TABLES[table].columns[name].type for name in found}
+    given = _view(
+        raw.select(
+            **{name: without_null_words(raw[source], in_text=types[name] == "string") for name, source in found.items()}
+        )
+    )
+    for name in found:
+        if types[name] == "timestamp" and name not in formats:
+            refuse_another_format(given[name], name, table, place=place)
+    read = {
+        name: read_labels(given[name], label)
+        if label and name == label.column
+        else _read(given[name], types[name], formats.get(name))
+        for name in found
+    }
+    both = _view(given.select(**read, **{_as_given(name): given[name] for name in found}))
     complaints = [
         ibis.ifelse(
-            raw[source].notnull() & cast[name].isnull() & (raw[source].cast("string").strip() != ""),
-            ibis.literal(f"{name}=") + raw[source].cast("string"),
+            both[_as_given(name)].notnull() & both[name].isnull(),
+            ibis.literal(f"{name}=") + both[_as_given(name)].cast("string"),
             ibis.null("string"),
         )
-        for name, source in found.items()
+        for name in found
     ]
-    return raw.select(**cast, **{UNREADABLE: ibis.literal(", ").join(complaints).nullif("")})
+    return both.select(*found, **{UNREADABLE: ibis.literal(", ").join(complaints).nullif("")})
+
+
+def _view(rows: ibis.Table) -> ibis.Table:
+    """The same rows under a name: what follows refers to each column, where Ibis would repeat how it is read."""
+    return rows.get_backend().create_view(f"conforming_{uuid4().hex}", rows)
+
+
+def _as_given(name: str) -> str:
+    return f"{name} as given"
+
+
+def _read(column: ibis.Column, type_: ColumnType, format: str | None) -> ibis.Column:
+    if type_ == "timestamp":
+        return read_times(column, format)
+    return read_numbers(column) if type_ == "int64" else read_texts(column)
 
 
 def _find(columns: tuple[str, ...], column: str, mapping: Mapping[str, str], place: str) -> str:
     wanted = mapping.get(column, column)
-    if wanted in columns:
+    if column in mapping and wanted in columns:
         return wanted
     matches = [name for name in columns if _plain(name) == _plain(wanted)]
     if len(matches) == 1:
@@ -70,7 +96,8 @@ def _find(columns: tuple[str, ...], column: str, mapping: Mapping[str, str], pla
     have = ", ".join(map(repr, columns))
     if matches:
         raise InputError(
-            f"{place} has several columns that could be {wanted!r} ({', '.join(matches)}): map one of them."
+            f"{place} has several columns that could be {wanted!r} ({', '.join(map(repr, matches))}): map one of "
+            f"them under tables in the problem file."
         )
     close = difflib.get_close_matches(_plain(wanted), [_plain(name) for name in columns], n=1)
     hint = f", perhaps now {close[0]!r}" if close else ""
@@ -82,18 +109,3 @@ def _find(columns: tuple[str, ...], column: str, mapping: Mapping[str, str], pla
 
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", name.strip().lower()).strip("_")
-
-
-def _cast(column: ibis.Column, type_: ColumnType) -> ibis.Column:
-    """Cast, with null for what does not read as the type. Numbers are never rounded into integers."""
-    given = column.type()
-    if type_ == "string":
-        return column.cast("string").strip().nullif("")
-    if given.is_string():
-        digits = column.strip().re_replace(r"\.0*$", "")
-        return ibis.ifelse(column.re_search(_INTEGER), digits.try_cast("int64"), ibis.null("int64"))
-    if given.is_floating() or given.is_decimal():
-        return ibis.ifelse(column == column.floor(), column.try_cast("int64"), ibis.null("int64"))
-    if given.is_integer():
-        return column.try_cast("int64")
-    return ibis.null("int64")

@@ -65,6 +65,7 @@ def read_source(
             problem.mapping(table).names,
             place=f"{_names(problem)[table]} of {place}",
             formats=problem.mapping(table).formats,
+            label=problem.label,
         )
         for table in TABLES
     }

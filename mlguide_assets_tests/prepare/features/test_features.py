@@ -64,19 +64,20 @@ def naive(send: Send, sends: list[Send], window: timedelta) -> Row:
     earlier = [other for other in sends if other.user == send.user and other.at < send.at]
     content = [EMAILS[other.email - 1] for other in earlier]
     midnight = datetime.combine(send.at, datetime.min.time())
-    record = [other.lost for other in sends if other.email == send.email and other.at + window <= midnight]
+    matured = [other.lost for other in sends if other.email == send.email and other.at + window <= midnight]
+    record = [lost for lost in matured if lost is not None]
     is_final = send.at + window <= max(other.at for other in sends)
     return {
         "user_id": send.user,
         "email_id": send.email,
         "delivered_at": send.at,
-        "unsubscribed": int(send.lost) if is_final else None,
+        "unsubscribed": int(send.lost) if is_final and send.lost is not None else None,
         "matured_at": send.at + window,
         **{name: user[name] for name in ("age", "gender", "country", "words_in_description", "purchases")},
         **{name: email[name] for name in ("theme", "category", "subject")},
         **{name: email[name] for name in ("number_of_buttons", "number_of_sections", "number_of_items")},
         "number_of_emails": len(earlier),
-        "number_of_unsubscribes": sum(other.lost and other.at + window <= send.at for other in earlier),
+        "number_of_unsubscribes": sum(other.lost is True and other.at + window <= send.at for other in earlier),
         "emails_last_7_days": sum(other.at >= send.at - 7 * ONE_DAY for other in earlier),
         "emails_last_30_days": sum(other.at >= send.at - 30 * ONE_DAY for other in earlier),
         **{f"number_of_email_theme_{theme}": sum(one["theme"] == theme for one in content) for theme in THEMES},

@@ -57,7 +57,8 @@ class Send:
     at: datetime
     user: int
     email: int
-    lost: bool = field(default=False, compare=False)
+    lost: bool | None = field(default=False, compare=False)
+    """None: not known yet."""
 
     def flipped(self) -> "Send":
         return replace(self, lost=not self.lost)
@@ -69,8 +70,9 @@ INSTANTS = st.builds(
     st.integers(0, 100),
     st.sampled_from([0, 0, 0, -1, 1]),
 ) | st.just(ASKED)
+LOST = st.sampled_from([True, False, None])
 SENDS = st.lists(
-    st.builds(Send, INSTANTS, st.integers(1, 3), st.integers(1, 4), st.booleans()), min_size=1, max_size=30, unique=True
+    st.builds(Send, INSTANTS, st.integers(1, 3), st.integers(1, 4), LOST), min_size=1, max_size=30, unique=True
 )
 
 
@@ -112,7 +114,7 @@ class World:
             {
                 "user_id": send.user,
                 "email_id": send.email,
-                "unsubscribed": "yes" if send.lost else "no",
+                "unsubscribed": {True: "yes", False: "no", None: None}[send.lost],
                 "delivered_at": send.at,
             }
             for send in sends

@@ -80,7 +80,7 @@ def test_an_odd_file_is_read_as_what_it_means(oddity: str, duck: Any, folder: Pa
 
 
 @pytest.mark.parametrize(
-    "subject", ['a,b;c|d\t"e"', "two\nlines", "two\r\nlines", "#1 of 'all'", "\\", "안녕 – ☕", "null", "NA"]
+    "subject", ['a,b;c|d\t"e"', "two\nlines", "two\r\nlines", "#1 of 'all'", "\\", "안녕 – ☕", "nullify", "NA"]
 )
 def test_a_text_is_read_as_it_is(subject: str, duck: Any, tmp_path: Path) -> None:
     tables = sample_tables()
@@ -197,7 +197,7 @@ def folder_for_file(folder: Path) -> None:
     (folder / "user_emails.csv").mkdir()
 
 
-BLOCKED = "mend the source, or say 'quarantine' for this rule"
+ASIDE = "; or set these rows aside, with {table: user_emails, rule: "
 BAD: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "missing folder": (shutil.rmtree, ("source folder", "does not exist", "check --source")),
     "missing file": (
@@ -266,16 +266,20 @@ BAD: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     ),
     "unparseable date": (
         first_row(delivered_at="01/02/2024"),
-        ("breaks user_emails.values_are_well_typed in 1 of 600 rows", "delivered_at=01/02/2024", BLOCKED),
+        ("breaks user_emails.values_are_well_typed in 1 of 600 rows", "delivered_at=01/02/2024", f"{ASIDE}well_typed"),
     ),
     "unknown label": (
         first_row(unsubscribed="maybe"),
-        ("unsubscribed_is_known in 1 of 600", "unsubscribed maybe", BLOCKED),
+        (
+            "unsubscribed_is_known in 1 of 600",
+            "unsubscribed maybe: label.positive and label.negative of the problem file are 'yes' and 'no', and 'maybe'",
+            f"{ASIDE}one_of",
+        ),
     ),
-    "null key": (first_row(user_id=""), ("user_emails.user_id_is_present in 1 of 600 rows", BLOCKED)),
+    "null key": (first_row(user_id=""), ("user_emails.user_id_is_present in 1 of 600 rows", f"{ASIDE}present")),
     "duplicate key": (
         rewrite("user_emails", lambda text: text + text.splitlines()[-1] + "\n"),
-        ("user_id_email_id_delivered_at_is_unique in 1 of 601 rows", "for example user_id", BLOCKED),
+        ("user_id_email_id_delivered_at_is_unique in 1 of 601 rows", "for example user_id", f"{ASIDE}unique"),
     ),
 }
 

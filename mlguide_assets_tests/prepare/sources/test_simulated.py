@@ -9,9 +9,9 @@ import yaml
 
 from mlguide_assets.define.loading import parse_problem
 from mlguide_assets.define.tables import TABLES
-from mlguide_assets.prepare.contracts import refuse_blocked
 from mlguide_assets.prepare.ingest import QUARANTINED, ingest
 from mlguide_assets.prepare.oracle import FILE, with_oracle
+from mlguide_assets.prepare.refusals import refuse_blocked
 from mlguide_assets_tests.prepare.ingesting import keep, lake_over
 from mlguide_assets_tests.samples import PROBLEM
 
@@ -25,7 +25,7 @@ def rows_until(until: datetime | None, duck: Any, folder: Path) -> dict[str, Any
     told: list[str] = []
     lake = lake_over(duck, folder / f"lake {until}")
     with ingest(SIMULATED, lake, oracle=folder, report=told.append, until=until) as read:
-        refuse_blocked(read.results, read.place)
+        refuse_blocked(read.results, SIMULATED.rules, read.place)
         keep(lake, read)
     assert lake.read(QUARANTINED).count().execute() == 0
     tables = {name: lake.read(name).to_pyarrow() for name in TABLES}

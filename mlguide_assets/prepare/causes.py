@@ -1,0 +1,116 @@
+"""Why rows break a rule, and what to do in the source: by the cause that a broken value shows, not by the rule.
+
+Plain text in, plain text out: nothing here reads a table.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from mlguide_assets.define.contracts import (
+    Filled,
+    NotBefore,
+    OneOf,
+    Present,
+    Range,
+    References,
+    Rule,
+    SetAside,
+    Unique,
+    WellTyped,
+)
+from mlguide_assets.define.tables import TABLES, TableName
+from mlguide_assets.prepare.sources.conforming import UNREADABLE
+
+
+def cause_of(rule: Rule, row: Mapping[str, Any], *, all_rows: bool) -> str:
+    """What is wrong, and how to fix it in the source.
+
+    Args:
+        row: ids and what the rule looks at, of a row that breaks it.
+        all_rows: whether every row does: then the fault is one of format, or of meaning.
+    """
+    match rule:
+        case WellTyped(table=table):
+            return _cause_of_value(table, str(row.get(UNREADABLE) or ""))
+        case Present(column=column) | Filled(column=column):
+            if all_rows:
+                return f"{column} is empty in every row; check what writes it"
+            return f"{column} is empty there; fill it in"
+        case Unique(columns=columns):
+            return f"several rows have the same {' and '.join(columns)}; keep one of each"
+        case Range(column=column, min=low, max=high):
+            return f"{column} must be {_between(low, high)}; check its unit, and leave it empty where it is not known"
+        case OneOf(column=column, values=values, table="user_emails"):
+            known = " and ".join(map(repr, values))
+            return (
+                f"label.positive and label.negative of the problem file are {known}, and {row.get(column)!r} is none "
+                f"of them; write them there as the source does, and leave {column} empty where it is not known yet"
+            )
+        case OneOf(column=column, values=values):
+            known = ", ".join(map(repr, values))
+            return f"{row.get(column)!r} is not one of {known}; add it to the values of this rule, or correct it"
+        case References(column=column, target=target):
+            if all_rows:
+                return f"no {column} is an id of {target}: one of the two tables was renumbered; give both the same ids"
+            return f"{target} has no such id, or that row was set aside; add the missing rows"
+        case NotBefore(column=column, target=target, target_column=time):
+            if all_rows:
+                return f"{time} of {target} is later than any {column}, as if it were the time of an export; correct it"
+            return f"{column} lies before {time} of its row in {target}; correct the one that is wrong"
+        case SetAside():
+            return "other rules set aside more than a few rows"
+
+
+def _between(low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return f"at least {low:g}" if high is None else f"at most {high:g}"
+    return f"between {low:g} and {high:g}"
+
+
+def _cause_of_value(table: TableName, unreadable: str) -> str:
+    """Of the first value of `column=value, column=value` that does not read as its type."""
+    column, _, rest = unreadable.partition("=")
+    others = "|".join(map(re.escape, TABLES[table].columns))
+    value = re.split(rf", (?:{others})=", rest)[0].strip()
+    if TABLES[table].columns[column].type == "timestamp":
+        return cause_of_time(column, value)
+    return cause_of_number(column, value, is_id=column == "id" or column.endswith("_id"))
+
+
+def cause_of_number(column: str, text: str, *, is_id: bool) -> str:
+    """Why a text is not a whole number, and what to write instead.
+
+    >>> cause_of_number("age", "1,5", is_id=False)
+    "age must be a whole number, and '1,5' has a fraction; round it in the source"
+    """
+    shown = repr(text[:40])
+    must = f"{column} must be a whole number, and {shown}"
+    if re.fullmatch(r"[+-]?[1-9]\d{0,2}([.,'\u2019\u00a0 _]\d{3})+", text):
+        digits = re.sub(r"[^\d+-]", "", text)
+        return f"{must} can be {digits} or a number with a fraction; write digits alone, as in {digits}"
+    if re.fullmatch(r"[+-]?\d+(\.0*)?", text):
+        return f"{must} is too large, or was a floating-point number that lost digits; write it as a 64-bit integer"
+    if re.fullmatch(r"[+-]?\d*[.,]\d+", text):
+        return f"{must} has a fraction; round it in the source"
+    if re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", text):
+        return f"{must} was written as a floating-point number, which loses digits; write all digits"
+    if re.fullmatch(r"[+-]?inf(inity)?", text.lower()):
+        return f"{must} is infinite; leave it empty where it is not known"
+    if is_id:
+        return (
+            f"{column} must be a whole number of at most 64 bits, and {shown} is text: text and UUID ids are not read "
+            f"yet; number the ids in the source, alike in all tables"
+        )
+    if text.lower() in ("true", "false"):
+        return f"{must} is a flag; write 1 and 0 if these are meant"
+    return f"{must} is not; leave it empty where it is missing or not known, and write digits alone otherwise"
+
+
+def cause_of_time(column: str, text: str) -> str:
+    """Why a text is not a time, and what to write instead."""
+    shown = repr(text[:40])
+    for digits, unit in ((10, "seconds"), (13, "milliseconds"), (16, "microseconds"), (19, "nanoseconds")):
+        if re.fullmatch(rf"\d{{{digits}}}(\.\d+)?(e[+-]?\d+)?", text):
+            return f"{column} must be a time, and {shown} looks like {unit} since 1970; write 2024-01-31 10:00:00 (UTC)"
+    return f"{column} must be a time, and {shown} is none; write it as 2024-01-31 10:00:00, in UTC or with its offset"

@@ -1,0 +1,93 @@
+"""How values may be written: one table of spellings per type, the same for CSV, Parquet and databases.
+
+A reader takes a source's column, whatever its type, `without_null_words`, and gives ours, with null for what does
+not read as such.
+Times are read in `times.py`. What a reader refuses is explained in `prepare/causes.py`.
+"""
+
+import ibis
+import ibis.expr.datatypes as dt
+
+from mlguide_assets.define.problem import Label
+
+NULL_WORDS = ("", "NULL", "Null", "null", "(null)", "<null>", r"\N", "NaN", "nan", "NAN", "-nan", "<NA>", "NaT", "None",
+              "#N/A", "N/A", "n/a")  # fmt: skip
+"""How dumps, pandas and spreadsheets write that there is no value. `NA` is none of them in a text: it is Namibia."""
+MORE_NULL_WORDS = ("NA", "na", "none", "nil", "-", "--")
+"""These mean it where a number or a time is expected."""
+
+FLAGS = {
+    True: ("true", "t", "yes", "y", "on", "1", "1.0"),
+    False: ("false", "f", "no", "n", "off", "0", "0.0"),
+}
+"""How a flag is written, in any case."""
+
+_WHOLE = r"^[+-]?\d{1,19}(\.0*)?$"
+_GROUPED = r"^[+-]?[1-9]\d{0,2}\.000$"
+"""1.000 is one, or a thousand where a point groups digits."""
+EXACT, EXACT_SINGLE = 2**53, 2**24
+"""Above these, a floating-point number of 64 or 32 bits no longer tells neighbouring whole numbers apart."""
+
+
+def without_null_words(column: ibis.Column, *, in_text: bool) -> ibis.Column:
+    """A column with null where the source writes that there is no value, and texts without spaces around them."""
+    if column.type().is_floating():
+        return ibis.ifelse(column.isnan(), ibis.null(column.type()), column)
+    if not column.type().is_string():
+        return column
+    text = column.strip()
+    return ibis.ifelse(text.isin(NULL_WORDS if in_text else (*NULL_WORDS, *MORE_NULL_WORDS)), ibis.null("string"), text)
+
+
+def read_numbers(column: ibis.Column) -> ibis.Column:
+    """Whole numbers of 64 bits. Nothing is rounded, and no digits are guessed."""
+    given = column.type()
+    nothing = ibis.null("int64")
+    if given.is_string():
+        whole = column.re_search(_WHOLE) & ~column.re_search(_GROUPED)
+        return ibis.ifelse(whole, column.re_replace(r"\.0*$", "").try_cast("int64"), nothing)
+    if given.is_floating():
+        # Cast and compared, since DuckDB's floor of NaN, of an infinity or of 1e300 ends the query.
+        whole = column.try_cast("int64")
+        exact = (whole.cast("float64") == column) & (column.abs() <= (EXACT if given == dt.float64 else EXACT_SINGLE))
+        return ibis.ifelse(exact, whole, nothing)
+    if given.is_decimal():
+        return ibis.ifelse(column % 1 == 0, column.try_cast("int64"), nothing)
+    return column.try_cast("int64") if given.is_integer() else nothing
+
+
+def read_texts(column: ibis.Column) -> ibis.Column:
+    """Texts. A number that is whole is written without a fraction, whatever its type."""
+    text = column.cast("string")
+    if column.type().is_floating() or column.type().is_decimal():
+        return ibis.coalesce(read_numbers(column).cast("string"), text)
+    return text
+
+
+def read_labels(column: ibis.Column, label: Label) -> ibis.Column:
+    """A label as the problem file writes it, from any spelling that means the same.
+
+    That is another case, and where both its values are flags, any flag: `true`, `1` and `Y` are "yes".
+    """
+    text = read_texts(column)
+    positive, negative = label_spellings(label)
+    lower = text.lower()
+    return ibis.cases(
+        (text == label.positive, label.positive),
+        (text == label.negative, label.negative),
+        (lower.isin(positive), label.positive),
+        (lower.isin(negative), label.negative),
+        else_=text,
+    )
+
+
+def label_spellings(label: Label) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What else, in lower case, means the positive and the negative value of a label."""
+    positive, negative = label.positive.lower(), label.negative.lower()
+    if positive == negative:
+        # They differ in case alone, so case tells them apart.
+        return (), ()
+    for truth, words in FLAGS.items():
+        if positive in words and negative in FLAGS[not truth]:
+            return words, FLAGS[not truth]
+    return (positive,), (negative,)

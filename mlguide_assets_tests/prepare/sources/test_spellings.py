@@ -1,0 +1,126 @@
+"""Spellings: what a value may look like, whatever kind of source it comes from, and what is not guessed."""
+
+import math
+from decimal import Decimal
+from typing import Any
+
+import ibis
+import pyarrow as pa
+import pytest
+
+from mlguide_assets.define.problem import Label
+from mlguide_assets.prepare.causes import cause_of_number, cause_of_time
+from mlguide_assets.prepare.sources.spellings import read_labels, read_numbers, read_texts, without_null_words
+
+LARGEST = 2**63 - 1
+
+
+def read(reader: Any, values: pa.Array, duck: Any) -> list[Any]:
+    """Values as a reader gives them, in their order."""
+    table = ibis.memtable(pa.table({"place": range(len(values)), "given": values}))
+    found = duck.to_pyarrow(
+        table.select("place", read=reader(without_null_words(table.given, in_text=reader is not read_numbers)))
+    )
+    return found.sort_by("place")["read"].to_pylist()
+
+
+NUMBERS: dict[str, int | None] = {
+    "7": 7, " 7 ": 7, "\t7": 7, "+7": 7, "-7": -7, "007": 7, "7.": 7, "7.0": 7, "7.00": 7, "0.000": 0,
+    "12345.000": 12345,
+    str(LARGEST): LARGEST, str(-LARGEST - 1): -LARGEST - 1, str(LARGEST + 1): None, "9" * 30: None,
+    "1.000": None, "1,000": None, "1,5": None, "1.5": None, "1e3": None, "0x10": None, "1 000": None, "x": None,
+    "inf": None, "NULL": None, r"\N": None, "nan": None, "": None, "true": None, "٣": None,
+}  # fmt: skip
+
+
+def test_whole_numbers_are_read_from_text_and_nothing_is_guessed(duck: Any) -> None:
+    assert dict(zip(NUMBERS, read(read_numbers, pa.array(NUMBERS), duck), strict=True)) == NUMBERS
+
+
+TYPED = {
+    "float64": (pa.array([7.0, -0.0, 7.5, math.nan, math.inf, -math.inf, 1e300, 2.0**53, 2.0**53 + 2]),
+                [7, 0, None, None, None, None, None, 2**53, None]),
+    "float32": (pa.array([7.0, 2.0**24, 2.0**24 + 2], pa.float32()), [7, 2**24, None]),
+    "decimal": (pa.array([Decimal("7.00"), Decimal("7.50")], pa.decimal128(9, 2)), [7, None]),
+    "large decimal": (pa.array([Decimal(LARGEST), Decimal(LARGEST + 1)], pa.decimal128(38, 0)), [LARGEST, None]),
+    "uint64": (pa.array([7, 2**64 - 1], pa.uint64()), [7, None]),
+    "bool": (pa.array([True, False]), [None, None]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TYPED)
+def test_whole_numbers_are_read_from_other_types_as_from_text(kind: str, duck: Any) -> None:
+    given, wanted = TYPED[kind]
+    assert read(read_numbers, given, duck) == wanted
+
+
+def test_what_says_that_there_is_no_text_is_none(duck: Any) -> None:
+    words = ["", "  ", "NULL", "null", r"\N", "NaN", "nan", "<NA>", "None", "N/A", "NA", "KO", " KO", "nullify"]
+    found = read(read_texts, pa.array(words), duck)
+    assert found == [None] * 10 + ["NA", "KO", "KO", "nullify"]
+
+
+def test_a_number_is_the_same_text_whatever_its_type(duck: Any) -> None:
+    for values in (
+        pa.array([1, None]),
+        pa.array([1.0, math.nan]),
+        pa.array([Decimal("1.00"), None]),
+        pa.array(["1", ""]),
+    ):
+        assert read(read_texts, values, duck) == ["1", None]
+    assert read(read_texts, pa.array([1.5]), duck) == ["1.5"]
+
+
+YES_NO = Label(positive="yes", negative="no", window="7d")
+LABELS: dict[str, tuple[Label, pa.Array, list[str | None]]] = {
+    "texts": (YES_NO, pa.array(["yes", " no", "YES", "N", "maybe", "", "NULL"]),
+              ["yes", "no", "yes", "no", "maybe", None, None]),
+    "flags": (YES_NO, pa.array([True, False, None]), ["yes", "no", None]),
+    "flags in a CSV": (YES_NO, pa.array(["True", "FALSE", "t", "0", "1.0", "0.0"]),
+                       ["yes", "no", "yes", "no", "yes", "no"]),
+    "numbers": (YES_NO, pa.array([1, 0, 2]), ["yes", "no", "2"]),
+    "numbers of pandas": (YES_NO, pa.array([1.0, 0.0, math.nan]), ["yes", "no", None]),
+    "a flag turned round": (Label(positive="no", negative="yes", window="7d"), pa.array([True, False]), ["yes", "no"]),
+    "numbers asked for": (Label(positive="1", negative="0", window="7d"), pa.array([True, False]), ["1", "0"]),
+    "words": (Label(positive="Lost", negative="kept", window="7d"), pa.array(["lost", "KEPT", "true"]),
+              ["Lost", "kept", "true"]),
+    "words that differ in case": (Label(positive="A", negative="a", window="7d"), pa.array(["A", "a"]), ["A", "a"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_a_label_is_read_in_any_spelling_that_means_the_same(kind: str, duck: Any) -> None:
+    label, given, wanted = LABELS[kind]
+    assert read(lambda column: read_labels(column, label), given, duck) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("1.000", "can be 1000 or a number with a fraction"),
+        ("1,000", "can be 1000"),
+        ("1 000 000", "can be 1000000"),
+        ("1,5", "has a fraction"),
+        ("1.5", "has a fraction"),
+        ("1.4e+18", "loses digits"),
+        ("9" * 30, "too large"),
+        ("1400000000000000000.0", "lost digits"),
+        ("inf", "is infinite; leave it empty"),
+        ("true", "write 1 and 0"),
+        ("unknown", "leave it empty where it is missing"),
+    ],
+)
+def test_what_is_no_number_is_explained_by_what_it_looks_like(text: str, words: str) -> None:
+    told = cause_of_number("age", text, is_id=False)
+    assert words in told
+    assert repr(text) in told
+
+
+@pytest.mark.parametrize("text", ["u-17", "0f8fad5b-d9cb-469f-a165-70867728950e", "true"])
+def test_an_id_that_is_text_is_said_to_be_no_id_yet(text: str) -> None:
+    assert "text and UUID ids are not read yet; number the ids in the source" in cause_of_number("id", text, is_id=True)
+
+
+@pytest.mark.parametrize(("text", "unit"), [("1705312800", "seconds"), ("1705312800000", "milliseconds")])
+def test_a_number_for_a_time_is_explained_as_one_since_1970(text: str, unit: str) -> None:
+    assert f"looks like {unit} since 1970; write 2024-01-31 10:00:00" in cause_of_time("delivered_at", text)

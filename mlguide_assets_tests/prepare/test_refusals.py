@@ -1,0 +1,89 @@
+"""Refusals: what is said of a broken rule, and which ways out are safe to name."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mlguide_assets.define.contracts import Rule
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.causes import cause_of
+from mlguide_assets.prepare.contracts import RuleResult
+from mlguide_assets.prepare.refusals import refuse_blocked
+from mlguide_assets_tests.samples import sample_problem
+
+REFERENCE = {"table": "user_emails", "rule": "references", "column": "user_id", "target": "user_profiles"}
+
+
+def rule_of(problem: Problem, name: str) -> Rule:
+    return next(rule for rule in problem.rules if rule.name == name)
+
+
+def result_of(rule: Rule, violations: int, rows: int = 1000, **row: Any) -> RuleResult:
+    """What a rule found, as `prepare/contracts.py` puts it."""
+    cause = cause_of(rule, row, all_rows=violations == rows)
+    return RuleResult(rule.name, rule.table, rule.action, rows, violations, "id 1", cause)
+
+
+def told(problem: Problem, *results: RuleResult) -> str:
+    with pytest.raises(InputError) as caught:
+        refuse_blocked(results, problem.rules, "the shop")
+    return str(caught.value)
+
+
+PROBLEM = sample_problem("data", contracts=[{**REFERENCE, "action": "quarantine"}])
+TYPED = rule_of(PROBLEM, "user_profiles.values_are_well_typed")
+
+
+def test_some_broken_rows_may_be_set_aside_and_what_follows_is_said() -> None:
+    said = told(PROBLEM, result_of(TYPED, 7, unreadable="age=abc"))
+    assert said.startswith("user_profiles from the shop breaks user_profiles.values_are_well_typed in 7 of 1,000 rows")
+    assert said.endswith(
+        "; or set these rows aside, and with them all rows of user_emails that refer to them, with "
+        "{table: user_profiles, rule: well_typed, action: quarantine} under contracts in the problem file."
+    )
+
+
+@pytest.mark.parametrize("violations", [201, 1000])
+def test_nobody_is_advised_to_set_aside_more_than_may_be(violations: int) -> None:
+    said = told(PROBLEM, result_of(TYPED, violations, unreadable="id=u-17, age=abc"))
+    assert "id must be a whole number of at most 64 bits, and 'u-17' is text" in said
+    assert "quarantine" not in said
+    assert "set" not in said
+
+
+def test_rows_set_aside_beyond_the_limit_are_refused_by_the_rule_that_took_most() -> None:
+    limit = rule_of(PROBLEM, "user_emails.few_rows_are_set_aside")
+    reference = rule_of(PROBLEM, "user_emails.user_id_exists_in_user_profiles")
+    said = told(PROBLEM, result_of(reference, 1000, user_id=7), result_of(limit, 1000))
+    assert said.startswith("user_emails from the shop would lose 1,000 of 1,000 rows, set aside by its contract, where")
+    assert "user_emails.few_rows_are_set_aside allows 20%: 1,000 rows break user_emails.user_id_exists_in_user" in said
+    assert "no user_id is an id of user_profiles: one of the two tables was renumbered" in said
+    assert "{table: user_emails, rule: set_aside, max_share: 1.0, action: block} under contracts" in said
+
+
+def test_the_limit_is_a_share_of_the_rows() -> None:
+    limit = rule_of(PROBLEM, "user_emails.few_rows_are_set_aside")
+    assert limit.holds(200, 1000)
+    assert not limit.holds(201, 1000)
+    assert limit.holds(0, 0)
+
+
+def test_a_column_is_empty_if_no_row_has_a_value() -> None:
+    filled = rule_of(PROBLEM, "user_profiles.age_is_not_empty")
+    assert filled.action == "warn"
+    assert filled.holds(999, 1000)
+    assert filled.holds(0, 0)
+    assert not filled.holds(1000, 1000)
+
+
+def test_what_does_not_block_refuses_nothing() -> None:
+    broken = result_of(TYPED, 7, unreadable="age=abc")
+    refuse_blocked([replace(broken, action="warn"), replace(broken, action="quarantine")], PROBLEM.rules, "the shop")
+
+
+def test_a_label_that_is_none_of_the_two_names_their_keys() -> None:
+    known = rule_of(PROBLEM, "user_emails.unsubscribed_is_known")
+    said = told(PROBLEM, result_of(known, 1000, unsubscribed="churned"))
+    assert "label.positive and label.negative of the problem file are 'yes' and 'no', and 'churned' is none" in said
