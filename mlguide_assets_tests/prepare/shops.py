@@ -30,6 +30,7 @@ def shop_problem(folder: Path) -> Problem:
     sends = {"table": "user_emails", "action": "quarantine"}
     label = {"positive": "yes", "negative": "no", "window": "2d"}
     rules: list[dict[str, Any]] = [
+        {**sends, "rule": "set_aside", "max_share": 1, "action": "block"},
         {"table": "email_content", "rule": "one_of", "column": "category", "values": list(CATEGORIES),
          "action": "quarantine"},
         {**sends, "rule": "references", "column": "user_id", "target": "user_profiles"},
