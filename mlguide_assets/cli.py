@@ -209,6 +209,27 @@ def report(
 
 @app.command()
 @_told
+def alerts(
+    acknowledge: Annotated[
+        str | None,
+        typer.Option(
+            "--acknowledge",
+            metavar="ID",
+            help="Say that you are on it: no reminders until it is resolved.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """List the open alerts, those with the largest effect on the cost of decisions first, each with what to do."""
+    from mlguide_assets.console.alerts import show_alerts
+
+    show_alerts(Home.locate(home), acknowledge, as_json)
+
+
+@app.command()
+@_told
 def simulate(
     out: Annotated[
         Path, typer.Option(help="Folder for the four Parquet files. It is created if missing; its parent must exist.")

@@ -63,14 +63,16 @@ def drifted(verdicts: Sequence[Mapping[str, Any]], source: str) -> Alert | None:
         severity=f"{len(run)} days in a row call for action, the last over {newest['rows']:,} rows.",
         next_step="Look at the report of the day (asset data_drift); if the change is real, 'mlguide run' trains anew.",
         facts={"days": len(run), "model_version": newest["model_version"]},
+        cost_effect=newest.get("cost_effect"),
     )
 
 
-def dropped(verdicts: Sequence[Mapping[str, Any]]) -> Alert | None:
+def dropped(verdicts: Sequence[Mapping[str, Any]], *, cost_effect: float | None = None) -> Alert | None:
     """The champion has surely lost more than it may in the last windows; None where it has not.
 
     Args:
         verdicts: rows of `performance_verdicts` of one version, oldest first.
+        cost_effect: what 1,000 decisions cost more in the last window than at training.
     """
     judged = [row for row in verdicts if row["verdict"] != "too_few"]
     run = _last_run(judged, lambda row: row["verdict"] == "dropped")
@@ -87,14 +89,16 @@ def dropped(verdicts: Sequence[Mapping[str, Any]]) -> Alert | None:
         severity=f"{len(run)} windows in a row have dropped.",
         next_step="A retraining is asked for by itself ('mlguide ui'); asset performance_verdicts has every window.",
         facts={"model_version": newest["model_version"], "windows": len(run), "difference": newest["difference"]},
+        cost_effect=cost_effect,
     )
 
 
-def unexpected(gaps: Sequence[Mapping[str, Any]]) -> Alert | None:
+def unexpected(gaps: Sequence[Mapping[str, Any]], *, cost_effect: float | None = None) -> Alert | None:
     """Users react otherwise than the champion's probabilities say, in the last windows; None where they do not.
 
     Args:
         gaps: rows of `performance_gap` of one version, metric and length of window, oldest first.
+        cost_effect: what 1,000 decisions cost more in the last window than the probabilities say.
     """
     run = _last_run([row for row in gaps if not math.isnan(row["low"])], lambda row: row["sees_concept_drift"])
     if len(run) < IN_A_ROW:
@@ -111,6 +115,7 @@ def unexpected(gaps: Sequence[Mapping[str, Any]]) -> Alert | None:
         severity=f"{len(run)} windows in a row differ by more than chance: the concept has drifted, not the sends.",
         next_step="Look at asset performance_gap; if it stays so, only outcomes from after the change teach anything.",
         facts={"model_version": newest["model_version"], "windows": len(run), "gap": newest["value"]},
+        cost_effect=cost_effect,
     )
 
 

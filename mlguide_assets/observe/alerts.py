@@ -5,7 +5,8 @@ acknowledged it, and when it is resolved. Whatever the webhook does, the log has
 sent again with the next alert of that key or `AlertBook.retry_undelivered`.
 
 The body of every POST is
-`{"id", "event": "opened" | "worse" | "reminder" | "resolved", "at", "opened_at", "text", "alert": Alert.to_json()}`.
+`{"id", "event": "opened" | "worse" | "reminder" | "resolved", "at", "opened_at", "text", "alert": Alert.to_json(),
+"runbook": {"meaning", "action", "command"}}`.
 Delivery is at least once; a repeated one has the same id. `text` says it all in one paragraph, as chats want it.
 """
 
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from mlguide_assets.errors import InputError
+from mlguide_assets.observe.runbook import runbook_of
 from mlguide_assets.observe.webhook import RETRIES, TIMEOUT, host_of, post
 from mlguide_assets.prepare.event_log import EventLog, Line
 
@@ -43,6 +45,7 @@ class Alert:
     `key` says what it is about (equal keys are one incident), `happened` what happened and `severity` how bad it is
     with numbers, in sentences; `next_step` is a command or a page. `facts` are the numbers for machines. Raises
     ValueError for an unknown kind or level, a `since` without a time zone, and facts that JSON cannot hold.
+    `cost_effect` is what it moves the cost of 1,000 decisions by, positive is dearer; None where that is not known.
     """
 
     key: str
@@ -54,6 +57,7 @@ class Alert:
     severity: str
     next_step: str
     facts: Mapping[str, Any] = field(default_factory=dict)
+    cost_effect: float | None = None
 
     def __post_init__(self) -> None:
         for name, value, known in (("kind", self.kind, get_args(Kind)), ("level", self.level, get_args(Level))):
@@ -61,7 +65,7 @@ class Alert:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
         _written(self.since)
         try:
-            json.dumps(dict(self.facts), allow_nan=False)
+            json.dumps([dict(self.facts), self.cost_effect], allow_nan=False)
         except (TypeError, ValueError) as error:
             raise ValueError(f"facts must be what JSON can hold: {error}") from error
 
@@ -244,6 +248,7 @@ class AlertBook:
             "opened_at": _written(opened_at),
             "text": _text(event, alert),
             "alert": alert.to_json(),
+            "runbook": dict(runbook_of(alert.key, alert.kind).__dict__),
         }
         return self._claimed(Notice(name, event, payload, 0.0))
 

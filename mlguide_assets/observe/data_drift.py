@@ -23,7 +23,7 @@ from mlguide_assets.prepare.features.tables import KEYS, LABEL
 from mlguide_assets.prepare.lake import small_table
 from mlguide_assets.train.files import PROFILE
 from mlguide_assets.train.reference.counting import window_counts
-from mlguide_assets.train.reference.freezing import watched_columns
+from mlguide_assets.train.reference.freezing import PROBABILITY, watched_columns
 from mlguide_assets.train.reference.profile import Profile
 
 EARLIER_WEEKS = 8
@@ -87,13 +87,14 @@ def drift_of_day(
     rows = [
         *_rows(of_sends, SENDS),
         {"source": SENDS, "column": VOLUME, "rows": sends.num_rows, **_told(volume)},
-        {"source": SENDS, "column": WHOLE, "rows": sends.num_rows, "level": level, "reason": sentence},
+        {"source": SENDS, "column": WHOLE, "rows": sends.num_rows, "level": level, "reason": sentence}
+        | {"cost_effect": _cost_effect(of_sends)},
     ]
     if traffic.num_rows:
         asked = [column.name for column in profile.columns if column.name != LABEL]
         of_traffic = _judged(traffic.drop_columns(list(KEYS)), profile.only(asked), min_rows)
         rows += _rows(of_traffic, TRAFFIC)
-        whole = {"level": of_traffic.level, "reason": of_traffic.sentence}
+        whole = {"level": of_traffic.level, "reason": of_traffic.sentence, "cost_effect": _cost_effect(of_traffic)}
         rows.append({"source": TRAFFIC, "column": WHOLE, "rows": traffic.num_rows, **whole})
     fixed = {"day": day.isoformat(), "model_version": champion.version, "signature": signature}
     return DayDrift(small_table([{**fixed, **row} for row in rows], SCHEMA), level, sentence)
@@ -125,6 +126,11 @@ def _judged(rows: pa.Table, profile: Profile, min_rows: int) -> DriftVerdict:
 
 def _rows(verdict: DriftVerdict, source: str) -> list[dict[str, Any]]:
     return [{**row, "source": source} for row in verdict.columns.to_pylist()]
+
+
+def _cost_effect(verdict: DriftVerdict) -> float | None:
+    """What the window moves the expected cost of 1,000 decisions by: that of its scores, which all columns move."""
+    return next((row["cost_effect"] for row in verdict.columns.to_pylist() if row["column"] == PROBABILITY), None)
 
 
 def _told(finding: Finding) -> dict[str, str]:

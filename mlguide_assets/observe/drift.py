@@ -14,6 +14,7 @@ import numpy as np
 from mlguide_assets.observe.drift_verdict import ColumnJudgement, ColumnMeasures, DriftVerdict, conclude
 from mlguide_assets.observe.quality import Finding, judge_categories, judge_nulls, null_share, unseen_share
 from mlguide_assets.train.reference.bins import Counts
+from mlguide_assets.train.reference.costing import cost_effect
 from mlguide_assets.train.reference.counting import WindowCounts, column_test
 from mlguide_assets.train.reference.profile import ColumnProfile, Profile
 from mlguide_assets.train.reference.two_sample import (
@@ -101,4 +102,5 @@ def _shares(column: ColumnProfile, counts: Counts) -> ColumnMeasures:
         null_share=null_share(counts),
         reference_null_share=null_share(column.counts),
         unseen_share=unseen_share(column, counts),
+        cost_effect=cost_effect(column, counts),
     )

@@ -30,6 +30,7 @@ DRIFT_SCHEMA = pa.schema(
         "reference_null_share": pa.float64(),
         "unseen_share": pa.float64(),
         "importance": pa.float64(),
+        "cost_effect": pa.float64(),
         "inflation": pa.float64(),
         "level": pa.string(),
         "check": pa.string(),
@@ -54,6 +55,7 @@ class ColumnMeasures:
     null_share: float | None = None
     reference_null_share: float | None = None
     unseen_share: float | None = None
+    cost_effect: float | None = None
 
 
 @dataclass(frozen=True)
@@ -75,14 +77,18 @@ class ColumnJudgement:
         return "; ".join(dict.fromkeys(telling)) or self.findings[-1].reason
 
     @property
-    def rank(self) -> tuple[int, float, float, float, str]:
-        """First what is so bad that there is no PSI, then by importance times PSI, PSI, importance, name."""
+    def rank(self) -> tuple[int, float, float, float, float, str]:
+        """First what is so bad that there is no PSI, then by effect on the cost of decisions.
+
+        Where that is not known, or equal: by importance times PSI, PSI, importance, name.
+        """
         psi, importance = self.measures.psi, self.measures.importance
         order = 2
         if psi is None or isnan(psi):
             psi = 0.0
             order = {"act": 0, "warn": 1}.get(self.foremost.level, 2)
-        return order, -importance * psi, -psi, -importance, self.measures.column
+        cost = abs(self.measures.cost_effect or 0.0)
+        return order, -cost, -importance * psi, -psi, -importance, self.measures.column
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,9 +98,9 @@ class DriftVerdict:
     `level` is the worst of `quality` (schema, nulls, categories) and `drift` (distributions); `too_few` where the
     window is too small for anything but its schema to be judged. `worst` names the foremost columns of that level.
 
-    `columns` (DRIFT_SCHEMA) has one row per column, the foremost first: those too bad to have a PSI, then by
-    importance times PSI. Its `statistic` is already divided by `inflation`; `check` says which check set the level;
-    what was not measured is null.
+    `columns` (DRIFT_SCHEMA) has one row per column, the foremost first, see `ColumnJudgement.rank`. `cost_effect` is
+    what the change of the column alone moves the expected cost of 1,000 decisions by, see `costing`. `statistic` is
+    already divided by `inflation`; `check` says which check set the level; what was not measured is null.
     """
 
     level: Level
@@ -134,8 +140,11 @@ def _sentence(level: Level, alike: Sequence[ColumnJudgement], columns: int, rows
     if level == "too_few":
         return f"No verdict: {foremost.reason}."
     what = "call for action" if level == "act" else "are worth a look"
+    cost = foremost.measures.cost_effect
+    price = "" if cost is None else f", expected cost {cost:+.1f} per 1,000 decisions"
     return (
-        f"{len(alike)} of {columns} columns over {rows:,} rows {what}; {foremost.measures.column}: {foremost.reason}."
+        f"{len(alike)} of {columns} columns over {rows:,} rows {what}; {foremost.measures.column}: "
+        f"{foremost.reason}{price}."
     )
 
 

@@ -1,18 +1,21 @@
 """How trainings ended: from the gate's record to the record of ticks, and from there to the lake."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.bundle import pointed_version
+from mlguide_assets.define.problem import Costs, Problem
+from mlguide_assets.deploy.bundle import metadata_of_version, pointed_version
 from mlguide_assets.deploy.history import PROMOTED, decisions
 from mlguide_assets.observe.alerting import dropped, unexpected
 from mlguide_assets.observe.alerts import Alert
+from mlguide_assets.observe.cost_effect import last_window, window_cost
 from mlguide_assets.observe.performance_verdict import VERDICTS
 from mlguide_assets.prepare.lake import Lake, Snapshot
 from mlguide_assets.retrain.situation import landed, rows_of
 from mlguide_assets.retrain.ticks import FAILED, RETRAINING_DECISIONS, ROLL_BACK, RUN, Tick, TickLog, ticks_of
 from mlguide_assets.settings import Home
+from mlguide_assets.train.models import CANDIDATE
 
 BY_HAND = Tick("by_hand", RUN, "A person started it.")
 
@@ -46,11 +49,34 @@ def _decision_of(lake: Lake, run_id: str) -> dict[str, Any] | None:
 
 def incidents(home: Home, lake: Lake, problem: Problem) -> dict[str, Alert | None]:
     """What is amiss with the champion, by the key of the incident; None where nothing is."""
-    version, metric = pointed_version(home.bundles(problem.key)), problem.metric.primary
+    bundles, metric = home.bundles(problem.key), problem.metric.primary
+    version = pointed_version(bundles)
     verdicts = rows_of(lake, VERDICTS, version)
-    gaps = rows_of(lake, "performance_gap", version, metric=metric, window_days=problem.watching.window_days)
-    found = {"performance-drop": dropped(verdicts), "performance-gap": unexpected(gaps)}
-    return {**found, "rollback": rolled_back(ticks_of(home, problem))}
+    windows = rows_of(lake, "performance_gap", version, window_days=problem.watching.window_days)
+    gaps = [row for row in windows if row["metric"] == metric]
+    known = metadata_of_version(bundles, version).get("evaluation", {}) if version else {}
+    against_training, against_estimate = cost_effects(windows, known.get(f"{CANDIDATE}_cost_per_1000"), problem.costs)
+    return {
+        "performance-drop": dropped(verdicts, cost_effect=against_training),
+        "performance-gap": unexpected(gaps, cost_effect=against_estimate),
+        "rollback": rolled_back(ticks_of(home, problem)),
+    }
+
+
+def cost_effects(
+    windows: Sequence[Mapping[str, Any]], at_training: float | None, costs: Costs
+) -> tuple[float | None, float | None]:
+    """What 1,000 decisions of the newest window cost more than at training, and than the champion's probabilities say.
+
+    Args:
+        windows: rows of `performance_gap` of one version and length of window, all metrics.
+        at_training: cost per 1,000 on the champion's test window; None where it was not recorded.
+    """
+    realised, estimated = last_window(windows, "realised"), last_window(windows, "estimated")
+    if realised is None or estimated is None:
+        return None, None
+    cost = window_cost(realised, costs)
+    return None if at_training is None else cost - at_training, cost - window_cost(estimated, costs)
 
 
 def rolled_back(ticks: TickLog) -> Alert | None:

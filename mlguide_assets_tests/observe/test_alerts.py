@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.observe.alerts import LOG, Alert, AlertBook
+from mlguide_assets.observe.runbook import BY_KIND
 from mlguide_assets.observe.webhook import host_of, post
 from mlguide_assets.prepare.event_log import EventLog
 from mlguide_assets_tests.observe.receivers import HANG_UP, closed_port, receiver
@@ -73,7 +74,9 @@ def test_payload_is_as_documented(tmp_path: Path) -> None:
             "severity": "PSI 0.14, from 0.1 on it is a warning.",
             "next_step": "mlguide report",
             "facts": {"psi": 0.14, "windows": ["2024-04-29", "2024-04-30"]},
+            "cost_effect": None,
         },
+        "runbook": BY_KIND["drift"].__dict__,
     }
     assert headers["Content-Type"] == "application/json; charset=utf-8"
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import ibis
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -14,6 +15,7 @@ from mlguide_assets.observe.data_drift import SCHEMA, drift_of_day, reference_of
 from mlguide_assets.observe.drift_table import SENDS, TRAFFIC, VOLUME, WHOLE
 from mlguide_assets.observe.model_performance import watch_performance
 from mlguide_assets.prepare.simulator.world import World
+from mlguide_assets.train.reference.costing import expected_costs
 from mlguide_assets_tests.observe.replaying import Replay
 from mlguide_assets_tests.train.sends import replaced
 
@@ -52,6 +54,29 @@ def judged(
     )
     assert found.table.schema == SCHEMA
     return {f"{row['source']}.{row['column']}": row["level"] for row in found.table.to_pylist()}
+
+
+def test_the_price_of_a_day_is_what_its_scores_say(replay: Replay, day: pa.Table) -> None:
+    """Twice the chance of losing the user: the effect by bins is near that of the rows themselves."""
+    riskier = replaced(day, "probability", np.minimum(2 * day["probability"].to_numpy(), 1))
+    profile = reference_of(replay.champion)
+    assert profile is not None
+    (score,) = profile.only(["probability"]).columns
+    usual = np.dot(score.costs, score.counts) / score.rows
+    expected = 1000 * (expected_costs(riskier["probability"].to_numpy(), replay.problem.costs).mean() - usual)
+    found = drift_of_day(
+        replay.trained,
+        sends=riskier,
+        traffic=NOBODY,
+        earlier=(),
+        champion=replay.champion,
+        profile=profile,
+        min_rows=300,
+    )
+    (whole,) = [row for row in found.table.to_pylist() if row["column"] == WHOLE]
+    assert whole["cost_effect"] == pytest.approx(expected, rel=0.25)
+    assert whole["cost_effect"] > 0
+    assert "per 1,000 decisions" in whole["reason"]
 
 
 def test_a_world_without_a_shift_calls_for_no_action(replay: Replay) -> None:

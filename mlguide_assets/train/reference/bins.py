@@ -40,6 +40,11 @@ class Bins:
         """How many of the bins, from the first on, hold values known to the reference: not others, not null."""
         return len(self.categories) if self.kind == "category" else len(self.edges) + 1
 
+    @property
+    def size(self) -> int:
+        """All bins: the known ones, that of other categories, and the null bin."""
+        return self.known + (2 if self.kind == "category" else 1)
+
     def name(self, index: int) -> str:
         """A bin in words, such as 'from 3 to 7.5' or 'DE'."""
         if index > max(len(self.edges), len(self.categories)):

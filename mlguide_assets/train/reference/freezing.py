@@ -19,6 +19,7 @@ from mlguide_assets.prepare.features.registry import features_of
 from mlguide_assets.prepare.features.tables import LABEL
 from mlguide_assets.train.models import Boosted
 from mlguide_assets.train.reference.bins import Kind
+from mlguide_assets.train.reference.costing import expected_costs, realised_costs, with_costs
 from mlguide_assets.train.reference.counting import inflation, window_counts_by
 from mlguide_assets.train.reference.profile import Profile, reference_profile
 
@@ -49,7 +50,9 @@ def reference_of(rows: pa.Table, scores: npt.NDArray[np.float64], model: Boosted
     columns = watched_columns(problem)
     held = rows.select([*(name for name in columns if name != PROBABILITY), "delivered_at"])
     held = held.append_column(PROBABILITY, pa.array(scores))
-    profile = reference_profile(_watched(held), columns, importance_of(model))
+    costs = dict.fromkeys(columns, expected_costs(scores, problem.costs))
+    costs[LABEL] = realised_costs(rows[LABEL].to_numpy().astype(bool), scores, problem.costs)
+    profile = with_costs(reference_profile(_watched(held), columns, importance_of(model)), held, costs)
     first, last = (bound(held["delivered_at"]).as_py() for bound in (pc.min, pc.max))
     half = (last - first) / 2
     midnight = datetime.combine(last.date(), datetime.min.time())

@@ -24,7 +24,8 @@ class ColumnProfile:
 
     `importance` is the column's share of the model's importance, in [0, 1]. `inflation` is the design effect of
     the chi-square statistic, see `counting.inflation`: 1 where rows are independent. `trend` is what adds to it where
-    a window lies `Profile.lag_days` later, since the column moves on by itself, as counts of past sends do.
+    a window lies `Profile.lag_days` later, since the column moves on by itself, as counts of past sends do. `costs` is
+    the mean cost of a decision in each bin, see `costing`; empty in bundles that were exported before there was one.
     """
 
     name: str
@@ -34,6 +35,7 @@ class ColumnProfile:
     importance: float = 0.0
     inflation: float = 1.0
     trend: float = 0.0
+    costs: tuple[float, ...] = ()
 
     @property
     def kind(self) -> Kind:
@@ -162,7 +164,7 @@ def _check(rows: ibis.Table, name: str, kind: Kind, importance: float) -> None:
 
 def _column(stored: Mapping[str, Any]) -> ColumnProfile:
     bins = Bins(**_with_tuples(stored["bins"], "edges", "categories"))
-    return ColumnProfile(**{**_with_tuples(stored, "counts"), "bins": bins})
+    return ColumnProfile(**{**_with_tuples({"costs": (), **stored}, "counts", "costs"), "bins": bins})
 
 
 def _with_tuples(stored: Mapping[str, Any], *names: str) -> dict[str, Any]:

@@ -1,0 +1,67 @@
+"""What to do about an alert: what it means, what to do, which command."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Runbook:
+    """What an alert means, what to do about it, and the command to begin with."""
+
+    meaning: str
+    action: str
+    command: str
+
+
+BY_KEY = {
+    "performance-gap": Runbook(
+        "On the same rows, outcomes differ from the champion's own probabilities by more than chance: the relation "
+        "between features and outcome has changed (concept drift).",
+        "Compare realised and estimated performance in the report. Ask what changed in the product at that time. Only "
+        "outcomes from after the change teach a new model, so retrain once enough of them have matured.",
+        "mlguide report",
+    ),
+    "rollback": Runbook(
+        "The new champion was significantly worse than the one before it on matured outcomes. The one before serves "
+        "again.",
+        "Nothing is needed for serving. Find out why the gate let the version pass: compare its model card with the "
+        "outcomes since. Only 'mlguide promote' brings it back.",
+        "mlguide history",
+    ),
+}
+BY_KIND = {
+    "drift": Runbook(
+        "On several days in a row, columns are distributed significantly and considerably differently from the rows "
+        "that the champion was evaluated on.",
+        "Look at the columns in the report, those with the largest effect on cost first. If the source delivers wrong "
+        "values, correct it there. If the change is real, train a new model; the gate compares it with the champion.",
+        "mlguide report",
+    ),
+    "performance": Runbook(
+        "On matured outcomes, the champion is significantly worse than it was at training, by more than "
+        "watching.max_drop.",
+        "Look for the slices and days of the drop in the report. Train a new model; if the version before was better, "
+        "'mlguide rollback' serves it again at once.",
+        "mlguide run",
+    ),
+    "failure": Runbook(
+        "A run ended with an error. Nothing that depends on it was updated; what was there before is intact.",
+        "Read the error above and correct its cause, then run the job again: the alert closes when it succeeds.",
+        "mlguide ui",
+    ),
+    "serving": Runbook(
+        "The API does not answer as it should.",
+        "Look at /readyz and /metrics of the server, and at the serving section of the report. Restart the server if "
+        "it does not recover.",
+        "mlguide serve",
+    ),
+    "data": Runbook(
+        "The source delivers data that cannot be used as they are.",
+        "Look at the contract's results and at the table quarantined_rows, correct the source, then read it again.",
+        "mlguide status",
+    ),
+}
+
+
+def runbook_of(key: str, kind: str) -> Runbook:
+    """The runbook of an alert: by its key, else by its kind."""
+    return BY_KEY.get(key) or BY_KIND[kind]
