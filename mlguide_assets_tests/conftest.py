@@ -8,6 +8,8 @@ from hypothesis import settings
 
 from mlguide_assets.prepare.lake import connect
 
+pytest_plugins = ["pytester", "mlguide_assets_tests.ml_test_score"]
+
 settings.register_profile("mlguide", deadline=None, max_examples=50)
 settings.load_profile("mlguide")
 

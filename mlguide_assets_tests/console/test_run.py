@@ -36,6 +36,7 @@ def first_run(home: Path) -> Done:
     return mlguide("run", "--sends", "40000", "--home", str(home), cwd=home.parent)
 
 
+@pytest.mark.ml_test_score("infra-3")
 def test_the_whole_graph_runs_and_the_report_tells_all(first_run: Done) -> None:
     assert first_run.code == 0, first_run.err
     for words in ("Read", "Contract", "Quality", "Gate", "Results", "Next", "oracle", "base_rate"):
@@ -179,6 +180,7 @@ def test_the_card_opens_without_a_network_and_has_its_pictures_inside(first_run:
     assert "<script" not in page
 
 
+@pytest.mark.ml_test_score("infra-1")
 def test_another_process_trains_the_same_bytes(first_run: Done, home: Path) -> None:
     done = mlguide("reproduce", "1", "--home", str(home), cwd=home.parent)
     assert done.code == 0, done.err + done.out

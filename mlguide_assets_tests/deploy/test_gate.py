@@ -47,6 +47,7 @@ def passed(decision: Decision) -> dict[str, bool]:
     return {criterion.criterion: criterion.passed for criterion in decision.criteria}
 
 
+@pytest.mark.ml_test_score("infra-4")
 def test_noise_is_never_promoted() -> None:
     assert {decide(evidence(scores(signal=0, seed=seed)), SHIPPED).verdict for seed in range(20)} == {"refused"}
 
@@ -182,6 +183,7 @@ def groups(difference: float, low: float, high: float) -> pa.Table:
         ("was_not_withdrawn", {"withdrawn": "on 2025-01-01 by person:ann (too many lost)"}, "too many lost"),
     ],
 )
+@pytest.mark.ml_test_score("model-6", "infra-4")
 def test_every_other_criterion_refuses_alone(criterion: str, change: dict[str, Any], words: str) -> None:
     decision = decide(evidence(scores(signal=1.2), **change), STRICT)
     assert decision.verdict == "refused"
@@ -209,6 +211,7 @@ def test_what_may_be_chance_does_not_refuse(change: dict[str, Any]) -> None:
     assert decide(evidence(scores(signal=1.2), **change), STRICT).verdict == "promoted"
 
 
+@pytest.mark.ml_test_score("model-7")
 def test_groups_are_judged_where_the_problem_asks_for_it() -> None:
     unequal = evidence(scores(signal=1.2), groups=groups(0.3, 0.25, 0.35))
     asking = STRICT.model_copy(update={"gate": Gate(permutations=200, max_group_gap=0.1)})

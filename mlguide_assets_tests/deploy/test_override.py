@@ -35,6 +35,7 @@ def house(home: Home, trained: Candidate, monkeypatch: pytest.MonkeyPatch) -> Ho
     return house
 
 
+@pytest.mark.ml_test_score("infra-7")
 def test_rollback_goes_to_the_champion_before_and_says_why(house: House) -> None:
     before, now = rollback(house.home, PROBLEM, to=None, reason=" too many lost ")
     assert (before, now.version) == ("2", "1")

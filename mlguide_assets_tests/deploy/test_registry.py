@@ -47,6 +47,7 @@ def registry(home: Home) -> Registry:
     return registry_of(home, PROBLEM)
 
 
+@pytest.mark.ml_test_score("model-1")
 def test_a_version_carries_metrics_params_and_lineage(home: Home, registry: Registry, trained: Candidate) -> None:
     candidate = saved(trained, home.candidates("sample"))
     version = register(home, candidate)

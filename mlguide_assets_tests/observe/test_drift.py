@@ -172,6 +172,7 @@ def test_the_level_follows_the_size_of_a_shift(reference: Profile, window: Colum
         assert verdict.sentence.startswith("1 of 30 columns over 2,000 rows call for action; x0: PSI 0.4")
 
 
+@pytest.mark.ml_test_score("monitor-2")
 def test_a_column_turning_60_percent_null_is_seen(reference: Profile, window: Columns) -> None:
     emptied = np.where(np.random.default_rng(2).random(2000) < 0.6, np.nan, window["x0"])
     verdict = judged({**window, "x0": emptied}, reference)
@@ -218,6 +219,7 @@ def test_a_day_of_unseen_categories(reference: Profile, window: Columns) -> None
     assert row["reason"] == "100.0% are of categories that the reference does not have"
 
 
+@pytest.mark.ml_test_score("monitor-2")
 def test_one_new_category_warns(window: Columns) -> None:
     profile = profile_of({"c0": users(30_000, np.random.default_rng(0))["c0"]})
     renamed = window["c0"].copy()
@@ -262,6 +264,7 @@ def test_too_few_rows_are_not_none(reference: Profile, rows: int) -> None:
     assert verdict.columns["psi"].null_count == 30
 
 
+@pytest.mark.ml_test_score("monitor-1")
 def test_columns_that_changed_come_first_however_few_the_rows(reference: Profile) -> None:
     window: dict[str, Any] = {name: values[:50] for name, values in users(50, np.random.default_rng(6)).items()}
     del window["c1"]

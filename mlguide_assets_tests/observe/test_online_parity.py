@@ -107,6 +107,7 @@ def test_nothing_was_logged(serving: Serving) -> None:
     assert judge_parity(ibis.memtable(parity.table)).differing == ()
 
 
+@pytest.mark.ml_test_score("monitor-3")
 def test_all_ways_of_asking_see_what_training_would(serving: Serving) -> None:
     serving.ask(*EVERYTHING)
     parity = serving.parity()
@@ -123,6 +124,7 @@ def test_a_what_if_is_no_mismatch(serving: Serving) -> None:
     assert serving.parity().rows == 0
 
 
+@pytest.mark.ml_test_score("monitor-3")
 def test_a_feature_that_is_broken_online_is_named(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
     def an_hour_late(*, at: int, **times: object) -> dict[str, object]:
         return moment_features(at=at, **times) | {"hour_of_day": (at // 3_600_000_000 + 1) % 24}

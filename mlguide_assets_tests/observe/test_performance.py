@@ -429,6 +429,7 @@ def test_without_an_interval_there_is_no_verdict() -> None:
         judge_performance(table, metric="recall", reference=REFERENCE, max_drop=0.02)
 
 
+@pytest.mark.ml_test_score("monitor-7")
 def test_verdict_on_sends_with_a_planted_drop() -> None:
     found, _ = concept_shift()
     reference = Estimate(*(float(column(found, "roc_auc", 7)[name][19]) for name in ("value", "low", "high")))

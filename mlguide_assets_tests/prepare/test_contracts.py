@@ -145,6 +145,7 @@ def quarantined(judged: Judged) -> list[dict[str, Any]]:
     return [row for table in judged.quarantined.values() for row in table.to_pyarrow().to_pylist()]
 
 
+@pytest.mark.ml_test_score("data-1")
 def test_every_violation_is_counted(judged: tuple[str, Judged]) -> None:
     action, found = judged
     counted = {result.rule: result.violations for result in found.results}
@@ -170,6 +171,7 @@ def test_nothing_is_lost(judged: tuple[str, Judged]) -> None:
     assert (aside != []) == (action == "quarantine")
 
 
+@pytest.mark.ml_test_score("data-1")
 def test_only_blocking_rules_refuse(judged: tuple[str, Judged]) -> None:
     action, found = judged
     if action != "block":

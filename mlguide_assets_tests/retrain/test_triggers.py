@@ -36,6 +36,7 @@ def test_a_day_without_anything_new_trains_nothing() -> None:
     assert "0 sends have matured since the last training, which learned up to 2026-03-01" in tick.reason
 
 
+@pytest.mark.ml_test_score("monitor-4")
 def test_one_matured_send_is_enough_for_the_daily_training() -> None:
     assert daily(replace(KNOWN, new_matured=1)).decision == RUN
 

@@ -86,6 +86,7 @@ def pair(world: World, tmp_path: Path) -> tuple[Bundle, Bundle]:
     return load_bundle(tmp_path, "2"), load_bundle(tmp_path, "1")
 
 
+@pytest.mark.ml_test_score("monitor-7")
 def test_a_champion_that_is_surely_worse_is_rolled_back_once(house: Callable[..., Any], world: World) -> None:
     home, lake = house("good", "noise")
     found = watch_and_act(home, lake, PROBLEM, world.rows)

@@ -205,6 +205,7 @@ def test_parts_with_the_same_users_vary_together() -> None:
     np.testing.assert_array_equal(values[0, 0], values[0, 1])
 
 
+@pytest.mark.ml_test_score("model-4")
 def test_a_model_ages_where_the_world_drifts() -> None:
     ageing = ageing_in(drifting)
     rows = ageing.table().to_pylist()

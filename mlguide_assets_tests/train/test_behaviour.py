@@ -248,6 +248,7 @@ def test_an_encoding_that_loses_every_value_is_found_out(sound: Boosted) -> None
     assert {"lost_users_score_higher", "scores_vary", "emails_are_told_apart"} <= found
 
 
+@pytest.mark.ml_test_score("monitor-5")
 def test_scores_that_are_no_probabilities_are_found_out(sound: Boosted) -> None:
     import xgboost as xgb
 

@@ -99,6 +99,7 @@ def test_one_outcome_alone_teaches_nothing(labels: list[int]) -> None:
     assert fit_calibration(labels, [0.3] * len(labels)) == IDENTITY
 
 
+@pytest.mark.ml_test_score("monitor-5")
 def test_separable_few_and_extreme_rows_do_not_explode() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -7,6 +7,7 @@ import ibis
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pytest
 
 from mlguide_assets.deploy.gate import decide
 from mlguide_assets.prepare.features.registry import features_of
@@ -148,6 +149,7 @@ def test_models_are_compared_by_scores_not_hard_labels() -> None:
     assert decide(evidence(scores), PROBLEM).verdict == "promoted"
 
 
+@pytest.mark.ml_test_score("model-5")
 def test_baselines_are_fitted_on_the_same_rows_and_gate_the_model(trained: Candidate) -> None:
     """Mistake 8: they exist, they are not guesses, and a model that only equals the base rate is refused."""
     assert {"base_rate", "logistic_regression", "linear_svm"} <= set(trained.scores.column_names)

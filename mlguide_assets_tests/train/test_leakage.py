@@ -118,6 +118,7 @@ def hashed(ids: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return (ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)).astype(np.int64)
 
 
+@pytest.mark.ml_test_score("data-4")
 def test_user_id_under_an_innocent_name_is_found(sends: pa.Table) -> None:
     alarm = named_share(replaced(sends, "purchases", sends["user_id"].combine_chunks()))
     assert (alarm.passed, alarm.feature, alarm.value) == (False, "purchases", 1.0)

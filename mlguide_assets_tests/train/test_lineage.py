@@ -44,6 +44,7 @@ def test_other_features_change_the_id(tmp_path: Path) -> None:
     assert lineage_of(lake, PROBLEM).id != before
 
 
+@pytest.mark.ml_test_score("model-1")
 def test_another_problem_changes_the_id(tmp_path: Path) -> None:
     lake = filled(tmp_path)
     reseeded = PROBLEM.model_copy(update={"evaluation": Evaluation(seed=1)})

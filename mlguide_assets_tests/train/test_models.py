@@ -60,6 +60,7 @@ def test_the_number_of_threads_does_not_change_the_bytes(monkeypatch: pytest.Mon
 
 
 @pytest.mark.slow
+@pytest.mark.ml_test_score("infra-1")
 def test_another_process_gives_the_same_bytes() -> None:
     code = (
         "import hashlib; from mlguide_assets_tests.train import test_models as t;"
@@ -71,6 +72,7 @@ def test_another_process_gives_the_same_bytes() -> None:
     assert there == hashlib.sha256(here).hexdigest()
 
 
+@pytest.mark.ml_test_score("infra-2")
 def test_the_number_of_rounds_comes_from_the_inner_window() -> None:
     model = fit_xgboost(MATRIX, LABELS, TIMES, ENCODING, gap=WEEK, seed=0)
     assert 1 <= model.rounds < MAX_ROUNDS
@@ -129,6 +131,7 @@ def test_linear_models_are_the_same_twice_and_give_probabilities(name: str) -> N
     assert abs(first.mean() - LABELS.mean()) < 0.02
 
 
+@pytest.mark.ml_test_score("infra-2")
 def test_linear_models_take_a_category_they_never_saw() -> None:
     model = fit_logistic(MATRIX, LABELS, ENCODING, seed=0)
     unseen = np.array([[np.nan, 0.0, 0.0]], dtype=np.float32)
@@ -149,6 +152,7 @@ def test_no_rows_are_predicted_as_no_rows() -> None:
     assert refit_xgboost(MATRIX, LABELS, ENCODING, rounds=5, seed=0).predict(MATRIX[:0]).shape == (0,)
 
 
+@pytest.mark.ml_test_score("infra-5")
 def test_contributions_and_bias_add_up_to_the_raw_margin() -> None:
     import xgboost as xgb
 

@@ -181,6 +181,7 @@ def test_intervals_are_of_the_slice_in_resamples_of_all_users() -> None:
     assert (gap["low"], gap["high"]) == pytest.approx((gap["value"] - half, gap["value"] + half))
 
 
+@pytest.mark.ml_test_score("model-6")
 def test_the_slice_that_the_model_knows_little_of_is_the_worst(table: pa.Table) -> None:
     worst, gap = worst_slice(table), worst_slice(compared(SENDS, COLUMNS), GAP)
     assert worst is not None
@@ -281,6 +282,7 @@ def test_groups_are_treated_as_a_plain_count_says() -> None:
     assert set(table["metric"].to_pylist()) == {*FAIRNESS_METRICS, *found}
 
 
+@pytest.mark.ml_test_score("model-7")
 def test_a_planted_difference_is_told_from_the_noise_of_equal_groups() -> None:
     seen = {"equal": 0, "unequal": 0}
     for seed in range(50):

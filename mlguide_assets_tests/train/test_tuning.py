@@ -44,6 +44,7 @@ def without_seconds(trials: pa.Table) -> pa.Table:
     return trials.drop_columns(["seconds"])
 
 
+@pytest.mark.ml_test_score("model-3")
 def test_a_poor_default_gives_way_to_what_is_surely_better() -> None:
     tuning = tuned("poor")
     assert tuning.adopted

@@ -106,6 +106,7 @@ def test_a_table_that_is_damaged_inside_is_told(changing_home: House, patient: C
     aside.rename(changing_home.store)
 
 
+@pytest.mark.ml_test_score("monitor-4")
 def test_old_features_are_flagged_and_older_ones_refused(copied: Callable[..., House]) -> None:
     """By the wall's clock: features of another hour are published one after the other."""
     house = copied(clock="wall", stale_after="2h", refuse_after="5h")
@@ -179,6 +180,7 @@ def challenged(changing_home: House, spare: Path, patient: Client) -> Iterator[C
     set_challenger(changing_home.bundles, None)
 
 
+@pytest.mark.ml_test_score("infra-6")
 def test_a_challenger_scores_into_the_log_and_never_into_an_answer(
     house: House, client: Client, changing_home: House, challenged: Client
 ) -> None:

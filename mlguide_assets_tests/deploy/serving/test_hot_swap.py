@@ -53,6 +53,7 @@ def seconds_until(server: Server, version: str) -> float:
     return time.monotonic() - started
 
 
+@pytest.mark.ml_test_score("infra-7")
 def test_promotion_and_rollback_reach_who_hammers(changing_home: House, changing: Server, patient: Client) -> None:
     clients = [changing.client() for _ in range(CLIENTS)]
 
@@ -96,6 +97,7 @@ def damaged(changing_home: House) -> Iterator[tuple[Path, bytes]]:
     shutil.rmtree(folder)
 
 
+@pytest.mark.ml_test_score("infra-6")
 def test_a_damaged_bundle_is_not_taken_and_a_mended_one_is(
     changing_home: House, changing: Server, patient: Client, damaged: tuple[Path, bytes]
 ) -> None:

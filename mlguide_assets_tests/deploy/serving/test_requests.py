@@ -273,6 +273,7 @@ def test_probabilities_are_left_out_where_they_are_not_wanted(client: Client) ->
     assert all("probability" not in each for each in user["candidates"])
 
 
+@pytest.mark.ml_test_score("infra-5")
 def test_reasons_are_the_models_exact_contributions(house: House, client: Client, model: Boosted) -> None:
     pairs = [(user, email) for user in (3, SILENT, 40) for email in (1, 6)]
     answer = client.predict(3, SILENT, 40, email_ids=[1, 6], explain=True)

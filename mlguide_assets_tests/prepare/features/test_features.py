@@ -98,6 +98,7 @@ def without_label(rows: list[Row]) -> list[Row]:
 
 
 @given(sends=SENDS)
+@pytest.mark.ml_test_score("data-7")
 def test_features_are_what_their_definitions_say(world: World, sends: list[Send]) -> None:
     assert world.features(sends) == [naive(send, sends, 7 * ONE_DAY) for send in sorted(sends)]
 
@@ -190,6 +191,7 @@ def test_a_feature_is_named_once(world: World) -> None:
     assert len(set(names)) == len(names)
 
 
+@pytest.mark.ml_test_score("data-7")
 def test_every_column_of_send_features_is_described(world: World) -> None:
     [row] = world.features([Send(START, 1, 1)])
     assert list(row) == [*KEYS, LABEL, "matured_at", *(feature.name for feature in features_of(world.problem))]
@@ -197,6 +199,7 @@ def test_every_column_of_send_features_is_described(world: World) -> None:
     assert [name for name in row if not described.get(name)] == []
 
 
+@pytest.mark.ml_test_score("data-4")
 def test_no_id_and_no_subject_is_given_to_a_model(world: World) -> None:
     given = {feature.name for feature in features_of(world.problem) if feature.for_models}
     assert not given & {"subject", "user_id", "email_id", "id", "delivered_at", LABEL, "matured_at"}
