@@ -5,12 +5,11 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console
 from rich.text import Text
 
+from mlguide_assets.console.terminal import PlainConsole, screen
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.deploy.override import person
-from mlguide_assets.errors import InputError
 from mlguide_assets.observe.alerting import book_of
 from mlguide_assets.observe.alerts import Incident
 from mlguide_assets.observe.cost_effect import ranked
@@ -24,19 +23,18 @@ def show_alerts(home: Home, acknowledge: str | None, as_json: bool) -> None:
     Raises:
         InputError: there is no such home, or no alert of that id is open.
     """
-    if not home.root.is_dir():
-        raise InputError(f"There is no home directory {home.root}: name one with --home, or run 'mlguide run' first.")
+    home.require_used()
     book = book_of(home, current_problem(home))
     if acknowledge is not None:
         book.acknowledge(acknowledge, person(), datetime.now(UTC))
-    found = [_told(incident, rank) for rank, incident in enumerate(ranked(book.incidents()), start=1)]
+    found = [_row(incident, rank) for rank, incident in enumerate(ranked(book.incidents()), start=1)]
     if as_json:
         sys.stdout.write(json.dumps(found, indent=2, allow_nan=False) + "\n")
     else:
-        _print(found, Console(highlight=False, soft_wrap=True))
+        _print(found, home, screen)
 
 
-def _told(incident: Incident, rank: int) -> dict[str, Any]:
+def _row(incident: Incident, rank: int) -> dict[str, Any]:
     alert, runbook = incident.alert, runbook_of(incident.key, incident.alert.kind)
     return {
         "id": incident.key,
@@ -55,7 +53,7 @@ def _told(incident: Incident, rank: int) -> dict[str, Any]:
     }
 
 
-def _print(alerts: list[dict[str, Any]], console: Console) -> None:
+def _print(alerts: list[dict[str, Any]], home: Home, console: PlainConsole) -> None:
     if not alerts:
         console.print("No alert is open.")
         return
@@ -71,15 +69,16 @@ def _print(alerts: list[dict[str, Any]], console: Console) -> None:
             "do": f"{runbook['action']} {alert['next_step']}",
             "command": runbook["command"],
         }
-        # Text, not markup: alerts quote data and errors.
         console.print(
             Text.assemble(f"{alert['rank']}. ", (alert["id"], "bold"), f"  [{alert['level']}] {alert['title']}")
         )
         for name, text in lines.items():
-            console.print(Text(f"   {name:<9} {text}"))
+            console.print(home.commands(f"   {name:<9} {text}"))
     unseen = next((alert["id"] for alert in alerts if not alert["acknowledged_by"]), None)
     if unseen:
-        console.print(Text(f"mlguide alerts --acknowledge {unseen}  stops its reminders until it is resolved"))
+        console.print(
+            home.commands(f"'mlguide alerts --acknowledge {unseen}' stops its reminders until it is resolved.")
+        )
 
 
 def _minute(instant: str) -> str:
