@@ -128,7 +128,7 @@ def marks_of(item: pytest.Item) -> list[tuple[str, bool]]:
     return marks
 
 
-@dataclass
+@dataclass(eq=False)
 class Plugin:
     """What was seen so far: results by test and phase, since one test has several."""
 
