@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlguide_assets.deploy.criteria import Criterion
+    from mlguide_assets.prepare.column_lineage import Parents
     from mlguide_assets.prepare.lake import Lake, Snapshot
 
 PREVIEW_ROWS = 5
@@ -22,24 +23,36 @@ def table_metadata(lake: "Lake", snapshot: "Snapshot", problem: Problem, partiti
     """Row counts, columns with their meanings, the first rows, and where the snapshot is."""
     import ibis
 
-    from mlguide_assets.prepare.glossary import column_descriptions
+    from mlguide_assets.defs.columns import column_meanings
+    from mlguide_assets.prepare.column_lineage import parents_of
 
     preview = lake.first_rows(snapshot, PREVIEW_ROWS, partition)
-    meanings = column_descriptions(problem)
+    meanings = column_meanings(snapshot.table, problem)
     columns = [
         dg.TableColumn(name, str(type_), description=meanings.get(name))
         for name, type_ in ibis.Schema.from_pyarrow(preview.schema).items()
     ]
     rows = snapshot.partitions[partition].rows if partition else snapshot.rows
     counts = {"dagster/row_count": snapshot.rows} | ({"dagster/partition_row_count": rows} if partition else {})
+    parents = parents_of(snapshot.table, problem)
     return {
         **counts,
+        **({"dagster/column_lineage": _lineage(parents)} if parents else {}),
         "dagster/column_schema": dg.TableSchema(columns),
         "dagster/uri": str(lake.root / snapshot.table),
         "snapshot": snapshot.id,
         "megabytes": round(sum(file.bytes for file in snapshot.partitions.values()) / 1e6, 3),
         "preview": dg.MetadataValue.md(_preview(preview.to_pylist())),
     }
+
+
+def _lineage(parents: "Parents") -> dg.TableColumnLineage:
+    return dg.TableColumnLineage(
+        {
+            column: [dg.TableColumnDep(asset_key=dg.AssetKey(table), column_name=name) for table, name in sources]
+            for column, sources in parents.items()
+        }
+    )
 
 
 def data_version(snapshot: "Snapshot", partition: str | None = None) -> dg.DataVersion:

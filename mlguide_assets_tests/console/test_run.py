@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from mlguide_assets.define.loading import load_problem
-from mlguide_assets.prepare.glossary import column_descriptions
+from mlguide_assets.defs.columns import column_meanings
+from mlguide_assets.prepare.column_lineage import parents_of
 from mlguide_assets_tests.commands import Done, mlguide
 from mlguide_assets_tests.samples import GUIDE_FOLDER, PROBLEM, Tables, sample_tables, write_sample
 
@@ -240,9 +241,12 @@ def test_a_thorough_run_searches_and_every_later_training_uses_what_was_chosen(t
     assert "backtest" in done.err
     assert "trial 2 of 2" in done.err
     lake = tmp_path / ".mlguide/lake/sample"
-    meanings = column_descriptions(load_problem(str(tmp_path / "sample.yaml")))
-    columns = {name for path in lake.glob("*/data/*.parquet") for name in pq.read_schema(path).names}
-    assert columns <= meanings.keys()
+    problem = load_problem(str(tmp_path / "sample.yaml"))
+    columns = {path.parts[-3]: set(pq.read_schema(path).names) for path in lake.glob("*/data/*.parquet")}
+    assert {name: set(column_meanings(name, problem)) for name in columns} == columns
+    assert {name: set(parents_of(name, problem)) - columns[name] for name in columns} == {
+        name: set() for name in columns
+    }
     recipe = json.loads(pd.read_parquet(next((lake / "training_recipe/data").iterdir())).recipe[0])
     (candidate,) = (tmp_path / ".mlguide/candidates/sample").iterdir()
     assert json.loads((candidate / "recipe.json").read_text()) == recipe == found

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlguide_assets.define.loading import load_problem, shipped_problems
+from mlguide_assets.prepare.column_lineage import parents_of
+from mlguide_assets.prepare.columns import columns_of
 from mlguide_assets.prepare.core import join_core_users
 from mlguide_assets.prepare.features.moment import DAY, moment_features
 from mlguide_assets.prepare.features.registry import features_of
 from mlguide_assets.prepare.features.tables import KEYS, LABEL, send_features
-from mlguide_assets.prepare.glossary import column_descriptions
 from mlguide_assets_tests.prepare.features.worlds import ASKED, EMAILS, INSTANTS, SENDS, START, USERS, Row, Send, World
 from mlguide_assets_tests.samples import CATEGORIES, THEMES, sample_problem, sample_tables
 from mlguide_assets_tests.samples import SENDS as SAMPLE_SENDS
@@ -192,11 +193,11 @@ def test_a_feature_is_named_once(world: World) -> None:
 
 
 @pytest.mark.ml_test_score("data-7")
-def test_every_column_of_send_features_is_described(world: World) -> None:
+def test_every_column_of_send_features_is_described_and_has_an_origin(world: World) -> None:
     [row] = world.features([Send(START, 1, 1)])
     assert list(row) == [*KEYS, LABEL, "matured_at", *(feature.name for feature in features_of(world.problem))]
-    described = column_descriptions(world.problem)
-    assert [name for name in row if not described.get(name)] == []
+    assert columns_of(world.problem)["send_features"].keys() == row.keys()
+    assert parents_of("send_features", world.problem).keys() == row.keys()
 
 
 @pytest.mark.ml_test_score("data-4")

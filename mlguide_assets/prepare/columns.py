@@ -1,0 +1,59 @@
+"""What the columns of this stage's tables mean, table by table: one name may mean another thing elsewhere."""
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.tables import TABLES
+from mlguide_assets.prepare.features.registry import CONTENT, PROFILE, features_of
+
+_CORE = {
+    "user_id": "The user.",
+    "email_id": "The email of the send; null for a user who was never sent one.",
+    "delivered_at": "When the email was delivered, UTC; null for a user who was never sent one.",
+    "unsubscribed": "Whether this send lost the user; null until that is known.",
+    "date_joined": "When the user joined, UTC.",
+    "created_at": "When the email was created, UTC.",
+}
+_SEND = {
+    "user_id": "The user who received the email.",
+    "email_id": "The email that was sent.",
+    "delivered_at": "When the email was delivered, UTC. Features know nothing from then on.",
+    "unsubscribed": "The label: 1 where this send lost the user; null until it has matured.",
+    "matured_at": "When the outcome is final: the delivery plus the label window, UTC.",
+}
+_STATE = {
+    "user_id": "The user.",
+    "date_joined": "When the user joined, UTC.",
+    "as_of": "The instant whose knowledge the row holds: the start of the day, UTC.",
+    "last_delivered_at": "When the user was last sent an email before that instant, UTC; null where never.",
+}
+_RECORDS = {
+    "contract_results": {
+        "rule": "The rule: table and fact that should hold.",
+        "violations": "Rows that break the rule.",
+        "rows": "Rows that the rule was applied to.",
+        "action": "What happens to a violation: block, quarantine or warn.",
+        "example": "One row that breaks the rule.",
+    },
+    "quarantined_rows": {
+        "table": "The table that the row was read for.",
+        "reasons": "The rules that the row breaks.",
+        "row": "The row as it was read, as text.",
+    },
+}
+
+
+def columns_of(problem: Problem) -> dict[str, dict[str, str]]:
+    """Table → column → meaning, for every table of this stage and for the users' states, which it defines."""
+    sources = {
+        str(name): {column: each.description for column, each in table.columns.items()}
+        for name, table in TABLES.items()
+    }
+    features = {each.name: each for each in features_of(problem)}
+    meanings = {name: each.description for name, each in features.items()}
+    states = {name for name, each in features.items() if each.origin in ("profile", "user_history")}
+    return {
+        **sources,
+        **_RECORDS,
+        "core_users": {**{name: meanings[name] for name in (*PROFILE, *CONTENT)}, **_CORE},
+        "send_features": meanings | _SEND,
+        "user_feature_store": {name: meanings[name] for name in features if name in states} | _STATE,
+    }
