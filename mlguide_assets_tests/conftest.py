@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from mlguide_assets.prepare.lake import connect
+from mlguide_assets.prepare.engine import connect
 
 pytest_plugins = ["pytester", "mlguide_assets_tests.ml_test_score"]
 

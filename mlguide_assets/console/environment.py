@@ -4,7 +4,7 @@ import os
 
 from mlguide_assets.define.loading import PROBLEM_VARIABLE, dump_problem
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.prepare.files import replace_file
+from mlguide_assets.prepare.files import plain_path, replace_file
 from mlguide_assets.settings import HOME_VARIABLE, Home
 
 DAGSTER_YAML = """\
@@ -35,7 +35,7 @@ def enter(home: Home, problem: Problem | None = None) -> None:
     """Make this process, and those that it starts, work on a home, and on a problem if one is given."""
     home.ensure_writable()
     os.environ[HOME_VARIABLE] = str(home.root)
-    os.environ["DAGSTER_HOME"] = str(home.dagster)
+    os.environ["DAGSTER_HOME"] = str(plain_path(home.dagster))
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
     # Its font cache would otherwise go to the user's own folders.
     os.environ.setdefault("MPLCONFIGDIR", str(home.root / "matplotlib"))

@@ -9,7 +9,7 @@ from mlguide_assets.console.terminal import console
 from mlguide_assets.define.loading import current_problem, dump_problem, load_problem, with_overrides
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError, RunFailedError
-from mlguide_assets.prepare.files import replace_file
+from mlguide_assets.prepare.files import plain_path, replace_file
 from mlguide_assets.prepare.turns import turn
 from mlguide_assets.settings import Home
 
@@ -60,7 +60,7 @@ def _materialise(home: Home, thorough: bool) -> None:
     partitioned = [key for key in wanted if graph.get(key).partitions_def]
     others = [key for key in wanted if key not in partitioned]
     job = definitions.resolve_implicit_global_asset_job_def()
-    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+    with dg.DagsterInstance.from_config(str(plain_path(home.dagster))) as instance:
         arguments: dict[str, Any] = {
             "instance": instance,
             "raise_on_error": False,

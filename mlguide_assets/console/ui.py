@@ -12,6 +12,7 @@ from mlguide_assets.console import code_server
 from mlguide_assets.console.environment import enter
 from mlguide_assets.console.terminal import console
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.files import plain_path
 from mlguide_assets.prepare.turns import nobody_works_on
 from mlguide_assets.settings import Home
 
@@ -78,7 +79,7 @@ def end_dead_runs(home: Home) -> None:
         return
     import dagster as dg
 
-    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+    with dg.DagsterInstance.from_config(str(plain_path(home.dagster))) as instance:
         begun = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
         for record in instance.get_run_records(dg.RunsFilter(statuses=begun)):
             run = record.dagster_run

@@ -16,6 +16,7 @@ from typing import Any
 from mlguide_assets.define.values import without_password
 from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.files import plain_path
 
 CANDIDATE_ARTIFACTS = "candidate"
 MLFLOW_SETTINGS = {
@@ -52,7 +53,7 @@ class Registry:
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         self.root.mkdir(parents=True, exist_ok=True)
-        uri = os.environ.get(TRACKING_VARIABLE) or f"sqlite:///{self.root / 'mlflow.db'}"
+        uri = os.environ.get(TRACKING_VARIABLE) or f"sqlite:///{plain_path(self.root) / 'mlflow.db'}"
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         if uri.startswith(("http://", "https://")):
             _refuse_unreachable(client, uri)

@@ -29,6 +29,7 @@ from mlguide_assets.define.contracts import (
 )
 from mlguide_assets.define.tables import KEYS, TABLES, TableName
 from mlguide_assets.prepare.causes import cause_of
+from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.lake import WHOLE
 from mlguide_assets.prepare.sources.conforming import UNREADABLE
 
@@ -85,9 +86,9 @@ def judge(tables: Mapping[TableName, ibis.Table], rules: tuple[Rule, ...], conne
     results: list[RuleResult] = []
     for table in (name for name in TABLES if name in tables):
         own = rules_of(table, rules)
-        path = str(scratch / f"{table}.marked.parquet")
+        path = scratch / f"{table}.marked.parquet"
         connection.to_parquet(mark(tables[table], own, accepted), path)
-        marked = connection.read_parquet(path)
+        marked = read_parquet(connection, path)
         found = tallies(marked.mutate(partition=ibis.literal(WHOLE)), table, own)
         results += results_of(table, own, found.values())
         accepted[table] = accepted_rows(marked, table, own)

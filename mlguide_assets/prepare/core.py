@@ -6,6 +6,7 @@ from typing import Literal
 import ibis
 
 from mlguide_assets.prepare.digests import digest
+from mlguide_assets.prepare.engine import pattern_of
 from mlguide_assets.prepare.lake import Lake, Partitions
 from mlguide_assets.prepare.rebuilding import current, fingerprint, notes_of, per_partition, plan
 from mlguide_assets.prepare.sends import SENDS
@@ -54,7 +55,7 @@ def rebuilt_core_users(lake: Lake) -> Partitions:
     chosen = plan({**inputs, UNSENT: fingerprint(CORE, inputs, references)}, current(lake, CORE))
 
     def files(table: str, keys: list[str] | None = None) -> list[str]:
-        return [str(path) for path in lake.files(table, partitions=keys, snapshot_id=now[table].id)]
+        return [pattern_of(path) for path in lake.files(table, partitions=keys, snapshot_id=now[table].id)]
 
     others = {table: files(table) for table in _REFERENCES}
     sent = {key: {**others, SENDS: files(SENDS, [key])} for key in chosen.stale if key != UNSENT}

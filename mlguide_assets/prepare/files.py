@@ -1,8 +1,12 @@
 """Writing small files whole: a pointer, a manifest, a settings file."""
 
+import atexit
 import os
+import shutil
 import uuid
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 
 
 def replace_file(path: Path, content: bytes, mode: int = 0o644) -> None:
@@ -28,3 +32,18 @@ def make_durable(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@cache
+def plain_path(folder: Path) -> Path:
+    """A path to a folder that stays the same in a database's address, where ?, # and % mean something.
+
+    It is the folder's own, unless it holds one of these: then a link to the folder, for as long as this process runs.
+    """
+    if not set("?#%").intersection(str(folder)):
+        return folder
+    links = Path(mkdtemp(prefix="mlguide-"))
+    atexit.register(shutil.rmtree, links, ignore_errors=True)
+    link = links / folder.name.translate(str.maketrans("?#%", "___"))
+    link.symlink_to(folder)
+    return link

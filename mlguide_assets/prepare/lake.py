@@ -42,6 +42,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.engine import connect, quoted, read_parquet
 from mlguide_assets.prepare.files import replace_file
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ class Lake:
     def read(self, table: str, *, partitions: list[str] | None = None, snapshot_id: str | None = None) -> "ibis.Table":
         """A table as an Ibis expression over its files; nothing is read until it is executed."""
         paths = self.files(table, partitions=partitions, snapshot_id=snapshot_id)
-        return self.connection.read_parquet([str(path) for path in paths])
+        return read_parquet(self.connection, *paths)
 
     def read_arrow(self, table: str, partitions: list[str] | None = None, snapshot_id: str | None = None) -> pa.Table:
         """A small table in memory, in the order of its partitions, without Ibis and DuckDB.
@@ -414,25 +415,6 @@ class Lake:
         with handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
-
-
-def connect(spill: Path | None = None, memory_limit: str = "3GB") -> Any:
-    """An in-memory DuckDB that thinks in UTC, writes the same bytes every time and spills where it is told."""
-    import ibis
-
-    settings: dict[str, Any] = {"memory_limit": memory_limit, "preserve_insertion_order": True}
-    if spill is not None:
-        settings["temp_directory"] = str(spill)
-    connection = ibis.duckdb.connect(**settings)
-    # A source may replace its file between two readings; DuckDB would go by the time stamp, which may be the same.
-    connection.raw_sql("SET enable_external_file_cache = false")
-    connection.raw_sql("SET TimeZone = 'UTC'")
-    return connection
-
-
-def quoted(path: Path | str) -> str:
-    """A path as a literal in SQL."""
-    return "'" + str(path).replace("'", "''") + "'"
 
 
 def small_table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:

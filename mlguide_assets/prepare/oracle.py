@@ -8,6 +8,7 @@ from pathlib import Path
 import ibis
 
 from mlguide_assets.define.problem import Problem, SimulatorSource
+from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.features.tables import KEYS
 
 FILE = "oracle.parquet"
@@ -18,5 +19,5 @@ def with_oracle(scores: ibis.Table, folder: Path, problem: Problem) -> ibis.Tabl
     path = folder / FILE
     if not isinstance(problem.source, SimulatorSource) or not path.is_file():
         return scores
-    truth = scores.get_backend().read_parquet(str(path)).select(*KEYS, oracle="probability")
+    truth = read_parquet(scores.get_backend(), path).select(*KEYS, oracle="probability")
     return scores.inner_join(truth, KEYS).order_by("delivered_at", "user_id", "email_id")

@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 
 import mlguide_assets
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.lake import DataFile, Lake, Query, Snapshot, quoted
+from mlguide_assets.prepare.engine import parquet_sql, pattern_of, quoted
+from mlguide_assets.prepare.lake import DataFile, Lake, Query, Snapshot
 
 LIBRARIES = ("duckdb", "ibis-framework")
 """Other versions of these may write other bytes, or hash rows otherwise."""
@@ -109,7 +110,12 @@ def bucketed(connection: Any, rows: ibis.Table, keys: Iterable[str], folder: Pat
         if not place.exists():
             place.mkdir()
             pq.write_table(schema.empty_table(), place / "none.parquet")
-    return {key: [str(place / "*.parquet")] for key, place in places.items()}
+    return {key: [f"{pattern_of(place)}/*.parquet"] for key, place in places.items()}
+
+
+def partition_of(filename: ibis.Column) -> ibis.Column:
+    """The key of the partition that a file of `bucketed` holds. Folders above it may be called alike."""
+    return filename.re_extract(f".*{_KEY}=([^/]*)/[^/]*$", 1)
 
 
 def per_partition(
@@ -122,7 +128,7 @@ def per_partition(
 
     Args:
         rows: called with one table per name in `schemas`; what a partition is made of.
-        places: per partition, where each of these tables is: Parquet files, or patterns of some.
+        places: per partition, where each of these tables is: patterns of Parquet files, see `pattern_of`.
     """
     named = {name: f"this {_KEY}: {name}" for name in schemas}
     sql = connection.compile(rows(**{name: ibis.table(schema, name=named[name]) for name, schema in schemas.items()}))
@@ -130,7 +136,6 @@ def per_partition(
     for key, where in places.items():
         of_key = sql
         for name, paths in where.items():
-            files = ", ".join(map(quoted, paths))
-            of_key = of_key.replace(f'"{named[name]}"', f"read_parquet([{files}], hive_partitioning = false)")
+            of_key = of_key.replace(f'"{named[name]}"', parquet_sql(paths))
         queries[key] = Query(of_key)
     return queries

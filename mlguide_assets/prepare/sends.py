@@ -25,9 +25,10 @@ from mlguide_assets.prepare.contracts import (
     tallies,
 )
 from mlguide_assets.prepare.digests import DayOfSends, days_of_sends, digest
+from mlguide_assets.prepare.engine import read_parquet_below
 from mlguide_assets.prepare.lake import Partitions, Query, Snapshot
 from mlguide_assets.prepare.partitions import Calendar
-from mlguide_assets.prepare.rebuilding import Plan, bucketed, fingerprint, per_partition, plan
+from mlguide_assets.prepare.rebuilding import Plan, bucketed, fingerprint, partition_of, per_partition, plan
 
 SENDS: Literal["user_emails"] = "user_emails"
 
@@ -170,9 +171,8 @@ def _judge_stale(
     if not keys:
         return _Anew({}, {}, {})
     places = bucketed(connection, mark(sends, rules, accepted), keys, scratch / SENDS)
-    marked = connection.read_parquet(
-        str(scratch / SENDS / "*" / "*.parquet"), hive_partitioning=True, hive_types_autocast=False
-    )
+    marked = read_parquet_below(connection, scratch / SENDS, "*/*.parquet")
+    marked = marked.mutate(partition=partition_of(marked.filename)).drop("filename")
     found = tallies(marked, SENDS, rules)
     columns = {"marked": marked.drop("partition").schema()}
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from mlguide_assets.define.loading import load_problem, with_overrides
 from mlguide_assets.prepare.core import join_core_users
+from mlguide_assets.prepare.engine import connect
 from mlguide_assets.prepare.features.tables import send_features
-from mlguide_assets.prepare.lake import connect
 from mlguide_assets.prepare.simulator.generate import write
 from mlguide_assets.prepare.sources.conforming import conform
 from mlguide_assets.prepare.sources.simulated import world_of

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.lake import Lake, MissingTableError, Partitions, Query, quoted, small_table
+from mlguide_assets.prepare.engine import quoted
+from mlguide_assets.prepare.lake import Lake, MissingTableError, Partitions, Query, small_table
 from mlguide_assets_tests.prepare.ingesting import ingested
 from mlguide_assets_tests.samples import sample_problem
 

@@ -15,6 +15,7 @@ import ibis
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.core import CORE, UNSENT
+from mlguide_assets.prepare.engine import pattern_of, read_parquet
 from mlguide_assets.prepare.features.history import (
     RECENT_DAYS,
     micros,
@@ -55,10 +56,10 @@ class _Span:
 
 def _spans(lake: Lake, core: Snapshot) -> dict[str, _Span]:
     """Of every partition that has sends."""
-    paths = {str(path): key for key in _dated(core) for path in _files(lake, core, [key])}
+    paths = {str(path): key for key in _dated(core) for path in lake.files(CORE, partitions=[key], snapshot_id=core.id)}
     if not paths:
         return {}
-    rows = lake.connection.read_parquet(list(paths), filename=True)
+    rows = read_parquet(lake.connection, *map(Path, paths), file_names=True)
     at = microseconds(rows.delivered_at)
     spans = rows.group_by("filename").aggregate(first=at.min(), last=at.max()).to_pyarrow().to_pylist()
     return {paths[row.pop("filename")]: _Span(**row) for row in spans}
@@ -69,7 +70,7 @@ def _dated(core: Snapshot) -> list[str]:
 
 
 def _files(lake: Lake, core: Snapshot, keys: list[str]) -> list[str]:
-    return [str(path) for path in lake.files(CORE, partitions=keys, snapshot_id=core.id)]
+    return [pattern_of(path) for path in lake.files(CORE, partitions=keys, snapshot_id=core.id)]
 
 
 def _inputs(core: Snapshot, spans: Mapping[str, _Span], newest: int, problem: Problem) -> dict[str, str]:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from mlguide_assets.define.tables import TableName
 from mlguide_assets.define.values import without_password
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.engine import read_parquet
 
 BATCH_ROWS = 200_000
 FILE_DATABASES = ("duckdb", "sqlite")
@@ -29,13 +30,16 @@ def read_database(
 
 
 def _connect(uri: str, scheme: str, rest: str, where: str) -> Any:
-    path = Path(rest.partition("?")[0])
+    # A question mark begins options, unless it is part of the file's name.
+    path = Path(rest) if Path(rest).is_file() else Path(rest.partition("?")[0])
     # Both engines would create a missing file and then report missing tables.
     if scheme in FILE_DATABASES and not path.is_file():
         raise InputError(f"The database {where} does not exist: check --source or source.uri.")
     try:
         if scheme == "duckdb":
             return ibis.duckdb.connect(str(path), read_only=True)
+        if scheme == "sqlite":
+            return ibis.sqlite.connect(str(path))
         return ibis.connect(uri)
     except ModuleNotFoundError as error:
         raise InputError(
@@ -71,7 +75,7 @@ def _land(
         raise
     except Exception as error:
         raise InputError(f"Table {name!r} of {where} cannot be read ({_first_line(error)}): check it there.") from error
-    return connection.read_parquet(str(path))
+    return read_parquet(connection, path)
 
 
 def _first_line(error: Exception) -> str:

@@ -16,6 +16,7 @@ import ibis
 from mlguide_assets.define.tables import TableName
 from mlguide_assets.define.values import without_password
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.engine import read_csv, read_parquet
 
 SUFFIXES = (".parquet", ".csv")
 TIMEOUT_SECONDS = 30
@@ -79,11 +80,10 @@ def _open(path: Path, connection: Any) -> ibis.Table:
         raise InputError(f"{path} is empty: it needs a header line and rows.")
     try:
         if path.suffix == ".parquet":
-            return connection.read_parquet(str(path))
+            return read_parquet(connection, path)
         # Nothing is left to detection, which takes a line that starts with a mark for a comment and drops it.
-        table = connection.read_csv(
-            str(path), columns=dict.fromkeys(_header(path), "VARCHAR"), delim=",", quote='"', escape='"', nullstr=""
-        )
+        columns = dict.fromkeys(_header(path), "VARCHAR")
+        table = read_csv(connection, path, columns, delim=",", quote='"', escape='"', nullstr="")
         # The parser is lazy: count now, so that a ragged line is met here, with the file's name at hand.
         table.count().execute()
     except (duckdb.Error, OSError, UnicodeDecodeError, csv.Error) as error:

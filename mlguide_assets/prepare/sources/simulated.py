@@ -9,6 +9,7 @@ import ibis
 
 from mlguide_assets.define.problem import Problem, SimulatorSource
 from mlguide_assets.define.tables import TABLES, TableName
+from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.oracle import FILE
 from mlguide_assets.prepare.simulator.generate import write
 from mlguide_assets.prepare.simulator.world import World
@@ -46,4 +47,4 @@ def read_simulator(
     report(f"simulated {counts['user_emails']:,} sends to {counts['user_profiles']:,} users{known}")
     oracle.mkdir(parents=True, exist_ok=True)
     (scratch / FILE).replace(oracle / FILE)
-    return {table: connection.read_parquet(str(scratch / f"{table}.parquet")) for table in TABLES}
+    return {table: read_parquet(connection, scratch / f"{table}.parquet") for table in TABLES}

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.core import join_core_users
+from mlguide_assets.prepare.engine import connect
 from mlguide_assets.prepare.features.tables import email_state, pair_features, send_features, user_state
-from mlguide_assets.prepare.lake import connect
 from mlguide_assets_tests.samples import CATEGORIES, THEMES, arrow, sample_problem
 
 Row = dict[str, Any]

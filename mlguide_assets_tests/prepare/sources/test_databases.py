@@ -43,14 +43,14 @@ def _sqlite_type(arrow: str) -> str:
 
 
 def test_a_duckdb_file_is_read_like_files(duck: Any, tmp_path: Path) -> None:
-    address = write_duckdb(tmp_path / "shop.duckdb", sample_tables())
+    address = write_duckdb(tmp_path / "shop #1?.duckdb", sample_tables())
     assert accepted(sample_problem(address), duck, tmp_path) == SAMPLE
 
 
 def test_a_sqlite_file_is_read_like_files(duck: Any, tmp_path: Path) -> None:
     if importlib.util.find_spec("regex") is None:
         pytest.skip("Ibis's SQLite driver is not installed: ibis-framework[sqlite]")
-    address = write_sqlite(tmp_path / "shop.sqlite", sample_tables())
+    address = write_sqlite(tmp_path / "shop 50% #1?.sqlite", sample_tables())
     assert accepted(sample_problem(address), duck, tmp_path) == SAMPLE
 
 

@@ -1,0 +1,70 @@
+"""DuckDB as everything here uses it: how it is opened, and how files are named to it.
+
+DuckDB takes the path of a file to read for a pattern, and folders called `key=value` for columns. Here a path is a
+path: `read_parquet` and `read_csv` read the files that are given and the columns that are in them, whatever the
+folders above are called. DuckDB and Ibis are imported when it is opened.
+"""
+
+import glob
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import ibis
+
+
+def connect(spill: Path | None = None, memory_limit: str = "3GB") -> Any:
+    """An in-memory DuckDB that thinks in UTC, writes the same bytes every time and spills where it is told."""
+    import ibis
+
+    settings: dict[str, Any] = {"memory_limit": memory_limit, "preserve_insertion_order": True}
+    if spill is not None:
+        settings["temp_directory"] = str(spill)
+    connection = ibis.duckdb.connect(**settings)
+    # A source may replace its file between two readings; DuckDB would go by the time stamp, which may be the same.
+    connection.raw_sql("SET enable_external_file_cache = false")
+    connection.raw_sql("SET TimeZone = 'UTC'")
+    return connection
+
+
+def read_parquet(connection: Any, *paths: Path, file_names: bool = False) -> "ibis.Table":
+    """Parquet files as one table.
+
+    Args:
+        file_names: add the column `filename`.
+    """
+    return connection.read_parquet([pattern_of(path) for path in paths], **_as_they_are(file_names))
+
+
+def read_parquet_below(connection: Any, folder: Path, pattern: str) -> "ibis.Table":
+    """The Parquet files below a folder that match a pattern, with the column `filename`."""
+    return connection.read_parquet(f"{pattern_of(folder)}/{pattern}", **_as_they_are(True))
+
+
+def read_csv(connection: Any, path: Path, columns: Mapping[str, str], **options: Any) -> "ibis.Table":
+    """A CSV file, with DuckDB's options for it and nothing left to its detection."""
+    return connection.read_csv(pattern_of(path), columns=dict(columns), hive_partitioning=False, **options)
+
+
+def parquet_sql(patterns: Sequence[str]) -> str:
+    """The table of Parquet files in SQL; see `pattern_of`."""
+    return f"read_parquet([{', '.join(map(quoted, patterns))}], hive_partitioning = false)"
+
+
+def pattern_of(path: Path) -> str:
+    """The pattern that matches a path and nothing else.
+
+    >>> pattern_of(Path("/data [1]/x.parquet"))
+    '/data [[]1]/x.parquet'
+    """
+    return glob.escape(str(path))
+
+
+def quoted(text: Path | str) -> str:
+    """A text, such as a path to write to, as a literal in SQL."""
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def _as_they_are(file_names: bool) -> dict[str, bool]:
+    return {"hive_partitioning": False, "filename": file_names}
