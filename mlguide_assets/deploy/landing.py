@@ -16,6 +16,7 @@ import pyarrow as pa
 from filelock import FileLock
 
 from mlguide_assets.deploy.prediction_log import days, read_segment, remove_unused, segments
+from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.lake import Lake, TableLike
 
@@ -128,7 +129,7 @@ def _merged(new: pa.RecordBatchReader, lake: Lake, day: str, place: Path) -> Tab
     with pq.ParquetWriter(place, SCHEMA) as writer:
         for batch in new:
             writer.write_batch(batch)
-    added = lake.connection.read_parquet(place)
+    added = read_parquet(lake.connection, place)
     known = lake.read(PREDICTION_LOG, partitions=[day])
     return added.union(known.anti_join(added, _KEY)).order_by("answered_at", *_KEY, "position")
 
