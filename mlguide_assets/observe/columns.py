@@ -33,6 +33,8 @@ COLUMNS = {
         "reference_null_share": "Share of missing values in the reference.",
         "unseen_share": "Share of values that are none of the reference's categories.",
         "importance": "Share of the model's gain that comes from the column; 1 for probability and label.",
+        "cost_effect": "Change of the cost per 1,000 decisions by the drift of this column alone; "
+        "null where it was not measured.",
         "inflation": "How much larger the statistic is between days that do not drift, since rows share users.",
         "level": "The result: none, too_few, warn or act.",
         "check": "Which check decided the level: schema, nulls, categories, distribution or volume.",
