@@ -47,19 +47,16 @@ def _materialise(home: Home, thorough: bool) -> None:
     import dagster as dg
 
     from mlguide_assets.definitions import defs
-    from mlguide_assets.defs.observe import EACH_DAY
+    from mlguide_assets.defs.lifecycle import lifecycle
     from mlguide_assets.defs.train import THOROUGH
 
     definitions = dg.Definitions.merge(defs(), dg.Definitions(loggers={"progress": dg.logger(progress_logger)}))
     graph = definitions.resolve_asset_graph()
-    ours = graph.materializable_asset_keys
-    searched, watched = (
-        {key for key in ours if tag.items() <= graph.get(key).tags.items()} for tag in (THOROUGH, EACH_DAY)
-    )
-    wanted = [key for key in ours if key not in watched and (thorough or key not in searched)]
+    job = definitions.resolve_job_def(lifecycle.name)
+    searched = {key for key in job.asset_layer.selected_asset_keys if THOROUGH.items() <= graph.get(key).tags.items()}
+    wanted = [key for key in job.asset_layer.selected_asset_keys if thorough or key not in searched]
     partitioned = [key for key in wanted if graph.get(key).partitions_def]
     others = [key for key in wanted if key not in partitioned]
-    job = definitions.resolve_implicit_global_asset_job_def()
     with dg.DagsterInstance.from_config(str(plain_path(home.dagster))) as instance:
         arguments: dict[str, Any] = {
             "instance": instance,

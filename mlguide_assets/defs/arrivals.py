@@ -33,9 +33,13 @@ scoring_job = dg.define_asset_job(
 )
 
 
-@dg.sensor(job=refresh_job, default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=LOOK_EVERY)
+@dg.sensor(
+    job=refresh_job,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=LOOK_EVERY,
+    description="Reads the source as often as retraining.refresh_every of the problem file says.",
+)
 def refresh_on_new_day(context: dg.SensorEvaluationContext, workspace: Workspace) -> Iterator[dg.RunRequest]:
-    """Have the source read when its time has come: see retraining.refresh_every of the problem file."""
     from datetime import UTC, datetime
 
     from mlguide_assets.retrain.arrivals import reading_due
@@ -49,9 +53,13 @@ def refresh_on_new_day(context: dg.SensorEvaluationContext, workspace: Workspace
         yield from unmet(context.instance, "refresh_job", f"{problem.key} {due}", now)
 
 
-@dg.sensor(job=scoring_job, default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=LOOK_EVERY)
+@dg.sensor(
+    job=scoring_job,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=LOOK_EVERY,
+    description="Scores a day when it begins, and again when its data or the champion have changed.",
+)
 def score_on_new_day(context: dg.SensorEvaluationContext, workspace: Workspace) -> Iterator[dg.RunRequest]:
-    """Have the day scored when it begins, and again when its data or the champion are others."""
     from datetime import UTC, datetime
 
     from mlguide_assets.retrain.arrivals import scores_due

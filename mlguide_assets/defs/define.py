@@ -9,7 +9,7 @@ from mlguide_assets.defs.workspace import OWNERS, Workspace
 def problem_definition(workspace: Workspace) -> dg.MaterializeResult[None]:
     """What is decided, what is predicted, from which tables, and how it is judged: one validated file."""
     from mlguide_assets.define.loading import dump_problem
-    from mlguide_assets.defs.metadata import version_of
+    from mlguide_assets.defs.metadata import rounded, version_of
     from mlguide_assets.markdown import code
     from mlguide_assets.prepare.sources.reading import describe
 
@@ -23,8 +23,8 @@ def problem_definition(workspace: Workspace) -> dg.MaterializeResult[None]:
             "hypothesis": problem.hypothesis,
             "source": describe(problem),
             "primary_metric": problem.metric.primary,
-            "decision_threshold": problem.costs.threshold,
-            "label_window_days": problem.label.window.total_seconds() / 86_400,
+            "decision_threshold": rounded(problem.costs.threshold),
+            "label_window_days": rounded(problem.label.window.total_seconds() / 86_400),
             "rules": len(problem.rules),
             "file": dg.MetadataValue.md(code(text, "yaml")),
         },

@@ -109,7 +109,7 @@ def model_card(
 @dg.asset(group_name=GROUP, kinds={"xgboost", "mlflow"}, owners=OWNERS, deps=["promotion_decisions"])
 def champion_model(workspace: Workspace) -> dg.MaterializeResult[None]:
     """The model in production: its bundle, exported from the registry once the gate has promoted it."""
-    from mlguide_assets.defs.metadata import version_of
+    from mlguide_assets.defs.metadata import rounded, version_of
     from mlguide_assets.deploy.promotion import install_promoted
 
     champion = install_promoted(workspace.home, workspace.lake, workspace.problem)
@@ -124,7 +124,7 @@ def champion_model(workspace: Workspace) -> dg.MaterializeResult[None]:
             "champion": champion.version,
             "version": int(champion.version),
             "trained_at": champion.trained_at,
-            "threshold": champion.threshold,
+            "threshold": rounded(champion.threshold),
             "bundle": dg.MetadataValue.path(str(champion.folder)),
         },
     )
@@ -214,7 +214,7 @@ def send_plan(
     context: dg.AssetExecutionContext, workspace: Workspace, batch_predictions: Any, core_users: Any
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Which email each user is sent, by which policy and with which probability; once its day has begun, it stands."""
-    from mlguide_assets.defs.metadata import data_version, table_metadata
+    from mlguide_assets.defs.metadata import data_version, rounded, table_metadata
     from mlguide_assets.deploy.planning import judge_plan, plan_day, plan_figures
     from mlguide_assets.deploy.serving.asking import now_of
 
@@ -227,8 +227,7 @@ def send_plan(
     yield dg.MaterializeResult(
         data_version=data_version(planned.snapshot, day),
         metadata=table_metadata(lake, planned.snapshot, problem, day)
-        | asdict(figures)
-        | {"share_explored": figures.share_explored, "made": planned.kept or "Now."},
+        | rounded({**asdict(figures), "share_explored": figures.share_explored, "made": planned.kept or "Now."}),
         check_results=[dg.AssetCheckResult(passed=verdict.exact, description=verdict.sentence)],
     )
 

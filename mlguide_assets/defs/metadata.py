@@ -41,7 +41,7 @@ def table_metadata(lake: "Lake", snapshot: "Snapshot", problem: Problem, partiti
         "dagster/column_schema": dg.TableSchema(columns),
         "dagster/uri": str(lake.root / snapshot.table),
         "snapshot": snapshot.id,
-        "megabytes": round(sum(file.bytes for file in snapshot.partitions.values()) / 1e6, 3),
+        "megabytes": rounded(sum(file.bytes for file in snapshot.partitions.values()) / 1e6),
         "preview": dg.MetadataValue.md(_preview(preview.to_pylist())),
     }
 
@@ -53,6 +53,15 @@ def _lineage(parents: "Parents") -> dg.TableColumnLineage:
             for column, sources in parents.items()
         }
     )
+
+
+def rounded(value: Any) -> Any:
+    """Metadata with every float to four significant digits, also within lists and mappings."""
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    if isinstance(value, dict):
+        return {name: rounded(each) for name, each in value.items()}
+    return [rounded(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def data_version(snapshot: "Snapshot", partition: str | None = None) -> dg.DataVersion:
@@ -86,4 +95,4 @@ def criteria_as_markdown(criteria: "Sequence[Criterion]") -> str:
 
 
 def _preview(rows: list[dict[str, Any]]) -> str:
-    return markdown.table(list(rows[0]), (list(row.values()) for row in rows)) if rows else "(no rows)"
+    return markdown.table(list(rows[0]), (rounded(list(row.values())) for row in rows)) if rows else "(no rows)"

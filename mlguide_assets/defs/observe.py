@@ -167,9 +167,13 @@ drift_job = dg.define_asset_job(
 )
 
 
-@dg.sensor(job=drift_job, default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=LOOK_EVERY)
+@dg.sensor(
+    job=drift_job,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=LOOK_EVERY,
+    description="Compares each day that has landed, or landed again, with the champion's reference.",
+)
 def check_drift_on_new_data(context: dg.SensorEvaluationContext, workspace: Workspace) -> Iterator[dg.RunRequest]:
-    """Have every day judged that has landed, or landed again, since it was last judged."""
     from datetime import UTC, datetime
 
     from mlguide_assets.observe.new_days import days_to_judge
@@ -188,6 +192,7 @@ def check_drift_on_new_data(context: dg.SensorEvaluationContext, workspace: Work
     description="The features that are published online are no older than serving.stale_after, by the problem's clock.",
 )
 def features_are_fresh(workspace: Workspace) -> dg.AssetCheckResult:
+    from mlguide_assets.defs.metadata import rounded
     from mlguide_assets.deploy.serving.asking import in_days, now_of
 
     snapshot, problem = workspace.online_store.current(), workspace.problem
@@ -199,13 +204,16 @@ def features_are_fresh(workspace: Workspace) -> dg.AssetCheckResult:
         passed=age <= problem.serving.stale_after,
         severity=dg.AssetCheckSeverity.WARN,
         description=f"The features are of {published.isoformat()}, {in_days(age)} old.",
-        metadata={"hours": age.total_seconds() / 3600},
+        metadata=rounded({"hours": age.total_seconds() / 3600}),
     )
 
 
-@dg.sensor(default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=LOOK_EVERY)
+@dg.sensor(
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=LOOK_EVERY,
+    description="Opens an alert when drift calls for action on consecutive days, and closes it when it no longer does.",
+)
 def alert_on_drift(context: dg.SensorEvaluationContext, workspace: Workspace) -> dg.SkipReason:
-    """Tell once the last days call for action one after the other, and once they no longer do."""
     from datetime import UTC, datetime
 
     from mlguide_assets.observe.alerting import book_of, drifted, retry, tell
@@ -222,9 +230,11 @@ def alert_on_drift(context: dg.SensorEvaluationContext, workspace: Workspace) ->
     return dg.SkipReason(f"Looked at the days up to {newest}.")
 
 
-@dg.run_failure_sensor(default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.run_failure_sensor(
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Opens an alert for a run that failed: in the log of alerts, and by webhook where one is set.",
+)
 def alert_on_failure(context: dg.RunFailureSensorContext, workspace: Workspace) -> None:
-    """Tell of a failed run, by webhook and in the log of alerts."""
     from datetime import UTC, datetime
 
     from mlguide_assets.observe.alerting import book_of, failed_run, tell
@@ -234,9 +244,12 @@ def alert_on_failure(context: dg.RunFailureSensorContext, workspace: Workspace) 
     tell(book_of(workspace.home, workspace.problem), alert.key, alert, now)
 
 
-@dg.run_status_sensor(run_status=dg.DagsterRunStatus.SUCCESS, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.SUCCESS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Closes the alert of a job that works again.",
+)
 def resolve_after_success(context: dg.RunStatusSensorContext, workspace: Workspace) -> None:
-    """Close the incident of a job that works again."""
     from datetime import UTC, datetime
 
     from mlguide_assets.observe.alerting import book_of, failure_key, tell

@@ -70,9 +70,9 @@ def _ticked(
     cron_schedule=PROBLEM.retraining.daily,
     execution_timezone=PROBLEM.retraining.timezone,
     default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Trains daily where new outcomes have matured.",
 )
 def retrain_daily(context: dg.ScheduleEvaluationContext, workspace: Workspace) -> dg.RunRequest | dg.SkipReason:
-    """Train every day on which anything new has matured."""
     from mlguide_assets.retrain.triggers import daily
 
     return _ticked(context.instance, workspace, daily)
@@ -83,35 +83,46 @@ def retrain_daily(context: dg.ScheduleEvaluationContext, workspace: Workspace) -
     cron_schedule=PROBLEM.retraining.often,
     execution_timezone=PROBLEM.retraining.timezone,
     default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Trains where retraining.min_new_matured_sends have matured since the last training.",
 )
 def retrain_on_new_sends(context: dg.ScheduleEvaluationContext, workspace: Workspace) -> dg.RunRequest | dg.SkipReason:
-    """Train where retraining.min_new_matured_sends have matured since the last training."""
     from mlguide_assets.retrain.triggers import new_sends
 
     return _ticked(context.instance, workspace, lambda known: new_sends(known, workspace.problem))
 
 
-@dg.sensor(job=retraining_job, default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=LOOK_EVERY)
+@dg.sensor(
+    job=retraining_job,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=LOOK_EVERY,
+    description="Trains where scores and important features have drifted two days in a row.",
+)
 def retrain_on_drift(context: dg.SensorEvaluationContext, workspace: Workspace) -> dg.RunRequest | dg.SkipReason:
-    """Train where scores and important features have drifted two days in a row."""
     from mlguide_assets.retrain.triggers import drift
 
     return _ticked(context.instance, workspace, lambda known: drift(known, workspace.problem))
 
 
-@dg.sensor(job=retraining_job, default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=LOOK_EVERY)
+@dg.sensor(
+    job=retraining_job,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=LOOK_EVERY,
+    description="Trains where the champion has significantly lost more than watching.max_drop in two windows in a row.",
+)
 def retrain_on_performance_drop(
     context: dg.SensorEvaluationContext, workspace: Workspace
 ) -> dg.RunRequest | dg.SkipReason:
-    """Train where the champion has surely lost more than watching.max_drop in two windows in a row."""
     from mlguide_assets.retrain.triggers import performance_drop
 
     return _ticked(context.instance, workspace, lambda known: performance_drop(known, workspace.problem))
 
 
-@dg.run_failure_sensor(monitored_jobs=[retraining_job], default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.run_failure_sensor(
+    monitored_jobs=[retraining_job],
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Records that a training which a trigger asked for has failed.",
+)
 def note_failed_retraining(context: dg.RunFailureSensorContext, workspace: Workspace) -> None:
-    """Put on record that a training which a trigger asked for has failed."""
     from mlguide_assets.retrain.outcomes import note_failure
 
     run, error = context.dagster_run, context.failure_event.message or "no reason given"
@@ -120,9 +131,12 @@ def note_failed_retraining(context: dg.RunFailureSensorContext, workspace: Works
         note_failure(home, lake, problem, run_id=run.run_id, tick=tick, error=error)
 
 
-@dg.sensor(default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=LOOK_EVERY)
+@dg.sensor(
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=LOOK_EVERY,
+    description="Opens and closes alerts: the champion has dropped, concept drift, or a rollback.",
+)
 def alert_on_performance(context: dg.SensorEvaluationContext, workspace: Workspace) -> dg.SkipReason:
-    """Tell once that the champion has dropped, that users react otherwise, or that it was rolled back; and the end."""
     from datetime import UTC, datetime
 
     from mlguide_assets.observe.alerting import book_of, tell

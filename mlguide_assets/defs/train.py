@@ -7,7 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from mlguide_assets.defs.ahead import AFTER_TRAINING, import_ahead
-from mlguide_assets.defs.metadata import plot
+from mlguide_assets.defs.metadata import plot, rounded
 from mlguide_assets.defs.workspace import OWNERS, PROBLEM, Workspace
 from mlguide_assets.train.checks import LEAKAGE_ALARMS, behaviours
 
@@ -66,7 +66,7 @@ def leakage_alarms(
             check_name=alarm.check,
             passed=alarm.passed,
             description=alarm.message,
-            metadata={"value": alarm.value, "limit": alarm.limit, "feature": alarm.feature or "none"},
+            metadata=rounded({"value": alarm.value, "limit": alarm.limit, "feature": alarm.feature or "none"}),
         )
     for alarm in alarms:
         if not alarm.passed:
@@ -95,7 +95,9 @@ def search_recipe(
     yield dg.Output(found.staleness, "staleness_curve", metadata={"staleness": plot(found.staleness_plot)})
     yield dg.Output(found.trials, "tuning_trials")
     yield dg.Output(
-        found.record, "training_recipe", metadata={"reasons": "\n".join(found.reasons), **found.recipe.to_json()}
+        found.record,
+        "training_recipe",
+        metadata=rounded({"reasons": "\n".join(found.reasons), **found.recipe.to_json()}),
     )
 
 
@@ -134,7 +136,7 @@ def train_candidate(
     candidate = train_candidate(send_features, problem, recipe, context.log.info, plans)
     folder = workspace.home.candidates(problem.key) / lineage.id
     save_candidate(candidate, problem, lineage, folder)
-    yield dg.Output(record_of(folder), output_name="candidate_model", metadata=candidate.facts)
+    yield dg.Output(record_of(folder), output_name="candidate_model", metadata=rounded(candidate.facts))
     yield dg.Output(candidate.scores, output_name="test_predictions")
 
 
@@ -171,7 +173,7 @@ def evaluate_candidate(
     save_plots(evaluation.plots, folder_of(candidate_model))
     pictures = {name: plot(png) for name, png in evaluation.plots.items()}
     yield dg.Output(evaluation.slices, "slice_metrics", metadata={"slices": pictures.pop("slices")})
-    yield dg.Output(evaluation.table(), "model_evaluation", metadata={**evaluation.numbers(), **pictures})
+    yield dg.Output(evaluation.table(), "model_evaluation", metadata=rounded(evaluation.numbers()) | pictures)
     yield dg.Output(evaluation.groups, "group_metrics")
 
 
@@ -220,5 +222,5 @@ def behaviour_results(workspace: Workspace, candidate_model: Any, core_users: An
             passed=result.passed,
             severity=dg.AssetCheckSeverity.WARN,
             description=result.message,
-            metadata={"value": result.value, "limit": result.limit, "rows": result.rows},
+            metadata=rounded({"value": result.value, "limit": result.limit, "rows": result.rows}),
         )

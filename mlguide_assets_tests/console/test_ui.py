@@ -26,11 +26,13 @@ from mlguide_assets_tests.samples import PROBLEM, write_sample
 pytestmark = pytest.mark.slow
 
 QUERY = """{
-  runsOrError { ... on Runs { results { status } } }
+  runsOrError { ... on Runs { results { status jobName } } }
   assetNodes {
     groupName kinds description owners { ... on TeamAssetOwner { team } }
     assetKey { path }
-    assetMaterializations(limit: 1) { metadataEntries { label __typename ... on MarkdownMetadataEntry { mdStr } } }
+    assetMaterializations(limit: 1) {
+      metadataEntries { label ... on MarkdownMetadataEntry { mdStr } ... on FloatMetadataEntry { floatValue } }
+    }
     assetChecksOrError { ... on AssetChecks { checks { name } } }
   }
 }"""
@@ -60,7 +62,7 @@ def test_the_ui_shows_the_run_and_every_asset(tmp_path: Path) -> None:
     started = {name: log.count("Started Dagster code server") for name, log in logs.items()}
     assert started == {"code_server": 1, "webserver": 0, "daemon": 0}
     # The newest first; the daemon may have begun the day's reading.
-    assert [run["status"] for run in data["runsOrError"]["results"]][-2:] == ["SUCCESS", "SUCCESS"]
+    assert data["runsOrError"]["results"][-2:] == [{"status": "SUCCESS", "jobName": "lifecycle"}] * 2
     nodes = {node["assetKey"]["path"][-1]: node for node in data["assetNodes"]}
     assert len(nodes) == 41
     for name, node in nodes.items():
@@ -86,6 +88,10 @@ def test_the_ui_shows_the_run_and_every_asset(tmp_path: Path) -> None:
     assert "slices" in labels["slice_metrics"]
     assert {"criteria", "reasons", "verdict"} <= labels["promotion_decisions"]
     assert labels["model_explanations"] >= {"shap_bar", "shap_beeswarm"}
+    found = [entry for node in nodes.values() for entry in node["assetMaterializations"][0]["metadataEntries"]]
+    exact = {entry["label"]: entry["floatValue"] for entry in found if "floatValue" in entry}
+    assert len(exact) > 20
+    assert {name: value for name, value in exact.items() if value != float(f"{value:.4g}")} == {}
     checks = {check["name"] for check in nodes["user_emails"]["assetChecksOrError"]["checks"]}
     assert "unsubscribed_is_known" in checks
     for asset, check in (("send_features", "future_moves_no_past_row"), ("behaviour_results", "ids_do_not_matter")):

@@ -147,6 +147,30 @@ def test_schedules_keep_their_local_hour_when_the_clocks_change(tmp_path: Path) 
     ]
 
 
+def test_every_job_schedule_and_sensor_says_what_it_does(definitions: dg.Definitions) -> None:
+    repository = definitions.get_repository_def()
+    named = [job for job in repository.get_all_jobs() if not job.name.startswith("__")]
+    for each in (*named, *repository.schedule_defs, *repository.sensor_defs):
+        assert each.description, each.name
+
+
+def test_the_lifecycle_is_the_graph_without_what_is_made_for_each_day(definitions: dg.Definitions) -> None:
+    made, checked = made_by(definitions, "lifecycle")
+    graph = definitions.resolve_asset_graph()
+    materialisable = {key.to_user_string() for key in graph.materializable_asset_keys}
+    assert materialisable - made == {"data_drift"}
+    assert checked >= ALARMS
+
+
+def test_every_asset_links_to_its_code(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    for key in graph.materializable_asset_keys:
+        (reference,) = graph.get(key).metadata["dagster/code_references"].code_references
+        path, line = Path(reference.file_path), reference.line_number
+        assert path.parent == ROOT / "mlguide_assets" / "defs"
+        assert path.read_text(encoding="utf-8").splitlines()[line - 1].startswith(("@dg.", "def ")), (key, line)
+
+
 def test_predictions_are_partitioned_by_day(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     for name in ("user_feature_store", "batch_predictions", "best_email_per_user", "send_plan"):
