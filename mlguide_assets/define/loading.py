@@ -131,7 +131,7 @@ def _anchor(problem: Problem, folder: Path) -> Problem:
     if not isinstance(source, FilesSource) or "://" in source.uri:
         return problem
     anchored = str((folder / Path(source.uri).expanduser()).resolve())
-    return problem.model_copy(update={"source": FilesSource(uri=anchored)})
+    return problem.model_copy(update={"source": source.model_copy(update={"uri": anchored})})
 
 
 def _explain(error: ValidationError, root: yaml.Node, path: Path) -> str:

@@ -87,11 +87,17 @@ class SimulatorSource(Strict):
         return history_start + timedelta(days=self.days)
 
 
+Timeout = Annotated[
+    Duration, Field(gt=timedelta(0), description="How long a source may be silent before it is waited for no longer.")
+]
+
+
 class FilesSource(Strict):
-    """One CSV or Parquet file per table, in a folder or below a URL."""
+    """One CSV or Parquet file per table, or a folder of parts, in a folder or below a URL."""
 
     kind: Literal["files"] = "files"
     uri: str
+    timeout: Timeout = timedelta(seconds=60)
 
 
 class DatabaseSource(Strict):
@@ -99,6 +105,7 @@ class DatabaseSource(Strict):
 
     kind: Literal["database"] = "database"
     uri: str
+    timeout: Timeout = timedelta(seconds=60)
 
 
 MAX_SET_ASIDE = 0.2

@@ -28,13 +28,13 @@ def connect(spill: Path | None = None, memory_limit: str = "3GB") -> Any:
     return connection
 
 
-def read_parquet(connection: Any, *paths: Path, file_names: bool = False) -> "ibis.Table":
-    """Parquet files as one table.
+def read_parquet(connection: Any, *paths: Path, file_names: bool = False, **options: Any) -> "ibis.Table":
+    """Parquet files as one table, with DuckDB's options for them.
 
     Args:
         file_names: add the column `filename`.
     """
-    return connection.read_parquet([pattern_of(path) for path in paths], **_as_they_are(file_names))
+    return connection.read_parquet([pattern_of(path) for path in paths], **_as_they_are(file_names), **options)
 
 
 def read_parquet_below(connection: Any, folder: Path, pattern: str) -> "ibis.Table":

@@ -4,8 +4,10 @@ All take the matrix of `Encoding` and give probabilities. What a linear model ne
 (imputing, scaling, one column per category) it learns from the same training rows, inside itself.
 """
 
+import contextlib
 import os
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
@@ -33,6 +35,8 @@ MAX_ROUNDS = 500
 PATIENCE = 40
 CHI_SQUARE_99 = 9.21
 """99 % quantile of chi-square with two degrees of freedom: slope and intercept."""
+MAX_CATEGORIES = 100
+"""Values of one category that a linear model tells apart; the rarer ones are one value to it."""
 INNER_SHARE = 0.15
 """Share of the training rows, the latest, on which the number of rounds is chosen."""
 
@@ -246,20 +250,25 @@ def _linear(estimator: Any, matrix: Matrix, labels: Labels, encoding: Encoding) 
 
     categories = [position for position, kind in enumerate(encoding.xgboost_types) if kind == "c"]
     numbers = [position for position, kind in enumerate(encoding.xgboost_types) if kind == "q"]
+    one_hot = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MAX_CATEGORIES)
+    # A column that is empty in training stays, as zeros: the contract has warned of it.
+    impute = SimpleImputer(add_indicator=True, keep_empty_features=True)
     prepare = ColumnTransformer(
-        [
-            ("categories", OneHotEncoder(handle_unknown="ignore", sparse_output=False), categories),
-            ("numbers", make_pipeline(SimpleImputer(add_indicator=True), StandardScaler()), numbers),
-        ]
+        # It gives a sparse matrix where that is the smaller one.
+        [("categories", one_hot, categories), ("numbers", make_pipeline(impute, StandardScaler()), numbers)]
     )
     with _one_thread():
         return Linear(make_pipeline(prepare, estimator).fit(matrix, labels))
 
 
-def _one_thread() -> Any:
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Scikit-learn in one thread, and without its warnings: what a user must know of the data, the contract says."""
     from threadpoolctl import threadpool_limits
 
-    return threadpool_limits(1)
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="sklearn")
+        yield
 
 
 BASELINES: dict[str, Callable[..., Linear]] = {

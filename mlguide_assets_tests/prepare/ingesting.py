@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,10 @@ def conformed(
     table: TableName, folder: Path, duck: Any, *, name: str | None = None, columns: dict[str, str] | None = None
 ) -> Rows:
     """One table of a folder with our names and types, before it is judged; much faster than ingesting all three."""
-    raw = read_files({table: name or table}, str(folder), duck, scratch=folder, report=lambda _: None)
+    scratch = folder.with_name(f"{folder.name} scratch")
+    scratch.mkdir(exist_ok=True)
+    timeout = timedelta(seconds=60)
+    raw = read_files({table: name or table}, str(folder), duck, scratch=scratch, timeout=timeout, report=lambda _: None)
     return conform(raw[table], table, columns or {}, place=table).to_pyarrow().to_pylist()
 
 

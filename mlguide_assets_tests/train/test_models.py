@@ -3,15 +3,18 @@
 import hashlib
 import subprocess
 import sys
+import warnings
 from datetime import timedelta
 
 import numpy as np
 import pytest
+from scipy.sparse import issparse
 
 from mlguide_assets.train import models as models_module
 from mlguide_assets.train.encoding import EncodedFeature, Encoding, Matrix
 from mlguide_assets.train.models import (
     BASELINES,
+    MAX_CATEGORIES,
     MAX_ROUNDS,
     PATIENCE,
     Labels,
@@ -138,11 +141,27 @@ def test_linear_models_take_a_category_they_never_saw() -> None:
     assert 0 < model.predict(unseen)[0] < 1
 
 
+def test_a_linear_model_tells_the_frequent_values_of_a_category_apart_and_no_more() -> None:
+    cities = tuple(f"city {n}" for n in range(3000))
+    encoding = Encoding((EncodedFeature("city", cities), *ENCODING.features[1:]))
+    matrix = MATRIX.copy()
+    matrix[:, 0] = np.arange(len(matrix))
+    matrix[:500, 0] = 7.0
+    model = fit_logistic(matrix, LABELS, encoding, seed=0)
+    prepared = model.pipeline[0].transform(matrix)
+    assert issparse(prepared)
+    assert prepared.shape == (len(matrix), MAX_CATEGORIES + 4)
+    rare, unseen = matrix[[600, 600]]
+    unseen[0] = 2999
+    assert len(set(model.predict(np.stack([rare, unseen])))) == 1
+
+
 def test_a_feature_without_any_value_in_training_stops_no_model() -> None:
     matrix = MATRIX.copy()
     matrix[:, 2] = np.nan
-    for fit in BASELINES.values():
-        with pytest.warns(UserWarning, match="without any observed values"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for fit in BASELINES.values():
             assert np.isfinite(fit(matrix, LABELS, ENCODING, seed=0).predict(MATRIX)).all()
     assert np.isfinite(refit_xgboost(matrix, LABELS, ENCODING, rounds=5, seed=0).predict(MATRIX)).all()
 

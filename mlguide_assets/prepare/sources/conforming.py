@@ -1,7 +1,6 @@
 """Giving any source's columns our names and types, and keeping what does not read as such in sight."""
 
 import difflib
-import re
 from collections.abc import Mapping
 from uuid import uuid4
 
@@ -10,6 +9,7 @@ import ibis
 from mlguide_assets.define.problem import Label
 from mlguide_assets.define.tables import TABLES, ColumnType, TableName
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.sources.names import plain
 from mlguide_assets.prepare.sources.spellings import read_labels, read_numbers, read_texts, without_null_words
 from mlguide_assets.prepare.sources.times import read_times, refuse_another_format
 
@@ -90,7 +90,7 @@ def _find(columns: tuple[str, ...], column: str, mapping: Mapping[str, str], pla
     wanted = mapping.get(column, column)
     if column in mapping and wanted in columns:
         return wanted
-    matches = [name for name in columns if _plain(name) == _plain(wanted)]
+    matches = [name for name in columns if plain(name) == plain(wanted)]
     if len(matches) == 1:
         return matches[0]
     have = ", ".join(map(repr, columns))
@@ -99,13 +99,9 @@ def _find(columns: tuple[str, ...], column: str, mapping: Mapping[str, str], pla
             f"{place} has several columns that could be {wanted!r} ({', '.join(map(repr, matches))}): map one of "
             f"them under tables in the problem file."
         )
-    close = difflib.get_close_matches(_plain(wanted), [_plain(name) for name in columns], n=1)
+    close = difflib.get_close_matches(plain(wanted), [plain(name) for name in columns], n=1)
     hint = f", perhaps now {close[0]!r}" if close else ""
     raise InputError(
         f"{place} has no column {wanted!r} (it has {have}){hint}: rename it there, or map it under tables in the "
         f"problem file."
     )
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", name.strip().lower()).strip("_")

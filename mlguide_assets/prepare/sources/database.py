@@ -1,32 +1,82 @@
 """Tables from any database that Ibis connects to, landed as Parquet so that DuckDB computes over all of them."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import ibis
 import pyarrow.parquet as pq
+from ibis.common.exceptions import TableNotFound
 
 from mlguide_assets.define.tables import TableName
 from mlguide_assets.define.values import without_password
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.engine import read_parquet
+from mlguide_assets.prepare.sources.names import plain
+from mlguide_assets.prepare.sources.waiting import SilentSourceError, answered
 
 BATCH_ROWS = 200_000
 FILE_DATABASES = ("duckdb", "sqlite")
 
 
 def read_database(
-    names: Mapping[TableName, str], uri: str, connection: Any, *, scratch: Path, report: Callable[[str], None]
+    names: Mapping[TableName, str],
+    uri: str,
+    connection: Any,
+    *,
+    scratch: Path,
+    timeout: timedelta,
+    report: Callable[[str], None],
 ) -> dict[TableName, ibis.Table]:
-    """Read each table through Ibis in batches, so that a table larger than memory passes."""
+    """Read each table through Ibis in batches, so that a table larger than memory passes; all as of one instant.
+
+    Args:
+        timeout: how long the database may take to connect, or to give the next batch.
+    """
     scheme, _, rest = uri.partition("://")
     where = without_password(f"{scheme}://{rest.rpartition('@')[2]}")
-    database = _connect(uri, scheme, rest, where)
+
+    def land(alive: Callable[[], None]) -> dict[TableName, Path]:
+        database = _connect(uri, scheme, rest, where)
+        alive()
+        try:
+            with _one_snapshot(database, scheme):
+                return {table: _land(database, name, where, scratch, report, alive) for table, name in names.items()}
+        finally:
+            database.disconnect()
+
     try:
-        return {table: _land(database, name, where, connection, scratch, report) for table, name in names.items()}
-    finally:
-        database.disconnect()
+        landed = answered(land, timeout=timeout)
+    except SilentSourceError as error:
+        raise InputError(
+            f"The database {where} has not answered for {timeout.total_seconds():g} s, so it is waited for no longer: "
+            f"check that it runs and that no lock holds its tables, or raise source.timeout in the problem file."
+        ) from error
+    return {table: read_parquet(connection, path) for table, path in landed.items()}
+
+
+@contextlib.contextmanager
+def _one_snapshot(database: Any, scheme: str) -> Iterator[None]:
+    """Show all tables as of one instant: a send that commits meanwhile is in all of them, or in none.
+
+    A DuckDB file has no writer while it is read.
+    """
+    if scheme in ("postgres", "postgresql"):
+        import psycopg
+
+        database.con.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        database.con.read_only = True
+        # What Ibis opens within it are savepoints.
+        with database.con.transaction():
+            yield
+        return
+    if scheme == "sqlite":
+        database.con.execute("BEGIN")
+    elif scheme == "mysql":
+        database.raw_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY").close()
+    yield
 
 
 def _connect(uri: str, scheme: str, rest: str, where: str) -> Any:
@@ -56,26 +106,71 @@ def _connect(uri: str, scheme: str, rest: str, where: str) -> Any:
 
 
 def _land(
-    database: Any, name: str, where: str, connection: Any, scratch: Path, report: Callable[[str], None]
-) -> ibis.Table:
-    if name not in database.list_tables():
-        found = ", ".join(sorted(database.list_tables())[:8]) or "none"
-        raise InputError(
-            f"{where} has no table {name!r} (it has {found}): create it, or name another in tables of the problem file."
-        )
+    database: Any, name: str, where: str, scratch: Path, report: Callable[[str], None], alive: Callable[[], None]
+) -> Path:
+    table = _find(database, name, where)
     report(f"reading table {name} from {where}")
     path = scratch / f"{name}.parquet"
     try:
-        batches = database.table(name).to_pyarrow_batches(chunk_size=BATCH_ROWS)
+        batches = table.to_pyarrow_batches(chunk_size=BATCH_ROWS)
         with pq.ParquetWriter(path, batches.schema) as writer:
             for batch in batches:
                 writer.write_batch(batch)
+                alive()
     except OSError:
         # The disk that it is copied to, which the caller names.
         raise
     except Exception as error:
         raise InputError(f"Table {name!r} of {where} cannot be read ({_first_line(error)}): check it there.") from error
-    return read_parquet(connection, path)
+    return path
+
+
+def _find(database: Any, name: str, where: str) -> Any:
+    """A table or view by its name, with its schema before a dot where that is not the default one."""
+    for table, schema in ((name, None), _split(name)):
+        # Materialised views are in no list of tables, but they are there.
+        with contextlib.suppress(TableNotFound):
+            return database.table(table, database=schema) if schema else database.table(table)
+    bare, schema = _split(name)
+    listed = database.list_tables(database=schema) if schema in (None, *_schemas(database)) else []
+    close = [table for table in listed if plain(table) == plain(bare)]
+    if len(close) == 1:
+        return database.table(close[0], database=schema) if schema else database.table(close[0])
+    if close:
+        raise InputError(
+            f"{where} has {' and '.join(map(repr, sorted(close)))}, each of which could be table {name!r}: name the "
+            f"one that is meant in tables of the problem file."
+        )
+    elsewhere = [
+        f"{each}.{table}"
+        for each in _schemas(database)
+        for table in database.list_tables(database=each)
+        if plain(table) == plain(bare)
+    ]
+    if elsewhere:
+        raise InputError(
+            f"{where} has no table {name!r} in its default schema, but {' and '.join(elsewhere)}: name it with its "
+            f"schema, as in tables: {{user_emails: {{name: {elsewhere[0]}}}}}, in the problem file."
+        )
+    found = ", ".join(sorted(listed)[:8]) or "none"
+    raise InputError(
+        f"{where} has no table {name!r} (it has {found}): create it, or name another in tables of the problem file."
+    )
+
+
+def _split(name: str) -> tuple[str, str | None]:
+    """A table's own name, and its schema."""
+    schema, _, table = name.rpartition(".")
+    return table, schema or None
+
+
+def _schemas(database: Any) -> list[str]:
+    """The schemas that can hold tables of users; none where the engine has none."""
+    try:
+        known = database.list_databases()
+    except (AttributeError, NotImplementedError):
+        return []
+    return [name for name in known if not name.startswith("pg_") and name not in ("information_schema", "sys")]
 
 
 def _first_line(error: Exception) -> str:

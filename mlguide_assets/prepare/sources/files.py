@@ -1,111 +1,101 @@
 """Tables from CSV or Parquet files: a folder, or a URL prefix below which they are found by name."""
 
 import csv
-import http.client
-import shutil
-import urllib.error
-import urllib.parse
-import urllib.request
+import re
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import ibis
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from mlguide_assets.define.tables import TableName
-from mlguide_assets.define.values import without_password
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.engine import read_csv, read_parquet
-
-SUFFIXES = (".parquet", ".csv")
-TIMEOUT_SECONDS = 30
+from mlguide_assets.prepare.sources.csv_text import header, readable_csv
+from mlguide_assets.prepare.sources.fetching import download_table
+from mlguide_assets.prepare.sources.finding import FoundTable, find_table
 
 
 def read_files(
-    names: Mapping[TableName, str], uri: str, connection: Any, *, scratch: Path, report: Callable[[str], None]
+    names: Mapping[TableName, str],
+    uri: str,
+    connection: Any,
+    *,
+    scratch: Path,
+    timeout: timedelta,
+    report: Callable[[str], None],
 ) -> dict[TableName, ibis.Table]:
-    """Read `<name>.parquet` or `<name>.csv` for each table, with the file's own columns; CSV values stay text."""
+    """Read the file or the folder of parts of each table, with its own columns; CSV values stay text."""
     if uri.startswith(("http://", "https://")):
-        paths = {table: _download(uri, name, scratch, report) for table, name in names.items()}
+        found = {
+            table: download_table(uri, name, scratch=scratch, timeout=timeout, report=report)
+            for table, name in names.items()
+        }
     else:
-        paths = {table: _find(Path(uri), name) for table, name in names.items()}
-    return {table: _open(path, connection) for table, path in paths.items()}
+        found = {table: find_table(Path(uri), name) for table, name in names.items()}
+    return {table: _open(where, connection, scratch) for table, where in found.items()}
 
 
-def _find(folder: Path, name: str) -> Path:
-    if not folder.is_dir():
-        raise InputError(f"The source folder {folder} does not exist: check --source or source.uri.")
-    for suffix in SUFFIXES:
-        if (path := folder / f"{name}{suffix}").is_file():
-            return path
-    found = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
-    raise InputError(
-        f"{folder} has neither {name}.parquet nor {name}.csv (it has {found}): add the file, "
-        f"or name another in tables of the problem file."
-    )
+def _open(found: FoundTable, connection: Any, scratch: Path) -> ibis.Table:
+    if empty := next((path for path in found.files if not path.stat().st_size), None):
+        raise InputError(f"{empty} is empty: it needs a header line and rows.")
+    if found.kind == "csv":
+        return _open_csv(found, connection, scratch)
+    columns = [_parquet_columns(path) for path in found.files]
+    table = read_parquet(connection, *found.files, union_by_name=len(columns) > 1, binary_as_string=True)
+    # Where a part lacks a column, the table has none, rather than one that is empty there.
+    return table.select(*[name for name in columns[0] if all(name in others for others in columns)])
 
 
-def _download(prefix: str, name: str, scratch: Path, report: Callable[[str], None]) -> Path:
-    """Fetch the file to `scratch`; CSV first, since that is what is published on the web."""
-    reason, shown = "", without_password(prefix.rstrip("/"))
-    for suffix in reversed(SUFFIXES):
-        address = f"{prefix.rstrip('/')}/{urllib.parse.quote(name)}{suffix}"
-        target = scratch / f"{name}{suffix}"
-        report(f"downloading {shown}/{name}{suffix}")
-        try:
-            with urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS) as response, target.open("wb") as out:
-                shutil.copyfileobj(response, out)
-                expected = response.headers.get("Content-Length")
-            # A connection that breaks off looks like an end.
-            if expected is None or int(expected) == target.stat().st_size:
-                return target
-            reason = f"it broke off after {target.stat().st_size:,} of {int(expected):,} bytes"
-            break
-        except urllib.error.HTTPError as error:
-            reason = f"HTTP {error.code} {error.reason}"
-            if error.code != 404:
-                break
-        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ValueError) as error:
-            reason = str(getattr(error, "reason", error))
-            break
-    raise InputError(
-        f"{shown}/{name}.csv (or .parquet) cannot be read ({reason}): check the address and the "
-        f"connection, or give a folder with --source."
-    )
-
-
-def _open(path: Path, connection: Any) -> ibis.Table:
-    if path.stat().st_size == 0:
-        raise InputError(f"{path} is empty: it needs a header line and rows.")
+def _parquet_columns(path: Path) -> list[str]:
     try:
-        if path.suffix == ".parquet":
-            return read_parquet(connection, path)
-        # Nothing is left to detection, which takes a line that starts with a mark for a comment and drops it.
-        columns = dict.fromkeys(_header(path), "VARCHAR")
-        table = read_csv(connection, path, columns, delim=",", quote='"', escape='"', nullstr="")
-        # The parser is lazy: count now, so that a ragged line is met here, with the file's name at hand.
-        table.count().execute()
-    except (duckdb.Error, OSError, UnicodeDecodeError, csv.Error) as error:
-        # DuckDB goes on to advise on options of its reader, which are not the user's to set.
-        reason = " ".join(str(error).partition("Possible")[0].split())[:200]
+        names: list[str] = pq.read_schema(path).names
+    except (pa.ArrowException, OSError) as error:
         raise InputError(
-            f"{path} cannot be read as {path.suffix[1:]} ({reason}): mend the file; CSV must be UTF-8, "
-            f'comma-separated, with values quoted by " and quotes in them doubled, and a header line.'
+            f"{path} cannot be read as parquet: it is cut short, damaged or something else; write it again."
         ) from error
-    return table
-
-
-def _header(path: Path) -> list[str]:
-    """The column names of a CSV file; a column without one is named by its place."""
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        names = [name or f"column{place}" for place, name in enumerate(next(csv.reader(stream), []))]
-    if len(names) < 2:
-        only = "".join(names)
-        if other := next((mark for mark in ";\t|" if mark in only), None):
-            raise InputError(f"{path} is delimited by {other!r} instead of ',': convert it to comma-separated values.")
-        raise InputError(f"{path} starts with {only[:80]!r}: its first line must be a header of column names.")
-    lower = [name.lower() for name in names]
-    if twice := next((name for name in names if lower.count(name.lower()) > 1), None):
-        raise InputError(f"{path} has several columns called {twice!r}: rename or remove all but one.")
     return names
+
+
+def _open_csv(found: FoundTable, connection: Any, scratch: Path) -> ibis.Table:
+    paths, headers = [], []
+    for path in found.files:
+        try:
+            paths.append(readable_csv(path, scratch))
+            headers.append(header(paths[-1], path))
+        except (OSError, csv.Error) as error:
+            raise InputError(f"{path} cannot be read: check that it is a CSV file and may be read.") from error
+        if headers[-1] != headers[0]:
+            raise InputError(
+                f"{path} and {found.files[0].name} have different headers: all parts of a table need the same one."
+            )
+    tables = []
+    for path, named in zip(paths, found.files, strict=True):
+        # Nothing is left to detection, which takes a line that starts with a mark for a comment and drops it.
+        columns = dict.fromkeys(headers[0], "VARCHAR")
+        table = read_csv(connection, path, columns, delim=",", quote='"', escape='"', nullstr="")
+        try:
+            # The parser is lazy: count now, so that a ragged line is met here, with the file's name at hand.
+            table.count().execute()
+        except duckdb.IOException:
+            raise
+        except duckdb.Error as error:
+            raise InputError(f"{named} cannot be read as CSV: {_csv_fault(str(error), len(headers[0]))}.") from error
+        tables.append(table)
+    return tables[0] if len(tables) == 1 else ibis.union(*tables)
+
+
+def _csv_fault(text: str, columns: int) -> str:
+    """What DuckDB's parser stumbled over, in words about the file."""
+    place = re.search(r"Line: (\d+)", text)
+    line = f"line {place[1]}" if place else "one of its lines"
+    ragged = re.search(r"Columns: (\d+) Found: (\d+)", text)
+    if ragged:
+        return f"{line} has {ragged[2]} values, where its header has {columns} columns; correct that line"
+    if "quote" in text.lower() or "line size" in text.lower():
+        return f"{line} has a quote that is not closed, or one within a value that is not doubled; correct that line"
+    return f'{line} is not comma-separated values, quoted by " where they hold commas or line ends; correct that line'

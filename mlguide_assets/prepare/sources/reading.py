@@ -53,10 +53,11 @@ def read_source(
     match problem.source:
         case SimulatorSource():
             raw = read_simulator(problem, connection, scratch=scratch, oracle=oracle, report=report, until=until)
-        case FilesSource(uri=uri):
-            raw = read_files(_names(problem), uri, connection, scratch=scratch, report=report)
-        case DatabaseSource(uri=uri):
-            raw = read_database(_names(problem), _expand(uri), connection, scratch=scratch, report=report)
+        case FilesSource(uri=uri, timeout=timeout):
+            raw = read_files(_names(problem), uri, connection, scratch=scratch, timeout=timeout, report=report)
+        case DatabaseSource(uri=uri, timeout=timeout):
+            address = _expand(uri)
+            raw = read_database(_names(problem), address, connection, scratch=scratch, timeout=timeout, report=report)
     place = describe(problem)
     return {
         table: conform(

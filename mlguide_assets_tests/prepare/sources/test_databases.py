@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import socket
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
@@ -12,7 +13,8 @@ import duckdb
 import pytest
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets_tests.prepare.ingesting import accepted, refusal
+from mlguide_assets.prepare.ingest import ingest
+from mlguide_assets_tests.prepare.ingesting import accepted, lake_over, refusal
 from mlguide_assets_tests.samples import Tables, sample_problem, sample_tables
 
 POSTGRES = os.environ.get("MLGUIDE_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test")
@@ -166,6 +168,65 @@ def shop() -> Iterator[Shop]:
 def test_a_postgresql_is_read_like_files(time: str, number: str, shop: Shop, duck: Any, tmp_path: Path) -> None:
     shop.create(time, number)
     assert accepted(shop.problem(), duck, tmp_path) == SAMPLE
+
+
+def test_a_table_in_a_schema_is_read_by_its_full_name(shop: Shop, duck: Any, tmp_path: Path) -> None:
+    shop.create()
+    schema, table = f"crm_{shop.suffix}", f"user_emails_{shop.suffix}"
+    shop.connection.execute(f"CREATE SCHEMA {schema}")
+    try:
+        shop.connection.execute(f"ALTER TABLE {table} SET SCHEMA {schema}")
+        assert f"but {schema}.{table}: name it with its schema" in refusal(shop.problem(), duck, tmp_path)
+        shop.tables["user_emails"] = {"name": f"{schema}.{table}"}
+        assert accepted(shop.problem(), duck, tmp_path) == SAMPLE
+    finally:
+        shop.connection.execute(f"DROP SCHEMA {schema} CASCADE")
+
+
+def test_a_view_that_is_in_no_list_of_tables_is_read(shop: Shop, duck: Any, tmp_path: Path) -> None:
+    shop.create()
+    view = f"view_{shop.suffix}"
+    shop.connection.execute(f"CREATE MATERIALIZED VIEW {view} AS SELECT * FROM user_emails_{shop.suffix}")
+    try:
+        shop.tables["user_emails"] = {"name": view}
+        assert accepted(shop.problem(), duck, tmp_path) == SAMPLE
+    finally:
+        shop.connection.execute(f"DROP MATERIALIZED VIEW {view}")
+
+
+def test_all_tables_are_read_as_of_one_instant(shop: Shop, duck: Any, tmp_path: Path) -> None:
+    shop.create()
+
+    def meanwhile(message: str) -> None:
+        """The first table is read; a send is added and a user removed before the others are."""
+        if "reading table email_content" in message:
+            shop.connection.execute(f"DELETE FROM user_profiles_{shop.suffix}")
+            shop.connection.execute(f"UPDATE user_emails_{shop.suffix} SET user_id = 7")
+
+    with ingest(shop.problem(), lake_over(duck, tmp_path / "lake"), oracle=tmp_path, report=meanwhile) as read:
+        sends = read.tables["user_emails"]
+        assert {result.rule for result in read.results if not result.passed} == set()
+        assert sum(notes["rows"] for notes in sends.notes["tallies"].values()) == len(SAMPLE["user_emails"])
+
+
+def test_a_table_that_is_locked_is_waited_for_no_longer_than_stated(shop: Shop, duck: Any, tmp_path: Path) -> None:
+    shop.create()
+    source = {"kind": "database", "uri": POSTGRES, "timeout": "1s"}
+    problem = sample_problem("", source=source, tables=shop.tables)
+    with shop.connection.transaction():
+        shop.connection.execute(f"LOCK TABLE email_content_{shop.suffix} IN ACCESS EXCLUSIVE MODE")
+        told = refusal(problem, duck, tmp_path)
+    assert "has not answered for 1 s, so it is waited for no longer" in told
+    assert "no lock holds its tables, or raise source.timeout" in told
+
+
+def test_a_server_that_accepts_and_is_silent_is_waited_for_no_longer_than_stated(duck: Any, tmp_path: Path) -> None:
+    pytest.importorskip("psycopg", reason="the PostgreSQL driver is not installed: ibis-framework[postgres]")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        uri = f"postgresql://user:secret@127.0.0.1:{server.getsockname()[1]}/test"
+        told = refusal(sample_problem("", source={"kind": "database", "uri": uri, "timeout": "1s"}), duck, tmp_path)
+    assert "has not answered for 1 s" in told
+    assert "secret" not in told
 
 
 def test_a_password_comes_from_the_environment(

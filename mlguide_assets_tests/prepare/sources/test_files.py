@@ -1,5 +1,6 @@
 """CSV and Parquet files: the odd ones that are read, and the bad ones that are told apart in one sentence."""
 
+import gzip
 import shutil
 from collections.abc import Callable
 from datetime import datetime
@@ -8,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from mlguide_assets.errors import InputError
 from mlguide_assets_tests.prepare.ingesting import accepted, conformed, ingested, refusal
 from mlguide_assets_tests.samples import GUIDE_FOLDER, arrow, sample_problem, sample_tables, write_sample
 
@@ -39,9 +42,85 @@ def test_what_was_written_is_accepted(kind: Any, duck: Any, tmp_path: Path) -> N
     assert accepted(sample_problem(write_sample(tmp_path / "shop", kind)), duck, tmp_path) == SAMPLE
 
 
-def test_parquet_is_preferred_where_both_are_there(duck: Any, folder: Path) -> None:
-    (write_sample(folder, "parquet") / "user_profiles.csv").write_text("broken")
+def gzipped(path: Path) -> Path:
+    packed = path.with_name(f"{path.name}.gz")
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+    return packed
+
+
+def in_parts(path: Path, parts: int = 3) -> Path:
+    """A CSV file as a folder of its name, with some rows in each file and an empty one, as Spark writes it."""
+    header, *rows = path.read_text().splitlines(keepends=True)
+    path.unlink()
+    path.mkdir()
+    for part in range(parts):
+        (path / f"part-{part:05}.csv").write_text(header + "".join(rows[part::parts]))
+    (path / "part-00009.csv").touch()
+    (path / "_SUCCESS").touch()
+    (path / ".part-00000.csv.crc").write_bytes(b"crc")
+    return path
+
+
+def parquet_in_parts(folder: Path) -> None:
+    rows = sample_tables()["user_profiles"]
+    (folder / "user_profiles.csv").unlink()
+    (folder / "user_profiles").mkdir()
+    for part in range(3):
+        day = folder / "user_profiles" / f"day={part}"
+        day.mkdir()
+        pq.write_table(rows.slice(20 * part, 20), day / "part-00000-0.snappy.parquet")
+
+
+FORMS: dict[str, Callable[[Path], Any]] = {
+    "gzip": lambda folder: gzipped(folder / "user_profiles.csv"),
+    "gzip in capitals": lambda folder: gzipped(folder / "user_profiles.csv").rename(folder / "USER_PROFILES.CSV.GZ"),
+    "another case": lambda folder: (folder / "user_profiles.csv").rename(folder / "User Profiles.CSV"),
+    "parts in CSV": lambda folder: in_parts(folder / "user_profiles.csv"),
+    "parts in a folder without an ending": lambda folder: in_parts(folder / "user_profiles.csv").rename(
+        folder / "user_profiles"
+    ),
+    "parts in gzip": lambda folder: [
+        gzipped(path) for path in in_parts(folder / "user_profiles.csv").glob("part-0000[0-2]*")
+    ],
+    "parts in Parquet": parquet_in_parts,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_table_may_be_compressed_or_a_folder_of_parts(form: str, duck: Any, folder: Path) -> None:
+    FORMS[form](folder)
+    assert sorted(conformed("user_profiles", folder, duck), key=lambda row: row["id"]) == PROFILES
+
+
+def test_of_two_files_the_problem_file_names_one(duck: Any, folder: Path) -> None:
+    write_sample(folder, "parquet")
+    with pytest.raises(InputError, match=r"has user_profiles.csv and user_profiles.parquet, each of which could be"):
+        conformed("user_profiles", folder, duck)
+    (folder / "user_profiles.parquet").write_bytes(b"stale")
+    assert conformed("user_profiles", folder, duck, name="user_profiles.csv") == PROFILES
+
+
+MIXED: dict[str, Callable[[list[bytes]], bytes]] = {
+    "the last line": lambda lines: b"\n".join(lines) + b"\r\n",
+    "half of the lines": lambda lines: b"".join(line + (b"\r\n", b"\n")[n % 2] for n, line in enumerate(lines)),
+    "carriage returns": lambda lines: b"\r".join(lines) + b"\r",
+}
+
+
+@pytest.mark.parametrize("kind", MIXED)
+def test_lines_may_end_in_several_ways(kind: str, duck: Any, folder: Path) -> None:
+    path = folder / "user_profiles.csv"
+    path.write_bytes(MIXED[kind](path.read_bytes().splitlines()))
     assert conformed("user_profiles", folder, duck) == PROFILES
+
+
+def test_a_column_that_a_part_lacks_is_missing(duck: Any, folder: Path) -> None:
+    parquet_in_parts(folder)
+    part = folder / "user_profiles" / "day=1" / "part-00000-0.snappy.parquet"
+    pq.write_table(pq.ParquetFile(part).read().drop_columns(["age"]), part)
+    with pytest.raises(InputError, match="has no column 'age'"):
+        conformed("user_profiles", folder, duck)
 
 
 def reversed_columns(text: str) -> str:
@@ -189,6 +268,7 @@ def row_after(line: int, row: str) -> Callable[[Path], None]:
 
 
 def corrupt_parquet(folder: Path) -> None:
+    (folder / "user_emails.csv").unlink()
     (folder / "user_emails.parquet").write_bytes(b"PAR1 and nothing more")
 
 
@@ -198,7 +278,14 @@ def folder_for_file(folder: Path) -> None:
 
 
 ASIDE = "; or set these rows aside, with {table: user_emails, rule: "
-BAD: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
+
+
+def half_a_gzip(folder: Path) -> None:
+    packed = gzipped(folder / "user_emails.csv")
+    packed.write_bytes(packed.read_bytes()[:500])
+
+
+BAD: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     "missing folder": (shutil.rmtree, ("source folder", "does not exist", "check --source")),
     "missing file": (
         lambda folder: (folder / "user_emails.csv").unlink(),
@@ -243,26 +330,56 @@ BAD: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "columns of one name": (header('"unsubscribed"', '"User_Id"'), ("several columns called 'user_id'", "all but one")),
     "a row too short at the start": (
         row_after(1, "1,2"),
-        ("user_emails.csv cannot be read", "Line: 2 ", "mend the file"),
+        ("user_emails.csv cannot be read as CSV: line 2 has 2 values, where its header has 4 columns",),
     ),
-    "a row too long": (row_after(300, "1,2,no,2024-01-01,x"), ("cannot be read", "Line: 301 ", "Found: 5")),
-    "a row too short at the end": (row_after(601, "1"), ("cannot be read", "Line: 602 ", "Found: 1")),
-    "a quote that never ends": (row_after(300, '1,2,"no,2024-01-01'), ("cannot be read", "Line: 301 ", "quote")),
+    "a row too long": (row_after(300, "1,2,no,2024-01-01,x"), ("cannot be read", "line 301 has 5 values")),
+    "a row too short at the end": (row_after(601, "1"), ("cannot be read", "line 602 has 1 values")),
+    "a quote that never ends": (
+        row_after(300, '1,2,"no,2024-01-01'),
+        ("cannot be read", "line 301 has a quote that is not closed"),
+    ),
     "Latin-1": (
         rewrite("email_content", lambda text: text.replace("Subject", "Sujét").encode("latin-1")),
-        ("email_content.csv cannot be read", "must be UTF-8"),
+        ("email_content.csv, line 2: the byte 0xE9 is not UTF-8", "iconv -f windows-1252 -t utf-8"),
+    ),
+    "Latin-1 beyond the first megabytes": (
+        rewrite(
+            "email_content", lambda text: (text + text.split("\n", 1)[1] * 4000).encode() + "Sujét".encode("latin-1")
+        ),
+        ("email_content.csv, line 48014: the byte 0xE9 is not UTF-8",),
     ),
     "UTF-16": (
         rewrite("email_content", lambda text: text.encode("utf-16")),
-        ("email_content.csv cannot be read", "must be UTF-8"),
+        ("email_content.csv, line 1: the byte 0xFF is not UTF-8", "it is UTF-16"),
     ),
     "a folder for a file": (
         folder_for_file,
-        ("neither user_emails.parquet nor user_emails.csv",),
+        ("has user_emails.csv, which cannot be read as table 'user_emails'", "a folder of such files"),
+    ),
+    "a file for the folder": (
+        lambda folder: [shutil.rmtree(folder), folder.write_text("id")],
+        ("is a file: give the folder that holds all three tables",),
+    ),
+    "another format": (
+        lambda folder: (folder / "user_emails.csv").rename(folder / "user_emails.xlsx"),
+        ("has user_emails.xlsx, which cannot be read as table 'user_emails': write it as",),
+    ),
+    "half a gzip": (half_a_gzip, ("user_emails.csv.gz cannot be decompressed",)),
+    "parts of different columns": (
+        lambda folder: (in_parts(folder / "user_emails.csv") / "part-00001.csv").write_text("id,age\n1,2\n"),
+        ("part-00001.csv and part-00000.csv have different headers",),
+    ),
+    "parts that are still written": (
+        lambda folder: (in_parts(folder / "user_emails.csv") / "_temporary").mkdir(),
+        ("user_emails.csv is still being written",),
+    ),
+    "a table of Delta Lake": (
+        lambda folder: (in_parts(folder / "user_emails.csv") / "_delta_log").mkdir(),
+        ("is a table of Delta Lake or Iceberg",),
     ),
     "corrupt Parquet": (
         corrupt_parquet,
-        ("user_emails.parquet cannot be read as parquet", "mend the file"),
+        ("user_emails.parquet cannot be read as parquet: it is cut short, damaged or something else",),
     ),
     "unparseable date": (
         first_row(delivered_at="01/02/2024"),

@@ -1,9 +1,11 @@
 """Files below a web address, served by a real server; what a server can do wrong is told in one sentence."""
 
+import contextlib
 import functools
 import http.server
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,11 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             self._answer(b"<html>\nSign in\n</html>\n", 23)
         elif self.path.startswith("/breaking/"):
             self._answer(b"id,date joined\n1,20", 1_000)
+        elif self.path.startswith("/silent/"):
+            time.sleep(1.5)
+            self.close_connection = True
+        elif self.path.startswith("/dripping/"):
+            self._drip()
         elif self.path.startswith("/mute/"):
             self.close_connection = True
         else:
@@ -38,6 +45,14 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         self.send_header("Content-Length", str(length))
         self.end_headers()
         self.wfile.write(body)
+
+    def _drip(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            for _ in range(30):
+                self.wfile.write(b"i")
+                time.sleep(0.05)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -52,6 +67,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (folder / "mixed" / "user_emails.parquet").unlink()
     (folder / "mixed" / "user_emails.csv").write_bytes((folder / "csv files" / "user_emails.csv").read_bytes())
     handler = functools.partial(Handler, directory=str(folder))
+    write_sample(folder / "both")
+    (folder / "both" / "user_profiles.parquet").write_bytes(b"stale")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -75,9 +92,27 @@ FAULTS = {
 @pytest.mark.parametrize("folder", FAULTS)
 def test_a_server_that_fails_is_told_in_one_sentence(folder: str, site: str, duck: Any, tmp_path: Path) -> None:
     told = refusal(sample_problem(f"{site}/{folder}"), duck, tmp_path)
-    assert told.startswith(f"{site}/{folder}/user_profiles.csv (or .parquet) cannot be read (")
+    assert told.startswith(f"{site}/{folder}/user_profiles.csv")
+    assert " cannot be read (" in told
     for words in (*FAULTS[folder], "or give a folder with --source"):
         assert words in told
+
+
+@pytest.mark.parametrize("folder", ["silent", "dripping"])
+def test_a_server_that_hangs_is_waited_for_no_longer_than_stated(
+    folder: str, site: str, duck: Any, tmp_path: Path
+) -> None:
+    source = {"kind": "files", "uri": f"{site}/{folder}", "timeout": "1s"}
+    told = refusal(sample_problem("", source=source), duck, tmp_path)
+    assert f"{site}/{folder}/user_profiles.csv" in told
+    assert "sent less than 64 KB in 1 s" in told or "timed out" in told
+
+
+def test_of_two_files_below_an_address_the_problem_file_names_one(site: str, duck: Any, tmp_path: Path) -> None:
+    told = refusal(sample_problem(f"{site}/both"), duck, tmp_path)
+    assert "/both has user_profiles.csv and user_profiles.parquet, each of which could be table" in told
+    named = sample_problem(f"{site}/both", tables={"user_profiles": {"name": "user_profiles.csv"}})
+    assert accepted(named, duck, tmp_path) == SAMPLE
 
 
 def test_a_page_in_place_of_a_file_is_told_by_how_it_starts(site: str, duck: Any, tmp_path: Path) -> None:

@@ -1,0 +1,137 @@
+"""CSV files as DuckDB can read them: plain UTF-8 with one kind of line end.
+
+What is so already is left where it is. The rest is copied: out of its compression, and with line ends made alike where
+several kinds are mixed. Values in quotes keep theirs.
+"""
+
+import codecs
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.sources.finding import COMPRESSED
+
+CHUNK = 1 << 22
+_CODECS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
+
+
+def readable_csv(path: Path, scratch: Path) -> Path:
+    """The file, or where it must be changed to be read, a changed copy of it in `scratch`.
+
+    Raises:
+        InputError: it is not UTF-8, or not what its ending says.
+    """
+    compressed = path.name.lower().endswith(COMPRESSED)
+    ends = _LineEnds()
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for chunk in _chunks(path):
+            decoder.decode(chunk)
+            ends.count(chunk)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        raise InputError(_not_utf8(path, error, ends.lines)) from error
+    except (OSError, pa.ArrowInvalid) as error:
+        if not compressed:
+            raise
+        raise InputError(f"{path} cannot be decompressed: write it again, whole, or without compression.") from error
+    if not compressed and ends.alike:
+        return path
+    copy = scratch / f"{len(list(scratch.iterdir()))}-{path.name}.csv"
+    with copy.open("wb") as out:
+        out.writelines(_chunks(path) if ends.alike else with_line_feeds(_chunks(path)))
+    return copy
+
+
+def header(path: Path, named: Path) -> list[str]:
+    """The column names of a CSV file; a column without one is named by its place.
+
+    Args:
+        named: the file as the user knows it.
+
+    Raises:
+        InputError: the first line is no header of comma-separated names, each of its own.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        names = [name or f"column{place}" for place, name in enumerate(next(csv.reader(stream), []))]
+    if len(names) < 2:
+        only = "".join(names)
+        if other := next((mark for mark in ";\t|" if mark in only), None):
+            raise InputError(f"{named} is delimited by {other!r} instead of ',': convert it to comma-separated values.")
+        raise InputError(f"{named} starts with {only[:80]!r}: its first line must be a header of column names.")
+    lower = [name.lower() for name in names]
+    if twice := next((name for name in names if lower.count(name.lower()) > 1), None):
+        raise InputError(f"{named} has several columns called {twice!r}: rename or remove all but one.")
+    return names
+
+
+def with_line_feeds(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """CSV whose lines end with a line feed each, whatever they ended with; what is in quotes stays as it is.
+
+    >>> b"".join(with_line_feeds(iter([b'a,b\\r', b'\\n"x\\r\\ny",1\\r2,3\\n'])))
+    b'a,b\\n"x\\r\\ny",1\\n2,3\\n'
+    """
+    inside, before, held = False, b"\n", b""
+    for chunk in chunks:
+        chunk = held + chunk
+        held = chunk[-1:] if chunk.endswith(b"\r") else b""
+        pieces = chunk[: len(chunk) - len(held)].split(b'"')
+        for place, piece in enumerate(pieces):
+            if not inside:
+                piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+                pieces[place] = piece
+            before = piece[-1:] or before
+            if place == len(pieces) - 1:
+                break
+            # A quote opens a value at its start only; one that follows a closing quote doubles it.
+            inside = not inside if inside or before in b',\n"' else False
+            before = b'"'
+        yield b'"'.join(pieces)
+    yield b"\n" if held and not inside else held
+
+
+@dataclass
+class _LineEnds:
+    """How the lines of a file end, counted chunk by chunk, in quotes or not."""
+
+    feeds: int = 0
+    returns: int = 0
+    both: int = 0
+    last: bytes = b""
+
+    def count(self, chunk: bytes) -> None:
+        self.feeds += chunk.count(b"\n")
+        self.returns += chunk.count(b"\r")
+        self.both += chunk.count(b"\r\n") + (self.last == b"\r" and chunk.startswith(b"\n"))
+        self.last = chunk[-1:]
+
+    @property
+    def lines(self) -> int:
+        return max(self.feeds, self.returns)
+
+    @property
+    def alike(self) -> bool:
+        return not self.returns or self.returns == self.both == self.feeds
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with pa.input_stream(str(path), compression=_CODECS.get(path.suffix.lower())) as stream:
+        while chunk := stream.read(CHUNK):
+            yield chunk
+
+
+def _not_utf8(path: Path, error: UnicodeDecodeError, lines: int) -> str:
+    before = error.object[: error.start]
+    line = lines + max(before.count(b"\n"), before.count(b"\r")) + 1
+    if lines == 0 and error.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        guess, encoding = "it is UTF-16", "utf-16"
+    else:
+        guess, encoding = "it may be Windows-1252", "windows-1252"
+    return (
+        f"{path}, line {line}: the byte 0x{error.object[error.start]:02X} is not UTF-8, in which CSV must be written "
+        f"({guess}): convert the file, for example with 'iconv -f {encoding} -t utf-8'."
+    )

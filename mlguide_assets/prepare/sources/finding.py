@@ -1,0 +1,128 @@
+"""Which files of a folder hold a table: one file, compressed or not, or a folder of parts as Spark writes it.
+
+What is found is one thing, or the user is told of all that it could be: nothing is chosen in silence.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.sources.names import plain
+
+Kind = Literal["parquet", "csv"]
+
+COMPRESSED = (".gz", ".zst", ".bz2")
+SUFFIXES: dict[str, Kind] = {
+    ".parquet": "parquet",
+    ".csv": "csv",
+    **{f".csv{ending}": "csv" for ending in COMPRESSED},
+}
+"""Endings of files, in any case, and what is in them."""
+
+
+@dataclass(frozen=True)
+class FoundTable:
+    """Where a table is: a file, or a folder and the files in it."""
+
+    path: Path
+    kind: Kind
+    files: tuple[Path, ...]
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """The stem of a file name and its ending, which is empty where it is none that is read.
+
+    >>> split_name("sends.CSV.gz")
+    ('sends', '.csv.gz')
+    """
+    ending = max((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), key=len, default="")
+    return (name[: -len(ending)], ending) if ending else (name, "")
+
+
+def find_table(folder: Path, name: str) -> FoundTable:
+    """Find a table by its name, whatever the case and punctuation, or by the name of its file.
+
+    Raises:
+        InputError: there is no such table, or several.
+    """
+    if folder.is_file():
+        raise InputError(
+            f"The source {folder} is a file: give the folder that holds all three tables, and name this one under "
+            f"tables in the problem file if it is called otherwise."
+        )
+    if not folder.is_dir():
+        raise InputError(f"The source folder {folder} does not exist: check --source or source.uri.")
+    exact = folder / name
+    candidates = [exact] if split_name(name)[1] and exact.exists() else _candidates(folder, name)
+    tables = [found for path in candidates if (found := _as_table(path))]
+    if len(tables) == 1:
+        return tables[0]
+    if tables:
+        raise InputError(
+            f"{folder} has {' and '.join(sorted(table.path.name for table in tables))}, each of which could be table "
+            f"{name!r}: remove all but one, or name the one that is meant, as in tables: "
+            f"{{user_emails: {{name: {tables[0].path.name}}}}}, in the problem file."
+        )
+    raise InputError(_not_found(folder, name))
+
+
+def _candidates(folder: Path, name: str) -> list[Path]:
+    stem, ending = split_name(name)
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if not _is_hidden(path.name)
+        and plain(split_name(path.name)[0]) == plain(stem)
+        and (not ending or split_name(path.name)[1] == ending)
+    )
+
+
+def _as_table(path: Path) -> FoundTable | None:
+    if path.is_dir():
+        return _folder_of_parts(path)
+    ending = split_name(path.name)[1]
+    return FoundTable(path, SUFFIXES[ending], (path,)) if ending and path.is_file() else None
+
+
+def _folder_of_parts(folder: Path) -> FoundTable | None:
+    """A table in many files; a folder without any is none."""
+    if (folder / "_delta_log").is_dir() or list(folder.glob("metadata/*.metadata.json")):
+        raise InputError(
+            f"{folder} is a table of Delta Lake or Iceberg, whose files hold rows that were deleted, too: export it as "
+            f"Parquet or CSV first."
+        )
+    if (folder / "_temporary").exists():
+        raise InputError(f"{folder} is still being written (it holds _temporary): wait until that is done.")
+    parts = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and split_name(path.name)[1]
+        and path.stat().st_size
+        and not any(map(_is_hidden, path.relative_to(folder).parts))
+    )
+    kinds = {SUFFIXES[split_name(path.name)[1]] for path in parts}
+    if len(kinds) > 1:
+        raise InputError(f"{folder} holds parts in CSV and in Parquet: keep those that are the table, and only these.")
+    return FoundTable(folder, kinds.pop(), tuple(parts)) if parts else None
+
+
+def _is_hidden(name: str) -> bool:
+    """As Spark and Hive have it: markers, checksums and files on their way."""
+    return name.startswith(("_", "."))
+
+
+def _not_found(folder: Path, name: str) -> str:
+    stem = plain(split_name(name)[0])
+    other = [path.name for path in sorted(folder.iterdir()) if plain(path.name.partition(".")[0]) == stem]
+    if other:
+        return (
+            f"{folder} has {' and '.join(other)}, which cannot be read as table {name!r}: write it as {stem}.parquet "
+            f"or {stem}.csv (also compressed: .csv.gz, .csv.zst), or as a folder of such files."
+        )
+    found = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
+    return (
+        f"{folder} has neither {name}.parquet nor {name}.csv (it has {found}): add the file, "
+        f"or name another in tables of the problem file."
+    )

@@ -1,0 +1,13 @@
+"""Names of tables and columns, compared by what people mean by them."""
+
+import re
+
+
+def plain(name: str) -> str:
+    """A name whatever its case and punctuation.
+
+    >>> plain("Delivered At") == plain("delivered_at")
+    True
+    """
+    # Letters of any script: two names in Korean are not one.
+    return re.sub(r"[\W_]+", "_", name.strip().lower()).strip("_")
