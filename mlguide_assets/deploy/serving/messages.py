@@ -143,6 +143,7 @@ class User(BaseModel):
     age: int | None
     gender: str | None
     country: str | None
+    date_joined: Utc | None
     number_of_emails: int
     last_delivered_at: Utc | None
 

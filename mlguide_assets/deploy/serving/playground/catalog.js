@@ -58,6 +58,11 @@ export class Catalog {
     this.#loading = null;
   }
 
+  /** What is known of a user and an email, as the API lists them; undefined where nothing is. */
+  facts(user, email) {
+    return [this.#users.get(user) ?? undefined, this.#emails.get(email)];
+  }
+
   /** A user as an option: `title` says who, `note` more. */
   user(id) {
     const user = this.#users.get(id);

@@ -4,12 +4,13 @@ import * as api from "./api.js";
 import { Catalog } from "./catalog.js";
 import { byId, make, refill } from "./dom.js";
 import { KeyForm } from "./key.js";
-import { Moment } from "./moment.js";
+import { Moment, ownValues } from "./moment.js";
 import { Outcome } from "./outcome.js";
 import { Picker } from "./picker.js";
 import { linkOf, requestOf, stateOf } from "./request.js";
 import { risksOf } from "./results.js";
 import { Service } from "./service.js";
+import { instant } from "./words.js";
 
 const PAUSE = 200;
 
@@ -87,7 +88,7 @@ async function ask() {
     users.mark(answer.unknown_users.map(String));
     emails.mark(answer.unknown_emails.map(String));
     outcome.answered({ answer, text, before });
-    describe(state.users);
+    describe(state.users).then(() => startSliders(state, answer));
   } catch (fault) {
     if (signal.aborted) return;
     outcome.failed(fault);
@@ -106,6 +107,15 @@ async function risksWithoutWhatIf(state, answer, signal) {
     baseline = { asked, risks: risksOf((await api.post(path, body, signal)).answer) };
   }
   return plain ? null : baseline.risks;
+}
+
+/** Let the sliders start at what is so of the first user, with the email that is least risky, at the moment asked for. */
+async function startSliders({ asOf }, { recommendations: [first] = [] }) {
+  const now = instant(asOf || service.state?.now);
+  if (!first || !now) return;
+  const [user, email] = [first.user_id, first.choice.email_id].map(String);
+  const own = ownValues(...catalog.facts(user, email), now);
+  moment.start(own, `The sliders start where user ${user} is, with email ${email}.`);
 }
 
 /** Say who the users are that were named by their ids alone. */

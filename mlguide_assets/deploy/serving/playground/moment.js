@@ -4,6 +4,8 @@ import { byId, make, say } from "./dom.js";
 import { WHAT_IF } from "./request.js";
 import { at, instant } from "./words.js";
 
+const DAY = 86_400_000;
+
 export class Moment {
   #asOf = byId("as-of");
   #rows = new Map();
@@ -37,12 +39,24 @@ export class Moment {
     this.#asOf.value = asOf;
     for (const [name, row] of this.#rows) {
       row.on.checked = name in whatIf;
-      row.slider.value = whatIf[name] ?? WHAT_IF[name].rest;
-      row.tell();
+      row.set(whatIf[name]);
     }
     byId("moment-fields").hidden = mode === "last";
     byId("moment-needs").hidden = mode !== "last";
     if (asOf || Object.keys(whatIf).length) byId("moment-part").open = true;
+  }
+
+  /**
+   * Let the sliders that are not set start where the features are.
+   *
+   * @param own feature → value, of those that are known; whose: whom and what they are of, in words.
+   */
+  start(own, whose) {
+    for (const [name, row] of this.#rows) {
+      row.own = own[name];
+      if (!row.on.checked) row.set();
+    }
+    say(byId("what-if-of"), whose);
   }
 
   /** Say which moments can be asked for. */
@@ -54,16 +68,24 @@ export class Moment {
     say(byId("as-of-hint"), `Empty means now, ${at(now)}. ${earliest}`);
   }
 
-  #row(name, { label, most, words }) {
+  #row(name, { label, most, rest, words }) {
     const on = make("input", { type: "checkbox", id: `${name}-on`, "aria-label": `Set: ${label}` });
     const slider = make("input", { type: "range", id: name, min: 0, max: most });
     const output = make("output", { for: name });
     const element = make("div", { class: "what-if" }, on, make("label", { for: name }, label), output, slider);
+    const made = { element, on, slider };
     const tell = () => {
       const value = words(Number(slider.value));
-      output.textContent = on.checked ? value : "as it is";
+      const known = made.own !== undefined && !on.checked;
+      output.textContent = on.checked ? value : known ? `${value}, as it is` : "as it is";
       slider.setAttribute("aria-valuetext", on.checked ? value : `${value}, not sent`);
       element.classList.toggle("off", !on.checked);
+    };
+    made.set = (value = made.own ?? rest) => {
+      // A user may have joined before the scale begins.
+      slider.max = Math.max(most, Math.ceil(value));
+      slider.value = value;
+      tell();
     };
     const change = () => {
       tell();
@@ -74,6 +96,25 @@ export class Moment {
       on.checked = true;
       change();
     });
-    return { element, on, slider, tell };
+    return made;
   }
+}
+
+/**
+ * The features that can be set by hand as they are: of a user, an email and a moment; those that are known.
+ *
+ * @param user, email: as the API lists them, or undefined; moment: a Date.
+ */
+export function ownValues(user, email, moment) {
+  const days = (since) => {
+    const from = instant(since);
+    return from && from <= moment ? (moment - from) / DAY : undefined;
+  };
+  return {
+    tenure_days: days(user?.date_joined),
+    email_age_days: days(email?.created_at),
+    days_since_last_email: days(user?.last_delivered_at),
+    day_of_week: (moment.getUTCDay() + 6) % 7,
+    hour_of_day: moment.getUTCHours(),
+  };
 }

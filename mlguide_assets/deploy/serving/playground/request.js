@@ -3,13 +3,18 @@
 import { idsIn } from "./ids.js";
 import { DAYS } from "./words.js";
 
-/** The features of the moment that can be set by hand: from 0 to `most`, and where the slider rests. */
+const LONGEST = 9999;
+
+/**
+ * The features of the moment that can be set by hand: `most` is the end of the scale, which begins at 0, `limit` what a
+ * link may set, and `rest` where the slider starts while the user's own value is not known.
+ */
 export const WHAT_IF = {
-  tenure_days: { label: "Days since joining", most: 3650, rest: 365, words: String },
-  email_age_days: { label: "Age of the email, days", most: 365, rest: 7, words: String },
-  days_since_last_email: { label: "Days since the last email", most: 180, rest: 7, words: String },
-  day_of_week: { label: "Day of the week", most: 6, rest: 0, words: (value) => DAYS[value] },
-  hour_of_day: { label: "Hour of the day, UTC", most: 23, rest: 12, words: (value) => `${value}:00` },
+  tenure_days: { label: "Days since joining", most: 3650, limit: LONGEST, rest: 365, words: String },
+  email_age_days: { label: "Age of the email, days", most: 365, limit: LONGEST, rest: 7, words: String },
+  days_since_last_email: { label: "Days since the last email", most: 180, limit: LONGEST, rest: 7, words: String },
+  day_of_week: { label: "Day of the week", most: 6, limit: 6, rest: 0, words: (value) => DAYS[value] },
+  hour_of_day: { label: "Hour of the day, UTC", most: 23, limit: 23, rest: 12, words: (value) => `${value}:00` },
 };
 
 /**
@@ -57,9 +62,9 @@ export function stateOf(fragment) {
   const said = new URLSearchParams(fragment.replace(/^#/, ""));
   const asOf = said.get("as_of") ?? "";
   const whatIf = {};
-  for (const [name, { most }] of Object.entries(WHAT_IF)) {
+  for (const [name, { limit }] of Object.entries(WHAT_IF)) {
     const value = said.get(name);
-    if (value && /^\d{1,4}$/.test(value) && Number(value) <= most) whatIf[name] = Number(value);
+    if (value && /^\d{1,4}$/.test(value) && Number(value) <= limit) whatIf[name] = Number(value);
   }
   return {
     users: idsIn(said.get("users") ?? "") ?? [],
