@@ -9,6 +9,8 @@ from pathlib import Path
 from mlguide_assets.errors import InputError
 
 HOME_VARIABLE = "MLGUIDE_HOME"
+ALLOWED_HOSTS_VARIABLE = "MLGUIDE_ALLOWED_HOSTS"
+"""Names by which `mlguide ui` and `mlguide serve` may be addressed besides their own, separated by commas."""
 DEFAULT_HOME = ".mlguide"
 
 
@@ -76,6 +78,11 @@ class Home:
     def run_lock(self) -> Path:
         """Locked by the process whose run works on this home."""
         return self.root / ".run.lock"
+
+    @property
+    def ui_lock(self) -> Path:
+        """Locked by the processes of `mlguide ui`."""
+        return self.root / ".ui.lock"
 
     def lake(self, problem: str) -> Path:
         return self.root / "lake" / problem

@@ -1,76 +1,158 @@
 """`mlguide ui`: Dagster's webserver and daemon on a home, as one command that stops as one."""
 
+import contextlib
+import errno
+import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mlguide_assets.console import code_server
+from mlguide_assets.console.child import PATIENCE_SECONDS
 from mlguide_assets.console.environment import enter
 from mlguide_assets.console.terminal import console
+from mlguide_assets.deploy.serving.reach import bind, is_loopback
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import plain_path
 from mlguide_assets.prepare.turns import nobody_works_on
 from mlguide_assets.settings import Home
 
 _LAST_LINES = 8
+_LOOK_SECONDS = 0.1
+_WEBSERVER = "mlguide_assets.console.webserver:main"
 
 
 def serve(home: Home, host: str, port: int) -> int:
     """Run code server, webserver and daemon until one of them ends or the user stops them; return the exit code.
 
     What they write since the last start is in the home: `dagster/{code_server,webserver,daemon}.log`.
+
+    Raises:
+        InputError: the address is taken, or another `mlguide ui` works on this home.
     """
     enter(home)
-    end_dead_runs(home)
-    stopping = False
-
-    def stop(*_: object) -> None:
-        nonlocal stopping
-        stopping = True
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
-    workspace = home.dagster / "workspace.yaml"
-    logs = {name: home.dagster / f"{name}.log" for name in ("code_server", "webserver", "daemon")}
-    console.print(
-        f"Dagster UI on http://{host}:{port} for {home.root}; Ctrl-C stops it. What it does: {logs['daemon']}"
-    )
-    processes: dict[str, subprocess.Popen[bytes]] = {}
+    shown = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     # The path of a socket has at most 107 characters, which that of a home may exceed.
-    with TemporaryDirectory(prefix="mlguide-") as folder:
-        socket = Path(folder) / "code.sock"
-        workspace.write_text(code_server.workspace(socket))
-        commands = {
-            "code_server": [*_tool("dagster"), *code_server.arguments(socket)],
-            "webserver": [*_tool("dagster-webserver"), "-h", host, "-p", str(port), "-w", str(workspace)],
-            "daemon": [*_tool("dagster-daemon"), "run", "-w", str(workspace)],
-        }
+    with (
+        alone(home, shown) as lock,
+        bind(host, port) as listening,
+        TemporaryDirectory(prefix="mlguide-") as folder,
+    ):
+        if not is_loopback(host):
+            console.print(f"Whoever can reach {host} can do everything here: Dagster's UI asks for no password.")
+        end_dead_runs(home)
+        return _Processes(home, Path(folder) / "code.sock", (lock, listening.fileno()), host).run(
+            shown, listening.getsockname()
+        )
+
+
+class _Processes:
+    """Code server, webserver and daemon."""
+
+    def __init__(self, home: Home, code: Path, inherited: tuple[int, int], host: str) -> None:
+        self._home = home
+        self._code = code
+        self._lock, self._listening = inherited
+        self._host = host
+        self._logs = {name: home.dagster / f"{name}.log" for name in ("code_server", "webserver", "daemon")}
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._stopping = False
+
+    def run(self, shown: str, place: Sequence[object]) -> int:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._stop)
         try:
-            for name, command in commands.items():
-                processes[name] = _start(command, home, logs[name])
-                if name == "code_server":
-                    code_server.wait_until_loaded(processes[name], socket, lambda: stopping)
-            while not stopping and all(process.poll() is None for process in processes.values()):
-                time.sleep(0.2)
+            self._start_all()
+            self._wait_until_up(place)
+            if self._is_well():
+                console.print(
+                    f"Dagster UI on {shown} for {self._home.root}; Ctrl-C stops it. "
+                    f"What it does: {self._logs['daemon']}"
+                )
+            while self._is_well():
+                time.sleep(_LOOK_SECONDS)
         finally:
-            ended = [name for name, process in processes.items() if process.poll() is not None]
-            _end(list(processes.values()))
-    if stopping:
-        return 0
-    for name in ended:
-        last = logs[name].read_text(errors="replace").splitlines()[-_LAST_LINES:]
-        console.print(f"The {name} ended by itself. The last lines of {logs[name]}:", *last, sep="\n")
-    return max(processes[name].returncode for name in ended)
+            ended = [name for name, process in self._running.items() if process.poll() is not None]
+            _end(list(self._running.values()))
+        return 0 if self._stopping else self._tell(ended)
+
+    def _start_all(self) -> None:
+        workspace = self._home.dagster / "workspace.yaml"
+        workspace.write_text(code_server.workspace(self._code), encoding="utf-8")
+        self._start("code_server", _program("dagster"), *code_server.arguments(self._code))
+        code_server.wait_until_loaded(self._running["code_server"], self._code, lambda: self._stopping)
+        if self._is_well():
+            self._start("webserver", _WEBSERVER, self._host, str(self._listening), str(workspace))
+            self._start("daemon", _program("dagster-daemon"), "run", "-w", str(workspace))
+
+    def _start(self, name: str, program: str, *arguments: str) -> None:
+        """Run a program that writes a line per step of every run, and per look of every sensor, to a log of its own."""
+        command = [sys.executable, "-m", "mlguide_assets.console.child", program, *arguments]
+        with self._logs[name].open("wb") as out:
+            self._running[name] = subprocess.Popen(
+                command,
+                cwd=self._home.root,
+                stdin=subprocess.PIPE,
+                stdout=out,
+                stderr=out,
+                # The home stays locked as long as any of them lives, whatever becomes of this process.
+                pass_fds=(self._lock, self._listening),
+                start_new_session=True,
+            )
+
+    def _wait_until_up(self, place: Sequence[object]) -> None:
+        while self._is_well() and not _answers(place):
+            time.sleep(_LOOK_SECONDS)
+
+    def _is_well(self) -> bool:
+        return not self._stopping and all(process.poll() is None for process in self._running.values())
+
+    def _stop(self, *_: object) -> None:
+        self._stopping = True
+
+    def _tell(self, ended: list[str]) -> int:
+        for name in ended:
+            log = self._logs[name]
+            last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:]
+            console.print(f"The {name} ended by itself. The last lines of {log}:", *last, sep="\n")
+        return max((abs(self._running[name].returncode) for name in ended), default=1) or 1
 
 
-def _start(command: list[str], home: Home, log: Path) -> subprocess.Popen[bytes]:
-    """Run a program that writes a line per step of every run, and per look of every sensor, to a log of its own."""
-    with log.open("wb") as out:
-        return subprocess.Popen(command, cwd=home.root, stdout=out, stderr=out)
+@contextlib.contextmanager
+def alone(home: Home, shown: str) -> Iterator[int]:
+    """Hold the lock of a home's UI: two daemons would both start what is due. Its descriptor may be inherited."""
+    handle = os.open(home.ui_lock, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            # Some file systems have no locks.
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                where = os.pread(handle, 200, 0).decode("utf-8", "replace") or "another address"
+                raise InputError(
+                    f"mlguide ui already works on {home.root}, on {where}: use that one, or stop it first."
+                ) from error
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{shown} (process {os.getpid()})".encode(), 0)
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _answers(place: Sequence[object]) -> bool:
+    """Whether somebody listens at an address, as a socket gives it."""
+    try:
+        with socket.create_connection((str(place[0]), int(str(place[1]))), timeout=1):
+            return True
+    except OSError:
+        return False
 
 
 def end_dead_runs(home: Home) -> None:
@@ -87,23 +169,26 @@ def end_dead_runs(home: Home) -> None:
             console.print(f"The run {run.run_id} of {run.job_name} had been killed; it is on record as failed.")
 
 
-def _tool(name: str) -> list[str]:
-    """The console script that belongs to this Python, whatever PATH says."""
-    script = Path(sys.executable).with_name(name)
-    if not script.exists():
-        raise InputError(
-            f"{name} is not installed beside {sys.executable}: install this package with its dependencies."
-        )
-    return [str(script)]
+def _program(name: str) -> str:
+    """The function behind a console script, as `module:name`."""
+    for script in entry_points(group="console_scripts", name=name):
+        return script.value
+    raise InputError(f"{name} is not installed beside {sys.executable}: install this package with its dependencies.")
 
 
-def _end(processes: list[subprocess.Popen[bytes]]) -> None:
+def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Ask processes, and all that they have started, to end; kill what does not within `PATIENCE_SECONDS`."""
+    _signal_groups(processes, signal.SIGINT)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS)
+    # Also of those that ended: something that they started may not have.
+    _signal_groups(processes, signal.SIGKILL)
     for process in processes:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT if os.name == "posix" else signal.SIGTERM)
+        process.wait()
+
+
+def _signal_groups(processes: Sequence[subprocess.Popen[bytes]], number: signal.Signals) -> None:
     for process in processes:
-        try:
-            process.wait(timeout=15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -17,10 +18,12 @@ import pytest
 import yaml
 
 from mlguide_assets.console.environment import DAGSTER_YAML
-from mlguide_assets.console.ui import end_dead_runs
+from mlguide_assets.console.ui import alone, end_dead_runs, serve
+from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.turns import turn
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.commands import mlguide
+from mlguide_assets_tests.deploy.serving.serving import eventually
 from mlguide_assets_tests.samples import PROBLEM, write_sample
 
 pytestmark = pytest.mark.slow
@@ -152,11 +155,54 @@ def enter_home(home: Home) -> None:
     (home.dagster / "dagster.yaml").write_text(DAGSTER_YAML)
 
 
-def test_a_port_that_is_taken_ends_it_and_says_why(tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_said_before_anything_starts(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        command = [str(Path(sys.executable).with_name("mlguide")), "ui", "--home", "home"]
-        command += ["--port", str(taken.getsockname()[1])]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=90)
-    assert done.returncode != 0
-    assert "The webserver ended by itself." in done.stderr
-    assert "address already in use" in done.stderr
+        port = taken.getsockname()[1]
+        with pytest.raises(InputError, match=f"127.0.0.1, port {port}, cannot be served on"):
+            serve(Home(tmp_path), "127.0.0.1", port)
+
+
+def test_a_second_one_on_the_same_home_is_refused(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    with (
+        alone(home, "http://127.0.0.1:3000"),
+        pytest.raises(InputError, match=r"already works on .*, on http://127.0.0.1:3000 \(process \d+\)"),
+    ):
+        serve(home, "127.0.0.1", _free_port())
+    with alone(home, "http://127.0.0.1:3000"):
+        pass
+
+
+_PARENT = """
+import subprocess, sys, time
+program, note = sys.argv[1:]
+command = [sys.executable, "-m", "mlguide_assets.console.child", program, note]
+subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+time.sleep(60)
+"""
+
+
+def starts_another() -> None:
+    """A program that starts one of its own, which does not end by itself, and notes the ids of both."""
+    sleeping = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", sleeping]) as started:
+        note = Path(sys.argv[1])
+        note.with_suffix(".part").write_text(f"{os.getpid()} {started.pid}")
+        note.with_suffix(".part").rename(note)
+
+
+def test_a_program_and_all_that_it_started_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    note = tmp_path / "processes"
+    command = [sys.executable, "-c", _PARENT, f"{__name__}:starts_another", str(note)]
+    with subprocess.Popen(command) as parent:
+        eventually(note.exists, seconds=30)
+        parent.kill()
+    for process in note.read_text().split():
+        eventually(lambda process=process: not _lives(process), seconds=15)
+
+
+def _lives(process: str) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

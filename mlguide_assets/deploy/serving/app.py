@@ -32,8 +32,14 @@ from mlguide_assets.deploy.serving.messages import (
     User,
 )
 from mlguide_assets.deploy.serving.operations import FEATURE_AGE, exposition, log_as_json
+from mlguide_assets.deploy.serving.reach import AllowedHosts
 from mlguide_assets.deploy.serving.running import Running
-from mlguide_assets.deploy.serving.server import ACCESS_LOG_VARIABLE, KEY_VARIABLE
+from mlguide_assets.deploy.serving.server import (
+    ACCESS_LOG_VARIABLE,
+    BOUND_HOST_VARIABLE,
+    KEY_VARIABLE,
+    stop_with_parent,
+)
 from mlguide_assets.settings import Home
 
 PLAYGROUND = Path(__file__).parent / "playground"
@@ -44,6 +50,7 @@ _FAULTS: dict[int | str, dict[str, Any]] = {
     for status, text in {
         400: "The request, or the JSON in it, cannot be read.",
         401: "The key is missing or wrong.",
+        403: "The request is addressed to another host, or comes from a page of another server.",
         408: "The body did not arrive in time.",
         413: "The body is too large.",
         422: "The request is not one that can be answered; the sentence says why.",
@@ -56,19 +63,29 @@ _FAULTS: dict[int | str, dict[str, Any]] = {
 def create_app() -> App:
     """The application of one worker, as its environment says: home, problem, store, key."""
     log_as_json()
+    stop_with_parent()
     home = Home.locate()
     return app_of(
         home,
+        hosts=AllowedHosts.of(os.environ.get(BOUND_HOST_VARIABLE) or "127.0.0.1"),
         store=os.environ.get(STORE_VARIABLE),
         key=os.environ.get(KEY_VARIABLE),
         access_log=bool(os.environ.get(ACCESS_LOG_VARIABLE)),
     )
 
 
-def app_of(home: Home, *, store: str | None = None, key: str | None = None, access_log: bool = True) -> App:
+def app_of(
+    home: Home,
+    *,
+    hosts: AllowedHosts,
+    store: str | None = None,
+    key: str | None = None,
+    access_log: bool = True,
+) -> App:
     """The application of a home.
 
     Args:
+        hosts: the names by which it may be addressed.
         store: address of the online store; the home's own without it.
         key: what callers must send; none is asked for without it.
     """
@@ -101,7 +118,9 @@ def app_of(home: Home, *, store: str | None = None, key: str | None = None, acce
     app.exception_handler(HTTPException)(_http_fault)
     app.exception_handler(RefusedError)(_refused)
     app.exception_handler(Exception)(_failed)
-    return Guard(app, problem.serving, key, access_log=access_log, shortcuts=_shortcuts(app), faults=faults)
+    return Guard(
+        app, problem.serving, key, hosts=hosts, access_log=access_log, shortcuts=_shortcuts(app), faults=faults
+    )
 
 
 def _add_predictions(app: FastAPI) -> None:

@@ -5,7 +5,8 @@ import hmac
 import json
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from itertools import count
 from time import perf_counter
 from typing import Any
@@ -14,6 +15,7 @@ from mlguide_assets.define.problem import Serving
 from mlguide_assets.deploy.fault_log import FaultCounter
 from mlguide_assets.deploy.serving.asking import RefusedError
 from mlguide_assets.deploy.serving.operations import IN_PROGRESS, AccessLog, count_request
+from mlguide_assets.deploy.serving.reach import AllowedHosts
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -42,6 +44,7 @@ class Guard:
     """Gives every request an id, asks for the key, keeps to the limits, measures and logs.
 
     Args:
+        hosts: the names by which it may be addressed, also by pages of other servers.
         shortcuts: by path, what answers without the application, whose layers would cost such a request half its time.
         faults: counts what is refused or fails.
     """
@@ -52,6 +55,7 @@ class Guard:
         serving: Serving,
         key: str | None,
         *,
+        hosts: AllowedHosts,
         access_log: bool,
         shortcuts: Mapping[str, Shortcut],
         faults: FaultCounter,
@@ -59,6 +63,7 @@ class Guard:
         self._app = app
         self._serving = serving
         self._key = key.encode() if key else None
+        self._hosts = hosts
         self._access_log = AccessLog() if access_log else None
         self._shortcuts = shortcuts
         self._faults = faults
@@ -69,15 +74,13 @@ class Guard:
             await self._app(scope, receive, send)
             return
         exchange = _Exchange(scope, send)
-        self._in_progress += 1
         try:
-            self._admit(scope)
-            body = await _body(scope, receive, self._serving.max_body_kilobytes * 1024)
-            answer = await self._shortcut(scope, body, exchange)
-            if answer is None:
-                await self._app(scope, _again(body, receive), exchange.send)
+            if self._is_open(scope):
+                # Whoever has no key must not take the places of those who have, nor be waited for.
+                await self._app(_as_get(scope), _again(b"", receive), exchange.send)
             else:
-                await exchange.answer(answer)
+                with self._place():
+                    await self._answer(scope, receive, exchange)
         except RefusedError as refusal:
             await exchange.refuse(refusal)
         except Exception:
@@ -86,8 +89,29 @@ class Guard:
                 RefusedError(500, "The server failed on this request; its log says why, under the request's id.")
             )
         finally:
-            self._in_progress -= 1
             exchange.measure(self._access_log, self._faults)
+
+    async def _answer(self, scope: Scope, receive: Receive, exchange: "_Exchange") -> None:
+        body = await _body(scope, receive, self._serving.max_body_kilobytes * 1024)
+        answer = await self._shortcut(scope, body, exchange)
+        if answer is None:
+            await self._app(_as_get(scope), _again(body, receive), exchange.send)
+        else:
+            await exchange.answer(answer)
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """One of the places for requests in progress."""
+        if self._in_progress >= self._serving.max_concurrent:
+            raise RefusedError(
+                429,
+                f"{self._serving.max_concurrent} requests are in progress, which is the limit: try again soon.",
+            )
+        self._in_progress += 1
+        try:
+            yield
+        finally:
+            self._in_progress -= 1
 
     async def _shortcut(self, scope: Scope, body: bytes, exchange: "_Exchange") -> bytes | None:
         shortcut = self._shortcuts.get(scope["path"])
@@ -96,19 +120,23 @@ class Guard:
         exchange.path = scope["path"]
         return await shortcut(body, exchange.request_id)
 
-    def _admit(self, scope: Scope) -> None:
+    def _is_open(self, scope: Scope) -> bool:
+        """Whether the path needs no key.
+
+        Raises:
+            RefusedError: the request is of another host, or it lacks the key that it needs.
+        """
+        refusal = self._hosts.refusal(scope["headers"])
+        if refusal is not None:
+            raise RefusedError(*refusal)
         path = scope["path"]
         if path in OPEN or path.startswith(OPEN_BELOW):
-            return
+            return True
         if self._key is not None and not hmac.compare_digest(_given_key(scope), self._key):
             raise RefusedError(
                 401, "This server wants its key: send it as 'X-API-Key: …' or 'Authorization: Bearer …'."
             )
-        if self._in_progress > self._serving.max_concurrent:
-            raise RefusedError(
-                429,
-                f"{self._serving.max_concurrent} requests are in progress, which is the limit: try again soon.",
-            )
+        return False
 
 
 _PROCESS = uuid.uuid4().hex[:16]
@@ -225,6 +253,11 @@ def _again(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return receive_again
+
+
+def _as_get(scope: Scope) -> Scope:
+    """HEAD is GET for the application; the server leaves out the body."""
+    return {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
 
 
 def _given_key(scope: Scope) -> bytes:

@@ -1,22 +1,26 @@
 """`mlguide serve`: uvicorn with this project's settings, in one process or in several workers."""
 
 import contextlib
+import multiprocessing
 import os
+import resource
 import signal
-import socket
 import sys
+import threading
 from collections.abc import Iterator
-from ipaddress import ip_address
 from tempfile import TemporaryDirectory
 
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.deploy.online_store.store import STORE_VARIABLE, open_store
+from mlguide_assets.deploy.serving.reach import bind, is_loopback
 from mlguide_assets.errors import InputError
 from mlguide_assets.settings import HOME_VARIABLE, Home
 
 KEY_VARIABLE = "MLGUIDE_API_KEY"
 """What callers must send. An environment variable, since a flag is seen by everybody who lists processes."""
 ACCESS_LOG_VARIABLE = "MLGUIDE_ACCESS_LOG"
+BOUND_HOST_VARIABLE = "MLGUIDE_BOUND_HOST"
+"""Where the workers listen, for them to know; nobody else sets it."""
 _MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 
 GRACE_SECONDS = 20
@@ -32,7 +36,8 @@ def serve(home: Home, *, host: str, port: int, workers: int, store: str | None, 
     import uvicorn
 
     _refuse_open_without_key(host)
-    _refuse_taken(host, port)
+    # Taken, it would be uvicorn that says so, in its log.
+    bind(host, port).close()
     address = store or os.environ.get(STORE_VARIABLE) or ""
     open_store(home, "any", address)
     # Known to be readable before there are workers, which would die of it, and be started again, for ever.
@@ -42,10 +47,12 @@ def serve(home: Home, *, host: str, port: int, workers: int, store: str | None, 
         HOME_VARIABLE: str(home.root),
         STORE_VARIABLE: address,
         ACCESS_LOG_VARIABLE: "1" if access_log else "",
+        BOUND_HOST_VARIABLE: host,
     }
     shown = f"[{host}]" if ":" in host else host
     print(f"Playground and API on http://{shown}:{port} for {home.root}; Ctrl-C stops them.", file=sys.stderr)
     home.ensure_writable()
+    _allow_many_connections()
     # Uvicorn finishes what was begun, then raises the signal again, which would end the process as if killed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with _counting_together(workers, home):
@@ -65,31 +72,33 @@ def serve(home: Home, *, host: str, port: int, workers: int, store: str | None, 
         )
 
 
-def _refuse_open_without_key(host: str) -> None:
-    if os.environ.get(KEY_VARIABLE):
+def _allow_many_connections() -> None:
+    """Every connection is an open file, of which many systems allow 1,024 unless a process asks for more."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def stop_with_parent() -> None:
+    """In a worker: stop once the process that started it is gone, which would otherwise keep the port for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
         return
-    with contextlib.suppress(ValueError):
-        if ip_address(host).is_loopback:
-            return
-    if host == "localhost":
+
+    def follow() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=follow, name="parent", daemon=True).start()
+
+
+def _refuse_open_without_key(host: str) -> None:
+    if os.environ.get(KEY_VARIABLE) or is_loopback(host):
         return
     raise InputError(
         f"{host} can be reached by others and there is no key, so anybody could ask: set {KEY_VARIABLE} to a long "
         f"random text, or serve on 127.0.0.1."
     )
-
-
-def _refuse_taken(host: str, port: int) -> None:
-    """Say it in one sentence, where uvicorn would say it in its log."""
-    try:
-        family, kind, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        with socket.socket(family, kind) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(place)
-    except OSError as error:
-        raise InputError(
-            f"{host}, port {port}, cannot be served on ({error.strerror or error}): choose others with --host, --port."
-        ) from error
 
 
 @contextlib.contextmanager

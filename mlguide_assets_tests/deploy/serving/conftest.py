@@ -32,7 +32,8 @@ def house(tmp_path_factory: pytest.TempPathFactory, trained: Candidate, tables: 
 
 @pytest.fixture(scope="session")
 def server(house: House) -> Iterator[Server]:
-    with Server(house.home) as server:
+    # Which is not waited for by every test of what is refused before its end.
+    with Server(house.home, patches={"mlguide_assets.deploy.serving.connections": {"LINGER_SECONDS": 0.2}}) as server:
         yield server
 
 

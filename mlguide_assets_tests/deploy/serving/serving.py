@@ -344,7 +344,7 @@ def occupied(port: int, slots: int) -> Iterator[list[socket.socket]]:
 
 def request(body: bytes, *headers: str, path: str = "/predict", length: int | None = None) -> bytes:
     """A POST of JSON, as bytes."""
-    lines = [f"POST {path} HTTP/1.1", "host: test", "content-type: application/json", *headers]
+    lines = [f"POST {path} HTTP/1.1", "host: localhost", "content-type: application/json", *headers]
     if not any(header.startswith(("content-length", "transfer-encoding")) for header in headers):
         lines.append(f"content-length: {len(body) if length is None else length}")
     return "\r\n".join([*lines, "", ""]).encode() + body

@@ -32,13 +32,18 @@ KEY = "ein sehr langer Schlüssel"
 LEFT = '"status":400'
 WITH_KEY = {"x-api-key": KEY.encode()}
 MEGABYTE = 1024 * 1024
+_ENDED = r"Broken pipe|Connection reset"
 
 
 @pytest.fixture(scope="module")
 def strict(copied: Callable[..., House]) -> Iterator[Server]:
     """A server with a key, low limits, and little patience."""
     patches = {
-        "mlguide_assets.deploy.serving.connections": {"HEADER_SECONDS": PATIENCE},
+        "mlguide_assets.deploy.serving.connections": {
+            "HEADER_SECONDS": PATIENCE,
+            "LINGER_SECONDS": PATIENCE,
+            "WRITE_SECONDS": 2 * PATIENCE,
+        },
         "mlguide_assets.deploy.serving.guarding": {"BODY_SECONDS": 2 * PATIENCE},
     }
     house = copied(max_pairs=10, max_explained_pairs=3, max_body_kilobytes=1)
@@ -196,11 +201,11 @@ def test_a_body_of_the_largest_size_is_taken(server: Server, chunked: bool) -> N
         b"\x00\x01\x02\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        b"GET healthz HTTP/1.1\r\nhost: test\r\n\r\n",
-        b"GET /\xff\xfe HTTP/1.1\r\nhost: test\r\n\r\n",
-        b"SMILE / HTTP/1.1\r\nhost: test\r\n\r\n",
-        b"CONNECT test:80 HTTP/1.1\r\nhost: test\r\n\r\n",
-        b"GET /healthz HTTP/1.1\r\nhost: test\r\na\x00b: c\r\n\r\n",
+        b"GET healthz HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"GET /\xff\xfe HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"SMILE / HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"CONNECT test:80 HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nhost: localhost\r\na\x00b: c\r\n\r\n",
         request(GOOD, "content-length: -5"),
         request(GOOD, "content-length: many"),
         request(GOOD, "content-length: " + "9" * 5000),
@@ -227,10 +232,10 @@ def test_a_length_that_is_too_short_cuts_the_body_off(server: Server) -> None:
 @pytest.mark.parametrize(
     "sent",
     [
-        b"GET /healthz HTTP/1.1\r\nhost: test\r\nx: " + b"a" * 70_000 + b"\r\n\r\n",
-        b"GET /healthz HTTP/1.1\r\nhost: test\r\nx: " + b"a" * 5 * MEGABYTE,
-        b"GET /healthz HTTP/1.1\r\nhost: test\r\n" + b"x: y\r\n" * 500_000,
-        b"GET /" + b"a" * MEGABYTE + b" HTTP/1.1\r\nhost: test\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nx: " + b"a" * 70_000 + b"\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nx: " + b"a" * 5 * MEGABYTE,
+        b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n" + b"x: y\r\n" * 500_000,
+        b"GET /" + b"a" * MEGABYTE + b" HTTP/1.1\r\nhost: localhost\r\n\r\n",
     ],
 )
 def test_headers_have_an_end(server: Server, sent: bytes) -> None:
@@ -245,7 +250,7 @@ def test_headers_of_any_size_that_is_used_are_taken(server: Server) -> None:
 
 def test_slow_headers_are_given_up(strict: Server) -> None:
     started = time.monotonic()
-    (answer,) = exchange(strict.port, b"POST /predict HTTP/1.1\r\nhost: te", end=True)
+    (answer,) = exchange(strict.port, b"POST /predict HTTP/1.1\r\nhost: localh", end=True)
     assert "did not arrive" in assert_told(answer, 408)
     assert PATIENCE <= time.monotonic() - started < UNPATCHED
 
@@ -288,6 +293,90 @@ def test_a_client_that_does_not_wait_for_its_answer_hurts_nobody(server: Server,
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
             connection.sendall(request(GOOD))
     assert client.predict(1)["predictions"]
+
+
+def test_a_client_that_has_sent_all_and_says_so_is_answered(house: House, server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(request(GOOD) + request(b'{"user_ids": [5]}'))
+        connection.shutdown(socket.SHUT_WR)
+        with connection.makefile("rb") as stream:
+            answers = [read_answer(stream).json() for _ in range(2)]
+            assert stream.read() == b""
+    assert [answer["predictions"][0]["user_id"] for answer in answers] == [1, 5]
+    assert all(house.logged_as(answer["request_id"]) for answer in answers)
+
+
+@pytest.mark.parametrize("path", ["/predict", "/healthz"])
+@pytest.mark.parametrize("piece", [b"a:b\r\n" * 20_000, b"a" * 100_000], ids=["many", "one that is long"])
+def test_trailers_have_an_end(server: Server, path: str, piece: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(request(b"0\r\n", "transfer-encoding: chunked", path=path))
+        with pytest.raises(OSError, match=_ENDED):
+            send_on_and_on(connection, piece)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        request(b"", length=10**12),
+        request(b"", "transfer-encoding: chunked", path="/users"),
+        request(b"", length=10**6, path="/healthz").replace(b"POST", b"GET"),
+        request(b"", length=10**6).replace(b"localhost", b"elsewhere"),
+    ],
+)
+def test_what_is_answered_before_its_end_is_let_go(strict: Server, head: bytes) -> None:
+    """However the rest trickles in."""
+    with socket.create_connection(("127.0.0.1", strict.port), timeout=10) as connection:
+        connection.sendall(head)
+        with connection.makefile("rb") as stream:
+            assert read_answer(stream).status in (200, 401, 403)
+        started = time.monotonic()
+        with contextlib.suppress(OSError):
+            while time.monotonic() - started < UNPATCHED:
+                connection.sendall(b"x")
+                time.sleep(0.05)
+        assert time.monotonic() - started < UNPATCHED
+
+
+def test_a_client_that_takes_no_answers_is_let_go(strict: Server) -> None:
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(UNPATCHED)
+        connection.connect(("127.0.0.1", strict.port))
+        with pytest.raises(OSError, match=_ENDED):
+            send_on_and_on(connection, b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n" * 50)
+
+
+def send_on_and_on(connection: socket.socket, piece: bytes) -> None:
+    """Until the server ends the connection, or time is over."""
+    end = time.monotonic() + 2 * UNPATCHED
+    while time.monotonic() < end:
+        connection.sendall(piece)
+
+
+def test_open_paths_take_no_place_and_their_bodies_are_not_waited_for(narrow: Server) -> None:
+    slow = request(b"x", length=5, path="/healthz").replace(b"POST", b"GET")
+    with contextlib.ExitStack() as opened:
+        for _ in range(3 * SLOTS):
+            connection = opened.enter_context(socket.create_connection(("127.0.0.1", narrow.port), timeout=20))
+            connection.sendall(slow)
+            assert connection.recv(15) == b"HTTP/1.1 200 OK"
+        assert narrow.client().predict(1)["predictions"]
+
+
+def test_a_request_without_a_host_is_refused(server: Server) -> None:
+    for version in (b"1.0", b"1.1"):
+        (answer,) = exchange(server.port, b"GET /healthz HTTP/" + version + b"\r\nconnection: close\r\n\r\n", end=True)
+        assert_told(answer, 400)
+
+
+@pytest.mark.parametrize("headers", [{"host": "evil.example"}, {"origin": "http://evil.example"}, {"origin": "null"}])
+@pytest.mark.parametrize(("method", "path"), [("GET", "/users"), ("GET", "/healthz"), ("POST", "/predict")])
+def test_other_hosts_and_their_pages_are_refused(
+    client: Client, method: str, path: str, headers: dict[str, str]
+) -> None:
+    answer = client.ask(method, path, GOOD, {"content-type": "application/json", **headers})
+    assert "MLGUIDE_ALLOWED_HOSTS" in assert_told(answer, 403)
 
 
 def test_requests_in_one_breath_are_answered_in_their_order(server: Server) -> None:
@@ -337,11 +426,13 @@ def test_other_paths_and_methods_are_told_so(client: Client, method: str, path: 
     assert status != 405 or answer.headers["allow"]
 
 
-def test_head_has_no_body(client: Client) -> None:
-    for path in ("/healthz", "/nothing"):
-        answer = client.ask("HEAD", path)
-        assert answer.status in (200, 404, 405)
-        assert answer.body == b""
+@pytest.mark.parametrize(
+    ("path", "status"), [("/healthz", 200), ("/readyz", 200), ("/", 200), ("/predict", 405), ("/nothing", 404)]
+)
+def test_head_is_get_without_the_body(client: Client, path: str, status: int) -> None:
+    asked, told = client.ask("HEAD", path), client.get(path)
+    assert (asked.status, asked.body) == (told.status, b"") == (status, b"")
+    assert asked.headers["content-length"] == told.headers["content-length"]
 
 
 @pytest.mark.parametrize("protocol", ["websocket", "h2c"])

@@ -18,11 +18,12 @@ from mlguide_assets.define.loading import current_problem
 from mlguide_assets.deploy.fault_log import FaultCounter
 from mlguide_assets.deploy.serving.app import app_of
 from mlguide_assets.deploy.serving.messages import PredictRequest, RecommendRequest
+from mlguide_assets.deploy.serving.reach import AllowedHosts
 from mlguide_assets.deploy.serving.running import Running
 from mlguide_assets.settings import Home
 
 home = Home(Path(sys.argv[1]))
-app_of(home)
+app_of(home, hosts=AllowedHosts.of("127.0.0.1"))
 
 async def serve():
     running = Running(home, current_problem(home), None, FaultCounter(home.faults("sample")))
