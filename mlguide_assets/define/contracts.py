@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mlguide_assets.define.tables import TABLES, ColumnType, TableName
+from mlguide_assets.define.tables import KEYS, TABLES, ColumnType, TableName
 
 Action = Literal["block", "quarantine", "warn"]
 
@@ -144,6 +144,21 @@ class Unique(_Rule):
         return f"{'_'.join(self.columns)}_is_unique"
 
 
+class NewestKnown(_Rule):
+    """Of several rows of one key it is known which is the newest. Asked where all others are set aside."""
+
+    rule: Literal["newest_known"]
+    action: Literal["block"]
+
+    @property
+    def columns_used(self) -> tuple[str, ...]:
+        return KEYS[self.table]
+
+    @property
+    def fact(self) -> str:
+        return "newest_row_is_known"
+
+
 class Range(_Rule):
     """The number lies between two bounds, both allowed."""
 
@@ -242,6 +257,6 @@ class NotBefore(_Rule):
 
 
 Rule = Annotated[
-    WellTyped | Present | Filled | SetAside | Unique | Range | OneOf | References | NotBefore,
+    WellTyped | Present | Filled | SetAside | Unique | NewestKnown | Range | OneOf | References | NotBefore,
     Field(discriminator="rule"),
 ]

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from mlguide_assets.define.contracts import Filled, OneOf, Present, Rule, SetAside, Unique, WellTyped
+from mlguide_assets.define.contracts import Filled, NewestKnown, OneOf, Present, Rule, SetAside, Unique, WellTyped
 from mlguide_assets.define.dates import TimeFormat
 from mlguide_assets.define.tables import KEYS, TABLES, TableName
 from mlguide_assets.define.values import Cron, Duration, Share, TimeZone, slug
@@ -133,6 +133,9 @@ class TableMapping(Strict):
     name: str | None = Field(default=None, description="File stem or database table; default: its own name.")
     columns: dict[str, Annotated[ColumnMapping, BeforeValidator(_named)]] = Field(
         default_factory=dict, description="Our column name: the source's, or name and format."
+    )
+    known_at: str | None = Field(
+        default=None, description="The source's column that says when a row was written: of several the newest counts."
     )
 
     @property
@@ -472,4 +475,8 @@ class Problem(Strict):
         known = (label.positive, label.negative)
         everywhere.append(OneOf(rule="one_of", table="user_emails", column=label.column, values=known, action="block"))
         rules = {rule.name: rule for rule in (*everywhere, *self.contracts)}
+        for table, key in KEYS.items():
+            if rules[Unique(rule="unique", table=table, columns=key, action="block").name].action == "quarantine":
+                newest = NewestKnown(rule="newest_known", table=table, action="block")
+                rules[newest.name] = newest
         return tuple(sorted(rules.values(), key=lambda rule: list(TABLES).index(rule.table)))

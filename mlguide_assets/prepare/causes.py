@@ -9,6 +9,7 @@ from typing import Any
 
 from mlguide_assets.define.contracts import (
     Filled,
+    NewestKnown,
     NotBefore,
     OneOf,
     Present,
@@ -19,8 +20,9 @@ from mlguide_assets.define.contracts import (
     Unique,
     WellTyped,
 )
-from mlguide_assets.define.tables import TABLES, TableName
-from mlguide_assets.prepare.sources.conforming import UNREADABLE
+from mlguide_assets.define.tables import KEYS, TABLES, TableName
+from mlguide_assets.prepare.sources.names import UNREADABLE
+from mlguide_assets.prepare.sources.newest import KNOWN_AT
 
 
 def cause_of(rule: Rule, row: Mapping[str, Any], *, all_rows: bool) -> str:
@@ -38,7 +40,19 @@ def cause_of(rule: Rule, row: Mapping[str, Any], *, all_rows: bool) -> str:
                 return f"{column} is empty in every row; check what writes it"
             return f"{column} is empty there; fill it in"
         case Unique(columns=columns):
-            return f"several rows have the same {' and '.join(columns)}; keep one of each"
+            key = " and ".join(columns)
+            if all_rows or columns != KEYS[rule.table]:
+                return f"several rows have the same {key}; keep one of each"
+            return (
+                f"several rows have the same {key}; keep one of each. Of corrections the newest can be kept: by "
+                f"tables.{rule.table}.known_at, the column that says when a row was written, else by their order"
+            )
+        case NewestKnown(table=table):
+            return (
+                f"rows of one key contradict each other, and nothing tells which is newer: the order of rows is known "
+                f"within one file only; name the column that says when a row was written, as "
+                f"tables: {{{table}: {{known_at: <column>}}}}, in the problem file, or remove the older ones"
+            )
         case Range(column=column, min=low, max=high):
             return f"{column} must be {_between(low, high)}; check its unit, and leave it empty where it is not known"
         case OneOf(column=column, values=values, table="user_emails"):
@@ -73,7 +87,7 @@ def _cause_of_value(table: TableName, unreadable: str) -> str:
     column, _, rest = unreadable.partition("=")
     others = "|".join(map(re.escape, TABLES[table].columns))
     value = re.split(rf", (?:{others})=", rest)[0].strip()
-    if TABLES[table].columns[column].type == "timestamp":
+    if column == KNOWN_AT or TABLES[table].columns[column].type == "timestamp":
         return cause_of_time(column, value)
     return cause_of_number(column, value, is_id=column == "id" or column.endswith("_id"))
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 from mlguide_assets.define.contracts import (
     Action,
     Filled,
+    NewestKnown,
     NotBefore,
     OneOf,
     Present,
@@ -31,7 +32,8 @@ from mlguide_assets.define.tables import KEYS, TABLES, TableName
 from mlguide_assets.prepare.causes import cause_of
 from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.lake import WHOLE
-from mlguide_assets.prepare.sources.conforming import UNREADABLE
+from mlguide_assets.prepare.sources.names import UNREADABLE
+from mlguide_assets.prepare.sources.newest import NEWER
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,10 @@ def _broken(table: ibis.Table, rule: Rule) -> ibis.Value:
             return table[UNREADABLE].notnull()
         case Present(column=column) | Filled(column=column):
             return table[column].isnull()
+        case NewestKnown(table=name):
+            return reduce(and_, (table[column].notnull() for column in KEYS[name])) & table[NEWER].isnull()
+        case Unique(columns=columns) if NEWER in table.columns and set(columns) == set(KEYS[rule.table]):
+            return reduce(and_, (table[name].notnull() for name in columns)) & (table[NEWER] > 0)
         case Unique(columns=columns):
             # By all other columns, so that it is always the same one of the duplicates that is kept.
             others = [name for name in TABLES[rule.table].columns if name not in columns]

@@ -11,9 +11,7 @@ from typing import Any
 import ibis
 import ibis.expr.datatypes as dt
 
-from mlguide_assets.define.tables import TABLES
 from mlguide_assets.prepare.partitions import day_of
-from mlguide_assets.prepare.sources.conforming import UNREADABLE
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,8 @@ def days_of_sends(sends: ibis.Table, user_profiles: ibis.Table, email_content: i
         email_content: accepted rows.
     """
     user, email = _by_id(user_profiles, "user"), _by_id(email_content, "email")
-    columns = (sends[name] for name in (*TABLES["user_emails"].columns, UNREADABLE))
+    # All that it is judged by, such as whether another row of its key is newer.
+    columns = (sends[name] for name in sends.columns)
     own = sends.select("user_id", "email_id", day=day_of(sends.delivered_at), own_hash=row_hash(*columns))
     rows = own.left_join(user, own.user_id == user.user).left_join(email, own.email_id == email.email)
     hashed = rows.select("day", hash=row_hash(rows.own_hash, rows.user_hash, rows.email_hash))

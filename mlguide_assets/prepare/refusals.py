@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import yaml
 
-from mlguide_assets.define.contracts import References, Rule, SetAside
+from mlguide_assets.define.contracts import Filled, NewestKnown, References, Rule, SetAside, Unique
 from mlguide_assets.define.tables import TableName
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.contracts import RuleResult
@@ -40,7 +40,7 @@ def _broken(result: RuleResult, rules: dict[str, Rule]) -> str:
 def _set_aside(rule: Rule, result: RuleResult, rules: dict[str, Rule]) -> str:
     """Quarantine as a way out, with all that follows from it; nothing where that would lose too much."""
     limit = _limit(result.table, rules)
-    if rule.action != "block" or result.violations > limit.max_share * result.rows:
+    if isinstance(rule, (Filled, NewestKnown)) or result.violations > limit.max_share * result.rows:
         return ""
     stated = rule.model_copy(update={"action": "quarantine"})
     cascade = (
@@ -48,7 +48,8 @@ def _set_aside(rule: Rule, result: RuleResult, rules: dict[str, Rule]) -> str:
         if (referring := _referring(result.table, rules))
         else ""
     )
-    return f"; or set these rows aside{cascade}, with {_as_yaml(stated)} under contracts in the problem file"
+    what = "keep the newest and set the others aside" if isinstance(rule, Unique) else "set these rows aside"
+    return f"; or {what}{cascade}, with {_as_yaml(stated)} under contracts in the problem file"
 
 
 def _too_many_aside(result: RuleResult, rule: SetAside, results: Sequence[RuleResult], rules: dict[str, Rule]) -> str:

@@ -9,7 +9,7 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.define.contracts import Filled, SetAside
+from mlguide_assets.define.contracts import Filled, NewestKnown, SetAside
 from mlguide_assets.define.loading import load_problem, with_overrides
 from mlguide_assets.define.tables import KEYS, TABLES, TableName
 from mlguide_assets.errors import InputError
@@ -17,7 +17,8 @@ from mlguide_assets.prepare.contracts import Judged, judge, results_table
 from mlguide_assets.prepare.core import join_core_users
 from mlguide_assets.prepare.features.tables import send_features
 from mlguide_assets.prepare.refusals import refuse_blocked
-from mlguide_assets.prepare.sources.conforming import UNREADABLE
+from mlguide_assets.prepare.sources.names import UNREADABLE
+from mlguide_assets.prepare.sources.newest import NEWER, ORDER, with_newer_rows
 from mlguide_assets.prepare.sources.reading import read_source
 from mlguide_assets_tests.samples import GUIDE_FOLDER, arrow, sample_problem
 
@@ -121,14 +122,14 @@ def expected(action: str) -> dict[str, int]:
 
 
 def conformed(rows: dict[TableName, list[dict[str, Any]]]) -> dict[TableName, ibis.Table]:
-    return {
-        table: ibis.memtable(
-            arrow(table, rows[table]).append_column(
-                UNREADABLE, pa.array([row.get(UNREADABLE) for row in rows[table]], pa.string())
-            )
-        )
-        for table in TABLES
-    }
+    """As tables of one file each are read."""
+    read = {}
+    for table in TABLES:
+        unreadable = pa.array([row.get(UNREADABLE) for row in rows[table]], pa.string())
+        places = pa.array(range(len(rows[table])))
+        whole = arrow(table, rows[table]).append_column(UNREADABLE, unreadable).append_column(ORDER, places)
+        read[table] = with_newer_rows(ibis.memtable(whole), table)
+    return read
 
 
 @pytest.fixture(scope="module", params=["block", "quarantine", "warn"])
@@ -149,7 +150,7 @@ def quarantined(judged: Judged) -> list[dict[str, Any]]:
 def test_every_violation_is_counted(judged: tuple[str, Judged]) -> None:
     action, found = judged
     counted = {result.rule: result.violations for result in found.results}
-    always = {rule.name for rule in contract(action) if isinstance(rule, (Filled, SetAside))}
+    always = {rule.name for rule in contract(action) if isinstance(rule, (Filled, NewestKnown, SetAside))}
     assert {rule: counted[rule] for rule in counted.keys() - always} == expected(action)
     assert {counted[rule] for rule in always} == {0}
     assert {result.rows for result in found.results} == {9, 2, 12}
@@ -202,7 +203,7 @@ def set_aside(duck: Any, tmp_path_factory: pytest.TempPathFactory) -> Judged:
 
 def test_rows_that_keep_the_contract_go_on_in_the_order_of_their_keys(set_aside: Judged) -> None:
     kept = accepted(set_aside)
-    assert [(row["id"], row["age"]) for row in kept["user_profiles"]] == [(1, 30), (3, None)]
+    assert [(row["id"], row["age"]) for row in kept["user_profiles"]] == [(1, 31), (3, None)]
     assert kept["email_content"] == ROWS["email_content"]
     at_once, later = {**SEND, "email_id": 2, "unsubscribed": "yes"}, {**SEND, "delivered_at": JOINED}
     assert kept["user_emails"] == [later, SEND, at_once]
@@ -212,7 +213,7 @@ def test_rows_set_aside_keep_their_reasons_and_what_was_read(set_aside: Judged) 
     aside = {row["row"]: row["reasons"] for row in quarantined(set_aside)}
     by_start = {start: reasons for row, reasons in aside.items() for start in [row.partition("; country")[0]]}
     joined = "date_joined=2024-01-01 00:00:00; gender=male"
-    assert by_start[f"id=1; {joined}; age=31"] == "user_profiles.id_is_unique"
+    assert by_start[f"id=1; {joined}; age=30"] == "user_profiles.id_is_unique"
     assert by_start[f"id=2; {joined}; age=200"] == "user_profiles.age_is_in_range"
     assert [row for row in aside if "id=6" in row and row.endswith("unreadable=age=abc;")]
     assert aside["user_id=2; email_id=1; unsubscribed=no; delivered_at=2024-01-11 00:00:00;"] == (
@@ -223,15 +224,30 @@ def test_rows_set_aside_keep_their_reasons_and_what_was_read(set_aside: Judged) 
     )
 
 
-def test_it_is_always_the_same_double_that_is_kept(duck: Any, tmp_path: Path) -> None:
+def test_of_several_rows_of_a_key_the_last_one_is_kept(duck: Any, tmp_path: Path) -> None:
     doubles = [{**SEND, "unsubscribed": label, "user_id": user} for user in range(1, 400) for label in ("yes", "no")]
     users = [{**USER, "id": user} for user in range(1, 400)]
     rows = {**ROWS, "user_profiles": users}
-    for order in (doubles, doubles[::-1]):
+    for order, last in ((doubles, "no"), (doubles[::-1], "yes")):
         found = judge(conformed({**rows, "user_emails": order}), contract("quarantine"), duck, scratch=tmp_path)
         kept = accepted(found)["user_emails"]
-        assert {row["unsubscribed"] for row in kept} == {"no"}
+        assert {row["unsubscribed"] for row in kept} == {last}
         assert len(kept) == 399
+        assert [result for result in found.results if result.action == "block" and not result.passed] == []
+
+
+def test_where_nothing_tells_the_newest_row_that_blocks(duck: Any, tmp_path: Path) -> None:
+    doubles = [{**SEND, "unsubscribed": label} for label in ("yes", "no")]
+    whole = conformed({**ROWS, "user_emails": doubles})
+    unordered = ibis.memtable(whole["user_emails"].drop(NEWER).to_pyarrow())
+    tables = {**whole, "user_emails": with_newer_rows(unordered, "user_emails")}
+    rules = contract("quarantine")
+    found = judge(tables, rules, duck, scratch=tmp_path)
+    with pytest.raises(InputError, match="newest_row_is_known in 2 of 2 rows") as caught:
+        refuse_blocked(found.results, rules, "the shop")
+    assert "nothing tells which is newer" in str(caught.value)
+    assert "tables: {user_emails: {known_at: <column>}}" in str(caught.value)
+    assert "quarantine" not in str(caught.value)
 
 
 @pytest.fixture(scope="module")

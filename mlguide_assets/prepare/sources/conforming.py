@@ -9,12 +9,10 @@ import ibis
 from mlguide_assets.define.problem import Label
 from mlguide_assets.define.tables import TABLES, ColumnType, TableName
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.sources.names import plain
+from mlguide_assets.prepare.sources.names import UNREADABLE, plain
+from mlguide_assets.prepare.sources.newest import KNOWN_AT, ORDER
 from mlguide_assets.prepare.sources.spellings import read_labels, read_numbers, read_texts, without_null_words
 from mlguide_assets.prepare.sources.times import read_times, refuse_another_format
-
-UNREADABLE = "unreadable"
-"""Column of a conformed table: the values of the row that do not read as their type, or null."""
 
 
 def conform(
@@ -25,6 +23,7 @@ def conform(
     place: str,
     formats: Mapping[str, str] | None = None,
     label: Label | None = None,
+    known_at: str | None = None,
 ) -> ibis.Table:
     """Select our columns from a source's table and read their values as our types.
 
@@ -36,20 +35,23 @@ def conform(
         formats: our column of times to how the source writes them, where that is not ISO 8601.
         place: the table of the source in words.
         label: its column holds texts as the problem file writes them, whatever their spelling in the source.
+        known_at: the source's column that says when a row was written; it becomes `KNOWN_AT`. A column `ORDER` stays.
 
     Raises:
         InputError: a column is missing, is of times in a format that is not stated, or the table has no rows.
     """
     formats = formats or {}
     found = {column: _find(raw.columns, column, mapping, place) for column in TABLES[table].columns}
+    types = {name: column.type for name, column in TABLES[table].columns.items()}
+    if known_at is not None:
+        found[KNOWN_AT] = _find(raw.columns, known_at, {known_at: known_at}, place)
+        types[KNOWN_AT] = "timestamp"
     if not raw.limit(1).count().execute():
         raise InputError(f"{place} has no rows: an empty table cannot be learned from; check what writes it.")
-    types = {name: TABLES[table].columns[name].type for name in found}
-    given = _view(
-        raw.select(
-            **{name: without_null_words(raw[source], in_text=types[name] == "string") for name, source in found.items()}
-        )
-    )
+    order = {ORDER: raw[ORDER]} if ORDER in raw.columns else {}
+    texts = {name for name, type_ in types.items() if type_ == "string"}
+    cleaned = {name: without_null_words(raw[source], in_text=name in texts) for name, source in found.items()}
+    given = _view(raw.select(**cleaned, **order))
     for name in found:
         if types[name] == "timestamp" and name not in formats:
             refuse_another_format(given[name], name, table, place=place)
@@ -59,7 +61,8 @@ def conform(
         else _read(given[name], types[name], formats.get(name))
         for name in found
     }
-    both = _view(given.select(**read, **{_as_given(name): given[name] for name in found}))
+    as_given = {_as_given(name): given[name] for name in found}
+    both = _view(given.select(**read, **as_given, **{name: given[name] for name in order}))
     complaints = [
         ibis.ifelse(
             both[_as_given(name)].notnull() & both[name].isnull(),
@@ -68,7 +71,7 @@ def conform(
         )
         for name in found
     ]
-    return both.select(*found, **{UNREADABLE: ibis.literal(", ").join(complaints).nullif("")})
+    return both.select(*found, *order, **{UNREADABLE: ibis.literal(", ").join(complaints).nullif("")})
 
 
 def _view(rows: ibis.Table) -> ibis.Table:

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from mlguide_assets.prepare.engine import read_csv, read_parquet
 from mlguide_assets.prepare.sources.csv_text import header, readable_csv
 from mlguide_assets.prepare.sources.fetching import download_table
 from mlguide_assets.prepare.sources.finding import FoundTable, find_table
+from mlguide_assets.prepare.sources.newest import ORDER
 
 
 def read_files(
@@ -28,8 +29,13 @@ def read_files(
     scratch: Path,
     timeout: timedelta,
     report: Callable[[str], None],
+    in_order: Container[TableName] = (),
 ) -> dict[TableName, ibis.Table]:
-    """Read the file or the folder of parts of each table, with its own columns; CSV values stay text."""
+    """Read the file or the folder of parts of each table, with its own columns; CSV values stay text.
+
+    Args:
+        in_order: tables whose rows are counted in the column `ORDER`, where they are in one file.
+    """
     if uri.startswith(("http://", "https://")):
         found = {
             table: download_table(uri, name, scratch=scratch, timeout=timeout, report=report)
@@ -37,7 +43,18 @@ def read_files(
         }
     else:
         found = {table: find_table(Path(uri), name) for table, name in names.items()}
-    return {table: _open(where, connection, scratch) for table, where in found.items()}
+    return {
+        table: _counted(_open(where, connection, scratch), connection, scratch / f"{table}.in_order.parquet")
+        if table in in_order and len(where.files) == 1
+        else _open(where, connection, scratch)
+        for table, where in found.items()
+    }
+
+
+def _counted(rows: ibis.Table, connection: Any, path: Path) -> ibis.Table:
+    """The rows with their place in the file: a copy of them, since Parquet alone counts its rows."""
+    connection.to_parquet(rows, str(path))
+    return read_parquet(connection, path, file_row_number=True).rename({ORDER: "file_row_number"})
 
 
 def _open(found: FoundTable, connection: Any, scratch: Path) -> ibis.Table:

@@ -2,6 +2,9 @@
 
 import re
 
+UNREADABLE = "unreadable"
+"""Column of a conformed table: the values of the row that do not read as their type, or null."""
+
 
 def plain(name: str) -> str:
     """A name whatever its case and punctuation.

@@ -13,6 +13,7 @@ from typing import Any
 
 import ibis
 
+from mlguide_assets.define.contracts import NewestKnown
 from mlguide_assets.define.problem import DatabaseSource, FilesSource, Problem, SimulatorSource
 from mlguide_assets.define.tables import TABLES, TableName
 from mlguide_assets.define.values import without_password
@@ -20,6 +21,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.sources.conforming import conform
 from mlguide_assets.prepare.sources.database import read_database
 from mlguide_assets.prepare.sources.files import read_files
+from mlguide_assets.prepare.sources.newest import with_newer_rows
 from mlguide_assets.prepare.sources.simulated import read_simulator
 
 Report = Callable[[str], None]
@@ -44,32 +46,39 @@ def read_source(
         until: a simulated world is shown as it was known at this instant (default: its end); others ignore it.
 
     Returns:
-        Per table, our columns with our types, and `unreadable`: what could not be cast, or null.
+        Per table, our columns with our types, `unreadable`: what could not be read as such, or null, and where older
+        rows of a key are set aside, `newer_rows` (see `newest.py`).
 
     Raises:
         InputError: the source or a table cannot be read, or lacks a column or any row.
     """
     report(f"reading from {describe(problem)}")
+    newest = {rule.table for rule in problem.rules if isinstance(rule, NewestKnown)}
     match problem.source:
         case SimulatorSource():
             raw = read_simulator(problem, connection, scratch=scratch, oracle=oracle, report=report, until=until)
         case FilesSource(uri=uri, timeout=timeout):
-            raw = read_files(_names(problem), uri, connection, scratch=scratch, timeout=timeout, report=report)
+            raw = read_files(
+                _names(problem), uri, connection, scratch=scratch, timeout=timeout, report=report, in_order=newest
+            )
         case DatabaseSource(uri=uri, timeout=timeout):
             address = _expand(uri)
             raw = read_database(_names(problem), address, connection, scratch=scratch, timeout=timeout, report=report)
-    place = describe(problem)
-    return {
-        table: conform(
-            raw[table],
-            table,
-            problem.mapping(table).names,
-            place=f"{_names(problem)[table]} of {place}",
-            formats=problem.mapping(table).formats,
-            label=problem.label,
-        )
-        for table in TABLES
-    }
+    return {table: _conformed(raw[table], table, problem, keep_newest=table in newest) for table in TABLES}
+
+
+def _conformed(raw: ibis.Table, table: TableName, problem: Problem, *, keep_newest: bool) -> ibis.Table:
+    mapping = problem.mapping(table)
+    rows = conform(
+        raw,
+        table,
+        mapping.names,
+        place=f"{_names(problem)[table]} of {describe(problem)}",
+        formats=mapping.formats,
+        label=problem.label,
+        known_at=mapping.known_at if keep_newest else None,
+    )
+    return with_newer_rows(rows, table) if keep_newest else rows
 
 
 def describe(problem: Problem) -> str:

@@ -115,6 +115,44 @@ def test_lines_may_end_in_several_ways(kind: str, duck: Any, folder: Path) -> No
     assert conformed("user_profiles", folder, duck) == PROFILES
 
 
+UNIQUE = {"table": "user_emails", "rule": "unique", "columns": ["user_id", "email_id", "delivered_at"]}
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_correction_at_the_end_of_a_file_counts_where_older_rows_are_set_aside(
+    kind: Any, duck: Any, tmp_path: Path
+) -> None:
+    tables = sample_tables()
+    first, *rest = SAMPLE["user_emails"]
+    corrected = {**first, "unsubscribed": {"yes": "no", "no": "yes"}[first["unsubscribed"]]}
+    sends = arrow("user_emails", [first, *rest, corrected])
+    folder = write_sample(tmp_path / "shop", kind, {**tables, "user_emails": sends})
+    problem = sample_problem(folder, contracts=[{**UNIQUE, "action": "quarantine"}])
+    found, _ = ingested(problem, duck, tmp_path)
+    assert corrected in found["user_emails"]
+    assert first not in found["user_emails"]
+    assert len(found["user_emails"]) == len(SAMPLE["user_emails"])
+    assert len(found["quarantined"]) == 1
+
+
+def test_the_column_that_says_when_a_row_was_written_decides(duck: Any, folder: Path, tmp_path: Path) -> None:
+    in_parts(folder / "user_emails.csv")
+    for part, day in (("part-00000.csv", "2024-06-01"), ("part-00001.csv", "2024-06-02"), ("part-00002.csv", "x")):
+        header, first, *rows = lines(folder / "user_emails.csv" / part)
+        label = {"part-00000.csv": "no", "part-00001.csv": "yes"}.get(part)
+        again = [f'1,1,"{label}",2024-05-01'] if label else []
+        text = [f"{header},Written At", *(f"{row},{day}" for row in [first, *rows, *again])]
+        (folder / "user_emails.csv" / part).write_text("\n".join(text).replace(",x", ",") + "\n")
+    mapping = {"user_emails": {"known_at": "written_at"}}
+    problem = sample_problem(folder, contracts=[{**UNIQUE, "action": "quarantine"}], tables=mapping)
+    found, _ = ingested(problem, duck, tmp_path)
+    assert found["user_emails"][-1] == {
+        "user_id": 1, "email_id": 1, "unsubscribed": "yes", "delivered_at": datetime(2024, 5, 1)
+    }  # fmt: skip
+    with pytest.raises(InputError, match="nothing tells which is newer"):
+        ingested(sample_problem(folder, contracts=[{**UNIQUE, "action": "quarantine"}]), duck, tmp_path)
+
+
 def test_a_column_that_a_part_lacks_is_missing(duck: Any, folder: Path) -> None:
     parquet_in_parts(folder)
     part = folder / "user_profiles" / "day=1" / "part-00000-0.snappy.parquet"
@@ -396,7 +434,11 @@ BAD: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     "null key": (first_row(user_id=""), ("user_emails.user_id_is_present in 1 of 600 rows", f"{ASIDE}present")),
     "duplicate key": (
         rewrite("user_emails", lambda text: text + text.splitlines()[-1] + "\n"),
-        ("user_id_email_id_delivered_at_is_unique in 1 of 601 rows", "for example user_id", f"{ASIDE}unique"),
+        (
+            "user_id_email_id_delivered_at_is_unique in 1 of 601 rows",
+            "for example user_id",
+            "keep the newest and set the others aside, with",
+        ),
     ),
 }
 

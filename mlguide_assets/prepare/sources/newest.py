@@ -1,0 +1,51 @@
+"""Which of several rows of one key is the newest: corrections often come as a second row.
+
+By the time at which a row was written, where the problem file names its column; else by the order in the file, where
+the table is one file. A database and a folder of parts have no order: then a row without a label is older than one
+with it, equal rows are one, and of the rest nothing is known.
+"""
+
+from functools import reduce
+from operator import and_
+
+import ibis
+
+from mlguide_assets.define.tables import KEYS, TABLES, TableName
+from mlguide_assets.prepare.digests import row_hash
+from mlguide_assets.prepare.sources.names import UNREADABLE
+
+NEWER = "newer_rows"
+"""Column of a conformed table: how many rows of the same key are newer; null where that cannot be known."""
+KNOWN_AT = "known_at"
+"""Column that says when a row was written."""
+ORDER = "place_in_file"
+"""Column that counts the rows of a file."""
+
+_OUTCOMES = ("unsubscribed",)
+_LONG_AGO = ibis.timestamp("0001-01-01")
+
+
+def with_newer_rows(rows: ibis.Table, table: TableName) -> ibis.Table:
+    """Add the column `NEWER`, and drop those that it is made of.
+
+    Args:
+        rows: conformed, with `KNOWN_AT` or `ORDER` where these are known.
+    """
+    key, columns = list(KEYS[table]), list(TABLES[table].columns)
+    kept = [*columns, UNREADABLE]
+    known = reduce(and_, (rows[name].notnull() for name in columns if name in _OUTCOMES), ibis.literal(True))
+    rows = rows.mutate(written=rows[KNOWN_AT] if KNOWN_AT in rows.columns else ibis.null("timestamp"), known=known)
+    newest_first = ibis.desc("written", nulls_first=False)
+    if ORDER in rows.columns:
+        place = ibis.row_number().over(group_by=key, order_by=[newest_first, ibis.desc(ORDER)])
+        return rows.select(*kept, **{NEWER: place})
+    rows = rows.mutate(
+        content=ibis.ifelse(rows.known, row_hash(*(rows[name] for name in columns)), ibis.null("uint64")),
+        last=rows.written.max().over(group_by=key),
+    )
+    alike = ibis.window(group_by=[*key, "written"])
+    contested = (rows.written.fill_null(_LONG_AGO) == rows["last"].fill_null(_LONG_AGO)) & (
+        rows.content.min().over(alike) != rows.content.max().over(alike)
+    )
+    place = ibis.row_number().over(group_by=key, order_by=[newest_first, ibis.desc("known"), *columns])
+    return rows.select(*kept, **{NEWER: ibis.ifelse(contested.fill_null(False), ibis.null("int64"), place)})
