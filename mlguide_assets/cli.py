@@ -230,6 +230,28 @@ def alerts(
 
 @app.command()
 @_told
+def forget(
+    user: Annotated[str, typer.Option("--user", metavar="ID", help="The user to forget.", show_default=False)],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    store: Annotated[
+        str | None,
+        typer.Option(help="Online store, as of 'mlguide serve'. Default: $MLGUIDE_ONLINE_STORE.", show_default=False),
+    ] = None,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Remove one user from everything that is kept here, for good, and list the models that learned from it.
+
+    Tables with all their snapshots, features, online stores, prediction log, quarantined rows, logs and reports.
+    Later ingests leave the user out. Interrupted, it is completed by running it again.
+    """
+    from mlguide_assets.console.forget import forget_user
+
+    forget_user(Home.locate(home), user, yes=yes, as_json=as_json, store=store)
+
+
+@app.command()
+@_told
 def simulate(
     out: Annotated[
         Path, typer.Option(help="Folder for the four Parquet files. It is created if missing; its parent must exist.")

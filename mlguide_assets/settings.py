@@ -122,6 +122,10 @@ class Home:
     def drift_reports(self, problem: str) -> Path:
         return self.root / "reports" / problem / "drift"
 
+    def forgotten(self, problem: str) -> Path:
+        """The list of forgotten users of a problem: it outlives the lake, and every ingest reads it."""
+        return self.root / "forgotten" / f"{problem}.json"
+
     def alerts(self, problem: str) -> Path:
         return self.root / "alerts" / problem
 

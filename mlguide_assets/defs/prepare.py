@@ -48,7 +48,8 @@ def ingest_sources(context: dg.AssetExecutionContext, workspace: Workspace) -> I
     if seen:
         context.log.info(seen.told())
     until, oracle, report = seen.until if seen else None, home.oracle(problem.key), context.log.info
-    with ingest(problem, lake, oracle=oracle, report=report, until=until) as read:
+    forgotten = home.forgotten(problem.key)
+    with ingest(problem, lake, oracle=oracle, report=report, until=until, forgotten=forgotten) as read:
         for result in read.results:
             yield dg.AssetCheckResult(
                 asset_key=result.table,

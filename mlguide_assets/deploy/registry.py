@@ -3,6 +3,7 @@
 Nothing that serves reads it: what goes to production is exported from it as a bundle.
 """
 
+import json
 import logging
 import math
 import os
@@ -11,12 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from mlguide_assets.define.values import without_password
 from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import plain_path
+from mlguide_assets.train.files import FACTS
 
 CANDIDATE_ARTIFACTS = "candidate"
 MLFLOW_SETTINGS = {
@@ -127,6 +130,14 @@ class Registry:
         """Copy the candidate's folder of a version out of the registry."""
         run_id = self.client.get_model_version(self.model, version).run_id
         return Path(self.client.download_artifacts(run_id, CANDIDATE_ARTIFACTS, str(into)))
+
+    def facts(self, version: str) -> dict[str, Any]:
+        """The facts of a version's candidate, without the rest of its folder."""
+        run_id = self.client.get_model_version(self.model, version).run_id
+        with TemporaryDirectory() as folder:
+            path = self.client.download_artifacts(run_id, f"{CANDIDATE_ARTIFACTS}/{FACTS}", folder)
+            facts: dict[str, Any] = json.loads(Path(path).read_text())
+        return facts
 
     def versions(self) -> list[str]:
         """Every registered version, the oldest first."""

@@ -12,6 +12,7 @@ from mlguide_assets.define.loading import parse_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.registration import registry_of
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.forgetting import USER, ForgetList
 from mlguide_assets.prepare.lake import Lake, MissingTableError
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import train_candidate
@@ -52,6 +53,7 @@ def reproduce(home: Home, problem: Problem, version: str, report: Callable[[str]
     known = registry.versions()
     if version not in known:
         raise InputError(f"The registry has no version {version} (versions: {', '.join(known) or 'none yet'}).")
+    _refuse_forgotten(home, problem, version)
     with TemporaryDirectory(dir=home.root, prefix=".reproduce-") as folder:
         then = registry.fetch(version, Path(folder) / "then")
         facts, its_problem = load_facts(then), parse_problem((then / PROBLEM).read_bytes(), then / PROBLEM)
@@ -72,6 +74,16 @@ def reproduce(home: Home, problem: Problem, version: str, report: Callable[[str]
         different=tuple(name for name, equal in checks.items() if not equal),
         other_code=lineage.code_version if lineage.code_version != code_version() else None,
     )
+
+
+def _refuse_forgotten(home: Home, problem: Problem, version: str) -> None:
+    forgotten = ForgetList.load(home.forgotten(problem.key)).learned(version)
+    if forgotten is not None:
+        raise InputError(
+            f"Version {version} learned from a {USER.noun} that was forgotten on {forgotten.at[:10]}: its training "
+            f"snapshot {forgotten.learned[version]} no longer has all rows, so it cannot be reproduced byte by byte. "
+            f"'mlguide run' trains a version without that {USER.noun}."
+        )
 
 
 def keep_inputs(lake: Lake, version: str, lineage: dict[str, Any]) -> None:

@@ -11,7 +11,9 @@ import ibis
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.tables import TableName
 from mlguide_assets.prepare.contracts import RuleResult, judge
+from mlguide_assets.prepare.forgetting import USER, ForgetList
 from mlguide_assets.prepare.lake import Lake, Partitions, TableLike, writing
+from mlguide_assets.prepare.oracle import forget_truth
 from mlguide_assets.prepare.rebuilding import current
 from mlguide_assets.prepare.sends import SENDS, judge_sends
 from mlguide_assets.prepare.sources.reading import describe, read_source
@@ -38,6 +40,7 @@ def ingest(
     oracle: Path,
     report: Callable[[str], None],
     until: datetime | None = None,
+    forgotten: Path | None = None,
 ) -> Iterator[Ingested]:
     """Read and judge the three tables of a problem; they live until the context ends.
 
@@ -46,21 +49,32 @@ def ingest(
     Args:
         lake: what is there already; below it is the room for what is read.
         until: how far a simulated world is seen, from `sources/world_clock.py`; default: to its end.
+        forgotten: the list of users whose rows are left out, if there is one.
 
     Raises:
         InputError: something cannot be read. What a rule blocks is in the result, not raised.
     """
     with lake.scratch(WHAT) as scratch:
         with writing(WHAT, lake.root):
-            read = _read_and_judge(problem, lake, scratch, oracle, report, until)
+            read = _read_and_judge(problem, lake, scratch, oracle, report, until, forgotten)
         yield read
 
 
 def _read_and_judge(
-    problem: Problem, lake: Lake, scratch: Path, oracle: Path, report: Callable[[str], None], until: datetime | None
+    problem: Problem,
+    lake: Lake,
+    scratch: Path,
+    oracle: Path,
+    report: Callable[[str], None],
+    until: datetime | None,
+    forgotten: Path | None,
 ) -> Ingested:
     connection = lake.connection
     tables = read_source(problem, connection, scratch=scratch, oracle=oracle, report=report, until=until)
+    if forgotten is not None and forgotten.exists():
+        kept_away = ForgetList.load(forgotten)
+        tables = {name: kept_away.rows_without(name, rows, USER) for name, rows in tables.items()}
+        forget_truth(oracle, kept_away, connection)
     sends = tables.pop(SENDS)
     others = judge(tables, problem.rules, connection, scratch=scratch)
     judged = judge_sends(

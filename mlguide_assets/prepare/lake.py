@@ -29,7 +29,7 @@ import shutil
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -249,6 +249,34 @@ class Lake:
             taken = len(self.snapshot(table).partitions) if self.exists(table) else 0
             return self._commit_locked(table, rows, f"{taken:08d}", keep_others=True)
 
+    def rewrite(self, table: str, change: Callable[[Path, Path], bool]) -> int:
+        """Change data files in every snapshot that names them, old and pinned ones too: for erasure, and nothing else.
+
+        Snapshots keep their ids, which then no longer tell their content. Killed half-way, it is completed by doing
+        the same again.
+
+        Args:
+            change: given a data file and where to write its successor, writes one and returns True, or returns False.
+
+        Returns:
+            How many files were changed.
+        """
+        folder, changed = self.root / table, 0
+        with self._locked(table), writing(f"Table {table!r}", folder):
+            for path in sorted((folder / "data").glob("*.parquet")):
+                temporary = folder / "data" / f".{uuid.uuid4().hex}.tmp"
+                try:
+                    if not change(path, temporary):
+                        continue
+                    successor = _named(temporary, path.stem.rpartition("-")[0])
+                finally:
+                    temporary.unlink(missing_ok=True)
+                for manifest in sorted((folder / "snapshots").glob("*.json")):
+                    _exchange(manifest, path.name, successor)
+                path.unlink()
+                changed += 1
+        return changed
+
     @contextlib.contextmanager
     def scratch(self, what: str) -> Iterator[Path]:
         """A folder below the lake for what is needed on the way, removed in the end.
@@ -382,16 +410,9 @@ class Lake:
                     cursor.execute(f"COPY ({data.sql}) TO {quoted(temporary)} (FORMAT parquet, COMPRESSION zstd)")
             else:
                 self.connection.to_parquet(data, temporary, compression="zstd")
-            with temporary.open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
-                os.fsync(stream.fileno())
-            metadata = pq.read_metadata(temporary)
-            final = folder / f"{key}-{digest[:16]}.parquet"
-            size = temporary.stat().st_size
-            temporary.replace(final)
+            return _named(temporary, key)
         finally:
             temporary.unlink(missing_ok=True)
-        return DataFile(file=final.name, rows=metadata.num_rows, bytes=size, sha256=digest)
 
     def _clean(self, table: str) -> None:
         """Forget the oldest snapshots that are not pinned, the files that no kept one names, and what a crash left."""
@@ -437,6 +458,27 @@ def _write_arrow(data: pa.Table | pa.RecordBatchReader, path: Path) -> None:
     with pq.ParquetWriter(path, data.schema, compression="zstd") as writer:
         for batch in batches:
             writer.write_batch(batch)
+
+
+def _named(temporary: Path, key: str) -> DataFile:
+    """Give a file that is written its name, once the disk has its content."""
+    with temporary.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        os.fsync(stream.fileno())
+    rows, size = pq.read_metadata(temporary).num_rows, temporary.stat().st_size
+    final = temporary.with_name(f"{key}-{digest[:16]}.parquet")
+    temporary.replace(final)
+    return DataFile(file=final.name, rows=rows, bytes=size, sha256=digest)
+
+
+def _exchange(manifest: Path, file: str, successor: DataFile) -> None:
+    """Name the successor of a file in a manifest that names the file."""
+    content = json.loads(manifest.read_bytes())
+    partitions = content["partitions"]
+    named = [key for key, each in partitions.items() if each["file"] == file]
+    if named:
+        partitions.update(dict.fromkeys(named, asdict(successor)))
+        replace_file(manifest, json.dumps(content, indent=1).encode())
 
 
 def _content_hash(partitions: Mapping[str, DataFile]) -> str:

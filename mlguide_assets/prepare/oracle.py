@@ -4,14 +4,25 @@ Training code must not import this module; the import contract in pyproject.toml
 """
 
 from pathlib import Path
+from typing import Any
 
 import ibis
 
 from mlguide_assets.define.problem import Problem, SimulatorSource
 from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.features.tables import KEYS
+from mlguide_assets.prepare.forgetting import USER, ForgetList
 
 FILE = "oracle.parquet"
+
+
+def forget_truth(folder: Path, forgotten: ForgetList, connection: Any) -> None:
+    """Leave forgotten users out of the truth that a simulated source has just written, if it has."""
+    path, temporary = folder / FILE, folder / f".{FILE}"
+    if path.is_file():
+        truth = forgotten.rows_without(FILE, connection.read_parquet(str(path)), USER)
+        connection.to_parquet(truth, str(temporary))
+        temporary.replace(path)
 
 
 def with_oracle(scores: ibis.Table, folder: Path, problem: Problem) -> ibis.Table:

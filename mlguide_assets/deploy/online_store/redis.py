@@ -65,6 +65,24 @@ class RedisStore(OnlineStore):
             draft.forget()
         return published
 
+    def forget(self, column: str, key: int | str) -> int:
+        """Of every publication that has not expired yet, also of one that is being replaced."""
+        with self._server.told(writing=True):
+            names = [str(name) for name in self._server.writing.scan_iter(match=f"{self._prefix}:*", count=1000)]
+            tables = {table for table, looked_up_by in KEYS.items() if looked_up_by == column}
+            parts = [name for name in names if name.split(":")[-2] in tables]
+            removed = sum(self._server.writing.hdel(part, str(key)) for part in parts)
+            for description in (name for name in names if name == description_key(name.rpartition(":")[0])):
+                stored = json.loads(self._server.writing.get(description) or "{}")
+                for table in tables & stored.get("tables", {}).keys():
+                    stored["tables"][table] |= {"first_keys": _without(stored["tables"][table]["first_keys"], key)}
+                if stored:
+                    stored["publication"] = Publication.from_json(stored["publication"]).without(column, key).to_json()
+                    # It may have expired meanwhile.
+                    self._server.writing.set(description, json.dumps(stored), keepttl=True, xx=True)
+        self._current = None
+        return removed
+
     def current(self) -> "RedisSnapshot | None":
         with self._server.told():
             namespace = self._server.reading.get(self._pointer)
@@ -147,6 +165,11 @@ class RedisSnapshot(Snapshot):
     def search_users(self, text: str, limit: int) -> list[Row]:
         exact = next(ids_that_start_with(text), None)
         return list(self.look_up("users", exact[:1]).values())[:limit] if exact else []
+
+
+def _without(first_keys: Sequence[int], key: int | str) -> list[int]:
+    """The first keys of parts, where that of a part may be gone: it then begins behind it."""
+    return [first + 1 if first == key else first for first in first_keys]
 
 
 def _is_later(published: RedisSnapshot | None, state: State) -> bool:

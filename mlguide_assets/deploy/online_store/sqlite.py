@@ -7,6 +7,7 @@ state or the new one, whole, and never waits.
 import fcntl
 import glob
 import json
+import shutil
 import sqlite3
 import time
 import uuid
@@ -63,6 +64,29 @@ class SqliteStore(OnlineStore):
             with suppress(OSError):
                 temporary.unlink()
         return True
+
+    def forget(self, column: str, key: int | str) -> int:
+        if not self.path.exists():
+            return 0
+        temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}.tmp")
+        try:
+            with _publishing(self.path):
+                # What killed publishers left is a copy of the rows too.
+                for left in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.tmp"):
+                    left.unlink(missing_ok=True)
+                shutil.copyfile(self.path, temporary)
+                removed = _without(temporary, column, key)
+                if removed:
+                    temporary.replace(self.path)
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(
+                f"The online store {self.path} could not be written ({error}): free space or mend permissions there; "
+                f"what was published before still serves."
+            ) from error
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
+        return removed
 
     def current(self) -> "SqliteSnapshot | None":
         try:
@@ -162,6 +186,23 @@ def _write(path: Path, state: State, batch_rows: int) -> None:
         database.execute("CREATE TABLE published (publication TEXT)")
         database.execute("INSERT INTO published VALUES (?)", [json.dumps(state.publication.to_json())])
         database.commit()
+
+
+def _without(path: Path, column: str, key: int | str) -> int:
+    """Remove the rows of a key from a file that nobody reads yet; how many."""
+    with closing(sqlite3.connect(path)) as database:
+        removed = sum(
+            database.execute(f"DELETE FROM {table} WHERE {column} = ?", [key]).rowcount
+            for table, looked_up_by in KEYS.items()
+            if looked_up_by == column
+        )
+        stored = database.execute("SELECT publication FROM published").fetchone()[0]
+        publication = Publication.from_json(json.loads(stored)).without(column, key)
+        database.execute("UPDATE published SET publication = ?", [json.dumps(publication.to_json())])
+        database.commit()
+        # What was deleted is still in free pages.
+        database.execute("VACUUM")
+    return removed
 
 
 def _remove_abandoned(path: Path) -> None:

@@ -8,7 +8,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -57,6 +57,12 @@ class Publication:
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "as_of": self.as_of.isoformat()}
+
+    def without(self, column: str, key: int | str) -> "Publication":
+        """The publication without a key that was forgotten."""
+        if column != KEYS["users"]:
+            return self
+        return replace(self, some_users=tuple(user for user in self.some_users if user != key))
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Publication":
@@ -112,6 +118,17 @@ class OnlineStore(ABC):
 
         Raises:
             StoreError: it cannot be written; what was published before is still there.
+        """
+
+    @abstractmethod
+    def forget(self, column: str, key: int | str) -> int:
+        """Remove the rows of a key from every state that is kept; return how many.
+
+        Args:
+            column: the one of `KEYS` that the key is a value of.
+
+        Raises:
+            StoreError: it cannot be written; done again, it completes what was begun.
         """
 
     @abstractmethod

@@ -53,6 +53,26 @@ def test_what_is_known_of_a_publication_comes_back(place: Place) -> None:
     assert current(place).publication == published.publication
 
 
+def test_a_key_that_is_forgotten_is_gone_and_the_others_stay(place: Place) -> None:
+    """Also the first of a part, and one that is offered to try things out with."""
+    place.open().publish(state(1), batch_rows=50)
+    assert place.open().forget("user_id", 3) == 1
+    assert place.open().forget("user_id", 9) == 2
+    assert place.open().forget("user_id", 50) == 1
+    assert place.open().forget("user_id", 50) == 0
+    snapshot = current(place)
+    assert snapshot.look_up("users", [3, 9, 50]) == {}
+    assert set(snapshot.look_up("users", range(USERS))) == {*range(USERS)} - {3, 9, 50}
+    assert set(snapshot.look_up("last_sends", [0, 9])) == {0}
+    assert set(snapshot.look_up("emails", [1, 2])) == {1, 2}
+    assert snapshot.publication.some_users == (1,)
+
+
+def test_before_anything_is_published_nothing_is_forgotten(place: Place) -> None:
+    assert place.open().forget("user_id", 3) == 0
+    assert place.open().current() is None
+
+
 def test_unknown_keys_have_no_state(place: Place) -> None:
     place.open().publish(state(1), batch_rows=50)
     snapshot = current(place)

@@ -1,0 +1,206 @@
+"""Forgetting one entity everywhere below the home, and naming the models that learned from it.
+
+First it goes on the list that every ingest reads, so that the source cannot bring it back; then from the online stores,
+so that no answer is about it; then from logs, tables and all other files. Each step can be repeated: where a run was
+killed, running it again completes it.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.bundle import METADATA, metadata_of_version
+from mlguide_assets.deploy.online_store.store import STORE_VARIABLE, open_store
+from mlguide_assets.deploy.registration import registry_of
+from mlguide_assets.deploy.registry import TRACKING_VARIABLE
+from mlguide_assets.prepare.erasing import Erasure, overwrite
+from mlguide_assets.prepare.features.tables import LABEL
+from mlguide_assets.prepare.forgetting import ForgetList, Forgotten
+from mlguide_assets.prepare.lake import SCRATCH, Lake, MissingTableError
+from mlguide_assets.prepare.turns import turn
+from mlguide_assets.settings import Home
+from mlguide_assets.train.lineage import FEATURES
+
+Report = Callable[[str], None]
+
+_SQLITE_SIDE_FILES = ("-wal", "-shm", "-journal")
+
+
+@dataclass(frozen=True)
+class Forgetting:
+    """What was done. `tables`: rows that left the current snapshot of each table; `learned` as in `Forgotten`."""
+
+    tables: Mapping[str, int]
+    data_files: int
+    online_rows: int
+    log_lines: int
+    other_files: int
+    learned: Mapping[str, str]
+    resumed: bool
+
+    @property
+    def found(self) -> bool:
+        """Whether there was anything to remove."""
+        return any((self.data_files, self.online_rows, self.log_lines, self.other_files))
+
+
+def forget(home: Home, problem: Problem, erasure: Erasure, report: Report, *, store: str | None = None) -> Forgetting:
+    """Remove an entity from everything that the home and its online stores hold, once no other run works on the home.
+
+    Args:
+        store: address of an online store besides the file in the home; default: `MLGUIDE_ONLINE_STORE`.
+
+    Raises:
+        InputError: a file cannot be written or is in use; running it again completes what was begun.
+        StoreError: an online store does not answer; likewise.
+    """
+    lake = Lake(home.lake(problem.key))
+    with turn(home, report):
+        known = ForgetList.load(home.forgotten(problem.key))
+        before = known.entry(erasure.key)
+        report("looking for the models that learned from it")
+        learned = {**versions_that_learned(home, problem, lake, erasure), **(before.learned if before else {})}
+        entry = Forgotten(known.hash_of(erasure.key), datetime.now(UTC).isoformat(timespec="seconds"), learned)
+        known.with_entry(entry).save()
+        report("removing it from the online store")
+        addresses = {None, store or os.environ.get(STORE_VARIABLE) or None}
+        stores = [open_store(home, problem.key, address) for address in addresses]
+        online = sum(each.forget(erasure.entity.column, erasure.key) for each in stores)
+        report("removing it from the prediction log")
+        lines = erase_from_log(home.served(problem.key), erasure)
+        tables, files = erase_from_lake(lake, erasure, report)
+        report("removing it from logs and reports")
+        others = sum(erase_from_file(path, erasure) for path in other_files(home))
+        known.with_entry(replace(entry, complete=True)).save()
+    return Forgetting(tables, files, online, lines, others, learned, resumed=before is not None and not before.complete)
+
+
+def versions_that_learned(home: Home, problem: Problem, lake: Lake, erasure: Erasure) -> dict[str, str]:
+    """The registered versions that learned from an entity, each with the snapshot that it was trained from.
+
+    Where a snapshot is no longer kept, the dates tell: a version learned from whoever had rows before it was trained.
+    """
+    first = _first_row(lake, erasure)
+    found = {}
+    for version, facts in _facts_of_versions(home, problem):
+        snapshot = facts["lineage"]["snapshots"][FEATURES]
+        try:
+            learned = any(_has_label(path, erasure) for path in lake.files(FEATURES, snapshot_id=snapshot))
+        except MissingTableError:
+            learned = first is not None and first <= datetime.fromisoformat(facts["refit_until"])
+        if learned:
+            found[version] = snapshot
+    return found
+
+
+def erase_from_log(folder: Path, erasure: Erasure) -> int:
+    """Remove the pairs of an entity from the servers' own files, also from one that is being written; lines changed.
+
+    Every line keeps its length, so a server that appends to the file goes on.
+    """
+    changed = 0
+    for path in sorted(folder.glob("*/*.jsonl*")):
+        lines = path.read_bytes().split(b"\n")
+        new = [_without_pairs(line, erasure) if erasure.value in line else line for line in lines]
+        if new != lines:
+            overwrite(path, b"\n".join(new))
+            changed += sum(line != other for line, other in zip(new, lines, strict=True))
+    return changed
+
+
+def erase_from_lake(lake: Lake, erasure: Erasure, report: Report) -> tuple[dict[str, int], int]:
+    """Remove an entity from every file of every table, whichever snapshot names it; rows by table, and files."""
+    rows, files = {}, 0
+    for left in lake.root.glob(f"{SCRATCH}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    for table, snapshot in lake.tables().items():
+        report(f"removing it from {table}")
+        changed = lake.rewrite(table, partial(erasure.erase_parquet, table))
+        files += changed
+        if changed:
+            rows[table] = snapshot.rows - lake.snapshot(table).rows
+    return rows, files
+
+
+def other_files(home: Home) -> Iterator[Path]:
+    """All files below the home but those of the lake's data, bundles, which are immutable and hold none, and stores."""
+    left_out = [home.root / name for name in ("bundles", "online", "served", "forgotten")]
+    for path in sorted(home.root.rglob("*")):
+        is_data = path.parent.name == "data" and home.root / "lake" in path.parents
+        is_out = is_data or path.name.endswith(_SQLITE_SIDE_FILES) or any(each in path.parents for each in left_out)
+        if not is_out and path.is_file() and not path.is_symlink():
+            yield path
+
+
+def erase_from_file(path: Path, erasure: Erasure) -> bool:
+    """Remove an entity from any file: rows from Parquet, mentions from text and databases."""
+    if path.suffix != ".parquet":
+        with contextlib.suppress(FileNotFoundError):
+            return erasure.blank_file(path)
+        return False
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        if erasure.erase_parquet(path.stem, path, temporary):
+            temporary.replace(path)
+            return True
+    finally:
+        temporary.unlink(missing_ok=True)
+    return False
+
+
+def _facts_of_versions(home: Home, problem: Problem) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every version and the facts of its training: from its bundle, else from the registry."""
+    bundles = home.bundles(problem.key)
+    bundled = {path.parent.name for path in bundles.glob(f"*/{METADATA}")}
+    for version in sorted(bundled):
+        yield version, metadata_of_version(bundles, version)
+    if home.registry.exists() or os.environ.get(TRACKING_VARIABLE):
+        registry = registry_of(home, problem)
+        for version in registry.versions():
+            if version not in bundled:
+                yield version, registry.facts(version)
+
+
+def _first_row(lake: Lake, erasure: Erasure) -> datetime | None:
+    if not lake.exists(FEATURES):
+        return None
+    times = [
+        pc.min(pq.read_table(path, columns=["delivered_at"], filters=_of(erasure))["delivered_at"]).as_py()
+        for path in lake.files(FEATURES)
+    ]
+    return min((time for time in times if time is not None), default=None)
+
+
+def _has_label(path: Path, erasure: Erasure) -> bool:
+    labels = pq.read_table(path, columns=[LABEL], filters=_of(erasure))[LABEL]
+    return bool(len(labels) > labels.null_count)
+
+
+def _of(erasure: Erasure) -> list[tuple[str, str, Any]]:
+    return [(erasure.entity.column, "=", erasure.key)]
+
+
+def _without_pairs(line: bytes, erasure: Erasure) -> bytes:
+    """A line of the prediction log without the pairs of an entity, of the same length."""
+    try:
+        request = json.loads(line)
+        kept = [row for row in request["rows"] if str(row[erasure.entity.column]) != str(erasure.key)]
+    except (ValueError, KeyError, TypeError):
+        # Torn or damaged, so of nobody's request: it may hold features after a mention.
+        return line if erasure.blanked(line) == line else b" " * len(line)
+    if len(kept) == len(request["rows"]):
+        return line
+    content = json.dumps({**request, "rows": kept}, ensure_ascii=False, separators=(",", ":")).encode()
+    # Python may write a number in more digits than the server did; then the request goes with its other pairs.
+    return (content if len(content) <= len(line) else b"{}").ljust(len(line))

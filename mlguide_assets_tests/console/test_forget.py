@@ -1,0 +1,53 @@
+"""`mlguide forget`: asks first, refuses what it cannot do, and says what was done."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from mlguide_assets.cli import app
+from mlguide_assets.define.loading import current_problem
+from mlguide_assets.prepare.forgetting import ForgetList
+from mlguide_assets.settings import Home
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    place = Home(tmp_path)
+    place.lake(current_problem(place).key).mkdir(parents=True)
+    return place
+
+
+def forget(home: Home, *arguments: str) -> tuple[int, str]:
+    done = CliRunner().invoke(app, ["forget", "--home", str(home.root), *arguments])
+    return done.exit_code, done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--user", "7"], "confirm it with --yes"),
+        (["--user", "7", "--json"], "confirm it with --yes"),
+        (["--user", "Ann", "--yes"], "a whole number; given: 'Ann'"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_and_changes_nothing(home: Home, arguments: list[str], said: str) -> None:
+    code, text = forget(home, *arguments)
+    assert code == 2
+    assert said in text
+    assert not home.forgotten(current_problem(home).key).exists()
+
+
+def test_a_home_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    assert forget(Home(tmp_path / "nowhere"), "--user", "7", "--yes")[0] == 2
+
+
+def test_the_summary_is_json_and_the_user_is_on_the_list(home: Home) -> None:
+    done = CliRunner().invoke(app, ["forget", "--home", str(home.root), "--user", "7", "--yes", "--json"])
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["found"] is False
+    assert ForgetList.load(home.forgotten(current_problem(home).key)).entry(7) is not None
+    code, text = forget(home, "--user", "7", "--yes")
+    assert code == 0
+    assert "Nothing is kept of user 7" in text

@@ -1,0 +1,218 @@
+"""Forgetting a user: nowhere in the home, whoever holds what, killed at any step, and not again by the next ingest."""
+
+import json
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mlguide_assets.define.loading import load_problem
+from mlguide_assets.deploy.forgetting import Forgetting, erase_from_log, forget
+from mlguide_assets.deploy.online_store.sqlite import SqliteStore
+from mlguide_assets.deploy.prediction_log import LogWriter, read_day
+from mlguide_assets.deploy.reproduction import _refuse_forgotten
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.erasing import Erasure
+from mlguide_assets.prepare.forgetting import USER, ForgetList
+from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.settings import Home
+from mlguide_assets_tests.deploy.online_store.states import state_of_users
+
+PROBLEM = load_problem("planeswalker")
+PLANTED, OTHER = 424242, 4242421
+"""The other's id begins with that of the one who is forgotten."""
+
+ERASURE = Erasure(USER, PLANTED)
+NOW = datetime(2026, 3, 10, tzinfo=UTC)
+
+
+def request(*users: int) -> bytes:
+    rows = [{"user_id": user, "email_id": 3, "probability": 0.1234567890123, "features": {"age": 44}} for user in users]
+    return json.dumps({"request_id": "r", "answered_at": NOW.isoformat(), "rows": rows}, separators=(",", ":")).encode()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A home in which the planted user stands wherever one can."""
+    place = Home(tmp_path)
+    lake = Lake(place.lake(PROBLEM.key))
+    both = [PLANTED, OTHER]
+    lake.write("user_profiles", pa.table({"id": both, "age": [44, 45]}))
+    # An email with the number of the user is somebody else's.
+    lake.write("email_content", pa.table({"id": both, "subject": ["a", "b"]}))
+    features = {"user_id": both, "delivered_at": pa.array([NOW.replace(tzinfo=None)] * 2), "unsubscribed": [1, 0]}
+    first = lake.write("send_features", pa.table(features))
+    lake.pin("send_features", first.id, "version-1")
+    lake.write("send_features", pa.table({**features, "unsubscribed": [0, 0]}))
+    for day in ("2026-03-09", "2026-03-10"):
+        lake.write_partition("user_feature_store", day, pa.table({"user_id": both}))
+    text = [f"id={PLANTED}; age=44;", f"id={OTHER}; age=45;", f"user_id={PLANTED}; email_id=3;", f"id={PLANTED};"]
+    tables = ["user_profiles", "user_profiles", "user_emails", "email_content"]
+    lake.write("quarantined_rows", pa.table({"table": tables, "reasons": ["r"] * 4, "row": text}))
+    lake.write("contract_results", pa.table({"rule": ["a", "b"], "example": [f"user_id {PLANTED}, email_id 3", None]}))
+    lake.write("reasons", pa.table({"reasons": [[f"user_id {PLANTED} is late", "none"]]}))
+    bundle = place.bundles(PROBLEM.key) / "1"
+    bundle.mkdir(parents=True)
+    facts = {"lineage": {"snapshots": {"send_features": first.id}}, "refit_until": "2026-03-11"}
+    (bundle / "metadata.json").write_text(json.dumps(facts))
+    SqliteStore(place.online_store(PROBLEM.key)).publish(state_of_users(pa.table({"user_id": both})))
+    writer = LogWriter(place.served(PROBLEM.key))
+    writer.append([request(PLANTED, OTHER), request(OTHER), request(PLANTED)], NOW.replace(tzinfo=None))
+    place.alerts(PROBLEM.key).mkdir(parents=True)
+    for name, content in {
+        "alerts/log.jsonl": f'{{"happened": "for example user_id {PLANTED}", "facts": {{"user_id": {PLANTED}}}}}\n',
+        "dagster/daemon.log": f"read user_id={PLANTED}, then user_ids: [{OTHER}, {PLANTED}, 7, {PLANTED}]\n",
+        "reports/day.html": f"<td>user_id {PLANTED}</td>",
+    }.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    with sqlite3.connect(tmp_path / "dagster" / "events.db") as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("CREATE TABLE event_logs (id INTEGER PRIMARY KEY, event TEXT)")
+        event = json.dumps({"text": json.dumps({"user_id": PLANTED}), "users": OTHER})
+        database.execute("INSERT INTO event_logs (event) VALUES (?)", [event])
+    database.close()
+    oracle = place.oracle(PROBLEM.key)
+    oracle.mkdir(parents=True)
+    pq.write_table(pa.table({"user_id": both, "probability": [0.1, 0.2]}), oracle / "oracle.parquet")
+    return place
+
+
+def forgotten(home: Home) -> Forgetting:
+    return forget(home, PROBLEM, ERASURE, lambda _: None)
+
+
+def mentions(root: Path) -> dict[str, list[str]]:
+    """Where the planted id stands: file → what says so. Parquet is compressed, so its values are read."""
+    found: dict[str, list[str]] = {}
+    for path in root.rglob("*"):
+        if path.is_dir():
+            continue
+        if path.suffix == ".parquet":
+            rows = [str(value) for row in pq.read_table(path).to_pylist() for value in row.values()]
+            said = [value for value in rows if str(PLANTED) in value.replace(str(OTHER), "")]
+        else:
+            content = path.read_bytes().replace(str(OTHER).encode(), b"")
+            as_stored = PLANTED.to_bytes(3, "big")
+            said = [path.name] if str(PLANTED).encode() in content or as_stored in content else []
+        if said:
+            found[str(path.relative_to(root))] = said
+    return found
+
+
+@pytest.mark.ml_test_score("data-5")
+def test_nothing_of_the_user_is_left_and_all_of_the_others_is(home: Home) -> None:
+    assert len(mentions(home.root)) >= 15
+    done = forgotten(home)
+    # An email has the same number, and so has the quarantined row of one: neither is of the user.
+    left = mentions(home.root)
+    assert {Path(name).parts[2] for name in left} == {"email_content", "quarantined_rows"}
+    assert left.popitem()[1] in ([str(PLANTED)], [f"id={PLANTED};"])
+    lake = Lake(home.lake(PROBLEM.key))
+    assert {name: rows for name, rows in done.tables.items() if rows} == {
+        "quarantined_rows": 2, "send_features": 1, "user_feature_store": 2, "user_profiles": 1
+    }  # fmt: skip
+    assert lake.read_arrow("user_profiles").to_pylist() == [{"id": OTHER, "age": 45}]
+    assert [len(lake.read_arrow("send_features", snapshot_id=each.id)) for each in lake.history("send_features")] == [
+        1,
+        1,
+    ]
+    current = SqliteStore(home.online_store(PROBLEM.key)).current()
+    assert current is not None
+    assert list(current.look_up("users", [PLANTED, OTHER])) == [OTHER]
+    assert (done.online_rows, done.log_lines, done.other_files) == (1, 2, 5)
+
+
+def test_what_was_json_still_is(home: Home) -> None:
+    forgotten(home)
+    logged = [[row["user_id"] for row in each["rows"]] for each in read_day(home.served(PROBLEM.key), "2026-03-10")]
+    assert logged == [[OTHER], [OTHER], []]
+    alert = json.loads((home.root / "alerts" / "log.jsonl").read_text())
+    assert alert["facts"] == {"user_id": None}
+    database = sqlite3.connect(home.root / "dagster" / "events.db")
+    event = json.loads(database.execute("SELECT event FROM event_logs").fetchone()[0])
+    database.close()
+    assert json.loads(event["text"]) == {"user_id": None}
+    assert event["users"] == OTHER
+
+
+def test_models_that_learned_are_listed_and_cannot_be_reproduced(home: Home) -> None:
+    snapshot = Lake(home.lake(PROBLEM.key)).pinned("send_features")["version-1"]
+    assert forgotten(home).learned == {"1": snapshot}
+    assert forgotten(home).learned == {"1": snapshot}
+    with pytest.raises(InputError, match=rf"forgotten on .* snapshot {snapshot} no longer has all rows"):
+        _refuse_forgotten(home, PROBLEM, "1")
+    _refuse_forgotten(home, PROBLEM, "2")
+
+
+def test_a_version_whose_snapshot_is_gone_is_told_by_its_dates(home: Home) -> None:
+    facts = {"lineage": {"snapshots": {"send_features": "000000-gone"}}}
+    for version, until in (("2", "2026-03-01"), ("3", "2026-03-12")):
+        folder = home.bundles(PROBLEM.key) / version
+        folder.mkdir()
+        (folder / "metadata.json").write_text(json.dumps({**facts, "refit_until": until}))
+    assert set(forgotten(home).learned) == {"1", "3"}
+
+
+class KilledError(BaseException):
+    """As a kill: nothing that follows is done."""
+
+
+def test_killed_at_any_step_it_is_completed_by_running_again(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed before each renaming and each removal of a file, which is where files change."""
+    steps, kill_at = 0, 0
+
+    def killing(step: Callable[..., Any]) -> Callable[..., Any]:
+        def stepping(*arguments: Any, **named: Any) -> Any:
+            nonlocal steps
+            steps += 1
+            if steps == kill_at:
+                raise KilledError
+            return step(*arguments, **named)
+
+        return stepping
+
+    with monkeypatch.context() as patched:
+        for name in ("replace", "unlink"):
+            patched.setattr(Path, name, killing(getattr(Path, name)))
+        completed = False
+        while not completed:
+            # One step further each time, from where the last one was killed.
+            steps, kill_at = 0, kill_at + 1
+            try:
+                completed = forgotten(home) is not None
+            except KilledError:
+                assert ForgetList.load(home.forgotten(PROBLEM.key)).entry(PLANTED) is None or kill_at > 1
+    assert kill_at > 5
+    assert {Path(name).parts[2] for name in mentions(home.root)} == {"email_content", "quarantined_rows"}
+    entry = ForgetList.load(home.forgotten(PROBLEM.key)).entry(PLANTED)
+    assert entry is not None
+    assert (entry.complete, set(entry.learned)) == (True, {"1"})
+
+
+def test_a_server_goes_on_writing_to_the_log_that_was_changed(tmp_path: Path) -> None:
+    now = NOW.replace(tzinfo=None)
+    writer = LogWriter(tmp_path)
+    writer.append([request(PLANTED)], now)
+    (path,) = tmp_path.glob("*/*.jsonl")
+    with path.open("ab") as torn:
+        torn.write(request(PLANTED)[:100])
+    assert erase_from_log(tmp_path, ERASURE) == 2
+    writer.append([b"", request(OTHER)], now)
+    assert str(PLANTED).encode() not in path.read_bytes().replace(str(OTHER).encode(), b"")
+    assert [len(each["rows"]) for each in read_day(tmp_path, "2026-03-10")] == [0, 1]
+
+
+def test_whoever_is_not_known_is_put_on_the_list(home: Home) -> None:
+    done = forget(home, PROBLEM, Erasure(USER, 99), lambda _: None)
+    assert not done.found
+    listed = home.forgotten(PROBLEM.key)
+    assert "99" not in {each.hash for each in ForgetList.load(listed).entries}
+    assert ForgetList.load(listed).entry(99) is not None
+    assert listed.stat().st_mode & 0o077 == 0
