@@ -125,11 +125,11 @@ def erase_from_lake(lake: Lake, erasure: Erasure, report: Report) -> tuple[dict[
     for left in lake.root.glob(f"{SCRATCH}*"):
         shutil.rmtree(left, ignore_errors=True)
     for table, snapshot in lake.tables().items():
-        report(f"removing it from {table}")
         changed = lake.rewrite(table, partial(erasure.erase_parquet, table))
         files += changed
         if changed:
             rows[table] = snapshot.rows - lake.snapshot(table).rows
+            report(f"removed it from {changed} files of {table}")
     return rows, files
 
 
