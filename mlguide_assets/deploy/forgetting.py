@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -175,20 +176,19 @@ def _facts_of_versions(home: Home, problem: Problem) -> Iterator[tuple[str, Mapp
 def _first_row(lake: Lake, erasure: Erasure) -> datetime | None:
     if not lake.exists(FEATURES):
         return None
-    times = [
-        pc.min(pq.read_table(path, columns=["delivered_at"], filters=_of(erasure))["delivered_at"]).as_py()
-        for path in lake.files(FEATURES)
-    ]
+    times = [pc.min(_rows_of(path, "delivered_at", erasure)).as_py() for path in lake.files(FEATURES)]
     return min((time for time in times if time is not None), default=None)
 
 
 def _has_label(path: Path, erasure: Erasure) -> bool:
-    labels = pq.read_table(path, columns=[LABEL], filters=_of(erasure))[LABEL]
+    labels = _rows_of(path, LABEL, erasure)
     return bool(len(labels) > labels.null_count)
 
 
-def _of(erasure: Erasure) -> list[tuple[str, str, Any]]:
-    return [(erasure.entity.column, "=", erasure.key)]
+def _rows_of(path: Path, column: str, erasure: Erasure) -> pa.ChunkedArray:
+    """A column of the rows of an entity. Folders on the way that are called key=value add none."""
+    of_entity = [(erasure.entity.column, "=", erasure.key)]
+    return pq.read_table(path, columns=[column], filters=of_entity, partitioning=None)[column]
 
 
 def _without_pairs(line: bytes, erasure: Erasure) -> bytes:

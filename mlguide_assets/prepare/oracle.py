@@ -20,7 +20,7 @@ def forget_truth(folder: Path, forgotten: ForgetList, connection: Any) -> None:
     """Leave forgotten users out of the truth that a simulated source has just written, if it has."""
     path, temporary = folder / FILE, folder / f".{FILE}"
     if path.is_file():
-        truth = forgotten.rows_without(FILE, connection.read_parquet(str(path)), USER)
+        truth = forgotten.rows_without(FILE, read_parquet(connection, path), USER)
         connection.to_parquet(truth, str(temporary))
         temporary.replace(path)
 
