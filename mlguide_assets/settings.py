@@ -67,6 +67,11 @@ class Home:
         return self.root / "problem.yaml"
 
     @property
+    def first_problem(self) -> Path:
+        """The problem of a first run that has not succeeded, without passwords: what there is, is of this problem."""
+        return self.root / "first_problem.yaml"
+
+    @property
     def dagster(self) -> Path:
         return self.root / "dagster"
 

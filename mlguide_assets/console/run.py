@@ -4,19 +4,28 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mlguide_assets.console.environment import enter
+from mlguide_assets.console.machine import sentence
 from mlguide_assets.console.progress import progress_logger
 from mlguide_assets.console.terminal import console
 from mlguide_assets.define.loading import current_problem, dump_problem, load_problem, with_overrides
-from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.problem import DatabaseSource, FilesSource, Problem
+from mlguide_assets.define.secrets import MASK
 from mlguide_assets.errors import InputError, RunFailedError
 from mlguide_assets.prepare.files import plain_path, replace_file
 from mlguide_assets.prepare.turns import turn
 from mlguide_assets.settings import Home
 
+_REASON_CHARACTERS = 300
+
 
 def choose_problem(home: Home, name_or_file: str | None, source: str | None, sends: int | None) -> Problem:
     """The problem asked for, else the home's, else the default; with its source or size replaced if asked."""
     problem = load_problem(name_or_file) if name_or_file else current_problem(home)
+    if source is None and isinstance(problem.source, FilesSource | DatabaseSource) and MASK in problem.source.uri:
+        raise InputError(
+            f"This home keeps no password for {problem.source.uri}, since no run on it has succeeded yet: "
+            f"give the address again, with --source or --problem."
+        )
     return with_overrides(problem, source=source, sends=sends)
 
 
@@ -31,16 +40,13 @@ def run(home: Home, problem: Problem, *, thorough: bool = False) -> None:
         RunFailedError: anything else went wrong.
     """
     enter(home, problem)
-    try:
-        with turn(home, console.print):
-            _materialise(home, thorough)
-            replace_file(home.active_problem, dump_problem(problem, passwords=True).encode(), mode=0o600)
-    except (InputError, RunFailedError):
-        raise
-    # Dagster's own record is on the same disk: what fails there is raised as it is.
-    except Exception as error:
-        _refuse_bad_disk(str(error), home)
-        raise
+    with turn(home, console.print):
+        if not home.active_problem.exists():
+            # What a run that is refused leaves, such as rows set aside, is found as this problem's.
+            replace_file(home.first_problem, dump_problem(problem).encode(), mode=0o600)
+        _materialise(home, thorough)
+        replace_file(home.active_problem, dump_problem(problem, passwords=True).encode(), mode=0o600)
+        home.first_problem.unlink(missing_ok=True)
 
 
 def _materialise(home: Home, thorough: bool) -> None:
@@ -87,8 +93,10 @@ def _refuse_failure(result: Any, home: Home) -> None:
             for error in causes:
                 if error.cls_name in ("InputError", "MissingTableError"):
                     raise InputError(error.message.partition(": ")[2].strip())
-            reason = causes[-1].message.strip()
-            _refuse_bad_disk(reason, home)
+            for error in causes:
+                if refused := sentence(error.message, home.root):
+                    raise InputError(refused)
+            reason = " ".join(causes[-1].message.split())[:_REASON_CHARACTERS]
             raise RunFailedError(
                 f"{event.step_key} failed: {reason} 'mlguide ui' shows the stack trace, in run {result.run_id}."
             )
@@ -102,13 +110,3 @@ def _causes(error: Any) -> list[Any]:
         chain.append(error)
         error = error.cause
     return chain
-
-
-def _refuse_bad_disk(reason: str, home: Home) -> None:
-    """Every library words a full or read-only disk in its own way; the user needs one."""
-    for words in ("No space left on device", "disk is full", "Read-only file system", "Disk quota exceeded"):
-        if words.lower() in reason.lower():
-            raise InputError(
-                f"The disk of {home.root} cannot be written ({words}): free space there or choose another home with "
-                f"--home, then run again; the tables of the last run are as they were."
-            )

@@ -10,6 +10,8 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
+from mlguide_assets.define.secrets import addresses_in_environment, masked
+
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Control characters but tab and line feed, and those that change the direction of what follows."""
 
@@ -24,7 +26,7 @@ def printable(text: str) -> str:
 
 
 class PlainConsole(Console):
-    """Prints strings as they are: no markup, highlighting or wrapping, and no control characters.
+    """Prints strings as they are, but for secrets: no markup, highlighting or wrapping, no control characters.
 
     Style is said apart from the text: `print(..., style="red")`, or `Text.assemble(("Read", "bold"), ...)`.
     """
@@ -34,11 +36,15 @@ class PlainConsole(Console):
 
     def render_str(self, text: str, **options: Any) -> Text:
         """A string as what is laid out, so that the width of a column is that of what is printed."""
-        return super().render_str(printable(text), **options)
+        return super().render_str(_shown(text), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
-            yield segment if segment.control else segment._replace(text=printable(segment.text))
+            yield segment if segment.control else segment._replace(text=_shown(segment.text))
+
+
+def _shown(text: str) -> str:
+    return printable(masked(text, *addresses_in_environment()))
 
 
 screen = PlainConsole()

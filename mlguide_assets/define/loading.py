@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from mlguide_assets.define.problem import DatabaseSource, FilesSource, Problem, SimulatorSource
-from mlguide_assets.define.values import without_password
+from mlguide_assets.define.secrets import shown_address
 from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
 
@@ -73,7 +73,7 @@ def with_overrides(problem: Problem, *, source: str | None = None, sends: int | 
     if sends is None:
         return problem
     if not isinstance(problem.source, SimulatorSource):
-        place = without_password(problem.source.uri)
+        place = shown_address(problem.source.uri)
         raise InputError(f"--sends sizes the simulator, but {problem.name} reads from {place}: leave it out.")
     try:
         sized = SimulatorSource.model_validate({**problem.source.model_dump(), "sends": sends})
@@ -83,11 +83,15 @@ def with_overrides(problem: Problem, *, source: str | None = None, sends: int | 
 
 
 def current_problem(home: Home) -> Problem:
-    """The problem of this process: the one it was started for, else the home's, else the default."""
+    """The problem of this process: the one it was started for, else the home's, else the default.
+
+    The home's is that of the last run that succeeded, or, where none did yet, of the one that was tried.
+    """
     if chosen := os.environ.get(PROBLEM_VARIABLE):
         return parse_problem(chosen.encode(), Path(PROBLEM_VARIABLE))
-    if home.active_problem.is_file():
-        return load_problem(str(home.active_problem))
+    for kept in (home.active_problem, home.first_problem):
+        if kept.is_file():
+            return load_problem(str(kept))
     return load_problem(DEFAULT_PROBLEM)
 
 
@@ -99,7 +103,7 @@ def dump_problem(problem: Problem, *, passwords: bool = False) -> str:
     """
     values = problem.model_dump(mode="json")
     if "uri" in values["source"] and not passwords:
-        values["source"]["uri"] = without_password(values["source"]["uri"])
+        values["source"]["uri"] = shown_address(values["source"]["uri"])
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
 
 

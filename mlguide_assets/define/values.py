@@ -1,4 +1,4 @@
-"""Kinds of values that problem files hold beside numbers and texts: durations, schedules, time zones, addresses."""
+"""Kinds of values that problem files hold beside numbers and texts: durations, schedules, time zones."""
 
 import re
 from datetime import timedelta
@@ -35,15 +35,6 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 def slug(value: str) -> str:
     """A value as part of a column name."""
     return re.sub(r"\W+", "_", value.lower()).strip("_")
-
-
-def without_password(uri: str) -> str:
-    """An address that may be shown. A password may hold any character, so it is all up to the last @."""
-    scheme, mark, rest = uri.partition("://")
-    credentials, at, address = rest.rpartition("@")
-    user, colon, _ = credentials.partition(":")
-    shown = f"{scheme}{mark}{user}{':***' if colon else ''}{at}{address}"
-    return re.sub(r"(?i)([?&][^=&]*(?:password|pwd|token|secret|key)[^=&]*=)[^&]*", r"\1***", shown)
 
 
 _CRON_FIELDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mlguide_assets.define.values import without_password
+from mlguide_assets.define.secrets import masked, shown_address
 from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import plain_path
@@ -195,8 +195,8 @@ def _refuse_unreachable(client: Any, uri: str) -> None:
     try:
         client.search_experiments(max_results=1)
     except MlflowException as error:
-        shown = without_password(uri)
-        reason = str(error).replace(uri, shown)[:120]
+        shown = shown_address(uri)
+        reason = masked(str(error).replace(uri, shown), uri)[:120]
         raise InputError(
             f"The tracking server {shown} does not answer as one ({reason} …): check {TRACKING_VARIABLE} and that it "
             f"runs; the champion is as it was."

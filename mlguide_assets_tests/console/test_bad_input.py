@@ -1,8 +1,12 @@
 """Bad input through the command line: one sentence, exit code 2, and what was there before untouched."""
 
+import base64
+import functools
+import http.server
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,19 +19,40 @@ from mlguide_assets_tests.samples import PROBLEM, write_sample
 
 pytestmark = pytest.mark.slow
 
+SECRET = "hush-8f3a"
+
+
+class Guarded(http.server.SimpleHTTPRequestHandler):
+    """Files for who knows the password."""
+
+    def do_GET(self) -> None:
+        if self.headers["Authorization"] == f"Basic {base64.b64encode(f'reader:{SECRET}'.encode()).decode()}":
+            super().do_GET()
+        else:
+            self.send_error(401)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with good tables, a problem file for them, and a home that has run on them once."""
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Good tables, a problem file for them, and a home that has run once on the same tables on the web."""
     import yaml
 
     folder = tmp_path_factory.mktemp("bad")
     write_sample(folder / "good")
     problem = {**PROBLEM, "source": {"kind": "files", "uri": "good"}}
     (folder / "sample.yaml").write_text(yaml.safe_dump(problem))
-    done = mlguide("run", "--problem", "sample.yaml", "--home", "home", cwd=folder)
-    assert done.code == 0, done.err
-    return folder
+    handler = functools.partial(Guarded, directory=str(folder / "good"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://reader:{SECRET}@127.0.0.1:{server.server_port}"
+        done = mlguide("run", "--problem", "sample.yaml", "--source", address, "--home", "home", cwd=folder)
+        assert done.code == 0, done.err
+        assert SECRET not in done.out + done.err
+        yield folder
+        server.shutdown()
 
 
 def _edited(name: str, change: Callable[[str], str]) -> Callable[[Path], None]:
@@ -69,9 +94,10 @@ def test_spoilt_files_are_refused_and_leave_the_home_as_it_was(place: Path, tmp_
 
 UNREADABLE = {
     "missing folder": ("nowhere", "nowhere"),
+    "nobody knows the password": (f"http://127.0.0.1:9/tables?sig={SECRET}", "127.0.0.1:9"),
     "nobody listens": ("http://127.0.0.1:9/tables", "127.0.0.1:9"),
     "no such database": ("duckdb://nowhere.duckdb", "nowhere.duckdb"),
-    "database does not answer": ("postgresql://user:secret@127.0.0.1:9/db", "127.0.0.1:9"),
+    "database does not answer": (f"postgresql://user:{SECRET}@127.0.0.1:9/db", "127.0.0.1:9"),
 }
 
 
@@ -79,7 +105,26 @@ UNREADABLE = {
 def test_unreadable_sources_are_refused(place: Path, name: str) -> None:
     source, word = UNREADABLE[name]
     done = _refused(place, word, "run", "--source", source)
-    assert "secret" not in done.out + done.err
+    assert SECRET not in done.out + done.err
+
+
+def test_a_home_keeps_no_secret_but_the_address_that_it_reads_again(place: Path, tmp_path: Path) -> None:
+    """After a good run and those above, which failed; and after a first run that fails."""
+    refused = f"postgresql://user:{SECRET}@127.0.0.1:9/db"
+    done = mlguide("run", "--problem", "sample.yaml", "--source", refused, "--home", str(tmp_path / "h"), cwd=place)
+    assert done.code == 2
+    kept = [path for home in (place / "home", tmp_path / "h") for path in home.rglob("*") if path.is_file()]
+    found = [path for path in kept if SECRET.encode() in path.read_bytes()]
+    assert found == [place / "home" / "problem.yaml"]
+    assert found[0].stat().st_mode & 0o077 == 0
+
+
+def test_a_home_whose_first_run_was_refused_knows_its_problem(place: Path, tmp_path: Path) -> None:
+    home = str(tmp_path / "home")
+    refused = ("run", "--problem", "sample.yaml", "--source", f"postgresql://u:{SECRET}@127.0.0.1:9/db", "--home", home)
+    assert mlguide(*refused, cwd=place).code == 2
+    assert mlguide("status", "--json", "--home", home, cwd=place).json()["problem"] == "sample"
+    _is_one_sentence(mlguide("run", "--home", home, cwd=place), "keeps no password for postgresql://u:***@127.0.0.1:9")
 
 
 def test_a_problem_file_with_a_typo_names_file_line_and_fix(place: Path) -> None:

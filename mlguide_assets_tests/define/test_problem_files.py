@@ -18,7 +18,6 @@ from mlguide_assets.define.loading import (
     with_overrides,
 )
 from mlguide_assets.define.problem import DatabaseSource, FilesSource, Live, SimulatorSource
-from mlguide_assets.define.values import without_password
 from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.samples import PROBLEM, sample_problem
@@ -488,25 +487,6 @@ def test_wrong_flags_are_told_by_their_names(wrong: str) -> None:
     with pytest.raises(InputError) as caught:
         with_overrides(load_problem(name), **flags)
     assert told in one_sentence(caught.value)
-
-
-SECRETS = {
-    "postgresql://user:secret@host:5432/db": "postgresql://user:***@host:5432/db",
-    "postgresql://:secret@host/db": "postgresql://:***@host/db",
-    "postgresql://user:se/cr@et@host/db": "postgresql://user:***@host/db",
-    "postgresql://host/db?user=u&password=secret": "postgresql://host/db?user=u&password=***",
-    "postgresql://host/db?sslpassword=se@cret&x=1": "postgresql://host/db?sslpassword=***&x=1",
-    "https://user:secret@host/files": "https://user:***@host/files",
-    "postgresql://user@host/db": "postgresql://user@host/db",
-    "https://host/files": "https://host/files",
-    "/data/files": "/data/files",
-    "/data/a@b/files": "/data/a@b/files",
-}
-
-
-@pytest.mark.parametrize("address", SECRETS)
-def test_an_address_is_shown_without_its_password(address: str) -> None:
-    assert without_password(address) == SECRETS[address]
 
 
 def test_a_password_is_not_shown_where_flags_are_wrong() -> None:

@@ -10,7 +10,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from mlguide_assets.define.values import without_password
+from mlguide_assets.define.secrets import shown_address
 from mlguide_assets.deploy.online_store.store import StoreError
 from mlguide_assets.errors import InputError
 
@@ -33,7 +33,7 @@ class Server:
     """
 
     def __init__(self, address: str) -> None:
-        self.shown = without_password(address)
+        self.shown = shown_address(address)
         try:
             _require_host(address)
             self.reading = _client(address, timeout=_READ_S)

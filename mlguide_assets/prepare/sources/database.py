@@ -10,8 +10,8 @@ import ibis
 import pyarrow.parquet as pq
 from ibis.common.exceptions import TableNotFound
 
+from mlguide_assets.define.secrets import masked, nothing_secret_raised, shown_address
 from mlguide_assets.define.tables import TableName
-from mlguide_assets.define.values import without_password
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.sources.names import plain
@@ -36,7 +36,7 @@ def read_database(
         timeout: how long the database may take to connect, or to give the next batch.
     """
     scheme, _, rest = uri.partition("://")
-    where = without_password(f"{scheme}://{rest.rpartition('@')[2]}")
+    where = shown_address(f"{scheme}://{rest.rpartition('@')[2]}")
 
     def land(alive: Callable[[], None]) -> dict[TableName, Path]:
         database = _connect(uri, scheme, rest, where)
@@ -48,7 +48,8 @@ def read_database(
             database.disconnect()
 
     try:
-        landed = answered(land, timeout=timeout)
+        with nothing_secret_raised(uri):
+            landed = answered(land, timeout=timeout)
     except SilentSourceError as error:
         raise InputError(
             f"The database {where} has not answered for {timeout.total_seconds():g} s, so it is waited for no longer: "
@@ -99,7 +100,7 @@ def _connect(uri: str, scheme: str, rest: str, where: str) -> Any:
     # Each driver raises errors of its own; all mean that the user must look at the address.
     except Exception as error:
         # Ibis quotes the address as it was given, password and all.
-        reason = _first_line(error).replace(uri, where)
+        reason = _first_line(masked(str(error).replace(uri, where), uri))
         raise InputError(
             f"The database {where} cannot be reached ({reason}): check the address, the credentials and that it runs."
         ) from error
@@ -121,7 +122,8 @@ def _land(
         # The disk that it is copied to, which the caller names.
         raise
     except Exception as error:
-        raise InputError(f"Table {name!r} of {where} cannot be read ({_first_line(error)}): check it there.") from error
+        reason = _first_line(str(error))
+        raise InputError(f"Table {name!r} of {where} cannot be read ({reason}): check it there.") from error
     return path
 
 
@@ -173,5 +175,5 @@ def _schemas(database: Any) -> list[str]:
     return [name for name in known if not name.startswith("pg_") and name not in ("information_schema", "sys")]
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+def _first_line(text: str) -> str:
+    return (text.strip().splitlines() or ["no reason given"])[0][:200]

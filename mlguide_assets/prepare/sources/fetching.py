@@ -1,5 +1,6 @@
 """Tables below a web address, downloaded whole before anything is read."""
 
+import base64
 import http.client
 import urllib.error
 import urllib.parse
@@ -8,7 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
-from mlguide_assets.define.values import without_password
+from mlguide_assets.define.secrets import masked, nothing_secret_raised, shown_address
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.sources.finding import SUFFIXES, FoundTable, split_name
 from mlguide_assets.prepare.sources.waiting import SilentSourceError, answered
@@ -43,15 +44,15 @@ def download_table(
         if absent is None:
             there.append(fetch.file)
             found = FoundTable(target, SUFFIXES[suffix], (target,))
-    shown = without_password(prefix.rstrip("/"))
     if len(there) > 1:
+        shown = shown_address(prefix.rstrip("/"))
         raise InputError(
             f"{shown} has {' and '.join(there)}, each of which could be table {name!r}: name the one that is meant, "
             f"as in tables: {{user_emails: {{name: {there[0]}}}}}, in the problem file."
         )
     if not there:
         others = "" if ending else f" (or {', '.join(TRIED[1:])})"
-        raise _unreadable(f"{shown}/{stem}{ending or TRIED[0]}{others}", str(refused))
+        raise _unreadable(f"{shown_address(_below(prefix, stem + (ending or TRIED[0])))}{others}", str(refused))
     return found
 
 
@@ -60,14 +61,15 @@ class _Fetch:
 
     def __init__(self, prefix: str, file: str, timeout: timedelta) -> None:
         self.file, self.timeout = file, timeout
-        self.shown = f"{without_password(prefix.rstrip('/'))}/{file}"
-        self._address = f"{prefix.rstrip('/')}/{urllib.parse.quote(file)}"
+        self._address = _below(prefix, file)
+        self.shown = shown_address(self._address)
 
     def exists(self) -> bool:
         """Whether the server says that it has the file; a page that it gives for any address is none."""
-        request = urllib.request.Request(self._address, method="HEAD")
         try:
-            with urllib.request.urlopen(request, timeout=self.timeout.total_seconds()) as response:
+            with urllib.request.urlopen(
+                _request(self._address, "HEAD"), timeout=self.timeout.total_seconds()
+            ) as response:
                 return "html" not in response.headers.get("Content-Type", "")
         except (OSError, http.client.HTTPException, ValueError):
             return False
@@ -75,7 +77,8 @@ class _Fetch:
     def to(self, target: Path) -> str | None:
         """Write the file to `target`; where the server has none, what it says instead."""
         try:
-            expected = answered(lambda alive: self._copy(target, alive), timeout=self.timeout)
+            with nothing_secret_raised(self._address):
+                expected = answered(lambda alive: self._copy(target, alive), timeout=self.timeout)
         except urllib.error.HTTPError as error:
             reason = f"HTTP {error.code} {error.reason}"
             # Object stores forbid what is not there, to those who may not list what is.
@@ -88,7 +91,7 @@ class _Fetch:
                 f"it is waited for no longer: try again, or raise source.timeout in the problem file."
             ) from error
         except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ValueError) as error:
-            raise _unreadable(self.shown, str(getattr(error, "reason", error))) from error
+            raise _unreadable(self.shown, masked(str(getattr(error, "reason", error)), self._address)) from error
         # A connection that breaks off looks like an end.
         if expected is not None and int(expected) != target.stat().st_size:
             raise _unreadable(self.shown, f"it broke off after {target.stat().st_size:,} of {int(expected):,} bytes")
@@ -97,7 +100,7 @@ class _Fetch:
     def _copy(self, target: Path, alive: Callable[[], None]) -> str | None:
         """Write what arrives, with a sign of life each time that it is enough; the length that was announced."""
         timeout, since = self.timeout.total_seconds(), 0
-        with urllib.request.urlopen(self._address, timeout=timeout) as response, target.open("wb") as out:
+        with urllib.request.urlopen(_request(self._address), timeout=timeout) as response, target.open("wb") as out:
             # What is there, however little: to wait for a whole chunk can take for ever.
             while data := response.read1(SIGN_OF_LIFE):
                 out.write(data)
@@ -107,6 +110,26 @@ class _Fetch:
                     since = 0
             length: str | None = response.headers.get("Content-Length")
             return length
+
+
+def _below(prefix: str, file: str) -> str:
+    """The address of a file; a query, such as a signature for all that lies below the prefix, stays the last part."""
+    before, mark, query = prefix.partition("?")
+    return f"{before.rstrip('/')}/{urllib.parse.quote(file)}{mark}{query}"
+
+
+def _request(address: str, method: str = "GET") -> urllib.request.Request:
+    """A request that sends user name and password of an address as a browser would."""
+    scheme, mark, rest = address.partition("://")
+    place, slash, path = rest.partition("/")
+    credentials, at, host = place.rpartition("@")
+    request = urllib.request.Request(f"{scheme}{mark}{host}{slash}{path}", method=method)
+    if at:
+        user, _, password = credentials.partition(":")
+        pair = f"{urllib.parse.unquote(user)}:{urllib.parse.unquote(password)}".encode()
+        # Not sent on to where a redirect leads, which may be another host.
+        request.add_unredirected_header("Authorization", f"Basic {base64.b64encode(pair).decode('ascii')}")
+    return request
 
 
 def _unreadable(shown: str, reason: str) -> InputError:

@@ -15,8 +15,8 @@ import ibis
 
 from mlguide_assets.define.contracts import NewestKnown
 from mlguide_assets.define.problem import DatabaseSource, FilesSource, Problem, SimulatorSource
+from mlguide_assets.define.secrets import shown_address
 from mlguide_assets.define.tables import TABLES, TableName
-from mlguide_assets.define.values import without_password
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.sources.conforming import conform
 from mlguide_assets.prepare.sources.database import read_database
@@ -87,7 +87,7 @@ def describe(problem: Problem) -> str:
         case SimulatorSource(sends=sends, seed=seed):
             return f"the simulator ({sends:,} sends, seed {seed})"
         case FilesSource(uri=uri) | DatabaseSource(uri=uri):
-            return without_password(uri)
+            return shown_address(uri)
 
 
 def _names(problem: Problem) -> dict[TableName, str]:

@@ -37,7 +37,12 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             self._drip()
         elif self.path.startswith("/mute/"):
             self.close_connection = True
+        elif self.path.startswith("/guarded/") and self.headers["Authorization"] != "Basic dXNlcjpzIGNyZXQ=":
+            self.send_error(401)
+        elif self.path.startswith("/signed/") and not self.path.endswith(".csv?x=1&sig=secret"):
+            self.send_error(403)
         else:
+            self.path = self.path.replace("/guarded/", "/csv%20files/").replace("/signed/", "/csv%20files/")
             super().do_GET()
 
     def _answer(self, body: bytes, length: int) -> None:
@@ -135,6 +140,16 @@ def test_what_is_no_address_is_told_as_it_was_given(address: str, duck: Any, tmp
     assert "check the address" in told
 
 
-def test_a_password_in_an_address_is_not_shown(site: str, duck: Any, tmp_path: Path) -> None:
-    secret = site.replace("http://", "http://user:secret@")
-    assert "secret" not in refusal(sample_problem(f"{secret}/nothing"), duck, tmp_path)
+def test_a_password_in_an_address_is_sent_and_not_shown(site: str, duck: Any, tmp_path: Path) -> None:
+    secret = site.replace("http://", "http://user:s%20cret@")
+    assert accepted(sample_problem(f"{secret}/guarded"), duck, tmp_path) == SAMPLE
+    told = refusal(sample_problem(f"{secret.replace('s%20cret', 'secret')}/guarded"), duck, tmp_path)
+    assert "HTTP 401" in told
+    assert "secret" not in told
+
+
+def test_a_signature_is_sent_with_every_file_and_not_shown(site: str, duck: Any, tmp_path: Path) -> None:
+    assert accepted(sample_problem(f"{site}/signed/?x=1&sig=secret"), duck, tmp_path) == SAMPLE
+    told = refusal(sample_problem(f"{site}/signed?X-Amz-Signature=another-secret"), duck, tmp_path)
+    assert "HTTP 403" in told
+    assert "secret" not in told

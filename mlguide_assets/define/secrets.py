@@ -1,0 +1,133 @@
+"""Keeping passwords, tokens and signatures out of what is shown or kept: messages, logs, events, tags.
+
+`shown_address` is for one address, `masked` for any text that may quote one, such as an error of a library.
+`nothing_secret_raised` is for code that hands an address to a library.
+
+What it cannot know: a secret that stands alone in a text, of an address that was not given.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import quote, unquote
+
+MASK = "***"
+
+_NAME = r"[\w.%-]*(?:pass|pwd|token|secret|key|signature|credential|auth)[\w.%-]*|sig"
+"""Parameters of an address whose value is a secret: of databases, S3, Azure and Google storage, and the like."""
+
+_WORD = (
+    r"[\w.-]*(?:password|passwd|passphrase|pwd|secret|token|signature|credential)[\w.-]*"
+    r"|\w*(?:api|access|account|private)[_-]?key|sig"
+)
+"""Names in any text whose value is one: narrower, since words such as 'passed' and 'author' stand there, too."""
+
+_VARIABLE = re.compile(r"\$\{\w+\}")
+"""What stands for a value of the environment is no secret itself."""
+
+_ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*)://(?P<rest>[^\s'\"<>]*)")
+_PARAMETER = re.compile(rf"(?i)(?P<before>[?&;#](?:{_NAME})=)(?P<value>[^&#;\s'\"]*)")
+_PAIR = re.compile(
+    rf"(?i)(?P<before>(?:\b(?:{_WORD})\s*=|['\"](?:{_WORD})['\"]\s*:)\s*)(?P<value>'[^']*'|\"[^\"]*\"|[^\s,;&'\"]+)"
+)
+_HEADER = re.compile(
+    r"(?i)(?P<before>\bauthorization['\"]?\s*[:=]\s*['\"]?)(?P<value>(?:(?:basic|bearer)\s+)?[^\s'\",]+)"
+)
+
+
+def shown_address(address: str) -> str:
+    """An address that may be shown. A password may hold any character, so it is all up to the last @.
+
+    >>> shown_address("postgresql://user:p@ss@host/db")
+    'postgresql://user:***@host/db'
+    """
+    scheme, mark, rest = address.partition("://")
+    if not mark:
+        return masked(address)
+    return _PARAMETER.sub(_mask, f"{scheme}{mark}{_without_password(scheme, rest)}")
+
+
+def masked(text: str, *addresses: str) -> str:
+    """A text in which no address shows its password, and no parameter with a telling name its value.
+
+    Args:
+        addresses: whose secrets are masked wherever they stand, also alone.
+
+    >>> masked("connection to postgresql://user:pass@host/db failed: token=abc")
+    'connection to postgresql://user:***@host/db failed: token=***'
+    """
+    for secret in sorted({secret for address in addresses for secret in _secrets(address)}, key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
+    text = _ADDRESS.sub(lambda found: f"{found['scheme']}://{_without_password(found['scheme'], found['rest'])}", text)
+    for pattern in (_PARAMETER, _PAIR, _HEADER):
+        text = pattern.sub(_mask, text)
+    return text
+
+
+def addresses_in_environment() -> list[str]:
+    """The addresses that this process was given by variables of ours."""
+    given = [value for name, value in os.environ.items() if name.startswith("MLGUIDE_")]
+    return [found[0] for value in given for found in _ADDRESS.finditer(value)]
+
+
+@contextmanager
+def nothing_secret_raised(*addresses: str) -> Iterator[None]:
+    """What is raised inside leaves without the secrets of the addresses, in its own text and in that of its causes.
+
+    A cause that quotes one is replaced by its masked text: Dagster keeps the whole chain.
+    """
+    try:
+        yield
+    except Exception as error:
+        _clean(error, addresses)
+        if _text(error) != masked(_text(error), *addresses):
+            raise RuntimeError(masked(_text(error), *addresses)) from None
+        raise
+
+
+def _clean(error: BaseException, addresses: tuple[str, ...]) -> None:
+    if _text(error) != masked(_text(error), *addresses):
+        error.args = (masked(str(error), *addresses),)
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is None:
+        return
+    _clean(cause, addresses)
+    if _text(cause) != masked(_text(cause), *addresses):
+        error.__cause__ = RuntimeError(masked(_text(cause), *addresses))
+
+
+def _text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _without_password(scheme: str, rest: str) -> str:
+    user, password, place = _credentials(scheme, rest)
+    if password is None or _VARIABLE.fullmatch(password):
+        return rest
+    return f"{f'{user}:' if user is not None else ''}{MASK}@{place}"
+
+
+def _credentials(scheme: str, rest: str) -> tuple[str | None, str | None, str]:
+    """User, password and what follows them in an address; None for what is not there."""
+    before, at, place = rest.rpartition("@")
+    user, colon, password = before.partition(":")
+    if at and colon:
+        return user, password, place
+    # On the web, what stands alone before the host is mostly a token; elsewhere it is a user.
+    if at and scheme.lower().startswith("http") and not set("/?").intersection(before):
+        return None, before, place
+    return None, None, rest
+
+
+def _mask(found: re.Match[str]) -> str:
+    return found[0] if _VARIABLE.fullmatch(found["value"]) else f"{found['before']}{MASK}"
+
+
+def _secrets(address: str) -> set[str]:
+    """What must not be shown of an address: as it stands there, and as libraries decode or encode it."""
+    scheme, mark, rest = address.partition("://")
+    found = {match["value"] for match in _PARAMETER.finditer(address)}
+    found |= {_credentials(scheme, rest)[1] or ""} if mark else set()
+    forms = {form for each in found for form in (each, unquote(each), quote(unquote(each), safe=""))}
+    return {form for form in forms if form and form != MASK and not _VARIABLE.fullmatch(form)}

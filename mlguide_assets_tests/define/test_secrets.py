@@ -1,0 +1,86 @@
+"""No text shows a password, a token or a signature, however an address or a library writes it."""
+
+import traceback
+
+import pytest
+
+from mlguide_assets.define.secrets import addresses_in_environment, masked, nothing_secret_raised, shown_address
+
+SHOWN = {
+    "postgresql://user:secret@host:5432/db": "postgresql://user:***@host:5432/db",
+    "postgresql://:secret@host/db": "postgresql://:***@host/db",
+    "postgresql://user:se/cr@et@host/db": "postgresql://user:***@host/db",
+    "postgresql://user:sec ret?@host/db": "postgresql://user:***@host/db",
+    "postgresql://host/db?user=u&password=secret": "postgresql://host/db?user=u&password=***",
+    "postgresql://host/db?sslpassword=se@cret&x=1": "postgresql://host/db?sslpassword=***&x=1",
+    "postgresql://user:${SECRET}@host/db": "postgresql://user:${SECRET}@host/db",
+    "https://user:secret@host/files": "https://user:***@host/files",
+    "https://secret@host/files": "https://***@host/files",
+    "https://host/files?sv=1&sig=secret&se=2": "https://host/files?sv=1&sig=***&se=2",
+    "https://host/x?X-Amz-Signature=secret": "https://host/x?X-Amz-Signature=***",
+    "https://host/x?X-Goog-Credential=secret": "https://host/x?X-Goog-Credential=***",
+    "https://host/x#access_token=secret": "https://host/x#access_token=***",
+    "postgresql://user@host/db": "postgresql://user@host/db",
+    "https://host/files?design=1": "https://host/files?design=1",
+    "https://host/a@b/files": "https://host/a@b/files",
+    "/data/a@b/files": "/data/a@b/files",
+}
+
+
+@pytest.mark.parametrize("address", SHOWN)
+def test_an_address_is_shown_without_its_secrets(address: str) -> None:
+    assert shown_address(address) == SHOWN[address]
+    assert shown_address(SHOWN[address]) == SHOWN[address]
+
+
+QUOTED = (
+    "could not connect to 'postgresql://u:secret@host/db' (and mysql://u:secret@host)",
+    'connection "host=h user=u password=secret dbname=d" failed',
+    "host=h password='a secret' dbname=d",
+    '{"user": "u", "api_key": "secret"}',
+    "GET https://host/x?sig=secret HTTP/1.1",
+    "AccountName=a;AccountKey=secret==;",
+    "Authorization: Bearer secret",
+)
+
+
+@pytest.mark.parametrize("text", QUOTED)
+def test_what_others_quote_is_masked(text: str) -> None:
+    assert "secret" not in masked(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["3 checks passed=True, author=x", "no password supplied", "a key: what is unique", "user_id=7, key 'x'"]
+)
+def test_words_that_only_sound_like_secrets_stay(text: str) -> None:
+    assert masked(text) == text
+
+
+@pytest.mark.parametrize("quoted", ["nonnumeric port: 's#cret@host'", "login with s%23cret refused", "bad: s#cret"])
+def test_the_secret_of_a_known_address_is_masked_wherever_it_stands(quoted: str) -> None:
+    assert "cret" not in masked(quoted, "postgresql://user:s%23cret@host/db")
+
+
+def _fail_as_libraries_do(address: str) -> None:
+    try:
+        try:
+            raise OSError(13, "refused", address)
+        except OSError as error:
+            raise KeyError(f"password=secret in {address}") from error
+    except KeyError:
+        # A chain by context alone.
+        raise ValueError("cannot be read: secret")  # noqa: B904
+
+
+def test_no_error_and_none_that_it_came_from_carries_a_secret() -> None:
+    address = "postgresql://user:secret@host/db"
+    with pytest.raises(ValueError, match=r"cannot be read: \*\*\*") as met, nothing_secret_raised(address):
+        _fail_as_libraries_do(address)
+    chain = [met.value, met.value.__context__, met.value.__context__.__cause__]  # type: ignore[union-attr]
+    assert not any("secret" in "".join(traceback.format_exception_only(each)) for each in chain)
+    assert "refused" in str(chain[-1])
+
+
+def test_addresses_of_our_own_variables_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLGUIDE_PROBLEM", "name: x\nsource:\n  uri: postgresql://u:secret@host/db\n")
+    assert "secret" not in masked("login with secret", *addresses_in_environment())
