@@ -139,10 +139,13 @@ class Home:
         return self.root / "retraining" / f"{problem}.jsonl"
 
     def ensure_writable(self) -> None:
-        """Fail now, with one sentence, rather than half-way through a run."""
+        """Fail now, with one sentence, rather than half-way through a run; and keep what is written from others."""
         probe = self.root / f".write-test-{os.getpid()}"
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # From now on this process, and those that it starts, write for the home's owner; for the group, too, where
+            # the owner lets it write here. Never for others: there are rows, predictions and logs.
+            os.umask(0o007 if self.root.stat().st_mode & 0o020 else 0o077)
             probe.write_bytes(b"mlguide")
             probe.unlink()
         except OSError as error:

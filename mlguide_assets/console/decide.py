@@ -17,13 +17,17 @@ from mlguide_assets.settings import Home
 
 def promote(home: Home, version: str, reason: str) -> None:
     """Promote by hand, and say who was champion before."""
-    before, now = promote_by_hand(home, _problem(home), version=version, reason=reason)
+    problem = _problem(home)
+    home.ensure_writable()
+    before, now = promote_by_hand(home, problem, version=version, reason=reason)
     _say(home, before, now)
 
 
 def rollback(home: Home, to: str | None, reason: str) -> None:
     """Roll back, and say who was champion before."""
-    before, now = roll_back(home, _problem(home), to=to, reason=reason)
+    problem = _problem(home)
+    home.ensure_writable()
+    before, now = roll_back(home, problem, to=to, reason=reason)
     _say(home, before, now)
 
 

@@ -22,7 +22,7 @@ from tempfile import mkdtemp
 from typing import Any, Literal
 
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.files import make_durable, replace_file
+from mlguide_assets.prepare.files import make_durable, replace_file, set_mode
 from mlguide_assets.train.files import CALIBRATION, ENCODING, MODEL, PROBLEM, PROFILE
 
 METADATA, MANIFEST = "metadata.json", "manifest.json"
@@ -55,7 +55,7 @@ def metadata_of(bundle: Bundle) -> dict[str, Any]:
 
 def metadata_of_version(bundles: Path, version: str) -> dict[str, Any]:
     """The same, of a bundle that nobody has verified."""
-    facts: dict[str, Any] = json.loads((bundles / version / METADATA).read_text())
+    facts: dict[str, Any] = json.loads((bundles / version / METADATA).read_text(encoding="utf-8"))
     return facts
 
 
@@ -130,7 +130,7 @@ def _load(folder: Path, manifest: str | None) -> Bundle:
     if not folder.is_dir():
         raise InputError(f"There is no bundle of version {folder.name} in {folder.parent}: {_REMEDY}")
     verify_bundle(folder, manifest=manifest)
-    metadata = json.loads((folder / METADATA).read_text())
+    metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
     return Bundle(
         version=folder.name,
         trained_at=metadata["trained_at"],
@@ -286,9 +286,9 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
         try:
             for name, content in files.items():
                 (temporary / name).write_bytes(content)
-                (temporary / name).chmod(0o444)
+                set_mode(temporary / name, 0o444)
                 make_durable(temporary / name)
-            temporary.chmod(0o755)
+            set_mode(temporary, 0o755)
             make_durable(temporary)
             temporary.replace(folder)
             make_durable(folder.parent)

@@ -46,4 +46,4 @@ def document_version(
     )
     markdown, page = write_card(known, problem, home.card(problem.key, version["version"]))
     registry_of(home, problem).log_pages(version["version"], page.parent, "card")
-    return Card(markdown.read_text().partition("## Pictures")[0], page)
+    return Card(markdown.read_text(encoding="utf-8").partition("## Pictures")[0], page)

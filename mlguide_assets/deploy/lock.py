@@ -13,6 +13,6 @@ def deciding(home: Home, problem: Problem) -> Iterator[None]:
     """Hold the lock of a problem's champion; whoever comes second waits for some milliseconds."""
     bundles = home.bundles(problem.key)
     bundles.mkdir(parents=True, exist_ok=True)
-    with (bundles / ".deciding.lock").open("w") as handle:
+    with (bundles / ".deciding.lock").open("w", encoding="utf-8") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

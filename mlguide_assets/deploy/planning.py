@@ -139,7 +139,7 @@ def _planning(lake: Lake) -> Iterator[None]:
     """Two runs take turns: the second sees that the first one's plan stands."""
     with writing("The send plan", lake.root):
         lake.root.mkdir(parents=True, exist_ok=True)
-        handle = (lake.root / ".planning.lock").open("w")
+        handle = (lake.root / ".planning.lock").open("w", encoding="utf-8")
     with handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

@@ -1,6 +1,7 @@
 """Writing small files whole: a pointer, a manifest, a settings file."""
 
 import atexit
+import errno
 import os
 import shutil
 import uuid
@@ -8,14 +9,20 @@ from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 
+NOT_OFFERED = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM, errno.EBADF}
+"""How file systems (FAT, SMB, FUSE) refuse what they have no room for: modes of files, waiting for a folder."""
 
-def replace_file(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Write a small file so that readers see the old or the new content, also after a power cut."""
+
+def replace_file(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Write a small file so that readers see the old or the new content, also after a power cut.
+
+    Args:
+        mode: who may read and write it, less what the process keeps from others (its umask).
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with temporary.open("wb") as stream:
-            os.fchmod(stream.fileno(), mode)
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
@@ -26,12 +33,30 @@ def replace_file(path: Path, content: bytes, mode: int = 0o644) -> None:
 
 
 def make_durable(path: Path) -> None:
-    """Wait until the disk has a file, or the names in a folder."""
+    """Wait until the disk has a file, or, where its file system offers that, the names in a folder."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if not path.is_dir() or error.errno not in NOT_OFFERED:
+            raise
     finally:
         os.close(handle)
+
+
+def set_mode(path: Path, mode: int) -> None:
+    """Say who may read and write a file or a folder, where its file system keeps that.
+
+    Args:
+        mode: less what the process keeps from others (its umask).
+    """
+    kept_from_others = os.umask(0o077)
+    os.umask(kept_from_others)
+    try:
+        path.chmod(mode & ~kept_from_others)
+    except OSError as error:
+        if error.errno not in NOT_OFFERED:
+            raise
 
 
 @cache

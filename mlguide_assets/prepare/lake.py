@@ -160,8 +160,8 @@ class Lake:
             MissingTableError: there is no such table or snapshot.
         """
         try:
-            chosen = snapshot_id or (self.root / table / "current").read_text()
-            manifest = json.loads((self.root / table / "snapshots" / f"{chosen}.json").read_text())
+            chosen = snapshot_id or (self.root / table / "current").read_text(encoding="utf-8")
+            manifest = json.loads((self.root / table / "snapshots" / f"{chosen}.json").read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             raise self._missing(table, snapshot_id) from None
         files = {key: DataFile(**file) for key, file in manifest.pop("partitions").items()}
@@ -326,7 +326,7 @@ class Lake:
         for path in sorted((self.root / table / "pins").glob("[!.]*")):
             # It may be unpinned meanwhile.
             with contextlib.suppress(FileNotFoundError):
-                pins[path.name] = path.read_text().strip()
+                pins[path.name] = path.read_text(encoding="utf-8").strip()
         return pins
 
     def _pin(self, table: str, reason: str) -> Path:
@@ -432,7 +432,7 @@ class Lake:
         folder = self.root / table
         with writing(f"Table {table!r}", folder):
             folder.mkdir(parents=True, exist_ok=True)
-            handle = (folder / ".lock").open("w")
+            handle = (folder / ".lock").open("w", encoding="utf-8")
         with handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield

@@ -37,7 +37,7 @@ def nobody_works_on(home: Home) -> bool:
     """Whether no process has its turn now; a killed one has none."""
     if not home.run_lock.exists():
         return True
-    with home.run_lock.open("a+") as handle:
+    with home.run_lock.open("a+", encoding="utf-8") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -47,7 +47,7 @@ def nobody_works_on(home: Home) -> bool:
 
 @contextlib.contextmanager
 def _locked(home: Home, report: Callable[[str], None]) -> Iterator[None]:
-    with home.run_lock.open("a+") as handle:
+    with home.run_lock.open("a+", encoding="utf-8") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -27,6 +27,7 @@ import pyarrow as pa
 from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.files import set_mode
 from mlguide_assets.train.calibration import Calibration
 from mlguide_assets.train.encoding import Encoding
 from mlguide_assets.train.files import CALIBRATION, ENCODING, FACTS, JUDGED, MODEL, PROBLEM, PROFILE, RECIPE
@@ -56,11 +57,11 @@ def save_candidate(candidate: "Candidate", problem: Problem, lineage: Lineage, f
         facts = {**candidate.facts, "threshold": problem.costs.threshold, "lineage": lineage.to_json()}
         _write_json(temporary / FACTS, facts)
         (temporary / PROFILE).write_bytes(candidate.profile.to_json())
-        (temporary / PROBLEM).write_text(dump_problem(problem))
+        (temporary / PROBLEM).write_text(dump_problem(problem), encoding="utf-8")
         (temporary / "baselines").mkdir()
         for name, model in candidate.baselines.items():
             dump(model.pipeline, temporary / "baselines" / f"{name}.skops")
-        temporary.chmod(0o755)
+        set_mode(temporary, 0o755)
         if folder.exists():
             # Aside first: deleting takes long enough to be interrupted, a rename does not.
             folder.replace(aside)
@@ -92,8 +93,8 @@ def load_model(folder: Path) -> Boosted:
     # One row or one slice at a time is scored: threads would cost more than they bring.
     booster = xgb.Booster({"nthread": 1})
     booster.load_model(folder / MODEL)
-    encoding = Encoding.from_json(json.loads((folder / ENCODING).read_text()))
-    calibration = Calibration.from_json(json.loads((folder / CALIBRATION).read_text()))
+    encoding = Encoding.from_json(json.loads((folder / ENCODING).read_text(encoding="utf-8")))
+    calibration = Calibration.from_json(json.loads((folder / CALIBRATION).read_text(encoding="utf-8")))
     return Boosted(booster, booster.num_boosted_rounds(), encoding, calibration)
 
 
@@ -127,13 +128,13 @@ def folder_of(candidate_model: "ibis.Table") -> Path:
 
 def load_facts(folder: Path) -> dict[str, Any]:
     """Rows, windows, threshold and lineage of a candidate."""
-    facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
+    facts: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
     return facts
 
 
 def load_recipe(folder: Path) -> Recipe:
     """How a candidate was learned."""
-    return Recipe.from_json(json.loads((folder / RECIPE).read_text()))
+    return Recipe.from_json(json.loads((folder / RECIPE).read_text(encoding="utf-8")))
 
 
 def save_plots(plots: Mapping[str, bytes], folder: Path) -> None:
@@ -144,4 +145,4 @@ def save_plots(plots: Mapping[str, bytes], folder: Path) -> None:
 
 
 def _write_json(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+    path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")

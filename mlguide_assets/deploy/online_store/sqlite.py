@@ -216,7 +216,7 @@ def _remove_abandoned(path: Path) -> None:
 @contextmanager
 def _publishing(path: Path) -> Iterator[None]:
     """Publishers take turns; readers never wait."""
-    with path.with_name(f".{path.name}.lock").open("w") as handle:
+    with path.with_name(f".{path.name}.lock").open("w", encoding="utf-8") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 

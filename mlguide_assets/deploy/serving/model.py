@@ -75,5 +75,5 @@ def import_xgboost() -> None:
 
 
 def _facts(folder: Path) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads((folder / METADATA).read_text())
+    facts: dict[str, Any] = json.loads((folder / METADATA).read_text(encoding="utf-8"))
     return facts

@@ -52,7 +52,9 @@ def page(known: Known) -> str:
             tag("footer", "Written by 'mlguide report'. All times are UTC.", class_="hint"),
         ]
     )
-    style, script = (Html((Path(__file__).parent / name).read_text()) for name in ("page.css", "page.js"))
+    style, script = (
+        Html((Path(__file__).parent / name).read_text(encoding="utf-8")) for name in ("page.css", "page.js")
+    )
     head = joined(
         [
             Html('<meta charset="utf-8">'),

@@ -115,7 +115,7 @@ def _load(path: Path, live: Live) -> _Reading:
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".lock").open("a") as handle:
+    with path.with_suffix(".lock").open("a", encoding="utf-8") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
