@@ -134,7 +134,7 @@ def train_candidate(
     lineage = lineage_of(workspace.lake, problem, recipe)
     plans = plans_of(workspace.lake, lineage)
     candidate = train_candidate(send_features, problem, recipe, context.log.info, plans)
-    folder = workspace.home.candidates(problem.key) / lineage.id
+    folder = workspace.candidates / lineage.id
     save_candidate(candidate, problem, lineage, folder)
     yield dg.Output(record_of(folder), output_name="candidate_model", metadata=rounded(candidate.facts))
     yield dg.Output(candidate.scores, output_name="test_predictions")
@@ -170,7 +170,7 @@ def evaluate_candidate(
     rows = with_columns(test_predictions, send_features, problem)
     scores = with_oracle(test_predictions, workspace.home.oracle(problem.key), problem)
     evaluation = evaluate(scores.to_pyarrow(), rows.to_pyarrow(), problem)
-    save_plots(evaluation.plots, folder_of(candidate_model))
+    save_plots(evaluation.plots, folder_of(candidate_model, workspace.candidates))
     pictures = {name: plot(png) for name, png in evaluation.plots.items()}
     yield dg.Output(evaluation.slices, "slice_metrics", metadata={"slices": pictures.pop("slices")})
     yield dg.Output(evaluation.table(), "model_evaluation", metadata=rounded(evaluation.numbers()) | pictures)
@@ -183,7 +183,7 @@ def model_explanations(workspace: Workspace, candidate_model: Any, send_features
     from mlguide_assets.train.explanation import explain
     from mlguide_assets.train.storage import folder_of, load_model, save_plots
 
-    folder = folder_of(candidate_model)
+    folder = folder_of(candidate_model, workspace.candidates)
     explanation = explain(load_model(folder), send_features, seed=workspace.problem.evaluation.seed)
     save_plots(explanation.plots, folder)
     return dg.Output(
@@ -209,7 +209,7 @@ def behaviour_results(workspace: Workspace, candidate_model: Any, core_users: An
     from mlguide_assets.train.storage import folder_of, load_model
 
     results = behaviour_tests(
-        load_model(folder_of(candidate_model)),
+        load_model(folder_of(candidate_model, workspace.candidates)),
         core_users,
         matured_rows(send_features),
         workspace.problem,

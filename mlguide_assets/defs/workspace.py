@@ -47,6 +47,10 @@ class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]
         return _lake(self.home.lake(self.problem.key))
 
     @property
+    def candidates(self) -> Path:
+        return self.home.candidates(self.problem.key)
+
+    @property
     def online_store(self) -> "OnlineStore":
         from mlguide_assets.deploy.online_store.store import STORE_VARIABLE, open_store
 

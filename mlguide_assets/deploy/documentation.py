@@ -35,7 +35,8 @@ def document_version(
     Args:
         tables: evaluation, slices, groups, behaviours, contracts and explanation.
     """
-    version, folder = registered_model.to_pyarrow().to_pylist()[0], folder_of(candidate_model)
+    version = registered_model.to_pyarrow().to_pylist()[0]
+    folder = folder_of(candidate_model, home.candidates(problem.key))
     known = Known(
         version=version["version"],
         trained_at=version["trained_at"],

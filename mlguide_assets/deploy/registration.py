@@ -24,7 +24,7 @@ def register_candidate(
     Returns:
         One row: version, candidate, trained_at, lineage (JSON).
     """
-    folder = folder_of(candidate_model)
+    folder = folder_of(candidate_model, home.candidates(problem.key))
     facts, recipe = load_facts(folder), load_recipe(folder)
     lineage = facts["lineage"]
     metrics = {

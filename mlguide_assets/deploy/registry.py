@@ -17,6 +17,7 @@ from typing import Any
 
 from mlguide_assets.define.secrets import masked, shown_address
 from mlguide_assets.deploy.bundle import pointed_version
+from mlguide_assets.deploy.registry_place import follow_move
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import plain_path
 from mlguide_assets.train.files import FACTS
@@ -56,7 +57,10 @@ class Registry:
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         self.root.mkdir(parents=True, exist_ok=True)
-        uri = os.environ.get(TRACKING_VARIABLE) or f"sqlite:///{plain_path(self.root) / 'mlflow.db'}"
+        uri = os.environ.get(TRACKING_VARIABLE)
+        if not uri:
+            follow_move(self.root / "mlflow.db", self.root / "artifacts")
+            uri = f"sqlite:///{plain_path(self.root) / 'mlflow.db'}"
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         if uri.startswith(("http://", "https://")):
             _refuse_unreachable(client, uri)

@@ -99,7 +99,7 @@ def load_model(folder: Path) -> Boosted:
 
 
 def record_of(folder: Path) -> pa.Table:
-    """The small value that stands for a candidate between assets: where it is, since when, from what."""
+    """The small value that stands for a candidate between assets: its folder's name, since when, from what."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     facts = load_facts(folder)
     return pa.Table.from_pylist(
@@ -107,20 +107,22 @@ def record_of(folder: Path) -> pa.Table:
             {
                 "candidate": folder.name,
                 "trained_at": now,
-                "folder": str(folder),
                 "facts": json.dumps(facts, sort_keys=True),
             }
         ]
     )
 
 
-def folder_of(candidate_model: "ibis.Table") -> Path:
+def folder_of(candidate_model: "ibis.Table", candidates: Path) -> Path:
     """The folder of the candidate that a record stands for.
+
+    Args:
+        candidates: the home's folder of candidates: a home may be moved, so the record does not say where it is.
 
     Raises:
         InputError: it is not there any more.
     """
-    folder = Path(candidate_model.folder.to_pyarrow()[0].as_py())
+    folder = candidates / str(candidate_model.candidate.to_pyarrow()[0].as_py())
     if not (folder / FACTS).is_file():
         raise InputError(f"The candidate in {folder} was moved or deleted: train it again with 'mlguide run'.")
     return folder

@@ -109,22 +109,16 @@ def test_unreadable_sources_are_refused(place: Path, name: str) -> None:
 
 
 def test_a_home_keeps_no_secret_but_the_address_that_it_reads_again(place: Path, tmp_path: Path) -> None:
-    """After a good run and those above, which failed; and after a first run that fails."""
-    refused = f"postgresql://user:{SECRET}@127.0.0.1:9/db"
-    done = mlguide("run", "--problem", "sample.yaml", "--source", refused, "--home", str(tmp_path / "h"), cwd=place)
-    assert done.code == 2
-    kept = [path for home in (place / "home", tmp_path / "h") for path in home.rglob("*") if path.is_file()]
+    """After a good run and those above, which failed; and after a first run that fails, whose problem is known."""
+    refused, home = f"postgresql://u:{SECRET}@127.0.0.1:9/db", tmp_path / "home"
+    assert mlguide("run", "--problem", "sample.yaml", "--source", refused, "--home", str(home), cwd=place).code == 2
+    assert collect(Home(home))["problem"] == "sample"
+    _is_one_sentence(mlguide("run", "--home", str(home), cwd=place), "keeps no password for postgresql://u:***@127.0.0")
+
+    kept = [path for each in (place / "home", home) for path in each.rglob("*") if path.is_file()]
     found = [path for path in kept if SECRET.encode() in path.read_bytes()]
     assert found == [place / "home" / "problem.yaml"]
     assert found[0].stat().st_mode & 0o077 == 0
-
-
-def test_a_home_whose_first_run_was_refused_knows_its_problem(place: Path, tmp_path: Path) -> None:
-    home = str(tmp_path / "home")
-    refused = ("run", "--problem", "sample.yaml", "--source", f"postgresql://u:{SECRET}@127.0.0.1:9/db", "--home", home)
-    assert mlguide(*refused, cwd=place).code == 2
-    assert mlguide("status", "--json", "--home", home, cwd=place).json()["problem"] == "sample"
-    _is_one_sentence(mlguide("run", "--home", home, cwd=place), "keeps no password for postgresql://u:***@127.0.0.1:9")
 
 
 def test_a_problem_file_with_a_typo_names_file_line_and_fix(place: Path) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -130,6 +131,23 @@ def test_two_problems_share_a_registry_and_count_apart(home: Home, trained: Cand
 
 
 @pytest.mark.slow
+def test_a_copied_home_and_a_moved_one_keep_to_themselves(home: Home, trained: Candidate, tmp_path: Path) -> None:
+    candidate = saved(trained, home.candidates("sample"))
+    register(home, candidate)
+    copy = Home(tmp_path / "50% [copy] #1?" / "home")
+    shutil.copytree(home.root, copy.root)
+    before = {path: path.read_bytes() for path in home.root.rglob("*") if path.is_file()}
+    assert register(copy, saved(trained, copy.candidates("sample"), "other data")) == "2"
+    fetched = registry_of(copy, PROBLEM).fetch("1", tmp_path / "fetched")
+    assert load_model(fetched).rounds == trained.model.rounds
+    assert {path: path.read_bytes() for path in home.root.rglob("*") if path.is_file()} == before
+
+    moved = Home(tmp_path / "moved")
+    copy.root.rename(moved.root)
+    assert registry_of(moved, PROBLEM).fetch("2", tmp_path / "fetched again").is_dir()
+    assert not copy.root.exists()
+
+
 def test_nothing_is_written_outside_the_home(tmp_path: Path, trained: Candidate) -> None:
     """A new process, a new database, its own working and home directory: only the home is filled."""
     root, work, user = (tmp_path / name for name in ("root", "work", "user"))

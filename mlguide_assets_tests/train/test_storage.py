@@ -128,7 +128,7 @@ def test_a_record_leads_back_to_its_folder(folder: Path) -> None:
     record = record_of(folder)
     assert record["candidate"].to_pylist() == [LINEAGE.id]
     assert json.loads(record["facts"][0].as_py()) == load_facts(folder)
-    assert folder_of(ibis.memtable(record)) == folder
+    assert folder_of(ibis.memtable(record), folder.parent) == folder
 
 
 def test_a_record_of_a_deleted_folder_says_what_to_do(folder: Path, tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_record_of_a_deleted_folder_says_what_to_do(folder: Path, tmp_path: Pa
     record = ibis.memtable(record_of(copy))
     shutil.rmtree(copy)
     with pytest.raises(InputError, match=r"copy was moved or deleted: train it again with 'mlguide run'\."):
-        folder_of(record)
+        folder_of(record, copy.parent)
 
 
 def test_plots_are_added_and_replaced(folder: Path, tmp_path: Path) -> None:
