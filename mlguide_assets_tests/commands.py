@@ -15,7 +15,7 @@ from typing import Any
 
 _PRELOADED = [
     *("dagster", "ibis", "ibis.backends.duckdb", "pandas", "rich.table", "mlflow", "mlflow.store.db.utils"),
-    *("sklearn.linear_model", "sklearn.svm", "sklearn.calibration", "sklearn.compose", "xgboost", "skops.io"),
+    *("sklearn.linear_model", "sklearn.svm", "sklearn.compose", "xgboost"),
     *("matplotlib.figure", "matplotlib.backends.backend_agg", "shap"),
 ]
 

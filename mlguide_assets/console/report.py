@@ -8,8 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mlguide_assets.settings import Home
-from mlguide_assets.train.metrics import METRICS, as_good
-from mlguide_assets.train.models import CANDIDATE
+from mlguide_assets.train.metrics import METRICS
 
 _SOURCES = ("user_profiles", "email_content", "user_emails")
 
@@ -71,7 +70,8 @@ def _print_data(status: dict[str, Any], console: Console) -> None:
 
 
 def _print_quality(evaluation: dict[str, Any], console: Console) -> None:
-    models = {**evaluation["baselines"], CANDIDATE: evaluation[CANDIDATE]}
+    candidate = evaluation["candidate"]
+    models = {**evaluation["baselines"], candidate: evaluation[candidate]}
     if evaluation["oracle"]:
         models["oracle, the truth"] = evaluation["oracle"]
     # Narrow enough for 80 columns: an interval that is cut off is worse than none.
@@ -80,21 +80,20 @@ def _print_quality(evaluation: dict[str, Any], console: Console) -> None:
     for metric in METRICS.values():
         table.add_column(f"{metric.title} {'↑' if metric.higher_is_better else '↓'}", justify="right", no_wrap=True)
     for name, metrics in models.items():
-        style = "bold" if name == CANDIDATE else None
+        style = "bold" if name == candidate else None
         table.add_row(name, *(_interval(metrics[metric]) for metric in METRICS), style=style)
     console.print(_section("Quality", "on the latest sends, unseen in training, with 95 % intervals"))
     console.print(table)
-    simpler = [name for name, metrics in evaluation["baselines"].items() if as_good(metrics, evaluation[CANDIDATE])]
-    if simpler:
-        console.print(f"A simpler model is as good in every metric: {', '.join(simpler)}.")
+    if evaluation["candidate_reason"]:
+        console.print(evaluation["candidate_reason"])
     if evaluation["oracle"]:
-        reached = _above_chance(evaluation[CANDIDATE]) / _above_chance(evaluation["oracle"])
+        reached = _above_chance(evaluation[candidate]) / _above_chance(evaluation["oracle"])
         console.print(f"The candidate reaches {reached:.1%} of the oracle's ROC AUC above 0.5.")
 
 
 def _print_decision_quality(evaluation: dict[str, Any], console: Console) -> None:
     """Whether the probabilities mean what they say, and what acting on them is worth."""
-    found, oracle = evaluation[CANDIDATE], evaluation["oracle"]
+    found, oracle = evaluation[evaluation["candidate"]], evaluation["oracle"]
     beside = f"; the oracle's is {_figure(oracle['calibration_error'], 4)}" if oracle else ""
     console.print(f"Calibration error (ECE) {_figure(found['calibration_error'], 4)}{beside}.")
     lift = found["lift"]["value"]
@@ -127,9 +126,12 @@ def _print_decision(status: dict[str, Any], home: Home, console: Console) -> Non
     decision, champion = status["last_decision"], status["champion"]
     colour = {"promoted": "green", "refused": "red"}.get(decision["verdict"], "yellow")
     verdict = decision["verdict"].replace("_", " ")
-    now = f"version {champion['version']} is champion" if champion else "there is no champion"
+    now = f"version {champion['version']} ({champion['model']}) is champion" if champion else "there is no champion"
     console.print(_section("Gate", verdict, colour).append(f": {now}"))
+    said = (status["evaluation"] or {}).get("candidate_reason")
     for reason in decision["reasons"]:
+        if reason == said:
+            continue
         console.print(home.commands(f"  • {reason}"))
 
 

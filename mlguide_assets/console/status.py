@@ -8,7 +8,7 @@ from typing import Any
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.batch import BEST
-from mlguide_assets.deploy.bundle import champion
+from mlguide_assets.deploy.bundle import Bundle, champion, metadata_of
 from mlguide_assets.deploy.history import last_decision, last_gate_decision
 from mlguide_assets.observe.alerting import book_of
 from mlguide_assets.prepare.lake import Lake
@@ -16,8 +16,8 @@ from mlguide_assets.settings import Home
 from mlguide_assets.train.decisions import DECISION_METRICS
 from mlguide_assets.train.evaluation import ORACLE
 from mlguide_assets.train.metrics import METRICS
-from mlguide_assets.train.models import CANDIDATE
 from mlguide_assets.train.recipe import CHOSEN
+from mlguide_assets.train.storage import model_name
 
 
 def collect(home: Home) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def collect(home: Home) -> dict[str, Any]:
     decision = last_decision(lake)
     return {
         "problem": problem.name,
-        "champion": {"version": current.version, "trained_at": current.trained_at} if current else None,
+        "champion": _champion(current) if current else None,
         "last_decision": {"verdict": decision["verdict"], "reasons": decision["reasons"]} if decision else None,
         "gate": _gate(lake),
         "evaluation": _evaluation(lake, METRICS),
@@ -39,6 +39,11 @@ def collect(home: Home) -> dict[str, Any]:
         "scored": _scored(lake),
         "tables": {name: {"rows": snapshot.rows, "snapshot": snapshot.id} for name, snapshot in lake.tables().items()},
     }
+
+
+def _champion(bundle: Bundle) -> dict[str, str]:
+    model = model_name(metadata_of(bundle))
+    return {"version": bundle.version, "model": model, "trained_at": bundle.trained_at}
 
 
 def _scored(lake: Lake) -> dict[str, Any] | None:
@@ -61,7 +66,10 @@ def _gate(lake: Lake) -> list[dict[str, Any]]:
 
 
 def _evaluation(lake: Lake, wanted: Container[str]) -> dict[str, Any] | None:
-    """The candidate, the baselines and the oracle, by metric; None before the first evaluation."""
+    """The candidate under its own name, the other models and the oracle, by metric; None before the first evaluation.
+
+    `candidate` says which name that is, `candidate_reason` why it was chosen.
+    """
     models: dict[str, dict[str, dict[str, float | None]]] = {}
     for row in _rows(lake, "model_evaluation", ["model", "metric", "value", "low", "high"]):
         if row["metric"] in wanted:
@@ -69,8 +77,10 @@ def _evaluation(lake: Lake, wanted: Container[str]) -> dict[str, Any] | None:
             models.setdefault(row["model"], {})[row["metric"]] = bounds
     if not models:
         return None
-    oracle = models.pop(ORACLE, None)
-    return {CANDIDATE: models.pop(CANDIDATE), "baselines": models, "oracle": oracle}
+    facts = json.loads(_rows(lake, "candidate_model", ["facts"])[0]["facts"])
+    name, oracle = model_name(facts), models.pop(ORACLE, None)
+    chosen = {"candidate": name, "candidate_reason": facts.get("model_reason")}
+    return {**chosen, name: models.pop(name), "baselines": models, "oracle": oracle}
 
 
 def _incidents(home: Home, problem: Problem) -> list[dict[str, str]]:

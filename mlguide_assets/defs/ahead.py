@@ -11,8 +11,8 @@ import warnings
 
 from mlguide_assets.deploy.registry import MLFLOW_SETTINGS
 
-FOR_TRAINING = ("sklearn.compose", "sklearn.linear_model", "sklearn.calibration", "sklearn.svm", "xgboost")
-AFTER_TRAINING = ("skops.io", "matplotlib.figure", "shap", "mlflow")
+FOR_TRAINING = ("sklearn.compose", "sklearn.linear_model", "sklearn.svm", "xgboost")
+AFTER_TRAINING = ("matplotlib.figure", "shap", "mlflow")
 
 
 def import_ahead(names: tuple[str, ...]) -> None:

@@ -122,7 +122,7 @@ def search_recipe(
 def train_candidate(
     context: dg.AssetExecutionContext, workspace: Workspace, send_features: Any
 ) -> Iterator[dg.Output[Any]]:
-    """Fit the baselines and XGBoost on the same earlier sends; score the later ones."""
+    """Choose a model, fit all on the same earlier sends, and score the later ones."""
     from mlguide_assets.train.candidate import train_candidate
     from mlguide_assets.train.lineage import lineage_of, plans_of
     from mlguide_assets.train.recipe import current_recipe
@@ -164,13 +164,14 @@ def evaluate_candidate(
     """Judge all models on the test window, the candidate also slice by slice and group by group."""
     from mlguide_assets.prepare.oracle import with_oracle
     from mlguide_assets.train.evaluation import evaluate, with_columns
-    from mlguide_assets.train.storage import folder_of, save_plots
+    from mlguide_assets.train.storage import folder_of, load_facts, model_name, save_plots
 
-    problem = workspace.problem
-    rows = with_columns(test_predictions, send_features, problem)
+    problem, folder = workspace.problem, folder_of(candidate_model, workspace.candidates)
+    candidate = model_name(load_facts(folder))
+    rows = with_columns(test_predictions, send_features, candidate, problem)
     scores = with_oracle(test_predictions, workspace.home.oracle(problem.key), problem)
-    evaluation = evaluate(scores.to_pyarrow(), rows.to_pyarrow(), problem)
-    save_plots(evaluation.plots, folder_of(candidate_model, workspace.candidates))
+    evaluation = evaluate(scores.to_pyarrow(), rows.to_pyarrow(), candidate, problem)
+    save_plots(evaluation.plots, folder)
     pictures = {name: plot(png) for name, png in evaluation.plots.items()}
     yield dg.Output(evaluation.slices, "slice_metrics", metadata={"slices": pictures.pop("slices")})
     yield dg.Output(evaluation.table(), "model_evaluation", metadata=rounded(evaluation.numbers()) | pictures)

@@ -1,12 +1,13 @@
 """Bundles: the immutable directories that serving needs, and the pointers to those in use.
 
     <bundles>/<version>/model.ubj encoding.json calibration.json problem.yaml profile.json metadata.json manifest.json
+                        (linear.json in the place of model.ubj, where a linear model was chosen)
     <bundles>/champion.json      {"version": …, "manifest": its SHA-256, "earlier": {…}}, replaced atomically
     <bundles>/challenger.json    the same of the version that scores in the champion's shadow, if any
 
 The manifest has the SHA-256 of every other file, and the pointer that of the manifest, of the champion and of those
-before it, so no file of a version that was in production can change unseen. Loading needs XGBoost and nothing of
-MLflow or Dagster; finding the champion not even that.
+before it, so no file of a version that was in production can change unseen. Loading needs XGBoost, or for a
+linear model only NumPy, and nothing of MLflow or Dagster; finding the champion not even that.
 """
 
 import hashlib
@@ -23,15 +24,16 @@ from typing import Any, Literal
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import make_durable, replace_file, set_mode
-from mlguide_assets.train.files import CALIBRATION, ENCODING, MODEL, PROBLEM, PROFILE
+from mlguide_assets.train.files import CALIBRATION, ENCODING, MODELS, PROBLEM, PROFILE, model_file
 
 METADATA, MANIFEST = "metadata.json", "manifest.json"
 
 Role = Literal["champion", "challenger"]
 CHAMPION: Role = "champion"
 CHALLENGER: Role = "challenger"
-BUNDLED = (MODEL, ENCODING, CALIBRATION, PROBLEM)
-"""What a bundle takes over from its candidate; and `PROFILE`, which bundles of before drift was watched lack."""
+BESIDE_THE_MODEL = (ENCODING, CALIBRATION, PROBLEM)
+"""What a bundle takes over from its candidate with the file of the model; and `PROFILE`, which bundles of before drift
+was watched lack."""
 
 STALE_SECONDS = 3600
 """An export takes a second; what is unfinished after an hour was killed."""
@@ -59,6 +61,11 @@ def metadata_of_version(bundles: Path, version: str) -> dict[str, Any]:
     return facts
 
 
+def needed_files(candidate: Path) -> tuple[str, ...]:
+    """The names of the files that a candidate cannot serve without."""
+    return (model_file(candidate), *BESIDE_THE_MODEL)
+
+
 def export_bundle(candidate: Path, bundles: Path, version: str, metadata: Mapping[str, Any]) -> Path:
     """Make the bundle of a version from the files of its candidate, whole or not at all.
 
@@ -73,8 +80,8 @@ def export_bundle(candidate: Path, bundles: Path, version: str, metadata: Mappin
     """
     folder = bundles / version
     if not folder.exists():
-        taken = [name for name in (*BUNDLED, PROFILE) if name in BUNDLED or (candidate / name).is_file()]
-        files = {name: (candidate / name).read_bytes() for name in taken}
+        profile = (PROFILE,) if (candidate / PROFILE).is_file() else ()
+        files = {name: (candidate / name).read_bytes() for name in (*needed_files(candidate), *profile)}
         files[METADATA] = _json({"version": version, **metadata})
         files[MANIFEST] = _json({name: hashlib.sha256(content).hexdigest() for name, content in files.items()})
         _write(folder, files)
@@ -249,7 +256,7 @@ def _hashes(folder: Path, manifest: str | None) -> dict[str, str]:
         raise _damaged(folder, MANIFEST, fault)
     try:
         hashes = {name: str(digest) for name, digest in json.loads((folder / MANIFEST).read_bytes()).items()}
-        if hashes.keys() - {PROFILE} == {*BUNDLED, METADATA}:
+        if any(hashes.keys() - {PROFILE} == {model, *BESIDE_THE_MODEL, METADATA} for model in MODELS):
             return hashes
     except (ValueError, AttributeError, RecursionError):
         pass

@@ -17,11 +17,10 @@ from mlguide_assets.define.problem import Problem, SimulatorSource
 from mlguide_assets.deploy.history import ROLLED_BACK
 from mlguide_assets.pages import policy_tag
 from mlguide_assets.prepare.files import replace_file
-from mlguide_assets.train.evaluation import ORACLE
 from mlguide_assets.train.figures import estimate, number, span
-from mlguide_assets.train.metrics import METRICS, as_good
-from mlguide_assets.train.models import CANDIDATE
+from mlguide_assets.train.metrics import METRICS
 from mlguide_assets.train.slices import GAP, LARGEST_DIFFERENCE, WHOLE
+from mlguide_assets.train.storage import model_name
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -176,7 +175,7 @@ def _data(known: Known, problem: Problem) -> str:
         ),
         "",
         f"What ships has then learned from all {facts['refit_rows']:,} matured sends, with the same recipe "
-        f"({facts['rounds']} rounds, training window: {md.escaped(facts['training_window'])}).",
+        f"({_recipe(facts)}training window: {md.escaped(facts['training_window'])}).",
         "",
     ]
     if "planned_sends" in facts:
@@ -195,17 +194,22 @@ def _data(known: Known, problem: Problem) -> str:
     return "\n".join(lines)
 
 
+def _recipe(facts: Mapping[str, Any]) -> str:
+    return f"{facts['rounds']} rounds, " if "rounds" in facts else ""
+
+
 def _quality(known: Known) -> str:
     models = _by_model(known.evaluation)
     table = _table(
         ("model", *(f"{m.title} {'↑' if m.higher_is_better else '↓'}" for m in METRICS.values())),
         ((name, *(estimate(metrics[metric]) for metric in METRICS)) for name, metrics in models.items()),
     )
-    return f"## Quality\n\nOn the test window, with 95 % intervals from a bootstrap of users.\n\n{table}"
+    chosen = known.facts.get("model_reason") or f"The candidate is {model_name(known.facts)}."
+    return f"## Quality\n\n{chosen}\n\nOn the test window, with 95 % intervals from a bootstrap of users.\n\n{table}"
 
 
 def _worth(known: Known, problem: Problem) -> str:
-    own = [row for row in known.evaluation if row["model"] == CANDIDATE and row["metric"] not in METRICS]
+    own = [row for row in known.evaluation if row["model"] == model_name(known.facts) and row["metric"] not in METRICS]
     if not own:
         return ""
     facts = known.facts
@@ -288,16 +292,13 @@ def _features(known: Known) -> str:
 
 
 def _limits(known: Known, problem: Problem) -> str:
-    facts, models = known.facts, _by_model(known.evaluation)
-    simpler = [name for name in models if name not in (CANDIDATE, ORACLE) and as_good(models[name], models[CANDIDATE])]
+    facts = known.facts
     unjudged = [f"{r['column']} {r['slice']}" for r in known.slices if r["metric"] == "roc_auc" and not r["supported"]]
     limits = [
         f"It was judged on sends from {facts['test_first']} to {facts['test_last']}. How it does later is not known.",
         "Sends were chosen by the policy of that time: how it ranks emails that users never got is extrapolation.",
         f"An outcome is known {_days(problem.label.window.days)} after the delivery, so harm is seen that late.",
     ]
-    if simpler:
-        limits.append(f"A simpler model is as good in every metric: {', '.join(simpler)}.")
     if unjudged:
         limits.append(f"Not judged for want of lost users: {', '.join(unjudged)}.")
     failed = [row["name"] for row in known.behaviours if not row["passed"]]

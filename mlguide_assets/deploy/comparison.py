@@ -11,11 +11,11 @@ import pyarrow as pa
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.train.files import JUDGED
-from mlguide_assets.train.models import CANDIDATE
 from mlguide_assets.train.storage import load_facts, load_model
 from mlguide_assets.train.uncertainty import Estimate, Replicates, paired_difference, replicate_metrics, standard_error
 
-CHAMPION = "champion"
+CHALLENGER, CHAMPION = "challenger", "champion"
+"""Names of the two sets of scores."""
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -34,17 +34,17 @@ class Comparison:
 
     def difference(self, metric: str) -> Estimate:
         """How much better the challenger is; positive where it is better."""
-        return paired_difference(self.replicates, CANDIDATE, CHAMPION, metric)
+        return paired_difference(self.replicates, CHALLENGER, CHAMPION, metric)
 
     def standard_error(self, metric: str) -> float:
         """Of that difference: the standard deviation of its replicates; NaN where no interval can be given."""
-        return standard_error(self.replicates, CANDIDATE, CHAMPION, metric)
+        return standard_error(self.replicates, CHALLENGER, CHAMPION, metric)
 
     def minimum_detectable_difference(self, metric: str) -> float:
         """The smallest true difference that such a comparison sees four times in five."""
         from mlguide_assets.train.decisions import minimum_detectable_difference
 
-        return minimum_detectable_difference(self.replicates, CANDIDATE, CHAMPION, metric)
+        return minimum_detectable_difference(self.replicates, CHALLENGER, CHAMPION, metric)
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def compare_with_champion(test: pa.Table, version: str, champion: Path, problem:
     the test window: then two recipes are compared.
 
     Args:
-        test: rows of the challenger's test window: keys, label, features, and its scores (`xgboost`).
+        test: rows of the challenger's test window: keys, label, features, and its scores (`challenger`).
         champion: folder of the champion's candidate, with its `judged/`.
     """
     facts = load_facts(champion)
@@ -82,7 +82,7 @@ def compare_with_champion(test: pa.Table, version: str, champion: Path, problem:
         return Incomparable(version, f"The {rows.num_rows:,} {which} have only one outcome.", champion_is_unfit=False)
     model = load_model(folder)
     try:
-        scores = {CANDIDATE: rows[CANDIDATE].to_numpy(), CHAMPION: model.predict(model.encoding.matrix(rows))}
+        scores = {CHALLENGER: rows[CHALLENGER].to_numpy(), CHAMPION: model.predict(model.encoding.matrix(rows))}
     except InputError:
         reason = "The champion knows features that the problem no longer has, so it can score nothing."
         return Incomparable(version, reason, champion_is_unfit=True)
@@ -92,7 +92,7 @@ def compare_with_champion(test: pa.Table, version: str, champion: Path, problem:
 def compare_scores(
     labels: Array, scores: dict[str, Array], users: Array, version: str, which: str, problem: Problem
 ) -> Comparison:
-    """Compare the probabilities of challenger (`xgboost`) and `champion` on rows of the same users."""
+    """Compare the probabilities of `challenger` and `champion` on rows of the same users."""
     settings = problem.evaluation
     replicates = replicate_metrics(labels, scores, users, repeats=settings.bootstrap_repeats, seed=settings.seed)
     return Comparison(version, len(labels), which, replicates)

@@ -13,8 +13,8 @@ from mlguide_assets.define.contracts import IS_NOT_EMPTY
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.comparison import Comparison, Incomparable
 from mlguide_assets.deploy.parity import Parity
+from mlguide_assets.train.baselines import BASE_RATE
 from mlguide_assets.train.metrics import METRICS
-from mlguide_assets.train.models import BASE_RATE, CANDIDATE
 from mlguide_assets.train.slices import GAP, LARGEST_DIFFERENCE, worst_slice
 from mlguide_assets.train.uncertainty import Estimate, Replicates, paired_difference, permutation_null
 
@@ -37,10 +37,10 @@ class Criterion:
         return asdict(self)
 
 
-def beats_base_rate(replicates: Replicates, problem: Problem) -> Criterion:
+def beats_base_rate(replicates: Replicates, model: str, problem: Problem) -> Criterion:
     """The whole interval of the gain in the primary metric lies above what the problem asks for."""
     metric, asked = problem.metric.primary, problem.gate.min_gain
-    gain = paired_difference(replicates, CANDIDATE, BASE_RATE, metric)
+    gain = paired_difference(replicates, model, BASE_RATE, metric)
     passed = bool(gain.low > asked)
     side = "worse" if gain.value < 0 else "better"
     reason = (
@@ -51,12 +51,12 @@ def beats_base_rate(replicates: Replicates, problem: Problem) -> Criterion:
     return Criterion("beats_base_rate", gain.value, gain.low, gain.high, asked, passed, reason)
 
 
-def is_not_chance(scores: pa.Table, problem: Problem) -> Criterion:
+def is_not_chance(scores: pa.Table, model: str, problem: Problem) -> Criterion:
     """Shuffled labels almost never look as good."""
     metric, gate = problem.metric.primary, problem.gate
     null = permutation_null(
         scores["label"].to_numpy(),
-        scores[CANDIDATE].to_numpy(),
+        scores[model].to_numpy(),
         metric,
         repeats=gate.permutations,
         seed=problem.evaluation.seed,

@@ -11,8 +11,8 @@ import ibis
 import numpy as np
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.bundle import BUNDLED, Bundle, champion
-from mlguide_assets.deploy.comparison import Comparison, Incomparable, compare_with_champion
+from mlguide_assets.deploy.bundle import Bundle, champion, needed_files
+from mlguide_assets.deploy.comparison import CHALLENGER, Comparison, Incomparable, compare_with_champion
 from mlguide_assets.deploy.gate import Evidence
 from mlguide_assets.deploy.history import withdrawal
 from mlguide_assets.deploy.parity import feature_parity
@@ -22,8 +22,8 @@ from mlguide_assets.prepare.features.tables import KEYS
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.decisions import calibration_error_under
-from mlguide_assets.train.models import CANDIDATE, Boosted
-from mlguide_assets.train.storage import load_model
+from mlguide_assets.train.models import ServableModel
+from mlguide_assets.train.storage import load_facts, load_model, model_name
 from mlguide_assets.train.uncertainty import Estimate
 
 LATENCY_ROWS = 200
@@ -54,8 +54,9 @@ def gather(home: Home, lake: Lake, problem: Problem, version: dict[str, Any], ta
     registry, before = registry_of(home, problem), champion(home.bundles(problem.key))
     with TemporaryDirectory(dir=home.root, prefix=".gate-") as folder:
         candidate = registry.fetch(version["version"], Path(folder))
-        comparison = _comparison(home, registry, before, version, tables, problem)
-        return _evidence(candidate, comparison, before, version, tables, lake, problem)
+        facts = load_facts(candidate)
+        comparison = _comparison(home, registry, before, version, model_name(facts), tables, problem)
+        return _evidence(candidate, facts, comparison, before, version, tables, lake, problem)
 
 
 def _comparison(
@@ -63,12 +64,13 @@ def _comparison(
     registry: Registry,
     before: Bundle | None,
     version: dict[str, Any],
+    model: str,
     tables: Tables,
     problem: Problem,
 ) -> Comparison | Incomparable | None:
     if before is None or before.lineage == version["candidate"]:
         return None
-    scored = tables.test_predictions.select(*KEYS, "label", CANDIDATE)
+    scored = tables.test_predictions.select(*KEYS, "label", **{CHALLENGER: tables.test_predictions[model]})
     rows = scored.inner_join(tables.send_features.drop("unsubscribed", "matured_at"), KEYS)
     test = rows.order_by("delivered_at", "user_id", "email_id").to_pyarrow()
     with TemporaryDirectory(dir=home.root, prefix=".gate-") as folder:
@@ -77,6 +79,7 @@ def _comparison(
 
 def _evidence(
     candidate: Path,
+    facts: dict[str, Any],
     comparison: Comparison | Incomparable | None,
     before: Bundle | None,
     version: dict[str, Any],
@@ -84,15 +87,17 @@ def _evidence(
     lake: Lake,
     problem: Problem,
 ) -> Evidence:
-    scores, settings = tables.test_predictions.to_pyarrow(), problem.evaluation
+    scores, settings, model = tables.test_predictions.to_pyarrow(), problem.evaluation, model_name(facts)
     by_chance = calibration_error_under(
-        scores[CANDIDATE].to_numpy(), repeats=settings.bootstrap_repeats, seed=settings.seed
+        scores[model].to_numpy(), repeats=settings.bootstrap_repeats, seed=settings.seed
     )
     return Evidence(
+        model=model,
+        chosen_because=facts.get("model_reason"),
         scores=scores,
         contract_results=_rows(tables.contract_results),
         comparison=comparison,
-        calibration_error=_estimate(tables.model_evaluation, "calibration_error"),
+        calibration_error=_estimate(tables.model_evaluation, model, "calibration_error"),
         calibration_by_chance=by_chance,
         slices=tables.slice_metrics.to_pyarrow(),
         groups=tables.group_metrics.to_pyarrow(),
@@ -100,14 +105,14 @@ def _evidence(
         parity=feature_parity(
             tables.send_features, tables.core_users, tables.user_profiles, tables.email_content, problem
         ),
-        bundle_megabytes=sum((candidate / name).stat().st_size for name in BUNDLED) / 1e6,
+        bundle_megabytes=sum((candidate / name).stat().st_size for name in needed_files(candidate)) / 1e6,
         latency_ms=latency(load_model(candidate)),
         withdrawn=withdrawal(lake, version["version"]),
         same_as_champion=before is not None and before.lineage == version["candidate"],
     )
 
 
-def latency(model: Boosted) -> float:
+def latency(model: ServableModel) -> float:
     """Milliseconds to score one row, the median of some hundred; the rows are empty, which costs the same."""
     row = np.full((1, len(model.encoding.features)), np.nan, dtype=np.float32)
     seconds = []
@@ -118,8 +123,8 @@ def latency(model: Boosted) -> float:
     return float(np.median(seconds)) * 1000
 
 
-def _estimate(model_evaluation: ibis.Table, metric: str) -> Estimate:
-    row = next(r for r in _rows(model_evaluation) if r["model"] == CANDIDATE and r["metric"] == metric)
+def _estimate(model_evaluation: ibis.Table, model: str, metric: str) -> Estimate:
+    row = next(r for r in _rows(model_evaluation) if r["model"] == model and r["metric"] == metric)
     return Estimate(row["value"], row["low"], row["high"])
 
 

@@ -14,7 +14,7 @@ from mlguide_assets.deploy import criteria as ask
 from mlguide_assets.deploy.comparison import Comparison, Incomparable
 from mlguide_assets.deploy.criteria import Criterion
 from mlguide_assets.deploy.parity import Parity
-from mlguide_assets.train.models import BASE_RATE, CANDIDATE
+from mlguide_assets.train.baselines import BASE_RATE
 from mlguide_assets.train.uncertainty import Estimate, replicate_metrics
 
 Verdict = Literal["promoted", "waiting", "kept", "refused"]
@@ -26,6 +26,9 @@ class Evidence:
     """All that is known of a candidate when the gate decides.
 
     Attributes:
+        model: which model the candidate is, and so which column of `scores` is its own.
+        chosen_because: why it was chosen among the models, in one sentence; None for a candidate of before there was
+            a choice.
         scores: user_id, label, and the probabilities of the base rate and of the candidate, on the test window.
         contract_results: rule, violations, rows and action of every rule at the last ingest.
         comparison: with the champion; None where there is none.
@@ -36,6 +39,8 @@ class Evidence:
         same_as_champion: the candidate is the champion, trained again from the same inputs.
     """
 
+    model: str
+    chosen_because: str | None
     scores: pa.Table
     contract_results: Sequence[dict[str, Any]]
     comparison: Comparison | Incomparable | None
@@ -63,17 +68,18 @@ class Decision:
 def decide(evidence: Evidence, problem: Problem) -> Decision:
     """Refused where the model fails by itself, kept where it only fails to beat the champion, else promoted."""
     by_itself = _by_itself(evidence, problem)
+    chosen = (evidence.chosen_because,) if evidence.chosen_because else ()
     failed = tuple(criterion.reason for criterion in by_itself if not criterion.passed)
     if evidence.same_as_champion:
         same = "The same data, problem and code give the champion again: nothing to change."
-        return Decision("refused", failed, by_itself) if failed else Decision("kept", (same,), by_itself)
+        return Decision("refused", (*chosen, *failed), by_itself) if failed else Decision("kept", (same,), by_itself)
     against = ask.beats_champion(evidence.comparison, problem)
     criteria = (*by_itself, against)
     if failed:
-        return Decision("refused", failed, criteria)
+        return Decision("refused", (*chosen, *failed), criteria)
     if not against.passed:
-        return Decision("kept", (against.reason,), criteria)
-    reasons = tuple(criterion.reason for criterion in criteria)
+        return Decision("kept", (*chosen, against.reason), criteria)
+    reasons = (*chosen, *(criterion.reason for criterion in criteria))
     if problem.approval == "required":
         return Decision("waiting", ("It passed the gate and waits for 'mlguide promote'.", *reasons), criteria)
     return Decision("promoted", reasons, criteria)
@@ -84,15 +90,15 @@ def _by_itself(evidence: Evidence, problem: Problem) -> tuple[Criterion, ...]:
     settings, scores = problem.evaluation, evidence.scores
     replicates = replicate_metrics(
         scores["label"].to_numpy(),
-        {name: scores[name].to_numpy() for name in (CANDIDATE, BASE_RATE)},
+        {name: scores[name].to_numpy() for name in (evidence.model, BASE_RATE)},
         scores["user_id"].to_numpy(),
         repeats=settings.bootstrap_repeats,
         seed=settings.seed,
     )
     limit = problem.gate.max_group_gap
     return (
-        ask.beats_base_rate(replicates, problem),
-        ask.is_not_chance(scores, problem),
+        ask.beats_base_rate(replicates, evidence.model, problem),
+        ask.is_not_chance(scores, evidence.model, problem),
         ask.data_can_be_believed(evidence.contract_results, problem),
         ask.is_calibrated(evidence.calibration_error, evidence.calibration_by_chance, problem),
         ask.no_slice_is_much_worse(evidence.slices, problem),

@@ -24,8 +24,7 @@ from mlguide_assets.deploy.registry import Registry
 from mlguide_assets.deploy.reproduction import keep_inputs
 from mlguide_assets.prepare.lake import Lake, Snapshot
 from mlguide_assets.settings import Home
-from mlguide_assets.train.models import CANDIDATE
-from mlguide_assets.train.storage import load_facts
+from mlguide_assets.train.storage import load_facts, model_name
 
 
 def decide_and_record(
@@ -97,7 +96,8 @@ def export(home: Home, registry: Registry, bundles: Path, version: str, trained_
     with TemporaryDirectory(dir=home.root, prefix=".export-") as folder:
         candidate = registry.fetch(version, Path(folder))
         facts = load_facts(candidate)
-        measured = {name: value for name, value in registry.metrics(version).items() if name.startswith(CANDIDATE)}
+        own = f"{model_name(facts)}_"
+        measured = {name: value for name, value in registry.metrics(version).items() if name.startswith(own)}
         export_bundle(candidate, bundles, version, {"trained_at": trained_at, "evaluation": measured, **facts})
     lineage: dict[str, Any] = facts["lineage"]
     return lineage

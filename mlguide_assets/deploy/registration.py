@@ -1,6 +1,7 @@
 """Bringing a candidate into the registry with everything that is known of it."""
 
 import json
+from typing import Any
 
 import ibis
 import pyarrow as pa
@@ -8,8 +9,9 @@ import pyarrow as pa
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.registry import Registry
 from mlguide_assets.settings import Home
-from mlguide_assets.train.models import CANDIDATE
-from mlguide_assets.train.storage import folder_of, load_facts, load_recipe
+from mlguide_assets.train.models import XGBOOST
+from mlguide_assets.train.recipe import Recipe
+from mlguide_assets.train.storage import folder_of, load_facts, load_recipe, model_name
 
 
 def registry_of(home: Home, problem: Problem) -> Registry:
@@ -26,20 +28,21 @@ def register_candidate(
     """
     folder = folder_of(candidate_model, home.candidates(problem.key))
     facts, recipe = load_facts(folder), load_recipe(folder)
-    lineage = facts["lineage"]
+    lineage, model = facts["lineage"], model_name(facts)
     metrics = {
         f"{row['model']}_{row['metric']}{suffix}": row[bound]
         for row in model_evaluation.to_pyarrow().to_pylist()
         for bound, suffix in (("value", ""), ("low", "_low"), ("high", "_high"))
-        if bound == "value" or row["model"] == CANDIDATE
+        if bound == "value" or row["model"] == model
     }
     version = registry_of(home, problem).register(
         folder,
         lineage["id"],
-        params={**recipe.parameters, "training_window": recipe.window.name, "rounds": facts["rounds"]},
+        params=_params(model, facts, recipe),
         metrics=metrics,
         tags={
             "problem": problem.name,
+            "model": model,
             "trained_at": candidate_model.to_pyarrow()["trained_at"][0].as_py(),
             "data_hash": lineage["data_hash"],
             "code_version": lineage["code_version"],
@@ -49,3 +52,9 @@ def register_candidate(
     record = candidate_model.to_pyarrow().select(["candidate", "trained_at"])
     record = record.append_column("lineage", pa.array([json.dumps(lineage)]))
     return record.add_column(0, "version", pa.array([version]))
+
+
+def _params(model: str, facts: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
+    """What was chosen before the fit: of XGBoost with its parameters."""
+    chosen = {"model": model, "training_window": recipe.window.name}
+    return {**recipe.parameters, "rounds": facts["rounds"], **chosen} if model == XGBOOST else chosen

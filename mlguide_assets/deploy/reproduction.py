@@ -16,14 +16,12 @@ from mlguide_assets.prepare.forgetting import USER, ForgetList
 from mlguide_assets.prepare.lake import Lake, MissingTableError
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import train_candidate
-from mlguide_assets.train.files import CALIBRATION, ENCODING, JUDGED, MODEL, PROBLEM
+from mlguide_assets.train.files import CALIBRATION, ENCODING, JUDGED, PROBLEM, model_file
 from mlguide_assets.train.lineage import FEATURES, SEND_PLAN, Lineage, code_version, plans_of
 from mlguide_assets.train.metrics import METRICS, point
-from mlguide_assets.train.models import CANDIDATE
-from mlguide_assets.train.storage import load_facts, load_recipe, save_candidate
+from mlguide_assets.train.storage import load_facts, load_recipe, model_name, save_candidate
 
 KEPT_PINS = 10
-COMPARED = tuple(f"{folder}{name}" for folder in ("", f"{JUDGED}/") for name in (MODEL, ENCODING, CALIBRATION))
 
 
 @dataclass(frozen=True)
@@ -62,12 +60,13 @@ def reproduce(home: Home, problem: Problem, version: str, report: Callable[[str]
         candidate = train_candidate(features, its_problem, recipe, report, plans)
         now = Path(folder) / "now"
         save_candidate(candidate, its_problem, lineage, now)
-        checks = {name: filecmp.cmp(then / name, now / name, shallow=False) for name in COMPARED}
+        checks = {name: _same(then / name, now / name) for name in _compared(then)}
     checks["predictions of the test window"] = facts["scores_sha256"] == candidate.facts["scores_sha256"]
     recorded = registry.metrics(version)
-    labels, scores = candidate.scores["label"].to_numpy(), candidate.scores[CANDIDATE].to_numpy()
+    model = model_name(facts)
+    labels, scores = candidate.scores["label"].to_numpy(), candidate.scores[model].to_numpy()
     for metric in METRICS:
-        checks[metric] = recorded[f"{CANDIDATE}_{metric}"] == point(metric, labels, scores)
+        checks[metric] = recorded[f"{model}_{metric}"] == point(metric, labels, scores)
     return Reproduction(
         version=version,
         same=tuple(name for name, equal in checks.items() if equal),
@@ -84,6 +83,17 @@ def _refuse_forgotten(home: Home, problem: Problem, version: str) -> None:
             f"snapshot {forgotten.learned[version]} no longer has all rows, so it cannot be reproduced byte by byte. "
             f"'mlguide run' trains a version without that {USER.noun}."
         )
+
+
+def _compared(candidate: Path) -> list[str]:
+    """The files of the model that ships and of the one that was judged."""
+    names = (model_file(candidate), ENCODING, CALIBRATION)
+    return [f"{folder}{name}" for folder in ("", f"{JUDGED}/") for name in names]
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Equal bytes; a file that only one of the two has is a difference."""
+    return other.is_file() and filecmp.cmp(one, other, shallow=False)
 
 
 def keep_inputs(lake: Lake, version: str, lineage: dict[str, Any]) -> None:

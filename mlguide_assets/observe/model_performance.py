@@ -16,8 +16,8 @@ from mlguide_assets.observe.rows import scored_sends
 from mlguide_assets.observe.windows import SCHEMA
 from mlguide_assets.prepare.features.tables import KEYS, LABEL
 from mlguide_assets.prepare.lake import small_table
-from mlguide_assets.train.models import CANDIDATE
 from mlguide_assets.train.reference.freezing import PROBABILITY
+from mlguide_assets.train.storage import model_name
 from mlguide_assets.train.uncertainty import Estimate
 
 REPEATS = 200
@@ -90,7 +90,7 @@ def watched_rows(
     pieces = [_watched(later.filter(pc.greater(later["delivered_at"], pa.scalar(learned))), problem)]
     if candidate == champion.lineage and learned > oldest:
         twin = test_predictions.filter(test_predictions.delivered_at > oldest).select(
-            *KEYS, label="label", **{PROBABILITY: test_predictions[CANDIDATE]}
+            *KEYS, label="label", **{PROBABILITY: test_predictions[model_name(facts)]}
         )
         features = send_features.select(*KEYS, *_slices(problem))
         pieces.insert(0, twin.inner_join(features, KEYS).to_pyarrow())
@@ -102,8 +102,9 @@ def watched_rows(
 
 def performance_verdicts(realised: pa.Table, champion: Bundle, problem: Problem) -> pa.Table:
     """Whether each of the last windows is as good as the champion was at training, as `VERDICTS_SCHEMA`, by day."""
-    metric, known, watching = problem.metric.primary, metadata_of(champion).get("evaluation", {}), problem.watching
-    bounds = [known.get(f"{CANDIDATE}_{metric}{suffix}", math.nan) for suffix in ("", "_low", "_high")]
+    facts, metric, watching = metadata_of(champion), problem.metric.primary, problem.watching
+    known, model = facts.get("evaluation", {}), model_name(facts)
+    bounds = [known.get(f"{model}_{metric}{suffix}", math.nan) for suffix in ("", "_low", "_high")]
     days = sorted(pc.unique(realised["day"]).to_pylist())[-VERDICT_DAYS:]
     verdicts = [
         judge_performance(

@@ -15,7 +15,7 @@ from mlguide_assets.prepare.lake import Lake, Snapshot
 from mlguide_assets.retrain.situation import landed, rows_of
 from mlguide_assets.retrain.ticks import FAILED, RETRAINING_DECISIONS, ROLL_BACK, RUN, Tick, TickLog, ticks_of
 from mlguide_assets.settings import Home
-from mlguide_assets.train.models import CANDIDATE
+from mlguide_assets.train.storage import model_name
 
 BY_HAND = Tick("by_hand", RUN, "A person started it.")
 
@@ -54,8 +54,9 @@ def incidents(home: Home, lake: Lake, problem: Problem) -> dict[str, Alert | Non
     verdicts = rows_of(lake, VERDICTS, version)
     windows = rows_of(lake, "performance_gap", version, window_days=problem.watching.window_days)
     gaps = [row for row in windows if row["metric"] == metric]
-    known = metadata_of_version(bundles, version).get("evaluation", {}) if version else {}
-    against_training, against_estimate = cost_effects(windows, known.get(f"{CANDIDATE}_cost_per_1000"), problem.costs)
+    facts = metadata_of_version(bundles, version) if version else {}
+    trained_cost = facts.get("evaluation", {}).get(f"{model_name(facts)}_cost_per_1000")
+    against_training, against_estimate = cost_effects(windows, trained_cost, problem.costs)
     return {
         "performance-drop": dropped(verdicts, cost_effect=against_training),
         "performance-gap": unexpected(gaps, cost_effect=against_estimate),

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, champion, load_bundle, metadata_of, pointed_version
-from mlguide_assets.deploy.comparison import CHAMPION, Comparison, compare_scores
+from mlguide_assets.deploy.comparison import CHALLENGER, CHAMPION, Comparison, compare_scores
 from mlguide_assets.deploy.history import PROMOTED, rightful_champion
 from mlguide_assets.deploy.override import rollback
 from mlguide_assets.deploy.promotion import install_promoted
@@ -24,7 +24,6 @@ from mlguide_assets.prepare.features.tables import LABEL
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.retrain.ticks import ROLL_BACK, Tick, ticks_of
 from mlguide_assets.settings import Home
-from mlguide_assets.train.models import CANDIDATE
 from mlguide_assets.train.reference.freezing import PROBABILITY
 
 LIMIT = 3.0
@@ -114,9 +113,9 @@ def compare(current: Bundle, before: Bundle, send_features: ibis.Table, problem:
     named: dict[str, Any] = {"version": current.version, "before": before.version, "until": newest.date()}
     if newest - problem.label.window > end:
         return Watch("over", f"Version {current.version} was watched up to {end.date()}.", **named)
-    pair = {CANDIDATE: current, CHAMPION: before}
+    pair = {CHALLENGER: current, CHAMPION: before}
     scores = {name: _scored(bundle, send_features, learned, newest) for name, bundle in pair.items()}
-    rows = scores[CANDIDATE]
+    rows = scores[CHALLENGER]
     lost = int(pc.sum(rows["label"]).as_py() or 0)
     named |= {"rows": rows.num_rows, "positives": lost, "metric": problem.metric.primary}
     if lost < problem.evaluation.min_positives or lost == rows.num_rows:

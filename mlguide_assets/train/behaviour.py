@@ -24,7 +24,7 @@ from mlguide_assets.define.tables import TABLES
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.registry import EMAIL_HISTORY, PROFILE, features_of
 from mlguide_assets.prepare.features.tables import KEYS, LABEL, send_features
-from mlguide_assets.train.models import Boosted
+from mlguide_assets.train.models import ServableModel
 
 Kind = Literal["invariance", "direction", "minimum functionality"]
 Bools = npt.NDArray[np.bool_]
@@ -107,7 +107,7 @@ def behaviour_table(behaviours: tuple[Behaviour, ...]) -> pa.Table:
 
 
 def behaviour_tests(
-    model: Boosted, core_users: ibis.Table, rows: pa.Table, problem: Problem, *, seed: int
+    model: ServableModel, core_users: ibis.Table, rows: pa.Table, problem: Problem, *, seed: int
 ) -> tuple[Behaviour, ...]:
     """All behaviour tests of a model, on seeded samples of sends and users.
 
@@ -144,7 +144,7 @@ def behaviour_tests(
 
 
 def ids_do_not_matter(
-    model: Boosted, core: pa.Table, features: pa.Table, problem: Problem, random: np.random.Generator
+    model: ServableModel, core: pa.Table, features: pa.Table, problem: Problem, random: np.random.Generator
 ) -> Behaviour:
     """Users and emails under other ids, in another order, keep their features and scores.
 
@@ -173,7 +173,7 @@ def ids_do_not_matter(
     return Behaviour("ids_do_not_matter", "invariance", share <= 0, share, 0.0, len(broken), message, example)
 
 
-def row_order_does_not_matter(model: Boosted, sample: pa.Table, random: np.random.Generator) -> Behaviour:
+def row_order_does_not_matter(model: ServableModel, sample: pa.Table, random: np.random.Generator) -> Behaviour:
     """A row's score is the same to the byte in another order of rows, and alone."""
     scores, after = _scores(model, sample), np.empty(sample.num_rows)
     order = random.permutation(sample.num_rows)
@@ -226,7 +226,7 @@ def with_extra_recent_sends(
 
 
 def directions_hold(
-    model: Boosted,
+    model: ServableModel,
     core: pa.Table,
     features: pa.Table,
     asked: pa.Table,
@@ -300,7 +300,7 @@ def _wrong_way(direction: Direction, before: Floats, after: Floats) -> Floats:
 
 
 def plain_cases_are_right(
-    model: Boosted, rows: pa.Table, sample: pa.Table, problem: Problem, random: np.random.Generator
+    model: ServableModel, rows: pa.Table, sample: pa.Table, problem: Problem, random: np.random.Generator
 ) -> Iterator[Behaviour]:
     """The tests of minimum functionality.
 
@@ -315,7 +315,7 @@ def plain_cases_are_right(
     yield _emails_are_told_apart(model, sample, _one_per_user(sample, random), problem)
 
 
-def _lost_users_score_higher(model: Boosted, rows: pa.Table, random: np.random.Generator) -> Behaviour:
+def _lost_users_score_higher(model: ServableModel, rows: pa.Table, random: np.random.Generator) -> Behaviour:
     """Sends that lost their user score higher on average than the others."""
     labels = rows[LABEL].to_numpy()
     sides = []
@@ -334,7 +334,7 @@ def _lost_users_score_higher(model: Boosted, rows: pa.Table, random: np.random.G
     return Behaviour("lost_users_score_higher", kind, ratio >= MIN_LIFT, ratio, MIN_LIFT, count, message)
 
 
-def _sane_scores(model: Boosted, sample: pa.Table, base_rate: float) -> Iterator[Behaviour]:
+def _sane_scores(model: ServableModel, sample: pa.Table, base_rate: float) -> Iterator[Behaviour]:
     """Scores are probabilities, differ, and are right on average."""
     kind: Kind = "minimum functionality"
     scores = _scores(model, sample)
@@ -358,7 +358,9 @@ def _sane_scores(model: Boosted, sample: pa.Table, base_rate: float) -> Iterator
     yield Behaviour("mean_score_is_near_the_base_rate", kind, factor <= MAX_FACTOR, factor, MAX_FACTOR, count, message)
 
 
-def _missing_values_are_survived(model: Boosted, sample: pa.Table, base_rate: float, problem: Problem) -> Behaviour:
+def _missing_values_are_survived(
+    model: ServableModel, sample: pa.Table, base_rate: float, problem: Problem
+) -> Behaviour:
     """Where little or nothing is known of a send, its score stays in reach of the base rate.
 
     Categories may always bring a value that training never saw. A profile column may be missing where the sample has
@@ -386,7 +388,7 @@ def _missing_values_are_survived(model: Boosted, sample: pa.Table, base_rate: fl
     )
 
 
-def _emails_are_told_apart(model: Boosted, sample: pa.Table, asked: pa.Table, problem: Problem) -> Behaviour:
+def _emails_are_told_apart(model: ServableModel, sample: pa.Table, asked: pa.Table, problem: Problem) -> Behaviour:
     """For most users, which of the newest emails they get makes a difference.
 
     Args:
@@ -410,7 +412,7 @@ def _emails_are_told_apart(model: Boosted, sample: pa.Table, asked: pa.Table, pr
     return Behaviour("emails_are_told_apart", kind, passed, share, MAX_INDIFFERENT, pairs.num_rows, message, example)
 
 
-def _scores(model: Boosted, rows: pa.Table) -> Floats:
+def _scores(model: ServableModel, rows: pa.Table) -> Floats:
     """What the model says of each row (n,); NaN for all of them where it refuses, as serving would the whole batch."""
     if not rows.num_rows:
         return np.empty(0)

@@ -1,8 +1,8 @@
 """Training a candidate: every model learns from the same rows and scores the same later ones."""
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ibis
@@ -14,20 +14,12 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.registry import features_of
 from mlguide_assets.prepare.features.tables import KEYS, LABEL
+from mlguide_assets.train.baselines import BASE_RATE, BASELINES, fit_base_rate
+from mlguide_assets.train.choice import SIMPLEST_FIRST, Choice, TrainingRows, choose_model
 from mlguide_assets.train.encoding import Encoding
+from mlguide_assets.train.linear import Linear
 from mlguide_assets.train.metrics import calibration_bins, expected_calibration_error
-from mlguide_assets.train.models import (
-    BASE_RATE,
-    BASELINES,
-    CANDIDATE,
-    Boosted,
-    Labels,
-    Linear,
-    Model,
-    fit_base_rate,
-    fit_xgboost,
-    refit_xgboost,
-)
+from mlguide_assets.train.models import XGBOOST, Labels, ServableModel, refit_xgboost
 from mlguide_assets.train.propensity import Ratios, effective_sample_size, propensity_weights, uniform_ratios
 from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe
 from mlguide_assets.train.reference.freezing import reference_of
@@ -46,10 +38,15 @@ class Candidate:
 
     `model` has learned from every matured row. `judged` is the same recipe on the earlier rows only: its are
     the scores, and a later challenger can be compared with it on this test window.
+
+    Attributes:
+        name: of the model that was chosen, and so of its column in `scores`.
+        baselines: the linear models, which learned from the same earlier rows; the chosen one is among them.
     """
 
-    model: Boosted
-    judged: Boosted
+    name: str
+    model: ServableModel
+    judged: ServableModel
     recipe: Recipe
     baselines: dict[str, Linear]
     scores: pa.Table
@@ -64,11 +61,14 @@ def train_candidate(
     recipe: Recipe = DEFAULT_RECIPE,
     report: Report = lambda _: None,
     plans: ibis.Table | None = None,
+    *,
+    contenders: Sequence[str] = SIMPLEST_FIRST,
 ) -> Candidate:
-    """Split in time, fit baselines and candidate, score the test window, refit on all matured rows.
+    """Split in time, choose a model on the latest training rows, score the test window with all, refit the chosen.
 
     Args:
-        plans: the send plans that chose some of the sends, for the candidate to weight these by their propensity.
+        plans: the send plans that chose some of the sends, to weight these by their propensity.
+        contenders: the models that may become the candidate, the simplest first; all are fitted and scored.
 
     Raises:
         InputError: too few matured sends, or too few of one outcome among them.
@@ -79,57 +79,74 @@ def train_candidate(
     for side, indexes in (("training", split.train), ("test", split.test)):
         _refuse_too_few(side, labels[indexes])
 
-    seed = problem.evaluation.seed
-    features = features_of(problem)
-    train_rows = rows.take(split.train)
-    encoding = Encoding.fit(train_rows, features)
-    matrix, known, test = encoding.matrix(train_rows), labels[split.train], encoding.matrix(rows.take(split.test))
-    models: dict[str, Model] = {BASE_RATE: fit_base_rate(known)}
-    baselines: dict[str, Linear] = {}
-    for name, fit in BASELINES.items():
-        report(f"fitting {name.replace('_', ' ')} on {len(known):,} sends")
-        models[name] = baselines[name] = fit(matrix, known, encoding, seed=seed)
     ratios, most = uniform_ratios(rows, plans), problem.exploration.max_weight
-    report(f"fitting xgboost on {len(known):,} sends")
-    models[CANDIDATE] = judged = fit_xgboost(
-        matrix,
-        known,
-        times[split.train],
-        encoding,
-        gap=split.gap,
-        seed=seed,
-        recipe=recipe,
-        row_weights=propensity_weights(ratios[split.train], max_weight=most),
-    )
-    scores = {name: model.predict(test) for name, model in models.items()}
+    known = _training_rows(rows.take(split.train), problem, propensity_weights(ratios[split.train], max_weight=most))
+    report(f"comparing {', '.join(_shown(name) for name in SIMPLEST_FIRST)} on the latest training sends")
+    choice = choose_model(known, problem, recipe, contenders)
+    report(choice.reason)
+    fitted = {name: _fit(name, known, choice, problem, recipe, report) for name in SIMPLEST_FIRST}
+    judged = fitted[choice.model]
+    test = known.encoding.matrix(rows.take(split.test))
+    scores = {BASE_RATE: fit_base_rate(known.labels).predict(test)}
+    scores |= {name: model.predict(test) for name, model in fitted.items()}
 
-    report(f"refitting xgboost on all {len(labels):,} matured sends")
-    final_encoding, row_weights = Encoding.fit(rows, features), propensity_weights(ratios, max_weight=most)
-    final = refit_xgboost(
-        final_encoding.matrix(rows),
-        labels,
-        final_encoding,
-        rounds=judged.rounds,
-        seed=seed,
-        recipe=recipe,
-        weights=recipe.window.weights(times) * row_weights,
-        calibration=judged.calibration,
-    )
+    all_rows = _training_rows(rows, problem, propensity_weights(ratios, max_weight=most))
+    final = _fit(choice.model, all_rows, choice, problem, recipe, report)
     keys = rows.select(list(KEYS)).take(split.test)
     table = keys.append_column("label", pa.array(labels[split.test]))
     for name, values in scores.items():
         table = table.append_column(name, pa.array(values))
     facts = {
         **_facts(labels, times, split, judged, recipe),
-        **_weighed(ratios, row_weights),
+        **_chosen(choice),
+        **_weighed(ratios, all_rows.row_weights),
         "calibration_error_uncorrected": _calibration_error(labels[split.test], judged.predict_uncalibrated(test)),
         "scores_sha256": scores_hash(table),
     }
-    profile = reference_of(rows.take(split.test), scores[CANDIDATE], judged, problem)
-    return Candidate(final, judged, recipe, baselines, table, facts, profile)
+    profile = reference_of(rows.take(split.test), scores[choice.model], judged, problem)
+    baselines = {name: model for name, model in fitted.items() if isinstance(model, Linear)}
+    return Candidate(choice.model, final, judged, recipe, baselines, table, facts, profile)
 
 
-def _facts(labels: Labels, times: Times, split: TimeSplit, judged: Boosted, recipe: Recipe) -> dict[str, Any]:
+def _training_rows(rows: pa.Table, problem: Problem, row_weights: npt.NDArray[np.float64]) -> TrainingRows:
+    encoding = Encoding.fit(rows, features_of(problem))
+    return TrainingRows(
+        encoding.matrix(rows),
+        rows[LABEL].to_numpy(),
+        rows["delivered_at"].to_numpy(),
+        rows["user_id"].to_numpy(),
+        encoding,
+        row_weights,
+    )
+
+
+def _fit(
+    name: str, known: TrainingRows, choice: Choice, problem: Problem, recipe: Recipe, report: Report
+) -> ServableModel:
+    """One model on the rows given, with rounds and calibration as they were chosen."""
+    report(f"fitting {_shown(name)} on {len(known.labels):,} sends")
+    weights, seed = recipe.window.weights(known.times) * known.row_weights, problem.evaluation.seed
+    calibration = choice.calibrations[name]
+    if name == XGBOOST:
+        return refit_xgboost(
+            known.matrix,
+            known.labels,
+            known.encoding,
+            rounds=choice.rounds,
+            seed=seed,
+            recipe=recipe,
+            weights=weights,
+            calibration=calibration,
+        )
+    fitted = BASELINES[name](known.matrix, known.labels, known.encoding, seed=seed, weights=weights)
+    return replace(fitted, calibration=calibration)
+
+
+def _shown(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _facts(labels: Labels, times: Times, split: TimeSplit, judged: ServableModel, recipe: Recipe) -> dict[str, Any]:
     """What is known of a candidate besides its scores: rows, windows, recipe."""
     return {
         "train_rows": len(split.train),
@@ -143,11 +160,16 @@ def _facts(labels: Labels, times: Times, split: TimeSplit, judged: Boosted, reci
         "train_last": _day(times[split.train].max()),
         "test_first": _day(split.test_start),
         "test_last": _day(times.max()),
-        "rounds": judged.rounds,
         "training_window": recipe.window.name,
         "calibration_slope": judged.calibration.slope,
         "calibration_intercept": judged.calibration.intercept,
     }
+
+
+def _chosen(choice: Choice) -> dict[str, Any]:
+    """Which model is the candidate, and why; with its rounds where it is XGBoost."""
+    rounds = {"rounds": choice.rounds} if choice.model == XGBOOST else {}
+    return {"model": choice.model, "model_reason": choice.reason, **rounds}
 
 
 def _weighed(ratios: Ratios, weights: npt.NDArray[np.float64]) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from mlguide_assets.prepare.features.tables import KEYS
 from mlguide_assets.train.decision_plots import cost_plot
 from mlguide_assets.train.decisions import cost_curve, decision_metrics, threshold_grid
 from mlguide_assets.train.metrics import calibration_bins, confusion
-from mlguide_assets.train.models import CANDIDATE
 from mlguide_assets.train.plots import (
     calibration_curve,
     confusion_matrix,
@@ -33,9 +32,10 @@ _NOT_MODELS = ("user_id", "email_id", "delivered_at", "label")
 class Evaluation:
     """Estimates per model and metric, slices and groups of the candidate, and plots as PNG bytes.
 
-    `slices` and `groups` are tables as `slices.py` makes them.
+    `candidate` names the model that is the candidate. `slices` and `groups` are tables as `slices.py` makes them.
     """
 
+    candidate: str
     estimates: dict[str, dict[str, Estimate]]
     slices: pa.Table
     groups: pa.Table
@@ -43,7 +43,7 @@ class Evaluation:
 
     def numbers(self) -> dict[str, float]:
         """The candidate's figures under names that stay the same from run to run."""
-        return {metric: estimate.value for metric, estimate in self.estimates[CANDIDATE].items()}
+        return {metric: estimate.value for metric, estimate in self.estimates[self.candidate].items()}
 
     def table(self) -> pa.Table:
         """One row per model and metric: model, metric, value, low, high."""
@@ -55,12 +55,13 @@ class Evaluation:
         return pa.Table.from_pylist(rows)
 
 
-def evaluate(scores: pa.Table, rows: pa.Table, problem: Problem) -> Evaluation:
+def evaluate(scores: pa.Table, rows: pa.Table, candidate: str, problem: Problem) -> Evaluation:
     """Evaluate every model whose scores are a column of the table, the oracle among them where it is known.
 
     Args:
         scores: user_id, label and one column of probabilities per model; the rows of the test window.
         rows: `with_columns` of the same sends.
+        candidate: which of the models is the candidate, of which more is told than of the others.
     """
     labels, users = scores["label"].to_numpy(), scores["user_id"].to_numpy()
     models = {name: scores[name].to_numpy() for name in scores.column_names if name not in _NOT_MODELS}
@@ -68,7 +69,7 @@ def evaluate(scores: pa.Table, rows: pa.Table, problem: Problem) -> Evaluation:
     draws: dict[str, Any] = {"repeats": settings.bootstrap_repeats, "seed": settings.seed}
     estimates = bootstrap_metrics(labels, models, users, **draws)
     costs = problem.costs
-    for name in (CANDIDATE, ORACLE):
+    for name in (candidate, ORACLE):
         if name in models:
             estimates[name] |= decision_metrics(
                 labels,
@@ -79,19 +80,20 @@ def evaluate(scores: pa.Table, rows: pa.Table, problem: Problem) -> Evaluation:
                 withheld_send=costs.withheld_send,
                 **draws,
             )
-    judged: dict[str, Any] = {"model": CANDIDATE, "min_positives": settings.min_positives, **draws}
+    judged: dict[str, Any] = {"model": candidate, "min_positives": settings.min_positives, **draws}
     slices = slice_metrics(rows, settings.slices, threshold=costs.threshold, **judged)
     gaps = slice_gaps(rows, settings.slices, **judged)
     groups = fairness(rows, settings.sensitive, threshold=costs.threshold, **judged)
-    return Evaluation(
-        estimates, pa.concat_tables([slices, gaps]), groups, _plots(labels, users, models, slices, problem)
-    )
+    plots = _plots(labels, users, models, candidate, slices, problem)
+    return Evaluation(candidate, estimates, pa.concat_tables([slices, gaps]), groups, plots)
 
 
-def with_columns(test_predictions: ibis.Table, send_features: ibis.Table, problem: Problem) -> ibis.Table:
+def with_columns(
+    test_predictions: ibis.Table, send_features: ibis.Table, candidate: str, problem: Problem
+) -> ibis.Table:
     """The candidate's scores of the test window beside the columns that slices and groups are made of."""
     columns = dict.fromkeys((*problem.evaluation.slices, *problem.evaluation.sensitive))
-    joined = test_predictions.select(*KEYS, "label", CANDIDATE).inner_join(send_features.select(*KEYS, *columns), KEYS)
+    joined = test_predictions.select(*KEYS, "label", candidate).inner_join(send_features.select(*KEYS, *columns), KEYS)
     return joined.order_by("delivered_at", "user_id", "email_id")
 
 
@@ -99,28 +101,29 @@ def _plots(
     labels: npt.NDArray[np.int8],
     users: npt.NDArray[np.int64],
     models: dict[str, npt.NDArray[np.float64]],
+    candidate: str,
     slices: pa.Table,
     problem: Problem,
 ) -> dict[str, bytes]:
-    costs, candidate = problem.costs, models[CANDIDATE]
+    costs, own = problem.costs, models[candidate]
     threshold = costs.threshold
     curve = cost_curve(
         labels,
-        candidate,
+        own,
         users,
-        threshold_grid(candidate, threshold),
+        threshold_grid(own, threshold),
         lost_user=costs.lost_user,
         withheld_send=costs.withheld_send,
         repeats=problem.evaluation.bootstrap_repeats,
         seed=problem.evaluation.seed,
     )
-    bins = {name: calibration_bins(labels, models[name]) for name in (CANDIDATE, ORACLE) if name in models}
+    bins = {name: calibration_bins(labels, models[name]) for name in (candidate, ORACLE) if name in models}
     return {
-        "roc_curve": roc_curves(labels, models, subject=CANDIDATE),
-        "pr_curve": pr_curves(labels, models, subject=CANDIDATE),
-        "calibration": calibration_curve(bins, subject=CANDIDATE),
-        "confusion_matrix": confusion_matrix(confusion(labels, candidate, threshold), threshold),
+        "roc_curve": roc_curves(labels, models, subject=candidate),
+        "pr_curve": pr_curves(labels, models, subject=candidate),
+        "calibration": calibration_curve(bins, subject=candidate),
+        "confusion_matrix": confusion_matrix(confusion(labels, own, threshold), threshold),
         "cost_curve": cost_plot(curve, threshold),
-        "score_histogram": score_histogram(labels, candidate),
+        "score_histogram": score_histogram(labels, own),
         "slices": slice_plot(slices),
     }

@@ -1,8 +1,8 @@
-"""Why the model says what it says: exact SHAP contributions from XGBoost's own trees.
+"""Why the model says what it says: exact SHAP contributions.
 
-`pred_contribs` is the exact path-dependent TreeSHAP (Lundberg et al. 2020), computed by XGBoost; the
-`shap` package draws the beeswarm. A sample is explained, since the cost is per row and a mean over some
-thousand rows moves no more.
+XGBoost computes those of its trees itself (`pred_contribs`, path-dependent TreeSHAP, Lundberg et al. 2020); a
+linear model is the sum of its own. The `shap` package draws the beeswarm. A sample is explained, since the cost is
+per row and a mean over some thousand rows moves no more.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mlguide_assets.train.candidate import matured_rows
-from mlguide_assets.train.models import Boosted, contributions
+from mlguide_assets.train.models import ServableModel
 from mlguide_assets.train.shap_plots import shap_bar, shap_beeswarm
 
 SAMPLE_ROWS = 2_000
@@ -42,10 +42,10 @@ class Explanation:
         )
 
 
-def explain(model: Boosted, send_features: ibis.Table, *, seed: int, rows: int = SAMPLE_ROWS) -> Explanation:
+def explain(model: ServableModel, send_features: ibis.Table, *, seed: int, rows: int = SAMPLE_ROWS) -> Explanation:
     """Explain a seeded sample of matured sends."""
     sample = model.encoding.matrix(_sample(matured_rows(send_features), rows, seed))
-    values = contributions(model, sample)
+    values = model.contributions(sample)
     names = model.encoding.names
     plots = {"shap_bar": shap_bar(names, values), "shap_beeswarm": shap_beeswarm(names, values, sample)}
     return Explanation(names, values, plots)

@@ -1,6 +1,23 @@
 """The names of a candidate's files, apart from the code that writes them: to name one must not load XGBoost or Ibis."""
 
-MODEL, ENCODING, CALIBRATION = "model.ubj", "encoding.json", "calibration.json"
+from pathlib import Path
+
+BOOSTED, LINEAR = "model.ubj", "linear.json"
+MODELS = (BOOSTED, LINEAR)
+"""A folder has the one or the other."""
+ENCODING, CALIBRATION = "encoding.json", "calibration.json"
 FACTS, RECIPE, PROBLEM = "facts.json", "recipe.json", "problem.yaml"
 PROFILE = "profile.json"
 JUDGED = "judged"
+
+
+def model_file(folder: Path) -> str:
+    """The name of the file with the model of a candidate or bundle.
+
+    Raises:
+        FileNotFoundError: the folder has none.
+    """
+    found = next((name for name in MODELS if (folder / name).is_file()), None)
+    if found is None:
+        raise FileNotFoundError(f"{folder} has no model: neither {' nor '.join(MODELS)}")
+    return found

@@ -4,10 +4,9 @@ Every metric is written so that it also takes weights cheaply (see `ROW_LOSSES` 
 bootstrap in `uncertainty` computes it hundreds of times. How certain a number is belongs there, not here.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -175,20 +174,6 @@ class Ranking:
 
 # Metrics that depend on the order of the scores only.
 RANKED: dict[str, Callable[[RankSums], Floats]] = {"roc_auc": RankSums.roc_auc, "pr_auc": RankSums.pr_auc}
-
-
-def as_good(simpler: Mapping[str, Mapping[str, Any]], candidate: Mapping[str, Mapping[str, Any]]) -> bool:
-    """No metric of the candidate is better than a simpler model's by more than its own interval allows for chance.
-
-    Args:
-        simpler, candidate: metric to value, low and high. A bound that is missing proves nothing.
-    """
-
-    def within(own: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-        low, high, value = own["low"], own["high"], other["value"]
-        return low is not None and high is not None and value is not None and bool(low <= value <= high)
-
-    return all(within(candidate[name], simpler[name]) for name in METRICS)
 
 
 def metric_named(name: str) -> Metric:

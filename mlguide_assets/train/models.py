@@ -1,13 +1,10 @@
-"""The models that are compared: three that anyone would try first, and the candidate.
+"""What every model can do, and XGBoost, which learns what the simpler models of `baselines.py` cannot.
 
-All take the matrix of `Encoding` and give probabilities. What a linear model needs in addition
-(imputing, scaling, one column per category) it learns from the same training rows, inside itself.
+All take the matrix of `Encoding` and give probabilities.
 """
 
-import contextlib
 import os
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
@@ -20,13 +17,12 @@ from mlguide_assets.train.calibration import IDENTITY, Calibration, fit_calibrat
 from mlguide_assets.train.encoding import Encoding, Matrix
 from mlguide_assets.train.metrics import log_loss_rows
 from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe
-from mlguide_assets.train.split import Times, split_by_time
+from mlguide_assets.train.split import Times, TimeSplit, split_by_time
 
 Labels = npt.NDArray[np.int8]
 Probabilities = npt.NDArray[np.float64]
 
-CANDIDATE = "xgboost"
-BASE_RATE = "base_rate"
+XGBOOST = "xgboost"
 
 THREADS = os.cpu_count() or 1
 """For learning. The model is the same to the byte with one thread or two."""
@@ -35,39 +31,34 @@ MAX_ROUNDS = 500
 PATIENCE = 40
 CHI_SQUARE_99 = 9.21
 """99 % quantile of chi-square with two degrees of freedom: slope and intercept."""
-MAX_CATEGORIES = 100
-"""Values of one category that a linear model tells apart; the rarer ones are one value to it."""
 INNER_SHARE = 0.15
 """Share of the training rows, the latest, on which the number of rounds is chosen."""
 
 
 class Model(Protocol):
+    """What scores rows."""
+
     def predict(self, matrix: Matrix) -> Probabilities: ...
 
 
-@dataclass(frozen=True)
-class BaseRate:
-    """Says the same to everyone: the share of unsubscribes in training."""
+class ServableModel(Model, Protocol):
+    """What can go to production: it carries what it needs to encode a row, and says why it scores as it does.
 
-    rate: float
-
-    def predict(self, matrix: Matrix) -> Probabilities:
-        return np.full(len(matrix), self.rate)
-
-
-@dataclass(frozen=True, eq=False)
-class Linear:
-    """A fitted scikit-learn pipeline.
-
-    It learns and predicts in one thread: with more, sums are taken in another order, and the last digits differ
-    from machine to machine.
+    `contributions` (rows, features) are exact and in calibrated log-odds, without the base value; `importance` is
+    the share of each feature in what the model makes of its training rows.
     """
 
-    pipeline: Any
+    @property
+    def encoding(self) -> Encoding: ...
 
-    def predict(self, matrix: Matrix) -> Probabilities:
-        with _one_thread():
-            return np.asarray(self.pipeline.predict_proba(matrix)[:, 1], dtype=np.float64)
+    @property
+    def calibration(self) -> Calibration: ...
+
+    def predict_uncalibrated(self, matrix: Matrix) -> Probabilities: ...
+
+    def contributions(self, matrix: Matrix) -> npt.NDArray[np.float32]: ...
+
+    def importance(self) -> Mapping[str, float]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,32 +79,19 @@ class Boosted:
         # In place: the same numbers as through XGBoost's own matrix, for one row in half the time.
         return np.asarray(self.booster.inplace_predict(matrix, validate_features=False), dtype=np.float64)
 
+    def contributions(self, matrix: Matrix) -> npt.NDArray[np.float32]:
+        """Exact SHAP contributions (rows, features) to the calibrated log-odds; the base value is left out.
 
-def fit_base_rate(labels: Labels) -> BaseRate:
-    return BaseRate(float(labels.mean()))
+        The calibration is a line on the log-odds, so the contributions scale with its slope.
+        """
+        values = self.booster.predict(dmatrix(matrix, self.encoding), pred_contribs=True)
+        return np.asarray(values[:, :-1] * self.calibration.slope, dtype=np.float32)
 
-
-def fit_logistic(matrix: Matrix, labels: Labels, encoding: Encoding, *, seed: int) -> Linear:
-    from sklearn.linear_model import LogisticRegression
-
-    return _linear(LogisticRegression(max_iter=300, random_state=seed), matrix, labels, encoding)
-
-
-def fit_linear_svm(matrix: Matrix, labels: Labels, encoding: Encoding, *, seed: int) -> Linear:
-    """A linear support vector machine; a sigmoid turns its margins into probabilities (Platt 1999).
-
-    The sigmoid is fitted on the training rows themselves: two numbers beside some dozen weights cannot
-    overfit, and held-out margins would cost three more fits.
-    """
-    from sklearn.calibration import CalibratedClassifierCV
-    from sklearn.frozen import FrozenEstimator
-    from sklearn.pipeline import make_pipeline
-    from sklearn.svm import LinearSVC
-
-    prepare, svm = _linear(LinearSVC(dual=False, tol=1e-3, random_state=seed), matrix, labels, encoding).pipeline
-    with _one_thread():
-        calibrated = CalibratedClassifierCV(FrozenEstimator(svm)).fit(prepare.transform(matrix), labels)
-    return Linear(make_pipeline(prepare, calibrated))
+    def importance(self) -> dict[str, float]:
+        """Share of each feature in the total gain; features that no tree uses are left out."""
+        gains: dict[str, Any] = self.booster.get_score(importance_type="total_gain")
+        total = sum(gains.values()) or 1.0
+        return {name: float(gain / total) for name, gain in gains.items()}
 
 
 def fit_xgboost(
@@ -135,10 +113,17 @@ def fit_xgboost(
             that judge are not weighted: they are what the model will meet.
     """
     given = np.ones(len(labels)) if row_weights is None else row_weights
-    rounds, calibration = _judge_inner(matrix, labels, times, encoding, gap, seed, recipe, given)
-    weights = recipe.window.weights(times) * given
+    inner = inner_window(labels, times, gap)
+    tried = None if inner is None else try_xgboost(matrix, labels, times, encoding, inner, seed, recipe, given)
     return refit_xgboost(
-        matrix, labels, encoding, rounds=rounds, seed=seed, recipe=recipe, weights=weights, calibration=calibration
+        matrix,
+        labels,
+        encoding,
+        rounds=tried.rounds if tried else PATIENCE,
+        seed=seed,
+        recipe=recipe,
+        weights=recipe.window.weights(times) * given,
+        calibration=tried.calibration if tried else IDENTITY,
     )
 
 
@@ -170,42 +155,65 @@ def xgboost_parameters(recipe: Recipe, seed: int) -> dict[str, Any]:
     return {**recipe.parameters, "nthread": THREADS, "seed": seed}
 
 
-def _judge_inner(
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A model on the inner window, which it has not learned from.
+
+    Attributes:
+        answers: uncalibrated probabilities of the rows of the inner window (n,).
+        calibration: the correction that their outcomes prove to be needed.
+        rounds: of XGBoost; 0 for other models.
+    """
+
+    answers: Probabilities
+    calibration: Calibration
+    rounds: int = 0
+
+    @classmethod
+    def of(cls, labels: Labels, answers: Probabilities, rounds: int = 0) -> "Trial":
+        """Args: labels (n,): the outcomes of the inner window."""
+        return cls(answers, _proven(fit_calibration(labels, answers), labels, answers), rounds)
+
+
+def inner_window(labels: Labels, times: Times, gap: timedelta) -> TimeSplit | None:
+    """The latest training rows as a window on which choices are made; None where it could not decide anything.
+
+    Both sides need both outcomes.
+    """
+    try:
+        inner = split_by_time(times, test_share=INNER_SHARE, gap=gap)
+    except InputError:
+        return None
+    return inner if all(len(np.unique(labels[side])) == 2 for side in (inner.train, inner.test)) else None
+
+
+def try_xgboost(
     matrix: Matrix,
     labels: Labels,
     times: Times,
     encoding: Encoding,
-    gap: timedelta,
+    inner: TimeSplit,
     seed: int,
     recipe: Recipe,
     row_weights: Probabilities,
-) -> tuple[int, Calibration]:
-    """The number of rounds that the inner window likes best, and the correction that its outcomes ask for.
-
-    `PATIENCE` and no correction where there is nothing to ask.
-    """
+) -> Trial:
+    """XGBoost on the inner window, with the number of rounds that the window likes best."""
     import xgboost as xgb
 
-    try:
-        inner = split_by_time(times, test_share=INNER_SHARE, gap=gap)
-    except InputError:
-        return PATIENCE, IDENTITY
     earlier, later = inner.train, inner.test
-    if len(np.unique(labels[earlier])) < 2 or len(np.unique(labels[later])) < 2:
-        return PATIENCE, IDENTITY
-    judging = dmatrix(matrix[later], encoding, labels[later])
+    window = dmatrix(matrix[later], encoding, labels[later])
     weights = recipe.window.weights(times[earlier]) * row_weights[earlier]
     booster = xgb.train(
         xgboost_parameters(recipe, seed),
         training_data(matrix[earlier], labels[earlier], encoding, weights),
         num_boost_round=MAX_ROUNDS,
-        evals=[(judging, "inner")],
+        evals=[(window, "inner")],
         early_stopping_rounds=PATIENCE,
         verbose_eval=False,
     )
     rounds = int(booster.best_iteration) + 1
-    said = np.asarray(booster.predict(judging, iteration_range=(0, rounds)), dtype=np.float64)
-    return rounds, _proven(fit_calibration(labels[later], said), labels[later], said)
+    answers = np.asarray(booster.predict(window, iteration_range=(0, rounds)), dtype=np.float64)
+    return Trial.of(labels[later], answers, rounds)
 
 
 def _proven(calibration: Calibration, labels: Labels, said: Probabilities) -> Calibration:
@@ -240,48 +248,3 @@ def dmatrix(matrix: Matrix, encoding: Encoding, labels: Labels | None = None) ->
         enable_categorical=True,
         nthread=1,
     )
-
-
-def _linear(estimator: Any, matrix: Matrix, labels: Labels, encoding: Encoding) -> Linear:
-    from sklearn.compose import ColumnTransformer
-    from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import OneHotEncoder, StandardScaler
-
-    categories = [position for position, kind in enumerate(encoding.xgboost_types) if kind == "c"]
-    numbers = [position for position, kind in enumerate(encoding.xgboost_types) if kind == "q"]
-    one_hot = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MAX_CATEGORIES)
-    # A column that is empty in training stays, as zeros: the contract has warned of it.
-    impute = SimpleImputer(add_indicator=True, keep_empty_features=True)
-    prepare = ColumnTransformer(
-        # It gives a sparse matrix where that is the smaller one.
-        [("categories", one_hot, categories), ("numbers", make_pipeline(impute, StandardScaler()), numbers)]
-    )
-    with _one_thread():
-        return Linear(make_pipeline(prepare, estimator).fit(matrix, labels))
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Scikit-learn in one thread, and without its warnings: what a user must know of the data, the contract says."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="sklearn")
-        yield
-
-
-BASELINES: dict[str, Callable[..., Linear]] = {
-    "logistic_regression": fit_logistic,
-    "linear_svm": fit_linear_svm,
-}
-"""The baselines that learn; the base rate needs only the labels."""
-
-
-def contributions(model: Boosted, matrix: Matrix) -> npt.NDArray[np.float32]:
-    """Exact SHAP contributions (rows, features) to the calibrated log-odds; the base value is left out.
-
-    The calibration is a line on the log-odds, so the contributions scale with its slope.
-    """
-    values = model.booster.predict(dmatrix(matrix, model.encoding), pred_contribs=True)
-    return np.asarray(values[:, :-1] * model.calibration.slope, dtype=np.float32)

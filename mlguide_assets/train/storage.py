@@ -1,17 +1,18 @@
 """A candidate on disk: a directory that explains itself, in formats that run no code when read.
 
-    model.ubj                 the booster, XGBoost's own format
+    model.ubj                 the booster, XGBoost's own format; or, where a linear model was chosen,
+    linear.json               what each feature adds to the log-odds
     encoding.json             the columns of its matrix, in order, with their categories
     calibration.json          the line that corrects its log-odds
     judged/                   the same three of the model that scored the test window
     recipe.json               parameters and training window
-    baselines/<name>.skops    the fitted scikit-learn pipelines
+    baselines/<name>.json     the linear models that scored the test window, with the encoding of judged/
     profile.json              the reference that later days are held against
     problem.yaml              the problem it was trained for
     facts.json                rows, windows, threshold, lineage
     plots/<name>.png          added by evaluation and explanation
 
-Loading a model takes the first three and XGBoost, nothing else: neither Ibis nor scikit-learn is imported for it.
+Loading a model takes its three files, and XGBoost for a booster: neither Ibis nor scikit-learn is imported for it.
 """
 
 import json
@@ -30,9 +31,21 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import set_mode
 from mlguide_assets.train.calibration import Calibration
 from mlguide_assets.train.encoding import Encoding
-from mlguide_assets.train.files import CALIBRATION, ENCODING, FACTS, JUDGED, MODEL, PROBLEM, PROFILE, RECIPE
+from mlguide_assets.train.files import (
+    BOOSTED,
+    CALIBRATION,
+    ENCODING,
+    FACTS,
+    JUDGED,
+    LINEAR,
+    PROBLEM,
+    PROFILE,
+    RECIPE,
+    model_file,
+)
 from mlguide_assets.train.lineage import Lineage
-from mlguide_assets.train.models import Boosted
+from mlguide_assets.train.linear import Linear
+from mlguide_assets.train.models import XGBOOST, Boosted, ServableModel
 from mlguide_assets.train.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -45,8 +58,6 @@ KEPT_CANDIDATES = 5
 
 def save_candidate(candidate: "Candidate", problem: Problem, lineage: Lineage, folder: Path) -> None:
     """Write a candidate to a folder of its own, all at once; an older one there is replaced."""
-    from skops.io import dump
-
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(mkdtemp(dir=folder.parent, prefix=".candidate-"))
     aside = temporary.with_suffix(".old")
@@ -60,7 +71,7 @@ def save_candidate(candidate: "Candidate", problem: Problem, lineage: Lineage, f
         (temporary / PROBLEM).write_text(dump_problem(problem), encoding="utf-8")
         (temporary / "baselines").mkdir()
         for name, model in candidate.baselines.items():
-            dump(model.pipeline, temporary / "baselines" / f"{name}.skops")
+            _write_json(temporary / "baselines" / f"{name}.json", model.to_json())
         set_mode(temporary, 0o755)
         if folder.exists():
             # Aside first: deleting takes long enough to be interrupted, a rename does not.
@@ -72,9 +83,14 @@ def save_candidate(candidate: "Candidate", problem: Problem, lineage: Lineage, f
     _forget_old(folder.parent)
 
 
-def _save_model(model: Boosted, folder: Path) -> None:
+def _save_model(model: ServableModel, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
-    model.booster.save_model(folder / MODEL)
+    if isinstance(model, Boosted):
+        model.booster.save_model(folder / BOOSTED)
+    elif isinstance(model, Linear):
+        _write_json(folder / LINEAR, model.to_json())
+    else:
+        raise TypeError(f"a {type(model).__name__} has no file format")
     _write_json(folder / ENCODING, model.encoding.to_json())
     _write_json(folder / CALIBRATION, model.calibration.to_json())
 
@@ -86,15 +102,17 @@ def _forget_old(candidates: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def load_model(folder: Path) -> Boosted:
-    """Load a booster, its encoding and its calibration from the folder of a candidate, its `judged/`, or a bundle."""
+def load_model(folder: Path) -> ServableModel:
+    """Load a model, its encoding and its calibration from the folder of a candidate, its `judged/`, or a bundle."""
+    encoding = Encoding.from_json(json.loads((folder / ENCODING).read_text(encoding="utf-8")))
+    calibration = Calibration.from_json(json.loads((folder / CALIBRATION).read_text(encoding="utf-8")))
+    if model_file(folder) == LINEAR:
+        return Linear.from_json(json.loads((folder / LINEAR).read_text(encoding="utf-8")), encoding, calibration)
     import xgboost as xgb
 
     # One row or one slice at a time is scored: threads would cost more than they bring.
     booster = xgb.Booster({"nthread": 1})
-    booster.load_model(folder / MODEL)
-    encoding = Encoding.from_json(json.loads((folder / ENCODING).read_text(encoding="utf-8")))
-    calibration = Calibration.from_json(json.loads((folder / CALIBRATION).read_text(encoding="utf-8")))
+    booster.load_model(folder / BOOSTED)
     return Boosted(booster, booster.num_boosted_rounds(), encoding, calibration)
 
 
@@ -132,6 +150,15 @@ def load_facts(folder: Path) -> dict[str, Any]:
     """Rows, windows, threshold and lineage of a candidate."""
     facts: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
     return facts
+
+
+def model_name(facts: Mapping[str, Any]) -> str:
+    """Which model was chosen: the name of its scores and metrics. Candidates of before there was a choice are XGBoost.
+
+    Args:
+        facts: of a candidate, or the metadata of a bundle.
+    """
+    return str(facts.get("model", XGBOOST))
 
 
 def load_recipe(folder: Path) -> Recipe:

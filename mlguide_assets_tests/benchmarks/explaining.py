@@ -8,7 +8,6 @@ from mlguide_assets.deploy.bundle import champion
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import matured_rows
-from mlguide_assets.train.models import contributions
 from mlguide_assets.train.storage import load_model
 
 ROWS = 10_000
@@ -21,7 +20,7 @@ if __name__ == "__main__":
     model = load_model(current.folder)
     rows = matured_rows(Lake(home.lake("planeswalker_simulated")).read("send_features").limit(ROWS))
     matrix = model.encoding.matrix(rows)
-    contributions(model, matrix[:100])
+    model.contributions(matrix[:100])
     start = time.perf_counter()
-    contributions(model, matrix)
+    model.contributions(matrix)
     print(len(matrix) / (time.perf_counter() - start))

@@ -9,6 +9,7 @@ import pytest
 from mlguide_assets.deploy.registry import Registry
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate, train_candidate
+from mlguide_assets.train.models import XGBOOST
 from mlguide_assets_tests.samples import Tables, sample_tables
 from mlguide_assets_tests.train.sends import PROBLEM, features_of_tables
 
@@ -20,7 +21,7 @@ def tables() -> Tables:
 
 @pytest.fixture(scope="session")
 def trained(tables: Tables) -> Candidate:
-    return train_candidate(ibis.memtable(features_of_tables(tables)), PROBLEM)
+    return train_candidate(ibis.memtable(features_of_tables(tables)), PROBLEM, contenders=(XGBOOST,))
 
 
 @pytest.fixture(scope="session")

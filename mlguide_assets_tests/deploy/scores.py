@@ -36,6 +36,8 @@ def scores(*, signal: float, seed: int = 0, rows: int = 2000, users: int = 200) 
 def evidence(scores: pa.Table, **changes: Any) -> Evidence:
     """A candidate of which nothing but its scores can be criticised; `changes` replace that."""
     fine = {
+        "model": "xgboost",
+        "chosen_because": None,
         "contract_results": [],
         "comparison": None,
         "calibration_error": Estimate(0.002, 0.001, 0.003),

@@ -250,7 +250,7 @@ def duel(challenger: float, champion: float, seed: int, rows: int = 6000, users:
     shared = random.normal(size=rows)
     said = {
         name: 1 / (1 + np.exp(-(logit + noise * (0.8 * shared + 0.6 * random.normal(size=rows)))))
-        for name, noise in (("xgboost", challenger), ("champion", champion))
+        for name, noise in (("challenger", challenger), ("champion", champion))
     }
     compared = compare_scores(labels, said, user, "1", "sends", FEW_DRAWS)
     return beats_champion(compared, FEW_DRAWS).passed

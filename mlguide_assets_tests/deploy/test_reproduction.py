@@ -15,7 +15,6 @@ from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate, train_candidate
 from mlguide_assets.train.lineage import SEND_PLAN, TABLES, Lineage, lineage_of, plans_of
 from mlguide_assets.train.metrics import METRICS, point
-from mlguide_assets.train.models import CANDIDATE
 from mlguide_assets.train.storage import record_of, save_candidate, save_plots
 from mlguide_assets_tests.samples import Tables
 from mlguide_assets_tests.train.sends import PROBLEM, features_of_tables, plans_of_sends
@@ -36,10 +35,10 @@ def filled(lake: Lake, sends: pa.Table) -> Lake:
 def registered(home: Home, candidate: Candidate, lineage: Lineage, folder: Path) -> str:
     save_candidate(candidate, WEIGHING, lineage, folder)
     save_plots({"roc_curve": b"\x89PNG"}, folder)
-    labels, scores = candidate.scores["label"].to_numpy(), candidate.scores[CANDIDATE].to_numpy()
+    labels, scores = candidate.scores["label"].to_numpy(), candidate.scores[candidate.name].to_numpy()
     values = [point(metric, labels, scores) for metric in METRICS]
     evaluation = pa.table(
-        {"model": [CANDIDATE] * 4, "metric": list(METRICS), "value": values, "low": values, "high": values}
+        {"model": [candidate.name] * 4, "metric": list(METRICS), "value": values, "low": values, "high": values}
     )
     record = register_candidate(home, WEIGHING, ibis.memtable(record_of(folder)), ibis.memtable(evaluation))
     return str(record["version"][0].as_py())

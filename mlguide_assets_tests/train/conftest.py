@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.train.candidate import Candidate, train_candidate
+from mlguide_assets.train.models import XGBOOST
 from mlguide_assets_tests.samples import sample_tables
 from mlguide_assets_tests.train.sends import PROBLEM, features_of_tables
 
@@ -17,4 +18,10 @@ def sends() -> pa.Table:
 
 @pytest.fixture(scope="session")
 def trained(sends: pa.Table) -> Candidate:
+    return train_candidate(ibis.memtable(sends), PROBLEM, contenders=(XGBOOST,))
+
+
+@pytest.fixture(scope="session")
+def linear(sends: pa.Table) -> Candidate:
+    """As `trained`, where all models compete: so few sends do not show that XGBoost is better."""
     return train_candidate(ibis.memtable(sends), PROBLEM)

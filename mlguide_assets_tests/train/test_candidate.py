@@ -14,14 +14,14 @@ from mlguide_assets.prepare.features.registry import features_of
 from mlguide_assets.train.candidate import Candidate, matured_rows, train_candidate
 from mlguide_assets.train.encoding import Encoding
 from mlguide_assets.train.metrics import point
-from mlguide_assets.train.models import fit_xgboost, refit_xgboost
+from mlguide_assets.train.models import XGBOOST, fit_xgboost, refit_xgboost
 from mlguide_assets.train.propensity import propensity_weights, uniform_ratios
 from mlguide_assets.train.split import split_by_time
 from mlguide_assets_tests.train.sends import PROBLEM, matured, plans_of_sends, replaced
 
 
 def train(table: pa.Table) -> Candidate:
-    return train_candidate(ibis.memtable(table), PROBLEM)
+    return train_candidate(ibis.memtable(table), PROBLEM, contenders=(XGBOOST,))
 
 
 def test_exactly_the_matured_sends_from_the_test_start_on_are_scored(sends: pa.Table, trained: Candidate) -> None:
@@ -97,10 +97,12 @@ def test_facts_count_the_rows_and_name_the_days(trained: Candidate) -> None:
 
 def test_progress_names_every_model_and_its_rows(sends: pa.Table, trained: Candidate) -> None:
     said: list[str] = []
-    train_candidate(ibis.memtable(sends), PROBLEM, report=said.append)
+    train_candidate(ibis.memtable(sends), PROBLEM, report=said.append, contenders=(XGBOOST,))
+    assert said[0] == "comparing logistic regression, linear svm, xgboost on the latest training sends"
+    assert said[1] == trained.facts["model_reason"]
     rows = f"{trained.facts['train_rows']:,}"
-    assert said[:3] == [f"fitting {m} on {rows} sends" for m in ("logistic regression", "linear svm", "xgboost")]
-    assert said[3] == f"refitting xgboost on all {trained.facts['refit_rows']:,} matured sends"
+    assert said[2:5] == [f"fitting {m} on {rows} sends" for m in ("logistic regression", "linear svm", "xgboost")]
+    assert said[5] == f"fitting xgboost on {trained.facts['refit_rows']:,} sends"
 
 
 def test_matured_rows_are_ordered_by_time_and_key(sends: pa.Table) -> None:
@@ -152,7 +154,7 @@ def test_a_short_history_is_said(sends: pa.Table) -> None:
 
 
 def weighted(sends: pa.Table, plans: pa.Table) -> Candidate:
-    return train_candidate(ibis.memtable(sends), PROBLEM, plans=ibis.memtable(plans))
+    return train_candidate(ibis.memtable(sends), PROBLEM, plans=ibis.memtable(plans), contenders=(XGBOOST,))
 
 
 def bytes_of(candidate: Candidate) -> tuple[bytes, bytes]:

@@ -38,7 +38,7 @@ def judged(scores: pa.Table, problem: Problem = PROBLEM) -> Evaluation:
     rows = scores.select(["user_id", "label", "xgboost"])
     for name, values in columns.items():
         rows = rows.append_column(name, pa.array(random.choice(values, len(rows))))
-    return evaluate(scores, rows, problem)
+    return evaluate(scores, rows, "xgboost", problem)
 
 
 @pytest.fixture(scope="module")

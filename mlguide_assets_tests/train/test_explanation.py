@@ -7,7 +7,6 @@ import pytest
 
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.explanation import Explanation, explain
-from mlguide_assets.train.models import contributions
 from mlguide_assets_tests.train.sends import matured
 
 
@@ -34,7 +33,7 @@ def test_the_table_ranks_every_feature_by_its_mean_absolute_contribution(explana
 
 def test_a_sample_of_matured_sends_is_explained(sends: pa.Table, trained: Candidate, explanation: Explanation) -> None:
     assert explanation.contributions.shape == (300, len(explanation.names))
-    every = contributions(trained.model, trained.model.encoding.matrix(matured(sends)))
+    every = trained.model.contributions(trained.model.encoding.matrix(matured(sends)))
     assert {row.tobytes() for row in explanation.contributions} <= {row.tobytes() for row in every}
 
 

@@ -3,24 +3,17 @@
 import hashlib
 import subprocess
 import sys
-import warnings
 from datetime import timedelta
 
 import numpy as np
 import pytest
-from scipy.sparse import issparse
 
 from mlguide_assets.train import models as models_module
 from mlguide_assets.train.encoding import EncodedFeature, Encoding, Matrix
 from mlguide_assets.train.models import (
-    BASELINES,
-    MAX_CATEGORIES,
     MAX_ROUNDS,
     PATIENCE,
     Labels,
-    contributions,
-    fit_base_rate,
-    fit_logistic,
     fit_xgboost,
     refit_xgboost,
 )
@@ -103,69 +96,6 @@ def test_a_history_shorter_than_the_gap_still_gives_a_model() -> None:
     assert fit_xgboost(MATRIX, LABELS, TIMES, ENCODING, gap=timedelta(days=900), seed=0).rounds == PATIENCE
 
 
-def test_the_base_rate_says_the_share_of_training_to_everyone() -> None:
-    labels = np.array([1, 0, 0, 0], dtype=np.int8)
-    np.testing.assert_array_equal(fit_base_rate(labels).predict(MATRIX[:3]), [0.25] * 3)
-
-
-@pytest.mark.parametrize("name", BASELINES)
-def test_linear_models_impute_and_scale_by_the_rows_they_were_fitted_on(name: str) -> None:
-    known = MATRIX[:800]
-    prepare = BASELINES[name](known, LABELS[:800], ENCODING, seed=0).pipeline[0]
-    impute, scale = prepare.named_transformers_["numbers"]
-    np.testing.assert_allclose(impute.statistics_, np.nanmean(known[:, 1:], axis=0), rtol=1e-5)
-    filled = np.where(np.isnan(known[:, 1:]), impute.statistics_, known[:, 1:])
-    np.testing.assert_allclose(scale.mean_[:2], filled.mean(axis=0), atol=1e-5)
-    np.testing.assert_allclose(scale.scale_[:2], filled.std(axis=0), rtol=1e-4)
-
-
-@pytest.mark.parametrize("name", BASELINES)
-def test_what_a_linear_model_says_of_a_row_does_not_depend_on_the_rows_beside_it(name: str) -> None:
-    model = BASELINES[name](MATRIX[:800], LABELS[:800], ENCODING, seed=0)
-    far = np.r_[MATRIX[800:810], np.full((500, 3), 1e6, np.float32)]
-    np.testing.assert_allclose(model.predict(far)[:10], model.predict(MATRIX[800:810]), rtol=1e-6)
-
-
-@pytest.mark.parametrize("name", BASELINES)
-def test_linear_models_are_the_same_twice_and_give_probabilities(name: str) -> None:
-    first, again = (BASELINES[name](MATRIX, LABELS, ENCODING, seed=0).predict(MATRIX) for _ in range(2))
-    np.testing.assert_array_equal(first, again)
-    assert ((first > 0) & (first < 1)).all()
-    assert abs(first.mean() - LABELS.mean()) < 0.02
-
-
-@pytest.mark.ml_test_score("infra-2")
-def test_linear_models_take_a_category_they_never_saw() -> None:
-    model = fit_logistic(MATRIX, LABELS, ENCODING, seed=0)
-    unseen = np.array([[np.nan, 0.0, 0.0]], dtype=np.float32)
-    assert 0 < model.predict(unseen)[0] < 1
-
-
-def test_a_linear_model_tells_the_frequent_values_of_a_category_apart_and_no_more() -> None:
-    cities = tuple(f"city {n}" for n in range(3000))
-    encoding = Encoding((EncodedFeature("city", cities), *ENCODING.features[1:]))
-    matrix = MATRIX.copy()
-    matrix[:, 0] = np.arange(len(matrix))
-    matrix[:500, 0] = 7.0
-    model = fit_logistic(matrix, LABELS, encoding, seed=0)
-    prepared = model.pipeline[0].transform(matrix)
-    assert issparse(prepared)
-    assert prepared.shape == (len(matrix), MAX_CATEGORIES + 4)
-    rare, unseen = matrix[[600, 600]]
-    unseen[0] = 2999
-    assert len(set(model.predict(np.stack([rare, unseen])))) == 1
-
-
-def test_a_feature_without_any_value_in_training_stops_no_model() -> None:
-    matrix = MATRIX.copy()
-    matrix[:, 2] = np.nan
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for fit in BASELINES.values():
-            assert np.isfinite(fit(matrix, LABELS, ENCODING, seed=0).predict(MATRIX)).all()
-    assert np.isfinite(refit_xgboost(matrix, LABELS, ENCODING, rounds=5, seed=0).predict(MATRIX)).all()
-
-
 @pytest.mark.filterwarnings("ignore:.*Empty dataset")
 def test_no_rows_are_predicted_as_no_rows() -> None:
     assert refit_xgboost(MATRIX, LABELS, ENCODING, rounds=5, seed=0).predict(MATRIX[:0]).shape == (0,)
@@ -182,4 +112,4 @@ def test_contributions_and_bias_add_up_to_the_raw_margin() -> None:
     margin = model.booster.predict(data, output_margin=True)
     bias = model.booster.predict(data, pred_contribs=True)[:, -1]
     assert np.unique(bias).size == 1
-    np.testing.assert_allclose(contributions(model, MATRIX).sum(axis=1) + bias, margin, atol=1e-5)
+    np.testing.assert_allclose(model.contributions(MATRIX).sum(axis=1) + bias, margin, atol=1e-5)

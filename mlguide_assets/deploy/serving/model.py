@@ -1,4 +1,4 @@
-"""The model that serves, loaded from a bundle with XGBoost and nothing else."""
+"""The model that serves, loaded from a bundle; with XGBoost where it is XGBoost's, and nothing else."""
 
 import json
 import sys
@@ -11,10 +11,10 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import METADATA, Bundle
 from mlguide_assets.deploy.serving.reasons import Words
 from mlguide_assets.prepare.features.registry import features_of
-from mlguide_assets.train.files import PROBLEM
+from mlguide_assets.train.files import BOOSTED, PROBLEM, model_file
 
 if TYPE_CHECKING:
-    from mlguide_assets.train.models import Boosted
+    from mlguide_assets.train.models import ServableModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class ServedModel:
     trained_at: str
     threshold: float
     base_rate: float
-    model: "Boosted"
+    model: "ServableModel"
     problem: Problem
     features: tuple[str, ...]
     words: Words
@@ -42,7 +42,8 @@ class ServedModel:
 
 def load_served(champion: Bundle) -> ServedModel:
     """Load a verified bundle, and score one row: what fails here, fails before it serves."""
-    import_xgboost()
+    if model_file(champion.folder) == BOOSTED:
+        import_xgboost()
     from mlguide_assets.train.storage import load_model
 
     model = load_model(champion.folder)

@@ -120,14 +120,12 @@ class Service:
         return work.question is not None
 
     def _reasons(self, work: Work, model: ServedModel) -> list[Reasons] | None:
-        from mlguide_assets.train.models import contributions
-
         if not work.asked.explain or work.question is None:
             return None
         features, encoding = work.question.features, model.model.encoding
         if not features.pairs:
             return []
-        values = contributions(model.model, encoding.matrix_of_values(features.columns))
+        values = model.model.contributions(encoding.matrix_of_values(features.columns))
         return [
             top_reasons(encoding.names, features.row(row), values[row], model.words)
             for row in range(len(features.pairs))

@@ -6,7 +6,6 @@ must look like this, and not like what it says of rows that it has learned.
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 import ibis
 import numpy as np
@@ -17,7 +16,7 @@ import pyarrow.compute as pc
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.features.registry import features_of
 from mlguide_assets.prepare.features.tables import LABEL
-from mlguide_assets.train.models import Boosted
+from mlguide_assets.train.models import ServableModel
 from mlguide_assets.train.reference.bins import Kind
 from mlguide_assets.train.reference.costing import expected_costs, realised_costs, with_costs
 from mlguide_assets.train.reference.counting import inflation, window_counts_by
@@ -40,7 +39,7 @@ def watched_columns(problem: Problem) -> dict[str, Kind]:
     return {**features, PROBABILITY: "number", LABEL: "number"}
 
 
-def reference_of(rows: pa.Table, scores: npt.NDArray[np.float64], model: Boosted, problem: Problem) -> Profile:
+def reference_of(rows: pa.Table, scores: npt.NDArray[np.float64], model: ServableModel, problem: Problem) -> Profile:
     """The profile of scored rows, with the differences between days that are no news.
 
     Args:
@@ -85,8 +84,6 @@ def _watched(rows: pa.Table) -> ibis.Table:
     return ibis.memtable(rows.drop_columns(["delivered_at"]))
 
 
-def importance_of(model: Boosted) -> Mapping[str, float]:
-    """Share of the total gain of every feature; probability and label, which all of them move, count in full."""
-    gains: dict[str, Any] = model.booster.get_score(importance_type="total_gain")
-    total = sum(gains.values()) or 1.0
-    return {**{name: float(gain / total) for name, gain in gains.items()}, PROBABILITY: 1.0, LABEL: 1.0}
+def importance_of(model: ServableModel) -> Mapping[str, float]:
+    """Share of every feature in the model; probability and label, which all of them move, count in full."""
+    return {**model.importance(), PROBABILITY: 1.0, LABEL: 1.0}

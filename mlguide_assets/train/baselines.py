@@ -1,0 +1,197 @@
+"""Fitting the simpler models: the base rate, a logistic regression, and a linear support vector machine.
+
+What a linear model needs in addition to the encoding (imputing, scaling, one column per category) it learns from the
+same training rows. scikit-learn fits; what is kept is a `Linear`, which says the same without scikit-learn.
+"""
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mlguide_assets.train.encoding import Encoding, Matrix
+from mlguide_assets.train.linear import CategoryTerm, Linear, NumberTerm
+from mlguide_assets.train.models import Labels, Probabilities
+
+BASE_RATE = "base_rate"
+
+MAX_CATEGORIES = 100
+"""Values of one category that a linear model tells apart; the rarer ones are one value to it."""
+
+HARDLY_PENALISED = 1e6
+"""The inverse weight of the penalty on the slope of the sigmoid: enough to keep it finite."""
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class BaseRate:
+    """Says the same to everyone: the share of unsubscribes in training."""
+
+    rate: float
+
+    def predict(self, matrix: Matrix) -> Probabilities:
+        return np.full(len(matrix), self.rate)
+
+
+def fit_base_rate(labels: Labels) -> BaseRate:
+    return BaseRate(float(labels.mean()))
+
+
+def fit_logistic(
+    matrix: Matrix, labels: Labels, encoding: Encoding, *, seed: int, weights: Probabilities | None = None
+) -> Linear:
+    """A logistic regression with scikit-learn's default L2 penalty.
+
+    Args:
+        weights: how much each row counts (n,); rows of weight 0 are left out.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    matrix, labels, weights = _counted(matrix, labels, weights)
+    prepare = _preparation(encoding)
+    with _one_thread():
+        prepared = prepare.fit_transform(matrix)
+        fitted = LogisticRegression(max_iter=300, random_state=seed).fit(prepared, labels, sample_weight=weights)
+        return _linear(prepare, _Plane(fitted.coef_[0], fitted.intercept_[0]), matrix, encoding)
+
+
+def fit_linear_svm(
+    matrix: Matrix, labels: Labels, encoding: Encoding, *, seed: int, weights: Probabilities | None = None
+) -> Linear:
+    """A linear support vector machine; a sigmoid turns its margins into probabilities (Platt 1999).
+
+    The sigmoid is fitted on the training rows themselves: two numbers beside some dozen weights cannot
+    overfit, and held-out margins would cost three more fits.
+
+    Args:
+        weights: as of `fit_logistic`.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.svm import LinearSVC
+
+    matrix, labels, weights = _counted(matrix, labels, weights)
+    prepare = _preparation(encoding)
+    with _one_thread():
+        prepared = prepare.fit_transform(matrix)
+        svm = LinearSVC(dual=False, tol=1e-3, random_state=seed).fit(prepared, labels, sample_weight=weights)
+        margins = svm.decision_function(prepared)[:, None]
+        platt = LogisticRegression(C=HARDLY_PENALISED).fit(margins, labels, sample_weight=weights)
+        slope = platt.coef_[0, 0]
+        plane = _Plane(slope * svm.coef_[0], slope * svm.intercept_[0] + platt.intercept_[0])
+        return _linear(prepare, plane, matrix, encoding)
+
+
+BASELINES: dict[str, Callable[..., Linear]] = {
+    "logistic_regression": fit_logistic,
+    "linear_svm": fit_linear_svm,
+}
+"""The baselines that learn, the simplest first; the base rate needs only the labels."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Plane:
+    """Log-odds of prepared rows."""
+
+    weights: Floats
+    intercept: float
+
+    def __call__(self, prepared: Any) -> Floats:
+        return np.asarray(prepared @ self.weights.astype(np.float64) + self.intercept, dtype=np.float64)
+
+
+def _counted(
+    matrix: Matrix, labels: Labels, weights: Probabilities | None
+) -> tuple[Matrix, Labels, Probabilities | None]:
+    """The rows that count; no weights where all count alike."""
+    if weights is None or (weights == 1).all():
+        return matrix, labels, None
+    used = weights > 0
+    return matrix[used], labels[used], weights[used]
+
+
+def _preparation(encoding: Encoding) -> Any:
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    categories = [position for position, kind in enumerate(encoding.xgboost_types) if kind == "c"]
+    numbers = [position for position, kind in enumerate(encoding.xgboost_types) if kind == "q"]
+    one_hot = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MAX_CATEGORIES)
+    # A column that is empty in training stays, as zeros: the contract has warned of it.
+    impute = SimpleImputer(add_indicator=True, keep_empty_features=True)
+    return ColumnTransformer(
+        # It gives a sparse matrix where that is the smaller one.
+        [("categories", one_hot, categories), ("numbers", make_pipeline(impute, StandardScaler()), numbers)]
+    )
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Scikit-learn in one thread, and without its warnings: what a user must know of the data, the contract says.
+
+    With more threads, sums are taken in another order, and the last digits differ from machine to machine.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="sklearn")
+        yield
+
+
+def _linear(prepare: Any, plane: _Plane, matrix: Matrix, encoding: Encoding) -> Linear:
+    """The terms of a fitted model, read off its answers to rows that differ from one base row in one feature.
+
+    That is exact because preparation and plane are additive in the features, and it depends on no attribute of
+    scikit-learn's transformers. In float64, whatever the precision of the fit.
+    """
+    values = matrix.astype(np.float64)
+    base, spreads = _base_row(values, encoding)
+    at_base = float(plane(prepare.transform(base[None, :]))[0])
+    intercept, terms = at_base, []
+    for position, feature in enumerate(encoding.features):
+        column = values[:, position]
+        probes = (
+            [base[position] + spreads[position]]
+            if feature.categories is None
+            else [float(code) for code in range(len(feature.categories))]
+        )
+        rows = np.repeat(base[None, :], len(probes) + 1, axis=0)
+        rows[:, position] = [*probes, np.nan]
+        *added, missing = (plane(prepare.transform(rows)) - at_base).tolist()
+        if feature.categories is None:
+            slope = added[0] / spreads[position]
+            term: NumberTerm | CategoryTerm = NumberTerm(slope, -slope * base[position], missing, 0.0)
+        else:
+            term = CategoryTerm(tuple(added), missing, 0.0)
+        mean, centred = _centred(term, column)
+        intercept += mean
+        terms.append(centred)
+    return Linear(intercept, tuple(terms), encoding)
+
+
+def _base_row(values: Floats, encoding: Encoding) -> tuple[Floats, Floats]:
+    """The mean of every number, and no category; and how far the numbers spread, 1 where they do not."""
+    known = ~np.isnan(values)
+    counts = np.maximum(known.sum(axis=0), 1)
+    means = np.where(known, values, 0.0).sum(axis=0) / counts
+    spreads = np.sqrt((np.where(known, values - means, 0.0) ** 2).sum(axis=0) / counts)
+    numbers = np.array([feature.categories is None for feature in encoding.features])
+    return np.where(numbers, means, np.nan), np.where(spreads > 0, spreads, 1.0)
+
+
+def _centred(term: NumberTerm | CategoryTerm, column: Floats) -> tuple[float, NumberTerm | CategoryTerm]:
+    """The mean of a term over the training rows, and the term without it, with its spread."""
+    if isinstance(term, NumberTerm):
+        added = np.where(np.isnan(column), term.missing, term.slope * column + term.offset)
+        mean, spread = float(added.mean()), float(added.std())
+        return mean, NumberTerm(term.slope, term.offset - mean, term.missing - mean, spread)
+    table = np.array([*term.weights, term.missing])
+    added = table[np.nan_to_num(column, nan=len(table) - 1).astype(np.int64)]
+    mean, spread = float(added.mean()), float(added.std())
+    return mean, CategoryTerm(tuple((table[:-1] - mean).tolist()), term.missing - mean, spread)

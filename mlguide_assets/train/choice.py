@@ -1,0 +1,127 @@
+"""Which model becomes the candidate: the simplest of those that are as good as the best.
+
+All are compared as the gate compares a challenger with the champion: paired, on the same resamples of users, in the
+problem's primary metric. The rows are those of the inner window, the latest of the training rows, on which XGBoost
+also chooses its rounds; each model has learned from the rows before it. The test window chooses nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.train.baselines import BASELINES
+from mlguide_assets.train.calibration import IDENTITY, Calibration
+from mlguide_assets.train.encoding import Encoding, Matrix
+from mlguide_assets.train.metrics import METRICS, metric_named
+from mlguide_assets.train.models import (
+    PATIENCE,
+    XGBOOST,
+    Labels,
+    Probabilities,
+    Trial,
+    inner_window,
+    try_xgboost,
+)
+from mlguide_assets.train.recipe import Recipe
+from mlguide_assets.train.split import Times
+from mlguide_assets.train.uncertainty import Estimate, paired_difference, replicate_metrics
+
+SIMPLEST_FIRST = (*BASELINES, XGBOOST)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingRows:
+    """What models learn from; all arrays have one entry per row.
+
+    Attributes:
+        row_weights: how much each counts, beside what the recipe's window says.
+    """
+
+    matrix: Matrix
+    labels: Labels
+    times: Times
+    users: npt.NDArray[np.int64]
+    encoding: Encoding
+    row_weights: Probabilities
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The model that becomes the candidate, why, and what each model takes over from the inner window."""
+
+    model: str
+    reason: str
+    rounds: int
+    calibrations: Mapping[str, Calibration]
+
+
+def choose_model(
+    known: TrainingRows, problem: Problem, recipe: Recipe, contenders: Sequence[str] = SIMPLEST_FIRST
+) -> Choice:
+    """Fit every model on the earlier training rows, compare them on the latest, and choose.
+
+    Where these cannot tell, since they are too few, the simplest model is chosen.
+
+    Args:
+        contenders: the models that may be chosen, the simplest first.
+    """
+    inner = inner_window(known.labels, known.times, problem.label.window)
+    if inner is None:
+        why = f"{_named(contenders[0])}: the history is too short to compare it with models that are less simple."
+        return Choice(contenders[0], why, PATIENCE, dict.fromkeys(SIMPLEST_FIRST, IDENTITY))
+    earlier, later, seed = inner.train, inner.test, problem.evaluation.seed
+    weights = recipe.window.weights(known.times[earlier]) * known.row_weights[earlier]
+    trials: dict[str, Trial] = {}
+    for name, fit in BASELINES.items():
+        fitted = fit(known.matrix[earlier], known.labels[earlier], known.encoding, seed=seed, weights=weights)
+        trials[name] = Trial.of(known.labels[later], fitted.predict_uncalibrated(known.matrix[later]))
+    trials[XGBOOST] = try_xgboost(
+        known.matrix, known.labels, known.times, known.encoding, inner, seed, recipe, known.row_weights
+    )
+    answers = {name: trials[name].answers for name in contenders}
+    model, reason = simplest_as_good(known.labels[later], answers, known.users[later], problem)
+    return Choice(model, reason, trials[XGBOOST].rounds, {name: trial.calibration for name, trial in trials.items()})
+
+
+def simplest_as_good(
+    labels: Labels, answers: Mapping[str, Probabilities], users: npt.NDArray[np.int64], problem: Problem
+) -> tuple[str, str]:
+    """The simplest model than which none is shown to be better, and the reason in one sentence.
+
+    Args:
+        answers: model to its probabilities (n,), the simplest model first.
+    """
+    metric, settings = problem.metric.primary, problem.evaluation
+    found = replicate_metrics(labels, answers, users, repeats=settings.bootstrap_repeats, seed=settings.seed)
+    sign = 1.0 if metric_named(metric).higher_is_better else -1.0
+    best = max(answers, key=lambda name: sign * found.of(name, metric)[0])
+    behind = {name: paired_difference(found, best, name, metric) for name in answers if name != best}
+
+    def shown_worse(name: str) -> bool:
+        # An interval that cannot be given shows nothing.
+        return any(paired_difference(found, other, name, metric).low > 0 for other in answers if other != name)
+
+    chosen = next(name for name in answers if name == best or not shown_worse(name))
+    rows = f"on the {len(labels):,} latest training sends, which it had not learned from"
+    if chosen != best:
+        return chosen, (
+            f"{_named(chosen)}, the simplest model that is as good as any: {best} was not shown to be better "
+            f"({_gain(metric, behind[chosen])}) {rows}."
+        )
+    simpler = list(answers)[: list(answers).index(best)]
+    if not simpler:
+        return best, f"{_named(best)}: it is the simplest model and has the best {METRICS[metric].title} {rows}."
+    nearest = min(simpler, key=lambda name: behind[name].value)
+    gain = _gain(metric, behind[nearest])
+    return best, f"{_named(best)}: it is better than {nearest}, the best simpler model ({gain}) {rows}."
+
+
+def _named(model: str) -> str:
+    return f"The candidate is {model}"
+
+
+def _gain(metric: str, gain: Estimate) -> str:
+    return f"{METRICS[metric].title} {gain.value:+.4f}, paired 95 % interval {gain.low:+.4f} to {gain.high:+.4f}"
