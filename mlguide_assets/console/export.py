@@ -13,7 +13,9 @@ from mlguide_assets.console.terminal import console, screen
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.deploy.batch import PER_SCORING_DAY
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.ingest import QUARANTINED
 from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.refused_runs import REFUSED
 from mlguide_assets.settings import Home
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ def export_table(home: Home, table: str, out: Path, which: Which = NEWEST) -> No
     """
     home.require_used()
     lake = Lake(home.lake(current_problem(home).key))
+    # Those of an ingest that was refused are what its message speaks of; the next one that is not removes them.
+    table = REFUSED if table == QUARANTINED and lake.exists(REFUSED) else table
     check_out(out, _SUFFIXES)
     days = days_to_export(table, sorted(lake.snapshot(table).partitions), which)
     rows = lake.read(table, partitions=days)

@@ -39,12 +39,15 @@ def run(home: Home, problem: Problem, *, thorough: bool = False) -> None:
         InputError: the input is bad; nothing that was there before has changed.
         RunFailedError: anything else went wrong.
     """
+    from mlguide_assets.prepare.refused_runs import nothing_changed_if_refused
+
     enter(home, problem)
     with turn(home, console.print):
         if not home.active_problem.exists():
             # What a run that is refused leaves, such as rows set aside, is found as this problem's.
             replace_file(home.first_problem, dump_problem(problem).encode(), mode=0o600)
-        _materialise(home, thorough)
+        with nothing_changed_if_refused(home.lake(problem.key)):
+            _materialise(home, thorough)
         replace_file(home.active_problem, dump_problem(problem, passwords=True).encode(), mode=0o600)
         home.first_problem.unlink(missing_ok=True)
 

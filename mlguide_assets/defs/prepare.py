@@ -39,7 +39,7 @@ def ingest_sources(context: dg.AssetExecutionContext, workspace: Workspace) -> I
     """Read the three tables, judge them, and keep all of them or none."""
     from mlguide_assets.prepare.contracts import results_table
     from mlguide_assets.prepare.ingest import ingest
-    from mlguide_assets.prepare.refusals import refuse_blocked
+    from mlguide_assets.prepare.refused_runs import refuse
     from mlguide_assets.prepare.sources.world_clock import visible
 
     import_ahead(FOR_TRAINING)
@@ -59,7 +59,7 @@ def ingest_sources(context: dg.AssetExecutionContext, workspace: Workspace) -> I
                 metadata={"violations": result.violations, "rows": result.rows, "action": result.action}
                 | ({"example": result.example} if result.example else {}),
             )
-        refuse_blocked(read.results, problem.rules, read.place)
+        refuse(read, problem, lake)
         for table, rows in read.tables.items():
             yield dg.Output(rows, output_name=table, metadata=_world_metadata(seen))
         yield dg.Output(results_table(read.results), output_name="contract_results")

@@ -243,6 +243,23 @@ class Lake:
             told = {key: replace(file, inputs=partitions.inputs.get(key)) for key, file in written.items()}
             return self._publish(table, {**partitions.kept, **told}, partitions.notes)
 
+    def restore(self, table: str, snapshot_id: str | None) -> None:
+        """Make an earlier snapshot the current one again, or where there was none, the table none again.
+
+        Raises:
+            MissingTableError: the snapshot is gone.
+        """
+        folder = self.root / table
+        with self._locked(table), writing(f"Table {table!r}", folder):
+            if snapshot_id is None:
+                (folder / "current").unlink(missing_ok=True)
+                for part in ("snapshots", "data"):
+                    shutil.rmtree(folder / part, ignore_errors=True)
+                return
+            self.snapshot(table, snapshot_id)
+            replace_file(folder / "current", snapshot_id.encode())
+            self._clean(table)
+
     def append(self, table: str, rows: pa.Table) -> Snapshot:
         """Add rows that no later write changes, as a partition of their own."""
         with self._locked(table):

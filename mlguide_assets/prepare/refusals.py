@@ -60,7 +60,7 @@ def _too_many_aside(result: RuleResult, rule: SetAside, results: Sequence[RuleRe
         f"would lose {result.violations:,} of {result.rows:,} rows, set aside by its contract, where {rule.name} "
         f"allows {rule.max_share:.0%}: {most.violations:,} rows break {most.rule}, for example {most.example}: "
         f"{most.cause}; or, if these rows are meant to be set aside, allow it with {_as_yaml(allowed)} under contracts "
-        f"in the problem file. Nothing was changed."
+        f"in the problem file. 'mlguide export quarantined_rows' shows them."
     )
 
 
