@@ -7,6 +7,9 @@ import base64
 import hashlib
 from collections.abc import Iterable
 
+PLOTS = "/plots"
+"""Where `mlguide ui` serves the pictures of a home."""
+
 _NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; font-src data:"
 
 

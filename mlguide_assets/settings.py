@@ -95,6 +95,11 @@ class Home:
     def bundles(self, problem: str) -> Path:
         return self.root / "bundles" / problem
 
+    @property
+    def plots(self) -> Path:
+        """The pictures that the UI shows: what is here is served to whoever may use it, by problem."""
+        return self.root / "plots"
+
     def leakage(self, problem: str) -> Path:
         """What the leakage alarms found at last."""
         return self.root / "leakage" / f"{problem}.json"

@@ -10,7 +10,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mlguide_assets.console.plots import serve_plots
 from mlguide_assets.deploy.serving.reach import AllowedHosts
+from mlguide_assets.settings import Home
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _GRAPHQL = "/graphql"
@@ -87,6 +89,8 @@ def main() -> None:
         # As the command does by default.
         instance.optimize_for_webserver(statement_timeout=15_000, pool_recycle=3_600, max_overflow=20)
         with WorkspaceProcessContext(instance, WorkspaceFileTarget([workspace])) as context:
-            app = OriginGuard(create_app_from_workspace_process_context(context), AllowedHosts.of(host))
-            config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=STOP_SECONDS)
+            ui = create_app_from_workspace_process_context(context)
+            serve_plots(ui, Home.locate())
+            guarded = OriginGuard(ui, AllowedHosts.of(host))
+            config = uvicorn.Config(guarded, log_level="warning", timeout_graceful_shutdown=STOP_SECONDS)
             uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(descriptor))])

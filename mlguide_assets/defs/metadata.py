@@ -1,16 +1,18 @@
 """What the UI shows of a table or a plot."""
 
-import base64
 import hashlib
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import dagster as dg
 
 from mlguide_assets import markdown
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.pages import PLOTS
+from mlguide_assets.settings import Home
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mlguide_assets.deploy.criteria import Criterion
     from mlguide_assets.prepare.column_lineage import Parents
@@ -74,9 +76,20 @@ def version_of(*parts: str) -> dg.DataVersion:
     return dg.DataVersion(hashlib.sha256("\0".join(parts).encode()).hexdigest())
 
 
-def plot(png: bytes) -> dg.MarkdownMetadataValue:
-    """An image that the UI shows behind 'Show Markdown'."""
-    return dg.MetadataValue.md(f"![plot](data:image/png;base64,{base64.b64encode(png).decode()})")
+def plots(home: Home, problem: Problem, pictures: "Mapping[str, bytes]") -> dict[str, dg.MarkdownMetadataValue]:
+    """Pictures, by name, that the UI shows at once.
+
+    It shows Markdown of less than 1,000 characters in place, which a picture as text is not. So this is its address
+    on `mlguide ui`; of another webserver one sees the name alone.
+    """
+    from mlguide_assets.train.pictures import keep_picture
+
+    shown = {}
+    for name, png in pictures.items():
+        stem = keep_picture(home.plots / problem.key, name, png)
+        address = f"{PLOTS}/{quote(problem.key)}/{quote(stem)}"
+        shown[name] = dg.MetadataValue.md(f"[![{name}]({address}.svg)]({address}.png)")
+    return shown
 
 
 def criteria_as_markdown(criteria: "Sequence[Criterion]") -> str:

@@ -7,7 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from mlguide_assets.defs.ahead import AFTER_TRAINING, import_ahead
-from mlguide_assets.defs.metadata import plot, rounded
+from mlguide_assets.defs.metadata import plots, rounded
 from mlguide_assets.defs.workspace import OWNERS, PROBLEM, Workspace
 from mlguide_assets.train.checks import LEAKAGE_ALARMS, behaviours
 
@@ -92,7 +92,9 @@ def search_recipe(
     found = search(send_features, problem, context.log.info)
     registry_of(workspace.home, problem).record_trials(found.trials.to_pylist(), list(SPACE), found.reasons[-1])
     yield dg.Output(found.windows, "backtest_windows")
-    yield dg.Output(found.staleness, "staleness_curve", metadata={"staleness": plot(found.staleness_plot)})
+    yield dg.Output(
+        found.staleness, "staleness_curve", metadata=plots(workspace.home, problem, {"staleness": found.staleness_plot})
+    )
     yield dg.Output(found.trials, "tuning_trials")
     yield dg.Output(
         found.record,
@@ -172,7 +174,7 @@ def evaluate_candidate(
     scores = with_oracle(test_predictions, workspace.home.oracle(problem.key), problem)
     evaluation = evaluate(scores.to_pyarrow(), rows.to_pyarrow(), candidate, problem)
     save_plots(evaluation.plots, folder)
-    pictures = {name: plot(png) for name, png in evaluation.plots.items()}
+    pictures = plots(workspace.home, problem, evaluation.plots)
     yield dg.Output(evaluation.slices, "slice_metrics", metadata={"slices": pictures.pop("slices")})
     yield dg.Output(evaluation.table(), "model_evaluation", metadata=rounded(evaluation.numbers()) | pictures)
     yield dg.Output(evaluation.groups, "group_metrics")
@@ -189,8 +191,10 @@ def model_explanations(workspace: Workspace, candidate_model: Any, send_features
     save_plots(explanation.plots, folder)
     return dg.Output(
         explanation.table(),
-        metadata={"explained_rows": len(explanation.contributions)}
-        | {name: plot(png) for name, png in explanation.plots.items()},
+        metadata={
+            "explained_rows": len(explanation.contributions),
+            **plots(workspace.home, workspace.problem, explanation.plots),
+        },
     )
 
 
