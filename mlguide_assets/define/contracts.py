@@ -4,11 +4,13 @@ A rule speaks of one source table. Evaluating it is the work of prepare/contract
 """
 
 from abc import ABC, abstractmethod
+from datetime import date, timedelta
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mlguide_assets.define.tables import KEYS, TABLES, ColumnType, TableName
+from mlguide_assets.define.values import Duration
 
 Action = Literal["block", "quarantine", "warn"]
 
@@ -256,7 +258,65 @@ class NotBefore(_Rule):
         return self
 
 
+class NotAfter(_Rule):
+    """The time has come: it is not after now, give or take `slack` for clocks and zones.
+
+    It cannot be let through with a warning: the features of later rows would know the future.
+    """
+
+    rule: Literal["not_after"]
+    action: Literal["block", "quarantine"]
+    column: str
+    limit: Literal["now"] = "now"
+    slack: Duration = timedelta(days=1)
+
+    @property
+    def columns_used(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    @property
+    def fact(self) -> str:
+        return f"{self.column}_is_not_after_now"
+
+    @model_validator(mode="after")
+    def _is_a_time(self) -> "NotAfter":
+        self._require(self.table, self.column, "timestamp", "is not a time")
+        return self
+
+
+class NotEarlier(_Rule):
+    """The time is not so early that it is a mistake, such as one in the year 15."""
+
+    rule: Literal["not_earlier"]
+    column: str
+    floor: date = date(1970, 1, 1)
+
+    @property
+    def columns_used(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    @property
+    def fact(self) -> str:
+        return f"{self.column}_is_not_too_early"
+
+    @model_validator(mode="after")
+    def _is_a_time(self) -> "NotEarlier":
+        self._require(self.table, self.column, "timestamp", "is not a time")
+        return self
+
+
 Rule = Annotated[
-    WellTyped | Present | Filled | SetAside | Unique | NewestKnown | Range | OneOf | References | NotBefore,
+    WellTyped
+    | Present
+    | Filled
+    | SetAside
+    | Unique
+    | NewestKnown
+    | Range
+    | OneOf
+    | References
+    | NotBefore
+    | NotAfter
+    | NotEarlier,
     Field(discriminator="rule"),
 ]

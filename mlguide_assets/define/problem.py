@@ -9,7 +9,18 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from mlguide_assets.define.contracts import Filled, NewestKnown, OneOf, Present, Rule, SetAside, Unique, WellTyped
+from mlguide_assets.define.contracts import (
+    Filled,
+    NewestKnown,
+    NotAfter,
+    NotEarlier,
+    OneOf,
+    Present,
+    Rule,
+    SetAside,
+    Unique,
+    WellTyped,
+)
 from mlguide_assets.define.dates import TimeFormat
 from mlguide_assets.define.tables import KEYS, TABLES, TableName
 from mlguide_assets.define.values import Cron, Duration, Share, TimeZone, slug
@@ -472,6 +483,11 @@ class Problem(Strict):
                 Unique(rule="unique", table=table, columns=key, action="block"),
                 SetAside(rule="set_aside", table=table, max_share=MAX_SET_ASIDE, action="block"),
             ]
+            for column in (name for name, each in TABLES[table].columns.items() if each.type == "timestamp"):
+                everywhere += [
+                    NotAfter(rule="not_after", table=table, column=column, action="quarantine"),
+                    NotEarlier(rule="not_earlier", table=table, column=column, action="quarantine"),
+                ]
         known = (label.positive, label.negative)
         everywhere.append(OneOf(rule="one_of", table="user_emails", column=label.column, values=known, action="block"))
         rules = {rule.name: rule for rule in (*everywhere, *self.contracts)}

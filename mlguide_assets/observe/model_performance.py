@@ -14,6 +14,7 @@ from mlguide_assets.observe.performance import estimated, realised
 from mlguide_assets.observe.performance_verdict import GAP_SCHEMA, VERDICTS_SCHEMA, gap, judge_performance, trusted
 from mlguide_assets.observe.rows import scored_sends
 from mlguide_assets.observe.windows import SCHEMA
+from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.features.tables import KEYS, LABEL
 from mlguide_assets.prepare.lake import small_table
 from mlguide_assets.train.reference.freezing import PROBABILITY
@@ -83,8 +84,8 @@ def watched_rows(
 ) -> pa.Table:
     """The sends of the last days that the champion had not learned from, with label, probability and slices."""
     facts = metadata_of(champion)
-    newest: datetime = send_features.delivered_at.max().to_pyarrow().as_py()
     learned = datetime.fromisoformat(facts["refit_until"])
+    newest = data_clock(send_features) or learned
     oldest = newest - timedelta(days=problem.watching.days)
     later = scored_sends(send_features, champion, first=max(learned, oldest).date(), last=newest.date())
     pieces = [_watched(later.filter(pc.greater(later["delivered_at"], pa.scalar(learned))), problem)]

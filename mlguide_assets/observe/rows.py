@@ -11,6 +11,7 @@ import pyarrow as pa
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle
 from mlguide_assets.deploy.prediction_log import CHAMPION
+from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.digests import row_hash
 from mlguide_assets.prepare.features.registry import Feature, features_of
 from mlguide_assets.prepare.features.tables import KEYS, LABEL
@@ -74,7 +75,7 @@ def landed_days(user_emails: ibis.Table, label_window: timedelta) -> ibis.Table:
         last=sends.delivered_at.max(),
     )
     final = days["last"] + ibis.interval(seconds=int(label_window.total_seconds()))
-    matured = final <= days["last"].max().over()
+    matured = final <= (data_clock(dated) or datetime.min)
     return days.select(
         "day", "rows", "digest", outcomes=ibis.ifelse(matured, days.ended, ibis.null("string"))
     ).order_by("day")

@@ -6,6 +6,7 @@ reasons; a warning is counted and let through. Nothing is dropped silently.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, time
 from functools import reduce
 from operator import add, and_, or_
 from pathlib import Path
@@ -18,7 +19,9 @@ from mlguide_assets.define.contracts import (
     Action,
     Filled,
     NewestKnown,
+    NotAfter,
     NotBefore,
+    NotEarlier,
     OneOf,
     Present,
     Range,
@@ -74,7 +77,14 @@ class Judged:
     quarantined: Mapping[TableName, ibis.Table]
 
 
-def judge(tables: Mapping[TableName, ibis.Table], rules: tuple[Rule, ...], connection: Any, *, scratch: Path) -> Judged:
+def judge(
+    tables: Mapping[TableName, ibis.Table],
+    rules: tuple[Rule, ...],
+    connection: Any,
+    *,
+    scratch: Path,
+    now: datetime,
+) -> Judged:
     """Apply every rule to conformed tables of a source, whole: the sends with profiles and content, or these alone.
 
     References are judged against the accepted rows of their target, so a send to a quarantined user
@@ -82,6 +92,7 @@ def judge(tables: Mapping[TableName, ibis.Table], rules: tuple[Rule, ...], conne
 
     Args:
         scratch: a folder for the marked rows, which are read several times; it must outlive the result.
+        now: when the tables were read, UTC.
     """
     accepted: dict[TableName, ibis.Table] = {}
     set_aside: dict[TableName, ibis.Table] = {}
@@ -89,7 +100,7 @@ def judge(tables: Mapping[TableName, ibis.Table], rules: tuple[Rule, ...], conne
     for table in (name for name in TABLES if name in tables):
         own = rules_of(table, rules)
         path = scratch / f"{table}.marked.parquet"
-        connection.to_parquet(mark(tables[table], own, accepted), path)
+        connection.to_parquet(mark(tables[table], own, accepted, now=now), path)
         marked = read_parquet(connection, path)
         found = tallies(marked.mutate(partition=ibis.literal(WHOLE)), table, own)
         results += results_of(table, own, found.values())
@@ -114,12 +125,14 @@ def results_table(results: tuple[RuleResult, ...]) -> pa.Table:
     return pa.table(columns)
 
 
-def mark(table: ibis.Table, rules: list[Rule], accepted: Mapping[TableName, ibis.Table]) -> ibis.Table:
+def mark(
+    table: ibis.Table, rules: list[Rule], accepted: Mapping[TableName, ibis.Table], *, now: datetime
+) -> ibis.Table:
     """Add a boolean column per rule: this row breaks it."""
     for target in {rule.target for rule in rules if isinstance(rule, (References, NotBefore))}:
         table = _join_target(table, rules, target, accepted[target])
     table = table.mutate(
-        **{rule.fact: _broken(table, rule).fill_null(False) for rule in rules if not isinstance(rule, SetAside)}
+        **{rule.fact: _broken(table, rule, now).fill_null(False) for rule in rules if not isinstance(rule, SetAside)}
     )
     return table.mutate(**{rule.fact: _bad(table, rules) for rule in rules if isinstance(rule, SetAside)})
 
@@ -131,7 +144,7 @@ def _join_target(table: ibis.Table, rules: list[Rule], target: TableName, rows: 
     times = {rule.target_column for rule in speaking if isinstance(rule, NotBefore)}
     for key in sorted(keys):
         # A duplicate id is the target's own violation; here it must not multiply rows.
-        wanted = rows.group_by("id").aggregate(**{_at(key, target, time): rows[time].min() for time in sorted(times)})
+        wanted = rows.group_by("id").aggregate(**{_at(key, target, each): rows[each].min() for each in sorted(times)})
         renamed = wanted.rename({_at(key, target, "id"): "id"})
         table = table.left_join(renamed, table[key] == renamed[_at(key, target, "id")])
     return table
@@ -141,7 +154,7 @@ def _at(key: str, target: TableName, column: str) -> str:
     return f"{key}:{target}.{column}"
 
 
-def _broken(table: ibis.Table, rule: Rule) -> ibis.Value:
+def _broken(table: ibis.Table, rule: Rule, now: datetime) -> ibis.Value:
     match rule:
         case WellTyped():
             return table[UNREADABLE].notnull()
@@ -164,8 +177,12 @@ def _broken(table: ibis.Table, rule: Rule) -> ibis.Value:
             return table[column].notin(values)
         case References(column=column, target=target):
             return table[column].notnull() & table[_at(column, target, "id")].isnull()
-        case NotBefore(column=column, key=key, target=target, target_column=time):
-            return table[column] < table[_at(key, target, time)]
+        case NotBefore(column=column, key=key, target=target, target_column=earliest):
+            return table[column] < table[_at(key, target, earliest)]
+        case NotAfter(column=column, slack=slack):
+            return table[column] > ibis.timestamp(now + slack)
+        case NotEarlier(column=column, floor=floor):
+            return table[column] < ibis.timestamp(datetime.combine(floor, time()))
         case SetAside():
             raise TypeError("rows set aside are counted once all other rules have spoken")
 

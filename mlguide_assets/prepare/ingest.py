@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, time
 from pathlib import Path
 
 import ibis
 
-from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.problem import Problem, SimulatorSource
 from mlguide_assets.define.tables import TableName
 from mlguide_assets.prepare.contracts import RuleResult, judge
 from mlguide_assets.prepare.forgetting import USER, ForgetList
@@ -75,8 +75,8 @@ def _read_and_judge(
         kept_away = ForgetList.load(forgotten)
         tables = {name: kept_away.rows_without(name, rows, USER) for name, rows in tables.items()}
         forget_truth(oracle, kept_away, connection)
-    sends = tables.pop(SENDS)
-    others = judge(tables, problem.rules, connection, scratch=scratch)
+    sends, now = tables.pop(SENDS), _now(problem, until)
+    others = judge(tables, problem.rules, connection, scratch=scratch, now=now)
     judged = judge_sends(
         sends,
         others.accepted,
@@ -86,6 +86,7 @@ def _read_and_judge(
         scratch=scratch,
         before=current(lake, SENDS),
         set_aside_before=current(lake, QUARANTINED),
+        now=now,
     )
     # These two are small: their rows are set aside anew each time, and none is a table with columns all the same.
     set_aside: dict[str, TableLike] = {
@@ -96,3 +97,10 @@ def _read_and_judge(
     return Ingested(
         (*others.results, *judged.results), {**others.accepted, SENDS: judged.accepted}, quarantined, describe(problem)
     )
+
+
+def _now(problem: Problem, until: datetime | None) -> datetime:
+    """By the clock of the source, UTC: a simulated world has its own."""
+    if isinstance(problem.source, SimulatorSource):
+        return until or datetime.combine(problem.source.end(problem.history_start), time())
+    return datetime.now(UTC).replace(tzinfo=None)

@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 import ibis
 
-from mlguide_assets.define.contracts import Rule, Unique
+from mlguide_assets.define.contracts import NotAfter, Rule, Unique
 from mlguide_assets.define.tables import TableName
+from mlguide_assets.prepare.clock import last_day
 from mlguide_assets.prepare.contracts import (
     RuleResult,
     Tally,
@@ -69,6 +70,7 @@ def judge_sends(
     scratch: Path,
     before: Snapshot | None,
     set_aside_before: Snapshot | None,
+    now: datetime,
 ) -> JudgedSends:
     """Judge what has changed, as `contracts.judge` would judge all.
 
@@ -78,16 +80,17 @@ def judge_sends(
         scratch: a folder for the marked rows; it must outlive the result.
         before: `user_emails` as it is in the lake, if it is.
         set_aside_before: `quarantined_rows` as they are.
+        now: when the sends were read, UTC.
     """
     own = rules_of(SENDS, rules)
     days = days_of_sends(sends, accepted["user_profiles"], accepted["email_content"])
-    dated = [each.day for each in days if each.day is not None]
-    calendar = Calendar.of(max(dated, default=date.min), label_window)
+    calendar = Calendar.of(_newest(days, own, now), label_window)
     landed = _landed(days, calendar)
     known: Mapping[str, Any] = before.notes.get("tallies", {}) if before else {}
     chosen = _plan(landed, own, known, before, set_aside_before)
 
-    anew = _judge_stale(_of_partitions(sends, calendar, chosen, days), chosen.stale, own, accepted, connection, scratch)
+    stale = _of_partitions(sends, calendar, chosen, days)
+    anew = _judge_stale(stale, chosen.stale, own, accepted, connection, scratch, now)
     found = {**{key: Tally(**known[key]) for key in chosen.kept}, **anew.tallies}
     notes = SendsNotes(
         open_from=calendar.open_from.isoformat(),
@@ -105,6 +108,13 @@ def judge_sends(
             kept={key: set_aside[key] for key in chosen.kept if _sets_aside(found[key], own)},
         ),
     )
+
+
+def _newest(days: list[DayOfSends], rules: list[Rule], now: datetime) -> date:
+    """The day that the data have reached, of those that no rule forbids."""
+    slack = min((rule.slack for rule in rules if isinstance(rule, NotAfter)), default=timedelta.max)
+    latest = now.date() + slack if slack < date.max - now.date() else date.max
+    return last_day({each.day: each.rows for each in days if each.day and each.day <= latest}) or date.min
 
 
 def _landed(days: list[DayOfSends], calendar: Calendar) -> dict[str, tuple[int, int]]:
@@ -133,6 +143,8 @@ def _plan(
         key
         for key in inputs
         if key not in known
+        # What was in the future may no longer be.
+        or any(known[key]["violations"].get(rule.fact) for rule in rules if isinstance(rule, NotAfter))
         or (_sets_aside(Tally(**known[key]), rules) and (key not in set_aside or set_aside[key].inputs != inputs[key]))
     ]
     return plan(inputs, before, never_keep=torn)
@@ -167,10 +179,11 @@ def _judge_stale(
     accepted: Mapping[TableName, ibis.Table],
     connection: Any,
     scratch: Path,
+    now: datetime,
 ) -> _Anew:
     if not keys:
         return _Anew({}, {}, {})
-    places = bucketed(connection, mark(sends, rules, accepted), keys, scratch / SENDS)
+    places = bucketed(connection, mark(sends, rules, accepted, now=now), keys, scratch / SENDS)
     marked = read_parquet_below(connection, scratch / SENDS, "*/*.parquet")
     marked = marked.mutate(partition=partition_of(marked.filename)).drop("filename")
     found = tallies(marked, SENDS, rules)

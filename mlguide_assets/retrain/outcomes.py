@@ -11,6 +11,7 @@ from mlguide_assets.observe.alerting import dropped, unexpected
 from mlguide_assets.observe.alerts import Alert
 from mlguide_assets.observe.cost_effect import last_window, window_cost
 from mlguide_assets.observe.performance_verdict import VERDICTS
+from mlguide_assets.prepare.clock import last_day
 from mlguide_assets.prepare.lake import Lake, Snapshot
 from mlguide_assets.retrain.situation import landed, rows_of
 from mlguide_assets.retrain.ticks import FAILED, RETRAINING_DECISIONS, ROLL_BACK, RUN, Tick, TickLog, ticks_of
@@ -28,7 +29,7 @@ def land_decisions(home: Home, lake: Lake, problem: Problem, *, run_id: str, tic
     """
     ticks = ticks_of(home, problem)
     if decided := _decision_of(lake, run_id):
-        key = tick or ticks.note(BY_HAND, data_until=max(landed(lake), default=None))
+        key = tick or ticks.note(BY_HAND, data_until=last_day(landed(lake)))
         reason = " ".join(decided["reasons"][:1])
         ticks.end(key, outcome=decided["verdict"], reason=reason, run_id=run_id, version=decided["version"])
     return lake.write(RETRAINING_DECISIONS, ticks.table())

@@ -14,6 +14,7 @@ from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.observe.drift_table import SENDS, recent
 from mlguide_assets.observe.new_days import LANDED_DAYS
 from mlguide_assets.observe.performance_verdict import VERDICTS
+from mlguide_assets.prepare.clock import last_day
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.retrain.ticks import ROLL_BACK, RUN, TickLog
 from mlguide_assets.settings import Home
@@ -52,7 +53,7 @@ def situation(home: Home, lake: Lake, problem: Problem, ticks: TickLog) -> Situa
     days, learned = landed(lake), _learned_until(lake)
     champion = pointed_version(home.bundles(problem.key))
     return Situation(
-        newest=max(days, default=None),
+        newest=last_day(days),
         learned_until=learned,
         new_matured=matured_since(days, learned, problem.label.window),
         champion=champion,
@@ -69,7 +70,7 @@ def landed(lake: Lake) -> dict[date, int]:
 
 def matured_since(days: Mapping[date, int], learned_until: date | None, window: timedelta) -> int:
     """Sends of whole days after `learned_until` whose outcome was final when the newest day began."""
-    newest = max(days, default=date.min)
+    newest = last_day(days) or date.min
     return sum(
         rows
         for day, rows in days.items()

@@ -20,6 +20,7 @@ from mlguide_assets.deploy.history import PROMOTED, rightful_champion
 from mlguide_assets.deploy.override import rollback
 from mlguide_assets.deploy.promotion import install_promoted
 from mlguide_assets.observe.rows import scored_sends
+from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.features.tables import LABEL
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.retrain.ticks import ROLL_BACK, Tick, ticks_of
@@ -109,7 +110,7 @@ def compare(current: Bundle, before: Bundle, send_features: ibis.Table, problem:
     """Judge the champion against the one before it, on the matured sends after both were trained."""
     learned = max(datetime.fromisoformat(metadata_of(each)["refit_until"]) for each in (current, before))
     end = learned + problem.retraining.watch_for
-    newest: datetime = send_features.delivered_at.max().to_pyarrow().as_py()
+    newest = data_clock(send_features) or learned
     named: dict[str, Any] = {"version": current.version, "before": before.version, "until": newest.date()}
     if newest - problem.label.window > end:
         return Watch("over", f"Version {current.version} was watched up to {end.date()}.", **named)

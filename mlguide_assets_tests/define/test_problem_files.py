@@ -235,6 +235,18 @@ MISTAKES = {
         "line 17, contracts.0",
         "'warn' is not valid: input should be 'block' or 'quarantine'",
     ),
+    "times to come that warn": (
+        RULE,
+        "{table: user_emails, rule: not_after, column: delivered_at, action: warn}",
+        "line 17, contracts.0",
+        "'warn' is not valid: input should be 'block' or 'quarantine'",
+    ),
+    "floor of what is no time": (
+        RULE,
+        "{table: user_profiles, rule: not_earlier, column: age, action: warn}",
+        "line 17, contracts.0",
+        "'age' is not a time",
+    ),
     "reference by a text": (
         RULE,
         "{table: user_emails, rule: references, column: unsubscribed, target: user_profiles, action: block}",

@@ -9,7 +9,7 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.define.contracts import Filled, NewestKnown, SetAside
+from mlguide_assets.define.contracts import Filled, NewestKnown, NotAfter, SetAside
 from mlguide_assets.define.loading import load_problem, with_overrides
 from mlguide_assets.define.tables import KEYS, TABLES, TableName
 from mlguide_assets.errors import InputError
@@ -25,6 +25,8 @@ from mlguide_assets_tests.samples import GUIDE_FOLDER, arrow, sample_problem
 DAY = timedelta(days=1)
 JOINED = datetime(2024, 1, 1)
 SENT = JOINED + 10 * DAY
+NOW = SENT + 9 * DAY
+SENT_AT = ("user_emails", "delivered_at")
 
 USER = {
     "id": 1, "date_joined": JOINED, "gender": "male", "age": 30, "country": "US",
@@ -44,6 +46,8 @@ ROWS: dict[TableName, list[dict[str, Any]]] = {
         {**USER, "id": 3, "age": None},
         {**USER, "id": 4, "gender": "robot"},
         {**USER, "id": 5, "gender": None, "date_joined": None},
+        {**USER, "id": 7, "date_joined": datetime(9999, 12, 31)},
+        {**USER, "id": 8, "date_joined": datetime(15, 1, 24)},
         {**USER, "id": 6, "age": None, UNREADABLE: "age=abc"},
         {**USER, "id": None},
         {**USER, "id": None},  # no id is no double
@@ -58,6 +62,8 @@ ROWS: dict[TableName, list[dict[str, Any]]] = {
         {**SEND, "email_id": 9},
         {**SEND, "user_id": None},
         {**SEND, "delivered_at": None},
+        {**SEND, "delivered_at": NOW + DAY},  # the last instant that is allowed
+        {**SEND, "delivered_at": NOW + DAY + timedelta(seconds=1)},
         {**SEND, "delivered_at": JOINED},  # the first instant that is allowed
         {**SEND, "delivered_at": JOINED - DAY},
         {**SEND, "email_id": 2, "delivered_at": SENT - 2 * DAY},
@@ -70,18 +76,24 @@ VIOLATIONS = {
     "user_profiles.values_are_well_typed": (1, 1),
     "user_profiles.id_is_present": (2, 2),
     "user_profiles.id_is_unique": (1, 1),
+    "user_profiles.date_joined_is_not_after_now": (1, 1),
+    "user_profiles.date_joined_is_not_too_early": (1, 1),
     "user_profiles.date_joined_is_present": (1, 1),
     "user_profiles.age_is_in_range": (1, 1),
     "user_profiles.gender_is_known": (1, 1),
     "email_content.values_are_well_typed": (0, 0),
     "email_content.id_is_present": (0, 0),
     "email_content.id_is_unique": (0, 0),
+    "email_content.created_at_is_not_after_now": (0, 0),
+    "email_content.created_at_is_not_too_early": (0, 0),
     "user_emails.values_are_well_typed": (0, 0),
     "user_emails.user_id_is_present": (1, 1),
     "user_emails.email_id_is_present": (0, 0),
     "user_emails.delivered_at_is_present": (1, 1),
     "user_emails.unsubscribed_is_present": (0, 0),
     "user_emails.user_id_email_id_delivered_at_is_unique": (0, 0),
+    "user_emails.delivered_at_is_not_after_now": (1, 1),
+    "user_emails.delivered_at_is_not_too_early": (0, 0),
     "user_emails.unsubscribed_is_known": (1, 1),
     "user_emails.user_id_exists_in_user_profiles": (1, 3),
     "user_emails.email_id_exists_in_email_content": (1, 1),
@@ -107,18 +119,22 @@ def contract(action: str) -> Any:
         rules.append({"table": table, "rule": "well_typed"})
         rules.append({"table": table, "rule": "unique", "columns": list(key)})
         rules += [{"table": table, "rule": "present", "column": column} for column in key]
+    for table, column in (("user_profiles", "date_joined"), ("email_content", "created_at"), SENT_AT):
+        rules += [{"table": table, "rule": rule, "column": column} for rule in ("not_after", "not_earlier")]
     rules.append({"table": "user_emails", "rule": "present", "column": "unsubscribed"})
     if action == "warn":
-        rules = [rule for rule in rules if rule["rule"] != "references"]
+        rules = [rule for rule in rules if rule["rule"] not in ("references", "not_after")]
     stated = [{**rule, "action": action} for rule in rules]
     stated += [{"table": table, "rule": "set_aside", "max_share": 1, "action": "block"} for table in TABLES]
-    return sample_problem("data", contracts=stated).rules
+    found = sample_problem("data", contracts=stated).rules
+    return tuple(rule for rule in found if action != "warn" or not isinstance(rule, NotAfter))
 
 
 def expected(action: str) -> dict[str, int]:
-    """Violations by rule. A reference cannot be let through with a warning."""
+    """Violations by rule. References and times to come cannot be let through with a warning."""
     counts = {rule: both[action == "quarantine"] for rule, both in VIOLATIONS.items()}
-    return {rule: count for rule, count in counts.items() if action != "warn" or "_exists_in_" not in rule}
+    never = () if action != "warn" else ("_exists_in_", "_is_not_after_now")
+    return {rule: count for rule, count in counts.items() if not any(words in rule for words in never)}
 
 
 def conformed(rows: dict[TableName, list[dict[str, Any]]]) -> dict[TableName, ibis.Table]:
@@ -135,7 +151,7 @@ def conformed(rows: dict[TableName, list[dict[str, Any]]]) -> dict[TableName, ib
 @pytest.fixture(scope="module", params=["block", "quarantine", "warn"])
 def judged(request: pytest.FixtureRequest, duck: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Judged]:
     scratch = tmp_path_factory.mktemp("marked")
-    return request.param, judge(conformed(ROWS), contract(request.param), duck, scratch=scratch)
+    return request.param, judge(conformed(ROWS), contract(request.param), duck, scratch=scratch, now=NOW)
 
 
 def accepted(judged: Judged) -> dict[TableName, list[dict[str, Any]]]:
@@ -153,7 +169,7 @@ def test_every_violation_is_counted(judged: tuple[str, Judged]) -> None:
     always = {rule.name for rule in contract(action) if isinstance(rule, (Filled, NewestKnown, SetAside))}
     assert {rule: counted[rule] for rule in counted.keys() - always} == expected(action)
     assert {counted[rule] for rule in always} == {0}
-    assert {result.rows for result in found.results} == {9, 2, 12}
+    assert {result.rows for result in found.results} == {11, 2, 14}
     assert {result.action for result in found.results if result.rule not in always} == {action}
 
 
@@ -183,10 +199,10 @@ def test_only_blocking_rules_refuse(judged: tuple[str, Judged]) -> None:
     told = str(caught.value)
     assert "\n" not in told
     assert told.startswith(
-        "user_profiles from the shop breaks user_profiles.values_are_well_typed in 1 of 9 rows, for "
+        "user_profiles from the shop breaks user_profiles.values_are_well_typed in 1 of 11 rows, for "
     )
     assert "example id 6, unreadable age=abc: age must be a whole number, and 'abc' is not; leave it empty" in told
-    assert "12 more blocking rule(s) are broken: " in told
+    assert "15 more blocking rule(s) are broken: " in told
 
 
 def test_the_results_are_a_table_of_one_row_per_rule(judged: tuple[str, Judged]) -> None:
@@ -198,7 +214,7 @@ def test_the_results_are_a_table_of_one_row_per_rule(judged: tuple[str, Judged])
 
 @pytest.fixture(scope="module")
 def set_aside(duck: Any, tmp_path_factory: pytest.TempPathFactory) -> Judged:
-    return judge(conformed(ROWS), contract("quarantine"), duck, scratch=tmp_path_factory.mktemp("marked"))
+    return judge(conformed(ROWS), contract("quarantine"), duck, scratch=tmp_path_factory.mktemp("marked"), now=NOW)
 
 
 def test_rows_that_keep_the_contract_go_on_in_the_order_of_their_keys(set_aside: Judged) -> None:
@@ -206,7 +222,7 @@ def test_rows_that_keep_the_contract_go_on_in_the_order_of_their_keys(set_aside:
     assert [(row["id"], row["age"]) for row in kept["user_profiles"]] == [(1, 31), (3, None)]
     assert kept["email_content"] == ROWS["email_content"]
     at_once, later = {**SEND, "email_id": 2, "unsubscribed": "yes"}, {**SEND, "delivered_at": JOINED}
-    assert kept["user_emails"] == [later, SEND, at_once]
+    assert kept["user_emails"] == [later, SEND, at_once, {**SEND, "delivered_at": NOW + DAY}]
 
 
 def test_rows_set_aside_keep_their_reasons_and_what_was_read(set_aside: Judged) -> None:
@@ -229,7 +245,8 @@ def test_of_several_rows_of_a_key_the_last_one_is_kept(duck: Any, tmp_path: Path
     users = [{**USER, "id": user} for user in range(1, 400)]
     rows = {**ROWS, "user_profiles": users}
     for order, last in ((doubles, "no"), (doubles[::-1], "yes")):
-        found = judge(conformed({**rows, "user_emails": order}), contract("quarantine"), duck, scratch=tmp_path)
+        given = conformed({**rows, "user_emails": order})
+        found = judge(given, contract("quarantine"), duck, scratch=tmp_path, now=NOW)
         kept = accepted(found)["user_emails"]
         assert {row["unsubscribed"] for row in kept} == {last}
         assert len(kept) == 399
@@ -242,7 +259,7 @@ def test_where_nothing_tells_the_newest_row_that_blocks(duck: Any, tmp_path: Pat
     unordered = ibis.memtable(whole["user_emails"].drop(NEWER).to_pyarrow())
     tables = {**whole, "user_emails": with_newer_rows(unordered, "user_emails")}
     rules = contract("quarantine")
-    found = judge(tables, rules, duck, scratch=tmp_path)
+    found = judge(tables, rules, duck, scratch=tmp_path, now=NOW)
     with pytest.raises(InputError, match="newest_row_is_known in 2 of 2 rows") as caught:
         refuse_blocked(found.results, rules, "the shop")
     assert "nothing tells which is newer" in str(caught.value)
@@ -258,7 +275,7 @@ def guide(duck: Any, tmp_path_factory: pytest.TempPathFactory) -> Judged:
     folder = tmp_path_factory.mktemp("guide")
     problem = with_overrides(load_problem("guide"), source=str(GUIDE_FOLDER))
     tables = read_source(problem, duck, scratch=folder, oracle=folder)
-    return judge(tables, problem.rules, duck, scratch=folder)
+    return judge(tables, problem.rules, duck, scratch=folder, now=datetime(2024, 1, 1))
 
 
 def test_half_of_the_guides_deliveries_come_before_the_user_or_the_email(guide: Judged) -> None:

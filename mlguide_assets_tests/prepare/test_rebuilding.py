@@ -5,6 +5,7 @@ import random
 import signal
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from mlguide_assets.define.contracts import Unique
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.contracts import judge, results_table
 from mlguide_assets.prepare.core import CORE, join_core_users, rebuilt_core_users
 from mlguide_assets.prepare.features.rebuilding import FEATURES, rebuilt_send_features
@@ -190,7 +192,7 @@ def test_partitions_together_are_what_is_computed_over_everything(duck: Any, tmp
         followed.follow(STEPS[name])
     lake, problem = followed.lake, followed.problem
     tables = read_source(problem, duck, scratch=tmp_path, oracle=tmp_path)
-    whole = judge(tables, problem.rules, duck, scratch=tmp_path)
+    whole = judge(tables, problem.rules, duck, scratch=tmp_path, now=datetime(2025, 1, 1))
     accepted = {name: rows.to_pyarrow() for name, rows in whole.accepted.items()}
     for name, rows in accepted.items():
         assert lake.read(name).to_pyarrow() == rows, name
@@ -200,9 +202,41 @@ def test_partitions_together_are_what_is_computed_over_everything(duck: Any, tmp
     assert aside
     core = join_core_users(*(lake.read(name) for name in ("user_profiles", "user_emails", "email_content")))
     assert lake.read(CORE).to_pyarrow().to_pylist() == core.to_pyarrow().to_pylist()
-    features = send_features(lake.read(CORE), problem).to_pyarrow()
+    features = send_features(lake.read(CORE), problem, clock=data_clock(lake.read(CORE))).to_pyarrow()
     assert lake.read(FEATURES).to_pyarrow() == features
     assert features.num_rows > 50
+
+
+def newest(lake: Lake) -> datetime:
+    found: datetime = lake.read("user_emails").delivered_at.max().to_pyarrow().as_py()
+    return found
+
+
+def test_a_send_of_the_future_is_set_aside_until_its_day_has_come(
+    duck: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    followed, ahead = Followed(tmp_path, duck), FIRST + 130 * DAY
+    monkeypatch.setattr("mlguide_assets.prepare.ingest._now", lambda *_: followed.shop.today)
+    followed.follow(lambda shop: shop.send(ahead, 1, 1))
+    assert newest(followed.lake) < ahead
+    assert any("is_not_after_now" in row for row in followed.lake.read_arrow(QUARANTINED)["reasons"].to_pylist())
+    assert followed.follow()["user_emails"] == 1, "it is looked at each time"
+    assert followed.is_as_from_scratch()
+    monkeypatch.undo()
+    assert followed.follow()["user_emails"] == 1
+    assert newest(followed.lake) == ahead
+
+
+def test_a_single_send_weeks_ahead_makes_no_label_final(duck: Any, tmp_path: Path) -> None:
+    followed = Followed(tmp_path, duck)
+
+    def final() -> int:
+        return int(followed.lake.read(FEATURES).unsubscribed.count().to_pyarrow().as_py())
+
+    before, ahead = final(), followed.shop.today + 20 * DAY
+    followed.follow(lambda shop: shop.send(ahead, 1, 1))
+    assert (newest(followed.lake), final()) == (ahead, before)
+    assert followed.is_as_from_scratch()
 
 
 def test_a_source_that_cannot_be_read_or_is_blocked_changes_nothing(duck: Any, tmp_path: Path) -> None:

@@ -8,12 +8,13 @@ user. These are whole numbers: the rows are those that a computation over everyt
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import ibis
 
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.core import CORE, UNSENT
 from mlguide_assets.prepare.engine import pattern_of, read_parquet
 from mlguide_assets.prepare.features.history import (
@@ -31,6 +32,7 @@ from mlguide_assets.prepare.rebuilding import bucketed, current, fingerprint, no
 
 FEATURES = "send_features"
 WHAT = "What features are made of"
+_EPOCH = datetime(1970, 1, 1)
 
 
 @contextmanager
@@ -38,7 +40,7 @@ def rebuilt_send_features(lake: Lake, problem: Problem) -> Iterator[Partitions]:
     """The partitions of `send_features`, as `core_users` is now; to be written before the context ends."""
     core = lake.snapshot(CORE)
     spans = _spans(lake, core)
-    newest = max((span.last for span in spans.values()), default=0)
+    newest = _clock(lake, core)
     chosen = plan(_inputs(core, spans, newest, problem), current(lake, FEATURES))
     with lake.scratch(WHAT) as scratch:
         with writing(WHAT, lake.root):
@@ -63,6 +65,13 @@ def _spans(lake: Lake, core: Snapshot) -> dict[str, _Span]:
     at = microseconds(rows.delivered_at)
     spans = rows.group_by("filename").aggregate(first=at.min(), last=at.max()).to_pyarrow().to_pylist()
     return {paths[row.pop("filename")]: _Span(**row) for row in spans}
+
+
+def _clock(lake: Lake, core: Snapshot) -> int:
+    """The data's, in microseconds since 1970; 0 where there is no send."""
+    keys = _dated(core)
+    found = data_clock(lake.read(CORE, partitions=keys, snapshot_id=core.id)) if keys else None
+    return (found - _EPOCH) // timedelta(microseconds=1) if found else 0
 
 
 def _dated(core: Snapshot) -> list[str]:
@@ -90,7 +99,7 @@ def _inputs(core: Snapshot, spans: Mapping[str, _Span], newest: int, problem: Pr
 
 
 def _known(span: _Span | None, newest: int, window: timedelta) -> str:
-    """Which labels of a partition have matured: all, none, or as many as the newest delivery says."""
+    """Which labels of a partition have matured: all, none, or as many as the data's clock says."""
     if span is None or span.last + micros(window) <= newest:
         return "all"
     return "none" if span.first + micros(window) > newest else str(newest)

@@ -16,18 +16,22 @@ HISTORY = ("at", "lost", "theme", "category")
 """What the windows over a user's sends look at."""
 
 
-def send_features(core_users: ibis.Table, problem: Problem) -> ibis.Table:
+def send_features(core_users: ibis.Table, problem: Problem, *, clock: datetime | None = None) -> ibis.Table:
     """Point-in-time features of every send.
+
+    Args:
+        clock: of the data, from `clock.data_clock`; default: the newest delivery.
 
     Returns:
         Keys, the label (1, 0, or null while it has not matured), `matured_at`, and the features of
-        `features_of(problem)`; ordered by time. A label has matured once the newest delivery is at least
-        the label window younger: the data's own clock, so that old files give the same answer every day.
+        `features_of(problem)`; ordered by time. A label has matured once the data's own clock is at least
+        the label window later, so that old files give the same answer every day.
     """
     events = events_of(core_users, problem)
     narrow = events.select(*KEYS, *HISTORY)
     rows = with_email_history(user_history(narrow, problem), narrow, label_window=problem.label.window)
-    return completed(rows.drop("theme", "category"), events, problem, newest=events["at"].max().as_scalar())
+    newest = events["at"].max().as_scalar() if clock is None else microseconds(ibis.timestamp(clock))
+    return completed(rows.drop("theme", "category"), events, problem, newest=newest)
 
 
 def completed(rows: ibis.Table, events: ibis.Table, problem: Problem, newest: ibis.Value) -> ibis.Table:
@@ -38,7 +42,7 @@ def completed(rows: ibis.Table, events: ibis.Table, problem: Problem, newest: ib
     Args:
         rows: keys, at, lost, last_at, and the features of both histories.
         events: of the core table, where the users and emails of these rows are.
-        newest: the newest delivery of all, in microseconds since 1970.
+        newest: the data's clock, in microseconds since 1970.
     """
     rows = _look_up(rows, events, "user_id", ("date_joined", *PROFILE))
     rows = _look_up(rows, events, "email_id", ("created_at", *CONTENT))

@@ -1,0 +1,58 @@
+"""The data's clock: how far in time a table of sends has come. Labels mature, days are scored and judged by it.
+
+Single rows do not move it. A row with a wrong date, years ahead or only weeks, would otherwise make every label before
+it final. `last_day` imports neither Ibis nor DuckDB.
+"""
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from statistics import median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ibis
+
+_SHARE = 1 / 20
+_ROWS = 3
+_DAY = timedelta(days=1)
+
+
+def last_day(rows: Mapping[date, int]) -> date | None:
+    """The day that the data have reached.
+
+    Rows after a gap of a day or more count once they are a twentieth of a usual day, and three rows, or half of a usual
+    day where that is fewer. Usual is the median of the days before the gap that have any.
+
+    Args:
+        rows: sends per day, of days that have any.
+    """
+    days = sorted(rows)
+    while days:
+        start = len(days) - 1
+        while start and days[start] - days[start - 1] == _DAY:
+            start -= 1
+        if not start:
+            break
+        usual = median(rows[day] for day in days[:start])
+        if sum(rows[day] for day in days[start:]) >= max(usual * _SHARE, min(_ROWS, usual / 2)):
+            break
+        days = days[:start]
+    return days[-1] if days else None
+
+
+def usual_rows(rows: Mapping[date, int], before: date) -> float:
+    """The sends of a usual day: the median of the last eight weeks, of days that have any; 0 where none has."""
+    recent = [count for day, count in rows.items() if timedelta() < before - day <= timedelta(weeks=8)]
+    return median(recent) if recent else 0.0
+
+
+def data_clock(sends: "ibis.Table") -> datetime | None:
+    """The last delivery on the day that the data have reached, UTC; None without any. One pass.
+
+    Args:
+        sends: any table with a row per send and `delivered_at`.
+    """
+    dated = sends.filter(sends.delivered_at.notnull()).select("delivered_at", day=sends.delivered_at.date())
+    days = dated.group_by("day").aggregate(rows=dated.count(), last=dated.delivered_at.max()).to_pyarrow().to_pylist()
+    newest = last_day({row["day"]: row["rows"] for row in days})
+    return next((row["last"] for row in days if row["day"] == newest), None)
