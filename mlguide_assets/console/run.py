@@ -1,6 +1,5 @@
 """`mlguide run`: every asset of the graph, in this process, recorded in the home's Dagster history."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from mlguide_assets.console.environment import enter
@@ -56,8 +55,10 @@ def _materialise(home: Home, thorough: bool) -> None:
     import dagster as dg
 
     from mlguide_assets.definitions import defs
+    from mlguide_assets.defs.days import known_days
     from mlguide_assets.defs.lifecycle import lifecycle
     from mlguide_assets.defs.train import THOROUGH
+    from mlguide_assets.defs.workspace import Workspace
 
     definitions = dg.Definitions.merge(defs(), dg.Definitions(loggers={"progress": dg.logger(progress_logger)}))
     graph = definitions.resolve_asset_graph()
@@ -72,19 +73,11 @@ def _materialise(home: Home, thorough: bool) -> None:
             "raise_on_error": False,
             "run_config": {"loggers": {"progress": {}}},
         }
-        # The day to score for is the one after the newest send, which is known once the sends are read.
+        # The day to score for is the one after the last that the data reach, which is known once they are read.
         _refuse_failure(job.execute_in_process(asset_selection=others, **arguments), home)
-        day = _scoring_date()
+        day = known_days(instance, Workspace())[-1]
         console.print(f"scoring for {day}", style="dim")
         _refuse_failure(job.execute_in_process(asset_selection=partitioned, partition_key=day, **arguments), home)
-
-
-def _scoring_date() -> str:
-    from mlguide_assets.defs.workspace import PROBLEM, Workspace
-    from mlguide_assets.deploy.batch import scoring_day
-
-    newest: datetime = Workspace().lake.read("user_emails").delivered_at.max().to_pyarrow().as_py()
-    return scoring_day(newest.date(), PROBLEM, today=datetime.now(UTC).date()).isoformat()
 
 
 def _refuse_failure(result: Any, home: Home) -> None:

@@ -333,6 +333,9 @@ class Watching(Strict):
     )
     max_drop: float = Field(default=0.03, ge=0, description="Of the primary metric, that may surely be lost.")
     min_rows: int = Field(default=500, ge=1, description="Sends of a day without which its drift is not judged.")
+    report_days: int = Field(
+        default=7, ge=1, description="Days per drift report. Where drift begins, one is written at once."
+    )
     reports: int = Field(default=14, ge=1, description="Drift reports that are kept.")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from mlguide_assets.defs.asking import LOOK_EVERY, PRIORITY, reading, unmet
+from mlguide_assets.defs.days import known_days
 from mlguide_assets.defs.train import AlarmSettings
 from mlguide_assets.defs.workspace import Workspace
 
@@ -67,7 +68,8 @@ def score_on_new_day(context: dg.SensorEvaluationContext, workspace: Workspace) 
     now = datetime.now(UTC)
     if reading(context.instance):
         return
-    due = scores_due(workspace.home, workspace.lake, workspace.problem, today=now.date())
+    due = scores_due(workspace.home, workspace.lake, workspace.problem, now)
     if due is not None:
         day, reason = due
+        known_days(context.instance, workspace)
         yield from unmet(context.instance, "scoring_job", f"{workspace.problem.key} {reason}", now, partition_key=day)

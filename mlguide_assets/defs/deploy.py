@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from mlguide_assets.defs.days import newest_day
 from mlguide_assets.defs.workspace import OWNERS, SCORING_DATES, Workspace, midnight
 
 GROUP = "deploy"
@@ -151,13 +152,17 @@ def user_feature_store(
     send_features: Any,
 ) -> dg.Output[Any]:
     """The state of every user at the start of the day; the newest day's is published online, with the emails'."""
+    from mlguide_assets.deploy.batch import refuse_unreached
     from mlguide_assets.deploy.online_store.publishing import publish_online, state_of
     from mlguide_assets.prepare.features.tables import user_state
 
     lake, problem, as_of = workspace.lake, workspace.problem, midnight(context.partition_key)
+    newest = newest_day(workspace, core_users)
+    refuse_unreached(as_of.date(), newest)
     users = user_state(core_users, user_profiles, problem, as_of)
     state = state_of(users, core_users, email_content, send_features, problem, lake, as_of)
-    published = publish_online(workspace.online_store, state, lake)
+    published = publish_online(workspace.online_store, state, lake, newest=newest)
+    context.log.info(f"{published} Features as of {as_of}.")
     return dg.Output(users, metadata={"published_online": published, "as_of": as_of.isoformat()})
 
 

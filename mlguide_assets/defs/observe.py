@@ -62,37 +62,58 @@ def data_drift(
 ) -> dg.Output[Any]:
     """The day's sends, and what the API was asked, held against the champion's reference profile, column by column."""
     from mlguide_assets.deploy.bundle import champion
-    from mlguide_assets.observe.data_drift import no_drift, watch_day
-    from mlguide_assets.observe.drift_table import signatures
-    from mlguide_assets.observe.new_days import signature
+    from mlguide_assets.observe.data_drift import judge_days, no_drift
+    from mlguide_assets.observe.drift_reports import report_on, stretch_due
+    from mlguide_assets.observe.drift_table import levels
 
     problem, current = workspace.problem, champion(workspace.home.bundles(workspace.problem.key))
     if current is None:
         return dg.Output(dict.fromkeys(context.partition_keys, no_drift()), metadata={"level": "no champion"})
-    judged = signatures(workspace.lake, current.version)
-    days = context.partition_keys
-    if REASON in context.run.tags:
-        # A sensor asks for a range, in which some days may be as they were.
-        landed = {row["day"].isoformat(): signature(row) for row in landed_days.to_pyarrow().to_pylist()}
-        days = [day for day in days if judged.get(day) != landed.get(day, signature(None))]
-    tables = {}
-    for day in days:
-        drift, report = watch_day(
-            date.fromisoformat(day),
-            send_features=send_features,
-            prediction_log=prediction_log,
-            days=landed_days,
-            champion=current,
-            problem=problem,
-            reports=workspace.home.drift_reports(problem.key),
-            before=judged.get(day),
+    judged = judge_days(
+        _days_of_run(context, workspace, current.version, landed_days),
+        send_features=send_features,
+        prediction_log=prediction_log,
+        landed=landed_days,
+        champion=current,
+        problem=problem,
+    )
+    for day, drift in judged.items():
+        context.add_asset_metadata({"level": drift.level, "verdict": drift.sentence}, partition_key=day.isoformat())
+    reports = workspace.home.drift_reports(problem.key)
+    found = levels(workspace.lake, current.version) | {day.isoformat(): drift.level for day, drift in judged.items()}
+    stretch = stretch_due(found, reports, days=problem.watching.report_days) if judged else None
+    metadata: dict[str, Any] = {"days_judged": len(judged)}
+    if stretch is not None:
+        path = report_on(stretch, send_features=send_features, champion=current, problem=problem, reports=reports)
+        metadata |= {"report": dg.MetadataValue.path(str(path))} if path else {}
+    return dg.Output({day.isoformat(): drift.table for day, drift in judged.items()}, metadata=metadata)
+
+
+def _days_of_run(
+    context: dg.AssetExecutionContext, workspace: Workspace, champion: str, landed_days: Any
+) -> list[date]:
+    """The days to judge: those that have landed, and of a range that a sensor asks for, those that have changed.
+
+    Raises:
+        InputError: a person asks for a day that has not landed.
+    """
+    from mlguide_assets.defs.days import today
+    from mlguide_assets.errors import InputError
+    from mlguide_assets.observe.drift_table import signatures
+    from mlguide_assets.observe.new_days import last_landed_day, signature
+
+    known = {row["day"]: row for row in landed_days.to_pyarrow().to_pylist()}
+    last = last_landed_day({day: row["rows"] for day, row in known.items()}, today=today(workspace))
+    asked = [date.fromisoformat(key) for key in context.partition_keys]
+    days = [day for day in asked if day <= last]
+    if not days:
+        raise InputError(
+            f"{asked[0]} cannot be judged for drift before it has landed; the last day that has is {last}."
         )
-        tables[day] = drift.table
-        told = {"level": drift.level, "verdict": drift.sentence}
-        context.add_asset_metadata(told, partition_key=day)
-        if report is not None:
-            context.add_asset_metadata({"report": dg.MetadataValue.path(str(report))}, partition_key=day)
-    return dg.Output(tables, metadata={"days_judged": len(tables)})
+    if REASON not in context.run.tags:
+        return days
+    before = signatures(workspace.lake, champion)
+    return [day for day in days if before.get(day.isoformat()) != signature(known.get(day))]
 
 
 @dg.asset_check(asset="data_drift", description="No column of the last day that was judged calls for action.")

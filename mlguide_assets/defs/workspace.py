@@ -26,7 +26,8 @@ Another problem is another process: `mlguide run --problem` starts one; the UI p
 """
 
 OWNERS = [PROBLEM.owner]
-SCORING_DATES = dg.DailyPartitionsDefinition(start_date=PROBLEM.history_start.isoformat(), end_offset=1)
+SCORING_DATES = dg.DynamicPartitionsDefinition(name=f"{PROBLEM.key}_days")
+"""The days that can be scored. They follow the data, not the calendar: `days.known_days` keeps them."""
 
 
 class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]

@@ -1,6 +1,6 @@
 """Batch predictions: every user with every candidate email, and the best email of each user."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 
 import ibis
@@ -9,6 +9,8 @@ import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.clock import last_day
 from mlguide_assets.prepare.features.tables import pair_features
 from mlguide_assets.train.storage import load_model
 
@@ -32,14 +34,37 @@ PREDICTIONS = pa.schema(
 )
 
 
-def scoring_day(newest: date, problem: Problem, *, today: date) -> date:
-    """The day to score for: the one after the newest send, as far as it has begun.
+def scoring_day(reached: date, *, today: date) -> date:
+    """The day to score for: the one after the last day that the data have reached, as far as it has begun.
 
     Args:
-        newest: the day of the newest send.
-        today: by the wall's clock, UTC; the partitions end with it.
+        reached: by the data's clock.
+        today: by the clock of the source, UTC.
     """
-    return max(min(newest + timedelta(days=1), today), problem.history_start)
+    return min(reached + timedelta(days=1), today)
+
+
+def days_to_score(landed: Mapping[date, int], *, today: date) -> list[date]:
+    """Every day that can be scored: from the first that has sends to the day to score for.
+
+    Args:
+        landed: sends per day, of days that have any.
+    """
+    reached = last_day(landed)
+    if reached is None:
+        return []
+    last = scoring_day(reached, today=today)
+    first = min(*landed, last)
+    return [first + timedelta(days=place) for place in range((last - first).days + 1)]
+
+
+def refuse_unreached(day: date, newest: date) -> None:
+    """Raise InputError for a day that is later than the day to score for: of it nothing is known."""
+    if day > newest:
+        raise InputError(
+            f"{day} cannot be scored: the data reach as far as {newest - timedelta(days=1)}, so {newest} is the last "
+            f"day that can be; read newer data first, or choose that day."
+        )
 
 
 def candidate_emails(emails: ibis.Table, problem: Problem) -> ibis.Table:

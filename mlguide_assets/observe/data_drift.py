@@ -1,29 +1,27 @@
 """Drift of one day: its sends, and what the API was asked, each held against the champion's reference profile."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any
 
 import ibis
 import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.bundle import Bundle, metadata_of
+from mlguide_assets.deploy.bundle import Bundle
 from mlguide_assets.errors import InputError
 from mlguide_assets.observe.drift import judge
 from mlguide_assets.observe.drift_table import SENDS, TRAFFIC, VOLUME, WHOLE
 from mlguide_assets.observe.drift_verdict import DRIFT_SCHEMA, LEVELS, DriftVerdict
-from mlguide_assets.observe.evidently_report import write_report
-from mlguide_assets.observe.new_days import same_sends, signature
+from mlguide_assets.observe.new_days import signature
 from mlguide_assets.observe.quality import Finding, Level, judge_volume
 from mlguide_assets.observe.rows import logged_traffic, scored_sends
 from mlguide_assets.prepare.features.tables import KEYS, LABEL
 from mlguide_assets.prepare.lake import small_table
 from mlguide_assets.train.files import PROFILE
 from mlguide_assets.train.reference.counting import window_counts
-from mlguide_assets.train.reference.freezing import PROBABILITY, watched_columns
+from mlguide_assets.train.reference.freezing import PROBABILITY
 from mlguide_assets.train.reference.profile import Profile
 
 EARLIER_WEEKS = 8
@@ -100,12 +98,6 @@ def drift_of_day(
     return DayDrift(small_table([{**fixed, **row} for row in rows], SCHEMA), level, sentence)
 
 
-def test_window(champion: Bundle) -> tuple[date, date]:
-    """The first and the last day of the sends that the champion was judged on."""
-    facts = metadata_of(champion)
-    return date.fromisoformat(facts["test_first"]), date.fromisoformat(facts["test_last"])
-
-
 def same_weekday(days: Mapping[date, int], day: date) -> list[int]:
     """How many sends the same weekday had in the weeks before, as far as there were any."""
     before = (day - timedelta(weeks=week) for week in range(1, EARLIER_WEEKS + 1))
@@ -137,28 +129,22 @@ def _told(finding: Finding) -> dict[str, str]:
     return {"level": finding.level, "check": finding.check, "reason": finding.reason}
 
 
-def watch_day(
-    day: date,
+def judge_days(
+    days: Iterable[date],
     *,
     send_features: ibis.Table,
     prediction_log: ibis.Table,
-    days: ibis.Table,
+    landed: ibis.Table,
     champion: Bundle,
     problem: Problem,
-    reports: Path,
-    before: str | None = None,
-) -> tuple[DayDrift, Path | None]:
-    """Judge a day against the champion's reference, and write Evidently's report on it for people.
+) -> dict[date, DayDrift]:
+    """Judge days against the champion's reference.
 
     Args:
-        days: rows of `rows.landed_days`.
-        before: what this champion judged the day as the last time; a report on the same sends stays.
-
-    Returns:
-        The verdicts, and the report; None where the day has no sends, or the reference's rows are gone.
+        landed: rows of `rows.landed_days`.
 
     Raises:
-        InputError: the champion is of before drift was watched, or the disk is full.
+        InputError: the champion is of before drift was watched.
     """
     profile = reference_of(champion)
     if profile is None:
@@ -166,36 +152,18 @@ def watch_day(
             f"The champion, version {champion.version}, has no reference profile, since it is of before drift was "
             f"watched: 'mlguide run' trains and promotes one that has."
         )
-    sends = scored_sends(send_features, champion, first=day, last=day)
-    landed = {row["day"]: row for row in days.to_pyarrow().to_pylist()}
-    drift = drift_of_day(
-        day,
-        sends=sends,
-        traffic=logged_traffic(prediction_log, problem, day),
-        earlier=same_weekday({each: row["rows"] for each, row in landed.items()}, day),
-        champion=champion,
-        profile=profile,
-        min_rows=problem.watching.min_rows,
-        signature=signature(landed.get(day)),
-    )
-    path = reports / f"{day.isoformat()}.html"
-    if path.is_file() and same_sends(before, signature(landed.get(day))):
-        return drift, path
-    return drift, _report(path, sends, send_features, champion, problem)
-
-
-def _report(path: Path, sends: pa.Table, send_features: ibis.Table, champion: Bundle, problem: Problem) -> Path | None:
-    """Evidently's report on the day's sends beside those of the champion's test window."""
-    first, last = test_window(champion)
-    reference = scored_sends(send_features, champion, first=first, last=last)
-    if not sends.num_rows or not reference.num_rows:
-        return None
-    columns = {name: kind for name, kind in watched_columns(problem).items() if name != LABEL}
-    return write_report(
-        reference,
-        sends,
-        columns,
-        path,
-        seed=problem.evaluation.seed,
-        keep=problem.watching.reports,
-    )
+    known = {row["day"]: row for row in landed.to_pyarrow().to_pylist()}
+    rows = {day: row["rows"] for day, row in known.items()}
+    return {
+        day: drift_of_day(
+            day,
+            sends=scored_sends(send_features, champion, first=day, last=day),
+            traffic=logged_traffic(prediction_log, problem, day),
+            earlier=same_weekday(rows, day),
+            champion=champion,
+            profile=profile,
+            min_rows=problem.watching.min_rows,
+            signature=signature(known.get(day)),
+        )
+        for day in days
+    }

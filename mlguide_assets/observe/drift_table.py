@@ -36,6 +36,12 @@ def last_verdict(lake: Lake) -> dict[str, Any]:
     return found[-1] if found else {"day": "none", "level": "none", "reason": "No day was judged yet."}
 
 
+def levels(lake: Lake, version: str) -> dict[str, str]:
+    """What the sends of each of the last days call for, as judged by this version: day → level."""
+    found = (row for row in verdicts(lake) if row["source"] == SENDS and row["model_version"] == version)
+    return {row["day"]: row["level"] for row in found}
+
+
 def signatures(lake: Lake, version: str) -> dict[str, str]:
     """What each day was judged as by this version, see `new_days.signature`: day → signature."""
     found = (row for row in verdicts(lake) if row["source"] == SENDS and row["model_version"] == version)

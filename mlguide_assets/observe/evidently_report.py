@@ -49,6 +49,7 @@ def write_report(
     columns: Mapping[str, Kind],
     path: Path,
     *,
+    title: str = "",
     seed: int,
     max_rows: int = 20_000,
     keep: int = 10,
@@ -59,6 +60,7 @@ def write_report(
 
     Args:
         columns: what to compare; types are never guessed.
+        title: what the window is, for the reader.
         path: ends in .html. Of the folder's reports the `keep` last by name stay, and this one.
         seed: of the sample of at most `max_rows` rows that is taken of either side.
 
@@ -71,7 +73,7 @@ def write_report(
     sides = _sample(reference, max_rows, [seed, 0]), _sample(current, max_rows, [seed, 1])
     left_out = incomparable(*sides, columns)
     compared = {name: kind for name, kind in columns.items() if name not in left_out}
-    banner = _banner(tuple(side.num_rows for side in sides), (reference.num_rows, current.num_rows), left_out)
+    banner = _banner(title, tuple(side.num_rows for side in sides), (reference.num_rows, current.num_rows), left_out)
     with writing(f"The report {path.name}", path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
@@ -180,13 +182,14 @@ def harmless(text: str) -> str:
     return text.translate(_HARMLESS)
 
 
-def _banner(sampled: tuple[int, ...], rows: tuple[int, int], left_out: Mapping[str, str]) -> str:
+def _banner(title: str, sampled: tuple[int, ...], rows: tuple[int, int], left_out: Mapping[str, str]) -> str:
     """What a reader must know before the figures, as HTML."""
     counts = [
         f"{some:,} of {all_:,}" if some < all_ else f"all {all_:,}" for some, all_ in zip(sampled, rows, strict=True)
     ]
+    window = f"{title}: " if title else ""
     text = (
-        f"Evidently on {counts[0]} rows of the reference and {counts[1]} of the window, nulls left out. "
+        f"{window}Evidently on {counts[0]} rows of the reference and {counts[1]} of the window, nulls left out. "
         "A picture, not the verdict: that is taken over all rows and columns together."
     )
     missing = "".join(f"<li>{html.escape(name)}: {html.escape(why)}</li>" for name, why in left_out.items())

@@ -7,6 +7,7 @@ from typing import Any
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import metadata_of_version, pointed_version
 from mlguide_assets.observe.drift_table import signatures
+from mlguide_assets.prepare.clock import last_day, usual_rows
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.settings import Home
 
@@ -21,11 +22,11 @@ _OUTCOMES = "/"
 def days_to_judge(home: Home, lake: Lake, problem: Problem, *, today: date) -> dict[date, str]:
     """Complete days that were not judged as they are now, by this champion, oldest first; each with its signature.
 
-    A day without sends is one of them, once a later one has begun: that nothing arrived is news. Days that the
-    champion's own reference is made of are none.
+    A day without sends is one of them once a later one has landed: that nothing arrived is news then, and not before.
+    Days that the champion's own reference is made of are none.
 
     Args:
-        today: the day that the world has reached; earlier ones are complete.
+        today: by the clock of the source.
     """
     bundles = home.bundles(problem.key)
     champion = pointed_version(bundles)
@@ -33,9 +34,7 @@ def days_to_judge(home: Home, lake: Lake, problem: Problem, *, today: date) -> d
     if champion is None or not landed:
         return {}
     reference_ends = date.fromisoformat(metadata_of_version(bundles, champion)["test_last"])
-    over, newest = today - timedelta(days=1), max(landed)
-    # A source that has been silent for longer has ended, and what it never sent is no news.
-    last = over if over - newest <= timedelta(days=MOST_DAYS) else newest
+    last = last_landed_day({day: row["rows"] for day, row in landed.items()}, today=today)
     recent = last - timedelta(days=MOST_DAYS - 1)
     # Outcomes may become final later than that, which is news of a day that was judged without them.
     first = max(recent - problem.label.window, reference_ends + timedelta(days=1), min(landed))
@@ -43,6 +42,18 @@ def days_to_judge(home: Home, lake: Lake, problem: Problem, *, today: date) -> d
     judged = signatures(lake, champion)
     signed = {day: signature(landed.get(day)) for day in days if day >= recent or day.isoformat() in judged}
     return {day: sign for day, sign in signed.items() if judged.get(day.isoformat()) != sign}
+
+
+def last_landed_day(rows: Mapping[date, int], *, today: date) -> date:
+    """The last day that has landed: it is over and has half of a usual day's sends, or a later day has some.
+
+    Args:
+        rows: sends per day, of days that have any.
+        today: by the clock of the source.
+    """
+    newest = last_day(rows) or today
+    whole = newest < today and rows[newest] >= usual_rows(rows, newest) / 2
+    return newest if whole else newest - timedelta(days=1)
 
 
 def signature(landed: Mapping[str, Any] | None) -> str:

@@ -1,13 +1,13 @@
 """What is due when time passes: a reading of the source, and the scores for the day that has begun."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from mlguide_assets.define.problem import Problem, SimulatorSource
-from mlguide_assets.deploy.batch import scoring_day
+from mlguide_assets.deploy.batch import days_to_score
 from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.prepare.lake import Lake
-from mlguide_assets.prepare.sources.world_clock import visible
+from mlguide_assets.prepare.sources.world_clock import day_reached, visible
 from mlguide_assets.retrain.situation import landed
 from mlguide_assets.settings import Home
 
@@ -31,7 +31,7 @@ def reading_due(problem: Problem, clock: Path, now: datetime) -> str | None:
     return f"{_EPOCH + ((now - _EPOCH) // every) * every:%Y-%m-%dT%H:%MZ}"
 
 
-def scores_due(home: Home, lake: Lake, problem: Problem, *, today: date) -> tuple[str, str] | None:
+def scores_due(home: Home, lake: Lake, problem: Problem, now: datetime) -> tuple[str, str] | None:
     """The day to score for, and the name of its scores: others where its sends, or the champion, are others.
 
     None before the first reading, and without a champion.
@@ -40,5 +40,6 @@ def scores_due(home: Home, lake: Lake, problem: Problem, *, today: date) -> tupl
     days = landed(lake)
     if champion is None or not days:
         return None
-    day = scoring_day(max(days), problem, today=today).isoformat()
+    today = day_reached(problem, home.world_clock(problem.key), now)
+    day = days_to_score(days, today=today)[-1].isoformat()
     return day, f"{day}-{lake.snapshot('user_emails').id}-{champion}"

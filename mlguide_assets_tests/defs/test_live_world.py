@@ -17,8 +17,8 @@ STEPS = ["", "2024-02-04", "2024-03-01"]
 READ = f"""
 import json, os
 import dagster as dg
-from mlguide_assets.console.run import _scoring_date
 from mlguide_assets.definitions import defs
+from mlguide_assets.defs.days import newest_day
 from mlguide_assets.defs.workspace import Workspace
 job = defs().resolve_implicit_global_asset_job_def()
 for step in {STEPS}:
@@ -28,9 +28,10 @@ for step in {STEPS}:
         result = job.execute_in_process(asset_selection=tables, instance=instance)
         (made,) = [each for each in result.asset_materializations_for_node("ingest") if each.asset_key.path == ["user_emails"]]
         world = {{key: value.value for key, value in made.metadata.items() if key.startswith("world")}}
+        sends = Workspace().lake.read("user_emails")
         newest = Workspace().lake.read("user_emails").delivered_at.max().to_pyarrow().as_py()
         logs = [record.user_message for record in instance.all_logs(result.run_id)]
-    print("READ", json.dumps([world, _scoring_date(), str(newest.date()), [line for line in logs if "the world" in line]]))
+    print("READ", json.dumps([world, str(newest_day(Workspace(), sends)), str(newest.date()), [line for line in logs if "the world" in line]]))
 """  # noqa: E501
 
 

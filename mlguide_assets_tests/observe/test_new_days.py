@@ -10,7 +10,7 @@ import pytest
 from mlguide_assets.observe import new_days
 from mlguide_assets.observe.data_drift import SCHEMA
 from mlguide_assets.observe.drift_table import SENDS, WHOLE
-from mlguide_assets.observe.new_days import days_to_judge, same_sends, signature
+from mlguide_assets.observe.new_days import days_to_judge, last_landed_day, same_sends, signature
 from mlguide_assets.prepare.lake import Lake, small_table
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.train.sends import PROBLEM
@@ -95,17 +95,27 @@ def test_a_table_of_days_of_an_earlier_version_is_read(house: House) -> None:
     assert house.asked(date(2026, 3, 4)) == [2, 3]
 
 
-def test_a_day_without_sends_is_judged_once_it_is_over(house: House) -> None:
+def test_a_day_without_sends_is_judged_once_a_later_one_has_landed(house: House) -> None:
     house.land(d1="a", d2="b", d4="d")
-    assert house.asked() == [2, 3, 4, 5]
+    assert house.asked(date(2026, 3, 17)) == [2, 3, 4]
     house.judge()
     assert house.asked() == []
 
 
-def test_a_source_that_fell_silent_is_told_for_two_weeks_and_then_has_ended(house: House) -> None:
+def test_days_that_have_not_landed_are_not_judged(house: House) -> None:
     house.land(d1="a", d2="b")
-    assert house.asked(date(2026, 3, 17)) == list(range(3, 17))
-    assert house.asked(date(2026, 3, 18)) == [2]
+    for today in (3, 4, 17, 31):
+        assert house.asked(date(2026, 3, today)) == [2]
+
+
+def test_a_day_that_lands_piece_by_piece_waits_for_the_rest_or_for_a_later_day() -> None:
+    march = [date(2026, 3, day) for day in range(1, 8)]
+    usual = dict.fromkeys(march[:5], 100)
+    assert last_landed_day({**usual, march[5]: 49}, today=march[6]) == march[4]
+    assert last_landed_day({**usual, march[5]: 50}, today=march[6]) == march[5]
+    assert last_landed_day({**usual, march[5]: 100}, today=march[5]) == march[4], "it is not over"
+    assert last_landed_day({**usual, march[5]: 9, march[6]: 1}, today=march[6]) == march[5]
+    assert last_landed_day({**usual, date(2026, 3, 20): 1}, today=date(2026, 3, 28)) == march[4], "a stray row"
 
 
 def test_another_champion_judges_anew(house: House) -> None:

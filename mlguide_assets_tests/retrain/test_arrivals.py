@@ -8,7 +8,8 @@ import pytest
 
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.define.problem import FilesSource, Problem, Retraining, SimulatorSource
-from mlguide_assets.deploy.batch import scoring_day
+from mlguide_assets.deploy.batch import days_to_score, refuse_unreached
+from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.retrain import arrivals
 from mlguide_assets.retrain.arrivals import reading_due, scores_due
@@ -62,28 +63,39 @@ def test_a_world_that_stands_still_is_never_read_again(tmp_path: Path) -> None:
         ("2025-06-10", "2026-01-01", "2025-06-11"),
         ("2025-12-31", "2026-01-01", "2026-01-01"),
         ("2026-01-01", "2026-01-01", "2026-01-01"),
-        ("1990-01-01", "2026-01-01", "2025-01-01"),
+        ("1990-01-01", "2026-01-01", "1990-01-02"),
     ],
 )
-def test_scores_are_for_the_day_after_the_newest_send_as_far_as_it_has_begun(
+def test_days_are_scored_up_to_the_one_after_the_newest_send_as_far_as_it_has_begun(
     newest: str, today: str, scored: str
 ) -> None:
-    days = [date.fromisoformat(text) for text in (newest, today, scored)]
-    assert scoring_day(days[0], SIMULATED, today=days[1]) == days[2]
+    last, now, wanted = (date.fromisoformat(text) for text in (newest, today, scored))
+    rows = {last - timedelta(days=back): 50 for back in (0, 1, 2, 9)}
+    days = days_to_score(rows, today=now)
+    assert (days[0], days[-1]) == (last - timedelta(days=9), wanted)
+    assert days_to_score({**rows, date(9999, 12, 31): 1}, today=now) == days
+    assert len(days) == (days[-1] - days[0]).days + 1
+    refuse_unreached(days[-1], days[-1])
+    with pytest.raises(InputError, match=f"cannot be scored: the data reach as far as .*, so {wanted} is the last"):
+        refuse_unreached(days[-1] + timedelta(days=1), days[-1])
+
+
+def test_without_sends_no_day_is_scored() -> None:
+    assert days_to_score({}, today=date(2026, 1, 1)) == []
 
 
 def test_scores_are_due_for_new_data_and_for_a_new_champion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = Home(tmp_path)
-    lake, today = Lake(home.lake(SIMULATED.key)), date(2025, 6, 2)
-    assert scores_due(home, lake, SIMULATED, today=today) is None, "nothing was read yet"
+    lake, now = Lake(home.lake(SIMULATED.key)), datetime(2026, 5, 1, tzinfo=UTC)
+    assert scores_due(home, lake, SIMULATED, now) is None, "nothing was read yet"
     lake.write("landed_days", pa.table({"day": [date(2025, 6, 1)], "rows": [5], "digest": ["a"]}))
     lake.write("user_emails", pa.table({"user_id": [1]}))
-    assert scores_due(home, lake, SIMULATED, today=today) is None, "there is no champion"
+    assert scores_due(home, lake, SIMULATED, now) is None, "there is no champion"
     found = set()
     for champion, users in (("1", [1]), ("1", [1]), ("1", [1, 2]), ("2", [1, 2])):
         monkeypatch.setattr(arrivals, "pointed_version", lambda _, champion=champion: champion)
         lake.write("user_emails", pa.table({"user_id": users}))
-        due = scores_due(home, lake, SIMULATED, today=today)
+        due = scores_due(home, lake, SIMULATED, now)
         assert due is not None
         assert due[0] == "2025-06-02"
         found.add(due)

@@ -1,11 +1,11 @@
 """From the tables of the lake to the state that is published online."""
 
-from datetime import datetime
+from datetime import date, datetime
 
 import ibis
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.online_store.store import OnlineStore, Publication, State
+from mlguide_assets.deploy.online_store.store import OnlineStore, Publication, State, StoreError
 from mlguide_assets.prepare.features.tables import email_state, last_sends
 from mlguide_assets.prepare.lake import Lake
 
@@ -45,30 +45,45 @@ def state_of(
     return State(publication, users, emails, last_sends(send_features, problem, as_of))
 
 
-def publish_online(store: OnlineStore, state: State, lake: Lake) -> bool:
-    """Publish a state, and keep what it was computed from as long as its answers may be asked after.
+def publish_online(store: OnlineStore, state: State, lake: Lake, *, newest: date) -> str:
+    """Publish the state of the newest day, and keep what it was computed from while its answers may be asked after.
+
+    It replaces whatever is published, also the state of a later day: then the data of that day were taken back.
+
+    Args:
+        newest: the day to score for, by the data's clock.
 
     Returns:
-        Whether it was published: an older state does not replace a newer.
+        What is online now and why, as a sentence.
     """
+    if state.publication.as_of.date() != newest:
+        return f"Not published: users are served as of {newest}, the newest day that the data reach."
+    before = _as_of(store)
     reason, snapshots = f"{_PIN}{state.publication.id}", state.publication.snapshots
     new = [table for table in snapshots if reason not in lake.pinned(table)]
     # Before it is published: no answer may come from what is not kept.
     for table in new:
         lake.pin(table, snapshots[table], reason)
-    published = store.publish(state)
-    for table in new:
-        if not published:
-            lake.unpin(table, reason)
-    if published:
-        _let_go(lake)
-    return published
+    store.publish(state, over_newer=True)
+    _let_go(lake, state.publication.id)
+    if before is not None and before > state.publication.as_of:
+        return f"Published, in place of the state of {before}, which the data no longer reach."
+    return "Published."
 
 
-def _let_go(lake: Lake) -> None:
-    """Unpin all publications but the last."""
+def _as_of(store: OnlineStore) -> datetime | None:
+    """Of the state that is published; None where there is none, or it is damaged."""
+    try:
+        current = store.current()
+    except StoreError:
+        return None
+    return current.publication.as_of if current else None
+
+
+def _let_go(lake: Lake, current: str) -> None:
+    """Unpin all publications but the last, and the current one."""
     for reason in list(pinned_publications(lake))[:-KEPT_PUBLICATIONS]:
-        for table in PUBLISHED_FROM:
+        for table in PUBLISHED_FROM if reason != current else ():
             lake.unpin(table, f"{_PIN}{reason}")
 
 

@@ -50,8 +50,8 @@ class RedisStore(OnlineStore):
         self._pointer = f"{self._prefix}:published"
         self._current: RedisSnapshot | None = None
 
-    def publish(self, state: State, *, batch_rows: int = PART_ROWS) -> bool:
-        if _is_later(self._replaceable(), state):
+    def publish(self, state: State, *, over_newer: bool = False, batch_rows: int = PART_ROWS) -> bool:
+        if not over_newer and _is_later(self._replaceable(), state):
             return False
         draft = Draft(self._server, f"{self._prefix}:{uuid.uuid4().hex}")
         try:
@@ -60,7 +60,7 @@ class RedisStore(OnlineStore):
             draft.forget()
             raise
         # Where the answer to this is lost, it may be current: left alone, it stays or expires.
-        published = self._make_current(draft, state)
+        published = self._make_current(draft, state, over_newer)
         if not published:
             draft.forget()
         return published
@@ -92,7 +92,7 @@ class RedisStore(OnlineStore):
             self._current = RedisSnapshot(self._server, str(namespace))
         return self._current
 
-    def _make_current(self, draft: Draft, state: State) -> bool:
+    def _make_current(self, draft: Draft, state: State, over_newer: bool) -> bool:
         with self._server.told(writing=True), self._server.writing.pipeline() as moving:
             while True:
                 # Nothing is executed where another publisher, or eviction, touches any of this meanwhile.
@@ -101,7 +101,7 @@ class RedisStore(OnlineStore):
                 if published is not None and published.namespace == draft.namespace:
                     # Executed by the turn before, whose answer was lost.
                     return True
-                if _is_later(published, state):
+                if not over_newer and _is_later(published, state):
                     return False
                 draft.check()
                 moving.multi()

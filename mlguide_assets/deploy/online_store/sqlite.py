@@ -42,8 +42,8 @@ class SqliteStore(OnlineStore):
         self.path = path
         self._open: tuple[tuple[int, int], SqliteSnapshot] | None = None
 
-    def publish(self, state: State, *, batch_rows: int = BATCH_ROWS) -> bool:
-        if self._is_ahead_of(state):
+    def publish(self, state: State, *, over_newer: bool = False, batch_rows: int = BATCH_ROWS) -> bool:
+        if not over_newer and self._is_ahead_of(state):
             return False
         temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}.tmp")
         try:
@@ -52,7 +52,7 @@ class SqliteStore(OnlineStore):
             _write(temporary, state, batch_rows)
             with _publishing(self.path):
                 # Asked again: another process may have published a later state while this one was written.
-                if self._is_ahead_of(state):
+                if not over_newer and self._is_ahead_of(state):
                     return False
                 temporary.replace(self.path)
         except (OSError, sqlite3.OperationalError) as error:

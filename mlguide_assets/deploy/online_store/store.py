@@ -113,8 +113,11 @@ class OnlineStore(ABC):
     """Where states are published and looked up. An instance belongs to one thread at a time."""
 
     @abstractmethod
-    def publish(self, state: State) -> bool:
+    def publish(self, state: State, *, over_newer: bool = False) -> bool:
         """Replace the state, unless the one published is of a later instant; return whether it was replaced.
+
+        Args:
+            over_newer: replace that one, too: it is of data that were taken back.
 
         Raises:
             StoreError: it cannot be written; what was published before is still there.

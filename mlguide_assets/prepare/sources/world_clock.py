@@ -53,8 +53,7 @@ def visible(problem: Problem, clock: Path, now: datetime | None = None) -> Visib
     """How much of the problem's world is seen now; None where it is no simulated world, or one without a clock.
 
     `MLGUIDE_WORLD_TIME` names the instant, without touching the clock. Else the clock starts with the first
-    call. It never goes back, though the machine's may, and stops at the world's end. It waits where it would
-    overtake the calendar: days to come are not yet partitions.
+    call. It never goes back, though the machine's may, and stops at the world's end.
 
     Args:
         clock: the file in which the first reading is kept (`Home.world_clock`).
@@ -72,14 +71,15 @@ def visible(problem: Problem, clock: Path, now: datetime | None = None) -> Visib
     if source.live is None:
         return None
     read = _read(clock, source.live, now or datetime.now(UTC))
-    today = read.last_read.astimezone(UTC).date()
-    return Visible(world_time(source.live, read.first_read, read.last_read, end=min(end, today)), end)
+    return Visible(world_time(source.live, read.first_read, read.last_read, end=end), end)
 
 
 def day_reached(problem: Problem, clock: Path, now: datetime) -> date:
-    """The day that it is: of a world whose clock runs, the day until which it is seen; else the wall's, UTC."""
+    """The day that it is: of a simulated world, the day until which it is seen; else the wall's, UTC."""
+    if not isinstance(problem.source, SimulatorSource):
+        return now.astimezone(UTC).date()
     seen = visible(problem, clock, now)
-    return seen.until.date() if seen else now.astimezone(UTC).date()
+    return seen.until.date() if seen else problem.source.end(problem.history_start)
 
 
 class _Reading(Strict):

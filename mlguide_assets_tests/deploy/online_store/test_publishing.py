@@ -13,6 +13,7 @@ from mlguide_assets.deploy.online_store.publishing import (
     MOST_CANDIDATES,
     PUBLISHED_FROM,
     SOME_USERS,
+    pinned_publications,
     publish_online,
     state_of,
 )
@@ -65,7 +66,7 @@ def sample_state(lake: Lake, sends: pa.Table, as_of: datetime) -> State:
 
 def test_the_online_state_equals_the_lake(place: Place, lake: Lake, sends: pa.Table) -> None:
     published = sample_state(lake, sends, NOON)
-    assert publish_online(place.open(), published, lake)
+    assert publish_online(place.open(), published, lake, newest=NOON.date()) == "Published."
     snapshot = place.open().current()
     assert snapshot is not None
     counts: dict[TableName, int] = {}
@@ -106,7 +107,8 @@ def test_what_a_publication_was_computed_from_survives_later_writes(on_disk: Pla
     for day in range(KEPT_PUBLICATIONS + 6):
         ids = {table: lake.write(table, pa.table({"day": [day]})).id for table in PUBLISHED_FROM}
         if day < KEPT_PUBLICATIONS + 2:
-            assert publish_online(on_disk.open(), from_snapshots(day, ids), lake)
+            shown = from_snapshots(day, ids)
+            assert publish_online(on_disk.open(), shown, lake, newest=shown.publication.as_of.date()) == "Published."
             published.append(ids)
     kept = published[-KEPT_PUBLICATIONS:]
     for table in PUBLISHED_FROM:
@@ -115,6 +117,22 @@ def test_what_a_publication_was_computed_from_survives_later_writes(on_disk: Pla
             assert lake.read_arrow(table, snapshot_id=ids[table]).to_pylist() == [{"day": day}]
         # The newest two, and those that are pinned: nothing else.
         assert len(lake.history(table)) == 2 + KEPT_PUBLICATIONS
+
+
+def test_only_the_newest_day_is_published_and_it_replaces_what_was_taken_back(on_disk: Place, tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    ids = {table: lake.write(table, pa.table({"day": [0]})).id for table in PUBLISHED_FROM}
+    states = [from_snapshots(day, ids) for day in range(KEPT_PUBLICATIONS + 3)]
+    for each in states:
+        publish_online(on_disk.open(), each, lake, newest=each.publication.as_of.date())
+    older = publish_online(on_disk.open(), states[1], lake, newest=states[-1].publication.as_of.date())
+    assert older.startswith(f"Not published: users are served as of {states[-1].publication.as_of.date()}")
+    told = publish_online(on_disk.open(), states[1], lake, newest=states[1].publication.as_of.date())
+    assert told.startswith(f"Published, in place of the state of {states[-1].publication.as_of}")
+    current = on_disk.open().current()
+    assert current is not None
+    assert current.publication.id == states[1].publication.id
+    assert states[1].publication.id in pinned_publications(lake), "answers of now can be asked after"
 
 
 def from_snapshots(day: int, snapshots: dict[str, str]) -> State:

@@ -148,6 +148,12 @@ def test_an_older_state_does_not_replace_a_newer(place: Place) -> None:
     assert stamps(place) == {2}
 
 
+def test_an_older_state_replaces_one_whose_data_were_taken_back(place: Place) -> None:
+    place.open().publish(state(2))
+    assert place.open().publish(state(1), over_newer=True)
+    assert stamps(place) == {1}
+
+
 def test_the_same_instant_again_replaces(place: Place) -> None:
     place.open().publish(state(1, NOON))
     assert place.open().publish(state(2, NOON))

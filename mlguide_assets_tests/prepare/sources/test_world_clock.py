@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlguide_assets.define.loading import parse_problem
-from mlguide_assets.define.problem import Live, Problem
+from mlguide_assets.define.problem import FilesSource, Live, Problem
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.sources.world_clock import WORLD_TIME_VARIABLE, visible, world_time
+from mlguide_assets.prepare.sources.world_clock import WORLD_TIME_VARIABLE, day_reached, visible, world_time
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.samples import PROBLEM, sample_problem
 
@@ -123,11 +123,20 @@ def test_another_start_or_pace_is_another_clock(clock: Path, change: dict[str, s
     assert until(changed, clock, FIRST + 20 * DAY).date() == live.start
 
 
-def test_the_world_waits_rather_than_overtake_the_calendar(clock: Path) -> None:
+def test_the_world_may_overtake_the_calendar(clock: Path) -> None:
     problem = live_problem({"day_every": "1s", "end": "2030-01-01"})
     until(problem, clock, FIRST)
-    assert until(problem, clock, FIRST + HOUR) == datetime(2026, 5, 4)
-    assert until(problem, clock, FIRST + DAY) == datetime(2026, 5, 5)
+    assert until(problem, clock, FIRST + HOUR) == datetime(2030, 1, 1)
+
+
+def test_the_day_that_it_is_is_the_sources(clock: Path) -> None:
+    problem = live_problem()
+    assert day_reached(problem, clock, FIRST) == START.date()
+    assert day_reached(problem, clock, FIRST + 2 * DAY) == (START + 2 * DAY).date()
+    still = problem.model_copy(update={"source": problem.source.model_copy(update={"live": None})})
+    assert day_reached(still, clock, FIRST) == date(2024, 4, 10)
+    files = problem.model_copy(update={"source": FilesSource(uri="shop")})
+    assert day_reached(files, clock, FIRST) == FIRST.date()
 
 
 def read_and_tell(problem: Problem, clock: Path, number: int, gate: Any, told: Any) -> None:

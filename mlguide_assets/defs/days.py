@@ -1,0 +1,53 @@
+"""The partitions of what is made day by day: they end where the data do, whatever the date of this machine is."""
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import dagster as dg
+
+from mlguide_assets.defs.workspace import SCORING_DATES, Workspace
+
+
+def known_days(instance: dg.DagsterInstance, workspace: Workspace) -> list[str]:
+    """The days that can be scored, the oldest first, after telling Dagster of them.
+
+    A day that the data no longer reach is forgotten, so that none can be asked for.
+    """
+    from mlguide_assets.deploy.batch import days_to_score
+    from mlguide_assets.retrain.situation import landed
+
+    days = [day.isoformat() for day in days_to_score(landed(workspace.lake), today=today(workspace))]
+    name = str(SCORING_DATES.name)
+    before = list(instance.get_dynamic_partitions(name))
+    # Dagster keeps them in the order in which they were added, and the last is the latest.
+    same = next((place for place, pair in enumerate(zip(before, days, strict=False)) if pair[0] != pair[1]), None)
+    kept = min(len(before), len(days)) if same is None else same
+    for day in before[kept:]:
+        instance.delete_dynamic_partition(name, day)
+    if days[kept:]:
+        instance.add_dynamic_partitions(name, days[kept:])
+    return days
+
+
+def newest_day(workspace: Workspace, sends: Any) -> date:
+    """The day to score for, from a table of sends.
+
+    Raises:
+        InputError: there are none.
+    """
+    from mlguide_assets.deploy.batch import scoring_day
+    from mlguide_assets.errors import InputError
+    from mlguide_assets.prepare.clock import data_clock
+
+    reached = data_clock(sends)
+    if reached is None:
+        raise InputError("No send has a time, so there is no day to score for: check delivered_at in the source.")
+    return scoring_day(reached.date(), today=today(workspace))
+
+
+def today(workspace: Workspace) -> date:
+    """By the clock of the source."""
+    from mlguide_assets.prepare.sources.world_clock import day_reached
+
+    problem = workspace.problem
+    return day_reached(problem, workspace.home.world_clock(problem.key), datetime.now(UTC))

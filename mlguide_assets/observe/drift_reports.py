@@ -1,0 +1,77 @@
+"""Evidently's reports for people, each on a stretch of days: it takes longer to import than to look at a week."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import ibis
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.bundle import Bundle, metadata_of
+from mlguide_assets.observe.evidently_report import write_report
+from mlguide_assets.observe.rows import scored_sends
+from mlguide_assets.prepare.features.tables import LABEL
+from mlguide_assets.train.reference.freezing import watched_columns
+
+ACT = "act"
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Days from the first to the last, both included."""
+
+    first: date
+    last: date
+
+
+def stretch_due(levels: Mapping[str, str], reports: Path, *, days: int) -> Stretch | None:
+    """The days that a report is due on: those since the last report, once they are enough, or call for action.
+
+    Args:
+        levels: of every day that was judged lately (ISO 8601), what its sends call for.
+        reports: the folder of the reports, which are named by the last day of their stretch.
+        days: how many are enough.
+    """
+    reported = max((path.stem for path in reports.glob("[!.]*.html")), default="")
+    since = sorted(day for day in levels if day > reported)
+    # While drift goes on, the report on its first day says it.
+    begun = levels.get(reported) != ACT and any(levels[day] == ACT for day in since)
+    if not since or (reported and len(since) < days and not begun):
+        return None
+    return Stretch(date.fromisoformat(since[0]), date.fromisoformat(since[-1]))
+
+
+def test_window(champion: Bundle) -> Stretch:
+    """The days of the sends that the champion was evaluated on."""
+    facts = metadata_of(champion)
+    return Stretch(date.fromisoformat(facts["test_first"]), date.fromisoformat(facts["test_last"]))
+
+
+def report_on(
+    stretch: Stretch, *, send_features: ibis.Table, champion: Bundle, problem: Problem, reports: Path
+) -> Path | None:
+    """Write Evidently's report on the sends of a stretch beside those of the champion's test window.
+
+    Returns:
+        None where there are none of the one or of the other.
+
+    Raises:
+        InputError: the disk is full.
+    """
+    reference, current = (
+        scored_sends(send_features, champion, first=each.first, last=each.last)
+        for each in (test_window(champion), stretch)
+    )
+    if not current.num_rows or not reference.num_rows:
+        return None
+    columns = {name: kind for name, kind in watched_columns(problem).items() if name != LABEL}
+    return write_report(
+        reference,
+        current,
+        columns,
+        reports / f"{stretch.last.isoformat()}.html",
+        title=f"{stretch.first} to {stretch.last}, beside the champion's test window",
+        seed=problem.evaluation.seed,
+        keep=problem.watching.reports,
+    )
