@@ -7,6 +7,7 @@ import dagster as dg
 
 from mlguide_assets.defs.arrivals import SCORED
 from mlguide_assets.defs.asking import LOOK_EVERY, PRIORITY, under_way
+from mlguide_assets.defs.timetable import ticks_with_the_source
 from mlguide_assets.defs.workspace import OWNERS, PROBLEM, Workspace
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ retraining_job = dg.define_asset_job(
     selection=dg.AssetSelection.all() - dg.AssetSelection.assets(*SCORED, "data_drift"),
     description="Read, judge, compute features, look for leaks, search for the best recipe, train, evaluate, decide, "
     "install. Takes minutes.",
-    tags={PRIORITY: "1"},
+    tags={PRIORITY: "0"},
 )
 
 
@@ -65,30 +66,20 @@ def _ticked(
     return dg.RunRequest(run_key=key, tags={TICK: key}) if tick.decision == RUN else dg.SkipReason(tick.reason)
 
 
-@dg.schedule(
-    job=retraining_job,
-    cron_schedule=PROBLEM.retraining.daily,
-    execution_timezone=PROBLEM.retraining.timezone,
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Trains daily where new outcomes have matured.",
-)
-def retrain_daily(context: dg.ScheduleEvaluationContext, workspace: Workspace) -> dg.RunRequest | dg.SkipReason:
+@ticks_with_the_source(retraining_job, PROBLEM.retraining.daily)
+def retrain_daily(instance: dg.DagsterInstance, workspace: Workspace) -> dg.RunRequest | dg.SkipReason:
+    """Train every day on which anything new has matured."""
     from mlguide_assets.retrain.triggers import daily
 
-    return _ticked(context.instance, workspace, daily)
+    return _ticked(instance, workspace, daily)
 
 
-@dg.schedule(
-    job=retraining_job,
-    cron_schedule=PROBLEM.retraining.often,
-    execution_timezone=PROBLEM.retraining.timezone,
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Trains where retraining.min_new_matured_sends have matured since the last training.",
-)
-def retrain_on_new_sends(context: dg.ScheduleEvaluationContext, workspace: Workspace) -> dg.RunRequest | dg.SkipReason:
+@ticks_with_the_source(retraining_job, PROBLEM.retraining.often)
+def retrain_on_new_sends(instance: dg.DagsterInstance, workspace: Workspace) -> dg.RunRequest | dg.SkipReason:
+    """Train where retraining.min_new_matured_sends have matured since the last training."""
     from mlguide_assets.retrain.triggers import new_sends
 
-    return _ticked(context.instance, workspace, lambda known: new_sends(known, workspace.problem))
+    return _ticked(instance, workspace, lambda known: new_sends(known, workspace.problem))
 
 
 @dg.sensor(
