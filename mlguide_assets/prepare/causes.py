@@ -10,7 +10,9 @@ from typing import Any
 from mlguide_assets.define.contracts import (
     Filled,
     NewestKnown,
+    NotAfter,
     NotBefore,
+    NotEarlier,
     OneOf,
     Present,
     Range,
@@ -72,6 +74,14 @@ def cause_of(rule: Rule, row: Mapping[str, Any], *, all_rows: bool) -> str:
             if all_rows:
                 return f"{time} of {target} is later than any {column}, as if it were the time of an export; correct it"
             return f"{column} lies before {time} of its row in {target}; correct the one that is wrong"
+        case NotAfter(column=column):
+            if all_rows:
+                return f"every {column} lies in the future; check its format, and the clock of this machine"
+            return f"{column} lies in the future; correct it, or wait until it has come"
+        case NotEarlier(column=column, floor=floor):
+            return (
+                f"{column} lies before {floor}; correct it, leave it empty where it may be, or set floor for this rule"
+            )
         case SetAside():
             return "other rules set aside more than a few rows"
 

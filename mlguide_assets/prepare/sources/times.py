@@ -4,6 +4,8 @@ Text is read as ISO 8601, year first in four digits, or in the format that the p
 date that two readings allow is read in neither.
 """
 
+import re
+
 import ibis
 import ibis.expr.datatypes as dt
 
@@ -13,6 +15,7 @@ from mlguide_assets.errors import InputError
 
 _YEAR_FIRST = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}([T ].*)?$"
 _OFFSET = r":\d\d(\.\d+)?\s*(Z|[+-]\d\d(:?\d\d){0,2})$"
+_SINCE_1970 = r"\d{10,19}(\.\d+)?"
 _LAST_YEAR = 9999
 _LOOKED_AT = 1000
 
@@ -53,7 +56,8 @@ def refuse_another_format(column: ibis.Column, name: str, table: TableName, *, p
     given = text.as_table().filter(lambda rows: rows.text.notnull()).limit(_LOOKED_AT)
     looked = given.select("text", read=read_times(given.text).notnull()).to_pyarrow().to_pylist()
     other = [row["text"] for row in looked if not row["read"]]
-    if 2 * len(other) <= len(looked):
+    # Seconds and milliseconds since 1970 are the contract's to explain.
+    if 2 * len(other) <= len(looked) or re.fullmatch(_SINCE_1970, other[0]):
         return
     # A few that are broken otherwise must not hide the format of the rest.
     fitting = formats_that_read(other) or formats_that_read(sorted(other)[:1])

@@ -76,7 +76,12 @@ def test_values_settle_which_reading_it_is_and_the_file_must_state_it() -> None:
 
 
 def test_a_few_bad_values_are_left_to_the_contract() -> None:
-    for texts in (["2024-01-05", "2024-01-06", "05/01/2024"], [None, None], [None, "2024-01-05", ""]):
+    for texts in (
+        ["2024-01-05", "2024-01-06", "05/01/2024"],
+        ["1704450600000"],
+        [None, None],
+        [None, "2024-01-05", ""],
+    ):
         given = ibis.memtable(pa.table({"at": pa.array(texts, pa.string())}))
         refuse_another_format(given["at"], "delivered_at", "user_emails", place="sends")
 
