@@ -316,6 +316,9 @@ class Serving(Strict):
     max_explained_pairs: int = Field(default=100, ge=1, le=10_000, description="The same, with reasons.")
     max_concurrent: int = Field(default=64, ge=1, le=10_000, description="Requests in progress, per worker.")
     max_body_kilobytes: int = Field(default=256, ge=1, le=100_000)
+    max_log_gigabytes: float = Field(
+        default=20, gt=0, description="What the servers' prediction log may hold; what has landed makes room."
+    )
 
     @model_validator(mode="after")
     def _flags_before_it_refuses(self) -> "Serving":

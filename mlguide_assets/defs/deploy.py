@@ -252,10 +252,15 @@ def prediction_log(context: dg.AssetExecutionContext, workspace: Workspace) -> d
     """Every pair that the API has answered: features, score, decision, version; by day. Landing again adds nothing."""
     from mlguide_assets.defs.metadata import data_version, table_metadata
     from mlguide_assets.deploy.landing import PREDICTION_LOG, land_log
-    from mlguide_assets.deploy.prediction_log import now_utc
+    from mlguide_assets.deploy.prediction_log import GIGABYTE, now_utc
 
     lake, problem = workspace.lake, workspace.problem
-    landing = land_log(workspace.home.served(problem.key), lake, today=now_utc().date())
+    landing = land_log(
+        workspace.home.served(problem.key),
+        lake,
+        today=now_utc().date(),
+        most_bytes=problem.serving.max_log_gigabytes * GIGABYTE,
+    )
     if landing.last_answer is not None:
         known = {"last_answer": landing.last_answer.isoformat(), "days": ", ".join(landing.days)}
         context.instance.report_runless_asset_event(dg.AssetMaterialization(served_predictions.key, metadata=known))

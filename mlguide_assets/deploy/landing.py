@@ -6,6 +6,7 @@ So it may happen at any time and by any clock.
 
 import contextlib
 import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -15,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 from filelock import FileLock
 
-from mlguide_assets.deploy.prediction_log import days, read_segment, remove_unused, segments
+from mlguide_assets.deploy.prediction_log import days, log_bytes, read_segment, remove_unused, segments
 from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.lake import Lake, TableLike
@@ -69,7 +70,7 @@ class Landing:
     damaged: tuple[Path, ...] = ()
 
 
-def land_log(folder: Path, lake: Lake, *, today: date) -> Landing:
+def land_log(folder: Path, lake: Lake, *, today: date, most_bytes: float = math.inf) -> Landing:
     """Add what servers have written since a day last landed. Landing twice changes nothing.
 
     A line that cannot be read is set aside, in a file with `DAMAGED_SUFFIX`; all others land.
@@ -84,14 +85,15 @@ def land_log(folder: Path, lake: Lake, *, today: date) -> Landing:
     folder.mkdir(parents=True, exist_ok=True)
     # Two that land at once would each leave out what the other has just removed.
     with FileLock(folder / _LOCK):
-        landed = _land_days(folder, lake, today)
+        landed = _land_days(folder, lake)
+        _make_room(folder, today, most_bytes / 2)
     if not lake.exists(PREDICTION_LOG):
         lake.write_partition(PREDICTION_LOG, today.isoformat(), SCHEMA.empty_table())
     damaged = tuple(sorted(folder.glob(f"*/*{DAMAGED_SUFFIX}")))
     return Landing(tuple(landed), lake.snapshot(PREDICTION_LOG).rows, _last_answer(lake, landed), damaged)
 
 
-def _land_days(folder: Path, lake: Lake, today: date) -> list[str]:
+def _land_days(folder: Path, lake: Lake) -> list[str]:
     """The days that were written."""
     written = []
     for day in days(folder):
@@ -101,9 +103,26 @@ def _land_days(folder: Path, lake: Lake, today: date) -> list[str]:
             _land_day(folder / day, list(sizes), lake)
             replace_file(folder / day / _LANDED, json.dumps(sizes).encode())
             written.append(day)
-        if date.fromisoformat(day) < today - timedelta(days=KEPT_DAYS):
-            _remove_landed(folder / day, sizes)
     return written
+
+
+def _make_room(folder: Path, today: date, most_bytes: float) -> None:
+    """Remove the files that have landed and that no server holds: of old days, and while there are too many bytes."""
+    held = log_bytes(folder)
+    for day in days(folder):
+        old = date.fromisoformat(day) < today - timedelta(days=KEPT_DAYS)
+        for name, size in read_noted(folder / day / _LANDED).items():
+            if (
+                (old or held > most_bytes)
+                and (folder / day / name).exists()
+                and remove_unused(folder / day / name, size)
+            ):
+                held -= size
+        if not any(path.name != _LANDED for path in (folder / day).iterdir()):
+            (folder / day / _LANDED).unlink(missing_ok=True)
+            # A server may have begun a file there meanwhile.
+            with contextlib.suppress(OSError):
+                (folder / day).rmdir()
 
 
 def _land_day(folder: Path, names: list[str], lake: Lake) -> None:
@@ -181,16 +200,6 @@ def _batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
 
 def _as_line(request: dict[str, Any]) -> bytes:
     return json.dumps(request).encode() + b"\n"
-
-
-def _remove_landed(folder: Path, sizes: dict[str, int]) -> None:
-    """Remove the files of a day that landed in full and that no server holds, and what is then empty."""
-    removed = [remove_unused(folder / name, size) for name, size in sizes.items()]
-    if all(removed) and not any(folder.glob(f"*{DAMAGED_SUFFIX}")):
-        (folder / _LANDED).unlink(missing_ok=True)
-        # A server may have begun a file there meanwhile.
-        with contextlib.suppress(OSError):
-            folder.rmdir()
 
 
 def read_noted(path: Path) -> dict[str, Any]:

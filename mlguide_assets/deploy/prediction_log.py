@@ -2,15 +2,19 @@
 
     <folder>/<day>/<time>-<process>-<random>.jsonl
 
-One line is one answered request with all its pairs. A process writes files of its own and never goes on with one that
-another began, so a line that a kill tore in two is the last of its file, without its end, and was never acknowledged.
-Lines are synced to the disk in groups: one sync for all requests that were scored together. The writer holds a lock on
-its file as long as it may write to it, and only a file that nobody holds is ever removed: clocks decide nothing.
+One line is one answered request with all its pairs. The names of the features are in it once, under `names`, and their
+values in each row: a short request can have a thousand pairs.
+
+A process writes files of its own and never goes on with one that another began, so a line that a kill tore in two is
+the last of its file, without its end, and was never acknowledged. Lines are synced to the disk in groups: one sync for
+all requests that were scored together. The writer holds a lock on its file as long as it may write to it, and only a
+file that nobody holds is ever removed: clocks decide nothing.
 """
 
 import contextlib
 import fcntl
 import json
+import math
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,6 +25,8 @@ from typing import Any
 from mlguide_assets.prepare.files import make_durable
 
 SEGMENT_BYTES = 64 * 1024 * 1024
+GIGABYTE = 10**9
+_PROBE_BYTES = 64 * 1024
 
 CHAMPION, CHALLENGER, WHAT_IF, BASE_RATE = "champion", "challenger", "what_if", "base_rate"
 """Variants: who answered, or what for."""
@@ -31,11 +37,17 @@ class LogError(Exception):
 
 
 class LogWriter:
-    """Appends durable lines. One instance belongs to one thread."""
+    """Appends durable lines. One instance belongs to one thread.
 
-    def __init__(self, folder: Path, *, segment_bytes: int = SEGMENT_BYTES) -> None:
+    Args:
+        most_bytes: what all files below the folder may hold together; above it no new one is begun.
+    """
+
+    def __init__(self, folder: Path, *, most_bytes: float = math.inf, segment_bytes: int = SEGMENT_BYTES) -> None:
         self._folder = folder
-        self._segment_bytes = segment_bytes
+        self._most_bytes = most_bytes
+        # So that all writers notice a full log soon.
+        self._segment_bytes = min(segment_bytes, most_bytes / 8)
         self._day = ""
         self._handle = -1
         self._path = folder
@@ -48,17 +60,14 @@ class LogWriter:
             now: UTC; the lines land on its day.
 
         Raises:
-            LogError: the disk is full, or the folder cannot be written; nothing of these lines is kept.
+            LogError: the disk or the log is full, or the folder cannot be written; nothing of these lines is kept.
         """
         content = b"".join(line + b"\n" for line in lines)
         try:
             self._roll(now)
             self._write(content)
         except OSError as error:
-            raise LogError(
-                f"The prediction log below {self._folder} cannot be written ({error.strerror or error}): free space or "
-                f"mend permissions there; until then nothing is answered, since what is answered is logged first."
-            ) from error
+            raise _unwritable(self._folder, error) from error
 
     def close(self) -> None:
         if self._handle >= 0:
@@ -71,6 +80,7 @@ class LogWriter:
         if self._handle >= 0 and day == self._day and self._written < self._segment_bytes:
             return
         self.close()
+        refuse_full(self._folder, self._most_bytes)
         folder = self._folder / day
         name = f"{now:%H%M%S%f}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
         self._path = folder / name
@@ -97,6 +107,53 @@ class LogWriter:
             self.close()
             raise
         self._written += len(content)
+
+
+def log_bytes(folder: Path) -> int:
+    """What the files of all days hold together."""
+    return sum(path.stat().st_size for day in days(folder) for path in segments(folder, day) if path.exists())
+
+
+def refuse_full(folder: Path, most_bytes: float) -> None:
+    """Refuse where the log holds all that it may.
+
+    Raises:
+        LogError: it does.
+    """
+    if most_bytes < math.inf and (held := log_bytes(folder)) >= most_bytes:
+        raise LogError(
+            f"The prediction log below {folder} holds {held / GIGABYTE:.1f} GB, and {most_bytes / GIGABYTE:.1f} is the "
+            f"limit (serving.max_log_gigabytes of the problem file): 'mlguide run' lands it and makes room; until then "
+            f"nothing is answered, since what is answered is logged first."
+        )
+
+
+def probe_writable(folder: Path, most_bytes: float) -> None:
+    """Write and remove a file, to know whether the log can be written.
+
+    Raises:
+        LogError: it cannot.
+    """
+    refuse_full(folder, most_bytes)
+    probe = folder / f".probe-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            os.write(handle, bytes(_PROBE_BYTES))
+            os.fdatasync(handle)
+        finally:
+            os.close(handle)
+            probe.unlink()
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> LogError:
+    return LogError(
+        f"The prediction log below {folder} cannot be written ({error.strerror or error}): free space or fix the "
+        f"permissions there; until then nothing is answered, since what is answered is logged first."
+    )
 
 
 def _create_held(path: Path) -> int:
@@ -163,7 +220,19 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
         request = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return request if isinstance(request, dict) else None
+    return _named(request) if isinstance(request, dict) else None
+
+
+def _named(request: dict[str, Any]) -> dict[str, Any] | None:
+    """A request whose rows have the names of their features; None where the two do not match."""
+    names = request.pop("names", None)
+    try:
+        for row in request["rows"] if names is not None else ():
+            if row["features"] is not None:
+                row["features"] = dict(zip(names, row["features"], strict=True))
+    except (ValueError, TypeError, KeyError):
+        return None
+    return request
 
 
 def now_utc() -> datetime:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mlguide_assets.deploy.landing import KEPT_DAYS, PREDICTION_LOG, land_log
-from mlguide_assets.deploy.prediction_log import LogWriter, segments
+from mlguide_assets.deploy.prediction_log import LogWriter, log_bytes, segments
 from mlguide_assets.prepare.lake import Lake
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 250_000)
@@ -183,6 +183,20 @@ def test_a_machine_that_starts_again_and_again_at_one_wrong_date_adds_up(folder:
         land_log(folder, lake, today=TODAY + timedelta(days=900))
         assert not segments(folder, "2026-03-01")
     assert sorted(landed(lake)) == [(name, user) for name in "abc" for user in range(2)]
+
+
+def test_a_log_that_grows_too_large_loses_what_has_landed_before_its_time(folder: Path, lake: Lake) -> None:
+    """The oldest files first, until half of the room is free; never one that a server holds."""
+    server = LogWriter(folder)
+    server.append([request("held")], NOON - timedelta(days=3))
+    for name, days in (("a", 2), ("b", 1), ("c", 0)):
+        write(folder, request(name), at=NOON - timedelta(days=days))
+    size = log_bytes(folder) / 4
+    land_log(folder, lake, today=TODAY, most_bytes=2 * 2.5 * size)
+    assert [len(segments(folder, f"2026-02-{day}")) for day in (26, 27, 28)] == [1, 0, 0]
+    assert len(segments(folder, "2026-03-01")) == 1
+    server.close()
+    assert {name for name, _ in landed(lake)} == {"held", "a", "b", "c"}
 
 
 def test_a_clock_that_goes_back_is_harmless(folder: Path, lake: Lake) -> None:

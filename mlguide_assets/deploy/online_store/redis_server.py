@@ -55,7 +55,8 @@ class Server:
         """
         try:
             yield
-        except (RedisError, ValueError, KeyError, TypeError, AttributeError) as error:
+        # What is nested too deeply is no state either.
+        except (RedisError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             if writing and not isinstance(error, RedisError):
                 raise
             # Not chained: Redis may repeat the command that it did not understand, and AUTH holds the password.

@@ -155,7 +155,7 @@ class SqliteSnapshot(Snapshot):
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
+        except (sqlite3.Error, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise StoreError(
                 f"The online store {self._path} is damaged or of another version ({error}): materialise "
                 f"user_feature_store, or 'mlguide run', to publish it anew."

@@ -66,8 +66,11 @@ class Publication:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Publication":
+        as_of = datetime.fromisoformat(stored["as_of"])
+        if as_of.tzinfo is not None:
+            raise ValueError("the instant of a publication has no time zone")
         return cls(
-            datetime.fromisoformat(stored["as_of"]),
+            as_of,
             dict(stored["snapshots"]),
             tuple(stored["newest_emails"]),
             tuple(stored["some_users"]),

@@ -81,6 +81,7 @@ def log_line(
             "threshold": model.threshold,
             "published": published,
             "latency_ms": round(latency_ms, 3),
+            "names": question.features.names,
             "rows": [_logged(each, question, model, WHAT_IF if asked.what_if else variant) for each in judged],
         }
     )
@@ -97,7 +98,7 @@ def _logged(judged: Judged, question: Question, model: ServedModel, variant: str
         "probability": judged.probability,
         "decision": decision(judged.probability, model),
         "variant": variant if pair else BASE_RATE if variant in (CHAMPION, WHAT_IF) else variant,
-        "features": None if slot.row is None else question.features.row(slot.row),
+        "features": None if slot.row is None else question.features.rows[slot.row],
     }
 
 

@@ -5,18 +5,20 @@ import sys
 from collections import Counter
 from datetime import datetime, timedelta
 from threading import Lock
+from time import monotonic
 from typing import Literal
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import CHALLENGER, CHAMPION
 from mlguide_assets.deploy.fault_log import FaultCounter
 from mlguide_assets.deploy.online_store.store import Row, Snapshot, StoreError, open_store
-from mlguide_assets.deploy.prediction_log import LogWriter, now_utc
-from mlguide_assets.deploy.serving.asking import in_days, now_of
+from mlguide_assets.deploy.prediction_log import GIGABYTE, LogError, LogWriter, now_utc, probe_writable
+from mlguide_assets.deploy.serving.asking import RefusedError, in_days, look_up, now_of
 from mlguide_assets.deploy.serving.batching import Batcher
-from mlguide_assets.deploy.serving.messages import ServiceState
+from mlguide_assets.deploy.serving.messages import PredictRequest, ServiceState
+from mlguide_assets.deploy.serving.model import ServedModel
 from mlguide_assets.deploy.serving.operations import PREDICTIONS
-from mlguide_assets.deploy.serving.service import NO_CHAMPION, NO_FEATURES, Answered, Service
+from mlguide_assets.deploy.serving.service import NO_CHAMPION, NO_FEATURES, Answered, Service, score
 from mlguide_assets.deploy.serving.shadow import Shadow
 from mlguide_assets.deploy.serving.watching import Follower, Watcher
 from mlguide_assets.settings import Home
@@ -26,6 +28,9 @@ SWITCH_SECONDS = 0.0005
 
 ANSWERING = 2
 """Threads that answer: one scores while the other waits for the disk."""
+
+PROBE_SECONDS = 1.0
+"""Between two looks whether the log can be written, while it can."""
 
 Status = Literal["ready", "degraded", "unavailable"]
 
@@ -43,8 +48,11 @@ class Running:
         # A store belongs to one thread at a time: those that answer share one, those that list and tell the state one.
         answering, self._store = (open_store(home, problem.key, store) for _ in range(2))
         self._turn = Lock()
+        self._probe_at = 0.0
         logs = home.served(problem.key)
-        self._logs = [LogWriter(logs) for _ in range(ANSWERING + 1)]
+        self._most_bytes = problem.serving.max_log_gigabytes * GIGABYTE
+        self._logs = [LogWriter(logs, most_bytes=self._most_bytes) for _ in range(ANSWERING + 1)]
+        self._log_folder = logs
         self._service = Service(problem, answering)
         self._shadow = Shadow(self._logs[-1])
         bundles = home.bundles(problem.key)
@@ -90,6 +98,9 @@ class Running:
         reasons = [follower.fault for follower in (self._champion, self._challenger) if follower.fault]
         feature_time, now, fault, usable = self._features()
         reasons += [fault] if fault else []
+        if model is not None and usable and (fault := self._prediction_fault(model)):
+            reasons.append(fault)
+            usable = False
         if model is None and not self._champion.fault:
             reasons.append(NO_CHAMPION)
         status: Status = "unavailable" if model is None or not usable else "degraded" if reasons else "ready"
@@ -104,6 +115,24 @@ class Running:
             feature_time=feature_time,
             now=now,
         )
+
+    def _prediction_fault(self, model: ServedModel) -> str | None:
+        """Why no prediction can be answered, found by trying one, to the log's door; None where it can."""
+        try:
+            with self._turn:
+                snapshot = self._store.current()
+                if snapshot is not None and snapshot.publication.some_users and snapshot.publication.newest_emails:
+                    users, emails = snapshot.publication.some_users[:1], snapshot.publication.newest_emails[:1]
+                    asked = PredictRequest(user_ids=list(users), email_ids=list(emails))
+                    score([look_up(asked, snapshot, model.features, self._problem)], model)
+                if monotonic() >= self._probe_at:
+                    probe_writable(self._log_folder, self._most_bytes)
+                    self._probe_at = monotonic() + PROBE_SECONDS
+        except (StoreError, LogError, RefusedError) as error:
+            return str(error)
+        except Exception as error:
+            return f"The champion, version {model.version}, cannot score ({type(error).__name__})."
+        return None
 
     def _features(self) -> tuple[datetime | None, datetime | None, str | None, bool]:
         """The instant of the features, now, what is wrong with them, and whether they can be used."""

@@ -1,5 +1,6 @@
 """The store in a Redis: equal to the file, gone in time, and telling what is wrong with a Redis."""
 
+import json
 import math
 import socket
 import threading
@@ -191,6 +192,17 @@ class TestDamage:
     def is_described_by_no_text(self, redis: Redis, place: Place) -> None:
         self.with_key(redis, place, ":publication", lambda key: redis.set(key, b"\xff\xfe"))
 
+    def is_described_too_deeply(self, redis: Redis, place: Place) -> None:
+        self.with_key(redis, place, ":publication", lambda key: redis.set(key, "[" * 100_000))
+
+    def is_of_an_instant_with_a_zone(self, redis: Redis, place: Place) -> None:
+        def change(key: str) -> None:
+            described = json.loads(str(redis.get(key)))
+            described["publication"]["as_of"] += "+00:00"
+            redis.set(key, json.dumps(described))
+
+        self.with_key(redis, place, ":publication", change)
+
     def lacks_a_part(self, redis: Redis, place: Place) -> None:
         self.with_key(redis, place, ":users:1", redis.delete)
 
@@ -210,6 +222,8 @@ class TestDamage:
         is_described_by_another_type,
         is_described_otherwise,
         is_described_by_no_text,
+        is_described_too_deeply,
+        is_of_an_instant_with_a_zone,
         lacks_a_part,
         has_a_part_of_another_type,
         has_other_rows,

@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +102,47 @@ def test_a_table_that_is_damaged_inside_is_told(changing_home: House, patient: C
     answers = [patient.post(path, ASKED) for path in ("/predict", "/recommend")]
     assert {answer.status for answer in answers} == {503}
     assert all("damaged" in answer.json()["detail"] for answer in answers)
+    assert "damaged" in unavailable(patient)[0]
     changing_home.store.unlink()
     aside.rename(changing_home.store)
+
+
+def test_a_store_without_a_feature_of_the_model_is_told(changing_home: House, patient: Client) -> None:
+    """The champion was trained for features that the published ones lack."""
+    aside = changing_home.store.rename(changing_home.store.with_name("aside"))
+    shutil.copy(aside, changing_home.store)
+    with closing(sqlite3.connect(changing_home.store)) as store, store:
+        store.execute("ALTER TABLE users DROP COLUMN age")
+    replaced = changing_home.store.rename(changing_home.store.with_name("replaced"))
+    replaced.rename(changing_home.store)
+    (reason,) = unavailable(patient)
+    assert "has no feature 'age'" in reason
+    assert patient.post("/predict", ASKED).json()["detail"] == reason
+    changing_home.store.unlink()
+    aside.rename(changing_home.store)
+
+
+def test_a_log_that_cannot_be_written_is_told_before_anybody_asks(changing_home: House, patient: Client) -> None:
+    served = changing_home.served
+    aside = served.rename(served.with_name("aside"))
+    served.write_text("in the way")
+    (reason,) = unavailable(patient)
+    assert str(served) in reason
+    served.unlink()
+    aside.rename(served)
+
+
+def test_a_log_that_is_full_is_told_and_recovers(copied: Callable[..., House]) -> None:
+    """The first file is begun, which holds all that it may."""
+    house = copied(max_log_gigabytes=1e-6)
+    with Server(house.home, "--no-access-log") as server:
+        client = server.client()
+        eventually(lambda: client.post("/predict", {"user_ids": [3]}).status == 503)
+        (reason,) = unavailable(client)
+        assert "serving.max_log_gigabytes" in reason
+        for path in house.served.glob("*/*.jsonl"):
+            path.unlink()
+        assert eventually(lambda: client.get("/readyz").status == 200)
 
 
 @pytest.mark.ml_test_score("monitor-4")
@@ -113,16 +152,22 @@ def test_old_features_are_flagged_and_older_ones_refused(copied: Callable[..., H
     now = now_utc()
     with Server(house.home, "--no-access-log") as server:
         client = server.client()
+
+        def publish(as_of: datetime) -> None:
+            house.publish(as_of)
+            # It takes longer than the server keeps an idle connection.
+            client.close()
+
         (reason,) = unavailable(client)
         assert "days old, which is refused" in reason
         assert "serving.refuse_after" in refused(client)
 
-        house.publish(now - timedelta(hours=6))
+        publish(now - timedelta(hours=6))
         assert "6 hours old, which is refused" in unavailable(client)[0]
         earlier = (now - timedelta(hours=4)).isoformat()
         assert client.predict(3, email_ids=[1], as_of=earlier)["degraded"] == []
 
-        house.publish(now - timedelta(hours=3))
+        publish(now - timedelta(hours=3))
         state = client.get("/readyz")
         assert (state.status, state.json()["status"]) == (200, "degraded")
         assert "3 hours old, which is flagged" in state.json()["reasons"][0]
@@ -131,7 +176,7 @@ def test_old_features_are_flagged_and_older_ones_refused(copied: Callable[..., H
             assert "3 hours older" in said
 
         newest = now - timedelta(minutes=5)
-        house.publish(newest)
+        publish(newest)
         state = client.get("/readyz").json()
         assert state["status"] == "ready"
         assert state["feature_time"].startswith(newest.isoformat())
@@ -140,7 +185,7 @@ def test_old_features_are_flagged_and_older_ones_refused(copied: Callable[..., H
         age = float(client.get("/metrics").body.decode().split("\nmlguide_feature_age_seconds ")[1].split()[0])
         assert 300 <= age < 420
 
-        house.publish(now + timedelta(hours=1))
+        publish(now + timedelta(hours=1))
         assert "know the future" in refused(client)
         assert client.get("/readyz").status == 503
         assert '"message":"request"' not in server.log()

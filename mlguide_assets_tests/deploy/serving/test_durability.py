@@ -16,6 +16,7 @@ from mlguide_assets.deploy.prediction_log import (
     LogError,
     LogWriter,
     days,
+    log_bytes,
     now_utc,
     read_day,
     read_segment,
@@ -143,7 +144,17 @@ def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"{]\n", b"[1]\n", b"\n", b"\xff\xfe\n", b'{"request_id": "1"}{"request_id": "2"}\n', b"[" * 100_000 + b"\n"],
+    [
+        b"{]\n",
+        b"[1]\n",
+        b"\n",
+        b"\xff\xfe\n",
+        b'{"request_id": "1"}{"request_id": "2"}\n',
+        b"[" * 100_000 + b"\n",
+        b'{"names": ["age"], "rows": [{"features": [1, 2]}]}\n',
+        b'{"names": ["age"], "rows": [{"features": 5}]}\n',
+        b'{"names": ["age"]}\n',
+    ],
 )
 def test_a_line_that_was_changed_is_set_aside(tmp_path: Path, content: bytes) -> None:
     path, damaged = tmp_path / "changed.jsonl", list[bytes]()
@@ -185,6 +196,31 @@ def test_a_large_file_is_followed_by_another(tmp_path: Path) -> None:
     assert len(files) == 4
     assert all(100 <= path.stat().st_size < 150 for path in files[:-1])
     assert [each["request_id"] for each in read_day(tmp_path, "2024-04-19")] == [str(n) for n in range(20)]
+
+
+def test_a_full_log_begins_no_new_file(tmp_path: Path) -> None:
+    writer = LogWriter(tmp_path, most_bytes=500)
+    while log_bytes(tmp_path) < 500:
+        writer.append([line(1)], LATE)
+    with pytest.raises(LogError, match=r"serving\.max_log_gigabytes"):
+        [writer.append([line(number)], LATE) for number in range(10)]
+    assert log_bytes(tmp_path) < 600
+    for path in segments(tmp_path, "2024-04-19"):
+        path.unlink()
+    writer.append([line(1)], LATE)
+
+
+def test_the_names_of_the_features_are_in_a_line_once(house: House, client: Client) -> None:
+    answer = client.predict(3, 5, email_ids=[1, 2])
+    (logged,) = house.logged_as(answer["request_id"])
+    written = next(
+        line
+        for path in house.served.glob("*/*.jsonl")
+        for line in path.read_text().splitlines()
+        if answer["request_id"] in line
+    )
+    assert written.count('"tenure_days"') == 1
+    assert all("tenure_days" in row["features"] for row in logged["rows"])
 
 
 def test_writers_never_share_a_file(tmp_path: Path) -> None:
