@@ -11,8 +11,9 @@ import pyarrow as pa
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle
 from mlguide_assets.errors import InputError
+from mlguide_assets.observe.domain_classifier import Separation
 from mlguide_assets.observe.drift import judge
-from mlguide_assets.observe.drift_table import SENDS, TRAFFIC, VOLUME, WHOLE
+from mlguide_assets.observe.drift_table import SENDS, TOGETHER, TRAFFIC, VOLUME, WHOLE
 from mlguide_assets.observe.drift_verdict import DRIFT_SCHEMA, LEVELS, DriftVerdict
 from mlguide_assets.observe.new_days import signature
 from mlguide_assets.observe.quality import Finding, Level, judge_volume
@@ -63,6 +64,7 @@ def drift_of_day(
     profile: Profile,
     min_rows: int = 500,
     signature: str = "",
+    together: Separation | None = None,
 ) -> DayDrift:
     """Judge a day.
 
@@ -72,6 +74,7 @@ def drift_of_day(
         earlier: sends on earlier days of the same weekday.
         min_rows: of a day that is judged.
         signature: what the day is judged as, from `new_days.signature`.
+        together: what the domain classifier finds of its sends; without it, it has no row.
     """
     profile = profile.on(day)
     matured = sends.num_rows > 0 and sends[LABEL].null_count == 0
@@ -80,14 +83,19 @@ def drift_of_day(
         sends.drop_columns([*KEYS, "matured_at", *([] if matured else [LABEL])]), profile.only(known), min_rows
     )
     volume = judge_volume(sends.num_rows, earlier)
-    level = max((of_sends.level, volume.level), key=LEVELS.index) if volume.level != "too_few" else of_sends.level
-    sentence = of_sends.sentence if LEVELS.index(of_sends.level) >= LEVELS.index(level) else f"{volume.reason}."
+    others = [volume, *([together.finding] if together else [])]
+    verdicts = [(each.level, f"{each.reason}.") for each in others if each.level != "too_few"]
+    # The first of equals: what the columns say comes first.
+    level, sentence = max([(of_sends.level, of_sends.sentence), *verdicts], key=lambda each: LEVELS.index(each[0]))
     rows = [
         *_rows(of_sends, SENDS),
         {"source": SENDS, "column": VOLUME, "rows": sends.num_rows, **_told(volume)},
         {"source": SENDS, "column": WHOLE, "rows": sends.num_rows, "level": level, "reason": sentence}
         | {"cost_effect": _cost_effect(of_sends)},
     ]
+    if together:
+        numbers = {"rows": sends.num_rows, "statistic": together.auc, "p_value": together.p_value}
+        rows.append({"source": SENDS, "column": TOGETHER, **numbers, **_told(together.finding)})
     if traffic.num_rows:
         asked = [column.name for column in profile.columns if column.name != LABEL]
         of_traffic = _judged(traffic.drop_columns(list(KEYS)), profile.only(asked), min_rows)

@@ -11,6 +11,9 @@ SENDS, TRAFFIC = "sends", "traffic"
 WHOLE, VOLUME = "(all)", "(volume)"
 """Rows of `data_drift` that are of no column: the verdict on the day, and that on the number of rows."""
 
+TOGETHER = "(together)"
+"""The row of the domain classifier, which looks at columns together; `statistic` is its ROC AUC."""
+
 
 KEPT_IN_MIND = 28
 """The last days that were judged, which are all that anybody acts on: a year's would be read every few seconds."""

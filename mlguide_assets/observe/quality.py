@@ -14,7 +14,7 @@ from mlguide_assets.train.reference.profile import ColumnProfile
 from mlguide_assets.train.reference.two_sample import MIN_EXPECTED, share_p_value
 
 Level = Literal["none", "warn", "act", "too_few"]
-Check = Literal["schema", "nulls", "categories", "distribution", "volume"]
+Check = Literal["schema", "nulls", "categories", "distribution", "volume", "classifier"]
 
 WARN_SHARE, ACT_SHARE = 0.05, 0.20
 """By how much the share of nulls, or of values outside the commonest categories, may change."""

@@ -100,6 +100,12 @@ def refuse_one_outcome(labels: npt.NDArray[np.int8], folds: list[Fold]) -> None:
                 )
 
 
+def user_folds(users: Users, folds: int, seed: int) -> Rows:
+    """The fold of each row (n,), from 0 to `folds` - 1, drawn by the hash of its user."""
+    distinct, codes = np.unique(users, return_inverse=True)
+    return np.asarray((_hashed(distinct, f"{seed}/folds") * folds).astype(np.int64)[codes])
+
+
 def rows_of_some_users(users: Users, most: int, seed: int) -> Rows:
     """Row numbers of whole users, drawn by hash, with at most `most` rows in all; of one user if each has more."""
     if len(users) <= most:

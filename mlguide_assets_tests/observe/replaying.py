@@ -15,6 +15,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.tables import TableName
 from mlguide_assets.deploy.bundle import Bundle, champion, export_bundle, set_champion
 from mlguide_assets.observe.data_drift import DayDrift, drift_of_day, reference_of, same_weekday
+from mlguide_assets.observe.domain_classifier import classifier_of
 from mlguide_assets.observe.rows import scored_sends
 from mlguide_assets.prepare.core import join_core_users
 from mlguide_assets.prepare.features.tables import send_features
@@ -63,24 +64,31 @@ class Replay:
         )
         return send_features(join_core_users(*conforming), self.problem).to_pyarrow()
 
-    def days(self, world: World) -> Iterator[tuple[date, DayDrift]]:
-        """The verdict on every day since the champion was trained; nobody asked the API anything."""
+    def days(self, world: World, *, together: bool = False) -> Iterator[tuple[date, DayDrift]]:
+        """The verdict on every day since the champion was trained; nobody asked the API anything.
+
+        Args:
+            together: with the domain classifier, which takes some seconds for its null.
+        """
         rows = ibis.memtable(self.features(world))
         counted = rows.group_by(day=rows.delivered_at.date()).aggregate(n=rows.count()).to_pyarrow().to_pylist()
         counts = {each["day"]: each["n"] for each in counted}
         profile = reference_of(self.champion)
         assert profile is not None
+        classifier = classifier_of(rows, self.champion, profile, seed=0) if together else None
         for day in sorted(counts):
             # The last day of a world may be a part of one.
             if self.trained <= day < max(counts):
+                of_day = scored_sends(rows, self.champion, first=day, last=day)
                 yield (
                     day,
                     drift_of_day(
                         day,
-                        sends=scored_sends(rows, self.champion, first=day, last=day),
+                        sends=of_day,
                         traffic=pa.table({"user_id": pa.array([], pa.int64())}),
                         earlier=same_weekday(counts, day),
                         champion=self.champion,
                         profile=profile,
+                        together=classifier.separation(of_day) if classifier else None,
                     ),
                 )

@@ -4,14 +4,14 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
-from mlguide_assets.observe.drift_table import SENDS, TRAFFIC, VOLUME, WHOLE
+from mlguide_assets.observe.drift_table import SENDS, TOGETHER, TRAFFIC, VOLUME, WHOLE
 from mlguide_assets.observe.page.heat_map import LEVEL_NAMES, Cell, HeatRow, heat_map, key
 from mlguide_assets.observe.page.known import Known, Rows
 from mlguide_assets.observe.page.markup import Html, folded, joined, paragraph, table, tag
 from mlguide_assets.observe.page.wording import State, badge, counted, finite
 
 STATES: Mapping[str, State] = {"act": "bad", "warn": "careful", "none": "good", "too_few": "none"}
-_NAMES = {WHOLE: "the day as a whole", VOLUME: "number of rows"}
+_NAMES = {WHOLE: "the day as a whole", VOLUME: "number of rows", TOGETHER: "columns together"}
 _HEADINGS = {SENDS: "What was sent", TRAFFIC: "What the API was asked"}
 _MOST_LISTED = 200
 
@@ -64,8 +64,8 @@ def _by_feature(rows: Rows) -> list[HeatRow]:
         cell = Cell(row["level"], None if psi != psi else psi, row["reason"] or "")
         cells.setdefault(row["column"], {})[date.fromisoformat(row["day"])] = cell
         importance[row["column"]] = finite(row["importance"])
-    order = {WHOLE: 0, VOLUME: 1}
-    names = sorted(cells, key=lambda name: (order.get(name, 2), -_or_zero(importance[name]), name))
+    order = {WHOLE: 0, VOLUME: 1, TOGETHER: 2}
+    names = sorted(cells, key=lambda name: (order.get(name, len(order)), -_or_zero(importance[name]), name))
     return [HeatRow(_NAMES.get(name, name), _about(name, importance[name]), cells[name]) for name in names]
 
 

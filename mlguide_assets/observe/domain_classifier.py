@@ -1,0 +1,180 @@
+"""Can a classifier tell a day's rows from those of the reference? It sees columns that drift together.
+
+The ROC AUC of a small XGBoost model that separates the two samples, cross-fitted over folds of whole users: 0.5 where
+nothing tells them apart. Days always differ somewhat, as the sends of one day share emails. So the null distribution is
+that of whole days: every day of the reference is held against the other days in the same way. Where days may be
+exchanged, the p-value (1 + days of the reference that are as easy to tell) / (1 + days of the reference) is exact.
+
+What it does not do: say which columns drifted, as the tests of single columns do, or call for action by itself.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from typing import Any
+
+import ibis
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from mlguide_assets.deploy.bundle import Bundle, metadata_of
+from mlguide_assets.observe.quality import Finding, Level
+from mlguide_assets.observe.rows import scored_sends
+from mlguide_assets.train.encoding import Encoding
+from mlguide_assets.train.folds import rows_of_some_users, user_folds
+from mlguide_assets.train.metrics import point
+from mlguide_assets.train.reference.profile import Profile
+from mlguide_assets.train.storage import load_model
+
+Floats = npt.NDArray[np.float64]
+
+REFERENCE_ROWS, DAY_ROWS = 4000, 1000
+"""Rows of whole users, drawn by seed where there are more: a day costs a tenth of a second, whatever its size."""
+
+FOLDS, ROUNDS = 3, 30
+LEAST_DAYS = 39
+"""Days of the reference without which no p-value is small enough for a warning."""
+
+WARN_LEVEL = 1 / (1 + LEAST_DAYS)
+WARN_GAIN = 0.02
+"""How much ROC AUC a warning takes beyond the median day of the reference, however small the p-value."""
+
+LARGEST_INFLATION, LARGEST_TREND = 2.0, 0.1
+"""Of the columns that days are compared by, see `steady_columns`; the trend as a share of the inflation."""
+
+_PARAMETERS = {
+    "objective": "binary:logistic",
+    "tree_method": "hist",
+    "max_depth": 3,
+    "max_bin": 64,
+    "learning_rate": 0.2,
+    "min_child_weight": 5,
+    "nthread": 1,
+}
+
+
+def steady_columns(profile: Profile) -> list[str]:
+    """The columns that days can be compared by: whose rows differ between days little more than between users.
+
+    With the weekday, or the button count of the day's emails, any day can be told from any other; with a count of past
+    sends, any later day. Both say nothing of drift. The tests of single columns allow for that; a classifier cannot.
+    """
+    return [
+        column.name
+        for column in profile.columns
+        if column.inflation <= LARGEST_INFLATION and column.trend <= LARGEST_TREND * column.inflation
+    ]
+
+
+@dataclass(frozen=True)
+class Separation:
+    """How easy a day is to tell from the reference: ROC AUC, and the same of the reference's own days."""
+
+    auc: float
+    null: tuple[float, ...]
+
+    @property
+    def p_value(self) -> float:
+        return (1 + sum(usual >= self.auc for usual in self.null)) / (1 + len(self.null))
+
+    @property
+    def finding(self) -> Finding:
+        """A warning where hardly a day of the reference is as easy to tell, and the day is easier by `WARN_GAIN`."""
+        median, highest = float(np.median(self.null)), max(self.null)
+        level: Level = "warn" if self.p_value <= WARN_LEVEL and self.auc >= median + WARN_GAIN else "none"
+        return Finding(
+            level,
+            "classifier",
+            f"A classifier tells the day from the reference with ROC AUC {self.auc:.3f}; for {len(self.null)} days of "
+            f"the reference it is {median:.3f} (median) to {highest:.3f} (p = {self.p_value:.3f})",
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class DomainClassifier:
+    """The reference that days are held against.
+
+    Args:
+        reference: features, `user_id` and `delivered_at` of the champion's test window.
+        encoding: the champion's.
+        profile: tells which columns are steady.
+    """
+
+    reference: pa.Table
+    encoding: Encoding
+    profile: Profile
+    seed: int
+
+    def separation(self, rows: pa.Table) -> Separation | None:
+        """How easy a day's rows are to tell from the reference; None where there are too few rows or days to say."""
+        if len(self.null) < LEAST_DAYS:
+            return None
+        auc = self._auc(self._reference, self._sample(rows, DAY_ROWS))
+        return None if np.isnan(auc) else Separation(auc, self.null)
+
+    @cached_property
+    def null(self) -> tuple[float, ...]:
+        """The ROC AUC of every day of the reference against the others, without those that have none."""
+        days = self.reference["delivered_at"].to_numpy().astype("datetime64[D]")
+        if not self._columns:
+            return ()
+        of_day = {day: self.reference.filter(pa.array(days == day)) for day in np.unique(days)}
+        apart = [self._auc(self._reference.without(day), self._sample(rows, DAY_ROWS)) for day, rows in of_day.items()]
+        return tuple(auc for auc in apart if not np.isnan(auc))
+
+    @cached_property
+    def _reference(self) -> "_Sample":
+        return self._sample(self.reference, REFERENCE_ROWS)
+
+    @cached_property
+    def _columns(self) -> list[int]:
+        steady = {*steady_columns(self.profile)}
+        return [place for place, name in enumerate(self.encoding.names) if name in steady]
+
+    def _sample(self, rows: pa.Table, most: int) -> "_Sample":
+        drawn = rows.take(rows_of_some_users(rows["user_id"].to_numpy(), most, self.seed))
+        return _Sample(
+            matrix=self.encoding.matrix(drawn)[:, self._columns],
+            folds=user_folds(drawn["user_id"].to_numpy(), FOLDS, self.seed),
+            days=drawn["delivered_at"].to_numpy().astype("datetime64[D]"),
+        )
+
+    def _auc(self, reference: "_Sample", day: "_Sample") -> float:
+        """Mean over the folds: margins of different fits are not comparable. NaN where a fold lacks one of the two."""
+        import xgboost as xgb
+
+        matrix, folds = np.vstack([reference.matrix, day.matrix]), np.r_[reference.folds, day.folds]
+        labels = np.r_[np.zeros(len(reference.folds), dtype=bool), np.ones(len(day.folds), dtype=bool)]
+        types = [self.encoding.xgboost_types[place] for place in self._columns]
+        shared: dict[str, Any] = {"feature_types": types, "enable_categorical": True, "nthread": 1}
+        found = []
+        for fold in range(FOLDS):
+            held = folds == fold
+            if len(np.unique(labels[held])) < 2 or len(np.unique(labels[~held])) < 2:
+                return float("nan")
+            booster = xgb.train(_PARAMETERS, xgb.DMatrix(matrix[~held], labels[~held], **shared), ROUNDS)
+            scores = booster.predict(xgb.DMatrix(matrix[held], **shared))
+            found.append(point("roc_auc", labels[held].astype(np.int8), scores.astype(np.float64)))
+        return float(np.mean(found))
+
+
+def classifier_of(send_features: ibis.Table, champion: Bundle, profile: Profile, *, seed: int) -> DomainClassifier:
+    """The classifier that holds days against the champion's test window; its null is computed at the first day."""
+    facts = metadata_of(champion)
+    first, last = (date.fromisoformat(facts[name]) for name in ("test_first", "test_last"))
+    reference = scored_sends(send_features, champion, first=first, last=last)
+    return DomainClassifier(reference, load_model(champion.folder).encoding, profile, seed)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """Rows as the classifier takes them: (n, columns), the fold of each row's user (n,) and its day (n,)."""
+
+    matrix: npt.NDArray[np.float32]
+    folds: npt.NDArray[np.int64]
+    days: npt.NDArray[np.datetime64]
+
+    def without(self, day: np.datetime64) -> "_Sample":
+        kept = self.days != day
+        return _Sample(self.matrix[kept], self.folds[kept], self.days[kept])
