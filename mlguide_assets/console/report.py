@@ -50,6 +50,7 @@ def _print_incidents(incidents: list[dict[str, str]], home: Home, console: Conso
         console.print(f"  • {incident['title']}, since {incident['since'][:16].replace('T', ' ')} UTC")
         console.print(f"    {incident['happened']}")
         console.print(home.commands(f"    {incident['next_step']}"))
+    console.print(home.commands("  'mlguide alerts' says what each means and what to do, by their effect on cost."))
 
 
 def _print_data(status: dict[str, Any], console: Console) -> None:

@@ -17,7 +17,7 @@ ALONE = {"value": 0.25, "low": None, "high": None}
 
 def printed(status: dict[str, Any]) -> str:
     out = StringIO()
-    print_report(status, Home(Path("home")), Console(file=out, width=120))
+    print_report(status, Home(Path("home")), Console(file=out, width=120, markup=False))
     return out.getvalue()
 
 
