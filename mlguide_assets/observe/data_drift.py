@@ -11,7 +11,7 @@ import pyarrow as pa
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle
 from mlguide_assets.errors import InputError
-from mlguide_assets.observe.domain_classifier import Separation
+from mlguide_assets.observe.domain_classifier import Separation, classifier_of
 from mlguide_assets.observe.drift import judge
 from mlguide_assets.observe.drift_table import SENDS, TOGETHER, TRAFFIC, VOLUME, WHOLE
 from mlguide_assets.observe.drift_verdict import DRIFT_SCHEMA, LEVELS, DriftVerdict
@@ -162,16 +162,19 @@ def judge_days(
         )
     known = {row["day"]: row for row in landed.to_pyarrow().to_pylist()}
     rows = {day: row["rows"] for day, row in known.items()}
-    return {
-        day: drift_of_day(
+    classifier = classifier_of(send_features, champion, profile, seed=problem.evaluation.seed)
+    found = {}
+    for day in days:
+        sends = scored_sends(send_features, champion, first=day, last=day)
+        found[day] = drift_of_day(
             day,
-            sends=scored_sends(send_features, champion, first=day, last=day),
+            sends=sends,
             traffic=logged_traffic(prediction_log, problem, day),
             earlier=same_weekday(rows, day),
             champion=champion,
             profile=profile,
             min_rows=problem.watching.min_rows,
             signature=signature(known.get(day)),
+            together=classifier.separation(sends),
         )
-        for day in days
-    }
+    return found

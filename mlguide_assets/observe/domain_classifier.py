@@ -9,7 +9,6 @@ What it does not do: say which columns drifted, as the tests of single columns d
 """
 
 from dataclasses import dataclass
-from datetime import date
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mlguide_assets.deploy.bundle import Bundle, metadata_of
+from mlguide_assets.deploy.bundle import Bundle
+from mlguide_assets.observe.drift_reports import test_window
 from mlguide_assets.observe.quality import Finding, Level
 from mlguide_assets.observe.rows import scored_sends
 from mlguide_assets.train.encoding import Encoding
@@ -161,9 +161,8 @@ class DomainClassifier:
 
 def classifier_of(send_features: ibis.Table, champion: Bundle, profile: Profile, *, seed: int) -> DomainClassifier:
     """The classifier that holds days against the champion's test window; its null is computed at the first day."""
-    facts = metadata_of(champion)
-    first, last = (date.fromisoformat(facts[name]) for name in ("test_first", "test_last"))
-    reference = scored_sends(send_features, champion, first=first, last=last)
+    window = test_window(champion)
+    reference = scored_sends(send_features, champion, first=window.first, last=window.last)
     return DomainClassifier(reference, load_model(champion.folder).encoding, profile, seed)
 
 

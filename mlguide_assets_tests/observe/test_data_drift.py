@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 import pytest
 
 from mlguide_assets.observe.data_drift import SCHEMA, drift_of_day, reference_of
-from mlguide_assets.observe.drift_table import SENDS, TRAFFIC, VOLUME, WHOLE
+from mlguide_assets.observe.domain_classifier import Separation
+from mlguide_assets.observe.drift_table import SENDS, TOGETHER, TRAFFIC, VOLUME, WHOLE
 from mlguide_assets.observe.model_performance import watch_performance
 from mlguide_assets.prepare.simulator.world import World
 from mlguide_assets.train.reference.costing import expected_costs
@@ -77,6 +78,26 @@ def test_the_price_of_a_day_is_what_its_scores_say(replay: Replay, day: pa.Table
     assert whole["cost_effect"] == pytest.approx(expected, rel=0.25)
     assert whole["cost_effect"] > 0
     assert "per 1,000 decisions" in whole["reason"]
+
+
+@pytest.mark.parametrize(("auc", "level"), [(0.6, "warn"), (0.5, "none")])
+def test_the_classifier_has_a_row_and_can_warn_of_a_day(replay: Replay, day: pa.Table, auc: float, level: str) -> None:
+    profile = reference_of(replay.champion)
+    assert profile is not None
+    found = drift_of_day(
+        replay.trained,
+        sends=day,
+        traffic=NOBODY,
+        earlier=(),
+        champion=replay.champion,
+        profile=profile,
+        min_rows=300,
+        together=Separation(auc, tuple(np.linspace(0.49, 0.51, 60))),
+    )
+    rows = {row["column"]: row for row in found.table.to_pylist()}
+    assert (rows[TOGETHER]["level"], rows[TOGETHER]["statistic"]) == (level, auc)
+    assert rows[WHOLE]["level"] == found.level == level
+    assert ("A classifier tells the day" in found.sentence) is (level == "warn")
 
 
 def test_a_world_without_a_shift_calls_for_no_action(replay: Replay) -> None:
