@@ -68,6 +68,8 @@ def _print_data(status: dict[str, Any], console: Console) -> None:
         share = rule["violations"] / rule["rows"]
         action = {"quarantine": "set aside", "warn": "let through with a warning", "block": "blocked"}[rule["action"]]
         console.print(f"  {rule['rule']}: {rule['violations']:,} of {rule['rows']:,} rows ({share:.1%}), {action}")
+        if rule.get("cause"):
+            console.print(f"    {rule['cause']}")
 
 
 def _print_quality(evaluation: dict[str, Any], console: Console) -> None:

@@ -35,7 +35,7 @@ def collect(home: Home) -> dict[str, Any]:
         "decision_metrics": _evaluation(lake, DECISION_METRICS),
         "recipe": _recipe(lake),
         "incidents": _incidents(home, problem),
-        "contracts": _rows(lake, "contract_results", ["rule", "violations", "rows", "action"]),
+        "contracts": _rows(lake, "contract_results", ["rule", "violations", "rows", "action", "cause"]),
         "scored": _scored(lake),
         "tables": {name: {"rows": snapshot.rows, "snapshot": snapshot.id} for name, snapshot in lake.tables().items()},
     }
@@ -107,7 +107,11 @@ def _recipe(lake: Lake) -> dict[str, Any] | None:
 def _rows(lake: Lake, table: str, columns: list[str]) -> list[dict[str, Any]]:
     if not lake.exists(table):
         return []
-    rows: list[dict[str, Any]] = lake.read(table).select(*columns).to_pyarrow().to_pylist()
+    read = lake.read(table)
+    # An earlier version may have written fewer.
+    rows: list[dict[str, Any]] = (
+        read.select(*(name for name in columns if name in read.columns)).to_pyarrow().to_pylist()
+    )
     return rows
 
 

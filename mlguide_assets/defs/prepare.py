@@ -57,7 +57,7 @@ def ingest_sources(context: dg.AssetExecutionContext, workspace: Workspace) -> I
                 passed=result.passed,
                 severity=dg.AssetCheckSeverity.ERROR if result.action == "block" else dg.AssetCheckSeverity.WARN,
                 metadata={"violations": result.violations, "rows": result.rows, "action": result.action}
-                | ({"example": result.example} if result.example else {}),
+                | {name: text for name, text in (("example", result.example), ("cause", result.cause)) if text},
             )
         refuse(read, problem, lake)
         for table, rows in read.tables.items():

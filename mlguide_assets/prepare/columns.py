@@ -32,6 +32,7 @@ _RECORDS = {
         "rows": "Rows that the rule was applied to.",
         "action": "What happens to a violation: block, quarantine or warn.",
         "example": "One row that breaks the rule.",
+        "cause": "What is wrong with it, and what to do in the source.",
     },
     "quarantined_rows": {
         "table": "The table that the row was read for.",

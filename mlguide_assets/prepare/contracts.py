@@ -121,6 +121,7 @@ def results_table(results: tuple[RuleResult, ...]) -> pa.Table:
         "rows": [r.rows for r in results],
         "action": [r.action for r in results],
         "example": pa.array([r.example for r in results], pa.string()),
+        "cause": pa.array([r.cause for r in results], pa.string()),
     }
     return pa.table(columns)
 

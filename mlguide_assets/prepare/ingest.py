@@ -16,6 +16,7 @@ from mlguide_assets.prepare.lake import Lake, Partitions, TableLike, writing
 from mlguide_assets.prepare.oracle import forget_truth
 from mlguide_assets.prepare.rebuilding import current
 from mlguide_assets.prepare.sends import SENDS, judge_sends
+from mlguide_assets.prepare.sources.parquet_text import refusing_other_text
 from mlguide_assets.prepare.sources.reading import describe, read_source
 
 QUARANTINED = "quarantined_rows"
@@ -55,7 +56,7 @@ def ingest(
         InputError: something cannot be read. What a rule blocks is in the result, not raised.
     """
     with lake.scratch(WHAT) as scratch:
-        with writing(WHAT, lake.root):
+        with writing(WHAT, lake.root), refusing_other_text():
             read = _read_and_judge(problem, lake, scratch, oracle, report, until, forgotten)
         yield read
 

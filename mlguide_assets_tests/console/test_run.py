@@ -61,7 +61,7 @@ def test_status_has_the_promised_shape(first_run: Done, home: Path) -> None:
     assert all(set(row) == {"criterion", "value", "low", "high", "threshold", "passed"} for row in status["gate"])
     assert all(row["passed"] for row in status["gate"])
     assert {"beats_champion", "is_calibrated", "behaves"} < {row["criterion"] for row in status["gate"]}
-    assert all(set(rule) == {"rule", "violations", "rows", "action"} for rule in status["contracts"])
+    assert all(set(rule) == {"rule", "violations", "rows", "action", "cause"} for rule in status["contracts"])
     assert set(status["tables"]) >= ASSETS
     assert status["tables"]["user_emails"]["rows"] >= 40_000
     assert "oracle" not in status["tables"]

@@ -208,7 +208,7 @@ def test_only_blocking_rules_refuse(judged: tuple[str, Judged]) -> None:
 def test_the_results_are_a_table_of_one_row_per_rule(judged: tuple[str, Judged]) -> None:
     action, found = judged
     table = results_table(found.results)
-    assert table.column_names == ["rule", "violations", "rows", "action", "example"]
+    assert table.column_names == ["rule", "violations", "rows", "action", "example", "cause"]
     assert table["rule"].to_pylist() == [rule.name for rule in contract(action)]
 
 

@@ -318,6 +318,14 @@ def folder_for_file(folder: Path) -> None:
 ASIDE = "; or set these rows aside, with {table: user_emails, rule: "
 
 
+def latin_parquet(folder: Path) -> None:
+    """As a tool writes it that takes bytes for text."""
+    subjects = [b"Subject", *[b"Suj\xe9t"] * 11]
+    rows = sample_tables()["email_content"].set_column(1, "subject", pa.array(subjects, pa.binary()))
+    (folder / "email_content.csv").unlink()
+    pq.write_table(rows, folder / "email_content.parquet")
+
+
 def half_a_gzip(folder: Path) -> None:
     packed = gzipped(folder / "user_emails.csv")
     packed.write_bytes(packed.read_bytes()[:500])
@@ -402,6 +410,7 @@ BAD: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
         lambda folder: (folder / "user_emails.csv").rename(folder / "user_emails.xlsx"),
         ("has user_emails.xlsx, which cannot be read as table 'user_emails': write it as",),
     ),
+    "Latin-1 in Parquet": (latin_parquet, ("email_content.parquet, row 2: the text in 'subject' is not UTF-8",)),
     "half a gzip": (half_a_gzip, ("user_emails.csv.gz cannot be decompressed",)),
     "parts of different columns": (
         lambda folder: (in_parts(folder / "user_emails.csv") / "part-00001.csv").write_text("id,age\n1,2\n"),
