@@ -9,6 +9,7 @@ from rich.text import Text
 
 from mlguide_assets.settings import Home
 from mlguide_assets.train.metrics import METRICS
+from mlguide_assets.train.models import XGBOOST
 
 _SOURCES = ("user_profiles", "email_content", "user_emails")
 
@@ -74,7 +75,8 @@ def _print_data(status: dict[str, Any], console: Console) -> None:
 
 def _print_quality(evaluation: dict[str, Any], console: Console) -> None:
     candidate = evaluation["candidate"]
-    models = {**evaluation["baselines"], candidate: evaluation[candidate]}
+    models = _models(evaluation)
+    own = models[candidate]
     if evaluation["oracle"]:
         models["oracle, the truth"] = evaluation["oracle"]
     # Narrow enough for 80 columns: an interval that is cut off is worse than none.
@@ -87,16 +89,28 @@ def _print_quality(evaluation: dict[str, Any], console: Console) -> None:
         table.add_row(name, *(_interval(metrics[metric]) for metric in METRICS), style=style)
     console.print(_section("Quality", "on the latest sends, unseen in training, with 95 % intervals"))
     console.print(table)
+    if not evaluation["decided"]:
+        console.print(
+            "These are figures of a newer candidate, on which the gate has not decided: the run that trained it did "
+            "not finish. What is said below of the last decision and of the champion is of other models."
+        )
     if evaluation["candidate_reason"]:
         console.print(evaluation["candidate_reason"])
     if evaluation["oracle"]:
-        reached = _above_chance(evaluation[candidate]) / _above_chance(evaluation["oracle"])
+        reached = _above_chance(own) / _above_chance(evaluation["oracle"])
         console.print(f"The candidate reaches {reached:.1%} of the oracle's ROC AUC above 0.5.")
+
+
+def _models(evaluation: dict[str, Any]) -> dict[str, Any]:
+    """Every model but the oracle, the simplest first."""
+    boosted = {XGBOOST: evaluation[XGBOOST]} if XGBOOST in evaluation else {}
+    others = {name: value for name, value in evaluation.items() if name == evaluation["candidate"]}
+    return {**evaluation["baselines"], **others, **boosted}
 
 
 def _print_decision_quality(evaluation: dict[str, Any], console: Console) -> None:
     """Whether the probabilities mean what they say, and what acting on them is worth."""
-    found, oracle = evaluation[evaluation["candidate"]], evaluation["oracle"]
+    found, oracle = _models(evaluation)[evaluation["candidate"]], evaluation["oracle"]
     beside = f"; the oracle's is {_figure(oracle['calibration_error'], 4)}" if oracle else ""
     console.print(f"Calibration error (ECE) {_figure(found['calibration_error'], 4)}{beside}.")
     lift = found["lift"]["value"]
@@ -129,7 +143,11 @@ def _print_decision(status: dict[str, Any], home: Home, console: Console) -> Non
     decision, champion = status["last_decision"], status["champion"]
     colour = {"promoted": "green", "refused": "red"}.get(decision["verdict"], "yellow")
     verdict = decision["verdict"].replace("_", " ")
-    now = f"version {champion['version']} ({champion['model']}) is champion" if champion else "there is no champion"
+    now = (
+        f"version {champion['version']} ({status['champion_model']}) is champion"
+        if champion
+        else "there is no champion"
+    )
     console.print(_section("Gate", verdict, colour).append(f": {now}"))
     said = (status["evaluation"] or {}).get("candidate_reason")
     for reason in decision["reasons"]:

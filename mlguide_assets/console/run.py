@@ -87,7 +87,7 @@ def _refuse_failure(result: Any, home: Home) -> None:
         if event.is_step_failure:
             causes = _causes(event.step_failure_data.error)
             for error in causes:
-                if error.cls_name in ("InputError", "MissingTableError"):
+                if error.cls_name in ("InputError", "MissingTableError", "LostVersionError"):
                     raise InputError(error.message.partition(": ")[2].strip())
             for error in causes:
                 if refused := sentence(error.message, home.root):

@@ -8,7 +8,7 @@ from typing import Any
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.batch import BEST
-from mlguide_assets.deploy.bundle import Bundle, champion, metadata_of
+from mlguide_assets.deploy.bundle import champion, metadata_of
 from mlguide_assets.deploy.history import last_decision, last_gate_decision
 from mlguide_assets.observe.alerting import book_of
 from mlguide_assets.prepare.lake import Lake
@@ -16,6 +16,7 @@ from mlguide_assets.settings import Home
 from mlguide_assets.train.decisions import DECISION_METRICS
 from mlguide_assets.train.evaluation import ORACLE
 from mlguide_assets.train.metrics import METRICS
+from mlguide_assets.train.models import XGBOOST
 from mlguide_assets.train.recipe import CHOSEN
 from mlguide_assets.train.storage import model_name
 
@@ -28,7 +29,8 @@ def collect(home: Home) -> dict[str, Any]:
     decision = last_decision(lake)
     return {
         "problem": problem.name,
-        "champion": _champion(current) if current else None,
+        "champion": {"version": current.version, "trained_at": current.trained_at} if current else None,
+        "champion_model": model_name(metadata_of(current)) if current else None,
         "last_decision": {"verdict": decision["verdict"], "reasons": decision["reasons"]} if decision else None,
         "gate": _gate(lake),
         "evaluation": _evaluation(lake, METRICS),
@@ -39,11 +41,6 @@ def collect(home: Home) -> dict[str, Any]:
         "scored": _scored(lake),
         "tables": {name: {"rows": snapshot.rows, "snapshot": snapshot.id} for name, snapshot in lake.tables().items()},
     }
-
-
-def _champion(bundle: Bundle) -> dict[str, str]:
-    model = model_name(metadata_of(bundle))
-    return {"version": bundle.version, "model": model, "trained_at": bundle.trained_at}
 
 
 def _scored(lake: Lake) -> dict[str, Any] | None:
@@ -66,9 +63,10 @@ def _gate(lake: Lake) -> list[dict[str, Any]]:
 
 
 def _evaluation(lake: Lake, wanted: Container[str]) -> dict[str, Any] | None:
-    """The candidate under its own name, the other models and the oracle, by metric; None before the first evaluation.
+    """XGBoost, the baselines and the oracle, by metric; None before the first evaluation.
 
-    `candidate` says which name that is, `candidate_reason` why it was chosen.
+    `candidate` names the model that is the candidate, `candidate_reason` why it was chosen, and `decided` whether the
+    gate's last decision is on it: not so where the run that trained it did not reach the gate.
     """
     models: dict[str, dict[str, dict[str, float | None]]] = {}
     for row in _rows(lake, "model_evaluation", ["model", "metric", "value", "low", "high"]):
@@ -77,10 +75,23 @@ def _evaluation(lake: Lake, wanted: Container[str]) -> dict[str, Any] | None:
             models.setdefault(row["model"], {})[row["metric"]] = bounds
     if not models:
         return None
-    facts = json.loads(_rows(lake, "candidate_model", ["facts"])[0]["facts"])
+    record = _rows(lake, "candidate_model", ["candidate", "facts"])[0]
+    facts = json.loads(record["facts"])
     name, oracle = model_name(facts), models.pop(ORACLE, None)
-    chosen = {"candidate": name, "candidate_reason": facts.get("model_reason")}
-    return {**chosen, name: models.pop(name), "baselines": models, "oracle": oracle}
+    chosen = {
+        "candidate": name,
+        "candidate_reason": facts.get("model_reason"),
+        "decided": _is_decided(lake, record["candidate"]),
+    }
+    # Each model is in the same place, whichever is the candidate; some figures are known of the candidate alone.
+    own = XGBOOST if XGBOOST in models else name
+    return {**chosen, own: models.pop(own), "baselines": models, "oracle": oracle}
+
+
+def _is_decided(lake: Lake, candidate: str) -> bool:
+    decided, registered = last_gate_decision(lake), _rows(lake, "registered_model", ["version", "candidate"])
+    versions = [row["version"] for row in registered if row["candidate"] == candidate]
+    return decided is not None and decided["version"] in versions
 
 
 def _incidents(home: Home, problem: Problem) -> list[dict[str, str]]:

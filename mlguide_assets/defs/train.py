@@ -85,10 +85,12 @@ def search_recipe(
 ) -> Iterator[dg.Output[Any]]:
     """Backtest the training window, draw how a model ages, and tune, all on sends before the test window."""
     from mlguide_assets.deploy.registration import registry_of
+    from mlguide_assets.deploy.registry_check import prepare_registry
     from mlguide_assets.train.search import search
     from mlguide_assets.train.tuning import SPACE
 
     problem = workspace.problem
+    prepare_registry(registry_of(workspace.home, problem), context.log.info, search=True)
     found = search(send_features, problem, context.log.info)
     registry_of(workspace.home, problem).record_trials(found.trials.to_pylist(), list(SPACE), found.reasons[-1])
     yield dg.Output(found.windows, "backtest_windows")
@@ -125,13 +127,16 @@ def train_candidate(
     context: dg.AssetExecutionContext, workspace: Workspace, send_features: Any
 ) -> Iterator[dg.Output[Any]]:
     """Choose a model, fit all on the same earlier sends, and score the later ones."""
+    from mlguide_assets.deploy.registration import registry_of
+    from mlguide_assets.deploy.registry_check import prepare_registry
     from mlguide_assets.train.candidate import train_candidate
     from mlguide_assets.train.lineage import lineage_of, plans_of
     from mlguide_assets.train.recipe import current_recipe
     from mlguide_assets.train.storage import record_of, save_candidate
 
-    import_ahead(AFTER_TRAINING)
     problem = workspace.problem
+    prepare_registry(registry_of(workspace.home, problem), context.log.info)
+    import_ahead(AFTER_TRAINING)
     recipe = current_recipe(workspace.lake)
     lineage = lineage_of(workspace.lake, problem, recipe)
     plans = plans_of(workspace.lake, lineage)

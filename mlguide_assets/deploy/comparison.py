@@ -1,5 +1,6 @@
 """Challenger against champion on the same rows, none of which either has learned from."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -56,7 +57,26 @@ class Incomparable:
     champion_is_unfit: bool
 
 
-def compare_with_champion(test: pa.Table, version: str, champion: Path, problem: Problem) -> Comparison | Incomparable:
+@dataclass(frozen=True)
+class Past:
+    """What is left of a champion's training.
+
+    Attributes:
+        facts: rows, windows and lineage.
+        folder: of the model that serves.
+        twin: the folder of the model that has not seen the champion's test window; None where the registry lost it.
+    """
+
+    facts: Mapping[str, Any]
+    folder: Path
+    twin: Path | None
+
+    @classmethod
+    def of_candidate(cls, folder: Path) -> "Past":
+        return cls(load_facts(folder), folder, folder / JUDGED)
+
+
+def compare_with_champion(test: pa.Table, version: str, champion: Past, problem: Problem) -> Comparison | Incomparable:
     """Score the challenger's test window with the champion, and compare.
 
     The champion as it serves has learned from every row that had matured when it was trained. Where enough
@@ -66,17 +86,24 @@ def compare_with_champion(test: pa.Table, version: str, champion: Path, problem:
 
     Args:
         test: rows of the challenger's test window: keys, label, features, and its scores (`challenger`).
-        champion: folder of the champion's candidate, with its `judged/`.
+        champion: its candidate, or its bundle where the registry has lost that.
     """
-    facts = load_facts(champion)
+    facts = champion.facts
     times = test["delivered_at"].to_numpy()
     fresh = times > np.datetime64(facts["refit_until"])
     lost = int(test["label"].to_numpy()[fresh].sum())
     if lost >= problem.gate.min_fresh_positives:
-        folder, which = champion, "sends that came after the champion was trained"
+        folder, which = champion.folder, "sends that came after the champion was trained"
+    elif champion.twin is None:
+        reason = (
+            f"It cannot be compared with version {version}, the champion: the registry no longer has that version, and "
+            f"of the sends since it was trained only {lost:,} lost a user (gate.min_fresh_positives is "
+            f"{problem.gate.min_fresh_positives:,})."
+        )
+        return Incomparable(version, reason, champion_is_unfit=False)
     else:
         fresh = times >= np.datetime64(facts["test_from"])
-        folder, which = champion / JUDGED, "sends of the test window, which a twin of the champion has not seen either"
+        folder, which = champion.twin, "sends of the test window, which a twin of the champion has not seen either"
     rows = test.filter(pa.array(fresh))
     if len(np.unique(rows["label"].to_numpy())) < 2:
         return Incomparable(version, f"The {rows.num_rows:,} {which} have only one outcome.", champion_is_unfit=False)

@@ -11,13 +11,13 @@ import ibis
 import numpy as np
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.bundle import Bundle, champion, needed_files
-from mlguide_assets.deploy.comparison import CHALLENGER, Comparison, Incomparable, compare_with_champion
+from mlguide_assets.deploy.bundle import Bundle, champion, metadata_of, needed_files
+from mlguide_assets.deploy.comparison import CHALLENGER, Comparison, Incomparable, Past, compare_with_champion
 from mlguide_assets.deploy.gate import Evidence
 from mlguide_assets.deploy.history import withdrawal
 from mlguide_assets.deploy.parity import feature_parity
 from mlguide_assets.deploy.registration import registry_of
-from mlguide_assets.deploy.registry import Registry
+from mlguide_assets.deploy.registry import LostVersionError, Registry
 from mlguide_assets.prepare.features.tables import KEYS
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.settings import Home
@@ -74,7 +74,15 @@ def _comparison(
     rows = scored.inner_join(tables.send_features.drop("unsubscribed", "matured_at"), KEYS)
     test = rows.order_by("delivered_at", "user_id", "email_id").to_pyarrow()
     with TemporaryDirectory(dir=home.root, prefix=".gate-") as folder:
-        return compare_with_champion(test, before.version, registry.fetch(before.version, Path(folder)), problem)
+        return compare_with_champion(test, before.version, _past(registry, before, Path(folder)), problem)
+
+
+def _past(registry: Registry, before: Bundle, folder: Path) -> Past:
+    """The champion's training, from the registry; where that has lost it, from what the bundle says."""
+    try:
+        return Past.of_candidate(registry.fetch(before.version, folder))
+    except LostVersionError:
+        return Past(metadata_of(before), before.folder, None)
 
 
 def _evidence(

@@ -1,6 +1,7 @@
 """From a registered version to a recorded decision, and from a decision to the model in production."""
 
 import json
+import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,11 +21,13 @@ from mlguide_assets.deploy.gate import Decision, Evidence, decide
 from mlguide_assets.deploy.history import GATE, PROMOTED, WAITING, record, rightful_challenger, rightful_champion
 from mlguide_assets.deploy.lock import deciding
 from mlguide_assets.deploy.registration import registry_of
-from mlguide_assets.deploy.registry import Registry
+from mlguide_assets.deploy.registry import LostVersionError, Registry
 from mlguide_assets.deploy.reproduction import keep_inputs
 from mlguide_assets.prepare.lake import Lake, Snapshot
 from mlguide_assets.settings import Home
 from mlguide_assets.train.storage import load_facts, model_name
+
+_log = logging.getLogger(__name__)
 
 
 def decide_and_record(
@@ -66,7 +69,11 @@ def install_promoted(home: Home, lake: Lake, problem: Problem) -> Bundle | None:
             return champion(bundles)
         version = str(rightful["version"])
         if pointed_version(bundles) != version:
-            install(home, lake, registry, bundles, version, rightful["trained_at"])
+            try:
+                install(home, lake, registry, bundles, version, rightful["trained_at"])
+            except LostVersionError as error:
+                _log.warning("Version %s was promoted and is not installed, what served goes on: %s", version, error)
+                return champion(bundles)
             set_champion(bundles, version)
         registry.record_champion(version)
         return champion(bundles)
@@ -80,7 +87,11 @@ def install_challenger(home: Home, lake: Lake, problem: Problem) -> Bundle | Non
         version = str(rightful["version"]) if rightful else None
         if pointed_version(bundles, CHALLENGER) != version:
             if rightful and version:
-                export(home, registry, bundles, version, rightful["trained_at"])
+                try:
+                    export(home, registry, bundles, version, rightful["trained_at"])
+                except LostVersionError as error:
+                    _log.warning("Version %s cannot score in the champion's shadow: %s", version, error)
+                    version = None
             set_challenger(bundles, version)
         return pointed(bundles, CHALLENGER)
 

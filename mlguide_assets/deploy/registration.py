@@ -7,7 +7,10 @@ import ibis
 import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.bundle import champions
+from mlguide_assets.deploy.history import decisions
 from mlguide_assets.deploy.registry import Registry
+from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.models import XGBOOST
 from mlguide_assets.train.recipe import Recipe
@@ -48,10 +51,17 @@ def register_candidate(
             "code_version": lineage["code_version"],
             **{f"snapshot.{table}": snapshot for table, snapshot in lineage["snapshots"].items()},
         },
+        above=_highest_known(home, problem),
     )
     record = candidate_model.to_pyarrow().select(["candidate", "trained_at"])
     record = record.append_column("lineage", pa.array([json.dumps(lineage)]))
     return record.add_column(0, "version", pa.array([version]))
+
+
+def _highest_known(home: Home, problem: Problem) -> int:
+    """The highest number of a version that this home knows, whatever the registry says now."""
+    decided = {row["version"] for row in decisions(Lake(home.lake(problem.key)))}
+    return max((int(version) for version in {*decided, *champions(home.bundles(problem.key))}), default=0)
 
 
 def _params(model: str, facts: dict[str, Any], recipe: Recipe) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def printed(status: dict[str, Any]) -> str:
     return out.getvalue()
 
 
-CANDIDATE = {"candidate": "xgboost", "candidate_reason": "The candidate is xgboost: it is better."}
+CANDIDATE = {"candidate": "xgboost", "candidate_reason": "The candidate is xgboost: it is better.", "decided": True}
 
 
 def status(estimate: dict[str, float | None], lift: dict[str, float | None]) -> dict[str, Any]:
@@ -53,6 +53,13 @@ def test_why_a_model_is_the_candidate_is_said_once() -> None:
     said = printed(value)
     assert said.count(CANDIDATE["candidate_reason"]) == 1
     assert "Too slow." in said
+
+
+def test_figures_of_a_candidate_that_did_not_reach_the_gate_are_not_taken_for_those_of_the_last_decision() -> None:
+    value = status(ALONE, NOTHING)
+    assert "has not decided" not in printed(value)
+    value["evaluation"]["decided"] = False
+    assert "a newer candidate, on which the gate has not decided" in " ".join(printed(value).split())
 
 
 def test_a_value_that_cannot_be_given_is_a_dash() -> None:

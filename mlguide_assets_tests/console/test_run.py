@@ -57,7 +57,7 @@ def test_status_has_the_promised_shape(first_run: Done, home: Path) -> None:
         assert set(model) == METRICS
         assert all(set(estimate) == {"value", "low", "high"} for estimate in model.values())
     assert evaluation["oracle"]["roc_auc"]["value"] > 0.75
-    assert status["decision_metrics"]["xgboost"]["lift"]["value"] > 1
+    assert status["decision_metrics"][evaluation["candidate"]]["lift"]["value"] > 1
     assert all(set(row) == {"criterion", "value", "low", "high", "threshold", "passed"} for row in status["gate"])
     assert all(row["passed"] for row in status["gate"])
     assert {"beats_champion", "is_calibrated", "behaves"} < {row["criterion"] for row in status["gate"]}
