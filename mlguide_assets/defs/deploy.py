@@ -152,7 +152,7 @@ def user_feature_store(
     send_features: Any,
 ) -> dg.Output[Any]:
     """The state of every user at the start of the day; the newest day's is published online, with the emails'."""
-    from mlguide_assets.deploy.batch import refuse_unreached
+    from mlguide_assets.deploy.batch import refuse_unreached, skipped_days
     from mlguide_assets.deploy.online_store.publishing import publish_online, state_of
     from mlguide_assets.prepare.features.tables import user_state
 
@@ -163,7 +163,12 @@ def user_feature_store(
     state = state_of(users, core_users, email_content, send_features, problem, lake, as_of)
     published = publish_online(workspace.online_store, state, lake, newest=newest)
     context.log.info(f"{published} Features as of {as_of}.")
-    return dg.Output(users, metadata={"published_online": published, "as_of": as_of.isoformat()})
+    metadata = {"published_online": published, "as_of": as_of.isoformat()}
+    scored = lake.snapshot("user_feature_store").partitions if lake.exists("user_feature_store") else ()
+    if as_of.date() == newest and (skipped := skipped_days(scored, newest)):
+        context.log.warning(skipped)
+        metadata["skipped"] = skipped
+    return dg.Output(users, metadata=metadata)
 
 
 @dg.asset(

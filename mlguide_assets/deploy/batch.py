@@ -1,6 +1,6 @@
 """Batch predictions: every user with every candidate email, and the best email of each user."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 
 import ibis
@@ -56,6 +56,20 @@ def days_to_score(landed: Mapping[date, int], *, today: date) -> list[date]:
     last = scoring_day(reached, today=today)
     first = min(*landed, last)
     return [first + timedelta(days=place) for place in range((last - first).days + 1)]
+
+
+def skipped_days(scored: Iterable[str], day: date) -> str | None:
+    """Of the days before one, those that were passed over since the last that was scored, as a sentence.
+
+    Args:
+        scored: partitions that there are, in ISO 8601; before the first nothing was passed over.
+    """
+    before = max((known for known in map(date.fromisoformat, scored) if known < day), default=None)
+    if before is None or before == day - timedelta(days=1):
+        return None
+    first, last = before + timedelta(days=1), day - timedelta(days=1)
+    days = f"{first} was" if first == last else f"{first} to {last} were"
+    return f"{days} not scored: the data went on to {day} before a run could begin. 'Materialize' scores any of them."
 
 
 def refuse_unreached(day: date, newest: date) -> None:

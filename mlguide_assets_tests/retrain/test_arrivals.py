@@ -8,7 +8,7 @@ import pytest
 
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.define.problem import FilesSource, Problem, Retraining, SimulatorSource
-from mlguide_assets.deploy.batch import days_to_score, refuse_unreached
+from mlguide_assets.deploy.batch import days_to_score, refuse_unreached, skipped_days
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.retrain import arrivals
@@ -78,6 +78,21 @@ def test_days_are_scored_up_to_the_one_after_the_newest_send_as_far_as_it_has_be
     refuse_unreached(days[-1], days[-1])
     with pytest.raises(InputError, match=f"cannot be scored: the data reach as far as .*, so {wanted} is the last"):
         refuse_unreached(days[-1] + timedelta(days=1), days[-1])
+
+
+@pytest.mark.parametrize(
+    ("scored", "told"),
+    [
+        ([], None),
+        (["2026-01-04"], None),
+        (["2026-01-04", "2026-01-05", "2026-01-09"], None),
+        (["2026-01-02", "2026-01-03"], "2026-01-04 was not scored: the data went on to 2026-01-05 "),
+        (["2026-01-01"], "2026-01-02 to 2026-01-04 were not scored: "),
+    ],
+)
+def test_days_that_were_passed_over_are_told(scored: list[str], told: str | None) -> None:
+    found = skipped_days(scored, date(2026, 1, 5))
+    assert (found is None) if told is None else (found or "").startswith(told)
 
 
 def test_without_sends_no_day_is_scored() -> None:

@@ -1,0 +1,61 @@
+"""The sensors of a new day, called as the daemon calls them: they ask for what the data reach, and for nothing else."""
+
+import json
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+import pytest
+
+from mlguide_assets.defs.arrivals import score_on_new_day
+from mlguide_assets.defs.observe import check_drift_on_new_data
+from mlguide_assets.defs.workspace import PROBLEM, SCORING_DATES, Workspace
+from mlguide_assets.observe import new_days
+from mlguide_assets.retrain import arrivals
+
+FIRST = date(2025, 11, 1)
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A home with a champion whose reference ends on 10 November, and sends until the 20th, a year before today."""
+    workspace = Workspace(root=str(tmp_path))
+    for module in (arrivals, new_days):
+        monkeypatch.setattr(module, "pointed_version", lambda _: "1")
+    bundle = workspace.home.bundles(PROBLEM.key) / "1"
+    bundle.mkdir(parents=True)
+    (bundle / "metadata.json").write_text(json.dumps({"test_last": "2025-11-10"}))
+    days = [FIRST + timedelta(days=place) for place in range(20)]
+    landed = {"day": days, "rows": [900] * 20, "digest": ["a"] * 20, "outcomes": pa.array([None] * 20, pa.string())}
+    workspace.lake.write("landed_days", pa.table(landed))
+    workspace.lake.write("user_emails", pa.table({"user_id": [1]}))
+    return workspace
+
+
+def asked(sensor: Any, instance: dg.DagsterInstance, workspace: Workspace) -> list[dg.RunRequest]:
+    return list(sensor(dg.build_sensor_context(instance, resources={"workspace": workspace})))
+
+
+def test_the_day_after_the_last_send_is_scored_whatever_the_date_is(
+    instance: dg.DagsterInstance, workspace: Workspace
+) -> None:
+    (request,) = asked(score_on_new_day, instance, workspace)
+    assert request.partition_key == "2025-11-21"
+    assert list(instance.get_dynamic_partitions(str(SCORING_DATES.name)))[-1] == "2025-11-21"
+
+
+def test_days_are_judged_for_drift_from_the_reference_to_the_last_that_has_landed(
+    instance: dg.DagsterInstance, workspace: Workspace
+) -> None:
+    (request,) = asked(check_drift_on_new_data, instance, workspace)
+    bounds = [request.tags[f"dagster/asset_partition_range_{end}"] for end in ("start", "end")]
+    assert bounds == ["2025-11-11", "2025-11-20"]
