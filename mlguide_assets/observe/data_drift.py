@@ -175,6 +175,6 @@ def judge_days(
             profile=profile,
             min_rows=problem.watching.min_rows,
             signature=signature(known.get(day)),
-            together=classifier.separation(sends),
+            together=classifier.separation(sends) if sends.num_rows >= problem.watching.min_rows else None,
         )
     return found

@@ -98,6 +98,18 @@ def test_a_gap_that_lasts_is_told_as_concept_drift() -> None:
     assert "is 0.6000, where 0.8000 was expected" in alert.happened
 
 
+def test_alerts_carry_what_they_cost() -> None:
+    """That of the last day for drift; a table from before days had a price has none."""
+    priced = [{**day, "cost_effect": cost} for day, cost in zip(days("act", "act"), (1.0, -2.5), strict=True)]
+    alerts = [
+        drifted(priced, "sends"),
+        drifted(days("act", "act"), "sends"),
+        dropped(verdicts("dropped", "dropped"), cost_effect=3.5),
+        unexpected(gaps(True, True), cost_effect=4.5),
+    ]
+    assert [alert and alert.cost_effect for alert in alerts] == [-2.5, None, 3.5, 4.5]
+
+
 def test_an_alert_of_a_failed_run_says_what_to_do() -> None:
     alert = failed_run("retraining_job", "abc", "The disk is full.", NOW)
     assert alert.key == "failure-retraining_job"
