@@ -37,11 +37,12 @@ def _told(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> None:
-        from mlguide_assets.console.terminal import print_in_any_encoding
+        from mlguide_assets.console.terminal import print_in_any_encoding, print_warnings_as_data
 
         # Before the command: what a run sets in the environment would make its home the default.
         home = Home.locate(kwargs.get("home"))
         print_in_any_encoding()
+        print_warnings_as_data()
         try:
             command(*args, **kwargs)
         except InputError as error:

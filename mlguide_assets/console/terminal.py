@@ -2,9 +2,10 @@
 
 import re
 import sys
+import warnings
 from collections.abc import Iterable
 from io import TextIOWrapper
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -52,6 +53,26 @@ screen = PlainConsole()
 
 console = PlainConsole(stderr=True)
 """Standard error: progress, and what went wrong."""
+
+
+def print_warnings_as_data() -> None:
+    """Warnings of Python and its libraries quote data, and go to the same terminal."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        text = warnings.formatwarning(message, category, filename, lineno, line).rstrip()
+        if file is None:
+            console.print(text)
+        else:
+            file.write(f"{printable(text)}\n")
+
+    warnings.showwarning = show
 
 
 def print_in_any_encoding() -> None:

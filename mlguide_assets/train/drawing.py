@@ -3,6 +3,8 @@
 matplotlib's global state is left alone, and equal inputs give equal bytes.
 """
 
+import re
+import warnings
 from io import BytesIO
 from textwrap import fill
 from typing import TYPE_CHECKING
@@ -16,6 +18,8 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 LINES = ("-", "--", "-.", ":")
 REFERENCE = "#767676"
 INK = "#333333"
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def new_axes(title: str, x: str, y: str, *, width: float = 8.0, height: float = 5.0) -> "Axes":
@@ -36,12 +40,24 @@ def new_axes(title: str, x: str, y: str, *, width: float = 8.0, height: float = 
     return axes
 
 
+def as_text(value: object) -> str:
+    r"""A name or value from data as text in a picture: matplotlib reads formulas between dollars, and fails on others.
+
+    >>> as_text("US$ and $^")
+    'US\\$ and \\$^'
+    """
+    return _CONTROL.sub(" ", str(value)).replace("$", r"\$")
+
+
 def to_png(axes: "Axes") -> bytes:
     """The figure as a PNG of 256 colours: a third of the size, and no difference to the eye."""
     from PIL import Image
 
     drawn, packed = BytesIO(), BytesIO()
-    axes.get_figure(root=True).savefig(drawn, format="png", dpi=80)  # type: ignore[union-attr]
+    with warnings.catch_warnings():
+        # A script that the font lacks is drawn as boxes; whoever runs this can do nothing about it.
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        axes.get_figure(root=True).savefig(drawn, format="png", dpi=80)  # type: ignore[union-attr]
     picture = Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE)
     picture.save(packed, "PNG", optimize=True)
     return packed.getvalue()

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import numpy as np
 import numpy.typing as npt
 
-from mlguide_assets.train.drawing import INK, PALETTE, new_axes, to_png
+from mlguide_assets.train.drawing import INK, PALETTE, as_text, new_axes, to_png
 from mlguide_assets.train.metrics import Floats, Integers
 
 TOP_FEATURES = 15
@@ -37,7 +37,7 @@ def shap_bar(feature_names: Sequence[str], contributions: npt.ArrayLike) -> byte
     Raises ValueError where the columns of `contributions` are not the features.
     """
     top, strength = _strongest(_per_feature(feature_names, contributions, "contributions"))
-    names = [feature_names[index] for index in top]
+    names = [as_text(feature_names[index]) for index in top]
     title = f"{names[0]} moves predictions most: by {strength[0]:#.2g} log-odds on average"
     axes = new_axes(title, "Mean absolute contribution (log-odds)", "", height=1.4 + 0.3 * len(top))
     axes.bar_label(axes.barh(names, strength, color=PALETTE[0], height=0.7), fmt=" {:#.2g}", color=INK)
@@ -65,7 +65,7 @@ def shap_beeswarm(
     pushes = _per_feature(feature_names, contributions, "contributions")
     values = _per_feature(feature_names, feature_values, "feature_values")
     top, _ = _strongest(pushes)
-    names = [feature_names[index] for index in top]
+    names = [as_text(feature_names[index]) for index in top]
     title = _swarm_title(names[0], pushes[:, top[0]], values[:, top[0]])
     axes = new_axes(title, "", "", height=1.6 + 0.36 * len(top))
     rows = np.arange(len(values))

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlguide_assets.train.drawing import INK, PALETTE, REFERENCE, new_axes, no_picture, to_png
+from mlguide_assets.train.drawing import INK, PALETTE, REFERENCE, as_text, new_axes, no_picture, to_png
 from mlguide_assets.train.metrics import METRICS
 from mlguide_assets.train.slices import WHOLE, worst_slice
 
@@ -59,7 +59,7 @@ def _title(table: pa.Table, whole: float) -> str:
     worst = worst_slice(table, METRIC)
     if worst is None:
         return f"ROC AUC is {whole:.3f} on all rows; no slice has enough users to be compared"
-    name = f"{worst['column']} {_short(worst['slice'])}"
+    name = f"{as_text(worst['column'])} {_short(worst['slice'])}"
     if np.isnan(worst["high"]) or worst["high"] >= whole:
         return f"ROC AUC is {whole:.3f} on all rows, and no slice lies wholly below"
     return f"{name} is ranked worst: ROC AUC {worst['value']:.3f} against {whole:.3f} on all rows"
@@ -76,7 +76,7 @@ def _lines(slices: list[Row]) -> list[Row | str]:
 def _name(axes: "Axes", lines: list[Row | str]) -> None:
     """Slices to the left of the axis, columns in bold, and to the right how many rows are behind each."""
     axes.set_yticks(
-        range(len(lines)), [line if isinstance(line, str) else _short(str(line["slice"])) for line in lines]
+        range(len(lines)), [as_text(line) if isinstance(line, str) else _short(str(line["slice"])) for line in lines]
     )
     axes.set_ylim(len(lines) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
@@ -91,7 +91,7 @@ def _name(axes: "Axes", lines: list[Row | str]) -> None:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    return as_text(name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…")
 
 
 def _limit(axes: "Axes", slices: list[Row], whole: float) -> None:

@@ -2,12 +2,13 @@
 
 import io
 import sys
+import warnings
 
 import pytest
 from rich.table import Table
 from rich.text import Text
 
-from mlguide_assets.console.terminal import PlainConsole, print_in_any_encoding
+from mlguide_assets.console.terminal import PlainConsole, print_in_any_encoding, print_warnings_as_data
 
 DATA = "[bold]x[/bold] [/b] :smile: \x1b[2J\x9b2J \u202etxt.exe"
 SHOWN = "[bold]x[/bold] [/b] :smile: \\x1b[2J\\x9b2J \\u202etxt.exe"
@@ -32,3 +33,14 @@ def test_a_terminal_that_lacks_a_character_shows_another(monkeypatch: pytest.Mon
     PlainConsole().print("✓ Zürich, a file name that is no text: \udcff")
     sys.stdout.flush()
     assert raw.getvalue().decode("latin-1") == "? Zürich, a file name that is no text: ?\n"
+
+
+def test_warnings_that_quote_data_cannot_steer_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    print_warnings_as_data()
+    warnings.showwarning(UserWarning(f"odd value {DATA}"), UserWarning, "somewhere.py", 3)
+    said = capsys.readouterr().err
+    assert f"UserWarning: odd value {SHOWN}" in said
+    assert "\x1b" not in said

@@ -336,6 +336,14 @@ def test_one_user_constant_scores_and_no_columns() -> None:
     assert compared(SENDS, [], repeats=20).num_rows == treated(SENDS, [], repeats=20).num_rows - 5 == 0
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["US$ and CA$", "$^$", "$\\frac{$", "\x1b[31m\x07", "日本", "{x}"])
+def test_any_name_can_be_drawn(name: str) -> None:
+    """Between dollars, matplotlib reads a formula, and fails on what is none; a font lacks many scripts."""
+    group = pa.array([name if each == "a" else each for each in SENDS["group"].to_pylist()])
+    assert slice_plot(measured(SENDS.drop_columns("group").append_column("group", group), ["group"], repeats=20))
+
+
 def test_what_cannot_be_sliced_is_named() -> None:
     with pytest.raises(ValueError, match="no column 'city' to slice or judge by: there are user_id, label"):
         measured(SENDS, ["city"])
