@@ -10,15 +10,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlguide_assets.prepare.memory import memory_for_engine
+
 if TYPE_CHECKING:
     import ibis
 
 
-def connect(spill: Path | None = None, memory_limit: str = "3GB") -> Any:
-    """An in-memory DuckDB that thinks in UTC, writes the same bytes every time and spills where it is told."""
+def connect(spill: Path | None = None) -> Any:
+    """An in-memory DuckDB that thinks in UTC, writes the same bytes every time, and spills where it is told.
+
+    It spills when it holds what `memory_for_engine` allows.
+    """
     import ibis
 
-    settings: dict[str, Any] = {"memory_limit": memory_limit, "preserve_insertion_order": True}
+    settings: dict[str, Any] = {"memory_limit": f"{memory_for_engine()}B", "preserve_insertion_order": True}
     if spill is not None:
         settings["temp_directory"] = str(spill)
     connection = ibis.duckdb.connect(**settings)

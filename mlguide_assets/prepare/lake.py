@@ -132,18 +132,16 @@ class Lake:
     Args:
         root: the folder; created on the first write.
         keep: snapshots kept per table, the current one included and pinned ones not counted.
-        memory_limit: what DuckDB may hold before it spills to a folder below `root`.
     """
 
-    def __init__(self, root: Path, *, keep: int = 5, memory_limit: str = "3GB") -> None:
+    def __init__(self, root: Path, *, keep: int = 5) -> None:
         self.root = root
         self.keep = keep
-        self._memory_limit = memory_limit
 
     @cached_property
     def connection(self) -> "ibis.BaseBackend":
         """This process's in-memory DuckDB. It holds no data of its own; spilling goes below the lake."""
-        return connect(spill=self.root / ".spill", memory_limit=self._memory_limit)
+        return connect(spill=self.root / ".spill")
 
     def tables(self) -> dict[str, Snapshot]:
         """The current snapshot of every table."""

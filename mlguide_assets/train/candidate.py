@@ -24,6 +24,7 @@ from mlguide_assets.train.propensity import Ratios, effective_sample_size, prope
 from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe
 from mlguide_assets.train.reference.freezing import reference_of
 from mlguide_assets.train.reference.profile import Profile
+from mlguide_assets.train.room import require_room_for_training
 from mlguide_assets.train.split import Times, TimeSplit, split_by_time
 
 Report = Callable[[str], None]
@@ -71,8 +72,9 @@ def train_candidate(
         contenders: the models that may become the candidate, the simplest first; all are fitted and scored.
 
     Raises:
-        InputError: too few matured sends, or too few of one outcome among them.
+        InputError: too few matured sends, or too few of one outcome among them, or too little memory.
     """
+    require_room_for_training(send_features.count().execute(), problem)
     rows = matured_rows(send_features)
     labels, times = rows[LABEL].to_numpy(), rows["delivered_at"].to_numpy()
     split = split_by_time(times, test_share=problem.evaluation.test_share, gap=problem.label.window)

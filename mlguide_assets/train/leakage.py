@@ -24,7 +24,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.comparing import differing, floats
 from mlguide_assets.prepare.features.registry import Feature, features_of
 from mlguide_assets.prepare.features.tables import KEYS, LABEL, send_features
-from mlguide_assets.train.candidate import matured_rows
+from mlguide_assets.train.matured_columns import MaturedColumns, Rows
 from mlguide_assets.train.split import split_by_time
 
 Floats = npt.NDArray[np.float64]
@@ -70,13 +70,13 @@ def leakage_alarms(
         InputError: the history is too short to have a training window.
     """
     features = features_of(problem)
-    matured = matured_rows(rows)
+    matured = MaturedColumns.of(rows, [*KEYS, LABEL, *(feature.name for feature in _for_models(features))])
     times = matured["delivered_at"].to_numpy()
     train = split_by_time(times, test_share=problem.evaluation.test_share, gap=problem.label.window).train
     users, seed = problem.leakage.users, problem.evaluation.seed
     return (
         id_like_features(matured, features, limit=MAX_NAMED_SHARE),
-        features_too_good(matured.take(train), features, limit=problem.leakage.max_feature_auc),
+        features_too_good(matured.only(train), features, limit=problem.leakage.max_feature_auc),
         planted_canary(core_users, problem, users=users, seed=seed, compute=compute),
         future_shift(core_users, problem, users=users, seed=seed, compute=compute),
     )
@@ -111,7 +111,7 @@ _IN_ORDER = 0.99
 """The share of steps that go one way in a copy of a key; nearly all, so that rounding does not hide one."""
 
 
-def id_like_features(rows: pa.Table, features: Sequence[Feature], *, limit: float) -> Alarm:
+def id_like_features(rows: Rows, features: Sequence[Feature], *, limit: float) -> Alarm:
     """Does a feature for models name its user, email, instant or row, rather than describe it?
 
     A feature *names* a thing where it has one value in all rows of the thing and this value in no other row. The
@@ -150,13 +150,13 @@ def id_like_features(rows: pa.Table, features: Sequence[Feature], *, limit: floa
     return Alarm("no_id_like_features", value <= limit, worst, value, limit, message, _details(measured))
 
 
-def _things(rows: pa.Table) -> Iterator[_Things]:
+def _things(rows: Rows) -> Iterator[_Things]:
     user, email, instant = (np.unique(rows[key].to_numpy(), return_inverse=True)[1] for key in KEYS)
     yield _Things("users", user, _varied(instant, user), 10)
     yield _Things("emails", email, _varied(user, email), 10)
     # A single row per instant is evidence enough: a clock runs with all of them, a tenure only with its user's.
     yield _Things("instants", instant, np.ones(_size(instant), dtype=bool), 100)
-    yield _Things("sends", np.arange(rows.num_rows), np.ones(rows.num_rows, dtype=bool), 1000, ordered=False)
+    yield _Things("sends", np.arange(len(user)), np.ones(len(user), dtype=bool), 1000, ordered=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +227,7 @@ _PRIOR_ROWS = 10
 _CHANCE_DEVIATIONS = 4
 
 
-def features_too_good(rows: pa.Table, features: Sequence[Feature], *, limit: float) -> Alarm:
+def features_too_good(rows: Rows, features: Sequence[Feature], *, limit: float) -> Alarm:
     """Does one feature for models rank the outcomes almost alone?
 
     The measure is the ROC AUC of the single feature in its better direction. Missing numbers count as the lowest
@@ -244,8 +244,8 @@ def features_too_good(rows: pa.Table, features: Sequence[Feature], *, limit: flo
         limit: the largest ROC AUC that a feature may have.
     """
     check = "no_feature_too_good"
-    rows = rows.filter(rows[LABEL].is_valid())
-    outcome = floats(rows[LABEL])
+    known = pc.is_valid(rows[LABEL])
+    outcome = floats(rows[LABEL].filter(known))
     positives = outcome.sum()
     negatives = len(outcome) - positives
     if not positives or not negatives:
@@ -254,9 +254,9 @@ def features_too_good(rows: pa.Table, features: Sequence[Feature], *, limit: flo
     chance = np.sqrt((len(outcome) + 1) / (12 * positives * negatives))
     allowed = min(max(limit, float(0.5 + _CHANCE_DEVIATIONS * chance)), 1.0)
     measured = {
-        feature.name: _number_auc(floats(rows[feature.name]), outcome)
+        feature.name: _number_auc(floats(rows[feature.name].filter(known)), outcome)
         if feature.kind == "number"
-        else _category_auc(rows[feature.name], outcome)
+        else _category_auc(rows[feature.name].filter(known), outcome)
         for feature in _for_models(features)
     }
     worst, value = _worst(measured)

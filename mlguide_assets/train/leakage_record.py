@@ -15,6 +15,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.lake import Lake, writing
 from mlguide_assets.train.lineage import FEATURES, code_version
+from mlguide_assets.train.room import require_room_for_training
 
 if TYPE_CHECKING:
     import ibis
@@ -44,12 +45,15 @@ def look_for_leaks(
         known_only: do not look; the answer is empty where nothing is known of these tables.
 
     Raises:
-        InputError: the history is too short to have a training window, or the disk is full.
+        InputError: the history is too short to have a training window, there is too little memory to train next, or
+            the disk is full.
     """
     subject = subject_of(lake, problem)
     known = kept_findings(path, subject)
     if known is not None or known_only:
         return known or ()
+    # Not when the training begins, which is minutes later.
+    require_room_for_training(lake.snapshot(FEATURES).rows, problem)
     # The libraries that it needs are loaded only here.
     from mlguide_assets.train.leakage import leakage_alarms
 

@@ -18,7 +18,7 @@ from mlguide_assets.prepare.sources.simulated import world_of
 def main(way: str, folder: Path, sends: int) -> None:
     problem = with_overrides(load_problem("planeswalker"), sends=sends)
     core, out = folder / "core.parquet", folder / f"{way}.parquet"
-    connection = connect(spill=folder / "spill", memory_limit="3GB")
+    connection = connect(spill=folder / "spill")
     if way == "prepare":
         write(world_of(problem), folder)
         names = ("user_profiles", "user_emails", "email_content")
