@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ParamSpec, TypeVar
 
-from mlguide_assets.define.secrets import masked, shown_address
+from mlguide_assets.define.secrets import masked, nothing_secret_raised, shown_address
 from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.deploy.registry_place import follow_move
 from mlguide_assets.deploy.registry_schema import refuse_other_schema
@@ -57,14 +57,16 @@ def _in_one_sentence(method: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(method)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return method(*args, **kwargs)
-        except InputError:
-            raise
-        except Exception as error:
-            if isinstance(error, engine_errors()):
-                raise _unusable(error) from error
-            raise
+        # Not even in what it came from, which Dagster keeps.
+        with nothing_secret_raised(os.environ.get(TRACKING_VARIABLE) or ""):
+            try:
+                return method(*args, **kwargs)
+            except InputError:
+                raise
+            except Exception as error:
+                if isinstance(error, engine_errors()):
+                    raise _unusable(error) from error
+                raise
 
     return wrapper
 
@@ -324,7 +326,7 @@ def _unusable(error: Exception) -> InputError:
     if not uri:
         return InputError(f"The registry of the home cannot be used ({first_line(error)}): the champion is as it was.")
     shown = shown_address(uri)
-    reason = masked(first_line(error).replace(uri, shown), uri)
+    reason = masked(str(error).replace(uri, shown), uri).partition("\n")[0][:120]
     return InputError(
         f"The tracking server {shown} cannot be used ({reason} …): check {TRACKING_VARIABLE}, and that it runs and "
         f"takes artifacts; the champion is as it was."
