@@ -1,12 +1,14 @@
 """What all tests share: one DuckDB per process, since starting one costs more than most tests."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from mlguide_assets.prepare.engine import connect
+from mlguide_assets_tests.homes import made_once, run_on_sample
 
 pytest_plugins = ["pytester", "mlguide_assets_tests.ml_test_score"]
 
@@ -16,7 +18,7 @@ settings.load_profile("mlguide")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The test that mostly waits first: the other process of the tests has all the rest done meanwhile."""
-    items.sort(key=lambda item: "test_ten_days" not in item.nodeid)
+    items.sort(key=lambda item: item.get_closest_marker("daemon") is None)
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +27,9 @@ def duck() -> Iterator[Any]:
     connection = connect()
     yield connection
     connection.disconnect()
+
+
+@pytest.fixture(scope="session")
+def sample_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """See `run_on_sample`; to be looked at only."""
+    return made_once(tmp_path_factory, "sample", run_on_sample)

@@ -1,10 +1,7 @@
 """`mlguide run` from end to end on a small world, and what the other commands say of it."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +12,7 @@ import yaml
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.defs.columns import column_meanings
 from mlguide_assets.prepare.column_lineage import parents_of
-from mlguide_assets_tests.commands import Done, mlguide
+from mlguide_assets_tests.commands import Done, mlguide, python
 from mlguide_assets_tests.samples import GUIDE_FOLDER, PROBLEM, Tables, sample_tables, write_sample
 
 METRICS = {"roc_auc", "pr_auc", "log_loss", "brier"}
@@ -139,8 +136,9 @@ with dg.DagsterInstance.get() as instance:
 
 
 def test_earlier_days_can_be_scored_and_scoring_a_day_again_replaces_it(first_run: Done, home: Path) -> None:
-    environment = {**os.environ, "MLGUIDE_HOME": str(home), "DAGSTER_HOME": str(home / "dagster")}
-    subprocess.run([sys.executable, "-c", BACKFILL], env=environment, check=True, capture_output=True, cwd=home.parent)
+    environment = {"MLGUIDE_HOME": str(home), "DAGSTER_HOME": str(home / "dagster")}
+    done = python(BACKFILL, cwd=home.parent, **environment)
+    assert done.code == 0, done.err
     out = home.parent / "predictions.parquet"
     mlguide("export", "batch_predictions", "--all", "--out", str(out), "--home", str(home), cwd=home.parent)
     predictions = pd.read_parquet(out)

@@ -15,16 +15,14 @@ from typing import Any
 
 import dagster as dg
 import pytest
-import yaml
 
 from mlguide_assets.console.environment import DAGSTER_YAML
 from mlguide_assets.console.ui import alone, end_dead_runs, serve
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.turns import turn
 from mlguide_assets.settings import Home
-from mlguide_assets_tests.commands import mlguide
 from mlguide_assets_tests.deploy.serving.serving import eventually
-from mlguide_assets_tests.samples import PROBLEM, write_sample
+from mlguide_assets_tests.homes import copied
 
 pytestmark = pytest.mark.slow
 
@@ -45,13 +43,11 @@ SEARCHED = {"backtest_windows", "staleness_curve", "tuning_trials", "training_re
 NOT_IN_A_RUN = {*SEARCHED, "data_drift", "served_predictions"}
 
 
-def test_the_ui_shows_the_run_and_every_asset(tmp_path: Path) -> None:
-    write_sample(tmp_path / "good")
-    (tmp_path / "sample.yaml").write_text(yaml.safe_dump({**PROBLEM, "source": {"kind": "files", "uri": "good"}}))
-    assert mlguide("run", "--problem", "sample.yaml", "--home", "home", cwd=tmp_path).code == 0
+def test_the_ui_shows_the_run_and_every_asset(sample_home: Path, tmp_path: Path) -> None:
+    place = copied(sample_home, tmp_path / "place")
     port = _free_port()
     command = [str(Path(sys.executable).with_name("mlguide")), "ui", "--port", str(port), "--home", "home"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             data = _ask(port, QUERY)
         finally:
@@ -59,9 +55,7 @@ def test_the_ui_shows_the_run_and_every_asset(tmp_path: Path) -> None:
             code = process.wait(30)
     assert code == 0
     # Given a Python module, webserver and daemon start a code server each, and the daemon another every minute.
-    logs = {
-        name: (tmp_path / f"home/dagster/{name}.log").read_text() for name in ("code_server", "webserver", "daemon")
-    }
+    logs = {name: (place / f"home/dagster/{name}.log").read_text() for name in ("code_server", "webserver", "daemon")}
     started = {name: log.count("Started Dagster code server") for name, log in logs.items()}
     assert started == {"code_server": 1, "webserver": 0, "daemon": 0}
     # The newest first; the daemon may have begun the day's reading.

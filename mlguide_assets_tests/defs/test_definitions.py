@@ -1,6 +1,5 @@
 """The code location: what every asset shows, and what loading it may cost."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from mlguide_assets.console.graph import mermaid
 from mlguide_assets.definitions import defs
 from mlguide_assets.defs.workspace import PROBLEM
 from mlguide_assets.train.checks import LEAKAGE_ALARMS, behaviours
+from mlguide_assets_tests.commands import python
 from mlguide_assets_tests.samples import PROBLEM as SAMPLE
 
 ROOT = Path(__file__).parents[2]
@@ -138,8 +138,7 @@ def test_schedules_keep_their_local_hour_when_the_clocks_change(tmp_path: Path) 
     source = {"kind": "simulator"}
     problem = {**SAMPLE, "source": source, "retraining": {"daily": "30 2 * * *", "timezone": "Europe/Berlin"}}
     given = {"MLGUIDE_HOME": str(tmp_path), "MLGUIDE_PROBLEM": yaml.safe_dump(problem)}
-    done = subprocess.run([sys.executable, "-c", LOCAL], capture_output=True, text=True, check=True, env=given)
-    assert json.loads(done.stdout) == [
+    assert python(LOCAL, cwd=tmp_path, **given).json() == [
         "2026-03-27 01:30:00+00:00",
         "2026-03-28 01:30:00+00:00",
         "2026-03-29 01:00:00+00:00",

@@ -1,15 +1,13 @@
 """A world whose clock runs, through the assets: days arrive, and the day to score for is the world's."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from mlguide_assets.settings import Home
+from mlguide_assets_tests.commands import python
 from mlguide_assets_tests.samples import PROBLEM
 
 SOURCE = {"kind": "simulator", "sends": 3000, "days": 60, "live": {"start": "2024-02-01", "day_every": "24h"}}
@@ -37,14 +35,10 @@ for step in {STEPS}:
 
 @pytest.mark.slow
 def test_days_arrive_and_the_scoring_date_is_the_worlds(tmp_path: Path) -> None:
-    given = {
-        **os.environ,
-        "MLGUIDE_HOME": str(tmp_path),
-        "MLGUIDE_PROBLEM": yaml.safe_dump({**PROBLEM, "source": SOURCE}),
-    }
-    done = subprocess.run([sys.executable, "-c", READ], env=given, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr[-2000:]
-    read = [json.loads(line[5:]) for line in done.stdout.splitlines() if line.startswith("READ ")]
+    given = {"MLGUIDE_HOME": str(tmp_path), "MLGUIDE_PROBLEM": yaml.safe_dump({**PROBLEM, "source": SOURCE})}
+    done = python(READ, cwd=tmp_path, **given)
+    assert done.code == 0, done.err[-2000:]
+    read = [json.loads(line[5:]) for line in done.out.splitlines() if line.startswith("READ ")]
     assert [newest for _, _, newest, _ in read] == ["2024-01-31", "2024-02-03", "2024-02-29"]
     assert [scored for _, scored, _, _ in read] == ["2024-02-01", "2024-02-04", "2024-03-01"]
     assert [world["world_seen_until"][:10] for world, *_ in read] == [scored for _, scored, _, _ in read]
