@@ -58,6 +58,7 @@ def _rows(folder: Path, sizes: list[int], no_pandas_above: int) -> list[tuple[st
         ("whole run", lambda: _whole_run(folder)),
         ("serving", lambda: _serving(folder)),
         ("drift", lambda: _drift(folder)),
+        ("figures", _figures),
     ]
 
 
@@ -228,6 +229,17 @@ def _drift(folder: Path) -> list[Row]:
             "",
         ),
         ("  one day's verdict", f"{got['seconds'] * 1000:.0f} ms", "", ""),
+    ]
+
+
+def _figures() -> list[Row]:
+    """The figures of 75,000 test rows, of 90 days of 3,000 sends, and of a window of a million rows by 30 columns."""
+    budgets = {"slices": 10, "decisions": 3, "intervals of five models": 5, "permutations": 3}
+    budgets |= {"ninety days of performance": 5, "drift of a million rows": 3}
+    got = json.loads(_output(["-m", "mlguide_assets_tests.benchmarks.figures"]))
+    return [
+        (f"figures: {name}", f"{seconds:.1f} s", f"≤ {budgets[name]} s", _within(seconds <= budgets[name]))
+        for name, seconds in got.items()
     ]
 
 

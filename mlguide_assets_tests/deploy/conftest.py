@@ -32,9 +32,14 @@ def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "mlflow.db"
 
 
-@pytest.fixture
-def home(tmp_path: Path, empty_registry: Path) -> Home:
-    home = Home(tmp_path / "a home")
+def new_home(root: Path, empty_registry: Path) -> Home:
+    """A home with an empty registry."""
+    home = Home(root)
     home.registry.mkdir(parents=True)
     shutil.copyfile(empty_registry, home.registry / "mlflow.db")
     return home
+
+
+@pytest.fixture
+def home(tmp_path: Path, empty_registry: Path) -> Home:
+    return new_home(tmp_path / "a home", empty_registry)

@@ -5,7 +5,6 @@ import os
 import struct
 import subprocess
 import sys
-import time
 from functools import partial
 
 import numpy as np
@@ -337,16 +336,3 @@ def test_picture_of_the_costs(users: int, seen: str, monkeypatch: pytest.MonkeyP
     assert titles[0].startswith("Withholding from 8.00% on")
     with pytest.raises(ValueError, match="make its thresholds with threshold_grid"):
         cost_plot(curve, 0.123)
-
-
-def test_speed_at_the_size_of_an_evaluation() -> None:
-    generator = np.random.default_rng(0)
-    probabilities, users = generator.beta(1, 49, 75_000), generator.integers(14_000, size=75_000)
-    labels = generator.random(75_000) < probabilities
-    start = time.perf_counter()
-    judged(labels, probabilities, users, repeats=300)
-    calibration_error_under(probabilities, repeats=300)
-    grid = threshold_grid(probabilities, THRESHOLD)
-    cost_curve(labels, probabilities, users, grid, lost_user=LOST, withheld_send=WITHHELD, repeats=300)
-    # Measured 0.25 s together on two quiet cores.
-    assert time.perf_counter() - start < 3

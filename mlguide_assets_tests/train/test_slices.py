@@ -5,7 +5,6 @@ import os
 import struct
 import subprocess
 import sys
-import time
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -389,24 +388,3 @@ def test_picture_names_the_worst_slice_or_says_that_none_is(table: pa.Table, mon
     assert worst.startswith("country DE is ranked worst: ROC AUC 0.")
     assert none.endswith("on all rows, and no slice lies wholly below")
     assert few.endswith("no slice has enough users to be compared")
-
-
-def test_speed_at_the_size_of_an_evaluation() -> None:
-    generator = np.random.default_rng(0)
-    rows, users = 75_000, 14_000
-    probabilities = generator.beta(1, 49, rows)
-    columns = {f"column_{index}": pa.array(generator.choice([*"abcd"], rows)) for index in range(6)}
-    table = pa.table(
-        {
-            "user_id": generator.integers(users, size=rows),
-            "label": (generator.random(rows) < probabilities).astype(np.int8),
-            "xgboost": probabilities,
-            **columns,
-        }
-    )
-    start = time.perf_counter()
-    measured(table, list(columns), repeats=300)
-    compared(table, list(columns), repeats=300)
-    treated(table, list(columns)[:2], repeats=300)
-    # Measured 1.7 s together on two quiet cores.
-    assert time.perf_counter() - start < 10
