@@ -50,7 +50,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "leakage": {"users": 100},
     "tuning": {"trials": 1, "time_limit": "5s"},
     "watching": {"min_rows": 60},
-    "retraining": {"look_every": "1s", "daily": "*/2 * * * *", "often": "0 0 1 1 *"},
+    "retraining": {"look_every": "1s", "often": "0 0 1 1 *"},
 }
 PATIENCE = 1200
 """Seconds for all of it; a fifth of that on an idle machine with two cores."""
