@@ -92,6 +92,7 @@ async def run(url: str, connections: int, requests: int, bodies: Sequence[str]) 
 
     return {
         "rate": len(taken) / seconds,
+        "p10": quantile(0.1),
         "p50": quantile(0.5),
         "p99": quantile(0.99),
         "faults": load.faults + requests - len(taken),
