@@ -1,7 +1,9 @@
 """`mlguide run`: every asset of the graph, in this process, recorded in the home's Dagster history."""
 
+import os
 from typing import Any
 
+from mlguide_assets.console.dead_runs import PROCESS_TAG
 from mlguide_assets.console.environment import enter
 from mlguide_assets.console.machine import sentence
 from mlguide_assets.console.progress import progress_logger
@@ -72,6 +74,7 @@ def _materialise(home: Home, thorough: bool) -> None:
             "instance": instance,
             "raise_on_error": False,
             "run_config": {"loggers": {"progress": {}}},
+            "tags": {PROCESS_TAG: str(os.getpid())},
         }
         # The day to score for is the one after the last that the data reach, which is known once they are read.
         _refuse_failure(job.execute_in_process(asset_selection=others, **arguments), home)

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import signal
 import socket
@@ -13,19 +14,24 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from mlguide_assets.console import code_server
 from mlguide_assets.console.child import PATIENCE_SECONDS
+from mlguide_assets.console.dead_runs import end_dead_runs, instance_of
 from mlguide_assets.console.environment import enter
 from mlguide_assets.console.terminal import console
 from mlguide_assets.deploy.serving.reach import bind, is_loopback
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.files import plain_path
-from mlguide_assets.prepare.turns import nobody_works_on
 from mlguide_assets.settings import Home
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
 
 _LAST_LINES = 8
 _LOOK_SECONDS = 0.1
+_DEAD_RUNS_SECONDS = 5.0
+_log = logging.getLogger(__name__)
 _WEBSERVER = "mlguide_assets.console.webserver:main"
 
 
@@ -47,7 +53,8 @@ def serve(home: Home, host: str, port: int) -> int:
     ):
         if not is_loopback(host):
             console.print(f"Whoever can reach {host} can do everything here: Dagster's UI asks for no password.")
-        end_dead_runs(home)
+        with instance_of(home) as instance:
+            end_dead_runs(home, instance, console.print, daemon_lives=False)
         return _Processes(home, Path(folder) / "code.sock", (lock, listening.fileno()), host).run(
             shown, listening.getsockname()
         )
@@ -76,12 +83,27 @@ class _Processes:
                     f"Dagster UI on {shown} for {self._home.root}; Ctrl-C stops it. "
                     f"What it does: {self._logs['daemon']}"
                 )
-            while self._is_well():
-                time.sleep(_LOOK_SECONDS)
+            self._watch()
         finally:
             ended = [name for name, process in self._running.items() if process.poll() is not None]
             _end(list(self._running.values()))
         return 0 if self._stopping else self._tell(ended)
+
+    def _watch(self) -> None:
+        """Until the end; runs that are killed meanwhile are ended, as they would keep all others waiting."""
+        with instance_of(self._home) as instance:
+            due = time.monotonic()
+            while self._is_well():
+                time.sleep(_LOOK_SECONDS)
+                if time.monotonic() >= due:
+                    self._end_dead_runs(instance)
+                    due = time.monotonic() + _DEAD_RUNS_SECONDS
+
+    def _end_dead_runs(self, instance: "DagsterInstance") -> None:
+        try:
+            end_dead_runs(self._home, instance, console.print, daemon_lives=True)
+        except Exception as error:  # A busy database or a full disk must not end the UI: the next look may succeed.
+            _log.warning("Dead runs were not looked for: %s", error)
 
     def _start_all(self) -> None:
         workspace = self._home.dagster / "workspace.yaml"
@@ -153,20 +175,6 @@ def _answers(place: Sequence[object]) -> bool:
             return True
     except OSError:
         return False
-
-
-def end_dead_runs(home: Home) -> None:
-    """Runs that were killed with their daemon would be taken for running, and keep all others waiting for ever."""
-    if not nobody_works_on(home):
-        return
-    import dagster as dg
-
-    with dg.DagsterInstance.from_config(str(plain_path(home.dagster))) as instance:
-        begun = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
-        for record in instance.get_run_records(dg.RunsFilter(statuses=begun)):
-            run = record.dagster_run
-            instance.report_run_failed(run, "Its process is gone: it was killed, or the machine stopped.")
-            console.print(f"The run {run.run_id} of {run.job_name} had been killed; it is on record as failed.")
 
 
 def _program(name: str) -> str:

@@ -254,7 +254,9 @@ def alert_on_drift(context: dg.SensorEvaluationContext, workspace: Workspace) ->
     return dg.SkipReason(f"Looked at the days up to {newest}.")
 
 
+# All code locations: runs of 'mlguide run' have none, and are to be told of like any other.
 @dg.run_failure_sensor(
+    monitor_all_code_locations=True,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Opens an alert for a run that failed: in the log of alerts, and by webhook where one is set.",
 )
@@ -270,6 +272,7 @@ def alert_on_failure(context: dg.RunFailureSensorContext, workspace: Workspace) 
 
 @dg.run_status_sensor(
     run_status=dg.DagsterRunStatus.SUCCESS,
+    monitor_all_code_locations=True,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Closes the alert of a job that works again.",
 )

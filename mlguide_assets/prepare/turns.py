@@ -33,16 +33,23 @@ def turn(home: Home, report: Callable[[str], None]) -> Iterator[None]:
             _held[home.root] -= 1
 
 
-def nobody_works_on(home: Home) -> bool:
-    """Whether no process has its turn now; a killed one has none."""
+@contextlib.contextmanager
+def look(home: Home) -> Iterator[str | None]:
+    """The process that has its turn now; None where none has, and then none begins before the look is over.
+
+    A killed process has no turn. Where the turn changes hands during the look, the process named is the one before.
+    """
     if not home.run_lock.exists():
-        return True
+        yield None
+        return
     with home.run_lock.open("a+", encoding="utf-8") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return False
-    return True
+            handle.seek(0)
+            yield handle.read()
+        else:
+            yield None
 
 
 @contextlib.contextmanager

@@ -16,8 +16,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from mlguide_assets.console.dead_runs import PROCESS_TAG, end_dead_runs, instance_of
 from mlguide_assets.console.environment import DAGSTER_YAML
-from mlguide_assets.console.ui import alone, end_dead_runs, serve
+from mlguide_assets.console.ui import alone, serve
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.turns import turn
 from mlguide_assets.settings import Home
@@ -123,19 +124,36 @@ def _ask(port: int, query: str) -> Any:
         time.sleep(1)
 
 
-@pytest.mark.parametrize(("held", "status"), [(False, "FAILURE"), (True, "STARTED")])
-def test_runs_that_were_killed_are_put_on_record_and_others_go_on(tmp_path: Path, held: bool, status: str) -> None:
+ANOTHER = {PROCESS_TAG: "1"}
+"""A process that certainly does not hold the lock of a home made here."""
+
+
+FATES: tuple[tuple[dict[str, str], bool, bool, str], ...] = (
+    # Tags of the run, whether this process has the lock, whether a daemon lives, and what becomes of the run.
+    ({}, False, False, "FAILURE"),  # The daemon that started it is gone, and nobody works.
+    ({}, True, False, "STARTED"),  # It may be the one that works.
+    ({}, False, True, "STARTED"),  # The daemon looks after it.
+    (ANOTHER, False, True, "FAILURE"),
+    (ANOTHER, True, True, "FAILURE"),  # Another process works.
+    ({PROCESS_TAG: str(os.getpid())}, True, True, "STARTED"),
+)
+
+
+def test_runs_whose_process_is_gone_are_put_on_record_and_others_go_on(tmp_path: Path) -> None:
     home = Home(tmp_path)
     enter_home(home)
     job = dg.GraphDefinition(name="refresh_job", node_defs=[nothing]).to_job(name="refresh_job")
-    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
-        run = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
-    with turn(home, print) if held else contextlib.nullcontext():
-        end_dead_runs(home)
-    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
-        found = instance.get_run_by_id(run.run_id)
-    assert found is not None
-    assert found.status.value == status
+    with turn(home, print):
+        pass
+    with instance_of(home) as instance:
+        for tags, held, daemon_lives, status in FATES:
+            run, said = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED, tags=tags), list[str]()
+            with turn(home, print) if held else contextlib.nullcontext():
+                end_dead_runs(home, instance, said.append, daemon_lives=daemon_lives)
+            found = instance.get_run_by_id(run.run_id)
+            assert found is not None
+            assert (found.status.value, len(said)) == (status, status == "FAILURE"), (tags, held, daemon_lives)
+            instance.delete_run(run.run_id)
 
 
 @dg.op

@@ -160,3 +160,51 @@ def test_the_sensors_tell_of_a_failed_run_and_of_its_end(tmp_path: Path, monkeyp
         )
         resolve_after_success(context, workspace=workspace)
     assert book.incidents() == []
+
+
+def test_runs_of_no_code_location_such_as_those_of_mlguide_run_are_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlguide_assets.defs.observe import alert_on_failure, resolve_after_success
+    from mlguide_assets.defs.workspace import PROBLEM, Workspace
+
+    @dg.op
+    def breaks() -> None:
+        raise RuntimeError("the source is gone")
+
+    @dg.op
+    def works() -> None:
+        pass
+
+    @dg.job(name="daily")
+    def failing() -> None:
+        breaks()
+
+    @dg.job(name="daily")
+    def working() -> None:
+        works()
+
+    monkeypatch.delenv(WEBHOOK_VARIABLE, raising=False)
+    workspace = Workspace(root=str(tmp_path))
+    book = AlertBook(workspace.home.alerts(PROBLEM.key))
+    with dg.DagsterInstance.ephemeral() as instance:
+        cursors: dict[str, str | None] = {}
+
+        def look() -> list[str]:
+            for sensor in (alert_on_failure, resolve_after_success):
+                context = dg.build_sensor_context(
+                    instance=instance,
+                    cursor=cursors.get(sensor.name),
+                    # A name that the runs do not have.
+                    repository_name="__repository__",
+                    resources={"workspace": workspace},
+                )
+                cursors[sensor.name] = sensor.evaluate_tick(context).cursor
+            return [incident.key for incident in book.incidents()]
+
+        working.execute_in_process(instance=instance)
+        assert look() == []
+        failing.execute_in_process(instance=instance, raise_on_error=False)
+        assert look() == ["failure-daily"]
+        working.execute_in_process(instance=instance)
+        assert look() == []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mlguide_assets.prepare.turns import nobody_works_on, turn
+from mlguide_assets.prepare.turns import look, turn
 from mlguide_assets.settings import Home
 
 HOLD = """
@@ -28,6 +28,11 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path)
 
 
+def nobody_works_on(home: Home) -> bool:
+    with look(home) as holder:
+        return holder is None
+
+
 @contextmanager
 def another(home: Home, seconds: float) -> Iterator[subprocess.Popen[str]]:
     """A process that has its turn, for so long."""
@@ -42,7 +47,8 @@ def another(home: Home, seconds: float) -> Iterator[subprocess.Popen[str]]:
 def test_who_comes_second_is_told_and_waits(home: Home) -> None:
     told: list[str] = []
     with another(home, 0.5) as process:
-        assert not nobody_works_on(home)
+        with look(home) as holder:
+            assert holder == str(process.pid)
         start = time.monotonic()
         with turn(home, told.append):
             assert time.monotonic() - start > 0.2
