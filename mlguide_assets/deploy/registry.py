@@ -23,6 +23,7 @@ from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.deploy.registry_place import follow_move
 from mlguide_assets.deploy.registry_schema import refuse_other_schema
 from mlguide_assets.errors import InputError
+from mlguide_assets.markdown import listed
 from mlguide_assets.prepare.files import plain_path
 from mlguide_assets.train.files import FACTS
 
@@ -196,7 +197,8 @@ class Registry:
     def record_verdict(self, version: str, verdict: str, reasons: Sequence[str]) -> None:
         """Write the gate's answer on the version."""
         self.client.set_model_version_tag(self.model, version, "verdict", verdict)
-        self.client.update_model_version(self.model, version, description="\n".join(reasons))
+        # MLflow shows it as Markdown.
+        self.client.update_model_version(self.model, version, description=listed(reasons))
 
     @_in_one_sentence
     def record_champion(self, version: str) -> None:

@@ -11,6 +11,7 @@ Delivery is at least once; a repeated one has the same id. `text` says it all in
 """
 
 import json
+import re
 import time
 import uuid
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ from mlguide_assets.observe.webhook import RETRIES, TIMEOUT, host_of, post
 from mlguide_assets.prepare.event_log import EventLog, Line
 
 LOG = "alerts.jsonl"
+_EVERYBODY = re.compile(r"@(?=everyone|here|channel|all)", re.IGNORECASE)
 REMIND_AFTER = timedelta(hours=24)
 
 Kind = Literal["drift", "performance", "failure", "serving", "data"]
@@ -278,7 +280,13 @@ class AlertBook:
 def _text(event: Event, alert: Alert) -> str:
     since = alert.since.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
     what = f"{_HEADINGS[event]}[{alert.level}] {alert.title}. {alert.happened}"
-    return f"{what} Since {since}. {alert.severity} Next: {alert.next_step}"
+    return _as_chat(f"{what} Since {since}. {alert.severity} Next: {alert.next_step}")
+
+
+def _as_chat(text: str) -> str:
+    """Names and values from data as text in a chat: no mention of everybody, link or picture (`<!here>`, `](`)."""
+    plain = text.translate({ord("<"): "‹", ord(">"): "›"}).replace("](", "] (")
+    return _EVERYBODY.sub("@ ", "".join(mark if mark.isprintable() else " " for mark in plain))
 
 
 def _noted(key: str, notice: Notice, now: datetime) -> Line:

@@ -105,7 +105,7 @@ def test_a_verdict_is_written_on_the_version(home: Home, registry: Registry, tra
     registry.record_verdict(version, "refused", ["Because.", "And because."])
     stored = registry.client.get_model_version("sample", version)
     assert stored.tags["verdict"] == "refused"
-    assert stored.description == "Because.\nAnd because."
+    assert stored.description == "- Because.\n- And because."
     assert dict(registry.client.get_registered_model("sample").aliases).keys() == {"challenger"}
 
 

@@ -8,6 +8,7 @@ import sys
 import textwrap
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,15 @@ def test_payload_is_as_documented(tmp_path: Path) -> None:
         "runbook": BY_KIND["drift"].__dict__,
     }
     assert headers["Content-Type"] == "application/json; charset=utf-8"
+
+
+def test_data_are_text_in_a_chat(tmp_path: Path) -> None:
+    harm = "<!channel> <http://127.0.0.1:9|x> ![x](http://127.0.0.1:9) @everyone \x1b[31m"
+    with receiver() as hook:
+        AlertBook(tmp_path).raise_alert(replace(DRIFT, happened=harm), now=NOW, webhook=hook.url)
+    text = hook.received[0]["text"]
+    assert "‹!channel› ‹http://127.0.0.1:9|x› ![x] (http://127.0.0.1:9) @ everyone  [31m" in text
+    assert hook.received[0]["alert"]["happened"] == harm
 
 
 def test_same_key_is_told_once_and_logged_each_time(tmp_path: Path) -> None:
