@@ -1,10 +1,11 @@
 """What happens when a day arrives: the source is read, and the day that has begun is scored."""
 
 from collections.abc import Iterator
+from datetime import datetime
 
 import dagster as dg
 
-from mlguide_assets.defs.asking import LOOK_EVERY, PRIORITY, reading, unmet
+from mlguide_assets.defs.asking import AGAIN_AFTER, LOOK_EVERY, reading, under_way, unmet
 from mlguide_assets.defs.days import known_days
 from mlguide_assets.defs.train import AlarmSettings
 from mlguide_assets.defs.workspace import Workspace
@@ -24,13 +25,11 @@ refresh_job = dg.define_asset_job(
     # Examining takes longer than all else that a new day needs: the training does it.
     config=dg.RunConfig(ops={"leakage_alarms": AlarmSettings(known_only=True)}),
     description="Read the source, judge it, compute features, land the prediction log, and look at the champion.",
-    tags={PRIORITY: "3"},
 )
 scoring_job = dg.define_asset_job(
     "scoring_job",
     selection=dg.AssetSelection.assets(*SCORED),
     description="Publish every user's features online, and score every user with every candidate email, for one day.",
-    tags={PRIORITY: "2"},
 )
 
 
@@ -41,7 +40,7 @@ scoring_job = dg.define_asset_job(
     description="Reads the source as often as retraining.refresh_every of the problem file says.",
 )
 def refresh_on_new_day(context: dg.SensorEvaluationContext, workspace: Workspace) -> Iterator[dg.RunRequest]:
-    from datetime import UTC, datetime
+    from datetime import UTC
 
     from mlguide_assets.retrain.arrivals import reading_due
 
@@ -50,8 +49,27 @@ def refresh_on_new_day(context: dg.SensorEvaluationContext, workspace: Workspace
         return
     now, problem = datetime.now(UTC), workspace.problem
     due = reading_due(problem, workspace.home.world_clock(problem.key), now)
-    if due is not None:
+    # In a world that is faster than its runs a reading would always be waiting, and no day ever be scored.
+    if due is not None and not scores_come_first(context.instance, workspace, now):
         yield from unmet(context.instance, "refresh_job", f"{problem.key} {due}", now)
+
+
+def scores_come_first(instance: dg.DagsterInstance, workspace: Workspace, now: datetime) -> bool:
+    """Whether the day that was read last is still to be scored: for a while, what takes its turn waits for that."""
+    from mlguide_assets.retrain.arrivals import scores_due
+
+    read = next(iter(instance.get_run_records(dg.RunsFilter(job_name="refresh_job"), limit=1)), None)
+    # Scoring that does not come about must not keep the source from being read.
+    if read is None or read.end_time is None or now.timestamp() - read.end_time > AGAIN_AFTER.total_seconds():
+        return False
+    if under_way(instance, "scoring_job"):
+        return True
+    due = scores_due(workspace.home, workspace.lake, workspace.problem, now)
+    return due is not None and any(True for _ in unmet(instance, "scoring_job", _reason(workspace, due[1]), now))
+
+
+def _reason(workspace: Workspace, scores: str) -> str:
+    return f"{workspace.problem.key} {scores}"
 
 
 @dg.sensor(
@@ -61,7 +79,7 @@ def refresh_on_new_day(context: dg.SensorEvaluationContext, workspace: Workspace
     description="Scores a day when it begins, and again when its data or the champion have changed.",
 )
 def score_on_new_day(context: dg.SensorEvaluationContext, workspace: Workspace) -> Iterator[dg.RunRequest]:
-    from datetime import UTC, datetime
+    from datetime import UTC
 
     from mlguide_assets.retrain.arrivals import scores_due
 
@@ -72,4 +90,4 @@ def score_on_new_day(context: dg.SensorEvaluationContext, workspace: Workspace) 
     if due is not None:
         day, reason = due
         known_days(context.instance, workspace)
-        yield from unmet(context.instance, "scoring_job", f"{workspace.problem.key} {reason}", now, partition_key=day)
+        yield from unmet(context.instance, "scoring_job", _reason(workspace, reason), now, partition_key=day)

@@ -15,9 +15,6 @@ LOOK_EVERY = int(PROBLEM.retraining.look_every.total_seconds())
 REASON = "mlguide/reason"
 """The tag that tells which reason a run was asked for."""
 
-PRIORITY = "dagster/priority"
-"""The tag by which waiting runs are ordered: what others are made from first, trainings, which take minutes, last."""
-
 AGAIN_AFTER = timedelta(minutes=10)
 """A run that failed is asked for again: what was amiss, such as a source that was down, may be mended."""
 

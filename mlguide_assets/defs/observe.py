@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from mlguide_assets.defs.asking import LOOK_EVERY, PRIORITY, REASON, reading, unmet_range
+from mlguide_assets.defs.asking import LOOK_EVERY, REASON, reading, unmet_range
 from mlguide_assets.defs.workspace import OWNERS, SCORING_DATES, Workspace
 
 GROUP = "observe"
@@ -187,7 +187,6 @@ drift_job = dg.define_asset_job(
     "drift_job",
     selection=dg.AssetSelection.assets("data_drift"),
     description="Judge the days that have landed against the reference.",
-    tags={PRIORITY: "1"},
 )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from mlguide_assets.defs.arrivals import SCORED
-from mlguide_assets.defs.asking import LOOK_EVERY, PRIORITY, under_way
+from mlguide_assets.defs.asking import LOOK_EVERY, under_way
 from mlguide_assets.defs.timetable import ticks_with_the_source
 from mlguide_assets.defs.workspace import OWNERS, PROBLEM, Workspace
 
@@ -23,7 +23,6 @@ retraining_job = dg.define_asset_job(
     selection=dg.AssetSelection.all() - dg.AssetSelection.assets(*SCORED, "data_drift"),
     description="Read, judge, compute features, look for leaks, search for the best recipe, train, evaluate, decide, "
     "install. Takes minutes.",
-    tags={PRIORITY: "0"},
 )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 
 from mlguide_assets.define.problem import SimulatorSource
+from mlguide_assets.defs.arrivals import scores_come_first
 from mlguide_assets.defs.asking import LOOK_EVERY, under_way
 from mlguide_assets.defs.workspace import PROBLEM, Workspace
 
@@ -67,6 +68,8 @@ def _sensor(job: Any, cron: str, decide: Decide) -> dg.SensorDefinition:
             return dg.SkipReason(f"No tick of {cron!r} until {reached:%Y-%m-%d}.")
         if waits := _waits(context.instance, str(job.name)):
             return dg.SkipReason(waits)
+        if scores_come_first(context.instance, workspace, now_utc()):
+            return dg.SkipReason("The day that was read last is scored first.")
         context.update_cursor(reached.isoformat())
         return decide(context.instance, workspace)
 

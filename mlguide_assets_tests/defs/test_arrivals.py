@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.defs.arrivals import score_on_new_day
+from mlguide_assets.defs.arrivals import refresh_on_new_day, score_on_new_day, scores_come_first
+from mlguide_assets.defs.asking import AGAIN_AFTER, REASON
 from mlguide_assets.defs.observe import check_drift_on_new_data
 from mlguide_assets.defs.workspace import PROBLEM, SCORING_DATES, Workspace
 from mlguide_assets.observe import new_days
@@ -38,6 +39,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     landed = {"day": days, "rows": [900] * 20, "digest": ["a"] * 20, "outcomes": pa.array([None] * 20, pa.string())}
     workspace.lake.write("landed_days", pa.table(landed))
     workspace.lake.write("user_emails", pa.table({"user_id": [1]}))
+    workspace.lake.write("candidate_model", pa.table({"facts": [json.dumps({"refit_until": "2025-11-10"})]}))
     return workspace
 
 
@@ -59,3 +61,30 @@ def test_days_are_judged_for_drift_from_the_reference_to_the_last_that_has_lande
     (request,) = asked(check_drift_on_new_data, instance, workspace)
     bounds = [request.tags[f"dagster/asset_partition_range_{end}"] for end in ("start", "end")]
     assert bounds == ["2025-11-11", "2025-11-20"]
+
+
+def test_a_day_that_was_read_is_scored_before_the_next_is_read(
+    instance: dg.DagsterInstance, workspace: Workspace
+) -> None:
+    """In a world that is faster than its runs, a reading would always be due."""
+    now = datetime.now(UTC)
+    assert not scores_come_first(instance, workspace, now), "nothing was read by the daemon yet"
+    ran(instance, "refresh_job", "read")
+    now = datetime.now(UTC)
+    assert scores_come_first(instance, workspace, now)
+    assert asked(refresh_on_new_day, instance, workspace) == []
+    assert not scores_come_first(instance, workspace, now + AGAIN_AFTER + timedelta(minutes=1)), "it waits for a while"
+    (request,) = asked(score_on_new_day, instance, workspace)
+    ran(instance, "scoring_job", request.tags[REASON])
+    assert not scores_come_first(instance, workspace, now)
+    assert len(asked(refresh_on_new_day, instance, workspace)) == 1
+
+
+@dg.op
+def work() -> None:
+    pass
+
+
+def ran(instance: dg.DagsterInstance, job: str, reason: str) -> None:
+    made = dg.GraphDefinition(name=job, node_defs=[work]).to_job(name=job)
+    made.execute_in_process(instance=instance, tags={REASON: reason})
