@@ -208,6 +208,9 @@ def read_segment(path: Path, damaged: Callable[[bytes], None] | None = None) -> 
         for line in lines:
             if not line.endswith(b"\n"):
                 return
+            # Of a user who was forgotten: an empty object, or blanks, of the same length.
+            if not line.strip(b" {}\n"):
+                continue
             request = _parsed(line)
             if request is not None:
                 yield request

@@ -147,7 +147,6 @@ def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
     [
         b"{]\n",
         b"[1]\n",
-        b"\n",
         b"\xff\xfe\n",
         b'{"request_id": "1"}{"request_id": "2"}\n',
         b"[" * 100_000 + b"\n",
@@ -161,6 +160,14 @@ def test_a_line_that_was_changed_is_set_aside(tmp_path: Path, content: bytes) ->
     path.write_bytes(line(1) + b"\n" + content + line(3) + b"\n")
     assert [each["request_id"] for each in read_segment(path, damaged.append)] == ["1", "3"]
     assert damaged == [content]
+
+
+@pytest.mark.parametrize("content", [b"\n", b"    \n", b"{}   \n"])
+def test_a_line_that_was_forgotten_is_left_out(tmp_path: Path, content: bytes) -> None:
+    path, damaged = tmp_path / "forgotten.jsonl", list[bytes]()
+    path.write_bytes(line(1) + b"\n" + content + line(3) + b"\n")
+    assert [each["request_id"] for each in read_segment(path, damaged.append)] == ["1", "3"]
+    assert damaged == []
 
 
 def test_a_file_that_its_server_holds_is_not_removed(tmp_path: Path) -> None:

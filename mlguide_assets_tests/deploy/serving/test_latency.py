@@ -100,6 +100,7 @@ def ours(server: Server) -> Peer:
     return Peer(server.port, server.process.pid)
 
 
+@pytest.mark.ml_test_score("monitor-6")
 def test_a_prediction_is_waited_for_little_longer_than_the_least(ours: Peer, bare: Peer) -> None:
     waited: dict[Peer, list[float]] = {ours: [], bare: []}
     for _ in range(ROUNDS):
@@ -108,6 +109,7 @@ def test_a_prediction_is_waited_for_little_longer_than_the_least(ours: Peer, bar
     assert min(waited[ours]) <= MOST_WAITING * min(waited[bare])
 
 
+@pytest.mark.ml_test_score("monitor-6")
 def test_a_prediction_costs_little_more_than_the_least(ours: Peer, bare: Peer) -> None:
     seconds = {}
     for peer in (ours, bare):
