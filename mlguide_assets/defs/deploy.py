@@ -227,9 +227,10 @@ def send_plan(
     from mlguide_assets.defs.metadata import data_version, rounded, table_metadata
     from mlguide_assets.deploy.planning import judge_plan, plan_day, plan_figures
     from mlguide_assets.deploy.serving.asking import now_of
+    from mlguide_assets.prepare.clock import data_clock
 
     lake, problem, day = workspace.lake, workspace.problem, context.partition_key
-    now = now_of(problem, core_users.delivered_at.max().to_pyarrow().as_py())
+    now = now_of(problem, data_clock(core_users) or midnight(day))
     run_id = context.run.run_id
     planned = plan_day(lake, batch_predictions, problem, day=date.fromisoformat(day), now=now, run_id=run_id)
     figures = plan_figures(lake.read("send_plan", partitions=[day]), problem)
