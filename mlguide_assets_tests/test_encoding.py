@@ -1,9 +1,16 @@
 """Files are UTF-8 whatever the locale: no file is opened as text without saying so."""
 
 import ast
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
+
 import mlguide_assets
+from mlguide_assets.console.environment import enter
+from mlguide_assets.settings import Home
 
 TEXT = {"open", "fdopen", "read_text", "write_text"}
 
@@ -30,3 +37,13 @@ def _opens_text_unnamed(call: ast.Call) -> bool:
     if name not in TEXT or (below in ("os", "Image") and name == "open"):
         return False
     return name in ("read_text", "write_text") or not any("b" in mode and len(mode) <= 3 for mode in modes)
+
+
+def test_so_do_the_processes_of_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {name: value for name, value in os.environ.items() if name != "PYTHONUTF8"}
+    monkeypatch.setattr("os.environ", given)
+    enter(Home(tmp_path))
+    started = subprocess.run(
+        [sys.executable, "-c", "print(open(0).encoding)"], env={**given, "LC_ALL": "C"}, capture_output=True, check=True
+    )
+    assert started.stdout.strip().lower() == b"utf-8"

@@ -37,6 +37,8 @@ def enter(home: Home, problem: Problem | None = None) -> None:
     os.environ[HOME_VARIABLE] = str(home.root)
     os.environ["DAGSTER_HOME"] = str(plain_path(home.dagster))
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
+    # Of the processes that this one starts, and of libraries in them that open files by the locale.
+    os.environ.setdefault("PYTHONUTF8", "1")
     # Its font cache would otherwise go to the user's own folders.
     os.environ.setdefault("MPLCONFIGDIR", str(home.root / "matplotlib"))
     if problem is not None:
