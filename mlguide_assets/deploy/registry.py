@@ -243,7 +243,7 @@ class Registry:
         run_id = self.client.get_model_version(self.model, version).run_id
         with TemporaryDirectory() as folder:
             path = self.client.download_artifacts(run_id, f"{CANDIDATE_ARTIFACTS}/{FACTS}", folder)
-            facts: dict[str, Any] = json.loads(Path(path).read_text())
+            facts: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
         return facts
 
     @_in_one_sentence
