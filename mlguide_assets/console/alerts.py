@@ -49,6 +49,7 @@ def _row(incident: Incident, rank: int) -> dict[str, Any]:
         "acknowledged_by": incident.acknowledged_by,
         "cost_effect_per_1000": alert.cost_effect,
         "next_step": alert.next_step,
+        "delivery_problem": incident.delivery_problem,
         "runbook": dict(runbook.__dict__),
     }
 
@@ -68,6 +69,7 @@ def _print(alerts: list[dict[str, Any]], home: Home, console: PlainConsole) -> N
             "means": runbook["meaning"],
             "do": f"{runbook['action']} {alert['next_step']}",
             "command": runbook["command"],
+            **({"webhook": alert["delivery_problem"]} if alert["delivery_problem"] else {}),
         }
         console.print(
             Text.assemble(f"{alert['rank']}. ", (alert["id"], "bold"), f"  [{alert['level']}] {alert['title']}")

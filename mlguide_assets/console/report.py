@@ -44,13 +44,15 @@ def _heading(title: str, text: str, style: str = "") -> Text:
     return Text.assemble((title, "bold"), "  ", (text, style))
 
 
-def _print_incidents(incidents: list[dict[str, str]], home: Home, console: Console) -> None:
+def _print_incidents(incidents: list[dict[str, Any]], home: Home, console: Console) -> None:
     are_open = "incident is" if len(incidents) == 1 else "incidents are"
     console.print(_section("Amiss", f"{len(incidents)} {are_open} open"))
     for incident in incidents:
         console.print(f"  • {incident['title']}, since {incident['since'][:16].replace('T', ' ')} UTC")
         console.print(f"    {incident['happened']}")
         console.print(home.commands(f"    {incident['next_step']}"))
+        if incident["delivery_problem"]:
+            console.print(f"    {incident['delivery_problem']}")
     console.print(home.commands("  'mlguide alerts' says what each means and what to do, by their effect on cost."))
 
 

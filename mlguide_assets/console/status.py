@@ -94,7 +94,7 @@ def _is_decided(lake: Lake, candidate: str) -> bool:
     return decided is not None and decided["version"] in versions
 
 
-def _incidents(home: Home, problem: Problem) -> list[dict[str, str]]:
+def _incidents(home: Home, problem: Problem) -> list[dict[str, str | None]]:
     """What is amiss now, the oldest first: told to the webhook, if there is one, and kept in the log of alerts."""
     return [
         {
@@ -104,6 +104,7 @@ def _incidents(home: Home, problem: Problem) -> list[dict[str, str]]:
             "happened": each.alert.happened,
             "since": each.alert.since.isoformat(timespec="seconds"),
             "next_step": each.alert.next_step,
+            "delivery_problem": each.delivery_problem,
         }
         for each in book_of(home, problem).incidents()
     ]

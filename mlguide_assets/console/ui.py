@@ -5,6 +5,7 @@ import errno
 import fcntl
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 
 _LAST_LINES = 8
 _LOOK_SECONDS = 0.1
-_DEAD_RUNS_SECONDS = 5.0
+_LOOK_AFTER_SECONDS = 5.0
+_LARGEST_LOG = 5_000_000
+"""Bytes of a log beyond which it begins again; what it was is kept beside it."""
 _log = logging.getLogger(__name__)
 _WEBSERVER = "mlguide_assets.console.webserver:main"
 
@@ -97,7 +100,9 @@ class _Processes:
                 time.sleep(_LOOK_SECONDS)
                 if time.monotonic() >= due:
                     self._end_dead_runs(instance)
-                    due = time.monotonic() + _DEAD_RUNS_SECONDS
+                    for log in self._logs.values():
+                        bound(log)
+                    due = time.monotonic() + _LOOK_AFTER_SECONDS
 
     def _end_dead_runs(self, instance: "DagsterInstance") -> None:
         try:
@@ -117,7 +122,9 @@ class _Processes:
     def _start(self, name: str, program: str, *arguments: str) -> None:
         """Run a program that writes a line per step of every run, and per look of every sensor, to a log of its own."""
         command = [sys.executable, "-m", "mlguide_assets.console.child", program, *arguments]
-        with self._logs[name].open("wb") as out:
+        self._logs[name].unlink(missing_ok=True)
+        # Appended to, so that a log that is emptied meanwhile begins again at its start.
+        with self._logs[name].open("ab") as out:
             self._running[name] = subprocess.Popen(
                 command,
                 cwd=self._home.root,
@@ -145,6 +152,17 @@ class _Processes:
             last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:]
             console.print(f"The {name} ended by itself. The last lines of {log}:", *last, sep="\n")
         return max((abs(self._running[name].returncode) for name in ended), default=1) or 1
+
+
+def bound(log: Path, largest: int = _LARGEST_LOG) -> None:
+    """Empty a log that is too large, after copying it to `<name>.1.log`: who writes it goes on with the same file.
+
+    What is written between copy and emptying is lost, as with logrotate's `copytruncate`.
+    """
+    with contextlib.suppress(OSError):
+        if log.stat().st_size > largest:
+            shutil.copyfile(log, log.with_suffix(".1.log"))
+            os.truncate(log, 0)
 
 
 @contextlib.contextmanager

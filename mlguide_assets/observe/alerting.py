@@ -132,7 +132,7 @@ def tell(book: AlertBook, key: str, alert: Alert | None, now: datetime) -> Deliv
 def retry(book: AlertBook, now: datetime) -> None:
     """Send again what no receiver took."""
     webhook = os.environ.get(WEBHOOK_VARIABLE)
-    if webhook and any(incident.undelivered for incident in book.incidents()):
+    if webhook:
         book.retry_undelivered(now=now, webhook=webhook)
 
 

@@ -22,13 +22,21 @@ _PAUSE = 0.1
 """Seconds before the first retry; twice that before the second."""
 
 
+_PASSING = (408, 429)
+"""Refusals (4xx) that are about the moment, not about the request."""
+
+
 @dataclass(frozen=True)
 class Posted:
-    """Whether the receiver accepted (2xx), after how many attempts, and if not, what the last one met."""
+    """Whether the receiver accepted (2xx), after how many attempts, and if not, what the last one met.
+
+    `refused`: a final answer, such as 404: asking again would bring it again.
+    """
 
     delivered: bool
     attempts: int
     error: str | None = None
+    refused: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,9 @@ class _Answer:
     accepted: bool
     error: str | None = None
     final: bool = False
-    """Asking again would bring the same answer."""
+    """Asking again at once would bring the same answer."""
+    refused: bool = False
+    """Asking again later would, too."""
 
 
 def host_of(url: str) -> str:
@@ -51,13 +61,13 @@ def host_of(url: str) -> str:
 def post(url: str, payload: Mapping[str, Any], *, timeout: float = TIMEOUT, retries: int = RETRIES) -> Posted:
     """Post the payload as JSON; waits at most `timeout` seconds in all.
 
-    Repeated where the receiver cannot be reached, breaks off, is busy (429) or fails (5xx), not where it refuses.
+    Repeated where the receiver cannot be reached, breaks off, is busy (408, 429) or fails (5xx), not where it refuses.
     Redirects are not followed: they would carry the payload to a host that nobody named. What is underway when time
     is up may still arrive.
     """
     wrong = _what_is_wrong_with(url)
     if wrong:
-        return Posted(False, 0, wrong)
+        return Posted(False, 0, wrong, refused=True)
     deadline = time.monotonic() + timeout
     body = json.dumps(payload, allow_nan=False).encode()
     answer = _Answer(False, "timeout")
@@ -69,7 +79,7 @@ def post(url: str, payload: Mapping[str, Any], *, timeout: float = TIMEOUT, retr
             return Posted(False, attempt, answer.error)
         answer = _within(left, url, body)
         if answer.accepted or answer.final:
-            return Posted(answer.accepted, attempt + 1, answer.error)
+            return Posted(answer.accepted, attempt + 1, answer.error, answer.refused)
     return Posted(False, retries + 1, answer.error)
 
 
@@ -102,8 +112,10 @@ def _attempt(url: str, body: bytes, seconds: float) -> _Answer:
     except urllib.error.HTTPError as error:
         with error:
             if 300 <= error.code < 400:
-                return _Answer(False, f"it answered {error.code}, and redirects are not followed", final=True)
-            return _Answer(False, f"it answered {error.code}", final=error.code < 500 and error.code != 429)
+                why = f"it answered {error.code}, and redirects are not followed"
+                return _Answer(False, why, final=True, refused=True)
+            refused = error.code < 500 and error.code not in _PASSING
+            return _Answer(False, f"it answered {error.code}", final=refused, refused=refused)
     except urllib.error.URLError as error:
         return _Answer(False, _named(error.reason))
     except (OSError, http.client.HTTPException, ValueError) as error:

@@ -18,7 +18,7 @@ import pytest
 
 from mlguide_assets.console.dead_runs import PROCESS_TAG, end_dead_runs, instance_of
 from mlguide_assets.console.environment import DAGSTER_YAML
-from mlguide_assets.console.ui import alone, serve
+from mlguide_assets.console.ui import alone, bound, serve
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.turns import turn
 from mlguide_assets.settings import Home
@@ -126,6 +126,20 @@ def _ask(port: int, query: str) -> Any:
 
 ANOTHER = {PROCESS_TAG: "1"}
 """A process that certainly does not hold the lock of a home made here."""
+
+
+def test_a_log_that_is_too_large_begins_again_under_whoever_writes_it(tmp_path: Path) -> None:
+    log = tmp_path / "daemon.log"
+    with log.open("ab", buffering=0) as writing:
+        writing.write(b"x" * 90)
+        bound(log, 100)
+        assert log.stat().st_size == 90
+        writing.write(b"y" * 20)
+        bound(log, 100)
+        writing.write(b"z\n")
+    assert log.read_bytes() == b"z\n"
+    assert (tmp_path / "daemon.1.log").read_bytes() == b"x" * 90 + b"y" * 20
+    bound(tmp_path / "none.log", 100)
 
 
 FATES: tuple[tuple[dict[str, str], bool, bool, str], ...] = (

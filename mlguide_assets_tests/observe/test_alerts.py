@@ -18,10 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlguide_assets.errors import InputError
-from mlguide_assets.observe.alerts import LOG, Alert, AlertBook
+from mlguide_assets.observe import alerts
+from mlguide_assets.observe.alerts import LOG, OLDER_LOG, Alert, AlertBook, _follower
 from mlguide_assets.observe.runbook import BY_KIND
 from mlguide_assets.observe.webhook import host_of, post
-from mlguide_assets.prepare.event_log import EventLog
+from mlguide_assets.prepare.event_log import Added, EventLog, Place
 from mlguide_assets_tests.observe.receivers import HANG_UP, closed_port, receiver
 
 NOW = datetime(2024, 5, 1, 6, 0, tzinfo=UTC)
@@ -196,7 +197,9 @@ def test_retry_sends_all_that_is_owed_and_nothing_twice(tmp_path: Path) -> None:
         book.raise_alert(dataclasses.replace(DRIFT, key=key), now=NOW, webhook=url)
     book.resolve("b", now=NOW, webhook=None)
     book.resolve("c", now=NOW, webhook=url)
-    assert [each.status for each in book.retry_undelivered(now=NOW, webhook=url)] == ["undelivered"], (
+    assert book.retry_undelivered(now=NOW, webhook=url) == [], "not yet"
+    later = NOW + timedelta(minutes=5)
+    assert [each.status for each in book.retry_undelivered(now=later, webhook=url)] == ["undelivered"], (
         "stops: it is down"
     )
     with receiver() as hook:
@@ -219,6 +222,7 @@ def test_failing_receiver_is_asked_again_at_once(tmp_path: Path) -> None:
     [
         ((500, 503, 500), 3, "it answered 500"),
         ((429, 429, 429), 3, "it answered 429"),
+        ((408, 408, 408), 3, "it answered 408"),
         ((404,), 1, "it answered 404"),
         ((HANG_UP,) * 3, 3, "RemoteDisconnected"),
     ],
@@ -228,6 +232,71 @@ def test_receiver_that_refuses(answers: tuple[int, ...], attempts: int, error: s
         posted = post(hook.url, {"event": "opened"})
     assert (posted.delivered, posted.attempts, posted.error) == (False, attempts, error)
     assert len(hook.received) == attempts
+
+
+def test_a_receiver_that_refuses_for_good_is_asked_once_and_that_is_said(tmp_path: Path) -> None:
+    book = AlertBook(tmp_path)
+    with receiver(404) as hook:
+        assert book.raise_alert(DRIFT, now=NOW, webhook=hook.url).status == "undelivered"
+        for day in range(1, 5):
+            assert book.raise_alert(DRIFT, now=NOW + day * 24 * HOUR, webhook=hook.url).status == "paused"
+            assert book.retry_undelivered(now=NOW + day * 24 * HOUR, webhook=hook.url) == []
+        assert len(hook.received) == 1
+        problem = book.incidents()[0].delivery_problem
+        assert problem is not None
+        assert "refused this alert for good (127.0.0.1" in problem
+        assert "it answered 404" in problem
+    with receiver() as other:
+        assert [each.status for each in book.retry_undelivered(now=NOW, webhook=other.url)] == ["delivered"]
+    assert book.incidents()[0].delivery_problem is None
+
+
+def test_a_receiver_that_fails_is_asked_again_after_pauses_that_double(tmp_path: Path) -> None:
+    book, url = AlertBook(tmp_path, retries=0), f"http://127.0.0.1:{closed_port()}/"
+    book.raise_alert(DRIFT, now=NOW, webhook=url)
+    minutes = [m for m in range(1, 24 * 60) if book.retry_undelivered(now=NOW + timedelta(minutes=m), webhook=url)]
+    assert minutes == [1, 3, 7, 15, 31, 63, 127, 255, 511, 871, 1231]
+    problem = book.incidents()[0].delivery_problem
+    assert problem is not None
+    assert "asked 12 times" in problem
+
+
+def test_the_log_is_bounded_and_loses_nothing_that_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alerts, "LARGEST_LOG", 3_000)
+    book, writer = AlertBook(tmp_path), AlertBook(tmp_path)
+    with receiver(500, 500, 500) as hook:
+        book.raise_alert(DRIFT, now=NOW, webhook=hook.url)
+    book.raise_alert(dataclasses.replace(DRIFT, key="gone"), now=NOW, webhook=None)
+    book.acknowledge(DRIFT.key, "ada", NOW + HOUR)
+    before = book.incidents()[0]
+    book.resolve("gone", now=NOW + HOUR, webhook=None)
+    for hour in range(60):
+        writer.raise_alert(DRIFT, now=NOW + hour * HOUR, webhook=None)
+        assert (tmp_path / LOG).stat().st_size < 6_000
+    (after,) = book.incidents()
+    assert after == dataclasses.replace(before, times=before.times + 60, raised_at=NOW + 59 * HOUR)
+    assert (tmp_path / OLDER_LOG).exists()
+    _follower.cache_clear()
+    assert book.incidents() == [after]
+
+
+def test_only_what_was_added_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    book, read = AlertBook(tmp_path), list[int]()
+    for number in range(20):
+        book.raise_alert(dataclasses.replace(DRIFT, key=str(number)), now=NOW, webhook=None)
+    book.incidents()
+    lines_after = EventLog.lines_after
+
+    def counted(log: EventLog, place: Place | None) -> Added:
+        added = lines_after(log, place)
+        read.append(len(added.lines))
+        return added
+
+    monkeypatch.setattr(EventLog, "lines_after", counted)
+    assert len(book.incidents()) == 20
+    book.raise_alert(DRIFT, now=NOW, webhook=None)
+    assert len(book.incidents()) == 21
+    assert sum(read) == 1
 
 
 @pytest.mark.parametrize("drip", [False, True], ids=["silent", "a byte at a time"])
