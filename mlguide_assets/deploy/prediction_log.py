@@ -159,7 +159,7 @@ def _unwritable(folder: Path, error: OSError) -> LogError:
 def _create_held(path: Path) -> int:
     """Create a file and lock it for its writer.
 
-    Whoever tidies up may remove the folder before the file is in it, or the file before it is locked: then once more.
+    Landing may remove the folder before the file is in it, or the file before it is locked: then once more.
     """
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEADER_SECONDS = 10.0
-"""A client whose request line and headers are not complete by then is told so, and let go."""
+"""A client whose request line and headers are not complete by then gets 408, and is let go."""
 
 WRITE_SECONDS = 20.0
 """A client that has not taken its answer by then, or what is left of it at the end, is let go."""
@@ -22,6 +22,9 @@ closing at once could destroy the answer on its way."""
 
 MOST_HEADER_BYTES = 64 * 1024
 """Request line, headers and trailers together, of which nobody needs more; they are kept in memory."""
+
+MOST_HEADERS = 200
+"""Each takes more memory than its bytes."""
 
 FRAMING_PER_BODY_BYTE = 8
 """What sizes and ends of chunks may add; a chunk of one byte has five."""
@@ -67,12 +70,15 @@ class PatientProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # Those that come after the body are trailers, which nobody asks for.
-        if self._patience is not None:
-            super().on_header(name, value)
+        if self._patience is None:
+            return
+        super().on_header(name, value)
+        if len(self.headers) > MOST_HEADERS:
+            raise ValueError(_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
         self._stop_waiting()
-        if self._header_bytes() > MOST_HEADER_BYTES or len(self.pipeline) >= MOST_QUEUED:
+        if self._is_too_large():
             raise ValueError(_TOO_LARGE)
         super().on_headers_complete()
 
@@ -103,7 +109,7 @@ class PatientProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         self._stop_waiting()
-        if self._header_bytes() > MOST_HEADER_BYTES or len(self.pipeline) >= MOST_QUEUED:
+        if self._is_too_large():
             self._refuse(431, _TOO_LARGE)
         else:
             self._refuse(
@@ -161,8 +167,10 @@ class PatientProtocol(HttpToolsProtocol):
         """Whether a request has been answered of which the end has not arrived."""
         return self.cycle is not None and self.cycle.response_complete and self.cycle.more_body
 
-    def _header_bytes(self) -> int:
-        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers or ())
+    def _is_too_large(self) -> bool:
+        headers = self.headers or ()
+        length = len(self.url) + sum(len(name) + len(value) for name, value in headers)
+        return length > MOST_HEADER_BYTES or len(headers) > MOST_HEADERS or len(self.pipeline) >= MOST_QUEUED
 
     def _gone(self) -> bool:
         return bool(self._transport().is_closing())
@@ -229,6 +237,6 @@ class PatientTransport:
 _OFFER = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 """Of another protocol, as Java's own client makes with its first request: the parser would take the body for that."""
 _TOO_LARGE = (
-    f"The request line, headers and trailers have more than {MOST_HEADER_BYTES:,} bytes, or more than {MOST_QUEUED} "
-    f"requests came before their answers, which are the limits: send fewer."
+    f"Request line, headers and trailers may have {MOST_HEADER_BYTES:,} bytes and {MOST_HEADERS} headers, and "
+    f"{MOST_QUEUED} requests may come before their answers: send fewer."
 )

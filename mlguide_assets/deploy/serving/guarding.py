@@ -76,7 +76,7 @@ class Guard:
         exchange = _Exchange(scope, send)
         try:
             if self._is_open(scope):
-                # Whoever has no key must not take the places of those who have, nor be waited for.
+                # Clients without the key must not take the places of those with it, nor be waited for.
                 await self._app(_as_get(scope), _again(b"", receive), exchange.send)
             else:
                 with self._place():
