@@ -228,6 +228,12 @@ def _drift(folder: Path) -> list[Row]:
             "",
             "",
         ),
+        (
+            "  columns together: false warnings, days until the shift warns",
+            f"{got['false_warnings_of_classifier']}, {got['days_to_warning_of_classifier']}",
+            "≤ 1 in 40 days",
+            _within(40 * got["false_warnings_of_classifier"] <= got["windows"]),
+        ),
         ("  one day's verdict", f"{got['seconds'] * 1000:.0f} ms", "", ""),
     ]
 
