@@ -19,7 +19,8 @@ def forget_user(home: Home, given: str, *, yes: bool, as_json: bool, store: str 
     """Forget one user, and say what was removed and which models learned from it.
 
     Raises:
-        InputError: there is no such home, the id is not one, nobody can be asked, or a file or store cannot be written.
+        InputError: there is no such home, the id is not a number, there is no terminal to ask at, or a file or a store
+            cannot be written.
     """
     home.require_used()
     try:
@@ -28,7 +29,9 @@ def forget_user(home: Home, given: str, *, yes: bool, as_json: bool, store: str 
         raise InputError(f"--user is the id of a user, a whole number; given: {given!r}.") from None
     if not yes:
         if as_json or not sys.stdin.isatty():
-            raise InputError("Forgetting cannot be undone, and nobody can be asked here: confirm it with --yes.")
+            raise InputError(
+                "Forgetting cannot be undone, and there is no terminal to ask for confirmation: add --yes."
+            )
         typer.confirm(
             f"Remove {USER.noun} {erasure.key} from every table, snapshot, log and store of {home.root}, for good?",
             abort=True,

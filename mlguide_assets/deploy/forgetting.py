@@ -90,7 +90,7 @@ def forget(home: Home, problem: Problem, erasure: Erasure, report: Report, *, st
 def versions_that_learned(home: Home, problem: Problem, lake: Lake, erasure: Erasure) -> dict[str, str]:
     """The registered versions that learned from an entity, each with the snapshot that it was trained from.
 
-    Where a snapshot is no longer kept, the dates tell: a version learned from whoever had rows before it was trained.
+    Where a snapshot is no longer kept, dates decide: the entity had rows before the version was trained.
     """
     first = _first_row(lake, erasure)
     found = {}
@@ -197,7 +197,7 @@ def _without_pairs(line: bytes, erasure: Erasure) -> bytes:
         request = json.loads(line)
         kept = [row for row in request["rows"] if str(row[erasure.entity.column]) != str(erasure.key)]
     except (ValueError, KeyError, TypeError):
-        # Torn or damaged, so of nobody's request: it may hold features after a mention.
+        # Torn or damaged, so never acknowledged: it may hold features after a mention.
         return line if erasure.blanked(line) == line else b" " * len(line)
     if len(kept) == len(request["rows"]):
         return line

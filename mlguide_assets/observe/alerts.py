@@ -57,7 +57,7 @@ class Alert:
     `key` says what it is about (equal keys are one incident), `happened` what happened and `severity` how bad it is
     with numbers, in sentences; `next_step` is a command or a page. `facts` are the numbers for machines. Raises
     ValueError for an unknown kind or level, a `since` without a time zone, and facts that JSON cannot hold.
-    `cost_effect` is what it moves the cost of 1,000 decisions by, positive is dearer; None where that is not known.
+    `cost_effect` is what it adds to the cost of 1,000 decisions, negative where it saves; None if not known.
     """
 
     key: str

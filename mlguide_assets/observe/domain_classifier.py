@@ -57,7 +57,7 @@ _PARAMETERS = {
 def steady_columns(profile: Profile) -> list[str]:
     """The columns that days can be compared by: whose rows differ between days little more than between users.
 
-    With the weekday, or the button count of the day's emails, any day can be told from any other; with a count of past
+    With the weekday, or the button count of the day's emails, any day differs from any other; with a count of past
     sends, any later day. Both say nothing of drift. The tests of single columns allow for that; a classifier cannot.
     """
     return [

@@ -2,7 +2,7 @@
 
 A mention is the name of the entity's column, or of its key, followed by the value: `user_id 5`, `user_id=5`,
 `"user_id": 5`, `"user_ids": [1, 5]`, `id=5`. The value alone is none: 5 may be anything.
-Text is overwritten in place by as many bytes, so whoever has the file open, to read or to append, goes on.
+Text is overwritten in place by as many bytes, so a process that has the file open, to read or to append, goes on.
 """
 
 import os

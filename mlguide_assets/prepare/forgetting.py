@@ -1,7 +1,7 @@
 """The list of forgotten entities, such as users, which keeps them away when a source delivers them again.
 
-It holds a salted hash of each key, never the key. That is pseudonymous, not anonymous: whoever has the list and a key
-can tell whether it was forgotten.
+It holds a salted hash of each key, never the key. That is pseudonymous, not anonymous: the list and a key together tell
+whether that key was forgotten.
 """
 
 import hashlib

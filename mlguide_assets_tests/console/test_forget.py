@@ -27,8 +27,8 @@ def forget(home: Home, *arguments: str) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--user", "7"], "confirm it with --yes"),
-        (["--user", "7", "--json"], "confirm it with --yes"),
+        (["--user", "7"], "add --yes"),
+        (["--user", "7", "--json"], "add --yes"),
         (["--user", "Ann", "--yes"], "a whole number; given: 'Ann'"),
     ],
 )

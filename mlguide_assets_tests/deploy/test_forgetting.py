@@ -1,4 +1,4 @@
-"""Forgetting a user: nowhere in the home, whoever holds what, killed at any step, and not again by the next ingest."""
+"""Forgetting a user: nowhere in the home, also when killed at any step, and not again by the next ingest."""
 
 import json
 import sqlite3
@@ -151,7 +151,7 @@ def test_models_that_learned_are_listed_and_cannot_be_reproduced(home: Home) -> 
     _refuse_forgotten(home, PROBLEM, "2")
 
 
-def test_a_version_whose_snapshot_is_gone_is_told_by_its_dates(home: Home) -> None:
+def test_a_version_whose_snapshot_is_gone_is_listed_by_its_dates(home: Home) -> None:
     facts = {"lineage": {"snapshots": {"send_features": "000000-gone"}}}
     for version, until in (("2", "2026-03-01"), ("3", "2026-03-12")):
         folder = home.bundles(PROBLEM.key) / version
@@ -209,7 +209,7 @@ def test_a_server_goes_on_writing_to_the_log_that_was_changed(tmp_path: Path) ->
     assert [len(each["rows"]) for each in read_day(tmp_path, "2026-03-10")] == [0, 1]
 
 
-def test_whoever_is_not_known_is_put_on_the_list(home: Home) -> None:
+def test_a_user_who_is_not_known_is_put_on_the_list(home: Home) -> None:
     done = forget(home, PROBLEM, Erasure(USER, 99), lambda _: None)
     assert not done.found
     listed = home.forgotten(PROBLEM.key)

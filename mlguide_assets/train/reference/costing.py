@@ -48,7 +48,7 @@ def with_costs(profile: Profile, rows: pa.Table, costs: Mapping[str, Floats]) ->
 
 
 def cost_effect(column: ColumnProfile, counts: Counts) -> float | None:
-    """What the new distribution of a column alone moves the expected cost of 1,000 decisions by; positive is dearer.
+    """What the new distribution of a column alone adds to the expected cost of 1,000 decisions.
 
     None where the bundle was exported before bins had a cost, or either side has no rows. The cost of values that the
     reference never had is not known: they count with the mean of all.
