@@ -64,23 +64,24 @@ def drift_of_day(
     profile: Profile,
     min_rows: int = 500,
     signature: str = "",
+    final: bool = True,
     together: Separation | None = None,
 ) -> DayDrift:
     """Judge a day.
 
     Args:
-        sends: of the day, as `rows.scored_sends` gives them. The label is judged once all have matured.
+        sends: of the day, as `rows.scored_sends` gives them.
         traffic: of the day, as `rows.logged_traffic` gives it; nothing is said of none.
         earlier: sends on earlier days of the same weekday.
         min_rows: of a day that is judged.
         signature: what the day is judged as, from `new_days.signature`.
+        final: all outcomes are, by the data's clock. The label is judged then; one that is missing counts as that.
         together: what the domain classifier finds of its sends; without it, it has no row.
     """
     profile = profile.on(day)
-    matured = sends.num_rows > 0 and sends[LABEL].null_count == 0
-    known = [column.name for column in profile.columns if matured or column.name != LABEL]
+    known = [column.name for column in profile.columns if final or column.name != LABEL]
     of_sends = _judged(
-        sends.drop_columns([*KEYS, "matured_at", *([] if matured else [LABEL])]), profile.only(known), min_rows
+        sends.drop_columns([*KEYS, "matured_at", *([] if final else [LABEL])]), profile.only(known), min_rows
     )
     volume = judge_volume(sends.num_rows, earlier)
     others = [volume, *([together.finding] if together else [])]
@@ -175,6 +176,7 @@ def judge_days(
             profile=profile,
             min_rows=problem.watching.min_rows,
             signature=signature(known.get(day)),
+            final=known.get(day, {}).get("outcomes") is not None,
             together=classifier.separation(sends) if sends.num_rows >= problem.watching.min_rows else None,
         )
     return found

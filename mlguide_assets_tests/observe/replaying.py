@@ -89,6 +89,8 @@ class Replay:
                         earlier=same_weekday(counts, day),
                         champion=self.champion,
                         profile=profile,
+                        # In a simulated world every outcome is known in the end.
+                        final=of_day.num_rows > 0 and of_day["unsubscribed"].null_count == 0,
                         together=classifier.separation(of_day) if classifier else None,
                     ),
                 )

@@ -40,7 +40,7 @@ def day(replay: Replay) -> pa.Table:
 
 
 def judged(
-    replay: Replay, sends: pa.Table, traffic: pa.Table = NOBODY, earlier: tuple[int, ...] = ()
+    replay: Replay, sends: pa.Table, traffic: pa.Table = NOBODY, earlier: tuple[int, ...] = (), *, final: bool = True
 ) -> dict[str, str]:
     profile = reference_of(replay.champion)
     assert profile is not None
@@ -52,6 +52,7 @@ def judged(
         champion=replay.champion,
         profile=profile,
         min_rows=300,
+        final=final,
     )
     assert found.table.schema == SCHEMA
     return {f"{row['source']}.{row['column']}": row["level"] for row in found.table.to_pylist()}
@@ -136,7 +137,12 @@ def test_a_day_like_the_others_is_none(replay: Replay, day: pa.Table) -> None:
 def test_the_label_is_judged_once_all_have_matured(replay: Replay, day: pa.Table) -> None:
     assert f"{SENDS}.unsubscribed" in judged(replay, day)
     unknown = replaced(day, "unsubscribed", [None] * day.num_rows)
-    assert f"{SENDS}.unsubscribed" not in judged(replay, unknown)
+    assert f"{SENDS}.unsubscribed" not in judged(replay, unknown, final=False)
+
+
+def test_outcomes_that_are_missing_once_they_should_be_known_call_for_action(replay: Replay, day: pa.Table) -> None:
+    unknown = replaced(day, "unsubscribed", [None] * day.num_rows)
+    assert judged(replay, unknown)[f"{SENDS}.unsubscribed"] == "act"
 
 
 def test_a_full_day_of_unseen_categories_calls_for_action(replay: Replay, day: pa.Table) -> None:
