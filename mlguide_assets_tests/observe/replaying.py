@@ -23,6 +23,7 @@ from mlguide_assets.prepare.simulator.generate import email_content, sends, user
 from mlguide_assets.prepare.simulator.world import World
 from mlguide_assets.prepare.sources.conforming import conform
 from mlguide_assets.train.candidate import train_candidate
+from mlguide_assets.train.models import XGBOOST
 from mlguide_assets.train.storage import load_facts
 from mlguide_assets_tests.deploy.scores import saved
 
@@ -41,7 +42,9 @@ class Replay:
         known = past.filter(
             pc.less(past["delivered_at"], pa.scalar(datetime.combine(self.trained, datetime.min.time())))
         )
-        candidate = saved(train_candidate(ibis.memtable(known), self.problem), folder / "candidates")
+        candidate = saved(
+            train_candidate(ibis.memtable(known), self.problem, contenders=(XGBOOST,)), folder / "candidates"
+        )
         export_bundle(candidate, folder / "bundles", "1", {"trained_at": "", **load_facts(candidate)})
         set_champion(folder / "bundles", "1")
         found = champion(folder / "bundles")
@@ -64,10 +67,13 @@ class Replay:
         )
         return send_features(join_core_users(*conforming), self.problem).to_pyarrow()
 
-    def days(self, world: World, *, together: bool = False) -> Iterator[tuple[date, DayDrift]]:
+    def days(
+        self, world: World, *, since: date | None = None, together: bool = False
+    ) -> Iterator[tuple[date, DayDrift]]:
         """The verdict on every day since the champion was trained; nobody asked the API anything.
 
         Args:
+            since: leave out the days before this one.
             together: with the domain classifier, which takes some seconds for its null.
         """
         rows = ibis.memtable(self.features(world))
@@ -78,7 +84,7 @@ class Replay:
         classifier = classifier_of(rows, self.champion, profile, seed=0) if together else None
         for day in sorted(counts):
             # The last day of a world may be a part of one.
-            if self.trained <= day < max(counts):
+            if (since or self.trained) <= day < max(counts):
                 of_day = scored_sends(rows, self.champion, first=day, last=day)
                 yield (
                     day,

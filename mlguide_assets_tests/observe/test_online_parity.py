@@ -1,5 +1,6 @@
 """Logged features equal those computed offline; one that is broken on purpose is found and named."""
 
+import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from mlguide_assets.prepare.features.moment import moment_features
 from mlguide_assets.prepare.features.tables import send_features, user_state
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.train.candidate import Candidate, train_candidate
+from mlguide_assets.train.models import XGBOOST
 from mlguide_assets.train.storage import load_facts
 from mlguide_assets_tests.deploy.scores import saved
 from mlguide_assets_tests.samples import Tables, sample_tables
@@ -36,20 +38,15 @@ def tables() -> Tables:
 
 @pytest.fixture(scope="module")
 def trained(tables: Tables) -> Candidate:
-    return train_candidate(ibis.memtable(features_of_tables(tables)), PROBLEM)
+    return train_candidate(ibis.memtable(features_of_tables(tables)), PROBLEM, contenders=(XGBOOST,))
 
 
 class Serving:
     """A lake, a store, a champion and a log, without the network."""
 
-    def __init__(self, folder: Path, tables: Tables, trained: Candidate) -> None:
+    def __init__(self, folder: Path) -> None:
         self.lake, self.log = Lake(folder / "lake"), folder / "served"
         self.store = SqliteStore(folder / "online.sqlite")
-        self.write(tables)
-        candidate = saved(trained, folder / "candidates")
-        facts = {"trained_at": "2024-05-01", **load_facts(candidate)}
-        export_bundle(candidate, folder / "bundles", "1", facts)
-        set_champion(folder / "bundles", "1")
         bundle = champion(folder / "bundles")
         assert bundle is not None
         self.service = Service(PROBLEM, self.store)
@@ -67,7 +64,8 @@ class Serving:
             self.lake.read(name) for name in ("core_users", "user_profiles", "email_content", "send_features")
         )
         users = user_state(core, profiles, PROBLEM, as_of)
-        publish_online(self.store, state_of(users, core, content, features, PROBLEM, self.lake, as_of), self.lake)
+        state = state_of(users, core, content, features, PROBLEM, self.lake, as_of)
+        assert publish_online(self.store, state, self.lake, newest=as_of.date()).startswith("Published")
 
     def ask(self, *asked: PredictRequest | RecommendRequest) -> None:
         works = [Work(each, f"request-{number}") for number, each in enumerate(asked)]
@@ -82,13 +80,24 @@ class Serving:
         return online_parity(self.lake.read(PREDICTION_LOG), self.lake, PROBLEM)
 
 
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory, tables: Tables, trained: Candidate) -> Path:
+    """The folder of a `Serving` in which nothing was asked yet."""
+    folder = tmp_path_factory.mktemp("published")
+    candidate = saved(trained, folder / "candidates")
+    export_bundle(candidate, folder / "bundles", "1", {"trained_at": "2024-05-01", **load_facts(candidate)})
+    set_champion(folder / "bundles", "1")
+    serving = Serving(folder)
+    serving.write(tables)
+    serving.publish()
+    return folder
+
+
 @pytest.fixture
-def serving(tmp_path: Path, tables: Tables, trained: Candidate, monkeypatch: pytest.MonkeyPatch) -> Serving:
-    serving = Serving(tmp_path, tables, trained)
+def serving(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Serving:
     # The sample's problem lives by the wall's clock, and its data are of 2024.
     monkeypatch.setattr("mlguide_assets.deploy.serving.asking.now_utc", lambda: MIDNIGHT + timedelta(hours=9))
-    serving.publish()
-    return serving
+    return Serving(shutil.copytree(published, tmp_path / "copied"))
 
 
 EVERYTHING = (
@@ -154,7 +163,7 @@ def test_a_stored_feature_that_is_broken_is_named(serving: Serving) -> None:
         serving.lake,
         MIDNIGHT,
     )
-    publish_online(serving.store, state, serving.lake)
+    publish_online(serving.store, state, serving.lake, newest=MIDNIGHT.date())
     serving.ask(*EVERYTHING)
     assert judge_parity(ibis.memtable(serving.parity().table)).differing == ("number_of_unsubscribes",)
 
@@ -163,7 +172,7 @@ def test_what_arrives_or_changes_later_is_no_mismatch(serving: Serving, tables: 
     serving.ask(*EVERYTHING)
     bought = replaced(tables["user_profiles"], "purchases", [99] * tables["user_profiles"].num_rows)
     late = sample_tables(seed=5, sends=200)["user_emails"]
-    for _ in range(8):
+    for _ in range(3):
         serving.write({**tables, "user_profiles": bought, "user_emails": late})
         serving.write(tables)
         late = late.slice(0, late.num_rows - 1)

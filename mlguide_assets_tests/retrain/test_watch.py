@@ -20,6 +20,7 @@ from mlguide_assets.retrain.ticks import ticks_of
 from mlguide_assets.retrain.watch import LIMIT, compare, watch_and_act, watch_champion
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import train_candidate
+from mlguide_assets.train.models import XGBOOST
 from mlguide_assets.train.storage import load_facts
 from mlguide_assets_tests.deploy.scores import saved
 from mlguide_assets_tests.samples import sample_tables
@@ -41,10 +42,10 @@ class World:
         past = self.features.filter(pa.array(times <= self.half))
         known = past["unsubscribed"].to_numpy(zero_copy_only=False)
         labels = {"good": known, "noise": np.random.default_rng(3).permutation(known)}
-        self.candidates = {
-            name: saved(train_candidate(ibis.memtable(replaced(past, "unsubscribed", outcome)), PROBLEM), folder, name)
-            for name, outcome in labels.items()
-        }
+        self.candidates = {}
+        for name, outcome in labels.items():
+            rows = ibis.memtable(replaced(past, "unsubscribed", outcome))
+            self.candidates[name] = saved(train_candidate(rows, PROBLEM, contenders=(XGBOOST,)), folder, name)
         self.rows = ibis.memtable(self.features)
 
     def export(self, bundles: Path, **versions: str) -> None:
