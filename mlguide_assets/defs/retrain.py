@@ -60,8 +60,7 @@ def _ticked(
     home, problem = workspace.home, workspace.problem
     ticks = ticks_of(home, problem)
     known = situation(home, workspace.lake, problem, ticks)
-    tick = decide(known)
-    key = ticks.note(tick, data_until=known.newest)
+    key, tick = ticks.ask(decide(known), data_until=known.newest)
     return dg.RunRequest(run_key=key, tags={TICK: key}) if tick.decision == RUN else dg.SkipReason(tick.reason)
 
 

@@ -22,6 +22,9 @@ REST = 2
 """After a scheduled training in a simulated world, so many times its duration pass before the next one begins: a
 training lasts for days of such a world, which would else be read and scored only in passing."""
 
+PATIENCE = timedelta(minutes=5)
+"""For so long a training that may begin waits for the source to be read and the day to be scored."""
+
 
 def ticks_with_the_source(job: Any, cron: str) -> Callable[[Decide], dg.ScheduleDefinition | dg.SensorDefinition]:
     """Make a schedule of a function that decides, or a sensor of the same name where the source has its own clock."""
@@ -99,6 +102,8 @@ def _waits(instance: dg.DagsterInstance, job: str) -> str | None:
         return None
     rested = datetime.fromtimestamp(last.end_time + REST * (last.end_time - last.start_time), UTC)
     if now_utc() >= rested:
-        return None
+        # What is being read would be scored only after the training. In a world that is always being read it has to.
+        reads = now_utc() < rested + PATIENCE and under_way(instance, "refresh_job")
+        return "The source is being read; the day is scored first." if reads else None
     took = f"{last.end_time - last.start_time:.0f} s"
     return f"The last run took {took}; the next begins after {rested:%H:%M:%S} UTC, so that days are read meanwhile."

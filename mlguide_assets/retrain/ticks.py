@@ -8,8 +8,8 @@ one tick.
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +28,8 @@ RUN: Decision = "run"
 WAIT: Decision = "wait"
 ROLL_BACK: Decision = "roll_back"
 FAILED = "failed"
+
+_A_MOMENT = timedelta(minutes=1)
 
 SCHEMA = pa.schema(
     [
@@ -70,24 +72,49 @@ class TickLog:
 
     def note(self, tick: Tick, *, data_until: date | None, now: datetime | None = None) -> str:
         """Add a tick, and return its id; one that only goes on waiting is the tick before."""
+        with self._log.locked() as log:
+            return self._add(log, tick, data_until, now or datetime.now(UTC))
+
+    def ask(self, tick: Tick, *, data_until: date | None, now: datetime | None = None) -> tuple[str, Tick]:
+        """Add a tick that may ask for a run, unless another trigger has asked for one a moment ago: then it waits.
+
+        Triggers look at the same time, and a run that was asked for is seen only once the daemon has made it.
+
+        Returns:
+            Its id, and the tick as it was noted.
+        """
         at = now or datetime.now(UTC)
         with self._log.locked() as log:
-            before = next((each for each in reversed(self.ticks()) if each["trigger"] == tick.trigger), None)
-            if before and tick.decision == WAIT == before["decision"] and before["reason"] == tick.reason:
-                return str(before["key"])
-            key = uuid.uuid4().hex
-            log.append(
-                {
-                    "event": "tick",
-                    "at": at.isoformat(timespec="seconds"),
-                    "key": key,
-                    "trigger": tick.trigger,
-                    "data_until": data_until.isoformat() if data_until else None,
-                    "decision": tick.decision,
-                    "reason": tick.reason,
-                    "evidence": dict(tick.evidence),
-                }
-            )
+            asked = [
+                each["trigger"]
+                for each in self.ticks()
+                if each["decision"] == RUN
+                and each["trigger"] != tick.trigger
+                and not each["outcome"]
+                and timedelta() <= at - datetime.fromisoformat(each["at"]) < _A_MOMENT
+            ]
+            if tick.decision == RUN and asked:
+                reason = f"{tick.reason} {asked[-1]} has just asked for a training."
+                tick = replace(tick, decision=WAIT, reason=reason)
+            return self._add(log, tick, data_until, at), tick
+
+    def _add(self, log: Any, tick: Tick, data_until: date | None, at: datetime) -> str:
+        before = next((each for each in reversed(self.ticks()) if each["trigger"] == tick.trigger), None)
+        if before and tick.decision == WAIT == before["decision"] and before["reason"] == tick.reason:
+            return str(before["key"])
+        key = uuid.uuid4().hex
+        log.append(
+            {
+                "event": "tick",
+                "at": at.isoformat(timespec="seconds"),
+                "key": key,
+                "trigger": tick.trigger,
+                "data_until": data_until.isoformat() if data_until else None,
+                "decision": tick.decision,
+                "reason": tick.reason,
+                "evidence": dict(tick.evidence),
+            }
+        )
         return key
 
     def end(

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -51,6 +51,22 @@ def test_waiting_on_for_the_same_reason_is_one_tick(home: Home) -> None:
         "Nothing has drifted.",
         "The scores have drifted.",
     ]
+
+
+def test_of_triggers_that_look_at_the_same_time_one_asks(home: Home) -> None:
+    ticks, other = ticks_of(home, PROBLEM), Tick("new_sends", RUN, "Enough sends have matured.")
+    first, asked = ticks.ask(WANTED, data_until=DAY, now=NOW)
+    assert asked.decision == RUN
+    _, waits = ticks.ask(other, data_until=DAY, now=NOW + timedelta(seconds=1))
+    assert (waits.decision, waits.reason) == (
+        WAIT,
+        "Enough sends have matured. daily has just asked for a training.",
+    )
+    _, later = ticks.ask(other, data_until=DAY, now=NOW + timedelta(minutes=2))
+    assert later.decision == RUN, "the run has ended, or the sensor sees it"
+    ticks.end(first, outcome="kept", reason="No better.", now=NOW)
+    _, again = ticks.ask(other, data_until=DAY, now=NOW + timedelta(seconds=2))
+    assert again.decision == RUN, "that training is over"
 
 
 def test_every_run_that_is_wanted_is_a_tick_of_its_own(home: Home) -> None:
