@@ -13,6 +13,7 @@ from mlguide_assets.console.terminal import console, screen
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.deploy.batch import PER_SCORING_DAY
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.files import disk_reason
 from mlguide_assets.prepare.ingest import QUARANTINED
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.prepare.refused_runs import REFUSED
@@ -63,7 +64,7 @@ def export_table(home: Home, table: str, out: Path, which: Which = NEWEST) -> No
             lake.connection.to_parquet(rows, str(temporary))
         temporary.replace(out)
     except (OSError, duckdb.IOException) as error:
-        raise InputError(f"{out} cannot be written ({error}): choose another file with --out.") from error
+        raise InputError(f"{out} cannot be written ({disk_reason(error)}): choose another file with --out.") from error
     finally:
         temporary.unlink(missing_ok=True)
     kept = lake.snapshot(table).partitions

@@ -3,6 +3,7 @@
 import atexit
 import errno
 import os
+import re
 import shutil
 import uuid
 from functools import cache
@@ -30,6 +31,25 @@ def replace_file(path: Path, content: bytes, mode: int = 0o666) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     make_durable(path.parent)
+
+
+_REFUSALS = re.compile(
+    r"no space left on device|disk quota exceeded|disk is full|permission denied|read-only file system"
+    r"|input/output error|too many open files|is a directory|no such file or directory|file name too long",
+    re.IGNORECASE,
+)
+
+
+def disk_reason(error: Exception) -> str:
+    """Why a file could not be written, in the words of the operating system, whichever library met it.
+
+    >>> disk_reason(OSError(28, "No space left on device"))
+    'No space left on device'
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    found = _REFUSALS.search(str(error))
+    return found[0].capitalize() if found else "the disk or its permissions"
 
 
 def make_durable(path: Path) -> None:

@@ -43,7 +43,7 @@ import pyarrow.parquet as pq
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.engine import connect, quoted, read_parquet
-from mlguide_assets.prepare.files import replace_file
+from mlguide_assets.prepare.files import disk_reason, replace_file
 
 if TYPE_CHECKING:
     import ibis
@@ -507,10 +507,8 @@ def writing(what: str, folder: Path) -> Iterator[None]:
     try:
         yield
     except _disk_failures() as error:
-        named = error.strerror if isinstance(error, OSError) else None
-        reason = named or " ".join(str(error).split())[:200]
         raise InputError(
-            f"{what} could not be written to {folder} ({reason}): free space or mend permissions there, "
+            f"{what} could not be written to {folder} ({disk_reason(error)}): free space or mend permissions there, "
             f"then run again; what was there before is untouched."
         ) from error
 

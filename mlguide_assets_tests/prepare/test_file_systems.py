@@ -6,9 +6,10 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 
-from mlguide_assets.prepare.files import replace_file, set_mode
+from mlguide_assets.prepare.files import disk_reason, replace_file, set_mode
 from mlguide_assets.settings import Home
 
 
@@ -60,3 +61,16 @@ def test_what_is_written_in_a_home_is_for_its_owner_and_the_group_that_may_write
     set_mode(root / "lake" / "x", 0o444)
     assert stat.S_IMODE((root / "lake" / "x").stat().st_mode) == others & 0o444
     assert home is not None or stat.S_IMODE(root.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "/x"), "Permission denied"),
+        (duckdb.IOException('IO Error: Cannot open file "/x": Permission denied'), "Permission denied"),
+        (duckdb.IOException("IO Error: Could not write file: No space left on device"), "No space left on device"),
+        (duckdb.IOException("IO Error: SET temp_directory"), "the disk or its permissions"),
+    ],
+)
+def test_a_disk_speaks_through_every_library(error: Exception, said: str) -> None:
+    assert disk_reason(error) == said
