@@ -42,14 +42,12 @@ def _set_aside(rule: Rule, result: RuleResult, rules: dict[str, Rule]) -> str:
     limit = _limit(result.table, rules)
     if isinstance(rule, (Filled, NewestKnown)) or result.violations > limit.max_share * result.rows:
         return ""
-    stated = rule.model_copy(update={"action": "quarantine"})
-    cascade = (
-        f", and with them all rows of {' and '.join(referring)} that refer to them"
-        if (referring := _referring(result.table, rules))
-        else ""
-    )
-    what = "keep the newest and set the others aside" if isinstance(rule, Unique) else "set these rows aside"
-    return f"; or {what}{cascade}, with {_as_yaml(stated)} under contracts in the problem file"
+    stated = f"with {_as_yaml(rule.model_copy(update={'action': 'quarantine'}))} under contracts in the problem file"
+    if isinstance(rule, Unique):
+        return f"; or keep the newest and set the others aside, {stated}"
+    referring = " and ".join(_referring(result.table, rules))
+    cascade = f", and with them all rows of {referring} that refer to them" if referring else ""
+    return f"; or set these rows aside{cascade}, {stated}"
 
 
 def _too_many_aside(result: RuleResult, rule: SetAside, results: Sequence[RuleResult], rules: dict[str, Rule]) -> str:

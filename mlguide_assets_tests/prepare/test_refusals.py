@@ -45,6 +45,16 @@ def test_some_broken_rows_may_be_set_aside_and_what_follows_is_said() -> None:
     )
 
 
+def test_doubles_lose_no_row_that_refers_to_them() -> None:
+    doubles = rule_of(PROBLEM, "user_profiles.id_is_unique")
+    said = told(PROBLEM, result_of(doubles, 7, id=1))
+    assert "Of corrections the newest can be kept: by tables.user_profiles.known_at" in said
+    assert said.endswith(
+        "; or keep the newest and set the others aside, with {table: user_profiles, rule: unique, columns: [id], "
+        "action: quarantine} under contracts in the problem file."
+    )
+
+
 @pytest.mark.parametrize("violations", [201, 1000])
 def test_nobody_is_advised_to_set_aside_more_than_may_be(violations: int) -> None:
     said = told(PROBLEM, result_of(TYPED, violations, unreadable="id=u-17, age=abc"))
