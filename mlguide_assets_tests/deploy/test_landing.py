@@ -1,5 +1,7 @@
 """The prediction log lands whole, once, by day, and never loses what had landed."""
 
+import errno
+import fcntl
 import json
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 
 from mlguide_assets.deploy.landing import KEPT_DAYS, PREDICTION_LOG, land_log
 from mlguide_assets.deploy.prediction_log import LogWriter, log_bytes, segments
+from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake import Lake
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 250_000)
@@ -197,6 +200,16 @@ def test_a_log_that_grows_too_large_loses_what_has_landed_before_its_time(folder
     assert len(segments(folder, "2026-03-01")) == 1
     server.close()
     assert {name for name, _ in landed(lake)} == {"held", "a", "b", "c"}
+
+
+def test_a_file_system_without_locks_is_one_sentence(folder: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuses)
+    write(folder, request("a"))
+    with pytest.raises(InputError, match="No locks available"):
+        land_log(folder, lake, today=TODAY)
 
 
 def test_a_clock_that_goes_back_is_harmless(folder: Path, lake: Lake) -> None:
