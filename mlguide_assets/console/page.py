@@ -26,6 +26,7 @@ from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.lake import Lake, writing
 from mlguide_assets.retrain.ticks import ticks_of
 from mlguide_assets.settings import Home
+from mlguide_assets.train.storage import model_name
 
 DAYS = 90
 """How many days of drift and of serving the page shows, the newest included."""
@@ -97,7 +98,8 @@ def _champion(home: Home, problem: Problem, current: Bundle | None, beside: Path
     if current is None:
         return None
     card = home.card(problem.key, current.version) / _CARD
-    return Champion(current.version, current.trained_at, _link(card, beside) if card.is_file() else None)
+    model = model_name(metadata_of_version(home.bundles(problem.key), current.version))
+    return Champion(current.version, current.trained_at, _link(card, beside) if card.is_file() else None, model)
 
 
 def _table(lake: Lake, name: str) -> pa.Table | None:

@@ -150,12 +150,11 @@ def _linear(prepare: Any, plane: _Plane, matrix: Matrix, encoding: Encoding) -> 
     That is exact because preparation and plane are additive in the features, and it depends on no attribute of
     scikit-learn's transformers. In float64, whatever the precision of the fit.
     """
-    values = matrix.astype(np.float64)
-    base, spreads = _base_row(values, encoding)
+    base, spreads = _base_row(matrix, encoding)
     at_base = float(plane(prepare.transform(base[None, :]))[0])
     intercept, terms = at_base, []
     for position, feature in enumerate(encoding.features):
-        column = values[:, position]
+        column = matrix[:, position].astype(np.float64)
         probes = (
             [base[position] + spreads[position]]
             if feature.categories is None
@@ -175,14 +174,16 @@ def _linear(prepare: Any, plane: _Plane, matrix: Matrix, encoding: Encoding) -> 
     return Linear(intercept, tuple(terms), encoding)
 
 
-def _base_row(values: Floats, encoding: Encoding) -> tuple[Floats, Floats]:
+def _base_row(matrix: Matrix, encoding: Encoding) -> tuple[Floats, Floats]:
     """The mean of every number, and no category; and how far the numbers spread, 1 where they do not."""
-    known = ~np.isnan(values)
-    counts = np.maximum(known.sum(axis=0), 1)
-    means = np.where(known, values, 0.0).sum(axis=0) / counts
-    spreads = np.sqrt((np.where(known, values - means, 0.0) ** 2).sum(axis=0) / counts)
-    numbers = np.array([feature.categories is None for feature in encoding.features])
-    return np.where(numbers, means, np.nan), np.where(spreads > 0, spreads, 1.0)
+    base, spreads = np.full(len(encoding.features), np.nan), np.ones(len(encoding.features))
+    for position, feature in enumerate(encoding.features):
+        if feature.categories is None:
+            column = matrix[:, position].astype(np.float64)
+            known = column[~np.isnan(column)]
+            base[position] = known.mean() if len(known) else 0.0
+            spreads[position] = (known.std() if len(known) else 0.0) or 1.0
+    return base, spreads
 
 
 def _centred(term: NumberTerm | CategoryTerm, column: Floats) -> tuple[float, NumberTerm | CategoryTerm]:

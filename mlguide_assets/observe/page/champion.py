@@ -59,7 +59,10 @@ def _now(known: Known) -> Html:
         return paragraph(no_champion(known), class_="empty")
     by = f", champion since {written(made['decided_at'])} by {made['decided_by']}" if made else ""
     card = [" Its ", tag("a", "model card", href=champion.card), " says for whom it is good."] if champion.card else []
-    return paragraph(tag("b", f"Version {champion.version}"), f", trained {written(champion.trained_at)}{by}.", *card)
+    model = f" ({champion.model})" if champion.model else ""
+    return paragraph(
+        tag("b", f"Version {champion.version}"), f"{model}, trained {written(champion.trained_at)}{by}.", *card
+    )
 
 
 def _watch(known: Known) -> list[Html]:

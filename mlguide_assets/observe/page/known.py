@@ -13,11 +13,17 @@ Rows = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Champion:
-    """The version in production. `card` is where its model card is, as seen from the page; None where it has none."""
+    """The version in production.
+
+    Attributes:
+        card: where its model card is, as seen from the page; None where it has none.
+        model: which model it is, such as `xgboost`.
+    """
 
     version: str
     trained_at: str
     card: str | None = None
+    model: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
