@@ -107,10 +107,12 @@ class _Plane:
 def _counted(
     matrix: Matrix, labels: Labels, weights: Probabilities | None
 ) -> tuple[Matrix, Labels, Probabilities | None]:
-    """The rows that count; no weights where all count alike."""
+    """The rows that count; no weights where all count alike, or where only one outcome would count."""
     if weights is None or (weights == 1).all():
         return matrix, labels, None
     used = weights > 0
+    if len(np.unique(labels[used])) < 2:
+        return matrix, labels, None
     return matrix[used], labels[used], weights[used]
 
 

@@ -30,7 +30,7 @@ from mlguide_assets.train.split import Times, TimeSplit, split_by_time
 Report = Callable[[str], None]
 
 LEAST_OF_EACH_OUTCOME = 3
-"""The calibration of the linear SVM takes three folds, with both outcomes in each."""
+"""With fewer, a model would learn those users, and no figure would mean anything."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -76,6 +76,12 @@ def test_rows_of_weight_zero_are_left_out_and_others_count_by_their_weight(name:
     assert heavier.predict(MATRIX).mean() > plain.predict(MATRIX).mean() + 0.1
 
 
+def test_weights_that_leave_one_outcome_do_not_count() -> None:
+    plain = fit_logistic(MATRIX, LABELS, ENCODING, seed=0)
+    weighted = fit_logistic(MATRIX, LABELS, ENCODING, seed=0, weights=(LABELS == 0).astype(float))
+    assert weighted.to_json() == plain.to_json()
+
+
 @pytest.mark.ml_test_score("infra-2")
 def test_a_category_that_training_never_saw_adds_what_a_missing_one_adds() -> None:
     model = fit_logistic(MATRIX, LABELS, ENCODING, seed=0)
