@@ -84,7 +84,8 @@ class _Processes:
             if self._is_well():
                 console.print(
                     f"Dagster UI on {shown} for {self._home.root}; Ctrl-C stops it. "
-                    f"What it does: {self._logs['daemon']}"
+                    f"What it starts is in {self._logs['daemon']}, what its runs do in "
+                    f"{self._logs['code_server'].name} there."
                 )
             self._watch()
         finally:
