@@ -43,7 +43,7 @@ class PatientProtocol(HttpToolsProtocol):
     _patience: asyncio.TimerHandle | None = None
     _writing: asyncio.TimerHandle | None = None
     url = b""
-    _spare = 0
+    _spare = MOST_HEADER_BYTES
     """Bytes that may yet arrive that are no body."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -53,6 +53,9 @@ class PatientProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._gone():
             return
+        # Empty lines before a request begin none, but end uvicorn's clock for connections on which nothing is said.
+        if self._patience is None and (self.cycle is None or self.cycle.response_complete):
+            self._wait()
         # Of equal length, so that lengths stay true; JSON never has such a line.
         data = _OFFER.sub(b"\r\noffered:", data)
         message = self.scope

@@ -261,6 +261,20 @@ def test_a_connection_on_which_nothing_is_said_is_given_up(strict: Server) -> No
     assert_told(answer, 408)
 
 
+@pytest.mark.parametrize("first", [b"", request(GOOD, f"x-api-key: {KEY}")], ids=["at once", "after an answer"])
+def test_empty_lines_are_no_request(strict: Server, first: bytes) -> None:
+    started = time.monotonic()
+    with socket.create_connection(("127.0.0.1", strict.port), timeout=UNPATCHED) as connection:
+        connection.sendall(first)
+        with connection.makefile("rb") as stream:
+            assert not first or read_answer(stream).status == 200
+            with contextlib.suppress(OSError):
+                while not select.select([connection], [], [], 0.1)[0]:
+                    connection.sendall(b"\r\n")
+            assert_told(read_answer(stream), 408)
+    assert time.monotonic() - started < UNPATCHED
+
+
 @pytest.mark.parametrize("length", [None, 400])
 def test_a_slow_body_is_given_up(strict: Server, length: int | None) -> None:
     """One that trickles in, and one that is shorter than its length."""
