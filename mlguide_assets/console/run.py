@@ -9,7 +9,7 @@ from mlguide_assets.console.machine import sentence
 from mlguide_assets.console.progress import progress_logger
 from mlguide_assets.console.terminal import console
 from mlguide_assets.define.loading import current_problem, dump_problem, load_problem, with_overrides
-from mlguide_assets.define.problem import DatabaseSource, FilesSource, Problem
+from mlguide_assets.define.problem import DatabaseSource, FilesSource, Problem, SimulatorSource
 from mlguide_assets.define.secrets import MASK
 from mlguide_assets.errors import InputError, RunFailedError
 from mlguide_assets.prepare.files import plain_path, replace_file
@@ -42,6 +42,11 @@ def run(home: Home, problem: Problem, *, thorough: bool = False) -> None:
     """
     from mlguide_assets.prepare.refused_runs import nothing_changed_if_refused
 
+    if isinstance(problem.source, SimulatorSource):
+        from mlguide_assets.train.room import require_room_for_training
+
+        # Of other sources it is known once they are read.
+        require_room_for_training(problem.source.sends, problem)
     enter(home, problem)
     with turn(home, console.print):
         if not home.active_problem.exists():

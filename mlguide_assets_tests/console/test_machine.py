@@ -9,6 +9,10 @@ import pytest
 import sqlalchemy
 
 from mlguide_assets.console.machine import refusal, sentence
+from mlguide_assets.console.run import run
+from mlguide_assets.define.loading import load_problem, with_overrides
+from mlguide_assets.errors import InputError
+from mlguide_assets.settings import Home
 
 HOME = Path("/homes/mine")
 
@@ -53,3 +57,11 @@ def test_the_cause_of_an_error_is_looked_at() -> None:
 def test_every_error_of_the_system_names_its_file() -> None:
     error = NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), "/a/file/x")
     assert str(refusal(error, HOME)).startswith("/a/file/x: not a directory")
+
+
+def test_a_world_that_there_is_no_memory_for_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlguide_assets.prepare.memory.available_memory", lambda: 1_500_000_000)
+    problem = with_overrides(load_problem("planeswalker"), sends=3_000_000)
+    with pytest.raises(InputError, match="Training on 3,000,000 sends needs about"):
+        run(Home(tmp_path / "home"), problem)
+    assert not (tmp_path / "home").exists()
