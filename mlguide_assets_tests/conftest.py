@@ -10,7 +10,7 @@ from hypothesis import settings
 from mlguide_assets.prepare.engine import connect
 from mlguide_assets_tests.homes import made_once, run_on_sample
 
-pytest_plugins = ["pytester", "mlguide_assets_tests.ml_test_score"]
+pytest_plugins = ["pytester", "mlguide_assets_tests.ml_test_score", "mlguide_assets_tests.guide"]
 
 settings.register_profile("mlguide", deadline=None, max_examples=50)
 settings.load_profile("mlguide")

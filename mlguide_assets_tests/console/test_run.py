@@ -13,7 +13,8 @@ from mlguide_assets.define.loading import load_problem
 from mlguide_assets.defs.columns import column_meanings
 from mlguide_assets.prepare.column_lineage import parents_of
 from mlguide_assets_tests.commands import Done, mlguide, python
-from mlguide_assets_tests.samples import GUIDE_FOLDER, PROBLEM, Tables, sample_tables, write_sample
+from mlguide_assets_tests.guide import Guide
+from mlguide_assets_tests.samples import PROBLEM, Tables, sample_tables, write_sample
 
 METRICS = {"roc_auc", "pr_auc", "log_loss", "brier"}
 ASSETS = {
@@ -250,17 +251,16 @@ def test_a_thorough_run_searches_and_every_later_training_uses_what_was_chosen(t
     assert json.loads((candidate / "recipe.json").read_text()) == recipe == found
 
 
-@pytest.mark.skipif(not GUIDE_FOLDER.is_dir(), reason=f"the guide's tables are not at {GUIDE_FOLDER}")
-def test_on_the_guides_tables_the_gate_refuses_and_nothing_is_scored(tmp_path: Path) -> None:
-    done = mlguide("run", "--problem", "guide", "--source", str(GUIDE_FOLDER), "--json", cwd=tmp_path)
+def test_on_the_guides_tables_the_gate_refuses_and_nothing_is_scored(guide_tables: Guide, tmp_path: Path) -> None:
+    done = mlguide("run", "--problem", "guide", "--source", str(guide_tables.folder), "--json", cwd=tmp_path)
     assert done.code == 0, done.err
     status = done.json()
     assert status["champion"] is None
     assert status["last_decision"]["verdict"] == "refused"
-    assert status["tables"]["core_users"]["rows"] == 11_972
-    assert status["tables"]["send_features"]["rows"] == 11_866
+    assert status["tables"]["core_users"]["rows"] == guide_tables.sends + guide_tables.silent
+    assert status["tables"]["send_features"]["rows"] == guide_tables.sends
     assert status["tables"]["batch_predictions"]["rows"] == 0
     violations = {rule["rule"]: rule["violations"] for rule in status["contracts"]}
-    assert violations["user_emails.delivered_at_is_not_before_date_joined"] == 6_153
-    assert violations["user_emails.delivered_at_is_not_before_created_at"] == 6_034
+    assert violations["user_emails.delivered_at_is_not_before_date_joined"] == guide_tables.before_joined
+    assert violations["user_emails.delivered_at_is_not_before_created_at"] == guide_tables.before_created
     assert (tmp_path / ".mlguide" / "problem.yaml").is_file()

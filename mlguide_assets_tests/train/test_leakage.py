@@ -31,8 +31,9 @@ from mlguide_assets.train.leakage import (
     leakage_alarms,
     planted_canary,
 )
+from mlguide_assets_tests.guide import Guide
 from mlguide_assets_tests.prepare.simulator.worlds import content, history, profiles
-from mlguide_assets_tests.samples import GUIDE_FOLDER, sample_tables
+from mlguide_assets_tests.samples import sample_tables
 from mlguide_assets_tests.train.sends import PROBLEM, matured, replaced
 
 CHECKS = ["no_id_like_features", "no_feature_too_good", "canary_stays_silent", "future_moves_no_past_row"]
@@ -101,9 +102,8 @@ def test_alarms_are_silent_on_a_simulated_world(simulated: ibis.Table, simulated
     assert [(alarm.check, alarm.passed) for alarm in alarms] == [(check, True) for check in CHECKS]
 
 
-@pytest.mark.skipif(not GUIDE_FOLDER.is_dir(), reason=f"the guide's tables are not in {GUIDE_FOLDER}")
-def test_alarms_are_silent_on_the_guides_tables(duck: Any, tmp_path: Any) -> None:
-    problem = with_overrides(load_problem("guide"), source=str(GUIDE_FOLDER))
+def test_alarms_are_silent_on_the_guides_tables(guide_tables: Guide, duck: Any, tmp_path: Any) -> None:
+    problem = with_overrides(load_problem("guide"), source=str(guide_tables.folder))
     tables = read_source(problem, duck, scratch=tmp_path, oracle=tmp_path / "oracle")
     core = core_of(**{name: table.to_pyarrow() for name, table in tables.items()})
     alarms = leakage_alarms(core, send_features(core, problem), problem)

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlguide_assets.errors import InputError
+from mlguide_assets_tests.guide import Guide
 from mlguide_assets_tests.prepare.ingesting import accepted, conformed, ingested, refusal
-from mlguide_assets_tests.samples import GUIDE_FOLDER, arrow, sample_problem, sample_tables, write_sample
+from mlguide_assets_tests.samples import arrow, sample_problem, sample_tables, write_sample
 
 SAMPLE = {name: table.to_pylist() for name, table in sample_tables().items()}
 
@@ -504,12 +505,11 @@ def test_times_of_day_are_no_times(duck: Any, tmp_path: Path) -> None:
     assert {row["unreadable"] for row in conformed("user_profiles", folder, duck)} == {"date_joined=00:00:00"}
 
 
-@pytest.mark.skipif(not GUIDE_FOLDER.is_dir(), reason=f"the guide's tables are not in {GUIDE_FOLDER}")
-def test_the_guides_files_are_read_whole(duck: Any, tmp_path: Path) -> None:
-    tables, _ = ingested(sample_problem(GUIDE_FOLDER), duck, tmp_path)
+def test_the_guides_files_are_read_whole(guide_tables: Guide, duck: Any, tmp_path: Path) -> None:
+    tables, _ = ingested(sample_problem(guide_tables.folder), duck, tmp_path)
     assert {name: len(rows) for name, rows in tables.items()} == {
-        "user_profiles": 2_000,
-        "email_content": 100,
-        "user_emails": 11_866,
+        "user_profiles": guide_tables.users,
+        "email_content": guide_tables.emails,
+        "user_emails": guide_tables.sends,
         "quarantined": 0,
     }
