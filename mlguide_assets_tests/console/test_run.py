@@ -251,6 +251,7 @@ def test_a_thorough_run_searches_and_every_later_training_uses_what_was_chosen(t
     assert json.loads((candidate / "recipe.json").read_text()) == recipe == found
 
 
+@pytest.mark.parametrize("guide_tables", ["look-alike"], indirect=True)
 def test_on_the_guides_tables_the_gate_refuses_and_nothing_is_scored(guide_tables: Guide, tmp_path: Path) -> None:
     done = mlguide("run", "--problem", "guide", "--source", str(guide_tables.folder), "--json", cwd=tmp_path)
     assert done.code == 0, done.err
