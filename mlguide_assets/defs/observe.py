@@ -69,6 +69,7 @@ def data_drift(
     problem, current = workspace.problem, champion(workspace.home.bundles(workspace.problem.key))
     if current is None:
         return dg.Output(dict.fromkeys(context.partition_keys, no_drift()), metadata={"level": "no champion"})
+    reports = workspace.home.drift_reports(problem.key)
     judged = judge_days(
         _days_of_run(context, workspace, current.version, landed_days),
         send_features=send_features,
@@ -76,10 +77,10 @@ def data_drift(
         landed=landed_days,
         champion=current,
         problem=problem,
+        reports=reports,
     )
     for day, drift in judged.items():
         context.add_asset_metadata({"level": drift.level, "verdict": drift.sentence}, partition_key=day.isoformat())
-    reports = workspace.home.drift_reports(problem.key)
     found = levels(workspace.lake, current.version) | {day.isoformat(): drift.level for day, drift in judged.items()}
     stretch = stretch_due(found, reports, days=problem.watching.report_days) if judged else None
     metadata: dict[str, Any] = {"days_judged": len(judged)}

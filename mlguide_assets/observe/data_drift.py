@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import ibis
@@ -146,11 +147,13 @@ def judge_days(
     landed: ibis.Table,
     champion: Bundle,
     problem: Problem,
+    reports: Path,
 ) -> dict[date, DayDrift]:
     """Judge days against the champion's reference.
 
     Args:
         landed: rows of `rows.landed_days`.
+        reports: the folder of drift reports, where the classifier keeps what it knows of the champion's own days.
 
     Raises:
         InputError: the champion is of before drift was watched.
@@ -163,7 +166,7 @@ def judge_days(
         )
     known = {row["day"]: row for row in landed.to_pyarrow().to_pylist()}
     rows = {day: row["rows"] for day, row in known.items()}
-    classifier = classifier_of(send_features, champion, profile, seed=problem.evaluation.seed)
+    classifier = classifier_of(send_features, champion, profile, seed=problem.evaluation.seed, folder=reports)
     found = {}
     for day in days:
         sends = scored_sends(send_features, champion, first=day, last=day)

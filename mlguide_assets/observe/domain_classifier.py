@@ -8,8 +8,12 @@ exchanged, the p-value (1 + days of the reference that are as easy to tell) / (1
 What it does not do: say which columns drifted, as the tests of single columns do, or call for action by itself.
 """
 
+import contextlib
+import hashlib
+import json
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import ibis
@@ -21,6 +25,7 @@ from mlguide_assets.deploy.bundle import Bundle
 from mlguide_assets.observe.drift_reports import test_window
 from mlguide_assets.observe.quality import Finding, Level
 from mlguide_assets.observe.rows import scored_sends
+from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.train.encoding import Encoding
 from mlguide_assets.train.folds import rows_of_some_users, user_folds
 from mlguide_assets.train.metrics import point
@@ -99,12 +104,14 @@ class DomainClassifier:
         reference: features, `user_id` and `delivered_at` of the champion's test window.
         encoding: the champion's.
         profile: tells which columns are steady.
+        kept: a file for the null, which takes seconds and is the same as long as the champion is.
     """
 
     reference: pa.Table
     encoding: Encoding
     profile: Profile
     seed: int
+    kept: Path | None = None
 
     def separation(self, rows: pa.Table) -> Separation | None:
         """How easy a day's rows are to tell from the reference; None where there are too few rows or days to say."""
@@ -116,6 +123,16 @@ class DomainClassifier:
     @cached_property
     def null(self) -> tuple[float, ...]:
         """The ROC AUC of every day of the reference against the others, without those that have none."""
+        if self.kept is None:
+            return self._null()
+        # Where it is not there, or damaged, it is made.
+        with contextlib.suppress(OSError, ValueError):
+            return tuple(map(float, json.loads(self.kept.read_bytes())))
+        found = self._null()
+        replace_file(self.kept, json.dumps(found).encode())
+        return found
+
+    def _null(self) -> tuple[float, ...]:
         days = self.reference["delivered_at"].to_numpy().astype("datetime64[D]")
         if not self._columns:
             return ()
@@ -159,11 +176,16 @@ class DomainClassifier:
         return float(np.mean(found))
 
 
-def classifier_of(send_features: ibis.Table, champion: Bundle, profile: Profile, *, seed: int) -> DomainClassifier:
+def classifier_of(
+    send_features: ibis.Table, champion: Bundle, profile: Profile, *, seed: int, folder: Path | None = None
+) -> DomainClassifier:
     """The classifier that holds days against the champion's test window; its null is computed at the first day."""
     window = test_window(champion)
     reference = scored_sends(send_features, champion, first=window.first, last=window.last)
-    return DomainClassifier(reference, load_model(champion.folder).encoding, profile, seed)
+    settings = repr((steady_columns(profile), REFERENCE_ROWS, DAY_ROWS, FOLDS, ROUNDS, _PARAMETERS, seed))
+    key = hashlib.sha256(f"{champion.lineage} {settings}".encode()).hexdigest()[:16]
+    kept = folder / f".null-{key}.json" if folder else None
+    return DomainClassifier(reference, load_model(champion.folder).encoding, profile, seed, kept)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,9 @@
 """The classifier sees what columns do together, and stays silent on days like those of the reference."""
 
+import json
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import ibis
 import numpy as np
@@ -85,6 +87,18 @@ def test_without_enough_days_or_rows_nothing_is_said(classifier: DomainClassifie
     assert DomainClassifier(short, ENCODING, profile_of(short), seed=0).separation(short) is None
     assert classifier.separation(short.slice(0, 0)) is None
     assert classifier.separation(short.slice(0, 1)) is None
+
+
+def test_what_is_known_of_the_reference_is_kept(tmp_path: Path, classifier: DomainClassifier) -> None:
+    short = sends(3, 60, correlation=0.7, seed=0)
+    asked = DomainClassifier(short, ENCODING, profile_of(short), 0, tmp_path / "null.json")
+    assert json.loads((tmp_path / "null.json").read_bytes() if asked.null else b"") == list(asked.null)
+    (tmp_path / "kept.json").write_text(json.dumps([0.5] * LEAST_DAYS))
+    found = replace(classifier, kept=tmp_path / "kept.json").separation(sends(1, 60, correlation=0.7, seed=3))
+    assert found is not None
+    assert set(found.null) == {0.5}
+    (tmp_path / "null.json").write_text("[0.5")
+    assert replace(asked).null == asked.null
 
 
 def test_columns_that_name_the_day_or_move_on_by_themselves_are_left_out(classifier: DomainClassifier) -> None:
