@@ -53,12 +53,13 @@ def _set_aside(rule: Rule, result: RuleResult, rules: dict[str, Rule]) -> str:
 def _too_many_aside(result: RuleResult, rule: SetAside, results: Sequence[RuleResult], rules: dict[str, Rule]) -> str:
     removing = [each for each in results if each.table == result.table and each.action == "quarantine"]
     most = max(removing, key=lambda each: each.violations)
-    allowed = rule.model_copy(update={"max_share": 1.0})
+    stated = _as_yaml(rule.model_copy(update={"max_share": 1.0}))
+    allow = f"; or, if these rows are meant to be set aside, allow it with {stated} under contracts in the problem file"
     return (
         f"would lose {result.violations:,} of {result.rows:,} rows, set aside by its contract, where {rule.name} "
         f"allows {rule.max_share:.0%}: {most.violations:,} rows break {most.rule}, for example {most.example}: "
-        f"{most.cause}; or, if these rows are meant to be set aside, allow it with {_as_yaml(allowed)} under contracts "
-        f"in the problem file. 'mlguide export quarantined_rows' shows them."
+        # That nothing is left is no use to anybody.
+        f"{most.cause}{allow if result.violations < result.rows else ''}. 'mlguide export quarantined_rows' shows them."
     )
 
 

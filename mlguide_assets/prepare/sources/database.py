@@ -152,7 +152,7 @@ def _find(database: Any, name: str, where: str) -> Any:
     if elsewhere:
         raise InputError(
             f"{where} has no table {name!r} in its default schema, but {' and '.join(elsewhere)}: name it with its "
-            f"schema, as in tables: {{user_emails: {{name: {elsewhere[0]}}}}}, in the problem file."
+            f"schema, as in 'name: {elsewhere[0]}', under that table in tables of the problem file."
         )
     found = ", ".join(sorted(listed)[:8]) or "none"
     raise InputError(

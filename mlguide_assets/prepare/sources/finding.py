@@ -61,8 +61,8 @@ def find_table(folder: Path, name: str) -> FoundTable:
     if tables:
         raise InputError(
             f"{folder} has {' and '.join(sorted(table.path.name for table in tables))}, each of which could be table "
-            f"{name!r}: remove all but one, or name the one that is meant, as in tables: "
-            f"{{user_emails: {{name: {tables[0].path.name}}}}}, in the problem file."
+            f"{name!r}: remove all but one, or name the one that is meant, as in "
+            f"'name: {tables[0].path.name}', under that table in tables of the problem file."
         )
     raise InputError(_not_found(folder, name))
 
