@@ -5,7 +5,7 @@ from datetime import datetime
 
 import dagster as dg
 
-from mlguide_assets.defs.asking import AGAIN_AFTER, LOOK_EVERY, reading, under_way, unmet
+from mlguide_assets.defs.asking import AGAIN_AFTER, LOOK_EVERY, READING, reading, under_way, unmet
 from mlguide_assets.defs.days import known_days
 from mlguide_assets.defs.train import AlarmSettings
 from mlguide_assets.defs.workspace import Workspace
@@ -58,9 +58,10 @@ def scores_come_first(instance: dg.DagsterInstance, workspace: Workspace, now: d
     """Whether the day that was read last is still to be scored: for a while, what takes its turn waits for that."""
     from mlguide_assets.retrain.arrivals import scores_due
 
-    read = next(iter(instance.get_run_records(dg.RunsFilter(job_name="refresh_job"), limit=1)), None)
+    newest = [next(iter(instance.get_run_records(dg.RunsFilter(job_name=job), limit=1)), None) for job in READING]
+    read = max((record.end_time for record in newest if record and record.end_time), default=0.0)
     # Scoring that does not come about must not keep the source from being read.
-    if read is None or read.end_time is None or now.timestamp() - read.end_time > AGAIN_AFTER.total_seconds():
+    if now.timestamp() - read > AGAIN_AFTER.total_seconds():
         return False
     if under_way(instance, "scoring_job"):
         return True

@@ -18,6 +18,9 @@ REASON = "mlguide/reason"
 AGAIN_AFTER = timedelta(minutes=10)
 """A run that failed is asked for again: what was amiss, such as a source that was down, may be mended."""
 
+READING = ("refresh_job", "retraining_job")
+"""The jobs that read the source."""
+
 _LOOKED_AT = 100
 _ENDED_BADLY = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 _UNFINISHED = [each for each in dg.DagsterRunStatus if each not in (*_ENDED_BADLY, dg.DagsterRunStatus.SUCCESS)]
@@ -70,7 +73,7 @@ def under_way(instance: dg.DagsterInstance, job: str) -> bool:
 
 def reading(instance: dg.DagsterInstance) -> bool:
     """Whether a run that reads the source waits or runs: then half of the tables may be of the day before."""
-    return any(under_way(instance, job) for job in ("refresh_job", "retraining_job"))
+    return any(under_way(instance, job) for job in READING)
 
 
 def _may_be_asked_again(record: dg.RunRecord, now: datetime) -> bool:

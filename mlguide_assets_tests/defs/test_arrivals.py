@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.defs.arrivals import refresh_on_new_day, score_on_new_day, scores_come_first
-from mlguide_assets.defs.asking import AGAIN_AFTER, REASON
+from mlguide_assets.defs.asking import AGAIN_AFTER, READING, REASON
 from mlguide_assets.defs.observe import check_drift_on_new_data
 from mlguide_assets.defs.workspace import PROBLEM, SCORING_DATES, Workspace
 from mlguide_assets.observe import new_days
@@ -63,13 +63,14 @@ def test_days_are_judged_for_drift_from_the_reference_to_the_last_that_has_lande
     assert bounds == ["2025-11-11", "2025-11-20"]
 
 
+@pytest.mark.parametrize("reader", READING)
 def test_a_day_that_was_read_is_scored_before_the_next_is_read(
-    instance: dg.DagsterInstance, workspace: Workspace
+    reader: str, instance: dg.DagsterInstance, workspace: Workspace
 ) -> None:
     """In a world that is faster than its runs, a reading would always be due."""
     now = datetime.now(UTC)
     assert not scores_come_first(instance, workspace, now), "nothing was read by the daemon yet"
-    ran(instance, "refresh_job", "read")
+    ran(instance, reader, "read")
     now = datetime.now(UTC)
     assert scores_come_first(instance, workspace, now)
     assert asked(refresh_on_new_day, instance, workspace) == []
