@@ -311,13 +311,16 @@ def export(
 @_told
 def ui(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 3000,
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 3000,
     home: HomeOption = None,
 ) -> None:
     """Open the Dagster UI on this home, with the daemon that does the daily work.
 
-    It reads the source whenever retraining.refresh_every is over, scores and watches every day that arrives, retrains
-    when there is a reason, and tells what is amiss: by 'mlguide status', and to the webhook in MLGUIDE_ALERT_WEBHOOK.
+    It reads the source every retraining.refresh_every, scores and monitors every day that arrives, retrains when there
+    is a reason, and raises alerts: 'mlguide alerts' lists them, and the webhook in MLGUIDE_ALERT_WEBHOOK gets them.
+
+    It has no password: keep it on this machine. Requests must name a loopback host, the host given, or one in
+    MLGUIDE_ALLOWED_HOSTS.
     """
     from mlguide_assets.console.ui import serve
 
@@ -344,6 +347,8 @@ def serve(
 
     Callers must send the key that is in MLGUIDE_API_KEY, if it is set. A promotion or rollback reaches the running
     server within two seconds. Every answer is in the prediction log before it is sent; 'mlguide run' lands the log.
+
+    Requests must name a loopback host, the host given, or one in MLGUIDE_ALLOWED_HOSTS, such as a proxy's name.
     """
     from mlguide_assets.deploy.serving.server import serve as serve_api
 
