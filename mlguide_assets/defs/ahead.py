@@ -4,10 +4,12 @@ Imports take a third of a run on the default world; DuckDB, scikit-learn and XGB
 interpreter's lock, so that time is free.
 """
 
+import contextlib
 import importlib
 import os
 import threading
 import warnings
+from collections.abc import Callable
 
 from mlguide_assets.deploy.registry import MLFLOW_SETTINGS
 
@@ -15,18 +17,25 @@ FOR_TRAINING = ("sklearn.compose", "sklearn.linear_model", "sklearn.svm", "xgboo
 AFTER_TRAINING = ("matplotlib.figure", "shap", "mlflow")
 
 
-def import_ahead(names: tuple[str, ...]) -> None:
-    """Import modules in the background; what fails is met again, and reported, where it is needed."""
+def import_ahead(names: tuple[str, ...], then: Callable[[], object] | None = None) -> None:
+    """Import modules in the background; what fails is met again, and reported, where it is needed.
+
+    Args:
+        then: what to begin once they are imported, such as the registry, whose database MLflow makes in seconds.
+    """
     os.environ.update(MLFLOW_SETTINGS)
     # Set here, for good: what `requests` silences on import is undone when scikit-learn, fitting in the main
     # thread, leaves `catch_warnings`.
     warnings.filterwarnings("ignore", "SOCKS support in urllib3")
-    threading.Thread(target=_load, args=(names,), name="import-ahead", daemon=True).start()
+    threading.Thread(target=_load, args=(names, then), name="import-ahead", daemon=True).start()
 
 
-def _load(names: tuple[str, ...]) -> None:
+def _load(names: tuple[str, ...], then: Callable[[], object] | None) -> None:
     for name in names:
         try:
             importlib.import_module(name)
         except ImportError:
             return
+    if then is not None:
+        with contextlib.suppress(Exception):
+            then()

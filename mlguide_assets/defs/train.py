@@ -135,8 +135,9 @@ def train_candidate(
     from mlguide_assets.train.storage import record_of, save_candidate
 
     problem = workspace.problem
-    prepare_registry(registry_of(workspace.home, problem), context.log.info)
-    import_ahead(AFTER_TRAINING)
+    registry = registry_of(workspace.home, problem)
+    prepare_registry(registry, context.log.info)
+    import_ahead(AFTER_TRAINING, then=lambda: registry.client)
     recipe = current_recipe(workspace.lake)
     lineage = lineage_of(workspace.lake, problem, recipe)
     plans = plans_of(workspace.lake, lineage)

@@ -1,0 +1,28 @@
+"""What is imported and begun in the background."""
+
+import threading
+
+import pytest
+
+from mlguide_assets.defs.ahead import import_ahead
+
+
+def test_what_comes_then_begins_after_the_imports() -> None:
+    begun = threading.Event()
+    import_ahead(("json",), then=begun.set)
+    assert begun.wait(30)
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_fails_there_is_left_to_where_it_is_needed() -> None:
+    tried = threading.Event()
+
+    def fails() -> None:
+        tried.set()
+        raise OSError("no space left")
+
+    import_ahead((), then=fails)
+    assert tried.wait(30)
+    never = threading.Event()
+    import_ahead(("mlguide_assets.no_such_module",), then=never.set)
+    assert not never.wait(0.5)
