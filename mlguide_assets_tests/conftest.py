@@ -17,8 +17,9 @@ settings.load_profile("mlguide")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The test that mostly waits first: the other process of the tests has all the rest done meanwhile."""
-    items.sort(key=lambda item: item.get_closest_marker("daemon") is None)
+    """The test that mostly waits first, then the files that take long: no process of the tests is left with one."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.get_closest_marker("daemon") is None, item.path not in slow))
 
 
 @pytest.fixture(scope="session")
