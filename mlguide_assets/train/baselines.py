@@ -189,12 +189,17 @@ def _base_row(matrix: Matrix, encoding: Encoding) -> tuple[Floats, Floats]:
 
 
 def _centred(term: NumberTerm | CategoryTerm, column: Floats) -> tuple[float, NumberTerm | CategoryTerm]:
-    """The mean of a term over the training rows, and the term without it, with its spread."""
+    """The mean of a term over the training rows, and the term without it, with its spread.
+
+    Where no training row lacked a value, nothing was learned of one that does, or of a category never seen: it adds
+    nothing to the mean. Zeros in place of a category's columns would say otherwise.
+    """
+    lacking = np.isnan(column).any()
     if isinstance(term, NumberTerm):
         added = np.where(np.isnan(column), term.missing, term.slope * column + term.offset)
         mean, spread = float(added.mean()), float(added.std())
-        return mean, NumberTerm(term.slope, term.offset - mean, term.missing - mean, spread)
+        return mean, NumberTerm(term.slope, term.offset - mean, term.missing - mean if lacking else 0.0, spread)
     table = np.array([*term.weights, term.missing])
     added = table[np.nan_to_num(column, nan=len(table) - 1).astype(np.int64)]
     mean, spread = float(added.mean()), float(added.std())
-    return mean, CategoryTerm(tuple((table[:-1] - mean).tolist()), term.missing - mean, spread)
+    return mean, CategoryTerm(tuple((table[:-1] - mean).tolist()), term.missing - mean if lacking else 0.0, spread)

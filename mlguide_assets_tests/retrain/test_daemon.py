@@ -52,6 +52,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "watching": {"min_rows": 60},
     "retraining": {"look_every": "1s", "often": "0 0 1 1 *"},
 }
+UNFINISHED = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 PATIENCE = 1200
 """Seconds for all of it; a fifth of that on an idle machine with two cores."""
 
@@ -115,6 +116,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
             company.eventually(f"step {number} read and scored", lambda: company.has_scored_today, end)
         company.eventually("every day judged", lambda: not missing(company), end)
         company.eventually("a training by itself", lambda: bool(trained(company)), end)
+        company.eventually("the end of all runs", lambda: not company.runs(statuses=UNFINISHED), end)
     return company
 
 

@@ -91,6 +91,16 @@ def test_a_category_that_training_never_saw_adds_what_a_missing_one_adds() -> No
     np.testing.assert_allclose(model.contributions(unseen)[0, 0], theme.missing, rtol=1e-6)
 
 
+def test_what_training_never_lacked_adds_what_is_usual_where_it_is_missing() -> None:
+    """Zeros in place of a category's columns would not be the mean of what its categories add."""
+    whole = np.nan_to_num(MATRIX, nan=0.0)
+    for name, fit in BASELINES.items():
+        model = fit(whole, LABELS, ENCODING, seed=0)
+        nothing = np.full((1, whole.shape[1]), np.nan, dtype=np.float32)
+        np.testing.assert_allclose(model.contributions(nothing), 0, err_msg=name)
+        assert 0.3 < model.predict_uncalibrated(nothing)[0] / LABELS.mean() < 3, name
+
+
 def test_a_linear_model_tells_the_frequent_values_of_a_category_apart_and_no_more() -> None:
     cities = tuple(f"city {n}" for n in range(3000))
     encoding = Encoding((EncodedFeature("city", cities), *ENCODING.features[1:]))
