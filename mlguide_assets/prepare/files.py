@@ -35,6 +35,7 @@ def replace_file(path: Path, content: bytes, mode: int = 0o666) -> None:
 
 _REFUSALS = re.compile(
     r"no space left on device|disk quota exceeded|disk is full|permission denied|read-only file system"
+    r"|file too large|no files found[^\n]*"
     r"|input/output error|too many open files|is a directory|no such file or directory|file name too long",
     re.IGNORECASE,
 )
@@ -49,7 +50,7 @@ def disk_reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     found = _REFUSALS.search(str(error))
-    return found[0].capitalize() if found else "the disk or its permissions"
+    return found[0][0].upper() + found[0][1:] if found else "the disk or its permissions"
 
 
 def make_durable(path: Path) -> None:

@@ -9,7 +9,6 @@ COLUMNS = {
     "candidate_model": {
         "candidate": "The candidate's id: a hash of its data, problem, recipe and code.",
         "trained_at": "When it was trained, UTC.",
-        "folder": "Where its files are.",
         "facts": "Rows, windows, threshold and lineage, as JSON.",
     },
     "test_predictions": {

@@ -2,7 +2,9 @@
 
 import base64
 import hashlib
+import os
 import struct
+import time
 from pathlib import Path
 
 from mlguide_assets.prepare.files import replace_file
@@ -28,10 +30,10 @@ def keep_picture(folder: Path, name: str, png: bytes) -> str:
     files = {folder / f"{stem}.png": png, folder / f"{stem}.svg": _narrowed(png).encode()}
     with writing(f"The picture {name}", folder):
         for path, content in files.items():
-            if path.exists():
-                path.touch()
-            else:
+            if not path.exists():
                 replace_file(path, content)
+            # File systems stamp files by a clock that ticks every few milliseconds.
+            os.utime(path, ns=(time.time_ns(), time.time_ns()))
         newest_first = sorted(folder.glob("[!.]*"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
         for path in newest_first[KEPT:]:
             path.unlink(missing_ok=True)

@@ -39,7 +39,9 @@ HEAVY = {
 
 @pytest.fixture(scope="module")
 def definitions() -> dg.Definitions:
-    return defs()
+    # Dagster asks the instance that was entered last, which an earlier test may have closed.
+    with dg.DagsterInstance.ephemeral():
+        return defs()
 
 
 def test_definitions_are_loadable(definitions: dg.Definitions) -> None:

@@ -137,7 +137,7 @@ def test_a_partition_to_keep_that_is_gone_is_told_and_nothing_changes(lake: Lake
 def test_a_failing_partition_leaves_the_previous_snapshot(lake: Lake) -> None:
     first = lake.write("t", numbers(1))
     queries = {f"p{part}": Query("SELECT 1 AS n") for part in range(6)}
-    with pytest.raises(Exception, match="no_such_file"):
+    with pytest.raises(Exception, match=r"(?i)no files found.*no_such_file"):
         lake.write_partitions("t", Partitions({**queries, "p3": Query("FROM 'no_such_file.parquet'")}, {}))
     assert lake.snapshot("t") == first
     lake.write_partitions("t", Partitions(queries, {}))

@@ -192,7 +192,7 @@ def test_a_full_disk_is_told_in_one_sentence_and_leaves_the_previous_snapshot(tm
     for sentence in told:
         assert "\n" not in sentence
         assert sentence.startswith(f"Table 't' could not be written to {tmp_path / 't'} (")
-        assert "too large" in sentence
+        assert "File too large" in sentence
         assert "free space" in sentence
     assert lake.snapshot("t") == before
     assert values(lake) == [1, 2]
@@ -203,7 +203,7 @@ def test_a_disk_that_fills_while_a_source_is_read_is_told_in_one_sentence(tmp_pa
     source = write_sample(tmp_path / "shop")
     [told] = in_two_processes(ingest_on_full_disk, (source, tmp_path / "lake"))
     assert told.startswith(f"What is read could not be written to {tmp_path / 'lake' / 'scratch'} (")
-    assert "too large" in told
+    assert "File too large" in told
     assert "free space" in told
     assert "\n" not in told
     assert not list((tmp_path / "lake" / "scratch").iterdir())

@@ -16,10 +16,10 @@ def explanation(sends: pa.Table, trained: Candidate) -> Explanation:
 
 
 def test_the_planted_signal_is_the_top_feature(explanation: Explanation) -> None:
-    top = explanation.table().to_pylist()[0]
+    top, second, *_ = explanation.table().to_pylist()
     assert top["feature"] == "theme"
     assert top["rank"] == 1
-    assert top["share"] > 0.3
+    assert top["share"] > 1.2 * second["share"]
 
 
 def test_the_table_ranks_every_feature_by_its_mean_absolute_contribution(explanation: Explanation) -> None:
