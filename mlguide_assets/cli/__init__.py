@@ -2,16 +2,16 @@
 
 import json
 import sys
-from collections.abc import Callable
 from datetime import datetime
-from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from mlguide_assets.errors import InputError, RunFailedError
+from mlguide_assets.cli.common import HomeOption, JsonOption, told
+from mlguide_assets.cli.experiment import experiment
+from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
 
 app = typer.Typer(
@@ -20,50 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-
-HomeOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--home",
-        help="Where everything is kept. Default: $MLGUIDE_HOME, else .mlguide here.",
-        show_default=False,
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value instead of text.")]
-
-
-def _told(command: Callable[..., None]) -> Callable[..., None]:
-    """End with one sentence: exit code 2 for bad input or a machine that refuses, 1 for any other failed run."""
-
-    @wraps(command)
-    def wrapper(*args: Any, **kwargs: Any) -> None:
-        from mlguide_assets.console.terminal import print_in_any_encoding, print_warnings_as_data
-
-        # Before the command: what a run sets in the environment would make its home the default.
-        home = Home.locate(kwargs.get("home"))
-        print_in_any_encoding()
-        print_warnings_as_data()
-        try:
-            command(*args, **kwargs)
-        except InputError as error:
-            _fail(home.commands(str(error)), 2)
-        except RunFailedError as error:
-            _fail(home.commands(str(error)), 1)
-        except Exception as error:
-            from mlguide_assets.console.machine import refusal
-
-            if refused := refusal(error, home.root):
-                _fail(refused, 2)
-            raise
-
-    return wrapper
-
-
-def _fail(message: str, code: int) -> None:
-    from mlguide_assets.console.terminal import console
-
-    console.print(f"mlguide: {message}", style="red")
-    raise typer.Exit(code)
+app.add_typer(experiment)
 
 
 def _print_version(wanted: bool) -> None:
@@ -78,11 +35,11 @@ def main(
         bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
-    """The machine-learning lifecycle as a Dagster asset graph: define, prepare, train, deploy, observe, retrain."""
+    """The machine-learning lifecycle as a Dagster asset graph, from the definition of a problem to retraining."""
 
 
 @app.command()
-@_told
+@told
 def run(
     problem: Annotated[
         str | None,
@@ -124,7 +81,7 @@ def run(
 
 
 @app.command()
-@_told
+@told
 def status(as_json: JsonOption = False, home: HomeOption = None) -> None:
     """Tell what this home knows: champion, last decision, quality, contract, tables."""
     place = Home.locate(home)
@@ -139,7 +96,7 @@ ReasonOption = Annotated[str, typer.Option("--reason", help="Why: it is kept in 
 
 
 @app.command()
-@_told
+@told
 def promote(
     number: VersionArgument,
     reason: ReasonOption = "",
@@ -152,7 +109,7 @@ def promote(
 
 
 @app.command()
-@_told
+@told
 def rollback(
     reason: ReasonOption = "",
     to: Annotated[
@@ -167,7 +124,7 @@ def rollback(
 
 
 @app.command()
-@_told
+@told
 def history(as_json: JsonOption = False, home: HomeOption = None) -> None:
     """Show every decision: when, which version, what, from which champion, by whom, why."""
     from mlguide_assets.console.decide import show_history
@@ -176,7 +133,7 @@ def history(as_json: JsonOption = False, home: HomeOption = None) -> None:
 
 
 @app.command()
-@_told
+@told
 def reproduce(
     number: VersionArgument,
     home: HomeOption = None,
@@ -191,7 +148,7 @@ def reproduce(
 
 
 @app.command()
-@_told
+@told
 def report(
     out: Annotated[Path, typer.Option(help="A file ending in .html; replaced if it exists.")] = Path("report.html"),
     home: HomeOption = None,
@@ -209,7 +166,7 @@ def report(
 
 
 @app.command()
-@_told
+@told
 def alerts(
     acknowledge: Annotated[
         str | None,
@@ -230,7 +187,7 @@ def alerts(
 
 
 @app.command()
-@_told
+@told
 def forget(
     user: Annotated[str, typer.Option("--user", metavar="ID", help="The user to forget.", show_default=False)],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
@@ -252,7 +209,7 @@ def forget(
 
 
 @app.command()
-@_told
+@told
 def simulate(
     out: Annotated[
         Path, typer.Option(help="Folder for the four Parquet files. It is created if missing; its parent must exist.")
@@ -270,7 +227,7 @@ def simulate(
 
 
 @app.command()
-@_told
+@told
 def export(
     table: Annotated[
         str | None, typer.Argument(help="A table of the lake. Without it, the tables are listed.", show_default=False)
@@ -308,7 +265,7 @@ def export(
 
 
 @app.command()
-@_told
+@told
 def ui(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 3000,
@@ -328,7 +285,7 @@ def ui(
 
 
 @app.command()
-@_told
+@told
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; beyond this machine only with a key.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8000,

@@ -1,0 +1,1 @@
+"""Experiment: assignment, exposure, analysis, canary, off-policy value."""
