@@ -23,6 +23,7 @@ from mlguide_assets.prepare.simulator.content import (
     subjects,
 )
 from mlguide_assets.prepare.simulator.outcomes import NEVER, Outcomes, outcomes, probabilities
+from mlguide_assets.prepare.simulator.plans import NO_PLANS, Plans
 from mlguide_assets.prepare.simulator.population import COUNTRIES, GENDERS, Users, users, users_joined_before
 from mlguide_assets.prepare.simulator.randomness import Bools, Ints
 from mlguide_assets.prepare.simulator.risk import logits
@@ -78,17 +79,20 @@ def sends(
     first: date | None = None,
     last_exclusive: date | None = None,
     as_of: datetime | None = None,
+    *,
+    plans: Plans = NO_PLANS,
 ) -> Iterator[pa.Table]:
     """The sends delivered in [first, last_exclusive), in blocks of users, each ordered by user and then time.
 
     Columns as in SENDS_SCHEMA; times are UTC without a zone. `first` defaults to the world's start,
     `last_exclusive` to its end, `as_of` to the first instant of `last_exclusive`. `unsubscribed` is what was
     on record at `as_of`, and sends from `as_of` on are left out; `probability` and `unsubscribed_at` are the
-    truth, whenever it came out.
+    truth, whenever it came out. `plans` choose the emails of their days and users; the company draws all others.
 
-    Raises ValueError when the days are out of order or before the world's start.
+    Raises ValueError when the days are out of order or before the world's start, or when a plan names an email that
+    does not exist on its day.
     """
-    for _, table in _blocks(world, _range(world, first, last_exclusive, as_of)):
+    for _, table in _blocks(world, plans, _range(world, first, last_exclusive, as_of)):
         yield table
 
 
@@ -98,6 +102,7 @@ def write(
     progress: Callable[[float], None] | None = None,
     *,
     until: datetime | None = None,
+    plans: Plans = NO_PLANS,
 ) -> dict[str, int]:
     """Writes the world as it was known at `until` into the folder `out`: three tables and the oracle, as Parquet.
 
@@ -108,9 +113,11 @@ def write(
     whole truth of each.
 
     `user_emails.parquet` and `oracle.parquet` are both ordered by delivered_at, user_id. A file appears
-    complete or not at all. `progress` is called with the share of the work done. Returns rows per table.
+    complete or not at all. `progress` is called with the share of the work done. `plans` choose the emails of their
+    days and users, as in `sends`. Returns rows per table.
 
-    Raises ValueError when `until` is before the world's start.
+    Raises ValueError when `until` is before the world's start, or when a plan names an email that does not exist on
+    its day.
     """
     known = until or datetime.combine(world.end, time())
     # A day that has begun is one whose users and emails are known.
@@ -124,7 +131,7 @@ def write(
         content = email_content(world, last)
         pq.write_table(content, folder / "email_content.parquet", compression="zstd")
         rows["email_content"] = content.num_rows
-        rows["user_emails"] = rows["oracle"] = _write_sends(world, folder, days, report)
+        rows["user_emails"] = rows["oracle"] = _write_sends(world, plans, folder, days, report)
         for name in rows:
             (folder / f"{name}.parquet").replace(out / f"{name}.parquet")
     report(1.0)
@@ -167,7 +174,7 @@ def _profile_blocks(world: World, day: int) -> Iterator[pa.Table]:
         )
 
 
-def _blocks(world: World, days: _Range) -> Iterator[tuple[float, pa.Table]]:
+def _blocks(world: World, plans: Plans, days: _Range) -> Iterator[tuple[float, pa.Table]]:
     """Share of the users done, and their sends."""
     calibration = calibrate(world)
     content = _content(world, days.last_exclusive)
@@ -180,11 +187,13 @@ def _blocks(world: World, days: _Range) -> Iterator[tuple[float, pa.Table]]:
             # Only those with a potential send in the range need a history at all.
             ids = ids[is_scheduled(world, who, days.first, days.last_exclusive)]
             who = users(world, calibration.joins_per_day, ids)
-        yield min(at + step, count) / max(count, 1), _sends_to(world, calibration, content, who, days)
+        yield min(at + step, count) / max(count, 1), _sends_to(world, plans, calibration, content, who, days)
 
 
-def _sends_to(world: World, calibration: Calibration, content: Emails, who: Users, days: _Range) -> pa.Table:
-    slots = potential_sends(world, who, days.last_exclusive)
+def _sends_to(
+    world: World, plans: Plans, calibration: Calibration, content: Emails, who: Users, days: _Range
+) -> pa.Table:
+    slots = plans.applied(world, who, potential_sends(world, who, days.last_exclusive))
     probability = probabilities(logits(world, who, content, slots), calibration.intercept)
     came = outcomes(world, who, slots, probability)
     kept = came.delivered & (slots.day >= days.first) & (slots.second * _MICROSECONDS < days.as_of)
@@ -220,7 +229,7 @@ def _write_profiles(world: World, folder: Path, day: int) -> int:
     return rows
 
 
-def _write_sends(world: World, folder: Path, days: _Range, report: Callable[[float], None]) -> int:
+def _write_sends(world: World, plans: Plans, folder: Path, days: _Range, report: Callable[[float], None]) -> int:
     """Writes user_emails.parquet and oracle.parquet into `folder`; returns their number of rows."""
     start = np.datetime64(world.start, "us")
     expected = world.sends * days.last_exclusive / world.days
@@ -232,7 +241,7 @@ def _write_sends(world: World, folder: Path, days: _Range, report: Callable[[flo
         count=max(ceil(expected / _ROWS_PER_BUCKET), 1),
     )
     with buckets:
-        for done, block in _blocks(world, days):
+        for done, block in _blocks(world, plans, days):
             buckets.add(block)
             report(0.6 * done)
     rows = 0

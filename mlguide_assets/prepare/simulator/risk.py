@@ -103,12 +103,20 @@ def logits(world: World, who: Users, content: Emails, slots: Slots) -> Floats:
     """The logit of each potential send, without the intercept. `content` holds the emails 1 to n in order."""
     email = slots.email - 1
     moment = moments(world, who, slots, content.created[email])
-    result = observed_logits(USUAL, who, slots.user, content, email, moment)
+    return logits_at(world, who, slots.user, content, email, slots.day, moment)
+
+
+def logits_at(world: World, who: Users, user: Ints, content: Emails, email: Ints, day: Ints, moment: Moment) -> Floats:
+    """The logit of sends at given moments, without the intercept. Shape (n,).
+
+    `user` and `email` say, per send, which entry of `who` and `content` it joins; `day` counts from the world's start.
+    """
+    result = observed_logits(USUAL, who, user, content, email, moment)
     if world.concept_shift is not None:
-        later = observed_logits(SHIFTED, who, slots.user, content, email, moment)
-        result = np.where(slots.day >= world.day(world.concept_shift), later, result)
+        later = observed_logits(SHIFTED, who, user, content, email, moment)
+        result = np.where(day >= world.day(world.concept_shift), later, result)
     if world.unobserved_sd > 0:
-        result += _unobserved(world, who)[slots.user, content.theme[email]]
+        result += _unobserved(world, who)[user, content.theme[email]]
     return result
 
 

@@ -1,4 +1,8 @@
-"""Who would be sent what and when if nobody ever left. Outcomes never change it, they only cut it short."""
+"""Who would be sent what and when if nobody ever left. Outcomes never change it, they only cut it short.
+
+The slots are opportunities: on which days, and when, a user is due for an email. They depend on no choice. Which
+email a slot brings is the company's own draw, unless `plans` choose it.
+"""
 
 from dataclasses import dataclass
 
@@ -37,7 +41,7 @@ def potential_sends(world: World, who: Users, last_exclusive: int) -> Slots:
     none = np.empty(0, np.int64)
     user = np.concatenate([none, *(rows + part * step for part, (rows, _) in enumerate(grids))])
     day = np.concatenate([none, *(days for _, days in grids)])
-    second, email = _second(world, who, user, day), _email(world, who, user, day)
+    second, email = second_of_day(world, who, user, day), _email(world, who, user, day)
     return Slots(user=user, day=day, second=second, email=email)
 
 
@@ -69,7 +73,8 @@ def _scheduled(world: World, who: Users, part: slice, first: int, last_exclusive
     return drawn
 
 
-def _second(world: World, who: Users, user: Ints, day: Ints) -> Ints:
+def second_of_day(world: World, who: Users, user: Ints, day: Ints) -> Ints:
+    """When a user is sent what they are sent on a day, in seconds from the world's start."""
     share = np.concatenate([[0.0], np.cumsum(_HOUR_RHYTHM)]) / sum(_HOUR_RHYTHM)
     drawn: Floats = uniform(stream_keys(world.seed, "time of day", who.id)[user], day)
     hours = np.interp(drawn, share, np.arange(25.0))
