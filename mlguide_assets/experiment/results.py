@@ -1,0 +1,124 @@
+"""What an analysis says: health first, then estimates, then one of four verdicts with the rule that fired."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, Literal
+
+from mlguide_assets.experiment.design import Better, Kind
+from mlguide_assets.statistics.comparison import Interval
+
+Verdict = Literal["ship", "keep", "inconclusive", "unhealthy"]
+Role = Literal["primary", "guardrail", "secondary"]
+Outcome = Literal["passed", "harmed", "open"]
+
+
+@dataclass(frozen=True)
+class HealthCheck:
+    """One reason to trust the numbers, or not to.
+
+    Attributes:
+        check: its name, such as `sample_ratio` or `sample_ratio:country`.
+        value: what was measured; `text` says what it is.
+        p: of the test, where it is one.
+        passed: False withholds all numbers.
+        warning: it passed, but a healthy experiment rarely looks like this.
+        text: one sentence on what was found.
+    """
+
+    check: str
+    value: float
+    p: float | None
+    passed: bool
+    text: str
+    warning: bool = False
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One arm beside the control, on one metric.
+
+    Attributes:
+        p: two-sided; with looks, valid whichever of them stops the experiment (a repeated p-value).
+        p_adjusted: of Holm over arms and primary metrics, or of Benjamini-Hochberg over secondary ones; None for
+            guardrails, which must all pass and so need none.
+        better: direction of improvement; None for a guardrail that may not move either way.
+        guardrail: whether its margin is excluded: `passed`, `harmed` (worse than the control, beyond the margin for
+            all that is known), or `open` (too little is known); None for other metrics.
+        variance_reduction: the share of the variance of the difference that the covariates took out; None without.
+    """
+
+    variant: str
+    metric: str
+    kind: Kind
+    role: Role
+    better: Better | None
+    control: float
+    treatment: float
+    difference: Interval
+    ratio: Interval
+    p: float
+    p_adjusted: float | None = None
+    guardrail: Outcome | None = None
+    variance_reduction: float | None = None
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """All that an analysis found. Where it is not `healthy`, `results` is empty: its numbers are withheld.
+
+    Attributes:
+        units: of each arm, waiting ones included.
+        waiting: of each arm, units whose outcome window is still open; they are in no result.
+        variant: the arm to ship, where the verdict is `ship`.
+        rule: the rule that fired, as an identifier.
+        reason: the verdict in a sentence or two.
+        triggered: the same of the units for which the arms differ, where the design names them.
+    """
+
+    health: tuple[HealthCheck, ...]
+    units: Mapping[str, int]
+    waiting: Mapping[str, int]
+    results: tuple[Estimate, ...]
+    verdict: Verdict
+    rule: str
+    reason: str
+    variant: str | None = None
+    triggered: "Analysis | None" = None
+
+    @property
+    def healthy(self) -> bool:
+        return all(check.passed for check in self.health)
+
+    def as_json(self) -> dict[str, Any]:
+        """The stable part, as `mlguide experiment analyse --json` prints it; what is undefined is null."""
+        return {
+            "health": [
+                {"check": each.check, "value": _number(each.value), "p": _number(each.p), "passed": each.passed}
+                for each in self.health
+            ],
+            "healthy": self.healthy,
+            "units": dict(self.units),
+            "results": [
+                {
+                    "variant": each.variant,
+                    "metric": each.metric,
+                    "control": _number(each.control),
+                    "treatment": _number(each.treatment),
+                    "difference": _interval(each.difference),
+                    "ratio": _interval(each.ratio),
+                    "p": _number(each.p),
+                }
+                for each in self.results
+            ],
+            "verdict": self.verdict,
+            "reason": self.reason,
+        }
+
+
+def _interval(interval: Interval) -> dict[str, float | None]:
+    return {name: _number(getattr(interval, name)) for name in ("value", "low", "high")}
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or not isfinite(value) else float(value)
