@@ -1,0 +1,152 @@
+"""A YAML file as a validated value of a Pydantic model, or one sentence that says what to mend: file, line, key, fix.
+
+Problem files and experiment files are read here, so that both are refused in the same words.
+"""
+
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from mlguide_assets.errors import InputError
+
+Document = TypeVar("Document", bound=BaseModel)
+
+
+def parse_document(content: bytes, path: Path, model: type[Document]) -> Document:
+    """Validate the content of a file against a model.
+
+    Args:
+        path: named in errors; nothing is read from it.
+
+    Raises:
+        InputError: the content is no YAML or not valid; the text names file, line, key and fix.
+    """
+    try:
+        loader = _Loader(content)
+        root = loader.get_single_node()
+        values = loader.construct_document(root) if root else None
+    except (yaml.YAMLError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        reason = getattr(error, "problem", None) or "the bytes are not text"
+        raise InputError(f"{path}{line}: this is not YAML ({reason}); mend the syntax there.") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path}, line 1: expected keys and values, such as 'name: my_{model.__name__.lower()}'.")
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise InputError(_explain(error, cast(yaml.Node, root), path, model)) from error
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as usual, but a key may be stated once, and dates stay text: Pydantic's complaint names the key."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  (the base declares it as an instance variable)
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        if twice := next((key for key, _ in node.value if keys.count(key.value) > 1), None):
+            problem = f"{twice.value!r} is stated twice"
+            raise yaml.constructor.ConstructorError(problem=problem, problem_mark=twice.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _explain(error: ValidationError, root: yaml.Node, path: Path, model: type[BaseModel]) -> str:
+    """One sentence for the first thing that is wrong, and how many more there are."""
+    # A misspelt key is also a missing one: name the misspelling.
+    first, *others = sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
+    node: yaml.Node = root
+    keys: list[str] = []
+    line = root.start_mark.line
+    siblings: list[str] = []
+    for part in first["loc"]:
+        found = _child(node, part)
+        siblings = [str(key.value) for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
+        if found is None:
+            # The tag of a union ("files", "range") is in the location but not in the file.
+            if part == first["loc"][-1] and first["type"] == "missing":
+                keys.append(str(part))
+            continue
+        key_line, node = found
+        line = key_line
+        keys.append(str(part))
+    key = ".".join(keys) or "the file"
+    more = f" ({len(others)} more to mend after this one)" if others else ""
+    return f"{path}, line {line + 1}, {key}: {_fix(first, siblings, model)}{more}."
+
+
+def _child(node: yaml.Node, part: int | str) -> tuple[int, yaml.Node] | None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == str(part):
+                return key.start_mark.line, value
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        return node.value[part].start_mark.line, node.value[part]
+    return None
+
+
+def _fix(error: Mapping[str, Any], siblings: list[str], model: type[BaseModel]) -> str:
+    kind, given = error["type"], error.get("input")
+    if kind == "missing":
+        return "this key is missing; add it"
+    if kind == "extra_forbidden":
+        return f"unknown key{_nearest(str(error['loc'][-1]), _allowed_keys(error['loc'], model), siblings)}"
+    if kind == "string_type" and isinstance(given, bool):
+        return "write it in quotes, since YAML reads a bare yes or no as true or false"
+    if kind == "string_type" and isinstance(given, (int, float)):
+        return f"write it in quotes, as '{given}', since YAML reads it as a number"
+    if kind == "union_tag_not_found":
+        return f"its {error['ctx']['discriminator']} is missing; add it"
+    if kind == "union_tag_invalid":
+        tags = re.findall(r"'(\w+)'", error["ctx"]["expected_tags"])
+        close = _nearest(error["ctx"]["tag"], tags, [])
+        return f"{error['ctx']['tag']!r} is not a {error['ctx']['discriminator']}{close}"
+    text = cast(str, error["msg"]).removeprefix("Value error, ")
+    text = text[0].lower() + text[1:]
+    if isinstance(given, (str, int, float)) and kind != "value_error":
+        return f"{given!r} is not valid: {text}"
+    return text
+
+
+def _nearest(word: str, allowed: list[str], siblings: list[str]) -> str:
+    close = difflib.get_close_matches(word, [name for name in allowed if name not in siblings], n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known here: {', '.join(allowed)}" if allowed else "; remove it"
+
+
+def _allowed_keys(location: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
+    """The keys that the schema knows at the place of an unknown key."""
+    schema: dict[str, Any] = model.model_json_schema()
+    definitions = schema.get("$defs", {})
+    here = schema
+    for part in location[:-1]:
+        here = _step(_resolve(here, definitions), part, definitions)
+    return list(_resolve(here, definitions).get("properties", {}))
+
+
+def _resolve(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    # What may be left out is a union with null.
+    schema = next((each for each in schema.get("anyOf", ()) if "$ref" in each), schema)
+    while "$ref" in schema:
+        schema = definitions[schema["$ref"].rsplit("/", 1)[1]]
+    return schema
+
+
+def _step(schema: dict[str, Any], part: int | str, definitions: dict[str, Any]) -> dict[str, Any]:
+    if tags := schema.get("discriminator", {}).get("mapping"):
+        return {"$ref": tags[part]} if part in tags else {}
+    if isinstance(part, int):
+        return cast(dict[str, Any], schema.get("items", {}))
+    if part in schema.get("properties", {}):
+        return cast(dict[str, Any], schema["properties"][part])
+    extra = schema.get("additionalProperties", {})
+    return extra if isinstance(extra, dict) else {}
