@@ -8,7 +8,8 @@ the test. So the actions of a user and their propensities are
     an email may be sent    the best: 1 - share (K - 1) / K    each of the K - 1 others: share / K
     none may be sent        withhold: 1; the row names the least risky email, which stays unsent
 
-which sum to 1. The draws are hashes of salt, day and user, so the same day is planned the same way again.
+which sum to 1. The draws are those of `statistics.draws`, by salt, day and user, so the same day is planned
+the same way again.
 """
 
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from mlguide_assets.define.problem import Exploration
+from mlguide_assets.statistics.draws import SIZE, draw_column, draw_index_column
 
 USERS_AT_ONCE = 20_000
 BEST, EXPLORE = "best", "explore"
@@ -41,8 +43,6 @@ SCHEMA = pa.schema(
         ("run_id", pa.string()),
     ]
 )
-
-_BITS = 52
 
 
 def plan_sends(
@@ -67,12 +67,6 @@ def propensity_of_best(candidates: ir.IntegerValue, share: ir.FloatingValue) -> 
 def propensity_of_other(candidates: ir.IntegerValue, share: ir.FloatingValue) -> ir.FloatingValue:
     """Of each email but the least risky one."""
     return share / ibis.greatest(candidates, 1)
-
-
-def hash_number(salt: str, day: date, user_id: ir.IntegerValue) -> ir.IntegerValue:
-    """A number from 0 to 2^52 - 1: the first 13 hex digits of the SHA-256 of `salt:day:user_id`."""
-    key = ibis.literal(f"{salt}:{day.isoformat()}:") + user_id.cast("string")
-    return (ibis.literal("0x") + key.hexdigest("sha256").left(13)).cast("int64")
 
 
 def _batches(
@@ -105,9 +99,9 @@ def _choices(predictions: ibis.Table, exploration: Exploration, day: date) -> ib
         probabilities=predictions.probability.collect(where=sendable, order_by=predictions.email_id),
         model_version=predictions.model_version.max(),
     )
-    drawn = hash_number(f"{exploration.salt}/explore", day, users.user_id)
-    which = (hash_number(f"{exploration.salt}/which", day, users.user_id) * users.candidates) >> _BITS
-    explored = (drawn < round(exploration.share * 2**_BITS)) & (users.candidates > 0)
+    drawn = draw_column(f"{exploration.salt}/explore:{day.isoformat()}", users.user_id)
+    which = draw_index_column(f"{exploration.salt}/which:{day.isoformat()}", users.user_id, users.candidates)
+    explored = (drawn < round(exploration.share * SIZE)) & (users.candidates > 0)
     chosen = users.mutate(
         email_id=ibis.ifelse(explored, users.emails[which], users.best),
         probability=ibis.ifelse(explored, users.probabilities[which], users.best_probability),

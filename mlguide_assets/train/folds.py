@@ -4,7 +4,6 @@ A fold learns from what had matured when its validation window began, and judges
 `split.py` some times in a row, each later than the one before. The caller passes rows before the test window only.
 """
 
-import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlguide_assets.errors import InputError
+from mlguide_assets.statistics.draws import draw_shares
 from mlguide_assets.train.split import Times
 
 Rows = npt.NDArray[np.int64]
@@ -22,8 +22,6 @@ EARLIEST_SHARE = 0.4
 """Share of the rows before the first validation window: the first fold learns from these, less the gap."""
 
 LEAST_OF_EACH_OUTCOME = 3
-
-_HASH_DIGITS = 13
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +101,7 @@ def refuse_one_outcome(labels: npt.NDArray[np.int8], folds: list[Fold]) -> None:
 def user_folds(users: Users, folds: int, seed: int) -> Rows:
     """The fold of each row (n,), from 0 to `folds` - 1, drawn by the hash of its user."""
     distinct, codes = np.unique(users, return_inverse=True)
-    return np.asarray((_hashed(distinct, f"{seed}/folds") * folds).astype(np.int64)[codes])
+    return np.asarray((draw_shares(f"{seed}/folds", distinct.tolist()) * folds).astype(np.int64)[codes])
 
 
 def rows_of_some_users(users: Users, most: int, seed: int) -> Rows:
@@ -111,19 +109,13 @@ def rows_of_some_users(users: Users, most: int, seed: int) -> Rows:
     if len(users) <= most:
         return np.arange(len(users))
     distinct, codes, counts = np.unique(users, return_inverse=True, return_counts=True)
-    order = np.argsort(_hashed(distinct, f"{seed}/sample"), kind="stable")
+    order = np.argsort(draw_shares(f"{seed}/sample", distinct.tolist()), kind="stable")
     enough = max(1, int(np.searchsorted(np.cumsum(counts[order]), most, side="right")))
     return np.flatnonzero(np.isin(codes, order[:enough]))
 
 
 def _kept_apart(fold: Fold, users: Users, share: float, salt: str) -> Fold:
     distinct, codes = np.unique(users, return_inverse=True)
-    held_out = (_hashed(distinct, salt) < share)[codes]
+    held_out = (draw_shares(salt, distinct.tolist()) < share)[codes]
     validate = fold.validate[held_out[fold.validate]]
     return Fold(fold.train[~held_out[fold.train]], validate, fold.validate_start, fold.validate_end)
-
-
-def _hashed(users: Users, salt: str) -> npt.NDArray[np.float64]:
-    """A number in [0, 1) for each user, the same in every process, whoever else is there."""
-    digests = (hashlib.sha256(f"{salt}:{user}".encode()).hexdigest() for user in users.tolist())
-    return np.array([int(digest[:_HASH_DIGITS], 16) / 16**_HASH_DIGITS for digest in digests])

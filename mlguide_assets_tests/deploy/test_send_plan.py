@@ -1,6 +1,5 @@
 """The send plan: what is chosen, how, and that the propensities it states are those with which it chooses."""
 
-import hashlib
 from datetime import date, timedelta
 from typing import Any
 
@@ -13,14 +12,14 @@ from scipy.stats import binom
 from mlguide_assets.define.problem import Exploration
 from mlguide_assets.deploy import send_plan
 from mlguide_assets.deploy.batch import best_emails
-from mlguide_assets.deploy.send_plan import SCHEMA, hash_number, plan_sends
+from mlguide_assets.deploy.send_plan import SCHEMA, plan_sends
+from mlguide_assets.statistics.draws import draw_index, draw_share
 from mlguide_assets_tests.deploy.plans import DAY, NOW, THRESHOLD, predictions_of
 
 USERS = 2000
 RISKS = (0.01, 0.03, 0.02, 0.09, 0.035)
 """Of the emails 1 to 5; the fourth is too risky to send."""
 
-GOLDEN_NUMBERS = [2341609316608176, 1596153999101107, 4465997885682587, 1027518628572840]
 GOLDEN_PLAN = [
     *[(4, "best", 3), (6, "best", 1), (2, "best", 2), (3, "best", 4), (2, "best", 1), (2, "explore", 3)],
     *[(6, "best", 3), (5, "best", 3), (6, "best", 3), (6, "best", 5), (3, "best", 4), (4, "best", 3)],
@@ -44,19 +43,6 @@ def various() -> pa.Table:
     return predictions_of(np.random.default_rng(0).uniform(0, 2 * THRESHOLD, (500, 6)))
 
 
-def python_number(salt: str, day: date, user: int) -> int:
-    return int(hashlib.sha256(f"{salt}:{day.isoformat()}:{user}".encode()).hexdigest()[:13], 16)
-
-
-def test_the_draws_are_the_same_numbers_in_python_and_in_duckdb() -> None:
-    users = [1, 2, 3, 14_301, 2**40, 2**62, -5]
-    table = ibis.memtable({"user_id": users})
-    found = table.select(number=hash_number("exploration/explore", DAY, table.user_id)).to_pyarrow()["number"]
-    assert found.to_pylist() == [python_number("exploration/explore", DAY, user) for user in users]
-    # Golden: no upgrade may move a user.
-    assert found.to_pylist()[:4] == GOLDEN_NUMBERS
-
-
 def test_a_golden_plan(various: pa.Table) -> None:
     first = plan(various).slice(0, len(GOLDEN_PLAN))
     rows = zip(*(first[name].to_pylist() for name in ("email_id", "policy", "candidates")), strict=True)
@@ -71,8 +57,8 @@ def test_the_draw_is_the_one_that_is_documented(various: pa.Table) -> None:
     assert len(explored) > 50
     for row in explored:
         user, emails = row["user_id"], sorted(candidates[row["user_id"]])
-        assert python_number("exploration/explore", DAY, user) < 0.2 * 2**52
-        assert row["email_id"] == emails[python_number("exploration/which", DAY, user) * len(emails) >> 52]
+        assert draw_share(f"exploration/explore:{DAY}", user) < 0.2
+        assert row["email_id"] == emails[draw_index(f"exploration/which:{DAY}", user, len(emails))]
 
 
 def test_every_user_has_one_row_that_says_by_what_and_for_when(various: pa.Table) -> None:

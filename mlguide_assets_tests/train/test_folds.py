@@ -140,7 +140,7 @@ def test_too_short_a_history_is_said_in_one_sentence(times: Times, folds: int, g
 
 def test_one_user_cannot_be_kept_apart_from_itself_and_that_is_said() -> None:
     with pytest.raises(InputError, match="each with users of its own"):
-        expanding_folds(HUNDRED, folds=2, gap=WEEK, users=np.zeros(100), holdout_users=0.5)
+        expanding_folds(HUNDRED, folds=2, gap=WEEK, users=np.zeros(100, int), holdout_users=0.5)
 
 
 @pytest.mark.parametrize(("users", "share"), [(None, 0.5), (np.arange(100), 0.0), (np.arange(100), 1.0)])
