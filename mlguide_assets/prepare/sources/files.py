@@ -44,9 +44,9 @@ def read_files(
     else:
         found = {table: find_table(Path(uri), name) for table, name in names.items()}
     return {
-        table: _counted(_open(where, connection, scratch), connection, scratch / f"{table}.in_order.parquet")
+        table: _counted(open_table(where, connection, scratch), connection, scratch / f"{table}.in_order.parquet")
         if table in in_order and len(where.files) == 1
-        else _open(where, connection, scratch)
+        else open_table(where, connection, scratch)
         for table, where in found.items()
     }
 
@@ -57,7 +57,12 @@ def _counted(rows: ibis.Table, connection: Any, path: Path) -> ibis.Table:
     return read_parquet(connection, path, file_row_number=True).rename({ORDER: "file_row_number"})
 
 
-def _open(found: FoundTable, connection: Any, scratch: Path) -> ibis.Table:
+def open_table(found: FoundTable, connection: Any, scratch: Path) -> ibis.Table:
+    """What was found as one table, with its own columns; CSV values stay text.
+
+    Raises:
+        InputError: a file is empty, cannot be read, or has other columns than the first.
+    """
     if empty := next((path for path in found.files if not path.stat().st_size), None):
         raise InputError(f"{empty} is empty: it needs a header line and rows.")
     if found.kind == "csv":

@@ -55,7 +55,7 @@ def find_table(folder: Path, name: str) -> FoundTable:
         raise InputError(f"The source folder {folder} does not exist: check --source or source.uri.")
     exact = folder / name
     candidates = [exact] if split_name(name)[1] and exact.exists() else _candidates(folder, name)
-    tables = [found for path in candidates if (found := _as_table(path))]
+    tables = [found for path in candidates if (found := as_table(path))]
     if len(tables) == 1:
         return tables[0]
     if tables:
@@ -78,7 +78,8 @@ def _candidates(folder: Path, name: str) -> list[Path]:
     )
 
 
-def _as_table(path: Path) -> FoundTable | None:
+def as_table(path: Path) -> FoundTable | None:
+    """A file by its ending, or a folder of parts; None where it is neither."""
     if path.is_dir():
         return _folder_of_parts(path)
     ending = split_name(path.name)[1]

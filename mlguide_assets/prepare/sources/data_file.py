@@ -1,0 +1,65 @@
+"""One CSV or Parquet file, or a folder of parts, that a command is given by its path and whose columns it is told.
+
+It reads no problem file, maps no names and checks no contract: that is what the three tables of a problem have.
+"""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ibis
+
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.sources.files import open_table
+from mlguide_assets.prepare.sources.finding import SUFFIXES, as_table
+
+
+def open_data_file(path: Path, connection: Any, scratch: Path) -> ibis.Table:
+    """Every column of the file; those of CSV are text, empty values null.
+
+    Args:
+        connection: as `engine.connect` opens it.
+        scratch: a folder for a copy of a CSV file that is compressed or ends its lines in several ways. It must last
+            as long as the table.
+
+    Raises:
+        InputError: there is no such file, it is empty, or it is of another kind.
+    """
+    if not path.exists():
+        raise InputError(f"The file {path} does not exist: check --data.")
+    found = as_table(path)
+    if found is None:
+        raise InputError(f"{path} is not a CSV or Parquet file: its name must end in {', '.join(SUFFIXES)}.")
+    return open_table(found, connection, scratch)
+
+
+def require_columns(table: ibis.Table, path: Path, columns: Mapping[str, str]) -> None:
+    """Refuse a column that the file lacks.
+
+    Args:
+        columns: the option, as the user wrote it, and the column that it names.
+
+    Raises:
+        InputError: names the option, the column, and the nearest column there is or all of them.
+    """
+    for option, column in columns.items():
+        if column in table.columns:
+            continue
+        close = difflib.get_close_matches(column, table.columns, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(map(repr, table.columns[:20]))}."
+        raise InputError(f"{option} {column}: {path} has no column {column!r}; {hint}")
+
+
+def as_numbers(table: ibis.Table, path: Path, option: str, column: str) -> ibis.Table:
+    """The table with a column as float64; text that is a number counts as one, and nulls stay.
+
+    Raises:
+        InputError: a value is no finite number.
+    """
+    number = table[column].try_cast("float64")
+    # The literal NaN that some tools write for a missing value is text in CSV.
+    wrong = table.filter(table[column].notnull() & (number.isnull() | number.isnan() | number.isinf()))
+    for example in wrong.limit(1).to_pyarrow()[column].to_pylist():
+        raise InputError(f"{option} {column}: {path} holds {str(example)!r} there, which is not a number.")
+    return table.mutate(**{column: number})

@@ -1,0 +1,75 @@
+"""A file that a command is given by its path: read whole, and refused in one sentence."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.engine import connect
+from mlguide_assets.prepare.sources.data_file import as_numbers, open_data_file, require_columns
+
+TABLE = pa.table({"arm": ["a", "b", None], "amount": ["1", "2.5", None]})
+
+
+@pytest.fixture(scope="module")
+def connection() -> Any:
+    return connect()
+
+
+def as_csv(folder: Path, text: str) -> Path:
+    (folder / "data.csv").write_text(text)
+    return folder / "data.csv"
+
+
+def test_csv_and_parquet_give_the_same_table(tmp_path: Path, connection: Any) -> None:
+    pq.write_table(TABLE, tmp_path / "data.parquet")
+    text = as_csv(tmp_path, "arm,amount\na,1\nb,2.5\n,\n")
+    for path in (text, tmp_path / "data.parquet"):
+        assert open_data_file(path, connection, tmp_path).to_pyarrow().to_pylist() == TABLE.to_pylist()
+
+
+def test_text_becomes_numbers_and_nulls_stay(tmp_path: Path, connection: Any) -> None:
+    path = as_csv(tmp_path, "arm,amount\na,1\nb,2.5\n,\n")
+    rows = as_numbers(open_data_file(path, connection, tmp_path), path, "--reward", "amount")
+    assert rows.amount.to_pyarrow().to_pylist() == [1.0, 2.5, None]
+
+
+@pytest.mark.parametrize("word", ["much", "nan", "inf"])
+def test_what_is_no_number_is_named(word: str, tmp_path: Path, connection: Any) -> None:
+    path = as_csv(tmp_path, f"arm,amount\na,1\nb,{word}\n")
+    with pytest.raises(InputError, match=f"^--reward amount: .* holds '{word}' there, which is not a number"):
+        as_numbers(open_data_file(path, connection, tmp_path), path, "--reward", "amount")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("amuont", "did you mean 'amount'?"), ("zzz", "it has 'arm', 'amount'.")], ids=["near", "far"]
+)
+def test_an_unknown_column_is_answered_with_those_there_are(
+    name: str, hint: str, tmp_path: Path, connection: Any
+) -> None:
+    path = as_csv(tmp_path, "arm,amount\na,1\n")
+    with pytest.raises(InputError) as error:
+        require_columns(open_data_file(path, connection, tmp_path), path, {"--reward": name, "--action": "arm"})
+    assert str(error.value) == f"--reward {name}: {path} has no column {name!r}; {hint}"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("gone.csv", None, "does not exist: check --data"),
+        ("data.xlsx", "PK", "not a CSV or Parquet file"),
+        ("data.csv", "", "is empty"),
+        ("data.parquet", "arm", "cannot be read as parquet"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(
+    name: str, content: str | None, said: str, tmp_path: Path, connection: Any
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InputError, match=said):
+        open_data_file(path, connection, tmp_path)
