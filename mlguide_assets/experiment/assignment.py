@@ -1,0 +1,95 @@
+"""Assignment: which units take part in an experiment, and in which arm. It follows from salts and ids alone.
+
+A unit has four draws, by four salts, so that none says anything of another: the permanent hold-out, the slice of the
+exclusion group, inclusion, and the arm. Each is compared with a range that keeps its start while it grows: a ramp
+lets units in and never moves one. Python (`arm_of`) and DuckDB (`assignments`) give the same answer bit for bit,
+since both compare whole numbers below 2^52 with the same bounds.
+"""
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+import ibis
+
+from mlguide_assets.experiment.specification import Condition, Experiment
+from mlguide_assets.statistics.draws import SIZE, Unit, draw, draw_column
+
+HOLDOUT_SALT = "holdout"
+"""The same for every experiment, which is what makes the hold-out permanent."""
+
+GROUP_SALT = "exclusion/"
+"""What the salt of an exclusion group starts with."""
+
+
+def arm_of(experiment: Experiment, unit: Unit, share: float) -> str | None:
+    """The arm of a unit, or None where it does not take part. Whether it is eligible is not asked.
+
+    Args:
+        share: of the units that take part, see `Experiment.share_on`.
+    """
+    if draw(HOLDOUT_SALT, unit) < _bound(experiment.holdout):
+        return None
+    low, high = _slice(experiment)
+    if not low <= draw(f"{GROUP_SALT}{experiment.exclusion.group}", unit) < high:
+        return None
+    if draw(experiment.salts.inclusion, unit) >= _bound(share):
+        return None
+    drawn = draw(experiment.salts.arm, unit)
+    return next(name for name, bound in _arm_bounds(experiment) if drawn < bound)
+
+
+def assignments(experiment: Experiment, units: ibis.Table, share: float) -> ibis.Table:
+    """The units that take part, each with its arm: as `arm_of`, computed by DuckDB.
+
+    Args:
+        units: a table whose column `experiment.unit` holds each id once.
+        share: see `arm_of`.
+
+    Returns:
+        The rows that take part, with one more column, `arm`.
+    """
+    unit = units[experiment.unit]
+    # A range that is all there is needs no draw.
+    ranges = {
+        HOLDOUT_SALT: (_bound(experiment.holdout), SIZE),
+        f"{GROUP_SALT}{experiment.exclusion.group}": _slice(experiment),
+        experiment.salts.inclusion: (0, _bound(share)),
+    }
+    taking_part = [
+        draw_column(salt, unit).between(low, high - 1)
+        for salt, (low, high) in ranges.items()
+        if (low, high) != (0, SIZE)
+    ]
+    members = units.filter(*taking_part) if taking_part else units
+    drawn = draw_column(experiment.salts.arm, members[experiment.unit])
+    *earlier, (last, _) = _arm_bounds(experiment)
+    return members.mutate(arm=ibis.cases(*((drawn < bound, name) for name, bound in earlier), else_=last))
+
+
+def eligible(profiles: ibis.Table, conditions: Sequence[Condition]) -> ibis.Table:
+    """The profiles of the units that may take part: those that meet every condition. An unknown value meets none."""
+    for condition in conditions:
+        column = profiles[condition.column]
+        if condition.values:
+            profiles = profiles.filter(column.cast("string").isin(condition.values))
+            continue
+        if condition.min is not None:
+            profiles = profiles.filter(column >= condition.min)
+        if condition.max is not None:
+            profiles = profiles.filter(column <= condition.max)
+    return profiles
+
+
+def _bound(share: float) -> int:
+    """The draw at which a share of all ends. It grows with the share, so what is below it once stays below it."""
+    return round(share * SIZE)
+
+
+def _slice(experiment: Experiment) -> tuple[int, int]:
+    return _bound(experiment.exclusion.first), _bound(experiment.exclusion.last)
+
+
+def _arm_bounds(experiment: Experiment) -> list[tuple[str, int]]:
+    """Each arm with the draw at which it ends, in the order of the file. Rounding leaves no unit without an arm."""
+    ends = [_bound(total) for total in accumulate(arm.weight for arm in experiment.arms)]
+    return [(arm.name, end) for arm, end in zip(experiment.arms, [*ends[:-1], SIZE], strict=True)]

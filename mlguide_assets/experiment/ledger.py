@@ -1,0 +1,249 @@
+"""The record of experiments: started, stopped, finished, by whom and why, with the file as it was. Rows are only added.
+
+An experiment cannot be changed once it was started: the same version with other content is refused, and so is a
+version that was used before. It imports neither Ibis nor DuckDB, so that a home without experiments pays nothing.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+from filelock import FileLock
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.errors import InputError
+from mlguide_assets.experiment.specification import Experiment, parse_experiment
+from mlguide_assets.prepare.lake import Lake, small_table, writing
+
+EXPERIMENTS = "experiments"
+
+Event = Literal["started", "stopped", "finished"]
+State = Literal["running", "stopped", "finished"]
+
+_SCHEMA = pa.schema(
+    [
+        ("at", pa.string()),
+        ("event", pa.string()),
+        ("experiment", pa.string()),
+        ("version", pa.int64()),
+        ("start", pa.string()),
+        ("planned_units", pa.int64()),
+        ("reason", pa.string()),
+        ("who", pa.string()),
+        ("content", pa.string()),
+        ("fingerprint", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Started:
+    """An experiment that was started, and what became of it.
+
+    Attributes:
+        start: its first day.
+        planned_units: units expected to have a closed outcome window at the last look.
+        ended_at: None while it runs.
+        reason: why it was started, or why it ended.
+    """
+
+    experiment: Experiment
+    start: date
+    planned_units: int
+    started_at: str
+    who: str
+    state: State = "running"
+    ended_at: str | None = None
+    reason: str = ""
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.experiment.name, self.experiment.version
+
+    def share_on(self, day: date) -> float:
+        """The share of the units that take part on a day."""
+        if self.experiment.end is not None and day >= self.experiment.end:
+            return 0.0
+        return self.experiment.share_on((day - self.start).days)
+
+    def look_days(self) -> list[date]:
+        """The days on which results are read."""
+        return [self.start + look for look in self.experiment.looks]
+
+
+def experiments(lake: Lake, problem: Problem) -> list[Started]:
+    """All experiments that were ever started, in the order in which they were."""
+    rows = _rows(lake)
+    ends = {(row["experiment"], row["version"]): row for row in rows if row["event"] != "started"}
+    return [_started(row, ends.get((row["experiment"], row["version"])), problem) for row in rows if _starts(row)]
+
+
+def running(lake: Lake, problem: Problem) -> list[Started]:
+    """The experiments that were started and have not ended."""
+    return [each for each in experiments(lake, problem) if each.state == "running"]
+
+
+def find(lake: Lake, problem: Problem, name: str) -> Started:
+    """The newest version of an experiment.
+
+    Raises:
+        InputError: none of that name was ever started; the text names those that were.
+    """
+    known = experiments(lake, problem)
+    found = next((each for each in reversed(known) if each.experiment.name == name), None)
+    if found is None:
+        names = ", ".join(sorted({each.experiment.name for each in known}))
+        raise InputError(
+            f"No experiment {name!r} was started here (started: {names or 'none yet'}): "
+            f"'mlguide experiment start FILE' starts one."
+        )
+    return found
+
+
+def start(
+    lake: Lake,
+    problem: Problem,
+    experiment: Experiment,
+    content: str,
+    *,
+    first_day: date,
+    planned_units: int,
+    who: str,
+    reason: str = "",
+) -> Started:
+    """Put an experiment on record as started. Two processes that start it at once add one row; the second is refused.
+
+    Args:
+        content: the file's text, kept as it is.
+        first_day: the first day whose units can still be assigned.
+        planned_units: see `Started`.
+
+    Raises:
+        InputError: this version was started before, its content has changed, it shares units with one that runs, or
+            its start is over.
+    """
+    with _locked(lake):
+        known = experiments(lake, problem)
+        refuse_used_version(experiment, known)
+        _refuse_shared_units(experiment, [each for each in known if each.state == "running"])
+        if experiment.start is not None and experiment.start < first_day:
+            raise InputError(
+                f"{experiment.title}: start {experiment.start} is over, since {first_day} is the first day that is not "
+                f"planned yet: write a later start, or leave it out."
+            )
+        day = experiment.start or first_day
+        row = _row("started", experiment, day, who=who, reason=reason) | {
+            "planned_units": planned_units,
+            "content": content,
+            "fingerprint": experiment.fingerprint,
+        }
+        lake.append(EXPERIMENTS, small_table([row], _SCHEMA))
+    return _started(row, None, problem)
+
+
+def end(
+    lake: Lake, problem: Problem, name: str, *, event: Literal["stopped", "finished"], reason: str, who: str
+) -> Started:
+    """Put on record that an experiment ended. From the next planned day on, its units are as all others.
+
+    Raises:
+        InputError: no reason is given, or it does not run.
+    """
+    if not reason.strip():
+        raise InputError("Stopping an experiment needs a reason for those who come later: --reason 'why'.")
+    with _locked(lake):
+        found = find(lake, problem, name)
+        if found.state != "running":
+            raise InputError(f"{found.experiment.title} does not run: it was {found.state} at {found.ended_at}.")
+        row = _row(event, found.experiment, found.start, who=who, reason=reason.strip())
+        lake.append(EXPERIMENTS, small_table([row], _SCHEMA))
+    return find(lake, problem, name)
+
+
+def refuse_used_version(experiment: Experiment, known: list[Started]) -> None:
+    """Refuse a version that was started before.
+
+    Raises:
+        InputError: saying whether its content has changed since, and which version is free.
+    """
+    versions = [each for each in known if each.experiment.name == experiment.name]
+    newest = max((each.experiment.version for each in versions), default=0)
+    before = next((each for each in versions if each.experiment.version == experiment.version), None)
+    if before is not None and before.experiment.fingerprint != experiment.fingerprint:
+        raise InputError(
+            f"{experiment.title} was started on {before.start} with other content, and what was started cannot be "
+            f"changed: a change is a new version; write version: {newest + 1}."
+        )
+    if before is not None:
+        now = "runs already" if before.state == "running" else f"was {before.state} at {before.ended_at}"
+        raise InputError(f"{experiment.title} {now}; to start it again, write version: {newest + 1}.")
+    if experiment.version < newest:
+        raise InputError(
+            f"{experiment.title} is older than version {newest}, which was started: write a later version."
+        )
+
+
+def _refuse_shared_units(experiment: Experiment, others: list[Started]) -> None:
+    for other in (each.experiment for each in others):
+        if experiment.exclusion.overlaps(other.exclusion):
+            raise InputError(
+                f"{experiment.title} and {other.title}, which runs, would share units (exclusion {_slice(experiment)} "
+                f"and {_slice(other)}): give them disjoint slices of one group, or stop the other."
+            )
+
+
+def _slice(experiment: Experiment) -> str:
+    slice_ = experiment.exclusion
+    return f"{slice_.group} {slice_.first:g} to {slice_.last:g}"
+
+
+def _row(event: Event, experiment: Experiment, day: date, *, who: str, reason: str) -> dict[str, Any]:
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "event": event,
+        "experiment": experiment.name,
+        "version": experiment.version,
+        "start": day.isoformat(),
+        "reason": reason,
+        "who": who,
+    }
+
+
+def _starts(row: dict[str, Any]) -> bool:
+    return bool(row["event"] == "started")
+
+
+def _started(row: dict[str, Any], ended: dict[str, Any] | None, problem: Problem) -> Started:
+    place = Path(f"{row['experiment']}, version {row['version']}, of the record of experiments")
+    return Started(
+        experiment=parse_experiment(row["content"].encode(), place, problem),
+        start=date.fromisoformat(row["start"]),
+        planned_units=row["planned_units"],
+        started_at=row["at"],
+        who=row["who"],
+        state=ended["event"] if ended else "running",
+        ended_at=ended["at"] if ended else None,
+        reason=(ended or row)["reason"],
+    )
+
+
+def _rows(lake: Lake) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = lake.read_arrow(EXPERIMENTS).to_pylist() if lake.exists(EXPERIMENTS) else []
+    return rows
+
+
+@contextlib.contextmanager
+def _locked(lake: Lake) -> Iterator[None]:
+    """What is read inside is what the rows written inside follow from."""
+    with writing("The record of experiments", lake.root):
+        lake.root.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(lake.root / ".experiments.lock")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,95 @@
+"""The record of experiments: started once, never changed, ended once; what shares units is refused."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from mlguide_assets.errors import InputError
+from mlguide_assets.experiment.ledger import EXPERIMENTS, Started, end, experiments, find, running
+from mlguide_assets.experiment.ledger import start as start_on
+from mlguide_assets.prepare.lake import Lake
+from mlguide_assets_tests.experiment.files import PROBLEM, experiment, text
+
+DAY = date(2024, 3, 1)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path)
+
+
+def start(lake: Lake, first_day: date = DAY, **changes: str) -> Started:
+    which, content = experiment(**changes), text(**changes)
+    return start_on(lake, PROBLEM, which, content, first_day=first_day, planned_units=1000, who="person:me")
+
+
+def test_an_experiment_runs_until_it_is_stopped_and_all_of_it_stays_on_record(lake: Lake) -> None:
+    assert running(lake, PROBLEM) == []
+    begun = start(lake)
+    assert running(lake, PROBLEM) == [begun]
+    assert begun.experiment == experiment()
+    assert begun.start == DAY
+    assert begun.look_days() == [date(2024, 3, 22), date(2024, 3, 29), date(2024, 4, 5)]
+    ended = end(lake, PROBLEM, "fewer_losses", event="stopped", reason=" too slow ", who="person:you")
+    assert (ended.state, ended.reason, running(lake, PROBLEM)) == ("stopped", "too slow", [])
+    rows = lake.read_arrow(EXPERIMENTS).to_pylist()
+    assert [(row["event"], row["who"]) for row in rows] == [("started", "person:me"), ("stopped", "person:you")]
+    assert rows[0]["content"] == text()
+
+
+def test_a_changed_file_is_a_new_version(lake: Lake) -> None:
+    start(lake)
+    with pytest.raises(InputError, match="a change is a new version; write version: 2"):
+        start(lake, alpha="0.01")
+    with pytest.raises(InputError, match="runs already; to start it again, write version: 2"):
+        start(lake)
+    end(lake, PROBLEM, "fewer_losses", event="stopped", reason="changed", who="me")
+    with pytest.raises(InputError, match="was stopped at"):
+        start(lake)
+    assert start(lake, version="3", alpha="0.01").experiment.version == 3
+    with pytest.raises(InputError, match="older than version 3"):
+        start(lake, version="2")
+    assert find(lake, PROBLEM, "fewer_losses").experiment.version == 3
+    assert [each.state for each in experiments(lake, PROBLEM)] == ["stopped", "running"]
+
+
+def test_two_experiments_on_one_slice_of_a_group_are_refused(lake: Lake) -> None:
+    start(lake, exclusion="{first: 0, last: 0.5}")
+    with pytest.raises(InputError, match=r"experiments 0\.4 to 1 and experiments 0 to 0\.5"):
+        start(lake, name="other", exclusion="{first: 0.4, last: 1}")
+    start(lake, name="other", exclusion="{first: 0.5, last: 1}")
+    assert len(running(lake, PROBLEM)) == 2
+
+
+def test_what_is_refused_leaves_the_record_as_it_was(lake: Lake) -> None:
+    with pytest.raises(InputError, match="start 2024-03-01 is over, since 2024-03-02 is the first day"):
+        start(lake, first_day=date(2024, 3, 2))
+    assert not lake.exists(EXPERIMENTS)
+    start(lake)
+    with pytest.raises(InputError, match="needs a reason"):
+        end(lake, PROBLEM, "fewer_losses", event="stopped", reason=" ", who="me")
+    with pytest.raises(InputError, match=r"No experiment 'fewer' was started here .started: fewer_losses"):
+        end(lake, PROBLEM, "fewer", event="stopped", reason="why", who="me")
+    assert lake.snapshot(EXPERIMENTS).rows == 1
+
+
+def test_two_that_start_it_at_once_add_one_row(lake: Lake) -> None:
+    def attempt(_: int) -> str:
+        try:
+            return start(Lake(lake.root)).state
+        except InputError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = sorted(pool.map(attempt, range(4)))
+    assert answers[-1] == "running"
+    assert all("runs already" in answer for answer in answers[:-1])
+    assert lake.snapshot(EXPERIMENTS).rows == 1
+
+
+def test_nobody_takes_part_before_the_start_or_from_the_end_on(lake: Lake) -> None:
+    begun = start(lake, end="2024-04-10", ramp="[{share: 0.5, days: 2}, {share: 1}]")
+    shares = [begun.share_on(date(2024, month, day)) for month, day in ((2, 29), (3, 1), (3, 3), (4, 9), (4, 10))]
+    assert shares == [0, 0.5, 1, 1, 0]

@@ -1,0 +1,91 @@
+"""Experiment files: what a valid one says, and every kind of mistake as one sentence that says what to do."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from mlguide_assets.errors import InputError
+from mlguide_assets.experiment.specification import load_experiment
+from mlguide_assets_tests.experiment.files import PROBLEM, VALID, experiment, parse, text
+
+ARM = "{name: a, policy: generic, weight: 0.5}"
+
+MISTAKES = {
+    "misspelt key": ({"hold_out": "0.1"}, "hold_out", "did you mean 'holdout'?"),
+    "unknown column": ({"eligibility": "[{column: agee, min: 18}]"}, "eligibility.0", "'agee' is no column"),
+    "text as a number": ({"eligibility": "[{column: country, min: 1}]"}, "eligibility.0", "holds no numbers"),
+    "both kinds of condition": ({"eligibility": "[{column: age, values: ['1'], min: 1}]"}, "eligibility.0", "either"),
+    "reversed range": ({"eligibility": "[{column: age, min: 30, max: 20}]"}, "eligibility.0", "must not be above"),
+    "one arm": ({"arms": f"[{ARM}]"}, "arms", "one arm has nothing to be compared with"),
+    "weights that do not sum": (
+        {"arms": f"[{ARM}, {{name: generic, policy: champion, weight: 0.6}}]"},
+        "arms",
+        "the weights sum to 1.1; they must sum to 1",
+    ),
+    "weight of nothing": ({"arms": f"[{ARM}, {{name: b, policy: random, weight: 0}}]"}, "arms.1.weight", "0 is not"),
+    "arm twice": ({"arms": f"[{ARM}, {ARM}]"}, "arms", "'a' is stated twice"),
+    "unknown policy": ({"arms": "[{name: a, policy: best, weight: 0.5}]"}, "arms.0.policy", "'best' is not valid"),
+    "unknown control": ({"control": "placebo"}, "control", "none of the arms (generic, personal)"),
+    "alpha of 2": ({"alpha": "2"}, "alpha", "2 is not valid"),
+    "one salt for both": ({"salts": "{inclusion: a, arm: a}"}, "salts", "two different salts"),
+    "unknown metric": ({"primary": "{metric: clicks, better: lower, smallest_effect: 0.1}"}, "primary", "'clicks'"),
+    "primary as guardrail": (
+        {"guardrails": "[{metric: outcome, better: lower, margin: 0.1}]"},
+        "guardrails",
+        "primary",
+    ),
+    "no margin": ({"guardrails": "[{metric: actions, better: lower}]"}, "guardrails.0.margin", "this key is missing"),
+    "no look": ({"looks": "[]"}, "looks", "whole days after the start"),
+    "looks in hours": ({"looks": "[36h]"}, "looks", "whole days after the start"),
+    "looks reversed": ({"looks": "[28d, 21d]"}, "looks", "later than the one before"),
+    "no look sees an outcome": ({"looks": "[7d, 10d]"}, "looks", "no outcome is final before 14 days"),
+    "ramp that shrinks": ({"ramp": "[{share: 0.5, days: 1}, {share: 0.2}]"}, "ramp", "so that no unit leaves"),
+    "ramp without days": ({"ramp": "[{share: 0.5}, {share: 1}]"}, "ramp", "needs its days"),
+    "dates reversed": ({"end": "2024-02-01"}, "the file", "end 2024-02-01 must be after start 2024-03-01"),
+    "end before the last look": ({"end": "2024-03-20"}, "the file", "before the last look, 2024-04-05"),
+    "empty slice": ({"exclusion": "{first: 0.5, last: 0.5}"}, "exclusion", "must be below"),
+    "no window": ({"outcome_window": "0d"}, "outcome_window", "longer than zero"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_sentence_with_place_and_fix(mistake: str) -> None:
+    changes, place, fix = MISTAKES[mistake]
+    with pytest.raises(InputError) as refused:
+        parse(text(**changes))
+    message = str(refused.value)
+    assert message.startswith("test.yaml")
+    assert place in message
+    assert fix in message
+    assert message.endswith(".")
+    assert "\n" not in message
+
+
+def test_the_window_is_the_problems_where_the_file_says_none() -> None:
+    silent = parse(VALID.replace("outcome_window: 7d\n", ""))
+    assert silent.window(PROBLEM) == PROBLEM.label.window
+    assert experiment(outcome_window="3d").closes_after(PROBLEM) == timedelta(days=3) + PROBLEM.label.window
+
+
+def test_comments_and_order_of_a_file_are_not_its_content() -> None:
+    lines = VALID.splitlines()
+    moved = "\n".join([*lines[1:], lines[0], "# a comment"])
+    assert parse(moved).fingerprint == parse(VALID).fingerprint
+    assert experiment(alpha="0.01").fingerprint != parse(VALID).fingerprint
+
+
+def test_slices_of_one_group_are_disjoint_or_overlap_and_other_groups_always_do() -> None:
+    low, high = (
+        experiment(exclusion=f"{{first: {first}, last: {last}}}").exclusion for first, last in ((0, 0.5), (0.5, 1))
+    )
+    other = experiment(exclusion="{group: other, first: 0.5, last: 1}").exclusion
+    assert not low.overlaps(high)
+    assert low.overlaps(low)
+    assert low.overlaps(experiment().exclusion)
+    assert low.overlaps(other)
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.yaml cannot be read \(No such file or directory\): check its path"):
+        load_experiment(tmp_path / "none.yaml", PROBLEM)
