@@ -12,7 +12,7 @@ from mlguide_assets.define.loading import current_problem, dump_problem, load_pr
 from mlguide_assets.define.problem import DatabaseSource, FilesSource, Problem, SimulatorSource
 from mlguide_assets.define.secrets import MASK
 from mlguide_assets.errors import InputError, RunFailedError
-from mlguide_assets.prepare.files import plain_path, replace_file
+from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.turns import turn
 from mlguide_assets.settings import Home
 
@@ -61,6 +61,7 @@ def run(home: Home, problem: Problem, *, thorough: bool = False) -> None:
 def _materialise(home: Home, thorough: bool) -> None:
     import dagster as dg
 
+    from mlguide_assets.console.run_history import recording
     from mlguide_assets.definitions import defs
     from mlguide_assets.defs.days import known_days
     from mlguide_assets.defs.lifecycle import lifecycle
@@ -74,7 +75,7 @@ def _materialise(home: Home, thorough: bool) -> None:
     wanted = [key for key in job.asset_layer.selected_asset_keys if thorough or key not in searched]
     partitioned = [key for key in wanted if graph.get(key).partitions_def]
     others = [key for key in wanted if key not in partitioned]
-    with dg.DagsterInstance.from_config(str(plain_path(home.dagster))) as instance:
+    with recording(home) as instance:
         arguments: dict[str, Any] = {
             "instance": instance,
             "raise_on_error": False,

@@ -1,0 +1,51 @@
+"""Dagster's record of a run: the same files, the same events, whoever reads them."""
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.storage.event_log import SqliteEventLogStorage
+
+from mlguide_assets.console.environment import enter
+from mlguide_assets.console.run_history import OpenEventLog, recording
+from mlguide_assets.settings import Home
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    for name in ("MLGUIDE_HOME", "DAGSTER_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    home = Home(tmp_path)
+    enter(home)
+    return home
+
+
+@dg.asset(check_specs=[dg.AssetCheckSpec("is_one", asset="number")])
+def number() -> dg.MaterializeResult:
+    return dg.MaterializeResult(metadata={"value": 1}, check_results=[dg.AssetCheckResult(passed=True)])
+
+
+def test_another_process_reads_what_was_recorded(home: Home) -> None:
+    with recording(home) as instance:
+        assert type(instance.event_log_storage) is OpenEventLog
+        result = dg.materialize([number], instance=instance)
+        # Dagster's UI, which reads while the run goes on.
+        with dg.DagsterInstance.from_config(str(home.dagster)) as reader:
+            assert type(reader.event_log_storage) is SqliteEventLogStorage
+            during = reader.get_latest_materialization_event(dg.AssetKey("number"))
+            assert during is not None
+            assert during.run_id == result.run_id
+    with dg.DagsterInstance.from_config(str(home.dagster)) as reader:
+        kinds = [entry.dagster_event_type for entry in reader.all_logs(result.run_id)]
+        assert kinds[0] == dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+        assert kinds[-1] == dg.DagsterEventType.PIPELINE_SUCCESS
+    # Closed, the write-ahead log is in the file.
+    assert not list((home.dagster / "history" / "runs").glob("*-wal"))
+
+
+def test_a_storage_that_the_user_names_is_used(home: Home, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    (home.dagster / "dagster.yaml").write_text(f"storage:\n  sqlite:\n    base_dir: {other}\n")
+    with recording(home) as instance:
+        assert type(instance.event_log_storage) is SqliteEventLogStorage
+    assert (other / "history" / "runs" / "index.db").is_file()
