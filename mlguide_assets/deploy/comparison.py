@@ -11,9 +11,10 @@ import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
+from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.files import JUDGED
 from mlguide_assets.train.storage import load_facts, load_model
-from mlguide_assets.train.uncertainty import Estimate, Replicates, paired_difference, replicate_metrics, standard_error
+from mlguide_assets.train.uncertainty import Replicates, paired_difference, replicate_metrics, standard_error
 
 CHALLENGER, CHAMPION = "challenger", "champion"
 """Names of the two sets of scores."""

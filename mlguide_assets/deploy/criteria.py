@@ -13,10 +13,11 @@ from mlguide_assets.define.contracts import IS_NOT_EMPTY
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.comparison import Comparison, Incomparable
 from mlguide_assets.deploy.parity import Parity
+from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.baselines import BASE_RATE
 from mlguide_assets.train.metrics import METRICS
 from mlguide_assets.train.slices import GAP, LARGEST_DIFFERENCE, worst_slice
-from mlguide_assets.train.uncertainty import Estimate, Replicates, paired_difference, permutation_null
+from mlguide_assets.train.uncertainty import Replicates, paired_difference, permutation_null
 
 PARITY_DIFFERENCE = "demographic_parity_difference"
 

@@ -21,10 +21,10 @@ from mlguide_assets.deploy.registry import LostVersionError, Registry
 from mlguide_assets.prepare.features.tables import KEYS
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.settings import Home
+from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.decisions import calibration_error_under
 from mlguide_assets.train.models import ServableModel
 from mlguide_assets.train.storage import load_facts, load_model, model_name
-from mlguide_assets.train.uncertainty import Estimate
 
 LATENCY_ROWS = 200
 

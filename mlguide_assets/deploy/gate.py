@@ -14,8 +14,9 @@ from mlguide_assets.deploy import criteria as ask
 from mlguide_assets.deploy.comparison import Comparison, Incomparable
 from mlguide_assets.deploy.criteria import Criterion
 from mlguide_assets.deploy.parity import Parity
+from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.baselines import BASE_RATE
-from mlguide_assets.train.uncertainty import Estimate, replicate_metrics
+from mlguide_assets.train.uncertainty import replicate_metrics
 
 Verdict = Literal["promoted", "waiting", "kept", "refused"]
 """What the gate may say. `waiting` passed everything and waits for a person, where the problem asks for one."""

@@ -13,15 +13,13 @@ import numpy as np
 
 from mlguide_assets.observe.drift_verdict import ColumnJudgement, ColumnMeasures, DriftVerdict, conclude
 from mlguide_assets.observe.quality import Finding, judge_categories, judge_nulls, null_share, unseen_share
+from mlguide_assets.statistics.arrays import Floats
+from mlguide_assets.statistics.multiplicity import benjamini_hochberg
+from mlguide_assets.statistics.two_sample import psi_terms
 from mlguide_assets.train.reference.bins import Counts
 from mlguide_assets.train.reference.costing import cost_effect
 from mlguide_assets.train.reference.counting import WindowCounts, column_test
 from mlguide_assets.train.reference.profile import ColumnProfile, Profile
-from mlguide_assets.train.reference.two_sample import (
-    Floats,
-    benjamini_hochberg,
-    psi_terms,
-)
 
 
 def judge(

@@ -17,9 +17,9 @@ from mlguide_assets.observe.windows import SCHEMA
 from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.features.tables import KEYS, LABEL
 from mlguide_assets.prepare.lake import small_table
+from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.reference.freezing import PROBABILITY
 from mlguide_assets.train.storage import model_name
-from mlguide_assets.train.uncertainty import Estimate
 
 REPEATS = 200
 VERDICT_DAYS = 14

@@ -16,10 +16,11 @@ import pyarrow.compute as pc
 
 from mlguide_assets.observe.tallies import Bins, exact, exact_expected
 from mlguide_assets.observe.windows import Sends, Window, measured, spans
-from mlguide_assets.train.metrics import RANKED, Floats, Integers
+from mlguide_assets.statistics.arrays import Floats, Integers
+from mlguide_assets.statistics.bootstrap import ClusterBootstrap
+from mlguide_assets.statistics.ranking import RANKED
 from mlguide_assets.train.slices import WHOLE
 from mlguide_assets.train.slicing import slicing
-from mlguide_assets.train.uncertainty import ClusterBootstrap
 
 WINDOW_DAYS = 7
 

@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 
 from mlguide_assets.observe.performance import WINDOW_DAYS
 from mlguide_assets.observe.windows import LEVEL
+from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.metrics import METRICS, metric_named
 from mlguide_assets.train.slices import WHOLE
-from mlguide_assets.train.uncertainty import Estimate
 
 VERDICTS = "performance_verdicts"
 """The table of `to_row` of the last days."""

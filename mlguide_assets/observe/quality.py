@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
+from mlguide_assets.statistics.two_sample import MIN_EXPECTED, share_p_value
 from mlguide_assets.train.reference.bins import Counts
 from mlguide_assets.train.reference.profile import ColumnProfile
-from mlguide_assets.train.reference.two_sample import MIN_EXPECTED, share_p_value
 
 Level = Literal["none", "warn", "act", "too_few"]
 Check = Literal["schema", "nulls", "categories", "distribution", "volume", "classifier"]

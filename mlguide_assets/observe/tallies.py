@@ -10,16 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from mlguide_assets.train.decisions import ratio
-from mlguide_assets.train.metrics import (
-    RANKED,
-    Flags,
-    Floats,
-    Integers,
-    RankSums,
-    brier_rows,
-    log_loss_rows,
-)
+from mlguide_assets.statistics.arrays import Flags, Floats, Integers, ratio
+from mlguide_assets.statistics.ranking import RANKED, RankSums
+from mlguide_assets.train.metrics import brier_rows, log_loss_rows
 
 MEASURES = (*RANKED, "log_loss", "brier", "calibration_gap", "base_rate", "withheld_share", "precision", "recall")
 """The metrics of a day, in the order of every array here. calibration_gap is the mean prediction minus the observed
@@ -68,7 +61,7 @@ class Bins:
             outcomes: (n,), the label, or the probability of a positive where an expectation is wanted.
             group, column: (n,), the group and the column (user, or row) that each row belongs to.
 
-        Sparse for the reason given in `train.uncertainty`: its product runs in one thread and one order.
+        Sparse for the reason given in `statistics.bootstrap`: its product runs in one thread and one order.
         """
         from scipy.sparse import csr_array
 
@@ -87,7 +80,7 @@ class Bins:
         positives, counts, totals = sums[:, :size], sums[:, size : 2 * size], sums[:, 2 * size :]
         found, rows = positives.sum(axis=1), counts.sum(axis=1)
         caught, withheld = positives[:, self.withheld :].sum(axis=1), counts[:, self.withheld :].sum(axis=1)
-        ranks = [rank_sums(*each) for each in zip(positives, counts - positives, strict=True)]
+        ranks = [RankSums.of_levels(*each) for each in zip(positives, counts - positives, strict=True)]
         ranked = [np.stack([metric(each) for each in ranks]) for metric in RANKED.values()]
         others = [
             ratio(totals[:, 1], rows),
@@ -109,20 +102,9 @@ def expected_losses(outcomes: Floats, scores: Floats) -> tuple[Floats, Floats]:
     return log_loss, brier
 
 
-def rank_sums(positives: Floats, negatives: Floats) -> RankSums:
-    """The ranking of k levels of score, ascending, given the weight of each class at each level, (k, r) both."""
-    not_above = np.cumsum(negatives, axis=0)
-    return RankSums(positives, not_above - negatives, not_above, not_above[-1])
-
-
 def exact(labels: Flags, scores: Floats) -> Floats:
     """The metrics of `RANKED` on rows (n,), none of them tied unless their scores are equal."""
-    levels, counts = np.unique(scores[labels], return_counts=True)
-    negatives = np.sort(scores[~labels])
-    below = np.searchsorted(negatives, levels, side="left")
-    not_above = np.searchsorted(negatives, levels, side="right")
-    positives, lower, not_higher = np.stack([counts, below, not_above])[..., None].astype(np.float64)
-    return _ranked(RankSums(positives, lower, not_higher, np.array([float(len(negatives))])))
+    return _ranked(RankSums.of(labels, scores))
 
 
 def exact_expected(scores: Floats) -> Floats:
@@ -130,7 +112,7 @@ def exact_expected(scores: Floats) -> Floats:
     levels, counts = np.unique(scores, return_counts=True)
     if not len(levels):
         return np.full(len(RANKED), np.nan)
-    return _ranked(rank_sums((levels * counts)[:, None], ((1 - levels) * counts)[:, None]))
+    return _ranked(RankSums.of_levels((levels * counts)[:, None], ((1 - levels) * counts)[:, None]))
 
 
 def _ranked(sums: RankSums) -> Floats:

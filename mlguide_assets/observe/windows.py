@@ -9,8 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from mlguide_assets.observe.tallies import MEASURES, Bins
-from mlguide_assets.train.metrics import RANKED, Flags, Floats, Integers, checked
-from mlguide_assets.train.uncertainty import WORKING_SIZE, ClusterBootstrap, percentile_interval
+from mlguide_assets.statistics.arrays import Flags, Floats, Integers
+from mlguide_assets.statistics.bootstrap import ClusterBootstrap
+from mlguide_assets.statistics.intervals import percentile_bounds
+from mlguide_assets.statistics.ranking import RANKED
+from mlguide_assets.train.metrics import checked
 
 LEVEL = 0.95
 
@@ -134,7 +137,7 @@ def measured(
     wanted = [np.hstack([window.supported, window.supported[:, :1]]) for window in windows]
     points = _over_windows(sends, bins, windows, every, on_all, [np.ones((bootstrap.size, 1))], 1)
     largest = max(bootstrap.size, sends.most_rows, len(additional) * bins.tallied)
-    draws = bootstrap.draws(at_once=max(1, min(64, WORKING_SIZE // largest)))
+    draws = bootstrap.draws(bootstrap.chunk(largest))
     values = _over_windows(sends, bins, windows, wanted, resampled, draws, bootstrap.repeats)
     tables = []
     for window, asked, point, replicates in zip(windows, wanted, points, values, strict=True):
@@ -167,7 +170,7 @@ class _Found:
         moved = replicates + (values - binned)[window.supported][..., None]
         moved[:, : len(RANKED)] = np.clip(moved[:, : len(RANKED)], 0, 1)
         low, high = np.full(values.shape, np.nan), np.full(values.shape, np.nan)
-        low[window.supported], high[window.supported] = _intervals(moved)
+        low[window.supported], high[window.supported] = percentile_bounds(moved, LEVEL)
         return cls(values, low, high)
 
     def expecting(self, window: Window, excess: Floats) -> "_Found":
@@ -220,18 +223,6 @@ def _totals(days: Integers, sums: Iterable[Floats], lengths: Sequence[int]) -> I
         while inside[0][0] <= day - lengths[-1]:
             total -= inside.popleft()[1]
         yield [of_day if length == 1 else total for length in lengths]
-
-
-def _intervals(values: Floats) -> tuple[Floats, Floats]:
-    """`percentile_interval` of replicates (w, measures, repeats), all at once where no replicate lacks a value."""
-    low, high = (np.full(values.shape[:-1], np.nan) for _ in range(2))
-    lacking = np.isnan(values).any(axis=-1)
-    if not lacking.all():
-        low[~lacking], high[~lacking] = np.quantile(values[~lacking], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=-1)
-    for place in zip(*np.nonzero(lacking), strict=True):
-        found = percentile_interval(float("nan"), values[place], LEVEL)
-        low[place], high[place] = found.low, found.high
-    return low, high
 
 
 def _spread(values: Floats) -> Floats:

@@ -18,7 +18,10 @@ import pyarrow as pa
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.features.registry import features_of
 from mlguide_assets.prepare.features.tables import LABEL
-from mlguide_assets.train.decisions import ratio
+from mlguide_assets.statistics.arrays import Flags, Floats, Integers, ratio
+from mlguide_assets.statistics.bootstrap import ClusterBootstrap
+from mlguide_assets.statistics.intervals import Estimate, percentile_interval
+from mlguide_assets.statistics.ranking import RANKED, Ranking
 from mlguide_assets.train.encoding import Encoding
 from mlguide_assets.train.folds import (
     Fold,
@@ -29,11 +32,10 @@ from mlguide_assets.train.folds import (
     refuse_one_outcome,
     rows_of_some_users,
 )
-from mlguide_assets.train.metrics import RANKED, ROW_LOSSES, Flags, Floats, Integers, Ranking, metric_named, point
+from mlguide_assets.train.metrics import ROW_LOSSES, metric_named, point
 from mlguide_assets.train.models import Boosted, Labels, Probabilities, fit_xgboost
 from mlguide_assets.train.recipe import Recipe, TrainingWindow
 from mlguide_assets.train.split import Times
-from mlguide_assets.train.uncertainty import ClusterBootstrap, Estimate, percentile_interval
 
 Report = Callable[[str], None]
 

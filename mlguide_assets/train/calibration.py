@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mlguide_assets.train.metrics import SMALLEST_PROBABILITY, Floats, checked
+from mlguide_assets.statistics.arrays import Floats
+from mlguide_assets.train.metrics import SMALLEST_PROBABILITY, checked
 
 MIN_SLOPE = 0.05
 """Outcomes that speak for reversing the ranking speak against the model, and it is the gate's to say so, not the

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.baselines import BASELINES
 from mlguide_assets.train.calibration import IDENTITY, Calibration
 from mlguide_assets.train.encoding import Encoding, Matrix
@@ -27,7 +28,7 @@ from mlguide_assets.train.models import (
 )
 from mlguide_assets.train.recipe import Recipe
 from mlguide_assets.train.split import Times
-from mlguide_assets.train.uncertainty import Estimate, paired_difference, replicate_metrics
+from mlguide_assets.train.uncertainty import paired_difference, replicate_metrics
 
 SIMPLEST_FIRST = (*BASELINES, XGBOOST)
 

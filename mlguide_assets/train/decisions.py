@@ -4,7 +4,6 @@ A send is withheld where its probability of losing the user is at least the thre
 number has an interval from resamples of whole users, the same ones for all numbers, so that differences are paired.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
@@ -12,9 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mlguide_assets.statistics.arrays import Flags, Floats, ratio
+from mlguide_assets.statistics.bootstrap import ClusterBootstrap, stacked
+from mlguide_assets.statistics.intervals import Estimate, distance_interval, percentile_interval
 from mlguide_assets.train.calibration import RIDGE, fit_shift, log_odds, shift_derivatives, sigmoid
-from mlguide_assets.train.metrics import Flags, Floats, Integers, checked
-from mlguide_assets.train.uncertainty import WORKING_SIZE, ClusterBootstrap, Estimate, Replicates, standard_error
+from mlguide_assets.train.metrics import checked
+from mlguide_assets.train.uncertainty import Replicates, standard_error
 
 BINS = 10
 CURVE_THRESHOLDS = 120
@@ -70,16 +72,16 @@ def decision_metrics(
     line = _Line.of(truth, scores)
     withheld = scores >= threshold
     rows = np.stack([np.ones(len(truth)), truth, withheld, withheld & truth, *line.terms(truth, scores)])
-    sums = stacked(per_user(rows, bootstrap), _gaps_per_user(truth, scores, bootstrap))
+    sums = stacked(bootstrap.sums(rows), _gaps_per_user(truth, scores, bootstrap))
 
     def measure(sums: Floats) -> Floats:
         decision, terms, gaps = sums[:4], sums[4:-BINS], sums[-BINS:]
         decided, moved = _decided(decision, lost_user, withheld_send), line.moved(terms, decision)
         return np.concatenate([np.stack([*decided, *moved]), ratio(gaps, decision[0])])
 
-    points, values = replicated(sums, bootstrap, measure)
+    points, values = bootstrap.replicated(sums, measure)
     gaps, noise = points[-BINS:], values[-BINS:] - points[-BINS:, None]
-    error = distance_estimate(float(np.abs(gaps).sum()), np.abs(noise).sum(axis=0))
+    error = distance_interval(float(np.abs(gaps).sum()), np.abs(noise).sum(axis=0))
     names = tuple(name for name in DECISION_METRICS if name != "calibration_error")
     found = estimates(names, points[:-BINS], values[:-BINS]) | {"calibration_error": error}
     return {name: found[name] for name in DECISION_METRICS}
@@ -90,8 +92,8 @@ def _inputs(
 ) -> tuple[Flags, Floats, ClusterBootstrap]:
     truth, scores = checked(labels, probabilities)
     bootstrap = ClusterBootstrap(np.asarray(users), repeats, seed)
-    if bootstrap.users.shape != truth.shape:
-        raise ValueError(f"users {bootstrap.users.shape} and labels {truth.shape} must have equal length")
+    if bootstrap.clusters.shape != truth.shape:
+        raise ValueError(f"users {bootstrap.clusters.shape} and labels {truth.shape} must have equal length")
     return truth, scores, bootstrap
 
 
@@ -114,7 +116,7 @@ def _decided(decision: Floats, lost_user: float, withheld_send: float) -> list[F
 def _gaps_per_user(labels: Flags, scores: Floats, bootstrap: ClusterBootstrap) -> Any:
     """Predicted minus observed, summed per bin and user, sparse (BINS, users); the bins of `calibration_bins`."""
     bin_of = np.searchsorted(_cuts(scores), scores, side="right")
-    return per_group(scores - labels, bin_of, BINS, bootstrap)
+    return bootstrap.group_sums(scores - labels, bin_of, BINS)
 
 
 def _cuts(scores: Floats) -> Floats:
@@ -228,15 +230,15 @@ def cost_curve(
     reached = np.searchsorted(given[order], scores, side="right")
     gain = np.where(truth, lost_user, -withheld_send)
     sums = stacked(
-        per_user(np.stack([np.ones(len(truth)), lost_user * truth]), bootstrap),
-        per_group(gain, reached, len(given) + 1, bootstrap),
+        bootstrap.sums(np.stack([np.ones(len(truth)), lost_user * truth])),
+        bootstrap.group_sums(gain, reached, len(given) + 1),
     )
 
     def measure(sums: Floats) -> Floats:
         withheld = np.cumsum(sums[:2:-1], axis=0)[::-1]
         return PER * ratio(np.concatenate([sums[1:2], withheld]), sums[:1])
 
-    points, values = replicated(sums, bootstrap, measure)
+    points, values = bootstrap.replicated(sums, measure)
     names = tuple(str(index) for index in range(len(points)))
     sending_all, *found = estimates(names, points, values).values()
     back = np.argsort(order, kind="stable")
@@ -268,61 +270,7 @@ def minimum_detectable_difference(
     return (normal.inv_cdf((1 + level) / 2) + normal.inv_cdf(power)) * standard_error(replicates, a, b, metric)
 
 
-def distance_estimate(value: float, noise: Floats, level: float = 0.95) -> Estimate:
-    """Interval of a distance between 0 and 1, such as a mean of absolute gaps or a largest difference.
-
-    `noise` (repeats,) is the same distance between replicates and values on all rows. Noise makes a distance
-    positive also where there is none, and replicates of the distance itself more so: their percentiles would miss
-    0 nearly always. By the triangle inequality, value and truth differ by at most the distance between estimate and
-    truth: value +- the quantile of `noise` holds at least at `level`, and reaches 0 where noise may be all there is.
-    """
-    if np.isnan(value) or 2 * np.isnan(noise).sum() > len(noise):
-        return Estimate(value, float("nan"), float("nan"))
-    half = float(np.nanquantile(noise, level))
-    return Estimate(value, max(0.0, value - half), min(1.0, value + half))
-
-
 def estimates(names: tuple[str, ...], points: Floats, values: Floats, level: float = 0.95) -> dict[str, Estimate]:
     """Percentile intervals by name, from points (m,) and replicates (m, repeats)."""
-    return Replicates(("it",), names, points[None], values[None]).estimates(level)["it"]
-
-
-def ratio(numerator: Floats, denominator: Floats) -> Floats:
-    """Quotient, NaN where the denominator is 0."""
-    undefined = denominator == 0
-    return np.where(undefined, np.nan, numerator / np.where(undefined, 1, denominator))
-
-
-def per_user(values: Floats, bootstrap: ClusterBootstrap) -> Any:
-    """Values of rows (k, n) summed per user, sparse (k, users); sparse for the reason given in `uncertainty`."""
-    from scipy.sparse import csr_array
-
-    sums = [np.bincount(bootstrap.codes, row, bootstrap.size) for row in values]
-    return csr_array(np.reshape(sums, (len(values), bootstrap.size)))
-
-
-def per_group(values: Floats, group: Integers, groups: int, bootstrap: ClusterBootstrap) -> Any:
-    """Values (n,) summed per group (n,) and user, sparse (groups, users)."""
-    from scipy.sparse import csr_array
-
-    return csr_array((values, (group, bootstrap.codes)), shape=(groups, bootstrap.size))
-
-
-def stacked(*sums: Any) -> Any:
-    """Sparse sums per user one above the other."""
-    from scipy.sparse import vstack
-
-    return vstack(sums, format="csr")
-
-
-def replicated(sums: Any, bootstrap: ClusterBootstrap, measure: Callable[[Floats], Floats]) -> tuple[Floats, Floats]:
-    """Measures on all rows (m,) and on every resample (m, repeats), given sums per user, sparse (k, users).
-
-    `measure` turns sums (k, r) into m measures (m, r). All replicates are NaN with fewer than two users.
-    """
-    points = measure(sums @ np.ones((bootstrap.size, 1)))
-    if bootstrap.size < 2:
-        return points[:, 0], np.full((len(points), bootstrap.repeats), np.nan)
-    at_once = max(1, min(64, WORKING_SIZE // max(sums.shape)))
-    values = [measure(sums @ counts) for counts in bootstrap.draws(at_once)]
-    return points[:, 0], np.concatenate(values, axis=1)
+    rows = zip(names, points.tolist(), values, strict=True)
+    return {name: percentile_interval(point, replicates, level) for name, point, replicates in rows}

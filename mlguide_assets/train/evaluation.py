@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.features.tables import KEYS
+from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.decision_plots import cost_plot
 from mlguide_assets.train.decisions import cost_curve, decision_metrics, threshold_grid
 from mlguide_assets.train.metrics import calibration_bins, confusion
@@ -22,7 +23,7 @@ from mlguide_assets.train.plots import (
 )
 from mlguide_assets.train.slice_plots import slice_plot
 from mlguide_assets.train.slices import fairness, slice_gaps, slice_metrics
-from mlguide_assets.train.uncertainty import Estimate, bootstrap_metrics
+from mlguide_assets.train.uncertainty import bootstrap_metrics
 
 ORACLE = "oracle"
 _NOT_MODELS = ("user_id", "email_id", "delivered_at", "label")

@@ -24,6 +24,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.comparing import differing, floats
 from mlguide_assets.prepare.features.registry import Feature, features_of
 from mlguide_assets.prepare.features.tables import KEYS, LABEL, send_features
+from mlguide_assets.statistics.ranking import RankSums
 from mlguide_assets.train.matured_columns import MaturedColumns, Rows
 from mlguide_assets.train.split import split_by_time
 
@@ -304,13 +305,10 @@ def _right_pairs(values: Floats, outcome: Floats) -> tuple[float, float, float]:
     """Pairs of a positive and a negative in the right order, ties counting half; positives; negatives."""
     if not len(values):
         return 0.0, 0.0, 0.0
-    order = np.argsort(values)
-    values, outcome = values[order], outcome[order]
-    starts = np.flatnonzero(np.r_[True, values[1:] != values[:-1]])
-    positives = np.add.reduceat(outcome, starts)
-    negatives = np.diff(np.r_[starts, len(values)]) - positives
-    right = positives @ (np.cumsum(negatives) - negatives / 2)
-    return float(right), float(positives.sum()), float(negatives.sum())
+    level = np.unique(values, return_inverse=True)[1]
+    positives, negatives = (np.bincount(level, each).astype(np.float64)[:, None] for each in (outcome, 1 - outcome))
+    pairs = RankSums.of_levels(positives, negatives).ordered_pairs()
+    return float(pairs[0]), float(positives.sum()), float(negatives.sum())
 
 
 # Features that look ahead

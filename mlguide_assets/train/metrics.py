@@ -1,19 +1,18 @@
 """What the evaluation measures: four metrics, the confusion matrix at a threshold, and calibration.
 
-Every metric is written so that it also takes weights cheaply (see `ROW_LOSSES` and `Ranking`), because the
-bootstrap in `uncertainty` computes it hundreds of times. How certain a number is belongs there, not here.
+Every metric is written so that it also takes weights cheaply (see `ROW_LOSSES` and `statistics.ranking`),
+because the bootstrap in `uncertainty` computes it hundreds of times. How certain a number is belongs there, not here.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
-Integers = npt.NDArray[np.int64]
+from mlguide_assets.statistics.arrays import Flags, Floats
+from mlguide_assets.statistics.intervals import wilson_bounds
+from mlguide_assets.statistics.ranking import RANKED, RankSums
 
 # XGBoost's probabilities are float32, whose resolution near 1 is 6e-8: anything closer to 0 or 1 than this
 # is rounding, and without a limit a single certain and wrong row would make the whole mean infinite.
@@ -98,84 +97,6 @@ def brier_rows(labels: Flags, probabilities: Floats) -> Floats:
 ROW_LOSSES: dict[str, Callable[[Flags, Floats], Floats]] = {"log_loss": log_loss_rows, "brier": brier_rows}
 
 
-@dataclass(frozen=True, eq=False)
-class RankSums:
-    """Rows summed at each of the K distinct scores of positives, ascending, under r weightings.
-
-    `positives` (K, r) is the weight of the positives at that score, `below` and `not_above` (K, r) the
-    weight of the negatives with a lower score, and with a lower or the same; `negatives` (r,) that of all
-    negatives.
-    """
-
-    positives: Floats
-    below: Floats
-    not_above: Floats
-    negatives: Floats
-
-    def roc_auc(self) -> Floats:
-        """Weighted ROC AUC (r,), NaN where a class has no weight.
-
-        Mann-Whitney's form: the weight of rightly ordered pairs, ties counting half, over that of all pairs.
-        """
-        ordered = np.einsum("kr,kr->r", self.positives, self.below + self.not_above) / 2
-        return _ratio(ordered, self.positives.sum(axis=0) * self.negatives)
-
-    def pr_auc(self) -> Floats:
-        """Weighted average precision (r,), NaN where no positive has weight.
-
-        Precision at each distinct score, weighted by the recall gained there: scikit-learn's definition,
-        without interpolation.
-        """
-        found = np.cumsum(self.positives[::-1], axis=0)[::-1]
-        flagged = found + (self.negatives - self.below)
-        # Where nothing is flagged the positives have no weight either: the 1 only avoids 0 / 0.
-        precision = found / np.where(flagged > 0, flagged, 1)
-        return _ratio(np.einsum("kr,kr->r", self.positives, precision), self.positives.sum(axis=0))
-
-
-def _ratio(numerator: Floats, denominator: Floats) -> Floats:
-    undefined = denominator == 0
-    return np.where(undefined, np.nan, numerator / np.where(undefined, 1, denominator))
-
-
-@dataclass(frozen=True, eq=False)
-class Ranking:
-    """All that a ranking metric needs of n rows, found by one sort and then good for any weights.
-
-    Rows fall into 3 K + 1 segments, K being the number of distinct scores of positives: `segment` (n,) is k
-    for positives at score k, K + 2 k for negatives between scores k - 1 and k, K + 2 k + 1 for negatives
-    tied with k.
-    """
-
-    segment: Integers
-    levels: int
-
-    @property
-    def segments(self) -> int:
-        return 3 * self.levels + 1
-
-    @classmethod
-    def of(cls, labels: Flags, scores: Floats) -> "Ranking":
-        """Ranking of rows by score; labels and scores are (n,)."""
-        levels = np.unique(scores[labels])
-        at = np.searchsorted(levels, scores)
-        negative = len(levels) + 2 * at + np.isin(scores, levels)
-        return cls(np.where(labels, at, negative).astype(np.int64), len(levels))
-
-    def sums(self, weights: Floats) -> RankSums:
-        """Sums at each score, given the total weight in each segment, `weights` (segments, r)."""
-        reached = np.cumsum(weights[self.levels :], axis=0)
-        return RankSums(weights[: self.levels], reached[:-1:2], reached[1::2], reached[-1])
-
-    def unweighted(self) -> RankSums:
-        """Sums at each score when every row counts once (r = 1)."""
-        return self.sums(np.bincount(self.segment, minlength=self.segments).astype(np.float64)[:, None])
-
-
-# Metrics that depend on the order of the scores only.
-RANKED: dict[str, Callable[[RankSums], Floats]] = {"roc_auc": RankSums.roc_auc, "pr_auc": RankSums.pr_auc}
-
-
 def metric_named(name: str) -> Metric:
     """The metric called `name`; ValueError listing the known names otherwise."""
     if name not in METRICS:
@@ -194,7 +115,7 @@ def point(metric: str, labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> f
         return float("nan")
     if metric in ROW_LOSSES:
         return float(ROW_LOSSES[metric](truth, scores).mean())
-    return float(RANKED[metric](Ranking.of(truth, scores).unweighted())[0])
+    return float(RANKED[metric](RankSums.of(truth, scores))[0])
 
 
 @dataclass(frozen=True)
@@ -275,18 +196,11 @@ def calibration_bins(
     starts = np.unique(np.r_[0, np.searchsorted(scores, cuts)])
     counts = np.diff(np.r_[starts, len(scores)])
     predicted = np.add.reduceat(scores, starts) / counts
-    observed = np.add.reduceat(truth.astype(np.float64), starts) / counts
-    low, high = _wilson(observed, counts, level)
+    positives = np.add.reduceat(truth.astype(np.float64), starts)
+    observed = positives / counts
+    low, high = wilson_bounds(positives, counts, level)
     columns = (values.tolist() for values in (predicted, observed, low, high, counts))
     return [CalibrationBin(*row) for row in zip(*columns, strict=True)]
-
-
-def _wilson(rate: Floats, n: Integers, level: float) -> tuple[Floats, Floats]:
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    centre = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2))
-    # Rounding must not leave a bound on the wrong side of a rate of exactly 0 or 1.
-    return np.minimum(np.maximum(centre - half, 0), rate), np.maximum(np.minimum(centre + half, 1), rate)
 
 
 def expected_calibration_error(bins: Sequence[CalibrationBin]) -> float:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from mlguide_assets.statistics.arrays import Flags, Floats, Integers
 from mlguide_assets.train.drawing import (
     INK,
     LINES,
@@ -21,16 +22,7 @@ from mlguide_assets.train.drawing import (
     no_picture,
     to_png,
 )
-from mlguide_assets.train.metrics import (
-    CalibrationBin,
-    Confusion,
-    Flags,
-    Floats,
-    Integers,
-    checked,
-    expected_calibration_error,
-    point,
-)
+from mlguide_assets.train.metrics import CalibrationBin, Confusion, checked, expected_calibration_error, point
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

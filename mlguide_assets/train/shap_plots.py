@@ -7,8 +7,8 @@ from contextlib import contextmanager
 import numpy as np
 import numpy.typing as npt
 
+from mlguide_assets.statistics.arrays import Floats, Integers
 from mlguide_assets.train.drawing import INK, PALETTE, as_text, new_axes, to_png
-from mlguide_assets.train.metrics import Floats, Integers
 
 TOP_FEATURES = 15
 SWARM_ROWS = 1500

@@ -14,10 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlguide_assets.train.decisions import distance_estimate, per_group, ratio, replicated, stacked
-from mlguide_assets.train.metrics import Flags, Floats, Integers, Ranking, checked, log_loss_rows, metric_named
+from mlguide_assets.statistics.arrays import Flags, Floats, Integers, ratio
+from mlguide_assets.statistics.bootstrap import ClusterBootstrap, stacked
+from mlguide_assets.statistics.intervals import Estimate, distance_interval
+from mlguide_assets.statistics.ranking import Ranking
+from mlguide_assets.train.metrics import checked, log_loss_rows, metric_named
 from mlguide_assets.train.slicing import Slicing, slicing
-from mlguide_assets.train.uncertainty import ClusterBootstrap, Estimate, Replicates
+from mlguide_assets.train.uncertainty import Replicates
 
 WHOLE = "(all)"
 LARGEST_DIFFERENCE = "(largest difference)"
@@ -221,7 +224,7 @@ class _Found:
         found = [self.metric(metric) for metric in metrics]
         value = np.max([np.ptp(points[among]) for points, _ in found])
         noise = [np.ptp(values[among] - points[among, None], axis=0) for points, values in found]
-        return distance_estimate(float(value), np.max(noise, axis=0))
+        return distance_interval(float(value), np.max(noise, axis=0))
 
     def _row(
         self, column: str, name: str, among: list[int], metric: str, estimate: Estimate, supported: bool
@@ -256,8 +259,8 @@ class _Block:
             rankings.append(ranking)
         ones, losses = np.ones(len(labels)), log_loss_rows(labels, scores)
         values: Floats = np.stack([ones, labels, withheld, withheld & labels, scores, losses])
-        totals = [per_group(each, slicing.codes, slices, bootstrap) for each in values]
-        return cls(tuple(rankings), stacked(per_group(ones, segment, start, bootstrap), *totals))
+        totals = [bootstrap.group_sums(each, slicing.codes, slices) for each in values]
+        return cls(tuple(rankings), stacked(bootstrap.group_sums(ones, segment, start), *totals))
 
     def measure(self, sums: Floats) -> Floats:
         """Every metric of `_ALL_METRICS` of every slice, (s, metrics, r), from sums (k, r)."""
@@ -284,7 +287,7 @@ def _measured(blocks: Sequence[_Block], bootstrap: ClusterBootstrap) -> tuple[Fl
         parts = [block.measure(part) for block, part in zip(blocks, np.split(sums, ends), strict=True)]
         return np.concatenate(parts).reshape(-1, sums.shape[1])
 
-    points, values = replicated(stacked(*(block.sums for block in blocks)), bootstrap, measure)
+    points, values = bootstrap.replicated(stacked(*(block.sums for block in blocks)), measure)
     metrics = len(_ALL_METRICS)
     return points.reshape(-1, metrics), values.reshape(-1, metrics, values.shape[1])
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlguide_assets.train.metrics import Floats, Integers
+from mlguide_assets.statistics.arrays import Floats, Integers
 
 MISSING = "(missing)"
 OTHER = "(other)"

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.features.registry import features_of
+from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.backtest import LEAST_REPEATS, History
 from mlguide_assets.train.calibration import fit_calibration
 from mlguide_assets.train.encoding import Encoding
@@ -24,7 +25,7 @@ from mlguide_assets.train.folds import Fold, rows_of_some_users
 from mlguide_assets.train.metrics import point
 from mlguide_assets.train.models import MAX_ROUNDS, PATIENCE, dmatrix, training_data, xgboost_parameters
 from mlguide_assets.train.recipe import Recipe
-from mlguide_assets.train.uncertainty import Estimate, paired_difference, replicate_metrics
+from mlguide_assets.train.uncertainty import paired_difference, replicate_metrics
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

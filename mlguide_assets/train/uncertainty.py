@@ -1,85 +1,17 @@
-"""How certain a metric is: intervals that respect that rows of one user are alike, and a null of pure chance.
+"""How certain a metric is: intervals that respect that rows of one user are alike, and a null of pure chance."""
 
-The bootstrap draws users, not rows (Cameron, Gelbach and Miller, 2008): with rows, a user with forty sends
-would count as forty witnesses and the interval would be too narrow.
-"""
-
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mlguide_assets.train.metrics import (
-    METRICS,
-    RANKED,
-    ROW_LOSSES,
-    Flags,
-    Floats,
-    Integers,
-    Ranking,
-    checked,
-    metric_named,
-    point,
-)
-
-# Numbers held in one working array: 2 million float64 are 16 MB, and a handful of them are alive at once.
-WORKING_SIZE = 2_000_000
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value with its interval; the bounds are NaN where no interval can be given."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, eq=False)
-class ClusterBootstrap:
-    """`repeats` resamples of the users, with replacement, each as large as the set of users itself.
-
-    `users` (n,) names the user of each row. The draws depend only on the set of users, on `seed` and on the
-    number of the repeat: not on the order of the rows, and the first 100 of 300 repeats are those of
-    `repeats=100`.
-    """
-
-    users: npt.NDArray[Any]
-    repeats: int = 300
-    seed: int = 0
-
-    @cached_property
-    def _coded(self) -> tuple[int, Integers]:
-        distinct, codes = np.unique(self.users, return_inverse=True)
-        return len(distinct), codes.astype(np.int64)
-
-    @property
-    def size(self) -> int:
-        """Number of distinct users."""
-        return self._coded[0]
-
-    @property
-    def codes(self) -> Integers:
-        """Index of each row's user, (n,)."""
-        return self._coded[1]
-
-    def draws(self, at_once: int = 32) -> Iterator[Floats]:
-        """How often each user is drawn: arrays (size, r) with r <= `at_once`, `repeats` columns in all."""
-        generator = np.random.default_rng(self.seed)
-        for start in range(0, self.repeats, at_once):
-            columns = min(at_once, self.repeats - start)
-            counts = np.empty((self.size, columns))
-            for column in range(columns):
-                drawn = generator.integers(self.size, size=self.size)
-                counts[:, column] = np.bincount(drawn, minlength=self.size)
-            yield counts
-
-    def row_weights(self, counts: Floats) -> Floats:
-        """Weight of each row, (n, r), for `counts` (size, r) from `draws`."""
-        return counts[self.codes]
+from mlguide_assets.statistics.arrays import Flags, Floats, Integers
+from mlguide_assets.statistics.bootstrap import ClusterBootstrap, stacked
+from mlguide_assets.statistics.intervals import Estimate, percentile_interval
+from mlguide_assets.statistics.ranking import RANKED, Ranking
+from mlguide_assets.train.metrics import METRICS, ROW_LOSSES, checked, metric_named, point
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,15 +38,6 @@ class Replicates:
             model: {metric: percentile_interval(*self.of(model, metric), level) for metric in self.metrics}
             for model in self.models
         }
-
-
-def percentile_interval(value: float, replicates: Floats, level: float) -> Estimate:
-    """Percentile interval; a metric undefined in more than half of the replicates has none."""
-    defined = replicates[~np.isnan(replicates)]
-    if not len(defined) or 2 * len(defined) < len(replicates):
-        return Estimate(value, float("nan"), float("nan"))
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(value, float(low), float(high))
 
 
 def bootstrap_metrics(
@@ -147,8 +70,8 @@ def replicate_metrics(
     inputs = {name: checked(labels, probabilities) for name, probabilities in models.items()}
     bootstrap = ClusterBootstrap(np.asarray(users), repeats, seed)
     for name, (truth, _) in inputs.items():
-        if bootstrap.users.shape != truth.shape:
-            raise ValueError(f"users {bootstrap.users.shape} and {name!r} {truth.shape} must have equal length")
+        if bootstrap.clusters.shape != truth.shape:
+            raise ValueError(f"users {bootstrap.clusters.shape} and {name!r} {truth.shape} must have equal length")
     points = np.array([[point(metric, *rows) for metric in METRICS] for rows in inputs.values()])
     values = np.full((len(inputs), len(METRICS), repeats), np.nan)
     if bootstrap.size > 1 and inputs:
@@ -160,7 +83,7 @@ def _fill(values: Floats, inputs: list[tuple[Flags, Floats]], bootstrap: Cluster
     sums = [_PerUser.of(*rows, bootstrap) for rows in inputs]
     widest = max(bootstrap.size, *(each.ranking.segments for each in sums))
     start = 0
-    for counts in bootstrap.draws(at_once=max(1, min(64, WORKING_SIZE // widest))):
+    for counts in bootstrap.draws(bootstrap.chunk(widest)):
         here = slice(start, start + counts.shape[1])
         for model, each in enumerate(sums):
             for row, metric in enumerate(each.metrics(counts).values()):
@@ -173,8 +96,7 @@ class _PerUser:
     """A model's rows summed per user, once; a replicate is then a product with how often each user was drawn.
 
     `sums` is sparse, (ranking.segments + losses + 1, users): rows in each segment of the ranking, sums of
-    each row loss, number of rows. Sparse also where it is dense, because the product then runs in one
-    thread and one order: same inputs, same bytes, on any number of cores.
+    each row loss, number of rows.
     """
 
     ranking: Ranking
@@ -182,15 +104,10 @@ class _PerUser:
 
     @classmethod
     def of(cls, labels: Flags, scores: Floats, bootstrap: ClusterBootstrap) -> "_PerUser":
-        from scipy.sparse import csr_array, vstack
-
-        codes, size = bootstrap.codes, bootstrap.size
-        ranking = Ranking.of(labels, scores)
-        shape = (ranking.segments, size)
-        losses = [np.bincount(codes, loss(labels, scores), size) for loss in ROW_LOSSES.values()]
-        rows = np.bincount(codes, minlength=size)
-        in_segments = csr_array((np.ones(len(codes)), (ranking.segment, codes)), shape=shape)
-        return cls(ranking, vstack([in_segments, csr_array(np.array([*losses, rows]))], format="csr"))
+        ranking, ones = Ranking.of(labels, scores), np.ones(len(scores))
+        in_segments = bootstrap.group_sums(ones, ranking.segment, ranking.segments)
+        losses = [loss(labels, scores) for loss in ROW_LOSSES.values()]
+        return cls(ranking, stacked(in_segments, bootstrap.sums(np.stack([*losses, ones]))))
 
     def metrics(self, counts: Floats) -> dict[str, Floats]:
         """Every metric (r,), in the order of `METRICS`, for `counts` (users, r)."""
@@ -263,10 +180,10 @@ def _as_sum(metric: str, labels: Flags, scores: Floats) -> tuple[Floats, float, 
     """Values (n,), offset and scale: the metric is offset + scale x the sum over positive rows."""
     n, positives = len(labels), int(labels.sum())
     if metric == "roc_auc":
-        _, level, counts = np.unique(scores, return_inverse=True, return_counts=True)
-        middle_rank = (np.cumsum(counts) - (counts - 1) / 2)[level]
+        from scipy.stats import rankdata
+
         pairs = positives * (n - positives)
-        return middle_rank, -positives * (positives + 1) / 2 / pairs, 1 / pairs
+        return rankdata(scores), -positives * (positives + 1) / 2 / pairs, 1 / pairs
     loss = ROW_LOSSES[metric]
     if_negative = loss(np.zeros(n, dtype=bool), scores)
     return loss(np.ones(n, dtype=bool), scores) - if_negative, float(if_negative.mean()), 1 / n

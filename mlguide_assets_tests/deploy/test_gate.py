@@ -13,8 +13,8 @@ from mlguide_assets.deploy.comparison import Incomparable, compare_scores
 from mlguide_assets.deploy.criteria import PARITY_DIFFERENCE, beats_champion
 from mlguide_assets.deploy.gate import Decision, decide
 from mlguide_assets.deploy.parity import Parity
+from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.slices import GAP, LARGEST_DIFFERENCE, SCHEMA
-from mlguide_assets.train.uncertainty import Estimate
 from mlguide_assets_tests.deploy.scores import evidence, scores
 from mlguide_assets_tests.train.sends import PROBLEM
 

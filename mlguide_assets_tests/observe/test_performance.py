@@ -25,9 +25,9 @@ from mlguide_assets.observe.performance_verdict import (
 )
 from mlguide_assets.observe.tallies import MEASURES
 from mlguide_assets.observe.windows import SCHEMA
+from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.metrics import brier_rows, log_loss_rows, point
 from mlguide_assets.train.slices import WHOLE
-from mlguide_assets.train.uncertainty import Estimate
 from mlguide_assets_tests.observe.days import FIRST, World, sends
 
 THRESHOLD = 0.05

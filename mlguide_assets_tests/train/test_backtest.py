@@ -14,6 +14,7 @@ import pytest
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.registry import features_of
+from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train import backtest
 from mlguide_assets.train.backtest import (
     ALL,
@@ -29,7 +30,7 @@ from mlguide_assets.train.backtest import (
 )
 from mlguide_assets.train.backtest_plots import staleness_plot
 from mlguide_assets.train.recipe import PARAMETERS, Recipe, TrainingWindow
-from mlguide_assets.train.uncertainty import Estimate, replicate_metrics
+from mlguide_assets.train.uncertainty import replicate_metrics
 from mlguide_assets_tests.train.sends import PROBLEM, replaced
 from mlguide_assets_tests.train.test_split import days
 

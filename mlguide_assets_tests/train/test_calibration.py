@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlguide_assets.statistics.arrays import Flags, Floats
 from mlguide_assets.train.calibration import (
     IDENTITY,
     MIN_SLOPE,
@@ -17,7 +18,7 @@ from mlguide_assets.train.calibration import (
     log_odds,
     sigmoid,
 )
-from mlguide_assets.train.metrics import Flags, Floats, point
+from mlguide_assets.train.metrics import point
 
 
 def rare_events(rows: int, seed: int = 0) -> tuple[Flags, Floats]:

@@ -12,6 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlguide_assets.statistics.arrays import Flags, Floats, Integers
+from mlguide_assets.statistics.bootstrap import ClusterBootstrap
+from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train import decision_plots, drawing
 from mlguide_assets.train.calibration import fit_shift, log_odds, sigmoid
 from mlguide_assets.train.decision_plots import cost_plot
@@ -20,19 +23,11 @@ from mlguide_assets.train.decisions import (
     calibration_error_under,
     cost_curve,
     decision_metrics,
-    distance_estimate,
     minimum_detectable_difference,
     threshold_grid,
 )
-from mlguide_assets.train.metrics import (
-    Flags,
-    Floats,
-    Integers,
-    calibration_bins,
-    confusion,
-    expected_calibration_error,
-)
-from mlguide_assets.train.uncertainty import ClusterBootstrap, Estimate, paired_difference, replicate_metrics
+from mlguide_assets.train.metrics import calibration_bins, confusion, expected_calibration_error
+from mlguide_assets.train.uncertainty import paired_difference, replicate_metrics
 
 THRESHOLD, LOST, WITHHELD = 0.08, 12.0, 1.0
 judged = partial(decision_metrics, threshold=THRESHOLD, lost_user=LOST, withheld_send=WITHHELD)
@@ -232,16 +227,6 @@ def test_a_true_difference_of_that_size_is_found_as_often_as_the_power_says() ->
         seen += paired_difference(replicates, "better", "worse", "brier").low > 0
     assert np.mean(detectable) == pytest.approx(planted, rel=0.05)
     assert seen / worlds == pytest.approx(0.8, abs=0.1)
-
-
-def test_distance_is_allowed_its_noise() -> None:
-    noise = np.linspace(0.01, 0.1, 100)
-    assert distance_estimate(0.05, noise).low == 0
-    apart = distance_estimate(0.5, noise)
-    assert (apart.low, apart.high) == pytest.approx((0.5 - 0.0955, 0.5 + 0.0955))
-    assert distance_estimate(0.95, noise).high == 1
-    assert np.isnan(distance_estimate(0.5, np.full(10, np.nan)).low)
-    assert np.isnan(distance_estimate(float("nan"), noise).high)
 
 
 @pytest.mark.filterwarnings("error")

@@ -10,12 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as oracle  # type: ignore[import-untyped]
 
+from mlguide_assets.statistics.arrays import Floats
 from mlguide_assets.train.metrics import (
     METRICS,
     SMALLEST_PROBABILITY,
     Confusion,
-    Floats,
-    Ranking,
     calibration_bins,
     confusion,
     expected_calibration_error,
@@ -41,21 +40,6 @@ def test_value_is_scikit_learns(metric: str, rows: list[tuple[bool, int]]) -> No
     labels, tenths = np.array(rows).T
     probabilities = tenths / 10
     assert point(metric, labels, probabilities) == pytest.approx(ORACLES[metric](labels, probabilities), abs=1e-12)
-
-
-@pytest.mark.parametrize("metric", ["roc_auc", "pr_auc"])
-@settings(deadline=None, max_examples=50)
-@given(rows=TIED_ROWS, seed=st.integers(0, 99))
-def test_weighted_value_is_scikit_learns(metric: str, rows: list[tuple[bool, int]], seed: int) -> None:
-    labels, tenths = np.array(rows).T
-    weights = np.random.default_rng(seed).integers(0, 3, len(labels)).astype(float)
-    if not weights[labels == 1].any() or not weights[labels == 0].any():
-        return
-    ranking = Ranking.of(labels == 1, tenths / 10)
-    in_segments = np.bincount(ranking.segment, weights, ranking.segments).astype(np.float64)
-    sums = ranking.sums(in_segments[:, None])
-    expected = ORACLES[metric](labels, tenths / 10, sample_weight=weights)
-    assert getattr(sums, metric)()[0] == pytest.approx(expected, abs=1e-12)
 
 
 def test_known_values() -> None:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from mlguide_assets.statistics.bootstrap import ClusterBootstrap
 from mlguide_assets.train import drawing, slice_plots
 from mlguide_assets.train.calibration import log_odds, sigmoid
 from mlguide_assets.train.metrics import confusion, point
@@ -31,7 +32,6 @@ from mlguide_assets.train.slices import (
     worst_slice,
 )
 from mlguide_assets.train.slicing import BANDS, MISSING, MOST_VALUES, OTHER, slicing
-from mlguide_assets.train.uncertainty import ClusterBootstrap
 
 THRESHOLD = 0.08
 measured = partial(slice_metrics, model="xgboost", threshold=THRESHOLD, min_positives=20)

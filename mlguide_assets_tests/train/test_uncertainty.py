@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from sklearn import metrics as oracle  # type: ignore[import-untyped]
 
-from mlguide_assets.train import uncertainty
-from mlguide_assets.train.metrics import METRICS, Floats, Integers, point
+from mlguide_assets.statistics import bootstrap
+from mlguide_assets.statistics.arrays import Floats, Integers
+from mlguide_assets.statistics.bootstrap import ClusterBootstrap
+from mlguide_assets.train.metrics import METRICS, point
 from mlguide_assets.train.uncertainty import (
-    ClusterBootstrap,
-    Replicates,
     bootstrap_metrics,
     paired_difference,
     permutation_null,
@@ -50,29 +50,10 @@ def test_replicates_are_scikit_learns_with_weights() -> None:
 def test_chunks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     labels, probabilities, users = clustered_rows(60, 5, seed=2)
     whole = replicate_metrics(labels, {"model": probabilities}, users, repeats=50)
-    monkeypatch.setattr(uncertainty, "WORKING_SIZE", 3000)
+    monkeypatch.setattr(bootstrap, "WORKING_SIZE", 3000)
     np.testing.assert_array_equal(
         replicate_metrics(labels, {"model": probabilities}, users, repeats=50).values, whole.values
     )
-
-
-def test_draws_are_whole_users_with_replacement() -> None:
-    bootstrap = ClusterBootstrap(np.array(["b", "a", "b", "c"]), repeats=500)
-    counts = np.hstack(list(bootstrap.draws()))
-    assert counts.shape == (3, 500)
-    assert (counts.sum(axis=0) == 3).all()
-    assert counts.mean(axis=1) == pytest.approx(np.ones(3), abs=0.15)
-    weights = bootstrap.row_weights(counts)
-    np.testing.assert_array_equal(weights[0], weights[2])
-
-
-def test_more_repeats_begin_with_the_same_and_order_of_rows_is_irrelevant() -> None:
-    users = np.random.default_rng(0).integers(30, size=200)
-    few = np.hstack(list(ClusterBootstrap(users, repeats=10, seed=4).draws()))
-    many = np.hstack(list(ClusterBootstrap(users[::-1], repeats=90, seed=4).draws(at_once=13)))
-    other = np.hstack(list(ClusterBootstrap(users, repeats=10, seed=5).draws()))
-    np.testing.assert_array_equal(many[:, :10], few)
-    assert (other != few).any()
 
 
 def test_estimate_is_the_value_on_all_rows_within_its_interval() -> None:
@@ -113,14 +94,6 @@ def test_replicates_without_a_value_are_left_out() -> None:
     assert 0.15 < np.isnan(replicates.of("model", "roc_auc")[1]).mean() < 0.35
     estimate = replicates.estimates()["model"]["roc_auc"]
     assert (estimate.low, estimate.high) == (1, 1)
-
-
-@pytest.mark.parametrize(("undefined", "given"), [(50, True), (51, False), (100, False)])
-def test_interval_is_nan_where_most_replicates_have_no_value(undefined: int, given: bool) -> None:
-    values = np.full((1, 1, 100), 0.7)
-    values[..., :undefined] = np.nan
-    estimate = Replicates(("model",), ("roc_auc",), np.array([[0.7]]), values).estimates()["model"]["roc_auc"]
-    assert np.isfinite([estimate.low, estimate.high]).all() == given
 
 
 def test_one_outcome_alone_has_losses_but_no_ranking() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import ibis
 
+from mlguide_assets.statistics.two_sample import ChiSquare, chi_square, design_effect
 from mlguide_assets.train.reference.bins import Bins, Counts, count_bins, count_bins_by, stored_as
 from mlguide_assets.train.reference.profile import ColumnProfile, Profile
-from mlguide_assets.train.reference.two_sample import ChiSquare, chi_square, design_effect
 
 
 @dataclass(frozen=True)

@@ -6,28 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mlguide_assets.train.reference.two_sample import (
-    benjamini_hochberg,
-    chi_square,
-    design_effect,
-    psi_terms,
-    share_p_value,
-)
+from mlguide_assets.statistics.two_sample import chi_square, design_effect, psi_terms, share_p_value
 
-many = st.lists(st.tuples(st.integers(100, 500), st.integers(100, 500)), min_size=2, max_size=12)
 any_counts = st.lists(st.tuples(st.integers(0, 400), st.integers(0, 400)), min_size=1, max_size=12)
-
-
-@given(many)
-def test_chi_square_is_scipys_where_no_bin_is_sparse(pairs: list[tuple[int, int]]) -> None:
-    reference, window = zip(*pairs, strict=True)
-    found = chi_square(reference, window)
-    expected = stats.chi2_contingency([reference, window], correction=False)
-    assert (found.statistic, found.p_value) == pytest.approx((expected.statistic, expected.pvalue), rel=1e-9)
-    assert found.degrees == expected.dof
-    inflated = chi_square(reference, window, inflation=1.2)
-    if inflated.degrees == found.degrees:
-        assert inflated.statistic == pytest.approx(found.statistic / 1.2)
 
 
 @given(any_counts, st.floats(1, 30))
@@ -58,14 +39,6 @@ def test_p_values_are_uniform_by_chance() -> None:
     assert stats.kstest(p_values, "uniform").pvalue > 0.001
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
-def test_benjamini_hochberg_is_scipys(p_values: list[float]) -> None:
-    expected = stats.false_discovery_control(p_values, method="bh")
-    np.testing.assert_allclose(benjamini_hochberg(p_values), expected, rtol=1e-12)
-    with_gaps = benjamini_hochberg([float("nan"), *p_values, float("nan")])
-    np.testing.assert_array_equal(with_gaps, [np.nan, *benjamini_hochberg(p_values), np.nan])
-
-
 def test_psi_is_symmetric_and_finite_and_zero_where_shares_are_equal() -> None:
     assert psi_terms([100, 200, 0], [100, 200, 0]) == pytest.approx([0, 0, 0])
     one, other = [500, 500, 0, 0], [100, 100, 800, 0]
@@ -84,7 +57,7 @@ def test_design_effect_bounds_the_mean_from_above() -> None:
         # Ten rows for each of a user: the counts are ten times those of users.
         return design_effect([chi_square(10 * reference, 10 * window) for reference, window in pairs])
 
-    found = np.array([windows(12) for _ in range(300)])
+    found = np.array([windows(12) for _ in range(200)])
     assert 0.85 <= (found >= 10).mean() <= 0.95
     assert windows(2000) == pytest.approx(10, rel=0.05)
     assert design_effect([]) == 1

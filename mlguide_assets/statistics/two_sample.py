@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from mlguide_assets.statistics.arrays import Floats
 
 MIN_EXPECTED = 5.0
 """Below this expected count the chi-square distribution is no good approximation (Cochran, 1954)."""
@@ -37,14 +37,14 @@ def chi_square(reference: npt.ArrayLike, window: npt.ArrayLike, *, inflation: fl
     Where one sample is empty or fewer than two bins are left, there are no degrees of freedom and p is NaN.
     """
     from scipy.special import chdtrc
+    from scipy.stats import chi2_contingency
 
     observed = _merged(np.array([reference, window], dtype=np.float64), MIN_EXPECTED * inflation)
-    degrees = observed.shape[1] - 1
-    if degrees < 1:
+    if observed.shape[1] < 2:
         return ChiSquare(0.0, 0, float("nan"))
-    expected = _expected(observed)
-    statistic = float(((observed - expected) ** 2 / expected).sum()) / inflation
-    return ChiSquare(statistic, degrees, float(chdtrc(degrees, statistic)))
+    found = chi2_contingency(observed, correction=False)
+    statistic = float(found.statistic) / inflation
+    return ChiSquare(statistic, int(found.dof), float(chdtrc(found.dof, statistic)))
 
 
 def design_effect(tests: Sequence[ChiSquare]) -> float:
@@ -61,18 +61,14 @@ def design_effect(tests: Sequence[ChiSquare]) -> float:
     return max(1.0, sum(test.statistic for test in tests) / float(chdtri(degrees, CONFIDENCE)))
 
 
-def _expected(observed: Floats) -> Floats:
-    """Counts (2, bins) if both samples had the shares that they have together."""
-    expected: Floats = observed.sum(axis=1, keepdims=True) * observed.sum(axis=0, keepdims=True) / observed.sum()
-    return expected
-
-
 def _merged(observed: Floats, enough: float) -> Floats:
     """Counts (2, merged bins), none of them sparse; at most one bin where a sample is empty."""
+    from scipy.stats.contingency import expected_freq
+
     observed = observed[:, observed.sum(axis=0) > 0]
     if not observed.sum(axis=1).all():
         return observed[:, :1]
-    least = _expected(observed).min(axis=0)
+    least = expected_freq(observed).min(axis=0)
     sparse = least < enough
     kept: Floats = observed[:, ~sparse]
     pooled: Floats = observed[:, sparse].sum(axis=1, keepdims=True)
@@ -96,20 +92,6 @@ def psi_terms(reference: npt.ArrayLike, window: npt.ArrayLike) -> Floats:
     terms = np.zeros(len(used))
     terms[used] = (shares[1] - shares[0]) * np.log(shares[1] / shares[0])
     return terms
-
-
-def benjamini_hochberg(p_values: npt.ArrayLike) -> Floats:
-    """Adjusted p-values (n,): rejecting those <= q keeps the expected share of false rejections <= q.
-
-    Benjamini and Hochberg (1995). NaN is a test that was not made: it does not count, and stays NaN.
-    """
-    given = np.asarray(p_values, dtype=np.float64)
-    adjusted = np.full(len(given), np.nan)
-    tested = np.flatnonzero(~np.isnan(given))
-    descending = tested[np.argsort(-given[tested], kind="stable")]
-    ranks = np.arange(len(tested), 0, -1)
-    adjusted[descending] = np.minimum.accumulate(np.minimum(given[descending] * len(tested) / ranks, 1.0))
-    return adjusted
 
 
 def share_p_value(reference: tuple[int, int], window: tuple[int, int], *, inflation: float = 1.0) -> float:
