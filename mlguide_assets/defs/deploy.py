@@ -150,25 +150,30 @@ def user_feature_store(
     user_profiles: Any,
     email_content: Any,
     send_features: Any,
-) -> dg.Output[Any]:
+) -> dg.MaterializeResult[None]:
     """The state of every user at the start of the day; the newest day's is published online, with the emails'."""
-    from mlguide_assets.deploy.batch import refuse_unreached, skipped_days
+    from mlguide_assets.defs.metadata import data_version, table_metadata
+    from mlguide_assets.deploy.batch import USER_FEATURES, refuse_unreached, skipped_days
     from mlguide_assets.deploy.online_store.publishing import publish_online, state_of
     from mlguide_assets.prepare.features.tables import user_state
 
-    lake, problem, as_of = workspace.lake, workspace.problem, midnight(context.partition_key)
-    newest = newest_day(workspace, core_users)
+    lake, problem, day = workspace.lake, workspace.problem, context.partition_key
+    as_of, newest = midnight(day), newest_day(workspace, core_users)
     refuse_unreached(as_of.date(), newest)
-    users = user_state(core_users, user_profiles, problem, as_of)
+    scored = lake.snapshot(USER_FEATURES).partitions if lake.exists(USER_FEATURES) else ()
+    # Written first, and published from what was written: it is read three times, and takes a second to compute.
+    snapshot = lake.write_partition(USER_FEATURES, day, user_state(core_users, user_profiles, problem, as_of))
+    users = lake.read(USER_FEATURES, partitions=[day])
     state = state_of(users, core_users, email_content, send_features, problem, lake, as_of)
     published = publish_online(workspace.online_store, state, lake, newest=newest)
     context.log.info(f"{published} Features as of {as_of}.")
     metadata = {"published_online": published, "as_of": as_of.isoformat()}
-    scored = lake.snapshot("user_feature_store").partitions if lake.exists("user_feature_store") else ()
     if as_of.date() == newest and (skipped := skipped_days(scored, newest)):
         context.log.warning(skipped)
         metadata["skipped"] = skipped
-    return dg.Output(users, metadata=metadata)
+    return dg.MaterializeResult(
+        data_version=data_version(snapshot, day), metadata=table_metadata(lake, snapshot, problem, day) | metadata
+    )
 
 
 @dg.asset(

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from mlguide_assets.defs.asking import LOOK_EVERY, REASON, reading, unmet_range
+from mlguide_assets.defs.days import known_days
 from mlguide_assets.defs.workspace import OWNERS, SCORING_DATES, Workspace
 
 GROUP = "observe"
@@ -208,6 +209,9 @@ def check_drift_on_new_data(context: dg.SensorEvaluationContext, workspace: Work
     now, problem = datetime.now(UTC), workspace.problem
     today = day_reached(problem, workspace.home.world_clock(problem.key), now)
     days = days_to_judge(workspace.home, workspace.lake, problem, today=today)
+    if days:
+        # A range names days that Dagster must know of.
+        known_days(context.instance, workspace)
     yield from unmet_range(context.instance, "drift_job", days, now)
 
 
