@@ -53,7 +53,7 @@ class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @property
     def online_store(self) -> "OnlineStore":
-        from mlguide_assets.deploy.online_store.store import STORE_VARIABLE, open_store
+        from mlguide_assets.deploy.online_store.opening import STORE_VARIABLE, open_store
 
         return open_store(self.home, self.problem.key, os.environ.get(STORE_VARIABLE))
 

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import METADATA, metadata_of_version
-from mlguide_assets.deploy.online_store.store import STORE_VARIABLE, open_store
+from mlguide_assets.deploy.online_store.opening import STORE_VARIABLE, open_store
 from mlguide_assets.deploy.registration import registry_of
 from mlguide_assets.deploy.registry import TRACKING_VARIABLE
 from mlguide_assets.prepare.erasing import Erasure, overwrite

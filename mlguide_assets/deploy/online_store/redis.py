@@ -22,7 +22,7 @@ from redis.exceptions import WatchError
 
 from mlguide_assets.deploy.online_store.redis_draft import MARK, Draft, Table, description_key, part_key
 from mlguide_assets.deploy.online_store.redis_server import DamagedError, Server
-from mlguide_assets.deploy.online_store.sqlite import ids_that_start_with
+from mlguide_assets.deploy.online_store.rows import ids_that_start_with
 from mlguide_assets.deploy.online_store.store import KEYS, OnlineStore, Publication, Row, Snapshot, State, TableName
 
 PART_ROWS = 20_000

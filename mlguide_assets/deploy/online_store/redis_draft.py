@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import RedisError
 
 from mlguide_assets.deploy.online_store.redis_server import Server
-from mlguide_assets.deploy.online_store.sqlite import ambiguous, plain_rows
+from mlguide_assets.deploy.online_store.rows import ambiguous, plain_rows
 from mlguide_assets.deploy.online_store.store import KEYS, State, StoreError, TableName
 
 if TYPE_CHECKING:

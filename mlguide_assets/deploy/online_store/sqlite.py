@@ -14,11 +14,10 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from mlguide_assets.deploy.online_store.rows import ambiguous, ids_that_start_with, plain_rows
 from mlguide_assets.deploy.online_store.store import (
     KEYS,
     OnlineStore,
@@ -31,7 +30,6 @@ from mlguide_assets.deploy.online_store.store import (
 )
 
 BATCH_ROWS = 100_000
-_LARGEST = 2**63 - 1
 _ABANDONED_S = 2 * 60 * 60
 
 
@@ -162,21 +160,6 @@ class SqliteSnapshot(Snapshot):
             ) from error
 
 
-def ids_that_start_with(text: str) -> Iterator[tuple[int, int]]:
-    """Ranges of ids, from short to long: 12, then 120 to 129, then 1200 to 1299."""
-    if not (text.isascii() and text.isdecimal()) or (text.startswith("0") and text != "0"):
-        return
-    if len(text) > len(str(_LARGEST)):
-        # Python refuses to convert the longest.
-        return
-    low, size = int(text), 1
-    while low <= _LARGEST:
-        yield low, min(low + size - 1, _LARGEST)
-        if low == 0:
-            return
-        low, size = low * 10, size * 10
-
-
 def _write(path: Path, state: State, batch_rows: int) -> None:
     with closing(sqlite3.connect(path)) as database:
         # The file is not seen before it is complete: no journal is needed to undo a part of it.
@@ -239,35 +222,3 @@ def _type(column: pa.DataType) -> str:
     if pa.types.is_integer(column) or pa.types.is_boolean(column):
         return "INTEGER"
     return "REAL" if pa.types.is_floating(column) else "TEXT"
-
-
-def plain_rows(batch: pa.RecordBatch, table: TableName) -> Iterator[tuple[Any, ...]]:
-    """The rows as the plain values that every kind of store gives back: int, float, text or None.
-
-    Times are text in ISO format, truth is 1 or 0, NaN is None and -0.0 is 0.0.
-
-    Raises:
-        StoreError: a row has no key.
-    """
-    if batch.column(KEYS[table]).null_count:
-        # SQLite would make one up.
-        raise ambiguous(table)
-    return zip(*(_plain(column).to_pylist() for column in batch.columns), strict=True)
-
-
-def _plain(column: pa.Array) -> pa.Array:
-    if pa.types.is_temporal(column.type):
-        return column.cast(pa.string())
-    if pa.types.is_boolean(column.type):
-        return column.cast(pa.int8())
-    if pa.types.is_floating(column.type):
-        return pc.if_else(pc.is_nan(column), None, pc.add(column, 0.0))
-    return column
-
-
-def ambiguous(table: TableName) -> StoreError:
-    """Why rows cannot be looked up by their key."""
-    return StoreError(
-        f"Two rows of {table} have one {KEYS[table]}, or one has none: mend the tables that it was computed from and "
-        f"publish again; what was published before still serves."
-    )

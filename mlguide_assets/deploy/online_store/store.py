@@ -13,13 +13,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from mlguide_assets.errors import InputError
-from mlguide_assets.settings import Home
-
 if TYPE_CHECKING:
     import ibis
-
-STORE_VARIABLE = "MLGUIDE_ONLINE_STORE"
 
 TableName = Literal["users", "emails", "last_sends"]
 KEYS: Mapping[TableName, str] = {"users": "user_id", "emails": "email_id", "last_sends": "user_id"}
@@ -144,27 +139,3 @@ class OnlineStore(ABC):
         Raises:
             StoreError: the store does not answer, or is damaged.
         """
-
-
-def open_store(home: Home, problem: str, address: str | None = None) -> OnlineStore:
-    """The store at an address, `redis://…` or `rediss://…`; without one, the SQLite file of the home.
-
-    Args:
-        problem: `Problem.key`; problems share a store and never meet.
-
-    Raises:
-        InputError: no kind of store has such an address.
-    """
-    if not address:
-        from mlguide_assets.deploy.online_store.sqlite import SqliteStore
-
-        return SqliteStore(home.online_store(problem))
-    if address.startswith(("redis://", "rediss://")):
-        from mlguide_assets.deploy.online_store.redis import RedisStore
-
-        return RedisStore(address, problem)
-    scheme = address.partition("://")[0]
-    raise InputError(
-        f"An online store is a Redis, as redis://host:6379/0, or, without --store and {STORE_VARIABLE}, a SQLite file "
-        f"in the home; {scheme!r} is neither."
-    )

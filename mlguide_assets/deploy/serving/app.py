@@ -18,7 +18,8 @@ from starlette.exceptions import HTTPException
 
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.deploy.fault_log import FaultCounter
-from mlguide_assets.deploy.online_store.store import STORE_VARIABLE, Row, StoreError
+from mlguide_assets.deploy.online_store.opening import STORE_VARIABLE
+from mlguide_assets.deploy.online_store.store import Row, StoreError
 from mlguide_assets.deploy.serving.asking import Asked, RefusedError
 from mlguide_assets.deploy.serving.guarding import App, Guard, Shortcut
 from mlguide_assets.deploy.serving.messages import (

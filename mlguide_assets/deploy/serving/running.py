@@ -11,7 +11,8 @@ from typing import Literal
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import CHALLENGER, CHAMPION
 from mlguide_assets.deploy.fault_log import FaultCounter
-from mlguide_assets.deploy.online_store.store import Row, Snapshot, StoreError, open_store
+from mlguide_assets.deploy.online_store.opening import open_store
+from mlguide_assets.deploy.online_store.store import Row, Snapshot, StoreError
 from mlguide_assets.deploy.prediction_log import GIGABYTE, LogError, LogWriter, now_utc, probe_writable
 from mlguide_assets.deploy.serving.asking import RefusedError, in_days, look_up, now_of
 from mlguide_assets.deploy.serving.batching import Batcher

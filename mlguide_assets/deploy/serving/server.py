@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from tempfile import TemporaryDirectory
 
 from mlguide_assets.define.loading import current_problem
-from mlguide_assets.deploy.online_store.store import STORE_VARIABLE, open_store
+from mlguide_assets.deploy.online_store.opening import STORE_VARIABLE, open_store
 from mlguide_assets.deploy.serving.reach import bind, is_loopback
 from mlguide_assets.errors import InputError
 from mlguide_assets.settings import HOME_VARIABLE, Home

@@ -10,9 +10,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from mlguide_assets.deploy.online_store.opening import open_store
 from mlguide_assets.deploy.online_store.redis import RedisStore
 from mlguide_assets.deploy.online_store.sqlite import SqliteStore
-from mlguide_assets.deploy.online_store.store import Snapshot, StoreError, open_store
+from mlguide_assets.deploy.online_store.store import Snapshot, StoreError
 from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.deploy.online_store.states import (
