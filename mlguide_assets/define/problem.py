@@ -279,6 +279,15 @@ class Gate(Strict):
     max_latency_ms: Annotated[float, Field(gt=0)] = Field(default=5.0, description="Scoring one row, median.")
 
 
+class Experimenting(Strict):
+    """What an experiment on a model's decisions means to the gate."""
+
+    required: bool = Field(
+        default=False,
+        description="Whether a model that passed the gate waits for an experiment that says ship; else it is reported.",
+    )
+
+
 class Scoring(Strict):
     """The emails that batch predictions choose from."""
 
@@ -400,6 +409,7 @@ class Problem(Strict):
     approval: Literal["automatic", "required"] = Field(
         default="automatic", description="Whether a model that passed the gate waits for 'mlguide promote'."
     )
+    experiment: Experimenting = Experimenting()
     scoring: Scoring = Scoring()
     exploration: Exploration = Exploration()
     serving: Serving = Serving()
@@ -418,6 +428,15 @@ class Problem(Strict):
                     raise ValueError(f"tables.{table}.columns: {column!r} is not one of its columns ({known})")
                 if mapped.format and TABLES[table].columns[column].type != "timestamp":
                     raise ValueError(f"tables.{table}.columns.{column}: it holds no times, so leave out its format")
+        return self
+
+    @model_validator(mode="after")
+    def _decision_is_a_send(self) -> "Problem":
+        if self.decision.key != KEYS["user_emails"] or self.event_time not in self.decision.key:
+            raise ValueError(
+                f"decision.key: a decision is a send, whose key is {', '.join(KEYS['user_emails'])}, "
+                f"not {', '.join(self.decision.key)}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -39,7 +39,8 @@ def promotion_decisions(
     email_content: Any,
 ) -> dg.MaterializeResult[None]:
     """The gate's answer to every candidate, with reasons: rows are only ever added."""
-    from mlguide_assets.defs.metadata import criteria_as_markdown, data_version, table_metadata
+    from mlguide_assets.defs.metadata import data_version, table_metadata
+    from mlguide_assets.deploy.criteria import criteria_table
     from mlguide_assets.deploy.evidence import Tables, gather
     from mlguide_assets.deploy.promotion import decide_and_record
     from mlguide_assets.markdown import listed
@@ -67,7 +68,7 @@ def promotion_decisions(
             "verdict": decision.verdict,
             "promoted": int(decision.verdict == "promoted"),
             "reasons": dg.MetadataValue.md(listed(decision.reasons)),
-            "criteria": dg.MetadataValue.md(criteria_as_markdown(decision.criteria)),
+            "criteria": dg.MetadataValue.md(criteria_table(each.to_json() for each in decision.criteria)),
         },
     )
 

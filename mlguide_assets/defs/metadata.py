@@ -12,9 +12,8 @@ from mlguide_assets.pages import PLOTS
 from mlguide_assets.settings import Home
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from mlguide_assets.deploy.criteria import Criterion
     from mlguide_assets.prepare.column_lineage import Parents
     from mlguide_assets.prepare.lake import Lake, Snapshot
 
@@ -90,21 +89,6 @@ def plots(home: Home, problem: Problem, pictures: "Mapping[str, bytes]") -> dict
         address = f"{PLOTS}/{quote(problem.key)}/{quote(stem)}"
         shown[name] = dg.MetadataValue.md(f"[![{name}]({address}.svg)]({address}.png)")
     return shown
-
-
-def criteria_as_markdown(criteria: "Sequence[Criterion]") -> str:
-    """What the gate asked and found, as a table."""
-    rows = (
-        (
-            "✓" if each.passed else "✗",
-            each.criterion,
-            f"{each.value:.4g}",
-            "" if each.low is None else f"{each.low:.4g} to {each.high:.4g}",
-            f"{each.threshold:.4g}",
-        )
-        for each in criteria
-    )
-    return markdown.table(("", "criterion", "value", "interval", "threshold"), rows)
 
 
 def _preview(rows: list[dict[str, Any]]) -> str:

@@ -14,10 +14,11 @@ from typing import Any
 
 from mlguide_assets import markdown as md
 from mlguide_assets.define.problem import Problem, SimulatorSource
+from mlguide_assets.deploy.criteria import criteria_table
 from mlguide_assets.deploy.history import ROLLED_BACK
 from mlguide_assets.pages import policy_tag
 from mlguide_assets.prepare.files import replace_file
-from mlguide_assets.train.figures import estimate, number, span
+from mlguide_assets.train.figures import estimate
 from mlguide_assets.train.metrics import METRICS
 from mlguide_assets.train.slices import GAP, LARGEST_DIFFERENCE, WHOLE
 from mlguide_assets.train.storage import model_name
@@ -120,21 +121,7 @@ def _decision(known: Known) -> str:
         lines += ["", md.listed(row["reasons"]), ""]
     criteria = json.loads(known.decisions[-1]["criteria"])
     if criteria:
-        lines.append(
-            _table(
-                ("", "criterion", "value", "interval", "threshold"),
-                (
-                    (
-                        "✓" if c["passed"] else "✗",
-                        c["criterion"],
-                        number(c["value"]),
-                        span(c),
-                        number(c["threshold"]),
-                    )
-                    for c in criteria
-                ),
-            )
-        )
+        lines.append(criteria_table(criteria))
     return "\n".join(lines).strip()
 
 

@@ -3,39 +3,54 @@
 A reason names the key of the problem file that holds its threshold, so that a reader knows what decided.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 
+from mlguide_assets import markdown
 from mlguide_assets.define.contracts import IS_NOT_EMPTY
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.comparison import Comparison, Incomparable
 from mlguide_assets.deploy.parity import Parity
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.baselines import BASE_RATE
+from mlguide_assets.train.figures import number, span
 from mlguide_assets.train.metrics import METRICS
 from mlguide_assets.train.slices import GAP, LARGEST_DIFFERENCE, worst_slice
 from mlguide_assets.train.uncertainty import Replicates, paired_difference, permutation_null
+
+BEATS_CHAMPION = "beats_champion"
+EXPERIMENT = "experiment"
+"""The verdict of an experiment with the version, recorded by whoever ran it; see `recorded_criteria.py`."""
 
 PARITY_DIFFERENCE = "demographic_parity_difference"
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """One thing that was asked, what was found, and the reason in plain words."""
+    """One thing that was asked, what was found, and the reason in plain words; None where there is no number."""
 
     criterion: str
-    value: float
+    value: float | None
     low: float | None
     high: float | None
-    threshold: float
+    threshold: float | None
     passed: bool
     reason: str
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def criteria_table(criteria: Iterable[Mapping[str, Any]]) -> str:
+    """What was asked and found, as a Markdown table of criteria in their JSON form."""
+    rows = (
+        ("✓" if c["passed"] else "✗", c["criterion"], number(c["value"]), span(c), number(c["threshold"]))
+        for c in criteria
+    )
+    return markdown.table(("", "criterion", "value", "interval", "threshold"), rows)
 
 
 def beats_base_rate(replicates: Replicates, model: str, problem: Problem) -> Criterion:
@@ -99,10 +114,10 @@ def beats_champion(comparison: Comparison | Incomparable | None, problem: Proble
     metric, margin = problem.metric.primary, problem.gate.champion_margin
     least = 0.0 - margin
     if comparison is None:
-        return Criterion("beats_champion", 0.0, None, None, least, True, "There is no champion to compare it with.")
+        return Criterion(BEATS_CHAMPION, 0.0, None, None, least, True, "There is no champion to compare it with.")
     if isinstance(comparison, Incomparable):
         fit = comparison.champion_is_unfit
-        return Criterion("beats_champion", 0.0, None, None, least, fit, comparison.reason)
+        return Criterion(BEATS_CHAMPION, 0.0, None, None, least, fit, comparison.reason)
     difference = comparison.difference(metric)
     passed = bool(difference.low > least)
     found = (
@@ -113,13 +128,13 @@ def beats_champion(comparison: Comparison | Incomparable | None, problem: Proble
     detectable = comparison.minimum_detectable_difference(metric)
     if not detectable and not difference.value:
         same = f"It ranks {comparison.rows:,} {comparison.which} exactly as version {comparison.version} does: no gain."
-        return Criterion("beats_champion", 0.0, difference.low, difference.high, least, passed, same)
+        return Criterion(BEATS_CHAMPION, 0.0, difference.low, difference.high, least, passed, same)
     answer = "It beats" if passed else f"It was not shown to {'match' if margin else 'beat'}"
     reason = (
         f"{answer} the champion: {found}; gate.champion_margin = {margin:g}. The smallest difference that so many rows "
         f"detect with 80 % power is {detectable:.4f}."
     )
-    return Criterion("beats_champion", difference.value, difference.low, difference.high, least, passed, reason)
+    return Criterion(BEATS_CHAMPION, difference.value, difference.low, difference.high, least, passed, reason)
 
 
 def is_calibrated(error: Estimate, by_chance: Estimate, problem: Problem) -> Criterion:
@@ -229,3 +244,15 @@ def was_not_withdrawn(withdrawn: str | None) -> Criterion:
         else "It was not rolled back before."
     )
     return Criterion("was_not_withdrawn", float(withdrawn is not None), None, None, 0.0, withdrawn is None, reason)
+
+
+def experiment_is_missing() -> Criterion:
+    """What stands for the verdict of an experiment until there is one."""
+    reason = "No experiment with this version has a verdict yet (experiment.required = true)."
+    return Criterion(EXPERIMENT, None, None, None, None, False, reason)
+
+
+def reported(criterion: Criterion) -> Criterion:
+    """A criterion that decides nothing, and says so."""
+    why = " (experiment.required = false)" if criterion.criterion == EXPERIMENT else ""
+    return replace(criterion, reason=f"{criterion.reason} This is reported and decides nothing{why}.")

@@ -16,6 +16,7 @@ from mlguide_assets.deploy.comparison import CHALLENGER, Comparison, Incomparabl
 from mlguide_assets.deploy.gate import Evidence
 from mlguide_assets.deploy.history import withdrawal
 from mlguide_assets.deploy.parity import feature_parity
+from mlguide_assets.deploy.recorded_criteria import recorded_criteria
 from mlguide_assets.deploy.registration import registry_of
 from mlguide_assets.deploy.registry import LostVersionError, Registry
 from mlguide_assets.prepare.features.tables import KEYS
@@ -117,6 +118,7 @@ def _evidence(
         latency_ms=latency(load_model(candidate)),
         withdrawn=withdrawal(lake, version["version"]),
         same_as_champion=before is not None and before.lineage == version["candidate"],
+        recorded=recorded_criteria(lake, version["version"]),
     )
 
 

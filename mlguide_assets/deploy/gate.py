@@ -19,7 +19,7 @@ from mlguide_assets.train.baselines import BASE_RATE
 from mlguide_assets.train.uncertainty import replicate_metrics
 
 Verdict = Literal["promoted", "waiting", "kept", "refused"]
-"""What the gate may say. `waiting` passed everything and waits for a person, where the problem asks for one."""
+"""What the gate may say. `waiting` passed so far and waits for an experiment or a person, as the problem asks for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +38,7 @@ class Evidence:
         behaviours: name, passed and message of every behaviour test.
         withdrawn: when, by whom and why this very version was rolled back.
         same_as_champion: the candidate is the champion, trained again from the same inputs.
+        recorded: criteria that others measured on this version, see `recorded_criteria.py`.
     """
 
     model: str
@@ -55,6 +56,7 @@ class Evidence:
     latency_ms: float
     withdrawn: str | None = None
     same_as_champion: bool = False
+    recorded: Sequence[Criterion] = ()
 
 
 @dataclass(frozen=True)
@@ -74,16 +76,56 @@ def decide(evidence: Evidence, problem: Problem) -> Decision:
     if evidence.same_as_champion:
         same = "The same data, problem and code give the champion again: nothing to change."
         return Decision("refused", (*chosen, *failed), by_itself) if failed else Decision("kept", (same,), by_itself)
-    against = ask.beats_champion(evidence.comparison, problem)
-    criteria = (*by_itself, against)
+    measured = (*by_itself, ask.beats_champion(evidence.comparison, problem))
+    return conclude(measured, evidence.recorded, problem, chosen=chosen, contested=_is_contested(evidence.comparison))
+
+
+def conclude(
+    measured: Sequence[Criterion],
+    recorded: Sequence[Criterion],
+    problem: Problem,
+    *,
+    chosen: Sequence[str] = (),
+    contested: bool,
+) -> Decision:
+    """The verdict that follows from criteria, whoever produced them.
+
+    Args:
+        measured: the gate's own criteria. Where only `beats_champion` fails, the champion is kept.
+        recorded: those of others. The experiment decides where the problem requires one; the rest is reported.
+        chosen: why this model was chosen among the candidates.
+        contested: there is a champion that can score, and so can be the other arm of an experiment.
+    """
+    asked = _experiment_asked_for(recorded) if problem.experiment.required and contested else None
+    criteria = (
+        *measured,
+        *([asked] if asked else []),
+        *(ask.reported(each) for each in recorded if asked is None or each.criterion != ask.EXPERIMENT),
+    )
+    failed = [each for each in measured if not each.passed]
+    by_itself = tuple(each.reason for each in failed if each.criterion != ask.BEATS_CHAMPION)
+    if by_itself:
+        return Decision("refused", (*chosen, *by_itself), criteria)
     if failed:
-        return Decision("refused", (*chosen, *failed), criteria)
-    if not against.passed:
-        return Decision("kept", (*chosen, against.reason), criteria)
-    reasons = (*chosen, *(criterion.reason for criterion in criteria))
+        return Decision("kept", (*chosen, failed[0].reason), criteria)
+    if asked and not asked.passed and asked in recorded:
+        return Decision("kept", (*chosen, asked.reason), criteria)
+    reasons = (*chosen, *(each.reason for each in criteria))
+    if asked and not asked.passed:
+        waits = "It passed the gate and waits for the verdict of an experiment."
+        return Decision("waiting", (waits, *reasons), criteria)
     if problem.approval == "required":
         return Decision("waiting", ("It passed the gate and waits for 'mlguide promote'.", *reasons), criteria)
     return Decision("promoted", reasons, criteria)
+
+
+def _experiment_asked_for(recorded: Sequence[Criterion]) -> Criterion:
+    verdict = (each for each in recorded if each.criterion == ask.EXPERIMENT)
+    return next(verdict, ask.experiment_is_missing())
+
+
+def _is_contested(comparison: Comparison | Incomparable | None) -> bool:
+    return comparison is not None and not (isinstance(comparison, Incomparable) and comparison.champion_is_unfit)
 
 
 def _by_itself(evidence: Evidence, problem: Problem) -> tuple[Criterion, ...]:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,12 +18,23 @@ from mlguide_assets.deploy.bundle import (
     set_challenger,
     set_champion,
 )
-from mlguide_assets.deploy.gate import Decision, Evidence, decide
-from mlguide_assets.deploy.history import GATE, PROMOTED, WAITING, record, rightful_challenger, rightful_champion
+from mlguide_assets.deploy.criteria import EXPERIMENT, Criterion
+from mlguide_assets.deploy.gate import Decision, Evidence, conclude, decide
+from mlguide_assets.deploy.history import (
+    GATE,
+    PROMOTED,
+    WAITING,
+    decisions,
+    record,
+    rightful_challenger,
+    rightful_champion,
+)
 from mlguide_assets.deploy.lock import deciding
+from mlguide_assets.deploy.recorded_criteria import recorded_criteria
 from mlguide_assets.deploy.registration import registry_of
 from mlguide_assets.deploy.registry import LostVersionError, Registry
 from mlguide_assets.deploy.reproduction import keep_inputs
+from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake import Lake, Snapshot
 from mlguide_assets.settings import Home
 from mlguide_assets.train.storage import load_facts, model_name
@@ -42,19 +54,59 @@ def decide_and_record(
     if decision.verdict in (PROMOTED, WAITING):
         keep_inputs(lake, version["version"], json.loads(version["lineage"]))
     with deciding(home, problem):
-        snapshot = record(
-            lake,
-            version=version["version"],
-            trained_at=version["trained_at"],
-            verdict=decision.verdict,
-            reasons=decision.reasons,
-            criteria=json.dumps([criterion.to_json() for criterion in decision.criteria]),
-            champion_before=pointed_version(home.bundles(problem.key)),
-            decided_by=GATE,
-            run_id=run_id,
-        )
+        snapshot = _record(home, lake, problem, version, decision, run_id)
     registry_of(home, problem).record_verdict(version["version"], decision.verdict, decision.reasons)
     return decision, snapshot
+
+
+def decide_again(home: Home, lake: Lake, problem: Problem, version: str, *, run_id: str) -> Decision:
+    """Put a version that waits before the gate again, with what was recorded of it since, and add the answer.
+
+    What the gate measured itself stands as it was: data, candidate and champion are the same. Whoever calls this lets
+    `install_promoted` and `install_challenger` follow.
+
+    Raises:
+        InputError: the version does not wait.
+    """
+    with deciding(home, problem):
+        last = next((row for row in reversed(decisions(lake)) if row["version"] == version), None)
+        if last is None or last["verdict"] != WAITING:
+            found = "was never before the gate" if last is None else f"was {last['verdict']}"
+            raise InputError(f"Version {version} {found}: only a version that waits is put before the gate again.")
+        decision = _concluded(
+            last, recorded_criteria(lake, version), problem, pointed_version(home.bundles(problem.key))
+        )
+        _record(home, lake, problem, last, decision, run_id)
+    registry_of(home, problem).record_verdict(version, decision.verdict, decision.reasons)
+    return decision
+
+
+def _concluded(
+    last: Mapping[str, Any], recorded: Sequence[Criterion], problem: Problem, champion_now: str | None
+) -> Decision:
+    """What follows for a version that waits, given the row of its last decision."""
+    others = {EXPERIMENT, *(each.criterion for each in recorded)}
+    measured = [Criterion(**each) for each in json.loads(last["criteria"]) if each["criterion"] not in others]
+    if champion_now != last["champion_before"]:
+        reason = f"Version {champion_now} became champion since this one passed the gate, and was not compared with it."
+        return Decision("kept", (reason,), tuple(measured))
+    return conclude(measured, recorded, problem, contested=champion_now is not None)
+
+
+def _record(
+    home: Home, lake: Lake, problem: Problem, version: Mapping[str, Any], decision: Decision, run_id: str
+) -> Snapshot:
+    return record(
+        lake,
+        version=version["version"],
+        trained_at=version["trained_at"],
+        verdict=decision.verdict,
+        reasons=decision.reasons,
+        criteria=json.dumps([criterion.to_json() for criterion in decision.criteria]),
+        champion_before=pointed_version(home.bundles(problem.key)),
+        decided_by=GATE,
+        run_id=run_id,
+    )
 
 
 def install_promoted(home: Home, lake: Lake, problem: Problem) -> Bundle | None:

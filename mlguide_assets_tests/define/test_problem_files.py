@@ -108,6 +108,12 @@ MISTAKES = {
         "line 2, exploration.shre",
         "did you mean 'share'?",
     ),
+    "a key that is not that of a send": (
+        "{unit: send or not}",
+        "{unit: send or not, key: [user_id, email_id]}",
+        "decision.key: a decision is a send, whose key is user_id, email_id, delivered_at, not user_id, email_id",
+        "",
+    ),
     "exploration of everybody": (
         "name: shop",
         "name: shop\nexploration:\n  share: 1.0",

@@ -2,16 +2,17 @@
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.define.problem import Evaluation, Gate, Metric
+from mlguide_assets.define.problem import Evaluation, Experimenting, Gate, Metric
 from mlguide_assets.deploy.comparison import Incomparable, compare_scores
-from mlguide_assets.deploy.criteria import PARITY_DIFFERENCE, beats_champion
-from mlguide_assets.deploy.gate import Decision, decide
+from mlguide_assets.deploy.criteria import EXPERIMENT, PARITY_DIFFERENCE, Criterion, beats_champion
+from mlguide_assets.deploy.gate import Decision, conclude, decide
 from mlguide_assets.deploy.parity import Parity
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.slices import GAP, LARGEST_DIFFERENCE, SCHEMA
@@ -230,10 +231,62 @@ def test_a_model_that_passed_waits_where_approval_is_required() -> None:
     assert refused.verdict == "refused"
 
 
+def experiment(*, passed: bool, name: str = EXPERIMENT) -> Criterion:
+    return Criterion(name, -0.1, -0.18, -0.02, 0.0, passed, "The experiment says so.")
+
+
+BEATEN = Criterion("beats_champion", 0.01, 0.005, 0.02, 0.0, True, "It beats the champion.")
+OFFLINE = (Criterion("behaves", 0.0, None, None, 0.0, True, "All 9 behaviour tests pass."), BEATEN)
+
+
+@pytest.mark.parametrize(
+    ("required", "contested", "recorded", "verdict"),
+    [
+        (True, True, [], "waiting"),
+        (True, True, [experiment(passed=True)], "promoted"),
+        (True, True, [experiment(passed=False)], "kept"),
+        (True, True, [experiment(passed=True, name="off_policy_value")], "waiting"),
+        # Without a champion there is no other arm.
+        (True, False, [], "promoted"),
+        (False, True, [], "promoted"),
+        (False, True, [experiment(passed=False)], "promoted"),
+    ],
+)
+def test_an_experiment_decides_where_the_problem_requires_one(
+    required: bool, contested: bool, recorded: list[Criterion], verdict: str
+) -> None:
+    problem = STRICT.model_copy(update={"experiment": Experimenting(required=required)})
+    assert conclude(OFFLINE, recorded, problem, contested=contested).verdict == verdict
+
+
+def test_what_decides_nothing_is_reported_and_says_so() -> None:
+    decision = conclude(OFFLINE, [experiment(passed=False)], STRICT, contested=True)
+    assert decision.reasons[-1] == (
+        "The experiment says so. This is reported and decides nothing (experiment.required = false)."
+    )
+    assert passed(decision)["experiment"] is False
+
+
+def test_a_model_that_waits_for_an_experiment_says_so_and_then_for_a_person() -> None:
+    both = STRICT.model_copy(update={"experiment": Experimenting(required=True), "approval": "required"})
+    first = conclude(OFFLINE, [], both, contested=True)
+    assert first.reasons[0] == "It passed the gate and waits for the verdict of an experiment."
+    assert first.criteria[-1].reason.endswith("(experiment.required = true).")
+    assert conclude(OFFLINE, [experiment(passed=True)], both, contested=True).reasons[0].endswith("'mlguide promote'.")
+
+
+def test_no_experiment_saves_a_model_that_fails_offline() -> None:
+    required = STRICT.model_copy(update={"experiment": Experimenting(required=True)})
+    for failing, verdict in ((OFFLINE[0], "refused"), (BEATEN, "kept")):
+        measured = [replace(each, passed=each is not failing) for each in OFFLINE]
+        assert conclude(measured, [experiment(passed=True)], required, contested=True).verdict == verdict
+
+
 def test_a_champion_that_cannot_score_gives_way_and_one_outcome_decides_nothing() -> None:
     unfit = Incomparable("1", "The champion knows features that the problem no longer has.", champion_is_unfit=True)
     silent = Incomparable("1", "The 12 fresh sends have only one outcome.", champion_is_unfit=False)
-    assert decide(evidence(scores(signal=1.2), comparison=unfit), STRICT).verdict == "promoted"
+    required = STRICT.model_copy(update={"experiment": Experimenting(required=True)})
+    assert decide(evidence(scores(signal=1.2), comparison=unfit), required).verdict == "promoted"
     assert decide(evidence(scores(signal=1.2), comparison=silent), STRICT).verdict == "kept"
 
 

@@ -9,13 +9,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.problem import Experimenting, Problem
 from mlguide_assets.deploy import promotion
 from mlguide_assets.deploy.bundle import CHALLENGER, champion, pointed_version, set_champion
+from mlguide_assets.deploy.criteria import EXPERIMENT, Criterion
 from mlguide_assets.deploy.history import DECISIONS, last_decision, record, rightful_champion, withdrawal
 from mlguide_assets.deploy.override import promote
-from mlguide_assets.deploy.promotion import decide_and_record, install_challenger, install_promoted
+from mlguide_assets.deploy.promotion import decide_again, decide_and_record, install_challenger, install_promoted
+from mlguide_assets.deploy.recorded_criteria import record_criterion
 from mlguide_assets.deploy.registration import register_candidate, registry_of
+from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate
@@ -179,6 +182,45 @@ def test_a_version_that_waits_scores_in_the_shadow_and_is_promoted_from_there(ho
     current = champion(house.bundles)
     assert current is not None
     assert current.version == "2"
+
+
+def verdict_of_experiment(lake: Lake, version: str, *, passed: bool) -> None:
+    criterion = Criterion(EXPERIMENT, 0.8, 0.7, 0.9, 1.0, passed, "The experiment says so.")
+    record_criterion(lake, version=version, criterion=criterion, recorded_by="personalised v1")
+
+
+def test_a_version_that_waits_for_an_experiment_is_promoted_by_its_verdict(house: House) -> None:
+    problem = PROBLEM.model_copy(update={"experiment": Experimenting(required=True)})
+    house.judge("a", GOOD)
+    house.install()
+    house.decide("b", "waiting")
+    assert decide_again(house.home, house.lake, problem, "2", run_id="run 9").verdict == "waiting"
+    verdict_of_experiment(house.lake, "2", passed=True)
+    decision = decide_again(house.home, house.lake, problem, "2", run_id="run 10")
+    assert (decision.verdict, decision.reasons) == ("promoted", ("The experiment says so.",))
+    assert house.install() == house.alias() == "2"
+    last = house.record()[-1]
+    assert (last["version"], last["champion_before"], last["decided_by"], last["run_id"]) == (
+        "2",
+        "1",
+        "gate",
+        "run 10",
+    )
+    with pytest.raises(InputError, match="Version 2 was promoted: only a version that waits"):
+        decide_again(house.home, house.lake, problem, "2", run_id="run 11")
+
+
+def test_an_experiment_against_a_champion_that_was_replaced_promotes_nothing(house: House) -> None:
+    house.judge("a", GOOD)
+    house.install()
+    house.decide("b", "waiting")
+    house.judge("c", GOOD)
+    house.install()
+    verdict_of_experiment(house.lake, "2", passed=True)
+    decision = decide_again(house.home, house.lake, house.problem, "2", run_id="run 9")
+    assert decision.verdict == "kept"
+    assert decision.reasons[0].startswith("Version 3 became champion since")
+    assert house.install() == "3"
 
 
 def test_a_candidate_that_was_deleted_after_its_registration_is_installed_from_the_registry(house: House) -> None:

@@ -14,7 +14,7 @@ SHOWN = 8
 VERDICTS: Mapping[str, tuple[State, str]] = {
     PROMOTED: ("good", "promoted"),
     ROLLED_BACK: ("careful", "rolled back"),
-    WAITING: ("careful", "waits for approval"),
+    WAITING: ("careful", "passed, waits"),
     KEPT: ("none", "champion kept"),
     "refused": ("bad", "refused"),
 }

@@ -14,7 +14,7 @@ from mlguide_assets.observe.page.wording import badge, counted, instant, sentenc
 
 OUTCOMES: Mapping[str, tuple[str, str, str]] = {
     "promoted": ("up", "good", "promoted"),
-    "waiting": ("diamond", "careful", "waits for approval"),
+    "waiting": ("diamond", "careful", "passed, waits"),
     "kept": ("ring", "none", "champion kept"),
     "refused": ("cross", "bad", "refused"),
     "failed": ("cross", "bad", "failed"),

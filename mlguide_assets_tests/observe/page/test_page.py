@@ -139,7 +139,7 @@ def test_every_decision_is_there_with_its_reasons(everything: Known) -> None:
         "10 older decisions",
         "rolled back 10 11 ada",
         "Version 12 is 0.0040 better than version 10",
-        "waits for approval 91 12 gate",
+        "passed, waits 91 12 gate",
         "model card",
     ):
         assert words in text, words
@@ -238,7 +238,7 @@ def test_retraining_has_its_reason_and_its_outcome(everything: Known) -> None:
     for words in (
         "4 promotions and rollbacks, 18 retraining runs and 3 incidents",
         "daily : 1,240 sends have matured since the last training",
-        "waits for approval , version 91. It was not shown to beat the champion. 29 min",
+        "passed, waits , version 91. It was not shown to beat the champion. 29 min",
         "not ended yet",
         "1 tick led to no run; the last, on 2026-03-31 07:06 UTC (daily): 1,240 sends",
         "watch : 1,240 sends",
