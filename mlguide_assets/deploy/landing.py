@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from filelock import FileLock
 
 from mlguide_assets.deploy.prediction_log import days, log_bytes, read_segment, remove_unused, segments
 from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.lake import Lake, TableLike, writing
+from mlguide_assets.prepare.locking import locked
 
 PREDICTION_LOG = "prediction_log"
 KEPT_DAYS = 7
@@ -83,20 +83,13 @@ def land_log(folder: Path, lake: Lake, *, today: date, most_bytes: float = math.
         InputError: the disk is full; what had landed is untouched.
     """
     # Two that land at once would each leave out what the other has just removed.
-    with writing("The landed prediction log", folder), _locked(folder):
+    with writing("The landed prediction log", folder), locked(folder / _LOCK):
         landed = _land_days(folder, lake)
         _make_room(folder, today, most_bytes / 2)
     if not lake.exists(PREDICTION_LOG):
         lake.write_partition(PREDICTION_LOG, today.isoformat(), SCHEMA.empty_table())
     damaged = tuple(sorted(folder.glob(f"*/*{DAMAGED_SUFFIX}")))
     return Landing(tuple(landed), lake.snapshot(PREDICTION_LOG).rows, _last_answer(lake, landed), damaged)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / _LOCK):
-        yield
 
 
 def _land_days(folder: Path, lake: Lake) -> list[str]:

@@ -6,7 +6,6 @@ chosen any send, of a day scored afterwards, may be replaced; training matches n
 """
 
 import contextlib
-import fcntl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -17,6 +16,7 @@ import ibis
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.send_plan import EXPLORE, plan_sends, propensity_of_best, propensity_of_other
 from mlguide_assets.prepare.lake import Lake, Snapshot, writing
+from mlguide_assets.prepare.locking import locked
 from mlguide_assets.train.lineage import SEND_PLAN
 
 FALSE_ALARM = 1e-6
@@ -138,8 +138,6 @@ def _standing(lake: Lake, day: date, now: datetime) -> str | None:
 def _planning(lake: Lake) -> Iterator[None]:
     """Two runs take turns: the second sees that the first one's plan stands."""
     with writing("The send plan", lake.root):
-        lake.root.mkdir(parents=True, exist_ok=True)
-        handle = (lake.root / ".planning.lock").open("w", encoding="utf-8")
-    with handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        turn = locked(lake.root / ".planning.lock")
+    with turn:
         yield

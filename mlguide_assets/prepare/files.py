@@ -35,7 +35,7 @@ def replace_file(path: Path, content: bytes, mode: int = 0o666) -> None:
 
 _REFUSALS = re.compile(
     r"no space left on device|disk quota exceeded|disk is full|permission denied|read-only file system"
-    r"|file too large|no files found[^\n]*"
+    r"|file too large"
     r"|input/output error|too many open files|is a directory|no such file or directory|file name too long",
     re.IGNORECASE,
 )
@@ -51,6 +51,20 @@ def disk_reason(error: Exception) -> str:
         return error.strerror
     found = _REFUSALS.search(str(error))
     return found[0][0].upper() + found[0][1:] if found else "the disk or its permissions"
+
+
+_LOST = re.compile(r'No files found that match the pattern "([^"\n]+)"')
+
+
+def lost_file(error: Exception) -> str | None:
+    """The file that a query of DuckDB was to read and that is gone; None for any other error.
+
+    >>> lost_file(OSError('No files found that match the pattern "lake/users/data/all-1.parquet"'))
+    'lake/users/data/all-1.parquet'
+    """
+    found = _LOST.search(str(error))
+    # DuckDB was given a pattern, in which some characters are escaped.
+    return re.sub(r"\[([*?[])\]", r"\1", found[1]) if found else None
 
 
 def make_durable(path: Path) -> None:

@@ -19,7 +19,6 @@ What it does not do: transactions over several tables, or updates within a file.
 
 import contextlib
 import difflib
-import fcntl
 import hashlib
 import io
 import itertools
@@ -43,7 +42,8 @@ import pyarrow.parquet as pq
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.engine import connect, quoted, read_parquet
-from mlguide_assets.prepare.files import disk_reason, replace_file
+from mlguide_assets.prepare.files import disk_reason, lost_file, replace_file
+from mlguide_assets.prepare.locking import locked
 
 if TYPE_CHECKING:
     import ibis
@@ -187,9 +187,10 @@ class Lake:
         return [self.root / table / "data" / snapshot.partitions[key].file for key in keys]
 
     def read(self, table: str, *, partitions: list[str] | None = None, snapshot_id: str | None = None) -> "ibis.Table":
-        """A table as an Ibis expression over its files; nothing is read until it is executed."""
+        """A table as an Ibis expression over its files; but for their schema, nothing is read until it is executed."""
         paths = self.files(table, partitions=partitions, snapshot_id=snapshot_id)
-        return read_parquet(self.connection, *paths)
+        with _naming_what_is_lost(f"Table {table!r} cannot be read"):
+            return read_parquet(self.connection, *paths)
 
     def read_arrow(self, table: str, partitions: list[str] | None = None, snapshot_id: str | None = None) -> pa.Table:
         """A small table in memory, in the order of its partitions, without Ibis and DuckDB.
@@ -446,10 +447,8 @@ class Lake:
     def _locked(self, table: str) -> Iterator[None]:
         folder = self.root / table
         with writing(f"Table {table!r}", folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            handle = (folder / ".lock").open("w", encoding="utf-8")
-        with handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            turn = locked(folder / ".lock")
+        with turn:
             yield
 
 
@@ -505,12 +504,26 @@ def _content_hash(partitions: Mapping[str, DataFile]) -> str:
 def writing(what: str, folder: Path) -> Iterator[None]:
     """Turn a failing disk into one sentence; what was there before is untouched by construction."""
     try:
-        yield
+        with _naming_what_is_lost(f"{what} could not be computed"):
+            yield
     except _disk_failures() as error:
         raise InputError(
             f"{what} could not be written to {folder} ({disk_reason(error)}): free space or mend permissions there, "
             f"then run again; what was there before is untouched."
         ) from error
+
+
+@contextlib.contextmanager
+def _naming_what_is_lost(failed: str) -> Iterator[None]:
+    """Turn a file that a query misses into one sentence, which is none about a failing disk."""
+    try:
+        yield
+    except _disk_failures() as error:
+        if lost := lost_file(error):
+            raise InputError(
+                f"{failed}: the file {lost} is gone. Run again; if somebody removed it, restore it first."
+            ) from error
+        raise
 
 
 def _disk_failures() -> tuple[type[Exception], ...]:

@@ -4,7 +4,6 @@ A new state is written beside the file and renamed over it. A reader keeps the f
 state or the new one, whole, and never waits.
 """
 
-import fcntl
 import glob
 import json
 import shutil
@@ -12,7 +11,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -28,6 +27,7 @@ from mlguide_assets.deploy.online_store.store import (
     StoreError,
     TableName,
 )
+from mlguide_assets.prepare.locking import locked
 
 BATCH_ROWS = 100_000
 _ABANDONED_S = 2 * 60 * 60
@@ -196,12 +196,9 @@ def _remove_abandoned(path: Path) -> None:
                 temporary.unlink()
 
 
-@contextmanager
-def _publishing(path: Path) -> Iterator[None]:
+def _publishing(path: Path) -> AbstractContextManager[object]:
     """Publishers take turns; readers never wait."""
-    with path.with_name(f".{path.name}.lock").open("w", encoding="utf-8") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+    return locked(path.with_name(f".{path.name}.lock"))
 
 
 def _fill(database: sqlite3.Connection, table: TableName, batches: pa.RecordBatchReader) -> None:

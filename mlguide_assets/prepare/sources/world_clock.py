@@ -3,10 +3,7 @@
 It starts when a home first reads the world. No row is made here: `read_source` is told the instant.
 """
 
-import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -18,6 +15,7 @@ from mlguide_assets.define.values import Duration
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.lake import writing
+from mlguide_assets.prepare.locking import locked
 
 WORLD_TIME_VARIABLE = "MLGUIDE_WORLD_TIME"
 
@@ -93,7 +91,7 @@ class _Reading(Strict):
 
 def _read(path: Path, live: Live, now: datetime) -> _Reading:
     """The readings with this one added. Processes take turns, so all agree on the first."""
-    with writing("The world's clock", path.parent), _alone(path):
+    with writing("The world's clock", path.parent), locked(path.with_suffix(".lock")):
         before = _load(path, live) if path.exists() else None
         if before is None or (before.start, before.day_every) != (live.start, live.day_every):
             before = _Reading(first_read=now, last_read=now, start=live.start, day_every=live.day_every)
@@ -110,14 +108,6 @@ def _load(path: Path, live: Live) -> _Reading:
             f"{path} no longer says when this world was first read: delete it, and the world starts again "
             f"from {live.start}."
         ) from error
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".lock").open("a", encoding="utf-8") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def _named(text: str, problem: Problem) -> datetime:

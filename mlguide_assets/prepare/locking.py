@@ -1,0 +1,21 @@
+"""One at a time, among all threads and processes of a host."""
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from filelock import FileLock
+
+_LOOK_EVERY_S = 0.01
+
+
+def locked(path: Path) -> AbstractContextManager[object]:
+    """Wait for a lock, and give it back at the end of a `with` block; the system does where the process is killed.
+
+    Args:
+        path: a file for the lock alone, made with its folder where it is missing, and left where it is.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path, poll_interval=_LOOK_EVERY_S).acquire()
