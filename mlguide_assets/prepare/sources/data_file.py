@@ -4,7 +4,7 @@ It reads no problem file, maps no names and checks no contract: that is what the
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +34,16 @@ def open_data_file(path: Path, connection: Any, scratch: Path) -> ibis.Table:
     return open_table(found, connection, scratch)
 
 
-def require_columns(table: ibis.Table, path: Path, columns: Mapping[str, str]) -> None:
+def require_columns(table: ibis.Table, path: Path, columns: Iterable[tuple[str, str]]) -> None:
     """Refuse a column that the file lacks.
 
     Args:
-        columns: the option, as the user wrote it, and the column that it names.
+        columns: each option, as the user wrote it, and the column that it names.
 
     Raises:
         InputError: names the option, the column, and the nearest column there is or all of them.
     """
-    for option, column in columns.items():
+    for option, column in columns:
         if column in table.columns:
             continue
         close = difflib.get_close_matches(column, table.columns, n=1)

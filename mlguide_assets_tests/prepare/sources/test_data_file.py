@@ -52,7 +52,7 @@ def test_an_unknown_column_is_answered_with_those_there_are(
 ) -> None:
     path = as_csv(tmp_path, "arm,amount\na,1\n")
     with pytest.raises(InputError) as error:
-        require_columns(open_data_file(path, connection, tmp_path), path, {"--reward": name, "--action": "arm"})
+        require_columns(open_data_file(path, connection, tmp_path), path, [("--action", "arm"), ("--reward", name)])
     assert str(error.value) == f"--reward {name}: {path} has no column {name!r}; {hint}"
 
 
