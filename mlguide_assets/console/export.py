@@ -55,7 +55,7 @@ def export_table(home: Home, table: str, out: Path, which: Which = NEWEST) -> No
     table = REFUSED if table == QUARANTINED and lake.exists(REFUSED) else table
     check_out(out, _SUFFIXES)
     days = days_to_export(table, sorted(lake.snapshot(table).partitions), which)
-    rows = lake.read(table, partitions=days)
+    rows = lake.read(table, partitions=days, by_name=True)
     temporary = out.with_name(f".{out.name}.tmp")
     try:
         if out.suffix == ".csv":

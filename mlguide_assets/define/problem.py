@@ -5,7 +5,7 @@ the validated `Problem` and nothing else.
 """
 
 from datetime import date, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -311,6 +311,32 @@ class Exploration(Strict):
     )
 
 
+Policy = Literal["generic", "champion", "challenger", "random"]
+POLICIES: tuple[Policy, ...] = get_args(Policy)
+
+PolicyShare = Annotated[float, Field(ge=0, le=1)]
+
+
+class Policies(Strict):
+    """Which share of the users follows which policy of the send plan; a user stays with theirs."""
+
+    generic: PolicyShare = Field(default=0.0, description="One email for everybody on a day, withheld from nobody.")
+    champion: PolicyShare = Field(default=0.0, description="The model in production chooses, and explores.")
+    challenger: PolicyShare = Field(default=0.0, description="The same with the challenger's scores, if there is one.")
+    random: PolicyShare = Field(default=0.0, description="One of the candidates, all equally likely.")
+
+    @model_validator(mode="after")
+    def _all_users_have_one(self) -> "Policies":
+        total = sum(self.shares.values())
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"the shares sum to {total:g}; they must sum to 1, such as {{champion: 0.9, random: 0.1}}")
+        return self
+
+    @property
+    def shares(self) -> dict[Policy, float]:
+        return {policy: getattr(self, policy) for policy in POLICIES}
+
+
 class Serving(Strict):
     """What the API promises, and where it stops."""
 
@@ -412,6 +438,7 @@ class Problem(Strict):
     experiment: Experimenting = Experimenting()
     scoring: Scoring = Scoring()
     exploration: Exploration = Exploration()
+    policies: Policies = Policies(champion=1.0)
     serving: Serving = Serving()
     watching: Watching = Watching()
     retraining: Retraining = Retraining()

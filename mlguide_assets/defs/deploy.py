@@ -1,7 +1,6 @@
 """Deploy: registry, gate, champion, feature store, batch predictions."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any
 
@@ -218,11 +217,12 @@ def best_email_per_user(batch_predictions: Any) -> Any:
     kinds={"parquet"},
     owners=OWNERS,
     partitions_def=SCORING_DATES,
+    deps=["challenger_model"],
     check_specs=[
         dg.AssetCheckSpec(
             "propensities_are_exact",
             asset="send_plan",
-            description="Every propensity follows from candidates and share, and as many users were explored as asked.",
+            description="Every propensity follows from its row; as many users explore and follow each policy as asked.",
         )
     ],
 )
@@ -231,20 +231,26 @@ def send_plan(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Which email each user is sent, by which policy and with which probability; once its day has begun, it stands."""
     from mlguide_assets.defs.metadata import data_version, rounded, table_metadata
-    from mlguide_assets.deploy.planning import judge_plan, plan_day, plan_figures
+    from mlguide_assets.deploy.batch import challenger_scores
+    from mlguide_assets.deploy.plan_figures import judge_plan, plan_figures
+    from mlguide_assets.deploy.planning import plan_day
     from mlguide_assets.deploy.serving.asking import now_of
     from mlguide_assets.prepare.clock import data_clock
 
-    lake, problem, day = workspace.lake, workspace.problem, context.partition_key
-    now = now_of(problem, data_clock(core_users) or midnight(day))
-    run_id = context.run.run_id
-    planned = plan_day(lake, batch_predictions, problem, day=date.fromisoformat(day), now=now, run_id=run_id)
-    figures = plan_figures(lake.read("send_plan", partitions=[day]), problem)
+    home, lake, problem, key = workspace.home, workspace.lake, workspace.problem, context.partition_key
+    day, run_id = date.fromisoformat(key), context.run.run_id
+    now = now_of(problem, data_clock(core_users) or midnight(key))
+
+    def challenger() -> Any:
+        return challenger_scores(home.bundles(problem.key), lake, problem, day=day, run_id=run_id)
+
+    planned = plan_day(lake, batch_predictions, problem, day=day, now=now, run_id=run_id, challenger=challenger)
+    figures = plan_figures(lake.read("send_plan", partitions=[key]), problem)
     verdict = judge_plan(figures)
     yield dg.MaterializeResult(
-        data_version=data_version(planned.snapshot, day),
-        metadata=table_metadata(lake, planned.snapshot, problem, day)
-        | rounded({**asdict(figures), "share_explored": figures.share_explored, "made": planned.kept or "Now."}),
+        data_version=data_version(planned.snapshot, key),
+        metadata=table_metadata(lake, planned.snapshot, problem, key)
+        | rounded({**figures.as_metadata(), "made": planned.kept or "Now."}),
         check_results=[dg.AssetCheckResult(passed=verdict.exact, description=verdict.sentence)],
     )
 

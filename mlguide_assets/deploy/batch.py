@@ -1,17 +1,19 @@
 """Batch predictions: every user with every candidate email, and the best email of each user."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from pathlib import Path
 
 import ibis
 import numpy as np
 import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.bundle import Bundle
+from mlguide_assets.deploy.bundle import CHALLENGER, Bundle, pointed
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.clock import last_day
-from mlguide_assets.prepare.features.tables import pair_features
+from mlguide_assets.prepare.features.tables import email_state, pair_features
+from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.train.storage import load_model
 
 USERS_AT_ONCE = 20_000
@@ -101,6 +103,20 @@ def score_pairs(
     """
     batches = _batches(users, emails, champion, problem, day, run_id) if champion else iter(())
     return pa.RecordBatchReader.from_batches(PREDICTIONS, batches)
+
+
+def challenger_scores(
+    bundles: Path, lake: Lake, problem: Problem, *, day: date, run_id: str
+) -> pa.RecordBatchReader | None:
+    """What the challenger says of the users and emails that were scored for a day; None without a challenger."""
+    challenger = pointed(bundles, CHALLENGER)
+    if challenger is None:
+        return None
+    users = lake.read("user_feature_store", partitions=[day.isoformat()])
+    content = email_state(
+        lake.read("core_users"), lake.read("email_content"), problem, datetime.combine(day, datetime.min.time())
+    )
+    return score_pairs(users, candidate_emails(content, problem), challenger, problem, day=day, run_id=run_id)
 
 
 def best_emails(predictions: ibis.Table) -> ibis.Table:

@@ -186,11 +186,23 @@ class Lake:
             raise MissingTableError(f"Table {table!r} has no partition {absent[0]!r}: materialise it first.")
         return [self.root / table / "data" / snapshot.partitions[key].file for key in keys]
 
-    def read(self, table: str, *, partitions: list[str] | None = None, snapshot_id: str | None = None) -> "ibis.Table":
-        """A table as an Ibis expression over its files; but for their schema, nothing is read until it is executed."""
+    def read(
+        self,
+        table: str,
+        *,
+        partitions: list[str] | None = None,
+        snapshot_id: str | None = None,
+        by_name: bool = False,
+    ) -> "ibis.Table":
+        """A table as an Ibis expression over its files; but for their schema, nothing is read until it is executed.
+
+        Args:
+            by_name: a column that some partitions lack, being older than it, is null there. Otherwise all must have
+                the columns of the first.
+        """
         paths = self.files(table, partitions=partitions, snapshot_id=snapshot_id)
         with _naming_what_is_lost(f"Table {table!r} cannot be read"):
-            return read_parquet(self.connection, *paths)
+            return read_parquet(self.connection, *paths, union_by_name=by_name)
 
     def read_arrow(self, table: str, partitions: list[str] | None = None, snapshot_id: str | None = None) -> pa.Table:
         """A small table in memory, in the order of its partitions, without Ibis and DuckDB.

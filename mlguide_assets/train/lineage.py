@@ -88,7 +88,7 @@ def plans_of(lake: Lake, lineage: Lineage) -> "ibis.Table | None":
         MissingTableError: they are no longer kept.
     """
     snapshot = lineage.snapshots.get(SEND_PLAN)
-    return lake.read(SEND_PLAN, snapshot_id=snapshot) if snapshot else None
+    return lake.read(SEND_PLAN, snapshot_id=snapshot, by_name=True) if snapshot else None
 
 
 def _last_matured_day(lake: Lake) -> str:

@@ -1,9 +1,9 @@
 """Weights that undo the choosing: what a model learns from sends that an earlier model chose.
 
-A send that a plan made with propensity p, out of K candidates, counts as 1 / (K p) sends: in the mean over many
-sends each candidate then counts alike, as if it had been drawn uniformly (inverse propensity weighting; Horvitz and
-Thompson 1952). Weights trade bias for variance. They pay where the choosing model knew more of the users than the
-features tell; where it knew the same, the features already account for the choice, and weights only cost rows.
+A send that a plan made with propensity p, out of K emails that it might have sent, counts as 1 / (K p) sends: in the
+mean over many sends each email then counts alike, as if it had been drawn uniformly (inverse propensity weighting;
+Horvitz and Thompson 1952). Weights trade bias for variance. They pay where the choosing model knew more of the users
+than the features tell; where it knew the same, the features already account for the choice, and weights only cost rows.
 """
 
 from typing import Any
@@ -33,8 +33,11 @@ def uniform_ratios(rows: pa.Table, plans: ibis.Table | None) -> Ratios:
         return ratios
     sends = ibis.memtable(rows.select(list(KEYS)).append_column("row", pa.array(np.arange(rows.num_rows))))
     sends = sends.mutate(scoring_date=sends.delivered_at.date())
-    chosen = plans.filter(plans.decision == "send", plans.exploration_share > 0)
-    chosen = chosen.mutate(ratio=1 / (chosen.candidates * chosen.propensity))
+    # Plans of earlier versions knew one policy, which might send any of its candidates.
+    supported = plans.supported.fill_null(plans.candidates) if "supported" in plans.columns else plans.candidates
+    chosen = plans.mutate(supported=supported)
+    chosen = chosen.filter(chosen.decision == "send", (chosen.exploration_share > 0) | (chosen.propensity < 1))
+    chosen = chosen.mutate(ratio=1 / (chosen.supported * chosen.propensity))
     chosen = chosen.select("user_id", "email_id", "scoring_date", "planned_at", "ratio")
     both = sends.inner_join(chosen, ["user_id", "email_id", "scoring_date"])
     made = both.filter(both.delivered_at > both.planned_at).group_by("user_id", "email_id", "scoring_date")

@@ -126,6 +126,18 @@ MISTAKES = {
         "line 3, exploration.share",
         "'5%' is not valid",
     ),
+    "policies that leave users out": (
+        "name: shop",
+        "name: shop\npolicies: {champion: 0.8, random: 0.1}",
+        "line 2, policies",
+        "the shares sum to 0.9; they must sum to 1",
+    ),
+    "a policy that there is not": (
+        "name: shop",
+        "name: shop\npolicies: {champion: 0.9, radnom: 0.1}",
+        "line 2, policies.radnom",
+        "did you mean 'random'?",
+    ),
     "salt with spaces": (
         "name: shop",
         "name: shop\nexploration: {salt: a pinch}",

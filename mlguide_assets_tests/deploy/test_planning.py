@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.define.problem import Exploration, Problem
-from mlguide_assets.deploy.planning import Planned, judge_plan, plan_day, plan_figures
+from mlguide_assets.deploy.plan_figures import judge_plan, plan_figures
+from mlguide_assets.deploy.planning import Planned, plan_day
 from mlguide_assets.deploy.send_plan import SCHEMA
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.train.lineage import SEND_PLAN
@@ -126,17 +127,36 @@ def test_of_two_that_plan_a_day_at_once_one_stands_and_the_other_says_so(tmp_pat
     assert f"model version {standing} " in told
 
 
+def rows_of(*changes: dict[str, Any], users: int = 1) -> pa.Table:
+    """A plan of the champion's with some values replaced, row by row."""
+    row = {
+        "decision": "send",
+        "policy": "champion",
+        "choice": "best",
+        "probability": 0.01,
+        "best_probability": 0.01,
+        "candidates": 2,
+        "emails": 4,
+        "exploration_share": 0.25,
+        "propensity": 0.875,
+        "policy_shares": {"generic": 0.0, "champion": 1.0, "challenger": 0.0, "random": 0.0},
+        "policy_propensities": {"generic": 0.0, "champion": 0.875, "challenger": 0.875, "random": 0.25},
+    }
+    return pa.Table.from_pylist([row | change for change in changes] * users)
+
+
 def test_figures_count_users_and_price_what_is_drawn() -> None:
-    rows = [
-        {"decision": "send", "policy": "best", "probability": 0.01, "best_probability": 0.01, "propensity": 0.875},
-        {"decision": "send", "policy": "explore", "probability": 0.03, "best_probability": 0.01, "propensity": 0.125},
-        {"decision": "send", "policy": "explore", "probability": 0.02, "best_probability": 0.02, "propensity": 0.875},
-        {"decision": "withhold", "policy": "best", "probability": 0.2, "best_probability": 0.2, "propensity": 1.0},
-    ]
-    plan = pa.Table.from_pylist([{"exploration_share": 0.25, "candidates": 2, **row} for row in rows])
-    plan = replaced(plan, "candidates", [2, 2, 2, 0])
+    other = {"generic": 0.0, "champion": 0.125, "challenger": 0.125, "random": 0.25}
+    none = {"generic": 0.0, "champion": 1.0, "challenger": 1.0, "random": 0.0}
+    plan = rows_of(
+        {},
+        {"choice": "explore", "probability": 0.03, "propensity": 0.125, "policy_propensities": other},
+        {"choice": "explore", "probability": 0.02, "best_probability": 0.02},
+        {"decision": "withhold", "probability": 0.2, "candidates": 0, "propensity": 1.0, "policy_propensities": none},
+    )
     figures = plan_figures(ibis.memtable(plan), PROBLEM)
     assert (figures.best, figures.explored, figures.withheld, figures.inexact) == (1, 2, 1, 0)
+    assert figures.followers["champion"].users == 4
     assert figures.expected_lost_best == pytest.approx(0.01)
     assert figures.expected_lost_explore == pytest.approx(0.05)
     assert figures.exploration_cost == pytest.approx(0.02 * 12)
@@ -165,23 +185,24 @@ def test_a_false_propensity_is_noticed(tmp_path: Path, wrong: float) -> None:
 
 
 def test_another_share_than_was_asked_for_is_noticed() -> None:
-    greedy = pa.table(
-        {
-            "decision": ["send"] * 1000,
-            "policy": ["best"] * 1000,
-            "probability": [0.01] * 1000,
-            "best_probability": [0.01] * 1000,
-            "candidates": [4] * 1000,
-            "exploration_share": [0.25] * 1000,
-            "propensity": [1 - 0.25 * 3 / 4] * 1000,
-        }
-    )
+    four = {"generic": 0.0, "champion": 0.8125, "challenger": 0.8125, "random": 0.25}
+    greedy = rows_of({"candidates": 4, "propensity": 0.8125, "policy_propensities": four}, users=1000)
     verdict = judge_plan(plan_figures(ibis.memtable(greedy), EXPLORING))
     assert not verdict.exact
     assert verdict.sentence.startswith("0 of 1,000 users are explored; a share of 0.25 explains 1")
 
 
+def test_a_policy_that_another_share_of_the_users_follows_is_noticed() -> None:
+    shares = {"generic": 0.5, "champion": 0.5, "challenger": 0.0, "random": 0.0}
+    plan = rows_of({"policy_shares": shares, "propensity": 0.875 / 2}, users=1000)
+    plan = replaced(plan, "choice", ["explore" if row % 4 == 0 else "best" for row in range(1000)])
+    verdict = judge_plan(plan_figures(ibis.memtable(plan), EXPLORING))
+    assert not verdict.exact
+    assert "0 of 1,000 users follow the policy generic; its share explains 4" in verdict.sentence
+
+
 def test_an_empty_plan_is_exact_and_costs_nothing() -> None:
     figures = plan_figures(ibis.memtable(SCHEMA.empty_table()), PROBLEM)
     assert (figures.explored, figures.exploration_cost, figures.share_explored) == (0, 0, 0)
+    assert figures.followers["champion"].users == 0
     assert judge_plan(figures).exact

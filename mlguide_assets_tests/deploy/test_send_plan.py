@@ -9,14 +9,15 @@ import pyarrow as pa
 import pytest
 from scipy.stats import binom
 
-from mlguide_assets.define.problem import Exploration
+from mlguide_assets.define.problem import Exploration, Policies
 from mlguide_assets.deploy import send_plan
 from mlguide_assets.deploy.batch import best_emails
-from mlguide_assets.deploy.send_plan import SCHEMA, plan_sends
+from mlguide_assets.deploy.send_plan import SCHEMA, Choosing, plan_sends
 from mlguide_assets.statistics.draws import draw_index, draw_share
 from mlguide_assets_tests.deploy.plans import DAY, NOW, THRESHOLD, predictions_of
 
 USERS = 2000
+CHAMPION_ONLY = Policies(champion=1.0)
 RISKS = (0.01, 0.03, 0.02, 0.09, 0.035)
 """Of the emails 1 to 5; the fourth is too risky to send."""
 
@@ -24,11 +25,11 @@ GOLDEN_PLAN = [
     *[(4, "best", 3), (6, "best", 1), (2, "best", 2), (3, "best", 4), (2, "best", 1), (2, "explore", 3)],
     *[(6, "best", 3), (5, "best", 3), (6, "best", 3), (6, "best", 5), (3, "best", 4), (4, "best", 3)],
 ]
-"""Email, policy and candidates of the first users."""
+"""Email, choice and candidates of the first users."""
 
 
 def plan(predictions: pa.Table, *, day: date = DAY, **exploration: Any) -> pa.Table:
-    settings = Exploration(**{"share": 0.2, **exploration})
+    settings = Choosing(Exploration(**{"share": 0.2, **exploration}), CHAMPION_ONLY)
     return plan_sends(ibis.memtable(predictions), settings, day=day, planned_at=NOW, run_id="run 1").read_all()
 
 
@@ -45,7 +46,7 @@ def various() -> pa.Table:
 
 def test_a_golden_plan(various: pa.Table) -> None:
     first = plan(various).slice(0, len(GOLDEN_PLAN))
-    rows = zip(*(first[name].to_pylist() for name in ("email_id", "policy", "candidates")), strict=True)
+    rows = zip(*(first[name].to_pylist() for name in ("email_id", "choice", "candidates")), strict=True)
     assert list(rows) == GOLDEN_PLAN
 
 
@@ -53,7 +54,7 @@ def test_the_draw_is_the_one_that_is_documented(various: pa.Table) -> None:
     candidates: dict[int, list[int]] = {}
     for row in various.to_pylist():
         candidates.setdefault(row["user_id"], []).extend([row["email_id"]] if row["decision"] == "send" else [])
-    explored = [row for row in plan(various).to_pylist() if row["policy"] == "explore"]
+    explored = [row for row in plan(various).to_pylist() if row["choice"] == "explore"]
     assert len(explored) > 50
     for row in explored:
         user, emails = row["user_id"], sorted(candidates[row["user_id"]])
@@ -65,8 +66,14 @@ def test_every_user_has_one_row_that_says_by_what_and_for_when(various: pa.Table
     planned = plan(various)
     assert planned.schema.equals(SCHEMA)
     assert planned["user_id"].to_pylist() == list(range(1, 501))
-    assert all(planned[name].null_count == 0 for name in SCHEMA.names)
-    same = {"scoring_date": DAY, "exploration_share": 0.2, "salt": "exploration", "model_version": "7"}
+    assert {name for name in SCHEMA.names if planned[name].null_count} == {"experiment", "arm"}
+    same = {
+        "scoring_date": DAY,
+        "exploration_share": 0.2,
+        "salt": "exploration",
+        "model_version": "7",
+        "policy": "champion",
+    }
     for name, value in {**same, "planned_at": NOW, "run_id": "run 1"}.items():
         assert planned[name].unique().to_pylist() == [value], name
 
@@ -84,7 +91,7 @@ def test_without_exploration_it_is_the_best_email_for_certain(various: pa.Table)
     for name in ("user_id", "email_id", "probability", "decision"):
         assert planned[name].equals(best[name]), name
     assert planned["propensity"].unique().to_pylist() == [1.0]
-    assert planned["policy"].unique().to_pylist() == ["best"]
+    assert planned["choice"].unique().to_pylist() == ["best"]
 
 
 @pytest.mark.parametrize("share", [0.05, 0.5, 1 / 3])
@@ -103,7 +110,7 @@ def test_propensities_are_the_frequencies_of_the_actions_and_sum_to_one(alike: p
 
 def test_the_share_that_is_explored_is_the_share_asked_for_on_every_day(alike: pa.Table) -> None:
     days = [plan(alike, day=DAY + timedelta(days=offset), share=0.1) for offset in range(5)]
-    explored = np.array([np.array(day["policy"].to_pylist()) == "explore" for day in days])
+    explored = np.array([np.array(day["choice"].to_pylist()) == "explore" for day in days])
     low, high = binom.interval(1 - 1e-6, USERS, 0.1)
     assert ((low <= explored.sum(axis=1)) & (explored.sum(axis=1) <= high)).all()
     # Another day draws other users: whoever is drawn twice is so by chance.
@@ -114,13 +121,13 @@ def test_the_share_that_is_explored_is_the_share_asked_for_on_every_day(alike: p
 def test_the_same_day_is_planned_the_same_again_and_another_salt_otherwise(various: pa.Table) -> None:
     assert plan(various).equals(plan(various))
     other = plan(various, salt="other")
-    assert not other["policy"].equals(plan(various)["policy"])
+    assert not other["choice"].equals(plan(various)["choice"])
 
 
 def test_a_user_for_whom_every_email_is_too_risky_is_sent_nothing_for_certain() -> None:
     planned = plan(predictions_of(np.full((300, 4), THRESHOLD)), share=0.9)
     assert planned["decision"].unique().to_pylist() == ["withhold"]
-    assert planned["policy"].unique().to_pylist() == ["best"]
+    assert planned["choice"].unique().to_pylist() == ["best"]
     assert planned["propensity"].unique().to_pylist() == [1.0]
     assert planned["candidates"].unique().to_pylist() == [0]
 
@@ -130,7 +137,7 @@ def test_where_one_email_may_be_sent_it_is_sent_for_certain(risks: list[float]) 
     planned = plan(predictions_of(np.tile(risks, (300, 1))), share=0.3)
     assert planned["email_id"].unique().to_pylist() == [1]
     assert planned["propensity"].unique().to_pylist() == [1.0]
-    assert set(planned["policy"].to_pylist()) == {"best", "explore"}
+    assert set(planned["choice"].to_pylist()) == {"best", "explore"}
 
 
 @pytest.mark.parametrize("at_once", [1, 3])
@@ -139,7 +146,7 @@ def test_slices_and_the_order_of_the_rows_do_not_matter(
 ) -> None:
     few = various.slice(0, 7 * 6)
     whole = plan(few)
-    monkeypatch.setattr(send_plan, "USERS_AT_ONCE", at_once)
+    monkeypatch.setattr(send_plan, "PAIRS_AT_ONCE", 6 * at_once)
     shuffled = few.take(np.random.default_rng(1).permutation(few.num_rows))
     assert plan(shuffled).equals(whole)
 

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mlguide_assets.define.problem import Exploration
-from mlguide_assets.deploy.send_plan import plan_sends
+from mlguide_assets.define.problem import Exploration, Policies
+from mlguide_assets.deploy.send_plan import Choosing, plan_sends
 from mlguide_assets.prepare.simulator.content import CATEGORIES, THEMES, Emails, emails
 from mlguide_assets.prepare.simulator.outcomes import probabilities
 from mlguide_assets.prepare.simulator.population import COUNTRIES, GENDERS, Users, users
@@ -83,7 +83,7 @@ def _plan(start: date, ids: Ints, risks: Floats, share: float) -> pa.Table:
     )
     day = start + timedelta(days=SENT)
     before = datetime.combine(day, datetime.min.time())
-    settings = Exploration(share=share)
+    settings = Choosing(Exploration(share=share), Policies(champion=1.0))
     return plan_sends(ibis.memtable(predictions), settings, day=day, planned_at=before, run_id="run").read_all()
 
 

@@ -1,0 +1,159 @@
+"""Which policy a unit follows, and the schema in which an experiment says so.
+
+    generic       one action for all units of a day, which nobody chose for anyone; nothing is withheld
+    champion      the action that the model in production scores best, with its exploration
+    challenger    the same with the challenger's scores; the champion's where there is no challenger
+    random        one of the candidates, all equally likely; nothing is withheld
+
+Units of an experiment follow the policy of their arm. What assigns them stands to the right of this stage, so it
+writes rows: the table `ASSIGNMENTS` of the lake, one partition per scoring day, with the columns of `ASSIGNED`. The
+others follow `policies` of the problem file by a draw of their own. No draw here depends on the day, so a unit stays
+with its policy. What a policy then does is in `send_plan.py`.
+"""
+
+from datetime import date
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from mlguide_assets.define.problem import POLICIES, Policies, Policy
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.statistics.draws import draw_index, draw_share_column
+
+ASSIGNMENTS = "experiment_assignments"
+"""The table in which assigned units arrive."""
+
+PER_POLICY = pa.struct([(policy, pa.float64()) for policy in POLICIES])
+"""A number for each policy."""
+
+ASSIGNED = pa.schema(
+    [
+        ("unit_id", pa.int64()),
+        ("experiment", pa.string()),
+        ("arm", pa.string()),
+        ("policy", pa.string()),
+        # With which probability the draw of the arm gave the unit each policy: they sum to 1.
+        ("policy_shares", PER_POLICY),
+    ]
+)
+"""One row per assigned unit; a unit has one row or none."""
+
+_ROUNDING = 1e-9
+
+
+def assigned_units(lake: Lake, day: date) -> ibis.Table | None:
+    """The rows of `ASSIGNMENTS` for a day; None where no experiment assigned any.
+
+    Raises:
+        InputError: a unit has two rows, or a row has no known policy or shares that it cannot have been drawn with.
+    """
+    partition = day.isoformat()
+    if not lake.exists(ASSIGNMENTS) or partition not in lake.snapshot(ASSIGNMENTS).partitions:
+        return None
+    rows = lake.read(ASSIGNMENTS, partitions=[partition])
+    _refuse_wrong(rows, day)
+    return rows
+
+
+def needs_challenger(policies: Policies, assigned: ibis.Table | None) -> bool:
+    """Whether any user may follow the challenger."""
+    if policies.challenger > 0 or assigned is None:
+        return policies.challenger > 0
+    largest = assigned.agg(share=assigned.policy_shares["challenger"].max()).to_pyarrow()["share"][0].as_py()
+    return bool(largest and largest > 0)
+
+
+def followed_policies(
+    users: ibis.Table,
+    policies: Policies,
+    *,
+    salt: str,
+    assigned: ibis.Table | None = None,
+    has_challenger: bool = False,
+) -> ibis.Table:
+    """Which policy each user follows, and how probable each of the policies was.
+
+    Args:
+        users: any table with one row per user and `user_id`.
+        policies: of users who are not assigned.
+        salt: another one draws other users.
+        assigned: rows as in `ASSIGNED`.
+        has_challenger: otherwise the challenger's users follow the champion.
+
+    Returns:
+        user_id, experiment, arm, policy and `policy_shares`; the first two are null where nothing is assigned.
+    """
+    text, numbers = ibis.null("string"), _struct(policies.shares)
+    drawn = users.select(
+        "user_id", experiment=text, arm=text, policy=_drawn(users, policies, salt), policy_shares=numbers
+    )
+    if assigned is not None:
+        given = assigned.select(user_id="unit_id", **{name: assigned[name] for name in ASSIGNED.names[1:]})
+        others = drawn.anti_join(given, "user_id")
+        drawn = ibis.union(given.semi_join(users, "user_id"), others)
+    return drawn if has_challenger else _without_challenger(drawn)
+
+
+def generic_action(candidates: list[int], *, salt: str, day: date) -> int:
+    """The one action of the generic policy on a day: a draw from the candidates by the day, not by the unit.
+
+    >>> generic_action([146, 147, 148], salt="exploration", day=date(2026, 1, 1))
+    148
+    """
+    return sorted(candidates)[draw_index(f"{salt}/generic", day.isoformat(), len(candidates))]
+
+
+def _drawn(users: ibis.Table, policies: Policies, salt: str) -> ir.StringValue:
+    """The policy whose part of [0, 1) holds the user's draw."""
+    wanted = [(policy, share) for policy, share in policies.shares.items() if share > 0]
+    draw, reached, cases = draw_share_column(f"{salt}/policy", users.user_id), 0.0, []
+    for policy, share in wanted[:-1]:
+        reached += share
+        cases.append((draw < exactly(reached), ibis.literal(policy)))
+    last = ibis.literal(wanted[-1][0])
+    return ibis.cases(*cases, else_=last) if cases else last
+
+
+def _without_challenger(followed: ibis.Table) -> ibis.Table:
+    shares: ir.StructValue = followed.policy_shares
+    champion: dict[str, ir.FloatingValue] = {
+        "champion": shares["champion"] + shares["challenger"],
+        "challenger": ibis.literal(0.0),
+    }
+    return followed.mutate(
+        policy=ibis.ifelse(followed.policy == "challenger", "champion", followed.policy),
+        policy_shares=ibis.struct({policy: champion.get(policy, shares[policy]) for policy in POLICIES}),
+    )
+
+
+def _struct(shares: dict[Policy, float]) -> ir.StructValue:
+    return ibis.struct({policy: exactly(share) for policy, share in shares.items()})
+
+
+def exactly(share: float) -> ir.FloatingValue:
+    """A number as it is: as a number in SQL it would be a decimal, which is rounded otherwise than Python's."""
+    value: ir.FloatingValue = ibis.literal(repr(share)).cast("float64")
+    return value
+
+
+def _refuse_wrong(rows: ibis.Table, day: date) -> None:
+    shares: ir.StructValue = rows.policy_shares
+    own = ibis.cases(*((rows.policy == policy, shares[policy]) for policy in POLICIES), else_=0.0)
+    total = sum((shares[policy] for policy in POLICIES), start=ibis.literal(0.0))
+    sound = (own > 0) & ((total - 1).abs() <= _ROUNDING)
+    found = rows.agg(
+        rows=rows.count(), units=rows.unit_id.nunique(), sound=rows.count(where=sound.fill_null(False))
+    ).to_pyarrow()
+    count, units, right = (found[name][0].as_py() for name in ("rows", "units", "sound"))
+    if units < count:
+        raise InputError(
+            f"{ASSIGNMENTS} of {day} has {count:,} rows for {units:,} units; expected one row per unit: "
+            "experiments that choose for the same units belong to one exclusion group."
+        )
+    if right < count:
+        raise InputError(
+            f"{ASSIGNMENTS} of {day} has {count - right:,} rows that cannot be right: expected a policy "
+            f"({', '.join(POLICIES)}) with a share above 0, and shares that sum to 1."
+        )

@@ -1,0 +1,120 @@
+"""With which probability each policy does what: the propensities that a send plan states. Nothing is drawn here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mlguide_assets.define.problem import POLICIES, Policy
+
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+def propensity_of_best(candidates: Ints, share: Floats | float) -> Floats:
+    """Of the least risky email, by a model's policy: it is also among those that are drawn. 1 where none may be sent.
+
+    >>> propensity_of_best(np.array([4]), 0.2)
+    array([0.85])
+    """
+    best: Floats = 1 - share * np.maximum(candidates - 1, 0) / np.maximum(candidates, 1)
+    return best
+
+
+def propensity_of_other(candidates: Ints, share: Floats | float) -> Floats:
+    """Of each email but the least risky one, by a model's policy."""
+    other: Floats = share / np.maximum(candidates, 1)
+    return other
+
+
+def mixed(shares: Mapping[Policy, Floats], propensities: Mapping[Policy, Floats]) -> Floats:
+    """Over the draw of the policy: the propensities given each policy, by the share of the policy."""
+    total: Floats = np.sum([shares[policy] * propensities[policy] for policy in POLICIES], axis=0)
+    return total
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a model says of n users with N emails, both in order of their ids."""
+
+    probability: Floats  # (n, N)
+    sendable: Bools  # (n, N)
+
+    @property
+    def best(self) -> Ints:
+        """Place of the least risky email (n,); as in `batch.best_emails`, of equals the newest."""
+        place: Ints = self.probability.shape[1] - 1 - np.argmin(self.probability[:, ::-1], axis=1)
+        return place
+
+    @property
+    def candidates(self) -> Ints:
+        """How many emails may be sent (n,)."""
+        count: Ints = self.sendable.sum(axis=1)
+        return count
+
+    def drawn(self, which: Ints) -> Ints:
+        """Place of the `which`-th email that may be sent (n,)."""
+        place: Ints = np.argmax(np.cumsum(self.sendable, axis=1) > which[:, None], axis=1)
+        return place
+
+
+@dataclass(frozen=True)
+class Propensities:
+    """Of every action with n users, given each policy: sending each of N emails (n, N), and sending nothing (n,)."""
+
+    sending: Mapping[Policy, Floats]
+    withholding: Mapping[Policy, Floats]
+
+    def of_actions(self, email: Ints, withheld: Bools) -> dict[Policy, Floats]:
+        """Of one action per user (n,), given each policy.
+
+        Args:
+            email: place of the email that is sent.
+            withheld: where nothing is sent.
+        """
+        row = np.arange(len(email))
+        return {
+            policy: np.where(withheld, self.withholding[policy], self.sending[policy][row, email])
+            for policy in POLICIES
+        }
+
+    def supported(self, shares: Mapping[Policy, Floats]) -> Ints:
+        """How many emails a user might be sent (n,), where these are the shares of the policies."""
+        over_all = mixed({policy: share[:, None] for policy, share in shares.items()}, self.sending)
+        count: Ints = (over_all > 0).sum(axis=1)
+        return count
+
+
+def propensities(champion: Scores, challenger: Scores, *, share: float, generic: int) -> Propensities:
+    """The propensities of all actions.
+
+    Args:
+        share: of the users who are sent something by a model's policy, for whom it draws.
+        generic: place of the email that the generic policy sends.
+    """
+    users, emails = champion.probability.shape
+    one, never = np.arange(emails) == generic, np.zeros(users)
+    return Propensities(
+        sending={
+            "generic": np.tile(one.astype(np.float64), (users, 1)),
+            "champion": _sending(champion, share),
+            "challenger": _sending(challenger, share),
+            "random": np.full((users, emails), 1 / emails),
+        },
+        withholding={
+            "generic": never,
+            "champion": (champion.candidates == 0).astype(np.float64),
+            "challenger": (challenger.candidates == 0).astype(np.float64),
+            "random": never,
+        },
+    )
+
+
+def _sending(scores: Scores, share: float) -> Floats:
+    """Of each email (n, N), by the policy of a model; 0 for all where none may be sent."""
+    candidates = scores.candidates
+    each = np.where(scores.sendable, propensity_of_other(candidates, share)[:, None], 0.0)
+    np.put_along_axis(each, scores.best[:, None], propensity_of_best(candidates, share)[:, None], axis=1)
+    return np.where(candidates[:, None] > 0, each, 0.0)
