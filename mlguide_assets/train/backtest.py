@@ -449,7 +449,7 @@ def _measure(
 ) -> Callable[[Floats], Floats]:
     """From how often each user was drawn, (size, r), to the metric (r,); NaN where it is undefined.
 
-    The sums per user are sparse for the reason given in `uncertainty`.
+    The sums per user are sparse for the reason given in `statistics.bootstrap`.
     """
     from scipy.sparse import csr_array
 

@@ -73,22 +73,18 @@ def replicate_metrics(
         if bootstrap.clusters.shape != truth.shape:
             raise ValueError(f"users {bootstrap.clusters.shape} and {name!r} {truth.shape} must have equal length")
     points = np.array([[point(metric, *rows) for metric in METRICS] for rows in inputs.values()])
-    values = np.full((len(inputs), len(METRICS), repeats), np.nan)
+    points = points.reshape(len(inputs), len(METRICS))
+    values = np.full((*points.shape, repeats), np.nan)
     if bootstrap.size > 1 and inputs:
-        _fill(values, list(inputs.values()), bootstrap)
-    return Replicates(tuple(inputs), tuple(METRICS), points.reshape(len(inputs), len(METRICS)), values)
+        parts = [_PerUser.of(*rows, bootstrap) for rows in inputs.values()]
+        ends = np.cumsum([part.sums.shape[0] for part in parts])[:-1]
 
+        def measure(sums: Floats) -> Floats:
+            return np.concatenate([part.metrics(own) for part, own in zip(parts, np.split(sums, ends), strict=True)])
 
-def _fill(values: Floats, inputs: list[tuple[Flags, Floats]], bootstrap: ClusterBootstrap) -> None:
-    sums = [_PerUser.of(*rows, bootstrap) for rows in inputs]
-    widest = max(bootstrap.size, *(each.ranking.segments for each in sums))
-    start = 0
-    for counts in bootstrap.draws(bootstrap.chunk(widest)):
-        here = slice(start, start + counts.shape[1])
-        for model, each in enumerate(sums):
-            for row, metric in enumerate(each.metrics(counts).values()):
-                values[model, row, here] = metric
-        start = here.stop
+        replicates = bootstrap.replicated(stacked(*(part.sums for part in parts)), measure)[1]
+        values = replicates.reshape(values.shape)
+    return Replicates(tuple(inputs), tuple(METRICS), points, values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,14 +105,13 @@ class _PerUser:
         losses = [loss(labels, scores) for loss in ROW_LOSSES.values()]
         return cls(ranking, stacked(in_segments, bootstrap.sums(np.stack([*losses, ones]))))
 
-    def metrics(self, counts: Floats) -> dict[str, Floats]:
-        """Every metric (r,), in the order of `METRICS`, for `counts` (users, r)."""
-        sums = self.sums @ counts
+    def metrics(self, sums: Floats) -> Floats:
+        """Every metric (metrics, r), in the order of `METRICS`, from `sums` of resamples (k, r)."""
         weights, losses, rows = np.split(sums, [self.ranking.segments, len(sums) - 1])
         rank_sums = self.ranking.sums(weights)
         found = {name: metric(rank_sums) for name, metric in RANKED.items()}
         found |= dict(zip(ROW_LOSSES, losses / rows, strict=True))
-        return {name: found[name] for name in METRICS}
+        return np.stack([found[name] for name in METRICS])
 
 
 def paired_difference(replicates: Replicates, a: str, b: str, metric: str, *, level: float = 0.95) -> Estimate:
