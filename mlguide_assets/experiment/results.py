@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Any, Literal
 
 from mlguide_assets.experiment.design import Better, Kind
-from mlguide_assets.statistics.comparison import Interval
+from mlguide_assets.statistics import intervals
 
 Verdict = Literal["ship", "keep", "inconclusive", "unhealthy"]
 Role = Literal["primary", "guardrail", "secondary"]
@@ -55,8 +55,8 @@ class Estimate:
     better: Better | None
     control: float
     treatment: float
-    difference: Interval
-    ratio: Interval
+    difference: intervals.Estimate
+    ratio: intervals.Estimate
     p: float
     p_adjusted: float | None = None
     guardrail: Outcome | None = None
@@ -116,7 +116,7 @@ class Analysis:
         }
 
 
-def _interval(interval: Interval) -> dict[str, float | None]:
+def _interval(interval: intervals.Estimate) -> dict[str, float | None]:
     return {name: _number(getattr(interval, name)) for name in ("value", "low", "high")}
 
 

@@ -3,17 +3,9 @@
 from dataclasses import dataclass
 from math import nan
 
+from mlguide_assets.statistics.intervals import Estimate
 
-@dataclass(frozen=True)
-class Interval:
-    """A value with its interval; NaN where there is none."""
-
-    value: float
-    low: float
-    high: float
-
-
-UNDEFINED = Interval(nan, nan, nan)
+UNDEFINED = Estimate(nan, nan, nan)
 
 
 @dataclass(frozen=True)
@@ -29,6 +21,6 @@ class Comparison:
 
     control: float
     treatment: float
-    difference: Interval
-    ratio: Interval
+    difference: Estimate
+    ratio: Estimate
     p_value: float

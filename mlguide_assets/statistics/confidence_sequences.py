@@ -18,7 +18,7 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import logsumexp, xlog1py, xlogy
 
-from mlguide_assets.statistics.comparison import Interval
+from mlguide_assets.statistics.intervals import Estimate
 
 Floats = npt.NDArray[np.float64]
 
@@ -43,7 +43,7 @@ class Stage:
     share: float = 0.5
 
 
-def rate_ratio_sequence(stages: Sequence[Stage], *, alpha: float = 0.05) -> Interval:
+def rate_ratio_sequence(stages: Sequence[Stage], *, alpha: float = 0.05) -> Estimate:
     """The ratio of the event rates, treatment over control, with an interval that covers at all times together.
 
     >>> ratio = rate_ratio_sequence([Stage(990, 14, 0.01), Stage(1900, 160, 0.05)])
@@ -56,7 +56,7 @@ def rate_ratio_sequence(stages: Sequence[Stage], *, alpha: float = 0.05) -> Inte
         np.array([stage.share for stage in stages], dtype=np.float64),
     )
     if not arrays[0].sum() + arrays[1].sum():
-        return Interval(nan, 0.0, inf)
+        return Estimate(nan, 0.0, inf)
 
     def excess(log_ratio: float) -> float:
         return float(log_evidence(*arrays, ratio=exp(log_ratio))) - log(1 / alpha)
@@ -65,7 +65,7 @@ def rate_ratio_sequence(stages: Sequence[Stage], *, alpha: float = 0.05) -> Inte
     inside = min(max(middle, -_FARTHEST), _FARTHEST)
     low = brentq(excess, -_FARTHEST, inside) if excess(-_FARTHEST) > 0 > excess(inside) else -inf
     high = brentq(excess, inside, _FARTHEST) if excess(_FARTHEST) > 0 > excess(inside) else inf
-    return Interval(exp(middle), exp(low), exp(high))
+    return Estimate(exp(middle), exp(low), exp(high))
 
 
 def log_evidence(control: npt.ArrayLike, treatment: npt.ArrayLike, share: npt.ArrayLike, *, ratio: float) -> Floats:

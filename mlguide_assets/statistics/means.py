@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import t as student_t
 
-from mlguide_assets.statistics.comparison import UNDEFINED, Comparison, Interval
+from mlguide_assets.statistics.comparison import UNDEFINED, Comparison
+from mlguide_assets.statistics.intervals import Estimate
 
 Floats = npt.NDArray[np.float64]
 
@@ -35,7 +36,7 @@ def compare_means(control: Sample, treatment: Sample, *, alpha: float = 0.05) ->
     return Comparison(
         control=control.mean,
         treatment=treatment.mean,
-        difference=Interval(difference, difference - margin, difference + margin),
+        difference=Estimate(difference, difference - margin, difference + margin),
         ratio=_ratio(control, treatment, alpha),
         p_value=float(2 * student_t.sf(abs(t), degrees)),
     )
@@ -68,10 +69,10 @@ def _welch(control: Sample, treatment: Sample) -> tuple[Floats, Floats, Floats]:
     return welch(a.mean, a.variance / a.units, a.units, b.mean, b.variance / b.units, b.units)
 
 
-def _ratio(control: Sample, treatment: Sample, alpha: float) -> Interval:
+def _ratio(control: Sample, treatment: Sample, alpha: float) -> Estimate:
     if control.mean <= 0 or treatment.mean <= 0:
         return UNDEFINED
     logs = [Sample(each.units, log(each.mean), each.variance / each.mean**2) for each in (control, treatment)]
     _, error, degrees = _welch(*logs)
     value, factor = treatment.mean / control.mean, exp(student_t.isf(alpha / 2, degrees) * error)
-    return Interval(value, value / factor, value * factor)
+    return Estimate(value, value / factor, value * factor)

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from statsmodels.stats.proportion import confint_proportions_2indep, score_test_proportions_2indep
 
-from mlguide_assets.statistics.comparison import UNDEFINED, Comparison, Interval
+from mlguide_assets.statistics.comparison import UNDEFINED, Comparison
+from mlguide_assets.statistics.intervals import Estimate
 
 Floats = npt.NDArray[np.float64]
 
@@ -69,7 +70,7 @@ def two_sided_p(z: npt.ArrayLike) -> float:
     return float(2 * norm.sf(np.abs(z)))
 
 
-def _score_interval(compare: str, value: float, control: Events, treatment: Events, alpha: float) -> Interval:
+def _score_interval(compare: str, value: float, control: Events, treatment: Events, alpha: float) -> Estimate:
     counts = (treatment.events, treatment.units, control.events, control.units)
     with warnings.catch_warnings():
         # The search for the bounds divides by zero at the ends of the parameter space, and goes on.
@@ -78,9 +79,9 @@ def _score_interval(compare: str, value: float, control: Events, treatment: Even
         try:
             low, high = confint_proportions_2indep(*counts, compare=compare, method="score", alpha=alpha)
             if low <= value <= high:
-                return Interval(value, float(low), float(high))
+                return Estimate(value, float(low), float(high))
         except (ValueError, np.exceptions.ComplexWarning):
             # It fails at rates of 0 and 1, and far out in the tails.
             pass
         low, high = confint_proportions_2indep(*counts, compare=compare, method=_CLOSED_FORM[compare], alpha=alpha)
-    return Interval(value, float(low), float(high))
+    return Estimate(value, float(low), float(high))
