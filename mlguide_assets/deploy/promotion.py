@@ -73,9 +73,10 @@ def decide_again(home: Home, lake: Lake, problem: Problem, version: str, *, run_
         if last is None or last["verdict"] != WAITING:
             found = "was never before the gate" if last is None else f"was {last['verdict']}"
             raise InputError(f"Version {version} {found}: only a version that waits is put before the gate again.")
-        decision = _concluded(
-            last, recorded_criteria(lake, version), problem, pointed_version(home.bundles(problem.key))
-        )
+        # The record's champion: it may not be installed yet.
+        rightful = rightful_champion(lake)
+        champion_now = rightful["version"] if rightful else None
+        decision = _concluded(last, recorded_criteria(lake, version), problem, champion_now)
         _record(home, lake, problem, last, decision, run_id)
     registry_of(home, problem).record_verdict(version, decision.verdict, decision.reasons)
     return decision
