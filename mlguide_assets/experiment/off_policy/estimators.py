@@ -69,6 +69,21 @@ def estimate(
     }
 
 
+def relative_value(
+    log: PolicyLog, against: PolicyLog, *, repeats: int = REPEATS, seed: int = 0, level: float = 0.95
+) -> Estimate:
+    """The value of one target over that of another (SNIPS), both from the same decisions and the same replicates."""
+    bootstrap = ClusterBootstrap(_clusters(log, seed), repeats, seed)
+    parts = [part for each in (log, against) for part in (each.weights * each.rewards, each.weights)]
+
+    def measure(sums: Floats) -> Floats:
+        value, other = ratio(sums[0], sums[1]), ratio(sums[2], sums[3])
+        return ratio(value, other)[None, :]
+
+    points, replicates = bootstrap.replicated(bootstrap.sums(np.stack(parts)), measure)
+    return percentile_interval(float(points[0]), replicates[0], level)
+
+
 def _terms(log: PolicyLog, predictions: Predictions | None) -> Mapping[str, tuple[Floats, Floats]]:
     """Numerator and denominator of each row, (n,) and (n,)."""
     weights, rewards = log.weights, log.rewards

@@ -1,0 +1,130 @@
+"""What a policy would be worth, from the send plans of a home and what came of them.
+
+A decision is a row of a plan: what is done with a unit on a day, sending nothing included. Its reward is 1 where an
+action that the plan chose had the positive outcome, else 0; so the value of a policy is the positive outcomes per unit
+and day. When a unit is due for an action is not the plan's to choose: where none was made, the reward is 0 whatever
+the plan said, for every policy alike. Values of two policies are therefore compared by their ratio, which does not
+depend on how often units are due.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import ibis
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlguide_assets.define.problem import Policy, Problem
+from mlguide_assets.experiment.off_policy.estimators import relative_value
+from mlguide_assets.experiment.off_policy.evaluation import Evaluation, evaluate
+from mlguide_assets.experiment.off_policy.log import PolicyLog
+from mlguide_assets.experiment.off_policy.support import TOLERANCE, diagnose, refusal
+from mlguide_assets.statistics.intervals import Estimate
+
+
+@dataclass(frozen=True)
+class PolicyValue:
+    """What the plans say of a policy beside another.
+
+    Attributes:
+        evaluation: of the policy alone.
+        ratio: value of the policy over that of the other; None where the plans do not support both.
+        reason: why, or why not.
+    """
+
+    policy: Policy
+    against: Policy
+    evaluation: Evaluation
+    ratio: Estimate | None
+    reason: str
+
+
+def planned_decisions(plans: ibis.Table, sends: ibis.Table, problem: Problem, *, until: datetime) -> pa.Table:
+    """The decisions of the plans whose outcomes are final, and what came of them.
+
+    Args:
+        plans: rows of the send plan, of any days.
+        sends: user_id, email_id, delivered_at and the label as the source writes it.
+        until: the data's clock.
+
+    Returns:
+        user_id, scoring_date, model_version, propensity, policy_propensities, `acted` (whether anything was sent to the
+        unit that day, after the plan was made), `followed` (whether that is what the plan said) and `reward`.
+    """
+    final = until - problem.label.window - timedelta(days=1)
+    known = plans.filter(plans.scoring_date.cast("timestamp") <= ibis.timestamp(final))
+    made = sends.filter(sends.delivered_at.notnull()).select(
+        sent_to=sends.user_id,
+        sent=sends.email_id,
+        at=sends.delivered_at,
+        on=sends.delivered_at.date(),
+        positive=(sends[problem.label.column] == problem.label.positive).fill_null(False),
+    )
+    both = known.left_join(made, [known.user_id == made.sent_to, known.scoring_date == made.on])
+    acted = both.sent.notnull() & (both["at"] > both.planned_at)
+    as_planned = acted & (both.decision == "send") & (both.sent == both.email_id)
+    decisions = both.group_by("user_id", "scoring_date").agg(
+        model_version=both.model_version.max(),
+        propensity=both.propensity.max(),
+        policy_propensities=both.policy_propensities.first(),
+        acted=acted.any(),
+        followed=(as_planned | ~acted).all(),
+        reward=(as_planned & both.positive).any().cast("float64"),
+    )
+    rows: pa.Table = plans.get_backend().to_pyarrow(decisions.order_by("scoring_date", "user_id"))
+    return rows
+
+
+def policy_value(
+    decisions: pa.Table, policy: Policy, against: Policy, *, repeats: int = 1000, seed: int = 0
+) -> PolicyValue:
+    """The value of a policy, and its ratio to that of another, from the decisions that followed their plan.
+
+    Args:
+        decisions: as `planned_decisions` gives them, at least one row.
+    """
+    log = policy_log(decisions, policy)
+    evaluation = evaluate(log, repeats=repeats, seed=seed)
+    other = policy_log(decisions, against)
+    refused_by = {policy: refusal(evaluation.diagnostics), against: refusal(diagnose(other))}
+    reasons = [*_contradictions(decisions), *(f"{name}: {why}" for name, why in refused_by.items() if why)]
+    if reasons:
+        refused = replace(evaluation, estimates={}, supported=False, reason=" ".join(reasons))
+        return PolicyValue(policy, against, refused, None, refused.reason)
+    ratio = relative_value(log, other, repeats=repeats, seed=seed)
+    return PolicyValue(policy, against, evaluation, ratio, evaluation.reason)
+
+
+def policy_log(decisions: pa.Table, policy: Policy) -> PolicyLog:
+    """The decisions that followed their plan, with a policy as the target."""
+    followed = decisions.filter(decisions["followed"])
+    return PolicyLog(
+        units=followed["user_id"].to_numpy(),
+        rewards=followed["reward"].to_numpy(),
+        propensities=followed["propensity"].to_numpy(),
+        target=pc.struct_field(followed["policy_propensities"], policy).to_numpy().clip(0, 1),
+    )
+
+
+def scored_policies(decisions: pa.Table) -> Sequence[Policy]:
+    """The policies that the plans know the propensities of; the challenger is one where it was scored."""
+    chosen = {name: pc.struct_field(decisions["policy_propensities"], name).to_numpy() for name in _POLICIES}
+    return [name for name in _POLICIES if name != "challenger" or (chosen[name] != chosen["champion"]).any()]
+
+
+_POLICIES: tuple[Policy, ...] = ("generic", "champion", "challenger", "random")
+
+
+def _contradictions(decisions: pa.Table) -> list[str]:
+    """Why the plans are no record of what was done, if they are not."""
+    acted = decisions["acted"].to_numpy()
+    followed = decisions["followed"].to_numpy()
+    share = float(np.mean(~followed[acted])) if acted.any() else 0.0
+    if share <= TOLERANCE:
+        return []
+    return [
+        f"{share:.0%} of the actions were not those of the send plan; at most {TOLERANCE:.0%} may be others: send what "
+        f"the plan says."
+    ]

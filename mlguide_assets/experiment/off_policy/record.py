@@ -1,0 +1,184 @@
+"""`offline_and_online`: what plans said of a policy before an experiment, beside what the experiment found.
+
+Rows are only ever added. An estimate is a row; a result is another, which repeats the last estimate that was made of
+the same two policies before the experiment began, so that the two stand side by side. Both are ratios: of the value
+of a policy to that of the one it is compared with, below 1 where it does better on an outcome that is not wanted.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from math import isfinite
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlguide_assets.define.problem import Policy
+from mlguide_assets.experiment.off_policy.planned import PolicyValue, policy_value, scored_policies
+from mlguide_assets.prepare.lake import Lake, Snapshot, small_table
+from mlguide_assets.statistics.intervals import Estimate
+
+OFFLINE_AND_ONLINE = "offline_and_online"
+
+SCHEMA = pa.schema(
+    [
+        ("recorded_at", pa.string()),
+        ("policy", pa.string()),
+        ("against", pa.string()),
+        ("model_version", pa.string()),
+        ("first_day", pa.string()),
+        ("last_day", pa.string()),
+        ("estimated_at", pa.string()),
+        ("estimate", pa.float64()),
+        ("estimate_low", pa.float64()),
+        ("estimate_high", pa.float64()),
+        ("supported", pa.bool_()),
+        ("reason", pa.string()),
+        ("experiment", pa.string()),
+        ("experiment_version", pa.int64()),
+        ("look", pa.int64()),
+        ("verdict", pa.string()),
+        ("result", pa.float64()),
+        ("result_low", pa.float64()),
+        ("result_high", pa.float64()),
+        ("run_id", pa.string()),
+    ]
+)
+
+EVERY = timedelta(days=7)
+"""An estimate of the same two policies is made again when the days whose outcomes are final have grown by so much."""
+
+PLANNED_DAYS = 28
+"""Days of plans, the latest whose outcomes are final, that an estimate is made from."""
+
+PAIRS: tuple[tuple[Policy, Policy], ...] = (("champion", "generic"), ("random", "generic"), ("challenger", "champion"))
+"""Compared in every home, beside the arms of its experiments."""
+
+_OFFLINE = SCHEMA.names[1 : SCHEMA.names.index("reason") + 1]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an experiment found of a policy beside that of its control, at its last look.
+
+    Attributes:
+        began: its first day.
+    """
+
+    experiment: str
+    version: int
+    look: int
+    verdict: str
+    policy: Policy
+    against: Policy
+    began: date
+    ratio: Estimate
+
+
+def estimates(
+    decisions: pa.Table,
+    known: Iterable[Mapping[str, Any]],
+    pairs: Iterable[tuple[Policy, Policy]],
+    *,
+    now: datetime,
+    run_id: str,
+) -> list[dict[str, Any]]:
+    """The rows of estimates that are due.
+
+    Args:
+        decisions: as `planned_decisions` gives them.
+        known: rows of the record.
+        pairs: a policy and what it is compared with.
+        now: UTC.
+    """
+    if not decisions.num_rows:
+        return []
+    days = pc.min_max(decisions["scoring_date"]).as_py()
+    latest = {(row["policy"], row["against"]): row["last_day"] for row in known if row["experiment"] is None}
+    scored, rows = scored_policies(decisions), []
+    for policy, against in dict.fromkeys(pairs):
+        last = latest.get((policy, against))
+        due = last is None or days["max"] - date.fromisoformat(last) >= EVERY
+        if due and policy in scored and against in scored:
+            value = policy_value(decisions, policy, against)
+            rows.append(_estimate(value, decisions, days, now=now, run_id=run_id))
+    return rows
+
+
+def results(
+    known: Sequence[Mapping[str, Any]], found: Iterable[Result], *, now: datetime, run_id: str
+) -> list[dict[str, Any]]:
+    """The rows of results that are not on record, each with the estimate that was made before its experiment.
+
+    Args:
+        known: rows of the record.
+        now: UTC.
+    """
+    recorded = {(row["experiment"], row["experiment_version"], row["policy"]) for row in known}
+    rows = []
+    for each in found:
+        if (each.experiment, each.version, each.policy) in recorded:
+            continue
+        pair = {"policy": each.policy, "against": each.against}
+        rows.append(
+            {
+                **pair,
+                **_estimate_before(known, each),
+                "recorded_at": now.isoformat(timespec="seconds"),
+                "experiment": each.experiment,
+                "experiment_version": each.version,
+                "look": each.look,
+                "verdict": each.verdict,
+                **_bounds("result", each.ratio),
+                "run_id": run_id,
+            }
+        )
+    return rows
+
+
+def record(lake: Lake, rows: Sequence[Mapping[str, Any]]) -> Snapshot:
+    """Add rows."""
+    return lake.append(OFFLINE_AND_ONLINE, small_table(rows, SCHEMA))
+
+
+def recorded(lake: Lake) -> list[dict[str, Any]]:
+    """Every row, oldest first."""
+    rows: list[dict[str, Any]] = (
+        lake.read_arrow(OFFLINE_AND_ONLINE).to_pylist() if lake.exists(OFFLINE_AND_ONLINE) else []
+    )
+    return rows
+
+
+def _estimate(
+    value: PolicyValue, decisions: pa.Table, days: Mapping[str, date], *, now: datetime, run_id: str
+) -> dict[str, Any]:
+    at = now.isoformat(timespec="seconds")
+    return {
+        "recorded_at": at,
+        "policy": value.policy,
+        "against": value.against,
+        "model_version": ", ".join(sorted(pc.unique(decisions["model_version"]).drop_null().to_pylist())),
+        "first_day": days["min"].isoformat(),
+        "last_day": days["max"].isoformat(),
+        "estimated_at": at,
+        **(_bounds("estimate", value.ratio) if value.ratio else {}),
+        "supported": value.ratio is not None,
+        "reason": value.reason,
+        "run_id": run_id,
+    }
+
+
+def _estimate_before(known: Sequence[Mapping[str, Any]], result: Result) -> dict[str, Any]:
+    """The last estimate of the same two policies from days before the experiment; of later ones, its units are part."""
+    began = result.began.isoformat()
+    for row in reversed(known):
+        same = (row["policy"], row["against"]) == (result.policy, result.against)
+        if same and row["experiment"] is None and row["last_day"] < began:
+            return {name: row[name] for name in _OFFLINE}
+    return {}
+
+
+def _bounds(name: str, estimate: Estimate) -> dict[str, float | None]:
+    values = {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    return {each: value if isfinite(value) else None for each, value in values.items()}

@@ -1,0 +1,130 @@
+"""Values of policies from send plans: against the truth, and refused where the plans are no record of what was done."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import ibis
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from mlguide_assets.define.loading import load_problem
+from mlguide_assets.define.problem import Exploration, Policies, Policy
+from mlguide_assets.deploy.policies import generic_action
+from mlguide_assets.deploy.propensities import Floats, Scores, propensities
+from mlguide_assets.deploy.send_plan import Choosing, plan_sends
+from mlguide_assets.experiment.off_policy.planned import planned_decisions, policy_value, scored_policies
+from mlguide_assets_tests.deploy.plans import DAY, NOW, THRESHOLD, predictions_of
+
+PROBLEM = load_problem("planeswalker")
+NOON = datetime.combine(DAY, datetime.min.time()) + timedelta(hours=12)
+FINAL = datetime.combine(DAY, datetime.min.time()) + timedelta(days=1) + PROBLEM.label.window
+MIXED = Policies(champion=0.5, random=0.5)
+
+
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """A plan of one day, the sends that followed it, and what each policy is worth in truth."""
+
+    plan: pa.Table
+    sends: pa.Table
+    worth: dict[Policy, float]
+
+
+def planned(seed: int = 1, *, users: int = 3000, policies: Policies = MIXED, share: float = 0.3) -> Planned:
+    """Half of the users are due for an email; it loses them ten times as often as the champion holds."""
+    generator = np.random.default_rng(seed)
+    scores = generator.gamma(2, 0.015, (users, 6))
+    plan = plan_sends(
+        ibis.memtable(predictions_of(scores)),
+        Choosing(Exploration(share=share), policies),
+        day=DAY,
+        planned_at=NOW,
+        run_id="run",
+    ).read_all()
+    due = generator.random(users) < 0.5
+    truth = np.minimum(10 * scores, 1)
+    sent = due & pc.equal(plan["decision"], "send").to_numpy()
+    email = plan["email_id"].to_numpy()
+    lost = generator.random(users) < truth[np.arange(users), email - 1]
+    sends = pa.table(
+        {
+            "user_id": plan["user_id"].filter(sent),
+            "email_id": plan["email_id"].filter(sent),
+            "delivered_at": pa.array(np.full(sent.sum(), np.datetime64(NOON, "us"))),
+            "unsubscribed": np.where(lost[sent], PROBLEM.label.positive, PROBLEM.label.negative),
+        }
+    )
+    return Planned(plan, sends, _worth(scores, truth * due[:, None], share))
+
+
+def _worth(scores: Floats, truth: Floats, share: float) -> dict[Policy, float]:
+    said = Scores(scores, scores < THRESHOLD)
+    generic = generic_action(list(range(1, 7)), salt=Exploration().salt, day=DAY) - 1
+    sending = propensities(said, said, share=share, generic=generic).sending
+    return {policy: float((probability * truth).sum(axis=1).mean()) for policy, probability in sending.items()}
+
+
+def decisions_of(world: Planned, until: datetime = FINAL) -> pa.Table:
+    return planned_decisions(ibis.memtable(world.plan), ibis.memtable(world.sends), PROBLEM, until=until)
+
+
+def test_the_value_of_each_policy_is_that_of_the_truth() -> None:
+    world = planned(policies=Policies(champion=0.4, random=0.3, generic=0.3))
+    decisions = decisions_of(world)
+    assert decisions["followed"].to_pylist() == [True] * 3000
+    for policy in ("champion", "generic", "random"):
+        found = policy_value(decisions, policy, "random", repeats=200)
+        snips, truth = found.evaluation.estimates["snips"].value, world.worth[policy]
+        assert snips.low < truth < snips.high
+        assert snips.high - snips.low < 0.7 * truth
+        assert found.ratio is not None
+        assert found.ratio.low <= truth / world.worth["random"] <= found.ratio.high
+    assert policy_value(decisions, "champion", "random").ratio.high < 0.9
+
+
+def test_days_whose_outcomes_are_not_final_are_left_out() -> None:
+    world = planned(users=10)
+    assert decisions_of(world, FINAL).num_rows == 10
+    assert decisions_of(world, FINAL - timedelta(seconds=1)).num_rows == 0
+
+
+def test_what_was_sent_before_the_plan_is_no_part_of_it() -> None:
+    world = planned(users=100)
+    late = world.plan.set_column(
+        world.plan.schema.get_field_index("planned_at"), "planned_at", pa.array([NOON] * 100, pa.timestamp("us"))
+    )
+    found = decisions_of(Planned(late, world.sends, {}))
+    assert not any(found["acted"].to_pylist())
+    assert sum(found["reward"].to_pylist()) == 0
+
+
+def test_sends_that_the_plan_did_not_choose_refuse_it() -> None:
+    world = planned()
+    other = pc.add(pc.if_else(pc.greater(world.sends["email_id"], 5), 0, world.sends["email_id"]), 1)
+    changed = world.sends.set_column(1, "email_id", other)
+    found = policy_value(decisions_of(Planned(world.plan, changed, {})), "champion", "random")
+    assert found.ratio is None
+    assert found.evaluation.estimates == {}
+    assert found.reason.startswith("100% of the actions were not those of the send plan")
+
+
+def test_what_the_plan_never_draws_is_not_estimated() -> None:
+    decisions = decisions_of(planned(policies=Policies(champion=1.0), share=0.0))
+    found = policy_value(decisions, "random", "champion")
+    assert found.ratio is None
+    assert "random: The log holds nothing on at least" in found.reason
+
+
+@pytest.mark.parametrize("with_challenger", [False, True])
+def test_a_challenger_is_compared_only_where_it_was_scored(with_challenger: bool) -> None:
+    scores = np.random.default_rng(0).gamma(2, 0.015, (50, 6))
+    choosing = Choosing(
+        Exploration(),
+        Policies(champion=0.5, challenger=0.5),
+        challenger=ibis.memtable(predictions_of(scores[:, ::-1], version="8")) if with_challenger else None,
+    )
+    reader = plan_sends(ibis.memtable(predictions_of(scores)), choosing, day=DAY, planned_at=NOW, run_id="run")
+    decisions = decisions_of(Planned(reader.read_all(), planned(users=1).sends, {}))
+    assert ("challenger" in scored_policies(decisions)) is with_challenger
