@@ -127,5 +127,5 @@ class Design:
 
     @property
     def measured(self) -> tuple[Metric | Guardrail, ...]:
-        """Every column of outcomes, each in the role it has."""
+        """Every column of outcomes: primary metrics, guardrails, secondary metrics."""
         return (*self.metrics, *self.guardrails, *self.secondary)

@@ -1,0 +1,127 @@
+"""May the numbers of an experiment be believed? Checked before any of them is shown.
+
+A fault that breaks the comparison of the arms withholds the verdict and all numbers: an unhealthy experiment that
+shows its numbers under a warning is read for its numbers.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from statsmodels.stats.oneway import anova_generic
+
+from mlguide_assets.experiment.design import Design
+from mlguide_assets.experiment.results import HealthCheck
+from mlguide_assets.experiment.units import Units
+from mlguide_assets.statistics.sample_ratio import (
+    largest_deviation,
+    sample_ratio_p_value,
+    sequential_sample_ratio_p_value,
+)
+
+BLOCK, WARN = 0.001, 0.01
+"""p of tests made once."""
+BLOCK_SEQUENTIAL, WARN_SEQUENTIAL = 0.01, 0.05
+"""p of the sequential sample-ratio test, valid over all looks."""
+SMALLEST_EXPECTED = 5.0
+"""Units of each arm in a segment, below which its ratio is not tested."""
+
+
+def check_health(units: Units, design: Design) -> tuple[HealthCheck, ...]:
+    """Every check that the design allows, in the order in which a fault explains the next."""
+    return tuple(_checks(units, design))
+
+
+def sample_ratio(units: Units, design: Design, *, name: str = "sample_ratio", closed: bool = False) -> HealthCheck:
+    """Did the arms get the units that were planned? All arms jointly; sequential where the design has looks."""
+    counts = [arm.closed if closed else arm.units for arm in units.arms.values()]
+    weights = planned_weights(units, design)
+    p = float((sequential_sample_ratio_p_value if design.looks else sample_ratio_p_value)(counts, weights))
+    block, warn = (BLOCK_SEQUENTIAL, WARN_SEQUENTIAL) if design.looks else (BLOCK, WARN)
+    place = largest_deviation(counts, weights)
+    arm, total = list(units.arms)[place], sum(counts)
+    share, planned = counts[place] / max(total, 1), weights[place] / sum(weights)
+    text = f"{arm!r} has {share:.2%} of {total:,} units, {planned:.2%} were planned (p = {p:.2g})"
+    return HealthCheck(name, share, p, p >= block, text, warning=p < warn)
+
+
+def planned_weights(units: Units, design: Design) -> list[float]:
+    """Of each arm; an arm that was not planned has none."""
+    if not design.weights:
+        return [1.0] * len(units.arms)
+    return [float(design.weights.get(arm, 0.0)) for arm in units.arms]
+
+
+def _checks(units: Units, design: Design) -> Iterator[HealthCheck]:
+    yield sample_ratio(units, design)
+    for column, counts in units.segments.items():
+        yield _segment_ratios(column, counts, planned_weights(units, design))
+    yield _mixed(units)
+    if design.exposed_at and design.outcome_at:
+        yield _early(units)
+    for place, covariate in enumerate(design.covariates):
+        yield _balance(units, covariate, len(design.measured) + place, len(design.covariates))
+    if design.closed:
+        yield sample_ratio(units, design, name="maturity", closed=True)
+    for place, metric in enumerate(design.metrics):
+        yield _events(units, design, place, metric.column)
+
+
+def _segment_ratios(column: str, counts: Mapping[str, Sequence[int]], weights: Sequence[float]) -> HealthCheck:
+    shares = np.array(weights) / sum(weights)
+    smallest = min(share for share in shares if share)
+    tested = {value: each for value, each in counts.items() if sum(each) * smallest >= SMALLEST_EXPECTED}
+    name = f"sample_ratio:{column}"
+    if not tested:
+        return HealthCheck(name, 0.0, None, True, "no segment is large enough to be tested")
+    p_values = sample_ratio_p_value(np.array(list(tested.values())), weights)
+    worst = int(np.argmin(p_values))
+    value, p = list(tested)[worst], min(1.0, float(p_values[worst]) * len(tested))
+    text = f"among {len(tested):,} segments, {value!r} is farthest from the plan (p = {p:.2g}, Bonferroni)"
+    return HealthCheck(name, len(tested), p, p >= BLOCK, text, warning=p < WARN)
+
+
+def _mixed(units: Units) -> HealthCheck:
+    text = f"{_units(units.mixed)} seen in more than one variant" if units.mixed else "no unit is in two variants"
+    return HealthCheck("mixed_exposure", units.mixed, None, not units.mixed, text)
+
+
+def _early(units: Units) -> HealthCheck:
+    text = f"{_units(units.early)} had the outcome before the exposure" if units.early else "no outcome is too early"
+    return HealthCheck("outcome_before_exposure", units.early, None, not units.early, text)
+
+
+def _balance(units: Units, covariate: str, column: int, covariates: int) -> HealthCheck:
+    """The arms must not differ in what came before them: Welch's analysis of variance, Bonferroni."""
+    arms = [arm for arm in units.arms.values() if arm.closed > 1]
+    n = np.array([arm.closed for arm in arms])
+    means = np.array([arm.means[column] for arm in arms])
+    variances = np.array([arm.covariances[column, column] for arm in arms])
+    if len(arms) < 2 or not (variances > 0).all():
+        return HealthCheck(f"balance:{covariate}", 0.0, None, True, "the covariate does not vary")
+    gap = float(np.ptp(means) / np.sqrt(np.average(variances, weights=n)))
+    p = min(1.0, float(anova_generic(means, variances, n, use_var="unequal").pvalue) * covariates)
+    text = f"the means of the variants are up to {gap:.3f} standard deviations apart (p = {p:.2g})"
+    return HealthCheck(f"balance:{covariate}", gap, p, p >= BLOCK, text, warning=p < WARN)
+
+
+def _events(units: Units, design: Design, place: int, column: str) -> HealthCheck:
+    least, arm = min((_informative(units, design, place, arm), arm) for arm in units.arms)
+    passed = least >= design.minimum_events
+    binary = design.metrics[place].kind == "binary"
+    what = "units in the rarer of the two outcomes" if binary else "units with a value other than 0"
+    text = f"{arm!r} has {least:,} {what}"
+    if not passed:
+        text += f"; {design.minimum_events} are needed in each variant"
+    return HealthCheck(f"minimum_events:{column}", least, None, passed, text)
+
+
+def _informative(units: Units, design: Design, place: int, name: str) -> int:
+    """The rarer of event and no event; for a mean, values that are not 0, or none where all values are alike."""
+    arm = units.arms[name]
+    if design.metrics[place].kind == "binary":
+        return min(arm.events[place], arm.closed - arm.events[place])
+    return arm.events[place] if arm.covariances[place, place] > 0 else 0
+
+
+def _units(count: int) -> str:
+    return "1 unit was" if count == 1 else f"{count:,} units were"

@@ -1,0 +1,128 @@
+"""Are the rows of an experiment what the design says they are? Checked in one pass, before anything is computed."""
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+import ibis
+
+from mlguide_assets.errors import InputError
+from mlguide_assets.experiment.design import Design
+
+MOST_ARMS = 100
+
+
+def check_rows(rows: ibis.Table, design: Design) -> list[str]:
+    """Refuse rows that cannot be analysed, and return the arms: the control first, then the others by name.
+
+    Raises:
+        InputError: a column is missing or of another type, a value is missing or impossible, or there are not two arms.
+    """
+    _check_columns(rows, design)
+    arms = _arms(rows, design)
+    _check_values(rows, design)
+    return arms
+
+
+def _check_columns(rows: ibis.Table, design: Design) -> None:
+    numbers = [*(each.column for each in design.measured), *design.covariates]
+    flags = [name for name in (design.closed, design.trigger) if name]
+    times = [name for name in (design.exposed_at, design.outcome_at) if name]
+    for name in (design.unit, design.variant, *numbers, *flags, *times, *design.segments):
+        if name not in rows.columns:
+            raise InputError(f"The units have no column {name!r}; they have {_listed(rows.columns)}.")
+    measured = [each.column for each in design.measured]
+    if twice := next((name for name in measured if measured.count(name) > 1), None):
+        raise InputError(f"Column {twice!r} is measured twice: name it once, as metric or as guardrail.")
+    if both := next((name for name in measured if name in design.covariates), None):
+        raise InputError(f"Column {both!r} cannot be an outcome and a covariate: a covariate is known before exposure.")
+    for name in numbers:
+        type_ = rows[name].type()
+        if not (type_.is_numeric() or type_.is_boolean()):
+            raise InputError(f"Column {name!r} must hold numbers; it is of type {type_}.")
+    for name in flags:
+        if not rows[name].type().is_boolean():
+            raise InputError(f"Column {name!r} must hold true or false; it is of type {rows[name].type()}.")
+    for name in times:
+        if not rows[name].type().is_temporal():
+            raise InputError(f"Column {name!r} must hold times; it is of type {rows[name].type()}.")
+
+
+def _arms(rows: ibis.Table, design: Design) -> list[str]:
+    variant = rows[design.variant].cast("string")
+    table = rows.select(arm=variant).distinct().limit(MOST_ARMS + 2)
+    found = sorted(arm for arm in table.to_pyarrow()["arm"].to_pylist() if arm is not None)
+    if not found and not design.weights:
+        raise InputError("The data have no rows.")
+    if len(found) > MOST_ARMS:
+        raise InputError(
+            f"Column {design.variant!r} has more than {MOST_ARMS} values: name the column that holds the variant."
+        )
+    if design.control not in (*found, *design.weights):
+        close = difflib.get_close_matches(design.control, found, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else f": it has {_listed(found)}."
+        raise InputError(f"Column {design.variant!r} has no variant {design.control!r}{hint}")
+    # An arm that was planned and has no unit is an arm, and a fault.
+    others = sorted({*found, *(name for name, weight in design.weights.items() if weight)} - {design.control})
+    if not others:
+        raise InputError(
+            f"Column {design.variant!r} has only the control {design.control!r}: there is nothing to compare it with."
+        )
+    return [design.control, *others]
+
+
+def _check_values(rows: ibis.Table, design: Design) -> None:
+    counts: dict[str, Any] = {
+        "unit": rows[design.unit].isnull().sum(),
+        "variant": rows[design.variant].isnull().sum(),
+    }
+    closed = rows[design.closed].fill_null(False) if design.closed else ibis.literal(True)
+    for place, metric in enumerate(design.measured):
+        column = rows[metric.column]
+        counts[f"missing_{place}"] = (_missing(column) & closed).sum()
+        if metric.kind == "binary" and not column.type().is_boolean():
+            counts[f"strange_{place}"] = (~column.isin([0, 1]) & ~_missing(column)).sum()
+        elif column.type().is_floating():
+            counts[f"strange_{place}"] = column.isinf().sum()
+    for name in design.covariates:
+        if rows[name].type().is_floating():
+            counts[f"infinite_{name}"] = rows[name].isinf().sum()
+    found = rows.agg(**counts).to_pyarrow().to_pylist()[0]
+    for role, name in (("unit", design.unit), ("variant", design.variant)):
+        if found[role]:
+            raise InputError(
+                f"Column {name!r} is empty in {_rows(found[role])}: every row needs its {role}; "
+                f"fill it in, or leave these rows out."
+            )
+    for place, metric in enumerate(design.measured):
+        _refuse_values(metric.column, metric.kind, found[f"missing_{place}"], found.get(f"strange_{place}"))
+    for name in design.covariates:
+        if found.get(f"infinite_{name}"):
+            raise InputError(f"Covariate {name!r} is infinite in {_rows(found[f'infinite_{name}'])}.")
+
+
+def _missing(column: Any) -> Any:
+    return column.isnull() | column.isnan() if column.type().is_floating() else column.isnull()
+
+
+def _refuse_values(column: str, kind: str, missing: int | None, strange: int | None) -> None:
+    if missing:
+        raise InputError(
+            f"Column {column!r} has no value in {_rows(missing)}: a missing outcome is not 0; fill it in where "
+            f"nothing happened, and leave out units whose outcome is not known yet."
+        )
+    if strange and kind == "binary":
+        raise InputError(
+            f"Column {column!r} holds other values than 0 and 1 in {_rows(strange)}: it cannot be a binary metric; "
+            f"compare its mean instead ({column}:mean)."
+        )
+    if strange:
+        raise InputError(f"Column {column!r} is infinite in {_rows(strange)}: no mean can be computed.")
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:10])) + (", …" if len(names) > 10 else "") if names else "no values"
