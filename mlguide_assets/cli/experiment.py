@@ -68,3 +68,83 @@ def off_policy(
 
     columns = LogFile(data, action, reward, propensity, target_column, target_kind, unit, tuple(context or ()))
     show_off_policy(columns, as_json)
+
+
+@experiment.command()
+@told
+def analyse(
+    data: Annotated[Path, typer.Option(help="CSV or Parquet file, or a folder of parts: a row or more per unit.")],
+    unit: Annotated[str, typer.Option(help="Column of the unit that was assigned, such as the user.")],
+    variant: Annotated[str, typer.Option(help="Column of the variant that the unit got.")],
+    control: Annotated[str, typer.Option(help="The variant that the others are compared with.")],
+    metric: Annotated[
+        list[str],
+        typer.Option(
+            metavar="COLUMN[:binary|mean][:higher|lower]",
+            help="What decides. binary: 0 or 1, where any row of the unit counts; mean: a number, summed over the rows "
+            "of the unit; default: binary where all values are 0 or 1. Higher is better unless ':lower' says "
+            "otherwise. Repeat for more.",
+        ),
+    ],
+    guardrail: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN:MARGIN[%][:higher|lower]",
+            help="What must not get worse by the margin or more, in the column's own unit (0.002 of a rate is 0.2 "
+            "points), or in percent of the control's value. Without ':higher' or ':lower', it may move neither way. "
+            "Repeat for more.",
+            show_default=False,
+        ),
+    ] = None,
+    covariate: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Column of a number known before the experiment: checked for balance, and used to reduce variance "
+            "(CUPED). Repeat for more.",
+            show_default=False,
+        ),
+    ] = None,
+    segment: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Column in each of whose values the ratio of the variants is checked. Repeat for more.",
+            show_default=False,
+        ),
+    ] = None,
+    ratio: Annotated[
+        str | None,
+        typer.Option(
+            help="Planned shares: of the control, then of the other variants by name. Default: equal shares.",
+            metavar="1:1",
+            show_default=False,
+        ),
+    ] = None,
+    alpha: Annotated[float, typer.Option(help="Significance level: two-sided, and one-sided of guardrails.")] = 0.05,
+    as_json: JsonOption = False,
+) -> None:
+    """Analyse an experiment that ran anywhere: health, effects with intervals, guardrails, verdict. Needs no home.
+
+    Health comes first: sample ratio, units in several variants, balance of the covariates, enough events. An unhealthy
+    experiment has no verdict, and its numbers are withheld. That is an answer, so the exit code is 0.
+
+    The analysis holds for a sample size that was fixed beforehand: whoever looks every day and stops when p is small
+    is wrong far more often than alpha says.
+
+    Example: mlguide experiment analyse --data ab.csv --unit user --variant arm --control A --metric paid:binary
+    """
+    from mlguide_assets.console.analyse import guardrail_option, metric_option, ratio_option, show_analysis
+    from mlguide_assets.experiment.reading import ExperimentFile
+
+    file = ExperimentFile(
+        path=data,
+        unit=unit,
+        variant=variant,
+        control=control,
+        metrics=tuple(map(metric_option, metric)),
+        guardrails=tuple(map(guardrail_option, guardrail or ())),
+        covariates=tuple(covariate or ()),
+        segments=tuple(segment or ()),
+        ratio=ratio_option(ratio) if ratio else None,
+        alpha=alpha,
+    )
+    show_analysis(file, as_json)

@@ -19,7 +19,8 @@ def check_rows(rows: ibis.Table, design: Design) -> list[str]:
         InputError: a column is missing or of another type, a value is missing or impossible, or there are not two arms.
     """
     _check_columns(rows, design)
-    arms = _arms(rows, design)
+    planned = [name for name, weight in design.weights.items() if weight]
+    arms = find_arms(rows, design.variant, design.control, planned)
     _check_values(rows, design)
     return arms
 
@@ -48,27 +49,28 @@ def _check_columns(rows: ibis.Table, design: Design) -> None:
             raise InputError(f"Column {name!r} must hold times; it is of type {rows[name].type()}.")
 
 
-def _arms(rows: ibis.Table, design: Design) -> list[str]:
-    variant = rows[design.variant].cast("string")
-    table = rows.select(arm=variant).distinct().limit(MOST_ARMS + 2)
+def find_arms(rows: ibis.Table, variant: str, control: str, planned: Sequence[str] = ()) -> list[str]:
+    """All arms: the control first, then the others by name. One that was planned and has no unit is an arm, too.
+
+    Raises:
+        InputError: the control is none of them, or the only one, or there are too many for a column of variants.
+    """
+    table = rows.select(arm=rows[variant].cast("string")).distinct().limit(MOST_ARMS + 2)
     found = sorted(arm for arm in table.to_pyarrow()["arm"].to_pylist() if arm is not None)
-    if not found and not design.weights:
+    if not found and not planned:
         raise InputError("The data have no rows.")
     if len(found) > MOST_ARMS:
         raise InputError(
-            f"Column {design.variant!r} has more than {MOST_ARMS} values: name the column that holds the variant."
+            f"Column {variant!r} has more than {MOST_ARMS} values: name the column that holds the variant."
         )
-    if design.control not in (*found, *design.weights):
-        close = difflib.get_close_matches(design.control, found, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else f": it has {_listed(found)}."
-        raise InputError(f"Column {design.variant!r} has no variant {design.control!r}{hint}")
-    # An arm that was planned and has no unit is an arm, and a fault.
-    others = sorted({*found, *(name for name, weight in design.weights.items() if weight)} - {design.control})
+    if control not in (*found, *planned):
+        close = difflib.get_close_matches(control, found, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"it has {_listed(found)}."
+        raise InputError(f"Column {variant!r} has no variant {control!r}; {hint}")
+    others = sorted({*found, *planned} - {control})
     if not others:
-        raise InputError(
-            f"Column {design.variant!r} has only the control {design.control!r}: there is nothing to compare it with."
-        )
-    return [design.control, *others]
+        raise InputError(f"Column {variant!r} has only the control {control!r}: there is nothing to compare it with.")
+    return [control, *others]
 
 
 def _check_values(rows: ibis.Table, design: Design) -> None:

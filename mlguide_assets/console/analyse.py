@@ -1,0 +1,102 @@
+"""`mlguide experiment analyse`: an experiment in a file of anyone's, as JSON or as tables."""
+
+import json
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from mlguide_assets.console.analysis_tables import print_analysis
+from mlguide_assets.console.terminal import console
+from mlguide_assets.errors import InputError
+from mlguide_assets.experiment.analysis import analyse
+from mlguide_assets.experiment.design import Better, Kind
+from mlguide_assets.experiment.reading import ExperimentFile, GuardrailOption, MetricOption, read_experiment
+from mlguide_assets.prepare.engine import connect
+
+_KINDS: dict[str, Kind] = {"binary": "binary", "mean": "mean"}
+_BETTER: dict[str, Better] = {"higher": "higher", "lower": "lower"}
+
+
+def show_analysis(file: ExperimentFile, as_json: bool) -> None:
+    """Print what the experiment in a file says.
+
+    Raises:
+        InputError: the file cannot be read, or is not what the options say.
+    """
+    with TemporaryDirectory(prefix="mlguide-") as folder, console.status("Analysing the experiment"):
+        rows, design = read_experiment(file, connect(Path(folder)), Path(folder))
+        found = analyse(rows, design)
+    if as_json:
+        sys.stdout.write(json.dumps(found.as_json(), indent=2, allow_nan=False) + "\n")
+    else:
+        print_analysis(found, design, str(file.path))
+
+
+def metric_option(text: str) -> MetricOption:
+    """`COLUMN[:binary|mean][:higher|lower]`.
+
+    >>> metric_option("unsubscribed:binary:lower")
+    MetricOption(column='unsubscribed', kind='binary', better='lower')
+
+    Raises:
+        InputError: there is no column.
+    """
+    column, kind, better = _suffixes(text)
+    if not column:
+        raise InputError(
+            f"--metric {text}: write the column, and after it, where needed, ':binary' or ':mean', and ':higher' or "
+            f"':lower' for the direction that is better, such as revenue:mean or unsubscribed:binary:lower."
+        )
+    return MetricOption(column, kind, better or "higher")
+
+
+def guardrail_option(text: str) -> GuardrailOption:
+    """`COLUMN:MARGIN[%][:binary|mean][:higher|lower]`.
+
+    >>> guardrail_option("latency:5%:lower")
+    GuardrailOption(column='latency', margin=0.05, relative=True, kind=None, better='lower')
+
+    Raises:
+        InputError: there is no margin that is a number.
+    """
+    named, kind, better = _suffixes(text)
+    column, _, margin = named.rpartition(":")
+    try:
+        size = float(margin.removesuffix("%"))
+    except ValueError:
+        column, size = "", 0.0
+    if not column:
+        raise InputError(
+            f"--guardrail {text}: write the column and the margin, in its own unit or in percent of the control's "
+            f"value, such as complained:0.002:lower or latency:5%:lower."
+        )
+    relative = margin.endswith("%")
+    return GuardrailOption(column, size / 100 if relative else size, relative, kind, better)
+
+
+def ratio_option(text: str) -> tuple[float, ...]:
+    """`1:1`, `90:10` or `2:1:1`.
+
+    Raises:
+        InputError: it is not numbers between colons.
+    """
+    try:
+        return tuple(float(share) for share in text.split(":"))
+    except ValueError:
+        raise InputError(
+            f"--ratio {text}: write one share for each variant, the control first, such as 1:1 or 90:10."
+        ) from None
+
+
+def _suffixes(text: str) -> tuple[str, Kind | None, Better | None]:
+    """What is before the kind and the direction, and these; a column may have colons in its name."""
+    kind, better = None, None
+    while True:
+        rest, _, last = text.rpartition(":")
+        if kind is None and last in _KINDS:
+            kind = _KINDS[last]
+        elif better is None and last in _BETTER:
+            better = _BETTER[last]
+        else:
+            return text, kind, better
+        text = rest

@@ -1,0 +1,134 @@
+"""An analysis as people read it: who was compared, may it be believed, what is the effect, what follows."""
+
+from math import isnan
+
+from rich.table import Table
+from rich.text import Text
+
+from mlguide_assets.console.terminal import screen
+from mlguide_assets.experiment.design import Design, Guardrail, Kind
+from mlguide_assets.experiment.results import Analysis, Estimate, HealthCheck
+from mlguide_assets.statistics.comparison import Interval
+
+_STYLES = {"ship": "bold green", "keep": "bold yellow", "inconclusive": "bold yellow", "unhealthy": "bold red"}
+_MEANINGS = {
+    "ship": "Ship {variant!r}.",
+    "keep": "Keep {control!r}.",
+    "inconclusive": "Inconclusive: {control!r} stays.",
+    "unhealthy": "Unhealthy: no verdict.",
+}
+_GUARDRAILS = {
+    "passed": ("passed", "green"),
+    "harmed": ("harmed", "bold red"),
+    "open": ("not excluded yet", "yellow"),
+}
+
+
+def print_analysis(found: Analysis, design: Design, source: str) -> None:
+    """Units, health checks, effects, and the verdict with its reason."""
+    screen.print(f"{source}: {sum(found.units.values()):,} units in {len(found.units)} variants.")
+    screen.print(_units(found, design))
+    screen.print(_health(found))
+    if found.healthy:
+        screen.print(_effects(found, design))
+        for note in _notes(found, design):
+            screen.print(note)
+    screen.print(
+        Text.assemble(
+            (_MEANINGS[found.verdict].format(variant=found.variant, control=design.control), _STYLES[found.verdict]),
+            f" {found.reason}",
+        )
+    )
+
+
+def _units(found: Analysis, design: Design) -> Table:
+    table = Table("variant", "units", "share", "planned")
+    total = max(sum(found.units.values()), 1)
+    weights = design.weights or dict.fromkeys(found.units, 1.0)
+    for name, units in found.units.items():
+        role = " (control)" if name == design.control else ""
+        planned = weights.get(name, 0.0) / sum(weights.values())
+        table.add_row(f"{name}{role}", f"{units:,}", f"{units / total:.2%}", f"{planned:.2%}")
+    return table
+
+
+def _health(found: Analysis) -> Table:
+    table = Table("health", "", "found")
+    for check in found.health:
+        table.add_row(check.check, _mark(check), check.text)
+    return table
+
+
+def _mark(check: HealthCheck) -> Text:
+    if not check.passed:
+        return Text("FAILED", style="bold red")
+    return Text("unusual", style="yellow") if check.warning else Text("ok", style="green")
+
+
+def _effects(found: Analysis, design: Design) -> Table:
+    table = Table("metric", "variant", "values", f"change ({100 * (1 - design.alpha):.4g}% CI)", "p", "")
+    for each in found.results:
+        values = f"{_value(each.control, each.kind)} → {_value(each.treatment, each.kind)}"
+        change = f"{_relative(each.ratio)}\n{_absolute(each.difference, each.kind)}".strip()
+        table.add_row(each.metric, each.variant, values, change, f"{each.p:.2g}", _conclusion(each, design))
+    return table
+
+
+def _value(value: float, kind: Kind) -> str:
+    return f"{value:.3%}" if kind == "binary" else f"{value:,.4g}"
+
+
+def _relative(ratio: Interval) -> str:
+    if isnan(ratio.value):
+        return ""
+    return f"{ratio.value - 1:+.1%} ({ratio.low - 1:+.1%} to {ratio.high - 1:+.1%})"
+
+
+def _absolute(difference: Interval, kind: Kind) -> str:
+    """Rates differ by percentage points, which must not be taken for percent."""
+    scale, unit = (100, " points") if kind == "binary" else (1, "")
+    value, low, high = (f"{scale * getattr(difference, name):+,.3g}" for name in ("value", "low", "high"))
+    return f"{value}{unit} ({low} to {high})"
+
+
+def _conclusion(estimate: Estimate, design: Design) -> Text:
+    if estimate.guardrail:
+        margin = next(each for each in design.guardrails if each.column == estimate.metric)
+        words, style = _GUARDRAILS[estimate.guardrail]
+        return Text(f"guardrail, {_margin(margin)}: {words}", style=style)
+    exploratory = "exploratory: " if estimate.role == "secondary" else ""
+    if estimate.p_adjusted is None or estimate.p_adjusted > design.alpha:
+        return Text(f"{exploratory}may be chance ({estimate.better} is better)")
+    improved = (estimate.difference.value > 0) == (estimate.better == "higher")
+    words, style = ("better", "bold green") if improved else ("worse", "bold red")
+    return Text(f"{exploratory}{words} ({estimate.better} is better)", style=style)
+
+
+def _margin(guardrail: Guardrail) -> str:
+    size = f"{guardrail.margin:.4g}"
+    if guardrail.relative:
+        size = f"{100 * guardrail.margin:.4g}%"
+    elif guardrail.kind == "binary":
+        size = f"{100 * guardrail.margin:.4g} points"
+    match guardrail.better:
+        case "higher":
+            return f"may fall by {size}"
+        case "lower":
+            return f"may rise by {size}"
+        case None:
+            return f"may move by {size}"
+
+
+def _notes(found: Analysis, design: Design) -> list[str]:
+    """What a reader must know to read the table rightly."""
+    notes = []
+    primary = [each for each in found.results if each.role == "primary"]
+    if len(primary) > 1:
+        notes.append(f"{len(primary)} comparisons decide together: better and worse are after Holm's correction.")
+    for each in primary:
+        if each.variance_reduction is not None:
+            notes.append(
+                f"{each.metric}, {each.variant!r}: values are adjusted for {', '.join(design.covariates)} (CUPED), which "
+                f"took out {each.variance_reduction:.1%} of the variance."
+            )
+    return notes

@@ -1,0 +1,154 @@
+"""An experiment in a file of anyone's: which columns are what, read as numbers, and the design that they make."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import ibis
+
+from mlguide_assets.errors import InputError
+from mlguide_assets.experiment.design import Better, Design, Guardrail, Kind, Metric
+from mlguide_assets.experiment.rows import find_arms
+from mlguide_assets.prepare.engine import read_parquet
+from mlguide_assets.prepare.sources.data_file import open_data_file, require_columns
+from mlguide_assets.prepare.sources.spellings import FLAGS, without_null_words
+
+
+@dataclass(frozen=True)
+class MetricOption:
+    """A metric as it was asked for; the kind is None where the values decide."""
+
+    column: str
+    kind: Kind | None = None
+    better: Better = "higher"
+
+
+@dataclass(frozen=True)
+class GuardrailOption:
+    """A guardrail as it was asked for; the kind is None where the values decide."""
+
+    column: str
+    margin: float
+    relative: bool = False
+    kind: Kind | None = None
+    better: Better | None = None
+
+
+@dataclass(frozen=True)
+class ExperimentFile:
+    """A file with one row or more per unit, and the columns that matter; see `Design`.
+
+    Attributes:
+        ratio: planned shares of the control and of the other variants by name; None: equal.
+    """
+
+    path: Path
+    unit: str
+    variant: str
+    control: str
+    metrics: tuple[MetricOption, ...]
+    guardrails: tuple[GuardrailOption, ...] = ()
+    covariates: tuple[str, ...] = ()
+    segments: tuple[str, ...] = ()
+    ratio: tuple[float, ...] | None = None
+    alpha: float = 0.05
+
+    def options(self) -> list[tuple[str, str]]:
+        """Every option that names a column, with the column."""
+        return [
+            ("--unit", self.unit),
+            ("--variant", self.variant),
+            *(("--metric", each.column) for each in self.metrics),
+            *(("--guardrail", each.column) for each in self.guardrails),
+            *(("--covariate", column) for column in self.covariates),
+            *(("--segment", column) for column in self.segments),
+        ]
+
+
+def read_experiment(file: ExperimentFile, connection: Any, scratch: Path) -> tuple[ibis.Table, Design]:
+    """Read the columns of an experiment, and make its design.
+
+    Args:
+        connection: as `engine.connect` opens it.
+        scratch: an empty folder, which must last as long as the table.
+
+    Raises:
+        InputError: the file cannot be read, or a column is missing or holds no numbers where it must.
+    """
+    table = open_data_file(file.path, connection, scratch)
+    for option, column in file.options():
+        require_columns(table, file.path, {option: column})
+    rows = _numbers(table, file)
+    if any(type_.is_string() for type_ in table.schema().values()):
+        # Text is read as numbers once, not by every query.
+        connection.to_parquet(rows, str(scratch / "experiment.parquet"))
+        rows = read_parquet(connection, scratch / "experiment.parquet")
+    return rows, _design(file, rows)
+
+
+def _numbers(table: ibis.Table, file: ExperimentFile) -> ibis.Table:
+    """The columns that matter: ids and names without the words that mean nothing, measures as numbers."""
+    names = {file.unit, file.variant, *file.segments}
+    measures = {
+        column: option for option, column in file.options() if option in ("--metric", "--guardrail", "--covariate")
+    }
+    if both := next((column for column in measures if column in names), None):
+        raise InputError(f"{measures[both]} {both}: that column is the unit, the variant or a segment, not a measure.")
+    found: dict[str, Any] = {name: without_null_words(table[name], in_text=True) for name in names}
+    for column, option in measures.items():
+        found[column] = _number(table, column)
+        wrong = table.filter(without_null_words(table[column], in_text=False).notnull() & found[column].isnull())
+        for example in wrong.limit(1).to_pyarrow()[column].to_pylist():
+            raise InputError(f"{option} {column}: {file.path} holds {str(example)!r} there, which is not a number.")
+    return table.select(**found)
+
+
+def _number(table: ibis.Table, column: str) -> Any:
+    values = without_null_words(table[column], in_text=False)
+    if not values.type().is_string():
+        return values.try_cast("float64")
+    flags = ibis.cases(*((values.lower().isin(words), float(truth)) for truth, words in FLAGS.items()))
+    return ibis.coalesce(values.try_cast("float64"), flags)
+
+
+def _design(file: ExperimentFile, rows: ibis.Table) -> Design:
+    unnamed = sorted({each.column for each in (*file.metrics, *file.guardrails) if each.kind is None})
+    kinds = _kinds(rows, unnamed)
+    return Design(
+        unit=file.unit,
+        variant=file.variant,
+        control=file.control,
+        metrics=tuple(Metric(each.column, each.kind or kinds[each.column], each.better) for each in file.metrics),
+        guardrails=tuple(
+            Guardrail(each.column, each.margin, each.kind or kinds[each.column], each.better, each.relative)
+            for each in file.guardrails
+        ),
+        covariates=file.covariates,
+        segments=file.segments,
+        weights=_weights(file, rows),
+        alpha=file.alpha,
+    )
+
+
+def _kinds(rows: ibis.Table, columns: Sequence[str]) -> dict[str, Kind]:
+    """A column of nothing but 0 and 1 is binary."""
+    if not columns:
+        return {}
+    found = rows.agg(**{name: rows[name].isin([0, 1]).all() for name in columns}).to_pyarrow().to_pylist()[0]
+    return {name: "binary" if found[name] else "mean" for name in columns}
+
+
+def _weights(file: ExperimentFile, rows: ibis.Table) -> dict[str, float]:
+    if file.ratio is None:
+        return {}
+    arms = find_arms(rows, file.variant, file.control)
+    if len(arms) != len(file.ratio):
+        raise InputError(
+            f"--ratio has {len(file.ratio)} shares, but {file.path} has {len(arms)} variants: give one share for "
+            f"each of {', '.join(map(repr, arms))}, in this order."
+        )
+    if not all(isfinite(share) and share > 0 for share in file.ratio):
+        raise InputError("--ratio needs shares above 0, such as 1:1 or 90:10.")
+    return dict(zip(arms, file.ratio, strict=True))
