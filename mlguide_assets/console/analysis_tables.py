@@ -26,7 +26,12 @@ _GUARDRAILS = {
 
 def print_analysis(found: Analysis, design: Design, source: str) -> None:
     """Units, health checks, effects, and the verdict with its reason."""
-    screen.print(f"{source}: {sum(found.units.values()):,} units in {len(found.units)} variants.")
+    units = sum(found.units.values())
+    screen.print(f"{source}: {units:,} units in {len(found.units)} variants.")
+    if found.rows > units:
+        screen.print(
+            f"The {found.rows:,} rows were made one per unit: binary metrics by any of them, means by their sum."
+        )
     screen.print(_units(found, design))
     screen.print(_health(found))
     if found.healthy:
@@ -66,11 +71,13 @@ def _mark(check: HealthCheck) -> Text:
 
 
 def _effects(found: Analysis, design: Design) -> Table:
-    table = Table("metric", "variant", "values", f"change ({100 * (1 - design.alpha):.4g}% CI)", "p", "")
+    table = Table("effect", "values", f"change ({100 * (1 - design.alpha):.4g}% CI)", "p", "result")
+    table.columns[2].no_wrap = True
     for each in found.results:
-        values = f"{_value(each.control, each.kind)} → {_value(each.treatment, each.kind)}"
+        what = f"{each.metric} in {each.variant}\n{_wanted(each, design)}"
+        values = f"{_value(each.treatment, each.kind)}\nvs {_value(each.control, each.kind)}"
         change = f"{_relative(each.ratio)}\n{_absolute(each.difference, each.kind)}".strip()
-        table.add_row(each.metric, each.variant, values, change, f"{each.p:.2g}", _conclusion(each, design))
+        table.add_row(what, values, change, f"{each.p:.2g}", _conclusion(each, design))
     return table
 
 
@@ -85,23 +92,26 @@ def _relative(ratio: Interval) -> str:
 
 
 def _absolute(difference: Interval, kind: Kind) -> str:
-    """Rates differ by percentage points, which must not be taken for percent."""
-    scale, unit = (100, " points") if kind == "binary" else (1, "")
+    """Rates differ by percentage points (pp), which must not be taken for percent."""
+    scale, unit = (100, " pp") if kind == "binary" else (1, "")
     value, low, high = (f"{scale * getattr(difference, name):+,.3g}" for name in ("value", "low", "high"))
     return f"{value}{unit} ({low} to {high})"
 
 
+def _wanted(estimate: Estimate, design: Design) -> str:
+    if estimate.role == "guardrail":
+        return f"guardrail: {_margin(next(each for each in design.guardrails if each.column == estimate.metric))}"
+    return f"{'exploratory, ' if estimate.role == 'secondary' else ''}{estimate.better} is better"
+
+
 def _conclusion(estimate: Estimate, design: Design) -> Text:
     if estimate.guardrail:
-        margin = next(each for each in design.guardrails if each.column == estimate.metric)
         words, style = _GUARDRAILS[estimate.guardrail]
-        return Text(f"guardrail, {_margin(margin)}: {words}", style=style)
-    exploratory = "exploratory: " if estimate.role == "secondary" else ""
+        return Text(words, style=style)
     if estimate.p_adjusted is None or estimate.p_adjusted > design.alpha:
-        return Text(f"{exploratory}may be chance ({estimate.better} is better)")
+        return Text("may be chance")
     improved = (estimate.difference.value > 0) == (estimate.better == "higher")
-    words, style = ("better", "bold green") if improved else ("worse", "bold red")
-    return Text(f"{exploratory}{words} ({estimate.better} is better)", style=style)
+    return Text("better", style="bold green") if improved else Text("worse", style="bold red")
 
 
 def _margin(guardrail: Guardrail) -> str:
@@ -109,7 +119,7 @@ def _margin(guardrail: Guardrail) -> str:
     if guardrail.relative:
         size = f"{100 * guardrail.margin:.4g}%"
     elif guardrail.kind == "binary":
-        size = f"{100 * guardrail.margin:.4g} points"
+        size = f"{100 * guardrail.margin:.4g} pp"
     match guardrail.better:
         case "higher":
             return f"may fall by {size}"
@@ -127,8 +137,6 @@ def _notes(found: Analysis, design: Design) -> list[str]:
         notes.append(f"{len(primary)} comparisons decide together: better and worse are after Holm's correction.")
     for each in primary:
         if each.variance_reduction is not None:
-            notes.append(
-                f"{each.metric}, {each.variant!r}: values are adjusted for {', '.join(design.covariates)} (CUPED), which "
-                f"took out {each.variance_reduction:.1%} of the variance."
-            )
+            taken = f"CUPED took out {each.variance_reduction:.1%} of the variance"
+            notes.append(f"{each.metric} in {each.variant} is adjusted for {', '.join(design.covariates)}: {taken}.")
     return notes

@@ -48,11 +48,19 @@ def _analyse(units: Units, design: Design) -> Analysis:
     counts = {name: arm.units for name, arm in units.arms.items()}
     waiting = {name: arm.units - arm.closed for name, arm in units.arms.items()}
     if failed := [check for check in health if not check.passed]:
-        return Analysis(health, counts, waiting, (), "unhealthy", failed[0].check, _withheld(failed))
+        return Analysis(health, counts, waiting, (), "unhealthy", failed[0].check, _withheld(failed), rows=units.rows)
     results = estimate_effects(units, design)
     decision = decide(results, design)
     return Analysis(
-        health, counts, waiting, results, decision.verdict, decision.rule, decision.reason, variant=decision.variant
+        health,
+        counts,
+        waiting,
+        results,
+        decision.verdict,
+        decision.rule,
+        decision.reason,
+        variant=decision.variant,
+        rows=units.rows,
     )
 
 

@@ -114,7 +114,8 @@ def _number(table: ibis.Table, column: str) -> Any:
 
 
 def _design(file: ExperimentFile, rows: ibis.Table) -> Design:
-    unnamed = sorted({each.column for each in (*file.metrics, *file.guardrails) if each.kind is None})
+    measures: list[MetricOption | GuardrailOption] = [*file.metrics, *file.guardrails]
+    unnamed = sorted({each.column for each in measures if each.kind is None})
     kinds = _kinds(rows, unnamed)
     return Design(
         unit=file.unit,

@@ -73,6 +73,7 @@ class Analysis:
         variant: the arm to ship, where the verdict is `ship`.
         rule: the rule that fired, as an identifier.
         reason: the verdict in a sentence or two.
+        rows: those of the data; where they are more than the units, those of a unit were made one.
         triggered: the same of the units for which the arms differ, where the design names them.
     """
 
@@ -85,6 +86,7 @@ class Analysis:
     reason: str
     variant: str | None = None
     triggered: "Analysis | None" = None
+    rows: int = 0
 
     @property
     def healthy(self) -> bool:
