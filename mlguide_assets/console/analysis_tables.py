@@ -7,8 +7,8 @@ from rich.text import Text
 
 from mlguide_assets.console.terminal import screen
 from mlguide_assets.experiment.design import Design, Guardrail, Kind
-from mlguide_assets.experiment.results import Analysis, Estimate, HealthCheck
-from mlguide_assets.statistics.comparison import Interval
+from mlguide_assets.experiment.results import Analysis, Effect, HealthCheck
+from mlguide_assets.statistics.intervals import Estimate
 
 _STYLES = {"ship": "bold green", "keep": "bold yellow", "inconclusive": "bold yellow", "unhealthy": "bold red"}
 _MEANINGS = {
@@ -85,26 +85,26 @@ def _value(value: float, kind: Kind) -> str:
     return f"{value:.3%}" if kind == "binary" else f"{value:,.4g}"
 
 
-def _relative(ratio: Interval) -> str:
+def _relative(ratio: Estimate) -> str:
     if isnan(ratio.value):
         return ""
     return f"{ratio.value - 1:+.1%} ({ratio.low - 1:+.1%} to {ratio.high - 1:+.1%})"
 
 
-def _absolute(difference: Interval, kind: Kind) -> str:
+def _absolute(difference: Estimate, kind: Kind) -> str:
     """Rates differ by percentage points (pp), which must not be taken for percent."""
     scale, unit = (100, " pp") if kind == "binary" else (1, "")
     value, low, high = (f"{scale * getattr(difference, name):+,.3g}" for name in ("value", "low", "high"))
     return f"{value}{unit} ({low} to {high})"
 
 
-def _wanted(estimate: Estimate, design: Design) -> str:
+def _wanted(estimate: Effect, design: Design) -> str:
     if estimate.role == "guardrail":
         return f"guardrail: {_margin(next(each for each in design.guardrails if each.column == estimate.metric))}"
     return f"{'exploratory, ' if estimate.role == 'secondary' else ''}{estimate.better} is better"
 
 
-def _conclusion(estimate: Estimate, design: Design) -> Text:
+def _conclusion(estimate: Effect, design: Design) -> Text:
     if estimate.guardrail:
         words, style = _GUARDRAILS[estimate.guardrail]
         return Text(words, style=style)

@@ -1,30 +1,31 @@
 """The effect of each arm on each column: per unit, by intention to treat, of units whose outcome window has closed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from scipy.stats import norm
-from statsmodels.stats.multitest import multipletests
 
 from mlguide_assets.experiment.design import Design, Guardrail, Looks
 from mlguide_assets.experiment.guardrails import guardrail_outcome
-from mlguide_assets.experiment.results import Estimate, Role
+from mlguide_assets.experiment.results import Effect, Role
 from mlguide_assets.experiment.units import Units
+from mlguide_assets.statistics.arrays import Floats
 from mlguide_assets.statistics.comparison import Comparison
 from mlguide_assets.statistics.cuped import adjust, variance_reduction
 from mlguide_assets.statistics.means import compare_means
+from mlguide_assets.statistics.multiplicity import benjamini_hochberg, holm
 from mlguide_assets.statistics.proportions import Events, compare_proportions
 from mlguide_assets.statistics.sequential import boundaries, repeated_p_value
 
 
-def estimate_effects(units: Units, design: Design) -> tuple[Estimate, ...]:
+def estimate_effects(units: Units, design: Design) -> tuple[Effect, ...]:
     """Every arm beside the control, column by column: primary metrics, then guardrails, then secondary metrics."""
     arms = [arm for arm in units.arms if arm != design.control]
     found = [_estimate(units, design, place, arm) for place in range(len(design.measured)) for arm in arms]
     primary, guardrails, secondary = (
         [each for each in found if each.role == role] for role in ("primary", "guardrail", "secondary")
     )
-    return (*_adjusted(primary, "holm"), *guardrails, *_adjusted(secondary, "fdr_bh"))
+    return (*_adjusted(primary, holm), *guardrails, *_adjusted(secondary, benjamini_hochberg))
 
 
 def look_level(alpha: float, looks: Looks | None) -> float:
@@ -38,14 +39,14 @@ def information(looks: Looks) -> tuple[float, ...]:
     return (*before, max(1.0, last)) if looks.final else looks.fractions
 
 
-def _estimate(units: Units, design: Design, place: int, arm: str) -> Estimate:
+def _estimate(units: Units, design: Design, place: int, arm: str) -> Effect:
     measured = design.measured[place]
     found, reduction = _compare(units, design, place, arm, look_level(design.alpha, design.looks))
     outcome = None
     if isinstance(measured, Guardrail):
         one_sided, _ = _compare(units, design, place, arm, look_level(2 * design.alpha, design.looks))
         outcome = guardrail_outcome(measured, one_sided)
-    return Estimate(
+    return Effect(
         variant=arm,
         metric=measured.column,
         kind=measured.kind,
@@ -87,8 +88,6 @@ def _over_looks(p: float, looks: Looks | None) -> float:
     return p if looks is None else repeated_p_value(float(norm.isf(p / 2)), information(looks))
 
 
-def _adjusted(estimates: Sequence[Estimate], method: str) -> list[Estimate]:
-    if not estimates:
-        return []
-    _, p_values, _, _ = multipletests([each.p for each in estimates], method=method)
-    return [replace(each, p_adjusted=float(p)) for each, p in zip(estimates, p_values, strict=True)]
+def _adjusted(effects: Sequence[Effect], adjust: Callable[[list[float]], Floats]) -> list[Effect]:
+    p_values = adjust([each.p for each in effects])
+    return [replace(each, p_adjusted=float(p)) for each, p in zip(effects, p_values, strict=True)]

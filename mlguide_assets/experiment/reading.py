@@ -78,8 +78,7 @@ def read_experiment(file: ExperimentFile, connection: Any, scratch: Path) -> tup
         InputError: the file cannot be read, or a column is missing or holds no numbers where it must.
     """
     table = open_data_file(file.path, connection, scratch)
-    for option, column in file.options():
-        require_columns(table, file.path, {option: column})
+    require_columns(table, file.path, file.options())
     rows = _numbers(table, file)
     if any(type_.is_string() for type_ in table.schema().values()):
         # Text is read as numbers once, not by every query.

@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Any, Literal
 
 from mlguide_assets.experiment.design import Better, Kind
-from mlguide_assets.statistics import intervals
+from mlguide_assets.statistics.intervals import Estimate
 
 Verdict = Literal["ship", "keep", "inconclusive", "unhealthy"]
 Role = Literal["primary", "guardrail", "secondary"]
@@ -35,7 +35,7 @@ class HealthCheck:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Effect:
     """One arm beside the control, on one metric.
 
     Attributes:
@@ -55,8 +55,8 @@ class Estimate:
     better: Better | None
     control: float
     treatment: float
-    difference: intervals.Estimate
-    ratio: intervals.Estimate
+    difference: Estimate
+    ratio: Estimate
     p: float
     p_adjusted: float | None = None
     guardrail: Outcome | None = None
@@ -80,7 +80,7 @@ class Analysis:
     health: tuple[HealthCheck, ...]
     units: Mapping[str, int]
     waiting: Mapping[str, int]
-    results: tuple[Estimate, ...]
+    results: tuple[Effect, ...]
     verdict: Verdict
     rule: str
     reason: str
@@ -118,7 +118,7 @@ class Analysis:
         }
 
 
-def _interval(interval: intervals.Estimate) -> dict[str, float | None]:
+def _interval(interval: Estimate) -> dict[str, float | None]:
     return {name: _number(getattr(interval, name)) for name in ("value", "low", "high")}
 
 

@@ -64,8 +64,9 @@ def find_arms(rows: ibis.Table, variant: str, control: str, planned: Sequence[st
             f"Column {variant!r} has more than {MOST_ARMS} values: name the column that holds the variant."
         )
     if control not in (*found, *planned):
-        close = difflib.get_close_matches(control, found, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"it has {_listed(found)}."
+        lower = {name.lower(): name for name in found}
+        close = difflib.get_close_matches(control.lower(), lower, n=1)
+        hint = f"did you mean {lower[close[0]]!r}?" if close else f"it has {_listed(found)}."
         raise InputError(f"Column {variant!r} has no variant {control!r}; {hint}")
     others = sorted({*found, *planned} - {control})
     if not others:

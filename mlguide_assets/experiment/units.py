@@ -11,12 +11,10 @@ from uuid import uuid4
 
 import ibis
 import numpy as np
-import numpy.typing as npt
 
 from mlguide_assets.experiment.design import Design, Guardrail, Metric
+from mlguide_assets.statistics.arrays import Floats
 from mlguide_assets.statistics.cuped import Moments
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import isnan
 
 from mlguide_assets.experiment.design import Design
-from mlguide_assets.experiment.results import Estimate, Verdict
+from mlguide_assets.experiment.results import Effect, Verdict
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Decision:
     variant: str | None = None
 
 
-def decide(results: Sequence[Estimate], design: Design) -> Decision:
+def decide(results: Sequence[Effect], design: Design) -> Decision:
     """Ship the best of the arms that may ship; keep the control where no arm can be better; else inconclusive.
 
     An arm may ship where a primary metric is significantly better, none is significantly worse (Holm over arms and
@@ -33,7 +33,7 @@ def decide(results: Sequence[Estimate], design: Design) -> Decision:
     return Decision(first.verdict, first.rule, " ".join(each.reason for each in decisions))
 
 
-def _decide_arm(results: Sequence[Estimate], design: Design) -> Decision:
+def _decide_arm(results: Sequence[Effect], design: Design) -> Decision:
     primary = [each for each in results if each.role == "primary"]
     significant = [each for each in primary if each.p_adjusted is not None and each.p_adjusted <= design.alpha]
     better = [each for each in significant if _improvement(each) > 0]
@@ -59,7 +59,7 @@ def _decide_arm(results: Sequence[Estimate], design: Design) -> Decision:
     return Decision("inconclusive", "no_significant_difference", what)
 
 
-def described(estimate: Estimate, design: Design) -> str:
+def described(estimate: Effect, design: Design) -> str:
     """The effect in words, relative where that is defined.
 
     It reads like: 'B': converted is 12.0% higher than in 'A' (95% CI +5.1% to +19.4%, p = 0.0004).
@@ -79,15 +79,15 @@ def described(estimate: Estimate, design: Design) -> str:
     )
 
 
-def _improvement(estimate: Estimate) -> float:
+def _improvement(estimate: Effect) -> float:
     return -estimate.difference.value if estimate.better == "lower" else estimate.difference.value
 
 
-def _gain(results: Sequence[Estimate], variant: str | None) -> float:
+def _gain(results: Sequence[Effect], variant: str | None) -> float:
     return _improvement(next(each for each in results if each.variant == variant))
 
 
-def _is_too_small(estimate: Estimate, smallest: float) -> bool:
+def _is_too_small(estimate: Effect, smallest: float) -> bool:
     """Whether the interval excludes an improvement by this share of the control's value."""
     if estimate.better == "lower":
         return estimate.ratio.low > 1 - smallest

@@ -18,9 +18,8 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import logsumexp, xlog1py, xlogy
 
+from mlguide_assets.statistics.arrays import Floats
 from mlguide_assets.statistics.intervals import Estimate
-
-Floats = npt.NDArray[np.float64]
 
 _RATIOS = np.linspace(-4.0, 4.0, 401)
 """Logarithms of the ratios of the mixture, weighted as a normal distribution with a standard deviation of 0.5."""

@@ -7,10 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import t as student_t
 
+from mlguide_assets.statistics.arrays import Floats
 from mlguide_assets.statistics.comparison import UNDEFINED, Comparison
 from mlguide_assets.statistics.intervals import Estimate
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

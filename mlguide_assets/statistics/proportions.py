@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from statsmodels.stats.proportion import confint_proportions_2indep, score_test_proportions_2indep
 
+from mlguide_assets.statistics.arrays import Floats
 from mlguide_assets.statistics.comparison import UNDEFINED, Comparison
 from mlguide_assets.statistics.intervals import Estimate
-
-Floats = npt.NDArray[np.float64]
 
 _CLOSED_FORM = {"diff": "newcomb", "ratio": "log-adjusted"}
 """What statsmodels has where its search for a score interval fails."""

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import chdtrc, gammaln, xlogy
 
-Floats = npt.NDArray[np.float64]
+from mlguide_assets.statistics.arrays import Floats
 
 CONCENTRATION = 2500.0
 """Of the prior of the sequential test: the counts deviate by a percentage point or so, if they do."""

@@ -18,7 +18,7 @@ from scipy.optimize import brentq
 from scipy.special import log_ndtr, ndtr
 from scipy.stats import norm
 
-Floats = npt.NDArray[np.float64]
+from mlguide_assets.statistics.arrays import Floats
 
 _MOST_EXTREME = 37.0
 """z beyond which a tail probability is zero in float64."""

@@ -1,0 +1,151 @@
+"""`mlguide experiment analyse` on anyone's file: the same answer as text and JSON, and what it refuses."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from mlguide_assets.cli import app
+from mlguide_assets.console.analyse import guardrail_option, metric_option
+from mlguide_assets.experiment.reading import GuardrailOption, MetricOption
+
+UNITS = 4000
+PAID = {"old": 0.05, "new": 0.08}
+
+
+def visits() -> pd.DataFrame:
+    """An experiment with one row per unit, values written as people write them."""
+    unit = np.arange(UNITS)
+    group = np.where(unit % 2, "new", "old")
+    paid = (unit // 2) % 100 < np.where(group == "new", 8, 5)
+    return pd.DataFrame(
+        {
+            "customer": [f"c{number}" for number in unit],
+            "group": group,
+            "paid": np.where(paid, "Yes", "no"),
+            "spent": np.where(paid, 12.5, 0.0) + unit % 3,
+            "earlier": np.where(unit % 7, unit % 11, np.nan),
+            "slow": (unit // 2) % 50 == 0,
+            "note": "x",
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("visits")
+    rows = visits()
+    rows.to_csv(folder / "visits.csv", index=False)
+    rows.to_parquet(folder / "visits.parquet")
+    lost = rows[(rows["group"] == "old") | (rows["customer"].str[-1] != "1")]
+    lost.to_csv(folder / "lost.csv", index=False)
+    rows.assign(paid=None).to_csv(folder / "unpaid.csv", index=False)
+    return folder
+
+
+def run(data: Path, *options: str, **columns: str) -> tuple[int, str, str]:
+    """Exit code, standard output, and the last line of standard error."""
+    named = {"unit": "customer", "variant": "group", "control": "old", "metric": "paid"} | columns
+    arguments = [text for name, column in named.items() for text in (f"--{name}", column)]
+    command = ["experiment", "analyse", "--data", str(data), *arguments, *options]
+    done = CliRunner().invoke(app, command, env={"COLUMNS": "160"})
+    return done.exit_code, done.stdout, (done.stderr.splitlines() or [""])[-1]
+
+
+@pytest.mark.parametrize("name", ["visits.csv", "visits.parquet"])
+def test_a_file_is_analysed_as_the_contract_has_it(folder: Path, name: str) -> None:
+    options = ["--metric", "spent:mean", "--guardrail", "slow:0.02:lower", "--segment", "note", "--json"]
+    code, out, said = run(folder / name, *options, metric="paid")
+    assert code == 0, said
+    found: Any = json.loads(out)
+    assert found["units"] == {"old": 2000, "new": 2000}
+    assert {each["check"] for each in found["health"]} >= {"sample_ratio", "sample_ratio:note", "mixed_exposure"}
+    paid, spent, slow = found["results"]
+    assert (paid["metric"], paid["control"], paid["treatment"]) == ("paid", PAID["old"], PAID["new"])
+    assert paid["p"] < 0.001
+    assert spent["difference"]["value"] == pytest.approx(12.5 * 0.03, abs=0.01)
+    assert slow["difference"]["low"] < 0 < slow["difference"]["high"] < 0.02
+    assert (found["healthy"], found["verdict"]) == (True, "ship")
+
+
+def test_the_tables_say_what_decided(folder: Path) -> None:
+    _, out, _ = run(folder / "visits.csv", "--covariate", "earlier", "--guardrail", "slow:50%:lower")
+    assert "+60.0% (" in out
+    assert "+3 pp (" in out
+    assert "guardrail" in out
+    assert "Ship 'new'. 'new': paid is 60.0% higher than in 'old' (95% CI +" in out
+    assert "is adjusted for earlier: CUPED took out" in out
+
+
+def test_withheld_numbers_are_not_shown_anywhere(folder: Path) -> None:
+    code, out, _ = run(folder / "lost.csv")
+    assert code == 0
+    assert "Unhealthy: no verdict. The numbers are withheld" in out
+    assert "sample_ratio" in out
+    assert "paid in new" not in out
+    code, out, _ = run(folder / "lost.csv", "--json")
+    assert (json.loads(out)["results"], json.loads(out)["verdict"]) == ([], "unhealthy")
+
+
+def test_the_planned_ratio_is_the_users(folder: Path) -> None:
+    _, out, _ = run(folder / "visits.csv", "--ratio", "3:1", "--json")
+    assert json.loads(out)["verdict"] == "unhealthy"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("paid", MetricOption("paid")),
+        ("paid:binary:lower", MetricOption("paid", "binary", "lower")),
+        ("a:b:mean", MetricOption("a:b", "mean")),
+    ],
+)
+def test_metrics_as_they_are_written(text: str, expected: MetricOption) -> None:
+    assert metric_option(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("slow:0.02", GuardrailOption("slow", 0.02)),
+        ("slow:5%:mean:higher", GuardrailOption("slow", 0.05, True, "mean", "higher")),
+    ],
+)
+def test_guardrails_as_they_are_written(text: str, expected: GuardrailOption) -> None:
+    assert guardrail_option(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "columns", "sentence"),
+    [
+        ([], {"metric": "payd"}, "has no column 'payd'; did you mean 'paid'?"),
+        ([], {"control": "odl"}, "has no variant 'odl'; did you mean 'old'?"),
+        ([], {"variant": "note", "control": "x"}, "has only the control 'x'"),
+        ([], {"metric": "note"}, "holds 'x' there, which is not a number"),
+        ([], {"metric": "spent:binary"}, "holds other values than 0 and 1"),
+        ([], {"metric": "earlier"}, "'earlier' has no value in 572 rows"),
+        ([], {"metric": "group"}, "is the unit, the variant or a segment"),
+        (["--alpha", "2"], {}, "alpha must be above 0 and below 0.5"),
+        (["--ratio", "1:1:1"], {}, "--ratio has 3 shares, but"),
+        (["--ratio", "1:0"], {}, "--ratio needs shares above 0"),
+        (["--ratio", "even"], {}, "write one share for each variant"),
+        (["--guardrail", "slow"], {}, "write the column and the margin"),
+        (["--guardrail", "slow:0"], {}, "must be above 0, not 0"),
+        (["--covariate", "paid"], {}, "cannot be an outcome and a covariate"),
+    ],
+)
+def test_bad_input_gets_one_sentence(folder: Path, options: list[str], columns: dict[str, str], sentence: str) -> None:
+    code, out, said = run(folder / "visits.csv", *options, **columns)
+    assert (code, out) == (2, "")
+    assert sentence in said
+
+
+def test_files_that_cannot_be_read_get_one_sentence(folder: Path) -> None:
+    for name, sentence in [("none.csv", "does not exist"), ("unpaid.csv", "'paid' has no value in 4,000 rows")]:
+        code, _, said = run(folder / name)
+        assert code == 2
+        assert sentence in said
