@@ -66,6 +66,11 @@ class Live(Strict):
     end: date | None = Field(
         default=None, description="Here the clock stops. Default: where the history ends, history_start and days on."
     )
+    follows_plan: bool = Field(
+        default=False,
+        description="Whether users are sent what the home's own send plan of a day says; otherwise what the company "
+        "draws, which no plan changes.",
+    )
 
     @model_validator(mode="after")
     def _goes_forward(self) -> "Live":

@@ -9,6 +9,10 @@ from typing import Literal
 TableName = Literal["user_profiles", "email_content", "user_emails"]
 ColumnType = Literal["int64", "string", "timestamp"]
 
+SEND_PLAN = "send_plan"
+"""The lake's table of plans, one partition per day. It is made late, and read early: by a world that follows it, and
+by a training whose sends it chose. The stages that read it know its name and columns, not who made it."""
+
 
 @dataclass(frozen=True)
 class Column:

@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.policies import assigned_units, needs_challenger
 from mlguide_assets.deploy.send_plan import Choosing, plan_sends
 from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.lake import Lake, Snapshot, writing
 from mlguide_assets.prepare.locking import locked
-from mlguide_assets.train.lineage import SEND_PLAN
 
 WHAT = "The send plan"
 Scored = Callable[[], pa.RecordBatchReader | None]

@@ -10,6 +10,7 @@ from typing import Any
 
 from mlguide_assets.define.loading import parse_problem
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.registration import registry_of
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.forgetting import USER, ForgetList
@@ -17,7 +18,7 @@ from mlguide_assets.prepare.lake import Lake, MissingTableError
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import train_candidate
 from mlguide_assets.train.files import CALIBRATION, ENCODING, JUDGED, PROBLEM, model_file
-from mlguide_assets.train.lineage import FEATURES, SEND_PLAN, Lineage, code_version, plans_of
+from mlguide_assets.train.lineage import FEATURES, Lineage, code_version, plans_of
 from mlguide_assets.train.metrics import METRICS, point
 from mlguide_assets.train.storage import load_facts, load_recipe, model_name, save_candidate
 

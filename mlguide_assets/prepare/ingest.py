@@ -16,6 +16,7 @@ from mlguide_assets.prepare.lake import Lake, Partitions, TableLike, writing
 from mlguide_assets.prepare.oracle import forget_truth
 from mlguide_assets.prepare.rebuilding import current
 from mlguide_assets.prepare.sends import SENDS, judge_sends
+from mlguide_assets.prepare.sources.followed_plans import followed_plans
 from mlguide_assets.prepare.sources.parquet_text import refusing_other_text
 from mlguide_assets.prepare.sources.reading import describe, read_source
 
@@ -71,7 +72,8 @@ def _read_and_judge(
     forgotten: Path | None,
 ) -> Ingested:
     connection = lake.connection
-    tables = read_source(problem, connection, scratch=scratch, oracle=oracle, report=report, until=until)
+    plans = followed_plans(problem, lake, until=until)
+    tables = read_source(problem, connection, scratch=scratch, oracle=oracle, report=report, until=until, plans=plans)
     if forgotten is not None and forgotten.exists():
         kept_away = ForgetList.load(forgotten)
         tables = {name: kept_away.rows_without(name, rows, USER) for name, rows in tables.items()}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import mlguide_assets
 from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe
 
@@ -22,10 +23,6 @@ LIBRARIES = ("numpy", "scikit-learn", "xgboost")
 
 FEATURES = "send_features"
 TABLES = ("user_profiles", "email_content", "user_emails", "core_users", FEATURES)
-
-SEND_PLAN = "send_plan"
-"""The plans that chose some of the sends, one partition per day. They are made after training, by the champion: what
-a training reads are those of the days before, so it does not wait for the asset."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,8 @@ class Lineage:
 def lineage_of(lake: Lake, problem: Problem, recipe: Recipe = DEFAULT_RECIPE) -> Lineage:
     """The lineage of a model trained now.
 
-    The send plans are part of it where sends are weighted by them.
+    The send plans are part of it where sends are weighted by them: those of the days before, so a training does not
+    wait for the asset.
     """
     snapshots = {table: lake.snapshot(table) for table in TABLES}
     data_hash = snapshots[FEATURES].content_hash

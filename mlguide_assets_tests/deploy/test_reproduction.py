@@ -7,13 +7,14 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.define.problem import Exploration
+from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.registration import register_candidate
 from mlguide_assets.deploy.reproduction import keep_inputs, reproduce
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate, train_candidate
-from mlguide_assets.train.lineage import SEND_PLAN, TABLES, Lineage, lineage_of, plans_of
+from mlguide_assets.train.lineage import TABLES, Lineage, lineage_of, plans_of
 from mlguide_assets.train.metrics import METRICS, point
 from mlguide_assets.train.storage import record_of, save_candidate, save_plots
 from mlguide_assets_tests.samples import Tables

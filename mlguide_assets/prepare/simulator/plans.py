@@ -39,18 +39,9 @@ class DayPlan:
     user_ids: Ints
     email_ids: Ints
 
-
-@dataclass(frozen=True, eq=False)
-class Plans:
-    """Plans by day. A value: adding a day makes another one, which shares the rows of the others."""
-
-    days: Mapping[date, DayPlan] = field(default_factory=dict)
-
-    def with_day(self, day: date, user_ids: npt.NDArray[Any], email_ids: npt.NDArray[Any]) -> "Plans":
-        """These plans and one more day, in place of an earlier plan for that day. Users may come in any order.
-
-        >>> NO_PLANS.with_day(date(2026, 1, 1), np.array([9, 4]), np.array([150, WITHHOLD])).days[date(2026, 1, 1)]
-        DayPlan(user_ids=array([4, 9]), email_ids=array([ -1, 150]))
+    @classmethod
+    def of(cls, day: date, user_ids: npt.NDArray[Any], email_ids: npt.NDArray[Any]) -> "DayPlan":
+        """The plan with these rows, which may come in any order; `day` is named in errors.
 
         Raises ValueError when the arrays differ in length, or a user has two rows.
         """
@@ -62,7 +53,22 @@ class Plans:
         twice = users[1:][np.diff(users) == 0]
         if len(twice):
             raise ValueError(f"the plan of {day} has two rows for user {twice[0]}; expected one")
-        return Plans({**self.days, day: DayPlan(users, email_ids[order].astype(np.int64))})
+        return cls(users, email_ids[order].astype(np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class Plans:
+    """Plans by day. A value: adding a day makes another one, which shares the rows of the others."""
+
+    days: Mapping[date, DayPlan] = field(default_factory=dict)
+
+    def with_day(self, day: date, user_ids: npt.NDArray[Any], email_ids: npt.NDArray[Any]) -> "Plans":
+        """These plans and one more day, in place of an earlier plan for that day; see `DayPlan.of`.
+
+        >>> NO_PLANS.with_day(date(2026, 1, 1), np.array([9, 4]), np.array([150, WITHHOLD])).days[date(2026, 1, 1)]
+        DayPlan(user_ids=array([4, 9]), email_ids=array([ -1, 150]))
+        """
+        return Plans({**self.days, day: DayPlan.of(day, user_ids, email_ids)})
 
     def before(self, day: date) -> "Plans":
         """Only the plans of earlier days."""

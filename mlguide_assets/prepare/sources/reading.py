@@ -18,6 +18,7 @@ from mlguide_assets.define.problem import DatabaseSource, FilesSource, Problem, 
 from mlguide_assets.define.secrets import shown_address
 from mlguide_assets.define.tables import TABLES, TableName
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.simulator.plans import NO_PLANS, Plans
 from mlguide_assets.prepare.sources.conforming import conform
 from mlguide_assets.prepare.sources.database import read_database
 from mlguide_assets.prepare.sources.files import read_files
@@ -35,6 +36,7 @@ def read_source(
     oracle: Path,
     report: Report = lambda _: None,
     until: datetime | None = None,
+    plans: Plans = NO_PLANS,
 ) -> dict[TableName, ibis.Table]:
     """Read the three tables of a problem.
 
@@ -44,6 +46,7 @@ def read_source(
         oracle: where a simulated source leaves its truth; other sources leave nothing.
         report: told what is being read.
         until: a simulated world is shown as it was known at this instant (default: its end); others ignore it.
+        plans: what a simulated world follows; others ignore it.
 
     Returns:
         Per table, our columns with our types, `unreadable`: what could not be read as such, or null, and where older
@@ -56,7 +59,9 @@ def read_source(
     newest = {rule.table for rule in problem.rules if isinstance(rule, NewestKnown)}
     match problem.source:
         case SimulatorSource():
-            raw = read_simulator(problem, connection, scratch=scratch, oracle=oracle, report=report, until=until)
+            raw = read_simulator(
+                problem, connection, scratch=scratch, oracle=oracle, report=report, until=until, plans=plans
+            )
         case FilesSource(uri=uri, timeout=timeout):
             raw = read_files(
                 _names(problem), uri, connection, scratch=scratch, timeout=timeout, report=report, in_order=newest

@@ -12,6 +12,7 @@ from mlguide_assets.define.tables import TABLES, TableName
 from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.oracle import FILE
 from mlguide_assets.prepare.simulator.generate import write
+from mlguide_assets.prepare.simulator.plans import NO_PLANS, Plans
 from mlguide_assets.prepare.simulator.world import World
 
 
@@ -40,11 +41,17 @@ def read_simulator(
     oracle: Path,
     report: Callable[[str], None],
     until: datetime | None = None,
+    plans: Plans = NO_PLANS,
 ) -> dict[TableName, ibis.Table]:
-    """Generate the three tables as known at `until` into `scratch`, and move the oracle to its own folder."""
-    counts = write(world_of(problem), scratch, until=until)
+    """Generate the three tables as known at `until` into `scratch`, and move the oracle to its own folder.
+
+    Args:
+        plans: what a world that follows plans follows, from `followed_plans.py`.
+    """
+    counts = write(world_of(problem), scratch, until=until, plans=plans)
     known = f", as known at {until}" if until else ""
-    report(f"simulated {counts['user_emails']:,} sends to {counts['user_profiles']:,} users{known}")
+    followed = f", {len(plans.days):,} days of them by the send plan" if plans.days else ""
+    report(f"simulated {counts['user_emails']:,} sends to {counts['user_profiles']:,} users{known}{followed}")
     oracle.mkdir(parents=True, exist_ok=True)
     (scratch / FILE).replace(oracle / FILE)
     return {table: read_parquet(connection, scratch / f"{table}.parquet") for table in TABLES}

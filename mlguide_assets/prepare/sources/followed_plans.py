@@ -1,0 +1,47 @@
+"""What a live world follows: the home's own send plans, of the days before which they were made.
+
+A plan that was made later chose nothing: its day went by as the company drew it. A plan that was made in time stands
+once its day is seen (`deploy/planning.py` sees to it), so another reading of the home finds the same world.
+"""
+
+from datetime import date, datetime, time
+from functools import lru_cache
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mlguide_assets.define.problem import Problem, SimulatorSource
+from mlguide_assets.define.tables import SEND_PLAN
+from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.simulator.plans import NO_PLANS, WITHHOLD, DayPlan, Plans
+
+
+def followed_plans(problem: Problem, lake: Lake, *, until: datetime | None) -> Plans:
+    """The plans that the problem's world follows as far as it is seen; none where it follows none.
+
+    Args:
+        until: how far the world is seen, UTC without a zone.
+    """
+    source = problem.source
+    follows = isinstance(source, SimulatorSource) and source.live is not None and source.live.follows_plan
+    if not follows or until is None or not lake.exists(SEND_PLAN):
+        return NO_PLANS
+    begun = [day for day in map(date.fromisoformat, lake.snapshot(SEND_PLAN).partitions) if _start(day) < until]
+    plans = {day: _made_in_time(day, *lake.files(SEND_PLAN, partitions=[day.isoformat()])) for day in begun}
+    return Plans({day: plan for day, plan in plans.items() if plan is not None})
+
+
+# A process that plays many days reads each plan once: a file of the lake never changes.
+@lru_cache(maxsize=400)
+def _made_in_time(day: date, path: Path) -> DayPlan | None:
+    """The plan of a day; None where it is empty, or was made when the day had begun."""
+    rows = pq.read_table(path, columns=["user_id", "email_id", "decision", "planned_at"])
+    if not rows.num_rows or pc.max(rows["planned_at"]).as_py() >= _start(day):
+        return None
+    emails = pc.if_else(pc.equal(rows["decision"], "send"), rows["email_id"], WITHHOLD)
+    return DayPlan.of(day, rows["user_id"].to_numpy(), emails.to_numpy())
+
+
+def _start(day: date) -> datetime:
+    return datetime.combine(day, time())
