@@ -5,17 +5,16 @@ from pathlib import Path
 
 from filelock import FileLock
 
-_LOOK_EVERY_S = 0.01
 
-
-def locked(path: Path) -> AbstractContextManager[object]:
+def locked(path: Path, *, wait: bool = True) -> AbstractContextManager[object]:
     """Wait for a lock, and give it back at the end of a `with` block; the system does where the process is killed.
 
     Args:
         path: a file for the lock alone, made with its folder where it is missing, and left where it is.
+        wait: or raise `filelock.Timeout` at once where somebody else has it.
 
     Raises:
         OSError: it cannot be made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(path, poll_interval=_LOOK_EVERY_S).acquire()
+    return FileLock(path).acquire(blocking=wait)

@@ -1,12 +1,14 @@
 """One run at a time on a home: two would train from each other's half-new tables."""
 
 import contextlib
-import fcntl
 import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from filelock import Timeout
+
+from mlguide_assets.prepare.locking import locked
 from mlguide_assets.settings import Home
 
 _held: dict[Path, int] = {}
@@ -42,26 +44,27 @@ def look(home: Home) -> Iterator[str | None]:
     if not home.run_lock.exists():
         yield None
         return
-    with home.run_lock.open("a+", encoding="utf-8") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            handle.seek(0)
-            yield handle.read()
-        else:
-            yield None
+    try:
+        held = locked(home.run_lock, wait=False)
+    except Timeout:
+        yield _holder(home)
+        return
+    with held:
+        yield None
 
 
 @contextlib.contextmanager
 def _locked(home: Home, report: Callable[[str], None]) -> Iterator[None]:
-    with home.run_lock.open("a+", encoding="utf-8") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            handle.seek(0)
-            report(f"Another run is working on {home.root} (process {handle.read()}): waiting for it.")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
+    try:
+        held = locked(home.run_lock, wait=False)
+    except Timeout:
+        report(f"Another run is working on {home.root} (process {_holder(home)}): waiting for it.")
+        held = locked(home.run_lock)
+    with held:
+        home.run_lock.write_text(str(os.getpid()), encoding="utf-8")
         yield
+
+
+def _holder(home: Home) -> str:
+    """The number of the process that holds the lock, as it wrote it there."""
+    return home.run_lock.read_text(encoding="utf-8")
