@@ -20,14 +20,22 @@ PATIENCE_SECONDS = 2.0
 def main() -> None:
     """Run the function `module:name` that the first argument names, as a command line with the others."""
     program, *arguments = sys.argv[1:]
-    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    orphaned = threading.Event()
+    end = threading.Thread(target=_end_with_parent, args=(orphaned,), name="parent", daemon=True)
+    end.start()
     sys.argv = [program, *arguments]
-    EntryPoint(name=program, value=program, group="console_scripts").load()()
+    try:
+        EntryPoint(name=program, value=program, group="console_scripts").load()()
+    finally:
+        # The program may be quick to end, and what it started may not: the thread that kills them must live on.
+        if orphaned.is_set():
+            end.join()
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(orphaned: threading.Event) -> None:
     while os.read(sys.stdin.fileno(), 1):
         pass
+    orphaned.set()
     os.killpg(0, signal.SIGINT)
     time.sleep(PATIENCE_SECONDS)
     os.killpg(0, signal.SIGKILL)

@@ -208,18 +208,9 @@ time.sleep(60)
 """
 
 
-def starts_another() -> None:
-    """A program that starts one of its own, which does not end by itself, and notes the ids of both."""
-    sleeping = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(60)"
-    with subprocess.Popen([sys.executable, "-c", sleeping]) as started:
-        note = Path(sys.argv[1])
-        note.with_suffix(".part").write_text(f"{os.getpid()} {started.pid}")
-        note.with_suffix(".part").rename(note)
-
-
 def test_a_program_and_all_that_it_started_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     note = tmp_path / "processes"
-    command = [sys.executable, "-c", _PARENT, f"{__name__}:starts_another", str(note)]
+    command = [sys.executable, "-c", _PARENT, "mlguide_assets_tests.console.stubborn:main", str(note)]
     with subprocess.Popen(command) as parent:
         eventually(note.exists, seconds=30)
         parent.kill()
