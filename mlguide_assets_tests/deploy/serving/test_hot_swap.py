@@ -22,8 +22,8 @@ from mlguide_assets_tests.deploy.serving.serving import (
 )
 
 CLIENTS = 4
-REACH_SECONDS = 2.0
-"""From the pointer to the first answer by the new version."""
+PATIENCE = 30
+"""Seconds after which nothing comes any more, on however slow a machine; the benchmarks say how long it takes."""
 
 
 def asked(server: Server) -> Any:
@@ -46,13 +46,6 @@ def workers_of(house: House, server: Server, requests: int) -> dict[str, set[str
     return found
 
 
-def seconds_until(server: Server, version: str) -> float:
-    """How long the new version takes to answer."""
-    started = time.monotonic()
-    eventually(lambda: asked(server)["model_version"] == version, seconds=3 * REACH_SECONDS)
-    return time.monotonic() - started
-
-
 @pytest.mark.ml_test_score("infra-7")
 def test_promotion_and_rollback_reach_who_hammers(changing_home: House, changing: Server, patient: Client) -> None:
     clients = [changing.client() for _ in range(CLIENTS)]
@@ -62,15 +55,13 @@ def test_promotion_and_rollback_reach_who_hammers(changing_home: House, changing
         return answer["model_version"], answer["predictions"][0]["probability"]
 
     with Hammer(CLIENTS, ask) as hammer:
-        taken = []
         for version in ("2", "1", "2"):
             time.sleep(0.2)
             set_champion(changing_home.bundles, version)
-            taken.append(seconds_until(changing, version))
+            eventually(lambda version=version: asked(changing)["model_version"] == version, seconds=PATIENCE)
         time.sleep(0.2)
     assert hammer.errors == []
     assert len(hammer.answers) > 100
-    assert max(taken) < REACH_SECONDS
     # One version has one opinion: no answer mixes a model with the other's name.
     assert len(set(hammer.answers)) == 2
     assert {version for version, _ in hammer.answers} == {"1", "2"}
@@ -81,9 +72,8 @@ def test_a_promotion_reaches_every_worker(workers: tuple[House, Server]) -> None
     for version in ("2", "1"):
         with Hammer(CLIENTS, lambda _: asked(server)["model_version"]) as hammer:
             set_champion(house.bundles, version)
-            started = time.monotonic()
-            while [*workers_of(house, server, 12).values()] != [{version}] * 2:
-                assert time.monotonic() - started < REACH_SECONDS
+            both = [{version}] * 2
+            eventually(lambda both=both: [*workers_of(house, server, 12).values()] == both, seconds=PATIENCE)
         assert hammer.errors == []
         assert set.union(*workers_of(house, server, 40).values()) == {version}
 

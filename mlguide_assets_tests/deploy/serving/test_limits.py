@@ -25,9 +25,9 @@ from mlguide_assets_tests.deploy.serving.serving import (
 )
 
 GOOD = b'{"user_ids": [1]}'
-PATIENCE = 0.5
-UNPATCHED = 10.0
-"""The patience of a server as it ships; less says that another was kept to, on however slow a machine."""
+PATIENCE = 0.4
+LONG = 60.0
+"""Seconds after which nothing comes any more, on however slow a machine."""
 KEY = "ein sehr langer Schlüssel"
 LEFT = '"status":400'
 WITH_KEY = {"x-api-key": KEY.encode()}
@@ -42,9 +42,9 @@ def strict(copied: Callable[..., House]) -> Iterator[Server]:
         "mlguide_assets.deploy.serving.connections": {
             "HEADER_SECONDS": PATIENCE,
             "LINGER_SECONDS": PATIENCE,
-            "WRITE_SECONDS": 2 * PATIENCE,
+            "WRITE_SECONDS": 3 * PATIENCE,
         },
-        "mlguide_assets.deploy.serving.guarding": {"BODY_SECONDS": 2 * PATIENCE},
+        "mlguide_assets.deploy.serving.guarding": {"BODY_SECONDS": 3 * PATIENCE},
     }
     house = copied(max_pairs=10, max_explained_pairs=3, max_body_kilobytes=1)
     with Server(house.home, patches=patches, key=KEY) as server:
@@ -252,8 +252,8 @@ def test_headers_of_any_size_that_is_used_are_taken(server: Server) -> None:
 def test_slow_headers_are_given_up(strict: Server) -> None:
     started = time.monotonic()
     (answer,) = exchange(strict.port, b"POST /predict HTTP/1.1\r\nhost: localh", end=True)
-    assert "did not arrive" in assert_told(answer, 408)
-    assert PATIENCE <= time.monotonic() - started < UNPATCHED
+    assert "did not arrive within 0 seconds" in assert_told(answer, 408)
+    assert time.monotonic() - started >= PATIENCE
 
 
 def test_a_connection_on_which_nothing_is_said_is_given_up(strict: Server) -> None:
@@ -263,32 +263,30 @@ def test_a_connection_on_which_nothing_is_said_is_given_up(strict: Server) -> No
 
 @pytest.mark.parametrize("first", [b"", request(GOOD, f"x-api-key: {KEY}")], ids=["at once", "after an answer"])
 def test_empty_lines_are_no_request(strict: Server, first: bytes) -> None:
-    started = time.monotonic()
-    with socket.create_connection(("127.0.0.1", strict.port), timeout=UNPATCHED) as connection:
+    with socket.create_connection(("127.0.0.1", strict.port), timeout=LONG) as connection:
         connection.sendall(first)
         with connection.makefile("rb") as stream:
             assert not first or read_answer(stream).status == 200
             with contextlib.suppress(OSError):
                 while not select.select([connection], [], [], 0.1)[0]:
                     connection.sendall(b"\r\n")
-            assert_told(read_answer(stream), 408)
-    assert time.monotonic() - started < UNPATCHED
+            assert "within 0 seconds" in assert_told(read_answer(stream), 408)
 
 
 @pytest.mark.parametrize("length", [None, 400])
 def test_a_slow_body_is_given_up(strict: Server, length: int | None) -> None:
     """One that trickles in, and one that is shorter than its length."""
-    with socket.create_connection(("127.0.0.1", strict.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", strict.port), timeout=LONG) as connection:
         started = time.monotonic()
-        connection.sendall(request(GOOD, f"x-api-key: {KEY}", length=length or 300))
+        # At ten pieces a second.
+        connection.sendall(request(GOOD, f"x-api-key: {KEY}", length=length or 10 * int(LONG)))
         # The server may end the connection just before a piece; its answer is there nevertheless.
         with contextlib.suppress(OSError):
             while length is None and not select.select([connection], [], [], 0.1)[0]:
                 connection.sendall(b" ")
         with connection.makefile("rb") as stream:
-            assert "did not arrive" in assert_told(read_answer(stream), 408)
-        # The pieces would have lasted for half a minute.
-        assert 2 * PATIENCE <= time.monotonic() - started < UNPATCHED
+            assert "did not arrive within 1 seconds" in assert_told(read_answer(stream), 408)
+        assert time.monotonic() - started >= 3 * PATIENCE
 
 
 def test_a_client_that_leaves_is_let_go(house: House, server: Server, client: Client) -> None:
@@ -341,32 +339,29 @@ def test_trailers_have_an_end(server: Server, path: str, piece: bytes) -> None:
 )
 def test_what_is_answered_before_its_end_is_let_go(strict: Server, head: bytes) -> None:
     """However the rest trickles in."""
-    with socket.create_connection(("127.0.0.1", strict.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", strict.port), timeout=LONG) as connection:
         connection.sendall(head)
         with connection.makefile("rb") as stream:
             assert read_answer(stream).status in (200, 401, 403)
-        started = time.monotonic()
-        with contextlib.suppress(OSError):
-            while time.monotonic() - started < UNPATCHED:
-                connection.sendall(b"x")
-                time.sleep(0.05)
-        assert time.monotonic() - started < UNPATCHED
+        with pytest.raises(OSError, match=_ENDED):
+            send_on_and_on(connection, b"x", pause=0.05)
 
 
 def test_a_client_that_takes_no_answers_is_let_go(strict: Server) -> None:
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.settimeout(UNPATCHED)
+        connection.settimeout(LONG)
         connection.connect(("127.0.0.1", strict.port))
         with pytest.raises(OSError, match=_ENDED):
             send_on_and_on(connection, b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n" * 50)
 
 
-def send_on_and_on(connection: socket.socket, piece: bytes) -> None:
+def send_on_and_on(connection: socket.socket, piece: bytes, pause: float = 0) -> None:
     """Until the server ends the connection, or time is over."""
-    end = time.monotonic() + 2 * UNPATCHED
+    end = time.monotonic() + LONG
     while time.monotonic() < end:
         connection.sendall(piece)
+        time.sleep(pause)
 
 
 def test_open_paths_take_no_place_and_their_bodies_are_not_waited_for(narrow: Server) -> None:
@@ -472,7 +467,8 @@ def test_another_protocol_that_is_offered_is_declined(server: Server, protocol: 
 def test_above_the_limit_requests_are_told_to_come_back(narrow: Server) -> None:
     client = narrow.client()
     with occupied(narrow.port, SLOTS) as held:
-        refused = client.post("/predict", {"user_ids": [1]})
+        # In one piece: a connection on which the answer overtakes the question is ended.
+        (refused,) = exchange(narrow.port, request(GOOD))
         assert f"{SLOTS} requests are in progress" in assert_told(refused, 429)
         assert refused.headers["retry-after"] == "1"
         assert client.get("/healthz").status == 200
