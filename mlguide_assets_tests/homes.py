@@ -3,20 +3,28 @@
 import base64
 import functools
 import http.server
+import json
 import os
 import shutil
 import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import yaml
 from filelock import FileLock
 
-from mlguide_assets_tests.commands import mlguide
-from mlguide_assets_tests.samples import PROBLEM, write_sample
+from mlguide_assets_tests.commands import Done, mlguide
+from mlguide_assets_tests.samples import PROBLEM, sample_tables, write_sample
 
 SECRET = "hush-8f3a"
+THOROUGH = {
+    **PROBLEM,
+    "tuning": {"trials": 2, "time_limit": "1m"},
+    # A few hundred sends are judged: enough to tell the model from chance, not to see whether it is calibrated.
+    "gate": {**PROBLEM["gate"], "max_calibration_error": 0.2, "max_slice_gap": 1.0},
+}
 
 
 class Guarded(http.server.SimpleHTTPRequestHandler):
@@ -49,18 +57,27 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 
 
 def run_on_sample(folder: Path) -> None:
-    """The sample's tables in `good`, a problem that reads them, and a home that has run once on them, on the web."""
-    write_sample(folder / "good")
-    source = {"kind": "files", "uri": "good"}
-    (folder / "sample.yaml").write_text(yaml.safe_dump({**PROBLEM, "source": source}))
+    """The sample's tables in `good`, a problem that reads them, and a home that has run once on them, on the web.
+
+    The run was `--thorough`; see `said_by` for what it printed. Its model was promoted.
+    """
+    write_sample(folder / "good", tables=sample_tables(sends=3000))
+    (folder / "sample.yaml").write_text(yaml.safe_dump({**THOROUGH, "source": {"kind": "files", "uri": "good"}}))
     handler = functools.partial(Guarded, directory=str(folder / "good"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://reader:{SECRET}@127.0.0.1:{server.server_port}"
-        done = mlguide("run", "--problem", "sample.yaml", "--source", address, "--home", "home", cwd=folder)
+        run = ("run", "--thorough", "--json", "--problem", "sample.yaml", "--source", address, "--home", "home")
+        done = mlguide(*run, cwd=folder)
         server.shutdown()
     assert done.code == 0, done.err
     assert SECRET not in done.out + done.err
+    (folder / "said.json").write_text(json.dumps(asdict(done)))
+
+
+def said_by(folder: Path) -> Done:
+    """What the run of `run_on_sample` printed."""
+    return Done(**json.loads((folder / "said.json").read_text()))
 
 
 def copied(folder: Path, to: Path) -> Path:

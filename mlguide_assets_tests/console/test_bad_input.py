@@ -42,24 +42,18 @@ def test_spoilt_files_are_refused_and_leave_the_home_as_it_was(place: Path, tmp_
     _refused(place, word, "run", "--source", str(tmp_path / "spoilt"))
 
 
-# As above: one that Python reads, whose secret is in the query, and one that an engine does.
-UNREADABLE = {
-    "nobody knows the password": (f"http://127.0.0.1:9/tables?sig={SECRET}", "127.0.0.1:9"),
-    "database does not answer": (f"postgresql://user:{SECRET}@127.0.0.1:9/db", "127.0.0.1:9"),
-}
-
-
-@pytest.mark.parametrize("name", UNREADABLE)
-def test_unreadable_sources_are_refused(place: Path, name: str) -> None:
-    source, word = UNREADABLE[name]
-    done = _refused(place, word, "run", "--source", source)
+def test_an_unreadable_source_is_refused(place: Path) -> None:
+    """One that Python reads, whose secret is in the query; below, one that an engine does."""
+    done = _refused(place, "127.0.0.1:9", "run", "--source", f"http://127.0.0.1:9/tables?sig={SECRET}")
     assert SECRET not in done.out + done.err
 
 
 def test_a_home_keeps_no_secret_but_the_address_that_it_reads_again(place: Path, tmp_path: Path) -> None:
     """After a good run and those above, which failed; and after a first run that fails, whose problem is known."""
     refused, home = f"postgresql://u:{SECRET}@127.0.0.1:9/db", tmp_path / "home"
-    assert mlguide("run", "--problem", "sample.yaml", "--source", refused, "--home", str(home), cwd=place).code == 2
+    done = mlguide("run", "--problem", "sample.yaml", "--source", refused, "--home", str(home), cwd=place)
+    _is_one_sentence(done, "127.0.0.1:9")
+    assert SECRET not in done.out + done.err
     assert collect(Home(home))["problem"] == "sample"
     _is_one_sentence(mlguide("run", "--home", str(home), cwd=place), "keeps no password for postgresql://u:***@127.0.0")
 
@@ -106,19 +100,6 @@ def test_a_full_disk_is_named(small_disk: Path, place: Path) -> None:
         "run", "--sends", "100000", "--problem", "planeswalker", "--home", str(small_disk / "home"), cwd=place
     )
     _is_one_sentence(done, "space")
-
-
-@pytest.mark.parametrize("moment", ["✓ promotion_decisions"])
-def test_a_killed_run_leaves_whole_tables_and_the_next_run_works(place: Path, tmp_path: Path, moment: str) -> None:
-    shutil.copytree(place / "home", tmp_path / "home")
-    before = collect(Home(tmp_path / "home"))
-    again = ("run", "--problem", "sample.yaml", "--home", str(tmp_path / "home"))
-    killed = mlguide(*again, cwd=place, kill_at=moment)
-    assert killed.code == -9
-    after = collect(Home(tmp_path / "home"))
-    assert after["champion"] == before["champion"]
-    assert after["evaluation"] == before["evaluation"]
-    assert mlguide(*again, cwd=place).code == 0
 
 
 def test_export_names_what_it_does_not_know(place: Path) -> None:

@@ -3,18 +3,22 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from mlguide_assets.console.status import collect
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.defs.columns import column_meanings
 from mlguide_assets.prepare.column_lineage import parents_of
+from mlguide_assets.settings import Home
 from mlguide_assets.train.files import BOOSTED, LINEAR
 from mlguide_assets_tests.commands import Done, mlguide, python
 from mlguide_assets_tests.guide import Guide
+from mlguide_assets_tests.homes import copied, said_by
 from mlguide_assets_tests.samples import PROBLEM, Tables, sample_tables, write_sample
 
 METRICS = {"roc_auc", "pr_auc", "log_loss", "brier"}
@@ -86,21 +90,33 @@ def test_the_page_tells_of_the_run(first_run: Done, home: Path) -> None:
     assert (out.parent / card[1]).is_file()
 
 
-def test_running_again_changes_nothing_but_the_record(first_run: Done, home: Path) -> None:
-    before = mlguide("status", "--json", "--home", str(home), cwd=home.parent).json()
-    again = mlguide("run", "--json", "--home", str(home), cwd=home.parent)
-    assert again.code == 0, again.err
-    after = again.json()
+def test_a_killed_run_leaves_whole_tables_and_another_changes_nothing_but_the_record(
+    sample_home: Path, tmp_path: Path
+) -> None:
+    place = copied(sample_home, tmp_path / "place")
+
+    def status() -> Any:
+        return collect(Home(place / "home"))
+
+    before, again = status(), ("run", "--problem", "sample.yaml", "--json", "--home", "home")
+    assert before["champion"]["version"] == "1"
+    assert mlguide(*again, cwd=place, kill_at="✓ promotion_decisions").code == -9
+    killed = status()
+    for unchanged in ("champion", "evaluation", "recipe"):
+        assert killed[unchanged] == before[unchanged], unchanged
+    done = mlguide(*again, cwd=place)
+    assert done.code == 0, done.err
+    after = done.json()
     assert after["last_decision"]["verdict"] == "kept"
-    assert after["champion"] == before["champion"]
-    assert after["evaluation"] == before["evaluation"]
+    for unchanged in ("champion", "evaluation", "recipe"):
+        assert after[unchanged] == before[unchanged], unchanged
     changed = {name for name, table in after["tables"].items() if table != before["tables"][name]}
     # These say when or in which run they were made.
     recorded = {"promotion_decisions", "retraining_decisions"}
     assert changed <= {"candidate_model", "registered_model", "batch_predictions", "best_email_per_user", "send_plan",
                        *recorded}  # fmt: skip
     rows = {name: table["rows"] for name, table in after["tables"].items()}
-    assert rows == {name: table["rows"] + (name in recorded) for name, table in before["tables"].items()}
+    assert rows == {name: table["rows"] + (name in recorded) for name, table in killed["tables"].items()}
 
 
 def test_every_user_has_every_candidate_email_once(first_run: Done, home: Path) -> None:
@@ -132,7 +148,7 @@ from mlguide_assets.definitions import defs
 keys = [dg.AssetKey(name) for name in ("user_feature_store", "batch_predictions", "best_email_per_user", "send_plan")]
 with dg.DagsterInstance.get() as instance:
     job = defs().resolve_implicit_global_asset_job_def()
-    for day in ("2025-09-01", "2025-09-02", "2025-09-01"):
+    for day in ("2025-09-01", "2025-09-01"):
         assert job.execute_in_process(asset_selection=keys, partition_key=day, instance=instance).success
 """
 
@@ -145,7 +161,7 @@ def test_earlier_days_can_be_scored_and_scoring_a_day_again_replaces_it(first_ru
     mlguide("export", "batch_predictions", "--all", "--out", str(out), "--home", str(home), cwd=home.parent)
     predictions = pd.read_parquet(out)
     days = predictions.groupby(predictions.scoring_date.astype(str))
-    assert set(days.groups) == {"2025-09-01", "2025-09-02", "2026-01-01"}
+    assert set(days.groups) == {"2025-09-01", "2026-01-01"}
     assert not predictions.duplicated(["scoring_date", "user_id", "email_id"]).any()
     assert (predictions.feature_time == pd.to_datetime(predictions.scoring_date)).all()
     users = days.user_id.nunique()
@@ -226,13 +242,8 @@ def test_a_feature_that_gives_the_outcome_away_stops_the_run_before_training(tmp
     assert not (tmp_path / ".mlguide" / "registry" / "mlflow.db").exists()
 
 
-def test_a_thorough_run_searches_and_every_later_training_uses_what_was_chosen(tmp_path: Path) -> None:
-    write_sample(tmp_path / "tables", tables=sample_tables(sends=3000))
-    tuning = {"trials": 2, "time_limit": "1m"}
-    problem = {**PROBLEM, "source": {"kind": "files", "uri": "tables"}, "tuning": tuning}
-    (tmp_path / "sample.yaml").write_text(yaml.safe_dump(problem))
-    done = mlguide("run", "--thorough", "--problem", "sample.yaml", "--json", cwd=tmp_path)
-    assert done.code == 0, done.err
+def test_a_thorough_run_searches_and_every_later_training_uses_what_was_chosen(sample_home: Path) -> None:
+    done, home = said_by(sample_home), sample_home / "home"
     tables = done.json()["tables"]
     assert tables["tuning_trials"]["rows"] == 3
     found = done.json()["recipe"]
@@ -240,15 +251,15 @@ def test_a_thorough_run_searches_and_every_later_training_uses_what_was_chosen(t
     assert tables["backtest_windows"]["rows"] > 0
     assert "backtest" in done.err
     assert "trial 2 of 2" in done.err
-    lake = tmp_path / ".mlguide/lake/sample"
-    problem = load_problem(str(tmp_path / "sample.yaml"))
+    lake = home / "lake/sample"
+    problem = load_problem(str(sample_home / "sample.yaml"))
     columns = {path.parts[-3]: set(pq.read_schema(path).names) for path in lake.glob("*/data/*.parquet")}
     assert {name: set(column_meanings(name, problem)) for name in columns} == columns
     assert {name: set(parents_of(name, problem)) - columns[name] for name in columns} == {
         name: set() for name in columns
     }
     recipe = json.loads(pd.read_parquet(next((lake / "training_recipe/data").iterdir())).recipe[0])
-    (candidate,) = (tmp_path / ".mlguide/candidates/sample").iterdir()
+    (candidate,) = (home / "candidates/sample").iterdir()
     assert json.loads((candidate / "recipe.json").read_text()) == recipe == found
 
 

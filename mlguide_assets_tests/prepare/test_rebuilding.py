@@ -1,7 +1,9 @@
 """Day by day is as from scratch: the same bytes in every table, whatever has happened to the source meanwhile."""
 
+import copy
 import os
 import random
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Callable
@@ -90,13 +92,11 @@ STEPS: dict[str, Callable[[Shop], Any]] = {
 class Followed:
     """A shop, the lake that follows it, and what a new lake would hold."""
 
-    def __init__(self, folder: Path, duck: Any, seed: int = 0, days: int = 100) -> None:
-        self.folder, self.duck = folder, duck
-        self.shop = Shop.opened(seed, days)
+    def __init__(self, folder: Path, duck: Any, shop: Shop) -> None:
+        self.folder, self.duck, self.shop = folder, duck, shop
         self.problem = shop_problem(folder / "shop")
         self.lake = lake_over(duck, folder / "lake")
         self.fresh = 0
-        self.follow()
 
     def follow(self, step: Callable[[Shop], Any] = lambda _: None) -> dict[str, int]:
         step(self.shop)
@@ -113,9 +113,23 @@ class Followed:
         return content(self.lake) == content(self.from_scratch())
 
 
+@pytest.fixture(scope="module")
+def opened(duck: Any, tmp_path_factory: pytest.TempPathFactory) -> Followed:
+    """A shop after a hundred days, and a lake that has read it; to be copied."""
+    followed = Followed(tmp_path_factory.mktemp("opened"), duck, Shop.opened(seed=0, days=100))
+    followed.follow()
+    return followed
+
+
+@pytest.fixture
+def followed(opened: Followed, tmp_path: Path) -> Followed:
+    for name in ("shop", "lake"):
+        shutil.copytree(opened.folder / name, tmp_path / name)
+    return Followed(tmp_path, opened.duck, copy.deepcopy(opened.shop))
+
+
 @pytest.mark.slow
-def test_every_step_ends_where_a_new_lake_would_begin(duck: Any, tmp_path: Path) -> None:
-    followed = Followed(tmp_path, duck)
+def test_every_step_ends_where_a_new_lake_would_begin(followed: Followed) -> None:
     for place, (name, step) in enumerate(STEPS.items()):
         followed.follow(step)
         # What is wrong stays wrong: a partition that is kept is never looked at again.
@@ -124,16 +138,15 @@ def test_every_step_ends_where_a_new_lake_would_begin(duck: Any, tmp_path: Path)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1])
-def test_so_do_steps_in_any_order(duck: Any, tmp_path: Path, seed: int) -> None:
-    followed, chance = Followed(tmp_path, duck, seed), random.Random(seed)
+def test_so_do_steps_in_any_order(followed: Followed, seed: int) -> None:
+    chance = random.Random(seed)
     names = [chance.choice(list(STEPS)) for _ in range(5)]
     for name in names:
         followed.follow(STEPS[name])
     assert followed.is_as_from_scratch(), names
 
 
-def test_only_what_changed_is_made_anew(duck: Any, tmp_path: Path) -> None:
-    followed = Followed(tmp_path, duck)
+def test_only_what_changed_is_made_anew(followed: Followed) -> None:
     shop, everything = followed.shop, set(followed.lake.snapshot(CORE).partitions)
     assert followed.follow() == {"user_emails": 0, CORE: 0, FEATURES: 0}
     shop.day(5)
@@ -150,8 +163,7 @@ def test_only_what_changed_is_made_anew(duck: Any, tmp_path: Path) -> None:
     assert anew[FEATURES] == len(followed.lake.snapshot(FEATURES).partitions)
 
 
-def test_a_profile_changes_the_partitions_in_which_its_user_was_sent_something(duck: Any, tmp_path: Path) -> None:
-    followed = Followed(tmp_path, duck)
+def test_a_profile_changes_the_partitions_in_which_its_user_was_sent_something(followed: Followed) -> None:
     user = followed.shop.join(FIRST)
     followed.shop.send(followed.shop.today, user, 1)
     followed.follow()
@@ -162,8 +174,7 @@ def test_a_profile_changes_the_partitions_in_which_its_user_was_sent_something(d
     assert followed.follow() == {"user_emails": 0, CORE: 1, FEATURES: 0}
 
 
-def test_another_contract_or_problem_makes_all_anew(duck: Any, tmp_path: Path) -> None:
-    followed = Followed(tmp_path, duck)
+def test_another_contract_or_problem_makes_all_anew(followed: Followed) -> None:
     every = len(followed.lake.snapshot(FEATURES).partitions)
     strict = tuple(rule for rule in followed.problem.contracts if rule.table == "user_emails")
     assert len(strict) == len(followed.problem.contracts) - 1
@@ -176,8 +187,7 @@ def test_another_contract_or_problem_makes_all_anew(duck: Any, tmp_path: Path) -
     assert followed.is_as_from_scratch()
 
 
-def test_a_rule_that_looks_across_days_is_judged_over_all_rows(duck: Any, tmp_path: Path) -> None:
-    followed = Followed(tmp_path, duck)
+def test_a_rule_that_looks_across_days_is_judged_over_all_rows(followed: Followed) -> None:
     once = Unique(rule="unique", table="user_emails", columns=("user_id", "email_id"), action="quarantine")
     followed.problem = followed.problem.model_copy(update={"contracts": (*followed.problem.contracts, once)})
     for name in ("a day", "a late day", "nothing"):
@@ -187,8 +197,9 @@ def test_a_rule_that_looks_across_days_is_judged_over_all_rows(duck: Any, tmp_pa
     assert len({tuple(row.values()) for row in rows}) == len(rows) > 5
 
 
-def test_partitions_together_are_what_is_computed_over_everything(duck: Any, tmp_path: Path) -> None:
-    followed = Followed(tmp_path, duck)
+def test_partitions_together_are_what_is_computed_over_everything(
+    followed: Followed, duck: Any, tmp_path: Path
+) -> None:
     for name in ("a late day", "a day twice", "a send to nobody", "unseen categories"):
         STEPS[name](followed.shop)
     followed.follow()
@@ -216,9 +227,9 @@ def newest(lake: Lake) -> datetime:
 
 
 def test_a_send_of_the_future_is_set_aside_until_its_day_has_come(
-    duck: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    followed: Followed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    followed, ahead = Followed(tmp_path, duck), FIRST + 130 * DAY
+    ahead = FIRST + 130 * DAY
     monkeypatch.setattr("mlguide_assets.prepare.ingest._now", lambda *_: followed.shop.today)
     followed.follow(lambda shop: shop.send(ahead, 1, 1))
     assert newest(followed.lake) < ahead
@@ -230,8 +241,7 @@ def test_a_send_of_the_future_is_set_aside_until_its_day_has_come(
     assert newest(followed.lake) == ahead
 
 
-def test_a_single_send_weeks_ahead_makes_no_label_final(duck: Any, tmp_path: Path) -> None:
-    followed = Followed(tmp_path, duck)
+def test_a_single_send_weeks_ahead_makes_no_label_final(followed: Followed) -> None:
 
     def final() -> int:
         return int(followed.lake.read(FEATURES).unsubscribed.count().to_pyarrow().as_py())
@@ -242,8 +252,7 @@ def test_a_single_send_weeks_ahead_makes_no_label_final(duck: Any, tmp_path: Pat
     assert followed.is_as_from_scratch()
 
 
-def test_a_source_that_cannot_be_read_or_is_blocked_changes_nothing(duck: Any, tmp_path: Path) -> None:
-    followed = Followed(tmp_path, duck)
+def test_a_source_that_cannot_be_read_or_is_blocked_changes_nothing(followed: Followed, tmp_path: Path) -> None:
     before = content(followed.lake)
     followed.shop.day(4)
     followed.shop.write(tmp_path / "shop")
@@ -263,8 +272,7 @@ def test_a_source_that_cannot_be_read_or_is_blocked_changes_nothing(duck: Any, t
     assert followed.is_as_from_scratch()
 
 
-def test_a_lake_of_an_earlier_version_is_made_anew(duck: Any, tmp_path: Path) -> None:
-    followed = Followed(tmp_path, duck)
+def test_a_lake_of_an_earlier_version_is_made_anew(followed: Followed) -> None:
     lake, every = followed.lake, len(followed.lake.snapshot(FEATURES).partitions)
     for table in ("user_emails", CORE, FEATURES, QUARANTINED):
         lake.write(table, lake.read(table))
@@ -279,8 +287,7 @@ def test_a_lake_of_an_earlier_version_is_made_anew(duck: Any, tmp_path: Path) ->
     assert followed.is_as_from_scratch()
 
 
-def test_a_file_of_the_lake_that_was_lost_or_cut_short_is_made_anew(duck: Any, tmp_path: Path) -> None:
-    followed = Followed(tmp_path, duck)
+def test_a_file_of_the_lake_that_was_lost_or_cut_short_is_made_anew(followed: Followed) -> None:
     for table in ("user_emails", CORE, FEATURES):
         lost, cut = followed.lake.files(table)[:2]
         lost.unlink()
@@ -298,8 +305,7 @@ def build_and_die(folder: Path, after: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_killed_between_any_two_tables_is_made_good_by_the_next(duck: Any, tmp_path: Path) -> None:
-    followed = Followed(tmp_path, duck)
+def test_a_run_killed_between_any_two_tables_is_made_good_by_the_next(followed: Followed, tmp_path: Path) -> None:
     for table in ("user_profiles", "user_emails", CORE):
         for name in ("a changed profile", "a send to nobody", "a late day"):
             STEPS[name](followed.shop)
@@ -318,8 +324,7 @@ def build_once(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_runs_at_once_end_as_one_would(duck: Any, tmp_path: Path) -> None:
-    followed = Followed(tmp_path, duck)
+def test_two_runs_at_once_end_as_one_would(followed: Followed, tmp_path: Path) -> None:
     STEPS["a late day"](followed.shop)
     followed.shop.write(tmp_path / "shop")
     in_two_processes(build_once, (tmp_path,), (tmp_path,))
