@@ -1,5 +1,6 @@
 """What all tests share: one DuckDB per process, since starting one costs more than most tests."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,10 @@ from mlguide_assets.prepare.engine import connect
 from mlguide_assets_tests.homes import made_once, run_on_sample
 
 pytest_plugins = ["pytester", "mlguide_assets_tests.ml_test_score", "mlguide_assets_tests.guide"]
+
+# The processes of the tests share the cores, and threads of OpenMP wait for each other by spinning. It is read when
+# XGBoost or scikit-learn is first imported; what is learned is the same to the byte.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile("mlguide", deadline=None, max_examples=50)
 settings.load_profile("mlguide")

@@ -1,12 +1,8 @@
 """Finished homes that many tests look at. Each is made once per session, by the process of the tests that is first."""
 
-import base64
-import functools
-import http.server
 import json
 import os
 import shutil
-import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -18,26 +14,12 @@ from filelock import FileLock
 from mlguide_assets_tests.commands import Done, mlguide
 from mlguide_assets_tests.samples import PROBLEM, sample_tables, write_sample
 
-SECRET = "hush-8f3a"
 THOROUGH = {
     **PROBLEM,
     "tuning": {"trials": 2, "time_limit": "1m"},
     # A few hundred sends are judged: enough to tell the model from chance, not to see whether it is calibrated.
     "gate": {**PROBLEM["gate"], "max_calibration_error": 0.2, "max_slice_gap": 1.0},
 }
-
-
-class Guarded(http.server.SimpleHTTPRequestHandler):
-    """Files for who knows the password."""
-
-    def do_GET(self) -> None:
-        if self.headers["Authorization"] == f"Basic {base64.b64encode(f'reader:{SECRET}'.encode()).decode()}":
-            super().do_GET()
-        else:
-            self.send_error(401)
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
@@ -57,21 +39,14 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 
 
 def run_on_sample(folder: Path) -> None:
-    """The sample's tables in `good`, a problem that reads them, and a home that has run once on them, on the web.
+    """The sample's tables in `good`, a problem that reads them, and a home that has run once on them.
 
     The run was `--thorough`; see `said_by` for what it printed. Its model was promoted.
     """
     write_sample(folder / "good", tables=sample_tables(sends=3000))
     (folder / "sample.yaml").write_text(yaml.safe_dump({**THOROUGH, "source": {"kind": "files", "uri": "good"}}))
-    handler = functools.partial(Guarded, directory=str(folder / "good"))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        address = f"http://reader:{SECRET}@127.0.0.1:{server.server_port}"
-        run = ("run", "--thorough", "--json", "--problem", "sample.yaml", "--source", address, "--home", "home")
-        done = mlguide(*run, cwd=folder)
-        server.shutdown()
+    done = mlguide("run", "--thorough", "--json", "--problem", "sample.yaml", "--home", "home", cwd=folder)
     assert done.code == 0, done.err
-    assert SECRET not in done.out + done.err
     (folder / "said.json").write_text(json.dumps(asdict(done)))
 
 

@@ -17,6 +17,7 @@ from mlguide_assets.prepare.column_lineage import parents_of
 from mlguide_assets.settings import Home
 from mlguide_assets.train.files import BOOSTED, LINEAR
 from mlguide_assets_tests.commands import Done, mlguide, python
+from mlguide_assets_tests.console.guarded import SECRET, files_with_secret, guarded
 from mlguide_assets_tests.guide import Guide
 from mlguide_assets_tests.homes import copied, said_by
 from mlguide_assets_tests.samples import PROBLEM, Tables, sample_tables, write_sample
@@ -98,7 +99,7 @@ def test_a_killed_run_leaves_whole_tables_and_another_changes_nothing_but_the_re
     def status() -> Any:
         return collect(Home(place / "home"))
 
-    before, again = status(), ("run", "--problem", "sample.yaml", "--json", "--home", "home")
+    before, again = status(), ("run", "--json", "--home", "home")
     assert before["champion"]["version"] == "1"
     assert mlguide(*again, cwd=place, kill_at="✓ promotion_decisions").code == -9
     killed = status()
@@ -265,8 +266,13 @@ def test_a_thorough_run_searches_and_every_later_training_uses_what_was_chosen(s
 
 @pytest.mark.parametrize("guide_tables", ["look-alike"], indirect=True)
 def test_on_the_guides_tables_the_gate_refuses_and_nothing_is_scored(guide_tables: Guide, tmp_path: Path) -> None:
-    done = mlguide("run", "--problem", "guide", "--source", str(guide_tables.folder), "--json", cwd=tmp_path)
+    """Read from the web with a password, which the home keeps where it must, to read there again."""
+    with guarded(guide_tables.folder) as address:
+        done = mlguide("run", "--problem", "guide", "--source", address, "--json", cwd=tmp_path)
     assert done.code == 0, done.err
+    assert SECRET not in done.out + done.err
+    (kept,) = files_with_secret(tmp_path / ".mlguide")
+    assert (kept.name, kept.stat().st_mode & 0o077) == ("problem.yaml", 0)
     status = done.json()
     assert status["champion"] is None
     assert status["last_decision"]["verdict"] == "refused"
@@ -276,4 +282,3 @@ def test_on_the_guides_tables_the_gate_refuses_and_nothing_is_scored(guide_table
     violations = {rule["rule"]: rule["violations"] for rule in status["contracts"]}
     assert violations["user_emails.delivered_at_is_not_before_date_joined"] == guide_tables.before_joined
     assert violations["user_emails.delivered_at_is_not_before_created_at"] == guide_tables.before_created
-    assert (tmp_path / ".mlguide" / "problem.yaml").is_file()
