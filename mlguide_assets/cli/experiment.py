@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from mlguide_assets.cli.common import JsonOption, told
+from mlguide_assets.cli.common import HomeOption, JsonOption, told
 from mlguide_assets.errors import InputError
+from mlguide_assets.settings import Home
 
 experiment = typer.Typer(
     name="experiment",
@@ -148,3 +149,73 @@ def analyse(
         alpha=alpha,
     )
     show_analysis(file, as_json)
+
+
+FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="'personalised', or the path of an experiment file.")]
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="Its name; 'mlguide experiment list' lists what was started.")
+]
+
+
+@experiment.command()
+@told
+def plan(file: FileArgument, as_json: JsonOption = False, home: HomeOption = None) -> None:
+    """Say how many units and days an experiment needs, and which effect it can detect. Nothing starts."""
+    from mlguide_assets.console.experiment import show_plan
+
+    show_plan(Home.locate(home), file, as_json)
+
+
+@experiment.command()
+@told
+def start(
+    file: FileArgument,
+    reason: Annotated[str, typer.Option("--reason", help="Why now: it is kept in the record.")] = "",
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Start an experiment: the next day that is planned assigns its units. It cannot be changed afterwards."""
+    from mlguide_assets.console.experiment import start_experiment
+
+    start_experiment(Home.locate(home), file, reason, as_json)
+
+
+@experiment.command()
+@told
+def status(as_json: JsonOption = False, home: HomeOption = None) -> None:
+    """Tell how the running experiments stand: day, share, exposed units by arm, and the next look; no outcome."""
+    from mlguide_assets.console.experiment import show_status
+
+    show_status(Home.locate(home), as_json)
+
+
+@experiment.command()
+@told
+def stop(
+    name: NameArgument,
+    reason: Annotated[str, typer.Option("--reason", help="Why: it is kept in the record.", show_default=False)],
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Stop an experiment: from the next day that is planned on, its units are as all others."""
+    from mlguide_assets.console.experiment import stop_experiment
+
+    stop_experiment(Home.locate(home), name, reason, as_json)
+
+
+@experiment.command()
+@told
+def results(name: NameArgument, as_json: JsonOption = False, home: HomeOption = None) -> None:
+    """Show every look at an experiment: verdict, rule, effect with its interval, and a picture of all looks."""
+    from mlguide_assets.console.experiment import show_results
+
+    show_results(Home.locate(home), name, as_json)
+
+
+@experiment.command("list")
+@told
+def list_(as_json: JsonOption = False, home: HomeOption = None) -> None:
+    """List all experiments that were ever started: running, stopped or finished, when and why."""
+    from mlguide_assets.console.experiment import list_experiments
+
+    list_experiments(Home.locate(home), as_json)

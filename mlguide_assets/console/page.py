@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
+from mlguide_assets.console.experiment import row_of
 from mlguide_assets.console.out import check_out
 from mlguide_assets.console.terminal import screen
 from mlguide_assets.define.loading import current_problem
@@ -16,6 +17,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import METADATA, Bundle, champion, metadata_of_version
 from mlguide_assets.deploy.fault_landing import REQUEST_FAULTS
 from mlguide_assets.deploy.history import decisions
+from mlguide_assets.experiment.ledger import experiments, results
 from mlguide_assets.observe.alerting import book_of
 from mlguide_assets.observe.drift_table import DATA_DRIFT
 from mlguide_assets.observe.page.known import Champion, Known
@@ -84,8 +86,13 @@ def known_of(home: Home, *, now: datetime, beside: Path) -> Known:
         faults=_last_days(lake, REQUEST_FAULTS),
         incidents=book_of(home, problem).incidents(resolved=True),
         retraining=retraining,
+        experiments=_experiments(lake, problem),
         reached=_reached(home, problem, retraining),
     )
+
+
+def _experiments(lake: Lake, problem: Problem) -> list[dict[str, Any]]:
+    return [{**row_of(each), "results": results(lake, each)} for each in experiments(lake, problem)]
 
 
 def _newest(lake: Lake, table: str, current: Bundle | None) -> dict[str, Any] | None:

@@ -40,8 +40,12 @@ def run(home: Home, problem: Problem, *, thorough: bool = False) -> None:
         InputError: the input is bad; nothing that was there before has changed.
         RunFailedError: anything else went wrong.
     """
+    from mlguide_assets.experiment.starting import check_named
+    from mlguide_assets.prepare.lake import Lake
     from mlguide_assets.prepare.refused_runs import nothing_changed_if_refused
 
+    # Now, rather than when its first day is planned.
+    check_named(Lake(home.lake(problem.key)), problem)
     if isinstance(problem.source, SimulatorSource):
         from mlguide_assets.train.room import require_room_for_training
 

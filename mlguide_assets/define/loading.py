@@ -14,6 +14,9 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
 
 SHIPPED = Path(__file__).parent / "problems"
+EXPERIMENTS = "experiments"
+"""The folder beside the shipped problems."""
+
 DEFAULT_PROBLEM = "planeswalker"
 PROBLEM_VARIABLE = "MLGUIDE_PROBLEM"
 
@@ -96,9 +99,18 @@ def _source_of(uri: str) -> FilesSource | DatabaseSource:
     return FilesSource(uri=uri if "://" in uri else str(Path(uri).expanduser().resolve()))
 
 
+def experiment_file(name_or_file: str) -> Path:
+    """Where a shipped experiment is, by its name, or any experiment file, by its path."""
+    shipped = SHIPPED / EXPERIMENTS / f"{name_or_file}.yaml"
+    return shipped if shipped.is_file() else Path(name_or_file).expanduser()
+
+
 def _anchor(problem: Problem, folder: Path) -> Problem:
-    """Relative folders in a problem file are relative to that file."""
-    source = problem.source
+    """Relative folders and files in a problem file are relative to that file."""
+    source, named = problem.source, problem.experiment.file
+    if named and (folder / Path(named).expanduser()).is_file():
+        experiment = {"file": str((folder / Path(named).expanduser()).resolve())}
+        problem = problem.model_copy(update={"experiment": problem.experiment.model_copy(update=experiment)})
     if not isinstance(source, FilesSource) or "://" in source.uri:
         return problem
     anchored = str((folder / Path(source.uri).expanduser()).resolve())

@@ -285,8 +285,13 @@ class Gate(Strict):
 
 
 class Experimenting(Strict):
-    """What an experiment on a model's decisions means to the gate."""
+    """The experiment that tests the hypothesis, and what an experiment on a model's decisions means to the gate."""
 
+    file: str | None = Field(
+        default=None,
+        description="A shipped experiment, or an experiment file, relative to this one. It starts by itself once "
+        "there is a champion, where days go on.",
+    )
     required: bool = Field(
         default=False,
         description="Whether a model that passed the gate waits for an experiment that says ship; else it is reported.",

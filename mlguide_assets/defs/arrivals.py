@@ -10,13 +10,16 @@ from mlguide_assets.defs.days import known_days
 from mlguide_assets.defs.train import AlarmSettings
 from mlguide_assets.defs.workspace import Workspace
 
-SCORED = ("user_feature_store", "batch_predictions", "best_email_per_user", "send_plan")
+SCORED = (
+    *("user_feature_store", "batch_predictions", "best_email_per_user"),
+    *("experiment_assignments", "send_plan", "exposures"),
+)
 READ = (
     *("user_profiles", "email_content", "user_emails", "contract_results", "quarantined_rows"),
     *("core_users", "send_features", "landed_days"),
     *("prediction_log", "request_faults", "online_parity", "serving_health"),
     *("model_performance", "estimated_performance", "performance_gap", "performance_verdicts"),
-    *("champion_watch", "retraining_decisions"),
+    *("experiment_results", "champion_watch", "retraining_decisions"),
 )
 
 refresh_job = dg.define_asset_job(

@@ -2,6 +2,7 @@
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.columns import COLUMNS as DEPLOY
+from mlguide_assets.experiment.columns import COLUMNS as EXPERIMENT
 from mlguide_assets.observe.columns import COLUMNS as OBSERVE
 from mlguide_assets.prepare.columns import columns_of
 from mlguide_assets.retrain.columns import COLUMNS as RETRAIN
@@ -10,4 +11,4 @@ from mlguide_assets.train.columns import COLUMNS as TRAIN
 
 def column_meanings(table: str, problem: Problem) -> dict[str, str]:
     """Column → meaning of one table; empty for a table that no stage writes."""
-    return {**columns_of(problem), **TRAIN, **DEPLOY, **OBSERVE, **RETRAIN}.get(table, {})
+    return {**columns_of(problem), **TRAIN, **DEPLOY, **OBSERVE, **EXPERIMENT, **RETRAIN}.get(table, {})

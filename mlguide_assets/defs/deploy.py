@@ -217,7 +217,7 @@ def best_email_per_user(batch_predictions: Any) -> Any:
     kinds={"parquet"},
     owners=OWNERS,
     partitions_def=SCORING_DATES,
-    deps=["challenger_model"],
+    deps=["challenger_model", "experiment_assignments"],
     check_specs=[
         dg.AssetCheckSpec(
             "propensities_are_exact",

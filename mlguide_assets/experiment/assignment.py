@@ -7,10 +7,13 @@ since both compare whole numbers below 2^52 with the same bounds.
 """
 
 from collections.abc import Sequence
+from datetime import date
 from itertools import accumulate
 
 import ibis
 
+from mlguide_assets.define.problem import POLICIES
+from mlguide_assets.experiment.ledger import Started
 from mlguide_assets.experiment.specification import Condition, Experiment
 from mlguide_assets.statistics.draws import SIZE, Unit, draw, draw_column
 
@@ -64,6 +67,58 @@ def assignments(experiment: Experiment, units: ibis.Table, share: float) -> ibis
     drawn = draw_column(experiment.salts.arm, members[experiment.unit])
     *earlier, (last, _) = _arm_bounds(experiment)
     return members.mutate(arm=ibis.cases(*((drawn < bound, name) for name, bound in earlier), else_=last))
+
+
+def assigned_on(
+    day: date, started: Sequence[Started], profiles: ibis.Table, gone: ibis.Table, exposed: ibis.Table | None
+) -> ibis.Table | None:
+    """Whom the running experiments assign on a day, as the send plan takes it (`deploy.policies.ASSIGNED`).
+
+    A unit that was exposed stays in its arm, also where it is no longer eligible.
+
+    Args:
+        profiles: rows of user_profiles.
+        gone: the units that no action reaches any more.
+        exposed: rows of `exposures`, if there are any.
+
+    Returns:
+        One row per unit; None where nobody is assigned.
+    """
+    parts = []
+    for each in started:
+        share = each.share_on(day)
+        if share:
+            units = (
+                _members(profiles, each, exposed)
+                .rename({each.experiment.unit: "id"})
+                .anti_join(gone, each.experiment.unit)
+            )
+            parts.append(_rows(each.experiment, assignments(each.experiment, units, share)))
+    return ibis.union(*parts) if len(parts) > 1 else next(iter(parts), None)
+
+
+def _members(profiles: ibis.Table, started: Started, exposed: ibis.Table | None) -> ibis.Table:
+    """The units that may take part, and those that do already."""
+    may = eligible(profiles, started.experiment.eligibility)
+    if exposed is None or not started.experiment.eligibility:
+        return may
+    name, version = started.key
+    own = exposed.filter(exposed.experiment == name, exposed.version == version)
+    return ibis.union(may, profiles.semi_join(own, profiles.id == own.unit_id), distinct=True)
+
+
+def _rows(experiment: Experiment, members: ibis.Table) -> ibis.Table:
+    policies = {arm.name: arm.policy for arm in experiment.arms}
+    weights = {policy: sum(arm.weight for arm in experiment.arms if arm.policy == policy) for policy in POLICIES}
+    # As text: a number in SQL is a decimal, which is rounded otherwise than Python's.
+    shares = ibis.struct({policy: ibis.literal(repr(weight)).cast("float64") for policy, weight in weights.items()})
+    return members.select(
+        unit_id=members[experiment.unit],
+        experiment=ibis.literal(experiment.name),
+        arm=members.arm,
+        policy=ibis.cases(*((members.arm == arm, policy) for arm, policy in policies.items())),
+        policy_shares=shares,
+    )
 
 
 def eligible(profiles: ibis.Table, conditions: Sequence[Condition]) -> ibis.Table:

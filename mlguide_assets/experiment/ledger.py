@@ -4,22 +4,22 @@ An experiment cannot be changed once it was started: the same version with other
 version that was used before. It imports neither Ibis nor DuckDB, so that a home without experiments pays nothing.
 """
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
-from filelock import FileLock
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.specification import Experiment, parse_experiment
 from mlguide_assets.prepare.lake import Lake, small_table, writing
+from mlguide_assets.prepare.locking import locked
 
 EXPERIMENTS = "experiments"
+RESULTS = "experiment_results"
 
 Event = Literal["started", "stopped", "finished"]
 State = Literal["running", "stopped", "finished"]
@@ -104,6 +104,12 @@ def find(lake: Lake, problem: Problem, name: str) -> Started:
     return found
 
 
+def results(lake: Lake, started: Started | None = None) -> list[dict[str, Any]]:
+    """Every look that is on record, of one experiment or of all, the oldest first."""
+    rows: list[dict[str, Any]] = lake.read_arrow(RESULTS).to_pylist() if lake.exists(RESULTS) else []
+    return [row for row in rows if started is None or (row["experiment"], row["version"]) == started.key]
+
+
 def start(
     lake: Lake,
     problem: Problem,
@@ -126,7 +132,7 @@ def start(
         InputError: this version was started before, its content has changed, it shares units with one that runs, or
             its start is over.
     """
-    with _locked(lake):
+    with table_lock(lake, EXPERIMENTS):
         known = experiments(lake, problem)
         refuse_used_version(experiment, known)
         _refuse_shared_units(experiment, [each for each in known if each.state == "running"])
@@ -155,7 +161,7 @@ def end(
     """
     if not reason.strip():
         raise InputError("Stopping an experiment needs a reason for those who come later: --reason 'why'.")
-    with _locked(lake):
+    with table_lock(lake, EXPERIMENTS):
         found = find(lake, problem, name)
         if found.state != "running":
             raise InputError(f"{found.experiment.title} does not run: it was {found.state} at {found.ended_at}.")
@@ -236,14 +242,7 @@ def _rows(lake: Lake) -> list[dict[str, Any]]:
     return rows
 
 
-@contextlib.contextmanager
-def _locked(lake: Lake) -> Iterator[None]:
-    """What is read inside is what the rows written inside follow from."""
-    with writing("The record of experiments", lake.root):
-        lake.root.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(lake.root / ".experiments.lock")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+def table_lock(lake: Lake, table: str) -> AbstractContextManager[object]:
+    """What is read inside is what the rows added to a table inside follow from: one process at a time."""
+    with writing(f"Table {table!r}", lake.root):
+        return locked(lake.root / f".{table}.lock")

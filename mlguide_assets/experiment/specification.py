@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from mlguide_assets.define.documents import parse_document
-from mlguide_assets.define.problem import Problem, Strict
+from mlguide_assets.define.loading import experiment_file
+from mlguide_assets.define.problem import Policy, Problem, Strict
 from mlguide_assets.define.tables import TABLES
 from mlguide_assets.define.values import Duration, Share
 from mlguide_assets.errors import InputError
@@ -20,7 +21,6 @@ from mlguide_assets.experiment.design import Better
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Salt = Annotated[str, Field(pattern=r"^[\w.:/-]{1,80}$")]
-Policy = Literal["generic", "champion", "challenger", "random"]
 MetricName = Literal["outcome", "actions"]
 """What is measured of a unit within its outcome window: whether it had the positive outcome (binary), and how many
 actions it met (a mean)."""
@@ -243,14 +243,15 @@ def parse_experiment(content: bytes, path: Path, problem: Problem) -> Experiment
     return found
 
 
-def load_experiment(path: Path, problem: Problem) -> tuple[Experiment, str]:
-    """An experiment file and its text.
+def load_experiment(name_or_file: str, problem: Problem) -> tuple[Experiment, str]:
+    """A shipped experiment by its name, or any experiment file by its path; and its text.
 
     Raises:
         InputError: there is no such file, it cannot be read, or it is not valid.
     """
+    path = experiment_file(name_or_file)
     try:
-        content = path.expanduser().read_bytes()
+        content = path.read_bytes()
     except OSError as error:
         raise InputError(
             f"The experiment file {path} cannot be read ({error.strerror or error}): check its path."

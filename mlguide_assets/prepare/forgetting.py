@@ -18,6 +18,9 @@ from mlguide_assets.prepare.files import replace_file
 
 Key = int | str
 
+UNIT = "unit_id"
+"""What the tables of experiments call the entity that is assigned to an arm."""
+
 
 @dataclass(frozen=True)
 class Entity:
@@ -30,8 +33,8 @@ class Entity:
 
     def column_in(self, table: str, columns: Iterable[str]) -> str | None:
         """The column of a table that says which entity a row is of; None where rows are of none."""
-        name = self.key if table == self.table else self.column
-        return name if name in set(columns) else None
+        names = (self.key,) if table == self.table else (self.column, UNIT)
+        return next((name for name in names if name in set(columns)), None)
 
 
 USER = Entity("user", "user_profiles", "id", "user_id")

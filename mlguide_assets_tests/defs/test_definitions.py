@@ -21,7 +21,7 @@ PROMISED = {
     "candidate_model", "model_evaluation", "model_explanations", "champion_model", "user_feature_store",
     "batch_predictions",
 }  # fmt: skip
-STAGES = ("define", "prepare", "train", "deploy", "observe", "retrain")
+STAGES = ("define", "prepare", "train", "deploy", "observe", "experiment", "retrain")
 HEAVY = {
     "ibis",
     "duckdb",
@@ -72,6 +72,7 @@ def test_every_rule_alarm_and_behaviour_is_an_asset_check(definitions: dg.Defini
         "online_parity.logged_features_agree",
         "send_plan.propensities_are_exact",
         "user_feature_store.features_are_fresh",
+        "experiment_results.experiments_are_healthy",
     }
     assert checks == rules | alarms | behaved | watched
 

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from mlguide_assets.define.loading import dump_problem, experiment_file, load_problem, parse_problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.specification import load_experiment
 from mlguide_assets_tests.experiment.files import PROBLEM, VALID, experiment, parse, text
+from mlguide_assets_tests.samples import sample_problem
 
 ARM = "{name: a, policy: generic, weight: 0.5}"
 
@@ -88,4 +90,21 @@ def test_slices_of_one_group_are_disjoint_or_overlap_and_other_groups_always_do(
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.yaml cannot be read \(No such file or directory\): check its path"):
-        load_experiment(tmp_path / "none.yaml", PROBLEM)
+        load_experiment(str(tmp_path / "none.yaml"), PROBLEM)
+
+
+def test_the_experiment_that_ships_is_valid_for_its_problem() -> None:
+    problem = load_problem("planeswalker")
+    assert problem.experiment.file is not None
+    shipped, _ = load_experiment(problem.experiment.file, problem)
+    assert {arm.policy for arm in shipped.arms} == {"generic", "champion"}
+    assert load_problem("guide").experiment.file is None
+
+
+def test_the_file_that_a_problem_names_is_beside_it_or_shipped(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(VALID)
+    for named, found in (("own.yaml", tmp_path / "own.yaml"), ("personalised", Path("personalised"))):
+        text = dump_problem(sample_problem("nowhere", experiment={"file": named}))
+        kept = parse_problem(text.encode(), tmp_path / "problem.yaml")
+        assert kept.experiment.file == str(found)
+    assert experiment_file("personalised").is_file()

@@ -30,6 +30,8 @@ def test_rows_of_the_forgotten_are_left_out_and_others_stay(listed: ForgetList, 
     assert listed.rows_without("user_emails", sends, USER).to_pyarrow()["n"].to_pylist() == [1, 2, 5]
     profiles = ibis.memtable(pa.table({"id": [5, 6], "user_id": [6, 5]}))
     assert listed.rows_without("user_profiles", profiles, USER).to_pyarrow()["id"].to_pylist() == [6]
+    exposed = ibis.memtable(pa.table({"unit_id": [5, 6]}))
+    assert listed.rows_without("exposures", exposed, USER).to_pyarrow()["unit_id"].to_pylist() == [6]
     emails = ibis.memtable(pa.table({"id": [5, 6]}))
     assert listed.rows_without("email_content", emails, USER) is emails
 

@@ -42,6 +42,7 @@ class Known:
         trusted: by metric, whether the estimate was right on earlier days as often as its noise says.
         reports: day (ISO 8601) to where its drift report is, as seen from the page.
         incidents: all of the alert book, those that are over included.
+        experiments: those that were ever started, the oldest first, each with its rows of `experiment_results`.
         reached: how far the data reached at an instant, by growing instants, where the days of a simulated world are
             not those of the clock; None where they are.
     """
@@ -66,6 +67,7 @@ class Known:
     faults: Rows = ()
     incidents: Sequence[Incident] = ()
     retraining: Rows = ()
+    experiments: Rows = ()
     reached: Sequence[tuple[datetime, date]] | None = None
 
     @property

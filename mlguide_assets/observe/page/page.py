@@ -6,6 +6,7 @@ from pathlib import Path
 from mlguide_assets.observe.page.champion import champion_section
 from mlguide_assets.observe.page.drift import drift_section
 from mlguide_assets.observe.page.events import events_section
+from mlguide_assets.observe.page.experiments import experiments_section
 from mlguide_assets.observe.page.headline import headline, nothing_ran, opening, title
 from mlguide_assets.observe.page.known import Known
 from mlguide_assets.observe.page.markup import Html, joined, paragraph, tag
@@ -20,6 +21,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Known], Html]]] = {
     "performance": ("Performance", performance_section),
     "slices": ("Slices", slices_section),
     "drift": ("Data drift", drift_section),
+    "experiments": ("Experiments", experiments_section),
     "events": ("What happened", events_section),
     "serving": ("Serving", serving_section),
 }

@@ -178,7 +178,40 @@ def full(days: int = 90, features: int = 30) -> Known:
             incident("failure-retraining_job", 12, 11.5, "warn"),
         ],
         retraining=_ticks(days),
+        experiments=[_experiment(days)],
     )
+
+
+def _experiment(days: int) -> dict[str, Any]:
+    """One that ended with its second look."""
+    return {
+        "experiment": "fewer_losses",
+        "version": 2,
+        "state": "finished",
+        "hypothesis": f"Actions chosen per user lose fewer users {HARM}.",
+        "start": day_of(days).isoformat(),
+        "looks": [day_of(at).isoformat() for at in (20, 13, 6)],
+        "who": "person:me",
+        "reason": HARM,
+        "results": [_look(1, 20, "unhealthy", None, HARM), _look(2, 13, "ship", (0.71, 0.55, 0.9), "It loses fewer.")],
+    }
+
+
+def _look(number: int, at: int, verdict: str, ratio: tuple[float, float, float] | None, reason: str) -> dict[str, Any]:
+    value, low, high = ratio or (None, None, None)
+    return {
+        "look": number,
+        "looks": 3,
+        "look_day": day_of(at).isoformat(),
+        "verdict": verdict,
+        "variant": "personal" if verdict == "ship" else None,
+        "reason": reason,
+        "ratio": value,
+        "ratio_low": low,
+        "ratio_high": high,
+        "units": 8200,
+        "waiting": 300,
+    }
 
 
 def _decisions(days: int) -> list[dict[str, Any]]:

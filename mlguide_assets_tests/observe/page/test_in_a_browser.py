@@ -79,7 +79,7 @@ def test_it_fits_and_can_be_read(visit: Callable[..., Visit], name: str, options
     assert seen.evaluate(OVERLAPPING) == []
     pictures = "(charts) => charts.map((each) => each.checkVisibility())"
     visible = seen.locator("svg.chart").evaluate_all(pictures)
-    assert sum(visible) == (7 if name == "full.html" else 0), "one of the two drawings of each picture"
+    assert sum(visible) == (8 if name == "full.html" else 0), "one of the two drawings of each picture"
 
 
 def test_the_card_shows_its_pictures(visit: Callable[..., Visit]) -> None:

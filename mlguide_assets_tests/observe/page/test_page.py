@@ -278,3 +278,29 @@ def test_a_day_of_the_clock_is_put_beside_the_data_of_that_time() -> None:
     assert known.data_day(NOW - timedelta(days=1)) == day_of(400)
     assert known.data_day(NOW) == day_of(380)
     assert EMPTY.data_day(NOW) == TODAY
+
+
+def test_an_experiment_is_told_with_hypothesis_effect_and_decision() -> None:
+    said = read(full(days=30)).sections["experiments"]
+    assert "Actions chosen per user lose fewer users" in said
+    assert "ship personal. It loses fewer." in said
+    assert "0.710 (0.550 to 0.900)" in said
+    assert "unhealthy: no numbers" in said
+
+
+def test_an_experiment_without_a_verdict_says_what_it_waits_for() -> None:
+    known = full(days=30)
+    (ended,) = known.experiments
+    waiting = {**ended, "state": "running", "results": []}
+    looked = {**ended, "state": "running", "results": ended["results"][:1]}
+    assert (
+        f"the first look is due on {ended['looks'][0]}"
+        in read(replace(known, experiments=[waiting])).sections["experiments"]
+    )
+    assert (
+        "at look 1: unhealthy: no numbers, and 2 looks are to come"
+        in (read(replace(known, experiments=[looked])).sections["experiments"])
+    )
+    stopped = replace(known, experiments=[{**waiting, "state": "stopped", "reason": "too slow"}])
+    assert "stopped by person:me: too slow." in read(stopped).sections["experiments"]
+    assert "'mlguide experiment plan FILE'" in read(EMPTY).sections["experiments"]

@@ -1,0 +1,227 @@
+"""`mlguide experiment plan, start, status, stop, results, list`: experiments as a home knows them."""
+
+import json
+import sys
+from datetime import date, timedelta
+from typing import Any
+
+from mlguide_assets.console.terminal import screen
+from mlguide_assets.define.loading import current_problem
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.override import person
+from mlguide_assets.experiment.ledger import Started, end, experiments, find, results, running
+from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.settings import Home
+
+
+def show_plan(home: Home, file: str, as_json: bool) -> None:
+    """What an experiment would need and find here."""
+    from mlguide_assets.experiment.sizing import size_of
+    from mlguide_assets.experiment.specification import load_experiment
+    from mlguide_assets.experiment.starting import population
+
+    problem, lake = _place(home)
+    experiment, _ = load_experiment(file, problem)
+    sizing = size_of(experiment, problem, population(lake, problem, experiment))
+    known = sizing.population
+    value = {
+        "experiment": experiment.name,
+        "version": experiment.version,
+        "eligible_units": known.units,
+        "new_units_per_day": known.units_per_day,
+        "baseline": known.baseline.mean,
+        "baseline_units": known.measured,
+        "outcome_final_after_days": experiment.closes_after(problem).days,
+        "smallest_effect": experiment.primary.smallest_effect,
+        "units_needed": sizing.needed_units,
+        "days_needed": sizing.needed_days,
+        "looks": [{"day": day, "units": units} for day, units in sizing.looks],
+        "units_planned": sizing.planned_units,
+        "smallest_detectable_effect": sizing.detectable,
+        "events_expected": sizing.events,
+        "is_enough": sizing.is_enough,
+    }
+    if as_json:
+        _print_json(value)
+        return
+    effect, better = experiment.primary.smallest_effect, experiment.primary.better
+    screen.print(f"{experiment.title}: {experiment.hypothesis}")
+    screen.print(f"  eligible    {known.units:,} units, {known.units_per_day:.1f} more per day")
+    what = f"{experiment.primary.metric} {known.baseline.mean:.4g} of {known.measured:,} units"
+    screen.print(f"  baseline    {what}; final {experiment.closes_after(problem).days} days after the exposure")
+    if sizing.needed_units is None:
+        screen.print("  needed      not known: the baseline has no outcome to plan from")
+    else:
+        days = f"{sizing.needed_days:,} days" if sizing.needed_days is not None else "more than ten years"
+        wanted = f"to find {better} by {effect:.0%} with a power of {experiment.power:.0%}"
+        screen.print(f"  needed      {sizing.needed_units:,} units in all arms, {days}, {wanted}")
+    looks = ", ".join(f"day {day}: {units:,}" for day, units in sizing.looks)
+    screen.print(f"  looks       units with a final outcome by {looks}")
+    found = "none" if sizing.detectable is None else f"{sizing.detectable:+.1%}"
+    screen.print(f"  detectable  {found} is the smallest change that the last look finds with that power")
+    if sizing.events is not None:
+        screen.print(f"  events      about {sizing.events:.0f} expected in the smallest arm")
+    screen.print(
+        "It is large enough." if sizing.is_enough else "It is too small: look later, or aim at a larger effect."
+    )
+
+
+def start_experiment(home: Home, file: str, reason: str, as_json: bool) -> None:
+    """Start an experiment and say when it begins."""
+    from mlguide_assets.experiment.starting import start_from_file
+
+    problem, lake = _place(home)
+    home.ensure_writable()
+    started = start_from_file(home, lake, problem, file, who=person(), reason=reason)
+    if as_json:
+        _print_json(row_of(started))
+        return
+    last = started.look_days()[-1]
+    screen.print(f"{started.experiment.title} starts on {started.start}; its last look is on {last}.")
+    screen.print(home.commands("'mlguide experiment status' tells how it stands; 'mlguide experiment stop' ends it."))
+
+
+def stop_experiment(home: Home, name: str, reason: str, as_json: bool) -> None:
+    """Stop an experiment by hand."""
+    problem, lake = _place(home)
+    home.ensure_writable()
+    ended = end(lake, problem, name, event="stopped", reason=reason, who=person())
+    if as_json:
+        _print_json(row_of(ended))
+    else:
+        screen.print(
+            f"{ended.experiment.title} is stopped. The next day that is planned leaves its units as all others."
+        )
+
+
+def show_status(home: Home, as_json: bool) -> None:
+    """How the running experiments stand."""
+    problem, lake = _place(home)
+    found = [_standing(lake, problem, each) for each in running(lake, problem)]
+    if as_json:
+        _print_json(found)
+        return
+    if not found:
+        screen.print(home.commands("No experiment runs: 'mlguide experiment start FILE' starts one."))
+    for each in found:
+        screen.print(f"{each['experiment']}, version {each['version']}: day {each['day']}, since {each['start']}")
+        exposed = ", ".join(f"{arm} {count:,}" for arm, count in each["exposed"].items()) or "nobody yet"
+        screen.print(f"  share       {each['share']:.0%} of the units take part")
+        screen.print(f"  exposed     {exposed}; {each['waiting']:,} wait for their outcome")
+        screen.print(
+            f"  looks       {each['looks_taken']} of {each['looks']} taken; the next is due on {each['next_look']}"
+        )
+        if each["last_verdict"]:
+            screen.print(f"  last look   {each['last_verdict']}: {each['last_reason']}")
+
+
+def show_results(home: Home, name: str, as_json: bool) -> None:
+    """Every look at an experiment, and where the picture of all of them is."""
+    problem, lake = _place(home)
+    started = find(lake, problem, name)
+    rows = [{**row, "evidence": json.loads(row["evidence"])} for row in results(lake, started)]
+    picture = _picture(home, problem, started, rows)
+    if as_json:
+        _print_json({**row_of(started), "results": rows, "picture": picture})
+        return
+    screen.print(f"{started.experiment.title} ({started.state}): {started.experiment.hypothesis}")
+    if not rows:
+        screen.print(f"No look was taken yet; the first is due on {started.look_days()[0]}.")
+    for row in rows:
+        screen.print(f"look {row['look']} of {row['looks']}, {row['look_day']}: {row['verdict']} ({row['rule']})")
+        screen.print(f"  {row['units']:,} units, {row['waiting']:,} wait. {row['reason']}")
+        if row["ratio"] is not None:
+            ratio = f"{row['ratio']:.3f} ({_number(row['ratio_low'])} to {_number(row['ratio_high'])})"
+            means = f"{row['control']:.4g} against {row['treatment']:.4g}"
+            screen.print(f"  ratio to the control {ratio}, p = {_number(row['p'])}; {means}")
+    if picture:
+        screen.print(f"picture: {picture}")
+
+
+def list_experiments(home: Home, as_json: bool) -> None:
+    """All experiments of a home, the oldest first."""
+    problem, lake = _place(home)
+    found = [row_of(each) for each in experiments(lake, problem)]
+    if as_json:
+        _print_json(found)
+        return
+    if not found:
+        screen.print(home.commands("No experiment was started yet: 'mlguide experiment start FILE' starts one."))
+    for row in found:
+        until = f" to {row['ended_at']}" if row["ended_at"] else ""
+        what = f"{row['experiment']}, version {row['version']}: {row['state']}"
+        screen.print(f"{what}, from {row['start']}{until}, by {row['who']}")
+        if row["reason"]:
+            screen.print(f"    • {row['reason']}")
+
+
+def _place(home: Home) -> tuple[Problem, Lake]:
+    home.require_used()
+    problem = current_problem(home)
+    return problem, Lake(home.lake(problem.key))
+
+
+def row_of(started: Started) -> dict[str, Any]:
+    """An experiment and what became of it, as JSON."""
+    return {
+        "experiment": started.experiment.name,
+        "version": started.experiment.version,
+        "state": started.state,
+        "hypothesis": started.experiment.hypothesis,
+        "start": started.start.isoformat(),
+        "looks": [day.isoformat() for day in started.look_days()],
+        "planned_units": started.planned_units,
+        "started_at": started.started_at,
+        "ended_at": started.ended_at,
+        "who": started.who,
+        "reason": started.reason,
+    }
+
+
+def _standing(lake: Lake, problem: Problem, started: Started) -> dict[str, Any]:
+    from mlguide_assets.define.tables import SEND_PLAN
+    from mlguide_assets.experiment.exposure import exposures_of
+
+    planned = max(map(date.fromisoformat, lake.snapshot(SEND_PLAN).partitions), default=started.start)
+    taken, exposures = results(lake, started), exposures_of(lake, started)
+    exposed: dict[str, int] = {}
+    waiting = 0
+    if exposures is not None:
+        closed_before = planned - started.experiment.closes_after(problem)
+        counts = exposures.group_by("arm").agg(
+            units=exposures.count(), waiting=(exposures.exposed_at.date() > closed_before).sum()
+        )
+        rows = counts.order_by("arm").to_pyarrow().to_pylist()
+        exposed, waiting = {row["arm"]: row["units"] for row in rows}, sum(row["waiting"] for row in rows)
+    due = started.look_days()[(taken[-1]["look"] if taken else 0) :]
+    return {
+        **row_of(started),
+        "day": max((planned - started.start) // timedelta(days=1) + 1, 0),
+        "share": started.share_on(planned),
+        "exposed": exposed,
+        "waiting": waiting,
+        "looks": len(started.experiment.looks),
+        "looks_taken": len(taken),
+        "next_look": due[0].isoformat() if due else None,
+        "last_verdict": taken[-1]["verdict"] if taken else None,
+        "last_reason": taken[-1]["reason"] if taken else None,
+    }
+
+
+def _picture(home: Home, problem: Problem, started: Started, rows: list[dict[str, Any]]) -> str | None:
+    from mlguide_assets.experiment.picture import looks_picture
+    from mlguide_assets.train.pictures import keep_picture
+
+    drawn = looks_picture(started, rows)
+    if drawn is None:
+        return None
+    folder = home.plots / problem.key
+    return str(folder / f"{keep_picture(folder, f'experiment-{started.experiment.name}', drawn)}.png")
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")

@@ -1,0 +1,85 @@
+"""Experiment: who is assigned to which arm, who met it, and what came of it."""
+
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from mlguide_assets.defs.workspace import OWNERS, SCORING_DATES, Workspace
+
+GROUP = "experiment"
+
+
+@dg.asset(
+    group_name=GROUP,
+    kinds={"parquet"},
+    owners=OWNERS,
+    partitions_def=SCORING_DATES,
+    deps=["champion_model", "user_profiles", "user_emails"],
+)
+def experiment_assignments(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
+    """Which units of the running experiments follow which arm on a day: the send plan does what it says."""
+    from mlguide_assets.defs.metadata import data_version, table_metadata, version_of
+    from mlguide_assets.experiment.day import assign_day
+
+    home, lake, problem, key = workspace.home, workspace.lake, workspace.problem, context.partition_key
+    assigned = assign_day(home, lake, problem, date.fromisoformat(key), report=context.log.warning)
+    if assigned is None:
+        return dg.MaterializeResult(data_version=version_of("no experiment"), metadata={"experiments": "none runs"})
+    return dg.MaterializeResult(
+        data_version=data_version(assigned.snapshot, key),
+        metadata=table_metadata(lake, assigned.snapshot, problem, key) | {"experiments": ", ".join(assigned.running)},
+    )
+
+
+@dg.asset(
+    group_name=GROUP,
+    kinds={"parquet"},
+    owners=OWNERS,
+    partitions_def=SCORING_DATES,
+    deps=["send_plan", "prediction_log"],
+)
+def exposures(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
+    """When each unit first met its arm, by the send plan or the API: rows are only ever added, the first one counts."""
+    from mlguide_assets.defs.metadata import version_of
+    from mlguide_assets.experiment.day import expose_day
+
+    day = context.partition_key
+    found = expose_day(workspace.lake, workspace.problem, date.fromisoformat(day))
+    return dg.MaterializeResult(data_version=version_of(day, str(found)), metadata={"first_exposures": found})
+
+
+@dg.asset(
+    group_name=GROUP,
+    kinds={"parquet"},
+    owners=OWNERS,
+    deps=["exposures"],
+    check_specs=[
+        dg.AssetCheckSpec(
+            "experiments_are_healthy",
+            asset="experiment_results",
+            description="Every running experiment assigns, exposes and measures its units as its file says.",
+        )
+    ],
+)
+def experiment_results(
+    context: dg.AssetExecutionContext, workspace: Workspace, user_emails: Any, user_profiles: Any
+) -> Iterator[dg.MaterializeResult[None]]:
+    """What the experiments found, a row per look: a verdict, the rule that fired, and all evidence."""
+    from mlguide_assets.defs.metadata import plots, version_of
+    from mlguide_assets.experiment.day import look_day
+
+    home, lake, problem = workspace.home, workspace.lake, workspace.problem
+    found = look_day(home, lake, problem, sends=user_emails, profiles=user_profiles, run_id=context.run.run_id)
+    yield dg.MaterializeResult(
+        data_version=version_of(found.version),
+        metadata={"running": found.running, "verdicts": found.verdicts, **plots(home, problem, found.pictures)},
+        check_results=[
+            dg.AssetCheckResult(
+                passed=not found.faults,
+                severity=dg.AssetCheckSeverity.WARN,
+                description=" ".join(found.faults) or "Every running experiment is healthy, or none runs.",
+            )
+        ],
+    )

@@ -1,0 +1,82 @@
+"""The verdict of an experiment as a criterion of the gate: a row, since the gate imports nothing from here."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.criteria import EXPERIMENT, Criterion
+from mlguide_assets.deploy.gate import Verdict
+from mlguide_assets.deploy.history import WAITING, decisions
+from mlguide_assets.deploy.promotion import decide_again, install_challenger, install_promoted
+from mlguide_assets.deploy.recorded_criteria import RECORDED_CRITERIA, record_criterion
+from mlguide_assets.experiment.exposure import exposures_of
+from mlguide_assets.experiment.ledger import Started
+from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.settings import Home
+
+NO_EFFECT = 1.0
+"""The ratio of two arms that do not differ."""
+
+_MODELS = ("challenger", "champion")
+
+
+def record_verdict(lake: Lake, started: Started, row: Mapping[str, Any]) -> str | None:
+    """Record what an experiment found of the model version that it tested; the version, or None where it tested none.
+
+    Args:
+        row: of `experiment_results`, a final one.
+    """
+    version = tested_version(lake, started, row)
+    if version is None:
+        return None
+    shipped = row["variant"] or "the control"
+    criterion = Criterion(
+        criterion=EXPERIMENT,
+        value=row["ratio"],
+        low=row["ratio_low"],
+        high=row["ratio_high"],
+        threshold=NO_EFFECT,
+        passed=row["verdict"] == "ship",
+        reason=f"{started.experiment.title}, look {row['look']}: {row['verdict']} ({shipped}). {row['reason']}",
+    )
+    record_criterion(
+        lake, version=version, criterion=criterion, recorded_by=started.experiment.title, run_id=row["run_id"]
+    )
+    return version
+
+
+def tested_version(lake: Lake, started: Started, row: Mapping[str, Any]) -> str | None:
+    """The model version that most units of the tested arm met first; of arms that no model decides for, None.
+
+    Tested is the arm to ship, if a model decides there; else the challenger's, else the champion's.
+    """
+    experiment = started.experiment
+    treated = [arm for arm in experiment.arms if arm.name != experiment.control and arm.policy in _MODELS]
+    treated.sort(key=lambda arm: (arm.name != row["variant"], _MODELS.index(arm.policy)))
+    exposures = exposures_of(lake, started)
+    if not treated or exposures is None:
+        return None
+    met = exposures.filter(exposures.arm == treated[0].name).group_by("model_version").agg(units=lambda t: t.count())
+    newest = met.order_by(met.units.desc(), met.model_version).limit(1).to_pyarrow().to_pylist()
+    return newest[0]["model_version"] if newest else None
+
+
+def decide_on_waiting(home: Home, lake: Lake, problem: Problem, *, run_id: str) -> list[Verdict]:
+    """Put versions that wait for an experiment before the gate again, once it has a verdict; the verdicts of the gate.
+
+    Each verdict of an experiment is asked about once, also where the version goes on to wait, for a person.
+    """
+    if not lake.exists(RECORDED_CRITERIA):
+        return []
+    last = {row["version"]: row for row in decisions(lake)}
+    recorded = {row["version"]: row["recorded_at"] for row in lake.read_arrow(RECORDED_CRITERIA).to_pylist()}
+    due = [
+        version
+        for version, row in last.items()
+        if row["verdict"] == WAITING and version in recorded and recorded[version] > row["decided_at"]
+    ]
+    found = [decide_again(home, lake, problem, version, run_id=run_id).verdict for version in due]
+    if due:
+        install_promoted(home, lake, problem)
+        install_challenger(home, lake, problem)
+    return found

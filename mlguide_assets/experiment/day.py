@@ -1,0 +1,165 @@
+"""What happens to the experiments of a home on a day: units are assigned, exposed, and looked at.
+
+Where no experiment was ever started, each of these returns at once.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.tables import SEND_PLAN
+from mlguide_assets.deploy.policies import ASSIGNED, ASSIGNMENTS
+from mlguide_assets.errors import InputError
+from mlguide_assets.experiment.ledger import EXPERIMENTS, RESULTS, Started, results, running
+from mlguide_assets.experiment.starting import start_named
+from mlguide_assets.prepare.lake import Lake, Snapshot
+from mlguide_assets.settings import Home
+
+if TYPE_CHECKING:
+    import ibis
+
+LANDED_LOG = "prediction_log"
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """The snapshot that holds the day's assignments, and the experiments that run."""
+
+    snapshot: Snapshot
+    running: tuple[str, ...]
+
+
+def assign_day(
+    home: Home, lake: Lake, problem: Problem, day: date, *, report: Callable[[str], None]
+) -> Assigned | None:
+    """Write whom the running experiments assign on a day; None where there is nothing to write.
+
+    First the experiment that the problem file names is started, where it is time. What keeps it from starting is
+    reported: a day must be planned all the same.
+    """
+    try:
+        start_named(home, lake, problem, day)
+    except InputError as error:
+        report(f"The experiment of the problem file was not started: {error}")
+    present = [each for each in running(lake, problem) if each.share_on(day)]
+    if not present and not _is_assigned(lake, day):
+        return None
+    rows = _assignments(lake, problem, present, day) if present else None
+    # An experiment that was stopped since the day was assigned leaves it without rows.
+    snapshot = lake.write_partition(ASSIGNMENTS, day.isoformat(), ASSIGNED.empty_table() if rows is None else rows)
+    return Assigned(snapshot, tuple(each.experiment.title for each in present))
+
+
+def expose_day(lake: Lake, problem: Problem, day: date) -> int:
+    """Record who met an arm by the plan of a day, or by the API since; how many did for the first time."""
+    from mlguide_assets.experiment.exposure import exposed_by_api, exposed_by_plan, record_exposures
+
+    present = running(lake, problem)
+    added = 0
+    for each in present:
+        if _has_partition(lake, SEND_PLAN, day):
+            added += record_exposures(lake, exposed_by_plan(lake.read(SEND_PLAN, partitions=[day.isoformat()]), each))
+        log = _answers(lake, each)
+        if log is not None:
+            added += record_exposures(lake, exposed_by_api(log, each))
+    return added
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What the looks of a day found.
+
+    Attributes:
+        version: another one where results were added.
+        running: how many experiments run afterwards.
+        verdicts: of the looks that were taken, in words.
+        faults: what is wrong with the experiments that run.
+        pictures: PNG bytes by name, of experiments that were looked at.
+    """
+
+    version: str = "no experiment"
+    running: int = 0
+    verdicts: str = "no look was due"
+    faults: tuple[str, ...] = ()
+    pictures: dict[str, bytes] = field(default_factory=dict)
+
+
+def look_day(
+    home: Home, lake: Lake, problem: Problem, *, sends: "ibis.Table", profiles: "ibis.Table", run_id: str
+) -> Looked:
+    """Take the looks that are due, and put a model that waited for a verdict before the gate."""
+    if not lake.exists(EXPERIMENTS):
+        return Looked()
+    from mlguide_assets.experiment.criterion import decide_on_waiting
+    from mlguide_assets.experiment.looks import take_looks
+    from mlguide_assets.experiment.picture import looks_picture
+    from mlguide_assets.prepare.clock import data_clock
+
+    before = {each.key: each for each in running(lake, problem)}
+    until = data_clock(sends) if before else None
+    added = (
+        take_looks(lake, problem, sends=sends, profiles=profiles, until=until, run_id=run_id)
+        if until is not None
+        else []
+    )
+    decide_on_waiting(home, lake, problem, run_id=run_id)
+    drawn = {
+        f"experiment-{row['experiment']}": looks_picture(started, results(lake, started))
+        for row in added
+        if (started := before[row["experiment"], row["version"]])
+    }
+    now = running(lake, problem)
+    return Looked(
+        version=lake.snapshot(RESULTS).id if lake.exists(RESULTS) else "no look",
+        running=len(now),
+        verdicts="; ".join(f"{row['experiment']}, look {row['look']}: {row['verdict']}" for row in added)
+        or "no look was due",
+        faults=() if until is None else tuple(_faults(lake, problem, now, sends, profiles, until)),
+        pictures={name: png for name, png in drawn.items() if png is not None},
+    )
+
+
+def _faults(
+    lake: Lake,
+    problem: Problem,
+    present: list[Started],
+    sends: "ibis.Table",
+    profiles: "ibis.Table",
+    until: datetime,
+) -> Iterator[str]:
+    from mlguide_assets.experiment.looks import faults_of, units_of
+
+    for each in present:
+        units = units_of(lake, each, problem, sends, profiles, until)
+        for fault in faults_of(units, each.experiment) if units is not None else ():
+            yield f"{each.experiment.title}: {fault}."
+
+
+def _assignments(lake: Lake, problem: Problem, present: list[Started], day: date) -> "ibis.Table | None":
+    from mlguide_assets.experiment.assignment import assigned_on
+    from mlguide_assets.experiment.exposure import EXPOSURES
+    from mlguide_assets.experiment.outcomes import lost_before
+
+    unit = present[0].experiment.unit
+    gone = lost_before(lake.read("user_emails"), problem, unit, datetime.combine(day, datetime.min.time()))
+    exposed = lake.read(EXPOSURES) if lake.exists(EXPOSURES) else None
+    return assigned_on(day, present, lake.read("user_profiles"), gone, exposed)
+
+
+def _answers(lake: Lake, started: Started) -> Any:
+    """The API's answers of the days since an experiment started, if the log names experiments; else None."""
+    if not lake.exists(LANDED_LOG):
+        return None
+    days = [day for day in lake.snapshot(LANDED_LOG).partitions if day >= started.start.isoformat()]
+    log = lake.read(LANDED_LOG, partitions=days) if days else None
+    return log if log is not None and "experiment" in log.columns else None
+
+
+def _is_assigned(lake: Lake, day: date) -> bool:
+    return _has_partition(lake, ASSIGNMENTS, day)
+
+
+def _has_partition(lake: Lake, table: str, day: date) -> bool:
+    return lake.exists(table) and day.isoformat() in lake.snapshot(table).partitions

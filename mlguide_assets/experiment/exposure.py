@@ -1,0 +1,94 @@
+"""Exposures: when a unit first met its arm. Rows are only ever added, and the first one counts.
+
+A unit is exposed when a policy decides for it, also where the decision is to do nothing: what an arm's policy decides
+must not change who is counted in the arm. A unit that was met in two arms has a row of each, so that the analysis can
+see it.
+"""
+
+from datetime import datetime, time
+
+import ibis
+import pyarrow as pa
+
+from mlguide_assets.experiment.ledger import Started, table_lock
+from mlguide_assets.prepare.lake import Lake
+
+EXPOSURES = "exposures"
+PLAN, API = "plan", "api"
+
+SCHEMA = pa.schema(
+    [
+        ("unit_id", pa.int64()),
+        ("experiment", pa.string()),
+        ("version", pa.int64()),
+        ("arm", pa.string()),
+        ("exposed_at", pa.timestamp("us")),
+        ("model_version", pa.string()),
+        ("origin", pa.string()),
+    ]
+)
+
+_ONCE = ["unit_id", "experiment", "version", "arm"]
+
+
+def exposed_by_plan(plan: ibis.Table, started: Started) -> ibis.Table:
+    """The units that a day's send plan decides for by their arms, exposed from the start of the day on.
+
+    Args:
+        plan: rows of one day's send plan.
+    """
+    midnight = plan.scoring_date.cast("timestamp")
+    return _exposed(plan, started, ibis.greatest(midnight, plan.planned_at), PLAN)
+
+
+def exposed_by_api(log: ibis.Table, started: Started) -> ibis.Table:
+    """The units for which the API answered by their arms.
+
+    Args:
+        log: rows of the prediction log.
+    """
+    since = ibis.timestamp(datetime.combine(started.start, time()))
+    answered = log.filter(log.experiment_version == started.experiment.version, log.answered_at >= since)
+    return _exposed(answered, started, answered.answered_at, API)
+
+
+def record_exposures(lake: Lake, found: ibis.Table) -> int:
+    """Add those exposures that are the first of their unit and arm; how many there were.
+
+    Two that record the same at once add it once.
+    """
+    first = found.group_by(_ONCE).agg(
+        model_version=found.model_version.argmin(found.exposed_at),
+        origin=found.origin.argmin(found.exposed_at),
+        exposed_at=found.exposed_at.min(),
+    )
+    with table_lock(lake, EXPOSURES):
+        if lake.exists(EXPOSURES):
+            first = first.anti_join(lake.read(EXPOSURES), _ONCE)
+        rows = lake.connection.to_pyarrow(first.select(SCHEMA.names).order_by(_ONCE)).cast(SCHEMA)
+        if rows.num_rows:
+            lake.append(EXPOSURES, rows)
+    return int(rows.num_rows)
+
+
+def exposures_of(lake: Lake, started: Started) -> ibis.Table | None:
+    """The exposures of an experiment, one row per unit and arm; None before the first of any experiment."""
+    if not lake.exists(EXPOSURES):
+        return None
+    rows = lake.read(EXPOSURES)
+    name, version = started.key
+    return rows.filter(rows.experiment == name, rows.version == version)
+
+
+def _exposed(rows: ibis.Table, started: Started, at: ibis.Value, origin: str) -> ibis.Table:
+    name, version = started.key
+    rows = rows.mutate(exposed_at=at.cast("timestamp(6)"))
+    return rows.filter(rows.experiment == name, rows.arm.notnull()).select(
+        "experiment",
+        "arm",
+        "exposed_at",
+        "model_version",
+        unit_id=rows[started.experiment.unit],
+        version=ibis.literal(version, "int64"),
+        origin=ibis.literal(origin),
+    )

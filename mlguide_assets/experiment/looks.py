@@ -1,0 +1,261 @@
+"""The looks at an experiment: on the days that its file names, its units are analysed and the answer goes on record.
+
+An answer is a row of `experiment_results`; rows are only ever added, one per look. A decisive one ends the experiment,
+and so does the last look: then the record of experiments says so, too. What a crash leaves undone, the next call does.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+import ibis
+import pyarrow as pa
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.errors import InputError
+from mlguide_assets.experiment.analysis import analyse
+from mlguide_assets.experiment.criterion import record_verdict
+from mlguide_assets.experiment.design import Design, Guardrail, Kind, Looks, Metric
+from mlguide_assets.experiment.exposure import exposures_of
+from mlguide_assets.experiment.health import check_health
+from mlguide_assets.experiment.ledger import RESULTS, Started, end, results, running, table_lock
+from mlguide_assets.experiment.outcomes import ACTIONS, EARLIER, OUTCOME, unit_outcomes
+from mlguide_assets.experiment.results import Analysis, Effect
+from mlguide_assets.experiment.rows import check_rows
+from mlguide_assets.experiment.specification import Experiment
+from mlguide_assets.experiment.units import read_units
+from mlguide_assets.prepare.lake import Lake, small_table
+from mlguide_assets.statistics.sequential import boundaries
+
+BY_LOOK = "look"
+"""Who ended an experiment, in the record, where its results did."""
+
+SCHEMA = pa.schema(
+    [
+        ("experiment", pa.string()),
+        ("version", pa.int64()),
+        ("look", pa.int64()),
+        ("looks", pa.int64()),
+        ("look_day", pa.string()),
+        ("data_until", pa.string()),
+        ("recorded_at", pa.string()),
+        ("verdict", pa.string()),
+        ("rule", pa.string()),
+        ("reason", pa.string()),
+        ("variant", pa.string()),
+        ("is_final", pa.bool_()),
+        ("information", pa.float64()),
+        ("boundary", pa.float64()),
+        ("units", pa.int64()),
+        ("waiting", pa.int64()),
+        ("control", pa.float64()),
+        ("treatment", pa.float64()),
+        ("ratio", pa.float64()),
+        ("ratio_low", pa.float64()),
+        ("ratio_high", pa.float64()),
+        ("difference", pa.float64()),
+        ("difference_low", pa.float64()),
+        ("difference_high", pa.float64()),
+        ("p", pa.float64()),
+        ("evidence", pa.string()),
+        ("run_id", pa.string()),
+    ]
+)
+
+_KINDS: dict[str, Kind] = {OUTCOME: "binary", ACTIONS: "mean"}
+_DAILY = ("sample_ratio", "mixed_exposure")
+"""Checks that may be made every day: the sample ratio is tested sequentially."""
+
+_STEP = 0.01
+"""By so much the information grows at a look that found nothing new, and so much of it is kept for each later look."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A look that is due: which of them, counted from 1, and whether none follows."""
+
+    number: int
+    day: date
+    is_final: bool
+
+
+def look_due(started: Started, recorded: Sequence[dict[str, Any]], until: datetime) -> Look | None:
+    """The newest look whose day the data have reached, unless it is on record. Looks that were missed are left out."""
+    days = started.look_days()
+    reached = [number for number, day in enumerate(days, start=1) if until >= datetime.combine(day, time())]
+    if not reached or any(row["look"] >= reached[-1] for row in recorded):
+        return None
+    return Look(reached[-1], days[reached[-1] - 1], reached[-1] == len(days))
+
+
+def take_looks(
+    lake: Lake, problem: Problem, *, sends: ibis.Table, profiles: ibis.Table, until: datetime, run_id: str
+) -> list[dict[str, Any]]:
+    """Analyse every running experiment that has a look due, put the answers on record, and return their rows.
+
+    Args:
+        sends: the actions with their labels, see `unit_outcomes`.
+        until: the data's clock.
+    """
+    added = []
+    with table_lock(lake, RESULTS):
+        for started in running(lake, problem):
+            recorded = results(lake, started)
+            look = look_due(started, recorded, until)
+            if look is not None and (units := units_of(lake, started, problem, sends, profiles, until)) is not None:
+                row = _row(started, look, recorded, units, problem, until=until, run_id=run_id)
+                lake.append(RESULTS, small_table([row], SCHEMA))
+                recorded = [*recorded, row]
+                added.append(row)
+            if recorded and recorded[-1]["is_final"]:
+                record_verdict(lake, started, recorded[-1])
+                name, reason = started.experiment.name, f"{recorded[-1]['verdict']}: {recorded[-1]['reason']}"
+                end(lake, problem, name, event="finished", reason=reason, who=BY_LOOK)
+    return added
+
+
+def units_of(
+    lake: Lake, started: Started, problem: Problem, sends: ibis.Table, profiles: ibis.Table, until: datetime
+) -> ibis.Table | None:
+    """The exposed units of an experiment with their outcomes; None before the first exposure."""
+    exposures = exposures_of(lake, started)
+    if exposures is None:
+        return None
+    return unit_outcomes(exposures, sends, profiles, started.experiment, problem, until=until)
+
+
+def faults_of(units: ibis.Table, experiment: Experiment) -> list[str]:
+    """What is wrong with the units of an experiment so far, in words: of the checks that hold on every day.
+
+    The other checks are made at the looks: made every day, they would alarm too often by chance.
+    """
+    design = design_of(experiment, units, Looks((1.0,)))
+    try:
+        arms = check_rows(units, design)
+    except InputError as error:
+        return [str(error)]
+    health = check_health(read_units(units, design, arms), design)
+    return [check.text for check in health if check.check in _DAILY and not check.passed]
+
+
+def design_of(experiment: Experiment, units: ibis.Table, looks: Looks | None) -> Design:
+    """How the units of an experiment are analysed, as its file says."""
+    primary = experiment.primary
+    return Design(
+        unit="unit_id",
+        variant="arm",
+        control=experiment.control,
+        metrics=(Metric(primary.metric, _KINDS[primary.metric], primary.better),),
+        guardrails=tuple(
+            Guardrail(each.metric, each.margin, _KINDS[each.metric], each.better, relative=True)
+            for each in experiment.guardrails
+        ),
+        covariates=(EARLIER,),
+        segments=tuple(name for name in units.columns if name not in _NO_SEGMENTS),
+        weights={arm.name: arm.weight for arm in experiment.arms},
+        alpha=experiment.alpha,
+        looks=looks,
+        closed="closed",
+        smallest_effect=primary.smallest_effect,
+    )
+
+
+_NO_SEGMENTS = ("unit_id", "arm", "exposed_at", "closed", OUTCOME, ACTIONS, EARLIER)
+
+
+def information(closed: int, planned: int, before: float, look: Look, looks: int) -> float:
+    """The information fraction of a look: units whose window is closed, over those planned; above that of the last.
+
+    Where more units came than were planned, an early look keeps some of alpha for those after it.
+    """
+    most = 1.0 if look.is_final else 1 - _STEP * (looks - look.number)
+    return max(min(closed / max(planned, 1), most), before + _STEP)
+
+
+def _row(
+    started: Started,
+    look: Look,
+    recorded: Sequence[dict[str, Any]],
+    units: ibis.Table,
+    problem: Problem,
+    *,
+    until: datetime,
+    run_id: str,
+) -> dict[str, Any]:
+    experiment = started.experiment
+    earlier = [row["information"] for row in recorded]
+    # In memory: with the SQL of its present release, Ibis cannot drop what `cache` leaves.
+    known = ibis.memtable(units.to_pyarrow())
+    closed = int(known.filter(known.closed).unit_id.nunique().to_pyarrow().as_py())
+    before = earlier[-1] if earlier else 0.0
+    now = information(closed, started.planned_units, before, look, len(experiment.looks))
+    fractions = (*earlier, now)
+    analysis = analyse(known, design_of(experiment, known, Looks(fractions, look.is_final)))
+    return {
+        "experiment": experiment.name,
+        "version": experiment.version,
+        "look": look.number,
+        "looks": len(experiment.looks),
+        "look_day": look.day.isoformat(),
+        "data_until": until.isoformat(),
+        "recorded_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "is_final": look.is_final or analysis.verdict in ("ship", "keep"),
+        "information": now,
+        "boundary": boundaries(fractions, experiment.alpha)[-1],
+        "run_id": run_id,
+        **_answer(analysis, experiment),
+    }
+
+
+_FIGURES = (
+    "control",
+    "treatment",
+    "p",
+    *(f"{name}{end}" for name in ("ratio", "difference") for end in ("", "_low", "_high")),
+)
+
+
+def _answer(analysis: Analysis, experiment: Experiment) -> dict[str, Any]:
+    """What an analysis says, as columns; of several arms the one to ship, else the first in the file."""
+    shown = _shown(analysis, experiment)
+    figures: dict[str, Any] = dict.fromkeys(_FIGURES)
+    if shown is not None:
+        figures = {"control": shown.control, "treatment": shown.treatment, "p": shown.p}
+        for name, interval in (("ratio", shown.ratio), ("difference", shown.difference)):
+            figures |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return {
+        "verdict": analysis.verdict,
+        "rule": analysis.rule,
+        "reason": analysis.reason,
+        "variant": analysis.variant,
+        "units": sum(analysis.units.values()),
+        "waiting": sum(analysis.waiting.values()),
+        "evidence": json.dumps(evidence_of(analysis)),
+        **{name: _finite(value) for name, value in figures.items()},
+    }
+
+
+def evidence_of(analysis: Analysis) -> dict[str, Any]:
+    """All that led to a verdict, as JSON."""
+    return {**_jsonable(asdict(analysis)), "healthy": analysis.healthy}
+
+
+def _shown(analysis: Analysis, experiment: Experiment) -> Effect | None:
+    arms = [analysis.variant, *(arm.name for arm in experiment.arms)]
+    primary = {each.variant: each for each in analysis.results if each.role == "primary"}
+    return next((primary[arm] for arm in arms if arm in primary), None)
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _jsonable(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(each) for each in value]
+    return _finite(value) if isinstance(value, float) else value
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON has no NaN and no infinity: what is not known is null."""
+    return None if value is None or value != value or value in (float("inf"), float("-inf")) else float(value)

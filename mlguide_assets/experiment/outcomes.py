@@ -1,0 +1,86 @@
+"""What became of the exposed units: one row per unit and arm, which is what an analysis takes.
+
+By intention to treat: a unit counts in the arm that it met first, whatever it was sent afterwards. What happens within
+the outcome window after its first exposure counts, and only once all of it is final; until then the unit waits.
+"""
+
+from datetime import datetime, timedelta
+
+import ibis
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.experiment.specification import Experiment
+
+OUTCOME, ACTIONS = "outcome", "actions"
+EARLIER = "earlier_actions"
+"""Actions that a unit met in `BEFORE` before its exposure: no arm can have changed them, so they reduce variance."""
+
+BEFORE = timedelta(days=28)
+
+
+def unit_outcomes(
+    exposures: ibis.Table,
+    sends: ibis.Table,
+    profiles: ibis.Table,
+    experiment: Experiment,
+    problem: Problem,
+    *,
+    until: datetime,
+) -> ibis.Table:
+    """Outcomes of exposed units, as known at an instant.
+
+    Args:
+        exposures: unit_id, arm and exposed_at, one row per unit and arm.
+        sends: user_id, delivered_at and the label as the source writes it.
+        profiles: rows of user_profiles.
+        until: the data's clock.
+
+    Returns:
+        unit_id, arm, exposed_at, `closed`, `outcome` (0 or 1) and `actions` within the window (null while it is
+        open), `earlier_actions`, and the profile's columns by which slices are made.
+    """
+    window, closes = experiment.window(problem), experiment.closes_after(problem)
+    # The columns of the sends carry other names than those of the exposures: a join must not mix them up.
+    made = sends.filter(sends.delivered_at.notnull()).select(
+        sent_to=sends[experiment.unit],
+        at=sends.delivered_at,
+        positive=(sends[problem.label.column] == problem.label.positive).fill_null(False),
+    )
+    met = exposures.left_join(made, exposures.unit_id == made.sent_to)
+    within = (met["at"] >= met.exposed_at) & (met["at"] < met.exposed_at + _interval(window))
+    before = (met["at"] < met.exposed_at) & (met["at"] >= met.exposed_at - _interval(BEFORE))
+    counted = met.group_by("unit_id", "arm", "exposed_at").agg(
+        positives=(within & met.positive).sum(),
+        actions=within.sum(),
+        earlier=before.sum(),
+    )
+    closed = counted.exposed_at + _interval(closes) <= ibis.timestamp(until)
+    slices = [name for name in problem.evaluation.slices if name in profiles.columns]
+    known = profiles.select("id", *slices)
+    return counted.left_join(known, counted.unit_id == known.id).select(
+        "unit_id",
+        "arm",
+        "exposed_at",
+        *slices,
+        **{
+            "closed": closed,
+            OUTCOME: ibis.ifelse(closed, (counted.positives.fill_null(0) > 0).cast("int8"), ibis.null("int8")),
+            ACTIONS: ibis.ifelse(closed, counted.actions.fill_null(0).cast("int64"), ibis.null("int64")),
+            EARLIER: counted.earlier.fill_null(0).cast("int64"),
+        },
+    )
+
+
+def lost_before(sends: ibis.Table, problem: Problem, unit: str, instant: datetime) -> ibis.Table:
+    """The units that had the positive outcome before an instant: no action reaches them any more.
+
+    An outcome counts as soon as it is on record; a matured one surely is.
+    """
+    earlier = sends.filter(
+        sends.delivered_at < ibis.timestamp(instant), sends[problem.label.column] == problem.label.positive
+    )
+    return earlier.select(unit).distinct()
+
+
+def _interval(span: timedelta) -> ibis.Value:
+    return ibis.interval(seconds=int(span.total_seconds()))

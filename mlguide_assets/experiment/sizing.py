@@ -1,0 +1,199 @@
+"""What an experiment will need and find, before anything starts: units, days, the smallest effect that it can detect.
+
+The baseline is what would have been measured of the same units, had they been exposed as late as their outcomes are
+final today: an experiment without a treatment, on the past.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import ibis
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.errors import InputError
+from mlguide_assets.experiment.assignment import eligible
+from mlguide_assets.experiment.design import MINIMUM_EVENTS
+from mlguide_assets.experiment.outcomes import OUTCOME, lost_before, unit_outcomes
+from mlguide_assets.experiment.specification import Experiment
+from mlguide_assets.statistics.power import Baseline, smallest_detectable_change, units_needed
+
+LONGEST = 3650
+"""Days after which it is not asked any more when there would be enough units."""
+
+_RECENT = timedelta(days=28)
+"""Over which the arrival of new units is measured."""
+
+_STEP = 0.01
+
+
+@dataclass(frozen=True)
+class Population:
+    """Who could take part, and what has been measured of them.
+
+    Attributes:
+        units: eligible units that actions still reach, at present.
+        units_per_day: new ones that arrive, on average.
+        measured: units that the baseline is of.
+        baseline: the primary metric of a unit within the outcome window.
+    """
+
+    units: int
+    units_per_day: float
+    measured: int
+    baseline: Baseline
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """Attributes:
+    population: see there.
+    looks: days after the start, and units of all arms whose outcome is final on each.
+    planned_units: those at the last look.
+    needed_units: of all arms, to find the smallest effect of the file with its power; None where none is enough.
+    needed_days: days after the start until their outcomes are final; None where units arrive too slowly.
+    detectable: the smallest relative change that the planned units find; None where there is none.
+    events: expected at the last look in the smallest arm, of a binary metric.
+    """
+
+    population: Population
+    looks: tuple[tuple[int, int], ...]
+    planned_units: int
+    needed_units: int | None
+    needed_days: int | None
+    detectable: float | None
+    events: float | None
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether the last look comes with enough units and events."""
+        enough = self.needed_units is not None and self.planned_units >= self.needed_units
+        return enough and (self.events is None or self.events >= MINIMUM_EVENTS)
+
+
+def population_of(
+    experiment: Experiment, problem: Problem, *, sends: ibis.Table, profiles: ibis.Table, until: datetime
+) -> Population:
+    """Count who could take part, and measure what became of those who could have.
+
+    Args:
+        until: the data's clock.
+
+    Raises:
+        InputError: the data are shorter than it takes until an outcome is final, or nobody is eligible.
+    """
+    closes = experiment.closes_after(problem)
+    first = sends.delivered_at.min().to_pyarrow().as_py()
+    if first is None or until - first < closes:
+        span = (until - first) / timedelta(days=1) if first is not None else 0
+        raise InputError(
+            f"{experiment.title}: an outcome is final {closes / timedelta(days=1):g} days after the exposure, but the "
+            f"data span {span:.0f} days: shorten outcome_window, or read a longer history."
+        )
+    may = eligible(profiles, experiment.eligibility)
+    now = _still_there(may, sends, problem, experiment, until)
+    recent = now.date_joined > ibis.timestamp(until - _RECENT)
+    counted = now.agg(units=now.count(), recent=recent.fill_null(False).sum()).to_pyarrow().to_pylist()[0]
+    if not counted["units"]:
+        raise InputError(f"{experiment.title}: no unit is eligible, so there is nobody to compare: widen eligibility.")
+    measured = _measured(experiment, problem, may, sends, profiles, until)
+    return Population(
+        units=counted["units"],
+        units_per_day=(counted["recent"] or 0) / _RECENT.days,
+        measured=measured["units"],
+        baseline=Baseline(measured["mean"] or 0.0, None if experiment.primary.metric == OUTCOME else measured["sd"]),
+    )
+
+
+def size_of(experiment: Experiment, problem: Problem, population: Population) -> Sizing:
+    """What follows from a population: units over the looks, and which effect they find."""
+    closes = experiment.closes_after(problem).days
+    days = [look.days for look in experiment.looks]
+    looks = tuple((day, round(_units_on(experiment, population, day - closes))) for day in days)
+    planned = looks[-1][1]
+    fractions = _fractions([units for _, units in looks])
+    both, share = _smallest_comparison(experiment)
+    options: dict[str, Any] = {
+        "alpha": experiment.alpha / (len(experiment.arms) - 1),
+        "power": experiment.power,
+        "share": share,
+        "looks": fractions,
+    }
+    primary, baseline = experiment.primary, population.baseline
+    decrease = primary.better == "lower"
+    change = -primary.smallest_effect if decrease else primary.smallest_effect
+    if not baseline.mean or not planned:
+        return Sizing(population, looks, planned, None, None, None, _events(experiment, population, planned))
+    needed = round(units_needed(baseline, change, **options) / both)
+    return Sizing(
+        population=population,
+        looks=looks,
+        planned_units=planned,
+        needed_units=needed,
+        needed_days=next(
+            (day + closes for day in range(LONGEST) if _units_on(experiment, population, day) >= needed), None
+        ),
+        detectable=smallest_detectable_change(baseline, round(planned * both), decrease=decrease, **options),
+        events=_events(experiment, population, planned),
+    )
+
+
+def _measured(
+    experiment: Experiment,
+    problem: Problem,
+    may: ibis.Table,
+    sends: ibis.Table,
+    profiles: ibis.Table,
+    until: datetime,
+) -> dict[str, Any]:
+    """Units, mean and standard deviation of the primary metric, had all been exposed as late as possible."""
+    exposed_at = until - experiment.closes_after(problem)
+    joined = may.filter((may.date_joined <= ibis.timestamp(exposed_at)).fill_null(True))
+    there = _still_there(joined, sends, problem, experiment, exposed_at)
+    exposures = there.select(unit_id=there.id, arm=ibis.literal(""), exposed_at=ibis.timestamp(exposed_at))
+    units = unit_outcomes(exposures, sends, profiles, experiment, problem, until=until)
+    metric = units[experiment.primary.metric].cast("float64")
+    found: dict[str, Any] = (
+        units.agg(units=units.count(), mean=metric.mean(), sd=metric.std(how="sample")).to_pyarrow().to_pylist()[0]
+    )
+    return found
+
+
+def _still_there(
+    profiles: ibis.Table, sends: ibis.Table, problem: Problem, experiment: Experiment, instant: datetime
+) -> ibis.Table:
+    gone = lost_before(sends, problem, experiment.unit, instant)
+    return profiles.anti_join(gone, profiles.id == gone[experiment.unit])
+
+
+def _units_on(experiment: Experiment, population: Population, day: int) -> float:
+    """Units that take part so many days after the start."""
+    if day < 0:
+        return 0.0
+    slice_ = (experiment.exclusion.last - experiment.exclusion.first) * (1 - experiment.holdout)
+    return experiment.share_on(day) * slice_ * (population.units + population.units_per_day * day)
+
+
+def _fractions(units: Sequence[int]) -> list[float]:
+    """Information fractions of the looks that see any unit; each above the one before."""
+    fractions: list[float] = []
+    for count in units:
+        if count:
+            fractions.append(max(count / units[-1], fractions[-1] + _STEP if fractions else 0.0))
+    return [fraction / fractions[-1] for fraction in fractions] or [1.0]
+
+
+def _smallest_comparison(experiment: Experiment) -> tuple[float, float]:
+    """Of the control and the smallest other arm: their share of all units, and the other's share of both."""
+    control = next(arm.weight for arm in experiment.arms if arm.name == experiment.control)
+    other = min(arm.weight for arm in experiment.arms if arm.name != experiment.control)
+    return control + other, other / (control + other)
+
+
+def _events(experiment: Experiment, population: Population, planned: int) -> float | None:
+    if experiment.primary.metric != OUTCOME:
+        return None
+    rate, weight = population.baseline.mean, min(arm.weight for arm in experiment.arms)
+    expected = rate * (1 - experiment.primary.smallest_effect) if experiment.primary.better == "lower" else rate
+    return planned * weight * expected

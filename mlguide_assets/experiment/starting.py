@@ -1,0 +1,136 @@
+"""Starting an experiment in a home: by hand, or by itself where the problem file names one."""
+
+from collections.abc import Collection
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from mlguide_assets.define.problem import Problem, SimulatorSource
+from mlguide_assets.define.tables import SEND_PLAN
+from mlguide_assets.deploy.bundle import CHALLENGER, pointed_version
+from mlguide_assets.errors import InputError
+from mlguide_assets.experiment.ledger import Started, experiments, refuse_used_version
+from mlguide_assets.experiment.ledger import start as record_start
+from mlguide_assets.experiment.specification import Experiment, load_experiment
+from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.settings import Home
+
+if TYPE_CHECKING:
+    from mlguide_assets.experiment.sizing import Population
+
+BY_PROBLEM = "problem file"
+"""Who started an experiment, in the record, where the problem file did."""
+
+
+def start_from_file(
+    home: Home, lake: Lake, problem: Problem, name_or_file: str, *, who: str, reason: str = ""
+) -> Started:
+    """Start the experiment of a file, on the day after the last that is planned, or on its own later `start`.
+
+    Raises:
+        InputError: the file is not valid, its units cannot be compared here, or the record refuses it.
+    """
+    experiment, content = load_experiment(name_or_file, problem)
+    if not lake.exists(SEND_PLAN):
+        raise InputError("No day was planned here yet, so no unit can be assigned: run 'mlguide run' first.")
+    planned = max(map(date.fromisoformat, lake.snapshot(SEND_PLAN).partitions))
+    first_day = planned + timedelta(days=1)
+    return start(home, lake, problem, experiment, content, first_day=first_day, who=who, reason=reason)
+
+
+def start(
+    home: Home,
+    lake: Lake,
+    problem: Problem,
+    experiment: Experiment,
+    content: str,
+    *,
+    first_day: date,
+    who: str,
+    reason: str = "",
+) -> Started:
+    """Start an experiment on a day; see `ledger.start`.
+
+    Raises:
+        InputError: as there; or an arm follows a model that there is not, or the data are too short.
+    """
+    from mlguide_assets.experiment.sizing import size_of
+
+    # Before anything is measured: what was used before is refused at once.
+    refuse_used_version(experiment, experiments(lake, problem))
+    _refuse_missing_models(home, problem, {arm.policy for arm in experiment.arms})
+    sizing = size_of(experiment, problem, population(lake, problem, experiment))
+    return record_start(
+        lake,
+        problem,
+        experiment,
+        content,
+        first_day=first_day,
+        planned_units=sizing.planned_units,
+        who=who,
+        reason=reason,
+    )
+
+
+def population(lake: Lake, problem: Problem, experiment: Experiment) -> "Population":
+    """Who could take part in an experiment, from the tables of a home.
+
+    Raises:
+        InputError: nothing was read yet, or as `population_of`.
+    """
+    from mlguide_assets.experiment.sizing import population_of
+    from mlguide_assets.prepare.clock import data_clock
+
+    sends, profiles = lake.read("user_emails"), lake.read("user_profiles")
+    until = data_clock(sends) or datetime.min
+    return population_of(experiment, problem, sends=sends, profiles=profiles, until=until)
+
+
+def check_named(lake: Lake, problem: Problem) -> tuple[Experiment, str] | None:
+    """The experiment that the problem file names and that is still to start, with its text; None where there is none.
+
+    Raises:
+        InputError: the file is missing or not valid, or has changed since it was started.
+    """
+    if problem.experiment.file is None:
+        return None
+    experiment, content = load_experiment(problem.experiment.file, problem)
+    known = experiments(lake, problem)
+    before = next((each for each in known if each.key == (experiment.name, experiment.version)), None)
+    if before is None:
+        return experiment, content
+    if before.experiment.fingerprint != experiment.fingerprint:
+        refuse_used_version(experiment, known)
+    return None
+
+
+def start_named(home: Home, lake: Lake, problem: Problem, day: date) -> Started | None:
+    """Start the experiment that the problem file names, on a day that is about to be planned.
+
+    It starts once, when there is a champion, and only where days go on: a world that stands still has no outcomes.
+
+    Raises:
+        InputError: as `check_named` and `start`.
+    """
+    if not days_go_on(problem) or pointed_version(home.bundles(problem.key)) is None:
+        return None
+    named = check_named(lake, problem)
+    if named is None:
+        return None
+    experiment, content = named
+    return start(home, lake, problem, experiment, content, first_day=day, who=BY_PROBLEM, reason=problem.hypothesis)
+
+
+def days_go_on(problem: Problem) -> bool:
+    """Whether there will be days after those that are known: not in a simulated world that is read whole."""
+    return not isinstance(problem.source, SimulatorSource) or problem.source.live is not None
+
+
+def _refuse_missing_models(home: Home, problem: Problem, policies: Collection[str]) -> None:
+    bundles = home.bundles(problem.key)
+    if "champion" in policies and pointed_version(bundles) is None:
+        raise InputError("An arm follows the champion, and there is none yet: 'mlguide run' trains a model.")
+    if "challenger" in policies and pointed_version(bundles, CHALLENGER) is None:
+        raise InputError(
+            "An arm follows the challenger, and there is none: it would do what the champion does. A version that "
+            "passed the gate and waits, or that did not beat the champion, becomes challenger."
+        )

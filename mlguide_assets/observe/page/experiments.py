@@ -1,0 +1,110 @@
+"""Section: the experiments, each with its hypothesis, its effect over the looks, and the decision."""
+
+import math
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from mlguide_assets.observe.page.charts import Chart, Point, Series, drawn, legend
+from mlguide_assets.observe.page.known import Known
+from mlguide_assets.observe.page.markup import Html, joined, paragraph, table, tag
+from mlguide_assets.observe.page.wording import State, badge, counted, finite, sentence
+
+NO_EFFECT = 1.0
+
+VERDICTS: Mapping[str, tuple[State, str]] = {
+    "ship": ("good", "ship"),
+    "keep": ("none", "keep the control"),
+    "inconclusive": ("careful", "inconclusive: the control stays"),
+    "unhealthy": ("bad", "unhealthy: no numbers"),
+}
+
+
+def experiments_section(known: Known) -> Html:
+    """The newest experiment first."""
+    if not known.experiments:
+        said = "No experiment was started yet: 'mlguide experiment plan FILE' says what one needs."
+        return paragraph(said, class_="empty")
+    return joined([part for each in reversed(known.experiments) for part in _experiment(each)])
+
+
+def _experiment(known: Mapping[str, Any]) -> list[Html]:
+    looks = known["results"]
+    parts = [
+        tag("h3", f"{known['experiment']}, version {known['version']}"),
+        paragraph(known["hypothesis"]),
+        paragraph(_decision(known)),
+    ]
+    measured = [row for row in looks if row["ratio"] is not None]
+    if measured:
+        parts += _effect(known, measured)
+    if looks:
+        header = ("look", "verdict", "treatment / control", "units", "waiting", "why")
+        parts.append(table(header, [_row(row) for row in looks], caption="Looks", stacks=True))
+    return parts
+
+
+def _decision(known: Mapping[str, Any]) -> Html:
+    looks = known["results"]
+    if known["state"] == "stopped":
+        return badge("careful", f"stopped by {known['who']}: {sentence(known['reason'])}")
+    if not looks:
+        return badge("none", f"running since {known['start']}; the first look is due on {known['looks'][0]}")
+    state, verdict = VERDICTS.get(looks[-1]["verdict"], ("none", looks[-1]["verdict"]))
+    if known["state"] == "running":
+        left = counted(len(known["looks"]) - looks[-1]["look"], "look is", "looks are")
+        return badge("none", f"running; at look {looks[-1]['look']}: {verdict}, and {left} to come")
+    arm = f" {looks[-1]['variant']}" if looks[-1]["variant"] else ""
+    return badge(state, f"{verdict}{arm}. {sentence(looks[-1]['reason'])}")
+
+
+def _effect(known: Mapping[str, Any], looks: list[Mapping[str, Any]]) -> list[Html]:
+    points = [
+        Point(
+            date.fromisoformat(row["look_day"]),
+            finite(row["ratio"]),
+            finite(row["ratio_low"]),
+            finite(row["ratio_high"]),
+            loud=not _includes(row, NO_EFFECT),
+        )
+        for row in looks
+    ]
+    told = {point.day: f"look {row['look']}: {_interval(row)}" for point, row in zip(points, looks, strict=True)}
+    chart = Chart(
+        title=f"{known['experiment']}: treatment over control, by look",
+        description=f"At the last look with numbers: {_interval(looks[-1])}.",
+        told=lambda day: told[day],
+        first=points[0].day,
+        last=points[-1].day,
+        intervals=(Series("treatment / control", "gap", points),),
+        levels=(NO_EFFECT,),
+        height=180,
+    )
+    keys = legend(("gap quiet", "treatment / control"), ("gap loud", "interval without 1"), ("across", "no difference"))
+    return [tag("figure", keys, drawn(chart))]
+
+
+def _row(row: Mapping[str, Any]) -> list[Html | str]:
+    return [
+        f"{row['look']} of {row['looks']}, {row['look_day']}",
+        badge(*VERDICTS.get(row["verdict"], ("none", row["verdict"]))),
+        tag("span", _interval(row), class_="figure"),
+        f"{row['units']:,}",
+        f"{row['waiting']:,}",
+        sentence(row["reason"]),
+    ]
+
+
+def _interval(row: Mapping[str, Any]) -> str:
+    if row["ratio"] is None:
+        return "–"
+    return f"{row['ratio']:.3f} ({_number(row['ratio_low'])} to {_number(row['ratio_high'])})"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _includes(row: Mapping[str, Any], value: float) -> bool:
+    low, high = finite(row["ratio_low"]), finite(row["ratio_high"])
+    return math.isnan(low) or math.isnan(high) or low <= value <= high

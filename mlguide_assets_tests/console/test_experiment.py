@@ -1,0 +1,85 @@
+"""`mlguide experiment …` in a home: from the plan to the end, in text and as JSON."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from mlguide_assets.cli import app
+from mlguide_assets.define.tables import SEND_PLAN
+from mlguide_assets.experiment.day import assign_day, expose_day
+from mlguide_assets.experiment.ledger import EXPERIMENTS
+from mlguide_assets.experiment.looks import take_looks
+from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.settings import Home
+from mlguide_assets_tests.experiment.files import PROBLEM, text
+from mlguide_assets_tests.experiment.worlds import DAY, UNITS, history, home_with_champion, plan
+
+FILE = Path("test.yaml")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    monkeypatch.chdir(tmp_path)
+    FILE.write_text(text(ramp="[{share: 1}]"))
+    return home_with_champion(tmp_path / "home")
+
+
+def run(home: Home, *arguments: str) -> Result:
+    return CliRunner().invoke(app, ["experiment", *arguments, "--home", str(home.root)])
+
+
+def answer(home: Home, *arguments: str) -> Any:
+    done = run(home, *arguments, "--json")
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_an_experiment_is_planned_started_followed_and_stopped(home: Home) -> None:
+    planned = answer(home, "plan", str(FILE))
+    assert planned["eligible_units"] == planned["units_planned"] == UNITS - 1 - UNITS // 20
+    assert planned["looks"] == [{"day": day, "units": planned["eligible_units"]} for day in (21, 28, 35)]
+    assert planned["baseline"] == pytest.approx(0.05, abs=0.001)
+    assert planned["units_needed"] > planned["units_planned"]
+    assert (planned["is_enough"], planned["smallest_detectable_effect"] < -0.2) == (False, True)
+    assert "It is too small" in run(home, "plan", str(FILE)).stdout
+    started = answer(home, "start", str(FILE))
+    assert (started["start"], started["state"]) == (str(DAY), "running")
+    lake = Lake(home.lake(PROBLEM.key))
+    assign_day(home, lake, PROBLEM, DAY, report=print)
+    arms = {row["unit_id"]: row["arm"] for row in lake.read_arrow("experiment_assignments").to_pylist()}
+    lake.write_partition(SEND_PLAN, str(DAY), plan({**arms}))
+    expose_day(lake, PROBLEM, DAY)
+    (status,) = answer(home, "status")
+    assert (status["day"], status["share"], status["looks_taken"], status["next_look"]) == (1, 1, 0, "2024-03-22")
+    assert sum(status["exposed"].values()) == status["waiting"] == len(arms)
+    lost = {"generic": 10, "personal": 8}
+    made = [(unit, 1.0, unit % 97 < lost[arm]) for unit, arm in arms.items()]
+    lake.write("user_emails", history(*made, *((unit, 21.0, False) for unit in range(1, 400))))
+    tables = {"sends": lake.read("user_emails"), "profiles": lake.read("user_profiles")}
+    take_looks(lake, PROBLEM, **tables, until=tables["sends"].delivered_at.max().to_pyarrow().as_py(), run_id="run")
+    shown = answer(home, "results", "fewer_losses")
+    assert [row["verdict"] for row in shown["results"]] == ["inconclusive"]
+    assert Path(shown["picture"]).is_file()
+    assert "look 1 of 3, 2024-03-22: inconclusive" in run(home, "results", "fewer_losses").stdout
+    stopped = answer(home, "stop", "fewer_losses", "--reason", "too slow")
+    assert (stopped["state"], stopped["reason"]) == ("stopped", "too slow")
+    (listed,) = answer(home, "list")
+    assert listed == stopped
+    assert "No experiment runs" in run(home, "status").stdout
+
+
+def test_a_mistake_ends_with_one_sentence_code_2_and_nothing_changed(home: Home) -> None:
+    FILE.write_text(text(alpha="2"))
+    for verb in ("plan", "start"):
+        refused = run(home, verb, str(FILE))
+        assert refused.exit_code == 2
+        assert refused.stderr.startswith("mlguide: test.yaml, line ")
+        assert refused.stderr.count("\n") == 1
+    refused = run(home, "stop", "fewer_losses", "--reason", "why")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "No experiment 'fewer_losses' was started here" in refused.stderr
+    assert not Lake(home.lake(PROBLEM.key)).exists(EXPERIMENTS)
