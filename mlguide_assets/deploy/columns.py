@@ -88,6 +88,9 @@ COLUMNS = {
         "threshold": "The probability from which on an email is withheld.",
         "decision": "What was answered: send or withhold.",
         "latency_ms": "Milliseconds from the request to its line in the log.",
+        "experiment": "The experiment whose arm the user met by the answer; null where there is none.",
+        "experiment_version": "Its version.",
+        "arm": "The arm that the user met.",
     },
     "request_faults": {
         "day": "The day, UTC.",

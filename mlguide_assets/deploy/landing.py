@@ -55,9 +55,16 @@ SCHEMA = pa.schema(
         ("threshold", pa.float64()),
         ("decision", pa.string()),
         ("latency_ms", pa.float64()),
+        ("experiment", pa.string()),
+        ("experiment_version", pa.int64()),
+        ("arm", pa.string()),
     ]
 )
 """Of the table. `features` is JSON, since every model version may have features of its own."""
+
+
+MET = ("experiment", "experiment_version", "arm")
+"""Columns of the arm that the user met by the answer; null where they take part in no experiment."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +149,7 @@ def _merged(new: pa.RecordBatchReader, lake: Lake, day: str, place: Path) -> Tab
     Args:
         place: where the new rows are kept meanwhile.
     """
+    import ibis
     import pyarrow.parquet as pq
 
     with pq.ParquetWriter(place, SCHEMA) as writer:
@@ -149,6 +157,9 @@ def _merged(new: pa.RecordBatchReader, lake: Lake, day: str, place: Path) -> Tab
             writer.write_batch(batch)
     added = read_parquet(lake.connection, place)
     known = lake.read(PREDICTION_LOG, partitions=[day])
+    # Of a day that an earlier version landed.
+    older = {name: ibis.null(type_) for name, type_ in added.schema().items() if name not in known.columns}
+    known = known.mutate(**older).select(added.columns)
     return added.union(known.anti_join(added, _KEY)).order_by("answered_at", *_KEY, "position")
 
 
@@ -239,6 +250,7 @@ def _rows(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "features": None if row["features"] is None else json.dumps(row["features"], ensure_ascii=False),
             "probability": row["probability"],
             "decision": row["decision"],
+            **{name: row.get(name) for name in MET},
         }
 
 

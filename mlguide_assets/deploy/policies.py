@@ -18,9 +18,10 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from mlguide_assets.define.problem import POLICIES, Policies, Policy
+from mlguide_assets.deploy.actions import generic_action as generic_action
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake import Lake
-from mlguide_assets.statistics.draws import draw_index, draw_share_column
+from mlguide_assets.statistics.draws import draw_share_column
 
 ASSIGNMENTS = "experiment_assignments"
 """The table in which assigned units arrive."""
@@ -94,15 +95,6 @@ def followed_policies(
         others = drawn.anti_join(given, "user_id")
         drawn = ibis.union(given.semi_join(users, "user_id"), others)
     return drawn if has_challenger else _without_challenger(drawn)
-
-
-def generic_action(candidates: list[int], *, salt: str, day: date) -> int:
-    """The one action of the generic policy on a day: a draw from the candidates by the day, not by the unit.
-
-    >>> generic_action([146, 147, 148], salt="exploration", day=date(2026, 1, 1))
-    147
-    """
-    return sorted(candidates)[draw_index(f"{salt}/generic", day.isoformat(), len(candidates))]
 
 
 def _drawn(users: ibis.Table, policies: Policies, salt: str) -> ir.StringValue:

@@ -13,9 +13,11 @@ from itertools import accumulate
 import ibis
 
 from mlguide_assets.define.problem import POLICIES
+from mlguide_assets.deploy.routing import Arm, Condition, Range, Route
 from mlguide_assets.experiment.ledger import Started
-from mlguide_assets.experiment.specification import Condition, Experiment
-from mlguide_assets.statistics.draws import SIZE, Unit, draw, draw_column
+from mlguide_assets.experiment.specification import Condition as Eligibility
+from mlguide_assets.experiment.specification import Experiment
+from mlguide_assets.statistics.draws import SIZE, Unit, draw_column
 
 HOLDOUT_SALT = "holdout"
 """The same for every experiment, which is what makes the hold-out permanent."""
@@ -24,21 +26,35 @@ GROUP_SALT = "exclusion/"
 """What the salt of an exclusion group starts with."""
 
 
-def arm_of(experiment: Experiment, unit: Unit, share: float) -> str | None:
-    """The arm of a unit, or None where it does not take part. Whether it is eligible is not asked.
+def route_of(experiment: Experiment, share: float) -> Route:
+    """The ranges of draws that decide whether a unit takes part and in which arm.
 
     Args:
         share: of the units that take part, see `Experiment.share_on`.
     """
-    if draw(HOLDOUT_SALT, unit) < _bound(experiment.holdout):
-        return None
-    low, high = _slice(experiment)
-    if not low <= draw(f"{GROUP_SALT}{experiment.exclusion.group}", unit) < high:
-        return None
-    if draw(experiment.salts.inclusion, unit) >= _bound(share):
-        return None
-    drawn = draw(experiment.salts.arm, unit)
-    return next(name for name, bound in _arm_bounds(experiment) if drawn < bound)
+    exclusion = experiment.exclusion
+    ranges = (
+        Range(HOLDOUT_SALT, _bound(experiment.holdout), SIZE),
+        Range(f"{GROUP_SALT}{exclusion.group}", _bound(exclusion.first), _bound(exclusion.last)),
+        Range(experiment.salts.inclusion, 0, _bound(share)),
+    )
+    # Rounding leaves no unit without an arm.
+    ends = [*(_bound(total) for total in accumulate(arm.weight for arm in experiment.arms[:-1])), SIZE]
+    return Route(
+        experiment.name,
+        experiment.version,
+        # A range that is all there is needs no draw.
+        tuple(each for each in ranges if (each.low, each.high) != (0, SIZE)),
+        experiment.salts.arm,
+        tuple(Arm(arm.name, arm.policy, end) for arm, end in zip(experiment.arms, ends, strict=True)),
+        tuple(Condition(each.column, each.values, each.min, each.max) for each in experiment.eligibility),
+    )
+
+
+def arm_of(experiment: Experiment, unit: Unit, share: float) -> str | None:
+    """The arm of a unit, or None where it does not take part. Whether it is eligible is not asked."""
+    arm = route_of(experiment, share).arm_of(unit)
+    return arm.name if arm else None
 
 
 def assignments(experiment: Experiment, units: ibis.Table, share: float) -> ibis.Table:
@@ -46,27 +62,17 @@ def assignments(experiment: Experiment, units: ibis.Table, share: float) -> ibis
 
     Args:
         units: a table whose column `experiment.unit` holds each id once.
-        share: see `arm_of`.
+        share: see `route_of`.
 
     Returns:
         The rows that take part, with one more column, `arm`.
     """
-    unit = units[experiment.unit]
-    # A range that is all there is needs no draw.
-    ranges = {
-        HOLDOUT_SALT: (_bound(experiment.holdout), SIZE),
-        f"{GROUP_SALT}{experiment.exclusion.group}": _slice(experiment),
-        experiment.salts.inclusion: (0, _bound(share)),
-    }
-    taking_part = [
-        draw_column(salt, unit).between(low, high - 1)
-        for salt, (low, high) in ranges.items()
-        if (low, high) != (0, SIZE)
-    ]
+    route, unit = route_of(experiment, share), units[experiment.unit]
+    taking_part = [draw_column(each.salt, unit).between(each.low, each.high - 1) for each in route.ranges]
     members = units.filter(*taking_part) if taking_part else units
-    drawn = draw_column(experiment.salts.arm, members[experiment.unit])
-    *earlier, (last, _) = _arm_bounds(experiment)
-    return members.mutate(arm=ibis.cases(*((drawn < bound, name) for name, bound in earlier), else_=last))
+    drawn = draw_column(route.arm_salt, members[experiment.unit])
+    *earlier, last = route.arms
+    return members.mutate(arm=ibis.cases(*((drawn < arm.end, arm.name) for arm in earlier), else_=last.name))
 
 
 def assigned_on(
@@ -121,7 +127,7 @@ def _rows(experiment: Experiment, members: ibis.Table) -> ibis.Table:
     )
 
 
-def eligible(profiles: ibis.Table, conditions: Sequence[Condition]) -> ibis.Table:
+def eligible(profiles: ibis.Table, conditions: Sequence[Eligibility]) -> ibis.Table:
     """The profiles of the units that may take part: those that meet every condition. An unknown value meets none."""
     for condition in conditions:
         column = profiles[condition.column]
@@ -138,13 +144,3 @@ def eligible(profiles: ibis.Table, conditions: Sequence[Condition]) -> ibis.Tabl
 def _bound(share: float) -> int:
     """The draw at which a share of all ends. It grows with the share, so what is below it once stays below it."""
     return round(share * SIZE)
-
-
-def _slice(experiment: Experiment) -> tuple[int, int]:
-    return _bound(experiment.exclusion.first), _bound(experiment.exclusion.last)
-
-
-def _arm_bounds(experiment: Experiment) -> list[tuple[str, int]]:
-    """Each arm with the draw at which it ends, in the order of the file. Rounding leaves no unit without an arm."""
-    ends = [_bound(total) for total in accumulate(arm.weight for arm in experiment.arms)]
-    return [(arm.name, end) for arm, end in zip(experiment.arms, [*ends[:-1], SIZE], strict=True)]

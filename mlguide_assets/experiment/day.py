@@ -3,24 +3,24 @@
 Where no experiment was ever started, each of these returns at once.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.tables import SEND_PLAN
+from mlguide_assets.deploy.landing import PREDICTION_LOG
 from mlguide_assets.deploy.policies import ASSIGNED, ASSIGNMENTS
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.ledger import EXPERIMENTS, RESULTS, Started, results, running
+from mlguide_assets.experiment.publishing import publish_routes
 from mlguide_assets.experiment.starting import start_named
 from mlguide_assets.prepare.lake import Lake, Snapshot
 from mlguide_assets.settings import Home
 
 if TYPE_CHECKING:
     import ibis
-
-LANDED_LOG = "prediction_log"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ def assign_day(
     except InputError as error:
         report(f"The experiment of the problem file was not started: {error}")
     present = [each for each in running(lake, problem) if each.share_on(day)]
-    if not present and not _is_assigned(lake, day):
+    publish_routes(home, problem, present, day)
+    if not present and day.isoformat() not in _partitions(lake, ASSIGNMENTS):
         return None
     rows = _assignments(lake, problem, present, day) if present else None
     # An experiment that was stopped since the day was assigned leaves it without rows.
@@ -59,9 +60,9 @@ def expose_day(lake: Lake, problem: Problem, day: date) -> int:
     present = running(lake, problem)
     added = 0
     for each in present:
-        if _has_partition(lake, SEND_PLAN, day):
+        if day.isoformat() in _partitions(lake, SEND_PLAN):
             added += record_exposures(lake, exposed_by_plan(lake.read(SEND_PLAN, partitions=[day.isoformat()]), each))
-        log = _answers(lake, each)
+        log = _answers(lake, problem, each)
         if log is not None:
             added += record_exposures(lake, exposed_by_api(log, each))
     return added
@@ -111,6 +112,8 @@ def look_day(
         if (started := before[row["experiment"], row["version"]])
     }
     now = running(lake, problem)
+    if len(now) < len(before):
+        publish_routes(home, problem, now, until.date() if until else date.min)
     return Looked(
         version=lake.snapshot(RESULTS).id if lake.exists(RESULTS) else "no look",
         running=len(now),
@@ -148,18 +151,22 @@ def _assignments(lake: Lake, problem: Problem, present: list[Started], day: date
     return assigned_on(day, present, lake.read("user_profiles"), gone, exposed)
 
 
-def _answers(lake: Lake, started: Started) -> Any:
-    """The API's answers of the days since an experiment started, if the log names experiments; else None."""
-    if not lake.exists(LANDED_LOG):
+def _answers(lake: Lake, problem: Problem, started: Started) -> "ibis.Table | None":
+    """The API's answers since an experiment started, about units that were not lost before; None without any.
+
+    A server knows which units an experiment takes, but not which of them are lost.
+    """
+    from mlguide_assets.experiment.outcomes import lost_before
+
+    days = [day for day in _partitions(lake, PREDICTION_LOG) if day >= started.start.isoformat()]
+    if not days:
         return None
-    days = [day for day in lake.snapshot(LANDED_LOG).partitions if day >= started.start.isoformat()]
-    log = lake.read(LANDED_LOG, partitions=days) if days else None
-    return log if log is not None and "experiment" in log.columns else None
+    log = lake.read(PREDICTION_LOG, partitions=days, by_name=True)
+    if "experiment" not in log.columns:
+        return None
+    unit, instant = started.experiment.unit, datetime.combine(started.start, datetime.min.time())
+    return log.anti_join(lost_before(lake.read("user_emails"), problem, unit, instant), unit)
 
 
-def _is_assigned(lake: Lake, day: date) -> bool:
-    return _has_partition(lake, ASSIGNMENTS, day)
-
-
-def _has_partition(lake: Lake, table: str, day: date) -> bool:
-    return lake.exists(table) and day.isoformat() in lake.snapshot(table).partitions
+def _partitions(lake: Lake, table: str) -> Collection[str]:
+    return lake.snapshot(table).partitions if lake.exists(table) else ()

@@ -42,13 +42,15 @@ def exposed_by_plan(plan: ibis.Table, started: Started) -> ibis.Table:
 
 
 def exposed_by_api(log: ibis.Table, started: Started) -> ibis.Table:
-    """The units for which the API answered by their arms.
+    """The units to which the API recommended an action by their arms. A prediction alone recommends none.
 
     Args:
         log: rows of the prediction log.
     """
     since = ibis.timestamp(datetime.combine(started.start, time()))
-    answered = log.filter(log.experiment_version == started.experiment.version, log.answered_at >= since)
+    answered = log.filter(
+        log.experiment_version == started.experiment.version, log.endpoint == "recommend", log.answered_at >= since
+    )
     return _exposed(answered, started, answered.answered_at, API)
 
 

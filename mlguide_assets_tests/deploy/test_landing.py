@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mlguide_assets.deploy.landing import KEPT_DAYS, PREDICTION_LOG, land_log
+from mlguide_assets.deploy.landing import KEPT_DAYS, MET, PREDICTION_LOG, land_log
 from mlguide_assets.deploy.prediction_log import LogWriter, log_bytes, segments
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake import Lake
@@ -89,6 +89,7 @@ def test_every_pair_is_a_row_with_what_was_said_of_it(folder: Path, lake: Lake) 
         "threshold": 0.04,
         "decision": "withhold",
         "latency_ms": 1.5,
+        **dict.fromkeys(MET),
     }
 
 
@@ -264,3 +265,20 @@ def test_a_kill_between_landing_and_its_mark_lands_the_day_again(folder: Path, l
 def test_many_rows_land_in_pieces(folder: Path, lake: Lake) -> None:
     write(folder, *(request(f"{number}", pairs=70) for number in range(700)))
     assert land_log(folder, lake, today=date(2026, 3, 1)).rows == 49_000
+
+
+def test_the_arm_that_a_user_met_lands_also_on_a_day_that_an_earlier_version_landed(folder: Path, lake: Lake) -> None:
+    write(folder, request("a"))
+    land_log(folder, lake, today=TODAY)
+    day = TODAY.isoformat()
+    older = lake.read_arrow(PREDICTION_LOG, [day]).drop_columns(list(MET))
+    lake.write_partition(PREDICTION_LOG, day, older)
+    line = json.loads(request("b", pairs=1))
+    line["rows"][0] |= {"experiment": "fewer_losses", "experiment_version": 2, "arm": "personal"}
+    write(folder, json.dumps(line).encode())
+    land_log(folder, lake, today=TODAY)
+    rows = lake.read_arrow(PREDICTION_LOG, [day]).to_pylist()
+    assert {(row["request_id"], row["experiment"], row["experiment_version"], row["arm"]) for row in rows} == {
+        ("a", None, None, None),
+        ("b", "fewer_losses", 2, "personal"),
+    }

@@ -1,13 +1,15 @@
 """From scores to the answer that is sent and the line that is logged."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from pydantic_core import to_json
 
+from mlguide_assets.deploy.actions import generic_action, random_action
 from mlguide_assets.deploy.prediction_log import BASE_RATE, CHAMPION, WHAT_IF
+from mlguide_assets.deploy.routing import Met, Route, met_by
 from mlguide_assets.deploy.serving.asking import Asked, Question, Slot
 from mlguide_assets.deploy.serving.messages import PredictRequest
 from mlguide_assets.deploy.serving.model import ServedModel
@@ -22,6 +24,8 @@ class Judged:
     slot: Slot
     probability: float
     reasons: Reasons | None = None
+    met: Met | None = None
+    """The arm of an experiment that the unit met by this answer."""
 
 
 def judge(
@@ -38,6 +42,17 @@ def judge(
         else Judged(slot, scores[slot.row], reasons[slot.row] if reasons else None)
         for slot in question.slots
     ]
+
+
+def routed(judged: Sequence[Judged], question: Question, routes: Sequence[Route]) -> list[Judged]:
+    """The same, each with the arm that its unit meets, where it takes part in an experiment."""
+    arms: dict[int, Met | None] = {}
+    for each in judged:
+        slot = each.slot
+        if slot.user_id not in arms:
+            known = {} if slot.row is None else question.features.row(slot.row)
+            arms[slot.user_id] = None if slot.row is None else met_by(slot.user_id, known, routes)
+    return [replace(each, met=met) if (met := arms[each.slot.user_id]) else each for each in judged]
 
 
 def answer(asked: Asked, question: Question, judged: Sequence[Judged], model: ServedModel, request_id: str) -> bytes:
@@ -99,7 +114,15 @@ def _logged(judged: Judged, question: Question, model: ServedModel, variant: str
         "decision": decision(judged.probability, model),
         "variant": variant if pair else BASE_RATE if variant in (CHAMPION, WHAT_IF) else variant,
         "features": None if slot.row is None else question.features.rows[slot.row],
+        **_met(judged),
     }
+
+
+def _met(judged: Judged) -> dict[str, Any]:
+    met = judged.met
+    if met is None:
+        return {}
+    return {"experiment": met.experiment, "experiment_version": met.version, "arm": met.arm}
 
 
 def decision(probability: float, model: ServedModel) -> str:
@@ -119,7 +142,7 @@ def _prediction(judged: Judged, question: Question, model: ServedModel, *, proba
     told["basis"] = BASE_RATE if slot.row is None else "features"
     if judged.reasons is not None:
         told["reasons"] = judged.reasons
-    return told
+    return told | _met(judged)
 
 
 def _recommendations(
@@ -134,8 +157,27 @@ def _recommendations(
         found.append(
             {
                 "user_id": best.slot.user_id,
-                "choice": {"email_id": best.slot.email_id, "decision": decision(best.probability, model)},
+                "choice": _choice([judged[place] for place in order], question, model),
                 "candidates": [told[place] for place in order],
+                **_met(best),
             }
         )
     return found
+
+
+def _choice(candidates: Sequence[Judged], question: Question, model: ServedModel) -> dict[str, Any]:
+    """What to do with a user: what the policy of their arm says, else the least risky email or nothing.
+
+    Args:
+        candidates: from the least risky.
+    """
+    best = candidates[0]
+    policy = best.met.policy if best.met else "champion"
+    if policy == "champion" or best.slot.row is None:
+        return {"email_id": best.slot.email_id, "decision": decision(best.probability, model)}
+    emails = [each.slot.email_id for each in candidates if each.slot.email_id is not None]
+    day = question.features.pairs[best.slot.row].instant.date()
+    salt = model.problem.exploration.salt
+    if policy == "generic":
+        return {"email_id": generic_action(emails, salt=salt, day=day), "decision": "send"}
+    return {"email_id": random_action(emails, best.slot.user_id, salt=salt, day=day), "decision": "send"}

@@ -89,7 +89,13 @@ class Reason(BaseModel):
     text: str
 
 
-class Prediction(BaseModel):
+class _Met(BaseModel):
+    experiment: str | None = Field(default=None, description="The experiment that the user takes part in, if any.")
+    experiment_version: int | None = None
+    arm: str | None = Field(default=None, description="The arm of the experiment that the user is in.")
+
+
+class Prediction(_Met):
     """One pair, judged. `basis` is base_rate where nothing is known of the user."""
 
     user_id: int
@@ -118,13 +124,14 @@ class PredictAnswer(_Answer):
 
 
 class Choice(BaseModel):
-    """The email that is least likely to lose the user; `withhold` where even that one is too risky."""
+    """The email that is least likely to lose the user, `withhold` where even that one is too risky; or, of users who
+    take part in an experiment, what the policy of their arm says."""
 
     email_id: int
     decision: Literal["send", "withhold"]
 
 
-class Recommendation(BaseModel):
+class Recommendation(_Met):
     """The candidates of a user, the least risky first; between equals, the newest."""
 
     user_id: int

@@ -21,7 +21,7 @@ from mlguide_assets.deploy.serving.model import ServedModel
 from mlguide_assets.deploy.serving.operations import PREDICTIONS
 from mlguide_assets.deploy.serving.service import NO_CHAMPION, NO_FEATURES, Answered, Service, score
 from mlguide_assets.deploy.serving.shadow import Shadow
-from mlguide_assets.deploy.serving.watching import Follower, Watcher
+from mlguide_assets.deploy.serving.watching import Follower, RoutesFollower, Watcher
 from mlguide_assets.settings import Home
 
 SWITCH_SECONDS = 0.0005
@@ -59,8 +59,9 @@ class Running:
         bundles = home.bundles(problem.key)
         self._champion = Follower(bundles, CHAMPION, lambda model: setattr(self._service, "champion", model))
         self._challenger = Follower(bundles, CHALLENGER, lambda model: setattr(self._shadow, "challenger", model))
+        self._routes = RoutesFollower(bundles, lambda routes: setattr(self._service, "routes", routes))
         self._faults = faults
-        self._watcher = Watcher([self._champion, self._challenger], self._write_faults)
+        self._watcher = Watcher([self._champion, self._challenger, self._routes], self._write_faults)
         self._watcher.start()
         self.batcher = Batcher(self._service, self._logs[:ANSWERING], self._after)
         # What lives as long as the server need not be looked at by every full collection, which would take 45 ms.
@@ -96,7 +97,7 @@ class Running:
     def state(self) -> ServiceState:
         """What serves, and what is not as it should be."""
         model, challenger = self._service.champion, self._shadow.challenger
-        reasons = [follower.fault for follower in (self._champion, self._challenger) if follower.fault]
+        reasons = [follower.fault for follower in (self._champion, self._challenger, self._routes) if follower.fault]
         feature_time, now, fault, usable = self._features()
         reasons += [fault] if fault else []
         if model is not None and usable and (fault := self._prediction_fault(model)):

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.online_store.store import OnlineStore, Snapshot, StoreError
 from mlguide_assets.deploy.prediction_log import CHAMPION, LogError, LogWriter, now_utc
-from mlguide_assets.deploy.serving.answering import Judged, Reasons, answer, judge, log_line
+from mlguide_assets.deploy.routing import Route
+from mlguide_assets.deploy.serving.answering import Judged, Reasons, answer, judge, log_line, routed
 from mlguide_assets.deploy.serving.asking import Asked, Question, RefusedError, look_up
 from mlguide_assets.deploy.serving.features import Features
 from mlguide_assets.deploy.serving.model import ServedModel
@@ -66,7 +67,8 @@ class Draft:
 
 
 class Service:
-    """The champion and the online store, put together. One thread at a time judges; `champion` may be set by any.
+    """The champion and the online store, put together. One thread at a time judges; any may set `champion` and
+    `routes`.
 
     Args:
         problem: the home's; its `serving` says where to stop.
@@ -74,6 +76,7 @@ class Service:
 
     def __init__(self, problem: Problem, store: OnlineStore) -> None:
         self.champion: ServedModel | None = None
+        self.routes: Sequence[Route] = ()
         self._problem = problem
         self._store = store
 
@@ -94,7 +97,10 @@ class Service:
             return None
         for work, scores in zip(known, score([work.question for work in known], model), strict=True):
             if work.question is not None:
-                work.judged = judge(work.question, scores.tolist(), self._reasons(work, model), model)
+                judged = judge(work.question, scores.tolist(), self._reasons(work, model), model)
+                # A what-if is a question: nobody meets an arm by it.
+                routes = () if work.asked.what_if else self.routes
+                work.judged = routed(judged, work.question, routes) if routes else judged
         return self._draft(Answered(known, model, snapshot.publication.id))
 
     def _draft(self, answered: Answered) -> Draft:

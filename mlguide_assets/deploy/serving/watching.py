@@ -6,11 +6,12 @@ no request waits or fails. A bundle that cannot be used is not taken, and what s
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
 
 from mlguide_assets.deploy.bundle import Bundle, Role, pointed, pointer_path
+from mlguide_assets.deploy.routing import ROUTING, Route, read_routes
 from mlguide_assets.deploy.serving.model import ServedModel, load_served
 from mlguide_assets.errors import InputError
 
@@ -68,6 +69,33 @@ class Follower:
         self.fault = fault
 
 
+class RoutesFollower:
+    """Keeps the routes of the experiments as their file says; a damaged one is no route.
+
+    Args:
+        take: called with the routes.
+    """
+
+    def __init__(self, bundles: Path, take: Callable[[tuple[Route, ...]], None]) -> None:
+        self.fault: str | None = None
+        self._bundles = bundles
+        self._take = take
+        self._seen: tuple[int, int] | str | None = "never"
+
+    def look(self) -> None:
+        """Read the file, if it was replaced since the last look."""
+        seen = _version_of(self._bundles / ROUTING)
+        if seen == self._seen:
+            return
+        try:
+            routes, self.fault = read_routes(self._bundles), None
+        except InputError as error:
+            routes, self.fault = (), str(error)
+            _log.error("%s", error)
+        self._take(routes)
+        self._seen = seen
+
+
 class Watcher:
     """A thread that has its followers look, several times a second, and does what is due now and then.
 
@@ -75,7 +103,7 @@ class Watcher:
         now_and_then: called every `DUE_SECONDS`.
     """
 
-    def __init__(self, followers: list[Follower], now_and_then: Callable[[], None]) -> None:
+    def __init__(self, followers: Sequence[Follower | RoutesFollower], now_and_then: Callable[[], None]) -> None:
         self._followers = followers
         self._now_and_then = now_and_then
         self._ended = threading.Event()

@@ -1,0 +1,20 @@
+"""The actions that no model chooses: the same one for all units of a day, and one at random. Both follow from draws."""
+
+from collections.abc import Sequence
+from datetime import date
+
+from mlguide_assets.statistics.draws import Unit, draw_index
+
+
+def generic_action(candidates: Sequence[int], *, salt: str, day: date) -> int:
+    """The one action of the generic policy on a day: a draw from the candidates by the day, not by the unit.
+
+    >>> generic_action([146, 147, 148], salt="exploration", day=date(2026, 1, 1))
+    148
+    """
+    return sorted(candidates)[draw_index(f"{salt}/generic", day.isoformat(), len(candidates))]
+
+
+def random_action(candidates: Sequence[int], unit: Unit, *, salt: str, day: date) -> int:
+    """The action of the random policy for a unit on a day, as the send plan draws it."""
+    return sorted(candidates)[draw_index(f"{salt}/random:{day.isoformat()}", unit, len(candidates))]
