@@ -1,6 +1,7 @@
 """What happens to the experiments of a home on a day: units are assigned, exposed, and looked at.
 
-Where no experiment was ever started, each of these returns at once.
+Where no experiment was ever started, each of these returns at once, and imports nothing: the schema of a file alone
+takes longer to be made than all that there is to do.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -13,14 +14,14 @@ from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.landing import PREDICTION_LOG
 from mlguide_assets.deploy.policies import ASSIGNED, ASSIGNMENTS
 from mlguide_assets.errors import InputError
-from mlguide_assets.experiment.ledger import EXPERIMENTS, RESULTS, Started, results, running
-from mlguide_assets.experiment.publishing import publish_routes
-from mlguide_assets.experiment.starting import start_named
+from mlguide_assets.experiment.tables import EXPERIMENTS, EXPOSURES, RESULTS
 from mlguide_assets.prepare.lake import Lake, Snapshot
 from mlguide_assets.settings import Home
 
 if TYPE_CHECKING:
     import ibis
+
+    from mlguide_assets.experiment.ledger import Started
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,12 @@ def assign_day(
     First the experiment that the problem file names is started, where it is time. What keeps it from starting is
     reported: a day must be planned all the same.
     """
+    if problem.experiment.file is None and not lake.exists(EXPERIMENTS):
+        return None
+    from mlguide_assets.experiment.ledger import running
+    from mlguide_assets.experiment.publishing import publish_routes
+    from mlguide_assets.experiment.starting import start_named
+
     try:
         start_named(home, lake, problem, day)
     except InputError as error:
@@ -55,7 +62,10 @@ def assign_day(
 
 def expose_day(lake: Lake, problem: Problem, day: date) -> int:
     """Record who met an arm by the plan of a day, or by the API since; how many did for the first time."""
+    if not lake.exists(EXPERIMENTS):
+        return 0
     from mlguide_assets.experiment.exposure import exposed_by_api, exposed_by_plan, record_exposures
+    from mlguide_assets.experiment.ledger import running
 
     present = running(lake, problem)
     added = 0
@@ -94,8 +104,10 @@ def look_day(
     if not lake.exists(EXPERIMENTS):
         return Looked()
     from mlguide_assets.experiment.criterion import decide_on_waiting
+    from mlguide_assets.experiment.ledger import results, running
     from mlguide_assets.experiment.looks import take_looks
     from mlguide_assets.experiment.picture import looks_picture
+    from mlguide_assets.experiment.publishing import publish_routes
     from mlguide_assets.prepare.clock import data_clock
 
     before = {each.key: each for each in running(lake, problem)}
@@ -127,7 +139,7 @@ def look_day(
 def _faults(
     lake: Lake,
     problem: Problem,
-    present: list[Started],
+    present: "list[Started]",
     sends: "ibis.Table",
     profiles: "ibis.Table",
     until: datetime,
@@ -140,9 +152,8 @@ def _faults(
             yield f"{each.experiment.title}: {fault}."
 
 
-def _assignments(lake: Lake, problem: Problem, present: list[Started], day: date) -> "ibis.Table | None":
+def _assignments(lake: Lake, problem: Problem, present: "list[Started]", day: date) -> "ibis.Table | None":
     from mlguide_assets.experiment.assignment import assigned_on
-    from mlguide_assets.experiment.exposure import EXPOSURES
     from mlguide_assets.experiment.outcomes import lost_before
 
     unit = present[0].experiment.unit
@@ -151,7 +162,7 @@ def _assignments(lake: Lake, problem: Problem, present: list[Started], day: date
     return assigned_on(day, present, lake.read("user_profiles"), gone, exposed)
 
 
-def _answers(lake: Lake, problem: Problem, started: Started) -> "ibis.Table | None":
+def _answers(lake: Lake, problem: Problem, started: "Started") -> "ibis.Table | None":
     """The API's answers since an experiment started, about units that were not lost before; None without any.
 
     A server knows which units an experiment takes, but not which of them are lost.

@@ -11,9 +11,9 @@ import ibis
 import pyarrow as pa
 
 from mlguide_assets.experiment.ledger import Started, table_lock
+from mlguide_assets.experiment.tables import EXPOSURES
 from mlguide_assets.prepare.lake import Lake
 
-EXPOSURES = "exposures"
 PLAN, API = "plan", "api"
 
 SCHEMA = pa.schema(

@@ -15,11 +15,9 @@ import pyarrow as pa
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.specification import Experiment, parse_experiment
+from mlguide_assets.experiment.tables import EXPERIMENTS, RESULTS
 from mlguide_assets.prepare.lake import Lake, small_table, writing
 from mlguide_assets.prepare.locking import locked
-
-EXPERIMENTS = "experiments"
-RESULTS = "experiment_results"
 
 Event = Literal["started", "stopped", "finished"]
 State = Literal["running", "stopped", "finished"]

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from mlguide_assets.cli import app
 from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.experiment.day import assign_day, expose_day
-from mlguide_assets.experiment.ledger import EXPERIMENTS
 from mlguide_assets.experiment.looks import take_looks
+from mlguide_assets.experiment.tables import EXPERIMENTS
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.experiment.files import PROBLEM, text

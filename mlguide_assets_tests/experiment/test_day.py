@@ -14,9 +14,9 @@ from mlguide_assets.deploy.policies import ASSIGNED, ASSIGNMENTS, assigned_units
 from mlguide_assets.deploy.recorded_criteria import recorded_criteria
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.day import assign_day, expose_day, look_day
-from mlguide_assets.experiment.exposure import EXPOSURES
-from mlguide_assets.experiment.ledger import EXPERIMENTS, end, experiments, find, results, running
+from mlguide_assets.experiment.ledger import end, experiments, find, results, running
 from mlguide_assets.experiment.starting import check_named, start_from_file, start_named
+from mlguide_assets.experiment.tables import EXPERIMENTS, EXPOSURES
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.experiment.files import PROBLEM, text

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from mlguide_assets.errors import InputError
-from mlguide_assets.experiment.ledger import EXPERIMENTS, Started, end, experiments, find, running
+from mlguide_assets.experiment.ledger import Started, end, experiments, find, running
 from mlguide_assets.experiment.ledger import start as start_on
+from mlguide_assets.experiment.tables import EXPERIMENTS
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets_tests.experiment.files import PROBLEM, experiment, text
 
