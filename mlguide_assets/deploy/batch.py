@@ -20,7 +20,7 @@ USERS_AT_ONCE = 20_000
 
 USER_FEATURES = "user_feature_store"
 BEST = "best_email_per_user"
-PER_SCORING_DAY = (USER_FEATURES, "batch_predictions", BEST, "send_plan")
+PER_SCORING_DAY = (USER_FEATURES, "batch_predictions", BEST, "experiment_assignments", "send_plan")
 """Tables that hold the same entities once more for every day that was scored, a partition each."""
 
 PREDICTIONS = pa.schema(

@@ -67,11 +67,13 @@ def expose_day(lake: Lake, problem: Problem, day: date) -> int:
     from mlguide_assets.experiment.exposure import exposed_by_api, exposed_by_plan, record_exposures
     from mlguide_assets.experiment.ledger import running
 
-    present = running(lake, problem)
+    planned = day.isoformat() in _partitions(lake, SEND_PLAN)
+    plan = lake.read(SEND_PLAN, partitions=[day.isoformat()]) if planned else None
     added = 0
-    for each in present:
-        if day.isoformat() in _partitions(lake, SEND_PLAN):
-            added += record_exposures(lake, exposed_by_plan(lake.read(SEND_PLAN, partitions=[day.isoformat()]), each))
+    for each in running(lake, problem):
+        # A plan that an earlier version made knows no experiment.
+        if plan is not None and "experiment" in plan.columns:
+            added += record_exposures(lake, exposed_by_plan(plan, each))
         log = _answers(lake, problem, each)
         if log is not None:
             added += record_exposures(lake, exposed_by_api(log, each))

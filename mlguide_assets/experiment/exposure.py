@@ -34,10 +34,13 @@ _ONCE = ["unit_id", "experiment", "version", "arm"]
 def exposed_by_plan(plan: ibis.Table, started: Started) -> ibis.Table:
     """The units that a day's send plan decides for by their arms, exposed from the start of the day on.
 
+    A plan that was made when its day was over has decided nothing.
+
     Args:
         plan: rows of one day's send plan.
     """
     midnight = plan.scoring_date.cast("timestamp")
+    plan = plan.filter(plan.planned_at < midnight + ibis.interval(days=1))
     return _exposed(plan, started, ibis.greatest(midnight, plan.planned_at), PLAN)
 
 

@@ -30,9 +30,9 @@ def start_from_file(
         InputError: the file is not valid, its units cannot be compared here, or the record refuses it.
     """
     experiment, content = load_experiment(name_or_file, problem)
-    if not lake.exists(SEND_PLAN):
+    planned = _last_planned(lake)
+    if planned is None:
         raise InputError("No day was planned here yet, so no unit can be assigned: run 'mlguide run' first.")
-    planned = max(map(date.fromisoformat, lake.snapshot(SEND_PLAN).partitions))
     first_day = planned + timedelta(days=1)
     return start(home, lake, problem, experiment, content, first_day=first_day, who=who, reason=reason)
 
@@ -107,11 +107,14 @@ def start_named(home: Home, lake: Lake, problem: Problem, day: date) -> Started 
     """Start the experiment that the problem file names, on a day that is about to be planned.
 
     It starts once, when there is a champion, and only where days go on: a world that stands still has no outcomes.
+    A day that is scored afterwards starts nothing.
 
     Raises:
         InputError: as `check_named` and `start`.
     """
     if not days_go_on(problem) or pointed_version(home.bundles(problem.key)) is None:
+        return None
+    if day < (_last_planned(lake) or day):
         return None
     named = check_named(lake, problem)
     if named is None:
@@ -123,6 +126,11 @@ def start_named(home: Home, lake: Lake, problem: Problem, day: date) -> Started 
 def days_go_on(problem: Problem) -> bool:
     """Whether there will be days after those that are known: not in a simulated world that is read whole."""
     return not isinstance(problem.source, SimulatorSource) or problem.source.live is not None
+
+
+def _last_planned(lake: Lake) -> date | None:
+    days = lake.snapshot(SEND_PLAN).partitions if lake.exists(SEND_PLAN) else ()
+    return max(map(date.fromisoformat, days), default=None)
 
 
 def _refuse_missing_models(home: Home, problem: Problem, policies: Collection[str]) -> None:

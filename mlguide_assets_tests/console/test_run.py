@@ -138,9 +138,12 @@ def test_every_user_has_every_candidate_email_once(first_run: Done, home: Path) 
     assert mlguide("export", "send_plan", "--out", str(plan), "--home", str(home), cwd=home.parent).code == 0
     planned = pd.read_csv(plan)
     columns = ["user_id", "email_id", "decision"]
-    pd.testing.assert_frame_equal(planned[columns], pd.read_csv(best)[columns])
-    # The default problem does not explore.
-    assert (planned.propensity == 1).all()
+    others = planned.experiment.isna()
+    pd.testing.assert_frame_equal(planned[others][columns], pd.read_csv(best)[others][columns])
+    # The default problem does not explore; its experiment begins with a tenth of the users.
+    assert (planned[others].propensity == 1).all()
+    assert (~others).mean() == pytest.approx(0.1, abs=0.05)
+    assert set(planned[~others].arm) == {"generic", "personalised"}
 
 
 BACKFILL = """

@@ -131,6 +131,8 @@ def test_the_experiment_of_the_problem_file_starts_by_itself_once(home: Home, tm
     pointer.unlink()
     assert start_named(home, lake, problem, DAY) is None
     pointer.write_text(content)
+    # A day that is scored afterwards.
+    assert start_named(home, lake, problem, DAY - timedelta(days=2)) is None
     assigned, said = assign(home, DAY, problem)
     assert said == []
     assert assigned.running == ("fewer_losses, version 1",)

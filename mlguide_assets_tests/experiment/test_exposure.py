@@ -54,6 +54,12 @@ def test_a_unit_in_two_arms_has_two_rows(lake: Lake) -> None:
     assert lake.read_arrow(EXPOSURES)["arm"].to_pylist() == ["generic", "personal"]
 
 
+def test_a_plan_that_was_made_when_its_day_was_over_exposes_nobody(lake: Lake) -> None:
+    late = plan({1: "generic"})
+    late = late.set_column(late.column_names.index("planned_at"), "planned_at", [[START + timedelta(days=1)]])
+    assert record(lake, started(lake), late) == 0
+
+
 def test_two_that_record_the_same_at_once_add_it_once(tmp_path: Path) -> None:
     running = started(Lake(tmp_path))
     rows = plan(dict.fromkeys(range(50), "generic"))
