@@ -67,10 +67,10 @@ class Live(Strict):
     end: date | None = Field(
         default=None, description="Here the clock stops. Default: where the history ends, history_start and days on."
     )
-    follows_plan: bool = Field(
+    follows_plan: bool | Literal["experiments"] = Field(
         default=False,
-        description="Whether users are sent what the home's own send plan of a day says; otherwise what the company "
-        "draws, which no plan changes.",
+        description="Which users are sent what the home's own send plan of a day says: all (true), none (false), or "
+        "those of an experiment. The others are sent what the company draws.",
     )
 
     @model_validator(mode="after")

@@ -24,19 +24,24 @@ def followed_plans(problem: Problem, lake: Lake, *, until: datetime | None) -> P
         until: how far the world is seen, UTC without a zone.
     """
     source = problem.source
-    follows = isinstance(source, SimulatorSource) and source.live is not None and source.live.follows_plan
+    follows = source.live.follows_plan if isinstance(source, SimulatorSource) and source.live else False
     if not follows or until is None or not lake.exists(SEND_PLAN):
         return NO_PLANS
+    only_experiments = follows == "experiments"
     begun = [day for day in map(date.fromisoformat, lake.snapshot(SEND_PLAN).partitions) if _start(day) < until]
-    plans = {day: _made_in_time(day, *lake.files(SEND_PLAN, partitions=[day.isoformat()])) for day in begun}
+    files = {day: lake.files(SEND_PLAN, partitions=[day.isoformat()])[0] for day in begun}
+    plans = {day: _followed(day, path, only_experiments=only_experiments) for day, path in files.items()}
     return Plans({day: plan for day, plan in plans.items() if plan is not None})
 
 
 # A process that plays many days reads each plan once: a file of the lake never changes.
 @lru_cache(maxsize=400)
-def _made_in_time(day: date, path: Path) -> DayPlan | None:
-    """The plan of a day; None where it is empty, or was made when the day had begun."""
-    rows = pq.read_table(path, columns=["user_id", "email_id", "decision", "planned_at"])
+def _followed(day: date, path: Path, *, only_experiments: bool) -> DayPlan | None:
+    """The rows of a day's plan that are followed; None where there are none, or the day had begun when it was made."""
+    file = pq.ParquetFile(path)
+    rows = file.read(["user_id", "email_id", "decision", "planned_at", *(["experiment"] if only_experiments else [])])
+    if only_experiments:
+        rows = rows.filter(pc.is_valid(rows["experiment"]))
     if not rows.num_rows or pc.max(rows["planned_at"]).as_py() >= _start(day):
         return None
     emails = pc.if_else(pc.equal(rows["decision"], "send"), rows["email_id"], WITHHOLD)

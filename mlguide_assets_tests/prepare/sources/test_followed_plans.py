@@ -41,13 +41,22 @@ def lake(duck: Any, tmp_path: Path) -> Lake:
     return lake_over(duck, tmp_path / "lake")
 
 
-def plan(lake: Lake, day: date, *, made: datetime | None = None, users: Any = USERS, email: int = EMAIL) -> None:
+def plan(
+    lake: Lake,
+    day: date,
+    *,
+    made: datetime | None = None,
+    users: Any = USERS,
+    email: int = EMAIL,
+    experiment: Any = None,
+) -> None:
     """A plan that sends all users one email, and nothing to every third."""
     midnight = datetime.combine(day, datetime.min.time())
     rows = {
         "user_id": users,
         "email_id": np.full(len(users), email),
         "decision": np.where(users % 3 == 0, "withhold", "send"),
+        "experiment": pa.array([None] * len(users) if experiment is None else experiment, pa.string()),
         "planned_at": pa.array([made or midnight - timedelta(minutes=10)] * len(users), pa.timestamp("us")),
     }
     lake.write_partition(SEND_PLAN, day.isoformat(), pa.table(rows))
@@ -88,6 +97,17 @@ def test_a_world_that_does_not_follow_is_the_companys(lake: Lake) -> None:
     drawn = sends(lake, FIRST + DAY, problem_that())
     plan(lake, FIRST)
     assert sends(lake, FIRST + DAY, problem_that()).equals(drawn)
+
+
+def test_of_a_plan_only_the_rows_of_experiments_may_be_followed(lake: Lake) -> None:
+    problem = problem_that(follows_plan="experiments")
+    drawn = sends(lake, FIRST + DAY, problem)
+    plan(lake, FIRST, experiment=np.where(USERS % 2 == 0, "content", None))
+    followed = of_day(sends(lake, FIRST + DAY, problem), FIRST)
+    assigned = followed["user_id"].to_numpy() % 2 == 0
+    assert set(followed.filter(pa.array(assigned))["email_id"].to_pylist()) == {EMAIL}
+    others = of_day(drawn, FIRST).filter(pa.array(of_day(drawn, FIRST)["user_id"].to_numpy() % 2 == 1))
+    assert followed.filter(pa.array(~assigned)).equals(others)
 
 
 def test_each_reading_finds_the_same_days_and_the_next_one(lake: Lake) -> None:
