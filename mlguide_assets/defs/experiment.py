@@ -83,3 +83,18 @@ def experiment_results(
             )
         ],
     )
+
+
+@dg.asset(group_name=GROUP, kinds={"parquet"}, owners=OWNERS, deps=["experiment_results", "send_plan"])
+def offline_and_online(
+    context: dg.AssetExecutionContext, workspace: Workspace, user_emails: Any
+) -> dg.MaterializeResult[None]:
+    """What the send plans say of each policy before an experiment, beside what the experiment found; rows are added."""
+    from mlguide_assets.defs.metadata import version_of
+    from mlguide_assets.experiment.off_policy.comparing import compare_policies
+
+    found = compare_policies(workspace.lake, workspace.problem, sends=user_emails, run_id=context.run.run_id)
+    return dg.MaterializeResult(
+        data_version=version_of(found.version),
+        metadata={"estimates": found.estimates, "supported": found.supported, "results": found.results},
+    )

@@ -12,8 +12,8 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.design import Better, Design, Guardrail, Kind, Metric
 from mlguide_assets.experiment.rows import find_arms
 from mlguide_assets.prepare.engine import read_parquet
-from mlguide_assets.prepare.sources.data_file import open_data_file, require_columns
-from mlguide_assets.prepare.sources.spellings import FLAGS, without_null_words
+from mlguide_assets.prepare.sources.data_file import as_numbers, open_data_file, require_columns
+from mlguide_assets.prepare.sources.spellings import without_null_words
 
 
 @dataclass(frozen=True)
@@ -95,21 +95,12 @@ def _numbers(table: ibis.Table, file: ExperimentFile) -> ibis.Table:
     }
     if both := next((column for column in measures if column in names), None):
         raise InputError(f"{measures[both]} {both}: that column is the unit, the variant or a segment, not a measure.")
-    found: dict[str, Any] = {name: without_null_words(table[name], in_text=True) for name in names}
     for column, option in measures.items():
-        found[column] = _number(table, column)
-        wrong = table.filter(without_null_words(table[column], in_text=False).notnull() & found[column].isnull())
-        for example in wrong.limit(1).to_pyarrow()[column].to_pylist():
-            raise InputError(f"{option} {column}: {file.path} holds {str(example)!r} there, which is not a number.")
-    return table.select(**found)
-
-
-def _number(table: ibis.Table, column: str) -> Any:
-    values = without_null_words(table[column], in_text=False)
-    if not values.type().is_string():
-        return values.try_cast("float64")
-    flags = ibis.cases(*((values.lower().isin(words), float(truth)) for truth, words in FLAGS.items()))
-    return ibis.coalesce(values.try_cast("float64"), flags)
+        table = as_numbers(table, file.path, option, column)
+    return table.select(
+        **{name: without_null_words(table[name], in_text=True) for name in names},
+        **{column: table[column] for column in measures},
+    )
 
 
 def _design(file: ExperimentFile, rows: ibis.Table) -> Design:

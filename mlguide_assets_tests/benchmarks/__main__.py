@@ -60,6 +60,7 @@ def _rows(folder: Path, sizes: list[int], no_pandas_above: int) -> list[tuple[st
         ("serving", lambda: _serving(folder)),
         ("drift", lambda: _drift(folder)),
         ("figures", _figures),
+        ("off_policy", _off_policy),
     ]
 
 
@@ -265,6 +266,24 @@ def _figures() -> list[Row]:
         (f"figures: {name}", f"{seconds:.1f} s", f"≤ {budgets[name]} s", _within(seconds <= budgets[name]))
         for name, seconds in got.items()
     ]
+
+
+def _off_policy() -> list[Row]:
+    """Values of policies by the send plans of 200 simulated companies, against the truth of each."""
+    got = json.loads(_output(["-m", "mlguide_assets_tests.benchmarks.off_policy", "200"]))
+    rows = []
+    for pair, found in got["pairs"].items():
+        share = found["covered"] / found["supported"]
+        rows.append(
+            (
+                f"off-policy ratio, {pair}: 95 % intervals that hold the truth",
+                f"{share:.1%} of {found['supported']} (error {found['mean_error']:+.1%} ± {found['spread']:.0%})",
+                f"≥ {found['at_least']:.1%}, 99 % binomial",
+                _within(share >= found["at_least"]),
+            )
+        )
+    refused, plans = got["refused_without_draws"], got["without_draws"]
+    return [*rows, ("  refused where nothing is drawn", f"{refused} of {plans}", "all", _within(refused == plans))]
 
 
 def _output(arguments: list[str], **environment: str) -> str:

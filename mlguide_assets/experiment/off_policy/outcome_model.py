@@ -17,6 +17,9 @@ from mlguide_assets.train.models import THREADS
 
 FOLDS = 5
 ROUNDS = 100
+MOST_ROWS = 200_000
+"""To fit trees to, drawn at random: more of them change so small a model little."""
+
 UNKNOWN = -1
 """The code of an action that was never logged: the model takes it for a missing value."""
 
@@ -100,12 +103,15 @@ def _fit_trees(decisions: Decisions, seen: npt.NDArray[np.bool_], seed: int) -> 
     context, rewards = decisions.context, decisions.rewards
     kinds = ["c" if categorical else "q" for categorical in context.categorical] + ["c"]
 
-    def matrix(rows: Any, actions: Integers) -> Any:
+    def matrix(rows: Integers, actions: Integers) -> Any:
         coded = np.where(actions == UNKNOWN, np.nan, actions).astype(np.float32)
         return np.column_stack([context.values[rows], coded])
 
+    learned = np.flatnonzero(seen)
+    if len(learned) > MOST_ROWS:
+        learned = np.sort(np.random.default_rng(seed).choice(learned, MOST_ROWS, replace=False))
     data = xgboost.QuantileDMatrix(
-        matrix(seen, decisions.actions[seen]), rewards[seen], feature_types=kinds, enable_categorical=True
+        matrix(learned, decisions.actions[learned]), rewards[learned], feature_types=kinds, enable_categorical=True
     )
     within = rewards.min() >= 0 and rewards.max() <= 1
     parameters = {

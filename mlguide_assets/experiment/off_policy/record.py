@@ -47,15 +47,10 @@ SCHEMA = pa.schema(
 )
 
 EVERY = timedelta(days=7)
-"""An estimate of the same two policies is made again when the days whose outcomes are final have grown by so much."""
-
-PLANNED_DAYS = 28
-"""Days of plans, the latest whose outcomes are final, that an estimate is made from."""
-
-PAIRS: tuple[tuple[Policy, Policy], ...] = (("champion", "generic"), ("random", "generic"), ("challenger", "champion"))
-"""Compared in every home, beside the arms of its experiments."""
+"""Estimates are made again when the days whose outcomes are final have grown by so much."""
 
 _OFFLINE = SCHEMA.names[1 : SCHEMA.names.index("reason") + 1]
+_EMPTY: Mapping[str, Any] = dict.fromkeys(SCHEMA.names)
 
 
 @dataclass(frozen=True)
@@ -76,34 +71,35 @@ class Result:
     ratio: Estimate
 
 
+def is_estimate_due(known: Iterable[Mapping[str, Any]], last_day: date) -> bool:
+    """Whether there are enough new days, up to the last whose outcomes are final, for another estimate.
+
+    Args:
+        known: rows of the record.
+    """
+    made = [date.fromisoformat(row["last_day"]) for row in known if row["experiment"] is None]
+    return not made or last_day - max(made) >= EVERY
+
+
 def estimates(
-    decisions: pa.Table,
-    known: Iterable[Mapping[str, Any]],
-    pairs: Iterable[tuple[Policy, Policy]],
-    *,
-    now: datetime,
-    run_id: str,
+    decisions: pa.Table, pairs: Iterable[tuple[Policy, Policy]], *, now: datetime, run_id: str
 ) -> list[dict[str, Any]]:
-    """The rows of estimates that are due.
+    """A row for each of the pairs that the plans know the propensities of.
 
     Args:
         decisions: as `planned_decisions` gives them.
-        known: rows of the record.
         pairs: a policy and what it is compared with.
         now: UTC.
     """
     if not decisions.num_rows:
         return []
     days = pc.min_max(decisions["scoring_date"]).as_py()
-    latest = {(row["policy"], row["against"]): row["last_day"] for row in known if row["experiment"] is None}
-    scored, rows = scored_policies(decisions), []
-    for policy, against in dict.fromkeys(pairs):
-        last = latest.get((policy, against))
-        due = last is None or days["max"] - date.fromisoformat(last) >= EVERY
-        if due and policy in scored and against in scored:
-            value = policy_value(decisions, policy, against)
-            rows.append(_estimate(value, decisions, days, now=now, run_id=run_id))
-    return rows
+    scored = scored_policies(decisions)
+    return [
+        _estimate(policy_value(decisions, policy, against), decisions, days, now=now, run_id=run_id)
+        for policy, against in dict.fromkeys(pairs)
+        if policy in scored and against in scored
+    ]
 
 
 def results(
@@ -115,26 +111,24 @@ def results(
         known: rows of the record.
         now: UTC.
     """
-    recorded = {(row["experiment"], row["experiment_version"], row["policy"]) for row in known}
-    rows = []
-    for each in found:
-        if (each.experiment, each.version, each.policy) in recorded:
-            continue
-        pair = {"policy": each.policy, "against": each.against}
-        rows.append(
-            {
-                **pair,
-                **_estimate_before(known, each),
-                "recorded_at": now.isoformat(timespec="seconds"),
-                "experiment": each.experiment,
-                "experiment_version": each.version,
-                "look": each.look,
-                "verdict": each.verdict,
-                **_bounds("result", each.ratio),
-                "run_id": run_id,
-            }
-        )
-    return rows
+    there = {(row["experiment"], row["experiment_version"], row["policy"]) for row in known}
+    return [
+        {
+            **_EMPTY,
+            **_estimate_before(known, each),
+            "recorded_at": now.isoformat(timespec="seconds"),
+            "policy": each.policy,
+            "against": each.against,
+            "experiment": each.experiment,
+            "experiment_version": each.version,
+            "look": each.look,
+            "verdict": each.verdict,
+            **_bounds("result", each.ratio),
+            "run_id": run_id,
+        }
+        for each in found
+        if (each.experiment, each.version, each.policy) not in there
+    ]
 
 
 def record(lake: Lake, rows: Sequence[Mapping[str, Any]]) -> Snapshot:
@@ -155,6 +149,7 @@ def _estimate(
 ) -> dict[str, Any]:
     at = now.isoformat(timespec="seconds")
     return {
+        **_EMPTY,
         "recorded_at": at,
         "policy": value.policy,
         "against": value.against,

@@ -13,6 +13,7 @@ import ibis
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.sources.files import open_table
 from mlguide_assets.prepare.sources.finding import SUFFIXES, as_table
+from mlguide_assets.prepare.sources.spellings import FLAGS, without_null_words
 
 
 def open_data_file(path: Path, connection: Any, scratch: Path) -> ibis.Table:
@@ -52,14 +53,17 @@ def require_columns(table: ibis.Table, path: Path, columns: Iterable[tuple[str, 
 
 
 def as_numbers(table: ibis.Table, path: Path, option: str, column: str) -> ibis.Table:
-    """The table with a column as float64; text that is a number counts as one, and nulls stay.
+    """The table with a column as float64: numbers and flags, also written as text. Words for no value are null.
 
     Raises:
         InputError: a value is no finite number.
     """
-    number = table[column].try_cast("float64")
-    # The literal NaN that some tools write for a missing value is text in CSV.
-    wrong = table.filter(table[column].notnull() & (number.isnull() | number.isnan() | number.isinf()))
+    values = without_null_words(table[column], in_text=False)
+    number = values.try_cast("float64")
+    if values.type().is_string():
+        flags = ibis.cases(*((values.lower().isin(words), float(truth)) for truth, words in FLAGS.items()))
+        number = ibis.coalesce(number, flags)
+    wrong = table.filter(values.notnull() & (number.isnull() | number.isinf()))
     for example in wrong.limit(1).to_pyarrow()[column].to_pylist():
         raise InputError(f"{option} {column}: {path} holds {str(example)!r} there, which is not a number.")
     return table.mutate(**{column: number})

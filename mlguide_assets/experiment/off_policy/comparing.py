@@ -1,0 +1,112 @@
+"""What a home's plans and experiments say of its policies, as far as the record lacks it."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import ibis
+import pyarrow as pa
+
+from mlguide_assets.define.problem import Policy, Problem
+from mlguide_assets.define.tables import SEND_PLAN
+from mlguide_assets.experiment.ledger import Started, experiments, table_lock
+from mlguide_assets.experiment.ledger import results as looks
+from mlguide_assets.experiment.off_policy.planned import planned_decisions
+from mlguide_assets.experiment.off_policy.record import (
+    OFFLINE_AND_ONLINE,
+    Result,
+    estimates,
+    is_estimate_due,
+    record,
+    recorded,
+    results,
+)
+from mlguide_assets.experiment.outcomes import OUTCOME
+from mlguide_assets.experiment.specification import Experiment
+from mlguide_assets.prepare.clock import data_clock
+from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.statistics.intervals import Estimate
+
+PLANNED_DAYS = 28
+"""Days of plans, the latest whose outcomes are final, that an estimate is made from."""
+
+PAIRS: tuple[tuple[Policy, Policy], ...] = (("champion", "generic"), ("random", "generic"), ("challenger", "champion"))
+"""Compared in every home, beside the arms of its experiments."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What was added to the record.
+
+    Attributes:
+        version: of the record; another one where rows were added.
+        supported: how many of the estimates the plans support.
+    """
+
+    version: str
+    estimates: int
+    supported: int
+    results: int
+
+
+def compare_policies(lake: Lake, problem: Problem, *, sends: ibis.Table, run_id: str) -> Compared:
+    """Add the estimates that are due and the results that are not on record.
+
+    Args:
+        sends: user_id, email_id, delivered_at and the label as the source writes it.
+    """
+    now = datetime.now(UTC)
+    with table_lock(lake, OFFLINE_AND_ONLINE):
+        known, started = recorded(lake), experiments(lake, problem)
+        decisions = _decisions_if_due(lake, problem, sends, known)
+        arms = [pair for each in started for pair in _arms(each.experiment).values()]
+        made = [] if decisions is None else estimates(decisions, [*PAIRS, *arms], now=now, run_id=run_id)
+        found = results([*known, *made], _results(lake, started), now=now, run_id=run_id)
+        if made or found:
+            record(lake, [*made, *found])
+        version = lake.snapshot(OFFLINE_AND_ONLINE).id if lake.exists(OFFLINE_AND_ONLINE) else "nothing"
+    return Compared(version, len(made), sum(row["supported"] for row in made), len(found))
+
+
+def _decisions_if_due(
+    lake: Lake, problem: Problem, sends: ibis.Table, known: Sequence[Mapping[str, Any]]
+) -> pa.Table | None:
+    """The newest planned decisions whose outcomes are final, if there are enough new ones for another estimate."""
+    until = data_clock(sends)
+    if until is None or not lake.exists(SEND_PLAN):
+        return None
+    last = (until - problem.label.window - timedelta(days=1)).date().isoformat()
+    days = sorted(day for day in lake.snapshot(SEND_PLAN).partitions if day <= last)[-PLANNED_DAYS:]
+    if not days or not is_estimate_due(known, date.fromisoformat(days[-1])):
+        return None
+    plans = lake.read(SEND_PLAN, partitions=days)
+    # Plans of earlier versions do not say what other policies would have done.
+    if "policy_propensities" not in plans.columns:
+        return None
+    return planned_decisions(plans.filter(plans.policy_propensities.notnull()), sends, problem, until=until)
+
+
+def _results(lake: Lake, started: Iterable[Started]) -> Iterator[Result]:
+    """What the last look at each experiment found of the outcome, for each arm but the control."""
+    for each in started:
+        arms = _arms(each.experiment)
+        for row in looks(lake, each) if each.experiment.primary.metric == OUTCOME else ():
+            primary = [found for found in json.loads(row["evidence"])["results"] if found["role"] == "primary"]
+            for found in primary if row["is_final"] else ():
+                policy, against = arms[found["variant"]]
+                ratio = Estimate(**{name: _number(found["ratio"][name]) for name in ("value", "low", "high")})
+                name, version = each.key
+                yield Result(name, version, row["look"], row["verdict"], policy, against, each.start, ratio)
+
+
+def _arms(experiment: Experiment) -> dict[str, tuple[Policy, Policy]]:
+    """The policy of each arm but the control, and that of the control."""
+    policies = {arm.name: arm.policy for arm in experiment.arms}
+    control = policies.pop(experiment.control)
+    return {name: (policy, control) for name, policy in policies.items()}
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
