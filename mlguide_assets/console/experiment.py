@@ -87,9 +87,9 @@ def stop_experiment(home: Home, name: str, reason: str, as_json: bool) -> None:
     """Stop an experiment by hand."""
     problem, lake = _place(home)
     home.ensure_writable()
-    ended = end(lake, problem, name, event="stopped", reason=reason, who=person())
+    ended = end(lake, name, event="stopped", reason=reason, who=person())
     # Servers follow at once; the days that are planned already stand.
-    publish_routes(home, problem, running(lake, problem), _planned(lake))
+    publish_routes(home, problem, running(lake), _planned(lake))
     if as_json:
         _print_json(row_of(ended))
     else:
@@ -101,7 +101,7 @@ def stop_experiment(home: Home, name: str, reason: str, as_json: bool) -> None:
 def show_status(home: Home, as_json: bool) -> None:
     """How the running experiments stand."""
     problem, lake = _place(home)
-    found = [_standing(lake, problem, each) for each in running(lake, problem)]
+    found = [_standing(lake, problem, each) for each in running(lake)]
     if as_json:
         _print_json(found)
         return
@@ -122,7 +122,7 @@ def show_status(home: Home, as_json: bool) -> None:
 def show_results(home: Home, name: str, as_json: bool) -> None:
     """Every look at an experiment, and where the picture of all of them is."""
     problem, lake = _place(home)
-    started = find(lake, problem, name)
+    started = find(lake, name)
     rows = [{**row, "evidence": json.loads(row["evidence"])} for row in results(lake, started)]
     picture = _picture(home, problem, started, rows)
     if as_json:
@@ -144,8 +144,8 @@ def show_results(home: Home, name: str, as_json: bool) -> None:
 
 def list_experiments(home: Home, as_json: bool) -> None:
     """All experiments of a home, the oldest first."""
-    problem, lake = _place(home)
-    found = [row_of(each) for each in experiments(lake, problem)]
+    _, lake = _place(home)
+    found = [row_of(each) for each in experiments(lake)]
     if as_json:
         _print_json(found)
         return

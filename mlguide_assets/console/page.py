@@ -92,7 +92,7 @@ def known_of(home: Home, *, now: datetime, beside: Path) -> Known:
 
 
 def _experiments(lake: Lake, problem: Problem) -> list[dict[str, Any]]:
-    return [{**row_of(each), "results": results(lake, each)} for each in experiments(lake, problem)]
+    return [{**row_of(each), "results": results(lake, each)} for each in experiments(lake)]
 
 
 def _newest(lake: Lake, table: str, current: Bundle | None) -> dict[str, Any] | None:

@@ -50,7 +50,7 @@ def assign_day(
         start_named(home, lake, problem, day)
     except InputError as error:
         report(f"The experiment of the problem file was not started: {error}")
-    present = [each for each in running(lake, problem) if each.share_on(day)]
+    present = [each for each in running(lake) if each.share_on(day)]
     publish_routes(home, problem, present, day)
     if not present and day.isoformat() not in _partitions(lake, ASSIGNMENTS):
         return None
@@ -70,7 +70,7 @@ def expose_day(lake: Lake, problem: Problem, day: date) -> int:
     planned = day.isoformat() in _partitions(lake, SEND_PLAN)
     plan = lake.read(SEND_PLAN, partitions=[day.isoformat()]) if planned else None
     added = 0
-    for each in running(lake, problem):
+    for each in running(lake):
         # A plan that an earlier version made knows no experiment.
         if plan is not None and "experiment" in plan.columns:
             added += record_exposures(lake, exposed_by_plan(plan, each))
@@ -112,7 +112,7 @@ def look_day(
     from mlguide_assets.experiment.publishing import publish_routes
     from mlguide_assets.prepare.clock import data_clock
 
-    before = {each.key: each for each in running(lake, problem)}
+    before = {each.key: each for each in running(lake)}
     until = data_clock(sends) if before else None
     added = (
         take_looks(lake, problem, sends=sends, profiles=profiles, until=until, run_id=run_id)
@@ -125,7 +125,7 @@ def look_day(
         for row in added
         if (started := before[row["experiment"], row["version"]])
     }
-    now = running(lake, problem)
+    now = running(lake)
     if len(now) < len(before):
         publish_routes(home, problem, now, until.date() if until else date.min)
     return Looked(

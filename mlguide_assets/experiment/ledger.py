@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.documents import parse_document
 from mlguide_assets.errors import InputError
-from mlguide_assets.experiment.specification import Experiment, parse_experiment
+from mlguide_assets.experiment.specification import Experiment
 from mlguide_assets.experiment.tables import EXPERIMENTS, RESULTS
 from mlguide_assets.prepare.lake import Lake, small_table, writing
 from mlguide_assets.prepare.locking import locked
@@ -73,25 +73,25 @@ class Started:
         return [self.start + look for look in self.experiment.looks]
 
 
-def experiments(lake: Lake, problem: Problem) -> list[Started]:
+def experiments(lake: Lake) -> list[Started]:
     """All experiments that were ever started, in the order in which they were."""
     rows = _rows(lake)
     ends = {(row["experiment"], row["version"]): row for row in rows if row["event"] != "started"}
-    return [_started(row, ends.get((row["experiment"], row["version"])), problem) for row in rows if _starts(row)]
+    return [_started(row, ends.get((row["experiment"], row["version"]))) for row in rows if _starts(row)]
 
 
-def running(lake: Lake, problem: Problem) -> list[Started]:
+def running(lake: Lake) -> list[Started]:
     """The experiments that were started and have not ended."""
-    return [each for each in experiments(lake, problem) if each.state == "running"]
+    return [each for each in experiments(lake) if each.state == "running"]
 
 
-def find(lake: Lake, problem: Problem, name: str) -> Started:
+def find(lake: Lake, name: str) -> Started:
     """The newest version of an experiment.
 
     Raises:
         InputError: none of that name was ever started; the text names those that were.
     """
-    known = experiments(lake, problem)
+    known = experiments(lake)
     found = next((each for each in reversed(known) if each.experiment.name == name), None)
     if found is None:
         names = ", ".join(sorted({each.experiment.name for each in known}))
@@ -110,7 +110,6 @@ def results(lake: Lake, started: Started | None = None) -> list[dict[str, Any]]:
 
 def start(
     lake: Lake,
-    problem: Problem,
     experiment: Experiment,
     content: str,
     *,
@@ -131,7 +130,7 @@ def start(
             its start is over.
     """
     with table_lock(lake, EXPERIMENTS):
-        known = experiments(lake, problem)
+        known = experiments(lake)
         refuse_used_version(experiment, known)
         _refuse_shared_units(experiment, [each for each in known if each.state == "running"])
         if experiment.start is not None and experiment.start < first_day:
@@ -146,12 +145,10 @@ def start(
             "fingerprint": experiment.fingerprint,
         }
         lake.append(EXPERIMENTS, small_table([row], _SCHEMA))
-    return _started(row, None, problem)
+    return _started(row, None)
 
 
-def end(
-    lake: Lake, problem: Problem, name: str, *, event: Literal["stopped", "finished"], reason: str, who: str
-) -> Started:
+def end(lake: Lake, name: str, *, event: Literal["stopped", "finished"], reason: str, who: str) -> Started:
     """Put on record that an experiment ended. From the next planned day on, its units are as all others.
 
     Raises:
@@ -160,12 +157,12 @@ def end(
     if not reason.strip():
         raise InputError("Stopping an experiment needs a reason for those who come later: --reason 'why'.")
     with table_lock(lake, EXPERIMENTS):
-        found = find(lake, problem, name)
+        found = find(lake, name)
         if found.state != "running":
             raise InputError(f"{found.experiment.title} does not run: it was {found.state} at {found.ended_at}.")
         row = _row(event, found.experiment, found.start, who=who, reason=reason.strip())
         lake.append(EXPERIMENTS, small_table([row], _SCHEMA))
-    return find(lake, problem, name)
+    return find(lake, name)
 
 
 def refuse_used_version(experiment: Experiment, known: list[Started]) -> None:
@@ -221,10 +218,10 @@ def _starts(row: dict[str, Any]) -> bool:
     return bool(row["event"] == "started")
 
 
-def _started(row: dict[str, Any], ended: dict[str, Any] | None, problem: Problem) -> Started:
+def _started(row: dict[str, Any], ended: dict[str, Any] | None) -> Started:
     place = Path(f"{row['experiment']}, version {row['version']}, of the record of experiments")
     return Started(
-        experiment=parse_experiment(row["content"].encode(), place, problem),
+        experiment=parse_document(row["content"].encode(), place, Experiment),
         start=date.fromisoformat(row["start"]),
         planned_units=row["planned_units"],
         started_at=row["at"],

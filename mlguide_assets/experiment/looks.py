@@ -102,7 +102,7 @@ def take_looks(
     """
     added = []
     with table_lock(lake, RESULTS):
-        for started in running(lake, problem):
+        for started in running(lake):
             recorded = results(lake, started)
             look = look_due(started, recorded, until)
             if look is not None and (units := units_of(lake, started, problem, sends, profiles, until)) is not None:
@@ -113,7 +113,7 @@ def take_looks(
             if recorded and recorded[-1]["is_final"]:
                 record_verdict(lake, started, recorded[-1])
                 name, reason = started.experiment.name, f"{recorded[-1]['verdict']}: {recorded[-1]['reason']}"
-                end(lake, problem, name, event="finished", reason=reason, who=BY_LOOK)
+                end(lake, name, event="finished", reason=reason, who=BY_LOOK)
     return added
 
 

@@ -34,14 +34,6 @@ def looks_picture(started: Started, rows: Sequence[Mapping[str, Any]]) -> bytes 
     return to_png(above)
 
 
-def statistic(row: Mapping[str, Any]) -> float | None:
-    """How many standard errors the difference of a look is from none, as its interval says; None where it has none."""
-    width = (row["difference_high"] or 0.0) - (row["difference_low"] or 0.0)
-    if not width or row["difference"] is None:
-        return None
-    return float(row["difference"] / (width / (2 * row["boundary"])))
-
-
 def _ratios(axes: Any, days: list[str], rows: Sequence[Mapping[str, Any]], started: Started) -> None:
     places, values = list(range(len(rows))), [row["ratio"] for row in rows]
     errors = [
@@ -60,11 +52,25 @@ def _ratios(axes: Any, days: list[str], rows: Sequence[Mapping[str, Any]], start
 
 def _tests(axes: Any, days: list[str], rows: Sequence[Mapping[str, Any]]) -> None:
     places, bounds = list(range(len(rows))), [row["boundary"] for row in rows]
-    found = [(place, value) for place, row in zip(places, rows, strict=True) if (value := statistic(row)) is not None]
+    found = [(place, value) for place, row in zip(places, rows, strict=True) if (value := _statistic(row)) is not None]
     for sign, label in ((1, "boundary"), (-1, None)):
         axes.plot(
             places, [sign * bound for bound in bounds], color=PALETTE[1], linestyle=LINES[1], marker="_", label=label
         )
-    axes.plot(*zip(*found, strict=True), color=PALETTE[0], marker="o", label="z of the difference") if found else None
+    axes.plot(
+        [place for place, _ in found],
+        [value for _, value in found],
+        color=PALETTE[0],
+        marker="o",
+        label="z of the difference",
+    )
     axes.set_ylabel("z", color=INK)
     axes.legend(frameon=False, fontsize=9)
+
+
+def _statistic(row: Mapping[str, Any]) -> float | None:
+    """How many standard errors the difference of a look is from none, as its interval says; None where it has none."""
+    width = (row["difference_high"] or 0.0) - (row["difference_low"] or 0.0)
+    if not width or row["difference"] is None:
+        return None
+    return float(row["difference"] / (width / (2 * row["boundary"])))

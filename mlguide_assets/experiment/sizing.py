@@ -47,14 +47,17 @@ class Population:
 
 @dataclass(frozen=True)
 class Sizing:
-    """Attributes:
-    population: see there.
-    looks: days after the start, and units of all arms whose outcome is final on each.
-    planned_units: those at the last look.
-    needed_units: of all arms, to find the smallest effect of the file with its power; None where none is enough.
-    needed_days: days after the start until their outcomes are final; None where units arrive too slowly.
-    detectable: the smallest relative change that the planned units find; None where there is none.
-    events: expected at the last look in the smallest arm, of a binary metric.
+    """What an experiment will need, and what it can find.
+
+    Attributes:
+        population: who could take part.
+        looks: days after the start, and the units of all arms whose outcome is final by then.
+        planned_units: those at the last look.
+        needed_units: of all arms, to find the file's smallest effect with its power; None where the baseline has no
+            outcome to plan from.
+        needed_days: days after the start until so many outcomes are final; None where units arrive too slowly.
+        detectable: the smallest relative change that the planned units find; None where there is none.
+        events: expected at the last look in the smallest arm, of a binary metric.
     """
 
     population: Population

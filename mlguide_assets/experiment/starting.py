@@ -56,12 +56,11 @@ def start(
     from mlguide_assets.experiment.sizing import size_of
 
     # Before anything is measured: what was used before is refused at once.
-    refuse_used_version(experiment, experiments(lake, problem))
+    refuse_used_version(experiment, experiments(lake))
     _refuse_missing_models(home, problem, {arm.policy for arm in experiment.arms})
     sizing = size_of(experiment, problem, population(lake, problem, experiment))
     return record_start(
         lake,
-        problem,
         experiment,
         content,
         first_day=first_day,
@@ -94,7 +93,7 @@ def check_named(lake: Lake, problem: Problem) -> tuple[Experiment, str] | None:
     if problem.experiment.file is None:
         return None
     experiment, content = load_experiment(problem.experiment.file, problem)
-    known = experiments(lake, problem)
+    known = experiments(lake)
     before = next((each for each in known if each.key == (experiment.name, experiment.version)), None)
     if before is None:
         return experiment, content

@@ -83,7 +83,7 @@ def test_units_are_assigned_exposed_and_looked_at_until_the_verdict_is_a_criteri
     (criterion,) = recorded_criteria(lake, "7")
     (row,) = results(lake)
     assert (criterion.criterion, criterion.passed, criterion.value) == ("experiment", True, row["ratio"])
-    assert find(lake, PROBLEM, "fewer_losses").state == "finished"
+    assert find(lake, "fewer_losses").state == "finished"
     assert assign(home, DAY + timedelta(days=30))[0] is None
 
 
@@ -91,7 +91,7 @@ def test_units_of_an_experiment_that_was_stopped_are_assigned_no_more(home: Home
     lake = lake_of(home)
     started(lake)
     assert assign(home, DAY)[0].snapshot.rows > 0
-    end(lake, PROBLEM, "fewer_losses", event="stopped", reason="enough", who="me")
+    end(lake, "fewer_losses", event="stopped", reason="enough", who="me")
     assert assign(home, DAY)[0].snapshot.rows == 0
     assert lake.read_arrow(ASSIGNMENTS).schema.equals(ASSIGNED)
     assert assign(home, DAY + timedelta(days=1)) == (None, [])
@@ -136,10 +136,10 @@ def test_the_experiment_of_the_problem_file_starts_by_itself_once(home: Home, tm
     assigned, said = assign(home, DAY, problem)
     assert said == []
     assert assigned.running == ("fewer_losses, version 1",)
-    (begun,) = experiments(lake, problem)
+    (begun,) = experiments(lake)
     assert (begun.start, begun.who, begun.reason) == (DAY, "problem file", problem.hypothesis)
     assert start_named(home, lake, problem, DAY + timedelta(days=1)) is None
-    end(lake, problem, "fewer_losses", event="stopped", reason="enough", who="me")
+    end(lake, "fewer_losses", event="stopped", reason="enough", who="me")
     assert start_named(home, lake, problem, DAY + timedelta(days=2)) is None
 
 
@@ -213,4 +213,4 @@ def test_broken_exposure_is_seen_on_the_first_day(home: Home) -> None:
     assert len(found.faults) == 2
     assert "of 1,600 units, 50.00% were planned" in found.faults[0]
     assert "1 unit was seen in more than one variant" in found.faults[1]
-    assert running(lake, PROBLEM)
+    assert running(lake)

@@ -11,7 +11,7 @@ from mlguide_assets.experiment.ledger import Started, end, experiments, find, ru
 from mlguide_assets.experiment.ledger import start as start_on
 from mlguide_assets.experiment.tables import EXPERIMENTS
 from mlguide_assets.prepare.lake import Lake
-from mlguide_assets_tests.experiment.files import PROBLEM, experiment, text
+from mlguide_assets_tests.experiment.files import experiment, text
 
 DAY = date(2024, 3, 1)
 
@@ -23,18 +23,18 @@ def lake(tmp_path: Path) -> Lake:
 
 def start(lake: Lake, first_day: date = DAY, **changes: str) -> Started:
     which, content = experiment(**changes), text(**changes)
-    return start_on(lake, PROBLEM, which, content, first_day=first_day, planned_units=1000, who="person:me")
+    return start_on(lake, which, content, first_day=first_day, planned_units=1000, who="person:me")
 
 
 def test_an_experiment_runs_until_it_is_stopped_and_all_of_it_stays_on_record(lake: Lake) -> None:
-    assert running(lake, PROBLEM) == []
+    assert running(lake) == []
     begun = start(lake)
-    assert running(lake, PROBLEM) == [begun]
+    assert running(lake) == [begun]
     assert begun.experiment == experiment()
     assert begun.start == DAY
     assert begun.look_days() == [date(2024, 3, 22), date(2024, 3, 29), date(2024, 4, 5)]
-    ended = end(lake, PROBLEM, "fewer_losses", event="stopped", reason=" too slow ", who="person:you")
-    assert (ended.state, ended.reason, running(lake, PROBLEM)) == ("stopped", "too slow", [])
+    ended = end(lake, "fewer_losses", event="stopped", reason=" too slow ", who="person:you")
+    assert (ended.state, ended.reason, running(lake)) == ("stopped", "too slow", [])
     rows = lake.read_arrow(EXPERIMENTS).to_pylist()
     assert [(row["event"], row["who"]) for row in rows] == [("started", "person:me"), ("stopped", "person:you")]
     assert rows[0]["content"] == text()
@@ -46,14 +46,14 @@ def test_a_changed_file_is_a_new_version(lake: Lake) -> None:
         start(lake, alpha="0.01")
     with pytest.raises(InputError, match="runs already; to start it again, write version: 2"):
         start(lake)
-    end(lake, PROBLEM, "fewer_losses", event="stopped", reason="changed", who="me")
+    end(lake, "fewer_losses", event="stopped", reason="changed", who="me")
     with pytest.raises(InputError, match="was stopped at"):
         start(lake)
     assert start(lake, version="3", alpha="0.01").experiment.version == 3
     with pytest.raises(InputError, match="older than version 3"):
         start(lake, version="2")
-    assert find(lake, PROBLEM, "fewer_losses").experiment.version == 3
-    assert [each.state for each in experiments(lake, PROBLEM)] == ["stopped", "running"]
+    assert find(lake, "fewer_losses").experiment.version == 3
+    assert [each.state for each in experiments(lake)] == ["stopped", "running"]
 
 
 def test_two_experiments_on_one_slice_of_a_group_are_refused(lake: Lake) -> None:
@@ -61,7 +61,7 @@ def test_two_experiments_on_one_slice_of_a_group_are_refused(lake: Lake) -> None
     with pytest.raises(InputError, match=r"experiments 0\.4 to 1 and experiments 0 to 0\.5"):
         start(lake, name="other", exclusion="{first: 0.4, last: 1}")
     start(lake, name="other", exclusion="{first: 0.5, last: 1}")
-    assert len(running(lake, PROBLEM)) == 2
+    assert len(running(lake)) == 2
 
 
 def test_what_is_refused_leaves_the_record_as_it_was(lake: Lake) -> None:
@@ -70,9 +70,9 @@ def test_what_is_refused_leaves_the_record_as_it_was(lake: Lake) -> None:
     assert not lake.exists(EXPERIMENTS)
     start(lake)
     with pytest.raises(InputError, match="needs a reason"):
-        end(lake, PROBLEM, "fewer_losses", event="stopped", reason=" ", who="me")
+        end(lake, "fewer_losses", event="stopped", reason=" ", who="me")
     with pytest.raises(InputError, match=r"No experiment 'fewer' was started here .started: fewer_losses"):
-        end(lake, PROBLEM, "fewer", event="stopped", reason="why", who="me")
+        end(lake, "fewer", event="stopped", reason="why", who="me")
     assert lake.snapshot(EXPERIMENTS).rows == 1
 
 

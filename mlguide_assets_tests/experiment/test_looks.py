@@ -64,8 +64,8 @@ def test_a_decisive_look_ends_the_experiment_with_all_evidence(lake: Lake) -> No
     assert evidence["healthy"]
     assert {check["check"] for check in evidence["health"]} >= {"sample_ratio"}
     assert [each["metric"] for each in evidence["results"]] == ["outcome", "actions"]
-    ended = find(lake, PROBLEM, "fewer_losses")
-    assert (ended.state, ended.who, running(lake, PROBLEM)) == ("finished", "person:me", [])
+    ended = find(lake, "fewer_losses")
+    assert (ended.state, ended.who, running(lake)) == ("finished", "person:me", [])
     assert ended.reason.startswith("ship: ")
     # Again, as a second run or after a crash: nothing is added.
     assert run_world(lake, begun, at_look(begun, 2), lost={"generic": 9, "personal": 3}) == []
@@ -81,7 +81,7 @@ def test_looks_without_a_decision_go_on_to_the_last(lake: Lake) -> None:
         verdicts.append((row["look"], row["verdict"], row["is_final"]))
     assert verdicts == [(1, "inconclusive", False), (3, "inconclusive", True)]
     assert [row["information"] for row in results(lake, begun)] == pytest.approx([0.98, 1.0])
-    assert find(lake, PROBLEM, "fewer_losses").state == "finished"
+    assert find(lake, "fewer_losses").state == "finished"
 
 
 def test_an_unhealthy_experiment_has_no_numbers(lake: Lake) -> None:
@@ -90,7 +90,7 @@ def test_an_unhealthy_experiment_has_no_numbers(lake: Lake) -> None:
     assert (row["verdict"], row["is_final"]) == ("unhealthy", False)
     assert [row[name] for name in ("ratio", "difference", "p", "control", "treatment", "variant")] == [None] * 6
     assert json.loads(row["evidence"])["results"] == []
-    assert running(lake, PROBLEM) == [begun]
+    assert running(lake) == [begun]
 
 
 def test_what_a_crash_left_undone_is_done_by_the_next_call(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,9 +103,9 @@ def test_what_a_crash_left_undone_is_done_by_the_next_call(lake: Lake, monkeypat
     with pytest.raises(KeyboardInterrupt):
         run_world(lake, begun, at_look(begun, 1), lost={"generic": 9, "personal": 3})
     monkeypatch.undo()
-    assert running(lake, PROBLEM) == [begun]
+    assert running(lake) == [begun]
     assert run_world(lake, begun, at_look(begun, 1), lost={"generic": 9, "personal": 3}) == []
-    assert find(lake, PROBLEM, "fewer_losses").state == "finished"
+    assert find(lake, "fewer_losses").state == "finished"
 
 
 def test_a_look_that_was_missed_is_left_out(lake: Lake) -> None:

@@ -23,7 +23,7 @@ UNITS = 1600
 
 def started(lake: Lake, *, day: date = DAY, planned: int = 1000, **changes: str) -> Started:
     which = experiment(**changes)
-    return start(lake, PROBLEM, which, text(**changes), first_day=day, planned_units=planned, who="person:me")
+    return start(lake, which, text(**changes), first_day=day, planned_units=planned, who="person:me")
 
 
 def plan(arms: dict[int, str | None], day: date = DAY, version: str = "7") -> pa.Table:
