@@ -86,12 +86,12 @@ def known_of(home: Home, *, now: datetime, beside: Path) -> Known:
         faults=_last_days(lake, REQUEST_FAULTS),
         incidents=book_of(home, problem).incidents(resolved=True),
         retraining=retraining,
-        experiments=_experiments(lake, problem),
+        experiments=_experiments(lake),
         reached=_reached(home, problem, retraining),
     )
 
 
-def _experiments(lake: Lake, problem: Problem) -> list[dict[str, Any]]:
+def _experiments(lake: Lake) -> list[dict[str, Any]]:
     return [{**row_of(each), "results": results(lake, each)} for each in experiments(lake)]
 
 
