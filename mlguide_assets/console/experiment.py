@@ -8,10 +8,10 @@ from typing import Any
 from mlguide_assets.console.terminal import screen
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.override import person
 from mlguide_assets.experiment.ledger import Started, end, experiments, find, results, running
 from mlguide_assets.experiment.publishing import publish_routes
+from mlguide_assets.experiment.starting import last_planned
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.settings import Home
 
@@ -89,7 +89,7 @@ def stop_experiment(home: Home, name: str, reason: str, as_json: bool) -> None:
     home.ensure_writable()
     ended = end(lake, name, event="stopped", reason=reason, who=person())
     # Servers follow at once; the days that are planned already stand.
-    publish_routes(home, problem, running(lake), _planned(lake))
+    publish_routes(home, problem, running(lake), last_planned(lake) or date.min)
     if as_json:
         _print_json(row_of(ended))
     else:
@@ -185,7 +185,7 @@ def row_of(started: Started) -> dict[str, Any]:
 def _standing(lake: Lake, problem: Problem, started: Started) -> dict[str, Any]:
     from mlguide_assets.experiment.exposure import exposures_of
 
-    planned = _planned(lake)
+    planned = last_planned(lake) or started.start
     taken, exposures = results(lake, started), exposures_of(lake, started)
     exposed: dict[str, int] = {}
     waiting = 0
@@ -209,11 +209,6 @@ def _standing(lake: Lake, problem: Problem, started: Started) -> dict[str, Any]:
         "last_verdict": taken[-1]["verdict"] if taken else None,
         "last_reason": taken[-1]["reason"] if taken else None,
     }
-
-
-def _planned(lake: Lake) -> date:
-    """The last day that was planned."""
-    return max(map(date.fromisoformat, lake.snapshot(SEND_PLAN).partitions))
 
 
 def _picture(home: Home, problem: Problem, started: Started, rows: list[dict[str, Any]]) -> str | None:

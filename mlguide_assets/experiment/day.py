@@ -44,14 +44,16 @@ def assign_day(
         return None
     from mlguide_assets.experiment.ledger import running
     from mlguide_assets.experiment.publishing import publish_routes
-    from mlguide_assets.experiment.starting import start_named
+    from mlguide_assets.experiment.starting import last_planned, start_named
 
     try:
         start_named(home, lake, problem, day)
     except InputError as error:
         report(f"The experiment of the problem file was not started: {error}")
     present = [each for each in running(lake) if each.share_on(day)]
-    publish_routes(home, problem, present, day)
+    # Servers follow the newest day, also while an earlier one is scored again.
+    if day >= (last_planned(lake) or day):
+        publish_routes(home, problem, present, day)
     if not present and day.isoformat() not in _partitions(lake, ASSIGNMENTS):
         return None
     rows = _assignments(lake, problem, present, day) if present else None

@@ -30,7 +30,7 @@ def start_from_file(
         InputError: the file is not valid, its units cannot be compared here, or the record refuses it.
     """
     experiment, content = load_experiment(name_or_file, problem)
-    planned = _last_planned(lake)
+    planned = last_planned(lake)
     if planned is None:
         raise InputError("No day was planned here yet, so no unit can be assigned: run 'mlguide run' first.")
     first_day = planned + timedelta(days=1)
@@ -113,7 +113,7 @@ def start_named(home: Home, lake: Lake, problem: Problem, day: date) -> Started 
     """
     if not days_go_on(problem) or pointed_version(home.bundles(problem.key)) is None:
         return None
-    if day < (_last_planned(lake) or day):
+    if day < (last_planned(lake) or day):
         return None
     named = check_named(lake, problem)
     if named is None:
@@ -122,14 +122,15 @@ def start_named(home: Home, lake: Lake, problem: Problem, day: date) -> Started 
     return start(home, lake, problem, experiment, content, first_day=day, who=BY_PROBLEM, reason=problem.hypothesis)
 
 
+def last_planned(lake: Lake) -> date | None:
+    """The last day that was planned; None before the first."""
+    days = lake.snapshot(SEND_PLAN).partitions if lake.exists(SEND_PLAN) else ()
+    return max(map(date.fromisoformat, days), default=None)
+
+
 def days_go_on(problem: Problem) -> bool:
     """Whether there will be days after those that are known: not in a simulated world that is read whole."""
     return not isinstance(problem.source, SimulatorSource) or problem.source.live is not None
-
-
-def _last_planned(lake: Lake) -> date | None:
-    days = lake.snapshot(SEND_PLAN).partitions if lake.exists(SEND_PLAN) else ()
-    return max(map(date.fromisoformat, days), default=None)
 
 
 def _refuse_missing_models(home: Home, problem: Problem, policies: Collection[str]) -> None:

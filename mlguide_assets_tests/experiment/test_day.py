@@ -12,7 +12,9 @@ from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.bundle import CHAMPION, pointer_path
 from mlguide_assets.deploy.policies import ASSIGNED, ASSIGNMENTS, assigned_units
 from mlguide_assets.deploy.recorded_criteria import recorded_criteria
+from mlguide_assets.deploy.routing import ROUTING, read_routes
 from mlguide_assets.errors import InputError
+from mlguide_assets.experiment.assignment import route_of
 from mlguide_assets.experiment.day import assign_day, expose_day, look_day
 from mlguide_assets.experiment.ledger import end, experiments, find, results, running
 from mlguide_assets.experiment.starting import check_named, start_from_file, start_named
@@ -214,3 +216,27 @@ def test_broken_exposure_is_seen_on_the_first_day(home: Home) -> None:
     assert "of 1,600 units, 50.00% were planned" in found.faults[0]
     assert "1 unit was seen in more than one variant" in found.faults[1]
     assert running(lake)
+
+
+def test_servers_follow_the_experiments_of_the_newest_day(home: Home) -> None:
+    lake, bundles = lake_of(home), home.bundles(PROBLEM.key)
+    begun = started(lake)
+    assign(home, DAY)
+    assert read_routes(bundles) == (route_of(begun.experiment, 0.1),)
+    later = DAY + timedelta(days=2)
+    lake.write_partition(SEND_PLAN, later.isoformat(), plan({}, later))
+    assign(home, later)
+    assert read_routes(bundles) == (route_of(begun.experiment, 1.0),)
+    # An earlier day is scored again.
+    assign(home, DAY)
+    assert read_routes(bundles) == (route_of(begun.experiment, 1.0),)
+    end(lake, "fewer_losses", event="stopped", reason="enough", who="me")
+    assign(home, later)
+    assert read_routes(bundles) == ()
+
+
+def test_servers_are_told_of_no_experiment_whose_arms_they_cannot_serve(home: Home) -> None:
+    arms = "[{name: generic, policy: champion, weight: 0.5}, {name: new, policy: challenger, weight: 0.5}]"
+    started(lake_of(home), arms=arms)
+    assert assign(home, DAY)[0].running
+    assert not (home.bundles(PROBLEM.key) / ROUTING).exists()
