@@ -11,7 +11,7 @@ import pytest
 
 from mlguide_assets.define.problem import Policies
 from mlguide_assets.define.tables import SEND_PLAN
-from mlguide_assets.experiment.ledger import RESULTS, Started
+from mlguide_assets.experiment.ledger import Started
 from mlguide_assets.experiment.looks import SCHEMA as LOOKS
 from mlguide_assets.experiment.off_policy.comparing import compare_policies
 from mlguide_assets.experiment.off_policy.record import (
@@ -24,6 +24,7 @@ from mlguide_assets.experiment.off_policy.record import (
     recorded,
     results,
 )
+from mlguide_assets.experiment.tables import RESULTS
 from mlguide_assets.prepare.lake import Lake, small_table
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets_tests.deploy.plans import DAY

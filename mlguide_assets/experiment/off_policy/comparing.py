@@ -59,7 +59,7 @@ def compare_policies(lake: Lake, problem: Problem, *, sends: ibis.Table, run_id:
     """
     now = datetime.now(UTC)
     with table_lock(lake, OFFLINE_AND_ONLINE):
-        known, started = recorded(lake), experiments(lake, problem)
+        known, started = recorded(lake), experiments(lake)
         decisions = _decisions_if_due(lake, problem, sends, known)
         arms = [pair for each in started for pair in _arms(each.experiment).values()]
         made = [] if decisions is None else estimates(decisions, [*PAIRS, *arms], now=now, run_id=run_id)
