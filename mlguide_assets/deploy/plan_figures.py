@@ -17,6 +17,7 @@ FALSE_ALARM = 1e-6
 """How often a right plan may look wrong: once in three thousand years of days."""
 
 _ROUNDING = 1e-12
+_SHARES_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def _exact(rows: pa.Table, sent: Bools, drawn: Bools) -> Bools:
     of_model = (own["given"] == best) | (drawn & (own["given"] == other))
     exact: Bools = (
         (np.abs(propensity - mixed(shares, given)) <= _ROUNDING)
-        & (np.abs(sum(shares.values()) - 1) <= FALSE_ALARM)
+        & (np.abs(sum(shares.values()) - 1) <= _SHARES_ROUNDING)
         & (own["share"] > 0)
         & (propensity > 0)
         & (propensity <= 1 + _ROUNDING)

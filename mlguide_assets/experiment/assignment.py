@@ -13,6 +13,7 @@ from itertools import accumulate
 import ibis
 
 from mlguide_assets.define.problem import POLICIES
+from mlguide_assets.deploy.policies import exactly
 from mlguide_assets.deploy.routing import Arm, Condition, Range, Route
 from mlguide_assets.experiment.ledger import Started
 from mlguide_assets.experiment.specification import Condition as Eligibility
@@ -116,8 +117,7 @@ def _members(profiles: ibis.Table, started: Started, exposed: ibis.Table | None)
 def _rows(experiment: Experiment, members: ibis.Table) -> ibis.Table:
     policies = {arm.name: arm.policy for arm in experiment.arms}
     weights = {policy: sum(arm.weight for arm in experiment.arms if arm.policy == policy) for policy in POLICIES}
-    # As text: a number in SQL is a decimal, which is rounded otherwise than Python's.
-    shares = ibis.struct({policy: ibis.literal(repr(weight)).cast("float64") for policy, weight in weights.items()})
+    shares = ibis.struct({policy: exactly(weight) for policy, weight in weights.items()})
     return members.select(
         unit_id=members[experiment.unit],
         experiment=ibis.literal(experiment.name),

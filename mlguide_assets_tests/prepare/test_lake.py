@@ -85,6 +85,13 @@ def test_a_partition_nobody_wrote_is_missed_by_name(lake: Lake) -> None:
         lake.read("t", partitions=["2024-01-02"])
 
 
+def test_a_column_that_a_partition_lacks_is_null_where_columns_go_by_name(lake: Lake) -> None:
+    lake.write_partition("t", "2026-01-01", numbers(1).append_column("added", pa.array(["x"])))
+    lake.write_partition("t", "2026-01-02", numbers(2))
+    rows = lake.read("t", by_name=True).to_pyarrow().to_pylist()
+    assert rows == [{"n": 1, "added": "x"}, {"n": 2, "added": None}]
+
+
 def test_partitions_are_replaced_kept_and_dropped_in_one_step(lake: Lake) -> None:
     for day in (1, 2, 3):
         first = lake.write_partition("t", f"d{day}", numbers(day))

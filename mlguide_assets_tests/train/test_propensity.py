@@ -82,6 +82,12 @@ def test_neither_a_withheld_send_nor_a_plan_that_drew_nothing_has_anything_to_un
     assert ratios([(1, 10, NINE)], withheld) == ratios([(1, 10, NINE)], certain) == [None]
 
 
+def test_under_a_mixture_of_policies_it_is_relative_to_all_that_the_user_might_have_been_sent() -> None:
+    mixed = {"exploration_share": 0.0, "candidates": 4, "supported": 20, "propensity": 0.2}
+    assert ratios([(1, 10, NINE)], mixed) == [1 / (20 * 0.2)]
+    assert ratios([(1, 10, NINE)], mixed | {"supported": 1, "propensity": 1.0}) == [None]
+
+
 def test_without_plans_nothing_is_weighted() -> None:
     rows = pa.table({"user_id": [1, 2], "email_id": [10, 10], "delivered_at": [NINE, NINE]})
     found = uniform_ratios(rows, None)
