@@ -15,6 +15,10 @@ from mlguide_assets_tests.deploy.plans import DAY, NOW, predictions_of
 from mlguide_assets_tests.experiment.planned import FINAL, NOON, Planned, decisions_of, planned
 
 
+def with_column(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    return table.set_column(table.schema.get_field_index(name), name, values)
+
+
 def test_the_value_of_each_policy_is_that_of_the_truth() -> None:
     world = planned(policies=Policies(champion=0.4, random=0.3, generic=0.3))
     decisions = decisions_of(world)
@@ -37,22 +41,36 @@ def test_days_whose_outcomes_are_not_final_are_left_out() -> None:
 
 def test_what_was_sent_before_the_plan_is_no_part_of_it() -> None:
     world = planned(users=100)
-    late = world.plan.set_column(
-        world.plan.schema.get_field_index("planned_at"), "planned_at", pa.array([NOON] * 100, pa.timestamp("us"))
-    )
+    late = with_column(world.plan, "planned_at", pa.array([NOON] * 100, pa.timestamp("us")))
     found = decisions_of(Planned(late, world.sends, {}))
     assert not any(found["acted"].to_pylist())
     assert sum(found["reward"].to_pylist()) == 0
 
 
+def test_a_plan_that_came_after_its_day_is_none() -> None:
+    world = planned(users=100)
+    after = pa.array([NOON + timedelta(hours=12)] * 100, pa.timestamp("us"))
+    assert not decisions_of(Planned(with_column(world.plan, "planned_at", after), world.sends, {})).num_rows
+
+
 def test_sends_that_the_plan_did_not_choose_refuse_it() -> None:
     world = planned()
     other = pc.add(pc.if_else(pc.greater(world.sends["email_id"], 5), 0, world.sends["email_id"]), 1)
-    changed = world.sends.set_column(1, "email_id", other)
-    found = policy_value(decisions_of(Planned(world.plan, changed, {})), "champion", "random")
+    changed = Planned(world.plan, with_column(world.sends, "email_id", other), {})
+    found = policy_value(decisions_of(changed), "champion", "random")
     assert found.ratio is None
     assert found.evaluation.estimates == {}
     assert found.reason.startswith("100% of the actions were not those of the send plan")
+
+
+def test_units_of_experiments_are_taken_alone_where_the_plan_is_followed_for_them_only() -> None:
+    world = planned()
+    decisions = decisions_of(world)
+    alone = policy_value(decisions, "champion", "random", repeats=20)
+    unfollowed = with_column(decisions, "followed", pc.invert(decisions["acted"]))
+    others = with_column(unfollowed, "user_id", pc.add(decisions["user_id"], 10_000))
+    both = pa.concat_tables([with_column(decisions, "in_experiment", pa.array([True] * 3000)), others])
+    assert policy_value(both, "champion", "random", repeats=20) == alone
 
 
 def test_what_the_plan_never_draws_is_not_estimated() -> None:

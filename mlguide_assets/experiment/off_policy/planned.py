@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlguide_assets.define.problem import Policy, Problem
+from mlguide_assets.define.problem import POLICIES, Policy, Problem
 from mlguide_assets.experiment.off_policy.estimators import relative_value
 from mlguide_assets.experiment.off_policy.evaluation import Evaluation, evaluate
 from mlguide_assets.experiment.off_policy.log import PolicyLog
@@ -50,11 +50,14 @@ def planned_decisions(plans: ibis.Table, sends: ibis.Table, problem: Problem, *,
         until: the data's clock.
 
     Returns:
-        user_id, scoring_date, model_version, propensity, policy_propensities, `acted` (whether anything was sent to the
-        unit that day, after the plan was made), `followed` (whether that is what the plan said) and `reward`.
+        user_id, scoring_date, `in_experiment`, model_version, propensity, policy_propensities, `acted` (whether
+        anything was sent to the unit that day, after the plan was made), `followed` (whether that is what the plan
+        said) and `reward`.
     """
     final = until - problem.label.window - timedelta(days=1)
-    known = plans.filter(plans.scoring_date.cast("timestamp") <= ibis.timestamp(final))
+    day = plans.scoring_date.cast("timestamp")
+    # A plan that was made when its day was over chose nothing.
+    known = plans.filter(day <= ibis.timestamp(final), plans.planned_at < day + ibis.interval(days=1))
     made = sends.filter(sends.delivered_at.notnull()).select(
         sent_to=sends.user_id,
         sent=sends.email_id,
@@ -66,6 +69,7 @@ def planned_decisions(plans: ibis.Table, sends: ibis.Table, problem: Problem, *,
     acted = both.sent.notnull() & (both["at"] > both.planned_at)
     as_planned = acted & (both.decision == "send") & (both.sent == both.email_id)
     decisions = both.group_by("user_id", "scoring_date").agg(
+        in_experiment=both.experiment.notnull().any(),
         model_version=both.model_version.max(),
         propensity=both.propensity.max(),
         policy_propensities=both.policy_propensities.first(),
@@ -85,46 +89,52 @@ def policy_value(
     Args:
         decisions: as `planned_decisions` gives them, at least one row.
     """
-    log = policy_log(decisions, policy)
+    rows, contradiction = _followed(decisions)
+    log, other = policy_log(rows, policy), policy_log(rows, against)
     evaluation = evaluate(log, repeats=repeats, seed=seed)
-    other = policy_log(decisions, against)
     refused_by = {policy: refusal(evaluation.diagnostics), against: refusal(diagnose(other))}
-    reasons = [*_contradictions(decisions), *(f"{name}: {why}" for name, why in refused_by.items() if why)]
-    if reasons:
-        refused = replace(evaluation, estimates={}, supported=False, reason=" ".join(reasons))
-        return PolicyValue(policy, against, refused, None, refused.reason)
+    reasons = [contradiction, *(f"{name}: {why}" for name, why in refused_by.items() if why)]
+    if reason := " ".join(each for each in reasons if each):
+        refused = replace(evaluation, estimates={}, supported=False, reason=reason)
+        return PolicyValue(policy, against, refused, None, reason)
     ratio = relative_value(log, other, repeats=repeats, seed=seed)
     return PolicyValue(policy, against, evaluation, ratio, evaluation.reason)
 
 
 def policy_log(decisions: pa.Table, policy: Policy) -> PolicyLog:
-    """The decisions that followed their plan, with a policy as the target."""
-    followed = decisions.filter(decisions["followed"])
+    """Decisions with a policy as the target."""
     return PolicyLog(
-        units=followed["user_id"].to_numpy(),
-        rewards=followed["reward"].to_numpy(),
-        propensities=followed["propensity"].to_numpy(),
-        target=pc.struct_field(followed["policy_propensities"], policy).to_numpy().clip(0, 1),
+        units=decisions["user_id"].to_numpy(),
+        rewards=decisions["reward"].to_numpy(),
+        propensities=decisions["propensity"].to_numpy(),
+        target=pc.struct_field(decisions["policy_propensities"], policy).to_numpy().clip(0, 1),
     )
 
 
 def scored_policies(decisions: pa.Table) -> Sequence[Policy]:
     """The policies that the plans know the propensities of; the challenger is one where it was scored."""
-    chosen = {name: pc.struct_field(decisions["policy_propensities"], name).to_numpy() for name in _POLICIES}
-    return [name for name in _POLICIES if name != "challenger" or (chosen[name] != chosen["champion"]).any()]
+    chosen = {name: pc.struct_field(decisions["policy_propensities"], name).to_numpy() for name in POLICIES}
+    return [name for name in POLICIES if name != "challenger" or (chosen[name] != chosen["champion"]).any()]
 
 
-_POLICIES: tuple[Policy, ...] = ("generic", "champion", "challenger", "random")
+def _followed(decisions: pa.Table) -> tuple[pa.Table, str]:
+    """The decisions that followed their plan, and why the plans are no record of what was done, if they are not.
 
-
-def _contradictions(decisions: pa.Table) -> list[str]:
-    """Why the plans are no record of what was done, if they are not."""
-    acted = decisions["acted"].to_numpy()
-    followed = decisions["followed"].to_numpy()
-    share = float(np.mean(~followed[acted])) if acted.any() else 0.0
-    if share <= TOLERANCE:
-        return []
-    return [
-        f"{share:.0%} of the actions were not those of the send plan; at most {TOLERANCE:.0%} may be others: send what "
+    Some send what the plan says to the units of experiments only. So those and the others are taken apart, and those
+    of the two that follow the plan are kept.
+    """
+    acted, followed, in_experiment = (decisions[name].to_numpy() for name in ("acted", "followed", "in_experiment"))
+    kept, least = np.zeros(len(acted), dtype=bool), 1.0
+    for group in (in_experiment, ~in_experiment):
+        if (group & acted).any():
+            share = float(np.mean(~followed[group & acted]))
+            least = min(least, share)
+            kept |= group & followed & (share <= TOLERANCE)
+    if not acted.any():
+        return decisions, ""
+    if kept.any():
+        return decisions.filter(pa.array(kept)), ""
+    return decisions, (
+        f"{least:.0%} of the actions were not those of the send plan; at most {TOLERANCE:.0%} may be others: send what "
         f"the plan says."
-    ]
+    )

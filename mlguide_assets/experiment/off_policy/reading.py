@@ -75,7 +75,7 @@ class ReadLog:
 
 
 def read_log(file: LogFile, connection: Any, scratch: Path) -> ReadLog:
-    """Read the columns of a log, refuse what cannot be true, and predict its outcomes.
+    """Read the columns of a log, and refuse what cannot be true.
 
     Args:
         connection: as `engine.connect` opens it.
