@@ -1,11 +1,10 @@
 """Running `mlguide …` as a user does, in a process of its own, without paying the imports each time.
 
-A fork server imports the heavy libraries once; every command is a fork of it, with its own environment,
-working directory and output.
+Every command is a fork of what has imported the heavy libraries, with its own environment, working directory and
+output.
 """
 
 import json
-import multiprocessing
 import os
 import sys
 import time
@@ -15,11 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_PRELOADED = [
-    *("dagster", "ibis", "ibis.backends.duckdb", "pandas", "rich.table", "mlflow", "mlflow.store.db.utils"),
-    *("sklearn.linear_model", "sklearn.svm", "sklearn.compose", "xgboost"),
-    *("matplotlib.figure", "matplotlib.backends.backend_agg", "shap"),
-]
+from mlguide_assets_tests.processes import PROCESSES
 
 
 @dataclass(frozen=True)
@@ -51,10 +46,8 @@ def _forked(
     environment: dict[str, str],
     kill_at: str | None,
 ) -> Done:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOADED)
     out, err = cwd / ".stdout", cwd / ".stderr"
-    process = context.Process(target=_process, args=(target, arguments, cwd, environment, out, err))
+    process = PROCESSES.Process(target=_process, args=(target, arguments, cwd, environment, out, err))
     process.start()
     while kill_at and process.is_alive():
         if err.exists() and kill_at in err.read_text():

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -30,14 +29,11 @@ from mlguide_assets.deploy.bundle import (
     verify_bundle,
 )
 from mlguide_assets.errors import InputError
+from mlguide_assets_tests.processes import PROCESSES
 
 METADATA: dict[str, Any] = {"trained_at": "2025-01-01T00:00:00+00:00", "threshold": 0.04, "lineage": {"id": "abc"}}
 FILES = ("model.ubj", "encoding.json", "calibration.json", "problem.yaml")
 HASHED = (*FILES, "metadata.json")
-
-# A server that has imported everything forks the processes: starting one takes no time.
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["mlguide_assets.deploy.bundle", "mlguide_assets.prepare.lake"])
 
 
 def write_candidate(folder: Path) -> Path:

@@ -114,14 +114,13 @@ def test_rows_that_count_alike_are_as_good_as_they_are_many() -> None:
     assert effective_sample_size(np.empty(0)) == 0
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_weighted_training_is_nearer_to_the_truth_of_emails_that_were_seldom_chosen(seed: int) -> None:
+def test_weighted_training_is_nearer_to_the_truth_of_emails_that_were_seldom_chosen() -> None:
     """On the simulator's truth, of users and emails at random, where the plan knew more than the features tell.
 
     Over twelve seeds the gain in log-loss was 0.0109 with a standard deviation of 0.0014; that in squared error 0.0012
     with 0.0004. The margin is three and a half of them below the mean.
     """
-    world = chosen_sends(seed, share=0.1, count=40_000)
+    world = chosen_sends(0, share=0.1, count=40_000)
     features = [feature for feature in features_of(PROBLEM) if feature.name in world.sends.column_names]
     encoding = Encoding.fit(world.sends, features)
     matrix, uniform = encoding.matrix(world.sends), encoding.matrix(world.uniform)

@@ -1,7 +1,6 @@
 """The clock of a simulated world: when it starts, that it never goes back, where it stops, and how it is stepped."""
 
 import json
-import multiprocessing
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from mlguide_assets.define.problem import FilesSource, Live, Problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.sources.world_clock import WORLD_TIME_VARIABLE, day_reached, visible, world_time
 from mlguide_assets.settings import Home
+from mlguide_assets_tests.processes import PROCESSES
 from mlguide_assets_tests.samples import PROBLEM, sample_problem
 
 LIVE = Live(start=date(2024, 3, 1), day_every=timedelta(hours=24))
@@ -139,26 +139,25 @@ def test_the_day_that_it_is_is_the_sources(clock: Path) -> None:
     assert day_reached(files, clock, FIRST) == FIRST.date()
 
 
-def read_and_tell(problem: Problem, clock: Path, number: int, gate: Any, told: Any) -> None:
-    gate.wait()
-    visible(problem, clock, FIRST + number * timedelta(seconds=1))
-    told.put(json.loads(clock.read_text())["first_read"])
+def read_and_tell(problem: Problem, clocks: list[Path], number: int, gate: Any, told: Any) -> None:
+    for clock in clocks:
+        gate.wait()
+        visible(problem, clock, FIRST + number * timedelta(seconds=1))
+        told.put((clock, json.loads(clock.read_text())["first_read"]))
 
 
 def test_processes_that_race_for_the_first_reading_agree(tmp_path: Path) -> None:
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload([__name__])
-    problem, count = live_problem(), 6
-    for attempt in range(3):
-        clock = Home(tmp_path / str(attempt)).world_clock(problem.key)
-        gate, told = processes.Barrier(count), processes.Queue()
-        readers = [processes.Process(target=read_and_tell, args=(problem, clock, n, gate, told)) for n in range(count)]
-        for reader in readers:
-            reader.start()
-        firsts = {told.get(timeout=30) for _ in readers}
-        for reader in readers:
-            reader.join()
-        assert len(firsts) == 1
+    problem, count = live_problem(), 5
+    clocks = [Home(tmp_path / str(attempt)).world_clock(problem.key) for attempt in range(6)]
+    gate, told = PROCESSES.Barrier(count), PROCESSES.Queue()
+    readers = [PROCESSES.Process(target=read_and_tell, args=(problem, clocks, n, gate, told)) for n in range(count)]
+    for reader in readers:
+        reader.start()
+    firsts = {told.get(timeout=60) for _ in range(count * len(clocks))}
+    for reader in readers:
+        reader.join()
+    assert len(firsts) == len(clocks)
+    for clock in clocks:
         kept = json.loads(clock.read_text())
         assert datetime.fromisoformat(kept["last_read"]) == FIRST + timedelta(seconds=count - 1)
         assert {path.name for path in clock.parent.iterdir()} == {clock.name, clock.with_suffix(".lock").name}
