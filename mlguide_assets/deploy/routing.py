@@ -15,7 +15,6 @@ from typing import Any
 from mlguide_assets.define.problem import Policy
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import replace_file
-from mlguide_assets.prepare.lake import writing
 from mlguide_assets.statistics.draws import Unit, draw
 
 ROUTING = "routing.json"
@@ -113,6 +112,9 @@ def met_by(unit: Unit, known: Mapping[str, Any], routes: Sequence[Route]) -> Met
 
 def write_routes(bundles: Path, routes: Sequence[Route]) -> None:
     """Publish the routes; without any, a file that is there says so, and none is made."""
+    # Here: the lake imports PyArrow, which a server needs not.
+    from mlguide_assets.prepare.lake import writing
+
     path = bundles / ROUTING
     if not routes and not path.exists():
         return
