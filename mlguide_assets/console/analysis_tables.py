@@ -7,7 +7,7 @@ from rich.text import Text
 
 from mlguide_assets.console.terminal import screen
 from mlguide_assets.experiment.design import Design, Guardrail, Kind
-from mlguide_assets.experiment.results import Analysis, Effect, HealthCheck
+from mlguide_assets.experiment.results import Analysis, Effect, HealthCheck, p_text
 from mlguide_assets.statistics.intervals import Estimate
 
 _STYLES = {"ship": "bold green", "keep": "bold yellow", "inconclusive": "bold yellow", "unhealthy": "bold red"}
@@ -71,13 +71,14 @@ def _mark(check: HealthCheck) -> Text:
 
 
 def _effects(found: Analysis, design: Design) -> Table:
-    table = Table("effect", "values", f"change ({100 * (1 - design.alpha):.4g}% CI)", "p", "result")
+    table = Table("effect", "values", f"change ({100 * (1 - design.alpha):.4g}% CI)", "result")
+    table.columns[0].min_width = 20
     table.columns[2].no_wrap = True
     for each in found.results:
         what = f"{each.metric} in {each.variant}\n{_wanted(each, design)}"
         values = f"{_value(each.treatment, each.kind)}\nvs {_value(each.control, each.kind)}"
         change = f"{_relative(each.ratio)}\n{_absolute(each.difference, each.kind)}".strip()
-        table.add_row(what, values, change, f"{each.p:.2g}", _conclusion(each, design))
+        table.add_row(what, values, change, Text.assemble(_conclusion(each, design), f"\n{p_text(each.p)}"))
     return table
 
 

@@ -4,14 +4,16 @@ A fault that breaks the comparison of the arms withholds the verdict and all num
 shows its numbers under a warning is read for its numbers.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 from statsmodels.stats.oneway import anova_generic
 
 from mlguide_assets.experiment.design import Design
-from mlguide_assets.experiment.results import HealthCheck
+from mlguide_assets.experiment.results import HealthCheck, p_text
 from mlguide_assets.experiment.units import Units
+from mlguide_assets.statistics.arrays import Floats
 from mlguide_assets.statistics.sample_ratio import (
     largest_deviation,
     sample_ratio_p_value,
@@ -35,12 +37,12 @@ def sample_ratio(units: Units, design: Design, *, name: str = "sample_ratio", cl
     """Did the arms get the units that were planned? All arms jointly; sequential where the design has looks."""
     counts = [arm.closed if closed else arm.units for arm in units.arms.values()]
     weights = planned_weights(units, design)
-    p = float((sequential_sample_ratio_p_value if design.looks else sample_ratio_p_value)(counts, weights))
-    block, warn = (BLOCK_SEQUENTIAL, WARN_SEQUENTIAL) if design.looks else (BLOCK, WARN)
+    test, block, warn = _ratio_test(design)
+    p = float(test(counts, weights))
     place = largest_deviation(counts, weights)
     arm, total = list(units.arms)[place], sum(counts)
     share, planned = counts[place] / max(total, 1), weights[place] / sum(weights)
-    text = f"{arm!r} has {share:.2%} of {total:,} units, {planned:.2%} were planned (p = {p:.2g})"
+    text = f"{arm!r} has {share:.2%} of {total:,} units, {planned:.2%} were planned ({p_text(p)})"
     return HealthCheck(name, share, p, p >= block, text, warning=p < warn)
 
 
@@ -54,7 +56,7 @@ def planned_weights(units: Units, design: Design) -> list[float]:
 def _checks(units: Units, design: Design) -> Iterator[HealthCheck]:
     yield sample_ratio(units, design)
     for column, counts in units.segments.items():
-        yield _segment_ratios(column, counts, planned_weights(units, design))
+        yield _segment_ratios(column, counts, planned_weights(units, design), design)
     yield _mixed(units)
     if design.exposed_at and design.outcome_at:
         yield _early(units)
@@ -66,18 +68,28 @@ def _checks(units: Units, design: Design) -> Iterator[HealthCheck]:
         yield _events(units, design, place, metric.column)
 
 
-def _segment_ratios(column: str, counts: Mapping[str, Sequence[int]], weights: Sequence[float]) -> HealthCheck:
+def _ratio_test(design: Design) -> tuple[Callable[[npt.ArrayLike, npt.ArrayLike], Floats], float, float]:
+    """The test of a sample ratio, and the p that blocks and that warns."""
+    if design.looks:
+        return sequential_sample_ratio_p_value, BLOCK_SEQUENTIAL, WARN_SEQUENTIAL
+    return sample_ratio_p_value, BLOCK, WARN
+
+
+def _segment_ratios(
+    column: str, counts: Mapping[str, Sequence[int]], weights: Sequence[float], design: Design
+) -> HealthCheck:
     shares = np.array(weights) / sum(weights)
     smallest = min(share for share in shares if share)
     tested = {value: each for value, each in counts.items() if sum(each) * smallest >= SMALLEST_EXPECTED}
     name = f"sample_ratio:{column}"
     if not tested:
         return HealthCheck(name, 0.0, None, True, "no segment is large enough to be tested")
-    p_values = sample_ratio_p_value(np.array(list(tested.values())), weights)
+    test, block, warn = _ratio_test(design)
+    p_values = test(np.array(list(tested.values())), weights)
     worst = int(np.argmin(p_values))
     value, p = list(tested)[worst], min(1.0, float(p_values[worst]) * len(tested))
-    text = f"among {len(tested):,} segments, {value!r} is farthest from the plan (p = {p:.2g}, Bonferroni)"
-    return HealthCheck(name, len(tested), p, p >= BLOCK, text, warning=p < WARN)
+    text = f"among {len(tested):,} segments, {value!r} is farthest from the plan ({p_text(p)}, Bonferroni)"
+    return HealthCheck(name, len(tested), p, p >= block, text, warning=p < warn)
 
 
 def _mixed(units: Units) -> HealthCheck:
@@ -100,7 +112,7 @@ def _balance(units: Units, covariate: str, column: int, covariates: int) -> Heal
         return HealthCheck(f"balance:{covariate}", 0.0, None, True, "the covariate does not vary")
     gap = float(np.ptp(means) / np.sqrt(np.average(variances, weights=n)))
     p = min(1.0, float(anova_generic(means, variances, n, use_var="unequal").pvalue) * covariates)
-    text = f"the means of the variants are up to {gap:.3f} standard deviations apart (p = {p:.2g})"
+    text = f"the means of the variants are up to {gap:.3f} standard deviations apart ({p_text(p)})"
     return HealthCheck(f"balance:{covariate}", gap, p, p >= BLOCK, text, warning=p < WARN)
 
 

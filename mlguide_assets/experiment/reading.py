@@ -102,9 +102,12 @@ def _measures(file: ExperimentFile) -> dict[str, str]:
 
 def _ids(table: ibis.Table, file: ExperimentFile) -> dict[str, Any]:
     unit = table[file.unit]
-    if unit.type().is_string():
-        # Not stripped: with ten million different texts, that takes as long as all the rest.
-        unit = ibis.ifelse(unit.isin(NULL_WORDS), ibis.null("string"), unit)
+    # Not stripped: with ten million different texts, that takes as long as all the rest.
+    unit = (
+        ibis.ifelse(unit.isin(NULL_WORDS), ibis.null("string"), unit)
+        if unit.type().is_string()
+        else without_null_words(unit, in_text=False)
+    )
     names = {name: without_null_words(table[name], in_text=True) for name in (file.variant, *file.segments)}
     # A variant that is numbered is 1, also where its column has fractions.
     return {file.unit: unit} | names | {file.variant: read_texts(names[file.variant])}

@@ -118,6 +118,15 @@ class Analysis:
         }
 
 
+def p_text(p: float) -> str:
+    """A p-value as it is printed.
+
+    >>> p_text(0.01234), p_text(3e-45)
+    ('p = 0.012', 'p < 0.0001')
+    """
+    return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
+
+
 def _interval(interval: Estimate) -> dict[str, float | None]:
     return {name: _number(getattr(interval, name)) for name in ("value", "low", "high")}
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import isnan
 
 from mlguide_assets.experiment.design import Design
-from mlguide_assets.experiment.results import Effect, Verdict
+from mlguide_assets.experiment.results import Effect, Verdict, p_text
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def described(estimate: Effect, design: Design) -> str:
     adjusted = ", adjusted" if p != estimate.p else ""
     return (
         f"{estimate.variant!r}: {estimate.metric} is {size} {direction} in {design.control!r} "
-        f"({100 * (1 - design.alpha):.4g}% CI {between}, p = {p:.2g}{adjusted})"
+        f"({100 * (1 - design.alpha):.4g}% CI {between}, {p_text(p)}{adjusted})"
     )
 
 

@@ -59,6 +59,7 @@ def _rows(folder: Path, sizes: list[int], no_pandas_above: int) -> list[tuple[st
         ("rollback", lambda: _rollback(folder)),
         ("serving", lambda: _serving(folder)),
         ("drift", lambda: _drift(folder)),
+        ("analyse", lambda: _analyse(folder)),
         ("figures", _figures),
         ("off_policy", _off_policy),
     ]
@@ -255,6 +256,30 @@ def _drift(folder: Path) -> list[Row]:
         ),
         ("  one day's verdict", f"{got['seconds'] * 1000:.0f} ms", "", ""),
     ]
+
+
+def _analyse(folder: Path) -> list[Row]:
+    """`mlguide experiment analyse`, the whole command, on ten million units with two metrics and a covariate."""
+    code = (
+        "import duckdb, sys; path, unit = sys.argv[1:]\n"
+        "duckdb.execute(f\"COPY (SELECT {unit} AS unit, if(random() < 0.5, 'old', 'new') AS arm,"
+        "(random() < 0.03)::INT AS paid, round(random() * 20, 2) AS spent, round(random() * 20, 2) AS earlier "
+        "FROM range(10000000)) TO '{path}'\")"
+    )
+    rows = []
+    for kind, unit in (("whole numbers", "range"), ("texts of 32 letters", "md5(range::VARCHAR)")):
+        for ending in ("parquet", "csv"):
+            data = folder / f"experiment.{ending}"
+            _output(["-c", code, str(data), unit])
+            options = ["--unit", "unit", "--variant", "arm", "--control", "old", "--covariate", "earlier", "--json"]
+            command = [str(Path(PYTHON).with_name("mlguide")), "experiment", "analyse", "--data", str(data), *options]
+            metrics = ["--metric", "paid:binary", "--metric", "spent:mean"]
+            _, seconds, gigabytes = _measured([*command, *metrics], folder / "printed")
+            data.unlink()
+            what = f"analyse of 10 M rows, {ending}, units are {kind}"
+            fine = _within(seconds <= 10 and gigabytes <= 3)
+            rows.append((what, f"{seconds:.1f} s, {gigabytes:.1f} GB", "≤ 10 s, ≤ 3 GB", fine))
+    return rows
 
 
 def _figures() -> list[Row]:

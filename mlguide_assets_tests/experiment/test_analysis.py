@@ -184,6 +184,10 @@ UNHEALTHY: dict[str, tuple[pd.DataFrame, dict[str, Any]]] = {
         arms(BETTER, country={"A": ["de"] * 1700 + ["fr"] * 1300, "B": ["de"] * 1300 + ["fr"] * 1700}),
         {"segments": ("country",)},
     ),
+    "sample_ratio:country, at looks": (
+        arms(BETTER, country={"A": ["de"] * 1700 + ["fr"] * 1300, "B": ["de"] * 1300 + ["fr"] * 1700}),
+        {"segments": ("country",), "looks": Looks((0.5,))},
+    ),
     "mixed_exposure": (pd.concat([arms(BETTER), arms(BETTER).tail(1).assign(user=0)]), {}),
     "outcome_before_exposure": (
         arms(BETTER, met=datetime(2026, 1, 2), left=[datetime(2026, 1, 1)] + [None] * 2999),
