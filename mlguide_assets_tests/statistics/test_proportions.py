@@ -3,7 +3,10 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
+import tea_tasting as tt
+from scipy.stats import norm
 from statsmodels.stats.proportion import confint_proportions_2indep
 from statsmodels.stats.proportion import test_proportions_2indep as score_test
 
@@ -20,6 +23,15 @@ def test_it_is_the_score_test_and_its_intervals() -> None:
         low, high = confint_proportions_2indep(*counts, compare=compare, method="score", alpha=0.01)
         assert (interval.low, interval.high) == pytest.approx((low, high))
         assert interval.low < interval.value < interval.high
+
+
+def test_it_equals_tea_tasting_but_for_the_correction_of_miettinen_and_nurminen() -> None:
+    lost = [1] * 120 + [0] * 3880 + [1] * 90 + [0] * 4010
+    rows = pd.DataFrame({"variant": ["a"] * 4000 + ["b"] * 4100, "lost": lost})
+    expected = tt.Experiment(lost=tt.Proportion("lost", method="norm", correction=False)).analyze(rows, control="a")
+    found = compare_proportions(Events(120, 4000), Events(90, 4100))
+    corrected = two_sided_p(norm.isf(expected["lost"].pvalue / 2) * np.sqrt(8099 / 8100))
+    assert found.p_value == pytest.approx(corrected)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import tea_tasting as tt
 from scipy.stats import chi2
 
 from mlguide_assets.statistics.sample_ratio import (
@@ -20,6 +22,13 @@ BOTH: list[Test] = [sample_ratio_p_value, sequential_sample_ratio_p_value]
 def test_arms_without_weight_do_not_count_in_the_degrees_of_freedom() -> None:
     expected = chi2.sf((100**2) / 5000 * 2, 1)
     assert sample_ratio_p_value([5100, 0, 4900], [1, 0, 1]) == pytest.approx(expected)
+
+
+def test_two_arms_equal_tea_tasting() -> None:
+    rows = pd.DataFrame({"variant": ["a"] * 4000 + ["b"] * 2100})
+    ratio = tt.SampleRatio({"a": 2, "b": 1}, method="norm", correction=False)
+    expected = tt.Experiment(ratio=ratio).analyze(rows, control="a")["ratio"].pvalue
+    assert sample_ratio_p_value([4000, 2100], [2, 1]) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("test", BOTH)
