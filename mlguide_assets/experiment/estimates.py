@@ -70,11 +70,12 @@ def _role(design: Design, place: int) -> Role:
 
 def _compare(units: Units, design: Design, place: int, arm: str, alpha: float) -> tuple[Comparison, float | None]:
     """The arm beside the control at a two-sided level, and the variance that covariates took out, if there are any."""
-    if not design.covariates and design.measured[place].kind == "binary":
-        control, treatment = (
-            Events(units.arms[name].events[place], units.arms[name].closed) for name in (design.control, arm)
-        )
-        return compare_proportions(control, treatment, alpha=alpha), None
+    compared = units.arms[design.control], units.arms[arm]
+    events = [Events(each.events[place], each.closed) for each in compared]
+    few = min(min(each.events, each.units - each.events) for each in events) < design.minimum_events
+    # Means of a rare event have intervals that are too short, or none at all where nobody had it.
+    if design.measured[place].kind == "binary" and (few or not design.covariates):
+        return compare_proportions(*events, alpha=alpha), None
     moments = {name: each.moments(place, len(design.covariates)) for name, each in units.arms.items()}
     before = moments[design.control].outcome, moments[arm].outcome
     if not design.covariates:

@@ -143,6 +143,14 @@ def test_covariates_take_out_variance_and_missing_ones_do_no_harm() -> None:
     assert [check.check for check in found.health if check.check.startswith("balance")] == ["balance:before"]
 
 
+def test_a_guardrail_that_nobody_hit_has_not_passed_by_that_whatever_the_covariates() -> None:
+    rows = arms(BETTER, slow=False)
+    rows["before"] = rows["user"] % 7
+    found = run(rows, covariates=("before",), guardrails=(Guardrail("slow", 0.0005, better="lower"),))
+    assert found.results[1].guardrail == "open"
+    assert found.results[1].variance_reduction is None
+
+
 def test_units_for_which_the_arms_agree_are_left_out_of_the_triggered_analysis() -> None:
     rows = arms(BETTER)
     rows["differ"] = rows["lost"] | (rows["user"] % 10 == 0)
