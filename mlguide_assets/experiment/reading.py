@@ -1,6 +1,6 @@
 """An experiment in a file of anyone's: which columns are what, read as numbers, and the design that they make."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -12,8 +12,8 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.design import Better, Design, Guardrail, Kind, Metric
 from mlguide_assets.experiment.rows import find_arms
 from mlguide_assets.prepare.engine import read_parquet
-from mlguide_assets.prepare.sources.data_file import open_data_file, require_columns
-from mlguide_assets.prepare.sources.spellings import FLAGS, NULL_WORDS, read_texts, without_null_words
+from mlguide_assets.prepare.sources.data_file import as_numbers, open_data_file, require_columns
+from mlguide_assets.prepare.sources.spellings import NULL_WORDS, read_texts, without_null_words
 
 _MEASURES = ("--metric", "--guardrail", "--covariate")
 
@@ -87,7 +87,9 @@ def read_experiment(file: ExperimentFile, connection: Any, scratch: Path) -> tup
         # Text is parsed once, not by every query.
         connection.to_parquet(table, str(scratch / "experiment.parquet"))
         table = read_parquet(connection, scratch / "experiment.parquet")
-    rows = table.select(**_ids(table, file), **_numbers(table, file.path, measures))
+    for column, option in measures.items():
+        table = as_numbers(table, file.path, option, column)
+    rows = table.select(**_ids(table, file), **{column: table[column] for column in measures})
     return rows, _design(file, rows)
 
 
@@ -111,42 +113,6 @@ def _ids(table: ibis.Table, file: ExperimentFile) -> dict[str, Any]:
     names = {name: without_null_words(table[name], in_text=True) for name in (file.variant, *file.segments)}
     # A variant that is numbered is 1, also where its column has fractions.
     return {file.unit: unit} | names | {file.variant: read_texts(names[file.variant])}
-
-
-def _numbers(table: ibis.Table, path: Path, measures: Mapping[str, str]) -> dict[str, Any]:
-    for column, option in measures.items():
-        type_ = table[column].type()
-        if not (type_.is_string() or type_.is_numeric() or type_.is_boolean()):
-            raise InputError(f"{option} {column}: {path} holds values of type {type_} there, which are not numbers.")
-    found = {column: table[column].try_cast("float64") for column in measures}
-    texts = [column for column in measures if table[column].type().is_string()]
-    # Few columns hold anything but numbers, and a word is far more work to recognise than a number.
-    wordy = _where_any(
-        table,
-        {name: table[name].notnull() & (found[name].isnull() | found[name].isnan()) for name in texts},
-    )
-    words = {name: _number_or_word(table[name]) for name in wordy}
-    given = {name: without_null_words(table[name], in_text=False).notnull() for name in wordy}
-    for column in _where_any(table, {name: given[name] & words[name].isnull() for name in wordy}):
-        wrong = table.filter(given[column] & words[column].isnull()).limit(1)
-        [example] = wrong.to_pyarrow()[column].to_pylist()
-        raise InputError(f"{measures[column]} {column}: {path} holds {example!r} there, which is not a number.")
-    return found | words
-
-
-def _where_any(table: ibis.Table, conditions: Mapping[str, Any]) -> list[str]:
-    """The names of those conditions that some row meets."""
-    if not conditions:
-        return []
-    found = table.agg(**{name: condition.any() for name, condition in conditions.items()})
-    return [name for name, met in found.to_pyarrow().to_pylist()[0].items() if met]
-
-
-def _number_or_word(column: Any) -> Any:
-    """A number, or a flag such as yes; null where the text says that there is no value."""
-    values = without_null_words(column, in_text=False)
-    flags = ibis.cases(*((values.lower().isin(words), float(truth)) for truth, words in FLAGS.items()))
-    return ibis.coalesce(values.try_cast("float64"), flags)
 
 
 def _design(file: ExperimentFile, rows: ibis.Table) -> Design:

@@ -58,12 +58,27 @@ def as_numbers(table: ibis.Table, path: Path, option: str, column: str) -> ibis.
     Raises:
         InputError: a value is no finite number.
     """
-    values = without_null_words(table[column], in_text=False)
+    values = table[column]
+    if not (values.type().is_string() or values.type().is_numeric() or values.type().is_boolean()):
+        raise InputError(f"{option} {column}: {path} holds values of type {values.type()} there, which are no numbers.")
     number = values.try_cast("float64")
-    if values.type().is_string():
-        flags = ibis.cases(*((values.lower().isin(words), float(truth)) for truth, words in FLAGS.items()))
-        number = ibis.coalesce(number, flags)
+    # Few columns of text hold anything but numbers, and a word is far more work to recognise than a number.
+    if not values.type().is_string() or _any(table, values.notnull() & (number.isnull() | number.isnan())):
+        values = without_null_words(values, in_text=False)
+        number = _number_or_flag(values)
     wrong = table.filter(values.notnull() & (number.isnull() | number.isinf()))
     for example in wrong.limit(1).to_pyarrow()[column].to_pylist():
         raise InputError(f"{option} {column}: {path} holds {str(example)!r} there, which is not a number.")
     return table.mutate(**{column: number})
+
+
+def _any(table: ibis.Table, condition: ibis.Value) -> bool:
+    return bool(table.agg(found=condition.any()).to_pyarrow()["found"][0].as_py())
+
+
+def _number_or_flag(values: ibis.Value) -> ibis.Value:
+    number = values.try_cast("float64")
+    if not values.type().is_string():
+        return number
+    flags = ibis.cases(*((values.lower().isin(words), float(truth)) for truth, words in FLAGS.items()))
+    return ibis.coalesce(number, flags)
