@@ -90,10 +90,10 @@ def analyse(
     guardrail: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="COLUMN:MARGIN[%][:higher|lower]",
-            help="What must not get worse by the margin or more, in the column's own unit (0.002 of a rate is 0.2 "
-            "points), or in percent of the control's value. Without ':higher' or ':lower', it may move neither way. "
-            "Repeat for more.",
+            metavar="COLUMN:MARGIN[:absolute][:higher|lower]",
+            help="What must not get worse by the margin or more: a share of the control's value (0.05 or 5%), or with "
+            "':absolute' in the column's own unit (0.002 of a rate is 0.2 percentage points). Without ':higher' or "
+            "':lower', it may move neither way. Repeat for more.",
             show_default=False,
         ),
     ] = None,

@@ -51,27 +51,30 @@ def metric_option(text: str) -> MetricOption:
 
 
 def guardrail_option(text: str) -> GuardrailOption:
-    """`COLUMN:MARGIN[%][:binary|mean][:higher|lower]`.
+    """`COLUMN:MARGIN[:absolute][:binary|mean][:higher|lower]`: a share of the control's value, unless it is absolute.
 
     >>> guardrail_option("latency:5%:lower")
     GuardrailOption(column='latency', margin=0.05, relative=True, kind=None, better='lower')
+    >>> guardrail_option("complained:0.002:absolute:lower").relative
+    False
 
     Raises:
         InputError: there is no margin that is a number.
     """
-    named, kind, better = _suffixes(text)
+    relative = ":absolute" not in text
+    named, kind, better = _suffixes(text.replace(":absolute", ""))
     column, _, margin = named.rpartition(":")
+    percent = margin.endswith("%") and relative
     try:
-        size = float(margin.removesuffix("%"))
+        size = float(margin.removesuffix("%") if percent else margin)
     except ValueError:
         column, size = "", 0.0
     if not column:
         raise InputError(
-            f"--guardrail {text}: write the column and the margin, in its own unit or in percent of the control's "
-            f"value, such as complained:0.002:lower or latency:5%:lower."
+            f"--guardrail {text}: write the column and the margin, as a share of the control's value or in its own "
+            f"unit, such as latency:0.05:lower or complained:0.002:absolute:lower."
         )
-    relative = margin.endswith("%")
-    return GuardrailOption(column, size / 100 if relative else size, relative, kind, better)
+    return GuardrailOption(column, size / 100 if percent else size, relative, kind, better)
 
 
 def ratio_option(text: str) -> tuple[float, ...]:

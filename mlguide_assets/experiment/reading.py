@@ -33,7 +33,7 @@ class GuardrailOption:
 
     column: str
     margin: float
-    relative: bool = False
+    relative: bool = True
     kind: Kind | None = None
     better: Better | None = None
 

@@ -58,7 +58,7 @@ def run(data: Path, *options: str, **columns: str) -> tuple[int, str, str]:
 
 @pytest.mark.parametrize("name", ["visits.csv", "visits.parquet"])
 def test_a_file_is_analysed_as_the_contract_has_it(folder: Path, name: str) -> None:
-    options = ["--metric", "spent:mean", "--guardrail", "slow:0.02:lower", "--segment", "note", "--json"]
+    options = ["--metric", "spent:mean", "--guardrail", "slow:0.02:absolute:lower", "--segment", "note", "--json"]
     code, out, said = run(folder / name, *options, metric="paid")
     assert code == 0, said
     found: Any = json.loads(out)
@@ -111,8 +111,9 @@ def test_metrics_as_they_are_written(text: str, expected: MetricOption) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("slow:0.02", GuardrailOption("slow", 0.02)),
-        ("slow:5%:mean:higher", GuardrailOption("slow", 0.05, True, "mean", "higher")),
+        ("slow:0.02", GuardrailOption("slow", 0.02, relative=True)),
+        ("slow:0.02:absolute", GuardrailOption("slow", 0.02, relative=False)),
+        ("slow:5%:mean:higher", GuardrailOption("slow", 0.05, relative=True, kind="mean", better="higher")),
     ],
 )
 def test_guardrails_as_they_are_written(text: str, expected: GuardrailOption) -> None:
@@ -135,6 +136,7 @@ def test_guardrails_as_they_are_written(text: str, expected: GuardrailOption) ->
         (["--ratio", "even"], {}, "write one share for each variant"),
         (["--guardrail", "slow"], {}, "write the column and the margin"),
         (["--guardrail", "slow:0"], {}, "must be above 0, not 0"),
+        (["--guardrail", "slow:2%:absolute"], {}, "write the column and the margin"),
         (["--covariate", "paid"], {}, "cannot be an outcome and a covariate"),
     ],
 )
