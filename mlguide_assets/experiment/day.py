@@ -122,11 +122,8 @@ def look_day(
         else []
     )
     decide_on_waiting(home, lake, problem, run_id=run_id)
-    drawn = {
-        f"experiment-{row['experiment']}": looks_picture(started, results(lake, started))
-        for row in added
-        if (started := before[row["experiment"], row["version"]])
-    }
+    looked_at = [before[row["experiment"], row["version"]] for row in added]
+    drawn = {f"experiment-{each.experiment.name}": looks_picture(each, results(lake, each)) for each in looked_at}
     now = running(lake)
     if len(now) < len(before):
         publish_routes(home, problem, now, until.date() if until else date.min)
