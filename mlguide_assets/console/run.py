@@ -1,5 +1,6 @@
 """`mlguide run`: every asset of the graph, in this process, recorded in the home's Dagster history."""
 
+import gc
 import os
 from typing import Any
 
@@ -17,6 +18,8 @@ from mlguide_assets.prepare.turns import turn
 from mlguide_assets.settings import Home
 
 _REASON_CHARACTERS = 300
+_GARBAGE = 10_000, 20, 20
+"""How many new objects, and how many looks at these, make Python look for garbage; its default is 700, 10, 10."""
 
 
 def choose_problem(home: Home, name_or_file: str | None, source: str | None, sends: int | None) -> Problem:
@@ -51,6 +54,8 @@ def run(home: Home, problem: Problem, *, thorough: bool = False) -> None:
 
         # Of other sources it is known once they are read.
         require_room_for_training(problem.source.sends, problem)
+    # Definitions and libraries stay, and looking through them for garbage 2,200 times takes seconds.
+    gc.set_threshold(*_GARBAGE)
     enter(home, problem)
     with turn(home, console.print):
         if not home.active_problem.exists():

@@ -5,6 +5,7 @@ same training rows. scikit-learn fits; what is kept is a `Linear`, which says th
 """
 
 import contextlib
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -133,6 +134,10 @@ def _preparation(encoding: Encoding) -> Any:
     )
 
 
+_ONE_AT_A_TIME = threading.Lock()
+"""Number of threads and filters of warnings are the whole process's: two fits would restore each other's."""
+
+
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
     """Scikit-learn in one thread, and without its warnings: what a user must know of the data, the contract says.
@@ -141,7 +146,7 @@ def _one_thread() -> Iterator[None]:
     """
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1), warnings.catch_warnings():
+    with _ONE_AT_A_TIME, threadpool_limits(1), warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="sklearn")
         yield
 

@@ -6,6 +6,7 @@ also chooses its rounds; each model has learned from the rows before it. The tes
 """
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from mlguide_assets.train.encoding import Encoding, Matrix
 from mlguide_assets.train.metrics import METRICS, metric_named
 from mlguide_assets.train.models import (
     PATIENCE,
+    THREADS,
     XGBOOST,
     Labels,
     Probabilities,
@@ -76,12 +78,17 @@ def choose_model(
     earlier, later, seed = inner.train, inner.test, problem.evaluation.seed
     weights = recipe.window.weights(known.times[earlier]) * known.row_weights[earlier]
     trials: dict[str, Trial] = {}
-    for name, fit in BASELINES.items():
-        fitted = fit(known.matrix[earlier], known.labels[earlier], known.encoding, seed=seed, weights=weights)
-        trials[name] = Trial.of(known.labels[later], fitted.predict_uncalibrated(known.matrix[later]))
-    trials[XGBOOST] = try_xgboost(
-        known.matrix, known.labels, known.times, known.encoding, inner, seed, recipe, known.row_weights
-    )
+    # Side by side: scikit-learn fits in one thread, and neither holds the interpreter's lock.
+    with ThreadPoolExecutor(1) as pool:
+        boosted = pool.submit(
+            try_xgboost,
+            *(known.matrix, known.labels, known.times, known.encoding, inner, seed, recipe, known.row_weights),
+            threads=max(1, THREADS - 1),
+        )
+        for name, fit in BASELINES.items():
+            fitted = fit(known.matrix[earlier], known.labels[earlier], known.encoding, seed=seed, weights=weights)
+            trials[name] = Trial.of(known.labels[later], fitted.predict_uncalibrated(known.matrix[later]))
+        trials[XGBOOST] = boosted.result()
     answers = {name: trials[name].answers for name in contenders}
     model, reason = simplest_as_good(known.labels[later], answers, known.users[later], problem)
     return Choice(model, reason, trials[XGBOOST].rounds, {name: trial.calibration for name, trial in trials.items()})

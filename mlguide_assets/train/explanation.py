@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from mlguide_assets.prepare.features.tables import KEYS, LABEL
 from mlguide_assets.train.candidate import matured_rows
 from mlguide_assets.train.models import ServableModel
 from mlguide_assets.train.shap_plots import shap_bar, shap_beeswarm
@@ -44,15 +45,17 @@ class Explanation:
 
 def explain(model: ServableModel, send_features: ibis.Table, *, seed: int, rows: int = SAMPLE_ROWS) -> Explanation:
     """Explain a seeded sample of matured sends."""
-    sample = model.encoding.matrix(_sample(matured_rows(send_features), rows, seed))
+    sample = model.encoding.matrix(_sample(send_features, rows, seed))
     values = model.contributions(sample)
     names = model.encoding.names
     plots = {"shap_bar": shap_bar(names, values), "shap_beeswarm": shap_beeswarm(names, values, sample)}
     return Explanation(names, values, plots)
 
 
-def _sample(sends: pa.Table, rows: int, seed: int) -> pa.Table:
-    if sends.num_rows <= rows:
-        return sends
-    chosen = np.random.default_rng(seed).choice(sends.num_rows, rows, replace=False)
-    return sends.take(np.sort(chosen))
+def _sample(send_features: ibis.Table, rows: int, seed: int) -> pa.Table:
+    """Some matured sends, in order of time; of all others, the keys alone are read."""
+    keys = matured_rows(send_features.select(*KEYS, LABEL)).select(list(KEYS))
+    if keys.num_rows <= rows:
+        return matured_rows(send_features)
+    chosen = np.random.default_rng(seed).choice(keys.num_rows, rows, replace=False)
+    return matured_rows(send_features.semi_join(ibis.memtable(keys.take(np.sort(chosen))), KEYS))

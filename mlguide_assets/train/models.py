@@ -25,7 +25,7 @@ Probabilities = npt.NDArray[np.float64]
 XGBOOST = "xgboost"
 
 THREADS = os.cpu_count() or 1
-"""For learning. The model is the same to the byte with one thread or two."""
+"""For learning, unless other models learn meanwhile. The model is the same to the byte with one thread or two."""
 
 MAX_ROUNDS = 500
 PATIENCE = 40
@@ -137,22 +137,24 @@ def refit_xgboost(
     recipe: Recipe = DEFAULT_RECIPE,
     weights: Probabilities | None = None,
     calibration: Calibration = IDENTITY,
+    threads: int | None = None,
 ) -> Boosted:
     """Learn from the rows given, with rounds and calibration chosen before.
 
     Args:
         weights: how much each row counts (n,); rows of weight 0 are left out.
+        threads: how many learn; default: `THREADS`.
     """
     import xgboost as xgb
 
     data = training_data(matrix, labels, encoding, weights)
-    booster = xgb.train(xgboost_parameters(recipe, seed), data, num_boost_round=rounds)
+    booster = xgb.train(xgboost_parameters(recipe, seed, threads), data, num_boost_round=rounds)
     return Boosted(booster, rounds, encoding, calibration)
 
 
-def xgboost_parameters(recipe: Recipe, seed: int) -> dict[str, Any]:
+def xgboost_parameters(recipe: Recipe, seed: int, threads: int | None = None) -> dict[str, Any]:
     """What `xgboost.train` takes."""
-    return {**recipe.parameters, "nthread": THREADS, "seed": seed}
+    return {**recipe.parameters, "nthread": threads or THREADS, "seed": seed}
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,6 +198,7 @@ def try_xgboost(
     seed: int,
     recipe: Recipe,
     row_weights: Probabilities,
+    threads: int | None = None,
 ) -> Trial:
     """XGBoost on the inner window, with the number of rounds that the window likes best."""
     import xgboost as xgb
@@ -204,7 +207,7 @@ def try_xgboost(
     window = dmatrix(matrix[later], encoding, labels[later])
     weights = recipe.window.weights(times[earlier]) * row_weights[earlier]
     booster = xgb.train(
-        xgboost_parameters(recipe, seed),
+        xgboost_parameters(recipe, seed, threads),
         training_data(matrix[earlier], labels[earlier], encoding, weights),
         num_boost_round=MAX_ROUNDS,
         evals=[(window, "inner")],
