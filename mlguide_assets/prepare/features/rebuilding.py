@@ -5,16 +5,17 @@ change, only the last month and the label window are looked at one by one; what 
 user. These are whole numbers: the rows are those that a computation over everything gives, byte by byte.
 """
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import ibis
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.prepare.clock import data_clock
+from mlguide_assets.prepare.clock import last_day
 from mlguide_assets.prepare.core import CORE, UNSENT
 from mlguide_assets.prepare.engine import pattern_of, read_parquet
 from mlguide_assets.prepare.features.history import (
@@ -32,15 +33,14 @@ from mlguide_assets.prepare.rebuilding import bucketed, current, fingerprint, no
 
 FEATURES = "send_features"
 WHAT = "What features are made of"
-_EPOCH = datetime(1970, 1, 1)
 
 
 @contextmanager
 def rebuilt_send_features(lake: Lake, problem: Problem) -> Iterator[Partitions]:
     """The partitions of `send_features`, as `core_users` is now; to be written before the context ends."""
     core = lake.snapshot(CORE)
-    spans = _spans(lake, core)
-    newest = _clock(lake, core)
+    days = _days(lake, core)
+    spans, newest = _spans(days), _clock(days)
     chosen = plan(_inputs(core, spans, newest, problem), current(lake, FEATURES))
     with lake.scratch(WHAT) as scratch:
         with writing(WHAT, lake.root):
@@ -56,22 +56,44 @@ class _Span:
     last: int
 
 
-def _spans(lake: Lake, core: Snapshot) -> dict[str, _Span]:
-    """Of every partition that has sends."""
+@dataclass(frozen=True)
+class _Day:
+    """A day of a partition: its sends, and the first and the last delivery in microseconds since 1970."""
+
+    partition: str
+    day: date
+    rows: int
+    first: int
+    last: int
+
+
+def _days(lake: Lake, core: Snapshot) -> list[_Day]:
+    """Every day of every partition that has sends with a time. One pass."""
     paths = {str(path): key for key in _dated(core) for path in lake.files(CORE, partitions=[key], snapshot_id=core.id)}
     if not paths:
-        return {}
+        return []
     rows = read_parquet(lake.connection, *map(Path, paths), file_names=True)
-    at = microseconds(rows.delivered_at)
-    spans = rows.group_by("filename").aggregate(first=at.min(), last=at.max()).to_pyarrow().to_pylist()
-    return {paths[row.pop("filename")]: _Span(**row) for row in spans}
+    rows = rows.select("filename", day=rows.delivered_at.date(), at=microseconds(rows.delivered_at))
+    days = rows.group_by("filename", "day").aggregate(rows=rows.count(), first=rows["at"].min(), last=rows["at"].max())
+    return [_Day(paths[row.pop("filename")], **row) for row in days.to_pyarrow().to_pylist()]
 
 
-def _clock(lake: Lake, core: Snapshot) -> int:
-    """The data's, in microseconds since 1970; 0 where there is no send."""
-    keys = _dated(core)
-    found = data_clock(lake.read(CORE, partitions=keys, snapshot_id=core.id)) if keys else None
-    return (found - _EPOCH) // timedelta(microseconds=1) if found else 0
+def _spans(days: Iterable[_Day]) -> dict[str, _Span]:
+    """Of every partition that has sends."""
+    spans: dict[str, _Span] = {}
+    for each in days:
+        known = spans.get(each.partition, _Span(each.first, each.last))
+        spans[each.partition] = _Span(min(known.first, each.first), max(known.last, each.last))
+    return spans
+
+
+def _clock(days: Iterable[_Day]) -> int:
+    """The data's, in microseconds since 1970, as `data_clock` has it; 0 where there is no send."""
+    rows = Counter[date]()
+    for each in days:
+        rows[each.day] += each.rows
+    newest = last_day(rows)
+    return max((each.last for each in days if each.day == newest), default=0)
 
 
 def _dated(core: Snapshot) -> list[str]:
@@ -116,7 +138,7 @@ def _anew(
 ) -> Mapping[str, Query]:
     if not stale:
         return {}
-    rows = _histories(lake, core, stale, spans, problem)
+    rows = _histories(lake, core, stale, spans, problem, scratch)
     histories = bucketed(lake.connection, rows, stale, scratch / "histories")
 
     def complete(histories: ibis.Table, core: ibis.Table) -> ibis.Table:
@@ -129,14 +151,14 @@ def _anew(
 
 
 def _histories(
-    lake: Lake, core: Snapshot, stale: list[str], spans: Mapping[str, _Span], problem: Problem
+    lake: Lake, core: Snapshot, stale: list[str], spans: Mapping[str, _Span], problem: Problem, scratch: Path
 ) -> ibis.Table:
     """Keys, outcome, both histories and `partition` of the sends in the partitions that are made anew."""
     # Nothing that comes later is part of a history.
     past = [key for key in _dated(core) if key <= stale[-1]]
     events = events_of(lake.read(CORE, partitions=past, snapshot_id=core.id), problem).select(*KEYS, *HISTORY)
     first = min((spans[key].first for key in stale if key in spans), default=None)
-    rows = user_history(events, problem) if stale == past else _recent_histories(events, first, problem)
+    rows = user_history(events, problem) if stale == past else _recent_histories(lake, events, first, problem, scratch)
     calendar = Calendar(date.fromisoformat(notes_of(core)["open_from"]))
     rows = rows.mutate(partition=calendar.keys(rows.delivered_at))
     if stale != past:
@@ -144,17 +166,23 @@ def _histories(
     return with_email_history(rows, events, label_window=problem.label.window).drop("theme", "category")
 
 
-def _recent_histories(events: ibis.Table, first: int | None, problem: Problem) -> ibis.Table:
+def _recent_histories(lake: Lake, events: ibis.Table, first: int | None, problem: Problem, scratch: Path) -> ibis.Table:
     """The history of the users of each send from an instant on; of sends shortly before it, some of theirs.
 
     Args:
         first: in microseconds since 1970; None where there is no send at all to tell of.
+        scratch: a folder for the ids of these users.
     """
     if first is None:
         return user_history(events.limit(0), problem)
     cut = first - max(micros(problem.label.window), max(RECENT_DAYS.values()) * DAY)
+    # Found once, where the engine would find them twice.
     asked = events.filter(events["at"] >= first).select("user_id").distinct()
+    lake.connection.to_parquet(asked, scratch / "asked.parquet")
+    asked = read_parquet(lake.connection, scratch / "asked.parquet")
     theirs = events.semi_join(asked, "user_id")
     older, recent = theirs.filter(theirs["at"] < cut), theirs.filter(theirs["at"] >= cut)
+    histories = user_history(recent, problem)
     records = user_records(older, themes=problem.themes, categories=problem.categories)
-    return with_user_records(user_history(recent, problem), records)
+    # The other recent sends count, and are not asked about.
+    return with_user_records(histories.filter(histories["at"] >= first), records)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from uuid import uuid4
 
 import ibis
+import ibis.expr.datatypes as dt
 
 from mlguide_assets.define.problem import Label
 from mlguide_assets.define.tables import TABLES, ColumnType, TableName
@@ -70,8 +71,10 @@ def conform(
             ibis.null("string"),
         )
         for name in found
+        if not _always_reads(given[name].type(), types[name])
     ]
-    return both.select(*found, *order, **{UNREADABLE: ibis.literal(", ").join(complaints).nullif("")})
+    unreadable = ibis.literal(", ").join(complaints).nullif("") if complaints else ibis.null("string")
+    return both.select(*found, *order, **{UNREADABLE: unreadable})
 
 
 def _view(rows: ibis.Table) -> ibis.Table:
@@ -87,6 +90,11 @@ def _read(column: ibis.Column, type_: ColumnType, format: str | None) -> ibis.Co
     if type_ == "timestamp":
         return read_times(column, format)
     return read_numbers(column) if type_ == "int64" else read_texts(column)
+
+
+def _always_reads(given: dt.DataType, wanted: ColumnType) -> bool:
+    """Whether no value of a type can be unreadable, so that none need be looked for."""
+    return wanted == "string" or (wanted == "int64" and given == dt.int64)
 
 
 def _find(columns: tuple[str, ...], column: str, mapping: Mapping[str, str], place: str) -> str:

@@ -44,8 +44,14 @@ def read_numbers(column: ibis.Column) -> ibis.Column:
     given = column.type()
     nothing = ibis.null("int64")
     if given.is_string():
+        number = column.try_cast("int64")
         whole = column.re_search(_WHOLE) & ~column.re_search(_GROUPED)
-        return ibis.ifelse(whole, column.re_replace(r"\.0*$", "").try_cast("int64"), nothing)
+        # As a database writes it, which is nearly always and takes no pattern.
+        return ibis.cases(
+            (number.cast("string") == column, number),
+            (whole, column.re_replace(r"\.0*$", "").try_cast("int64")),
+            else_=nothing,
+        )
     if given.is_floating():
         # Cast and compared, since DuckDB's floor of NaN, of an infinity or of 1e300 ends the query.
         whole = column.try_cast("int64")
