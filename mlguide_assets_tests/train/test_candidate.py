@@ -100,9 +100,10 @@ def test_progress_names_every_model_and_its_rows(sends: pa.Table, trained: Candi
     train_candidate(ibis.memtable(sends), PROBLEM, report=said.append, contenders=(XGBOOST,))
     assert said[0] == "comparing logistic regression, linear svm, xgboost on the latest training sends"
     assert said[1] == trained.facts["model_reason"]
-    rows = f"{trained.facts['train_rows']:,}"
-    assert said[2:5] == [f"fitting {m} on {rows} sends" for m in ("logistic regression", "linear svm", "xgboost")]
-    assert said[5] == f"fitting xgboost on {trained.facts['refit_rows']:,} sends"
+    train, all_of_them = (f"{trained.facts[name]:,}" for name in ("train_rows", "refit_rows"))
+    assert said[2:] == [
+        f"fitting logistic regression, linear svm, xgboost on {train} sends, xgboost on all {all_of_them}"
+    ]
 
 
 def test_matured_rows_are_ordered_by_time_and_key(sends: pa.Table) -> None:
