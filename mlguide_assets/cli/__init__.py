@@ -228,6 +228,45 @@ def simulate(
 
 @app.command()
 @told
+def replay(
+    days: Annotated[int, typer.Option(help="Days to live through after the first training.", min=1, max=366)] = 90,
+    scenario: Annotated[
+        str,
+        typer.Option(
+            help="What is planted: calm, covariate_shift, concept_shift, broken_feed, better_challenger, "
+            "harmful_challenger, experiment, or the path of a scenario file."
+        ),
+    ] = "calm",
+    seed: Annotated[int, typer.Option(help="Another seed is another world.", min=0)] = 7,
+    sends: Annotated[
+        int | None, typer.Option(help="Size of the world's history; default 300,000.", min=100, show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Also write a page with the time line; ends in .html.", show_default=False)
+    ] = None,
+    as_json: JsonOption = False,
+    home: Annotated[
+        Path | None,
+        typer.Option(
+            "--home", help="Keep everything in this new folder, to look at. Default: removed.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Live through months in minutes, with planted events, and compare what the system did with the truth.
+
+    The jobs and sensors are those of 'mlguide ui', on the simulated company: plan, sends, outcomes, drift, retraining,
+    gate, experiment, promotion or rollback. At the end: each planted event, what was noticed and done about it, false
+    alarms, and what the decisions were worth. The same scenario, days and seed give the same result.
+
+    Example: mlguide replay --scenario concept_shift --out replay.html
+    """
+    from mlguide_assets.console.replay import replay as replay_days
+
+    replay_days(days=days, scenario=scenario, seed=seed, sends=sends, home=home, out=out, as_json=as_json)
+
+
+@app.command()
+@told
 def export(
     table: Annotated[
         str | None, typer.Argument(help="A table of the lake. Without it, the tables are listed.", show_default=False)

@@ -92,13 +92,14 @@ def _materialise(home: Home, thorough: bool) -> None:
             "tags": {PROCESS_TAG: str(os.getpid())},
         }
         # The day to score for is the one after the last that the data reach, which is known once they are read.
-        _refuse_failure(job.execute_in_process(asset_selection=others, **arguments), home)
+        refuse_failure(job.execute_in_process(asset_selection=others, **arguments), home)
         day = known_days(instance, Workspace())[-1]
         console.print(f"scoring for {day}", style="dim")
-        _refuse_failure(job.execute_in_process(asset_selection=partitioned, partition_key=day, **arguments), home)
+        refuse_failure(job.execute_in_process(asset_selection=partitioned, partition_key=day, **arguments), home)
 
 
-def _refuse_failure(result: Any, home: Home) -> None:
+def refuse_failure(result: Any, home: Home) -> None:
+    """Raise what made a run fail: InputError where it was the user's, RunFailedError otherwise."""
     if result.success:
         return
     for event in result.all_events:

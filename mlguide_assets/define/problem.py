@@ -81,6 +81,32 @@ class Live(Strict):
         return self
 
 
+class FeedFault(Strict):
+    """A mistake in what a simulated company delivers, planted so that it can be noticed: the world itself is as ever.
+
+    Every reading while the world is seen until a day in [first, until) has it; a later one is right again.
+    """
+
+    what: Literal["empty", "shuffled"] = Field(
+        description="empty: the column has no values. shuffled: its values are those of other rows."
+    )
+    table: TableName
+    column: str
+    first: date
+    until: date
+    share: Annotated[float, Field(gt=0, le=1)] = Field(default=1.0, description="Of the rows, drawn by the seed.")
+
+    @model_validator(mode="after")
+    def _is_of_a_column(self) -> "FeedFault":
+        if self.until <= self.first:
+            raise ValueError(f"until {self.until} must be after first {self.first}")
+        if self.column not in TABLES[self.table].columns:
+            raise ValueError(
+                f"{self.table} has no column {self.column!r}; it has {', '.join(TABLES[self.table].columns)}"
+            )
+        return self
+
+
 class SimulatorSource(Strict):
     """A seeded world whose truth is known: see prepare/simulator."""
 
@@ -95,6 +121,7 @@ class SimulatorSource(Strict):
     covariate_shift: date | None = None
     concept_shift: date | None = None
     live: Live | None = Field(default=None, description="Whether days pass; without it the whole history is read.")
+    faults: tuple[FeedFault, ...] = Field(default=(), description="Mistakes in what is read, on some days.")
 
     def end(self, history_start: date) -> date:
         """The first day that is never seen. A live world may go on after its `days`, which changes no earlier row."""

@@ -24,7 +24,7 @@ import pyarrow as pa
 from mlguide_assets.deploy.bundle import Bundle
 from mlguide_assets.observe.drift_reports import test_window
 from mlguide_assets.observe.quality import Finding, Level
-from mlguide_assets.observe.rows import scored_sends
+from mlguide_assets.observe.rows import sends_of
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.train.encoding import Encoding
 from mlguide_assets.train.folds import rows_of_some_users, user_folds
@@ -181,7 +181,7 @@ def classifier_of(
 ) -> DomainClassifier:
     """The classifier that holds days against the champion's test window; its null is computed at the first day."""
     window = test_window(champion)
-    reference = scored_sends(send_features, champion, first=window.first, last=window.last)
+    reference = sends_of(send_features, first=window.first, last=window.last)
     settings = repr((steady_columns(profile), REFERENCE_ROWS, DAY_ROWS, FOLDS, ROUNDS, _PARAMETERS, seed))
     key = hashlib.sha256(f"{champion.lineage} {settings}".encode()).hexdigest()[:16]
     kept = folder / f".null-{key}.json" if folder else None

@@ -19,16 +19,21 @@ from mlguide_assets.train.reference.freezing import PROBABILITY
 from mlguide_assets.train.storage import load_model
 
 
-def scored_sends(send_features: ibis.Table, champion: Bundle, *, first: date, last: date) -> pa.Table:
-    """The sends of some days, both included: keys, label, features, and the champion's probability.
+def sends_of(send_features: ibis.Table, *, first: date, last: date) -> pa.Table:
+    """The sends of some days, both included: keys, label and features, ordered by time.
 
     Returns:
-        Ordered by time; the label is null until it has matured.
+        The label is null until it has matured.
     """
     chosen = send_features.filter(
         (send_features.delivered_at >= midnight(first)) & (send_features.delivered_at < midnight(last, days=1))
     )
-    rows = chosen.order_by("delivered_at", "user_id", "email_id").to_pyarrow()
+    return chosen.order_by("delivered_at", "user_id", "email_id").to_pyarrow()
+
+
+def scored_sends(send_features: ibis.Table, champion: Bundle, *, first: date, last: date) -> pa.Table:
+    """`sends_of` some days, with the champion's probability."""
+    rows = sends_of(send_features, first=first, last=last)
     model = load_model(champion.folder)
     return rows.append_column(PROBABILITY, pa.array(model.predict(model.encoding.matrix(rows))))
 

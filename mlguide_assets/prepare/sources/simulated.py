@@ -7,13 +7,14 @@ from typing import Any
 
 import ibis
 
-from mlguide_assets.define.problem import Problem, SimulatorSource
+from mlguide_assets.define.problem import FeedFault, Problem, SimulatorSource
 from mlguide_assets.define.tables import TABLES, TableName
 from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.oracle import FILE
 from mlguide_assets.prepare.simulator.generate import write
 from mlguide_assets.prepare.simulator.plans import NO_PLANS, Plans
 from mlguide_assets.prepare.simulator.world import World
+from mlguide_assets.prepare.sources.feed_faults import spoil
 
 
 def world_of(problem: Problem) -> World:
@@ -54,4 +55,14 @@ def read_simulator(
     report(f"simulated {counts['user_emails']:,} sends to {counts['user_profiles']:,} users{known}{followed}")
     oracle.mkdir(parents=True, exist_ok=True)
     (scratch / FILE).replace(oracle / FILE)
+    for fault in _faults_at(problem, until):
+        spoil(scratch / f"{fault.table}.parquet", fault)
+        report(f"{fault.table}.{fault.column} arrives {fault.what}, as source.faults has planted it")
     return {table: read_parquet(connection, scratch / f"{table}.parquet") for table in TABLES}
+
+
+def _faults_at(problem: Problem, until: datetime | None) -> list[FeedFault]:
+    """The faults of a reading."""
+    if not isinstance(problem.source, SimulatorSource) or until is None:
+        return []
+    return [fault for fault in problem.source.faults if fault.first <= until.date() < fault.until]

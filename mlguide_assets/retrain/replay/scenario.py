@@ -1,0 +1,202 @@
+"""A scenario of a replay: what is planted on which day, and what the system may rightly say of it.
+
+A scenario is a YAML file: a shipped one, by its name, or any other, by its path.
+
+    name: broken_feed
+    statement: A column arrives empty for a week; then the feed is mended.
+    plants:
+      - {day: 30, until: 37, what: empty_column, table: user_profiles, column: purchases}
+"""
+
+import difflib
+from collections.abc import Mapping
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from mlguide_assets.define.documents import parse_document
+from mlguide_assets.define.problem import Live, Problem, SimulatorSource, Strict
+from mlguide_assets.define.tables import TableName
+from mlguide_assets.errors import InputError
+from mlguide_assets.retrain.replay.events import Kind
+
+SHIPPED = Path(__file__).parent / "scenarios"
+
+What = Literal[
+    "covariate_shift",
+    "concept_shift",
+    "empty_column",
+    "shuffled_labels",
+    "training",
+    "promotion_by_hand",
+    "experiment",
+]
+
+_EVERYTHING: frozenset[Kind] = frozenset({"drift", "performance", "data", "training", "rollback"})
+EXPLAINS: Mapping[What, frozenset[Kind]] = {
+    "covariate_shift": frozenset({"drift", "performance", "training"}),
+    "concept_shift": frozenset({"drift", "performance", "training"}),
+    "empty_column": frozenset({"data", "drift", "performance", "training"}),
+    "shuffled_labels": _EVERYTHING,
+    "training": frozenset(),
+    "promotion_by_hand": frozenset({"drift", "performance", "training", "rollback"}),
+    # What is sent changes, and with it the rows that the champion is held against.
+    "experiment": frozenset({"drift", "performance", "training"}),
+}
+"""What the system may say after each, without it being a false alarm."""
+
+
+class Plant(Strict):
+    """One planted event.
+
+    Attributes:
+        day: of the replay; day 0 is the one on which the first model is trained.
+        until: the first day on which a fault of the feed is mended.
+    """
+
+    day: int = Field(ge=0)
+    what: What
+    until: int | None = None
+    table: TableName = "user_profiles"
+    column: str = "purchases"
+    share: float = Field(default=1.0, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _ends_after_it_begins(self) -> "Plant":
+        if self.until is not None and self.until <= self.day:
+            raise ValueError(f"until {self.until} must be after day {self.day}")
+        return self
+
+    @property
+    def told(self) -> str:
+        """The event in words."""
+        of_rows = "" if self.share == 1 else f" in {self.share:.0%} of the rows"
+        return {
+            "covariate_shift": "who is mailed what, and how often, becomes another",
+            "concept_shift": "the same send carries another risk from here on",
+            "empty_column": f"{self.table}.{self.column} arrives empty{of_rows}",
+            "shuffled_labels": f"the labels arrive shuffled{of_rows}",
+            "training": "somebody starts a training by hand",
+            "promotion_by_hand": "somebody promotes the harmful version by hand, against the gate",
+            "experiment": "the experiment begins",
+        }[self.what]
+
+
+class Scenario(Strict):
+    """What is planted in a replay.
+
+    Attributes:
+        experiment: a shipped experiment, or the path of an experiment file; it starts by itself on the first day that
+            is planned. Its units are sent what the plan says; all others what the company draws.
+    """
+
+    name: str
+    statement: str
+    plants: tuple[Plant, ...] = ()
+    experiment: str | None = None
+
+    @property
+    def harmful_days(self) -> frozenset[int]:
+        """Days on which a training learns from labels that mean nothing: what it gives is a worse model."""
+        spans = [plant for plant in self.plants if plant.what == "shuffled_labels" and plant.share == 1]
+        return frozenset(day for plant in spans for day in range(plant.day, plant.until or plant.day + 1))
+
+    def planted_on(self, day: int, *whats: What) -> list[Plant]:
+        """The events that begin on a day, of the given sorts if any are given."""
+        return [plant for plant in self.plants if plant.day == day and (not whats or plant.what in whats)]
+
+    def explains(self, day: int, kind: Kind) -> bool:
+        """Whether something that was planted by this day may have led to it."""
+        return any(plant.day <= day and kind in EXPLAINS[plant.what] for plant in self.plants)
+
+
+def shipped_scenarios() -> list[str]:
+    """The names of the scenarios that come with the package."""
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+
+
+def load_scenario(name_or_file: str) -> Scenario:
+    """Load a shipped scenario by its name, or any by the path of its file.
+
+    Raises:
+        InputError: no such scenario, or the file is not valid; the text names file, line, key and fix.
+    """
+    shipped = SHIPPED / f"{name_or_file}.yaml"
+    path = shipped if shipped.is_file() else Path(name_or_file).expanduser()
+    if not path.is_file():
+        close = difflib.get_close_matches(name_or_file, shipped_scenarios(), n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else f" ({', '.join(shipped_scenarios())})."
+        raise InputError(f"No scenario {name_or_file!r}: it is neither a file nor one of those that ship{hint}")
+    return parse_document(path.read_bytes(), path, Scenario)
+
+
+def refuse_too_short(scenario: Scenario, days: int) -> None:
+    """Raise InputError where something is planted after the last day."""
+    late = [plant for plant in scenario.plants if plant.day > days]
+    if late:
+        last = max(plant.day for plant in late)
+        raise InputError(
+            f"--days {days} ends before day {last}, on which the scenario {scenario.name} plants: {late[-1].told}. "
+            f"Replay at least {last} days, or choose another scenario."
+        )
+
+
+def replayed_problem(problem: Problem, scenario: Scenario, *, days: int, seed: int, sends: int | None) -> Problem:
+    """The problem of a replay: the world of the problem file with what is planted, and its year's end as day 0.
+
+    Trainings by the clock come once a month or after 25,000 new outcomes: each takes as long as ten days of replay.
+    Performance is looked at over the last three weeks, and Evidently writes its pages only where drift begins.
+
+    Raises:
+        InputError: the problem does not read from the simulator.
+    """
+    source = problem.source
+    if not isinstance(source, SimulatorSource):
+        raise InputError(f"{problem.name} does not read from the simulator, and only there the truth is known.")
+    start = problem.history_start + timedelta(days=source.days)
+    end, faults = start + timedelta(days=days + 1), ("empty_column", "shuffled_labels")
+    world = {
+        "seed": seed,
+        **({"sends": sends} if sends else {}),
+        # What a champion chooses for all users is drift from the first day on.
+        "live": {"start": start, "day_every": "24h", "end": end, "follows_plan": "experiments"},
+        "faults": [_fault(plant, start) for plant in scenario.plants if plant.what in faults],
+        **{each: _day_of(scenario, each, start) for each in ("covariate_shift", "concept_shift")},
+    }
+    changed: dict[str, Any] = {
+        "source": {**source.model_dump(), **world},
+        "experiment": {**problem.experiment.model_dump(), "file": scenario.experiment},
+        "watching": {**problem.watching.model_dump(), "days": 21, "report_days": 365},
+        "retraining": {
+            **problem.retraining.model_dump(),
+            "daily": "0 3 1 * *",
+            "often": "0 4 * * *",
+            "min_new_matured_sends": 25_000,
+        },
+    }
+    return Problem.model_validate({**problem.model_dump(), **changed})
+
+
+def live_of(problem: Problem) -> Live:
+    """The clock of the problem's world; TypeError for one that does not go on."""
+    if not isinstance(problem.source, SimulatorSource) or problem.source.live is None:
+        raise TypeError(f"{problem.name} has no world that goes on")
+    return problem.source.live
+
+
+def _fault(plant: Plant, start: date) -> dict[str, Any]:
+    labels = plant.what == "shuffled_labels"
+    return {
+        "what": "shuffled" if labels else "empty",
+        "table": "user_emails" if labels else plant.table,
+        "column": "unsubscribed" if labels else plant.column,
+        "first": start + timedelta(days=plant.day),
+        "until": start + timedelta(days=plant.until or plant.day + 1),
+        "share": plant.share,
+    }
+
+
+def _day_of(scenario: Scenario, what: What, start: date) -> date | None:
+    return next((start + timedelta(days=plant.day) for plant in scenario.plants if plant.what == what), None)
