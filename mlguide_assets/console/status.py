@@ -10,6 +10,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.batch import BEST
 from mlguide_assets.deploy.bundle import champion, metadata_of
 from mlguide_assets.deploy.history import last_decision, last_gate_decision
+from mlguide_assets.experiment.canary_record import running_canary
 from mlguide_assets.observe.alerting import book_of
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.settings import Home
@@ -32,6 +33,7 @@ def collect(home: Home) -> dict[str, Any]:
         "champion": {"version": current.version, "trained_at": current.trained_at} if current else None,
         "champion_model": model_name(metadata_of(current)) if current else None,
         "last_decision": {"verdict": decision["verdict"], "reasons": decision["reasons"]} if decision else None,
+        "canary": _canary(lake),
         "gate": _gate(lake),
         "evaluation": _evaluation(lake, METRICS),
         "decision_metrics": _evaluation(lake, DECISION_METRICS),
@@ -50,6 +52,20 @@ def _scored(lake: Lake) -> dict[str, Any] | None:
     partitions = lake.snapshot(BEST).partitions
     scored = [day for day in sorted(partitions) if partitions[day].rows]
     return {"day": scored[-1], "users": partitions[scored[-1]].rows} if scored else None
+
+
+def _canary(lake: Lake) -> dict[str, Any] | None:
+    """The version that goes live step by step, and who sees it; None where none does."""
+    found = running_canary(lake)
+    if found is None:
+        return None
+    return {
+        "version": found.version,
+        "share": found.share,
+        "since": found.step_begun.isoformat(),
+        "last_look": found.action,
+        "reason": found.reason,
+    }
 
 
 def _gate(lake: Lake) -> list[dict[str, Any]]:

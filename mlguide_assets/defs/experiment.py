@@ -98,3 +98,23 @@ def offline_and_online(
         data_version=version_of(found.version),
         metadata={"estimates": found.estimates, "supported": found.supported, "results": found.results},
     )
+
+
+@dg.asset(
+    group_name=GROUP,
+    kinds={"parquet"},
+    owners=OWNERS,
+    # A new challenger begins at once; an experiment's verdict may let one begin.
+    deps=["challenger_model", "prediction_log", "experiment_results"],
+)
+def canary_steps(
+    context: dg.AssetExecutionContext, workspace: Workspace, user_emails: Any
+) -> dg.MaterializeResult[None]:
+    """Every look at a version that goes live step by step: what was counted, and whether it goes on, pauses or ends."""
+    from mlguide_assets.defs.metadata import version_of
+    from mlguide_assets.experiment.canary_day import look_at_canary
+
+    home, lake, problem = workspace.home, workspace.lake, workspace.problem
+    look = look_at_canary(home, lake, problem, sends=user_emails, run_id=context.run.run_id)
+    share = look.progress.share if look.progress else 0.0
+    return dg.MaterializeResult(data_version=version_of(look.said), metadata={"share": share, "said": look.said})

@@ -76,7 +76,8 @@ COLUMNS = {
         "position": "The place of the pair in the answer, from 0.",
         "answered_at": "When it was answered, UTC.",
         "endpoint": "What was asked for: predict or recommend.",
-        "variant": "What scored: champion, challenger (never returned), what_if, or base_rate.",
+        "variant": "What scored: champion, challenger (never returned), routed (the challenger, for a user that an "
+        "experiment or a canary gave it), fallback (the champion in its place), what_if, or base_rate.",
         "model_version": "The model version that scored.",
         "user_id": "The user that was asked about.",
         "email_id": "The email that was asked about.",

@@ -31,8 +31,9 @@ DAMAGED_SUFFIX = ".damaged"
 _BATCH_ROWS = 20_000
 _LANDED = "landed.json"
 _LOCK = ".landing.lock"
-_KEY = ["request_id", "model_version"]
-"""What identifies a line of the log: champion and challenger each have one of a request."""
+_KEY = ["request_id", "model_version", "variant"]
+"""What identifies the rows of a line: champion and challenger each have one of a request, and the challenger two where
+it has answered for some users and scored in the shadow for others."""
 
 _DAMAGE = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
 """What a line raises that is JSON but not what a server writes."""
@@ -241,7 +242,8 @@ def _rows(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
     }
     for position, row in enumerate(request["rows"]):
         yield shared | {
-            "position": position,
+            # Only where it is not all of the answer.
+            "position": row.get("position", position),
             "variant": row["variant"],
             "user_id": row["user_id"],
             "email_id": row["email_id"],

@@ -29,7 +29,9 @@ GIGABYTE = 10**9
 _PROBE_BYTES = 64 * 1024
 
 CHAMPION, CHALLENGER, WHAT_IF, BASE_RATE = "champion", "challenger", "what_if", "base_rate"
-"""Variants: who answered, or what for."""
+ROUTED, FALLBACK = "routed", "fallback"
+"""Variants: who answered, or what for. The challenger scores in the shadow, unless an experiment or a canary gave it
+the user: then it has `ROUTED` the answer to itself, or failed and left it to the champion as a `FALLBACK`."""
 
 
 class LogError(Exception):

@@ -8,7 +8,7 @@ route is nothing but ranges of draws, so that a server needs no table to answer.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,6 @@ from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.statistics.draws import Unit, draw
 
 ROUTING = "routing.json"
-
-SERVED_POLICIES: tuple[Policy, ...] = ("generic", "champion", "random")
-"""What a server can do for a unit: it answers by the champion alone, so experiments with other arms are not routed."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +67,7 @@ class Route:
         ranges: a unit takes part where all hold it.
         arms: in growing order of their ends.
         conditions: of the units that may take part.
+        models: by policy, the versions that are compared, where it matters which ones: no others decide for its units.
     """
 
     experiment: str
@@ -78,6 +76,14 @@ class Route:
     arm_salt: str
     arms: tuple[Arm, ...]
     conditions: tuple[Condition, ...] = ()
+    models: Mapping[str, str] = field(default_factory=dict)
+
+    def is_served_by(self, champion: str, challenger: str | None) -> bool:
+        """Whether a server with these versions can do for each unit what its arm says."""
+        loaded = {"champion": champion, "challenger": challenger}
+        if challenger is None and any(arm.policy == "challenger" for arm in self.arms):
+            return False
+        return all(loaded.get(policy) == version for policy, version in self.models.items())
 
     def arm_of(self, unit: Unit) -> Arm | None:
         """The arm of a unit; None where it does not take part. Conditions are not asked."""

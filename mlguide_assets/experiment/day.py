@@ -14,7 +14,7 @@ from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.landing import PREDICTION_LOG
 from mlguide_assets.deploy.policies import ASSIGNED, ASSIGNMENTS
 from mlguide_assets.errors import InputError
-from mlguide_assets.experiment.tables import EXPERIMENTS, EXPOSURES, RESULTS
+from mlguide_assets.experiment.tables import CANARY_STEPS, EXPERIMENTS, EXPOSURES, RESULTS
 from mlguide_assets.prepare.lake import Lake, Snapshot
 from mlguide_assets.settings import Home
 
@@ -40,8 +40,9 @@ def assign_day(
     First the experiment that the problem file names is started, where it is time. What keeps it from starting is
     reported: a day must be planned all the same.
     """
-    if problem.experiment.file is None and not lake.exists(EXPERIMENTS):
+    if problem.experiment.file is None and not lake.exists(EXPERIMENTS) and not lake.exists(CANARY_STEPS):
         return None
+    from mlguide_assets.experiment.canary_day import with_canary
     from mlguide_assets.experiment.ledger import running
     from mlguide_assets.experiment.publishing import publish_routes
     from mlguide_assets.experiment.starting import last_planned, start_named
@@ -54,9 +55,9 @@ def assign_day(
     # Servers follow the newest day, also while an earlier one is scored again.
     if day >= (last_planned(lake) or day):
         publish_routes(home, problem, present, day)
-    if not present and day.isoformat() not in _partitions(lake, ASSIGNMENTS):
+    rows = with_canary(lake, problem, _assignments(lake, problem, present, day) if present else None)
+    if rows is None and day.isoformat() not in _partitions(lake, ASSIGNMENTS):
         return None
-    rows = _assignments(lake, problem, present, day) if present else None
     # An experiment that was stopped since the day was assigned leaves it without rows.
     snapshot = lake.write_partition(ASSIGNMENTS, day.isoformat(), ASSIGNED.empty_table() if rows is None else rows)
     return Assigned(snapshot, tuple(each.experiment.title for each in present))

@@ -1,25 +1,45 @@
 """Publishing the running experiments to the servers: the API answers a unit by its arm, and logs which one it met."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.routing import ROUTING, SERVED_POLICIES, write_routes
-from mlguide_assets.experiment.ledger import Started
+from mlguide_assets.deploy.routing import ROUTING, Route, read_routes, write_routes
+from mlguide_assets.errors import InputError
+from mlguide_assets.experiment.canary_record import PREFIX
 from mlguide_assets.settings import Home
 
+if TYPE_CHECKING:
+    from mlguide_assets.experiment.ledger import Started
 
-def publish_routes(home: Home, problem: Problem, running: Iterable[Started], day: date) -> None:
+
+def publish_routes(home: Home, problem: Problem, running: Iterable["Started"], day: date) -> None:
     """Let servers follow the experiments as they stand on a day; nothing is imported where there is nothing to say.
 
-    An experiment of which an arm follows the challenger is left out: a server answers by the champion alone, and a
-    unit that got another policy than its arm's would count in the wrong arm.
+    The route of a canary stays as it is: `publish_canary` is for that.
     """
     bundles = home.bundles(problem.key)
-    served = [each for each in running if {arm.policy for arm in each.experiment.arms} <= {*SERVED_POLICIES}]
-    shares = [(each.experiment, each.share_on(day)) for each in served if each.share_on(day)]
+    shares = [(each.experiment, each.share_on(day)) for each in running if each.share_on(day)]
     if not shares and not (bundles / ROUTING).exists():
         return
     from mlguide_assets.experiment.assignment import route_of
 
-    write_routes(bundles, [route_of(experiment, share) for experiment, share in shares])
+    canary = [route for route in _published(bundles) if route.experiment.startswith(PREFIX)]
+    write_routes(bundles, [*(route_of(experiment, share) for experiment, share in shares), *canary])
+
+
+def publish_canary(home: Home, problem: Problem, canary: Route | None) -> None:
+    """Let servers follow a canary, or none. It comes last: a unit of an experiment is in no canary."""
+    bundles = home.bundles(problem.key)
+    others = [route for route in _published(bundles) if not route.experiment.startswith(PREFIX)]
+    write_routes(bundles, [*others, *([canary] if canary else [])])
+
+
+def _published(bundles: Path) -> Sequence[Route]:
+    """What servers follow now. A damaged file is no route to them, and is written anew."""
+    try:
+        return read_routes(bundles)
+    except InputError:
+        return ()

@@ -3,3 +3,4 @@
 EXPERIMENTS = "experiments"
 EXPOSURES = "exposures"
 RESULTS = "experiment_results"
+CANARY_STEPS = "canary_steps"

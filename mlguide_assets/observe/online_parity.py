@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.online_store.publishing import PUBLISHED_FROM, pinned_publications
-from mlguide_assets.deploy.prediction_log import CHALLENGER, CHAMPION
+from mlguide_assets.deploy.prediction_log import CHALLENGER, CHAMPION, FALLBACK, ROUTED
 from mlguide_assets.observe.rows import column_of
 from mlguide_assets.prepare.features.comparing import differing
 from mlguide_assets.prepare.features.registry import Feature, features_of
@@ -60,7 +60,7 @@ def online_parity(log: ibis.Table, lake: Lake, problem: Problem) -> OnlineParity
     What-ifs are left out, since their features were set by hand, and so are answers by the base rate.
     """
     features = [feature for feature in features_of(problem) if feature.for_models]
-    real = log.filter(log.variant.isin([CHAMPION, CHALLENGER]) & log.features.notnull())
+    real = log.filter(log.variant.isin([CHAMPION, CHALLENGER, ROUTED, FALLBACK]) & log.features.notnull())
     logged = real.select(*_LOGGED).to_pyarrow()
     publications = pinned_publications(lake)
     counted = {feature.name: _Count() for feature in features}

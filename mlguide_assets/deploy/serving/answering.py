@@ -1,7 +1,7 @@
 """From scores to the answer that is sent and the line that is logged."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -19,50 +19,74 @@ Reasons = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Judged:
-    """A place of the answer and what a model says of it."""
+    """A place of the answer and what a model says of it.
 
+    Attributes:
+        place: in the answer, from 0.
+        variant: who judged, and what for; see `prediction_log`.
+        met: the arm of an experiment that the unit met by this answer.
+    """
+
+    place: int
     slot: Slot
     probability: float
+    model: ServedModel
+    variant: str
     reasons: Reasons | None = None
     met: Met | None = None
-    """The arm of an experiment that the unit met by this answer."""
 
 
 def judge(
-    question: Question, scores: Sequence[float], reasons: Sequence[Reasons] | None, model: ServedModel
+    question: Question,
+    scores: Sequence[float],
+    reasons: Sequence[Reasons] | None,
+    model: ServedModel,
+    variant: str,
+    mets: Mapping[int, Met] | None = None,
 ) -> list[Judged]:
     """Put the scores of the rows, and their reasons, in their places; where there is no row, the base rate.
 
     Args:
         scores: probabilities, one per row of the features.
+        mets: see `meet`.
     """
     return [
-        Judged(slot, model.base_rate)
+        Judged(place, slot, model.base_rate, model, variant)
         if slot.row is None
-        else Judged(slot, scores[slot.row], reasons[slot.row] if reasons else None)
-        for slot in question.slots
+        else Judged(
+            place,
+            slot,
+            scores[slot.row],
+            model,
+            variant,
+            reasons[slot.row] if reasons else None,
+            mets.get(slot.user_id) if mets else None,
+        )
+        for place, slot in enumerate(question.slots)
     ]
 
 
-def routed(judged: Sequence[Judged], question: Question, routes: Sequence[Route]) -> list[Judged]:
-    """The same, each with the arm that its unit meets, where it takes part in an experiment."""
-    arms: dict[int, Met | None] = {}
-    for each in judged:
-        slot = each.slot
-        if slot.user_id not in arms:
-            known = {} if slot.row is None else question.features.row(slot.row)
-            arms[slot.user_id] = None if slot.row is None else met_by(slot.user_id, known, routes)
-    return [replace(each, met=met) if (met := arms[each.slot.user_id]) else each for each in judged]
+def meet(question: Question, routes: Sequence[Route]) -> dict[int, Met]:
+    """The arm that each user meets who takes part in an experiment. Of whom nothing is known, nobody does."""
+    rows = {slot.user_id: slot.row for slot in question.slots if slot.row is not None}
+    arms = ((user, met_by(user, question.features.row(row), routes)) for user, row in rows.items())
+    return {user: met for user, met in arms if met is not None}
 
 
 def answer(asked: Asked, question: Question, judged: Sequence[Judged], model: ServedModel, request_id: str) -> bytes:
-    """The body of the answer: `PredictAnswer` or `RecommendAnswer` as JSON."""
-    told = [_prediction(each, question, model, probability=asked.probability) for each in judged]
-    content: dict[str, Any] = {"model_version": model.version, "request_id": request_id}
+    """The body of the answer: `PredictAnswer` or `RecommendAnswer` as JSON.
+
+    Args:
+        model: the champion; where another version judged all of it, the answer is that version's.
+    """
+    told = [_prediction(each, question, probability=asked.probability) for each in judged]
+    versions = {each.model.version for each in judged}
+    version = versions.pop() if len(versions) == 1 else model.version
+    content: dict[str, Any] = {"model_version": version, "request_id": request_id}
     if isinstance(asked, PredictRequest):
         content["predictions"] = told
     else:
-        content["recommendations"] = _recommendations(question, judged, told, model)
+        content["recommendations"] = _recommendations(question, judged, told)
     content["unknown_users"] = question.unknown_users
     content["unknown_emails"] = question.unknown_emails
     content["degraded"] = question.degraded
@@ -76,15 +100,14 @@ def log_line(
     model: ServedModel,
     *,
     request_id: str,
-    variant: str,
     published: str,
     now: datetime,
     latency_ms: float,
 ) -> bytes:
-    """What the prediction log keeps of an answered request.
+    """What the prediction log keeps of what one model said of an answered request.
 
     Args:
-        variant: who judged, `CHAMPION` or `CHALLENGER`; a what-if is marked as one, whoever judged.
+        judged: by `model`, all or some of the answer's places. A what-if is marked as one, whoever judged.
         published: the publication whose features were looked up.
     """
     return to_json(
@@ -97,12 +120,16 @@ def log_line(
             "published": published,
             "latency_ms": round(latency_ms, 3),
             "names": question.features.names,
-            "rows": [_logged(each, question, model, WHAT_IF if asked.what_if else variant) for each in judged],
+            "rows": [
+                _logged(each, question, WHAT_IF if asked.what_if else each.variant)
+                | ({} if len(judged) == len(question.slots) else {"position": each.place})
+                for each in judged
+            ],
         }
     )
 
 
-def _logged(judged: Judged, question: Question, model: ServedModel, variant: str) -> dict[str, Any]:
+def _logged(judged: Judged, question: Question, variant: str) -> dict[str, Any]:
     slot = judged.slot
     pair = None if slot.row is None else question.features.pairs[slot.row]
     return {
@@ -111,7 +138,7 @@ def _logged(judged: Judged, question: Question, model: ServedModel, variant: str
         "instant": pair.instant.isoformat() if pair else None,
         "feature_time": pair.feature_time.isoformat() if pair else None,
         "probability": judged.probability,
-        "decision": decision(judged.probability, model),
+        "decision": decision(judged.probability, judged.model),
         "variant": variant if pair else BASE_RATE if variant in (CHAMPION, WHAT_IF) else variant,
         "features": None if slot.row is None else question.features.rows[slot.row],
         **_met(judged),
@@ -130,23 +157,25 @@ def decision(probability: float, model: ServedModel) -> str:
     return "withhold" if probability >= model.threshold else "send"
 
 
-def _prediction(judged: Judged, question: Question, model: ServedModel, *, probability: bool) -> dict[str, Any]:
+def _prediction(judged: Judged, question: Question, *, probability: bool) -> dict[str, Any]:
     slot = judged.slot
     told: dict[str, Any] = {"user_id": slot.user_id, "email_id": slot.email_id}
     if probability:
         told["probability"] = judged.probability
-    told["prediction"] = model.label(judged.probability)
+    told["prediction"] = judged.model.label(judged.probability)
     told["feature_time"] = (
         None if slot.row is None else question.features.pairs[slot.row].feature_time.isoformat() + "Z"
     )
     told["basis"] = BASE_RATE if slot.row is None else "features"
     if judged.reasons is not None:
         told["reasons"] = judged.reasons
-    return told | _met(judged)
+    if judged.met is not None:
+        told |= {**_met(judged), "model_version": judged.model.version}
+    return told
 
 
 def _recommendations(
-    question: Question, judged: Sequence[Judged], told: Sequence[dict[str, Any]], model: ServedModel
+    question: Question, judged: Sequence[Judged], told: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Per user, in the order of the request, the candidates from the least risky; between equals, the newest first."""
     found = []
@@ -157,7 +186,7 @@ def _recommendations(
         found.append(
             {
                 "user_id": best.slot.user_id,
-                "choice": _choice([judged[place] for place in order], question, model),
+                "choice": _choice([judged[place] for place in order], question),
                 "candidates": [told[place] for place in order],
                 **_met(best),
             }
@@ -165,7 +194,7 @@ def _recommendations(
     return found
 
 
-def _choice(candidates: Sequence[Judged], question: Question, model: ServedModel) -> dict[str, Any]:
+def _choice(candidates: Sequence[Judged], question: Question) -> dict[str, Any]:
     """What to do with a user: what the policy of their arm says, else the least risky email or nothing.
 
     Args:
@@ -173,11 +202,11 @@ def _choice(candidates: Sequence[Judged], question: Question, model: ServedModel
     """
     best = candidates[0]
     policy = best.met.policy if best.met else "champion"
-    if policy == "champion" or best.slot.row is None:
-        return {"email_id": best.slot.email_id, "decision": decision(best.probability, model)}
+    if policy in ("champion", "challenger") or best.slot.row is None:
+        return {"email_id": best.slot.email_id, "decision": decision(best.probability, best.model)}
     emails = [each.slot.email_id for each in candidates if each.slot.email_id is not None]
     day = question.features.pairs[best.slot.row].instant.date()
-    salt = model.problem.exploration.salt
+    salt = best.model.problem.exploration.salt
     if policy == "generic":
         return {"email_id": generic_action(emails, salt=salt, day=day), "decision": "send"}
     return {"email_id": random_action(emails, best.slot.user_id, salt=salt, day=day), "decision": "send"}

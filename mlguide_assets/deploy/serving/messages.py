@@ -104,6 +104,9 @@ class Prediction(_Met):
     prediction: str = Field(description="The label: as a rule, yes is an unsubscribe and no is none.")
     feature_time: Utc | None = Field(description="The instant whose knowledge the stored features hold, UTC.")
     basis: Literal["features", "base_rate"] = "features"
+    model_version: str | None = Field(
+        default=None, description="The version that judged, of users who take part in an experiment."
+    )
     reasons: list[Reason] | None = None
 
 

@@ -58,7 +58,7 @@ class Running:
         self._shadow = Shadow(self._logs[-1])
         bundles = home.bundles(problem.key)
         self._champion = Follower(bundles, CHAMPION, lambda model: setattr(self._service, "champion", model))
-        self._challenger = Follower(bundles, CHALLENGER, lambda model: setattr(self._shadow, "challenger", model))
+        self._challenger = Follower(bundles, CHALLENGER, self._take_challenger)
         self._routes = RoutesFollower(bundles, lambda routes: setattr(self._service, "routes", routes))
         self._faults = faults
         self._watcher = Watcher([self._champion, self._challenger, self._routes], self._write_faults)
@@ -67,6 +67,10 @@ class Running:
         # What lives as long as the server need not be looked at by every full collection, which would take 45 ms.
         gc.collect()
         gc.freeze()
+
+    def _take_challenger(self, model: ServedModel | None) -> None:
+        self._shadow.challenger = model
+        self._service.challenger = model
 
     def _write_faults(self) -> None:
         self._faults.write(now_utc())
@@ -171,7 +175,10 @@ def _rows(snapshot: Snapshot, table: str, search: str, limit: int) -> list[Row]:
 
 def count_predictions(answered: Answered) -> None:
     """Count what was answered, by version and class."""
-    model = answered.model
-    classes = Counter(model.label(judged.probability) for work in answered.works for judged in work.judged)
-    for label, number in classes.items():
-        PREDICTIONS.labels(model.version, label).inc(number)
+    classes = Counter(
+        (judged.model.version, judged.model.label(judged.probability))
+        for work in answered.works
+        for judged in work.judged
+    )
+    for (version, label), number in classes.items():
+        PREDICTIONS.labels(version, label).inc(number)

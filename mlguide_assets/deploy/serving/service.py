@@ -4,8 +4,9 @@ Requests that arrive together are scored together and logged with one sync to th
 fails for that one alone.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from time import perf_counter
 
@@ -14,9 +15,9 @@ import numpy.typing as npt
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.online_store.store import OnlineStore, Snapshot, StoreError
-from mlguide_assets.deploy.prediction_log import CHAMPION, LogError, LogWriter, now_utc
-from mlguide_assets.deploy.routing import Route
-from mlguide_assets.deploy.serving.answering import Judged, Reasons, answer, judge, log_line, routed
+from mlguide_assets.deploy.prediction_log import CHAMPION, FALLBACK, ROUTED, LogError, LogWriter, now_utc
+from mlguide_assets.deploy.routing import Met, Route
+from mlguide_assets.deploy.serving.answering import Judged, Reasons, answer, judge, log_line, meet
 from mlguide_assets.deploy.serving.asking import Asked, Question, RefusedError, look_up
 from mlguide_assets.deploy.serving.features import Features
 from mlguide_assets.deploy.serving.model import ServedModel
@@ -27,6 +28,8 @@ NO_CHAMPION = (
 )
 NO_FEATURES = "The online store is empty, since no features were published yet: 'mlguide run' publishes them."
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass
 class Work:
@@ -36,14 +39,23 @@ class Work:
     request_id: str
     started: float = field(default_factory=perf_counter)
     question: Question | None = None
+    mets: Mapping[int, Met] = field(default_factory=dict)
     judged: list[Judged] = field(default_factory=list)
     body: bytes = b""
     refusal: RefusedError | None = None
 
+    def is_routed(self, user_id: int) -> bool:
+        """Whether the challenger answers for a user."""
+        met = self.mets.get(user_id)
+        return met is not None and met.policy == "challenger"
+
 
 @dataclass(frozen=True)
 class Answered:
-    """Works that were answered together, by whom and from which publication: what a shadow scores again."""
+    """Works that were answered together, under which champion and from which publication: what a shadow scores again.
+
+    Where an experiment or a canary gave a user to the challenger, that version answered.
+    """
 
     works: Sequence[Work]
     model: ServedModel
@@ -67,8 +79,8 @@ class Draft:
 
 
 class Service:
-    """The champion and the online store, put together. One thread at a time judges; any may set `champion` and
-    `routes`.
+    """Models, routes and the online store, put together. One thread at a time judges; any may set `champion`,
+    `challenger` and `routes`.
 
     Args:
         problem: the home's; its `serving` says where to stop.
@@ -76,6 +88,7 @@ class Service:
 
     def __init__(self, problem: Problem, store: OnlineStore) -> None:
         self.champion: ServedModel | None = None
+        self.challenger: ServedModel | None = None
         self.routes: Sequence[Route] = ()
         self._problem = problem
         self._store = store
@@ -83,7 +96,7 @@ class Service:
     def judge(self, works: Sequence[Work]) -> Draft | None:
         """Look up and score every work, or give it its refusal; None where all are refused."""
         # Once: another may become champion while these are answered.
-        model = self.champion
+        model, challenger, routes = self.champion, self.challenger, self.routes
         try:
             if model is None:
                 raise RefusedError(503, NO_CHAMPION)
@@ -95,13 +108,36 @@ class Service:
         known = [work for work in works if self._look_up(work, snapshot, model)]
         if not known:
             return None
-        for work, scores in zip(known, score([work.question for work in known], model), strict=True):
-            if work.question is not None:
-                judged = judge(work.question, scores.tolist(), self._reasons(work, model), model)
-                # A what-if is a question: nobody meets an arm by it.
-                routes = () if work.asked.what_if else self.routes
-                work.judged = routed(judged, work.question, routes) if routes else judged
+        if routes:
+            second = challenger.version if challenger else None
+            _route(known, [route for route in routes if route.is_served_by(model.version, second)])
+        self._judge(known, model, challenger)
         return self._draft(Answered(known, model, snapshot.publication.id))
+
+    def _judge(self, works: Sequence[Work], champion: ServedModel, challenger: ServedModel | None) -> None:
+        """By the champion, but for the users whom a route gives to the challenger.
+
+        Where the challenger fails, the champion answers for its users, too, and the log says so.
+        """
+        given: list[list[Judged]] = []
+        routed = [work for work in works if any(work.is_routed(user) for user in work.mets)]
+        if routed and challenger is not None:
+            try:
+                given = self._judged_by(routed, challenger, ROUTED)
+            except Exception:
+                _log.exception("the challenger, version %s, could not answer for its users", challenger.version)
+        by_challenger = {id(work): judged for work, judged in zip(routed, given, strict=False)}
+        rest = [work for work in works if not _is_whole(work, by_challenger.get(id(work)))]
+        by_champion = dict(zip(map(id, rest), self._judged_by(rest, champion, CHAMPION), strict=True))
+        for work in works:
+            work.judged = _put_together(work, by_champion.get(id(work)), by_challenger.get(id(work)))
+
+    def _judged_by(self, works: Sequence[Work], model: ServedModel, variant: str) -> list[list[Judged]]:
+        return [
+            judge(work.question, scores.tolist(), self._reasons(work, model), model, variant, work.mets)
+            for work, scores in zip(works, score([work.question for work in works], model), strict=True)
+            if work.question is not None
+        ]
 
     def _draft(self, answered: Answered) -> Draft:
         now, model = now_utc(), answered.model
@@ -110,7 +146,7 @@ class Service:
             for work in answered.works
             if work.question is not None
         ]
-        return Draft(answered, bodies, log_lines(answered, model, CHAMPION, now), now)
+        return Draft(answered, bodies, log_lines(answered, now), now)
 
     def _snapshot(self) -> Snapshot:
         snapshot = self._store.current()
@@ -169,24 +205,60 @@ def score(questions: Sequence[Question | None], model: ServedModel) -> list[npt.
     return np.split(scores, ends[:-1])
 
 
-def log_lines(answered: Answered, model: ServedModel, variant: str, now: datetime) -> list[bytes]:
-    """The lines that the log keeps of answers, by whoever judged."""
+def log_lines(answered: Answered, now: datetime) -> list[bytes]:
+    """The lines that the log keeps of answers: of each, one per model that judged."""
     finished = perf_counter()
     return [
         log_line(
             work.asked,
             work.question,
-            work.judged,
+            judged,
             model,
             request_id=work.request_id,
-            variant=variant,
             published=answered.published,
             now=now,
             latency_ms=(finished - work.started) * 1000,
         )
         for work in answered.works
         if work.question is not None
+        for model, judged in _by_model(work.judged, answered.model)
     ]
+
+
+def _by_model(judged: Sequence[Judged], champion: ServedModel) -> list[tuple[ServedModel, Sequence[Judged]]]:
+    versions = {each.model.version: each.model for each in judged}
+    if len(versions) <= 1:
+        return [(next(iter(versions.values()), champion), judged)]
+    return [(model, [each for each in judged if each.model.version == version]) for version, model in versions.items()]
+
+
+def _route(works: Sequence[Work], routes: Sequence[Route]) -> None:
+    """Note the arms that users meet. A what-if is a question: nobody meets an arm by it."""
+    for work in works:
+        if routes and work.question is not None and not work.asked.what_if:
+            work.mets = meet(work.question, routes)
+
+
+def _is_whole(work: Work, judged: Sequence[Judged] | None) -> bool:
+    """Whether the challenger has answered for every place."""
+    if judged is None:
+        return False
+    return all(each.slot.row is not None and work.is_routed(each.slot.user_id) for each in judged)
+
+
+def _put_together(work: Work, own: Sequence[Judged] | None, other: Sequence[Judged] | None) -> list[Judged]:
+    """Each place by the model that its user was given to."""
+    if own is None:
+        return list(other or ())
+    if not work.mets:
+        return list(own)
+
+    def of(each: Judged) -> Judged:
+        if each.slot.row is None or not work.is_routed(each.slot.user_id):
+            return each
+        return other[each.place] if other is not None else replace(each, variant=FALLBACK)
+
+    return [of(each) for each in own]
 
 
 def _refusal(error: Exception) -> RefusedError:

@@ -2,14 +2,15 @@
 
 import logging
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from queue import Full, Queue
 
 from mlguide_assets.deploy.prediction_log import CHALLENGER, LogWriter, now_utc
-from mlguide_assets.deploy.serving.answering import judge
+from mlguide_assets.deploy.serving.answering import Judged, judge
 from mlguide_assets.deploy.serving.model import ServedModel
 from mlguide_assets.deploy.serving.operations import SHADOWED
-from mlguide_assets.deploy.serving.service import Answered, log_lines, score
+from mlguide_assets.deploy.serving.service import Answered, Work, log_lines, score
 
 MOST_WAITING = 500
 """Batches. Where the challenger cannot follow, requests pass it by; none waits for it."""
@@ -55,11 +56,19 @@ class Shadow:
     def _score(self, answered: Answered, model: ServedModel) -> None:
         scores = score([work.question for work in answered.works], model)
         works = [
-            replace(work, judged=judge(work.question, each.tolist(), None, model))
+            replace(work, judged=_own(judge(work.question, each.tolist(), None, model, CHALLENGER), work, model))
             for work, each in zip(answered.works, scores, strict=True)
             if work.question is not None
         ]
+        works = [work for work in works if work.judged]
+        if not works:
+            return
         now = now_utc()
-        judged = Answered(works, answered.model, answered.published)
-        self._log.append(log_lines(judged, model, CHALLENGER, now), now)
+        self._log.append(log_lines(Answered(works, model, answered.published), now), now)
         SHADOWED.labels("logged").inc(sum(len(work.judged) for work in works))
+
+
+def _own(judged: Sequence[Judged], work: Work, model: ServedModel) -> list[Judged]:
+    """Those places that the challenger has not answered itself."""
+    answered = {each.place for each in work.judged if each.model.version == model.version}
+    return [each for each in judged if each.place not in answered]

@@ -15,7 +15,9 @@ import pytest
 from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.deploy.bundle import MANIFEST, set_challenger
 from mlguide_assets.deploy.prediction_log import now_utc
+from mlguide_assets.deploy.routing import Arm, Route, write_routes
 from mlguide_assets.settings import Home
+from mlguide_assets.statistics.draws import SIZE
 from mlguide_assets.train.files import ENCODING, PROBLEM
 from mlguide_assets_tests.deploy.serving.serving import (
     Answer,
@@ -294,6 +296,16 @@ def test_a_challenger_that_cannot_score_does_not_disturb(
     said = [event for event in changing.events() if "could not score" in event["message"]]
     assert "number_of_email_theme_sports" in said[0]["exception"]
     assert all(len(changing_home.logged_as(answer["request_id"])) == 1 for answer in answers)
+    # Nor those users whom a canary gives it: the champion answers, and the log says in whose place.
+    write_routes(changing_home.bundles, [Route("canary-5", 1, (), "arm", (Arm("canary", "challenger", SIZE),))])
+    told = eventually(lambda: "arm" in (asked := patient.predict(3, email_ids=[1]))["predictions"][0] and asked)
+    write_routes(changing_home.bundles, [])
+    assert told["predictions"] == [
+        {**answers[0]["predictions"][0], "experiment": "canary-5", "experiment_version": 1, "arm": "canary"}
+        | {"model_version": "1"}
+    ]
+    (line,) = changing_home.logged_as(told["request_id"])
+    assert [(row["variant"], row["arm"]) for row in line["rows"]] == [("fallback", "canary")]
     set_challenger(changing_home.bundles, None)
 
 

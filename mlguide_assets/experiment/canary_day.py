@@ -1,0 +1,216 @@
+"""What happens to a canary on a day: it begins, is looked at, goes on, pauses or ends; and who sees it.
+
+Where no problem file asks for canaries, each of these returns at once.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlguide_assets.define.problem import POLICIES, Canary, Problem
+from mlguide_assets.deploy.bundle import CHALLENGER, pointed_version
+from mlguide_assets.deploy.criteria import CANARY, Criterion
+from mlguide_assets.deploy.history import ABORTED, KEPT, canaries, record
+from mlguide_assets.experiment.canary_record import (
+    BY,
+    CONTROL,
+    TREATMENT,
+    Progress,
+    add_step,
+    progress_of,
+    running_canary,
+)
+from mlguide_assets.experiment.publishing import publish_canary
+from mlguide_assets.experiment.tables import CANARY_STEPS
+from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.settings import Home
+
+if TYPE_CHECKING:
+    import ibis
+
+    from mlguide_assets.experiment.canary import Finding, Judgement
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look found: None where no version goes live."""
+
+    progress: Progress | None = None
+    said: str = "No version goes live by canary."
+
+
+def look_at_canary(home: Home, lake: Lake, problem: Problem, *, sends: "ibis.Table", run_id: str) -> Look:
+    """Begin the canary that is due, or judge the one that runs, and do what follows.
+
+    The record comes first, then the servers, then the record of decisions: what a crash leaves undone, the next look
+    does.
+    """
+    if problem.canary is None and not lake.exists(CANARY_STEPS):
+        return Look()
+    row = _going_live(home, lake, problem, run_id)
+    if row is None:
+        publish_canary(home, problem, None)
+        return Look()
+    version, progress = str(row["version"]), progress_of(lake, row["version"])
+    if progress is not None and not progress.share:
+        return _end(home, lake, problem, row, progress, None, run_id)
+    from mlguide_assets.experiment.canary import judge
+    from mlguide_assets.experiment.canary_counts import canary_counts
+    from mlguide_assets.prepare.clock import data_clock
+
+    settings = problem.canary
+
+    until = data_clock(sends)
+    if settings is None or until is None or not _has_bundle(home, lake, problem, version):
+        return Look(progress, f"Version {version} cannot be looked at: its bundle or the data are missing.")
+    if progress is None:
+        found = _begin(settings)
+    else:
+        counts = canary_counts(lake, problem, progress, sends=sends, until=until, slow_ms=settings.slow_ms)
+        days, in_step = ((until.date() - since).days for since in (progress.begun, progress.step_begun))
+        found = judge(settings, counts, step=progress.step, days_in_step=in_step, days=days)
+        if progress.looked >= until.date() and found.share == progress.share:
+            return Look(progress, progress.reason)
+    champion = str(row["champion_before"])
+    progress = add_step(lake, found, version=version, champion=champion, day=until.date(), run_id=run_id)
+    publish_canary(home, problem, progress.route)
+    return Look(progress, found.reason) if found.share else _end(home, lake, problem, row, progress, found, run_id)
+
+
+def with_canary(lake: Lake, problem: Problem, assigned: "ibis.Table | None") -> "ibis.Table | None":
+    """The assignments of a day, and those of the canary: of all units that no experiment has taken.
+
+    Of those that follow another policy than the champion's only the probabilities are said: the canary is none of
+    theirs.
+
+    Args:
+        assigned: rows as `deploy.policies.ASSIGNED`; None where no experiment assigns any.
+    """
+    progress = running_canary(lake) if lake.exists(CANARY_STEPS) else None
+    route = progress.route if progress else None
+    if progress is None or route is None:
+        return assigned
+    import ibis
+
+    from mlguide_assets.deploy.policies import exactly, followed_policies
+    from mlguide_assets.statistics.draws import draw_column
+
+    users = lake.read("user_profiles").select(user_id="id")
+    others = users.anti_join(assigned.select(user_id="unit_id"), "user_id") if assigned is not None else users
+    rows = followed_policies(others, problem.policies, salt=problem.exploration.salt)
+    own = rows.policy == CONTROL
+    arm = ibis.ifelse(draw_column(route.arm_salt, rows.user_id) < route.arms[0].end, TREATMENT, CONTROL)
+    champion, text = problem.policies.champion, ibis.null("string")
+    shares = {**problem.policies.shares, "champion": champion * (1 - progress.share)}
+    shares["challenger"] = champion * progress.share
+    canary = rows.select(
+        unit_id=rows.user_id,
+        experiment=ibis.ifelse(own, route.experiment, text),
+        arm=ibis.ifelse(own, arm, text),
+        policy=ibis.ifelse(own & (arm == TREATMENT), "challenger", rows.policy),
+        policy_shares=ibis.struct({policy: exactly(shares[policy]) for policy in POLICIES}),
+    )
+    return canary if assigned is None else ibis.union(assigned.select(canary.columns), canary)
+
+
+def _begin(settings: Canary) -> "Judgement":
+    from mlguide_assets.experiment.canary import Judgement
+
+    return Judgement("start", 0, settings.ramp[0], f"It begins with {settings.ramp[0]:.0%} of the units.", ())
+
+
+def _going_live(home: Home, lake: Lake, problem: Problem, run_id: str) -> dict[str, Any] | None:
+    """The decision on the version that goes live. Of several that wait to begin, the newest does."""
+    waiting = canaries(lake)
+    if not waiting:
+        return None
+    if problem.canary is None:
+        for row in waiting:
+            _decide(home, lake, problem, row, KEPT, "The problem file asks for no canary any more.", run_id)
+        return None
+    if progress_of(lake, waiting[0]["version"]) is None:
+        for row in waiting[:-1]:
+            reason = f"Version {waiting[-1]['version']} passed the gate since, and goes live in its place."
+            _decide(home, lake, problem, row, KEPT, reason, run_id)
+        return waiting[-1]
+    return waiting[0]
+
+
+def _has_bundle(home: Home, lake: Lake, problem: Problem, version: str) -> bool:
+    bundles = home.bundles(problem.key)
+    if pointed_version(bundles, CHALLENGER) != version:
+        from mlguide_assets.deploy.promotion import install_challenger
+
+        install_challenger(home, lake, problem)
+    return pointed_version(bundles, CHALLENGER) == version
+
+
+def _end(
+    home: Home,
+    lake: Lake,
+    problem: Problem,
+    row: dict[str, Any],
+    progress: Progress,
+    found: "Judgement | None",
+    run_id: str,
+) -> Look:
+    """Take the version out of the ramp: into production, or away from it.
+
+    Args:
+        found: None where an earlier look ended it, and was interrupted.
+    """
+    from mlguide_assets.deploy.promotion import decide_again, install_challenger, install_promoted
+    from mlguide_assets.deploy.recorded_criteria import record_criterion
+
+    criterion = _criterion(found.worst if found else None, progress)
+    if progress.action == "abort":
+        _decide(home, lake, problem, row, ABORTED, progress.reason, run_id, criterion)
+    else:
+        record_criterion(lake, version=progress.version, criterion=criterion, recorded_by=BY, run_id=run_id)
+        decide_again(home, lake, problem, progress.version, run_id=run_id, by=BY)
+        install_promoted(home, lake, problem)
+    install_challenger(home, lake, problem)
+    return Look(progress, progress.reason)
+
+
+def _criterion(worst: "Finding | None", progress: Progress) -> Criterion:
+    passed, nothing = progress.action == "promote", (None, None, None, None)
+    value, low, high, accepted = (
+        (worst.ratio.value, worst.ratio.low, worst.ratio.high, 1 + worst.margin) if worst else nothing
+    )
+    return Criterion(CANARY, value, low, high, accepted, passed, progress.reason)
+
+
+def _decide(
+    home: Home,
+    lake: Lake,
+    problem: Problem,
+    row: dict[str, Any],
+    verdict: str,
+    reason: str,
+    run_id: str,
+    criterion: Criterion | None = None,
+) -> None:
+    """Put a decision that no gate is asked for on record."""
+    import json
+    import math
+
+    from mlguide_assets.deploy.lock import deciding
+    from mlguide_assets.deploy.registration import registry_of
+
+    said = criterion.to_json() if criterion else {}
+    finite = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in said.items()
+    }
+    with deciding(home, problem):
+        record(
+            lake,
+            version=row["version"],
+            trained_at=row["trained_at"],
+            verdict=verdict,
+            reasons=[reason],
+            criteria=json.dumps([finite] if finite else []),
+            champion_before=pointed_version(home.bundles(problem.key)),
+            decided_by=BY,
+            run_id=run_id,
+        )
+    registry_of(home, problem).record_verdict(row["version"], verdict, [reason])

@@ -1,0 +1,212 @@
+"""The days of a canary in a home: it begins, its units follow it in plan and routes, it goes on, and it ends."""
+
+import json
+from datetime import date, datetime, time, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from mlguide_assets.define.problem import Canary, Policies
+from mlguide_assets.define.tables import SEND_PLAN
+from mlguide_assets.deploy.bundle import CHALLENGER, champion, pointed_version
+from mlguide_assets.deploy.history import canaries, withdrawal
+from mlguide_assets.deploy.planning import plan_day
+from mlguide_assets.deploy.policies import assigned_units
+from mlguide_assets.deploy.routing import read_routes
+from mlguide_assets.experiment.canary_day import Look, look_at_canary
+from mlguide_assets.experiment.canary_record import canary_steps, running_canary
+from mlguide_assets.experiment.columns import COLUMNS
+from mlguide_assets.experiment.day import assign_day
+from mlguide_assets.experiment.tables import CANARY_STEPS
+from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.settings import Home
+from mlguide_assets.train.candidate import Candidate
+from mlguide_assets_tests.deploy.conftest import empty_registry, home, tables, trained
+from mlguide_assets_tests.deploy.plans import predictions_of
+from mlguide_assets_tests.deploy.test_promotion import GOOD, House
+from mlguide_assets_tests.experiment.worlds import profiles
+from mlguide_assets_tests.samples import arrow
+from mlguide_assets_tests.train.sends import PROBLEM
+
+pytestmark = pytest.mark.xdist_group("mlflow")
+__all__ = ["empty_registry", "home", "tables", "trained"]
+
+UNITS, FIRST = 1200, date(2024, 3, 1)
+CANARY = Canary(ramp=(0.05, 0.2, 0.5), days_per_step=1, min_events=10)
+LABEL = PROBLEM.label.model_copy(update={"window": timedelta(days=1)})
+ASKED = PROBLEM.model_copy(
+    update={"canary": CANARY, "label": LABEL, "policies": Policies(champion=0.9, random=0.1)},
+)
+RISKS = np.full((UNITS, 2), 0.01)
+
+
+class World:
+    """A home whose version 2 goes live, and days on which sends follow the plan."""
+
+    def __init__(self, house: House, *, harm: float, chance: float = 0.04) -> None:
+        self.house, self.home, self.lake, self.problem = house, house.home, house.lake, house.problem
+        self.harm, self.chance, self.day, self.random = harm, chance, FIRST, np.random.default_rng(4)
+        self.lake.write("user_profiles", profiles(UNITS))
+        self.sends: list[dict[str, Any]] = []
+
+    def live(self) -> Look:
+        """Plan a day, let its sends come about, and look."""
+        key, midnight = self.day.isoformat(), datetime.combine(self.day, time())
+        self.lake.write("user_emails", arrow("user_emails", self.sends))
+        assign_day(self.home, self.lake, self.problem, self.day, report=pytest.fail)
+        said = [self._predictions(version) for version in ("1", "2")]
+        self.lake.write("batch_predictions", said[0])
+        plan_day(
+            self.lake,
+            self.lake.read("batch_predictions"),
+            self.problem,
+            day=self.day,
+            now=midnight - timedelta(hours=1),
+            run_id="scoring",
+            challenger=lambda: said[1].to_reader(),
+        )
+        for row in self.lake.read_arrow(SEND_PLAN, [key]).to_pylist():
+            lost = self.random.random() < self.chance * (self.harm if row["policy"] == "challenger" else 1)
+            outcome = PROBLEM.label.positive if lost else PROBLEM.label.negative
+            at = midnight + timedelta(hours=9)
+            values = {"user_id": row["user_id"], "email_id": 1, "unsubscribed": outcome, "delivered_at": at}
+            self.sends.append(values)
+        self.day += timedelta(days=1)
+        return self.look()
+
+    def look(self) -> Look:
+        self.lake.write("user_emails", arrow("user_emails", self.sends))
+        return look_at_canary(self.home, self.lake, self.problem, sends=self.lake.read("user_emails"), run_id="day")
+
+    def _predictions(self, version: str) -> pa.Table:
+        rows = predictions_of(RISKS, version=version)
+        return rows.set_column(0, "scoring_date", pa.array([self.day] * rows.num_rows, pa.date32()))
+
+    def seen(self) -> set[int]:
+        """The units that the newest plan gave to the canary."""
+        plan = self.lake.read_arrow(SEND_PLAN, [(self.day - timedelta(days=1)).isoformat()]).to_pylist()
+        return {row["user_id"] for row in plan if row["arm"] == "canary"}
+
+    def actions(self) -> list[str]:
+        return [row["action"] for row in canary_steps(self.lake)]
+
+
+@pytest.fixture
+def house(home: Home, trained: Candidate) -> House:
+    house = House(home, trained, ASKED)
+    house.judge("a", GOOD)
+    house.install()
+    house.decide("b", "canary")
+    home.active_problem.write_text("x")
+    return house
+
+
+@pytest.fixture
+def harmless(house: House) -> World:
+    return World(house, harm=1.0)
+
+
+def test_a_harmless_version_goes_live_step_by_step_and_is_promoted(harmless: World) -> None:
+    world, met, shares = harmless, [], []
+    while not (shares and not shares[-1]):
+        found = world.live()
+        assert found.progress is not None
+        shares.append(found.progress.share)
+        met.append(world.seen())
+        assert world.day < FIRST + timedelta(days=30)
+    assert sorted(set(shares)) == [0, *CANARY.ramp]
+    assert world.actions()[0] == "start"
+    assert world.actions()[-1] == "promote"
+    # Who is in stays in; nobody but units of the champion's policy is.
+    assert all(before <= after for before, after in pairwise(met))
+    assert len(met[-1]) == pytest.approx(0.5 * 0.9 * UNITS, rel=0.15)
+    assert len(met[1]) == pytest.approx(0.05 * 0.9 * UNITS, rel=0.6)
+    last = world.house.record()[-1]
+    assert (last["version"], last["verdict"], last["decided_by"]) == ("2", "promoted", "canary")
+    assert json.loads(last["criteria"])[-1]["criterion"] == "canary"
+    now = champion(world.house.bundles)
+    assert now is not None
+    assert (now.version, pointed_version(world.house.bundles, CHALLENGER)) == ("2", None)
+    assert read_routes(world.house.bundles) == ()
+    assert running_canary(world.lake) is None
+    assert set(world.lake.read_arrow(CANARY_STEPS).column_names) == set(COLUMNS[CANARY_STEPS])
+
+
+def test_a_harmful_version_is_aborted_and_the_champion_stays(house: House) -> None:
+    world = World(house, harm=8.0)
+    while world.live().progress.share:  # type: ignore[union-attr]
+        assert world.day < FIRST + timedelta(days=14)
+    assert world.actions()[-1] == "abort"
+    assert max(row["share"] for row in canary_steps(world.lake)) <= 0.2
+    last = house.record()[-1]
+    assert (last["version"], last["verdict"], last["champion_before"], last["decided_by"]) == (
+        "2",
+        "aborted",
+        "1",
+        "canary",
+    )
+    assert last["reasons"][0].startswith("It surely does harm: the rate of units with the outcome is ")
+    (evidence,) = json.loads(last["criteria"])
+    assert evidence["low"] > evidence["threshold"] == 1.2
+    assert pointed_version(house.bundles) == "1"
+    assert pointed_version(house.bundles, CHALLENGER) is None
+    assert (read_routes(house.bundles), canaries(world.lake)) == ((), [])
+    assert "canary" in (withdrawal(world.lake, "2") or "")
+    assert world.live().progress is None
+
+
+def test_plan_and_routes_agree_on_who_sees_it(harmless: World) -> None:
+    world = harmless
+    world.live()
+    world.live()
+    (route,) = read_routes(world.house.bundles)
+    assert (route.experiment, route.models) == ("canary-2", {"champion": "1", "challenger": "2"})
+    plan = world.lake.read_arrow(SEND_PLAN, [(world.day - timedelta(days=1)).isoformat()]).to_pylist()
+    own = [row for row in plan if row["experiment"]]
+    assert {row["arm"] for row in own} == {"champion", "canary"}
+    for row in own:
+        arm = route.arm_of(row["user_id"])
+        assert arm is not None
+        assert (arm.name, arm.policy) == (row["arm"], row["policy"])
+    for row in plan:
+        shares = row["policy_shares"]
+        assert shares["challenger"] == pytest.approx(0.9 * 0.05)
+        assert shares["champion"] == pytest.approx(0.9 * 0.95)
+        assert row["propensity"] == pytest.approx(sum(shares[p] * row["policy_propensities"][p] for p in shares))
+    assert {row["policy"] for row in plan if not row["experiment"]} == {"random"}
+
+
+def test_a_newer_version_takes_the_place_of_one_that_has_not_begun(harmless: World) -> None:
+    harmless.house.decide("c", "canary")
+    found = harmless.live()
+    assert found.progress is not None
+    assert found.progress.version == "3"
+    assert [row["verdict"] for row in harmless.house.record()[-2:]] == ["canary", "kept"]
+    # Now that it runs, it keeps its place.
+    harmless.house.decide("d", "canary")
+    again = harmless.live().progress
+    assert again is not None
+    assert (again.version, pointed_version(harmless.house.bundles, CHALLENGER)) == ("3", "3")
+
+
+def test_what_a_crash_left_undone_the_next_look_does(harmless: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(harmless.house, harm=8.0)
+    with monkeypatch.context() as crashing:
+        crashing.setattr("mlguide_assets.experiment.canary_day._end", lambda *_: Look())
+        while world.live().progress:
+            assert world.day < FIRST + timedelta(days=14)
+    assert world.house.record()[-1]["verdict"] == "canary"
+    assert read_routes(world.house.bundles) == ()
+    world.look()
+    assert world.house.record()[-1]["verdict"] == "aborted"
+
+
+def test_without_a_canary_nothing_is_written(tmp_path: Path) -> None:
+    home_, lake = Home(tmp_path), Lake(Home(tmp_path).lake(PROBLEM.key))
+    assert look_at_canary(home_, lake, PROBLEM, sends=None, run_id="day") == Look()  # type: ignore[arg-type]
+    assert [*tmp_path.rglob("*")] == []
+    assert assigned_units(lake, FIRST) is None
