@@ -5,6 +5,7 @@ the validated `Problem` and nothing else.
 """
 
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -325,6 +326,53 @@ class Experimenting(Strict):
     )
 
 
+CanaryMetric = Literal["outcome", "withheld", "errors", "slow"]
+"""What is counted while a version goes live: units that had the positive outcome, that were withheld from, that the
+version failed to answer, that waited for an answer for longer than `slow_ms`."""
+
+Margin = Annotated[float, Field(gt=0, le=10)]
+
+
+class Canary(Strict):
+    """How a model that passed the gate goes live: for few units first, watched, and back by itself where it harms."""
+
+    ramp: tuple[Share, ...] = Field(
+        default=(0.01, 0.05, 0.2, 0.5), min_length=1, description="Of the units, step by step; who is in stays in."
+    )
+    days_per_step: Annotated[int, Field(ge=1, le=90)] = 2
+    min_events: Annotated[int, Field(ge=1)] = Field(
+        default=25,
+        description="Units that had the outcome: so many more of both arms before each next step, and so many of its "
+        "own before a version is promoted.",
+    )
+    guardrails: dict[CanaryMetric, Margin] = Field(
+        default={"outcome": 0.2, "errors": 0.5, "slow": 0.5},
+        min_length=1,
+        description="The relative change for the worse that is accepted; surely beyond it, the canary is aborted.",
+    )
+    signals: dict[CanaryMetric, Margin] = Field(
+        default={"withheld": 0.5}, description="Beyond it, even if not surely, the ramp pauses."
+    )
+    alpha: Annotated[float, Field(gt=0, le=0.5)] = Field(
+        default=0.05, description="How often a harmless version is aborted at most, over all looks and guardrails."
+    )
+    slow_ms: Annotated[float, Field(gt=0)] = Field(default=50.0, description="An answer that takes longer is slow.")
+    give_up_after: Annotated[int, Field(ge=1, le=365)] = Field(
+        default=60, description="Days after which a canary that could not be judged leaves the champion in place."
+    )
+
+    @model_validator(mode="after")
+    def _ramp_only_grows(self) -> "Canary":
+        if any(later <= earlier for earlier, later in pairwise(self.ramp)):
+            raise ValueError("ramp: every share must be larger than the one before, so that no unit leaves")
+        if self.give_up_after <= self.days_per_step * len(self.ramp):
+            raise ValueError(
+                f"give_up_after: {self.give_up_after} days end before the ramp can, which takes "
+                f"{self.days_per_step * len(self.ramp)} days; write more"
+            )
+        return self
+
+
 class Scoring(Strict):
     """The emails that batch predictions choose from."""
 
@@ -473,6 +521,9 @@ class Problem(Strict):
         default="automatic", description="Whether a model that passed the gate waits for 'mlguide promote'."
     )
     experiment: Experimenting = Experimenting()
+    canary: Canary | None = Field(
+        default=None, description="Default: a model that passed the gate is in production at once, for all units."
+    )
     scoring: Scoring = Scoring()
     exploration: Exploration = Exploration()
     policies: Policies = Policies(champion=1.0)
@@ -500,6 +551,15 @@ class Problem(Strict):
             raise ValueError(
                 f"decision.key: a decision is a send, whose key is {', '.join(KEYS['user_emails'])}, "
                 f"not {', '.join(self.decision.key)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _challenger_is_sent_by_one(self) -> "Problem":
+        if self.canary is not None and self.policies.challenger > 0:
+            raise ValueError(
+                f"canary: policies.challenger = {self.policies.challenger:g} gives the challenger a share of the "
+                f"units, and so does the ramp; leave one of them out"
             )
         return self
 

@@ -25,6 +25,9 @@ BEATS_CHAMPION = "beats_champion"
 EXPERIMENT = "experiment"
 """The verdict of an experiment with the version, recorded by whoever ran it; see `recorded_criteria.py`."""
 
+CANARY = "canary"
+"""How going live step by step ended, recorded likewise."""
+
 PARITY_DIFFERENCE = "demographic_parity_difference"
 
 
@@ -250,6 +253,12 @@ def experiment_is_missing() -> Criterion:
     """What stands for the verdict of an experiment until there is one."""
     reason = "No experiment with this version has a verdict yet (experiment.required = true)."
     return Criterion(EXPERIMENT, None, None, None, None, False, reason)
+
+
+def canary_is_missing() -> Criterion:
+    """What stands for the end of a canary until it has come."""
+    reason = "It has not gone live by canary yet (canary of the problem file)."
+    return Criterion(CANARY, None, None, None, None, False, reason)
 
 
 def reported(criterion: Criterion) -> Criterion:

@@ -18,8 +18,9 @@ from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.baselines import BASE_RATE
 from mlguide_assets.train.uncertainty import replicate_metrics
 
-Verdict = Literal["promoted", "waiting", "kept", "refused"]
-"""What the gate may say. `waiting` passed so far and waits for an experiment or a person, as the problem asks for."""
+Verdict = Literal["promoted", "canary", "waiting", "kept", "refused"]
+"""What the gate may say. `waiting` passed so far and waits for an experiment or a person, `canary` goes live step by
+step, as the problem asks for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,36 +93,42 @@ def conclude(
 
     Args:
         measured: the gate's own criteria. Where only `beats_champion` fails, the champion is kept.
-        recorded: those of others. The experiment decides where the problem requires one; the rest is reported.
+        recorded: those of others. Experiment and canary decide where the problem asks for them; the rest is reported.
         chosen: why this model was chosen among the candidates.
         contested: there is a champion that can score, and so can be the other arm of an experiment.
     """
-    asked = _experiment_asked_for(recorded) if problem.experiment.required and contested else None
-    criteria = (
-        *measured,
-        *([asked] if asked else []),
-        *(ask.reported(each) for each in recorded if asked is None or each.criterion != ask.EXPERIMENT),
-    )
+    asked = _asked_of_others(recorded, problem) if contested else ()
+    names = {each.criterion for each in asked}
+    others = (ask.reported(each) for each in recorded if each.criterion not in names)
+    criteria = (*measured, *asked, *others)
     failed = [each for each in measured if not each.passed]
     by_itself = tuple(each.reason for each in failed if each.criterion != ask.BEATS_CHAMPION)
     if by_itself:
         return Decision("refused", (*chosen, *by_itself), criteria)
     if failed:
         return Decision("kept", (*chosen, failed[0].reason), criteria)
-    if asked and not asked.passed and asked in recorded:
-        return Decision("kept", (*chosen, asked.reason), criteria)
+    missing = [each for each in asked if not each.passed]
+    if spoke := next((each for each in missing if each in recorded), None):
+        return Decision("kept", (*chosen, spoke.reason), criteria)
     reasons = (*chosen, *(each.reason for each in criteria))
-    if asked and not asked.passed:
+    if missing and missing[0].criterion == ask.EXPERIMENT:
         waits = "It passed the gate and waits for the verdict of an experiment."
         return Decision("waiting", (waits, *reasons), criteria)
+    if missing:
+        return Decision("canary", ("It passed the gate and goes live by canary.", *reasons), criteria)
     if problem.approval == "required":
         return Decision("waiting", ("It passed the gate and waits for 'mlguide promote'.", *reasons), criteria)
     return Decision("promoted", reasons, criteria)
 
 
-def _experiment_asked_for(recorded: Sequence[Criterion]) -> Criterion:
-    verdict = (each for each in recorded if each.criterion == ask.EXPERIMENT)
-    return next(verdict, ask.experiment_is_missing())
+def _asked_of_others(recorded: Sequence[Criterion], problem: Problem) -> tuple[Criterion, ...]:
+    """What the problem asks for beyond the gate, in the order in which it comes about; not passed while missing."""
+    missing = (
+        *((ask.experiment_is_missing(),) if problem.experiment.required else ()),
+        *((ask.canary_is_missing(),) if problem.canary is not None else ()),
+    )
+    found = {each.criterion: each for each in recorded}
+    return tuple(found.get(each.criterion, each) for each in missing)
 
 
 def _is_contested(comparison: Comparison | Incomparable | None) -> bool:

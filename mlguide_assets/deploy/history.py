@@ -14,6 +14,9 @@ from mlguide_assets.prepare.lake import Lake, Snapshot, small_table
 DECISIONS = "promotion_decisions"
 PROMOTED, ROLLED_BACK = "promoted", "rolled_back"
 WAITING, KEPT = "waiting", "kept"
+CANARY, ABORTED = "canary", "aborted"
+"""A version that passed and goes live by canary, and one whose canary did harm."""
+
 GATE = "gate"
 
 _SCHEMA = pa.schema(
@@ -85,14 +88,30 @@ def rightful_champion(lake: Lake) -> dict[str, Any] | None:
 
 
 def rightful_challenger(lake: Lake) -> dict[str, Any] | None:
-    """The newest version that wants to be champion: one that passed but waits, or did not beat the champion.
+    """The version whose canary runs; else the newest that passed but waits, or did not beat the champion.
 
-    None once another became champion since.
+    None once another became champion since, or a canary was aborted.
     """
+    if going_live := canaries(lake):
+        return going_live[0]
     # The champion itself, trained again from the same data, is kept too.
     others = (row for row in reversed(decisions(lake)) if row["version"] != row["champion_before"])
-    newest = next((row for row in others if row["verdict"] in (PROMOTED, ROLLED_BACK, WAITING, KEPT)), None)
+    newest = next((row for row in others if row["verdict"] in (PROMOTED, ROLLED_BACK, WAITING, KEPT, ABORTED)), None)
     return newest if newest is not None and newest["verdict"] in (WAITING, KEPT) else None
+
+
+def canaries(lake: Lake) -> list[dict[str, Any]]:
+    """The versions that are to go live by canary: the first is the one that does, the others wait for its end.
+
+    None once another became champion since: they were not compared with it.
+    """
+    last: dict[str, dict[str, Any]] = {}
+    for row in decisions(lake):
+        if row["verdict"] in (PROMOTED, ROLLED_BACK):
+            last.clear()
+        last.pop(row["version"], None)
+        last[row["version"]] = row
+    return [row for row in last.values() if row["verdict"] == CANARY]
 
 
 def champion_before(lake: Lake, version: str) -> str | None:
@@ -107,10 +126,11 @@ def training_times(lake: Lake) -> dict[str, str]:
 
 
 def withdrawal(lake: Lake, version: str) -> str | None:
-    """When, by whom and why a version was rolled back, unless it was promoted again since."""
+    """When, by whom and why a version was rolled back or its canary aborted, unless it was promoted again since."""
     for row in reversed(decisions(lake)):
         if row["verdict"] == PROMOTED and row["version"] == version:
             return None
-        if row["verdict"] == ROLLED_BACK and row["champion_before"] == version:
+        left = row["champion_before"] if row["verdict"] == ROLLED_BACK else row["version"]
+        if row["verdict"] in (ROLLED_BACK, ABORTED) and left == version:
             return f"on {row['decided_at'][:10]} by {row['decided_by']} ({'; '.join(row['reasons'])})"
     return None

@@ -18,9 +18,11 @@ from mlguide_assets.deploy.bundle import (
     set_challenger,
     set_champion,
 )
+from mlguide_assets.deploy.criteria import CANARY as BY_CANARY
 from mlguide_assets.deploy.criteria import EXPERIMENT, Criterion
 from mlguide_assets.deploy.gate import Decision, Evidence, conclude, decide
 from mlguide_assets.deploy.history import (
+    CANARY,
     GATE,
     PROMOTED,
     WAITING,
@@ -51,33 +53,38 @@ def decide_and_record(
         version: the row that registration gave.
     """
     decision = decide(evidence, problem)
-    if decision.verdict in (PROMOTED, WAITING):
+    if decision.verdict in (PROMOTED, CANARY, WAITING):
         keep_inputs(lake, version["version"], json.loads(version["lineage"]))
     with deciding(home, problem):
-        snapshot = _record(home, lake, problem, version, decision, run_id)
+        snapshot = _record(home, lake, problem, version, decision, GATE, run_id)
     registry_of(home, problem).record_verdict(version["version"], decision.verdict, decision.reasons)
     return decision, snapshot
 
 
-def decide_again(home: Home, lake: Lake, problem: Problem, version: str, *, run_id: str) -> Decision:
-    """Put a version that waits before the gate again, with what was recorded of it since, and add the answer.
+def decide_again(home: Home, lake: Lake, problem: Problem, version: str, *, run_id: str, by: str = GATE) -> Decision:
+    """Put a version that waits, or goes live, before the gate again, with what was recorded of it since.
+
+    The answer is added to the record.
 
     What the gate measured itself stands as it was: data, candidate and champion are the same. Whoever calls this lets
     `install_promoted` and `install_challenger` follow.
+
+    Args:
+        by: whose criterion it is that brings it there.
 
     Raises:
         InputError: the version does not wait.
     """
     with deciding(home, problem):
         last = next((row for row in reversed(decisions(lake)) if row["version"] == version), None)
-        if last is None or last["verdict"] != WAITING:
+        if last is None or last["verdict"] not in (WAITING, CANARY):
             found = "was never before the gate" if last is None else f"was {last['verdict']}"
             raise InputError(f"Version {version} {found}: only a version that waits is put before the gate again.")
         # The record's champion: it may not be installed yet.
         rightful = rightful_champion(lake)
         champion_now = rightful["version"] if rightful else None
         decision = _concluded(last, recorded_criteria(lake, version), problem, champion_now)
-        _record(home, lake, problem, last, decision, run_id)
+        _record(home, lake, problem, last, decision, by, run_id)
     registry_of(home, problem).record_verdict(version, decision.verdict, decision.reasons)
     return decision
 
@@ -86,7 +93,7 @@ def _concluded(
     last: Mapping[str, Any], recorded: Sequence[Criterion], problem: Problem, champion_now: str | None
 ) -> Decision:
     """What follows for a version that waits, given the row of its last decision."""
-    others = {EXPERIMENT, *(each.criterion for each in recorded)}
+    others = {EXPERIMENT, BY_CANARY, *(each.criterion for each in recorded)}
     measured = [Criterion(**each) for each in json.loads(last["criteria"]) if each["criterion"] not in others]
     if champion_now != last["champion_before"]:
         reason = f"Version {champion_now} became champion since this one passed the gate, and was not compared with it."
@@ -95,7 +102,7 @@ def _concluded(
 
 
 def _record(
-    home: Home, lake: Lake, problem: Problem, version: Mapping[str, Any], decision: Decision, run_id: str
+    home: Home, lake: Lake, problem: Problem, version: Mapping[str, Any], decision: Decision, by: str, run_id: str
 ) -> Snapshot:
     return record(
         lake,
@@ -105,7 +112,7 @@ def _record(
         reasons=decision.reasons,
         criteria=json.dumps([criterion.to_json() for criterion in decision.criteria]),
         champion_before=pointed_version(home.bundles(problem.key)),
-        decided_by=GATE,
+        decided_by=by,
         run_id=run_id,
     )
 

@@ -45,7 +45,11 @@ def note_failure(home: Home, lake: Lake, problem: Problem, *, run_id: str, tick:
 
 
 def _decision_of(lake: Lake, run_id: str) -> dict[str, Any] | None:
-    return next((row for row in reversed(decisions(lake)) if row["run_id"] == run_id), None)
+    """The decision on the version that a run trained; what it decided on versions of before is not its training's."""
+    first: dict[str, dict[str, Any]] = {}
+    for row in decisions(lake):
+        first.setdefault(row["version"], row)
+    return next((row for row in reversed(first.values()) if row["run_id"] == run_id), None)
 
 
 def incidents(home: Home, lake: Lake, problem: Problem) -> dict[str, Alert | None]:

@@ -57,8 +57,11 @@ def rate_ratio_sequence(stages: Sequence[Stage], *, alpha: float = 0.05) -> Esti
     if not arrays[0].sum() + arrays[1].sum():
         return Estimate(nan, 0.0, inf)
 
+    # The same at every ratio that is tried.
+    mixed = float(log_evidence(*arrays, ratio=1.0)) + _log_likelihood_at(arrays, 0.0)
+
     def excess(log_ratio: float) -> float:
-        return float(log_evidence(*arrays, ratio=exp(log_ratio))) - log(1 / alpha)
+        return mixed - _log_likelihood_at(arrays, log_ratio) - log(1 / alpha)
 
     middle = _likeliest(*arrays)
     inside = min(max(middle, -_FARTHEST), _FARTHEST)
@@ -78,6 +81,11 @@ def log_evidence(control: npt.ArrayLike, treatment: npt.ArrayLike, share: npt.Ar
     mixture = _log_likelihood(treated, untreated, shares, _RATIOS).sum(axis=-2)
     evidence: Floats = logsumexp(mixture - null + _LOG_WEIGHTS, axis=-1)
     return evidence
+
+
+def _log_likelihood_at(arrays: tuple[Floats, Floats, Floats], log_ratio: float) -> float:
+    control, treatment, share = arrays
+    return float(_log_likelihood(treatment, control, share, np.array(log_ratio)).sum())
 
 
 def _log_likelihood(treatment: Floats, control: Floats, share: Floats, log_ratios: Floats) -> Floats:

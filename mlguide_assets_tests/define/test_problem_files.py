@@ -126,6 +126,24 @@ MISTAKES = {
         "line 3, exploration.share",
         "'5%' is not valid",
     ),
+    "a ramp that lets units leave": (
+        "name: shop",
+        "name: shop\ncanary: {ramp: [0.1, 0.05]}",
+        "line 2, canary",
+        "every share must be larger than the one before",
+    ),
+    "a ramp that cannot end in time": (
+        "name: shop",
+        "name: shop\ncanary: {days_per_step: 15}",
+        "line 2, canary",
+        "60 days end before the ramp can, which takes 60 days",
+    ),
+    "two that send the challenger's choice": (
+        "name: shop",
+        "name: shop\ncanary: {}\npolicies: {champion: 0.9, challenger: 0.1}",
+        "policies.challenger = 0.1 gives the challenger a share",
+        "leave one of them out",
+    ),
     "policies that leave users out": (
         "name: shop",
         "name: shop\npolicies: {champion: 0.8, random: 0.1}",

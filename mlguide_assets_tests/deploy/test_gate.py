@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.define.problem import Evaluation, Experimenting, Gate, Metric
+from mlguide_assets.define.problem import Canary, Evaluation, Experimenting, Gate, Metric
 from mlguide_assets.deploy.comparison import Incomparable, compare_scores
-from mlguide_assets.deploy.criteria import EXPERIMENT, PARITY_DIFFERENCE, Criterion, beats_champion
+from mlguide_assets.deploy.criteria import CANARY, EXPERIMENT, PARITY_DIFFERENCE, Criterion, beats_champion
 from mlguide_assets.deploy.gate import Decision, conclude, decide
 from mlguide_assets.deploy.parity import Parity
 from mlguide_assets.statistics.intervals import Estimate
@@ -280,6 +280,22 @@ def test_no_experiment_saves_a_model_that_fails_offline() -> None:
     for failing, verdict in ((OFFLINE[0], "refused"), (BEATEN, "kept")):
         measured = [replace(each, passed=each is not failing) for each in OFFLINE]
         assert conclude(measured, [experiment(passed=True)], required, contested=True).verdict == verdict
+
+
+def test_a_model_that_passed_goes_live_by_canary_after_its_experiment_and_before_a_person() -> None:
+    asked = {"canary": Canary(), "experiment": Experimenting(required=True), "approval": "required"}
+    problem, shipped = STRICT.model_copy(update=asked), experiment(passed=True)
+
+    def verdict(*recorded: Criterion, contested: bool = True) -> str:
+        return conclude(OFFLINE, recorded, problem, contested=contested).verdict
+
+    assert verdict() == "waiting"
+    assert verdict(shipped) == "canary"
+    assert verdict(shipped, experiment(passed=True, name=CANARY)) == "waiting"
+    assert verdict(shipped, experiment(passed=False, name=CANARY)) == "kept"
+    # Without a champion there is nobody to go back to.
+    assert verdict(contested=False) == "waiting"
+    assert conclude(OFFLINE, (), STRICT.model_copy(update={"canary": Canary()}), contested=False).verdict == "promoted"
 
 
 def test_a_champion_that_cannot_score_gives_way_and_one_outcome_decides_nothing() -> None:

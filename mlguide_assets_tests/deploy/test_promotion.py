@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.define.problem import Experimenting, Problem
+from mlguide_assets.define.problem import Canary, Experimenting, Problem
 from mlguide_assets.deploy import promotion
 from mlguide_assets.deploy.bundle import CHALLENGER, champion, pointed_version, set_champion
 from mlguide_assets.deploy.criteria import EXPERIMENT, Criterion
-from mlguide_assets.deploy.history import DECISIONS, last_decision, record, rightful_champion, withdrawal
+from mlguide_assets.deploy.history import DECISIONS, canaries, last_decision, record, rightful_champion, withdrawal
 from mlguide_assets.deploy.override import promote
 from mlguide_assets.deploy.promotion import decide_again, decide_and_record, install_challenger, install_promoted
 from mlguide_assets.deploy.recorded_criteria import record_criterion
@@ -264,3 +264,30 @@ def test_a_crash_between_pointer_and_alias_is_mended_by_the_next_run(
     assert (current.version, house.alias()) == ("2", "1")
     house.judge("c", NOISE)
     assert house.install() == house.alias() == "2"
+
+
+def test_a_version_whose_canary_runs_keeps_its_place_until_it_ends(house: House) -> None:
+    house.judge("a", GOOD)
+    house.install()
+    for data, verdict in (("b", "kept"), ("c", "canary"), ("d", "kept"), ("e", "canary")):
+        house.decide(data, verdict)
+    assert [row["version"] for row in canaries(house.lake)] == ["3", "5"]
+    assert house.install_challenger() == "3"
+    end = Criterion("canary", 1.02, 0.9, 1.15, 1.2, True, "It went live.")
+    record_criterion(house.lake, version="3", criterion=end, recorded_by="canary")
+    problem = PROBLEM.model_copy(update={"canary": Canary()})
+    decision = decide_again(house.home, house.lake, problem, "3", run_id="run 9", by="canary")
+    assert (decision.verdict, decision.reasons) == ("promoted", ("It went live.",))
+    assert house.record()[-1]["decided_by"] == "canary"
+    # What waits was compared with another champion.
+    assert (house.install(), house.install_challenger(), canaries(house.lake)) == ("3", None, [])
+
+
+def test_an_aborted_version_is_withdrawn_and_leaves_the_champion(house: House) -> None:
+    house.judge("a", GOOD)
+    house.install()
+    for verdict in ("kept", "canary", "aborted"):
+        house.decide("b", verdict)
+    assert (house.install(), house.install_challenger(), canaries(house.lake)) == ("1", None, [])
+    assert (withdrawal(house.lake, "2") or "").startswith("on ")
+    assert withdrawal(house.lake, "1") is None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mlguide_assets.deploy.history import KEPT, PROMOTED, ROLLED_BACK, WAITING
+from mlguide_assets.deploy.history import ABORTED, CANARY, KEPT, PROMOTED, ROLLED_BACK, WAITING
 from mlguide_assets.observe.page.known import Known
 from mlguide_assets.observe.page.markup import Html, folded, items, joined, long_table, paragraph, tag
 from mlguide_assets.observe.page.wording import State, badge, counted, sentence, when, written
@@ -15,6 +15,8 @@ VERDICTS: Mapping[str, tuple[State, str]] = {
     PROMOTED: ("good", "promoted"),
     ROLLED_BACK: ("careful", "rolled back"),
     WAITING: ("careful", "passed, waits"),
+    CANARY: ("careful", "goes live by canary"),
+    ABORTED: ("bad", "canary aborted"),
     KEPT: ("none", "champion kept"),
     "refused": ("bad", "refused"),
 }

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from mlguide_assets.deploy.history import PROMOTED, ROLLED_BACK
+from mlguide_assets.deploy.history import ABORTED, CANARY, PROMOTED, ROLLED_BACK
 from mlguide_assets.observe.alerts import Incident
 from mlguide_assets.observe.page.champion import verdict_badge
 from mlguide_assets.observe.page.known import Known, Rows
@@ -15,6 +15,8 @@ from mlguide_assets.observe.page.wording import badge, counted, instant, sentenc
 OUTCOMES: Mapping[str, tuple[str, str, str]] = {
     "promoted": ("up", "good", "promoted"),
     "waiting": ("diamond", "careful", "passed, waits"),
+    CANARY: ("diamond", "careful", "passed, goes live by canary"),
+    ABORTED: ("down", "bad", "canary aborted"),
     "kept": ("ring", "none", "champion kept"),
     "refused": ("cross", "bad", "refused"),
     "failed": ("cross", "bad", "failed"),

@@ -1,0 +1,144 @@
+"""Judging a canary: what is known of a version that goes live step by step, and what follows from it.
+
+Everything is judged on counts of units, at every look, by intervals that hold at all looks together
+(`statistics.confidence_sequences`): looking more often does not abort more harmless versions. No I/O here; where the
+counts come from is in `canary_counts.py`, what a verdict does in `canary_day.py`.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from mlguide_assets.define.problem import Canary, CanaryMetric
+from mlguide_assets.statistics.confidence_sequences import Stage, rate_ratio_sequence
+from mlguide_assets.statistics.intervals import Estimate
+
+Action = Literal["start", "hold", "pause", "advance", "abort", "promote", "give_up"]
+
+SIGNAL_ALPHA = 0.2
+"""A signal only pauses the ramp, so it need not be sure: the low end of this interval decides."""
+
+_WORDS: Mapping[CanaryMetric, str] = {
+    "outcome": "units with the outcome",
+    "withheld": "units that were withheld from",
+    "errors": "units that it failed to answer",
+    "slow": "units that waited too long for an answer",
+}
+
+Counts = Mapping[CanaryMetric, Sequence[Stage]]
+"""Of each metric, the units counted per step of the ramp, of champion (control) and canary (treatment)."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The ratio of one metric, canary over champion, and what is accepted of it.
+
+    Attributes:
+        control, treatment: units, over all steps.
+        margin: the ratio may be up to 1 + margin.
+    """
+
+    metric: CanaryMetric
+    role: Literal["guardrail", "signal"]
+    control: int
+    treatment: int
+    ratio: Estimate
+    margin: float
+
+    @property
+    def is_beyond(self) -> bool:
+        """Whether even the low end of the interval is beyond what is accepted."""
+        return self.ratio.low > 1 + self.margin
+
+    @property
+    def sentence(self) -> str:
+        ratio = self.ratio
+        value = "is unknown" if math.isnan(ratio.value) else f"is {ratio.value:.2f} times the champion's"
+        return (
+            f"The rate of {_WORDS[self.metric]} {value} (interval {ratio.low:.2f} to {ratio.high:.2f}, from "
+            f"{self.treatment:,} and {self.control:,}; accepted: {1 + self.margin:g})"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON has it: without numbers that are not finite."""
+        numbers = {name: value if math.isfinite(value) else None for name, value in asdict(self.ratio).items()}
+        return {
+            "metric": self.metric,
+            "role": self.role,
+            "control": self.control,
+            "treatment": self.treatment,
+            **{f"ratio_{name}": value for name, value in numbers.items()},
+            "margin": self.margin,
+            "beyond": self.is_beyond,
+        }
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a look found and does.
+
+    Attributes:
+        step: of the ramp, from 0, after this look.
+        share: of the units, after this look; 0 where the canary has ended.
+        worst: the finding that decided, else the first guardrail's.
+    """
+
+    action: Action
+    step: int
+    share: float
+    reason: str
+    findings: tuple[Finding, ...]
+    worst: Finding | None = None
+
+
+def judge(canary: Canary, counts: Counts, *, step: int, days_in_step: int, days: int) -> Judgement:
+    """What follows from the counts so far.
+
+    Args:
+        step: of the ramp, from 0.
+        days_in_step, days: since the step and since the canary began.
+    """
+    guardrails = [_finding("guardrail", name, counts, margin, canary) for name, margin in canary.guardrails.items()]
+    signals = [_finding("signal", name, counts, margin, canary) for name, margin in canary.signals.items()]
+    findings = (*guardrails, *signals)
+    share, last = canary.ramp[step], len(canary.ramp) - 1
+    had = counts.get("outcome", ())
+
+    def found(action: Action, reason: str, worst: Finding | None = None, to: int = step) -> Judgement:
+        left = 0.0 if action in ("abort", "promote", "give_up") else canary.ramp[to]
+        return Judgement(action, to, left, reason, findings, worst or guardrails[0])
+
+    if harm := next((each for each in guardrails if each.is_beyond), None):
+        return found("abort", f"It surely does harm: {_begun(harm.sentence)}.", harm)
+    if days >= canary.give_up_after:
+        return found("give_up", f"It could not be judged within canary.give_up_after = {canary.give_up_after} days.")
+    if bad := next((each for each in signals if each.is_beyond), None):
+        return found("pause", f"The ramp pauses at {share:.0%}: {_begun(bad.sentence)}.", bad)
+    if days_in_step < canary.days_per_step:
+        return found("hold", f"Day {days_in_step} of {canary.days_per_step} at {share:.0%}: nothing is surely wrong.")
+    own, of_both = sum(each.treatment for each in had), sum(each.control + each.treatment for each in had)
+    events, needed = (own, canary.min_events) if step == last else (of_both, canary.min_events * (step + 1))
+    if events < needed:
+        whose = "its own units" if step == last else "units of both arms"
+        return found(
+            "hold", f"{events:,} of {needed:,} {whose} had the outcome that is needed to go on from {share:.0%}."
+        )
+    if step == last:
+        return found("promote", f"It went live up to {share:.0%} of the units, and nothing is surely worse.")
+    return found(
+        "advance", f"Nothing is surely worse at {share:.0%}: from here on {canary.ramp[step + 1]:.0%}.", to=step + 1
+    )
+
+
+def _finding(
+    role: Literal["guardrail", "signal"], metric: CanaryMetric, counts: Counts, margin: float, canary: Canary
+) -> Finding:
+    stages = counts.get(metric, ())
+    alpha = canary.alpha / len(canary.guardrails) if role == "guardrail" else SIGNAL_ALPHA
+    control, treatment = (sum(getattr(each, arm) for each in stages) for arm in ("control", "treatment"))
+    return Finding(metric, role, control, treatment, rate_ratio_sequence(stages, alpha=alpha), margin)
+
+
+def _begun(sentence: str) -> str:
+    return sentence[0].lower() + sentence[1:]

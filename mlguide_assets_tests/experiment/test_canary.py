@@ -1,0 +1,100 @@
+"""Judging a canary: what each rule does alone, and its errors over many simulated ramps."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from mlguide_assets.define.problem import Canary
+from mlguide_assets.experiment.canary import Counts, Judgement, judge
+from mlguide_assets.statistics.confidence_sequences import Stage
+
+CANARY = Canary()
+ENOUGH: Counts = {"outcome": [Stage(990, 10, 0.01)]}
+
+
+def look(counts: Counts = ENOUGH, canary: Canary = CANARY, **state: int) -> Judgement:
+    return judge(canary, counts, **{"step": 0, "days_in_step": 2, "days": 2, **state})
+
+
+def test_a_step_goes_on_once_its_time_and_its_events_are_there() -> None:
+    assert (look().action, look().step, look().share) == ("advance", 1, 0.05)
+    early = look(days_in_step=1)
+    assert (early.action, early.share, early.reason) == ("hold", 0.01, "Day 1 of 2 at 1%: nothing is surely wrong.")
+    few = look({"outcome": [Stage(20, 1, 0.01)]})
+    assert (few.action, few.reason.split(" had")[0]) == ("hold", "21 of 25 units of both arms")
+
+
+def test_the_end_of_the_ramp_promotes_on_events_of_its_own() -> None:
+    assert look({"outcome": [Stage(990, 24, 0.02)]}, step=3).action == "hold"
+    done = look({"outcome": [Stage(990, 25, 0.02)]}, step=3)
+    assert (done.action, done.share) == ("promote", 0.0)
+
+
+@pytest.mark.parametrize("metric", ["outcome", "errors", "slow"])
+def test_harm_of_each_guardrail_aborts_whatever_the_day(metric: str) -> None:
+    harmful: dict[Any, list[Stage]] = {**ENOUGH, metric: [Stage(990, 40, 0.01)]}
+    found = look(harmful, days_in_step=0, days=0)
+    assert (found.action, found.share) == ("abort", 0.0)
+    assert found.worst is not None
+    assert (found.worst.metric, found.worst.is_beyond) == (metric, True)
+    assert "times the champion's" in found.reason
+
+
+def test_errors_where_the_champion_has_none_abort() -> None:
+    assert look({**ENOUGH, "errors": [Stage(0, 10, 0.01)]}).action == "abort"
+    assert look({**ENOUGH, "errors": [Stage(0, 10, 0.5)]}).action != "abort"
+
+
+def test_a_signal_pauses_and_lets_go_again() -> None:
+    paused = look({**ENOUGH, "withheld": [Stage(9900, 300, 0.01)]})
+    assert (paused.action, paused.step, paused.share) == ("pause", 0, 0.01)
+    assert paused.reason.startswith("The ramp pauses at 1%: the rate of units that were withheld from is 3.00 times")
+    assert look({**ENOUGH, "withheld": [Stage(9900, 100, 0.01)]}).action == "advance"
+
+
+def test_what_cannot_be_judged_gives_up() -> None:
+    assert look({}, days=60).action == "give_up"
+    harmful = {**ENOUGH, "errors": [Stage(0, 20, 0.01)]}
+    assert look(harmful, days=60).action == "abort"
+
+
+def test_evidence_is_json_without_numbers_that_are_not_finite() -> None:
+    told = [each.to_json() for each in look({}).findings]
+    assert [each["metric"] for each in told] == ["outcome", "errors", "slow", "withheld"]
+    assert all(each["ratio_value"] is None and each["ratio_high"] is None for each in told)
+
+
+def ramp(ratio: float, seed: int, canary: Canary, *, a_day: float = 40.0) -> tuple[str, int]:
+    """How a simulated canary ends, and after how many days: `a_day` outcomes without it, `ratio` times with it."""
+    random, stages, step, since = np.random.default_rng(seed), [Stage(0, 0, canary.ramp[0])], 0, 0
+    for day in range(1, 200):
+        share, now = canary.ramp[step], stages[-1]
+        control, treatment = random.poisson(a_day * (1 - share)), random.poisson(a_day * share * ratio)
+        stages[-1] = Stage(now.control + control, now.treatment + treatment, share)
+        counts: Mapping[Any, list[Stage]] = {"outcome": stages}
+        found = judge(canary, counts, step=step, days_in_step=day - since, days=day)
+        if not found.share:
+            return found.action, day
+        if found.step > step:
+            step, since = found.step, day
+            stages.append(Stage(0, 0, found.share))
+    raise AssertionError("it never ended")
+
+
+ALONE = Canary(guardrails={"outcome": 0.2}, signals={}, give_up_after=190)
+WATCHED = Canary(guardrails={"outcome": 0.01}, signals={}, ramp=(0.01, 0.05, 0.2, 0.5), days_per_step=6)
+
+
+def test_harmless_versions_are_aborted_no_more_often_than_alpha() -> None:
+    ends = [ramp(1.0, seed, WATCHED)[0] for seed in range(40)]
+    assert ends.count("abort") <= binom.ppf(0.99, 40, WATCHED.alpha)
+    assert set(ends) <= {"abort", "promote"}
+
+
+def test_great_harm_aborts_before_half_of_the_units_met_it() -> None:
+    ends = [ramp(3.0, seed, ALONE) for seed in range(15)]
+    assert {end for end, _ in ends} == {"abort"}
+    assert max(day for _, day in ends) <= 8
