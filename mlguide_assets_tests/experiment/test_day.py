@@ -12,7 +12,7 @@ from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.bundle import CHAMPION, pointer_path
 from mlguide_assets.deploy.policies import ASSIGNED, ASSIGNMENTS, assigned_units
 from mlguide_assets.deploy.recorded_criteria import recorded_criteria
-from mlguide_assets.deploy.routing import ROUTING, read_routes
+from mlguide_assets.deploy.routing import read_routes
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.assignment import route_of
 from mlguide_assets.experiment.day import assign_day, expose_day, look_day
@@ -235,8 +235,10 @@ def test_servers_follow_the_experiments_of_the_newest_day(home: Home) -> None:
     assert read_routes(bundles) == ()
 
 
-def test_servers_are_told_of_no_experiment_whose_arms_they_cannot_serve(home: Home) -> None:
+def test_an_experiment_on_the_challenger_is_followed_where_there_is_one(home: Home) -> None:
     arms = "[{name: generic, policy: champion, weight: 0.5}, {name: new, policy: challenger, weight: 0.5}]"
     started(lake_of(home), arms=arms)
     assert assign(home, DAY)[0].running
-    assert not (home.bundles(PROBLEM.key) / ROUTING).exists()
+    (route,) = read_routes(home.bundles(PROBLEM.key))
+    assert route.is_served_by("7", "8")
+    assert not route.is_served_by("7", None)
