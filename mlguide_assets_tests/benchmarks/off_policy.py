@@ -1,13 +1,13 @@
 """Off-policy estimates against the truth of simulated worlds that followed their send plans: `off_policy SEEDS`.
 
 Every seed is another company. Its champion knows the true risks but for noise, and a share of the users is sent
-anything at random. Prints JSON.
+anything at random. The policy of a user is drawn anew each day: where users keep it, those who are left of a risky
+policy are not those who are left of another, and no propensity of a day says so. Prints JSON.
 """
 
 import json
 import sys
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from multiprocessing import get_context
 from typing import Any
@@ -31,8 +31,7 @@ from mlguide_assets.prepare.simulator.plans import NO_PLANS, WITHHOLD, Plans
 from mlguide_assets.prepare.simulator.world import World
 
 PROBLEM = load_problem("planeswalker")
-EXPLORATION = Exploration(share=0.2)
-EXPLORING = Choosing(EXPLORATION, Policies(champion=0.5, random=0.25, generic=0.25))
+EXPLORING = Choosing(Exploration(share=0.2), Policies(champion=0.5, random=0.25, generic=0.25))
 NOTHING_DRAWN = Choosing(Exploration(), Policies(champion=1.0))
 PAIRS: tuple[tuple[Policy, Policy], ...] = (("champion", "random"), ("generic", "random"), ("champion", "generic"))
 POLICIES: tuple[Policy, ...] = ("champion", "generic", "random")
@@ -74,7 +73,9 @@ def operate(seed: int, choosing: Choosing) -> Operated:
 
 
 def _plan(operated: Operated, day: date, noise: np.random.Generator) -> None:
-    world, plans, choosing = operated.world, operated.plans, operated.choosing
+    world, plans = operated.world, operated.plans
+    exploration = operated.choosing.exploration.model_copy(update={"salt": day.isoformat()})
+    choosing = replace(operated.choosing, exploration=exploration)
     users = generate.user_profiles(world, day)["id"].to_numpy()
     emails = np.sort(generate.email_content(world, day)["id"].to_numpy())[-EMAILS:]
     pairs = np.repeat(users, EMAILS), np.tile(emails, len(users))
@@ -87,23 +88,12 @@ def _plan(operated: Operated, day: date, noise: np.random.Generator) -> None:
     rows = reader.read_all()
     email = np.where(pc.equal(rows["decision"], "send").to_numpy(), rows["email_id"].to_numpy(), WITHHOLD)
     operated.rows.append(rows)
-    _add_worth(operated, day, users, emails, risk, Scores(said, said < THRESHOLD))
-    operated.plans = plans.with_day(day, rows["user_id"].to_numpy(), email)
-
-
-def _add_worth(
-    operated: Operated,
-    day: date,
-    users: npt.NDArray[Any],
-    emails: npt.NDArray[Any],
-    risk: npt.NDArray[np.float64],
-    scores: Scores,
-) -> None:
-    due = np.isin(users, truth.opportunities(operated.world, day, operated.plans))
-    generic = emails.tolist().index(generic_action(emails.tolist(), salt=EXPLORATION.salt, day=day))
-    of_all = propensities(scores, scores, share=operated.choosing.exploration.share, generic=generic)
+    generic = emails.tolist().index(generic_action(emails.tolist(), salt=exploration.salt, day=day))
+    of_all = propensities(*[Scores(said, said < THRESHOLD)] * 2, share=exploration.share, generic=generic)
+    due = np.isin(users, truth.opportunities(world, day, plans))
     for policy in POLICIES:
         operated.worth[policy] += float((of_all.sending[policy] * risk)[due].sum())
+    operated.plans = plans.with_day(day, rows["user_id"].to_numpy(), email)
 
 
 def _predictions(
@@ -144,8 +134,8 @@ def trial(seed: int) -> Trial:
 
 def main(seeds: int) -> dict[str, Any]:
     # A process for some seeds: Ibis keeps every table that it was given in memory.
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn"), max_tasks_per_child=10) as processes:
-        trials = list(processes.map(trial, range(seeds)))
+    with get_context("spawn").Pool(2, maxtasksperchild=10) as processes:
+        trials = processes.map(trial, range(seeds), chunksize=1)
     refused = [each.refused for each in trials if each.refused is not None]
     return {
         "seeds": seeds,
