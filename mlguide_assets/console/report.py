@@ -30,6 +30,10 @@ def print_report(status: dict[str, Any], home: Home, console: Console) -> None:
         _print_decision_quality(status["decision_metrics"], console)
     if status["last_decision"]:
         _print_decision(status, home, console)
+    if status["canary"]:
+        canary = status["canary"]
+        seen = f"version {canary['version']} is seen by {canary['share']:.0%} of the units since {canary['since']}"
+        console.print(_section("Canary", f"{seen}. {canary['reason']}"))
     if status["incidents"]:
         _print_incidents(status["incidents"], home, console)
     _print_places(status, home, console)

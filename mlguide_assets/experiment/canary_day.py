@@ -16,6 +16,7 @@ from mlguide_assets.experiment.canary_record import (
     TREATMENT,
     Progress,
     add_step,
+    last_canary,
     progress_of,
     running_canary,
 )
@@ -49,6 +50,7 @@ def look_at_canary(home: Home, lake: Lake, problem: Problem, *, sends: "ibis.Tab
     row = _going_live(home, lake, problem, run_id)
     if row is None:
         publish_canary(home, problem, None)
+        _note_end(lake, run_id)
         return Look()
     version, progress = str(row["version"]), progress_of(lake, row["version"])
     if progress is not None and not progress.share:
@@ -133,6 +135,16 @@ def _going_live(home: Home, lake: Lake, problem: Problem, run_id: str) -> dict[s
             _decide(home, lake, problem, row, KEPT, reason, run_id)
         return waiting[-1]
     return waiting[0]
+
+
+def _note_end(lake: Lake, run_id: str) -> None:
+    """Put on record that a canary ended with the decision on another version, or with the problem file's."""
+    last = last_canary(lake)
+    if last is not None and last.share:
+        from mlguide_assets.experiment.canary import Judgement
+
+        ended = Judgement("give_up", last.step, 0.0, "Another decision ended it: see promotion_decisions.", ())
+        add_step(lake, ended, version=last.version, champion=last.champion, day=last.looked, run_id=run_id)
 
 
 def _has_bundle(home: Home, lake: Lake, problem: Problem, version: str) -> bool:

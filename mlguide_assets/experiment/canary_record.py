@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from mlguide_assets.deploy.history import canaries
 from mlguide_assets.deploy.routing import Arm, Route
 from mlguide_assets.experiment.tables import CANARY_STEPS
 from mlguide_assets.prepare.lake import Lake, small_table
@@ -102,10 +103,17 @@ def progress_of(lake: Lake, version: str) -> Progress | None:
 
 
 def running_canary(lake: Lake) -> Progress | None:
-    """The canary that some units see now, if there is one."""
+    """The canary that some units see now, if there is one; none once another version became champion."""
+    found = last_canary(lake)
+    if found is None or not found.share:
+        return None
+    return found if any(row["version"] == found.version for row in canaries(lake)) else None
+
+
+def last_canary(lake: Lake) -> Progress | None:
+    """How far the newest canary is, or how it ended; None before the first."""
     rows = canary_steps(lake)
-    found = _progress([row for row in rows if row["version"] == rows[-1]["version"]]) if rows else None
-    return found if found is not None and found.share else None
+    return _progress([row for row in rows if row["version"] == rows[-1]["version"]]) if rows else None
 
 
 def add_step(lake: Lake, found: "Judgement", *, version: str, champion: str, day: date, run_id: str) -> Progress:

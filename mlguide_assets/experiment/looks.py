@@ -26,6 +26,7 @@ from mlguide_assets.experiment.results import Analysis, Effect
 from mlguide_assets.experiment.rows import check_rows
 from mlguide_assets.experiment.specification import Experiment
 from mlguide_assets.experiment.tables import RESULTS
+from mlguide_assets.experiment.triggering import TRIGGER, with_trigger
 from mlguide_assets.experiment.units import read_units
 from mlguide_assets.prepare.lake import Lake, small_table
 from mlguide_assets.statistics.sequential import boundaries
@@ -124,7 +125,8 @@ def units_of(
     exposures = exposures_of(lake, started)
     if exposures is None:
         return None
-    return unit_outcomes(exposures, sends, profiles, started.experiment, problem, until=until)
+    units = unit_outcomes(exposures, sends, profiles, started.experiment, problem, until=until)
+    return with_trigger(units, exposures, lake, started)
 
 
 def faults_of(units: ibis.Table, experiment: Experiment) -> list[str]:
@@ -159,11 +161,12 @@ def design_of(experiment: Experiment, units: ibis.Table, looks: Looks | None) ->
         alpha=experiment.alpha,
         looks=looks,
         closed="closed",
+        trigger=TRIGGER if TRIGGER in units.columns else None,
         smallest_effect=primary.smallest_effect,
     )
 
 
-_NO_SEGMENTS = ("unit_id", "arm", "exposed_at", "closed", OUTCOME, ACTIONS, EARLIER)
+_NO_SEGMENTS = ("unit_id", "arm", "exposed_at", "closed", TRIGGER, OUTCOME, ACTIONS, EARLIER)
 
 
 def information(closed: int, planned: int, before: float, look: Look, looks: int) -> float:

@@ -214,6 +214,12 @@ def _serving(folder: Path) -> list[Row]:
         ("`mlguide serve` until it is ready", f"{got['start']:.1f} s", "≤ 3 s", _within(got["start"] <= 3)),
         latencies("one", "one pair at a time, durably logged", 2, 8),
         latencies("fifty", "50 users at a time", 5),
+        (
+            "  with a canary on, latency over that without (p50, p99)",
+            f"{got['routed']['p50']:.2f}, {got['routed']['p99']:.2f}",
+            "≤ 1.1",
+            _within(got["routed"]["p50"] <= 1.1),
+        ),
         rate("1 against mlflow", "16 connections, 1 worker"),
         against(1),
         rate("2 against mlflow", "16 connections, 2 workers"),

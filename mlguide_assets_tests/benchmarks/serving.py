@@ -5,6 +5,7 @@ All on loopback and on this machine's cores, the client's work included. HOME is
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -21,17 +22,22 @@ import ibis
 import pyarrow as pa
 
 from mlguide_assets.define.loading import current_problem
-from mlguide_assets.deploy.bundle import champion
+from mlguide_assets.deploy.bundle import champion, pointed_version, set_challenger
 from mlguide_assets.deploy.online_store.sqlite import SqliteStore
 from mlguide_assets.deploy.online_store.store import KEYS, State, TableName
 from mlguide_assets.deploy.registry import MLFLOW_SETTINGS
+from mlguide_assets.deploy.routing import Arm, Route, write_routes
 from mlguide_assets.settings import Home
+from mlguide_assets.statistics.draws import SIZE
 
 ONE = '{"user_ids": [%d], "email_ids": [12]}'
 USERS = 14_000
 """The default world has a few more."""
 MANY = 1_000_000
 ROUNDS = 5
+FOLLOW_SECONDS = 1.0
+"""By then a server has followed the routes."""
+
 READY_SECONDS = 180
 """MLflow's server takes its time where others are at work."""
 
@@ -52,6 +58,7 @@ def main(home: Home, folder: Path) -> dict[str, Any]:
         measured["megabytes"] = _megabytes(server.pid)
     for workers in (1, 2):
         measured[f"{workers} against mlflow"] = _against_mlflow(home, folder, workers, ones)
+    measured["routed"] = _while_routed(home, folder, ones)
     large = _with_many_users(home, folder)
     with served(large) as (url, _, _):
         spread = [ONE % (user * (MANY // 500)) for user in range(1, 500)]
@@ -110,6 +117,32 @@ def _mlflow_served(home: Home, place: Path, workers: int) -> Iterator[tuple[str,
     with _ready(command, f"http://127.0.0.1:{port}/ping"):
         body = json.dumps({"dataframe_split": {"columns": names, "data": [[1.0] * len(names)]}})
         yield f"http://127.0.0.1:{port}/invocations", body
+
+
+def _while_routed(home: Home, folder: Path, ones: list[str]) -> dict[str, float]:
+    """Latency while half of the users are answered by the challenger, over that of the same server without a route.
+
+    By turns on one server, since other work on the machine comes and goes; medians of the rounds.
+    """
+    problem, copied = current_problem(home), Home(folder / "routed")
+    for name in ("bundles", "online"):
+        shutil.copytree(home.root / name, copied.root / name)
+    shutil.copy(home.active_problem, copied.active_problem)
+    bundles = copied.bundles(problem.key)
+    version = pointed_version(bundles)
+    shutil.copytree(bundles / str(version), bundles / "canary")
+    set_challenger(bundles, "canary")
+    arms = (Arm("canary", "challenger", SIZE // 2), Arm("champion", "champion", SIZE))
+    ways = {"off": (), "on": (Route("canary", 1, (), "canary", arms),)}
+    found: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
+    with served(copied) as (url, _, _):
+        _load(url, 1, 500, ones)
+        for way in (way for turn in range(ROUNDS) for way in sorted(ways, reverse=bool(turn % 2))):
+            write_routes(bundles, ways[way])
+            time.sleep(FOLLOW_SECONDS)
+            found[way].append(_load(url, 1, 1500, ones))
+    pairs = list(zip(found["on"], found["off"], strict=True))
+    return {name: median(on[name] / off[name] for on, off in pairs) for name in ("p50", "p99")}
 
 
 def _with_many_users(home: Home, folder: Path) -> Home:

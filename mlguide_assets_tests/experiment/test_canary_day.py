@@ -13,7 +13,8 @@ import pytest
 from mlguide_assets.define.problem import Canary, Policies
 from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.bundle import CHALLENGER, champion, pointed_version
-from mlguide_assets.deploy.history import canaries, withdrawal
+from mlguide_assets.deploy.history import canaries, record, withdrawal
+from mlguide_assets.deploy.plan_figures import judge_plan, plan_figures
 from mlguide_assets.deploy.planning import plan_day
 from mlguide_assets.deploy.policies import assigned_units
 from mlguide_assets.deploy.routing import read_routes
@@ -178,6 +179,8 @@ def test_plan_and_routes_agree_on_who_sees_it(harmless: World) -> None:
         assert shares["champion"] == pytest.approx(0.9 * 0.95)
         assert row["propensity"] == pytest.approx(sum(shares[p] * row["policy_propensities"][p] for p in shares))
     assert {row["policy"] for row in plan if not row["experiment"]} == {"random"}
+    figures = plan_figures(world.lake.read(SEND_PLAN, partitions=[plan[0]["scoring_date"].isoformat()]), ASKED)
+    assert judge_plan(figures).exact
 
 
 def test_a_newer_version_takes_the_place_of_one_that_has_not_begun(harmless: World) -> None:
@@ -191,6 +194,25 @@ def test_a_newer_version_takes_the_place_of_one_that_has_not_begun(harmless: Wor
     again = harmless.live().progress
     assert again is not None
     assert (again.version, pointed_version(harmless.house.bundles, CHALLENGER)) == ("3", "3")
+
+
+def test_a_champion_by_other_means_ends_it_for_plan_and_servers(harmless: World) -> None:
+    world = harmless
+    world.live()
+    assert running_canary(world.lake) is not None
+    record(
+        world.lake,
+        version="1",
+        trained_at="2024-01-01",
+        verdict="rolled_back",
+        reasons=["A person says so."],
+        champion_before="1",
+        decided_by="person:me",
+    )
+    assert running_canary(world.lake) is None
+    found = world.live()
+    assert (found.progress, world.seen(), read_routes(world.house.bundles)) == (None, set(), ())
+    assert [row["action"] for row in canary_steps(world.lake)] == ["start", "give_up"]
 
 
 def test_what_a_crash_left_undone_the_next_look_does(harmless: World, monkeypatch: pytest.MonkeyPatch) -> None:
