@@ -1,4 +1,4 @@
-"""How many units an experiment needs, which change a number of units can find, and how long that takes.
+"""How many units an experiment needs, and which change a number of units can find.
 
 One formula for proportions and means, and for designs with one look or many: the difference must be `drift` standard
 errors at the planned end, where the drift is what the boundaries need for the power (see `sequential`).
@@ -89,15 +89,6 @@ def smallest_detectable_change(
     if missing(most) < 0:
         return None
     return sign * float(brentq(missing, 1e-9, most))
-
-
-def days_needed(units: int, *, units_per_day: float, window_days: float) -> int:
-    """Days from the start until the outcome window of the last unit has closed.
-
-    >>> days_needed(70_000, units_per_day=5_000, window_days=7)
-    21
-    """
-    return ceil(units / units_per_day) + ceil(window_days)
 
 
 def _drift(alpha: float, power: float, looks: Sequence[float]) -> float:

@@ -3,7 +3,7 @@
 import pytest
 from statsmodels.stats.power import zt_ind_solve_power
 
-from mlguide_assets.statistics.power import Baseline, days_needed, smallest_detectable_change, units_needed
+from mlguide_assets.statistics.power import Baseline, smallest_detectable_change, units_needed
 from mlguide_assets.statistics.sequential import inflation
 
 
@@ -40,7 +40,3 @@ def test_too_few_units_find_no_change() -> None:
 def test_changes_that_cannot_be_are_refused(change: float) -> None:
     with pytest.raises(ValueError, match="change"):
         units_needed(Baseline(0.1), change)
-
-
-def test_days_include_the_outcome_window_of_the_last_unit() -> None:
-    assert days_needed(10_001, units_per_day=1000, window_days=7) == 18
