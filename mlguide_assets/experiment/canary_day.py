@@ -60,7 +60,6 @@ def look_at_canary(home: Home, lake: Lake, problem: Problem, *, sends: "ibis.Tab
     from mlguide_assets.prepare.clock import data_clock
 
     settings = problem.canary
-
     until = data_clock(sends)
     if settings is None or until is None or not _has_bundle(home, lake, problem, version):
         return Look(progress, f"Version {version} cannot be looked at: its bundle or the data are missing.")
@@ -69,7 +68,9 @@ def look_at_canary(home: Home, lake: Lake, problem: Problem, *, sends: "ibis.Tab
     else:
         counts = canary_counts(lake, problem, progress, sends=sends, until=until, slow_ms=settings.slow_ms)
         days, in_step = ((until.date() - since).days for since in (progress.begun, progress.step_begun))
-        found = judge(settings, counts, step=progress.step, days_in_step=in_step, days=days)
+        # The file may have fewer steps than it had.
+        step = min(progress.step, len(settings.ramp) - 1)
+        found = judge(settings, counts, step=step, days_in_step=in_step, days=days)
         if progress.looked >= until.date() and found.share == progress.share:
             return Look(progress, progress.reason)
     champion = str(row["champion_before"])

@@ -33,6 +33,7 @@ def status(estimate: dict[str, float | None], lift: dict[str, float | None]) -> 
         "gate": [],
         "recipe": None,
         "incidents": [],
+        "canary": None,
         "evaluation": {**CANDIDATE, "xgboost": metrics, "baselines": {"base_rate": metrics}, "oracle": None},
         "decision_metrics": {**CANDIDATE, "xgboost": decisions, "baselines": {}, "oracle": None},
         "contracts": [],
@@ -88,3 +89,9 @@ def test_what_is_amiss_is_told_with_the_next_step() -> None:
     assert "since 2026-03-01 04:05 UTC" in said
     assert "The file [a] is gone." in said
     assert "it answered 404" in said
+
+
+def test_a_running_canary_is_shown_with_its_share() -> None:
+    canary = {"version": "7", "share": 0.05, "since": "2026-03-02", "last_look": "hold", "reason": "Day 1 of 2 at 5%."}
+    said = printed({**status(ALONE, ALONE), "canary": canary})
+    assert "version 7 is seen by 5% of the units since 2026-03-02. Day 1 of 2 at 5%." in said
