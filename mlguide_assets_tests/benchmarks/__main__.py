@@ -62,6 +62,7 @@ def _rows(folder: Path, sizes: list[int], no_pandas_above: int) -> list[tuple[st
         ("analyse", lambda: _analyse(folder)),
         ("figures", _figures),
         ("off_policy", _off_policy),
+        ("experiments", _experiments),
     ]
 
 
@@ -296,6 +297,22 @@ def _figures() -> list[Row]:
     return [
         (f"figures: {name}", f"{seconds:.1f} s", f"≤ {budgets[name]} s", _within(seconds <= budgets[name]))
         for name, seconds in got.items()
+    ]
+
+
+def _experiments() -> list[Row]:
+    """The path from assignment to verdict where no arm does anything, and the assignment alone."""
+    got = json.loads(_output(["-m", "mlguide_assets_tests.benchmarks.experiments", "200"]))
+    low, high = got["bounds"]
+    seconds = got["assign_a_million_seconds"]
+    return [
+        (
+            "A/A, from assignment to verdict: rejections at 5 %",
+            f"{got['rejected']} of {got['experiments']} (p-values uniform: p = {got['uniform_p']:.2f})",
+            f"{low} to {high}, 99 % binomial",
+            _within(low <= got["rejected"] <= high),
+        ),
+        ("assign 1 M units to arms", f"{seconds:.2f} s", "≤ 1 s", _within(seconds <= 1)),
     ]
 
 
