@@ -9,6 +9,9 @@ from typing import Literal
 TableName = Literal["user_profiles", "email_content", "user_emails"]
 ColumnType = Literal["int64", "string", "timestamp"]
 
+ASSIGNMENTS = "experiment_assignments"
+"""The units of experiments with the policies of their arms, a partition per day, which the plan of the day follows."""
+
 SEND_PLAN = "send_plan"
 """The lake's table of plans, one partition per day. It is made late, and read early: by a world that follows it, and
 by a training whose sends it chose. The stages that read it know its name and columns, not who made it."""

@@ -10,9 +10,9 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.tables import SEND_PLAN
+from mlguide_assets.define.tables import ASSIGNMENTS, SEND_PLAN
 from mlguide_assets.deploy.landing import PREDICTION_LOG
-from mlguide_assets.deploy.policies import ASSIGNED, ASSIGNMENTS
+from mlguide_assets.deploy.policies import ASSIGNED
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.tables import CANARY_STEPS, EXPERIMENTS, EXPOSURES, RESULTS
 from mlguide_assets.prepare.lake import Lake, Snapshot

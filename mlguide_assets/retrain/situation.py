@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.tables import ASSIGNMENTS
 from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.observe.drift_table import SENDS, recent
 from mlguide_assets.observe.new_days import LANDED_DAYS
@@ -37,6 +38,7 @@ class Situation:
         drift: rows of `data_drift` of the sends of the last days, judged against this champion, oldest day first.
         verdicts: rows of `performance_verdicts` of this champion, oldest day first.
         last_action: the newest day of data when evidence last had a model trained or rolled back.
+        experimented: days (ISO 8601) on which an experiment chose what some units were sent.
     """
 
     newest: date | None
@@ -46,6 +48,7 @@ class Situation:
     drift: Sequence[Row] = ()
     verdicts: Sequence[Row] = ()
     last_action: date | None = None
+    experimented: frozenset[str] = frozenset()
 
 
 def situation(home: Home, lake: Lake, problem: Problem, ticks: TickLog) -> Situation:
@@ -60,6 +63,7 @@ def situation(home: Home, lake: Lake, problem: Problem, ticks: TickLog) -> Situa
         drift=[row for row in recent(lake).to_pylist() if row["source"] == SENDS and row["model_version"] == champion],
         verdicts=rows_of(lake, VERDICTS, champion),
         last_action=_last_action(ticks),
+        experimented=frozenset(lake.snapshot(ASSIGNMENTS).partitions if lake.exists(ASSIGNMENTS) else ()),
     )
 
 

@@ -2,7 +2,8 @@
 
 Time and volume ask whether there is anything new to learn. Evidence asks whether the champion still fits: a realised
 drop, or scores and an important feature that drifted together. Evidence must hold on two days in a row, and waits for
-its cool-down. Drift alone, of features that do not move the scores, retrains nothing.
+its cool-down. Drift alone, of features that do not move the scores, retrains nothing. Neither does drift that an
+experiment of our own makes: while it chooses what is sent, only profiles are evidence, which no plan can move.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from itertools import groupby
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.observe.alerting import IN_A_ROW
 from mlguide_assets.observe.drift_table import VOLUME, WHOLE
+from mlguide_assets.prepare.features.registry import PROFILE
 from mlguide_assets.prepare.features.tables import LABEL
 from mlguide_assets.retrain.situation import Row, Situation
 from mlguide_assets.retrain.ticks import RUN, WAIT, Tick, Trigger
@@ -45,7 +47,8 @@ def drift(known: Situation, problem: Problem) -> Tick:
     """Train where the scores have drifted, together with an important feature, on the last days in a row."""
     judged = [list(rows) for _, rows in groupby(known.drift, key=lambda row: row["day"])]
     days = [rows for rows in judged if _level(rows, WHOLE) != "too_few"][-IN_A_ROW:]
-    scores, features = [_level(rows, PROBABILITY) in MOVED for rows in days], [_drifted(rows) for rows in days]
+    scores = [_level(rows, PROBABILITY) in MOVED for rows in days]
+    features = [_drifted(rows, only=PROFILE if rows[0]["day"] in known.experimented else None) for rows in days]
     evidence = {"days": [rows[0]["day"] for rows in days], "scores_drifted": scores, "drifted_features": features}
     if known.champion is None or len(days) < IN_A_ROW:
         return Tick("drift", WAIT, _too_few(known, f"{len(days)} days were judged for drift"), evidence)
@@ -97,12 +100,17 @@ def _level(rows: Sequence[Row], column: str) -> str:
     return next((str(row["level"]) for row in rows if row["column"] == column), "none")
 
 
-def _drifted(rows: Sequence[Row]) -> list[str]:
-    """The important features of a day that call for action, the most important first."""
+def _drifted(rows: Sequence[Row], *, only: Sequence[str] | None = None) -> list[str]:
+    """The important features of a day that call for action, the most important first.
+
+    Args:
+        only: the features that are evidence; default: all.
+    """
     found = [
         row
         for row in rows
         if row["column"] not in (PROBABILITY, LABEL, WHOLE, VOLUME)
+        and (only is None or row["column"] in only)
         and row["level"] == "act"
         and (row["importance"] or 0.0) >= IMPORTANT
     ]

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.define.problem import Problem, SimulatorSource
-from mlguide_assets.define.tables import SEND_PLAN
+from mlguide_assets.define.tables import ASSIGNMENTS, SEND_PLAN
 from mlguide_assets.deploy.bundle import CHAMPION, pointer_path
-from mlguide_assets.deploy.policies import ASSIGNED, ASSIGNMENTS, assigned_units
+from mlguide_assets.deploy.policies import ASSIGNED, assigned_units
 from mlguide_assets.deploy.recorded_criteria import recorded_criteria
 from mlguide_assets.deploy.routing import read_routes
 from mlguide_assets.errors import InputError

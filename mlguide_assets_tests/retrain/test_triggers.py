@@ -89,6 +89,15 @@ def test_a_day_with_too_few_sends_neither_counts_nor_interrupts() -> None:
     assert drift(replace(KNOWN, drift=days), PROBLEM).decision == RUN
 
 
+@pytest.mark.parametrize(("feature", "decision"), [("theme", WAIT), ("age", RUN)])
+def test_while_an_experiment_chooses_only_drift_that_no_plan_can_make_is_evidence(feature: str, decision: str) -> None:
+    days = [row for number in (1, 2) for row in drifted_day(number, "act", **{feature: "act"})]
+    known = replace(KNOWN, drift=days)
+    assert drift(known, PROBLEM).decision == RUN
+    experimented = frozenset({"2026-03-01", "2026-03-02"})
+    assert drift(replace(known, experimented=experimented), PROBLEM).decision == decision
+
+
 @pytest.mark.parametrize(
     ("verdicts", "decision"),
     [
