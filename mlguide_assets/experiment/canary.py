@@ -52,6 +52,11 @@ class Finding:
         return self.ratio.low > 1 + self.margin
 
     @property
+    def looks_beyond(self) -> bool:
+        """Whether the ratio itself is, be it by chance."""
+        return self.ratio.value > 1 + self.margin
+
+    @property
     def sentence(self) -> str:
         ratio = self.ratio
         value = "is unknown" if math.isnan(ratio.value) else f"is {ratio.value:.2f} times the champion's"
@@ -124,6 +129,8 @@ def judge(canary: Canary, counts: Counts, *, step: int, days_in_step: int, days:
         return found(
             "hold", f"{events:,} of {needed:,} {whose} had the outcome that is needed to go on from {share:.0%}."
         )
+    if step == last and (doubtful := next((each for each in guardrails if each.looks_beyond), None)):
+        return found("hold", f"At the end of the ramp it stays in doubt: {_begun(doubtful.sentence)}.", doubtful)
     if step == last:
         return found("promote", f"It went live up to {share:.0%} of the units, and nothing is surely worse.")
     return found(

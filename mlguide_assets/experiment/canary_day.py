@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlguide_assets.define.problem import POLICIES, Canary, Problem
-from mlguide_assets.deploy.bundle import CHALLENGER, pointed_version
-from mlguide_assets.deploy.criteria import CANARY, Criterion
 from mlguide_assets.deploy.history import ABORTED, KEPT, canaries, record
 from mlguide_assets.experiment.canary_record import (
     BY,
@@ -28,6 +26,7 @@ from mlguide_assets.settings import Home
 if TYPE_CHECKING:
     import ibis
 
+    from mlguide_assets.deploy.criteria import Criterion
     from mlguide_assets.experiment.canary import Finding, Judgement
 
 
@@ -149,6 +148,8 @@ def _note_end(lake: Lake, run_id: str) -> None:
 
 
 def _has_bundle(home: Home, lake: Lake, problem: Problem, version: str) -> bool:
+    from mlguide_assets.deploy.bundle import CHALLENGER, pointed_version
+
     bundles = home.bundles(problem.key)
     if pointed_version(bundles, CHALLENGER) != version:
         from mlguide_assets.deploy.promotion import install_challenger
@@ -185,7 +186,9 @@ def _end(
     return Look(progress, progress.reason)
 
 
-def _criterion(worst: "Finding | None", progress: Progress) -> Criterion:
+def _criterion(worst: "Finding | None", progress: Progress) -> "Criterion":
+    from mlguide_assets.deploy.criteria import CANARY, Criterion
+
     passed, nothing = progress.action == "promote", (None, None, None, None)
     value, low, high, accepted = (
         (worst.ratio.value, worst.ratio.low, worst.ratio.high, 1 + worst.margin) if worst else nothing
@@ -201,12 +204,13 @@ def _decide(
     verdict: str,
     reason: str,
     run_id: str,
-    criterion: Criterion | None = None,
+    criterion: "Criterion | None" = None,
 ) -> None:
     """Put a decision that no gate is asked for on record."""
     import json
     import math
 
+    from mlguide_assets.deploy.bundle import pointed_version
     from mlguide_assets.deploy.lock import deciding
     from mlguide_assets.deploy.registration import registry_of
 

@@ -28,9 +28,17 @@ def test_a_step_goes_on_once_its_time_and_its_events_are_there() -> None:
 
 
 def test_the_end_of_the_ramp_promotes_on_events_of_its_own() -> None:
-    assert look({"outcome": [Stage(990, 24, 0.02)]}, step=3).action == "hold"
-    done = look({"outcome": [Stage(990, 25, 0.02)]}, step=3)
+    assert look({"outcome": [Stage(1300, 24, 0.02)]}, step=3).action == "hold"
+    done = look({"outcome": [Stage(1300, 25, 0.02)]}, step=3)
     assert (done.action, done.share) == ("promote", 0.0)
+
+
+def test_what_may_be_harm_is_not_promoted_until_more_is_known() -> None:
+    doubtful = {"outcome": [Stage(60, 75, 0.5)]}
+    held = look(doubtful, step=3)
+    assert (held.action, held.share) == ("hold", 0.5)
+    assert held.reason.startswith("At the end of the ramp it stays in doubt: the rate of units")
+    assert look({"outcome": [Stage(160, 180, 0.5)]}, step=3).action == "promote"
 
 
 @pytest.mark.parametrize("metric", ["outcome", "errors", "slow"])
@@ -91,7 +99,6 @@ WATCHED = Canary(guardrails={"outcome": 0.01}, signals={}, ramp=(0.01, 0.05, 0.2
 def test_harmless_versions_are_aborted_no_more_often_than_alpha() -> None:
     ends = [ramp(1.0, seed, WATCHED)[0] for seed in range(40)]
     assert ends.count("abort") <= binom.ppf(0.99, 40, WATCHED.alpha)
-    assert set(ends) <= {"abort", "promote"}
 
 
 def test_great_harm_aborts_before_half_of_the_units_met_it() -> None:
