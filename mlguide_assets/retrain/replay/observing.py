@@ -9,7 +9,7 @@ from typing import Any
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import pointed_version
-from mlguide_assets.deploy.history import GATE, KEPT, PROMOTED, ROLLED_BACK, WAITING, decisions
+from mlguide_assets.deploy.history import ABORTED, CANARY, GATE, KEPT, PROMOTED, ROLLED_BACK, WAITING, decisions
 from mlguide_assets.experiment.tables import RESULTS
 from mlguide_assets.observe.alerting import book_of
 from mlguide_assets.prepare.lake import Lake
@@ -23,6 +23,8 @@ _DECIDED = {
     PROMOTED: "version {version} is promoted",
     ROLLED_BACK: "rolled back to version {version}",
     WAITING: "version {version} waits for approval",
+    CANARY: "version {version} goes live by canary",
+    ABORTED: "the canary of version {version} is aborted",
     KEPT: "version {version} does not beat the champion, which stays",
 }
 
