@@ -17,6 +17,9 @@ WAITING, KEPT = "waiting", "kept"
 CANARY, ABORTED = "canary", "aborted"
 """A version that passed and goes live by canary, and one whose canary did harm."""
 
+UNDECIDED = (WAITING, CANARY)
+"""Verdicts after which more is decided on the same version, without it being trained again."""
+
 GATE = "gate"
 
 _SCHEMA = pa.schema(

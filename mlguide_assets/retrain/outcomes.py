@@ -6,7 +6,7 @@ from typing import Any
 
 from mlguide_assets.define.problem import Costs, Problem
 from mlguide_assets.deploy.bundle import metadata_of_version, pointed_version
-from mlguide_assets.deploy.history import PROMOTED, decisions
+from mlguide_assets.deploy.history import PROMOTED, UNDECIDED, decisions
 from mlguide_assets.observe.alerting import dropped, unexpected
 from mlguide_assets.observe.alerts import Alert
 from mlguide_assets.observe.cost_effect import last_window, window_cost
@@ -45,11 +45,13 @@ def note_failure(home: Home, lake: Lake, problem: Problem, *, run_id: str, tick:
 
 
 def _decision_of(lake: Lake, run_id: str) -> dict[str, Any] | None:
-    """The decision on the version that a run trained; what it decided on versions of before is not its training's."""
-    first: dict[str, dict[str, Any]] = {}
+    """The decision on the version that a run trained; what it decided on a version that was waiting is not that."""
+    last: dict[str, str] = {}
     for row in decisions(lake):
-        first.setdefault(row["version"], row)
-    return next((row for row in reversed(first.values()) if row["run_id"] == run_id), None)
+        if row["run_id"] == run_id and last.get(row["version"]) not in UNDECIDED:
+            return row
+        last[row["version"]] = row["verdict"]
+    return None
 
 
 def incidents(home: Home, lake: Lake, problem: Problem) -> dict[str, Alert | None]:

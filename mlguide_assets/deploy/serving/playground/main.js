@@ -114,6 +114,8 @@ async function startSliders({ asOf }, { recommendations: [first] = [] }) {
   const now = instant(asOf || service.state?.now);
   if (!first || !now) return;
   const [user, email] = [first.user_id, first.choice.email_id].map(String);
+  // The answer may be here before the list of emails is.
+  await catalog.loadEmails().catch(() => {});
   const own = ownValues(...catalog.facts(user, email), now);
   moment.start(own, `The sliders start where user ${user} is, with email ${email}.`);
 }
