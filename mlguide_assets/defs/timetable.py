@@ -15,7 +15,6 @@ from mlguide_assets.define.problem import SimulatorSource
 from mlguide_assets.defs.arrivals import scores_come_first
 from mlguide_assets.defs.asking import LOOK_EVERY, under_way
 from mlguide_assets.defs.workspace import PROBLEM, Workspace
-from mlguide_assets.prepare.sources.world_clock import WORLD_TIME_VARIABLE
 
 Answer = dg.RunRequest | dg.SkipReason
 Decide = Callable[[dg.DagsterInstance, Workspace], Answer]
@@ -97,6 +96,8 @@ def now_utc() -> datetime:
 
 def _waits(instance: dg.DagsterInstance, job: str) -> str | None:
     """Why the job is not asked for now, if it is not."""
+    from mlguide_assets.prepare.sources.world_clock import WORLD_TIME_VARIABLE
+
     if under_way(instance, job):
         return "A run of the job is under way; the tick waits for its end."
     if WORLD_TIME_VARIABLE in os.environ:

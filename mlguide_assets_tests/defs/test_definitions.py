@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -38,10 +39,10 @@ HEAVY = {
 
 
 @pytest.fixture(scope="module")
-def definitions() -> dg.Definitions:
+def definitions() -> Iterator[dg.Definitions]:
     # Dagster asks the instance that was entered last, which an earlier test may have closed.
     with dg.DagsterInstance.ephemeral():
-        return defs()
+        yield defs()
 
 
 def test_definitions_are_loadable(definitions: dg.Definitions) -> None:
