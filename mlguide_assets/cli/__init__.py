@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mlguide_assets.cli.common import HomeOption, JsonOption, told
+from mlguide_assets.cli.common import HomeOption, JsonOption, handle_errors
 from mlguide_assets.cli.experiment import experiment
 from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
@@ -39,7 +39,7 @@ def main(
 
 
 @app.command()
-@told
+@handle_errors
 def run(
     problem: Annotated[
         str | None,
@@ -81,7 +81,7 @@ def run(
 
 
 @app.command()
-@told
+@handle_errors
 def status(as_json: JsonOption = False, home: HomeOption = None) -> None:
     """Tell what this home knows: champion, last decision, quality, contract, tables."""
     place = Home.locate(home)
@@ -96,7 +96,7 @@ ReasonOption = Annotated[str, typer.Option("--reason", help="Why: it is kept in 
 
 
 @app.command()
-@told
+@handle_errors
 def promote(
     number: VersionArgument,
     reason: ReasonOption = "",
@@ -109,7 +109,7 @@ def promote(
 
 
 @app.command()
-@told
+@handle_errors
 def rollback(
     reason: ReasonOption = "",
     to: Annotated[
@@ -124,7 +124,7 @@ def rollback(
 
 
 @app.command()
-@told
+@handle_errors
 def history(as_json: JsonOption = False, home: HomeOption = None) -> None:
     """Show every decision: when, which version, what, from which champion, by whom, why."""
     from mlguide_assets.console.decide import show_history
@@ -133,7 +133,7 @@ def history(as_json: JsonOption = False, home: HomeOption = None) -> None:
 
 
 @app.command()
-@told
+@handle_errors
 def reproduce(
     number: VersionArgument,
     home: HomeOption = None,
@@ -148,7 +148,7 @@ def reproduce(
 
 
 @app.command()
-@told
+@handle_errors
 def report(
     out: Annotated[Path, typer.Option(help="A file ending in .html; replaced if it exists.")] = Path("report.html"),
     home: HomeOption = None,
@@ -166,7 +166,7 @@ def report(
 
 
 @app.command()
-@told
+@handle_errors
 def alerts(
     acknowledge: Annotated[
         str | None,
@@ -187,7 +187,7 @@ def alerts(
 
 
 @app.command()
-@told
+@handle_errors
 def forget(
     user: Annotated[str, typer.Option("--user", metavar="ID", help="The user to forget.", show_default=False)],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
@@ -209,7 +209,7 @@ def forget(
 
 
 @app.command()
-@told
+@handle_errors
 def simulate(
     out: Annotated[
         Path, typer.Option(help="Folder for the four Parquet files. It is created if missing; its parent must exist.")
@@ -227,7 +227,7 @@ def simulate(
 
 
 @app.command()
-@told
+@handle_errors
 def replay(
     days: Annotated[int, typer.Option(help="Days to live through after the first training.", min=1, max=366)] = 90,
     scenario: Annotated[
@@ -266,7 +266,7 @@ def replay(
 
 
 @app.command()
-@told
+@handle_errors
 def export(
     table: Annotated[
         str | None, typer.Argument(help="A table of the lake. Without it, the tables are listed.", show_default=False)
@@ -304,7 +304,7 @@ def export(
 
 
 @app.command()
-@told
+@handle_errors
 def ui(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 3000,
@@ -324,7 +324,7 @@ def ui(
 
 
 @app.command()
-@told
+@handle_errors
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; beyond this machine only with a key.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8000,

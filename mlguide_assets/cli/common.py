@@ -21,7 +21,7 @@ HomeOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value instead of text.")]
 
 
-def told(command: Callable[..., None]) -> Callable[..., None]:
+def handle_errors(command: Callable[..., None]) -> Callable[..., None]:
     """End with one sentence: exit code 2 for bad input or a machine that refuses, 1 for any other failed run."""
 
     @wraps(command)

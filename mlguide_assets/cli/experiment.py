@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mlguide_assets.cli.common import HomeOption, JsonOption, told
+from mlguide_assets.cli.common import HomeOption, JsonOption, handle_errors
 from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
 
@@ -17,7 +17,7 @@ experiment = typer.Typer(
 
 
 @experiment.command("off-policy")
-@told
+@handle_errors
 def off_policy(
     data: Annotated[Path, typer.Option(help="CSV or Parquet file, or a folder of parts: a row per logged decision.")],
     action: Annotated[str, typer.Option(help="Column of the action that was taken.")],
@@ -72,7 +72,7 @@ def off_policy(
 
 
 @experiment.command()
-@told
+@handle_errors
 def analyse(
     data: Annotated[Path, typer.Option(help="CSV or Parquet file, or a folder of parts: a row or more per unit.")],
     unit: Annotated[str, typer.Option(help="Column of the unit that was assigned, such as the user.")],
@@ -158,7 +158,7 @@ NameArgument = Annotated[
 
 
 @experiment.command()
-@told
+@handle_errors
 def plan(file: FileArgument, as_json: JsonOption = False, home: HomeOption = None) -> None:
     """Say how many units and days an experiment needs, and which effect it can detect. Nothing starts."""
     from mlguide_assets.console.experiment import show_plan
@@ -167,7 +167,7 @@ def plan(file: FileArgument, as_json: JsonOption = False, home: HomeOption = Non
 
 
 @experiment.command()
-@told
+@handle_errors
 def start(
     file: FileArgument,
     reason: Annotated[str, typer.Option("--reason", help="Why now: it is kept in the record.")] = "",
@@ -181,7 +181,7 @@ def start(
 
 
 @experiment.command()
-@told
+@handle_errors
 def status(as_json: JsonOption = False, home: HomeOption = None) -> None:
     """Tell how the running experiments stand: day, share, exposed units by arm, and the next look; no outcome."""
     from mlguide_assets.console.experiment import show_status
@@ -190,7 +190,7 @@ def status(as_json: JsonOption = False, home: HomeOption = None) -> None:
 
 
 @experiment.command()
-@told
+@handle_errors
 def stop(
     name: NameArgument,
     reason: Annotated[str, typer.Option("--reason", help="Why: it is kept in the record.", show_default=False)],
@@ -204,7 +204,7 @@ def stop(
 
 
 @experiment.command()
-@told
+@handle_errors
 def results(name: NameArgument, as_json: JsonOption = False, home: HomeOption = None) -> None:
     """Show every look at an experiment: verdict, rule, effect with its interval, and a picture of all looks."""
     from mlguide_assets.console.experiment import show_results
@@ -213,7 +213,7 @@ def results(name: NameArgument, as_json: JsonOption = False, home: HomeOption = 
 
 
 @experiment.command("list")
-@told
+@handle_errors
 def list_(as_json: JsonOption = False, home: HomeOption = None) -> None:
     """List all experiments that were ever started: running, stopped or finished, when and why."""
     from mlguide_assets.console.experiment import list_experiments

@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
-from mlguide_assets.retrain.replay.outcome import Outcome, told, worth_in_words
+from mlguide_assets.retrain.replay.outcome import Outcome, in_words, worth_in_words
 from mlguide_assets.retrain.replay.scenario import Scenario
 
 
@@ -31,7 +31,7 @@ def _answers(outcome: Outcome) -> Table:
     for name in ("Planted", "Noticed", "Done"):
         table.add_column(name, overflow="fold", ratio=1)
     for answer in outcome.answers:
-        table.add_row(*(told(event) for event in (answer.planted, answer.noticed, answer.acted)))
+        table.add_row(*(in_words(event) for event in (answer.planted, answer.noticed, answer.acted)))
     return table
 
 
@@ -41,4 +41,4 @@ def _false_alarms(outcome: Outcome, screen: Console) -> None:
         return
     screen.print(f"False alarms  {len(outcome.false_alarms)}")
     for event in outcome.false_alarms:
-        screen.print(f"  {told(event)}")
+        screen.print(f"  {in_words(event)}")

@@ -43,6 +43,30 @@ def parse_document(content: bytes, path: Path, model: type[Document]) -> Documen
         raise InputError(_explain(error, cast(yaml.Node, root), path, model)) from error
 
 
+def shipped_names(folder: Path) -> list[str]:
+    """The names of the files that come with the package in one of its folders."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def find_document(name_or_file: str, folder: Path, kind: str) -> Path:
+    """The path of a shipped file, by its name, or of any other.
+
+    Args:
+        kind: what such a file describes, such as `problem`.
+
+    Raises:
+        InputError: there is no such file; the text names the nearest that ships.
+    """
+    shipped = folder / f"{name_or_file}.yaml"
+    path = shipped if shipped.is_file() else Path(name_or_file).expanduser()
+    if not path.is_file():
+        names = shipped_names(folder)
+        close = difflib.get_close_matches(name_or_file, names, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else f" ({', '.join(names)})."
+        raise InputError(f"No {kind} {name_or_file!r}: it is neither a file nor one of the shipped {kind}s{hint}")
+    return path
+
+
 class _Loader(yaml.SafeLoader):
     """YAML as usual, but a key may be stated once, and dates stay text: Pydantic's complaint names the key."""
 

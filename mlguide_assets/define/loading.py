@@ -1,13 +1,12 @@
 """Reading problem files: from YAML to a validated `Problem`, or to one sentence that says what to mend."""
 
-import difflib
 import os
 from pathlib import Path
 
 import yaml
 from pydantic import ValidationError
 
-from mlguide_assets.define.documents import parse_document
+from mlguide_assets.define.documents import find_document, parse_document, shipped_names
 from mlguide_assets.define.problem import DatabaseSource, FilesSource, Problem, SimulatorSource
 from mlguide_assets.define.secrets import shown_address
 from mlguide_assets.errors import InputError
@@ -22,7 +21,7 @@ PROBLEM_VARIABLE = "MLGUIDE_PROBLEM"
 
 
 def shipped_problems() -> list[str]:
-    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+    return shipped_names(SHIPPED)
 
 
 def load_problem(name_or_file: str) -> Problem:
@@ -31,12 +30,7 @@ def load_problem(name_or_file: str) -> Problem:
     Raises:
         InputError: no such problem, or the file is not valid; the text names file, line, key and fix.
     """
-    shipped = SHIPPED / f"{name_or_file}.yaml"
-    path = shipped if shipped.is_file() else Path(name_or_file).expanduser()
-    if not path.is_file():
-        close = difflib.get_close_matches(name_or_file, shipped_problems(), n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else f" ({', '.join(shipped_problems())})."
-        raise InputError(f"No problem {name_or_file!r}: it is neither a file nor one of the shipped problems{hint}")
+    path = find_document(name_or_file, SHIPPED, "problem")
     return parse_problem(path.read_bytes(), path)
 
 
@@ -100,9 +94,12 @@ def _source_of(uri: str) -> FilesSource | DatabaseSource:
 
 
 def experiment_file(name_or_file: str) -> Path:
-    """Where a shipped experiment is, by its name, or any experiment file, by its path."""
-    shipped = SHIPPED / EXPERIMENTS / f"{name_or_file}.yaml"
-    return shipped if shipped.is_file() else Path(name_or_file).expanduser()
+    """The path of a shipped experiment, by its name, or of any experiment file.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    return find_document(name_or_file, SHIPPED / EXPERIMENTS, "experiment")
 
 
 def _anchor(problem: Problem, folder: Path) -> Problem:

@@ -115,7 +115,7 @@ def worth_in_words(outcome: Outcome) -> list[str]:
     ]
 
 
-def told(event: Event | None) -> str:
+def in_words(event: Event | None) -> str:
     """An event with its day, in words."""
     return f"day {event.day}: {event.what}" if event else "nothing"
 

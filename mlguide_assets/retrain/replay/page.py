@@ -9,7 +9,7 @@ from mlguide_assets.observe.page.markup import Html, items, joined, paragraph, t
 from mlguide_assets.observe.page.time_line import Happened, Lane, Lasted, shape, time_line
 from mlguide_assets.pages import policy_tag
 from mlguide_assets.retrain.replay.events import Event, Kind
-from mlguide_assets.retrain.replay.outcome import Outcome, told, worth_in_words
+from mlguide_assets.retrain.replay.outcome import Outcome, in_words, worth_in_words
 from mlguide_assets.retrain.replay.scenario import Scenario
 
 _SIGNS: dict[Kind, tuple[str, str]] = {
@@ -111,12 +111,12 @@ def _midnight(outcome: Outcome, day: int) -> datetime:
 def _answers(outcome: Outcome) -> Html:
     if not outcome.answers:
         return paragraph("Nothing was planted.")
-    rows = [[told(event) for event in (answer.planted, answer.noticed, answer.acted)] for answer in outcome.answers]
+    rows = [[in_words(event) for event in (answer.planted, answer.noticed, answer.acted)] for answer in outcome.answers]
     return table(["Planted", "Noticed", "Done"], rows, caption="Planted events and their answers", stacks=True)
 
 
 def _counts(outcome: Outcome) -> Html:
-    false = [told(event) for event in outcome.false_alarms]
+    false = [in_words(event) for event in outcome.false_alarms]
     found = outcome.experiment
     lines = [
         f"False alarms: {len(false) or 'none'}",

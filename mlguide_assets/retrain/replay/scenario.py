@@ -8,7 +8,6 @@ A scenario is a YAML file: a shipped one, by its name, or any other, by its path
       - {day: 30, until: 37, what: empty_column, table: user_profiles, column: purchases}
 """
 
-import difflib
 from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from mlguide_assets.define.documents import parse_document
+from mlguide_assets.define.documents import find_document, parse_document, shipped_names
 from mlguide_assets.define.problem import Live, Problem, SimulatorSource, Strict
 from mlguide_assets.define.tables import TableName
 from mlguide_assets.errors import InputError
@@ -114,7 +113,7 @@ class Scenario(Strict):
 
 def shipped_scenarios() -> list[str]:
     """The names of the scenarios that come with the package."""
-    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+    return shipped_names(SHIPPED)
 
 
 def load_scenario(name_or_file: str) -> Scenario:
@@ -123,12 +122,7 @@ def load_scenario(name_or_file: str) -> Scenario:
     Raises:
         InputError: no such scenario, or the file is not valid; the text names file, line, key and fix.
     """
-    shipped = SHIPPED / f"{name_or_file}.yaml"
-    path = shipped if shipped.is_file() else Path(name_or_file).expanduser()
-    if not path.is_file():
-        close = difflib.get_close_matches(name_or_file, shipped_scenarios(), n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else f" ({', '.join(shipped_scenarios())})."
-        raise InputError(f"No scenario {name_or_file!r}: it is neither a file nor one of those that ship{hint}")
+    path = find_document(name_or_file, SHIPPED, "scenario")
     return parse_document(path.read_bytes(), path, Scenario)
 
 
