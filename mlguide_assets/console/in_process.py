@@ -13,6 +13,7 @@ import dagster as dg
 
 from mlguide_assets.console.run import refuse_failure
 from mlguide_assets.errors import RunFailedError
+from mlguide_assets.prepare.engine import release_memtables
 from mlguide_assets.settings import Home
 
 _MOST_ROUNDS = 20
@@ -64,6 +65,7 @@ class Daemon:
             asset_selection=self._without_search(job, partitioned=bool(partition_key or tags)),
         )
         refuse_failure(result, self._home)
+        release_memtables(self._resources["workspace"].lake.connection)
 
     def _without_search(self, job: dg.JobDefinition, *, partitioned: bool) -> list[dg.AssetKey]:
         """The assets of a job but those that look for a better recipe; without a partition, what has none."""

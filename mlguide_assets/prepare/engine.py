@@ -73,3 +73,27 @@ def quoted(text: Path | str) -> str:
 
 def _as_they_are(file_names: bool) -> dict[str, bool]:
     return {"hive_partitioning": False, "filename": file_names}
+
+
+def release_memtables(connection: Any) -> int:
+    """Let go of tables in memory that no expression refers to any more; how many.
+
+    Ibis 12 registers each with DuckDB, and lets go of them when the process ends: a process that runs for long would
+    keep them all. Drop this once Ibis does it by itself.
+
+    Args:
+        connection: the backend of this process; also those that were registered with Ibis's default one are let go.
+    """
+    import ibis
+
+    released = 0
+    for backend in (connection, ibis.options.default_backend):
+        if backend is None:
+            continue
+        used = {table.name for table in backend._memtables}
+        views = "SELECT view_name FROM duckdb_views() WHERE NOT internal AND contains(view_name, 'memtable')"
+        for (name,) in backend.con.execute(views).fetchall():
+            if name not in used:
+                backend.con.unregister(name)
+                released += 1
+    return released
