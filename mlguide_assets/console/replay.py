@@ -109,7 +109,7 @@ def _played(home: Home, problem: Problem, scenario: Scenario, days: int) -> Outc
         for day in range(days + 1):
             today = live.start + timedelta(days=day)
             _set_clock(today)
-            events += [Event(day, "planted", "planted", plant.told) for plant in scenario.planted_on(day)]
+            events += [Event(day, "planted", "planted", plant.in_words) for plant in scenario.planted_on(day)]
             _settle(daemon, progress, day)
             _by_hand(observer, scenario, day, daemon, progress)
             found = observer.look(day)

@@ -1,6 +1,6 @@
 """What a replay adds up to: events, counts, and what the decisions were worth in truth."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,7 +9,7 @@ from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.retrain.replay.events import Answer, Event, answers, false_alarms
 from mlguide_assets.retrain.replay.observing import Observer
 from mlguide_assets.retrain.replay.rounding import rounded
-from mlguide_assets.retrain.replay.scenario import EXPLAINS, Scenario
+from mlguide_assets.retrain.replay.scenario import ANSWERS, EXPLAINS, Scenario
 from mlguide_assets.retrain.replay.truth import Worth
 
 
@@ -90,7 +90,7 @@ def outcome_of(
         days=days,
         start=start,
         events=tuple(events),
-        answers=tuple(answers(events, _explained(scenario))),
+        answers=tuple(answers(events, explained_by(scenario))),
         false_alarms=tuple(false_alarms(events, scenario.explains)),
         champions=dict(observer.champions),
         retrainings=max(len(observer.trained_on) - 1, 0),
@@ -111,7 +111,7 @@ def worth_in_words(outcome: Outcome) -> list[str]:
     return [
         f"Against the same email for all, the champion's choices save {saved:.1f} users per 1,000 sends in truth "
         f"({expected:.1f} by its own probabilities).",
-        f"Against the best choice for every user, they cost {regret:.1f} more per 1,000 sends.",
+        f"Against the best choice for each user, they cost {regret:.1f} more per 1,000 sends, in the unit of `costs`.",
     ]
 
 
@@ -120,12 +120,14 @@ def in_words(event: Event | None) -> str:
     return f"day {event.day}: {event.what}" if event else "nothing"
 
 
-def _explained(scenario: Scenario) -> Any:
-    """Whether an event can follow from a planted one, by their kinds."""
-    kinds = {plant.told: EXPLAINS[plant.what] for plant in scenario.plants}
+def explained_by(scenario: Scenario) -> Callable[[Event, Event], bool]:
+    """Whether an event can follow from a planted one, by their kinds; the first training follows from none."""
+    whats = {plant.in_words: plant.what for plant in scenario.plants}
 
     def explained(event: Event, planted: Event) -> bool:
-        follows = event.kind in kinds.get(planted.what, ()) and event.alarm
-        return follows or (event.side == "action" and event.kind in ("decision", "experiment"))
+        what = whats.get(planted.what)
+        if what is None or event.day == 0:
+            return False
+        return event.kind in ANSWERS[what] if event.side == "action" else event.alarm and event.kind in EXPLAINS[what]
 
     return explained

@@ -46,6 +46,18 @@ EXPLAINS: Mapping[What, frozenset[Kind]] = {
 }
 """What the system may say after each, without it being a false alarm."""
 
+_TRAINS: frozenset[Kind] = frozenset({"training", "decision", "rollback"})
+ANSWERS: Mapping[What, frozenset[Kind]] = {
+    "covariate_shift": _TRAINS,
+    "concept_shift": _TRAINS,
+    "empty_column": _TRAINS,
+    "shuffled_labels": frozenset({"decision", "rollback"}),
+    "training": frozenset({"decision"}),
+    "promotion_by_hand": frozenset({"rollback"}),
+    "experiment": frozenset({"experiment"}),
+}
+"""What the system may do about each."""
+
 
 class Plant(Strict):
     """One planted event.
@@ -69,7 +81,7 @@ class Plant(Strict):
         return self
 
     @property
-    def told(self) -> str:
+    def in_words(self) -> str:
         """The event in words."""
         of_rows = "" if self.share == 1 else f" in {self.share:.0%} of the rows"
         return {
@@ -132,7 +144,7 @@ def refuse_too_short(scenario: Scenario, days: int) -> None:
     if late:
         last = max(plant.day for plant in late)
         raise InputError(
-            f"--days {days} ends before day {last}, on which the scenario {scenario.name} plants: {late[-1].told}. "
+            f"--days {days} ends before day {last}, on which the scenario {scenario.name} plants: {late[-1].in_words}. "
             f"Replay at least {last} days, or choose another scenario."
         )
 

@@ -1,6 +1,8 @@
 """What events add up to: false alarms, and the answer to each planted event."""
 
 from mlguide_assets.retrain.replay.events import Answer, Event, Kind, answers, false_alarms
+from mlguide_assets.retrain.replay.outcome import explained_by
+from mlguide_assets.retrain.replay.scenario import load_scenario
 
 
 def noticed(day: int, kind: Kind, *, alarm: bool = True) -> Event:
@@ -29,3 +31,11 @@ def test_the_answer_is_what_came_first_and_can_follow() -> None:
 def test_what_nobody_noticed_has_no_answer() -> None:
     planted = Event(30, "planted", "planted", "a column arrives empty")
     assert answers([planted], lambda *_: True) == [Answer(planted, None, None)]
+
+
+def test_a_person_who_promotes_is_answered_by_a_rollback_not_by_another_decision() -> None:
+    scenario = load_scenario("harmful_challenger")
+    planted = Event(32, "planted", "planted", scenario.plants[-1].in_words)
+    rolled_back = Event(40, "action", "rollback", "rolled back", alarm=True)
+    events = [planted, Event(33, "action", "decision", "version 4 is refused"), rolled_back]
+    assert answers(events, explained_by(scenario))[0].acted == rolled_back

@@ -86,4 +86,4 @@ def test_a_problem_without_a_simulator_cannot_be_replayed() -> None:
 
 
 def test_every_plant_has_words() -> None:
-    assert "30% of the rows" in Plant(day=1, what="empty_column", share=0.3).told
+    assert "30% of the rows" in Plant(day=1, what="empty_column", share=0.3).in_words
