@@ -19,7 +19,6 @@ import pyarrow as pa
 
 from mlguide_assets.define.problem import POLICIES, Policies, Policy
 from mlguide_assets.define.tables import ASSIGNMENTS
-from mlguide_assets.deploy.actions import generic_action as generic_action
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.statistics.draws import draw_share_column

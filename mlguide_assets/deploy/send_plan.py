@@ -27,7 +27,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import POLICIES, Exploration, Policies, Policy
-from mlguide_assets.deploy.policies import PER_POLICY, followed_policies, generic_action
+from mlguide_assets.deploy.actions import generic_action
+from mlguide_assets.deploy.policies import PER_POLICY, followed_policies
 from mlguide_assets.deploy.propensities import Bools, Floats, Ints, Scores, mixed, propensities
 from mlguide_assets.statistics.draws import SIZE, draw_column, draw_index_column
 

@@ -21,8 +21,8 @@ from scipy.stats import binom
 
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.define.problem import Exploration, Policies, Policy
+from mlguide_assets.deploy.actions import generic_action
 from mlguide_assets.deploy.batch import PREDICTIONS
-from mlguide_assets.deploy.policies import generic_action
 from mlguide_assets.deploy.propensities import Scores, propensities
 from mlguide_assets.deploy.send_plan import Choosing, plan_sends
 from mlguide_assets.experiment.off_policy.planned import planned_decisions, policy_value

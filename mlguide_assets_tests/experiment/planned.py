@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.define.problem import Exploration, Policies, Policy
-from mlguide_assets.deploy.policies import generic_action
+from mlguide_assets.deploy.actions import generic_action
 from mlguide_assets.deploy.propensities import Floats, Scores, propensities
 from mlguide_assets.deploy.send_plan import Choosing, plan_sends
 from mlguide_assets.experiment.off_policy.planned import planned_decisions

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Costs, Problem
-from mlguide_assets.deploy.policies import generic_action
+from mlguide_assets.deploy.actions import generic_action
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.prepare.simulator.plans import Plans
 from mlguide_assets.prepare.simulator.randomness import Floats
