@@ -96,7 +96,7 @@ def retrain_on_drift(context: dg.SensorEvaluationContext, workspace: Workspace) 
     job=retraining_job,
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=LOOK_EVERY,
-    description="Trains where the champion has significantly lost more than watching.max_drop in two windows in a row.",
+    description="Trains where the champion has significantly lost more than watching.max_drop, for a whole window.",
 )
 def retrain_on_performance_drop(
     context: dg.SensorEvaluationContext, workspace: Workspace

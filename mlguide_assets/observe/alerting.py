@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import takewhile
 from typing import Any
 
@@ -67,16 +67,19 @@ def drifted(verdicts: Sequence[Mapping[str, Any]], source: str) -> Alert | None:
     )
 
 
-def dropped(verdicts: Sequence[Mapping[str, Any]], *, cost_effect: float | None = None) -> Alert | None:
-    """The champion has surely lost more than it may in the last windows; None where it has not.
+def dropped(
+    verdicts: Sequence[Mapping[str, Any]], *, window_days: int, cost_effect: float | None = None
+) -> Alert | None:
+    """The champion has surely lost more than it may for the length of a window; None where it has not.
 
     Args:
         verdicts: rows of `performance_verdicts` of one version, oldest first.
+        window_days: length of the windows.
         cost_effect: what 1,000 decisions cost more in the last window than at training.
     """
     judged = [row for row in verdicts if row["verdict"] != "too_few"]
-    run = _last_run(judged, lambda row: row["verdict"] == "dropped")
-    if len(run) < IN_A_ROW:
+    run = lasting(judged, lambda row: row["verdict"] == "dropped", window_days)
+    if not run:
         return None
     newest = run[-1]
     return Alert(
@@ -100,8 +103,9 @@ def unexpected(gaps: Sequence[Mapping[str, Any]], *, cost_effect: float | None =
         gaps: rows of `performance_gap` of one version, metric and length of window, oldest first.
         cost_effect: what 1,000 decisions cost more in the last window than the probabilities say.
     """
-    run = _last_run([row for row in gaps if not math.isnan(row["low"])], lambda row: row["sees_concept_drift"])
-    if len(run) < IN_A_ROW:
+    known = [row for row in gaps if not math.isnan(row["low"])]
+    run = lasting(known, lambda row: row["sees_concept_drift"], known[-1]["window_days"] if known else 0)
+    if not run:
         return None
     newest = run[-1]
     return Alert(
@@ -134,6 +138,21 @@ def retry(book: AlertBook, now: datetime) -> None:
     webhook = os.environ.get(WEBHOOK_VARIABLE)
     if webhook:
         book.retry_undelivered(now=now, webhook=webhook)
+
+
+def lasting(
+    rows: Sequence[Mapping[str, Any]], holds: Callable[[Mapping[str, Any]], bool], window_days: int
+) -> list[Mapping[str, Any]]:
+    """The last windows without one of which something does not hold, if the first and last of them share no day.
+
+    Windows that share days are one witness: of two in a row, a single bad day is in both. Empty otherwise.
+
+    Args:
+        rows: one per day, with the `day` that its window ends with, oldest first.
+    """
+    run = _last_run(rows, holds)
+    first, last = (date.fromisoformat(str(row["day"])) for row in (run[0], run[-1])) if run else (date.max, date.min)
+    return run if last - first >= timedelta(days=window_days) else []
 
 
 def _last_run(rows: Sequence[Mapping[str, Any]], holds: Callable[[Mapping[str, Any]], bool]) -> list[Mapping[str, Any]]:

@@ -106,7 +106,8 @@ def performance_verdicts(realised: pa.Table, champion: Bundle, problem: Problem)
     facts, metric, watching = metadata_of(champion), problem.metric.primary, problem.watching
     known, model = facts.get("evaluation", {}), model_name(facts)
     bounds = [known.get(f"{model}_{metric}{suffix}", math.nan) for suffix in ("", "_low", "_high")]
-    days = sorted(pc.unique(realised["day"]).to_pylist())[-VERDICT_DAYS:]
+    # At least those that tell whether a drop has lasted for a window.
+    days = sorted(pc.unique(realised["day"]).to_pylist())[-max(VERDICT_DAYS, watching.window_days + 1) :]
     verdicts = [
         judge_performance(
             realised,

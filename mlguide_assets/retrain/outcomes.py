@@ -65,7 +65,7 @@ def incidents(home: Home, lake: Lake, problem: Problem) -> dict[str, Alert | Non
     trained_cost = facts.get("evaluation", {}).get(f"{model_name(facts)}_cost_per_1000")
     against_training, against_estimate = cost_effects(windows, trained_cost, problem.costs)
     return {
-        "performance-drop": dropped(verdicts, cost_effect=against_training),
+        "performance-drop": dropped(verdicts, window_days=problem.watching.window_days, cost_effect=against_training),
         "performance-gap": unexpected(gaps, cost_effect=against_estimate),
         "rollback": rolled_back(ticks_of(home, problem)),
     }

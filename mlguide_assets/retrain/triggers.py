@@ -1,9 +1,9 @@
 """When to train anew, and why not: a pure function per trigger, from what is known to a tick with its reason.
 
 Time and volume ask whether there is anything new to learn. Evidence asks whether the champion still fits: a realised
-drop, or scores and an important feature that drifted together. Evidence must hold on two days in a row, and waits for
-its cool-down. Drift alone, of features that do not move the scores, retrains nothing. Neither does drift that an
-experiment of our own makes: while it chooses what is sent, only profiles are evidence, which no plan can move.
+drop that lasts for a window, or scores and an important feature that drifted together on two days in a row. Evidence
+waits for its cool-down. Drift alone, of features that do not move the scores, retrains nothing. Neither does drift
+that an experiment of our own makes: while it chooses what is sent, only profiles are evidence, which no plan can move.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from datetime import timedelta
 from itertools import groupby
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.observe.alerting import IN_A_ROW
+from mlguide_assets.observe.alerting import IN_A_ROW, lasting
 from mlguide_assets.observe.drift_table import VOLUME, WHOLE
 from mlguide_assets.prepare.features.registry import PROFILE
 from mlguide_assets.prepare.features.tables import LABEL
@@ -67,16 +67,17 @@ def drift(known: Situation, problem: Problem) -> Tick:
 
 
 def performance_drop(known: Situation, problem: Problem) -> Tick:
-    """Train where the champion has surely lost more than it may, on the last windows in a row."""
-    judged = [row for row in known.verdicts if row["verdict"] != "too_few"][-IN_A_ROW:]
-    evidence = {"windows": [{name: row[name] for name in ("day", "verdict", "difference")} for row in judged]}
-    if known.champion is None or len(judged) < IN_A_ROW:
-        return Tick("performance_drop", WAIT, _too_few(known, f"{len(judged)} windows have matured"), evidence)
-    dropped = [row["verdict"] == "dropped" for row in judged]
-    if not all(dropped):
-        first = "The first window that has dropped: " if dropped[-1] else ""
-        return Tick("performance_drop", WAIT, first + judged[-1]["reason"], evidence)
-    return _cooled_down("performance_drop", judged[-1]["reason"].rstrip("."), evidence, known, problem)
+    """Train where the champion has surely lost more than it may, for the length of a window."""
+    judged, days = [row for row in known.verdicts if row["verdict"] != "too_few"], problem.watching.window_days
+    run = lasting(judged, lambda row: row["verdict"] == "dropped", days)
+    shown = run or judged[-IN_A_ROW:]
+    evidence = {"windows": [{name: row[name] for name in ("day", "verdict", "difference")} for row in shown]}
+    if known.champion is None or not judged:
+        return Tick("performance_drop", WAIT, _too_few(known, "no window has matured", 1), evidence)
+    if run:
+        return _cooled_down("performance_drop", judged[-1]["reason"].rstrip("."), evidence, known, problem)
+    only = f"Not for {days} days yet: " if judged[-1]["verdict"] == "dropped" else ""
+    return Tick("performance_drop", WAIT, only + judged[-1]["reason"], evidence)
 
 
 def _cooled_down(
@@ -90,10 +91,10 @@ def _cooled_down(
     return Tick(trigger, RUN, f"{why}.", evidence)
 
 
-def _too_few(known: Situation, what: str) -> str:
+def _too_few(known: Situation, what: str, needed: int = IN_A_ROW) -> str:
     if known.champion is None:
         return "There is no champion to watch."
-    return f"Of version {known.champion}, {what}; {IN_A_ROW} are needed."
+    return f"Of version {known.champion}, {what}; {needed} {'is' if needed == 1 else 'are'} needed."
 
 
 def _level(rows: Sequence[Row], column: str) -> str:

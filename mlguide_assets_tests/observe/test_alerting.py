@@ -69,14 +69,16 @@ def verdicts(*found: str) -> list[dict[str, object]]:
     ("found", "since"),
     [
         ((), None),
-        (("dropped",), None),
-        (("dropped", "holds"), None),
-        (("holds", "dropped", "dropped"), 2),
-        (("dropped", "too_few", "dropped"), 1),
+        (("dropped",) * 2, None),
+        (("dropped",) * 7, None),
+        (("holds", *("dropped",) * 8), 2),
+        (("dropped", "too_few", *("dropped",) * 6), 1),
+        ((*("dropped",) * 8, "holds"), None),
+        ((*("dropped",) * 4, "holds", *("dropped",) * 4), None),
     ],
 )
-def test_two_dropped_windows_in_a_row_are_told(found: tuple[str, ...], since: int | None) -> None:
-    alert = dropped(verdicts(*found))
+def test_a_drop_is_told_once_windows_that_share_no_day_have_it(found: tuple[str, ...], since: int | None) -> None:
+    alert = dropped(verdicts(*found), window_days=7)
     assert (alert and alert.since.day) == since
 
 
@@ -91,8 +93,9 @@ def gaps(*seen: bool | None) -> list[dict[str, object]]:
 
 
 def test_a_gap_that_lasts_is_told_as_concept_drift() -> None:
-    assert unexpected(gaps(True)) is unexpected(gaps(True, False)) is unexpected([]) is None
-    alert = unexpected(gaps(False, True, None, True))
+    lasting = [True] * 8
+    assert unexpected(gaps(*lasting[1:])) is unexpected(gaps(*lasting, False)) is unexpected([]) is None
+    alert = unexpected(gaps(False, True, None, *lasting[2:]))
     assert alert is not None
     assert (alert.level, alert.since.day) == ("warn", 2)
     assert "is 0.6000, where 0.8000 was expected" in alert.happened
@@ -104,8 +107,8 @@ def test_alerts_carry_what_they_cost() -> None:
     alerts = [
         drifted(priced, "sends"),
         drifted(days("act", "act"), "sends"),
-        dropped(verdicts("dropped", "dropped"), cost_effect=3.5),
-        unexpected(gaps(True, True), cost_effect=4.5),
+        dropped(verdicts(*["dropped"] * 8), window_days=7, cost_effect=3.5),
+        unexpected(gaps(*[True] * 8), cost_effect=4.5),
     ]
     assert [alert and alert.cost_effect for alert in alerts] == [-2.5, None, 3.5, 4.5]
 

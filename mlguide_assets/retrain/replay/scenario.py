@@ -153,7 +153,7 @@ def replayed_problem(problem: Problem, scenario: Scenario, *, days: int, seed: i
     """The problem of a replay: the world of the problem file with what is planted, and its year's end as day 0.
 
     Trainings by the clock come once a month or after 25,000 new outcomes: each takes as long as ten days of replay.
-    Performance is looked at over the last three weeks, and Evidently writes its pages only where drift begins.
+    Performance is looked at over the last four weeks, and Evidently writes its pages only where drift begins.
 
     Raises:
         InputError: the problem does not read from the simulator.
@@ -174,7 +174,7 @@ def replayed_problem(problem: Problem, scenario: Scenario, *, days: int, seed: i
     changed: dict[str, Any] = {
         "source": {**source.model_dump(), **world},
         "experiment": {**problem.experiment.model_dump(), "file": scenario.experiment},
-        "watching": {**problem.watching.model_dump(), "days": 21, "report_days": 365},
+        "watching": {**problem.watching.model_dump(), "days": 28, "report_days": 365},
         "retraining": {
             **problem.retraining.model_dump(),
             "daily": "0 3 1 * *",
