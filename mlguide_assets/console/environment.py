@@ -46,3 +46,16 @@ def enter(home: Home, problem: Problem | None = None) -> None:
     instance = home.dagster / "dagster.yaml"
     if not instance.exists():
         replace_file(instance, DAGSTER_YAML.encode())
+
+
+def leave_services() -> None:
+    """Let this process reach no registry, online store or webhook that is set up for real work.
+
+    What a replay does to its simulated company must not be published, registered or told to anybody.
+    """
+    from mlguide_assets.deploy.online_store.opening import STORE_VARIABLE
+    from mlguide_assets.deploy.registry import TRACKING_VARIABLE
+    from mlguide_assets.observe.alerting import WEBHOOK_VARIABLE
+
+    for variable in (STORE_VARIABLE, TRACKING_VARIABLE, WEBHOOK_VARIABLE):
+        os.environ.pop(variable, None)

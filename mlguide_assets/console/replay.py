@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from mlguide_assets.console.environment import enter
+from mlguide_assets.console.environment import enter, leave_services
 from mlguide_assets.console.out import check_out
 from mlguide_assets.console.terminal import console, screen
 from mlguide_assets.define.loading import dump_problem, load_problem
@@ -98,6 +98,7 @@ def _played(home: Home, problem: Problem, scenario: Scenario, days: int) -> Outc
     """Train on day 0, then live through each day."""
     world, live = world_of(problem), live_of(problem)
     _set_clock(live.start)
+    leave_services()
     enter(home, problem)
     from mlguide_assets.console.in_process import daemon_of
 

@@ -14,6 +14,13 @@ statement: The countries arrive empty.
 plants:
   - {day: 1, what: empty_column, table: user_profiles, column: country}
 """
+SERVICES = {
+    "MLGUIDE_TRACKING_URI": "http://127.0.0.1:9",
+    "MLGUIDE_ONLINE_STORE": "redis://127.0.0.1:9/0",
+    "MLGUIDE_ALERT_WEBHOOK": "http://127.0.0.1:9/hook",
+}
+"""Set up for real work, where nobody answers: a replay that asked the registry or the store would fail."""
+
 KEYS = (
     "days scenario seed events false_alarms retrainings promotions rollbacks harmful_days experiment saved_per_1000 "
     "regret_per_1000 seconds"
@@ -24,7 +31,7 @@ KEYS = (
 def test_what_is_planted_is_noticed_and_nothing_else_is_an_alarm(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(SCENARIO)
     asked = ("--days", "1", "--sends", "8000", "--scenario", "mine.yaml", "--json", "--out", "page.html")
-    done = mlguide("replay", *asked, cwd=tmp_path)
+    done = mlguide("replay", *asked, cwd=tmp_path, **SERVICES)
     assert done.code == 0, done.err
     found = done.json()
     assert list(found) == KEYS.split()

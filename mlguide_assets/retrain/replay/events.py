@@ -9,8 +9,6 @@ Side = Literal["planted", "noticed", "action"]
 Kind = Literal["drift", "performance", "data", "training", "rollback", "decision", "experiment", "planted"]
 """What an event is about. The first five may be false alarms."""
 
-ALARMS: tuple[Kind, ...] = ("drift", "performance", "data", "training", "rollback")
-
 
 @dataclass(frozen=True)
 class Event:
@@ -37,7 +35,7 @@ class Answer:
     """What became of a planted event.
 
     Attributes:
-        noticed, acted: the first event of each side that it explains; None where there was none before the next plant.
+        noticed, acted: the first event of each side that it explains; None where there was none.
     """
 
     planted: Event

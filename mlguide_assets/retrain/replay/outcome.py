@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mlguide_assets.deploy.history import PROMOTED, ROLLED_BACK, decisions
+from mlguide_assets.deploy.history import ABORTED, PROMOTED, ROLLED_BACK, decisions
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.retrain.replay.events import Answer, Event, answers, false_alarms
 from mlguide_assets.retrain.replay.observing import Observer
@@ -20,6 +20,7 @@ class Outcome:
     Attributes:
         retrainings: trainings after the first one.
         promotions: versions that became champion after the first one.
+        rollbacks: champions that were rolled back, and canaries that were aborted.
         harmful_days: days that ended with a model in production that had learned from meaningless labels.
         experiment: verdict, ratio of the primary metric with its interval, and the true ratio; None without one.
         worth: of the champion's choices, on the days that were looked at.
@@ -95,7 +96,7 @@ def outcome_of(
         champions=dict(observer.champions),
         retrainings=max(len(observer.trained_on) - 1, 0),
         promotions=max(len(made) - 1, 0),
-        rollbacks=sum(row["verdict"] == ROLLED_BACK for row in decided),
+        rollbacks=sum(row["verdict"] in (ROLLED_BACK, ABORTED) for row in decided),
         harmful_days=sum(version in harmful for version in observer.champions.values()),
         worth=worth,
         experiment=experiment,
