@@ -1,0 +1,129 @@
+"""What is predicted: one decision for every event of a kind, or one for every entity at regular cut-offs.
+
+The names of tables and columns are checked against the schema in `problem.py`, where both meet.
+"""
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from mlguide_assets.define.schema import Noun, Strict
+from mlguide_assets.define.values import Duration
+
+Value = str | int | float | bool
+
+
+class Comparison(Strict):
+    """What the value of a column must be."""
+
+    one_of: tuple[str, ...] = Field(default=(), description="One of these, as text.")
+    not_: tuple[str, ...] = Field(default=(), alias="not", description="None of these, and not empty.")
+    at_least: float | None = None
+    at_most: float | None = None
+
+    model_config = Strict.model_config | {"populate_by_name": True}
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "Comparison":
+        if not (self.one_of or self.not_) and self.at_least is None and self.at_most is None:
+            raise ValueError("a condition is empty: write a value, a list of values, not:, at_least: or at_most:")
+        return self
+
+
+def _text(value: Any) -> str:
+    """A value of YAML as a column of text has it: `true` and `1` are not the same."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(_text(each) for each in (value if isinstance(value, list | tuple) else [value]))
+
+
+def _comparison(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        lists = {key: _texts(value[key]) for key in ("not", "not_", "one_of") if key in value}
+        return {**value, **lists}
+    return value if isinstance(value, Comparison) else {"one_of": _texts(value)}
+
+
+Where = dict[str, Annotated[Comparison, BeforeValidator(_comparison)]]
+"""Column of an event: what its value must be. All conditions must hold."""
+
+
+class Condition(Strict):
+    """A number of events of an entity, and how many there must be."""
+
+    count: Noun = Field(description="The event that is counted.")
+    within: Duration | None = Field(default=None, description="So far from the cut-off; default: ever.")
+    where: Where = Field(default_factory=dict)
+    at_least: Annotated[int, Field(ge=1)] | None = None
+    at_most: Annotated[int, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _has_a_bound(self) -> "Condition":
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("write at_least or at_most, one of them")
+        if self.within is not None and self.within <= timedelta(0):
+            raise ValueError("within must be longer than zero")
+        return self
+
+
+class ColumnLabel(Strict):
+    """The outcome is a column of the event; it is known so long after the event."""
+
+    column: str
+    positive: Annotated[str, BeforeValidator(_text)] = Field(description="How the source writes the positive outcome.")
+    negative: Annotated[str, BeforeValidator(_text)]
+    window: Duration = Field(description="An outcome is final this long after the event, unknown before.")
+
+    @model_validator(mode="after")
+    def _values_differ(self) -> "ColumnLabel":
+        if self.positive == self.negative:
+            raise ValueError("positive and negative must be two different values")
+        if self.window <= timedelta(0):
+            raise ValueError("window must be longer than zero")
+        return self
+
+
+class AggregateLabel(Condition):
+    """The outcome is positive where the entity's future has so many events."""
+
+    within: Duration = Field(description="The outcome is final so long after the cut-off, unknown before.")
+
+    @property
+    def window(self) -> timedelta:
+        return self.within
+
+
+class PredictEvent(Strict):
+    """One decision for every event of a kind."""
+
+    each: Noun = Field(description="The event.")
+    choose: Noun | None = Field(default=None, description="The entity among whose candidates a decision chooses.")
+    known: tuple[str, ...] = Field(default=(), description="Columns of the event that are known when it happens.")
+    label: ColumnLabel
+
+
+class PredictEntity(Strict):
+    """One decision for every entity at regular cut-offs; the label is an aggregate of its future."""
+
+    each: Noun = Field(description="The entity.")
+    every: Duration = Field(description="Time between two cut-offs.")
+    anchor: date | None = Field(default=None, description="One of the cut-offs; default: history_start.")
+    where: Condition | None = Field(default=None, description="Who is asked about, by what is past at the cut-off.")
+    label: AggregateLabel
+    having: Condition | None = Field(
+        default=None, description="Looks ahead: rows without it are no cases at all. Benchmarks need it."
+    )
+
+    @model_validator(mode="after")
+    def _cut_offs_are_apart(self) -> "PredictEntity":
+        if self.every < timedelta(hours=1):
+            raise ValueError("every must be 1h or longer")
+        return self
+
+
+Predict = PredictEvent | PredictEntity
+Kind = Literal["event", "entity"]
