@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from mlguide_assets.cli.canary import canary
 from mlguide_assets.cli.common import HomeOption, JsonOption, handle_errors
 from mlguide_assets.cli.experiment import experiment
 from mlguide_assets.errors import InputError
@@ -21,6 +22,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(experiment)
+app.add_typer(canary)
 
 
 def _print_version(wanted: bool) -> None:

@@ -328,7 +328,7 @@ class Experimenting(Strict):
 
 CanaryMetric = Literal["outcome", "withheld", "errors", "slow"]
 """What is counted while a version goes live: units that had the positive outcome, that were withheld from, that the
-version failed to answer, that waited for an answer for longer than `slow_ms`."""
+version failed to answer, for whose answer it took longer than `slow_ms`."""
 
 Margin = Annotated[float, Field(gt=0, le=10)]
 
@@ -356,7 +356,9 @@ class Canary(Strict):
     alpha: Annotated[float, Field(gt=0, le=0.5)] = Field(
         default=0.05, description="How often a harmless version is aborted at most, over all looks and guardrails."
     )
-    slow_ms: Annotated[float, Field(gt=0)] = Field(default=50.0, description="An answer that takes longer is slow.")
+    slow_ms: Annotated[float, Field(gt=0)] = Field(
+        default=50.0, description="A model that takes longer for an answer is slow."
+    )
     give_up_after: Annotated[int, Field(ge=1, le=365)] = Field(
         default=60, description="Days after which a canary that could not be judged leaves the champion in place."
     )

@@ -78,7 +78,8 @@ COLUMNS = {
         "answered_at": "When it was answered, UTC.",
         "endpoint": "What was asked for: predict or recommend.",
         "variant": "What scored: champion, challenger (never returned), routed (the challenger, for a user that an "
-        "experiment or a canary gave it), fallback (the champion in its place), what_if, or base_rate.",
+        "experiment or a canary gave it), champion_shadow (the champion, for such a user; never returned), fallback "
+        "(the champion in the challenger's place), failed (nobody: the server failed), what_if, or base_rate.",
         "model_version": "The model version that scored.",
         "user_id": "The user that was asked about.",
         "email_id": "The email that was asked about.",
@@ -90,6 +91,8 @@ COLUMNS = {
         "threshold": "The probability from which on an email is withheld.",
         "decision": "What was answered: send or withhold.",
         "latency_ms": "Milliseconds from the request to its line in the log.",
+        "scoring_ms": "Of these, what the model took for all requests that it scored together: how long it makes them "
+        "wait, whoever else is asked meanwhile.",
         "experiment": "The experiment whose arm the user met by the answer; null where there is none.",
         "experiment_version": "Its version.",
         "arm": "The arm that the user met.",

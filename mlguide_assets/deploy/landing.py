@@ -56,6 +56,7 @@ SCHEMA = pa.schema(
         ("threshold", pa.float64()),
         ("decision", pa.string()),
         ("latency_ms", pa.float64()),
+        ("scoring_ms", pa.float64()),
         ("experiment", pa.string()),
         ("experiment_version", pa.int64()),
         ("arm", pa.string()),
@@ -239,6 +240,8 @@ def _rows(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
         "published": request["published"],
         "threshold": request["threshold"],
         "latency_ms": request["latency_ms"],
+        # Servers of earlier versions did not measure it.
+        "scoring_ms": request.get("scoring_ms"),
     }
     for position, row in enumerate(request["rows"]):
         yield shared | {

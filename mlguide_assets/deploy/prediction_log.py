@@ -29,9 +29,15 @@ GIGABYTE = 10**9
 _PROBE_BYTES = 64 * 1024
 
 CHAMPION, CHALLENGER, WHAT_IF, BASE_RATE = "champion", "challenger", "what_if", "base_rate"
-ROUTED, FALLBACK = "routed", "fallback"
+ROUTED, FALLBACK, FAILED = "routed", "fallback", "failed"
+CHAMPION_SHADOW = "champion_shadow"
 """Variants: who answered, or what for. The challenger scores in the shadow, unless an experiment or a canary gave it
-the user: then it has `ROUTED` the answer to itself, or failed and left it to the champion as a `FALLBACK`."""
+the user: then it has `ROUTED` the answer to itself, or failed and left it to the champion as a `FALLBACK`; and the
+champion scores in the shadow (`CHAMPION_SHADOW`). A request about units of an arm that ended in an error of the server
+has a row of each, without scores: `FAILED`."""
+
+UNANSWERED = (CHALLENGER, CHAMPION_SHADOW, FAILED)
+"""Variants of rows that nobody was answered by."""
 
 
 class LogError(Exception):

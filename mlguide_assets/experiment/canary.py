@@ -14,7 +14,7 @@ from mlguide_assets.define.problem import Canary, CanaryMetric
 from mlguide_assets.statistics.confidence_sequences import Stage, rate_ratio_sequence
 from mlguide_assets.statistics.intervals import Estimate
 
-Action = Literal["start", "hold", "pause", "advance", "abort", "promote", "give_up"]
+Action = Literal["start", "hold", "pause", "advance", "abort", "promote", "give_up", "stop"]
 
 SIGNAL_ALPHA = 0.2
 """A signal only pauses the ramp, so it need not be sure: the low end of this interval decides."""
@@ -23,7 +23,7 @@ _WORDS: Mapping[CanaryMetric, str] = {
     "outcome": "units with the outcome",
     "withheld": "units that were withheld from",
     "errors": "units that it failed to answer",
-    "slow": "units that waited too long for an answer",
+    "slow": "units that a model kept waiting too long",
 }
 
 Counts = Mapping[CanaryMetric, Sequence[Stage]]

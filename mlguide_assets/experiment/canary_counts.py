@@ -10,7 +10,7 @@ import ibis
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.landing import PREDICTION_LOG
-from mlguide_assets.deploy.prediction_log import FALLBACK
+from mlguide_assets.deploy.prediction_log import FAILED, FALLBACK
 from mlguide_assets.experiment.canary import Counts
 from mlguide_assets.experiment.canary_record import CONTROL, TREATMENT, Progress
 from mlguide_assets.prepare.lake import Lake
@@ -22,7 +22,7 @@ _DIGITS = 9
 def canary_counts(
     lake: Lake, problem: Problem, progress: Progress, *, sends: ibis.Table, until: datetime, slow_ms: float
 ) -> Counts:
-    """Units with an outcome, withheld from, not answered, answered slowly.
+    """Units with an outcome, withheld from, not answered, kept waiting by their own model.
 
     Args:
         sends: user_id, delivered_at and the label as the source writes it.
@@ -34,8 +34,8 @@ def canary_counts(
         counts["withheld"] = _by_stage(plan.filter(plan.decision == "withhold"))
         counts["outcome"] = _by_stage(_with_outcome(plan, sends, problem, until))
     if log is not None:
-        counts["errors"] = _by_stage(log.filter(log.variant == FALLBACK))
-        counts["slow"] = _by_stage(log.filter(log.latency_ms > slow_ms))
+        counts["errors"] = _by_stage(log.filter(log.variant.isin([FALLBACK, FAILED])))
+        counts["slow"] = _by_stage(log.filter(log.variant != FAILED, _own_ms(log) > slow_ms))
     return counts  # type: ignore[return-value]
 
 
@@ -71,6 +71,14 @@ def _log(lake: Lake, progress: Progress) -> ibis.Table | None:
     cases = [(rows.answered_at < ibis.timestamp(end), share) for end, share in zip(ends, earlier, strict=False)]
     share = ibis.cases(*cases, else_=last) if cases else ibis.literal(last)
     return rows.filter(rows.experiment == progress.experiment).mutate(share=share.cast("float64").round(_DIGITS))
+
+
+def _own_ms(log: ibis.Table) -> ibis.Value:
+    """How long the model of the arm itself took: requests that are answered together wait for both models alike.
+
+    Servers of earlier versions logged the whole latency only.
+    """
+    return log.scoring_ms.fill_null(log.latency_ms) if "scoring_ms" in log.columns else log.latency_ms
 
 
 def _since(lake: Lake, table: str, day: date) -> ibis.Table | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlguide_assets.define.problem import POLICIES, Canary, Problem
 from mlguide_assets.deploy.history import ABORTED, KEPT, canaries, record
+from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.canary_record import (
     BY,
     CONTROL,
@@ -21,6 +22,7 @@ from mlguide_assets.experiment.canary_record import (
 from mlguide_assets.experiment.publishing import publish_canary
 from mlguide_assets.experiment.tables import CANARY_STEPS
 from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.locking import locked
 from mlguide_assets.settings import Home
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
     from mlguide_assets.deploy.criteria import Criterion
     from mlguide_assets.experiment.canary import Finding, Judgement
+
+
+_LOCK = ".canary.lock"
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,42 @@ def look_at_canary(home: Home, lake: Lake, problem: Problem, *, sends: "ibis.Tab
     """
     if problem.canary is None and not lake.exists(CANARY_STEPS):
         return Look()
+    # A person who stops the canary meanwhile waits: else this look would let it go on.
+    with locked(lake.root / _LOCK):
+        return _look(home, lake, problem, sends, run_id)
+
+
+def stop_canary(home: Home, lake: Lake, problem: Problem, *, reason: str, by: str) -> dict[str, Any]:
+    """Take the version that goes live, or waits to, out of the ramp; the champion stays, and servers follow at once.
+
+    Returns:
+        The decision that had let it go live.
+
+    Raises:
+        InputError: no reason, or no version goes live.
+    """
+    if not (why := reason.strip()):
+        raise InputError("Stopping a canary needs a reason for those who come later: --reason 'why'.")
+    with locked(lake.root / _LOCK):
+        if not (waiting := canaries(lake)):
+            raise InputError("No version goes live by canary, so there is none to stop: see 'mlguide canary status'.")
+        row = waiting[0]
+        progress = progress_of(lake, row["version"])
+        if progress is not None and progress.share:
+            from mlguide_assets.experiment.canary import Judgement
+
+            found = Judgement("stop", progress.step, 0.0, why, ())
+            day, version, champion = progress.looked, progress.version, progress.champion
+            add_step(lake, found, version=version, champion=champion, day=day, run_id="")
+            publish_canary(home, problem, None)
+        from mlguide_assets.deploy.promotion import install_challenger
+
+        _decide(home, lake, problem, row, ABORTED, why, "", by=by)
+        install_challenger(home, lake, problem)
+    return row
+
+
+def _look(home: Home, lake: Lake, problem: Problem, sends: "ibis.Table", run_id: str) -> Look:
     row = _going_live(home, lake, problem, run_id)
     if row is None:
         publish_canary(home, problem, None)
@@ -176,7 +217,7 @@ def _end(
     from mlguide_assets.deploy.recorded_criteria import record_criterion
 
     criterion = _criterion(found.worst if found else None, progress)
-    if progress.action == "abort":
+    if progress.action in ("abort", "stop"):
         _decide(home, lake, problem, row, ABORTED, progress.reason, run_id, criterion)
     else:
         record_criterion(lake, version=progress.version, criterion=criterion, recorded_by=BY, run_id=run_id)
@@ -205,6 +246,8 @@ def _decide(
     reason: str,
     run_id: str,
     criterion: "Criterion | None" = None,
+    *,
+    by: str = BY,
 ) -> None:
     """Put a decision that no gate is asked for on record."""
     import json
@@ -227,7 +270,7 @@ def _decide(
             reasons=[reason],
             criteria=json.dumps([finite] if finite else []),
             champion_before=pointed_version(home.bundles(problem.key)),
-            decided_by=BY,
+            decided_by=by,
             run_id=run_id,
         )
     registry_of(home, problem).record_verdict(row["version"], verdict, [reason])

@@ -10,6 +10,7 @@ from datetime import datetime, time
 import ibis
 import pyarrow as pa
 
+from mlguide_assets.deploy.prediction_log import FAILED
 from mlguide_assets.experiment.ledger import Started, table_lock
 from mlguide_assets.experiment.tables import EXPOSURES
 from mlguide_assets.prepare.lake import Lake
@@ -45,14 +46,18 @@ def exposed_by_plan(plan: ibis.Table, started: Started) -> ibis.Table:
 
 
 def exposed_by_api(log: ibis.Table, started: Started) -> ibis.Table:
-    """The units to which the API recommended an action by their arms. A prediction alone recommends none.
+    """The units to which the API recommended an action by their arms. A prediction alone recommends none, and neither
+    does a request that failed.
 
     Args:
         log: rows of the prediction log.
     """
     since = ibis.timestamp(datetime.combine(started.start, time()))
     answered = log.filter(
-        log.experiment_version == started.experiment.version, log.endpoint == "recommend", log.answered_at >= since
+        log.experiment_version == started.experiment.version,
+        log.endpoint == "recommend",
+        log.answered_at >= since,
+        log.variant != FAILED,
     )
     return _exposed(answered, started, answered.answered_at, API)
 

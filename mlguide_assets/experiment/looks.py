@@ -126,7 +126,7 @@ def units_of(
     if exposures is None:
         return None
     units = unit_outcomes(exposures, sends, profiles, started.experiment, problem, until=until)
-    return with_trigger(units, exposures, lake, started)
+    return with_trigger(units, exposures, lake, started, problem)
 
 
 def faults_of(units: ibis.Table, experiment: Experiment) -> list[str]:

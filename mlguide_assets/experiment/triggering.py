@@ -1,14 +1,25 @@
 """Which units an experiment could change at all: those for which its two policies decide otherwise.
 
 Where both would do the same, arms cannot differ, and such units only thin out the effect. The send plan states for
-every unit with which probability each policy would have done what was done, from the scores of both models. So it
-tells in both arms alike whether they agree, whatever was done and whatever came of it.
+every unit with which probability each policy would have done what was done, from the scores of both models. Of a unit
+that met its arm by the API first, the log has what both models said of the same request: one answered, the other
+scored in its shadow. So both tell in both arms alike whether the policies agree, whatever was done and whatever came
+of it.
 """
 
-import ibis
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
 
+import ibis
+import pyarrow as pa
+
+from mlguide_assets.define.problem import Policy, Problem
 from mlguide_assets.define.tables import SEND_PLAN
-from mlguide_assets.experiment.exposure import PLAN
+from mlguide_assets.deploy.actions import generic_action, random_action
+from mlguide_assets.deploy.landing import PREDICTION_LOG
+from mlguide_assets.deploy.prediction_log import CHALLENGER, CHAMPION, CHAMPION_SHADOW, FALLBACK, ROUTED
+from mlguide_assets.experiment.exposure import API, PLAN
 from mlguide_assets.experiment.ledger import Started
 from mlguide_assets.prepare.lake import Lake
 
@@ -17,32 +28,103 @@ TRIGGER = "decided_otherwise"
 _APART = 0.5
 """Two policies that do the same differ by what they explore at most."""
 
+_SCORED_BY = {
+    CHAMPION: "champion",
+    CHAMPION_SHADOW: "champion",
+    FALLBACK: "champion",
+    CHALLENGER: "challenger",
+    ROUTED: "challenger",
+}
+"""Whose scores the rows of a variant hold."""
 
-def with_trigger(units: ibis.Table, exposures: ibis.Table, lake: Lake, started: Started) -> ibis.Table:
-    """The same units, with a column that says whether the two policies decided otherwise on their first day.
 
-    Only the first day counts: later ones follow from what the arm has done. Units that met their arm by the API first
-    are not triggered, in either arm.
+def with_trigger(
+    units: ibis.Table, exposures: ibis.Table, lake: Lake, started: Started, problem: Problem
+) -> ibis.Table:
+    """The same units, with a column that says whether the two policies decided otherwise when they first met their arm.
+
+    Only then counts: later decisions follow from what the arm has done.
 
     Args:
         units: unit_id and arm, a row each.
         exposures: of the experiment.
 
     Returns:
-        The units as they are where the experiment does not compare exactly two policies, or no plan tells.
+        The units as they are where the experiment does not compare exactly two policies, or no plan and no log tells.
     """
     policies = sorted({arm.policy for arm in started.experiment.arms})
-    known = lake.snapshot(SEND_PLAN).partitions if lake.exists(SEND_PLAN) else ()
-    days = [day for day in known if day >= started.start.isoformat()]
-    plan = lake.read(SEND_PLAN, partitions=days, by_name=True) if days else None
-    if len(policies) != 2 or plan is None or "policy_propensities" not in plan.columns:
+    if len(policies) != 2:
         return units
+    by_plan, by_api = _by_plan(exposures, lake, started, policies), _by_api(exposures, lake, started, problem, policies)
+    found = [each for each in (by_plan, by_api) if each is not None]
+    if not found:
+        return units
+    triggered = found[0] if len(found) == 1 else ibis.union(*found)
+    joined = units.left_join(triggered.distinct(), units.unit_id == triggered.triggered)
+    return joined.select(*units.columns, **{TRIGGER: joined.triggered.notnull()})
+
+
+def _by_plan(exposures: ibis.Table, lake: Lake, started: Started, policies: Sequence[Policy]) -> ibis.Table | None:
+    """The units that the plan of their first day has the policies decide otherwise for; None where no plan tells."""
+    plan = _since_start(lake, SEND_PLAN, started)
+    if plan is None or "policy_propensities" not in plan.columns:
+        return None
     one, other = (plan.policy_propensities[policy] for policy in policies)
     planned = plan.filter(plan.experiment == started.experiment.name).select(
         planned_for=plan[started.experiment.unit], day=plan.scoring_date, apart=((one - other).abs() > _APART)
     )
     first = exposures.filter(exposures.origin == PLAN).select(exposed=exposures.unit_id, first_at=exposures.exposed_at)
     met = first.inner_join(planned, [first.exposed == planned.planned_for, first.first_at.date() == planned.day])
-    triggered = met.filter(met.apart).select(triggered="exposed").distinct()
-    joined = units.left_join(triggered, units.unit_id == triggered.triggered)
-    return joined.select(*units.columns, **{TRIGGER: joined.triggered.notnull()})
+    return met.filter(met.apart).select(triggered="exposed")
+
+
+def _by_api(
+    exposures: ibis.Table, lake: Lake, started: Started, problem: Problem, policies: Sequence[Policy]
+) -> ibis.Table | None:
+    """The units that the policies decide otherwise for by the scores of their first answer; None where none is logged.
+
+    A unit whose request only one of the models has scored is not among them, in either arm.
+    """
+    log = _since_start(lake, PREDICTION_LOG, started)
+    if log is None or "experiment" not in log.columns:
+        return None
+    first = exposures.filter(exposures.origin == API).select(exposed=exposures.unit_id, first_at=exposures.exposed_at)
+    own = log.filter(log.experiment == started.experiment.name, log.endpoint == "recommend")
+    answers = first.inner_join(own, [first.exposed == own.user_id, first.first_at == own.answered_at])
+    asked = answers.select("exposed", request="request_id").distinct()
+    scored = log.filter(log.variant.isin(list(_SCORED_BY)), log.email_id.notnull())
+    both = asked.inner_join(scored, [asked.request == scored.request_id, asked.exposed == scored.user_id])
+    rows = both.select("exposed", "variant", "email_id", "probability", "decision", day=both.delivered_at.date())
+    found: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
+    for row in lake.connection.to_pyarrow(rows).to_pylist():
+        found[row["exposed"]].append(row)
+    salt = problem.exploration.salt
+    apart = [unit for unit, said in found.items() if _is_apart(unit, said, policies, salt)]
+    return ibis.memtable(pa.table({"triggered": pa.array(sorted(apart), pa.int64())}))
+
+
+def _is_apart(unit: int, said: Sequence[dict[str, Any]], policies: Sequence[Policy], salt: str) -> bool:
+    one, other = (_decided(unit, said, policy, salt) for policy in policies)
+    return one is not None and other is not None and one != other
+
+
+def _decided(unit: int, said: Sequence[dict[str, Any]], policy: Policy, salt: str) -> str | int | None:
+    """What a policy does with a unit: the email that it sends, or "withhold"; None where the log cannot tell.
+
+    As the API answers: see `serving.answering`.
+    """
+    if policy in ("generic", "random"):
+        emails, day = sorted({row["email_id"] for row in said}), said[0]["day"]
+        action = generic_action(emails, salt=salt, day=day)
+        return action if policy == "generic" else random_action(emails, unit, salt=salt, day=day)
+    own = [row for row in said if _SCORED_BY[row["variant"]] == policy]
+    if not own:
+        return None
+    best = min(own, key=lambda row: (row["probability"], -row["email_id"]))
+    return "withhold" if best["decision"] == "withhold" else int(best["email_id"])
+
+
+def _since_start(lake: Lake, table: str, started: Started) -> ibis.Table | None:
+    known = lake.snapshot(table).partitions if lake.exists(table) else ()
+    days = [day for day in known if day >= started.start.isoformat()]
+    return lake.read(table, partitions=days, by_name=True) if days else None

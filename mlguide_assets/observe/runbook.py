@@ -27,6 +27,13 @@ BY_KEY = {
         "outcomes since. Only 'mlguide promote' brings it back.",
         "mlguide history",
     ),
+    "canary-abort": Runbook(
+        "A version that was going live for few units was significantly worse there than the champion, beyond a "
+        "guardrail of canary: in the problem file. All units have the champion again.",
+        "Nothing is needed for serving. Find out why the gate let the version pass: compare its model card with what "
+        "the canary counted. It does not go live again by itself; only 'mlguide promote' brings it back.",
+        "mlguide canary status",
+    ),
 }
 BY_KIND = {
     "drift": Runbook(

@@ -5,19 +5,19 @@ from datetime import datetime
 
 import ibis
 
-from mlguide_assets.deploy.prediction_log import CHALLENGER
+from mlguide_assets.deploy.prediction_log import UNANSWERED
 
 
 def serving_health(prediction_log: ibis.Table, trained: Mapping[str, str]) -> ibis.Table:
     """A row per day, endpoint and model version: requests, pairs, latency, decisions, ages of features and model.
 
-    Latencies are of requests, in milliseconds up to their line in the log. The challenger's scores are not answers.
+    Latencies are of requests, in milliseconds up to their line in the log. What was scored in the shadow is no answer.
     What was refused or failed has no version, and is in `request_faults`.
 
     Args:
         trained: when each version was trained, ISO 8601 UTC.
     """
-    log = prediction_log.filter(prediction_log.variant != CHALLENGER).mutate(
+    log = prediction_log.filter(prediction_log.variant.notin(UNANSWERED)).mutate(
         day=prediction_log.answered_at.date(),
         withheld=(prediction_log.decision == "withhold").cast("float64"),
         feature_hours=prediction_log.delivered_at.delta(prediction_log.feature_time, unit="second") / 3600,

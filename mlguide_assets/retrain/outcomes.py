@@ -7,6 +7,7 @@ from typing import Any
 from mlguide_assets.define.problem import Costs, Problem
 from mlguide_assets.deploy.bundle import metadata_of_version, pointed_version
 from mlguide_assets.deploy.history import PROMOTED, UNDECIDED, decisions
+from mlguide_assets.experiment.canary_alert import CANARY_ABORT, canary_aborted
 from mlguide_assets.observe.alerting import dropped, unexpected
 from mlguide_assets.observe.alerts import Alert
 from mlguide_assets.observe.cost_effect import last_window, window_cost
@@ -68,6 +69,7 @@ def incidents(home: Home, lake: Lake, problem: Problem) -> dict[str, Alert | Non
         "performance-drop": dropped(verdicts, window_days=problem.watching.window_days, cost_effect=against_training),
         "performance-gap": unexpected(gaps, cost_effect=against_estimate),
         "rollback": rolled_back(ticks_of(home, problem)),
+        CANARY_ABORT: canary_aborted(lake),
     }
 
 

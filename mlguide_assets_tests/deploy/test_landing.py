@@ -89,6 +89,7 @@ def test_every_pair_is_a_row_with_what_was_said_of_it(folder: Path, lake: Lake) 
         "threshold": 0.04,
         "decision": "withhold",
         "latency_ms": 1.5,
+        "scoring_ms": None,
         **dict.fromkeys(MET),
     }
 

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from typer.testing import CliRunner
 
+from mlguide_assets.cli import app
+from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.define.problem import Canary, Policies
 from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.bundle import CHALLENGER, champion, pointed_version
@@ -18,7 +21,9 @@ from mlguide_assets.deploy.plan_figures import judge_plan, plan_figures
 from mlguide_assets.deploy.planning import plan_day
 from mlguide_assets.deploy.policies import assigned_units
 from mlguide_assets.deploy.routing import read_routes
-from mlguide_assets.experiment.canary_day import Look, look_at_canary
+from mlguide_assets.errors import InputError
+from mlguide_assets.experiment.canary_alert import canary_aborted
+from mlguide_assets.experiment.canary_day import Look, look_at_canary, stop_canary
 from mlguide_assets.experiment.canary_record import canary_steps, running_canary
 from mlguide_assets.experiment.columns import COLUMNS
 from mlguide_assets.experiment.day import assign_day
@@ -232,3 +237,76 @@ def test_without_a_canary_nothing_is_written(tmp_path: Path) -> None:
     assert look_at_canary(home_, lake, PROBLEM, sends=None, run_id="day") == Look()  # type: ignore[arg-type]
     assert [*tmp_path.rglob("*")] == []
     assert assigned_units(lake, FIRST) is None
+
+
+def test_a_person_stops_it_for_plan_and_servers_and_no_alert_opens(harmless: World) -> None:
+    world = harmless
+    world.live()
+    assert len(read_routes(world.house.bundles)) == 1
+    with pytest.raises(InputError, match="needs a reason"):
+        stop_canary(world.home, world.lake, world.problem, reason=" ", by="person:me")
+    assert world.actions() == ["start"]
+    stop_canary(world.home, world.lake, world.problem, reason="Support calls.", by="person:me")
+    assert world.actions() == ["start", "stop"]
+    last = world.house.record()[-1]
+    assert (last["version"], last["verdict"], last["decided_by"]) == ("2", "aborted", "person:me")
+    assert last["reasons"] == ["Support calls."]
+    assert (read_routes(world.house.bundles), pointed_version(world.house.bundles, CHALLENGER)) == ((), None)
+    assert canary_aborted(world.lake) is None
+    found = world.live()
+    assert (found.progress, world.seen(), world.actions()) == (None, set(), ["start", "stop"])
+    with pytest.raises(InputError, match="none to stop"):
+        stop_canary(world.home, world.lake, world.problem, reason="Again.", by="person:me")
+
+
+def test_a_version_that_only_waits_can_be_stopped(harmless: World) -> None:
+    stop_canary(harmless.home, harmless.lake, harmless.problem, reason="Not this one.", by="person:me")
+    assert harmless.house.record()[-1]["verdict"] == "aborted"
+    assert harmless.live().progress is None
+
+
+def test_what_a_crash_leaves_of_a_stop_the_next_look_does(harmless: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    harmless.live()
+    with monkeypatch.context() as crashing:
+        crashing.setattr("mlguide_assets.experiment.canary_day._decide", _crash)
+        with pytest.raises(RuntimeError):
+            stop_canary(harmless.home, harmless.lake, harmless.problem, reason="Now.", by="person:me")
+    assert read_routes(harmless.house.bundles) == ()
+    harmless.look()
+    assert harmless.house.record()[-1]["verdict"] == "aborted"
+
+
+def test_an_abort_opens_an_alert_until_another_version_goes_live(house: House) -> None:
+    world = World(house, harm=8.0)
+    while world.live().progress.share:  # type: ignore[union-attr]
+        assert canary_aborted(world.lake) is None
+    found = canary_aborted(world.lake)
+    assert found is not None
+    assert found.happened.startswith("It surely does harm")
+    assert found.facts == {"model_version": "2", "champion": "1"}
+    house.decide("c", "canary")
+    assert canary_aborted(world.lake) is None
+
+
+def test_status_and_stop_on_the_command_line(harmless: World) -> None:
+    def said(*words: str) -> str:
+        found = CliRunner().invoke(app, ["canary", *words, "--home", str(harmless.home.root)])
+        assert found.exit_code == 0, found.output
+        return found.stdout
+
+    harmless.home.active_problem.write_text(dump_problem(harmless.problem))
+    assert json.loads(said("status", "--json")) == {"state": "none", "waiting": ["2"]}
+    for _ in range(2):
+        harmless.live()
+    found = json.loads(said("status", "--json"))
+    assert (found["state"], found["version"], found["share"], found["looks"]) == ("running", "2", 0.05, 2)
+    assert {each["metric"] for each in found["findings"]} == {"outcome", "errors", "slow", "withheld"}
+    assert "5% of the units see it" in said("status")
+    assert "Version 1 serves all units" in said("stop", "--reason", "Enough.")
+    assert json.loads(said("status", "--json"))["state"] == "ended"
+    again = CliRunner().invoke(app, ["canary", "stop", "--reason", "x", "--home", str(harmless.home.root)])
+    assert again.exit_code == 2
+
+
+def _crash(*_: Any, **__: Any) -> None:
+    raise RuntimeError

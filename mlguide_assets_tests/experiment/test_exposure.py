@@ -80,18 +80,19 @@ def test_what_the_api_answered_is_an_exposure_where_it_came_first(lake: Lake) ->
     running = started(lake)
     record(lake, running, plan({1: "generic"}, NEXT))
     answers = {
-        "user_id": [1, 1, 2, 3, 4, 5],
-        "experiment": ["fewer_losses", "fewer_losses", "fewer_losses", None, "fewer_losses", "fewer_losses"],
-        "experiment_version": [1, 1, 1, None, 2, 1],
-        "arm": ["generic", "generic", "personal", None, "generic", "generic"],
-        "model_version": ["7"] * 6,
-        "endpoint": [*["recommend"] * 5, "predict"],
-        "answered_at": [START + timedelta(hours=hour) for hour in (30, 31, 9, 9, 9, 9)],
+        "user_id": [1, 1, 2, 3, 4, 5, 6],
+        "experiment": [*["fewer_losses"] * 3, None, *["fewer_losses"] * 3],
+        "experiment_version": [1, 1, 1, None, 2, 1, 1],
+        "arm": ["generic", "generic", "personal", None, "generic", "generic", "generic"],
+        "model_version": ["7"] * 7,
+        "endpoint": [*["recommend"] * 5, "predict", "recommend"],
+        # The last one got no answer.
+        "variant": [*["champion"] * 6, "failed"],
+        "answered_at": [START + timedelta(hours=hour) for hour in (30, 31, 9, 9, 9, 9, 9)],
     }
     schema = {"user_id": "int64", "experiment_version": "int64", "experiment": "string", "arm": "string"}
-    log = ibis.memtable(
-        answers, schema={**schema, "model_version": "string", "endpoint": "string", "answered_at": "timestamp(6)"}
-    )
+    schema |= {"model_version": "string", "endpoint": "string", "variant": "string", "answered_at": "timestamp(6)"}
+    log = ibis.memtable(answers, schema=schema)
     assert record_exposures(lake, exposed_by_api(log, running)) == 1
     assert lake.read_arrow(EXPOSURES).to_pylist()[-1] == {
         "unit_id": 2,

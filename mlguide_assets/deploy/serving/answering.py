@@ -8,7 +8,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from mlguide_assets.deploy.actions import generic_action, random_action
-from mlguide_assets.deploy.prediction_log import BASE_RATE, CHAMPION, WHAT_IF
+from mlguide_assets.deploy.prediction_log import BASE_RATE, CHAMPION, FAILED, WHAT_IF
 from mlguide_assets.deploy.routing import Met, Route, met_by
 from mlguide_assets.deploy.serving.asking import Asked, Question, Slot
 from mlguide_assets.deploy.serving.messages import PredictRequest
@@ -103,22 +103,25 @@ def log_line(
     published: str,
     now: datetime,
     latency_ms: float,
+    scoring_ms: float,
 ) -> bytes:
     """What the prediction log keeps of what one model said of an answered request.
 
     Args:
         judged: by `model`, all or some of the answer's places. A what-if is marked as one, whoever judged.
         published: the publication whose features were looked up.
+        scoring_ms: of the latency, what `model` took for all requests that it scored together.
     """
     return to_json(
         {
             "request_id": request_id,
             "answered_at": now.isoformat(),
-            "endpoint": "predict" if isinstance(asked, PredictRequest) else "recommend",
+            "endpoint": endpoint_of(asked),
             "model_version": model.version,
             "threshold": model.threshold,
             "published": published,
             "latency_ms": round(latency_ms, 3),
+            "scoring_ms": round(scoring_ms, 3),
             "names": question.features.names,
             "rows": [
                 _logged(each, question, WHAT_IF if asked.what_if else each.variant)
@@ -127,6 +130,34 @@ def log_line(
             ],
         }
     )
+
+
+def failure_line(
+    asked: Asked, mets: Mapping[int, Met], version: str, *, request_id: str, now: datetime, latency_ms: float
+) -> bytes:
+    """What the prediction log keeps of a request that failed: which units of which arms got no answer.
+
+    Args:
+        mets: the units that the model of `version` should have answered, and their arms.
+    """
+    nothing = dict.fromkeys(("email_id", "instant", "feature_time", "probability", "decision", "features"))
+    return to_json(
+        {
+            "request_id": request_id,
+            "answered_at": now.isoformat(),
+            "endpoint": endpoint_of(asked),
+            "model_version": version,
+            "threshold": None,
+            "published": None,
+            "latency_ms": round(latency_ms, 3),
+            "rows": [{"user_id": user, "variant": FAILED, **nothing, **_arm(met)} for user, met in mets.items()],
+        }
+    )
+
+
+def endpoint_of(asked: Asked) -> str:
+    """As the log names it."""
+    return "predict" if isinstance(asked, PredictRequest) else "recommend"
 
 
 def _logged(judged: Judged, question: Question, variant: str) -> dict[str, Any]:
@@ -146,9 +177,10 @@ def _logged(judged: Judged, question: Question, variant: str) -> dict[str, Any]:
 
 
 def _met(judged: Judged) -> dict[str, Any]:
-    met = judged.met
-    if met is None:
-        return {}
+    return {} if judged.met is None else _arm(judged.met)
+
+
+def _arm(met: Met) -> dict[str, Any]:
     return {"experiment": met.experiment, "experiment_version": met.version, "arm": met.arm}
 
 

@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 
 from mlguide_assets.deploy.prediction_log import LogWriter
 from mlguide_assets.deploy.serving.asking import Asked, RefusedError
-from mlguide_assets.deploy.serving.service import Answered, Draft, Service, Work, give
+from mlguide_assets.deploy.serving.service import FAULT, Answered, Draft, Service, Work, give, note_failures
 
 MOST_AT_ONCE = 32
 """Requests that are scored together; the rest waits for the next turn."""
@@ -63,6 +63,7 @@ class Batcher:
             if not batch:
                 return
             given = [draft.answered for draft in drafts if _give(draft, log)]
+            note_failures([work for work, _ in batch], log)
             self._loop.call_soon_threadsafe(_wake, [done for _, done in batch])
             for answered in given:
                 self._after(answered)
@@ -107,7 +108,9 @@ def _fail(works: Sequence[Work]) -> None:
     """Refuse works with the error of ours that is being handled."""
     for work in works:
         _log.exception("request %s failed", work.request_id)
-        work.refusal = RefusedError(500, "The server failed on this request; its log says why, under the request's id.")
+        work.refusal = RefusedError(
+            FAULT, "The server failed on this request; its log says why, under the request's id."
+        )
 
 
 def _wake(done: list[asyncio.Future[None]]) -> None:

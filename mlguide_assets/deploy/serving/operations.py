@@ -20,7 +20,7 @@ LATENCY = Histogram(
     buckets=(0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1, 2, 5),
 )
 PREDICTIONS = Counter("mlguide_predictions_total", "Predictions in answers.", ["model_version", "prediction"])
-SHADOWED = Counter("mlguide_shadow_predictions_total", "Predictions of the challenger, never returned.", ["outcome"])
+SHADOWED = Counter("mlguide_shadow_predictions_total", "Predictions made in the shadow, never returned.", ["outcome"])
 IN_PROGRESS = Gauge("mlguide_requests_in_progress", "Requests being answered.", multiprocess_mode="livesum")
 FEATURE_AGE = Gauge(
     "mlguide_feature_age_seconds", "From the instant of the features to now.", multiprocess_mode="mostrecent"

@@ -5,7 +5,7 @@ fails for that one alone.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from time import perf_counter
@@ -17,7 +17,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.online_store.store import OnlineStore, Snapshot, StoreError
 from mlguide_assets.deploy.prediction_log import CHAMPION, FALLBACK, ROUTED, LogError, LogWriter, now_utc
 from mlguide_assets.deploy.routing import Met, Route
-from mlguide_assets.deploy.serving.answering import Judged, Reasons, answer, judge, log_line, meet
+from mlguide_assets.deploy.serving.answering import Judged, Reasons, answer, failure_line, judge, log_line, meet
 from mlguide_assets.deploy.serving.asking import Asked, Question, RefusedError, look_up
 from mlguide_assets.deploy.serving.features import Features
 from mlguide_assets.deploy.serving.model import ServedModel
@@ -27,6 +27,9 @@ NO_CHAMPION = (
     "There is no champion: nothing was promoted yet: 'mlguide run' trains one, 'mlguide history' tells why not."
 )
 NO_FEATURES = "The online store is empty, since no features were published yet: 'mlguide run' publishes them."
+
+FAULT = 500
+"""HTTP status of a request that the server failed on."""
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +43,10 @@ class Work:
     started: float = field(default_factory=perf_counter)
     question: Question | None = None
     mets: Mapping[int, Met] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """By policy, the model versions that the arms of `mets` are answered by."""
+    scoring: dict[str, float] = field(default_factory=dict)
+    """By model version, the seconds that it took for all works that it scored together."""
     judged: list[Judged] = field(default_factory=list)
     body: bytes = b""
     refusal: RefusedError | None = None
@@ -110,7 +117,8 @@ class Service:
             return None
         if routes:
             second = challenger.version if challenger else None
-            _route(known, [route for route in routes if route.is_served_by(model.version, second)])
+            served = [route for route in routes if route.is_served_by(model.version, second)]
+            _route(known, served, {"champion": model.version, "challenger": second or model.version})
         self._judge(known, model, challenger)
         return self._draft(Answered(known, model, snapshot.publication.id))
 
@@ -133,11 +141,15 @@ class Service:
             work.judged = _put_together(work, by_champion.get(id(work)), by_challenger.get(id(work)))
 
     def _judged_by(self, works: Sequence[Work], model: ServedModel, variant: str) -> list[list[Judged]]:
-        return [
+        began = perf_counter()
+        judged = [
             judge(work.question, scores.tolist(), self._reasons(work, model), model, variant, work.mets)
             for work, scores in zip(works, score([work.question for work in works], model), strict=True)
             if work.question is not None
         ]
+        for work in works:
+            work.scoring[model.version] = perf_counter() - began
+        return judged
 
     def _draft(self, answered: Answered) -> Draft:
         now, model = now_utc(), answered.model
@@ -218,11 +230,35 @@ def log_lines(answered: Answered, now: datetime) -> list[bytes]:
             published=answered.published,
             now=now,
             latency_ms=(finished - work.started) * 1000,
+            scoring_ms=work.scoring.get(model.version, 0.0) * 1000,
         )
         for work in answered.works
         if work.question is not None
         for model, judged in _by_model(work.judged, answered.model)
     ]
+
+
+def note_failures(works: Sequence[Work], log: LogWriter) -> None:
+    """Log which units of which arms got no answer, because the server failed on their requests.
+
+    What is refused before the arm is known (no features, a store that does not answer) hits all arms alike, and is
+    counted in the log of faults only, as are all other requests.
+    """
+    now = now_utc()
+    lines = [line for work in works if work.refusal and work.refusal.status == FAULT for line in _failures(work, now)]
+    try:
+        if lines:
+            log.append(lines, now)
+    except LogError as error:
+        _log.error("failed requests are not in the prediction log: %s", error)
+
+
+def _failures(work: Work, now: datetime) -> Iterator[bytes]:
+    latency_ms = (perf_counter() - work.started) * 1000
+    own = {user: work.versions["challenger" if work.is_routed(user) else "champion"] for user in work.mets}
+    for version in sorted({*own.values()}):
+        mets = {user: met for user, met in work.mets.items() if own[user] == version}
+        yield failure_line(work.asked, mets, version, request_id=work.request_id, now=now, latency_ms=latency_ms)
 
 
 def _by_model(judged: Sequence[Judged], champion: ServedModel) -> list[tuple[ServedModel, Sequence[Judged]]]:
@@ -232,9 +268,10 @@ def _by_model(judged: Sequence[Judged], champion: ServedModel) -> list[tuple[Ser
     return [(model, [each for each in judged if each.model.version == version]) for version, model in versions.items()]
 
 
-def _route(works: Sequence[Work], routes: Sequence[Route]) -> None:
+def _route(works: Sequence[Work], routes: Sequence[Route], versions: Mapping[str, str]) -> None:
     """Note the arms that users meet. A what-if is a question: nobody meets an arm by it."""
     for work in works:
+        work.versions = versions
         if routes and work.question is not None and not work.asked.what_if:
             work.mets = meet(work.question, routes)
 

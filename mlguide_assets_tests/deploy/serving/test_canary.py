@@ -73,7 +73,7 @@ def test_a_share_of_the_units_is_answered_by_the_challenger_and_the_log_says_so(
         (row["user_id"], row["email_id"]): (line["model_version"], row["variant"], row.get("arm"), row["position"])
         for line in lines
         for row in line["rows"]
-        if row["variant"] != "challenger"
+        if row["variant"] not in ("challenger", "champion_shadow")
     }
     for place, told in enumerate(answer["predictions"]):
         wanted = ("2", "routed", "canary") if is_in(told["user_id"]) else ("1", "champion", "champion")
@@ -86,7 +86,7 @@ def test_the_shadow_scores_those_that_the_challenger_did_not_answer_and_all_land
 ) -> None:
     route(changing_home, live, HALF)
     asked = live.recommend(*USERS, email_ids=EMAILS)["request_id"]
-    eventually(lambda: len(changing_home.logged_as(asked)) == 3)
+    eventually(lambda: len(changing_home.logged_as(asked)) == 4)
     lake = Lake(tmp_path_factory.mktemp("landed"))
     for _ in range(2):
         land_log(changing_home.served, lake, today=date(2024, 4, 21))
@@ -96,6 +96,11 @@ def test_the_shadow_scores_those_that_the_challenger_did_not_answer_and_all_land
     assert len(by_challenger) == len({*by_challenger}) == len(USERS) * len(EMAILS)
     assert {row["user_id"] for row in rows if row["variant"] == "challenger"} == {u for u in USERS if not is_in(u)}
     assert {row["experiment"] for row in rows if row["variant"] == "challenger"} == {None}
+    # And the champion scores those that the challenger did answer: of each it is known what either would have done.
+    by_champion = [(row["user_id"], row["email_id"]) for row in rows if row["model_version"] == "1"]
+    assert len(by_champion) == len({*by_champion}) == len(USERS) * len(EMAILS)
+    assert {row["user_id"] for row in rows if row["variant"] == "champion_shadow"} == {u for u in USERS if is_in(u)}
+    assert all(0 < row["scoring_ms"] <= row["latency_ms"] for row in rows if row["variant"] in ("champion", "routed"))
 
 
 def test_more_of_the_ramp_moves_nobody_and_its_end_reaches_the_server_at_once(

@@ -1,0 +1,106 @@
+"""`mlguide canary status` and `stop`: the version that goes live step by step, as a home knows it."""
+
+import json
+import sys
+from typing import Any
+
+from mlguide_assets.console.terminal import screen
+from mlguide_assets.define.loading import current_problem
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.history import canaries
+from mlguide_assets.deploy.override import person
+from mlguide_assets.experiment.canary_day import stop_canary
+from mlguide_assets.experiment.canary_record import Progress, canary_steps, last_canary
+from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.settings import Home
+
+
+def show_canary(home: Home, as_json: bool) -> None:
+    """How far the newest canary is, or how it ended."""
+    home.require_used()
+    problem = current_problem(home)
+    found = standing(Lake(home.lake(problem.key)), problem)
+    if as_json:
+        _print_json(found)
+    else:
+        _print(found, home)
+
+
+def stop(home: Home, reason: str, as_json: bool) -> None:
+    """Stop the canary by hand, and say what serves."""
+    home.require_used()
+    problem = current_problem(home)
+    home.ensure_writable()
+    lake = Lake(home.lake(problem.key))
+    row = stop_canary(home, lake, problem, reason=reason, by=person())
+    if as_json:
+        _print_json(standing(lake, problem))
+        return
+    screen.print(
+        f"The canary of version {row['version']} is stopped. Version {row['champion_before']} serves all units."
+    )
+    screen.print(home.commands("Servers follow at once, the send plan from the next day that is planned."))
+
+
+def standing(lake: Lake, problem: Problem) -> dict[str, Any]:
+    """The newest canary as JSON: state `running`, `ended` or `none`, and the versions that wait to begin."""
+    progress = last_canary(lake)
+    undecided = [row["version"] for row in canaries(lake)]
+    if progress is None:
+        return {"state": "none", "waiting": undecided}
+    rows = [row for row in canary_steps(lake) if row["version"] == progress.version]
+    runs = bool(progress.share) and progress.version in undecided
+    return {
+        "state": "running" if runs else "ended",
+        **_progress(progress, problem, runs),
+        "looks": len(rows),
+        "findings": json.loads(rows[-1]["evidence"]),
+        "waiting": [version for version in undecided if version != progress.version],
+    }
+
+
+def _progress(progress: Progress, problem: Problem, runs: bool) -> dict[str, Any]:
+    return {
+        "version": progress.version,
+        "champion": progress.champion,
+        "action": progress.action,
+        "reason": progress.reason,
+        "share": progress.share if runs else 0.0,
+        "ramp": list(problem.canary.ramp) if problem.canary else [],
+        "begun": progress.begun.isoformat(),
+        "looked": progress.looked.isoformat(),
+    }
+
+
+def _print(found: dict[str, Any], home: Home) -> None:
+    if found["state"] == "none":
+        screen.print("No version has gone live by canary yet: 'canary' of the problem file asks for it.")
+    else:
+        ramp = ", ".join(f"{share:.0%}" for share in found["ramp"]) or "not in the problem file any more"
+        screen.print(f"Version {found['version']} against version {found['champion']}: {_state(found)}")
+        screen.print(f"  since       {found['begun']}, last look {found['looked']} ({found['looks']} in all)")
+        screen.print(f"  ramp        {ramp}")
+        screen.print(f"  last look   {found['action']}: {found['reason']}")
+        for each in found["findings"]:
+            screen.print(f"  {each['metric']:<11} {_finding(each)}")
+    for version in found["waiting"]:
+        screen.print(f"Version {version} waits to go live by canary.")
+    if found["state"] == "running":
+        screen.print(home.commands("'mlguide canary stop --reason TEXT' ends it; the champion stays."))
+
+
+def _state(found: dict[str, Any]) -> str:
+    return f"{found['share']:.0%} of the units see it" if found["state"] == "running" else "ended"
+
+
+def _finding(each: dict[str, Any]) -> str:
+    counts = f"{each['treatment']:,} units of its own, {each['control']:,} of the champion's"
+    if each["ratio_value"] is None:
+        return f"{counts}: too few to tell"
+    low, high = ("unknown" if each[end] is None else f"{each[end]:.2f}" for end in ("ratio_low", "ratio_high"))
+    accepted = f"{each['role']}, accepted up to {1 + each['margin']:g}"
+    return f"{counts}: {each['ratio_value']:.2f} times the rate ({low} to {high}; {accepted})"
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")

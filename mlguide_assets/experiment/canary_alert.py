@@ -1,0 +1,34 @@
+"""The alert of an aborted canary: a version did harm to the few units that saw it."""
+
+from datetime import UTC, datetime
+
+from mlguide_assets.deploy.history import ABORTED, CANARY, PROMOTED, decisions
+from mlguide_assets.experiment.canary_record import BY
+from mlguide_assets.observe.alerts import Alert
+from mlguide_assets.prepare.lake import Lake
+
+CANARY_ABORT = "canary-abort"
+"""Key of the incident."""
+
+
+def canary_aborted(lake: Lake) -> Alert | None:
+    """The last canary was aborted by its guardrails; None once another version goes live or was promoted.
+
+    One that a person stopped needs no alert: somebody knows.
+    """
+    told = [row for row in decisions(lake) if row["verdict"] in (PROMOTED, CANARY, ABORTED)]
+    if not told or told[-1]["verdict"] != ABORTED or told[-1]["decided_by"] != BY:
+        return None
+    last = told[-1]
+    version, champion = last["version"], last["champion_before"]
+    return Alert(
+        key=CANARY_ABORT,
+        kind="performance",
+        level="act",
+        title=f"The canary of version {version} was aborted",
+        happened=" ".join(last["reasons"]),
+        since=datetime.fromisoformat(last["decided_at"]).astimezone(UTC),
+        severity=f"Version {champion} serves all units again; version {version} never goes live again by itself.",
+        next_step="Table canary_steps has what was counted at every look; 'mlguide history' has the decision.",
+        facts={"model_version": version, "champion": champion},
+    )

@@ -1,0 +1,64 @@
+"""What the API's log tells of a canary: who got no answer, and whom a model kept waiting, by arm."""
+
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import ibis
+import pyarrow as pa
+
+from mlguide_assets.deploy.landing import PREDICTION_LOG, SCHEMA
+from mlguide_assets.experiment.canary_counts import canary_counts
+from mlguide_assets.experiment.canary_record import Progress
+from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.statistics.confidence_sequences import Stage
+from mlguide_assets_tests.experiment.files import PROBLEM
+from mlguide_assets_tests.experiment.worlds import sends
+
+DAY, NOON = date(2024, 3, 1), datetime(2024, 3, 1, 12)
+SLOW_MS = 50.0
+
+
+def answered(user: int, arm: str, variant: str, **values: Any) -> dict[str, Any]:
+    known = {"request_id": f"r{user}", "answered_at": NOON, "endpoint": "predict", "user_id": user, "arm": arm}
+    measured = {"latency_ms": 90.0, "scoring_ms": 2.0}
+    named = {"experiment": "canary-2", "experiment_version": 1, "variant": variant, "model_version": "1"}
+    return {**dict.fromkeys(SCHEMA.names), **known, **measured, **named, **values}
+
+
+def counted(tmp_path: Path, *rows: dict[str, Any]) -> Any:
+    lake = Lake(tmp_path)
+    lake.write_partition(PREDICTION_LOG, DAY.isoformat(), pa.Table.from_pylist(list(rows), schema=SCHEMA))
+    spans = ((NOON - timedelta(hours=6), 0.05), (NOON + timedelta(hours=6), 0.2))
+    progress = Progress("2", "1", "advance", 1, 0.2, "", DAY, DAY, DAY, spans)
+    made = ibis.memtable(sends())
+    return canary_counts(lake, PROBLEM, progress, sends=made, until=NOON, slow_ms=SLOW_MS)
+
+
+def test_errors_are_units_without_an_answer_by_their_own_model(tmp_path: Path) -> None:
+    found = counted(
+        tmp_path,
+        answered(1, "canary", "routed"),
+        answered(2, "canary", "fallback"),
+        answered(3, "canary", "failed", scoring_ms=None),
+        # The same unit again counts once.
+        answered(3, "canary", "failed", request_id="again", scoring_ms=None),
+        answered(4, "champion", "failed", scoring_ms=None),
+        answered(5, "champion", "champion"),
+        answered(6, "canary", "failed", answered_at=NOON + timedelta(hours=9), scoring_ms=None),
+    )
+    assert found["errors"] == [Stage(1, 2, 0.05), Stage(0, 1, 0.2)]
+
+
+def test_slow_is_what_the_own_model_takes_not_the_wait_for_the_other(tmp_path: Path) -> None:
+    found = counted(
+        tmp_path,
+        # Answered together: both waited 90 ms, and one model took them.
+        answered(1, "canary", "routed", scoring_ms=85.0),
+        answered(2, "champion", "champion", scoring_ms=3.0),
+        # Logged by a server of an earlier version.
+        answered(3, "champion", "champion", scoring_ms=None),
+        # Nobody waited for an answer that never came.
+        answered(4, "champion", "failed", scoring_ms=None),
+    )
+    assert found["slow"] == [Stage(1, 1, 0.05)]
