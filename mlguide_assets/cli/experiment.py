@@ -120,6 +120,14 @@ def analyse(
             show_default=False,
         ),
     ] = None,
+    trigger: Annotated[
+        str | None,
+        typer.Option(
+            help="Column that is 1 for units to which the variants would have done something different, else 0: these "
+            "are also analysed alone. It must be known of all variants alike.",
+            show_default=False,
+        ),
+    ] = None,
     alpha: Annotated[float, typer.Option(help="Significance level: two-sided, and one-sided of guardrails.")] = 0.05,
     as_json: JsonOption = False,
 ) -> None:
@@ -147,6 +155,7 @@ def analyse(
         segments=tuple(segment or ()),
         ratio=ratio_option(ratio) if ratio else None,
         alpha=alpha,
+        trigger=trigger,
     )
     show_analysis(file, as_json)
 

@@ -38,12 +38,27 @@ def print_analysis(found: Analysis, design: Design, source: str) -> None:
         screen.print(_effects(found, design))
         for note in _notes(found, design):
             screen.print(note)
+    if found.triggered is not None:
+        _print_triggered(found.triggered, units, design)
     screen.print(
         Text.assemble(
             (_MEANINGS[found.verdict].format(variant=found.variant, control=design.control), _STYLES[found.verdict]),
             f" {found.reason}",
         )
     )
+
+
+def _print_triggered(found: Analysis, of: int, design: Design) -> None:
+    """The units for which the variants differ, alone. They sharpen the effect; the verdict is that of all units."""
+    units = sum(found.units.values())
+    screen.print(f"Triggered: {units:,} of {of:,} units, those that the variants would have treated differently.")
+    for check in found.health:
+        if not check.passed or check.warning:
+            screen.print(Text.assemble("  ", _mark(check), f" {check.check}: {check.text}"))
+    if found.healthy:
+        screen.print(_effects(found, design))
+    else:
+        screen.print("  Their numbers are withheld, because they cannot be trusted.")
 
 
 def _units(found: Analysis, design: Design) -> Table:

@@ -138,8 +138,23 @@ def show_results(home: Home, name: str, as_json: bool) -> None:
             ratio = f"{row['ratio']:.3f} ({_number(row['ratio_low'])} to {_number(row['ratio_high'])})"
             means = f"{row['control']:.4g} against {row['treatment']:.4g}"
             screen.print(f"  ratio to the control {ratio}, p = {_number(row['p'])}; {means}")
+        if triggered := row["evidence"].get("triggered"):
+            screen.print(f"  {_triggered(triggered, row['units'], row['variant'])}")
     if picture:
         screen.print(f"picture: {picture}")
+
+
+def _triggered(found: dict[str, Any], of: int, variant: str | None) -> str:
+    """The same of the units alone for which the two policies decided otherwise, in a line."""
+    units = sum(found["units"].values())
+    what = f"of these, the policies decided otherwise for {units:,} of {of:,} units"
+    primary = [each for each in found["results"] if each["role"] == "primary" and variant in (None, each["variant"])]
+    if not primary:
+        failed = [check["text"] for check in found["health"] if not check["passed"]]
+        return f"{what}: no numbers. {' '.join(failed)}".rstrip()
+    ratio = primary[0]["ratio"]
+    value = f"{_number(ratio['value'])} ({_number(ratio['low'])} to {_number(ratio['high'])})"
+    return f"{what}: ratio {value}, p = {_number(primary[0]['p'])}"
 
 
 def list_experiments(home: Home, as_json: bool) -> None:

@@ -15,7 +15,10 @@ from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.sources.data_file import as_numbers, open_data_file, require_columns
 from mlguide_assets.prepare.sources.spellings import NULL_WORDS, read_texts, without_null_words
 
-_MEASURES = ("--metric", "--guardrail", "--covariate")
+_MEASURES = ("--metric", "--guardrail", "--covariate", "--trigger")
+
+TRIGGER = "(trigger)"
+"""Column of the rows that are read: no column of a file is likely to have its name."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class ExperimentFile:
 
     Attributes:
         ratio: planned shares of the control and of the other variants by name; None: equal.
+        trigger: column that is 1 for units to which the variants would have done something different.
     """
 
     path: Path
@@ -56,6 +60,7 @@ class ExperimentFile:
     segments: tuple[str, ...] = ()
     ratio: tuple[float, ...] | None = None
     alpha: float = 0.05
+    trigger: str | None = None
 
     def options(self) -> list[tuple[str, str]]:
         """Every option that names a column, with the column."""
@@ -66,6 +71,7 @@ class ExperimentFile:
             *(("--guardrail", each.column) for each in self.guardrails),
             *(("--covariate", column) for column in self.covariates),
             *(("--segment", column) for column in self.segments),
+            *([("--trigger", self.trigger)] if self.trigger else []),
         ]
 
 
@@ -90,7 +96,22 @@ def read_experiment(file: ExperimentFile, connection: Any, scratch: Path) -> tup
     for column, option in measures.items():
         table = as_numbers(table, file.path, option, column)
     rows = table.select(**_ids(table, file), **{column: table[column] for column in measures})
+    if file.trigger:
+        rows = _with_trigger(rows, file)
     return rows, _design(file, rows)
+
+
+def _with_trigger(rows: ibis.Table, file: ExperimentFile) -> ibis.Table:
+    """With a column of its own that is true where the trigger is 1; it may be a covariate, too."""
+    column = rows[file.trigger]
+    if not column.type().is_boolean():
+        strange = int((~column.isin([0, 1])).fill_null(True).sum().to_pyarrow().as_py() or 0)
+        if strange:
+            raise InputError(
+                f"--trigger {file.trigger}: {strange:,} rows of {file.path} are neither 0 nor 1 (or true and false) "
+                f"there; it says of each unit whether the variants would have treated it differently."
+            )
+    return rows.mutate(**{TRIGGER: column.cast("boolean").fill_null(False)})
 
 
 def _measures(file: ExperimentFile) -> dict[str, str]:
@@ -132,6 +153,7 @@ def _design(file: ExperimentFile, rows: ibis.Table) -> Design:
         segments=file.segments,
         weights=_weights(file, rows),
         alpha=file.alpha,
+        trigger=TRIGGER if file.trigger else None,
     )
 
 

@@ -93,7 +93,11 @@ class Analysis:
         return all(check.passed for check in self.health)
 
     def as_json(self) -> dict[str, Any]:
-        """The stable part, as `mlguide experiment analyse --json` prints it; what is undefined is null."""
+        """The stable part, as `mlguide experiment analyse --json` prints it; what is undefined is null.
+
+        `triggered` is the same of the units for which the arms differ; the key is there where the design names them.
+        """
+        triggered = {} if self.triggered is None else {"triggered": self.triggered.as_json()}
         return {
             "health": [
                 {"check": each.check, "value": _number(each.value), "p": _number(each.p), "passed": each.passed}
@@ -115,6 +119,7 @@ class Analysis:
             ],
             "verdict": self.verdict,
             "reason": self.reason,
+            **triggered,
         }
 
 

@@ -151,3 +151,36 @@ def test_files_that_cannot_be_read_get_one_sentence(folder: Path) -> None:
         code, _, said = run(folder / name)
         assert code == 2
         assert sentence in said
+
+
+def test_units_that_the_variants_treat_differently_are_analysed_alone_as_well(folder: Path) -> None:
+    data = visits().assign(apart=lambda rows: np.where(rows.index // 2 % 100 < 20, "yes", "no"))
+    data.to_csv(folder / "apart.csv", index=False)
+    code, out, said = run(folder / "apart.csv", "--trigger", "apart", "--json")
+    assert code == 0, said
+    found: Any = json.loads(out)
+    assert found["units"] == {"old": 2000, "new": 2000}
+    assert found["triggered"]["units"] == {"old": 400, "new": 400}
+    (paid,) = found["triggered"]["results"]
+    assert (paid["control"], paid["treatment"]) == (0.25, 0.4)
+    assert found["triggered"]["verdict"] == found["verdict"] == "ship"
+    _, out, _ = run(folder / "apart.csv", "--trigger", "apart")
+    assert "Triggered: 800 of 4,000 units" in out
+    assert "40.000%" in out
+    assert "triggered" not in json.loads(run(folder / "apart.csv", "--json")[1])
+
+
+def test_a_trigger_that_differs_between_the_variants_has_no_numbers(folder: Path) -> None:
+    data = visits().assign(apart=lambda rows: ((rows.index // 2 % 100 < 20) & (rows["group"] == "new")).astype(int))
+    data.loc[data.index % 40 == 0, "apart"] = 1
+    data.to_csv(folder / "one_sided.csv", index=False)
+    found: Any = json.loads(run(folder / "one_sided.csv", "--trigger", "apart", "--json")[1])
+    assert (found["verdict"], found["triggered"]["verdict"], found["triggered"]["results"]) == ("ship", "unhealthy", [])
+    assert "Their numbers are withheld" in run(folder / "one_sided.csv", "--trigger", "apart")[1]
+
+
+def test_a_trigger_must_be_yes_or_no(folder: Path) -> None:
+    code, _, said = run(folder / "visits.csv", "--trigger", "spent")
+    assert (code, "neither 0 nor 1" in said) == (2, True)
+    code, _, said = run(folder / "visits.csv", "--trigger", "absent")
+    assert (code, "absent" in said) == (2, True)
