@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
 from mlguide_assets.cli import app
 from mlguide_assets.define.tables import SEND_PLAN
+from mlguide_assets.deploy.policies import PER_POLICY
 from mlguide_assets.experiment.day import assign_day, expose_day
 from mlguide_assets.experiment.looks import take_looks
 from mlguide_assets.experiment.tables import EXPERIMENTS
@@ -51,7 +53,10 @@ def test_an_experiment_is_planned_started_followed_and_stopped(home: Home) -> No
     lake = Lake(home.lake(PROBLEM.key))
     assign_day(home, lake, PROBLEM, DAY, report=print)
     arms = {row["unit_id"]: row["arm"] for row in lake.read_arrow("experiment_assignments").to_pylist()}
-    lake.write_partition(SEND_PLAN, str(DAY), plan({**arms}))
+    # For every other unit the two policies would have done the same.
+    apart = [{"champion": 1.0, "generic": float(unit % 4 > 1), "challenger": 1.0, "random": 0.5} for unit in arms]
+    planned_day = plan({**arms}).append_column("policy_propensities", pa.array(apart, PER_POLICY))
+    lake.write_partition(SEND_PLAN, str(DAY), planned_day)
     expose_day(lake, PROBLEM, DAY)
     (status,) = answer(home, "status")
     assert (status["day"], status["share"], status["looks_taken"], status["next_look"]) == (1, 1, 0, "2024-03-22")
@@ -65,6 +70,10 @@ def test_an_experiment_is_planned_started_followed_and_stopped(home: Home) -> No
     assert [row["verdict"] for row in shown["results"]] == ["inconclusive"]
     assert Path(shown["picture"]).is_file()
     assert "look 1 of 3, 2024-03-22: inconclusive" in run(home, "results", "fewer_losses").stdout
+    triggered = shown["results"][0]["evidence"]["triggered"]
+    assert triggered["units"] == {arm: sum(arms[unit] == arm and unit % 4 < 2 for unit in arms) for arm in lost}
+    said = f"decided otherwise for {sum(triggered['units'].values()):,} of {len(arms):,} units: ratio "
+    assert said in run(home, "results", "fewer_losses").stdout
     stopped = answer(home, "stop", "fewer_losses", "--reason", "too slow")
     assert (stopped["state"], stopped["reason"]) == ("stopped", "too slow")
     (listed,) = answer(home, "list")
