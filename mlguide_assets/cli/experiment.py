@@ -160,6 +160,40 @@ def analyse(
     show_analysis(file, as_json)
 
 
+@experiment.command()
+@handle_errors
+def value(
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Version to value as if it decided: one that decides nothing yet is enough. Default: the challenger.",
+            metavar="VERSION",
+            show_default=False,
+        ),
+    ] = None,
+    policy: Annotated[
+        Literal["generic", "champion", "random"] | None,
+        typer.Option(help="Or a policy whose probabilities the plans state.", show_default=False),
+    ] = None,
+    against: Annotated[
+        Literal["generic", "champion", "random"], typer.Option(help="The policy that it is compared with.")
+    ] = "champion",
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Estimate what a model or a policy would be worth, before any traffic, from this home's send plans.
+
+    The plans say what was done and with which probability; the model scores the same users and emails with the features
+    of the same days, none of which it has learned from. Where the plans explore too little of what it would do, its
+    value is withheld and the reason is given, which is an answer: exit code 0.
+    """
+    if model and policy:
+        raise InputError("Name either --model VERSION or --policy NAME, not both.")
+    from mlguide_assets.console.value import show_value
+
+    show_value(Home.locate(home), model, policy, against, as_json)
+
+
 FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="'personalised', or the path of an experiment file.")]
 NameArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="Its name; 'mlguide experiment list' lists what was started.")

@@ -25,7 +25,7 @@ _NAMES = {IPS: "IPS", SNIPS: "SNIPS", DM: "DM (model only)", DR: "DR"}
 _CONTRACT = (IPS, SNIPS, DR)
 
 
-def show_off_policy(file: LogFile, as_json: bool) -> None:
+def show_off_policy(file: LogFile, json_wanted: bool) -> None:
     """Print the value of the target policy, or why the log cannot tell it.
 
     Raises:
@@ -34,13 +34,14 @@ def show_off_policy(file: LogFile, as_json: bool) -> None:
     with TemporaryDirectory(prefix="mlguide-") as folder, console.status("Reading the log and fitting its models"):
         read = read_log(file, connect(Path(folder)), Path(folder))
         found = evaluate(read.log, read.predict)
-    if as_json:
-        sys.stdout.write(json.dumps(_as_json(found), indent=2, allow_nan=False) + "\n")
+    if json_wanted:
+        sys.stdout.write(json.dumps(as_json(found), indent=2, allow_nan=False) + "\n")
     else:
         _print(found, file, read)
 
 
-def _as_json(found: Evaluation) -> dict[str, Any]:
+def as_json(found: Evaluation) -> dict[str, Any]:
+    """An evaluation as `--json` prints it."""
     measured = found.diagnostics
     names = ("mean_weight", "effective_sample_size", "max_weight_share", "unsupported_share")
     return {
@@ -61,9 +62,9 @@ def _print(found: Evaluation, file: LogFile, read: ReadLog) -> None:
     screen.print(f"{file.path}: {found.diagnostics.rows:,} decisions{units}, {len(read.actions)} actions.")
     screen.print(f"Target: {_target(file, read)}.")
     screen.print()
-    screen.print(_values(found))
+    screen.print(value_table(found))
     screen.print()
-    screen.print(_support(found.diagnostics, with_units=file.unit is not None))
+    screen.print(support_table(found.diagnostics, with_units=file.unit is not None))
     screen.print()
     if found.supported:
         screen.print(f"Supported: {found.reason}")
@@ -81,7 +82,8 @@ def _target(file: LogFile, read: ReadLog) -> str:
     return f"takes the action in {file.target!r}"
 
 
-def _values(found: Evaluation) -> Table:
+def value_table(found: Evaluation) -> Table:
+    """The logged policy's value and the target's, by estimator."""
     table = Table("", "value (95 % CI)", "above the logged policy", box=None, pad_edge=False)
     table.add_row("logged policy", _shown(found.logged))
     for name, estimate in found.estimates.items():
@@ -104,7 +106,8 @@ def _digits(value: float, sign: str = "") -> str:
     return f"{value:{sign}#.3g}"
 
 
-def _support(found: Diagnostics, *, with_units: bool) -> Table:
+def support_table(found: Diagnostics, *, with_units: bool) -> Table:
+    """What was measured of the support beside what is accepted."""
     table = Table("support", "found", "accepted", "meaning", box=None, pad_edge=False)
     least, most = f"≥ {MINIMUM_EFFECTIVE}", f"≤ {TOLERANCE:.0%}"
     error = f"± {found.mean_weight_error:.3f}"

@@ -85,15 +85,23 @@ def experiment_results(
     )
 
 
-@dg.asset(group_name=GROUP, kinds={"parquet"}, owners=OWNERS, deps=["experiment_results", "send_plan"])
+@dg.asset(
+    group_name=GROUP,
+    kinds={"parquet"},
+    owners=OWNERS,
+    # A new challenger is valued before it decides anything.
+    deps=["experiment_results", "send_plan", "challenger_model"],
+)
 def offline_and_online(
     context: dg.AssetExecutionContext, workspace: Workspace, user_emails: Any
 ) -> dg.MaterializeResult[None]:
-    """What the send plans say of each policy before an experiment, beside what the experiment found; rows are added."""
+    """What the send plans say of each policy, and of the challenger before it decides anything, beside what experiments
+    found; rows are added."""
     from mlguide_assets.defs.metadata import version_of
     from mlguide_assets.experiment.off_policy.comparing import compare_policies
 
-    found = compare_policies(workspace.lake, workspace.problem, sends=user_emails, run_id=context.run.run_id)
+    home, lake, problem = workspace.home, workspace.lake, workspace.problem
+    found = compare_policies(lake, problem, sends=user_emails, run_id=context.run.run_id, home=home)
     return dg.MaterializeResult(
         data_version=version_of(found.version),
         metadata={"estimates": found.estimates, "supported": found.supported, "results": found.results},

@@ -1,6 +1,7 @@
 """Batch predictions: every user with every candidate email, and the best email of each user."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -35,6 +36,15 @@ PREDICTIONS = pa.schema(
         ("run_id", pa.string()),
     ]
 )
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A model in a folder, the threshold from which on it withholds, and its version."""
+
+    folder: Path
+    threshold: float
+    version: str
 
 
 def scoring_day(reached: date, *, today: date) -> date:
@@ -91,7 +101,13 @@ def candidate_emails(emails: ibis.Table, problem: Problem) -> ibis.Table:
 
 
 def score_pairs(
-    users: ibis.Table, emails: ibis.Table, champion: Bundle | None, problem: Problem, *, day: date, run_id: str
+    users: ibis.Table,
+    emails: ibis.Table,
+    champion: Bundle | Scorer | None,
+    problem: Problem,
+    *,
+    day: date,
+    run_id: str,
 ) -> pa.RecordBatchReader:
     """Score every pair of a user and a candidate email, a slice of the users at a time.
 
@@ -110,13 +126,16 @@ def challenger_scores(
 ) -> pa.RecordBatchReader | None:
     """What the challenger says of the users and emails that were scored for a day; None without a challenger."""
     challenger = pointed(bundles, CHALLENGER)
-    if challenger is None:
-        return None
+    return None if challenger is None else scores_on(challenger, lake, problem, day=day, run_id=run_id)
+
+
+def scores_on(scorer: Bundle | Scorer, lake: Lake, problem: Problem, *, day: date, run_id: str) -> pa.RecordBatchReader:
+    """What a model says of the users and emails that were scored for a day, with the features of that day."""
     users = lake.read("user_feature_store", partitions=[day.isoformat()])
     content = email_state(
         lake.read("core_users"), lake.read("email_content"), problem, datetime.combine(day, datetime.min.time())
     )
-    return score_pairs(users, candidate_emails(content, problem), challenger, problem, day=day, run_id=run_id)
+    return score_pairs(users, candidate_emails(content, problem), scorer, problem, day=day, run_id=run_id)
 
 
 def best_emails(predictions: ibis.Table) -> ibis.Table:
@@ -127,7 +146,7 @@ def best_emails(predictions: ibis.Table) -> ibis.Table:
 
 
 def _batches(
-    users: ibis.Table, emails: ibis.Table, champion: Bundle, problem: Problem, day: date, run_id: str
+    users: ibis.Table, emails: ibis.Table, champion: Bundle | Scorer, problem: Problem, day: date, run_id: str
 ) -> Iterator[pa.RecordBatch]:
     # The users' own backend: another would spill into the working directory.
     model, backend = load_model(champion.folder), users.get_backend()

@@ -1,7 +1,8 @@
 """What a home's plans and experiments say of its policies, as far as the record lacks it."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -11,14 +12,19 @@ import pyarrow as pa
 
 from mlguide_assets.define.problem import Policy, Problem
 from mlguide_assets.define.tables import SEND_PLAN
+from mlguide_assets.deploy.bundle import CHALLENGER, pointed_version
+from mlguide_assets.deploy.registry import LostVersionError
 from mlguide_assets.experiment.ledger import Started, experiments, table_lock
 from mlguide_assets.experiment.ledger import results as looks
+from mlguide_assets.experiment.off_policy.candidate import value_of_version
 from mlguide_assets.experiment.off_policy.planned import planned_decisions
 from mlguide_assets.experiment.off_policy.record import (
     OFFLINE_AND_ONLINE,
     Result,
     estimates,
     is_estimate_due,
+    is_model_due,
+    model_estimate,
     record,
     recorded,
     results,
@@ -27,7 +33,10 @@ from mlguide_assets.experiment.outcomes import OUTCOME
 from mlguide_assets.experiment.specification import Experiment
 from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.settings import Home
 from mlguide_assets.statistics.intervals import Estimate
+
+_log = logging.getLogger(__name__)
 
 PLANNED_DAYS = 28
 """Days of plans, the latest whose outcomes are final, that an estimate is made from."""
@@ -51,18 +60,26 @@ class Compared:
     results: int
 
 
-def compare_policies(lake: Lake, problem: Problem, *, sends: ibis.Table, run_id: str) -> Compared:
+def compare_policies(
+    lake: Lake, problem: Problem, *, sends: ibis.Table, run_id: str, home: Home | None = None
+) -> Compared:
     """Add the estimates that are due and the results that are not on record.
 
     Args:
         sends: user_id, email_id, delivered_at and the label as the source writes it.
+        home: where there may be a challenger that decides nothing yet: it is valued by what it would do.
     """
-    now = datetime.now(UTC)
+    now, challenger = datetime.now(UTC), _challenger(home, problem)
     with table_lock(lake, OFFLINE_AND_ONLINE):
         known, started = recorded(lake), experiments(lake)
-        decisions = _decisions_if_due(lake, problem, sends, known)
+        last = _last_final_day(lake, problem, sends)
+        due = last is not None and is_estimate_due(known, last)
+        new = challenger if last is not None and challenger and is_model_due(known, challenger, last) else None
+        decisions = final_decisions(lake, problem, sends) if due or new else None
         arms = [pair for each in started for pair in _arms(each.experiment).values()]
-        made = [] if decisions is None else estimates(decisions, [*PAIRS, *arms], now=now, run_id=run_id)
+        made = estimates(decisions, [*PAIRS, *arms], now=now, run_id=run_id) if decisions is not None and due else []
+        if decisions is not None and decisions.num_rows and home is not None and new:
+            made += _of_model(home, lake, problem, new, decisions, now, run_id)
         found = results([*known, *made], _results(lake, started), now=now, run_id=run_id)
         if made or found:
             record(lake, [*made, *found])
@@ -70,16 +87,40 @@ def compare_policies(lake: Lake, problem: Problem, *, sends: ibis.Table, run_id:
     return Compared(version, len(made), sum(row["supported"] for row in made), len(found))
 
 
-def _decisions_if_due(
-    lake: Lake, problem: Problem, sends: ibis.Table, known: Sequence[Mapping[str, Any]]
-) -> pa.Table | None:
-    """The newest planned decisions whose outcomes are final, if there are enough new ones for another estimate."""
-    until = data_clock(sends)
+def _challenger(home: Home | None, problem: Problem) -> str | None:
+    return pointed_version(home.bundles(problem.key), CHALLENGER) if home else None
+
+
+def _of_model(
+    home: Home, lake: Lake, problem: Problem, version: str, decisions: pa.Table, now: datetime, run_id: str
+) -> list[dict[str, Any]]:
+    try:
+        found = value_of_version(home, lake, problem, version, decisions)
+        last = max(decisions["scoring_date"].to_pylist())
+        return [model_estimate(found, last_day=last, now=now, run_id=run_id)]
+    except LostVersionError as error:
+        _log.warning("Version %s cannot be valued: %s", version, error)
+        return []
+
+
+def _last_final_day(lake: Lake, problem: Problem, sends: ibis.Table) -> date | None:
+    """The newest planned day whose outcomes are final."""
+    days = _final_days(lake, problem, data_clock(sends))
+    return date.fromisoformat(days[-1]) if days else None
+
+
+def _final_days(lake: Lake, problem: Problem, until: datetime | None) -> list[str]:
     if until is None or not lake.exists(SEND_PLAN):
-        return None
+        return []
     last = (until - problem.label.window - timedelta(days=1)).date().isoformat()
-    days = sorted(day for day in lake.snapshot(SEND_PLAN).partitions if day <= last)[-PLANNED_DAYS:]
-    if not days or not is_estimate_due(known, date.fromisoformat(days[-1])):
+    return sorted(day for day in lake.snapshot(SEND_PLAN).partitions if day <= last)[-PLANNED_DAYS:]
+
+
+def final_decisions(lake: Lake, problem: Problem, sends: ibis.Table) -> pa.Table | None:
+    """The newest planned decisions whose outcomes are final, see `planned_decisions`; None where there are none."""
+    until = data_clock(sends)
+    days = _final_days(lake, problem, until)
+    if until is None or not days:
         return None
     plans = lake.read(SEND_PLAN, partitions=days)
     # Plans of earlier versions do not say what other policies would have done.

@@ -56,9 +56,9 @@ def planned_decisions(plans: ibis.Table, sends: ibis.Table, problem: Problem, *,
         until: the data's clock.
 
     Returns:
-        user_id, scoring_date, `in_experiment`, model_version, propensity, policy_propensities, `acted` (whether
-        anything was sent to the unit that day, after the plan was made), `followed` (whether that is what the plan
-        said) and `reward`.
+        user_id, scoring_date, email_id, decision, exploration_share, `in_experiment`, model_version, propensity,
+        policy_propensities, `acted` (whether anything was sent to the unit that day, after the plan was made),
+        `followed` (whether that is what the plan said) and `reward`.
     """
     final = until - problem.label.window - timedelta(days=1)
     day = plans.scoring_date.cast("timestamp")
@@ -75,6 +75,9 @@ def planned_decisions(plans: ibis.Table, sends: ibis.Table, problem: Problem, *,
     acted = both.sent.notnull() & (both["at"] > both.planned_at)
     as_planned = acted & (both.decision == "send") & (both.sent == both.email_id)
     decisions = both.group_by("user_id", "scoring_date").agg(
+        email_id=both.email_id.max(),
+        decision=both.decision.max(),
+        exploration_share=both.exploration_share.max(),
         in_experiment=both.experiment.notnull().any(),
         model_version=both.model_version.max(),
         propensity=both.propensity.max(),

@@ -15,11 +15,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Policy
+from mlguide_assets.experiment.off_policy.candidate import AGAINST, MODEL, ModelValue
 from mlguide_assets.experiment.off_policy.planned import PolicyValue, policy_value, scored_policies
 from mlguide_assets.prepare.lake import Lake, Snapshot, small_table
 from mlguide_assets.statistics.intervals import Estimate
 
 OFFLINE_AND_ONLINE = "offline_and_online"
+
+DIAGNOSTICS = ("mean_weight", "effective_sample_size", "max_weight_share", "unsupported_share")
+"""Of the policy that is evaluated; rows of before these were recorded lack them."""
 
 SCHEMA = pa.schema(
     [
@@ -33,6 +37,7 @@ SCHEMA = pa.schema(
         ("estimate", pa.float64()),
         ("estimate_low", pa.float64()),
         ("estimate_high", pa.float64()),
+        *((name, pa.float64()) for name in DIAGNOSTICS),
         ("supported", pa.bool_()),
         ("reason", pa.string()),
         ("experiment", pa.string()),
@@ -77,7 +82,8 @@ def is_estimate_due(known: Iterable[Mapping[str, Any]], last_day: date) -> bool:
     Args:
         known: rows of the record.
     """
-    made = [date.fromisoformat(row["last_day"]) for row in known if row["experiment"] is None]
+    of_all = (row for row in known if row["experiment"] is None and row["policy"] != MODEL)
+    made = [date.fromisoformat(row["last_day"]) for row in of_all]
     return not made or last_day - max(made) >= EVERY
 
 
@@ -93,13 +99,34 @@ def estimates(
     """
     if not decisions.num_rows:
         return []
-    days = pc.min_max(decisions["scoring_date"]).as_py()
     scored = scored_policies(decisions)
     return [
-        _estimate(policy_value(decisions, policy, against), decisions, days, now=now, run_id=run_id)
+        _estimate(policy_value(decisions, policy, against), decisions, now=now, run_id=run_id)
         for policy, against in dict.fromkeys(pairs)
         if policy in scored and against in scored
     ]
+
+
+def model_estimate(found: ModelValue, *, last_day: date, now: datetime, run_id: str) -> dict[str, Any]:
+    """The row of a model that decides nothing yet; where no day could be taken, it says so.
+
+    Args:
+        last_day: the last whose outcomes are final, be it of the days taken or not.
+    """
+    same = {"model_version": found.version, "last_day": last_day.isoformat()}
+    if found.value is None:
+        at = now.isoformat(timespec="seconds")
+        known = {"recorded_at": at, "estimated_at": at, "policy": MODEL, "against": AGAINST, "run_id": run_id}
+        return {**_EMPTY, **known, **same, "supported": False, "reason": found.which}
+    row = _estimate(found.value, found.decisions, now=now, run_id=run_id)
+    return {**row, **same, "reason": f"Of each {found.which}. {row['reason']}"}
+
+
+def is_model_due(known: Iterable[Mapping[str, Any]], version: str, last_day: date) -> bool:
+    """Whether a model has no estimate of days up to nearly the last whose outcomes are final."""
+    own = [row for row in known if (row["policy"], row["model_version"]) == (MODEL, version)]
+    made = [date.fromisoformat(row["last_day"]) for row in own if row["experiment"] is None]
+    return not made or last_day - max(made) >= EVERY
 
 
 def results(
@@ -144,9 +171,8 @@ def recorded(lake: Lake) -> list[dict[str, Any]]:
     return rows
 
 
-def _estimate(
-    value: PolicyValue, decisions: pa.Table, days: Mapping[str, date], *, now: datetime, run_id: str
-) -> dict[str, Any]:
+def _estimate(value: PolicyValue, decisions: pa.Table, *, now: datetime, run_id: str) -> dict[str, Any]:
+    days, measured = pc.min_max(decisions["scoring_date"]).as_py(), value.evaluation.diagnostics
     at = now.isoformat(timespec="seconds")
     return {
         **_EMPTY,
@@ -158,6 +184,7 @@ def _estimate(
         "last_day": days["max"].isoformat(),
         "estimated_at": at,
         **(_bounds("estimate", value.ratio) if value.ratio else {}),
+        **{name: getattr(measured, name) for name in DIAGNOSTICS},
         "supported": value.ratio is not None,
         "reason": value.reason,
         "run_id": run_id,
@@ -170,7 +197,7 @@ def _estimate_before(known: Sequence[Mapping[str, Any]], result: Result) -> dict
     for row in reversed(known):
         same = (row["policy"], row["against"]) == (result.policy, result.against)
         if same and row["experiment"] is None and row["last_day"] < began:
-            return {name: row[name] for name in _OFFLINE}
+            return {name: row.get(name) for name in _OFFLINE}
     return {}
 
 

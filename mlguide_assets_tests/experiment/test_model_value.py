@@ -1,0 +1,186 @@
+"""A model that decides nothing yet is valued by the plans: as if they had scored it, on days it has not seen."""
+
+import json
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import ibis
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from typer.testing import CliRunner
+
+from mlguide_assets.cli import app
+from mlguide_assets.define.loading import dump_problem
+from mlguide_assets.define.problem import Exploration, Policies
+from mlguide_assets.define.tables import SEND_PLAN
+from mlguide_assets.deploy.batch import USER_FEATURES, Scorer, scores_on
+from mlguide_assets.deploy.send_plan import Choosing, plan_sends
+from mlguide_assets.experiment.off_policy.candidate import value_of_model
+from mlguide_assets.experiment.off_policy.comparing import compare_policies, final_decisions
+from mlguide_assets.experiment.off_policy.record import recorded
+from mlguide_assets.prepare.core import join_core_users
+from mlguide_assets.prepare.features.tables import user_state
+from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.settings import Home
+from mlguide_assets.train.candidate import Candidate
+from mlguide_assets.train.files import JUDGED
+from mlguide_assets.train.storage import load_facts
+from mlguide_assets_tests.deploy.conftest import empty_registry, home, tables, trained
+from mlguide_assets_tests.deploy.scores import saved
+from mlguide_assets_tests.deploy.test_promotion import GOOD, House
+from mlguide_assets_tests.samples import Tables
+from mlguide_assets_tests.train.sends import PROBLEM, replaced
+
+pytestmark = pytest.mark.xdist_group("mlflow")
+__all__ = ["empty_registry", "home", "tables", "trained"]
+
+DAYS = 3
+EXPLORATION, POLICIES = Exploration(share=0.3), Policies(champion=0.6, random=0.4)
+ASKED = PROBLEM.model_copy(update={"exploration": EXPLORATION, "policies": POLICIES})
+TOLERANT = ASKED.model_copy(update={"gate": ASKED.gate.model_copy(update={"min_fresh_positives": 1})})
+
+
+class World:
+    """Planned days after the last send of a sample, whose champion is a model that holds other risks."""
+
+    def __init__(self, lake: Lake, tables: Tables, candidate: Path) -> None:
+        self.lake, self.candidate = lake, candidate
+        self.random = np.random.default_rng(3)
+        for name, rows in tables.items():
+            lake.write(name, rows)
+        profiles, emails, content = (ibis.memtable(tables[name]) for name in _THREE)
+        self.core = join_core_users(profiles, emails, content)
+        lake.write("core_users", self.core.to_pyarrow())
+        self.first = max(tables["user_emails"]["delivered_at"].to_pylist()).date() + timedelta(days=1)
+        self.stated: list[pa.Table] = []
+        self.sends = [tables["user_emails"]]
+        for number in range(DAYS):
+            self._live(self.first + timedelta(days=number), tables)
+        end = datetime.combine(self.first + timedelta(days=DAYS), time()) + PROBLEM.label.window
+        # A day of sends later, by which the data's clock says that the outcomes of the planned days are final.
+        self.sends.append(replaced(self.sends[-1], "delivered_at", [end] * self.sends[-1].num_rows))
+        lake.write("user_emails", pa.concat_tables(self.sends))
+
+    def _live(self, day: date, tables: Tables) -> None:
+        midnight = datetime.combine(day, time())
+        users = user_state(self.core, ibis.memtable(tables["user_profiles"]), PROBLEM, midnight).to_pyarrow()
+        self.lake.write_partition(USER_FEATURES, day.isoformat(), users)
+        threshold = load_facts(self.candidate)["threshold"]
+        own = scores_on(Scorer(self.candidate, threshold, "2"), self.lake, ASKED, day=day, run_id="").read_all()
+        noise = np.exp(self.random.normal(0, 1, own.num_rows))
+        risk = np.minimum(own["probability"].to_numpy() * noise, 1)
+        said = own.set_column(3, "probability", pa.array(risk))
+        said = said.set_column(4, "decision", pa.array(np.where(risk >= threshold, "withhold", "send")))
+        said = said.set_column(5, "model_version", pa.array(["1"] * own.num_rows))
+        asked = {"day": day, "planned_at": midnight - timedelta(hours=1), "run_id": "run"}
+        champion = ibis.memtable(said)
+        # What the plan would have stated, had it scored the model; the one that stands knows nothing of it.
+        with_it = Choosing(EXPLORATION, POLICIES, challenger=ibis.memtable(own))
+        self.stated.append(plan_sends(champion, with_it, **asked).read_all())
+        plan = plan_sends(champion, Choosing(EXPLORATION, POLICIES), **asked).read_all()
+        self.lake.write_partition(SEND_PLAN, day.isoformat(), plan)
+        sent = plan.filter(pc.equal(plan["decision"], "send"))
+        lost = self.random.random(sent.num_rows) < 0.2
+        values: dict[str, Any] = {
+            "user_id": sent["user_id"],
+            "email_id": sent["email_id"],
+            "unsubscribed": np.where(lost, PROBLEM.label.positive, PROBLEM.label.negative),
+            "delivered_at": [midnight + timedelta(hours=9)] * sent.num_rows,
+        }
+        schema = tables["user_emails"].schema
+        self.sends.append(pa.table({field.name: pa.array(values[field.name], field.type) for field in schema}))
+
+    def decisions(self) -> pa.Table:
+        found = final_decisions(self.lake, ASKED, self.lake.read("user_emails"))
+        assert found is not None
+        return found
+
+
+_THREE = ("user_profiles", "user_emails", "email_content")
+
+
+def stated(world: World) -> dict[tuple[date, int], float]:
+    """By day and user: with which probability the model would have done what the plan did, as a plan states it."""
+    rows = pa.concat_tables(world.stated).to_pylist()
+    return {(row["scoring_date"], row["user_id"]): row["policy_propensities"]["challenger"] for row in rows}
+
+
+def propensities(decisions: pa.Table) -> dict[tuple[date, int], float]:
+    rows = decisions.select(["scoring_date", "user_id", "policy_propensities"]).to_pylist()
+    return {(row["scoring_date"], row["user_id"]): row["policy_propensities"]["challenger"] for row in rows}
+
+
+def test_the_model_has_the_propensities_that_a_plan_would_have_stated(
+    tmp_path: Path, trained: Candidate, tables: Tables
+) -> None:
+    candidate = saved(trained, tmp_path / "candidates")
+    world = World(Lake(tmp_path / "lake"), tables, candidate)
+    decisions = world.decisions()
+    assert propensities(decisions) != stated(world)
+    found = value_of_model(candidate, "2", world.lake, TOLERANT, decisions)
+    assert found.which == "planned day after the last that it has learned from"
+    assert propensities(found.decisions) == pytest.approx(stated(world))
+    assert len(found.decisions) == len(decisions)
+    assert found.value is not None
+    assert found.value.evaluation.diagnostics.rows > 0
+
+
+def test_days_that_it_has_learned_from_are_not_taken(tmp_path: Path, trained: Candidate, tables: Tables) -> None:
+    candidate = saved(trained, tmp_path / "candidates")
+    world = World(Lake(tmp_path / "lake"), tables, candidate)
+    decisions = world.decisions()
+    facts = json.loads((candidate / "facts.json").read_text())
+    learned = facts | {"refit_until": str(world.first + timedelta(days=DAYS)), "test_from": str(world.first)}
+    (candidate / "facts.json").write_text(json.dumps(learned))
+    # Its holdout model is taken, and only after the first day of its test window.
+    found = value_of_model(candidate, "2", world.lake, TOLERANT, decisions)
+    assert "holdout model" in found.which
+    assert min(found.decisions["scoring_date"].to_pylist()) == world.first + timedelta(days=1)
+    (candidate / JUDGED / "model.ubj").unlink()
+    with pytest.raises(FileNotFoundError):
+        value_of_model(candidate, "2", world.lake, TOLERANT, decisions)
+    (candidate / "facts.json").write_text(json.dumps(learned | {"test_from": str(world.first + timedelta(days=DAYS))}))
+    nothing = value_of_model(candidate, "2", world.lake, TOLERANT, decisions)
+    assert nothing.value is None
+    assert nothing.which.startswith("There is no planned day of its test window")
+
+
+def test_a_home_values_its_challenger_once_and_the_command_line_says_the_same(
+    home: Home, trained: Candidate, tables: Tables
+) -> None:
+    house = House(home, trained, TOLERANT)
+    house.judge("a", GOOD)
+    house.install()
+    house.decide("b", "kept")
+    assert house.install_challenger() == "2"
+    World(house.lake, tables, next(path for path in home.candidates(PROBLEM.key).iterdir()))
+    asked = {"sends": house.lake.read("user_emails"), "home": home}
+    first = compare_policies(house.lake, TOLERANT, run_id="one", **asked)
+    assert compare_policies(house.lake, TOLERANT, run_id="two", **asked).version == first.version
+    (row,) = [row for row in recorded(house.lake) if row["policy"] == "challenger"]
+    assert (row["against"], row["model_version"]) == ("champion", "2")
+    assert row["reason"].startswith("Of each planned day after the last that it has learned from. ")
+    assert row["mean_weight"] == pytest.approx(1, abs=0.5)
+
+    home.active_problem.write_text(dump_problem(TOLERANT))
+    command = ["experiment", "value", "--home", str(home.root)]
+    said = CliRunner().invoke(app, [*command, "--json"])
+    assert said.exit_code == 0, said.output
+    found = json.loads(said.stdout)
+    assert (found["model_version"], found["supported"]) == ("2", row["supported"])
+    assert found["reason"] in row["reason"]
+    assert found["diagnostics"]["effective_sample_size"] == row["effective_sample_size"]
+    shown = CliRunner().invoke(app, command, env={"COLUMNS": "160"}).stdout
+    assert "Model version 2 against champion, from " in shown
+    of_policy = CliRunner().invoke(app, [*command, "--policy", "random", "--json"])
+    assert json.loads(of_policy.stdout)["diagnostics"]["mean_weight"] == pytest.approx(1, abs=0.2)
+    for wrong, sentence in (
+        (["--model", "9"], "has no version 9"),
+        (["--model", "1", "--policy", "random"], "not both"),
+        (["--policy", "champion"], "two different policies"),
+    ):
+        refused = CliRunner().invoke(app, [*command, *wrong])
+        assert (refused.exit_code, sentence in refused.stderr) == (2, True), refused.stderr
