@@ -54,6 +54,9 @@ SCHEMA = pa.schema(
 EVERY = timedelta(days=7)
 """Estimates are made again when the days whose outcomes are final have grown by so much."""
 
+EVERY_OF_A_MODEL = timedelta(days=28)
+"""A challenger is valued when it is new, and again when all planned days are others: its scores take longer."""
+
 _OFFLINE = SCHEMA.names[1 : SCHEMA.names.index("reason") + 1]
 _EMPTY: Mapping[str, Any] = dict.fromkeys(SCHEMA.names)
 
@@ -123,10 +126,10 @@ def model_estimate(found: ModelValue, *, last_day: date, now: datetime, run_id: 
 
 
 def is_model_due(known: Iterable[Mapping[str, Any]], version: str, last_day: date) -> bool:
-    """Whether a model has no estimate of days up to nearly the last whose outcomes are final."""
+    """Whether a model has no estimate yet, or none of the newest planned days whose outcomes are final."""
     own = [row for row in known if (row["policy"], row["model_version"]) == (MODEL, version)]
     made = [date.fromisoformat(row["last_day"]) for row in own if row["experiment"] is None]
-    return not made or last_day - max(made) >= EVERY
+    return not made or last_day - max(made) >= EVERY_OF_A_MODEL
 
 
 def results(
