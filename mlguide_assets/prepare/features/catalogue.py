@@ -1,0 +1,338 @@
+"""Every feature of a problem, once: its name, kind, origin and meaning. Nothing here reads data.
+
+Declarations with `split` are written out, one per value; `compiling.py` turns each into columns.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal, Protocol
+
+from mlguide_assets.define.features import Declaration, Features, split_names
+from mlguide_assets.define.prediction import Comparison, Predict, PredictEntity, PredictEvent
+from mlguide_assets.define.schema import ColumnKind, EventTable, Schema
+
+Kind = Literal["number", "category", "text"]
+Origin = Literal["column", "known", "history", "request"]
+
+UNFEATURED = ("time", "id")
+"""Kinds of columns that are never a feature."""
+_KINDS: dict[ColumnKind, Kind] = {
+    "number": "number",
+    "integer": "number",
+    "flag": "number",
+    "category": "category",
+    "text": "text",
+}
+_AT_REQUEST = ("since_last", "age", "calendar")
+
+
+class Declared(Protocol):
+    """What the compiler reads of a problem."""
+
+    @property
+    def schema(self) -> Schema: ...
+
+    @property
+    def predict(self) -> Predict: ...
+
+    @property
+    def features(self) -> Features: ...
+
+    @property
+    def contracts(self) -> Sequence[Any]: ...
+
+
+class UnresolvedFeatureError(ValueError):
+    """A declaration that cannot be compiled: what is missing, and what to write."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column of the features.
+
+    Attributes:
+        kind: `text` is carried along and never given to a model: a subject is as good as an id.
+        origin: a column of an entity; a column of the event that is `known` when it happens; the `history` of an
+            entity; or what follows from the instant, at `request` time.
+        noun: the entity whose column or history it is; None for `known` and the calendar.
+        column: of the entity or the event, where it is one.
+        declaration: what the problem file says; of `split`, without it.
+        split: `column` or `entity.column` of the counted event, and the value it must have.
+    """
+
+    name: str
+    kind: Kind
+    origin: Origin
+    description: str
+    noun: str | None = None
+    column: str | None = None
+    declaration: Declaration | None = None
+    split: tuple[str, str] | None = None
+
+    @property
+    def for_models(self) -> bool:
+        return self.kind != "text"
+
+
+def features_of(problem: Declared) -> tuple[Feature, ...]:
+    """All features of a problem, in the order of their columns.
+
+    Raises:
+        UnresolvedFeatureError: a declaration names what the problem does not have.
+    """
+    features = (*_entity_columns(problem), *_known_columns(problem), *_declared(problem))
+    twice = [name for name, times in Counter(feature.name for feature in features).items() if times > 1]
+    if twice:
+        raise UnresolvedFeatureError(f"features: two are called {twice[0]!r}; rename one under features.declared")
+    return features
+
+
+def nouns_of(problem: Declared) -> tuple[str, ...]:
+    """The entities that a decision refers to, in the order of the file."""
+    if isinstance(problem.predict, PredictEntity):
+        return (problem.predict.each,)
+    named = problem.schema.event(problem.predict.each).of
+    return tuple(noun for noun in problem.schema.entities if noun in named)
+
+
+def parents_of(problem: Declared) -> tuple[str, ...]:
+    """The entities of which only the newest event of the decision's entity tells, where a feature is by them."""
+    own = nouns_of(problem)
+    asked = [each.by for each in problem.features.declared.values() if each.by and each.by not in own]
+    return tuple(noun for noun in problem.schema.entities if noun in asked)
+
+
+def parent_events(problem: Declared, noun: str) -> tuple[str, str, list[str]]:
+    """How a parent is found: the entity of the decision, and the events that name both.
+
+    Returns:
+        noun of the entity, noun of the parent, events in the order of the file.
+
+    Raises:
+        UnresolvedFeatureError: no event does.
+    """
+    if isinstance(problem.predict, PredictEntity):
+        child = problem.predict.each
+        events = [table.event for table in problem.schema.event_tables.values() if {child, noun} <= table.of.keys()]
+        if events:
+            return child, noun, events
+    own = ", ".join(nouns_of(problem))
+    raise UnresolvedFeatureError(f"features.declared: by: {noun!r} is not an entity of the decision ({own})")
+
+
+def time_column(problem: Declared) -> str:
+    """The name of the decision's time: that of the event, `at` where it is an entity's, `as_of` at cut-offs."""
+    if isinstance(problem.predict, PredictEntity):
+        return "as_of"
+    return problem.schema.event(problem.predict.each).own_time or "at"
+
+
+def _entity_columns(problem: Declared) -> Iterator[Feature]:
+    tables = {noun: table for noun in nouns_of(problem) if (table := problem.schema.entity(noun))}
+    listed = [
+        (noun, name, column)
+        for noun, table in tables.items()
+        for name, column in table.columns.items()
+        if column.kind not in UNFEATURED
+    ]
+    taken = Counter(name for _, name, _ in listed)
+    taken.update(problem.predict.known if isinstance(problem.predict, PredictEvent) else ())
+    taken.update(name for name in problem.features.declared)
+    for noun, name, column in listed:
+        feature = f"{noun}_{name}" if taken[name] > 1 else name
+        text = column.description or f"{name} of the {noun}."
+        yield Feature(feature, _KINDS[column.kind], "column", text, noun, name)
+
+
+def _known_columns(problem: Declared) -> Iterator[Feature]:
+    if not isinstance(problem.predict, PredictEvent):
+        return
+    event = problem.schema.event(problem.predict.each)
+    for name in problem.predict.known:
+        column = event.columns.get(name)
+        if column is None or column.kind in UNFEATURED or name == problem.predict.label.column:
+            raise UnresolvedFeatureError(
+                f"predict.known: {name!r} must be a column of {event.event} that is no id, time or label"
+            )
+        text = column.description or f"{name} of the {event.event}."
+        yield Feature(name, _KINDS[column.kind], "known", text, None, name)
+
+
+def _declared(problem: Declared) -> Iterator[Feature]:
+    for name, declaration in problem.features.declared.items():
+        _check(name, declaration, problem)
+        if declaration.split is None:
+            yield _feature(name, declaration, None, problem)
+            continue
+        values = _values(name, declaration, problem)
+        for each, value in split_names(name, values):
+            yield _feature(each, declaration, (declaration.split, value), problem)
+
+
+def event_of(declaration: Declaration, problem: Declared) -> str:
+    """The noun of the event that is aggregated."""
+    if declaration.operator == "rate":
+        return problem.predict.each
+    return declaration.operand.partition(".")[0]
+
+
+def _check(name: str, declaration: Declaration, problem: Declared) -> None:
+    """What the declaration names exists.
+
+    Raises:
+        UnresolvedFeatureError
+    """
+
+    def refuse(reason: str) -> UnresolvedFeatureError:
+        return UnresolvedFeatureError(f"features.declared.{name}: {reason}")
+
+    schema, operator = problem.schema, declaration.operator
+    if operator == "calendar":
+        return
+    if operator == "age":
+        noun, _, column = declaration.operand.partition(".")
+        table = schema.entity(noun)
+        if noun not in nouns_of(problem) or table is None:
+            raise refuse(f"age: {noun!r} is not a declared entity of the decision ({', '.join(nouns_of(problem))})")
+        if (column or table.known_from) not in table.of_kind("time"):
+            raise refuse(f"age: {noun} needs known_from, or write age: {noun}.<column of times>")
+        return
+    labels = isinstance(problem.predict, PredictEvent)
+    if (operator == "rate" or declaration.labelled) and not labels:
+        raise refuse("outcomes are known where predict.each is an event; use count and share with where")
+    event_noun = event_of(declaration, problem)
+    if event_noun not in schema.events:
+        raise refuse(f"{event_noun!r} is not an event ({', '.join(schema.events)})")
+    event = schema.event(event_noun)
+    if declaration.labelled and event_noun != problem.predict.each:
+        raise refuse(f"labelled: outcomes are those of {problem.predict.each!r}, not of {event_noun!r}")
+    if declaration.by not in event.of:
+        raise refuse(f"by: {declaration.by!r} is not an entity of {event_noun} ({', '.join(event.of)})")
+    if declaration.by not in nouns_of(problem):
+        parent_events(problem, str(declaration.by))
+    if declaration.column is not None:
+        kind = kind_of(event, declaration.column, schema)
+        if kind is None or (operator in ("sum", "mean", "min", "max") and kind not in ("number", "integer", "flag")):
+            numbers = ", ".join(event.of_kind("number", "integer", "flag")) or "none"
+            raise refuse(f"{operator}: {declaration.column!r} is not a suitable column of {event_noun}: {numbers}")
+        if operator == "last" and kind in UNFEATURED:
+            raise refuse(f"last: {declaration.column!r} is an id or a time, which is never a feature")
+    paths = [*declaration.where, *([declaration.split] if declaration.split else [])]
+    for path in paths:
+        if kind_of(event, path, schema) is None:
+            raise refuse(f"{path!r} is not a column of {event_noun} or of an entity that it names")
+
+
+def kind_of(event: EventTable, path: str, schema: Schema) -> ColumnKind | None:
+    """The kind of a column of an event, or of `entity.column` of an entity that it names; None where there is none."""
+    if path in event.columns:
+        return event.columns[path].kind
+    noun, _, column = path.partition(".")
+    table = schema.entity(noun) if noun in event.of else None
+    return table.columns[column].kind if table is not None and column in table.columns else None
+
+
+def _values(name: str, declaration: Declaration, problem: Declared) -> tuple[str, ...]:
+    """The values that `split` makes features of: its own, or those of the contract.
+
+    Raises:
+        UnresolvedFeatureError: neither says them.
+    """
+    if declaration.values:
+        return declaration.values
+    path = str(declaration.split)
+    event = event_of(declaration, problem)
+    noun, _, column = path.rpartition(".")
+    table = problem.schema.table_of(noun or event)
+    for rule in problem.contracts:
+        if rule.rule == "one_of" and (rule.table, rule.column) == (table, column):
+            return tuple(rule.values)
+    raise UnresolvedFeatureError(
+        f"features.declared.{name}: the values of {path} are not known; "
+        f"write values: [...] or a contract {{table: {table}, rule: one_of, column: {column}, ...}}"
+    )
+
+
+def _feature(name: str, declaration: Declaration, split: tuple[str, str] | None, problem: Declared) -> Feature:
+    kind: Kind = "number"
+    if declaration.operator == "last":
+        event = problem.schema.event(event_of(declaration, problem))
+        kind = _KINDS[kind_of(event, str(declaration.column), problem.schema) or "text"]
+    plain = declaration.model_copy(update={"split": None, "values": ()})
+    text = declaration.description or in_words(declaration, split, problem)
+    noun = declaration.operand.partition(".")[0] if declaration.operator == "age" else declaration.by
+    origin: Origin = "request" if declaration.operator in _AT_REQUEST else "history"
+    return Feature(name, kind, origin, text, noun, None, plain, split)
+
+
+_CALENDAR = {
+    "hour": "Hour of the day, UTC.",
+    "day_of_week": "Day of the week, UTC; Monday is 0.",
+    "day_of_month": "Day of the month, UTC.",
+    "month": "Month of the year, UTC.",
+    "day_of_year": "Day of the year, UTC.",
+}
+
+
+def in_words(declaration: Declaration, split: tuple[str, str] | None, problem: Declared) -> str:
+    """What a feature says, as a sentence.
+
+    Counted are events strictly before the decision; outcomes once they are final.
+    """
+    operator = declaration.operator
+    if operator == "calendar":
+        return _CALENDAR[declaration.operand]
+    if operator == "age":
+        noun, _, since = declaration.operand.partition(".")
+        return f"Days since {since or 'the start'} of the {noun}."
+    event, whose, column = event_of(declaration, problem), f"of the {declaration.by}", declaration.column
+    which = _which(declaration, split)
+    nth = (
+        f"{declaration.nth}th newest"
+        if declaration.nth > 3
+        else ("", "newest", "second newest", "third newest")[declaration.nth]
+    )
+    start = {
+        "count": f"Number of earlier {event}s {whose}{which}",
+        "sum": f"Sum of {column} over earlier {event}s {whose}{which}",
+        "mean": f"Mean {column} of earlier {event}s {whose}{which}",
+        "min": f"Smallest {column} of earlier {event}s {whose}{which}",
+        "max": f"Largest {column} of earlier {event}s {whose}{which}",
+        "last": f"{column} of the {nth} earlier {event} {whose}{which}",
+        "distinct": f"Number of different values of {column} in earlier {event}s {whose}{which}",
+        "rate": f"Share of earlier {event}s {whose}{which} with the positive outcome, among those known by then",
+        "share": f"Share of earlier {event}s {whose}{which}, among all of them",
+        "since_last": f"Days since the newest earlier {event} {whose}{which}",
+    }[operator]
+    within = f", in the {_span(declaration.within)} before" if declaration.within else ""
+    as_of = ", as known at the start of the day, UTC" if declaration.as_of else ""
+    return f"{start}{within}{as_of}."
+
+
+def _which(declaration: Declaration, split: tuple[str, str] | None) -> str:
+    said = [f"{column} {_comparison(each)}" for column, each in declaration.where.items()]
+    if split:
+        said.append(f"{split[0]} = {split[1]}")
+    if declaration.labelled:
+        said.append("a known outcome" if declaration.labelled == "known" else f"a {declaration.labelled} outcome")
+    return f" with {' and '.join(said)}" if said else ""
+
+
+def _comparison(each: Comparison) -> str:
+    said = []
+    if each.one_of:
+        said.append("= " + " or ".join(each.one_of))
+    if each.not_:
+        said.append("other than " + " or ".join(each.not_))
+    if each.at_least is not None:
+        said.append(f"≥ {each.at_least:g}")
+    if each.at_most is not None:
+        said.append(f"≤ {each.at_most:g}")
+    return " and ".join(said)
+
+
+def _span(span: timedelta) -> str:
+    days = span / timedelta(days=1)
+    return f"{days:g} days" if days >= 1 else f"{span / timedelta(hours=1):g} hours"

@@ -1,0 +1,229 @@
+"""Tables as the compiler sees them: events with their instants, conditions on them, columns of entities at an instant.
+
+Instants are int64 microseconds since 1970, UTC, here and in all modules beside.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+
+import ibis
+
+from mlguide_assets.define.prediction import Comparison, PredictEvent
+from mlguide_assets.define.schema import EntityTable, EventTable, Schema
+from mlguide_assets.prepare.features.catalogue import Declared, kind_of
+
+Tables = Mapping[str, ibis.Table]
+"""By their names in the problem file, with its columns."""
+
+_EPOCH = "1970-01-01 00:00:00"
+AT, KNOWN, POSITIVE = "at", "known", "positive"
+RESERVED = (AT, KNOWN, POSITIVE)
+
+
+def micros(span: timedelta) -> int:
+    return span // timedelta(microseconds=1)
+
+
+def microseconds(time: ibis.Value) -> ibis.Value:
+    """A time as int64 since 1970."""
+    return time.delta(ibis.timestamp(_EPOCH), unit="microsecond")
+
+
+def timestamp_of(microseconds: ibis.Value) -> ibis.Value:
+    """The time of an int64 since 1970."""
+    return ibis.timestamp(_EPOCH) + microseconds.as_interval("us")
+
+
+def id_column(noun: str) -> str:
+    return f"{noun}_id"
+
+
+def column_name(event: EventTable, column: str) -> str:
+    """What a column of an event table is called among canonical events: an id by its noun, all else as in the file.
+
+    A name that canonical events have themselves gets the event's noun in front.
+    """
+    by_column = {name: noun for noun, name in event.of.items()}
+    if column in by_column:
+        return id_column(by_column[column])
+    own = {*RESERVED, *map(id_column, event.of)}
+    return f"{event.event}_{column}" if column in own else column
+
+
+def canonical_events(tables: Tables, problem: Declared, noun: str) -> ibis.Table:
+    """The events of a kind that have a time.
+
+    Returns:
+        `<noun>_id` for every entity that it names; `at`, when it happened, and `known`, when that was written, both
+        int64 microseconds since 1970; its other columns; `positive` (null: not known) where it is what is predicted.
+    """
+    schema = problem.schema
+    event = schema.event(noun)
+    name = str(schema.table_of(noun))
+    rows = tables[name]
+    if event.own_time is None:
+        entity, column = event.at.split(".")
+        rows = _with_time_of(rows, event, entity, column, tables, schema)
+        instant = rows["_parent_time"]
+    else:
+        instant = rows[event.own_time]
+    columns = {column_name(event, column): rows[column] for column in event.columns if column in rows.columns}
+    columns |= {id_column(entity): rows[column] for entity, column in event.of.items()}
+    at = microseconds(instant.cast("timestamp"))
+    known = at
+    if event.known_at:
+        known = ibis.greatest(at, ibis.coalesce(microseconds(rows[event.known_at].cast("timestamp")), at))
+    elif event.arrives_within:
+        known = at + micros(event.arrives_within)
+    columns |= {AT: at, KNOWN: known}
+    predict = problem.predict
+    if isinstance(predict, PredictEvent) and predict.each == noun:
+        label = rows[predict.label.column].cast("string")
+        columns[POSITIVE] = ibis.cases(
+            (label == predict.label.positive, True), (label == predict.label.negative, False)
+        )
+    return rows.select(**columns).filter(lambda t: t[AT].notnull())
+
+
+def _with_time_of(
+    rows: ibis.Table, event: EventTable, entity: str, column: str, tables: Tables, schema: Schema
+) -> ibis.Table:
+    """Events with `_parent_time`, a time of an entity that they name."""
+    table = schema.entity(entity)
+    assert table is not None
+    parents = tables[str(schema.table_of(entity))]
+    parents = parents.select(_parent=table.key, _parent_time=parents[column])
+    return rows.left_join(parents, rows[event.of[entity]] == parents["_parent"]).drop("_parent")
+
+
+def with_paths(
+    rows: ibis.Table, event: EventTable, paths: Iterable[str], tables: Tables, schema: Schema
+) -> tuple[ibis.Table, dict[str, str]]:
+    """Events with the columns that conditions look at.
+
+    Args:
+        rows: canonical events.
+        paths: `column` of the event, or `entity.column` of an entity that it names, as valid when it happened.
+
+    Returns:
+        rows, and what the column of each path is called.
+    """
+    names: dict[str, str] = {}
+    by_noun: dict[str, list[str]] = {}
+    for path in dict.fromkeys(paths):
+        if path in event.columns:
+            names[path] = column_name(event, path)
+        else:
+            noun, _, column = path.partition(".")
+            by_noun.setdefault(noun, []).append(column)
+            names[path] = f"_{noun}_{column}"
+    for noun, columns in by_noun.items():
+        wanted = {f"_{noun}_{column}": column for column in columns}
+        rows = with_entity(rows, noun, wanted, tables, schema, kept_before_known=True)
+    return rows, names
+
+
+def with_entity(
+    rows: ibis.Table,
+    noun: str,
+    wanted: Mapping[str, str],
+    tables: Tables,
+    schema: Schema,
+    *,
+    kept_before_known: bool,
+    instant: str = AT,
+) -> ibis.Table:
+    """Rows with columns of an entity, as valid at each row's instant; null where there is no such entity.
+
+    Args:
+        rows: `<noun>_id` and the instant.
+        wanted: name here: column of the entity's table.
+        kept_before_known: whether the columns are told before the entity exists.
+    """
+    table = schema.entity(noun)
+    assert table is not None
+    source = tables[str(schema.table_of(noun))]
+    columns = {f"_value_{name}": source[column] for name, column in wanted.items()}
+    times = {"_since": table.known_from, "_written": table.known_at}
+    columns |= {
+        name: microseconds(source[column].cast("timestamp")) for name, column in times.items() if column is not None
+    }
+    if table.history:
+        return _with_valid(rows, noun, wanted, source, columns, table, instant)
+    found = source.select(_found=source[table.key], **columns)
+    joined = rows.left_join(found, rows[id_column(noun)] == found["_found"])
+    exists: ibis.Value = ibis.literal(True)
+    if table.known_from and not kept_before_known:
+        exists = exists & ~(joined["_since"] > joined[instant]).fill_null(False)
+    if table.known_at:
+        exists = exists & (joined["_written"] < joined[instant]).fill_null(False)
+    always = not table.known_at and (kept_before_known or not table.known_from)
+    values = {
+        name: joined[f"_value_{name}"] if always else ibis.ifelse(exists, joined[f"_value_{name}"], ibis.null())
+        for name in wanted
+    }
+    return joined.select(*rows.columns, **values)
+
+
+def _with_valid(
+    rows: ibis.Table,
+    noun: str,
+    wanted: Mapping[str, str],
+    source: ibis.Table,
+    columns: Mapping[str, ibis.Value],
+    table: EntityTable,
+    instant: str,
+) -> ibis.Table:
+    """`with_entity` where an entity has several rows, each valid in [from, to): of two, the one that began later."""
+    assert table.history is not None
+    begun = microseconds(source[table.history.from_].cast("timestamp"))
+    ended = microseconds(source[table.history.to].cast("timestamp"))
+    versions = source.select(_found=source[table.key], _begun=begun, _ended=ended, **columns)
+    key = id_column(noun)
+    asked = rows.select(_asked=key, _asked_at=instant).distinct()
+    valid = [
+        asked["_asked"] == versions["_found"],
+        (versions["_begun"] <= asked["_asked_at"]) | versions["_begun"].isnull(),
+        (versions["_ended"] > asked["_asked_at"]) | versions["_ended"].isnull(),
+    ]
+    if table.known_from:
+        valid.append((versions["_since"] <= asked["_asked_at"]) | versions["_since"].isnull())
+    if table.known_at:
+        valid.append(versions["_written"] < asked["_asked_at"])
+    found = asked.inner_join(versions, valid)
+    newest = ibis.row_number().over(
+        group_by=["_asked", "_asked_at"], order_by=[ibis.desc("_begun", nulls_first=False), ibis.asc("_ended")]
+    )
+    found = found.mutate(_place=newest).filter(lambda t: t["_place"] == 0)
+    joined = rows.left_join(found, [rows[key] == found["_asked"], rows[instant] == found["_asked_at"]])
+    return joined.select(*rows.columns, **{name: joined[f"_value_{name}"] for name in wanted})
+
+
+def comparison(value: ibis.Value, kind: str, asked: Comparison) -> ibis.Value:
+    """Whether a column fulfils a condition; an empty value never does."""
+    conditions: list[ibis.Value] = []
+    if asked.one_of:
+        conditions.append(_is_one_of(value, kind, asked.one_of))
+    if asked.not_:
+        conditions.append(~_is_one_of(value, kind, asked.not_))
+    if asked.at_least is not None:
+        conditions.append(value.cast("float64") >= asked.at_least)
+    if asked.at_most is not None:
+        conditions.append(value.cast("float64") <= asked.at_most)
+    result = conditions[0]
+    for each in conditions[1:]:
+        result = result & each
+    return result.fill_null(False)
+
+
+def _is_one_of(value: ibis.Value, kind: str, texts: tuple[str, ...]) -> ibis.Value:
+    """Numbers are compared as numbers, flags as `true` or `1`, all else as text."""
+    if kind in ("number", "integer"):
+        return value.cast("float64").isin([float(text) for text in texts])
+    if kind == "flag":
+        return value.cast("boolean").isin([text.lower() in ("true", "1") for text in texts])
+    return value.cast("string") == texts[0] if len(texts) == 1 else value.cast("string").isin(texts)
+
+
+def kind_at(event: EventTable, path: str, schema: Schema) -> str:
+    return str(kind_of(event, path, schema))

@@ -1,0 +1,324 @@
+"""What had happened to entities before given instants: aggregates over strictly earlier events.
+
+One way serves all of history, a look-up at one instant, and the rows of one more day. Events that no frame tells apart
+are reduced to one row first (`_bucket`): all that are older than every frame, and on regular cut-offs all between two
+edges. Then DuckDB's range windows run over these rows and the instants asked about. Where the rows asked about are the
+events themselves, the windows run over them as they are.
+
+Events that are written later than they happen, each in its own time, are another matter: see `late.py`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import ibis
+
+from mlguide_assets.prepare.features.aggregates import (
+    DAY,
+    Frame,
+    Measure,
+    Part,
+    Selection,
+    Stream,
+    merged,
+    reduced,
+)
+from mlguide_assets.prepare.features.catalogue import Declared
+from mlguide_assets.prepare.features.events import (
+    AT,
+    KNOWN,
+    POSITIVE,
+    Tables,
+    canonical_events,
+    column_name,
+    comparison,
+    id_column,
+    kind_at,
+    with_paths,
+)
+
+OF, INSTANT = "_of", "_instant"
+
+
+@dataclass(frozen=True)
+class CutOffs:
+    """Instants at regular distances, in microseconds: one of them, and the distance."""
+
+    anchor: int
+    step: int
+
+    def bucket(self, at: ibis.Value, edges: Iterable[int]) -> ibis.Value:
+        """The newest edge of a frame of any of these instants that is not after `at`."""
+        offsets = {(self.anchor - edge) % self.step for edge in edges}
+        starts = [(at - offset) // self.step * self.step + offset for offset in sorted(offsets)]
+        return ibis.greatest(*starts) if len(starts) > 1 else starts[0]
+
+
+DAYS = CutOffs(0, DAY)
+
+
+@dataclass(frozen=True)
+class Events:
+    """The events of a stream, with what conditions look at.
+
+    Attributes:
+        rows: `_of`, at, known, positive where there are labels, and the columns of `names`.
+        names: what the column of each path is called.
+    """
+
+    stream: Stream
+    rows: ibis.Table
+    names: Mapping[str, str]
+    problem: Declared
+
+    def chosen(self, selection: Selection, rows: ibis.Table | None = None) -> ibis.Value | None:
+        """Whether an event is selected; None: all are."""
+        rows = self.rows if rows is None else rows
+        event = self.problem.schema.event(self.stream.event)
+        conditions = [
+            comparison(rows[self.names[path]], kind_at(event, path, self.problem.schema), asked)
+            for path, asked in selection.where
+        ]
+        if selection.present is not None:
+            conditions.append(rows[self.names[selection.present]].notnull())
+        if selection.labelled == "known":
+            conditions.append(rows[POSITIVE].notnull())
+        elif selection.labelled:
+            is_positive = rows[POSITIVE].fill_null(False)
+            negative = (~rows[POSITIVE]).fill_null(False)
+            conditions.append(is_positive if selection.labelled == "positive" else negative)
+        return both(*conditions)
+
+    def value(self, measure: Measure, rows: ibis.Table | None = None) -> ibis.Value:
+        rows = self.rows if rows is None else rows
+        if measure.column is None:
+            return None
+        value = rows[self.names[measure.column]]
+        return value.cast("int64") if value.type().is_boolean() else value
+
+    def numbered(self, selection: Selection) -> ibis.Table:
+        """The selected events of each entity with their place, from 0: by time, then by what makes them unique, then
+        by all else. What is last among events at one instant so depends on nothing but the events.
+        """
+        chosen = self.chosen(selection)
+        rows = self.rows if chosen is None else self.rows.filter(chosen)
+        event = self.problem.schema.event(self.stream.event)
+        unique = [
+            column_name(event, column) for column in event.unique_by if column_name(event, column) in rows.columns
+        ]
+        rest = sorted(set(rows.columns) - {OF, AT, KNOWN, *unique})
+        return rows.mutate(_place=ibis.row_number().over(group_by=OF, order_by=[AT, *unique, *rest]))
+
+
+def both(*conditions: ibis.Value | None) -> ibis.Value | None:
+    given = [each for each in conditions if each is not None]
+    if not given:
+        return None
+    result = given[0]
+    for each in given[1:]:
+        result = result & each
+    return result
+
+
+def events_of(stream: Stream, parts: Iterable[Part], tables: Tables, problem: Declared) -> Events:
+    """The events of a stream that name its entity, with what its parts look at and nothing else."""
+    event = problem.schema.event(stream.event)
+    rows = canonical_events(tables, problem, stream.event)
+    measures = {part.measure for part in parts}
+    paths = [path for measure in measures for path in measure.selection.paths]
+    paths += [measure.column for measure in measures if measure.column]
+    of = id_column(stream.by)
+    rows = rows.filter(rows[of].notnull())
+    rows, names = with_paths(rows, event, sorted(set(paths)), tables, problem.schema)
+    kept = {AT, KNOWN, *names.values(), *([POSITIVE] if POSITIVE in rows.columns else [])}
+    if any(measure.how == "last" for measure in measures):
+        kept |= {column_name(event, column) for column in event.unique_by if event.own_time != column}
+    return Events(stream, rows.select(**{OF: of}, **{name: rows[name] for name in sorted(kept)}), names, problem)
+
+
+def windowed_parts(parts: Iterable[Part]) -> list[Part]:
+    """The parts that windows compute: of a last value, how many events there were, which say its place."""
+    needed: dict[Part, None] = {}
+    for part in parts:
+        if part.measure.how == "last":
+            count = Part(part.stream, Measure("count", None, part.measure.selection), part.frame)
+            needed |= {count.whole: None, count: None}
+        else:
+            needed[part] = None
+    return list(needed)
+
+
+def values_at(
+    probes: ibis.Table, events: Events, parts: Mapping[Part, str], *, cut_offs: CutOffs | None = None
+) -> ibis.Table:
+    """The parts of one stream at given instants.
+
+    Args:
+        probes: `_of` and `_instant`, each pair once.
+        parts: of the stream, with the names of their columns.
+        cut_offs: where all instants are such; default: any instants.
+
+    Returns:
+        probes with the parts.
+    """
+    windowed = {part: f"_w{place}" for place, part in enumerate(windowed_parts(parts))}
+    asked = probes.select(_asked_of=OF).distinct()
+    rows = events.rows.semi_join(asked, events.rows[OF] == asked["_asked_of"])
+    events = Events(events.stream, rows, events.names, events.problem)
+    edges = {edge for part in windowed for edge in part.frame.edges}
+    cut_offs = DAYS if events.stream.by_day else cut_offs
+    if cut_offs is None:
+        oldest = probes[INSTANT].min().as_scalar() - max(edges) - 2
+
+        def bucket(at: ibis.Value) -> ibis.Value:
+            return ibis.greatest(at, oldest)
+    else:
+        grid = cut_offs
+
+        def bucket(at: ibis.Value) -> ibis.Value:
+            return grid.bucket(at, edges)
+
+    past = _past(events, windowed, bucket)
+    marked = probes.select(OF, **{AT: probes[INSTANT]}, _asked=ibis.literal(True))
+    for name in past.columns[2:]:
+        marked = marked.mutate(**{name: ibis.null(past[name].type())})
+    rows = past.mutate(_asked=ibis.literal(False)).select(*marked.columns).union(marked)
+    columns = {
+        name: _over(merged(part.measure, rows[_measure_name(part, windowed)]), part, OF)
+        for part, name in windowed.items()
+    }
+    found = rows.mutate(**columns).filter(lambda t: t["_asked"])
+    found = found.select(OF, *columns, **{INSTANT: found[AT]})
+    return with_last(found, events, parts, windowed)
+
+
+def _measure_name(part: Part, parts: Mapping[Part, str]) -> str:
+    """What the reduced column of a part is called: parts that differ in their frames share it."""
+    if part.measure.how == "distinct":
+        return f"_d{list(parts).index(part)}"
+    measures = list(dict.fromkeys(each.measure for each in parts))
+    return f"_m{measures.index(part.measure)}"
+
+
+def _past(events: Events, parts: Mapping[Part, str], bucket: Callable[[ibis.Value], ibis.Value]) -> ibis.Table:
+    """One row per entity and bucket: `_of`, at, and the reduced measures."""
+    rows = events.rows.mutate(**{AT: bucket(events.rows[AT]), "_exact": events.rows[AT]})
+    measures = {_measure_name(part, parts): part.measure for part in parts if part.measure.how != "distinct"}
+    reductions = {}
+    for name, measure in measures.items():
+        chosen = events.chosen(measure.selection, rows)
+        if measure.how == "newest":
+            reductions[name] = rows["_exact"].max(where=chosen)
+        else:
+            reductions[name] = reduced(measure, rows, chosen, events.value(measure, rows))
+    distinct = {_measure_name(part, parts): part for part in parts if part.measure.how == "distinct"}
+    tables = [rows.group_by(OF, AT).aggregate(**reductions)] if reductions else []
+    for name, part in distinct.items():
+        steps = _steps(events, part)
+        steps = steps.mutate(**{AT: bucket(steps[AT])})
+        tables.append(steps.group_by(OF, AT).aggregate(**{name: steps["_step"].sum().cast("int64")}))
+    return _unioned(tables)
+
+
+def _unioned(tables: Sequence[ibis.Table]) -> ibis.Table:
+    """Tables below each other, each with nulls in the columns that it lacks."""
+    types = {name: kind for table in tables for name, kind in table.schema().items()}
+    filled = [
+        table.select(
+            **{name: table[name] if name in table.columns else ibis.null(kind) for name, kind in types.items()}
+        )
+        for table in tables
+    ]
+    result = filled[0]
+    for each in filled[1:]:
+        result = result.union(each)
+    return result
+
+
+def _steps(events: Events, part: Part) -> ibis.Table:
+    """Where the number of different values rises and falls, so that its sum up to an instant is that number.
+
+    A value is there from its event on, until the event leaves the frame or the same value comes again.
+
+    Returns:
+        `_of`, at, `_step`: 1 or -1.
+    """
+    measure, frame = part.measure, part.frame
+    rows = events.rows.mutate(_value=events.value(measure))
+    chosen = both(events.chosen(measure.selection, rows), rows["_value"].notnull())
+    rows = rows.filter(chosen).select(OF, "_value", AT).distinct()
+    if frame.reach is None:
+        first = rows.group_by(OF, "_value").aggregate(**{AT: rows[AT].min()})
+        return first.select(OF, AT, _step=ibis.literal(1, "int64"))
+    again = rows[AT].lead().over(group_by=[OF, "_value"], order_by=AT)
+    rows = rows.mutate(_again=again)
+    leaves = rows[AT] + (frame.reach + 1 - frame.delay)
+    ends = rows.select(OF, **{AT: ibis.least(leaves, ibis.coalesce(rows["_again"], leaves))})
+    begins = rows.select(OF, AT, _step=ibis.literal(1, "int64"))
+    return begins.union(ends.mutate(_step=ibis.literal(-1, "int64")))
+
+
+def _over(reduction: ibis.Value, part: Part, of: str) -> ibis.Value:
+    """A reduction of the events in the frame before each row. Integer bounds on microseconds: 30 % faster in DuckDB
+    than intervals on timestamps.
+    """
+    frame = part.frame if part.measure.how != "distinct" else Frame(None, part.frame.delay)
+    if part.frame.reach is not None and part.frame.reach < part.frame.delay:
+        return ibis.null(reduction.type())
+    window = ibis.range_window(preceding=(frame.reach, frame.delay), group_by=of, order_by=AT)
+    return reduction.over(window)
+
+
+def over_events(rows: ibis.Table, events: Events, parts: Mapping[Part, str], of: str) -> ibis.Table:
+    """Parts of a stream at its own events, where each of them is asked about.
+
+    Args:
+        rows: events with `at`, the columns of `events.names`, and the id of the entity.
+        parts: neither `distinct` nor `last`.
+    """
+    columns = {
+        name: _over(
+            reduced(part.measure, rows, events.chosen(part.measure.selection, rows), events.value(part.measure, rows)),
+            part,
+            of,
+        )
+        for part, name in parts.items()
+    }
+    # Events that name no such entity are not the past of each other.
+    return rows.mutate(**{name: ibis.ifelse(rows[of].isnull(), ibis.null(), value) for name, value in columns.items()})
+
+
+def with_last(found: ibis.Table, events: Events, parts: Mapping[Part, str], windowed: Mapping[Part, str]) -> ibis.Table:
+    """Instants with their parts: those of windows under their names, and last values looked up by their place.
+
+    Args:
+        found: `_of`, `_instant` and the columns of `windowed`.
+    """
+    columns = {name: found[windowed[part]] for part, name in parts.items() if part.measure.how != "last"}
+    last: dict[tuple[Selection, int, int], list[Part]] = {}
+    for part in parts:
+        if part.measure.how == "last":
+            last.setdefault((part.measure.selection, part.frame.delay, part.nth), []).append(part)
+    places = {}
+    for number, group in enumerate(last.values()):
+        for part in group:
+            count = Part(part.stream, Measure("count", None, part.measure.selection), part.frame)
+            places[f"_at{number}"] = found[windowed[count.whole]].fill_null(0).cast("int64") - part.nth
+            places[f"_in{number}_{part.frame.reach}"] = found[windowed[count]].fill_null(0) >= part.nth
+    found = found.select(OF, INSTANT, **columns, **places)
+    joined, values = found, {name: found[name] for name in columns}
+    for number, ((selection, _, _), group) in enumerate(last.items()):
+        numbered = _with_places(events, selection, group, number)
+        at_place = [found[OF] == numbered[f"_of{number}"], found[f"_at{number}"] == numbered[f"_place{number}"]]
+        joined = joined.left_join(numbered, at_place)
+        for place, part in enumerate(group):
+            value = numbered[f"_v{number}_{place}"]
+            values[parts[part]] = ibis.ifelse(found[f"_in{number}_{part.frame.reach}"], value, ibis.null())
+    return joined.select(found[OF], found[INSTANT], **{name: values[name] for name in parts.values()})
+
+
+def _with_places(events: Events, selection: Selection, parts: Iterable[Part], number: int) -> ibis.Table:
+    """The selected events of each entity by their place, with what last values look at."""
+    numbered = events.numbered(selection)
+    columns = {f"_v{number}_{place}": events.value(part.measure, numbered) for place, part in enumerate(parts)}
+    return numbered.select(**{f"_of{number}": OF, f"_place{number}": "_place"}, **columns)
