@@ -161,7 +161,8 @@ def _with_streams(
     for part, name in parts.items():
         by_stream.setdefault(part.stream, {})[part] = name
     rows = rows.mutate(**{TODAY: rows[NOW] // DAY * DAY})
-    joined, columns = rows, {}
+    joined = rows
+    columns: dict[str, ibis.Value] = {}
     for number, (stream, own) in enumerate(by_stream.items()):
         of, instant = id_column(stream.by), TODAY if stream.by_day else NOW
         probes = rows.filter(rows[of].notnull()).select(**{OF: of, INSTANT: instant}).distinct()
