@@ -110,8 +110,13 @@ def _land(
     database: Any, name: str, where: str, scratch: Path, report: Callable[[str], None], alive: Callable[[], None]
 ) -> Path:
     table = _find(database, name, where)
+    return _land_rows(table, scratch / f"{name}.parquet", name, where, report, alive)
+
+
+def _land_rows(
+    table: Any, path: Path, name: str, where: str, report: Callable[[str], None], alive: Callable[[], None]
+) -> Path:
     report(f"reading table {name} from {where}")
-    path = scratch / f"{name}.parquet"
     try:
         batches = table.to_pyarrow_batches(chunk_size=BATCH_ROWS)
         with pq.ParquetWriter(path, batches.schema) as writer:
@@ -177,3 +182,51 @@ def _schemas(database: Any) -> list[str]:
 
 def _first_line(text: str) -> str:
     return (text.strip().splitlines() or ["no reason given"])[0][:200]
+
+
+def read_every_table(
+    uri: str, connection: Any, *, scratch: Path, timeout: timedelta, report: Callable[[str], None], most_rows: int
+) -> dict[str, ibis.Table | str]:
+    """All tables and views of a database by their names, with their schema where that is not the default one.
+
+    Args:
+        most_rows: of a longer table, the first so many are read.
+
+    Returns:
+        Per table its rows, or the reason why they cannot be read.
+    """
+    scheme, _, rest = uri.partition("://")
+    where = shown_address(f"{scheme}://{rest.rpartition('@')[2]}")
+
+    def land(alive: Callable[[], None]) -> dict[str, Path | str]:
+        database = _connect(uri, scheme, rest, where)
+        alive()
+        landed: dict[str, Path | str] = {}
+        try:
+            for place, name in enumerate(_names_of_all(database)):
+                try:
+                    table = _find(database, name, where).limit(most_rows)
+                    landed[name] = _land_rows(table, scratch / f"{place}.parquet", name, where, report, alive)
+                except InputError as error:
+                    landed[name] = str(error)
+            return landed
+        finally:
+            database.disconnect()
+
+    try:
+        with nothing_secret_raised(uri):
+            found = answered(land, timeout=timeout)
+    except SilentSourceError as error:
+        raise InputError(
+            f"The database {where} has not answered for {timeout.total_seconds():g} s: check that it runs and that no "
+            f"lock holds its tables."
+        ) from error
+    return {name: read_parquet(connection, each) if isinstance(each, Path) else each for name, each in found.items()}
+
+
+def _names_of_all(database: Any) -> list[str]:
+    """Tables of the default schema by their names, of the others with the schema before a dot."""
+    here = str(getattr(database, "current_database", ""))
+    others = [schema for schema in _schemas(database) if schema not in (here, "temp", "performance_schema", "mysql")]
+    elsewhere = [f"{schema}.{table}" for schema in others for table in database.list_tables(database=schema)]
+    return [*sorted(database.list_tables()), *sorted(elsewhere)]

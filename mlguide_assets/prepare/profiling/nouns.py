@@ -1,0 +1,106 @@
+"""Words in the names of tables and columns: `CUSTOMER_ID` is of a customer, `user_profiles` holds users.
+
+It knows English plurals and the habits of people who name columns. It reads no data.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+PERSONS = frozenset(
+    "account borrower buyer card cardholder client contact contributor customer device donor driver employee guest "
+    "household installation lead learner listener machine member merchant owner passenger patient payer person player "
+    "policyholder seller shopper student subscriber tenant terminal user vehicle visitor viewer worker".split()
+)
+"""Things about which companies decide, again and again."""
+
+_IDS = frozenset("id ids uuid guid key pk fk sk".split())
+_FILLERS = frozenset(
+    "profile profiles content contents detail details data dim dimension fact info list master record records table "
+    "tbl stg raw history hist scd demographics attributes export dump log logs".split()
+)
+"""Words in the names of tables that do not say what a row is."""
+
+_IRREGULAR = {
+    "people": "person", "children": "child", "men": "man", "women": "woman", "movies": "movie", "cookies": "cookie",
+    "calories": "calorie", "analyses": "analysis", "indices": "index", "caches": "cache", "statuses": "status",
+    "bonuses": "bonus", "buses": "bus", "campuses": "campus", "viruses": "virus", "lenses": "lens",
+}  # fmt: skip
+_SINGULAR_ALREADY = frozenset("series news species data media sms status address process".split())
+
+
+def words(name: str) -> list[str]:
+    """The words of a name, in lower case.
+
+    >>> words("CUSTOMER_ID"), words("driverStandingsId"), words("created at")
+    (['customer', 'id'], ['driver', 'standings', 'id'], ['created', 'at'])
+    """
+    ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    parted = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", ascii_only))
+    return [word for word in re.split(r"[^a-z0-9]+", parted.lower()) if word]
+
+
+def singular(word: str) -> str:
+    """An English word in the singular.
+
+    >>> [singular(word) for word in ("drivers", "categories", "branches", "purchases", "status", "qualifying")]
+    ['driver', 'category', 'branch', 'purchase', 'status', 'qualifying']
+    """
+    if word in _IRREGULAR:
+        return _IRREGULAR[word]
+    if word in _SINGULAR_ALREADY or len(word) < 4 or word.endswith(("ss", "us", "is")) or not word.endswith("s"):
+        return word
+    if word.endswith("ies"):
+        return word[:-3] + "y"
+    if word.endswith(("sses", "xes", "zzes", "ches", "shes")):
+        return word[:-2]
+    return word[:-1]
+
+
+def noun(parts: Iterable[str], otherwise: str) -> str:
+    """Words as a noun of a problem file: lower case, in the singular."""
+    parts = list(parts)
+    joined = "_".join([*parts[:-1], singular(parts[-1])]) if parts else ""
+    joined = joined.lstrip("0123456789_")[:32].strip("_")
+    return joined if re.fullmatch(r"[a-z][a-z0-9_]*", joined) else otherwise
+
+
+def noun_of_table(name: str) -> str:
+    """What one row of a table is, by its name.
+
+    >>> [noun_of_table(name) for name in ("user_profiles", "coupon_redemptions", "crm.dim_customer", "Kunden")]
+    ['user', 'coupon_redemption', 'customer', 'kunden']
+    """
+    parts = words(name.rpartition(".")[2])
+    telling = [part for part in parts if part not in _FILLERS]
+    return noun(telling or parts, "thing")
+
+
+def is_id_name(name: str) -> bool:
+    """Whether a column is called as ids are: `id`, `userId`, `customer_key`, `fk_order`, `customerid`."""
+    parts = words(name)
+    if not parts:
+        return False
+    alone = len(parts) == 1 and parts[0].endswith("id") and parts[0][:-2] in PERSONS | {"order", "product", "item"}
+    return parts[-1] in _IDS or parts[0] in _IDS or alone
+
+
+def noun_of_id(name: str, known: Iterable[str] = ()) -> str:
+    """Whose id a column holds; '' where the name says nothing but `id`.
+
+    Args:
+        known: nouns of tables, which a name without any mark may contain (`productid`).
+
+    >>> [noun_of_id(name) for name in ("CUSTOMER_ID", "driverId", "id", "fk_order", "customerid")]
+    ['customer', 'driver', '', 'order', 'customer']
+    """
+    parts = words(name)
+    if len(parts) == 1 and parts[0].endswith("id") and parts[0][:-2] in {*PERSONS, "order", "product", "item", *known}:
+        return parts[0][:-2]
+    parts = [part for part in parts if part not in _IDS]
+    return noun(parts, "") if parts else ""
+
+
+def is_person(name: str) -> bool:
+    """Whether a noun is one about which companies decide, such as customer or loyalty_member."""
+    return name.rpartition("_")[2] in PERSONS
