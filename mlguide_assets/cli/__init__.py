@@ -84,6 +84,42 @@ def run(
 
 @app.command()
 @handle_errors
+def init(
+    source: Annotated[
+        str | None,
+        typer.Option(
+            help="A folder of CSV or Parquet files, or a database URI such as postgresql://user@host/db.",
+            show_default=False,
+        ),
+    ] = None,
+    old: Annotated[
+        Path | None,
+        typer.Option("--from", help="Instead: a problem file in the old form, to be rewritten.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The file to write. Default: called like the source, here.", show_default=False),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+) -> None:
+    """Draft a problem file from tables: entities, events, keys, references, times, and what could be predicted.
+
+    Each line has the evidence for it as a comment; lines with '# ?' are guesses to check. Nothing is trained.
+
+    Example: mlguide init --source data/shop --out shop.yaml
+    """
+    from mlguide_assets.console.init import convert_to, draft_to
+
+    if (source is None) == (old is None):
+        raise InputError("Give --source, a folder or database to draft from, or --from, a file to rewrite.")
+    if old is not None:
+        convert_to(old, out, force=force)
+    else:
+        draft_to(str(source), out, force=force)
+
+
+@app.command()
+@handle_errors
 def status(as_json: JsonOption = False, home: HomeOption = None) -> None:
     """Tell what this home knows: champion, last decision, quality, contract, tables."""
     place = Home.locate(home)

@@ -56,7 +56,7 @@ def _blocks(text: str) -> dict[str, Lines]:
     """Each top-level key with its lines, and the comments right above it."""
     lines = text.splitlines()
     root = yaml.compose(text)
-    starts = [(str(key.value), key.start_mark.line) for key, _ in root.value]
+    starts = [(str(key.value), key.start_mark.line) for key, _ in root.value] if root else []
     heads = []
     for _, start in starts:
         head = start

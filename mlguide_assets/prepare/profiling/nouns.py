@@ -7,17 +7,25 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-PERSONS = frozenset(
+
+def word_set(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+PERSONS = word_set(
     "account borrower buyer card cardholder client contact contributor customer device donor driver employee guest "
     "household installation lead learner listener machine member merchant owner passenger patient payer person player "
-    "policyholder seller shopper student subscriber tenant terminal user vehicle visitor viewer worker".split()
+    "policyholder seller shopper student subscriber tenant terminal user vehicle visitor viewer worker"
 )
 """Things about which companies decide, again and again."""
 
-_IDS = frozenset("id ids uuid guid key pk fk sk".split())
-_FILLERS = frozenset(
+ENTITIES = PERSONS | word_set("store shop product item article station branch airport team club school hospital")
+"""Columns that are called so hold ids, even where the name does not say `id`."""
+
+_IDS = word_set("id ids uuid guid key pk fk sk upc ean isbn imei iban vin")
+_FILLERS = word_set(
     "profile profiles content contents detail details data dim dimension fact info list master record records table "
-    "tbl stg raw history hist scd demographics attributes export dump log logs".split()
+    "tbl stg raw history hist scd demographics attributes export dump log logs"
 )
 """Words in the names of tables that do not say what a row is."""
 
@@ -26,7 +34,7 @@ _IRREGULAR = {
     "calories": "calorie", "analyses": "analysis", "indices": "index", "caches": "cache", "statuses": "status",
     "bonuses": "bonus", "buses": "bus", "campuses": "campus", "viruses": "virus", "lenses": "lens",
 }  # fmt: skip
-_SINGULAR_ALREADY = frozenset("series news species data media sms status address process".split())
+_SINGULAR_ALREADY = word_set("series news species data media sms status address process")
 
 
 def words(name: str) -> list[str]:

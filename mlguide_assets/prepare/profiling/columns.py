@@ -1,0 +1,205 @@
+"""What is in a column: how many values, which, and what kind they are of.
+
+A kind is guessed from some values and then held against all of them, so that what is said of all rows is true.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import ibis
+
+from mlguide_assets.define.schema import ColumnKind
+from mlguide_assets.prepare.profiling.kinds import Guess, guess_kind
+from mlguide_assets.prepare.profiling.listing import ListedTable
+from mlguide_assets.prepare.sources.spellings import MORE_NULL_WORDS
+from mlguide_assets.prepare.sources.times import read_times
+
+EXAMPLES = 400
+EXACT_BELOW = 300_000
+"""Values are counted exactly in tables of up to so many rows."""
+MOST_WRONG = 0.01
+"""A column of times may hold so many values that are none."""
+FEW = 50
+"""A column with at most so many values has them listed."""
+
+
+@dataclass(frozen=True)
+class ColumnProfile:
+    """What is known of a column.
+
+    Attributes:
+        name: as the source has it.
+        filled: rows with a value.
+        distinct: how many values there are; exact up to `FEW`, else within some per cent.
+        values: up to `FEW` of them as text, the most frequent first, with the rows that have each.
+        lowest, highest: of numbers and times.
+    """
+
+    name: str
+    rows: int
+    filled: int
+    distinct: int
+    kind: ColumnKind
+    format: str | None = None
+    remark: str = ""
+    doubt: str = ""
+    usable: bool = True
+    zoned: bool = False
+    wrong: int = 0
+    values: tuple[tuple[str, int], ...] = ()
+    lowest: Any = None
+    highest: Any = None
+    typical_length: int = 0
+
+    @property
+    def is_time(self) -> bool:
+        return self.usable and self.kind == "time"
+
+    @property
+    def two_values(self) -> tuple[str, str] | None:
+        """The rarer and the more frequent one, where a column has two."""
+        return (self.values[1][0], self.values[0][0]) if self.distinct == 2 and len(self.values) == 2 else None
+
+
+@dataclass(frozen=True)
+class TableProfile:
+    """A table with what is known of its columns, and the columns each of which tells its rows apart."""
+
+    table: ListedTable
+    columns: dict[str, ColumnProfile]
+    unique: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.table.name
+
+    @property
+    def times(self) -> list[ColumnProfile]:
+        return [column for column in self.columns.values() if column.is_time]
+
+
+def profile_table(table: ListedTable, connection: Any) -> TableProfile:
+    """Look at every column of a table."""
+    counts = _counts(table, connection)
+    rows = connection.table(table.view)
+    columns = {name: _profile(rows, name, table, connection, *counts[name]) for name in table.types}
+    return TableProfile(table, columns, tuple(_unique(table, columns, connection)))
+
+
+def time_of(rows: ibis.Table, column: ColumnProfile) -> ibis.Value:
+    """A column of times as they will be read."""
+    return read_times(rows[column.name], column.format)
+
+
+def identifier(name: str) -> str:
+    """The name of a column or table in SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _counts(table: ListedTable, connection: Any) -> dict[str, tuple[int, int]]:
+    """Per column: rows with a value, and how many values there are, about or exactly."""
+    distinct = "count(DISTINCT {})" if table.rows <= EXACT_BELOW else "approx_count_distinct({})"
+    asked = [
+        f"count({identifier(name)}), {distinct.format(identifier(name)) if _is_simple(type_) else 0}"
+        for name, type_ in table.types.items()
+    ]
+    found = connection.con.execute(f"SELECT {', '.join(asked)} FROM {table.view}").fetchone()
+    return {name: (found[2 * place], found[2 * place + 1]) for place, name in enumerate(table.types)}
+
+
+def _profile(
+    rows: ibis.Table, name: str, table: ListedTable, connection: Any, filled: int, distinct: int
+) -> ColumnProfile:
+    values: tuple[tuple[str, int], ...] = ()
+    if filled and 0 < distinct <= FEW * 1.2:
+        values = _values(table, name, connection)
+        distinct = len(values)
+    examples = _examples(table, name, connection, filled) if distinct else []
+    guess = _confirmed(rows, name, guess_kind(name, table.types[name], examples, distinct, filled))
+    lowest, highest = _bounds(rows, name, guess) if filled and guess.usable else (None, None)
+    length = sum(map(len, examples)) // max(len(examples), 1)
+    return ColumnProfile(
+        name, table.rows, filled, distinct, guess.kind, guess.format, guess.remark, guess.doubt, guess.usable,
+        guess.zoned, guess.wrong, values if distinct <= FEW else (), lowest, highest, length,
+    )  # fmt: skip
+
+
+def _is_simple(type_: Any) -> bool:
+    return not (type_.is_nested() or type_.is_binary())
+
+
+def _values(table: ListedTable, name: str, connection: Any) -> tuple[tuple[str, int], ...]:
+    found = connection.con.execute(
+        f"SELECT {identifier(name)}::VARCHAR AS value, count(*) AS number FROM {table.view} "
+        f"WHERE {identifier(name)} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {2 * FEW}"
+    )
+    return tuple(found.fetchall())
+
+
+def _examples(table: ListedTable, name: str, connection: Any, filled: int) -> list[str]:
+    """Different values as text, from all over the table, the same each time."""
+    step = max(table.rows // (10 * EXAMPLES), 1)
+    found = connection.con.execute(
+        f"SELECT DISTINCT {identifier(name)}::VARCHAR AS value FROM {table.view} WHERE {identifier(name)} IS NOT NULL "
+        f"AND (rowid % {step} = 0 OR {filled} < {10 * EXAMPLES}) ORDER BY hash(value) LIMIT {EXAMPLES}"
+    )
+    return [value for (value,) in found.fetchall()]
+
+
+def _confirmed(rows: ibis.Table, name: str, guess: Guess) -> Guess:
+    """The guess, if nearly all values read as it says; else that they are text."""
+    if not guess.usable or not guess.confirm:
+        return guess
+    candidates = [guess, *guess.otherwise]
+    checked = [each.but(wrong=_wrong(rows, name, each)) for each in candidates]
+    right = [each for each in checked if not each.wrong]
+    if right:
+        return right[0].but(doubt="" if len(right) == 1 else right[0].doubt)
+    best = min(checked, key=lambda each: each.wrong)
+    if best.kind == "time" and best.wrong <= MOST_WRONG * int(rows[name].count().execute()):
+        return best.but(doubt="")
+    return Guess("text", remark=guess.fallback or "text", usable=False)
+
+
+def _wrong(rows: ibis.Table, name: str, guess: Guess) -> int:
+    """How many values do not read as the guess says."""
+    column = rows[name]
+    text = column if column.type().is_string() else column.cast("string")
+    read = read_times(column, guess.format) if guess.kind == "time" else text.try_cast("float64")
+    wrong = (text.notnull() & ~text.isin(MORE_NULL_WORDS) & read.isnull()).sum()
+    return int(rows.aggregate(wrong=wrong).to_pyarrow()["wrong"][0].as_py() or 0)
+
+
+def _bounds(rows: ibis.Table, name: str, guess: Guess) -> tuple[Any, Any]:
+    if guess.kind == "time":
+        value = read_times(rows[name], guess.format)
+    elif guess.kind in ("number", "integer"):
+        value = rows[name].try_cast("float64")
+    else:
+        return None, None
+    found = rows.aggregate(low=value.min(), high=value.max()).to_pyarrow().to_pylist()[0]
+    return found["low"], found["high"]
+
+
+def _unique(table: ListedTable, columns: Mapping[str, ColumnProfile], connection: Any) -> list[str]:
+    """The columns each of which has a value of its own in every row, exactly."""
+    likely = [
+        column.name
+        for column in columns.values()
+        if column.filled == table.rows
+        and column.distinct >= 0.7 * table.rows
+        and column.kind not in ("time", "flag")
+        and not table.types[column.name].is_floating()
+    ]
+    if not likely or table.rows <= EXACT_BELOW:
+        return [name for name in likely if columns[name].distinct == table.rows]
+    asked = ", ".join(f"count(DISTINCT {identifier(name)})" for name in likely)
+    found = connection.con.execute(f"SELECT {asked} FROM {table.view}").fetchone()
+    return [name for name, distinct in zip(likely, found, strict=True) if distinct == table.rows]
+
+
+def as_of(value: Any) -> str:
+    """A time as a comment shows it."""
+    return f"{value:%Y-%m-%d}" if isinstance(value, datetime) else str(value)

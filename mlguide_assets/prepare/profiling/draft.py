@@ -1,0 +1,125 @@
+"""A problem file drafted from tables that nobody has described."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name
+from mlguide_assets.prepare.profiling.labels import (
+    Candidate,
+    first_and_last,
+    instants,
+    label_candidates,
+    tells_the_label,
+)
+from mlguide_assets.prepare.profiling.listing import list_tables
+from mlguide_assets.prepare.profiling.nouns import is_person
+from mlguide_assets.prepare.profiling.roles import Source, look_at
+from mlguide_assets.prepare.profiling.tables import draft_tables
+
+
+@dataclass(frozen=True)
+class Draft:
+    """All that a drafted problem file says.
+
+    Attributes:
+        unused: tables of the source that the file does not name, and why.
+        candidates: what could be predicted, the best first.
+        known: columns of the event to be predicted that might be known when it happens.
+        choose: an entity of that event among whose like a decision might choose.
+    """
+
+    tables: list[DraftTable]
+    unused: dict[str, str]
+    candidates: list[Candidate]
+    first: datetime
+    last: datetime
+    known: tuple[str, ...] = ()
+    choose: str | None = None
+
+
+def draft_problem(uri: str, connection: Any, scratch: Path, report: Callable[[str], None]) -> Draft:
+    """Look at all tables of a source and draft what a problem file says of them.
+
+    Args:
+        uri: a folder, or the URI of a database.
+        connection: the DuckDB of this process.
+        scratch: a folder for copies, which the caller removes.
+
+    Raises:
+        InputError: the source cannot be read, or has no events, or nothing of which an outcome is known.
+    """
+    listing = list_tables(uri, connection, scratch, report)
+    report(f"looking at {len(listing.tables)} tables")
+    source = look_at(listing, connection)
+    tables = draft_tables(source)
+    unused = {**source.reasons, **_codes(source), **listing.unread}
+    events = [table for table in tables if table.shape == "event"]
+    if not events:
+        raise InputError(
+            "No table of the source can be read as events, each with a time and the id of what it is about "
+            f"({'; '.join(f'{name}: {reason}' for name, reason in list(unused.items())[:3])}): "
+            "add such a table, or write the problem file by hand."
+        )
+    candidates = label_candidates(source, tables)
+    if not candidates:
+        raise InputError(
+            "Nothing can be predicted from these tables: no event has a column with two values, and none goes on for "
+            "two weeks or more; write the problem file by hand if you know better."
+        )
+    tables, known = _without_leaks(source, tables, candidates[0])
+    best = [table for table in events if table.name == candidates[0].table]
+    first, last = _span(source, best)
+    return Draft(tables, unused, candidates, first, last, known, _choose(tables, best[0], candidates[0]))
+
+
+def _choose(tables: list[DraftTable], event: DraftTable, best: Candidate) -> str | None:
+    """Of an event of a person and of something that has a table: the latter, such as the email that a user is sent."""
+    declared = {table.noun for table in tables if table.shape == "entity"}
+    others = [noun for noun in event.of if noun in declared and not is_person(noun)]
+    if best.column is None or len(event.of) != 2 or len(others) != 1:
+        return None
+    return others[0]
+
+
+def _codes(source: Source) -> dict[str, str]:
+    return {name: "it only says what codes mean" for name, role in source.roles.items() if role == "code"}
+
+
+def _span(source: Source, events: list[DraftTable]) -> tuple[datetime, datetime]:
+    spans = [first_and_last(instants(source, table)) for table in events]
+    known = [(first, last) for first, last in spans if first is not None and last is not None]
+    if not known:
+        raise InputError("All times of the source lie in the future: check how its dates are written.")
+    return min(first for first, _ in known), max(last for _, last in known)
+
+
+def _without_leaks(
+    source: Source, tables: list[DraftTable], best: Candidate
+) -> tuple[list[DraftTable], tuple[str, ...]]:
+    """Columns that say what the label says are left out; of the others, some may be known when the event happens."""
+    if best.column is None:
+        return tables, ()
+    place = next(place for place, table in enumerate(tables) if table.name == best.table and table.shape == "event")
+    table = tables[place]
+    telling = {file_name(name): name for name in tells_the_label(source, table, best.column)}
+    named = {file_name(best.column), *table.of.values(), *_names(table)}
+    columns = tuple(line for line in table.columns if line.key not in telling or line.key in named)
+    left_out = [(name, f"? it says what {best.column} says") for key, name in telling.items() if key not in named]
+    known = tuple(
+        line.key for line in columns if line.key not in named and line.value in ("number", "category", "flag")
+    )
+    changed = replace(table, columns=columns, left_out=(*table.left_out, *left_out))
+    return [*tables[:place], changed, *tables[place + 1 :]], known
+
+
+def _names(table: DraftTable) -> set[str]:
+    """Columns that other lines of the table name."""
+    found: set[str] = set()
+    for line in table.lines:
+        values = line.value if isinstance(line.value, list) else [line.value]
+        found |= {str(value) for value in values}
+    return found

@@ -1,0 +1,110 @@
+"""What tells the rows of a table apart: one column, several, or an id with the time from which a row holds."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import ibis
+
+from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, time_of
+from mlguide_assets.prepare.profiling.nouns import is_id_name, noun_of_id, noun_of_table, word_set, words
+
+_NAMING = word_set("code name number no nr ref email sku slug login symbol")
+_FROM = word_set("from start begin effective since")
+_TO = word_set("to end until expiry expires thru through")
+MOSTLY = 0.8
+
+
+@dataclass(frozen=True)
+class HistoryOf:
+    """An id with several rows, each of which holds from a time to another."""
+
+    key: str
+    from_: str
+    to: str
+    evidence: str
+
+
+def best_key(profile: TableProfile) -> str | None:
+    """The unique column that is most likely meant as the key; None where none looks like one."""
+    names = list(profile.columns)
+    likely = [
+        name
+        for name in profile.unique
+        if is_id_name(name)
+        or profile.columns[name].kind == "id"
+        or _NAMING & set(words(name))
+        or (names[0] == name and profile.table.rows > 1)
+    ]
+    return min(likely, key=lambda name: (*_rank(profile, name), names.index(name)), default=None)
+
+
+def _rank(profile: TableProfile, name: str) -> tuple[bool, bool, bool]:
+    """Its own id comes before other ids, these before other columns."""
+    own = is_id_name(name) and noun_of_id(name) in ("", noun_of_table(profile.name))
+    return not own, not is_id_name(name), profile.columns[name].kind not in ("id", "number")
+
+
+def are_unique(rows: ibis.Table, columns: Sequence[str]) -> int:
+    """How many rows are too many for these columns to tell them apart: 0 where they do."""
+    distinct = rows.select(*columns).distinct().count().execute()
+    return int(rows.count().execute()) - int(distinct)
+
+
+def composite_key(rows: ibis.Table, first: Sequence[str], others: Iterable[str]) -> tuple[list[str], int]:
+    """Columns that tell the rows apart: `first`, and as few of the others as are needed.
+
+    Returns:
+        The columns, and how many rows they still do not tell apart.
+    """
+    chosen = list(dict.fromkeys(first))
+    excess = are_unique(rows, chosen) if chosen else int(rows.count().execute())
+    for name in others:
+        if not excess:
+            break
+        if name in chosen:
+            continue
+        fewer = are_unique(rows, [*chosen, name])
+        if fewer < excess:
+            chosen, excess = [*chosen, name], fewer
+    return chosen, excess
+
+
+def find_history(profile: TableProfile, rows: ibis.Table) -> HistoryOf | None:
+    """The id and the two times of a table whose rows follow each other per id without overlap."""
+    ids = [each for each in profile.columns.values() if _is_repeated_id(each, profile)]
+    starts = [each for each in profile.times if _FROM & set(words(each.name))]
+    ends = [each for each in profile.times if _TO & set(words(each.name))]
+    for key in ids:
+        for start in starts:
+            for end in ends:
+                if found := _follows(rows, profile, key, start, end):
+                    return found
+    return None
+
+
+def _is_repeated_id(column: ColumnProfile, profile: TableProfile) -> bool:
+    return column.filled == column.rows and column.name not in profile.unique and (
+        is_id_name(column.name) or column.kind == "id"
+    )  # fmt: skip
+
+
+def _follows(
+    rows: ibis.Table, profile: TableProfile, key: ColumnProfile, start: ColumnProfile, end: ColumnProfile
+) -> HistoryOf | None:
+    spans = rows.select(key=rows[key.name], start=time_of(rows, start), end=time_of(rows, end))
+    spans = spans.mutate(next=spans.start.lead().over(group_by="key", order_by="start"))
+    followed = spans.filter(spans.next.notnull())
+    found = followed.aggregate(
+        rows=followed.count(),
+        joined=(followed.end == followed.next).sum(),
+        apart=(followed.end <= followed.next).sum(),
+    )
+    values = found.to_pyarrow().to_pylist()[0]
+    pairs, joined, apart = (int(values[name] or 0) for name in ("rows", "joined", "apart"))
+    stated = {"valid", "effective"} & {*words(start.name), *words(end.name)}
+    if not pairs or apart < pairs or (joined < MOSTLY * pairs and not stated):
+        return None
+    evidence = (
+        f"no two rows of one {key.name} overlap, in {profile.table.of_rows}; {joined:,} of {pairs:,} follow at once"
+    )
+    return HistoryOf(key.name, start.name, end.name, evidence)

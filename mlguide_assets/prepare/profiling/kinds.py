@@ -1,0 +1,192 @@
+"""The kind of a column, guessed from its type, its name and some of its values."""
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from mlguide_assets.define.dates import formats_that_read
+from mlguide_assets.define.schema import ColumnKind
+from mlguide_assets.prepare.profiling.nouns import is_id_name, word_set, words
+from mlguide_assets.prepare.sources.spellings import FLAGS, MORE_NULL_WORDS
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_LEADING_ZERO = re.compile(r"0\d+")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d{1,3}(\.\d{3})*,\d+|[+-]?\d+,\d+")
+_YEAR_FIRST = re.compile(r"\d{4}[-/]\d{1,2}[-/]\d{1,2}([T ].*)?")
+_OFFSET = re.compile(r"\d{4}.*:\d\d(\.\d+)?\s*(Z|[+-]\d\d(:?\d\d)?)")
+_TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?( ?[AaPp][Mm])?")
+_UUID = re.compile(r"[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
+_IDENTIFIER = re.compile(r"(?=[\w-]*\d)[A-Za-z]{0,8}[_-]?[0-9A-Fa-f][\w-]{2,}")
+_CODED = word_set("code type status class level zip postal plz postcode category grade rating")
+_TIMED = word_set("at time timestamp ts date datetime dt epoch when on")
+MOST_WORDS = 4
+MOST_CATEGORIES = 1000
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A kind with what speaks for it.
+
+    Attributes:
+        doubt: what else it may be, for `# ?`.
+        confirm: whether all values must be read to be sure.
+        otherwise: what to try where they do not read so.
+        fallback: what to say of the text that remains.
+        usable: whether a problem file can use the column.
+        zoned: whether times carry their zone.
+        wrong: values that do not read as the kind.
+    """
+
+    kind: ColumnKind
+    format: str | None = None
+    remark: str = ""
+    doubt: str = ""
+    confirm: bool = False
+    otherwise: tuple["Guess", ...] = ()
+    fallback: str = ""
+    usable: bool = True
+    zoned: bool = False
+    wrong: int = 0
+
+    def but(self, **changes: Any) -> "Guess":
+        return replace(self, **changes)
+
+
+def guess_kind(name: str, type_: Any, examples: list[str], distinct: int, filled: int) -> Guess:
+    """The kind of a column.
+
+    Args:
+        type_: Ibis' type of it.
+        examples: some of its values as text, each once.
+        distinct, filled: how many values there are, in how many rows.
+    """
+    if not filled:
+        return Guess("text", remark="empty in every row", usable=False)
+    if type_.is_nested() or type_.is_binary() or type_.is_json():
+        return Guess("text", remark=f"holds {str(type_).split('<')[0]} values, which are not read", usable=False)
+    guess = _of_type(name, type_, examples, distinct, filled)
+    if distinct <= 1 and guess.kind != "time" and guess.usable:
+        return Guess("category", remark=f"{_short(examples[0])!r} in every row" if examples else "", usable=False)
+    return guess
+
+
+def _of_type(name: str, type_: Any, examples: list[str], distinct: int, filled: int) -> Guess:
+    if type_.is_boolean():
+        return Guess("flag")
+    if type_.is_timestamp() or type_.is_date():
+        return Guess("time", zoned=getattr(type_, "timezone", None) is not None)
+    if type_.is_uuid():
+        return Guess("id")
+    if type_.is_numeric():
+        return _of_numbers(name, type_, examples, distinct)
+    if type_.is_string():
+        return _of_texts(name, examples, distinct, filled)
+    return Guess("text", remark=f"of type {type_}, which is not read", usable=False)
+
+
+def _of_numbers(name: str, type_: Any, examples: list[str], distinct: int) -> Guess:
+    if not type_.is_integer():
+        return Guess("number")
+    if (found := _as_dates(examples)) is not None:
+        return found
+    if (found := _as_epoch(name, examples)) is not None:
+        return found
+    return _of_whole_numbers(name, examples, distinct)
+
+
+def _of_whole_numbers(name: str, examples: list[str], distinct: int) -> Guess:
+    if is_id_name(name):
+        return Guess("id")
+    if distinct == 2 and set(examples) == {"0", "1"}:
+        return Guess("flag")
+    if distinct <= MOST_CATEGORIES and _CODED & set(words(name)):
+        return Guess("category", doubt="or number")
+    return Guess("number")
+
+
+def _of_texts(name: str, examples: list[str], distinct: int, filled: int) -> Guess:
+    given = [text for text in examples if text not in MORE_NULL_WORDS] or examples
+    lower = {text.lower() for text in given}
+    if distinct == 2 and lower & set(FLAGS[True]) and lower & set(FLAGS[False]):
+        return Guess("flag")
+    if all(_NUMBER.fullmatch(text) for text in given):
+        return _of_digits(name, given, distinct)
+    if all(_YEAR_FIRST.fullmatch(text) for text in given):
+        zoned = any(_OFFSET.fullmatch(text) for text in given)
+        return Guess("time", confirm=True, zoned=zoned, fallback="text that looks like times but does not read as such")
+    if (found := _in_a_format(given)) is not None:
+        return found
+    if all(_UUID.fullmatch(text) for text in given):
+        return Guess("id")
+    if all(_TIME_OF_DAY.fullmatch(text) for text in given):
+        return Guess("text", remark="times of day, which are not read", usable=False)
+    if all(_DECIMAL_COMMA.fullmatch(text) for text in given):
+        return Guess("text", remark="numbers with a decimal comma, which are not read", usable=False)
+    return _of_words(name, given, distinct, filled)
+
+
+def _of_digits(name: str, given: list[str], distinct: int) -> Guess:
+    if (found := _as_dates(given)) is not None:
+        return found
+    if is_id_name(name):
+        return Guess("id")
+    if any(_LEADING_ZERO.fullmatch(text) for text in given):
+        return Guess("category", remark="digits with leading zeros") if distinct <= MOST_CATEGORIES else Guess("id")
+    whole = all(re.fullmatch(r"[+-]?\d+", text) for text in given)
+    if whole and (found := _as_epoch(name, given)) is not None:
+        return found
+    guess = _of_whole_numbers(name, given, distinct) if whole else Guess("number")
+    return guess.but(confirm=guess.kind == "number", fallback="mostly numbers, but not all")
+
+
+def _of_words(name: str, given: list[str], distinct: int, filled: int) -> Guess:
+    if is_id_name(name):
+        return Guess("id")
+    longest = sum(len(text.split()) for text in given) / len(given)
+    if distinct > MOST_CATEGORIES // 20 and all(_IDENTIFIER.fullmatch(text) for text in given):
+        return Guess("id", remark="values look like ids")
+    few = distinct <= 20 or (distinct <= MOST_CATEGORIES and distinct <= 0.5 * filled)
+    if few and longest <= MOST_WORDS:
+        return Guess("category")
+    return Guess("text", remark="free text" if longest > MOST_WORDS else "text", usable=False)
+
+
+def _in_a_format(given: list[str]) -> Guess | None:
+    """Dates and times that are written in another way than ISO 8601, year first."""
+    if not all(any(char.isdigit() for char in text) and len(text) <= 40 for text in given):
+        return None
+    fitting = formats_that_read(given)
+    if not fitting:
+        return None
+    guesses = [Guess("time", format=format, confirm=True, fallback="text, mostly dates") for format in fitting]
+    first, others = guesses[0], guesses[1:]
+    if others:
+        first = first.but(doubt=f"or {fitting[1]!r}: {_short(given[0])!r} reads either way, and so do all values")
+    return first.but(otherwise=tuple(others), zoned="%z" in fitting[0])
+
+
+def _as_dates(examples: list[str]) -> Guess | None:
+    """Whole numbers of eight digits each of which is a day, such as 20241231."""
+    if len(examples) < 5 or not all(re.fullmatch(r"(19|20)\d{6}", text) for text in examples):
+        return None
+    try:
+        for text in examples:
+            datetime.strptime(text, "%Y%m%d")
+    except ValueError:
+        return None
+    return Guess("time", format="%Y%m%d", confirm=True, fallback="whole numbers, mostly days")
+
+
+def _as_epoch(name: str, examples: list[str]) -> Guess | None:
+    """Seconds or milliseconds since 1970, which are not read."""
+    if not (_TIMED & set(words(name))) or not all(re.fullmatch(r"1\d{9}|1\d{12}", text) for text in examples):
+        return None
+    unit = "seconds" if len(examples[0]) == 10 else "milliseconds"
+    return Guess("number", remark=f"{unit} since 1970, which are not read as times; write times in the source")
+
+
+def _short(text: str) -> str:
+    """A text for a comment: one line, and not long."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= 40 else flat[:37] + "..."

@@ -1,0 +1,173 @@
+"""All tables of a source that nobody has described yet: a folder or a database.
+
+A table that cannot be read does not keep the others from being read: the reason is kept. Nothing is guessed here.
+"""
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import ibis
+
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.sources.database import read_every_table
+from mlguide_assets.prepare.sources.files import open_table
+from mlguide_assets.prepare.sources.finding import as_table, split_name
+from mlguide_assets.prepare.sources.names import plain
+from mlguide_assets.prepare.sources.spellings import without_null_words
+
+MOST_ROWS = 2_000_000
+"""Of a table with more rows, a sample of about so many is looked at."""
+TIMEOUT = timedelta(seconds=60)
+
+
+@dataclass(frozen=True)
+class ListedTable:
+    """A table of a source, and where its rows are in the DuckDB of this process.
+
+    Attributes:
+        name: as the source calls it: file name without ending, folder, or database table.
+        rows: how many there are in `view`.
+        view: the DuckDB table that holds them; texts without the words that mean no value.
+        sampled: whether these are only some of the rows.
+        types: Ibis' type of each column.
+    """
+
+    name: str
+    rows: int
+    view: str
+    sampled: bool
+    types: dict[str, Any]
+
+    @property
+    def of_rows(self) -> str:
+        """On how many rows a statement rests."""
+        return f"a sample of {self.rows:,} rows" if self.sampled else f"{self.rows:,} rows"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a source holds.
+
+    Attributes:
+        tables: those with rows.
+        unread: what else there is, and why it is no table that can be used.
+    """
+
+    tables: tuple[ListedTable, ...]
+    unread: dict[str, str] = field(default_factory=dict)
+
+
+def list_tables(uri: str, connection: Any, scratch: Path, report: Callable[[str], None]) -> Listing:
+    """Read every table of a folder or database.
+
+    Args:
+        uri: a folder, or the URI of a database, with `${NAME}` for values of the environment.
+        connection: the DuckDB of this process, which afterwards holds the rows.
+        scratch: a folder for copies; it must last as long as the rows are looked at.
+
+    Raises:
+        InputError: there is no such source, or no table in it can be used.
+    """
+    if uri.startswith(("http://", "https://")):
+        raise InputError(
+            "A web address cannot be searched for tables: download the files, and give their folder with --source."
+        )
+    if "://" in uri:
+        address = expand_variables(uri)
+        found = read_every_table(
+            address, connection, scratch=scratch, timeout=TIMEOUT, report=report, most_rows=MOST_ROWS
+        )
+    else:
+        found = _in_folder(Path(uri).expanduser(), connection, scratch, report)
+    tables: list[ListedTable] = []
+    unread: dict[str, str] = {}
+    for name, rows in found.items():
+        listed = rows if isinstance(rows, str) else _loaded(name, rows, f"listed_{len(tables)}", connection)
+        if isinstance(listed, str):
+            unread[name] = listed
+        else:
+            tables.append(listed)
+    if not tables:
+        raise InputError(_nothing(uri, unread))
+    return Listing(tuple(tables), unread)
+
+
+def expand_variables(uri: str) -> str:
+    """A URI with the values of the environment that it names.
+
+    Raises:
+        InputError: a variable is not set.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in os.environ:
+            raise InputError(f"The source URI names ${{{match[1]}}}, but that environment variable is not set: set it.")
+        return os.environ[match[1]]
+
+    return re.sub(r"\$\{(\w+)\}", value, uri)
+
+
+def _in_folder(
+    folder: Path, connection: Any, scratch: Path, report: Callable[[str], None]
+) -> dict[str, ibis.Table | str]:
+    if folder.is_file():
+        raise InputError(f"The source {folder} is a file: give the folder that holds the tables.")
+    if not folder.is_dir():
+        raise InputError(f"The source folder {folder} does not exist: check --source.")
+    found: dict[str, ibis.Table | str] = {}
+    seen: dict[str, str] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(("_", ".")):
+            continue
+        stem = split_name(path.name)[0]
+        try:
+            table = as_table(path)
+            if table is None:
+                continue
+            if plain(stem) in seen:
+                found[path.name] = f"{seen[plain(stem)]} has the same name; remove one of them"
+                continue
+            seen[plain(stem)] = path.name
+            report(f"reading {path.name}")
+            found[stem] = open_table(table, connection, scratch)
+        except InputError as error:
+            found[stem] = str(error)
+    return found
+
+
+def _loaded(name: str, rows: ibis.Table, view: str, connection: Any) -> ListedTable | str:
+    """The rows in memory, or the reason why not."""
+    try:
+        count = int(rows.count().execute())
+        if not count:
+            return "it has no rows"
+        sampled = count > MOST_ROWS
+        if sampled:
+            rows = rows.sample(MOST_ROWS / count, method="row", seed=7)
+        cleaned = {column: without_null_words(rows[column], in_text=True) for column in rows.columns}
+        table = connection.create_table(view, rows.select(**cleaned), temp=True)
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error as error:
+        return f"it cannot be read ({str(error).splitlines()[0][:120]})"
+    kept = int(table.count().execute()) if sampled else count
+    return ListedTable(name, kept, view, sampled or count == MOST_ROWS, dict(table.schema().items()))
+
+
+def _nothing(uri: str, unread: dict[str, str]) -> str:
+    if unread:
+        name, reason = next(iter(unread.items()))
+        return f"No table of the source can be used: {name}: {reason.rstrip('.')}."
+    if "://" in uri:
+        return "The database has no tables: check its name, and that this user may see them."
+    below = sorted(path.name for path in Path(uri).expanduser().iterdir() if path.is_dir())
+    hint = f"; perhaps they are in {Path(uri) / below[0]}" if below else ""
+    return (
+        f"The folder {uri} has no CSV or Parquet files (also .csv.gz, .csv.zst){hint}: give the folder that has them."
+    )

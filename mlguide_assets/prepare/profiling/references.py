@@ -1,0 +1,137 @@
+"""Which columns hold the ids of another table: by their names, and by their values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile
+from mlguide_assets.prepare.profiling.keys import best_key
+from mlguide_assets.prepare.profiling.nouns import is_id_name, noun_of_id, noun_of_table, singular, words
+
+LEAST_FOUND = 0.01
+"""Of the values of a column that is called like a reference, those that must be ids of the other table."""
+SURELY_FOUND = 0.99
+"""The same for a column whose name does not say so."""
+LONG_ID, MANY_IDS = 8, 20
+"""Ids of so many characters, and so many of them, are not found in another table by chance."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A column of a table whose values are ids of another table.
+
+    Attributes:
+        values: how many different ones there are.
+        found: how many of them are in the other table.
+    """
+
+    table: str
+    column: str
+    target: str
+    key: str
+    values: int
+    found: int
+
+    @property
+    def evidence(self) -> str:
+        place = f"{self.target}.{self.key}"
+        if self.found == self.values:
+            return f"all {self.values:,} values are in {place}"
+        return f"{self.found:,} of {self.values:,} values are in {place}"
+
+
+def find_references(
+    profiles: Mapping[str, TableProfile], connection: Any, history_keys: Mapping[str, str]
+) -> list[Reference]:
+    """At most one reference per column.
+
+    Args:
+        history_keys: table → its id, where several rows have the same id.
+    """
+    found = []
+    for profile in profiles.values():
+        for column in profile.columns.values():
+            if _can_refer(column, profile) and history_keys.get(profile.name) != column.name:
+                candidates = [
+                    reference
+                    for target in profiles.values()
+                    if target.name != profile.name
+                    for key in _keys(target, history_keys)
+                    if (reference := _reference(profile, column, target, key, connection))
+                ]
+                if candidates:
+                    found.append(max(candidates, key=lambda each: (*_closeness(each), each.found)))
+    return [each for each in found if not _mirrored(each, found)]
+
+
+def _keys(profile: TableProfile, history_keys: Mapping[str, str]) -> list[str]:
+    if profile.name in history_keys:
+        return [history_keys[profile.name]]
+    key = best_key(profile)
+    return [key] if key else []
+
+
+def _can_refer(column: ColumnProfile, profile: TableProfile) -> bool:
+    if column.kind in ("time", "flag") or not column.filled or column.distinct < 2:
+        return False
+    return column.usable or is_id_name(column.name)
+
+
+def _reference(
+    profile: TableProfile, column: ColumnProfile, target: TableProfile, key: str, connection: Any
+) -> Reference | None:
+    named = _is_called_so(column.name, target.name, key)
+    if not named and not _could_be_by_chance_only(column, profile):
+        return None
+    if column.name == best_key(profile) and (not named or noun_of_id(column.name) == noun_of_table(profile.name)):
+        return None
+    values, found = _inclusion(profile, column.name, target, key, connection)
+    least = LEAST_FOUND if named else SURELY_FOUND
+    if not values or not found or found < least * values:
+        return None
+    return Reference(profile.name, column.name, target.name, key, values, found)
+
+
+def _is_called_so(column: str, target: str, key: str) -> bool:
+    """Whether the name of a column says whose id it holds: `driverId` of drivers, `home_team_id` of teams."""
+    nouns = {noun_of_table(target), *(singular(word) for word in words(target)[-1:])}
+    key_noun, own = noun_of_id(key, nouns), noun_of_id(column, nouns)
+    if not own:
+        return False
+    if is_id_name(column) or is_id_name(key):
+        known = nouns | ({key_noun} if key_noun else set())
+        return any(own == noun or own.endswith(f"_{noun}") for noun in known) and (
+            is_id_name(column) or own in known or words(column) == words(key)
+        )
+    return words(column) == words(key) and own in nouns
+
+
+def _could_be_by_chance_only(column: ColumnProfile, profile: TableProfile) -> bool:
+    """Whether values of this column are found in another table for no other reason than being its ids."""
+    return column.kind == "id" and column.distinct >= MANY_IDS and column.typical_length >= LONG_ID
+
+
+def _inclusion(profile: TableProfile, column: str, target: TableProfile, key: str, connection: Any) -> tuple[int, int]:
+    child, parent = connection.table(profile.table.view), connection.table(target.table.view)
+    ids = child.select(id=child[column].cast("string")).filter(lambda t: t.id.notnull()).distinct()
+    keys = parent.select(id=parent[key].cast("string")).distinct()
+    return int(ids.count().execute()), int(ids.semi_join(keys, "id").count().execute())
+
+
+def _closeness(reference: Reference) -> tuple[bool, bool]:
+    """How well the name of the column agrees with that of the other table, and with that of its key."""
+    own = noun_of_id(reference.column)
+    return own == noun_of_table(reference.target), words(reference.column) == words(reference.key)
+
+
+def _mirrored(reference: Reference, others: list[Reference]) -> bool:
+    """Of two tables whose keys refer to each other, the one that is called like the key is the parent."""
+    back = next(
+        (each for each in others if (each.table, each.column) == (reference.target, reference.key)
+         and (each.target, each.key) == (reference.table, reference.column)), None,
+    )  # fmt: skip
+    if back is None:
+        return False
+    own = noun_of_id(reference.column)
+    mine, theirs = noun_of_table(reference.table) == own, noun_of_table(reference.target) == own
+    return (mine and not theirs) or (mine == theirs and reference.table < reference.target)

@@ -1,0 +1,175 @@
+"""Which tables are entities, which are events, and which a problem file cannot use."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import ibis
+
+from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, profile_table
+from mlguide_assets.prepare.profiling.event_times import one_time_per_id, when_it_happened
+from mlguide_assets.prepare.profiling.keys import HistoryOf, best_key, find_history
+from mlguide_assets.prepare.profiling.listing import Listing
+from mlguide_assets.prepare.profiling.nouns import (
+    ENTITIES,
+    is_id_name,
+    is_person,
+    noun_of_id,
+    noun_of_table,
+    words,
+)
+from mlguide_assets.prepare.profiling.references import Reference, find_references
+
+MOST_CODES = 1000
+Role = Literal["entity", "event", "code", "unused"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """All tables of a source, with what is known of each and of how they belong together."""
+
+    profiles: Mapping[str, TableProfile]
+    connection: Any
+    histories: Mapping[str, HistoryOf]
+    references: list[Reference]
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def rows(self, table: str) -> ibis.Table:
+        return self.connection.table(self.profiles[table].table.view)
+
+    def key(self, table: str) -> str | None:
+        return self.histories[table].key if table in self.histories else best_key(self.profiles[table])
+
+    def of(self, table: str) -> list[Reference]:
+        """What a table refers to."""
+        return [each for each in self.references if each.table == table]
+
+    def to(self, table: str) -> list[Reference]:
+        """What refers to a table."""
+        return [each for each in self.references if each.target == table]
+
+    @cached_property
+    def roles(self) -> dict[str, Role]:
+        roles = {name: _role(self, name) for name in self.profiles}
+        for name in [name for name, role in roles.items() if role == "entity"]:
+            referring = [each.table for each in self.to(name)]
+            if not any(roles[table] == "event" for table in referring):
+                roles[name] = "unused"
+                others = ", ".join(dict.fromkeys(referring)) or "no table"
+                self.reasons[name] = f"no event refers to it, only {others}" if referring else "no event refers to it"
+        return roles
+
+    @cached_property
+    def nouns(self) -> dict[str, str]:
+        """The noun of each entity and of each event, all different."""
+        alone = {noun for name in self.events for noun in self.ids_alone[name].values()}
+        chosen: dict[str, str] = {}
+        for name in self.entities:
+            chosen[name] = _free(self._noun_of_entity(name), set(chosen.values()), "_record")
+        for name in self.events:
+            chosen[name] = _free(noun_of_table(name), {*chosen.values(), *alone, self.subject(name) or ""}, "_event")
+        return chosen
+
+    def subject(self, name: str) -> str | None:
+        """The noun of what each row of an event is about, where it refers to nothing else: a thing of its own."""
+        key = self.key(name)
+        if key is None or self.ids_alone[name] or any(self.roles[each.target] != "code" for each in self.of(name)):
+            return None
+        return noun_of_id(key) or noun_of_table(name)
+
+    def _noun_of_entity(self, name: str) -> str:
+        key = str(self.key(name))
+        own = noun_of_id(key) if is_id_name(key) else ""
+        called = [noun_of_id(each.column) for each in self.to(name) if is_id_name(each.column)]
+        return own or min(filter(None, called), key=lambda noun: (len(noun), noun), default="") or noun_of_table(name)
+
+    @property
+    def entities(self) -> list[str]:
+        return [name for name, role in self.roles.items() if role == "entity"]
+
+    @property
+    def events(self) -> list[str]:
+        return [name for name, role in self.roles.items() if role == "event"]
+
+    @cached_property
+    def ids_alone(self) -> dict[str, dict[str, str]]:
+        """Per table: columns of ids that no table explains → their nouns, entities that are known by their ids."""
+        return {name: self._ids_alone(name) for name in self.profiles}
+
+    def _ids_alone(self, table: str) -> dict[str, str]:
+        profile = self.profiles[table]
+        at = when_it_happened(profile)
+        referring = {each.column for each in self.of(table)}
+        found: dict[str, str] = {}
+        for column in profile.columns.values():
+            if column.name in referring or column.name in profile.unique or not _is_entity_id(column, profile):
+                continue
+            if at is None or not one_time_per_id(profile, column.name, at, self.rows(table)):
+                found[column.name] = noun_of_id(column.name) or noun_of_table(table)
+        return found
+
+
+def _free(noun: str, taken: set[str], ending: str) -> str:
+    """The noun, or another that is made of it, where it is taken."""
+    while noun in taken:
+        noun += ending
+    return noun
+
+
+def look_at(listing: Listing, connection: Any) -> Source:
+    """Profile all tables and find how they belong together."""
+    profiles = {table.name: profile_table(table, connection) for table in listing.tables}
+    rows = {name: connection.table(profile.table.view) for name, profile in profiles.items()}
+    histories = {name: found for name in profiles if (found := find_history(profiles[name], rows[name]))}
+    references = find_references(profiles, connection, {name: each.key for name, each in histories.items()})
+    return Source(profiles, connection, histories, references)
+
+
+def _is_entity_id(column: ColumnProfile, profile: TableProfile) -> bool:
+    """Whether a column holds ids of things of which several rows of the table speak."""
+    if column.filled == 0 or column.distinct < 2 or column.distinct > 0.8 * column.filled:
+        return False
+    named = is_id_name(column.name) or column.kind == "id"
+    plainly = len(words(column.name)) == 1 and words(column.name)[0] in ENTITIES and column.distinct >= 20
+    return column.kind in ("id", "number", "category", "text") and (named or plainly)
+
+
+def _role(source: Source, name: str) -> Role:
+    profile, key, referred = source.profiles[name], source.key(name), source.to(name)
+    own = [each for each in source.of(name) if each.column != key]
+    about = [each for each in own if not _is_code(source.profiles[each.target])]
+    alone = bool(about) or bool(source.ids_alone[name])
+    time = when_it_happened(profile)
+    if name in source.histories:
+        return "entity"
+    if key and referred:
+        if _is_code(profile):
+            return "code"
+        about_person = any(is_person(noun_of_id(each.column) or noun_of_table(each.target)) for each in own)
+        about_person = about_person or any(map(is_person, source.ids_alone[name].values()))
+        return "event" if time and about_person and not is_person(noun_of_table(name)) else "entity"
+    if time is not None and (alone or key):
+        return "event"
+    if time is None and own and any(_has_time(source, each.target) for each in own):
+        return "event"
+    source.reasons[name] = _why_unused(time, key, alone)
+    return "unused"
+
+
+def _is_code(profile: TableProfile) -> bool:
+    """A list of codes and what they mean: nothing of it can be learned that the code itself does not say."""
+    others = len(profile.columns) - 1
+    return profile.table.rows <= MOST_CODES and others == len(profile.unique) - 1 <= 1 and not profile.times
+
+
+def _has_time(source: Source, table: str) -> bool:
+    return when_it_happened(source.profiles[table]) is not None
+
+
+def _why_unused(time: ColumnProfile | None, key: str | None, refers: bool) -> str:
+    if key and time is None:
+        return "no other table refers to it" if not refers else "no column says when its rows happened"
+    if time is None:
+        return "no column says when its rows happened, and none tells its rows apart"
+    return "no column holds ids: nothing says what its rows are about"

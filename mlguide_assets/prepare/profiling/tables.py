@@ -1,0 +1,242 @@
+"""The tables of a drafted problem file: entities and events, each line with its evidence."""
+
+from typing import Any
+
+from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, time_of
+from mlguide_assets.prepare.profiling.drafting import (
+    DraftTable,
+    Line,
+    columns_of,
+    file_name,
+    looks_unchanging,
+    share_of,
+)
+from mlguide_assets.prepare.profiling.event_times import (
+    when_it_began,
+    when_it_happened,
+    when_it_was_written,
+)
+from mlguide_assets.prepare.profiling.keys import composite_key
+from mlguide_assets.prepare.profiling.nouns import is_id_name, noun_of_id
+from mlguide_assets.prepare.profiling.references import Reference
+from mlguide_assets.prepare.profiling.roles import MOST_CODES, Source
+
+MOST_BEFORE = 0.01
+"""Of the events of an entity, those that may be earlier than the time from which it exists."""
+HEADER = "header"
+
+
+def draft_tables(source: Source) -> list[DraftTable]:
+    """Entities first, then events, largest last."""
+    entities = [_entity(source, name) for name in source.entities]
+    headers = [_header(source, name) for name in source.events if source.to(name) and _lends_its_time(source, name)]
+    return [*entities, *headers, *(_event(source, name) for name in source.events)]
+
+
+def _key_of_table(name: str) -> str:
+    return file_name(name.rpartition(".")[2])
+
+
+def _from(name: str, key: str) -> list[Line]:
+    return [Line("from", name)] if key != name else []
+
+
+def _entity(source: Source, name: str) -> DraftTable:
+    profile, noun, key = source.profiles[name], source.nouns[name], str(source.key(name))
+    history = source.histories.get(name)
+    where = profile.table.of_rows
+    unique = f"{profile.columns[key].distinct:,} ids in {where}" if history else f"unique in {where}"
+    others = [each for each in profile.unique if each != key and profile.columns[each].kind in ("id", "text")]
+    also = f"; so {'is' if len(others) == 1 else 'are'} {', '.join(others[:3])}" if others and not history else ""
+    lines = [*_from(name, _key_of_table(name)), Line("entity", noun), Line("key", file_name(key), unique + also)]
+    used = {key: ""}
+    began = when_it_began(profile)
+    if history:
+        lines.append(Line("history", {"from": file_name(history.from_), "to": file_name(history.to)}, history.evidence))
+        used |= {history.from_: "", history.to: ""}
+    elif began is not None:
+        lines.append(_known_from(source, name, key, began))
+        used |= {began.name: ""} if lines[-1].active else {}
+    columns, left_out = _columns(source, name, used)
+    if not history:
+        lines.append(_static(profile, [line.key for line in columns]))
+    return DraftTable(
+        _key_of_table(name), profile, "entity", noun, tuple(lines), tuple(columns), tuple(left_out), at=began
+    )
+
+
+def _static(profile: TableProfile, names: list[str]) -> Line:
+    unchanging = looks_unchanging(names)
+    if unchanging:
+        return Line("static", unchanging, "? by their names; add the others that never change, or write true for all")
+    return Line("static", True, "? if no column ever changes; else list those that do not", active=False)
+
+
+def _known_from(source: Source, name: str, key: str, began: ColumnProfile) -> Line:
+    """The time from which an entity exists, if its events keep to it."""
+    events = before = 0
+    entities = source.rows(name)
+    starts = entities.select(entity=entities[key].cast("string"), began=time_of(entities, began))
+    for reference in source.to(name):
+        at = when_it_happened(source.profiles[reference.table])
+        if at is None or source.roles[reference.table] != "event":
+            continue
+        rows = source.rows(reference.table)
+        pairs = rows.select(entity=rows[reference.column].cast("string"), at=time_of(rows, at)).join(starts, "entity")
+        found = pairs.aggregate(all=pairs.count(), before=(pairs["at"] < pairs.began).sum()).to_pyarrow().to_pylist()[0]
+        events, before = events + int(found["all"]), before + int(found["before"] or 0)
+    if not events:
+        return Line("known_from", file_name(began.name), "? by its name; no event speaks of it", active=False)
+    if before > MOST_BEFORE * events:
+        evidence = f"? but {share_of(before, events)} of {events:,} events are earlier"
+        return Line("known_from", file_name(began.name), evidence, active=False)
+    later = f"{events - before:,} of {events:,}" if before else f"all {events:,}"
+    return Line("known_from", file_name(began.name), f"{later} events are not before it")
+
+
+def _columns(source: Source, name: str, used: dict[str, str]) -> tuple[list[Line], list[tuple[str, str]]]:
+    """The columns that are read, ids of other tables as categories where these are no entities, and the others."""
+    lines, left_out = columns_of(source.profiles[name], used, _parts(source, name, used))
+    codes = [_code(source, each) for each in source.of(name) if _is_category(source, each) and each.column not in used]
+    names = {line.key for line in codes}
+    return [*lines, *codes], [(column, why) for column, why in left_out if file_name(column) not in names]
+
+
+def _is_category(source: Source, reference: Reference) -> bool:
+    few = source.profiles[reference.table].columns[reference.column].distinct <= MOST_CODES
+    return few and source.roles[reference.target] in ("code", "unused")
+
+
+def _code(source: Source, reference: Reference) -> Line:
+    meaning = "what each means" if source.roles[reference.target] == "code" else "more of each"
+    return Line(file_name(reference.column), "category", f"{reference.values:,} ids; {reference.target} says {meaning}")
+
+
+def _header(source: Source, name: str) -> DraftTable:
+    """An event whose rows others refer to, once more as an entity: they take their time from it."""
+    profile, key = source.profiles[name], str(source.key(name))
+    at = when_it_happened(profile)
+    assert at is not None
+    lines = (
+        Line("from", name, "the same rows once more: others take their time from them"),
+        Line("entity", f"{source.nouns[name]}_{HEADER}"),
+        Line("key", file_name(key), f"unique in {profile.table.of_rows}"),
+        Line("known_from", file_name(at.name)),
+    )
+    lines_of_both, _ = columns_of(profile, {key: "", at.name: ""}, {})
+    columns = tuple(line for line in lines_of_both if line.key in (file_name(key), file_name(at.name)))
+    noun = f"{source.nouns[name]}_{HEADER}"
+    return DraftTable(f"{_key_of_table(name)}_{HEADER}", profile, "entity", noun, lines, columns, at=at)
+
+
+def _lends_its_time(source: Source, name: str) -> bool:
+    return any(source.roles[each.table] == "event" for each in source.to(name))
+
+
+def _event(source: Source, name: str) -> DraftTable:
+    profile, noun = source.profiles[name], source.nouns[name]
+    of = _entities_of(source, name)
+    ids = {column: remark for _, column, remark in of}
+    at = when_it_happened(profile)
+    lines = [*_from(name, _key_of_table(name)), Line("event", noun), _at(source, name, at, of)]
+    lines.append(Line("of", [Line(noun, file_name(column), evidence) for noun, column, evidence in of]))
+    key = _key(source, name, at, [column for _, column, _ in of])
+    lines.append(key)
+    used = dict.fromkeys([*ids, *_source_names(profile, key.value if key.active else [])], "")
+    contracts = []
+    if at is not None:
+        used[at.name] = ""
+        if written := when_it_was_written(profile, at, source.rows(name)):
+            lines.append(Line("known_at", file_name(written[0].name), written[1]))
+            used[written[0].name] = ""
+    lines += _zone(profile)
+    columns, left_out = _columns(source, name, used)
+    if any(column.wrong for column in profile.times):
+        contracts.append(f"{{table: {_key_of_table(name)}, rule: well_typed, action: quarantine}}")
+    return DraftTable(_key_of_table(name), profile, "event", noun, tuple(lines), tuple(columns), tuple(left_out),
+                      {each: file_name(column) for each, column, _ in of}, at, tuple(contracts))  # fmt: skip
+
+
+def _entities_of(source: Source, name: str) -> list[tuple[str, str, str]]:
+    """Noun, column and evidence of each entity that an event concerns."""
+    found: list[tuple[str, str, str]] = []
+    nouns: set[str] = set()
+
+    def add(noun: str, column: str, evidence: str) -> None:
+        while noun in nouns or noun in {source.nouns[each] for each in source.events}:
+            noun = noun_of_id(column) if noun_of_id(column) not in nouns | {noun} else f"{noun}_2"
+        nouns.add(noun)
+        found.append((noun, column, evidence))
+
+    for each in source.of(name):
+        if source.roles[each.target] == "entity":
+            add(source.nouns[each.target], each.column, each.evidence)
+        elif source.roles[each.target] == "event" and _lends_its_time(source, each.target):
+            add(f"{source.nouns[each.target]}_{HEADER}", each.column, each.evidence)
+    for column, noun in source.ids_alone[name].items():
+        ids = int(source.rows(name)[column].nunique().execute())
+        add(noun, column, f"{ids:,} ids, of which no table says more")
+    if not found:
+        add(str(source.subject(name)), str(source.key(name)), "each row is about a thing of its own")
+    return found
+
+
+def _at(source: Source, name: str, at: ColumnProfile | None, of: list[tuple[str, str, str]]) -> Line:
+    profile = source.profiles[name]
+    if at is not None:
+        others = [column.name for column in profile.times if column is not at]
+        doubt = f"? or {', '.join(others)}" if others else ""
+        return Line("at", file_name(at.name), doubt)
+    for reference in source.of(name):
+        time = when_it_happened(source.profiles[reference.target])
+        if time is not None and source.roles[reference.target] in ("entity", "event"):
+            noun = next(noun for noun, column, _ in of if column == reference.column)
+            return Line("at", f"{noun}.{file_name(time.name)}", f"no time of its own: that of its {noun}")
+    raise AssertionError(f"{name} has no time")
+
+
+def _key(source: Source, name: str, at: ColumnProfile | None, of: list[str]) -> Line:
+    """What makes a row unique; a comment where `of` and `at` do, or where nothing does."""
+    profile, rows = source.profiles[name], source.rows(name)
+    where = profile.table.of_rows
+    if (key := source.key(name)) is not None:
+        return Line("key", [file_name(key)], f"unique in {where}")
+    first = [*of, *([at.name] if at else [])]
+    others = [
+        column.name
+        for column in profile.columns.values()
+        if column.kind in ("id", "category", "number") and column.name not in first and column.filled == column.rows
+    ]
+    others.sort(key=lambda each: (not is_id_name(each), list(profile.columns).index(each)))
+    columns, excess = composite_key(rows, first, others[:6])
+    if excess:
+        return Line("key", [], f"? nothing tells {excess:,} of {where} apart from others", active=False)
+    if columns == first:
+        return Line("key", [file_name(each) for each in columns], f"unique in {where}", active=False)
+    return Line("key", [file_name(each) for each in columns], f"together unique in {where}")
+
+
+def _source_names(profile: TableProfile, names: Any) -> list[str]:
+    back = {file_name(name): name for name in profile.columns}
+    return [back[name] for name in names]
+
+
+def _zone(profile: TableProfile) -> list[Line]:
+    naive = [column for column in profile.times if not column.zoned and _has_time_of_day(column)]
+    if not naive:
+        return []
+    return [Line("timezone", "UTC", "? times carry no zone: if they are local, such as Europe/Berlin", active=False)]
+
+
+def _has_time_of_day(column: ColumnProfile) -> bool:
+    return any(getattr(value, "hour", 0) or getattr(value, "minute", 0) for value in (column.lowest, column.highest))
+
+
+def _parts(source: Source, name: str, used: dict[str, str]) -> dict[str, str]:
+    """Ids that only belong to the event: each has one time, or each row has its own."""
+    profile = source.profiles[name]
+    return {
+        column.name: "an id with one time each: a part of the event, not an entity"
+        for column in profile.columns.values()
+        if column.kind == "id" and column.name not in used and column.name not in profile.unique
+    }

@@ -1,0 +1,231 @@
+"""Tables of many shapes, and what a drafted problem file says of them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlguide_assets.define.features import Features
+from mlguide_assets.define.schema import Schema
+from mlguide_assets.errors import InputError
+from mlguide_assets_tests.prepare.profiling.drafts import CUSTOMERS, DAYS, ORDERS, draft_text, drafted, write_tables
+
+
+def test_entities_events_keys_and_references(duck: Any, tmp_path: Path) -> None:
+    source = write_tables(tmp_path / "shop", customers=CUSTOMERS, orders=ORDERS)
+    file = drafted(source, duck, tmp_path)
+    customers, orders = file["tables"]["customers"], file["tables"]["orders"]
+    assert (customers["entity"], customers["key"], customers["known_from"]) == ("customer", "customer_id", "created_at")
+    assert (orders["event"], orders["at"], orders["of"]) == ("order", "ordered_at", {"customer": "customer_id"})
+    assert orders["key"] == ["order_id"]
+    assert orders["columns"] == {"amount": "number"}
+    assert file["predict"]["each"] == "customer"
+    assert file["predict"]["label"]["count"] == "order"
+    assert Schema.model_validate({"tables": file["tables"]}).entities == ("customer",)
+    assert Features.model_validate(file["features"]).automatic
+
+
+def test_each_guess_has_its_evidence(duck: Any, tmp_path: Path) -> None:
+    text = draft_text(write_tables(tmp_path / "shop", customers=CUSTOMERS, orders=ORDERS), duck, tmp_path)
+    assert "unique in 40 rows" in text
+    assert "all 40 values are in customers.customer_id" in text
+    assert "all 600 events are not before it" in text
+
+
+def test_values_that_are_not_in_the_other_table_are_counted(duck: Any, tmp_path: Path) -> None:
+    some = CUSTOMERS.replace("range(40)", "range(10)")
+    text = draft_text(write_tables(tmp_path / "shop", customers=some, orders=ORDERS), duck, tmp_path)
+    assert "10 of 40 values are in customers.customer_id" in text
+
+
+def test_ids_without_a_table_are_entities_and_a_basket_is_none(duck: Any, tmp_path: Path) -> None:
+    payments = (
+        "SELECT i AS TRANSACTION_ID, i % 30 AS CUSTOMER_ID, i * 3 % 17 AS TERMINAL_ID, i // 2 AS BASKET_ID, "
+        "TIMESTAMP '2024-01-01' + INTERVAL (i // 2) HOUR AS TX_DATETIME, i % 7 * 1.5 AS TX_AMOUNT, "
+        "(i % 9 = 0)::TINYINT AS TX_FRAUD FROM range(900) t(i)"
+    )
+    file = drafted(write_tables(tmp_path / "fraud", transactions=payments), duck, tmp_path)
+    assert file["tables"]["transactions"]["of"] == {"customer": "CUSTOMER_ID", "terminal": "TERMINAL_ID"}
+    label = file["predict"]["label"]
+    assert (label["column"], label["positive"], label["negative"]) == ("TX_FRAUD", "1", "0")
+
+
+def test_an_event_without_a_time_takes_that_of_its_parent(duck: Any, tmp_path: Path) -> None:
+    source = write_tables(
+        tmp_path / "racing",
+        "csv",
+        drivers="SELECT i AS driverId, 'n' || i % 3 AS nationality FROM range(20) t(i)",
+        races="SELECT i AS raceId, DATE '2020-01-01' + (i * 14)::INT AS date, i % 9 AS circuitId FROM range(50) t(i)",
+        results="SELECT i AS resultId, i // 20 AS raceId, i % 20 AS driverId, 1 + i * 7 % 4 AS statusId "
+        "FROM range(1000) t(i)",
+        status="SELECT i AS statusId, 'status ' || i AS status FROM range(1, 5) t(i)",
+    )
+    text = draft_text(source, duck, tmp_path)
+    file = drafted(source, duck, tmp_path)
+    assert file["tables"]["results"]["at"] == "race.date"
+    assert file["tables"]["results"]["of"] == {"race": "raceId", "driver": "driverId"}
+    assert file["tables"]["results"]["columns"] == {"statusId": "category"}
+    assert "status" not in file["tables"]
+    assert "where: {statusId: {not: '1'}}" in text
+
+
+def test_orders_that_have_items_are_events_and_lend_their_time(duck: Any, tmp_path: Path) -> None:
+    items = "SELECT i // 2 AS order_id, i % 8 AS product_id, i % 5 AS quantity FROM range(1200) t(i)"
+    products = "SELECT i AS product_id, 'b' || i % 2 AS brand FROM range(8) t(i)"
+    source = write_tables(tmp_path / "shop", customers=CUSTOMERS, orders=ORDERS, order_items=items, products=products)
+    tables = drafted(source, duck, tmp_path)["tables"]
+    assert tables["orders"]["event"] == "order"
+    assert tables["orders_header"] == {
+        "from": "orders", "entity": "order_header", "key": "order_id", "known_from": "ordered_at"
+    }  # fmt: skip
+    assert tables["order_items"]["at"] == "order_header.ordered_at"
+    assert tables["order_items"]["of"] == {"order_header": "order_id", "product": "product_id"}
+    Schema.model_validate({"tables": tables})
+
+
+def test_rows_that_follow_each_other_are_a_history(duck: Any, tmp_path: Path) -> None:
+    plans = (
+        "SELECT i // 3 AS customer_id, 'plan ' || i % 4 AS plan, DATE '2023-01-01' + (i % 3 * 100)::INT AS valid_from, "
+        "CASE WHEN i % 3 < 2 THEN DATE '2023-01-01' + ((i % 3 + 1) * 100)::INT END AS valid_to FROM range(120) t(i)"
+    )
+    tables = drafted(write_tables(tmp_path / "shop", customer_plans=plans, orders=ORDERS), duck, tmp_path)["tables"]
+    assert tables["customer_plans"]["entity"] == "customer"
+    assert tables["customer_plans"]["key"] == "customer_id"
+    assert tables["customer_plans"]["history"] == {"from": "valid_from", "to": "valid_to"}
+    assert "static" not in tables["customer_plans"]
+
+
+def test_long_ids_are_found_whatever_the_column_is_called(duck: Any, tmp_path: Path) -> None:
+    people = "SELECT md5('p' || i)::UUID AS uuid, 'x' || i % 3 AS team FROM range(50) t(i)"
+    visits = f"SELECT md5('p' || i * 3 % 50)::UUID AS who, {DAYS} AS happened FROM range(500) t(i)"
+    tables = drafted(write_tables(tmp_path / "site", people=people, visits=visits), duck, tmp_path)["tables"]
+    assert tables["people"] == {"entity": "person", "key": "uuid", "columns": {"team": "category"}}
+    assert tables["visits"]["of"] == {"person": "who"}
+
+
+def test_two_references_to_one_entity_have_two_nouns(duck: Any, tmp_path: Path) -> None:
+    teams = "SELECT i AS team_id, 't' || i % 3 AS league FROM range(12) t(i)"
+    games = (
+        f"SELECT i AS game_id, i % 12 AS home_team_id, (i + 5) % 12 AS away_team_id, {DAYS} AS played_at "
+        f"FROM range(300) t(i)"
+    )
+    tables = drafted(write_tables(tmp_path / "games", teams=teams, games=games), duck, tmp_path)["tables"]
+    assert tables["games"]["of"] == {"team": "home_team_id", "away_team": "away_team_id"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "days", "format", "is_doubtful"),
+    [
+        ("%d.%m.%Y", 300, "%d.%m.%Y", False),
+        ("%m/%d/%Y", 300, "%m/%d/%Y", False),
+        ("%d/%m/%Y", 1, "%d/%m/%Y", True),
+        ("%Y%m%d", 300, "%Y%m%d", False),
+    ],
+)
+def test_dates_in_other_formats(
+    pattern: str, days: int, format: str, is_doubtful: bool, duck: Any, tmp_path: Path
+) -> None:
+    # With days = 1, every date is the n-th of the n-th month: 05/05/2024.
+    day = "DATE '2024-01-01' + (i * 37 % 300)::INT" if days > 1 else "make_date(2024, 1 + i % 12, 1 + i % 12)"
+    visits = f"SELECT i % 25 AS patient_id, i AS visit_id, strftime({day}, '{pattern}') AS visited FROM range(400) t(i)"
+    source = write_tables(tmp_path / "clinic", "csv", visits=visits)
+    assert drafted(source, duck, tmp_path)["tables"]["visits"]["columns"]["visited"]["format"] == format
+    assert ("reads either way" in draft_text(source, duck, tmp_path)) == is_doubtful
+
+
+def test_a_column_that_says_what_the_label_says_is_left_out(duck: Any, tmp_path: Path) -> None:
+    loans = (
+        f"SELECT i AS loan_id, i % 40 AS customer_id, {DAYS} AS granted_at, i % 13 AS amount, "
+        f"CASE WHEN i % 6 = 0 THEN 'yes' ELSE 'no' END AS defaulted, (i % 6 = 0)::INT * (1 + i % 3) AS months_late "
+        f"FROM range(600) t(i)"
+    )
+    source = write_tables(tmp_path / "bank", loans=loans)
+    file = drafted(source, duck, tmp_path)
+    assert file["predict"]["label"]["column"] == "defaulted"
+    assert file["tables"]["loans"]["columns"] == {"amount": "number", "defaulted": "flag"}
+    assert "months_late (? it says what defaulted says)" in draft_text(source, duck, tmp_path)
+
+
+def test_a_label_that_is_empty_at_the_end_shows_how_long_it_takes(duck: Any, tmp_path: Path) -> None:
+    sends = (
+        "SELECT i AS send_id, i % 40 AS user_id, TIMESTAMP '2024-01-01' + INTERVAL (i) HOUR AS sent_at, "
+        "CASE WHEN i < 2000 - 9 * 24 THEN i % 11 = 0 END AS clicked FROM range(2000) t(i)"
+    )
+    file = drafted(write_tables(tmp_path / "mail", sends=sends), duck, tmp_path)
+    assert file["predict"]["label"]["window"] == "9d"
+
+
+def test_one_table_of_things_is_one_of_events(duck: Any, tmp_path: Path) -> None:
+    members = (
+        f"SELECT 'M-' || 10000 + i AS member, {DAYS} AS joined, i % 4 AS plan_level, i % 5 = 0 AS churned "
+        f"FROM range(500) t(i)"
+    )
+    file = drafted(write_tables(tmp_path / "club", members=members), duck, tmp_path)
+    assert file["tables"]["members"]["of"] == {"member": "member"}
+    assert file["predict"]["label"]["column"] == "churned"
+    Schema.model_validate({"tables": file["tables"]})
+
+
+def test_names_of_any_kind_are_kept(duck: Any, tmp_path: Path) -> None:
+    query = (
+        f'SELECT i AS "Bestell Nr", i % 30 AS "Kunden-ID", {DAYS} AS "bestellt am", i % 9 AS "Größe: x", '
+        f'i % 7 = 0 AS "returned?" FROM range(500) t(i)'
+    )
+    table = drafted(write_tables(tmp_path / "laden", "csv", Bestellungen=query), duck, tmp_path)["tables"][
+        "Bestellungen"
+    ]
+    assert table["of"] == {"kunden": "kunden_id"}
+    assert table["columns"]["kunden_id"] == {"kind": "id", "name": "Kunden-ID"}
+    assert table["columns"]["größe_x"] == {"kind": "number", "name": "Größe: x"}
+    assert table["at"] == "bestellt_am"
+
+
+def test_what_cannot_be_read_does_not_keep_the_rest_from_being_read(duck: Any, tmp_path: Path) -> None:
+    source = write_tables(tmp_path / "shop", "csv", customers=CUSTOMERS, orders=ORDERS)
+    (source / "empty.csv").write_text("")
+    (source / "one_column.csv").write_text("a\n1\n")
+    (source / "no_rows.csv").write_text("a,b\n")
+    (source / "orders.parquet").write_text("a second one")
+    (source / "broken.parquet").write_text("no parquet")
+    (source / "notes.txt").write_text("hello")
+    text = draft_text(source, duck, tmp_path)
+    for name in ("empty", "one_column", "no_rows", "broken", "orders.parquet"):
+        assert f"# not used: {name} (" in text
+    assert "count: order," in text
+
+
+def write_nothing(folder: Path) -> None:
+    folder.mkdir()
+
+
+def write_only_bad(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "a.csv").write_text("")
+
+
+def write_no_times(folder: Path) -> None:
+    write_tables(folder, things="SELECT i AS id, i % 5 AS size FROM range(50) t(i)")
+
+
+def write_no_outcome(folder: Path) -> None:
+    write_tables(folder, visits="SELECT i AS id, i % 5 AS user_id, TIMESTAMP '2024-01-01' AS at FROM range(50) t(i)")
+
+
+def write_the_future(folder: Path) -> None:
+    write_tables(folder, visits=f"SELECT i % 5 AS user_id, {DAYS.replace('2024', '2324')} AS at FROM range(50) t(i)")
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (write_nothing, "has no CSV or Parquet files"),
+        (write_only_bad, "No table of the source can be used: a: "),
+        (write_no_times, "No table of the source can be read as events"),
+        (write_no_outcome, "Nothing can be predicted from these tables"),
+        (write_the_future, "Nothing can be predicted from these tables"),
+    ],
+)
+def test_a_source_without_anything_to_learn_is_refused(write: Any, said: str, duck: Any, tmp_path: Path) -> None:
+    write(tmp_path / "source")
+    with pytest.raises(InputError, match=said):
+        drafted(tmp_path / "source", duck, tmp_path)
