@@ -11,7 +11,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import yaml
 
-from mlguide_assets.define.loading import parse_problem
+from mlguide_assets.define.loading import SHIPPED, parse_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.tables import TABLES, TableName
 
@@ -30,16 +30,15 @@ THEMES = ("shopping", "food", "lifestyle")
 CATEGORIES = ("newsletter", "promotional", "transactional")
 _ARROW = {"int64": pa.int64(), "string": pa.string(), "timestamp": pa.timestamp("us")}
 
+_EMAILS = yaml.safe_load((SHIPPED / "planeswalker.yaml").read_bytes())
+
 PROBLEM: dict[str, Any] = {
     "name": "sample",
     "statement": "Emails lose users.",
     "hypothesis": "Better emails lose fewer.",
-    "decision": {"unit": "send this email to this user at this time"},
-    "label": {"positive": "yes", "negative": "no", "window": "7d"},
     "history_start": "2024-01-01",
-    "themes": list(THEMES),
-    "categories": list(CATEGORIES),
-    "costs": {"lost_user": 12.0, "withheld_send": 0.5},
+    **{name: _EMAILS[name] for name in ("tables", "predict", "features")},
+    "costs": {"missed": 12.0, "false_alarm": 0.5},
     "evaluation": {"bootstrap_repeats": 50},
     "gate": {"permutations": 100},
     "scoring": {"candidate_emails": 5},
@@ -47,11 +46,40 @@ PROBLEM: dict[str, Any] = {
 
 
 def sample_problem(source: str | Path, /, **changes: Any) -> Problem:
-    """The sample's problem, reading from a folder, a URL or a database; `changes` replace top-level keys."""
+    """The sample's problem, reading from a folder, a URL or a database.
+
+    `changes` replace top-level keys. `label` is that of `predict`, `themes` and `categories` are the values that are
+    counted, and `tables` changes keys of tables and of their columns, of which a text is the name in the source.
+    """
     address = str(source)
     database = "://" in address and not address.startswith("http")
-    values = {**PROBLEM, "source": {"kind": "database" if database else "files", "uri": address}, **changes}
-    return parse_problem(yaml.safe_dump(values).encode(), Path("sample.yaml"))
+    values = {**PROBLEM, "source": {"kind": "database" if database else "files", "uri": address}}
+    if label := changes.pop("label", None):
+        values["predict"] = {**PROBLEM["predict"], "label": {"column": "unsubscribed", **label}}
+    if tables := changes.pop("tables", None):
+        values["tables"] = {name: _changed(table, tables.get(name, {})) for name, table in PROBLEM["tables"].items()}
+    splits = {"theme": changes.pop("themes", THEMES), "category": changes.pop("categories", CATEGORIES)}
+    declared = {
+        f"number_of_email_{column}_*": {"count": "send", "by": "user", "split": f"email.{column}", "values": list(each)}
+        for column, each in splits.items()
+    }
+    values["features"] = {"declared": PROBLEM["features"]["declared"] | declared}
+    values |= changes
+    return parse_problem(yaml.safe_dump(values, sort_keys=False).encode(), Path("sample.yaml"))
+
+
+def with_themes(problem: Problem, *themes: str) -> Problem:
+    """The problem with other themes to count."""
+    values = problem.model_dump(mode="json", by_alias=True, exclude_none=True)
+    values["features"]["declared"]["number_of_email_theme_*"]["values"] = list(themes)
+    return Problem.model_validate(values)
+
+
+def _changed(table: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    columns = dict(table["columns"])
+    for name, change in changes.get("columns", {}).items():
+        columns[name] = {**columns.get(name, {}), **({"name": change} if isinstance(change, str) else change)}
+    return {**table, **changes, "columns": columns}
 
 
 def sample_tables(seed: int = 0, sends: int = SENDS) -> Tables:

@@ -10,8 +10,9 @@ from mlguide_assets.console.machine import sentence
 from mlguide_assets.console.progress import progress_logger
 from mlguide_assets.console.terminal import console
 from mlguide_assets.define.loading import current_problem, dump_problem, load_problem, with_overrides
-from mlguide_assets.define.problem import DatabaseSource, FilesSource, Problem, SimulatorSource
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.secrets import MASK
+from mlguide_assets.define.sources import DatabaseSource, FilesSource, SimulatorSource
 from mlguide_assets.errors import InputError, RunFailedError
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.turns import turn
@@ -61,7 +62,7 @@ def run(home: Home, problem: Problem, *, thorough: bool = False) -> None:
         if not home.active_problem.exists():
             # What a run that is refused leaves, such as rows set aside, is found as this problem's.
             replace_file(home.first_problem, dump_problem(problem).encode(), mode=0o600)
-        with nothing_changed_if_refused(home.lake(problem.key)):
+        with nothing_changed_if_refused(home.lake(problem.key), problem):
             _materialise(home, thorough)
         replace_file(home.active_problem, dump_problem(problem, passwords=True).encode(), mode=0o600)
         home.first_problem.unlink(missing_ok=True)

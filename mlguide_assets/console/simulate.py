@@ -7,7 +7,7 @@ from rich.progress import Progress
 from mlguide_assets.console.out import check_parent
 from mlguide_assets.console.terminal import console
 from mlguide_assets.define.loading import load_problem
-from mlguide_assets.define.problem import SimulatorSource
+from mlguide_assets.define.sources import SimulatorSource
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.simulator.generate import write
 from mlguide_assets.prepare.sources.simulated import world_of

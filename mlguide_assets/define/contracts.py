@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mlguide_assets.define.tables import KEYS, TABLES, ColumnType, TableName
+from mlguide_assets.define.schema import ColumnKind, Schema, TableName
 from mlguide_assets.define.values import Duration
 
 Action = Literal["block", "quarantine", "warn"]
@@ -42,26 +42,39 @@ class _Rule(BaseModel, ABC):
         """Whether a table with so many violations keeps the rule."""
         return violations == 0
 
-    def _require(self, table: TableName, column: str, type_: ColumnType, fault: str) -> None:
-        """The column of the table has this type, or there is this fault."""
-        if column not in TABLES[table].columns:
-            raise ValueError(f"{column!r} is not a column of {table} ({', '.join(TABLES[table].columns)})")
-        if TABLES[table].columns[column].type != type_:
+    def check(self, schema: Schema) -> None:
+        """Refuse a rule that the tables cannot have.
+
+        Raises:
+            ValueError: says what is given, and what there is.
+        """
+        self._require_table(schema, self.table)
+        for column in self.columns_used:
+            self._require_column(schema, self.table, column)
+
+    def _require_table(self, schema: Schema, table: TableName) -> None:
+        if table not in schema.tables:
+            raise ValueError(f"{table!r} is not a table ({', '.join(schema.tables)})")
+
+    def _require_column(self, schema: Schema, table: TableName, column: str) -> ColumnKind:
+        columns = schema.tables[table].columns
+        if column not in columns:
+            raise ValueError(f"{column!r} is not a column of {table} ({', '.join(columns)})")
+        return columns[column].kind
+
+    def _require_kind(self, schema: Schema, table: TableName, column: str, *kinds: ColumnKind, fault: str) -> None:
+        """The column of the table is of one of these kinds, or there is this fault."""
+        if self._require_column(schema, table, column) not in kinds:
             raise ValueError(f"{column!r} {fault}")
 
-    def _require_target(self, key: str, target: TableName) -> None:
-        """The key can hold ids of the target, which is judged first."""
-        if list(TABLES).index(target) >= list(TABLES).index(self.table):
-            raise ValueError(f"{self.table} cannot refer to {target}, only to tables that are judged before it")
-        self._require(self.table, key, "int64", "is not a number, so it holds no ids")
-
-    @model_validator(mode="after")
-    def _columns_exist(self) -> "_Rule":
-        for column in self.columns_used:
-            if column not in TABLES[self.table].columns:
-                known = ", ".join(TABLES[self.table].columns)
-                raise ValueError(f"{column!r} is not a column of {self.table} ({known})")
-        return self
+    def _require_target(self, schema: Schema, key: str, target: TableName) -> None:
+        """The key can hold ids of the target, which is checked first."""
+        self._require_table(schema, target)
+        order = list(schema.ordered)
+        if order.index(target) >= order.index(self.table) or target not in schema.entity_tables:
+            raise ValueError(f"{self.table} cannot refer to {target}, only to entity tables that are checked before it")
+        kinds: tuple[ColumnKind, ...] = ("id", "integer", "category", "text")
+        self._require_kind(schema, self.table, key, *kinds, fault="is a number or a time, so it holds no ids")
 
 
 class WellTyped(_Rule):
@@ -151,10 +164,11 @@ class NewestKnown(_Rule):
 
     rule: Literal["newest_known"]
     action: Literal["block"]
+    key: tuple[str, ...]
 
     @property
     def columns_used(self) -> tuple[str, ...]:
-        return KEYS[self.table]
+        return self.key
 
     @property
     def fact(self) -> str:
@@ -183,8 +197,13 @@ class Range(_Rule):
             raise ValueError("a range needs min, max or both")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min {self.min:g} is above max {self.max:g}")
-        self._require(self.table, self.column, "int64", "is not a number, so it has no range")
         return self
+
+    def check(self, schema: Schema) -> None:
+        super().check(schema)
+        self._require_kind(
+            schema, self.table, self.column, "number", "integer", fault="is not a number, so it has no range"
+        )
 
 
 class OneOf(_Rule):
@@ -202,10 +221,17 @@ class OneOf(_Rule):
     def fact(self) -> str:
         return f"{self.column}_is_known"
 
-    @model_validator(mode="after")
-    def _is_text(self) -> "OneOf":
-        self._require(self.table, self.column, "string", "is not text, so it has no list of values")
-        return self
+    def check(self, schema: Schema) -> None:
+        super().check(schema)
+        self._require_kind(
+            schema,
+            self.table,
+            self.column,
+            "category",
+            "text",
+            "flag",
+            fault="is no text, so it has no list of values",
+        )
 
 
 class References(_Rule):
@@ -227,10 +253,9 @@ class References(_Rule):
     def fact(self) -> str:
         return f"{self.column}_exists_in_{self.target}"
 
-    @model_validator(mode="after")
-    def _can_refer(self) -> "References":
-        self._require_target(self.column, self.target)
-        return self
+    def check(self, schema: Schema) -> None:
+        super().check(schema)
+        self._require_target(schema, self.column, self.target)
 
 
 class NotBefore(_Rule):
@@ -250,12 +275,11 @@ class NotBefore(_Rule):
     def fact(self) -> str:
         return f"{self.column}_is_not_before_{self.target_column}"
 
-    @model_validator(mode="after")
-    def _compares_times(self) -> "NotBefore":
-        self._require_target(self.key, self.target)
-        self._require(self.table, self.column, "timestamp", "is not a time")
-        self._require(self.target, self.target_column, "timestamp", "is not a time")
-        return self
+    def check(self, schema: Schema) -> None:
+        super().check(schema)
+        self._require_target(schema, self.key, self.target)
+        self._require_kind(schema, self.table, self.column, "time", fault="is not a time")
+        self._require_kind(schema, self.target, self.target_column, "time", fault="is not a time")
 
 
 class NotAfter(_Rule):
@@ -278,10 +302,9 @@ class NotAfter(_Rule):
     def fact(self) -> str:
         return f"{self.column}_is_not_after_now"
 
-    @model_validator(mode="after")
-    def _is_a_time(self) -> "NotAfter":
-        self._require(self.table, self.column, "timestamp", "is not a time")
-        return self
+    def check(self, schema: Schema) -> None:
+        super().check(schema)
+        self._require_kind(schema, self.table, self.column, "time", fault="is not a time")
 
 
 class NotEarlier(_Rule):
@@ -299,10 +322,9 @@ class NotEarlier(_Rule):
     def fact(self) -> str:
         return f"{self.column}_is_not_too_early"
 
-    @model_validator(mode="after")
-    def _is_a_time(self) -> "NotEarlier":
-        self._require(self.table, self.column, "timestamp", "is not a time")
-        return self
+    def check(self, schema: Schema) -> None:
+        super().check(schema)
+        self._require_kind(schema, self.table, self.column, "time", fault="is not a time")
 
 
 Rule = Annotated[

@@ -91,12 +91,13 @@ def _explain(error: ValidationError, root: yaml.Node, path: Path, model: type[Ba
     keys: list[str] = []
     line = root.start_mark.line
     siblings: list[str] = []
-    for part in first["loc"]:
+    place, message = _place_of(first)
+    for part in place:
         found = _child(node, part)
         siblings = [str(key.value) for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
         if found is None:
             # The tag of a union ("files", "range") is in the location but not in the file.
-            if part == first["loc"][-1] and first["type"] == "missing":
+            if part == place[-1] and first["type"] == "missing":
                 keys.append(str(part))
             continue
         key_line, node = found
@@ -104,7 +105,16 @@ def _explain(error: ValidationError, root: yaml.Node, path: Path, model: type[Ba
         keys.append(str(part))
     key = ".".join(keys) or "the file"
     more = f" ({len(others)} more to mend after this one)" if others else ""
-    return f"{path}, line {line + 1}, {key}: {_fix(first, siblings, model)}{more}."
+    return f"{path}, line {line + 1}, {key}: {_fix({**first, 'msg': message}, siblings, model)}{more}."
+
+
+def _place_of(error: Mapping[str, Any]) -> tuple[tuple[int | str, ...], str]:
+    """Where a fault is, and what it is: a check of the whole file begins with the place, as `predict.label: ...`."""
+    location, message = tuple(error["loc"]), str(error["msg"])
+    match = re.match(r"Value error, ([a-z_]+(?:\.[\w*]+)*): (.*)", message, re.DOTALL)
+    if location or match is None:
+        return location, message
+    return tuple(int(part) if part.isdigit() else part for part in match[1].split(".")), match[2]
 
 
 def _child(node: yaml.Node, part: int | str) -> tuple[int, yaml.Node] | None:
@@ -168,6 +178,9 @@ def _resolve(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, A
 def _step(schema: dict[str, Any], part: int | str, definitions: dict[str, Any]) -> dict[str, Any]:
     if tags := schema.get("discriminator", {}).get("mapping"):
         return {"$ref": tags[part]} if part in tags else {}
+    # Of a union that a function tells apart, the tags are names of models.
+    if any(each.get("$ref") == f"#/$defs/{part}" for each in schema.get("oneOf", ())):
+        return {"$ref": f"#/$defs/{part}"}
     if isinstance(part, int):
         return cast(dict[str, Any], schema.get("items", {}))
     if part in schema.get("properties", {}):

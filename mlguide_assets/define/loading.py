@@ -7,8 +7,9 @@ import yaml
 from pydantic import ValidationError
 
 from mlguide_assets.define.documents import find_document, parse_document, shipped_names
-from mlguide_assets.define.problem import DatabaseSource, FilesSource, Problem, SimulatorSource
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.secrets import shown_address
+from mlguide_assets.define.sources import DatabaseSource, FilesSource, SimulatorSource
 from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
 
@@ -81,7 +82,8 @@ def dump_problem(problem: Problem, *, passwords: bool = False) -> str:
     Args:
         passwords: keep it, for the eyes of this machine's user only.
     """
-    values = problem.model_dump(mode="json")
+    # What is null is null by default, everywhere.
+    values = problem.model_dump(mode="json", by_alias=True, exclude_none=True)
     if "uri" in values["source"] and not passwords:
         values["source"]["uri"] = shown_address(values["source"]["uri"])
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)

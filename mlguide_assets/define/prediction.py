@@ -5,9 +5,9 @@ The names of tables and columns are checked against the schema in `problem.py`, 
 
 from collections.abc import Mapping
 from datetime import date, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from mlguide_assets.define.schema import Noun, Strict
 from mlguide_assets.define.values import Duration
@@ -96,6 +96,20 @@ class AggregateLabel(Condition):
     def window(self) -> timedelta:
         return self.within
 
+    @property
+    def column(self) -> str:
+        """The column of features and scores that holds the outcome."""
+        return "label"
+
+    @property
+    def positive(self) -> str:
+        """What the positive outcome is called in answers."""
+        return "yes"
+
+    @property
+    def negative(self) -> str:
+        return "no"
+
 
 class PredictEvent(Strict):
     """One decision for every event of a kind."""
@@ -125,5 +139,12 @@ class PredictEntity(Strict):
         return self
 
 
-Predict = PredictEvent | PredictEntity
-Kind = Literal["event", "entity"]
+def _shape(predict: Any) -> str:
+    given = predict if isinstance(predict, Mapping) else vars(predict)
+    return "PredictEntity" if "every" in given else "PredictEvent"
+
+
+Predict = Annotated[
+    Annotated[PredictEvent, Tag("PredictEvent")] | Annotated[PredictEntity, Tag("PredictEntity")],
+    Discriminator(_shape),
+]

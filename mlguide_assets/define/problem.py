@@ -8,189 +8,17 @@ from datetime import date, timedelta
 from itertools import pairwise
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from mlguide_assets.define.contracts import (
-    Filled,
-    NewestKnown,
-    NotAfter,
-    NotEarlier,
-    OneOf,
-    Present,
-    Rule,
-    SetAside,
-    Unique,
-    WellTyped,
-)
-from mlguide_assets.define.dates import TimeFormat
-from mlguide_assets.define.tables import KEYS, TABLES, TableName
-from mlguide_assets.define.values import Cron, Duration, Share, TimeZone, slug
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Decision(Strict):
-    """What one row of every table of features, scores and decisions stands for."""
-
-    unit: str = Field(description="The decision in words.")
-    key: tuple[str, ...] = ("user_id", "email_id", "delivered_at")
-
-
-class Label(Strict):
-    """The outcome that is predicted, and how long it takes to be known."""
-
-    column: Literal["unsubscribed"] = "unsubscribed"
-    positive: str = Field(description="How the source writes the outcome that costs money.")
-    negative: str
-    window: Duration = Field(description="An outcome is final this long after the event, unknown before.")
-
-    @model_validator(mode="after")
-    def _values_differ(self) -> "Label":
-        if self.positive == self.negative:
-            raise ValueError("positive and negative must be two different values")
-        if self.window <= timedelta(0):
-            raise ValueError("window must be longer than zero")
-        return self
-
-
-LONGEST_SIMULATED_DELAY = timedelta(days=7)
-"""A simulated unsubscribe is on record before so much time has passed since the delivery."""
-
-
-class Live(Strict):
-    """Lets a simulated world go on in real time: days of it become visible one by one."""
-
-    start: date = Field(description="The first reading shows the world until the start of this day.")
-    day_every: Duration = Field(default=timedelta(hours=24), description="Real time until one more day is visible.")
-    end: date | None = Field(
-        default=None, description="Here the clock stops. Default: where the history ends, history_start and days on."
-    )
-    follows_plan: bool | Literal["experiments"] = Field(
-        default=False,
-        description="Which users are sent what the home's own send plan of a day says: all (true), none (false), or "
-        "those of an experiment. The others are sent what the company draws.",
-    )
-
-    @model_validator(mode="after")
-    def _goes_forward(self) -> "Live":
-        if self.day_every <= timedelta(0):
-            raise ValueError("day_every must be longer than zero")
-        if self.end is not None and self.end < self.start:
-            raise ValueError(f"end {self.end} must not be before start {self.start}")
-        return self
-
-
-class FeedFault(Strict):
-    """A mistake in what a simulated company delivers, planted so that it can be noticed: the world itself is as ever.
-
-    Every reading while the world is seen until a day in [first, until) has it; a later one is right again.
-    """
-
-    what: Literal["empty", "shuffled"] = Field(
-        description="empty: the column has no values. shuffled: its values are those of other rows."
-    )
-    table: TableName
-    column: str
-    first: date
-    until: date
-    share: Annotated[float, Field(gt=0, le=1)] = Field(default=1.0, description="Of the rows, drawn by the seed.")
-
-    @model_validator(mode="after")
-    def _is_of_a_column(self) -> "FeedFault":
-        if self.until <= self.first:
-            raise ValueError(f"until {self.until} must be after first {self.first}")
-        if self.column not in TABLES[self.table].columns:
-            raise ValueError(
-                f"{self.table} has no column {self.column!r}; it has {', '.join(TABLES[self.table].columns)}"
-            )
-        return self
-
-
-class SimulatorSource(Strict):
-    """A seeded world whose truth is known: see prepare/simulator."""
-
-    kind: Literal["simulator"] = "simulator"
-    sends: int = Field(default=300_000, ge=100, le=100_000_000)
-    seed: int = Field(default=7, ge=0)
-    days: int = Field(default=365, ge=30, description="Length of the history, from history_start.")
-    base_rate: Annotated[float, Field(gt=0, lt=0.5)] = 0.02
-    unobserved_sd: Annotated[float, Field(ge=0, le=3)] = Field(
-        default=0.2, description="Spread of the risk that no feature can see, in logit units."
-    )
-    covariate_shift: date | None = None
-    concept_shift: date | None = None
-    live: Live | None = Field(default=None, description="Whether days pass; without it the whole history is read.")
-    faults: tuple[FeedFault, ...] = Field(default=(), description="Mistakes in what is read, on some days.")
-
-    def end(self, history_start: date) -> date:
-        """The first day that is never seen. A live world may go on after its `days`, which changes no earlier row."""
-        if self.live is not None and self.live.end is not None:
-            return self.live.end
-        return history_start + timedelta(days=self.days)
-
-
-Timeout = Annotated[
-    Duration, Field(gt=timedelta(0), description="How long a source may be silent before it is waited for no longer.")
-]
-
-
-class FilesSource(Strict):
-    """One CSV or Parquet file per table, or a folder of parts, in a folder or below a URL."""
-
-    kind: Literal["files"] = "files"
-    uri: str
-    timeout: Timeout = timedelta(seconds=60)
-
-
-class DatabaseSource(Strict):
-    """Any database that Ibis connects to. `${NAME}` in the URI is read from the environment."""
-
-    kind: Literal["database"] = "database"
-    uri: str
-    timeout: Timeout = timedelta(seconds=60)
-
-
-MAX_SET_ASIDE = 0.2
-"""The share of a table's rows that may be quarantined where the problem file does not say."""
-
-Source = Annotated[SimulatorSource | FilesSource | DatabaseSource, Field(discriminator="kind")]
-
-
-class ColumnMapping(Strict):
-    """What a column is called in the source, and how it writes its times."""
-
-    name: str | None = Field(default=None, description="Its name there; default: its own.")
-    format: TimeFormat | None = Field(
-        default=None, description="Of a column of times: a strptime pattern, such as '%d/%m/%Y'. Default: ISO 8601."
-    )
-
-
-def _named(value: object) -> object:
-    return {"name": value} if isinstance(value, str) else value
-
-
-class TableMapping(Strict):
-    """Where one of the three tables is found and what its columns are called there."""
-
-    name: str | None = Field(default=None, description="File stem or database table; default: its own name.")
-    columns: dict[str, Annotated[ColumnMapping, BeforeValidator(_named)]] = Field(
-        default_factory=dict, description="Our column name: the source's, or name and format."
-    )
-    known_at: str | None = Field(
-        default=None, description="The source's column that says when a row was written: of several the newest counts."
-    )
-
-    @property
-    def names(self) -> dict[str, str]:
-        """Our column name to the source's, where the file says so."""
-        return {column: mapped.name for column, mapped in self.columns.items() if mapped.name}
-
-    @property
-    def formats(self) -> dict[str, str]:
-        """Our column of times to its format, where the file states one."""
-        return {column: mapped.format for column, mapped in self.columns.items() if mapped.format}
+from mlguide_assets.define.contracts import OneOf, Rule
+from mlguide_assets.define.decision import Decision, decision_of
+from mlguide_assets.define.features import Features
+from mlguide_assets.define.prediction import AggregateLabel, ColumnLabel, Predict, PredictEvent
+from mlguide_assets.define.references import check_references
+from mlguide_assets.define.rules import check_rules, rules_in_force
+from mlguide_assets.define.schema import ColumnKind, Schema, Strict, Table, TableName
+from mlguide_assets.define.sources import LONGEST_SIMULATED_DELAY, SimulatorSource, Source
+from mlguide_assets.define.values import Cron, Duration, Share, TimeZone
 
 
 class Metric(Strict):
@@ -200,38 +28,34 @@ class Metric(Strict):
 class Costs(Strict):
     """What a wrong decision costs, in any one currency; only the ratio matters."""
 
-    lost_user: Annotated[float, Field(gt=0)] = Field(description="Sending the email that loses the user.")
-    withheld_send: Annotated[float, Field(gt=0)] = Field(description="Not sending a harmless email.")
+    missed: Annotated[float, Field(gt=0)] = Field(description="A positive outcome that was not acted on.")
+    false_alarm: Annotated[float, Field(gt=0)] = Field(description="Acting where the outcome would be negative.")
 
     @property
     def threshold(self) -> float:
-        """The probability above which withholding is cheaper than sending (Elkan 2001, eq. 2)."""
-        return self.withheld_send / (self.withheld_send + self.lost_user)
+        """The probability above which acting is cheaper than not acting (Elkan 2001, eq. 2)."""
+        return self.false_alarm / (self.false_alarm + self.missed)
 
 
 class Evaluation(Strict):
-    test_share: Share = Field(default=0.25, description="Share of the matured sends, the latest, kept for the test.")
+    test_share: Share = Field(
+        default=0.25, description="Share of the matured decisions, the latest, kept for the test."
+    )
+    test_from: date | None = Field(default=None, description="First day of the test window, instead of test_share.")
+    test_until: date | None = Field(default=None, description="The test window ends before this day; default: never.")
     bootstrap_repeats: int = Field(default=300, ge=50)
     seed: int = Field(default=0, ge=0)
-    slices: tuple[str, ...] = Field(
-        default=("country", "theme", "category"), description="Columns of users and emails, judged value by value."
+    slices: tuple[str, ...] | None = Field(
+        default=None,
+        description="Columns of entities, judged value by value. Default: categories of the entities of a decision.",
     )
-    sensitive: tuple[str, ...] = Field(default=(), description="Columns of users whose groups are compared.")
-    min_positives: int = Field(default=30, ge=1, description="Lost users below which a slice is not judged.")
+    sensitive: tuple[str, ...] = Field(default=(), description="Columns whose groups are compared for fairness.")
+    min_positives: int = Field(default=30, ge=1, description="Positive outcomes below which a slice is not judged.")
 
     @model_validator(mode="after")
-    def _columns_exist(self) -> "Evaluation":
-        both: tuple[TableName, ...] = ("user_profiles", "email_content")
-        for key, names, tables in (("slices", self.slices, both), ("sensitive", self.sensitive, both[:1])):
-            known = [
-                name
-                for table in tables
-                for name, column in TABLES[table].columns.items()
-                if name not in ("id", "subject") and column.type != "timestamp"
-            ]
-            for name in names:
-                if name not in known:
-                    raise ValueError(f"{key}: {name!r} is not a column that can be sliced ({', '.join(known)})")
+    def _window_is_one(self) -> "Evaluation":
+        if self.test_until is not None and (self.test_from is None or self.test_until <= self.test_from):
+            raise ValueError("test_until must be after test_from")
         return self
 
 
@@ -504,14 +328,11 @@ class Problem(Strict):
     statement: str
     hypothesis: str
     owner: Annotated[str, Field(pattern=r"^(team:[\w.-]+|[^@\s]+@[^@\s]+)$")] = "team:mlguide"
-    decision: Decision
-    label: Label
-    event_time: Literal["delivered_at"] = "delivered_at"
     history_start: date
     source: Source
-    tables: dict[TableName, TableMapping] = Field(default_factory=dict)
-    themes: tuple[str, ...] = Field(min_length=1)
-    categories: tuple[str, ...] = Field(min_length=1)
+    tables: dict[TableName, Table] = Field(min_length=1)
+    predict: Predict
+    features: Features = Features()
     metric: Metric = Metric()
     costs: Costs
     evaluation: Evaluation = Evaluation()
@@ -537,23 +358,30 @@ class Problem(Strict):
     )
 
     @model_validator(mode="after")
-    def _mapped_columns_exist(self) -> "Problem":
-        for table, mapping in self.tables.items():
-            for column, mapped in mapping.columns.items():
-                if column not in TABLES[table].columns:
-                    known = ", ".join(TABLES[table].columns)
-                    raise ValueError(f"tables.{table}.columns: {column!r} is not one of its columns ({known})")
-                if mapped.format and TABLES[table].columns[column].type != "timestamp":
-                    raise ValueError(f"tables.{table}.columns.{column}: it holds no times, so leave out its format")
+    def _names_are_known(self) -> "Problem":
+        check_references(Schema(tables=self.tables), self.predict, self.features)
+        check_rules(self.contracts, self.schema)
         return self
 
     @model_validator(mode="after")
-    def _decision_is_a_send(self) -> "Problem":
-        if self.decision.key != KEYS["user_emails"] or self.event_time not in self.decision.key:
-            raise ValueError(
-                f"decision.key: a decision is a send, whose key is {', '.join(KEYS['user_emails'])}, "
-                f"not {', '.join(self.decision.key)}"
-            )
+    def _sliced_columns_exist(self) -> "Problem":
+        known = self.sliceable
+        for key, names in (("slices", self.evaluation.slices or ()), ("sensitive", self.evaluation.sensitive)):
+            for name in names:
+                if name not in known:
+                    raise ValueError(
+                        f"evaluation.{key}: {name!r} is not a column that can be sliced ({', '.join(known) or 'none'})"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _faults_are_of_columns(self) -> "Problem":
+        for place, fault in enumerate(self.source.faults if isinstance(self.source, SimulatorSource) else ()):
+            columns = self.tables[fault.table].columns if fault.table in self.tables else {}
+            if fault.column not in columns:
+                raise ValueError(
+                    f"source.faults.{place}: {fault.table} has no column {fault.column!r} ({', '.join(columns)})"
+                )
         return self
 
     @model_validator(mode="after")
@@ -563,23 +391,6 @@ class Problem(Strict):
                 f"canary: policies.challenger = {self.policies.challenger:g} gives the challenger a share of the "
                 f"units, and so does the ramp; leave one of them out"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _counts_have_columns(self) -> "Problem":
-        for key, values in (("themes", self.themes), ("categories", self.categories)):
-            columns = [slug(value) for value in values]
-            clash = next((value for value in values if not slug(value) or columns.count(slug(value)) > 1), None)
-            if clash is not None:
-                raise ValueError(f"{key}: {clash!r} needs letters or digits that no other value has")
-        return self
-
-    @model_validator(mode="after")
-    def _rules_are_distinct(self) -> "Problem":
-        names = [rule.name for rule in self.contracts]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"contracts: {twice[0]} is stated twice; keep one")
         return self
 
     @model_validator(mode="after")
@@ -595,10 +406,58 @@ class Problem(Strict):
             )
         if self.label.window < LONGEST_SIMULATED_DELAY:
             raise ValueError(
-                "label.window must be 7d or longer where source.live is given: the simulator's users take up to "
-                "that long to unsubscribe"
+                "predict.label.window must be 7d or longer where source.live is given: the simulator's users take up "
+                "to that long to unsubscribe"
             )
         return self
+
+    @property
+    def schema(self) -> Schema:  # type: ignore[override]  # Pydantic 1's name for the JSON schema, unused here
+        """The tables, with what follows from them."""
+        return Schema.model_construct(tables=self.tables)
+
+    @property
+    def label(self) -> ColumnLabel | AggregateLabel:
+        """The outcome that is predicted."""
+        return self.predict.label
+
+    @property
+    def decision(self) -> Decision:
+        """What one row of every table of features, scores and decisions stands for, and its columns."""
+        return decision_of(self.schema, self.predict)
+
+    @property
+    def themes(self) -> tuple[str, ...]:
+        return self._values_of("theme")
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        return self._values_of("category")
+
+    def _values_of(self, column: str) -> tuple[str, ...]:
+        stated = (each.values for each in self.features.declared.values() if each.split == f"email.{column}")
+        rules = (rule.values for rule in self.rules if isinstance(rule, OneOf) and rule.column == column)
+        return next((values for values in (*stated, *rules) if values), ())
+
+    @property
+    def chooses(self) -> bool:
+        """Whether a decision chooses among candidates."""
+        return isinstance(self.predict, PredictEvent) and self.predict.choose is not None
+
+    @property
+    def slices(self) -> tuple[str, ...]:
+        """The columns of entities by whose values a model is judged."""
+        if self.evaluation.slices is not None:
+            return self.evaluation.slices
+        tables = [self.schema.entity(noun) for noun in self.decision.nouns]
+        return tuple(dict.fromkeys(name for table in tables if table for name in table.of_kind("category")))
+
+    @property
+    def sliceable(self) -> list[str]:
+        """Columns of the entities of a decision by whose values its rows can be told apart."""
+        tables = [self.schema.entity(noun) for noun in self.decision.nouns]
+        kinds: tuple[ColumnKind, ...] = ("category", "flag", "number", "integer")
+        return list(dict.fromkeys(name for table in tables if table for name in table.of_kind(*kinds)))
 
     @property
     def key(self) -> str:
@@ -614,36 +473,7 @@ class Problem(Strict):
         """What the API takes for now."""
         return self.serving.clock or ("data" if isinstance(self.source, SimulatorSource) else "wall")
 
-    def mapping(self, table: TableName) -> TableMapping:
-        return self.tables.get(table, TableMapping())
-
     @property
     def rules(self) -> tuple[Rule, ...]:
-        """The contract in force, by table: what every table must keep, unless the file says otherwise, and the rest.
-
-        A label may be empty: its outcome is not known yet.
-        """
-        label = self.label
-        everywhere: list[Rule] = []
-        for table, key in KEYS.items():
-            others = [column for column in TABLES[table].columns if column not in key]
-            everywhere += [
-                WellTyped(rule="well_typed", table=table, action="block"),
-                *(Present(rule="present", table=table, column=column, action="block") for column in key),
-                *(Filled(rule="filled", table=table, column=column, action="warn") for column in others),
-                Unique(rule="unique", table=table, columns=key, action="block"),
-                SetAside(rule="set_aside", table=table, max_share=MAX_SET_ASIDE, action="block"),
-            ]
-            for column in (name for name, each in TABLES[table].columns.items() if each.type == "timestamp"):
-                everywhere += [
-                    NotAfter(rule="not_after", table=table, column=column, action="quarantine"),
-                    NotEarlier(rule="not_earlier", table=table, column=column, action="quarantine"),
-                ]
-        known = (label.positive, label.negative)
-        everywhere.append(OneOf(rule="one_of", table="user_emails", column=label.column, values=known, action="block"))
-        rules = {rule.name: rule for rule in (*everywhere, *self.contracts)}
-        for table, key in KEYS.items():
-            if rules[Unique(rule="unique", table=table, columns=key, action="block").name].action == "quarantine":
-                newest = NewestKnown(rule="newest_known", table=table, action="block")
-                rules[newest.name] = newest
-        return tuple(sorted(rules.values(), key=lambda rule: list(TABLES).index(rule.table)))
+        """The contract in force, by table: what every table must keep, unless the file says otherwise, and the rest."""
+        return rules_in_force(self.schema, self.predict, self.history_start, self.contracts)

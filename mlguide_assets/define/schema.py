@@ -172,11 +172,11 @@ def _implicit(table: object) -> object:
 
 def _shape(table: Any) -> str:
     given = table if isinstance(table, dict) else vars(table)
-    return "event" if "event" in given else "entity"
+    return "EventTable" if "event" in given else "EntityTable"
 
 
 Table = Annotated[
-    Annotated[EntityTable, Tag("entity")] | Annotated[EventTable, Tag("event")],
+    Annotated[EntityTable, Tag("EntityTable")] | Annotated[EventTable, Tag("EventTable")],
     Discriminator(_shape),
     BeforeValidator(_implicit),
 ]

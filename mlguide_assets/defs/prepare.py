@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlguide_assets.define.tables import TABLES
 from mlguide_assets.defs.ahead import FOR_TRAINING, import_ahead
 from mlguide_assets.defs.workspace import OWNERS, PROBLEM, Workspace
 
@@ -16,7 +15,8 @@ GROUP = "prepare"
 _RULES = {rule.name: rule for rule in PROBLEM.rules}
 
 
-_OUTPUTS = {name: table.description for name, table in TABLES.items()} | {
+_TABLES = PROBLEM.schema.ordered
+_OUTPUTS = {name: table.description or f"One row per {table.noun}." for name, table in _TABLES.items()} | {
     "contract_results": "What every rule of the contract found at the last ingest.",
     "quarantined_rows": "Rows set aside by the contract, with their reasons.",
 }
@@ -36,7 +36,7 @@ _OUTPUTS = {name: table.description for name, table in TABLES.items()} | {
     ],
 )
 def ingest_sources(context: dg.AssetExecutionContext, workspace: Workspace) -> Iterator[Any]:
-    """Read the three tables, judge them, and keep all of them or none."""
+    """Read the tables of the problem, judge them, and keep all of them or none."""
     from mlguide_assets.prepare.contracts import results_table
     from mlguide_assets.prepare.ingest import ingest
     from mlguide_assets.prepare.refused_runs import refuse
@@ -76,7 +76,7 @@ def _world_metadata(seen: "Visible | None") -> dict[str, Any]:
     group_name=GROUP,
     kinds={"parquet", "ibis"},
     owners=OWNERS,
-    deps=["user_profiles", "user_emails", "email_content"],
+    deps=list(_TABLES),
 )
 def core_users(workspace: Workspace) -> Any:
     """Profiles, their sends, and the content of these side by side: one row per send, and one per user without any."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from mlguide_assets.define.problem import SimulatorSource
+from mlguide_assets.define.sources import SimulatorSource
 from mlguide_assets.defs.arrivals import scores_come_first
 from mlguide_assets.defs.asking import LOOK_EVERY, under_way
 from mlguide_assets.defs.workspace import PROBLEM, Workspace

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from mlguide_assets import markdown as md
-from mlguide_assets.define.problem import Problem, SimulatorSource
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.sources import SimulatorSource
 from mlguide_assets.deploy.criteria import criteria_table
 from mlguide_assets.deploy.history import ROLLED_BACK
 from mlguide_assets.pages import policy_tag
@@ -128,10 +129,10 @@ def _decision(known: Known) -> str:
 def _use(problem: Problem) -> str:
     waits = " A person approves every version." if problem.approval == "required" else ""
     return (
-        f"One row is one decision: {md.escaped(problem.decision.unit)}. It answers with the probability that the "
+        f"One row is one decision: {md.escaped(problem.decision.in_words)}. It answers with the probability that the "
         f"outcome is “{md.escaped(problem.label.positive)}” within {_days(problem.label.window.days)} of the delivery. "
-        f"From {problem.costs.threshold:.2%} on the email is withheld: a lost user costs {problem.costs.lost_user:g}, "
-        f"a withheld harmless send {problem.costs.withheld_send:g}.{waits} It knows nothing of causes: it ranks what "
+        f"From {problem.costs.threshold:.2%} on the email is withheld: a lost user costs {problem.costs.missed:g}, "
+        f"a withheld harmless send {problem.costs.false_alarm:g}.{waits} It knows nothing of causes: it ranks what "
         f"would be sent, and does not tell what sending does. It is not for any decision about people but which "
         f"email they get."
     )

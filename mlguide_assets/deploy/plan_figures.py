@@ -88,7 +88,7 @@ def plan_figures(plan: ibis.Table, problem: Problem) -> PlanFigures:
         withheld=int((~sent).sum()),
         expected_lost_best=float(probability[greedy].sum()),
         expected_lost_explore=float(probability[drawn].sum()),
-        exploration_cost=float((probability - best)[drawn].sum()) * problem.costs.lost_user,
+        exploration_cost=float((probability - best)[drawn].sum()) * problem.costs.missed,
         inexact=int((~_exact(rows, sent, drawn)).sum()),
         asked=float(rows["exploration_share"].to_numpy().max(initial=0.0)),
         followers={each: Followers(int((policy == each).sum()), float(shares[each].sum())) for each in POLICIES},

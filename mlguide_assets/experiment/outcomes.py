@@ -55,7 +55,7 @@ def unit_outcomes(
         earlier=before.sum(),
     )
     closed = counted.exposed_at + _interval(closes) <= ibis.timestamp(until)
-    slices = [name for name in problem.evaluation.slices if name in profiles.columns]
+    slices = [name for name in problem.slices if name in profiles.columns]
     known = profiles.select("id", *slices)
     return counted.left_join(known, counted.unit_id == known.id).select(
         "unit_id",

@@ -4,7 +4,8 @@ from collections.abc import Collection
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from mlguide_assets.define.problem import Problem, SimulatorSource
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.sources import SimulatorSource
 from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.bundle import CHALLENGER, pointed_version
 from mlguide_assets.errors import InputError

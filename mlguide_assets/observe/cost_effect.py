@@ -14,12 +14,12 @@ from mlguide_assets.train.decisions import PER
 def window_cost(metrics: Mapping[str, float], costs: Costs) -> float:
     """Cost of 1,000 decisions, from base_rate, recall, withheld_share and precision of a window.
 
-    Positives that were not withheld cost `lost_user` each, negatives that were withheld `withheld_send` each.
+    Positives that were not withheld cost `missed` each, negatives that were withheld `false_alarm` each.
     """
     # Without positives there is no recall, without withheld rows no precision; neither then costs anything.
     missed = metrics["base_rate"] * (1 - metrics["recall"]) if metrics["base_rate"] else 0.0
     needless = metrics["withheld_share"] * (1 - metrics["precision"]) if metrics["withheld_share"] else 0.0
-    return PER * (missed * costs.lost_user + needless * costs.withheld_send)
+    return PER * (missed * costs.missed + needless * costs.false_alarm)
 
 
 def last_window(gaps: Iterable[Mapping[str, Any]], side: str) -> dict[str, float] | None:

@@ -58,7 +58,7 @@ def watch_performance(
         return Watched(*(_of_version(table, "") for table in nothing))
     watching, evaluation = problem.watching, problem.evaluation
     shared = {"window_days": watching.window_days, "repeats": REPEATS, "seed": evaluation.seed}
-    columns = [name for name in evaluation.slices if name in rows.column_names]
+    columns = [name for name in problem.slices if name in rows.column_names]
     matured = rows.filter(pc.is_valid(rows["label"]))
     done = realised(
         matured, threshold=champion.threshold, columns=columns, min_positives=evaluation.min_positives, **shared
@@ -128,7 +128,7 @@ def _watched(rows: pa.Table, problem: Problem) -> pa.Table:
 
 
 def _slices(problem: Problem) -> list[str]:
-    return list(problem.evaluation.slices)
+    return list(problem.slices)
 
 
 def _of_version(table: pa.Table, version: str) -> pa.Table:

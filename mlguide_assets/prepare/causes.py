@@ -22,28 +22,29 @@ from mlguide_assets.define.contracts import (
     Unique,
     WellTyped,
 )
-from mlguide_assets.define.tables import KEYS, TABLES, TableName
+from mlguide_assets.define.rules import key_of
+from mlguide_assets.define.schema import EntityTable, EventTable
 from mlguide_assets.prepare.sources.names import UNREADABLE
-from mlguide_assets.prepare.sources.newest import KNOWN_AT
 
 
-def cause_of(rule: Rule, row: Mapping[str, Any], *, all_rows: bool) -> str:
+def cause_of(rule: Rule, of: EntityTable | EventTable, row: Mapping[str, Any], *, all_rows: bool) -> str:
     """What is wrong, and how to fix it in the source.
 
     Args:
+        of: the table of the rule.
         row: ids and what the rule looks at, of a row that breaks it.
         all_rows: whether every row does: then the fault is one of format, or of meaning.
     """
     match rule:
-        case WellTyped(table=table):
-            return _cause_of_value(table, str(row.get(UNREADABLE) or ""))
+        case WellTyped():
+            return _cause_of_value(of, str(row.get(UNREADABLE) or ""))
         case Present(column=column) | Filled(column=column):
             if all_rows:
                 return f"{column} is empty in every row; check what writes it"
             return f"{column} is empty there; fill it in"
         case Unique(columns=columns):
             key = " and ".join(columns)
-            if all_rows or columns != KEYS[rule.table]:
+            if all_rows or columns != key_of(of):
                 return f"several rows have the same {key}; keep one of each"
             return (
                 f"several rows have the same {key}; keep one of each. Of corrections the newest can be kept: by "
@@ -57,15 +58,13 @@ def cause_of(rule: Rule, row: Mapping[str, Any], *, all_rows: bool) -> str:
             )
         case Range(column=column, min=low, max=high):
             return f"{column} must be {_between(low, high)}; check its unit, and leave it empty where it is not known"
-        case OneOf(column=column, values=values, table="user_emails"):
-            known = " and ".join(map(repr, values))
-            return (
-                f"label.positive and label.negative of the problem file are {known}, and {row.get(column)!r} is none "
-                f"of them; write them there as the source does, and leave {column} empty where it is not known yet"
-            )
         case OneOf(column=column, values=values):
             known = ", ".join(map(repr, values))
-            return f"{row.get(column)!r} is not one of {known}; add it to the values of this rule, or correct it"
+            return (
+                f"{row.get(column)!r} is not one of {known}; add it to the values of this rule (of a label: write "
+                f"predict.label.positive and negative as the source does), correct it, or leave it empty where it is "
+                f"not known yet"
+            )
         case References(column=column, target=target):
             if all_rows:
                 return f"no {column} is an id of {target}: one of the two tables was renumbered; give both the same ids"
@@ -92,14 +91,30 @@ def _between(low: float | None, high: float | None) -> str:
     return f"between {low:g} and {high:g}"
 
 
-def _cause_of_value(table: TableName, unreadable: str) -> str:
+def _cause_of_value(table: EntityTable | EventTable, unreadable: str) -> str:
     """Of the first value of `column=value, column=value` that does not read as its type."""
     column, _, rest = unreadable.partition("=")
-    others = "|".join(map(re.escape, TABLES[table].columns))
+    others = "|".join(map(re.escape, table.columns))
     value = re.split(rf", (?:{others})=", rest)[0].strip()
-    if column == KNOWN_AT or TABLES[table].columns[column].type == "timestamp":
-        return cause_of_time(column, value)
-    return cause_of_number(column, value, is_id=column == "id" or column.endswith("_id"))
+    match table.columns[column].kind:
+        case "time":
+            return cause_of_time(column, value)
+        case "number":
+            return cause_of_fraction(column, value)
+        case "flag":
+            return f"{column} must be a flag, and {value[:40]!r} is none; write true and false, yes and no, or 1 and 0"
+        case kind:
+            return cause_of_number(column, value, is_id=kind == "id")
+
+
+def cause_of_fraction(column: str, text: str) -> str:
+    """Why a text is not a number, and what to write instead."""
+    shown = repr(text[:40])
+    if re.fullmatch(r"[+-]?[\d.' ]*,\d+", text):
+        return f"{column} must be a number, and {shown} has a comma for its decimal point; write a point"
+    if re.fullmatch(r"[+-]?inf(inity)?", text.lower()):
+        return f"{column} must be a number, and {shown} is infinite; leave it empty where it is not known"
+    return f"{column} must be a number, and {shown} is none; leave it empty where it is not known"
 
 
 def cause_of_number(column: str, text: str, *, is_id: bool) -> str:
@@ -123,8 +138,8 @@ def cause_of_number(column: str, text: str, *, is_id: bool) -> str:
         return f"{must} is infinite; leave it empty where it is not known"
     if is_id:
         return (
-            f"{column} must be a whole number of at most 64 bits, and {shown} is text: text and UUID ids are not read "
-            f"yet; number the ids in the source, alike in all tables"
+            f"{column} holds whole numbers of at most 64 bits but for a few values, such as {shown}; correct these, or "
+            f"write all ids of this kind as texts, alike in all tables"
         )
     if text.lower() in ("true", "false"):
         return f"{must} is a flag; write 1 and 0 if these are meant"

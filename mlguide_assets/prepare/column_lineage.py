@@ -4,7 +4,6 @@ What a feature only needs to know its row by, such as the user of a history, is 
 """
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.tables import TABLES
 from mlguide_assets.prepare.features.registry import CONTENT, PROFILE, Feature, category_count, features_of, theme_count
 
 Parents = dict[str, list[tuple[str, str]]]
@@ -29,7 +28,7 @@ _HISTORY = {
 def parents_of(table: str, problem: Problem) -> Parents:
     """Where each column of a table comes from; empty for a table of which it is not known."""
     if table == "core_users":
-        return _core()
+        return _core(problem)
     if table == "send_features":
         keys = {name: [("core_users", name)] for name in ("user_id", "email_id", "delivered_at", "unsubscribed")}
         computed = {each.name: _of_core(_sources(each, problem)) for each in features_of(problem)}
@@ -45,8 +44,8 @@ def parents_of(table: str, problem: Problem) -> Parents:
     return {}
 
 
-def _core() -> Parents:
-    sends = {name: [("user_emails", name)] for name in TABLES["user_emails"].columns}
+def _core(problem: Problem) -> Parents:
+    sends = {name: [("user_emails", name)] for name in problem.tables["user_emails"].columns}
     profiles = {name: [("user_profiles", name)] for name in ("date_joined", *PROFILE)}
     content = {name: [("email_content", name)] for name in (*CONTENT, "created_at")}
     # Users who were never sent anything are rows, too.

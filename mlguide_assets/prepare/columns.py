@@ -1,7 +1,6 @@
 """What the columns of this stage's tables mean, table by table: one name may mean another thing elsewhere."""
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.tables import TABLES
 from mlguide_assets.prepare.features.registry import CONTENT, PROFILE, features_of
 
 _CORE = {
@@ -46,7 +45,7 @@ def columns_of(problem: Problem) -> dict[str, dict[str, str]]:
     """Table → column → meaning, for every table of this stage and for the users' states, which it defines."""
     sources = {
         str(name): {column: each.description for column, each in table.columns.items()}
-        for name, table in TABLES.items()
+        for name, table in problem.tables.items()
     }
     features = {each.name: each for each in features_of(problem)}
     meanings = {name: each.description for name, each in features.items()}

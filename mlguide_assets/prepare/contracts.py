@@ -31,7 +31,8 @@ from mlguide_assets.define.contracts import (
     Unique,
     WellTyped,
 )
-from mlguide_assets.define.tables import KEYS, TABLES, TableName
+from mlguide_assets.define.rules import key_of
+from mlguide_assets.define.schema import EntityTable, EventTable, Schema, TableName
 from mlguide_assets.prepare.causes import cause_of
 from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.lake import WHOLE
@@ -79,15 +80,16 @@ class Judged:
 
 def judge(
     tables: Mapping[TableName, ibis.Table],
+    schema: Schema,
     rules: tuple[Rule, ...],
     connection: Any,
     *,
     scratch: Path,
     now: datetime,
 ) -> Judged:
-    """Apply every rule to conformed tables of a source, whole: the sends with profiles and content, or these alone.
+    """Apply every rule to conformed tables of a source, whole.
 
-    References are judged against the accepted rows of their target, so a send to a quarantined user
+    References are judged against the accepted rows of their target, so an event of a quarantined entity
     is quarantined too.
 
     Args:
@@ -97,15 +99,15 @@ def judge(
     accepted: dict[TableName, ibis.Table] = {}
     set_aside: dict[TableName, ibis.Table] = {}
     results: list[RuleResult] = []
-    for table in (name for name in TABLES if name in tables):
-        own = rules_of(table, rules)
-        path = scratch / f"{table}.marked.parquet"
-        connection.to_parquet(mark(tables[table], own, accepted, now=now), path)
+    for name in (name for name in schema.ordered if name in tables):
+        table, own = schema.tables[name], rules_of(name, rules)
+        path = scratch / f"{name}.marked.parquet"
+        connection.to_parquet(mark(tables[name], table, own, accepted, schema, now=now), path)
         marked = read_parquet(connection, path)
         found = tallies(marked.mutate(partition=ibis.literal(WHOLE)), table, own)
-        results += results_of(table, own, found.values())
-        accepted[table] = accepted_rows(marked, table, own)
-        set_aside[table] = rows_set_aside(marked, table, own)
+        results += results_of(name, table, own, found.values())
+        accepted[name] = accepted_rows(marked, table, own)
+        set_aside[name] = rows_set_aside(marked, name, table, own)
     return Judged(tuple(results), accepted, set_aside)
 
 
@@ -127,68 +129,76 @@ def results_table(results: tuple[RuleResult, ...]) -> pa.Table:
 
 
 def mark(
-    table: ibis.Table, rules: list[Rule], accepted: Mapping[TableName, ibis.Table], *, now: datetime
+    rows: ibis.Table,
+    table: EntityTable | EventTable,
+    rules: list[Rule],
+    accepted: Mapping[TableName, ibis.Table],
+    schema: Schema,
+    *,
+    now: datetime,
 ) -> ibis.Table:
     """Add a boolean column per rule: this row breaks it."""
-    for target in {rule.target for rule in rules if isinstance(rule, (References, NotBefore))}:
-        table = _join_target(table, rules, target, accepted[target])
-    table = table.mutate(
-        **{rule.fact: _broken(table, rule, now).fill_null(False) for rule in rules if not isinstance(rule, SetAside)}
-    )
-    return table.mutate(**{rule.fact: _bad(table, rules) for rule in rules if isinstance(rule, SetAside)})
+    for target in sorted({rule.target for rule in rules if isinstance(rule, (References, NotBefore))}):
+        rows = _join_target(rows, rules, target, accepted[target], schema.entity_tables[target].key)
+    judged = [rule for rule in rules if not isinstance(rule, SetAside)]
+    rows = rows.mutate(**{rule.fact: _broken(rows, table, rule, now).fill_null(False) for rule in judged})
+    return rows.mutate(**{rule.fact: _bad(rows, rules) for rule in rules if isinstance(rule, SetAside)})
 
 
-def _join_target(table: ibis.Table, rules: list[Rule], target: TableName, rows: ibis.Table) -> ibis.Table:
+def _join_target(table: ibis.Table, rules: list[Rule], target: TableName, rows: ibis.Table, id_: str) -> ibis.Table:
     """Bring the id and the times of the referred row to each row, prefixed with the target's name."""
     speaking = [rule for rule in rules if isinstance(rule, (References, NotBefore)) and rule.target == target]
     keys = {rule.column if isinstance(rule, References) else rule.key for rule in speaking}
     times = {rule.target_column for rule in speaking if isinstance(rule, NotBefore)}
     for key in sorted(keys):
         # A duplicate id is the target's own violation; here it must not multiply rows.
-        wanted = rows.group_by("id").aggregate(**{_at(key, target, each): rows[each].min() for each in sorted(times)})
-        renamed = wanted.rename({_at(key, target, "id"): "id"})
-        table = table.left_join(renamed, table[key] == renamed[_at(key, target, "id")])
+        wanted = rows.group_by(id_).aggregate(**{_at(key, target, each): rows[each].min() for each in sorted(times)})
+        renamed = wanted.rename({_at(key, target, _ID): id_})
+        table = table.left_join(renamed, table[key] == renamed[_at(key, target, _ID)])
     return table
+
+
+_ID = "id"
 
 
 def _at(key: str, target: TableName, column: str) -> str:
     return f"{key}:{target}.{column}"
 
 
-def _broken(table: ibis.Table, rule: Rule, now: datetime) -> ibis.Value:
+def _broken(rows: ibis.Table, table: EntityTable | EventTable, rule: Rule, now: datetime) -> ibis.Value:
     match rule:
         case WellTyped():
-            return table[UNREADABLE].notnull()
+            return rows[UNREADABLE].notnull()
         case Present(column=column) | Filled(column=column):
-            return table[column].isnull()
-        case NewestKnown(table=name):
-            return reduce(and_, (table[column].notnull() for column in KEYS[name])) & table[NEWER].isnull()
-        case Unique(columns=columns) if NEWER in table.columns and set(columns) == set(KEYS[rule.table]):
-            return reduce(and_, (table[name].notnull() for name in columns)) & (table[NEWER] > 0)
+            return rows[column].isnull()
+        case NewestKnown(key=key):
+            return reduce(and_, (rows[column].notnull() for column in key)) & rows[NEWER].isnull()
+        case Unique(columns=columns) if NEWER in rows.columns and set(columns) == set(key_of(table)):
+            return reduce(and_, (rows[name].notnull() for name in columns)) & (rows[NEWER] > 0)
         case Unique(columns=columns):
             # By all other columns, so that it is always the same one of the duplicates that is kept.
-            others = [name for name in TABLES[rule.table].columns if name not in columns]
-            given = reduce(and_, (table[name].notnull() for name in columns))
+            others = [name for name in table.columns if name not in columns]
+            given = reduce(and_, (rows[name].notnull() for name in columns))
             return given & (ibis.row_number().over(group_by=list(columns), order_by=others) > 0)
         case Range(column=column, min=low, max=high):
-            value = table[column]
+            value = rows[column]
             below = value < low if low is not None else ibis.literal(False)
             return below | (value > high if high is not None else ibis.literal(False))
         case OneOf(column=column, values=values):
-            return table[column].notin(values)
+            return rows[column].notin(values)
         case References(column=column, target=target):
-            return table[column].notnull() & table[_at(column, target, "id")].isnull()
+            return rows[column].notnull() & rows[_at(column, target, _ID)].isnull()
         case NotBefore(column=column, key=key, target=target, target_column=earliest):
-            return table[column] < table[_at(key, target, earliest)]
+            return rows[column] < rows[_at(key, target, earliest)]
         case NotAfter(column=column, slack=slack):
-            return table[column] > ibis.timestamp(now + slack)
+            return rows[column] > ibis.timestamp(now + slack)
         case NotEarlier(column=column, floor=floor):
-            return table[column] < ibis.timestamp(datetime.combine(floor, time()))
+            return rows[column] < ibis.timestamp(datetime.combine(floor, time()))
         case SetAside():
             raise TypeError("rows set aside are counted once all other rules have spoken")
 
 
-def tallies(marked: ibis.Table, table: TableName, rules: list[Rule]) -> dict[str, Tally]:
+def tallies(marked: ibis.Table, table: EntityTable | EventTable, rules: list[Rule]) -> dict[str, Tally]:
     """Count the violations of each partition of marked rows, by the column `partition`."""
     sums = {rule.fact: marked[rule.fact].sum().fill_null(0) for rule in rules}
     # A label for the row count that no rule can have: facts hold no dots.
@@ -205,36 +215,40 @@ def tallies(marked: ibis.Table, table: TableName, rules: list[Rule]) -> dict[str
     }
 
 
-def results_of(table: TableName, rules: list[Rule], found: Iterable[Tally]) -> list[RuleResult]:
+def results_of(
+    name: TableName, table: EntityTable | EventTable, rules: list[Rule], found: Iterable[Tally]
+) -> list[RuleResult]:
     """The results of a table's rules over all its partitions."""
     found = list(found)
-    return [_result_of(table, rule, found) for rule in rules]
+    return [_result_of(name, table, rule, found) for rule in rules]
 
 
-def _result_of(table: TableName, rule: Rule, found: list[Tally]) -> RuleResult:
+def _result_of(name: TableName, table: EntityTable | EventTable, rule: Rule, found: list[Tally]) -> RuleResult:
     rows = sum(tally.rows for tally in found)
     violations = sum(tally.violations.get(rule.fact, 0) for tally in found)
     if rule.holds(violations, rows):
-        return RuleResult(rule.name, table, rule.action, rows, violations=0, example=None)
+        return RuleResult(rule.name, name, rule.action, rows, violations=0, example=None)
     examples = [tally.examples[rule.fact] for tally in found if rule.fact in tally.examples]
     first = min(examples, key=lambda row: [(value is None, value) for value in row.values()], default={})
     return RuleResult(
         rule.name,
-        table,
+        name,
         rule.action,
         rows,
         violations,
-        example=", ".join(f"{name} {value}" for name, value in first.items()) or None,
-        cause=cause_of(rule, first, all_rows=violations == rows),
+        example=", ".join(f"{column} {value}" for column, value in first.items()) or None,
+        cause=cause_of(rule, table, first, all_rows=violations == rows),
     )
 
 
-def _examples(marked: ibis.Table, table: TableName, rule: Rule) -> dict[str, dict[str, int | str | None]]:
+def _examples(
+    marked: ibis.Table, table: EntityTable | EventTable, rule: Rule
+) -> dict[str, dict[str, int | str | None]]:
     """The first row of each partition that breaks a rule: its ids, and what the rule looks at."""
     shown = [UNREADABLE] if isinstance(rule, WellTyped) else list(rule.columns_used)
     if isinstance(rule, NotBefore):
         shown.append(_at(rule.key, rule.target, rule.target_column))
-    ids = [name for name in TABLES[table].columns if name.endswith("id") and name not in shown]
+    ids = [name for name in table.of_kind("id") if name not in shown]
     broken = marked.filter(marked[rule.fact])
     place = ibis.row_number().over(group_by="partition", order_by=ids + shown)
     first = broken.mutate(place=place).filter(lambda rows: rows.place == 0).select("partition", *ids, *shown)
@@ -247,13 +261,12 @@ def _examples(marked: ibis.Table, table: TableName, rule: Rule) -> dict[str, dic
     }
 
 
-def accepted_rows(marked: ibis.Table, table: TableName, rules: list[Rule]) -> ibis.Table:
+def accepted_rows(marked: ibis.Table, table: EntityTable | EventTable, rules: list[Rule]) -> ibis.Table:
     """The rows that go on, in the order of their keys, time first, so that equal content is an equal snapshot."""
-    order = dict.fromkeys(sorted(KEYS[table], key="delivered_at".__ne__))
-    if table == "user_emails":
-        # Where doubles may stay, they differ in the label alone.
-        order["unsubscribed"] = None
-    return marked.order_by(list(order)).filter(~_bad(marked, rules)).select(*TABLES[table].columns)
+    time = table.own_time if isinstance(table, EventTable) else None
+    # Where doubles may stay, the rest tells them apart.
+    order = dict.fromkeys([*([time] if time else []), *key_of(table), *table.columns])
+    return marked.order_by(list(order)).filter(~_bad(marked, rules)).select(*table.columns)
 
 
 def _bad(marked: ibis.Table, rules: list[Rule]) -> ibis.Value:
@@ -261,18 +274,20 @@ def _bad(marked: ibis.Table, rules: list[Rule]) -> ibis.Value:
     return reduce(or_, (marked[rule.fact] for rule in rules if rule.action == "quarantine"), ibis.literal(False))
 
 
-def rows_set_aside(marked: ibis.Table, table: TableName, rules: list[Rule]) -> ibis.Table:
+def rows_set_aside(
+    marked: ibis.Table, name: TableName, table: EntityTable | EventTable, rules: list[Rule]
+) -> ibis.Table:
     """The common shape of quarantined rows: table, reasons, and the row as text."""
     rows = marked.filter(_bad(marked, rules))
     removing = [rule for rule in rules if rule.action == "quarantine"]
     reasons = [ibis.ifelse(rows[rule.fact], f"{rule.name} ", "") for rule in removing]
     columns = [
-        ibis.ifelse(rows[name].isnull(), "", ibis.literal(f"{name}=") + rows[name].cast("string") + "; ")
+        ibis.ifelse(rows[column].isnull(), "", ibis.literal(f"{column}=") + rows[column].cast("string") + "; ")
         # What does not read as its type has become null there: keep it as it was written.
-        for name in (*TABLES[table].columns, UNREADABLE)
+        for column in (*table.columns, UNREADABLE)
     ]
     return rows.select(
-        table=ibis.literal(table),
+        table=ibis.literal(name),
         reasons=reduce(add, reasons, ibis.literal("")).strip(),
         row=reduce(add, columns).strip(),
     ).order_by("reasons", "row")

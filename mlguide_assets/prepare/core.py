@@ -9,9 +9,9 @@ from mlguide_assets.prepare.digests import digest
 from mlguide_assets.prepare.engine import pattern_of
 from mlguide_assets.prepare.lake import Lake, Partitions
 from mlguide_assets.prepare.rebuilding import current, fingerprint, notes_of, per_partition, plan
-from mlguide_assets.prepare.sends import SENDS
 
 CORE = "core_users"
+SENDS = "user_emails"
 UNSENT = "unsent"
 """The partition of users who were never sent anything. It sorts behind all others."""
 

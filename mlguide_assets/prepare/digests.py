@@ -4,6 +4,7 @@ A digest is the sum of 64-bit hashes of the rows, with which DuckDB is done at 1
 changes apart, not attacks.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -11,12 +12,13 @@ from typing import Any
 import ibis
 import ibis.expr.datatypes as dt
 
+from mlguide_assets.define.schema import EventTable
 from mlguide_assets.prepare.partitions import day_of
 
 
 @dataclass(frozen=True)
-class DayOfSends:
-    """How many sends a day has, and a digest of them with all they refer to; of no day, those without a time."""
+class DayOfEvents:
+    """How many events a day has, and a digest of them with all they refer to; of no day, those without a time."""
 
     day: date | None
     rows: int
@@ -44,29 +46,34 @@ def digest(table: ibis.Table) -> str:
     return f"{sums[0]['rows']} {sums[0]['digest']}"
 
 
-def days_of_sends(sends: ibis.Table, user_profiles: ibis.Table, email_content: ibis.Table) -> list[DayOfSends]:
-    """What has landed, day by day. One pass over all sends.
+def days_of_events(
+    events: ibis.Table, table: EventTable, entities: Mapping[str, tuple[ibis.Table, str]]
+) -> list[DayOfEvents]:
+    """What has landed, day by day. One pass over all events.
 
-    A send is judged by its user and its email, and joined to them; so their rows are part of the digest, and a
-    change of a profile is seen on every day that the user was sent something.
+    An event is judged by its entities, and joined to them; so their rows are part of the digest, and a change of an
+    entity's row is seen on every day that it has an event.
 
     Args:
-        sends: conformed, `unreadable` included.
-        user_profiles: accepted rows.
-        email_content: accepted rows.
+        events: conformed, `unreadable` included.
+        table: an event table with its own time.
+        entities: noun → accepted rows of its table, and their key.
     """
-    user, email = _by_id(user_profiles, "user"), _by_id(email_content, "email")
     # All that it is judged by, such as whether another row of its key is newer.
-    columns = (sends[name] for name in sends.columns)
-    own = sends.select("user_id", "email_id", day=day_of(sends.delivered_at), own_hash=row_hash(*columns))
-    rows = own.left_join(user, own.user_id == user.user).left_join(email, own.email_id == email.email)
-    hashed = rows.select("day", hash=row_hash(rows.own_hash, rows.user_hash, rows.email_hash))
+    columns = (events[name] for name in events.columns)
+    day = day_of(events[str(table.own_time)])
+    own = {f"{noun}_of": events[table.of[noun]] for noun in entities}
+    rows = events.select(**own, day=day, own_hash=row_hash(*columns))
+    for noun, (entity, key) in entities.items():
+        hashed = _by_id(entity, key, noun)
+        rows = rows.left_join(hashed, rows[f"{noun}_of"] == hashed[noun]).drop(noun)
+    hashed = rows.select("day", hash=row_hash(rows.own_hash, *(rows[f"{noun}_hash"] for noun in entities)))
     days = hashed.group_by("day").aggregate(rows=hashed.count(), digest=hashed.hash.sum().cast("string"))
-    return [DayOfSends(row["day"], row["rows"], int(row["digest"])) for row in days.to_pyarrow().to_pylist()]
+    return [DayOfEvents(row["day"], row["rows"], int(row["digest"])) for row in days.to_pyarrow().to_pylist()]
 
 
-def _by_id(table: ibis.Table, name: str) -> ibis.Table:
-    hashed = table.select(id="id", hash=row_hash(*(table[column] for column in table.columns)))
+def _by_id(table: ibis.Table, key: str, name: str) -> ibis.Table:
+    hashed = table.select(id=key, hash=row_hash(*(table[column] for column in table.columns)))
     # Where doubles may stay, all rows of an id count. As text, since Ibis does not know 128 bits.
     sums = hashed.group_by(**{name: "id"}).aggregate(total=hashed.hash.sum().cast("string"))
     return sums.select(name, **{f"{name}_hash": row_hash(sums.total)})

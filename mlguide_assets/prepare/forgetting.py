@@ -13,7 +13,7 @@ from pathlib import Path
 
 import ibis
 
-from mlguide_assets.define.tables import TableName
+from mlguide_assets.define.schema import TableName
 from mlguide_assets.prepare.files import replace_file
 
 Key = int | str

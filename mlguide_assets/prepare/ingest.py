@@ -2,20 +2,21 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from pathlib import Path
 
 import ibis
 
-from mlguide_assets.define.problem import Problem, SimulatorSource
-from mlguide_assets.define.tables import TableName
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.schema import TableName
+from mlguide_assets.define.sources import SimulatorSource
 from mlguide_assets.prepare.contracts import RuleResult, judge
+from mlguide_assets.prepare.event_partitions import judge_events
 from mlguide_assets.prepare.forgetting import USER, ForgetList
-from mlguide_assets.prepare.lake import Lake, Partitions, TableLike, writing
+from mlguide_assets.prepare.lake import Lake, Partitions, writing
 from mlguide_assets.prepare.oracle import forget_truth
 from mlguide_assets.prepare.rebuilding import current
-from mlguide_assets.prepare.sends import SENDS, judge_sends
 from mlguide_assets.prepare.sources.followed_plans import followed_plans
 from mlguide_assets.prepare.sources.parquet_text import refusing_other_text
 from mlguide_assets.prepare.sources.reading import describe, read_source
@@ -44,9 +45,9 @@ def ingest(
     until: datetime | None = None,
     forgotten: Path | None = None,
 ) -> Iterator[Ingested]:
-    """Read and judge the three tables of a problem; they live until the context ends.
+    """Read and judge the tables of a problem; they live until the context ends.
 
-    Of the sends only what has changed since they were written to the lake is judged.
+    Of events with a time of their own only what has changed since they were written to the lake is judged.
 
     Args:
         lake: what is there already; below it is the room for what is read.
@@ -78,28 +79,33 @@ def _read_and_judge(
         kept_away = ForgetList.load(forgotten)
         tables = {name: kept_away.rows_without(name, rows, USER) for name, rows in tables.items()}
         forget_truth(oracle, kept_away, connection)
-    sends, now = tables.pop(SENDS), _now(problem, until)
-    others = judge(tables, problem.rules, connection, scratch=scratch, now=now)
-    judged = judge_sends(
-        sends,
-        others.accepted,
-        problem.rules,
-        connection,
-        label_window=problem.label.window,
-        scratch=scratch,
-        before=current(lake, SENDS),
-        set_aside_before=current(lake, QUARANTINED),
-        now=now,
-    )
-    # These two are small: their rows are set aside anew each time, and none is a table with columns all the same.
-    set_aside: dict[str, TableLike] = {
-        **judged.quarantined.anew,
-        **{str(name): rows for name, rows in others.quarantined.items()},
+    now, schema, rules = _now(problem, until), problem.schema, problem.rules
+    by_time = [name for name, table in schema.event_tables.items() if table.own_time]
+    events = {name: tables.pop(name) for name in by_time}
+    others = judge(tables, schema, rules, connection, scratch=scratch, now=now)
+    judged = {
+        name: judge_events(
+            name,
+            rows,
+            others.accepted,
+            schema,
+            rules,
+            connection,
+            label_window=problem.label.window,
+            scratch=scratch,
+            before=current(lake, name),
+            set_aside_before=current(lake, QUARANTINED),
+            now=now,
+        )
+        for name, rows in events.items()
     }
-    quarantined = replace(judged.quarantined, anew=set_aside)
-    return Ingested(
-        (*others.results, *judged.results), {**others.accepted, SENDS: judged.accepted}, quarantined, describe(problem)
-    )
+    # These are small: their rows are set aside anew each time, and none is a table with columns all the same.
+    quarantined = Partitions({str(name): rows for name, rows in others.quarantined.items()}, inputs={})
+    for each in judged.values():
+        quarantined = quarantined.with_more(each.quarantined)
+    results = [*others.results, *(result for each in judged.values() for result in each.results)]
+    accepted = {**others.accepted, **{name: each.accepted for name, each in judged.items()}}
+    return Ingested(tuple(results), accepted, quarantined, describe(problem))
 
 
 def _now(problem: Problem, until: datetime | None) -> datetime:

@@ -121,6 +121,15 @@ class Partitions:
     kept: Mapping[str, DataFile] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
 
+    def with_more(self, other: "Partitions") -> "Partitions":
+        """These and those of another, whose keys are different ones; the notes are these."""
+        return Partitions(
+            anew={**self.anew, **other.anew},
+            inputs={**self.inputs, **other.inputs},
+            kept={**self.kept, **other.kept},
+            notes=self.notes,
+        )
+
 
 class MissingTableError(InputError):
     """A table was asked for that nobody has written yet."""

@@ -8,7 +8,8 @@ from typing import Any
 
 import ibis
 
-from mlguide_assets.define.problem import Problem, SimulatorSource
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.sources import SimulatorSource
 from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.features.tables import KEYS
 from mlguide_assets.prepare.forgetting import USER, ForgetList

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import yaml
 
 from mlguide_assets.define.contracts import Filled, NewestKnown, References, Rule, SetAside, Unique
-from mlguide_assets.define.tables import TableName
+from mlguide_assets.define.schema import TableName
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.contracts import RuleResult
 

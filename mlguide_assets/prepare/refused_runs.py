@@ -6,7 +6,6 @@ from pathlib import Path
 
 from mlguide_assets.define.contracts import SetAside
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.tables import TABLES
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.core import CORE
 from mlguide_assets.prepare.features.rebuilding import FEATURES
@@ -17,11 +16,10 @@ from mlguide_assets.prepare.refusals import refuse_blocked
 REFUSED = "refused_rows"
 """The rows that the contract would have set aside at an ingest that was refused for their number."""
 CONTRACT = "contract_results"
-PREPARED = (*TABLES, CONTRACT, QUARANTINED, CORE, FEATURES)
 
 
 @contextlib.contextmanager
-def nothing_changed_if_refused(root: Path) -> Iterator[None]:
+def nothing_changed_if_refused(root: Path, problem: Problem) -> Iterator[None]:
     """Take back what was prepared where what follows, such as training, refuses it.
 
     Args:
@@ -31,11 +29,11 @@ def nothing_changed_if_refused(root: Path) -> Iterator[None]:
         InputError: the refusal, as it was raised.
     """
     lake = Lake(root)
-    before = _current(lake)
+    before = _current(lake, problem)
     try:
         yield
     except InputError:
-        changed = {table: before[table] for table, now in _current(lake).items() if now != before[table]}
+        changed = {table: before[table] for table, now in _current(lake, problem).items() if now != before[table]}
         # What a model was registered with stays: then the run was refused for something that came after it.
         if not any(_is_pinned(lake, table) for table in changed):
             for table, snapshot_id in changed.items():
@@ -57,8 +55,9 @@ def refuse(read: Ingested, problem: Problem, lake: Lake) -> None:
         lake.restore(REFUSED, None)
 
 
-def _current(lake: Lake) -> dict[str, str | None]:
-    return {table: lake.snapshot(table).id if lake.exists(table) else None for table in PREPARED}
+def _current(lake: Lake, problem: Problem) -> dict[str, str | None]:
+    prepared = (*problem.tables, CONTRACT, QUARANTINED, CORE, FEATURES)
+    return {table: lake.snapshot(table).id if lake.exists(table) else None for table in prepared}
 
 
 def _is_pinned(lake: Lake, table: str) -> bool:

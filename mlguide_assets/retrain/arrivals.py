@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mlguide_assets.define.problem import Problem, SimulatorSource
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.sources import SimulatorSource
 from mlguide_assets.deploy.batch import days_to_score
 from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.prepare.lake import Lake

@@ -42,8 +42,8 @@ def decision_metrics(
     users: npt.ArrayLike,
     *,
     threshold: float,
-    lost_user: float,
-    withheld_send: float,
+    missed: float,
+    false_alarm: float,
     repeats: int = 300,
     seed: int = 0,
 ) -> dict[str, Estimate]:
@@ -54,8 +54,8 @@ def decision_metrics(
         probabilities: (n,) in [0, 1], of losing the user.
         users: (n,), the user of each row.
         threshold: withhold from this probability on.
-        lost_user: cost of sending the email that loses the user.
-        withheld_send: cost of not sending a harmless email.
+        missed: cost of sending the email that loses the user.
+        false_alarm: cost of not sending a harmless email.
 
     - precision, recall, lift: of withholding, as in `metrics.Confusion`; withheld_share: of all sends.
     - cost_per_1000: of 1,000 sends under this policy; savings_per_1000: against making them all.
@@ -76,7 +76,7 @@ def decision_metrics(
 
     def measure(sums: Floats) -> Floats:
         decision, terms, gaps = sums[:4], sums[4:-BINS], sums[-BINS:]
-        decided, moved = _decided(decision, lost_user, withheld_send), line.moved(terms, decision)
+        decided, moved = _decided(decision, missed, false_alarm), line.moved(terms, decision)
         return np.concatenate([np.stack([*decided, *moved]), ratio(gaps, decision[0])])
 
     points, values = bootstrap.replicated(sums, measure)
@@ -97,12 +97,12 @@ def _inputs(
     return truth, scores, bootstrap
 
 
-def _decided(decision: Floats, lost_user: float, withheld_send: float) -> list[Floats]:
+def _decided(decision: Floats, missed: float, false_alarm: float) -> list[Floats]:
     """The first six of `DECISION_METRICS`, each (r,), from (4, r): rows, positives, withheld, withheld positives."""
     rows, positives, withheld, caught = decision
     precision = ratio(caught, withheld)
-    cost = (withheld - caught) * withheld_send + (positives - caught) * lost_user
-    savings = caught * lost_user - (withheld - caught) * withheld_send
+    cost = (withheld - caught) * false_alarm + (positives - caught) * missed
+    savings = caught * missed - (withheld - caught) * false_alarm
     return [
         precision,
         ratio(caught, positives),
@@ -213,8 +213,8 @@ def cost_curve(
     users: npt.ArrayLike,
     thresholds: npt.ArrayLike,
     *,
-    lost_user: float,
-    withheld_send: float,
+    missed: float,
+    false_alarm: float,
     repeats: int = 300,
     seed: int = 0,
 ) -> CostCurve:
@@ -228,9 +228,9 @@ def cost_curve(
     order = np.argsort(given, kind="stable")
     # Rows that as many thresholds reach belong together: with each threshold one group fewer is withheld.
     reached = np.searchsorted(given[order], scores, side="right")
-    gain = np.where(truth, lost_user, -withheld_send)
+    gain = np.where(truth, missed, -false_alarm)
     sums = stacked(
-        bootstrap.sums(np.stack([np.ones(len(truth)), lost_user * truth])),
+        bootstrap.sums(np.stack([np.ones(len(truth)), missed * truth])),
         bootstrap.group_sums(gain, reached, len(given) + 1),
     )
 

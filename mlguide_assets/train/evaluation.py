@@ -77,13 +77,13 @@ def evaluate(scores: pa.Table, rows: pa.Table, candidate: str, problem: Problem)
                 models[name],
                 users,
                 threshold=costs.threshold,
-                lost_user=costs.lost_user,
-                withheld_send=costs.withheld_send,
+                missed=costs.missed,
+                false_alarm=costs.false_alarm,
                 **draws,
             )
     judged: dict[str, Any] = {"model": candidate, "min_positives": settings.min_positives, **draws}
-    slices = slice_metrics(rows, settings.slices, threshold=costs.threshold, **judged)
-    gaps = slice_gaps(rows, settings.slices, **judged)
+    slices = slice_metrics(rows, problem.slices, threshold=costs.threshold, **judged)
+    gaps = slice_gaps(rows, problem.slices, **judged)
     groups = fairness(rows, settings.sensitive, threshold=costs.threshold, **judged)
     plots = _plots(labels, users, models, candidate, slices, problem)
     return Evaluation(candidate, estimates, pa.concat_tables([slices, gaps]), groups, plots)
@@ -93,7 +93,7 @@ def with_columns(
     test_predictions: ibis.Table, send_features: ibis.Table, candidate: str, problem: Problem
 ) -> ibis.Table:
     """The candidate's scores of the test window beside the columns that slices and groups are made of."""
-    columns = dict.fromkeys((*problem.evaluation.slices, *problem.evaluation.sensitive))
+    columns = dict.fromkeys((*problem.slices, *problem.evaluation.sensitive))
     joined = test_predictions.select(*KEYS, "label", candidate).inner_join(send_features.select(*KEYS, *columns), KEYS)
     return joined.order_by("delivered_at", "user_id", "email_id")
 
@@ -113,8 +113,8 @@ def _plots(
         own,
         users,
         threshold_grid(own, threshold),
-        lost_user=costs.lost_user,
-        withheld_send=costs.withheld_send,
+        missed=costs.missed,
+        false_alarm=costs.false_alarm,
         repeats=problem.evaluation.bootstrap_repeats,
         seed=problem.evaluation.seed,
     )

@@ -336,13 +336,23 @@ def planted_canary(
     sends = _sends_of_some(core_users, users, seed)
     if not sends.num_rows:
         return _nothing_to_compute(check)
-    aware = problem.model_copy(update={"themes": (*problem.themes, CANARY)})
+    aware = _with_theme(problem, CANARY)
     last = pc.max(sends["delivered_at"])
     planted = pa.concat_tables([sends, *_canaries(sends, problem)]).sort_by(_ORDER)
     before = _recomputed(core_users, sends, aware, compute)
     after = _recomputed(core_users, planted, aware, compute)
     after = after.filter(pc.less_equal(after["delivered_at"], last))
     return _unmoved(check, before, after, features_of(aware), "sends planted after the last delivery of all")
+
+
+def _with_theme(problem: Problem, theme: str) -> Problem:
+    """The problem with one more theme, whose sends are counted as those of the others are."""
+    more = {"values": (*problem.themes, theme)}
+    declared = {
+        name: each.model_copy(update=more) if each.split == "email.theme" else each
+        for name, each in problem.features.declared.items()
+    }
+    return problem.model_copy(update={"features": problem.features.model_copy(update={"declared": declared})})
 
 
 def _canaries(sends: pa.Table, problem: Problem) -> tuple[pa.Table, pa.Table]:

@@ -23,7 +23,9 @@ def main(way: str, folder: Path, sends: int) -> None:
         write(world_of(problem), folder)
         names = ("user_profiles", "user_emails", "email_content")
         tables = [
-            conform(connection.read_parquet(str(folder / f"{name}.parquet")), name, {}, place=name).drop("unreadable")
+            conform(
+                connection.read_parquet(str(folder / f"{name}.parquet")), name, problem.tables[name], place=name
+            ).drop("unreadable")
             for name in names
         ]
         connection.to_parquet(join_core_users(*tables), str(core), compression="zstd")

@@ -21,7 +21,7 @@ from mlguide_assets_tests.observe.days import World, sends
 from mlguide_assets_tests.observe.drifting import profile_of, users
 
 ROWS, USERS, REPEATS = 75_000, 14_000, 300
-THRESHOLD, COSTS = 0.08, {"lost_user": 12.0, "withheld_send": 1.0}
+THRESHOLD, COSTS = 0.08, {"missed": 12.0, "false_alarm": 1.0}
 
 
 def main() -> dict[str, float]:

@@ -17,29 +17,45 @@ from mlguide_assets.define.loading import (
     shipped_problems,
     with_overrides,
 )
-from mlguide_assets.define.problem import DatabaseSource, FilesSource, Live, SimulatorSource
+from mlguide_assets.define.sources import DatabaseSource, FilesSource, Live, SimulatorSource
 from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.samples import PROBLEM, sample_problem
 
-VALID = """\
+TABLES = """\
+tables:
+  user_profiles:
+    entity: user
+    key: id
+    columns: {age: integer, gender: category, date_joined: time}
+  user_emails:
+    event: send
+    at: delivered_at
+    of: {user: user_id}
+    columns: {unsubscribed: category, cost: number}
+"""
+
+VALID = f"""\
 name: shop
 statement: Emails lose users.
 hypothesis: Fewer emails lose fewer.
-decision: {unit: send or not}
-label:
-  positive: "yes"
-  negative: "no"
-  window: 7d
+predict:
+  each: send
+  label:
+    column: unsubscribed
+    positive: "yes"
+    negative: "no"
+    window: 7d
 history_start: 2024-01-01
 source:
   kind: files
   uri: data
-themes: [food]
-categories: [newsletter]
-costs: {lost_user: 12, withheld_send: 0.5}
+costs: {{missed: 12, false_alarm: 0.5}}
 contracts:
-  - {table: user_profiles, rule: range, column: age, min: 13, max: 120, action: quarantine}
+  - {{table: user_profiles, rule: range, column: age, min: 13, max: 120, action: quarantine}}
+{TABLES}features:
+  declared:
+    sends_7d: {{count: send, by: user, within: 7d}}
 """
 
 SOURCE = "kind: files\n  uri: data"
@@ -47,41 +63,46 @@ RULE = "{table: user_profiles, rule: range, column: age, min: 13, max: 120, acti
 
 MISTAKES = {
     "misspelt key": ("statement:", "statment:", "line 2, statment", "did you mean 'statement'?"),
-    "misspelt nested key": ("window: 7d", "windw: 7d", "line 8, label.windw", "did you mean 'window'?"),
+    "misspelt nested key": ("window: 7d", "windw: 7d", "line 10, predict.label.windw", "did you mean 'window'?"),
     "unknown key": ("name: shop", "name: shop\nzzz: 1", "line 2, zzz", "unknown key; known here: name"),
-    "unknown key of a source": ("uri: data", "uri: data\n  sends: 5", "line 13, source.sends", "unknown key"),
+    "unknown key of a source": ("uri: data", "uri: data\n  sends: 5", "line 15, source.sends", "unknown key"),
     "misspelt key of a rule": ("min: 13", "mn: 13", "line 17, contracts.0.mn", "did you mean 'min'?"),
     "missing key": ("statement: Emails lose users.\n", "", "statement", "this key is missing; add it"),
-    "missing nested key": ('  negative: "no"\n', "", "line 5, label.negative", "this key is missing; add it"),
+    "missing nested key": ('    negative: "no"\n', "", "line 6, predict.label.negative", "this key is missing; add it"),
     "missing key of a rule": (
         ", action: quarantine",
         "",
         "line 17, contracts.0.action",
         "this key is missing",
     ),
-    "duration beyond counting": ("window: 7d", "window: 9999999999d", "line 8, label.window", "write a shorter one"),
+    "duration beyond counting": (
+        "window: 7d",
+        "window: 9999999999d",
+        "line 10, predict.label.window",
+        "write a shorter one",
+    ),
     "misspelt key of a live world": (
         SOURCE,
         "kind: simulator\n  live: {start: 2024-03-01, day_evry: 1m}",
-        "line 12, source.live.day_evry",
+        "line 14, source.live.day_evry",
         "did you mean 'day_every'?",
     ),
     "live world without a start": (
         SOURCE,
         "kind: simulator\n  live: {day_every: 1m}",
-        "line 12, source.live.start",
+        "line 14, source.live.start",
         "this key is missing",
     ),
     "world of one instant": (
         SOURCE,
         "kind: simulator\n  live: {start: 2024-03-01, day_every: 0s}",
-        "line 12, source.live",
+        "line 14, source.live",
         "day_every must be longer than zero",
     ),
     "live world that ends before it starts": (
         SOURCE,
         "kind: simulator\n  live: {start: 2024-03-01, end: 2024-02-01}",
-        "line 12, source.live",
+        "line 14, source.live",
         "end 2024-02-01 must not be before start 2024-03-01",
     ),
     "live world without a history": (
@@ -107,12 +128,6 @@ MISTAKES = {
         "name: shop\nexploration: {shre: 0.1}",
         "line 2, exploration.shre",
         "did you mean 'share'?",
-    ),
-    "a key that is not that of a send": (
-        "{unit: send or not}",
-        "{unit: send or not, key: [user_id, email_id]}",
-        "decision.key: a decision is a send, whose key is user_id, email_id, delivered_at, not user_id, email_id",
-        "",
     ),
     "exploration of everybody": (
         "name: shop",
@@ -175,42 +190,36 @@ MISTAKES = {
         "valid string",
     ),
     "text for a number": (
-        "lost_user: 12",
-        "lost_user: much",
-        "line 15, costs.lost_user",
+        "missed: 12",
+        "missed: much",
+        "line 15, costs.missed",
         "'much' is not valid",
     ),
-    "text for a mapping": ("{unit: send or not}", "send", "line 4, decision", "'send' is not valid"),
-    "number for a text": ("[food]", "[7]", "line 13, themes.0", "write it in quotes, as '7'"),
-    "unquoted yes": ('"yes"', "yes", "line 6, label.positive", "write it in quotes"),
-    "duration without unit": ("window: 7d", "window: 7", "line 8, label.window", "such as 7d, 36h or 2w"),
+    "duration without unit": ("window: 7d", "window: 7", "line 10, predict.label.window", "such as 7d, 36h or 2w"),
     "duration with an unknown unit": (
         "window: 7d",
         "window: 7y",
-        "line 8, label.window",
+        "line 10, predict.label.window",
         "such as 7d, 36h or 2w",
     ),
-    "no duration": ("window: 7d", "window: 0d", "line 5, label", "longer than zero"),
-    "equal labels": ('"no"', '"yes"', "line 5, label", "two different values"),
-    "negative cost": ("lost_user: 12", "lost_user: -1", "line 15, costs.lost_user", "greater than 0"),
-    "impossible date": ("2024-01-01", "2024-02-30", "line 9, history_start", "'2024-02-30' is not valid"),
+    "no duration": ("window: 7d", "window: 0d", "line 6, predict.label", "longer than zero"),
+    "equal labels": ('"no"', '"yes"', "line 6, predict.label", "two different values"),
+    "negative cost": ("missed: 12", "missed: -1", "line 15, costs.missed", "greater than 0"),
+    "impossible date": ("2024-01-01", "2024-02-30", "line 11, history_start", "'2024-02-30' is not valid"),
     "name with spaces": ("name: shop", "name: My Shop", "line 1, name", "'My Shop' is not valid"),
-    "no themes": ("[food]", "[]", "line 13, themes", "at least 1"),
-    "themes that share a column": ("[food]", "[food, Food!]", "themes: 'food'", "no other value has"),
-    "theme without letters": ("[food]", '["!"]', "themes: '!'", "letters or digits"),
     "unknown kind of source": (
         "kind: files",
         "kind: fils",
-        "line 10, source",
+        "line 12, source",
         "'fils' is not a 'kind'; did you mean 'files'?",
     ),
-    "no kind of source": ("kind: files\n  ", "", "line 10, source", "'kind' is missing"),
-    "file source without address": (SOURCE, "kind: files", "line 10, source.uri", "this key is missing"),
-    "simulator with an address": (SOURCE, "kind: simulator\n  uri: x", "line 12, source.uri", "unknown key"),
+    "no kind of source": ("kind: files\n  ", "", "line 12, source", "'kind' is missing"),
+    "file source without address": (SOURCE, "kind: files", "line 12, source.uri", "this key is missing"),
+    "simulator with an address": (SOURCE, "kind: simulator\n  uri: x", "line 14, source.uri", "unknown key"),
     "too few simulated sends": (
         SOURCE,
         "kind: simulator\n  sends: 5",
-        "line 12, source.sends",
+        "line 14, source.sends",
         "greater than or equal to 100",
     ),
     "unknown rule": (
@@ -229,8 +238,8 @@ MISTAKES = {
     "rule of an unknown table": (
         "table: user_profiles",
         "table: users",
-        "line 17, contracts.0.table",
-        "'user_profiles'",
+        "line 17, contracts.0",
+        "'users' is not a table (user_profiles, user_emails)",
     ),
     "rule of an unknown column": (
         "column: age",
@@ -251,7 +260,7 @@ MISTAKES = {
         RULE,
         "{table: user_profiles, rule: one_of, column: age, values: ['1'], action: warn}",
         "line 17, contracts.0",
-        "'age' is not text",
+        "'age' is no text",
     ),
     "empty list of values": (
         RULE,
@@ -285,9 +294,9 @@ MISTAKES = {
     ),
     "reference by a text": (
         RULE,
-        "{table: user_emails, rule: references, column: unsubscribed, target: user_profiles, action: block}",
+        "{table: user_emails, rule: references, column: cost, target: user_profiles, action: block}",
         "line 17, contracts.0",
-        "'unsubscribed' is not a number, so it holds no ids",
+        "'cost' is a number or a time, so it holds no ids",
     ),
     "comparison with an unknown time": (
         RULE,
@@ -303,63 +312,91 @@ MISTAKES = {
         "line 17, contracts.0",
         "'age' is not a time",
     ),
-    "mapping of an unknown table": (
-        "themes:",
-        "tables: {emails: {name: x}}\nthemes:",
-        "line 13, tables.emails",
-        "'user_emails'",
-    ),
-    "mapping of an unknown column": (
-        "themes:",
-        "tables: {user_emails: {columns: {when: x}}}\nthemes:",
-        "tables.user_emails.columns",
-        "'when' is not one of its columns (user_id, ",
-    ),
     "format of what is no time": (
-        "themes:",
-        "tables: {user_emails: {columns: {user_id: {format: '%d/%m/%Y'}}}}\nthemes:",
-        "tables.user_emails.columns.user_id",
-        "it holds no times, so leave out its format",
+        "cost: number",
+        "cost: {kind: number, format: '%d/%m/%Y'}",
+        "tables.user_emails.columns.cost",
+        "holds no times; leave it out",
     ),
     "format without a year": (
-        "themes:",
-        "tables: {user_emails: {columns: {delivered_at: {format: '%d/%m'}}}}\nthemes:",
-        "tables.user_emails.columns.delivered_at.format",
+        "date_joined: time",
+        "date_joined: {kind: time, format: '%d/%m'}",
+        "tables.user_profiles.columns.date_joined.format",
         "write how the column states year, month and day, such as '%d/%m/%Y'",
     ),
-    "misspelt key of a mapping": (
-        "themes:",
-        "tables: {user_emails: {colums: {}}}\nthemes:",
-        "line 13, tables.user_emails.colums",
-        "did you mean 'columns'?",
-    ),
     "schedule that is no cron": (
-        "themes:",
-        "retraining: {daily: every night}\nthemes:",
-        "line 13, retraining.daily",
+        "costs:",
+        "retraining: {daily: every night}\ncosts:",
+        "line 15, retraining.daily",
         "write five fields (minute, hour, day, month, weekday)",
     ),
     "schedule at an hour that is none": (
-        "themes:",
-        "retraining: {often: 0 24 * * *}\nthemes:",
-        "line 13, retraining.often",
+        "costs:",
+        "retraining: {often: 0 24 * * *}\ncosts:",
+        "line 15, retraining.often",
         "write five fields",
     ),
     "time zone that is none": (
-        "themes:",
-        "retraining: {timezone: Europe/Berln}\nthemes:",
-        "line 13, retraining.timezone",
+        "costs:",
+        "retraining: {timezone: Europe/Berln}\ncosts:",
+        "line 15, retraining.timezone",
         "such as UTC or Europe/Berlin",
     ),
     "reading too often": (
-        "themes:",
-        "retraining: {refresh_every: 10s}\nthemes:",
-        "line 13, retraining",
+        "costs:",
+        "retraining: {refresh_every: 10s}\ncosts:",
+        "line 15, retraining",
         "refresh_every must be 1m or longer",
     ),
+    "text for a mapping": ("costs: {missed: 12, false_alarm: 0.5}", "costs: high", "line 15, costs", "'high' is not"),
+    "number for a text": ("entity: user", "entity: 7", "tables.user_profiles.entity", "write it in quotes, as '7'"),
+    "kind that there is not": ("age: integer", "age: whole", "tables.user_profiles.columns.age", "'number'"),
+    "misspelt key of a table": ("key: id", "kee: id", "line 21, tables.user_profiles.kee", "did you mean 'key'?"),
+    "table without a key": ("    key: id\n", "", "tables.user_profiles.key", "this key is missing"),
+    "two tables of one noun": ("event: send", "event: user", "line 18, tables", "are both called 'user'; rename one"),
+    "entity that is an event": ("of: {user: user_id}", "of: {send: user_id}", "tables.user_emails.of", "is an event"),
+    "known_from that is no time": ("key: id", "key: id\n    known_from: age", "tables.user_profiles", "kind time"),
+    "decision about nothing": ("each: send", "each: sends", "line 5, predict.each", "did you mean 'send'?"),
+    "label that is no column": (
+        "column: unsubscribed",
+        "column: lost",
+        "line 7, predict.label.column",
+        "is not a column of send",
+    ),
+    "choice without candidates": (
+        "each: send",
+        "each: send\n  choose: user",
+        "line 6, predict.choose",
+        "a choice needs an event of two entities",
+    ),
+    "feature of an unknown event": ("count: send", "count: order", "declared.sends_7d", "'order' is not an event"),
+    "feature by an unknown entity": ("by: user", "by: usr", "features.declared.sends_7d.by", "did you mean 'user'?"),
+    "feature without an operator": ("count: send, ", "", "features.declared.sends_7d", "write one of count, sum"),
+    "feature with two operators": ("count: send", "count: send, sum: send.cost", "sends_7d", "count and sum"),
+    "feature by nobody": ("by: user, ", "", "features.declared.sends_7d", "count needs by"),
+    "feature of the label": (
+        "count: send",
+        "last: send.unsubscribed",
+        "features.declared.sends_7d",
+        "is the label, which is known only 7 days later",
+    ),
+    "mean of a text": ("count: send", "mean: send.user_id", "features.declared.sends_7d.mean", "is no number"),
+    "split without a star": ("within: 7d}", "within: 7d, split: unsubscribed}", "features", "belong together"),
+    "slice of what is no column": (
+        "costs:",
+        "evaluation: {slices: [colour]}\ncosts:",
+        "line 15, evaluation.slices",
+        "'colour' is not a column that can be sliced (age, gender)",
+    ),
+    "test window that ends before it starts": (
+        "costs:",
+        "evaluation: {test_from: 2024-03-01, test_until: 2024-02-01}\ncosts:",
+        "line 15, evaluation",
+        "test_until must be after test_from",
+    ),
     "key stated twice": ("name: shop", "name: shop\nname: shop2", "line 1", "'name' is stated twice"),
-    "broken YAML": ("[food]", "[food", "line 14", "this is not YAML"),
-    "tabs for spaces": ("  kind:", "\tkind:", "line 11", "this is not YAML"),
+    "broken YAML": ("{missed: 12, false_alarm: 0.5}", "{missed: 12", "line 16", "this is not YAML"),
+    "tabs for spaces": ("  kind:", "\tkind:", "line 13", "this is not YAML"),
 }
 
 NOT_MAPPINGS = {
@@ -407,7 +444,7 @@ def test_bytes_that_are_no_text_are_told_apart_from_bad_syntax() -> None:
 
 
 def test_the_number_of_further_mistakes_is_told() -> None:
-    told = complaint(VALID.replace("window: 7d", "window: 7").replace("lost_user: 12", "lost_user: -1"))
+    told = complaint(VALID.replace("window: 7d", "window: 7").replace("missed: 12", "missed: -1"))
     assert "(1 more to mend after this one)" in told
 
 
@@ -564,7 +601,10 @@ def test_the_problem_of_a_process_is_the_given_one_then_the_homes_then_the_defau
 def test_a_column_is_mapped_by_its_name_or_with_its_format() -> None:
     columns = {"user_id": "id", "delivered_at": {"name": "sent", "format": "%d/%m/%Y"}}
     problem = sample_problem("shop", tables={"user_emails": {"columns": columns}})
-    mapping = problem.mapping("user_emails")
-    assert mapping.names == {"user_id": "id", "delivered_at": "sent"}
-    assert mapping.formats == {"delivered_at": "%d/%m/%Y"}
+    found = problem.tables["user_emails"].columns
+    assert {name: column.name for name, column in found.items() if column.name} == {
+        "user_id": "id",
+        "delivered_at": "sent",
+    }
+    assert found["delivered_at"].format == "%d/%m/%Y"
     assert parse_problem(dump_problem(problem).encode(), Path("again.yaml")) == problem

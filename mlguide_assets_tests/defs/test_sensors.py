@@ -14,7 +14,7 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.define.problem import SimulatorSource
+from mlguide_assets.define.sources import SimulatorSource
 from mlguide_assets.defs import arrivals, observe, retrain, workspace
 from mlguide_assets.defs.asking import REASON
 from mlguide_assets.defs.workspace import PROBLEM, Workspace

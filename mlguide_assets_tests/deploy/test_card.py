@@ -27,7 +27,7 @@ def estimated(**row: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def problem() -> Problem:
-    return sample_problem("nowhere", statement=HARM, hypothesis=HARM, decision={"unit": HARM})
+    return sample_problem("nowhere", statement=HARM, hypothesis=HARM)
 
 
 @pytest.fixture(scope="module")

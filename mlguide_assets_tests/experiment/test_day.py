@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.define.problem import Problem, SimulatorSource
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.sources import SimulatorSource
 from mlguide_assets.define.tables import ASSIGNMENTS, SEND_PLAN
 from mlguide_assets.deploy.bundle import CHAMPION, pointer_path
 from mlguide_assets.deploy.policies import ASSIGNED, assigned_units

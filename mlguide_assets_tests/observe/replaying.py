@@ -63,7 +63,8 @@ class Replay:
             "email_content": email_content(world),
         }
         conforming = (
-            conform(ibis.memtable(rows), name, {}, place=name).drop("unreadable") for name, rows in tables.items()
+            conform(ibis.memtable(rows), name, self.problem.tables[name], place=name).drop("unreadable")
+            for name, rows in tables.items()
         )
         return send_features(join_core_users(*conforming), self.problem).to_pyarrow()
 

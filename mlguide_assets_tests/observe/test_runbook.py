@@ -69,11 +69,9 @@ def test_the_cost_of_a_window_follows_from_its_metrics(threshold: float) -> None
     random = np.random.default_rng(0)
     chances = random.random(2000)
     labels = random.random(2000) < chances
-    found = decision_metrics(
-        labels, chances, np.arange(2000), threshold=threshold, lost_user=9, withheld_send=1, repeats=50
-    )
+    found = decision_metrics(labels, chances, np.arange(2000), threshold=threshold, missed=9, false_alarm=1, repeats=50)
     metrics = {name: found[name].value for name in ("recall", "precision", "withheld_share")}
-    cost = window_cost({**metrics, "base_rate": labels.mean()}, Costs(lost_user=9, withheld_send=1))
+    cost = window_cost({**metrics, "base_rate": labels.mean()}, Costs(missed=9, false_alarm=1))
     assert cost == pytest.approx(found["cost_per_1000"].value)
 
 

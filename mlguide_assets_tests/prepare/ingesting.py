@@ -17,6 +17,7 @@ from mlguide_assets.prepare.lake import Lake, Partitions
 from mlguide_assets.prepare.refusals import refuse_blocked
 from mlguide_assets.prepare.sources.conforming import conform
 from mlguide_assets.prepare.sources.files import read_files
+from mlguide_assets_tests.samples import sample_problem
 
 Rows = list[dict[str, Any]]
 
@@ -64,7 +65,12 @@ def conformed(
     scratch.mkdir(exist_ok=True)
     timeout = timedelta(seconds=60)
     raw = read_files({table: name or table}, str(folder), duck, scratch=scratch, timeout=timeout, report=lambda _: None)
-    return conform(raw[table], table, columns or {}, place=table).to_pyarrow().to_pylist()
+    mapped = {table: {"columns": columns or {}}}
+    return (
+        conform(raw[table], table, sample_problem(folder, tables=mapped).tables[table], place=table)
+        .to_pyarrow()
+        .to_pylist()
+    )
 
 
 def accepted(problem: Problem, duck: Any, folder: Path) -> dict[str, Rows]:

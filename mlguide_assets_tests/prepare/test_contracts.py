@@ -23,6 +23,8 @@ from mlguide_assets.prepare.sources.reading import read_source
 from mlguide_assets_tests.guide import Guide
 from mlguide_assets_tests.samples import arrow, sample_problem
 
+SCHEMA = sample_problem("nowhere").schema
+OUTCOMES = {"user_emails": ("unsubscribed",)}
 DAY = timedelta(days=1)
 JOINED = datetime(2024, 1, 1)
 SENT = JOINED + 10 * DAY
@@ -145,14 +147,14 @@ def conformed(rows: dict[TableName, list[dict[str, Any]]]) -> dict[TableName, ib
         unreadable = pa.array([row.get(UNREADABLE) for row in rows[table]], pa.string())
         places = pa.array(range(len(rows[table])))
         whole = arrow(table, rows[table]).append_column(UNREADABLE, unreadable).append_column(ORDER, places)
-        read[table] = with_newer_rows(ibis.memtable(whole), table)
+        read[table] = with_newer_rows(ibis.memtable(whole), SCHEMA.tables[table], OUTCOMES.get(table, ()))
     return read
 
 
 @pytest.fixture(scope="module", params=["block", "quarantine", "warn"])
 def judged(request: pytest.FixtureRequest, duck: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Judged]:
     scratch = tmp_path_factory.mktemp("marked")
-    return request.param, judge(conformed(ROWS), contract(request.param), duck, scratch=scratch, now=NOW)
+    return request.param, judge(conformed(ROWS), SCHEMA, contract(request.param), duck, scratch=scratch, now=NOW)
 
 
 def accepted(judged: Judged) -> dict[TableName, list[dict[str, Any]]]:
@@ -215,7 +217,9 @@ def test_the_results_are_a_table_of_one_row_per_rule(judged: tuple[str, Judged])
 
 @pytest.fixture(scope="module")
 def set_aside(duck: Any, tmp_path_factory: pytest.TempPathFactory) -> Judged:
-    return judge(conformed(ROWS), contract("quarantine"), duck, scratch=tmp_path_factory.mktemp("marked"), now=NOW)
+    return judge(
+        conformed(ROWS), SCHEMA, contract("quarantine"), duck, scratch=tmp_path_factory.mktemp("marked"), now=NOW
+    )
 
 
 def test_rows_that_keep_the_contract_go_on_in_the_order_of_their_keys(set_aside: Judged) -> None:
@@ -247,7 +251,7 @@ def test_of_several_rows_of_a_key_the_last_one_is_kept(duck: Any, tmp_path: Path
     rows = {**ROWS, "user_profiles": users}
     for order, last in ((doubles, "no"), (doubles[::-1], "yes")):
         given = conformed({**rows, "user_emails": order})
-        found = judge(given, contract("quarantine"), duck, scratch=tmp_path, now=NOW)
+        found = judge(given, SCHEMA, contract("quarantine"), duck, scratch=tmp_path, now=NOW)
         kept = accepted(found)["user_emails"]
         assert {row["unsubscribed"] for row in kept} == {last}
         assert len(kept) == 399
@@ -258,9 +262,9 @@ def test_where_nothing_tells_the_newest_row_that_blocks(duck: Any, tmp_path: Pat
     doubles = [{**SEND, "unsubscribed": label} for label in ("yes", "no")]
     whole = conformed({**ROWS, "user_emails": doubles})
     unordered = ibis.memtable(whole["user_emails"].drop(NEWER).to_pyarrow())
-    tables = {**whole, "user_emails": with_newer_rows(unordered, "user_emails")}
+    tables = {**whole, "user_emails": with_newer_rows(unordered, SCHEMA.tables["user_emails"], ("unsubscribed",))}
     rules = contract("quarantine")
-    found = judge(tables, rules, duck, scratch=tmp_path, now=NOW)
+    found = judge(tables, SCHEMA, rules, duck, scratch=tmp_path, now=NOW)
     with pytest.raises(InputError, match="newest_row_is_known in 2 of 2 rows") as caught:
         refuse_blocked(found.results, rules, "the shop")
     assert "nothing tells which is newer" in str(caught.value)
@@ -274,7 +278,7 @@ def guide(guide_tables: Guide, duck: Any, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("guide")
     problem = with_overrides(load_problem("guide"), source=str(guide_tables.folder))
     tables = read_source(problem, duck, scratch=folder, oracle=folder)
-    return judge(tables, problem.rules, duck, scratch=folder, now=datetime(2024, 1, 1))
+    return judge(tables, problem.schema, problem.rules, duck, scratch=folder, now=datetime(2024, 1, 1))
 
 
 def test_half_of_the_guides_deliveries_come_before_the_user_or_the_email(guide: Judged, guide_tables: Guide) -> None:

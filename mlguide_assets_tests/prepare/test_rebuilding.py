@@ -26,6 +26,7 @@ from mlguide_assets.prepare.sources.reading import read_source
 from mlguide_assets_tests.prepare.ingesting import lake_over
 from mlguide_assets_tests.prepare.shops import DAY, FIRST, Shop, build, content, shop_problem
 from mlguide_assets_tests.processes import PROCESSES, in_two_processes, is_killed
+from mlguide_assets_tests.samples import with_themes
 
 
 def doubled_day(shop: Shop) -> None:
@@ -41,7 +42,7 @@ def removed_rows(shop: Shop) -> None:
     del shop.sends[5:8]
 
 
-def lost_user(shop: Shop) -> None:
+def missed(shop: Shop) -> None:
     del shop.users[2]
 
 
@@ -81,7 +82,7 @@ STEPS: dict[str, Callable[[Shop], Any]] = {
     "a new email": lambda shop: (shop.create(), shop.day(3)),
     "a send to nobody": user_that_comes_later,
     "the user arrives": lambda shop: shop.join(shop.today - 5 * DAY),
-    "a lost user": lost_user,
+    "a lost user": missed,
     "a changed profile": changed_profile,
     "unseen categories": unseen_categories,
     "a category that is known now": known_category,
@@ -181,7 +182,7 @@ def test_another_contract_or_problem_makes_all_anew(followed: Followed) -> None:
     assert followed.follow()["user_emails"] == 0
     followed.problem = followed.problem.model_copy(update={"contracts": strict[:-1]})
     assert followed.follow()["user_emails"] == every
-    followed.problem = followed.problem.model_copy(update={"themes": (*followed.problem.themes, "travel")})
+    followed.problem = with_themes(followed.problem, *followed.problem.themes, "travel")
     assert followed.follow() == {"user_emails": 0, CORE: 0, FEATURES: every}
     assert followed.is_as_from_scratch()
 
@@ -205,7 +206,7 @@ def test_partitions_together_are_what_is_computed_over_everything(
     followed.follow(STEPS["a day"])
     lake, problem = followed.lake, followed.problem
     tables = read_source(problem, duck, scratch=tmp_path, oracle=tmp_path)
-    whole = judge(tables, problem.rules, duck, scratch=tmp_path, now=datetime(2025, 1, 1))
+    whole = judge(tables, problem.schema, problem.rules, duck, scratch=tmp_path, now=datetime(2025, 1, 1))
     accepted = {name: rows.to_pyarrow() for name, rows in whole.accepted.items()}
     for name, rows in accepted.items():
         assert lake.read(name).to_pyarrow() == rows, name

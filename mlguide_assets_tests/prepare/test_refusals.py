@@ -22,7 +22,7 @@ def rule_of(problem: Problem, name: str) -> Rule:
 
 def result_of(rule: Rule, violations: int, rows: int = 1000, **row: Any) -> RuleResult:
     """What a rule found, as `prepare/contracts.py` puts it."""
-    cause = cause_of(rule, row, all_rows=violations == rows)
+    cause = cause_of(rule, PROBLEM.tables[rule.table], row, all_rows=violations == rows)
     return RuleResult(rule.name, rule.table, rule.action, rows, violations, "id 1", cause)
 
 
@@ -58,7 +58,7 @@ def test_doubles_lose_no_row_that_refers_to_them() -> None:
 @pytest.mark.parametrize("violations", [201, 1000])
 def test_nobody_is_advised_to_set_aside_more_than_may_be(violations: int) -> None:
     said = told(PROBLEM, result_of(TYPED, violations, unreadable="id=u-17, age=abc"))
-    assert "id must be a whole number of at most 64 bits, and 'u-17' is text" in said
+    assert "id holds whole numbers of at most 64 bits but for a few values, such as 'u-17'" in said
     assert "quarantine" not in said
     assert "set" not in said
 
@@ -98,4 +98,4 @@ def test_what_does_not_block_refuses_nothing() -> None:
 def test_a_label_that_is_none_of_the_two_names_their_keys() -> None:
     known = rule_of(PROBLEM, "user_emails.unsubscribed_is_known")
     said = told(PROBLEM, result_of(known, 1000, unsubscribed="churned"))
-    assert "label.positive and label.negative of the problem file are 'yes' and 'no', and 'churned' is none" in said
+    assert "'churned' is not one of 'yes', 'no'; add it to the values of this rule (of a label: write predict." in said

@@ -13,6 +13,7 @@ from mlguide_assets.prepare.refused_runs import REFUSED, nothing_changed_if_refu
 from mlguide_assets_tests.prepare.ingesting import lake_over
 from mlguide_assets_tests.samples import arrow, sample_problem, sample_tables, write_sample
 
+PROBLEM = sample_problem("nowhere")
 REFERENCE = {
     "table": "user_emails",
     "rule": "references",
@@ -41,7 +42,7 @@ def test_what_is_refused_later_on_is_taken_back(tmp_path: Path) -> None:
         lake.append("promotion_decisions", rows(2))
         raise InputError("no positives")
 
-    with pytest.raises(InputError, match="no positives"), nothing_changed_if_refused(tmp_path):
+    with pytest.raises(InputError, match="no positives"), nothing_changed_if_refused(tmp_path, PROBLEM):
         refused()
     assert values(lake, "user_emails") == [1]
     assert not lake.exists("core_users")
@@ -59,13 +60,13 @@ def test_what_a_model_was_registered_with_stays(tmp_path: Path) -> None:
         lake.pin("user_emails", lake.write("user_emails", rows(2)).id, "version-1")
         raise InputError("the server is gone")
 
-    with pytest.raises(InputError), nothing_changed_if_refused(tmp_path):
+    with pytest.raises(InputError), nothing_changed_if_refused(tmp_path, PROBLEM):
         refused()
     assert values(lake, "user_emails") == [2]
 
 
 def test_what_is_not_refused_is_kept(tmp_path: Path) -> None:
-    with nothing_changed_if_refused(tmp_path):
+    with nothing_changed_if_refused(tmp_path, PROBLEM):
         Lake(tmp_path).write("user_emails", rows(1))
     assert values(Lake(tmp_path), "user_emails") == [1]
 

@@ -5,7 +5,7 @@ import pytest
 from mlguide_assets.define.problem import Costs
 from mlguide_assets.retrain.outcomes import cost_effects
 
-COSTS = Costs(lost_user=10, withheld_send=1)
+COSTS = Costs(missed=10, false_alarm=1)
 METRICS = {
     # Of 1,000 decisions: 100 positives, of which 60 are missed; 50 withheld, of which 10 needlessly.
     "realised": {"base_rate": 0.1, "recall": 0.4, "withheld_share": 0.05, "precision": 0.8},

@@ -30,7 +30,7 @@ from mlguide_assets.train.metrics import calibration_bins, confusion, expected_c
 from mlguide_assets.train.uncertainty import paired_difference, replicate_metrics
 
 THRESHOLD, LOST, WITHHELD = 0.08, 12.0, 1.0
-judged = partial(decision_metrics, threshold=THRESHOLD, lost_user=LOST, withheld_send=WITHHELD)
+judged = partial(decision_metrics, threshold=THRESHOLD, missed=LOST, false_alarm=WITHHELD)
 
 Rows = tuple[Flags, Floats, Integers]
 
@@ -173,7 +173,7 @@ def test_noise_of_the_calibration_error_is_that_of_drawn_labels_and_shrinks_with
 def test_costs_of_the_extremes_and_of_the_chosen_threshold() -> None:
     labels, probabilities, users = clustered_rows(300, 5)
     curve = cost_curve(
-        labels, probabilities, users, [2.0, THRESHOLD, 0.0], lost_user=LOST, withheld_send=WITHHELD, repeats=80
+        labels, probabilities, users, [2.0, THRESHOLD, 0.0], missed=LOST, false_alarm=WITHHELD, repeats=80
     )
     rate = labels.mean()
     assert curve.sending_all == pytest.approx(1000 * LOST * rate)
@@ -189,7 +189,7 @@ def test_right_probabilities_cost_least_near_the_threshold_of_the_costs() -> Non
     labels, probabilities, users = clustered_rows(40_000, 3)
     best = WITHHELD / (WITHHELD + LOST)
     thresholds = threshold_grid(probabilities, best)
-    curve = cost_curve(labels, probabilities, users, thresholds, lost_user=LOST, withheld_send=WITHHELD, repeats=2)
+    curve = cost_curve(labels, probabilities, users, thresholds, missed=LOST, false_alarm=WITHHELD, repeats=2)
     assert best in thresholds
     assert (np.diff(thresholds) > 0).all()
     assert best / 1.5 < thresholds[curve.costs.argmin()] < best * 1.5
@@ -238,7 +238,7 @@ def test_one_outcome_or_no_rows_are_nan_where_undefined(rows: int, label: int) -
     assert np.isnan(found["cost_per_1000"].value) == (rows == 0)
     assert np.isnan(found["recall"].value) == (label == 0 or rows == 0)
     assert np.isfinite(found["savings_per_1000"].low) == (rows == 5)
-    curve = cost_curve([label] * rows, [0.3] * rows, [1] * rows, [0.1, 0.5], lost_user=1, withheld_send=1)
+    curve = cost_curve([label] * rows, [0.3] * rows, [1] * rows, [0.1, 0.5], missed=1, false_alarm=1)
     assert np.isnan(curve.sending_all) == (rows == 0)
     cost_plot(curve, 0.1)
 
@@ -272,8 +272,8 @@ def digest() -> str:
         probabilities,
         users,
         threshold_grid(probabilities, 0.08),
-        lost_user=LOST,
-        withheld_send=WITHHELD,
+        missed=LOST,
+        false_alarm=WITHHELD,
         repeats=40,
     )
     figures = judged(labels, probabilities, users, repeats=40), calibration_error_under(probabilities, repeats=40)
@@ -310,7 +310,7 @@ def test_picture_of_the_costs(users: int, seen: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(decision_plots, "new_axes", recording)
     labels, probabilities, user = clustered_rows(users, 4)
     grid = threshold_grid(probabilities, THRESHOLD)
-    curve = cost_curve(labels, probabilities, user, grid, lost_user=LOST, withheld_send=WITHHELD)
+    curve = cost_curve(labels, probabilities, user, grid, missed=LOST, false_alarm=WITHHELD)
     png = cost_plot(curve, THRESHOLD)
     width, height = struct.unpack(">II", png[16:24])
     assert png.startswith(b"\x89PNG")

@@ -86,7 +86,7 @@ def test_calibration_error_tells_right_probabilities_from_wrong_ones(evaluation:
 
 
 def test_numbers_keep_their_names_when_nothing_is_flagged() -> None:
-    never = PROBLEM.model_copy(update={"costs": Costs(lost_user=0.001, withheld_send=1000.0)})
+    never = PROBLEM.model_copy(update={"costs": Costs(missed=0.001, false_alarm=1000.0)})
     numbers = judged(planted(), never).numbers()
     assert set(numbers) == {*METRICS, *DECISION_METRICS}
     assert math.isnan(numbers["precision"])

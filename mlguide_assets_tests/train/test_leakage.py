@@ -44,7 +44,7 @@ SIMULATED = load_problem("planeswalker")
 def core_of(user_profiles: pa.Table, user_emails: pa.Table, email_content: pa.Table) -> ibis.Table:
     tables = {"user_profiles": user_profiles, "user_emails": user_emails, "email_content": email_content}
     conformed = {
-        name: conform(ibis.memtable(tables[name]), name, {}, place=name).select(*TABLES[name].columns)
+        name: conform(ibis.memtable(tables[name]), name, PROBLEM.tables[name], place=name).select(*TABLES[name].columns)
         for name in TABLES
     }
     core = join_core_users(conformed["user_profiles"], conformed["user_emails"], conformed["email_content"])

@@ -1,4 +1,4 @@
-"""Giving any source's columns our names and types, and keeping what does not read as such in sight."""
+"""Giving any source's columns the names and types of the problem file, and keeping what does not read in sight."""
 
 import difflib
 from collections.abc import Mapping
@@ -7,74 +7,83 @@ from uuid import uuid4
 import ibis
 import ibis.expr.datatypes as dt
 
-from mlguide_assets.define.problem import Label
-from mlguide_assets.define.tables import TABLES, ColumnType, TableName
+from mlguide_assets.define.prediction import ColumnLabel
+from mlguide_assets.define.schema import Column, EntityTable, EventTable, TableName
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.sources.names import UNREADABLE, plain
-from mlguide_assets.prepare.sources.newest import KNOWN_AT, ORDER
-from mlguide_assets.prepare.sources.spellings import read_labels, read_numbers, read_texts, without_null_words
+from mlguide_assets.prepare.sources.newest import ORDER
+from mlguide_assets.prepare.sources.spellings import (
+    read_flags,
+    read_fractions,
+    read_labels,
+    read_numbers,
+    read_texts,
+    without_null_words,
+)
 from mlguide_assets.prepare.sources.times import read_times, refuse_another_format
 
 
 def conform(
     raw: ibis.Table,
-    table: TableName,
-    mapping: Mapping[str, str],
+    name: TableName,
+    table: EntityTable | EventTable,
     *,
     place: str,
-    formats: Mapping[str, str] | None = None,
-    label: Label | None = None,
-    known_at: str | None = None,
+    text_ids: frozenset[str] = frozenset(),
+    label: ColumnLabel | None = None,
 ) -> ibis.Table:
-    """Select our columns from a source's table and read their values as our types.
+    """Select the columns of the problem file from a source's table and read their values as their kinds.
 
-    Names match exactly as mapped, else whatever the case and with any run of other characters for an
+    Names match exactly as the file has them, else whatever the case and with any run of other characters for an
     underscore: `delivered at` and `Delivered_At` are `delivered_at`.
 
     Args:
-        mapping: our column to the source's, where they differ.
-        formats: our column of times to how the source writes them, where that is not ISO 8601.
         place: the table of the source in words.
+        text_ids: columns of ids that are texts; other ids are whole numbers.
         label: its column holds texts as the problem file writes them, whatever their spelling in the source.
-        known_at: the source's column that says when a row was written; it becomes `KNOWN_AT`. A column `ORDER` stays.
 
     Raises:
         InputError: a column is missing, is of times in a format that is not stated, or the table has no rows.
     """
-    formats = formats or {}
-    found = {column: _find(raw.columns, column, mapping, place) for column in TABLES[table].columns}
-    types = {name: column.type for name, column in TABLES[table].columns.items()}
-    if known_at is not None:
-        found[KNOWN_AT] = _find(raw.columns, known_at, {known_at: known_at}, place)
-        types[KNOWN_AT] = "timestamp"
+    columns = table.columns
+    found = find_columns(raw.columns, table, place)
     if not raw.limit(1).count().execute():
         raise InputError(f"{place} has no rows: an empty table cannot be learned from; check what writes it.")
     order = {ORDER: raw[ORDER]} if ORDER in raw.columns else {}
-    texts = {name for name, type_ in types.items() if type_ == "string"}
-    cleaned = {name: without_null_words(raw[source], in_text=name in texts) for name, source in found.items()}
+    texts = {each for each, column in columns.items() if column.kind in ("category", "text")} | text_ids
+    cleaned = {each: without_null_words(raw[source], in_text=each in texts) for each, source in found.items()}
     given = _view(raw.select(**cleaned, **order))
-    for name in found:
-        if types[name] == "timestamp" and name not in formats:
-            refuse_another_format(given[name], name, table, place=place)
+    for each, column in columns.items():
+        if column.kind == "time" and column.format is None:
+            refuse_another_format(given[each], each, name, place=place)
     read = {
-        name: read_labels(given[name], label)
-        if label and name == label.column
-        else _read(given[name], types[name], formats.get(name))
-        for name in found
+        each: read_labels(given[each], label)
+        if label and each == label.column
+        else _read(given[each], column, each in text_ids, table.timezone)
+        for each, column in columns.items()
     }
-    as_given = {_as_given(name): given[name] for name in found}
-    both = _view(given.select(**read, **as_given, **{name: given[name] for name in order}))
+    as_given = {_as_given(each): given[each] for each in found}
+    both = _view(given.select(**read, **as_given, **{each: given[each] for each in order}))
     complaints = [
         ibis.ifelse(
-            both[_as_given(name)].notnull() & both[name].isnull(),
-            ibis.literal(f"{name}=") + both[_as_given(name)].cast("string"),
+            both[_as_given(each)].notnull() & both[each].isnull(),
+            ibis.literal(f"{each}=") + both[_as_given(each)].cast("string"),
             ibis.null("string"),
         )
-        for name in found
-        if not _always_reads(given[name].type(), types[name])
+        for each in found
+        if not _always_reads(given[each].type(), read[each].type())
     ]
     unreadable = ibis.literal(", ").join(complaints).nullif("") if complaints else ibis.null("string")
     return both.select(*found, *order, **{UNREADABLE: unreadable})
+
+
+def find_columns(given: tuple[str, ...], table: EntityTable | EventTable, place: str) -> dict[str, str]:
+    """Column of the problem file → column of the source.
+
+    Raises:
+        InputError: one is missing, or could be several.
+    """
+    return {name: _find(given, name, column, place) for name, column in table.columns.items()}
 
 
 def _view(rows: ibis.Table) -> ibis.Table:
@@ -86,22 +95,32 @@ def _as_given(name: str) -> str:
     return f"{name} as given"
 
 
-def _read(column: ibis.Column, type_: ColumnType, format: str | None) -> ibis.Column:
-    if type_ == "timestamp":
-        return read_times(column, format)
-    return read_numbers(column) if type_ == "int64" else read_texts(column)
+def _read(values: ibis.Column, column: Column, is_text_id: bool, timezone: str) -> ibis.Column:
+    match column.kind:
+        case "time":
+            return read_times(values, column.format, timezone)
+        case "number":
+            return read_fractions(values)
+        case "integer":
+            return read_numbers(values)
+        case "flag":
+            return read_flags(values)
+        case "id" if not is_text_id:
+            return read_numbers(values)
+        case _:
+            return read_texts(values)
 
 
-def _always_reads(given: dt.DataType, wanted: ColumnType) -> bool:
+def _always_reads(given: dt.DataType, wanted: dt.DataType) -> bool:
     """Whether no value of a type can be unreadable, so that none need be looked for."""
-    return wanted == "string" or (wanted == "int64" and given == dt.int64)
+    return wanted.is_string() or (wanted == given and given in (dt.int64, dt.boolean))
 
 
-def _find(columns: tuple[str, ...], column: str, mapping: Mapping[str, str], place: str) -> str:
-    wanted = mapping.get(column, column)
-    if column in mapping and wanted in columns:
+def _find(columns: tuple[str, ...], name: str, column: Column, place: str) -> str:
+    wanted = column.name or name
+    if wanted in columns:
         return wanted
-    matches = [name for name in columns if plain(name) == plain(wanted)]
+    matches = [each for each in columns if plain(each) == plain(wanted)]
     if len(matches) == 1:
         return matches[0]
     have = ", ".join(map(repr, columns))
@@ -110,9 +129,40 @@ def _find(columns: tuple[str, ...], column: str, mapping: Mapping[str, str], pla
             f"{place} has several columns that could be {wanted!r} ({', '.join(map(repr, matches))}): map one of "
             f"them under tables in the problem file."
         )
-    close = difflib.get_close_matches(plain(wanted), [plain(name) for name in columns], n=1)
+    close = difflib.get_close_matches(plain(wanted), [plain(each) for each in columns], n=1)
     hint = f", perhaps now {close[0]!r}" if close else ""
     raise InputError(
         f"{place} has no column {wanted!r} (it has {have}){hint}: rename it there, or map it under tables in the "
-        f"problem file."
+        f"problem file, as {name}: {{kind: {column.kind}, name: <its name there>}}."
     )
+
+
+def text_ids_of(
+    tables: Mapping[TableName, EntityTable | EventTable], whole: Mapping[tuple[TableName, str], bool]
+) -> dict[TableName, frozenset[str]]:
+    """Per table the columns of ids that are texts. The ids of one entity have one type in all tables.
+
+    Args:
+        whole: (table, column of ids) → whether these are whole numbers, as `spellings.are_whole_numbers` finds.
+    """
+    of_noun: dict[str, bool] = {}
+    for name, table in tables.items():
+        for column, noun in nouns_of(table).items():
+            if noun is not None:
+                of_noun[noun] = of_noun.get(noun, True) and whole[name, column]
+    return {
+        name: frozenset(
+            column
+            for column, noun in nouns_of(table).items()
+            if not (whole[name, column] if noun is None else of_noun[noun])
+        )
+        for name, table in tables.items()
+    }
+
+
+def nouns_of(table: EntityTable | EventTable) -> dict[str, str | None]:
+    """Columns of ids → the entity that they are ids of; None for what only tells rows apart."""
+    ids: dict[str, str | None] = dict.fromkeys(table.of_kind("id"))
+    if isinstance(table, EntityTable):
+        return {**ids, **({table.key: table.entity} if table.key in ids else {})}
+    return {**ids, **{column: noun for noun, column in table.of.items() if column in ids}}

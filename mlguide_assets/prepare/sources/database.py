@@ -10,8 +10,8 @@ import ibis
 import pyarrow.parquet as pq
 from ibis.common.exceptions import TableNotFound
 
+from mlguide_assets.define.schema import TableName
 from mlguide_assets.define.secrets import masked, nothing_secret_raised, shown_address
-from mlguide_assets.define.tables import TableName
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.sources.names import plain

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlguide_assets.define.problem import FeedFault
+from mlguide_assets.define.sources import FeedFault
 
 _SEED = 0
 

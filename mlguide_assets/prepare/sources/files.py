@@ -12,7 +12,7 @@ import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlguide_assets.define.tables import TableName
+from mlguide_assets.define.schema import TableName
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.engine import read_csv, read_parquet
 from mlguide_assets.prepare.sources.csv_text import header, readable_csv

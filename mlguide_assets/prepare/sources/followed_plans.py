@@ -11,7 +11,8 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mlguide_assets.define.problem import Problem, SimulatorSource
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.sources import SimulatorSource
 from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.prepare.simulator.plans import NO_PLANS, WITHHOLD, DayPlan, Plans

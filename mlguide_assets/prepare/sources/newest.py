@@ -10,31 +10,30 @@ from operator import and_
 
 import ibis
 
-from mlguide_assets.define.tables import KEYS, TABLES, TableName
+from mlguide_assets.define.rules import key_of
+from mlguide_assets.define.schema import EntityTable, EventTable
 from mlguide_assets.prepare.digests import row_hash
 from mlguide_assets.prepare.sources.names import UNREADABLE
 
 NEWER = "newer_rows"
 """Column of a conformed table: how many rows of the same key are newer; null where that cannot be known."""
-KNOWN_AT = "known_at"
-"""Column that says when a row was written."""
 ORDER = "place_in_file"
 """Column that counts the rows of a file."""
 
-_OUTCOMES = ("unsubscribed",)
 _LONG_AGO = ibis.timestamp("0001-01-01")
 
 
-def with_newer_rows(rows: ibis.Table, table: TableName) -> ibis.Table:
-    """Add the column `NEWER`, and drop those that it is made of.
+def with_newer_rows(rows: ibis.Table, table: EntityTable | EventTable, outcomes: tuple[str, ...] = ()) -> ibis.Table:
+    """Add the column `NEWER`, and drop `ORDER`.
 
     Args:
-        rows: conformed, with `KNOWN_AT` or `ORDER` where these are known.
+        rows: conformed, with `ORDER` where it is known.
+        outcomes: columns that are empty until the outcome is known, so that a row without is older than one with.
     """
-    key, columns = list(KEYS[table]), list(TABLES[table].columns)
+    key, columns = list(key_of(table)), list(table.columns)
     kept = [*columns, UNREADABLE]
-    known = reduce(and_, (rows[name].notnull() for name in columns if name in _OUTCOMES), ibis.literal(True))
-    rows = rows.mutate(written=rows[KNOWN_AT] if KNOWN_AT in rows.columns else ibis.null("timestamp"), known=known)
+    known = reduce(and_, (rows[name].notnull() for name in outcomes), ibis.literal(True))
+    rows = rows.mutate(written=rows[table.known_at] if table.known_at else ibis.null("timestamp"), known=known)
     newest_first = ibis.desc("written", nulls_first=False)
     if ORDER in rows.columns:
         place = ibis.row_number().over(group_by=key, order_by=[newest_first, ibis.desc(ORDER)])

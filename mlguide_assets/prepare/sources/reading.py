@@ -1,4 +1,4 @@
-"""The one way in: three tables from wherever the problem file says, with our names and types.
+"""The one way in: the tables of a problem from wherever its file says, with its names and types.
 
 A source is a function that lands each table as an Ibis expression with the source's own columns.
 Renaming, casting and judging are the same for all of them.
@@ -14,16 +14,19 @@ from typing import Any
 import ibis
 
 from mlguide_assets.define.contracts import NewestKnown
-from mlguide_assets.define.problem import DatabaseSource, FilesSource, Problem, SimulatorSource
+from mlguide_assets.define.prediction import PredictEvent
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.schema import TableName
 from mlguide_assets.define.secrets import shown_address
-from mlguide_assets.define.tables import TABLES, TableName
+from mlguide_assets.define.sources import DatabaseSource, FilesSource, SimulatorSource
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.simulator.plans import NO_PLANS, Plans
-from mlguide_assets.prepare.sources.conforming import conform
+from mlguide_assets.prepare.sources.conforming import conform, find_columns, nouns_of, text_ids_of
 from mlguide_assets.prepare.sources.database import read_database
 from mlguide_assets.prepare.sources.files import read_files
-from mlguide_assets.prepare.sources.newest import with_newer_rows
+from mlguide_assets.prepare.sources.newest import ORDER, with_newer_rows
 from mlguide_assets.prepare.sources.simulated import read_simulator
+from mlguide_assets.prepare.sources.spellings import are_whole_numbers, without_null_words
 
 Report = Callable[[str], None]
 
@@ -38,7 +41,7 @@ def read_source(
     until: datetime | None = None,
     plans: Plans = NO_PLANS,
 ) -> dict[TableName, ibis.Table]:
-    """Read the three tables of a problem.
+    """Read the tables of a problem.
 
     Args:
         connection: the DuckDB of this process.
@@ -49,8 +52,8 @@ def read_source(
         plans: what a simulated world follows; others ignore it.
 
     Returns:
-        Per table, our columns with our types, `unreadable`: what could not be read as such, or null, and where older
-        rows of a key are set aside, `newer_rows` (see `newest.py`).
+        Per table, the columns of the problem file with the types of their kinds, `unreadable`: what could not be read
+        as such, or null, and where older rows of a key are set aside, `newer_rows` (see `newest.py`).
 
     Raises:
         InputError: the source or a table cannot be read, or lacks a column or any row.
@@ -69,21 +72,37 @@ def read_source(
         case DatabaseSource(uri=uri, timeout=timeout):
             address = _expand(uri)
             raw = read_database(_names(problem), address, connection, scratch=scratch, timeout=timeout, report=report)
-    return {table: _conformed(raw[table], table, problem, keep_newest=table in newest) for table in TABLES}
+    text_ids = _text_ids(raw, problem)
+    return {
+        name: _conformed(raw[name], name, problem, text_ids[name], report, keep_newest=name in newest)
+        for name in problem.schema.ordered
+    }
 
 
-def _conformed(raw: ibis.Table, table: TableName, problem: Problem, *, keep_newest: bool) -> ibis.Table:
-    mapping = problem.mapping(table)
-    rows = conform(
-        raw,
-        table,
-        mapping.names,
-        place=f"{_names(problem)[table]} of {describe(problem)}",
-        formats=mapping.formats,
-        label=problem.label,
-        known_at=mapping.known_at if keep_newest else None,
-    )
-    return with_newer_rows(rows, table) if keep_newest else rows
+def _place(name: TableName, problem: Problem) -> str:
+    return f"{_names(problem)[name]} of {describe(problem)}"
+
+
+def _text_ids(raw: dict[TableName, ibis.Table], problem: Problem) -> dict[TableName, frozenset[str]]:
+    """Per table the columns whose ids are texts, such as UUIDs, as the values of all tables show."""
+    whole = {}
+    for name, table in problem.tables.items():
+        found = find_columns(raw[name].columns, table, _place(name, problem))
+        for column in nouns_of(table):
+            whole[name, column] = are_whole_numbers(without_null_words(raw[name][found[column]], in_text=False))
+    return text_ids_of(problem.tables, whole)
+
+
+def _conformed(
+    raw: ibis.Table, name: TableName, problem: Problem, text_ids: frozenset[str], report: Report, *, keep_newest: bool
+) -> ibis.Table:
+    table, predict = problem.tables[name], problem.predict
+    label = predict.label if isinstance(predict, PredictEvent) and table.noun == predict.each else None
+    rows = conform(raw, name, table, place=_place(name, problem), text_ids=text_ids, label=label)
+    read = find_columns(raw.columns, table, _place(name, problem)).values()
+    if left_out := [column for column in raw.columns if column not in read and column != ORDER]:
+        report(f"{_names(problem)[name]}: {', '.join(left_out)} not read, since the problem file does not list them")
+    return with_newer_rows(rows, table, (label.column,) if label else ()) if keep_newest else rows
 
 
 def describe(problem: Problem) -> str:
@@ -96,7 +115,7 @@ def describe(problem: Problem) -> str:
 
 
 def _names(problem: Problem) -> dict[TableName, str]:
-    return {table: problem.mapping(table).name or table for table in TABLES}
+    return {name: table.from_ or name for name, table in problem.tables.items()}
 
 
 def _expand(uri: str) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 
 import ibis
 
-from mlguide_assets.define.problem import FeedFault, Problem, SimulatorSource
-from mlguide_assets.define.tables import TABLES, TableName
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.schema import TableName
+from mlguide_assets.define.sources import FeedFault, SimulatorSource
 from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.oracle import FILE
 from mlguide_assets.prepare.simulator.generate import write
@@ -58,7 +59,7 @@ def read_simulator(
     for fault in _faults_at(problem, until):
         spoil(scratch / f"{fault.table}.parquet", fault)
         report(f"{fault.table}.{fault.column} arrives {fault.what}, as source.faults has planted it")
-    return {table: read_parquet(connection, scratch / f"{table}.parquet") for table in TABLES}
+    return {table: read_parquet(connection, scratch / f"{table}.parquet") for table in problem.tables}
 
 
 def _faults_at(problem: Problem, until: datetime | None) -> list[FeedFault]:

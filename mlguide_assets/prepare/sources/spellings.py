@@ -8,7 +8,7 @@ Times are read in `times.py`. What a reader refuses is explained in `prepare/cau
 import ibis
 import ibis.expr.datatypes as dt
 
-from mlguide_assets.define.problem import Label
+from mlguide_assets.define.prediction import ColumnLabel
 
 NULL_WORDS = ("", "NULL", "Null", "null", "(null)", "<null>", r"\N", "NaN", "nan", "NAN", "-nan", "<NA>", "NaT", "None",
               "#N/A", "N/A", "n/a")  # fmt: skip
@@ -25,6 +25,7 @@ FLAGS = {
 _WHOLE = r"^[+-]?\d{1,19}(\.0*)?$"
 _GROUPED = r"^[+-]?[1-9]\d{0,2}\.000$"
 """1.000 is one, or a thousand where a point groups digits."""
+_MOSTLY = 0.95
 EXACT, EXACT_SINGLE = 2**53, 2**24
 """Above these, a floating-point number of 64 or 32 bits no longer tells neighbouring whole numbers apart."""
 
@@ -62,6 +63,36 @@ def read_numbers(column: ibis.Column) -> ibis.Column:
     return column.try_cast("int64") if given.is_integer() else nothing
 
 
+def read_fractions(column: ibis.Column) -> ibis.Column:
+    """Numbers with or without a fraction, as 64-bit floating point. Digits are not guessed: `1,5` does not read."""
+    given = column.type()
+    if not (given.is_string() or given.is_numeric()):
+        return ibis.null("float64")
+    number = column.try_cast("float64")
+    return ibis.ifelse(number.isinf() | number.isnan(), ibis.null("float64"), number)
+
+
+def read_flags(column: ibis.Column) -> ibis.Column:
+    """Truth values, in any of the spellings of `FLAGS`."""
+    if column.type().is_boolean():
+        return column
+    lower = read_texts(column).lower()
+    return ibis.cases(*((lower.isin(words), truth) for truth, words in FLAGS.items()), else_=ibis.null("boolean"))
+
+
+def are_whole_numbers(column: ibis.Column) -> bool:
+    """Whether the ids of a column are whole numbers, but for a few that are mistakes; `007` is text."""
+    given = column.type()
+    if given.is_integer():
+        return True
+    if not (given.is_string() or given.is_floating() or given.is_decimal()):
+        return False
+    zeros = column.re_search(r"^[+-]?0\d") if given.is_string() else ibis.literal(False)
+    whole = read_numbers(column).notnull() & ~zeros
+    counted = column.as_table().aggregate(given=column.count(), whole=whole.sum()).to_pyarrow().to_pylist()[0]
+    return int(counted["whole"] or 0) >= _MOSTLY * int(counted["given"])
+
+
 def read_texts(column: ibis.Column) -> ibis.Column:
     """Texts. A number that is whole is written without a fraction, whatever its type."""
     text = column.cast("string")
@@ -70,7 +101,7 @@ def read_texts(column: ibis.Column) -> ibis.Column:
     return text
 
 
-def read_labels(column: ibis.Column, label: Label) -> ibis.Column:
+def read_labels(column: ibis.Column, label: ColumnLabel) -> ibis.Column:
     """A label as the problem file writes it, from any spelling that means the same.
 
     That is another case, and where both its values are flags, any flag: `true`, `1` and `Y` are "yes".
@@ -87,7 +118,7 @@ def read_labels(column: ibis.Column, label: Label) -> ibis.Column:
     )
 
 
-def label_spellings(label: Label) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def label_spellings(label: ColumnLabel) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What else, in lower case, means the positive and the negative value of a label."""
     positive, negative = label.positive.lower(), label.negative.lower()
     if positive == negative:

@@ -5,12 +5,13 @@ date that two readings allow is read in neither.
 """
 
 import re
+from typing import Any
 
 import ibis
 import ibis.expr.datatypes as dt
 
 from mlguide_assets.define.dates import formats_that_read
-from mlguide_assets.define.tables import TableName
+from mlguide_assets.define.schema import TableName
 from mlguide_assets.errors import InputError
 
 _YEAR_FIRST = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}([T ].*)?$"
@@ -20,21 +21,24 @@ _LAST_YEAR = 9999
 _LOOKED_AT = 1000
 
 
-def read_times(column: ibis.Column, format: str | None = None) -> ibis.Column:
+def read_times(column: ibis.Column, format: str | None = None, timezone: str = "UTC") -> ibis.Column:
     """A column of texts, dates or times as times; other types have no times.
 
     A time with a zone becomes UTC without one: the session's zone is UTC.
 
     Args:
         format: a `strptime` pattern; texts, and whole numbers such as 20241231, are read in it and in no other.
+        timezone: of times that carry no zone. An hour that a change of clocks repeats is the first of the two.
     """
     given = column.type()
     if format and (given.is_string() or given.is_integer()):
         time = _strptime(column.cast("string").strip(), format)
+        time = time if "%z" in format else _in_utc(time, timezone)
     elif given.is_string():
-        time = _read_text(column.strip())
+        time = _read_text(column.strip(), timezone)
     elif given.is_date() or given.is_timestamp():
-        time = column.cast("timestamp")
+        has_zone = given.is_timestamp() and given.timezone is not None
+        time = column.cast("timestamp") if has_zone else _in_utc(column.cast("timestamp"), timezone)
     else:
         return ibis.null("timestamp")
     # Databases know infinite times, of which no age can be taken.
@@ -73,7 +77,19 @@ def refuse_another_format(column: ibis.Column, name: str, table: TableName, *, p
     raise InputError(f"{place}: times in {name!r} are written as {other[0]!r}, which is not ISO 8601; {advice}.")
 
 
-def _read_text(text: ibis.Column) -> ibis.Column:
+def _in_utc(time: ibis.Column, timezone: str) -> ibis.Column:
+    """Times of a zone's clocks as UTC."""
+    if timezone == "UTC":
+        return time
+
+    def of(zone: str, time: Any): ...  # type: ignore[no-untyped-def]
+
+    signature = ((dt.string, dt.timestamp), dt.Timestamp(timezone="UTC"))
+    zoned = ibis.udf.scalar.builtin(of, name="timezone", signature=signature)
+    return zoned(ibis.literal(timezone), time).cast("timestamp")
+
+
+def _read_text(text: ibis.Column, timezone: str) -> ibis.Column:
     """Text as a time, UTC where it names an offset: a plain cast would drop the offset in silence.
 
     Names of zones are not read: in DuckDB 1.5 one of them shifts the rows that follow it. Nor are years of two digits,
@@ -83,7 +99,7 @@ def _read_text(text: ibis.Column) -> ibis.Column:
     text = ibis.ifelse(text.re_search(_YEAR_FIRST), text, nothing)
     has_offset = text.re_search(_OFFSET)
     zoned = ibis.ifelse(has_offset, text, nothing).try_cast("timestamp('UTC')").cast("timestamp")
-    return ibis.coalesce(zoned, ibis.ifelse(has_offset, nothing, text).try_cast("timestamp"))
+    return ibis.coalesce(zoned, _in_utc(ibis.ifelse(has_offset, nothing, text).try_cast("timestamp"), timezone))
 
 
 def _strptime(text: ibis.Column, format: str) -> ibis.Column:

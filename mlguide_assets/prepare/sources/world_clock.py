@@ -10,7 +10,9 @@ from pathlib import Path
 
 from pydantic import AwareDatetime, ValidationError
 
-from mlguide_assets.define.problem import Live, Problem, SimulatorSource, Strict
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.schema import Strict
+from mlguide_assets.define.sources import Live, SimulatorSource
 from mlguide_assets.define.values import Duration
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import replace_file

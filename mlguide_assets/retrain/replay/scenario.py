@@ -16,7 +16,9 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from mlguide_assets.define.documents import find_document, parse_document, shipped_names
-from mlguide_assets.define.problem import Live, Problem, SimulatorSource, Strict
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.schema import Strict
+from mlguide_assets.define.sources import Live, SimulatorSource
 from mlguide_assets.define.tables import TableName
 from mlguide_assets.errors import InputError
 from mlguide_assets.retrain.replay.events import Kind

@@ -82,12 +82,12 @@ def worth_of(world: World, day: date, plans: Plans, predictions: pa.Table, costs
     generic = np.full(users, candidates.index(generic_action(candidates, salt=salt, day=day)))
     everybody = np.ones(users, dtype=bool)
     best = truth.min(axis=1)
-    least = np.minimum(costs.lost_user * best, costs.withheld_send)
+    least = np.minimum(costs.missed * best, costs.false_alarm)
     return Worth(
         users,
         _lost(expected, generic, everybody) - _lost(expected, chosen, sent),
         _lost(truth, generic, everybody) - _lost(truth, chosen, sent),
-        costs.lost_user * _lost(truth, chosen, sent) + costs.withheld_send * int((~sent).sum()) - float(least.sum()),
+        costs.missed * _lost(truth, chosen, sent) + costs.false_alarm * int((~sent).sum()) - float(least.sum()),
     )
 
 

@@ -24,13 +24,13 @@ Floats = npt.NDArray[np.float64]
 def expected_costs(probabilities: Floats, costs: Costs) -> Floats:
     """Expected cost of each decision (n,), given the probability of losing the user (n,)."""
     withheld = probabilities >= costs.threshold
-    return np.where(withheld, (1 - probabilities) * costs.withheld_send, probabilities * costs.lost_user)
+    return np.where(withheld, (1 - probabilities) * costs.false_alarm, probabilities * costs.missed)
 
 
 def realised_costs(labels: npt.NDArray[np.bool_], probabilities: Floats, costs: Costs) -> Floats:
     """What each decision did cost (n,), given whether the user was lost (n,)."""
     withheld = probabilities >= costs.threshold
-    return np.where(withheld, ~labels * costs.withheld_send, labels * costs.lost_user)
+    return np.where(withheld, ~labels * costs.false_alarm, labels * costs.missed)
 
 
 def with_costs(profile: Profile, rows: pa.Table, costs: Mapping[str, Floats]) -> Profile:

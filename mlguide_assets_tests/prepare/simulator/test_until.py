@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from mlguide_assets.define.problem import LONGEST_SIMULATED_DELAY
+from mlguide_assets.define.sources import LONGEST_SIMULATED_DELAY
 from mlguide_assets.prepare.simulator.generate import write
 from mlguide_assets.prepare.simulator.outcomes import longest_delay
 from mlguide_assets.prepare.simulator.world import World

@@ -130,7 +130,7 @@ class Shop:
     def __init__(self, connection: Any) -> None:
         self.connection = connection
         self.suffix = uuid.uuid4().hex[:12]
-        self.tables = {name: {"name": f"{name}_{self.suffix}"} for name in SAMPLE}
+        self.tables = {name: {"from": f"{name}_{self.suffix}"} for name in SAMPLE}
 
     def problem(self, address: str = POSTGRES) -> Problem:
         return sample_problem(address, tables=self.tables)
@@ -177,7 +177,7 @@ def test_a_table_in_a_schema_is_read_by_its_full_name(shop: Shop, duck: Any, tmp
     try:
         shop.connection.execute(f"ALTER TABLE {table} SET SCHEMA {schema}")
         assert f"but {schema}.{table}: name it with its schema" in refusal(shop.problem(), duck, tmp_path)
-        shop.tables["user_emails"] = {"name": f"{schema}.{table}"}
+        shop.tables["user_emails"] = {"from": f"{schema}.{table}"}
         assert accepted(shop.problem(), duck, tmp_path) == SAMPLE
     finally:
         shop.connection.execute(f"DROP SCHEMA {schema} CASCADE")
@@ -188,7 +188,7 @@ def test_a_view_that_is_in_no_list_of_tables_is_read(shop: Shop, duck: Any, tmp_
     view = f"view_{shop.suffix}"
     shop.connection.execute(f"CREATE MATERIALIZED VIEW {view} AS SELECT * FROM user_emails_{shop.suffix}")
     try:
-        shop.tables["user_emails"] = {"name": view}
+        shop.tables["user_emails"] = {"from": view}
         assert accepted(shop.problem(), duck, tmp_path) == SAMPLE
     finally:
         shop.connection.execute(f"DROP MATERIALIZED VIEW {view}")

@@ -8,16 +8,25 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from mlguide_assets.define.problem import FeedFault
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.sources import FeedFault
 from mlguide_assets.prepare.sources.feed_faults import spoil, spoilt
+from mlguide_assets_tests.samples import PROBLEM
 
 COLUMN = pa.array([str(value) for value in range(1000)])
 
 
-def fault(what: str, share: float = 1.0, **other: object) -> FeedFault:
-    span = {"first": date(2026, 1, 5), "until": date(2026, 1, 7)}
-    named = {"table": "user_emails", "column": "unsubscribed", **other}
-    return FeedFault.model_validate({"what": what, "share": share, **span, **named})
+FAULT: dict[str, object] = {
+    "what": "empty",
+    "table": "user_emails",
+    "column": "unsubscribed",
+    "first": date(2026, 1, 5),
+    "until": date(2026, 1, 7),
+}
+
+
+def fault(what: str, share: float = 1.0) -> FeedFault:
+    return FeedFault.model_validate({**FAULT, "what": what, "share": share})
 
 
 def test_an_empty_column_has_no_values() -> None:
@@ -55,5 +64,6 @@ def test_only_the_one_column_of_a_file_changes(tmp_path: Path) -> None:
     [({"column": "unsubscribd"}, "has no column 'unsubscribd'"), ({"until": date(2026, 1, 5)}, "must be after first")],
 )
 def test_a_fault_that_cannot_be_is_refused(wrong: dict[str, object], said: str) -> None:
+    planted = {**FAULT, **wrong}
     with pytest.raises(ValidationError, match=said):
-        fault("empty", **wrong)
+        Problem.model_validate({**PROBLEM, "source": {"kind": "simulator", "faults": [planted]}})

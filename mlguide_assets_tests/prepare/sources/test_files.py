@@ -148,7 +148,8 @@ def test_the_column_that_says_when_a_row_was_written_decides(duck: Any, folder: 
     problem = sample_problem(folder, contracts=[{**UNIQUE, "action": "quarantine"}], tables=mapping)
     found, _ = ingested(problem, duck, tmp_path)
     assert found["user_emails"][-1] == {
-        "user_id": 1, "email_id": 1, "unsubscribed": "yes", "delivered_at": datetime(2024, 5, 1)
+        "user_id": 1, "email_id": 1, "unsubscribed": "yes", "delivered_at": datetime(2024, 5, 1),
+        "written_at": datetime(2024, 6, 2),
     }  # fmt: skip
     with pytest.raises(InputError, match="nothing tells which is newer"):
         ingested(sample_problem(folder, contracts=[{**UNIQUE, "action": "quarantine"}]), duck, tmp_path)
@@ -228,7 +229,7 @@ def test_other_names_can_be_mapped(duck: Any, folder: Path, tmp_path: Path) -> N
     (folder / "user_emails.csv").rename(folder / "deliveries.csv")
     path = folder / "deliveries.csv"
     path.write_text(path.read_text().replace("delivered at", "Sent On", 1).replace("unsubscribed", "lost", 1))
-    mapping = {"user_emails": {"name": "deliveries", "columns": {"delivered_at": "sent_on", "unsubscribed": "lost"}}}
+    mapping = {"user_emails": {"from": "deliveries", "columns": {"delivered_at": "sent_on", "unsubscribed": "lost"}}}
     assert accepted(sample_problem(folder, tables=mapping), duck, tmp_path) == SAMPLE
 
 
@@ -437,7 +438,7 @@ BAD: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
         first_row(unsubscribed="maybe"),
         (
             "unsubscribed_is_known in 1 of 600",
-            "unsubscribed maybe: label.positive and label.negative of the problem file are 'yes' and 'no', and 'maybe'",
+            "unsubscribed maybe: 'maybe' is not one of 'yes', 'no'",
             f"{ASIDE}one_of",
         ),
     ),

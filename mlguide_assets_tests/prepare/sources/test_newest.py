@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.prepare.sources.names import UNREADABLE
-from mlguide_assets.prepare.sources.newest import KNOWN_AT, NEWER, ORDER, with_newer_rows
-from mlguide_assets_tests.samples import arrow
+from mlguide_assets.prepare.sources.newest import NEWER, ORDER, with_newer_rows
+from mlguide_assets_tests.samples import arrow, sample_problem
 
 SENT = datetime(2024, 1, 11)
 EARLY, LATE = SENT + timedelta(days=1), SENT + timedelta(days=2)
@@ -20,11 +20,12 @@ def newer(labels: list[str | None], duck: Any, known_at: list[datetime | None] |
     sends = [{"user_id": 1, "email_id": 1, "unsubscribed": label, "delivered_at": SENT} for label in labels]
     rows = arrow("user_emails", [*sends, {**sends[0], "user_id": 2}])
     rows = rows.append_column(UNREADABLE, pa.array(list(map(str, range(len(rows))))))
-    if known_at:
-        rows = rows.append_column(KNOWN_AT, pa.array([*known_at, None], pa.timestamp("us")))
+    written = pa.array([*(known_at or [None] * len(labels)), None], pa.timestamp("us"))
+    rows = rows.append_column("written_at", written)
+    table = sample_problem("nowhere", tables={"user_emails": {"known_at": "written_at"}}).tables["user_emails"]
     for name, values in more.items():
         rows = rows.append_column(name, pa.array([*values, 99]))
-    found = duck.to_pyarrow(with_newer_rows(ibis.memtable(rows), "user_emails")).sort_by(UNREADABLE)
+    found = duck.to_pyarrow(with_newer_rows(ibis.memtable(rows), table, ("unsubscribed",))).sort_by(UNREADABLE)
     *ours, other = found[NEWER].to_pylist()
     assert other == 0
     return ours

@@ -1,6 +1,7 @@
 """Spellings: what a value may look like, whatever kind of source it comes from, and what is not guessed."""
 
 import math
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -8,9 +9,15 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.define.problem import Label
+from mlguide_assets.define.prediction import ColumnLabel
 from mlguide_assets.prepare.causes import cause_of_number, cause_of_time
-from mlguide_assets.prepare.sources.spellings import read_labels, read_numbers, read_texts, without_null_words
+from mlguide_assets.prepare.sources.spellings import (
+    are_whole_numbers,
+    read_labels,
+    read_numbers,
+    read_texts,
+    without_null_words,
+)
 
 LARGEST = 2**63 - 1
 
@@ -71,8 +78,12 @@ def test_a_number_is_the_same_text_whatever_its_type(duck: Any) -> None:
     assert read(read_texts, pa.array([1.5]), duck) == ["1.5"]
 
 
-YES_NO = Label(positive="yes", negative="no", window="7d")
-LABELS: dict[str, tuple[Label, pa.Array, list[str | None]]] = {
+def label(positive: str, negative: str) -> ColumnLabel:
+    return ColumnLabel(column="lost", positive=positive, negative=negative, window=timedelta(days=7))
+
+
+YES_NO = label("yes", "no")
+LABELS: dict[str, tuple[ColumnLabel, pa.Array, list[str | None]]] = {
     "texts": (YES_NO, pa.array(["yes", " no", "YES", "N", "maybe", "", "NULL"]),
               ["yes", "no", "yes", "no", "maybe", None, None]),
     "flags": (YES_NO, pa.array([True, False, None]), ["yes", "no", None]),
@@ -80,11 +91,11 @@ LABELS: dict[str, tuple[Label, pa.Array, list[str | None]]] = {
                        ["yes", "no", "yes", "no", "yes", "no"]),
     "numbers": (YES_NO, pa.array([1, 0, 2]), ["yes", "no", "2"]),
     "numbers of pandas": (YES_NO, pa.array([1.0, 0.0, math.nan]), ["yes", "no", None]),
-    "a flag turned round": (Label(positive="no", negative="yes", window="7d"), pa.array([True, False]), ["yes", "no"]),
-    "numbers asked for": (Label(positive="1", negative="0", window="7d"), pa.array([True, False]), ["1", "0"]),
-    "words": (Label(positive="Lost", negative="kept", window="7d"), pa.array(["lost", "KEPT", "true"]),
+    "a flag turned round": (label("no", "yes"), pa.array([True, False]), ["yes", "no"]),
+    "numbers asked for": (label("1", "0"), pa.array([True, False]), ["1", "0"]),
+    "words": (label("Lost", "kept"), pa.array(["lost", "KEPT", "true"]),
               ["Lost", "kept", "true"]),
-    "words that differ in case": (Label(positive="A", negative="a", window="7d"), pa.array(["A", "a"]), ["A", "a"]),
+    "words that differ in case": (label("A", "a"), pa.array(["A", "a"]), ["A", "a"]),
 }  # fmt: skip
 
 
@@ -117,8 +128,30 @@ def test_what_is_no_number_is_explained_by_what_it_looks_like(text: str, words: 
 
 
 @pytest.mark.parametrize("text", ["u-17", "0f8fad5b-d9cb-469f-a165-70867728950e", "true"])
-def test_an_id_that_is_text_is_said_to_be_no_id_yet(text: str) -> None:
-    assert "text and UUID ids are not read yet; number the ids in the source" in cause_of_number("id", text, is_id=True)
+def test_a_text_among_ids_that_are_numbers_is_a_mistake(text: str) -> None:
+    assert f"but for a few values, such as {text!r}; correct these" in cause_of_number("id", text, is_id=True)
+
+
+@pytest.mark.parametrize(
+    ("ids", "whole"),
+    [
+        (["1", "2", None], True),
+        (["1.0", "2.0"], True),
+        (["u-17", "u-18"], False),
+        (["007", "008"], False),
+        (["0f8fad5b-d9cb-469f-a165-70867728950e"], False),
+        ([str(number) for number in range(99)] + ["x"], True),
+        ([None], True),
+    ],
+)
+def test_ids_are_whole_numbers_or_texts_as_most_of_them_are(ids: list[str | None], whole: bool) -> None:
+    assert are_whole_numbers(ibis.memtable(pa.table({"id": pa.array(ids, pa.string())})).id) is whole
+
+
+def test_ids_of_other_types_are_known_by_these() -> None:
+    assert are_whole_numbers(ibis.memtable(pa.table({"id": pa.array([1, 2])})).id)
+    assert are_whole_numbers(ibis.memtable(pa.table({"id": pa.array([1.0, None])})).id)
+    assert not are_whole_numbers(ibis.memtable(pa.table({"id": pa.array([1.5])})).id)
 
 
 @pytest.mark.parametrize(("text", "unit"), [("1705312800", "seconds"), ("1705312800000", "milliseconds")])

@@ -116,7 +116,7 @@ def test_a_server_that_hangs_is_waited_for_no_longer_than_stated(
 def test_of_two_files_below_an_address_the_problem_file_names_one(site: str, duck: Any, tmp_path: Path) -> None:
     told = refusal(sample_problem(f"{site}/both"), duck, tmp_path)
     assert "/both has user_profiles.csv and user_profiles.parquet, each of which could be table" in told
-    named = sample_problem(f"{site}/both", tables={"user_profiles": {"name": "user_profiles.csv"}})
+    named = sample_problem(f"{site}/both", tables={"user_profiles": {"from": "user_profiles.csv"}})
     assert accepted(named, duck, tmp_path) == SAMPLE
 
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlguide_assets.define.loading import parse_problem
-from mlguide_assets.define.problem import FilesSource, Live, Problem
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.sources import FilesSource, Live
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.sources.world_clock import WORLD_TIME_VARIABLE, day_reached, visible, world_time
 from mlguide_assets.settings import Home

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mlguide_assets.define.loading import load_problem
-from mlguide_assets.define.problem import SimulatorSource
+from mlguide_assets.define.sources import SimulatorSource
 from mlguide_assets.errors import InputError
 from mlguide_assets.retrain.replay.scenario import (
     Plant,

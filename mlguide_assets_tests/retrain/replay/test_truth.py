@@ -14,7 +14,7 @@ from mlguide_assets.retrain.replay.truth import Worth, worth_of
 
 WORLD = World(sends=3000, days=60)
 DAY = date(2025, 2, 20)
-COSTS = Costs(lost_user=12.0, withheld_send=0.5)
+COSTS = Costs(missed=12.0, false_alarm=0.5)
 EMAILS = np.arange(10, 15)
 
 
@@ -24,7 +24,7 @@ def predicted(distorted: float = 0.0) -> pa.Table:
     users, emails = np.repeat(due, len(EMAILS)), np.tile(EMAILS, len(due))
     truth = true_probabilities(WORLD, DAY, users, emails)
     given = (1 - distorted) * truth + distorted * (truth.max() - truth)
-    decisions = np.where(COSTS.lost_user * given < COSTS.withheld_send, "send", "withhold")
+    decisions = np.where(COSTS.missed * given < COSTS.false_alarm, "send", "withhold")
     return pa.table({"user_id": users, "email_id": emails, "probability": given, "decision": decisions})
 
 

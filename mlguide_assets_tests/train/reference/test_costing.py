@@ -11,7 +11,7 @@ from mlguide_assets.train.reference.costing import cost_effect, expected_costs, 
 from mlguide_assets.train.reference.counting import window_counts
 from mlguide_assets.train.reference.profile import Profile, reference_profile
 
-COSTS = Costs(lost_user=9, withheld_send=1)
+COSTS = Costs(missed=9, false_alarm=1)
 KINDS: dict[str, Kind] = {"country": "category", "age": "number"}
 
 

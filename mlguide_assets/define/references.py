@@ -1,0 +1,131 @@
+"""Whether what is predicted and declared names tables, nouns and columns that there are."""
+
+import difflib
+from collections.abc import Iterable
+
+from mlguide_assets.define.features import Declaration, Features
+from mlguide_assets.define.prediction import ColumnLabel, Condition, Predict, PredictEvent, Where
+from mlguide_assets.define.schema import EntityTable, EventTable, Schema
+
+
+def check_references(schema: Schema, predict: Predict, features: Features) -> None:
+    """Refuse a name that the tables do not have.
+
+    Raises:
+        ValueError: names the place in the file, what is given there, and what there is.
+    """
+    _check_predict(schema, predict)
+    nouns = schema.event(predict.each).of if isinstance(predict, PredictEvent) else (predict.each,)
+    for name, declaration in features.declared.items():
+        _check_declaration(schema, tuple(nouns), f"features.declared.{name}", declaration, predict)
+    if features.automatic:
+        for noun in features.automatic.parents:
+            _one_of("features.automatic.parents", "an entity", noun, schema.entities)
+
+
+def _check_predict(schema: Schema, predict: Predict) -> None:
+    if not isinstance(predict, PredictEvent):
+        _one_of("predict.each", "an entity", predict.each, schema.entities)
+        for name, condition in (("where", predict.where), ("label", predict.label), ("having", predict.having)):
+            if condition is not None:
+                _check_condition(schema, predict.each, f"predict.{name}", condition)
+        return
+    _one_of("predict.each", "an event", predict.each, schema.events)
+    event = schema.event(predict.each)
+    if predict.choose is not None:
+        _one_of("predict.choose", f"an entity of {event.event}", predict.choose, event.of)
+        if len(event.of) != 2 or schema.entity(predict.choose) is None:
+            raise ValueError(
+                f"predict.choose: a choice needs an event of two entities, of which {predict.choose} has a table; "
+                f"{event.event} is of {', '.join(event.of)}"
+            )
+    _one_of("predict.label.column", f"a column of {event.event}", predict.label.column, event.columns)
+    for name in predict.known:
+        _one_of("predict.known", f"a column of {event.event}", name, event.columns)
+        if name == predict.label.column:
+            raise ValueError(f"predict.known: {name!r} is the label, which is not known when it happens; leave it out")
+
+
+def _check_condition(schema: Schema, entity: str, place: str, condition: Condition) -> None:
+    _one_of(f"{place}.count", "an event", condition.count, schema.events)
+    event = schema.event(condition.count)
+    _one_of(f"{place}.count", f"an event of {entity}", entity, event.of, given=condition.count)
+    _check_where(f"{place}.where", event, condition.where)
+
+
+def _check_where(place: str, event: EventTable, where: Where) -> None:
+    for column in where:
+        _one_of(place, f"a column of {event.event}", column, event.columns)
+
+
+def _check_declaration(
+    schema: Schema, nouns: tuple[str, ...], place: str, declared: Declaration, predict: Predict
+) -> None:
+    operator, operand = declared.operator, declared.operand
+    if operator == "calendar":
+        return
+    if operator == "age":
+        _check_age(schema, nouns, place, operand)
+        return
+    _one_of(f"{place}.by", "an entity", str(declared.by), schema.entities)
+    if (operator == "rate" or declared.labelled) and not isinstance(predict, PredictEvent):
+        raise ValueError(f"{place}: the outcome of a decision is only known per event; count the events instead")
+    event = schema.event(predict.each) if operator == "rate" else _event_of(schema, place, operand)
+    if declared.labelled and event.event != predict.each:
+        raise ValueError(f"{place}.labelled: only {predict.each} has an outcome, not {event.event}; leave it out")
+    _one_of(f"{place}.by", f"an entity of {event.event}", str(declared.by), event.of)
+    if declared.column is not None:
+        _one_of(f"{place}.{operator}", f"a column of {event.event}", declared.column, event.columns)
+        _refuse_label(place, declared.column, event, predict)
+        numeric = event.columns[declared.column].kind in ("number", "integer", "flag")
+        if operator in ("sum", "mean", "min", "max") and not numeric:
+            raise ValueError(f"{place}.{operator}: {declared.column!r} is no number; its kind is not number or flag")
+    _check_where(f"{place}.where", event, declared.where)
+    for column in declared.where:
+        _refuse_label(f"{place}.where", column, event, predict)
+    if declared.split is not None:
+        _check_split(schema, place, declared.split, event)
+
+
+def _refuse_label(place: str, column: str, event: EventTable, predict: Predict) -> None:
+    if isinstance(predict.label, ColumnLabel) and event.event == predict.each and column == predict.label.column:
+        raise ValueError(
+            f"{place}: {column!r} is the label, which is known only {predict.label.window.days} days later; write "
+            f"rate: label, or labelled: positive"
+        )
+
+
+def _check_age(schema: Schema, nouns: tuple[str, ...], place: str, operand: str) -> None:
+    noun, _, column = operand.partition(".")
+    _one_of(f"{place}.age", "an entity of a decision", noun, nouns)
+    table = schema.entity(noun)
+    if table is None or (not column and table.known_from is None):
+        raise ValueError(f"{place}.age: {noun} has no known_from, so it has no age; write age: {noun}.<time column>")
+    if column:
+        _one_of(f"{place}.age", f"a time of {noun}", column, table.of_kind("time"))
+
+
+def _check_split(schema: Schema, place: str, split: str, event: EventTable) -> None:
+    noun, _, column = split.rpartition(".")
+    if noun in ("", event.event):
+        columns: Iterable[str] = event.of_kind("category", "flag")
+    else:
+        _one_of(f"{place}.split", f"an entity of {event.event}", noun, event.of)
+        table = schema.entity(noun)
+        columns = table.of_kind("category", "flag") if isinstance(table, EntityTable) else ()
+    _one_of(f"{place}.split", f"a category of {noun or event.event}", column, columns)
+
+
+def _event_of(schema: Schema, place: str, operand: str) -> EventTable:
+    noun = operand.partition(".")[0]
+    _one_of(place, "an event", noun, schema.events)
+    return schema.event(noun)
+
+
+def _one_of(place: str, what: str, name: str, known: Iterable[str], given: str | None = None) -> None:
+    known = list(known)
+    if name in known:
+        return
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"there is {', '.join(known[:20]) or 'none'}"
+    raise ValueError(f"{place}: {given or name!r} is not {what}; {hint}")
