@@ -23,6 +23,7 @@ from mlguide_assets.prepare.features.events import (
     AT,
     POSITIVE,
     Tables,
+    age_column,
     canonical_events,
     column_name,
     id_column,
@@ -33,12 +34,13 @@ from mlguide_assets.prepare.features.events import (
     with_paths,
 )
 from mlguide_assets.prepare.features.late import late_values_at
-from mlguide_assets.prepare.features.request_time import calendar, days_between
+from mlguide_assets.prepare.features.request_time import at_request
 from mlguide_assets.prepare.features.windows import (
     INSTANT,
     OF,
     CutOffs,
     Events,
+    Instants,
     events_of,
     over_events,
     values_at,
@@ -49,7 +51,7 @@ NOW, TODAY = "_now", "_today"
 
 
 def with_features(
-    spine: ibis.Table, tables: Tables, problem: Declared, *, cut_offs: CutOffs | None = None
+    spine: ibis.Table, tables: Tables, problem: Declared, *, cut_offs: Instants | None = None
 ) -> ibis.Table:
     """Decision rows with their features, each as of its own instant.
 
@@ -143,7 +145,7 @@ def with_past(
     tables: Tables,
     problem: Declared,
     *,
-    cut_offs: CutOffs | None = None,
+    cut_offs: Instants | None = None,
 ) -> tuple[ibis.Table, dict[Part, str]]:
     """Rows with the parts that features are made of.
 
@@ -155,7 +157,7 @@ def with_past(
 
 
 def _with_streams(
-    rows: ibis.Table, parts: Mapping[Part, str], tables: Tables, problem: Declared, *, cut_offs: CutOffs | None
+    rows: ibis.Table, parts: Mapping[Part, str], tables: Tables, problem: Declared, *, cut_offs: Instants | None
 ) -> ibis.Table:
     by_stream: dict[Stream, dict[Part, str]] = {}
     for part, name in parts.items():
@@ -180,7 +182,7 @@ def _with_streams(
 
 
 def with_parent(
-    rows: ibis.Table, parent: str, tables: Tables, problem: Declared, *, cut_offs: CutOffs | None = None
+    rows: ibis.Table, parent: str, tables: Tables, problem: Declared, *, cut_offs: Instants | None = None
 ) -> ibis.Table:
     """Rows with the id of a parent: the one that the newest event of the decision's entity names.
 
@@ -226,20 +228,27 @@ def _value(
 ) -> ibis.Value:
     declaration = feature.declaration
     if feature.origin == "column":
-        return _as_feature(rows[f"_column_{feature.name}"])
+        return as_feature(rows[f"_column_{feature.name}"])
+    if feature.origin == "history":
+        return history_value(feature, rows, parts, problem)
     if declaration is None:
-        return _as_feature(rows[feature.name])
-    if declaration.operator == "calendar":
-        return calendar(declaration.operand, rows[NOW])
+        return as_feature(rows[feature.name])
+    since = None
     if declaration.operator == "age":
-        return days_between(rows[times[feature.name]], rows[NOW])
+        since = rows[times[feature.name]]
+    elif declaration.operator == "since_last":
+        since = rows[parts[parts_of(feature, problem)["newest"]]]
+    return at_request(declaration, rows[NOW], since)
+
+
+def history_value(feature: Feature, rows: ibis.Table, parts: Mapping[Part, str], problem: Declared) -> ibis.Value:
+    """A feature of an entity's past, from its parts."""
+    assert feature.declaration is not None
     own = {role: rows[parts[part]] for role, part in parts_of(feature, problem).items()}
-    if declaration.operator == "since_last":
-        return days_between(own["newest"], rows[TODAY if declaration.as_of == "day" else NOW])
-    return _as_feature(finished(declaration, own))
+    return as_feature(finished(feature.declaration, own))
 
 
-def _as_feature(value: ibis.Value) -> ibis.Value:
+def as_feature(value: ibis.Value) -> ibis.Value:
     """Models count flags as 0 and 1."""
     return value.cast("int64") if value.type().is_boolean() else value
 
@@ -260,22 +269,13 @@ def with_columns_of_entities(
             wanted.setdefault(str(feature.noun), {})[f"_column_{feature.name}"] = str(feature.column)
         elif feature.declaration is not None and feature.declaration.operator == "age":
             times[feature.name] = f"_time_{feature.name}"
-            column = age_column(feature, problem)
+            column = age_column(feature.noun, feature.declaration.operand, problem.schema)
             wanted.setdefault(str(feature.noun), {})[times[feature.name]] = column
     for noun, columns in wanted.items():
         kept = is_kept_before_known(problem, noun)
         rows = with_entity(rows, noun, columns, tables, problem.schema, kept_before_known=kept, instant=NOW)
     since = {name: microseconds(rows[name].cast("timestamp")) for name in times.values()}
     return rows.mutate(**since), times
-
-
-def age_column(feature: Feature, problem: Declared) -> str:
-    """The column of the entity's table that an age counts from."""
-    assert feature.declaration is not None
-    noun, _, column = feature.declaration.operand.partition(".")
-    table = problem.schema.entity(noun)
-    assert table is not None
-    return column or str(table.known_from)
 
 
 def is_kept_before_known(problem: Declared, noun: str) -> bool:

@@ -6,10 +6,25 @@ request time.
 
 from typing import Any
 
+from mlguide_assets.define.features import Declaration
+
 DAY = 86_400_000_000
 HOUR = 3_600_000_000
 _THURSDAY = 3
 """The weekday of 1970-01-01, Monday being 0."""
+
+
+def at_request(declaration: Declaration, at: Any, since: Any) -> Any:
+    """A feature that follows from the instant.
+
+    Args:
+        declaration: of age, since_last or calendar.
+        at: the instant of the decision.
+        since: what an age or a gap counts from; None of the calendar.
+    """
+    if declaration.operator == "calendar":
+        return calendar(declaration.operand, at)
+    return days_between(since, at // DAY * DAY if declaration.as_of == "day" else at)
 
 
 def days_between(since: Any, at: Any) -> Any:

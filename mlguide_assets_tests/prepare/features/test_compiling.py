@@ -15,6 +15,7 @@ from mlguide_assets.prepare.engine import connect
 from mlguide_assets.prepare.features.catalogue import features_of, nouns_of, time_column
 from mlguide_assets.prepare.features.compiling import cut_offs_of, decision_features, with_features
 from mlguide_assets.prepare.features.events import id_column
+from mlguide_assets.prepare.features.state import entity_state, from_states
 from mlguide_assets_tests.prepare.features import naive
 from mlguide_assets_tests.prepare.features.naive import Row, Rows
 from mlguide_assets_tests.prepare.features.random_problems import DAYS, START, Drawn, as_rows, problems, tables
@@ -137,6 +138,29 @@ def test_all_ways_give_what_the_definitions_say(engine: Any, problem: Drawn, see
         regular = decision_features(asked_of, problem)
     assert regular.schema().items() >= {(name, found.schema()[name]) for name in names}
     assert_same(ordered(regular.to_pyarrow().to_pylist(), problem), whole, names)
+
+
+@DRAWN
+@given(problem=problems(features=12), seed=st.integers(0, 2**32))
+def test_states_at_an_instant_give_what_a_decision_at_it_has(engine: Any, problem: Drawn, seed: int) -> None:
+    drawn = tables(problem, seed)
+    asked_of = registered(engine, drawn)
+    # All entities exist by then, so that there are pairs to ask about.
+    instant, time = START + timedelta(days=DAYS), time_column(problem)
+    states = [entity_state(asked_of, problem, noun, instant) for noun in nouns_of(problem)]
+    rows = states[0]
+    for each in states[1:]:
+        rows = rows.cross_join(each.drop("as_of"))
+    known = {"amount": 0.5, "kind": "a"} if "every" not in problem.document["predict"] else {}
+    rows = rows.mutate(**{time: rows.as_of}, **{name: ibis.literal(value) for name, value in known.items()})
+    keys = [id_column(noun) for noun in nouns_of(problem)]
+    at_once = from_states(rows, problem).order_by(keys)
+    asked = rows.select(*keys, time, *known)
+    whole = with_features(asked, asked_of, problem).order_by(keys)
+    names = [feature.name for feature in features_of(problem)]
+    assert {name: at_once.schema()[name] for name in names} == {name: whole.schema()[name] for name in names}
+    assert_same(at_once.to_pyarrow().to_pylist(), whole.to_pyarrow().to_pylist(), names)
+    assert at_once.count().to_pyarrow().as_py() > 0
 
 
 def spine_of(problem: Drawn, decisions: list[Row], engine: Any) -> ibis.Table:

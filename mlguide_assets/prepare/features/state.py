@@ -1,0 +1,150 @@
+"""What is known of every entity at an instant, and the features of decisions from it: the way that scores.
+
+The state of an entity holds what the instant of a decision does not change; where the decision is later than the state,
+ages and gaps still count to the decision (`request_time.py`), and everything else is as old as the state says.
+"""
+
+from collections import Counter
+from datetime import datetime
+
+import ibis
+
+from mlguide_assets.define.prediction import PredictEntity
+from mlguide_assets.prepare.features.aggregates import parts_of
+from mlguide_assets.prepare.features.catalogue import (
+    Declared,
+    Feature,
+    features_of,
+    nouns_of,
+    parents_of,
+    time_column,
+)
+from mlguide_assets.prepare.features.compiling import (
+    NOW,
+    as_feature,
+    history_value,
+    with_columns_of_entities,
+    with_parent,
+    with_past,
+)
+from mlguide_assets.prepare.features.events import (
+    AT,
+    KNOWN,
+    Tables,
+    age_column,
+    canonical_events,
+    id_column,
+    micros,
+    microseconds,
+    timestamp_of,
+)
+from mlguide_assets.prepare.features.request_time import at_request
+from mlguide_assets.prepare.features.windows import OneInstant
+
+
+def entity_state(tables: Tables, problem: Declared, noun: str, as_of: datetime) -> ibis.Table:
+    """What is known at an instant of every entity that exists by then.
+
+    Args:
+        noun: an entity that decisions refer to.
+
+    Returns:
+        One row per entity, ordered: `<noun>_id`, as_of, times that request time needs (`time_names`), its columns and
+        its history as they are among the features; of the entity that a decision is about, its parents' history too.
+    """
+    instant = ibis.timestamp(as_of)
+    rows = _existing(tables, problem, noun, as_of).mutate(as_of=instant.cast("timestamp(6)"))
+    rows = rows.mutate(**{NOW: microseconds(rows.as_of)})
+    own = state_features(problem, noun)
+    at = OneInstant(micros(as_of.replace(tzinfo=None) - datetime(1970, 1, 1)))
+    if isinstance(problem.predict, PredictEntity):
+        for parent in parents_of(problem):
+            rows = with_parent(rows, parent, tables, problem, cut_offs=at)
+    rows, parts = with_past(rows, own, tables, problem, cut_offs=at)
+    rows, ages = with_columns_of_entities(rows, own, tables, problem)
+    times, columns = {}, {}
+    names = time_names(problem)
+    for feature in own:
+        if feature.origin == "column":
+            columns[feature.name] = as_feature(rows[f"_column_{feature.name}"])
+        elif feature.origin == "history":
+            columns[feature.name] = history_value(feature, rows, parts, problem)
+        elif feature.name in ages:
+            times[names[feature.name]] = timestamp_of(rows[ages[feature.name]])
+        else:
+            (newest,) = parts_of(feature, problem).values()
+            times[names[feature.name]] = timestamp_of(rows[parts[newest]])
+    return rows.select(id_column(noun), "as_of", **times, **columns).order_by(id_column(noun))
+
+
+def state_features(problem: Declared, noun: str) -> tuple[Feature, ...]:
+    """The features that the state of an entity tells of, or has the times of."""
+    parents = parents_of(problem) if isinstance(problem.predict, PredictEntity) else ()
+    return tuple(feature for feature in features_of(problem) if feature.noun in (noun, *parents))
+
+
+def time_names(problem: Declared) -> dict[str, str]:
+    """Of each feature that counts from a time: what this time is called in the state of its entity."""
+    named: dict[str, tuple[str | None, str]] = {}
+    for feature in features_of(problem):
+        declaration = feature.declaration
+        if declaration is None or declaration.operator not in ("age", "since_last"):
+            continue
+        if declaration.operator == "age":
+            named[feature.name] = feature.noun, age_column(feature.noun, declaration.operand, problem.schema)
+        elif declaration.where or declaration.labelled or declaration.as_of:
+            named[feature.name] = None, f"last_of_{feature.name}"
+        else:
+            event = problem.schema.event(declaration.operand)
+            named[feature.name] = f"{declaration.operand}_{feature.noun}", f"last_{event.own_time or event.event}"
+    takers = Counter(name for _, name in set(named.values()))
+    return {
+        feature: name if takers[name] == 1 or owner is None else f"{owner}_{name}"
+        for feature, (owner, name) in named.items()
+    }
+
+
+def from_states(rows: ibis.Table, problem: Declared, *, kept: tuple[str, ...] = ()) -> ibis.Table:
+    """Features of decisions of whose entities the state is known.
+
+    Args:
+        rows: the columns of the states of all entities, the time of the decision (`catalogue.time_column`) and the
+            columns of the event that are known.
+        kept: other columns to keep.
+
+    Returns:
+        `<noun>_id`s, the time, `kept`, and the features.
+    """
+    time, names = time_column(problem), time_names(problem)
+    at = microseconds(rows[time])
+    values = {}
+    for feature in features_of(problem):
+        if feature.origin == "request":
+            assert feature.declaration is not None
+            since = microseconds(rows[names[feature.name]]) if feature.name in names else None
+            values[feature.name] = at_request(feature.declaration, at, since)
+        else:
+            values[feature.name] = as_feature(rows[feature.name])
+    ids = [id_column(noun) for noun in nouns_of(problem)]
+    return rows.select(*dict.fromkeys([*ids, time, *kept]), **values)
+
+
+def _existing(tables: Tables, problem: Declared, noun: str, as_of: datetime) -> ibis.Table:
+    """The ids of the entities that exist at an instant; of those that no table declares, that an event named before."""
+    schema, instant, name = problem.schema, ibis.timestamp(as_of), id_column(noun)
+    table = schema.entity(noun)
+    if table is not None:
+        rows = tables[str(schema.table_of(noun))]
+        if table.known_from:
+            rows = rows.filter(~(rows[table.known_from].cast("timestamp") > instant).fill_null(False))
+        return rows.filter(rows[table.key].notnull()).select(**{name: table.key}).distinct()
+    found = []
+    for event in schema.event_tables.values():
+        if noun in event.of:
+            rows = canonical_events(tables, problem, event.event)
+            seen = (rows[AT] < microseconds(instant)) & (rows[KNOWN] < microseconds(instant))
+            found.append(rows.filter(seen, rows[name].notnull()).select(name))
+    result = found[0]
+    for each in found[1:]:
+        result = result.union(each)
+    return result.distinct()
