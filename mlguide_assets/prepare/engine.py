@@ -30,6 +30,8 @@ def connect(spill: Path | None = None) -> Any:
     # A source may replace its file between two readings; DuckDB would go by the time stamp, which may be the same.
     connection.raw_sql("SET enable_external_file_cache = false")
     connection.raw_sql("SET TimeZone = 'UTC'")
+    # Of a query that takes two seconds it would draw one on standard output, which may be JSON.
+    connection.raw_sql("SET enable_progress_bar = false")
     return connection
 
 
