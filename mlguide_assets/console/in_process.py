@@ -11,7 +11,8 @@ from typing import Any
 
 import dagster as dg
 
-from mlguide_assets.console.run import refuse_failure
+from mlguide_assets.console.run import collect_garbage_rarely, refuse_failure
+from mlguide_assets.console.short_memory import short_memory
 from mlguide_assets.errors import RunFailedError
 from mlguide_assets.prepare.engine import release_memtables
 from mlguide_assets.settings import Home
@@ -100,8 +101,9 @@ def daemon_of(home: Home) -> Iterator[Daemon]:
     """The daemon of the home that this process has entered, with its problem (`environment.enter`)."""
     # Of every check that a reading leaves to the training, Dagster warns at every reading.
     logging.getLogger("dagster._core.execution.plan.active").setLevel(logging.ERROR)
+    collect_garbage_rarely()
     # The instance comes first: what definitions know of partitions refers to it.
-    with dg.DagsterInstance.ephemeral() as instance:
+    with short_memory() as instance:
         from mlguide_assets.definitions import defs
 
         definitions = dg.Definitions.merge(defs(), dg.Definitions(loggers={"quiet": dg.logger(quiet_logger)}))

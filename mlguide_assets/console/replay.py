@@ -142,6 +142,8 @@ def _by_hand(observer: Observer, scenario: Scenario, day: int, daemon: "Daemon",
     """What persons do on a day."""
     from mlguide_assets.deploy.override import promote
 
+    if not scenario.planted_on(day, "training", "promotion_by_hand"):
+        return
     if scenario.planted_on(day, "training"):
         _train(daemon, progress, "training by hand")
     if scenario.planted_on(day, "promotion_by_hand"):

@@ -55,8 +55,7 @@ def run(home: Home, problem: Problem, *, thorough: bool = False) -> None:
 
         # Of other sources it is known once they are read.
         require_room_for_training(problem.source.sends, problem)
-    # Definitions and libraries stay, and looking through them for garbage 2,200 times takes seconds.
-    gc.set_threshold(*_GARBAGE)
+    collect_garbage_rarely()
     enter(home, problem)
     with turn(home, console.print):
         if not home.active_problem.exists():
@@ -66,6 +65,11 @@ def run(home: Home, problem: Problem, *, thorough: bool = False) -> None:
             _materialise(home, thorough)
         replace_file(home.active_problem, dump_problem(problem, passwords=True).encode(), mode=0o600)
         home.first_problem.unlink(missing_ok=True)
+
+
+def collect_garbage_rarely() -> None:
+    """Definitions and libraries stay, and looking through them for garbage 2,200 times takes seconds."""
+    gc.set_threshold(*_GARBAGE)
 
 
 def _materialise(home: Home, thorough: bool) -> None:

@@ -11,8 +11,8 @@ What it does not do: say which columns drifted, as the tests of single columns d
 import contextlib
 import hashlib
 import json
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -180,12 +180,29 @@ def classifier_of(
     send_features: ibis.Table, champion: Bundle, profile: Profile, *, seed: int, folder: Path | None = None
 ) -> DomainClassifier:
     """The classifier that holds days against the champion's test window; its null is computed at the first day."""
-    window = test_window(champion)
-    reference = sends_of(send_features, first=window.first, last=window.last)
     settings = repr((steady_columns(profile), REFERENCE_ROWS, DAY_ROWS, FOLDS, ROUNDS, _PARAMETERS, seed))
     key = hashlib.sha256(f"{champion.lineage} {settings}".encode()).hexdigest()[:16]
     kept = folder / f".null-{key}.json" if folder else None
-    return DomainClassifier(reference, load_model(champion.folder).encoding, profile, seed, kept)
+    return _classifier(_Asked(champion.folder, key, kept, (send_features, champion, profile, seed)))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What tells one classifier from another, and what it is made of."""
+
+    champion: Path
+    key: str
+    kept: Path | None
+    made_of: tuple[ibis.Table, Bundle, Profile, int] = field(compare=False)
+
+
+# A process that judges day after day reads the reference once per champion, as long as its null stands.
+@lru_cache(maxsize=1)
+def _classifier(asked: _Asked) -> DomainClassifier:
+    send_features, champion, profile, seed = asked.made_of
+    window = test_window(champion)
+    reference = sends_of(send_features, first=window.first, last=window.last)
+    return DomainClassifier(reference, load_model(champion.folder).encoding, profile, seed, asked.kept)
 
 
 @dataclass(frozen=True, eq=False)

@@ -64,6 +64,9 @@ WHOLE = "all"
 MANY = 4
 """Partitions above which they are written side by side."""
 
+READINGS = 50
+"""Expressions over files that a lake keeps: about as many as a run asks for."""
+
 SCRATCH = ".scratch-"
 STALE_SECONDS = 86_400
 
@@ -146,6 +149,7 @@ class Lake:
     def __init__(self, root: Path, *, keep: int = 5) -> None:
         self.root = root
         self.keep = keep
+        self._read: dict[tuple[tuple[Path, ...], bool], ibis.Table] = {}
 
     @cached_property
     def connection(self) -> "ibis.BaseBackend":
@@ -209,9 +213,17 @@ class Lake:
             by_name: a column that some partitions lack, being older than it, is null there. Otherwise all must have
                 the columns of the first.
         """
-        paths = self.files(table, partitions=partitions, snapshot_id=snapshot_id)
+        paths = tuple(self.files(table, partitions=partitions, snapshot_id=snapshot_id))
+        # Files never change, so what was read of them stays right: assets of one run ask for the same tables.
+        known = self._read.get((paths, by_name))
+        if known is not None and all(path.exists() for path in paths):
+            return known
         with _naming_what_is_lost(f"Table {table!r} cannot be read"):
-            return read_parquet(self.connection, *paths, union_by_name=by_name)
+            rows = read_parquet(self.connection, *paths, union_by_name=by_name)
+        while len(self._read) >= READINGS:
+            self._read.pop(next(iter(self._read)))
+        self._read[paths, by_name] = rows
+        return rows
 
     def read_arrow(self, table: str, partitions: list[str] | None = None, snapshot_id: str | None = None) -> pa.Table:
         """A small table in memory, in the order of its partitions, without Ibis and DuckDB.

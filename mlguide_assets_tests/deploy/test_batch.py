@@ -1,6 +1,6 @@
 """Batch predictions: every user with every candidate, what the model itself says, in any number of slices."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import ibis
@@ -50,6 +50,28 @@ def emails(tables: Tables) -> pa.Table:
     core = join_core_users(*(ibis.memtable(tables[t]) for t in ("user_profiles", "user_emails", "email_content")))
     every = email_state(core, ibis.memtable(tables["email_content"]), PROBLEM, AS_OF)
     return candidate_emails(every, PROBLEM).to_pyarrow()
+
+
+def test_older_sends_count_in_the_state_of_a_user_as_recent_ones_do(users: pa.Table, tables: Tables) -> None:
+    sends = tables["user_emails"].to_pandas()
+    sends = sends[sends.delivered_at < AS_OF]
+    age = AS_OF - sends.delivered_at
+    lost = (sends.unsubscribed == PROBLEM.label.positive) & (age >= PROBLEM.label.window)
+    counted = {
+        "number_of_emails": age > timedelta(0),
+        "number_of_unsubscribes": lost,
+        "emails_last_7_days": age <= timedelta(days=7),
+        "emails_last_30_days": age <= timedelta(days=30),
+    }
+    # Some are older than every window, and some users had nothing lately.
+    assert not counted["emails_last_30_days"].all()
+    state = users.to_pandas().set_index("user_id")
+    for name, which in counted.items():
+        expected = which.groupby(sends.user_id).sum().reindex(state.index, fill_value=0)
+        assert (state[name] == expected).all(), name
+    assert (state.last_delivered_at == sends.groupby("user_id").delivered_at.max().reindex(state.index))[
+        state.number_of_emails > 0
+    ].all()
 
 
 def score(users: pa.Table, emails: pa.Table, current: Bundle | None) -> pa.Table:

@@ -16,7 +16,7 @@ import pytest
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.engine import quoted
-from mlguide_assets.prepare.lake import Lake, MissingTableError, Partitions, Query, small_table
+from mlguide_assets.prepare.lake import READINGS, Lake, MissingTableError, Partitions, Query, small_table
 from mlguide_assets_tests.prepare.ingesting import ingested
 from mlguide_assets_tests.samples import sample_problem
 
@@ -45,6 +45,23 @@ def test_an_expression_over_the_table_itself_can_replace_it(lake: Lake) -> None:
     lake.write("t", numbers(1, 2))
     lake.write("t", lake.read("t").filter(lambda t: t.n > 1))
     assert values(lake) == [2]
+
+
+def test_files_that_are_read_again_are_the_same_expression(lake: Lake) -> None:
+    lake.write("t", numbers(1))
+    first = lake.read("t")
+    assert lake.read("t") is first
+    lake.write("t", numbers(2))
+    assert values(lake) == [2]
+    assert first.to_pyarrow()["n"].to_pylist() == [1]
+
+
+def test_a_lake_keeps_only_some_expressions(lake: Lake) -> None:
+    for number in range(READINGS + 1):
+        lake.write_partition("t", f"{number:03d}", numbers(number))
+    reads = [lake.read("t", partitions=[f"{number:03d}"]) for number in range(READINGS + 1)]
+    assert lake.read("t", partitions=["000"]) is not reads[0]
+    assert lake.read("t", partitions=[f"{READINGS:03d}"]) is reads[-1]
 
 
 def test_equal_content_keeps_the_snapshot(lake: Lake) -> None:
@@ -252,6 +269,8 @@ def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "a [1]")
     lake.write("t", numbers(1))
     [gone] = (lake.root / "t" / "data").iterdir()
+    # Also where the lake has read it before.
+    assert values(lake) == [1]
     gone.unlink()
     with pytest.raises(InputError) as caught:
         lake.read("t")
@@ -314,7 +333,7 @@ def test_a_record_is_kept_without_ibis_duckdb_or_pandas(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 import pyarrow as pa
-from mlguide_assets.prepare.lake import Lake, small_table
+from mlguide_assets.prepare.lake import READINGS, Lake, small_table
 lake, schema = Lake(Path(sys.argv[1])), pa.schema([("n", pa.int64()), ("why", pa.list_(pa.string()))])
 for n in range(8):
     snapshot = lake.append("t", small_table([{"n": n, "why": ["a"]}], schema))

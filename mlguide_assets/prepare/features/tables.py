@@ -5,7 +5,14 @@ from datetime import datetime, timedelta
 import ibis
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.prepare.features.history import micros, with_email_history, with_user_history
+from mlguide_assets.prepare.features.history import (
+    RECENT_DAYS,
+    micros,
+    user_records,
+    with_email_history,
+    with_user_history,
+    with_user_records,
+)
 from mlguide_assets.prepare.features.moment import moment_features
 from mlguide_assets.prepare.features.registry import CONTENT, EMAIL_HISTORY, PROFILE, features_of
 
@@ -67,7 +74,12 @@ def user_state(core_users: ibis.Table, user_profiles: ibis.Table, problem: Probl
     members = user_profiles.filter(~(user_profiles.date_joined > instant).fill_null(False))
     asked = members.select(user_id="id", as_of=instant)
     earlier = events.filter(events.delivered_at < instant)
-    return _users_at(asked, earlier, user_profiles, problem).order_by("user_id")
+    # What is older enters as one count per user: a window over all that a user was ever sent takes twice as long.
+    cut = as_of - max(problem.label.window, timedelta(days=max(RECENT_DAYS.values())))
+    older, recent = earlier.filter(earlier.delivered_at < cut), earlier.filter(earlier.delivered_at >= cut)
+    records = user_records(older, themes=problem.themes, categories=problem.categories)
+    state = with_user_records(_asked_history(asked, recent, problem), records)
+    return _with_profiles(state, user_profiles, problem).order_by("user_id")
 
 
 def email_state(core_users: ibis.Table, email_content: ibis.Table, problem: Problem, as_of: datetime) -> ibis.Table:
@@ -135,6 +147,11 @@ def _users_at(asked: ibis.Table, events: ibis.Table, user_profiles: ibis.Table, 
         asked: user_id and as_of.
         events: the sends of these users.
     """
+    return _with_profiles(_asked_history(asked, events, problem), user_profiles, problem)
+
+
+def _asked_history(asked: ibis.Table, events: ibis.Table, problem: Problem) -> ibis.Table:
+    """The history of each user at its own instant: user_id, at, last_at and the counts."""
     probes = asked.select(
         user_id="user_id",
         at=microseconds(asked.as_of),
@@ -145,7 +162,11 @@ def _users_at(asked: ibis.Table, events: ibis.Table, user_profiles: ibis.Table, 
     )
     sends = events.select("user_id", *HISTORY, is_send=ibis.literal(True))
     state = user_history(sends.union(probes), problem)
-    state = state.filter(~state.is_send)
+    return state.filter(~state.is_send)
+
+
+def _with_profiles(state: ibis.Table, user_profiles: ibis.Table, problem: Problem) -> ibis.Table:
+    """Rows of the feature store from histories."""
     profiles = user_profiles.rename(profile_id="id")
     joined = state.inner_join(profiles, state.user_id == profiles.profile_id)
     counts = [feature.name for feature in features_of(problem) if feature.origin == "user_history"]
