@@ -18,6 +18,19 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from mlguide_assets_tests.benchmarks.replays import (
+    BUDGET,
+    DAYS,
+    GIGABYTES,
+    SECONDS,
+    SENDS_OF_MANY,
+    binomial_at_least,
+    fulfilled,
+    holds_the_truth,
+    in_words,
+    play,
+)
+
 PYTHON = sys.executable
 GIGABYTE = 1024**3
 
@@ -27,12 +40,17 @@ def main() -> None:
     parser.add_argument("--sends", type=int, nargs="+", default=[1_000_000, 10_000_000], help="sizes for the features")
     parser.add_argument("--no-pandas-above", type=int, default=10_000_000, help="leave pandas out of larger sizes")
     parser.add_argument("--only", help="run the rows whose name contains this")
+    parser.add_argument("--seeds", type=int, default=1, help="replays of calm; of an experiment four times as many")
     arguments = parser.parse_args()
     table = Table(
         "what", "measured", "budget", "within", title=f"{os.cpu_count()} cores, Python {sys.version.split()[0]}"
     )
     with tempfile.TemporaryDirectory(prefix="mlguide-benchmarks-") as folder:
-        for name, measure in _rows(Path(folder), arguments.sends, arguments.no_pandas_above):
+        rows = _rows(Path(folder), arguments.sends, arguments.no_pandas_above)
+        if arguments.only and arguments.only in "replay":
+            # Only where it is asked for: each scenario takes minutes.
+            rows = [*rows, ("replay", lambda: _replays(arguments.seeds))]
+        for name, measure in rows:
             if arguments.only and arguments.only not in name:
                 continue
             for row in measure():
@@ -332,6 +350,43 @@ def _off_policy() -> list[Row]:
         )
     refused, plans = got["refused_without_draws"], got["without_draws"]
     return [*rows, ("  refused where nothing is drawn", f"{refused} of {plans}", "all", _within(refused == plans))]
+
+
+def _replays(seeds: int) -> list[Row]:
+    """Every scenario to its end; with more seeds than one, those that chance can spoil again and again."""
+    rows = []
+    for scenario, days in DAYS.items():
+        played = play(scenario, days=days)
+        what, done = f"replay of {scenario}, {days} days", _within(fulfilled(played.outcome))
+        rows.append((what, in_words(played.outcome), BUDGET[scenario], done))
+        took = f"{played.seconds:.0f} s (processor: {played.processor:.0f} s), {played.gigabytes:.1f} GB"
+        fine = played.seconds <= SECONDS and played.gigabytes <= GIGABYTES
+        rows.append(("  what it took", took, f"≤ {SECONDS} s, ≤ {GIGABYTES} GB", _within(fine)))
+    return rows if seeds == 1 else [*rows, *_many_replays(seeds)]
+
+
+def _many_replays(seeds: int) -> list[Row]:
+    days, many = DAYS["experiment"], 4 * seeds
+    alarms = [play("calm", days=DAYS["calm"], seed=seed).outcome["false_alarms"] for seed in range(seeds)]
+    played = (play("experiment", days=days, seed=seed, sends=SENDS_OF_MANY) for seed in range(many))
+    found = [each.outcome["experiment"] for each in played]
+    verdicts = [each["verdict"] if each else "none" for each in found]
+    covered, asked = sum(bool(each) and holds_the_truth(each) for each in found), binomial_at_least(many)
+    told = ", ".join(f"{verdict} {verdicts.count(verdict)}" for verdict in dict.fromkeys(verdicts))
+    return [
+        (
+            f"calm over {seeds} seeds: false alarms",
+            f"{sum(alarms)} ({', '.join(map(str, alarms))})",
+            "≤ 1 in all",
+            _within(sum(alarms) <= 1),
+        ),
+        (
+            f"experiment over {many} seeds: intervals that hold the truth",
+            f"{covered} of {many} (verdicts: {told})",
+            f"≥ {asked}, 99 % binomial; ship",
+            _within(covered >= asked and set(verdicts) == {"ship"}),
+        ),
+    ]
 
 
 def _output(arguments: list[str], **environment: str) -> str:
