@@ -26,7 +26,7 @@ class ShortEventLog(InMemoryEventLogStorage):
 
     def store_event(self, event: dg.EventLogEntry) -> None:
         if event.is_dagster_event and event.dagster_event_type in _KEPT:
-            super().store_event(event)
+            super().store_event(event)  # type: ignore[no-untyped-call]
 
     @contextlib.contextmanager
     def _connect(self) -> Iterator[Any]:
@@ -50,7 +50,7 @@ def short_memory() -> dg.DagsterInstance:
     """An ephemeral instance that keeps little; to be used as a context."""
     return dg.DagsterInstance(
         instance_type=InstanceType.EPHEMERAL,
-        local_artifact_storage=TemporaryLocalArtifactStorage(),
+        local_artifact_storage=TemporaryLocalArtifactStorage(),  # type: ignore[no-untyped-call]
         run_storage=ShortRunStorage(),
         event_storage=ShortEventLog(),
         compute_log_manager=NoOpComputeLogManager(),
