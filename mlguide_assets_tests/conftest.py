@@ -1,15 +1,23 @@
-"""What all tests share: one DuckDB per process, since starting one costs more than most tests."""
+"""What all tests share: one DuckDB per process, since starting one costs more than most tests; a home; a candidate.
+
+Under xdist this module is also imported by the process that only hands out tests, so what is heavy is imported late.
+"""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
 
-from mlguide_assets.prepare.engine import connect
 from mlguide_assets_tests.homes import made_once, run_on_sample
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlguide_assets.train.candidate import Candidate
+    from mlguide_assets_tests.samples import Tables
 
 pytest_plugins = ["pytester", "mlguide_assets_tests.ml_test_score", "mlguide_assets_tests.guide"]
 
@@ -30,6 +38,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def duck() -> Iterator[Any]:
     """An in-memory DuckDB, as the lake opens it."""
+    from mlguide_assets.prepare.engine import connect
+
     connection = connect()
     yield connection
     connection.disconnect()
@@ -39,3 +49,42 @@ def duck() -> Iterator[Any]:
 def sample_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """See `run_on_sample`; to be looked at only."""
     return made_once(tmp_path_factory, "sample", run_on_sample)
+
+
+@pytest.fixture(scope="session")
+def tables() -> "Tables":
+    """The sample's tables with 3,000 sends over 120 days; food emails lose six times as many users as the others."""
+    from mlguide_assets_tests.samples import sample_tables
+
+    return sample_tables(sends=3000)
+
+
+@pytest.fixture(scope="session")
+def sends(tables: "Tables") -> "pa.Table":
+    """Their point-in-time features."""
+    from mlguide_assets_tests.train.sends import features_of_tables
+
+    return features_of_tables(tables)
+
+
+@pytest.fixture(scope="session")
+def trained(sends: "pa.Table") -> "Candidate":
+    """A candidate that has learned from them, made once per process."""
+    import ibis
+
+    from mlguide_assets.train.candidate import train_candidate
+    from mlguide_assets.train.models import XGBOOST
+    from mlguide_assets_tests.train.sends import PROBLEM
+
+    return train_candidate(ibis.memtable(sends), PROBLEM, contenders=(XGBOOST,))
+
+
+@pytest.fixture(scope="session")
+def linear(sends: "pa.Table") -> "Candidate":
+    """As `trained`, where all models compete: so few sends do not show that XGBoost is better."""
+    import ibis
+
+    from mlguide_assets.train.candidate import train_candidate
+    from mlguide_assets_tests.train.sends import PROBLEM
+
+    return train_candidate(ibis.memtable(sends), PROBLEM)

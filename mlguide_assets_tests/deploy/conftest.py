@@ -1,35 +1,23 @@
-"""A world, a candidate, and a registry's empty database, each made once per process."""
+"""Homes for models, with a registry's empty database that is made once per session."""
 
 import shutil
 from pathlib import Path
 
-import ibis
 import pytest
 
 from mlguide_assets.deploy.registry import Registry
 from mlguide_assets.settings import Home
-from mlguide_assets.train.candidate import Candidate, train_candidate
-from mlguide_assets.train.models import XGBOOST
-from mlguide_assets_tests.samples import Tables, sample_tables
-from mlguide_assets_tests.train.sends import PROBLEM, features_of_tables
-
-
-@pytest.fixture(scope="session")
-def tables() -> Tables:
-    return sample_tables(sends=3000)
-
-
-@pytest.fixture(scope="session")
-def trained(tables: Tables) -> Candidate:
-    return train_candidate(ibis.memtable(features_of_tables(tables)), PROBLEM, contenders=(XGBOOST,))
+from mlguide_assets_tests.homes import made_once
 
 
 @pytest.fixture(scope="session")
 def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow's tables without a row: making them takes seconds, copying them nothing."""
-    root = tmp_path_factory.mktemp("registry")
-    Registry(root, "any").client.search_registered_models()
-    return root / "mlflow.db"
+
+    def make(folder: Path) -> None:
+        Registry(folder, "any").client.search_registered_models()
+
+    return made_once(tmp_path_factory, "registry", make) / "mlflow.db"
 
 
 def new_home(root: Path, empty_registry: Path) -> Home:

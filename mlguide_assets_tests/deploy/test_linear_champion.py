@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import ibis
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from mlguide_assets.deploy.bundle import Bundle, champion, export_bundle, set_champion
@@ -14,16 +14,10 @@ from mlguide_assets.deploy.serving.model import load_served
 from mlguide_assets.deploy.serving.reasons import top_reasons
 from mlguide_assets.errors import InputError
 from mlguide_assets.train.calibration import log_odds
-from mlguide_assets.train.candidate import Candidate, train_candidate
+from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.storage import load_facts
 from mlguide_assets_tests.deploy.scores import saved
-from mlguide_assets_tests.samples import Tables
-from mlguide_assets_tests.train.sends import PROBLEM, features_of_tables, matured
-
-
-@pytest.fixture(scope="module")
-def linear(tables: Tables) -> Candidate:
-    return train_candidate(ibis.memtable(features_of_tables(tables)), PROBLEM)
+from mlguide_assets_tests.train.sends import PROBLEM, matured
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +32,12 @@ def bundle(linear: Candidate, tmp_path_factory: pytest.TempPathFactory) -> Bundl
 
 
 def test_its_bundle_holds_no_booster_and_answers_as_the_candidate(
-    bundle: Bundle, linear: Candidate, tables: Tables
+    bundle: Bundle, linear: Candidate, sends: pa.Table
 ) -> None:
     assert linear.name == "logistic_regression"
     assert {path.name for path in bundle.folder.iterdir()} >= {"linear.json", "encoding.json", "calibration.json"}
     assert not (bundle.folder / "model.ubj").exists()
-    rows = matured(features_of_tables(tables)).slice(0, 50)
+    rows = matured(sends).slice(0, 50)
     served = load_served(bundle)
     values = {name: rows[name].to_pylist() for name in served.features}
     matrix = served.model.encoding.matrix_of_values(values)
@@ -53,9 +47,9 @@ def test_its_bundle_holds_no_booster_and_answers_as_the_candidate(
     assert latency(served.model) < PROBLEM.gate.max_latency_ms
 
 
-def test_its_reasons_are_the_differences_that_the_features_make(bundle: Bundle, tables: Tables) -> None:
+def test_its_reasons_are_the_differences_that_the_features_make(bundle: Bundle, sends: pa.Table) -> None:
     """Of two sends that differ in the theme alone, the reasons differ by what the theme does to the log-odds."""
-    served, rows = load_served(bundle), matured(features_of_tables(tables)).slice(0, 1)
+    served, rows = load_served(bundle), matured(sends).slice(0, 1)
     row = {name: rows[name][0].as_py() for name in served.features}
     asked = {name: [value, value] for name, value in row.items()} | {"theme": ["food", "shopping"]}
     matrix = served.model.encoding.matrix_of_values(asked)

@@ -17,8 +17,7 @@ from mlguide_assets.train.candidate import Candidate, train_candidate
 from mlguide_assets.train.lineage import TABLES, Lineage, lineage_of, plans_of
 from mlguide_assets.train.metrics import METRICS, point
 from mlguide_assets.train.storage import record_of, save_candidate, save_plots
-from mlguide_assets_tests.samples import Tables
-from mlguide_assets_tests.train.sends import PROBLEM, features_of_tables, plans_of_sends
+from mlguide_assets_tests.train.sends import PROBLEM, plans_of_sends
 
 pytestmark = pytest.mark.xdist_group("mlflow")
 
@@ -45,8 +44,8 @@ def registered(home: Home, candidate: Candidate, lineage: Lineage, folder: Path)
     return str(record["version"][0].as_py())
 
 
-def test_a_version_that_was_weighted_by_plans_is_made_again(home: Home, tables: Tables) -> None:
-    lake = filled(Lake(home.lake(WEIGHING.key)), features_of_tables(tables))
+def test_a_version_that_was_weighted_by_plans_is_made_again(home: Home, sends: pa.Table) -> None:
+    lake = filled(Lake(home.lake(WEIGHING.key)), sends)
     lineage = lineage_of(lake, WEIGHING)
     candidate = train_candidate(lake.read("send_features"), WEIGHING, plans=plans_of(lake, lineage))
     assert candidate.facts["planned_sends"] > 500

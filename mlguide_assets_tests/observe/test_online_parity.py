@@ -21,24 +21,13 @@ from mlguide_assets.prepare.core import join_core_users
 from mlguide_assets.prepare.features.moment import moment_features
 from mlguide_assets.prepare.features.tables import send_features, user_state
 from mlguide_assets.prepare.lake import Lake
-from mlguide_assets.train.candidate import Candidate, train_candidate
-from mlguide_assets.train.models import XGBOOST
+from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.storage import load_facts
 from mlguide_assets_tests.deploy.scores import saved
 from mlguide_assets_tests.samples import Tables, sample_tables
-from mlguide_assets_tests.train.sends import PROBLEM, features_of_tables, replaced
+from mlguide_assets_tests.train.sends import PROBLEM, replaced
 
 MIDNIGHT = datetime(2024, 4, 1)
-
-
-@pytest.fixture(scope="module")
-def tables() -> Tables:
-    return sample_tables(sends=3000)
-
-
-@pytest.fixture(scope="module")
-def trained(tables: Tables) -> Candidate:
-    return train_candidate(ibis.memtable(features_of_tables(tables)), PROBLEM, contenders=(XGBOOST,))
 
 
 class Serving:
