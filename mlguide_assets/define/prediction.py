@@ -136,6 +136,8 @@ class PredictEntity(Strict):
     def _cut_offs_are_apart(self) -> "PredictEntity":
         if self.every < timedelta(hours=1):
             raise ValueError("every must be 1h or longer")
+        if self.having is not None and self.having.within is None:
+            raise ValueError("having needs within: how far ahead of the cut-off it looks")
         return self
 
 
