@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 import ibis
 
-from mlguide_assets.prepare.decisions.past_events import micros_of, time_stamp
+from mlguide_assets.prepare.features.events import micros, timestamp_of
 
 _EPOCH = datetime(1970, 1, 1)
 
@@ -37,8 +37,8 @@ class CutOffs:
         >>> CutOffs.between(start, end, every=timedelta(7), anchor=datetime(2024, 1, 1))
         CutOffs(first=1704672000000000, every=604800000000, number=2)
         """
-        step = micros_of(every)
-        origin, low, high = (micros_of(instant - _EPOCH) for instant in (anchor, start, end))
+        step = micros(every)
+        origin, low, high = (micros(instant - _EPOCH) for instant in (anchor, start, end))
         first = origin - (origin - low) // step * step
         return cls(first=first, every=step, number=max((high - first) // step + 1, 0))
 
@@ -56,13 +56,13 @@ class CutOffs:
         """The number of the first cut-off that is not earlier than an instant."""
         return self.after(instant - 1)
 
-    def micros(self, number: ibis.Value) -> ibis.Value:
+    def instant(self, number: ibis.Value) -> ibis.Value:
         """The instant of a cut-off in microseconds since 1970."""
         return number * self.every + self.first
 
     def time(self, number: ibis.Value) -> ibis.Value:
         """The instant of a cut-off as a time stamp."""
-        return time_stamp(self.micros(number))
+        return timestamp_of(self.instant(number))
 
 
 def counts_at(ranges: ibis.Table, key: str) -> ibis.Table:

@@ -1,6 +1,7 @@
 """Decision rows equal those that a loop over all entities, cut-offs and events finds."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -10,11 +11,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlguide_assets.define.prediction import Condition, PredictEntity, PredictEvent
+from mlguide_assets.define.features import Features
+from mlguide_assets.define.prediction import Condition, Predict, PredictEntity, PredictEvent
 from mlguide_assets.define.schema import Schema
-from mlguide_assets.prepare.decisions.rows import decision_rows, time_column
+from mlguide_assets.prepare.decisions.rows import decision_rows
+from mlguide_assets.prepare.features.catalogue import time_column
 
 Row = dict[str, Any]
+
+
+NONE = Features()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What decision rows follow from."""
+
+    schema: Schema
+    predict: Predict
+    history_start: date = date(2024, 1, 1)
+    features: Features = NONE
+    contracts: tuple[Any, ...] = ()
+
+
 HOUR = timedelta(hours=1)
 START = datetime(2024, 1, 1)
 SCHEMAS = {
@@ -195,7 +214,7 @@ def test_rows_at_cut_offs_are_those_of_a_plain_loop(
 ) -> None:
     tables = {"orders": table_of("orders", orders), "visits": table_of("visits", visits)}
     tables |= {"members": table_of("members", members)} if SCHEMAS[shape] else {}
-    rows = decision_rows(tables, schema_of(shape), predict, history_start=START.date(), clock=clock)
+    rows = decision_rows(tables, Asked(schema_of(shape), predict), clock=clock)
     assert rows.columns == ("member_id", "as_of", "label", "matured_at")
     got = [tuple(row.values()) for row in rows.to_pyarrow().to_pylist()]
     assert got == World(shape, orders, visits, members).rows(predict, clock)
@@ -241,7 +260,7 @@ def payments() -> dict[str, ibis.Table]:
 
 def test_every_event_is_a_row_whose_label_waits_for_its_window_whatever_it_is() -> None:
     clock = datetime(2024, 1, 9, 12)
-    rows = decision_rows(payments(), PAYMENTS, PREDICT, history_start=date(2024, 1, 1), clock=clock)
+    rows = decision_rows(payments(), Asked(PAYMENTS, PREDICT), clock=clock)
     assert rows.columns == ("card_id", "shop_id", "paid", "label", "matured_at", "number", "amount")
     found = {row["number"]: row for row in rows.to_pyarrow().to_pylist()}
     assert {number: row["label"] for number, row in found.items()} == {1: 1, 2: None, 3: 0, 4: None}
@@ -253,15 +272,13 @@ def test_every_event_is_a_row_whose_label_waits_for_its_window_whatever_it_is() 
 def test_an_event_without_a_time_of_its_own_is_decided_at_that_of_its_parent() -> None:
     label = {"column": "shop", "positive": "1", "negative": "2", "window": "1d"}
     predict = PredictEvent.model_validate({"each": "check", "label": label})
-    assert time_column(PAYMENTS, predict) == "at"
+    assert time_column(Asked(PAYMENTS, predict)) == "at"
     tables = payments()
     tables["checks"] = tables["checks"].mutate(outcome=tables["checks"].shop.cast("string"))
     schema = PAYMENTS.model_dump(by_alias=True)
     schema["tables"]["checks"]["columns"]["outcome"] = "category"
     predict = predict.model_copy(update={"label": predict.label.model_copy(update={"column": "outcome"})})
-    rows = decision_rows(
-        tables, Schema.model_validate(schema), predict, history_start=date(2024, 1, 1), clock=datetime(2024, 1, 8)
-    )
+    rows = decision_rows(tables, Asked(Schema.model_validate(schema), predict), clock=datetime(2024, 1, 8))
     found = rows.to_pyarrow().to_pylist()
     # The check of day 9, which no table knows, has no time and is no decision.
     assert [(row["day_id"], row["at"], row["label"]) for row in found] == [

@@ -1,0 +1,272 @@
+"""From `automatic` to declarations: a problem whose features are all written down, as a user could have done.
+
+What the data decide (values of `split`, constants, copies) is decided by events and rows before the test window alone,
+so that nothing of the test is in the choice of features.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import ibis
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import yaml
+
+from mlguide_assets.define.features import Automatic, Declaration, Features, split_names
+from mlguide_assets.define.prediction import Comparison, Predict
+from mlguide_assets.define.schema import Schema
+from mlguide_assets.define.values import slug
+from mlguide_assets.prepare.features.automatic import Profile, Values, automatic_declarations, category_paths, pasts_of
+from mlguide_assets.prepare.features.catalogue import Declared, event_of, features_of, nouns_of, time_column
+from mlguide_assets.prepare.features.comparing import floats
+from mlguide_assets.prepare.features.compiling import with_features
+from mlguide_assets.prepare.features.events import (
+    AT,
+    Tables,
+    canonical_events,
+    id_column,
+    microseconds,
+    with_paths,
+)
+from mlguide_assets.prepare.features.windows import CutOffs
+from mlguide_assets.statistics.draws import draw_share_column
+
+FREQUENT = 6
+"""Values of a category that become features of their own: so many, ..."""
+SHARE = 0.02
+"""... and only those that so large a share of its events has."""
+SAMPLE = 4_000
+"""Decision rows on which constants and copies are looked for, about."""
+SLACK = 1.3
+"""So many times `max` features are measured at most, and a few more."""
+_FEW = 20
+
+
+_PLACE = "place_in_sample"
+
+
+@dataclass(frozen=True)
+class ResolvedProblem:
+    """What the compiler reads of a problem, with other features."""
+
+    schema: Schema
+    predict: Predict
+    features: Features
+    contracts: tuple[Any, ...]
+
+
+def resolved_features(
+    problem: Declared, tables: Tables, rows: ibis.Table, *, until: datetime, cut_offs: CutOffs | None = None
+) -> Features:
+    """The features of a problem as declarations alone, with the values of every `split`.
+
+    Features that the user declared all stay. Of the automatic ones, those that are constant or a copy of an earlier one
+    on a sample of rows are left out, and those beyond `max`.
+
+    Args:
+        tables: by their names in the problem file.
+        rows: decision rows.
+        until: where the test window begins, UTC: nothing from then on is looked at.
+        cut_offs: where all instants are such, which is faster: `compiling.cut_offs_of`.
+
+    Returns:
+        The same features for the same tables, in the same order.
+    """
+    declared = {name: _with_values(each, problem, tables, until) for name, each in problem.features.declared.items()}
+    automatic = problem.features.automatic
+    if not automatic:
+        return Features(automatic=False, declared=declared)
+    earlier = rows.filter(rows[time_column(problem)] < ibis.timestamp(until))
+    profile = profile_of(problem, tables, automatic, until)
+    history = _length(earlier, time_column(problem))
+    written = automatic_declarations(_with(problem, declared), automatic, profile, history=history)
+    new = _without_known(written, declared, problem)
+    candidates = _capped(new, round(SLACK * automatic.max) + _FEW)
+    own = [feature.name for feature in features_of(_with(problem, declared))]
+    values = _measured(_sample(earlier, problem), tables, problem, {**declared, **candidates}, cut_offs)
+    names = [feature.name for feature in features_of(_with(problem, {**declared, **candidates}))]
+    kept = [name for name in informative(values, names, always=own) if name not in own][: automatic.max]
+    return Features(automatic=False, declared={**declared, **_restricted(candidates, kept)})
+
+
+def profile_of(problem: Declared, tables: Tables, automatic: Automatic, until: datetime) -> Profile:
+    """The frequent values of every category that an automatic feature can be made of, before an instant."""
+    events = {past.event.event: past.event for past in pasts_of(problem, automatic)}
+    return {
+        (noun, path): _values(problem, tables, noun, path, until)
+        for noun, event in events.items()
+        for path in category_paths(problem, event)
+    }
+
+
+def _values(problem: Declared, tables: Tables, noun: str, path: str, until: datetime) -> Values:
+    event = problem.schema.event(noun)
+    rows = canonical_events(tables, problem, noun)
+    rows = rows.filter(rows[AT] < microseconds(ibis.timestamp(until)))
+    rows, names = with_paths(rows, event, [path], tables, problem.schema)
+    texts = rows.select(value=rows[names[path]].cast("string"))
+    counts = texts.filter(texts.value.notnull()).group_by("value").aggregate(rows=lambda table: table.count())
+    totals = (
+        counts.aggregate(rows=counts.rows.sum().cast("float64"), distinct=counts.count()).to_pyarrow().to_pylist()[0]
+    )
+    frequent = counts.filter(counts.rows >= SHARE * (totals["rows"] or 0)).order_by(ibis.desc("rows"), "value")
+    found = frequent.limit(FREQUENT).to_pyarrow()["value"].to_pylist()
+    return Values(tuple(_distinct_slugs(found)), totals["distinct"])
+
+
+def _distinct_slugs(values: list[str]) -> Iterator[str]:
+    """Values whose names differ; a value without a letter or digit has none."""
+    seen = {""}
+    for value in values:
+        if slug(value) not in seen:
+            seen.add(slug(value))
+            yield value
+
+
+def _with_values(declaration: Declaration, problem: Declared, tables: Tables, until: datetime) -> Declaration:
+    """A declaration whose `split` has its values: its own, those of the contract, or the most frequent."""
+    if declaration.split is None or declaration.values:
+        return declaration
+    event = event_of(declaration, problem)
+    noun, _, column = declaration.split.rpartition(".")
+    table = problem.schema.table_of(noun or event)
+    for rule in problem.contracts:
+        if rule.rule == "one_of" and (rule.table, rule.column) == (table, column):
+            return declaration.model_copy(update={"values": tuple(rule.values)})
+    values = _values(problem, tables, event, declaration.split, until).frequent
+    return declaration.model_copy(update={"values": values})
+
+
+def _length(rows: ibis.Table, time: str) -> timedelta:
+    first, last = rows.aggregate(first=rows[time].min(), last=rows[time].max()).to_pyarrow().to_pylist()[0].values()
+    return timedelta() if first is None else last - first
+
+
+def _with(problem: Declared, declared: Mapping[str, Declaration]) -> ResolvedProblem:
+    features = Features(automatic=False, declared=dict(declared))
+    return ResolvedProblem(problem.schema, problem.predict, features, tuple(problem.contracts))
+
+
+def _without_known(
+    written: Mapping[str, Declaration], declared: Mapping[str, Declaration], problem: Declared
+) -> dict[str, Declaration]:
+    """Automatic declarations whose features have names and meanings of their own."""
+    names = {feature.name for feature in features_of(_with(problem, declared))}
+    known = [declaration.model_copy(update={"description": ""}) for declaration in declared.values()]
+    new = {}
+    for name, declaration in written.items():
+        own = {name for name, _ in split_names(name, declaration.values)} if declaration.split else {name}
+        if declaration not in known and not own & names:
+            new[name] = declaration
+            names |= own
+    return new
+
+
+def _capped(declarations: Mapping[str, Declaration], most: int) -> dict[str, Declaration]:
+    """The first declarations that make so many features at most."""
+    kept, made = {}, 0
+    for name, declaration in declarations.items():
+        made += len(declaration.values) if declaration.split else 1
+        if made > most:
+            break
+        kept[name] = declaration
+    return kept
+
+
+def _sample(rows: ibis.Table, problem: Declared) -> ibis.Table:
+    """All rows of some entities, drawn by their ids, so that their number is about `SAMPLE`."""
+    total = rows.count().to_pyarrow().as_py()
+    if total <= SAMPLE:
+        return rows
+    return rows.filter(draw_share_column("automatic features", rows[id_column(nouns_of(problem)[0])]) < SAMPLE / total)
+
+
+def _measured(
+    rows: ibis.Table,
+    tables: Tables,
+    problem: Declared,
+    declarations: Mapping[str, Declaration],
+    cut_offs: CutOffs | None,
+) -> dict[str, pa.ChunkedArray]:
+    """The values of all features on these rows, by name.
+
+    One kind of past at a time: writing the query of hundreds of features takes longer than answering it.
+    """
+    pasts: dict[tuple[str | None, str], dict[str, Declaration]] = {}
+    for name, declaration in declarations.items():
+        by = declaration.by
+        pasts.setdefault((by, event_of(declaration, problem) if by else ""), {})[name] = declaration
+    keys = [id_column(noun) for noun in nouns_of(problem)]
+    order = ibis.row_number().over(order_by=[time_column(problem), *keys])
+    rows = ibis.memtable(rows.mutate(**{_PLACE: order}).to_pyarrow())
+    values: dict[str, pa.ChunkedArray] = {}
+    for own in pasts.values():
+        found = with_features(rows, tables, _with(problem, own), cut_offs=cut_offs).to_pyarrow().sort_by(_PLACE)
+        values |= {feature.name: found[feature.name] for feature in features_of(_with(problem, own))}
+    return values
+
+
+def informative(values: Mapping[str, pa.ChunkedArray], names: list[str], *, always: list[str]) -> list[str]:
+    """The columns of two or more values that are no copy of one before them.
+
+    Whether there is a value at all is not enough: counts say that.
+
+    Args:
+        always: columns that are kept, and copies of them are not.
+    """
+    seen: set[bytes] = set()
+    kept = []
+    for name in [*always, *(name for name in names if name not in always)]:
+        column = values[name]
+        content = _content(column)
+        if name in always or (pc.count_distinct(column, mode="only_valid").as_py() > 1 and content not in seen):
+            kept.append(name)
+        seen.add(content)
+    return kept
+
+
+def _content(column: pa.ChunkedArray) -> bytes:
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return repr(column.to_pylist()).encode()
+    # In float32, as models see them: a mean of equal values is a copy of their last one, whatever the rounding.
+    return np.asarray(floats(column), dtype=np.float32).tobytes()
+
+
+def _restricted(declarations: Mapping[str, Declaration], names: list[str]) -> dict[str, Declaration]:
+    """The declarations of these features; of a `split`, those of its values that are among them."""
+    wanted, kept = set(names), {}
+    for name, declaration in declarations.items():
+        if declaration.split is None:
+            if name in wanted:
+                kept[name] = declaration
+            continue
+        values = tuple(value for each, value in split_names(name, declaration.values) if each in wanted)
+        if values:
+            kept[name] = declaration.model_copy(update={"values": values})
+    return kept
+
+
+def features_as_yaml(features: Features) -> str:
+    """The section `features` of a problem file, one line per declaration, to be pasted and pruned."""
+    lines = ["features:", "  automatic: false", "  declared:"]
+    for name, declaration in features.declared.items():
+        text = yaml.safe_dump(_plain(declaration), default_flow_style=True, sort_keys=False, width=10_000).strip()
+        lines.append(f"    {yaml.safe_dump(name).splitlines()[0]}: {text}")
+    return "\n".join(lines) + "\n"
+
+
+def _plain(declaration: Declaration) -> dict[str, Any]:
+    """A declaration as a user would write it."""
+    plain = declaration.model_dump(mode="json", exclude_defaults=True, by_alias=True)
+    if declaration.where:
+        plain["where"] = {name: _plain_comparison(each) for name, each in declaration.where.items()}
+    return plain
+
+
+def _plain_comparison(comparison: Comparison) -> Any:
+    dumped = comparison.model_dump(exclude_defaults=True, by_alias=True)
+    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in dumped.items()}
+    return plain["one_of"] if list(plain) == ["one_of"] else plain

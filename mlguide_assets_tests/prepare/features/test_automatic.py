@@ -1,0 +1,207 @@
+"""What `automatic` writes: declarations that a user could have written, chosen without a look at the test window."""
+
+import random
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import ibis
+import pyarrow as pa
+import pytest
+import yaml
+
+from mlguide_assets.define.features import Automatic, Features
+from mlguide_assets.define.prediction import Predict, PredictEntity, PredictEvent
+from mlguide_assets.define.schema import Schema
+from mlguide_assets.prepare.decisions.rows import decision_rows
+from mlguide_assets.prepare.features.automatic import automatic_declarations
+from mlguide_assets.prepare.features.catalogue import features_of
+from mlguide_assets.prepare.features.resolving import ResolvedProblem, features_as_yaml, resolved_features
+
+START = datetime(2024, 1, 1)
+UNTIL = datetime(2024, 3, 1)
+END = datetime(2024, 4, 1)
+SCHEMA = Schema.model_validate(
+    {
+        "tables": {
+            "members": {
+                "entity": "member",
+                "key": "id",
+                "known_from": "joined",
+                "static": True,
+                "columns": {"town": "category", "born": "time"},
+            },
+            "pages": {"entity": "page", "key": "id", "static": True, "columns": {"topic": "category"}},
+            "visits": {
+                "event": "visit",
+                "at": "at",
+                "of": {"member": "member", "page": "page"},
+                "key": ["number"],
+                "columns": {
+                    "minutes": "number",
+                    "seconds": "number",
+                    "version": "number",
+                    "kind": "category",
+                    "code": "category",
+                    "note": "text",
+                    "bought": "category",
+                },
+            },
+        }
+    }
+)
+ENTITY = PredictEntity.model_validate(
+    {
+        "each": "member",
+        "every": "7d",
+        "label": {"count": "visit", "within": "7d", "at_least": 1, "where": {"kind": "long"}},
+    }
+)
+EVENT = PredictEvent.model_validate(
+    {"each": "visit", "label": {"column": "bought", "positive": "yes", "negative": "no", "window": "2d"}}
+)
+AUTOMATIC = {"windows": ["7d", "all"], "max": 60}
+SHORT = {"windows": ["7d"], "max": 12}
+"""Writing the queries of many features takes its time."""
+
+
+@dataclass(frozen=True)
+class World:
+    """A problem over the tables of `visits`."""
+
+    predict: Predict
+    features: Features
+    schema: Schema = SCHEMA
+    contracts: tuple[Any, ...] = ()
+    history_start: date = date(2024, 1, 1)
+
+
+def tables_of(after: str = "as before") -> dict[str, ibis.Table]:
+    """Visits of three months; those from `UNTIL` on are of another kind where `after` says so."""
+    chance = random.Random(3)
+    visits = []
+    for number in range(600):
+        at = START + timedelta(minutes=chance.randrange(int((END - START) / timedelta(minutes=1))))
+        minutes = float(chance.randrange(1, 30))
+        later = after != "as before" and at >= UNTIL
+        visits.append(
+            {
+                "number": number,
+                "member": chance.randrange(12),
+                "page": f"p{chance.randrange(5)}",
+                "at": at,
+                "minutes": minutes * 7 if later else minutes,
+                # What minutes say, in the same unit: a copy.
+                "seconds": minutes * 7 if later else minutes,
+                "version": float(at >= UNTIL),
+                "kind": after if later else chance.choice(["short", "short", "long"]),
+                "code": f"c{number}",
+                "note": f"text {number}",
+                "bought": chance.choice(["yes", "no", "no"]),
+            }
+        )
+    members = [{"id": i, "joined": START + timedelta(days=i), "born": datetime(1980 + i, 1, 1)} for i in range(12)]
+    return {
+        "members": ibis.memtable(pa.Table.from_pylist([{**row, "town": "x" * (row["id"] % 2)} for row in members])),
+        "pages": ibis.memtable(pa.table({"id": [f"p{i}" for i in range(5)], "topic": ["a", "b", "a", "b", "a"]})),
+        "visits": ibis.memtable(pa.Table.from_pylist(visits)),
+    }
+
+
+def resolve(predict: Predict, after: str = "as before", **features: Any) -> Features:
+    tables = tables_of(after)
+    problem = World(predict, Features.model_validate({"automatic": AUTOMATIC, **features}))
+    rows = decision_rows(tables, problem, clock=END)
+    return resolved_features(problem, tables, rows, until=UNTIL)
+
+
+@pytest.fixture(scope="module")
+def of_members() -> Features:
+    return resolve(ENTITY)
+
+
+@pytest.fixture(scope="module")
+def of_visits() -> Features:
+    return resolve(EVENT)
+
+
+def names_of(features: Features, predict: Predict) -> list[str]:
+    declared = ResolvedProblem(SCHEMA, predict, features, ())
+    return [feature.name for feature in features_of(declared) if feature.declaration is not None]
+
+
+def test_the_past_of_every_entity_is_declared(of_members: Features) -> None:
+    names = names_of(of_members, ENTITY)
+    assert {"member_age_days", "member_days_since_born"} <= set(names)
+    assert {"member_visit_count_7d", "member_visit_count_all", "member_visit_days_since_last"} <= set(names)
+    assert {"member_visit_minutes_mean_7d", "member_visit_minutes_last", "member_visit_minutes_last_3"} <= set(names)
+    assert "member_visit_page_distinct_7d" in names
+    # What the label counts, in the past.
+    assert "member_visit_share_like_label_7d" in names
+    assert "member_visit_page_topic_a_share_all" in names
+    assert len(names) <= 60
+
+
+def test_no_id_free_text_or_value_of_many_is_a_feature(of_members: Features, of_visits: Features) -> None:
+    for features in (of_members, of_visits):
+        text = features_as_yaml(features)
+        assert "note" not in text
+        assert "last: visit.code" not in text
+        assert "split: code" not in text
+        assert "last: visit.number" not in text
+
+
+def test_constants_and_copies_are_left_out(of_members: Features) -> None:
+    names = names_of(of_members, ENTITY)
+    # The version is 0 until the test window, and seconds are minutes.
+    assert not [name for name in names if "version" in name or "seconds" in name]
+
+
+def test_outcomes_are_rates_of_what_has_matured_and_nothing_else(of_visits: Features) -> None:
+    names = names_of(of_visits, EVENT)
+    assert {"member_visit_rate_7d", "page_visit_rate_all"} <= set(names)
+    assert not [name for name in names if "bought" in name]
+
+
+@pytest.mark.parametrize("predict", [ENTITY, EVENT])
+def test_the_test_window_has_no_say(predict: Predict) -> None:
+    before, other = (resolve(predict, after=after, automatic=SHORT) for after in ("as before", "unheard of"))
+    assert before == other
+
+
+def test_a_user_may_paste_what_is_printed(of_members: Features, of_visits: Features) -> None:
+    for features in (of_members, of_visits):
+        assert Features.model_validate(yaml.safe_load(features_as_yaml(features))["features"]) == features
+    assert "where: {kind: [long]}" in features_as_yaml(of_members)
+
+
+def test_what_the_user_declares_stays_and_splits_get_their_values() -> None:
+    declared = {
+        "visits_of_kind_*": {"count": "visit", "by": "member", "split": "kind"},
+        "versions": {"max": "visit.version", "by": "member"},
+        "visits_7d": {"count": "visit", "by": "member", "within": "7d"},
+    }
+    features = resolve(ENTITY, automatic=SHORT, declared=declared)
+    names = names_of(features, ENTITY)
+    assert names[:4] == ["visits_of_kind_short", "visits_of_kind_long", "versions", "visits_7d"]
+    assert "member_visit_count_7d" not in names
+    without = resolve(ENTITY, automatic=False, declared=declared)
+    assert names_of(without, ENTITY) == names[:4]
+
+
+def test_the_first_of_too_many_are_kept(of_members: Features) -> None:
+    few = resolve(ENTITY, automatic={**AUTOMATIC, "max": 3})
+    assert names_of(few, ENTITY) == names_of(of_members, ENTITY)[:3]
+
+
+def test_columns_of_any_letters_have_features_of_their_own() -> None:
+    columns = {"Größe": "number", "Grōße": "number", "x" * 90: "number", "y" * 90: "number"}
+    shop = {"event": "sale", "at": "at", "of": {"member": "who"}, "columns": columns}
+    schema = Schema.model_validate({"tables": {"sales": shop}})
+    label = {"count": "sale", "within": "7d", "at_least": 1}
+    predict = PredictEntity.model_validate({"each": "member", "every": "7d", "label": label})
+    problem = World(predict, Features(), schema)
+    written = automatic_declarations(problem, Automatic(windows=("7d",)), {}, history=timedelta(99))
+    means = {declaration.mean for declaration in written.values() if declaration.mean}
+    assert means == {f"sale.{name}" for name in columns}
+    assert Features(declared=written).declared == written
