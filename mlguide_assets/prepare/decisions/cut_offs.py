@@ -48,9 +48,12 @@ class CutOffs:
         return _EPOCH + timedelta(microseconds=self.first + (self.number - 1) * self.every) if self.number else None
 
     def after(self, instant: ibis.Value) -> ibis.Value:
-        """The number of the first cut-off later than an instant (int64, microseconds); `number` where there is none."""
+        """The number of the first cut-off later than an instant (int64, microseconds); `number` where there is none.
+
+        Null where the instant is: DuckDB's greatest and least would skip it.
+        """
         passed = ibis.greatest(instant - self.first + self.every, 0) // self.every
-        return ibis.least(passed.cast("int64"), self.number)
+        return ibis.ifelse(instant.isnull(), ibis.null("int64"), ibis.least(passed.cast("int64"), self.number))
 
     def not_before(self, instant: ibis.Value) -> ibis.Value:
         """The number of the first cut-off that is not earlier than an instant."""

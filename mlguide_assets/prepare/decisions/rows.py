@@ -140,7 +140,7 @@ def _declared(tables: Tables, schema: Schema, declared: EntityTable, cut_offs: C
     start: ibis.Value = ibis.literal(0, "int64")
     stop = never
     if declared.known_from:
-        start = cut_offs.not_before(microseconds(rows[declared.known_from])).fill_null(never)
+        start = cut_offs.not_before(microseconds(rows[declared.known_from])).fill_null(0)
     if declared.history:
         valid = cut_offs.not_before(microseconds(rows[declared.history.from_])).fill_null(0)
         start = ibis.greatest(start, valid)
