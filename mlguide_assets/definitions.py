@@ -14,7 +14,9 @@ warnings.filterwarnings("ignore", "Parameter `backfill_policy`", dg.BetaWarning)
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    found = dg.load_from_defs_folder(path_within_project=Path(__file__).parent / "defs")
+    from mlguide_assets.defs.scope import in_scope
+
+    found = in_scope(dg.load_from_defs_folder(path_within_project=Path(__file__).parent / "defs"))
     return dg.Definitions(
         assets=dg.with_source_code_references([*(found.assets or ())]),
         asset_checks=found.asset_checks,

@@ -120,6 +120,24 @@ def init(
 
 @app.command()
 @handle_errors
+def check(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A problem file, or the name of a shipped problem.")],
+    source: Annotated[
+        str | None, typer.Option(help="Read the tables from this folder or database instead.", show_default=False)
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a problem file would train on, without training: rows, positives, features, days, what is wrong.
+
+    Exits 2 when the file or the source is bad, or the contract blocks it.
+    """
+    from mlguide_assets.console.check import check as check_file
+
+    check_file(file, source, as_json=as_json)
+
+
+@app.command()
+@handle_errors
 def status(as_json: JsonOption = False, home: HomeOption = None) -> None:
     """Tell what this home knows: champion, last decision, quality, contract, tables."""
     place = Home.locate(home)

@@ -11,8 +11,6 @@ from mlguide_assets.settings import Home
 from mlguide_assets.train.metrics import METRICS
 from mlguide_assets.train.models import XGBOOST
 
-_SOURCES = ("user_profiles", "email_content", "user_emails")
-
 
 def print_report(status: dict[str, Any], home: Home, console: Console) -> None:
     """Print what was read and rejected, how good the model is, the verdict, where things are, what to do next."""
@@ -25,9 +23,9 @@ def print_report(status: dict[str, Any], home: Home, console: Console) -> None:
         for reason in status["recipe"]["reasons"]:
             console.print(f"  • {reason}")
     if status["evaluation"]:
-        _print_quality(status["evaluation"], console)
+        _print_quality(status["evaluation"], status["decisions"], console)
     if status["decision_metrics"]:
-        _print_decision_quality(status["decision_metrics"], console)
+        _print_decision_quality(status["decision_metrics"], status["decisions"], console)
     if status["last_decision"]:
         _print_decision(status, home, console)
     if status["canary"]:
@@ -62,7 +60,7 @@ def _print_incidents(incidents: list[dict[str, Any]], home: Home, console: Conso
 
 def _print_data(status: dict[str, Any], console: Console) -> None:
     tables, contracts = status["tables"], status["contracts"]
-    read = ", ".join(f"{tables[name]['rows']:,} rows of {name}" for name in _SOURCES if name in tables)
+    read = ", ".join(f"{tables[name]['rows']:,} rows of {name}" for name in status["sources"] if name in tables)
     console.print(_section("Read", read))
     broken = [rule for rule in contracts if rule["violations"]]
     aside = tables.get("quarantined_rows", {}).get("rows", 0)
@@ -79,7 +77,7 @@ def _print_data(status: dict[str, Any], console: Console) -> None:
             console.print(f"    {rule['cause']}")
 
 
-def _print_quality(evaluation: dict[str, Any], console: Console) -> None:
+def _print_quality(evaluation: dict[str, Any], decisions: str, console: Console) -> None:
     candidate = evaluation["candidate"]
     models = _models(evaluation)
     own = models[candidate]
@@ -93,7 +91,7 @@ def _print_quality(evaluation: dict[str, Any], console: Console) -> None:
     for name, metrics in models.items():
         style = "bold" if name == candidate else None
         table.add_row(name, *(_interval(metrics[metric]) for metric in METRICS), style=style)
-    console.print(_section("Quality", "on the latest sends, unseen in training, with 95 % intervals"))
+    console.print(_section("Quality", f"on the latest {decisions}, unseen in training, with 95 % intervals"))
     console.print(table)
     if not evaluation["decided"]:
         console.print(
@@ -114,16 +112,16 @@ def _models(evaluation: dict[str, Any]) -> dict[str, Any]:
     return {**evaluation["baselines"], **others, **boosted}
 
 
-def _print_decision_quality(evaluation: dict[str, Any], console: Console) -> None:
+def _print_decision_quality(evaluation: dict[str, Any], decisions: str, console: Console) -> None:
     """Whether the probabilities mean what they say, and what acting on them is worth."""
     found, oracle = _models(evaluation)[evaluation["candidate"]], evaluation["oracle"]
     beside = f"; the oracle's is {_figure(oracle['calibration_error'], 4)}" if oracle else ""
     console.print(f"Calibration error (ECE) {_figure(found['calibration_error'], 4)}{beside}.")
     lift = found["lift"]["value"]
-    rich = f" at lift {lift:.1f} ({lift:.1f} times the overall rate of lost users)" if lift is not None else ""
+    rich = f" at lift {lift:.1f} ({lift:.1f} times the overall rate of positives)" if lift is not None else ""
     console.print(
-        f"At the cost-optimal threshold it withholds {found['withheld_share']['value']:.1%} of the sends{rich}; that "
-        f"saves {_figure(found['savings_per_1000'], 1)} per 1,000 sends."
+        f"At the cost-optimal threshold it acts on {found['withheld_share']['value']:.1%} of the {decisions}{rich}; "
+        f"that saves {_figure(found['savings_per_1000'], 1)} per 1,000 {decisions}."
     )
 
 

@@ -98,6 +98,8 @@ def _materialise(home: Home, thorough: bool) -> None:
         }
         # The day to score for is the one after the last that the data reach, which is known once they are read.
         refuse_failure(job.execute_in_process(asset_selection=others, **arguments), home)
+        if not partitioned:
+            return
         day = known_days(instance, Workspace())[-1]
         console.print(f"scoring for {day}", style="dim")
         refuse_failure(job.execute_in_process(asset_selection=partitioned, partition_key=day, **arguments), home)

@@ -30,6 +30,8 @@ def collect(home: Home) -> dict[str, Any]:
     decision = last_decision(lake)
     return {
         "problem": problem.name,
+        "decisions": problem.decision.plural,
+        "sources": list(problem.tables),
         "champion": {"version": current.version, "trained_at": current.trained_at} if current else None,
         "champion_model": model_name(metadata_of(current)) if current else None,
         "last_decision": {"verdict": decision["verdict"], "reasons": decision["reasons"]} if decision else None,

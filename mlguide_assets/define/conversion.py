@@ -19,6 +19,9 @@ _RENAMED = {"costs": {"lost_user": "missed", "withheld_send": "false_alarm"}}
 _MODEL = Path(__file__).parent / "problems" / "guide.yaml"
 """The same three tables in the new form."""
 
+_SLICES = "[country, theme, category]"
+"""What the old form sliced by where the file did not say."""
+
 _COUNTED = {"themes": "theme", "categories": "category"}
 """Lists of values in the old form: the column of emails that holds them."""
 
@@ -43,12 +46,16 @@ def convert(text: str) -> str:
     model = _blocks(_MODEL.read_text(encoding="utf-8"))
     lines: Lines = []
     for key, block in _blocks(text).items():
-        if key not in (*OLD_KEYS, "tables"):
+        if key == "evaluation":
+            lines += _with_slices(block, old[key])
+        elif key not in (*OLD_KEYS, "tables"):
             lines += _renamed(key, block)
         if key == "source":
             lines += _separated(_with_tables(model["tables"], old.get("tables") or {}))
             lines += _separated(_predicted(old["label"]))
             lines += _separated(_with_values(model["features"], old))
+    if "evaluation" not in old:
+        lines += ["", f"evaluation: {{slices: {_SLICES}}}"]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n") + "\n"
 
 
@@ -75,6 +82,16 @@ def _renamed(key: str, block: Lines) -> Lines:
     for before, after in _RENAMED.get(key, {}).items():
         block = [re.sub(rf"\b{before}\b(?=\s*:)", after, line) for line in block]
     return block
+
+
+def _with_slices(block: Lines, old: Any) -> Lines:
+    if not isinstance(old, Mapping) or "slices" in old:
+        return block
+    place = next(place for place, line in enumerate(block) if line.startswith("evaluation:"))
+    first = block[place]
+    if "{" in first.partition("#")[0]:
+        return [*block[:place], first.replace("{", f"{{slices: {_SLICES}, ", 1), *block[place + 1 :]]
+    return [*block[: place + 1], f"  slices: {_SLICES}", *block[place + 1 :]]
 
 
 def _with_tables(block: Lines, old: Mapping[str, Any]) -> Lines:

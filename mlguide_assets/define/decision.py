@@ -40,6 +40,11 @@ class Decision:
     choose: str | None = None
 
     @property
+    def plural(self) -> str:
+        """Many of them: `sends`, or `decisions` where they are about an entity at cut-offs."""
+        return "decisions" if self.nouns == (self.noun,) else f"{self.noun}s"
+
+    @property
     def in_words(self) -> str:
         """What one row is.
 
@@ -76,9 +81,10 @@ def decision_of(schema: Schema, predict: Predict) -> Decision:
     if not isinstance(predict, PredictEvent):
         return Decision(predict.each, (predict.each,), CUT_OFF, (id_column(predict.each), CUT_OFF))
     event = schema.event(predict.each)
-    nouns = tuple(event.of)
+    # Who a choice is made for comes before what is chosen, in whatever order the file names them.
+    nouns = tuple(sorted(event.of, key=predict.choose.__eq__))
     time = event.own_time or PARENTS_TIME
-    ids = {column: id_column(noun) for noun, column in event.of.items()}
+    ids = {event.of[noun]: id_column(noun) for noun in nouns}
     # A key of its own (a payment's number) is one more column; what it shares with `of` has its name there.
     own = [ids.get(name, name) for name in event.key]
     keys = tuple(dict.fromkeys([*ids.values(), time, *own]))

@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
+from mlguide_assets.define.conversion import is_old_form
 from mlguide_assets.define.documents import find_document, parse_document, shipped_names
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.secrets import shown_address
@@ -37,7 +38,20 @@ def load_problem(name_or_file: str) -> Problem:
 
 def parse_problem(content: bytes, path: Path) -> Problem:
     """Validate the content of a problem file; `path` is named in errors and anchors relative source folders."""
+    _refuse_old_form(content, path)
     return _anchor(parse_document(content, path, Problem), path.resolve().parent)
+
+
+def _refuse_old_form(content: bytes, path: Path) -> None:
+    try:
+        values = yaml.safe_load(content)
+    except (yaml.YAMLError, ValueError):
+        return  # What is no YAML is refused with its line.
+    if isinstance(values, dict) and is_old_form(values):
+        raise InputError(
+            f"{path} is in the old form, with the keys decision, label, themes and categories: tables, what is "
+            f"predicted and features are declared now. 'mlguide init --from {path} --out new.yaml' writes the new one."
+        )
 
 
 def with_overrides(problem: Problem, *, source: str | None = None, sends: int | None = None) -> Problem:

@@ -440,6 +440,21 @@ class Problem(Strict):
         return next((values for values in (*stated, *rules) if values), ())
 
     @property
+    def core_table(self) -> str:
+        """The joined core table: decisions beside their entities."""
+        return f"core_{self.decision.unit}s"
+
+    @property
+    def features_table(self) -> str:
+        """The table of features, a row per decision."""
+        return f"{self.decision.noun}_features"
+
+    @property
+    def has_email_tables(self) -> bool:
+        """Whether the tables are those of the email case: stores, plans and the API still know these alone."""
+        return {"user_profiles", "email_content", "user_emails"} == set(self.tables) and self.chooses
+
+    @property
     def chooses(self) -> bool:
         """Whether a decision chooses among candidates."""
         return isinstance(self.predict, PredictEvent) and self.predict.choose is not None

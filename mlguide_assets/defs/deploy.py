@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from mlguide_assets.defs.days import newest_day
-from mlguide_assets.defs.workspace import OWNERS, SCORING_DATES, Workspace, midnight
+from mlguide_assets.defs.workspace import OWNERS, PROBLEM, SCORING_DATES, Workspace, midnight
 
 GROUP = "deploy"
 
@@ -21,7 +21,13 @@ def registered_model(workspace: Workspace, candidate_model: Any, model_evaluatio
     return dg.Output(record, metadata={"version": int(record["version"][0].as_py())})
 
 
-@dg.asset(group_name=GROUP, kinds={"parquet"}, owners=OWNERS)
+@dg.asset(
+    group_name=GROUP,
+    kinds={"parquet"},
+    owners=OWNERS,
+    ins={"features": dg.AssetIn(PROBLEM.features_table), "core": dg.AssetIn(PROBLEM.core_table)},
+    deps=list(PROBLEM.schema.ordered),
+)
 def promotion_decisions(
     context: dg.AssetExecutionContext,
     workspace: Workspace,
@@ -32,10 +38,8 @@ def promotion_decisions(
     group_metrics: Any,
     behaviour_results: Any,
     contract_results: Any,
-    send_features: Any,
-    core_users: Any,
-    user_profiles: Any,
-    email_content: Any,
+    features: Any,
+    core: Any,
 ) -> dg.MaterializeResult[None]:
     """The gate's answer to every candidate, with reasons: rows are only ever added."""
     from mlguide_assets.defs.metadata import data_version, table_metadata
@@ -51,10 +55,8 @@ def promotion_decisions(
         group_metrics,
         behaviour_results,
         contract_results,
-        send_features,
-        core_users,
-        user_profiles,
-        email_content,
+        features,
+        core,
     )
     home, lake, problem = workspace.home, workspace.lake, workspace.problem
     version = registered_model.to_pyarrow().to_pylist()[0]

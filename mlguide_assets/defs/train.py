@@ -9,10 +9,12 @@ from pydantic import Field
 from mlguide_assets.defs.ahead import AFTER_TRAINING, import_ahead
 from mlguide_assets.defs.metadata import plots, rounded
 from mlguide_assets.defs.workspace import OWNERS, PROBLEM, Workspace
-from mlguide_assets.train.checks import LEAKAGE_ALARMS, behaviours
+from mlguide_assets.train.checks import behaviours, leakage_alarms_of
 
 GROUP = "train"
-SEND_FEATURES = dg.AssetKey("send_features")
+FEATURES = dg.AssetKey(PROBLEM.features_table)
+_READS_FEATURES = {"features": dg.AssetIn(FEATURES)}
+_READS_BOTH = {**_READS_FEATURES, "core": dg.AssetIn(PROBLEM.core_table)}
 THOROUGH = {"mlguide/thorough": "true"}
 """Assets that take minutes: retraining makes them, and `mlguide run --thorough`."""
 
@@ -37,16 +39,17 @@ class AlarmSettings(dg.Config):
     # A job that reads a new day leaves them out: examining takes longer than all else that the day needs.
     can_subset=True,
     specs=[
-        dg.AssetCheckSpec(name, asset="send_features", additional_deps=["core_users"], blocking=True, description=text)
-        for name, text in LEAKAGE_ALARMS.items()
+        dg.AssetCheckSpec(name, asset=FEATURES, additional_deps=[PROBLEM.core_table], blocking=True, description=text)
+        for name, text in leakage_alarms_of(PROBLEM).items()
     ],
+    ins=_READS_BOTH,
 )
 def leakage_alarms(
     context: dg.AssetCheckExecutionContext,
     config: AlarmSettings,
     workspace: Workspace,
-    send_features: Any,
-    core_users: Any,
+    features: Any,
+    core: Any,
 ) -> Iterator[dg.AssetCheckResult]:
     """Stop before training where a feature knows what it cannot know."""
     from mlguide_assets.errors import InputError
@@ -54,15 +57,13 @@ def leakage_alarms(
 
     home, lake, problem = workspace.home, workspace.lake, workspace.problem
     path, known_only = home.leakage(problem.key), config.known_only
-    found = look_for_leaks(path, lake, problem, core_users, send_features, known_only=known_only)
-    alarms = [
-        alarm for alarm in found if dg.AssetCheckKey(SEND_FEATURES, alarm.check) in context.selected_asset_check_keys
-    ]
+    found = look_for_leaks(path, lake, problem, core, features, known_only=known_only)
+    alarms = [alarm for alarm in found if dg.AssetCheckKey(FEATURES, alarm.check) in context.selected_asset_check_keys]
     if not found:
         context.log.info("the data have changed since leaks were looked for: the next training does it again")
     for alarm in alarms:
         yield dg.AssetCheckResult(
-            asset_key="send_features",
+            asset_key=FEATURES,
             check_name=alarm.check,
             passed=alarm.passed,
             description=alarm.message,
@@ -79,10 +80,9 @@ def leakage_alarms(
         name: dg.AssetOut(description=text, group_name=GROUP, kinds={"parquet", "optuna"}, owners=OWNERS, tags=THOROUGH)
         for name, text in _SEARCH.items()
     },
+    ins=_READS_FEATURES,
 )
-def search_recipe(
-    context: dg.AssetExecutionContext, workspace: Workspace, send_features: Any
-) -> Iterator[dg.Output[Any]]:
+def search_recipe(context: dg.AssetExecutionContext, workspace: Workspace, features: Any) -> Iterator[dg.Output[Any]]:
     """Backtest the training window, draw how a model ages, and tune, all on sends before the test window."""
     from mlguide_assets.deploy.registration import registry_of
     from mlguide_assets.deploy.registry_check import prepare_registry
@@ -91,7 +91,7 @@ def search_recipe(
 
     problem = workspace.problem
     prepare_registry(registry_of(workspace.home, problem), context.log.info, search=True)
-    found = search(send_features, problem, context.log.info)
+    found = search(features, problem, context.log.info)
     registry_of(workspace.home, problem).record_trials(found.trials.to_pylist(), list(SPACE), found.reasons[-1])
     yield dg.Output(found.windows, "backtest_windows")
     yield dg.Output(
@@ -108,6 +108,7 @@ def search_recipe(
 @dg.multi_asset(
     name="train_candidate",
     deps=["training_recipe"],
+    ins=_READS_FEATURES,
     outs={
         "candidate_model": dg.AssetOut(
             description="The model that wants to be champion: trained, refitted on all matured sends, saved natively.",
@@ -123,9 +124,7 @@ def search_recipe(
         ),
     },
 )
-def train_candidate(
-    context: dg.AssetExecutionContext, workspace: Workspace, send_features: Any
-) -> Iterator[dg.Output[Any]]:
+def train_candidate(context: dg.AssetExecutionContext, workspace: Workspace, features: Any) -> Iterator[dg.Output[Any]]:
     """Choose a model, fit all on the same earlier sends, and score the later ones."""
     from mlguide_assets.deploy.registration import registry_of
     from mlguide_assets.deploy.registry_check import prepare_registry
@@ -141,7 +140,7 @@ def train_candidate(
     recipe = current_recipe(workspace.lake)
     lineage = lineage_of(workspace.lake, problem, recipe)
     plans = plans_of(workspace.lake, lineage)
-    candidate = train_candidate(send_features, problem, recipe, context.log.info, plans)
+    candidate = train_candidate(features, problem, recipe, context.log.info, plans)
     folder = workspace.candidates / lineage.id
     save_candidate(candidate, problem, lineage, folder)
     yield dg.Output(record_of(folder), output_name="candidate_model", metadata=rounded(candidate.facts))
@@ -161,13 +160,14 @@ _EVALUATION = {
         name: dg.AssetOut(description=text, group_name=GROUP, kinds={"parquet", "matplotlib"}, owners=OWNERS)
         for name, text in _EVALUATION.items()
     },
+    ins=_READS_FEATURES,
 )
 def evaluate_candidate(
     context: dg.AssetExecutionContext,
     workspace: Workspace,
     candidate_model: Any,
     test_predictions: Any,
-    send_features: Any,
+    features: Any,
 ) -> Iterator[dg.Output[Any]]:
     """Judge all models on the test window, the candidate also slice by slice and group by group."""
     from mlguide_assets.prepare.oracle import with_oracle
@@ -176,7 +176,7 @@ def evaluate_candidate(
 
     problem, folder = workspace.problem, folder_of(candidate_model, workspace.candidates)
     candidate = model_name(load_facts(folder))
-    rows = with_columns(test_predictions, send_features, candidate, problem)
+    rows = with_columns(test_predictions, features, candidate, problem)
     scores = with_oracle(test_predictions, workspace.home.oracle(problem.key), problem)
     evaluation = evaluate(scores.to_pyarrow(), rows.to_pyarrow(), candidate, problem)
     save_plots(evaluation.plots, folder)
@@ -186,14 +186,14 @@ def evaluate_candidate(
     yield dg.Output(evaluation.groups, "group_metrics")
 
 
-@dg.asset(group_name=GROUP, kinds={"parquet", "shap"}, owners=OWNERS)
-def model_explanations(workspace: Workspace, candidate_model: Any, send_features: Any) -> dg.Output[Any]:
+@dg.asset(group_name=GROUP, kinds={"parquet", "shap"}, owners=OWNERS, ins=_READS_FEATURES)
+def model_explanations(workspace: Workspace, candidate_model: Any, features: Any) -> dg.Output[Any]:
     """Which features move the risk, and which way: exact SHAP contributions on a seeded sample of sends."""
     from mlguide_assets.train.explanation import explain
     from mlguide_assets.train.storage import folder_of, load_model, save_plots
 
     folder = folder_of(candidate_model, workspace.candidates)
-    explanation = explain(load_model(folder), send_features, seed=workspace.problem.evaluation.seed)
+    explanation = explain(load_model(folder), features, workspace.problem)
     save_plots(explanation.plots, folder)
     return dg.Output(
         explanation.table(),
@@ -212,17 +212,18 @@ def model_explanations(workspace: Workspace, candidate_model: Any, send_features
         dg.AssetCheckSpec(name, asset="behaviour_results", description=text)
         for name, text in behaviours(PROBLEM).items()
     ],
+    ins=_READS_BOTH,
 )
-def behaviour_results(workspace: Workspace, candidate_model: Any, core_users: Any, send_features: Any) -> Iterator[Any]:
+def behaviour_results(workspace: Workspace, candidate_model: Any, core: Any, features: Any) -> Iterator[Any]:
     """What the candidate does when its input is changed in ways whose effect is known beforehand."""
     from mlguide_assets.train.behaviour import behaviour_table, behaviour_tests
-    from mlguide_assets.train.candidate import matured_rows
+    from mlguide_assets.train.rows import matured_rows
     from mlguide_assets.train.storage import folder_of, load_model
 
     results = behaviour_tests(
         load_model(folder_of(candidate_model, workspace.candidates)),
-        core_users,
-        matured_rows(send_features),
+        core,
+        matured_rows(features, workspace.problem),
         workspace.problem,
         seed=workspace.problem.evaluation.seed,
     )

@@ -41,11 +41,16 @@ class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @property
     def problem(self) -> Problem:
-        return PROBLEM
+        """The problem, with its features as the data have decided them."""
+        if PROBLEM.has_email_tables:
+            return PROBLEM
+        from mlguide_assets.prepare.features.building import resolved_from
+
+        return resolved_from(self.lake, PROBLEM)
 
     @property
     def lake(self) -> "Lake":
-        return _lake(self.home.lake(self.problem.key))
+        return _lake(self.home.lake(PROBLEM.key))
 
     @property
     def candidates(self) -> Path:

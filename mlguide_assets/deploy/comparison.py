@@ -13,6 +13,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.files import JUDGED
+from mlguide_assets.train.rows import clusters_of
 from mlguide_assets.train.storage import load_facts, load_model
 from mlguide_assets.train.uncertainty import Replicates, paired_difference, replicate_metrics, standard_error
 
@@ -90,7 +91,7 @@ def compare_with_champion(test: pa.Table, version: str, champion: Past, problem:
         champion: its candidate, or its bundle where the registry has lost that.
     """
     facts = champion.facts
-    times = test["delivered_at"].to_numpy()
+    times = test[problem.decision.time].to_numpy()
     fresh = times > np.datetime64(facts["refit_until"])
     lost = int(test["label"].to_numpy()[fresh].sum())
     if lost >= problem.gate.min_fresh_positives:
@@ -114,7 +115,7 @@ def compare_with_champion(test: pa.Table, version: str, champion: Past, problem:
     except InputError:
         reason = "The champion knows features that the problem no longer has, so it can score nothing."
         return Incomparable(version, reason, champion_is_unfit=True)
-    return compare_scores(rows["label"].to_numpy(), scores, rows["user_id"].to_numpy(), version, which, problem)
+    return compare_scores(rows["label"].to_numpy(), scores, clusters_of(rows, problem), version, which, problem)
 
 
 def compare_scores(

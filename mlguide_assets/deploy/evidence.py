@@ -15,11 +15,10 @@ from mlguide_assets.deploy.bundle import Bundle, champion, metadata_of, needed_f
 from mlguide_assets.deploy.comparison import CHALLENGER, Comparison, Incomparable, Past, compare_with_champion
 from mlguide_assets.deploy.gate import Evidence
 from mlguide_assets.deploy.history import withdrawal
-from mlguide_assets.deploy.parity import feature_parity
+from mlguide_assets.deploy.parity import Parity, feature_parity, looked_up_parity
 from mlguide_assets.deploy.recorded_criteria import recorded_criteria
 from mlguide_assets.deploy.registration import registry_of
 from mlguide_assets.deploy.registry import LostVersionError, Registry
-from mlguide_assets.prepare.features.tables import KEYS
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.statistics.intervals import Estimate
@@ -40,10 +39,8 @@ class Tables:
     group_metrics: ibis.Table
     behaviour_results: ibis.Table
     contract_results: ibis.Table
-    send_features: ibis.Table
-    core_users: ibis.Table
-    user_profiles: ibis.Table
-    email_content: ibis.Table
+    features: ibis.Table
+    core: ibis.Table
 
 
 def gather(home: Home, lake: Lake, problem: Problem, version: dict[str, Any], tables: Tables) -> Evidence:
@@ -71,9 +68,10 @@ def _comparison(
 ) -> Comparison | Incomparable | None:
     if before is None or before.lineage == version["candidate"]:
         return None
-    scored = tables.test_predictions.select(*KEYS, "label", **{CHALLENGER: tables.test_predictions[model]})
-    rows = scored.inner_join(tables.send_features.drop("unsubscribed", "matured_at"), KEYS)
-    test = rows.order_by("delivered_at", "user_id", "email_id").to_pyarrow()
+    keys = problem.decision.keys
+    scored = tables.test_predictions.select(*keys, "label", **{CHALLENGER: tables.test_predictions[model]})
+    rows = scored.inner_join(tables.features.drop(problem.label.column, "matured_at"), keys)
+    test = rows.order_by(*problem.decision.order).to_pyarrow()
     with TemporaryDirectory(dir=home.root, prefix=".gate-") as folder:
         return compare_with_champion(test, before.version, _past(registry, before, Path(folder)), problem)
 
@@ -111,15 +109,21 @@ def _evidence(
         slices=tables.slice_metrics.to_pyarrow(),
         groups=tables.group_metrics.to_pyarrow(),
         behaviours=_rows(tables.behaviour_results),
-        parity=feature_parity(
-            tables.send_features, tables.core_users, tables.user_profiles, tables.email_content, problem
-        ),
+        parity=_parity(tables, lake, problem),
         bundle_megabytes=sum((candidate / name).stat().st_size for name in needed_files(candidate)) / 1e6,
         latency_ms=latency(load_model(candidate)),
         withdrawn=withdrawal(lake, version["version"]),
         same_as_champion=before is not None and before.lineage == version["candidate"],
         recorded=recorded_criteria(lake, version["version"]),
     )
+
+
+def _parity(tables: Tables, lake: Lake, problem: Problem) -> Parity:
+    """Training's features against those of the path that scores."""
+    if problem.has_email_tables:
+        profiles, content = lake.read("user_profiles"), lake.read("email_content")
+        return feature_parity(tables.features, tables.core, profiles, content, problem)
+    return looked_up_parity(tables.features, tables.core, {name: lake.read(name) for name in problem.tables}, problem)
 
 
 def latency(model: ServableModel) -> float:

@@ -26,12 +26,10 @@ from mlguide_assets.deploy.online_store.opening import STORE_VARIABLE, open_stor
 from mlguide_assets.deploy.registration import registry_of
 from mlguide_assets.deploy.registry import TRACKING_VARIABLE
 from mlguide_assets.prepare.erasing import Erasure, overwrite
-from mlguide_assets.prepare.features.tables import LABEL
 from mlguide_assets.prepare.forgetting import ForgetList, Forgotten
 from mlguide_assets.prepare.lake import SCRATCH, Lake, MissingTableError
 from mlguide_assets.prepare.turns import turn
 from mlguide_assets.settings import Home
-from mlguide_assets.train.lineage import FEATURES
 
 Report = Callable[[str], None]
 
@@ -92,12 +90,13 @@ def versions_that_learned(home: Home, problem: Problem, lake: Lake, erasure: Era
 
     Where a snapshot is no longer kept, dates decide: the entity had rows before the version was trained.
     """
-    first = _first_row(lake, erasure)
+    features, label = problem.features_table, problem.label.column
+    first = _first_row(lake, features, problem.decision.time, erasure)
     found = {}
     for version, facts in _facts_of_versions(home, problem):
-        snapshot = facts["lineage"]["snapshots"][FEATURES]
+        snapshot = facts["lineage"]["snapshots"][features]
         try:
-            learned = any(_has_label(path, erasure) for path in lake.files(FEATURES, snapshot_id=snapshot))
+            learned = any(_has_label(path, label, erasure) for path in lake.files(features, snapshot_id=snapshot))
         except MissingTableError:
             learned = first is not None and first <= datetime.fromisoformat(facts["refit_until"])
         if learned:
@@ -173,15 +172,15 @@ def _facts_of_versions(home: Home, problem: Problem) -> Iterator[tuple[str, Mapp
                 yield version, registry.facts(version)
 
 
-def _first_row(lake: Lake, erasure: Erasure) -> datetime | None:
-    if not lake.exists(FEATURES):
+def _first_row(lake: Lake, features: str, time: str, erasure: Erasure) -> datetime | None:
+    if not lake.exists(features):
         return None
-    times = [pc.min(_rows_of(path, "delivered_at", erasure)).as_py() for path in lake.files(FEATURES)]
+    times = [pc.min(_rows_of(path, time, erasure)).as_py() for path in lake.files(features)]
     return min((time for time in times if time is not None), default=None)
 
 
-def _has_label(path: Path, erasure: Erasure) -> bool:
-    labels = _rows_of(path, LABEL, erasure)
+def _has_label(path: Path, label: str, erasure: Erasure) -> bool:
+    labels = _rows_of(path, label, erasure)
     return bool(len(labels) > labels.null_count)
 
 

@@ -16,6 +16,7 @@ from mlguide_assets.deploy.criteria import Criterion
 from mlguide_assets.deploy.parity import Parity
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.baselines import BASE_RATE
+from mlguide_assets.train.rows import clusters_of
 from mlguide_assets.train.uncertainty import replicate_metrics
 
 Verdict = Literal["promoted", "canary", "waiting", "kept", "refused"]
@@ -31,7 +32,7 @@ class Evidence:
         model: which model the candidate is, and so which column of `scores` is its own.
         chosen_because: why it was chosen among the models, in one sentence; None for a candidate of before there was
             a choice.
-        scores: user_id, label, and the probabilities of the base rate and of the candidate, on the test window.
+        scores: keys, label, and the probabilities of the base rate and of the candidate, on the test window.
         contract_results: rule, violations, rows and action of every rule at the last ingest.
         comparison: with the champion; None where there is none.
         calibration_error, calibration_by_chance: of the candidate, and of perfectly calibrated probabilities.
@@ -141,7 +142,7 @@ def _by_itself(evidence: Evidence, problem: Problem) -> tuple[Criterion, ...]:
     replicates = replicate_metrics(
         scores["label"].to_numpy(),
         {name: scores[name].to_numpy() for name in (evidence.model, BASE_RATE)},
-        scores["user_id"].to_numpy(),
+        clusters_of(scores, problem),
         repeats=settings.bootstrap_repeats,
         seed=settings.seed,
     )

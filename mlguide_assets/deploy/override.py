@@ -108,7 +108,7 @@ def promote(home: Home, problem: Problem, *, version: str, reason: str) -> tuple
             raise InputError(f"Version {version} is champion already.")
         # Exported before it is recorded: a version whose bundle cannot be made is not promoted.
         trained_at = registry.trained_at(version)
-        install(home, lake, registry, bundles, version, trained_at)
+        install(home, lake, registry, bundles, problem, version, trained_at)
         record(
             lake,
             version=version,

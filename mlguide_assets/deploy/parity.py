@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.features.comparing import differing
+from mlguide_assets.prepare.features.compiling import with_features
 from mlguide_assets.prepare.features.registry import features_of
 from mlguide_assets.prepare.features.tables import KEYS, features_at
 
@@ -55,6 +56,34 @@ def feature_parity(
     one, other = (
         backend.to_pyarrow(side.select(*KEYS, *names).order_by("delivered_at", "user_id", "email_id"))
         for side in (trained, scored)
+    )
+    return compare(one, other, names)
+
+
+def looked_up_parity(
+    features: ibis.Table,
+    decisions: ibis.Table,
+    tables: Mapping[str, ibis.Table],
+    problem: Problem,
+    *,
+    rows: int = SAMPLE_ROWS,
+) -> Parity:
+    """Compare a seeded sample of decisions with what looking them up one by one gives.
+
+    Args:
+        features: the table of features of all of history.
+        decisions: the rows that they are of.
+        tables: what the features are compiled from, by their names in the problem file.
+    """
+    keys, order = problem.decision.keys, problem.decision.order
+    names = [feature.name for feature in features_of(problem)]
+    chosen = _sample(decisions.select(*keys).order_by(*order).to_pyarrow(), rows, problem.evaluation.seed)
+    backend = features.get_backend()
+    spine = decisions.semi_join(ibis.memtable(chosen), keys).drop(problem.label.column, "matured_at").to_pyarrow()
+    looked_up = with_features(ibis.memtable(spine), tables, problem)
+    one, other = (
+        backend.to_pyarrow(side.select(*dict.fromkeys([*keys, *names])).order_by(*order))
+        for side in (features.semi_join(ibis.memtable(chosen), keys), looked_up)
     )
     return compare(one, other, names)
 

@@ -54,7 +54,7 @@ def decide_and_record(
     """
     decision = decide(evidence, problem)
     if decision.verdict in (PROMOTED, CANARY, WAITING):
-        keep_inputs(lake, version["version"], json.loads(version["lineage"]))
+        keep_inputs(lake, problem, version["version"], json.loads(version["lineage"]))
     with deciding(home, problem):
         snapshot = _record(home, lake, problem, version, decision, GATE, run_id)
     registry_of(home, problem).record_verdict(version["version"], decision.verdict, decision.reasons)
@@ -130,7 +130,7 @@ def install_promoted(home: Home, lake: Lake, problem: Problem) -> Bundle | None:
         version = str(rightful["version"])
         if pointed_version(bundles) != version:
             try:
-                install(home, lake, registry, bundles, version, rightful["trained_at"])
+                install(home, lake, registry, bundles, problem, version, rightful["trained_at"])
             except LostVersionError as error:
                 _log.warning("Version %s was promoted and is not installed, what served goes on: %s", version, error)
                 return champion(bundles)
@@ -156,10 +156,12 @@ def install_challenger(home: Home, lake: Lake, problem: Problem) -> Bundle | Non
         return pointed(bundles, CHALLENGER)
 
 
-def install(home: Home, lake: Lake, registry: Registry, bundles: Path, version: str, trained_at: str) -> None:
+def install(
+    home: Home, lake: Lake, registry: Registry, bundles: Path, problem: Problem, version: str, trained_at: str
+) -> None:
     """Export the bundle of a registered version, and keep what it learned from."""
     lineage = export(home, registry, bundles, version, trained_at)
-    keep_inputs(lake, version, lineage)
+    keep_inputs(lake, problem, version, lineage)
 
 
 def export(home: Home, registry: Registry, bundles: Path, version: str, trained_at: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from mlguide_assets.prepare.lake import Lake, MissingTableError
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import train_candidate
 from mlguide_assets.train.files import CALIBRATION, ENCODING, JUDGED, PROBLEM, model_file
-from mlguide_assets.train.lineage import FEATURES, Lineage, code_version, plans_of
+from mlguide_assets.train.lineage import Lineage, code_version, plans_of
 from mlguide_assets.train.metrics import METRICS, point
 from mlguide_assets.train.storage import load_facts, load_recipe, model_name, save_candidate
 
@@ -57,7 +57,7 @@ def reproduce(home: Home, problem: Problem, version: str, report: Callable[[str]
         then = registry.fetch(version, Path(folder) / "then")
         facts, its_problem = load_facts(then), parse_problem((then / PROBLEM).read_bytes(), then / PROBLEM)
         recipe, lineage = load_recipe(then), Lineage.from_json(facts["lineage"])
-        features, plans = _inputs(Lake(home.lake(problem.key)), lineage)
+        features, plans = _inputs(Lake(home.lake(problem.key)), lineage, its_problem)
         candidate = train_candidate(features, its_problem, recipe, report, plans)
         now = Path(folder) / "now"
         save_candidate(candidate, its_problem, lineage, now)
@@ -97,12 +97,12 @@ def _same(one: Path, other: Path) -> bool:
     return other.is_file() and filecmp.cmp(one, other, shallow=False)
 
 
-def keep_inputs(lake: Lake, version: str, lineage: dict[str, Any]) -> None:
+def keep_inputs(lake: Lake, problem: Problem, version: str, lineage: dict[str, Any]) -> None:
     """Keep what a champion learned from, so that it can be made again; of old champions no longer.
 
     What is gone already cannot be kept: a version may be promoted by hand long after it was trained.
     """
-    for table in (FEATURES, SEND_PLAN):
+    for table in (problem.features_table, SEND_PLAN):
         if table in lineage["snapshots"]:
             with contextlib.suppress(MissingTableError):
                 lake.pin(table, lineage["snapshots"][table], f"version-{version}")
@@ -111,12 +111,13 @@ def keep_inputs(lake: Lake, version: str, lineage: dict[str, Any]) -> None:
             lake.unpin(table, name)
 
 
-def _inputs(lake: Lake, lineage: Lineage) -> tuple[Any, Any]:
+def _inputs(lake: Lake, lineage: Lineage, problem: Problem) -> tuple[Any, Any]:
     """The features and the send plans of a lineage; plans are None where it has none."""
+    features = problem.features_table
     try:
-        return lake.read(FEATURES, snapshot_id=lineage.snapshots[FEATURES]), plans_of(lake, lineage)
+        return lake.read(features, snapshot_id=lineage.snapshots[features]), plans_of(lake, lineage)
     except MissingTableError:
-        named = ", ".join(lineage.snapshots[table] for table in (FEATURES, SEND_PLAN) if table in lineage.snapshots)
+        named = ", ".join(lineage.snapshots[table] for table in (features, SEND_PLAN) if table in lineage.snapshots)
         raise InputError(
             f"What the version learned from (features and send plans, snapshot {named}) is no longer kept: that of the "
             f"last {KEPT_PINS} champions is, and of others while it is among the newest snapshots."

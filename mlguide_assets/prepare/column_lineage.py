@@ -27,6 +27,8 @@ _HISTORY = {
 
 def parents_of(table: str, problem: Problem) -> Parents:
     """Where each column of a table comes from; empty for a table of which it is not known."""
+    if not problem.has_email_tables:
+        return {}
     if table == "core_users":
         return _core(problem)
     if table == "send_features":

@@ -1,5 +1,6 @@
 """What the columns of this stage's tables mean, table by table: one name may mean another thing elsewhere."""
 
+from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.features.registry import CONTENT, PROFILE, features_of
 
@@ -47,6 +48,8 @@ def columns_of(problem: Problem) -> dict[str, dict[str, str]]:
         str(name): {column: each.description for column, each in table.columns.items()}
         for name, table in problem.tables.items()
     }
+    if not problem.has_email_tables:
+        return {**sources, **_RECORDS, **_of_any_tables(problem)}
     features = {each.name: each for each in features_of(problem)}
     meanings = {name: each.description for name, each in features.items()}
     states = {name for name, each in features.items() if each.origin in ("profile", "user_history")}
@@ -56,4 +59,25 @@ def columns_of(problem: Problem) -> dict[str, dict[str, str]]:
         "core_users": {**{name: meanings[name] for name in (*PROFILE, *CONTENT)}, **_CORE},
         "send_features": meanings | _SEND,
         "user_feature_store": {name: meanings[name] for name in features if name in states} | _STATE,
+    }
+
+
+def _of_any_tables(problem: Problem) -> dict[str, dict[str, str]]:
+    decision, label = problem.decision, problem.label.column
+    keys = dict.fromkeys(decision.keys, f"What makes a {decision.noun} unique.")
+    keys |= {id_column(noun): f"The {noun}." for noun in decision.nouns}
+    keys[decision.time] = f"The instant of the {decision.noun}, UTC. Features know nothing from then on."
+    keys[label] = "The outcome: 1 where it is positive, 0 where it is not, null until it has matured."
+    keys["matured_at"] = "When the outcome is final, UTC."
+    # Before the data have decided what the features are, none can be described.
+    known = not problem.features.automatic
+    return {
+        problem.core_table: keys,
+        problem.features_table: ({each.name: each.description for each in features_of(problem)} if known else {})
+        | keys,
+        "feature_declarations": {
+            "feature": "The name of the feature.",
+            "declaration": "How it is declared, as in a problem file.",
+            "description": "What it means.",
+        },
     }

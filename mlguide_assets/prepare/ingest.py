@@ -7,6 +7,7 @@ from datetime import UTC, datetime, time
 from pathlib import Path
 
 import ibis
+import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import TableName
@@ -14,7 +15,7 @@ from mlguide_assets.define.sources import SimulatorSource
 from mlguide_assets.prepare.contracts import RuleResult, judge
 from mlguide_assets.prepare.event_partitions import judge_events
 from mlguide_assets.prepare.forgetting import USER, ForgetList
-from mlguide_assets.prepare.lake import Lake, Partitions, writing
+from mlguide_assets.prepare.lake import Lake, Partitions, TableLike, writing
 from mlguide_assets.prepare.oracle import forget_truth
 from mlguide_assets.prepare.rebuilding import current
 from mlguide_assets.prepare.sources.followed_plans import followed_plans
@@ -23,6 +24,10 @@ from mlguide_assets.prepare.sources.reading import describe, read_source
 
 QUARANTINED = "quarantined_rows"
 WHAT = "What is read"
+_NOTHING: dict[str, TableLike] = {
+    "none": pa.table({name: pa.array([], pa.string()) for name in ("table", "reasons", "row")})
+}
+"""So that there is a table where no table but those of events is read, and nothing of them is set aside."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,7 @@ def _read_and_judge(
         for name, rows in events.items()
     }
     # These are small: their rows are set aside anew each time, and none is a table with columns all the same.
-    quarantined = Partitions({str(name): rows for name, rows in others.quarantined.items()}, inputs={})
+    quarantined = Partitions({str(name): rows for name, rows in others.quarantined.items()} or _NOTHING, inputs={})
     for each in judged.values():
         quarantined = quarantined.with_more(each.quarantined)
     results = [*others.results, *(result for each in judged.values() for result in each.results)]

@@ -17,7 +17,6 @@ import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.features.registry import features_of
-from mlguide_assets.prepare.features.tables import LABEL
 from mlguide_assets.statistics.arrays import Flags, Floats, Integers, ratio
 from mlguide_assets.statistics.bootstrap import ClusterBootstrap
 from mlguide_assets.statistics.intervals import Estimate, percentile_interval
@@ -35,6 +34,7 @@ from mlguide_assets.train.folds import (
 from mlguide_assets.train.metrics import ROW_LOSSES, metric_named, point
 from mlguide_assets.train.models import Boosted, Labels, Probabilities, fit_xgboost
 from mlguide_assets.train.recipe import Recipe, TrainingWindow
+from mlguide_assets.train.rows import clusters_of
 from mlguide_assets.train.split import Times
 
 Report = Callable[[str], None]
@@ -95,20 +95,20 @@ class History:
 
     @classmethod
     def of(cls, rows: pa.Table, problem: Problem, most_rows: int = MOST_ROWS) -> "History":
-        kept = rows_of_some_users(rows["user_id"].to_numpy(), most_rows, problem.evaluation.seed)
+        kept = rows_of_some_users(clusters_of(rows, problem), most_rows, problem.evaluation.seed)
         return cls(rows if len(kept) == rows.num_rows else rows.take(kept), problem)
 
     @cached_property
     def labels(self) -> Labels:
-        return np.asarray(self.rows[LABEL].to_numpy())
+        return np.asarray(self.rows[self.problem.label.column].to_numpy())
 
     @cached_property
     def times(self) -> Times:
-        return np.asarray(self.rows["delivered_at"].to_numpy())
+        return np.asarray(self.rows[self.problem.decision.time].to_numpy())
 
     @cached_property
     def users(self) -> Users:
-        return np.asarray(self.rows["user_id"].to_numpy())
+        return clusters_of(self.rows, self.problem)
 
     def folds(self, folds: int, *, unseen_users: bool) -> list[Fold]:
         """Folds ordered in time.

@@ -119,7 +119,7 @@ def behaviour_tests(
         InputError: the rows do not hold both outcomes.
         ValueError: the core table lacks users of the rows, so it is another one.
     """
-    labels = rows[LABEL].to_numpy()
+    labels = rows[problem.label.column].to_numpy()
     if not 0 < labels.sum() < len(labels):
         raise InputError(
             f"Behaviour is tested on matured sends of both outcomes, and these {len(labels):,} have one at most: add "
@@ -127,6 +127,11 @@ def behaviour_tests(
         )
     drawing, renaming, ordering, planting = np.random.default_rng(seed).spawn(4)
     sample = rows.take(_some(rows.num_rows, SAMPLE_ROWS, drawing))
+    if not problem.has_email_tables:
+        return (
+            *_scores_are_plain(model, rows, sample, problem, drawing),
+            row_order_does_not_matter(model, sample, ordering),
+        )
     asked = _one_per_user(sample, drawing)
     core = _sends_of(core_users, asked)
     if (known := len(np.unique(core["user_id"].to_numpy()))) < asked.num_rows:
@@ -308,16 +313,26 @@ def plain_cases_are_right(
         rows: matured rows of `send_features`, of both outcomes.
         sample: some of them.
     """
-    base_rate = float(rows[LABEL].to_numpy().mean())
-    yield from _sane_scores(model, sample, base_rate)
-    yield _lost_users_score_higher(model, rows, random)
+    base_rate = float(rows[problem.label.column].to_numpy().mean())
+    yield from _scores_are_plain(model, rows, sample, problem, random)
     yield _missing_values_are_survived(model, sample, base_rate, problem)
     yield _emails_are_told_apart(model, sample, _one_per_user(sample, random), problem)
 
 
-def _lost_users_score_higher(model: ServableModel, rows: pa.Table, random: np.random.Generator) -> Behaviour:
-    """Sends that lost their user score higher on average than the others."""
-    labels = rows[LABEL].to_numpy()
+def _scores_are_plain(
+    model: ServableModel, rows: pa.Table, sample: pa.Table, problem: Problem, random: np.random.Generator
+) -> Iterator[Behaviour]:
+    """The tests that need the model and its rows alone."""
+    label = problem.label.column
+    yield from _sane_scores(model, sample, float(rows[label].to_numpy().mean()))
+    yield _lost_users_score_higher(model, rows, label, random)
+
+
+def _lost_users_score_higher(
+    model: ServableModel, rows: pa.Table, label: str, random: np.random.Generator
+) -> Behaviour:
+    """Decisions with the positive outcome score higher on average than the others."""
+    labels = rows[label].to_numpy()
     sides = []
     for outcome in (1, 0):
         # As many of each: among 2,000 rows of a rare outcome, chance alone would decide.

@@ -14,7 +14,6 @@ import pyarrow as pa
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.registry import features_of
-from mlguide_assets.prepare.features.tables import KEYS, LABEL
 from mlguide_assets.train.baselines import BASE_RATE, BASELINES, fit_base_rate
 from mlguide_assets.train.choice import SIMPLEST_FIRST, Choice, TrainingRows, choose_model
 from mlguide_assets.train.encoding import Encoding
@@ -26,12 +25,13 @@ from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe
 from mlguide_assets.train.reference.freezing import reference_of
 from mlguide_assets.train.reference.profile import Profile
 from mlguide_assets.train.room import require_room_for_training
-from mlguide_assets.train.split import Times, TimeSplit, split_by_time
+from mlguide_assets.train.rows import clusters_of, matured_rows
+from mlguide_assets.train.split import Times, TimeSplit, split_decisions
 
 Report = Callable[[str], None]
 
 LEAST_OF_EACH_OUTCOME = 3
-"""With fewer, a model would learn those users, and no figure would mean anything."""
+"""With fewer, a model would learn those rows, and no figure would mean anything."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,7 @@ class Candidate:
 
 
 def train_candidate(
-    send_features: ibis.Table,
+    features: ibis.Table,
     problem: Problem,
     recipe: Recipe = DEFAULT_RECIPE,
     report: Report = lambda _: None,
@@ -73,18 +73,18 @@ def train_candidate(
         contenders: the models that may become the candidate, the simplest first; all are fitted and scored.
 
     Raises:
-        InputError: too few matured sends, or too few of one outcome among them, or too little memory.
+        InputError: too few matured rows, or too few of one outcome among them, or too little memory.
     """
-    require_room_for_training(send_features.count().execute(), problem)
-    rows = matured_rows(send_features)
-    labels, times = rows[LABEL].to_numpy(), rows["delivered_at"].to_numpy()
-    split = split_by_time(times, test_share=problem.evaluation.test_share, gap=problem.label.window)
+    require_room_for_training(features.count().execute(), problem)
+    rows, decision = matured_rows(features, problem), problem.decision
+    labels, times = rows[problem.label.column].to_numpy(), rows[decision.time].to_numpy()
+    split = split_decisions(times, problem)
     for side, indexes in (("training", split.train), ("test", split.test)):
-        _refuse_too_few(side, labels[indexes])
+        _refuse_too_few(side, labels[indexes], decision.noun)
 
     ratios, most = uniform_ratios(rows, plans), problem.exploration.max_weight
     known = _training_rows(rows.take(split.train), problem, propensity_weights(ratios[split.train], max_weight=most))
-    report(f"comparing {', '.join(_shown(name) for name in SIMPLEST_FIRST)} on the latest training sends")
+    report(f"comparing {', '.join(_shown(name) for name in SIMPLEST_FIRST)} on the latest training {decision.plural}")
     choice = choose_model(known, problem, recipe, contenders)
     report(choice.reason)
     all_rows = _training_rows(rows, problem, propensity_weights(ratios, max_weight=most))
@@ -94,7 +94,7 @@ def train_candidate(
     scores = {BASE_RATE: fit_base_rate(known.labels).predict(test)}
     scores |= {name: model.predict(test) for name, model in fitted.items()}
 
-    keys = rows.select(list(KEYS)).take(split.test)
+    keys = rows.select(list(decision.keys)).take(split.test)
     table = keys.append_column("label", pa.array(labels[split.test]))
     for name, values in scores.items():
         table = table.append_column(name, pa.array(values))
@@ -114,9 +114,9 @@ def _training_rows(rows: pa.Table, problem: Problem, row_weights: npt.NDArray[np
     encoding = Encoding.fit(rows, features_of(problem))
     return TrainingRows(
         encoding.matrix(rows),
-        rows[LABEL].to_numpy(),
-        rows["delivered_at"].to_numpy(),
-        rows["user_id"].to_numpy(),
+        rows[problem.label.column].to_numpy(),
+        rows[problem.decision.time].to_numpy(),
+        clusters_of(rows, problem),
         encoding,
         row_weights,
     )
@@ -131,7 +131,8 @@ def _fit_all(
     fits in one thread anyway.
     """
     names = ", ".join(_shown(name) for name in SIMPLEST_FIRST)
-    report(f"fitting {names} on {len(known.labels):,} sends, {_shown(choice.model)} on all {len(all_rows.labels):,}")
+    learned = f"{len(known.labels):,} {problem.decision.plural}"
+    report(f"fitting {names} on {learned}, {_shown(choice.model)} on all {len(all_rows.labels):,}")
     with ThreadPoolExecutor(2) as pool:
         final = pool.submit(_fit, choice.model, all_rows, choice, problem, recipe)
         boosted = pool.submit(_fit, XGBOOST, known, choice, problem, recipe)
@@ -167,9 +168,9 @@ def _facts(labels: Labels, times: Times, split: TimeSplit, judged: ServableModel
     """What is known of a candidate besides its scores: rows, windows, recipe."""
     return {
         "train_rows": len(split.train),
-        "train_unsubscribes": int(labels[split.train].sum()),
+        "train_positives": int(labels[split.train].sum()),
         "test_rows": len(split.test),
-        "test_unsubscribes": int(labels[split.test].sum()),
+        "test_positives": int(labels[split.test].sum()),
         "refit_rows": len(labels),
         "test_from": str(split.test_start),
         "refit_until": str(times.max()),
@@ -207,19 +208,13 @@ def scores_hash(scores: pa.Table) -> str:
     return digest.hexdigest()
 
 
-def matured_rows(send_features: ibis.Table) -> pa.Table:
-    """The rows whose outcome is known, in order of time."""
-    known = send_features.filter(send_features[LABEL].notnull())
-    return known.order_by("delivered_at", "user_id", "email_id").to_pyarrow().combine_chunks()
-
-
-def _refuse_too_few(side: str, labels: Labels) -> None:
+def _refuse_too_few(side: str, labels: Labels, noun: str) -> None:
     positives = int(labels.sum())
     if min(positives, len(labels) - positives) < LEAST_OF_EACH_OUTCOME:
         raise InputError(
-            f"The {side} window has {len(labels):,} matured sends of which {positives:,} are unsubscribes: a model "
+            f"The {side} window has {len(labels):,} matured rows ({noun}) of which {positives:,} are positive: a model "
             f"needs at least {LEAST_OF_EACH_OUTCOME} of each outcome on both sides; add history, or check "
-            f"label.positive and label.negative."
+            f"predict.label."
         )
 
 

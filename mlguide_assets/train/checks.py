@@ -9,10 +9,29 @@ LEAKAGE_ALARMS = {
     "future_moves_no_past_row": "Another future leaves every feature of the past as it was.",
 }
 
+_OF_ANY_TABLES = ("no_feature_too_good", "future_moves_no_past_row")
+
+
+def leakage_alarms_of(problem: Problem) -> dict[str, str]:
+    """The alarms that a problem's features are held against: name and meaning."""
+    if problem.has_email_tables:
+        return LEAKAGE_ALARMS
+    return {name: LEAKAGE_ALARMS[name] for name in _OF_ANY_TABLES}
+
+
+_OF_SCORES = (
+    "row_order_does_not_matter",
+    "lost_users_score_higher",
+    "scores_are_probabilities",
+    "scores_vary",
+    "mean_score_is_near_the_base_rate",
+)
+"""What needs the model and its rows alone."""
+
 _BEHAVIOURS = {
     "ids_do_not_matter": "Renaming users and emails changes no score.",
     "row_order_does_not_matter": "A row has the same score alone, in a batch, and in any order.",
-    "lost_users_score_higher": "Sends that lost their user score higher on average.",
+    "lost_users_score_higher": "Decisions with the positive outcome score higher on average.",
     "scores_are_probabilities": "Every score lies between 0 and 1.",
     "scores_vary": "Sends get different scores.",
     "mean_score_is_near_the_base_rate": "The mean score is of the size of the base rate.",
@@ -23,6 +42,8 @@ _BEHAVIOURS = {
 
 def behaviours(problem: Problem) -> dict[str, str]:
     """Every behaviour test of a problem, the directions that it declares among them: name and meaning."""
+    if not problem.has_email_tables:
+        return {name: _BEHAVIOURS[name] for name in _OF_SCORES}
     declared = {}
     for each in problem.behaviour.directions:
         words = f"{each.feature} {each.effect.replace('_', ' ')}"

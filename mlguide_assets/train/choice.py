@@ -113,7 +113,7 @@ def simplest_as_good(
         return any(paired_difference(found, other, name, metric).low > 0 for other in answers if other != name)
 
     chosen = next(name for name in answers if name == best or not shown_worse(name))
-    rows = f"on the {len(labels):,} latest training sends, which it had not learned from"
+    rows = f"on the {len(labels):,} latest training {problem.decision.plural}, which it had not learned from"
     if chosen != best:
         return chosen, (
             f"{_named(chosen)}, the simplest model that is as good as any: {best} was not shown to be better "

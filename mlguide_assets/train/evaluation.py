@@ -9,7 +9,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.prepare.features.tables import KEYS
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.decision_plots import cost_plot
 from mlguide_assets.train.decisions import cost_curve, decision_metrics, threshold_grid
@@ -21,12 +20,12 @@ from mlguide_assets.train.plots import (
     roc_curves,
     score_histogram,
 )
+from mlguide_assets.train.rows import clusters_of
 from mlguide_assets.train.slice_plots import slice_plot
 from mlguide_assets.train.slices import fairness, slice_gaps, slice_metrics
 from mlguide_assets.train.uncertainty import bootstrap_metrics
 
 ORACLE = "oracle"
-_NOT_MODELS = ("user_id", "email_id", "delivered_at", "label")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,12 +59,13 @@ def evaluate(scores: pa.Table, rows: pa.Table, candidate: str, problem: Problem)
     """Evaluate every model whose scores are a column of the table, the oracle among them where it is known.
 
     Args:
-        scores: user_id, label and one column of probabilities per model; the rows of the test window.
+        scores: keys of the decision, label and one column of probabilities per model; the rows of the test window.
         rows: `with_columns` of the same sends.
         candidate: which of the models is the candidate, of which more is told than of the others.
     """
-    labels, users = scores["label"].to_numpy(), scores["user_id"].to_numpy()
-    models = {name: scores[name].to_numpy() for name in scores.column_names if name not in _NOT_MODELS}
+    labels, users = scores["label"].to_numpy(), clusters_of(scores, problem)
+    others = ("label", *problem.decision.keys)
+    models = {name: scores[name].to_numpy() for name in scores.column_names if name not in others}
     settings = problem.evaluation
     draws: dict[str, Any] = {"repeats": settings.bootstrap_repeats, "seed": settings.seed}
     estimates = bootstrap_metrics(labels, models, users, **draws)
@@ -81,7 +81,12 @@ def evaluate(scores: pa.Table, rows: pa.Table, candidate: str, problem: Problem)
                 false_alarm=costs.false_alarm,
                 **draws,
             )
-    judged: dict[str, Any] = {"model": candidate, "min_positives": settings.min_positives, **draws}
+    judged: dict[str, Any] = {
+        "model": candidate,
+        "unit": problem.decision.unit_id,
+        "min_positives": settings.min_positives,
+        **draws,
+    }
     slices = slice_metrics(rows, problem.slices, threshold=costs.threshold, **judged)
     gaps = slice_gaps(rows, problem.slices, **judged)
     groups = fairness(rows, settings.sensitive, threshold=costs.threshold, **judged)
@@ -89,13 +94,12 @@ def evaluate(scores: pa.Table, rows: pa.Table, candidate: str, problem: Problem)
     return Evaluation(candidate, estimates, pa.concat_tables([slices, gaps]), groups, plots)
 
 
-def with_columns(
-    test_predictions: ibis.Table, send_features: ibis.Table, candidate: str, problem: Problem
-) -> ibis.Table:
+def with_columns(test_predictions: ibis.Table, features: ibis.Table, candidate: str, problem: Problem) -> ibis.Table:
     """The candidate's scores of the test window beside the columns that slices and groups are made of."""
     columns = dict.fromkeys((*problem.slices, *problem.evaluation.sensitive))
-    joined = test_predictions.select(*KEYS, "label", candidate).inner_join(send_features.select(*KEYS, *columns), KEYS)
-    return joined.order_by("delivered_at", "user_id", "email_id")
+    keys = problem.decision.keys
+    joined = test_predictions.select(*keys, "label", candidate).inner_join(features.select(*keys, *columns), keys)
+    return joined.order_by(*problem.decision.order)
 
 
 def _plots(

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mlguide_assets.prepare.features.tables import KEYS, LABEL
-from mlguide_assets.train.candidate import matured_rows
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.train.models import ServableModel
+from mlguide_assets.train.rows import matured_rows
 from mlguide_assets.train.shap_plots import shap_bar, shap_beeswarm
 
 SAMPLE_ROWS = 2_000
@@ -43,19 +43,20 @@ class Explanation:
         )
 
 
-def explain(model: ServableModel, send_features: ibis.Table, *, seed: int, rows: int = SAMPLE_ROWS) -> Explanation:
-    """Explain a seeded sample of matured sends."""
-    sample = model.encoding.matrix(_sample(send_features, rows, seed))
+def explain(model: ServableModel, features: ibis.Table, problem: Problem, *, rows: int = SAMPLE_ROWS) -> Explanation:
+    """Explain a seeded sample of matured decisions."""
+    sample = model.encoding.matrix(_sample(features, problem, rows))
     values = model.contributions(sample)
     names = model.encoding.names
     plots = {"shap_bar": shap_bar(names, values), "shap_beeswarm": shap_beeswarm(names, values, sample)}
     return Explanation(names, values, plots)
 
 
-def _sample(send_features: ibis.Table, rows: int, seed: int) -> pa.Table:
-    """Some matured sends, in order of time; of all others, the keys alone are read."""
-    keys = matured_rows(send_features.select(*KEYS, LABEL)).select(list(KEYS))
+def _sample(features: ibis.Table, problem: Problem, rows: int) -> pa.Table:
+    """Some matured decisions, in order of time; of all others, the keys alone are read."""
+    names = problem.decision.keys
+    keys = matured_rows(features.select(*names, problem.label.column), problem).select(list(names))
     if keys.num_rows <= rows:
-        return matured_rows(send_features)
-    chosen = np.random.default_rng(seed).choice(keys.num_rows, rows, replace=False)
-    return matured_rows(send_features.semi_join(ibis.memtable(keys.take(np.sort(chosen))), KEYS))
+        return matured_rows(features, problem)
+    chosen = np.random.default_rng(problem.evaluation.seed).choice(keys.num_rows, rows, replace=False)
+    return matured_rows(features.semi_join(ibis.memtable(keys.take(np.sort(chosen))), names), problem)

@@ -23,10 +23,11 @@ from mlguide_assets.define.tables import TABLES
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.comparing import differing, floats
 from mlguide_assets.prepare.features.registry import Feature, features_of
-from mlguide_assets.prepare.features.tables import KEYS, LABEL, send_features
+from mlguide_assets.prepare.features.tables import KEYS, send_features
 from mlguide_assets.statistics.ranking import RankSums
+from mlguide_assets.train.future import moved_by_the_future
 from mlguide_assets.train.matured_columns import MaturedColumns, Rows
-from mlguide_assets.train.split import split_by_time
+from mlguide_assets.train.split import split_decisions
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -60,24 +61,38 @@ class Alarm:
 
 
 def leakage_alarms(
-    core_users: ibis.Table, rows: ibis.Table, problem: Problem, *, compute: ComputeFeatures = send_features
+    core_users: ibis.Table,
+    rows: ibis.Table,
+    problem: Problem,
+    *,
+    compute: ComputeFeatures = send_features,
+    tables: Mapping[str, ibis.Table] | None = None,
 ) -> tuple[Alarm, ...]:
-    """All four alarms, with the limits of the problem.
+    """All alarms, with the limits of the problem.
 
     Args:
+        core_users: the core table.
+        tables: what the features are compiled from; default: the email case, which computes them from the core table.
         rows: what `compute` made of the core table. Outcomes are looked at in the training window only.
 
     Raises:
         InputError: the history is too short to have a training window.
     """
     features = features_of(problem)
-    matured = MaturedColumns.of(rows, [*KEYS, LABEL, *(feature.name for feature in _for_models(features))])
-    times = matured["delivered_at"].to_numpy()
-    train = split_by_time(times, test_share=problem.evaluation.test_share, gap=problem.label.window).train
+    names = [*problem.decision.keys, problem.label.column, *(feature.name for feature in _for_models(features))]
+    matured = MaturedColumns.of(rows, names, problem)
+    times = matured[problem.decision.time].to_numpy()
+    train = split_decisions(times, problem).train
     users, seed = problem.leakage.users, problem.evaluation.seed
+    limit = problem.leakage.max_feature_auc
+    if tables is not None:
+        return (
+            features_too_good(matured.only(train), features, problem.label.column, limit=limit),
+            future_moves_nothing(tables, core_users, problem, most=users),
+        )
     return (
         id_like_features(matured, features, limit=MAX_NAMED_SHARE),
-        features_too_good(matured.only(train), features, limit=problem.leakage.max_feature_auc),
+        features_too_good(matured.only(train), features, problem.label.column, limit=limit),
         planted_canary(core_users, problem, users=users, seed=seed, compute=compute),
         future_shift(core_users, problem, users=users, seed=seed, compute=compute),
     )
@@ -221,6 +236,24 @@ def _size(codes: Integers) -> int:
     return int(codes.max()) + 1 if len(codes) else 0
 
 
+def future_moves_nothing(tables: Mapping[str, ibis.Table], rows: ibis.Table, problem: Problem, *, most: int) -> Alarm:
+    """Does taking away every later event leave the features of earlier decisions as they were?
+
+    Args:
+        tables: what the features are compiled from.
+        rows: decisions.
+        most: how many of them to look at.
+    """
+    looked, moved = moved_by_the_future(tables, rows, problem, most=most)
+    worst, value = _worst({name: count / max(looked, 1) for name, count in moved.items()})
+    if not value:
+        message = f"Without what came later, {looked:,} earlier decisions have the same features."
+        worst = None
+    else:
+        message = f"{worst} of {value:.1%} of {looked:,} decisions changes without what came later: remove it."
+    return Alarm("future_moves_no_past_row", not value, worst, value, 0.0, message, None)
+
+
 # Features that know the outcome
 
 _SEED = 0
@@ -228,7 +261,7 @@ _PRIOR_ROWS = 10
 _CHANCE_DEVIATIONS = 4
 
 
-def features_too_good(rows: Rows, features: Sequence[Feature], *, limit: float) -> Alarm:
+def features_too_good(rows: Rows, features: Sequence[Feature], label: str, *, limit: float) -> Alarm:
     """Does one feature for models rank the outcomes almost alone?
 
     The measure is the ROC AUC of the single feature in its better direction. Missing numbers count as the lowest
@@ -245,8 +278,8 @@ def features_too_good(rows: Rows, features: Sequence[Feature], *, limit: float) 
         limit: the largest ROC AUC that a feature may have.
     """
     check = "no_feature_too_good"
-    known = pc.is_valid(rows[LABEL])
-    outcome = floats(rows[LABEL].filter(known))
+    known = pc.is_valid(rows[label])
+    outcome = floats(rows[label].filter(known))
     positives = outcome.sum()
     negatives = len(outcome) - positives
     if not positives or not negatives:

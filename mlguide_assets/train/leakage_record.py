@@ -14,7 +14,7 @@ from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.lake import Lake, writing
-from mlguide_assets.train.lineage import FEATURES, code_version
+from mlguide_assets.train.lineage import code_version
 from mlguide_assets.train.room import require_room_for_training
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Finding:
 
 
 def look_for_leaks(
-    path: Path, lake: Lake, problem: Problem, core_users: "ibis.Table", send_features: "ibis.Table", *, known_only: bool
+    path: Path, lake: Lake, problem: Problem, core_users: "ibis.Table", features: "ibis.Table", *, known_only: bool
 ) -> tuple[Finding, ...]:
     """What the alarms find, or found before in the same tables, with the same problem and code.
 
@@ -53,16 +53,17 @@ def look_for_leaks(
     if known is not None or known_only:
         return known or ()
     # Not when the training begins, which is minutes later.
-    require_room_for_training(lake.snapshot(FEATURES).rows, problem)
+    require_room_for_training(lake.snapshot(problem.features_table).rows, problem)
     # The libraries that it needs are loaded only here.
     from mlguide_assets.train.leakage import leakage_alarms
 
-    return keep_findings(path, subject, leakage_alarms(core_users, send_features, problem))
+    tables = None if problem.has_email_tables else {name: lake.read(name) for name in problem.tables}
+    return keep_findings(path, subject, leakage_alarms(core_users, features, problem, tables=tables))
 
 
 def subject_of(lake: Lake, problem: Problem) -> str:
     """What the alarms look at: equal for equal tables, problem, code and libraries."""
-    tables = (lake.snapshot(name).content_hash for name in ("core_users", FEATURES))
+    tables = (lake.snapshot(name).content_hash for name in (problem.core_table, problem.features_table))
     return hashlib.sha256("\0".join((*tables, dump_problem(problem), code_version())).encode()).hexdigest()
 
 

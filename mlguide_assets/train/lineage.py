@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 LIBRARIES = ("numpy", "scikit-learn", "xgboost")
 """Other versions of these may make another model of the same data."""
 
-FEATURES = "send_features"
-TABLES = ("user_profiles", "email_content", "user_emails", "core_users", FEATURES)
-
 
 @dataclass(frozen=True)
 class Lineage:
@@ -61,10 +58,11 @@ def lineage_of(lake: Lake, problem: Problem, recipe: Recipe = DEFAULT_RECIPE) ->
     The send plans are part of it where sends are weighted by them: those of the days before, so a training does not
     wait for the asset.
     """
-    snapshots = {table: lake.snapshot(table) for table in TABLES}
-    data_hash = snapshots[FEATURES].content_hash
+    tables = (*problem.schema.ordered, problem.core_table, problem.features_table)
+    snapshots = {table: lake.snapshot(table) for table in tables}
+    data_hash = snapshots[problem.features_table].content_hash
     if problem.exploration.weight_training and lake.exists(SEND_PLAN):
-        plans, last = lake.snapshot(SEND_PLAN), _last_matured_day(lake)
+        plans, last = lake.snapshot(SEND_PLAN), _last_matured_day(lake, problem)
         # Plans of later days weight no matured send: made anew, they do not make another model.
         used = [f"{day} {file.sha256}" for day, file in sorted(plans.partitions.items()) if day <= last]
         if used:
@@ -89,12 +87,10 @@ def plans_of(lake: Lake, lineage: Lineage) -> "ibis.Table | None":
     return lake.read(SEND_PLAN, snapshot_id=snapshot, by_name=True) if snapshot else None
 
 
-def _last_matured_day(lake: Lake) -> str:
-    # Whoever only loads a model does not wait for Ibis.
-    from mlguide_assets.prepare.features.tables import LABEL
-
-    features = lake.read(FEATURES)
-    last = features.filter(features[LABEL].notnull()).delivered_at.max().to_pyarrow().as_py()
+def _last_matured_day(lake: Lake, problem: Problem) -> str:
+    features = lake.read(problem.features_table)
+    known = features.filter(features[problem.label.column].notnull())
+    last = known[problem.decision.time].max().to_pyarrow().as_py()
     return str(last.date()) if last else ""
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mlguide_assets.prepare.features.tables import LABEL
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.memory import available_memory
 
 _SHARE = 0.25
@@ -31,22 +31,24 @@ class MaturedColumns:
     Attributes:
         known: the rows.
         names: their columns that will be asked for, best in this order.
+        order: the columns that they are ordered by.
         together: how many of them are read at once; each time, the engine sorts, and spills where it must.
         taken: the numbers of the rows that are meant, in that order; default: all.
     """
 
     known: ibis.Table
     names: tuple[str, ...]
+    order: tuple[str, ...]
     together: int
     taken: npt.NDArray[np.int64] | None = None
     read: dict[str, pa.ChunkedArray] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, rows: ibis.Table, names: Sequence[str]) -> "MaturedColumns":
-        known, columns = rows.filter(rows[LABEL].notnull()), tuple(dict.fromkeys(names))
+    def of(cls, rows: ibis.Table, names: Sequence[str], problem: Problem) -> "MaturedColumns":
+        known, columns = rows.filter(rows[problem.label.column].notnull()), tuple(dict.fromkeys(names))
         room = _SHARE * (available_memory() or _ROOM_UNKNOWN)
         fitting = int(room / _BYTES_PER_VALUE / max(1, known.count().execute()))
-        return cls(known, columns, min(len(columns), max(1, fitting)))
+        return cls(known, columns, problem.decision.order, min(len(columns), max(1, fitting)))
 
     def only(self, taken: npt.NDArray[np.int64]) -> "MaturedColumns":
         """Some of the rows, by their numbers."""
@@ -57,7 +59,7 @@ class MaturedColumns:
             first = self.names.index(name)
             chosen = self.names[first : first + self.together]
             self.read.clear()
-            table = self.known.order_by("delivered_at", "user_id", "email_id").select(*chosen).to_pyarrow()
+            table = self.known.order_by(*self.order).select(*chosen).to_pyarrow()
             self.read.update({column: table[column] for column in chosen})
         column = self.read[name]
         return column if self.taken is None else column.take(self.taken)

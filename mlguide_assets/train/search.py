@@ -11,10 +11,10 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.train.backtest import PERIODS, WINDOWS, choose_window, staleness_curve
 from mlguide_assets.train.backtest_plots import staleness_plot
-from mlguide_assets.train.candidate import matured_rows
 from mlguide_assets.train.drawing import no_picture
 from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe
-from mlguide_assets.train.split import split_by_time
+from mlguide_assets.train.rows import matured_rows
+from mlguide_assets.train.split import split_decisions
 from mlguide_assets.train.tuning import TRIALS, tune
 
 _SCHEMA = pa.schema([("recipe", pa.string()), ("reasons", pa.list_(pa.string()))])
@@ -38,23 +38,21 @@ class Search:
         return pa.Table.from_pylist([row], schema=_SCHEMA)
 
 
-def search(send_features: ibis.Table, problem: Problem, report: Callable[[str], None]) -> Search:
+def search(features: ibis.Table, problem: Problem, report: Callable[[str], None]) -> Search:
     """Choose the training window by backtest, draw how a model ages, and tune the parameters.
 
     Only the rows that precede the test window by the label window are looked at: what is chosen here is judged there.
     A history that is too short to choose from keeps the default recipe, and says so.
     """
     try:
-        return _search(send_features, problem, report)
+        return _search(features, problem, report)
     except InputError as error:
         return _too_short(str(error))
 
 
-def _search(send_features: ibis.Table, problem: Problem, report: Callable[[str], None]) -> Search:
-    rows = matured_rows(send_features)
-    split = split_by_time(
-        rows["delivered_at"].to_numpy(), test_share=problem.evaluation.test_share, gap=problem.label.window
-    )
+def _search(features: ibis.Table, problem: Problem, report: Callable[[str], None]) -> Search:
+    rows = matured_rows(features, problem)
+    split = split_decisions(rows[problem.decision.time].to_numpy(), problem)
     earlier, settings, seed = rows.take(split.train), problem.tuning, problem.evaluation.seed
     choice = choose_window(earlier, problem, recipe=DEFAULT_RECIPE, report=report)
     windowed = Recipe(DEFAULT_RECIPE.parameters, choice.chosen)

@@ -57,6 +57,7 @@ def slice_metrics(
     columns: Sequence[str],
     *,
     model: str,
+    unit: str,
     threshold: float,
     min_positives: int,
     repeats: int = 300,
@@ -65,7 +66,8 @@ def slice_metrics(
     """Each of `SLICE_METRICS` on the whole and on every slice, as `SCHEMA`, with 95 % intervals clustered by user.
 
     Args:
-        rows: user_id, label, probabilities under the name `model`, and the columns to slice by (see `slicing`).
+        rows: `unit`, label, probabilities under the name `model`, and the columns to slice by (see `slicing`).
+        unit: the column of the entity whose rows depend on each other.
         threshold: withhold from this probability on.
         min_positives: a slice is supported where so many users have a positive row in it, and so many a negative
             one. One user's ten unsubscribes are one witness. Others have a value but no bounds, and never gate.
@@ -74,7 +76,7 @@ def slice_metrics(
     Each interval holds for its own slice: of twenty, one may be expected to miss, so compare many at once with
     `slice_gaps`. Raises ValueError where a column is absent or cannot be sliced.
     """
-    found = _Found.of(rows, columns, model, threshold, min_positives, repeats, seed)
+    found = _Found.of(rows, columns, model, unit, threshold, min_positives, repeats, seed)
     return _table(found.rows_of(SLICE_METRICS))
 
 
@@ -83,6 +85,7 @@ def slice_gaps(
     columns: Sequence[str],
     *,
     model: str,
+    unit: str,
     min_positives: int,
     repeats: int = 300,
     seed: int = 0,
@@ -96,7 +99,7 @@ def slice_gaps(
     is what `comparisons=None` does; 1 leaves them unadjusted. At such levels a few hundred replicates have no
     percentiles left to speak of, so the interval is value +- z x their standard deviation.
     """
-    found = _Found.of(rows, columns, model, 1.0, min_positives, repeats, seed)
+    found = _Found.of(rows, columns, model, unit, 1.0, min_positives, repeats, seed)
     m = comparisons or max(1, int(found.supported[1:].sum()))
     z = NormalDist().inv_cdf(1 - (1 - level) / (2 * m))
     points, values = found.metric("roc_auc")
@@ -127,6 +130,7 @@ def fairness(
     columns: Sequence[str],
     *,
     model: str,
+    unit: str,
     threshold: float,
     min_positives: int,
     repeats: int = 300,
@@ -145,7 +149,7 @@ def fairness(
     difference asks for a reason, it is not a verdict. Noise alone makes a largest difference positive, which its
     interval allows for (`decisions.distance_estimate`). With fewer than two supported groups it is NaN.
     """
-    found = _Found.of(rows, columns, model, threshold, min_positives, repeats, seed)
+    found = _Found.of(rows, columns, model, unit, threshold, min_positives, repeats, seed)
     groups = found.rows_of(FAIRNESS_METRICS)
     return _table(groups + [row for column in dict.fromkeys(columns) for row in found.differences(column)])
 
@@ -167,17 +171,18 @@ class _Found:
         rows: pa.Table,
         columns: Sequence[str],
         model: str,
+        unit: str,
         threshold: float,
         min_positives: int,
         repeats: int,
         seed: int,
     ) -> "_Found":
-        needed = ("user_id", "label", model, *columns)
+        needed = (unit, "label", model, *columns)
         absent = [name for name in needed if name not in rows.column_names]
         if absent:
             raise ValueError(f"no column {absent[0]!r} to slice or judge by: there are {', '.join(rows.column_names)}")
         truth, scores = checked(rows["label"].to_numpy(), rows[model].to_numpy())
-        bootstrap = ClusterBootstrap(rows["user_id"].to_numpy(), repeats, seed)
+        bootstrap = ClusterBootstrap(rows[unit].to_numpy(), repeats, seed)
         whole = Slicing(WHOLE, (WHOLE,), np.zeros(len(truth), dtype=np.int64))
         cut = [slicing(name, rows[name]) for name in dict.fromkeys(columns)]
         slicings = [whole, *(each for each in cut if each.names)]

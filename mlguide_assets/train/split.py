@@ -1,4 +1,4 @@
-"""Parting the matured sends in time: learn from the earlier, judge on the later, with a gap between.
+"""Parting the matured decisions in time: learn from the earlier, judge on the later, with a gap between.
 
 The gap is the label window: a model that is trained just before the test window knows only the
 outcomes that had matured by then.
@@ -10,6 +10,7 @@ from datetime import timedelta
 import numpy as np
 import numpy.typing as npt
 
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 
 Times = npt.NDArray[np.datetime64]
@@ -25,13 +26,46 @@ class TimeSplit:
     gap: timedelta
 
 
+def split_decisions(times: Times, problem: Problem) -> TimeSplit:
+    """The split that a problem asks for: its test window, or the latest share of its decisions.
+
+    Args:
+        times: of matured decisions (n,), in any order.
+
+    Raises:
+        InputError: there are no rows on one of the sides.
+    """
+    settings, gap = problem.evaluation, problem.label.window
+    if settings.test_from is None:
+        return split_by_time(times, test_share=settings.test_share, gap=gap)
+    start = np.datetime64(settings.test_from)
+    end = np.datetime64(settings.test_until) if settings.test_until else np.datetime64("9999-01-01")
+    train = np.flatnonzero(times <= start - np.timedelta64(gap))
+    test = np.flatnonzero((times >= start) & (times < end))
+    for side, rows in (("before", train), ("in", test)):
+        if not len(rows):
+            raise InputError(
+                f"There are no matured decisions {side} the test window, which evaluation.test_from "
+                f"{settings.test_from} begins, with a gap of the label window before it: the data have "
+                f"{_span(times)}; move the window, or add history."
+            )
+    return TimeSplit(train=train, test=test, test_start=start, gap=gap)
+
+
+def _span(times: Times) -> str:
+    if not len(times):
+        return "none at all"
+    first, last = (str(time.astype("datetime64[D]")) for time in (times.min(), times.max()))
+    return f"{len(times):,} from {first} to {last}"
+
+
 def split_by_time(times: Times, *, test_share: float, gap: timedelta) -> TimeSplit:
     """Keep the latest `test_share` of the rows for the test.
 
     Rows at the same instant stay on one side. Rows inside the gap are on neither.
 
     Args:
-        times: delivery times (n,), in any order.
+        times: of decisions (n,), in any order.
 
     Raises:
         InputError: the history is too short to leave rows on both sides.
@@ -41,7 +75,7 @@ def split_by_time(times: Times, *, test_share: float, gap: timedelta) -> TimeSpl
     train = np.flatnonzero(times <= start - np.timedelta64(gap))
     if len(train) == 0:
         raise InputError(
-            f"The history has {len(times):,} matured sends, too few or over too short a time to keep the last "
+            f"The history has {len(times):,} matured decisions, too few or over too short a time to keep the last "
             f"{test_share:.0%} for a test after a gap of {gap / timedelta(days=1):g} days: add history, or lower "
             f"evaluation.test_share or label.window."
         )

@@ -34,9 +34,9 @@ def main() -> dict[str, float]:
 
     def slices() -> None:
         asked: dict[str, Any] = {"model": "xgboost", "min_positives": 20, "repeats": REPEATS}
-        slice_metrics(table, list(columns), threshold=THRESHOLD, **asked)
-        slice_gaps(table, list(columns), **asked)
-        fairness(table, list(columns)[:2], threshold=THRESHOLD, **asked)
+        slice_metrics(table, list(columns), unit="user_id", threshold=THRESHOLD, **asked)
+        slice_gaps(table, list(columns), unit="user_id", **asked)
+        fairness(table, list(columns)[:2], unit="user_id", threshold=THRESHOLD, **asked)
 
     def decisions() -> None:
         decision_metrics(labels, probabilities, user, threshold=THRESHOLD, **COSTS, repeats=REPEATS)

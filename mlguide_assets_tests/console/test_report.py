@@ -28,6 +28,8 @@ def status(estimate: dict[str, float | None], lift: dict[str, float | None]) -> 
     metrics = dict.fromkeys(METRICS, estimate)
     decisions = {**dict.fromkeys(DECISION_METRICS, ALONE), "lift": lift}
     return {
+        "decisions": "sends",
+        "sources": ["user_emails"],
         "champion": None,
         "last_decision": None,
         "gate": [],
@@ -45,7 +47,7 @@ def status(estimate: dict[str, float | None], lift: dict[str, float | None]) -> 
 def test_a_value_without_an_interval_is_printed_alone() -> None:
     said = printed(status(ALONE, NOTHING))
     assert "Calibration error (ECE) 0.2500." in said
-    assert "it withholds 25.0% of the sends; that saves 0.2 per 1,000 sends." in " ".join(said.split())
+    assert "it acts on 25.0% of the sends; that saves 0.2 per 1,000 sends." in " ".join(said.split())
 
 
 def test_why_a_model_is_the_candidate_is_said_once() -> None:

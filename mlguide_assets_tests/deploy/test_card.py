@@ -13,7 +13,7 @@ HARM = "![x](http://127.0.0.1:9/x.png) <script>alert(1)</script> | # **b** [x](y
 FACTS: dict[str, Any] = {
     **dict.fromkeys(("train_first", "train_last", "test_first", "test_last"), "2025-01-01"),
     **dict.fromkeys(("train_rows", "test_rows", "refit_rows", "rounds"), 1000),
-    **dict.fromkeys(("train_unsubscribes", "test_unsubscribes"), 10),
+    **dict.fromkeys(("train_positives", "test_positives"), 10),
     "training_window": HARM,
     "calibration_slope": 1,
     "calibration_intercept": 0,

@@ -15,7 +15,6 @@ from mlguide_assets.deploy import override, promotion
 from mlguide_assets.deploy.bundle import champion, pointed_version
 from mlguide_assets.deploy.history import champion_before, decisions, withdrawal
 from mlguide_assets.deploy.override import promote, rollback
-from mlguide_assets.deploy.reproduction import FEATURES
 from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate
@@ -161,19 +160,19 @@ def test_a_promotion_that_makes_no_sense_changes_nothing(house: House, version: 
 
 
 def test_champions_keep_what_they_learned_from(house: House) -> None:
-    assert set(house.lake.pinned(FEATURES)) == {"version-1", "version-2"}
+    assert set(house.lake.pinned(PROBLEM.features_table)) == {"version-1", "version-2"}
 
 
 def test_a_champion_by_hand_keeps_its_inputs_too(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    snapshot = house.lake.snapshot(FEATURES).id
+    snapshot = house.lake.snapshot(PROBLEM.features_table).id
     real = promotion.load_facts
 
     def facts_of(folder: Path) -> dict[str, Any]:
-        return {**real(folder), "lineage": {**real(folder)["lineage"], "snapshots": {FEATURES: snapshot}}}
+        return {**real(folder), "lineage": {**real(folder)["lineage"], "snapshots": {PROBLEM.features_table: snapshot}}}
 
     monkeypatch.setattr(promotion, "load_facts", facts_of)
     promote(house.home, PROBLEM, version="3", reason="x")
-    assert house.lake.pinned(FEATURES)["version-3"] == snapshot
+    assert house.lake.pinned(PROBLEM.features_table)["version-3"] == snapshot
 
 
 def test_a_crash_after_the_record_is_finished_by_the_next_run(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

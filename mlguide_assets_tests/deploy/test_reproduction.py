@@ -14,7 +14,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate, train_candidate
-from mlguide_assets.train.lineage import TABLES, Lineage, lineage_of, plans_of
+from mlguide_assets.train.lineage import Lineage, lineage_of, plans_of
 from mlguide_assets.train.metrics import METRICS, point
 from mlguide_assets.train.storage import record_of, save_candidate, save_plots
 from mlguide_assets_tests.train.sends import PROBLEM, plans_of_sends
@@ -25,7 +25,7 @@ WEIGHING = PROBLEM.model_copy(update={"exploration": Exploration(share=0.5, weig
 
 
 def filled(lake: Lake, sends: pa.Table) -> Lake:
-    for table in TABLES:
+    for table in (*WEIGHING.tables, WEIGHING.core_table, WEIGHING.features_table):
         lake.write(table, sends if table == "send_features" else pa.table({"x": [1]}))
     plans = plans_of_sends(sends, share=0.5)
     lake.write_partition(SEND_PLAN, "2024-01-01", plans)
@@ -50,7 +50,7 @@ def test_a_version_that_was_weighted_by_plans_is_made_again(home: Home, sends: p
     candidate = train_candidate(lake.read("send_features"), WEIGHING, plans=plans_of(lake, lineage))
     assert candidate.facts["planned_sends"] > 500
     version = registered(home, candidate, lineage, home.candidates(WEIGHING.key) / lineage.id)
-    keep_inputs(lake, version, lineage.to_json())
+    keep_inputs(lake, WEIGHING, version, lineage.to_json())
 
     plan = lake.read_arrow(SEND_PLAN)
     for newer in range(lake.keep + 1):

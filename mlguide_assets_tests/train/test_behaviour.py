@@ -37,9 +37,9 @@ from mlguide_assets.train.behaviour import (
     with_extra_recent_sends,
 )
 from mlguide_assets.train.calibration import Calibration
-from mlguide_assets.train.candidate import matured_rows
 from mlguide_assets.train.encoding import EncodedFeature, Encoding, Matrix
 from mlguide_assets.train.models import Boosted, refit_xgboost
+from mlguide_assets.train.rows import matured_rows
 from mlguide_assets_tests.prepare.simulator.worlds import content, history, profiles
 from mlguide_assets_tests.samples import sample_problem
 from mlguide_assets_tests.train.sends import replaced
@@ -71,7 +71,7 @@ def core() -> pa.Table:
 
 @lru_cache(maxsize=1)
 def rows() -> pa.Table:
-    return matured_rows(send_features(ibis.memtable(core()), PROBLEM))
+    return matured_rows(send_features(ibis.memtable(core()), PROBLEM), PROBLEM)
 
 
 def fitted(*extra: str, only: Callable[[str], bool] = lambda _: True, known: pa.Table | None = None) -> Boosted:

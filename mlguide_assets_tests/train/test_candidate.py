@@ -11,11 +11,12 @@ import pytest
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.registry import features_of
-from mlguide_assets.train.candidate import Candidate, matured_rows, train_candidate
+from mlguide_assets.train.candidate import Candidate, train_candidate
 from mlguide_assets.train.encoding import Encoding
 from mlguide_assets.train.metrics import point
 from mlguide_assets.train.models import XGBOOST, fit_xgboost, refit_xgboost
 from mlguide_assets.train.propensity import propensity_weights, uniform_ratios
+from mlguide_assets.train.rows import matured_rows
 from mlguide_assets.train.split import split_by_time
 from mlguide_assets_tests.train.sends import PROBLEM, matured, plans_of_sends, replaced
 
@@ -89,7 +90,7 @@ def test_the_order_of_the_rows_changes_nothing(sends: pa.Table, trained: Candida
 def test_facts_count_the_rows_and_name_the_days(trained: Candidate) -> None:
     facts = trained.facts
     assert facts["test_rows"] == trained.scores.num_rows
-    assert facts["test_unsubscribes"] == pc.sum(trained.scores["label"]).as_py()
+    assert facts["test_positives"] == pc.sum(trained.scores["label"]).as_py()
     assert facts["train_first"] < facts["train_last"] < facts["test_first"] < facts["test_last"]
     gap = np.datetime64(facts["test_first"]) - np.datetime64(facts["train_last"])
     assert gap >= np.timedelta64(PROBLEM.label.window)
@@ -107,7 +108,7 @@ def test_progress_names_every_model_and_its_rows(sends: pa.Table, trained: Candi
 
 
 def test_matured_rows_are_ordered_by_time_and_key(sends: pa.Table) -> None:
-    rows = matured_rows(ibis.memtable(sends.take(np.random.default_rng(1).permutation(sends.num_rows))))
+    rows = matured_rows(ibis.memtable(sends.take(np.random.default_rng(1).permutation(sends.num_rows))), PROBLEM)
     order = [("delivered_at", "ascending"), ("user_id", "ascending"), ("email_id", "ascending")]
     assert rows.equals(rows.sort_by(order))
     assert rows["unsubscribed"].null_count == 0
@@ -124,7 +125,7 @@ def test_too_few_of_one_outcome_is_said_with_what_to_do(sends: pa.Table, side: s
     with pytest.raises(InputError) as error:
         train(replaced(known, "unsubscribed", labels.astype(np.int8)))
     assert f"The {side} window has" in str(error.value)
-    assert "at least 3 of each outcome on both sides; add history, or check label.positive" in str(error.value)
+    assert "at least 3 of each outcome on both sides; add history, or check predict.label" in str(error.value)
 
 
 @pytest.mark.parametrize("positives", [2, 3])
@@ -136,14 +137,14 @@ def test_three_unsubscribes_in_training_are_the_least_that_every_model_can_learn
     labels[:positives] = 1
     table = replaced(known, "unsubscribed", labels)
     if positives < 3:
-        with pytest.raises(InputError, match="of which 2 are unsubscribes"):
+        with pytest.raises(InputError, match="of which 2 are positive"):
             train(table)
     else:
-        assert train(table).facts["train_unsubscribes"] == 3
+        assert train(table).facts["train_positives"] == 3
 
 
 def test_no_matured_send_at_all_is_said(sends: pa.Table) -> None:
-    with pytest.raises(InputError, match="The history has 0 matured sends"):
+    with pytest.raises(InputError, match="The history has 0 matured decisions"):
         train(sends.filter(sends["unsubscribed"].is_null()))
 
 

@@ -7,12 +7,13 @@ import pytest
 
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.explanation import Explanation, explain
-from mlguide_assets_tests.train.sends import matured
+from mlguide_assets_tests.samples import sample_problem
+from mlguide_assets_tests.train.sends import PROBLEM, matured
 
 
 @pytest.fixture(scope="module")
 def explanation(sends: pa.Table, trained: Candidate) -> Explanation:
-    return explain(trained.model, ibis.memtable(sends), seed=0, rows=300)
+    return explain(trained.model, ibis.memtable(sends), PROBLEM, rows=300)
 
 
 def test_the_planted_signal_is_the_top_feature(explanation: Explanation) -> None:
@@ -38,8 +39,8 @@ def test_a_sample_of_matured_sends_is_explained(sends: pa.Table, trained: Candid
 
 
 def test_the_same_seed_explains_the_same_rows(sends: pa.Table, trained: Candidate, explanation: Explanation) -> None:
-    again = explain(trained.model, ibis.memtable(sends), seed=0, rows=300)
-    other = explain(trained.model, ibis.memtable(sends), seed=1, rows=300)
+    again = explain(trained.model, ibis.memtable(sends), PROBLEM, rows=300)
+    other = explain(trained.model, ibis.memtable(sends), sample_problem("nowhere", evaluation={"seed": 1}), rows=300)
     np.testing.assert_array_equal(again.contributions, explanation.contributions)
     assert again.plots == explanation.plots
     assert not np.array_equal(other.contributions, explanation.contributions)
@@ -47,4 +48,4 @@ def test_the_same_seed_explains_the_same_rows(sends: pa.Table, trained: Candidat
 
 def test_fewer_rows_than_the_sample_are_all_explained(sends: pa.Table, trained: Candidate) -> None:
     few = matured(sends).slice(0, 40)
-    assert len(explain(trained.model, ibis.memtable(few), seed=0).contributions) == 40
+    assert len(explain(trained.model, ibis.memtable(few), PROBLEM).contributions) == 40

@@ -147,7 +147,7 @@ def test_models_are_compared_by_scores_not_hard_labels() -> None:
 def test_baselines_are_fitted_on_the_same_rows_and_gate_the_model(trained: Candidate) -> None:
     """Mistake 8: they exist, they are not guesses, and a model that only equals the base rate is refused."""
     assert {"base_rate", "logistic_regression", "linear_svm"} <= set(trained.scores.column_names)
-    rate = trained.facts["train_unsubscribes"] / trained.facts["train_rows"]
+    rate = trained.facts["train_positives"] / trained.facts["train_rows"]
     assert set(trained.scores["base_rate"].to_pylist()) == {rate}
     position = trained.scores.column_names.index("xgboost")
     as_base_rate = trained.scores.set_column(position, "xgboost", trained.scores["base_rate"])

@@ -72,7 +72,7 @@ def named_share(rows: pa.Table) -> Alarm:
 
 
 def too_good(rows: pa.Table, limit: float = 0.85) -> Alarm:
-    return features_too_good(matured(rows), FEATURES, limit=limit)
+    return features_too_good(matured(rows), FEATURES, PROBLEM.label.column, limit=limit)
 
 
 def canary(core: ibis.Table, compute: ComputeFeatures, problem: Problem = PROBLEM) -> Alarm:
@@ -300,7 +300,8 @@ def over_all_time(key: str, function: Callable[[Any], Any]) -> Change:
 
 def label_window_ignored(sends: ibis.Table, problem: Problem) -> ibis.Table:
     at_once = problem.label.model_copy(update={"window": timedelta(microseconds=1)})
-    rows = send_features(sends, problem.model_copy(update={"label": at_once}))
+    predict = problem.predict.model_copy(update={"label": at_once})
+    rows = send_features(sends, problem.model_copy(update={"predict": predict}))
     return rows.mutate(leak=rows.number_of_unsubscribes)
 
 
@@ -355,7 +356,9 @@ def test_the_guides_leak_is_named_by_three_alarms() -> None:
     alarms = leakage_alarms(core, TOTAL_OF_UNSUBSCRIBES(core, PROBLEM), PROBLEM, compute=TOTAL_OF_UNSUBSCRIBES)
     assert [alarm.passed for alarm in alarms] == [True, False, False, False]
     assert {alarm.feature for alarm in alarms[1:]} == {"number_of_unsubscribes"}
-    assert features_too_good(matured(send_features(core, PROBLEM).to_pyarrow()), FEATURES, limit=0.85).passed
+    assert features_too_good(
+        matured(send_features(core, PROBLEM).to_pyarrow()), FEATURES, PROBLEM.label.column, limit=0.85
+    ).passed
 
 
 @pytest.mark.parametrize("change", [label_window_ignored, up_to_and_with_this_row])

@@ -10,9 +10,11 @@ from mlguide_assets.define.problem import Evaluation, Exploration, Problem
 from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.prepare.lake import Lake, MissingTableError
 from mlguide_assets.train import lineage as module
-from mlguide_assets.train.lineage import TABLES, Lineage, code_version, lineage_of, plans_of
+from mlguide_assets.train.lineage import Lineage, code_version, lineage_of, plans_of
 from mlguide_assets.train.recipe import PARAMETERS, Recipe, TrainingWindow
 from mlguide_assets_tests.train.sends import PROBLEM
+
+TABLES = (*PROBLEM.tables, PROBLEM.core_table, PROBLEM.features_table)
 
 
 def filled(root: Path, value: int = 1) -> Lake:

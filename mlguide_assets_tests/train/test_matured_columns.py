@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.train.matured_columns import MaturedColumns
+from mlguide_assets_tests.samples import sample_problem
 
 ROWS = pa.table(
     {
@@ -26,7 +27,7 @@ def test_rows_are_in_one_order_however_few_columns_there_is_room_for(
     monkeypatch: pytest.MonkeyPatch, available: int
 ) -> None:
     monkeypatch.setattr("mlguide_assets.train.matured_columns.available_memory", lambda: available)
-    columns = MaturedColumns.of(ibis.memtable(ROWS), NAMES)
+    columns = MaturedColumns.of(ibis.memtable(ROWS), NAMES, sample_problem("nowhere"))
     assert columns.together == (1 if available == 1 else 3)
     read: dict[str, Any] = {name: columns[name].to_pylist() for name in NAMES}
     assert read == {"user_id": [2, 1, 3], "unsubscribed": [0, 0, 1], "age": [20, 10, 30]}

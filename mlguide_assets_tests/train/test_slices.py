@@ -34,9 +34,9 @@ from mlguide_assets.train.slices import (
 from mlguide_assets.train.slicing import BANDS, MISSING, MOST_VALUES, OTHER, slicing
 
 THRESHOLD = 0.08
-measured = partial(slice_metrics, model="xgboost", threshold=THRESHOLD, min_positives=20)
-compared = partial(slice_gaps, model="xgboost", min_positives=20)
-treated = partial(fairness, model="xgboost", threshold=THRESHOLD, min_positives=20)
+measured = partial(slice_metrics, model="xgboost", unit="user_id", threshold=THRESHOLD, min_positives=20)
+compared = partial(slice_gaps, model="xgboost", unit="user_id", min_positives=20)
+treated = partial(fairness, model="xgboost", unit="user_id", threshold=THRESHOLD, min_positives=20)
 
 
 def sends(users: int = 1500, each: int = 4, seed: int = 0) -> pa.Table:

@@ -54,7 +54,7 @@ def load_served(champion: Bundle) -> ServedModel:
         champion.version,
         champion.trained_at,
         champion.threshold,
-        facts["train_unsubscribes"] / facts["train_rows"],
+        facts["train_positives"] / facts["train_rows"],
         model,
         problem,
         names,

@@ -10,6 +10,7 @@ from typing import Literal
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.tables import TABLES, Column, TableName
 from mlguide_assets.define.values import slug
+from mlguide_assets.prepare.features import catalogue
 
 Kind = Literal["number", "category", "text"]
 Origin = Literal["profile", "content", "user_history", "email_history", "moment"]
@@ -64,6 +65,8 @@ def category_count(category: str) -> str:
 
 def features_of(problem: Problem) -> tuple[Feature, ...]:
     """All features of a problem, in the order of their columns."""
+    if not problem.has_email_tables:
+        return catalogue.features_of(problem)  # type: ignore[return-value]
     sources: tuple[tuple[Origin, tuple[str, ...], TableName], ...] = (
         ("profile", PROFILE, "user_profiles"),
         ("content", CONTENT, "email_content"),

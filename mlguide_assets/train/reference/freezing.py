@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.features.registry import features_of
-from mlguide_assets.prepare.features.tables import LABEL
 from mlguide_assets.train.models import ServableModel
 from mlguide_assets.train.reference.bins import Kind
 from mlguide_assets.train.reference.costing import expected_costs, realised_costs, with_costs
@@ -36,30 +35,30 @@ def watched_columns(problem: Problem) -> dict[str, Kind]:
         for feature in features_of(problem)
         if feature.for_models
     }
-    return {**features, PROBABILITY: "number", LABEL: "number"}
+    return {**features, PROBABILITY: "number", problem.label.column: "number"}
 
 
 def reference_of(rows: pa.Table, scores: npt.NDArray[np.float64], model: ServableModel, problem: Problem) -> Profile:
     """The profile of scored rows, with the differences between days that are no news.
 
     Args:
-        rows: features, label and `delivered_at` of the test window.
+        rows: features, label and time of the test window.
         scores: what the model that had not seen them says of them (n,).
     """
-    columns = watched_columns(problem)
-    held = rows.select([*(name for name in columns if name != PROBABILITY), "delivered_at"])
+    columns, label, time = watched_columns(problem), problem.label.column, problem.decision.time
+    held = rows.select([*(name for name in columns if name != PROBABILITY), time])
     held = held.append_column(PROBABILITY, pa.array(scores))
     costs = dict.fromkeys(columns, expected_costs(scores, problem.costs))
-    costs[LABEL] = realised_costs(rows[LABEL].to_numpy().astype(bool), scores, problem.costs)
-    profile = with_costs(reference_profile(_watched(held), columns, importance_of(model)), held, costs)
-    first, last = (bound(held["delivered_at"]).as_py() for bound in (pc.min, pc.max))
+    costs[label] = realised_costs(rows[label].to_numpy().astype(bool), scores, problem.costs)
+    profile = with_costs(reference_profile(_watched(held, time), columns, importance_of(model, label)), held, costs)
+    first, last = (bound(held[time]).as_py() for bound in (pc.min, pc.max))
     half = (last - first) / 2
     midnight = datetime.combine(last.date(), datetime.min.time())
     days = [midnight - timedelta(days=back) for back in range(min(HABIT_DAYS, half.days))]
     if not days:
         return profile
     spans = {_EARLY: (first, first + half), **{str(day): (day, day + timedelta(days=1)) for day in days}}
-    counted = window_counts_by(_in_windows(held, spans), profile, _WINDOW)
+    counted = window_counts_by(_in_windows(held, spans, time), profile, _WINDOW)
     early = profile.recounted(counted.pop(_EARLY).counts)
     windows = [counted[str(day)] for day in days if str(day) in counted]
     habit = inflation(profile, windows, within=True)
@@ -70,20 +69,20 @@ def reference_of(rows: pa.Table, scores: npt.NDArray[np.float64], model: Servabl
     return profile.with_inflation(habit).with_trends(trends, middle=(first + half).date(), lag_days=max(lag, 1.0))
 
 
-def _in_windows(rows: pa.Table, spans: Mapping[str, tuple[datetime, datetime]]) -> ibis.Table:
+def _in_windows(rows: pa.Table, spans: Mapping[str, tuple[datetime, datetime]], time: str) -> ibis.Table:
     """The rows of each span [first, end), which name the span in the column `_WINDOW`; no two spans overlap."""
-    times = rows["delivered_at"]
+    times = rows[time]
     parts = []
     for name, (first, end) in spans.items():
         part = rows.filter(pc.and_(pc.greater_equal(times, pa.scalar(first)), pc.less(times, pa.scalar(end))))
         parts.append(part.append_column(_WINDOW, pa.array([name] * part.num_rows, pa.string())))
-    return _watched(pa.concat_tables(parts))
+    return _watched(pa.concat_tables(parts), time)
 
 
-def _watched(rows: pa.Table) -> ibis.Table:
-    return ibis.memtable(rows.drop_columns(["delivered_at"]))
+def _watched(rows: pa.Table, time: str) -> ibis.Table:
+    return ibis.memtable(rows.drop_columns([time]))
 
 
-def importance_of(model: ServableModel) -> Mapping[str, float]:
+def importance_of(model: ServableModel, label: str) -> Mapping[str, float]:
     """Share of every feature in the model; probability and label, which all of them move, count in full."""
-    return {**model.importance(), PROBABILITY: 1.0, LABEL: 1.0}
+    return {**model.importance(), PROBABILITY: 1.0, label: 1.0}

@@ -258,7 +258,7 @@ def test_unknown_users_get_the_base_rate_where_it_is_asked_for(
     strangers = [each for each in answer["predictions"] if each["user_id"] == UNKNOWN]
     assert [each["email_id"] for each in strangers] == [*(emails or (None,))]
     for each in strangers:
-        assert each["probability"] == facts["train_unsubscribes"] / facts["train_rows"]
+        assert each["probability"] == facts["train_positives"] / facts["train_rows"]
         assert (each["basis"], each["feature_time"]) == ("base_rate", None)
     assert {each["basis"] for each in answer["predictions"] if each["user_id"] != UNKNOWN} == {"features"}
     (line,) = house.logged_as(answer["request_id"])

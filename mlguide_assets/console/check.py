@@ -1,0 +1,107 @@
+"""`mlguide check`: what a problem file would train on, without training."""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from mlguide_assets.console.reporting import reporting
+from mlguide_assets.console.terminal import console, screen
+from mlguide_assets.define.loading import load_problem, with_overrides
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.engine import connect
+from mlguide_assets.prepare.profiling.checking import Check, Decisions, check_problem
+from mlguide_assets.prepare.sources.parquet_text import refusing_other_text
+from mlguide_assets.prepare.sources.reading import describe
+
+
+def check(file: str, source: str | None, *, as_json: bool) -> None:
+    """Print what is found. Bad input ends as an error, after what could be said.
+
+    Raises:
+        InputError: nothing could be trained from this; the text says what to mend.
+    """
+    problem = with_overrides(load_problem(file), source=source)
+    with tempfile.TemporaryDirectory(prefix="mlguide-check-") as scratch, reporting() as report, refusing_other_text():
+        connection = connect(Path(scratch) / "spill")
+        try:
+            found = check_problem(problem, connection, Path(scratch), report)
+        finally:
+            connection.disconnect()
+    if as_json:
+        json.dump(_values(problem, found), sys.stdout, indent=2)
+        sys.stdout.write("\n")
+    else:
+        _print(problem, found)
+    if found.blocked:
+        more = f" ({len(found.blocked) - 1} more)" if len(found.blocked) > 1 else ""
+        raise InputError(f"The contract blocks this source: {found.blocked[0]}{more}: mend the source or the rule.")
+    if not as_json:
+        console.print(f"Next: mlguide run --problem {file}{f' --source {source}' if source else ''}")
+
+
+def _print(problem: Problem, found: Check) -> None:
+    screen.print(f"{problem.name}: {problem.statement.strip()}")
+    screen.print(f"source     {describe(problem)}")
+    for name, (rows, accepted) in found.tables.items():
+        aside = f", {rows - accepted:,} in quarantine" if accepted < rows else ""
+        screen.print(f"table      {name}: {rows:,} rows{aside}")
+    if found.decisions is not None:
+        for line in _decided(problem, found.decisions):
+            screen.print(line)
+    screen.print(f"features   {_features(problem)}")
+    for word, lines in (
+        ("left out", found.remarks), ("warning", found.warnings), ("set aside", found.quarantined),
+        ("blocked", found.blocked),
+    ):  # fmt: skip
+        for line in lines:
+            screen.print(f"{word:<10} {line}")
+
+
+def _decided(problem: Problem, decisions: Decisions) -> list[str]:
+    known = decisions.rows - decisions.waiting
+    share = decisions.positives / known
+    return [
+        f"decisions  {decisions.rows:,}, one per {problem.predict.each}, {decisions.first:%Y-%m-%d} to "
+        f"{decisions.last:%Y-%m-%d}; {decisions.waiting:,} wait for their outcome",
+        f"positives  {decisions.positives:,} of {known:,} ({share:.1%})",
+        f"split      {decisions.train:,} to train on, {decisions.test:,} to test on from "
+        f"{decisions.test_from:%Y-%m-%d} on",
+    ]
+
+
+def _features(problem: Problem) -> str:
+    automatic = problem.features.automatic
+    written = f"{len(problem.features.declared)} declared"
+    return f"{written}, at most {automatic.max} automatic" if automatic else written
+
+
+def _values(problem: Problem, found: Check) -> dict[str, Any]:
+    decisions = found.decisions
+    return {
+        "problem": problem.name,
+        "source": describe(problem),
+        "tables": {name: {"rows": rows, "accepted": accepted} for name, (rows, accepted) in found.tables.items()},
+        "decisions": None
+        if decisions is None
+        else {
+            "rows": decisions.rows,
+            "waiting": decisions.waiting,
+            "positives": decisions.positives,
+            "first_day": f"{decisions.first:%Y-%m-%d}",
+            "last_day": f"{decisions.last:%Y-%m-%d}",
+            "train": decisions.train,
+            "test": decisions.test,
+            "test_from": decisions.test_from.isoformat(),
+        },
+        "features": {
+            "declared": list(problem.features.declared),
+            "automatic_at_most": problem.features.automatic.max if problem.features.automatic else 0,
+        },
+        "left_out": list(found.remarks),
+        "warnings": list(found.warnings),
+        "quarantined": list(found.quarantined),
+        "blocked": list(found.blocked),
+    }

@@ -1,0 +1,140 @@
+"""The tables of features of a problem whose tables may be any: decisions, their declared features, and both together.
+
+What the data decide about features (`automatic`, values of `split`) is decided once, and kept as a table, so that
+training, evaluation and scoring read one list.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, time, timedelta
+from typing import Any
+
+import ibis
+import pyarrow as pa
+import yaml
+
+from mlguide_assets.define.features import Declaration, Features
+from mlguide_assets.define.prediction import PredictEvent
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.clock import last_day
+from mlguide_assets.prepare.decisions.rows import LABEL, MATURED_AT, decision_rows
+from mlguide_assets.prepare.features.catalogue import features_of
+from mlguide_assets.prepare.features.compiling import cut_offs_of, decision_features, with_features
+from mlguide_assets.prepare.features.events import AT, canonical_events, timestamp_of
+from mlguide_assets.prepare.features.resolving import resolved_features
+from mlguide_assets.prepare.lake import Lake
+
+DECLARATIONS = "feature_declarations"
+"""The lake's table with a row per declared feature, in order: name, declaration as YAML, and what it means."""
+
+
+def tables_of(lake: Lake, problem: Problem) -> dict[str, ibis.Table]:
+    """The accepted tables of a problem, by their names."""
+    return {name: lake.read(name) for name in problem.tables}
+
+
+def clock_of(tables: Mapping[str, ibis.Table], problem: Problem) -> datetime:
+    """How far in time the events have come that decide outcomes, UTC. Single rows do not move it.
+
+    Raises:
+        InputError: there is no such event.
+    """
+    predict = problem.predict
+    event = predict.each if isinstance(predict, PredictEvent) else predict.label.count
+    rows = canonical_events(tables, problem, event)
+    rows = rows.filter(rows[AT].notnull())
+    dated = rows.select(AT, day=timestamp_of(rows[AT]).date())
+    days = dated.group_by("day").aggregate(rows=dated.count(), last=dated[AT].max()).to_pyarrow().to_pylist()
+    newest = last_day({row["day"]: row["rows"] for row in days})
+    if newest is None:
+        raise InputError(f"There is no {event} with a time, so nothing can be predicted: check the column of its time.")
+    return datetime(1970, 1, 1) + timedelta(microseconds=next(row["last"] for row in days if row["day"] == newest))
+
+
+def decisions_of(tables: Mapping[str, ibis.Table], problem: Problem) -> ibis.Table:
+    """Every decision: ids, time, the label under the name that the problem has for it, and when it matures."""
+    rows = decision_rows(tables, problem, clock=clock_of(tables, problem))
+    return rows.rename({problem.label.column: LABEL}) if problem.label.column != LABEL else rows
+
+
+def declared_features(tables: Mapping[str, ibis.Table], rows: ibis.Table, problem: Problem) -> pa.Table:
+    """The features of a problem as declarations alone, as the table `DECLARATIONS`."""
+    until = test_start(rows, problem)
+    found = resolved_features(problem, tables, rows, until=until, cut_offs=_cut_offs(problem))
+    resolved = problem.model_copy(update={"features": found})
+    words = {feature.name: feature.description for feature in features_of(resolved)}
+    return pa.table(
+        {
+            "feature": list(found.declared),
+            "declaration": [_as_yaml(each) for each in found.declared.values()],
+            "description": [words.get(name) or _split_in_words(each) for name, each in found.declared.items()],
+        },
+        schema=pa.schema([("feature", pa.string()), ("declaration", pa.string()), ("description", pa.string())]),
+    )
+
+
+def resolved(problem: Problem, declarations: pa.Table) -> Problem:
+    """The problem with the features that a table of declarations has, and none that the data would decide."""
+    rows = declarations.to_pylist()
+    declared = {row["feature"]: Declaration.model_validate(yaml.safe_load(row["declaration"])) for row in rows}
+    return problem.model_copy(update={"features": Features(automatic=False, declared=declared)})
+
+
+def resolved_from(lake: Lake, problem: Problem) -> Problem:
+    """The problem as its features were decided last, where they were."""
+    return resolved(problem, lake.read_arrow(DECLARATIONS)) if lake.exists(DECLARATIONS) else problem
+
+
+def features_table(tables: Mapping[str, ibis.Table], rows: ibis.Table, problem: Problem) -> ibis.Table:
+    """Every decision with its features, as of its own instant.
+
+    Args:
+        rows: of `decisions_of`.
+        problem: resolved.
+
+    Returns:
+        Keys, label (1, 0, or null while it has not matured), `matured_at`, and the features of `features_of(problem)`.
+    """
+    decision, label = problem.decision, problem.label.column
+    names = [feature.name for feature in features_of(problem)]
+    if isinstance(problem.predict, PredictEvent):
+        found = decision_features(tables, problem)
+        outcomes = rows.select(*decision.keys, label, MATURED_AT)
+        found = found.drop(*(name for name in (label, MATURED_AT) if name in found.columns))
+        # A key may be stated that is not unique: then the rows side by side would multiply.
+        joined = found.inner_join(outcomes.distinct(), decision.keys)
+    else:
+        joined = with_features(rows, tables, problem, cut_offs=_cut_offs(problem))
+    columns = [*decision.keys, label, MATURED_AT, *names]
+    return joined.select(*dict.fromkeys(columns)).order_by(*decision.order)
+
+
+def test_start(rows: ibis.Table, problem: Problem) -> datetime:
+    """Where the test window begins: nothing from then on decides what the features are."""
+    settings = problem.evaluation
+    if settings.test_from is not None:
+        return datetime.combine(settings.test_from, time())
+    known = rows.filter(rows[problem.label.column].notnull()).select(at=rows[problem.decision.time])
+    count = int(known.count().execute())
+    if not count:
+        raise InputError("No outcome has matured yet, so there is nothing to learn from: add history.")
+    # As `train/split.py` parts the rows.
+    place = int(count * (1 - settings.test_share))
+    start: datetime = known.order_by("at").limit(1, offset=place).to_pyarrow()["at"][0].as_py()
+    return start
+
+
+def _cut_offs(problem: Problem) -> Any:
+    predict = problem.predict
+    if isinstance(predict, PredictEvent):
+        return None
+    return cut_offs_of(predict.every, datetime.combine(predict.anchor or problem.history_start, time()))
+
+
+def _split_in_words(declaration: Declaration) -> str:
+    return declaration.description or f"One per value of {declaration.split}: {', '.join(declaration.values)}."
+
+
+def _as_yaml(declaration: Declaration) -> str:
+    values = declaration.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude_none=True)
+    return yaml.safe_dump(values, default_flow_style=True, sort_keys=False, width=10_000, allow_unicode=True).strip()

@@ -1,0 +1,245 @@
+"""What a problem would train on, counted without training: tables, contract, decisions, the split in time."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import ibis
+
+from mlguide_assets.define.prediction import ColumnLabel
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.schema import TableName
+from mlguide_assets.define.sources import SimulatorSource
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.contracts import Judged, judge
+from mlguide_assets.prepare.decisions.rows import MATURED_AT
+from mlguide_assets.prepare.engine import read_parquet
+from mlguide_assets.prepare.features.building import clock_of, decisions_of, test_start
+from mlguide_assets.prepare.sources.reading import read_source
+
+NOT_READ = " not read, since the problem file does not list them"
+"""How the reader of tables says which columns it leaves out."""
+
+Tables = Mapping[TableName, ibis.Table]
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What would be learned from.
+
+    Attributes:
+        rows: decisions until the data's clock.
+        waiting: those whose outcome is not known yet.
+        positives: of the others, those with the positive outcome.
+        test_from: the first instant of the test window.
+    """
+
+    rows: int
+    waiting: int
+    positives: int
+    first: datetime
+    last: datetime
+    train: int
+    test: int
+    test_from: datetime
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was found.
+
+    Attributes:
+        tables: per table, rows read and rows that the contract accepts.
+        remarks: what is worth knowing, such as columns that are not read.
+        warnings: what should be mended.
+        quarantined, blocked: what the contract says of the rows, in sentences.
+    """
+
+    tables: dict[TableName, tuple[int, int]]
+    decisions: Decisions | None
+    remarks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    quarantined: tuple[str, ...] = ()
+    blocked: tuple[str, ...] = ()
+
+
+def check_problem(problem: Problem, connection: Any, scratch: Path, report: Callable[[str], None]) -> Check:
+    """Read the source, apply the contract, and count the decisions.
+
+    Args:
+        connection: the DuckDB of this process.
+        scratch: a folder for copies, which the caller removes.
+
+    Raises:
+        InputError: nothing could be trained: a table, column, reference, label or window does not fit the data.
+    """
+    remarks: list[str] = []
+
+    def heard(text: str) -> None:
+        if text.endswith(NOT_READ):
+            remarks.append(text.removesuffix(NOT_READ))
+        else:
+            report(text)
+
+    oracle = scratch / "oracle.parquet"
+    raw = read_source(problem, connection, scratch=scratch, oracle=oracle, report=heard)
+    now = _now(problem)
+    report("applying the contract")
+    judged = judge(raw, problem.schema, problem.rules, connection, scratch=scratch, now=now)
+    rows = {name: int(table.count().execute()) for name, table in raw.items()}
+    accepted = {name: int(table.count().execute()) for name, table in judged.accepted.items()}
+    broken = [each for each in judged.results if each.violations and each.action != "warn"]
+    quarantined = [_said(each) for each in broken if each.action == "quarantine"]
+    blocked = [_said(each) for each in broken if each.action == "block" and not _holds(problem, each)]
+    decisions = None
+    if not blocked:
+        _require_rows(judged, rows)
+        _require_references(problem, judged.accepted)
+        _require_label(problem, judged.accepted)
+        report("counting decisions")
+        decisions = _decisions(problem, judged.accepted, connection, scratch)
+    tables = {name: (rows[name], accepted[name]) for name in rows}
+    warnings = [*_changing(problem), *_partly_found(problem, judged.accepted)]
+    return Check(tables, decisions, tuple(remarks), tuple(warnings), tuple(quarantined), tuple(blocked))
+
+
+def _now(problem: Problem) -> datetime:
+    if isinstance(problem.source, SimulatorSource):
+        return datetime.combine(problem.source.end(problem.history_start), time())
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def _said(result: Any) -> str:
+    cause = f" ({result.cause})" if result.cause else f", such as {result.example}" if result.example else ""
+    return f"{result.table}: {result.violations:,} of {result.rows:,} rows break {result.rule}{cause}"
+
+
+def _holds(problem: Problem, result: Any) -> bool:
+    rule = next(each for each in problem.rules if each.name == result.rule)
+    return rule.holds(result.violations, result.rows)
+
+
+def _require_rows(judged: Judged, rows: Mapping[TableName, int]) -> None:
+    for name, table in judged.accepted.items():
+        if not int(table.limit(1).count().execute()):
+            worst = max((each for each in judged.results if each.table == name), key=lambda each: each.violations)
+            raise InputError(f"No row of {name} is left: {_said(worst)}; mend that rule or the source.")
+
+
+def _found(problem: Problem, tables: Tables) -> list[tuple[TableName, str, str, int, int]]:
+    """Table, column and noun of each reference to a declared entity; its different values, and how many are found."""
+    found = []
+    for name, event in problem.schema.event_tables.items():
+        for noun, column in event.of.items():
+            target = problem.schema.table_of(noun)
+            if target is None:
+                continue
+            ids = tables[name].select(id=tables[name][column].cast("string"))
+            ids = ids.filter(ids.id.notnull()).distinct()
+            keys = tables[target].select(id=tables[target][problem.schema.entity_tables[target].key].cast("string"))
+            values = int(ids.count().execute())
+            found.append((name, column, noun, values, int(ids.semi_join(keys, "id").count().execute())))
+    return found
+
+
+def _require_references(problem: Problem, tables: Tables) -> None:
+    for name, column, noun, values, found in _found(problem, tables):
+        if values and not found:
+            target = problem.schema.table_of(noun)
+            raise InputError(
+                f"tables.{name}.of: none of the {values:,} values of {column!r} is the id of a {noun} in {target}: "
+                f"name the column that holds the ids of {noun}, or another key there."
+            )
+
+
+def _partly_found(problem: Problem, tables: Tables) -> list[str]:
+    return [
+        f"{name}.{column}: {values - found:,} of {values:,} ids of a {noun} have no row in "
+        f"{problem.schema.table_of(noun)}; their columns are empty"
+        for name, column, noun, values, found in _found(problem, tables)
+        if found < values
+    ]
+
+
+def _require_label(problem: Problem, tables: Tables) -> None:
+    """Both values of a label occur."""
+    label = problem.predict.label
+    if not isinstance(label, ColumnLabel):
+        return
+    name = str(problem.schema.table_of(problem.predict.each))
+    column = tables[name][label.column].cast("string").name("value")
+    given = column.as_table()
+    counts = given.group_by("value").aggregate(rows=given.count()).order_by(ibis.desc("rows")).limit(8)
+    values = {row["value"]: row["rows"] for row in counts.to_pyarrow().to_pylist()}
+    for key, wanted in (("positive", label.positive), ("negative", label.negative)):
+        if wanted not in values:
+            shown = ", ".join(f"{value!r} ({rows:,})" for value, rows in values.items())
+            raise InputError(
+                f"predict.label.{key}: no row of {name} has {label.column} = {wanted!r}; it has {shown}: "
+                f"write one of these."
+            )
+
+
+def _decisions(problem: Problem, tables: Tables, connection: Any, scratch: Path) -> Decisions:
+    predict, clock = problem.predict, clock_of(tables, problem)
+    label, at = problem.label.column, problem.decision.time
+    # Looked at several times: computed once.
+    path = scratch / "decisions.parquet"
+    connection.to_parquet(decisions_of(tables, problem), str(path))
+    rows = read_parquet(connection, path)
+    found = rows.aggregate(
+        rows=rows.count(),
+        known=rows[label].count(),
+        positives=(rows[label] == 1).sum(),
+        first=rows[at].min(),
+        last=rows[at].max(),
+    )
+    all_ = found.to_pyarrow().to_pylist()[0]
+    window = predict.label.window
+    if not all_["rows"]:
+        raise InputError(
+            f"No {predict.each} is asked about until {clock:%Y-%m-%d}: check predict.where and history_start "
+            f"({problem.history_start})."
+        )
+    if not all_["known"]:
+        raise InputError(
+            f"predict.label: no outcome is known yet, since its window of {window / timedelta(days=1):g} days is "
+            f"longer than the data, from {all_['first']:%Y-%m-%d} to {clock:%Y-%m-%d}: write a shorter one, "
+            f"or add history."
+        )
+    known = rows.filter(rows[label].notnull())
+    start = test_start(rows, problem)
+    until = problem.evaluation.test_until
+    test = known[at] >= start if until is None else (known[at] >= start) & (known[at] < _midnight(until))
+    parted = known.aggregate(train=(known[MATURED_AT] <= start).sum(), test=test.sum()).to_pyarrow().to_pylist()[0]
+    if not parted["train"] or not parted["test"]:
+        side = "train on before" if not parted["train"] else "test on from"
+        raise InputError(
+            f"No decision is left to {side} {start:%Y-%m-%d}: add history, or change evaluation.test_share or "
+            f"test_from."
+        )
+    return Decisions(
+        int(all_["rows"]), int(all_["rows"] - all_["known"]), int(all_["positives"] or 0), all_["first"], all_["last"],
+        int(parted["train"]), int(parted["test"]), start,
+    )  # fmt: skip
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time())
+
+
+def _changing(problem: Problem) -> list[str]:
+    """Columns of entities whose value may be younger than a decision, and what can be done about it."""
+    return [
+        f"{name}: {', '.join(columns)} may be younger than a decision: list under static those that never change, or "
+        f"give history: {{from, to}} of a table with a row per change"
+        for name, table in problem.schema.entity_tables.items()
+        if (columns := [column for column in table.changing if _is_feature(table.columns[column].kind)])
+        and table.entity in problem.decision.nouns
+    ]
+
+
+def _is_feature(kind: str) -> bool:
+    return kind in ("number", "integer", "category", "flag")

@@ -1,0 +1,145 @@
+"""The tables of features of problems whose tables are nobody's emails: payments, and customers at cut-offs."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import ibis
+import pytest
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.parity import looked_up_parity
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.features.building import (
+    DECLARATIONS,
+    clock_of,
+    decisions_of,
+    declared_features,
+    features_table,
+    resolved,
+    resolved_from,
+    tables_of,
+    test_start,
+)
+from mlguide_assets.prepare.ingest import ingest
+from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.train.future import moved_by_the_future, tables_before
+from mlguide_assets.train.leakage import leakage_alarms
+from mlguide_assets_tests.other_tables import ORDERS, PAYMENTS, problem_of, write_orders, write_payments
+from mlguide_assets_tests.prepare.ingesting import keep
+
+test_start.__test__ = False  # type: ignore[attr-defined]  # a function of the product, whose name begins like a test's
+
+
+class Built:
+    """A problem, its tables in a lake, its decisions and its features."""
+
+    def __init__(self, problem: Problem, lake: Lake, oracle: Path) -> None:
+        self.lake = lake
+        with ingest(problem, lake, oracle=oracle, report=lambda _: None) as read:
+            self.results = read.results
+            keep(lake, read)
+        self.tables = tables_of(lake, problem)
+        lake.write("decisions", decisions_of(self.tables, problem))
+        self.decisions = lake.read("decisions")
+        lake.write(DECLARATIONS, declared_features(self.tables, self.decisions, problem))
+        self.problem = resolved_from(lake, problem)
+        lake.write("features", features_table(self.tables, self.decisions, self.problem))
+        self.features = lake.read("features")
+
+
+@pytest.fixture(scope="module")
+def payments(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    folder = tmp_path_factory.mktemp("payments")
+    problem = problem_of(PAYMENTS, write_payments(folder / "cards"))
+    return Built(problem, Lake(folder / "lake"), folder / "oracle")
+
+
+@pytest.fixture(scope="module")
+def orders(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    folder = tmp_path_factory.mktemp("orders")
+    problem = problem_of(ORDERS, write_orders(folder / "shop"))
+    return Built(problem, Lake(folder / "lake"), folder / "oracle")
+
+
+def test_every_payment_is_a_decision_with_its_features(payments: Built) -> None:
+    rows = payments.features.to_pyarrow()
+    assert rows.num_rows == 3000
+    assert rows.column_names[:7] == ["card_id", "shop_id", "paid", "payment", "fraud", "matured_at", "kind"]
+    assert rows["card_id"][0].as_py().startswith("c-")
+    assert set(rows["fraud"].to_pylist()) == {0, 1, None}
+
+
+def test_an_outcome_is_known_once_its_window_is_over(payments: Built) -> None:
+    clock = clock_of(payments.tables, payments.problem)
+    for row in payments.features.select("paid", "fraud").to_pyarrow().to_pylist():
+        assert (row["fraud"] is None) == (row["paid"] + timedelta(days=3) > clock)
+
+
+def test_a_mean_is_of_what_came_strictly_before(payments: Built) -> None:
+    rows = payments.tables["payments"].to_pyarrow().to_pylist()
+    for found in payments.features.filter(lambda t: t.payment < 20).to_pyarrow().to_pylist():
+        before = [row["amount"] for row in rows if row["card"] == found["card_id"] and row["paid"] < found["paid"]]
+        assert found["mean_amount"] == (pytest.approx(sum(before) / len(before)) if before else None)
+
+
+def test_customers_are_asked_about_at_cut_offs_a_week_apart(orders: Built) -> None:
+    days = sorted(set(orders.features.as_of.to_pyarrow().to_pylist()))
+    assert {(later - earlier).days for earlier, later in pairwise(days)} == {7}
+    assert set(orders.features.label.to_pyarrow().to_pylist()) == {0, 1, None}
+
+
+def test_automatic_features_are_kept_as_declarations(orders: Built) -> None:
+    kept = orders.lake.read_arrow(DECLARATIONS)
+    assert 5 < kept.num_rows <= 20
+    assert resolved(orders.problem, kept) == orders.problem
+    assert not orders.problem.features.automatic
+    assert all(kept["description"].to_pylist())
+
+
+@pytest.mark.parametrize("kind", ["payments", "orders"])
+def test_looking_up_gives_what_was_computed_for_all(kind: str, request: pytest.FixtureRequest) -> None:
+    built: Built = request.getfixturevalue(kind)
+    parity = looked_up_parity(built.features, built.decisions, built.tables, built.problem, rows=200)
+    assert parity.rows == 200
+    assert parity.mismatches == 0
+
+
+@pytest.mark.parametrize("kind", ["payments", "orders"])
+def test_the_future_moves_no_feature(kind: str, request: pytest.FixtureRequest) -> None:
+    built: Built = request.getfixturevalue(kind)
+    looked, moved = moved_by_the_future(built.tables, built.decisions, built.problem, most=200)
+    assert looked == 200
+    assert set(moved.values()) == {0}
+
+
+def test_what_comes_later_is_taken_from_every_event_table(payments: Built) -> None:
+    instant = datetime(2024, 2, 1)
+    before = tables_before(payments.tables, payments.problem, instant)["payments"]
+    assert before.paid.max().execute() < instant
+    assert 0 < before.count().execute() < 3000
+
+
+def test_a_feature_that_knows_the_outcome_is_found(payments: Built) -> None:
+    leaky = payments.features.mutate(mean_amount=payments.features.fraud.cast("float64"))
+    alarms = {
+        alarm.check: alarm
+        for alarm in leakage_alarms(payments.decisions, leaky, payments.problem, tables=payments.tables)
+    }
+    assert (alarms["no_feature_too_good"].passed, alarms["no_feature_too_good"].feature) == (False, "mean_amount")
+    assert alarms["future_moves_no_past_row"].passed
+
+
+def test_features_are_decided_before_the_test_window(orders: Built) -> None:
+    start = test_start(orders.decisions, orders.problem)
+    matured = orders.decisions.filter(orders.decisions.label.notnull())
+    later = matured.filter(matured.as_of >= ibis.timestamp(start)).count().execute()
+    assert later / matured.count().execute() == pytest.approx(0.25, abs=0.06)
+
+
+def test_without_an_event_that_has_a_time_nothing_can_be_predicted(payments: Built) -> None:
+    nothing: Mapping[str, Any] = {**payments.tables, "payments": payments.tables["payments"].limit(0)}
+    with pytest.raises(InputError, match="no payment with a time"):
+        clock_of(nothing, payments.problem)

@@ -1,0 +1,115 @@
+"""What a problem file would train on, and what is said where it would train on nothing."""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlguide_assets.define.loading import parse_problem
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.profiling.checking import Check, check_problem
+from mlguide_assets_tests.prepare.profiling.drafts import CUSTOMERS, draft_text, write_tables
+
+LOANS = (
+    "SELECT i AS loan_id, i % 40 AS customer_id, TIMESTAMP '2024-01-01' + INTERVAL (i * 6) HOUR AS granted_at, "
+    "i % 13 AS amount, CASE WHEN i % 6 = 0 THEN 'yes' ELSE 'no' END AS defaulted FROM range(800) t(i)"
+)
+FILE = """
+name: loans
+statement: Loans are lost.
+hypothesis: The past tells which.
+history_start: 2024-01-01
+source: {kind: files, uri: bank}
+tables:
+  customers: {entity: customer, key: customer_id, known_from: created_at, columns: {segment: category}}
+  loans:
+    event: loan
+    at: granted_at
+    of: {customer: customer_id}
+    key: [loan_id]
+    columns: {defaulted: flag}
+predict: {each: loan, label: {column: defaulted, positive: "yes", negative: "no", window: 7d}}
+features: {declared: {loans_before: {count: loan, by: customer}}}
+costs: {missed: 10, false_alarm: 1}
+"""
+
+
+def checked(text: str, duck: Any, tmp_path: Path, **tables: str) -> Check:
+    write_tables(tmp_path / "bank", **{"customers": CUSTOMERS, "loans": LOANS, **tables})
+    scratch = tmp_path / "scratch"
+    scratch.mkdir(exist_ok=True)
+    return check_problem(parse_problem(text.encode(), tmp_path / "loans.yaml"), duck, scratch, lambda _: None)
+
+
+def test_it_counts_what_would_be_trained_on(duck: Any, tmp_path: Path) -> None:
+    found = checked(FILE, duck, tmp_path)
+    decisions = found.decisions
+    assert decisions is not None
+    # A loan every six hours: those of the last seven days wait for their outcome.
+    assert (decisions.rows, decisions.waiting) == (800, 28)
+    assert decisions.positives == sum(i % 6 == 0 for i in range(772))
+    assert decisions.first == datetime(2024, 1, 1)
+    assert decisions.test == 772 - int(772 * 0.75)
+    assert found.tables == {"customers": (40, 40), "loans": (800, 800)}
+    assert found.remarks == ("loans: amount",)
+
+
+def test_columns_that_may_change_are_named_with_what_to_do(duck: Any, tmp_path: Path) -> None:
+    warning = checked(FILE, duck, tmp_path).warnings[0]
+    assert warning.startswith("customers: segment may be younger than a decision")
+    assert "static" in warning
+    assert "history" in warning
+
+
+def test_ids_without_a_row_are_counted(duck: Any, tmp_path: Path) -> None:
+    fewer = CUSTOMERS.replace("range(40)", "range(30)")
+    assert any("10 of 40 ids of a customer" in each for each in checked(FILE, duck, tmp_path, customers=fewer).warnings)
+
+
+def test_what_the_contract_blocks_is_said_and_not_counted_on(duck: Any, tmp_path: Path) -> None:
+    twice = LOANS.replace("SELECT i AS loan_id", "SELECT i // 2 AS loan_id")
+    found = checked(FILE, duck, tmp_path, loans=twice)
+    assert found.decisions is None
+    assert "loan_id_is_unique" in found.blocked[0]
+
+
+def a_long_window(text: str) -> str:
+    return text.replace("window: 7d", "window: 900d")
+
+
+def late_start(text: str) -> str:
+    return text.replace("costs:", "evaluation: {test_from: 2030-01-01}\ncosts:")
+
+
+def no_match(text: str) -> str:
+    return text.replace("of: {customer: customer_id}", "of: {customer: other_id}")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (a_long_window, "window of 900 days is longer than the data, from 2024-01-01 to 2024-07-18"),
+        (late_start, "No decision is left to test on from 2030-01-01"),
+        (no_match, "none of the 40 values of 'other_id' is the id of a customer in customers"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(change: Callable[[str], str], said: str, duck: Any, tmp_path: Path) -> None:
+    loans = LOANS.replace("i % 13 AS amount", "i % 13 AS amount, 1000 + i % 40 AS other_id")
+    with pytest.raises(InputError, match=said):
+        checked(change(FILE), duck, tmp_path, loans=loans)
+
+
+def test_a_label_value_that_does_not_occur_is_named(duck: Any, tmp_path: Path) -> None:
+    contract = '\ncontracts: [{table: loans, rule: one_of, column: defaulted, values: ["no"], action: warn}]\n'
+    never = LOANS.replace("'yes'", "'no'")
+    with pytest.raises(InputError, match="no row of loans has defaulted = 'yes'; it has 'no' \\(800\\)"):
+        checked(FILE + contract, duck, tmp_path, loans=never)
+
+
+def test_a_draft_can_be_checked_as_it_stands(duck: Any, tmp_path: Path) -> None:
+    source = write_tables(tmp_path / "bank", customers=CUSTOMERS, loans=LOANS)
+    found = checked(draft_text(source, duck, tmp_path), duck, tmp_path)
+    assert found.decisions is not None
+    assert found.decisions.rows == 800
