@@ -171,7 +171,10 @@ def test_every_asset_links_to_its_code(definitions: dg.Definitions) -> None:
         (reference,) = graph.get(key).metadata["dagster/code_references"].code_references
         path, line = Path(reference.file_path), reference.line_number
         assert path.parent == ROOT / "mlguide_assets" / "defs"
-        assert path.read_text(encoding="utf-8").splitlines()[line - 1].startswith(("@dg.", "def ")), (key, line)
+        assert path.read_text(encoding="utf-8").splitlines()[line - 1].lstrip().startswith(("@dg.", "def ")), (
+            key,
+            line,
+        )
 
 
 def test_predictions_are_partitioned_by_day(definitions: dg.Definitions) -> None:
