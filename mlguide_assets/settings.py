@@ -14,6 +14,10 @@ ALLOWED_HOSTS_VARIABLE = "MLGUIDE_ALLOWED_HOSTS"
 DEFAULT_HOME = ".mlguide"
 
 
+GROUPS = ("experiment", "canary")
+"""Commands that have commands of their own, which take the options."""
+
+
 @dataclass(frozen=True)
 class Home:
     """The directory that holds everything one installation knows.
@@ -38,11 +42,14 @@ class Home:
 
         >>> Home(Path("other"), "--home other").commands("'mlguide run' trains a model")
         "'mlguide run --home other' trains a model"
+        >>> Home(Path("other"), "--home other").commands("'mlguide experiment list' lists them")
+        "'mlguide experiment list --home other' lists them"
         """
         if not self.option:
             return text
         # A function: in a replacement text, a backslash of the path would be an escape.
-        return re.sub(r"\bmlguide (?!.{0,80}--home)([a-z]+)\b", lambda found: f"{found[0]} {self.option}", text)
+        command = rf"\bmlguide (?!.{{0,80}}--home)((?:(?:{'|'.join(GROUPS)}) )?[a-z-]+)\b"
+        return re.sub(command, lambda found: f"{found[0]} {self.option}", text)
 
     @property
     def is_used(self) -> bool:

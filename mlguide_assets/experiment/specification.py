@@ -130,7 +130,7 @@ class Experiment(Strict):
     eligibility: tuple[Condition, ...] = ()
     primary: PrimaryMetric
     guardrails: tuple[Guardrail, ...] = ()
-    alpha: Annotated[float, Field(gt=0, le=0.5, description="Two-sided, over all looks and arms.")] = 0.05
+    alpha: Annotated[float, Field(gt=0, lt=0.5, description="Two-sided, over all looks and arms.")] = 0.05
     power: Annotated[float, Field(ge=0.5, lt=1)] = 0.8
     outcome_window: Duration | None = Field(
         default=None,

@@ -30,6 +30,8 @@ MISTAKES = {
     "unknown policy": ({"arms": "[{name: a, policy: best, weight: 0.5}]"}, "arms.0.policy", "'best' is not valid"),
     "unknown control": ({"control": "placebo"}, "control", "none of the arms (generic, personal)"),
     "alpha of 2": ({"alpha": "2"}, "alpha", "2 is not valid"),
+    # The analysis would refuse it, at the first look.
+    "alpha of a half": ({"alpha": "0.5"}, "alpha", "less than 0.5"),
     "one salt for both": ({"salts": "{inclusion: a, arm: a}"}, "salts", "two different salts"),
     "unknown metric": ({"primary": "{metric: clicks, better: lower, smallest_effect: 0.1}"}, "primary", "'clicks'"),
     "primary as guardrail": (
