@@ -82,7 +82,7 @@ def decision_of(schema: Schema, predict: Predict) -> Decision:
         return Decision(predict.each, (predict.each,), CUT_OFF, (id_column(predict.each), CUT_OFF))
     event = schema.event(predict.each)
     # Who a choice is made for comes before what is chosen, in whatever order the file names them.
-    nouns = tuple(sorted(event.of, key=predict.choose.__eq__))
+    nouns = tuple(sorted(event.of, key=lambda noun: noun == predict.choose))
     time = event.own_time or PARENTS_TIME
     ids = {event.of[noun]: id_column(noun) for noun in nouns}
     # A key of its own (a payment's number) is one more column; what it shares with `of` has its name there.

@@ -82,7 +82,8 @@ def _of_any_table(name: str, table: EntityTable | EventTable, history_start: dat
     for column in table.columns:
         if column not in needed:
             yield Filled(rule="filled", table=name, column=column, action="warn")
-    yield Unique(rule="unique", table=name, columns=key, action="block" if stated else "warn")
+    if stated:
+        yield Unique(rule="unique", table=name, columns=key, action="block")
     yield SetAside(rule="set_aside", table=name, max_share=MAX_SET_ASIDE, action="block")
     floor = min(date(1970, 1, 1), history_start)
     for column in _times_that_passed(table):

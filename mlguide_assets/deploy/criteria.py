@@ -215,7 +215,7 @@ def features_agree(parity: Parity) -> Criterion:
     """What scoring computes for a pair equals what training computed for the send."""
     passed = parity.mismatches == 0
     reason = (
-        f"Scoring and training compute the same features for {parity.rows:,} sends."
+        f"Scoring and training compute the same features for {parity.rows:,} rows."
         if passed
         else f"Scoring and training compute different values of {parity.worst} for "
         f"{parity.mismatches:,} of {parity.rows:,} sends."

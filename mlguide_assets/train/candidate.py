@@ -204,7 +204,11 @@ def scores_hash(scores: pa.Table) -> str:
     digest = hashlib.sha256()
     for name in scores.column_names:
         digest.update(name.encode())
-        digest.update(np.ascontiguousarray(scores[name].to_numpy()).tobytes())
+        values = scores[name]
+        # Of texts, NumPy has addresses.
+        is_text = pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
+        content = "\0".join(values.to_pylist()).encode() if is_text else values.to_numpy().tobytes()
+        digest.update(content)
     return digest.hexdigest()
 
 

@@ -1,0 +1,29 @@
+"""What a decision is called, and which columns it has, for each shape of problem."""
+
+from pathlib import Path
+
+import pytest
+
+from mlguide_assets_tests.other_tables import ORDERS, PAYMENTS, problem_of
+from mlguide_assets_tests.samples import PROBLEM, sample_problem
+
+
+@pytest.mark.parametrize("order", [("user", "email"), ("email", "user")])
+def test_who_a_choice_is_made_for_comes_before_what_is_chosen(order: tuple[str, str]) -> None:
+    of = {noun: PROBLEM["tables"]["user_emails"]["of"][noun] for noun in order}
+    decision = sample_problem("nowhere", tables={"user_emails": {"of": of}}).decision
+    assert decision.keys == ("user_id", "email_id", "delivered_at")
+    assert decision.order == ("delivered_at", "user_id", "email_id")
+    assert (decision.unit, decision.plural) == ("user", "sends")
+
+
+def test_a_key_of_its_own_is_one_more_column(tmp_path: Path) -> None:
+    decision = problem_of(PAYMENTS, tmp_path).decision
+    assert decision.keys == ("card_id", "shop_id", "paid", "payment")
+    assert (decision.noun, decision.unit_id) == ("payment", "card_id")
+
+
+def test_an_entity_is_decided_about_at_cut_offs(tmp_path: Path) -> None:
+    decision = problem_of(ORDERS, tmp_path).decision
+    assert decision.keys == ("customer_id", "as_of")
+    assert (decision.plural, decision.in_words) == ("decisions", "a customer at a cut-off")

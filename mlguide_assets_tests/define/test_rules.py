@@ -1,0 +1,57 @@
+"""The contract in force on tables that are nobody's emails: what holds without being said."""
+
+from pathlib import Path
+
+from mlguide_assets.define.loading import parse_problem
+from mlguide_assets_tests.other_tables import ORDERS, PAYMENTS, problem_of
+
+F1 = b"""
+name: races
+statement: Cars break down.
+hypothesis: Old ones do.
+history_start: 1950-05-01
+source: {kind: files, uri: races}
+tables:
+  races: {entity: race, key: id, columns: {day: time}}
+  results: {event: result, at: race.day, of: {race: race, driver: driver}, columns: {grid: number}}
+predict:
+  each: driver
+  every: 30d
+  label: {count: result, within: 30d, at_most: 0}
+costs: {missed: 1, false_alarm: 1}
+"""
+
+
+def actions(rules: object) -> dict[str, str]:
+    return {rule.name: rule.action for rule in rules}  # type: ignore[attr-defined]
+
+
+def test_a_stated_key_is_unique_and_present_or_blocks(tmp_path: Path) -> None:
+    found = actions(problem_of(PAYMENTS, tmp_path).rules)
+    assert found["payments.payment_is_unique"] == "block"
+    assert found["payments.payment_is_present"] == "block"
+    assert found["cards.card_is_unique"] == "block"
+
+
+def test_without_a_stated_key_two_equal_rows_are_two_events(tmp_path: Path) -> None:
+    found = actions(problem_of(ORDERS, tmp_path).rules)
+    assert not [name for name in found if name.endswith("_is_unique")]
+    assert found["orders.customer_is_present"] == "quarantine"
+    assert found["orders.ordered_is_present"] == "quarantine"
+
+
+def test_a_label_is_one_of_its_two_values(tmp_path: Path) -> None:
+    assert actions(problem_of(PAYMENTS, tmp_path).rules)["payments.fraud_is_known"] == "block"
+
+
+def test_an_event_whose_time_is_that_of_an_entity_needs_its_row() -> None:
+    problem = parse_problem(F1, Path("races.yaml"))
+    assert actions(problem.rules)["results.race_exists_in_races"] == "quarantine"
+
+
+def test_times_of_what_has_happened_are_not_in_the_future_nor_before_the_history(tmp_path: Path) -> None:
+    rules = {rule.name: rule for rule in problem_of(PAYMENTS, tmp_path).rules}
+    assert {"payments.paid_is_not_after_now", "cards.issued_is_not_after_now"} <= rules.keys()
+    of_races = [rule.name for rule in parse_problem(F1, Path("races.yaml")).rules]
+    # A race that is planned lies in the future, and is no mistake.
+    assert "races.day_is_not_after_now" not in of_races
