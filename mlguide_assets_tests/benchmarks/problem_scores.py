@@ -17,11 +17,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.prediction import PredictEntity
 from mlguide_assets.prepare.decisions.rows import LABEL, MATURED_AT, decision_rows
 from mlguide_assets.prepare.features.catalogue import Feature, features_of, nouns_of, time_column
 from mlguide_assets.prepare.features.compiling import cut_offs_of, decision_features, with_features
-from mlguide_assets.prepare.features.events import AT, POSITIVE, canonical_events, id_column
+from mlguide_assets.prepare.features.events import AT, POSITIVE, canonical_events
 from mlguide_assets.prepare.features.resolving import ResolvedProblem, features_as_yaml, resolved_features
 from mlguide_assets.train.encoding import Encoding
 from mlguide_assets.train.models import fit_xgboost

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import ibis
 
+from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.prediction import Condition, PredictEntity, PredictEvent
 from mlguide_assets.define.schema import EntityTable, Schema
 from mlguide_assets.prepare.decisions.cut_offs import CutOffs, counts_at
@@ -21,7 +22,6 @@ from mlguide_assets.prepare.features.events import (
     canonical_events,
     column_name,
     comparison,
-    id_column,
     kind_at,
     micros,
     microseconds,

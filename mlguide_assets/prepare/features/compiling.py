@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import ibis
 
+from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.prediction import PredictEntity, PredictEvent
 from mlguide_assets.prepare.features.aggregates import DAY, Frame, Measure, Part, Selection, Stream, finished, parts_of
 from mlguide_assets.prepare.features.catalogue import (
@@ -26,7 +27,6 @@ from mlguide_assets.prepare.features.events import (
     age_column,
     canonical_events,
     column_name,
-    id_column,
     micros,
     microseconds,
     timestamp_of,

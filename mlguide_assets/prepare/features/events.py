@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import ibis
 
+from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.prediction import Comparison, PredictEvent
 from mlguide_assets.define.schema import EntityTable, EventTable, Schema
 from mlguide_assets.prepare.features.catalogue import Declared, kind_of
@@ -32,10 +33,6 @@ def microseconds(time: ibis.Value) -> ibis.Value:
 def timestamp_of(microseconds: ibis.Value) -> ibis.Value:
     """The time of an int64 since 1970."""
     return ibis.timestamp(_EPOCH) + microseconds.as_interval("us")
-
-
-def id_column(noun: str) -> str:
-    return f"{noun}_id"
 
 
 def column_name(event: EventTable, column: str) -> str:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
+from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.features import Automatic, Declaration, Features, split_names
 from mlguide_assets.define.prediction import Comparison, Predict
 from mlguide_assets.define.schema import Schema
@@ -23,14 +24,7 @@ from mlguide_assets.prepare.features.automatic import Profile, Values, automatic
 from mlguide_assets.prepare.features.catalogue import Declared, event_of, features_of, nouns_of, time_column
 from mlguide_assets.prepare.features.comparing import floats
 from mlguide_assets.prepare.features.compiling import with_features
-from mlguide_assets.prepare.features.events import (
-    AT,
-    Tables,
-    canonical_events,
-    id_column,
-    microseconds,
-    with_paths,
-)
+from mlguide_assets.prepare.features.events import AT, Tables, canonical_events, microseconds, with_paths
 from mlguide_assets.prepare.features.windows import CutOffs
 from mlguide_assets.statistics.draws import draw_share_column
 

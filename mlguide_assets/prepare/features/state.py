@@ -9,6 +9,7 @@ from datetime import datetime
 
 import ibis
 
+from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.prediction import PredictEntity
 from mlguide_assets.prepare.features.aggregates import parts_of
 from mlguide_assets.prepare.features.catalogue import (
@@ -33,7 +34,6 @@ from mlguide_assets.prepare.features.events import (
     Tables,
     age_column,
     canonical_events,
-    id_column,
     micros,
     microseconds,
     timestamp_of,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import ibis
 
+from mlguide_assets.define.decision import id_column
 from mlguide_assets.prepare.features.aggregates import (
     DAY,
     Frame,
@@ -32,7 +33,6 @@ from mlguide_assets.prepare.features.events import (
     canonical_events,
     column_name,
     comparison,
-    id_column,
     kind_at,
     with_paths,
 )
