@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from mlguide_assets.cli.canary import canary
-from mlguide_assets.cli.common import HomeOption, JsonOption, handle_errors
+from mlguide_assets.cli.common import HomeOption, JsonOption, handle_errors, home_with_emails
 from mlguide_assets.cli.experiment import experiment
 from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
@@ -218,7 +218,7 @@ def report(
     """
     from mlguide_assets.console.page import write_page
 
-    write_page(Home.locate(home), out)
+    write_page(home_with_emails(home, "report"), out)
 
 
 @app.command()
@@ -261,7 +261,7 @@ def forget(
     """
     from mlguide_assets.console.forget import forget_user
 
-    forget_user(Home.locate(home), user, yes=yes, as_json=as_json, store=store)
+    forget_user(home_with_emails(home, "forget"), user, yes=yes, as_json=as_json, store=store)
 
 
 @app.command()
@@ -404,7 +404,9 @@ def serve(
     """
     from mlguide_assets.deploy.serving.server import serve as serve_api
 
-    serve_api(Home.locate(home), host=host, port=port, workers=workers, store=store, access_log=access_log)
+    serve_api(
+        home_with_emails(home, "serve"), host=host, port=port, workers=workers, store=store, access_log=access_log
+    )
 
 
 def _show(home: Home, as_json: bool) -> None:

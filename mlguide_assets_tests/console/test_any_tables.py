@@ -48,6 +48,14 @@ def test_the_report_speaks_of_payments(ran: tuple[Path, dict[str, Any]]) -> None
     assert "send" not in said.partition("Results")[0]
 
 
+@pytest.mark.parametrize("command", ["report", "serve", "forget --user 1 --yes", "experiment start personalised"])
+def test_what_knows_emails_alone_says_so(command: str, ran: tuple[Path, dict[str, Any]]) -> None:
+    home, _ = ran
+    done = mlguide(home, *command.split())
+    assert done.returncode == 2
+    assert "has other tables" in done.stderr.replace("\n", " ")
+
+
 def test_its_version_is_reproduced(ran: tuple[Path, dict[str, Any]]) -> None:
     home, _ = ran
     again = mlguide(home, "reproduce", "1")
