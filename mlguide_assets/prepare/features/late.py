@@ -61,6 +61,7 @@ def _reduced(part: Part, pairs: ibis.Table, events: Events) -> ibis.Value:
 def _looked_up(found: ibis.Table, events: Events, numbered: ibis.Table, part: Part, name: str) -> ibis.Table:
     """The value of the event whose place is in the column `name`."""
     numbered = numbered.select(_numbered_of=OF, _place="_place", _last=events.value(part.measure, numbered))
-    joined = found.left_join(numbered, [found[OF] == numbered["_numbered_of"], found[name] == numbered["_place"]])
+    # By names, and as a table of its own: the same events are looked up once per part, which expressions would confuse.
+    joined = found.left_join(numbered.view(), [(OF, "_numbered_of"), (name, "_place")])
     rest = [column for column in found.columns if column != name]
     return joined.select(*rest, **{name: joined["_last"]})

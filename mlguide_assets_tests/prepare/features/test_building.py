@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import ibis
+import pyarrow as pa
 import pytest
 
 from mlguide_assets.define.problem import Problem
@@ -23,6 +24,7 @@ from mlguide_assets.prepare.features.building import (
     tables_of,
     test_start,
 )
+from mlguide_assets.prepare.features.compiling import with_features
 from mlguide_assets.prepare.ingest import ingest
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.train.future import moved_by_the_future, tables_before
@@ -137,6 +139,27 @@ def test_features_are_decided_before_the_test_window(orders: Built) -> None:
     matured = orders.decisions.filter(orders.decisions.label.notnull())
     later = matured.filter(matured.as_of >= ibis.timestamp(start)).count().execute()
     assert later / matured.count().execute() == pytest.approx(0.25, abs=0.06)
+
+
+def test_the_last_two_values_are_those_that_had_been_written_by_then(duck: Any, tmp_path: Path) -> None:
+    visits = {**ORDERS["tables"]["orders"], "known_at": "written", "columns": {"amount": "number", "written": "time"}}
+    declared = {
+        "newest": {"last": "order.amount", "by": "customer"},
+        "one_before": {"last": "order.amount", "by": "customer", "nth": 2},
+    }
+    features = {"declared": declared}
+    problem = problem_of({**ORDERS, "tables": {"orders": visits}, "features": features}, tmp_path)
+    days = [datetime(2024, 1, day) for day in range(1, 5)]
+    rows = {
+        "customer": [1, 1, 1, 1],
+        "ordered": days,
+        "written": [days[0], days[3], days[2], days[3]],
+        "amount": [10.0, 20.0, 30.0, 40.0],
+    }
+    spine = ibis.memtable(pa.table({"customer_id": [1, 1], "as_of": [days[2] + timedelta(hours=1), days[3]]}))
+    orders = duck.create_table("late_orders", ibis.memtable(pa.table(rows)))
+    found = with_features(spine, {"orders": orders}, problem).order_by("as_of").to_pyarrow().to_pylist()
+    assert [(row["newest"], row["one_before"]) for row in found] == [(30.0, 10.0), (30.0, 10.0)]
 
 
 def test_without_an_event_that_has_a_time_nothing_can_be_predicted(payments: Built) -> None:
