@@ -21,7 +21,7 @@ def check(file: str, source: str | None, *, as_json: bool) -> None:
     """Print what is found. Bad input ends as an error, after what could be said.
 
     Raises:
-        InputError: nothing could be trained from this; the text says what to mend.
+        InputError: nothing could be trained from this; the text says what to fix.
     """
     problem = with_overrides(load_problem(file), source=source)
     with tempfile.TemporaryDirectory(prefix="mlguide-check-") as scratch, reporting() as report, refusing_other_text():

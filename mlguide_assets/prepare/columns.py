@@ -2,6 +2,7 @@
 
 from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.prepare.features.catalogue import UnresolvedFeatureError
 from mlguide_assets.prepare.features.registry import CONTENT, PROFILE, features_of
 
 _CORE = {
@@ -69,12 +70,14 @@ def _of_any_tables(problem: Problem) -> dict[str, dict[str, str]]:
     keys[decision.time] = f"The instant of the {decision.noun}, UTC. Features know nothing from then on."
     keys[label] = "The outcome: 1 where it is positive, 0 where it is not, null until it has matured."
     keys["matured_at"] = "When the outcome is final, UTC."
-    # Before the data have decided what the features are, none can be described.
-    known = not problem.features.automatic
+    try:
+        features = () if problem.features.automatic else features_of(problem)
+    except UnresolvedFeatureError:
+        # Before the data have decided what the features are, none can be described.
+        features = ()
     return {
         problem.core_table: keys,
-        problem.features_table: ({each.name: each.description for each in features_of(problem)} if known else {})
-        | keys,
+        problem.features_table: {each.name: each.description for each in features} | keys,
         "feature_declarations": {
             "feature": "The name of the feature.",
             "declaration": "How it is declared, as in a problem file.",

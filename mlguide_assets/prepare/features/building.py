@@ -15,6 +15,7 @@ import yaml
 from mlguide_assets.define.features import Declaration, Features
 from mlguide_assets.define.prediction import PredictEvent
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.references import check_references
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.clock import last_day
 from mlguide_assets.prepare.decisions.rows import LABEL, MATURED_AT, decision_rows
@@ -81,8 +82,19 @@ def resolved(problem: Problem, declarations: pa.Table) -> Problem:
 
 
 def resolved_from(lake: Lake, problem: Problem) -> Problem:
-    """The problem as its features were decided last, where they were."""
-    return resolved(problem, lake.read_arrow(DECLARATIONS)) if lake.exists(DECLARATIONS) else problem
+    """The problem as its features were decided last, where they were, and can still be computed.
+
+    A problem file may have changed since: then its features are decided anew when the asset is made.
+    """
+    if not lake.exists(DECLARATIONS):
+        return problem
+    found = resolved(problem, lake.read_arrow(DECLARATIONS))
+    try:
+        check_references(found.schema, found.predict, found.features)
+        features_of(found)
+    except ValueError:
+        return problem
+    return found
 
 
 def features_table(tables: Mapping[str, ibis.Table], rows: ibis.Table, problem: Problem) -> ibis.Table:

@@ -13,6 +13,7 @@ import pytest
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.parity import looked_up_parity
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.columns import columns_of
 from mlguide_assets.prepare.features.building import (
     DECLARATIONS,
     clock_of,
@@ -132,6 +133,16 @@ def test_a_feature_that_knows_the_outcome_is_found(payments: Built) -> None:
     }
     assert (alarms["no_feature_too_good"].passed, alarms["no_feature_too_good"].feature) == (False, "mean_amount")
     assert alarms["future_moves_no_past_row"].passed
+
+
+def test_declarations_of_columns_that_are_gone_are_not_taken(payments: Built) -> None:
+    table = PAYMENTS["tables"]["payments"]
+    tables = {**PAYMENTS["tables"], "payments": {**table, "columns": {"fraud": "flag"}}}
+    features = {"declared": {"by_kind_*": {"count": "payment", "by": "shop", "split": "card.kind"}}}
+    predict = {**PAYMENTS["predict"], "known": []}
+    changed = problem_of({**PAYMENTS, "tables": tables, "predict": predict, "features": features}, payments.lake.root)
+    assert resolved_from(payments.lake, changed) == changed
+    assert "matured_at" in columns_of(changed)[changed.features_table], "described though it is not resolved"
 
 
 def test_features_are_decided_before_the_test_window(orders: Built) -> None:
