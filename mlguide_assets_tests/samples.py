@@ -41,7 +41,7 @@ PROBLEM: dict[str, Any] = {
     "costs": {"missed": 12.0, "false_alarm": 0.5},
     "evaluation": {"bootstrap_repeats": 50},
     "gate": {"permutations": 100},
-    "scoring": {"candidate_emails": 5},
+    "scoring": {"candidates": 5},
 }
 
 

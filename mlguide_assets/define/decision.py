@@ -21,6 +21,17 @@ def id_column(noun: str) -> str:
     return f"{noun}_id"
 
 
+def plural(noun: str) -> str:
+    """Many of a noun, as English writes it.
+
+    >>> [plural(noun) for noun in ("user", "category", "pass", "day")]
+    ['users', 'categories', 'passes', 'days']
+    """
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        return f"{noun[:-1]}ies"
+    return f"{noun}es" if noun.endswith(("s", "x", "ch", "sh")) else f"{noun}s"
+
+
 @dataclass(frozen=True)
 class Decision:
     """A decision of a problem.
@@ -42,7 +53,7 @@ class Decision:
     @property
     def plural(self) -> str:
         """Many of them: `sends`, or `decisions` where they are about an entity at cut-offs."""
-        return "decisions" if self.nouns == (self.noun,) else f"{self.noun}s"
+        return plural(self.noun) if self.is_event else "decisions"
 
     @property
     def in_words(self) -> str:
@@ -52,7 +63,7 @@ class Decision:
         'a send: its user and email, at delivered_at'
         """
         article = "an" if self.noun[0] in "aeiou" else "a"
-        if self.nouns == (self.noun,):
+        if not self.is_event:
             return f"{article} {self.noun} at a cut-off"
         return f"{article} {self.noun}: its {' and '.join(self.nouns)}, at {self.time}"
 
@@ -69,6 +80,55 @@ class Decision:
     @property
     def unit_id(self) -> str:
         return id_column(self.unit)
+
+    @property
+    def choose_id(self) -> str | None:
+        """The id column of what is chosen; None where nothing is."""
+        return id_column(self.choose) if self.choose else None
+
+    @property
+    def is_event(self) -> bool:
+        """Whether it is about something that happens, rather than about an entity at a cut-off."""
+        return self.nouns != (self.noun,)
+
+    @property
+    def actions(self) -> tuple[str, str]:
+        """What is decided: to act, and not to.
+
+        Where a decision chooses, its noun is what is done to the unit (an email is sent, an offer is offered), and a
+        likely positive outcome speaks against it. Else it is what one acts upon.
+
+        >>> Decision("send", ("user", "email"), "delivered_at", (), "email").actions
+        ('send', 'withhold')
+        >>> Decision("payment", ("card", "shop"), "paid", ()).actions
+        ('act', 'leave')
+        """
+        return (self.noun, "withhold") if self.choose else ("act", "leave")
+
+    @property
+    def stored(self) -> tuple[str, ...]:
+        """The entities whose state is kept day by day. Candidates are few: theirs is computed when it is needed."""
+        return tuple(noun for noun in self.nouns if noun != self.choose)
+
+    @property
+    def store_tables(self) -> dict[str, str]:
+        """Noun of each stored entity → the table with its state of every scored day."""
+        return {noun: f"{noun}_feature_store" for noun in self.stored}
+
+    @property
+    def best_table(self) -> str | None:
+        """The table with the candidate that suits each unit best; None where nothing is chosen."""
+        return f"best_{self.choose}_per_{self.unit}" if self.choose else None
+
+    @property
+    def plan_table(self) -> str:
+        """The table that says for a day what is done with whom."""
+        return f"{self.noun}_plan"
+
+    @property
+    def scored_keys(self) -> tuple[str, ...]:
+        """What tells the predictions of a day apart: all of an event, or the ids alone, where the day is the time."""
+        return self.ids if self.choose or not self.is_event else self.keys
 
     @property
     def order(self) -> tuple[str, ...]:

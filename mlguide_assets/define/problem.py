@@ -202,7 +202,7 @@ class Canary(Strict):
 class Scoring(Strict):
     """The emails that batch predictions choose from."""
 
-    candidate_emails: int = Field(default=20, ge=1, le=1000, description="The newest, as of the scoring date.")
+    candidates: int = Field(default=20, ge=1, le=1000, description="The newest, as of the scoring date.")
 
 
 class Exploration(Strict):

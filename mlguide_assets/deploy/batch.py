@@ -1,41 +1,64 @@
-"""Batch predictions: every user with every candidate email, and the best email of each user."""
+"""Batch predictions of a day, and where a decision chooses, the best candidate of each unit.
 
-from collections.abc import Iterable, Iterator, Mapping
+What is scored follows from the problem: every unit with every candidate, where a decision chooses; every event of the
+day, where it is about events that nobody chose; every entity that is asked about, where it is about cut-offs.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
 import ibis
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.tables import ASSIGNMENTS
 from mlguide_assets.deploy.bundle import CHALLENGER, Bundle, pointed
+from mlguide_assets.deploy.online_store.publishing import newest_first
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.clock import last_day
-from mlguide_assets.prepare.features.tables import KEYS, email_state, pair_features
+from mlguide_assets.prepare.decisions.rows import asked_about
+from mlguide_assets.prepare.features.events import Tables
+from mlguide_assets.prepare.features.state import entity_state, features_of_choices, from_states
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets.train.storage import load_model
 
-USERS_AT_ONCE = 20_000
+Floats = npt.NDArray[np.float64]
+Texts = npt.NDArray[np.str_]
 
-USER_FEATURES = "user_feature_store"
-BEST = "best_email_per_user"
-PER_SCORING_DAY = (USER_FEATURES, "batch_predictions", BEST, "experiment_assignments", "send_plan")
-"""Tables that hold the same entities once more for every day that was scored, a partition each."""
+UNITS_AT_ONCE = 20_000
 
-PREDICTIONS = pa.schema(
-    [
-        ("scoring_date", pa.date32()),
-        ("user_id", pa.int64()),
-        ("email_id", pa.int64()),
-        ("probability", pa.float64()),
-        ("decision", pa.string()),
-        ("model_version", pa.string()),
-        ("feature_time", pa.timestamp("us")),
-        ("run_id", pa.string()),
-    ]
-)
+PREDICTIONS = "batch_predictions"
+
+
+def per_scoring_day(problem: Problem) -> tuple[str, ...]:
+    """Tables that hold the same entities once more for every day that was scored, a partition each."""
+    decision = problem.decision
+    best = (decision.best_table,) if decision.best_table else ()
+    return (*decision.store_tables.values(), PREDICTIONS, *best, ASSIGNMENTS, decision.plan_table)
+
+
+def predictions_schema(ids: pa.Schema) -> pa.Schema:
+    """The columns of predictions.
+
+    Args:
+        ids: names and types of what tells the predictions of a day apart (`Decision.scored_keys`).
+    """
+    return pa.schema(
+        [
+            ("scoring_date", pa.date32()),
+            *ids,
+            ("probability", pa.float64()),
+            ("decision", pa.string()),
+            ("model_version", pa.string()),
+            ("feature_time", pa.timestamp("us")),
+            ("run_id", pa.string()),
+        ]
+    )
 
 
 @dataclass(frozen=True)
@@ -94,81 +117,148 @@ def refuse_unreached(day: date, newest: date) -> None:
         )
 
 
-def candidate_emails(emails: ibis.Table, problem: Problem) -> ibis.Table:
-    """The newest emails of a state, as many as the problem file says."""
-    newest = emails.order_by(emails.created_at.desc(), emails.email_id.desc())
-    return newest.limit(problem.scoring.candidate_emails)
+def states_of(tables: Tables, problem: Problem, nouns: Iterable[str], as_of: datetime) -> dict[str, ibis.Table]:
+    """The states of entities as of an instant.
+
+    Args:
+        tables: accepted, by their names in the problem file.
+    """
+    return {noun: entity_state(tables, problem, noun, as_of) for noun in nouns}
 
 
-def score_pairs(
-    users: ibis.Table,
-    emails: ibis.Table,
-    champion: Bundle | Scorer | None,
+def candidates(states: ibis.Table, problem: Problem) -> ibis.Table:
+    """The newest of what can be chosen, as many as the problem file says."""
+    return newest_first(states, problem).limit(problem.scoring.candidates)
+
+
+def features_to_score(
+    tables: Tables, stores: Mapping[str, ibis.Table], features: ibis.Table, problem: Problem, day: date
+) -> Iterator[pa.Table]:
+    """What a day's predictions are made from, a slice at a time: keys, the time of the decision, and features.
+
+    Args:
+        tables: accepted, by their names in the problem file.
+        stores: noun → the day's rows of its feature store.
+        features: the table of features.
+    """
+    decision, start = problem.decision, datetime.combine(day, time())
+    if decision.choose:
+        content = entity_state(tables, problem, decision.choose, start)
+        yield from _choices(stores[decision.unit], candidates(content, problem), problem)
+    elif decision.is_event:
+        of_day = features.filter(_within(features[decision.time], start)).order_by(*decision.order)
+        yield features.get_backend().to_pyarrow(of_day)
+    else:
+        asked = asked_about(tables, problem, start)
+        states = stores[decision.unit].semi_join(asked, decision.unit_id)
+        yield states.get_backend().to_pyarrow(from_states(states, problem).order_by(decision.unit_id))
+
+
+def _within(at: ibis.Value, start: datetime) -> ibis.Value:
+    return (at >= ibis.timestamp(start)) & (at < ibis.timestamp(start + timedelta(days=1)))
+
+
+def _choices(units: ibis.Table, offered: ibis.Table, problem: Problem) -> Iterator[pa.Table]:
+    """Every pair of a unit and a candidate, in order of their ids."""
+    # The units' own backend: another would spill into the working directory.
+    backend, unit = units.get_backend(), problem.decision.unit_id
+    state, offered = units.order_by(unit).to_pyarrow(), ibis.memtable(offered.to_pyarrow())
+    for start in range(0, state.num_rows, UNITS_AT_ONCE):
+        some = ibis.memtable(state.slice(start, UNITS_AT_ONCE))
+        yield backend.to_pyarrow(features_of_choices(some, offered, problem))
+
+
+def score(
+    slices: Iterable[pa.Table],
+    scorer: Bundle | Scorer | None,
     problem: Problem,
     *,
+    ids: pa.Schema,
     day: date,
     run_id: str,
 ) -> pa.RecordBatchReader:
-    """Score every pair of a user and a candidate email, a slice of the users at a time.
-
-    Without a champion there is nothing to score with: the result is empty.
+    """Score a day's rows, a slice at a time. Without a model there is nothing to score with: the result is empty.
 
     Args:
-        users: rows of the feature store as of the day.
-        emails: the candidates as of the day.
+        slices: as of `features_to_score`.
+        ids: names and types of their keys, see `predictions_schema`.
     """
-    batches = _batches(users, emails, champion, problem, day, run_id) if champion else iter(())
-    return pa.RecordBatchReader.from_batches(PREDICTIONS, batches)
+    schema = predictions_schema(ids)
+    batches = _batches(slices, scorer, problem, schema, day, run_id) if scorer else iter(())
+    return pa.RecordBatchReader.from_batches(schema, batches)
 
 
 def challenger_scores(
     bundles: Path, lake: Lake, problem: Problem, *, day: date, run_id: str
 ) -> pa.RecordBatchReader | None:
-    """What the challenger says of the users and emails that were scored for a day; None without a challenger."""
+    """What the challenger says of what was scored for a day; None without a challenger."""
     challenger = pointed(bundles, CHALLENGER)
     return None if challenger is None else scores_on(challenger, lake, problem, day=day, run_id=run_id)
 
 
 def scores_on(scorer: Bundle | Scorer, lake: Lake, problem: Problem, *, day: date, run_id: str) -> pa.RecordBatchReader:
-    """What a model says of the users and emails that were scored for a day, with the features of that day."""
-    users = lake.read("user_feature_store", partitions=[day.isoformat()])
-    content = email_state(
-        lake.read("core_users"), lake.read("email_content"), problem, datetime.combine(day, datetime.min.time())
-    )
-    return score_pairs(users, candidate_emails(content, problem), scorer, problem, day=day, run_id=run_id)
+    """What a model says of what was scored for a day, with the features of that day."""
+    partition = [day.isoformat()]
+    tables = {name: lake.read(name) for name in problem.tables}
+    stores = {noun: lake.read(name, partitions=partition) for noun, name in problem.decision.store_tables.items()}
+    features = lake.read(problem.features_table)
+    slices = features_to_score(tables, stores, features, problem, day)
+    return score(slices, scorer, problem, ids=ids_of(features, problem), day=day, run_id=run_id)
 
 
-def best_emails(predictions: ibis.Table) -> ibis.Table:
-    """The candidate that is least likely to lose each user; between equals, the newest."""
-    order = [predictions.probability, predictions.email_id.desc()]
-    ranked = predictions.mutate(rank=ibis.row_number().over(group_by="user_id", order_by=order) + 1)
-    return ranked.filter(ranked["rank"] == 1).drop("rank").order_by("user_id")
+def ids_of(features: ibis.Table, problem: Problem) -> pa.Schema:
+    """Names and types of what tells the predictions of a day apart."""
+    return features.select(*problem.decision.scored_keys).schema().to_pyarrow()
+
+
+def best_choices(predictions: ibis.Table, problem: Problem) -> ibis.Table:
+    """The candidate with the smallest probability for each unit; between equals, the one with the largest id."""
+    unit, choose = problem.decision.unit_id, str(problem.decision.choose_id)
+    order = [predictions.probability, predictions[choose].desc()]
+    ranked = predictions.mutate(rank=ibis.row_number().over(group_by=unit, order_by=order) + 1)
+    return ranked.filter(ranked["rank"] == 1).drop("rank").order_by(unit)
+
+
+def decided(probability: Floats, threshold: float, problem: Problem) -> Texts:
+    """What the costs say of each probability: an action of `Decision.actions`."""
+    act, leave = problem.decision.actions
+    above, below = (leave, act) if problem.decision.choose else (act, leave)
+    return np.where(probability >= threshold, above, below)
 
 
 def _batches(
-    users: ibis.Table, emails: ibis.Table, champion: Bundle | Scorer, problem: Problem, day: date, run_id: str
+    slices: Iterable[pa.Table],
+    scorer: Bundle | Scorer,
+    problem: Problem,
+    schema: pa.Schema,
+    day: date,
+    run_id: str,
 ) -> Iterator[pa.RecordBatch]:
-    # The users' own backend: another would spill into the working directory.
-    model, backend = load_model(champion.folder), users.get_backend()
-    state, candidates = users.order_by("user_id").to_pyarrow(), ibis.memtable(emails.to_pyarrow())
-    for start in range(0, state.num_rows, USERS_AT_ONCE):
-        some = ibis.memtable(state.slice(start, USERS_AT_ONCE))
-        features = pair_features(some, candidates, problem)
-        asked = [name for name in model.encoding.names if name in features.columns]
-        pairs = backend.to_pyarrow(features.select(*KEYS, *asked))
+    model, decision = load_model(scorer.folder), problem.decision
+    by_id = decision.ids if decision.choose else ()
+    for rows in slices:
         # Put in order as numbers: the engine would sort rows of forty columns, most of the time that they take.
-        order = np.lexsort([pairs[name].to_numpy() for name in ("email_id", "user_id")])
-        probability = model.predict(model.encoding.matrix(pairs)[order])
-        pairs = pairs.select(KEYS).take(pa.array(order))
-        n = pairs.num_rows
-        columns = [
-            pa.array(np.full(n, np.datetime64(day))),
-            pairs["user_id"].combine_chunks(),
-            pairs["email_id"].combine_chunks(),
-            pa.array(probability),
-            pa.array(np.where(probability >= champion.threshold, "withhold", "send")),
-            pa.array([champion.version] * n),
-            pairs["delivered_at"].combine_chunks().cast(pa.timestamp("us")),
-            pa.array([run_id] * n),
-        ]
-        yield pa.RecordBatch.from_arrays(columns, schema=PREDICTIONS)
+        order = _order(rows, by_id)
+        probability = model.predict(model.encoding.matrix(rows)[order])
+        keys = rows.select([*decision.scored_keys, decision.time]).take(pa.array(order))
+        n = rows.num_rows
+        columns = {
+            **{name: keys[name].combine_chunks() for name in decision.scored_keys},
+            "scoring_date": pa.array(np.full(n, np.datetime64(day))),
+            "probability": pa.array(probability),
+            "decision": pa.array(decided(probability, scorer.threshold, problem)),
+            "model_version": pa.array([scorer.version] * n),
+            "feature_time": keys[decision.time].combine_chunks().cast(pa.timestamp("us")),
+            "run_id": pa.array([run_id] * n),
+        }
+        yield pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def _order(rows: pa.Table, ids: Sequence[str]) -> npt.NDArray[np.int64]:
+    """The places of the rows in the order of their ids; as they are without any."""
+    if not ids:
+        return np.arange(rows.num_rows)
+    if all(pa.types.is_integer(rows[name].type) for name in ids):
+        return np.lexsort([rows[name].to_numpy() for name in reversed(ids)])
+    order: npt.NDArray[np.int64] = pc.sort_indices(rows, [(name, "ascending") for name in ids]).to_numpy()
+    return order

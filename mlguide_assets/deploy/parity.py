@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.comparing import differing
 from mlguide_assets.prepare.features.compiling import with_features
-from mlguide_assets.prepare.features.registry import features_of
 from mlguide_assets.prepare.features.tables import KEYS, features_at
 
 SAMPLE_ROWS = 500

@@ -18,8 +18,8 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.online_store.publishing import PUBLISHED_FROM, pinned_publications
 from mlguide_assets.deploy.prediction_log import CHALLENGER, CHAMPION, FALLBACK, ROUTED
 from mlguide_assets.observe.rows import column_of
+from mlguide_assets.prepare.features.catalogue import Feature, features_of
 from mlguide_assets.prepare.features.comparing import differing
-from mlguide_assets.prepare.features.registry import Feature, features_of
 from mlguide_assets.prepare.features.tables import KEYS, features_at
 from mlguide_assets.prepare.lake import Lake
 

@@ -4,7 +4,8 @@ What a feature only needs to know its row by, such as the user of a history, is 
 """
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.prepare.features.registry import CONTENT, PROFILE, Feature, category_count, features_of, theme_count
+from mlguide_assets.prepare.features.catalogue import Feature, features_of
+from mlguide_assets.prepare.features.registry import CONTENT, PROFILE, category_count, theme_count
 
 Parents = dict[str, list[tuple[str, str]]]
 """Column → the (table, column) that it is made from."""
@@ -36,7 +37,7 @@ def parents_of(table: str, problem: Problem) -> Parents:
         computed = {each.name: _of_core(_sources(each, problem)) for each in features_of(problem)}
         return {**keys, "matured_at": [("core_users", "delivered_at")], **computed}
     if table == "user_feature_store":
-        history = [each for each in features_of(problem) if each.origin == "user_history"]
+        history = [each for each in features_of(problem) if each.origin == "history" and each.noun == "user"]
         return {
             "user_id": [("user_profiles", "id")],
             **{name: [("user_profiles", name)] for name in ("date_joined", *PROFILE)},
@@ -55,7 +56,7 @@ def _core(problem: Problem) -> Parents:
 
 
 def _sources(feature: Feature, problem: Problem) -> tuple[str, ...]:
-    if feature.origin in ("profile", "content"):
+    if feature.origin == "column":
         return (feature.name,)
     if feature.name in {theme_count(theme) for theme in problem.themes}:
         return ("theme", "delivered_at")

@@ -2,8 +2,8 @@
 
 from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.prepare.features.catalogue import UnresolvedFeatureError
-from mlguide_assets.prepare.features.registry import CONTENT, PROFILE, features_of
+from mlguide_assets.prepare.features.catalogue import UnresolvedFeatureError, features_of
+from mlguide_assets.prepare.features.registry import CONTENT, PROFILE
 
 _CORE = {
     "user_id": "The user.",
@@ -53,7 +53,9 @@ def columns_of(problem: Problem) -> dict[str, dict[str, str]]:
         return {**sources, **_RECORDS, **_of_any_tables(problem)}
     features = {each.name: each for each in features_of(problem)}
     meanings = {name: each.description for name, each in features.items()}
-    states = {name for name, each in features.items() if each.origin in ("profile", "user_history")}
+    states = {
+        name for name, each in features.items() if each.origin != "request" and each.noun == problem.decision.unit
+    }
     return {
         **sources,
         **_RECORDS,

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.prepare.features.registry import features_of
+from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.statistics.arrays import Flags, Floats, Integers, ratio
 from mlguide_assets.statistics.bootstrap import ClusterBootstrap
 from mlguide_assets.statistics.intervals import Estimate, percentile_interval

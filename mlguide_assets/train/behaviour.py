@@ -22,7 +22,8 @@ import pyarrow as pa
 from mlguide_assets.define.problem import Direction, Problem
 from mlguide_assets.define.tables import TABLES
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.features.registry import EMAIL_HISTORY, PROFILE, features_of
+from mlguide_assets.prepare.features.catalogue import features_of
+from mlguide_assets.prepare.features.registry import EMAIL_HISTORY, PROFILE
 from mlguide_assets.prepare.features.tables import KEYS, LABEL, send_features
 from mlguide_assets.train.models import ServableModel
 
@@ -502,8 +503,7 @@ def _newest_emails(rows: pa.Table) -> pa.Table:
 
 def _pairs(users: pa.Table, emails: pa.Table, problem: Problem) -> pa.Table:
     """Each user's row with what belongs to the email taken from each email's row, user by user."""
-    of_email = {feature.name for feature in features_of(problem) if feature.origin in ("content", "email_history")}
-    of_email |= {"email_id", "email_age_days"}
+    of_email = {"email_id", *(feature.name for feature in features_of(problem) if feature.noun == "email")}
     user = np.repeat(np.arange(users.num_rows), emails.num_rows)
     email = np.tile(np.arange(emails.num_rows), users.num_rows)
     left, right = users.take(user), emails.take(email)

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.features.catalogue import Feature
 from mlguide_assets.prepare.features.comparing import floats
-from mlguide_assets.prepare.features.registry import Feature
 
 Matrix = npt.NDArray[np.float32]
 

@@ -21,8 +21,8 @@ import pyarrow.compute as pc
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.tables import TABLES
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.features.catalogue import Feature, features_of
 from mlguide_assets.prepare.features.comparing import differing, floats
-from mlguide_assets.prepare.features.registry import Feature, features_of
 from mlguide_assets.prepare.features.tables import KEYS, send_features
 from mlguide_assets.statistics.ranking import RankSums
 from mlguide_assets.train.future import moved_by_the_future

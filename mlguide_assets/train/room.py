@@ -1,7 +1,7 @@
 """Whether there is memory for a training, asked before anything is computed for it."""
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.prepare.features.registry import features_of
+from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.memory import require_memory
 
 _FIXED = 250_000_000

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.prepare.features.registry import features_of
+from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.backtest import LEAST_REPEATS, History
 from mlguide_assets.train.calibration import fit_calibration

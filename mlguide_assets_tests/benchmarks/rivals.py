@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.prepare.features.registry import category_count, features_of, theme_count
+from mlguide_assets.prepare.features.catalogue import features_of
+from mlguide_assets.prepare.features.registry import category_count, theme_count
 
 DAY = 86_400_000_000
 DAYS = pd.Timedelta(days=1)

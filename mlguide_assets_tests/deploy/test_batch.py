@@ -24,7 +24,7 @@ from mlguide_assets_tests.train.sends import PROBLEM, replaced
 
 DAY = date(2024, 4, 20)
 AS_OF = datetime(2024, 4, 20)
-CANDIDATES = PROBLEM.scoring.candidate_emails
+CANDIDATES = PROBLEM.scoring.candidates
 
 
 @pytest.fixture(scope="module")

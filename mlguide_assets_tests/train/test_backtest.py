@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.features.registry import features_of
+from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train import backtest
 from mlguide_assets.train.backtest import (

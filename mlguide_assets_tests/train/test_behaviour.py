@@ -17,7 +17,8 @@ import pytest
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.core import join_core_users
-from mlguide_assets.prepare.features.registry import EMAIL_HISTORY, PROFILE, features_of
+from mlguide_assets.prepare.features.catalogue import features_of
+from mlguide_assets.prepare.features.registry import EMAIL_HISTORY, PROFILE
 from mlguide_assets.prepare.features.tables import LABEL, send_features
 from mlguide_assets.prepare.simulator.calibration import calibrate
 from mlguide_assets.prepare.simulator.content import emails

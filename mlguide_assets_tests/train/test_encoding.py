@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.features.registry import Feature, features_of
+from mlguide_assets.prepare.features.catalogue import Feature, features_of
 from mlguide_assets.train.encoding import Encoding
 from mlguide_assets_tests.train.sends import PROBLEM
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pytest
 
 from mlguide_assets.deploy.gate import decide
-from mlguide_assets.prepare.features.registry import features_of
+from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.train.candidate import Candidate, train_candidate
 from mlguide_assets.train.encoding import Encoding
 from mlguide_assets.train.evaluation import evaluate

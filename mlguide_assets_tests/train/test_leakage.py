@@ -16,7 +16,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.tables import TABLES
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.core import join_core_users
-from mlguide_assets.prepare.features.registry import features_of
+from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.tables import KEYS, send_features
 from mlguide_assets.prepare.simulator.world import World
 from mlguide_assets.prepare.sources.conforming import conform

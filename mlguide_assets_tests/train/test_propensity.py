@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.prepare.features.registry import features_of
+from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.train.encoding import Encoding
 from mlguide_assets.train.metrics import log_loss_rows
 from mlguide_assets.train.models import refit_xgboost

@@ -1,48 +1,93 @@
 """From the tables of the lake to the state that is published online."""
 
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from typing import Any
 
 import ibis
 
+from mlguide_assets.define.decision import id_column, plural
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.online_store.store import OnlineStore, Publication, State, StoreError
-from mlguide_assets.prepare.features.tables import email_state, last_sends
+from mlguide_assets.prepare.features.catalogue import features_of
+from mlguide_assets.prepare.features.state import state_features
 from mlguide_assets.prepare.lake import Lake
 
 MOST_CANDIDATES = 1000
-SOME_USERS = 30
-PUBLISHED_FROM = ("core_users", "user_profiles", "email_content")
-"""What logged features are computed from again, to compare."""
+SOME_IDS = 30
 
 KEPT_PUBLICATIONS = 8
 _PIN = "published-"
 
 
-def state_of(
-    users: ibis.Table,
-    core_users: ibis.Table,
-    email_content: ibis.Table,
-    send_features: ibis.Table,
-    problem: Problem,
-    lake: Lake,
-    as_of: datetime,
-) -> State:
-    """The state of an instant, with its emails and last sends.
+def published_from(problem: Problem) -> tuple[str, ...]:
+    """The tables that logged features are computed from again, to compare."""
+    return tuple(problem.schema.ordered)
+
+
+def state_of(states: Mapping[str, ibis.Table], features: ibis.Table, problem: Problem, lake: Lake) -> State:
+    """What is published: the states of entities, and where a decision chooses, the last one about each unit.
 
     Args:
-        users: rows of `user_state` as of the instant.
+        states: noun of every entity of a decision → its state as of one instant (`state.entity_state`).
+        features: the table of features.
     """
-    # In memory: it is looked into four times, and there are not many emails.
-    emails = ibis.memtable(email_state(core_users, email_content, problem, as_of).to_pyarrow())
-    newest = emails.order_by(emails.created_at.desc(), emails.email_id.desc()).limit(MOST_CANDIDATES)
-    busiest = users.order_by(users.number_of_emails.desc(), "user_id").limit(SOME_USERS)
+    decision = problem.decision
+    as_of = states[decision.unit].as_of.max().to_pyarrow().as_py()
+    tables = {plural(noun): rows.drop("as_of") for noun, rows in states.items()}
+    keys = {plural(noun): id_column(noun) for noun in states}
+    if decision.choose:
+        last = f"last_{decision.plural}"
+        tables[last], keys[last] = last_decisions(features, problem, as_of), decision.unit_id
     publication = Publication(
         as_of=as_of,
-        snapshots={table: lake.snapshot(table).id for table in PUBLISHED_FROM},
-        newest_emails=tuple(newest.email_id.to_pyarrow().to_pylist()),
-        some_users=tuple(busiest.user_id.to_pyarrow().to_pylist()),
+        snapshots={table: lake.snapshot(table).id for table in published_from(problem)},
+        keys=keys,
+        candidates=_newest(states[decision.choose], problem) if decision.choose else (),
+        examples={plural(noun): _busiest(states[noun], noun, problem) for noun in decision.stored},
     )
-    return State(publication, users, emails, last_sends(send_features, problem, as_of))
+    return State(publication, tables)
+
+
+def newest_first(candidates: ibis.Table, problem: Problem) -> ibis.Table:
+    """The states of what is chosen among, the newest first; by their ids where nobody says since when they exist."""
+    noun = str(problem.decision.choose)
+    table, key = problem.schema.entity(noun), candidates[id_column(noun)]
+    since = [candidates[table.known_from].desc()] if table and table.known_from in candidates.columns else []
+    return candidates.order_by(*since, key.desc())
+
+
+def last_decisions(features: ibis.Table, problem: Problem, as_of: datetime) -> ibis.Table:
+    """The newest decision about each unit before an instant, with its features as of its own: its outcome is in none.
+
+    Returns:
+        One row per unit that there was a decision about: keys and the features that models may use. Of decisions at
+        the same instant, the one with the largest ids.
+    """
+    decision = problem.decision
+    names = [feature.name for feature in features_of(problem) if feature.for_models]
+    earlier = features.filter(features[decision.time] < ibis.timestamp(as_of))
+    order = [earlier[name].desc() for name in (decision.time, *(key for key in decision.keys if key != decision.time))]
+    place = ibis.row_number().over(group_by=decision.unit_id, order_by=order)
+    newest = earlier.mutate(_place=place).filter(lambda rows: rows["_place"] == 0)
+    return newest.select(*decision.keys, *names).order_by(decision.unit_id)
+
+
+def _newest(candidates: ibis.Table, problem: Problem) -> tuple[Any, ...]:
+    ids = newest_first(candidates, problem).limit(MOST_CANDIDATES).select(id_column(str(problem.decision.choose)))
+    return tuple(ids.to_pyarrow()[0].to_pylist())
+
+
+def _busiest(states: ibis.Table, noun: str, problem: Problem) -> tuple[Any, ...]:
+    """Entities with many events: their features differ most."""
+    key = id_column(noun)
+    counts = [
+        feature.name
+        for feature in state_features(problem, noun)
+        if feature.declaration is not None and feature.declaration.operator == "count" and feature.noun == noun
+    ]
+    order = [states[name].desc() for name in counts[:1]]
+    return tuple(states.order_by(*order, key).limit(SOME_IDS).select(key).to_pyarrow()[0].to_pylist())
 
 
 def publish_online(store: OnlineStore, state: State, lake: Lake, *, newest: date) -> str:
@@ -57,7 +102,7 @@ def publish_online(store: OnlineStore, state: State, lake: Lake, *, newest: date
         What is online now and why, as a sentence.
     """
     if state.publication.as_of.date() != newest:
-        return f"Not published: users are served as of {newest}, the newest day that the data reach."
+        return f"Not published: what is served is as of {newest}, the newest day that the data reach."
     before = _as_of(store)
     reason, snapshots = f"{_PIN}{state.publication.id}", state.publication.snapshots
     new = [table for table in snapshots if reason not in lake.pinned(table)]
@@ -65,7 +110,7 @@ def publish_online(store: OnlineStore, state: State, lake: Lake, *, newest: date
     for table in new:
         lake.pin(table, snapshots[table], reason)
     store.publish(state, over_newer=True)
-    _let_go(lake, state.publication.id)
+    _let_go(lake, state.publication)
     if before is not None and before > state.publication.as_of:
         return f"Published, in place of the state of {before}, which the data no longer reach."
     return "Published."
@@ -80,15 +125,20 @@ def _as_of(store: OnlineStore) -> datetime | None:
     return current.publication.as_of if current else None
 
 
-def _let_go(lake: Lake, current: str) -> None:
+def _let_go(lake: Lake, current: Publication) -> None:
     """Unpin all publications but the last, and the current one."""
-    for reason in list(pinned_publications(lake))[:-KEPT_PUBLICATIONS]:
-        for table in PUBLISHED_FROM if reason != current else ():
+    tables = tuple(current.snapshots)
+    for reason in list(pinned_publications(lake, tables))[:-KEPT_PUBLICATIONS]:
+        for table in tables if reason != current.id else ():
             lake.unpin(table, f"{_PIN}{reason}")
 
 
-def pinned_publications(lake: Lake) -> dict[str, dict[str, str]]:
-    """The publications whose tables are kept: id → table → snapshot."""
-    pins = {table: lake.pinned(table) for table in PUBLISHED_FROM}
+def pinned_publications(lake: Lake, tables: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The publications whose tables are kept: id → table → snapshot.
+
+    Args:
+        tables: of `published_from`.
+    """
+    pins = {table: lake.pinned(table) for table in tables}
     ids = set.intersection(*({reason for reason in kept if reason.startswith(_PIN)} for kept in pins.values()))
     return {reason.removeprefix(_PIN): {table: kept[reason] for table, kept in pins.items()} for reason in sorted(ids)}

@@ -22,14 +22,16 @@ from redis.exceptions import WatchError
 
 from mlguide_assets.deploy.online_store.redis_draft import MARK, Draft, Table, description_key, part_key
 from mlguide_assets.deploy.online_store.redis_server import DamagedError, Server
-from mlguide_assets.deploy.online_store.rows import ids_that_start_with
-from mlguide_assets.deploy.online_store.store import KEYS, OnlineStore, Publication, Row, Snapshot, State, TableName
+from mlguide_assets.deploy.online_store.rows import ids_that_start_with, texts_that_start_with
+from mlguide_assets.deploy.online_store.store import Id, OnlineStore, Publication, Row, Snapshot, State
 
 PART_ROWS = 20_000
 GRACE = timedelta(minutes=10)
 """How long a replaced publication still answers: longer than any request."""
 _APART = timedelta(milliseconds=100)
 """Between the ends of two parts, so that other requests are answered between."""
+_LAST: dict[type, Id] = {int: 2**63 - 1, str: "\U0010ffff"}
+"""The largest ids."""
 
 
 class RedisStore(OnlineStore):
@@ -65,23 +67,42 @@ class RedisStore(OnlineStore):
             draft.forget()
         return published
 
-    def forget(self, column: str, key: int | str) -> int:
+    def forget(self, column: str, key: Id) -> int:
         """Of every publication that has not expired yet, also of one that is being replaced."""
         with self._server.told(writing=True):
             names = [str(name) for name in self._server.writing.scan_iter(match=f"{self._prefix}:*", count=1000)]
-            tables = {table for table, looked_up_by in KEYS.items() if looked_up_by == column}
-            parts = [name for name in names if name.split(":")[-2] in tables]
-            removed = sum(self._server.writing.hdel(part, str(key)) for part in parts)
-            for description in (name for name in names if name == description_key(name.rpartition(":")[0])):
-                stored = json.loads(self._server.writing.get(description) or "{}")
-                for table in tables & stored.get("tables", {}).keys():
-                    stored["tables"][table] |= {"first_keys": _without(stored["tables"][table]["first_keys"], key)}
-                if stored:
-                    stored["publication"] = Publication.from_json(stored["publication"]).without(column, key).to_json()
-                    # It may have expired meanwhile.
-                    self._server.writing.set(description, json.dumps(stored), keepttl=True, xx=True)
+            described = [name for name in names if name == description_key(name.rpartition(":")[0])]
+            removed = sum(self._forget_in(description, names, column, key) for description in described)
         self._current = None
         return removed
+
+    def _forget_in(self, description: str, names: Sequence[str], column: str, key: Id) -> int:
+        """Remove a key from one publication; return how many rows of it there were."""
+        writing = self._server.writing
+        stored = json.loads(writing.get(description) or "{}")
+        if not stored:
+            # It has expired meanwhile.
+            return 0
+        publication = Publication.from_json(stored["publication"])
+        tables, removed = publication.tables_by(column), 0
+        for table in tables:
+            prefix = f"{description.rpartition(':')[0]}:{table}:"
+            for part in (name for name in names if name.startswith(prefix)):
+                removed += writing.hdel(part, str(key))
+            first_keys = stored["tables"][table]["first_keys"]
+            if key in first_keys:
+                place = first_keys.index(key)
+                first_keys[place] = self._first_of(f"{prefix}{place}", first_keys, place)
+        stored["publication"] = publication.without(column, key).to_json()
+        writing.set(description, json.dumps(stored), keepttl=True, xx=True)
+        return removed
+
+    def _first_of(self, part: str, first_keys: Sequence[Id], place: int) -> Id:
+        """The smallest key that a part has left; one that nothing is looked up by where it has none."""
+        left = [name for name in map(str, self._server.writing.hkeys(part)) if name != MARK]
+        if left:
+            return min(map(int, left)) if isinstance(first_keys[place], int) else min(left)
+        return first_keys[place + 1] if place + 1 < len(first_keys) else _LAST[type(first_keys[place])]
 
     def current(self) -> "RedisSnapshot | None":
         with self._server.told():
@@ -145,9 +166,9 @@ class RedisSnapshot(Snapshot):
         parts = ((name, part) for name, table in self._tables.items() for part in range(len(table.first_keys)))
         return [description_key(self.namespace), *(part_key(self.namespace, name, part) for name, part in parts)]
 
-    def look_up(self, table: TableName, keys: Sequence[int]) -> dict[int, Row]:
-        key = KEYS[table]
+    def look_up(self, table: str, keys: Sequence[Id]) -> dict[Id, Row]:
         with self._server.told():
+            key = self.publication.keys[table]
             stored = self._tables[table]
             asked = self._server.reading.pipeline(transaction=False)
             for part, members in _by_part(keys, stored.first_keys).items():
@@ -162,23 +183,20 @@ class RedisSnapshot(Snapshot):
             rows_found = (dict(zip(stored.columns, row, strict=True)) for row in values)
             return {row[key]: row for row in rows_found}
 
-    def search_users(self, text: str, limit: int) -> list[Row]:
-        exact = next(ids_that_start_with(text), None)
-        return list(self.look_up("users", exact[:1]).values())[:limit] if exact else []
-
-
-def _without(first_keys: Sequence[int], key: int | str) -> list[int]:
-    """The first keys of parts, where that of a part may be gone: it then begins behind it."""
-    return [first + 1 if first == key else first for first in first_keys]
+    def search(self, table: str, text: str, limit: int) -> list[Row]:
+        first = next(iter(self._tables[table].first_keys), None)
+        ranges = texts_that_start_with(text) if isinstance(first, str) else ids_that_start_with(text)
+        exact: tuple[Id, Id] | None = next(ranges, None)
+        return list(self.look_up(table, exact[:1]).values())[:limit] if exact else []
 
 
 def _is_later(published: RedisSnapshot | None, state: State) -> bool:
     return published is not None and published.publication.as_of > state.publication.as_of
 
 
-def _by_part(keys: Sequence[int], first_keys: Sequence[int]) -> dict[int, list[int]]:
+def _by_part(keys: Sequence[Id], first_keys: Sequence[Id]) -> dict[int, list[Id]]:
     """The keys by the part that each would be in; those before the first part are nowhere."""
-    parts: dict[int, list[int]] = {}
+    parts: dict[int, list[Id]] = {}
     for key in keys:
         part = bisect_right(first_keys, key) - 1
         if part >= 0:

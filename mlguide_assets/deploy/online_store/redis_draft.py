@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from mlguide_assets.deploy.online_store.redis_server import Server
 from mlguide_assets.deploy.online_store.rows import ambiguous, plain_rows
-from mlguide_assets.deploy.online_store.store import KEYS, State, StoreError, TableName
+from mlguide_assets.deploy.online_store.store import Id, State, StoreError
 
 if TYPE_CHECKING:
     import ibis
@@ -35,7 +35,7 @@ class Table:
     """
 
     columns: tuple[str, ...]
-    first_keys: tuple[int, ...]
+    first_keys: tuple[Id, ...]
 
 
 class Draft:
@@ -56,7 +56,10 @@ class Draft:
         Raises:
             StoreError: Redis does not take it, or two rows have one key.
         """
-        tables = {name: asdict(self._write_table(name, rows, part_rows)) for name, rows in state.tables().items()}
+        keys = state.publication.keys
+        tables = {
+            name: asdict(self._write_table(name, keys[name], rows, part_rows)) for name, rows in state.tables.items()
+        }
         description = json.dumps({"publication": state.publication.to_json(), "tables": tables})
         with self._server.told(writing=True):
             self._server.writing.set(description_key(self.namespace), description, ex=UNFINISHED)
@@ -83,24 +86,23 @@ class Draft:
         with suppress(RedisError):
             self._server.writing.unlink(*self.keys)
 
-    def _write_table(self, table: TableName, rows: "ibis.Table", part_rows: int) -> Table:
-        key = KEYS[table]
+    def _write_table(self, table: str, key: str, rows: "ibis.Table", part_rows: int) -> Table:
         batches = rows.order_by(key).to_pyarrow_batches(chunk_size=part_rows)
-        first_keys: list[int] = []
-        last: int | None = None
+        first_keys: list[Id] = []
+        last: Id | None = None
         for batch in batches:
             # DuckDB rounds the size of a batch up.
             for start in range(0, batch.num_rows, part_rows):
                 part = batch.slice(start, part_rows)
-                ids: list[int] = part.column(key).to_pylist()
+                ids: list[Id] = part.column(key).to_pylist()
                 if ids[0] == last or len(set(ids)) < len(ids):
-                    raise ambiguous(table)
-                self._write_part(part_key(self.namespace, table, len(first_keys)), ids, plain_rows(part, table))
+                    raise ambiguous(table, key)
+                self._write_part(part_key(self.namespace, table, len(first_keys)), ids, plain_rows(part, table, key))
                 first_keys.append(ids[0])
                 last = ids[-1]
         return Table(tuple(batches.schema.names), tuple(first_keys))
 
-    def _write_part(self, name: str, ids: Sequence[int], rows: Iterator[tuple[Any, ...]]) -> None:
+    def _write_part(self, name: str, ids: Sequence[Id], rows: Iterator[tuple[Any, ...]]) -> None:
         fields = chain((MARK, ""), chain.from_iterable(zip(map(str, ids), map(_encode, rows), strict=True)))
         self._fields[name] = len(ids) + 1
         with self._server.told(writing=True):

@@ -6,12 +6,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlguide_assets.deploy.online_store.store import KEYS, StoreError, TableName
+from mlguide_assets.deploy.online_store.store import StoreError
 
 _LARGEST = 2**63 - 1
 
 
-def plain_rows(batch: pa.RecordBatch, table: TableName) -> Iterator[tuple[Any, ...]]:
+def plain_rows(batch: pa.RecordBatch, table: str, key: str) -> Iterator[tuple[Any, ...]]:
     """The rows as the plain values that every kind of store gives back: int, float, text or None.
 
     Times are text in ISO format, truth is 1 or 0, NaN is None and -0.0 is 0.0.
@@ -19,9 +19,9 @@ def plain_rows(batch: pa.RecordBatch, table: TableName) -> Iterator[tuple[Any, .
     Raises:
         StoreError: a row has no key.
     """
-    if batch.column(KEYS[table]).null_count:
+    if batch.column(key).null_count:
         # SQLite would make one up.
-        raise ambiguous(table)
+        raise ambiguous(table, key)
     return zip(*(_plain(column).to_pylist() for column in batch.columns), strict=True)
 
 
@@ -35,10 +35,10 @@ def _plain(column: pa.Array) -> pa.Array:
     return column
 
 
-def ambiguous(table: TableName) -> StoreError:
+def ambiguous(table: str, key: str) -> StoreError:
     """Why rows cannot be looked up by their key."""
     return StoreError(
-        f"Two rows of {table} have one {KEYS[table]}, or one has none: mend the tables that it was computed from and "
+        f"Two rows of {table} have one {key}, or one has none: fix the tables that it was computed from and "
         f"publish again; what was published before still serves."
     )
 
@@ -56,3 +56,9 @@ def ids_that_start_with(text: str) -> Iterator[tuple[int, int]]:
         if low == 0:
             return
         low, size = low * 10, size * 10
+
+
+def texts_that_start_with(text: str) -> Iterator[tuple[str, str]]:
+    """The range of ids that are texts and start with one; of an empty text, none."""
+    if text:
+        yield text, text + "\U0010ffff"

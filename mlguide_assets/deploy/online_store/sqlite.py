@@ -16,17 +16,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from mlguide_assets.deploy.online_store.rows import ambiguous, ids_that_start_with, plain_rows
-from mlguide_assets.deploy.online_store.store import (
-    KEYS,
-    OnlineStore,
-    Publication,
-    Row,
-    Snapshot,
-    State,
-    StoreError,
-    TableName,
-)
+from mlguide_assets.deploy.online_store.rows import ambiguous, ids_that_start_with, plain_rows, texts_that_start_with
+from mlguide_assets.deploy.online_store.store import Id, OnlineStore, Publication, Row, Snapshot, State, StoreError
 from mlguide_assets.prepare.locking import locked
 
 BATCH_ROWS = 100_000
@@ -63,7 +54,7 @@ class SqliteStore(OnlineStore):
                 temporary.unlink()
         return True
 
-    def forget(self, column: str, key: int | str) -> int:
+    def forget(self, column: str, key: Id) -> int:
         if not self.path.exists():
             return 0
         temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}.tmp")
@@ -120,15 +111,15 @@ class SqliteSnapshot(Snapshot):
             stored = self._database.execute("SELECT publication FROM published").fetchone()
             self.publication = Publication.from_json(json.loads(stored[0]))
 
-    def look_up(self, table: TableName, keys: Sequence[int]) -> dict[int, Row]:
-        key = KEYS[table]
+    def look_up(self, table: str, keys: Sequence[Id]) -> dict[Id, Row]:
         try:
             with self._told():
+                key = self.publication.keys[table]
                 if len(keys) == 1:
                     # Most requests are about one: without the list it takes half the time.
-                    found = self._database.execute(f"SELECT * FROM {table} WHERE {key} = ?", keys)
+                    found = self._database.execute(f'SELECT * FROM "{table}" WHERE "{key}" = ?', keys)
                 else:
-                    asked = f"SELECT * FROM {table} WHERE {key} IN (SELECT value FROM json_each(?))"
+                    asked = f'SELECT * FROM "{table}" WHERE "{key}" IN (SELECT value FROM json_each(?))'
                     found = self._database.execute(asked, [json.dumps(list(keys))])
                 names = [column[0] for column in found.description]
                 rows = (dict(zip(names, values, strict=True)) for values in found)
@@ -137,11 +128,13 @@ class SqliteSnapshot(Snapshot):
             # A key beyond 64 bits, which no row has.
             return {}
 
-    def search_users(self, text: str, limit: int) -> list[Row]:
+    def search(self, table: str, text: str, limit: int) -> list[Row]:
         found: list[Row] = []
         with self._told():
-            for low, high in ids_that_start_with(text):
-                asked = "SELECT * FROM users WHERE user_id BETWEEN ? AND ? ORDER BY user_id LIMIT ?"
+            key = self.publication.keys[table]
+            asked = f'SELECT * FROM "{table}" WHERE "{key}" BETWEEN ? AND ? ORDER BY "{key}" LIMIT ?'
+            are_texts = self._database.execute(f'SELECT typeof("{key}") FROM "{table}" LIMIT 1').fetchone() == ("text",)
+            for low, high in texts_that_start_with(text) if are_texts else ids_that_start_with(text):
                 cursor = self._database.execute(asked, [low, high, limit - len(found)])
                 names = [column[0] for column in cursor.description]
                 found += [dict(zip(names, values, strict=True)) for values in cursor]
@@ -155,8 +148,8 @@ class SqliteSnapshot(Snapshot):
             yield
         except (sqlite3.Error, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise StoreError(
-                f"The online store {self._path} is damaged or of another version ({error}): materialise "
-                f"user_feature_store, or 'mlguide run', to publish it anew."
+                f"The online store {self._path} is damaged or of another version ({error}): 'mlguide run' "
+                f"publishes it again, and so does materializing the feature store."
             ) from error
 
 
@@ -164,23 +157,23 @@ def _write(path: Path, state: State, batch_rows: int) -> None:
     with closing(sqlite3.connect(path)) as database:
         # The file is not seen before it is complete: no journal is needed to undo a part of it.
         database.execute("PRAGMA journal_mode = OFF")
-        for name, rows in state.tables().items():
-            _fill(database, name, rows.to_pyarrow_batches(chunk_size=batch_rows))
+        for name, rows in state.tables.items():
+            _fill(database, name, state.publication.keys[name], rows.to_pyarrow_batches(chunk_size=batch_rows))
         database.execute("CREATE TABLE published (publication TEXT)")
         database.execute("INSERT INTO published VALUES (?)", [json.dumps(state.publication.to_json())])
         database.commit()
 
 
-def _without(path: Path, column: str, key: int | str) -> int:
+def _without(path: Path, column: str, key: Id) -> int:
     """Remove the rows of a key from a file that nobody reads yet; how many."""
     with closing(sqlite3.connect(path)) as database:
-        removed = sum(
-            database.execute(f"DELETE FROM {table} WHERE {column} = ?", [key]).rowcount
-            for table, looked_up_by in KEYS.items()
-            if looked_up_by == column
-        )
         stored = database.execute("SELECT publication FROM published").fetchone()[0]
-        publication = Publication.from_json(json.loads(stored)).without(column, key)
+        publication = Publication.from_json(json.loads(stored))
+        removed = sum(
+            database.execute(f'DELETE FROM "{table}" WHERE "{column}" = ?', [key]).rowcount
+            for table in publication.tables_by(column)
+        )
+        publication = publication.without(column, key)
         database.execute("UPDATE published SET publication = ?", [json.dumps(publication.to_json())])
         database.commit()
         # What was deleted is still in free pages.
@@ -201,18 +194,17 @@ def _publishing(path: Path) -> AbstractContextManager[object]:
     return locked(path.with_name(f".{path.name}.lock"))
 
 
-def _fill(database: sqlite3.Connection, table: TableName, batches: pa.RecordBatchReader) -> None:
+def _fill(database: sqlite3.Connection, table: str, key: str, batches: pa.RecordBatchReader) -> None:
     columns = [
-        f'"{field.name}" {_type(field.type)}{" PRIMARY KEY" if field.name == KEYS[table] else ""}'
-        for field in batches.schema
+        f'"{field.name}" {_type(field.type)}{" PRIMARY KEY" if field.name == key else ""}' for field in batches.schema
     ]
-    database.execute(f"CREATE TABLE {table} ({', '.join(columns)})")
+    database.execute(f'CREATE TABLE "{table}" ({", ".join(columns)})')
     marks = ", ".join("?" * len(columns))
     for batch in batches:
         try:
-            database.executemany(f"INSERT INTO {table} VALUES ({marks})", plain_rows(batch, table))
+            database.executemany(f'INSERT INTO "{table}" VALUES ({marks})', plain_rows(batch, table, key))
         except sqlite3.IntegrityError as error:
-            raise ambiguous(table) from error
+            raise ambiguous(table, key) from error
 
 
 def _type(column: pa.DataType) -> str:

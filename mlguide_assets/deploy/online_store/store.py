@@ -1,4 +1,4 @@
-"""The online feature store: the state of every user and email at one instant, looked up by key.
+"""The online feature store: the state of every entity at one instant, looked up by its id.
 
 What every kind of store does. A state is published whole or not at all: a reader that holds a `Snapshot` sees one
 state to its end, however many are published meanwhile.
@@ -11,14 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import ibis
 
-TableName = Literal["users", "emails", "last_sends"]
-KEYS: Mapping[TableName, str] = {"users": "user_id", "emails": "email_id", "last_sends": "user_id"}
-"""The tables and the column that each is looked up by."""
+Id = int | str
+"""What an entity is known by."""
 
 Row = dict[str, Any]
 """Column name → value; times as text in ISO format, UTC."""
@@ -35,14 +34,16 @@ class Publication:
     Args:
         as_of: the instant whose knowledge it holds, UTC.
         snapshots: table of the lake → the snapshot that the state was computed from.
-        newest_emails: email ids, the newest first.
-        some_users: user ids to try things out with.
+        keys: table of the state → the column that its rows are looked up by.
+        candidates: ids of what can be chosen, the newest first; none where nothing is chosen.
+        examples: table → ids to try things out with.
     """
 
     as_of: datetime
     snapshots: Mapping[str, str]
-    newest_emails: tuple[int, ...]
-    some_users: tuple[int, ...]
+    keys: Mapping[str, str]
+    candidates: tuple[Id, ...]
+    examples: Mapping[str, tuple[Id, ...]]
 
     @cached_property
     def id(self) -> str:
@@ -53,11 +54,18 @@ class Publication:
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "as_of": self.as_of.isoformat()}
 
-    def without(self, column: str, key: int | str) -> "Publication":
+    def tables_by(self, column: str) -> list[str]:
+        """The tables that are looked up by a column."""
+        return [table for table, key in self.keys.items() if key == column]
+
+    def without(self, column: str, key: Id) -> "Publication":
         """The publication without a key that was forgotten."""
-        if column != KEYS["users"]:
-            return self
-        return replace(self, some_users=tuple(user for user in self.some_users if user != key))
+        tables = self.tables_by(column)
+        kept = {
+            table: tuple(each for each in ids if table not in tables or each != key)
+            for table, ids in self.examples.items()
+        }
+        return replace(self, examples=kept)
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Publication":
@@ -67,22 +75,18 @@ class Publication:
         return cls(
             as_of,
             dict(stored["snapshots"]),
-            tuple(stored["newest_emails"]),
-            tuple(stored["some_users"]),
+            dict(stored["keys"]),
+            tuple(stored["candidates"]),
+            {table: tuple(ids) for table, ids in stored["examples"].items()},
         )
 
 
 @dataclass(frozen=True)
 class State:
-    """What is published: one row per key of `users`, `emails` and `last_sends`."""
+    """What is published: tables by name, each with one row per key. The publication names their keys."""
 
     publication: Publication
-    users: "ibis.Table"
-    emails: "ibis.Table"
-    last_sends: "ibis.Table"
-
-    def tables(self) -> dict[TableName, "ibis.Table"]:
-        return {"users": self.users, "emails": self.emails, "last_sends": self.last_sends}
+    tables: Mapping[str, "ibis.Table"]
 
 
 class Snapshot(ABC):
@@ -91,7 +95,7 @@ class Snapshot(ABC):
     publication: Publication
 
     @abstractmethod
-    def look_up(self, table: TableName, keys: Sequence[int]) -> dict[int, Row]:
+    def look_up(self, table: str, keys: Sequence[Id]) -> dict[Id, Row]:
         """The rows of the keys that are known.
 
         Raises:
@@ -99,8 +103,8 @@ class Snapshot(ABC):
         """
 
     @abstractmethod
-    def search_users(self, text: str, limit: int) -> list[Row]:
-        """Users whose id starts with a text of digits, in order of their ids; where a store cannot, the one of that id.
+    def search(self, table: str, text: str, limit: int) -> list[Row]:
+        """Rows whose id starts with a text, in order of their ids; where a store cannot, the one of that id.
 
         Raises:
             StoreError: as `look_up`.
@@ -122,11 +126,11 @@ class OnlineStore(ABC):
         """
 
     @abstractmethod
-    def forget(self, column: str, key: int | str) -> int:
+    def forget(self, column: str, key: Id) -> int:
         """Remove the rows of a key from every state that is kept; return how many.
 
         Args:
-            column: the one of `KEYS` that the key is a value of.
+            column: the one that the key is a value of, such as user_id.
 
         Raises:
             StoreError: it cannot be written; done again, it completes what was begun.

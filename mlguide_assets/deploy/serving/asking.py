@@ -141,7 +141,7 @@ def _slots(asked: Asked, users: Container[int], offered: Sequence[int]) -> list[
 def _candidates(asked: Asked, snapshot: Snapshot, problem: Problem) -> list[int]:
     if asked.email_ids is not None:
         return asked.email_ids
-    newest = list(snapshot.publication.newest_emails[: problem.scoring.candidate_emails])
+    newest = list(snapshot.publication.newest_emails[: problem.scoring.candidates])
     if not newest:
         raise RefusedError(503, "The online store knows no email to recommend: publish one first, with 'mlguide run'.")
     return newest

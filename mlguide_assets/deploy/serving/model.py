@@ -10,7 +10,7 @@ from mlguide_assets.define.loading import load_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import METADATA, Bundle
 from mlguide_assets.deploy.serving.reasons import Words
-from mlguide_assets.prepare.features.registry import features_of
+from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.train.files import BOOSTED, PROBLEM, model_file
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.prepare.features.registry import category_count, features_of, theme_count
+from mlguide_assets.prepare.features.catalogue import features_of
+from mlguide_assets.prepare.features.registry import category_count, theme_count
 
 TOP = 5
 NO_DIFFERENCE = 0.005

@@ -71,6 +71,15 @@ def _each_event(tables: Tables, problem: Deciding, predict: PredictEvent, clock:
     return rows.select(*ids, **decided, **{name: rows[name] for name in own}).order_by(at, *ids, *own)
 
 
+def asked_about(tables: Tables, problem: Deciding, at: datetime) -> ibis.Table:
+    """The entities that a decision at a cut-off is about: those that exist then and meet `where`; their ids."""
+    predict = problem.predict
+    assert isinstance(predict, PredictEntity)
+    key = id_column(predict.each)
+    cut_offs = CutOffs(micros(at - datetime(1970, 1, 1)), micros(predict.every), number=1)
+    return _asked_about(tables, problem, predict, cut_offs).select(key)
+
+
 def cut_offs_of(tables: Tables, problem: Deciding, predict: PredictEntity, clock: datetime) -> CutOffs:
     """The cut-offs from the first event that counts, or `history_start` where that is later, to the clock."""
     nouns = sorted({condition.count for condition in (predict.label, predict.where, predict.having) if condition})
@@ -97,11 +106,9 @@ def _literal(instant: datetime) -> ibis.Value:
 def _at_cut_offs(
     tables: Tables, problem: Deciding, predict: PredictEntity, cut_offs: CutOffs, clock: datetime
 ) -> ibis.Table:
-    """Every entity that exists at a cut-off and meets `where`, with the count of its future."""
+    """What is asked about at each cut-off, with the count of its future."""
     key = id_column(predict.each)
-    rows = _existing(tables, problem, predict.each, cut_offs)
-    if predict.where is not None:
-        rows = _meeting(rows, _past(tables, problem, predict, predict.where, cut_offs), predict.where, key)
+    rows = _asked_about(tables, problem, predict, cut_offs)
     final = cut_offs.instant(rows.cut_off) + micros(_until_final(problem.schema, predict))
     rows = rows.mutate(final=final, matured=final <= _literal(clock))
     if predict.having is not None:
@@ -111,6 +118,15 @@ def _at_cut_offs(
     at = time_column(problem)
     decided = {at: cut_offs.time(rows.cut_off), LABEL: rows[LABEL], MATURED_AT: timestamp_of(rows.final)}
     return rows.select(key, **decided).order_by(at, key)
+
+
+def _asked_about(tables: Tables, problem: Deciding, predict: PredictEntity, cut_offs: CutOffs) -> ibis.Table:
+    """Every entity that exists at a cut-off and meets `where`: its id and `cut_off`."""
+    rows = _existing(tables, problem, predict.each, cut_offs)
+    if predict.where is None:
+        return rows
+    past = _past(tables, problem, predict, predict.where, cut_offs)
+    return _meeting(rows, past, predict.where, id_column(predict.each))
 
 
 def _until_final(schema: Schema, predict: PredictEntity) -> timedelta:

@@ -49,9 +49,17 @@ from mlguide_assets.prepare.features.windows import (
 NOW, TODAY = "_now", "_today"
 """The instant of a row, and the start of its day."""
 
+REQUESTED = "_requested"
+"""The instant that ages and gaps count to, where it is later than the one whose knowledge a row holds."""
+
 
 def with_features(
-    spine: ibis.Table, tables: Tables, problem: Declared, *, cut_offs: Instants | None = None
+    spine: ibis.Table,
+    tables: Tables,
+    problem: Declared,
+    *,
+    cut_offs: Instants | None = None,
+    known_until: str | None = None,
 ) -> ibis.Table:
     """Decision rows with their features, each as of its own instant.
 
@@ -63,12 +71,15 @@ def with_features(
             of the event that are known when it happens; any other columns stay as they are.
         tables: by their names in the problem file.
         cut_offs: where all instants are such, which is faster: `cut_offs_of`.
+        known_until: a column of the spine with an earlier instant, whose knowledge a row holds, as rows of a feature
+            store do; ages and gaps still count to the time of the decision.
 
     Returns:
         The columns of the spine, then the features in the order of `features_of`; one row for each of the spine.
     """
     features = features_of(problem)
-    rows = spine.mutate(**{NOW: microseconds(spine[time_column(problem)])})
+    requested = microseconds(spine[time_column(problem)])
+    rows = spine.mutate(**{NOW: microseconds(spine[known_until]) if known_until else requested, REQUESTED: requested})
     for parent in parents_of(problem):
         rows = with_parent(rows, parent, tables, problem, cut_offs=cut_offs)
     rows, parts = with_past(rows, features, tables, problem, cut_offs=cut_offs)
@@ -238,7 +249,7 @@ def _value(
         since = rows[times[feature.name]]
     elif declaration.operator == "since_last":
         since = rows[parts[parts_of(feature, problem)["newest"]]]
-    return at_request(declaration, rows[NOW], since)
+    return at_request(declaration, rows[REQUESTED if REQUESTED in rows.columns else NOW], since)
 
 
 def history_value(feature: Feature, rows: ibis.Table, parts: Mapping[Part, str], problem: Declared) -> ibis.Value:

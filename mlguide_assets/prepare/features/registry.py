@@ -7,10 +7,7 @@ from the instant itself); profile and content columns are taken as they are.
 from dataclasses import dataclass
 from typing import Literal
 
-from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.tables import TABLES, Column, TableName
 from mlguide_assets.define.values import slug
-from mlguide_assets.prepare.features import catalogue
 
 Kind = Literal["number", "category", "text"]
 Origin = Literal["profile", "content", "user_history", "email_history", "moment"]
@@ -61,35 +58,3 @@ def theme_count(theme: str) -> str:
 
 def category_count(category: str) -> str:
     return f"number_of_email_category_{slug(category)}"
-
-
-def features_of(problem: Problem) -> tuple[Feature, ...]:
-    """All features of a problem, in the order of their columns."""
-    if not problem.has_email_tables:
-        return catalogue.features_of(problem)  # type: ignore[return-value]
-    sources: tuple[tuple[Origin, tuple[str, ...], TableName], ...] = (
-        ("profile", PROFILE, "user_profiles"),
-        ("content", CONTENT, "email_content"),
-    )
-    features = [
-        Feature(name, _kind(name, TABLES[table].columns[name]), origin, TABLES[table].columns[name].description)
-        for origin, names, table in sources
-        for name in names
-    ]
-    counts = {theme_count(theme): f"Earlier {theme} emails to the user." for theme in problem.themes}
-    counts |= {category_count(name): f"Earlier {name} emails to the user." for name in problem.categories}
-    groups: tuple[tuple[Origin, dict[str, str]], ...] = (
-        ("user_history", USER_HISTORY | counts),
-        ("email_history", EMAIL_HISTORY),
-        ("moment", MOMENT),
-    )
-    return (
-        *features,
-        *(Feature(name, "number", origin, text) for origin, group in groups for name, text in group.items()),
-    )
-
-
-def _kind(name: str, column: Column) -> Kind:
-    if name == "subject":
-        return "text"
-    return "category" if column.type == "string" else "number"

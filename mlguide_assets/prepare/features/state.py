@@ -129,6 +129,20 @@ def from_states(rows: ibis.Table, problem: Declared, *, kept: tuple[str, ...] = 
     return rows.select(*dict.fromkeys([*ids, time, *kept]), **values)
 
 
+def features_of_choices(units: ibis.Table, candidates: ibis.Table, problem: Declared) -> ibis.Table:
+    """Features of every pair of a unit and a candidate, at the instant of their states.
+
+    Args:
+        units: the states of units, as of one instant.
+        candidates: the states of what is chosen among, as of the same.
+
+    Returns:
+        The ids of both, the time, `as_of`, and the features.
+    """
+    pairs = units.cross_join(candidates.drop("as_of"))
+    return from_states(pairs.mutate(**{time_column(problem): pairs.as_of}), problem, kept=("as_of",))
+
+
 def _existing(tables: Tables, problem: Declared, noun: str, as_of: datetime) -> ibis.Table:
     """The ids of the entities that exist at an instant; of those that no table declares, that an event named before."""
     schema, instant, name = problem.schema, ibis.timestamp(as_of), id_column(noun)

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 import ibis
 
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.history import (
     RECENT_DAYS,
     micros,
@@ -14,7 +15,7 @@ from mlguide_assets.prepare.features.history import (
     with_user_records,
 )
 from mlguide_assets.prepare.features.moment import moment_features
-from mlguide_assets.prepare.features.registry import CONTENT, EMAIL_HISTORY, PROFILE, features_of
+from mlguide_assets.prepare.features.registry import CONTENT, EMAIL_HISTORY, PROFILE
 
 KEYS = ("user_id", "email_id", "delivered_at")
 LABEL = "unsubscribed"

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.prepare.features.registry import features_of
+from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.train.models import ServableModel
 from mlguide_assets.train.reference.bins import Kind
 from mlguide_assets.train.reference.costing import expected_costs, realised_costs, with_costs

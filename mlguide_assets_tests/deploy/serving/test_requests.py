@@ -154,7 +154,7 @@ def test_probabilities_are_those_of_the_batch_to_the_last_bit(house: House, clie
     expected = {(row["user_id"], row["email_id"]): row for row in batch.to_pylist()}
     answer = client.recommend(*range(1, USERS + 1))
     told = [each for user in answer["recommendations"] for each in user["candidates"]]
-    assert len(told) == len(expected) == USERS * house.problem.scoring.candidate_emails
+    assert len(told) == len(expected) == USERS * house.problem.scoring.candidates
     for each in told:
         row = expected[each["user_id"], each["email_id"]]
         assert each["probability"] == row["probability"]
@@ -219,7 +219,7 @@ def test_users_that_are_asked_for_twice_are_recommended_to_twice(client: Client)
 
 def test_without_emails_the_newest_are_recommended(house: House, client: Client) -> None:
     content = house.tables["email_content"].sort_by([("created_at", "descending"), ("id", "descending")])
-    newest = content["id"].to_pylist()[: house.problem.scoring.candidate_emails]
+    newest = content["id"].to_pylist()[: house.problem.scoring.candidates]
     (told,) = client.recommend(3)["recommendations"]
     assert {each["email_id"] for each in told["candidates"]} == set(newest)
 

@@ -18,7 +18,6 @@ from mlguide_assets.define.tables import TABLES
 from mlguide_assets.prepare.core import join_core_users
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.compiling import decision_features
-from mlguide_assets.prepare.features.registry import features_of as todays_features
 from mlguide_assets.prepare.features.tables import send_features
 from mlguide_assets.prepare.simulator.generate import write
 from mlguide_assets.prepare.sources.simulated import world_of
@@ -137,5 +136,5 @@ def test_the_compiler_gives_the_pinned_features(name: str, tmp_path: Path, duck:
     rows = duck.to_pyarrow(features.drop("positive"))
     assert rows.equals(pinned.drop_columns(["unsubscribed", "matured_at"]))
     assert [(each.name, each.kind) for each in features_of(Email(shipped))] == [
-        (each.name, each.kind) for each in todays_features(shipped)
+        (each.name, each.kind) for each in features_of(shipped)
     ]

@@ -12,8 +12,8 @@ from mlguide_assets.define.loading import load_problem, shipped_problems
 from mlguide_assets.prepare.column_lineage import parents_of
 from mlguide_assets.prepare.columns import columns_of
 from mlguide_assets.prepare.core import join_core_users
+from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.moment import DAY, moment_features
-from mlguide_assets.prepare.features.registry import features_of
 from mlguide_assets.prepare.features.tables import KEYS, LABEL, send_features
 from mlguide_assets_tests.prepare.features.worlds import ASKED, EMAILS, INSTANTS, SENDS, START, USERS, Row, Send, World
 from mlguide_assets_tests.samples import CATEGORIES, THEMES, sample_problem, sample_tables
