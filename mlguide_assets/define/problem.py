@@ -11,7 +11,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, model_validator
 
 from mlguide_assets.define.contracts import OneOf, Rule
-from mlguide_assets.define.decision import Decision, decision_of
+from mlguide_assets.define.decision import Decision, decision_of, plural
 from mlguide_assets.define.features import Features
 from mlguide_assets.define.prediction import AggregateLabel, ColumnLabel, Predict, PredictEvent
 from mlguide_assets.define.references import check_references
@@ -458,6 +458,22 @@ class Problem(Strict):
     def chooses(self) -> bool:
         """Whether a decision chooses among candidates."""
         return isinstance(self.predict, PredictEvent) and self.predict.choose is not None
+
+    @property
+    def scored_in_words(self) -> str:
+        """What is scored for a day."""
+        decision = self.decision
+        if decision.choose:
+            return f"every {decision.unit} with every candidate {decision.choose}"
+        return f"every {decision.noun} of the day before" if decision.is_event else f"every {decision.unit}"
+
+    @property
+    def planned_in_words(self) -> str:
+        """What the plan of a day says."""
+        decision = self.decision
+        if decision.choose:
+            return f"which {decision.choose} each {decision.unit} gets, by which policy and with which probability"
+        return f"on which {plural(decision.noun)} to act, by the costs"
 
     @property
     def slices(self) -> tuple[str, ...]:

@@ -8,15 +8,16 @@ import dagster as dg
 from mlguide_assets.defs.asking import AGAIN_AFTER, LOOK_EVERY, READING, reading, under_way, unmet
 from mlguide_assets.defs.days import known_days
 from mlguide_assets.defs.train import AlarmSettings
-from mlguide_assets.defs.workspace import Workspace
+from mlguide_assets.defs.workspace import PROBLEM, Workspace
 
+_DECISION = PROBLEM.decision
 SCORED = (
-    *("user_feature_store", "batch_predictions", "best_email_per_user"),
-    *("experiment_assignments", "send_plan", "exposures"),
+    *(*_DECISION.store_tables.values(), "online_store", "batch_predictions", _DECISION.plan_table),
+    *(("experiment_assignments", str(_DECISION.best_table), "exposures") if _DECISION.choose else ()),
 )
 READ = (
-    *("user_profiles", "email_content", "user_emails", "contract_results", "quarantined_rows"),
-    *("core_users", "send_features", "landed_days"),
+    *(*PROBLEM.tables, "contract_results", "quarantined_rows"),
+    *(PROBLEM.core_table, PROBLEM.features_table, "landed_days"),
     *("prediction_log", "request_faults", "online_parity", "serving_health"),
     *("model_performance", "estimated_performance", "performance_gap", "performance_verdicts"),
     *("experiment_results", "offline_and_online", "canary_steps", "champion_watch", "retraining_decisions"),
@@ -32,7 +33,7 @@ refresh_job = dg.define_asset_job(
 scoring_job = dg.define_asset_job(
     "scoring_job",
     selection=dg.AssetSelection.assets(*SCORED),
-    description="Publish every user's features online, and score every user with every candidate email, for one day.",
+    description=f"Publish the newest features online, and score {PROBLEM.scored_in_words}, for one day.",
 )
 
 

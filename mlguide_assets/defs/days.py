@@ -1,5 +1,6 @@
 """The partitions of what is made day by day: they end where the data do, whatever the date of this machine is."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -29,20 +30,19 @@ def known_days(instance: dg.DagsterInstance, workspace: Workspace) -> list[str]:
     return days
 
 
-def newest_day(workspace: Workspace, sends: Any) -> date:
-    """The day to score for, from a table of sends.
+def newest_day(workspace: Workspace, tables: Mapping[str, Any]) -> date:
+    """The day to score for.
+
+    Args:
+        tables: accepted, by their names in the problem file.
 
     Raises:
-        InputError: there are none.
+        InputError: no event has a time.
     """
     from mlguide_assets.deploy.batch import scoring_day
-    from mlguide_assets.errors import InputError
-    from mlguide_assets.prepare.clock import data_clock
+    from mlguide_assets.prepare.features.building import clock_of
 
-    reached = data_clock(sends)
-    if reached is None:
-        raise InputError("No send has a time, so there is no day to score for: check delivered_at in the source.")
-    return scoring_day(reached.date(), today=today(workspace))
+    return scoring_day(clock_of(tables, workspace.problem).date(), today=today(workspace))
 
 
 def today(workspace: Workspace) -> date:

@@ -10,6 +10,9 @@ from mlguide_assets.defs.days import newest_day
 from mlguide_assets.defs.workspace import OWNERS, PROBLEM, SCORING_DATES, Workspace, midnight
 
 GROUP = "deploy"
+DECISION = PROBLEM.decision
+TABLES = {name: dg.AssetIn(name) for name in PROBLEM.tables}
+STORES = {f"of_{noun}": dg.AssetIn(table) for noun, table in DECISION.store_tables.items()}
 
 
 @dg.asset(group_name=GROUP, kinds={"mlflow"}, owners=OWNERS, deps=["model_explanations"])
@@ -144,115 +147,163 @@ def challenger_model(workspace: Workspace) -> dg.MaterializeResult[None]:
     return dg.MaterializeResult(data_version=version_of(*version), metadata={"challenger": version[0]})
 
 
-@dg.asset(group_name=GROUP, kinds={"parquet", "sqlite"}, owners=OWNERS, partitions_def=SCORING_DATES)
-def user_feature_store(
-    context: dg.AssetExecutionContext,
-    workspace: Workspace,
-    core_users: Any,
-    user_profiles: Any,
-    email_content: Any,
-    send_features: Any,
-) -> dg.MaterializeResult[None]:
-    """The state of every user at the start of the day; the newest day's is published online, with the emails'."""
-    from mlguide_assets.defs.metadata import data_version, table_metadata
-    from mlguide_assets.deploy.batch import USER_FEATURES, refuse_unreached, skipped_days
-    from mlguide_assets.deploy.online_store.publishing import publish_online, state_of
-    from mlguide_assets.prepare.features.tables import user_state
+def _feature_store(noun: str, table: str) -> dg.AssetsDefinition:
+    @dg.asset(
+        name=table,
+        description=f"The state of every {noun} at the start of the day: what is known that no decision changes.",
+        ins=TABLES,
+        group_name=GROUP,
+        kinds={"parquet"},
+        owners=OWNERS,
+        partitions_def=SCORING_DATES,
+    )
+    def feature_store(
+        context: dg.AssetExecutionContext, workspace: Workspace, **tables: Any
+    ) -> dg.MaterializeResult[None]:
+        from mlguide_assets.defs.metadata import data_version, table_metadata
+        from mlguide_assets.deploy.batch import refuse_unreached, skipped_days
+        from mlguide_assets.prepare.features.state import entity_state
 
-    lake, problem, day = workspace.lake, workspace.problem, context.partition_key
-    as_of, newest = midnight(day), newest_day(workspace, core_users)
-    refuse_unreached(as_of.date(), newest)
-    scored = lake.snapshot(USER_FEATURES).partitions if lake.exists(USER_FEATURES) else ()
-    # Written first, and published from what was written: it is read three times, and takes a second to compute.
-    snapshot = lake.write_partition(USER_FEATURES, day, user_state(core_users, user_profiles, problem, as_of))
-    users = lake.read(USER_FEATURES, partitions=[day])
-    state = state_of(users, core_users, email_content, send_features, problem, lake, as_of)
-    published = publish_online(workspace.online_store, state, lake, newest=newest)
+        lake, problem, day = workspace.lake, workspace.problem, context.partition_key
+        as_of, newest = midnight(day), newest_day(workspace, tables)
+        refuse_unreached(as_of.date(), newest)
+        scored = lake.snapshot(table).partitions if lake.exists(table) else ()
+        snapshot = lake.write_partition(table, day, entity_state(tables, problem, noun, as_of))
+        metadata = {"as_of": as_of.isoformat()}
+        if as_of.date() == newest and (skipped := skipped_days(scored, newest)):
+            context.log.warning(skipped)
+            metadata["skipped"] = skipped
+        return dg.MaterializeResult(
+            data_version=data_version(snapshot, day), metadata=table_metadata(lake, snapshot, problem, day) | metadata
+        )
+
+    return feature_store
+
+
+feature_stores = [_feature_store(noun, table) for noun, table in DECISION.store_tables.items()]
+
+
+@dg.asset(
+    ins={**TABLES, **STORES, "features": dg.AssetIn(PROBLEM.features_table)},
+    group_name=GROUP,
+    kinds={"sqlite", "redis"},
+    owners=OWNERS,
+    partitions_def=SCORING_DATES,
+)
+def online_store(
+    context: dg.AssetExecutionContext, workspace: Workspace, features: Any, **read: Any
+) -> dg.MaterializeResult[None]:
+    """What the API looks up: the states of the newest day, published all at once."""
+    from mlguide_assets.defs.metadata import version_of
+    from mlguide_assets.deploy.batch import stores_and_candidates
+    from mlguide_assets.deploy.online_store.publishing import publish_online, state_of
+
+    lake, problem, as_of = workspace.lake, workspace.problem, midnight(context.partition_key)
+    tables = {name: read[name] for name in problem.tables}
+    stores = {noun: read[f"of_{noun}"] for noun in DECISION.stored}
+    state = state_of(stores_and_candidates(stores, tables, problem, as_of), features, problem, lake)
+    published = publish_online(workspace.online_store, state, lake, newest=newest_day(workspace, tables))
     context.log.info(f"{published} Features as of {as_of}.")
-    metadata = {"published_online": published, "as_of": as_of.isoformat()}
-    if as_of.date() == newest and (skipped := skipped_days(scored, newest)):
-        context.log.warning(skipped)
-        metadata["skipped"] = skipped
     return dg.MaterializeResult(
-        data_version=data_version(snapshot, day), metadata=table_metadata(lake, snapshot, problem, day) | metadata
+        data_version=version_of(state.publication.id, published),
+        metadata={"published_online": published, "as_of": as_of.isoformat()},
     )
 
 
 @dg.asset(
+    ins={**TABLES, **STORES, "features": dg.AssetIn(PROBLEM.features_table)},
     group_name=GROUP,
     kinds={"parquet", "xgboost"},
     owners=OWNERS,
     partitions_def=SCORING_DATES,
     deps=["champion_model"],
+    description=f"What the champion says for one day of {PROBLEM.scored_in_words}.",
 )
 def batch_predictions(
-    context: dg.AssetExecutionContext,
-    workspace: Workspace,
-    user_feature_store: Any,
-    core_users: Any,
-    email_content: Any,
+    context: dg.AssetExecutionContext, workspace: Workspace, features: Any, **read: Any
 ) -> dg.Output[Any]:
-    """What the champion says of every user with every candidate email, for one day."""
-    from mlguide_assets.deploy.batch import candidate_emails, score_pairs
+    from mlguide_assets.deploy.batch import features_to_score, ids_of, score
     from mlguide_assets.deploy.bundle import champion
-    from mlguide_assets.prepare.features.tables import email_state
 
-    problem, day = workspace.problem, context.partition_key
-    emails = candidate_emails(email_state(core_users, email_content, problem, midnight(day)), problem)
+    problem, day = workspace.problem, date.fromisoformat(context.partition_key)
+    tables = {name: read[name] for name in problem.tables}
+    stores = {noun: read[f"of_{noun}"] for noun in DECISION.stored}
     current = champion(workspace.home.bundles(problem.key))
-    predictions = score_pairs(
-        user_feature_store, emails, current, problem, day=date.fromisoformat(day), run_id=context.run.run_id
-    )
+    slices = features_to_score(tables, stores, features, problem, day)
+    ids, run_id = ids_of(features, problem), context.run.run_id
+    predictions = score(slices, current, problem, ids=ids, day=day, run_id=run_id)
     return dg.Output(predictions, metadata={"champion": current.version if current else "no champion"})
 
 
-@dg.asset(group_name=GROUP, kinds={"parquet", "ibis"}, owners=OWNERS, partitions_def=SCORING_DATES)
-def best_email_per_user(batch_predictions: Any) -> Any:
-    """The candidate email that is least likely to lose each user, and whether even that one is too risky."""
-    from mlguide_assets.deploy.batch import best_emails
+if DECISION.best_table:
 
-    return best_emails(batch_predictions)
+    @dg.asset(
+        name=DECISION.best_table,
+        group_name=GROUP,
+        kinds={"parquet", "ibis"},
+        owners=OWNERS,
+        partitions_def=SCORING_DATES,
+        description=f"The {DECISION.choose} that is least likely to end badly with each {DECISION.unit}, and whether "
+        "even that one is too risky.",
+    )
+    def best_choices(batch_predictions: Any) -> Any:
+        from mlguide_assets.deploy.batch import best_choices
+
+        return best_choices(batch_predictions, PROBLEM)
 
 
 @dg.asset(
+    name=DECISION.plan_table,
+    ins=TABLES,
     group_name=GROUP,
     kinds={"parquet"},
     owners=OWNERS,
     partitions_def=SCORING_DATES,
-    deps=["challenger_model", "experiment_assignments"],
+    deps=["challenger_model", *(["experiment_assignments"] if DECISION.choose else [])],
+    description=f"What is done for one day: {PROBLEM.planned_in_words}; once the day has begun, it stands.",
     check_specs=[
         dg.AssetCheckSpec(
             "propensities_are_exact",
-            asset="send_plan",
-            description="Every propensity follows from its row; as many users explore and follow each policy as asked.",
+            asset=DECISION.plan_table,
+            description="Every propensity follows from its row; as many units explore and follow each policy as asked.",
         )
-    ],
+    ]
+    if DECISION.choose
+    else None,
 )
-def send_plan(
-    context: dg.AssetExecutionContext, workspace: Workspace, batch_predictions: Any, core_users: Any
+def plan(
+    context: dg.AssetExecutionContext, workspace: Workspace, batch_predictions: Any, **tables: Any
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Which email each user is sent, by which policy and with which probability; once its day has begun, it stands."""
     from mlguide_assets.defs.metadata import data_version, rounded, table_metadata
+    from mlguide_assets.deploy.action_plan import action_figures
     from mlguide_assets.deploy.batch import challenger_scores
     from mlguide_assets.deploy.plan_figures import judge_plan, plan_figures
     from mlguide_assets.deploy.planning import plan_day
     from mlguide_assets.deploy.serving.asking import now_of
-    from mlguide_assets.prepare.clock import data_clock
+    from mlguide_assets.prepare.features.building import clock_of
 
     home, lake, problem, key = workspace.home, workspace.lake, workspace.problem, context.partition_key
     day, run_id = date.fromisoformat(key), context.run.run_id
-    now = now_of(problem, data_clock(core_users) or midnight(key))
+    now = now_of(problem, clock_of(tables, problem))
 
     def challenger() -> Any:
         return challenger_scores(home.bundles(problem.key), lake, problem, day=day, run_id=run_id)
 
     planned = plan_day(lake, batch_predictions, problem, day=day, now=now, run_id=run_id, challenger=challenger)
-    figures = plan_figures(lake.read("send_plan", partitions=[key]), problem)
+    rows = lake.read(DECISION.plan_table, partitions=[key])
+    made = {"made": planned.kept or "Now."}
+    metadata = table_metadata(lake, planned.snapshot, problem, key)
+    if not DECISION.choose:
+        yield dg.MaterializeResult(
+            data_version=data_version(planned.snapshot, key),
+            metadata=metadata | rounded({**action_figures(rows), **made}),
+        )
+        return
+    figures = plan_figures(rows, problem)
     verdict = judge_plan(figures)
     yield dg.MaterializeResult(
         data_version=data_version(planned.snapshot, key),
-        metadata=table_metadata(lake, planned.snapshot, problem, key)
-        | rounded({**figures.as_metadata(), "made": planned.kept or "Now."}),
+        metadata=metadata | rounded({**figures.as_metadata(), **made}),
         check_results=[dg.AssetCheckResult(passed=verdict.exact, description=verdict.sentence)],
     )
 

@@ -216,7 +216,7 @@ def check_drift_on_new_data(context: dg.SensorEvaluationContext, workspace: Work
 
 
 @dg.asset_check(
-    asset="user_feature_store",
+    asset="online_store",
     description="The features that are published online are no older than serving.stale_after, by the problem's clock.",
 )
 def features_are_fresh(workspace: Workspace) -> dg.AssetCheckResult:

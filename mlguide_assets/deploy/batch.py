@@ -1,7 +1,7 @@
 """Batch predictions of a day, and where a decision chooses, the best candidate of each unit.
 
 What is scored follows from the problem: every unit with every candidate, where a decision chooses; every event of the
-day, where it is about events that nobody chose; every entity that is asked about, where it is about cut-offs.
+day before, where it is about events that nobody chose; every entity that is asked about, where it is about cut-offs.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -117,13 +117,19 @@ def refuse_unreached(day: date, newest: date) -> None:
         )
 
 
-def states_of(tables: Tables, problem: Problem, nouns: Iterable[str], as_of: datetime) -> dict[str, ibis.Table]:
-    """The states of entities as of an instant.
+def stores_and_candidates(
+    stores: Mapping[str, ibis.Table], tables: Tables, problem: Problem, as_of: datetime
+) -> dict[str, ibis.Table]:
+    """Noun of every entity of a decision → its state as of an instant, that of candidates too.
 
     Args:
-        tables: accepted, by their names in the problem file.
+        stores: noun → the rows of its feature store, as of that instant.
     """
-    return {noun: entity_state(tables, problem, noun, as_of) for noun in nouns}
+    choose = problem.decision.choose
+    if not choose:
+        return dict(stores)
+    # In memory: it is looked into several times, and there are not many candidates.
+    return {**stores, choose: ibis.memtable(entity_state(tables, problem, choose, as_of).to_pyarrow())}
 
 
 def candidates(states: ibis.Table, problem: Problem) -> ibis.Table:
@@ -146,7 +152,7 @@ def features_to_score(
         content = entity_state(tables, problem, decision.choose, start)
         yield from _choices(stores[decision.unit], candidates(content, problem), problem)
     elif decision.is_event:
-        of_day = features.filter(_within(features[decision.time], start)).order_by(*decision.order)
+        of_day = features.filter(_within(features[decision.time], start - timedelta(days=1))).order_by(*decision.order)
         yield features.get_backend().to_pyarrow(of_day)
     else:
         asked = asked_about(tables, problem, start)

@@ -6,10 +6,10 @@ drawn uniformly from the K that the model would give them. What it holds to be t
 it: exploration costs no more than the threshold allows, and withholding is not put to the test. So these are the
 probabilities of the actions, given the policy, with N candidates:
 
-    champion,      some are below the threshold    the best: 1 - share (K - 1) / K    each of the K - 1 others: share / K
-    challenger     none is                         withhold: 1; the row names the least risky one, which is not used
-    generic                                        the candidate of the day: 1
-    random                                         each candidate: 1 / N
+    champion,      some below the threshold    the best: 1 - share (K - 1) / K    each of the K - 1 others: share / K
+    challenger     none is                     withhold: 1; the row names the least risky one, which is not used
+    generic                                    the candidate of the day: 1
+    random                                     each candidate: 1 / N
 
 which sum to 1. The propensity of a row is the probability of its action over all draws, that of the policy included:
 the sum of `policy_shares` times `policy_propensities`. The draws are those of `statistics.draws`, by salt, day and
@@ -131,9 +131,7 @@ def _batches(
         yield from rows.combine_chunks().to_batches()
 
 
-def _read(
-    predictions: ibis.Table, units: pa.ChunkedArray, offered: Ids, decision: Decision
-) -> tuple[Scores, str]:
+def _read(predictions: ibis.Table, units: pa.ChunkedArray, offered: Ids, decision: Decision) -> tuple[Scores, str]:
     """What a model says of some units, and its version."""
     unit, choose = decision.ids
     slice_ = predictions.filter(predictions[unit].between(units[0].as_py(), units[-1].as_py()))

@@ -1,4 +1,4 @@
-"""What a day's send plan does, in users and money, and whether the propensities that it states are true."""
+"""What a day's plan does, in units and money, and whether the propensities that it states are true."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import POLICIES, Policy, Problem
+from mlguide_assets.deploy.choices import BEST, EXPLORE, MODELS
 from mlguide_assets.deploy.propensities import Bools, Floats, mixed, propensity_of_best, propensity_of_other
-from mlguide_assets.deploy.send_plan import BEST, EXPLORE, MODELS
 
 FALSE_ALARM = 1e-6
 """How often a right plan may look wrong: once in three thousand years of days."""
@@ -22,7 +22,7 @@ _SHARES_ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Followers:
-    """How many users follow a policy, and how many were expected to."""
+    """How many units follow a policy, and how many were expected to."""
 
     users: int
     expected: float
@@ -30,13 +30,13 @@ class Followers:
 
 @dataclass(frozen=True)
 class PlanFigures:
-    """What a plan does, in users; `exploration_cost` is in the problem's currency.
+    """What a plan does, in units; `exploration_cost` is in the problem's currency.
 
     Attributes:
-        best: users who are sent the least risky email because a model chose it.
-        explored: users whose email was drawn, by a model's policy or the random one.
+        best: units that get the least risky candidate because a model chose it.
+        explored: units whose candidate was drawn, by a model's policy or the random one.
         explored_by_models: those of them who follow a model.
-        exploration_cost: what the drawn emails are expected to lose beyond the least risky ones.
+        exploration_cost: what the drawn candidates are expected to lose beyond the least risky ones.
         inexact: rows whose propensity is not what the plan says of itself.
         asked: the share that the models were to explore; 0 without rows.
         followers: by policy.
@@ -55,7 +55,7 @@ class PlanFigures:
 
     @property
     def share_explored(self) -> float:
-        """Of the users who are sent something by a model."""
+        """Of the units that get something by a model."""
         sent = self.best + self.explored_by_models
         return self.explored_by_models / sent if sent else 0.0
 
@@ -76,9 +76,9 @@ class PlanVerdict:
 
 def plan_figures(plan: ibis.Table, problem: Problem) -> PlanFigures:
     """The figures of one day's plan."""
-    rows = plan.to_pyarrow()
+    rows, act = plan.to_pyarrow(), problem.decision.actions[0]
     probability, best = rows["probability"].to_numpy(), rows["best_probability"].to_numpy()
-    sent = pc.equal(rows["decision"], "send").to_numpy()
+    sent = pc.equal(rows["decision"], act).to_numpy()
     drawn, greedy = (pc.equal(rows["choice"], choice).to_numpy() & sent for choice in (EXPLORE, BEST))
     shares, policy = _by_policy(rows["policy_shares"]), rows["policy"].to_numpy()
     return PlanFigures(
@@ -96,26 +96,26 @@ def plan_figures(plan: ibis.Table, problem: Problem) -> PlanFigures:
 
 
 def judge_plan(figures: PlanFigures) -> PlanVerdict:
-    """Every propensity follows from its row, and chance explains how many users are explored and follow each policy."""
+    """Every propensity follows from its row, and chance explains how many units are explored and follow each policy."""
     if figures.inexact:
         rows = f"{figures.inexact:,} rows have a propensity"
         return PlanVerdict(False, f"{rows} that does not follow from their policies, their candidates and the share.")
     sent, users = figures.best + figures.explored_by_models, sum(each.users for each in figures.followers.values())
     low, high = _bounds(sent, figures.asked)
     exact = low <= figures.explored_by_models <= high
-    found = f"{figures.explored_by_models:,} of {sent:,} users are explored"
+    found = f"{figures.explored_by_models:,} of {sent:,} units are explored"
     sentences = [f"{found}; a share of {figures.asked:g} explains {low:,.0f} to {high:,.0f}."]
     for policy, each in figures.followers.items():
         low, high = _bounds(users, each.expected / users if users else 0.0)
         if not low <= each.users <= high:
             exact = False
-            followed = f"{each.users:,} of {users:,} users follow the policy {policy}"
+            followed = f"{each.users:,} of {users:,} units follow the policy {policy}"
             sentences.append(f"{followed}; its share explains {low:,.0f} to {high:,.0f}.")
     return PlanVerdict(bool(exact), " ".join(sentences))
 
 
 def _bounds(users: int, share: float) -> tuple[float, float]:
-    """How many of the users a share may hit. Where their shares differ, the bounds of the mean share are wider."""
+    """How many of the units a share may hit. Where their shares differ, the bounds of the mean share are wider."""
     from scipy.stats import binom
 
     return binom.interval(1 - FALSE_ALARM, users, min(share, 1.0)) if users else (0.0, 0.0)
@@ -127,12 +127,12 @@ def _exact(rows: pa.Table, sent: Bools, drawn: Bools) -> Bools:
     policy, propensity = rows["policy"].to_numpy(), rows["propensity"].to_numpy()
     candidates, asked = rows["candidates"].to_numpy(), rows["exploration_share"].to_numpy()
     best, other = propensity_of_best(candidates, asked), propensity_of_other(candidates, asked)
-    uniform = np.where(sent, 1 / np.maximum(rows["emails"].to_numpy(), 1), 0.0)
+    uniform = np.where(sent, 1 / np.maximum(rows["offered"].to_numpy(), 1), 0.0)
     own = {
         each: np.select([policy == name for name in POLICIES], [from_[name] for name in POLICIES], 0.0)
         for each, from_ in (("share", shares), ("given", given))
     }
-    # Where the draw hit the least risky email, its propensity is that email's.
+    # Where the draw hit the least risky candidate, its propensity is that one's.
     of_model = (own["given"] == best) | (drawn & (own["given"] == other))
     exact: Bools = (
         (np.abs(propensity - mixed(shares, given)) <= _ROUNDING)

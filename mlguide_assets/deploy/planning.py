@@ -1,8 +1,7 @@
-"""A day's send plan in the lake: who is asked to choose, and until when the plan may be made again.
+"""A day's plan in the lake: who is asked to choose, and until when the plan may be made again.
 
-A plan is evidence: whoever learns from its sends needs the propensities with which they were made. So a plan that was
-made in time stands from the start of its day on, whoever scores the day again. One that was made too late to have
-chosen any send, of a day scored afterwards, may be replaced; training matches no send with it.
+A plan is evidence: whoever learns from it needs the propensities of what it chose. So a plan that was made in time stands from the start of its day on, whoever scores the day again. One that was made too late to have
+chosen anything, of a day scored afterwards, may be replaced; training matches nothing with it.
 """
 
 import contextlib
@@ -14,15 +13,16 @@ import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mlguide_assets.define.decision import Decision
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.tables import SEND_PLAN
+from mlguide_assets.deploy.action_plan import plan_actions
+from mlguide_assets.deploy.choices import Choosing, plan_choices
 from mlguide_assets.deploy.policies import assigned_units, needs_challenger
-from mlguide_assets.deploy.send_plan import Choosing, plan_sends
 from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.lake import Lake, Snapshot, writing
 from mlguide_assets.prepare.locking import locked
 
-WHAT = "The send plan"
+WHAT = "The plan"
 Scored = Callable[[], pa.RecordBatchReader | None]
 
 
@@ -48,19 +48,22 @@ def plan_day(
 
     Args:
         now: by the problem's clock, UTC.
-        challenger: scores the same users and emails with the challenger, if there is one; asked only if some user
-            follows it.
+        challenger: scores the same rows with the challenger, if there is one; asked only if some unit follows it.
 
     Raises:
         InputError: an experiment's assignment cannot be right.
     """
     with _planning(lake):
-        standing = _standing(lake, day, now)
+        decision, key = problem.decision, day.isoformat()
+        standing = _standing(lake, decision, day, now)
         if standing is not None:
-            return Planned(lake.snapshot(SEND_PLAN), standing)
+            return Planned(lake.snapshot(decision.plan_table), standing)
+        if not decision.choose:
+            actions = plan_actions(predictions, planned_at=now, run_id=run_id)
+            return Planned(lake.write_partition(decision.plan_table, key, actions), None)
         with _choosing(lake, problem, day, challenger) as choosing:
-            plan = plan_sends(predictions, choosing, day=day, planned_at=now, run_id=run_id)
-            return Planned(lake.write_partition(SEND_PLAN, day.isoformat(), plan), None)
+            plan = plan_choices(predictions, choosing, day=day, planned_at=now, run_id=run_id)
+            return Planned(lake.write_partition(decision.plan_table, key, plan), None)
 
 
 @contextlib.contextmanager
@@ -69,28 +72,29 @@ def _choosing(lake: Lake, problem: Problem, day: date, challenger: Scored) -> It
     assigned = assigned_units(lake, day)
     said = challenger() if needs_challenger(problem.policies, assigned) else None
     if said is None:
-        yield Choosing(problem.exploration, problem.policies, assigned)
+        yield Choosing(problem.decision, problem.exploration, problem.policies, assigned)
         return
     with lake.scratch(WHAT) as folder:
         path = folder / "challenger.parquet"
         with pq.ParquetWriter(path, said.schema) as file:
             for batch in said:
                 file.write_batch(batch)
-        yield Choosing(problem.exploration, problem.policies, assigned, read_parquet(lake.connection, path))
+        scores = read_parquet(lake.connection, path)
+        yield Choosing(problem.decision, problem.exploration, problem.policies, assigned, scores)
 
 
-def _standing(lake: Lake, day: date, now: datetime) -> str | None:
+def _standing(lake: Lake, decision: Decision, day: date, now: datetime) -> str | None:
     """In words, the plan that may not be replaced, if there is one."""
-    start = datetime.combine(day, time())
-    if now < start or not lake.exists(SEND_PLAN) or day.isoformat() not in lake.snapshot(SEND_PLAN).partitions:
+    start, plan = datetime.combine(day, time()), decision.plan_table
+    if now < start or not lake.exists(plan) or day.isoformat() not in lake.snapshot(plan).partitions:
         return None
-    first = lake.read(SEND_PLAN, partitions=[day.isoformat()]).limit(1).to_pyarrow().to_pylist()
+    first = lake.read(plan, partitions=[day.isoformat()]).limit(1).to_pyarrow().to_pylist()
     if not first or first[0]["planned_at"] >= start + timedelta(days=1):
         return None
     made = first[0]
     return (
         f"The plan that model version {made['model_version']} made at {made['planned_at']:%Y-%m-%d %H:%M} stands: "
-        f"{day} has begun, and sends may have been made by it."
+        f"{day} has begun, and it may have been followed."
     )
 
 

@@ -6,9 +6,10 @@
     random        one of the candidates, all equally likely; nothing is withheld
 
 Units of an experiment follow the policy of their arm. What assigns them stands to the right of this stage, so it
-writes rows: the table `ASSIGNMENTS` of the lake, one partition per scoring day, with the columns of `ASSIGNED`. The
+writes rows: the table `ASSIGNMENTS` of the lake, one partition per scoring day, with the columns of
+`assigned_schema`. The
 others follow `policies` of the problem file by a draw of their own. No draw here depends on the day, so a unit stays
-with its policy. What a policy then does is in `send_plan.py`.
+with its policy. What a policy then does is in `choices.py`.
 """
 
 from datetime import date
@@ -26,9 +27,8 @@ from mlguide_assets.statistics.draws import draw_share_column
 PER_POLICY = pa.struct([(policy, pa.float64()) for policy in POLICIES])
 """A number for each policy."""
 
-ASSIGNED = pa.schema(
+_ASSIGNED = pa.schema(
     [
-        ("unit_id", pa.int64()),
         ("experiment", pa.string()),
         ("arm", pa.string()),
         ("policy", pa.string()),
@@ -36,7 +36,16 @@ ASSIGNED = pa.schema(
         ("policy_shares", PER_POLICY),
     ]
 )
-"""One row per assigned unit; a unit has one row or none."""
+
+
+def assigned_schema(unit: pa.DataType) -> pa.Schema:
+    """One row per assigned unit; a unit has one row or none.
+
+    Args:
+        unit: the type of the ids of units.
+    """
+    return pa.schema([("unit_id", unit), *_ASSIGNED])
+
 
 _ROUNDING = 1e-9
 
@@ -56,7 +65,7 @@ def assigned_units(lake: Lake, day: date) -> ibis.Table | None:
 
 
 def needs_challenger(policies: Policies, assigned: ibis.Table | None) -> bool:
-    """Whether any user may follow the challenger."""
+    """Whether any unit may follow the challenger."""
     if policies.challenger > 0 or assigned is None:
         return policies.challenger > 0
     largest = assigned.agg(share=assigned.policy_shares["challenger"].max()).to_pyarrow()["share"][0].as_py()
@@ -64,40 +73,40 @@ def needs_challenger(policies: Policies, assigned: ibis.Table | None) -> bool:
 
 
 def followed_policies(
-    users: ibis.Table,
+    units: ibis.Table,
     policies: Policies,
     *,
     salt: str,
     assigned: ibis.Table | None = None,
     has_challenger: bool = False,
 ) -> ibis.Table:
-    """Which policy each user follows, and how probable each of the policies was.
+    """Which policy each unit follows, and how probable each of the policies was.
 
     Args:
-        users: any table with one row per user and `user_id`.
-        policies: of users who are not assigned.
-        salt: another one draws other users.
-        assigned: rows as in `ASSIGNED`.
-        has_challenger: otherwise the challenger's users follow the champion.
+        units: any table with one row per unit and `unit_id`.
+        policies: of units that are not assigned.
+        salt: another one draws other units.
+        assigned: rows as of `assigned_schema`.
+        has_challenger: otherwise the challenger's units follow the champion.
 
     Returns:
-        user_id, experiment, arm, policy and `policy_shares`; the first two are null where nothing is assigned.
+        unit_id, experiment, arm, policy and `policy_shares`; the first two are null where nothing is assigned.
     """
     text, numbers = ibis.null("string"), _struct(policies.shares)
-    drawn = users.select(
-        "user_id", experiment=text, arm=text, policy=_drawn(users, policies, salt), policy_shares=numbers
+    drawn = units.select(
+        "unit_id", experiment=text, arm=text, policy=_drawn(units, policies, salt), policy_shares=numbers
     )
     if assigned is not None:
-        given = assigned.select(user_id="unit_id", **{name: assigned[name] for name in ASSIGNED.names[1:]})
-        others = drawn.anti_join(given, "user_id")
-        drawn = ibis.union(given.semi_join(users, "user_id"), others)
+        given = assigned.select("unit_id", *_ASSIGNED.names)
+        others = drawn.anti_join(given, "unit_id")
+        drawn = ibis.union(given.semi_join(units, "unit_id"), others)
     return drawn if has_challenger else _without_challenger(drawn)
 
 
-def _drawn(users: ibis.Table, policies: Policies, salt: str) -> ir.StringValue:
-    """The policy whose part of [0, 1) holds the user's draw."""
+def _drawn(units: ibis.Table, policies: Policies, salt: str) -> ir.StringValue:
+    """The policy whose part of [0, 1) holds the unit's draw."""
     wanted = [(policy, share) for policy, share in policies.shares.items() if share > 0]
-    draw, reached, cases = draw_share_column(f"{salt}/policy", users.user_id), 0.0, []
+    draw, reached, cases = draw_share_column(f"{salt}/policy", units.unit_id), 0.0, []
     for policy, share in wanted[:-1]:
         reached += share
         cases.append((draw < exactly(reached), ibis.literal(policy)))

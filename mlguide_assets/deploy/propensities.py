@@ -1,4 +1,4 @@
-"""With which probability each policy does what: the propensities that a send plan states. Nothing is drawn here."""
+"""With which probability each policy does what: the propensities that a plan states. Nothing is drawn here."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Ints = npt.NDArray[np.int64]
 
 
 def propensity_of_best(candidates: Ints, share: Floats | float) -> Floats:
-    """Of the least risky email, by a model's policy: it is also among those that are drawn. 1 where none may be sent.
+    """Of the least risky candidate, by a model's policy: which may be drawn too. 1 where none may be used.
 
     >>> propensity_of_best(np.array([4]), 0.2)
     array([0.85])
@@ -24,7 +24,7 @@ def propensity_of_best(candidates: Ints, share: Floats | float) -> Floats:
 
 
 def propensity_of_other(candidates: Ints, share: Floats | float) -> Floats:
-    """Of each email but the least risky one, by a model's policy."""
+    """Of each candidate but the least risky one, by a model's policy."""
     other: Floats = share / np.maximum(candidates, 1)
     return other
 
@@ -37,42 +37,42 @@ def mixed(shares: Mapping[Policy, Floats], propensities: Mapping[Policy, Floats]
 
 @dataclass(frozen=True)
 class Scores:
-    """What a model says of n users with N emails, both in order of their ids."""
+    """What a model says of n units with N candidates, both in order of their ids."""
 
     probability: Floats  # (n, N)
     sendable: Bools  # (n, N)
 
     @property
     def best(self) -> Ints:
-        """Place of the least risky email (n,); as in `batch.best_emails`, of equals the newest."""
+        """Place of the least risky candidate (n,); as in `batch.best_choices`, of equals the last."""
         place: Ints = self.probability.shape[1] - 1 - np.argmin(self.probability[:, ::-1], axis=1)
         return place
 
     @property
     def candidates(self) -> Ints:
-        """How many emails may be sent (n,)."""
+        """How many candidates may be used (n,)."""
         count: Ints = self.sendable.sum(axis=1)
         return count
 
     def drawn(self, which: Ints) -> Ints:
-        """Place of the `which`-th email that may be sent (n,)."""
+        """Place of the `which`-th candidate that may be used (n,)."""
         place: Ints = np.argmax(np.cumsum(self.sendable, axis=1) > which[:, None], axis=1)
         return place
 
 
 @dataclass(frozen=True)
 class Propensities:
-    """Of every action with n users, given each policy: sending each of N emails (n, N), and sending nothing (n,)."""
+    """Of every action with n units, given each policy: using each of N candidates (n, N), and none (n,)."""
 
     sending: Mapping[Policy, Floats]
     withholding: Mapping[Policy, Floats]
 
     def of_actions(self, email: Ints, withheld: Bools) -> dict[Policy, Floats]:
-        """Of one action per user (n,), given each policy.
+        """Of one action per unit (n,), given each policy.
 
         Args:
-            email: place of the email that is sent.
-            withheld: where nothing is sent.
+            email: place of the candidate that is used.
+            withheld: where none is used.
         """
         row = np.arange(len(email))
         return {
@@ -81,7 +81,7 @@ class Propensities:
         }
 
     def supported(self, shares: Mapping[Policy, Floats]) -> Ints:
-        """How many emails a user might be sent (n,), where these are the shares of the policies."""
+        """How many candidates a unit might get (n,), where these are the shares of the policies."""
         over_all = mixed({policy: share[:, None] for policy, share in shares.items()}, self.sending)
         count: Ints = (over_all > 0).sum(axis=1)
         return count
@@ -91,8 +91,8 @@ def propensities(champion: Scores, challenger: Scores, *, share: float, generic:
     """The propensities of all actions.
 
     Args:
-        share: of the users who are sent something by a model's policy, for whom it draws.
-        generic: place of the email that the generic policy sends.
+        share: of the units that get something by a model's policy, for whom it draws.
+        generic: place of the candidate that the generic policy uses.
     """
     users, emails = champion.probability.shape
     one, never = np.arange(emails) == generic, np.zeros(users)
@@ -113,7 +113,7 @@ def propensities(champion: Scores, challenger: Scores, *, share: float, generic:
 
 
 def _sending(scores: Scores, share: float) -> Floats:
-    """Of each email (n, N), by the policy of a model; 0 for all where none may be sent."""
+    """Of each candidate (n, N), by the policy of a model; 0 for all where none may be used."""
     candidates = scores.candidates
     each = np.where(scores.sendable, propensity_of_other(candidates, share)[:, None], 0.0)
     np.put_along_axis(each, scores.best[:, None], propensity_of_best(candidates, share)[:, None], axis=1)

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from mlguide_assets.deploy.send_plan import Choosing, plan_sends
 from scipy.stats import binom
 
 from mlguide_assets.define.loading import load_problem
@@ -24,7 +25,6 @@ from mlguide_assets.define.problem import Exploration, Policies, Policy
 from mlguide_assets.deploy.actions import generic_action
 from mlguide_assets.deploy.batch import PREDICTIONS
 from mlguide_assets.deploy.propensities import Scores, propensities
-from mlguide_assets.deploy.send_plan import Choosing, plan_sends
 from mlguide_assets.experiment.off_policy.planned import planned_decisions, policy_value
 from mlguide_assets.prepare.simulator import generate, truth
 from mlguide_assets.prepare.simulator.plans import NO_PLANS, WITHHOLD, Plans

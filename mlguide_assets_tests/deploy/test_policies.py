@@ -9,6 +9,7 @@ import ibis
 import numpy as np
 import pyarrow as pa
 import pytest
+from mlguide_assets.deploy.send_plan import Choosing, plan_sends
 from scipy.stats import binom
 
 from mlguide_assets.define.problem import POLICIES, Exploration, Policies
@@ -16,7 +17,6 @@ from mlguide_assets.define.tables import ASSIGNMENTS
 from mlguide_assets.deploy.plan_figures import judge_plan, plan_figures
 from mlguide_assets.deploy.planning import plan_day
 from mlguide_assets.deploy.policies import ASSIGNED, assigned_units
-from mlguide_assets.deploy.send_plan import Choosing, plan_sends
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake import Lake
 from mlguide_assets_tests.deploy.plans import DAY, NOW, predictions_of

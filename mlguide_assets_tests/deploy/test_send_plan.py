@@ -7,12 +7,12 @@ import ibis
 import numpy as np
 import pyarrow as pa
 import pytest
+from mlguide_assets.deploy.send_plan import SCHEMA, Choosing, plan_sends
 from scipy.stats import binom
 
 from mlguide_assets.define.problem import Exploration, Policies
 from mlguide_assets.deploy import send_plan
 from mlguide_assets.deploy.batch import best_emails
-from mlguide_assets.deploy.send_plan import SCHEMA, Choosing, plan_sends
 from mlguide_assets.statistics.draws import draw_index, draw_share
 from mlguide_assets_tests.deploy.plans import DAY, NOW, THRESHOLD, predictions_of
 

@@ -7,12 +7,12 @@ import ibis
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from mlguide_assets.deploy.send_plan import Choosing, plan_sends
 
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.define.problem import Exploration, Policies, Policy
 from mlguide_assets.deploy.actions import generic_action
 from mlguide_assets.deploy.propensities import Floats, Scores, propensities
-from mlguide_assets.deploy.send_plan import Choosing, plan_sends
 from mlguide_assets.experiment.off_policy.planned import planned_decisions
 from mlguide_assets_tests.deploy.plans import DAY, NOW, THRESHOLD, predictions_of
 

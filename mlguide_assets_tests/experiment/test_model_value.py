@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from mlguide_assets.deploy.send_plan import Choosing, plan_sends
 from typer.testing import CliRunner
 
 from mlguide_assets.cli import app
@@ -17,7 +18,6 @@ from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.define.problem import Exploration, Policies
 from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.batch import USER_FEATURES, Scorer, scores_on
-from mlguide_assets.deploy.send_plan import Choosing, plan_sends
 from mlguide_assets.experiment.off_policy.candidate import value_of_model
 from mlguide_assets.experiment.off_policy.comparing import compare_policies, final_decisions
 from mlguide_assets.experiment.off_policy.record import recorded

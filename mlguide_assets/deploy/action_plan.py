@@ -1,0 +1,31 @@
+"""The plan of a decision that chooses nothing: to act upon it or not, as the costs say.
+
+Acting is not put to the test: no policy but the champion's is followed, and nothing is drawn.
+"""
+
+from datetime import datetime
+
+import ibis
+
+
+def action_figures(plan: ibis.Table) -> dict[str, int]:
+    """How often a day's plan says to act, and how often to leave."""
+    counts = plan.group_by("decision").aggregate(rows=plan.count()).to_pyarrow().to_pylist()
+    return {row["decision"]: row["rows"] for row in counts}
+
+
+def plan_actions(predictions: ibis.Table, *, planned_at: datetime, run_id: str) -> ibis.Table:
+    """The most probable first: what to act upon, and what to leave.
+
+    Args:
+        predictions: of one day, as `batch.score` makes them.
+        planned_at: now, by the problem's clock, UTC.
+
+    Returns:
+        The columns of predictions without `feature_time`, `rank` (1: the most probable), and `planned_at`.
+    """
+    keys = [name for name in predictions.columns if name not in ("feature_time", "run_id")]
+    order = [predictions.probability.desc(), *(predictions[name] for name in keys)]
+    rank = (ibis.row_number().over(order_by=order) + 1).cast("int64")
+    planned = predictions.select(*keys, rank=rank, planned_at=ibis.timestamp(planned_at), run_id=ibis.literal(run_id))
+    return planned.order_by("rank")
