@@ -1,7 +1,8 @@
 """A day's plan in the lake: who is asked to choose, and until when the plan may be made again.
 
-A plan is evidence: whoever learns from it needs the propensities of what it chose. So a plan that was made in time stands from the start of its day on, whoever scores the day again. One that was made too late to have
-chosen anything, of a day scored afterwards, may be replaced; training matches nothing with it.
+A plan is evidence: whoever learns from it needs the propensities of what it chose. So a plan that was made in time
+stands from the start of its day on, whoever scores the day again. One that was made too late to have chosen anything,
+of a day scored afterwards, may be replaced; training matches nothing with it.
 """
 
 import contextlib
