@@ -14,7 +14,7 @@ from mlguide_assets.deploy.bundle import CHALLENGER, Bundle, pointed
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.clock import last_day
 from mlguide_assets.prepare.features.tables import KEYS, email_state, pair_features
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.train.storage import load_model
 
 USERS_AT_ONCE = 20_000

@@ -19,7 +19,9 @@ from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.policies import assigned_units, needs_challenger
 from mlguide_assets.deploy.send_plan import Choosing, plan_sends
 from mlguide_assets.prepare.engine import read_parquet
-from mlguide_assets.prepare.lake import Lake, Snapshot, writing
+from mlguide_assets.prepare.lake.failures import writing
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.lake.snapshots import Snapshot
 from mlguide_assets.prepare.locking import locked
 
 WHAT = "The send plan"

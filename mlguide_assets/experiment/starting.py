@@ -12,7 +12,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.ledger import Started, experiments, refuse_used_version
 from mlguide_assets.experiment.ledger import start as record_start
 from mlguide_assets.experiment.specification import Experiment, load_experiment
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 
 if TYPE_CHECKING:

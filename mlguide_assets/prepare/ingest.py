@@ -15,7 +15,9 @@ from mlguide_assets.define.sources import SimulatorSource
 from mlguide_assets.prepare.contracts import RuleResult, judge
 from mlguide_assets.prepare.event_partitions import judge_events
 from mlguide_assets.prepare.forgetting import USER, ForgetList
-from mlguide_assets.prepare.lake import Lake, Partitions, TableLike, writing
+from mlguide_assets.prepare.lake.data_files import Partitions, TableLike
+from mlguide_assets.prepare.lake.failures import writing
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.oracle import forget_truth
 from mlguide_assets.prepare.rebuilding import current
 from mlguide_assets.prepare.sources.followed_plans import followed_plans

@@ -7,7 +7,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.sources import SimulatorSource
 from mlguide_assets.deploy.batch import days_to_score
 from mlguide_assets.deploy.bundle import pointed_version
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.sources.world_clock import day_reached, visible
 from mlguide_assets.retrain.situation import landed
 from mlguide_assets.settings import Home

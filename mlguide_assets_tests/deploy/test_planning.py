@@ -15,7 +15,7 @@ from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.plan_figures import judge_plan, plan_figures
 from mlguide_assets.deploy.planning import Planned, plan_day
 from mlguide_assets.deploy.send_plan import SCHEMA
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets_tests.deploy.plans import DAY, NOW, THRESHOLD, predictions_of
 from mlguide_assets_tests.train.sends import PROBLEM, replaced
 

@@ -18,7 +18,7 @@ from mlguide_assets.deploy.planning import plan_day
 from mlguide_assets.deploy.policies import ASSIGNED, assigned_units
 from mlguide_assets.deploy.send_plan import Choosing, plan_sends
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets_tests.deploy.plans import DAY, NOW, predictions_of
 from mlguide_assets_tests.train.sends import PROBLEM
 

@@ -23,7 +23,7 @@ from mlguide_assets.experiment.off_policy.comparing import compare_policies, fin
 from mlguide_assets.experiment.off_policy.record import recorded
 from mlguide_assets.prepare.core import join_core_users
 from mlguide_assets.prepare.features.tables import user_state
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.files import JUDGED

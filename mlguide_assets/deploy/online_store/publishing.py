@@ -7,7 +7,7 @@ import ibis
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.online_store.store import OnlineStore, Publication, State, StoreError
 from mlguide_assets.prepare.features.tables import email_state, last_sends
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 
 MOST_CANDIDATES = 1000
 SOME_USERS = 30

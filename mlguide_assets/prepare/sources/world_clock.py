@@ -16,7 +16,7 @@ from mlguide_assets.define.sources import Live, SimulatorSource
 from mlguide_assets.define.values import Duration
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import replace_file
-from mlguide_assets.prepare.lake import writing
+from mlguide_assets.prepare.lake.failures import writing
 from mlguide_assets.prepare.locking import locked
 
 WORLD_TIME_VARIABLE = "MLGUIDE_WORLD_TIME"
