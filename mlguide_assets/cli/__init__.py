@@ -268,18 +268,25 @@ def forget(
 @handle_errors
 def simulate(
     out: Annotated[
-        Path, typer.Option(help="Folder for the four Parquet files. It is created if missing; its parent must exist.")
+        Path, typer.Option(help="Folder for the Parquet files. It is created if missing; its parent must exist.")
     ],
+    problem: Annotated[
+        str, typer.Option(help="Whose world: planeswalker (emails), fraud (payments), or a problem file.")
+    ] = "planeswalker",
     sends: Annotated[
-        int, typer.Option(help="Minimum number of sends; up to 100 million.", min=100, max=100_000_000)
-    ] = 300_000,
-    seed: Annotated[int, typer.Option(help="Another seed is another world.", min=0)] = 7,
+        int | None,
+        typer.Option(help="Number of sends or payments; default: as the problem says.", min=100, show_default=False),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Another seed is another world; default: the problem's.", min=0, show_default=False),
+    ] = None,
     home: HomeOption = None,
 ) -> None:
-    """Write a simulated world: user_profiles, email_content, user_emails, and the oracle that knows the truth."""
+    """Write a simulated world: its tables, and the oracle that knows the truth."""
     from mlguide_assets.console.simulate import simulate_to
 
-    simulate_to(out, sends, seed)
+    simulate_to(out, problem, sends, seed)
 
 
 @app.command()

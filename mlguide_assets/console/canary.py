@@ -11,7 +11,7 @@ from mlguide_assets.deploy.history import canaries
 from mlguide_assets.deploy.override import person
 from mlguide_assets.experiment.canary_day import stop_canary
 from mlguide_assets.experiment.canary_record import Progress, canary_steps, last_canary
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 
 

@@ -11,7 +11,7 @@ from mlguide_assets.deploy.history import ROLLED_BACK, decisions
 from mlguide_assets.deploy.override import promote as promote_by_hand
 from mlguide_assets.deploy.override import rollback as roll_back
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 
 

@@ -12,7 +12,7 @@ from mlguide_assets.deploy.override import person
 from mlguide_assets.experiment.ledger import Started, end, experiments, find, results, running
 from mlguide_assets.experiment.publishing import publish_routes
 from mlguide_assets.experiment.starting import last_planned
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 
 

@@ -15,7 +15,7 @@ from mlguide_assets.deploy.batch import PER_SCORING_DAY
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import disk_reason
 from mlguide_assets.prepare.ingest import QUARANTINED
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.refused_runs import REFUSED
 from mlguide_assets.settings import Home
 

@@ -25,7 +25,8 @@ from mlguide_assets.observe.page.page import page
 from mlguide_assets.observe.page.wording import instant
 from mlguide_assets.observe.performance_verdict import VERDICTS, trusted
 from mlguide_assets.prepare.files import replace_file
-from mlguide_assets.prepare.lake import Lake, writing
+from mlguide_assets.prepare.lake.failures import writing
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.retrain.ticks import ticks_of
 from mlguide_assets.settings import Home
 from mlguide_assets.train.storage import model_name

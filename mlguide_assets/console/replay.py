@@ -25,7 +25,8 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.files import replace_file
-from mlguide_assets.prepare.lake import Lake, writing
+from mlguide_assets.prepare.lake.failures import writing
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.oracle import FILE
 from mlguide_assets.prepare.sources.simulated import world_of
 from mlguide_assets.prepare.sources.world_clock import WORLD_TIME_VARIABLE

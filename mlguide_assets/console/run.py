@@ -45,7 +45,7 @@ def run(home: Home, problem: Problem, *, thorough: bool = False) -> None:
         RunFailedError: anything else went wrong.
     """
     from mlguide_assets.experiment.starting import check_named
-    from mlguide_assets.prepare.lake import Lake
+    from mlguide_assets.prepare.lake.lake import Lake
     from mlguide_assets.prepare.refused_runs import nothing_changed_if_refused
 
     # Now, rather than when its first day is planned.

@@ -12,7 +12,7 @@ from mlguide_assets.deploy.bundle import champion, metadata_of
 from mlguide_assets.deploy.history import last_decision, last_gate_decision
 from mlguide_assets.experiment.canary_record import running_canary
 from mlguide_assets.observe.alerting import book_of
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.decisions import DECISION_METRICS
 from mlguide_assets.train.evaluation import ORACLE

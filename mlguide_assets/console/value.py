@@ -17,7 +17,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.off_policy.candidate import ModelValue, value_of_version
 from mlguide_assets.experiment.off_policy.comparing import final_decisions
 from mlguide_assets.experiment.off_policy.planned import policy_value
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 
 SOURCE = "user_emails"

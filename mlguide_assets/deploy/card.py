@@ -14,7 +14,7 @@ from typing import Any
 
 from mlguide_assets import markdown as md
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.sources import SimulatorSource
+from mlguide_assets.define.sources import AnySimulator
 from mlguide_assets.deploy.criteria import criteria_table
 from mlguide_assets.deploy.history import ROLLED_BACK
 from mlguide_assets.pages import policy_tag
@@ -141,7 +141,7 @@ def _use(problem: Problem) -> str:
 def _data(known: Known, problem: Problem) -> str:
     facts = known.facts
     broken = [row for row in known.contracts if row["violations"]]
-    source = "a simulated world, whose truth is known" if isinstance(problem.source, SimulatorSource) else "real tables"
+    source = "a simulated world, whose truth is known" if isinstance(problem.source, AnySimulator) else "real tables"
     lines = [
         "## Data",
         "",

@@ -9,7 +9,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.card import Known, write_card
 from mlguide_assets.deploy.history import decisions
 from mlguide_assets.deploy.registration import registry_of
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.storage import folder_of, load_facts
 

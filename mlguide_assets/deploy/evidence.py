@@ -19,7 +19,7 @@ from mlguide_assets.deploy.parity import Parity, feature_parity, looked_up_parit
 from mlguide_assets.deploy.recorded_criteria import recorded_criteria
 from mlguide_assets.deploy.registration import registry_of
 from mlguide_assets.deploy.registry import LostVersionError, Registry
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.decisions import calibration_error_under

@@ -11,7 +11,8 @@ import pyarrow as pa
 from mlguide_assets.deploy.fault_log import Counts, as_rows, files_by_day, read_counts
 from mlguide_assets.deploy.landing import KEPT_DAYS, read_noted
 from mlguide_assets.prepare.files import replace_file
-from mlguide_assets.prepare.lake import Lake, Snapshot
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.lake.snapshots import Snapshot
 
 REQUEST_FAULTS = "request_faults"
 FAULTS = pa.schema([("day", pa.date32()), ("endpoint", pa.string()), ("status", pa.int64()), ("requests", pa.int64())])

@@ -27,7 +27,9 @@ from mlguide_assets.deploy.registration import registry_of
 from mlguide_assets.deploy.registry import TRACKING_VARIABLE
 from mlguide_assets.prepare.erasing import Erasure, overwrite
 from mlguide_assets.prepare.forgetting import ForgetList, Forgotten
-from mlguide_assets.prepare.lake import SCRATCH, Lake, MissingTableError
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.lake.session import SCRATCH
+from mlguide_assets.prepare.lake.snapshots import MissingTableError
 from mlguide_assets.prepare.turns import turn
 from mlguide_assets.settings import Home
 

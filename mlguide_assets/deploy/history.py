@@ -9,7 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from mlguide_assets.prepare.lake import Lake, Snapshot, small_table
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.lake.small_tables import small_table
+from mlguide_assets.prepare.lake.snapshots import Snapshot
 
 DECISIONS = "promotion_decisions"
 PROMOTED, ROLLED_BACK = "promoted", "rolled_back"

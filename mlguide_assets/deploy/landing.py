@@ -18,7 +18,9 @@ import pyarrow as pa
 from mlguide_assets.deploy.prediction_log import days, log_bytes, read_segment, remove_unused, segments
 from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.files import replace_file
-from mlguide_assets.prepare.lake import Lake, TableLike, writing
+from mlguide_assets.prepare.lake.data_files import TableLike
+from mlguide_assets.prepare.lake.failures import writing
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.locking import locked
 
 PREDICTION_LOG = "prediction_log"

@@ -20,7 +20,7 @@ from mlguide_assets.deploy.bundle import (
 from mlguide_assets.deploy.history import PROMOTED, ROLLED_BACK, champion_before, record
 from mlguide_assets.deploy.lock import deciding
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 
 

@@ -20,7 +20,9 @@ from mlguide_assets.deploy.action_plan import plan_actions
 from mlguide_assets.deploy.choices import Choosing, plan_choices
 from mlguide_assets.deploy.policies import assigned_units, needs_challenger
 from mlguide_assets.prepare.engine import read_parquet
-from mlguide_assets.prepare.lake import Lake, Snapshot, writing
+from mlguide_assets.prepare.lake.failures import writing
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.lake.snapshots import Snapshot
 from mlguide_assets.prepare.locking import locked
 
 WHAT = "The plan"

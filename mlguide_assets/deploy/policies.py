@@ -21,7 +21,7 @@ import pyarrow as pa
 from mlguide_assets.define.problem import POLICIES, Policies, Policy
 from mlguide_assets.define.tables import ASSIGNMENTS
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.statistics.draws import draw_share_column
 
 PER_POLICY = pa.struct([(policy, pa.float64()) for policy in POLICIES])

@@ -37,7 +37,8 @@ from mlguide_assets.deploy.registration import registry_of
 from mlguide_assets.deploy.registry import LostVersionError, Registry
 from mlguide_assets.deploy.reproduction import keep_inputs
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.lake import Lake, Snapshot
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.lake.snapshots import Snapshot
 from mlguide_assets.settings import Home
 from mlguide_assets.train.storage import load_facts, model_name
 

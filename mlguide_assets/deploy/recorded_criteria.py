@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from mlguide_assets.deploy.criteria import Criterion
-from mlguide_assets.prepare.lake import Lake, Snapshot, small_table
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.lake.small_tables import small_table
+from mlguide_assets.prepare.lake.snapshots import Snapshot
 
 RECORDED_CRITERIA = "gate_criteria"
 _NUMBERS = ("value", "low", "high", "threshold")

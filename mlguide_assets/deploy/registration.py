@@ -10,7 +10,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import champions
 from mlguide_assets.deploy.history import decisions
 from mlguide_assets.deploy.registry import Registry
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.models import XGBOOST
 from mlguide_assets.train.recipe import Recipe

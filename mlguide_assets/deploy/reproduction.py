@@ -14,7 +14,8 @@ from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.registration import registry_of
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.forgetting import USER, ForgetList
-from mlguide_assets.prepare.lake import Lake, MissingTableError
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.lake.snapshots import MissingTableError
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import train_candidate
 from mlguide_assets.train.files import CALIBRATION, ENCODING, JUDGED, PROBLEM, model_file

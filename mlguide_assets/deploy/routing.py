@@ -119,7 +119,7 @@ def met_by(unit: Unit, known: Mapping[str, Any], routes: Sequence[Route]) -> Met
 def write_routes(bundles: Path, routes: Sequence[Route]) -> None:
     """Publish the routes; without any, a file that is there says so, and none is made."""
     # Here: the lake imports PyArrow, which a server needs not.
-    from mlguide_assets.prepare.lake import writing
+    from mlguide_assets.prepare.lake.failures import writing
 
     path = bundles / ROUTING
     if not routes and not path.exists():

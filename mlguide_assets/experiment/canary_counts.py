@@ -13,7 +13,7 @@ from mlguide_assets.deploy.landing import PREDICTION_LOG
 from mlguide_assets.deploy.prediction_log import FAILED, FALLBACK
 from mlguide_assets.experiment.canary import Counts
 from mlguide_assets.experiment.canary_record import CONTROL, TREATMENT, Progress
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.statistics.confidence_sequences import Stage
 
 _DIGITS = 9

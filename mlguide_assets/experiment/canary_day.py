@@ -21,7 +21,7 @@ from mlguide_assets.experiment.canary_record import (
 )
 from mlguide_assets.experiment.publishing import publish_canary
 from mlguide_assets.experiment.tables import CANARY_STEPS
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.locking import locked
 from mlguide_assets.settings import Home
 

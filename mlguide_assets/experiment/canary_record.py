@@ -14,7 +14,8 @@ import pyarrow as pa
 from mlguide_assets.deploy.history import canaries
 from mlguide_assets.deploy.routing import Arm, Route
 from mlguide_assets.experiment.tables import CANARY_STEPS
-from mlguide_assets.prepare.lake import Lake, small_table
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.statistics.draws import SIZE
 
 if TYPE_CHECKING:

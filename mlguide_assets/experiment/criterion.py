@@ -11,7 +11,7 @@ from mlguide_assets.deploy.promotion import decide_again, install_challenger, in
 from mlguide_assets.deploy.recorded_criteria import RECORDED_CRITERIA, record_criterion
 from mlguide_assets.experiment.exposure import exposures_of
 from mlguide_assets.experiment.ledger import Started
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 
 NO_EFFECT = 1.0

@@ -15,7 +15,8 @@ from mlguide_assets.deploy.landing import PREDICTION_LOG
 from mlguide_assets.deploy.policies import ASSIGNED
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.tables import CANARY_STEPS, EXPERIMENTS, EXPOSURES, RESULTS
-from mlguide_assets.prepare.lake import Lake, Snapshot
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.lake.snapshots import Snapshot
 from mlguide_assets.settings import Home
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from mlguide_assets.deploy.prediction_log import FAILED
 from mlguide_assets.experiment.ledger import Started, table_lock
 from mlguide_assets.experiment.tables import EXPOSURES
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 
 PLAN, API = "plan", "api"
 

@@ -16,7 +16,9 @@ from mlguide_assets.define.documents import parse_document
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.specification import Experiment
 from mlguide_assets.experiment.tables import EXPERIMENTS, RESULTS
-from mlguide_assets.prepare.lake import Lake, small_table, writing
+from mlguide_assets.prepare.lake.failures import writing
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.prepare.locking import locked
 
 Event = Literal["started", "stopped", "finished"]

@@ -28,7 +28,8 @@ from mlguide_assets.experiment.specification import Experiment
 from mlguide_assets.experiment.tables import RESULTS
 from mlguide_assets.experiment.triggering import TRIGGER, with_trigger
 from mlguide_assets.experiment.units import read_units
-from mlguide_assets.prepare.lake import Lake, small_table
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.statistics.sequential import boundaries
 
 BY_LOOK = "look"

@@ -5,14 +5,14 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.sources import SimulatorSource
+from mlguide_assets.define.sources import AnySimulator
 from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.bundle import CHALLENGER, pointed_version
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.ledger import Started, experiments, refuse_used_version
 from mlguide_assets.experiment.ledger import start as record_start
 from mlguide_assets.experiment.specification import Experiment, load_experiment
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def last_planned(lake: Lake) -> date | None:
 
 def days_go_on(problem: Problem) -> bool:
     """Whether there will be days after those that are known: not in a simulated world that is read whole."""
-    return not isinstance(problem.source, SimulatorSource) or problem.source.live is not None
+    return not isinstance(problem.source, AnySimulator) or problem.source.live is not None
 
 
 def _refuse_missing_models(home: Home, problem: Problem, policies: Collection[str]) -> None:

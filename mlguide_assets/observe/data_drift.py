@@ -20,7 +20,7 @@ from mlguide_assets.observe.new_days import signature
 from mlguide_assets.observe.quality import Finding, Level, judge_volume
 from mlguide_assets.observe.rows import logged_traffic, scored_sends
 from mlguide_assets.prepare.features.tables import KEYS, LABEL
-from mlguide_assets.prepare.lake import small_table
+from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.train.files import PROFILE
 from mlguide_assets.train.reference.counting import window_counts
 from mlguide_assets.train.reference.freezing import PROBABILITY

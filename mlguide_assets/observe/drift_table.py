@@ -4,7 +4,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 
 DATA_DRIFT = "data_drift"
 SENDS, TRAFFIC = "sends", "traffic"

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from mlguide_assets.observe.quality import Finding, Level
-from mlguide_assets.prepare.lake import small_table
+from mlguide_assets.prepare.lake.small_tables import small_table
 
 MOST_NAMED = 5
 """Columns that a verdict names."""

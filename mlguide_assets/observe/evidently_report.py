@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.pages import policy_tag
-from mlguide_assets.prepare.lake import writing
+from mlguide_assets.prepare.lake.failures import writing
 from mlguide_assets.train.reference.bins import MOST_CATEGORIES, Kind
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from mlguide_assets.observe.rows import scored_sends
 from mlguide_assets.observe.windows import SCHEMA
 from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.features.tables import KEYS, LABEL
-from mlguide_assets.prepare.lake import small_table
+from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.reference.freezing import PROBABILITY
 from mlguide_assets.train.storage import model_name

@@ -8,7 +8,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import metadata_of_version, pointed_version
 from mlguide_assets.observe.drift_table import signatures
 from mlguide_assets.prepare.clock import last_day, usual_rows
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 
 LANDED_DAYS = "landed_days"

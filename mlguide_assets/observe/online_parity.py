@@ -21,7 +21,7 @@ from mlguide_assets.observe.rows import column_of
 from mlguide_assets.prepare.features.catalogue import Feature, features_of
 from mlguide_assets.prepare.features.comparing import differing
 from mlguide_assets.prepare.features.tables import KEYS, features_at
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 
 MOST_ROWS = 50_000
 """Per publication; a seeded sample of more."""

@@ -35,7 +35,7 @@ from mlguide_assets.define.rules import key_of
 from mlguide_assets.define.schema import EntityTable, EventTable, Schema, TableName
 from mlguide_assets.prepare.causes import cause_of
 from mlguide_assets.prepare.engine import read_parquet
-from mlguide_assets.prepare.lake import WHOLE
+from mlguide_assets.prepare.lake.snapshots import WHOLE
 from mlguide_assets.prepare.sources.names import UNREADABLE
 from mlguide_assets.prepare.sources.newest import NEWER
 

@@ -7,7 +7,8 @@ import ibis
 
 from mlguide_assets.prepare.digests import digest
 from mlguide_assets.prepare.engine import pattern_of
-from mlguide_assets.prepare.lake import Lake, Partitions
+from mlguide_assets.prepare.lake.data_files import Partitions
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.rebuilding import current, fingerprint, notes_of, per_partition, plan
 
 CORE = "core_users"

@@ -28,7 +28,8 @@ from mlguide_assets.prepare.contracts import (
 )
 from mlguide_assets.prepare.digests import DayOfEvents, days_of_events, digest
 from mlguide_assets.prepare.engine import read_parquet_below
-from mlguide_assets.prepare.lake import DataFile, Partitions, Query, Snapshot
+from mlguide_assets.prepare.lake.data_files import Partitions, Query
+from mlguide_assets.prepare.lake.snapshots import DataFile, Snapshot
 from mlguide_assets.prepare.partitions import Calendar
 from mlguide_assets.prepare.rebuilding import Plan, bucketed, fingerprint, partition_of, per_partition, plan
 

@@ -11,11 +11,13 @@ import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import TableName
-from mlguide_assets.define.sources import SimulatorSource
+from mlguide_assets.define.sources import AnySimulator
 from mlguide_assets.prepare.contracts import RuleResult, judge
 from mlguide_assets.prepare.event_partitions import judge_events
 from mlguide_assets.prepare.forgetting import USER, ForgetList
-from mlguide_assets.prepare.lake import Lake, Partitions, TableLike, writing
+from mlguide_assets.prepare.lake.data_files import Partitions, TableLike
+from mlguide_assets.prepare.lake.failures import writing
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.oracle import forget_truth
 from mlguide_assets.prepare.rebuilding import current
 from mlguide_assets.prepare.sources.followed_plans import followed_plans
@@ -115,6 +117,6 @@ def _read_and_judge(
 
 def _now(problem: Problem, until: datetime | None) -> datetime:
     """By the clock of the source, UTC: a simulated world has its own."""
-    if isinstance(problem.source, SimulatorSource):
+    if isinstance(problem.source, AnySimulator):
         return until or datetime.combine(problem.source.end(problem.history_start), time())
     return datetime.now(UTC).replace(tzinfo=None)

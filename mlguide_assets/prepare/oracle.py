@@ -1,4 +1,4 @@
-"""The yardstick: the simulator's true probabilities, joined to scores after everything is trained.
+"""The yardstick: a simulator's true probabilities, joined to scores after everything is trained.
 
 Training code must not import this module; the import contract in pyproject.toml says so.
 """
@@ -8,10 +8,10 @@ from typing import Any
 
 import ibis
 
+from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.sources import SimulatorSource
+from mlguide_assets.define.sources import AnySimulator
 from mlguide_assets.prepare.engine import read_parquet
-from mlguide_assets.prepare.features.tables import KEYS
 from mlguide_assets.prepare.forgetting import USER, ForgetList
 
 FILE = "oracle.parquet"
@@ -27,9 +27,17 @@ def forget_truth(folder: Path, forgotten: ForgetList, connection: Any) -> None:
 
 
 def with_oracle(scores: ibis.Table, folder: Path, problem: Problem) -> ibis.Table:
-    """Add the column `oracle` to scores of sends, where the source is the simulator; else change nothing."""
+    """Add the column `oracle` to scores of decisions, where the source is a simulator; else change nothing."""
     path = folder / FILE
-    if not isinstance(problem.source, SimulatorSource) or not path.is_file():
+    if not isinstance(problem.source, AnySimulator) or not path.is_file():
         return scores
-    truth = read_parquet(scores.get_backend(), path).select(*KEYS, oracle="probability")
-    return scores.inner_join(truth, KEYS).order_by("delivered_at", "user_id", "email_id")
+    keys, decision = key_sources(problem), problem.decision
+    truth = read_parquet(scores.get_backend(), path).select(**keys, oracle="probability")
+    return scores.inner_join(truth, list(keys)).order_by(*decision.order)
+
+
+def key_sources(problem: Problem) -> dict[str, str]:
+    """The columns that make a decision unique, and how the tables of the simulator call them."""
+    event, decision = problem.schema.event(problem.predict.each), problem.decision
+    ids = {id_column(noun): column for noun, column in event.of.items()}
+    return {key: ids.get(key, key) for key in decision.keys}

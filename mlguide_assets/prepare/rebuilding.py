@@ -19,7 +19,9 @@ import pyarrow.parquet as pq
 import mlguide_assets
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.engine import parquet_sql, pattern_of, quoted
-from mlguide_assets.prepare.lake import DataFile, Lake, Query, Snapshot
+from mlguide_assets.prepare.lake.data_files import Query
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.lake.snapshots import DataFile, Snapshot
 
 LIBRARIES = ("duckdb", "ibis-framework")
 """Other versions of these may write other bytes, or hash rows otherwise."""

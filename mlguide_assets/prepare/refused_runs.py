@@ -10,7 +10,8 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.core import CORE
 from mlguide_assets.prepare.features.rebuilding import FEATURES
 from mlguide_assets.prepare.ingest import QUARANTINED, Ingested
-from mlguide_assets.prepare.lake import Lake, Partitions
+from mlguide_assets.prepare.lake.data_files import Partitions
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.refusals import refuse_blocked
 
 REFUSED = "refused_rows"

@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.sources import SimulatorSource
+from mlguide_assets.define.sources import AnySimulator
 from mlguide_assets.deploy.batch import days_to_score
 from mlguide_assets.deploy.bundle import pointed_version
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.sources.world_clock import day_reached, visible
 from mlguide_assets.retrain.situation import landed
 from mlguide_assets.settings import Home
@@ -25,7 +25,7 @@ def reading_due(problem: Problem, clock: Path, now: datetime) -> str | None:
         clock: the file of the world's clock (`Home.world_clock`).
         now: with a time zone.
     """
-    if isinstance(problem.source, SimulatorSource):
+    if isinstance(problem.source, AnySimulator):
         seen = visible(problem, clock, now)
         return f"{seen.until:%Y-%m-%d}" if seen else None
     every = problem.retraining.refresh_every

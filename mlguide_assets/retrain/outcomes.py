@@ -13,7 +13,8 @@ from mlguide_assets.observe.alerts import Alert
 from mlguide_assets.observe.cost_effect import last_window, window_cost
 from mlguide_assets.observe.performance_verdict import VERDICTS
 from mlguide_assets.prepare.clock import last_day
-from mlguide_assets.prepare.lake import Lake, Snapshot
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.lake.snapshots import Snapshot
 from mlguide_assets.retrain.situation import landed, rows_of
 from mlguide_assets.retrain.ticks import FAILED, RETRAINING_DECISIONS, ROLL_BACK, RUN, Tick, TickLog, ticks_of
 from mlguide_assets.settings import Home

@@ -16,7 +16,7 @@ from mlguide_assets.observe.drift_table import SENDS, recent
 from mlguide_assets.observe.new_days import LANDED_DAYS
 from mlguide_assets.observe.performance_verdict import VERDICTS
 from mlguide_assets.prepare.clock import last_day
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.retrain.ticks import ROLL_BACK, RUN, TickLog
 from mlguide_assets.settings import Home
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.event_log import EventLog
-from mlguide_assets.prepare.lake import small_table
+from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.settings import Home
 
 RETRAINING_DECISIONS = "retraining_decisions"

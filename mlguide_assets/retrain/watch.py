@@ -22,7 +22,7 @@ from mlguide_assets.deploy.promotion import install_promoted
 from mlguide_assets.observe.rows import scored_sends
 from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.features.tables import LABEL
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.retrain.ticks import ROLL_BACK, Tick, ticks_of
 from mlguide_assets.settings import Home
 from mlguide_assets.train.reference.freezing import PROBABILITY

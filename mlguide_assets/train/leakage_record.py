@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.files import replace_file
-from mlguide_assets.prepare.lake import Lake, writing
+from mlguide_assets.prepare.lake.failures import writing
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.train.lineage import code_version
 from mlguide_assets.train.room import require_room_for_training
 

@@ -12,7 +12,7 @@ import mlguide_assets
 from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.tables import SEND_PLAN
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe
 
 if TYPE_CHECKING:

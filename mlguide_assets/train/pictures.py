@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from mlguide_assets.prepare.files import replace_file
-from mlguide_assets.prepare.lake import writing
+from mlguide_assets.prepare.lake.failures import writing
 
 WIDTH = 440
 """Pixels that the UI has for a value of metadata, in a window of 1,500."""

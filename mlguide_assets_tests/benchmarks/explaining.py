@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.deploy.bundle import champion
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.rows import matured_rows
 from mlguide_assets.train.storage import load_model

@@ -17,13 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from mlguide_assets.deploy.send_plan import Choosing, plan_sends
 from scipy.stats import binom
 
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.define.problem import Exploration, Policies, Policy
 from mlguide_assets.deploy.actions import generic_action
 from mlguide_assets.deploy.batch import PREDICTIONS
+from mlguide_assets.deploy.choices import Choosing, plan_choices
 from mlguide_assets.deploy.propensities import Scores, propensities
 from mlguide_assets.experiment.off_policy.planned import planned_decisions, policy_value
 from mlguide_assets.prepare.simulator import generate, truth
@@ -31,8 +31,8 @@ from mlguide_assets.prepare.simulator.plans import NO_PLANS, WITHHOLD, Plans
 from mlguide_assets.prepare.simulator.world import World
 
 PROBLEM = load_problem("planeswalker")
-EXPLORING = Choosing(Exploration(share=0.2), Policies(champion=0.5, random=0.25, generic=0.25))
-NOTHING_DRAWN = Choosing(Exploration(), Policies(champion=1.0))
+EXPLORING = Choosing(PROBLEM.decision, Exploration(share=0.2), Policies(champion=0.5, random=0.25, generic=0.25))
+NOTHING_DRAWN = Choosing(PROBLEM.decision, Exploration(), Policies(champion=1.0))
 PAIRS: tuple[tuple[Policy, Policy], ...] = (("champion", "random"), ("generic", "random"), ("champion", "generic"))
 POLICIES: tuple[Policy, ...] = ("champion", "generic", "random")
 
@@ -82,7 +82,7 @@ def _plan(operated: Operated, day: date, noise: np.random.Generator) -> None:
     risk = truth.true_probabilities(world, day, *pairs, plans).reshape(len(users), EMAILS)
     said = np.minimum(risk * np.exp(noise.normal(0, NOISE, risk.shape)), 1)
     midnight = datetime.combine(day, time())
-    reader = plan_sends(
+    reader = plan_choices(
         ibis.memtable(_predictions(day, *pairs, said)), choosing, day=day, planned_at=midnight, run_id="run"
     )
     rows = reader.read_all()

@@ -15,7 +15,7 @@ from mlguide_assets.define.loading import load_problem, with_overrides
 from mlguide_assets.prepare.core import CORE, rebuilt_core_users
 from mlguide_assets.prepare.features.rebuilding import FEATURES, rebuilt_send_features
 from mlguide_assets.prepare.ingest import ingest
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.refusals import refuse_blocked
 from mlguide_assets.prepare.simulator.generate import write
 from mlguide_assets.prepare.sources.simulated import world_of

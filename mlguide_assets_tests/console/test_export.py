@@ -10,7 +10,7 @@ import pytest
 from mlguide_assets.console.export import Which, export_table, list_tables
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 
 DAYS = ("2026-01-01", "2026-01-02", "2026-01-03")

@@ -16,7 +16,8 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.observe.alerting import book_of, failed_run, tell
 from mlguide_assets.observe.data_drift import SCHEMA
 from mlguide_assets.observe.drift_table import DATA_DRIFT
-from mlguide_assets.prepare.lake import Lake, small_table
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.retrain.ticks import RUN, Tick, ticks_of
 from mlguide_assets.settings import Home
 

@@ -6,13 +6,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mlguide_assets.deploy.batch import PREDICTIONS
+from mlguide_assets.deploy.batch import predictions_schema
+from mlguide_assets.deploy.choices import plan_schema
 
 DAY = date(2024, 4, 20)
 NOW = datetime(2024, 4, 19, 22, 30)
 """Before the day."""
 
 THRESHOLD = 0.04
+_IDS = pa.schema([("user_id", pa.int64()), ("email_id", pa.int64())])
+PREDICTIONS, PLAN = predictions_schema(_IDS), plan_schema(_IDS)
 
 
 def predictions_of(risks: npt.NDArray[np.float64], *, version: str = "7") -> pa.Table:

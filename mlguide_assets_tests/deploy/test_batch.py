@@ -15,7 +15,7 @@ from mlguide_assets.deploy.bundle import Bundle, champion, export_bundle, set_ch
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.core import join_core_users
 from mlguide_assets.prepare.features.tables import email_state, pair_features, user_state
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.storage import load_facts
 from mlguide_assets_tests.deploy.scores import saved

@@ -19,7 +19,7 @@ from mlguide_assets.deploy.reproduction import _refuse_forgotten
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.erasing import Erasure
 from mlguide_assets.prepare.forgetting import USER, ForgetList
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.deploy.online_store.states import state_of_users
 

@@ -12,7 +12,7 @@ import pytest
 from mlguide_assets.deploy.landing import KEPT_DAYS, MET, PREDICTION_LOG, land_log
 from mlguide_assets.deploy.prediction_log import LogWriter, log_bytes, segments
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 250_000)
 TODAY = NOON.date()

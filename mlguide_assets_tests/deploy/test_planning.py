@@ -9,14 +9,13 @@ import ibis
 import numpy as np
 import pyarrow as pa
 import pytest
-from mlguide_assets.deploy.send_plan import SCHEMA
 
 from mlguide_assets.define.problem import Exploration, Problem
 from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.plan_figures import judge_plan, plan_figures
 from mlguide_assets.deploy.planning import Planned, plan_day
-from mlguide_assets.prepare.lake import Lake
-from mlguide_assets_tests.deploy.plans import DAY, NOW, THRESHOLD, predictions_of
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets_tests.deploy.plans import DAY, NOW, PLAN, THRESHOLD, predictions_of
 from mlguide_assets_tests.train.sends import PROBLEM, replaced
 
 EXPLORING = PROBLEM.model_copy(update={"exploration": Exploration(share=0.25)})
@@ -56,8 +55,8 @@ def test_once_its_day_has_begun_a_plan_stands_and_says_so(tmp_path: Path) -> Non
     for now in (datetime.combine(DAY, datetime.min.time()), MORNING, LATER):
         again = planned(lake, SECOND, now)
         assert again.kept == (
-            "The plan that model version 1 made at 2024-04-19 22:30 stands: 2024-04-20 has begun, and sends may have "
-            "been made by it."
+            "The plan that model version 1 made at 2024-04-19 22:30 stands: 2024-04-20 has begun, and it may have "
+            "been followed."
         )
         assert again.snapshot == lake.snapshot(SEND_PLAN)
     assert stored(lake).equals(before)
@@ -82,7 +81,7 @@ def test_a_plan_that_was_made_after_its_day_chose_nothing_and_may_be_replaced(tm
 def test_an_empty_plan_stands_in_nobodys_way(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     assert planned(lake, FIRST.slice(0, 0), MORNING).snapshot.rows == 0
-    assert stored(lake).schema.equals(SCHEMA)
+    assert stored(lake).schema.equals(PLAN)
     assert planned(lake, SECOND, MORNING).kept is None
     assert version(lake) == ["2"]
 
@@ -136,7 +135,7 @@ def rows_of(*changes: dict[str, Any], users: int = 1) -> pa.Table:
         "probability": 0.01,
         "best_probability": 0.01,
         "candidates": 2,
-        "emails": 4,
+        "offered": 4,
         "exploration_share": 0.25,
         "propensity": 0.875,
         "policy_shares": {"generic": 0.0, "champion": 1.0, "challenger": 0.0, "random": 0.0},
@@ -202,7 +201,7 @@ def test_a_policy_that_another_share_of_the_users_follows_is_noticed() -> None:
 
 
 def test_an_empty_plan_is_exact_and_costs_nothing() -> None:
-    figures = plan_figures(ibis.memtable(SCHEMA.empty_table()), PROBLEM)
+    figures = plan_figures(ibis.memtable(PLAN.empty_table()), PROBLEM)
     assert (figures.explored, figures.exploration_cost, figures.share_explored) == (0, 0, 0)
     assert figures.followers["champion"].users == 0
     assert judge_plan(figures).exact

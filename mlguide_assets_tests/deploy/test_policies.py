@@ -9,16 +9,16 @@ import ibis
 import numpy as np
 import pyarrow as pa
 import pytest
-from mlguide_assets.deploy.send_plan import Choosing, plan_sends
 from scipy.stats import binom
 
 from mlguide_assets.define.problem import POLICIES, Exploration, Policies
 from mlguide_assets.define.tables import ASSIGNMENTS
+from mlguide_assets.deploy.choices import Choosing, plan_choices
 from mlguide_assets.deploy.plan_figures import judge_plan, plan_figures
 from mlguide_assets.deploy.planning import plan_day
-from mlguide_assets.deploy.policies import ASSIGNED, assigned_units
+from mlguide_assets.deploy.policies import assigned_schema, assigned_units
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets_tests.deploy.plans import DAY, NOW, predictions_of
 from mlguide_assets_tests.train.sends import PROBLEM
 
@@ -47,12 +47,13 @@ def plan(
     salt: str = "exploration",
 ) -> pa.Table:
     choosing = Choosing(
+        PROBLEM.decision,
         Exploration(share=SHARE, salt=salt),
         policies,
         None if assigned is None else ibis.memtable(assigned),
         None if challenger is None else ibis.memtable(challenger),
     )
-    return plan_sends(ibis.memtable(champion), choosing, day=day, planned_at=NOW, run_id="run").read_all()
+    return plan_choices(ibis.memtable(champion), choosing, day=day, planned_at=NOW, run_id="run").read_all()
 
 
 def arms(users: int, treated: dict[str, float]) -> pa.Table:
@@ -69,7 +70,7 @@ def arms(users: int, treated: dict[str, float]) -> pa.Table:
         }
         for unit, policy in enumerate(policies.tolist(), start=1)
     ]
-    return pa.Table.from_pylist(rows, ASSIGNED)
+    return pa.Table.from_pylist(rows, assigned_schema(pa.int64()))
 
 
 def verdict(planned: pa.Table) -> tuple[bool, str]:
@@ -227,7 +228,9 @@ def test_a_day_is_planned_by_the_assignments_of_that_day_and_asks_the_challenger
 def test_an_assignment_that_cannot_be_right_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     lake = Lake(tmp_path)
     first, *others = arms(4, {"generic": 0.5, "champion": 0.5}).to_pylist()
-    lake.write_partition(ASSIGNMENTS, DAY.isoformat(), pa.Table.from_pylist([first | change, *others], ASSIGNED))
+    lake.write_partition(
+        ASSIGNMENTS, DAY.isoformat(), pa.Table.from_pylist([first | change, *others], assigned_schema(pa.int64()))
+    )
     with pytest.raises(InputError, match=message):
         assigned_units(lake, DAY)
     assert assigned_units(lake, DAY + timedelta(days=1)) is None

@@ -19,7 +19,7 @@ from mlguide_assets.deploy.promotion import decide_again, decide_and_record, ins
 from mlguide_assets.deploy.recorded_criteria import record_criterion
 from mlguide_assets.deploy.registration import register_candidate, registry_of
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.storage import load_model, record_of

@@ -7,7 +7,7 @@ from pathlib import Path
 from mlguide_assets.deploy.columns import COLUMNS
 from mlguide_assets.deploy.criteria import Criterion
 from mlguide_assets.deploy.recorded_criteria import RECORDED_CRITERIA, record_criterion, recorded_criteria
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 
 UNDECIDED = Criterion("experiment", math.nan, math.nan, math.inf, 1.0, False, "It is inconclusive.")
 SHIP = Criterion("experiment", 0.82, 0.71, 0.94, 1.0, True, "It loses fewer users.")

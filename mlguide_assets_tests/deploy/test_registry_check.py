@@ -160,7 +160,7 @@ def test_only_folders_are_written_by_the_client_itself() -> None:
 
 def test_the_highest_number_that_was_decided_on_is_never_given_again(home: Home, trained: Candidate) -> None:
     from mlguide_assets.deploy.history import record
-    from mlguide_assets.prepare.lake import Lake
+    from mlguide_assets.prepare.lake.lake import Lake
 
     record(
         Lake(home.lake(PROBLEM.key)),

@@ -11,7 +11,7 @@ from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.registration import register_candidate
 from mlguide_assets.deploy.reproduction import keep_inputs, reproduce
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate, train_candidate
 from mlguide_assets.train.lineage import Lineage, lineage_of, plans_of

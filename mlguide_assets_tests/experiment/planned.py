@@ -7,11 +7,11 @@ import ibis
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from mlguide_assets.deploy.send_plan import Choosing, plan_sends
 
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.define.problem import Exploration, Policies, Policy
 from mlguide_assets.deploy.actions import generic_action
+from mlguide_assets.deploy.choices import Choosing, plan_choices
 from mlguide_assets.deploy.propensities import Floats, Scores, propensities
 from mlguide_assets.experiment.off_policy.planned import planned_decisions
 from mlguide_assets_tests.deploy.plans import DAY, NOW, THRESHOLD, predictions_of
@@ -35,9 +35,9 @@ def planned(seed: int = 1, *, users: int = 3000, policies: Policies = MIXED, sha
     """Half of the users are due for an email; it loses them ten times as often as the champion holds."""
     generator = np.random.default_rng(seed)
     scores = generator.gamma(2, 0.015, (users, 6))
-    plan = plan_sends(
+    plan = plan_choices(
         ibis.memtable(predictions_of(scores)),
-        Choosing(Exploration(share=share), policies),
+        Choosing(PROBLEM.decision, Exploration(share=share), policies),
         day=DAY,
         planned_at=NOW,
         run_id="run",

@@ -28,7 +28,7 @@ from mlguide_assets.experiment.canary_record import canary_steps, running_canary
 from mlguide_assets.experiment.columns import COLUMNS
 from mlguide_assets.experiment.day import assign_day
 from mlguide_assets.experiment.tables import CANARY_STEPS
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets_tests.deploy.conftest import empty_registry, home

@@ -20,7 +20,7 @@ from mlguide_assets.experiment.day import assign_day, expose_day, look_day
 from mlguide_assets.experiment.ledger import end, experiments, find, results, running
 from mlguide_assets.experiment.starting import check_named, start_from_file, start_named
 from mlguide_assets.experiment.tables import EXPERIMENTS, EXPOSURES
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.experiment.files import PROBLEM, text
 from mlguide_assets_tests.experiment.worlds import DAY, UNITS, history, home_with_champion, plan, profiles, started

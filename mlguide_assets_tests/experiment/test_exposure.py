@@ -16,7 +16,7 @@ from mlguide_assets.experiment.exposure import (
     record_exposures,
 )
 from mlguide_assets.experiment.ledger import Started
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets_tests.experiment.worlds import DAY, START, plan, started
 
 NEXT = DAY + timedelta(days=1)

@@ -10,7 +10,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.ledger import Started, end, experiments, find, running
 from mlguide_assets.experiment.ledger import start as start_on
 from mlguide_assets.experiment.tables import EXPERIMENTS
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets_tests.experiment.files import experiment, text
 
 DAY = date(2024, 3, 1)

@@ -12,7 +12,7 @@ from mlguide_assets.experiment.exposure import exposed_by_plan, record_exposures
 from mlguide_assets.experiment.ledger import Started, find, results, running
 from mlguide_assets.experiment.looks import Look, information, look_due, take_looks
 from mlguide_assets.experiment.tables import RESULTS
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets_tests.experiment.files import PROBLEM
 from mlguide_assets_tests.experiment.worlds import START, plan, profiles, sends, started
 

@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from mlguide_assets.deploy.send_plan import Choosing, plan_sends
 from typer.testing import CliRunner
 
 from mlguide_assets.cli import app
@@ -18,12 +17,13 @@ from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.define.problem import Exploration, Policies
 from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.batch import USER_FEATURES, Scorer, scores_on
+from mlguide_assets.deploy.choices import Choosing, plan_choices
 from mlguide_assets.experiment.off_policy.candidate import value_of_model
 from mlguide_assets.experiment.off_policy.comparing import compare_policies, final_decisions
 from mlguide_assets.experiment.off_policy.record import recorded
 from mlguide_assets.prepare.core import join_core_users
 from mlguide_assets.prepare.features.tables import user_state
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.files import JUDGED
@@ -78,9 +78,9 @@ class World:
         asked = {"day": day, "planned_at": midnight - timedelta(hours=1), "run_id": "run"}
         champion = ibis.memtable(said)
         # What the plan would have stated, had it scored the model; the one that stands knows nothing of it.
-        with_it = Choosing(EXPLORATION, POLICIES, challenger=ibis.memtable(own))
-        self.stated.append(plan_sends(champion, with_it, **asked).read_all())
-        plan = plan_sends(champion, Choosing(EXPLORATION, POLICIES), **asked).read_all()
+        with_it = Choosing(PROBLEM.decision, EXPLORATION, POLICIES, challenger=ibis.memtable(own))
+        self.stated.append(plan_choices(champion, with_it, **asked).read_all())
+        plan = plan_choices(champion, Choosing(PROBLEM.decision, EXPLORATION, POLICIES), **asked).read_all()
         self.lake.write_partition(SEND_PLAN, day.isoformat(), plan)
         sent = plan.filter(pc.equal(plan["decision"], "send"))
         lost = self.random.random(sent.num_rows) < 0.2

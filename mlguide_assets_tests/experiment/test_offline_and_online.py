@@ -25,7 +25,8 @@ from mlguide_assets.experiment.off_policy.record import (
     results,
 )
 from mlguide_assets.experiment.tables import RESULTS
-from mlguide_assets.prepare.lake import Lake, small_table
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets_tests.deploy.plans import DAY
 from mlguide_assets_tests.experiment.files import PROBLEM

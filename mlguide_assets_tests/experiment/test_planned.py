@@ -7,12 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from mlguide_assets.deploy.send_plan import Choosing, plan_sends
 
 from mlguide_assets.define.problem import Exploration, Policies
+from mlguide_assets.deploy.choices import Choosing, plan_choices
 from mlguide_assets.experiment.off_policy.planned import policy_value, scored_policies
 from mlguide_assets_tests.deploy.plans import DAY, NOW, predictions_of
 from mlguide_assets_tests.experiment.planned import FINAL, NOON, Planned, decisions_of, planned
+from mlguide_assets_tests.train.sends import PROBLEM
 
 
 def with_column(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
@@ -84,10 +85,11 @@ def test_what_the_plan_never_draws_is_not_estimated() -> None:
 def test_a_challenger_is_compared_only_where_it_was_scored(with_challenger: bool) -> None:
     scores = np.random.default_rng(0).gamma(2, 0.015, (50, 6))
     choosing = Choosing(
+        PROBLEM.decision,
         Exploration(),
         Policies(champion=0.5, challenger=0.5),
         challenger=ibis.memtable(predictions_of(scores[:, ::-1], version="8")) if with_challenger else None,
     )
-    reader = plan_sends(ibis.memtable(predictions_of(scores)), choosing, day=DAY, planned_at=NOW, run_id="run")
+    reader = plan_choices(ibis.memtable(predictions_of(scores)), choosing, day=DAY, planned_at=NOW, run_id="run")
     decisions = decisions_of(Planned(reader.read_all(), planned(users=1).sends, {}))
     assert ("challenger" in scored_policies(decisions)) is with_challenger

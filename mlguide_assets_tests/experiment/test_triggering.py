@@ -13,7 +13,7 @@ from mlguide_assets.deploy.policies import PER_POLICY
 from mlguide_assets.experiment.exposure import exposed_by_api, exposed_by_plan, exposures_of, record_exposures
 from mlguide_assets.experiment.looks import design_of
 from mlguide_assets.experiment.triggering import TRIGGER, with_trigger
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets_tests.experiment.files import PROBLEM, experiment
 from mlguide_assets_tests.experiment.worlds import DAY, plan, started
 

@@ -11,7 +11,8 @@ from mlguide_assets.observe import new_days
 from mlguide_assets.observe.data_drift import SCHEMA
 from mlguide_assets.observe.drift_table import SENDS, WHOLE
 from mlguide_assets.observe.new_days import days_to_judge, last_landed_day, same_sends, signature
-from mlguide_assets.prepare.lake import Lake, small_table
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.train.sends import PROBLEM
 

@@ -20,7 +20,7 @@ from mlguide_assets.observe.online_parity import OnlineParity, judge_parity, onl
 from mlguide_assets.prepare.core import join_core_users
 from mlguide_assets.prepare.features.moment import moment_features
 from mlguide_assets.prepare.features.tables import send_features, user_state
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.storage import load_facts
 from mlguide_assets_tests.deploy.scores import saved

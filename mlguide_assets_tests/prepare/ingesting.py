@@ -13,7 +13,8 @@ from mlguide_assets.define.tables import TABLES, TableName
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.contracts import RuleResult, results_table
 from mlguide_assets.prepare.ingest import QUARANTINED, Ingested, ingest
-from mlguide_assets.prepare.lake import Lake, Partitions
+from mlguide_assets.prepare.lake.data_files import Partitions
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.refusals import refuse_blocked
 from mlguide_assets.prepare.sources.conforming import conform
 from mlguide_assets.prepare.sources.files import read_files
@@ -42,7 +43,7 @@ def ingested(problem: Problem, duck: Any, folder: Path) -> tuple[dict[str, Rows]
 def lake_over(duck: Any, root: Path) -> Lake:
     """A lake that computes with a DuckDB that is there already."""
     lake = Lake(root)
-    lake.connection = duck
+    lake.session.connection = duck
     return lake
 
 

@@ -14,7 +14,7 @@ from mlguide_assets.define.tables import TABLES, TableName
 from mlguide_assets.prepare.core import CORE, rebuilt_core_users
 from mlguide_assets.prepare.features.rebuilding import FEATURES, rebuilt_send_features
 from mlguide_assets.prepare.ingest import QUARANTINED, ingest
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.refusals import refuse_blocked
 from mlguide_assets_tests.prepare.ingesting import keep
 from mlguide_assets_tests.samples import CATEGORIES, THEMES, arrow, sample_problem

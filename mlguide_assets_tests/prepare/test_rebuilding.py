@@ -21,7 +21,7 @@ from mlguide_assets.prepare.core import CORE, join_core_users, rebuilt_core_user
 from mlguide_assets.prepare.features.rebuilding import FEATURES, rebuilt_send_features
 from mlguide_assets.prepare.features.tables import send_features
 from mlguide_assets.prepare.ingest import QUARANTINED
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.sources.reading import read_source
 from mlguide_assets_tests.prepare.ingesting import lake_over
 from mlguide_assets_tests.prepare.shops import DAY, FIRST, Shop, build, content, shop_problem

@@ -8,7 +8,7 @@ import pytest
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.ingest import QUARANTINED, ingest
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.refused_runs import REFUSED, nothing_changed_if_refused, refuse
 from mlguide_assets_tests.prepare.ingesting import lake_over
 from mlguide_assets_tests.samples import arrow, sample_problem, sample_tables, write_sample

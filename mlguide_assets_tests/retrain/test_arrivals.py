@@ -11,7 +11,7 @@ from mlguide_assets.define.problem import Problem, Retraining
 from mlguide_assets.define.sources import FilesSource, SimulatorSource
 from mlguide_assets.deploy.batch import days_to_score, refuse_unreached, skipped_days
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.retrain import arrivals
 from mlguide_assets.retrain.arrivals import reading_due, scores_due
 from mlguide_assets.settings import Home

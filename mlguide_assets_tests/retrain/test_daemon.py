@@ -26,7 +26,7 @@ from mlguide_assets.deploy.history import decisions
 from mlguide_assets.observe.alerting import WEBHOOK_VARIABLE
 from mlguide_assets.observe.drift_table import SENDS, verdicts
 from mlguide_assets.prepare.files import replace_file
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.sources.world_clock import day_reached
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.commands import mlguide

@@ -10,7 +10,7 @@ import pytest
 
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.deploy.history import record
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.retrain.outcomes import land_decisions, note_failure, rolled_back
 from mlguide_assets.retrain.situation import situation
 from mlguide_assets.retrain.ticks import RETRAINING_DECISIONS, ROLL_BACK, RUN, SCHEMA, WAIT, Tick, TickLog, ticks_of

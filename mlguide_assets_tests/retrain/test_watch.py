@@ -15,7 +15,7 @@ from mlguide_assets.deploy.bundle import Bundle, export_bundle, load_bundle, poi
 from mlguide_assets.deploy.history import decisions, record
 from mlguide_assets.deploy.override import rollback
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.retrain.ticks import ticks_of
 from mlguide_assets.retrain.watch import LIMIT, compare, watch_and_act, watch_champion
 from mlguide_assets.settings import Home

@@ -11,9 +11,9 @@ import ibis
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from mlguide_assets.deploy.send_plan import Choosing, plan_sends
 
 from mlguide_assets.define.problem import Exploration, Policies
+from mlguide_assets.deploy.choices import Choosing, plan_choices
 from mlguide_assets.prepare.simulator.content import CATEGORIES, THEMES, Emails, emails
 from mlguide_assets.prepare.simulator.outcomes import probabilities
 from mlguide_assets.prepare.simulator.population import COUNTRIES, GENDERS, Users, users
@@ -83,8 +83,8 @@ def _plan(start: date, ids: Ints, risks: Floats, share: float) -> pa.Table:
     )
     day = start + timedelta(days=SENT)
     before = datetime.combine(day, datetime.min.time())
-    settings = Choosing(Exploration(share=share), Policies(champion=1.0))
-    return plan_sends(ibis.memtable(predictions), settings, day=day, planned_at=before, run_id="run").read_all()
+    settings = Choosing(PROBLEM.decision, Exploration(share=share), Policies(champion=1.0))
+    return plan_choices(ibis.memtable(predictions), settings, day=day, planned_at=before, run_id="run").read_all()
 
 
 def _rows(world: World, who: Users, content: Emails, user: Ints, email: Ints) -> pa.Table:

@@ -8,7 +8,7 @@ import pytest
 
 from mlguide_assets.prepare.core import join_core_users
 from mlguide_assets.prepare.features.tables import send_features
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.train.checks import LEAKAGE_ALARMS
 from mlguide_assets.train.leakage_record import look_for_leaks
 from mlguide_assets_tests.samples import sample_tables

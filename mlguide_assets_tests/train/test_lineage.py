@@ -8,7 +8,8 @@ import pytest
 
 from mlguide_assets.define.problem import Evaluation, Exploration, Problem
 from mlguide_assets.define.tables import SEND_PLAN
-from mlguide_assets.prepare.lake import Lake, MissingTableError
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.lake.snapshots import MissingTableError
 from mlguide_assets.train import lineage as module
 from mlguide_assets.train.lineage import Lineage, code_version, lineage_of, plans_of
 from mlguide_assets.train.recipe import PARAMETERS, Recipe, TrainingWindow

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.train.recipe import CHOSEN, DEFAULT_RECIPE, Recipe, TrainingWindow, current_recipe
 
 DAYS = np.datetime64("2025-01-01", "us") + np.arange(100) * np.timedelta64(1, "D")

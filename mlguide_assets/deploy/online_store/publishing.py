@@ -11,7 +11,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.online_store.store import OnlineStore, Publication, State, StoreError
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.state import state_features
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 
 MOST_CANDIDATES = 1000
 SOME_IDS = 30

@@ -24,7 +24,7 @@ from mlguide_assets.deploy.batch import USER_FEATURES, Scorer, scores_on
 from mlguide_assets.deploy.propensities import Scores, propensities
 from mlguide_assets.deploy.registration import registry_of
 from mlguide_assets.experiment.off_policy.planned import PolicyValue, policy_value
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.statistics.arrays import Floats
 from mlguide_assets.train.files import JUDGED

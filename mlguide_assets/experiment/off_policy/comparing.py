@@ -32,7 +32,7 @@ from mlguide_assets.experiment.off_policy.record import (
 from mlguide_assets.experiment.outcomes import OUTCOME
 from mlguide_assets.experiment.specification import Experiment
 from mlguide_assets.prepare.clock import data_clock
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.statistics.intervals import Estimate
 

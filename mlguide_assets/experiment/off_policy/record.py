@@ -17,7 +17,9 @@ import pyarrow.compute as pc
 from mlguide_assets.define.problem import Policy
 from mlguide_assets.experiment.off_policy.candidate import AGAINST, MODEL, ModelValue
 from mlguide_assets.experiment.off_policy.planned import PolicyValue, policy_value, scored_policies
-from mlguide_assets.prepare.lake import Lake, Snapshot, small_table
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.lake.small_tables import small_table
+from mlguide_assets.prepare.lake.snapshots import Snapshot
 from mlguide_assets.statistics.intervals import Estimate
 
 OFFLINE_AND_ONLINE = "offline_and_online"

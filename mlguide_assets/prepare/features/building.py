@@ -23,7 +23,7 @@ from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.compiling import cut_offs_of, decision_features, with_features
 from mlguide_assets.prepare.features.events import AT, canonical_events, timestamp_of
 from mlguide_assets.prepare.features.resolving import resolved_features
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 
 DECLARATIONS = "feature_declarations"
 """The lake's table with a row per declared feature, in order: name, declaration as YAML, and what it means."""

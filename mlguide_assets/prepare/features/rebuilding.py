@@ -27,7 +27,10 @@ from mlguide_assets.prepare.features.history import (
 )
 from mlguide_assets.prepare.features.moment import DAY
 from mlguide_assets.prepare.features.tables import HISTORY, KEYS, completed, events_of, microseconds, user_history
-from mlguide_assets.prepare.lake import Lake, Partitions, Query, Snapshot, writing
+from mlguide_assets.prepare.lake.data_files import Partitions, Query
+from mlguide_assets.prepare.lake.failures import writing
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.lake.snapshots import Snapshot
 from mlguide_assets.prepare.partitions import UNDATED, Calendar
 from mlguide_assets.prepare.rebuilding import bucketed, current, fingerprint, notes_of, per_partition, plan
 

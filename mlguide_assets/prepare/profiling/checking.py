@@ -11,7 +11,7 @@ import ibis
 from mlguide_assets.define.prediction import ColumnLabel
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import TableName
-from mlguide_assets.define.sources import SimulatorSource
+from mlguide_assets.define.sources import AnySimulator
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.contracts import Judged, judge
 from mlguide_assets.prepare.decisions.rows import MATURED_AT
@@ -83,7 +83,7 @@ def check_problem(problem: Problem, connection: Any, scratch: Path, report: Call
         else:
             report(text)
 
-    oracle = scratch / "oracle.parquet"
+    oracle = scratch / "truth"
     raw = read_source(problem, connection, scratch=scratch, oracle=oracle, report=heard)
     now = _now(problem)
     report("applying the contract")
@@ -106,7 +106,7 @@ def check_problem(problem: Problem, connection: Any, scratch: Path, report: Call
 
 
 def _now(problem: Problem) -> datetime:
-    if isinstance(problem.source, SimulatorSource):
+    if isinstance(problem.source, AnySimulator):
         return datetime.combine(problem.source.end(problem.history_start), time())
     return datetime.now(UTC).replace(tzinfo=None)
 

@@ -15,6 +15,7 @@ import duckdb
 import ibis
 
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.oracle import FILE as TRUTH
 from mlguide_assets.prepare.sources.database import read_every_table
 from mlguide_assets.prepare.sources.files import open_table
 from mlguide_assets.prepare.sources.finding import as_table, split_name
@@ -134,6 +135,9 @@ def _in_folder(
                 found[path.name] = f"{seen[plain(stem)]} has the same name; remove one of them"
                 continue
             seen[plain(stem)] = path.name
+            if path.name == TRUTH:
+                found[stem] = "it is the truth of a simulated world, which no model may see"
+                continue
             report(f"reading {path.name}")
             found[stem] = open_table(table, connection, scratch)
         except InputError as error:

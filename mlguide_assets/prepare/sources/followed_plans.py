@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.sources import SimulatorSource
 from mlguide_assets.define.tables import SEND_PLAN
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.simulator.plans import NO_PLANS, WITHHOLD, DayPlan, Plans
 
 

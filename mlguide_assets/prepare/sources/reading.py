@@ -18,14 +18,21 @@ from mlguide_assets.define.prediction import PredictEvent
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.define.secrets import shown_address
-from mlguide_assets.define.sources import DatabaseSource, FilesSource, SimulatorSource
+from mlguide_assets.define.sources import (
+    DatabaseSource,
+    FilesSource,
+    PackageSource,
+    PaymentSimulatorSource,
+    SimulatorSource,
+)
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.simulator.plans import NO_PLANS, Plans
 from mlguide_assets.prepare.sources.conforming import conform, find_columns, nouns_of, text_ids_of
 from mlguide_assets.prepare.sources.database import read_database
 from mlguide_assets.prepare.sources.files import read_files
 from mlguide_assets.prepare.sources.newest import ORDER, with_newer_rows
-from mlguide_assets.prepare.sources.simulated import read_simulator
+from mlguide_assets.prepare.sources.packaged import folder_of
+from mlguide_assets.prepare.sources.simulated import read_payment_simulator, read_simulator
 from mlguide_assets.prepare.sources.spellings import are_whole_numbers, without_null_words
 
 Report = Callable[[str], None]
@@ -65,7 +72,12 @@ def read_source(
             raw = read_simulator(
                 problem, connection, scratch=scratch, oracle=oracle, report=report, until=until, plans=plans
             )
-        case FilesSource(uri=uri, timeout=timeout):
+        case PaymentSimulatorSource():
+            raw = read_payment_simulator(
+                problem, connection, scratch=scratch, oracle=oracle, report=report, until=until
+            )
+        case FilesSource(timeout=timeout) | PackageSource(timeout=timeout) as files:
+            uri = files.uri if isinstance(files, FilesSource) else str(folder_of(files))
             raw = read_files(
                 _names(problem), uri, connection, scratch=scratch, timeout=timeout, report=report, in_order=newest
             )
@@ -115,6 +127,10 @@ def describe(problem: Problem) -> str:
     match problem.source:
         case SimulatorSource(sends=sends, seed=seed):
             return f"the simulator ({sends:,} sends, seed {seed})"
+        case PaymentSimulatorSource(payments=payments, seed=seed):
+            return f"the payment simulator ({payments:,} payments, seed {seed})"
+        case PackageSource(package=package):
+            return f"the package {package}"
         case FilesSource(uri=uri) | DatabaseSource(uri=uri):
             return shown_address(uri)
 

@@ -1,4 +1,4 @@
-"""Tables from the simulator. Its truth goes to a folder of its own, outside the lake."""
+"""Tables from a simulator. Its truth goes to a folder of its own, outside the lake."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -9,10 +9,12 @@ import ibis
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import TableName
-from mlguide_assets.define.sources import FeedFault, SimulatorSource
+from mlguide_assets.define.sources import FeedFault, PaymentSimulatorSource, SimulatorSource
 from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.oracle import FILE
 from mlguide_assets.prepare.simulator.generate import write
+from mlguide_assets.prepare.simulator.payments.generate import write as write_payments
+from mlguide_assets.prepare.simulator.payments.world import PaymentWorld
 from mlguide_assets.prepare.simulator.plans import NO_PLANS, Plans
 from mlguide_assets.prepare.simulator.world import World
 from mlguide_assets.prepare.sources.feed_faults import spoil
@@ -33,6 +35,33 @@ def world_of(problem: Problem) -> World:
         covariate_shift=source.covariate_shift,
         concept_shift=source.concept_shift,
     )
+
+
+def payment_world_of(problem: Problem) -> PaymentWorld:
+    """The world that a problem's payment simulator describes."""
+    source = problem.source
+    if not isinstance(source, PaymentSimulatorSource):
+        raise TypeError(f"{problem.name} does not read from the payment simulator")
+    return PaymentWorld(seed=source.seed, payments=source.payments, start=problem.history_start, days=source.days)
+
+
+def read_payment_simulator(
+    problem: Problem,
+    connection: Any,
+    *,
+    scratch: Path,
+    oracle: Path,
+    report: Callable[[str], None],
+    until: datetime | None = None,
+) -> dict[TableName, ibis.Table]:
+    """Generate the payments as known at `until` into `scratch`, and move the oracle to its own folder."""
+    world = payment_world_of(problem)
+    counts = write_payments(world, scratch, until=until)
+    known = f", as known at {until}" if until else ""
+    report(f"simulated {counts['transactions']:,} payments of {world.customers:,} customers{known}")
+    oracle.mkdir(parents=True, exist_ok=True)
+    (scratch / FILE).replace(oracle / FILE)
+    return {name: read_parquet(connection, scratch / f"{name}.parquet") for name in problem.tables}
 
 
 def read_simulator(

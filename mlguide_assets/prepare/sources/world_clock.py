@@ -12,11 +12,11 @@ from pydantic import AwareDatetime, ValidationError
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import Strict
-from mlguide_assets.define.sources import Live, SimulatorSource
+from mlguide_assets.define.sources import AnySimulator, Live
 from mlguide_assets.define.values import Duration
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import replace_file
-from mlguide_assets.prepare.lake import writing
+from mlguide_assets.prepare.lake.failures import writing
 from mlguide_assets.prepare.locking import locked
 
 WORLD_TIME_VARIABLE = "MLGUIDE_WORLD_TIME"
@@ -63,7 +63,7 @@ def visible(problem: Problem, clock: Path, now: datetime | None = None) -> Visib
         InputError: the variable is not a time within the world, or the file is not what was written.
     """
     source = problem.source
-    if not isinstance(source, SimulatorSource):
+    if not isinstance(source, AnySimulator):
         return None
     end = source.end(problem.history_start)
     if text := os.environ.get(WORLD_TIME_VARIABLE):
@@ -76,7 +76,7 @@ def visible(problem: Problem, clock: Path, now: datetime | None = None) -> Visib
 
 def day_reached(problem: Problem, clock: Path, now: datetime) -> date:
     """The day that it is: of a simulated world, the day until which it is seen; else the wall's, UTC."""
-    if not isinstance(problem.source, SimulatorSource):
+    if not isinstance(problem.source, AnySimulator):
         return now.astimezone(UTC).date()
     seen = visible(problem, clock, now)
     return seen.until.date() if seen else problem.source.end(problem.history_start)

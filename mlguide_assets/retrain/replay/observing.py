@@ -12,7 +12,7 @@ from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.deploy.history import ABORTED, CANARY, GATE, KEPT, PROMOTED, ROLLED_BACK, WAITING, decisions
 from mlguide_assets.experiment.tables import RESULTS
 from mlguide_assets.observe.alerting import book_of
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.retrain.replay.events import Event, Kind
 from mlguide_assets.retrain.replay.scenario import Scenario
 from mlguide_assets.retrain.situation import EVIDENCE_TRIGGERS

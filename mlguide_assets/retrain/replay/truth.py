@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Costs, Problem
 from mlguide_assets.deploy.actions import generic_action
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.simulator.plans import Plans
 from mlguide_assets.prepare.simulator.randomness import Floats
 from mlguide_assets.prepare.simulator.truth import opportunities, true_probabilities

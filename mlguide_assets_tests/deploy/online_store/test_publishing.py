@@ -21,7 +21,7 @@ from mlguide_assets.deploy.online_store.store import KEYS, State, TableName
 from mlguide_assets.prepare.core import join_core_users
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.tables import last_sends, send_features, user_state
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets_tests.deploy.online_store.states import Place, state
 from mlguide_assets_tests.samples import EMAILS, USERS, Tables
 from mlguide_assets_tests.train.sends import PROBLEM, replaced

@@ -30,7 +30,7 @@ from mlguide_assets.deploy.prediction_log import days, read_day
 from mlguide_assets.prepare.core import join_core_users
 from mlguide_assets.prepare.features.tables import send_features, user_state
 from mlguide_assets.prepare.files import replace_file
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.files import CALIBRATION

@@ -9,7 +9,7 @@ from mlguide_assets.deploy.bundle import CHALLENGER, pointer_path
 from mlguide_assets.deploy.landing import PREDICTION_LOG, land_log
 from mlguide_assets.deploy.routing import ROUTING, Arm, Range, Route, write_routes
 from mlguide_assets.experiment.canary_record import Progress
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets_tests.deploy.serving.serving import UNKNOWN, Client, House, eventually, point_by_hand
 
 USERS, EMAILS = tuple(range(1, 31)), [3, 5]

@@ -18,7 +18,7 @@ from mlguide_assets.deploy.serving.batching import Batcher
 from mlguide_assets.deploy.serving.messages import PredictRequest
 from mlguide_assets.deploy.serving.model import ServedModel, load_served
 from mlguide_assets.deploy.serving.service import Service, Work
-from mlguide_assets.prepare.lake import Lake
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.statistics.draws import SIZE
 from mlguide_assets_tests.deploy.serving.serving import House
 

@@ -7,14 +7,15 @@ import ibis
 import numpy as np
 import pyarrow as pa
 import pytest
-from mlguide_assets.deploy.send_plan import SCHEMA, Choosing, plan_sends
 from scipy.stats import binom
 
 from mlguide_assets.define.problem import Exploration, Policies
-from mlguide_assets.deploy import send_plan
-from mlguide_assets.deploy.batch import best_emails
+from mlguide_assets.deploy import choices
+from mlguide_assets.deploy.batch import best_choices
+from mlguide_assets.deploy.choices import Choosing, plan_choices
 from mlguide_assets.statistics.draws import draw_index, draw_share
-from mlguide_assets_tests.deploy.plans import DAY, NOW, THRESHOLD, predictions_of
+from mlguide_assets_tests.deploy.plans import DAY, NOW, PLAN, THRESHOLD, predictions_of
+from mlguide_assets_tests.train.sends import PROBLEM
 
 USERS = 2000
 CHAMPION_ONLY = Policies(champion=1.0)
@@ -29,8 +30,8 @@ GOLDEN_PLAN = [
 
 
 def plan(predictions: pa.Table, *, day: date = DAY, **exploration: Any) -> pa.Table:
-    settings = Choosing(Exploration(**{"share": 0.2, **exploration}), CHAMPION_ONLY)
-    return plan_sends(ibis.memtable(predictions), settings, day=day, planned_at=NOW, run_id="run 1").read_all()
+    settings = Choosing(PROBLEM.decision, Exploration(**{"share": 0.2, **exploration}), CHAMPION_ONLY)
+    return plan_choices(ibis.memtable(predictions), settings, day=day, planned_at=NOW, run_id="run 1").read_all()
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +65,9 @@ def test_the_draw_is_the_one_that_is_documented(various: pa.Table) -> None:
 
 def test_every_user_has_one_row_that_says_by_what_and_for_when(various: pa.Table) -> None:
     planned = plan(various)
-    assert planned.schema.equals(SCHEMA)
+    assert planned.schema.equals(PLAN)
     assert planned["user_id"].to_pylist() == list(range(1, 501))
-    assert {name for name in SCHEMA.names if planned[name].null_count} == {"experiment", "arm"}
+    assert {name for name in PLAN.names if planned[name].null_count} == {"experiment", "arm"}
     same = {
         "scoring_date": DAY,
         "exploration_share": 0.2,
@@ -87,7 +88,7 @@ def test_each_row_states_the_probability_and_the_decision_that_its_email_has(var
 
 
 def test_without_exploration_it_is_the_best_email_for_certain(various: pa.Table) -> None:
-    planned, best = plan(various, share=0.0), best_emails(ibis.memtable(various)).to_pyarrow()
+    planned, best = plan(various, share=0.0), best_choices(ibis.memtable(various), PROBLEM).to_pyarrow()
     for name in ("user_id", "email_id", "probability", "decision"):
         assert planned[name].equals(best[name]), name
     assert planned["propensity"].unique().to_pylist() == [1.0]
@@ -146,7 +147,7 @@ def test_slices_and_the_order_of_the_rows_do_not_matter(
 ) -> None:
     few = various.slice(0, 7 * 6)
     whole = plan(few)
-    monkeypatch.setattr(send_plan, "PAIRS_AT_ONCE", 6 * at_once)
+    monkeypatch.setattr(choices, "PAIRS_AT_ONCE", 6 * at_once)
     shuffled = few.take(np.random.default_rng(1).permutation(few.num_rows))
     assert plan(shuffled).equals(whole)
 
@@ -154,4 +155,4 @@ def test_slices_and_the_order_of_the_rows_do_not_matter(
 def test_without_predictions_the_plan_is_empty(various: pa.Table) -> None:
     nothing = plan(various.slice(0, 0))
     assert nothing.num_rows == 0
-    assert nothing.schema.equals(SCHEMA)
+    assert nothing.schema.equals(PLAN)

@@ -12,7 +12,8 @@ import pytest
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.engine import connect
-from mlguide_assets.prepare.lake import Lake, Partitions
+from mlguide_assets.prepare.lake.data_files import Partitions
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets_tests.prepare.ingesting import ingested
 from mlguide_assets_tests.processes import PROCESSES, in_two_processes, is_killed
 from mlguide_assets_tests.samples import sample_problem, write_sample

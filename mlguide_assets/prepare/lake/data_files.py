@@ -1,0 +1,124 @@
+"""Writing data files: each is one partition as Parquet, named by its content, and never changed.
+
+    <table>/data/<partition>-<content hash>.parquet
+
+A file is written under a temporary name and renamed once the disk has its content. Which files make a table is said
+by manifests (`pointers`), not here.
+"""
+
+import hashlib
+import os
+import uuid
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mlguide_assets.prepare.engine import quoted
+from mlguide_assets.prepare.lake.session import Session
+from mlguide_assets.prepare.lake.snapshots import DataFile
+
+if TYPE_CHECKING:
+    import ibis
+
+MANY = 4
+"""Partitions above which they are written side by side."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query in DuckDB's SQL, over files alone: it may run in another session, to which views are not known."""
+
+    sql: str
+
+
+TableLike: TypeAlias = "ibis.Table | pa.Table | pa.RecordBatchReader | Query"
+
+
+@dataclass(frozen=True)
+class Partitions:
+    """All partitions of a table: those to write, and those of an earlier snapshot that stay as they are.
+
+    Args:
+        anew: what to write.
+        inputs: the fingerprints of those that are written, where one was taken.
+        kept: files of an earlier snapshot.
+        notes: for the next writer, see `Snapshot`.
+    """
+
+    anew: Mapping[str, TableLike]
+    inputs: Mapping[str, str]
+    kept: Mapping[str, DataFile] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_more(self, other: "Partitions") -> "Partitions":
+        """These and those of another, whose keys are different ones; the notes are these."""
+        return Partitions(
+            anew={**self.anew, **other.anew},
+            inputs={**self.inputs, **other.inputs},
+            kept={**self.kept, **other.kept},
+            notes=self.notes,
+        )
+
+
+def write_files(session: Session, folder: Path, partitions: Mapping[str, TableLike]) -> dict[str, DataFile]:
+    """Write partitions; where they are many, as many at a time as there are cores.
+
+    Each is then the work of one thread: two that share a small one cost half as much again.
+    """
+    if len(partitions) <= MANY:
+        return {key: write_file(session, folder, key, rows) for key, rows in partitions.items()}
+    # Made here: the threads would each begin to.
+    connection = session.connection
+    connection.raw_sql("SET threads = 1")
+    try:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            files = list(pool.map(lambda key: write_file(session, folder, key, partitions[key]), partitions))
+    finally:
+        connection.raw_sql("RESET threads")
+    return dict(zip(partitions, files, strict=True))
+
+
+def write_file(session: Session, folder: Path, key: str, data: TableLike) -> DataFile:
+    """Write one partition, whose file is then named by its key and its content."""
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_file(folder)
+    try:
+        if isinstance(data, pa.Table | pa.RecordBatchReader):
+            _write_arrow(data, temporary)
+        elif isinstance(data, Query):
+            with session.connection.con.cursor() as cursor:
+                cursor.execute("SET TimeZone = 'UTC'")
+                cursor.execute(f"COPY ({data.sql}) TO {quoted(temporary)} (FORMAT parquet, COMPRESSION zstd)")
+        else:
+            session.connection.to_parquet(data, temporary, compression="zstd")
+        return name_by_content(temporary, key)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def temporary_file(folder: Path) -> Path:
+    """A name that no snapshot has and no other writer takes."""
+    return folder / f".{uuid.uuid4().hex}.tmp"
+
+
+def name_by_content(temporary: Path, key: str) -> DataFile:
+    """Give a file that is written its name, once the disk has its content."""
+    with temporary.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        os.fsync(stream.fileno())
+    rows, size = pq.read_metadata(temporary).num_rows, temporary.stat().st_size
+    final = temporary.with_name(f"{key}-{digest[:16]}.parquet")
+    temporary.replace(final)
+    return DataFile(file=final.name, rows=rows, bytes=size, sha256=digest)
+
+
+def _write_arrow(data: pa.Table | pa.RecordBatchReader, path: Path) -> None:
+    batches = data.to_batches() if isinstance(data, pa.Table) else data
+    with pq.ParquetWriter(path, data.schema, compression="zstd") as writer:
+        for batch in batches:
+            writer.write_batch(batch)

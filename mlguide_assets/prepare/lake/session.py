@@ -1,0 +1,71 @@
+"""What computes over the lake in this process: one DuckDB, the expressions it has read, and scratch space.
+
+DuckDB and Ibis are imported by the first that computes, and by nothing else: a short command can look up a table or
+add a row to a record without waiting for them. A session holds no data of its own.
+"""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from mlguide_assets.prepare.engine import connect, read_parquet
+from mlguide_assets.prepare.lake.failures import writing
+
+if TYPE_CHECKING:
+    import ibis
+
+READINGS = 50
+"""Expressions over files that a session keeps: about as many as a run asks for."""
+
+SCRATCH = ".scratch-"
+STALE_SECONDS = 86_400
+
+
+class Session:
+    """One in-memory DuckDB over the files below a folder.
+
+    Args:
+        root: the folder of the lake; what DuckDB spills goes below it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._read: dict[tuple[tuple[Path, ...], bool], ibis.Table] = {}
+
+    @cached_property
+    def connection(self) -> "ibis.BaseBackend":
+        return connect(spill=self.root / ".spill")
+
+    def read(self, paths: tuple[Path, ...], *, by_name: bool) -> "ibis.Table":
+        """Files as one expression; the same expression for the same files, which never change."""
+        known = self._read.get((paths, by_name))
+        if known is not None and all(path.exists() for path in paths):
+            return known
+        rows = read_parquet(self.connection, *paths, union_by_name=by_name)
+        while len(self._read) >= READINGS:
+            self._read.pop(next(iter(self._read)))
+        self._read[paths, by_name] = rows
+        return rows
+
+    @contextlib.contextmanager
+    def scratch(self, what: str) -> Iterator[Path]:
+        """A folder below the lake for what is needed on the way, removed in the end.
+
+        What a killed process left there goes as soon as it is a day old: one that still runs is younger.
+
+        Args:
+            what: is written there, as the start of a sentence on a disk that fails.
+        """
+        with writing(what, self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            for left in self.root.glob(f"{SCRATCH}*"):
+                if time.time() - left.stat().st_mtime > STALE_SECONDS:
+                    shutil.rmtree(left, ignore_errors=True)
+            folder = TemporaryDirectory(dir=self.root, prefix=SCRATCH)
+        with folder as name:
+            yield Path(name)

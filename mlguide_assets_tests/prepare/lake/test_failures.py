@@ -1,0 +1,48 @@
+"""What a failing disk and a lost file say."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.lake.snapshots import MissingTableError
+from mlguide_assets_tests.prepare.ingesting import ingested
+from mlguide_assets_tests.prepare.lake.tables import numbers, values
+from mlguide_assets_tests.samples import sample_problem
+
+
+def test_a_lake_below_a_regular_file_is_told_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    lake = Lake(tmp_path / "file" / "lake")
+    with pytest.raises(InputError) as caught:
+        lake.write("t", numbers(1))
+    told = str(caught.value)
+    assert "\n" not in told
+    assert "Table 't' could not be written to" in told
+    assert str(tmp_path / "file" / "lake") in told
+    assert "(Not a directory)" in told
+    assert "fix permissions" in told
+    with pytest.raises(MissingTableError, match="There is no table 't'"):
+        lake.read("t")
+
+
+def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "a [1]")
+    lake.write("t", numbers(1))
+    [gone] = (lake.root / "t" / "data").iterdir()
+    # Also where the lake has read it before.
+    assert values(lake) == [1]
+    gone.unlink()
+    with pytest.raises(InputError) as caught:
+        lake.read("t")
+    assert str(caught.value).startswith(f"Table 't' cannot be read: the file {gone} is gone. Run again;")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_home_below_a_regular_file_is_told_before_a_source_is_read(duck: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"What is read could not be written to .*fix permissions") as caught:
+        ingested(sample_problem(tmp_path), duck, tmp_path / "file")
+    assert "\n" not in str(caught.value)
