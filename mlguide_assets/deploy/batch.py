@@ -150,7 +150,7 @@ def features_to_score(
     decision, start = problem.decision, datetime.combine(day, time())
     if decision.choose:
         content = entity_state(tables, problem, decision.choose, start)
-        yield from _choices(stores[decision.unit], candidates(content, problem), problem)
+        yield from choices(stores[decision.unit], candidates(content, problem), problem)
     elif decision.is_event:
         of_day = features.filter(_within(features[decision.time], start - timedelta(days=1))).order_by(*decision.order)
         yield features.get_backend().to_pyarrow(of_day)
@@ -164,8 +164,8 @@ def _within(at: ibis.Value, start: datetime) -> ibis.Value:
     return (at >= ibis.timestamp(start)) & (at < ibis.timestamp(start + timedelta(days=1)))
 
 
-def _choices(units: ibis.Table, offered: ibis.Table, problem: Problem) -> Iterator[pa.Table]:
-    """Every pair of a unit and a candidate, in order of their ids."""
+def choices(units: ibis.Table, offered: ibis.Table, problem: Problem) -> Iterator[pa.Table]:
+    """Features of every pair of a unit and a candidate, a slice of the units at a time."""
     # The units' own backend: another would spill into the working directory.
     backend, unit = units.get_backend(), problem.decision.unit_id
     state, offered = units.order_by(unit).to_pyarrow(), ibis.memtable(offered.to_pyarrow())

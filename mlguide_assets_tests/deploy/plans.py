@@ -14,8 +14,8 @@ NOW = datetime(2024, 4, 19, 22, 30)
 """Before the day."""
 
 THRESHOLD = 0.04
-_IDS = pa.schema([("user_id", pa.int64()), ("email_id", pa.int64())])
-PREDICTIONS, PLAN = predictions_schema(_IDS), plan_schema(_IDS)
+IDS = pa.schema([("user_id", pa.int64()), ("email_id", pa.int64())])
+PREDICTIONS, PLAN = predictions_schema(IDS), plan_schema(IDS)
 
 
 def predictions_of(risks: npt.NDArray[np.float64], *, version: str = "7") -> pa.Table:

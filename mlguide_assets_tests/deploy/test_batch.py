@@ -9,15 +9,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy import batch
-from mlguide_assets.deploy.batch import PREDICTIONS, best_emails, candidate_emails, score_pairs
+from mlguide_assets.deploy.batch import best_choices, candidates, score
 from mlguide_assets.deploy.bundle import Bundle, champion, export_bundle, set_champion
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.core import join_core_users
-from mlguide_assets.prepare.features.tables import email_state, pair_features, user_state
+from mlguide_assets.prepare.features.state import entity_state, features_of_choices
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.storage import load_facts
+from mlguide_assets_tests.deploy.plans import IDS, PREDICTIONS
 from mlguide_assets_tests.deploy.scores import saved
 from mlguide_assets_tests.samples import THEMES, USERS, Tables, sample_problem
 from mlguide_assets_tests.train.sends import PROBLEM, replaced
@@ -41,15 +42,16 @@ def current(trained: Candidate, tmp_path_factory: pytest.TempPathFactory) -> Bun
 
 @pytest.fixture(scope="module")
 def users(tables: Tables) -> pa.Table:
-    core = join_core_users(*(ibis.memtable(tables[t]) for t in ("user_profiles", "user_emails", "email_content")))
-    return user_state(core, ibis.memtable(tables["user_profiles"]), PROBLEM, AS_OF).to_pyarrow()
+    return entity_state(read(tables), PROBLEM, "user", AS_OF).to_pyarrow()
 
 
 @pytest.fixture(scope="module")
 def emails(tables: Tables) -> pa.Table:
-    core = join_core_users(*(ibis.memtable(tables[t]) for t in ("user_profiles", "user_emails", "email_content")))
-    every = email_state(core, ibis.memtable(tables["email_content"]), PROBLEM, AS_OF)
-    return candidate_emails(every, PROBLEM).to_pyarrow()
+    return candidates(entity_state(read(tables), PROBLEM, "email", AS_OF), PROBLEM).to_pyarrow()
+
+
+def read(tables: Tables) -> dict[str, ibis.Table]:
+    return {name: ibis.memtable(rows) for name, rows in tables.items()}
 
 
 def test_older_sends_count_in_the_state_of_a_user_as_recent_ones_do(users: pa.Table, tables: Tables) -> None:
@@ -74,14 +76,20 @@ def test_older_sends_count_in_the_state_of_a_user_as_recent_ones_do(users: pa.Ta
     ].all()
 
 
-def score(users: pa.Table, emails: pa.Table, current: Bundle | None) -> pa.Table:
-    tables = ibis.memtable(users), ibis.memtable(emails)
-    return score_pairs(*tables, current, PROBLEM, day=DAY, run_id="run 1").read_all()
+def scored(users: pa.Table, emails: pa.Table, current: Bundle | None) -> pa.Table:
+    return reader(ibis.memtable(users), ibis.memtable(emails), current).read_all()
+
+
+def reader(
+    users: ibis.Table, emails: ibis.Table, current: Bundle | None, problem: Problem = PROBLEM
+) -> pa.RecordBatchReader:
+    pairs = batch.choices(users, emails, problem)
+    return score(pairs, current, problem, ids=IDS, day=DAY, run_id="run 1")
 
 
 @pytest.fixture(scope="module")
 def predictions(users: pa.Table, emails: pa.Table, current: Bundle) -> pa.Table:
-    return score(users, emails, current)
+    return scored(users, emails, current)
 
 
 def test_candidates_are_the_newest_emails(tables: Tables, emails: pa.Table) -> None:
@@ -98,7 +106,7 @@ def test_every_user_is_scored_with_every_candidate_once(predictions: pa.Table, e
 def test_probabilities_are_what_the_model_says_of_the_pair(
     users: pa.Table, emails: pa.Table, predictions: pa.Table, trained: Candidate
 ) -> None:
-    pairs = pair_features(ibis.memtable(users), ibis.memtable(emails), PROBLEM).to_pyarrow()
+    pairs = features_of_choices(ibis.memtable(users), ibis.memtable(emails), PROBLEM).to_pyarrow()
     pairs = pairs.sort_by([("user_id", "ascending"), ("email_id", "ascending")])
     direct = trained.model.predict(trained.model.encoding.matrix(pairs))
     np.testing.assert_array_equal(predictions["probability"].to_numpy(), direct)
@@ -128,19 +136,19 @@ def test_slices_give_what_one_piece_gives(
     at_once: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(batch, "USERS_AT_ONCE", at_once)
+    monkeypatch.setattr(batch, "UNITS_AT_ONCE", at_once)
     few = users.slice(0, 10) if at_once == 1 else users
-    assert score(few, emails, current).equals(predictions.slice(0, few.num_rows * CANDIDATES))
+    assert scored(few, emails, current).equals(predictions.slice(0, few.num_rows * CANDIDATES))
 
 
 def test_the_order_of_the_users_does_not_matter(
     users: pa.Table, emails: pa.Table, current: Bundle, predictions: pa.Table
 ) -> None:
-    assert score(users.take(list(range(USERS - 1, -1, -1))), emails, current).equals(predictions)
+    assert scored(users.take(list(range(USERS - 1, -1, -1))), emails, current).equals(predictions)
 
 
 def test_without_a_champion_there_is_nothing(users: pa.Table, emails: pa.Table, tmp_path: Path) -> None:
-    nothing = score(users, emails, None)
+    nothing = scored(users, emails, None)
     assert nothing.num_rows == 0
     assert nothing.schema.equals(PREDICTIONS)
     assert Lake(tmp_path).write_partition("batch_predictions", str(DAY), nothing).rows == 0
@@ -149,7 +157,7 @@ def test_without_a_champion_there_is_nothing(users: pa.Table, emails: pa.Table, 
 @pytest.mark.filterwarnings("ignore:.*Empty dataset")
 def test_without_users_or_emails_there_is_nothing(users: pa.Table, emails: pa.Table, current: Bundle) -> None:
     for one, other in ((users.slice(0, 0), emails), (users, emails.slice(0, 0))):
-        nothing = score(one, other, current)
+        nothing = scored(one, other, current)
         assert nothing.num_rows == 0
         assert nothing.schema.equals(PREDICTIONS)
 
@@ -158,9 +166,9 @@ def test_writing_a_day_twice_is_writing_it_once(
     users: pa.Table, emails: pa.Table, current: Bundle, tmp_path: Path
 ) -> None:
     lake = Lake(tmp_path)
-    first, again = (lake.write_partition("p", str(DAY), score(users, emails, current)) for _ in range(2))
+    first, again = (lake.write_partition("p", str(DAY), scored(users, emails, current)) for _ in range(2))
     assert again.id == first.id
-    other = lake.write_partition("p", "2024-04-21", score(users, emails, current))
+    other = lake.write_partition("p", "2024-04-21", scored(users, emails, current))
     assert other.rows == 2 * first.rows
 
 
@@ -178,14 +186,14 @@ def test_scoring_from_the_lake_leaves_nothing_in_the_working_directory(
     lake = Lake(tmp_path / "lake")
     for name, table in (("users", users), ("emails", emails)):
         lake.write(name, table)
-    reader = score_pairs(lake.read("users"), lake.read("emails"), current, PROBLEM, day=DAY, run_id="run 1")
-    assert lake.write_partition("p", str(DAY), reader).rows == predictions.num_rows
+    rows = reader(lake.read("users"), lake.read("emails"), current)
+    assert lake.write_partition("p", str(DAY), rows).rows == predictions.num_rows
     assert lake.read("p").order_by("user_id", "email_id").to_pyarrow().equals(predictions)
     assert list(work.iterdir()) == []
 
 
 def test_the_best_email_of_a_user_is_the_least_likely_to_lose_them(predictions: pa.Table) -> None:
-    best = best_emails(ibis.memtable(predictions)).to_pyarrow()
+    best = best_choices(ibis.memtable(predictions), PROBLEM).to_pyarrow()
     probability = predictions["probability"].to_numpy().reshape(USERS, CANDIDATES)
     assert best["user_id"].to_pylist() == list(range(1, USERS + 1))
     np.testing.assert_array_equal(best["probability"].to_numpy(), probability.min(axis=1))
@@ -194,7 +202,7 @@ def test_the_best_email_of_a_user_is_the_least_likely_to_lose_them(predictions: 
 
 def test_between_equals_the_best_email_is_the_newest(predictions: pa.Table) -> None:
     equal = replaced(predictions, "probability", [0.5] * predictions.num_rows)
-    best = best_emails(ibis.memtable(equal)).to_pyarrow()
+    best = best_choices(ibis.memtable(equal), PROBLEM).to_pyarrow()
     assert set(best["email_id"].to_pylist()) == {max(predictions["email_id"].to_pylist())}
 
 
@@ -204,20 +212,18 @@ def test_users_are_scored_as_of_the_day_and_not_by_their_last_send(tables: Table
     later = pc.greater_equal(sends["delivered_at"], pa.scalar(AS_OF, pa.timestamp("us")))
     assert pc.sum(later).as_py() > 0
     turned = replaced(sends, "unsubscribed", pc.if_else(later, "yes", sends["unsubscribed"]).combine_chunks())
-    profiles = ibis.memtable(tables["user_profiles"])
     for known in (turned, sends.filter(pc.invert(later))):
-        core = join_core_users(profiles, ibis.memtable(known), ibis.memtable(tables["email_content"]))
-        assert user_state(core, profiles, PROBLEM, AS_OF).to_pyarrow().equals(users)
+        changed = {**read(tables), "user_emails": ibis.memtable(known)}
+        assert entity_state(changed, PROBLEM, "user", AS_OF).to_pyarrow().equals(users)
 
 
 def test_a_theme_that_training_never_saw_is_scored(users: pa.Table, emails: pa.Table, current: Bundle) -> None:
     strange = replaced(emails, "theme", ["sports"] * emails.num_rows)
-    assert score(users, strange, current).num_rows == USERS * CANDIDATES
+    assert scored(users, strange, current).num_rows == USERS * CANDIDATES
 
 
 def test_a_champion_of_a_problem_with_another_theme_is_named(tables: Tables, emails: pa.Table, current: Bundle) -> None:
     fewer = sample_problem("nowhere", themes=list(THEMES[:2]))
-    profiles, sends, content = (ibis.memtable(tables[t]) for t in ("user_profiles", "user_emails", "email_content"))
-    state = user_state(join_core_users(profiles, sends, content), profiles, fewer, AS_OF)
+    state = entity_state(read(tables), fewer, "user", AS_OF)
     with pytest.raises(InputError, match="knows the feature 'number_of_email_theme_lifestyle', which the problem"):
-        score_pairs(state, ibis.memtable(emails), current, fewer, day=DAY, run_id="run 1").read_all()
+        reader(state, ibis.memtable(emails), current, fewer).read_all()

@@ -188,7 +188,7 @@ def test_another_share_than_was_asked_for_is_noticed() -> None:
     greedy = rows_of({"candidates": 4, "propensity": 0.8125, "policy_propensities": four}, users=1000)
     verdict = judge_plan(plan_figures(ibis.memtable(greedy), EXPLORING))
     assert not verdict.exact
-    assert verdict.sentence.startswith("0 of 1,000 users are explored; a share of 0.25 explains 1")
+    assert verdict.sentence.startswith("0 of 1,000 units are explored; a share of 0.25 explains 1")
 
 
 def test_a_policy_that_another_share_of_the_users_follows_is_noticed() -> None:
@@ -197,7 +197,7 @@ def test_a_policy_that_another_share_of_the_users_follows_is_noticed() -> None:
     plan = replaced(plan, "choice", ["explore" if row % 4 == 0 else "best" for row in range(1000)])
     verdict = judge_plan(plan_figures(ibis.memtable(plan), EXPLORING))
     assert not verdict.exact
-    assert "0 of 1,000 users follow the policy generic; its share explains 4" in verdict.sentence
+    assert "0 of 1,000 units follow the policy generic; its share explains 4" in verdict.sentence
 
 
 def test_an_empty_plan_is_exact_and_costs_nothing() -> None:

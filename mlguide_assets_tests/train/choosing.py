@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from mlguide_assets.define.loading import load_problem
 from mlguide_assets.define.problem import Exploration, Policies
 from mlguide_assets.deploy.choices import Choosing, plan_choices
 from mlguide_assets.prepare.simulator.content import CATEGORIES, THEMES, Emails, emails
@@ -83,7 +84,7 @@ def _plan(start: date, ids: Ints, risks: Floats, share: float) -> pa.Table:
     )
     day = start + timedelta(days=SENT)
     before = datetime.combine(day, datetime.min.time())
-    settings = Choosing(PROBLEM.decision, Exploration(share=share), Policies(champion=1.0))
+    settings = Choosing(load_problem("planeswalker").decision, Exploration(share=share), Policies(champion=1.0))
     return plan_choices(ibis.memtable(predictions), settings, day=day, planned_at=before, run_id="run").read_all()
 
 
