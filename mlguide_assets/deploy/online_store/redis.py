@@ -167,8 +167,8 @@ class RedisSnapshot(Snapshot):
         return [description_key(self.namespace), *(part_key(self.namespace, name, part) for name, part in parts)]
 
     def look_up(self, table: str, keys: Sequence[Id]) -> dict[Id, Row]:
+        key = self.publication.keys[table]
         with self._server.told():
-            key = self.publication.keys[table]
             stored = self._tables[table]
             asked = self._server.reading.pipeline(transaction=False)
             for part, members in _by_part(keys, stored.first_keys).items():

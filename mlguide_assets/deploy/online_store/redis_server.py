@@ -69,8 +69,8 @@ class Server:
         reason = re.sub(rf"(?<!\w){re.escape(password)}(?!\w)", "***", reason) if password else reason
         if not isinstance(error, RedisError) or "WRONGTYPE" in reason:
             return DamagedError(
-                f"The online store {self.shown} is damaged, emptied or of another version ({reason}): materialise "
-                f"user_feature_store, or 'mlguide run', to publish it anew."
+                f"The online store {self.shown} is damaged, emptied or of another version ({reason}): materialize "
+                f"online_store, or 'mlguide run', to publish it again."
             )
         if writing:
             return StoreError(

@@ -112,9 +112,9 @@ class SqliteSnapshot(Snapshot):
             self.publication = Publication.from_json(json.loads(stored[0]))
 
     def look_up(self, table: str, keys: Sequence[Id]) -> dict[Id, Row]:
+        key = self.publication.keys[table]
         try:
             with self._told():
-                key = self.publication.keys[table]
                 if len(keys) == 1:
                     # Most requests are about one: without the list it takes half the time.
                     found = self._database.execute(f'SELECT * FROM "{table}" WHERE "{key}" = ?', keys)
@@ -130,8 +130,8 @@ class SqliteSnapshot(Snapshot):
 
     def search(self, table: str, text: str, limit: int) -> list[Row]:
         found: list[Row] = []
+        key = self.publication.keys[table]
         with self._told():
-            key = self.publication.keys[table]
             asked = f'SELECT * FROM "{table}" WHERE "{key}" BETWEEN ? AND ? ORDER BY "{key}" LIMIT ?'
             are_texts = self._database.execute(f'SELECT typeof("{key}") FROM "{table}" LIMIT 1').fetchone() == ("text",)
             for low, high in texts_that_start_with(text) if are_texts else ids_that_start_with(text):
@@ -148,8 +148,8 @@ class SqliteSnapshot(Snapshot):
             yield
         except (sqlite3.Error, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise StoreError(
-                f"The online store {self._path} is damaged or of another version ({error}): 'mlguide run' "
-                f"publishes it again, and so does materializing the feature store."
+                f"The online store {self._path} is damaged or of another version ({error}): materialize "
+                f"online_store, or 'mlguide run', to publish it again."
             ) from error
 
 

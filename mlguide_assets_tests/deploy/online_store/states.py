@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NOON = datetime(2024, 4, 1, 12)
 USERS = 500
+KEYS = {"users": "user_id", "emails": "email_id", "last_sends": "user_id"}
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,18 @@ def state_of_users(rows: Any, as_of: datetime = NOON, stamp: int = 0) -> State:
     import ibis
 
     users = ibis.memtable(rows) if isinstance(rows, pa.Table) else rows
-    return State(publication(as_of, stamp), users, *map(ibis.memtable, (emails(stamp), last_sends(stamp))))
+    others = {"emails": ibis.memtable(emails(stamp)), "last_sends": ibis.memtable(last_sends(stamp))}
+    return State(publication(as_of, stamp), {"users": users, **others})
 
 
 def interrupted_state(stamp: int, happens: Callable[[], object] = lambda: None) -> State:
     """As `state`, while whose users are read something happens; without Ibis."""
-    tables = (Interrupted(users(stamp), happens), Interrupted(emails(stamp)), Interrupted(last_sends(stamp)))
-    return State(publication(minute(stamp), stamp), *tables)  # type: ignore[arg-type]
+    tables = {
+        "users": Interrupted(users(stamp), happens),
+        "emails": Interrupted(emails(stamp)),
+        "last_sends": Interrupted(last_sends(stamp)),
+    }
+    return State(publication(minute(stamp), stamp), tables)  # type: ignore[arg-type]
 
 
 def minute(stamp: int) -> datetime:
@@ -62,7 +68,7 @@ def minute(stamp: int) -> datetime:
 
 
 def publication(as_of: datetime, stamp: int) -> Publication:
-    return Publication(as_of, {"core_users": f"{stamp:06d}"}, newest_emails=(2, 1), some_users=(3, stamp))
+    return Publication(as_of, {"core_users": f"{stamp:06d}"}, KEYS, candidates=(2, 1), examples={"users": (3, stamp)})
 
 
 def users(stamp: int) -> pa.Table:

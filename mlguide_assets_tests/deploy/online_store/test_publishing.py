@@ -1,5 +1,6 @@
 """From the lake to both kinds of store: online equals the lake, and what it was computed from is kept."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,22 +12,25 @@ import pytest
 from mlguide_assets.deploy.online_store.publishing import (
     KEPT_PUBLICATIONS,
     MOST_CANDIDATES,
-    PUBLISHED_FROM,
-    SOME_USERS,
+    SOME_IDS,
+    last_decisions,
     pinned_publications,
     publish_online,
+    published_from,
     state_of,
 )
-from mlguide_assets.deploy.online_store.store import KEYS, State, TableName
+from mlguide_assets.deploy.online_store.store import State
 from mlguide_assets.prepare.core import join_core_users
 from mlguide_assets.prepare.features.catalogue import features_of
-from mlguide_assets.prepare.features.tables import last_sends, send_features, user_state
+from mlguide_assets.prepare.features.state import entity_state
+from mlguide_assets.prepare.features.tables import send_features
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets_tests.deploy.online_store.states import Place, state
 from mlguide_assets_tests.samples import EMAILS, USERS, Tables
 from mlguide_assets_tests.train.sends import PROBLEM, replaced
 
 NOON = datetime(2024, 4, 1, 12)
+PUBLISHED_FROM = published_from(PROBLEM)
 """An instant of some sends: those do not count yet."""
 
 FEATURES = [feature.name for feature in features_of(PROBLEM) if feature.for_models]
@@ -52,16 +56,15 @@ def core_of(tables: Tables) -> ibis.Table:
 @pytest.fixture
 def lake(tmp_path: Path, tables: Tables) -> Lake:
     lake = Lake(tmp_path / "lake", keep=5)
-    lake.write("user_profiles", tables["user_profiles"])
-    lake.write("email_content", tables["email_content"])
-    lake.write("core_users", core_of(tables).to_pyarrow())
+    for name, rows in tables.items():
+        lake.write(name, rows)
     return lake
 
 
 def sample_state(lake: Lake, sends: pa.Table, as_of: datetime) -> State:
-    core, profiles, content = (lake.read(table) for table in ("core_users", "user_profiles", "email_content"))
-    users = user_state(core, profiles, PROBLEM, as_of)
-    return state_of(users, core, content, ibis.memtable(sends), PROBLEM, lake, as_of)
+    tables = {name: lake.read(name) for name in PROBLEM.tables}
+    states = {noun: entity_state(tables, PROBLEM, noun, as_of) for noun in PROBLEM.decision.nouns}
+    return state_of(states, ibis.memtable(sends), PROBLEM, lake)
 
 
 def test_the_online_state_equals_the_lake(place: Place, lake: Lake, sends: pa.Table) -> None:
@@ -69,9 +72,9 @@ def test_the_online_state_equals_the_lake(place: Place, lake: Lake, sends: pa.Ta
     assert publish_online(place.open(), published, lake, newest=NOON.date()) == "Published."
     snapshot = place.open().current()
     assert snapshot is not None
-    counts: dict[TableName, int] = {}
-    for name, rows in published.tables().items():
-        expected = {row[KEYS[name]]: row for row in rows.to_pyarrow().to_pylist()}
+    counts: dict[str, int] = {}
+    for name, rows in published.tables.items():
+        expected = {row[published.publication.keys[name]]: row for row in rows.to_pyarrow().to_pylist()}
         online = snapshot.look_up(name, list(expected))
         assert {key: with_times(row, expected[key]) for key, row in online.items()} == expected
         counts[name] = len(expected)
@@ -87,17 +90,17 @@ def test_a_publication_names_emails_users_and_snapshots(lake: Lake, sends: pa.Ta
     publication = sample_state(lake, sends, NOON).publication
     emails = sorted(tables["email_content"].to_pylist(), key=lambda row: (row["created_at"], row["id"]), reverse=True)
     assert publication.as_of == NOON
-    assert list(publication.newest_emails) == [row["id"] for row in emails][:MOST_CANDIDATES]
+    assert list(publication.candidates) == [row["id"] for row in emails][:MOST_CANDIDATES]
     earlier = [row["user_id"] for row in tables["user_emails"].to_pylist() if row["delivered_at"] < NOON]
     busiest = sorted({*range(1, USERS + 1)}, key=lambda user: (-earlier.count(user), user))
-    assert list(publication.some_users) == busiest[:SOME_USERS]
+    assert list(publication.examples["users"]) == busiest[:SOME_IDS]
     assert publication.snapshots == {table: lake.snapshot(table).id for table in PUBLISHED_FROM}
 
 
 def test_emails_of_the_future_are_not_published(lake: Lake, sends: pa.Table, tables: Tables) -> None:
     created = sorted(tables["email_content"]["created_at"].to_pylist())
     published = sample_state(lake, sends, created[3])
-    assert sorted(published.publication.newest_emails) == sorted(
+    assert sorted(published.publication.candidates) == sorted(
         row["id"] for row in tables["email_content"].to_pylist() if row["created_at"] <= created[3]
     )
 
@@ -126,19 +129,18 @@ def test_only_the_newest_day_is_published_and_it_replaces_what_was_taken_back(on
     for each in states:
         publish_online(on_disk.open(), each, lake, newest=each.publication.as_of.date())
     older = publish_online(on_disk.open(), states[1], lake, newest=states[-1].publication.as_of.date())
-    assert older.startswith(f"Not published: users are served as of {states[-1].publication.as_of.date()}")
+    assert older.startswith(f"Not published: what is served is as of {states[-1].publication.as_of.date()}")
     told = publish_online(on_disk.open(), states[1], lake, newest=states[1].publication.as_of.date())
     assert told.startswith(f"Published, in place of the state of {states[-1].publication.as_of}")
     current = on_disk.open().current()
     assert current is not None
     assert current.publication.id == states[1].publication.id
-    assert states[1].publication.id in pinned_publications(lake), "answers of now can be asked after"
+    assert states[1].publication.id in pinned_publications(lake, PUBLISHED_FROM), "answers of now can be asked after"
 
 
 def from_snapshots(day: int, snapshots: dict[str, str]) -> State:
     stamped = state(day, NOON + timedelta(days=day))
-    publication = type(stamped.publication)(stamped.publication.as_of, snapshots, (1, 2), (0,))
-    return State(publication, stamped.users, stamped.emails, stamped.last_sends)
+    return State(replace(stamped.publication, snapshots=snapshots), stamped.tables)
 
 
 class TestLastSends:
@@ -178,6 +180,6 @@ class TestLastSends:
 
 
 def last_of(sends: pa.Table, as_of: datetime = NOON) -> dict[int, dict[str, Any]]:
-    rows = last_sends(ibis.memtable(sends), PROBLEM, as_of).to_pyarrow().to_pylist()
+    rows = last_decisions(ibis.memtable(sends), PROBLEM, as_of).to_pyarrow().to_pylist()
     assert len({row["user_id"] for row in rows}) == len(rows)
     return {row["user_id"]: row for row in rows}

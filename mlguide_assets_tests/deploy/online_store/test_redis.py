@@ -92,8 +92,8 @@ def test_users_are_found_by_their_whole_id(on_redis: Place) -> None:
     assert snapshot is not None
     for text in ("", "0", "1", "12", "00", "012", "٣", "-1", "13", str(2**63 - 1), str(2**63), "9" * 20, "9" * 5000):
         expected = [{"user_id": key} for key in ids if key >= 0 and str(key) == text]
-        assert snapshot.search_users(text, 5) == expected
-    assert snapshot.search_users("12", 0) == []
+        assert snapshot.search("users", text, 5) == expected
+    assert snapshot.search("users", "12", 0) == []
 
 
 def test_problems_share_a_redis_and_never_meet(redis: Redis, on_redis: Place) -> None:

@@ -76,7 +76,7 @@ def test_a_damaged_file_is_told_with_its_remedy_and_replaced_by_the_next_state(
 ) -> None:
     on_disk.open().publish(state(2))
     damage(path)
-    with pytest.raises(StoreError, match=r"is damaged or of another version .*materialise user_feature_store") as told:
+    with pytest.raises(StoreError, match=r"is damaged or of another version .*materialize online_store") as told:
         stamps(on_disk)
     assert str(path) in str(told.value)
     # Of the same instant, since a state that can be read in part tells its instant.
@@ -89,7 +89,7 @@ def test_a_damage_is_noticed_by_a_store_that_is_open(on_disk: Place, path: Path)
     store.publish(state(1))
     assert store.current() is not None
     is_text(path)
-    with pytest.raises(StoreError, match="materialise user_feature_store"):
+    with pytest.raises(StoreError, match="materialize online_store"):
         store.current()
 
 
@@ -165,5 +165,5 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> SqliteStore:
 def test_users_are_found_by_the_start_of_their_ids(many: SqliteStore, text: str, limit: int) -> None:
     snapshot = many.current()
     assert snapshot is not None
-    found = [row["user_id"] for row in snapshot.search_users(text, limit)]
+    found = [row["user_id"] for row in snapshot.search("users", text, limit)]
     assert found == sorted(key for key in IDS if key >= 0 and text and str(key).startswith(text))[:limit]
