@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from mlguide_assets.define.problem import Costs, Problem
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.training import Costs
 from mlguide_assets.deploy.bundle import metadata_of_version, pointed_version
 from mlguide_assets.deploy.history import PROMOTED, UNDECIDED, decisions
 from mlguide_assets.experiment.canary_alert import CANARY_ABORT, canary_aborted

@@ -19,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mlguide_assets.define.problem import Direction, Problem
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.tables import TABLES
+from mlguide_assets.define.training import Direction
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.registry import EMAIL_HISTORY, PROFILE, features_of
 from mlguide_assets.prepare.features.tables import KEYS, LABEL, send_features

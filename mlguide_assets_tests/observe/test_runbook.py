@@ -10,7 +10,7 @@ import pytest
 from typer.main import get_command
 
 from mlguide_assets.cli import app
-from mlguide_assets.define.problem import Costs
+from mlguide_assets.define.training import Costs
 from mlguide_assets.observe.alerts import Alert, Incident, Kind
 from mlguide_assets.observe.cost_effect import last_window, ranked, window_cost
 from mlguide_assets.observe.runbook import BY_KEY, BY_KIND, runbook_of

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mlguide_assets.define.problem import Exploration, Policies
+from mlguide_assets.define.policies import Exploration, Policies
 from mlguide_assets.deploy.send_plan import Choosing, plan_sends
 from mlguide_assets.prepare.simulator.content import CATEGORIES, THEMES, Emails, emails
 from mlguide_assets.prepare.simulator.outcomes import probabilities
