@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mlguide_assets.define.training import Costs
-from mlguide_assets.observe.alerts import Incident
+from mlguide_assets.observe.alerts.incidents import Incident
 from mlguide_assets.train.decisions import PER
 
 

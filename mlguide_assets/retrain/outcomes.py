@@ -10,7 +10,7 @@ from mlguide_assets.deploy.bundle import metadata_of_version, pointed_version
 from mlguide_assets.deploy.history import PROMOTED, UNDECIDED, decisions
 from mlguide_assets.experiment.canary_alert import CANARY_ABORT, canary_aborted
 from mlguide_assets.observe.alerting import dropped, unexpected
-from mlguide_assets.observe.alerts import Alert
+from mlguide_assets.observe.alerts.alert import Alert
 from mlguide_assets.observe.cost_effect import last_window, window_cost
 from mlguide_assets.observe.performance_verdict import VERDICTS
 from mlguide_assets.prepare.clock import last_day
