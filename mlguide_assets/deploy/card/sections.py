@@ -1,4 +1,5 @@
 """The sections of a model card, each as Markdown. Every figure comes from the inputs; nothing is written to disk."""
+
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
