@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 from mlguide_assets.console.off_policy import as_json, support_table, value_table
 from mlguide_assets.console.terminal import console, screen
 from mlguide_assets.define.loading import current_problem
-from mlguide_assets.define.problem import Policy, Problem
+from mlguide_assets.define.policies import Policy
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import CHALLENGER, pointed_version
 from mlguide_assets.deploy.registration import registry_of
 from mlguide_assets.errors import InputError

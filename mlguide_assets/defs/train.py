@@ -216,7 +216,8 @@ def model_explanations(workspace: Workspace, candidate_model: Any, features: Any
 )
 def behaviour_results(workspace: Workspace, candidate_model: Any, core: Any, features: Any) -> Iterator[Any]:
     """What the candidate does when its input is changed in ways whose effect is known beforehand."""
-    from mlguide_assets.train.behaviour import behaviour_table, behaviour_tests
+    from mlguide_assets.train.behaviour.results import behaviour_table
+    from mlguide_assets.train.behaviour.suite import behaviour_tests
     from mlguide_assets.train.rows import matured_rows
     from mlguide_assets.train.storage import folder_of, load_model
 

@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.define.decision import Decision, plural
-from mlguide_assets.define.problem import POLICIES, Exploration, Policies, Policy
+from mlguide_assets.define.policies import POLICIES, Exploration, Policies, Policy
 from mlguide_assets.deploy.actions import generic_action
 from mlguide_assets.deploy.policies import PER_POLICY, followed_policies
 from mlguide_assets.deploy.propensities import Bools, Floats, Scores, mixed, propensities

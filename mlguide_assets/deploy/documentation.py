@@ -6,7 +6,8 @@ from pathlib import Path
 import ibis
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.card import Known, write_card
+from mlguide_assets.deploy.card.inputs import CardInputs
+from mlguide_assets.deploy.card.rendering import write_card
 from mlguide_assets.deploy.history import decisions
 from mlguide_assets.deploy.registration import registry_of
 from mlguide_assets.prepare.lake.lake import Lake
@@ -37,7 +38,7 @@ def document_version(
     """
     version = registered_model.to_pyarrow().to_pylist()[0]
     folder = folder_of(candidate_model, home.candidates(problem.key))
-    known = Known(
+    inputs = CardInputs(
         version=version["version"],
         trained_at=version["trained_at"],
         facts=load_facts(folder),
@@ -45,6 +46,6 @@ def document_version(
         plots={path.stem: path.read_bytes() for path in sorted((folder / "plots").glob("*.png"))},
         **{name: table.to_pyarrow().to_pylist() for name, table in tables.items()},
     )
-    markdown, page = write_card(known, problem, home.card(problem.key, version["version"]))
+    markdown, page = write_card(inputs, problem, home.card(problem.key, version["version"]))
     registry_of(home, problem).log_pages(version["version"], page.parent, "card")
     return Card(markdown.read_text(encoding="utf-8").partition("## Pictures")[0], page)

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlguide_assets.define.problem import POLICIES, Policy, Problem
+from mlguide_assets.define.policies import POLICIES, Policy
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.choices import BEST, EXPLORE, MODELS
 from mlguide_assets.deploy.propensities import Bools, Floats, mixed, propensity_of_best, propensity_of_other
 

@@ -18,7 +18,7 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from mlguide_assets.define.problem import POLICIES, Policies, Policy
+from mlguide_assets.define.policies import POLICIES, Policies, Policy
 from mlguide_assets.define.tables import ASSIGNMENTS
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake.lake import Lake

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mlguide_assets.define.problem import POLICIES, Policy
+from mlguide_assets.define.policies import POLICIES, Policy
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlguide_assets.define.problem import Policy
+from mlguide_assets.define.policies import Policy
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.statistics.draws import Unit, draw

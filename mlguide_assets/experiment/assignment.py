@@ -12,7 +12,7 @@ from itertools import accumulate
 
 import ibis
 
-from mlguide_assets.define.problem import POLICIES
+from mlguide_assets.define.policies import POLICIES
 from mlguide_assets.deploy.policies import exactly
 from mlguide_assets.deploy.routing import Arm, Condition, Range, Route
 from mlguide_assets.experiment.ledger import Started

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from mlguide_assets.define.problem import Canary, CanaryMetric
+from mlguide_assets.define.promotion import Canary, CanaryMetric
 from mlguide_assets.statistics.confidence_sequences import Stage, rate_ratio_sequence
 from mlguide_assets.statistics.intervals import Estimate
 

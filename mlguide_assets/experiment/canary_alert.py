@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from mlguide_assets.deploy.history import ABORTED, CANARY, PROMOTED, decisions
 from mlguide_assets.experiment.canary_record import BY
-from mlguide_assets.observe.alerts import Alert
+from mlguide_assets.observe.alerts.alert import Alert
 from mlguide_assets.prepare.lake.lake import Lake
 
 CANARY_ABORT = "canary-abort"

@@ -6,7 +6,9 @@ Where no problem file asks for canaries, each of these returns at once.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlguide_assets.define.problem import POLICIES, Canary, Problem
+from mlguide_assets.define.policies import POLICIES
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.promotion import Canary
 from mlguide_assets.deploy.history import ABORTED, KEPT, canaries, record
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.canary_record import (

@@ -13,7 +13,8 @@ from pydantic import Field, model_validator
 
 from mlguide_assets.define.documents import parse_document
 from mlguide_assets.define.loading import experiment_file
-from mlguide_assets.define.problem import Policy, Problem
+from mlguide_assets.define.policies import Policy
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import Strict
 from mlguide_assets.define.tables import TABLES
 from mlguide_assets.define.values import Duration, Share

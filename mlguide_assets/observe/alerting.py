@@ -8,7 +8,8 @@ from itertools import takewhile
 from typing import Any
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.observe.alerts import Alert, AlertBook, Delivery
+from mlguide_assets.observe.alerts.alert import Alert
+from mlguide_assets.observe.alerts.book import AlertBook, Delivery
 from mlguide_assets.settings import Home
 
 WEBHOOK_VARIABLE = "MLGUIDE_ALERT_WEBHOOK"

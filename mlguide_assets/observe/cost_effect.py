@@ -6,8 +6,8 @@ The README of this stage states how `Alert.cost_effect` is found for each kind o
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mlguide_assets.define.problem import Costs
-from mlguide_assets.observe.alerts import Incident
+from mlguide_assets.define.training import Costs
+from mlguide_assets.observe.alerts.incidents import Incident
 from mlguide_assets.train.decisions import PER
 
 

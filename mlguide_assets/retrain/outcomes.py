@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from mlguide_assets.define.problem import Costs, Problem
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.training import Costs
 from mlguide_assets.deploy.bundle import metadata_of_version, pointed_version
 from mlguide_assets.deploy.history import PROMOTED, UNDECIDED, decisions
 from mlguide_assets.experiment.canary_alert import CANARY_ABORT, canary_aborted
 from mlguide_assets.observe.alerting import dropped, unexpected
-from mlguide_assets.observe.alerts import Alert
+from mlguide_assets.observe.alerts.alert import Alert
 from mlguide_assets.observe.cost_effect import last_window, window_cost
 from mlguide_assets.observe.performance_verdict import VERDICTS
 from mlguide_assets.prepare.clock import last_day

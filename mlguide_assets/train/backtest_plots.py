@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mlguide_assets.train.backtest import Staleness
+from mlguide_assets.train.backtest.staleness import Staleness
 from mlguide_assets.train.drawing import INK, PALETTE, REFERENCE, new_axes, no_picture, to_png
 
 

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mlguide_assets.train.encoding import Encoding, Matrix
+from mlguide_assets.train.encoding import MOST_VALUES, Encoding, Matrix
 from mlguide_assets.train.linear import CategoryTerm, Linear, NumberTerm
 from mlguide_assets.train.models import Labels, Probabilities
 
 BASE_RATE = "base_rate"
 
-MAX_CATEGORIES = 100
-"""Values of one category that a linear model tells apart; the rarer ones are one value to it."""
+MAX_COLUMNS = MOST_VALUES + 2
+"""Of one category in the matrix of a linear model: its values, all others, and a missing one."""
 
 HARDLY_PENALISED = 1e6
 """The inverse weight of the penalty on the slope of the sigmoid: enough to keep it finite."""
@@ -125,11 +125,11 @@ def _preparation(encoding: Encoding) -> Any:
 
     categories = [position for position, kind in enumerate(encoding.xgboost_types) if kind == "c"]
     numbers = [position for position, kind in enumerate(encoding.xgboost_types) if kind == "q"]
-    one_hot = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MAX_CATEGORIES)
+    one_hot = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MAX_COLUMNS)
     # A column that is empty in training stays, as zeros: the contract has warned of it.
     impute = SimpleImputer(add_indicator=True, keep_empty_features=True)
     return ColumnTransformer(
-        # It gives a sparse matrix where that is the smaller one.
+        # It gives a sparse matrix where less than 0.3 of it is not zero: a dense one has at most 3.4 cells per value.
         [("categories", one_hot, categories), ("numbers", make_pipeline(impute, StandardScaler()), numbers)]
     )
 
@@ -165,7 +165,7 @@ def _linear(prepare: Any, plane: _Plane, matrix: Matrix, encoding: Encoding) -> 
         probes = (
             [base[position] + spreads[position]]
             if feature.categories is None
-            else [float(code) for code in range(len(feature.categories))]
+            else [float(code) for code in range(feature.positions)]
         )
         rows = np.repeat(base[None, :], len(probes) + 1, axis=0)
         rows[:, position] = [*probes, np.nan]

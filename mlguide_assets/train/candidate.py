@@ -16,7 +16,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.train.baselines import BASE_RATE, BASELINES, fit_base_rate
 from mlguide_assets.train.choice import SIMPLEST_FIRST, Choice, TrainingRows, choose_model
-from mlguide_assets.train.encoding import Encoding
+from mlguide_assets.train.encoding import MOST_VALUES, Encoding
 from mlguide_assets.train.linear import Linear
 from mlguide_assets.train.metrics import calibration_bins, expected_calibration_error
 from mlguide_assets.train.models import THREADS, XGBOOST, Labels, ServableModel, refit_xgboost
@@ -84,6 +84,8 @@ def train_candidate(
 
     ratios, most = uniform_ratios(rows, plans), problem.exploration.max_weight
     known = _training_rows(rows.take(split.train), problem, propensity_weights(ratios[split.train], max_weight=most))
+    for name in known.encoding.bounded:
+        report(f"{name}: its {MOST_VALUES} most frequent values are told apart, all others count as one")
     report(f"comparing {', '.join(_shown(name) for name in SIMPLEST_FIRST)} on the latest training {decision.plural}")
     choice = choose_model(known, problem, recipe, contenders)
     report(choice.reason)
@@ -102,6 +104,7 @@ def train_candidate(
         **_facts(labels, times, split, judged, recipe),
         **_chosen(choice),
         **_weighed(ratios, all_rows.row_weights),
+        **_bounded(all_rows.encoding),
         "calibration_error_uncorrected": _calibration_error(labels[split.test], judged.predict_uncalibrated(test)),
         "scores_sha256": scores_hash(table),
     }
@@ -197,6 +200,11 @@ def _weighed(ratios: Ratios, weights: npt.NDArray[np.float64]) -> dict[str, Any]
         return {}
     effective = round(effective_sample_size(weights[planned]), 1)
     return {"planned_sends": int(planned.sum()), "planned_sends_effective": effective}
+
+
+def _bounded(encoding: Encoding) -> dict[str, Any]:
+    """The categories with too many values for one column each; nothing where there are none."""
+    return {"bounded_categories": ", ".join(encoding.bounded)} if encoding.bounded else {}
 
 
 def scores_hash(scores: pa.Table) -> str:

@@ -1,7 +1,8 @@
 """From feature columns to the numbers a model takes. Learned on the training rows, stored with the model.
 
 Numbers pass as they are, missing ones as NaN. A category becomes its position in the list of values
-that training saw; one that it never saw is missing.
+that training saw; one that it never saw is missing. Of a category with more than `MOST_VALUES` values the most frequent
+of the training rows keep a position, and all others, also those never seen, share one.
 """
 
 from collections.abc import Container, Mapping, Sequence
@@ -20,13 +21,25 @@ from mlguide_assets.prepare.features.comparing import floats
 
 Matrix = npt.NDArray[np.float32]
 
+MOST_VALUES = 100
+"""So many values of a category have a position of their own."""
+
 
 @dataclass(frozen=True)
 class EncodedFeature:
-    """One column of the matrix; `categories` is None for a number."""
+    """One column of the matrix; `categories` is None for a number.
+
+    `others`: whether any other value has the position after the last category; else it is missing.
+    """
 
     name: str
     categories: tuple[str, ...] | None = None
+    others: bool = False
+
+    @property
+    def positions(self) -> int:
+        """How many positions a category has; 0 for a number."""
+        return len(self.categories or ()) + self.others
 
 
 @dataclass(frozen=True)
@@ -40,7 +53,9 @@ class Encoding:
         """Learn the categories from the training rows; features that are not for models are left out."""
         return cls(
             tuple(
-                EncodedFeature(feature.name, _values(rows[feature.name]) if feature.kind == "category" else None)
+                _category(feature.name, rows[feature.name])
+                if feature.kind == "category"
+                else EncodedFeature(feature.name)
                 for feature in features
                 if feature.for_models
             )
@@ -49,6 +64,11 @@ class Encoding:
     @property
     def names(self) -> list[str]:
         return [feature.name for feature in self.features]
+
+    @property
+    def bounded(self) -> list[str]:
+        """The categories of which only the most frequent values are told apart."""
+        return [feature.name for feature in self.features if feature.others]
 
     @property
     def xgboost_types(self) -> list[str]:
@@ -64,9 +84,7 @@ class Encoding:
         encoded = np.empty((rows.num_rows, len(self.features)), dtype=np.float32)
         for position, feature in enumerate(self.features):
             column = rows[feature.name]
-            if feature.categories is not None:
-                column = pc.index_in(column, value_set=pa.array(feature.categories, pa.string()))
-            encoded[:, position] = floats(column)
+            encoded[:, position] = floats(column if feature.categories is None else _positions(feature, column))
         return encoded
 
     def matrix_of_values(self, columns: Mapping[str, Sequence[Any]]) -> Matrix:
@@ -80,9 +98,10 @@ class Encoding:
         encoded = np.empty((rows, len(self.features)), dtype=np.float32)
         for position, (feature, codes) in enumerate(zip(self.features, self._codes, strict=True)):
             values = columns[feature.name]
-            encoded[:, position] = np.array(
-                values if codes is None else [codes.get(value) for value in values], dtype=np.float64
-            )
+            if codes is not None:
+                other = len(codes) if feature.others else None
+                values = [None if value is None else codes.get(value, other) for value in values]
+            encoded[:, position] = np.array(values, dtype=np.float64)
         return encoded
 
     @cached_property
@@ -102,17 +121,38 @@ class Encoding:
             )
 
     def to_json(self) -> list[dict[str, Any]]:
-        return [{"name": feature.name, "categories": feature.categories} for feature in self.features]
+        return [
+            {"name": feature.name, "categories": feature.categories} | ({"others": True} if feature.others else {})
+            for feature in self.features
+        ]
 
     @classmethod
     def from_json(cls, stored: Sequence[Mapping[str, Any]]) -> "Encoding":
         return cls(
             tuple(
-                EncodedFeature(item["name"], None if item["categories"] is None else tuple(item["categories"]))
+                EncodedFeature(
+                    item["name"],
+                    None if item["categories"] is None else tuple(item["categories"]),
+                    item.get("others", False),
+                )
                 for item in stored
             )
         )
 
 
-def _values(column: pa.ChunkedArray) -> tuple[str, ...]:
-    return tuple(sorted(value for value in column.unique().to_pylist() if value is not None))
+def _category(name: str, column: pa.ChunkedArray) -> EncodedFeature:
+    """The values of a category, the most frequent where there are too many."""
+    found = pc.value_counts(column.drop_null())
+    counts = dict(zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True))
+    if len(counts) <= MOST_VALUES:
+        return EncodedFeature(name, tuple(sorted(counts)))
+    most = sorted(counts, key=lambda value: (-counts[value], value))[:MOST_VALUES]
+    return EncodedFeature(name, tuple(sorted(most)), others=True)
+
+
+def _positions(feature: EncodedFeature, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    found = pc.index_in(column, value_set=pa.array(feature.categories, pa.string()))
+    if not feature.others:
+        return found
+    is_other = pc.and_(pc.is_valid(column), pc.is_null(found))
+    return pc.if_else(is_other, pa.scalar(len(feature.categories or ()), pa.int32()), found)

@@ -21,7 +21,7 @@ from mlguide_assets.train.room import require_room_for_training
 if TYPE_CHECKING:
     import ibis
 
-    from mlguide_assets.train.leakage import Alarm
+    from mlguide_assets.train.leakage.results import Alarm
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def look_for_leaks(
     # Not when the training begins, which is minutes later.
     require_room_for_training(lake.snapshot(problem.features_table).rows, problem)
     # The libraries that it needs are loaded only here.
-    from mlguide_assets.train.leakage import leakage_alarms
+    from mlguide_assets.train.leakage.suite import leakage_alarms
 
     tables = None if problem.has_email_tables else {name: lake.read(name) for name in problem.tables}
     return keep_findings(path, subject, leakage_alarms(core_users, features, problem, tables=tables))

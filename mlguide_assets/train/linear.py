@@ -38,7 +38,7 @@ class NumberTerm:
 
 @dataclass(frozen=True)
 class CategoryTerm:
-    """`weights[i]` for the category at position i of the encoding; `missing` for none, or one never seen."""
+    """`weights[i]` for position i of the encoding; `missing` for no category, or one without a position."""
 
     weights: tuple[float, ...]
     missing: float

@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
-from mlguide_assets.train.backtest import PERIODS, WINDOWS, choose_window, staleness_curve
+from mlguide_assets.train.backtest.staleness import PERIODS, staleness_curve
+from mlguide_assets.train.backtest.windows import WINDOWS, choose_window
 from mlguide_assets.train.backtest_plots import staleness_plot
 from mlguide_assets.train.drawing import no_picture
 from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe

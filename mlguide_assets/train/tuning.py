@@ -18,7 +18,7 @@ import pyarrow as pa
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.statistics.intervals import Estimate
-from mlguide_assets.train.backtest import LEAST_REPEATS, History
+from mlguide_assets.train.backtest.history import LEAST_REPEATS, History
 from mlguide_assets.train.calibration import fit_calibration
 from mlguide_assets.train.encoding import Encoding
 from mlguide_assets.train.folds import Fold, rows_of_some_users

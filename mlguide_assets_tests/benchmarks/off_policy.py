@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from scipy.stats import binom
 
 from mlguide_assets.define.loading import load_problem
-from mlguide_assets.define.problem import Exploration, Policies, Policy
+from mlguide_assets.define.policies import Exploration, Policies, Policy
 from mlguide_assets.deploy.actions import generic_action
 from mlguide_assets.deploy.batch import PREDICTIONS
 from mlguide_assets.deploy.choices import Choosing, plan_choices

@@ -449,7 +449,7 @@ def test_the_number_of_further_mistakes_is_told() -> None:
 
 
 def test_an_unknown_problem_names_the_shipped_ones() -> None:
-    with pytest.raises(InputError, match=r"'shoop'.*neither a file.*\(fraud, guide, planeswalker\)"):
+    with pytest.raises(InputError, match=r"'shoop'.*neither a file.*\(fraud, guide, journey_churn, planeswalker\)"):
         load_problem("shoop")
 
 

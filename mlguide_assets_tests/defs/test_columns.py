@@ -10,7 +10,9 @@ from mlguide_assets.deploy import batch, fault_landing, history, landing, send_p
 from mlguide_assets.observe import data_drift, online_parity, performance_verdict, windows
 from mlguide_assets.prepare.column_lineage import parents_of
 from mlguide_assets.retrain import ticks, watch
-from mlguide_assets.train import backtest, search, slices, tuning
+from mlguide_assets.train import search, slices, tuning
+from mlguide_assets.train.backtest import staleness
+from mlguide_assets.train.backtest import windows as training_windows
 
 SCHEMAS: dict[str, pa.Schema] = {
     "batch_predictions": batch.PREDICTIONS,
@@ -23,8 +25,8 @@ SCHEMAS: dict[str, pa.Schema] = {
     "online_parity": online_parity.SCHEMA,
     "champion_watch": watch.SCHEMA,
     "retraining_decisions": ticks.SCHEMA,
-    "backtest_windows": backtest.WINDOWS,
-    "staleness_curve": backtest.PERIODS,
+    "backtest_windows": training_windows.WINDOWS,
+    "staleness_curve": staleness.PERIODS,
     "training_recipe": search._SCHEMA,
     "slice_metrics": slices.SCHEMA,
     "group_metrics": slices.SCHEMA,

@@ -6,7 +6,8 @@ import pytest
 from markdown_it import MarkdownIt
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.card import Known, card_html, card_markdown
+from mlguide_assets.deploy.card.inputs import CardInputs
+from mlguide_assets.deploy.card.rendering import card_html, card_markdown
 from mlguide_assets_tests.samples import sample_problem
 
 HARM = "![x](http://127.0.0.1:9/x.png) <script>alert(1)</script> | # **b** [x](y)"
@@ -34,7 +35,7 @@ def problem() -> Problem:
 def text(problem: Problem) -> str:
     metrics = ("roc_auc", "pr_auc", "log_loss", "brier")
     decision = {"verdict": "promoted", "decided_at": "2025-01-01", "decided_by": HARM, "reasons": [HARM]}
-    known = Known(
+    inputs = CardInputs(
         version="1",
         trained_at="2025-01-01",
         facts=FACTS,
@@ -47,7 +48,7 @@ def text(problem: Problem) -> str:
         explanation=[{"rank": 1, "feature": HARM, "share": 0.5}],
         plots={},
     )
-    return card_markdown(known, problem)
+    return card_markdown(inputs, problem)
 
 
 def test_no_value_is_markup_in_the_markdown(text: str) -> None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from scipy.stats import binom
 
-from mlguide_assets.define.problem import Exploration, Policies
+from mlguide_assets.define.policies import Exploration, Policies
 from mlguide_assets.deploy import choices
 from mlguide_assets.deploy.batch import best_choices
 from mlguide_assets.deploy.choices import Choosing, plan_choices

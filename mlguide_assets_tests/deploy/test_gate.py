@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.define.problem import Canary, Evaluation, Experimenting, Gate, Metric
+from mlguide_assets.define.promotion import Canary, Experimenting, Gate
+from mlguide_assets.define.training import Evaluation, Metric
 from mlguide_assets.deploy.comparison import Incomparable, compare_scores
 from mlguide_assets.deploy.criteria import CANARY, EXPERIMENT, PARITY_DIFFERENCE, Criterion, beats_champion
 from mlguide_assets.deploy.gate import Decision, conclude, decide

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.define.problem import Exploration, Problem
+from mlguide_assets.define.policies import Exploration
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.plan_figures import judge_plan, plan_figures
 from mlguide_assets.deploy.planning import Planned, plan_day

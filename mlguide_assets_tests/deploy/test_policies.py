@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from scipy.stats import binom
 
-from mlguide_assets.define.problem import POLICIES, Exploration, Policies
+from mlguide_assets.define.policies import POLICIES, Exploration, Policies
 from mlguide_assets.define.tables import ASSIGNMENTS
 from mlguide_assets.deploy.choices import Choosing, plan_choices
 from mlguide_assets.deploy.plan_figures import judge_plan, plan_figures

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.define.problem import Canary, Experimenting, Problem
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.promotion import Canary, Experimenting
 from mlguide_assets.deploy import promotion
 from mlguide_assets.deploy.bundle import CHALLENGER, champion, pointed_version, set_champion
 from mlguide_assets.deploy.criteria import EXPERIMENT, Criterion

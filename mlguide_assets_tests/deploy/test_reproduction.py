@@ -6,7 +6,7 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.define.problem import Exploration
+from mlguide_assets.define.policies import Exploration
 from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.registration import register_candidate
 from mlguide_assets.deploy.reproduction import keep_inputs, reproduce

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.define.loading import load_problem
-from mlguide_assets.define.problem import Exploration, Policies, Policy
+from mlguide_assets.define.policies import Exploration, Policies, Policy
 from mlguide_assets.deploy.actions import generic_action
 from mlguide_assets.deploy.choices import Choosing, plan_choices
 from mlguide_assets.deploy.propensities import Floats, Scores, propensities

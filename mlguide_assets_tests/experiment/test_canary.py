@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from mlguide_assets.define.problem import Canary
+from mlguide_assets.define.promotion import Canary
 from mlguide_assets.experiment.canary import Counts, Judgement, judge
 from mlguide_assets.statistics.confidence_sequences import Stage
 

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from mlguide_assets.cli import app
 from mlguide_assets.define.loading import dump_problem
-from mlguide_assets.define.problem import Canary, Policies
+from mlguide_assets.define.policies import Policies
+from mlguide_assets.define.promotion import Canary
 from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.bundle import CHALLENGER, champion, pointed_version
 from mlguide_assets.deploy.history import canaries, record, withdrawal

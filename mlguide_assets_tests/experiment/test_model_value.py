@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from mlguide_assets.cli import app
 from mlguide_assets.define.loading import dump_problem
-from mlguide_assets.define.problem import Exploration, Policies
+from mlguide_assets.define.policies import Exploration, Policies
 from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.batch import USER_FEATURES, Scorer, scores_on
 from mlguide_assets.deploy.choices import Choosing, plan_choices

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from mlguide_assets.define.problem import Policies
+from mlguide_assets.define.policies import Policies
 from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.experiment.ledger import Started
 from mlguide_assets.experiment.looks import SCHEMA as LOOKS

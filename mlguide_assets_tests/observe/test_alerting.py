@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from mlguide_assets.observe.alerting import WEBHOOK_VARIABLE, drifted, dropped, failed_run, tell, unexpected
-from mlguide_assets.observe.alerts import AlertBook
+from mlguide_assets.observe.alerts.book import AlertBook
 from mlguide_assets_tests.observe.receivers import receiver
 
 NOW = datetime(2026, 3, 10, tzinfo=UTC)

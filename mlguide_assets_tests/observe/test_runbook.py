@@ -10,8 +10,9 @@ import pytest
 from typer.main import get_command
 
 from mlguide_assets.cli import app
-from mlguide_assets.define.problem import Costs
-from mlguide_assets.observe.alerts import Alert, Incident, Kind
+from mlguide_assets.define.training import Costs
+from mlguide_assets.observe.alerts.alert import Alert, Kind
+from mlguide_assets.observe.alerts.incidents import Incident
 from mlguide_assets.observe.cost_effect import last_window, ranked, window_cost
 from mlguide_assets.observe.runbook import BY_KEY, BY_KIND, runbook_of
 from mlguide_assets.train.decisions import decision_metrics

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.define.loading import load_problem
-from mlguide_assets.define.problem import Problem, Retraining
+from mlguide_assets.define.operations import Retraining
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.sources import FilesSource, SimulatorSource
 from mlguide_assets.deploy.batch import days_to_score, refuse_unreached, skipped_days
 from mlguide_assets.errors import InputError

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlguide_assets.define.problem import Costs
+from mlguide_assets.define.training import Costs
 from mlguide_assets.retrain.outcomes import cost_effects
 
 COSTS = Costs(missed=10, false_alarm=1)

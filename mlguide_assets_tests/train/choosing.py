@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mlguide_assets.define.loading import load_problem
-from mlguide_assets.define.problem import Exploration, Policies
+from mlguide_assets.define.policies import Exploration, Policies
 from mlguide_assets.deploy.choices import Choosing, plan_choices
 from mlguide_assets.prepare.simulator.content import CATEGORIES, THEMES, Emails, emails
 from mlguide_assets.prepare.simulator.outcomes import probabilities

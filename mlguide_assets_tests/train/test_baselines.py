@@ -1,6 +1,7 @@
 """The simpler models: what scikit-learn fitted, said by terms that need nothing of it."""
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -109,13 +110,24 @@ def test_a_linear_model_tells_the_frequent_values_of_a_category_apart_and_no_mor
     matrix[:500, 0] = 7.0
     prepared = baselines._preparation(encoding).fit_transform(matrix)
     assert issparse(prepared)
-    assert prepared.shape == (len(matrix), baselines.MAX_CATEGORIES + 4)
+    assert prepared.shape == (len(matrix), baselines.MAX_COLUMNS + 4)
     city = fit_logistic(matrix, LABELS, encoding, seed=0).terms[0]
     assert isinstance(city, CategoryTerm)
     assert len(city.weights) == 3000
-    assert 2 < len(set(city.weights)) <= baselines.MAX_CATEGORIES
+    assert 2 < len(set(city.weights)) <= baselines.MAX_COLUMNS
     # Training never saw the last one, which counts as a rare one.
     assert city.weights[2999] == city.weights[600] != city.weights[7]
+
+
+def test_all_other_values_of_a_category_have_one_weight_of_a_linear_model() -> None:
+    encoding = Encoding((replace(ENCODING.features[0], others=True), *ENCODING.features[1:]))
+    matrix = MATRIX.copy()
+    matrix[::3, 0] = encoding.features[0].positions - 1
+    for fit in BASELINES.values():
+        model = fit(matrix, LABELS, encoding, seed=0)
+        assert isinstance(model.terms[0], CategoryTerm)
+        assert len(model.terms[0].weights) == encoding.features[0].positions
+        np.testing.assert_allclose(model.contributions(matrix).mean(axis=0), 0, atol=1e-5)
 
 
 def test_a_feature_without_any_value_in_training_adds_nothing() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.catalogue import Feature, features_of
-from mlguide_assets.train.encoding import Encoding
+from mlguide_assets.train.encoding import MOST_VALUES, EncodedFeature, Encoding
 from mlguide_assets_tests.train.sends import PROBLEM
 
 FEATURES = (
@@ -78,3 +78,28 @@ def test_neither_subject_nor_ids_nor_label_are_in_the_matrix_of_a_problem(sends:
 def test_a_feature_that_is_gone_is_named_with_what_to_do() -> None:
     with pytest.raises(InputError, match=r"knows the feature 'theme', which the problem no longer has: train"):
         ENCODING.matrix(ROWS.drop(["theme"]))
+
+
+MANY = pa.table({"theme": [f"theme {n:04}" for n in range(3000)] + ["art"] * 9 + ["food"] * 5 + [None]})
+BOUNDED = Encoding.fit(MANY, FEATURES[:1])
+OTHERS = float(MOST_VALUES)
+
+
+def test_of_a_category_of_thousands_the_most_frequent_are_kept_and_the_rest_is_one() -> None:
+    [theme] = BOUNDED.features
+    assert (theme.positions, theme.others, BOUNDED.bounded) == (MOST_VALUES + 1, True, ["theme"])
+    assert theme.categories is not None
+    # Of equally frequent ones the first by name are kept.
+    assert set(theme.categories) == {"art", "food", *(f"theme {n:04}" for n in range(MOST_VALUES - 2))}
+    rows = {"theme": ["food", "theme 2999", "never seen", None]}
+    expected = np.array([[1.0], [OTHERS], [OTHERS], [np.nan]], dtype=np.float32)
+    np.testing.assert_array_equal(BOUNDED.matrix(pa.table(rows)), expected)
+    np.testing.assert_array_equal(BOUNDED.matrix_of_values(rows), expected)
+    assert Encoding.from_json(json.loads(json.dumps(BOUNDED.to_json()))) == BOUNDED
+
+
+def test_as_many_values_as_are_kept_have_no_others() -> None:
+    rows = pa.table({"theme": [str(n) for n in range(MOST_VALUES)] * 2})
+    [theme] = Encoding.fit(rows, FEATURES[:1]).features
+    assert theme == EncodedFeature("theme", tuple(sorted({str(n) for n in range(MOST_VALUES)})))
+    assert Encoding((theme,)).to_json() == [{"name": "theme", "categories": theme.categories}]

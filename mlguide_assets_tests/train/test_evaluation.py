@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.define.problem import Costs, Problem
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.training import Costs
 from mlguide_assets.train.decisions import DECISION_METRICS
 from mlguide_assets.train.evaluation import Evaluation, evaluate
 from mlguide_assets.train.metrics import METRICS

@@ -6,8 +6,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.define.problem import Evaluation, Exploration, Problem
+from mlguide_assets.define.policies import Exploration
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.tables import SEND_PLAN
+from mlguide_assets.define.training import Evaluation
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import MissingTableError
 from mlguide_assets.train import lineage as module

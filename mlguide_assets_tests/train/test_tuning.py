@@ -12,7 +12,7 @@ import pytest
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.train import tuning as tuning_module
-from mlguide_assets.train.backtest import History
+from mlguide_assets.train.backtest.history import History
 from mlguide_assets.train.recipe import PARAMETERS, Recipe, TrainingWindow
 from mlguide_assets.train.tuning import (
     FINISHED,

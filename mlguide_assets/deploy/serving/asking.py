@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from mlguide_assets.define.problem import Problem, Serving
+from mlguide_assets.define.operations import Serving
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.online_store.store import Snapshot
 from mlguide_assets.deploy.prediction_log import now_utc
 from mlguide_assets.deploy.serving.features import Features, of_last_sends, of_pairs

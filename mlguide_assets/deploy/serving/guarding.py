@@ -11,7 +11,7 @@ from itertools import count
 from time import perf_counter
 from typing import Any
 
-from mlguide_assets.define.problem import Serving
+from mlguide_assets.define.operations import Serving
 from mlguide_assets.deploy.fault_log import FaultCounter
 from mlguide_assets.deploy.serving.asking import RefusedError
 from mlguide_assets.deploy.serving.operations import IN_PROGRESS, AccessLog, count_request

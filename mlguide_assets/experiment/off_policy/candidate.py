@@ -19,7 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlguide_assets.define.problem import POLICIES, Policy, Problem
+from mlguide_assets.define.policies import POLICIES, Policy
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.batch import USER_FEATURES, Scorer, scores_on
 from mlguide_assets.deploy.propensities import Scores, propensities
 from mlguide_assets.deploy.registration import registry_of

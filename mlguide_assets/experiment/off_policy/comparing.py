@@ -10,7 +10,8 @@ from typing import Any
 import ibis
 import pyarrow as pa
 
-from mlguide_assets.define.problem import Policy, Problem
+from mlguide_assets.define.policies import Policy
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.bundle import CHALLENGER, pointed_version
 from mlguide_assets.deploy.registry import LostVersionError

@@ -22,7 +22,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlguide_assets.define.problem import POLICIES, Policy, Problem
+from mlguide_assets.define.policies import POLICIES, Policy
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.experiment.off_policy.estimators import relative_value
 from mlguide_assets.experiment.off_policy.evaluation import Evaluation, evaluate
 from mlguide_assets.experiment.off_policy.log import PolicyLog

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlguide_assets.define.problem import Policy
+from mlguide_assets.define.policies import Policy
 from mlguide_assets.experiment.off_policy.candidate import AGAINST, MODEL, ModelValue
 from mlguide_assets.experiment.off_policy.planned import PolicyValue, policy_value, scored_policies
 from mlguide_assets.prepare.lake.lake import Lake

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from mlguide_assets.observe.alerts import Incident
+from mlguide_assets.observe.alerts.incidents import Incident
 from mlguide_assets.observe.drift_table import SENDS
 from mlguide_assets.observe.page.champion import no_champion, since
 from mlguide_assets.observe.page.drift import STATES, verdict_of_last_day

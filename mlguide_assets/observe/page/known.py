@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from mlguide_assets.observe.alerts import Incident
+from mlguide_assets.observe.alerts.incidents import Incident
 from mlguide_assets.train.metrics import METRICS, Metric
 
 Rows = Sequence[Mapping[str, Any]]

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlguide_assets.define.problem import Costs, Problem
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.training import Costs
 from mlguide_assets.deploy.actions import generic_action
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.simulator.plans import Plans

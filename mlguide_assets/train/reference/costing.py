@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlguide_assets.define.problem import Costs
+from mlguide_assets.define.training import Costs
 from mlguide_assets.train.decisions import PER
 from mlguide_assets.train.reference.bins import Bins, Counts
 from mlguide_assets.train.reference.profile import ColumnProfile, Profile

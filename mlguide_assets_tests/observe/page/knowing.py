@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from mlguide_assets.observe.alerts import Alert, Incident
+from mlguide_assets.observe.alerts.alert import Alert
+from mlguide_assets.observe.alerts.incidents import Incident
 from mlguide_assets.observe.page.known import Champion, Known
 
 NOW = datetime(2026, 3, 31, 9, 30, tzinfo=UTC)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mlguide_assets.deploy.card import card_html
+from mlguide_assets.deploy.card.rendering import card_html
 from mlguide_assets.observe.page.page import page
 from mlguide_assets_tests.deploy.serving.browser import CONTRASTS, Visit, chromium, harm_done
 from mlguide_assets_tests.observe.page.knowing import EMPTY, HARM, full

@@ -28,8 +28,8 @@ from mlguide_assets.prepare.features.building import (
 from mlguide_assets.prepare.features.compiling import with_features
 from mlguide_assets.prepare.ingest import ingest
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets.train.future import moved_by_the_future, tables_before
-from mlguide_assets.train.leakage import leakage_alarms
+from mlguide_assets.train.leakage.any_tables import moved_by_the_future, tables_before
+from mlguide_assets.train.leakage.suite import leakage_alarms
 from mlguide_assets_tests.other_tables import ORDERS, PAYMENTS, problem_of, write_orders, write_payments
 from mlguide_assets_tests.prepare.ingesting import keep
 

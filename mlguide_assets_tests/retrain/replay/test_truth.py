@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.define.problem import Costs
+from mlguide_assets.define.training import Costs
 from mlguide_assets.prepare.simulator.plans import NO_PLANS
 from mlguide_assets.prepare.simulator.truth import opportunities, true_probabilities
 from mlguide_assets.prepare.simulator.world import World

@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.define.problem import Costs
+from mlguide_assets.define.training import Costs
 from mlguide_assets.train.reference.bins import Kind
 from mlguide_assets.train.reference.costing import cost_effect, expected_costs, realised_costs, with_costs
 from mlguide_assets.train.reference.counting import window_counts

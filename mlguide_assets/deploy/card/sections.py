@@ -1,30 +1,19 @@
-"""The model card of a version (Mitchell et al. 2019): what it is for, how good it is and for whom, and its limits.
+"""The sections of a model card, each as Markdown. Every figure comes from the inputs; nothing is written to disk."""
 
-One Markdown file, and one HTML file with its pictures inside that opens without a network. Every figure comes
-from the tables that the run wrote.
-"""
-
-import base64
-import html
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mlguide_assets import markdown as md
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.sources import AnySimulator
+from mlguide_assets.deploy.card.inputs import CardInputs, Rows
 from mlguide_assets.deploy.criteria import criteria_table
 from mlguide_assets.deploy.history import ROLLED_BACK
-from mlguide_assets.pages import policy_tag
-from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.train.figures import estimate
 from mlguide_assets.train.metrics import METRICS
 from mlguide_assets.train.slices import GAP, LARGEST_DIFFERENCE, WHOLE
 from mlguide_assets.train.storage import model_name
-
-Rows = Sequence[Mapping[str, Any]]
 
 PICTURES = {
     "roc_curve": "How well it ranks",
@@ -39,94 +28,23 @@ PICTURES = {
 TOP_FEATURES = 12
 
 
-@dataclass(frozen=True, eq=False)
-class Known:
-    """All that a card is made from.
-
-    Attributes:
-        facts: of the candidate: rows, windows, rounds, lineage.
-        decisions: rows of the record that concern the version.
-        evaluation, slices, groups, behaviours, contracts, explanation: rows of the tables of these names.
-        plots: name to PNG bytes.
-    """
-
-    version: str
-    trained_at: str
-    facts: Mapping[str, Any]
-    decisions: Rows
-    evaluation: Rows
-    slices: Rows
-    groups: Rows
-    behaviours: Rows
-    contracts: Rows
-    explanation: Rows
-    plots: Mapping[str, bytes]
-
-
-def write_card(known: Known, problem: Problem, folder: Path) -> tuple[Path, Path]:
-    """Write `card.md`, its pictures beside it, and the self-contained `card.html`.
-
-    Returns:
-        The Markdown and the HTML file.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, png in known.plots.items():
-        replace_file(folder / f"{name}.png", png)
-    text = card_markdown(known, problem)
-    replace_file(folder / "card.md", text.encode())
-    replace_file(
-        folder / "card.html", card_html(text, known.plots, f"{problem.name}, version {known.version}").encode()
-    )
-    return folder / "card.md", folder / "card.html"
-
-
-def card_markdown(known: Known, problem: Problem) -> str:
-    """The card as Markdown; pictures are files beside it."""
-    sections = (
-        f"# {md.escaped(problem.name)}, version {known.version}",
-        _decision(known),
-        f"## What it is for\n\n{md.escaped(problem.statement)}\n\n{md.escaped(problem.hypothesis)}",
-        _use(problem),
-        _data(known, problem),
-        _quality(known),
-        _worth(known, problem),
-        _slices(known, problem),
-        _groups(known, problem),
-        _behaviour(known),
-        _features(known),
-        _limits(known, problem),
-        _lineage(known),
-        _pictures(known),
-    )
-    return "\n\n".join(section for section in sections if section) + "\n"
-
-
-def card_html(markdown: str, plots: Mapping[str, bytes], title: str) -> str:
-    """The card as one HTML page with its pictures inside."""
-    from markdown_it import MarkdownIt
-
-    # No raw HTML, although data are escaped in the Markdown already.
-    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
-    for name, png in plots.items():
-        body = body.replace(f'src="{name}.png"', f'src="data:image/png;base64,{base64.b64encode(png).decode()}"')
-    return _PAGE.format(policy=policy_tag(), title=html.escape(title), body=body)
-
-
-def _decision(known: Known) -> str:
-    if not known.decisions:
+def decision(inputs: CardInputs) -> str:
+    """What was decided on the version, by whom and why, with the criteria of the newest decision."""
+    if not inputs.decisions:
         return "Not decided on yet."
     lines = []
-    for row in known.decisions:
+    for row in inputs.decisions:
         verdict = "made champion again" if row["verdict"] == ROLLED_BACK else row["verdict"]
         lines.append(f"**{verdict.capitalize()}** on {row['decided_at']} by {md.escaped(row['decided_by'])}:")
         lines += ["", md.listed(row["reasons"]), ""]
-    criteria = json.loads(known.decisions[-1]["criteria"])
+    criteria = json.loads(inputs.decisions[-1]["criteria"])
     if criteria:
         lines.append(criteria_table(criteria))
     return "\n".join(lines).strip()
 
 
-def _use(problem: Problem) -> str:
+def intended_use(problem: Problem) -> str:
+    """What one answer means, when an email is withheld, and what the model is not for."""
     waits = " A person approves every version." if problem.approval == "required" else ""
     return (
         f"One row is one decision: {md.escaped(problem.decision.in_words)}. It answers with the probability that the "
@@ -138,9 +56,10 @@ def _use(problem: Problem) -> str:
     )
 
 
-def _data(known: Known, problem: Problem) -> str:
-    facts = known.facts
-    broken = [row for row in known.contracts if row["violations"]]
+def data(inputs: CardInputs, problem: Problem) -> str:
+    """The windows of training and test, and the rules of the contract that are broken."""
+    facts = inputs.facts
+    broken = [row for row in inputs.contracts if row["violations"]]
     source = "a simulated world, whose truth is known" if isinstance(problem.source, AnySimulator) else "real tables"
     lines = [
         "## Data",
@@ -178,7 +97,7 @@ def _data(known: Known, problem: Problem) -> str:
             md.listed(f"{r['rule']}: {r['violations']:,} of {r['rows']:,} rows ({r['action']})" for r in broken)
         )
     else:
-        lines.append(f"All {len(known.contracts)} rules of the contract hold.")
+        lines.append(f"All {len(inputs.contracts)} rules of the contract hold.")
     return "\n".join(lines)
 
 
@@ -186,21 +105,25 @@ def _recipe(facts: Mapping[str, Any]) -> str:
     return f"{facts['rounds']} rounds, " if "rounds" in facts else ""
 
 
-def _quality(known: Known) -> str:
-    models = _by_model(known.evaluation)
+def quality(inputs: CardInputs) -> str:
+    """The metrics of the candidate and the baselines on the test window."""
+    models = _by_model(inputs.evaluation)
     table = _table(
         ("model", *(f"{m.title} {'↑' if m.higher_is_better else '↓'}" for m in METRICS.values())),
         ((name, *(estimate(metrics[metric]) for metric in METRICS)) for name, metrics in models.items()),
     )
-    chosen = known.facts.get("model_reason") or f"The candidate is {model_name(known.facts)}."
+    chosen = inputs.facts.get("model_reason") or f"The candidate is {model_name(inputs.facts)}."
     return f"## Quality\n\n{chosen}\n\nOn the test window, with 95 % intervals from a bootstrap of users.\n\n{table}"
 
 
-def _worth(known: Known, problem: Problem) -> str:
-    own = [row for row in known.evaluation if row["model"] == model_name(known.facts) and row["metric"] not in METRICS]
+def worth(inputs: CardInputs, problem: Problem) -> str:
+    """How probabilities are corrected, and what decisions at the threshold save; empty where nothing was measured."""
+    own = [
+        row for row in inputs.evaluation if row["model"] == model_name(inputs.facts) and row["metric"] not in METRICS
+    ]
     if not own:
         return ""
-    facts = known.facts
+    facts = inputs.facts
     corrected = facts["calibration_slope"] != 1 or facts["calibration_intercept"] != 0
     how = (
         f"Its log-odds are corrected by a line (slope {facts['calibration_slope']:.3f}, intercept "
@@ -213,8 +136,9 @@ def _worth(known: Known, problem: Problem) -> str:
     return f"## Calibration, and what the decision is worth\n\n{how}\n\n{table}"
 
 
-def _slices(known: Known, problem: Problem) -> str:
-    found = {(r["column"], r["slice"], r["metric"]): r for r in known.slices}
+def slices(inputs: CardInputs, problem: Problem) -> str:
+    """The metrics of each slice with its interval; empty where there is none."""
+    found = {(r["column"], r["slice"], r["metric"]): r for r in inputs.slices}
     names = [key[:2] for key in found if key[2] == "roc_auc"]
     rows = []
     for column, name in names:
@@ -239,13 +163,14 @@ def _slices(known: Known, problem: Problem) -> str:
     )
 
 
-def _groups(known: Known, problem: Problem) -> str:
+def fairness(inputs: CardInputs, problem: Problem) -> str:
+    """Sensitive groups beside each other, and the largest differences."""
     if not problem.evaluation.sensitive:
         return (
             "## Fairness\n\nThe problem file names no sensitive column (`evaluation.sensitive`), so none is compared."
         )
     metrics = ("withheld_share", "true_positive_rate", "false_positive_rate", "calibration_gap")
-    found = {(r["column"], r["slice"], r["metric"]): r for r in known.groups}
+    found = {(r["column"], r["slice"], r["metric"]): r for r in inputs.groups}
     groups = [key[:2] for key in found if key[2] == "withheld_share" and key[0] != WHOLE]
     table = _table(
         ("group", "sends", *(metric.replace("_", " ") for metric in metrics)),
@@ -260,7 +185,7 @@ def _groups(known: Known, problem: Problem) -> str:
     )
     differences = md.listed(
         f"{r['column']}, {r['metric'].replace('_', ' ')}: {estimate(r)}"
-        for r in known.groups
+        for r in inputs.groups
         if r["slice"] == LARGEST_DIFFERENCE and r["value"] == r["value"]
     )
     limit = problem.gate.max_group_gap
@@ -268,28 +193,31 @@ def _groups(known: Known, problem: Problem) -> str:
     return "\n".join(["## Fairness", "", table, "", "Largest differences between groups:", "", differences, "", gate])
 
 
-def _behaviour(known: Known) -> str:
-    rows = (("✓" if row["passed"] else "✗", row["name"], row["message"]) for row in known.behaviours)
+def behaviour(inputs: CardInputs) -> str:
+    """The behaviour tests and what each found."""
+    rows = (("✓" if row["passed"] else "✗", row["name"], row["message"]) for row in inputs.behaviours)
     return f"## Behaviour\n\n{_table(('', 'test', 'what was found'), rows)}"
 
 
-def _features(known: Known) -> str:
-    top = [row for row in known.explanation if row["rank"] <= TOP_FEATURES]
+def features(inputs: CardInputs) -> str:
+    """The features that move the risk most."""
+    top = [row for row in inputs.explanation if row["rank"] <= TOP_FEATURES]
     table = _table(("feature", "share of all contributions"), ((row["feature"], f"{row['share']:.1%}") for row in top))
-    return f"## Features\n\nThe {len(top)} that move the risk most, of {len(known.explanation)}.\n\n{table}"
+    return f"## Features\n\nThe {len(top)} that move the risk most, of {len(inputs.explanation)}.\n\n{table}"
 
 
-def _limits(known: Known, problem: Problem) -> str:
-    facts = known.facts
-    unjudged = [f"{r['column']} {r['slice']}" for r in known.slices if r["metric"] == "roc_auc" and not r["supported"]]
+def limits(inputs: CardInputs, problem: Problem) -> str:
+    """What is not known of the version."""
+    facts = inputs.facts
+    unjudged = [f"{r['column']} {r['slice']}" for r in inputs.slices if r["metric"] == "roc_auc" and not r["supported"]]
     limits = [
-        f"It was judged on sends from {facts['test_first']} to {facts['test_last']}. How it does later is not known.",
+        f"It was judged on sends from {facts['test_first']} to {facts['test_last']}. How it does later is not inputs.",
         "Sends were chosen by the policy of that time: how it ranks emails that users never got is extrapolation.",
         f"An outcome is known {_days(problem.label.window.days)} after the delivery, so harm is seen that late.",
     ]
     if unjudged:
         limits.append(f"Not judged for want of lost users: {', '.join(unjudged)}.")
-    failed = [row["name"] for row in known.behaviours if not row["passed"]]
+    failed = [row["name"] for row in inputs.behaviours if not row["passed"]]
     if failed:
         limits.append(f"It fails these behaviour tests: {', '.join(failed)}.")
     return f"## Limits\n\n{md.listed(limits)}"
@@ -303,16 +231,18 @@ def _by_model(evaluation: Rows) -> dict[str, dict[str, Mapping[str, Any]]]:
     return found
 
 
-def _lineage(known: Known) -> str:
-    lineage = known.facts["lineage"]
-    rows = [("trained", known.trained_at), ("code", lineage["code_version"]), ("data hash", lineage["data_hash"])]
+def lineage_section(inputs: CardInputs) -> str:
+    """What the version was made from, and how to make it again."""
+    lineage = inputs.facts["lineage"]
+    rows = [("trained", inputs.trained_at), ("code", lineage["code_version"]), ("data hash", lineage["data_hash"])]
     rows += [(f"snapshot of {table}", snapshot) for table, snapshot in sorted(lineage["snapshots"].items())]
-    again = f"`mlguide reproduce {known.version}` trains it again and compares byte by byte."
+    again = f"`mlguide reproduce {inputs.version}` trains it again and compares byte by byte."
     return f"## Lineage\n\n{_table(('what', 'which'), rows)}\n\n{again}"
 
 
-def _pictures(known: Known) -> str:
-    shown = [f"### {title}\n\n![{title}]({name}.png)" for name, title in PICTURES.items() if name in known.plots]
+def pictures(inputs: CardInputs) -> str:
+    """The plots of the version; empty where there are none."""
+    shown = [f"### {title}\n\n![{title}]({name}.png)" for name, title in PICTURES.items() if name in inputs.plots]
     return "## Pictures\n\n" + "\n\n".join(shown) if shown else ""
 
 
@@ -322,27 +252,3 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 def _days(days: int) -> str:
     return f"{days} day{'s' if days != 1 else ''}"
-
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-{policy}
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }}
-h1, h2, h3 {{ line-height: 1.2; }}
-h2 {{ margin-top: 2.5rem; border-bottom: 1px solid #8886; padding-bottom: .3rem; }}
-table {{ border-collapse: collapse; display: block; overflow-x: auto; font-size: .92em; }}
-td {{ font-variant-numeric: tabular-nums; }}
-th, td {{ text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid #8884; vertical-align: top; }}
-img {{ max-width: 100%; background: white; border-radius: 6px; }}
-code {{ background: #8882; padding: .1em .3em; border-radius: 4px; }}
-</style>
-<body>
-{body}
-</body>
-</html>
-"""

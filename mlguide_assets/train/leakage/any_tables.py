@@ -1,5 +1,5 @@
-"""Does a feature know the future? What happens from an instant on is taken away from every event table at once, and
-the features of earlier decisions must stay as they were.
+"""Does a feature know the future? For any tables: what happens from an instant on is taken away from every event table
+at once, and the features of earlier decisions must stay as they were.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.comparing import differing
 from mlguide_assets.prepare.features.compiling import with_features
+from mlguide_assets.train.leakage.results import Alarm, worst_of
 
 Tables = Mapping[str, ibis.Table]
 
@@ -66,3 +67,21 @@ def moved_by_the_future(tables: Tables, rows: ibis.Table, problem: Problem, *, m
 def _median(rows: ibis.Table, time: str) -> datetime:
     found = rows.aggregate(at=rows[time].quantile(0.5)).to_pyarrow()["at"][0].as_py()
     return datetime.fromisoformat(str(found)).replace(tzinfo=None)
+
+
+def future_moves_nothing(tables: Mapping[str, ibis.Table], rows: ibis.Table, problem: Problem, *, most: int) -> Alarm:
+    """Does taking away every later event leave the features of earlier decisions as they were?
+
+    Args:
+        tables: what the features are compiled from.
+        rows: decisions.
+        most: how many of them to look at.
+    """
+    looked, moved = moved_by_the_future(tables, rows, problem, most=most)
+    worst, value = worst_of({name: count / max(looked, 1) for name, count in moved.items()})
+    if not value:
+        message = f"Without what came later, {looked:,} earlier decisions have the same features."
+        worst = None
+    else:
+        message = f"{worst} of {value:.1%} of {looked:,} decisions changes without what came later: remove it."
+    return Alarm("future_moves_no_past_row", not value, worst, value, 0.0, message, None)

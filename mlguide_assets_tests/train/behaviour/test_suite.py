@@ -1,54 +1,39 @@
-"""Behaviour tests: a sound model passes, each kind of broken one is found out, and the simulator's truth agrees."""
+"""A sound model passes every behaviour test, and each unsound one is found out by the test that is for it."""
 
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from datetime import timedelta
-from functools import lru_cache
+from dataclasses import replace
 from typing import Any
 
 import ibis
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.core import join_core_users
-from mlguide_assets.prepare.features.catalogue import features_of
-from mlguide_assets.prepare.features.registry import EMAIL_HISTORY, PROFILE
+from mlguide_assets.prepare.features.registry import PROFILE
 from mlguide_assets.prepare.features.tables import LABEL, send_features
-from mlguide_assets.prepare.simulator.calibration import calibrate
-from mlguide_assets.prepare.simulator.content import emails
-from mlguide_assets.prepare.simulator.population import users
-from mlguide_assets.prepare.simulator.risk import SHIFTED, USUAL, Effects, Moment, observed_logits
-from mlguide_assets.prepare.simulator.world import World
-from mlguide_assets.train.behaviour import (
-    EXTRA_SENDS,
-    Behaviour,
-    behaviour_table,
-    behaviour_tests,
-    directions_hold,
-    ids_do_not_matter,
-    plain_cases_are_right,
-    row_order_does_not_matter,
-    rows_of_sends,
-    with_extra_recent_sends,
-)
+from mlguide_assets.train.behaviour.invariance import ids_do_not_matter, row_order_does_not_matter
+from mlguide_assets.train.behaviour.results import Behaviour, behaviour_table
+from mlguide_assets.train.behaviour.suite import behaviour_tests
 from mlguide_assets.train.calibration import Calibration
-from mlguide_assets.train.encoding import EncodedFeature, Encoding, Matrix
+from mlguide_assets.train.encoding import Encoding, Matrix
 from mlguide_assets.train.models import Boosted, refit_xgboost
-from mlguide_assets.train.rows import matured_rows
-from mlguide_assets_tests.prepare.simulator.worlds import content, history, profiles
 from mlguide_assets_tests.samples import sample_problem
+from mlguide_assets_tests.train.behaviour.cases import (
+    FATIGUE,
+    FEATURES,
+    PROBLEM,
+    core,
+    directions,
+    failures,
+    fitted,
+    plain_results,
+    results,
+    rows,
+)
 from mlguide_assets_tests.train.sends import replaced
 
-WORLD = World(sends=20_000, unobserved_sd=0.0)
-FATIGUE = {"feature": "emails_last_7_days", "effect": "never_lowers"}
-PROBLEM = sample_problem("nowhere", behaviour={"directions": [FATIGUE]})
-FEATURES = features_of(PROBLEM)
 PLAIN = [
     "scores_are_probabilities",
     "scores_vary",
@@ -62,58 +47,9 @@ DIRECTED = ["emails_last_7_days_never_lowers_the_mean_risk", "emails_last_7_days
 NAMES = [*PLAIN, *INVARIANT, *DIRECTED]
 
 
-@lru_cache(maxsize=1)
-def core() -> pa.Table:
-    sent = ibis.memtable(history(WORLD).select(["user_id", "email_id", "unsubscribed", "delivered_at"]))
-    who = ibis.memtable(profiles(WORLD)).cast({"date_joined": "timestamp(6)"})
-    what = ibis.memtable(content(WORLD)).cast({"created_at": "timestamp(6)"})
-    return join_core_users(who, sent, what).to_pyarrow()
-
-
-@lru_cache(maxsize=1)
-def rows() -> pa.Table:
-    return matured_rows(send_features(ibis.memtable(core()), PROBLEM), PROBLEM)
-
-
-def fitted(*extra: str, only: Callable[[str], bool] = lambda _: True, known: pa.Table | None = None) -> Boosted:
-    """A model of the world's sends, with more columns, with fewer, or learned from other rows."""
-    known = rows() if known is None else known
-    usual = Encoding.fit(known, FEATURES)
-    kept = tuple(feature for feature in usual.features if only(feature.name))
-    encoding = Encoding((*kept, *(EncodedFeature(name) for name in extra)))
-    return refit_xgboost(encoding.matrix(known), known[LABEL].to_numpy(), encoding, rounds=60, seed=0)
-
-
 @pytest.fixture(scope="module")
 def sound() -> Boosted:
     return fitted()
-
-
-def results(model: Boosted, *, known: pa.Table | None = None, seed: int = 0) -> dict[str, Behaviour]:
-    """Of all tests."""
-    known = rows() if known is None else known
-    return by_name(behaviour_tests(model, ibis.memtable(core()), known, PROBLEM, seed=seed))
-
-
-def plain_results(model: Boosted, known: pa.Table | None = None) -> dict[str, Behaviour]:
-    """Of the tests of minimum functionality, which need no features computed again."""
-    known, random = rows() if known is None else known, np.random.default_rng(0)
-    sample = known.take(np.sort(random.permutation(known.num_rows)[:2000]))
-    return by_name(plain_cases_are_right(model, known, sample, PROBLEM, random))
-
-
-def directions(model: Boosted, problem: Problem = PROBLEM) -> dict[str, Behaviour]:
-    """Of the tests of direction, on the users of the intervention below."""
-    asked, random = intervention().asked, np.random.default_rng(0)
-    return by_name(directions_hold(model, core(), rows(), asked, problem, random))
-
-
-def by_name(found: Iterable[Behaviour]) -> dict[str, Behaviour]:
-    return {behaviour.name: behaviour for behaviour in found}
-
-
-def failures(found: dict[str, Behaviour]) -> set[str]:
-    return {name for name, behaviour in found.items() if not behaviour.passed}
 
 
 @pytest.fixture(scope="module")
@@ -290,118 +226,6 @@ def test_a_profile_column_with_gaps_is_one_that_may_be_missing(sound: Boosted) -
     message = plain_results(sound, known)["missing_values_are_survived"].message
     assert "without age" in message
     assert "without" not in plain_results(sound)["missing_values_are_survived"].message
-
-
-# What is done to the source, and what the simulator says of it.
-
-
-@dataclass(frozen=True)
-class Intervention:
-    asked: pa.Table
-    sends: pa.Table
-    planted: pa.Table
-    before: pa.Table
-    after: pa.Table
-
-
-@lru_cache(maxsize=1)
-def intervention() -> Intervention:
-    """One late send each of 400 users, before and after they got more emails."""
-    of_users = rows().filter(pc.less_equal(rows()["user_id"], 1500))
-    _, last = np.unique(of_users["user_id"].to_numpy()[::-1], return_index=True)
-    asked = of_users.take(of_users.num_rows - 1 - last[-400:])
-    more, possible = with_extra_recent_sends(core(), asked, EXTRA_SENDS, PROBLEM, np.random.default_rng(0))
-    asked = asked.filter(pa.array(possible))
-    assert asked.num_rows > 300
-    features = send_features(ibis.memtable(more), PROBLEM).to_pyarrow()
-    return Intervention(
-        asked=asked,
-        sends=core(),
-        planted=more.slice(core().num_rows),
-        before=rows_of_sends(asked, rows()),
-        after=rows_of_sends(asked, features),
-    )
-
-
-def difference(name: str) -> npt.NDArray[np.float64]:
-    done = intervention()
-    return np.asarray(done.after[name].to_numpy() - done.before[name].to_numpy(), dtype=np.float64)
-
-
-def test_everything_that_follows_from_the_extra_sends_changes_with_them() -> None:
-    for name in ("emails_last_7_days", "emails_last_30_days", "number_of_emails"):
-        assert (difference(name) == EXTRA_SENDS).all()
-    for kind in ("theme", "category"):
-        counts = [each.name for each in FEATURES if each.name.startswith(f"number_of_email_{kind}_")]
-        assert (np.sum([difference(name) for name in counts], axis=0) == EXTRA_SENDS).all()
-    after, before = (
-        np.nan_to_num(table["days_since_last_email"].to_numpy(), nan=np.inf)
-        for table in (intervention().after, intervention().before)
-    )
-    assert (after <= np.minimum(before, 7)).all()
-    assert (after < before).any()
-
-
-def test_nothing_else_changes() -> None:
-    done = intervention()
-    kept = [*PROFILE, *EMAIL_HISTORY, "theme", "category", "tenure_days", "email_age_days", "number_of_unsubscribes"]
-    for name in [*kept, "day_of_week", "hour_of_day", "user_id", "email_id", "delivered_at", LABEL]:
-        assert done.after[name].combine_chunks().equals(done.before[name].combine_chunks()), name
-        assert done.before[name].combine_chunks().equals(done.asked[name].combine_chunks()), name
-
-
-def test_extra_sends_keep_the_contract() -> None:
-    planted = intervention().planted
-    assert planted.num_rows == EXTRA_SENDS * intervention().asked.num_rows
-    for column in ("date_joined", "created_at"):
-        assert pc.all(pc.less_equal(planted[column], planted["delivered_at"])).as_py()
-    assert set(planted[LABEL].to_pylist()) == {PROBLEM.label.negative}
-    asked = dict(zip(*(intervention().asked[name].to_pylist() for name in ("user_id", "delivered_at")), strict=True))
-    for user, instant in zip(*(planted[name].to_pylist() for name in ("user_id", "delivered_at")), strict=True):
-        assert asked[user] - timedelta(days=7) <= instant < asked[user]
-    mix = pc.value_counts(planted["theme"]).to_pylist()
-    assert min(each["counts"] for each in mix) > 0.2 * planted.num_rows
-
-
-def logits(table: pa.Table, effects: Effects) -> npt.NDArray[np.float64]:
-    """What the simulator makes of a row of features, without the intercept."""
-    user, email = (table[key].to_numpy() for key in ("user_id", "email_id"))
-    moment = Moment(
-        tenure_days=table["tenure_days"].to_numpy(),
-        email_age_days=table["email_age_days"].to_numpy(),
-        last_7_days=table["emails_last_7_days"].to_numpy(),
-        last_30_days=table["emails_last_30_days"].to_numpy(),
-        days_since_last=np.nan_to_num(table["days_since_last_email"].to_numpy(), nan=np.inf),
-        weekday=table["day_of_week"].to_numpy(),
-    )
-    who = users(WORLD, calibrate(WORLD).joins_per_day, np.arange(1, user.max() + 1))
-    return observed_logits(effects, who, user - 1, emails(WORLD, np.arange(1, email.max() + 1)), email - 1, moment)
-
-
-def test_features_say_of_a_send_what_the_simulator_drew_it_from() -> None:
-    """So its logit of the changed rows is the truth about them."""
-    asked = intervention().before
-    keys = ["user_id", "delivered_at"]
-    drawn = asked.join(history(WORLD).select([*keys, "probability"]), keys, join_type="inner").sort_by("user_id")
-    logit = logits(drawn, USUAL) + calibrate(WORLD).intercept
-    np.testing.assert_allclose(1 / (1 + np.exp(-logit)), drawn["probability"].to_numpy(), rtol=1e-9)
-
-
-@pytest.mark.parametrize("effects", [USUAL, SHIFTED], ids=["usual", "after the concept shift"])
-def test_extra_sends_never_lower_the_true_risk_of_any_send(effects: Effects) -> None:
-    rise = logits(intervention().after, effects) - logits(intervention().before, effects)
-    assert rise.min() > 0
-    assert rise.mean() > EXTRA_SENDS * (effects.last_7_days + effects.last_30_days)
-
-
-def test_a_user_who_just_joined_gets_no_sends_from_before() -> None:
-    first = core().sort_by("delivered_at").slice(5000, 1).to_pylist()[0]
-    lone = {**first, "user_id": 10**6, "date_joined": first["delivered_at"] - timedelta(seconds=1)}
-    joined = pa.concat_tables([core(), pa.Table.from_pylist([lone], core().schema)])
-    asked = pa.Table.from_pylist([{"user_id": 10**6, "delivered_at": first["delivered_at"]}])
-    more, planted = with_extra_recent_sends(joined, asked, 2, PROBLEM, np.random.default_rng(0))
-    assert planted.tolist() == [False]
-    assert more.num_rows == joined.num_rows
 
 
 # Odd inputs.

@@ -1,0 +1,95 @@
+"""Sections of a problem file about training: what is measured, what errors cost, which window tests, what stops a run.
+
+The schema alone. What a section does is in `train/`.
+"""
+
+from datetime import date, timedelta
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from mlguide_assets.define.schema import Strict
+from mlguide_assets.define.values import Duration, Share
+
+
+class Metric(Strict):
+    primary: Literal["roc_auc", "pr_auc", "log_loss", "brier"] = "roc_auc"
+
+
+class Costs(Strict):
+    """What a wrong decision costs, in any one currency; only the ratio matters."""
+
+    missed: Annotated[float, Field(gt=0)] = Field(description="A positive outcome that was not acted on.")
+    false_alarm: Annotated[float, Field(gt=0)] = Field(description="Acting where the outcome would be negative.")
+
+    @property
+    def threshold(self) -> float:
+        """The probability above which acting is cheaper than not acting (Elkan 2001, eq. 2)."""
+        return self.false_alarm / (self.false_alarm + self.missed)
+
+
+class Evaluation(Strict):
+    test_share: Share = Field(
+        default=0.25, description="Share of the matured decisions, the latest, kept for the test."
+    )
+    test_from: date | None = Field(default=None, description="First day of the test window, instead of test_share.")
+    test_until: date | None = Field(default=None, description="The test window ends before this day; default: never.")
+    bootstrap_repeats: int = Field(default=300, ge=50)
+    seed: int = Field(default=0, ge=0)
+    slices: tuple[str, ...] | None = Field(
+        default=None,
+        description="Columns of entities, judged value by value. Default: categories of the entities of a decision.",
+    )
+    sensitive: tuple[str, ...] = Field(default=(), description="Columns whose groups are compared for fairness.")
+    min_positives: int = Field(default=30, ge=1, description="Positive outcomes below which a slice is not judged.")
+
+    @model_validator(mode="after")
+    def _window_is_one(self) -> "Evaluation":
+        if self.test_until is not None and (self.test_from is None or self.test_until <= self.test_from):
+            raise ValueError("test_until must be after test_from")
+        return self
+
+
+class Leakage(Strict):
+    """Limits of the alarms that stop a training."""
+
+    max_feature_auc: Annotated[float, Field(gt=0.5, le=1)] = Field(
+        default=0.85, description="No single feature ranks the outcomes better than this: it would be the outcome."
+    )
+    users: int = Field(default=1000, ge=10, description="Users whose rows are computed anew with another future.")
+
+
+class Tuning(Strict):
+    """How long `--thorough` may look for better parameters."""
+
+    trials: int = Field(default=25, ge=1)
+    time_limit: Duration = Field(default=timedelta(minutes=3), description="The trial that is running then is dropped.")
+
+    @model_validator(mode="after")
+    def _takes_time(self) -> "Tuning":
+        if self.time_limit <= timedelta(0):
+            raise ValueError("time_limit must be longer than zero")
+        return self
+
+
+class Direction(Strict):
+    """Which way a feature may move the risk, all else as it follows."""
+
+    feature: Literal["emails_last_7_days"]
+    effect: Literal["never_lowers", "never_raises"]
+    tolerance: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.05, description="How far the mean risk may move the other way, as a share of it."
+    )
+
+
+class Behaviour(Strict):
+    """What the model must do whatever its metrics are."""
+
+    directions: tuple[Direction, ...] = ()
+
+    @model_validator(mode="after")
+    def _each_is_declared_once(self) -> "Behaviour":
+        declared = [(each.feature, each.effect) for each in self.directions]
+        if len(set(declared)) < len(declared):
+            raise ValueError("directions: a feature and its effect are declared twice; keep one")
+        return self

@@ -1,0 +1,231 @@
+"""Telling people what went wrong, once: alerts go to a log file, and from there to a webhook.
+
+Alerts of one key are one incident. It is told when it opens, when it gets worse, once a day while nobody has
+acknowledged it, and when it is resolved. Whatever the webhook does, the log has it, and what was not delivered is
+sent again with the next alert of that key or `AlertBook.retry_undelivered`, after a pause that doubles each time. What
+a receiver refused for good (4xx but 408 and 429) it is not sent again, unless the webhook's address changes.
+
+The body of every POST is
+`{"id", "event": "opened" | "worse" | "reminder" | "resolved", "at", "opened_at", "text", "alert": Alert.to_json(),
+"runbook": {"meaning", "action", "command"}}`.
+Delivery is at least once; a repeated one has the same id. `text` says it all in one paragraph, as chats want it.
+"""
+
+import contextlib
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+from mlguide_assets.errors import InputError
+from mlguide_assets.observe.alerts.alert import RANK, Alert, written
+from mlguide_assets.observe.alerts.incidents import Event, Incident, Incidents, Notice, follower_of
+from mlguide_assets.observe.alerts.messages import noted, receiver_id, text_of
+from mlguide_assets.observe.runbook import runbook_of
+from mlguide_assets.observe.webhook import RETRIES, TIMEOUT, host_of, post
+from mlguide_assets.prepare.event_log import EventLog, Line, Writer
+
+LOG, OLDER_LOG = "alerts.jsonl", "alerts.1.jsonl"
+REMIND_AFTER = timedelta(hours=24)
+
+LARGEST_LOG = 1_000_000
+"""Bytes of the log beyond which it begins again with what is open; the lines before are kept in one older file."""
+
+_GRACE = 30.0
+"""Seconds after its time limit before a sender that says nothing counts as dead."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What became of an alert beyond the log.
+
+    - delivered: the receiver has it. undelivered: it has not, `error` says why, and it will be sent again.
+    - not_due: people were told before. in_flight: another process is telling them. no_webhook: none was given.
+    - paused: the receiver failed or refused before, and is not asked again yet, or not at all.
+    """
+
+    status: Literal["delivered", "undelivered", "not_due", "in_flight", "no_webhook", "paused"]
+    event: Event | None = None
+    id: str | None = None
+    attempts: int = 0
+    error: str | None = None
+
+
+class AlertBook:
+    """The alerts of one installation, in the log `LOG` below a folder; safe to share between processes.
+
+    Every method takes the present instant as `now`, with a time zone. A webhook's address is never written down nor
+    quoted, its host apart. Raises InputError where the log cannot be read or written.
+
+    Args:
+        remind_after: an open incident that nobody acknowledged is told again after this long.
+        timeout: seconds for one delivery, all attempts together.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        remind_after: timedelta = REMIND_AFTER,
+        timeout: float = TIMEOUT,
+        retries: int = RETRIES,
+    ) -> None:
+        self._log = EventLog(folder / LOG, "alert log")
+        self._older = EventLog(folder / OLDER_LOG, "older alert log")
+        self._remind_after = remind_after
+        self._timeout = timeout
+        self._retries = retries
+
+    def raise_alert(self, alert: Alert, *, now: datetime, webhook: str | None) -> Delivery:
+        """Log the alert, and tell the webhook unless it knows: see `Delivery`."""
+        with self._locked() as log:
+            incident = self._open().get(alert.key)
+            raised: Line = {"event": "raised", "at": written(now), "key": alert.key}
+            if incident is None or incident.alert != alert:
+                raised["alert"] = alert.to_json()
+            due = self._due(incident, alert, now)
+            if webhook is None:
+                log.append(raised)
+                return Delivery("no_webhook", due)
+            if due:
+                notice = self._notice(due, alert, now, incident.opened_at if incident else now)
+            elif incident and incident.notice and incident.notice.may_be_sent(receiver_id(webhook), now):
+                notice = self._claimed(incident.notice)
+            else:
+                log.append(raised)
+                return Delivery(_why_not_sent(incident))
+            log.append(raised, noted(alert.key, notice, now))
+        return self._send(alert.key, notice, now, webhook)
+
+    def resolve(self, key: str, *, now: datetime, webhook: str | None) -> Delivery:
+        """Close the incident; the webhook is told once, if it was told, or to be told, of the incident at all."""
+        with self._locked() as log:
+            incident = self._open().get(key)
+            if incident is None:
+                return Delivery("not_due")
+            resolved = {"event": "resolved", "at": written(now), "key": key}
+            if webhook is None or incident.notice is None:
+                log.append(resolved)
+                return Delivery("not_due" if webhook else "no_webhook")
+            notice = self._notice("resolved", incident.alert, now, incident.opened_at)
+            log.append(resolved, noted(key, notice, now))
+        return self._send(key, notice, now, webhook)
+
+    def acknowledge(self, key: str, by: str, now: datetime) -> None:
+        """Somebody is on it: no reminders until it is resolved. That it got worse is still told.
+
+        Raises InputError where no incident of that key is open.
+        """
+        with self._locked() as log:
+            known = self._open()
+            if key not in known:
+                names = ", ".join(sorted(known)) or "none"
+                raise InputError(f"No incident {key!r} is open, so it cannot be acknowledged: open are {names}.")
+            log.append({"event": "acknowledged", "at": written(now), "key": key, "by": by})
+
+    def incidents(self, *, resolved: bool = False) -> list[Incident]:
+        """Those that are open, the oldest first; with `resolved`, also those that were, as far as the log goes back."""
+        found = self._all()
+        if not resolved:
+            return [each for each in found if each.resolved_at is None]
+        known = {(each.key, each.opened_at) for each in found}
+        before = Incidents().after(self._older.lines()).found
+        return [each for each in before if each.resolved_at and (each.key, each.opened_at) not in known] + found
+
+    def retry_undelivered(self, *, now: datetime, webhook: str) -> list[Delivery]:
+        """Send what was not delivered, the oldest first, and stop where the receiver fails again."""
+        deliveries: list[Delivery] = []
+        receiver = receiver_id(webhook)
+        while not deliveries or deliveries[-1].status == "delivered":
+            if not any(_is_owed(each, receiver, now) for each in self._all()):
+                break
+            with self._locked() as log:
+                incident = next((each for each in self._all() if _is_owed(each, receiver, now)), None)
+                if incident is None or incident.notice is None:
+                    break
+                notice = self._claimed(incident.notice)
+                log.append(noted(incident.key, notice, now))
+            deliveries.append(self._send(incident.key, notice, now, webhook))
+        return deliveries
+
+    def _all(self) -> list[Incident]:
+        """What the log tells, read from where the last reading in this process ended."""
+        return follower_of(self._log).incidents()
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[Writer]:
+        """The log, locked, and of bounded size."""
+        with self._log.locked() as log:
+            if log.size <= LARGEST_LOG:
+                yield log
+                return
+            kept = [each.to_line() for each in self._all() if each.resolved_at is None or each.undelivered]
+            log.begin_again(kept, self._older.path)
+        with self._log.locked() as log:
+            yield log
+
+    def _open(self) -> dict[str, Incident]:
+        return {incident.key: incident for incident in self.incidents()}
+
+    def _due(self, incident: Incident | None, alert: Alert, now: datetime) -> Event | None:
+        if incident is None or incident.notice is None or incident.notified_level is None:
+            return "opened"
+        if RANK[alert.level] > RANK[incident.notified_level]:
+            return "worse"
+        told = incident.notice.delivered_at
+        if told is None or incident.acknowledged_by is not None:
+            return None
+        return "reminder" if now - told >= self._remind_after else None
+
+    def _notice(self, event: Event, alert: Alert, now: datetime, opened_at: datetime) -> Notice:
+        name = uuid.uuid4().hex
+        payload = {
+            "id": name,
+            "event": event,
+            "at": written(now),
+            "opened_at": written(opened_at),
+            "text": text_of(event, alert),
+            "alert": alert.to_json(),
+            "runbook": dict(runbook_of(alert.key, alert.kind).__dict__),
+        }
+        return self._claimed(Notice(name, event, payload, 0.0))
+
+    def _claimed(self, notice: Notice) -> Notice:
+        return replace(notice, claimed_until=time.time() + self._timeout + _GRACE, error=None)
+
+    def _send(self, key: str, notice: Notice, now: datetime, webhook: str) -> Delivery:
+        # Outside the lock: a slow receiver must not hold up whoever has something else to log.
+        posted = post(webhook, notice.payload, timeout=self._timeout, retries=self._retries)
+        status: Literal["delivered", "undelivered"] = "delivered" if posted.delivered else "undelivered"
+        error = None if posted.delivered else f"{host_of(webhook)}: {posted.error}"
+        with self._locked() as log:
+            log.append(
+                {
+                    "event": status,
+                    "at": written(now),
+                    "key": key,
+                    "id": notice.id,
+                    "host": host_of(webhook),
+                    "attempts": posted.attempts,
+                    "error": error,
+                    "refused_by": receiver_id(webhook) if posted.refused else None,
+                }
+            )
+        return Delivery(status, notice.event, notice.id, posted.attempts, error)
+
+
+def _why_not_sent(incident: Incident | None) -> Literal["not_due", "in_flight", "paused"]:
+    if incident is None or incident.notice is None or not incident.undelivered:
+        return "not_due"
+    return "in_flight" if incident.notice.in_flight else "paused"
+
+
+def _is_owed(incident: Incident, receiver: str, now: datetime) -> bool:
+    """A message waits to be sent again, and nothing that happened since made it untrue."""
+    notice = incident.notice
+    if notice is None or not notice.may_be_sent(receiver, now):
+        return False
+    return incident.resolved_at is None or notice.event == "resolved"

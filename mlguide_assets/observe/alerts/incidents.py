@@ -1,0 +1,199 @@
+"""What alerts of equal keys add up to: incidents, with the messages about them, as the lines of the log say."""
+
+import functools
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from mlguide_assets.observe.alerts.alert import RANK, Alert, Level, written
+from mlguide_assets.prepare.event_log import EventLog, Line, Place
+
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=6)
+"""Before a message that was not delivered is sent again: the first, doubled with every failure up to the longest."""
+Event = Literal["opened", "worse", "reminder", "resolved"]
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One message to the webhook: what was sent or is to be sent, and how that went.
+
+    `claimed_until` is when, by this machine's clock (seconds since 1970), whoever sends it must have finished.
+    """
+
+    id: str
+    event: Event
+    payload: Mapping[str, Any]
+    claimed_until: float
+    delivered_at: datetime | None = None
+    error: str | None = None
+    failures: int = 0
+    failed_at: datetime | None = None
+    refused_by: str | None = None
+    """The receiver that refused it for good, as `receiver_id`."""
+
+    @property
+    def next_try(self) -> datetime | None:
+        """When it may be sent again; None where it may be at once."""
+        if self.failed_at is None:
+            return None
+        return self.failed_at + min(FIRST_PAUSE * 2.0 ** min(self.failures - 1, 20), LONGEST_PAUSE)
+
+    def may_be_sent(self, receiver: str, now: datetime) -> bool:
+        """Whether trying (again) makes sense by now."""
+        if self.delivered_at is not None or self.in_flight:
+            return False
+        if self.refused_by is not None:
+            return self.refused_by != receiver
+        return self.next_try is None or now >= self.next_try
+
+    @property
+    def in_flight(self) -> bool:
+        return self.delivered_at is None and self.error is None and time.time() < self.claimed_until
+
+
+@dataclass(frozen=True)
+class Incident:
+    """What equal keys add up to. `alert` is the newest; `notice` the newest message about it, None before any."""
+
+    key: str
+    alert: Alert
+    opened_at: datetime
+    raised_at: datetime
+    times: int = 1
+    notified_level: Level | None = None
+    notice: Notice | None = None
+    acknowledged_by: str | None = None
+    resolved_at: datetime | None = None
+
+    def to_line(self) -> Line:
+        """All of it as one line, with which a log begins again."""
+        stored = {name: _plain(value) for name, value in self.__dict__.items()}
+        return {"event": "kept", "at": written(self.opened_at), "key": self.key, "incident": stored}
+
+    @classmethod
+    def from_line(cls, line: Mapping[str, Any]) -> "Incident":
+        """The incident that `to_line` wrote."""
+        stored = dict(line["incident"])
+        notice = stored.pop("notice")
+        alert = Alert.from_json(stored.pop("alert"))
+        return cls(**_instants(stored), alert=alert, notice=Notice(**_instants(notice)) if notice else None)
+
+    @property
+    def delivery_problem(self) -> str | None:
+        """Why the webhook has not told anybody, in one sentence; None where it has, or where there is none."""
+        notice = self.notice
+        if notice is None or notice.delivered_at is not None or notice.error is None:
+            return None
+        if notice.refused_by is not None:
+            return (
+                f"The webhook refused this alert for good ({notice.error}) and is not asked again; check its address."
+            )
+        again = f"; it is asked again after {notice.next_try:%Y-%m-%d %H:%M} UTC" if notice.next_try else ""
+        times = "once" if notice.failures == 1 else f"{notice.failures} times"
+        return f"The webhook did not take this alert, asked {times} ({notice.error}){again}."
+
+    @property
+    def undelivered(self) -> bool:
+        """Somebody ought to have been told and, as far as is known, was not."""
+        return self.notice is not None and self.notice.delivered_at is None
+
+
+@dataclass
+class Incidents:
+    """All incidents, the oldest first, as lines of the log tell them."""
+
+    found: list[Incident] = field(default_factory=list)
+    newest: dict[str, int] = field(default_factory=dict)
+    """The position of the newest incident of each key."""
+
+    def after(self, lines: Sequence[Line]) -> "Incidents":
+        """What they are after more lines."""
+        found, newest = list(self.found), dict(self.newest)
+        for line in lines:
+            key = line["key"]
+            at = newest.get(key)
+            begins = at is None or found[at].resolved_at is not None
+            if line["event"] == "kept" or (line["event"] == "raised" and begins):
+                newest[key] = len(found)
+                found.append(_first(line))
+            elif at is not None:
+                found[at] = _after(found[at], line)
+        return Incidents(found, newest)
+
+
+class _Follower:
+    """A log of alerts as this process knows it; each look reads only what was added since the last."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._known = Incidents()
+        self._place: Place | None = None
+        self._looking = threading.Lock()
+
+    def incidents(self) -> list[Incident]:
+        with self._looking:
+            added = self._log.lines_after(self._place)
+            self._known = (self._known if added.goes_on else Incidents()).after(added.lines)
+            self._place = added.place
+            return (self._known.after([added.last]) if added.last else self._known).found
+
+
+@functools.lru_cache(maxsize=16)
+def follower_of(log: EventLog) -> _Follower:
+    return _Follower(log)
+
+
+def _plain(value: Any) -> Any:
+    """A value of an incident as JSON can hold it."""
+    if isinstance(value, datetime):
+        return written(value)
+    if isinstance(value, Alert):
+        return value.to_json()
+    if isinstance(value, Notice):
+        return {name: _plain(each) for name, each in value.__dict__.items()}
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _instants(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """With the times of an incident or a notice as such."""
+    return {
+        name: datetime.fromisoformat(value) if name.endswith("_at") and value else value
+        for name, value in stored.items()
+    }
+
+
+def _first(line: Line) -> Incident:
+    """The incident that a line begins."""
+    if line["event"] == "kept":
+        return Incident.from_line(line)
+    instant = datetime.fromisoformat(line["at"])
+    return Incident(line["key"], Alert.from_json(line["alert"]), instant, instant)
+
+
+def _after(incident: Incident, line: Line) -> Incident:
+    """The incident as a line leaves it."""
+    at, notice = datetime.fromisoformat(line["at"]), incident.notice
+    match line["event"]:
+        case "raised":
+            alert = Alert.from_json(line["alert"]) if "alert" in line else incident.alert
+            return replace(incident, alert=alert, raised_at=at, times=incident.times + 1)
+        case "sending":
+            payload = line["payload"]
+            levels = [level for level in (incident.notified_level, payload["alert"]["level"]) if level]
+            told = Notice(line["id"], payload["event"], payload, line["claimed_until"])
+            if notice is not None and notice.id == told.id:
+                told = replace(told, failures=notice.failures, failed_at=notice.failed_at)
+            return replace(incident, notice=told, notified_level=max(levels, key=lambda level: RANK[level]))
+        case "delivered" if notice and notice.id == line["id"]:
+            return replace(incident, notice=replace(notice, delivered_at=at, error=None))
+        case "undelivered" if notice and notice.id == line["id"] and notice.delivered_at is None:
+            failed = replace(notice, error=line["error"], failures=notice.failures + 1, failed_at=at)
+            return replace(incident, notice=replace(failed, refused_by=line.get("refused_by")))
+        case "acknowledged":
+            return replace(incident, acknowledged_by=line["by"])
+        case "resolved":
+            return replace(incident, resolved_at=at)
+    return incident

@@ -1,0 +1,171 @@
+"""Minimum functionality: cases so plain that a model which fails them is broken, not weak."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.prepare.features.catalogue import features_of
+from mlguide_assets.prepare.features.registry import PROFILE
+from mlguide_assets.train.behaviour.results import Behaviour, Kind, example_of, ratio_of, share_of
+from mlguide_assets.train.behaviour.samples import (
+    newest_emails,
+    one_per_user,
+    overwritten,
+    pairs_of,
+    scores_of,
+    some_of,
+)
+from mlguide_assets.train.models import ServableModel
+
+SAMPLE_ROWS = 2_000
+
+MIN_LIFT = 1.05
+"""Of the mean score of the sends that lost their user over that of the others. All are training rows: a calibrated
+model whose ROC AUC on these is 0.57 reaches it (normal log-odds of standard deviation s: AUC is Phi(s / sqrt 2), the
+ratio exp s^2), and one that does not has learned nothing, or the wrong sign."""
+
+MIN_DISTINCT = 20
+MAX_FACTOR = 2.0
+MAX_FACTOR_MISSING = 10.0
+"""How far from the base rate: the mean score, and the score where little or nothing is known."""
+
+MIN_MISSING = 0.01
+"""Share of the sends from which on a profile column counts as one that may be missing."""
+
+USERS_CHOOSING = 200
+MIN_SPREAD = 1.05
+"""A user's emails are told apart where the riskiest is this much riskier than the safest."""
+
+MAX_INDIFFERENT = 0.5
+
+_UNSEEN = "a value that training never saw"
+
+
+def plain_cases_are_right(
+    model: ServableModel, rows: pa.Table, sample: pa.Table, problem: Problem, random: np.random.Generator
+) -> Iterator[Behaviour]:
+    """The tests of minimum functionality.
+
+    Args:
+        rows: matured rows of `send_features`, of both outcomes.
+        sample: some of them.
+    """
+    base_rate = float(rows[problem.label.column].to_numpy().mean())
+    yield from scores_are_plain(model, rows, sample, problem, random)
+    yield _missing_values_are_survived(model, sample, base_rate, problem)
+    yield _emails_are_told_apart(model, sample, one_per_user(sample, random), problem)
+
+
+def scores_are_plain(
+    model: ServableModel, rows: pa.Table, sample: pa.Table, problem: Problem, random: np.random.Generator
+) -> Iterator[Behaviour]:
+    """The tests that need the model and its rows alone."""
+    label = problem.label.column
+    yield from _sane_scores(model, sample, float(rows[label].to_numpy().mean()))
+    yield _lost_users_score_higher(model, rows, label, random)
+
+
+def _lost_users_score_higher(
+    model: ServableModel, rows: pa.Table, label: str, random: np.random.Generator
+) -> Behaviour:
+    """Decisions with the positive outcome score higher on average than the others."""
+    labels = rows[label].to_numpy()
+    sides = []
+    for outcome in (1, 0):
+        # As many of each: among 2,000 rows of a rare outcome, chance alone would decide.
+        of_outcome = np.flatnonzero(labels == outcome)
+        sides.append(scores_of(model, rows.take(of_outcome[some_of(len(of_outcome), SAMPLE_ROWS // 2, random)])))
+    lost, kept = sides
+    ratio = ratio_of(lost, kept)
+    message = (
+        f"The mean score of {len(lost):,} sends that lost their user must be at least {MIN_LIFT:g} times that of "
+        f"{len(kept):,} others, and is {ratio:.2f} times ({lost.mean():.2%} against {kept.mean():.2%})."
+    )
+    count = len(lost) + len(kept)
+    kind: Kind = "minimum functionality"
+    return Behaviour("lost_users_score_higher", kind, ratio >= MIN_LIFT, ratio, MIN_LIFT, count, message)
+
+
+def _sane_scores(model: ServableModel, sample: pa.Table, base_rate: float) -> Iterator[Behaviour]:
+    """Scores are probabilities, differ, and are right on average."""
+    kind: Kind = "minimum functionality"
+    scores = scores_of(model, sample)
+    broken = ~((scores >= 0) & (scores <= 1))
+    share, count = share_of(broken), len(scores)
+    message = f"Every score must lie between 0 and 1; {share:.1%} of {count:,} do not."
+    example = example_of(sample, scores, scores, broken)
+    yield Behaviour("scores_are_probabilities", kind, share <= 0, share, 0.0, count, message, example)
+
+    distinct = len(np.unique(scores[~broken]))
+    # Of few rows, many may be alike.
+    asked_for = max(2, min(MIN_DISTINCT, count // 10))
+    message = f"{count:,} sends must get at least {asked_for} different scores, and get {distinct:,}."
+    yield Behaviour("scores_vary", kind, distinct >= asked_for, float(distinct), float(asked_for), count, message)
+
+    factor = _factor(float(scores.mean()), base_rate)
+    message = (
+        f"The mean of {count:,} scores must be within a factor of {MAX_FACTOR:g} of the base rate, {base_rate:.2%}, "
+        f"and is {scores.mean():.2%}."
+    )
+    yield Behaviour("mean_score_is_near_the_base_rate", kind, factor <= MAX_FACTOR, factor, MAX_FACTOR, count, message)
+
+
+def _missing_values_are_survived(
+    model: ServableModel, sample: pa.Table, base_rate: float, problem: Problem
+) -> Behaviour:
+    """Where little or nothing is known of a send, its score stays in reach of the base rate.
+
+    Categories may always bring a value that training never saw. A profile column may be missing where the sample has
+    it missing: of one that is always there the model could not learn what its absence means, and a null in it is for
+    the contract to refuse.
+    """
+    features = features_of(problem)
+    optional = [name for name in PROFILE if sample[name].null_count >= MIN_MISSING * sample.num_rows]
+    unseen = {feature.name: _UNSEEN for feature in features if feature.kind == "category"}
+    nothing = dict.fromkeys(feature.name for feature in features)
+    before, after = scores_of(model, sample), scores_of(model, overwritten(sample, unseen | dict.fromkeys(optional)))
+    empty = float(scores_of(model, overwritten(sample.slice(0, 1), nothing))[0])
+    factor = max(_factor(float(after.mean()), base_rate), _factor(empty, base_rate))
+    passed = factor <= MAX_FACTOR_MISSING
+    message = (
+        f"Scores must stay within a factor of {MAX_FACTOR_MISSING:g} of the base rate, {base_rate:.2%}; with unseen "
+        f"categories{' and without ' + ', '.join(optional) if optional else ''} {len(after):,} sends average "
+        f"{after.mean():.2%}, and a send of which nothing is known scores {empty:.2%}."
+    )
+    furthest = np.array([_factor(score, base_rate) for score in after.tolist()])
+    example = None if passed else example_of(sample, before, after, furthest > MAX_FACTOR_MISSING)
+    kind: Kind = "minimum functionality"
+    return Behaviour(
+        "missing_values_are_survived", kind, passed, factor, MAX_FACTOR_MISSING, len(after) + 1, message, example
+    )
+
+
+def _emails_are_told_apart(model: ServableModel, sample: pa.Table, asked: pa.Table, problem: Problem) -> Behaviour:
+    """For most users, which of the newest emails they get makes a difference.
+
+    Args:
+        sample: where the emails come from, each as it was in its latest send.
+        asked: one row per user, the moment at which the email could be another one.
+    """
+    users = asked.slice(0, USERS_CHOOSING)
+    emails = newest_emails(sample)
+    pairs = pairs_of(users, emails, problem)
+    scores = scores_of(model, pairs).reshape(users.num_rows, emails.num_rows)
+    safest, riskiest = scores.min(axis=1), scores.max(axis=1)
+    indifferent = ~(riskiest >= MIN_SPREAD * safest) | ~(riskiest > safest)
+    share = share_of(indifferent)
+    message = (
+        f"Each of {users.num_rows:,} users was scored with each of {emails.num_rows} recent emails; for most users the "
+        f"riskiest must be at least {MIN_SPREAD - 1:.0%} riskier than the safest, and for {share:.1%} it is not."
+    )
+    passed = share <= MAX_INDIFFERENT
+    example = None if passed else example_of(users, safest, riskiest, indifferent)
+    kind: Kind = "minimum functionality"
+    return Behaviour("emails_are_told_apart", kind, passed, share, MAX_INDIFFERENT, pairs.num_rows, message, example)
+
+
+def _factor(score: float, base_rate: float) -> float:
+    """How many times one is the other, at least 1; infinite for what is not above zero."""
+    return max(score / base_rate, base_rate / score) if score > 0 else float("inf")

@@ -1,0 +1,75 @@
+"""What a behaviour test found, and how it is kept."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from mlguide_assets.train.behaviour.samples import Bools, Floats
+
+Kind = Literal["invariance", "direction", "minimum functionality"]
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What one test found.
+
+    Attributes:
+        name: a fact, true of a model that passes.
+        value: what is compared with the limit, as the message says: a share of rows, a change, a ratio or a count.
+        rows: how many rows were looked at; none where there was nothing to judge, which passes.
+        message: what was changed, what should have followed, and what did.
+        example: an offending row: its keys, its scores before and after; None where no one row is to blame.
+    """
+
+    name: str
+    kind: Kind
+    passed: bool
+    value: float
+    limit: float
+    rows: int
+    message: str
+    example: dict[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """A value that is no finite number, of a model that gives none, becomes None."""
+        return {**asdict(self), "value": finite(self.value)}
+
+
+def behaviour_table(behaviours: tuple[Behaviour, ...]) -> pa.Table:
+    """One row per test, the example as JSON."""
+    rows = [{**each.to_json(), "example": each.example and json.dumps(each.example)} for each in behaviours]
+    types = {"passed": pa.bool_(), "value": pa.float64(), "limit": pa.float64(), "rows": pa.int64()}
+    names = list(Behaviour.__dataclass_fields__)
+    return pa.table({name: pa.array([row[name] for row in rows], types.get(name, pa.string())) for name in names})
+
+
+def share_of(broken: Bools) -> float:
+    return float(broken.mean()) if len(broken) else 0.0
+
+
+def ratio_of(one: Floats, other: Floats) -> float:
+    """Of their means; NaN, which passes no test, where the other's is not above zero."""
+    return float(one.mean() / other.mean()) if other.mean() > 0 else float("nan")
+
+
+def finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def example_of(keys: pa.Table, before: Floats, after: Floats, broken: Bools) -> dict[str, Any] | None:
+    """The broken row that changed most."""
+    if not broken.any():
+        return None
+    places = np.flatnonzero(broken)
+    place = int(places[np.argmax(np.abs(after - before)[places])])
+    row = keys.slice(place, 1)
+    return {
+        "user_id": row["user_id"][0].as_py(),
+        "email_id": row["email_id"][0].as_py(),
+        "delivered_at": str(row["delivered_at"][0]),
+        "before": finite(float(before[place])),
+        "after": finite(float(after[place])),
+    }

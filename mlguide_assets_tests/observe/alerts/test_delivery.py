@@ -1,0 +1,194 @@
+"""Receivers that fail, refuse, are slow or cannot be reached: nothing is lost, and nothing is sent twice."""
+
+import dataclasses
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlguide_assets.observe.alerts.book import LOG, AlertBook
+from mlguide_assets.observe.webhook import host_of, post
+from mlguide_assets_tests.observe.alerts.cases import DRIFT, HOUR, NOW
+from mlguide_assets_tests.observe.receivers import HANG_UP, closed_port, receiver
+
+
+def test_receiver_that_is_down_gets_it_later_with_the_same_id(tmp_path: Path) -> None:
+    port, book = closed_port(), AlertBook(tmp_path)
+    url = f"http://127.0.0.1:{port}/hooks/s3cret-token"
+    down = book.raise_alert(DRIFT, now=NOW, webhook=url)
+    assert (down.status, down.attempts) == ("undelivered", 3)
+    assert down.error == f"127.0.0.1:{port}: Connection refused"
+    assert book.incidents()[0].undelivered
+    (still,) = book.retry_undelivered(now=NOW + HOUR, webhook=url)
+    assert (still.status, still.id) == ("undelivered", down.id)
+    with receiver(port=port) as hook:
+        up = book.raise_alert(DRIFT, now=NOW + 2 * HOUR, webhook=hook.url)
+    assert (up.status, up.event, up.id) == ("delivered", "opened", down.id)
+    assert hook.received[0]["id"] == down.id
+    assert not book.incidents()[0].undelivered
+
+
+def test_retry_sends_all_that_is_owed_and_nothing_twice(tmp_path: Path) -> None:
+    port, book = closed_port(), AlertBook(tmp_path, retries=0)
+    url = f"http://127.0.0.1:{port}/"
+    for key in ("a", "b", "c", "d"):
+        book.raise_alert(dataclasses.replace(DRIFT, key=key), now=NOW, webhook=url)
+    book.resolve("b", now=NOW, webhook=None)
+    book.resolve("c", now=NOW, webhook=url)
+    assert book.retry_undelivered(now=NOW, webhook=url) == [], "not yet"
+    later = NOW + timedelta(minutes=5)
+    assert [each.status for each in book.retry_undelivered(now=later, webhook=url)] == ["undelivered"], (
+        "stops: it is down"
+    )
+    with receiver() as hook:
+        deliveries = book.retry_undelivered(now=NOW + HOUR, webhook=hook.url)
+        assert book.retry_undelivered(now=NOW + HOUR, webhook=hook.url) == []
+    assert [each.status for each in deliveries] == ["delivered"] * 3
+    sent = [(body["alert"]["key"], body["event"]) for body in hook.received]
+    assert sent == [("a", "opened"), ("c", "resolved"), ("d", "opened")]
+
+
+def test_failing_receiver_is_asked_again_at_once(tmp_path: Path) -> None:
+    with receiver(500, HANG_UP) as hook:
+        delivery = AlertBook(tmp_path).raise_alert(DRIFT, now=NOW, webhook=hook.url)
+    assert (delivery.status, delivery.attempts) == ("delivered", 3)
+    assert len({body["id"] for body in hook.received}) == 1
+
+
+@pytest.mark.parametrize(
+    ("answers", "attempts", "error"),
+    [
+        ((500, 503, 500), 3, "it answered 500"),
+        ((429, 429, 429), 3, "it answered 429"),
+        ((408, 408, 408), 3, "it answered 408"),
+        ((404,), 1, "it answered 404"),
+        ((HANG_UP,) * 3, 3, "RemoteDisconnected"),
+    ],
+)
+def test_receiver_that_refuses(answers: tuple[int, ...], attempts: int, error: str) -> None:
+    with receiver(*answers) as hook:
+        posted = post(hook.url, {"event": "opened"})
+    assert (posted.delivered, posted.attempts, posted.error) == (False, attempts, error)
+    assert len(hook.received) == attempts
+
+
+def test_a_receiver_that_refuses_for_good_is_asked_once_and_that_is_said(tmp_path: Path) -> None:
+    book = AlertBook(tmp_path)
+    with receiver(404) as hook:
+        assert book.raise_alert(DRIFT, now=NOW, webhook=hook.url).status == "undelivered"
+        for day in range(1, 5):
+            assert book.raise_alert(DRIFT, now=NOW + day * 24 * HOUR, webhook=hook.url).status == "paused"
+            assert book.retry_undelivered(now=NOW + day * 24 * HOUR, webhook=hook.url) == []
+        assert len(hook.received) == 1
+        problem = book.incidents()[0].delivery_problem
+        assert problem is not None
+        assert "refused this alert for good (127.0.0.1" in problem
+        assert "it answered 404" in problem
+    with receiver() as other:
+        assert [each.status for each in book.retry_undelivered(now=NOW, webhook=other.url)] == ["delivered"]
+    assert book.incidents()[0].delivery_problem is None
+
+
+def test_a_receiver_that_fails_is_asked_again_after_pauses_that_double(tmp_path: Path) -> None:
+    book, url = AlertBook(tmp_path, retries=0), f"http://127.0.0.1:{closed_port()}/"
+    book.raise_alert(DRIFT, now=NOW, webhook=url)
+    minutes = [m for m in range(1, 24 * 60) if book.retry_undelivered(now=NOW + timedelta(minutes=m), webhook=url)]
+    assert minutes == [1, 3, 7, 15, 31, 63, 127, 255, 511, 871, 1231]
+    problem = book.incidents()[0].delivery_problem
+    assert problem is not None
+    assert "asked 12 times" in problem
+
+
+@pytest.mark.parametrize("drip", [False, True], ids=["silent", "a byte at a time"])
+def test_slow_receiver_costs_the_timeout_and_no_more(tmp_path: Path, drip: bool) -> None:
+    book = AlertBook(tmp_path, timeout=0.4)
+    with receiver(delay=0.0 if drip else 600.0, drip=drip) as hook:
+        start = time.monotonic()
+        delivery = book.raise_alert(DRIFT, now=NOW, webhook=hook.url)
+        assert time.monotonic() - start >= 0.4
+        # It goes on, and nobody listens.
+        assert not hook.released.is_set()
+    assert delivery.status == "undelivered"
+    assert delivery.error == f"{host_of(hook.url)}: no answer in time"
+    assert delivery.attempts == 1
+    assert book.incidents()[0].undelivered
+
+
+def test_slow_receiver_holds_up_nobody_else(tmp_path: Path) -> None:
+    book = AlertBook(tmp_path, timeout=3)
+    with receiver(delay=30.0) as hook:
+        slow = threading.Thread(target=lambda: book.raise_alert(DRIFT, now=NOW, webhook=hook.url), daemon=True)
+        slow.start()
+        while not hook.received:
+            time.sleep(0.01)
+        meanwhile = book.raise_alert(dataclasses.replace(DRIFT, key="other"), now=NOW, webhook=None)
+        same = book.raise_alert(DRIFT, now=NOW, webhook=hook.url)
+        assert slow.is_alive()
+        hook.released.set()
+        slow.join()
+    assert (meanwhile.status, same.status) == ("no_webhook", "in_flight")
+    assert hook.events == ["opened"]
+
+
+def test_sender_that_died_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    book = AlertBook(tmp_path)
+    monkeypatch.setattr(
+        "mlguide_assets.observe.alerts.book.post", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        book.raise_alert(DRIFT, now=NOW, webhook="http://127.0.0.1:1/")
+    monkeypatch.undo()
+    with receiver() as hook:
+        assert book.raise_alert(DRIFT, now=NOW, webhook=hook.url).status == "in_flight"
+        later = time.time() + 36
+        monkeypatch.setattr("mlguide_assets.observe.alerts.incidents.time.time", lambda: later)
+        assert book.raise_alert(DRIFT, now=NOW, webhook=hook.url).status == "delivered"
+
+
+@pytest.mark.parametrize("location", ["file:///etc/passwd", "/elsewhere", "ftp://127.0.0.1/x"])
+@pytest.mark.parametrize("status", [302, 307])
+def test_redirects_are_refused(location: str, status: int) -> None:
+    with receiver(status, location=location) as hook:
+        posted = post(hook.url, {"event": "opened"})
+    assert (posted.delivered, posted.attempts) == (False, 1)
+    assert posted.error == f"it answered {status}, and redirects are not followed"
+    assert hook.events == ["opened"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "ftp://host/s3cret",
+        "host/s3cret",
+        "http:///s3cret",
+        "http://host:99999/s3cret",
+        "http://[s3cret",
+        "https://user:s3cret@host/",
+        "http://host/s3cret\r\nX-Injected: 1",
+        "http://höst/s3cret",
+        "",
+    ],
+)
+def test_unusable_address_is_an_undelivered_alert(tmp_path: Path, url: str) -> None:
+    delivery = AlertBook(tmp_path).raise_alert(DRIFT, now=NOW, webhook=url)
+    assert (delivery.status, delivery.attempts) == ("undelivered", 0)
+    assert delivery.error is not None
+    assert "must be http://… or https://…" in delivery.error
+    assert "s3cret" not in delivery.error + (tmp_path / LOG).read_text()
+
+
+def test_address_is_never_written_down(tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: Any) -> None:
+    book = AlertBook(tmp_path, timeout=0.5)
+    with receiver(500, 404, HANG_UP, 200) as hook:
+        for key in ("a", "b", "c"):
+            book.raise_alert(dataclasses.replace(DRIFT, key=key), now=NOW, webhook=hook.url)
+    book.raise_alert(dataclasses.replace(DRIFT, key="d"), now=NOW, webhook=hook.url)
+    book.raise_alert(dataclasses.replace(DRIFT, key="e"), now=NOW, webhook="http://no-such-host.invalid/s3cret")
+    out, err = capfd.readouterr()
+    written = (tmp_path / LOG).read_text() + repr(book.incidents()) + caplog.text + out + err
+    assert "s3cret" not in written
+    assert "127.0.0.1" in written

@@ -1,0 +1,100 @@
+"""Sends that are added to a history change all that follows from them, and nothing else."""
+
+from datetime import timedelta
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from mlguide_assets.prepare.features.registry import EMAIL_HISTORY, PROFILE
+from mlguide_assets.prepare.features.tables import LABEL
+from mlguide_assets.prepare.simulator.calibration import calibrate
+from mlguide_assets.prepare.simulator.content import emails
+from mlguide_assets.prepare.simulator.population import users
+from mlguide_assets.prepare.simulator.risk import SHIFTED, USUAL, Effects, Moment, observed_logits
+from mlguide_assets.train.behaviour.directions import EXTRA_SENDS, with_extra_recent_sends
+from mlguide_assets_tests.prepare.simulator.worlds import history
+from mlguide_assets_tests.train.behaviour.cases import FEATURES, PROBLEM, WORLD, core, intervention
+
+
+def difference(name: str) -> npt.NDArray[np.float64]:
+    done = intervention()
+    return np.asarray(done.after[name].to_numpy() - done.before[name].to_numpy(), dtype=np.float64)
+
+
+def test_everything_that_follows_from_the_extra_sends_changes_with_them() -> None:
+    for name in ("emails_last_7_days", "emails_last_30_days", "number_of_emails"):
+        assert (difference(name) == EXTRA_SENDS).all()
+    for kind in ("theme", "category"):
+        counts = [each.name for each in FEATURES if each.name.startswith(f"number_of_email_{kind}_")]
+        assert (np.sum([difference(name) for name in counts], axis=0) == EXTRA_SENDS).all()
+    after, before = (
+        np.nan_to_num(table["days_since_last_email"].to_numpy(), nan=np.inf)
+        for table in (intervention().after, intervention().before)
+    )
+    assert (after <= np.minimum(before, 7)).all()
+    assert (after < before).any()
+
+
+def test_nothing_else_changes() -> None:
+    done = intervention()
+    kept = [*PROFILE, *EMAIL_HISTORY, "theme", "category", "tenure_days", "email_age_days", "number_of_unsubscribes"]
+    for name in [*kept, "day_of_week", "hour_of_day", "user_id", "email_id", "delivered_at", LABEL]:
+        assert done.after[name].combine_chunks().equals(done.before[name].combine_chunks()), name
+        assert done.before[name].combine_chunks().equals(done.asked[name].combine_chunks()), name
+
+
+def test_extra_sends_keep_the_contract() -> None:
+    planted = intervention().planted
+    assert planted.num_rows == EXTRA_SENDS * intervention().asked.num_rows
+    for column in ("date_joined", "created_at"):
+        assert pc.all(pc.less_equal(planted[column], planted["delivered_at"])).as_py()
+    assert set(planted[LABEL].to_pylist()) == {PROBLEM.label.negative}
+    asked = dict(zip(*(intervention().asked[name].to_pylist() for name in ("user_id", "delivered_at")), strict=True))
+    for user, instant in zip(*(planted[name].to_pylist() for name in ("user_id", "delivered_at")), strict=True):
+        assert asked[user] - timedelta(days=7) <= instant < asked[user]
+    mix = pc.value_counts(planted["theme"]).to_pylist()
+    assert min(each["counts"] for each in mix) > 0.2 * planted.num_rows
+
+
+def logits(table: pa.Table, effects: Effects) -> npt.NDArray[np.float64]:
+    """What the simulator makes of a row of features, without the intercept."""
+    user, email = (table[key].to_numpy() for key in ("user_id", "email_id"))
+    moment = Moment(
+        tenure_days=table["tenure_days"].to_numpy(),
+        email_age_days=table["email_age_days"].to_numpy(),
+        last_7_days=table["emails_last_7_days"].to_numpy(),
+        last_30_days=table["emails_last_30_days"].to_numpy(),
+        days_since_last=np.nan_to_num(table["days_since_last_email"].to_numpy(), nan=np.inf),
+        weekday=table["day_of_week"].to_numpy(),
+    )
+    who = users(WORLD, calibrate(WORLD).joins_per_day, np.arange(1, user.max() + 1))
+    return observed_logits(effects, who, user - 1, emails(WORLD, np.arange(1, email.max() + 1)), email - 1, moment)
+
+
+def test_features_say_of_a_send_what_the_simulator_drew_it_from() -> None:
+    """So its logit of the changed rows is the truth about them."""
+    asked = intervention().before
+    keys = ["user_id", "delivered_at"]
+    drawn = asked.join(history(WORLD).select([*keys, "probability"]), keys, join_type="inner").sort_by("user_id")
+    logit = logits(drawn, USUAL) + calibrate(WORLD).intercept
+    np.testing.assert_allclose(1 / (1 + np.exp(-logit)), drawn["probability"].to_numpy(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("effects", [USUAL, SHIFTED], ids=["usual", "after the concept shift"])
+def test_extra_sends_never_lower_the_true_risk_of_any_send(effects: Effects) -> None:
+    rise = logits(intervention().after, effects) - logits(intervention().before, effects)
+    assert rise.min() > 0
+    assert rise.mean() > EXTRA_SENDS * (effects.last_7_days + effects.last_30_days)
+
+
+def test_a_user_who_just_joined_gets_no_sends_from_before() -> None:
+    first = core().sort_by("delivered_at").slice(5000, 1).to_pylist()[0]
+    lone = {**first, "user_id": 10**6, "date_joined": first["delivered_at"] - timedelta(seconds=1)}
+    joined = pa.concat_tables([core(), pa.Table.from_pylist([lone], core().schema)])
+    asked = pa.Table.from_pylist([{"user_id": 10**6, "delivered_at": first["delivered_at"]}])
+    more, planted = with_extra_recent_sends(joined, asked, 2, PROBLEM, np.random.default_rng(0))
+    assert planted.tolist() == [False]
+    assert more.num_rows == joined.num_rows
