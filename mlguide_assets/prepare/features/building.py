@@ -52,9 +52,13 @@ def clock_of(tables: Mapping[str, ibis.Table], problem: Problem) -> datetime:
     return datetime(1970, 1, 1) + timedelta(microseconds=next(row["last"] for row in days if row["day"] == newest))
 
 
-def decisions_of(tables: Mapping[str, ibis.Table], problem: Problem) -> ibis.Table:
-    """Every decision: ids, time, the label under the name that the problem has for it, and when it matures."""
-    rows = decision_rows(tables, problem, clock=clock_of(tables, problem))
+def decisions_of(tables: Mapping[str, ibis.Table], problem: Problem, *, clock: datetime | None = None) -> ibis.Table:
+    """Every decision: ids, time, the label under the name that the problem has for it, and when it matures.
+
+    Args:
+        clock: of the data; default: `clock_of` these tables.
+    """
+    rows = decision_rows(tables, problem, clock=clock or clock_of(tables, problem))
     return rows.rename({problem.label.column: LABEL}) if problem.label.column != LABEL else rows
 
 
@@ -98,7 +102,7 @@ def resolved_from(lake: Lake, problem: Problem) -> Problem:
 
 
 def features_table(tables: Mapping[str, ibis.Table], rows: ibis.Table, problem: Problem) -> ibis.Table:
-    """Every decision with its features, as of its own instant.
+    """Every decision with its features, as of its own instant, in the order of time.
 
     Args:
         rows: of `decisions_of`.
@@ -107,18 +111,30 @@ def features_table(tables: Mapping[str, ibis.Table], rows: ibis.Table, problem: 
     Returns:
         Keys, label (1, 0, or null while it has not matured), `matured_at`, and the features of `features_of(problem)`.
     """
+    return features_of_all(tables, rows, problem).order_by(*problem.decision.order)
+
+
+def features_of_all(tables: Mapping[str, ibis.Table], rows: ibis.Table, problem: Problem) -> ibis.Table:
+    """`features_table` in any order."""
+    if not isinstance(problem.predict, PredictEvent):
+        return features_of_some(tables, rows, problem)
     decision, label = problem.decision, problem.label.column
+    found = decision_features(tables, problem)
+    outcomes = rows.select(*decision.keys, label, MATURED_AT)
+    found = found.drop(*(name for name in (label, MATURED_AT) if name in found.columns))
+    # A key may be stated that is not unique: then the rows side by side would multiply.
+    return _arranged(found.inner_join(outcomes.distinct(), decision.keys), problem)
+
+
+def features_of_some(tables: Mapping[str, ibis.Table], rows: ibis.Table, problem: Problem) -> ibis.Table:
+    """The same of some decisions: the fewer they are, the less it costs."""
+    return _arranged(with_features(rows, tables, problem, cut_offs=_cut_offs(problem)), problem)
+
+
+def _arranged(rows: ibis.Table, problem: Problem) -> ibis.Table:
     names = [feature.name for feature in features_of(problem)]
-    if isinstance(problem.predict, PredictEvent):
-        found = decision_features(tables, problem)
-        outcomes = rows.select(*decision.keys, label, MATURED_AT)
-        found = found.drop(*(name for name in (label, MATURED_AT) if name in found.columns))
-        # A key may be stated that is not unique: then the rows side by side would multiply.
-        joined = found.inner_join(outcomes.distinct(), decision.keys)
-    else:
-        joined = with_features(rows, tables, problem, cut_offs=_cut_offs(problem))
-    columns = [*decision.keys, label, MATURED_AT, *names]
-    return joined.select(*dict.fromkeys(columns)).order_by(*decision.order)
+    columns = [*problem.decision.keys, problem.label.column, MATURED_AT, *names]
+    return rows.select(*dict.fromkeys(columns))
 
 
 def test_start(rows: ibis.Table, problem: Problem) -> datetime:

@@ -1,0 +1,148 @@
+"""The table of features by partition: after a day has landed, only the partitions that follow from it are computed.
+
+A row follows from what happened before it, so the fingerprint of a partition covers the rows of every table up to its
+end, told by sums of digests, and which of its outcomes have matured. It knows nothing of any one feature: whatever is
+declared, a partition whose fingerprint is the one in the lake would be written again as it is.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import ibis
+
+from mlguide_assets.define.prediction import PredictEvent
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.prepare.decisions.rows import MATURED_AT
+from mlguide_assets.prepare.engine import read_parquet
+from mlguide_assets.prepare.features.building import (
+    clock_of,
+    decisions_of,
+    features_of_all,
+    features_of_some,
+    tables_of,
+)
+from mlguide_assets.prepare.lake.data_files import Partitions, Query
+from mlguide_assets.prepare.lake.lake import Lake, writing
+from mlguide_assets.prepare.lake.snapshots import Snapshot
+from mlguide_assets.prepare.partitions import UNDATED, Calendar
+from mlguide_assets.prepare.rebuilding import bucketed, current, fingerprint, per_partition, plan
+
+WHAT = "What features are made of"
+_AFTER_ALL = "~"
+"""Sorts behind every key of a partition that a text begins: `2025-03~` behind all days of that month."""
+
+
+@contextmanager
+def features_by_partition(lake: Lake, problem: Problem) -> Iterator[Partitions]:
+    """The partitions of the table of features, as the tables are now; to be written before the context ends.
+
+    Args:
+        problem: resolved.
+    """
+    tables = tables_of(lake, problem)
+    clock = clock_of(tables, problem)
+    rows = decisions_of(tables, problem, clock=clock)
+    calendar = Calendar.of(clock.date(), problem.label.window)
+    chosen = plan(_inputs(lake, problem, rows, calendar, clock), current(lake, problem.features_table))
+    with lake.scratch(WHAT) as scratch:
+        with writing(WHAT, lake.root):
+            features = _computed(lake, problem, tables, rows, calendar, chosen.stale, chosen.inputs.keys(), scratch)
+        yield Partitions(features, chosen.inputs, kept=chosen.kept)
+
+
+@dataclass(frozen=True)
+class _Span:
+    """The decisions of a partition: when the last one is, and when the first and the last outcome are final."""
+
+    last: datetime
+    first_final: datetime
+    last_final: datetime
+
+
+def _spans(lake: Lake, problem: Problem, rows: ibis.Table, calendar: Calendar) -> dict[str, _Span]:
+    """Of every partition that has decisions. One pass."""
+    time = problem.decision.time
+    keyed = rows.select(time, MATURED_AT, partition=calendar.keys(rows[time]))
+    spans = keyed.group_by("partition").aggregate(
+        last=keyed[time].max(), first_final=keyed[MATURED_AT].min(), last_final=keyed[MATURED_AT].max()
+    )
+    return {row.pop("partition"): _Span(**row) for row in lake.connection.to_pyarrow(spans).to_pylist()}
+
+
+def _inputs(lake: Lake, problem: Problem, rows: ibis.Table, calendar: Calendar, clock: datetime) -> dict[str, str]:
+    """What each partition follows from: declarations, all rows up to its end, and which of its outcomes are known."""
+    declared = problem.model_dump(mode="json", include={"tables", "predict", "features", "contracts", "history_start"})
+    now = {name: lake.snapshot(name) for name in problem.tables}
+    ahead = timedelta() if isinstance(problem.predict, PredictEvent) else problem.label.window
+    inputs: dict[str, str] = {}
+    for key, span in _spans(lake, problem, rows, calendar).items():
+        until = max(f"{key}{_AFTER_ALL}", f"{(span.last + ahead).date()}{_AFTER_ALL}")
+        past = {name: _past(problem, name, snapshot, until) for name, snapshot in now.items()}
+        inputs[key] = fingerprint(problem.features_table, declared, past, _known(span, clock))
+    return inputs
+
+
+def _past(problem: Problem, name: str, snapshot: Snapshot, until: str) -> Any:
+    """What tells the rows of a table up to a partition: rows and digest of events, which add up, so that months that
+    become a year are the same past as before; else the content of the whole table.
+
+    Events of a time of their own are digested with the rows of the entities that they name (`digests`), so that a new
+    entity changes nothing before its first event.
+    """
+    landed = snapshot.notes.get("landed")
+    if landed is None:
+        told_by_events = isinstance(problem.predict, PredictEvent) and _is_digested_with_events(problem, name)
+        return None if told_by_events else snapshot.content_hash
+    before = [sums for key, sums in landed.items() if key <= until and key != UNDATED]
+    return [sum(rows for rows, _ in before), sum(total for _, total in before)]
+
+
+def _is_digested_with_events(problem: Problem, name: str) -> bool:
+    """Whether every event that can look at an entity table has a time of its own."""
+    table = problem.schema.entity_tables.get(name)
+    if table is None:
+        return False
+    naming = [each for each in problem.schema.event_tables.values() if table.entity in each.of]
+    return all(each.own_time for each in naming)
+
+
+def _known(span: _Span, clock: datetime) -> str:
+    """Which outcomes of a partition have matured: all, none, or as many as the data's clock says."""
+    if span.last_final <= clock:
+        return "all"
+    return "none" if span.first_final > clock else clock.isoformat()
+
+
+def _computed(
+    lake: Lake,
+    problem: Problem,
+    tables: Mapping[str, ibis.Table],
+    rows: ibis.Table,
+    calendar: Calendar,
+    stale: list[str],
+    every: Any,
+    scratch: Path,
+) -> dict[str, Query]:
+    """The features of the partitions that are computed again, each as a table."""
+    if not stale:
+        return {}
+    time = problem.decision.time
+    if len(stale) == len(every):
+        features = features_of_all(tables, rows, problem)
+    else:
+        asked = rows.filter(calendar.keys(rows[time]).isin(stale))
+        lake.connection.to_parquet(asked, scratch / "asked.parquet")
+        features = features_of_some(tables, read_parquet(lake.connection, scratch / "asked.parquet"), problem)
+    keyed = features.mutate(partition=calendar.keys(features[time]))
+    places = bucketed(lake.connection, keyed, stale, scratch / "features")
+    order = problem.decision.order
+    return per_partition(
+        lake.connection,
+        lambda rows: rows.order_by(*order),
+        {"rows": features.schema()},
+        {key: {"rows": where} for key, where in places.items()},
+    )
