@@ -74,55 +74,37 @@ def _world_metadata(seen: "Visible | None") -> dict[str, Any]:
 
 _KINDS = {"parquet", "ibis"}
 
-if PROBLEM.has_email_tables:
 
-    @dg.asset(deps=list(_TABLES), group_name=GROUP, kinds=_KINDS, owners=OWNERS)
-    def core_users(workspace: Workspace) -> Any:
-        """Profiles, their sends, and the content of these side by side: a row per send, and one per silent user."""
-        from mlguide_assets.prepare.core import rebuilt_core_users
+@dg.asset(name=PROBLEM.core_table, deps=list(_TABLES), group_name=GROUP, kinds=_KINDS, owners=OWNERS)
+def core_table(workspace: Workspace) -> Any:
+    """What is decided, about whom and when, and how it ended: a row per decision."""
+    from mlguide_assets.prepare.core import rebuilt_core_users
+    from mlguide_assets.prepare.features.building import decisions_of, tables_of
 
+    if PROBLEM.has_email_tables:
         return rebuilt_core_users(workspace.lake)
+    return decisions_of(tables_of(workspace.lake, PROBLEM), PROBLEM)
 
-    @dg.asset(deps=["core_users"], group_name=GROUP, kinds=_KINDS, owners=OWNERS)
-    def send_features(workspace: Workspace) -> Iterator[dg.Output[Any]]:
-        """Point-in-time features of every send: only what was known strictly before it."""
-        from mlguide_assets.prepare.features.rebuilding import rebuilt_send_features
 
-        with rebuilt_send_features(workspace.lake, workspace.problem) as partitions:
-            yield dg.Output(partitions)
+@dg.asset(deps=list(_TABLES), group_name=GROUP, kinds=_KINDS, owners=OWNERS)
+def feature_declarations(workspace: Workspace) -> Any:
+    """The features, as a problem file declares them: its own, and the automatic ones, chosen before the test."""
+    from mlguide_assets.prepare.features.building import decisions_of, declared_features, tables_of
 
-else:
+    tables = tables_of(workspace.lake, PROBLEM)
+    return declared_features(tables, decisions_of(tables, PROBLEM), PROBLEM)
 
-    @dg.asset(name=PROBLEM.core_table, deps=list(_TABLES), group_name=GROUP, kinds=_KINDS, owners=OWNERS)
-    def decisions(workspace: Workspace) -> Any:
-        """What is decided, about whom and when, and how it ended: a row per decision."""
-        from mlguide_assets.prepare.features.building import decisions_of, tables_of
 
-        return decisions_of(tables_of(workspace.lake, PROBLEM), PROBLEM)
+@dg.asset(
+    name=PROBLEM.features_table,
+    deps=[*_TABLES, "feature_declarations"],
+    group_name=GROUP,
+    kinds=_KINDS,
+    owners=OWNERS,
+)
+def features(workspace: Workspace) -> Iterator[dg.Output[Any]]:
+    """Point-in-time features of every decision: only what was known strictly before it."""
+    from mlguide_assets.prepare.features.incremental import features_by_partition
 
-    @dg.asset(
-        ins={"decided": dg.AssetIn(PROBLEM.core_table)},
-        deps=list(_TABLES),
-        group_name=GROUP,
-        kinds=_KINDS,
-        owners=OWNERS,
-    )
-    def feature_declarations(workspace: Workspace, decided: Any) -> Any:
-        """The features, as a problem file declares them: its own, and the automatic ones, chosen before the test."""
-        from mlguide_assets.prepare.features.building import declared_features, tables_of
-
-        return declared_features(tables_of(workspace.lake, PROBLEM), decided, PROBLEM)
-
-    @dg.asset(
-        name=PROBLEM.features_table,
-        ins={"decided": dg.AssetIn(PROBLEM.core_table)},
-        deps=[*_TABLES, "feature_declarations"],
-        group_name=GROUP,
-        kinds=_KINDS,
-        owners=OWNERS,
-    )
-    def features(workspace: Workspace, decided: Any) -> Any:
-        """Point-in-time features of every decision: only what was known strictly before it."""
-        from mlguide_assets.prepare.features.building import features_table, tables_of
-
-        return features_table(tables_of(workspace.lake, PROBLEM), decided, workspace.problem)
+    with features_by_partition(workspace.lake, workspace.problem) as partitions:
+        yield dg.Output(partitions)

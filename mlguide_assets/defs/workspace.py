@@ -42,8 +42,6 @@ class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]
     @property
     def problem(self) -> Problem:
         """The problem, with its features as the data have decided them."""
-        if PROBLEM.has_email_tables:
-            return PROBLEM
         from mlguide_assets.prepare.features.building import resolved_from
 
         return resolved_from(self.lake, PROBLEM)

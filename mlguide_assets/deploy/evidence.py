@@ -15,7 +15,7 @@ from mlguide_assets.deploy.bundle import Bundle, champion, metadata_of, needed_f
 from mlguide_assets.deploy.comparison import CHALLENGER, Comparison, Incomparable, Past, compare_with_champion
 from mlguide_assets.deploy.gate import Evidence
 from mlguide_assets.deploy.history import withdrawal
-from mlguide_assets.deploy.parity import Parity, feature_parity, looked_up_parity
+from mlguide_assets.deploy.parity import Parity, feature_parity
 from mlguide_assets.deploy.recorded_criteria import recorded_criteria
 from mlguide_assets.deploy.registration import registry_of
 from mlguide_assets.deploy.registry import LostVersionError, Registry
@@ -120,10 +120,7 @@ def _evidence(
 
 def _parity(tables: Tables, lake: Lake, problem: Problem) -> Parity:
     """Training's features against those of the path that scores."""
-    if problem.has_email_tables:
-        profiles, content = lake.read("user_profiles"), lake.read("email_content")
-        return feature_parity(tables.features, tables.core, profiles, content, problem)
-    return looked_up_parity(tables.features, tables.core, {name: lake.read(name) for name in problem.tables}, problem)
+    return feature_parity(tables.features, {name: lake.read(name) for name in problem.tables}, problem)
 
 
 def latency(model: ServableModel) -> float:

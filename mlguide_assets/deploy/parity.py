@@ -1,4 +1,4 @@
-"""Do training and scoring compute the same features? Recomputed for real sends, by the path that scores."""
+"""Do training and scoring compute the same features? Recomputed for real decisions, looked up one by one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,6 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.comparing import differing
 from mlguide_assets.prepare.features.compiling import with_features
-from mlguide_assets.prepare.features.tables import KEYS, features_at
 
 SAMPLE_ROWS = 500
 
@@ -38,52 +37,25 @@ class Parity:
 
 
 def feature_parity(
-    send_features: ibis.Table,
-    core_users: ibis.Table,
-    user_profiles: ibis.Table,
-    email_content: ibis.Table,
-    problem: Problem,
-    *,
-    rows: int = SAMPLE_ROWS,
-) -> Parity:
-    """Compare a seeded sample of the sends with what scoring would have computed at their instants."""
-    names = [feature.name for feature in features_of(problem)]
-    keys = send_features.select(*KEYS).order_by("delivered_at", "user_id", "email_id").to_pyarrow()
-    chosen = _sample(keys, rows, problem.evaluation.seed)
-    backend = send_features.get_backend()
-    trained = send_features.semi_join(ibis.memtable(chosen), KEYS)
-    scored = features_at(ibis.memtable(chosen), core_users, user_profiles, email_content, problem)
-    one, other = (
-        backend.to_pyarrow(side.select(*KEYS, *names).order_by("delivered_at", "user_id", "email_id"))
-        for side in (trained, scored)
-    )
-    return compare(one, other, names)
-
-
-def looked_up_parity(
-    features: ibis.Table,
-    decisions: ibis.Table,
-    tables: Mapping[str, ibis.Table],
-    problem: Problem,
-    *,
-    rows: int = SAMPLE_ROWS,
+    features: ibis.Table, tables: Mapping[str, ibis.Table], problem: Problem, *, rows: int = SAMPLE_ROWS
 ) -> Parity:
     """Compare a seeded sample of decisions with what looking them up one by one gives.
 
     Args:
         features: the table of features of all of history.
-        decisions: the rows that they are of.
-        tables: what the features are compiled from, by their names in the problem file.
+        tables: what it was compiled from, by their names in the problem file.
     """
     keys, order = problem.decision.keys, problem.decision.order
     names = [feature.name for feature in features_of(problem)]
-    chosen = _sample(decisions.select(*keys).order_by(*order).to_pyarrow(), rows, problem.evaluation.seed)
+    known = [feature.name for feature in features_of(problem) if feature.origin == "known"]
+    chosen = _sample(features.select(*keys).order_by(*order).to_pyarrow(), rows, problem.evaluation.seed)
     backend = features.get_backend()
-    spine = decisions.semi_join(ibis.memtable(chosen), keys).drop(problem.label.column, "matured_at").to_pyarrow()
+    trained = features.semi_join(ibis.memtable(chosen), keys)
+    spine = backend.to_pyarrow(trained.select(*dict.fromkeys([*keys, *known])))
     looked_up = with_features(ibis.memtable(spine), tables, problem)
     one, other = (
         backend.to_pyarrow(side.select(*dict.fromkeys([*keys, *names])).order_by(*order))
-        for side in (features.semi_join(ibis.memtable(chosen), keys), looked_up)
+        for side in (trained, looked_up)
     )
     return compare(one, other, names)
 

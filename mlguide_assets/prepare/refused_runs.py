@@ -7,8 +7,6 @@ from pathlib import Path
 from mlguide_assets.define.contracts import SetAside
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.core import CORE
-from mlguide_assets.prepare.features.rebuilding import FEATURES
 from mlguide_assets.prepare.ingest import QUARANTINED, Ingested
 from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
@@ -57,7 +55,7 @@ def refuse(read: Ingested, problem: Problem, lake: Lake) -> None:
 
 
 def _current(lake: Lake, problem: Problem) -> dict[str, str | None]:
-    prepared = (*problem.tables, CONTRACT, QUARANTINED, CORE, FEATURES)
+    prepared = (*problem.tables, CONTRACT, QUARANTINED, problem.core_table, problem.features_table)
     return {table: lake.snapshot(table).id if lake.exists(table) else None for table in prepared}
 
 

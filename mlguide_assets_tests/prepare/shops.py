@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.tables import TABLES, TableName
 from mlguide_assets.prepare.core import CORE, rebuilt_core_users
-from mlguide_assets.prepare.features.rebuilding import FEATURES, rebuilt_send_features
+from mlguide_assets.prepare.features.incremental import features_by_partition
 from mlguide_assets.prepare.ingest import QUARANTINED, ingest
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.refusals import refuse_blocked
@@ -21,6 +21,7 @@ from mlguide_assets_tests.samples import CATEGORIES, THEMES, arrow, sample_probl
 
 DAY = timedelta(days=1)
 FIRST = datetime(2023, 12, 1)
+FEATURES = "send_features"
 BUILT = ("user_profiles", "email_content", "user_emails", CORE, FEATURES, QUARANTINED, "contract_results")
 Rows = list[dict[str, Any]]
 
@@ -140,7 +141,7 @@ def build(lake: Lake, problem: Problem, between: Callable[[str], None] = lambda 
     core = rebuilt_core_users(lake)
     lake.write_partitions(CORE, core)
     between(CORE)
-    with rebuilt_send_features(lake, problem) as features:
+    with features_by_partition(lake, problem) as features:
         lake.write_partitions(FEATURES, features)
     return anew | {CORE: len(core.anew), FEATURES: len(features.anew)}
 

@@ -18,13 +18,13 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.contracts import judge, results_table
 from mlguide_assets.prepare.core import CORE, join_core_users, rebuilt_core_users
-from mlguide_assets.prepare.features.rebuilding import FEATURES, rebuilt_send_features
+from mlguide_assets.prepare.features.incremental import features_by_partition
 from mlguide_assets.prepare.features.tables import send_features
 from mlguide_assets.prepare.ingest import QUARANTINED
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.sources.reading import read_source
 from mlguide_assets_tests.prepare.ingesting import lake_over
-from mlguide_assets_tests.prepare.shops import DAY, FIRST, Shop, build, content, shop_problem
+from mlguide_assets_tests.prepare.shops import DAY, FEATURES, FIRST, Shop, build, content, shop_problem
 from mlguide_assets_tests.processes import PROCESSES, in_two_processes, is_killed
 from mlguide_assets_tests.samples import with_themes
 
@@ -288,7 +288,7 @@ def test_a_lake_of_an_earlier_version_is_made_anew(followed: Followed) -> None:
         rebuilt_core_users(lake)
     with (
         pytest.raises(InputError, match="'core_users' is not in partitions"),
-        rebuilt_send_features(lake, followed.problem),
+        features_by_partition(lake, followed.problem),
     ):
         pass
     assert followed.follow() == {"user_emails": every, CORE: every + 1, FEATURES: every}

@@ -22,7 +22,7 @@ from mlguide_assets.prepare.decisions.rows import LABEL, MATURED_AT, decision_ro
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.compiling import cut_offs_of, decision_features, with_features
 from mlguide_assets.prepare.features.events import AT, canonical_events, timestamp_of
-from mlguide_assets.prepare.features.resolving import resolved_features
+from mlguide_assets.prepare.features.resolving import follows_from_data, resolved_features
 from mlguide_assets.prepare.lake.lake import Lake
 
 DECLARATIONS = "feature_declarations"
@@ -64,7 +64,7 @@ def decisions_of(tables: Mapping[str, ibis.Table], problem: Problem, *, clock: d
 
 def declared_features(tables: Mapping[str, ibis.Table], rows: ibis.Table, problem: Problem) -> pa.Table:
     """The features of a problem as declarations alone, as the table `DECLARATIONS`."""
-    until = test_start(rows, problem)
+    until = test_start(rows, problem) if follows_from_data(problem) else datetime.max
     found = resolved_features(problem, tables, rows, until=until, cut_offs=_cut_offs(problem))
     resolved = problem.model_copy(update={"features": found})
     words = {feature.name: feature.description for feature in features_of(resolved)}

@@ -124,14 +124,26 @@ def _with_values(declaration: Declaration, problem: Declared, tables: Tables, un
     """A declaration whose `split` has its values: its own, those of the contract, or the most frequent."""
     if declaration.split is None or declaration.values:
         return declaration
-    event = event_of(declaration, problem)
-    noun, _, column = declaration.split.rpartition(".")
-    table = problem.schema.table_of(noun or event)
+    values = _of_contract(declaration, problem)
+    if values is None:
+        values = _values(problem, tables, event_of(declaration, problem), declaration.split, until).frequent
+    return declaration.model_copy(update={"values": values})
+
+
+def follows_from_data(problem: Declared) -> bool:
+    """Whether the data decide what the features are: automatic ones, or the values of a `split`."""
+    split = [each for each in problem.features.declared.values() if each.split is not None and not each.values]
+    return bool(problem.features.automatic) or any(_of_contract(each, problem) is None for each in split)
+
+
+def _of_contract(declaration: Declaration, problem: Declared) -> tuple[str, ...] | None:
+    """The values that the contract allows the column of a `split`; None where it says nothing."""
+    noun, _, column = str(declaration.split).rpartition(".")
+    table = problem.schema.table_of(noun or event_of(declaration, problem))
     for rule in problem.contracts:
         if rule.rule == "one_of" and (rule.table, rule.column) == (table, column):
-            return declaration.model_copy(update={"values": tuple(rule.values)})
-    values = _values(problem, tables, event, declaration.split, until).frequent
-    return declaration.model_copy(update={"values": values})
+            return tuple(rule.values)
+    return None
 
 
 def _length(rows: ibis.Table, time: str) -> timedelta:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.parity import looked_up_parity
+from mlguide_assets.deploy.parity import feature_parity
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.columns import columns_of
 from mlguide_assets.prepare.features.building import (
@@ -105,7 +105,7 @@ def test_automatic_features_are_kept_as_declarations(orders: Built) -> None:
 @pytest.mark.parametrize("kind", ["payments", "orders"])
 def test_looking_up_gives_what_was_computed_for_all(kind: str, request: pytest.FixtureRequest) -> None:
     built: Built = request.getfixturevalue(kind)
-    parity = looked_up_parity(built.features, built.decisions, built.tables, built.problem, rows=200)
+    parity = feature_parity(built.features, built.tables, built.problem, rows=200)
     assert parity.rows == 200
     assert parity.mismatches == 0
 
