@@ -279,7 +279,7 @@ def plan(
     from mlguide_assets.deploy.batch import challenger_scores
     from mlguide_assets.deploy.plan_figures import judge_plan, plan_figures
     from mlguide_assets.deploy.planning import plan_day
-    from mlguide_assets.deploy.serving.asking import now_of
+    from mlguide_assets.deploy.serving.instants import now_of
     from mlguide_assets.prepare.features.building import clock_of
 
     home, lake, problem, key = workspace.home, workspace.lake, workspace.problem, context.partition_key
