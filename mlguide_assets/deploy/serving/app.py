@@ -28,7 +28,7 @@ from mlguide_assets.deploy.serving.examples import ids_of, request_examples
 from mlguide_assets.deploy.serving.faults import FAULTS, add_faults
 from mlguide_assets.deploy.serving.guarding import App, Guard, Shortcut
 from mlguide_assets.deploy.serving.listing import List, row_type
-from mlguide_assets.deploy.serving.messages import purpose
+from mlguide_assets.deploy.serving.messages import longest, purpose
 from mlguide_assets.deploy.serving.operations import FEATURE_AGE, exposition, log_as_json
 from mlguide_assets.deploy.serving.reach import AllowedHosts
 from mlguide_assets.deploy.serving.running import Running
@@ -166,7 +166,7 @@ def _add_list(app: FastAPI, list_: List, id_: Any) -> None:
 
     async def listed(
         request: Request,
-        search: str = Query(default="", max_length=200, description="What the id starts with."),
+        search: str = Query(default="", max_length=longest(id_), description="What the id starts with."),
         limit: int = Query(default=first, ge=1, le=most),
     ) -> Response:
         running: Running = request.app.state.running

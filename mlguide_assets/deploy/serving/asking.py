@@ -6,8 +6,9 @@ from typing import Any
 
 from mlguide_assets.define.decision import plural
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.online_store.store import Id, Row, Snapshot
+from mlguide_assets.deploy.online_store.store import Id, Publication, Row, Snapshot
 from mlguide_assets.deploy.serving.asked import Asked, Question, RefusedError, Slot
+from mlguide_assets.deploy.serving.examples import ids_of
 from mlguide_assets.deploy.serving.features import Case, FeaturePlan, Features, Values, microseconds
 from mlguide_assets.deploy.serving.instants import judge_age, now_of, utc
 
@@ -34,6 +35,7 @@ class Resolver:
             RefusedError: it asks for too much, for features that know the future, or for ones that are too old.
             StoreError: the store does not answer.
         """
+        self._refuse_other_ids(asked, snapshot.publication)
         if asked.what_if and (unknown := plan.unsettable(asked.what_if)):
             raise RefusedError(422, f"what_if: {unknown[0]} is no feature of the instant that the champion has.")
         if self.decision.choose is None:
@@ -176,11 +178,24 @@ class Resolver:
             return
         what = plural(decision.noun)
         if decision.choose:
-            what = f"pairs of {_a(decision.unit)} and {_a(decision.choose)}"
+            what = f"pairs of {decision.unit} and {decision.choose}"
         explained = " to explain" if asked.explain else ""
         raise RefusedError(
             422, f"The request has {cases:,} {what}{explained}; at most {limit:,} are answered: split it."
         )
+
+    def _refuse_other_ids(self, asked: Asked, publication: Publication) -> None:
+        """The ids of an entity are all whole numbers or all texts. A server that began before any were published takes
+        both: no number must be answered as if it were the text, or the other way round."""
+        given = {self.decision.unit: asked.units, self.decision.choose: asked.candidates or ()}
+        if asked.events:
+            pairs = zip(self.decision.nouns, self.decision.ids, strict=True)
+            given = {noun: [event[name] for event in asked.events] for noun, name in pairs}
+        for noun, known in ids_of(self.problem, publication).items():
+            kind = type(known[0]) if known else None
+            if kind is not None and any(type(each) is not kind for each in given[noun]):
+                what = "texts" if kind is str else "whole numbers"
+                raise RefusedError(422, f"{noun}: the ids of {plural(noun)} are {what} here.")
 
     def _instant(self, asked: Asked, snapshot: Snapshot) -> tuple[datetime, datetime, list[str]]:
         """When it is decided, the instant of the features, and what is to be said of the two."""
@@ -207,7 +222,3 @@ def _found(plan: FeaturePlan, noun: str, rows: Mapping[Id, Row], at: int) -> dic
 def _unknown(ids: Sequence[Id], known: Container[Id]) -> list[Id]:
     """Each once, in order."""
     return [each for each in dict.fromkeys(ids) if each not in known]
-
-
-def _a(noun: str) -> str:
-    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

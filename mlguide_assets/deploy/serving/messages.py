@@ -62,6 +62,11 @@ def id_type(example: object) -> Any:
     return _Text if isinstance(example, str) else _Number
 
 
+def longest(type_: Any) -> int:
+    """How many characters an id of a type may have."""
+    return 20 if type_ is _Number else 200
+
+
 @dataclass(frozen=True)
 class Requests:
     """The bodies that a problem's API takes, as types, and what they mean.
