@@ -404,6 +404,9 @@ def serve(
 ) -> None:
     """Answer predictions over HTTP, with a playground on the same address.
 
+    What is asked follows from the problem: ids of entities, with candidates where a decision chooses, or the columns of
+    an event, such as a payment. /openapi.json on the same address describes it, with examples that are answered.
+
     Callers must send the key that is in MLGUIDE_API_KEY, if it is set. A promotion or rollback reaches the running
     server within two seconds. Every answer is in the prediction log before it is sent; 'mlguide run' lands the log.
 
@@ -411,9 +414,7 @@ def serve(
     """
     from mlguide_assets.deploy.serving.server import serve as serve_api
 
-    serve_api(
-        home_with_emails(home, "serve"), host=host, port=port, workers=workers, store=store, access_log=access_log
-    )
+    serve_api(Home.locate(home), host=host, port=port, workers=workers, store=store, access_log=access_log)
 
 
 def _show(home: Home, as_json: bool) -> None:

@@ -106,6 +106,15 @@ class Decision:
         return (self.noun, "withhold") if self.choose else ("act", "leave")
 
     @property
+    def own_keys(self) -> tuple[str, ...]:
+        """What an event is told apart by beside its entities and its time, such as its number.
+
+        >>> Decision("payment", ("card",), "paid", ("card_id", "paid", "payment")).own_keys
+        ('payment',)
+        """
+        return tuple(name for name in self.keys if name not in (*self.ids, self.time))
+
+    @property
     def stored(self) -> tuple[str, ...]:
         """The entities whose state is kept day by day. Candidates are few: theirs is computed when it is needed."""
         return tuple(noun for noun in self.nouns if noun != self.choose)

@@ -1,14 +1,21 @@
 """The meaning of every column, as the UI shows it: each stage says it of its own tables."""
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.columns import COLUMNS as DEPLOY
+from mlguide_assets.deploy import columns as deploy
 from mlguide_assets.experiment.columns import COLUMNS as EXPERIMENT
 from mlguide_assets.observe.columns import COLUMNS as OBSERVE
-from mlguide_assets.prepare.columns import columns_of
+from mlguide_assets.prepare import columns as prepare
 from mlguide_assets.retrain.columns import COLUMNS as RETRAIN
 from mlguide_assets.train.columns import COLUMNS as TRAIN
 
 
 def column_meanings(table: str, problem: Problem) -> dict[str, str]:
     """Column → meaning of one table; empty for a table that no stage writes."""
-    return {**columns_of(problem), **TRAIN, **DEPLOY, **OBSERVE, **EXPERIMENT, **RETRAIN}.get(table, {})
+    return {
+        **prepare.columns_of(problem),
+        **TRAIN,
+        **deploy.columns_of(problem),
+        **OBSERVE,
+        **EXPERIMENT,
+        **RETRAIN,
+    }.get(table, {})

@@ -279,7 +279,7 @@ def plan(
     from mlguide_assets.deploy.batch import challenger_scores
     from mlguide_assets.deploy.plan_figures import judge_plan, plan_figures
     from mlguide_assets.deploy.planning import plan_day
-    from mlguide_assets.deploy.serving.asking import now_of
+    from mlguide_assets.deploy.serving.instants import now_of
     from mlguide_assets.prepare.features.building import clock_of
 
     home, lake, problem, key = workspace.home, workspace.lake, workspace.problem, context.partition_key
@@ -320,7 +320,7 @@ served_predictions = dg.AssetSpec(
 
 @dg.asset(group_name=GROUP, kinds={"parquet"}, owners=OWNERS, deps=[served_predictions])
 def prediction_log(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
-    """Every pair that the API has answered: features, score, decision, version; by day. Landing again adds nothing."""
+    """Every case that the API has answered: features, score, decision, version; by day. Landing again adds nothing."""
     from mlguide_assets.defs.metadata import data_version, table_metadata
     from mlguide_assets.deploy.landing import PREDICTION_LOG, land_log
     from mlguide_assets.deploy.prediction_log import GIGABYTE, now_utc
@@ -329,6 +329,7 @@ def prediction_log(context: dg.AssetExecutionContext, workspace: Workspace) -> d
     landing = land_log(
         workspace.home.served(problem.key),
         lake,
+        problem,
         today=now_utc().date(),
         most_bytes=problem.serving.max_log_gigabytes * GIGABYTE,
     )

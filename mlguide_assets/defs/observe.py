@@ -221,7 +221,7 @@ def check_drift_on_new_data(context: dg.SensorEvaluationContext, workspace: Work
 )
 def features_are_fresh(workspace: Workspace) -> dg.AssetCheckResult:
     from mlguide_assets.defs.metadata import rounded
-    from mlguide_assets.deploy.serving.asking import in_days, now_of
+    from mlguide_assets.deploy.serving.instants import in_days, now_of
 
     snapshot, problem = workspace.online_store.current(), workspace.problem
     if snapshot is None:

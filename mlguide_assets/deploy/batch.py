@@ -246,7 +246,7 @@ def _batches(
         # Put in order as numbers: the engine would sort rows of forty columns, most of the time that they take.
         order = _order(rows, by_id)
         probability = model.predict(model.encoding.matrix(rows)[order])
-        keys = rows.select([*decision.scored_keys, decision.time]).take(pa.array(order))
+        keys = rows.select(list(dict.fromkeys([*decision.scored_keys, decision.time]))).take(pa.array(order))
         n = rows.num_rows
         columns = {
             **{name: keys[name].combine_chunks() for name in decision.scored_keys},

@@ -1,5 +1,8 @@
 """What the columns of this stage's tables mean, table by table."""
 
+from mlguide_assets.define.decision import Decision, id_column
+from mlguide_assets.define.problem import Problem
+
 _SCORED = {
     "scoring_date": "The day that the score is for.",
     "user_id": "The user.",
@@ -72,31 +75,6 @@ COLUMNS = {
         "planned_at": "When the plan was made, by the problem's clock, UTC: it chose no send before.",
         "run_id": "The Dagster run that made the plan.",
     },
-    "prediction_log": {
-        "request_id": "The request that was answered.",
-        "position": "The place of the pair in the answer, from 0.",
-        "answered_at": "When it was answered, UTC.",
-        "endpoint": "What was asked for: predict or recommend.",
-        "variant": "What scored: champion, challenger (never returned), routed (the challenger, for a user that an "
-        "experiment or a canary gave it), champion_shadow (the champion, for such a user; never returned), fallback "
-        "(the champion in the challenger's place), failed (nobody: the server failed), what_if, or base_rate.",
-        "model_version": "The model version that scored.",
-        "user_id": "The user that was asked about.",
-        "email_id": "The email that was asked about.",
-        "delivered_at": "The instant that the features were computed for, UTC.",
-        "feature_time": "The instant whose knowledge the stored features hold, UTC.",
-        "published": "The publication of the online store whose features were used.",
-        "features": "What the model was given, as JSON; null where nothing was known of the user.",
-        "probability": "The probability that was answered.",
-        "threshold": "The probability from which on an email is withheld.",
-        "decision": "What was answered: send or withhold.",
-        "latency_ms": "Milliseconds from the request to its line in the log.",
-        "scoring_ms": "Of these, what the model took for all requests that it scored together: how long it makes them "
-        "wait, whoever else is asked meanwhile.",
-        "experiment": "The experiment whose arm the user met by the answer; null where there is none.",
-        "experiment_version": "Its version.",
-        "arm": "The arm that the user met.",
-    },
     "request_faults": {
         "day": "The day, UTC.",
         "endpoint": "What was asked for.",
@@ -104,4 +82,40 @@ COLUMNS = {
         "requests": "Requests that ended so.",
     },
 }
-"""Table → column → meaning."""
+"""Table → column → meaning, where these are the same for all problems."""
+
+
+def columns_of(problem: Problem) -> dict[str, dict[str, str]]:
+    """Table → column → meaning, for every table of this stage."""
+    return {**COLUMNS, "prediction_log": _logged(problem.decision)}
+
+
+def _logged(decision: Decision) -> dict[str, str]:
+    act, leave = decision.actions
+    return {
+        "request_id": "The request that was answered.",
+        "position": "The place in the answer, from 0.",
+        "answered_at": "When it was answered, UTC.",
+        "endpoint": "What was asked for: predict or recommend.",
+        "variant": "What scored: champion, challenger (never returned), routed (the challenger, for a unit that an "
+        "experiment or a canary gave it), champion_shadow (the champion, for such a unit; never returned), fallback "
+        "(the champion in the challenger's place), failed (nobody: the server failed), what_if, or base_rate.",
+        "model_version": "The model version that scored.",
+        **{id_column(noun): f"The {noun} that was asked about." for noun in decision.nouns},
+        decision.time: "The instant that the features were computed for, UTC.",
+        **dict.fromkeys(
+            decision.own_keys, f"What else the {decision.noun} is told apart by; null where that was not given."
+        ),
+        "feature_time": "The instant whose knowledge the stored features hold, UTC.",
+        "published": "The publication of the online store whose features were used.",
+        "features": f"What the model was given, as JSON; null where nothing was known of the {decision.unit}.",
+        "probability": "The probability that was answered.",
+        "threshold": "The probability from which on the positive outcome is expected.",
+        "decision": f"What was answered: {act} or {leave}.",
+        "latency_ms": "Milliseconds from the request to its line in the log.",
+        "scoring_ms": "Of these, what the model took for all requests that it scored together: how long it makes them "
+        "wait, whoever else is asked meanwhile.",
+        "experiment": "The experiment whose arm the unit met by the answer; null where there is none.",
+        "experiment_version": "Its version.",
+        "arm": "The arm that the unit met.",
+    }

@@ -1,4 +1,4 @@
-"""The prediction log of the API lands in the lake by day, a row per answered pair.
+"""The prediction log of the API lands in the lake by day, a row per answered case.
 
 Landing merges: what the lake has of a day stays, whatever became of the server's files, and no request is in it twice.
 So it may happen at any time and by any clock.
@@ -7,7 +7,7 @@ So it may happen at any time and by any clock.
 import contextlib
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -15,6 +15,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from mlguide_assets.define.decision import Decision
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.prediction_log import days, log_bytes, read_segment, remove_unused, segments
 from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.files import replace_file
@@ -40,35 +42,51 @@ it has answered for some users and scored in the shadow for others."""
 _DAMAGE = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
 """What a line raises that is JSON but not what a server writes."""
 
-SCHEMA = pa.schema(
-    [
-        ("request_id", pa.string()),
-        ("position", pa.int32()),
-        ("answered_at", pa.timestamp("us")),
-        ("endpoint", pa.string()),
-        ("variant", pa.string()),
-        ("model_version", pa.string()),
-        ("user_id", pa.int64()),
-        ("email_id", pa.int64()),
-        ("delivered_at", pa.timestamp("us")),
-        ("feature_time", pa.timestamp("us")),
-        ("published", pa.string()),
-        ("features", pa.string()),
-        ("probability", pa.float64()),
-        ("threshold", pa.float64()),
-        ("decision", pa.string()),
-        ("latency_ms", pa.float64()),
-        ("scoring_ms", pa.float64()),
-        ("experiment", pa.string()),
-        ("experiment_version", pa.int64()),
-        ("arm", pa.string()),
-    ]
-)
-"""Of the table. `features` is JSON, since every model version may have features of its own."""
+
+def log_schema(decision: Decision, types: Mapping[str, pa.DataType] | None = None) -> pa.Schema:
+    """The columns of the table. `features` is JSON, since every model version may have features of its own.
+
+    Args:
+        types: of ids and of what else an event is told apart by; default: whole numbers.
+    """
+    types = types or {}
+    return pa.schema(
+        [
+            ("request_id", pa.string()),
+            ("position", pa.int32()),
+            ("answered_at", pa.timestamp("us")),
+            ("endpoint", pa.string()),
+            ("variant", pa.string()),
+            ("model_version", pa.string()),
+            *((name, types.get(name, pa.int64())) for name in decision.ids),
+            (decision.time, pa.timestamp("us")),
+            *((name, types.get(name, pa.int64())) for name in decision.own_keys),
+            ("feature_time", pa.timestamp("us")),
+            ("published", pa.string()),
+            ("features", pa.string()),
+            ("probability", pa.float64()),
+            ("threshold", pa.float64()),
+            ("decision", pa.string()),
+            ("latency_ms", pa.float64()),
+            ("scoring_ms", pa.float64()),
+            ("experiment", pa.string()),
+            ("experiment_version", pa.int64()),
+            ("arm", pa.string()),
+        ]
+    )
+
+
+def _schema_in(lake: Lake, problem: Problem) -> pa.Schema:
+    """The columns of the table, with the types that ids have in the table of features."""
+    if not lake.exists(problem.features_table):
+        return log_schema(problem.decision)
+    known = lake.read(problem.features_table).schema().to_pyarrow()
+    whole = {field.name: pa.types.is_integer(field.type) for field in known}
+    return log_schema(problem.decision, {name: pa.int64() if each else pa.string() for name, each in whole.items()})
 
 
 MET = ("experiment", "experiment_version", "arm")
-"""Columns of the arm that the user met by the answer; null where they take part in no experiment."""
+"""Columns of the arm that the unit met by the answer; null where it takes part in no experiment."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +99,7 @@ class Landing:
     damaged: tuple[Path, ...] = ()
 
 
-def land_log(folder: Path, lake: Lake, *, today: date, most_bytes: float = math.inf) -> Landing:
+def land_log(folder: Path, lake: Lake, problem: Problem, *, today: date, most_bytes: float = math.inf) -> Landing:
     """Add what servers have written since a day last landed. Landing twice changes nothing.
 
     A line that cannot be read is set aside, in a file with `DAMAGED_SUFFIX`; all others land.
@@ -95,22 +113,23 @@ def land_log(folder: Path, lake: Lake, *, today: date, most_bytes: float = math.
     """
     # Two that land at once would each leave out what the other has just removed.
     with writing("The landed prediction log", folder), locked(folder / _LOCK):
-        landed = _land_days(folder, lake)
+        schema = _schema_in(lake, problem)
+        landed = _land_days(folder, lake, problem.decision, schema)
         _make_room(folder, today, most_bytes / 2)
     if not lake.exists(PREDICTION_LOG):
-        lake.write_partition(PREDICTION_LOG, today.isoformat(), SCHEMA.empty_table())
+        lake.write_partition(PREDICTION_LOG, today.isoformat(), schema.empty_table())
     damaged = tuple(sorted(folder.glob(f"*/*{DAMAGED_SUFFIX}")))
     return Landing(tuple(landed), lake.snapshot(PREDICTION_LOG).rows, _last_answer(lake, landed), damaged)
 
 
-def _land_days(folder: Path, lake: Lake) -> list[str]:
+def _land_days(folder: Path, lake: Lake, decision: Decision, schema: pa.Schema) -> list[str]:
     """The days that were written."""
     written = []
     for day in days(folder):
         sizes = {path.name: path.stat().st_size for path in segments(folder, day)}
         landed = read_noted(folder / day / _LANDED)
         if any(landed.get(name) != size for name, size in sizes.items()):
-            _land_day(folder / day, list(sizes), lake)
+            _land_day(folder / day, list(sizes), lake, decision, schema)
             replace_file(folder / day / _LANDED, json.dumps(sizes).encode())
             written.append(day)
     return written
@@ -135,11 +154,11 @@ def _make_room(folder: Path, today: date, most_bytes: float) -> None:
                 (folder / day).rmdir()
 
 
-def _land_day(folder: Path, names: list[str], lake: Lake) -> None:
+def _land_day(folder: Path, names: list[str], lake: Lake, decision: Decision, schema: pa.Schema) -> None:
     """Write the partition of a day: the rows of these files, and what the lake has besides."""
     day = folder.name
-    batches = (batch for name in names for batch in _batches_of(folder / name))
-    new = pa.RecordBatchReader.from_batches(SCHEMA, batches)
+    batches = (batch for name in names for batch in _batches_of(folder / name, decision, schema))
+    new = pa.RecordBatchReader.from_batches(schema, batches)
     if not lake.exists(PREDICTION_LOG) or day not in lake.snapshot(PREDICTION_LOG).partitions:
         lake.write_partition(PREDICTION_LOG, day, new)
         return
@@ -156,28 +175,28 @@ def _merged(new: pa.RecordBatchReader, lake: Lake, day: str, place: Path) -> Tab
     import ibis
     import pyarrow.parquet as pq
 
-    with pq.ParquetWriter(place, SCHEMA) as writer:
+    with pq.ParquetWriter(place, new.schema) as writer:
         for batch in new:
             writer.write_batch(batch)
     added = read_parquet(lake.connection, place)
     known = lake.read(PREDICTION_LOG, partitions=[day])
     # Of a day that an earlier version landed.
     older = {name: ibis.null(type_) for name, type_ in added.schema().items() if name not in known.columns}
-    known = known.mutate(**older).select(added.columns)
+    known = known.mutate(**older).select(added.columns).cast(added.schema())
     return added.union(known.anti_join(added, _KEY)).order_by("answered_at", *_KEY, "position")
 
 
-def _batches_of(path: Path) -> Iterator[pa.RecordBatch]:
+def _batches_of(path: Path, decision: Decision, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """The rows of a server's file; the lines that are not what a server writes are set aside."""
     damaged: list[bytes] = []
-    for requests in _groups(path, damaged.append):
+    for requests in _groups(path, decision, schema, damaged.append):
         try:
-            yield _batch([row for _, rows in requests for row in rows])
+            yield _batch([row for _, rows in requests for row in rows], schema)
         except _DAMAGE:
             # A value of the wrong type in one of them; the others land.
             for request, rows in requests:
                 try:
-                    yield _batch(rows)
+                    yield _batch(rows, schema)
                 except _DAMAGE:
                     damaged.append(_as_line(request))
     if damaged:
@@ -188,13 +207,15 @@ _Requests = list[tuple[dict[str, Any], list[dict[str, Any]]]]
 """Each with its rows."""
 
 
-def _groups(path: Path, set_aside: Callable[[bytes], None]) -> Iterator[_Requests]:
+def _groups(
+    path: Path, decision: Decision, schema: pa.Schema, set_aside: Callable[[bytes], None]
+) -> Iterator[_Requests]:
     """The requests of a file, as many at a time as make a batch of rows."""
     group: _Requests = []
     waiting = 0
     for request in read_segment(path, set_aside):
         try:
-            rows = list(_rows(request))
+            rows = list(_rows(request, decision, schema))
         except _DAMAGE:
             set_aside(_as_line(request))
             continue
@@ -207,9 +228,9 @@ def _groups(path: Path, set_aside: Callable[[bytes], None]) -> Iterator[_Request
         yield group
 
 
-def _batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
-    columns = [pa.array([row[field.name] for row in rows], field.type) for field in SCHEMA]
-    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+def _batch(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
+    columns = [pa.array([row[field.name] for row in rows], field.type) for field in schema]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def _as_line(request: dict[str, Any]) -> bytes:
@@ -232,8 +253,8 @@ def _last_answer(lake: Lake, landed: list[str]) -> datetime | None:
     return newest
 
 
-def _rows(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The pairs of an answered request."""
+def _rows(request: dict[str, Any], decision: Decision, schema: pa.Schema) -> Iterator[dict[str, Any]]:
+    """The places of an answered request."""
     shared = {
         "request_id": request["request_id"],
         "answered_at": datetime.fromisoformat(request["answered_at"]),
@@ -250,15 +271,22 @@ def _rows(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
             # Only where it is not all of the answer.
             "position": row.get("position", position),
             "variant": row["variant"],
-            "user_id": row["user_id"],
-            "email_id": row["email_id"],
-            "delivered_at": _time(row["instant"]),
+            **{name: row[name] for name in decision.ids},
+            decision.time: _time(row["instant"]),
+            **{name: _as(schema.field(name).type, row.get("keys", {}).get(name)) for name in decision.own_keys},
             "feature_time": _time(row["feature_time"]),
             "features": None if row["features"] is None else json.dumps(row["features"], ensure_ascii=False),
             "probability": row["probability"],
             "decision": row["decision"],
             **{name: row.get(name) for name in MET},
         }
+
+
+def _as(type_: pa.DataType, value: int | str | None) -> int | str | None:
+    """A key of the caller's as the table has it; a text among whole numbers is left out."""
+    if value is None or pa.types.is_string(type_):
+        return None if value is None else str(value)
+    return value if isinstance(value, int) else None
 
 
 def _time(text: str | None) -> datetime | None:

@@ -5,7 +5,7 @@ corrected since, is no fault of the server.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.online_store.publishing import PUBLISHED_FROM, pinned_publications
+from mlguide_assets.deploy.online_store.publishing import pinned_publications, published_from
 from mlguide_assets.deploy.prediction_log import CHALLENGER, CHAMPION, FALLBACK, ROUTED
 from mlguide_assets.observe.rows import column_of
-from mlguide_assets.prepare.features.catalogue import Feature, features_of
+from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.comparing import differing
-from mlguide_assets.prepare.features.tables import KEYS, features_at
+from mlguide_assets.prepare.features.compiling import with_features
 from mlguide_assets.prepare.lake.lake import Lake
 
 MOST_ROWS = 50_000
@@ -55,24 +55,28 @@ class ParityVerdict:
 
 
 def online_parity(log: ibis.Table, lake: Lake, problem: Problem) -> OnlineParity:
-    """Compare logged vectors with what the offline path computes for the same users, emails and instants.
+    """Compare logged vectors with what the offline path computes for the same entities and instants.
 
     What-ifs are left out, since their features were set by hand, and so are answers by the base rate.
     """
     features = [feature for feature in features_of(problem) if feature.for_models]
     real = log.filter(log.variant.isin([CHAMPION, CHALLENGER, ROUTED, FALLBACK]) & log.features.notnull())
-    logged = real.select(*_LOGGED).to_pyarrow()
-    publications = pinned_publications(lake)
-    counted = {feature.name: _Count() for feature in features}
+    decision = problem.decision
+    keys = (*decision.ids, decision.time)
+    logged = real.select("request_id", "position", *keys, "feature_time", "published", "features").to_pyarrow()
+    publications = pinned_publications(lake, published_from(problem))
+    counted = {feature.name: _Count(keys) for feature in features}
     compared = 0
     for published in sorted(set(logged["published"].to_pylist())):
         if published not in publications:
             continue
         rows = _sample(logged.filter(pc.equal(logged["published"], published)), problem.evaluation.seed)
-        expected = _offline(rows, lake, publications[published], problem, features)
         vectors = [json.loads(vector) for vector in rows["features"].to_pylist()]
-        for feature in features:
-            counted[feature.name].add(rows, pa.chunked_array([column_of(vectors, feature)]), expected[feature.name])
+        online = {each.name: pa.chunked_array([column_of(vectors, each)]) for each in features}
+        known = {each.name: online[each.name] for each in features if each.origin == "known"}
+        expected = _offline(rows, known, lake, publications[published], problem)
+        for name, values in online.items():
+            counted[name].add(rows, values, expected[name])
         compared += rows.num_rows
     table = [{"feature": name, **count.row()} for name, count in counted.items()]
     return OnlineParity(pa.Table.from_pylist(table, SCHEMA), compared, logged.num_rows - compared)
@@ -97,13 +101,15 @@ def judge_parity(parity: ibis.Table) -> ParityVerdict:
     )
 
 
-_LOGGED = ("request_id", "position", *KEYS, "feature_time", "published", "features")
-
-
 @dataclass
 class _Count:
-    """How often a feature differed, and where first."""
+    """How often a feature differed, and where first.
 
+    Args:
+        keys: the columns of ids, and the time.
+    """
+
+    keys: tuple[str, ...]
     rows: int = 0
     mismatches: int = 0
     example: str | None = None
@@ -114,11 +120,10 @@ class _Count:
         self.mismatches += len(wrong)
         if len(wrong) and self.example is None:
             at = int(wrong[0])
-            user, email, instant = (rows[name][at].as_py() for name in KEYS)
-            self.example = (
-                f"user {user}, email {email} at {instant.isoformat()}: {_shown(online[at])} online, "
-                f"{_shown(offline[at])} offline"
-            )
+            *ids, instant = (rows[name][at].as_py() for name in self.keys)
+            nouns = (name.removesuffix("_id") for name in self.keys)
+            who = ", ".join(f"{noun} {each}" for noun, each in zip(nouns, ids, strict=False))
+            self.example = f"{who} at {instant.isoformat()}: {_shown(online[at])} online, {_shown(offline[at])} offline"
 
     def row(self) -> dict[str, Any]:
         share = self.mismatches / self.rows if self.rows else 0.0
@@ -137,21 +142,24 @@ def _sample(rows: pa.Table, seed: int) -> pa.Table:
     return rows.take(np.sort(np.random.default_rng(seed).choice(rows.num_rows, MOST_ROWS, replace=False)))
 
 
+_KNOWN_UNTIL, _PLACE = "_known_until", "_place"
+
+
 def _offline(
-    rows: pa.Table, lake: Lake, snapshots: dict[str, str], problem: Problem, features: Sequence[Feature]
+    rows: pa.Table, known: Mapping[str, pa.ChunkedArray], lake: Lake, snapshots: Mapping[str, str], problem: Problem
 ) -> pa.Table:
-    """The features of the logged pairs, computed again, in the order of the rows; null where they cannot be."""
-    asked = rows.select([*KEYS, "feature_time"]).rename_columns([*KEYS, "as_of"])
-    distinct = asked.group_by([*KEYS, "as_of"]).aggregate([])
-    core_users, user_profiles, email_content = (
-        lake.read(table, snapshot_id=snapshots[table]) for table in PUBLISHED_FROM
-    )
-    computed = features_at(ibis.memtable(distinct), core_users, user_profiles, email_content, problem)
-    found = lake.connection.to_pyarrow(computed)
-    places = {key: place for place, key in enumerate(_keys(found))}
-    wanted = [places.get(key) for key in _keys(asked)]
-    return found.select([feature.name for feature in features]).take(pa.array(wanted, pa.int64()))
+    """The features of the logged cases, computed again, in the order of the rows.
 
-
-def _keys(rows: pa.Table) -> Iterator[tuple[Any, ...]]:
-    return zip(*(rows[name].to_pylist() for name in (*KEYS, "as_of")), strict=True)
+    Args:
+        known: columns of the events as they were logged: no table has these events yet.
+    """
+    decision = problem.decision
+    spine = {name: rows[name] for name in (*decision.ids, decision.time)}
+    # Texts that are known of an event are carried along, but no model sees them, so no log has them.
+    spine |= {
+        each.name: pa.nulls(rows.num_rows, pa.string()) for each in features_of(problem) if each.origin == "known"
+    }
+    spine |= {_KNOWN_UNTIL: rows["feature_time"], _PLACE: pa.array(range(rows.num_rows), pa.int64()), **known}
+    tables = {table: lake.read(table, snapshot_id=snapshot) for table, snapshot in snapshots.items()}
+    computed = with_features(ibis.memtable(pa.table(spine)), tables, problem, known_until=_KNOWN_UNTIL)
+    return lake.connection.to_pyarrow(computed.order_by(_PLACE))

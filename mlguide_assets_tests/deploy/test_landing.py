@@ -13,6 +13,7 @@ from mlguide_assets.deploy.landing import KEPT_DAYS, MET, PREDICTION_LOG, land_l
 from mlguide_assets.deploy.prediction_log import LogWriter, log_bytes, segments
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets_tests.train.sends import PROBLEM
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 250_000)
 TODAY = NOON.date()
@@ -69,7 +70,7 @@ def landed(lake: Lake) -> list[tuple[str, int]]:
 
 def test_every_pair_is_a_row_with_what_was_said_of_it(folder: Path, lake: Lake) -> None:
     write(folder, request("a"), request("b", pairs=1))
-    landing = land_log(folder, lake, today=TODAY)
+    landing = land_log(folder, lake, PROBLEM, today=TODAY)
     assert (landing.days, landing.rows, landing.last_answer) == (("2026-03-01",), 3, NOON)
     row = lake.read_arrow(PREDICTION_LOG).to_pylist()[1]
     assert json.loads(row.pop("features")) == {"age": 30, "country": "KO", "theme": "早い"}
@@ -95,33 +96,33 @@ def test_every_pair_is_a_row_with_what_was_said_of_it(folder: Path, lake: Lake) 
 
 
 def test_without_a_log_there_is_an_empty_table(folder: Path, lake: Lake) -> None:
-    landing = land_log(folder, lake, today=TODAY)
+    landing = land_log(folder, lake, PROBLEM, today=TODAY)
     assert (landing.days, landing.rows, landing.last_answer) == ((), 0, None)
     assert landed(lake) == []
 
 
 def test_landing_again_changes_nothing(folder: Path, lake: Lake) -> None:
     write(folder, request("a"))
-    land_log(folder, lake, today=TODAY)
+    land_log(folder, lake, PROBLEM, today=TODAY)
     before = lake.snapshot(PREDICTION_LOG)
-    assert land_log(folder, lake, today=TODAY).days == ()
+    assert land_log(folder, lake, PROBLEM, today=TODAY).days == ()
     assert lake.snapshot(PREDICTION_LOG) == before
 
 
 def test_what_comes_later_is_added_and_nothing_twice(folder: Path, lake: Lake) -> None:
     write(folder, request("a"))
-    land_log(folder, lake, today=TODAY)
+    land_log(folder, lake, PROBLEM, today=TODAY)
     write(folder, request("b"))
-    assert land_log(folder, lake, today=TODAY).days == ("2026-03-01",)
+    assert land_log(folder, lake, PROBLEM, today=TODAY).days == ("2026-03-01",)
     assert sorted(landed(lake)) == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
 
 
 def test_only_days_that_grew_are_written(folder: Path, lake: Lake) -> None:
     write(folder, request("a"))
     write(folder, request("b"), at=NOON - timedelta(days=1))
-    land_log(folder, lake, today=TODAY)
+    land_log(folder, lake, PROBLEM, today=TODAY)
     write(folder, request("c"))
-    assert land_log(folder, lake, today=TODAY).days == ("2026-03-01",)
+    assert land_log(folder, lake, PROBLEM, today=TODAY).days == ("2026-03-01",)
     assert {name for name, _ in landed(lake)} == {"a", "b", "c"}
 
 
@@ -129,7 +130,7 @@ def test_a_torn_last_line_was_never_acknowledged_and_is_left_out(folder: Path, l
     write(folder, request("a"), request("b"))
     (path,) = segments(folder, "2026-03-01")
     path.write_bytes(path.read_bytes()[:-5])
-    assert land_log(folder, lake, today=TODAY).rows == 2
+    assert land_log(folder, lake, PROBLEM, today=TODAY).rows == 2
     assert {name for name, _ in landed(lake)} == {"a"}
 
 
@@ -152,22 +153,22 @@ def test_a_damaged_line_is_set_aside_and_all_others_land(folder: Path, lake: Lak
     path = segments(folder, "2026-03-01")[0]
     path.write_bytes(path.read_bytes() + damage + b"\n" + request("b") + b"\n")
     for _ in range(2):
-        landing = land_log(folder, lake, today=TODAY)
+        landing = land_log(folder, lake, PROBLEM, today=TODAY)
         assert {name for name, _ in landed(lake)} == {"a", "b"}
         (aside,) = landing.damaged
         kept = aside.read_bytes()
         assert kept == damage + b"\n" or json.loads(kept) == json.loads(damage)
     # The server's file goes; what was set aside stays.
-    land_log(folder, lake, today=TODAY + timedelta(days=KEPT_DAYS + 1))
+    land_log(folder, lake, PROBLEM, today=TODAY + timedelta(days=KEPT_DAYS + 1))
     assert (path.exists(), aside.exists()) == (False, True)
 
 
 def test_what_had_landed_outlives_damage_to_its_file(folder: Path, lake: Lake) -> None:
     write(folder, request("a"), request("b"))
-    land_log(folder, lake, today=TODAY)
+    land_log(folder, lake, PROBLEM, today=TODAY)
     (path,) = segments(folder, "2026-03-01")
     path.write_bytes(b"\x00" * 10 + path.read_bytes()[10:] + request("c") + b"\n")
-    land_log(folder, lake, today=TODAY)
+    land_log(folder, lake, PROBLEM, today=TODAY)
     assert sorted(landed(lake)) == [(name, user) for name in "abc" for user in range(2)]
 
 
@@ -175,9 +176,9 @@ def test_a_clock_that_is_ahead_removes_no_file_that_a_server_writes(folder: Path
     server = LogWriter(folder)
     for name, ahead in (("a", 9), ("b", 0), ("c", 400)):
         server.append([request(name)], NOON)
-        land_log(folder, lake, today=TODAY + timedelta(days=ahead))
+        land_log(folder, lake, PROBLEM, today=TODAY + timedelta(days=ahead))
     server.close()
-    land_log(folder, lake, today=TODAY + timedelta(days=9))
+    land_log(folder, lake, PROBLEM, today=TODAY + timedelta(days=9))
     assert {name for name, _ in landed(lake)} == {"a", "b", "c"}
     assert not segments(folder, "2026-03-01")
 
@@ -185,7 +186,7 @@ def test_a_clock_that_is_ahead_removes_no_file_that_a_server_writes(folder: Path
 def test_a_machine_that_starts_again_and_again_at_one_wrong_date_adds_up(folder: Path, lake: Lake) -> None:
     for name in "abc":
         write(folder, request(name))
-        land_log(folder, lake, today=TODAY + timedelta(days=900))
+        land_log(folder, lake, PROBLEM, today=TODAY + timedelta(days=900))
         assert not segments(folder, "2026-03-01")
     assert sorted(landed(lake)) == [(name, user) for name in "abc" for user in range(2)]
 
@@ -197,7 +198,7 @@ def test_a_log_that_grows_too_large_loses_what_has_landed_before_its_time(folder
     for name, days in (("a", 2), ("b", 1), ("c", 0)):
         write(folder, request(name), at=NOON - timedelta(days=days))
     size = log_bytes(folder) / 4
-    land_log(folder, lake, today=TODAY, most_bytes=2 * 2.5 * size)
+    land_log(folder, lake, PROBLEM, today=TODAY, most_bytes=2 * 2.5 * size)
     assert [len(segments(folder, f"2026-02-{day}")) for day in (26, 27, 28)] == [1, 0, 0]
     assert len(segments(folder, "2026-03-01")) == 1
     server.close()
@@ -211,7 +212,7 @@ def test_a_file_system_without_locks_is_one_sentence(folder: Path, lake: Lake, m
     monkeypatch.setattr(fcntl, "flock", refuses)
     write(folder, request("a"))
     with pytest.raises(InputError, match="No locks available"):
-        land_log(folder, lake, today=TODAY)
+        land_log(folder, lake, PROBLEM, today=TODAY)
 
 
 def test_a_clock_that_goes_back_is_harmless(folder: Path, lake: Lake) -> None:
@@ -219,7 +220,7 @@ def test_a_clock_that_goes_back_is_harmless(folder: Path, lake: Lake) -> None:
     for name, days in (("a", 0), ("b", 1), ("c", -1), ("d", 0)):
         server.append([request(name)], NOON + timedelta(days=days))
     server.close()
-    land_log(folder, lake, today=TODAY)
+    land_log(folder, lake, PROBLEM, today=TODAY)
     assert {name for name, _ in landed(lake)} == {"a", "b", "c", "d"}
 
 
@@ -228,7 +229,7 @@ def test_champion_and_challenger_of_a_request_are_two_lines(folder: Path, lake: 
     old = TODAY + timedelta(days=KEPT_DAYS + 1)
     for version in (b"3", b"4"):
         write(folder, request("a").replace(b'"model_version": "3"', b'"model_version": "%b"' % version))
-        land_log(folder, lake, today=old)
+        land_log(folder, lake, PROBLEM, today=old)
     assert lake.read_arrow(PREDICTION_LOG)["model_version"].to_pylist() == ["3", "3", "4", "4"]
 
 
@@ -236,11 +237,11 @@ def test_old_files_go_once_they_have_landed_and_their_rows_stay(folder: Path, la
     old = NOON - timedelta(days=KEPT_DAYS + 1)
     write(folder, request("old"), at=old)
     write(folder, request("new"))
-    land_log(folder, lake, today=TODAY)
+    land_log(folder, lake, PROBLEM, today=TODAY)
     assert not (folder / old.date().isoformat()).exists()
     assert segments(folder, "2026-03-01")
     for _ in range(2):
-        land_log(folder, lake, today=TODAY + timedelta(days=1))
+        land_log(folder, lake, PROBLEM, today=TODAY + timedelta(days=1))
         assert {name for name, _ in landed(lake)} == {"old", "new"}
 
 
@@ -249,35 +250,35 @@ def test_a_kill_while_old_files_go_loses_nothing(folder: Path, lake: Lake) -> No
     old = NOON - timedelta(days=KEPT_DAYS + 1)
     for name in ("one", "two"):
         write(folder, request(name), at=old)
-    land_log(folder, lake, today=old.date())
+    land_log(folder, lake, PROBLEM, today=old.date())
     (folder / old.date().isoformat() / "landed.json").unlink()
     segments(folder, old.date().isoformat())[0].unlink()
-    land_log(folder, lake, today=TODAY)
+    land_log(folder, lake, PROBLEM, today=TODAY)
     assert {name for name, _ in landed(lake)} == {"one", "two"}
 
 
 def test_a_kill_between_landing_and_its_mark_lands_the_day_again(folder: Path, lake: Lake) -> None:
     write(folder, request("a"))
-    land_log(folder, lake, today=TODAY)
+    land_log(folder, lake, PROBLEM, today=TODAY)
     (folder / "2026-03-01" / "landed.json").write_text("{half")
-    assert land_log(folder, lake, today=TODAY).rows == 2
+    assert land_log(folder, lake, PROBLEM, today=TODAY).rows == 2
 
 
 def test_many_rows_land_in_pieces(folder: Path, lake: Lake) -> None:
     write(folder, *(request(f"{number}", pairs=70) for number in range(700)))
-    assert land_log(folder, lake, today=date(2026, 3, 1)).rows == 49_000
+    assert land_log(folder, lake, PROBLEM, today=date(2026, 3, 1)).rows == 49_000
 
 
 def test_the_arm_that_a_user_met_lands_also_on_a_day_that_an_earlier_version_landed(folder: Path, lake: Lake) -> None:
     write(folder, request("a"))
-    land_log(folder, lake, today=TODAY)
+    land_log(folder, lake, PROBLEM, today=TODAY)
     day = TODAY.isoformat()
     older = lake.read_arrow(PREDICTION_LOG, [day]).drop_columns(list(MET))
     lake.write_partition(PREDICTION_LOG, day, older)
     line = json.loads(request("b", pairs=1))
     line["rows"][0] |= {"experiment": "fewer_losses", "experiment_version": 2, "arm": "personal"}
     write(folder, json.dumps(line).encode())
-    land_log(folder, lake, today=TODAY)
+    land_log(folder, lake, PROBLEM, today=TODAY)
     rows = lake.read_arrow(PREDICTION_LOG, [day]).to_pylist()
     assert {(row["request_id"], row["experiment"], row["experiment_version"], row["arm"]) for row in rows} == {
         ("a", None, None, None),

@@ -39,7 +39,7 @@ def test_its_bundle_holds_no_booster_and_answers_as_the_candidate(
     assert not (bundle.folder / "model.ubj").exists()
     rows = matured(sends).slice(0, 50)
     served = load_served(bundle)
-    values = {name: rows[name].to_pylist() for name in served.features}
+    values = {name: rows[name].to_pylist() for name in served.plan.names}
     matrix = served.model.encoding.matrix_of_values(values)
     np.testing.assert_array_equal(
         served.model.predict(matrix), linear.model.predict(linear.model.encoding.matrix(rows))
@@ -50,7 +50,7 @@ def test_its_bundle_holds_no_booster_and_answers_as_the_candidate(
 def test_its_reasons_are_the_differences_that_the_features_make(bundle: Bundle, sends: pa.Table) -> None:
     """Of two sends that differ in the theme alone, the reasons differ by what the theme does to the log-odds."""
     served, rows = load_served(bundle), matured(sends).slice(0, 1)
-    row = {name: rows[name][0].as_py() for name in served.features}
+    row = {name: rows[name][0].as_py() for name in served.plan.names}
     asked = {name: [value, value] for name, value in row.items()} | {"theme": ["food", "shopping"]}
     matrix = served.model.encoding.matrix_of_values(asked)
     food, shopping = served.model.contributions(matrix)
@@ -58,7 +58,7 @@ def test_its_reasons_are_the_differences_that_the_features_make(bundle: Bundle, 
     np.testing.assert_allclose(food.sum() - shopping.sum(), log_odds_of[0] - log_odds_of[1], atol=1e-5)
     first = top_reasons(served.model.encoding.names, {**row, "theme": "food"}, food, served.words)[0]
     assert first["feature"] == "theme"
-    assert first["text"].startswith("theme food: raises the risk")
+    assert first["text"].startswith("theme food: raises the odds")
 
 
 def test_a_changed_weight_is_found(bundle: Bundle, tmp_path: Path) -> None:

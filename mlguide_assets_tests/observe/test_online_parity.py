@@ -3,23 +3,26 @@
 import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import ibis
 import pytest
 
+from mlguide_assets.define.features import Declaration
 from mlguide_assets.deploy.bundle import champion, export_bundle, set_champion
 from mlguide_assets.deploy.landing import PREDICTION_LOG, land_log
 from mlguide_assets.deploy.online_store.publishing import publish_online, state_of
 from mlguide_assets.deploy.online_store.sqlite import SqliteStore
 from mlguide_assets.deploy.prediction_log import LogWriter, now_utc
-from mlguide_assets.deploy.serving import features as served_features
-from mlguide_assets.deploy.serving.messages import PredictRequest, RecommendRequest, WhatIf
+from mlguide_assets.deploy.serving.asked import Asked
 from mlguide_assets.deploy.serving.model import load_served
 from mlguide_assets.deploy.serving.service import Service, Work, give
 from mlguide_assets.observe.online_parity import OnlineParity, judge_parity, online_parity
 from mlguide_assets.prepare.core import join_core_users
-from mlguide_assets.prepare.features.moment import moment_features
-from mlguide_assets.prepare.features.tables import send_features, user_state
+from mlguide_assets.prepare.features import request_time
+from mlguide_assets.prepare.features.request_time import HOUR, at_request
+from mlguide_assets.prepare.features.state import entity_state
+from mlguide_assets.prepare.features.tables import send_features
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.storage import load_facts
@@ -45,18 +48,17 @@ class Serving:
         for name, rows in tables.items():
             self.lake.write(name, rows)
         profiles, content, sends = (self.lake.read(name) for name in ("user_profiles", "email_content", "user_emails"))
-        self.lake.write("core_users", join_core_users(profiles, sends, content))
-        self.lake.write("send_features", send_features(self.lake.read("core_users"), PROBLEM))
+        self.lake.write("send_features", send_features(join_core_users(profiles, sends, content), PROBLEM))
 
-    def publish(self, as_of: datetime = MIDNIGHT) -> None:
-        core, profiles, content, features = (
-            self.lake.read(name) for name in ("core_users", "user_profiles", "email_content", "send_features")
-        )
-        users = user_state(core, profiles, PROBLEM, as_of)
-        state = state_of(users, core, content, features, PROBLEM, self.lake, as_of)
+    def publish(self, as_of: datetime = MIDNIGHT, **broken: Any) -> None:
+        """Publish, with some columns of users computed otherwise."""
+        tables = {name: self.lake.read(name) for name in PROBLEM.tables}
+        states = {noun: entity_state(tables, PROBLEM, noun, as_of) for noun in PROBLEM.decision.nouns}
+        states["user"] = states["user"].mutate(**broken)
+        state = state_of(states, self.lake.read("send_features"), PROBLEM, self.lake)
         assert publish_online(self.store, state, self.lake, newest=as_of.date()).startswith("Published")
 
-    def ask(self, *asked: PredictRequest | RecommendRequest) -> None:
+    def ask(self, *asked: Asked) -> None:
         works = [Work(each, f"request-{number}") for number, each in enumerate(asked)]
         judged = self.service.judge(works)
         assert judged is not None
@@ -65,7 +67,7 @@ class Serving:
             assert work.refusal is None, work.refusal
 
     def parity(self) -> OnlineParity:
-        land_log(self.log, self.lake, today=now_utc().date())
+        land_log(self.log, self.lake, PROBLEM, today=now_utc().date())
         return online_parity(self.lake.read(PREDICTION_LOG), self.lake, PROBLEM)
 
 
@@ -85,17 +87,15 @@ def published(tmp_path_factory: pytest.TempPathFactory, tables: Tables, trained:
 @pytest.fixture
 def serving(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Serving:
     # The sample's problem lives by the wall's clock, and its data are of 2024.
-    monkeypatch.setattr("mlguide_assets.deploy.serving.asking.now_utc", lambda: MIDNIGHT + timedelta(hours=9))
+    monkeypatch.setattr("mlguide_assets.deploy.serving.instants.now_utc", lambda: MIDNIGHT + timedelta(hours=9))
     return Serving(shutil.copytree(published, tmp_path / "copied"))
 
 
 EVERYTHING = (
-    PredictRequest(user_ids=list(range(1, 61))),
-    PredictRequest(user_ids=[1, 5, 60, 10**6], email_ids=[3, 12], on_unknown="base_rate"),
-    PredictRequest(
-        user_ids=[1, 2], email_ids=[1], as_of=(MIDNIGHT + timedelta(days=1, hours=7, microseconds=1)).isoformat()
-    ),
-    RecommendRequest(user_ids=list(range(1, 61))),
+    Asked(units=range(1, 61)),
+    Asked(units=[1, 5, 60, 10**6], candidates=[3, 12], on_unknown="base_rate"),
+    Asked(units=[1, 2], candidates=[1], as_of=MIDNIGHT + timedelta(days=1, hours=7, microseconds=1)),
+    Asked("recommend", units=range(1, 61)),
 )
 
 
@@ -118,17 +118,17 @@ def test_all_ways_of_asking_see_what_training_would(serving: Serving) -> None:
 
 
 def test_a_what_if_is_no_mismatch(serving: Serving) -> None:
-    serving.ask(PredictRequest(user_ids=[1], email_ids=[1], what_if=WhatIf(tenure_days=1)))
+    serving.ask(Asked(units=[1], candidates=[1], what_if={"tenure_days": 1}))
     assert serving.parity().rows == 0
 
 
 @pytest.mark.ml_test_score("monitor-3")
 def test_a_feature_that_is_broken_online_is_named(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
-    def an_hour_late(*, at: int, **times: object) -> dict[str, object]:
-        return moment_features(at=at, **times) | {"hour_of_day": (at // 3_600_000_000 + 1) % 24}
+    def an_hour_late(declaration: Declaration, at: int, since: int | None) -> Any:
+        return at_request(declaration, at + HOUR if declaration.calendar == "hour" else at, since)
 
-    monkeypatch.setattr(served_features, "moment_features", an_hour_late)
-    serving.ask(PredictRequest(user_ids=[1, 2, 3], email_ids=[4]))
+    monkeypatch.setattr(request_time, "at_request", an_hour_late)
+    serving.ask(Asked(units=[1, 2, 3], candidates=[4]))
     verdict = judge_parity(ibis.memtable(serving.parity().table))
     assert verdict.differing == ("hour_of_day",)
     assert (
@@ -139,20 +139,7 @@ def test_a_feature_that_is_broken_online_is_named(serving: Serving, monkeypatch:
 
 def test_a_stored_feature_that_is_broken_is_named(serving: Serving) -> None:
     """As if a publisher had counted otherwise than training does."""
-    core, profiles, content, features = (
-        serving.lake.read(name) for name in ("core_users", "user_profiles", "email_content", "send_features")
-    )
-    users = user_state(core, profiles, PROBLEM, MIDNIGHT)
-    state = state_of(
-        users.mutate(number_of_unsubscribes=users.number_of_unsubscribes + 1),
-        core,
-        content,
-        features,
-        PROBLEM,
-        serving.lake,
-        MIDNIGHT,
-    )
-    publish_online(serving.store, state, serving.lake, newest=MIDNIGHT.date())
+    serving.publish(number_of_unsubscribes=lambda users: users.number_of_unsubscribes + 1)
     serving.ask(*EVERYTHING)
     assert judge_parity(ibis.memtable(serving.parity().table)).differing == ("number_of_unsubscribes",)
 
@@ -182,8 +169,8 @@ def test_answers_of_two_publications_are_each_held_against_their_own(serving: Se
 
 
 def test_vectors_whose_tables_are_gone_are_counted_apart(serving: Serving) -> None:
-    serving.ask(PredictRequest(user_ids=[1], email_ids=[1]))
-    for table in ("core_users", "user_profiles", "email_content"):
+    serving.ask(Asked(units=[1], candidates=[1]))
+    for table in PROBLEM.tables:
         for reason in serving.lake.pinned(table):
             serving.lake.unpin(table, reason)
     parity = serving.parity()

@@ -5,33 +5,30 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from copy import deepcopy
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi import Body, FastAPI, Query, Request, Response
+from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
-from pydantic import ValidationError
-from starlette.exceptions import HTTPException
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.deploy.fault_log import FaultCounter
 from mlguide_assets.deploy.online_store.opening import STORE_VARIABLE
-from mlguide_assets.deploy.online_store.store import Row, StoreError
-from mlguide_assets.deploy.serving.asking import Asked, RefusedError
+from mlguide_assets.deploy.online_store.store import StoreError
+from mlguide_assets.deploy.serving.answers import ServiceState
+from mlguide_assets.deploy.serving.api import Api, api_of
+from mlguide_assets.deploy.serving.asked import Asked, RefusedError
+from mlguide_assets.deploy.serving.describing import ProblemWords
+from mlguide_assets.deploy.serving.examples import ids_of, request_examples
+from mlguide_assets.deploy.serving.faults import FAULTS, add_faults
 from mlguide_assets.deploy.serving.guarding import App, Guard, Shortcut
-from mlguide_assets.deploy.serving.messages import (
-    Email,
-    Fault,
-    PredictAnswer,
-    PredictRequest,
-    RecommendAnswer,
-    RecommendRequest,
-    ServiceState,
-    User,
-)
+from mlguide_assets.deploy.serving.listing import List, row_type
+from mlguide_assets.deploy.serving.messages import longest, purpose
 from mlguide_assets.deploy.serving.operations import FEATURE_AGE, exposition, log_as_json
 from mlguide_assets.deploy.serving.reach import AllowedHosts
 from mlguide_assets.deploy.serving.running import Running
@@ -45,20 +42,6 @@ from mlguide_assets.settings import Home
 
 PLAYGROUND = Path(__file__).parent / "playground"
 _log = logging.getLogger(__name__)
-
-_FAULTS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Fault, "description": text}
-    for status, text in {
-        400: "The request, or the JSON in it, cannot be read.",
-        401: "The key is missing or wrong.",
-        403: "The request is addressed to another host, or comes from a page of another server.",
-        408: "The body did not arrive in time.",
-        413: "The body is too large.",
-        422: "The request is not one that can be answered; the sentence says why.",
-        429: "Too many requests are in progress.",
-        503: "No champion, no features, features that are too old, or a log that cannot be written.",
-    }.items()
-}
 
 
 def create_app() -> App:
@@ -92,6 +75,7 @@ def app_of(
     """
     problem = current_problem(home)
     faults = FaultCounter(home.faults(problem.key))
+    api = api_of(home, problem, store)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -105,35 +89,38 @@ def app_of(
     app = FastAPI(
         title="mlguide",
         version=version("mlguide"),
-        summary="Which email makes which user unsubscribe?",
+        summary=problem.statement,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    _add_predictions(app)
-    _add_lists(app)
-    _add_operations(app)
+    _add_predictions(app, api)
+    _add_lists(app, api)
+    _add_operations(app, api)
     _add_playground(app)
-    app.exception_handler(RequestValidationError)(_invalid)
-    app.exception_handler(HTTPException)(_http_fault)
-    app.exception_handler(RefusedError)(_refused)
-    app.exception_handler(Exception)(_failed)
+    _add_examples(app, api, real=key is None)
+    add_faults(app)
     return Guard(
-        app, problem.serving, key, hosts=hosts, access_log=access_log, shortcuts=_shortcuts(app), faults=faults
+        app, problem.serving, key, hosts=hosts, access_log=access_log, shortcuts=_shortcuts(app, api), faults=faults
     )
 
 
-def _add_predictions(app: FastAPI) -> None:
-    @app.post("/predict", responses={200: {"model": PredictAnswer}, **_FAULTS}, tags=["predictions"])
-    async def predict(asked: PredictRequest, request: Request) -> Response:
-        """Say which emails would lose which users; without `email_ids`, of the last email that each was sent."""
-        return await _answered(asked, request)
+def _add_predictions(app: FastAPI, api: Api) -> None:
+    async def predict(body: Any, request: Request) -> Response:
+        return await _answered(api.requests.asked(body), request)
 
-    @app.post("/recommend", responses={200: {"model": RecommendAnswer}, **_FAULTS}, tags=["predictions"])
-    async def recommend(asked: RecommendRequest, request: Request) -> Response:
-        """Rank candidate emails for each user, and choose; without `email_ids`, among the newest ones."""
-        return await _answered(asked, request)
+    async def recommend(body: Any, request: Request) -> Response:
+        return await _answered(api.requests.asked(body, recommend=True), request)
+
+    routes = [("/predict", predict, api.requests.predict, api.answers.predict)]
+    if api.requests.recommend is not None:
+        routes.append(("/recommend", recommend, api.requests.recommend, api.answers.recommend))
+    for path, route, asked, answered in routes:
+        # FastAPI reads what a body must be from the annotation.
+        route.__annotations__["body"] = Annotated[asked, Body()]
+        route.__doc__ = purpose(api.problem)[path]
+        app.post(path, responses={200: {"model": answered}, **FAULTS}, tags=["predictions"])(route)
 
 
 async def _answered(asked: Asked, request: Request) -> Response:
@@ -148,47 +135,60 @@ async def _answer(app: FastAPI, asked: Asked, request_id: str) -> bytes:
     return work.body
 
 
-def _shortcuts(app: FastAPI) -> dict[str, Shortcut]:
+def _shortcuts(app: FastAPI, api: Api) -> dict[str, Shortcut]:
     """What answers a body that is as described; of any other, the routes say what is wrong with it."""
 
-    def shortcut(form: type[Asked]) -> Shortcut:
+    def shortcut(form: Any, *, recommend: bool) -> Shortcut:
+        adapter: TypeAdapter[Any] = TypeAdapter(form)
+
         async def answer(body: bytes, request_id: str) -> bytes | None:
             try:
-                asked = form.model_validate_json(body)
+                asked = adapter.validate_json(body)
             except ValidationError:
                 return None
-            return await _answer(app, asked, request_id)
+            return await _answer(app, api.requests.asked(asked, recommend=recommend), request_id)
 
         return answer
 
-    return {"/predict": shortcut(PredictRequest), "/recommend": shortcut(RecommendRequest)}
+    found = {"/predict": shortcut(api.requests.predict, recommend=False)}
+    if api.requests.recommend is not None:
+        found["/recommend"] = shortcut(api.requests.recommend, recommend=True)
+    return found
 
 
-def _add_lists(app: FastAPI) -> None:
-    @app.get("/users", response_model=list[User], responses=_FAULTS, tags=["lists"])
-    async def users(
+def _add_lists(app: FastAPI, api: Api) -> None:
+    for each in api.lists:
+        _add_list(app, each, api.ids[each.noun])
+
+
+def _add_list(app: FastAPI, list_: List, id_: Any) -> None:
+    first, most = (50, 1000) if list_.chosen else (20, 100)
+
+    async def listed(
         request: Request,
-        search: str = Query(default="", max_length=20, description="Digits that the id starts with."),
-        limit: int = Query(default=20, ge=1, le=100),
-    ) -> Any:
-        """Users to pick from: those whose id starts with a text, or, without one, some with many emails."""
-        return await _listed(request, "users", search, limit)
+        search: str = Query(default="", max_length=longest(id_), description="What the id starts with."),
+        limit: int = Query(default=first, ge=1, le=most),
+    ) -> Response:
+        running: Running = request.app.state.running
+        try:
+            rows = await asyncio.to_thread(running.listed, list_, search, limit)
+        except StoreError as error:
+            raise RefusedError(503, str(error)) from error
+        return Response(to_json(rows), media_type="application/json")
 
-    @app.get("/emails", response_model=list[Email], responses=_FAULTS, tags=["lists"])
-    async def emails(request: Request, limit: int = Query(default=50, ge=1, le=1000)) -> Any:
-        """Emails to pick from, the newest first."""
-        return await _listed(request, "emails", "", limit)
-
-
-async def _listed(request: Request, table: str, search: str, limit: int) -> list[Row]:
-    running: Running = request.app.state.running
-    try:
-        return await asyncio.to_thread(running.listed, table, search, limit)
-    except StoreError as error:
-        raise RefusedError(503, str(error)) from error
+    some = "the newest first" if list_.chosen else f"or, without one, some {list_.table} with many events"
+    listed.__doc__ = f"{list_.table.capitalize()} to pick from: those whose id starts with a text, {some}."
+    row = row_type(list_, id_)
+    responses = {200: {"model": list[row]}, **FAULTS}  # type: ignore[valid-type]
+    app.get(f"/{list_.table}", name=list_.table, responses=responses, tags=["lists"])(listed)
 
 
-def _add_operations(app: FastAPI) -> None:
+def _add_operations(app: FastAPI, api: Api) -> None:
+    @app.get("/problem", response_model=ProblemWords, responses=FAULTS, tags=["operations"])
+    async def problem() -> ProblemWords:
+        """What is decided, about what, and how it is called: what the playground is drawn from."""
+        return api.words
+
     @app.get("/healthz", tags=["operations"])
     async def healthz() -> dict[str, str]:
         """Whether this process answers at all."""
@@ -219,47 +219,21 @@ def _add_playground(app: FastAPI) -> None:
         return FileResponse(PLAYGROUND / "index.html")
 
 
-async def _invalid(request: Request, error: Exception) -> JSONResponse:
-    """One sentence for the first thing that is wrong; what was sent is not repeated, since it may be anything."""
-    assert isinstance(error, RequestValidationError)
-    first, *others = error.errors()
-    if first["type"] == "json_invalid":
-        return _fault(request, 422, f"The body is not JSON: {first['ctx']['error']}, at character {first['loc'][-1]}.")
-    if first["loc"] == ("body",) and not _is_json(request):
-        return _fault(request, 422, "The body was not read as JSON: send it with 'Content-Type: application/json'.")
-    place = ".".join(str(part) for part in first["loc"] if part != "body") or "the body"
-    place = _printable(place)
-    more = f" ({len(others)} more to mend after this one)" if others else ""
-    return _fault(request, 422, f"{place}: {_printable(first['msg'])}{more}. See /openapi.json for what is expected.")
+def _add_examples(app: FastAPI, api: Api, *, real: bool) -> None:
+    """Have the description show requests about ids that are published by then.
 
+    Args:
+        real: whether anybody may see these; the description needs no key.
+    """
+    described = app.openapi
 
-async def _http_fault(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)
-    detail = {
-        400: "The body is not JSON that can be read: it is not UTF-8, nested too deeply, or has a number too long.",
-        404: "There is nothing at this path; /openapi.json lists what there is.",
-        405: "This path does not take that method; /openapi.json lists what there is.",
-    }.get(error.status_code, str(error.detail))
-    return _fault(request, error.status_code, detail, dict(error.headers or {}))
+    def with_examples() -> dict[str, Any]:
+        running: Running | None = getattr(app.state, "running", None)
+        publication = running.publication() if real and running else None
+        description = deepcopy(described())
+        for path, bodies in request_examples(api.problem, ids_of(api.problem, publication)).items():
+            content = description["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+            content["examples"] = {f"example {number}": {"value": body} for number, body in enumerate(bodies, 1)}
+        return description
 
-
-async def _refused(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RefusedError)
-    return _fault(request, error.status, error.detail, {"retry-after": "1"} if error.status == 503 else None)
-
-
-async def _failed(request: Request, error: Exception) -> JSONResponse:
-    """The error itself goes on to the guard, which logs it."""
-    return _fault(request, 500, "The server failed on this request; its log says why, under the request's id.")
-
-
-def _is_json(request: Request) -> bool:
-    return "json" in request.headers.get("content-type", "").lower()
-
-
-def _fault(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"detail": detail, "request_id": request.state.request_id}, status, headers)
-
-
-def _printable(text: str) -> str:
-    return text.encode("ascii", "backslashreplace").decode()[:300]
+    app.openapi = with_examples  # type: ignore[method-assign]

@@ -1,198 +1,224 @@
-"""From a request to the features of its pairs, or to the reason why there are none."""
+"""From a request to the features of its cases, or to the reason why there are none."""
 
-from collections.abc import Container, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from collections.abc import Container, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
 
-from mlguide_assets.define.operations import Serving
+from mlguide_assets.define.decision import plural
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.online_store.store import Snapshot
-from mlguide_assets.deploy.prediction_log import now_utc
-from mlguide_assets.deploy.serving.features import Features, of_last_sends, of_pairs
-from mlguide_assets.deploy.serving.messages import PredictRequest, RecommendRequest
-
-Asked = PredictRequest | RecommendRequest
-
-
-class RefusedError(Exception):
-    """A request that gets no prediction: the HTTP status, and why, in one sentence."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
+from mlguide_assets.deploy.online_store.store import Id, Publication, Row, Snapshot
+from mlguide_assets.deploy.serving.asked import Asked, Question, RefusedError, Slot
+from mlguide_assets.deploy.serving.examples import ids_of
+from mlguide_assets.deploy.serving.features import Case, FeaturePlan, Features, Values, microseconds
+from mlguide_assets.deploy.serving.instants import judge_age, now_of, utc
 
 
-class Slot(NamedTuple):
-    """One place of the answer: a user, an email, and the row of their features; None where there are none."""
-
-    user_id: int
-    email_id: int | None
-    row: int | None
-
-
-@dataclass
-class Question:
-    """A request, looked up: the places of its answer in order, and the features that they need.
+class Resolver:
+    """Looks up what requests ask about.
 
     Args:
-        emails: how many places each user has.
-    """
-
-    slots: list[Slot]
-    features: Features
-    emails: int
-    unknown_users: list[int]
-    unknown_emails: list[int] = field(default_factory=list)
-    degraded: list[str] = field(default_factory=list)
-
-
-def look_up(asked: Asked, snapshot: Snapshot, names: tuple[str, ...], problem: Problem) -> Question:
-    """Look up what a request asks about.
-
-    Args:
-        names: the features that the model's problem has.
         problem: the home's, whose `serving` says where to stop.
-
-    Raises:
-        RefusedError: it asks for too much, for features that know the future, or for ones that are too old.
-        StoreError: the store does not answer.
     """
-    if isinstance(asked, PredictRequest) and asked.email_ids is None:
-        return _last_sends(asked, snapshot, names, problem)
-    emails = _candidates(asked, snapshot, problem)
-    _refuse_too_many(asked, len(asked.user_ids) * len(emails), problem.serving)
-    feature_time = snapshot.publication.as_of
-    instant = _utc(asked.as_of) if asked.as_of else now_of(problem, feature_time)
-    degraded = _judge_age(instant, feature_time, problem.serving, given=asked.as_of is not None)
-    users, contents = snapshot.look_up("users", asked.user_ids), snapshot.look_up("emails", emails)
-    offered = [email for email in emails if email in contents]
-    what_if = asked.what_if.model_dump(exclude_none=True) if asked.what_if else None
-    return Question(
-        _slots(asked, users, offered),
-        of_pairs(
-            [users[user] for user in asked.user_ids if user in users],
-            [contents[email] for email in offered],
-            names,
-            instant=instant,
-            feature_time=feature_time,
-            what_if=what_if,
-        ),
-        emails=len(offered),
-        unknown_users=[user for user in dict.fromkeys(asked.user_ids) if user not in users],
-        unknown_emails=[email for email in dict.fromkeys(emails) if email not in contents],
-        degraded=degraded,
-    )
 
+    def __init__(self, problem: Problem) -> None:
+        self.decision = problem.decision
+        self.problem = problem
+        self._declared = {noun: problem.schema.entity(noun) is not None for noun in self.decision.nouns}
 
-def now_of(problem: Problem, feature_time: datetime) -> datetime:
-    """Now, by the clock of the problem, UTC."""
-    return feature_time if problem.clock == "data" else now_utc()
+    def resolve(self, asked: Asked, snapshot: Snapshot, plan: FeaturePlan) -> Question:
+        """Look up what a request asks about.
 
+        Args:
+            plan: of the model that answers.
 
-def in_days(span: timedelta) -> str:
-    """A span as people say it."""
-    hours = span.total_seconds() / 3600
-    return f"{hours / 24:,.0f} days" if hours >= 72 else f"{hours:.0f} hours"
+        Raises:
+            RefusedError: it asks for too much, for features that know the future, or for ones that are too old.
+            StoreError: the store does not answer.
+        """
+        self._refuse_other_ids(asked, snapshot.publication)
+        if asked.what_if and (unknown := plan.unsettable(asked.what_if)):
+            raise RefusedError(422, f"what_if: {unknown[0]} is no feature of the instant that the champion has.")
+        if self.decision.choose is None:
+            return (self._events if self.decision.is_event else self._entities)(asked, snapshot, plan)
+        if asked.endpoint == "predict" and asked.candidates is None:
+            return self._last(asked, snapshot, plan)
+        return self._choices(asked, snapshot, plan)
 
+    def _choices(self, asked: Asked, snapshot: Snapshot, plan: FeaturePlan) -> Question:
+        """Every unit with every candidate, unit by unit."""
+        unit, choose = self.decision.nouns
+        candidates = self._candidates(asked, snapshot)
+        self._refuse_too_many(asked, len(asked.units) * len(candidates))
+        instant, feature_time, degraded = self._instant(asked, snapshot)
+        at, of_instant = microseconds(instant), plan.of_instant(microseconds(instant))
+        units = _found(plan, unit, snapshot.look_up(plural(unit), asked.units), at)
+        contents = _found(plan, choose, snapshot.look_up(plural(choose), candidates), at)
+        offered = [each for each in candidates if each in contents]
+        slots: list[Slot] = []
+        features = Features(plan.names)
+        for each in asked.units:
+            for candidate in offered:
+                ids = (each, candidate)
+                if each in units:
+                    slots.append(Slot(ids, len(features.rows)))
+                    values = plan.values(units[each], contents[candidate], (), of_instant, what_if=asked.what_if)
+                    features.add(Case(ids, instant, feature_time), values)
+                elif asked.on_unknown == "base_rate":
+                    slots.append(Slot(ids, None))
+        unknown = {unit: _unknown(asked.units, units), choose: _unknown(candidates, contents)}
+        return Question(self.decision, slots, features, len(offered), unknown, degraded)
 
-def _last_sends(asked: PredictRequest, snapshot: Snapshot, names: tuple[str, ...], problem: Problem) -> Question:
-    """The last email that each user was sent, as of its own delivery, so that its outcome is in no feature."""
-    if asked.as_of or asked.what_if:
+    def _last(self, asked: Asked, snapshot: Snapshot, plan: FeaturePlan) -> Question:
+        """The last decision about each unit, as of its own instant, so that its outcome is in no feature."""
+        decision = self.decision
+        if asked.as_of or asked.what_if:
+            raise RefusedError(
+                422,
+                f"as_of and what_if need {decision.choose}_ids: without them, the last {decision.noun} of each "
+                f"{decision.unit} is judged as of its own instant.",
+            )
+        self._refuse_too_many(asked, len(asked.units))
+        feature_time = snapshot.publication.as_of
+        degraded = self._judge_age(now_of(self.problem, feature_time), feature_time, given=None)
+        last = snapshot.look_up(f"last_{decision.plural}", asked.units)
+        slots: list[Slot] = []
+        features = Features(plan.names)
+        for each in asked.units:
+            if each in last:
+                ids = tuple(last[each][name] for name in decision.ids)
+                at = datetime.fromisoformat(last[each][decision.time])
+                slots.append(Slot(ids, len(features.rows)))
+                features.add(Case(ids, at, at), plan.stored(last[each]))
+            elif asked.on_unknown == "base_rate":
+                slots.append(Slot((each, None), None))
+        unknown: dict[str, list[Id]] = {decision.unit: _unknown(asked.units, last), str(decision.choose): []}
+        return Question(self.decision, slots, features, 1, unknown, degraded)
+
+    def _entities(self, asked: Asked, snapshot: Snapshot, plan: FeaturePlan) -> Question:
+        """Entities, as at a cut-off at the instant asked for."""
+        unit = self.decision.unit
+        self._refuse_too_many(asked, len(asked.units))
+        instant, feature_time, degraded = self._instant(asked, snapshot)
+        at, of_instant = microseconds(instant), plan.of_instant(microseconds(instant))
+        units = _found(plan, unit, snapshot.look_up(plural(unit), asked.units), at)
+        slots: list[Slot] = []
+        features = Features(plan.names)
+        for each in asked.units:
+            if each in units:
+                slots.append(Slot((each,), len(features.rows)))
+                values = plan.values(units[each], (), of_instant, what_if=asked.what_if)
+                features.add(Case((each,), instant, feature_time), values)
+            elif asked.on_unknown == "base_rate":
+                slots.append(Slot((each,), None))
+        return Question(self.decision, slots, features, 1, {unit: _unknown(asked.units, units)}, degraded)
+
+    def _events(self, asked: Asked, snapshot: Snapshot, plan: FeaturePlan) -> Question:
+        """Events, each at its own time. Of an entity that no table declares, an unknown one has no history."""
+        decision, feature_time = self.decision, snapshot.publication.as_of
+        self._refuse_too_many(asked, len(asked.events))
+        now = now_of(self.problem, feature_time)
+        rows: dict[str, dict[Id, Row]] = {}
+        named: dict[str, list[Id]] = {}
+        for noun, name in zip(decision.nouns, decision.ids, strict=True):
+            named[noun] = [event[name] for event in asked.events]
+            rows[noun] = snapshot.look_up(plural(noun), list(dict.fromkeys(named[noun])))
+        slots: list[Slot] = []
+        features = Features(plan.names)
+        degraded: dict[str, None] = {}
+        for event, ids in zip(asked.events, zip(*named.values(), strict=True), strict=True):
+            given = event.get(decision.time)
+            instant = utc(given, decision.time) if given else now
+            said = self._judge_age(instant, feature_time, given=decision.time if given else None)
+            degraded |= dict.fromkeys(said)
+            keys = {name: event[name] for name in decision.own_keys if event.get(name) is not None}
+            if self._is_known(ids, rows):
+                slots.append(Slot(ids, len(features.rows), instant, keys))
+                values = plan.values(*self._parts(event, ids, rows, plan, instant), what_if=asked.what_if)
+                features.add(Case(ids, instant, feature_time), values)
+            elif asked.on_unknown == "base_rate":
+                slots.append(Slot(ids, None, instant, keys))
+        unknown = {noun: _unknown(ids, rows[noun]) for noun, ids in named.items()}
+        return Question(self.decision, slots, features, 1, unknown, list(degraded))
+
+    def _is_known(self, ids: Sequence[Id], rows: Mapping[str, Mapping[Id, Row]]) -> bool:
+        """Whether every entity that has a table is in it."""
+        pairs = zip(self.decision.nouns, ids, strict=True)
+        return all(each in rows[noun] for noun, each in pairs if self._declared[noun])
+
+    def _parts(
+        self,
+        event: Mapping[str, Any],
+        ids: Sequence[Id],
+        rows: Mapping[str, Mapping[Id, Row]],
+        plan: FeaturePlan,
+        instant: datetime,
+    ) -> Iterator[Values]:
+        at = microseconds(instant)
+        for noun, each in zip(self.decision.nouns, ids, strict=True):
+            yield plan.of_entity(noun, rows[noun].get(each), at)
+        yield plan.of_event(event)
+        yield plan.of_instant(at)
+
+    def _candidates(self, asked: Asked, snapshot: Snapshot) -> Sequence[Id]:
+        if asked.candidates is not None:
+            return asked.candidates
+        newest = snapshot.publication.candidates[: self.problem.scoring.candidates]
+        if not newest:
+            raise RefusedError(
+                503,
+                f"The online store knows no {self.decision.choose} to recommend: publish one first, with 'mlguide "
+                f"run'.",
+            )
+        return newest
+
+    def _refuse_too_many(self, asked: Asked, cases: int) -> None:
+        serving, decision = self.problem.serving, self.decision
+        limit = serving.max_explained_pairs if asked.explain else serving.max_pairs
+        if cases <= limit:
+            return
+        what = plural(decision.noun)
+        if decision.choose:
+            what = f"pairs of {decision.unit} and {decision.choose}"
+        explained = " to explain" if asked.explain else ""
         raise RefusedError(
-            422,
-            "as_of and what_if need email_ids: without them, the last email that each user was sent is judged as of "
-            "its own delivery.",
+            422, f"The request has {cases:,} {what}{explained}; at most {limit:,} are answered: split it."
         )
-    _refuse_too_many(asked, len(asked.user_ids), problem.serving)
-    feature_time = snapshot.publication.as_of
-    degraded = _judge_age(now_of(problem, feature_time), feature_time, problem.serving, given=False)
-    sends = snapshot.look_up("last_sends", asked.user_ids)
-    slots: list[Slot] = []
-    rows = 0
-    for user in asked.user_ids:
-        if user in sends:
-            slots.append(Slot(user, sends[user]["email_id"], rows))
-            rows += 1
-        elif asked.on_unknown == "base_rate":
-            slots.append(Slot(user, None, None))
-    return Question(
-        slots,
-        of_last_sends([sends[user] for user in asked.user_ids if user in sends], names),
-        emails=1,
-        unknown_users=[user for user in dict.fromkeys(asked.user_ids) if user not in sends],
-        degraded=degraded,
-    )
+
+    def _refuse_other_ids(self, asked: Asked, publication: Publication) -> None:
+        """The ids of an entity are all whole numbers or all texts. A server that began before any were published takes
+        both: no number must be answered as if it were the text, or the other way round."""
+        given = {self.decision.unit: asked.units, self.decision.choose: asked.candidates or ()}
+        if asked.events:
+            pairs = zip(self.decision.nouns, self.decision.ids, strict=True)
+            given = {noun: [event[name] for event in asked.events] for noun, name in pairs}
+        for noun, known in ids_of(self.problem, publication).items():
+            kind = type(known[0]) if known else None
+            if kind is not None and any(type(each) is not kind for each in given[noun]):
+                what = "texts" if kind is str else "whole numbers"
+                raise RefusedError(422, f"{noun}: the ids of {plural(noun)} are {what} here.")
+
+    def _instant(self, asked: Asked, snapshot: Snapshot) -> tuple[datetime, datetime, list[str]]:
+        """When it is decided, the instant of the features, and what is to be said of the two."""
+        feature_time = snapshot.publication.as_of
+        instant = utc(asked.as_of, "as_of") if asked.as_of else now_of(self.problem, feature_time)
+        given = "as_of" if asked.as_of else None
+        return instant, feature_time, self._judge_age(instant, feature_time, given=given)
+
+    def _judge_age(self, instant: datetime, feature_time: datetime, *, given: str | None) -> list[str]:
+        """See `judge_age`.
+
+        Args:
+            given: the field by which the request named the instant, if it did.
+        """
+        by_event = self.decision.is_event and not self.decision.choose
+        name = given or (self.decision.time if by_event else "as_of")
+        return judge_age(instant, feature_time, self.problem.serving, given=given is not None, name=name)
 
 
-def _slots(asked: Asked, users: Container[int], offered: Sequence[int]) -> list[Slot]:
-    slots: list[Slot] = []
-    rows = 0
-    for user in asked.user_ids:
-        for email in offered:
-            if user in users:
-                slots.append(Slot(user, email, rows))
-                rows += 1
-            elif isinstance(asked, PredictRequest) and asked.on_unknown == "base_rate":
-                slots.append(Slot(user, email, None))
-    return slots
+def _found(plan: FeaturePlan, noun: str, rows: Mapping[Id, Row], at: int) -> dict[Id, Values]:
+    return {each: plan.of_entity(noun, row, at) for each, row in rows.items()}
 
 
-def _candidates(asked: Asked, snapshot: Snapshot, problem: Problem) -> list[int]:
-    if asked.email_ids is not None:
-        return asked.email_ids
-    newest = list(snapshot.publication.newest_emails[: problem.scoring.candidates])
-    if not newest:
-        raise RefusedError(503, "The online store knows no email to recommend: publish one first, with 'mlguide run'.")
-    return newest
-
-
-def _refuse_too_many(asked: Asked, pairs: int, serving: Serving) -> None:
-    limit = serving.max_explained_pairs if asked.explain else serving.max_pairs
-    if pairs > limit:
-        what = "pairs to explain" if asked.explain else "pairs"
-        raise RefusedError(
-            422,
-            f"The request has {pairs:,} {what} of a user and an email; at most {limit:,} are answered: split it.",
-        )
-
-
-def _judge_age(instant: datetime, feature_time: datetime, serving: Serving, *, given: bool) -> list[str]:
-    """Say so where the features are old; refuse them where they are too old, or would know the future.
-
-    Args:
-        given: whether the request named the instant; what is wrong with it is then the request's.
-    """
-    age = instant - feature_time
-    if age < timedelta(0):
-        raise RefusedError(
-            422 if given else 503,
-            f"The instant {instant.isoformat()} lies before that of the features, {feature_time.isoformat()}, so they "
-            f"would know the future: ask for a later as_of.",
-        )
-    if age > serving.refuse_after:
-        raise RefusedError(
-            422 if given else 503,
-            f"The features are of {feature_time.isoformat()}, {in_days(age)} before the instant asked for, and past "
-            f"{in_days(serving.refuse_after)} nothing is answered (serving.refuse_after of the problem file): publish "
-            f"newer ones with 'mlguide run', or ask with an earlier as_of.",
-        )
-    if age > serving.stale_after:
-        return [
-            f"The features are {in_days(age)} older than the instant asked for (serving.stale_after: "
-            f"{in_days(serving.stale_after)})."
-        ]
-    return []
-
-
-def _utc(instant: datetime) -> datetime:
-    """Without a time zone, as all times here; one without is UTC already."""
-    if instant.tzinfo is None:
-        return instant
-    try:
-        return instant.astimezone(UTC).replace(tzinfo=None)
-    except OverflowError as error:
-        raise RefusedError(
-            422, f"as_of {instant.isoformat()} is no instant that UTC can say: ask for another."
-        ) from error
+def _unknown(ids: Sequence[Id], known: Container[Id]) -> list[Id]:
+    """Each once, in order."""
+    return [each for each in dict.fromkeys(ids) if each not in known]

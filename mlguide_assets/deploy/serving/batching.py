@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 
 from mlguide_assets.deploy.prediction_log import LogWriter
-from mlguide_assets.deploy.serving.asking import Asked, RefusedError
+from mlguide_assets.deploy.serving.asked import Asked, RefusedError
 from mlguide_assets.deploy.serving.service import FAULT, Answered, Draft, Service, Work, give, note_failures
 
 MOST_AT_ONCE = 32

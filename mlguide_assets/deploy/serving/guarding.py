@@ -13,7 +13,7 @@ from typing import Any
 
 from mlguide_assets.define.operations import Serving
 from mlguide_assets.deploy.fault_log import FaultCounter
-from mlguide_assets.deploy.serving.asking import RefusedError
+from mlguide_assets.deploy.serving.asked import RefusedError
 from mlguide_assets.deploy.serving.operations import IN_PROGRESS, AccessLog, count_request
 from mlguide_assets.deploy.serving.reach import AllowedHosts
 

@@ -1,11 +1,36 @@
-"""What the API is asked and what it answers: the schema of OpenAPI, with examples."""
+"""What the API is asked and what it answers: types that follow from the problem, once, and the schema of OpenAPI.
 
-from datetime import UTC, datetime
-from typing import Annotated, Literal
+Bodies are dictionaries of described types, since columns may have any names; the rest of the server sees `Asked`.
+"""
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal, NotRequired
 
-Id = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from typing_extensions import TypedDict
+
+from mlguide_assets.define.decision import id_column, plural
+from mlguide_assets.define.prediction import PredictEvent
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.schema import ColumnKind
+from mlguide_assets.deploy.serving.asked import Asked
+from mlguide_assets.prepare.features.catalogue import Feature
+
+MOST_DAYS = 100_000
+"""Of an age or a gap that is set by hand."""
+
+ONE, MANY = "(one)", "(many)"
+"""The two forms of a body about events; part of where an error lies, for whoever says it."""
+
+_Number = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
+_Text = Annotated[str, Field(strict=True, min_length=1, max_length=200)]
+_ANY_ID = _Number | _Text
+"""Until a store was read: ids are whole numbers or texts, as the data have them."""
+
+_CALENDAR = {"hour": (0, 23), "day_of_week": (0, 6), "day_of_month": (1, 31), "month": (1, 12), "day_of_year": (1, 366)}
+"""Part of the calendar: its first and its last value."""
 
 
 def _text(value: object) -> object:
@@ -17,175 +42,198 @@ def _text(value: object) -> object:
 Instant = Annotated[datetime, BeforeValidator(_text), Field(strict=False)]
 """JSON has no times: a text in ISO 8601, and no number, whose unit nobody could tell."""
 
-
-class _Asked(BaseModel):
-    """A misspelt field is refused: ignored, it would be believed to work."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class WhatIf(_Asked):
-    """Features of the moment, set by hand; a question, not a prediction: it is logged as one."""
-
-    tenure_days: float | None = Field(default=None, ge=0, le=100_000)
-    email_age_days: float | None = Field(default=None, ge=0, le=100_000)
-    days_since_last_email: float | None = Field(default=None, ge=0, le=100_000)
-    day_of_week: int | None = Field(default=None, ge=0, le=6, description="Monday is 0.")
-    hour_of_day: int | None = Field(default=None, ge=0, le=23, description="UTC.")
+_KINDS: dict[ColumnKind, Any] = {
+    "number": Annotated[float, Field(allow_inf_nan=False)],
+    "integer": _Number,
+    "flag": bool,
+    "category": Annotated[str, Field(max_length=1000)],
+    "text": Annotated[str, Field(max_length=100_000)],
+}
 
 
-class _AboutUsers(_Asked):
-    user_ids: list[Id] = Field(min_length=1, description="In the order of the answer; duplicates stay.")
-    email_ids: list[Id] | None = Field(default=None, min_length=1)
-    probability: bool = Field(default=True, description="Whether to give probabilities beside the classes.")
-    explain: bool = Field(default=False, description="Whether to give reasons: exact SHAP contributions.")
-    as_of: Instant | None = Field(
-        default=None,
-        description="When the email would be sent, UTC unless it says otherwise. Default: now; in a simulated world, "
-        "the instant that the features know.",
-    )
-    what_if: WhatIf | None = None
+def id_type(example: object) -> Any:
+    """The type of an entity's ids.
+
+    Args:
+        example: one of them, or None where none is known.
+    """
+    if example is None:
+        return _ANY_ID
+    return _Text if isinstance(example, str) else _Number
 
 
-class PredictRequest(_AboutUsers):
-    """Will these emails lose these users? Without `email_ids`: did, or will, the last email that each was sent?"""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"user_ids": [1, 5, 100], "probability": True},
-                {"user_ids": [1, 5], "email_ids": [12, 40], "explain": True},
-            ]
-        }
-    )
-
-    on_unknown: Literal["list", "base_rate"] = Field(
-        default="list", description="Users without features are listed, or get the rate of the training data as well."
-    )
+def longest(type_: Any) -> int:
+    """How many characters an id of a type may have."""
+    return 20 if type_ is _Number else 200
 
 
-class RecommendRequest(_AboutUsers):
-    """Which of these emails is least likely to lose each user? Without `email_ids`: of the newest ones."""
+@dataclass(frozen=True)
+class Requests:
+    """The bodies that a problem's API takes, as types, and what they mean.
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"user_ids": [1, 5, 100]}, {"user_ids": [1], "email_ids": [12, 40, 7]}]}
-    )
+    Attributes:
+        predict: of POST /predict.
+        recommend: of POST /recommend; None where nothing is chosen.
+    """
 
+    predict: Any
+    recommend: Any
+    problem: Problem
 
-def _as_utc(instant: datetime) -> datetime:
-    """Times here have no zone; JSON's must, or a browser takes them for its own."""
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant
-
-
-Utc = Annotated[datetime, AfterValidator(_as_utc)]
-
-
-class Reason(BaseModel):
-    """What one feature adds to the log-odds of losing the user."""
-
-    feature: str
-    value: float | str | None
-    contribution: float
-    text: str
-
-
-class _Met(BaseModel):
-    experiment: str | None = Field(default=None, description="The experiment that the user takes part in, if any.")
-    experiment_version: int | None = None
-    arm: str | None = Field(default=None, description="The arm of the experiment that the user is in.")
+    def asked(self, body: Mapping[str, Any], *, recommend: bool = False) -> Asked:
+        """What a body asks, which is of one of the types."""
+        decision = self.problem.decision
+        options = {name: body[name] for name in ("probability", "explain", "as_of", "on_unknown") if name in body}
+        if given := body.get("what_if"):
+            options["what_if"] = {name: value for name, value in given.items() if value is not None} or None
+        if recommend:
+            options["endpoint"] = "recommend"
+        if decision.is_event and not decision.choose:
+            return Asked(events=body.get(decision.plural) or [body], **options)
+        units = body[_ids_of(decision.unit)]
+        candidates = body.get(_ids_of(decision.choose)) if decision.choose else None
+        return Asked(units=units, candidates=candidates, **options)
 
 
-class Prediction(_Met):
-    """One pair, judged. `basis` is base_rate where nothing is known of the user."""
+def requests_of(problem: Problem, ids: Mapping[str, Any], settable: Sequence[Feature] | None) -> Requests:
+    """The bodies of a problem's API.
 
-    user_id: int
-    email_id: int | None
-    probability: float | None = Field(default=None, description="That this send makes the user unsubscribe.")
-    prediction: str = Field(description="The label: as a rule, yes is an unsubscribe and no is none.")
-    feature_time: Utc | None = Field(description="The instant whose knowledge the stored features hold, UTC.")
-    basis: Literal["features", "base_rate"] = "features"
-    model_version: str | None = Field(
-        default=None, description="The version that judged, of users who take part in an experiment."
-    )
-    reasons: list[Reason] | None = None
-
-
-class _Answer(BaseModel):
-    model_config = ConfigDict(protected_namespaces=())
-
-    model_version: str
-    request_id: str
-    unknown_users: list[int] = Field(description="Without features, or, asked without email_ids, without a last email.")
-    unknown_emails: list[int]
-    degraded: list[str] = Field(description="What is not as it should be, in words; empty where all is well.")
+    Args:
+        ids: noun → the type of its ids (`id_type`).
+        settable: features of the instant, which can be set by hand; None while they are not known: any name is taken.
+    """
+    decision = problem.decision
+    options = _options(problem, settable)
+    if decision.is_event and not decision.choose:
+        return Requests(_about_events(problem, ids, options), None, problem)
+    texts, about = purpose(problem), {_ids_of(decision.unit): _unit_ids(ids[decision.unit])}
+    if not decision.choose:
+        return Requests(_form("PredictRequest", about | options, texts["/predict"]), None, problem)
+    about[_ids_of(decision.choose)] = NotRequired[_unit_ids(ids[decision.choose], text=None) | None]
+    without = {name: each for name, each in options.items() if name != "on_unknown"}
+    predict = _form("PredictRequest", about | options, texts["/predict"])
+    return Requests(predict, _form("RecommendRequest", about | without, texts["/recommend"]), problem)
 
 
-class PredictAnswer(_Answer):
-    """Predictions in the order of the request: user by user, and for each, email by email."""
-
-    predictions: list[Prediction]
-
-
-class Choice(BaseModel):
-    """The email that is least likely to lose the user, `withhold` where even that one is too risky; or, of users who
-    take part in an experiment, what the policy of their arm says."""
-
-    email_id: int
-    decision: Literal["send", "withhold"]
-
-
-class Recommendation(_Met):
-    """The candidates of a user, the least risky first; between equals, the newest."""
-
-    user_id: int
-    choice: Choice
-    candidates: list[Prediction]
+def purpose(problem: Problem) -> dict[str, str]:
+    """What each path is for, in a sentence or two."""
+    decision, unit = problem.decision, problem.decision.unit
+    if not decision.choose:
+        what = f"with these {decision.plural}" if decision.is_event else f"with each {unit}"
+        return {"/predict": f"Say how likely it is to end badly {what}, and whether to act."}
+    without = f"without `{_ids_of(decision.choose)}`"
+    return {
+        "/predict": f"Say how likely each {decision.choose} is to end badly with each {unit}; {without}, of the last "
+        f"{decision.noun} that each had.",
+        "/recommend": f"Rank candidates for each {unit}, and choose; {without}, among the newest ones.",
+    }
 
 
-class RecommendAnswer(_Answer):
-    recommendations: list[Recommendation]
+def event_fields(problem: Problem, ids: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of an event that nobody chose: its entities, what is known of it, its time, and its own keys."""
+    decision, predict = problem.decision, problem.predict
+    assert isinstance(predict, PredictEvent)
+    columns = problem.schema.event(predict.each).columns
+    known = {
+        name: Annotated[_KINDS[columns[name].kind] | None, Field(description=columns[name].description or None)]
+        for name in predict.known
+    }
+    time = Field(description=f"When the {decision.noun} happens, UTC unless it says otherwise. {_DEFAULT_TIME}")
+    return {
+        **{id_column(noun): ids[noun] for noun in decision.nouns},
+        **known,
+        decision.time: NotRequired[Annotated[Instant | None, time]],
+        **{
+            name: NotRequired[Annotated[_ANY_ID | None, Field(description="Comes back with the answer.")]]
+            for name in decision.own_keys
+        },
+    }
 
 
-class User(BaseModel):
-    """A user as the playground lists them."""
-
-    user_id: int
-    age: int | None
-    gender: str | None
-    country: str | None
-    date_joined: Utc | None
-    number_of_emails: int
-    last_delivered_at: Utc | None
-
-
-class Email(BaseModel):
-    """An email as the playground lists them."""
-
-    email_id: int
-    subject: str | None
-    theme: str | None
-    category: str | None
-    created_at: Utc
+def setting(feature: Feature) -> Any:
+    """The type of a feature that is set by hand."""
+    declaration = feature.declaration
+    assert declaration is not None
+    text = feature.description
+    if declaration.operator != "calendar":
+        return Annotated[float | None, Field(ge=0, le=MOST_DAYS, description=text)]
+    first, last = calendar_range(declaration.operand)
+    return Annotated[int | None, Field(ge=first, le=last, description=text)]
 
 
-class ServiceState(BaseModel):
-    """What serves: the model, its features, and what is not as it should be."""
+def calendar_range(part: str) -> tuple[int, int]:
+    """The first and the last value of a part of the calendar.
 
-    model_config = ConfigDict(protected_namespaces=())
-
-    status: Literal["ready", "degraded", "unavailable"]
-    reasons: list[str]
-    model_version: str | None
-    trained_at: str | None
-    threshold: float | None
-    positive: str | None
-    shadow_version: str | None
-    feature_time: Utc | None
-    now: Utc | None
+    >>> calendar_range("hour")
+    (0, 23)
+    """
+    return _CALENDAR[part]
 
 
-class Fault(BaseModel):
-    """Why there is no answer: what was given, what was expected, what to do."""
+_DEFAULT_TIME = "Default: now; in a simulated world, the instant that the features know."
 
-    detail: str
-    request_id: str
+
+def _about_events(problem: Problem, ids: Mapping[str, Any], options: dict[str, Any]) -> Any:
+    """One event, or a list of them; a list alone where a column has the name of an option."""
+    decision = problem.decision
+    fields = event_fields(problem, ids)
+    options = {name: each for name, each in options.items() if name != "as_of"}
+    event = _form(decision.noun.capitalize(), fields, f"One {decision.noun}.")
+    several = {decision.plural: Annotated[list[event], Field(min_length=1, description=_IN_ORDER)]}
+    many = _form("PredictManyRequest", several | options, f"How will these {decision.plural} end?")
+    if fields.keys() & {decision.plural, *options}:
+        return many
+    one = _form("PredictRequest", fields | options, f"How will this {decision.noun} end?")
+
+    def form_of(body: object) -> str:
+        return MANY if isinstance(body, dict) and decision.plural in body else ONE
+
+    return Annotated[Annotated[one, Tag(ONE)] | Annotated[many, Tag(MANY)], Discriminator(form_of)]
+
+
+_IN_ORDER = "In the order of the answer; duplicates stay."
+
+
+def _options(problem: Problem, settable: Sequence[Feature] | None) -> dict[str, Any]:
+    decision = problem.decision
+    what = f"When the {decision.noun} would be made" if decision.choose else "When it is decided"
+    as_of = Field(description=f"{what}, UTC unless it says otherwise. {_DEFAULT_TIME}")
+    options = {
+        "probability": _flag(True, "Whether to give probabilities beside the classes."),
+        "explain": _flag(False, "Whether to give reasons: exact SHAP contributions."),
+        "as_of": NotRequired[Annotated[Instant | None, as_of]],
+    }
+    if settable is None:
+        options["what_if"] = NotRequired[dict[str, Annotated[float, Field(ge=0, le=MOST_DAYS)]] | None]
+    elif settable:
+        text = "Features of the instant, set by hand; a question, not a prediction: it is logged as one."
+        what_if = _form("WhatIf", {each.name: NotRequired[setting(each)] for each in settable}, text)
+        options["what_if"] = NotRequired[what_if | None]
+    if not decision.is_event or any(problem.schema.entity(noun) for noun in decision.nouns):
+        whom = plural(decision.unit) if decision.choose or not decision.is_event else "Entities"
+        described = Field(
+            description=f"{whom.capitalize()} without features are listed, or get the rate of the training data too.",
+            json_schema_extra={"default": "list"},
+        )
+        options["on_unknown"] = NotRequired[Annotated[Literal["list", "base_rate"], described]]
+    return options
+
+
+def _flag(default: bool, text: str) -> Any:
+    return NotRequired[Annotated[bool, Field(description=text, json_schema_extra={"default": default})]]
+
+
+def _unit_ids(type_: Any, text: str | None = _IN_ORDER) -> Any:
+    return Annotated[list[type_], Field(min_length=1, description=text)]
+
+
+def _ids_of(noun: str) -> str:
+    return f"{noun}_ids"
+
+
+def _form(name: str, fields: Mapping[str, Any], text: str) -> Any:
+    """A dictionary that has these fields. A misspelt one is refused: ignored, it would be believed to work."""
+    made: Any = TypedDict(name, dict(fields))  # type: ignore[operator]
+    made.__pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+    made.__doc__ = text
+    return made

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import METADATA, Bundle
+from mlguide_assets.deploy.serving.features import FeaturePlan
 from mlguide_assets.deploy.serving.reasons import Words
-from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.train.files import BOOSTED, PROBLEM, model_file
 
 if TYPE_CHECKING:
@@ -22,8 +22,9 @@ class ServedModel:
     """A version that can answer: its model, and the problem that it was trained for.
 
     Args:
-        base_rate: the share of unsubscribes that it was trained on.
-        features: the names of the features that its problem has, in the order of their columns.
+        base_rate: the share of positive outcomes that it was trained on.
+        plan: where each of its features comes from.
+        above, below: what is decided from the threshold on, and below it.
     """
 
     version: str
@@ -32,12 +33,18 @@ class ServedModel:
     base_rate: float
     model: "ServableModel"
     problem: Problem
-    features: tuple[str, ...]
+    plan: FeaturePlan
     words: Words
+    above: str
+    below: str
 
     def label(self, probability: float) -> str:
         label = self.problem.label
         return label.positive if probability >= self.threshold else label.negative
+
+    def decide(self, probability: float) -> str:
+        """What the costs say, as batch predictions do."""
+        return self.above if probability >= self.threshold else self.below
 
 
 def load_served(champion: Bundle) -> ServedModel:
@@ -48,8 +55,10 @@ def load_served(champion: Bundle) -> ServedModel:
 
     model = load_model(champion.folder)
     facts, problem = _facts(champion.folder), load_problem(str(champion.folder / PROBLEM))
-    names = tuple(feature.name for feature in features_of(problem) if feature.for_models)
-    model.predict(model.encoding.matrix_of_values({name: [None] for name in names}))
+    plan = FeaturePlan(problem)
+    model.predict(model.encoding.matrix_of_values({name: [None] for name in plan.names}))
+    act, leave = problem.decision.actions
+    above, below = (leave, act) if problem.decision.choose else (act, leave)
     return ServedModel(
         champion.version,
         champion.trained_at,
@@ -57,8 +66,10 @@ def load_served(champion: Bundle) -> ServedModel:
         facts["train_positives"] / facts["train_rows"],
         model,
         problem,
-        names,
+        plan,
         Words(problem),
+        above,
+        below,
     )
 
 

@@ -84,7 +84,7 @@ def _effect(contribution: float) -> str:
     factor = float(np.exp(contribution))
     if abs(contribution) < NO_DIFFERENCE:
         return "makes no difference"
-    return f"{'raises' if contribution > 0 else 'lowers'} the risk, odds × {factor:.2f}"
+    return f"{'raises' if contribution > 0 else 'lowers'} the odds, × {factor:.2f}"
 
 
 def _shown(feature: str, value: Any) -> str:

@@ -1,5 +1,6 @@
 """What runs behind the routes of one worker: the threads that answer, follow the pointers and shadow."""
 
+import contextlib
 import gc
 import sys
 from collections import Counter
@@ -12,11 +13,15 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import CHALLENGER, CHAMPION
 from mlguide_assets.deploy.fault_log import FaultCounter
 from mlguide_assets.deploy.online_store.opening import open_store
-from mlguide_assets.deploy.online_store.store import Row, Snapshot, StoreError
+from mlguide_assets.deploy.online_store.store import Publication, Row, StoreError
 from mlguide_assets.deploy.prediction_log import GIGABYTE, LogError, LogWriter, now_utc, probe_writable
-from mlguide_assets.deploy.serving.asking import RefusedError, in_days, look_up, now_of
+from mlguide_assets.deploy.serving.answers import ServiceState
+from mlguide_assets.deploy.serving.asked import RefusedError
+from mlguide_assets.deploy.serving.asking import Resolver
 from mlguide_assets.deploy.serving.batching import Batcher
-from mlguide_assets.deploy.serving.messages import PredictRequest, ServiceState
+from mlguide_assets.deploy.serving.examples import trial
+from mlguide_assets.deploy.serving.instants import in_days, now_of
+from mlguide_assets.deploy.serving.listing import List
 from mlguide_assets.deploy.serving.model import ServedModel
 from mlguide_assets.deploy.serving.operations import PREDICTIONS
 from mlguide_assets.deploy.serving.service import NO_CHAMPION, NO_FEATURES, Answered, Service, score
@@ -54,6 +59,7 @@ class Running:
         self._most_bytes = problem.serving.max_log_gigabytes * GIGABYTE
         self._logs = [LogWriter(logs, most_bytes=self._most_bytes) for _ in range(ANSWERING + 1)]
         self._log_folder = logs
+        self._resolver = Resolver(problem)
         self._service = Service(problem, answering)
         self._shadow = Shadow(self._logs[-1])
         bundles = home.bundles(problem.key)
@@ -88,15 +94,22 @@ class Running:
             log.close()
         self._write_faults()
 
-    def listed(self, table: str, search: str, limit: int) -> list[Row]:
-        """Users or emails to pick from.
+    def listed(self, list_: List, search: str, limit: int) -> list[Row]:
+        """Entities to pick from.
 
         Raises:
             StoreError: the store does not answer.
         """
         with self._turn:
             snapshot = self._store.current()
-            return _rows(snapshot, table, search, limit) if snapshot else []
+            return list_.found(snapshot, search, limit) if snapshot else []
+
+    def publication(self) -> Publication | None:
+        """What is published; None before the first, or while the store does not answer."""
+        with contextlib.suppress(StoreError), self._turn:
+            snapshot = self._store.current()
+            return snapshot.publication if snapshot else None
+        return None
 
     def state(self) -> ServiceState:
         """What serves, and what is not as it should be."""
@@ -127,10 +140,9 @@ class Running:
         try:
             with self._turn:
                 snapshot = self._store.current()
-                if snapshot is not None and snapshot.publication.some_users and snapshot.publication.newest_emails:
-                    users, emails = snapshot.publication.some_users[:1], snapshot.publication.newest_emails[:1]
-                    asked = PredictRequest(user_ids=list(users), email_ids=list(emails))
-                    score([look_up(asked, snapshot, model.features, self._problem)], model)
+                asked = trial(self._problem, snapshot.publication) if snapshot else None
+                if snapshot is not None and asked is not None:
+                    score([self._resolver.resolve(asked, snapshot, model.plan)], model)
                 if monotonic() >= self._probe_at:
                     probe_writable(self._log_folder, self._most_bytes)
                     self._probe_at = monotonic() + PROBE_SECONDS
@@ -159,18 +171,6 @@ class Running:
         usable = age <= serving.refuse_after
         what = "flagged in every answer" if usable else "refused without an earlier as_of"
         return feature_time, now, f"The features are {in_days(age)} old, which is {what}.", usable
-
-
-def _rows(snapshot: Snapshot, table: str, search: str, limit: int) -> list[Row]:
-    if table == "users" and search:
-        return snapshot.search_users(search, limit)
-    if table == "users":
-        some = snapshot.publication.some_users[:limit]
-        found = snapshot.look_up("users", some)
-        return [found[user] for user in some if user in found]
-    newest = snapshot.publication.newest_emails[:limit]
-    found = snapshot.look_up("emails", newest)
-    return [found[email] for email in newest if email in found]
 
 
 def count_predictions(answered: Answered) -> None:

@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.online_store.store import OnlineStore, Snapshot, StoreError
+from mlguide_assets.deploy.online_store.store import Id, OnlineStore, Snapshot, StoreError
 from mlguide_assets.deploy.prediction_log import CHAMPION, FALLBACK, ROUTED, LogError, LogWriter, now_utc
 from mlguide_assets.deploy.routing import Met, Route
 from mlguide_assets.deploy.serving.answering import Judged, Reasons, answer, failure_line, judge, log_line, meet
-from mlguide_assets.deploy.serving.asking import Asked, Question, RefusedError, look_up
+from mlguide_assets.deploy.serving.asked import Asked, Question, RefusedError
+from mlguide_assets.deploy.serving.asking import Resolver
 from mlguide_assets.deploy.serving.features import Features
 from mlguide_assets.deploy.serving.model import ServedModel
 from mlguide_assets.deploy.serving.reasons import top_reasons
@@ -42,7 +43,7 @@ class Work:
     request_id: str
     started: float = field(default_factory=perf_counter)
     question: Question | None = None
-    mets: Mapping[int, Met] = field(default_factory=dict)
+    mets: Mapping[Id, Met] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     """By policy, the model versions that the arms of `mets` are answered by."""
     scoring: dict[str, float] = field(default_factory=dict)
@@ -51,9 +52,9 @@ class Work:
     body: bytes = b""
     refusal: RefusedError | None = None
 
-    def is_routed(self, user_id: int) -> bool:
-        """Whether the challenger answers for a user."""
-        met = self.mets.get(user_id)
+    def is_routed(self, unit: Id) -> bool:
+        """Whether the challenger answers for a unit."""
+        met = self.mets.get(unit)
         return met is not None and met.policy == "challenger"
 
 
@@ -61,7 +62,7 @@ class Work:
 class Answered:
     """Works that were answered together, under which champion and from which publication: what a shadow scores again.
 
-    Where an experiment or a canary gave a user to the challenger, that version answered.
+    Where an experiment or a canary gave a unit to the challenger, that version answered.
     """
 
     works: Sequence[Work]
@@ -97,7 +98,7 @@ class Service:
         self.champion: ServedModel | None = None
         self.challenger: ServedModel | None = None
         self.routes: Sequence[Route] = ()
-        self._problem = problem
+        self._resolver = Resolver(problem)
         self._store = store
 
     def judge(self, works: Sequence[Work]) -> Draft | None:
@@ -123,17 +124,17 @@ class Service:
         return self._draft(Answered(known, model, snapshot.publication.id))
 
     def _judge(self, works: Sequence[Work], champion: ServedModel, challenger: ServedModel | None) -> None:
-        """By the champion, but for the users whom a route gives to the challenger.
+        """By the champion, but for the units that a route gives to the challenger.
 
-        Where the challenger fails, the champion answers for its users, too, and the log says so.
+        Where the challenger fails, the champion answers for its units, too, and the log says so.
         """
         given: list[list[Judged]] = []
-        routed = [work for work in works if any(work.is_routed(user) for user in work.mets)]
+        routed = [work for work in works if any(work.is_routed(unit) for unit in work.mets)]
         if routed and challenger is not None:
             try:
                 given = self._judged_by(routed, challenger, ROUTED)
             except Exception:
-                _log.exception("the challenger, version %s, could not answer for its users", challenger.version)
+                _log.exception("the challenger, version %s, could not answer for its units", challenger.version)
         by_challenger = {id(work): judged for work, judged in zip(routed, given, strict=False)}
         rest = [work for work in works if not _is_whole(work, by_challenger.get(id(work)))]
         by_champion = dict(zip(map(id, rest), self._judged_by(rest, champion, CHAMPION), strict=True))
@@ -168,7 +169,7 @@ class Service:
 
     def _look_up(self, work: Work, snapshot: Snapshot, model: ServedModel) -> bool:
         try:
-            work.question = look_up(work.asked, snapshot, model.features, self._problem)
+            work.question = self._resolver.resolve(work.asked, snapshot, model.plan)
         except (RefusedError, StoreError) as error:
             work.refusal = _refusal(error)
         return work.question is not None
@@ -177,12 +178,12 @@ class Service:
         if not work.asked.explain or work.question is None:
             return None
         features, encoding = work.question.features, model.model.encoding
-        if not features.pairs:
+        if not features.cases:
             return []
         values = model.model.contributions(encoding.matrix_of_values(features.columns))
         return [
             top_reasons(encoding.names, features.row(row), values[row], model.words)
-            for row in range(len(features.pairs))
+            for row in range(len(features.cases))
         ]
 
 
@@ -207,13 +208,13 @@ def score(questions: Sequence[Question | None], model: ServedModel) -> list[npt.
         questions: all looked up for one model, which need not be the one that scores.
     """
     asked = [question.features for question in questions if question is not None]
-    if not any(features.pairs for features in asked):
+    if not any(features.cases for features in asked):
         return [np.empty(0) for _ in questions]
     together = Features(asked[0].names)
     for features in asked:
         together.extend(features)
     scores = model.model.predict(model.model.encoding.matrix_of_values(together.columns))
-    ends = np.cumsum([len(question.features.pairs) if question else 0 for question in questions])
+    ends = np.cumsum([len(question.features.cases) if question else 0 for question in questions])
     return np.split(scores, ends[:-1])
 
 
@@ -254,11 +255,21 @@ def note_failures(works: Sequence[Work], log: LogWriter) -> None:
 
 
 def _failures(work: Work, now: datetime) -> Iterator[bytes]:
+    if work.question is None:
+        return
     latency_ms = (perf_counter() - work.started) * 1000
-    own = {user: work.versions["challenger" if work.is_routed(user) else "champion"] for user in work.mets}
+    own = {unit: work.versions["challenger" if work.is_routed(unit) else "champion"] for unit in work.mets}
     for version in sorted({*own.values()}):
-        mets = {user: met for user, met in work.mets.items() if own[user] == version}
-        yield failure_line(work.asked, mets, version, request_id=work.request_id, now=now, latency_ms=latency_ms)
+        mets = {unit: met for unit, met in work.mets.items() if own[unit] == version}
+        yield failure_line(
+            work.asked,
+            work.question.decision,
+            mets,
+            version,
+            request_id=work.request_id,
+            now=now,
+            latency_ms=latency_ms,
+        )
 
 
 def _by_model(judged: Sequence[Judged], champion: ServedModel) -> list[tuple[ServedModel, Sequence[Judged]]]:
@@ -269,7 +280,7 @@ def _by_model(judged: Sequence[Judged], champion: ServedModel) -> list[tuple[Ser
 
 
 def _route(works: Sequence[Work], routes: Sequence[Route], versions: Mapping[str, str]) -> None:
-    """Note the arms that users meet. A what-if is a question: nobody meets an arm by it."""
+    """Note the arms that units meet. A what-if is a question: nobody meets an arm by it."""
     for work in works:
         work.versions = versions
         if routes and work.question is not None and not work.asked.what_if:
@@ -280,18 +291,18 @@ def _is_whole(work: Work, judged: Sequence[Judged] | None) -> bool:
     """Whether the challenger has answered for every place."""
     if judged is None:
         return False
-    return all(each.slot.row is not None and work.is_routed(each.slot.user_id) for each in judged)
+    return all(each.slot.row is not None and work.is_routed(each.slot.unit) for each in judged)
 
 
 def _put_together(work: Work, own: Sequence[Judged] | None, other: Sequence[Judged] | None) -> list[Judged]:
-    """Each place by the model that its user was given to."""
+    """Each place by the model that its unit was given to."""
     if own is None:
         return list(other or ())
     if not work.mets:
         return list(own)
 
     def of(each: Judged) -> Judged:
-        if each.slot.row is None or not work.is_routed(each.slot.user_id):
+        if each.slot.row is None or not work.is_routed(each.slot.unit):
             return each
         return other[each.place] if other is not None else replace(each, variant=FALLBACK)
 

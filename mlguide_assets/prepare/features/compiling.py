@@ -24,7 +24,6 @@ from mlguide_assets.prepare.features.events import (
     AT,
     POSITIVE,
     Tables,
-    age_column,
     canonical_events,
     column_name,
     micros,
@@ -35,6 +34,7 @@ from mlguide_assets.prepare.features.events import (
 )
 from mlguide_assets.prepare.features.late import late_values_at
 from mlguide_assets.prepare.features.request_time import at_request
+from mlguide_assets.prepare.features.state_columns import age_column
 from mlguide_assets.prepare.features.windows import (
     INSTANT,
     OF,

@@ -196,13 +196,6 @@ def _with_valid(
     return joined.select(*rows.columns, **{name: joined[f"_value_{name}"] for name in wanted})
 
 
-def age_column(noun: str | None, operand: str, schema: Schema) -> str:
-    """The column of times that `age: <operand>` of an entity counts from."""
-    table = schema.entity(str(noun))
-    assert table is not None
-    return operand.partition(".")[2] or str(table.known_from)
-
-
 def comparison(value: ibis.Value, kind: str, asked: Comparison) -> ibis.Value:
     """Whether a column fulfils a condition; an empty value never does."""
     conditions: list[ibis.Value] = []

@@ -4,7 +4,6 @@ The state of an entity holds what the instant of a decision does not change; whe
 ages and gaps still count to the decision (`request_time.py`), and everything else is as old as the state says.
 """
 
-from collections import Counter
 from datetime import datetime
 
 import ibis
@@ -14,7 +13,6 @@ from mlguide_assets.define.prediction import PredictEntity
 from mlguide_assets.prepare.features.aggregates import parts_of
 from mlguide_assets.prepare.features.catalogue import (
     Declared,
-    Feature,
     features_of,
     nouns_of,
     parents_of,
@@ -32,13 +30,13 @@ from mlguide_assets.prepare.features.events import (
     AT,
     KNOWN,
     Tables,
-    age_column,
     canonical_events,
     micros,
     microseconds,
     timestamp_of,
 )
 from mlguide_assets.prepare.features.request_time import at_request
+from mlguide_assets.prepare.features.state_columns import state_features, time_names
 from mlguide_assets.prepare.features.windows import OneInstant
 
 
@@ -75,33 +73,6 @@ def entity_state(tables: Tables, problem: Declared, noun: str, as_of: datetime) 
             (newest,) = parts_of(feature, problem).values()
             times[names[feature.name]] = timestamp_of(rows[parts[newest]])
     return rows.select(id_column(noun), "as_of", **times, **columns).order_by(id_column(noun))
-
-
-def state_features(problem: Declared, noun: str) -> tuple[Feature, ...]:
-    """The features that the state of an entity tells of, or has the times of."""
-    parents = parents_of(problem) if isinstance(problem.predict, PredictEntity) else ()
-    return tuple(feature for feature in features_of(problem) if feature.noun in (noun, *parents))
-
-
-def time_names(problem: Declared) -> dict[str, str]:
-    """Of each feature that counts from a time: what this time is called in the state of its entity."""
-    named: dict[str, tuple[str | None, str]] = {}
-    for feature in features_of(problem):
-        declaration = feature.declaration
-        if declaration is None or declaration.operator not in ("age", "since_last"):
-            continue
-        if declaration.operator == "age":
-            named[feature.name] = feature.noun, age_column(feature.noun, declaration.operand, problem.schema)
-        elif declaration.where or declaration.labelled or declaration.as_of:
-            named[feature.name] = None, f"last_of_{feature.name}"
-        else:
-            event = problem.schema.event(declaration.operand)
-            named[feature.name] = f"{declaration.operand}_{feature.noun}", f"last_{event.own_time or event.event}"
-    takers = Counter(name for _, name in set(named.values()))
-    return {
-        feature: name if takers[name] == 1 or owner is None else f"{owner}_{name}"
-        for feature, (owner, name) in named.items()
-    }
 
 
 def from_states(rows: ibis.Table, problem: Declared, *, kept: tuple[str, ...] = ()) -> ibis.Table:

@@ -28,7 +28,8 @@ from mlguide_assets.deploy.online_store.publishing import state_of
 from mlguide_assets.deploy.online_store.sqlite import SqliteStore
 from mlguide_assets.deploy.prediction_log import days, read_day
 from mlguide_assets.prepare.core import join_core_users
-from mlguide_assets.prepare.features.tables import send_features, user_state
+from mlguide_assets.prepare.features.state import entity_state
+from mlguide_assets.prepare.features.tables import send_features
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
@@ -81,7 +82,7 @@ class House:
             facts = load_facts(folder) | {"trained_at": f"2024-04-1{version}", "threshold": THRESHOLD}
             export_bundle(folder, house.bundles, version, facts)
         set_champion(house.bundles, "1")
-        for name, table in (*tables.items(), ("core_users", house.core().to_pyarrow())):
+        for name, table in tables.items():
             house.lake.write(name, table)
         house.publish(AS_OF)
         return house
@@ -118,15 +119,15 @@ class House:
         profiles, sends = ibis.memtable(tables["user_profiles"]), ibis.memtable(tables["user_emails"])
         return profiles, sends, ibis.memtable(tables["email_content"])
 
+    def by_name(self) -> dict[str, ibis.Table]:
+        return {name: ibis.memtable(rows) for name, rows in self.tables.items()}
+
     def core(self) -> ibis.Table:
         return join_core_users(*self.memtables())
 
     def publish(self, as_of: datetime) -> None:
-        profiles, _, content = self.memtables()
-        core = self.core()
-        users = user_state(core, profiles, self.problem, as_of)
-        sends = send_features(core, self.problem)
-        state = state_of(users, core, content, sends, self.problem, self.lake, as_of)
+        states = {noun: entity_state(self.by_name(), self.problem, noun, as_of) for noun in ("user", "email")}
+        state = state_of(states, send_features(self.core(), self.problem), self.problem, self.lake)
         assert SqliteStore(self.store).publish(state)
 
     def logged(self) -> Iterator[dict[str, Any]]:

@@ -89,7 +89,7 @@ def test_the_shadow_scores_those_that_the_challenger_did_not_answer_and_all_land
     eventually(lambda: len(changing_home.logged_as(asked)) == 4)
     lake = Lake(tmp_path_factory.mktemp("landed"))
     for _ in range(2):
-        land_log(changing_home.served, lake, today=date(2024, 4, 21))
+        land_log(changing_home.served, lake, changing_home.problem, today=date(2024, 4, 21))
     table = lake.read(PREDICTION_LOG)
     rows = table.filter(table.request_id == asked).to_pyarrow().to_pylist()
     by_challenger = [(row["user_id"], row["email_id"]) for row in rows if row["model_version"] == "2"]

@@ -14,13 +14,14 @@ from mlguide_assets.deploy.landing import PREDICTION_LOG, land_log
 from mlguide_assets.deploy.online_store.sqlite import SqliteStore
 from mlguide_assets.deploy.prediction_log import LogWriter
 from mlguide_assets.deploy.routing import Arm, Route
+from mlguide_assets.deploy.serving.asked import Asked
 from mlguide_assets.deploy.serving.batching import Batcher
-from mlguide_assets.deploy.serving.messages import PredictRequest
 from mlguide_assets.deploy.serving.model import ServedModel, load_served
 from mlguide_assets.deploy.serving.service import Service, Work
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.statistics.draws import SIZE
 from mlguide_assets_tests.deploy.serving.serving import House
+from mlguide_assets_tests.train.sends import PROBLEM
 
 ROUTE = Route(
     "canary-2", 1, (), "canary/2", (Arm("canary", "challenger", SIZE // 2), Arm("champion", "champion", SIZE))
@@ -57,7 +58,7 @@ def ask(service: Service, folder: Path, *users: Sequence[int]) -> list[Work]:
     async def answers() -> list[Work]:
         log = LogWriter(folder)
         batcher = Batcher(service, [log], lambda _: None)
-        asked = (PredictRequest(user_ids=list(each), email_ids=[3]) for each in users)
+        asked = (Asked(units=each, candidates=[3]) for each in users)
         works = await asyncio.gather(*(batcher.answer(each, f"r{place}") for place, each in enumerate(asked)))
         batcher.stop()
         log.close()
@@ -68,7 +69,7 @@ def ask(service: Service, folder: Path, *users: Sequence[int]) -> list[Work]:
 
 def landed(folder: Path, tmp_path: Path) -> list[dict[str, Any]]:
     lake = Lake(tmp_path / "lake")
-    land_log(folder, lake, today=date(2024, 4, 21))
+    land_log(folder, lake, PROBLEM, today=date(2024, 4, 21))
     return lake.read(PREDICTION_LOG).order_by("request_id", "user_id").to_pyarrow().to_pylist()
 
 

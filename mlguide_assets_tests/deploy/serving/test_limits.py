@@ -165,9 +165,9 @@ def test_json_has_many_names(client: Client, content_type: str) -> None:
 @pytest.mark.parametrize(
     ("extra", "said"),
     [
-        ({"user_ids": [1] * 11}, "11 pairs of a user and an email; at most 10"),
+        ({"user_ids": [1] * 11}, "11 pairs of user and email; at most 10"),
         ({"user_ids": [1] * 4, "email_ids": [1, 2, 3]}, "12 pairs"),
-        ({"user_ids": [1] * 4, "explain": True}, "4 pairs to explain of a user and an email; at most 3"),
+        ({"user_ids": [1] * 4, "explain": True}, "4 pairs of user and email to explain; at most 3"),
     ],
 )
 def test_too_many_pairs_are_refused(strict: Server, extra: dict[str, Any], said: str) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.deploy.fault_log import FaultCounter
 from mlguide_assets.deploy.serving.app import app_of
-from mlguide_assets.deploy.serving.messages import PredictRequest, RecommendRequest
+from mlguide_assets.deploy.serving.asked import Asked
 from mlguide_assets.deploy.serving.reach import AllowedHosts
 from mlguide_assets.deploy.serving.running import Running
 from mlguide_assets.settings import Home
@@ -30,9 +30,9 @@ async def serve():
     works = [
         await running.batcher.answer(asked, "0" * 32)
         for asked in (
-            PredictRequest(user_ids=[3, 1000], on_unknown="base_rate"),
-            PredictRequest(user_ids=[3], email_ids=[1], explain=True),
-            RecommendRequest(user_ids=[3], explain=True),
+            Asked(units=[3, 1000], on_unknown="base_rate"),
+            Asked(units=[3], candidates=[1], explain=True),
+            Asked("recommend", units=[3], explain=True),
         )
     ]
     running.state()

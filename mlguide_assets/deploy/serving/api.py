@@ -1,0 +1,52 @@
+"""The API of a problem: what its routes take and give, and in which words."""
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.online_store.opening import open_store
+from mlguide_assets.deploy.online_store.store import StoreError
+from mlguide_assets.deploy.serving.answers import Answers, answers_of
+from mlguide_assets.deploy.serving.describing import ProblemWords, decided_problem, settable_features, words_of
+from mlguide_assets.deploy.serving.examples import ids_of
+from mlguide_assets.deploy.serving.listing import List, lists_of
+from mlguide_assets.deploy.serving.messages import Requests, id_type, requests_of
+from mlguide_assets.settings import Home
+
+
+@dataclass(frozen=True)
+class Api:
+    """What the routes of a problem take and give.
+
+    Attributes:
+        ids: noun → the type of its ids.
+        words: what the problem is called, for the playground.
+    """
+
+    problem: Problem
+    ids: Mapping[str, Any]
+    requests: Requests
+    answers: Answers
+    lists: tuple[List, ...]
+    words: ProblemWords
+
+
+def api_of(home: Home, problem: Problem, store: str | None) -> Api:
+    """The API of a home: its types follow from the problem and from what is published by now."""
+    publication = None
+    with contextlib.suppress(StoreError):
+        snapshot = open_store(home, problem.key, store).current()
+        publication = snapshot.publication if snapshot else None
+    decided, complete = decided_problem(home, problem)
+    ids = {noun: id_type(next(iter(known), None)) for noun, known in ids_of(problem, publication).items()}
+    settable = settable_features(decided) if complete else None
+    return Api(
+        problem,
+        ids,
+        requests_of(problem, ids, settable),
+        answers_of(problem, ids),
+        lists_of(decided),
+        words_of(decided),
+    )

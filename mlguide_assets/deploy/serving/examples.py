@@ -1,0 +1,81 @@
+"""Requests to try the API with: about ids that there are, and an event that might happen."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mlguide_assets.define.contracts import OneOf
+from mlguide_assets.define.decision import id_column, plural
+from mlguide_assets.define.prediction import PredictEvent
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.schema import ColumnKind
+from mlguide_assets.deploy.online_store.store import Id, Publication
+from mlguide_assets.deploy.serving.asked import Asked
+
+_VALUES: dict[ColumnKind, Any] = {"number": 12.5, "integer": 3, "flag": False, "category": "a", "text": "a text"}
+_ANYBODY: tuple[Id, ...] = (1, 5, 100)
+"""Ids where none are known, or to be shown."""
+
+
+def ids_of(problem: Problem, publication: Publication | None) -> dict[str, tuple[Id, ...]]:
+    """Noun of each entity of a decision → some ids; none where nothing is published."""
+    decision = problem.decision
+    if publication is None:
+        return dict.fromkeys(decision.nouns, ())
+    found = {noun: publication.examples.get(plural(noun), ()) for noun in decision.stored}
+    return {**found, decision.choose: publication.candidates} if decision.choose else found
+
+
+def request_examples(problem: Problem, ids: Mapping[str, tuple[Id, ...]]) -> dict[str, list[dict[str, Any]]]:
+    """Path → bodies that it answers.
+
+    Args:
+        ids: noun → some ids, see `ids_of`.
+    """
+    decision = problem.decision
+    some = {noun: known or _ANYBODY for noun, known in ids.items()}
+    if decision.is_event and not decision.choose:
+        first, second = (example_event(problem, some, place) for place in (0, 1))
+        return {"/predict": [first, {decision.plural: [first, second], "explain": True}]}
+    units = list(some[decision.unit][:3])
+    about = f"{decision.unit}_ids"
+    if not decision.choose:
+        return {"/predict": [{about: units}, {about: units[:1], "explain": True}]}
+    among = {f"{decision.choose}_ids": list(some[decision.choose][:3])}
+    return {
+        "/predict": [{about: units, "probability": True}, {about: units[:2], **among, "explain": True}],
+        "/recommend": [{about: units}, {about: units[:1], **among}],
+    }
+
+
+def example_event(problem: Problem, ids: Mapping[str, tuple[Id, ...]], place: int = 0) -> dict[str, Any]:
+    """An event that might happen.
+
+    Args:
+        place: of the ids that it has; another one is another event.
+    """
+    assert isinstance(problem.predict, PredictEvent)
+    columns = problem.schema.event(problem.predict.each).columns
+    entities = {id_column(noun): ids[noun][place % len(ids[noun])] for noun in problem.decision.nouns}
+    stated = values_of(problem)
+    known = {name: (stated.get(name) or [_VALUES[columns[name].kind]])[0] for name in problem.predict.known}
+    return entities | known
+
+
+def values_of(problem: Problem) -> dict[str, list[str]]:
+    """Column of the event that is predicted → the values that the contract allows, where it lists them."""
+    table = problem.schema.table_of(problem.predict.each)
+    return {
+        str(rule.column): list(rule.values)
+        for rule in problem.contracts
+        if isinstance(rule, OneOf) and rule.table == table
+    }
+
+
+def trial(problem: Problem, publication: Publication) -> Asked | None:
+    """A request that must be answered while all is well; None where nothing is published that it could be about."""
+    decision, ids = problem.decision, ids_of(problem, publication)
+    if not all(ids.values()):
+        return None
+    if decision.is_event and not decision.choose:
+        return Asked(events=[example_event(problem, ids)])
+    return Asked(units=ids[decision.unit][:1], candidates=ids[decision.choose][:1] if decision.choose else None)

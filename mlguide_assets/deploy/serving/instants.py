@@ -1,0 +1,70 @@
+"""When it is decided, and whether the features are of an instant that suits it."""
+
+from datetime import UTC, datetime, timedelta
+
+from mlguide_assets.define.operations import Serving
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.prediction_log import now_utc
+from mlguide_assets.deploy.serving.asked import RefusedError
+
+
+def now_of(problem: Problem, feature_time: datetime) -> datetime:
+    """Now, by the clock of the problem, UTC."""
+    return feature_time if problem.clock == "data" else now_utc()
+
+
+def in_days(span: timedelta) -> str:
+    """A span as people say it."""
+    hours = span.total_seconds() / 3600
+    return f"{hours / 24:,.0f} days" if hours >= 72 else f"{hours:.0f} hours"
+
+
+def utc(instant: datetime, name: str) -> datetime:
+    """Without a time zone, as all times here; one without is UTC already.
+
+    Args:
+        name: of the field that gave it.
+
+    Raises:
+        RefusedError: UTC has no such instant.
+    """
+    if instant.tzinfo is None:
+        return instant
+    try:
+        return instant.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError as error:
+        raise RefusedError(
+            422, f"{name} {instant.isoformat()} is not a valid UTC timestamp: ask for another."
+        ) from error
+
+
+def judge_age(instant: datetime, feature_time: datetime, serving: Serving, *, given: bool, name: str) -> list[str]:
+    """Say so where the features are old; refuse them where they are too old, or would know the future.
+
+    Args:
+        given: whether the request named the instant; what is wrong with it is then the request's.
+        name: of the field by which it could.
+
+    Raises:
+        RefusedError
+    """
+    age, status = instant - feature_time, 422 if given else 503
+    if age < timedelta(0):
+        raise RefusedError(
+            status,
+            f"The instant {instant.isoformat()} lies before that of the features, {feature_time.isoformat()}, so they "
+            f"would know the future: ask for a later {name}.",
+        )
+    if age > serving.refuse_after:
+        raise RefusedError(
+            status,
+            f"The features are of {feature_time.isoformat()}, {in_days(age)} before the instant asked for, and past "
+            f"{in_days(serving.refuse_after)} nothing is answered (serving.refuse_after of the problem file): publish "
+            f"newer ones with 'mlguide run', or ask with an earlier {name}.",
+        )
+    if age > serving.stale_after:
+        return [
+            f"The features are {in_days(age)} older than the instant asked for (serving.stale_after: "
+            f"{in_days(serving.stale_after)})."
+        ]
+    return []

@@ -1,0 +1,118 @@
+"""Homes that serve what is nobody's emails: payments of cards, which nobody chose, and customers at cut-offs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import ibis
+import pyarrow as pa
+import pyarrow.csv
+
+from mlguide_assets.define.loading import dump_problem
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.bundle import export_bundle, set_champion
+from mlguide_assets.deploy.online_store.publishing import publish_online, state_of
+from mlguide_assets.deploy.online_store.sqlite import SqliteStore
+from mlguide_assets.prepare.features.building import (
+    DECLARATIONS,
+    decisions_of,
+    declared_features,
+    features_table,
+    resolved_from,
+    tables_of,
+)
+from mlguide_assets.prepare.features.compiling import with_features
+from mlguide_assets.prepare.features.state import entity_state
+from mlguide_assets.prepare.ingest import ingest
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.settings import Home
+from mlguide_assets.train.candidate import train_candidate
+from mlguide_assets.train.lineage import Lineage
+from mlguide_assets.train.models import XGBOOST
+from mlguide_assets.train.storage import load_facts, save_candidate
+from mlguide_assets_tests.other_tables import ORDERS, PAYMENTS, START, write_orders, write_payments
+from mlguide_assets_tests.prepare.ingesting import keep
+
+AS_OF = START + timedelta(days=110)
+"""What the published features know."""
+
+CARDS = ["c-007", "c-001", "c-042"]
+SHOPS = [3, 12, 7]
+
+
+@dataclass(frozen=True)
+class OtherHouse:
+    """A home with a champion, its tables in the lake, and published features."""
+
+    home: Home
+    problem: Problem
+    """With its features as the data have decided them."""
+    lake: Lake
+
+    @classmethod
+    def build(cls, root: Path, values: dict[str, Any], data: Path) -> "OtherHouse":
+        source = {"source": {"kind": "files", "uri": str(data)}, "serving": {"clock": "data"}}
+        stated, home = Problem.model_validate({**values, **source}), Home(root)
+        root.mkdir(parents=True)
+        home.active_problem.write_text(dump_problem(stated))
+        lake = Lake(home.lake(stated.key))
+        with ingest(stated, lake, oracle=root / "oracle", report=lambda _: None) as read:
+            keep(lake, read)
+        tables = tables_of(lake, stated)
+        lake.write("decisions", decisions_of(tables, stated))
+        lake.write(DECLARATIONS, declared_features(tables, lake.read("decisions"), stated))
+        house = cls(home, resolved_from(lake, stated), lake)
+        lake.write(stated.features_table, features_table(tables, lake.read("decisions"), house.problem))
+        house._promote()
+        house._publish()
+        return house
+
+    def _promote(self) -> None:
+        features = self.lake.read(self.problem.features_table)
+        candidate = train_candidate(features, self.problem, contenders=(XGBOOST,))
+        folder, bundles = self.home.root / "candidates" / "one", self.home.bundles(self.problem.key)
+        lineage = Lineage({self.problem.features_table: "000001-abc"}, "data", "problem", "recipe", "0.1.0+code")
+        save_candidate(candidate, self.problem, lineage, folder)
+        export_bundle(folder, bundles, "1", load_facts(folder) | {"trained_at": "2024-04-11"})
+        set_champion(bundles, "1")
+
+    def _publish(self) -> None:
+        tables = tables_of(self.lake, self.problem)
+        states = {noun: entity_state(tables, self.problem, noun, AS_OF) for noun in self.problem.decision.nouns}
+        state = state_of(states, self.lake.read(self.problem.features_table), self.problem, self.lake)
+        store = SqliteStore(self.home.online_store(self.problem.key))
+        assert publish_online(store, state, self.lake, newest=AS_OF.date()).startswith("Published")
+
+    def offline(self, cases: Sequence[dict[str, Any]]) -> pa.Table:
+        """The features of cases as of the instant of the state, in their order.
+
+        Args:
+            cases: ids, the time of the decision, and what is known of an event.
+        """
+        spine = pa.Table.from_pylist([{**case, "_until": AS_OF, "_place": place} for place, case in enumerate(cases)])
+        tables = tables_of(self.lake, self.problem)
+        found = with_features(ibis.memtable(spine), tables, self.problem, known_until="_until").order_by("_place")
+        return self.lake.connection.to_pyarrow(found)
+
+
+def payments_house(root: Path) -> OtherHouse:
+    """With one payment each of `CARDS` in `SHOPS` at the very instant of the state, which knows nothing of them."""
+    data = write_payments(root / "data")
+    path = data / "payments.csv"
+    rows = pyarrow.csv.read_csv(path)
+    at_the_instant = [
+        {"payment": 9000 + number, "card": card, "shop": shop, "paid": AS_OF, "amount": 20.5 + number, "fraud": None}
+        for number, (card, shop) in enumerate(zip(CARDS, SHOPS, strict=True))
+    ]
+    pyarrow.csv.write_csv(pa.concat_tables([rows, pa.Table.from_pylist(at_the_instant, rows.schema)]), path)
+    return OtherHouse.build(root / "home", PAYMENTS, data)
+
+
+def orders_house(root: Path) -> OtherHouse:
+    return OtherHouse.build(root / "home", ORDERS, write_orders(root / "data"))
+
+
+def instant(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=None)

@@ -1,0 +1,257 @@
+"""The API of problems that nobody's emails are in: payments with text ids, which nobody chose, and customers at
+cut-offs. What is answered is what a batch and what training would say, for the same ids and instant."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import ibis
+import numpy as np
+import pytest
+
+from mlguide_assets.deploy.batch import features_to_score, ids_of, score
+from mlguide_assets.deploy.bundle import champion
+from mlguide_assets.deploy.landing import PREDICTION_LOG, land_log
+from mlguide_assets.deploy.prediction_log import days, now_utc, read_day
+from mlguide_assets.observe.online_parity import judge_parity, online_parity
+from mlguide_assets.prepare.features.building import tables_of
+from mlguide_assets.prepare.features.state import entity_state
+from mlguide_assets.train.storage import load_model
+from mlguide_assets_tests.deploy.serving.others import (
+    AS_OF,
+    CARDS,
+    SHOPS,
+    OtherHouse,
+    instant,
+    orders_house,
+    payments_house,
+)
+from mlguide_assets_tests.deploy.serving.serving import Client, Server
+
+LATER = AS_OF + timedelta(hours=9, minutes=30)
+
+
+@pytest.fixture(scope="module")
+def payments(tmp_path_factory: pytest.TempPathFactory) -> OtherHouse:
+    return payments_house(tmp_path_factory.mktemp("payments"))
+
+
+@pytest.fixture(scope="module")
+def orders(tmp_path_factory: pytest.TempPathFactory) -> OtherHouse:
+    return orders_house(tmp_path_factory.mktemp("orders"))
+
+
+@pytest.fixture(scope="module")
+def payments_server(payments: OtherHouse) -> Iterator[Server]:
+    with Server(payments.home) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def orders_server(orders: OtherHouse) -> Iterator[Server]:
+    with Server(orders.home) as server:
+        yield server
+
+
+@pytest.fixture
+def payments_client(payments_server: Server) -> Client:
+    return payments_server.client()
+
+
+@pytest.fixture
+def orders_client(orders_server: Server) -> Client:
+    return orders_server.client()
+
+
+def answered(client: Client, body: dict[str, Any]) -> Any:
+    answer = client.post("/predict", body)
+    assert answer.status == 200, answer
+    return answer.json()
+
+
+def payment(card: str, shop: int, amount: float | None, **rest: Any) -> dict[str, Any]:
+    return {"card_id": card, "shop_id": shop, "amount": amount, **rest}
+
+
+def logged(house: OtherHouse, request_id: str) -> list[dict[str, Any]]:
+    folder = house.home.served(house.problem.key)
+    lines = [line for day in days(folder) for line in read_day(folder, day) if line["request_id"] == request_id]
+    return [row for line in lines for row in line["rows"]]
+
+
+def batch_of(house: OtherHouse, day: Any) -> dict[Any, dict[str, Any]]:
+    """What a batch says of a day, by the first id and the time."""
+    tables, problem = tables_of(house.lake, house.problem), house.problem
+    features = house.lake.read(problem.features_table)
+    stores = {
+        noun: ibis.memtable(entity_state(tables, problem, noun, AS_OF).to_pyarrow()) for noun in problem.decision.stored
+    }
+    slices = features_to_score(tables, stores, features, problem, day)
+    current = champion(house.home.bundles(problem.key))
+    rows = score(slices, current, problem, ids=ids_of(features, problem), day=day, run_id="run 1").read_all()
+    return {(row[problem.decision.unit_id], row["feature_time"]): row for row in rows.to_pylist()}
+
+
+def test_one_payment_is_answered_as_it_comes(payments: OtherHouse, payments_client: Client) -> None:
+    said = answered(payments_client, payment("c-007", 3, 31.5, payment=12345, explain=True))
+    (told,) = said["predictions"]
+    assert (told["card_id"], told["shop_id"], told["payment"]) == ("c-007", 3, 12345)
+    assert instant(told["paid"]) == instant(told["feature_time"]) == AS_OF
+    assert told["prediction"] in ("true", "false")
+    assert told["decision"] == ("act" if told["prediction"] == "true" else "leave")
+    assert len(told["reasons"]) == 5
+    assert (said["unknown_cards"], said["unknown_shops"], said["degraded"]) == ([], [], [])
+    (row,) = logged(payments, said["request_id"])
+    assert (row["card_id"], row["shop_id"], row["keys"]) == ("c-007", 3, {"payment": 12345})
+
+
+def test_payments_are_answered_as_batch_and_training_would(payments: OtherHouse, payments_client: Client) -> None:
+    asked = [payment(card, shop, 20.5 + n) for n, (card, shop) in enumerate(zip(CARDS, SHOPS, strict=True))]
+    said = answered(payments_client, {"payments": asked})
+    assert [(each["card_id"], each["shop_id"]) for each in said["predictions"]] == list(zip(CARDS, SHOPS, strict=True))
+    batch = batch_of(payments, AS_OF.date() + timedelta(days=1))
+    for told in said["predictions"]:
+        row = batch[told["card_id"], AS_OF]
+        assert (told["probability"], told["decision"]) == (row["probability"], row["decision"])
+    offline = payments.offline([{**each, "paid": AS_OF} for each in asked])
+    model = load_model(payments.home.bundles(payments.problem.key) / "1")
+    direct = model.predict(model.encoding.matrix(offline))
+    np.testing.assert_array_equal([each["probability"] for each in said["predictions"]], direct)
+
+
+def test_each_payment_has_its_own_instant(payments: OtherHouse, payments_client: Client) -> None:
+    asked = [payment("c-007", 3, 31.5, paid=at.isoformat() + "Z") for at in (AS_OF, LATER)]
+    said = answered(payments_client, {"payments": asked})
+    rows = logged(payments, said["request_id"])
+    assert [row["features"]["hour"] for row in rows] == [0, 9]
+    days = rows[1]["features"]["age_days"] - rows[0]["features"]["age_days"]
+    assert days == pytest.approx(9.5 / 24)
+    offline = payments.offline([payment("c-007", 3, 31.5, paid=at) for at in (AS_OF, LATER)]).to_pylist()
+    assert [row["features"] for row in rows] == [{name: row[name] for name in rows[0]["features"]} for row in offline]
+
+
+def test_a_shop_that_no_table_declares_has_no_history_and_a_card_that_is_in_none_is_not_answered(
+    payments: OtherHouse, payments_client: Client
+) -> None:
+    asked = {"payments": [payment("c-007", 999, 5), payment("nobody", 3, 5), payment("nobody", 998, 5)]}
+    said = answered(payments_client, asked)
+    assert [(each["card_id"], each["shop_id"]) for each in said["predictions"]] == [("c-007", 999)]
+    assert (said["unknown_cards"], said["unknown_shops"]) == (["nobody"], [999, 998])
+    (row,) = logged(payments, said["request_id"])
+    assert row["features"]["shop_frauds_14d"] is None
+    said = answered(payments_client, {**asked, "on_unknown": "base_rate"})
+    assert [each["basis"] for each in said["predictions"]] == ["features", "base_rate", "base_rate"]
+
+
+def test_a_payment_can_be_asked_of_another_hour(payments: OtherHouse, payments_client: Client) -> None:
+    said = answered(payments_client, payment("c-007", 3, 31.5, what_if={"hour": 23, "age_days": 1}))
+    (row,) = logged(payments, said["request_id"])
+    assert (row["variant"], row["features"]["hour"], row["features"]["age_days"]) == ("what_if", 23, 1)
+
+
+def test_customers_are_answered_as_batch_and_training_would(orders: OtherHouse, orders_client: Client) -> None:
+    said = answered(orders_client, {"customer_ids": [17, 3, 17, 140], "explain": True})
+    told = said["predictions"]
+    assert [each["customer_id"] for each in told] == [17, 3, 17, 140]
+    assert told[0] == told[2]
+    assert told[0].keys() >= {"probability", "prediction", "decision", "feature_time", "basis", "reasons"}
+    batch = batch_of(orders, AS_OF.date())
+    found = [batch[each["customer_id"], AS_OF]["probability"] for each in told if (each["customer_id"], AS_OF) in batch]
+    assert len(found) > 1
+    assert found == [each["probability"] for each in told if (each["customer_id"], AS_OF) in batch]
+    offline = orders.offline([{"customer_id": each["customer_id"], "as_of": AS_OF} for each in told])
+    model = load_model(orders.home.bundles(orders.problem.key) / "1")
+    direct = model.predict(model.encoding.matrix(offline))
+    np.testing.assert_array_equal([each["probability"] for each in told], direct)
+
+
+def test_a_customer_that_nobody_has_seen_is_unknown(orders_client: Client) -> None:
+    said = answered(orders_client, {"customer_ids": [5000, 3], "as_of": LATER.isoformat()})
+    assert ([each["customer_id"] for each in said["predictions"]], said["unknown_customers"]) == ([3], [5000])
+    said = answered(orders_client, {"customer_ids": [5000], "on_unknown": "base_rate"})
+    assert said["predictions"][0]["basis"] == "base_rate"
+
+
+def test_what_was_answered_lands_and_equals_what_is_computed_offline(
+    payments: OtherHouse, payments_client: Client, orders: OtherHouse, orders_client: Client
+) -> None:
+    mixed = [payment(card, shop, 9.75, paid=LATER.isoformat()) for card in CARDS for shop in (*SHOPS, 777)]
+    answered(payments_client, {"payments": [*mixed, payment("c-001", 3, None), payment("nobody", 3, 1)]})
+    answered(orders_client, {"customer_ids": [*range(30), 5000], "as_of": LATER.isoformat()})
+    for house, ids in ((payments, "string"), (orders, "int64")):
+        land_log(house.home.served(house.problem.key), house.lake, house.problem, today=now_utc().date())
+        log = house.lake.read(PREDICTION_LOG)
+        assert str(log[house.problem.decision.unit_id].type()) == ids
+        parity = online_parity(log, house.lake, house.problem)
+        assert parity.rows >= 13
+        verdict = judge_parity(ibis.memtable(parity.table))
+        assert verdict.differing == (), verdict.sentence
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"card_id": "c-007", "shop_id": 3}, "amount: Field required"),
+        ({"payments": [{"card_id": 7, "shop_id": 3, "amount": 1}]}, "payments.0.card_id: Input should be a valid str"),
+        (payment("c-007", 3, 1, colour="red"), "colour: Extra inputs are not permitted"),
+        ({"payments": []}, "payments: List should have at least 1 item"),
+        (payment("c-007", 3, 1, paid="yesterday"), "paid: Value error, write a time as text"),
+        (payment("c-007", 3, 1, paid="2024-01-01T00:00:00Z"), "would know the future: ask for a later paid"),
+        (payment("c-007", 3, 1, what_if={"hour": 24}), "what_if.hour: Input should be less than or equal to 23"),
+        ([1], "the body: Input should be a valid dictionary"),
+    ],
+)  # fmt: skip
+def test_a_payment_that_cannot_be_read_is_refused_in_one_sentence(
+    payments_client: Client, body: Any, said: str
+) -> None:
+    answer = payments_client.post("/predict", body)
+    assert answer.status == 422
+    assert answer.json()["detail"].startswith(said) or said in answer.json()["detail"]
+
+
+def test_customers_that_cannot_be_read_are_refused(orders_client: Client) -> None:
+    for body in ({"customer_ids": ["a"]}, {"customer_ids": []}, {}, {"user_ids": [1]}):
+        assert orders_client.post("/predict", body).status == 422
+    assert orders_client.post("/recommend", {"customer_ids": [1]}).status == 404
+
+
+@pytest.mark.parametrize("which", ["payments", "orders"])
+def test_the_examples_of_the_description_are_answered(which: str, request: pytest.FixtureRequest) -> None:
+    client: Client = request.getfixturevalue(f"{which}_client")
+    described = client.get("/openapi.json").json()
+    examples = described["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["examples"]
+    assert len(examples) == 2
+    for each in examples.values():
+        said = answered(client, each["value"])
+        assert said["predictions"]
+        assert [name for name in said if name.startswith("unknown_") and said[name]] == []
+    assert "/recommend" not in described["paths"]
+
+
+def test_entities_are_listed_by_what_their_ids_start_with(payments_client: Client, orders_client: Client) -> None:
+    cards = payments_client.get("/cards?search=c-01&limit=100").json()
+    assert [each["card_id"] for each in cards] == [f"c-{number:03}" for number in range(10, 20)]
+    assert cards[0].keys() == {"card_id", "kind", "issued", "payments_7d"}
+    assert cards[0]["issued"].endswith("Z")
+    assert len(payments_client.get("/shops?limit=5").json()) == 5
+    assert [each["customer_id"] for each in orders_client.get("/customers?search=14&limit=3").json()] == [14, 140, 141]
+
+
+def test_the_words_of_the_problem_are_told(payments_client: Client, orders_client: Client) -> None:
+    words = payments_client.get("/problem").json()
+    assert (words["shape"], words["plural"], words["time"]) == ("event", "payments", "paid")
+    assert [(each["noun"], each["known"]) for each in words["entities"]] == [("card", True), ("shop", False)]
+    assert [(each["name"], each["kind"]) for each in words["known"]] == [("amount", "number")]
+    assert [each["name"] for each in words["settable"]] == ["age_days", "hour"]
+    words = orders_client.get("/problem").json()
+    assert (words["shape"], words["entities"][0]["ids"]) == ("entity", "customer_ids")
+    # Which of these there are, the data have decided.
+    assert all(each["since"] for each in words["settable"] if not each["part"])
+
+
+def test_the_answer_is_as_described(payments_client: Client) -> None:
+    described = payments_client.get("/openapi.json").json()["components"]["schemas"]["Prediction"]
+    (told,) = answered(payments_client, payment("c-007", 3, 1, payment="p-1", explain=True))["predictions"]
+    assert set(described["required"]) <= told.keys() <= set(described["properties"])
+    assert json.dumps(described["properties"]["decision"]["enum"]) == '["act", "leave"]'
