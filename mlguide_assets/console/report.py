@@ -18,6 +18,8 @@ def print_report(status: dict[str, Any], home: Home, console: Console) -> None:
         console.print(home.commands(f"{home.root} has no tables yet: 'mlguide run' makes them."))
         return
     _print_data(status, console)
+    for warning in status["warnings"]:
+        console.print(_heading("Warning", warning))
     if status["recipe"]:
         console.print(_section("Recipe", "of the last thorough search; every training uses it"))
         for reason in status["recipe"]["reasons"]:
