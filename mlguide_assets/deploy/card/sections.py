@@ -211,7 +211,7 @@ def limits(inputs: CardInputs, problem: Problem) -> str:
     facts = inputs.facts
     unjudged = [f"{r['column']} {r['slice']}" for r in inputs.slices if r["metric"] == "roc_auc" and not r["supported"]]
     limits = [
-        f"It was judged on sends from {facts['test_first']} to {facts['test_last']}. How it does later is not inputs.",
+        f"It was judged on sends from {facts['test_first']} to {facts['test_last']}. How it does later is not known.",
         "Sends were chosen by the policy of that time: how it ranks emails that users never got is extrapolation.",
         f"An outcome is known {_days(problem.label.window.days)} after the delivery, so harm is seen that late.",
     ]

@@ -118,7 +118,7 @@ def _inputs(core: Snapshot, spans: Mapping[str, _Span], newest: int, problem: Pr
     inputs: dict[str, str] = {}
     for key in _dated(core):
         known = _known(spans.get(key), newest, problem.label.window)
-        inputs[key] = fingerprint(FEATURES, asked, core.partitions[key].inputs, rows, total, known)
+        inputs[key] = fingerprint(FEATURES, asked, core.partitions[key].inputs, rows, total, known, code_of=__name__)
         rows, total = rows + landed[key][0], total + landed[key][1]
     return inputs
 
