@@ -19,7 +19,8 @@ READ = (
     *("core_users", "send_features", "landed_days"),
     *("prediction_log", "request_faults", "online_parity", "serving_health"),
     *("model_performance", "estimated_performance", "performance_gap", "performance_verdicts"),
-    *("experiment_results", "offline_and_online", "canary_steps", "champion_watch", "retraining_decisions"),
+    *("experiment_results", "offline_and_online", "canary_steps"),
+    *("champion_watch", "champion_rollback", "retraining_decisions"),
 )
 
 refresh_job = dg.define_asset_job(

@@ -176,6 +176,15 @@ def performance_holds(performance_verdicts: Any) -> dg.AssetCheckResult:
     )
 
 
+@dg.asset(group_name=GROUP, kinds={"parquet"}, owners=OWNERS, deps=["champion_model", "performance_verdicts"])
+def champion_watch(workspace: Workspace, send_features: Any) -> dg.Output[Any]:
+    """A new champion compared with the one before, on the sends since both were trained."""
+    from mlguide_assets.observe.champion_watch import watch_champion
+
+    watch = watch_champion(workspace.home, workspace.lake, workspace.problem, send_features)
+    return dg.Output(watch.table(), metadata={"verdict": watch.verdict, "reason": watch.reason})
+
+
 @dg.asset(group_name=GROUP, kinds={"parquet", "ibis"}, owners=OWNERS)
 def serving_health(workspace: Workspace, prediction_log: Any) -> Any:
     """The API by day: requests, latency, share withheld, age of features and model, by endpoint and version."""
