@@ -50,7 +50,7 @@ def _heading(title: str, text: str, style: str = "") -> Text:
 
 def _print_incidents(incidents: list[dict[str, Any]], home: Home, console: Console) -> None:
     are_open = "incident is" if len(incidents) == 1 else "incidents are"
-    console.print(_section("Amiss", f"{len(incidents)} {are_open} open"))
+    console.print(_section("Problems", f"{len(incidents)} {are_open} open"))
     for incident in incidents:
         console.print(f"  • {incident['title']}, since {incident['since'][:16].replace('T', ' ')} UTC")
         console.print(f"    {incident['happened']}")

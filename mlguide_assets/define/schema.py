@@ -87,7 +87,7 @@ class EntityTable(SourceTable):
 
     entity: Noun
     key: str
-    known_from: str | None = Field(default=None, description="It exists from then on; nobody knows it before.")
+    known_from: str | None = Field(default=None, description="It exists from then on, and is unknown before.")
     history: History | None = Field(default=None, description="Several rows per id, each valid from a time to another.")
     static: Literal[True] | tuple[str, ...] = Field(
         default=(), description="Columns that never change after known_from; true: none of them does."

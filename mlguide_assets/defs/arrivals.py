@@ -28,7 +28,7 @@ refresh_job = dg.define_asset_job(
     selection=dg.AssetSelection.assets(*READ),
     # Examining takes longer than all else that a new day needs: the training does it.
     config=dg.RunConfig(ops={"leakage_alarms": AlarmSettings(known_only=True)}),
-    description="Read the source, judge it, compute features, land the prediction log, and look at the champion.",
+    description="Read the source, validate it, compute features, land the prediction log, and look at the champion.",
 )
 scoring_job = dg.define_asset_job(
     "scoring_job",

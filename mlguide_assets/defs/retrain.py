@@ -26,7 +26,7 @@ retraining_job = dg.define_asset_job(
 )
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS)
+@dg.asset(group_name=GROUP, kinds={"python"}, owners=OWNERS)
 def champion_rollback(workspace: Workspace, champion_watch: Any) -> dg.MaterializeResult[None]:
     """Brings back the champion before, where champion_watch found the new one significantly worse."""
     from mlguide_assets.observe.champion_watch import Watch

@@ -79,7 +79,7 @@ COLUMNS = {
         "endpoint": "What was asked for: predict or recommend.",
         "variant": "What scored: champion, challenger (never returned), routed (the challenger, for a user that an "
         "experiment or a canary gave it), champion_shadow (the champion, for such a user; never returned), fallback "
-        "(the champion in the challenger's place), failed (nobody: the server failed), what_if, or base_rate.",
+        "(the champion in the challenger's place), failed (none: the server failed), what_if, or base_rate.",
         "model_version": "The model version that scored.",
         "user_id": "The user that was asked about.",
         "email_id": "The email that was asked about.",

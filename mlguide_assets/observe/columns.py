@@ -64,7 +64,7 @@ COLUMNS = {
     },
     "estimated_performance": {
         **_WINDOW,
-        "positives": "Lost users that the probabilities expect; no label is used.",
+        "positives": "Expected positives: the sum of the probabilities; no label is used.",
         "metric": "The metric.",
         "value": "The metric that the champion's own probabilities expect.",
         "low": "Lower end of the 95 % interval; null where earlier estimates were wrong too often to be trusted.",

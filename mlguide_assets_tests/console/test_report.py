@@ -96,7 +96,7 @@ def test_what_is_amiss_is_told_with_the_next_step() -> None:
         "delivery_problem": "The webhook refused this alert for good (it answered 404).",
     }
     said = printed({**status(ALONE, ALONE), "incidents": [incident]})
-    assert "Amiss  1 incident is open" in said
+    assert "Problems  1 incident is open" in said
     assert "since 2026-03-01 04:05 UTC" in said
     assert "The file [a] is gone." in said
     assert "it answered 404" in said

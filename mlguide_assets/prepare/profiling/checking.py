@@ -126,7 +126,7 @@ def _require_rows(judged: Judged, rows: Mapping[TableName, int]) -> None:
     for name, table in judged.accepted.items():
         if not int(table.limit(1).count().execute()):
             worst = max((each for each in judged.results if each.table == name), key=lambda each: each.violations)
-            raise InputError(f"No row of {name} is left: {_said(worst)}; mend that rule or the source.")
+            raise InputError(f"No row of {name} is left: {_said(worst)}; fix that rule or the source.")
 
 
 def _found(problem: Problem, tables: Tables) -> list[tuple[TableName, str, str, int, int]]:
