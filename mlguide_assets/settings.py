@@ -163,5 +163,5 @@ class Home:
         except OSError as error:
             raise InputError(
                 f"The home directory {self.root} cannot be written ({error.strerror or error}): "
-                f"choose another with --home or {HOME_VARIABLE}, or mend its permissions or free space."
+                f"choose another with --home or {HOME_VARIABLE}, or fix its permissions or free space."
             ) from error

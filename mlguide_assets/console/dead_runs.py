@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from mlguide_assets.prepare.files import plain_path
-from mlguide_assets.prepare.turns import look
+from mlguide_assets.prepare.run_lock import run_lock_holder
 from mlguide_assets.settings import Home
 
 if TYPE_CHECKING:
@@ -38,11 +38,11 @@ def end_dead_runs(
     Args:
         daemon_lives: whether Dagster's daemon works on the home, which looks after the runs that it started.
     """
-    with look(home) as holder:
+    with run_lock_holder(home) as holder:
         dead = [run for run in _begun(instance) if _is_dead(run, holder, daemon_lives)]
         if holder is not None and dead:
             # A run may have begun since the holder was read; then the lock has changed hands.
-            with look(home) as now:
+            with run_lock_holder(home) as now:
                 dead = dead if now == holder else []
         for run in dead:
             instance.report_run_failed(run, WHY)

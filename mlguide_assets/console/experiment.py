@@ -109,7 +109,7 @@ def show_status(home: Home, as_json: bool) -> None:
         screen.print(home.commands("No experiment runs: 'mlguide experiment start FILE' starts one."))
     for each in found:
         screen.print(f"{each['experiment']}, version {each['version']}: day {each['day']}, since {each['start']}")
-        exposed = ", ".join(f"{arm} {count:,}" for arm, count in each["exposed"].items()) or "nobody yet"
+        exposed = ", ".join(f"{arm} {count:,}" for arm, count in each["exposed"].items()) or "none yet"
         screen.print(f"  share       {each['share']:.0%} of the units take part")
         screen.print(f"  exposed     {exposed}; {each['waiting']:,} wait for their outcome")
         screen.print(

@@ -18,6 +18,8 @@ def print_report(status: dict[str, Any], home: Home, console: Console) -> None:
         console.print(home.commands(f"{home.root} has no tables yet: 'mlguide run' makes them."))
         return
     _print_data(status, console)
+    for warning in status["warnings"]:
+        console.print(_heading("Warning", warning))
     if status["recipe"]:
         console.print(_section("Recipe", "of the last thorough search; every training uses it"))
         for reason in status["recipe"]["reasons"]:
@@ -48,7 +50,7 @@ def _heading(title: str, text: str, style: str = "") -> Text:
 
 def _print_incidents(incidents: list[dict[str, Any]], home: Home, console: Console) -> None:
     are_open = "incident is" if len(incidents) == 1 else "incidents are"
-    console.print(_section("Amiss", f"{len(incidents)} {are_open} open"))
+    console.print(_section("Problems", f"{len(incidents)} {are_open} open"))
     for incident in incidents:
         console.print(f"  • {incident['title']}, since {incident['since'][:16].replace('T', ' ')} UTC")
         console.print(f"    {incident['happened']}")

@@ -15,7 +15,7 @@ from mlguide_assets.define.secrets import MASK
 from mlguide_assets.define.sources import DatabaseSource, FilesSource, SimulatorSource
 from mlguide_assets.errors import InputError, RunFailedError
 from mlguide_assets.prepare.files import replace_file
-from mlguide_assets.prepare.turns import turn
+from mlguide_assets.prepare.run_lock import run_lock
 from mlguide_assets.settings import Home
 
 _REASON_CHARACTERS = 300
@@ -57,7 +57,7 @@ def run(home: Home, problem: Problem, *, thorough: bool = False) -> None:
         require_room_for_training(problem.source.sends, problem)
     collect_garbage_rarely()
     enter(home, problem)
-    with turn(home, console.print):
+    with run_lock(home, console.print):
         if not home.active_problem.exists():
             # What a run that is refused leaves, such as rows set aside, is found as this problem's.
             replace_file(home.first_problem, dump_problem(problem).encode(), mode=0o600)

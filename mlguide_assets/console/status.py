@@ -5,6 +5,7 @@ import math
 from collections.abc import Container
 from typing import Any
 
+from mlguide_assets.define.changing import changing_warnings
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.batch import BEST
@@ -43,6 +44,7 @@ def collect(home: Home) -> dict[str, Any]:
         "recipe": _recipe(lake),
         "incidents": _incidents(home, problem),
         "contracts": _rows(lake, "contract_results", ["rule", "violations", "rows", "action", "cause"]),
+        "warnings": changing_warnings(problem),
         "scored": _scored(lake),
         "tables": {name: {"rows": snapshot.rows, "snapshot": snapshot.id} for name, snapshot in lake.tables().items()},
     }

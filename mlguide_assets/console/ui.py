@@ -50,7 +50,7 @@ def serve(home: Home, host: str, port: int) -> int:
     shown = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     # The path of a socket has at most 107 characters, which that of a home may exceed.
     with (
-        alone(home, shown) as lock,
+        ui_lock(home, shown) as lock,
         bind(host, port) as listening,
         TemporaryDirectory(prefix="mlguide-") as folder,
     ):
@@ -167,8 +167,9 @@ def bound(log: Path, largest: int = _LARGEST_LOG) -> None:
 
 
 @contextlib.contextmanager
-def alone(home: Home, shown: str) -> Iterator[int]:
-    """Hold the lock of a home's UI: two daemons would both start what is due. Its descriptor may be inherited."""
+def ui_lock(home: Home, shown: str) -> Iterator[int]:
+    """Hold the lock of a home's UI: two daemons would both start what is due."""
+    # Not `locked`: child processes inherit the descriptor, and the lock lasts as long as the last of them.
     handle = os.open(home.ui_lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:

@@ -34,7 +34,7 @@ def parse_document(content: bytes, path: Path, model: type[Document]) -> Documen
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         reason = getattr(error, "problem", None) or "the bytes are not text"
-        raise InputError(f"{path}{line}: this is not YAML ({reason}); mend the syntax there.") from error
+        raise InputError(f"{path}{line}: this is not YAML ({reason}); fix the syntax there.") from error
     if not isinstance(values, dict):
         raise InputError(f"{path}, line 1: expected keys and values, such as 'name: my_{model.__name__.lower()}'.")
     try:
@@ -104,7 +104,7 @@ def _explain(error: ValidationError, root: yaml.Node, path: Path, model: type[Ba
         line = key_line
         keys.append(str(part))
     key = ".".join(keys) or "the file"
-    more = f" ({len(others)} more to mend after this one)" if others else ""
+    more = f" ({len(others)} more to fix after this one)" if others else ""
     return f"{path}, line {line + 1}, {key}: {_fix({**first, 'msg': message}, siblings, model)}{more}."
 
 

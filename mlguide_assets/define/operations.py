@@ -42,10 +42,14 @@ class Watching(Strict):
 
     days: int = Field(default=90, ge=1, le=3650, description="How far back performance is measured.")
     window_days: int = Field(
-        default=7, ge=1, le=365, description="Length of the windows that performance is judged on."
+        default=7, ge=1, le=365, description="Length of the windows over which performance is measured."
     )
-    max_drop: float = Field(default=0.03, ge=0, description="Of the primary metric, that may surely be lost.")
-    min_rows: int = Field(default=500, ge=1, description="Sends of a day without which its drift is not judged.")
+    max_drop: float = Field(
+        default=0.03,
+        ge=0,
+        description="Drop of the primary metric that is accepted; a significantly larger one is not.",
+    )
+    min_rows: int = Field(default=500, ge=1, description="Minimum number of sends of a day to test its drift.")
     report_days: int = Field(
         default=7, ge=1, description="Days per drift report. Where drift begins, one is written at once."
     )

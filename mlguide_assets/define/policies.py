@@ -42,7 +42,7 @@ PolicyShare = Annotated[float, Field(ge=0, le=1)]
 class Policies(Strict):
     """Which share of the users follows which policy of the send plan; a user stays with theirs."""
 
-    generic: PolicyShare = Field(default=0.0, description="One email for everybody on a day, withheld from nobody.")
+    generic: PolicyShare = Field(default=0.0, description="One email for all users on a day; none is withheld.")
     champion: PolicyShare = Field(default=0.0, description="The model in production chooses, and explores.")
     challenger: PolicyShare = Field(default=0.0, description="The same with the challenger's scores, if there is one.")
     random: PolicyShare = Field(default=0.0, description="One of the candidates, all equally likely.")

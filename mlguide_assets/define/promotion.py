@@ -29,16 +29,18 @@ class Gate(Strict):
     min_fresh_positives: int = Field(
         default=100,
         ge=1,
-        description="Lost users since the champion was trained, from which on it is judged as it serves.",
+        description="Minimum number of positive labels after the champion's training, to compare it as it serves.",
     )
     max_calibration_error: Annotated[float, Field(gt=0, le=1)] = Field(
         default=0.01, description="Mean distance of probabilities and rates, where chance alone does not explain more."
     )
     max_slice_gap: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=0.1, description="ROC AUC that no slice may surely lack against the whole."
+        default=0.1,
+        description="ROC AUC gap of a slice to all rows that is accepted; a significantly larger one is not.",
     )
     max_group_gap: Annotated[float, Field(gt=0, le=1)] | None = Field(
-        default=None, description="Difference in withheld share between sensitive groups; not judged unless given."
+        default=None,
+        description="Maximum difference in withheld share between sensitive groups; default: not tested.",
     )
     max_bundle_megabytes: Annotated[float, Field(gt=0)] = 20.0
     max_latency_ms: Annotated[float, Field(gt=0)] = Field(default=5.0, description="Scoring one row, median.")
@@ -80,10 +82,10 @@ class Canary(Strict):
     guardrails: dict[CanaryMetric, Margin] = Field(
         default={"outcome": 0.2, "errors": 0.5, "slow": 0.5},
         min_length=1,
-        description="The relative change for the worse that is accepted; surely beyond it, the canary is aborted.",
+        description="The accepted relative change for the worse; significantly beyond it, the canary is aborted.",
     )
     signals: dict[CanaryMetric, Margin] = Field(
-        default={"withheld": 0.5}, description="Beyond it, even if not surely, the ramp pauses."
+        default={"withheld": 0.5}, description="Beyond it, even if not significantly, the ramp pauses."
     )
     alpha: Annotated[float, Field(gt=0, le=0.5)] = Field(
         default=0.05, description="How often a harmless version is aborted at most, over all looks and guardrails."
@@ -92,7 +94,7 @@ class Canary(Strict):
         default=50.0, description="A model that takes longer for an answer is slow."
     )
     give_up_after: Annotated[int, Field(ge=1, le=365)] = Field(
-        default=60, description="Days after which a canary that could not be judged leaves the champion in place."
+        default=60, description="Days after which a canary without a decision ends, and the champion stays."
     )
 
     @model_validator(mode="after")

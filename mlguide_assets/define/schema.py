@@ -5,7 +5,7 @@ entities at a time (a send, a purchase, a result). Nothing here reads data.
 """
 
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
@@ -87,7 +87,7 @@ class EntityTable(SourceTable):
 
     entity: Noun
     key: str
-    known_from: str | None = Field(default=None, description="It exists from then on; nobody knows it before.")
+    known_from: str | None = Field(default=None, description="It exists from then on, and is unknown before.")
     history: History | None = Field(default=None, description="Several rows per id, each valid from a time to another.")
     static: Literal[True] | tuple[str, ...] = Field(
         default=(), description="Columns that never change after known_from; true: none of them does."
@@ -150,7 +150,10 @@ class EventTable(SourceTable):
 
 
 def _implicit(table: object) -> object:
-    """A table as it is written: what it does not list but names (ids, `at`) is added to its columns."""
+    """A table as it is written: what it does not list but names (ids, `at`) is added to its columns.
+
+    The ids of entities are ids whatever kind they are listed as: no model learns from them.
+    """
     if not isinstance(table, dict):
         return table
     columns = dict(table.get("columns") or {})
@@ -164,10 +167,22 @@ def _implicit(table: object) -> object:
     key = table.get("key")
     of = table.get("of")
     ids = [key] if isinstance(key, str) else list(key or [])
+    of_entities = ids if "entity" in table else []
     if isinstance(of, dict):
-        ids += [name for name in of.values() if isinstance(name, str)]
+        of_entities = [name for name in of.values() if isinstance(name, str)]
+        ids += of_entities
+    columns |= {name: _as_id(columns[name]) for name in of_entities if isinstance(name, str) and name in columns}
     listed = {name: "id" for name in ids if isinstance(name, str) and name not in columns}
     return {**table, "columns": {**listed, **columns}}
+
+
+def _as_id(column: object) -> object:
+    """A listed column as one of ids; what is no column is left to be refused."""
+    if isinstance(column, Column):
+        return column.model_copy(update={"kind": "id"})
+    if isinstance(column, dict):
+        return {**column, "kind": "id"}
+    return "id" if column in get_args(ColumnKind) else column
 
 
 def _shape(table: Any) -> str:

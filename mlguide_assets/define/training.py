@@ -38,10 +38,10 @@ class Evaluation(Strict):
     seed: int = Field(default=0, ge=0)
     slices: tuple[str, ...] | None = Field(
         default=None,
-        description="Columns of entities, judged value by value. Default: categories of the entities of a decision.",
+        description="Columns of entities to report metrics by. Default: categories of the entities of a decision.",
     )
     sensitive: tuple[str, ...] = Field(default=(), description="Columns whose groups are compared for fairness.")
-    min_positives: int = Field(default=30, ge=1, description="Positive outcomes below which a slice is not judged.")
+    min_positives: int = Field(default=30, ge=1, description="Minimum number of positive labels to test a slice.")
 
     @model_validator(mode="after")
     def _window_is_one(self) -> "Evaluation":
@@ -56,7 +56,7 @@ class Leakage(Strict):
     max_feature_auc: Annotated[float, Field(gt=0.5, le=1)] = Field(
         default=0.85, description="No single feature ranks the outcomes better than this: it would be the outcome."
     )
-    users: int = Field(default=1000, ge=10, description="Users whose rows are computed anew with another future.")
+    users: int = Field(default=1000, ge=10, description="Users whose rows are recomputed with another future.")
 
 
 class Tuning(Strict):

@@ -20,7 +20,8 @@ READ = (
     *(PROBLEM.core_table, PROBLEM.features_table, "landed_days"),
     *("prediction_log", "request_faults", "online_parity", "serving_health"),
     *("model_performance", "estimated_performance", "performance_gap", "performance_verdicts"),
-    *("experiment_results", "offline_and_online", "canary_steps", "champion_watch", "retraining_decisions"),
+    *("experiment_results", "offline_and_online", "canary_steps"),
+    *("champion_watch", "champion_rollback", "retraining_decisions"),
 )
 
 refresh_job = dg.define_asset_job(
@@ -28,7 +29,7 @@ refresh_job = dg.define_asset_job(
     selection=dg.AssetSelection.assets(*READ),
     # Examining takes longer than all else that a new day needs: the training does it.
     config=dg.RunConfig(ops={"leakage_alarms": AlarmSettings(known_only=True)}),
-    description="Read the source, judge it, compute features, land the prediction log, and look at the champion.",
+    description="Read the source, validate it, compute features, land the prediction log, and look at the champion.",
 )
 scoring_job = dg.define_asset_job(
     "scoring_job",

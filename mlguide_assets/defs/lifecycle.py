@@ -10,6 +10,6 @@ from mlguide_assets.defs.observe import EACH_DAY
 lifecycle = dg.define_asset_job(
     "lifecycle",
     selection=dg.AssetSelection.all() - dg.AssetSelection.tag(*_EACH_DAY),
-    description="Read, judge, compute features, search for the best recipe, train, evaluate, decide, install; then "
+    description="Read, validate, compute features, search for the best recipe, train, evaluate, decide, install; then "
     "score and plan one day.",
 )

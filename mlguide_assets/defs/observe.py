@@ -84,7 +84,7 @@ def data_drift(
         context.add_asset_metadata({"level": drift.level, "verdict": drift.sentence}, partition_key=day.isoformat())
     found = levels(workspace.lake, current.version) | {day.isoformat(): drift.level for day, drift in judged.items()}
     stretch = stretch_due(found, reports, days=problem.watching.report_days) if judged else None
-    metadata: dict[str, Any] = {"days_judged": len(judged)}
+    metadata: dict[str, Any] = {"days_tested": len(judged)}
     if stretch is not None:
         path = report_on(stretch, send_features=send_features, champion=current, problem=problem, reports=reports)
         metadata |= {"report": dg.MetadataValue.path(str(path))} if path else {}
@@ -110,7 +110,7 @@ def _days_of_run(
     days = [day for day in asked if day <= last]
     if not days:
         raise InputError(
-            f"{asked[0]} cannot be judged for drift before it has landed; the last day that has is {last}."
+            f"{asked[0]} cannot be tested for drift before it has landed; the last day that has is {last}."
         )
     if REASON not in context.run.tags:
         return days
@@ -118,7 +118,7 @@ def _days_of_run(
     return [day for day in days if before.get(day.isoformat()) != signature(known.get(day))]
 
 
-@dg.asset_check(asset="data_drift", description="No column of the last day that was judged calls for action.")
+@dg.asset_check(asset="data_drift", description="No column of the last tested day calls for action.")
 def no_feature_drift(workspace: Workspace) -> dg.AssetCheckResult:
     from mlguide_assets.observe.drift_table import last_verdict
 
@@ -162,7 +162,7 @@ def performance(
 
 @dg.asset_check(
     asset="performance_verdicts",
-    description="The champion has not surely lost more than watching.max_drop since training.",
+    description="The champion has not dropped significantly more than watching.max_drop since training.",
 )
 def performance_holds(performance_verdicts: Any) -> dg.AssetCheckResult:
     last = next(reversed(performance_verdicts.to_pyarrow().to_pylist()), None)
@@ -174,6 +174,15 @@ def performance_holds(performance_verdicts: Any) -> dg.AssetCheckResult:
         description=last["reason"],
         metadata={"verdict": last["verdict"], "day": last["day"]},
     )
+
+
+@dg.asset(group_name=GROUP, kinds={"parquet"}, owners=OWNERS, deps=["champion_model", "performance_verdicts"])
+def champion_watch(workspace: Workspace, send_features: Any) -> dg.Output[Any]:
+    """A new champion compared with the one before, on the sends since both were trained."""
+    from mlguide_assets.observe.champion_watch import watch_champion
+
+    watch = watch_champion(workspace.home, workspace.lake, workspace.problem, send_features)
+    return dg.Output(watch.table(), metadata={"verdict": watch.verdict, "reason": watch.reason})
 
 
 @dg.asset(group_name=GROUP, kinds={"parquet", "ibis"}, owners=OWNERS)
@@ -188,7 +197,7 @@ def serving_health(workspace: Workspace, prediction_log: Any) -> Any:
 drift_job = dg.define_asset_job(
     "drift_job",
     selection=dg.AssetSelection.assets("data_drift"),
-    description="Judge the days that have landed against the reference.",
+    description="Test the days that have landed against the reference.",
 )
 
 
@@ -251,7 +260,7 @@ def alert_on_drift(context: dg.SensorEvaluationContext, workspace: Workspace) ->
     retry(book, now)
     newest = found[-1]["day"] if found else ""
     if newest == (context.cursor or ""):
-        return dg.SkipReason("No day was judged since the last look.")
+        return dg.SkipReason("No day was tested since the last look.")
     for source in (SENDS, TRAFFIC):
         tell(book, f"drift-{source}", drifted(found, source), now)
     context.update_cursor(newest)

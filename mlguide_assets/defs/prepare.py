@@ -37,6 +37,7 @@ _OUTPUTS = {name: table.description or f"One row per {table.noun}." for name, ta
 )
 def ingest_sources(context: dg.AssetExecutionContext, workspace: Workspace) -> Iterator[Any]:
     """Read the tables of the problem, judge them, and keep all of them or none."""
+    from mlguide_assets.define.changing import changing_columns, changing_warnings
     from mlguide_assets.prepare.contracts import results_table
     from mlguide_assets.prepare.ingest import ingest
     from mlguide_assets.prepare.refused_runs import refuse
@@ -47,6 +48,9 @@ def ingest_sources(context: dg.AssetExecutionContext, workspace: Workspace) -> I
     seen = visible(problem, home.world_clock(problem.key))
     if seen:
         context.log.info(seen.told())
+    for warning in changing_warnings(problem):
+        context.log.warning(warning)
+    changing = changing_columns(problem)
     until, oracle, report = seen.until if seen else None, home.oracle(problem.key), context.log.info
     forgotten = home.forgotten(problem.key)
     with ingest(problem, lake, oracle=oracle, report=report, until=until, forgotten=forgotten) as read:
@@ -61,7 +65,8 @@ def ingest_sources(context: dg.AssetExecutionContext, workspace: Workspace) -> I
             )
         refuse(read, problem, lake)
         for table, rows in read.tables.items():
-            yield dg.Output(rows, output_name=table, metadata=_world_metadata(seen))
+            younger = {"may_be_younger_than_a_decision": ", ".join(changing[table])} if table in changing else {}
+            yield dg.Output(rows, output_name=table, metadata=_world_metadata(seen) | younger)
         yield dg.Output(results_table(read.results), output_name="contract_results")
         yield dg.Output(read.quarantined, output_name="quarantined_rows")
 

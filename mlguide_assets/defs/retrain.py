@@ -1,7 +1,7 @@
-"""Retrain: what has a model trained anew, and what is done about a champion that turns out to be worse."""
+"""Retrain: what triggers a training, and what is done about a champion that turns out to be worse."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -21,21 +21,26 @@ TICK = "mlguide/tick"
 retraining_job = dg.define_asset_job(
     "retraining_job",
     selection=dg.AssetSelection.all() - dg.AssetSelection.assets(*SCORED, "data_drift"),
-    description="Read, judge, compute features, look for leaks, search for the best recipe, train, evaluate, decide, "
-    "install. Takes minutes.",
+    description="Read, validate, compute features, look for leaks, search for the best recipe, train, evaluate, "
+    "decide, install. Takes minutes.",
 )
 
 
-@dg.asset(group_name=GROUP, kinds={"parquet"}, owners=OWNERS, deps=["champion_model", "performance_verdicts"])
-def champion_watch(workspace: Workspace, send_features: object) -> dg.Output[object]:
-    """A new champion beside the one before, on the sends since; where it is surely worse, it is rolled back here."""
-    from mlguide_assets.retrain.watch import watch_and_act
+@dg.asset(group_name=GROUP, kinds={"python"}, owners=OWNERS)
+def champion_rollback(workspace: Workspace, champion_watch: Any) -> dg.MaterializeResult[None]:
+    """Brings back the champion before, where champion_watch found the new one significantly worse."""
+    from mlguide_assets.observe.champion_watch import Watch
+    from mlguide_assets.retrain.rollback import finish_installation, roll_back_if_worse
 
-    watch = watch_and_act(workspace.home, workspace.lake, workspace.problem, send_features)
-    return dg.Output(watch.table(), metadata={"verdict": watch.verdict, "reason": watch.reason})
+    home, problem = workspace.home, workspace.problem
+    installed = finish_installation(home, workspace.lake, problem)
+    watch = Watch.from_table(champion_watch.to_pyarrow())
+    rolled_back = roll_back_if_worse(watch, home, problem) is not None
+    version = str(watch.before) if rolled_back else "none"
+    return dg.MaterializeResult(metadata={"rolled_back_to": version, "installed": installed or "none"})
 
 
-@dg.asset(group_name=GROUP, kinds={"parquet"}, owners=OWNERS, deps=["promotion_decisions", "champion_watch"])
+@dg.asset(group_name=GROUP, kinds={"parquet"}, owners=OWNERS, deps=["promotion_decisions", "champion_rollback"])
 def retraining_decisions(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
     """Every look of every trigger that led to a training, with its evidence and outcome; and why the others did not."""
     from mlguide_assets.defs.metadata import data_version, table_metadata

@@ -68,12 +68,12 @@ class LakeIOManager(dg.ConfigurableIOManager):
 
     @contextlib.contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["LakeIOManager", None, None]:
-        """Runs take turns, whoever started them. Here, because sensors, which wait for nobody, pass no tables."""
-        from mlguide_assets.prepare.turns import turn
+        """One run at a time, whoever started it. Here, because sensors, which wait for nobody, pass no tables."""
+        from mlguide_assets.prepare.run_lock import run_lock
 
         home = self.workspace.home
         home.ensure_writable()
-        with turn(home, context.log.info if context.log else print):
+        with run_lock(home, context.log.info if context.log else print):
             yield self
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
@@ -84,8 +84,8 @@ class LakeIOManager(dg.ConfigurableIOManager):
         lake, table = self.workspace.lake, context.asset_key.path[-1]
         if isinstance(obj, Partitions):
             snapshot = lake.write_partitions(table, obj)
-            counts = {"partitions_anew": len(obj.anew), "partitions_kept": len(obj.kept)}
-            context.log.info(f"{table}: {len(obj.anew)} of {len(snapshot.partitions)} partitions anew")
+            counts = {"partitions_rebuilt": len(obj.anew), "partitions_kept": len(obj.kept)}
+            context.log.info(f"{table}: {len(obj.anew)} of {len(snapshot.partitions)} partitions rebuilt")
             context.add_output_metadata(table_metadata(lake, snapshot, self.workspace.problem, None) | counts)
             _set_version(context, data_version(snapshot))
             return

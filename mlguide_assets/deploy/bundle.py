@@ -208,7 +208,7 @@ def pointer_path(bundles: Path, role: Role) -> Path:
 
 
 _REMEDY = (
-    "restore it, or 'mlguide rollback' goes to a whole version, 'mlguide promote' makes one anew from the registry."
+    "restore it, or 'mlguide rollback' goes to a whole version, 'mlguide promote' exports one again from the registry."
 )
 _VERSION, _HASH = re.compile(r"[\w-]+"), re.compile("[0-9a-f]{64}")
 

@@ -30,7 +30,7 @@ from mlguide_assets.prepare.forgetting import ForgetList, Forgotten
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.session import SCRATCH
 from mlguide_assets.prepare.lake.snapshots import MissingTableError
-from mlguide_assets.prepare.turns import turn
+from mlguide_assets.prepare.run_lock import run_lock
 from mlguide_assets.settings import Home
 
 Report = Callable[[str], None]
@@ -67,7 +67,7 @@ def forget(home: Home, problem: Problem, erasure: Erasure, report: Report, *, st
         StoreError: an online store does not answer; likewise.
     """
     lake = Lake(home.lake(problem.key))
-    with turn(home, report):
+    with run_lock(home, report):
         known = ForgetList.load(home.forgotten(problem.key))
         before = known.entry(erasure.key)
         report("looking for the models that learned from it")

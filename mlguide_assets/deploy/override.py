@@ -17,8 +17,8 @@ from mlguide_assets.deploy.bundle import (
     set_challenger,
     set_champion,
 )
+from mlguide_assets.deploy.decision_lock import decision_lock
 from mlguide_assets.deploy.history import PROMOTED, ROLLED_BACK, champion_before, record
-from mlguide_assets.deploy.lock import deciding
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
@@ -43,7 +43,7 @@ def rollback(
         InputError: no reason, no champion, no such version, its bundle is damaged, or another is to be left.
     """
     bundles, lake, why = home.bundles(problem.key), Lake(home.lake(problem.key)), _required(reason, "rollback")
-    with deciding(home, problem):
+    with decision_lock(home, problem):
         current = pointed_version(bundles)
         if current is None:
             raise InputError("There is no champion to roll back: nothing was ever promoted here.")
@@ -102,7 +102,7 @@ def promote(home: Home, problem: Problem, *, version: str, reason: str) -> tuple
         raise InputError(
             f"The registry has no version {version} of {problem.key} (versions: {', '.join(known) or 'none yet'})."
         )
-    with deciding(home, problem):
+    with decision_lock(home, problem):
         current = pointed_version(bundles)
         if current == version:
             raise InputError(f"Version {version} is champion already.")

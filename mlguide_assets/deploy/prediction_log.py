@@ -173,6 +173,7 @@ def _create_held(path: Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+            # Not `locked`: the lock is on the data file, and says for as long as a writer lives that lines may come.
             # A file system without locks refuses here and in `remove_unused`, which then removes nothing.
             with contextlib.suppress(OSError):
                 fcntl.flock(handle, fcntl.LOCK_SH)

@@ -20,6 +20,7 @@ from mlguide_assets.deploy.bundle import (
 )
 from mlguide_assets.deploy.criteria import CANARY as BY_CANARY
 from mlguide_assets.deploy.criteria import EXPERIMENT, Criterion
+from mlguide_assets.deploy.decision_lock import decision_lock
 from mlguide_assets.deploy.gate import Decision, Evidence, conclude, decide
 from mlguide_assets.deploy.history import (
     CANARY,
@@ -31,7 +32,6 @@ from mlguide_assets.deploy.history import (
     rightful_challenger,
     rightful_champion,
 )
-from mlguide_assets.deploy.lock import deciding
 from mlguide_assets.deploy.recorded_criteria import recorded_criteria
 from mlguide_assets.deploy.registration import registry_of
 from mlguide_assets.deploy.registry import LostVersionError, Registry
@@ -56,7 +56,7 @@ def decide_and_record(
     decision = decide(evidence, problem)
     if decision.verdict in (PROMOTED, CANARY, WAITING):
         keep_inputs(lake, problem, version["version"], json.loads(version["lineage"]))
-    with deciding(home, problem):
+    with decision_lock(home, problem):
         snapshot = _record(home, lake, problem, version, decision, GATE, run_id)
     registry_of(home, problem).record_verdict(version["version"], decision.verdict, decision.reasons)
     return decision, snapshot
@@ -76,7 +76,7 @@ def decide_again(home: Home, lake: Lake, problem: Problem, version: str, *, run_
     Raises:
         InputError: the version does not wait.
     """
-    with deciding(home, problem):
+    with decision_lock(home, problem):
         last = next((row for row in reversed(decisions(lake)) if row["version"] == version), None)
         if last is None or last["verdict"] not in (WAITING, CANARY):
             found = "was never before the gate" if last is None else f"was {last['verdict']}"
@@ -124,7 +124,7 @@ def install_promoted(home: Home, lake: Lake, problem: Problem) -> Bundle | None:
     The pointer moves first, since it decides; what a crash leaves undone, the next call does.
     """
     bundles, registry = home.bundles(problem.key), registry_of(home, problem)
-    with deciding(home, problem):
+    with decision_lock(home, problem):
         rightful = rightful_champion(lake)
         if rightful is None:
             return champion(bundles)
@@ -143,7 +143,7 @@ def install_promoted(home: Home, lake: Lake, problem: Problem) -> Bundle | None:
 def install_challenger(home: Home, lake: Lake, problem: Problem) -> Bundle | None:
     """Let the version that wants to be champion score in the champion's shadow; none where there is no such version."""
     bundles, registry = home.bundles(problem.key), registry_of(home, problem)
-    with deciding(home, problem):
+    with decision_lock(home, problem):
         rightful = rightful_challenger(lake)
         version = str(rightful["version"]) if rightful else None
         if pointed_version(bundles, CHALLENGER) != version:

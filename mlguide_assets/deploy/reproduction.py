@@ -19,7 +19,7 @@ from mlguide_assets.prepare.lake.snapshots import MissingTableError
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import train_candidate
 from mlguide_assets.train.files import CALIBRATION, ENCODING, JUDGED, PROBLEM, model_file
-from mlguide_assets.train.lineage import Lineage, code_version, plans_of
+from mlguide_assets.train.lineage import Lineage, plans_of, training_code_version
 from mlguide_assets.train.metrics import METRICS, point
 from mlguide_assets.train.storage import load_facts, load_recipe, model_name, save_candidate
 
@@ -73,7 +73,7 @@ def reproduce(home: Home, problem: Problem, version: str, report: Callable[[str]
         version=version,
         same=tuple(name for name, equal in checks.items() if equal),
         different=tuple(name for name, equal in checks.items() if not equal),
-        other_code=lineage.code_version if lineage.code_version != code_version() else None,
+        other_code=lineage.code_version if lineage.code_version != training_code_version() else None,
     )
 
 

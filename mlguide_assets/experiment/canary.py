@@ -115,13 +115,15 @@ def judge(canary: Canary, counts: Counts, *, step: int, days_in_step: int, days:
         return Judgement(action, to, left, reason, findings, worst or guardrails[0])
 
     if harm := next((each for each in guardrails if each.is_beyond), None):
-        return found("abort", f"It surely does harm: {_begun(harm.sentence)}.", harm)
+        return found("abort", f"It is significantly harmful: {_begun(harm.sentence)}.", harm)
     if days >= canary.give_up_after:
-        return found("give_up", f"It could not be judged within canary.give_up_after = {canary.give_up_after} days.")
+        return found("give_up", f"There was no decision within canary.give_up_after = {canary.give_up_after} days.")
     if bad := next((each for each in signals if each.is_beyond), None):
         return found("pause", f"The ramp pauses at {share:.0%}: {_begun(bad.sentence)}.", bad)
     if days_in_step < canary.days_per_step:
-        return found("hold", f"Day {days_in_step} of {canary.days_per_step} at {share:.0%}: nothing is surely wrong.")
+        return found(
+            "hold", f"Day {days_in_step} of {canary.days_per_step} at {share:.0%}: no guardrail is significantly worse."
+        )
     own, of_both = sum(each.treatment for each in had), sum(each.control + each.treatment for each in had)
     events, needed = (own, canary.min_events) if step == last else (of_both, canary.min_events * (step + 1))
     if events < needed:
@@ -132,9 +134,13 @@ def judge(canary: Canary, counts: Counts, *, step: int, days_in_step: int, days:
     if step == last and (doubtful := next((each for each in guardrails if each.looks_beyond), None)):
         return found("hold", f"At the end of the ramp it stays in doubt: {_begun(doubtful.sentence)}.", doubtful)
     if step == last:
-        return found("promote", f"It went live up to {share:.0%} of the units, and nothing is surely worse.")
+        return found(
+            "promote", f"It went live up to {share:.0%} of the units, and no guardrail is significantly worse."
+        )
     return found(
-        "advance", f"Nothing is surely worse at {share:.0%}: from here on {canary.ramp[step + 1]:.0%}.", to=step + 1
+        "advance",
+        f"No guardrail is significantly worse at {share:.0%}: from here on {canary.ramp[step + 1]:.0%}.",
+        to=step + 1,
     )
 
 

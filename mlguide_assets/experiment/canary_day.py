@@ -256,14 +256,14 @@ def _decide(
     import math
 
     from mlguide_assets.deploy.bundle import pointed_version
-    from mlguide_assets.deploy.lock import deciding
+    from mlguide_assets.deploy.decision_lock import decision_lock
     from mlguide_assets.deploy.registration import registry_of
 
     said = criterion.to_json() if criterion else {}
     finite = {
         name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in said.items()
     }
-    with deciding(home, problem):
+    with decision_lock(home, problem):
         record(
             lake,
             version=row["version"],

@@ -20,7 +20,7 @@ COLUMNS = {
         "version": "The version that goes live step by step.",
         "champion": "The version that it is held against.",
         "experiment": "What the send plan and the prediction log call it.",
-        "action": "start, hold, pause (by a signal), advance, abort (surely harmful), promote, or give_up.",
+        "action": "start, hold, pause (by a signal), advance, abort (significantly harmful), promote, or give_up.",
         "step": "Of the ramp, from 0.",
         "share": "Of the units that see it from then on; 0 where it has ended.",
         "reason": "Why, in words.",

@@ -99,7 +99,7 @@ def population_of(
     recent = now.date_joined > ibis.timestamp(until - _RECENT)
     counted = now.agg(units=now.count(), recent=recent.fill_null(False).sum()).to_pyarrow().to_pylist()[0]
     if not counted["units"]:
-        raise InputError(f"{experiment.title}: no unit is eligible, so there is nobody to compare: widen eligibility.")
+        raise InputError(f"{experiment.title}: no unit is eligible: widen eligibility.")
     measured = _measured(experiment, problem, may, sends, profiles, until)
     return Population(
         units=counted["units"],

@@ -38,7 +38,7 @@ def failed_run(job: str, run_id: str, error: str, now: datetime) -> Alert:
         happened=f"Run {run_id} of {job} failed: {error}",
         since=now,
         severity="What depends on it is as old as its last success.",
-        next_step=f"Open the run {run_id} in the Dagster UI ('mlguide ui'), mend the cause, and run the job again.",
+        next_step=f"Open the run {run_id} in the Dagster UI ('mlguide ui'), fix the cause, and run the job again.",
         facts={"job": job, "run_id": run_id},
     )
 
@@ -62,7 +62,7 @@ def drifted(verdicts: Sequence[Mapping[str, Any]], source: str) -> Alert | None:
         happened=f"{newest['day']}: {newest['reason']}",
         since=_midnight(run[0]["day"]),
         severity=f"{len(run)} days in a row call for action, the last over {newest['rows']:,} rows.",
-        next_step="Look at the report of the day (asset data_drift); if the change is real, 'mlguide run' trains anew.",
+        next_step="Look at the report of the day (asset data_drift); if the change is real, 'mlguide run' retrains.",
         facts={"days": len(run), "model_version": newest["model_version"]},
         cost_effect=newest.get("cost_effect"),
     )

@@ -16,6 +16,18 @@ COLUMNS = {
         "digest": "A hash of the day's sends without their outcomes.",
         "outcomes": "A hash of the day's sends with their outcomes, once all of them are final; null before.",
     },
+    "champion_watch": {
+        "model_version": "The champion that is watched.",
+        "champion_before": "The champion before it, with which it is compared.",
+        "data_until": "The newest day of data, UTC.",
+        "rows": "Matured sends since it became champion.",
+        "positives": "Positive labels among them.",
+        "metric": "The primary metric.",
+        "difference": "How much better the champion is than the one before; negative is worse.",
+        "standard_error": "Standard error of the difference, by resampling users.",
+        "verdict": "not_watched, too_few, holds, worse, or over.",
+        "reason": "Why, in words.",
+    },
     "data_drift": {
         "day": "The day that was compared, UTC.",
         "source": "Which rows were compared: the day's sends, or what the API was asked.",
@@ -52,7 +64,7 @@ COLUMNS = {
     },
     "estimated_performance": {
         **_WINDOW,
-        "positives": "Lost users that the probabilities expect; no label is used.",
+        "positives": "Expected positives: the sum of the probabilities; no label is used.",
         "metric": "The metric.",
         "value": "The metric that the champion's own probabilities expect.",
         "low": "Lower end of the 95 % interval; null where earlier estimates were wrong too often to be trusted.",

@@ -50,7 +50,7 @@ class DayDrift:
 
 
 def reference_of(champion: Bundle) -> Profile | None:
-    """The champion's reference profile; None where it is of before drift was watched."""
+    """The champion's reference profile; None where it was trained before drift monitoring existed."""
     path = champion.folder / PROFILE
     return Profile.from_json(path.read_bytes()) if path.is_file() else None
 
@@ -156,13 +156,13 @@ def judge_days(
         reports: the folder of drift reports, where the classifier keeps what it knows of the champion's own days.
 
     Raises:
-        InputError: the champion is of before drift was watched.
+        InputError: the champion was trained before drift monitoring existed.
     """
     profile = reference_of(champion)
     if profile is None:
         raise InputError(
-            f"The champion, version {champion.version}, has no reference profile, since it is of before drift was "
-            f"watched: 'mlguide run' trains and promotes one that has."
+            f"The champion, version {champion.version}, has no reference profile, since it was trained before drift "
+            f"monitoring existed: 'mlguide run' trains and promotes one that has."
         )
     known = {row["day"]: row for row in landed.to_pyarrow().to_pylist()}
     rows = {day: row["rows"] for day, row in known.items()}

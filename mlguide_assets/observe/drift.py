@@ -43,7 +43,7 @@ def judge(
     columns = [column for column in profile.columns if column.name in counts.counts]
     here = [counts.counts[column.name] for column in columns]
     if counts.rows < max(min_rows, 1):
-        too_few = f"{counts.rows:,} rows are too few to judge, {min_rows:,} are needed"
+        too_few = f"{counts.rows:,} rows are too few to test, {min_rows:,} are needed"
         findings = tuple(Finding("too_few", check, too_few) for check in ("nulls", "distribution"))
         unjudged = zip(columns, here, strict=True)
         judgements += [ColumnJudgement(_shares(column, found), findings) for column, found in unjudged]

@@ -36,7 +36,7 @@ def verdicts(lake: Lake) -> list[dict[str, Any]]:
 def last_verdict(lake: Lake) -> dict[str, Any]:
     """The verdict on the sends of the last day that was judged."""
     found = [row for row in verdicts(lake) if row["source"] == SENDS]
-    return found[-1] if found else {"day": "none", "level": "none", "reason": "No day was judged yet."}
+    return found[-1] if found else {"day": "none", "level": "none", "reason": "No day was tested yet."}
 
 
 def levels(lake: Lake, version: str) -> dict[str, str]:

@@ -102,7 +102,7 @@ def _reason(reference: pa.Table, current: pa.Table, name: str, kind: Kind) -> st
         if name not in table.column_names:
             return f"absent from the {side}"
         if kind == "number" and not _is_number(table[name].type):
-            return f"stored as {table[name].type} in the {side}, and said to be a number"
+            return f"stored as {table[name].type} in the {side}, and declared as a number"
         values = _values(table[name], kind).drop_null()
         if not len(values):
             return f"without any value in the {side}"

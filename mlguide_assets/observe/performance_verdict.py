@@ -216,17 +216,17 @@ def _reason(
         return f"No send has matured in the days asked for, so its {title} is not known."
     over = f"the {row['window_days']} days to {row['day']}" if row["window_days"] > 1 else str(row["day"])
     if verdict == "too_few":
-        lost = f"{row['rows']:,} matured sends of {over}, {row['positives']:,.0f} of which lost their user"
+        lost = f"{row['rows']:,} matured sends of {over}, {row['positives']:,.0f} of them positive"
         if np.isnan(reference.low + reference.high):
             return (
                 f"Its {title} at training has no interval, so {current.value:.4f} cannot be compared with it ({lost})."
             )
-        return f"Its {title} is not judged: {lost}, are too few."
+        return f"Its {title} is not tested: {lost}, are too few."
     found = (
         f"{title} {current.value:.4f} over {over}, {abs(difference.value):.4f} "
         f"{'worse' if difference.value < 0 else 'better'} than the {reference.value:.4f} at training (95 % interval "
         f"{difference.low:+.4f} to {difference.high:+.4f})"
     )
     if verdict == "dropped":
-        return f"It dropped: {found}, surely more than the {max_drop:g} allowed."
-    return f"It holds: {found}; not surely more than the {max_drop:g} allowed is lost."
+        return f"It dropped: {found}, significantly more than the {max_drop:g} allowed."
+    return f"It holds: {found}; the drop is not significantly larger than the {max_drop:g} allowed."

@@ -64,7 +64,7 @@ class Sends:
         needed = ("user_id", "delivered_at", "probability", *(["label"] if labelled else []))
         absent = [name for name in needed if name not in rows.column_names]
         if absent:
-            raise ValueError(f"no column {absent[0]!r} to judge by: there are {', '.join(rows.column_names)}")
+            raise ValueError(f"no column {absent[0]!r} to group by: there are {', '.join(rows.column_names)}")
         given = rows["label"].to_numpy() if labelled else np.zeros(len(rows))
         labels, scores = checked(given, rows["probability"].to_numpy())
         users = np.unique(rows["user_id"].to_numpy(), return_inverse=True)[1]

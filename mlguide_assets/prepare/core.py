@@ -52,8 +52,9 @@ def rebuilt_core_users(lake: Lake) -> Partitions:
     notes, references = notes_of(now[SENDS]), {table: digest(read[table]) for table in _REFERENCES}
     # What a killed ingest left side by side does not go together: then nothing is as it was.
     torn = references if references != notes["references"] else None
-    inputs = {key: fingerprint(CORE, file.inputs, torn) for key, file in now[SENDS].partitions.items()}
-    chosen = plan({**inputs, UNSENT: fingerprint(CORE, inputs, references)}, current(lake, CORE))
+    made_of = partial(fingerprint, CORE, code_of=__name__)
+    inputs = {key: made_of(file.inputs, torn) for key, file in now[SENDS].partitions.items()}
+    chosen = plan({**inputs, UNSENT: made_of(inputs, references)}, current(lake, CORE))
 
     def files(table: str, keys: list[str] | None = None) -> list[str]:
         return [pattern_of(path) for path in lake.files(table, partitions=keys, snapshot_id=now[table].id)]

@@ -48,6 +48,7 @@ class EventLog:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
             try:
+                # Not `locked`: the log itself is held, so that whoever waits sees that it was replaced meanwhile.
                 fcntl.flock(handle, fcntl.LOCK_EX)
                 if created:
                     make_durable(self.path.parent)
@@ -88,7 +89,7 @@ class EventLog:
         except OSError as error:
             raise InputError(
                 f"The {self.name} {self.path} cannot be {done} ({error.strerror or error}): "
-                f"mend its permissions or free space, or choose another home directory."
+                f"fix its permissions or free space, or choose another home directory."
             ) from error
 
 

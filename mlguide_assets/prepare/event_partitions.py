@@ -159,7 +159,7 @@ def _plan(
     # Doubles of what is not bound to a time may be in any partition, and then all depend on all.
     local = all(table.own_time in rule.columns for rule in rules if isinstance(rule, Unique))
     all_rows = None if local else list(landed.items())
-    inputs = {key: fingerprint(name, types, asked, what, all_rows) for key, what in landed.items()}
+    inputs = {key: fingerprint(name, types, asked, what, all_rows, code_of=__name__) for key, what in landed.items()}
     set_aside = _of_table(name, set_aside_before)
     # The two tables are written one after the other, and a run may be killed in between.
     torn = [

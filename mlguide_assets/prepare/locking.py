@@ -1,4 +1,8 @@
-"""One at a time, among all threads and processes of a host."""
+"""The one file lock of this package: one holder at a time, among all threads and processes of a host.
+
+Two logs and the UI hold a lock on a file of their own instead, and say why where they do. It does not reach other
+hosts.
+"""
 
 from contextlib import AbstractContextManager
 from pathlib import Path

@@ -9,14 +9,13 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import ibis
 import pyarrow.parquet as pq
 
-import mlguide_assets
+from mlguide_assets.code_version import code_version
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.engine import parquet_sql, pattern_of, quoted
 from mlguide_assets.prepare.lake.data_files import Query
@@ -26,7 +25,6 @@ from mlguide_assets.prepare.lake.snapshots import DataFile, Snapshot
 LIBRARIES = ("duckdb", "ibis-framework")
 """Other versions of these may write other bytes, or hash rows otherwise."""
 
-_STAGES = ("define", "prepare")
 _KEY = "partition"
 
 
@@ -76,19 +74,18 @@ def notes_of(snapshot: Snapshot) -> Mapping[str, Any]:
     return snapshot.notes
 
 
-def fingerprint(*parts: Any) -> str:
-    """A hash of values that JSON can hold, and of the code that makes tables of them."""
-    return hashlib.sha256(json.dumps([_code(), *parts], sort_keys=True).encode()).hexdigest()[:32]
+def fingerprint(*parts: Any, code_of: str) -> str:
+    """A hash of values that JSON can hold, and of the code that makes a table of them.
+
+    Args:
+        code_of: the module that computes the table, see `code_version`.
+    """
+    return hashlib.sha256(json.dumps([_code(code_of), *parts], sort_keys=True).encode()).hexdigest()[:32]
 
 
 @cache
-def _code() -> str:
-    root = Path(mlguide_assets.__file__).parent
-    sources = sorted(path for stage in _STAGES for path in (root / stage).rglob("*.py"))
-    digest = hashlib.sha256()
-    for path in sources:
-        digest.update(f"{path.relative_to(root)}\0{path.read_text(encoding='utf-8')}\0".encode())
-    return " ".join([digest.hexdigest(), *(f"{library} {version(library)}" for library in LIBRARIES)])
+def _code(module: str) -> str:
+    return code_version(module, libraries=LIBRARIES)
 
 
 def bucketed(connection: Any, rows: ibis.Table, keys: Iterable[str], folder: Path) -> dict[str, list[str]]:

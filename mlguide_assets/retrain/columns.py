@@ -1,18 +1,6 @@
 """What the columns of this stage's tables mean, table by table."""
 
 COLUMNS = {
-    "champion_watch": {
-        "model_version": "The champion that is watched.",
-        "champion_before": "The champion before it, with which it is compared.",
-        "data_until": "The newest day of data, UTC.",
-        "rows": "Matured sends since it became champion.",
-        "positives": "Sends among them that lost their user.",
-        "metric": "The primary metric.",
-        "difference": "How much better the champion is than the one before; negative is worse.",
-        "standard_error": "Standard error of the difference, by resampling users.",
-        "verdict": "not_watched, too_few, holds, worse (it is rolled back), or over.",
-        "reason": "Why, in words.",
-    },
     "retraining_decisions": {
         "tick_at": "When the trigger looked, UTC.",
         "trigger": "Which trigger: daily, new_sends, drift, performance_drop, watch, or by_hand.",

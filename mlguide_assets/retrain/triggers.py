@@ -51,7 +51,7 @@ def drift(known: Situation, problem: Problem) -> Tick:
     features = [_drifted(rows, only=PROFILE if rows[0]["day"] in known.experimented else None) for rows in days]
     evidence = {"days": [rows[0]["day"] for rows in days], "scores_drifted": scores, "drifted_features": features}
     if known.champion is None or len(days) < IN_A_ROW:
-        return Tick("drift", WAIT, _too_few(known, f"{len(days)} days were judged for drift"), evidence)
+        return Tick("drift", WAIT, _too_few(known, f"{len(days)} days were tested for drift"), evidence)
     last, holds = days[-1][0]["day"], [moved and bool(names) for moved, names in zip(scores, features, strict=True)]
     if all(holds):
         names = ", ".join(features[-1])

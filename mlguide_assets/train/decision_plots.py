@@ -50,7 +50,8 @@ def _title(curve: CostCurve, chosen: int) -> str:
         return f"{start} saves {_number(saved, saved)}{between} {unit}: {share:.0%} less"
     if high < 0:
         return f"{start} costs {_number(-saved, saved)} {unit} more than sending everything"
-    return f"{start} cannot be told from sending everything: it saves {_number(saved, saved)}{between} {unit}"
+    figures = f"it saves {_number(saved, saved)}{between} {unit}"
+    return f"{start} does not differ significantly from sending everything: {figures}"
 
 
 def _number(value: float, like: float) -> str:

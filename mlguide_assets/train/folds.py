@@ -89,7 +89,7 @@ def folds_from(times: Times, starts: Times, gap: timedelta) -> list[Fold]:
 def refuse_one_outcome(labels: npt.NDArray[np.int8], folds: list[Fold]) -> None:
     """Raise InputError where a side of a fold has too few of either outcome to learn from, or to judge by."""
     for number, fold in enumerate(folds, start=1):
-        for side, rows in (("learn from", fold.train), ("judge by", fold.validate)):
+        for side, rows in (("learn from", fold.train), ("validate on", fold.validate)):
             positives = int((labels[rows] == 1).sum())
             if min(positives, len(rows) - positives) < LEAST_OF_EACH_OUTCOME:
                 raise InputError(

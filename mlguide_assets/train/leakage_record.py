@@ -10,12 +10,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlguide_assets.code_version import code_version
 from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.lake.failures import writing
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets.train.lineage import code_version
+from mlguide_assets.train.lineage import LIBRARIES
 from mlguide_assets.train.room import require_room_for_training
 
 if TYPE_CHECKING:
@@ -64,8 +65,9 @@ def look_for_leaks(
 
 def subject_of(lake: Lake, problem: Problem) -> str:
     """What the alarms look at: equal for equal tables, problem, code and libraries."""
+    code = code_version("mlguide_assets.train.leakage.suite", libraries=LIBRARIES)
     tables = (lake.snapshot(name).content_hash for name in (problem.core_table, problem.features_table))
-    return hashlib.sha256("\0".join((*tables, dump_problem(problem), code_version())).encode()).hexdigest()
+    return hashlib.sha256("\0".join((*tables, dump_problem(problem), code)).encode()).hexdigest()
 
 
 def keep_findings(path: Path, subject: str, alarms: Sequence["Alarm"]) -> tuple[Finding, ...]:

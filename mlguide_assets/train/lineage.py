@@ -5,10 +5,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import mlguide_assets
+from mlguide_assets.code_version import code_version
 from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.tables import SEND_PLAN
@@ -20,6 +19,9 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("numpy", "scikit-learn", "xgboost")
 """Other versions of these may make another model of the same data."""
+
+TRAINING = ("mlguide_assets.train.candidate", "mlguide_assets.train.storage")
+"""The modules that make a candidate of rows and write its bytes."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def lineage_of(lake: Lake, problem: Problem, recipe: Recipe = DEFAULT_RECIPE) ->
         data_hash=data_hash,
         problem_hash=_hash(dump_problem(problem)),
         recipe_hash=_hash(json.dumps(recipe.to_json(), sort_keys=True)),
-        code_version=code_version(),
+        code_version=training_code_version(),
     )
 
 
@@ -94,16 +96,13 @@ def _last_matured_day(lake: Lake, problem: Problem) -> str:
     return str(last.date()) if last else ""
 
 
-def code_version() -> str:
-    """The package's version and a hash of its source files and of the libraries that learn.
+def training_code_version() -> str:
+    """The package's version and a hash of the code that trains and of the libraries that learn.
 
-    It tells apart what a version number does not.
+    It tells apart what a version number does not. Of the code that makes features, only what training imports
+    counts: features are data.
     """
-    root = Path(mlguide_assets.__file__).parent
-    sources = sorted(path for path in root.rglob("*.py") if "__pycache__" not in path.parts)
-    code = [f"{path.relative_to(root)}\n{path.read_text(encoding='utf-8')}" for path in sources]
-    digest = _hash(*code, *(f"{library} {version(library)}" for library in LIBRARIES))
-    return f"{version('mlguide')}+{digest[:12]}"
+    return f"{version('mlguide')}+{code_version(*TRAINING, libraries=LIBRARIES)[:12]}"
 
 
 def _hash(*parts: str) -> str:

@@ -180,7 +180,7 @@ class _Found:
         needed = (unit, "label", model, *columns)
         absent = [name for name in needed if name not in rows.column_names]
         if absent:
-            raise ValueError(f"no column {absent[0]!r} to slice or judge by: there are {', '.join(rows.column_names)}")
+            raise ValueError(f"no column {absent[0]!r} to slice or group by: there are {', '.join(rows.column_names)}")
         truth, scores = checked(rows["label"].to_numpy(), rows[model].to_numpy())
         bootstrap = ClusterBootstrap(rows[unit].to_numpy(), repeats, seed)
         whole = Slicing(WHOLE, (WHOLE,), np.zeros(len(truth), dtype=np.int64))

@@ -349,15 +349,14 @@ def _confirmation(best: _Tried, gain: Estimate) -> str:
     where = "on the latest fold, which had no part in choosing it"
     if gain.low > 0:
         return f"Trial {best.number} is adopted: {where}, it saves log-loss against the default, {figures}."
-    return (
-        f"The default parameters stay: trial {best.number} was best, but {where}, it saves nothing surely, {figures}."
-    )
+    short_of = f"trial {best.number} was best, but {where}, its gain is not significant, {figures}"
+    return f"The default parameters stay: {short_of}."
 
 
 def _nothing_better(tried: Sequence[_Tried]) -> str:
     judged = sum(trial.state in (FINISHED, PRUNED) for trial in tried)
     if not judged:
-        return "The default parameters stay: the time was out before even they had been judged."
+        return "The default parameters stay: the time limit was reached before they were evaluated."
     if judged == 1:
         return "The default parameters stay: there was no time, or no trial, for any others."
     return f"The default parameters stay: no other of the {judged} sets tried came out better on the folds that choose."

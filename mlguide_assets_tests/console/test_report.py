@@ -40,6 +40,7 @@ def status(estimate: dict[str, float | None], lift: dict[str, float | None]) -> 
         "evaluation": {**CANDIDATE, "xgboost": metrics, "baselines": {"base_rate": metrics}, "oracle": None},
         "decision_metrics": {**CANDIDATE, "xgboost": decisions, "baselines": {}, "oracle": None},
         "contracts": [],
+        "warnings": ["user_profiles: age may be younger than a decision"],
         "scored": {"day": "2026-01-02", "users": 2},
         "tables": {"user_emails": {"rows": 3, "snapshot": "1"}},
     }
@@ -49,6 +50,13 @@ def test_a_value_without_an_interval_is_printed_alone() -> None:
     said = printed(status(ALONE, NOTHING))
     assert "Calibration error (ECE) 0.2500." in said
     assert "it acts on 25.0% of the sends; that saves 0.2 per 1,000 sends." in " ".join(said.split())
+
+
+def test_a_warning_is_printed_below_the_contract() -> None:
+    data, warning, rest = printed(status(ALONE, NOTHING)).partition("Warning  user_profiles: age may be younger")
+    assert "Contract" in data
+    assert warning
+    assert "Quality" in rest
 
 
 def test_why_a_model_is_the_candidate_is_said_once() -> None:
@@ -88,7 +96,7 @@ def test_what_is_amiss_is_told_with_the_next_step() -> None:
         "delivery_problem": "The webhook refused this alert for good (it answered 404).",
     }
     said = printed({**status(ALONE, ALONE), "incidents": [incident]})
-    assert "Amiss  1 incident is open" in said
+    assert "Problems  1 incident is open" in said
     assert "since 2026-03-01 04:05 UTC" in said
     assert "The file [a] is gone." in said
     assert "it answered 404" in said

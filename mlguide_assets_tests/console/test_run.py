@@ -83,7 +83,7 @@ def test_the_page_tells_of_the_run(first_run: Done, home: Path) -> None:
         "all sends",
         "category: promotional",
         "▲ version 1",
-        "No day was judged",
+        "No day was tested",
     ):
         assert words in page, words
     card = re.search('href="([^"]+card.html)"', page)

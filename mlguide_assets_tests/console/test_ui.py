@@ -21,7 +21,7 @@ from mlguide_assets.console.environment import DAGSTER_YAML
 from mlguide_assets.console.ui import alone, bound, serve
 from mlguide_assets.definitions import defs
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.turns import turn
+from mlguide_assets.prepare.run_lock import run_lock
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.deploy.serving.serving import eventually
 from mlguide_assets_tests.homes import copied
@@ -162,12 +162,12 @@ def test_runs_whose_process_is_gone_are_put_on_record_and_others_go_on(tmp_path:
     home = Home(tmp_path)
     enter_home(home)
     job = dg.GraphDefinition(name="refresh_job", node_defs=[nothing]).to_job(name="refresh_job")
-    with turn(home, print):
+    with run_lock(home, print):
         pass
     with instance_of(home) as instance:
         for tags, held, daemon_lives, status in FATES:
             run, said = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED, tags=tags), list[str]()
-            with turn(home, print) if held else contextlib.nullcontext():
+            with run_lock(home, print) if held else contextlib.nullcontext():
                 end_dead_runs(home, instance, said.append, daemon_lives=daemon_lives)
             found = instance.get_run_by_id(run.run_id)
             assert found is not None

@@ -445,7 +445,7 @@ def test_bytes_that_are_no_text_are_told_apart_from_bad_syntax() -> None:
 
 def test_the_number_of_further_mistakes_is_told() -> None:
     told = complaint(VALID.replace("window: 7d", "window: 7").replace("missed: 12", "missed: -1"))
-    assert "(1 more to mend after this one)" in told
+    assert "(1 more to fix after this one)" in told
 
 
 def test_an_unknown_problem_names_the_shipped_ones() -> None:

@@ -7,9 +7,9 @@ from mlguide_assets.define.tables import TABLES
 from mlguide_assets.defs.columns import column_meanings
 from mlguide_assets.defs.workspace import PROBLEM
 from mlguide_assets.deploy import batch, fault_landing, history, landing, send_plan
-from mlguide_assets.observe import data_drift, online_parity, performance_verdict, windows
+from mlguide_assets.observe import champion_watch, data_drift, online_parity, performance_verdict, windows
 from mlguide_assets.prepare.column_lineage import parents_of
-from mlguide_assets.retrain import ticks, watch
+from mlguide_assets.retrain import ticks
 from mlguide_assets.train import search, slices, tuning
 from mlguide_assets.train.backtest import staleness
 from mlguide_assets.train.backtest import windows as training_windows
@@ -23,7 +23,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "send_plan": send_plan.SCHEMA,
     "data_drift": data_drift.SCHEMA,
     "online_parity": online_parity.SCHEMA,
-    "champion_watch": watch.SCHEMA,
+    "champion_watch": champion_watch.SCHEMA,
     "retraining_decisions": ticks.SCHEMA,
     "backtest_windows": training_windows.WINDOWS,
     "staleness_curve": staleness.PERIODS,

@@ -97,7 +97,7 @@ ALARMS = {f"send_features.{name}" for name in LEAKAGE_ALARMS}
 def test_the_retraining_job_reads_searches_trains_and_decides(definitions: dg.Definitions) -> None:
     made, checked = made_by(definitions, "retraining_job")
     assert {"user_emails", "training_recipe", "candidate_model", "promotion_decisions", "champion_model"} <= made
-    assert {"champion_watch", "retraining_decisions"} <= made
+    assert {"champion_watch", "champion_rollback", "retraining_decisions"} <= made
     assert "batch_predictions" not in made
     assert checked >= ALARMS
 

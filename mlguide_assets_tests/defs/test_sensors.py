@@ -224,7 +224,7 @@ def test_drift_of_the_scores_two_days_in_a_row_trains(house: House) -> None:
     house.install()
     house.judge(date(2026, 1, 8), "act")
     (waits,), _ = house.look(retrain.retrain_on_drift)
-    assert waits.skip_message == "Of version 3, 1 days were judged for drift; 2 are needed."
+    assert waits.skip_message == "Of version 3, 1 days were tested for drift; 2 are needed."
     house.judge(date(2026, 1, 9), "act")
     (request,), _ = house.look(retrain.retrain_on_drift)
     assert retrain.TICK in request.tags
@@ -277,13 +277,13 @@ def test_a_failed_run_is_told_until_the_job_works_again(house: House) -> None:
 
 def test_drift_is_told_after_two_days_in_a_row_and_when_it_is_over(house: House) -> None:
     (nothing,), cursor = house.look(observe.alert_on_drift)
-    assert (nothing.skip_message, cursor) == ("No day was judged since the last look.", None)
+    assert (nothing.skip_message, cursor) == ("No day was tested since the last look.", None)
     for day, level, told in ((7, "act", []), (8, "act", ["drift-sends"]), (9, "none", [])):
         house.judge(date(2026, 1, day), level)
         (looked,), cursor = house.look(observe.alert_on_drift, cursor)
         assert looked.skip_message == f"Looked at the days up to 2026-01-0{day}."
         assert house.incidents == told
-    assert house.look(observe.alert_on_drift, cursor)[0][0].skip_message == "No day was judged since the last look."
+    assert house.look(observe.alert_on_drift, cursor)[0][0].skip_message == "No day was tested since the last look."
 
 
 def test_a_drop_is_told_once_and_when_it_is_over(house: House) -> None:

@@ -22,7 +22,11 @@ def look(counts: Counts = ENOUGH, canary: Canary = CANARY, **state: int) -> Judg
 def test_a_step_goes_on_once_its_time_and_its_events_are_there() -> None:
     assert (look().action, look().step, look().share) == ("advance", 1, 0.05)
     early = look(days_in_step=1)
-    assert (early.action, early.share, early.reason) == ("hold", 0.01, "Day 1 of 2 at 1%: nothing is surely wrong.")
+    assert (early.action, early.share, early.reason) == (
+        "hold",
+        0.01,
+        "Day 1 of 2 at 1%: no guardrail is significantly worse.",
+    )
     few = look({"outcome": [Stage(20, 1, 0.01)]})
     assert (few.action, few.reason.split(" had")[0]) == ("hold", "21 of 25 units of both arms")
 

@@ -156,7 +156,7 @@ def test_a_harmful_version_is_aborted_and_the_champion_stays(house: House) -> No
         "1",
         "canary",
     )
-    assert last["reasons"][0].startswith("It surely does harm: the rate of units with the outcome is ")
+    assert last["reasons"][0].startswith("It is significantly harmful: the rate of units with the outcome is ")
     (evidence,) = json.loads(last["criteria"])
     assert evidence["low"] > evidence["threshold"] == 1.2
     assert pointed_version(house.bundles) == "1"
@@ -283,7 +283,7 @@ def test_an_abort_opens_an_alert_until_another_version_goes_live(house: House) -
         assert canary_aborted(world.lake) is None
     found = canary_aborted(world.lake)
     assert found is not None
-    assert found.happened.startswith("It surely does harm")
+    assert found.happened.startswith("It is significantly harmful")
     assert found.facts == {"model_version": "2", "champion": "1"}
     house.decide("c", "canary")
     assert canary_aborted(world.lake) is None

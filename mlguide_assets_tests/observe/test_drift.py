@@ -255,7 +255,7 @@ def test_constants_and_ties(window: Columns) -> None:
 def test_too_few_rows_are_not_none(reference: Profile, rows: int) -> None:
     verdict = judged({name: values[:rows] for name, values in users(500, np.random.default_rng(5)).items()}, reference)
     assert (verdict.level, verdict.quality, verdict.drift, verdict.worst) == (*["too_few"] * 3, ())
-    assert verdict.sentence == f"No verdict: {rows:,} rows are too few to judge, 500 are needed."
+    assert verdict.sentence == f"No verdict: {rows:,} rows are too few to test, 500 are needed."
     assert set(verdict.columns["level"].to_pylist()) == {"too_few"}
     assert verdict.columns["psi"].null_count == 30
 

@@ -176,7 +176,7 @@ def test_only_html_is_written(tmp_path: Path) -> None:
 def test_columns_stored_otherwise_are_left_out() -> None:
     columns: dict[str, Kind] = {"city": "number", "score": "category", "active": "category"}
     assert incomparable(side(1), side(2), columns) == {
-        "city": "stored as string in the reference, and said to be a number"
+        "city": "stored as string in the reference, and declared as a number"
     }
 
 

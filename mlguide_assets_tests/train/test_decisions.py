@@ -298,7 +298,9 @@ def test_order_of_rows_moves_nothing_but_the_last_digits() -> None:
         assert (estimate.value, estimate.low, estimate.high) == pytest.approx((other.value, other.low, other.high))
 
 
-@pytest.mark.parametrize(("users", "seen"), [(4000, " saves "), (20, "cannot be told from sending everything")])
+@pytest.mark.parametrize(
+    ("users", "seen"), [(4000, " saves "), (20, "does not differ significantly from sending everything")]
+)
 def test_picture_of_the_costs(users: int, seen: str, monkeypatch: pytest.MonkeyPatch) -> None:
     titles: list[str] = []
     axes = drawing.new_axes

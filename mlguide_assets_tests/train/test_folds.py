@@ -152,7 +152,9 @@ def test_users_and_their_share_are_given_together(users: Users | None, share: fl
 def test_a_fold_with_one_outcome_is_refused_with_its_number_and_side() -> None:
     labels = np.ones(100, dtype=np.int8)
     labels[:80:4] = 0
-    with pytest.raises(InputError, match="Fold 3 of 3 has 20 matured sends to judge by, of which 20 are unsubscribes"):
+    with pytest.raises(
+        InputError, match="Fold 3 of 3 has 20 matured sends to validate on, of which 20 are unsubscribes"
+    ):
         refuse_one_outcome(labels, expanding_folds(HUNDRED, folds=3, gap=WEEK))
 
 

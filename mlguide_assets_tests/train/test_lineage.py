@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from mlguide_assets import code_version as code
 from mlguide_assets.define.policies import Exploration
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.tables import SEND_PLAN
@@ -13,7 +14,7 @@ from mlguide_assets.define.training import Evaluation
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import MissingTableError
 from mlguide_assets.train import lineage as module
-from mlguide_assets.train.lineage import Lineage, code_version, lineage_of, plans_of
+from mlguide_assets.train.lineage import Lineage, lineage_of, plans_of, training_code_version
 from mlguide_assets.train.recipe import PARAMETERS, Recipe, TrainingWindow
 from mlguide_assets_tests.train.sends import PROBLEM
 
@@ -58,26 +59,19 @@ def test_another_problem_changes_the_id(tmp_path: Path) -> None:
     assert lineage_of(lake, PROBLEM).id != lineage_of(lake, reseeded).id
 
 
-def test_other_code_changes_the_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = tmp_path / "package"
-    package.mkdir()
-    (package / "__init__.py").write_text("x = 1\n")
-    monkeypatch.setattr(module.mlguide_assets, "__file__", str(package / "__init__.py"))
-    before = code_version()
-    assert code_version() == before
-    (package / "__pycache__").mkdir()
-    (package / "__pycache__" / "stale.py").write_text("")
-    assert code_version() == before
-    (package / "__init__.py").write_text("x = 2\n")
-    assert code_version() != before
+def test_other_code_of_training_changes_the_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = filled(tmp_path)
+    before = lineage_of(lake, PROBLEM).id
+    monkeypatch.setattr(module, "TRAINING", ("mlguide_assets.train.candidate",))
+    assert lineage_of(lake, PROBLEM).id != before
 
 
 def test_other_versions_of_the_libraries_that_learn_change_the_id(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = code_version()
-    installed = module.version
-    monkeypatch.setattr(module, "version", lambda name: "0.0.1" if name == "xgboost" else installed(name))
-    assert code_version() != before
-    assert code_version().split("+")[0] == before.split("+")[0]
+    before = training_code_version()
+    installed = code.version
+    monkeypatch.setattr(code, "version", lambda name: "0.0.1" if name == "xgboost" else installed(name))
+    assert training_code_version() != before
+    assert training_code_version().split("+")[0] == before.split("+")[0]
 
 
 def test_a_lake_without_features_has_no_lineage(tmp_path: Path) -> None:

@@ -344,7 +344,7 @@ def test_any_name_can_be_drawn(name: str) -> None:
 
 
 def test_what_cannot_be_sliced_is_named() -> None:
-    with pytest.raises(ValueError, match="no column 'city' to slice or judge by: there are user_id, label"):
+    with pytest.raises(ValueError, match="no column 'city' to slice or group by: there are user_id, label"):
         measured(SENDS, ["city"])
     with pytest.raises(ValueError, match=r"cannot slice by 'when': text, booleans and numbers can be, timestamp"):
         measured(SENDS.append_column("when", pa.nulls(SENDS.num_rows, pa.timestamp("us"))), ["when"])

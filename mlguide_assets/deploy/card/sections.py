@@ -17,11 +17,11 @@ from mlguide_assets.train.storage import model_name
 
 PICTURES = {
     "roc_curve": "How well it ranks",
-    "pr_curve": "How rich in lost users its highest scores are",
+    "pr_curve": "Precision and recall by threshold",
     "calibration": "Whether its probabilities come true",
     "confusion_matrix": "What the decision at the threshold does",
     "cost_curve": "What other thresholds would save",
-    "slices": "How well it ranks within each slice",
+    "slices": "ROC AUC of each slice",
     "shap_bar": "Which features move the risk",
     "shap_beeswarm": "Which way they move it",
 }
@@ -49,10 +49,10 @@ def intended_use(problem: Problem) -> str:
     return (
         f"One row is one decision: {md.escaped(problem.decision.in_words)}. It answers with the probability that the "
         f"outcome is “{md.escaped(problem.label.positive)}” within {_days(problem.label.window.days)} of the delivery. "
-        f"From {problem.costs.threshold:.2%} on the email is withheld: a lost user costs {problem.costs.missed:g}, "
-        f"a withheld harmless send {problem.costs.false_alarm:g}.{waits} It knows nothing of causes: it ranks what "
-        f"would be sent, and does not tell what sending does. It is not for any decision about people but which "
-        f"email they get."
+        f"From {problem.costs.threshold:.2%} on the email is withheld: a missed positive costs "
+        f"{problem.costs.missed:g}, a withheld harmless send {problem.costs.false_alarm:g}.{waits} "
+        f"It knows nothing of causes: it ranks what would be sent, not what sending does. It is not for "
+        f"any decision about people but which email they get."
     )
 
 
@@ -68,7 +68,7 @@ def data(inputs: CardInputs, problem: Problem) -> str:
         f"have matured.",
         "",
         _table(
-            ("window", "from", "to", "sends", "lost users"),
+            ("window", "from", "to", "sends", "positives"),
             (
                 (
                     "training",
@@ -149,17 +149,17 @@ def slices(inputs: CardInputs, problem: Problem) -> str:
                 "all sends" if column == WHOLE else f"{column} {name}",
                 auc["rows"],
                 auc["positives"],
-                estimate(auc) if auc["supported"] else "too few lost users",
+                estimate(auc) if auc["supported"] else "too few positives",
                 estimate(gap) if gap and gap["supported"] else "",
                 estimate(calibration) if calibration else "",
             )
         )
     if not rows:
         return ""
-    table = _table(("slice", "sends", "lost users", "ROC AUC", "gap to all", "mean probability − rate"), rows)
+    table = _table(("slice", "sends", "positives", "ROC AUC", "gap to all", "mean probability − rate"), rows)
     return (
         f"## Slices\n\nThe intervals of the gaps hold for all slices together. A slice with fewer than "
-        f"{problem.evaluation.min_positives} lost users is not judged.\n\n{table}"
+        f"{problem.evaluation.min_positives} positives is not tested.\n\n{table}"
     )
 
 
@@ -189,7 +189,7 @@ def fairness(inputs: CardInputs, problem: Problem) -> str:
         if r["slice"] == LARGEST_DIFFERENCE and r["value"] == r["value"]
     )
     limit = problem.gate.max_group_gap
-    gate = f"The gate allows {limit:g}." if limit else "The gate does not judge them (`gate.max_group_gap` is not set)."
+    gate = f"The gate allows {limit:g}." if limit else "The gate does not test them (`gate.max_group_gap` is not set)."
     return "\n".join(["## Fairness", "", table, "", "Largest differences between groups:", "", differences, "", gate])
 
 
@@ -211,12 +211,12 @@ def limits(inputs: CardInputs, problem: Problem) -> str:
     facts = inputs.facts
     unjudged = [f"{r['column']} {r['slice']}" for r in inputs.slices if r["metric"] == "roc_auc" and not r["supported"]]
     limits = [
-        f"It was judged on sends from {facts['test_first']} to {facts['test_last']}. How it does later is not inputs.",
+        f"It was evaluated on sends from {facts['test_first']} to {facts['test_last']}. Later performance is unknown.",
         "Sends were chosen by the policy of that time: how it ranks emails that users never got is extrapolation.",
         f"An outcome is known {_days(problem.label.window.days)} after the delivery, so harm is seen that late.",
     ]
     if unjudged:
-        limits.append(f"Not judged for want of lost users: {', '.join(unjudged)}.")
+        limits.append(f"Not tested, because of too few positives: {', '.join(unjudged)}.")
     failed = [row["name"] for row in inputs.behaviours if not row["passed"]]
     if failed:
         limits.append(f"It fails these behaviour tests: {', '.join(failed)}.")

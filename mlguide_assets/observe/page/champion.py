@@ -51,7 +51,7 @@ def no_champion(known: Known) -> str:
         )
     return (
         f"There is no champion, so nothing is scored: version {last['version']} was {last['verdict']} on "
-        f"{written(last['decided_at'])}. Mend what its reasons name, and 'mlguide run' tries again."
+        f"{written(last['decided_at'])}. Fix what its reasons name, and 'mlguide run' tries again."
     )
 
 

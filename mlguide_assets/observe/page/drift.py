@@ -49,9 +49,9 @@ def last_day(rows: Rows) -> Html:
 
 def _nothing(known: Known) -> str:
     if known.champion is None:
-        return "Without a champion there is nothing to hold a day against, so no day was judged."
+        return "Without a champion there is no reference to compare a day with, so no day was tested."
     return (
-        "No day was judged yet. Leave 'mlguide ui' running: it judges every day that lands; or materialise a "
+        "No day was tested yet. Leave 'mlguide ui' running: it tests every day that lands; or materialise a "
         "partition of data_drift there."
     )
 

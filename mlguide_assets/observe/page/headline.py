@@ -50,7 +50,7 @@ def _champion(known: Known) -> tuple[State, str, str, list[Html | str]]:
 def _quality(known: Known) -> tuple[State, str, str, list[Html | str]]:
     verdict = known.verdict
     if verdict is None:
-        said = "Not judged yet on sends that it had not learned from: 'mlguide run' does, once such sends have matured."
+        said = "Not evaluated yet on sends after its training: 'mlguide run' does so once such sends have matured."
         return "none", "Performance", "performance", [said]
     return VERDICT_STATES[verdict["verdict"]], "Performance", "performance", [verdict["reason"]]
 
@@ -77,7 +77,7 @@ def _reaction(known: Known) -> tuple[State, str, str, list[Html | str]]:
 def _drift(known: Known) -> tuple[State, str, str, list[Html | str]]:
     found = verdict_of_last_day(known.drift, SENDS)
     if found is None:
-        return "none", "Data drift", "drift", ["No day was judged yet."]
+        return "none", "Data drift", "drift", ["No day was tested yet."]
     return STATES.get(found["level"], "none"), "Data drift", "drift", [f"{found['day']}: {found['reason']}"]
 
 

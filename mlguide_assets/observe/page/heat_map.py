@@ -22,7 +22,7 @@ SIGNS: Mapping[str, str] = {"act": "!", "warn": "•", "too_few": "?", "none": "
 LEVEL_NAMES: Mapping[str, str] = {
     "act": "calls for action",
     "warn": "worth a look",
-    "too_few": "too few rows to judge",
+    "too_few": "too few rows to test",
     "none": "no drift worth a warning",
 }
 """From bad to good."""

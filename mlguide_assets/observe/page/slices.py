@@ -27,12 +27,12 @@ def slices_section(known: Known) -> Html:
     bounds = [finite(row[bound]) for row in primary.values() for bound in ("value", "low", "high") if row["supported"]]
     scale = Scale(*around(bounds), 4, _WIDTH - 4)
     whole = next((finite(row["value"]) for (column, _), row in primary.items() if column == WHOLE), math.nan)
-    header = ("slice", "sends", "lost users", known.primary.title, "", "lost, realised", "withheld")
+    header = ("slice", "sends", "positives", known.primary.title, "", "rate, realised", "withheld")
     cells = [_row(name, found[name], row, scale, whole) for name, row in primary.items()]
     caption = f"Slices over the {known.window_days} days to {day}"
     intro = (
         f"The {known.window_days} days to {day}, matured. The line across is all sends together; a slice with too few "
-        f"lost users is shown, not judged, and has no interval."
+        f"positives is shown, but not tested, and has no interval."
     )
     return joined([paragraph(intro), table(header, cells, caption=caption)])
 
@@ -45,7 +45,7 @@ def _row(
         "all sends" if column == WHOLE else f"{column}: {value}",
         f"{row['rows']:,}",
         f"{row['positives']:,.0f}",
-        tag("span", estimate(row), class_="figure") if row["supported"] else "too few lost users",
+        tag("span", estimate(row), class_="figure") if row["supported"] else "too few positives",
         _interval(row, scale, whole) if row["supported"] else "",
         percent(metrics["base_rate"]["value"], 2) if "base_rate" in metrics else "–",
         percent(metrics["withheld_share"]["value"]) if "withheld_share" in metrics else "–",

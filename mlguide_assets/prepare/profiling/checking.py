@@ -8,6 +8,7 @@ from typing import Any
 
 import ibis
 
+from mlguide_assets.define.changing import changing_warnings
 from mlguide_assets.define.prediction import ColumnLabel
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import TableName
@@ -101,7 +102,7 @@ def check_problem(problem: Problem, connection: Any, scratch: Path, report: Call
         report("counting decisions")
         decisions = _decisions(problem, judged.accepted, connection, scratch)
     tables = {name: (rows[name], accepted[name]) for name in rows}
-    warnings = [*_changing(problem), *_partly_found(problem, judged.accepted)]
+    warnings = [*changing_warnings(problem), *_partly_found(problem, judged.accepted)]
     return Check(tables, decisions, tuple(remarks), tuple(warnings), tuple(quarantined), tuple(blocked))
 
 
@@ -125,7 +126,7 @@ def _require_rows(judged: Judged, rows: Mapping[TableName, int]) -> None:
     for name, table in judged.accepted.items():
         if not int(table.limit(1).count().execute()):
             worst = max((each for each in judged.results if each.table == name), key=lambda each: each.violations)
-            raise InputError(f"No row of {name} is left: {_said(worst)}; mend that rule or the source.")
+            raise InputError(f"No row of {name} is left: {_said(worst)}; fix that rule or the source.")
 
 
 def _found(problem: Problem, tables: Tables) -> list[tuple[TableName, str, str, int, int]]:
@@ -228,18 +229,3 @@ def _decisions(problem: Problem, tables: Tables, connection: Any, scratch: Path)
 
 def _midnight(day: date) -> datetime:
     return datetime.combine(day, time())
-
-
-def _changing(problem: Problem) -> list[str]:
-    """Columns of entities whose value may be younger than a decision, and what can be done about it."""
-    return [
-        f"{name}: {', '.join(columns)} may be younger than a decision: list under static those that never change, or "
-        f"give history: {{from, to}} of a table with a row per change"
-        for name, table in problem.schema.entity_tables.items()
-        if (columns := [column for column in table.changing if _is_feature(table.columns[column].kind)])
-        and table.entity in problem.decision.nouns
-    ]
-
-
-def _is_feature(kind: str) -> bool:
-    return kind in ("number", "integer", "category", "flag")

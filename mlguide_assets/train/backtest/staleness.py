@@ -65,7 +65,7 @@ class Staleness:
             return f"Every 30 days without retraining cost {value:.4f} ROC AUC {interval}"
         if high < 0:
             return f"Every 30 days without retraining won {-value:.4f} ROC AUC (95 %: {-high:.4f} to {-low:.4f})"
-        return f"No cost of age can be told from chance: {value:.4f} ROC AUC per 30 days {interval}"
+        return f"The cost of age is not significant: {value:.4f} ROC AUC per 30 days {interval}"
 
 
 def staleness_curve(rows: pa.Table, problem: Problem, *, recipe: Recipe, report: Report = lambda _: None) -> Staleness:

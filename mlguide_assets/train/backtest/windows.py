@@ -187,9 +187,9 @@ def _window_reason(
     others = [window for window in windows if window != ALL]
     if not others:
         return "The whole history is learned from: it would be too short if any of it were left out."
-    told = chosen if chosen != ALL else max(others, key=lambda window: gains[window.name][-1].value)
-    gain, title = gains[told.name][-1], metric_named(metric).title
+    named = chosen if chosen != ALL else max(others, key=lambda window: gains[window.name][-1].value)
+    gain, title = gains[named.name][-1], metric_named(metric).title
     figures = f"{gain.value:+.4f} {title} ({100 * level:.3g} % interval {gain.low:+.4f} to {gain.high:+.4f})"
     if chosen == ALL:
-        return f"The whole history is learned from: no window surely gains; the best, {told.name}, gains {figures}."
-    return f"The window {told.name} is learned from: it surely gains over the whole history, {figures}."
+        return f"The whole history is learned from: no window gains significantly; the best is {named.name}, {figures}."
+    return f"The window {named.name} is learned from: it gains significantly over the whole history, {figures}."

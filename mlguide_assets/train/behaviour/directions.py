@@ -120,7 +120,7 @@ def _rows_move(direction: Direction, asked: pa.Table, before: Floats, after: Flo
 
 
 def _nothing_to_judge(name: str, limit: float) -> Behaviour:
-    message = "No user could be given more emails in the 7 days before a send, so nothing is judged."
+    message = "No user could be given more emails in the 7 days before a send, so nothing is tested."
     return Behaviour(name, "direction", True, 0.0, limit, 0, message)
 
 

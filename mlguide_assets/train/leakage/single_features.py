@@ -40,7 +40,7 @@ def features_too_good(rows: Rows, features: Sequence[Feature], label: str, *, li
     positives = outcome.sum()
     negatives = len(outcome) - positives
     if not positives or not negatives:
-        message = f"{len(outcome):,} sends of one outcome only: whether a feature knows it cannot be judged."
+        message = f"{len(outcome):,} sends of one outcome only: whether a feature knows it cannot be tested."
         return Alarm(check, True, None, 0.5, limit, message, None)
     chance = np.sqrt((len(outcome) + 1) / (12 * positives * negatives))
     allowed = min(max(limit, float(0.5 + _CHANCE_DEVIATIONS * chance)), 1.0)
@@ -52,7 +52,7 @@ def features_too_good(rows: Rows, features: Sequence[Feature], label: str, *, li
     }
     worst, value = worst_of(measured)
     if worst is None:
-        message = "There is no feature for models to judge."
+        message = "There is no feature for models to test."
     elif value <= allowed:
         message = f"The strongest single feature is {worst}, with a ROC AUC of {value:.3f} (limit {allowed:.3f})."
     else:

@@ -121,7 +121,7 @@ class Profile:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             pass
         raise InputError(
-            f"The reference profile is damaged or not of format {FORMAT}: run 'mlguide run' to train and promote anew."
+            f"The reference profile is damaged or not of format {FORMAT}: 'mlguide run' trains and promotes a new one."
         )
 
 
@@ -157,7 +157,7 @@ def _check(rows: ibis.Table, name: str, kind: Kind, importance: float) -> None:
         raise ValueError(f"column {name!r} is one of {', '.join(get_args(Kind))}, not {kind!r}")
     stored = stored_as(rows[name].type(), kind)
     if kind == "number" and stored not in ("number", "null"):
-        raise ValueError(f"column {name!r} is said to be a number, but is stored as {stored}")
+        raise ValueError(f"column {name!r} is declared as a number, but is stored as {stored}")
     if not 0 <= importance <= 1:
         raise ValueError(f"the importance of {name!r} is a share in [0, 1], not {importance}")
 

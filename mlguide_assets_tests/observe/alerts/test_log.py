@@ -114,7 +114,7 @@ def test_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     book = AlertBook(tmp_path / "file" / "alerts")
     with pytest.raises(InputError) as raised:
         book.raise_alert(DRIFT, now=NOW, webhook=None)
-    assert "cannot be written (Not a directory): mend its permissions" in str(raised.value)
+    assert "cannot be written (Not a directory): fix its permissions" in str(raised.value)
     assert "\n" not in str(raised.value)
     (tmp_path / "taken" / LOG).mkdir(parents=True)
     with pytest.raises(InputError, match="cannot be read"):

@@ -163,7 +163,7 @@ def test_without_a_champion_it_says_why_and_what_to_do(verdict: str, told: str) 
 def test_a_champion_of_whom_nothing_was_measured_is_told_as_such() -> None:
     known = replace(EMPTY, champion=Champion("1", NOW.isoformat()))
     assert "Nothing was measured yet" in said(known, "performance")
-    assert "No day was judged yet" in said(known, "drift")
+    assert "No day was tested yet" in said(known, "drift")
 
 
 def test_figures_of_another_version_are_not_taken_for_the_champions(everything: Known) -> None:
@@ -203,7 +203,7 @@ def test_slices_are_those_of_the_last_window(everything: Known) -> None:
     text = said(everything, "slices")
     assert f"The 7 days to {day_of(7)}" in text
     assert "all sends 7,893 113 0.7" in text
-    assert "country: KO 7,893 113 too few lost users" in text
+    assert "country: KO 7,893 113 too few positives" in text
 
 
 def test_features_are_ordered_by_importance_below_the_day_as_a_whole(everything: Known) -> None:

@@ -85,7 +85,7 @@ def test_a_retrained_model_knows_only_what_had_matured_when_its_period_began() -
         ),
         (
             Estimate(0.002, -0.001, 0.005),
-            "No cost of age can be told from chance: 0.0020 ROC AUC per 30 days (95 %: -0.0010 to 0.0050)",
+            "The cost of age is not significant: 0.0020 ROC AUC per 30 days (95 %: -0.0010 to 0.0050)",
         ),
     ],
 )

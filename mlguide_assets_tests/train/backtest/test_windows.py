@@ -15,14 +15,14 @@ from mlguide_assets_tests.train.test_split import days
 def test_where_the_world_has_turned_the_recent_window_wins() -> None:
     choice = choice_in(turning)
     assert choice.chosen == RECENT
-    assert choice.reason.startswith("The window rolling 40 d is learned from: it surely gains")
+    assert choice.reason.startswith("The window rolling 40 d is learned from: it gains significantly")
 
 
 @pytest.mark.parametrize("risk", [same, noise])
 def test_where_nothing_has_changed_the_whole_history_stays(risk: Risk) -> None:
     choice = choice_in(risk)
     assert choice.chosen == ALL
-    assert choice.reason.startswith("The whole history is learned from: no window surely gains")
+    assert choice.reason.startswith("The whole history is learned from: no window gains significantly")
 
 
 def test_every_window_is_judged_on_every_fold_and_the_whole_history_is_the_zero() -> None:

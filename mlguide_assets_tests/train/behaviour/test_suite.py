@@ -270,7 +270,7 @@ def test_where_nobody_can_get_more_emails_nothing_is_judged(sound: Boosted) -> N
     for name in DIRECTED:
         assert found[name].passed
         assert found[name].rows == 0
-        assert "nothing is judged" in found[name].message
+        assert "nothing is tested" in found[name].message
 
 
 def test_profiles_without_any_value_get_an_answer() -> None:

@@ -181,7 +181,7 @@ def test_columns_beside_the_profiled_are_known() -> None:
     ("columns", "importance", "told"),
     [
         ({"absent": "number"}, {}, "no column 'absent', only x, c"),
-        ({"c": "number"}, {}, "'c' is said to be a number, but is stored as text"),
+        ({"c": "number"}, {}, "'c' is declared as a number, but is stored as text"),
         ({"c": "text"}, {}, "'c' is one of number, category, not 'text'"),
         ({"x": "number"}, {"x": 20.0}, r"a share in \[0, 1\], not 20.0"),
         ({"x": "number"}, {"x": float("nan")}, r"a share in \[0, 1\], not nan"),

@@ -7,6 +7,6 @@ from mlguide_assets.prepare.locking import locked
 from mlguide_assets.settings import Home
 
 
-def deciding(home: Home, problem: Problem) -> AbstractContextManager[object]:
+def decision_lock(home: Home, problem: Problem) -> AbstractContextManager[object]:
     """Hold the lock of a problem's champion; whoever comes second waits for some milliseconds."""
     return locked(home.bundles(problem.key) / ".deciding.lock")

@@ -1,7 +1,8 @@
-"""Watching a new champion: held against the one before on the sends since, and rolled back where it is surely worse.
+"""Watching a new champion: compared with the one before on the sends since.
 
-It is looked at every day, so the limit is set for many looks: `LIMIT` standard errors, not two. Without any real
-difference one watch in some hundred ends in a rollback (measured by `test_watch.py`).
+It is compared every day, so the limit is set for many looks: `LIMIT` standard errors, not two. Without any real
+difference one watch in some hundred ends in a rollback (measured by `test_rollback.py`). Nothing is done here about
+a champion that is worse: `retrain.rollback` acts on what is found.
 """
 
 from dataclasses import dataclass
@@ -14,24 +15,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.bundle import Bundle, champion, load_bundle, metadata_of, pointed_version
+from mlguide_assets.deploy.bundle import Bundle, champion, load_bundle, metadata_of
 from mlguide_assets.deploy.comparison import CHALLENGER, CHAMPION, Comparison, compare_scores
 from mlguide_assets.deploy.history import PROMOTED, rightful_champion
-from mlguide_assets.deploy.override import rollback
-from mlguide_assets.deploy.promotion import install_promoted
 from mlguide_assets.observe.rows import scored_sends
 from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.features.tables import LABEL
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets.retrain.ticks import ROLL_BACK, Tick, ticks_of
 from mlguide_assets.settings import Home
 from mlguide_assets.train.reference.freezing import PROBABILITY
 
 LIMIT = 3.0
-"""Standard errors of the paired difference below which the new champion is surely worse."""
-
-WATCHER = "watch"
-"""Who decided, in the record of decisions."""
+"""Standard errors of the paired difference below which the new champion is significantly worse."""
 
 SCHEMA = pa.schema(
     [
@@ -77,22 +72,17 @@ class Watch:
         }
         return pa.Table.from_pylist([row], schema=SCHEMA)
 
-
-def watch_and_act(home: Home, lake: Lake, problem: Problem, send_features: ibis.Table) -> Watch:
-    """Hold the champion against the one before it, and roll it back where it is surely worse.
-
-    First what a killed run left half-done is done: a champion that is on record but not in production.
-    """
-    rightful = rightful_champion(lake)
-    if rightful is not None and rightful["version"] != pointed_version(home.bundles(problem.key)):
-        install_promoted(home, lake, problem)
-    found = watch_champion(home, lake, problem, send_features)
-    act(found, home, problem)
-    return found
+    @classmethod
+    def from_table(cls, table: pa.Table) -> "Watch":
+        """What `table` says."""
+        row = table.to_pylist()[0]
+        until = row.pop("data_until")
+        renamed = {"version": row.pop("model_version"), "before": row.pop("champion_before")}
+        return cls(until=date.fromisoformat(until) if until else None, **renamed, **row)
 
 
 def watch_champion(home: Home, lake: Lake, problem: Problem, send_features: ibis.Table) -> Watch:
-    """Hold the champion against the one before, on matured sends that neither has learned from.
+    """Compare the champion with the one before, on matured sends that neither has learned from.
 
     Only what the gate or a person promoted is watched, not what a rollback brought back: so nothing goes to and fro.
     """
@@ -107,7 +97,7 @@ def watch_champion(home: Home, lake: Lake, problem: Problem, send_features: ibis
 
 
 def compare(current: Bundle, before: Bundle, send_features: ibis.Table, problem: Problem) -> Watch:
-    """Judge the champion against the one before it, on the matured sends after both were trained."""
+    """Compare the champion with the one before it, on the matured sends after both were trained."""
     learned = max(datetime.fromisoformat(metadata_of(each)["refit_until"]) for each in (current, before))
     end = learned + problem.retraining.watch_for
     newest = data_clock(send_features) or learned
@@ -120,7 +110,7 @@ def compare(current: Bundle, before: Bundle, send_features: ibis.Table, problem:
     lost = int(pc.sum(rows["label"]).as_py() or 0)
     named |= {"rows": rows.num_rows, "positives": lost, "metric": problem.metric.primary}
     if lost < problem.evaluation.min_positives or lost == rows.num_rows:
-        reason = f"{rows.num_rows:,} sends have matured since, {lost:,} of which lost their user: too few to judge by."
+        reason = f"{rows.num_rows:,} sends have matured since, {lost:,} of them positive: too few to compare."
         return Watch("too_few", reason, **named)
     compared = compare_scores(
         rows["label"].to_numpy(),
@@ -130,34 +120,22 @@ def compare(current: Bundle, before: Bundle, send_features: ibis.Table, problem:
         "sends since both were trained",
         problem,
     )
-    return judge(compared, named)
+    return watch_of(compared, named)
 
 
-def judge(compared: Comparison, named: dict[str, Any]) -> Watch:
-    """Surely worse, or not.
+def watch_of(compared: Comparison, named: dict[str, Any]) -> Watch:
+    """Whether it is significantly worse.
 
     Args:
-        named: the fields of `Watch` that tell what was compared.
+        named: the fields of `Watch` that say what was compared.
     """
     difference, error = compared.difference(named["metric"]).value, compared.standard_error(named["metric"])
-    told = f"{abs(difference):.4f} {'worse' if difference < 0 else 'better'} than version {named['before']}"
+    by = f"{abs(difference):.4f} {'worse' if difference < 0 else 'better'} than version {named['before']}"
     over = f"{named['metric']} over {named['rows']:,} sends since, up to {named['until']}"
     worse = bool(np.isfinite(error)) and difference < -LIMIT * error and difference < 0
-    end = "it is surely worse" if worse else "it is not surely worse"
-    reason = f"Version {named['version']} is {told} in {over} (standard error {error:.4f}): {end}."
+    end = "it is significantly worse" if worse else "it is not significantly worse"
+    reason = f"Version {named['version']} is {by} in {over} (standard error {error:.4f}): {end}."
     return Watch("worse" if worse else "holds", reason, difference=difference, standard_error=error, **named)
-
-
-def act(found: Watch, home: Home, problem: Problem) -> Tick | None:
-    """Roll the champion back where it is surely worse, with a row of the record and one of the ticks."""
-    if found.verdict != "worse":
-        return None
-    rollback(home, problem, to=found.before, reason=found.reason, by=WATCHER, leaving=found.version)
-    evidence = {"difference": found.difference, "standard_error": found.standard_error, "rows": found.rows}
-    tick, ticks = Tick("watch", ROLL_BACK, found.reason, evidence), ticks_of(home, problem)
-    key = ticks.note(tick, data_until=found.until)
-    ticks.end(key, outcome="rolled_back", reason=found.reason, version=str(found.before))
-    return tick
 
 
 def _scored(bundle: Bundle, send_features: ibis.Table, learned: datetime, newest: datetime) -> pa.Table:

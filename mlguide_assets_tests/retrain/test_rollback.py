@@ -1,4 +1,7 @@
-"""A new champion beside the one before: rolled back where it is surely worse, once, and otherwise left alone."""
+"""A new champion beside the one before: rolled back where it is significantly worse, once, and otherwise left alone.
+
+Watching and acting share the candidates that they are tested with, which take seconds to train.
+"""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -15,9 +18,10 @@ from mlguide_assets.deploy.bundle import Bundle, export_bundle, load_bundle, poi
 from mlguide_assets.deploy.history import decisions, record
 from mlguide_assets.deploy.override import rollback
 from mlguide_assets.errors import InputError
+from mlguide_assets.observe.champion_watch import LIMIT, Watch, compare, watch_champion
 from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.retrain.rollback import finish_installation, roll_back_if_worse
 from mlguide_assets.retrain.ticks import ticks_of
-from mlguide_assets.retrain.watch import LIMIT, compare, watch_and_act, watch_champion
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import train_candidate
 from mlguide_assets.train.models import XGBOOST
@@ -87,10 +91,18 @@ def pair(world: World, tmp_path: Path) -> tuple[Bundle, Bundle]:
     return load_bundle(tmp_path, "2"), load_bundle(tmp_path, "1")
 
 
+def watch_and_act(home: Home, lake: Lake, world: World) -> Watch:
+    """As the two assets do, one after the other."""
+    found = watch_champion(home, lake, PROBLEM, world.rows)
+    assert Watch.from_table(found.table()) == found
+    roll_back_if_worse(found, home, PROBLEM)
+    return found
+
+
 @pytest.mark.ml_test_score("monitor-7")
-def test_a_champion_that_is_surely_worse_is_rolled_back_once(house: Callable[..., Any], world: World) -> None:
+def test_a_champion_that_is_significantly_worse_is_rolled_back_once(house: Callable[..., Any], world: World) -> None:
     home, lake = house("good", "noise")
-    found = watch_and_act(home, lake, PROBLEM, world.rows)
+    found = watch_and_act(home, lake, world)
     assert found.verdict == "worse"
     assert pointed_version(home.bundles(PROBLEM.key)) == "1"
     row = decisions(lake)[-1]
@@ -99,14 +111,14 @@ def test_a_champion_that_is_surely_worse_is_rolled_back_once(house: Callable[...
     assert "worse than version 1" in row["reasons"][0]
     (tick,) = ticks_of(home, PROBLEM).ticks()
     assert (tick["trigger"], tick["decision"], tick["outcome"]) == ("watch", "roll_back", "rolled_back")
-    again = watch_and_act(home, lake, PROBLEM, world.rows)
+    again = watch_and_act(home, lake, world)
     assert again.reason == "Version 1 is not watched: it was brought back by a rollback."
     assert len(decisions(lake)) == 3
 
 
 def test_a_champion_that_is_better_stays(house: Callable[..., Any], world: World) -> None:
     home, lake = house("noise", "good")
-    found = watch_and_act(home, lake, PROBLEM, world.rows)
+    found = watch_and_act(home, lake, world)
     assert found.verdict == "holds"
     assert found.difference is not None
     assert found.difference > 0
@@ -123,15 +135,18 @@ def test_the_first_champion_has_none_before_it(house: Callable[..., Any], world:
     )
 
 
-def test_what_was_promoted_and_not_installed_is_installed_first(
+def test_what_was_promoted_and_not_installed_is_installed(
     house: Callable[..., Any], world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run that was killed between the record and the pointer."""
     home, lake = house("noise", "good")
     bundles = home.bundles(PROBLEM.key)
+    assert finish_installation(home, lake, PROBLEM) is None
     set_champion(bundles, "1")
-    monkeypatch.setattr("mlguide_assets.retrain.watch.install_promoted", lambda *_: set_champion(bundles, "2"))
-    assert watch_and_act(home, lake, PROBLEM, world.rows).version == "2"
+    assert watch_champion(home, lake, PROBLEM, world.rows).verdict == "not_watched"
+    monkeypatch.setattr("mlguide_assets.retrain.rollback.install_promoted", lambda *_: set_champion(bundles, "2"))
+    assert finish_installation(home, lake, PROBLEM) == "2"
+    assert watch_champion(home, lake, PROBLEM, world.rows).version == "2"
 
 
 def test_only_sends_that_neither_has_learned_from_count(pair: tuple[Bundle, Bundle], world: World) -> None:
@@ -145,12 +160,12 @@ def test_too_few_outcomes_are_no_verdict(pair: tuple[Bundle, Bundle], world: Wor
     picky = PROBLEM.model_copy(update={"evaluation": PROBLEM.evaluation.model_copy(update={"min_positives": 100_000})})
     found = compare(*pair, world.rows, picky)
     assert (found.verdict, found.difference) == ("too_few", None)
-    assert "too few to judge by" in found.reason
+    assert "too few to compare" in found.reason
 
 
 def test_outcomes_that_never_come_are_no_verdict(pair: tuple[Bundle, Bundle], world: World) -> None:
-    nobody = replaced(world.features, "unsubscribed", [0] * world.features.num_rows)
-    assert compare(*pair, ibis.memtable(nobody), PROBLEM).verdict == "too_few"
+    without = replaced(world.features, "unsubscribed", [0] * world.features.num_rows)
+    assert compare(*pair, ibis.memtable(without), PROBLEM).verdict == "too_few"
 
 
 def test_a_champion_is_watched_for_as_long_as_the_problem_says(pair: tuple[Bundle, Bundle], world: World) -> None:

@@ -1,4 +1,4 @@
-"""Runs on one home take turns, within one process they go on, and a killed one keeps nobody waiting."""
+"""One run at a time on a home; a run within a run goes on, and a killed one keeps no other waiting."""
 
 import subprocess
 import sys
@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from mlguide_assets.prepare.turns import look, turn
+from mlguide_assets.prepare.run_lock import run_lock, run_lock_holder
 from mlguide_assets.settings import Home
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from mlguide_assets.prepare.turns import turn
+from mlguide_assets.prepare.run_lock import run_lock
 from mlguide_assets.settings import Home
-with turn(Home(Path(sys.argv[1])), print):
+with run_lock(Home(Path(sys.argv[1])), print):
     print("mine", flush=True)
     time.sleep(float(sys.argv[2]))
     Path(sys.argv[1], "finished").touch()
@@ -29,13 +29,13 @@ def home(tmp_path: Path) -> Home:
 
 
 def nobody_works_on(home: Home) -> bool:
-    with look(home) as holder:
+    with run_lock_holder(home) as holder:
         return holder is None
 
 
 @contextmanager
 def another(home: Home, seconds: float) -> Iterator[subprocess.Popen[str]]:
-    """A process that has its turn, for so long."""
+    """A process that holds the run lock, for so long."""
     command = [sys.executable, "-c", HOLD, str(home.root), str(seconds)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -47,16 +47,16 @@ def another(home: Home, seconds: float) -> Iterator[subprocess.Popen[str]]:
 def test_who_comes_second_is_told_and_waits(home: Home) -> None:
     told: list[str] = []
     with another(home, 0.5) as process:
-        with look(home) as holder:
+        with run_lock_holder(home) as holder:
             assert holder == str(process.pid)
-        with turn(home, told.append):
+        with run_lock(home, told.append):
             assert (home.root / "finished").exists()
     assert told == [f"Another run is working on {home.root} (process {process.pid}): waiting for it."]
 
 
 def test_what_runs_within_a_run_goes_on(home: Home) -> None:
     told: list[str] = []
-    with turn(home, told.append), turn(home, told.append):
+    with run_lock(home, told.append), run_lock(home, told.append):
         assert not nobody_works_on(home)
     assert nobody_works_on(home)
     assert told == []
@@ -68,7 +68,7 @@ def test_a_killed_run_keeps_nobody_waiting(home: Home) -> None:
         process.kill()
         process.wait()
         assert nobody_works_on(home)
-        with turn(home, told.append):
+        with run_lock(home, told.append):
             pass
     assert told == []
 
@@ -76,11 +76,11 @@ def test_a_killed_run_keeps_nobody_waiting(home: Home) -> None:
 def test_homes_do_not_wait_for_each_other(home: Home, tmp_path: Path) -> None:
     other = Home(tmp_path / "other")
     other.root.mkdir()
-    with another(home, 60), turn(other, pytest.fail):
+    with another(home, 60), run_lock(other, pytest.fail):
         assert nobody_works_on(Home(tmp_path / "third"))
 
 
 def test_a_turn_ends_with_an_error_too(home: Home) -> None:
-    with pytest.raises(RuntimeError), turn(home, print):
+    with pytest.raises(RuntimeError), run_lock(home, print):
         raise RuntimeError("the source is gone")
     assert nobody_works_on(home)

@@ -12,17 +12,17 @@ from mlguide_assets.prepare.locking import locked
 from mlguide_assets.settings import Home
 
 _held: dict[Path, int] = {}
-"""How often this process has taken the turn of a home: what runs within a run goes on."""
+"""How often this process holds the lock of a home: a run within a run goes on."""
 
 _counting = threading.Lock()
 
 
 @contextlib.contextmanager
-def turn(home: Home, report: Callable[[str], None]) -> Iterator[None]:
+def run_lock(home: Home, report: Callable[[str], None]) -> Iterator[None]:
     """Wait until no other process works on the home, and keep others waiting until the end.
 
     Args:
-        report: told if there is somebody to wait for.
+        report: called with a sentence if there is a run to wait for.
     """
     with _counting:
         first = not _held.get(home.root)
@@ -36,10 +36,10 @@ def turn(home: Home, report: Callable[[str], None]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def look(home: Home) -> Iterator[str | None]:
-    """The process that has its turn now; None where none has, and then none begins before the look is over.
+def run_lock_holder(home: Home) -> Iterator[str | None]:
+    """The process that holds the lock; None where none does, and then none begins before the block ends.
 
-    A killed process has no turn. Where the turn changes hands during the look, the process named is the one before.
+    A killed process holds no lock. Where the lock changes hands meanwhile, the process named is the one before.
     """
     if not home.run_lock.exists():
         yield None
