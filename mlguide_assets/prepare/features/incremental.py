@@ -26,7 +26,8 @@ from mlguide_assets.prepare.features.building import (
     tables_of,
 )
 from mlguide_assets.prepare.lake.data_files import Partitions, Query
-from mlguide_assets.prepare.lake.lake import Lake, writing
+from mlguide_assets.prepare.lake.failures import writing
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import Snapshot
 from mlguide_assets.prepare.partitions import UNDATED, Calendar
 from mlguide_assets.prepare.rebuilding import bucketed, current, fingerprint, per_partition, plan
@@ -82,7 +83,7 @@ def _inputs(lake: Lake, problem: Problem, rows: ibis.Table, calendar: Calendar, 
     for key, span in _spans(lake, problem, rows, calendar).items():
         until = max(f"{key}{_AFTER_ALL}", f"{(span.last + ahead).date()}{_AFTER_ALL}")
         past = {name: _past(problem, name, snapshot, until) for name, snapshot in now.items()}
-        inputs[key] = fingerprint(problem.features_table, declared, past, _known(span, clock))
+        inputs[key] = fingerprint(problem.features_table, declared, past, _known(span, clock), code_of=__name__)
     return inputs
 
 
