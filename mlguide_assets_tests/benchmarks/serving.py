@@ -24,7 +24,7 @@ import pyarrow as pa
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.deploy.bundle import champion, pointed_version, set_challenger
 from mlguide_assets.deploy.online_store.sqlite import SqliteStore
-from mlguide_assets.deploy.online_store.store import KEYS, State, TableName
+from mlguide_assets.deploy.online_store.store import State
 from mlguide_assets.deploy.registry import MLFLOW_SETTINGS
 from mlguide_assets.deploy.routing import Arm, Route, write_routes
 from mlguide_assets.settings import Home
@@ -155,14 +155,10 @@ def _with_many_users(home: Home, folder: Path) -> Home:
     if found is None:
         raise SystemExit("this home has no online store")
     ids = range(1, USERS + 1)
-    tables: dict[TableName, pa.Table] = {
-        name: pa.Table.from_pylist(list(found.look_up(name, ids).values()))
-        for name in ("users", "last_sends", "emails")
-    }
-    repeated = {name: _repeated(rows, KEYS[name]) if name != "emails" else rows for name, rows in tables.items()}
-    state = State(
-        replace(found.publication), *(ibis.memtable(repeated[name]) for name in ("users", "emails", "last_sends"))
-    )
+    keys = found.publication.keys
+    tables = {name: pa.Table.from_pylist(list(found.look_up(name, ids).values())) for name in keys}
+    repeated = {name: _repeated(rows, keys[name]) if name != "emails" else rows for name, rows in tables.items()}
+    state = State(replace(found.publication), {name: ibis.memtable(rows) for name, rows in repeated.items()})
     SqliteStore(large.online_store(problem.key)).publish(state)
     return large
 

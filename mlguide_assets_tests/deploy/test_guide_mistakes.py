@@ -24,7 +24,8 @@ from mlguide_assets.deploy.serving.messages import PredictRequest, RecommendRequ
 from mlguide_assets.deploy.serving.model import load_served
 from mlguide_assets.deploy.serving.service import Service, Work, give
 from mlguide_assets.prepare.core import join_core_users
-from mlguide_assets.prepare.features.tables import email_state, features_at, pair_features, user_state
+from mlguide_assets.prepare.features.compiling import with_features
+from mlguide_assets.prepare.features.state import entity_state, features_of_choices
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets_tests.deploy.serving.serving import House as Serving
@@ -95,10 +96,9 @@ def test_the_api_does_not_count_the_outcome_of_the_email_that_it_judges(
 def test_content_can_be_chosen_for_each_user(tables: Tables, trained: Candidate) -> None:
     """Mistake 11: every pair of a user and an email is scored, so users can be sent different emails."""
     as_of = max(tables["user_emails"]["delivered_at"].to_pylist()) + timedelta(days=1)
-    core, profiles = core_of(tables), ibis.memtable(tables["user_profiles"])
-    users = user_state(core, profiles, PROBLEM, as_of)
-    emails = email_state(core, ibis.memtable(tables["email_content"]), PROBLEM, as_of)
-    pairs = pair_features(users, emails, PROBLEM).to_pyarrow()
+    read = {name: ibis.memtable(rows) for name, rows in tables.items()}
+    states = (entity_state(read, PROBLEM, noun, as_of) for noun in ("user", "email"))
+    pairs = features_of_choices(*states, PROBLEM).to_pyarrow()
     assert pairs.num_rows == tables["user_profiles"].num_rows * tables["email_content"].num_rows
     scores = trained.model.predict(trained.model.encoding.matrix(pairs))
     of_user = pairs.select(["user_id"]).append_column("score", pa.array(scores)).group_by("user_id")
@@ -111,7 +111,6 @@ def test_a_served_row_does_not_count_its_own_outcome(tables: Tables) -> None:
     emails = tables["user_emails"]
     last = emails.sort_by([("delivered_at", "descending")]).slice(0, 1)
     asked = ibis.memtable(last.select(["user_id", "email_id", "delivered_at"]))
-    others = [ibis.memtable(tables[name]) for name in ("user_profiles", "email_content")]
     found = []
     for outcome in ("yes", "no"):
         is_last = pc.and_(
@@ -119,8 +118,8 @@ def test_a_served_row_does_not_count_its_own_outcome(tables: Tables) -> None:
         )
         turned = pc.if_else(is_last, outcome, emails["unsubscribed"])
         changed = emails.set_column(2, "unsubscribed", turned.combine_chunks())
-        core = core_of({**tables, "user_emails": changed})
-        found.append(features_at(asked, core, *others, PROBLEM).to_pyarrow())
+        read = {name: ibis.memtable(rows) for name, rows in {**tables, "user_emails": changed}.items()}
+        found.append(with_features(asked, read, PROBLEM).to_pyarrow())
     assert found[0].equals(found[1])
 
 

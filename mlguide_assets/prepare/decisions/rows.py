@@ -40,13 +40,13 @@ class Deciding(Declared, Protocol):
     def history_start(self) -> date: ...
 
 
-def decision_rows(tables: Tables, problem: Deciding, *, clock: datetime) -> ibis.Table:
+def decision_rows(tables: Tables, problem: Deciding, *, clock: datetime | ibis.Value) -> ibis.Table:
     """All decisions up to the data's clock.
 
     Args:
         tables: by their names in the problem file: ids, numbers, texts, flags, and times in UTC without a zone. The
             column of a label holds the text of the positive, of the negative, or null.
-        clock: how far the data have come, UTC: what happens later is not known.
+        clock: how far the data have come, UTC: what happens later is not known. Of events, it may be an expression.
 
     Returns:
         `<noun>_id` of each entity that the decision is about, its time (`catalogue.time_column`), `label` (1, 0, or
@@ -55,10 +55,11 @@ def decision_rows(tables: Tables, problem: Deciding, *, clock: datetime) -> ibis
     """
     if isinstance(problem.predict, PredictEvent):
         return _each_event(tables, problem, problem.predict, clock)
+    assert isinstance(clock, datetime)
     return _at_cut_offs(tables, problem, problem.predict, cut_offs_of(tables, problem, problem.predict, clock), clock)
 
 
-def _each_event(tables: Tables, problem: Deciding, predict: PredictEvent, clock: datetime) -> ibis.Table:
+def _each_event(tables: Tables, problem: Deciding, predict: PredictEvent, clock: datetime | ibis.Value) -> ibis.Table:
     event = problem.schema.event(predict.each)
     rows = canonical_events(tables, problem, predict.each)
     ids = [id_column(noun) for noun in event.of]
@@ -99,8 +100,8 @@ def _midnight(day: date) -> datetime:
     return datetime.combine(day, time())
 
 
-def _literal(instant: datetime) -> ibis.Value:
-    return microseconds(ibis.timestamp(instant))
+def _literal(instant: datetime | ibis.Value) -> ibis.Value:
+    return microseconds(ibis.timestamp(instant) if isinstance(instant, datetime) else instant)
 
 
 def _at_cut_offs(

@@ -12,9 +12,10 @@ import ibis
 from hypothesis import strategies as st
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.prepare.core import join_core_users
+from mlguide_assets.prepare.decisions.rows import decision_rows
 from mlguide_assets.prepare.engine import connect
-from mlguide_assets.prepare.features.tables import email_state, pair_features, send_features, user_state
+from mlguide_assets.prepare.features.building import features_table
+from mlguide_assets.prepare.features.state import entity_state, features_of_choices
 from mlguide_assets_tests.samples import CATEGORIES, THEMES, arrow, sample_problem
 
 Row = dict[str, Any]
@@ -52,6 +53,16 @@ EMAILS = [
 ]
 
 
+EARLY_SENDS_STAY = [
+    {
+        **{"table": "user_emails", "rule": "not_before", "column": "delivered_at", "action": "warn"},
+        **{"key": key, "target": target, "target_column": since},
+    }
+    for key, target, since in (("user_id", "user_profiles", "date_joined"), ("email_id", "email_content", "created_at"))
+]
+"""Here anything is sent at any time: whoever only warns of it is told of users and emails all the same."""
+
+
 @dataclass(frozen=True, order=True)
 class Send:
     at: datetime
@@ -83,17 +94,21 @@ class World:
         duck = connect()
         # Handing thirty rows to a second thread takes longer than all the rest.
         duck.raw_sql("SET threads = 1")
-        self.problem: Problem = sample_problem("data", label={"positive": "yes", "negative": "no", "window": window})
+        self.problem: Problem = sample_problem(
+            "data", label={"positive": "yes", "negative": "no", "window": window}, contracts=EARLY_SENDS_STAY
+        )
         self._database = duck.con
         self._register([Send(START, 1, 1)])
         self._database.register("users", arrow("user_profiles", USERS))
         self._database.register("emails", arrow("email_content", EMAILS))
         users, emails = duck.table("users"), duck.table("emails")
-        core = join_core_users(users, duck.table("sends"), emails)
-        self._features = ibis.to_sql(send_features(core, self.problem), dialect="duckdb")
-        pairs = pair_features(
-            user_state(core, users, self.problem, ASKED), email_state(core, emails, self.problem, ASKED), self.problem
-        )
+        tables = {"user_profiles": users, "email_content": emails, "user_emails": duck.table("sends")}
+        # By the newest delivery, whatever the days before it have: most of these worlds are a few sends.
+        newest = tables["user_emails"].delivered_at.max().as_scalar()
+        rows = decision_rows(tables, self.problem, clock=newest).rename({self.problem.label.column: "label"})
+        self._features = ibis.to_sql(features_table(tables, rows, self.problem), dialect="duckdb")
+        states = (entity_state(tables, self.problem, noun, ASKED) for noun in ("user", "email"))
+        pairs = features_of_choices(*states, self.problem)
         self._pairs = ibis.to_sql(pairs, dialect="duckdb")
 
     def features(self, sends: list[Send]) -> list[Row]:
@@ -101,7 +116,7 @@ class World:
         return self._ask(self._features, sends)
 
     def pairs(self, sends: list[Send]) -> dict[tuple[int, int], Row]:
-        """The rows of pair_features, by user and email."""
+        """Features of every user with every email, by their ids."""
         return {(row["user_id"], row["email_id"]): row for row in self._ask(self._pairs, sends)}
 
     def _ask(self, query: str, sends: list[Send]) -> list[Row]:

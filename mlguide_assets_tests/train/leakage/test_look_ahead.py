@@ -12,8 +12,8 @@ import pytest
 
 from mlguide_assets.define.loading import load_problem, with_overrides
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.values import slug
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.tables import KEYS, send_features
 from mlguide_assets.prepare.sources.reading import read_source
 from mlguide_assets.train.leakage.look_ahead import ComputeFeatures, future_shift, planted_canary
@@ -174,7 +174,7 @@ def test_sends_of_the_same_instant_seen_are_named_by_the_shift() -> None:
 def test_themes_counted_over_all_time_see_the_canary_itself(core: ibis.Table) -> None:
     def compute(core: ibis.Table, problem: Problem) -> ibis.Table:
         theme = problem.themes[-1]
-        name = next(f.name for f in features_of(problem) if f.description == f"Earlier {theme} emails to the user.")
+        name = f"number_of_email_theme_{slug(theme)}"
         return leaky(name, over_all_time("user_id", lambda sends: (sends.theme == theme).sum()))(core, problem)
 
     alarm = canary(core, compute)
