@@ -20,8 +20,8 @@ from mlguide_assets.deploy.history import decisions
 from mlguide_assets.experiment.ledger import experiments, results
 from mlguide_assets.observe.alerting import book_of
 from mlguide_assets.observe.drift_table import DATA_DRIFT
-from mlguide_assets.observe.page.known import Champion, Known
 from mlguide_assets.observe.page.page import page
+from mlguide_assets.observe.page.report_data import Champion, ReportData
 from mlguide_assets.observe.page.wording import instant
 from mlguide_assets.observe.performance_verdict import VERDICTS, trusted
 from mlguide_assets.prepare.files import replace_file
@@ -52,7 +52,7 @@ def write_page(home: Home, out: Path) -> None:
     screen.print(f"The report is {out.resolve()} ({len(content) / 1e6:.1f} MB): open it in a browser.")
 
 
-def known_of(home: Home, *, now: datetime, beside: Path) -> Known:
+def known_of(home: Home, *, now: datetime, beside: Path) -> ReportData:
     """What a home knows, as the page wants it.
 
     Args:
@@ -66,7 +66,7 @@ def known_of(home: Home, *, now: datetime, beside: Path) -> Known:
     )
     # From the log of ticks: what was decided since the last training has not landed in the lake.
     retraining = ticks_of(home, problem).table().to_pylist()
-    return Known(
+    return ReportData(
         problem=problem.name,
         statement=problem.statement,
         metric=problem.metric.primary,

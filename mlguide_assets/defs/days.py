@@ -15,7 +15,7 @@ def known_days(instance: dg.DagsterInstance, workspace: Workspace) -> list[str]:
     A day that the data no longer reach is forgotten, so that none can be asked for.
     """
     from mlguide_assets.deploy.batch import days_to_score
-    from mlguide_assets.retrain.situation import landed
+    from mlguide_assets.retrain.trigger_state import landed
 
     days = [day.isoformat() for day in days_to_score(landed(workspace.lake), today=today(workspace))]
     name = str(SCORING_DATES.name)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlguide_assets.defs.ahead import FOR_TRAINING, import_ahead
+from mlguide_assets.defs.preload import FOR_TRAINING, preload
 from mlguide_assets.defs.workspace import OWNERS, PROBLEM, Workspace
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def ingest_sources(context: dg.AssetExecutionContext, workspace: Workspace) -> I
     from mlguide_assets.prepare.refused_runs import refuse
     from mlguide_assets.prepare.sources.world_clock import visible
 
-    import_ahead(FOR_TRAINING)
+    preload(FOR_TRAINING)
     home, problem, lake = workspace.home, workspace.problem, workspace.lake
     seen = visible(problem, home.world_clock(problem.key))
     if seen:

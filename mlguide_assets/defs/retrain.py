@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlguide_assets.defs.arrivals import SCORED
 from mlguide_assets.defs.asking import LOOK_EVERY, under_way
+from mlguide_assets.defs.new_data import SCORED
 from mlguide_assets.defs.timetable import ticks_with_the_source
 from mlguide_assets.defs.workspace import OWNERS, PROBLEM, Workspace
 
 if TYPE_CHECKING:
-    from mlguide_assets.retrain.situation import Situation
     from mlguide_assets.retrain.ticks import Tick
+    from mlguide_assets.retrain.trigger_state import TriggerState
 
 GROUP = "retrain"
 TICK = "mlguide/tick"
@@ -54,17 +54,17 @@ def retraining_decisions(context: dg.AssetExecutionContext, workspace: Workspace
 
 
 def _ticked(
-    instance: dg.DagsterInstance, workspace: Workspace, decide: "Callable[[Situation], Tick]"
+    instance: dg.DagsterInstance, workspace: Workspace, decide: "Callable[[TriggerState], Tick]"
 ) -> dg.RunRequest | dg.SkipReason:
     """Decide, put it on record, and ask for a run where that is the decision."""
-    from mlguide_assets.retrain.situation import situation
     from mlguide_assets.retrain.ticks import RUN, ticks_of
+    from mlguide_assets.retrain.trigger_state import trigger_state
 
     if under_way(instance, "retraining_job"):
         return dg.SkipReason("A retraining is under way.")
     home, problem = workspace.home, workspace.problem
     ticks = ticks_of(home, problem)
-    known = situation(home, workspace.lake, problem, ticks)
+    known = trigger_state(home, workspace.lake, problem, ticks)
     key, tick = ticks.ask(decide(known), data_until=known.newest)
     return dg.RunRequest(run_key=key, tags={TICK: key}) if tick.decision == RUN else dg.SkipReason(tick.reason)
 

@@ -12,8 +12,8 @@ from typing import Any
 import dagster as dg
 
 from mlguide_assets.define.sources import SimulatorSource
-from mlguide_assets.defs.arrivals import scores_come_first
 from mlguide_assets.defs.asking import LOOK_EVERY, under_way
+from mlguide_assets.defs.new_data import scores_come_first
 from mlguide_assets.defs.workspace import PROBLEM, Workspace
 
 Answer = dg.RunRequest | dg.SkipReason
@@ -59,7 +59,7 @@ def _sensor(job: Any, cron: str, decide: Decide) -> dg.SensorDefinition:
     )
     def tick(context: dg.SensorEvaluationContext, workspace: Workspace) -> Answer:
         from mlguide_assets.prepare.clock import last_day
-        from mlguide_assets.retrain.situation import landed
+        from mlguide_assets.retrain.trigger_state import landed
 
         newest = last_day(landed(workspace.lake))
         if newest is None:

@@ -6,8 +6,8 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from mlguide_assets.defs.ahead import AFTER_TRAINING, import_ahead
 from mlguide_assets.defs.metadata import plots, rounded
+from mlguide_assets.defs.preload import AFTER_TRAINING, preload
 from mlguide_assets.defs.workspace import OWNERS, PROBLEM, Workspace
 from mlguide_assets.train.checks import behaviours, leakage_alarms_of
 
@@ -136,7 +136,7 @@ def train_candidate(context: dg.AssetExecutionContext, workspace: Workspace, fea
     problem = workspace.problem
     registry = registry_of(workspace.home, problem)
     prepare_registry(registry, context.log.info)
-    import_ahead(AFTER_TRAINING, then=lambda: registry.client)
+    preload(AFTER_TRAINING, then=lambda: registry.client)
     recipe = current_recipe(workspace.lake)
     lineage = lineage_of(workspace.lake, problem, recipe)
     plans = plans_of(workspace.lake, lineage)

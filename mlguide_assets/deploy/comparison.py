@@ -12,7 +12,7 @@ import pyarrow as pa
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.statistics.intervals import Estimate
-from mlguide_assets.train.files import JUDGED
+from mlguide_assets.train.files import HOLDOUT
 from mlguide_assets.train.rows import clusters_of
 from mlguide_assets.train.storage import load_facts, load_model
 from mlguide_assets.train.uncertainty import Replicates, paired_difference, replicate_metrics, standard_error
@@ -66,23 +66,24 @@ class Past:
     Attributes:
         facts: rows, windows and lineage.
         folder: of the model that serves.
-        twin: the folder of the model that has not seen the champion's test window; None where the registry lost it.
+        holdout_model: the folder of the model that has not seen the champion's test window; None where the
+            registry lost it.
     """
 
     facts: Mapping[str, Any]
     folder: Path
-    twin: Path | None
+    holdout_model: Path | None
 
     @classmethod
     def of_candidate(cls, folder: Path) -> "Past":
-        return cls(load_facts(folder), folder, folder / JUDGED)
+        return cls(load_facts(folder), folder, folder / HOLDOUT)
 
 
 def compare_with_champion(test: pa.Table, version: str, champion: Past, problem: Problem) -> Comparison | Incomparable:
     """Score the challenger's test window with the champion, and compare.
 
     The champion as it serves has learned from every row that had matured when it was trained. Where enough
-    lost users came later, these rows decide. Otherwise its twin decides, which has learned from the rows
+    positive labels came later, these rows decide. Otherwise its holdout model decides, which has learned from the rows
     before the champion's own test window, as the challenger's scores also come from a model that has not seen
     the test window: then two recipes are compared.
 
@@ -96,16 +97,19 @@ def compare_with_champion(test: pa.Table, version: str, champion: Past, problem:
     lost = int(test["label"].to_numpy()[fresh].sum())
     if lost >= problem.gate.min_fresh_positives:
         folder, which = champion.folder, "sends that came after the champion was trained"
-    elif champion.twin is None:
+    elif champion.holdout_model is None:
         reason = (
             f"It cannot be compared with version {version}, the champion: the registry no longer has that version, and "
-            f"of the sends since it was trained only {lost:,} lost a user (gate.min_fresh_positives is "
+            f"only {lost:,} sends since it was trained are positive (gate.min_fresh_positives is "
             f"{problem.gate.min_fresh_positives:,})."
         )
         return Incomparable(version, reason, champion_is_unfit=False)
     else:
         fresh = times >= np.datetime64(facts["test_from"])
-        folder, which = champion.twin, "sends of the test window, which a twin of the champion has not seen either"
+        folder, which = (
+            champion.holdout_model,
+            "sends of the test window, which the champion's holdout model has not seen",
+        )
     rows = test.filter(pa.array(fresh))
     if len(np.unique(rows["label"].to_numpy())) < 2:
         return Incomparable(version, f"The {rows.num_rows:,} {which} have only one outcome.", champion_is_unfit=False)

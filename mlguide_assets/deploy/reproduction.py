@@ -18,7 +18,7 @@ from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import MissingTableError
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import train_candidate
-from mlguide_assets.train.files import CALIBRATION, ENCODING, JUDGED, PROBLEM, model_file
+from mlguide_assets.train.files import CALIBRATION, ENCODING, HOLDOUT, PROBLEM, model_file
 from mlguide_assets.train.lineage import Lineage, plans_of, training_code_version
 from mlguide_assets.train.metrics import METRICS, point
 from mlguide_assets.train.storage import load_facts, load_recipe, model_name, save_candidate
@@ -90,7 +90,7 @@ def _refuse_forgotten(home: Home, problem: Problem, version: str) -> None:
 def _compared(candidate: Path) -> list[str]:
     """The files of the model that ships and of the one that was judged."""
     names = (model_file(candidate), ENCODING, CALIBRATION)
-    return [f"{folder}{name}" for folder in ("", f"{JUDGED}/") for name in names]
+    return [f"{folder}{name}" for folder in ("", f"{HOLDOUT}/") for name in names]
 
 
 def _same(one: Path, other: Path) -> bool:

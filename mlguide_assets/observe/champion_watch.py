@@ -23,7 +23,7 @@ from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.features.tables import LABEL
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
-from mlguide_assets.train.reference.freezing import PROBABILITY
+from mlguide_assets.train.reference.build import PROBABILITY
 
 LIMIT = 3.0
 """Standard errors of the paired difference below which the new champion is significantly worse."""

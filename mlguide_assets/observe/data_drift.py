@@ -22,8 +22,8 @@ from mlguide_assets.observe.rows import logged_traffic, scored_sends
 from mlguide_assets.prepare.features.tables import KEYS, LABEL
 from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.train.files import PROFILE
+from mlguide_assets.train.reference.build import PROBABILITY
 from mlguide_assets.train.reference.counting import window_counts
-from mlguide_assets.train.reference.freezing import PROBABILITY
 from mlguide_assets.train.reference.profile import Profile
 
 EARLIER_WEEKS = 8
@@ -49,7 +49,7 @@ class DayDrift:
     sentence: str
 
 
-def reference_of(champion: Bundle) -> Profile | None:
+def build_reference(champion: Bundle) -> Profile | None:
     """The champion's reference profile; None where it was trained before drift monitoring existed."""
     path = champion.folder / PROFILE
     return Profile.from_json(path.read_bytes()) if path.is_file() else None
@@ -158,7 +158,7 @@ def judge_days(
     Raises:
         InputError: the champion was trained before drift monitoring existed.
     """
-    profile = reference_of(champion)
+    profile = build_reference(champion)
     if profile is None:
         raise InputError(
             f"The champion, version {champion.version}, has no reference profile, since it was trained before drift "

@@ -12,7 +12,7 @@ from mlguide_assets.deploy.bundle import Bundle, metadata_of
 from mlguide_assets.observe.evidently_report import write_report
 from mlguide_assets.observe.rows import scored_sends
 from mlguide_assets.prepare.features.tables import LABEL
-from mlguide_assets.train.reference.freezing import watched_columns
+from mlguide_assets.train.reference.build import watched_columns
 
 ACT = "act"
 

@@ -18,7 +18,7 @@ from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.features.tables import KEYS, LABEL
 from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.statistics.intervals import Estimate
-from mlguide_assets.train.reference.freezing import PROBABILITY
+from mlguide_assets.train.reference.build import PROBABILITY
 from mlguide_assets.train.storage import model_name
 
 REPEATS = 200
@@ -49,7 +49,7 @@ def watch_performance(
     """Measure the champion day by day; nothing without one.
 
     Args:
-        test_predictions: scores of the test window by the twins of the last candidate's models.
+        test_predictions: scores of the test window by the holdout models of the last candidate.
         candidate: its lineage; where that is the champion's, the test window is where its record begins.
     """
     rows = watched_rows(send_features, test_predictions, candidate, champion, problem) if champion else None
@@ -90,11 +90,11 @@ def watched_rows(
     later = scored_sends(send_features, champion, first=max(learned, oldest).date(), last=newest.date())
     pieces = [_watched(later.filter(pc.greater(later["delivered_at"], pa.scalar(learned))), problem)]
     if candidate == champion.lineage and learned > oldest:
-        twin = test_predictions.filter(test_predictions.delivered_at > oldest).select(
+        holdout = test_predictions.filter(test_predictions.delivered_at > oldest).select(
             *KEYS, label="label", **{PROBABILITY: test_predictions[model_name(facts)]}
         )
         features = send_features.select(*KEYS, *_slices(problem))
-        pieces.insert(0, twin.inner_join(features, KEYS).to_pyarrow())
+        pieces.insert(0, holdout.inner_join(features, KEYS).to_pyarrow())
     names = ["user_id", "delivered_at", "label", PROBABILITY, *_slices(problem)]
     return pa.concat_tables(
         [piece.select(names).cast(pa.schema([(n, pieces[-1].schema.field(n).type) for n in names])) for piece in pieces]

@@ -109,8 +109,8 @@ def _judge_share(column: ColumnProfile, counts: Counts, at: int, limit: float, a
     """How bad it is that the share of the bin `at` is another than in the reference: from `limit` on a warning.
 
     A warning needs `MIN_EXPECTED` effective rows and a change beyond what clustered rows do by chance. Action does
-    not: the inflation is that of the distribution, and a column that moves by habit, such as a weekday, is not null
-    by habit.
+    not: the inflation is that of the distribution, and a column that usually varies, such as a weekday, is not
+    usually null.
     """
     before, now = (column.counts[at], column.rows), (counts[at], sum(counts))
     shares = before[0] / before[1], now[0] / now[1]

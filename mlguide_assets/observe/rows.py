@@ -15,7 +15,7 @@ from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.digests import row_hash
 from mlguide_assets.prepare.features.catalogue import Feature, features_of
 from mlguide_assets.prepare.features.tables import KEYS, LABEL
-from mlguide_assets.train.reference.freezing import PROBABILITY
+from mlguide_assets.train.reference.build import PROBABILITY
 from mlguide_assets.train.storage import load_model
 
 

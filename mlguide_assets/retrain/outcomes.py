@@ -16,8 +16,8 @@ from mlguide_assets.observe.performance_verdict import VERDICTS
 from mlguide_assets.prepare.clock import last_day
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import Snapshot
-from mlguide_assets.retrain.situation import landed, rows_of
 from mlguide_assets.retrain.ticks import FAILED, RETRAINING_DECISIONS, ROLL_BACK, RUN, Tick, TickLog, ticks_of
+from mlguide_assets.retrain.trigger_state import landed, rows_of
 from mlguide_assets.settings import Home
 from mlguide_assets.train.storage import model_name
 

@@ -15,9 +15,9 @@ from mlguide_assets.observe.alerting import IN_A_ROW, lasting
 from mlguide_assets.observe.drift_table import VOLUME, WHOLE
 from mlguide_assets.prepare.features.registry import PROFILE
 from mlguide_assets.prepare.features.tables import LABEL
-from mlguide_assets.retrain.situation import Row, Situation
 from mlguide_assets.retrain.ticks import RUN, WAIT, Tick, Trigger
-from mlguide_assets.train.reference.freezing import PROBABILITY
+from mlguide_assets.retrain.trigger_state import Row, TriggerState
+from mlguide_assets.train.reference.build import PROBABILITY
 
 IMPORTANT = 0.05
 """Share of the model's gain from which on a feature's drift counts."""
@@ -26,24 +26,24 @@ MOVED = ("warn", "act")
 """Levels of the drift of the scores that count; of a feature only "act" does."""
 
 
-def daily(known: Situation) -> Tick:
+def daily(known: TriggerState) -> Tick:
     """Train where the last candidate has not seen everything that has matured."""
     return _with_at_least("daily", 1, known)
 
 
-def new_sends(known: Situation, problem: Problem) -> Tick:
+def new_sends(known: TriggerState, problem: Problem) -> Tick:
     """Train where enough has matured since the last candidate was trained."""
     return _with_at_least("new_sends", problem.retraining.min_new_matured_sends, known)
 
 
-def _with_at_least(trigger: Trigger, wanted: int, known: Situation) -> Tick:
+def _with_at_least(trigger: Trigger, wanted: int, known: TriggerState) -> Tick:
     since = f"since the last training, which learned up to {known.learned_until}" if known.learned_until else "so far"
     reason = f"{known.new_matured:,} sends have matured {since}; {wanted:,} are asked for"
     evidence = {"new_matured_sends": known.new_matured, "wanted": wanted}
     return Tick(trigger, RUN if known.new_matured >= wanted else WAIT, f"{reason}.", evidence)
 
 
-def drift(known: Situation, problem: Problem) -> Tick:
+def drift(known: TriggerState, problem: Problem) -> Tick:
     """Train where the scores have drifted, together with an important feature, on the last days in a row."""
     judged = [list(rows) for _, rows in groupby(known.drift, key=lambda row: row["day"])]
     days = [rows for rows in judged if _level(rows, WHOLE) != "too_few"][-IN_A_ROW:]
@@ -66,7 +66,7 @@ def drift(known: Situation, problem: Problem) -> Tick:
     return Tick("drift", WAIT, f"Up to {last}, {found}.", evidence)
 
 
-def performance_drop(known: Situation, problem: Problem) -> Tick:
+def performance_drop(known: TriggerState, problem: Problem) -> Tick:
     """Train where the champion has surely lost more than it may, for the length of a window."""
     judged, days = [row for row in known.verdicts if row["verdict"] != "too_few"], problem.watching.window_days
     run = lasting(judged, lambda row: row["verdict"] == "dropped", days)
@@ -81,7 +81,7 @@ def performance_drop(known: Situation, problem: Problem) -> Tick:
 
 
 def _cooled_down(
-    trigger: Trigger, why: str, evidence: Mapping[str, object], known: Situation, problem: Problem
+    trigger: Trigger, why: str, evidence: Mapping[str, object], known: TriggerState, problem: Problem
 ) -> Tick:
     """Act on evidence, unless it was acted on lately."""
     wait, last = problem.retraining.cool_down, known.last_action
@@ -91,7 +91,7 @@ def _cooled_down(
     return Tick(trigger, RUN, f"{why}.", evidence)
 
 
-def _too_few(known: Situation, what: str, needed: int = IN_A_ROW) -> str:
+def _too_few(known: TriggerState, what: str, needed: int = IN_A_ROW) -> str:
     if known.champion is None:
         return "There is no champion to watch."
     return f"Of version {known.champion}, {what}; {needed} {'is' if needed == 1 else 'are'} needed."

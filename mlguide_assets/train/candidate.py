@@ -22,7 +22,7 @@ from mlguide_assets.train.metrics import calibration_bins, expected_calibration_
 from mlguide_assets.train.models import THREADS, XGBOOST, Labels, ServableModel, refit_xgboost
 from mlguide_assets.train.propensity import Ratios, effective_sample_size, propensity_weights, uniform_ratios
 from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe
-from mlguide_assets.train.reference.freezing import reference_of
+from mlguide_assets.train.reference.build import build_reference
 from mlguide_assets.train.reference.profile import Profile
 from mlguide_assets.train.room import require_room_for_training
 from mlguide_assets.train.rows import clusters_of, matured_rows
@@ -38,7 +38,7 @@ LEAST_OF_EACH_OUTCOME = 3
 class Candidate:
     """What training leaves: the model that would ship, the baselines, and all scores of the test window.
 
-    `model` has learned from every matured row. `judged` is the same recipe on the earlier rows only: its are
+    `model` has learned from every matured row. `holdout_model` is the same recipe on the earlier rows only: its are
     the scores, and a later challenger can be compared with it on this test window.
 
     Attributes:
@@ -48,13 +48,13 @@ class Candidate:
 
     name: str
     model: ServableModel
-    judged: ServableModel
+    holdout_model: ServableModel
     recipe: Recipe
     baselines: dict[str, Linear]
     scores: pa.Table
     facts: dict[str, Any]
     profile: Profile
-    """Of the test window, as `judged` scored it: the reference for drift."""
+    """Of the test window, as `holdout_model` scored it: the reference for drift."""
 
 
 def train_candidate(
@@ -91,7 +91,7 @@ def train_candidate(
     report(choice.reason)
     all_rows = _training_rows(rows, problem, propensity_weights(ratios, max_weight=most))
     fitted, final = _fit_all(known, all_rows, choice, problem, recipe, report)
-    judged = fitted[choice.model]
+    holdout_model = fitted[choice.model]
     test = known.encoding.matrix(rows.take(split.test))
     scores = {BASE_RATE: fit_base_rate(known.labels).predict(test)}
     scores |= {name: model.predict(test) for name, model in fitted.items()}
@@ -101,16 +101,18 @@ def train_candidate(
     for name, values in scores.items():
         table = table.append_column(name, pa.array(values))
     facts = {
-        **_facts(labels, times, split, judged, recipe),
+        **_facts(labels, times, split, holdout_model, recipe),
         **_chosen(choice),
         **_weighed(ratios, all_rows.row_weights),
         **_bounded(all_rows.encoding),
-        "calibration_error_uncorrected": _calibration_error(labels[split.test], judged.predict_uncalibrated(test)),
+        "calibration_error_uncorrected": _calibration_error(
+            labels[split.test], holdout_model.predict_uncalibrated(test)
+        ),
         "scores_sha256": scores_hash(table),
     }
-    profile = reference_of(rows.take(split.test), scores[choice.model], judged, problem)
+    profile = build_reference(rows.take(split.test), scores[choice.model], holdout_model, problem)
     baselines = {name: model for name, model in fitted.items() if isinstance(model, Linear)}
-    return Candidate(choice.model, final, judged, recipe, baselines, table, facts, profile)
+    return Candidate(choice.model, final, holdout_model, recipe, baselines, table, facts, profile)
 
 
 def _training_rows(rows: pa.Table, problem: Problem, row_weights: npt.NDArray[np.float64]) -> TrainingRows:
@@ -167,7 +169,9 @@ def _shown(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _facts(labels: Labels, times: Times, split: TimeSplit, judged: ServableModel, recipe: Recipe) -> dict[str, Any]:
+def _facts(
+    labels: Labels, times: Times, split: TimeSplit, holdout_model: ServableModel, recipe: Recipe
+) -> dict[str, Any]:
     """What is known of a candidate besides its scores: rows, windows, recipe."""
     return {
         "train_rows": len(split.train),
@@ -182,8 +186,8 @@ def _facts(labels: Labels, times: Times, split: TimeSplit, judged: ServableModel
         "test_first": _day(split.test_start),
         "test_last": _day(times.max()),
         "training_window": recipe.window.name,
-        "calibration_slope": judged.calibration.slope,
-        "calibration_intercept": judged.calibration.intercept,
+        "calibration_slope": holdout_model.calibration.slope,
+        "calibration_intercept": holdout_model.calibration.intercept,
     }
 
 

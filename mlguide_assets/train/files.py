@@ -8,7 +8,8 @@ MODELS = (BOOSTED, LINEAR)
 ENCODING, CALIBRATION = "encoding.json", "calibration.json"
 FACTS, RECIPE, PROBLEM = "facts.json", "recipe.json", "problem.yaml"
 PROFILE = "profile.json"
-JUDGED = "judged"
+HOLDOUT = "judged"
+"""The folder of the model that scored the test window. Its name is part of the format of candidates and bundles."""
 
 
 def model_file(folder: Path) -> str:

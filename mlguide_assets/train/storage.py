@@ -36,7 +36,7 @@ from mlguide_assets.train.files import (
     CALIBRATION,
     ENCODING,
     FACTS,
-    JUDGED,
+    HOLDOUT,
     LINEAR,
     PROBLEM,
     PROFILE,
@@ -63,7 +63,7 @@ def save_candidate(candidate: "Candidate", problem: Problem, lineage: Lineage, f
     aside = temporary.with_suffix(".old")
     try:
         _save_model(candidate.model, temporary)
-        _save_model(candidate.judged, temporary / JUDGED)
+        _save_model(candidate.holdout_model, temporary / HOLDOUT)
         _write_json(temporary / RECIPE, candidate.recipe.to_json())
         facts = {**candidate.facts, "threshold": problem.costs.threshold, "lineage": lineage.to_json()}
         _write_json(temporary / FACTS, facts)

@@ -18,7 +18,7 @@ import pytest
 
 from mlguide_assets.console.dead_runs import PROCESS_TAG, end_dead_runs, instance_of
 from mlguide_assets.console.environment import DAGSTER_YAML
-from mlguide_assets.console.ui import alone, bound, serve
+from mlguide_assets.console.ui import bound, serve, ui_lock
 from mlguide_assets.definitions import defs
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.run_lock import run_lock
@@ -196,11 +196,11 @@ def test_a_port_that_is_taken_is_said_before_anything_starts(tmp_path: Path) -> 
 def test_a_second_one_on_the_same_home_is_refused(tmp_path: Path) -> None:
     home = Home(tmp_path)
     with (
-        alone(home, "http://127.0.0.1:3000"),
+        ui_lock(home, "http://127.0.0.1:3000"),
         pytest.raises(InputError, match=r"already works on .*, on http://127.0.0.1:3000 \(process \d+\)"),
     ):
         serve(home, "127.0.0.1", _free_port())
-    with alone(home, "http://127.0.0.1:3000"):
+    with ui_lock(home, "http://127.0.0.1:3000"):
         pass
 
 

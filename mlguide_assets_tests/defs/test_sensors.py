@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.define.sources import SimulatorSource
-from mlguide_assets.defs import arrivals, observe, retrain, workspace
+from mlguide_assets.defs import new_data, observe, retrain, workspace
 from mlguide_assets.defs.asking import REASON
 from mlguide_assets.defs.workspace import PROBLEM, Workspace
 from mlguide_assets.observe.alerting import book_of
@@ -140,36 +140,36 @@ def house(instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_home_that_never_ran_is_not_read(house: House) -> None:
-    assert house.look(arrivals.refresh_on_new_day)[0] == []
+    assert house.look(new_data.refresh_on_new_day)[0] == []
 
 
 def test_the_source_is_read_once_for_each_day_of_the_world(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     house.train(REACHED)
-    (request,) = house.look(arrivals.refresh_on_new_day)[0]
+    (request,) = house.look(new_data.refresh_on_new_day)[0]
     assert request.tags[REASON].endswith("2026-01-10")
     house.run("refresh_job", **{REASON: request.tags[REASON]})
-    assert house.look(arrivals.refresh_on_new_day)[0] == []
+    assert house.look(new_data.refresh_on_new_day)[0] == []
     monkeypatch.setenv(WORLD_TIME_VARIABLE, "2026-01-11")
-    assert len(house.look(arrivals.refresh_on_new_day)[0]) == 1
+    assert len(house.look(new_data.refresh_on_new_day)[0]) == 1
 
 
 def test_a_world_that_stands_still_is_not_read(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     house.train(REACHED)
     monkeypatch.delenv(WORLD_TIME_VARIABLE)
     monkeypatch.setattr(workspace, "PROBLEM", PROBLEM.model_copy(update={"source": SimulatorSource()}))
-    assert house.look(arrivals.refresh_on_new_day)[0] == []
+    assert house.look(new_data.refresh_on_new_day)[0] == []
 
 
 def test_the_day_that_has_begun_is_scored_once_for_its_data_and_champion(house: House) -> None:
     house.land()
-    assert house.look(arrivals.score_on_new_day)[0] == [], "there is no champion"
+    assert house.look(new_data.score_on_new_day)[0] == [], "there is no champion"
     house.install()
-    (request,) = house.look(arrivals.score_on_new_day)[0]
+    (request,) = house.look(new_data.score_on_new_day)[0]
     assert request.partition_key == "2026-01-10"
     house.run("scoring_job", **{REASON: request.tags[REASON]})
-    assert house.look(arrivals.score_on_new_day)[0] == []
+    assert house.look(new_data.score_on_new_day)[0] == []
     house.land(rows=11)
-    assert len(house.look(arrivals.score_on_new_day)[0]) == 1
+    assert len(house.look(new_data.score_on_new_day)[0]) == 1
 
 
 def test_whole_days_after_the_reference_are_judged_for_drift_in_one_run(house: House) -> None:
@@ -183,7 +183,7 @@ def test_whole_days_after_the_reference_are_judged_for_drift_in_one_run(house: H
     assert house.look(observe.check_drift_on_new_data)[0] == []
 
 
-@pytest.mark.parametrize("sensor", [arrivals.score_on_new_day, observe.check_drift_on_new_data], ids=lambda it: it.name)
+@pytest.mark.parametrize("sensor", [new_data.score_on_new_day, observe.check_drift_on_new_data], ids=lambda it: it.name)
 @pytest.mark.parametrize("job", ["refresh_job", "retraining_job"])
 def test_nothing_looks_at_tables_that_are_being_written(house: House, sensor: dg.SensorDefinition, job: str) -> None:
     house.land()
@@ -303,7 +303,7 @@ def test_a_drop_is_told_once_and_when_it_is_over(house: House) -> None:
 
 def test_all_of_them_are_tested_here() -> None:
     """A sensor or schedule that is added must be called in this file; `test_timetable.py` has when they tick."""
-    made = [each for module in (arrivals, observe, retrain) for each in vars(module).values()]
+    made = [each for module in (new_data, observe, retrain) for each in vars(module).values()]
     names = {each.name for each in made if isinstance(each, dg.SensorDefinition | dg.ScheduleDefinition)}
     source = Path(__file__).read_text()
     assert len(names) == 12

@@ -26,7 +26,7 @@ from mlguide_assets.prepare.features.tables import user_state
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate
-from mlguide_assets.train.files import JUDGED
+from mlguide_assets.train.files import HOLDOUT
 from mlguide_assets.train.storage import load_facts
 from mlguide_assets_tests.deploy.conftest import empty_registry, home
 from mlguide_assets_tests.deploy.scores import saved
@@ -139,7 +139,7 @@ def test_days_that_it_has_learned_from_are_not_taken(tmp_path: Path, trained: Ca
     found = value_of_model(candidate, "2", world.lake, TOLERANT, decisions)
     assert "holdout model" in found.which
     assert min(found.decisions["scoring_date"].to_pylist()) == world.first + timedelta(days=1)
-    (candidate / JUDGED / "model.ubj").unlink()
+    (candidate / HOLDOUT / "model.ubj").unlink()
     with pytest.raises(FileNotFoundError):
         value_of_model(candidate, "2", world.lake, TOLERANT, decisions)
     (candidate / "facts.json").write_text(json.dumps(learned | {"test_from": str(world.first + timedelta(days=DAYS))}))

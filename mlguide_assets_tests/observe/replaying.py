@@ -14,7 +14,7 @@ from mlguide_assets.define.loading import load_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.tables import TableName
 from mlguide_assets.deploy.bundle import Bundle, champion, export_bundle, set_champion
-from mlguide_assets.observe.data_drift import DayDrift, drift_of_day, reference_of, same_weekday
+from mlguide_assets.observe.data_drift import DayDrift, build_reference, drift_of_day, same_weekday
 from mlguide_assets.observe.domain_classifier import classifier_of
 from mlguide_assets.observe.rows import scored_sends
 from mlguide_assets.prepare.core import join_core_users
@@ -80,7 +80,7 @@ class Replay:
         rows = ibis.memtable(self.features(world))
         counted = rows.group_by(day=rows.delivered_at.date()).aggregate(n=rows.count()).to_pyarrow().to_pylist()
         counts = {each["day"]: each["n"] for each in counted}
-        profile = reference_of(self.champion)
+        profile = build_reference(self.champion)
         assert profile is not None
         classifier = classifier_of(rows, self.champion, profile, seed=0) if together else None
         for day in sorted(counts):

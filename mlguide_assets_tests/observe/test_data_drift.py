@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from mlguide_assets.observe.data_drift import SCHEMA, drift_of_day, reference_of
+from mlguide_assets.observe.data_drift import SCHEMA, build_reference, drift_of_day
 from mlguide_assets.observe.domain_classifier import Separation
 from mlguide_assets.observe.drift_table import SENDS, TOGETHER, TRAFFIC, VOLUME, WHOLE
 from mlguide_assets.observe.model_performance import watch_performance
@@ -42,7 +42,7 @@ def day(replay: Replay) -> pa.Table:
 def judged(
     replay: Replay, sends: pa.Table, traffic: pa.Table = NOBODY, earlier: tuple[int, ...] = (), *, final: bool = True
 ) -> dict[str, str]:
-    profile = reference_of(replay.champion)
+    profile = build_reference(replay.champion)
     assert profile is not None
     found = drift_of_day(
         replay.trained,
@@ -61,7 +61,7 @@ def judged(
 def test_the_price_of_a_day_is_what_its_scores_say(replay: Replay, day: pa.Table) -> None:
     """Twice the chance of losing the user: the effect by bins is near that of the rows themselves."""
     riskier = replaced(day, "probability", np.minimum(2 * day["probability"].to_numpy(), 1))
-    profile = reference_of(replay.champion)
+    profile = build_reference(replay.champion)
     assert profile is not None
     (score,) = profile.only(["probability"]).columns
     usual = np.dot(score.costs, score.counts) / score.rows
@@ -83,7 +83,7 @@ def test_the_price_of_a_day_is_what_its_scores_say(replay: Replay, day: pa.Table
 
 @pytest.mark.parametrize(("auc", "level"), [(0.6, "warn"), (0.5, "none")])
 def test_the_classifier_has_a_row_and_can_warn_of_a_day(replay: Replay, day: pa.Table, auc: float, level: str) -> None:
-    profile = reference_of(replay.champion)
+    profile = build_reference(replay.champion)
     assert profile is not None
     found = drift_of_day(
         replay.trained,
@@ -177,4 +177,4 @@ def test_what_the_api_was_asked_is_judged_by_itself(replay: Replay, day: pa.Tabl
 
 
 def test_a_champion_of_before_drift_was_watched_has_no_reference(replay: Replay, tmp_path: Path) -> None:
-    assert reference_of(replace(replay.champion, folder=tmp_path)) is None
+    assert build_reference(replace(replay.champion, folder=tmp_path)) is None

@@ -83,7 +83,7 @@ def test_many_categories_alike_do_not_alarm() -> None:
 
 
 @pytest.fixture(scope="module")
-def habit() -> tuple[Profile, dict[str, float], list[WindowCounts]]:
+def variation() -> tuple[Profile, dict[str, float], list[WindowCounts]]:
     """Windows of some 150 users with 15 rows each: the reference, its inflation by 12 of them, and others."""
     random = np.random.default_rng(7)
     profile = profile_of(sends(4000, 15, random))
@@ -92,9 +92,9 @@ def habit() -> tuple[Profile, dict[str, float], list[WindowCounts]]:
 
 
 def test_rows_that_share_users_alarm_falsely_unless_corrected(
-    habit: tuple[Profile, dict[str, float], list[WindowCounts]],
+    variation: tuple[Profile, dict[str, float], list[WindowCounts]],
 ) -> None:
-    profile, factors, windows = habit
+    profile, factors, windows = variation
     uncorrected = [judge(profile, window) for window in windows]
     corrected = [judge(profile.with_inflation(factors), window) for window in windows]
     assert share(uncorrected, "act") > 0.3
@@ -102,15 +102,15 @@ def test_rows_that_share_users_alarm_falsely_unless_corrected(
     assert share(corrected, "warn", "act") <= 0.05
 
 
-def test_inflation_is_the_rows_of_a_user(habit: tuple[Profile, dict[str, float], list[WindowCounts]]) -> None:
-    profile, _, windows = habit
+def test_inflation_is_the_rows_of_a_user(variation: tuple[Profile, dict[str, float], list[WindowCounts]]) -> None:
+    profile, _, windows = variation
     factors = inflation(profile, windows)
     assert min(factors.values()) > 12
     assert max(factors.values()) < 22
 
 
-def test_clustered_drift_is_still_seen(habit: tuple[Profile, dict[str, float], list[WindowCounts]]) -> None:
-    profile, factors, _ = habit
+def test_clustered_drift_is_still_seen(variation: tuple[Profile, dict[str, float], list[WindowCounts]]) -> None:
+    profile, factors, _ = variation
     random = np.random.default_rng(8)
     window = sends(150, 15, random)
     window["x0"] = window["x0"] + 1.5

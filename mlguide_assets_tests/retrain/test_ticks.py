@@ -12,8 +12,8 @@ from mlguide_assets.define.loading import load_problem
 from mlguide_assets.deploy.history import record
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.retrain.outcomes import land_decisions, note_failure, rolled_back
-from mlguide_assets.retrain.situation import situation
 from mlguide_assets.retrain.ticks import RETRAINING_DECISIONS, ROLL_BACK, RUN, SCHEMA, WAIT, Tick, TickLog, ticks_of
+from mlguide_assets.retrain.trigger_state import trigger_state
 from mlguide_assets.settings import Home
 
 PROBLEM = load_problem("planeswalker")
@@ -120,11 +120,11 @@ def test_cool_down_counts_from_what_evidence_did_and_from_nothing_else(home: Hom
     ticks = ticks_of(home, PROBLEM)
     ticks.note(WANTED, data_until=date(2026, 3, 9))
     ticks.note(Tick("drift", WAIT, "Nothing."), data_until=date(2026, 3, 9))
-    assert situation(home, lake, PROBLEM, ticks).last_action is None
+    assert trigger_state(home, lake, PROBLEM, ticks).last_action is None
     ticks.note(Tick("drift", RUN, "It drifted."), data_until=date(2026, 3, 4))
-    assert situation(home, lake, PROBLEM, ticks).last_action == date(2026, 3, 4)
+    assert trigger_state(home, lake, PROBLEM, ticks).last_action == date(2026, 3, 4)
     ticks.note(Tick("watch", ROLL_BACK, "It is worse."), data_until=date(2026, 3, 6))
-    assert situation(home, lake, PROBLEM, ticks).last_action == date(2026, 3, 6)
+    assert trigger_state(home, lake, PROBLEM, ticks).last_action == date(2026, 3, 6)
 
 
 def test_processes_that_write_at_once_lose_nothing(home: Home, tmp_path: Path) -> None:

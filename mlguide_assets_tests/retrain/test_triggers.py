@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from mlguide_assets.define.loading import load_problem
-from mlguide_assets.retrain.situation import Situation, matured_since
 from mlguide_assets.retrain.ticks import RUN, WAIT
+from mlguide_assets.retrain.trigger_state import TriggerState, matured_since
 from mlguide_assets.retrain.triggers import daily, drift, new_sends, performance_drop
 
 PROBLEM = load_problem("planeswalker")
 TODAY = date(2026, 3, 10)
-KNOWN = Situation(newest=TODAY, learned_until=date(2026, 3, 1), champion="3")
+KNOWN = TriggerState(newest=TODAY, learned_until=date(2026, 3, 1), champion="3")
 
 
 def drifted_day(number: int, scores: str, *, whole: str = "act", **features: str) -> list[dict[str, Any]]:
@@ -50,7 +50,7 @@ def test_the_other_schedule_waits_for_as_many_as_the_problem_says(matured: int, 
 def test_before_the_first_training_everything_is_new() -> None:
     days = {TODAY - timedelta(days=back): 10 for back in range(20)}
     assert matured_since(days, None, timedelta(days=7)) == 120
-    assert "so far" in daily(Situation(newest=TODAY, new_matured=1)).reason
+    assert "so far" in daily(TriggerState(newest=TODAY, new_matured=1)).reason
 
 
 def test_sends_count_once_their_whole_day_has_matured() -> None:
@@ -126,5 +126,5 @@ def test_evidence_waits_until_it_has_cooled_down_and_time_does_not() -> None:
 
 
 def test_without_a_champion_there_is_nothing_to_watch() -> None:
-    known = Situation(newest=TODAY)
+    known = TriggerState(newest=TODAY)
     assert drift(known, PROBLEM).reason == performance_drop(known, PROBLEM).reason == "There is no champion to watch."

@@ -161,7 +161,7 @@ def weighted(sends: pa.Table, plans: pa.Table) -> Candidate:
 
 def bytes_of(candidate: Candidate) -> tuple[bytes, bytes]:
     """Of the model that ships and of the one that is judged."""
-    return bytes(candidate.model.booster.save_raw("ubj")), bytes(candidate.judged.booster.save_raw("ubj"))
+    return bytes(candidate.model.booster.save_raw("ubj")), bytes(candidate.holdout_model.booster.save_raw("ubj"))
 
 
 def test_sends_of_a_plan_count_by_their_propensity_in_both_fits(sends: pa.Table, trained: Candidate) -> None:

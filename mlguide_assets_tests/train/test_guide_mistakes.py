@@ -180,7 +180,7 @@ def test_test_window_is_later_than_training_by_the_label_window(sends: pa.Table,
         encoding,
         rounds=trained.model.rounds,
         seed=PROBLEM.evaluation.seed,
-        calibration=trained.judged.calibration,
+        calibration=trained.holdout_model.calibration,
     )
     keys = ["user_id", "email_id", "delivered_at"]
     judged = known.join(trained.scores.select(keys), keys, join_type="inner").sort_by(

@@ -62,7 +62,7 @@ def test_a_loaded_model_predicts_identically(sends: pa.Table, trained: Candidate
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_a_stored_baseline_predicts_identically(sends: pa.Table, trained: Candidate, folder: Path, name: str) -> None:
-    encoding, model = trained.judged.encoding, trained.baselines[name]
+    encoding, model = trained.holdout_model.encoding, trained.baselines[name]
     stored = Linear.from_json(json.loads((folder / f"baselines/{name}.json").read_text()), encoding, model.calibration)
     matrix = encoding.matrix(sends)
     np.testing.assert_array_equal(stored.predict(matrix), model.predict(matrix))
@@ -75,7 +75,7 @@ def test_a_linear_candidate_is_stored_in_its_own_format_and_predicts_identically
     assert {"linear.json", "judged/linear.json"} <= set(content(tmp_path / "linear"))
     assert not list(tmp_path.rglob("*.ubj"))
     assert model_name(load_facts(tmp_path / "linear")) == linear.name == "logistic_regression"
-    for folder, model in ((tmp_path / "linear", linear.model), (tmp_path / "linear/judged", linear.judged)):
+    for folder, model in ((tmp_path / "linear", linear.model), (tmp_path / "linear/judged", linear.holdout_model)):
         loaded = load_model(folder)
         matrix = loaded.encoding.matrix(sends)
         np.testing.assert_array_equal(loaded.predict(matrix), model.predict(matrix))

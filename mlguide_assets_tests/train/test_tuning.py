@@ -24,8 +24,8 @@ from mlguide_assets.train.tuning import (
     Tuning,
     tune,
 )
+from mlguide_assets_tests.train.backtest.worlds import QUICK, noise, same, world
 from mlguide_assets_tests.train.sends import PROBLEM, replaced
-from mlguide_assets_tests.train.test_backtest import QUICK, noise, same, world
 
 POOR = Recipe({**QUICK.parameters, "min_child_weight": 10_000})
 """So cautious that no tree ever splits."""

@@ -28,7 +28,7 @@ from mlguide_assets.experiment.off_policy.planned import PolicyValue, policy_val
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.statistics.arrays import Floats
-from mlguide_assets.train.files import JUDGED
+from mlguide_assets.train.files import HOLDOUT
 from mlguide_assets.train.storage import load_facts
 
 MODEL: Policy = "challenger"
@@ -80,8 +80,8 @@ def value_of_model(
         candidate: its folder, as `train.storage` describes it.
     """
     facts = load_facts(candidate)
-    rows, twin, which = _unseen(decisions, facts, problem)
-    scorer = Scorer(candidate / JUDGED if twin else candidate, facts["threshold"], version)
+    rows, holdout, which = _unseen(decisions, facts, problem)
+    scorer = Scorer(candidate / HOLDOUT if holdout else candidate, facts["threshold"], version)
     known = _with_model(rows, scorer, lake, problem)
     if not known.num_rows:
         return ModelValue(version, f"There is no {which}, of which the features were kept.", None, known)

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlguide_assets.deploy.history import ABORTED, CANARY, KEPT, PROMOTED, ROLLED_BACK, WAITING
-from mlguide_assets.observe.page.known import Known
 from mlguide_assets.observe.page.markup import Html, folded, items, joined, long_table, paragraph, tag
+from mlguide_assets.observe.page.report_data import ReportData
 from mlguide_assets.observe.page.wording import State, badge, counted, sentence, when, written
 
 SHOWN = 8
@@ -25,11 +25,11 @@ VERDICTS: Mapping[str, tuple[State, str]] = {
 _WATCHED: Mapping[str, State] = {"holds": "good", "worse": "bad"}
 
 
-def champion_section(known: Known) -> Html:
+def champion_section(known: ReportData) -> Html:
     return joined([_now(known), *_watch(known), *_history(known)])
 
 
-def since(known: Known) -> Mapping[str, Any] | None:
+def since(known: ReportData) -> Mapping[str, Any] | None:
     """The decision that made the champion what it is."""
     made = (row for row in reversed(known.decisions) if row["verdict"] in (PROMOTED, ROLLED_BACK))
     return next((row for row in made if known.champion and row["version"] == known.champion.version), None)
@@ -39,7 +39,7 @@ def verdict_badge(verdict: str) -> Html:
     return badge(*VERDICTS.get(verdict, ("none", verdict)))
 
 
-def no_champion(known: Known) -> str:
+def no_champion(known: ReportData) -> str:
     """Why there is none, and what to do."""
     if not known.decisions:
         return "No model was put before the gate yet: 'mlguide run' trains one and decides."
@@ -55,7 +55,7 @@ def no_champion(known: Known) -> str:
     )
 
 
-def _now(known: Known) -> Html:
+def _now(known: ReportData) -> Html:
     champion, made = known.champion, since(known)
     if champion is None:
         return paragraph(no_champion(known), class_="empty")
@@ -67,7 +67,7 @@ def _now(known: Known) -> Html:
     )
 
 
-def _watch(known: Known) -> list[Html]:
+def _watch(known: ReportData) -> list[Html]:
     """How it does beside the champion before it, if it is held against one."""
     found = known.watch
     if found is None or found["verdict"] == "not_watched":
@@ -75,7 +75,7 @@ def _watch(known: Known) -> list[Html]:
     return [paragraph(badge(_WATCHED.get(found["verdict"], "none"), sentence(found["reason"])))]
 
 
-def _history(known: Known) -> list[Html]:
+def _history(known: ReportData) -> list[Html]:
     newest = [_decision(row) for row in reversed(known.decisions)]
     if not newest:
         return []

@@ -6,8 +6,8 @@ from typing import Any
 
 from mlguide_assets.observe.drift_table import SENDS, TOGETHER, TRAFFIC, VOLUME, WHOLE
 from mlguide_assets.observe.page.heat_map import LEVEL_NAMES, Cell, HeatRow, heat_map, key
-from mlguide_assets.observe.page.known import Known, Rows
 from mlguide_assets.observe.page.markup import Html, folded, joined, paragraph, table, tag
+from mlguide_assets.observe.page.report_data import ReportData, Rows
 from mlguide_assets.observe.page.wording import State, badge, counted, finite
 
 STATES: Mapping[str, State] = {"act": "bad", "warn": "careful", "none": "good", "too_few": "none"}
@@ -16,14 +16,14 @@ _HEADINGS = {SENDS: "What was sent", TRAFFIC: "What the API was asked"}
 _MOST_LISTED = 200
 
 
-def drift_section(known: Known) -> Html:
+def drift_section(known: ReportData) -> Html:
     if not known.drift:
         return paragraph(_nothing(known), class_="empty")
     parts = [
         paragraph(
             "Every day is held against the reference profile in the champion's bundle, the most important features "
             "first. The stronger the colour of a cell, the higher its PSI; signs are verdicts, which also weigh chance "
-            "and what days differ by habit. Point at a cell for the reason."
+            "and the usual variation between days. Point at a cell for the reason."
         ),
         key(),
     ]
@@ -47,7 +47,7 @@ def last_day(rows: Rows) -> Html:
     return joined([badge(STATES.get(found["level"], "none"), f"{found['day']}: {found['reason']}")])
 
 
-def _nothing(known: Known) -> str:
+def _nothing(known: ReportData) -> str:
     if known.champion is None:
         return "Without a champion there is no reference to compare a day with, so no day was tested."
     return (
@@ -79,7 +79,7 @@ def _about(name: str, importance: float) -> str:
     return f"{name}: {100 * _or_zero(importance):.1f}% of the champion's contributions"
 
 
-def _reports(known: Known) -> Iterable[Html]:
+def _reports(known: ReportData) -> Iterable[Html]:
     if known.reports:
         links = [tag("li", tag("a", day, href=link)) for day, link in sorted(known.reports.items(), reverse=True)]
         text = "Evidently's reports, which open where this page was written:"

@@ -7,8 +7,8 @@ from typing import Any
 from mlguide_assets.deploy.history import ABORTED, CANARY, PROMOTED, ROLLED_BACK
 from mlguide_assets.observe.alerts.incidents import Incident
 from mlguide_assets.observe.page.champion import verdict_badge
-from mlguide_assets.observe.page.known import Known, Rows
 from mlguide_assets.observe.page.markup import Html, joined, long_table, paragraph, tag
+from mlguide_assets.observe.page.report_data import ReportData, Rows
 from mlguide_assets.observe.page.time_line import Happened, Lane, Lasted, shape, time_line
 from mlguide_assets.observe.page.wording import badge, counted, instant, sentence, when, written
 
@@ -28,7 +28,7 @@ _RUNNING = ("square", "none", "not ended yet")
 _MOST_LANES, _SHOWN = 6, 8
 
 
-def events_section(known: Known) -> Html:
+def events_section(known: ReportData) -> Html:
     decided = Lane("Decisions", events=[_decided(row) for row in known.decisions])
     lanes = [
         lane
@@ -63,11 +63,11 @@ def _extent(lanes: Sequence[Lane], now: datetime) -> tuple[datetime, datetime]:
     return first, max(now, *times, first + timedelta(minutes=5))
 
 
-def _promotions(known: Known) -> Rows:
+def _promotions(known: ReportData) -> Rows:
     return [row for row in known.decisions if row["verdict"] in (PROMOTED, ROLLED_BACK)]
 
 
-def _champions(known: Known) -> Lane:
+def _champions(known: ReportData) -> Lane:
     """Who was champion when."""
     made = _promotions(known)
     ends = [*(instant(row["decided_at"]) for row in made[1:]), known.written_at]
@@ -85,7 +85,7 @@ def _decided(row: Mapping[str, Any]) -> Happened:
     return Happened(instant(row["decided_at"]), sign, style, "\n".join([*lines, *(row["reasons"] or [])[:3]]))
 
 
-def _retraining(known: Known) -> Lane:
+def _retraining(known: ReportData) -> Lane:
     return Lane("Retraining", events=[_run(row) for row in _runs(known.retraining)])
 
 
@@ -104,7 +104,7 @@ def _run(row: Mapping[str, Any]) -> Happened:
     return Happened(instant(row["tick_at"]), sign, style, "\n".join(line.strip() for line in lines if line))
 
 
-def _incidents(known: Known) -> list[Lane]:
+def _incidents(known: ReportData) -> list[Lane]:
     """A lane per key; those that nothing was heard of for longest are left to the table."""
     keys: dict[str, list[Incident]] = {}
     for incident in known.incidents:
@@ -146,7 +146,7 @@ def _waiting(rows: Rows) -> list[Html]:
     return [paragraph(said)]
 
 
-def _runs_table(known: Known) -> list[Html]:
+def _runs_table(known: ReportData) -> list[Html]:
     runs = list(reversed(_runs(known.retraining)))
     if not runs:
         said = (
@@ -185,7 +185,7 @@ def _outcome(outcome: str | None) -> Html:
     return badge("bad", "failed") if outcome == "failed" else verdict_badge(outcome)
 
 
-def _alarms(known: Known) -> list[Html]:
+def _alarms(known: ReportData) -> list[Html]:
     if not known.incidents:
         return [tag("h3", "Incidents"), paragraph("No incident was ever opened.", class_="empty")]
     header = ("opened", "what", "level", "how it ended", "what happened")

@@ -6,8 +6,8 @@ from datetime import date
 from typing import Any
 
 from mlguide_assets.observe.page.charts import Chart, Point, Series, drawn, legend
-from mlguide_assets.observe.page.known import Known
 from mlguide_assets.observe.page.markup import Html, joined, paragraph, table, tag
+from mlguide_assets.observe.page.report_data import ReportData
 from mlguide_assets.observe.page.wording import State, badge, counted, finite, sentence
 
 NO_EFFECT = 1.0
@@ -20,7 +20,7 @@ VERDICTS: Mapping[str, tuple[State, str]] = {
 }
 
 
-def experiments_section(known: Known) -> Html:
+def experiments_section(known: ReportData) -> Html:
     """The newest experiment first."""
     if not known.experiments:
         said = "No experiment was started yet: 'mlguide experiment plan FILE' says what one needs."

@@ -6,10 +6,10 @@ from mlguide_assets.observe.alerts.incidents import Incident
 from mlguide_assets.observe.drift_table import SENDS
 from mlguide_assets.observe.page.champion import no_champion, since
 from mlguide_assets.observe.page.drift import STATES, verdict_of_last_day
-from mlguide_assets.observe.page.known import Known
 from mlguide_assets.observe.page.markup import Html, items, joined, tag
 from mlguide_assets.observe.page.performance import BASE_RATE, Followed
 from mlguide_assets.observe.page.performance import STATES as VERDICT_STATES
+from mlguide_assets.observe.page.report_data import ReportData
 from mlguide_assets.observe.page.serving import last_day
 from mlguide_assets.observe.page.wording import State, counted, sentence, sign, written
 
@@ -17,7 +17,7 @@ CONCERNED_AFTER = 2
 """Windows in a row beyond the gap's noise before it is called a change: one in twenty is by chance."""
 
 
-def headline(known: Known) -> Html:
+def headline(known: ReportData) -> Html:
     lines = (
         tag("li", sign(state), tag("a", title, href=f"#{section}"), tag("span", *said))
         for state, title, section, said in _lines(known)
@@ -25,12 +25,12 @@ def headline(known: Known) -> Html:
     return tag("ul", *lines, *_open(known), class_="headline")
 
 
-def nothing_ran(known: Known) -> bool:
+def nothing_ran(known: ReportData) -> bool:
     tables = (known.decisions, known.performance, known.estimate, known.drift, known.serving, known.retraining)
     return known.champion is None and not any(tables)
 
 
-def _lines(known: Known) -> Iterator[tuple[State, str, str, list[Html | str]]]:
+def _lines(known: ReportData) -> Iterator[tuple[State, str, str, list[Html | str]]]:
     yield _champion(known)
     yield _quality(known)
     yield _reaction(known)
@@ -38,7 +38,7 @@ def _lines(known: Known) -> Iterator[tuple[State, str, str, list[Html | str]]]:
     yield _serving(known)
 
 
-def _champion(known: Known) -> tuple[State, str, str, list[Html | str]]:
+def _champion(known: ReportData) -> tuple[State, str, str, list[Html | str]]:
     champion, made = known.champion, since(known)
     if champion is None:
         return ("bad" if known.decisions else "none"), "Champion", "champion", [no_champion(known)]
@@ -47,7 +47,7 @@ def _champion(known: Known) -> tuple[State, str, str, list[Html | str]]:
     return "good", "Champion", "champion", [tag("b", f"Version {champion.version}"), said]
 
 
-def _quality(known: Known) -> tuple[State, str, str, list[Html | str]]:
+def _quality(known: ReportData) -> tuple[State, str, str, list[Html | str]]:
     verdict = known.verdict
     if verdict is None:
         said = "Not evaluated yet on sends after its training: 'mlguide run' does so once such sends have matured."
@@ -55,7 +55,7 @@ def _quality(known: Known) -> tuple[State, str, str, list[Html | str]]:
     return VERDICT_STATES[verdict["verdict"]], "Performance", "performance", [verdict["reason"]]
 
 
-def _reaction(known: Known) -> tuple[State, str, str, list[Html | str]]:
+def _reaction(known: ReportData) -> tuple[State, str, str, list[Html | str]]:
     """Whether users react as they did: the metric whose gap is beyond its noise for longest tells."""
     followed = [each for name in (known.metric, BASE_RATE) if (each := Followed.of(known, name)).gaps]
     if not followed or known.other_versions:
@@ -74,14 +74,14 @@ def _reaction(known: Known) -> tuple[State, str, str, list[Html | str]]:
     return "careful", "Concept drift", "performance", [said]
 
 
-def _drift(known: Known) -> tuple[State, str, str, list[Html | str]]:
+def _drift(known: ReportData) -> tuple[State, str, str, list[Html | str]]:
     found = verdict_of_last_day(known.drift, SENDS)
     if found is None:
         return "none", "Data drift", "drift", ["No day was tested yet."]
     return STATES.get(found["level"], "none"), "Data drift", "drift", [f"{found['day']}: {found['reason']}"]
 
 
-def _serving(known: Known) -> tuple[State, str, str, list[Html | str]]:
+def _serving(known: ReportData) -> tuple[State, str, str, list[Html | str]]:
     if not known.serving:
         return "none", "Serving", "serving", ["The API was not asked yet."]
     last = last_day(known.serving)
@@ -89,7 +89,7 @@ def _serving(known: Known) -> tuple[State, str, str, list[Html | str]]:
     return ("careful" if stale else "good"), "Serving", "serving", [last.sentence]
 
 
-def _open(known: Known) -> list[Html]:
+def _open(known: ReportData) -> list[Html]:
     """What somebody ought to look at now."""
     found = known.open_incidents
     link = tag("a", "Incidents", href="#events")
@@ -107,10 +107,10 @@ def _told(incident: Incident) -> Html:
     return joined([tag("b", alert.title), since, said])
 
 
-def title(known: Known) -> str:
+def title(known: ReportData) -> str:
     now = f"version {known.champion.version}" if known.champion else "no champion"
     return f"{known.problem}: {now}, {known.written_at:%Y-%m-%d}"
 
 
-def opening(known: Known) -> Html:
+def opening(known: ReportData) -> Html:
     return joined([tag("h1", known.problem), tag("p", known.statement, class_="hint")])

@@ -8,15 +8,15 @@ from mlguide_assets.observe.page.drift import drift_section
 from mlguide_assets.observe.page.events import events_section
 from mlguide_assets.observe.page.experiments import experiments_section
 from mlguide_assets.observe.page.headline import headline, nothing_ran, opening, title
-from mlguide_assets.observe.page.known import Known
 from mlguide_assets.observe.page.markup import Html, joined, paragraph, tag
 from mlguide_assets.observe.page.performance import performance_section
+from mlguide_assets.observe.page.report_data import ReportData
 from mlguide_assets.observe.page.serving import serving_section
 from mlguide_assets.observe.page.slices import slices_section
 from mlguide_assets.observe.page.wording import written
 from mlguide_assets.pages import policy_tag
 
-SECTIONS: dict[str, tuple[str, Callable[[Known], Html]]] = {
+SECTIONS: dict[str, tuple[str, Callable[[ReportData], Html]]] = {
     "champion": ("Champion", champion_section),
     "performance": ("Performance", performance_section),
     "slices": ("Slices", slices_section),
@@ -27,7 +27,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Known], Html]]] = {
 }
 
 
-def page(known: Known) -> str:
+def page(known: ReportData) -> str:
     """The whole page."""
     sections = (
         tag("section", tag("h2", heading), section(known), id=name, class_="card")

@@ -7,8 +7,8 @@ from datetime import date
 
 from mlguide_assets.deploy.history import PROMOTED, ROLLED_BACK
 from mlguide_assets.observe.page.charts import Chart, Mark, Point, Series, drawn, legend, without_band
-from mlguide_assets.observe.page.known import Known, Rows
 from mlguide_assets.observe.page.markup import Html, folded, joined, paragraph, table, tag
+from mlguide_assets.observe.page.report_data import ReportData, Rows
 from mlguide_assets.observe.page.wording import State, badge, finite, instant, percent
 from mlguide_assets.train.figures import estimate, number
 from mlguide_assets.train.metrics import METRICS
@@ -33,7 +33,7 @@ class Followed:
     gaps: dict[date, Point]
 
     @classmethod
-    def of(cls, known: Known, metric: str) -> "Followed":
+    def of(cls, known: ReportData, metric: str) -> "Followed":
         whole = [[row for row in rows if row["column"] == WHOLE] for rows in (known.performance, known.estimate)]
         realised, estimated, gaps = (_points(rows, metric, known.window_days) for rows in (*whole, known.gaps))
         title = METRICS[metric].title if metric in METRICS else "Share of sends that lose their user"
@@ -72,7 +72,7 @@ class Followed:
         return "\n".join(lines)
 
 
-def performance_section(known: Known) -> Html:
+def performance_section(known: ReportData) -> Html:
     if reason := _nothing(known):
         return paragraph(reason, class_="empty")
     parts = [paragraph(_over(known)), *_other_version(known)]
@@ -83,7 +83,7 @@ def performance_section(known: Known) -> Html:
     return joined(parts)
 
 
-def _nothing(known: Known) -> str | None:
+def _nothing(known: ReportData) -> str | None:
     if known.champion is None and not known.performance and not known.estimate:
         return "Without a champion there is no performance to follow: see above what it waits for."
     if not Followed.of(known, known.metric).days:
@@ -94,7 +94,7 @@ def _nothing(known: Known) -> str | None:
     return None
 
 
-def _over(known: Known) -> str:
+def _over(known: ReportData) -> str:
     return (
         f"Every point is of the {known.window_days} days that end with it, by days of delivery (UTC), with 95 % "
         f"intervals. Realised is the truth, one label window late; estimated is what the champion's own probabilities "
@@ -103,7 +103,7 @@ def _over(known: Known) -> str:
     )
 
 
-def _other_version(known: Known) -> list[Html]:
+def _other_version(known: ReportData) -> list[Html]:
     if not known.other_versions:
         return []
     named = ", ".join(known.other_versions)
@@ -111,7 +111,7 @@ def _other_version(known: Known) -> list[Html]:
     return [paragraph(badge("careful", said))]
 
 
-def _followed(metric: Followed, known: Known, name: str) -> list[Html]:
+def _followed(metric: Followed, known: ReportData, name: str) -> list[Html]:
     """The charts of a metric, what must be known to read them, and their numbers."""
     if not metric.days:
         return []
@@ -192,7 +192,7 @@ def _described(metric: Followed) -> str:
     )
 
 
-def _marks(known: Known, first: date, last: date) -> list[Mark]:
+def _marks(known: ReportData, first: date, last: date) -> list[Mark]:
     """When the champion changed, by the days of the data; what happened on one day is one mark."""
     found: dict[date, list[str]] = {}
     for row in known.decisions:

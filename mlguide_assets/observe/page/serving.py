@@ -7,8 +7,8 @@ from datetime import date
 from typing import Any
 
 from mlguide_assets.observe.page.charts import Chart, Point, Series, drawn, legend
-from mlguide_assets.observe.page.known import Known, Rows
 from mlguide_assets.observe.page.markup import Html, joined, long_table, paragraph, tag
+from mlguide_assets.observe.page.report_data import ReportData, Rows
 from mlguide_assets.observe.page.wording import finite, percent
 
 _SHOWN = 10
@@ -16,7 +16,7 @@ _FAILED = 500
 """HTTP statuses from here on are the server's fault."""
 
 
-def serving_section(known: Known) -> Html:
+def serving_section(known: ReportData) -> Html:
     if not known.serving and not known.faults:
         nothing = (
             "The API was never asked, or what it answered has not landed: 'mlguide serve' answers, and 'mlguide run' "

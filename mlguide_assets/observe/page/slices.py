@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from mlguide_assets.observe.page.known import Known
 from mlguide_assets.observe.page.markup import Html, joined, paragraph, table, tag
+from mlguide_assets.observe.page.report_data import ReportData
 from mlguide_assets.observe.page.scales import Scale, around
 from mlguide_assets.observe.page.wording import finite, percent
 from mlguide_assets.train.figures import estimate
@@ -14,7 +14,7 @@ from mlguide_assets.train.slices import WHOLE
 _WIDTH, _HEIGHT = 150, 18
 
 
-def slices_section(known: Known) -> Html:
+def slices_section(known: ReportData) -> Html:
     rows = [row for row in known.performance if row["window_days"] == known.window_days]
     if not rows:
         return paragraph("No window has matured yet, so there is nothing to slice.", class_="empty")

@@ -1,4 +1,4 @@
-"""A window of rows over the bins of a reference profile, and how far such windows differ by habit."""
+"""A window of rows over the bins of a reference profile, and how much such windows usually vary."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -66,7 +66,7 @@ def _comparable(rows: ibis.Table, profile: Profile) -> _Comparable:
 
 
 def inflation(profile: Profile, windows: Sequence[WindowCounts], *, within: bool = False) -> dict[str, float]:
-    """Design effect of every column: how much larger its chi-square is by habit than independent rows would make it.
+    """Design effect of every column: how much larger its chi-square usually is than independent rows would make it.
 
     Rows share users and days, so windows differ by more than the chance of independent rows. This is estimated
     from historical windows, of the length that will be judged, in which nothing happened; see `design_effect`.

@@ -8,7 +8,7 @@ import numpy as np
 
 from mlguide_assets.observe.alerts.alert import Alert
 from mlguide_assets.observe.alerts.incidents import Incident
-from mlguide_assets.observe.page.known import Champion, Known
+from mlguide_assets.observe.page.report_data import Champion, ReportData
 
 NOW = datetime(2026, 3, 31, 9, 30, tzinfo=UTC)
 TODAY = NOW.date()
@@ -16,7 +16,7 @@ WINDOW = 7
 HARM = '<script>alert("x")</script><img src=x onerror=alert(1)>'
 SLICES = (("(all)", "(all)"), ("country", "US"), ("country", "KO"), ("country", HARM))
 
-EMPTY = Known("planeswalker", "Too many emails.", "roc_auc", WINDOW, NOW, timedelta(hours=36))
+EMPTY = ReportData("planeswalker", "Too many emails.", "roc_auc", WINDOW, NOW, timedelta(hours=36))
 """A home in which nothing was run."""
 
 
@@ -132,7 +132,7 @@ def fault(day: date, status: int, requests: int) -> dict[str, Any]:
     return {"day": day, "endpoint": "/predict", "status": status, "requests": requests}
 
 
-def full(days: int = 90, features: int = 30) -> Known:
+def full(days: int = 90, features: int = 30) -> ReportData:
     """Everything at once: users react otherwise in the last weeks, and one feature has gone astray."""
     noise = np.random.default_rng(3)
     performance, estimate, gaps = [], [], []

@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from mlguide_assets.observe.page.known import Champion, Known
 from mlguide_assets.observe.page.page import SECTIONS, page
+from mlguide_assets.observe.page.report_data import Champion, ReportData
 from mlguide_assets_tests.observe.page.knowing import EMPTY, HARM, NOW, TODAY, day_of, decision, fault, full, incident
 
 
@@ -50,21 +50,21 @@ class _Read(HTMLParser):
 
 
 @cache
-def shown(known: Known) -> str:
+def shown(known: ReportData) -> str:
     return page(known)
 
 
 @cache
-def read(known: Known) -> _Read:
+def read(known: ReportData) -> _Read:
     return _Read(shown(known))
 
 
-def said(known: Known, section: str) -> str:
+def said(known: ReportData, section: str) -> str:
     return " ".join(read(known).sections[section].split())
 
 
 @pytest.fixture(scope="module")
-def everything() -> Known:
+def everything() -> ReportData:
     return full()
 
 
@@ -78,7 +78,7 @@ def test_a_home_in_which_nothing_ran_is_told_what_to_do_in_every_section() -> No
     assert "table" not in found.tags
 
 
-def test_text_from_data_is_text(everything: Known) -> None:
+def test_text_from_data_is_text(everything: ReportData) -> None:
     whole = shown(everything)
     assert HARM not in whole
     assert "<img" not in whole
@@ -90,7 +90,7 @@ def test_text_from_data_is_text(everything: Known) -> None:
     assert any(HARM in title for title in found.titles), "tooltips of the heat map"
 
 
-def test_it_asks_nobody_and_leads_only_to_itself_and_to_files_beside_it(everything: Known) -> None:
+def test_it_asks_nobody_and_leads_only_to_itself_and_to_files_beside_it(everything: ReportData) -> None:
     found = read(everything)
     assert found.addresses
     assert all(address.startswith(("#", ".mlguide/", "data:")) for address in found.addresses)
@@ -99,15 +99,15 @@ def test_it_asks_nobody_and_leads_only_to_itself_and_to_files_beside_it(everythi
     assert inside == {f"#{name}" for name in SECTIONS}
 
 
-def test_ninety_days_of_thirty_features_are_less_than_two_megabytes(everything: Known) -> None:
+def test_ninety_days_of_thirty_features_are_less_than_two_megabytes(everything: ReportData) -> None:
     assert len(shown(everything).encode()) < 2_000_000
 
 
-def test_equal_knowledge_is_an_equal_page(everything: Known) -> None:
+def test_equal_knowledge_is_an_equal_page(everything: ReportData) -> None:
     assert shown(everything) == page(full())
 
 
-def test_the_headline_says_how_everything_is(everything: Known) -> None:
+def test_the_headline_says_how_everything_is(everything: ReportData) -> None:
     text = said(everything, "state")
     for words in (
         "Version 12 , trained 2026-02-19 09:15 UTC, in production since 2026-02-19 09:30 UTC.",
@@ -122,17 +122,17 @@ def test_the_headline_says_how_everything_is(everything: Known) -> None:
         assert words in text, words
 
 
-def test_one_window_beyond_noise_is_no_change(everything: Known) -> None:
+def test_one_window_beyond_noise_is_no_change(everything: ReportData) -> None:
     last = max(row["day"] for row in everything.gaps)
     gaps = [{**row, "sees_concept_drift": row["day"] == last} for row in everything.gaps]
     assert "Users react as its probabilities expect" in said(replace(everything, gaps=gaps), "state")
 
 
-def test_features_that_are_not_fresh_are_marked(everything: Known) -> None:
+def test_features_that_are_not_fresh_are_marked(everything: ReportData) -> None:
     assert page(replace(everything, stale_after=timedelta(hours=14))) != shown(everything)
 
 
-def test_every_decision_is_there_with_its_reasons(everything: Known) -> None:
+def test_every_decision_is_there_with_its_reasons(everything: ReportData) -> None:
     text = said(everything, "champion")
     assert text.count("It passes all 10 behaviour tests.") == len(everything.decisions)
     for words in (
@@ -166,14 +166,14 @@ def test_a_champion_of_whom_nothing_was_measured_is_told_as_such() -> None:
     assert "No day was tested yet" in said(known, "drift")
 
 
-def test_figures_of_another_version_are_not_taken_for_the_champions(everything: Known) -> None:
+def test_figures_of_another_version_are_not_taken_for_the_champions(everything: ReportData) -> None:
     other = replace(everything, champion=Champion("13", NOW.isoformat()), verdict=None)
     assert "This is of version 12, not yet of the champion" in said(other, "performance")
     assert "realised cannot be held against estimated" in said(other, "state")
     assert "not yet of the champion" not in said(everything, "performance")
 
 
-def test_realised_stands_beside_estimated_and_the_gap(everything: Known) -> None:
+def test_realised_stands_beside_estimated_and_the_gap(everything: ReportData) -> None:
     row = next(r for r in everything.gaps if r["day"] == day_of(40) and r["metric"] == "roc_auc")
     numbers = f"{day_of(40)} {row['realised']:.4f} ("
     text = said(everything, "performance")
@@ -183,7 +183,7 @@ def test_realised_stands_beside_estimated_and_the_gap(everything: Known) -> None
     assert re.search(rf"{TODAY} – 0\.8\d+ \(0\.8\d+ to 0\.8\d+\) –", text)
 
 
-def test_an_estimate_that_is_not_trusted_has_no_band_and_a_note(everything: Known) -> None:
+def test_an_estimate_that_is_not_trusted_has_no_band_and_a_note(everything: ReportData) -> None:
     trusting = replace(everything, trusted={"roc_auc": True, "base_rate": True})
     assert "The estimate has no band" in said(everything, "performance")
     assert "The estimate has no band" not in said(trusting, "performance")
@@ -191,7 +191,7 @@ def test_an_estimate_that_is_not_trusted_has_no_band_and_a_note(everything: Know
     assert shown(trusting).count(bands) == 2 * shown(everything).count(bands) > 0
 
 
-def test_where_nothing_has_matured_the_estimate_stands_alone(everything: Known) -> None:
+def test_where_nothing_has_matured_the_estimate_stands_alone(everything: ReportData) -> None:
     young = replace(everything, performance=[], gaps=[], verdict=None)
     text = said(young, "performance")
     assert "No gap yet" in text
@@ -199,14 +199,14 @@ def test_where_nothing_has_matured_the_estimate_stands_alone(everything: Known) 
     assert "No window has matured yet" in said(young, "slices")
 
 
-def test_slices_are_those_of_the_last_window(everything: Known) -> None:
+def test_slices_are_those_of_the_last_window(everything: ReportData) -> None:
     text = said(everything, "slices")
     assert f"The 7 days to {day_of(7)}" in text
     assert "all sends 7,893 113 0.7" in text
     assert "country: KO 7,893 113 too few positives" in text
 
 
-def test_features_are_ordered_by_importance_below_the_day_as_a_whole(everything: Known) -> None:
+def test_features_are_ordered_by_importance_below_the_day_as_a_whole(everything: ReportData) -> None:
     text = said(everything, "drift")
     shown = text[: text.index("Evidently's reports")]
     places = [shown.index(name) for name in ("the day as a whole", "number of rows", "feature_0", "category_1 ")]
@@ -214,12 +214,12 @@ def test_features_are_ordered_by_importance_below_the_day_as_a_whole(everything:
     assert shown.index("feature_27") > shown.index("category_26")
 
 
-def test_a_day_without_a_verdict_is_empty(everything: Known) -> None:
+def test_a_day_without_a_verdict_is_empty(everything: ReportData) -> None:
     """Day 40 was left out: as many empty cells as rows of the map."""
     assert len(re.findall(r'<td class="no[ "]', shown(everything))) == 32
 
 
-def test_what_calls_for_action_is_marked_and_explained(everything: Known) -> None:
+def test_what_calls_for_action_is_marked_and_explained(everything: ReportData) -> None:
     whole = shown(everything)
     acting = [row for row in everything.drift if row["level"] == "act"]
     assert len(re.findall(r'<td class="act[^"]*" title="[^"]+">!</td>', whole)) == len(acting)
@@ -228,12 +228,12 @@ def test_what_calls_for_action_is_marked_and_explained(everything: Known) -> Non
     assert f"{TODAY} what was sent number_of_email_category_4 calls for action 0.400" in said(everything, "drift")
 
 
-def test_reports_of_days_are_linked(everything: Known) -> None:
+def test_reports_of_days_are_linked(everything: ReportData) -> None:
     assert f".mlguide/reports/{TODAY}.html" in read(everything).addresses
     assert "Evidently's reports" not in said(replace(everything, reports={}), "drift")
 
 
-def test_retraining_has_its_reason_and_its_outcome(everything: Known) -> None:
+def test_retraining_has_its_reason_and_its_outcome(everything: ReportData) -> None:
     text = said(everything, "events")
     for words in (
         "4 promotions and rollbacks, 18 retraining runs and 3 incidents",
@@ -247,7 +247,7 @@ def test_retraining_has_its_reason_and_its_outcome(everything: Known) -> None:
         assert words in text, words
 
 
-def test_incidents_of_one_key_share_a_lane(everything: Known) -> None:
+def test_incidents_of_one_key_share_a_lane(everything: ReportData) -> None:
     text = said(everything, "events")
     assert text.count("Incident: drift-sends") == 2, "once in the wide picture, once in the narrow"
     assert "still open" in text
@@ -256,7 +256,7 @@ def test_incidents_of_one_key_share_a_lane(everything: Known) -> None:
     assert "Incident: key-0" not in said(many, "events"), "the one that nothing was heard of for longest"
 
 
-def test_serving_shows_the_slowest_of_a_day_and_every_row(everything: Known) -> None:
+def test_serving_shows_the_slowest_of_a_day_and_every_row(everything: ReportData) -> None:
     text = said(everything, "serving")
     assert f"{TODAY} recommend 12 380 1.2 ms" in text
     assert "168 older rows" in text
@@ -265,7 +265,7 @@ def test_serving_shows_the_slowest_of_a_day_and_every_row(everything: Known) -> 
     assert "/predict 422 refused 7" in text
 
 
-def test_faults_are_shown_where_nothing_was_answered_and_their_absence_is_said(everything: Known) -> None:
+def test_faults_are_shown_where_nothing_was_answered_and_their_absence_is_said(everything: ReportData) -> None:
     alone = replace(EMPTY, faults=[fault(TODAY, 503, 4)])
     assert "/predict 503 failed 4" in said(alone, "serving")
     assert "No request was refused or failed." in said(replace(everything, faults=()), "serving")

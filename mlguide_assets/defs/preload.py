@@ -17,7 +17,7 @@ FOR_TRAINING = ("sklearn.compose", "sklearn.linear_model", "sklearn.svm", "xgboo
 AFTER_TRAINING = ("matplotlib.figure", "shap", "mlflow")
 
 
-def import_ahead(names: tuple[str, ...], then: Callable[[], object] | None = None) -> None:
+def preload(names: tuple[str, ...], then: Callable[[], object] | None = None) -> None:
     """Import modules in the background; what fails is met again, and reported, where it is needed.
 
     Args:

@@ -1,7 +1,7 @@
-"""What a model learned from and said, as the reference that later days are held against.
+"""What a model learned from and said, as the reference that later days are compared with.
 
-The reference is the test window, as it was scored by the twin that had not seen it: what the model says of new sends
-must look like this, and not like what it says of rows that it has learned.
+The reference is the test window, as it was scored by the holdout model, which had not seen it: what the model says of
+new sends must look like this, and not like what it says of rows that it has learned.
 """
 
 from collections.abc import Mapping
@@ -23,9 +23,9 @@ from mlguide_assets.train.reference.profile import Profile, reference_profile
 
 PROBABILITY = "probability"
 _WINDOW, _EARLY = "window", "first half"
-HABIT_DAYS = 14
-"""The last days of the reference. Held against its other days, they tell how much one day differs by habit, since rows
-share users and a day is of one weekday; held against its first half, how far on a column is by then that only grows."""
+VARIATION_DAYS = 14
+"""The last days of the reference. Compared with its other days, they show the usual variation of one day, since rows
+share users and a day is of one weekday; compared with its first half, how far a column that only grows has moved."""
 
 
 def watched_columns(problem: Problem) -> dict[str, Kind]:
@@ -38,7 +38,7 @@ def watched_columns(problem: Problem) -> dict[str, Kind]:
     return {**features, PROBABILITY: "number", problem.label.column: "number"}
 
 
-def reference_of(rows: pa.Table, scores: npt.NDArray[np.float64], model: ServableModel, problem: Problem) -> Profile:
+def build_reference(rows: pa.Table, scores: npt.NDArray[np.float64], model: ServableModel, problem: Problem) -> Profile:
     """The profile of scored rows, with the differences between days that are no news.
 
     Args:
@@ -54,19 +54,19 @@ def reference_of(rows: pa.Table, scores: npt.NDArray[np.float64], model: Servabl
     first, last = (bound(held[time]).as_py() for bound in (pc.min, pc.max))
     half = (last - first) / 2
     midnight = datetime.combine(last.date(), datetime.min.time())
-    days = [midnight - timedelta(days=back) for back in range(min(HABIT_DAYS, half.days))]
+    days = [midnight - timedelta(days=back) for back in range(min(VARIATION_DAYS, half.days))]
     if not days:
         return profile
     spans = {_EARLY: (first, first + half), **{str(day): (day, day + timedelta(days=1)) for day in days}}
     counted = window_counts_by(_in_windows(held, spans, time), profile, _WINDOW)
     early = profile.recounted(counted.pop(_EARLY).counts)
     windows = [counted[str(day)] for day in days if str(day) in counted]
-    habit = inflation(profile, windows, within=True)
+    variation = inflation(profile, windows, within=True)
     further = inflation(early, windows)
     # From the middle of the first half to that of the last days.
     lag = (midnight - (first + half / 2)).days - len(days) / 2
-    trends = {name: max(further[name] - habit[name], 0.0) for name in habit}
-    return profile.with_inflation(habit).with_trends(trends, middle=(first + half).date(), lag_days=max(lag, 1.0))
+    trends = {name: max(further[name] - variation[name], 0.0) for name in variation}
+    return profile.with_inflation(variation).with_trends(trends, middle=(first + half).date(), lag_days=max(lag, 1.0))
 
 
 def _in_windows(rows: pa.Table, spans: Mapping[str, tuple[datetime, datetime]], time: str) -> ibis.Table:

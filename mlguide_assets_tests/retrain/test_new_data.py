@@ -13,8 +13,8 @@ from mlguide_assets.define.sources import FilesSource, SimulatorSource
 from mlguide_assets.deploy.batch import days_to_score, refuse_unreached, skipped_days
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets.retrain import arrivals
-from mlguide_assets.retrain.arrivals import reading_due, scores_due
+from mlguide_assets.retrain import new_data
+from mlguide_assets.retrain.new_data import reading_due, scores_due
 from mlguide_assets.settings import Home
 
 SIMULATED = load_problem("planeswalker")
@@ -110,7 +110,7 @@ def test_scores_are_due_for_new_data_and_for_a_new_champion(tmp_path: Path, monk
     assert scores_due(home, lake, SIMULATED, now) is None, "there is no champion"
     found = set()
     for champion, users in (("1", [1]), ("1", [1]), ("1", [1, 2]), ("2", [1, 2])):
-        monkeypatch.setattr(arrivals, "pointed_version", lambda _, champion=champion: champion)
+        monkeypatch.setattr(new_data, "pointed_version", lambda _, champion=champion: champion)
         lake.write("user_emails", pa.table({"user_id": users}))
         due = scores_due(home, lake, SIMULATED, now)
         assert due is not None

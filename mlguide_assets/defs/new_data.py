@@ -47,7 +47,7 @@ scoring_job = dg.define_asset_job(
 def refresh_on_new_day(context: dg.SensorEvaluationContext, workspace: Workspace) -> Iterator[dg.RunRequest]:
     from datetime import UTC
 
-    from mlguide_assets.retrain.arrivals import reading_due
+    from mlguide_assets.retrain.new_data import reading_due
 
     if not workspace.lake.exists("candidate_model"):
         # Nothing was trained here yet: 'mlguide run' begins, and what follows a reading looks at what it made.
@@ -61,7 +61,7 @@ def refresh_on_new_day(context: dg.SensorEvaluationContext, workspace: Workspace
 
 def scores_come_first(instance: dg.DagsterInstance, workspace: Workspace, now: datetime) -> bool:
     """Whether the day that was read last is still to be scored: for a while, what takes its turn waits for that."""
-    from mlguide_assets.retrain.arrivals import scores_due
+    from mlguide_assets.retrain.new_data import scores_due
 
     newest = [next(iter(instance.get_run_records(dg.RunsFilter(job_name=job), limit=1)), None) for job in READING]
     read = max((record.end_time for record in newest if record and record.end_time), default=0.0)
@@ -87,7 +87,7 @@ def _reason(workspace: Workspace, scores: str) -> str:
 def score_on_new_day(context: dg.SensorEvaluationContext, workspace: Workspace) -> Iterator[dg.RunRequest]:
     from datetime import UTC
 
-    from mlguide_assets.retrain.arrivals import scores_due
+    from mlguide_assets.retrain.new_data import scores_due
 
     now = datetime.now(UTC)
     if reading(context.instance):

@@ -4,12 +4,12 @@ import threading
 
 import pytest
 
-from mlguide_assets.defs.ahead import import_ahead
+from mlguide_assets.defs.preload import preload
 
 
 def test_what_comes_then_begins_after_the_imports() -> None:
     begun = threading.Event()
-    import_ahead(("json",), then=begun.set)
+    preload(("json",), then=begun.set)
     assert begun.wait(30)
 
 
@@ -21,8 +21,8 @@ def test_what_fails_there_is_left_to_where_it_is_needed() -> None:
         tried.set()
         raise OSError("no space left")
 
-    import_ahead((), then=fails)
+    preload((), then=fails)
     assert tried.wait(30)
     never = threading.Event()
-    import_ahead(("mlguide_assets.no_such_module",), then=never.set)
+    preload(("mlguide_assets.no_such_module",), then=never.set)
     assert not never.wait(0.5)

@@ -27,7 +27,7 @@ EVIDENCE_TRIGGERS = ("drift", "performance_drop")
 
 
 @dataclass(frozen=True)
-class Situation:
+class TriggerState:
     """What every trigger decides from. Days are days of the data, not of the wall.
 
     Attributes:
@@ -51,11 +51,11 @@ class Situation:
     experimented: frozenset[str] = frozenset()
 
 
-def situation(home: Home, lake: Lake, problem: Problem, ticks: TickLog) -> Situation:
+def trigger_state(home: Home, lake: Lake, problem: Problem, ticks: TickLog) -> TriggerState:
     """Read what is known now."""
     days, learned = landed(lake), _learned_until(lake)
     champion = pointed_version(home.bundles(problem.key))
-    return Situation(
+    return TriggerState(
         newest=last_day(days),
         learned_until=learned,
         new_matured=matured_since(days, learned, problem.label.window),

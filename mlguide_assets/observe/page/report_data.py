@@ -27,7 +27,7 @@ class Champion:
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
+class ReportData:
     """What a home knows.
 
     Attributes:

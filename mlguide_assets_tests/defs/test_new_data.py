@@ -10,12 +10,12 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.defs.arrivals import refresh_on_new_day, score_on_new_day, scores_come_first
 from mlguide_assets.defs.asking import AGAIN_AFTER, READING, REASON
+from mlguide_assets.defs.new_data import refresh_on_new_day, score_on_new_day, scores_come_first
 from mlguide_assets.defs.observe import check_drift_on_new_data
 from mlguide_assets.defs.workspace import PROBLEM, SCORING_DATES, Workspace
 from mlguide_assets.observe import new_days
-from mlguide_assets.retrain import arrivals
+from mlguide_assets.retrain import new_data
 
 FIRST = date(2025, 11, 1)
 
@@ -30,7 +30,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """A home with a champion whose reference ends on 10 November, and sends until the 20th, a year before today."""
     workspace = Workspace(root=str(tmp_path))
-    for module in (arrivals, new_days):
+    for module in (new_data, new_days):
         monkeypatch.setattr(module, "pointed_version", lambda _: "1")
     bundle = workspace.home.bundles(PROBLEM.key) / "1"
     bundle.mkdir(parents=True)
