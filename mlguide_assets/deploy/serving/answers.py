@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from typing_extensions import TypedDict
 
 from mlguide_assets.define.decision import id_column, plural
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.serving.types import list_of, record
 
 
 def _as_utc(instant: datetime) -> datetime:
@@ -79,26 +79,26 @@ def answers_of(problem: Problem, ids: Mapping[str, Any]) -> Answers:
         "model_version": str,
         "request_id": str,
         **{
-            f"unknown_{plural(noun)}": Annotated[list[ids[noun]], Field(description=_UNKNOWN)]
+            f"unknown_{plural(noun)}": Annotated[list_of(ids[noun]), Field(description=_UNKNOWN)]
             for noun in decision.nouns
-        },  # type: ignore[misc]
+        },
         "degraded": Annotated[list[str], Field(description=_DEGRADED)],
     }
     text = "Predictions in the order of the request."
-    predict = _described("PredictAnswer", {**common, "predictions": list[prediction]}, text)
+    predict = record("PredictAnswer", {**common, "predictions": list_of(prediction)}, text)
     if decision.choose is None:
         return Answers(predict, None)
-    choice = _described(
+    choice = record(
         "Choice",
         {id_column(decision.choose): ids[decision.choose], "decision": Literal[decision.actions]},
         f"The {decision.choose} that is least likely to end badly, `{decision.actions[1]}` where even that one is too "
         "risky; or, of units that take part in an experiment, what the policy of their arm says.",
     )
-    of_unit = {id_column(decision.unit): ids[decision.unit], "choice": choice, "candidates": list[prediction]}
+    of_unit = {id_column(decision.unit): ids[decision.unit], "choice": choice, "candidates": list_of(prediction)}
     ranked = f"The candidates of {decision.unit}, the least risky first; between equals, the largest id."
-    recommendation = _described("Recommendation", of_unit | _MET, ranked)
+    recommendation = record("Recommendation", of_unit | _MET, ranked)
     text = "Recommendations in the order of the request."
-    return Answers(predict, _described("RecommendAnswer", {**common, "recommendations": list[recommendation]}, text))
+    return Answers(predict, record("RecommendAnswer", {**common, "recommendations": list_of(recommendation)}, text))
 
 
 _UNKNOWN = "Without features, or, asked for the last decision, without one."
@@ -127,10 +127,4 @@ def _prediction(problem: Problem, ids: Mapping[str, Any]) -> Any:
         ],
         "reasons": NotRequired[list[Reason]],
     }
-    return _described("Prediction", fields | _MET, "One case, judged. `basis` is base_rate where nothing is known.")
-
-
-def _described(name: str, fields: Mapping[str, Any], text: str) -> Any:
-    made: Any = TypedDict(name, dict(fields))  # type: ignore[operator]
-    made.__doc__ = text
-    return made
+    return record("Prediction", fields | _MET, "One case, judged. `basis` is base_rate where nothing is known.")

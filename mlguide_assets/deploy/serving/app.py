@@ -38,6 +38,7 @@ from mlguide_assets.deploy.serving.server import (
     KEY_VARIABLE,
     stop_with_parent,
 )
+from mlguide_assets.deploy.serving.types import list_of
 from mlguide_assets.settings import Home
 
 PLAYGROUND = Path(__file__).parent / "playground"
@@ -179,7 +180,7 @@ def _add_list(app: FastAPI, list_: List, id_: Any) -> None:
     some = "the newest first" if list_.chosen else f"or, without one, some {list_.table} with many events"
     listed.__doc__ = f"{list_.table.capitalize()} to pick from: those whose id starts with a text, {some}."
     row = row_type(list_, id_)
-    responses = {200: {"model": list[row]}, **FAULTS}  # type: ignore[valid-type]
+    responses = {200: {"model": list_of(row)}, **FAULTS}
     app.get(f"/{list_.table}", name=list_.table, responses=responses, tags=["lists"])(listed)
 
 

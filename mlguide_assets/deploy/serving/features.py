@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from mlguide_assets.define.decision import decision_of
 from mlguide_assets.define.features import Declaration
-from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.online_store.store import Id, Row, StoreError
 from mlguide_assets.prepare.features import request_time
-from mlguide_assets.prepare.features.catalogue import Feature, features_of
+from mlguide_assets.prepare.features.catalogue import Declared, Feature, features_of
 from mlguide_assets.prepare.features.state_columns import state_features, time_names
 
 _EPOCH = datetime(1970, 1, 1)
@@ -85,13 +85,13 @@ class FeaturePlan:
         names: of the features that models may use, in the order of their columns.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Declared) -> None:
         features = [feature for feature in features_of(problem) if feature.for_models]
         times = time_names(problem)
         self.names = tuple(feature.name for feature in features)
         self._entities: dict[str, _OfEntity] = {}
         order: list[str] = []
-        for noun in problem.decision.nouns:
+        for noun in decision_of(problem.schema, problem.predict).nouns:
             own = {each.name for each in state_features(problem, noun)}
             mine = [feature for feature in features if feature.name in own]
             self._entities[noun], names = _of_entity(mine, times)

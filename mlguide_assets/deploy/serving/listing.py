@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from typing_extensions import TypedDict
-
 from mlguide_assets.define.decision import id_column, plural
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.online_store.store import Row, Snapshot
 from mlguide_assets.deploy.serving.answers import Utc
+from mlguide_assets.deploy.serving.types import record
 from mlguide_assets.prepare.features.catalogue import Feature
 from mlguide_assets.prepare.features.state_columns import state_features, time_names
 
@@ -67,9 +66,7 @@ def row_type(each: List, id_: Any) -> Any:
     """
     name = "".join(part.capitalize() for part in each.noun.split("_"))
     own = {column: Utc | None if column in each.times else float | str | None for column in each.columns}
-    made: Any = TypedDict(name, {id_column(each.noun): id_, **own})  # type: ignore[operator]
-    made.__doc__ = f"{name}, as the playground lists it."
-    return made
+    return record(name, {id_column(each.noun): id_, **own}, f"{name}, as the playground lists it.")
 
 
 def _list(problem: Problem, noun: str, times: Mapping[str, str]) -> List:

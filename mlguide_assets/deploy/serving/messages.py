@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
-from typing_extensions import TypedDict
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from mlguide_assets.define.decision import id_column, plural
 from mlguide_assets.define.prediction import PredictEvent
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import ColumnKind
 from mlguide_assets.deploy.serving.asked import Asked
+from mlguide_assets.deploy.serving.types import list_of, record
 from mlguide_assets.prepare.features.catalogue import Feature
 
 MOST_DAYS = 100_000
@@ -108,11 +108,11 @@ def requests_of(problem: Problem, ids: Mapping[str, Any], settable: Sequence[Fea
         return Requests(_about_events(problem, ids, options), None, problem)
     texts, about = purpose(problem), {_ids_of(decision.unit): _unit_ids(ids[decision.unit])}
     if not decision.choose:
-        return Requests(_form("PredictRequest", about | options, texts["/predict"]), None, problem)
+        return Requests(record("PredictRequest", about | options, texts["/predict"], strict=True), None, problem)
     about[_ids_of(decision.choose)] = NotRequired[_unit_ids(ids[decision.choose], text=None) | None]
     without = {name: each for name, each in options.items() if name != "on_unknown"}
-    predict = _form("PredictRequest", about | options, texts["/predict"])
-    return Requests(predict, _form("RecommendRequest", about | without, texts["/recommend"]), problem)
+    predict = record("PredictRequest", about | options, texts["/predict"], strict=True)
+    return Requests(predict, record("RecommendRequest", about | without, texts["/recommend"], strict=True), problem)
 
 
 def purpose(problem: Problem) -> dict[str, str]:
@@ -178,12 +178,12 @@ def _about_events(problem: Problem, ids: Mapping[str, Any], options: dict[str, A
     decision = problem.decision
     fields = event_fields(problem, ids)
     options = {name: each for name, each in options.items() if name != "as_of"}
-    event = _form(decision.noun.capitalize(), fields, f"One {decision.noun}.")
-    several = {decision.plural: Annotated[list[event], Field(min_length=1, description=_IN_ORDER)]}
-    many = _form("PredictManyRequest", several | options, f"How will these {decision.plural} end?")
+    event = record(decision.noun.capitalize(), fields, f"One {decision.noun}.", strict=True)
+    several = {decision.plural: Annotated[list_of(event), Field(min_length=1, description=_IN_ORDER)]}
+    many = record("PredictManyRequest", several | options, f"How will these {decision.plural} end?", strict=True)
     if fields.keys() & {decision.plural, *options}:
         return many
-    one = _form("PredictRequest", fields | options, f"How will this {decision.noun} end?")
+    one = record("PredictRequest", fields | options, f"How will this {decision.noun} end?", strict=True)
 
     def form_of(body: object) -> str:
         return MANY if isinstance(body, dict) and decision.plural in body else ONE
@@ -207,7 +207,7 @@ def _options(problem: Problem, settable: Sequence[Feature] | None) -> dict[str, 
         options["what_if"] = NotRequired[dict[str, Annotated[float, Field(ge=0, le=MOST_DAYS)]] | None]
     elif settable:
         text = "Features of the instant, set by hand; a question, not a prediction: it is logged as one."
-        what_if = _form("WhatIf", {each.name: NotRequired[setting(each)] for each in settable}, text)
+        what_if = record("WhatIf", {each.name: NotRequired[setting(each)] for each in settable}, text, strict=True)
         options["what_if"] = NotRequired[what_if | None]
     if not decision.is_event or any(problem.schema.entity(noun) for noun in decision.nouns):
         whom = plural(decision.unit) if decision.choose or not decision.is_event else "Entities"
@@ -224,16 +224,8 @@ def _flag(default: bool, text: str) -> Any:
 
 
 def _unit_ids(type_: Any, text: str | None = _IN_ORDER) -> Any:
-    return Annotated[list[type_], Field(min_length=1, description=text)]
+    return Annotated[list_of(type_), Field(min_length=1, description=text)]
 
 
 def _ids_of(noun: str) -> str:
     return f"{noun}_ids"
-
-
-def _form(name: str, fields: Mapping[str, Any], text: str) -> Any:
-    """A dictionary that has these fields. A misspelt one is refused: ignored, it would be believed to work."""
-    made: Any = TypedDict(name, dict(fields))  # type: ignore[operator]
-    made.__pydantic_config__ = ConfigDict(extra="forbid", strict=True)
-    made.__doc__ = text
-    return made

@@ -1,0 +1,196 @@
+"""What a feature says of a case, in words that follow from its declaration.
+
+Such as *3 payments of the customer in the 7 days before*. What a feature is in general says
+`prepare/features/catalogue.py`.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from mlguide_assets.define.decision import plural
+from mlguide_assets.define.features import Declaration
+from mlguide_assets.define.prediction import Comparison, PredictEvent
+from mlguide_assets.define.schema import ColumnKind
+from mlguide_assets.prepare.features.catalogue import Declared, Feature, event_of, kind_of
+
+Phrase = Callable[[Any], str]
+"""From the value of a feature, or None where there is none."""
+
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+           "December")  # fmt: skip
+_NTH = ("", "newest", "second newest", "third newest")
+_COUNTED = "number_of_"
+
+
+def phrase_of(feature: Feature, problem: Declared) -> Phrase:
+    """How the values of a feature are said.
+
+    Args:
+        problem: the one that the feature is of.
+    """
+    declaration = feature.declaration
+    if declaration is None:
+        return _of_column(feature, problem)
+    if declaration.operator == "calendar":
+        return _CALENDAR[declaration.operand]
+    if declaration.operator == "age":
+        return _of_age(declaration)
+    return _of_history(feature, declaration, problem)
+
+
+def in_words(name: str) -> str:
+    """A name of a column as people say it.
+
+    >>> in_words("words_in_description"), in_words("TX_AMOUNT")
+    ('words in description', 'tx amount')
+    """
+    spaced = name.replace("_", " ").strip()
+    return spaced.lower() if spaced.isupper() else spaced
+
+
+def number(value: Any) -> str:
+    """A number with as many digits as say something; a text as it is.
+
+    >>> number(12.25), number(0.0421), number(1234567.0), number(3)
+    ('12.2', '0.0421', '1,234,567', '3')
+    """
+    if not isinstance(value, float):
+        return f"{value:,}" if isinstance(value, int) else str(value)
+    if value.is_integer() or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def _of_column(feature: Feature, problem: Declared) -> Phrase:
+    """A column of an entity or of the event itself: `theme food`, `3 buttons`, `member yes`."""
+    name, is_flag = in_words(feature.name), _kind(feature, problem) == "flag"
+
+    def phrase(value: Any) -> str:
+        if value is None:
+            return f"{name} unknown"
+        if feature.name.startswith(_COUNTED) and not isinstance(value, str):
+            return _many(value, in_words(feature.name.removeprefix(_COUNTED)))
+        return f"{name} {('no', 'yes')[bool(value)] if is_flag else number(value)}"
+
+    return phrase
+
+
+def _many(value: float, things: str) -> str:
+    """So many of what a plural names."""
+    return f"{number(value)} {things.removesuffix('s') if value == 1 else things}"
+
+
+def _kind(feature: Feature, problem: Declared) -> ColumnKind | None:
+    column = str(feature.column)
+    table = problem.schema.entity(feature.noun) if feature.noun else problem.schema.event(problem.predict.each)
+    return table.columns[column].kind if table is not None and column in table.columns else None
+
+
+_CALENDAR: dict[str, Phrase] = {
+    "hour": lambda value: f"hour {value:g} UTC",
+    "day_of_week": lambda value: f"a {_DAYS[int(value) % 7]}",
+    "day_of_month": lambda value: f"day {value:g} of the month",
+    "month": lambda value: f"in {_MONTHS[int(value) - 1]}",
+    "day_of_year": lambda value: f"day {value:g} of the year",
+}
+
+
+def _of_age(declaration: Declaration) -> Phrase:
+    noun, _, column = declaration.operand.partition(".")
+
+    def phrase(value: float | None) -> str:
+        if value is None:
+            return f"{in_words(column) or 'start'} of the {noun} unknown"
+        if column:
+            return f"{_days(value)} since {in_words(column)} of the {noun}"
+        return f"the {noun} has existed for {_days(value)}"
+
+    return phrase
+
+
+def _days(value: float) -> str:
+    shown = f"{value:,.0f}" if abs(value) >= 10 else f"{value:.1f}".removesuffix(".0")
+    return f"{shown} day{'' if shown == '1' else 's'}"
+
+
+def _of_history(feature: Feature, declaration: Declaration, problem: Declared) -> Phrase:
+    event = event_of(declaration, problem)
+    conditions = _conditions(feature, declaration, problem)
+    which = f" with {' and '.join(conditions)}" if conditions else ""
+    within = f" in the {_span(declaration.within)} before" if declaration.within else ""
+    known = ", as known at the start of the day" if declaration.as_of else ""
+    whose, earlier = f" of the {declaration.by}", "" if within else "earlier "
+    rest = f"{whose}{which}{within}{known}"
+    events = f"{earlier}{plural(event)}"
+    outcome = " with a known outcome" if declaration.operator == "rate" else ""
+    none = f"no {earlier}{event}{whose}{which}{outcome}{within}{known}"
+    column = in_words(str(declaration.column).rpartition(".")[2])
+    match declaration.operator:
+        case "count":
+            return lambda value: f"{number(value)} {earlier}{event if value == 1 else plural(event)}{rest}"
+        case "distinct":
+            return lambda value: f"{number(value)} different {plural(column)} in {events}{rest}"
+        case "rate":
+            of_these = f"{events}{whose}{which}{within} had {_outcome(problem)}{known}"
+            return lambda value: none if value is None else f"{value:.1%} of {of_these}"
+        case "share":
+            of_these, nothing = f"{events}{whose}{within} had {' and '.join(conditions)}{known}", f"no {earlier}{event}"
+            return lambda value: f"{nothing}{whose}{within}{known}" if value is None else f"{value:.1%} of {of_these}"
+        case "since_last":
+            return lambda value: none if value is None else f"last {event}{whose}{which} {_days(value)} ago{known}"
+        case "last":
+            nth = _NTH[declaration.nth] if declaration.nth < len(_NTH) else f"{declaration.nth}th newest"
+            shown = _shown_column(feature, declaration, problem)
+            return lambda value: none if value is None else f"{column} {shown(value)} in the {nth} {event}{rest}"
+        case operator:
+            said = {"sum": "sum of", "mean": "mean", "min": "smallest", "max": "largest"}[operator]
+            return lambda value: none if value is None else f"{said} {column} {number(value)} in {events}{rest}"
+
+
+def _shown_column(feature: Feature, declaration: Declaration, problem: Declared) -> Callable[[Any], str]:
+    kind = kind_of(problem.schema.event(event_of(declaration, problem)), str(declaration.column), problem.schema)
+    return (lambda value: ("no", "yes")[bool(value)]) if kind == "flag" else number
+
+
+def _conditions(feature: Feature, declaration: Declaration, problem: Declared) -> list[str]:
+    said = [f"{_last_part(path)} {_compared(asked)}" for path, asked in declaration.where.items()]
+    if feature.split:
+        said.append(f"{_last_part(feature.split[0])} {feature.split[1]}")
+    if declaration.labelled == "known":
+        said.append("a known outcome")
+    elif declaration.labelled:
+        said.append(_outcome(problem, positive=declaration.labelled == "positive"))
+    return said
+
+
+def _outcome(problem: Declared, *, positive: bool = True) -> str:
+    """The outcome as the source writes it: `unsubscribed yes`."""
+    assert isinstance(problem.predict, PredictEvent)
+    label, event = problem.predict.label, problem.schema.event(problem.predict.each)
+    value = label.positive if positive else label.negative
+    if event.columns[label.column].kind == "flag":
+        value = {"1": "yes", "true": "yes", "0": "no", "false": "no"}.get(value.lower(), value)
+    return f"{in_words(label.column)} {value}"
+
+
+def _last_part(path: str) -> str:
+    """`email.theme` → theme."""
+    return in_words(path.rpartition(".")[2])
+
+
+def _compared(asked: Comparison) -> str:
+    said = [" or ".join(asked.one_of)] if asked.one_of else []
+    if asked.not_:
+        said.append(f"other than {' or '.join(asked.not_)}")
+    if asked.at_least is not None:
+        said.append(f"≥ {asked.at_least:g}")
+    if asked.at_most is not None:
+        said.append(f"≤ {asked.at_most:g}")
+    return " and ".join(said)
+
+
+def _span(span: timedelta) -> str:
+    days = span / timedelta(days=1)
+    return f"{days:g} days" if days > 1 else f"{span / timedelta(hours=1):g} hours"
