@@ -235,9 +235,9 @@ def test_rows_that_keep_the_contract_go_on_in_the_order_of_their_keys(set_aside:
 def test_rows_set_aside_keep_their_reasons_and_what_was_read(set_aside: Judged) -> None:
     aside = {row["row"]: row["reasons"] for row in quarantined(set_aside)}
     by_start = {start: reasons for row, reasons in aside.items() for start in [row.partition("; country")[0]]}
-    joined = "date_joined=2024-01-01 00:00:00; gender=male"
-    assert by_start[f"id=1; {joined}; age=30"] == "user_profiles.id_is_unique"
-    assert by_start[f"id=2; {joined}; age=200"] == "user_profiles.age_is_in_range"
+    joined = "date_joined=2024-01-01 00:00:00"
+    assert by_start[f"id=1; {joined}; age=30; gender=male"] == "user_profiles.id_is_unique"
+    assert by_start[f"id=2; {joined}; age=200; gender=male"] == "user_profiles.age_is_in_range"
     assert [row for row in aside if "id=6" in row and row.endswith("unreadable=age=abc;")]
     assert aside["user_id=2; email_id=1; unsubscribed=no; delivered_at=2024-01-11 00:00:00;"] == (
         "user_emails.user_id_exists_in_user_profiles"
