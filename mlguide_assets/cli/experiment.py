@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mlguide_assets.cli.common import HomeOption, JsonOption, handle_errors, home_with_emails
+from mlguide_assets.cli.common import HomeOption, JsonOption, handle_errors
 from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
 
@@ -191,7 +191,7 @@ def value(
         raise InputError("Name either --model VERSION or --policy NAME, not both.")
     from mlguide_assets.console.value import show_value
 
-    show_value(home_with_emails(home, "experiment value"), model, policy, against, as_json)
+    show_value(Home.locate(home), model, policy, against, as_json)
 
 
 FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="'personalised', or the path of an experiment file.")]
@@ -206,7 +206,7 @@ def plan(file: FileArgument, as_json: JsonOption = False, home: HomeOption = Non
     """Say how many units and days an experiment needs, and which effect it can detect. Nothing starts."""
     from mlguide_assets.console.experiment import show_plan
 
-    show_plan(home_with_emails(home, "experiment plan"), file, as_json)
+    show_plan(Home.locate(home), file, as_json)
 
 
 @experiment.command()
@@ -220,7 +220,7 @@ def start(
     """Start an experiment: the next day that is planned assigns its units. It cannot be changed afterwards."""
     from mlguide_assets.console.experiment import start_experiment
 
-    start_experiment(home_with_emails(home, "experiment start"), file, reason, as_json)
+    start_experiment(Home.locate(home), file, reason, as_json)
 
 
 @experiment.command()

@@ -162,6 +162,11 @@ class Problem(Strict):
         return isinstance(self.predict, PredictEvent) and self.predict.choose is not None
 
     @property
+    def deciding_event(self) -> str:
+        """The event that decides outcomes: that of each decision, or the one that a decision's future is counted by."""
+        return self.predict.each if isinstance(self.predict, PredictEvent) else self.predict.label.count
+
+    @property
     def scored_in_words(self) -> str:
         """What is scored for a day."""
         decision = self.decision

@@ -74,7 +74,7 @@ def retrain_daily(instance: dg.DagsterInstance, workspace: Workspace) -> dg.RunR
     """Train every day on which anything new has matured."""
     from mlguide_assets.retrain.triggers import daily
 
-    return _ticked(instance, workspace, daily)
+    return _ticked(instance, workspace, lambda known: daily(known, workspace.problem))
 
 
 @ticks_with_the_source(retraining_job, PROBLEM.retraining.often)

@@ -139,7 +139,7 @@ def train_candidate(context: dg.AssetExecutionContext, workspace: Workspace, fea
     import_ahead(AFTER_TRAINING, then=lambda: registry.client)
     recipe = current_recipe(workspace.lake)
     lineage = lineage_of(workspace.lake, problem, recipe)
-    plans = plans_of(workspace.lake, lineage)
+    plans = plans_of(workspace.lake, lineage, problem)
     candidate = train_candidate(features, problem, recipe, context.log.info, plans)
     folder = workspace.candidates / lineage.id
     save_candidate(candidate, problem, lineage, folder)

@@ -32,7 +32,7 @@ def counted(tmp_path: Path, *rows: dict[str, Any]) -> Any:
     spans = ((NOON - timedelta(hours=6), 0.05), (NOON + timedelta(hours=6), 0.2))
     progress = Progress("2", "1", "advance", 1, 0.2, "", DAY, DAY, DAY, spans)
     made = ibis.memtable(sends())
-    return canary_counts(lake, PROBLEM, progress, sends=made, until=NOON, slow_ms=SLOW_MS)
+    return canary_counts(lake, PROBLEM, progress, actions=made, until=NOON, slow_ms=SLOW_MS)
 
 
 def test_errors_are_units_without_an_answer_by_their_own_model(tmp_path: Path) -> None:

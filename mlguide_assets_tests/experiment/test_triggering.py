@@ -32,7 +32,7 @@ def planned(lake: Lake, day: date, apart: dict[int, tuple[float, float]]) -> ibi
 
 def triggered(lake: Lake, **changes: str) -> dict[int, bool] | None:
     begun = started(lake, **changes)
-    record_exposures(lake, exposed_by_plan(planned(lake, DAY, APART), begun))
+    record_exposures(lake, exposed_by_plan(planned(lake, DAY, APART), begun, "user_id"))
     # Later the policies differ for others, which may be what the arm has done.
     planned(lake, DAY + timedelta(days=1), dict.fromkeys(APART, (1.0, 0.0)))
     exposures = exposures_of(lake, begun)
@@ -116,7 +116,7 @@ def test_of_units_first_met_by_the_api_answer_and_shadow_tell_in_both_arms(tmp_p
         (7, "failed", 3, 0.1, "send"),
     )
     lake.write_partition(PREDICTION_LOG, DAY.isoformat(), table)
-    record_exposures(lake, exposed_by_api(lake.read(PREDICTION_LOG), begun))
+    record_exposures(lake, exposed_by_api(lake.read(PREDICTION_LOG), begun, "user_id"))
     exposures = exposures_of(lake, begun)
     assert exposures is not None
     units = with_trigger(exposures.select("unit_id", "arm"), exposures, lake, begun, PROBLEM)
@@ -137,7 +137,7 @@ def test_the_api_tells_of_policies_without_a_model_too(tmp_path: Path) -> None:
     rows = [(1, "champion", generic, 0.1, "send"), (1, "champion", other, 0.2, "send")]
     rows += [(3, "champion", generic, 0.2, "send"), (3, "champion", other, 0.1, "send")]
     lake.write_partition(PREDICTION_LOG, DAY.isoformat(), logged(*rows))
-    record_exposures(lake, exposed_by_api(lake.read(PREDICTION_LOG), begun))
+    record_exposures(lake, exposed_by_api(lake.read(PREDICTION_LOG), begun, "user_id"))
     exposures = exposures_of(lake, begun)
     assert exposures is not None
     units = with_trigger(exposures.select("unit_id", "arm"), exposures, lake, begun, PROBLEM)

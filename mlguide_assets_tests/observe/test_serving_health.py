@@ -9,6 +9,7 @@ import pytest
 
 from mlguide_assets.deploy.landing import SCHEMA
 from mlguide_assets.observe.serving_health import serving_health
+from mlguide_assets_tests.train.sends import PROBLEM
 
 NOON = datetime(2026, 3, 2, 12)
 
@@ -33,7 +34,7 @@ def answered(request: str, **changes: Any) -> dict[str, Any]:
 
 def health(*rows: dict[str, Any], **trained: str) -> list[dict[str, Any]]:
     log = ibis.memtable(pa.Table.from_pylist(list(rows), schema=SCHEMA))
-    found = serving_health(log, {name.removeprefix("v"): at for name, at in trained.items()})
+    found = serving_health(log, {name.removeprefix("v"): at for name, at in trained.items()}, PROBLEM.decision)
     return list(found.to_pyarrow().to_pylist())
 
 
