@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from mlguide_assets.cli.canary import canary
-from mlguide_assets.cli.common import HomeOption, JsonOption, handle_errors, home_with_emails
+from mlguide_assets.cli.common import HomeOption, JsonOption, handle_errors
 from mlguide_assets.cli.experiment import experiment
 from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home

@@ -108,7 +108,7 @@ def _chosen(decision: Decision) -> dict[str, str]:
         "arm": f"The arm of the {unit} in it.",
         "policy": f"The policy that the {unit} follows: generic, champion, challenger or random.",
         "choice": f"How it chose: best, the least risky {choose}; explore, a draw; fixed, the {choose} of the day.",
-        "propensity": f"The probability with which the plan does this with this {unit}, over all draws, the policy's too.",
+        "propensity": f"The probability with which the plan does this with this {unit}, over all of its draws.",
         "policy_shares": f"The probability of each policy for this {unit}.",
         "policy_propensities": f"The probability of doing this with this {unit} on this day, given each policy.",
         "candidates": f"{many} that the model would choose for the {unit}, being below its threshold.",

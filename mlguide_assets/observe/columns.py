@@ -21,7 +21,7 @@ def columns_of(problem: Problem) -> dict[str, dict[str, str]]:
         "landed_days": {
             "day": "The day, UTC.",
             "rows": "Events of the day by which the data's clock goes.",
-                "decisions": f"What was decided on the day: its {many}.",
+            "decisions": f"What was decided on the day: its {many}.",
             "digest": f"A hash of the day's {many} without their outcomes.",
             "outcomes": f"A hash of the day's {many} with their outcomes, once all of them are final; null before.",
         },
@@ -41,7 +41,7 @@ def columns_of(problem: Problem) -> dict[str, dict[str, str]]:
             "day": "The day that was compared, UTC.",
             "source": f"Which rows were compared: the day's {many}, or what the API was asked (traffic).",
             "model_version": "The champion whose reference profile the day was compared with.",
-            "signature": f"A hash of the {many} and outcomes that were compared: another one means that they have changed.",
+            "signature": f"A hash of the {many} and outcomes that were compared; another one: they have changed.",
             "column": "The column that was compared; (volume) is the row count, (all) the verdict on all columns.",
             "kind": "Whether the column is a number or a category; null for (volume) and (all).",
             "rows": "Rows of the day that were compared.",
@@ -68,7 +68,7 @@ def columns_of(problem: Problem) -> dict[str, dict[str, str]]:
             "value": "The metric on matured labels.",
             "low": f"Lower end of the 95 % interval, from a bootstrap of {units}.",
             "high": "Upper end of the 95 % interval.",
-            "noise": "Standard deviation of the metric about its estimate on the same rows, of all rows; NaN for slices.",
+            "noise": "Standard deviation of the metric about its estimate on the same rows; NaN for slices.",
             "supported": "Whether the window has enough rows of both outcomes for an interval.",
         },
         "estimated_performance": {
