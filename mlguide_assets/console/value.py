@@ -62,7 +62,7 @@ def _version(home: Home, problem: Problem, model: str | None) -> str:
 def _value(
     home: Home, lake: Lake, problem: Problem, version: str | None, policy: Policy | None, against: Policy
 ) -> ModelValue:
-    read = all(lake.exists(name) for name in problem.tables)
+    read = all(lake.exists(name) for name in problem.action_tables)
     decisions = final_decisions(lake, problem, actions_of(tables_of_actions(lake, problem), problem)) if read else None
     if decisions is None or not decisions.num_rows:
         raise InputError(

@@ -167,6 +167,12 @@ class Problem(Strict):
         return self.predict.each if isinstance(self.predict, PredictEvent) else self.predict.label.count
 
     @property
+    def action_tables(self) -> tuple[str, ...]:
+        """The tables with what was done with units, and with the units themselves, where a decision chooses."""
+        unit = self.schema.table_of(self.decision.unit)
+        return tuple(dict.fromkeys((*self.schema.tables_of_event(self.decision.noun), *((unit,) if unit else ()))))
+
+    @property
     def scored_in_words(self) -> str:
         """What is scored for a day."""
         decision = self.decision

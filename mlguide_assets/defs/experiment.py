@@ -9,7 +9,9 @@ import dagster as dg
 from mlguide_assets.defs.workspace import OWNERS, PROBLEM, SCORING_DATES, Workspace
 
 GROUP = "experiment"
-TABLES = {name: dg.AssetIn(name) for name in PROBLEM.tables}
+# Where nothing is chosen, these assets are left out: see scope.py.
+ACTIONS = PROBLEM.action_tables if PROBLEM.chooses else ()
+TABLES = {name: dg.AssetIn(name) for name in ACTIONS}
 PLAN = PROBLEM.decision.plan_table
 
 
@@ -18,7 +20,7 @@ PLAN = PROBLEM.decision.plan_table
     kinds={"parquet"},
     owners=OWNERS,
     partitions_def=SCORING_DATES,
-    deps=["champion_model", *PROBLEM.tables],
+    deps=["champion_model", *ACTIONS],
 )
 def experiment_assignments(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
     """Which units of the running experiments follow which arm on a day: the plan does what it says."""

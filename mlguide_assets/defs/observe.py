@@ -15,6 +15,7 @@ DECISION = PROBLEM.decision
 FEATURES = {"features": dg.AssetIn(PROBLEM.features_table)}
 # Decisions at cut-offs are computed once; what each event decides is the event itself.
 DECIDED: dict[str, dg.AssetIn] = {} if DECISION.is_event else {"decided": dg.AssetIn(PROBLEM.core_table)}
+EVENTS = PROBLEM.schema.tables_of_event(PROBLEM.deciding_event)
 EACH_DAY = {"mlguide/each-day": "true"}
 """Assets that a sensor has made for every day that lands, and `mlguide run` leaves out."""
 
@@ -45,7 +46,7 @@ def logged_features_agree(online_parity: Any) -> dg.AssetCheckResult:
 
 
 @dg.asset(
-    ins={**{name: dg.AssetIn(name) for name in PROBLEM.tables}, **DECIDED},
+    ins={**{name: dg.AssetIn(name) for name in EVENTS}, **DECIDED},
     group_name=GROUP,
     kinds={"parquet", "ibis"},
     owners=OWNERS,
@@ -55,7 +56,7 @@ def logged_features_agree(online_parity: Any) -> dg.AssetCheckResult:
 def landed_days(workspace: Workspace, **read: Any) -> Any:
     from mlguide_assets.observe.rows import landed_days
 
-    tables = {name: read[name] for name in PROBLEM.tables}
+    tables = {name: read[name] for name in EVENTS}
     return landed_days(tables, workspace.problem, read.get("decided"))
 
 

@@ -14,11 +14,7 @@ Tables = Mapping[str, ibis.Table]
 
 def tables_of_actions(lake: Lake, problem: Problem) -> dict[str, ibis.Table]:
     """What `actions_of` and `members_of` read of a lake."""
-    decision, schema = problem.decision, problem.schema
-    event = schema.event(decision.noun)
-    at = () if event.own_time else (event.at.split(".")[0],)
-    names = (schema.table_of(noun) for noun in (decision.noun, decision.unit, *at))
-    return {name: lake.read(name) for name in dict.fromkeys(names) if name}
+    return {name: lake.read(name) for name in problem.action_tables}
 
 
 def actions_of(tables: Tables, problem: Problem) -> ibis.Table:

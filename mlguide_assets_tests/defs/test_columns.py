@@ -104,7 +104,10 @@ def test_a_feature_comes_from_what_its_declaration_names() -> None:
     assert of_payments["shop_id"] == [("payments", "shop")]
     of_sends = parents_of("send_features", PROBLEM)
     (theme, *_) = PROBLEM.themes
-    assert of_sends[f"number_of_email_theme_{slug(theme)}"] == [("email_content", "theme"), ("user_emails", "delivered_at")]
+    assert of_sends[f"number_of_email_theme_{slug(theme)}"] == [
+        ("email_content", "theme"),
+        ("user_emails", "delivered_at"),
+    ]
 
 
 @pytest.mark.parametrize("problem", [PAYMENTS, ORDERS], ids=lambda each: str(each.name))

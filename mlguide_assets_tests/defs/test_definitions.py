@@ -72,7 +72,7 @@ def test_every_rule_alarm_and_behaviour_is_an_asset_check(definitions: dg.Defini
         "performance_verdicts.performance_holds",
         "online_parity.logged_features_agree",
         "send_plan.propensities_are_exact",
-        "user_feature_store.features_are_fresh",
+        "online_store.features_are_fresh",
         "experiment_results.experiments_are_healthy",
     }
     assert checks == rules | alarms | behaved | watched
