@@ -354,7 +354,7 @@ def export(
 ) -> None:
     """Write a table of the lake to a Parquet or CSV file.
 
-    Tables that are written once per scoring day, such as send_plan and best_email_per_user, hold every user again for
+    Tables that are written once per scoring day, such as predictions and plans, may hold every entity again for
     each day. The newest day is exported unless --day or --all asks for others. In CSV files, text that a spreadsheet
     would run as a formula is written behind an apostrophe; Parquet files hold the values as they are.
 

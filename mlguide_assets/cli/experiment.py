@@ -181,11 +181,11 @@ def value(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Estimate what a model or a policy would be worth, before any traffic, from this home's send plans.
+    """Estimate what a model or a policy would be worth, before any traffic, from this home's plans.
 
-    The plans say what was done and with which probability; the model scores the same users and emails with the features
-    of the same days, none of which it has learned from. Where the plans explore too little of what it would do, its
-    value is withheld and the reason is given, which is an answer: exit code 0.
+    The plans say what was done and with which probability; the model scores the same units and candidates with the
+    features of the same days, none of which it has learned from. Where the plans explore too little of what it would
+    do, its value is withheld and the reason is given, which is an answer: exit code 0.
     """
     if model and policy:
         raise InputError("Name either --model VERSION or --policy NAME, not both.")

@@ -96,6 +96,23 @@ class Problem(Strict):
         return self
 
     @model_validator(mode="after")
+    def _only_choices_are_compared(self) -> "Problem":
+        if self.chooses:
+            return self
+        asked = {
+            "canary": self.canary is not None,
+            "experiment": self.experiment.file is not None or self.experiment.required,
+            "policies": self.policies.champion < 1,
+            "exploration.share": self.exploration.share > 0,
+        }
+        for key in (key for key, given in asked.items() if given):
+            raise ValueError(
+                f"{key}: nothing is chosen for a {self.decision.noun}, so there are no ways to choose that could be "
+                f"compared; leave it out, or name what is chosen under predict.choose"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _live_world_has_days(self) -> "Problem":
         source = self.source
         if not isinstance(source, SimulatorSource) or source.live is None:
@@ -153,7 +170,7 @@ class Problem(Strict):
 
     @property
     def has_email_tables(self) -> bool:
-        """Whether the tables are those of the email case: stores, plans and the API still know these alone."""
+        """Whether the tables are those of the email case, which has tests and a core table of its own."""
         return {"user_profiles", "email_content", "user_emails"} == set(self.tables) and self.chooses
 
     @property

@@ -30,15 +30,15 @@ def daily(known: Situation, problem: Problem) -> Tick:
     return _with_at_least("daily", 1, known, problem)
 
 
-def new_sends(known: Situation, problem: Problem) -> Tick:
+def new_outcomes(known: Situation, problem: Problem) -> Tick:
     """Train where enough has matured since the last candidate was trained."""
-    return _with_at_least("new_sends", problem.retraining.min_new_matured_sends, known, problem)
+    return _with_at_least("new_outcomes", problem.retraining.min_new_matured, known, problem)
 
 
 def _with_at_least(trigger: Trigger, wanted: int, known: Situation, problem: Problem) -> Tick:
     since = f"since the last training, which learned up to {known.learned_until}" if known.learned_until else "so far"
     reason = f"{known.new_matured:,} {problem.decision.plural} have matured {since}; {wanted:,} are asked for"
-    evidence = {"new_matured_sends": known.new_matured, "wanted": wanted}
+    evidence = {"new_matured": known.new_matured, "wanted": wanted}
     return Tick(trigger, RUN if known.new_matured >= wanted else WAIT, f"{reason}.", evidence)
 
 

@@ -120,7 +120,7 @@ def test_whoever_opens_the_ui_has_everything_running(definitions: dg.Definitions
     assert {str(status.value) for status in statuses.values()} == {"RUNNING"}
     assert set(statuses) >= {
         *("refresh_on_new_day", "score_on_new_day", "check_drift_on_new_data"),
-        *("retrain_daily", "retrain_on_new_sends", "retrain_on_drift", "retrain_on_performance_drop"),
+        *("retrain_daily", "retrain_on_new_outcomes", "retrain_on_drift", "retrain_on_performance_drop"),
         *("alert_on_drift", "alert_on_performance", "alert_on_failure"),
     }
 

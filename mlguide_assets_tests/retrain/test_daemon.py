@@ -180,7 +180,7 @@ def test_days_were_scored_and_published_as_they_began(company: Company) -> None:
 def test_a_schedule_had_models_trained_and_the_gate_decided(company: Company) -> None:
     for row in trained(company):
         assert row["trigger"] == "daily"
-        assert json.loads(row["evidence"])["new_matured_sends"] >= 1
+        assert json.loads(row["evidence"])["new_matured"] >= 1
         assert row["outcome"] in ("promoted", "kept", "refused", "failed")
     ended = [row for row in trained(company) if row["outcome"] != "failed"]
     assert ended

@@ -9,7 +9,7 @@ import pytest
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.retrain.situation import Situation, matured_since
 from mlguide_assets.retrain.ticks import RUN, WAIT
-from mlguide_assets.retrain.triggers import daily, drift, new_sends, performance_drop
+from mlguide_assets.retrain.triggers import daily, drift, new_outcomes, performance_drop
 
 PROBLEM = load_problem("planeswalker")
 TODAY = date(2026, 3, 10)
@@ -43,8 +43,8 @@ def test_one_matured_send_is_enough_for_the_daily_training() -> None:
 
 @pytest.mark.parametrize(("matured", "decision"), [(4999, WAIT), (5000, RUN)])
 def test_the_other_schedule_waits_for_as_many_as_the_problem_says(matured: int, decision: str) -> None:
-    tick = new_sends(replace(KNOWN, new_matured=matured), PROBLEM)
-    assert (tick.decision, tick.evidence) == (decision, {"new_matured_sends": matured, "wanted": 5000})
+    tick = new_outcomes(replace(KNOWN, new_matured=matured), PROBLEM)
+    assert (tick.decision, tick.evidence) == (decision, {"new_matured": matured, "wanted": 5000})
 
 
 def test_before_the_first_training_everything_is_new() -> None:
@@ -122,7 +122,7 @@ def test_evidence_waits_until_it_has_cooled_down_and_time_does_not() -> None:
     assert tick.decision == WAIT
     assert tick.reason == ("It is dropped; evidence was acted on at 2026-03-08, less than 3 days of data ago.")
     assert performance_drop(replace(known, last_action=TODAY - timedelta(days=3)), PROBLEM).decision == RUN
-    assert daily(known, PROBLEM).decision == new_sends(known, PROBLEM).decision == RUN
+    assert daily(known, PROBLEM).decision == new_outcomes(known, PROBLEM).decision == RUN
 
 
 def test_without_a_champion_there_is_nothing_to_watch() -> None:
