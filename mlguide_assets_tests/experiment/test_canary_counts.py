@@ -7,13 +7,15 @@ from typing import Any
 import ibis
 import pyarrow as pa
 
-from mlguide_assets.deploy.landing import PREDICTION_LOG, SCHEMA
+from mlguide_assets.deploy.landing import PREDICTION_LOG, log_schema
 from mlguide_assets.experiment.canary_counts import canary_counts
 from mlguide_assets.experiment.canary_record import Progress
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.statistics.confidence_sequences import Stage
 from mlguide_assets_tests.experiment.files import PROBLEM
 from mlguide_assets_tests.experiment.worlds import sends
+
+SCHEMA = log_schema(PROBLEM.decision)
 
 DAY, NOON = date(2024, 3, 1), datetime(2024, 3, 1, 12)
 SLOW_MS = 50.0

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.actions import generic_action
-from mlguide_assets.deploy.landing import PREDICTION_LOG, SCHEMA
+from mlguide_assets.deploy.landing import PREDICTION_LOG, log_schema
 from mlguide_assets.deploy.policies import PER_POLICY
 from mlguide_assets.experiment.exposure import exposed_by_api, exposed_by_plan, exposures_of, record_exposures
 from mlguide_assets.experiment.looks import design_of
@@ -16,6 +16,8 @@ from mlguide_assets.experiment.triggering import TRIGGER, with_trigger
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets_tests.experiment.files import PROBLEM, experiment
 from mlguide_assets_tests.experiment.worlds import DAY, plan, started
+
+SCHEMA = log_schema(PROBLEM.decision)
 
 ARMS = {1: "personal", 2: "personal", 3: "generic", 4: "generic"}
 APART = {1: (1.0, 0.1), 2: (1.0, 0.9), 3: (0.1, 1.0), 4: (0.9, 1.0)}

@@ -7,9 +7,11 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.deploy.landing import SCHEMA
+from mlguide_assets.deploy.landing import log_schema
 from mlguide_assets.observe.serving_health import serving_health
 from mlguide_assets_tests.train.sends import PROBLEM
+
+SCHEMA = log_schema(PROBLEM.decision)
 
 NOON = datetime(2026, 3, 2, 12)
 
