@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from mlguide_assets.cli.canary import canary
-from mlguide_assets.cli.common import HomeOption, JsonOption, handle_errors, home_with_emails
+from mlguide_assets.cli.common import HomeOption, JsonOption, handle_errors
 from mlguide_assets.cli.experiment import experiment
 from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
@@ -218,7 +218,7 @@ def report(
     """
     from mlguide_assets.console.page import write_page
 
-    write_page(home_with_emails(home, "report"), out)
+    write_page(Home.locate(home), out)
 
 
 @app.command()
@@ -242,10 +242,14 @@ def alerts(
     show_alerts(Home.locate(home), acknowledge, as_json)
 
 
-@app.command()
+@app.command(
+    # Which options name an entity follows from the problem of the home.
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    options_metavar="--NOUN ID [OPTIONS]",
+)
 @handle_errors
 def forget(
-    user: Annotated[str, typer.Option("--user", metavar="ID", help="The user to forget.", show_default=False)],
+    context: typer.Context,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     store: Annotated[
         str | None,
@@ -254,14 +258,15 @@ def forget(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Remove one user from everything that is kept here, for good, and list the models that learned from it.
+    """Remove one entity from everything that is kept here, for good, and list the models that learned from it.
 
-    Tables with all their snapshots, features, online stores, prediction log, quarantined rows, logs and reports.
-    Later ingests leave the user out. Interrupted, it is completed by running it again.
+    --NOUN is an entity of the problem: mlguide forget --user 7. Tables with all their snapshots, features, online
+    stores, prediction log, quarantined rows, logs and reports. Later ingests leave it out. Interrupted, it is completed
+    by running it again.
     """
-    from mlguide_assets.console.forget import forget_user
+    from mlguide_assets.console.forget import forget_one
 
-    forget_user(home_with_emails(home, "forget"), user, yes=yes, as_json=as_json, store=store)
+    forget_one(Home.locate(home), context.args, yes=yes, as_json=as_json, store=store)
 
 
 @app.command()
@@ -349,7 +354,7 @@ def export(
 ) -> None:
     """Write a table of the lake to a Parquet or CSV file.
 
-    Tables that are written once per scoring day, such as send_plan and best_email_per_user, hold every user again for
+    Tables that are written once per scoring day, such as predictions and plans, may hold every entity again for
     each day. The newest day is exported unless --day or --all asks for others. In CSV files, text that a spreadsheet
     would run as a formula is written behind an apostrophe; Parquet files hold the values as they are.
 

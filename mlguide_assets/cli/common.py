@@ -21,25 +21,6 @@ HomeOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value instead of text.")]
 
 
-def home_with_emails(home: Path | None, command: str) -> Home:
-    """The home of a command that knows users, emails and sends alone.
-
-    Raises:
-        InputError: its problem has other tables.
-    """
-    from mlguide_assets.define.loading import current_problem
-
-    found = Home.locate(home)
-    problem = current_problem(found)
-    if not problem.has_email_tables:
-        raise InputError(
-            f"'mlguide {command}' knows users, emails and sends alone so far, and the problem of {found.root}, "
-            f"{problem.name}, has other tables: run, check, status, history, promote, rollback, reproduce, export and "
-            f"ui work on these."
-        )
-    return found
-
-
 def handle_errors(command: Callable[..., None]) -> Callable[..., None]:
     """End with one sentence: exit code 2 for bad input or a machine that refuses, 1 for any other failed run."""
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mlguide_assets.cli.common import HomeOption, JsonOption, handle_errors, home_with_emails
+from mlguide_assets.cli.common import HomeOption, JsonOption, handle_errors
 from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
 
@@ -181,17 +181,17 @@ def value(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Estimate what a model or a policy would be worth, before any traffic, from this home's send plans.
+    """Estimate what a model or a policy would be worth, before any traffic, from this home's plans.
 
-    The plans say what was done and with which probability; the model scores the same users and emails with the features
-    of the same days, none of which it has learned from. Where the plans explore too little of what it would do, its
-    value is withheld and the reason is given, which is an answer: exit code 0.
+    The plans say what was done and with which probability; the model scores the same units and candidates with the
+    features of the same days, none of which it has learned from. Where the plans explore too little of what it would
+    do, its value is withheld and the reason is given, which is an answer: exit code 0.
     """
     if model and policy:
         raise InputError("Name either --model VERSION or --policy NAME, not both.")
     from mlguide_assets.console.value import show_value
 
-    show_value(home_with_emails(home, "experiment value"), model, policy, against, as_json)
+    show_value(Home.locate(home), model, policy, against, as_json)
 
 
 FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="'personalised', or the path of an experiment file.")]
@@ -206,7 +206,7 @@ def plan(file: FileArgument, as_json: JsonOption = False, home: HomeOption = Non
     """Say how many units and days an experiment needs, and which effect it can detect. Nothing starts."""
     from mlguide_assets.console.experiment import show_plan
 
-    show_plan(home_with_emails(home, "experiment plan"), file, as_json)
+    show_plan(Home.locate(home), file, as_json)
 
 
 @experiment.command()
@@ -220,7 +220,7 @@ def start(
     """Start an experiment: the next day that is planned assigns its units. It cannot be changed afterwards."""
     from mlguide_assets.console.experiment import start_experiment
 
-    start_experiment(home_with_emails(home, "experiment start"), file, reason, as_json)
+    start_experiment(Home.locate(home), file, reason, as_json)
 
 
 @experiment.command()

@@ -39,7 +39,7 @@ def stop(home: Home, reason: str, as_json: bool) -> None:
     screen.print(
         f"The canary of version {row['version']} is stopped. Version {row['champion_before']} serves all units."
     )
-    screen.print(home.commands("Servers follow at once, the send plan from the next day that is planned."))
+    screen.print(home.commands("Servers follow at once, the plan from the next day that is planned."))
 
 
 def standing(lake: Lake, problem: Problem) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.override import person
 from mlguide_assets.experiment.ledger import Started, end, experiments, find, results, running
 from mlguide_assets.experiment.publishing import publish_routes
+from mlguide_assets.experiment.specification import refuse_without_choice
 from mlguide_assets.experiment.starting import last_planned
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
@@ -89,7 +90,7 @@ def stop_experiment(home: Home, name: str, reason: str, as_json: bool) -> None:
     home.ensure_writable()
     ended = end(lake, name, event="stopped", reason=reason, who=person())
     # Servers follow at once; the days that are planned already stand.
-    publish_routes(home, problem, running(lake), last_planned(lake) or date.min)
+    publish_routes(home, problem, running(lake), last_planned(lake, problem) or date.min)
     if as_json:
         _print_json(row_of(ended))
     else:
@@ -177,6 +178,7 @@ def list_experiments(home: Home, as_json: bool) -> None:
 def _place(home: Home) -> tuple[Problem, Lake]:
     home.require_used()
     problem = current_problem(home)
+    refuse_without_choice(problem)
     return problem, Lake(home.lake(problem.key))
 
 
@@ -200,7 +202,7 @@ def row_of(started: Started) -> dict[str, Any]:
 def _standing(lake: Lake, problem: Problem, started: Started) -> dict[str, Any]:
     from mlguide_assets.experiment.exposure import exposures_of
 
-    planned = last_planned(lake) or started.start
+    planned = last_planned(lake, problem) or started.start
     taken, exposures = results(lake, started), exposures_of(lake, started)
     exposed: dict[str, int] = {}
     waiting = 0

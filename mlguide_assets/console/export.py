@@ -11,7 +11,7 @@ import ibis
 from mlguide_assets.console.out import check_out
 from mlguide_assets.console.terminal import console, screen
 from mlguide_assets.define.loading import current_problem
-from mlguide_assets.deploy.batch import PER_SCORING_DAY
+from mlguide_assets.deploy.batch import per_scoring_day
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import disk_reason
 from mlguide_assets.prepare.ingest import QUARANTINED
@@ -20,7 +20,7 @@ from mlguide_assets.prepare.refused_runs import REFUSED
 from mlguide_assets.settings import Home
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
 _SUFFIXES = (".parquet", ".csv")
 _FORMULA = r"^[=+\-@\t\r]"
@@ -50,11 +50,12 @@ def export_table(home: Home, table: str, out: Path, which: Which = NEWEST) -> No
         InputError: there is no such table or day, or the file cannot be written.
     """
     home.require_used()
-    lake = Lake(home.lake(current_problem(home).key))
+    problem = current_problem(home)
+    lake, per_day = Lake(home.lake(problem.key)), per_scoring_day(problem)
     # Those of an ingest that was refused are what its message speaks of; the next one that is not removes them.
     table = REFUSED if table == QUARANTINED and lake.exists(REFUSED) else table
     check_out(out, _SUFFIXES)
-    days = days_to_export(table, sorted(lake.snapshot(table).partitions), which)
+    days = days_to_export(table, sorted(lake.snapshot(table).partitions), which, per_day)
     rows = lake.read(table, partitions=days, by_name=True)
     temporary = out.with_name(f".{out.name}.tmp")
     try:
@@ -75,14 +76,19 @@ def export_table(home: Home, table: str, out: Path, which: Which = NEWEST) -> No
         console.print(f"The newest of {len(kept)} days; --day YYYY-MM-DD chooses another, --all writes all.")
 
 
-def days_to_export(table: str, partitions: "Sequence[str]", which: Which) -> list[str] | None:
+def days_to_export(
+    table: str, partitions: "Sequence[str]", which: Which, per_day: "Container[str]"
+) -> list[str] | None:
     """The partitions to export, or None for all of them.
 
-    A table that is written once per scoring day holds the same entities again for each day: a mail tool that is
+    A table that is written once per scoring day may hold the same entities again for each day: a mail tool that is
     given all of them would mail each user several times. So only its newest day is exported unless asked otherwise.
 
-    >>> days_to_export("send_plan", ["2026-01-01", "2026-01-02"], Which())
+    >>> days_to_export("send_plan", ["2026-01-01", "2026-01-02"], Which(), per_day=["send_plan"])
     ['2026-01-02']
+
+    Args:
+        per_day: tables that are written once per scoring day.
 
     Raises:
         InputError: the table has no such day.
@@ -93,10 +99,10 @@ def days_to_export(table: str, partitions: "Sequence[str]", which: Which) -> lis
         day = which.day.isoformat()
         if day not in partitions:
             known = f"{len(partitions)} days, {partitions[0]} to {partitions[-1]}" if partitions else "none"
-            what = f"it has {known}" if table in PER_SCORING_DAY else "it is not kept by day: leave --day out"
+            what = f"it has {known}" if table in per_day else "it is not kept by day: leave --day out"
             raise InputError(f"Table {table!r} has no day {day} ({what}).")
         return [day]
-    if which.all_days or table not in PER_SCORING_DAY:
+    if which.all_days or table not in per_day:
         return None
     return list(partitions[-1:])
 
@@ -104,12 +110,13 @@ def days_to_export(table: str, partitions: "Sequence[str]", which: Which) -> lis
 def list_tables(home: Home) -> None:
     """Print every table that can be exported, with its rows."""
     home.require_used()
-    tables = Lake(home.lake(current_problem(home).key)).tables()
+    problem = current_problem(home)
+    tables, per_day = Lake(home.lake(problem.key)).tables(), per_scoring_day(problem)
     if not tables:
         raise InputError(f"The home {home.root} has no tables yet: 'mlguide run' makes them.")
     width = max(map(len, tables))
     for name, snapshot in tables.items():
-        days = f"  {len(snapshot.partitions):>4} days" if name in PER_SCORING_DAY else ""
+        days = f"  {len(snapshot.partitions):>4} days" if name in per_day else ""
         screen.print(f"{name:<{width}}  {snapshot.rows:>12,} rows{days}")
 
 

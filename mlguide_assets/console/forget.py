@@ -2,48 +2,81 @@
 
 import json
 import sys
+from collections.abc import Sequence
 
+import pyarrow as pa
 import typer
 
 from mlguide_assets.console.terminal import console, screen
 from mlguide_assets.define.loading import current_problem
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.forgetting import Forgetting, forget
 from mlguide_assets.deploy.online_store.store import StoreError
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.erasing import Erasure
-from mlguide_assets.prepare.forgetting import USER
+from mlguide_assets.prepare.forgetting import Entity, Key, entity_of
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 
 
-def forget_user(home: Home, given: str, *, yes: bool, as_json: bool, store: str | None) -> None:
-    """Forget one user, and say what was removed and which models learned from it.
+def forget_one(home: Home, who: Sequence[str], *, yes: bool, as_json: bool, store: str | None) -> None:
+    """Forget one entity, and say what was removed and which models learned from it.
+
+    Args:
+        who: as on the command line: the noun of the problem as an option, and the id, such as `--user 7`.
 
     Raises:
-        InputError: there is no such home, the id is not a number, there is no terminal to ask at, or a file or a store
-            cannot be written.
+        InputError: there is no such home or entity, the id is not one, there is no terminal to ask at, or a file or a
+            store cannot be written.
     """
     home.require_used()
-    try:
-        erasure = Erasure(USER, int(given))
-    except ValueError:
-        raise InputError(f"--user is the id of a user, a whole number; given: {given!r}.") from None
+    problem = current_problem(home)
+    noun, given = noun_and_id(who, problem)
+    entity = entity_of(problem, noun)
+    erasure = Erasure(entity, _key(Lake(home.lake(problem.key)), entity, given))
     if not yes:
         if as_json or not sys.stdin.isatty():
             raise InputError(
                 "Forgetting cannot be undone, and there is no terminal to ask for confirmation: add --yes."
             )
         typer.confirm(
-            f"Remove {USER.noun} {erasure.key} from every table, snapshot, log and store of {home.root}, for good?",
+            f"Remove {noun} {erasure.key} from every table, snapshot, log and store of {home.root}, for good?",
             abort=True,
         )
     try:
-        done = forget(home, current_problem(home), erasure, lambda text: console.print(f"  {text}"), store=store)
+        done = forget(home, problem, erasure, lambda text: console.print(f"  {text}"), store=store)
     except StoreError as error:
         raise InputError(f"{error} What was begun is completed by running this again.") from error
     if as_json:
-        sys.stdout.write(json.dumps({**done.__dict__, "entity": USER.noun, "found": done.found}, indent=2) + "\n")
+        sys.stdout.write(json.dumps({**done.__dict__, "entity": noun, "found": done.found}, indent=2) + "\n")
     else:
         _print(erasure, done, home)
+
+
+def noun_and_id(who: Sequence[str], problem: Problem) -> tuple[str, str]:
+    """The noun and the id of `--NOUN ID`.
+
+    Raises:
+        InputError: it is anything else.
+    """
+    words = [part for word in who for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    nouns = problem.schema.entities
+    if len(words) != 2 or not words[0].startswith("--"):
+        options = ", ".join(f"--{noun} ID" for noun in nouns)
+        raise InputError(f"Say whom to forget, by the noun of the problem and one id: {options}.")
+    return words[0].removeprefix("--"), words[1]
+
+
+def _key(lake: Lake, entity: Entity, given: str) -> Key:
+    """An id as the tables have it."""
+    tables = [(entity.table, entity.key), *entity.named.items()]
+    kinds = [lake.read(name).schema()[key].to_pyarrow() for name, key in tables if name and key and lake.exists(name)]
+    if not any(pa.types.is_integer(kind) for kind in kinds):
+        return given
+    try:
+        return int(given)
+    except ValueError:
+        raise InputError(f"--{entity.noun} is the id of a {entity.noun}, a whole number; given: {given!r}.") from None
 
 
 def _print(erasure: Erasure, done: Forgetting, home: Home) -> None:

@@ -73,6 +73,8 @@ def known_of(home: Home, *, now: datetime, beside: Path) -> ReportData:
         window_days=problem.watching.window_days,
         written_at=now,
         stale_after=problem.serving.stale_after,
+        plural=problem.decision.plural,
+        above_done=problem.decision.above_done,
         champion=_champion(home, problem, current, beside),
         decisions=decisions(lake),
         performance=_rows(realised),

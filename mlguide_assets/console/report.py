@@ -165,8 +165,10 @@ def _print_decision(status: dict[str, Any], home: Home, console: Console) -> Non
 def _print_places(status: dict[str, Any], home: Home, console: Console) -> None:
     console.print(_section("Results", str(home.root)))
     if scored := status["scored"]:
-        export = home.commands("mlguide export best_email_per_user --out best.csv")
-        console.print(f"  {scored['users']:,} users have a best email for {scored['day']}: {export}")
+        out = "best.csv" if scored["table"].startswith("best_") else "plan.csv"
+        export = home.commands(f"mlguide export {scored['table']} --out {out}")
+        many = scored["of"]
+        console.print(f"  {scored[many]:,} {many} have {scored['has']} for {scored['day']}: {export}")
     steps = {
         "mlguide ui": "look at the graph, the plots and the run",
         "mlguide report": "write how the model in production does on one page",
@@ -174,7 +176,7 @@ def _print_places(status: dict[str, Any], home: Home, console: Console) -> None:
         "mlguide run --source DIR_OR_URI": "the same on your own tables",
     }
     if not status["email_case"]:
-        del steps["mlguide report"], steps["mlguide run --source DIR_OR_URI"]
+        del steps["mlguide run --source DIR_OR_URI"]
     if not status["champion"]:
         steps["mlguide run"] = (
             "without a champion nothing is scored: correct the data or the problem file, then run again"

@@ -6,9 +6,10 @@ from collections.abc import Container
 from typing import Any
 
 from mlguide_assets.define.changing import changing_warnings
+from mlguide_assets.define.decision import plural
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.batch import BEST
+from mlguide_assets.deploy.batch import PREDICTIONS
 from mlguide_assets.deploy.bundle import champion, metadata_of
 from mlguide_assets.deploy.history import last_decision, last_gate_decision
 from mlguide_assets.experiment.canary_record import running_canary
@@ -45,18 +46,26 @@ def collect(home: Home) -> dict[str, Any]:
         "incidents": _incidents(home, problem),
         "contracts": _rows(lake, "contract_results", ["rule", "violations", "rows", "action", "cause"]),
         "warnings": changing_warnings(problem),
-        "scored": _scored(lake),
+        "scored": _scored(lake, problem),
         "tables": {name: {"rows": snapshot.rows, "snapshot": snapshot.id} for name, snapshot in lake.tables().items()},
     }
 
 
-def _scored(lake: Lake) -> dict[str, Any] | None:
-    """The newest day that was scored, and how many users have a best email on it; None before the first."""
-    if not lake.exists(BEST):
+def _scored(lake: Lake, problem: Problem) -> dict[str, Any] | None:
+    """The newest day that was scored, how many of what was scored, and where that is; None before the first."""
+    decision = problem.decision
+    table = decision.best_table or PREDICTIONS
+    if not lake.exists(table):
         return None
-    partitions = lake.snapshot(BEST).partitions
+    partitions = lake.snapshot(table).partitions
     scored = [day for day in sorted(partitions) if partitions[day].rows]
-    return {"day": scored[-1], "users": partitions[scored[-1]].rows} if scored else None
+    if not scored:
+        return None
+    many = plural(decision.unit if decision.choose else decision.noun)
+    # A plan that chooses is made for the same units as the best of each; one that acts or leaves has a row of each.
+    shown = table if decision.choose else decision.plan_table
+    has = f"a best {decision.choose}" if decision.choose else "a plan"
+    return {"day": scored[-1], many: partitions[scored[-1]].rows, "of": many, "has": has, "table": shown}
 
 
 def _canary(lake: Lake) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""`mlguide experiment value`: what a model or a policy would be worth, from the send plans of a home."""
+"""`mlguide experiment value`: what a model or a policy would be worth, from the plans of a home."""
 
 import json
 import sys
@@ -15,13 +15,13 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import CHALLENGER, pointed_version
 from mlguide_assets.deploy.registration import registry_of
 from mlguide_assets.errors import InputError
+from mlguide_assets.experiment.actions import actions_of, tables_of_actions
 from mlguide_assets.experiment.off_policy.candidate import ModelValue, value_of_version
 from mlguide_assets.experiment.off_policy.comparing import final_decisions
 from mlguide_assets.experiment.off_policy.planned import policy_value
+from mlguide_assets.experiment.specification import refuse_without_choice
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
-
-SOURCE = "user_emails"
 
 
 def show_value(home: Home, model: str | None, policy: Policy | None, against: Policy, json_wanted: bool) -> None:
@@ -32,11 +32,12 @@ def show_value(home: Home, model: str | None, policy: Policy | None, against: Po
     """
     home.require_used()
     problem = current_problem(home)
+    refuse_without_choice(problem)
     lake = Lake(home.lake(problem.key))
     version = None if policy else _version(home, problem, model)
     if policy == against:
         raise InputError(f"--policy and --against are both {against}: compare two different policies.")
-    with console.status("Reading the send plans and scoring their days"):
+    with console.status("Reading the plans and scoring their days"):
         found = _value(home, lake, problem, version, policy, against)
     if json_wanted:
         sys.stdout.write(json.dumps(_as_json(found, policy, against), indent=2, allow_nan=False) + "\n")
@@ -61,10 +62,11 @@ def _version(home: Home, problem: Problem, model: str | None) -> str:
 def _value(
     home: Home, lake: Lake, problem: Problem, version: str | None, policy: Policy | None, against: Policy
 ) -> ModelValue:
-    decisions = final_decisions(lake, problem, lake.read(SOURCE)) if lake.exists(SOURCE) else None
+    read = all(lake.exists(name) for name in problem.action_tables)
+    decisions = final_decisions(lake, problem, actions_of(tables_of_actions(lake, problem), problem)) if read else None
     if decisions is None or not decisions.num_rows:
         raise InputError(
-            f"No send plan has final outcomes yet: they are final {problem.label.window.days} days after the day that "
+            f"No plan has final outcomes yet: they are final {problem.label.window.days} days after the day that "
             f"was planned; 'mlguide run' plans the next one."
         )
     if policy is None:

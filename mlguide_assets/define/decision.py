@@ -115,6 +115,20 @@ class Decision:
         return tuple(name for name in self.keys if name not in (*self.ids, self.time))
 
     @property
+    def above(self) -> str:
+        """The action where the probability reaches the threshold.
+
+        >>> Decision("send", ("user", "email"), "delivered_at", (), "email").above
+        'withhold'
+        """
+        return self.actions[1] if self.choose else self.actions[0]
+
+    @property
+    def above_done(self) -> str:
+        """What has happened to such a one: `withheld`, or `acted on`."""
+        return "withheld" if self.choose else "acted on"
+
+    @property
     def stored(self) -> tuple[str, ...]:
         """The entities whose state is kept day by day. Candidates are few: theirs is computed when it is needed."""
         return tuple(noun for noun in self.nouns if noun != self.choose)

@@ -6,7 +6,7 @@ The schema alone, for `deploy/serving/`, `observe/` and `retrain/`.
 from datetime import timedelta
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
 from mlguide_assets.define.schema import Strict
 from mlguide_assets.define.values import Cron, Duration, TimeZone
@@ -22,7 +22,12 @@ class Serving(Strict):
     )
     stale_after: Duration = Field(default=timedelta(hours=36), description="Features older than this are flagged.")
     refuse_after: Duration = Field(default=timedelta(days=7), description="Features older than this are not used.")
-    max_pairs: int = Field(default=1000, ge=1, le=100_000, description="Pairs of user and email per request.")
+    max_pairs: int = Field(
+        default=1000,
+        ge=1,
+        le=100_000,
+        description="Decisions that one request may ask about.",
+    )
     max_explained_pairs: int = Field(default=100, ge=1, le=10_000, description="The same, with reasons.")
     max_concurrent: int = Field(default=64, ge=1, le=10_000, description="Requests in progress, per worker.")
     max_body_kilobytes: int = Field(default=256, ge=1, le=100_000)
@@ -49,7 +54,7 @@ class Watching(Strict):
         ge=0,
         description="Drop of the primary metric that is accepted; a significantly larger one is not.",
     )
-    min_rows: int = Field(default=500, ge=1, description="Minimum number of sends of a day to test its drift.")
+    min_rows: int = Field(default=500, ge=1, description="Minimum number of decisions of a day to test its drift.")
     report_days: int = Field(
         default=7, ge=1, description="Days per drift report. Where drift begins, one is written at once."
     )
@@ -66,11 +71,15 @@ class Retraining(Strict):
     look_every: Duration = Field(
         default=timedelta(seconds=30), description="How often sensors look for what is new; whole seconds."
     )
-    daily: Cron = Field(default="0 3 * * *", description="When to retrain if any send has arrived since the last time.")
+    daily: Cron = Field(default="0 3 * * *", description="When to retrain if any outcome has matured since.")
     often: Cron = Field(default="0 */2 * * *", description="When to look whether enough outcomes have matured since.")
     timezone: TimeZone = Field(default="UTC", description="Of the two schedules. All data are in UTC.")
-    min_new_matured_sends: int = Field(
-        default=5000, ge=1, description="Sends that must have matured since the last training."
+    min_new_matured: int = Field(
+        default=5000,
+        ge=1,
+        # As it was called when all decisions were sends.
+        validation_alias=AliasChoices("min_new_matured", "min_new_matured_sends"),
+        description="Decisions that must have matured since the last training.",
     )
     cool_down: Duration = Field(
         default=timedelta(days=3), description="Days of data between two trainings for drift or for a drop."

@@ -11,22 +11,22 @@ from mlguide_assets.define.schema import Strict
 
 
 class Scoring(Strict):
-    """The emails that batch predictions choose from."""
+    """The candidates that batch predictions choose from."""
 
     candidates: int = Field(default=20, ge=1, le=1000, description="The newest, as of the scoring date.")
 
 
 class Exploration(Strict):
-    """The random share of the send plan, and what training does with the propensities that it leaves."""
+    """The random share of the plan, and what training does with the propensities that it leaves."""
 
     share: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.0, description="Of the users who are sent something: whose email is drawn at random; 0: none."
+        default=0.0, description="Of the units that get a candidate: whose is drawn at random; 0: none."
     )
     salt: Annotated[str, Field(pattern=r"^[\w.-]{1,80}$")] = Field(
-        default="exploration", description="Another salt draws other users and emails; the same draws the same."
+        default="exploration", description="Another salt draws other units and candidates; the same draws the same."
     )
     weight_training: bool = Field(
-        default=False, description="Whether sends that a plan chose count by the inverse of their propensity."
+        default=False, description="Whether decisions that a plan chose count by the inverse of their propensity."
     )
     max_weight: Annotated[float, Field(gt=1)] = Field(
         default=5.0, description="The most that one of them may count, where 1 is the mean."
@@ -40,9 +40,9 @@ PolicyShare = Annotated[float, Field(ge=0, le=1)]
 
 
 class Policies(Strict):
-    """Which share of the users follows which policy of the send plan; a user stays with theirs."""
+    """Which share of the units follows which policy of the plan; a unit stays with its own."""
 
-    generic: PolicyShare = Field(default=0.0, description="One email for all users on a day; none is withheld.")
+    generic: PolicyShare = Field(default=0.0, description="One candidate for all units on a day; none is withheld.")
     champion: PolicyShare = Field(default=0.0, description="The model in production chooses, and explores.")
     challenger: PolicyShare = Field(default=0.0, description="The same with the challenger's scores, if there is one.")
     random: PolicyShare = Field(default=0.0, description="One of the candidates, all equally likely.")

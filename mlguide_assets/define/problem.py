@@ -96,6 +96,23 @@ class Problem(Strict):
         return self
 
     @model_validator(mode="after")
+    def _only_choices_are_compared(self) -> "Problem":
+        if self.chooses:
+            return self
+        asked = {
+            "canary": self.canary is not None,
+            "experiment": self.experiment.file is not None or self.experiment.required,
+            "policies": self.policies.champion < 1,
+            "exploration.share": self.exploration.share > 0,
+        }
+        for key in (key for key, given in asked.items() if given):
+            raise ValueError(
+                f"{key}: nothing is chosen for a {self.decision.noun}, so there are no ways to choose that could be "
+                f"compared; leave it out, or name what is chosen under predict.choose"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _live_world_has_days(self) -> "Problem":
         source = self.source
         if not isinstance(source, SimulatorSource) or source.live is None:
@@ -153,13 +170,24 @@ class Problem(Strict):
 
     @property
     def has_email_tables(self) -> bool:
-        """Whether the tables are those of the email case: stores, plans and the API still know these alone."""
+        """Whether the tables are those of the email case, which has tests and a core table of its own."""
         return {"user_profiles", "email_content", "user_emails"} == set(self.tables) and self.chooses
 
     @property
     def chooses(self) -> bool:
         """Whether a decision chooses among candidates."""
         return isinstance(self.predict, PredictEvent) and self.predict.choose is not None
+
+    @property
+    def deciding_event(self) -> str:
+        """The event that decides outcomes: that of each decision, or the one that a decision's future is counted by."""
+        return self.predict.each if isinstance(self.predict, PredictEvent) else self.predict.label.count
+
+    @property
+    def action_tables(self) -> tuple[str, ...]:
+        """The tables with what was done with units, and with the units themselves, where a decision chooses."""
+        unit = self.schema.table_of(self.decision.unit)
+        return tuple(dict.fromkeys((*self.schema.tables_of_event(self.decision.noun), *((unit,) if unit else ()))))
 
     @property
     def scored_in_words(self) -> str:

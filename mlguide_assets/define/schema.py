@@ -249,6 +249,16 @@ class Schema(Strict):
         """
         return next(table for table in self.event_tables.values() if table.event == noun)
 
+    def tables_of_event(self, noun: str) -> tuple[TableName, ...]:
+        """The tables that say what happened, and when: the event's, and that of the entity whose time it takes.
+
+        Raises:
+            KeyError: no event has this noun.
+        """
+        event = self.event(noun)
+        parent = () if event.own_time else (self.table_of(event.at.split(".")[0]),)
+        return tuple(name for name in (self.table_of(noun), *parent) if name)
+
     @cached_property
     def entities(self) -> tuple[str, ...]:
         """The nouns of all entities, also of those that only exist as ids in events."""

@@ -56,7 +56,7 @@ class Leakage(Strict):
     max_feature_auc: Annotated[float, Field(gt=0.5, le=1)] = Field(
         default=0.85, description="No single feature ranks the outcomes better than this: it would be the outcome."
     )
-    users: int = Field(default=1000, ge=10, description="Users whose rows are recomputed with another future.")
+    users: int = Field(default=1000, ge=10, description="Units whose rows are recomputed with another future.")
 
 
 class Tuning(Strict):

@@ -6,9 +6,13 @@ from typing import Any
 
 import dagster as dg
 
-from mlguide_assets.defs.workspace import OWNERS, SCORING_DATES, Workspace
+from mlguide_assets.defs.workspace import OWNERS, PROBLEM, SCORING_DATES, Workspace
 
 GROUP = "experiment"
+# Where nothing is chosen, these assets are left out: see scope.py.
+ACTIONS = PROBLEM.action_tables if PROBLEM.chooses else ()
+TABLES = {name: dg.AssetIn(name) for name in ACTIONS}
+PLAN = PROBLEM.decision.plan_table
 
 
 @dg.asset(
@@ -16,10 +20,10 @@ GROUP = "experiment"
     kinds={"parquet"},
     owners=OWNERS,
     partitions_def=SCORING_DATES,
-    deps=["champion_model", "user_profiles", "user_emails"],
+    deps=["champion_model", *ACTIONS],
 )
 def experiment_assignments(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
-    """Which units of the running experiments follow which arm on a day: the send plan does what it says."""
+    """Which units of the running experiments follow which arm on a day: the plan does what it says."""
     from mlguide_assets.defs.metadata import data_version, table_metadata, version_of
     from mlguide_assets.experiment.day import assign_day
 
@@ -38,10 +42,10 @@ def experiment_assignments(context: dg.AssetExecutionContext, workspace: Workspa
     kinds={"parquet"},
     owners=OWNERS,
     partitions_def=SCORING_DATES,
-    deps=["send_plan", "prediction_log"],
+    deps=[PLAN, "prediction_log"],
 )
 def exposures(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
-    """When each unit first met its arm, by the send plan or the API: rows are only ever added, the first one counts."""
+    """When each unit first met its arm, by the plan or the API: rows are only ever added, the first one counts."""
     from mlguide_assets.defs.metadata import version_of
     from mlguide_assets.experiment.day import expose_day
 
@@ -54,6 +58,7 @@ def exposures(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.Mat
     group_name=GROUP,
     kinds={"parquet"},
     owners=OWNERS,
+    ins=TABLES,
     deps=["exposures"],
     check_specs=[
         dg.AssetCheckSpec(
@@ -64,14 +69,14 @@ def exposures(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.Mat
     ],
 )
 def experiment_results(
-    context: dg.AssetExecutionContext, workspace: Workspace, user_emails: Any, user_profiles: Any
+    context: dg.AssetExecutionContext, workspace: Workspace, **tables: Any
 ) -> Iterator[dg.MaterializeResult[None]]:
     """What the experiments found, a row per look: a verdict, the rule that fired, and all evidence."""
     from mlguide_assets.defs.metadata import plots, version_of
     from mlguide_assets.experiment.day import look_day
 
     home, lake, problem = workspace.home, workspace.lake, workspace.problem
-    found = look_day(home, lake, problem, sends=user_emails, profiles=user_profiles, run_id=context.run.run_id)
+    found = look_day(home, lake, problem, tables=tables, run_id=context.run.run_id)
     yield dg.MaterializeResult(
         data_version=version_of(found.version),
         metadata={"running": found.running, "verdicts": found.verdicts, **plots(home, problem, found.pictures)},
@@ -89,19 +94,20 @@ def experiment_results(
     group_name=GROUP,
     kinds={"parquet"},
     owners=OWNERS,
+    ins=TABLES,
     # A new challenger is valued before it decides anything.
-    deps=["experiment_results", "send_plan", "challenger_model"],
+    deps=["experiment_results", PLAN, "challenger_model"],
 )
 def offline_and_online(
-    context: dg.AssetExecutionContext, workspace: Workspace, user_emails: Any
+    context: dg.AssetExecutionContext, workspace: Workspace, **tables: Any
 ) -> dg.MaterializeResult[None]:
-    """What the send plans say of each policy, and of the challenger before it decides anything, beside what experiments
+    """What the plans say of each policy, and of the challenger before it decides anything, beside what experiments
     found; rows are added."""
     from mlguide_assets.defs.metadata import version_of
     from mlguide_assets.experiment.off_policy.comparing import compare_policies
 
     home, lake, problem = workspace.home, workspace.lake, workspace.problem
-    found = compare_policies(lake, problem, sends=user_emails, run_id=context.run.run_id, home=home)
+    found = compare_policies(lake, problem, tables=tables, run_id=context.run.run_id, home=home)
     return dg.MaterializeResult(
         data_version=version_of(found.version),
         metadata={"estimates": found.estimates, "supported": found.supported, "results": found.results},
@@ -112,17 +118,16 @@ def offline_and_online(
     group_name=GROUP,
     kinds={"parquet"},
     owners=OWNERS,
+    ins=TABLES,
     # A new challenger begins at once; an experiment's verdict may let one begin.
     deps=["challenger_model", "prediction_log", "experiment_results"],
 )
-def canary_steps(
-    context: dg.AssetExecutionContext, workspace: Workspace, user_emails: Any
-) -> dg.MaterializeResult[None]:
+def canary_steps(context: dg.AssetExecutionContext, workspace: Workspace, **tables: Any) -> dg.MaterializeResult[None]:
     """Every look at a version that goes live step by step: what was counted, and whether it goes on, pauses or ends."""
     from mlguide_assets.defs.metadata import version_of
     from mlguide_assets.experiment.canary_day import look_at_canary
 
     home, lake, problem = workspace.home, workspace.lake, workspace.problem
-    look = look_at_canary(home, lake, problem, sends=user_emails, run_id=context.run.run_id)
+    look = look_at_canary(home, lake, problem, tables=tables, run_id=context.run.run_id)
     share = look.progress.share if look.progress else 0.0
     return dg.MaterializeResult(data_version=version_of(look.said), metadata={"share": share, "said": look.said})

@@ -20,7 +20,7 @@ READ = (
     *(PROBLEM.core_table, PROBLEM.features_table, "landed_days"),
     *("prediction_log", "request_faults", "online_parity", "serving_health"),
     *("model_performance", "estimated_performance", "performance_gap", "performance_verdicts"),
-    *("experiment_results", "offline_and_online", "canary_steps"),
+    *(("experiment_results", "offline_and_online", "canary_steps") if _DECISION.choose else ()),
     *("champion_watch", "champion_rollback", "retraining_decisions"),
 )
 

@@ -8,9 +8,14 @@ import dagster as dg
 
 from mlguide_assets.defs.asking import LOOK_EVERY, REASON, reading, unmet_range
 from mlguide_assets.defs.days import known_days
-from mlguide_assets.defs.workspace import OWNERS, SCORING_DATES, Workspace
+from mlguide_assets.defs.workspace import OWNERS, PROBLEM, SCORING_DATES, Workspace
 
 GROUP = "observe"
+DECISION = PROBLEM.decision
+FEATURES = {"features": dg.AssetIn(PROBLEM.features_table)}
+# Decisions at cut-offs are computed once; what each event decides is the event itself.
+DECIDED: dict[str, dg.AssetIn] = {} if DECISION.is_event else {"decided": dg.AssetIn(PROBLEM.core_table)}
+EVENTS = PROBLEM.schema.tables_of_event(PROBLEM.deciding_event)
 EACH_DAY = {"mlguide/each-day": "true"}
 """Assets that a sensor has made for every day that lands, and `mlguide run` leaves out."""
 
@@ -40,12 +45,19 @@ def logged_features_agree(online_parity: Any) -> dg.AssetCheckResult:
     )
 
 
-@dg.asset(group_name=GROUP, kinds={"parquet", "ibis"}, owners=OWNERS)
-def landed_days(user_emails: Any, workspace: Workspace) -> Any:
-    """How many sends each day has, and digests of them and of their final outcomes: they tell that it changed."""
+@dg.asset(
+    ins={**{name: dg.AssetIn(name) for name in EVENTS}, **DECIDED},
+    group_name=GROUP,
+    kinds={"parquet", "ibis"},
+    owners=OWNERS,
+    description=f"How many {DECISION.plural} each day has, and digests of them and of their final outcomes: they tell "
+    "that it changed.",
+)
+def landed_days(workspace: Workspace, **read: Any) -> Any:
     from mlguide_assets.observe.rows import landed_days
 
-    return landed_days(user_emails, workspace.problem.label.window)
+    tables = {name: read[name] for name in EVENTS}
+    return landed_days(tables, workspace.problem, read.get("decided"))
 
 
 @dg.asset(
@@ -56,12 +68,14 @@ def landed_days(user_emails: Any, workspace: Workspace) -> Any:
     # Evidently takes longer to import than to report on a day.
     backfill_policy=dg.BackfillPolicy.single_run(),
     tags=EACH_DAY,
+    ins=FEATURES,
     deps=["champion_model"],
+    description=f"The day's {DECISION.plural}, and what the API was asked, held against the champion's reference "
+    "profile, column by column.",
 )
 def data_drift(
-    context: dg.AssetExecutionContext, workspace: Workspace, send_features: Any, prediction_log: Any, landed_days: Any
+    context: dg.AssetExecutionContext, workspace: Workspace, features: Any, prediction_log: Any, landed_days: Any
 ) -> dg.Output[Any]:
-    """The day's sends, and what the API was asked, held against the champion's reference profile, column by column."""
     from mlguide_assets.deploy.bundle import champion
     from mlguide_assets.observe.data_drift import judge_days, no_drift
     from mlguide_assets.observe.drift_reports import report_on, stretch_due
@@ -73,7 +87,7 @@ def data_drift(
     reports = workspace.home.drift_reports(problem.key)
     judged = judge_days(
         _days_of_run(context, workspace, current.version, landed_days),
-        send_features=send_features,
+        features=features,
         prediction_log=prediction_log,
         landed=landed_days,
         champion=current,
@@ -86,7 +100,7 @@ def data_drift(
     stretch = stretch_due(found, reports, days=problem.watching.report_days) if judged else None
     metadata: dict[str, Any] = {"days_tested": len(judged)}
     if stretch is not None:
-        path = report_on(stretch, send_features=send_features, champion=current, problem=problem, reports=reports)
+        path = report_on(stretch, features=features, champion=current, problem=problem, reports=reports)
         metadata |= {"report": dg.MetadataValue.path(str(path))} if path else {}
     return dg.Output({day.isoformat(): drift.table for day, drift in judged.items()}, metadata=metadata)
 
@@ -102,12 +116,14 @@ def _days_of_run(
     from mlguide_assets.defs.days import today
     from mlguide_assets.errors import InputError
     from mlguide_assets.observe.drift_table import signatures
-    from mlguide_assets.observe.new_days import last_landed_day, signature
+    from mlguide_assets.observe.new_days import events_by_day, judgeable, last_landed_day, signature
 
     known = {row["day"]: row for row in landed_days.to_pyarrow().to_pylist()}
-    last = last_landed_day({day: row["rows"] for day, row in known.items()}, today=today(workspace))
+    last = last_landed_day(events_by_day(known.values()), today=today(workspace))
     asked = [date.fromisoformat(key) for key in context.partition_keys]
-    days = [day for day in asked if day <= last]
+    days = judgeable([day for day in asked if day <= last], known, workspace.problem)
+    if asked[0] <= last and not days:
+        raise InputError(f"{asked[0]} cannot be judged for drift: no {DECISION.noun} was asked about on it.")
     if not days:
         raise InputError(
             f"{asked[0]} cannot be tested for drift before it has landed; the last day that has is {last}."
@@ -136,16 +152,18 @@ def no_feature_drift(workspace: Workspace) -> dg.AssetCheckResult:
     outs={
         name: dg.AssetOut(description=text, group_name=GROUP, kinds={"parquet"}, owners=OWNERS)
         for name, text in {
-            "model_performance": "How good the champion was on sends that it had not learned from, by day and slice.",
+            "model_performance": f"How good the champion was on {DECISION.plural} that it had not learned from, "
+            "by day and slice.",
             "estimated_performance": "How good its own probabilities expect it to be, without labels.",
             "performance_gap": "Realised minus estimated: what covariate shift does not explain.",
             "performance_verdicts": "Whether the last windows are as good as the champion was at training, and why.",
         }.items()
     },
+    ins=FEATURES,
     deps=["champion_model"],
 )
 def performance(
-    workspace: Workspace, send_features: Any, test_predictions: Any, candidate_model: Any
+    workspace: Workspace, features: Any, test_predictions: Any, candidate_model: Any
 ) -> Iterator[dg.Output[Any]]:
     """Realised and estimated performance of the champion, day by day."""
     from dataclasses import asdict
@@ -155,7 +173,7 @@ def performance(
 
     current = champion(workspace.home.bundles(workspace.problem.key))
     lineage = candidate_model.candidate.to_pyarrow()[0].as_py()
-    watched = watch_performance(send_features, test_predictions, lineage, current, workspace.problem)
+    watched = watch_performance(features, test_predictions, lineage, current, workspace.problem)
     for name in asdict(watched):
         yield dg.Output(getattr(watched, name), output_name=name)
 
@@ -167,7 +185,7 @@ def performance(
 def performance_holds(performance_verdicts: Any) -> dg.AssetCheckResult:
     last = next(reversed(performance_verdicts.to_pyarrow().to_pylist()), None)
     if last is None:
-        return dg.AssetCheckResult(passed=True, description="No send of a champion has matured yet.")
+        return dg.AssetCheckResult(passed=True, description="No outcome of a champion has matured yet.")
     return dg.AssetCheckResult(
         passed=last["verdict"] != "dropped",
         severity=dg.AssetCheckSeverity.WARN,
@@ -176,12 +194,18 @@ def performance_holds(performance_verdicts: Any) -> dg.AssetCheckResult:
     )
 
 
-@dg.asset(group_name=GROUP, kinds={"parquet"}, owners=OWNERS, deps=["champion_model", "performance_verdicts"])
-def champion_watch(workspace: Workspace, send_features: Any) -> dg.Output[Any]:
-    """A new champion compared with the one before, on the sends since both were trained."""
+@dg.asset(
+    ins=FEATURES,
+    group_name=GROUP,
+    kinds={"parquet"},
+    owners=OWNERS,
+    deps=["champion_model", "performance_verdicts"],
+    description=f"A new champion compared with the one before, on the {DECISION.plural} since both were trained.",
+)
+def champion_watch(workspace: Workspace, features: Any) -> dg.Output[Any]:
     from mlguide_assets.observe.champion_watch import watch_champion
 
-    watch = watch_champion(workspace.home, workspace.lake, workspace.problem, send_features)
+    watch = watch_champion(workspace.home, workspace.lake, workspace.problem, features)
     return dg.Output(watch.table(), metadata={"verdict": watch.verdict, "reason": watch.reason})
 
 
@@ -191,7 +215,7 @@ def serving_health(workspace: Workspace, prediction_log: Any) -> Any:
     from mlguide_assets.deploy.history import training_times
     from mlguide_assets.observe.serving_health import serving_health
 
-    return serving_health(prediction_log, training_times(workspace.lake))
+    return serving_health(prediction_log, training_times(workspace.lake), DECISION)
 
 
 drift_job = dg.define_asset_job(
@@ -254,14 +278,14 @@ def alert_on_drift(context: dg.SensorEvaluationContext, workspace: Workspace) ->
     from datetime import UTC, datetime
 
     from mlguide_assets.observe.alerting import book_of, drifted, retry, tell
-    from mlguide_assets.observe.drift_table import SENDS, TRAFFIC, verdicts
+    from mlguide_assets.observe.drift_table import TRAFFIC, verdicts
 
     book, now, found = book_of(workspace.home, workspace.problem), datetime.now(UTC), verdicts(workspace.lake)
     retry(book, now)
     newest = found[-1]["day"] if found else ""
     if newest == (context.cursor or ""):
         return dg.SkipReason("No day was tested since the last look.")
-    for source in (SENDS, TRAFFIC):
+    for source in (DECISION.plural, TRAFFIC):
         tell(book, f"drift-{source}", drifted(found, source), now)
     context.update_cursor(newest)
     return dg.SkipReason(f"Looked at the days up to {newest}.")

@@ -74,15 +74,15 @@ def retrain_daily(instance: dg.DagsterInstance, workspace: Workspace) -> dg.RunR
     """Train every day on which anything new has matured."""
     from mlguide_assets.retrain.triggers import daily
 
-    return _ticked(instance, workspace, daily)
+    return _ticked(instance, workspace, lambda known: daily(known, workspace.problem))
 
 
 @ticks_with_the_source(retraining_job, PROBLEM.retraining.often)
-def retrain_on_new_sends(instance: dg.DagsterInstance, workspace: Workspace) -> dg.RunRequest | dg.SkipReason:
-    """Train where retraining.min_new_matured_sends have matured since the last training."""
-    from mlguide_assets.retrain.triggers import new_sends
+def retrain_on_new_outcomes(instance: dg.DagsterInstance, workspace: Workspace) -> dg.RunRequest | dg.SkipReason:
+    """Train where retraining.min_new_matured have matured since the last training."""
+    from mlguide_assets.retrain.triggers import new_outcomes
 
-    return _ticked(instance, workspace, lambda known: new_sends(known, workspace.problem))
+    return _ticked(instance, workspace, lambda known: new_outcomes(known, workspace.problem))
 
 
 @dg.sensor(

@@ -1,7 +1,7 @@
 """Which part of the graph a problem has.
 
-Stores, plans, the API and what watches them still know the email case alone. Any other problem is read, prepared,
-trained, evaluated and put before the gate.
+Everything is made for every problem, whatever its tables are, except experiments and canaries where nothing is chosen:
+they compare ways to choose, and a plan that acts or leaves as the costs say has only one.
 """
 
 from typing import Any
@@ -10,35 +10,38 @@ import dagster as dg
 
 from mlguide_assets.defs.workspace import PROBLEM
 
-_TRAINED = (
-    "backtest_windows", "staleness_curve", "tuning_trials", "training_recipe", "candidate_model", "test_predictions",
-    "model_evaluation", "slice_metrics", "group_metrics", "model_explanations", "behaviour_results",
-    "registered_model", "promotion_decisions", "champion_model",
-)  # fmt: skip
+COMPARE_CHOICES = ("experiment_assignments", "exposures", "experiment_results", "offline_and_online", "canary_steps")
+"""The assets that a problem without a choice lacks."""
 
 
 def in_scope(found: dg.Definitions) -> dg.Definitions:
     """The definitions of the problem of this code location."""
-    if PROBLEM.has_email_tables:
+    if PROBLEM.chooses:
         return found
-    names = {
-        *("problem_definition", "contract_results", "quarantined_rows", "feature_declarations"),
-        *PROBLEM.tables,
-        *(PROBLEM.core_table, PROBLEM.features_table),
-        *_TRAINED,
-    }
-    assets = [each for each in found.assets or () if _keys(each) and all(key.path[-1] in names for key in _keys(each))]
-    checks = [
-        each for each in found.asset_checks or () if all(key.asset_key.path[-1] in names for key in _check_keys(each))
-    ]
-    jobs = [job for job in found.jobs or () if job.name == "lifecycle"]
+    assets = [each for each in found.assets or () if not any(_left_out(key) for key in _keys(each))]
+    checks = [each for each in found.asset_checks or () if not any(map(_is_of_left_out, _check_keys(each)))]
     return dg.Definitions(
-        assets=assets, asset_checks=checks, jobs=jobs, resources=found.resources, executor=found.executor
+        assets=assets,
+        asset_checks=checks,
+        jobs=found.jobs,
+        schedules=found.schedules,
+        sensors=found.sensors,
+        resources=found.resources,
+        executor=found.executor,
     )
 
 
+def _left_out(key: dg.AssetKey) -> bool:
+    return key.path[-1] in COMPARE_CHOICES
+
+
+def _is_of_left_out(key: dg.AssetCheckKey) -> bool:
+    return _left_out(key.asset_key)
+
+
 def _keys(asset: Any) -> list[dg.AssetKey]:
-    return list(getattr(asset, "keys", ()))
+    # A specification has one key, and no `keys`.
+    return list(asset.keys) if hasattr(asset, "keys") else [asset.key]
 
 
 def _check_keys(check: Any) -> list[dg.AssetCheckKey]:

@@ -12,6 +12,7 @@ from mlguide_assets.defs.workspace import OWNERS, PROBLEM, Workspace
 from mlguide_assets.train.checks import behaviours, leakage_alarms_of
 
 GROUP = "train"
+DECISIONS, UNIT = PROBLEM.decision.plural, PROBLEM.decision.unit
 FEATURES = dg.AssetKey(PROBLEM.features_table)
 _READS_FEATURES = {"features": dg.AssetIn(FEATURES)}
 _READS_BOTH = {**_READS_FEATURES, "core": dg.AssetIn(PROBLEM.core_table)}
@@ -19,7 +20,7 @@ THOROUGH = {"mlguide/thorough": "true"}
 """Assets that take minutes: retraining makes them, and `mlguide run --thorough`."""
 
 _SEARCH = {
-    "backtest_windows": "How every training window did on the same later sends.",
+    "backtest_windows": f"How every training window did on the same later {DECISIONS}.",
     "staleness_curve": "Quality of a model by its age, beside one that is always fresh.",
     "tuning_trials": "Every set of parameters that was tried, and how it did on the inner folds.",
     "training_recipe": "Parameters and training window that every training uses from now on, and why.",
@@ -83,7 +84,7 @@ def leakage_alarms(
     ins=_READS_FEATURES,
 )
 def search_recipe(context: dg.AssetExecutionContext, workspace: Workspace, features: Any) -> Iterator[dg.Output[Any]]:
-    """Backtest the training window, draw how a model ages, and tune, all on sends before the test window."""
+    """Backtest the training window, draw how a model ages, and tune, all on what is before the test window."""
     from mlguide_assets.deploy.registration import registry_of
     from mlguide_assets.deploy.registry_check import prepare_registry
     from mlguide_assets.train.search import search
@@ -111,13 +112,14 @@ def search_recipe(context: dg.AssetExecutionContext, workspace: Workspace, featu
     ins=_READS_FEATURES,
     outs={
         "candidate_model": dg.AssetOut(
-            description="The model that wants to be champion: trained, refitted on all matured sends, saved natively.",
+            description=f"The model that wants to be champion: trained, refitted on all matured {DECISIONS}, saved "
+            "natively.",
             group_name=GROUP,
             kinds={"xgboost", "scikitlearn"},
             owners=OWNERS,
         ),
         "test_predictions": dg.AssetOut(
-            description="What each model said of the sends of the test window, which none of them had seen.",
+            description=f"What each model said of the {DECISIONS} of the test window, which none of them had seen.",
             group_name=GROUP,
             kinds={"parquet"},
             owners=OWNERS,
@@ -125,7 +127,7 @@ def search_recipe(context: dg.AssetExecutionContext, workspace: Workspace, featu
     },
 )
 def train_candidate(context: dg.AssetExecutionContext, workspace: Workspace, features: Any) -> Iterator[dg.Output[Any]]:
-    """Choose a model, fit all on the same earlier sends, and score the later ones."""
+    """Choose a model, fit all on the same earlier decisions, and score the later ones."""
     from mlguide_assets.deploy.registration import registry_of
     from mlguide_assets.deploy.registry_check import prepare_registry
     from mlguide_assets.train.candidate import train_candidate
@@ -139,7 +141,7 @@ def train_candidate(context: dg.AssetExecutionContext, workspace: Workspace, fea
     preload(AFTER_TRAINING, then=lambda: registry.client)
     recipe = current_recipe(workspace.lake)
     lineage = lineage_of(workspace.lake, problem, recipe)
-    plans = plans_of(workspace.lake, lineage)
+    plans = plans_of(workspace.lake, lineage, problem)
     candidate = train_candidate(features, problem, recipe, context.log.info, plans)
     folder = workspace.candidates / lineage.id
     save_candidate(candidate, problem, lineage, folder)
@@ -148,9 +150,9 @@ def train_candidate(context: dg.AssetExecutionContext, workspace: Workspace, fea
 
 
 _EVALUATION = {
-    "model_evaluation": "Every metric of every model on the test window, with 95 % intervals clustered by user.",
-    "slice_metrics": "The candidate on each slice of users and emails, with its gap to the whole.",
-    "group_metrics": "What sensitive groups get: withheld shares, errors, calibration, and the differences.",
+    "model_evaluation": f"Every metric of every model on the test window, with 95 % intervals clustered by {UNIT}.",
+    "slice_metrics": "The candidate on each slice, with its gap to the whole.",
+    "group_metrics": "What sensitive groups get: shares above the threshold, errors, calibration, and the differences.",
 }
 
 
@@ -188,7 +190,7 @@ def evaluate_candidate(
 
 @dg.asset(group_name=GROUP, kinds={"parquet", "shap"}, owners=OWNERS, ins=_READS_FEATURES)
 def model_explanations(workspace: Workspace, candidate_model: Any, features: Any) -> dg.Output[Any]:
-    """Which features move the risk, and which way: exact SHAP contributions on a seeded sample of sends."""
+    """Which features move the risk, and which way: exact SHAP contributions on a seeded sample of decisions."""
     from mlguide_assets.train.explanation import explain
     from mlguide_assets.train.storage import folder_of, load_model, save_plots
 

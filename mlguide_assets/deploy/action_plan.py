@@ -25,7 +25,8 @@ def plan_actions(predictions: ibis.Table, *, planned_at: datetime, run_id: str) 
         The columns of predictions without `feature_time`, `rank` (1: the most probable), and `planned_at`.
     """
     keys = [name for name in predictions.columns if name not in ("feature_time", "run_id")]
-    order = [predictions.probability.desc(), *(predictions[name] for name in keys)]
+    # A column that is named twice would be ordered by as it is named last.
+    order = [predictions.probability.desc(), *(predictions[name] for name in keys if name != "probability")]
     rank = (ibis.row_number().over(order_by=order) + 1).cast("int64")
     planned = predictions.select(*keys, rank=rank, planned_at=ibis.timestamp(planned_at), run_id=ibis.literal(run_id))
     return planned.order_by("rank")

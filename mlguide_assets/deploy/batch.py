@@ -63,7 +63,7 @@ def predictions_schema(ids: pa.Schema) -> pa.Schema:
 
 @dataclass(frozen=True)
 class Scorer:
-    """A model in a folder, the threshold from which on it withholds, and its version."""
+    """A model in a folder, the threshold of its decisions, and its version."""
 
     folder: Path
     threshold: float
@@ -81,10 +81,10 @@ def scoring_day(reached: date, *, today: date) -> date:
 
 
 def days_to_score(landed: Mapping[date, int], *, today: date) -> list[date]:
-    """Every day that can be scored: from the first that has sends to the day to score for.
+    """Every day that can be scored: from the first that has events to the day to score for.
 
     Args:
-        landed: sends per day, of days that have any.
+        landed: events per day, of days that have any.
     """
     reached = last_day(landed)
     if reached is None:

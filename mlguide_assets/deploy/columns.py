@@ -1,18 +1,7 @@
 """What the columns of this stage's tables mean, table by table."""
 
-from mlguide_assets.define.decision import Decision, id_column
+from mlguide_assets.define.decision import Decision, id_column, plural
 from mlguide_assets.define.problem import Problem
-
-_SCORED = {
-    "scoring_date": "The day that the score is for.",
-    "user_id": "The user.",
-    "email_id": "The candidate email.",
-    "probability": "Calibrated probability that sending this email on that day loses the user.",
-    "decision": "What the costs say: send, or withhold from the threshold on.",
-    "model_version": "The model version that scored.",
-    "feature_time": "The instant whose knowledge the features hold, UTC.",
-    "run_id": "The Dagster run that scored.",
-}
 
 COLUMNS = {
     "registered_model": {
@@ -46,35 +35,6 @@ COLUMNS = {
         "recorded_by": "What measured it, such as an experiment.",
         "run_id": "The Dagster run that recorded it; empty for a person.",
     },
-    "batch_predictions": _SCORED,
-    "best_email_per_user": {
-        **_SCORED,
-        "email_id": "The candidate email that is least likely to lose the user.",
-        "decision": "Whether even this email is too risky: send or withhold.",
-    },
-    "send_plan": {
-        "scoring_date": "The day that the plan is for.",
-        "user_id": "The user.",
-        "email_id": "The email that the plan chose.",
-        "probability": "Calibrated probability that this email loses the user, by the model of model_version.",
-        "best_probability": "The same of the least risky email.",
-        "decision": "Whether the email is sent or withheld.",
-        "experiment": "The experiment by which the user follows the policy; null where none does.",
-        "arm": "The user's arm in it.",
-        "policy": "The policy that the user follows: generic, champion, challenger or random.",
-        "choice": "How it chose: best, the least risky email; explore, a draw; fixed, the email of the day.",
-        "propensity": "The probability with which the plan does this with this user, over all draws, the policy's too.",
-        "policy_shares": "The probability of each policy for this user.",
-        "policy_propensities": "The probability of doing this with this user on this day, given each policy.",
-        "candidates": "Emails that the model would send to the user, being below its threshold.",
-        "emails": "Emails that were scored, from which the random policy draws.",
-        "supported": "Emails that the user might have been sent, over all draws.",
-        "exploration_share": "The share of users whose email a model's policy was asked to draw.",
-        "salt": "What the draws of the plan were salted with.",
-        "model_version": "The model version that scored.",
-        "planned_at": "When the plan was made, by the problem's clock, UTC: it chose no send before.",
-        "run_id": "The Dagster run that made the plan.",
-    },
     "request_faults": {
         "day": "The day, UTC.",
         "endpoint": "What was asked for.",
@@ -87,7 +47,79 @@ COLUMNS = {
 
 def columns_of(problem: Problem) -> dict[str, dict[str, str]]:
     """Table → column → meaning, for every table of this stage."""
-    return {**COLUMNS, "prediction_log": _logged(problem.decision)}
+    decision = problem.decision
+    scored = _scored(problem)
+    made = {"batch_predictions": scored, "prediction_log": _logged(decision)}
+    if decision.choose is None:
+        return {**COLUMNS, **made, decision.plan_table: _acted_on(scored, decision)}
+    best = {
+        **scored,
+        id_column(decision.choose): f"The {decision.choose} that is least likely to end badly for the {decision.unit}.",
+        "decision": f"Whether even that one is too risky: {decision.actions[0]} or {decision.actions[1]}.",
+    }
+    return {**COLUMNS, **made, str(decision.best_table): best, decision.plan_table: _chosen(decision)}
+
+
+def _scored(problem: Problem) -> dict[str, str]:
+    """Of predictions."""
+    decision = problem.decision
+    act, leave = decision.actions
+    below, above = (act, leave) if decision.choose else (leave, act)
+    probability = "Calibrated probability of the positive outcome"
+    if decision.choose:
+        probability += f", if the {decision.unit} gets this {decision.choose} on that day"
+    return {
+        "scoring_date": "The day that the score is for.",
+        **dict.fromkeys(decision.scored_keys, f"What tells a {decision.noun} apart."),
+        **{id_column(noun): f"The {noun}." for noun in decision.nouns},
+        **({id_column(decision.choose): f"The candidate {decision.choose}."} if decision.choose else {}),
+        "probability": f"{probability}.",
+        "decision": f"What the costs say: {below}, or {above} from the threshold on.",
+        "model_version": "The model version that scored.",
+        "feature_time": "The instant whose knowledge the features hold, UTC.",
+        "run_id": "The Dagster run that scored.",
+    }
+
+
+def _acted_on(scored: dict[str, str], decision: Decision) -> dict[str, str]:
+    """Of a plan that acts or leaves, as the costs say."""
+    return {
+        **{name: text for name, text in scored.items() if name != "feature_time"},
+        "scoring_date": "The day that the plan is for.",
+        "rank": f"The place of the {decision.noun}; 1 is the most probable positive outcome.",
+        "planned_at": "When the plan was made, by the problem's clock, UTC.",
+        "run_id": "The Dagster run that made the plan.",
+    }
+
+
+def _chosen(decision: Decision) -> dict[str, str]:
+    """Of a plan that chooses."""
+    unit, choose = decision.unit, str(decision.choose)
+    act, leave = decision.actions
+    many = plural(choose).capitalize()
+    return {
+        "scoring_date": "The day that the plan is for.",
+        decision.unit_id: f"The {unit}.",
+        id_column(choose): f"The {choose} that the plan chose.",
+        "probability": f"Calibrated probability that this {choose} ends badly, by the model of model_version.",
+        "best_probability": f"The same of the least risky {choose}.",
+        "decision": f"Whether it is used: {act} or {leave}.",
+        "experiment": f"The experiment by which the {unit} follows the policy; null where none does.",
+        "arm": f"The arm of the {unit} in it.",
+        "policy": f"The policy that the {unit} follows: generic, champion, challenger or random.",
+        "choice": f"How it chose: best, the least risky {choose}; explore, a draw; fixed, the {choose} of the day.",
+        "propensity": f"The probability with which the plan does this with this {unit}, over all of its draws.",
+        "policy_shares": f"The probability of each policy for this {unit}.",
+        "policy_propensities": f"The probability of doing this with this {unit} on this day, given each policy.",
+        "candidates": f"{many} that the model would choose for the {unit}, being below its threshold.",
+        "offered": f"{many} that were scored, from which the random policy draws.",
+        "supported": f"{many} that the {unit} might have got, over all draws.",
+        "exploration_share": f"The share of {plural(unit)} whose {choose} a model's policy was asked to draw.",
+        "salt": "What the draws of the plan were salted with.",
+        "model_version": "The model version that scored.",
+        "planned_at": f"When the plan was made, by the problem's clock, UTC: it chose no {decision.noun} before.",
+        "run_id": "The Dagster run that made the plan.",
+    }
 
 
 def _logged(decision: Decision) -> dict[str, str]:

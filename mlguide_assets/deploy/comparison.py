@@ -25,7 +25,7 @@ Array: TypeAlias = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Metrics of both on the same resamples of users.
+    """Metrics of both on the same resamples of units.
 
     `which` says in words which rows, and which of the champion's two models, were compared.
     """
@@ -83,7 +83,7 @@ def compare_with_champion(test: pa.Table, version: str, champion: Past, problem:
     """Score the challenger's test window with the champion, and compare.
 
     The champion as it serves has learned from every row that had matured when it was trained. Where enough
-    positive labels came later, these rows decide. Otherwise its holdout model decides, which has learned from the rows
+    positives came later, these rows decide. Otherwise its holdout model decides, which has learned from the rows
     before the champion's own test window, as the challenger's scores also come from a model that has not seen
     the test window: then two recipes are compared.
 
@@ -91,25 +91,23 @@ def compare_with_champion(test: pa.Table, version: str, champion: Past, problem:
         test: rows of the challenger's test window: keys, label, features, and its scores (`challenger`).
         champion: its candidate, or its bundle where the registry has lost that.
     """
-    facts = champion.facts
+    facts, many = champion.facts, problem.decision.plural
     times = test[problem.decision.time].to_numpy()
     fresh = times > np.datetime64(facts["refit_until"])
     lost = int(test["label"].to_numpy()[fresh].sum())
     if lost >= problem.gate.min_fresh_positives:
-        folder, which = champion.folder, "sends that came after the champion was trained"
+        folder, which = champion.folder, f"{many} that came after the champion was trained"
     elif champion.holdout_model is None:
         reason = (
             f"It cannot be compared with version {version}, the champion: the registry no longer has that version, and "
-            f"only {lost:,} sends since it was trained are positive (gate.min_fresh_positives is "
+            f"of the {many} since it was trained only {lost:,} were positive (gate.min_fresh_positives is "
             f"{problem.gate.min_fresh_positives:,})."
         )
         return Incomparable(version, reason, champion_is_unfit=False)
     else:
         fresh = times >= np.datetime64(facts["test_from"])
-        folder, which = (
-            champion.holdout_model,
-            "sends of the test window, which the champion's holdout model has not seen",
-        )
+        folder = champion.holdout_model
+        which = f"{many} of the test window, which the champion's holdout model has not seen"
     rows = test.filter(pa.array(fresh))
     if len(np.unique(rows["label"].to_numpy())) < 2:
         return Incomparable(version, f"The {rows.num_rows:,} {which} have only one outcome.", champion_is_unfit=False)
@@ -123,9 +121,9 @@ def compare_with_champion(test: pa.Table, version: str, champion: Past, problem:
 
 
 def compare_scores(
-    labels: Array, scores: dict[str, Array], users: Array, version: str, which: str, problem: Problem
+    labels: Array, scores: dict[str, Array], units: Array, version: str, which: str, problem: Problem
 ) -> Comparison:
-    """Compare the probabilities of `challenger` and `champion` on rows of the same users."""
+    """Compare the probabilities of `challenger` and `champion` on rows of the same units."""
     settings = problem.evaluation
-    replicates = replicate_metrics(labels, scores, users, repeats=settings.bootstrap_repeats, seed=settings.seed)
+    replicates = replicate_metrics(labels, scores, units, repeats=settings.bootstrap_repeats, seed=settings.seed)
     return Comparison(version, len(labels), which, replicates)

@@ -178,7 +178,7 @@ def no_slice_is_much_worse(slices: pa.Table, problem: Problem) -> Criterion:
 
 
 def treats_groups_alike(groups: pa.Table, limit: float) -> Criterion:
-    """Emails are withheld from sensitive groups at rates that do not significantly differ by more than allowed."""
+    """Sensitive groups are at or above the threshold at rates that do not significantly differ by more than allowed."""
     asked = [
         row
         for row in groups.to_pylist()
@@ -189,7 +189,7 @@ def treats_groups_alike(groups: pa.Table, limit: float) -> Criterion:
         return Criterion("treats_groups_alike", 0.0, None, None, limit, True, reason)
     worst = max(asked, key=lambda row: float(row["value"]))
     reason = (
-        f"Emails are withheld from the groups of {worst['column']} at rates that differ by {worst['value']:.4f} "
+        f"The groups of {worst['column']} are at or above the threshold at rates that differ by {worst['value']:.4f} "
         f"(95 % CI {worst['low']:.4f} to {worst['high']:.4f}); gate.max_group_gap = {limit:g}."
     )
     passed = not worst["low"] > limit
@@ -212,13 +212,13 @@ def behaves(results: Sequence[dict[str, Any]]) -> Criterion:
 
 
 def features_agree(parity: Parity) -> Criterion:
-    """What scoring computes for a pair equals what training computed for the send."""
+    """What scoring computes for a decision equals what training computed for it."""
     passed = parity.mismatches == 0
     reason = (
         f"Scoring and training compute the same features for {parity.rows:,} rows."
         if passed
         else f"Scoring and training compute different values of {parity.worst} for "
-        f"{parity.mismatches:,} of {parity.rows:,} sends."
+        f"{parity.mismatches:,} of {parity.rows:,} rows."
     )
     return Criterion("features_agree", parity.share, None, None, 0.0, passed, reason)
 

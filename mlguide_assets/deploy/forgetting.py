@@ -69,10 +69,12 @@ def forget(home: Home, problem: Problem, erasure: Erasure, report: Report, *, st
     lake = Lake(home.lake(problem.key))
     with run_lock(home, report):
         known = ForgetList.load(home.forgotten(problem.key))
-        before = known.entry(erasure.key)
+        before = known.entry(erasure.key, erasure.entity)
         report("looking for the models that learned from it")
         learned = {**versions_that_learned(home, problem, lake, erasure), **(before.learned if before else {})}
-        entry = Forgotten(known.hash_of(erasure.key), datetime.now(UTC).isoformat(timespec="seconds"), learned)
+        entry = Forgotten(
+            known.hash_of(erasure.key, erasure.entity), datetime.now(UTC).isoformat(timespec="seconds"), learned
+        )
         known.with_entry(entry).save()
         report("removing it from the online store")
         addresses = {None, store or os.environ.get(STORE_VARIABLE) or None}
@@ -90,9 +92,14 @@ def forget(home: Home, problem: Problem, erasure: Erasure, report: Report, *, st
 def versions_that_learned(home: Home, problem: Problem, lake: Lake, erasure: Erasure) -> dict[str, str]:
     """The registered versions that learned from an entity, each with the snapshot that it was trained from.
 
-    Where a snapshot is no longer kept, dates decide: the entity had rows before the version was trained.
+    Where a snapshot is no longer kept, dates decide: the entity had rows before the version was trained. Of an entity
+    that decisions are not about, every version may have learned: it is among what the features count.
     """
     features, label = problem.features_table, problem.label.column
+    if erasure.entity.noun not in problem.decision.nouns:
+        return {
+            version: facts["lineage"]["snapshots"][features] for version, facts in _facts_of_versions(home, problem)
+        }
     first = _first_row(lake, features, problem.decision.time, erasure)
     found = {}
     for version, facts in _facts_of_versions(home, problem):
@@ -196,8 +203,8 @@ def _without_pairs(line: bytes, erasure: Erasure) -> bytes:
     """A line of the prediction log without the pairs of an entity, of the same length."""
     try:
         request = json.loads(line)
-        kept = [row for row in request["rows"] if str(row[erasure.entity.column]) != str(erasure.key)]
-    except (ValueError, KeyError, TypeError):
+        kept = [row for row in request["rows"] if str(row.get(erasure.entity.column)) != str(erasure.key)]
+    except (ValueError, KeyError, TypeError, AttributeError):
         # Torn or damaged, so never acknowledged: it may hold features after a mention.
         return line if erasure.blanked(line) == line else b" " * len(line)
     if len(kept) == len(request["rows"]):

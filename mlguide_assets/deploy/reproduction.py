@@ -10,10 +10,9 @@ from typing import Any
 
 from mlguide_assets.define.loading import parse_problem
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.registration import registry_of
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.forgetting import USER, ForgetList
+from mlguide_assets.prepare.forgetting import ForgetList
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import MissingTableError
 from mlguide_assets.settings import Home
@@ -81,9 +80,9 @@ def _refuse_forgotten(home: Home, problem: Problem, version: str) -> None:
     forgotten = ForgetList.load(home.forgotten(problem.key)).learned(version)
     if forgotten is not None:
         raise InputError(
-            f"Version {version} learned from a {USER.noun} that was forgotten on {forgotten.at[:10]}: its training "
+            f"Version {version} learned from rows that were forgotten on {forgotten.at[:10]}: its training "
             f"snapshot {forgotten.learned[version]} no longer has all rows, so it cannot be reproduced byte by byte. "
-            f"'mlguide run' trains a version without that {USER.noun}."
+            f"'mlguide run' trains a version without them."
         )
 
 
@@ -103,7 +102,7 @@ def keep_inputs(lake: Lake, problem: Problem, version: str, lineage: dict[str, A
 
     What is gone already cannot be kept: a version may be promoted by hand long after it was trained.
     """
-    for table in (problem.features_table, SEND_PLAN):
+    for table in (problem.features_table, problem.decision.plan_table):
         if table in lineage["snapshots"]:
             with contextlib.suppress(MissingTableError):
                 lake.pin(table, lineage["snapshots"][table], f"version-{version}")
@@ -113,13 +112,13 @@ def keep_inputs(lake: Lake, problem: Problem, version: str, lineage: dict[str, A
 
 
 def _inputs(lake: Lake, lineage: Lineage, problem: Problem) -> tuple[Any, Any]:
-    """The features and the send plans of a lineage; plans are None where it has none."""
-    features = problem.features_table
+    """The features and the plans of a lineage; plans are None where it has none."""
+    features, plan = problem.features_table, problem.decision.plan_table
     try:
-        return lake.read(features, snapshot_id=lineage.snapshots[features]), plans_of(lake, lineage)
+        return lake.read(features, snapshot_id=lineage.snapshots[features]), plans_of(lake, lineage, problem)
     except MissingTableError:
-        named = ", ".join(lineage.snapshots[table] for table in (features, SEND_PLAN) if table in lineage.snapshots)
+        named = ", ".join(lineage.snapshots[table] for table in (features, plan) if table in lineage.snapshots)
         raise InputError(
-            f"What the version learned from (features and send plans, snapshot {named}) is no longer kept: that of the "
+            f"What the version learned from (features and plans, snapshot {named}) is no longer kept: that of the "
             f"last {KEPT_PINS} champions is, and of others while it is among the newest snapshots."
         ) from None

@@ -62,56 +62,52 @@ def assignments(experiment: Experiment, units: ibis.Table, share: float) -> ibis
     """The units that take part, each with its arm: as `arm_of`, computed by DuckDB.
 
     Args:
-        units: a table whose column `experiment.unit` holds each id once.
+        units: a table whose column `unit_id` holds each id once.
         share: see `route_of`.
 
     Returns:
         The rows that take part, with one more column, `arm`.
     """
-    route, unit = route_of(experiment, share), units[experiment.unit]
+    route, unit = route_of(experiment, share), units.unit_id
     taking_part = [draw_column(each.salt, unit).between(each.low, each.high - 1) for each in route.ranges]
     members = units.filter(*taking_part) if taking_part else units
-    drawn = draw_column(route.arm_salt, members[experiment.unit])
+    drawn = draw_column(route.arm_salt, members.unit_id)
     *earlier, last = route.arms
     return members.mutate(arm=ibis.cases(*((drawn < arm.end, arm.name) for arm in earlier), else_=last.name))
 
 
 def assigned_on(
-    day: date, started: Sequence[Started], profiles: ibis.Table, gone: ibis.Table, exposed: ibis.Table | None
+    day: date, started: Sequence[Started], members: ibis.Table, gone: ibis.Table, exposed: ibis.Table | None
 ) -> ibis.Table | None:
-    """Whom the running experiments assign on a day, as the send plan takes it (`deploy.policies.ASSIGNED`).
+    """Whom the running experiments assign on a day, as the plan takes it (`deploy.policies.assigned_schema`).
 
     A unit that was exposed stays in its arm, also where it is no longer eligible.
 
     Args:
-        profiles: rows of user_profiles.
-        gone: the units that no action reaches any more.
+        members: as of `actions.members_of`.
+        gone: the ids of the units that no action reaches any more, in one column.
         exposed: rows of `exposures`, if there are any.
 
     Returns:
         One row per unit; None where nobody is assigned.
     """
-    parts = []
+    parts, lost = [], gone.rename(unit_id=gone.columns[0])
     for each in started:
         share = each.share_on(day)
         if share:
-            units = (
-                _members(profiles, each, exposed)
-                .rename({each.experiment.unit: "id"})
-                .anti_join(gone, each.experiment.unit)
-            )
+            units = _members(members, each, exposed).select(unit_id="id").anti_join(lost, "unit_id")
             parts.append(_rows(each.experiment, assignments(each.experiment, units, share)))
     return ibis.union(*parts) if len(parts) > 1 else next(iter(parts), None)
 
 
-def _members(profiles: ibis.Table, started: Started, exposed: ibis.Table | None) -> ibis.Table:
+def _members(members: ibis.Table, started: Started, exposed: ibis.Table | None) -> ibis.Table:
     """The units that may take part, and those that do already."""
-    may = eligible(profiles, started.experiment.eligibility)
+    may = eligible(members, started.experiment.eligibility)
     if exposed is None or not started.experiment.eligibility:
         return may
     name, version = started.key
     own = exposed.filter(exposed.experiment == name, exposed.version == version)
-    return ibis.union(may, profiles.semi_join(own, profiles.id == own.unit_id), distinct=True)
+    return ibis.union(may, members.semi_join(own, members.id == own.unit_id), distinct=True)
 
 
 def _rows(experiment: Experiment, members: ibis.Table) -> ibis.Table:
@@ -119,7 +115,7 @@ def _rows(experiment: Experiment, members: ibis.Table) -> ibis.Table:
     weights = {policy: sum(arm.weight for arm in experiment.arms if arm.policy == policy) for policy in POLICIES}
     shares = ibis.struct({policy: exactly(weight) for policy, weight in weights.items()})
     return members.select(
-        unit_id=members[experiment.unit],
+        unit_id=members.unit_id,
         experiment=ibis.literal(experiment.name),
         arm=members.arm,
         policy=ibis.cases(*((members.arm == arm, policy) for arm, policy in policies.items())),
@@ -127,18 +123,18 @@ def _rows(experiment: Experiment, members: ibis.Table) -> ibis.Table:
     )
 
 
-def eligible(profiles: ibis.Table, conditions: Sequence[Eligibility]) -> ibis.Table:
-    """The profiles of the units that may take part: those that meet every condition. An unknown value meets none."""
+def eligible(members: ibis.Table, conditions: Sequence[Eligibility]) -> ibis.Table:
+    """The units that may take part: those that meet every condition. An unknown value meets none."""
     for condition in conditions:
-        column = profiles[condition.column]
+        column = members[condition.column]
         if condition.values:
-            profiles = profiles.filter(column.cast("string").isin(condition.values))
+            members = members.filter(column.cast("string").isin(condition.values))
             continue
         if condition.min is not None:
-            profiles = profiles.filter(column >= condition.min)
+            members = members.filter(column >= condition.min)
         if condition.max is not None:
-            profiles = profiles.filter(column <= condition.max)
-    return profiles
+            members = members.filter(column <= condition.max)
+    return members
 
 
 def _bound(share: float) -> int:

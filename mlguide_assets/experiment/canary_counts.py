@@ -1,6 +1,6 @@
-"""What is counted of a canary: units by arm and by the share that saw it, from the send plans and the API's log.
+"""What is counted of a canary: units by arm and by the share that saw it, from the plans and the API's log.
 
-By intention to treat: a unit counts in the arm that its draw put it in on that day, whatever became of its send.
+By intention to treat: a unit counts in the arm that its draw put it in on that day, whatever became of it.
 """
 
 from datetime import date, datetime
@@ -8,7 +8,6 @@ from datetime import date, datetime
 import ibis
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.landing import PREDICTION_LOG
 from mlguide_assets.deploy.prediction_log import FAILED, FALLBACK
 from mlguide_assets.experiment.canary import Counts
@@ -20,38 +19,41 @@ _DIGITS = 9
 
 
 def canary_counts(
-    lake: Lake, problem: Problem, progress: Progress, *, sends: ibis.Table, until: datetime, slow_ms: float
+    lake: Lake, problem: Problem, progress: Progress, *, actions: ibis.Table, until: datetime, slow_ms: float
 ) -> Counts:
     """Units with an outcome, withheld from, not answered, kept waiting by their own model.
 
     Args:
-        sends: user_id, delivered_at and the label as the source writes it.
+        actions: as of `actions.actions_of`.
         until: the data's clock: outcomes count once their label is final by it.
     """
-    plan, log = _plan(lake, progress), _log(lake, progress)
+    decision = problem.decision
+    plan, log = _plan(lake, progress, decision.plan_table), _log(lake, progress)
+    unit = decision.unit_id
     counts: dict[str, list[Stage]] = {}
     if plan is not None:
-        counts["withheld"] = _by_stage(plan.filter(plan.decision == "withhold"))
-        counts["outcome"] = _by_stage(_with_outcome(plan, sends, problem, until))
+        counts["withheld"] = _by_stage(plan.filter(plan.decision == decision.above), unit)
+        counts["outcome"] = _by_stage(_with_outcome(plan, actions, problem, until), unit)
     if log is not None:
-        counts["errors"] = _by_stage(log.filter(log.variant.isin([FALLBACK, FAILED])))
-        counts["slow"] = _by_stage(log.filter(log.variant != FAILED, _own_ms(log) > slow_ms))
+        counts["errors"] = _by_stage(log.filter(log.variant.isin([FALLBACK, FAILED])), unit)
+        counts["slow"] = _by_stage(log.filter(log.variant != FAILED, _own_ms(log) > slow_ms), unit)
     return counts  # type: ignore[return-value]
 
 
-def _with_outcome(plan: ibis.Table, sends: ibis.Table, problem: Problem, until: datetime) -> ibis.Table:
-    """The planned units whose sends of the day had the positive outcome."""
-    made = sends.filter(
-        sends[problem.label.column] == problem.label.positive,
-        sends.delivered_at <= ibis.timestamp(until - problem.label.window),
-    ).select(sent_to=sends.user_id, at=sends.delivered_at)
-    met = plan.inner_join(made, [plan.user_id == made.sent_to, plan.scoring_date == made["at"].date()])
+def _with_outcome(plan: ibis.Table, actions: ibis.Table, problem: Problem, until: datetime) -> ibis.Table:
+    """The planned units whose actions of the day had the positive outcome."""
+    decision, label = problem.decision, problem.label
+    made = actions.filter(
+        actions[label.column].cast("string") == label.positive,
+        actions[decision.time] <= ibis.timestamp(until - label.window),
+    ).select(done_to=actions[decision.unit_id], at=actions[decision.time])
+    met = plan.inner_join(made, [plan[decision.unit_id] == made.done_to, plan.scoring_date == made["at"].date()])
     return met.filter(met["at"] >= met.planned_at)
 
 
-def _plan(lake: Lake, progress: Progress) -> ibis.Table | None:
-    """The canary's rows of the send plans since it began, each with the share of the units that saw it."""
-    rows = _since(lake, SEND_PLAN, progress.begun)
+def _plan(lake: Lake, progress: Progress, table: str) -> ibis.Table | None:
+    """The canary's rows of the plans since it began, each with the share of the units that saw it."""
+    rows = _since(lake, table, progress.begun)
     if rows is None:
         return None
     shares = rows.policy_shares
@@ -87,8 +89,8 @@ def _since(lake: Lake, table: str, day: date) -> ibis.Table | None:
     return lake.read(table, partitions=days, by_name=True) if days else None
 
 
-def _by_stage(rows: ibis.Table) -> list[Stage]:
-    counted = rows.group_by("share", "arm").agg(units=rows.user_id.nunique()).to_pyarrow().to_pylist()
+def _by_stage(rows: ibis.Table, unit: str) -> list[Stage]:
+    counted = rows.group_by("share", "arm").agg(units=rows[unit].nunique()).to_pyarrow().to_pylist()
     found: dict[float, dict[str, int]] = {}
     for row in counted:
         found.setdefault(row["share"], {})[row["arm"]] = row["units"]

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import ibis
 
     from mlguide_assets.deploy.criteria import Criterion
+    from mlguide_assets.experiment.actions import Tables
     from mlguide_assets.experiment.canary import Finding, Judgement
 
 
@@ -45,17 +46,20 @@ class Look:
     said: str = "No version goes live by canary."
 
 
-def look_at_canary(home: Home, lake: Lake, problem: Problem, *, sends: "ibis.Table", run_id: str) -> Look:
+def look_at_canary(home: Home, lake: Lake, problem: Problem, *, tables: "Tables", run_id: str) -> Look:
     """Begin the canary that is due, or judge the one that runs, and do what follows.
 
     The record comes first, then the servers, then the record of decisions: what a crash leaves undone, the next look
     does.
+
+    Args:
+        tables: accepted, by their names in the problem file.
     """
     if problem.canary is None and not lake.exists(CANARY_STEPS):
         return Look()
     # A person who stops the canary meanwhile waits: else this look would let it go on.
     with locked(lake.root / _LOCK):
-        return _look(home, lake, problem, sends, run_id)
+        return _look(home, lake, problem, tables, run_id)
 
 
 def stop_canary(home: Home, lake: Lake, problem: Problem, *, reason: str, by: str) -> dict[str, Any]:
@@ -88,7 +92,7 @@ def stop_canary(home: Home, lake: Lake, problem: Problem, *, reason: str, by: st
     return row
 
 
-def _look(home: Home, lake: Lake, problem: Problem, sends: "ibis.Table", run_id: str) -> Look:
+def _look(home: Home, lake: Lake, problem: Problem, tables: "Tables", run_id: str) -> Look:
     row = _going_live(home, lake, problem, run_id)
     if row is None:
         publish_canary(home, problem, None)
@@ -97,18 +101,19 @@ def _look(home: Home, lake: Lake, problem: Problem, sends: "ibis.Table", run_id:
     version, progress = str(row["version"]), progress_of(lake, row["version"])
     if progress is not None and not progress.share:
         return _end(home, lake, problem, row, progress, None, run_id)
+    from mlguide_assets.experiment.actions import actions_of
     from mlguide_assets.experiment.canary import judge
     from mlguide_assets.experiment.canary_counts import canary_counts
     from mlguide_assets.prepare.clock import data_clock
 
-    settings = problem.canary
-    until = data_clock(sends)
+    settings, actions = problem.canary, actions_of(tables, problem)
+    until = data_clock(actions, problem.decision.time)
     if settings is None or until is None or not _has_bundle(home, lake, problem, version):
         return Look(progress, f"Version {version} cannot be looked at: its bundle or the data are missing.")
     if progress is None:
         found = _begin(settings)
     else:
-        counts = canary_counts(lake, problem, progress, sends=sends, until=until, slow_ms=settings.slow_ms)
+        counts = canary_counts(lake, problem, progress, actions=actions, until=until, slow_ms=settings.slow_ms)
         days, in_step = ((until.date() - since).days for since in (progress.begun, progress.step_begun))
         # The file may have fewer steps than it had.
         step = min(progress.step, len(settings.ramp) - 1)
@@ -128,7 +133,7 @@ def with_canary(lake: Lake, problem: Problem, assigned: "ibis.Table | None") -> 
     theirs.
 
     Args:
-        assigned: rows as `deploy.policies.ASSIGNED`; None where no experiment assigns any.
+        assigned: rows as of `deploy.policies.assigned_schema`; None where no experiment assigns any.
     """
     progress = running_canary(lake) if lake.exists(CANARY_STEPS) else None
     route = progress.route if progress else None
@@ -137,18 +142,19 @@ def with_canary(lake: Lake, problem: Problem, assigned: "ibis.Table | None") -> 
     import ibis
 
     from mlguide_assets.deploy.policies import exactly, followed_policies
+    from mlguide_assets.experiment.actions import members_of, tables_of_actions
     from mlguide_assets.statistics.draws import draw_column
 
-    users = lake.read("user_profiles").select(user_id="id")
-    others = users.anti_join(assigned.select(user_id="unit_id"), "user_id") if assigned is not None else users
+    units = members_of(tables_of_actions(lake, problem), problem).select(unit_id="id")
+    others = units.anti_join(assigned, "unit_id") if assigned is not None else units
     rows = followed_policies(others, problem.policies, salt=problem.exploration.salt)
     own = rows.policy == CONTROL
-    arm = ibis.ifelse(draw_column(route.arm_salt, rows.user_id) < route.arms[0].end, TREATMENT, CONTROL)
+    arm = ibis.ifelse(draw_column(route.arm_salt, rows.unit_id) < route.arms[0].end, TREATMENT, CONTROL)
     champion, text = problem.policies.champion, ibis.null("string")
     shares = {**problem.policies.shares, "champion": champion * (1 - progress.share)}
     shares["challenger"] = champion * progress.share
     canary = rows.select(
-        unit_id=rows.user_id,
+        unit_id=rows.unit_id,
         experiment=ibis.ifelse(own, route.experiment, text),
         arm=ibis.ifelse(own, arm, text),
         policy=ibis.ifelse(own & (arm == TREATMENT), "challenger", rows.policy),

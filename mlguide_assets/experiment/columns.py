@@ -19,7 +19,7 @@ COLUMNS = {
         "day": "How far the data reached then.",
         "version": "The version that goes live step by step.",
         "champion": "The version that it is held against.",
-        "experiment": "What the send plan and the prediction log call it.",
+        "experiment": "What the plan and the prediction log call it.",
         "action": "start, hold, pause (by a signal), advance, abort (significantly harmful), promote, or give_up.",
         "step": "Of the ramp, from 0.",
         "share": "Of the units that see it from then on; 0 where it has ended.",
@@ -41,7 +41,7 @@ COLUMNS = {
         "arm": "The arm that the unit met.",
         "exposed_at": "When it first met this arm, UTC.",
         "model_version": "The model version that decided then.",
-        "origin": "What met the unit first: the send plan or the API.",
+        "origin": "What met the unit first: the plan or the API.",
     },
     "experiment_results": {
         **_OF_EXPERIMENT,

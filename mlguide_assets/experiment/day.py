@@ -10,9 +10,8 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.tables import ASSIGNMENTS, SEND_PLAN
+from mlguide_assets.define.tables import ASSIGNMENTS
 from mlguide_assets.deploy.landing import PREDICTION_LOG
-from mlguide_assets.deploy.policies import ASSIGNED
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.tables import CANARY_STEPS, EXPERIMENTS, EXPOSURES, RESULTS
 from mlguide_assets.prepare.lake.lake import Lake
@@ -22,6 +21,7 @@ from mlguide_assets.settings import Home
 if TYPE_CHECKING:
     import ibis
 
+    from mlguide_assets.experiment.actions import Tables
     from mlguide_assets.experiment.ledger import Started
 
 
@@ -54,13 +54,15 @@ def assign_day(
         report(f"The experiment of the problem file was not started: {error}")
     present = [each for each in running(lake) if each.share_on(day)]
     # Servers follow the newest day, also while an earlier one is scored again.
-    if day >= (last_planned(lake) or day):
+    if day >= (last_planned(lake, problem) or day):
         publish_routes(home, problem, present, day)
     rows = with_canary(lake, problem, _assignments(lake, problem, present, day) if present else None)
     if rows is None and day.isoformat() not in _partitions(lake, ASSIGNMENTS):
         return None
     # An experiment that was stopped since the day was assigned leaves it without rows.
-    snapshot = lake.write_partition(ASSIGNMENTS, day.isoformat(), ASSIGNED.empty_table() if rows is None else rows)
+    if rows is None:
+        rows = lake.read(ASSIGNMENTS, partitions=[day.isoformat()]).limit(0)
+    snapshot = lake.write_partition(ASSIGNMENTS, day.isoformat(), rows)
     return Assigned(snapshot, tuple(each.experiment.title for each in present))
 
 
@@ -71,16 +73,17 @@ def expose_day(lake: Lake, problem: Problem, day: date) -> int:
     from mlguide_assets.experiment.exposure import exposed_by_api, exposed_by_plan, record_exposures
     from mlguide_assets.experiment.ledger import running
 
-    planned = day.isoformat() in _partitions(lake, SEND_PLAN)
-    plan = lake.read(SEND_PLAN, partitions=[day.isoformat()]) if planned else None
+    table, unit = problem.decision.plan_table, problem.decision.unit_id
+    planned = day.isoformat() in _partitions(lake, table)
+    plan = lake.read(table, partitions=[day.isoformat()]) if planned else None
     added = 0
     for each in running(lake):
         # A plan that an earlier version made knows no experiment.
         if plan is not None and "experiment" in plan.columns:
-            added += record_exposures(lake, exposed_by_plan(plan, each))
+            added += record_exposures(lake, exposed_by_plan(plan, each, unit))
         log = _answers(lake, problem, each)
         if log is not None:
-            added += record_exposures(lake, exposed_by_api(log, each))
+            added += record_exposures(lake, exposed_by_api(log, each, unit))
     return added
 
 
@@ -103,12 +106,15 @@ class Looked:
     pictures: dict[str, bytes] = field(default_factory=dict)
 
 
-def look_day(
-    home: Home, lake: Lake, problem: Problem, *, sends: "ibis.Table", profiles: "ibis.Table", run_id: str
-) -> Looked:
-    """Take the looks that are due, and put a model that waited for a verdict before the gate."""
+def look_day(home: Home, lake: Lake, problem: Problem, *, tables: "Tables", run_id: str) -> Looked:
+    """Take the looks that are due, and put a model that waited for a verdict before the gate.
+
+    Args:
+        tables: accepted, by their names in the problem file.
+    """
     if not lake.exists(EXPERIMENTS):
         return Looked()
+    from mlguide_assets.experiment.actions import actions_of, members_of
     from mlguide_assets.experiment.criterion import decide_on_waiting
     from mlguide_assets.experiment.ledger import results, running
     from mlguide_assets.experiment.looks import take_looks
@@ -117,9 +123,10 @@ def look_day(
     from mlguide_assets.prepare.clock import data_clock
 
     before = {each.key: each for each in running(lake)}
-    until = data_clock(sends) if before else None
+    actions, members = actions_of(tables, problem), members_of(tables, problem)
+    until = data_clock(actions, problem.decision.time) if before else None
     added = (
-        take_looks(lake, problem, sends=sends, profiles=profiles, until=until, run_id=run_id)
+        take_looks(lake, problem, actions=actions, members=members, until=until, run_id=run_id)
         if until is not None
         else []
     )
@@ -134,7 +141,7 @@ def look_day(
         running=len(now),
         verdicts="; ".join(f"{row['experiment']}, look {row['look']}: {row['verdict']}" for row in added)
         or "no look was due",
-        faults=() if until is None else tuple(_faults(lake, problem, now, sends, profiles, until)),
+        faults=() if until is None else tuple(_faults(lake, problem, now, actions, members, until)),
         pictures={name: png for name, png in drawn.items() if png is not None},
     )
 
@@ -143,26 +150,27 @@ def _faults(
     lake: Lake,
     problem: Problem,
     present: "list[Started]",
-    sends: "ibis.Table",
-    profiles: "ibis.Table",
+    actions: "ibis.Table",
+    members: "ibis.Table",
     until: datetime,
 ) -> Iterator[str]:
     from mlguide_assets.experiment.looks import faults_of, units_of
 
     for each in present:
-        units = units_of(lake, each, problem, sends, profiles, until)
+        units = units_of(lake, each, problem, actions, members, until)
         for fault in faults_of(units, each.experiment) if units is not None else ():
             yield f"{each.experiment.title}: {fault}."
 
 
 def _assignments(lake: Lake, problem: Problem, present: "list[Started]", day: date) -> "ibis.Table | None":
+    from mlguide_assets.experiment.actions import actions_of, members_of, tables_of_actions
     from mlguide_assets.experiment.assignment import assigned_on
     from mlguide_assets.experiment.outcomes import lost_before
 
-    unit = present[0].experiment.unit
-    gone = lost_before(lake.read("user_emails"), problem, unit, datetime.combine(day, datetime.min.time()))
+    tables = tables_of_actions(lake, problem)
+    gone = lost_before(actions_of(tables, problem), problem, datetime.combine(day, datetime.min.time()))
     exposed = lake.read(EXPOSURES) if lake.exists(EXPOSURES) else None
-    return assigned_on(day, present, lake.read("user_profiles"), gone, exposed)
+    return assigned_on(day, present, members_of(tables, problem), gone, exposed)
 
 
 def _answers(lake: Lake, problem: Problem, started: "Started") -> "ibis.Table | None":
@@ -170,6 +178,7 @@ def _answers(lake: Lake, problem: Problem, started: "Started") -> "ibis.Table | 
 
     A server knows which units an experiment takes, but not which of them are lost.
     """
+    from mlguide_assets.experiment.actions import actions_of, tables_of_actions
     from mlguide_assets.experiment.outcomes import lost_before
 
     days = [day for day in _partitions(lake, PREDICTION_LOG) if day >= started.start.isoformat()]
@@ -178,8 +187,9 @@ def _answers(lake: Lake, problem: Problem, started: "Started") -> "ibis.Table | 
     log = lake.read(PREDICTION_LOG, partitions=days, by_name=True)
     if "experiment" not in log.columns:
         return None
-    unit, instant = started.experiment.unit, datetime.combine(started.start, datetime.min.time())
-    return log.anti_join(lost_before(lake.read("user_emails"), problem, unit, instant), unit)
+    instant = datetime.combine(started.start, datetime.min.time())
+    actions = actions_of(tables_of_actions(lake, problem), problem)
+    return log.anti_join(lost_before(actions, problem, instant), problem.decision.unit_id)
 
 
 def _partitions(lake: Lake, table: str) -> Collection[str]:

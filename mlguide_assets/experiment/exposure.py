@@ -17,9 +17,8 @@ from mlguide_assets.prepare.lake.lake import Lake
 
 PLAN, API = "plan", "api"
 
-SCHEMA = pa.schema(
+_BUT_UNIT = pa.schema(
     [
-        ("unit_id", pa.int64()),
         ("experiment", pa.string()),
         ("version", pa.int64()),
         ("arm", pa.string()),
@@ -29,28 +28,40 @@ SCHEMA = pa.schema(
     ]
 )
 
+
+def exposures_schema(unit: pa.DataType) -> pa.Schema:
+    """The columns of exposures.
+
+    Args:
+        unit: the type of the ids of units.
+    """
+    return pa.schema([("unit_id", unit), *_BUT_UNIT])
+
+
 _ONCE = ["unit_id", "experiment", "version", "arm"]
 
 
-def exposed_by_plan(plan: ibis.Table, started: Started) -> ibis.Table:
-    """The units that a day's send plan decides for by their arms, exposed from the start of the day on.
+def exposed_by_plan(plan: ibis.Table, started: Started, unit: str) -> ibis.Table:
+    """The units that a day's plan decides for by their arms, exposed from the start of the day on.
 
     A plan that was made when its day was over has decided nothing.
 
     Args:
-        plan: rows of one day's send plan.
+        plan: rows of one day's plan.
+        unit: the column of the unit's id.
     """
     midnight = plan.scoring_date.cast("timestamp")
     plan = plan.filter(plan.planned_at < midnight + ibis.interval(days=1))
-    return _exposed(plan, started, ibis.greatest(midnight, plan.planned_at), PLAN)
+    return _exposed(plan, started, unit, ibis.greatest(midnight, plan.planned_at), PLAN)
 
 
-def exposed_by_api(log: ibis.Table, started: Started) -> ibis.Table:
+def exposed_by_api(log: ibis.Table, started: Started, unit: str) -> ibis.Table:
     """The units to which the API recommended an action by their arms. A prediction alone recommends none, and neither
     does a request that failed.
 
     Args:
         log: rows of the prediction log.
+        unit: the column of the unit's id.
     """
     since = ibis.timestamp(datetime.combine(started.start, time()))
     answered = log.filter(
@@ -59,7 +70,7 @@ def exposed_by_api(log: ibis.Table, started: Started) -> ibis.Table:
         log.answered_at >= since,
         log.variant != FAILED,
     )
-    return _exposed(answered, started, answered.answered_at, API)
+    return _exposed(answered, started, unit, answered.answered_at, API)
 
 
 def record_exposures(lake: Lake, found: ibis.Table) -> int:
@@ -75,7 +86,8 @@ def record_exposures(lake: Lake, found: ibis.Table) -> int:
     with table_lock(lake, EXPOSURES):
         if lake.exists(EXPOSURES):
             first = first.anti_join(lake.read(EXPOSURES), _ONCE)
-        rows = lake.connection.to_pyarrow(first.select(SCHEMA.names).order_by(_ONCE)).cast(SCHEMA)
+        schema = exposures_schema(first.unit_id.type().to_pyarrow())
+        rows = lake.connection.to_pyarrow(first.select(schema.names).order_by(_ONCE)).cast(schema)
         if rows.num_rows:
             lake.append(EXPOSURES, rows)
     return int(rows.num_rows)
@@ -90,7 +102,7 @@ def exposures_of(lake: Lake, started: Started) -> ibis.Table | None:
     return rows.filter(rows.experiment == name, rows.version == version)
 
 
-def _exposed(rows: ibis.Table, started: Started, at: ibis.Value, origin: str) -> ibis.Table:
+def _exposed(rows: ibis.Table, started: Started, unit: str, at: ibis.Value, origin: str) -> ibis.Table:
     name, version = started.key
     rows = rows.mutate(exposed_at=at.cast("timestamp(6)"))
     return rows.filter(rows.experiment == name, rows.arm.notnull()).select(
@@ -98,7 +110,7 @@ def _exposed(rows: ibis.Table, started: Started, at: ibis.Value, origin: str) ->
         "arm",
         "exposed_at",
         "model_version",
-        unit_id=rows[started.experiment.unit],
+        unit_id=rows[unit],
         version=ibis.literal(version, "int64"),
         origin=ibis.literal(origin),
     )

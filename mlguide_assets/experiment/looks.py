@@ -94,12 +94,12 @@ def look_due(started: Started, recorded: Sequence[dict[str, Any]], until: dateti
 
 
 def take_looks(
-    lake: Lake, problem: Problem, *, sends: ibis.Table, profiles: ibis.Table, until: datetime, run_id: str
+    lake: Lake, problem: Problem, *, actions: ibis.Table, members: ibis.Table, until: datetime, run_id: str
 ) -> list[dict[str, Any]]:
     """Analyse every running experiment that has a look due, put the answers on record, and return their rows.
 
     Args:
-        sends: the actions with their labels, see `unit_outcomes`.
+        actions, members: see `unit_outcomes`.
         until: the data's clock.
     """
     added = []
@@ -107,7 +107,7 @@ def take_looks(
         for started in running(lake):
             recorded = results(lake, started)
             look = look_due(started, recorded, until)
-            if look is not None and (units := units_of(lake, started, problem, sends, profiles, until)) is not None:
+            if look is not None and (units := units_of(lake, started, problem, actions, members, until)) is not None:
                 row = _row(started, look, recorded, units, problem, until=until, run_id=run_id)
                 lake.append(RESULTS, small_table([row], SCHEMA))
                 recorded = [*recorded, row]
@@ -120,13 +120,13 @@ def take_looks(
 
 
 def units_of(
-    lake: Lake, started: Started, problem: Problem, sends: ibis.Table, profiles: ibis.Table, until: datetime
+    lake: Lake, started: Started, problem: Problem, actions: ibis.Table, members: ibis.Table, until: datetime
 ) -> ibis.Table | None:
     """The exposed units of an experiment with their outcomes; None before the first exposure."""
     exposures = exposures_of(lake, started)
     if exposures is None:
         return None
-    units = unit_outcomes(exposures, sends, profiles, started.experiment, problem, until=until)
+    units = unit_outcomes(exposures, actions, members, started.experiment, problem, until=until)
     return with_trigger(units, exposures, lake, started, problem)
 
 

@@ -1,7 +1,7 @@
 """What became of the exposed units: one row per unit and arm, which is what an analysis takes.
 
-By intention to treat: a unit counts in the arm that it met first, whatever it was sent afterwards. What happens within
-the outcome window after its first exposure counts, and only once all of it is final; until then the unit waits.
+By intention to treat: a unit counts in the arm that it met first, whatever was done with it afterwards. What happens
+within the outcome window after its first exposure counts, and only once all of it is final; until then the unit waits.
 """
 
 from datetime import datetime, timedelta
@@ -20,8 +20,8 @@ BEFORE = timedelta(days=28)
 
 def unit_outcomes(
     exposures: ibis.Table,
-    sends: ibis.Table,
-    profiles: ibis.Table,
+    actions: ibis.Table,
+    members: ibis.Table,
     experiment: Experiment,
     problem: Problem,
     *,
@@ -31,22 +31,23 @@ def unit_outcomes(
 
     Args:
         exposures: unit_id, arm and exposed_at, one row per unit and arm.
-        sends: user_id, delivered_at and the label as the source writes it.
-        profiles: rows of user_profiles.
+        actions: as of `actions.actions_of`.
+        members: as of `actions.members_of`.
         until: the data's clock.
 
     Returns:
         unit_id, arm, exposed_at, `closed`, `outcome` (0 or 1) and `actions` within the window (null while it is
-        open), `earlier_actions`, and the profile's columns by which slices are made.
+        open), `earlier_actions`, and the unit's columns by which slices are made.
     """
     window, closes = experiment.window(problem), experiment.closes_after(problem)
-    # The columns of the sends carry other names than those of the exposures: a join must not mix them up.
-    made = sends.filter(sends.delivered_at.notnull()).select(
-        sent_to=sends[experiment.unit],
-        at=sends.delivered_at,
-        positive=(sends[problem.label.column] == problem.label.positive).fill_null(False),
+    decision, label = problem.decision, problem.label
+    # The columns of the actions carry other names than those of the exposures: a join must not mix them up.
+    made = actions.filter(actions[decision.time].notnull()).select(
+        done_to=actions[decision.unit_id],
+        at=actions[decision.time],
+        positive=(actions[label.column].cast("string") == label.positive).fill_null(False),
     )
-    met = exposures.left_join(made, exposures.unit_id == made.sent_to)
+    met = exposures.left_join(made, exposures.unit_id == made.done_to)
     within = (met["at"] >= met.exposed_at) & (met["at"] < met.exposed_at + _interval(window))
     before = (met["at"] < met.exposed_at) & (met["at"] >= met.exposed_at - _interval(BEFORE))
     counted = met.group_by("unit_id", "arm", "exposed_at").agg(
@@ -55,8 +56,8 @@ def unit_outcomes(
         earlier=before.sum(),
     )
     closed = counted.exposed_at + _interval(closes) <= ibis.timestamp(until)
-    slices = [name for name in problem.slices if name in profiles.columns]
-    known = profiles.select("id", *slices)
+    slices = [name for name in problem.slices if name in members.columns]
+    known = members.select("id", *slices)
     return counted.left_join(known, counted.unit_id == known.id).select(
         "unit_id",
         "arm",
@@ -71,15 +72,16 @@ def unit_outcomes(
     )
 
 
-def lost_before(sends: ibis.Table, problem: Problem, unit: str, instant: datetime) -> ibis.Table:
-    """The units that had the positive outcome before an instant: no action reaches them any more.
+def lost_before(actions: ibis.Table, problem: Problem, instant: datetime) -> ibis.Table:
+    """The ids of the units that had the positive outcome before an instant: no action reaches them any more.
 
     An outcome counts as soon as it is on record; a matured one surely is.
     """
-    earlier = sends.filter(
-        sends.delivered_at < ibis.timestamp(instant), sends[problem.label.column] == problem.label.positive
+    decision, label = problem.decision, problem.label
+    earlier = actions.filter(
+        actions[decision.time] < ibis.timestamp(instant), actions[label.column].cast("string") == label.positive
     )
-    return earlier.select(unit).distinct()
+    return earlier.select(decision.unit_id).distinct()
 
 
 def _interval(span: timedelta) -> ibis.Value:

@@ -13,6 +13,7 @@ import ibis
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
+from mlguide_assets.experiment.actions import joined_by
 from mlguide_assets.experiment.assignment import eligible
 from mlguide_assets.experiment.design import MINIMUM_EVENTS
 from mlguide_assets.experiment.outcomes import OUTCOME, lost_before, unit_outcomes
@@ -76,31 +77,35 @@ class Sizing:
 
 
 def population_of(
-    experiment: Experiment, problem: Problem, *, sends: ibis.Table, profiles: ibis.Table, until: datetime
+    experiment: Experiment, problem: Problem, *, actions: ibis.Table, members: ibis.Table, until: datetime
 ) -> Population:
     """Count who could take part, and measure what became of those who could have.
 
     Args:
+        actions: as of `actions.actions_of`.
+        members: as of `actions.members_of`.
         until: the data's clock.
 
     Raises:
         InputError: the data are shorter than it takes until an outcome is final, or nobody is eligible.
     """
     closes = experiment.closes_after(problem)
-    first = sends.delivered_at.min().to_pyarrow().as_py()
+    first = actions[problem.decision.time].min().to_pyarrow().as_py()
     if first is None or until - first < closes:
         span = (until - first) / timedelta(days=1) if first is not None else 0
         raise InputError(
             f"{experiment.title}: an outcome is final {closes / timedelta(days=1):g} days after the exposure, but the "
             f"data span {span:.0f} days: shorten outcome_window, or read a longer history."
         )
-    may = eligible(profiles, experiment.eligibility)
-    now = _still_there(may, sends, problem, experiment, until)
-    recent = now.date_joined > ibis.timestamp(until - _RECENT)
+    may = eligible(members, experiment.eligibility)
+    now = _still_there(may, actions, problem, until)
+    joined = joined_by(now, problem)
+    # Of units whose beginning no table says, none is new.
+    recent = ibis.literal(False) if joined is None else joined > ibis.timestamp(until - _RECENT)
     counted = now.agg(units=now.count(), recent=recent.fill_null(False).sum()).to_pyarrow().to_pylist()[0]
     if not counted["units"]:
         raise InputError(f"{experiment.title}: no unit is eligible: widen eligibility.")
-    measured = _measured(experiment, problem, may, sends, profiles, until)
+    measured = _measured(experiment, problem, may, actions, until)
     return Population(
         units=counted["units"],
         units_per_day=(counted["recent"] or 0) / _RECENT.days,
@@ -146,16 +151,16 @@ def _measured(
     experiment: Experiment,
     problem: Problem,
     may: ibis.Table,
-    sends: ibis.Table,
-    profiles: ibis.Table,
+    actions: ibis.Table,
     until: datetime,
 ) -> dict[str, Any]:
     """Units, mean and standard deviation of the primary metric, had all been exposed as late as possible."""
     exposed_at = until - experiment.closes_after(problem)
-    joined = may.filter((may.date_joined <= ibis.timestamp(exposed_at)).fill_null(True))
-    there = _still_there(joined, sends, problem, experiment, exposed_at)
+    joined = joined_by(may, problem)
+    there = may if joined is None else may.filter((joined <= ibis.timestamp(exposed_at)).fill_null(True))
+    there = _still_there(there, actions, problem, exposed_at)
     exposures = there.select(unit_id=there.id, arm=ibis.literal(""), exposed_at=ibis.timestamp(exposed_at))
-    units = unit_outcomes(exposures, sends, profiles, experiment, problem, until=until)
+    units = unit_outcomes(exposures, actions, may, experiment, problem, until=until)
     metric = units[experiment.primary.metric].cast("float64")
     found: dict[str, Any] = (
         units.agg(units=units.count(), mean=metric.mean(), sd=metric.std(how="sample")).to_pyarrow().to_pylist()[0]
@@ -163,11 +168,9 @@ def _measured(
     return found
 
 
-def _still_there(
-    profiles: ibis.Table, sends: ibis.Table, problem: Problem, experiment: Experiment, instant: datetime
-) -> ibis.Table:
-    gone = lost_before(sends, problem, experiment.unit, instant)
-    return profiles.anti_join(gone, profiles.id == gone[experiment.unit])
+def _still_there(members: ibis.Table, actions: ibis.Table, problem: Problem, instant: datetime) -> ibis.Table:
+    gone = lost_before(actions, problem, instant)
+    return members.anti_join(gone, members.id == gone[problem.decision.unit_id])
 
 
 def _units_on(experiment: Experiment, population: Population, day: int) -> float:

@@ -16,7 +16,6 @@ from mlguide_assets.define.loading import experiment_file
 from mlguide_assets.define.policies import Policy
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import Strict
-from mlguide_assets.define.tables import TABLES
 from mlguide_assets.define.values import Duration, Share
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.design import Better
@@ -54,7 +53,7 @@ class Arm(Strict):
 
 
 class Condition(Strict):
-    """What the profile of a unit must say for it to take part: one of some values, or a number within a range."""
+    """What a column of the unit must say for it to take part: one of some values, or a number within a range."""
 
     column: str
     values: tuple[str, ...] = Field(default=(), description="One of these, as text.")
@@ -63,13 +62,8 @@ class Condition(Strict):
 
     @model_validator(mode="after")
     def _says_something(self) -> "Condition":
-        known = {name: column.type for name, column in TABLES["user_profiles"].columns.items() if name != "id"}
-        if self.column not in known:
-            raise ValueError(f"{self.column!r} is no column of the units ({', '.join(known)})")
         if bool(self.values) == (self.min is not None or self.max is not None):
             raise ValueError("give either values, or min and max")
-        if not self.values and known[self.column] != "int64":
-            raise ValueError(f"{self.column!r} holds no numbers: give values in the place of min and max")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min {self.min:g} must not be above max {self.max:g}")
         return self
@@ -124,7 +118,9 @@ class Experiment(Strict):
     name: Name
     version: Annotated[int, Field(ge=1)] = 1
     hypothesis: str
-    unit: Literal["user_id"] = Field(default="user_id", description="What the send plan decides for.")
+    unit: str | None = Field(
+        default=None, description="The id column of what the plan decides for, such as user_id; it is never another."
+    )
     salts: Salts
     arms: tuple[Arm, ...]
     control: str
@@ -232,9 +228,12 @@ def parse_experiment(content: bytes, path: Path, problem: Problem) -> Experiment
     """Validate the content of an experiment file for a problem; `path` is named in errors.
 
     Raises:
-        InputError: it is not valid, or no look is late enough to see an outcome; the text says what to change.
+        InputError: it is not valid, its units are others than those of the problem, or no look is late enough to see an
+            outcome; the text says what to change.
     """
+    refuse_without_choice(problem)
     found = parse_document(content, path, Experiment)
+    _refuse_other_units(found, path, problem)
     closes = found.closes_after(problem)
     if found.looks[-1] < closes:
         raise InputError(
@@ -243,6 +242,34 @@ def parse_experiment(content: bytes, path: Path, problem: Problem) -> Experiment
             f"{_days(problem.label.window)}): look later, or shorten outcome_window."
         )
     return found
+
+
+def refuse_without_choice(problem: Problem) -> None:
+    """Raise InputError where nothing is chosen: arms are policies that choose, so there is nothing to compare."""
+    if not problem.chooses:
+        raise InputError(
+            f"Experiments compare ways to choose, and nothing is chosen for a {problem.decision.noun}: the costs alone "
+            f"say whether to act; predict.choose of the problem file names what is chosen."
+        )
+
+
+def _refuse_other_units(experiment: Experiment, path: Path, problem: Problem) -> None:
+    unit = problem.decision.unit_id
+    if experiment.unit not in (None, unit):
+        raise InputError(f"{path}, unit: the plan decides for {unit}, not {experiment.unit!r}: write {unit}.")
+    table = problem.schema.entity(problem.decision.unit)
+    kinds = {name: column.kind for name, column in table.columns.items() if name != table.key} if table else {}
+    for place, each in enumerate(experiment.eligibility):
+        if each.column not in kinds:
+            known = ", ".join(kinds) or "none are listed"
+            raise InputError(
+                f"{path}, eligibility.{place}: {each.column!r} is no column of the units ({known}): name one of these."
+            )
+        if not each.values and kinds[each.column] not in ("number", "integer"):
+            raise InputError(
+                f"{path}, eligibility.{place}: {each.column!r} holds no numbers: give values in the place of min and "
+                f"max."
+            )
 
 
 def load_experiment(name_or_file: str, problem: Problem) -> tuple[Experiment, str]:

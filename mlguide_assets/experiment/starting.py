@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.sources import AnySimulator
-from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.bundle import CHALLENGER, pointed_version
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.ledger import Started, experiments, refuse_used_version
@@ -31,7 +30,7 @@ def start_from_file(
         InputError: the file is not valid, its units cannot be compared here, or the record refuses it.
     """
     experiment, content = load_experiment(name_or_file, problem)
-    planned = last_planned(lake)
+    planned = last_planned(lake, problem)
     if planned is None:
         raise InputError("No day was planned here yet, so no unit can be assigned: run 'mlguide run' first.")
     first_day = planned + timedelta(days=1)
@@ -77,12 +76,14 @@ def population(lake: Lake, problem: Problem, experiment: Experiment) -> "Populat
     Raises:
         InputError: nothing was read yet, or as `population_of`.
     """
+    from mlguide_assets.experiment.actions import actions_of, members_of, tables_of_actions
     from mlguide_assets.experiment.sizing import population_of
     from mlguide_assets.prepare.clock import data_clock
 
-    sends, profiles = lake.read("user_emails"), lake.read("user_profiles")
-    until = data_clock(sends) or datetime.min
-    return population_of(experiment, problem, sends=sends, profiles=profiles, until=until)
+    tables = tables_of_actions(lake, problem)
+    actions, members = actions_of(tables, problem), members_of(tables, problem)
+    until = data_clock(actions, problem.decision.time) or datetime.min
+    return population_of(experiment, problem, actions=actions, members=members, until=until)
 
 
 def check_named(lake: Lake, problem: Problem) -> tuple[Experiment, str] | None:
@@ -114,7 +115,7 @@ def start_named(home: Home, lake: Lake, problem: Problem, day: date) -> Started 
     """
     if not days_go_on(problem) or pointed_version(home.bundles(problem.key)) is None:
         return None
-    if day < (last_planned(lake) or day):
+    if day < (last_planned(lake, problem) or day):
         return None
     named = check_named(lake, problem)
     if named is None:
@@ -123,9 +124,10 @@ def start_named(home: Home, lake: Lake, problem: Problem, day: date) -> Started 
     return start(home, lake, problem, experiment, content, first_day=day, who=BY_PROBLEM, reason=problem.hypothesis)
 
 
-def last_planned(lake: Lake) -> date | None:
+def last_planned(lake: Lake, problem: Problem) -> date | None:
     """The last day that was planned; None before the first."""
-    days = lake.snapshot(SEND_PLAN).partitions if lake.exists(SEND_PLAN) else ()
+    plan = problem.decision.plan_table
+    days = lake.snapshot(plan).partitions if lake.exists(plan) else ()
     return max(map(date.fromisoformat, days), default=None)
 
 

@@ -1,6 +1,6 @@
 """Which units an experiment could change at all: those for which its two policies decide otherwise.
 
-Where both would do the same, arms cannot differ, and such units only thin out the effect. The send plan states for
+Where both would do the same, arms cannot differ, and such units only thin out the effect. The plan states for
 every unit with which probability each policy would have done what was done, from the scores of both models. Of a unit
 that met its arm by the API first, the log has what both models said of the same request: one answered, the other
 scored in its shadow. So both tell in both arms alike whether the policies agree, whatever was done and whatever came
@@ -16,13 +16,13 @@ import pyarrow as pa
 
 from mlguide_assets.define.policies import Policy
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.actions import generic_action, random_action
 from mlguide_assets.deploy.landing import PREDICTION_LOG
 from mlguide_assets.deploy.prediction_log import CHALLENGER, CHAMPION, CHAMPION_SHADOW, FALLBACK, ROUTED
 from mlguide_assets.experiment.exposure import API, PLAN
 from mlguide_assets.experiment.ledger import Started
 from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.statistics.draws import Unit
 
 TRIGGER = "decided_otherwise"
 
@@ -56,7 +56,8 @@ def with_trigger(
     policies = sorted({arm.policy for arm in started.experiment.arms})
     if len(policies) != 2:
         return units
-    by_plan, by_api = _by_plan(exposures, lake, started, policies), _by_api(exposures, lake, started, problem, policies)
+    by_plan = _by_plan(exposures, lake, started, problem, policies)
+    by_api = _by_api(exposures, lake, started, problem, policies)
     found = [each for each in (by_plan, by_api) if each is not None]
     if not found:
         return units
@@ -65,14 +66,16 @@ def with_trigger(
     return joined.select(*units.columns, **{TRIGGER: joined.triggered.notnull()})
 
 
-def _by_plan(exposures: ibis.Table, lake: Lake, started: Started, policies: Sequence[Policy]) -> ibis.Table | None:
+def _by_plan(
+    exposures: ibis.Table, lake: Lake, started: Started, problem: Problem, policies: Sequence[Policy]
+) -> ibis.Table | None:
     """The units that the plan of their first day has the policies decide otherwise for; None where no plan tells."""
-    plan = _since_start(lake, SEND_PLAN, started)
+    plan = _since_start(lake, problem.decision.plan_table, started)
     if plan is None or "policy_propensities" not in plan.columns:
         return None
     one, other = (plan.policy_propensities[policy] for policy in policies)
     planned = plan.filter(plan.experiment == started.experiment.name).select(
-        planned_for=plan[started.experiment.unit], day=plan.scoring_date, apart=((one - other).abs() > _APART)
+        planned_for=plan[problem.decision.unit_id], day=plan.scoring_date, apart=((one - other).abs() > _APART)
     )
     first = exposures.filter(exposures.origin == PLAN).select(exposed=exposures.unit_id, first_at=exposures.exposed_at)
     met = first.inner_join(planned, [first.exposed == planned.planned_for, first.first_at.date() == planned.day])
@@ -91,38 +94,46 @@ def _by_api(
         return None
     first = exposures.filter(exposures.origin == API).select(exposed=exposures.unit_id, first_at=exposures.exposed_at)
     own = log.filter(log.experiment == started.experiment.name, log.endpoint == "recommend")
-    answers = first.inner_join(own, [first.exposed == own.user_id, first.first_at == own.answered_at])
+    decision = problem.decision
+    unit, choose = decision.unit_id, str(decision.choose_id)
+    answers = first.inner_join(own, [first.exposed == own[unit], first.first_at == own.answered_at])
     asked = answers.select("exposed", request="request_id").distinct()
-    scored = log.filter(log.variant.isin(list(_SCORED_BY)), log.email_id.notnull())
-    both = asked.inner_join(scored, [asked.request == scored.request_id, asked.exposed == scored.user_id])
-    rows = both.select("exposed", "variant", "email_id", "probability", "decision", day=both.delivered_at.date())
-    found: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
+    scored = log.filter(log.variant.isin(list(_SCORED_BY)), log[choose].notnull())
+    both = asked.inner_join(scored, [asked.request == scored.request_id, asked.exposed == scored[unit]])
+    rows = both.select(
+        "exposed", "variant", "probability", "decision", choice=both[choose], day=both[decision.time].date()
+    )
+    found: defaultdict[Unit, list[dict[str, Any]]] = defaultdict(list)
     for row in lake.connection.to_pyarrow(rows).to_pylist():
         found[row["exposed"]].append(row)
-    salt = problem.exploration.salt
-    apart = [unit for unit, said in found.items() if _is_apart(unit, said, policies, salt)]
-    return ibis.memtable(pa.table({"triggered": pa.array(sorted(apart), pa.int64())}))
+    apart = [each for each, said in found.items() if _is_apart(each, said, policies, problem)]
+    ids = exposures.unit_id.type().to_pyarrow()
+    return ibis.memtable(pa.table({"triggered": pa.array(sorted(apart, key=str), ids)}))
 
 
-def _is_apart(unit: int, said: Sequence[dict[str, Any]], policies: Sequence[Policy], salt: str) -> bool:
-    one, other = (_decided(unit, said, policy, salt) for policy in policies)
+def _is_apart(unit: Unit, said: Sequence[dict[str, Any]], policies: Sequence[Policy], problem: Problem) -> bool:
+    one, other = (_decided(unit, said, policy, problem) for policy in policies)
     return one is not None and other is not None and one != other
 
 
-def _decided(unit: int, said: Sequence[dict[str, Any]], policy: Policy, salt: str) -> str | int | None:
-    """What a policy does with a unit: the email that it sends, or "withhold"; None where the log cannot tell.
+def _decided(unit: Unit, said: Sequence[dict[str, Any]], policy: Policy, problem: Problem) -> Unit | None:
+    """What a policy does with a unit: the candidate that it gets, or the word for none; None where the log cannot tell.
 
     As the API answers: see `serving.answering`.
     """
+    salt, withheld = problem.exploration.salt, problem.decision.above
     if policy in ("generic", "random"):
-        emails, day = sorted({row["email_id"] for row in said}), said[0]["day"]
-        action = generic_action(emails, salt=salt, day=day)
-        return action if policy == "generic" else random_action(emails, unit, salt=salt, day=day)
+        choices, day = sorted({row["choice"] for row in said}), said[0]["day"]
+        chosen: Unit = generic_action(choices, salt=salt, day=day)
+        if policy == "random":
+            chosen = random_action(choices, unit, salt=salt, day=day)
+        return chosen
     own = [row for row in said if _SCORED_BY[row["variant"]] == policy]
     if not own:
         return None
-    best = min(own, key=lambda row: (row["probability"], -row["email_id"]))
-    return "withhold" if best["decision"] == "withhold" else int(best["email_id"])
+    best: dict[str, Any] = max(own, key=lambda row: (-row["probability"], row["choice"]))
+    chosen = withheld if best["decision"] == withheld else best["choice"]
+    return chosen
 
 
 def _since_start(lake: Lake, table: str, started: Started) -> ibis.Table | None:

@@ -98,7 +98,7 @@ def dropped(
 
 
 def unexpected(gaps: Sequence[Mapping[str, Any]], *, cost_effect: float | None = None) -> Alert | None:
-    """Users react otherwise than the champion's probabilities say, in the last windows; None where they do not.
+    """Outcomes come otherwise than the champion's probabilities say, in the last windows; None where they do not.
 
     Args:
         gaps: rows of `performance_gap` of one version, metric and length of window, oldest first.
@@ -113,11 +113,11 @@ def unexpected(gaps: Sequence[Mapping[str, Any]], *, cost_effect: float | None =
         key="performance-gap",
         kind="performance",
         level="warn",
-        title="Users react otherwise than the champion expects",
+        title="Outcomes come otherwise than the champion expects",
         happened=f"{newest['metric']} over the {newest['window_days']} days to {newest['day']} is "
-        f"{newest['realised']:.4f}, where {newest['estimated']:.4f} was expected of these very sends.",
+        f"{newest['realised']:.4f}, where {newest['estimated']:.4f} was expected of the same rows.",
         since=_midnight(str(run[0]["day"])),
-        severity=f"{len(run)} windows in a row differ by more than chance: the concept has drifted, not the sends.",
+        severity=f"{len(run)} windows in a row differ by more than chance: the concept has drifted, not the inputs.",
         next_step="Look at asset performance_gap; if it stays so, only outcomes from after the change teach anything.",
         facts={"model_version": newest["model_version"], "windows": len(run), "gap": newest["value"]},
         cost_effect=cost_effect,

@@ -1,4 +1,4 @@
-"""Watching a new champion: compared with the one before on the sends since.
+"""Watching a new champion: compared with the one before on the decisions since.
 
 It is compared every day, so the limit is set for many looks: `LIMIT` standard errors, not two. Without any real
 difference one watch in some hundred ends in a rollback (measured by `test_rollback.py`). Nothing is done here about
@@ -18,12 +18,12 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, champion, load_bundle, metadata_of
 from mlguide_assets.deploy.comparison import CHALLENGER, CHAMPION, Comparison, compare_scores
 from mlguide_assets.deploy.history import PROMOTED, rightful_champion
-from mlguide_assets.observe.rows import scored_sends
+from mlguide_assets.observe.rows import scored_rows
 from mlguide_assets.prepare.clock import data_clock
-from mlguide_assets.prepare.features.tables import LABEL
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.reference.build import PROBABILITY
+from mlguide_assets.train.rows import clusters_of
 
 LIMIT = 3.0
 """Standard errors of the paired difference below which the new champion is significantly worse."""
@@ -81,8 +81,8 @@ class Watch:
         return cls(until=date.fromisoformat(until) if until else None, **renamed, **row)
 
 
-def watch_champion(home: Home, lake: Lake, problem: Problem, send_features: ibis.Table) -> Watch:
-    """Compare the champion with the one before, on matured sends that neither has learned from.
+def watch_champion(home: Home, lake: Lake, problem: Problem, features: ibis.Table) -> Watch:
+    """Compare the champion with the one before, on matured decisions that neither has learned from.
 
     Only what the gate or a person promoted is watched, not what a rollback brought back: so nothing goes to and fro.
     """
@@ -93,53 +93,57 @@ def watch_champion(home: Home, lake: Lake, problem: Problem, send_features: ibis
     if promoted["verdict"] != PROMOTED or before in (None, current.version):
         why = "it was brought back by a rollback" if promoted["verdict"] != PROMOTED else "none was champion before it"
         return Watch("not_watched", f"Version {current.version} is not watched: {why}.", current.version)
-    return compare(current, load_bundle(home.bundles(problem.key), before), send_features, problem)
+    return compare(current, load_bundle(home.bundles(problem.key), before), features, problem)
 
 
-def compare(current: Bundle, before: Bundle, send_features: ibis.Table, problem: Problem) -> Watch:
-    """Compare the champion with the one before it, on the matured sends after both were trained."""
+def compare(current: Bundle, before: Bundle, features: ibis.Table, problem: Problem) -> Watch:
+    """Compare the champion with the one before it, on the matured decisions after both were trained."""
     learned = max(datetime.fromisoformat(metadata_of(each)["refit_until"]) for each in (current, before))
     end = learned + problem.retraining.watch_for
-    newest = data_clock(send_features) or learned
+    newest = data_clock(features, problem.decision.time) or learned
     named: dict[str, Any] = {"version": current.version, "before": before.version, "until": newest.date()}
     if newest - problem.label.window > end:
         return Watch("over", f"Version {current.version} was watched up to {end.date()}.", **named)
     pair = {CHALLENGER: current, CHAMPION: before}
-    scores = {name: _scored(bundle, send_features, learned, newest) for name, bundle in pair.items()}
+    scores = {name: _scored(bundle, features, problem, learned, newest) for name, bundle in pair.items()}
     rows = scores[CHALLENGER]
     lost = int(pc.sum(rows["label"]).as_py() or 0)
     named |= {"rows": rows.num_rows, "positives": lost, "metric": problem.metric.primary}
     if lost < problem.evaluation.min_positives or lost == rows.num_rows:
-        reason = f"{rows.num_rows:,} sends have matured since, {lost:,} of them positive: too few to compare."
+        many = problem.decision.plural
+        reason = f"{rows.num_rows:,} {many} have matured since, {lost:,} of them positive: too few to compare."
         return Watch("too_few", reason, **named)
     compared = compare_scores(
         rows["label"].to_numpy(),
         {name: each[PROBABILITY].to_numpy() for name, each in scores.items()},
-        rows["user_id"].to_numpy(),
+        clusters_of(rows, problem),
         before.version,
-        "sends since both were trained",
+        f"{problem.decision.plural} since both were trained",
         problem,
     )
-    return watch_of(compared, named)
+    return watch_of(compared, named, problem.decision.plural)
 
 
-def watch_of(compared: Comparison, named: dict[str, Any]) -> Watch:
+def watch_of(compared: Comparison, named: dict[str, Any], decisions: str = "decisions") -> Watch:
     """Whether it is significantly worse.
 
     Args:
         named: the fields of `Watch` that say what was compared.
+        decisions: what many of them are called, such as sends.
     """
     difference, error = compared.difference(named["metric"]).value, compared.standard_error(named["metric"])
     by = f"{abs(difference):.4f} {'worse' if difference < 0 else 'better'} than version {named['before']}"
-    over = f"{named['metric']} over {named['rows']:,} sends since, up to {named['until']}"
+    over = f"{named['metric']} over {named['rows']:,} {decisions} since, up to {named['until']}"
     worse = bool(np.isfinite(error)) and difference < -LIMIT * error and difference < 0
     end = "it is significantly worse" if worse else "it is not significantly worse"
     reason = f"Version {named['version']} is {by} in {over} (standard error {error:.4f}): {end}."
     return Watch("worse" if worse else "holds", reason, difference=difference, standard_error=error, **named)
 
 
-def _scored(bundle: Bundle, send_features: ibis.Table, learned: datetime, newest: datetime) -> pa.Table:
-    """user_id, label and probability of the matured sends after an instant."""
-    rows = scored_sends(send_features, bundle, first=learned.date(), last=newest.date())
-    later = pc.and_(pc.greater(rows["delivered_at"], pa.scalar(learned)), pc.is_valid(rows[LABEL]))
-    return rows.filter(later).select(["user_id", LABEL, PROBABILITY]).rename_columns(["user_id", "label", PROBABILITY])
+def _scored(bundle: Bundle, features: ibis.Table, problem: Problem, learned: datetime, newest: datetime) -> pa.Table:
+    """Unit, label and probability of the matured decisions after an instant."""
+    decision, label = problem.decision, problem.label.column
+    rows = scored_rows(features, bundle, problem, first=learned.date(), last=newest.date())
+    later = pc.and_(pc.greater(rows[decision.time], pa.scalar(learned)), pc.is_valid(rows[label]))
+    kept = rows.filter(later).select([decision.unit_id, label, PROBABILITY])
+    return kept.rename_columns([decision.unit_id, "label", PROBABILITY])

@@ -1,4 +1,4 @@
-"""Drift of one day: its sends, and what the API was asked, each held against the champion's reference profile."""
+"""Drift of one day: its decisions, and what the API was asked, each held against the champion's reference profile."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,12 +14,11 @@ from mlguide_assets.deploy.bundle import Bundle
 from mlguide_assets.errors import InputError
 from mlguide_assets.observe.domain_classifier import Separation, classifier_of
 from mlguide_assets.observe.drift import judge
-from mlguide_assets.observe.drift_table import SENDS, TOGETHER, TRAFFIC, VOLUME, WHOLE
+from mlguide_assets.observe.drift_table import TOGETHER, TRAFFIC, VOLUME, WHOLE
 from mlguide_assets.observe.drift_verdict import DRIFT_SCHEMA, LEVELS, DriftVerdict
-from mlguide_assets.observe.new_days import signature
+from mlguide_assets.observe.new_days import decisions_on, signature
 from mlguide_assets.observe.quality import Finding, Level, judge_volume
-from mlguide_assets.observe.rows import logged_traffic, scored_sends
-from mlguide_assets.prepare.features.tables import KEYS, LABEL
+from mlguide_assets.observe.rows import logged_traffic, scored_rows
 from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.train.files import PROFILE
 from mlguide_assets.train.reference.build import PROBABILITY
@@ -27,7 +26,7 @@ from mlguide_assets.train.reference.counting import window_counts
 from mlguide_assets.train.reference.profile import Profile
 
 EARLIER_WEEKS = 8
-"""Days of the same weekday that tell how many sends are usual."""
+"""Days of the same weekday, or cut-offs, that tell how many decisions are usual."""
 
 SCHEMA = pa.schema(
     [
@@ -42,7 +41,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class DayDrift:
-    """The verdicts on a day, as `SCHEMA`; and on its sends, what to say of it."""
+    """The verdicts on a day, as `SCHEMA`; and on its decisions, what to say of it."""
 
     table: pa.Table
     level: Level
@@ -58,11 +57,12 @@ def build_reference(champion: Bundle) -> Profile | None:
 def drift_of_day(
     day: date,
     *,
-    sends: pa.Table,
+    rows: pa.Table,
     traffic: pa.Table,
     earlier: Sequence[int],
     champion: Bundle,
     profile: Profile,
+    problem: Problem,
     min_rows: int = 500,
     signature: str = "",
     final: bool = True,
@@ -71,45 +71,50 @@ def drift_of_day(
     """Judge a day.
 
     Args:
-        sends: of the day, as `rows.scored_sends` gives them.
+        rows: of the day, as `rows.scored_rows` gives them.
         traffic: of the day, as `rows.logged_traffic` gives it; nothing is said of none.
-        earlier: sends on earlier days of the same weekday.
+        earlier: decisions on earlier days like this one, see `days_alike`.
         min_rows: of a day that is judged.
         signature: what the day is judged as, from `new_days.signature`.
         final: all outcomes are, by the data's clock. The label is judged then; one that is missing counts as that.
-        together: what the domain classifier finds of its sends; without it, it has no row.
+        together: what the domain classifier finds of its decisions; without it, it has no row.
     """
-    profile = profile.on(day)
-    known = [column.name for column in profile.columns if final or column.name != LABEL]
-    of_sends = _judged(
-        sends.drop_columns([*KEYS, "matured_at", *([] if final else [LABEL])]), profile.only(known), min_rows
-    )
-    volume = judge_volume(sends.num_rows, earlier)
+    profile, label, source = profile.on(day), problem.label.column, problem.decision.plural
+    known = [column.name for column in profile.columns if final or column.name != label]
+    decided = rows.drop_columns([*problem.decision.keys, "matured_at", *([] if final else [label])])
+    of_rows = _judged(decided, profile.only(known), min_rows)
+    volume = judge_volume(rows.num_rows, earlier)
     others = [volume, *([together.finding] if together else [])]
     verdicts = [(each.level, f"{each.reason}.") for each in others if each.level != "too_few"]
     # The first of equals: what the columns say comes first.
-    level, sentence = max([(of_sends.level, of_sends.sentence), *verdicts], key=lambda each: LEVELS.index(each[0]))
-    rows = [
-        *_rows(of_sends, SENDS),
-        {"source": SENDS, "column": VOLUME, "rows": sends.num_rows, **_told(volume)},
-        {"source": SENDS, "column": WHOLE, "rows": sends.num_rows, "level": level, "reason": sentence}
-        | {"cost_effect": _cost_effect(of_sends)},
+    level, sentence = max([(of_rows.level, of_rows.sentence), *verdicts], key=lambda each: LEVELS.index(each[0]))
+    whole = {"source": source, "rows": rows.num_rows}
+    told = [
+        *_rows(of_rows, source),
+        {**whole, "column": VOLUME, **_told(volume)},
+        {**whole, "column": WHOLE, "level": level, "reason": sentence, "cost_effect": _cost_effect(of_rows)},
     ]
     if together:
-        numbers = {"rows": sends.num_rows, "statistic": together.auc, "p_value": together.p_value}
-        rows.append({"source": SENDS, "column": TOGETHER, **numbers, **_told(together.finding)})
+        numbers = {"statistic": together.auc, "p_value": together.p_value}
+        told.append({**whole, "column": TOGETHER, **numbers, **_told(together.finding)})
     if traffic.num_rows:
-        asked = [column.name for column in profile.columns if column.name != LABEL]
-        of_traffic = _judged(traffic.drop_columns(list(KEYS)), profile.only(asked), min_rows)
-        rows += _rows(of_traffic, TRAFFIC)
-        whole = {"level": of_traffic.level, "reason": of_traffic.sentence, "cost_effect": _cost_effect(of_traffic)}
-        rows.append({"source": TRAFFIC, "column": WHOLE, "rows": traffic.num_rows, **whole})
+        asked = [column.name for column in profile.columns if column.name != label]
+        of_traffic = _judged(traffic, profile.only(asked), min_rows)
+        verdict = {"level": of_traffic.level, "reason": of_traffic.sentence, "cost_effect": _cost_effect(of_traffic)}
+        told += _rows(of_traffic, TRAFFIC)
+        told.append({"source": TRAFFIC, "column": WHOLE, "rows": traffic.num_rows, **verdict})
     fixed = {"day": day.isoformat(), "model_version": champion.version, "signature": signature}
-    return DayDrift(small_table([{**fixed, **row} for row in rows], SCHEMA), level, sentence)
+    return DayDrift(small_table([{**fixed, **row} for row in told], SCHEMA), level, sentence)
 
 
-def same_weekday(days: Mapping[date, int], day: date) -> list[int]:
-    """How many sends the same weekday had in the weeks before, as far as there were any."""
+def days_alike(days: Mapping[date, int], day: date, problem: Problem) -> list[int]:
+    """How much was decided on earlier days like a day: on the same weekday in the weeks before, or at the cut-offs.
+
+    Args:
+        days: decisions per day, of days that have any.
+    """
+    if not problem.decision.is_event:
+        return [days[each] for each in sorted(days) if each < day][-EARLIER_WEEKS:]
     before = (day - timedelta(weeks=week) for week in range(1, EARLIER_WEEKS + 1))
     return [days[each] for each in before if each in days]
 
@@ -142,7 +147,7 @@ def _told(finding: Finding) -> dict[str, str]:
 def judge_days(
     days: Iterable[date],
     *,
-    send_features: ibis.Table,
+    features: ibis.Table,
     prediction_log: ibis.Table,
     landed: ibis.Table,
     champion: Bundle,
@@ -165,21 +170,22 @@ def judge_days(
             f"monitoring existed: 'mlguide run' trains and promotes one that has."
         )
     known = {row["day"]: row for row in landed.to_pyarrow().to_pylist()}
-    rows = {day: row["rows"] for day, row in known.items()}
-    classifier = classifier_of(send_features, champion, profile, seed=problem.evaluation.seed, folder=reports)
+    counts = {day: count for day, row in known.items() if (count := decisions_on(row))}
+    classifier = classifier_of(features, champion, profile, problem, folder=reports)
     found = {}
     for day in days:
-        sends = scored_sends(send_features, champion, first=day, last=day)
+        rows = scored_rows(features, champion, problem, first=day, last=day)
         found[day] = drift_of_day(
             day,
-            sends=sends,
+            rows=rows,
             traffic=logged_traffic(prediction_log, problem, day),
-            earlier=same_weekday(rows, day),
+            earlier=days_alike(counts, day, problem),
             champion=champion,
             profile=profile,
+            problem=problem,
             min_rows=problem.watching.min_rows,
             signature=signature(known.get(day)),
             final=known.get(day, {}).get("outcomes") is not None,
-            together=classifier.separation(sends) if sends.num_rows >= problem.watching.min_rows else None,
+            together=classifier.separation(rows) if rows.num_rows >= problem.watching.min_rows else None,
         )
     return found

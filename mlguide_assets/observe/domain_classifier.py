@@ -1,9 +1,10 @@
 """Can a classifier tell a day's rows from those of the reference? It sees columns that drift together.
 
-The ROC AUC of a small XGBoost model that separates the two samples, cross-fitted over folds of whole users: 0.5 where
-nothing tells them apart. Days always differ somewhat, as the sends of one day share emails. So the null distribution is
-that of whole days: every day of the reference is held against the other days in the same way. Where days may be
-exchanged, the p-value (1 + days of the reference that are as easy to tell) / (1 + days of the reference) is exact.
+The ROC AUC of a small XGBoost model that separates the two samples, cross-fitted over folds of whole units (the entity
+whose decisions depend on each other): 0.5 where nothing tells them apart. Days always differ somewhat, as the decisions
+of one day share what happened on it. So the null distribution is that of whole days: every day of the
+reference is held against the other days in the same way. Where days may be exchanged, the p-value (1 + days of the
+reference that are as easy to tell) / (1 + days of the reference) is exact.
 
 What it does not do: say which columns drifted, as the tests of single columns do, or call for action by itself.
 """
@@ -21,10 +22,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from mlguide_assets.define.decision import Decision
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle
 from mlguide_assets.observe.drift_reports import test_window
 from mlguide_assets.observe.quality import Finding, Level
-from mlguide_assets.observe.rows import sends_of
+from mlguide_assets.observe.rows import rows_of_days
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.train.encoding import Encoding
 from mlguide_assets.train.folds import rows_of_some_users, user_folds
@@ -35,7 +38,7 @@ from mlguide_assets.train.storage import load_model
 Floats = npt.NDArray[np.float64]
 
 REFERENCE_ROWS, DAY_ROWS = 4000, 1000
-"""Rows of whole users, drawn by seed where there are more: a day costs a tenth of a second, whatever its size."""
+"""Rows of whole units, drawn by seed where there are more: a day costs a tenth of a second, whatever its size."""
 
 FOLDS, ROUNDS = 3, 30
 LEAST_DAYS = 39
@@ -60,10 +63,11 @@ _PARAMETERS = {
 
 
 def steady_columns(profile: Profile) -> list[str]:
-    """The columns that days can be compared by: whose rows differ between days little more than between users.
+    """The columns that days can be compared by: whose rows differ between days little more than between units.
 
-    With the weekday, or the button count of the day's emails, any day differs from any other; with a count of past
-    sends, any later day. Both say nothing of drift. The tests of single columns allow for that; a classifier cannot.
+    With the weekday, or a property of what all decisions of a day share, any day differs from any other; with a count
+    of past events, any later day. Both say nothing of drift. The tests of single columns allow for that; a classifier
+    cannot.
     """
     return [
         column.name
@@ -101,7 +105,7 @@ class DomainClassifier:
     """The reference that days are held against.
 
     Args:
-        reference: features, `user_id` and `delivered_at` of the champion's test window.
+        reference: features, unit and time of the decisions of the champion's test window.
         encoding: the champion's.
         profile: tells which columns are steady.
         kept: a file for the null, which takes seconds and is the same as long as the champion is.
@@ -110,6 +114,7 @@ class DomainClassifier:
     reference: pa.Table
     encoding: Encoding
     profile: Profile
+    decision: Decision
     seed: int
     kept: Path | None = None
 
@@ -133,7 +138,7 @@ class DomainClassifier:
         return found
 
     def _null(self) -> tuple[float, ...]:
-        days = self.reference["delivered_at"].to_numpy().astype("datetime64[D]")
+        days = self.reference[self.decision.time].to_numpy().astype("datetime64[D]")
         if not self._columns:
             return ()
         of_day = {day: self.reference.filter(pa.array(days == day)) for day in np.unique(days)}
@@ -150,11 +155,12 @@ class DomainClassifier:
         return [place for place, name in enumerate(self.encoding.names) if name in steady]
 
     def _sample(self, rows: pa.Table, most: int) -> "_Sample":
-        drawn = rows.take(rows_of_some_users(rows["user_id"].to_numpy(), most, self.seed))
+        unit, time = self.decision.unit_id, self.decision.time
+        drawn = rows.take(rows_of_some_users(rows[unit].to_numpy(), most, self.seed))
         return _Sample(
             matrix=self.encoding.matrix(drawn)[:, self._columns],
-            folds=user_folds(drawn["user_id"].to_numpy(), FOLDS, self.seed),
-            days=drawn["delivered_at"].to_numpy().astype("datetime64[D]"),
+            folds=user_folds(drawn[unit].to_numpy(), FOLDS, self.seed),
+            days=drawn[time].to_numpy().astype("datetime64[D]"),
         )
 
     def _auc(self, reference: "_Sample", day: "_Sample") -> float:
@@ -177,13 +183,14 @@ class DomainClassifier:
 
 
 def classifier_of(
-    send_features: ibis.Table, champion: Bundle, profile: Profile, *, seed: int, folder: Path | None = None
+    features: ibis.Table, champion: Bundle, profile: Profile, problem: Problem, *, folder: Path | None = None
 ) -> DomainClassifier:
     """The classifier that holds days against the champion's test window; its null is computed at the first day."""
+    seed = problem.evaluation.seed
     settings = repr((steady_columns(profile), REFERENCE_ROWS, DAY_ROWS, FOLDS, ROUNDS, _PARAMETERS, seed))
     key = hashlib.sha256(f"{champion.lineage} {settings}".encode()).hexdigest()[:16]
     kept = folder / f".null-{key}.json" if folder else None
-    return _classifier(_Asked(champion.folder, key, kept, (send_features, champion, profile, seed)))
+    return _classifier(_Asked(champion.folder, key, kept, (features, champion, profile, problem)))
 
 
 @dataclass(frozen=True)
@@ -193,21 +200,22 @@ class _Asked:
     champion: Path
     key: str
     kept: Path | None
-    made_of: tuple[ibis.Table, Bundle, Profile, int] = field(compare=False)
+    made_of: tuple[ibis.Table, Bundle, Profile, Problem] = field(compare=False)
 
 
 # A process that judges day after day reads the reference once per champion, as long as its null stands.
 @lru_cache(maxsize=1)
 def _classifier(asked: _Asked) -> DomainClassifier:
-    send_features, champion, profile, seed = asked.made_of
+    features, champion, profile, problem = asked.made_of
     window = test_window(champion)
-    reference = sends_of(send_features, first=window.first, last=window.last)
-    return DomainClassifier(reference, load_model(champion.folder).encoding, profile, seed, asked.kept)
+    reference = rows_of_days(features, problem, first=window.first, last=window.last)
+    encoding, seed = load_model(champion.folder).encoding, problem.evaluation.seed
+    return DomainClassifier(reference, encoding, profile, problem.decision, seed, asked.kept)
 
 
 @dataclass(frozen=True, eq=False)
 class _Sample:
-    """Rows as the classifier takes them: (n, columns), the fold of each row's user (n,) and its day (n,)."""
+    """Rows as the classifier takes them: (n, columns), the fold of each row's unit (n,) and its day (n,)."""
 
     matrix: npt.NDArray[np.float32]
     folds: npt.NDArray[np.int64]

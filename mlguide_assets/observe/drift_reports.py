@@ -10,8 +10,7 @@ import ibis
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, metadata_of
 from mlguide_assets.observe.evidently_report import write_report
-from mlguide_assets.observe.rows import scored_sends
-from mlguide_assets.prepare.features.tables import LABEL
+from mlguide_assets.observe.rows import scored_rows
 from mlguide_assets.train.reference.build import watched_columns
 
 ACT = "act"
@@ -29,7 +28,7 @@ def stretch_due(levels: Mapping[str, str], reports: Path, *, days: int) -> Stret
     """The days that a report is due on: those since the last report, once they are enough, or call for action.
 
     Args:
-        levels: of every day that was judged lately (ISO 8601), what its sends call for.
+        levels: of every day that was judged lately (ISO 8601), what its decisions call for.
         reports: the folder of the reports, which are named by the last day of their stretch.
         days: how many are enough.
     """
@@ -43,15 +42,15 @@ def stretch_due(levels: Mapping[str, str], reports: Path, *, days: int) -> Stret
 
 
 def test_window(champion: Bundle) -> Stretch:
-    """The days of the sends that the champion was evaluated on."""
+    """The days of the decisions that the champion was evaluated on."""
     facts = metadata_of(champion)
     return Stretch(date.fromisoformat(facts["test_first"]), date.fromisoformat(facts["test_last"]))
 
 
 def report_on(
-    stretch: Stretch, *, send_features: ibis.Table, champion: Bundle, problem: Problem, reports: Path
+    stretch: Stretch, *, features: ibis.Table, champion: Bundle, problem: Problem, reports: Path
 ) -> Path | None:
-    """Write Evidently's report on the sends of a stretch beside those of the champion's test window.
+    """Write Evidently's report on the decisions of a stretch beside those of the champion's test window.
 
     Returns:
         None where there are none of the one or of the other.
@@ -60,12 +59,12 @@ def report_on(
         InputError: the disk is full.
     """
     reference, current = (
-        scored_sends(send_features, champion, first=each.first, last=each.last)
+        scored_rows(features, champion, problem, first=each.first, last=each.last)
         for each in (test_window(champion), stretch)
     )
     if not current.num_rows or not reference.num_rows:
         return None
-    columns = {name: kind for name, kind in watched_columns(problem).items() if name != LABEL}
+    columns = {name: kind for name, kind in watched_columns(problem).items() if name != problem.label.column}
     return write_report(
         reference,
         current,

@@ -1,5 +1,6 @@
 """Reading the table of drift: what sensors and alerts ask of it. It imports neither Ibis nor DuckDB."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -7,7 +8,9 @@ import pyarrow as pa
 from mlguide_assets.prepare.lake.lake import Lake
 
 DATA_DRIFT = "data_drift"
-SENDS, TRAFFIC = "sends", "traffic"
+TRAFFIC = "traffic"
+"""The source of rows on what the API was asked. That of all others is the plural of what is decided (`sends`)."""
+
 WHOLE, VOLUME = "(all)", "(volume)"
 """Rows of `data_drift` that are of no column: the verdict on the day, and that on the number of rows."""
 
@@ -27,6 +30,11 @@ def recent(lake: Lake) -> pa.Table:
     return lake.read_arrow(DATA_DRIFT, partitions=days)
 
 
+def of_decisions(row: Mapping[str, Any]) -> bool:
+    """Whether a row is on what was decided, not on what the API was asked."""
+    return bool(row["source"] != TRAFFIC)
+
+
 def verdicts(lake: Lake) -> list[dict[str, Any]]:
     """The verdicts on the last days that were judged, by day and source, without Ibis and DuckDB."""
     rows = recent(lake).to_pylist()
@@ -34,19 +42,19 @@ def verdicts(lake: Lake) -> list[dict[str, Any]]:
 
 
 def last_verdict(lake: Lake) -> dict[str, Any]:
-    """The verdict on the sends of the last day that was judged."""
-    found = [row for row in verdicts(lake) if row["source"] == SENDS]
+    """The verdict on the decisions of the last day that was judged."""
+    found = [row for row in verdicts(lake) if of_decisions(row)]
     return found[-1] if found else {"day": "none", "level": "none", "reason": "No day was tested yet."}
 
 
 def levels(lake: Lake, version: str) -> dict[str, str]:
-    """What the sends of each of the last days call for, as judged by this version: day → level."""
-    found = (row for row in verdicts(lake) if row["source"] == SENDS and row["model_version"] == version)
+    """What the decisions of each of the last days call for, as judged by this version: day → level."""
+    found = (row for row in verdicts(lake) if of_decisions(row) and row["model_version"] == version)
     return {row["day"]: row["level"] for row in found}
 
 
 def signatures(lake: Lake, version: str) -> dict[str, str]:
     """What each day was judged as by this version, see `new_days.signature`: day → signature."""
-    found = (row for row in verdicts(lake) if row["source"] == SENDS and row["model_version"] == version)
+    found = (row for row in verdicts(lake) if of_decisions(row) and row["model_version"] == version)
     # A day that was judged before days were signed has none, and is judged again.
     return {row["day"]: row.get("signature") or "" for row in found}

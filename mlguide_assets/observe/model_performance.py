@@ -1,4 +1,4 @@
-"""The champion on sends that it had not learned from: as it turned out, as it expected, and what lies between."""
+"""The champion on decisions that it had not learned from: as it turned out, as it expected, and what lies between."""
 
 import math
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, metadata_of
 from mlguide_assets.observe.performance import estimated, realised
 from mlguide_assets.observe.performance_verdict import GAP_SCHEMA, VERDICTS_SCHEMA, gap, judge_performance, trusted
-from mlguide_assets.observe.rows import scored_sends
+from mlguide_assets.observe.rows import scored_rows
 from mlguide_assets.observe.windows import SCHEMA
 from mlguide_assets.prepare.clock import data_clock
-from mlguide_assets.prepare.features.tables import KEYS, LABEL
 from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.reference.build import PROBABILITY
+from mlguide_assets.train.rows import clusters_of
 from mlguide_assets.train.storage import model_name
 
 REPEATS = 200
@@ -40,7 +40,7 @@ class Watched:
 
 
 def watch_performance(
-    send_features: ibis.Table,
+    features: ibis.Table,
     test_predictions: ibis.Table,
     candidate: str,
     champion: Bundle | None,
@@ -52,7 +52,7 @@ def watch_performance(
         test_predictions: scores of the test window by the holdout models of the last candidate.
         candidate: its lineage; where that is the champion's, the test window is where its record begins.
     """
-    rows = watched_rows(send_features, test_predictions, candidate, champion, problem) if champion else None
+    rows = watched_rows(features, test_predictions, candidate, champion, problem) if champion else None
     if champion is None or rows is None or not rows.num_rows:
         nothing = (schema.empty_table() for schema in (SCHEMA, SCHEMA, GAP_SCHEMA, VERDICTS_SCHEMA))
         return Watched(*(_of_version(table, "") for table in nothing))
@@ -80,25 +80,32 @@ def without_doubtful_bounds(estimates: pa.Table, gaps: pa.Table) -> pa.Table:
 
 
 def watched_rows(
-    send_features: ibis.Table, test_predictions: ibis.Table, candidate: str, champion: Bundle, problem: Problem
+    features: ibis.Table, test_predictions: ibis.Table, candidate: str, champion: Bundle, problem: Problem
 ) -> pa.Table:
-    """The sends of the last days that the champion had not learned from, with label, probability and slices."""
-    facts = metadata_of(champion)
-    learned = datetime.fromisoformat(facts["refit_until"])
-    newest = data_clock(send_features) or learned
+    """The decisions of the last days that the champion had not learned from.
+
+    Returns:
+        unit_id (a number), decided_at, label, probability, and the columns that slices are made of; in order of time.
+    """
+    facts, decision = metadata_of(champion), problem.decision
+    time, learned = decision.time, datetime.fromisoformat(facts["refit_until"])
+    newest = data_clock(features, time) or learned
     oldest = newest - timedelta(days=problem.watching.days)
-    later = scored_sends(send_features, champion, first=max(learned, oldest).date(), last=newest.date())
-    pieces = [_watched(later.filter(pc.greater(later["delivered_at"], pa.scalar(learned))), problem)]
+    later = scored_rows(features, champion, problem, first=max(learned, oldest).date(), last=newest.date())
+    later = later.filter(pc.greater(later[time], pa.scalar(learned)))
+    pieces = [later.rename_columns({problem.label.column: "label"})]
     if candidate == champion.lineage and learned > oldest:
-        holdout = test_predictions.filter(test_predictions.delivered_at > oldest).select(
-            *KEYS, label="label", **{PROBABILITY: test_predictions[model_name(facts)]}
+        twin = test_predictions.filter(test_predictions[time] > oldest).select(
+            *decision.keys, label="label", **{PROBABILITY: test_predictions[model_name(facts)]}
         )
-        features = send_features.select(*KEYS, *_slices(problem))
-        pieces.insert(0, holdout.inner_join(features, KEYS).to_pyarrow())
-    names = ["user_id", "delivered_at", "label", PROBABILITY, *_slices(problem)]
-    return pa.concat_tables(
-        [piece.select(names).cast(pa.schema([(n, pieces[-1].schema.field(n).type) for n in names])) for piece in pieces]
-    ).sort_by([("delivered_at", "ascending"), ("user_id", "ascending")])
+        sliced = features.select(*decision.keys, *problem.slices)
+        pieces.insert(0, twin.inner_join(sliced, decision.keys).to_pyarrow())
+    names = [*dict.fromkeys([decision.unit_id, time, "label", PROBABILITY, *problem.slices])]
+    schema = pa.schema([(name, pieces[-1].schema.field(name).type) for name in names])
+    rows = pa.concat_tables([piece.select(names).cast(schema) for piece in pieces])
+    rows = rows.sort_by([(time, "ascending"), (decision.unit_id, "ascending")])
+    units = pa.array(clusters_of(rows, problem))
+    return rows.rename_columns({time: "decided_at"}).drop_columns(decision.unit_id).append_column("unit_id", units)
 
 
 def performance_verdicts(realised: pa.Table, champion: Bundle, problem: Problem) -> pa.Table:
@@ -116,19 +123,11 @@ def performance_verdicts(realised: pa.Table, champion: Bundle, problem: Problem)
             max_drop=watching.max_drop,
             window_days=watching.window_days,
             day=day,
+            decisions=problem.decision.plural,
         )
         for day in days
     ]
     return small_table([verdict.to_row() for verdict in verdicts], VERDICTS_SCHEMA)
-
-
-def _watched(rows: pa.Table, problem: Problem) -> pa.Table:
-    kept = rows.select(["user_id", "delivered_at", LABEL, PROBABILITY, *_slices(problem)])
-    return kept.rename_columns(["user_id", "delivered_at", "label", PROBABILITY, *_slices(problem)])
-
-
-def _slices(problem: Problem) -> list[str]:
-    return list(problem.slices)
 
 
 def _of_version(table: pa.Table, version: str) -> pa.Table:

@@ -1,9 +1,10 @@
 """Which days are to be judged: those that landed, or landed again, since. It imports neither Ibis nor DuckDB."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from typing import Any
 
+from mlguide_assets.define.prediction import PredictEvent
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import metadata_of_version, pointed_version
 from mlguide_assets.observe.drift_table import signatures
@@ -12,18 +13,19 @@ from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 
 LANDED_DAYS = "landed_days"
-MOST_DAYS = 14
-"""Only the last days are looked at: older ones were, or came before anybody watched."""
+MOST_DAYS, MOST_CUT_OFFS = 14, 2
+"""Only the last days, or cut-offs, are looked at: older ones were, or came before anybody watched."""
 
 _OUTCOMES = "/"
-"""Parts a signature: what was sent, and what became of it."""
+"""Parts a signature: what was decided, and what became of it."""
 
 
 def days_to_judge(home: Home, lake: Lake, problem: Problem, *, today: date) -> dict[date, str]:
     """Complete days that were not judged as they are now, by this champion, oldest first; each with its signature.
 
-    A day without sends is one of them once a later one has landed: that nothing arrived is news then, and not before.
-    Days that the champion's own reference is made of are none.
+    A day without events is one of them once a later one has landed: that nothing arrived is news then, and not before.
+    Where decisions are made at cut-offs, only their days are. Days that the champion's own reference is made of are
+    none.
 
     Args:
         today: by the clock of the source.
@@ -34,21 +36,48 @@ def days_to_judge(home: Home, lake: Lake, problem: Problem, *, today: date) -> d
     if champion is None or not landed:
         return {}
     reference_ends = date.fromisoformat(metadata_of_version(bundles, champion)["test_last"])
-    last = last_landed_day({day: row["rows"] for day, row in landed.items()}, today=today)
-    recent = last - timedelta(days=MOST_DAYS - 1)
+    last = last_landed_day(events_by_day(landed.values()), today=today)
+    recent = last - _looked_at(problem)
     # Outcomes may become final later than that, which is news of a day that was judged without them.
     first = max(recent - problem.label.window, reference_ends + timedelta(days=1), min(landed))
-    days = [first + timedelta(days=back) for back in range((last - first).days + 1)]
+    days = judgeable([first + timedelta(days=back) for back in range((last - first).days + 1)], landed, problem)
     judged = signatures(lake, champion)
     signed = {day: signature(landed.get(day)) for day in days if day >= recent or day.isoformat() in judged}
     return {day: sign for day, sign in signed.items() if judged.get(day.isoformat()) != sign}
 
 
-def last_landed_day(rows: Mapping[date, int], *, today: date) -> date:
-    """The last day that has landed: it is over and has half of a usual day's sends, or a later day has some.
+def judgeable(days: Iterable[date], landed: Mapping[date, Mapping[str, Any]], problem: Problem) -> list[date]:
+    """Those of some days on which something is decided: all of them, or cut-offs alone.
 
     Args:
-        rows: sends per day, of days that have any.
+        landed: rows of `landed_days` by their day.
+    """
+    return [day for day in days if problem.decision.is_event or decisions_on(landed.get(day))]
+
+
+def decisions_on(landed: Mapping[str, Any] | None) -> int:
+    """How much was decided on a day, by its row of `landed_days`."""
+    # Tables of before cut-offs were watched have a row per day of events alone.
+    return int(landed.get("decisions", landed["rows"])) if landed else 0
+
+
+def events_by_day(landed: Iterable[Mapping[str, Any]]) -> dict[date, int]:
+    """Events per day, of days that have any."""
+    return {row["day"]: row["rows"] for row in landed if row["rows"]}
+
+
+def _looked_at(problem: Problem) -> timedelta:
+    predict = problem.predict
+    if isinstance(predict, PredictEvent):
+        return timedelta(days=MOST_DAYS - 1)
+    return max(timedelta(days=MOST_DAYS - 1), MOST_CUT_OFFS * predict.every)
+
+
+def last_landed_day(rows: Mapping[date, int], *, today: date) -> date:
+    """The last day that has landed: it is over and has half of a usual day's events, or a later day has some.
+
+    Args:
+        rows: events per day, of days that have any.
         today: by the clock of the source.
     """
     newest = last_day(rows) or today
@@ -57,16 +86,16 @@ def last_landed_day(rows: Mapping[date, int], *, today: date) -> date:
 
 
 def signature(landed: Mapping[str, Any] | None) -> str:
-    """What a day was judged as: another for other sends, and once all outcomes are final.
+    """What a day was judged as: another for other decisions, and once all outcomes are final.
 
     Args:
-        landed: its row of `landed_days`; None where it has no sends.
+        landed: its row of `landed_days`; None where it has none.
     """
-    if landed is None:
+    if not decisions_on(landed) or landed is None:
         return "0"
-    return f"{landed['rows']}-{landed['digest']}{_OUTCOMES}{landed.get('outcomes') or ''}"
+    return f"{decisions_on(landed)}-{landed['digest']}{_OUTCOMES}{landed.get('outcomes') or ''}"
 
 
-def same_sends(one: str | None, other: str | None) -> bool:
-    """Whether two signatures are of the same sends, whatever became of them."""
+def same_decisions(one: str | None, other: str | None) -> bool:
+    """Whether two signatures are of the same decisions, whatever became of them."""
     return one is not None and other is not None and one.split(_OUTCOMES)[0] == other.split(_OUTCOMES)[0]

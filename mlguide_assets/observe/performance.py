@@ -1,9 +1,9 @@
-"""How good the champion is on the sends of each day: as it turned out, and as its own probabilities expect.
+"""How good the champion is on the decisions of each day: as it turned out, and as its own probabilities expect.
 
 `realised` needs matured labels and is the truth, a label window late. `estimated` needs none: if probabilities mean
-what they say, they tell how many sends will lose their user, and with it every metric. It follows a change of who is
-sent what (covariate shift) and cannot see a change of how users react (concept shift). What follows from the two is
-said in `performance_verdict`.
+what they say, they tell how many decisions will end badly, and with it every metric. It follows a change of what is
+decided about (covariate shift) and cannot see that the same now ends otherwise (concept shift). What follows from the
+two is said in `performance_verdict`.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.observe.tallies import Bins, exact, exact_expected
-from mlguide_assets.observe.windows import Sends, Window, measured, spans
+from mlguide_assets.observe.windows import Decided, Window, measured, spans
 from mlguide_assets.statistics.arrays import Floats, Integers
 from mlguide_assets.statistics.bootstrap import ClusterBootstrap
 from mlguide_assets.statistics.ranking import RANKED
@@ -41,69 +41,69 @@ def realised(
     repeats: int = 200,
     seed: int = 0,
 ) -> pa.Table:
-    """Each of `MEASURES` per UTC day of `delivered_at`, and over the days that end with it, as `windows.SCHEMA`.
+    """Each of `MEASURES` per UTC day of `decided_at`, and over the days that end with it, as `windows.SCHEMA`.
 
     Args:
-        rows: user_id, delivered_at, label (0 or 1: the caller leaves out what has not matured), probability, and the
+        rows: unit_id, decided_at, label (0 or 1: the caller leaves out what has not matured), probability, and the
             columns to slice by (see `train.slicing`; bands of numbers are those of the rows given).
-        threshold: withhold from this probability on.
-        min_positives: a slice is supported where so many users have a positive row in it, and so many a negative one;
+        threshold: of the costs; a probability from it on speaks for a bad end.
+        min_positives: a slice is supported where so many units have a positive row in it, and so many a negative one;
             at least two. Others have a value but no bounds.
         window_days: length of the trailing window. One that begins before the first row holds fewer days: give the
             rows of `window_days` - 1 days before the first that you keep.
 
-    Intervals are of 95 %, by resampling users. A day without sends has no rows here. Raises ValueError where a column
-    is absent or cannot be sliced, and on malformed labels or probabilities (see `train.metrics.checked`).
+    Intervals are of 95 %, by resampling units. A day without decisions has no rows here. Raises ValueError where a
+    column is absent or cannot be sliced, and on malformed labels or probabilities (see `train.metrics.checked`).
     """
-    sends = Sends.of(rows, labelled=True)
-    bins, bootstrap = Bins.of(sends.scores, threshold, CUTS), ClusterBootstrap(sends.users, repeats, seed)
-    names, groups = _groups(rows, columns, sends)
-    count, users = len(names), bootstrap.size
+    decisions = Decided.of(rows, labelled=True)
+    bins, bootstrap = Bins.of(decisions.scores, threshold, CUTS), ClusterBootstrap(decisions.units, repeats, seed)
+    names, groups = _groups(rows, columns, decisions)
+    count, units = len(names), bootstrap.size
     # One group more: all rows again, with the probability for the outcome. What sets the whole apart from it is noise.
-    outcomes = np.vstack([np.broadcast_to(sends.labels, groups.shape), sends.scores])
+    outcomes = np.vstack([np.broadcast_to(decisions.labels, groups.shape), decisions.scores])
     placed = np.vstack([groups, np.full((1, groups.shape[1]), count)])
     copies = len(placed)
 
     def matrix(day: int) -> Any:
-        here = sends.rows_of(day)
-        scores, codes = np.tile(sends.scores[here], copies), np.tile(bootstrap.codes[here], copies)
-        return bins.tallies(outcomes[:, here].ravel(), scores, placed[:, here].ravel(), count + 1, codes, users)
+        here = decisions.rows_of(day)
+        scores, codes = np.tile(decisions.scores[here], copies), np.tile(bootstrap.codes[here], copies)
+        return bins.tallies(outcomes[:, here].ravel(), scores, placed[:, here].ravel(), count + 1, codes, units)
 
-    matrices = [matrix(day) for day in range(len(sends.days))]
+    matrices = [matrix(day) for day in range(len(decisions.days))]
 
     def tally(day: int, counts: Floats) -> Floats:
         sums: Floats = matrices[day] @ counts
         return sums.reshape(count + 1, bins.tallied, -1)
 
-    windows = [_counted(sends, bootstrap, groups, count, length, min_positives) for length in spans(window_days)]
-    return measured(sends, bins, windows, names, on_all=tally, resampled=tally, drawn=False, bootstrap=bootstrap)
+    windows = [_counted(decisions, bootstrap, groups, count, length, min_positives) for length in spans(window_days)]
+    return measured(decisions, bins, windows, names, on_all=tally, resampled=tally, drawn=False, bootstrap=bootstrap)
 
 
-def _groups(rows: pa.Table, columns: Sequence[str], sends: Sends) -> tuple[list[tuple[str, str]], Integers]:
+def _groups(rows: pa.Table, columns: Sequence[str], decisions: Decided) -> tuple[list[tuple[str, str]], Integers]:
     """Column and slice of each group, the first being the whole, and the groups of each row, (1 + columns, n)."""
     names, groups = [(WHOLE, WHOLE)], [np.zeros(len(rows), dtype=np.int64)]
     for column in dict.fromkeys(columns):
         if column not in rows.column_names:
             raise ValueError(f"no column {column!r} to slice by: there are {', '.join(rows.column_names)}")
         found = slicing(column, rows[column])
-        groups.append(found.codes[sends.order] + len(names))
+        groups.append(found.codes[decisions.order] + len(names))
         names += [(column, name) for name in found.names]
     return names, np.stack(groups)
 
 
 def _counted(
-    sends: Sends, bootstrap: ClusterBootstrap, groups: Integers, count: int, length: int, min_positives: int
+    decisions: Decided, bootstrap: ClusterBootstrap, groups: Integers, count: int, length: int, min_positives: int
 ) -> Window:
-    shape = len(sends.days), count
+    shape = len(decisions.days), count
     rows, positives, witnesses = (np.zeros(shape, dtype=np.int64) for _ in range(3))
     ranked = np.full((*shape, len(RANKED)), np.nan)
-    for day in range(len(sends.days)):
-        here = sends.rows_of(day, length)
-        lost, scores, codes = sends.labels[here] == 1, sends.scores[here], bootstrap.codes[here]
+    for day in range(len(decisions.days)):
+        here = decisions.rows_of(day, length)
+        lost, scores, codes = decisions.labels[here] == 1, decisions.scores[here], bootstrap.codes[here]
         for of_column in groups[:, here]:
             rows[day] += np.bincount(of_column, minlength=count)
             positives[day] += np.bincount(of_column[lost], minlength=count)
-            distinct = [_users(of_column[of], codes[of], count) for of in (lost, ~lost)]
+            distinct = [_units(of_column[of], codes[of], count) for of in (lost, ~lost)]
             witnesses[day] += np.minimum(*distinct)
             for group in np.unique(of_column):
                 inside = of_column == group
@@ -111,52 +111,52 @@ def _counted(
     return Window(length, rows, positives.astype(np.float64), witnesses >= max(min_positives, 2), ranked)
 
 
-def _users(group: Integers, user: Integers, count: int) -> Integers:
-    """Distinct users of each group, (count,)."""
+def _units(group: Integers, unit: Integers, count: int) -> Integers:
+    """Distinct units of each group, (count,)."""
     # Arrow finds distinct values by hashing, several times faster than NumPy's sorting.
-    pairs = pc.unique(pa.array(group + count * user)).to_numpy(zero_copy_only=False)
+    pairs = pc.unique(pa.array(group + count * unit)).to_numpy(zero_copy_only=False)
     return np.bincount(pairs % count, minlength=count)
 
 
 def estimated(
     rows: pa.Table, *, threshold: float, window_days: int = WINDOW_DAYS, repeats: int = 200, seed: int = 0
 ) -> pa.Table:
-    """What `realised` should find on the whole if each send loses its user with its own probability; as its schema.
+    """What `realised` should find on the whole if each decision ends badly with its own probability; as its schema.
 
     Args:
-        rows: user_id, delivered_at and probability, calibrated; other arguments as for `realised`.
+        rows: unit_id, decided_at and probability, calibrated; other arguments as for `realised`.
 
     Confidence-based performance estimation, CBPE (the name is NannyML's): each row counts as a positive with weight p
     and as a negative with 1 - p. ROC and PR AUC are not linear in the outcomes, so to what that gives is added what
-    the mean over drawn outcomes has more. The interval is for as many sends of other users: it has the spread of
-    resampling users and that of outcomes drawn with their chances. `noise` is the latter alone, so on the same rows
+    the mean over drawn outcomes has more. The interval is for as many decisions of other units: it has the spread of
+    resampling units and that of outcomes drawn with their chances. `noise` is the latter alone, so on the same rows
     the realised value lies within 1.96 x noise 95 times in 100. Windows in which fewer positives are expected than
-    `MIN_EXPECTED`, or that hold one user, have a value but no bounds.
+    `MIN_EXPECTED`, or that hold one unit, have a value but no bounds.
     """
-    sends = Sends.of(rows, labelled=False)
-    bins, bootstrap = Bins.of(sends.scores, threshold, FINE_CUTS), ClusterBootstrap(sends.users, repeats, seed)
-    inside = [sends.rows_of(day) for day in range(len(sends.days))]
-    chances, codes = [sends.scores[here] for here in inside], [bootstrap.codes[here] for here in inside]
-    users = [
+    decisions = Decided.of(rows, labelled=False)
+    bins, bootstrap = Bins.of(decisions.scores, threshold, FINE_CUTS), ClusterBootstrap(decisions.units, repeats, seed)
+    inside = [decisions.rows_of(day) for day in range(len(decisions.days))]
+    chances, codes = [decisions.scores[here] for here in inside], [bootstrap.codes[here] for here in inside]
+    units = [
         bins.tallies(each, each, np.zeros_like(of), 1, of, bootstrap.size)
         for each, of in zip(chances, codes, strict=True)
     ]
 
     def expected(day: int, counts: Floats) -> Floats:
-        sums: Floats = users[day] @ counts
+        sums: Floats = units[day] @ counts
         return sums.reshape(1, bins.tallied, -1)
 
     # One generator a day, so that what is drawn for a day does not depend on which other days are given.
     outcomes = [
-        _Outcomes.of(bins, each, [seed, int(day) % 2**32]) for day, each in zip(sends.days, chances, strict=True)
+        _Outcomes.of(bins, each, [seed, int(day) % 2**32]) for day, each in zip(decisions.days, chances, strict=True)
     ]
 
     def resampled(day: int, counts: Floats) -> Floats:
         return np.concatenate([expected(day, counts), outcomes[day].draw(counts.shape[1]).reshape(1, bins.tallied, -1)])
 
-    windows = [_expected(sends, bootstrap, length) for length in spans(window_days)]
+    windows = [_expected(decisions, bootstrap, length) for length in spans(window_days)]
     return measured(
-        sends,
+        decisions,
         bins,
         windows,
         [(WHOLE, WHOLE)],
@@ -169,9 +169,9 @@ def estimated(
 
 @dataclass(frozen=True, eq=False)
 class _Outcomes:
-    """What could have become of the sends of a day.
+    """What could have become of the decisions of a day.
 
-    `kept` (tallied, 1) is what they add up to if no user is lost, `lost` (tallied, n) what each lost user changes.
+    `kept` (tallied, 1) is what they add up to if none ends badly, `lost` (tallied, n) what each that does changes.
     """
 
     chances: Floats
@@ -189,17 +189,17 @@ class _Outcomes:
         return cls(chances, kept @ np.ones((len(at), 1)), lost - kept, np.random.default_rng(seed))
 
     def draw(self, repeats: int) -> Floats:
-        """Sums of so many draws, each send with its own chance, (tallied, repeats)."""
+        """Sums of so many draws, each decision with its own chance, (tallied, repeats)."""
         uniform = self.generator.random((repeats, len(self.chances)), dtype=np.float32)
         sums: Floats = self.kept + self.lost @ np.less(uniform, self.chances).T.astype(np.float64)
         return sums
 
 
-def _expected(sends: Sends, bootstrap: ClusterBootstrap, length: int) -> Window:
-    inside = [sends.rows_of(day, length) for day in range(len(sends.days))]
+def _expected(decisions: Decided, bootstrap: ClusterBootstrap, length: int) -> Window:
+    inside = [decisions.rows_of(day, length) for day in range(len(decisions.days))]
     rows = np.array([here.stop - here.start for here in inside], dtype=np.int64)
-    positives = np.array([sends.scores[here].sum() for here in inside])
+    positives = np.array([decisions.scores[here].sum() for here in inside])
     several = np.array([np.ptp(bootstrap.codes[here]) > 0 for here in inside], dtype=bool)
     asked = np.where(positives < RARE * rows, MIN_EXPECTED_IF_RARE, MIN_EXPECTED)
-    ranked = np.array([exact_expected(sends.scores[here]) for here in inside]).reshape(-1, 1, len(RANKED))
+    ranked = np.array([exact_expected(decisions.scores[here]) for here in inside]).reshape(-1, 1, len(RANKED))
     return Window(length, rows[:, None], positives[:, None], ((positives >= asked) & several)[:, None], ranked)

@@ -1,6 +1,6 @@
-"""What follows from performance: do users react otherwise, is the estimate to be trusted, did the champion get worse?
+"""What follows from performance: do outcomes come otherwise, is the estimate to be trusted, did the champion get worse?
 
-Nothing is computed from sends here, only from the tables of `performance`, so each can be asked of stored days.
+Nothing is computed from decisions here, only from the tables of `performance`, so each can be asked of stored days.
 """
 
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ GAP_SCHEMA = pa.schema(
         "sees_concept_drift": pa.bool_(),
     }
 )
-"""One row per window, the day it ends with, and metric, of all sends together."""
+"""One row per window, the day it ends with, and metric, of all decisions together."""
 
 
 def gap(realised: pa.Table, estimated: pa.Table, *, level: float = LEVEL) -> pa.Table:
@@ -63,12 +63,12 @@ def gap(realised: pa.Table, estimated: pa.Table, *, level: float = LEVEL) -> pa.
         realised, estimated: what the functions of that name returned. Days whose numbers of rows differ, such as one
             that has matured only in part, are left out: like is compared with like.
 
-    The interval holds the noise of outcomes alone, as who was sent what is the same on both sides. Its standard
-    deviation is the larger of two: that found by resampling users, and that of outcomes drawn with the estimate's
+    The interval holds the noise of outcomes alone, as what was decided is the same on both sides. Its standard
+    deviation is the larger of two: that found by resampling units, and that of outcomes drawn with the estimate's
     probabilities, which does not vanish where hardly a positive was seen. Without support on both sides the bounds
-    are NaN. `sees_concept_drift` where 0 lies outside: users no longer react as the probabilities say, be it that
-    they changed or that the probabilities were never right. By chance it does so in 1 - `level` of all windows, so
-    act on a run of them.
+    are NaN. `sees_concept_drift` where 0 lies outside: outcomes no longer come as the probabilities say, be it that
+    the relation changed or that the probabilities were never right. By chance it does so in 1 - `level` of all windows,
+    so act on a run of them.
     """
     z = NormalDist().inv_cdf((1 + level) / 2)
     others = {_place(row): row for row in estimated.to_pylist()}
@@ -164,15 +164,17 @@ def judge_performance(
     max_drop: float,
     window_days: int = WINDOW_DAYS,
     day: date | None = None,
+    decisions: str = "decisions",
 ) -> PerformanceVerdict:
     """Whether a metric of the whole dropped by surely more than `max_drop` since training.
 
     Args:
         table: what `realised` returned.
         metric: one of `train.metrics.METRICS`.
-        reference: its value at training time, on sends that the model had not seen, with a 95 % interval.
+        reference: its value at training time, on decisions that the model had not seen, with a 95 % interval.
         max_drop: in units of the metric, 0 or more.
         day: which day's window is judged; default: the last.
+        decisions: what many of them are called, such as sends.
 
     Dropped only where the whole interval of the difference lies below minus `max_drop`. As the two samples are
     independent, its bounds combine those of both (Zou and Donner, 2008). Raises ValueError for an unknown metric.
@@ -190,7 +192,7 @@ def judge_performance(
         verdict = "too_few"
     elif difference.high < -max_drop:
         verdict = "dropped"
-    reason = _reason(verdict, metric, newest, current, reference, difference, max_drop)
+    reason = _reason(verdict, metric, newest, current, reference, difference, max_drop, decisions)
     judged = newest["day"] if newest else day
     return PerformanceVerdict(verdict, metric, judged, window_days, current, reference, difference, max_drop, reason)
 
@@ -210,13 +212,14 @@ def _reason(
     reference: Estimate,
     difference: Estimate,
     max_drop: float,
+    decisions: str,
 ) -> str:
     title = METRICS[metric].title
     if row is None:
-        return f"No send has matured in the days asked for, so its {title} is not known."
+        return f"No outcome has matured in the days asked for, so its {title} is not known."
     over = f"the {row['window_days']} days to {row['day']}" if row["window_days"] > 1 else str(row["day"])
     if verdict == "too_few":
-        lost = f"{row['rows']:,} matured sends of {over}, {row['positives']:,.0f} of them positive"
+        lost = f"{row['rows']:,} matured {decisions} of {over}, {row['positives']:,.0f} of them positive"
         if np.isnan(reference.low + reference.high):
             return (
                 f"Its {title} at training has no interval, so {current.value:.4f} cannot be compared with it ({lost})."

@@ -5,11 +5,12 @@ from datetime import datetime
 
 import ibis
 
+from mlguide_assets.define.decision import Decision
 from mlguide_assets.deploy.prediction_log import UNANSWERED
 
 
-def serving_health(prediction_log: ibis.Table, trained: Mapping[str, str]) -> ibis.Table:
-    """A row per day, endpoint and model version: requests, pairs, latency, decisions, ages of features and model.
+def serving_health(prediction_log: ibis.Table, trained: Mapping[str, str], decision: Decision) -> ibis.Table:
+    """A row per day, endpoint and version: requests, answers (`pairs`), latency, decisions, ages of features and model.
 
     Latencies are of requests, in milliseconds up to their line in the log. What was scored in the shadow is no answer.
     What was refused or failed has no version, and is in `request_faults`.
@@ -19,8 +20,8 @@ def serving_health(prediction_log: ibis.Table, trained: Mapping[str, str]) -> ib
     """
     log = prediction_log.filter(prediction_log.variant.notin(UNANSWERED)).mutate(
         day=prediction_log.answered_at.date(),
-        withheld=(prediction_log.decision == "withhold").cast("float64"),
-        feature_hours=prediction_log.delivered_at.delta(prediction_log.feature_time, unit="second") / 3600,
+        withheld=(prediction_log.decision == decision.above).cast("float64"),
+        feature_hours=prediction_log[decision.time].delta(prediction_log.feature_time, unit="second") / 3600,
     )
     keys = ["day", "endpoint", "model_version"]
     requests = log.group_by([*keys, "request_id"]).aggregate(latency=log.latency_ms.max())

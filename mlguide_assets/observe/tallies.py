@@ -59,7 +59,7 @@ class Bins:
 
         Args:
             outcomes: (n,), the label, or the probability of a positive where an expectation is wanted.
-            group, column: (n,), the group and the column (user, or row) that each row belongs to.
+            group, column: (n,), the group and the column (unit, or row) that each row belongs to.
 
         Sparse for the reason given in `statistics.bootstrap`: its product runs in one thread and one order.
         """

@@ -40,39 +40,39 @@ rows."""
 _MICROSECONDS_PER_DAY = 86_400_000_000
 
 Tally = Callable[[int, Floats], Floats]
-"""Sums (groups, tallied, r) of one day, given its position and how often each user counts, (users, r)."""
+"""Sums (groups, tallied, r) of one day, given its position and how often each unit counts, (units, r)."""
 
 
 @dataclass(frozen=True, eq=False)
-class Sends:
-    """Sends in the order of their day, and within it of their score and user.
+class Decided:
+    """Decisions in the order of their day, and within it of their score and unit.
 
     `days` (d,) are the days that have any, numbered from 1970; day i holds the rows from `ends[i]` to below
-    `ends[i + 1]`. `labels` are 0 where nobody asked for them, `users` are numbered, `order` (n,) is where each row was.
+    `ends[i + 1]`. `labels` are 0 where nobody asked for them, `units` are numbered, `order` (n,) is where each row was.
     """
 
     days: Integers
     ends: Integers
     labels: Floats
     scores: Floats
-    users: Integers
+    units: Integers
     order: Integers
 
     @classmethod
-    def of(cls, rows: pa.Table, *, labelled: bool) -> "Sends":
+    def of(cls, rows: pa.Table, *, labelled: bool) -> "Decided":
         """Raises ValueError where a column is absent, a label is not 0 or 1, or a probability not within [0, 1]."""
-        needed = ("user_id", "delivered_at", "probability", *(["label"] if labelled else []))
+        needed = ("unit_id", "decided_at", "probability", *(["label"] if labelled else []))
         absent = [name for name in needed if name not in rows.column_names]
         if absent:
             raise ValueError(f"no column {absent[0]!r} to group by: there are {', '.join(rows.column_names)}")
         given = rows["label"].to_numpy() if labelled else np.zeros(len(rows))
         labels, scores = checked(given, rows["probability"].to_numpy())
-        users = np.unique(rows["user_id"].to_numpy(), return_inverse=True)[1]
-        day = _days(rows["delivered_at"])
-        order = np.lexsort((users, scores, day))
+        units = np.unique(rows["unit_id"].to_numpy(), return_inverse=True)[1]
+        day = _days(rows["decided_at"])
+        order = np.lexsort((units, scores, day))
         days, starts = np.unique(day[order], return_index=True)
         ends = np.append(starts, len(order))
-        return cls(days, ends, labels.astype(np.float64)[order], scores[order], users[order], order)
+        return cls(days, ends, labels.astype(np.float64)[order], scores[order], units[order], order)
 
     def rows_of(self, day: int, window: int = 1) -> slice:
         """The rows of the day at this position, and of those before it that lie in a window that ends with it."""
@@ -113,7 +113,7 @@ def spans(window_days: int) -> tuple[int, ...]:
 
 
 def measured(
-    sends: Sends,
+    decisions: Decided,
     bins: Bins,
     windows: Sequence[Window],
     names: Sequence[tuple[str, str]],
@@ -126,19 +126,19 @@ def measured(
     """The table, as `SCHEMA`, of groups whose columns and slices are `names`, the first being the whole.
 
     Args:
-        on_all: its first groups are those of `names`; it is asked for every user once.
+        on_all: its first groups are those of `names`; it is asked for every unit once.
         resampled: the same for resamples, with one group more that tells the noise.
-        drawn: all groups but that one are of expected outcomes, and it is of drawn ones, given the users: its mean is
+        drawn: all groups but that one are of expected outcomes, and it is of drawn ones, given the units: its mean is
             what to expect, its spread the noise, which adds to that of resampling. Else it is of expected outcomes,
             and noise is what sets the whole apart from it.
     """
     additional = np.arange(len(names) + 1) == len(names)
     every = [np.ones(window.supported.shape, dtype=bool) for window in windows]
     wanted = [np.hstack([window.supported, window.supported[:, :1]]) for window in windows]
-    points = _over_windows(sends, bins, windows, every, on_all, [np.ones((bootstrap.size, 1))], 1)
-    largest = max(bootstrap.size, sends.most_rows, len(additional) * bins.tallied)
+    points = _over_windows(decisions, bins, windows, every, on_all, [np.ones((bootstrap.size, 1))], 1)
+    largest = max(bootstrap.size, decisions.most_rows, len(additional) * bins.tallied)
     draws = bootstrap.draws(bootstrap.chunk(largest))
-    values = _over_windows(sends, bins, windows, wanted, resampled, draws, bootstrap.repeats)
+    values = _over_windows(decisions, bins, windows, wanted, resampled, draws, bootstrap.repeats)
     tables = []
     for window, asked, point, replicates in zip(windows, wanted, points, values, strict=True):
         binned = point[..., 0].reshape(*window.supported.shape, len(MEASURES))
@@ -151,7 +151,7 @@ def measured(
         else:
             found = _Found.of(window, binned, others)
             apart = replicates[of_group == 0] - apart
-        tables.append(_table(sends.days, window, names, found, _spread(apart)))
+        tables.append(_table(decisions.days, window, names, found, _spread(apart)))
     return pa.concat_tables(tables)
 
 
@@ -186,7 +186,7 @@ class _Found:
 
 
 def _over_windows(
-    sends: Sends,
+    decisions: Decided,
     bins: Bins,
     windows: Sequence[Window],
     wanted: Sequence[Flags],
@@ -196,14 +196,14 @@ def _over_windows(
 ) -> list[Floats]:
     """Per window, `MEASURES` of the wanted of its days and groups, (wanted, measures, repeats)."""
     found = [np.full((int(each.sum()), len(MEASURES), repeats), np.nan) for each in wanted]
-    if not len(sends.days):
+    if not len(decisions.days):
         return found
     done = 0
     for counts in draws:
         here = slice(done, done + counts.shape[1])
         filled = [0] * len(windows)
-        sums = (tally(day, counts) for day in range(len(sends.days)))
-        for day, totals in enumerate(_totals(sends.days, sums, [window.days for window in windows])):
+        sums = (tally(day, counts) for day in range(len(decisions.days)))
+        for day, totals in enumerate(_totals(decisions.days, sums, [window.days for window in windows])):
             for at, total in enumerate(totals):
                 chosen = total[: wanted[at].shape[1]][wanted[at][day]]
                 if len(chosen):

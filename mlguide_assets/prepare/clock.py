@@ -1,4 +1,4 @@
-"""The data's clock: how far in time a table of sends has come. Labels mature, days are scored and judged by it.
+"""The data's clock: how far in time a table of events has come. Labels mature, days are scored and judged by it.
 
 Single rows do not move it. A row with a wrong date, years ahead or only weeks, would otherwise make every label before
 it final. `last_day` imports neither Ibis nor DuckDB.
@@ -24,7 +24,7 @@ def last_day(rows: Mapping[date, int]) -> date | None:
     day where that is fewer. Usual is the median of the days before the gap that have any.
 
     Args:
-        rows: sends per day, of days that have any.
+        rows: events per day, of days that have any.
     """
     days = sorted(rows)
     while days:
@@ -41,18 +41,18 @@ def last_day(rows: Mapping[date, int]) -> date | None:
 
 
 def usual_rows(rows: Mapping[date, int], before: date) -> float:
-    """The sends of a usual day: the median of the last eight weeks, of days that have any; 0 where none has."""
+    """The rows of a usual day: the median of the last eight weeks, of days that have any; 0 where none has."""
     recent = [count for day, count in rows.items() if timedelta() < before - day <= timedelta(weeks=8)]
     return median(recent) if recent else 0.0
 
 
-def data_clock(sends: "ibis.Table") -> datetime | None:
-    """The last delivery on the day that the data have reached, UTC; None without any. One pass.
+def data_clock(rows: "ibis.Table", time: str) -> datetime | None:
+    """The last instant on the day that the data have reached, UTC; None without any. One pass.
 
     Args:
-        sends: any table with a row per send and `delivered_at`.
+        time: the column of instants; rows without one do not count.
     """
-    dated = sends.filter(sends.delivered_at.notnull()).select("delivered_at", day=sends.delivered_at.date())
-    days = dated.group_by("day").aggregate(rows=dated.count(), last=dated.delivered_at.max()).to_pyarrow().to_pylist()
+    dated = rows.filter(rows[time].notnull()).select(at=rows[time], day=rows[time].date())
+    days = dated.group_by("day").aggregate(rows=dated.count(), last=dated["at"].max()).to_pyarrow().to_pylist()
     newest = last_day({row["day"]: row["rows"] for row in days})
     return next((row["last"] for row in days if row["day"] == newest), None)

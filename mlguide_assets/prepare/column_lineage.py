@@ -1,69 +1,143 @@
-"""Which columns a column is made from, for the tables that this stage computes and the users' states.
+"""Which columns a column is made from, for the tables that this stage computes and the states of entities.
 
-What a feature only needs to know its row by, such as the user of a history, is not named: it would be everywhere.
+All of it follows from the problem: what its decisions are, and how its features are declared. What a feature only needs
+to know its row by, such as the entity of a history, is not named: it would be everywhere.
 """
 
+from collections.abc import Iterator
+
+from mlguide_assets.define.decision import id_column
+from mlguide_assets.define.prediction import AggregateLabel, PredictEntity
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.prepare.features.catalogue import Feature, features_of
-from mlguide_assets.prepare.features.registry import CONTENT, PROFILE, category_count, theme_count
+from mlguide_assets.prepare.columns import known_features
+from mlguide_assets.prepare.features.catalogue import Feature, event_of
+from mlguide_assets.prepare.features.state_columns import age_column, state_features, time_names
 
-Parents = dict[str, list[tuple[str, str]]]
+Source = tuple[str, str]
+"""A table, and one of its columns."""
+
+Parents = dict[str, list[Source]]
 """Column → the (table, column) that it is made from."""
-
-_HISTORY = {
-    "number_of_emails": ("delivered_at",),
-    "number_of_unsubscribes": ("unsubscribed", "delivered_at"),
-    "emails_last_7_days": ("delivered_at",),
-    "emails_last_30_days": ("delivered_at",),
-    "email_matured_sends": ("email_id", "unsubscribed", "delivered_at"),
-    "email_unsubscribe_rate": ("email_id", "unsubscribed", "delivered_at"),
-    "tenure_days": ("date_joined", "delivered_at"),
-    "email_age_days": ("created_at", "delivered_at"),
-    "days_since_last_email": ("delivered_at",),
-    "day_of_week": ("delivered_at",),
-    "hour_of_day": ("delivered_at",),
-}
-"""Features that are computed → the columns of `core_users` that they are computed from."""
 
 
 def parents_of(table: str, problem: Problem) -> Parents:
     """Where each column of a table comes from; empty for a table of which it is not known."""
-    if not problem.has_email_tables:
-        return {}
-    if table == "core_users":
-        return _core(problem)
-    if table == "send_features":
-        keys = {name: [("core_users", name)] for name in ("user_id", "email_id", "delivered_at", "unsubscribed")}
-        computed = {each.name: _of_core(_sources(each, problem)) for each in features_of(problem)}
-        return {**keys, "matured_at": [("core_users", "delivered_at")], **computed}
-    if table == "user_feature_store":
-        history = [each for each in features_of(problem) if each.origin == "history" and each.noun == "user"]
-        return {
-            "user_id": [("user_profiles", "id")],
-            **{name: [("user_profiles", name)] for name in ("date_joined", *PROFILE)},
-            **{each.name: _of_core(_sources(each, problem)) for each in history},
-            "last_delivered_at": [("core_users", "delivered_at")],
-        }
+    nouns = {name: noun for noun, name in problem.decision.store_tables.items()}
+    if table == problem.core_table:
+        keys = _keys(problem)
+        if not problem.has_email_tables:
+            return keys
+        return {name: sources for name, sources in keys.items() if name != "matured_at"} | _entities(problem)
+    if table == problem.features_table:
+        return _keys(problem) | _of_features(known_features(problem), problem)
+    if table in nouns:
+        return _of_state(nouns[table], problem)
     return {}
 
 
-def _core(problem: Problem) -> Parents:
-    sends = {name: [("user_emails", name)] for name in problem.tables["user_emails"].columns}
-    profiles = {name: [("user_profiles", name)] for name in ("date_joined", *PROFILE)}
-    content = {name: [("email_content", name)] for name in (*CONTENT, "created_at")}
-    # Users who were never sent anything are rows, too.
-    return {**sends, "user_id": [("user_emails", "user_id"), ("user_profiles", "id")], **profiles, **content}
+def _keys(problem: Problem) -> Parents:
+    """Of decisions: ids, time, what else tells them apart, and the outcome."""
+    decision, label = problem.decision, problem.label
+    instant = list(_instant(problem))
+    found: Parents = {id_column(noun): [_id_of(noun, problem)] for noun in decision.nouns}
+    if isinstance(label, AggregateLabel):
+        counted = [_column(label.count, path, problem) for path in label.where]
+        found[label.column] = [*_time_of(label.count, problem), *counted]
+        found["matured_at"] = list(_time_of(label.count, problem))
+        return found
+    event = str(problem.schema.table_of(decision.noun))
+    own = {name: [(event, name)] for name in decision.own_keys}
+    return found | own | {decision.time: instant, label.column: [(event, label.column)], "matured_at": instant}
 
 
-def _sources(feature: Feature, problem: Problem) -> tuple[str, ...]:
+def _entities(problem: Problem) -> Parents:
+    """Of the joined core table: the columns of the entities; one without any event is a row, too."""
+    schema = problem.schema
+    found: Parents = {}
+    for noun in problem.decision.nouns:
+        table = schema.entity(noun)
+        name = str(schema.table_of(noun))
+        if table is not None:
+            found |= {column: [(name, column)] for column in table.columns if column != table.key}
+    return found
+
+
+def _of_features(features: tuple[Feature, ...], problem: Problem) -> Parents:
+    # At cut-offs, the calendar follows from the problem file alone.
+    found = {feature.name: list(dict.fromkeys(_sources(feature, problem))) for feature in features}
+    return {name: sources for name, sources in found.items() if sources}
+
+
+def _of_state(noun: str, problem: Problem) -> Parents:
+    if not known_features(problem):
+        return {}
+    own, names = state_features(problem, noun), time_names(problem)
+    lasting = tuple(each for each in own if each.origin != "request")
+    times: Parents = {names[each.name]: list(_since(each, problem)) for each in own if each.name in names}
+    return {id_column(noun): [_id_of(noun, problem)], **times, **_of_features(lasting, problem)}
+
+
+def _sources(feature: Feature, problem: Problem) -> Iterator[Source]:
+    """The columns of the source that a feature is computed from."""
+    schema, declaration = problem.schema, feature.declaration
     if feature.origin == "column":
-        return (feature.name,)
-    if feature.name in {theme_count(theme) for theme in problem.themes}:
-        return ("theme", "delivered_at")
-    if feature.name in {category_count(category) for category in problem.categories}:
-        return ("category", "delivered_at")
-    return _HISTORY[feature.name]
+        yield str(schema.table_of(str(feature.noun))), str(feature.column)
+    elif feature.origin == "known":
+        yield str(schema.table_of(problem.predict.each)), str(feature.column)
+    elif declaration is not None and declaration.operator == "calendar":
+        yield from _instant(problem)
+    elif declaration is not None:
+        yield from _since(feature, problem)
+        if feature.origin == "request":
+            yield from _instant(problem)
 
 
-def _of_core(columns: tuple[str, ...]) -> list[tuple[str, str]]:
-    return [("core_users", column) for column in columns]
+def _since(feature: Feature, problem: Problem) -> Iterator[Source]:
+    """What an age, a gap or a history looks at, whenever the decision is."""
+    declaration = feature.declaration
+    assert declaration is not None
+    if declaration.operator == "age":
+        column = age_column(feature.noun, declaration.operand, problem.schema)
+        yield str(problem.schema.table_of(str(feature.noun))), column
+        return
+    event = event_of(declaration, problem)
+    split = [feature.split[0]] if feature.split else []
+    for path in (*([declaration.column] if declaration.column else []), *declaration.where, *split):
+        yield _column(event, path, problem)
+    if declaration.operator == "rate" or declaration.labelled:
+        yield str(problem.schema.table_of(event)), problem.label.column
+    yield from _time_of(event, problem)
+
+
+def _column(event: str, path: str, problem: Problem) -> Source:
+    """The column of an event, or `entity.column` of an entity that it names."""
+    schema = problem.schema
+    if path in schema.event(event).columns:
+        return str(schema.table_of(event)), path
+    noun, _, column = path.partition(".")
+    return str(schema.table_of(noun)), column
+
+
+def _instant(problem: Problem) -> Iterator[Source]:
+    """The time of a decision; that of a cut-off is in no table."""
+    if not isinstance(problem.predict, PredictEntity):
+        yield from _time_of(problem.predict.each, problem)
+
+
+def _time_of(event: str, problem: Problem) -> Iterator[Source]:
+    table = problem.schema.event(event)
+    if table.own_time:
+        yield str(problem.schema.table_of(event)), table.own_time
+    else:
+        noun, column = table.at.split(".")
+        yield str(problem.schema.table_of(noun)), column
+
+
+def _id_of(noun: str, problem: Problem) -> Source:
+    """The key of an entity's table; of one without a table, the column of the first event that names it."""
+    schema = problem.schema
+    table = schema.entity(noun)
+    if table is not None:
+        return str(schema.table_of(noun)), table.key
+    name, event = next((name, event) for name, event in schema.event_tables.items() if noun in event.of)
+    return name, event.of[noun]

@@ -2,30 +2,9 @@
 
 from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.prepare.features.catalogue import UnresolvedFeatureError, features_of
-from mlguide_assets.prepare.features.registry import CONTENT, PROFILE
+from mlguide_assets.prepare.features.catalogue import Feature, UnresolvedFeatureError, features_of
+from mlguide_assets.prepare.features.state_columns import state_features, time_names
 
-_CORE = {
-    "user_id": "The user.",
-    "email_id": "The email of the send; null for a user who was never sent one.",
-    "delivered_at": "When the email was delivered, UTC; null for a user who was never sent one.",
-    "unsubscribed": "Whether this send lost the user; null until that is known.",
-    "date_joined": "When the user joined, UTC.",
-    "created_at": "When the email was created, UTC.",
-}
-_SEND = {
-    "user_id": "The user who received the email.",
-    "email_id": "The email that was sent.",
-    "delivered_at": "When the email was delivered, UTC. Features know nothing from then on.",
-    "unsubscribed": "The label: 1 where this send lost the user; null until it has matured.",
-    "matured_at": "When the outcome is final: the delivery plus the label window, UTC.",
-}
-_STATE = {
-    "user_id": "The user.",
-    "date_joined": "When the user joined, UTC.",
-    "as_of": "The instant whose knowledge the row holds: the start of the day, UTC.",
-    "last_delivered_at": "When the user was last sent an email before that instant, UTC; null where never.",
-}
 _RECORDS = {
     "contract_results": {
         "rule": "The rule: table and fact that should hold.",
@@ -44,45 +23,78 @@ _RECORDS = {
 
 
 def columns_of(problem: Problem) -> dict[str, dict[str, str]]:
-    """Table → column → meaning, for every table of this stage and for the users' states, which it defines."""
-    sources = {
-        str(name): {column: each.description for column, each in table.columns.items()}
-        for name, table in problem.tables.items()
-    }
-    if not problem.has_email_tables:
-        return {**sources, **_RECORDS, **_of_any_tables(problem)}
-    features = {each.name: each for each in features_of(problem)}
-    meanings = {name: each.description for name, each in features.items()}
-    states = {
-        name for name, each in features.items() if each.origin != "request" and each.noun == problem.decision.unit
-    }
+    """Table → column → meaning, for every table of this stage and for the states of entities, which it defines."""
+    features = known_features(problem)
+    keys, described = _keys(problem), {each.name: each.description for each in features}
+    core = keys
+    if problem.has_email_tables:
+        core = {name: text for name, text in keys.items() if name != "matured_at"} | _of_entities(problem)
     return {
-        **sources,
+        **{str(name): _of_source(problem, name) for name in problem.tables},
         **_RECORDS,
-        "core_users": {**{name: meanings[name] for name in (*PROFILE, *CONTENT)}, **_CORE},
-        "send_features": meanings | _SEND,
-        "user_feature_store": {name: meanings[name] for name in features if name in states} | _STATE,
+        **_DECLARATIONS,
+        problem.core_table: core,
+        problem.features_table: described | keys,
+        **{table: _of_state(noun, features, problem) for noun, table in problem.decision.store_tables.items()},
     }
 
 
-def _of_any_tables(problem: Problem) -> dict[str, dict[str, str]]:
-    decision, label = problem.decision, problem.label.column
+_DECLARATIONS = {
+    "feature_declarations": {
+        "feature": "The name of the feature.",
+        "declaration": "How it is declared, as in a problem file.",
+        "description": "What it means.",
+    }
+}
+
+
+def known_features(problem: Problem) -> tuple[Feature, ...]:
+    """The features of a problem; none where the data have not decided yet what they are."""
+    try:
+        return () if problem.features.automatic else features_of(problem)
+    except UnresolvedFeatureError:
+        return ()
+
+
+def _of_source(problem: Problem, table: str) -> dict[str, str]:
+    return {column: each.description for column, each in problem.tables[table].columns.items()}
+
+
+def _keys(problem: Problem) -> dict[str, str]:
+    """Of decisions: what tells them apart, when they are, and how they end."""
+    decision = problem.decision
     keys = dict.fromkeys(decision.keys, f"What makes a {decision.noun} unique.")
     keys |= {id_column(noun): f"The {noun}." for noun in decision.nouns}
     keys[decision.time] = f"The instant of the {decision.noun}, UTC. Features know nothing from then on."
-    keys[label] = "The outcome: 1 where it is positive, 0 where it is not, null until it has matured."
+    keys[problem.label.column] = "The outcome: 1 where it is positive, 0 where it is not, null until it has matured."
     keys["matured_at"] = "When the outcome is final, UTC."
-    try:
-        features = () if problem.features.automatic else features_of(problem)
-    except UnresolvedFeatureError:
-        # Before the data have decided what the features are, none can be described.
-        features = ()
+    return keys
+
+
+def _of_entities(problem: Problem) -> dict[str, str]:
+    """Of the joined core table: the columns of entities beside their events, whose outcomes are as in the source."""
+    tables = [table for noun in problem.decision.nouns if (table := problem.schema.entity(noun))]
+    columns = {name: each.description for table in tables for name, each in table.columns.items() if name != table.key}
+    return {**columns, problem.label.column: "The outcome as the source has it; null until that is known."}
+
+
+def _of_state(noun: str, features: tuple[Feature, ...], problem: Problem) -> dict[str, str]:
+    """Of the state of an entity: its columns and history, and the times that request time counts from."""
+    if not features:
+        return {}
+    names, own = time_names(problem), state_features(problem, noun)
+    times = {names[each.name]: _time_in_words(each, problem) for each in own if each.name in names}
     return {
-        problem.core_table: keys,
-        problem.features_table: {each.name: each.description for each in features} | keys,
-        "feature_declarations": {
-            "feature": "The name of the feature.",
-            "declaration": "How it is declared, as in a problem file.",
-            "description": "What it means.",
-        },
+        id_column(noun): f"The {noun}.",
+        "as_of": "The instant whose knowledge the row holds: the start of the day, UTC.",
+        **times,
+        **{each.name: each.description for each in own if each.origin != "request"},
     }
+
+
+def _time_in_words(feature: Feature, problem: Problem) -> str:
+    declaration = feature.declaration
+    assert declaration is not None
+    if declaration.operator == "age":
+        return f"The time of the {feature.noun} that {feature.name} counts from, UTC."
+    return f"When the newest {declaration.operand} of the {feature.noun} before that instant was, UTC; null where none."

@@ -41,15 +41,19 @@ class Erasure:
 
     @cached_property
     def _mention(self) -> re.Pattern[bytes]:
-        value, column, key = (re.escape(part.encode()) for part in (str(self.key), self.entity.column, self.entity.key))
-        named = rb"(?<![A-Za-z0-9])" + column + rb"s?[\\\"']*\s*[:= ]\s*(?:\[\s*(?:[^\s,\[\]]+\s*,\s*)*)?[\\\"']*"
-        own = rb"(?<![A-Za-z0-9_.])" + key + rb"[= ]"
+        value, *columns = (re.escape(part.encode()) for part in (str(self.key), *self.entity.columns))
+        named = (
+            rb"(?<![A-Za-z0-9])(?:"
+            + rb"|".join(columns)
+            + rb")s?[\\\"']*\s*[:= ]\s*(?:\[\s*(?:[^\s,\[\]]+\s*,\s*)*)?[\\\"']*"
+        )
+        own = rb"(?<![A-Za-z0-9_.])" + re.escape(self.entity.key.encode()) + rb"[= ]" if self.entity.key else named
         return re.compile(rb"(" + named + rb"|" + own + rb")(" + value + rb")(?!\w|\.\d)")
 
     def blanked(self, text: bytes) -> bytes:
         """A text without mentions, of the same length; what was JSON still is.
 
-        >>> Erasure(Entity("user", "user_profiles", "id", "user_id"), 12345).blanked(b'{"user_id": 12345}')
+        >>> Erasure(Entity("user", "user_id", "user_profiles", "id"), 12345).blanked(b'{"user_id": 12345}')
         b'{"user_id": null }'
         """
         before = b""
@@ -65,7 +69,7 @@ class Erasure:
             of_entity = pc.equal(pc.cast(batch[column], pa.string()), str(self.key))
             return batch.filter(pc.invert(pc.fill_null(of_entity, False)))
         if {"table", "row"} <= set(batch.schema.names):
-            # Quarantined rows as text: those that stay are of others, also where the email of a row has the same id.
+            # Quarantined rows as text: those that stay are of others, also where one of another kind has the same id.
             return batch.filter(pa.array([not self._is_set_aside(*each) for each in _pairs(batch)], pa.bool_()))
         columns = [self._blanked_column(values) for values in batch.columns]
         return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
@@ -98,8 +102,9 @@ class Erasure:
 
     def _is_set_aside(self, table: str | None, row: str | None) -> bool:
         """Whether a quarantined row, as text, is of the entity."""
-        name = self.entity.key if table == self.entity.table else self.entity.column
-        return re.search(rf"(?:^|; ){name}={re.escape(str(self.key))}(?:;|$)", row or "") is not None
+        entity = self.entity
+        name = entity.key if table == entity.table else entity.named.get(str(table), entity.column)
+        return re.search(rf"(?:^|; ){re.escape(str(name))}={re.escape(str(self.key))}(?:;|$)", row or "") is not None
 
     def _blanked_column(self, values: pa.Array) -> pa.Array:
         if not _is_text(values.type):

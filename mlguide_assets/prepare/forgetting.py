@@ -13,7 +13,10 @@ from pathlib import Path
 
 import ibis
 
+from mlguide_assets.define.decision import id_column
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import TableName
+from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import replace_file
 
 Key = int | str
@@ -24,20 +27,62 @@ UNIT = "unit_id"
 
 @dataclass(frozen=True)
 class Entity:
-    """What can be forgotten: the table with one row of each, its key there, and the column that other tables have."""
+    """What can be forgotten.
+
+    Attributes:
+        noun: what the problem calls it.
+        column: the column that tables made here have of its ids.
+        table: of the source, with one row of each; None where no table declares it.
+        key: its key in that table.
+        named: tables of the source that name it, and the column that does.
+        is_unit: whether experiments assign it.
+    """
 
     noun: str
-    table: TableName
-    key: str
     column: str
+    table: TableName | None = None
+    key: str | None = None
+    named: Mapping[TableName, str] = field(default_factory=dict)
+    is_unit: bool = True
 
     def column_in(self, table: str, columns: Iterable[str]) -> str | None:
         """The column of a table that says which entity a row is of; None where rows are of none."""
-        names = (self.key,) if table == self.table else (self.column, UNIT)
-        return next((name for name in names if name in set(columns)), None)
+        if table == self.table:
+            names: tuple[str | None, ...] = (self.key,)
+        else:
+            names = (self.named.get(table), self.column, UNIT if self.is_unit else None)
+        known = set(columns)
+        return next((name for name in names if name in known), None)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All that its ids are called but the key of its own table."""
+        return tuple(dict.fromkeys((self.column, *self.named.values())))
 
 
-USER = Entity("user", "user_profiles", "id", "user_id")
+def entity_of(problem: Problem, noun: str) -> Entity:
+    """What a problem knows of an entity.
+
+    Raises:
+        InputError: it has none of that noun.
+    """
+    schema = problem.schema
+    if noun not in schema.entities:
+        raise InputError(f"{problem.name} has no {noun!r} (it has {', '.join(schema.entities)}): name one of these.")
+    table = schema.entity(noun)
+    return Entity(
+        noun,
+        id_column(noun),
+        schema.table_of(noun) if table else None,
+        table.key if table else None,
+        {name: event.of[noun] for name, event in schema.event_tables.items() if noun in event.of},
+        is_unit=noun == problem.decision.unit,
+    )
+
+
+def entities_of(problem: Problem) -> list[Entity]:
+    """Every entity of a problem, also those that only events name."""
+    return [entity_of(problem, noun) for noun in problem.schema.entities]
 
 
 @dataclass(frozen=True)
@@ -73,11 +118,15 @@ class ForgetList:
         content = {"salt": self.salt, "entries": [asdict(entry) for entry in self.entries]}
         replace_file(self.path, json.dumps(content, indent=1).encode() + b"\n", mode=0o600)
 
-    def hash_of(self, key: Key) -> str:
-        return hashlib.sha256(f"{self.salt}{key}".encode()).hexdigest()
+    def hash_of(self, key: Key, entity: Entity) -> str:
+        return hashlib.sha256(f"{self._salt_of(entity)}{key}".encode()).hexdigest()
 
-    def entry(self, key: Key) -> Forgotten | None:
-        return next((entry for entry in self.entries if entry.hash == self.hash_of(key)), None)
+    def entry(self, key: Key, entity: Entity) -> Forgotten | None:
+        return next((entry for entry in self.entries if entry.hash == self.hash_of(key, entity)), None)
+
+    def _salt_of(self, entity: Entity) -> str:
+        # Two entities may have the same id; the unit alone could be forgotten at first, without its noun.
+        return self.salt if entity.is_unit else f"{self.salt}{entity.noun}:"
 
     def with_entry(self, entry: Forgotten) -> "ForgetList":
         """The list with an entry, in place of the one with the same hash."""
@@ -94,6 +143,6 @@ class ForgetList:
             return rows
         # Few keys are distinct, and few of these forgotten: every row is compared with the latter, and none is hashed.
         keys = rows.select(key=rows[column]).distinct()
-        hashed = (ibis.literal(self.salt) + keys.key.cast("string")).hexdigest("sha256")
+        hashed = (ibis.literal(self._salt_of(entity)) + keys.key.cast("string")).hexdigest("sha256")
         found = keys.filter(hashed.isin([entry.hash for entry in self.entries])).to_pyarrow()["key"].to_pylist()
         return rows.filter(rows[column].isnull() | rows[column].notin(found)) if found else rows

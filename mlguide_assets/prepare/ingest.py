@@ -14,7 +14,7 @@ from mlguide_assets.define.schema import TableName
 from mlguide_assets.define.sources import AnySimulator
 from mlguide_assets.prepare.contracts import RuleResult, judge
 from mlguide_assets.prepare.event_partitions import judge_events
-from mlguide_assets.prepare.forgetting import USER, ForgetList
+from mlguide_assets.prepare.forgetting import ForgetList, entities_of
 from mlguide_assets.prepare.lake.data_files import Partitions, TableLike
 from mlguide_assets.prepare.lake.failures import writing
 from mlguide_assets.prepare.lake.lake import Lake
@@ -84,8 +84,9 @@ def _read_and_judge(
     tables = read_source(problem, connection, scratch=scratch, oracle=oracle, report=report, until=until, plans=plans)
     if forgotten is not None and forgotten.exists():
         kept_away = ForgetList.load(forgotten)
-        tables = {name: kept_away.rows_without(name, rows, USER) for name, rows in tables.items()}
-        forget_truth(oracle, kept_away, connection)
+        for entity in entities_of(problem):
+            tables = {name: kept_away.rows_without(name, rows, entity) for name, rows in tables.items()}
+        forget_truth(oracle, kept_away, problem, connection)
     now, schema, rules = _now(problem, until), problem.schema, problem.rules
     by_time = [name for name, table in schema.event_tables.items() if table.own_time]
     events = {name: tables.pop(name) for name in by_time}

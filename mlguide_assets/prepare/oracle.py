@@ -3,6 +3,7 @@
 Training code must not import this module; the import contract in pyproject.toml says so.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,20 @@ from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.sources import AnySimulator
 from mlguide_assets.prepare.engine import read_parquet
-from mlguide_assets.prepare.forgetting import USER, ForgetList
+from mlguide_assets.prepare.forgetting import ForgetList, entities_of
 
 FILE = "oracle.parquet"
 
 
-def forget_truth(folder: Path, forgotten: ForgetList, connection: Any) -> None:
-    """Leave forgotten users out of the truth that a simulated source has just written, if it has."""
+def forget_truth(folder: Path, forgotten: ForgetList, problem: Problem, connection: Any) -> None:
+    """Leave forgotten entities out of the truth that a simulated source has just written, if it has."""
     path, temporary = folder / FILE, folder / f".{FILE}"
     if path.is_file():
-        truth = forgotten.rows_without(FILE, read_parquet(connection, path), USER)
+        truth = read_parquet(connection, path)
+        for entity in entities_of(problem):
+            # It names entities as the source does.
+            own = replace(entity, named={FILE: next(iter(entity.named.values()), entity.column)})
+            truth = forgotten.rows_without(FILE, truth, own)
         connection.to_parquet(truth, str(temporary))
         temporary.replace(path)
 

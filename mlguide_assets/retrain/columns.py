@@ -3,7 +3,7 @@
 COLUMNS = {
     "retraining_decisions": {
         "tick_at": "When the trigger looked, UTC.",
-        "trigger": "Which trigger: daily, new_sends, drift, performance_drop, watch, or by_hand.",
+        "trigger": "Which trigger: daily, new_outcomes, drift, performance_drop, watch, or by_hand.",
         "data_until": "The newest day of data then.",
         "decision": "What follows: run, wait or roll_back.",
         "reason": "Why, in words.",

@@ -33,7 +33,7 @@ def reading_due(problem: Problem, clock: Path, now: datetime) -> str | None:
 
 
 def scores_due(home: Home, lake: Lake, problem: Problem, now: datetime) -> tuple[str, str] | None:
-    """The day to score for, and the name of its scores: others where its sends, or the champion, are others.
+    """The day to score for, and the name of its scores: others where the tables, or the champion, are others.
 
     None before the first reading, and without a champion.
     """
@@ -43,4 +43,5 @@ def scores_due(home: Home, lake: Lake, problem: Problem, now: datetime) -> tuple
         return None
     today = day_reached(problem, home.world_clock(problem.key), now)
     day = days_to_score(days, today=today)[-1].isoformat()
-    return day, f"{day}-{lake.snapshot('user_emails').id}-{champion}"
+    event = str(problem.schema.table_of(problem.deciding_event))
+    return day, f"{day}-{lake.snapshot(event).id}-{champion}"

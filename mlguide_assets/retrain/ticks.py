@@ -22,7 +22,7 @@ from mlguide_assets.settings import Home
 
 RETRAINING_DECISIONS = "retraining_decisions"
 
-Trigger = Literal["daily", "new_sends", "drift", "performance_drop", "watch", "by_hand"]
+Trigger = Literal["daily", "new_outcomes", "drift", "performance_drop", "watch", "by_hand"]
 Decision = Literal["run", "wait", "roll_back"]
 RUN: Decision = "run"
 WAIT: Decision = "wait"

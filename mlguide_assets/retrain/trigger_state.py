@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.tables import ASSIGNMENTS
 from mlguide_assets.deploy.bundle import pointed_version
-from mlguide_assets.observe.drift_table import SENDS, recent
-from mlguide_assets.observe.new_days import LANDED_DAYS
+from mlguide_assets.observe.drift_table import of_decisions, recent
+from mlguide_assets.observe.new_days import LANDED_DAYS, decisions_on, events_by_day
 from mlguide_assets.observe.performance_verdict import VERDICTS
 from mlguide_assets.prepare.clock import last_day
 from mlguide_assets.prepare.lake.lake import Lake
@@ -31,14 +31,14 @@ class TriggerState:
     """What every trigger decides from. Days are days of the data, not of the wall.
 
     Attributes:
-        newest: the last day that has sends; None before the first reading.
-        learned_until: the day of the last send that the last candidate learned from; None before the first.
-        new_matured: sends of later days whose outcome has matured since.
+        newest: the last day that has events; None before the first reading.
+        learned_until: the day of the last decision that the last candidate learned from; None before the first.
+        new_matured: decisions of later days whose outcome has matured since.
         champion: the version in production, if any.
-        drift: rows of `data_drift` of the sends of the last days, judged against this champion, oldest day first.
+        drift: rows of `data_drift` of the decisions of the last days, judged against this champion, oldest day first.
         verdicts: rows of `performance_verdicts` of this champion, oldest day first.
         last_action: the newest day of data when evidence last had a model trained or rolled back.
-        experimented: days (ISO 8601) on which an experiment chose what some units were sent.
+        experimented: days (ISO 8601) on which an experiment chose for some units.
     """
 
     newest: date | None
@@ -54,13 +54,14 @@ class TriggerState:
 def trigger_state(home: Home, lake: Lake, problem: Problem, ticks: TickLog) -> TriggerState:
     """Read what is known now."""
     days, learned = landed(lake), _learned_until(lake)
+    newest = last_day(days)
     champion = pointed_version(home.bundles(problem.key))
     return TriggerState(
-        newest=last_day(days),
+        newest=newest,
         learned_until=learned,
-        new_matured=matured_since(days, learned, problem.label.window),
+        new_matured=matured_since(decided(lake), newest, learned, problem.label.window),
         champion=champion,
-        drift=[row for row in recent(lake).to_pylist() if row["source"] == SENDS and row["model_version"] == champion],
+        drift=[row for row in recent(lake).to_pylist() if of_decisions(row) and row["model_version"] == champion],
         verdicts=rows_of(lake, VERDICTS, champion),
         last_action=_last_action(ticks),
         experimented=frozenset(lake.snapshot(ASSIGNMENTS).partitions if lake.exists(ASSIGNMENTS) else ()),
@@ -68,17 +69,27 @@ def trigger_state(home: Home, lake: Lake, problem: Problem, ticks: TickLog) -> T
 
 
 def landed(lake: Lake) -> dict[date, int]:
-    """How many sends each day has that has any."""
-    return {row["day"]: row["rows"] for row in _rows(lake, LANDED_DAYS)}
+    """How many events each day has that has any: those that the data's clock goes by."""
+    return events_by_day(_rows(lake, LANDED_DAYS))
 
 
-def matured_since(days: Mapping[date, int], learned_until: date | None, window: timedelta) -> int:
-    """Sends of whole days after `learned_until` whose outcome was final when the newest day began."""
-    newest = last_day(days) or date.min
+def decided(lake: Lake) -> dict[date, int]:
+    """How many decisions each day has."""
+    return {row["day"]: decisions_on(row) for row in _rows(lake, LANDED_DAYS)}
+
+
+def matured_since(
+    decisions: Mapping[date, int], newest: date | None, learned_until: date | None, window: timedelta
+) -> int:
+    """Decisions of whole days after `learned_until` whose outcome was final when the newest day began.
+
+    Args:
+        decisions: how many each day has.
+    """
     return sum(
-        rows
-        for day, rows in days.items()
-        if (learned_until is None or day > learned_until) and newest - day >= window + timedelta(days=1)
+        count
+        for day, count in decisions.items()
+        if (learned_until is None or day > learned_until) and (newest or date.min) - day >= window + timedelta(days=1)
     )
 
 

@@ -3,7 +3,7 @@
 Time and volume ask whether there is anything new to learn. Evidence asks whether the champion still fits: a realised
 drop that lasts for a window, or scores and an important feature that drifted together on two days in a row. Evidence
 waits for its cool-down. Drift alone, of features that do not move the scores, retrains nothing. Neither does drift
-that an experiment of our own makes: while it chooses what is sent, only profiles are evidence, which no plan can move.
+that an experiment of our own makes: while it chooses, only columns of the units are evidence, which no plan can move.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,8 +13,7 @@ from itertools import groupby
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.observe.alerting import IN_A_ROW, lasting
 from mlguide_assets.observe.drift_table import VOLUME, WHOLE
-from mlguide_assets.prepare.features.registry import PROFILE
-from mlguide_assets.prepare.features.tables import LABEL
+from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.retrain.ticks import RUN, WAIT, Tick, Trigger
 from mlguide_assets.retrain.trigger_state import Row, TriggerState
 from mlguide_assets.train.reference.build import PROBABILITY
@@ -26,20 +25,20 @@ MOVED = ("warn", "act")
 """Levels of the drift of the scores that count; of a feature only "act" does."""
 
 
-def daily(known: TriggerState) -> Tick:
+def daily(known: TriggerState, problem: Problem) -> Tick:
     """Train where the last candidate has not seen everything that has matured."""
-    return _with_at_least("daily", 1, known)
+    return _with_at_least("daily", 1, known, problem)
 
 
-def new_sends(known: TriggerState, problem: Problem) -> Tick:
+def new_outcomes(known: TriggerState, problem: Problem) -> Tick:
     """Train where enough has matured since the last candidate was trained."""
-    return _with_at_least("new_sends", problem.retraining.min_new_matured_sends, known)
+    return _with_at_least("new_outcomes", problem.retraining.min_new_matured, known, problem)
 
 
-def _with_at_least(trigger: Trigger, wanted: int, known: TriggerState) -> Tick:
+def _with_at_least(trigger: Trigger, wanted: int, known: TriggerState, problem: Problem) -> Tick:
     since = f"since the last training, which learned up to {known.learned_until}" if known.learned_until else "so far"
-    reason = f"{known.new_matured:,} sends have matured {since}; {wanted:,} are asked for"
-    evidence = {"new_matured_sends": known.new_matured, "wanted": wanted}
+    reason = f"{known.new_matured:,} {problem.decision.plural} have matured {since}; {wanted:,} are asked for"
+    evidence = {"new_matured": known.new_matured, "wanted": wanted}
     return Tick(trigger, RUN if known.new_matured >= wanted else WAIT, f"{reason}.", evidence)
 
 
@@ -48,7 +47,7 @@ def drift(known: TriggerState, problem: Problem) -> Tick:
     judged = [list(rows) for _, rows in groupby(known.drift, key=lambda row: row["day"])]
     days = [rows for rows in judged if _level(rows, WHOLE) != "too_few"][-IN_A_ROW:]
     scores = [_level(rows, PROBABILITY) in MOVED for rows in days]
-    features = [_drifted(rows, only=PROFILE if rows[0]["day"] in known.experimented else None) for rows in days]
+    features = [_drifted(rows, problem, planned=rows[0]["day"] in known.experimented) for rows in days]
     evidence = {"days": [rows[0]["day"] for rows in days], "scores_drifted": scores, "drifted_features": features}
     if known.champion is None or len(days) < IN_A_ROW:
         return Tick("drift", WAIT, _too_few(known, f"{len(days)} days were tested for drift"), evidence)
@@ -101,17 +100,18 @@ def _level(rows: Sequence[Row], column: str) -> str:
     return next((str(row["level"]) for row in rows if row["column"] == column), "none")
 
 
-def _drifted(rows: Sequence[Row], *, only: Sequence[str] | None = None) -> list[str]:
+def _drifted(rows: Sequence[Row], problem: Problem, *, planned: bool) -> list[str]:
     """The important features of a day that call for action, the most important first.
 
     Args:
-        only: the features that are evidence; default: all.
+        planned: an experiment chose for some units, so only columns of the units are evidence.
     """
+    own = {each.name for each in features_of(problem) if each.origin == "column" and each.noun == problem.decision.unit}
     found = [
         row
         for row in rows
-        if row["column"] not in (PROBABILITY, LABEL, WHOLE, VOLUME)
-        and (only is None or row["column"] in only)
+        if row["column"] not in (PROBABILITY, problem.label.column, WHOLE, VOLUME)
+        and (not planned or row["column"] in own)
         and row["level"] == "act"
         and (row["importance"] or 0.0) >= IMPORTANT
     ]

@@ -69,7 +69,7 @@ def train_candidate(
     """Split in time, choose a model on the latest training rows, score the test window with all, refit the chosen.
 
     Args:
-        plans: the send plans that chose some of the sends, to weight these by their propensity.
+        plans: the plans that chose some of the decisions, to weight these by their propensity.
         contenders: the models that may become the candidate, the simplest first; all are fitted and scored.
 
     Raises:
@@ -82,7 +82,7 @@ def train_candidate(
     for side, indexes in (("training", split.train), ("test", split.test)):
         _refuse_too_few(side, labels[indexes], decision.noun)
 
-    ratios, most = uniform_ratios(rows, plans), problem.exploration.max_weight
+    ratios, most = uniform_ratios(rows, plans, problem.decision), problem.exploration.max_weight
     known = _training_rows(rows.take(split.train), problem, propensity_weights(ratios[split.train], max_weight=most))
     for name in known.encoding.bounded:
         report(f"{name}: its {MOST_VALUES} most frequent values are told apart, all others count as one")

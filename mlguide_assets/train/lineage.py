@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from mlguide_assets.code_version import code_version
 from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe
 
@@ -57,18 +56,20 @@ class Lineage:
 def lineage_of(lake: Lake, problem: Problem, recipe: Recipe = DEFAULT_RECIPE) -> Lineage:
     """The lineage of a model trained now.
 
-    The send plans are part of it where sends are weighted by them: those of the days before, so a training does not
+    The plans are part of it where decisions are weighted by them: those of the days before, so a training does not
     wait for the asset.
     """
     tables = (*problem.schema.ordered, problem.core_table, problem.features_table)
     snapshots = {table: lake.snapshot(table) for table in tables}
     data_hash = snapshots[problem.features_table].content_hash
-    if problem.exploration.weight_training and lake.exists(SEND_PLAN):
-        plans, last = lake.snapshot(SEND_PLAN), _last_matured_day(lake, problem)
-        # Plans of later days weight no matured send: made anew, they do not make another model.
+    plan = problem.decision.plan_table
+    # Where nothing is chosen, nothing was drawn either.
+    if problem.chooses and problem.exploration.weight_training and lake.exists(plan):
+        plans, last = lake.snapshot(plan), _last_matured_day(lake, problem)
+        # Plans of later days weight no matured decision: made anew, they do not make another model.
         used = [f"{day} {file.sha256}" for day, file in sorted(plans.partitions.items()) if day <= last]
         if used:
-            snapshots[SEND_PLAN] = plans
+            snapshots[plan] = plans
             data_hash = _hash(data_hash, *used)
     return Lineage(
         snapshots={table: snapshot.id for table, snapshot in snapshots.items()},
@@ -79,14 +80,15 @@ def lineage_of(lake: Lake, problem: Problem, recipe: Recipe = DEFAULT_RECIPE) ->
     )
 
 
-def plans_of(lake: Lake, lineage: Lineage) -> "ibis.Table | None":
-    """The send plans of a lineage, if it has any.
+def plans_of(lake: Lake, lineage: Lineage, problem: Problem) -> "ibis.Table | None":
+    """The plans of a lineage, if it has any.
 
     Raises:
         MissingTableError: they are no longer kept.
     """
-    snapshot = lineage.snapshots.get(SEND_PLAN)
-    return lake.read(SEND_PLAN, snapshot_id=snapshot, by_name=True) if snapshot else None
+    plan = problem.decision.plan_table
+    snapshot = lineage.snapshots.get(plan)
+    return lake.read(plan, snapshot_id=snapshot, by_name=True) if snapshot else None
 
 
 def _last_matured_day(lake: Lake, problem: Problem) -> str:

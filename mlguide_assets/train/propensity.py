@@ -1,8 +1,8 @@
-"""Weights that undo the choosing: what a model learns from sends that an earlier model chose.
+"""Weights that undo the choosing: what a model learns from decisions that an earlier model made.
 
-A send that a plan made with propensity p, out of K emails that it might have sent, counts as 1 / (K p) sends: in the
-mean over many sends each email then counts alike, as if it had been drawn uniformly (inverse propensity weighting;
-Horvitz and Thompson 1952). Weights trade bias for variance. They pay where the choosing model knew more of the users
+A choice that a plan made with propensity p, out of K candidates that it might have chosen, counts as 1 / (K p) choices:
+in the mean over many each candidate then counts alike, as if it had been drawn uniformly (inverse propensity weighting;
+Horvitz and Thompson 1952). Weights trade bias for variance. They pay where the choosing model knew more of the units
 than the features tell; where it knew the same, the features already account for the choice, and weights only cost rows.
 """
 
@@ -13,46 +13,49 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mlguide_assets.prepare.features.tables import KEYS
+from mlguide_assets.define.decision import Decision
 
 Ratios = npt.NDArray[np.float64]
 
 
-def uniform_ratios(rows: pa.Table, plans: ibis.Table | None) -> Ratios:
-    """What a uniform choice would have given each send, relative to what its plan gave it (n,); NaN without a plan.
+def uniform_ratios(rows: pa.Table, plans: ibis.Table | None, decision: Decision) -> Ratios:
+    """What a uniform choice would have given each row, relative to what its plan gave it (n,); NaN without a plan.
 
-    A plan chose a send that went to the same user with the same email on the plan's day, after the plan was made;
-    of several such, the first. A plan that drew nothing made no other choice possible, so there is nothing to undo.
+    A plan chose what happened to the same unit with the same candidate on the plan's day, after the plan was made; of
+    several such, the first. A plan that drew nothing made no other choice possible, so there is nothing to undo.
 
     Args:
-        rows: user_id, email_id and delivered_at of n sends.
-        plans: rows of the send plan, of any days; or none.
+        rows: the ids and the time of n decisions.
+        plans: rows of the plan, of any days; or none.
     """
     ratios = np.full(rows.num_rows, np.nan)
-    if plans is None:
+    if plans is None or decision.choose_id is None:
         return ratios
-    sends = ibis.memtable(rows.select(list(KEYS)).append_column("row", pa.array(np.arange(rows.num_rows))))
-    sends = sends.mutate(scoring_date=sends.delivered_at.date())
-    # Plans of earlier versions knew one policy, which might send any of its candidates.
+    pair = [decision.unit_id, decision.choose_id]
+    made = rows.select([*pair, decision.time]).rename_columns([*pair, "at"])
+    made = ibis.memtable(made.append_column("row", pa.array(np.arange(rows.num_rows))))
+    made = made.mutate(scoring_date=made["at"].date())
+    # Plans of earlier versions knew one policy, which might choose any of its candidates.
     supported = plans.supported.fill_null(plans.candidates) if "supported" in plans.columns else plans.candidates
     chosen = plans.mutate(supported=supported)
-    chosen = chosen.filter(chosen.decision == "send", (chosen.exploration_share > 0) | (chosen.propensity < 1))
+    drawn = (chosen.exploration_share > 0) | (chosen.propensity < 1)
+    chosen = chosen.filter(chosen.decision == decision.actions[0], drawn)
     chosen = chosen.mutate(ratio=1 / (chosen.supported * chosen.propensity))
-    chosen = chosen.select("user_id", "email_id", "scoring_date", "planned_at", "ratio")
-    both = sends.inner_join(chosen, ["user_id", "email_id", "scoring_date"])
-    made = both.filter(both.delivered_at > both.planned_at).group_by("user_id", "email_id", "scoring_date")
-    first = made.agg(row=lambda t: t.row.argmin(t.delivered_at), ratio=lambda t: t.ratio.max())
+    chosen = chosen.select(*pair, "scoring_date", "planned_at", "ratio")
+    both = made.inner_join(chosen, [*pair, "scoring_date"])
+    followed = both.filter(both["at"] > both.planned_at).group_by(*pair, "scoring_date")
+    first = followed.agg(row=lambda t: t.row.argmin(t["at"]), ratio=lambda t: t.ratio.max())
     found: Any = plans.get_backend().to_pyarrow(first.select("row", "ratio"))
     ratios[found["row"].to_numpy()] = found["ratio"].to_numpy()
     return ratios
 
 
 def propensity_weights(ratios: Ratios, *, max_weight: float) -> npt.NDArray[np.float64]:
-    """The weight of each send (n,): 1 without a plan, else its ratio, of mean 1 over the planned, then clipped.
+    """The weight of each decision (n,): 1 without a plan, else its ratio, of mean 1 over the planned, then clipped.
 
     Args:
         ratios: as `uniform_ratios` gives them.
-        max_weight: no send counts more. Clipping gives up some of the correction for less variance.
+        max_weight: none counts more. Clipping gives up some of the correction for less variance.
     """
     planned = ~np.isnan(ratios)
     weights = np.ones(len(ratios))

@@ -55,8 +55,8 @@ def without_treatment(number: int) -> Experiment:
 def _p_value(which: Experiment, made: Any) -> float | None:
     """Of the primary metric; None where the experiment is unhealthy."""
     people = ibis.memtable(profiles(UNITS))
-    assigned = assignments(which, people.select(user_id="id"), share=1.0)
-    exposed = assigned.select(unit_id="user_id", arm="arm", exposed_at=ibis.timestamp(START))
+    assigned = assignments(which, people.select(unit_id="id"), share=1.0)
+    exposed = assigned.select("unit_id", arm="arm", exposed_at=ibis.timestamp(START))
     until = START + which.closes_after(PROBLEM) + timedelta(seconds=1)
     units = unit_outcomes(exposed, ibis.memtable(made), people, which, PROBLEM, until=until)
     measured = ibis.memtable(units.to_pyarrow())
@@ -66,7 +66,7 @@ def _p_value(which: Experiment, made: Any) -> float | None:
 
 def _assign_a_million() -> float:
     connection = connect()
-    connection.raw_sql("CREATE TABLE people AS SELECT range AS user_id FROM range(1000000)")
+    connection.raw_sql("CREATE TABLE people AS SELECT range AS unit_id FROM range(1000000)")
     query = ibis.to_sql(assignments(experiment(), connection.table("people"), share=1.0))
     seconds = []
     for _ in range(3):

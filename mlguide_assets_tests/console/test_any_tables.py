@@ -1,11 +1,13 @@
-"""From the command line: tables that are nobody's emails are checked, run to the gate's answer, and run again."""
+"""From the command line: tables that are nobody's emails, from the first run to a card that is forgotten."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow.csv
 import pytest
 import yaml
 
@@ -48,15 +50,61 @@ def test_the_report_speaks_of_payments(ran: tuple[Path, dict[str, Any]]) -> None
     assert "send" not in said.partition("Results")[0]
 
 
-@pytest.mark.parametrize("command", ["report", "serve", "forget --user 1 --yes", "experiment start personalised"])
-def test_what_knows_emails_alone_says_so(command: str, ran: tuple[Path, dict[str, Any]]) -> None:
+def test_the_day_that_was_scored_has_a_plan_that_is_exported(ran: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    home, status = ran
+    scored = status["scored"]
+    assert (scored["of"], scored["has"], scored["table"]) == ("payments", "a plan", "payment_plan")
+    out = tmp_path / "plan.csv"
+    done = mlguide(home, "export", "payment_plan", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    plan = pyarrow.csv.read_csv(out).sort_by("rank")
+    assert plan.num_rows == scored["payments"] > 0
+    risks = plan["probability"].to_pylist()
+    assert risks == sorted(risks, reverse=True)
+    assert set(plan["decision"].to_pylist()) <= {"act", "leave"}
+    assert plan["card_id"][0].as_py().startswith("c-")
+
+
+def test_the_page_speaks_of_payments(ran: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     home, _ = ran
-    done = mlguide(home, *command.split())
+    out = tmp_path / "report.html"
+    done = mlguide(home, "report", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    page = out.read_text(encoding="utf-8")
+    assert "all payments" in page
+    assert not re.findall(
+        r"\b(?:sends?|users?|emails?)\b", re.sub(r"<(style|script)\b.*?</\1>", "", page, flags=re.DOTALL)
+    )
+
+
+@pytest.mark.parametrize("command", ["start personalised", "plan personalised", "status", "value"])
+def test_without_a_choice_there_are_no_experiments(command: str, ran: tuple[Path, dict[str, Any]]) -> None:
+    home, _ = ran
+    done = mlguide(home, "experiment", *command.split())
     assert done.returncode == 2
-    assert "has other tables" in done.stderr.replace("\n", " ")
+    assert "nothing is chosen for a payment" in done.stderr.replace("\n", " ")
 
 
 def test_its_version_is_reproduced(ran: tuple[Path, dict[str, Any]]) -> None:
     home, _ = ran
     again = mlguide(home, "reproduce", "1")
     assert again.returncode == 0, again.stdout + again.stderr
+
+
+def test_a_card_is_forgotten_by_its_noun(ran: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    """The last test of this file: the home lacks the card from then on."""
+    home, _ = ran
+    refused = mlguide(home, "forget", "--user", "c-001", "--yes")
+    assert refused.returncode == 2
+    assert "has no 'user' (it has card, shop)" in refused.stderr.replace("\n", " ")
+    done = mlguide(home, "forget", "--card", "c-001", "--yes", "--json")
+    assert done.returncode == 0, done.stderr
+    gone = json.loads(done.stdout)
+    assert (gone["entity"], gone["found"], gone["learned"].keys()) == ("card", True, {"1"})
+    assert {"cards", "payments", "core_cards", "payment_features", "card_feature_store"} <= gone["tables"].keys()
+    assert gone["online_rows"] == 1
+    kept = {path.name for path in (home / "lake").rglob("*.parquet") if b"c-001" in path.read_bytes()}
+    assert not kept
+    out = tmp_path / "payments.csv"
+    assert mlguide(home, "export", "payments", "--out", str(out)).returncode == 0
+    assert "c-001" not in pyarrow.csv.read_csv(out)["card"].to_pylist()

@@ -64,8 +64,8 @@ def test_an_experiment_is_planned_started_followed_and_stopped(home: Home) -> No
     lost = {"generic": 10, "personal": 8}
     made = [(unit, 1.0, unit % 97 < lost[arm]) for unit, arm in arms.items()]
     lake.write("user_emails", history(*made, *((unit, 21.0, False) for unit in range(1, 400))))
-    tables = {"sends": lake.read("user_emails"), "profiles": lake.read("user_profiles")}
-    take_looks(lake, PROBLEM, **tables, until=tables["sends"].delivered_at.max().to_pyarrow().as_py(), run_id="run")
+    tables = {"actions": lake.read("user_emails"), "members": lake.read("user_profiles")}
+    take_looks(lake, PROBLEM, **tables, until=tables["actions"].delivered_at.max().to_pyarrow().as_py(), run_id="run")
     shown = answer(home, "results", "fewer_losses")
     assert [row["verdict"] for row in shown["results"]] == ["inconclusive"]
     assert Path(shown["picture"]).is_file()

@@ -3,19 +3,21 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
 from mlguide_assets.cli import app
 from mlguide_assets.define.loading import current_problem
-from mlguide_assets.prepare.forgetting import ForgetList
+from mlguide_assets.prepare.forgetting import ForgetList, entity_of
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     place = Home(tmp_path)
-    place.lake(current_problem(place).key).mkdir(parents=True)
+    Lake(place.lake(current_problem(place).key)).write("user_profiles", pa.table({"id": [1, 2]}))
     return place
 
 
@@ -30,6 +32,9 @@ def forget(home: Home, *arguments: str) -> tuple[int, str]:
         (["--user", "7"], "add --yes"),
         (["--user", "7", "--json"], "add --yes"),
         (["--user", "Ann", "--yes"], "a whole number; given: 'Ann'"),
+        (["--card", "7", "--yes"], "has no 'card' (it has user, email)"),
+        (["--yes"], "--user ID, --email ID"),
+        (["--user", "7", "8", "--yes"], "one id"),
     ],
 )
 def test_what_cannot_be_done_is_refused_and_changes_nothing(home: Home, arguments: list[str], said: str) -> None:
@@ -47,7 +52,10 @@ def test_the_summary_is_json_and_the_user_is_on_the_list(home: Home) -> None:
     done = CliRunner().invoke(app, ["forget", "--home", str(home.root), "--user", "7", "--yes", "--json"])
     assert done.exit_code == 0
     assert json.loads(done.stdout)["found"] is False
-    assert ForgetList.load(home.forgotten(current_problem(home).key)).entry(7) is not None
+    assert (
+        ForgetList.load(home.forgotten(current_problem(home).key)).entry(7, entity_of(current_problem(home), "user"))
+        is not None
+    )
     code, text = forget(home, "--user", "7", "--yes")
     assert code == 0
     assert "Nothing is kept of user 7" in text

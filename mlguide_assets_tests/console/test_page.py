@@ -24,7 +24,7 @@ from mlguide_assets.settings import Home
 NOW = datetime(2026, 3, 31, 9, 30, tzinfo=UTC)
 PROBLEM = load_problem("planeswalker")
 DAY = date(2025, 12, 26)
-ENOUGH = Tick("new_sends", RUN, "3,210 sends have matured.")
+ENOUGH = Tick("new_outcomes", RUN, "3,210 sends have matured.")
 
 
 @pytest.fixture

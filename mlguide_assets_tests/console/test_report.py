@@ -41,7 +41,13 @@ def status(estimate: dict[str, float | None], lift: dict[str, float | None]) -> 
         "decision_metrics": {**CANDIDATE, "xgboost": decisions, "baselines": {}, "oracle": None},
         "contracts": [],
         "warnings": ["user_profiles: age may be younger than a decision"],
-        "scored": {"day": "2026-01-02", "users": 2},
+        "scored": {
+            "day": "2026-01-02",
+            "users": 2,
+            "of": "users",
+            "has": "a best email",
+            "table": "best_email_per_user",
+        },
         "tables": {"user_emails": {"rows": 3, "snapshot": "1"}},
     }
 

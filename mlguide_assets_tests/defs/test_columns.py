@@ -1,26 +1,48 @@
 """Every table says what its own columns mean, and no table what another's mean."""
 
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.tables import TABLES
+from mlguide_assets.define.values import slug
 from mlguide_assets.defs.columns import column_meanings
 from mlguide_assets.defs.workspace import PROBLEM
-from mlguide_assets.deploy import batch, fault_landing, history, landing, send_plan
+from mlguide_assets.deploy import batch, choices, fault_landing, history, landing
 from mlguide_assets.observe import champion_watch, data_drift, online_parity, performance_verdict, windows
 from mlguide_assets.prepare.column_lineage import parents_of
 from mlguide_assets.retrain import ticks
 from mlguide_assets.train import search, slices, tuning
 from mlguide_assets.train.backtest import staleness
 from mlguide_assets.train.backtest import windows as training_windows
+from mlguide_assets_tests import other_tables
+from mlguide_assets_tests.other_tables import problem_of
 
+IDS = pa.schema([("user_id", pa.int64()), ("email_id", pa.int64())])
+PAYMENTS = problem_of(other_tables.PAYMENTS, Path("nowhere"))
+ORDERS = problem_of(
+    {
+        **other_tables.ORDERS,
+        "features": {
+            "declared": {
+                "web_orders_30d": {"count": "order", "by": "customer", "within": "30d", "where": {"channel": "web"}},
+                "last_channel": {"last": "order.channel", "by": "customer"},
+                "days_since_last": {"since_last": "order", "by": "customer"},
+                "month": {"calendar": "month"},
+            }
+        },
+    },
+    Path("nowhere"),
+)
 SCHEMAS: dict[str, pa.Schema] = {
-    "batch_predictions": batch.PREDICTIONS,
-    "best_email_per_user": batch.PREDICTIONS,
+    "batch_predictions": batch.predictions_schema(IDS),
+    "best_email_per_user": batch.predictions_schema(IDS),
     "request_faults": fault_landing.FAULTS,
     "promotion_decisions": history._SCHEMA,
-    "prediction_log": landing.SCHEMA,
-    "send_plan": send_plan.SCHEMA,
+    "prediction_log": landing.log_schema(PROBLEM.decision),
+    "send_plan": choices.plan_schema(IDS),
     "data_drift": data_drift.SCHEMA,
     "online_parity": online_parity.SCHEMA,
     "champion_watch": champion_watch.SCHEMA,
@@ -57,15 +79,57 @@ def test_one_name_means_another_thing_in_another_table() -> None:
     assert column_meanings("no such table", PROBLEM) == {}
 
 
-@pytest.mark.parametrize("table", ["core_users", "send_features", "user_feature_store"])
-def test_every_column_has_an_origin_that_exists(table: str) -> None:
-    parents = parents_of(table, PROBLEM)
-    # The instant of a state is that of the partition.
-    assert set(column_meanings(table, PROBLEM)) - set(parents) <= {"as_of"}
-    for column, sources in parents.items():
-        assert sources, column
-        for source, name in sources:
-            assert name in column_meanings(source, PROBLEM), (column, source, name)
+@pytest.mark.parametrize("problem", [PROBLEM, PAYMENTS, ORDERS], ids=lambda each: str(each.name))
+def test_every_column_has_an_origin_that_exists(problem: Problem) -> None:
+    made = (problem.core_table, problem.features_table, *problem.decision.store_tables.values())
+    for table in made:
+        parents = parents_of(table, problem)
+        # The instant of a state is that of the partition; a cut-off, and so its month, are in no table.
+        assert set(column_meanings(table, problem)) - set(parents) <= {"as_of", "month"}
+        for column, sources in parents.items():
+            assert sources, column
+            for source, name in sources:
+                assert name in column_meanings(source, problem), (column, source, name)
+
+
+def test_a_feature_comes_from_what_its_declaration_names() -> None:
+    of_orders = parents_of("customer_features", ORDERS)
+    assert of_orders["web_orders_30d"] == [("orders", "channel"), ("orders", "ordered")]
+    assert of_orders["last_channel"] == [("orders", "channel"), ("orders", "ordered")]
+    assert of_orders["days_since_last"] == [("orders", "ordered")]
+    of_payments = parents_of("payment_features", PAYMENTS)
+    assert of_payments["shop_frauds_14d"] == [("payments", "fraud"), ("payments", "paid")]
+    assert of_payments["age_days"] == [("cards", "issued"), ("payments", "paid")]
+    assert of_payments["card_id"] == [("cards", "card")]
+    assert of_payments["shop_id"] == [("payments", "shop")]
+    of_sends = parents_of("send_features", PROBLEM)
+    (theme, *_) = PROBLEM.themes
+    assert of_sends[f"number_of_email_theme_{slug(theme)}"] == [
+        ("email_content", "theme"),
+        ("user_emails", "delivered_at"),
+    ]
+
+
+@pytest.mark.parametrize("problem", [PAYMENTS, ORDERS], ids=lambda each: str(each.name))
+def test_the_meanings_of_other_tables_name_nothing_of_emails(problem: Problem) -> None:
+    tables = (
+        *SCHEMAS,
+        *OF_A_VERSION,
+        "landed_days",
+        "serving_health",
+        "experiment_results",
+        problem.decision.plan_table,
+    )
+    words = {word for table in tables for text in column_meanings(table, problem).values() for word in text.split()}
+    assert not {each for each in words if each.strip(".,:;()").lower() in EMAIL_WORDS}
+    assert set(column_meanings(problem.decision.plan_table, problem)) >= {
+        "rank",
+        "decision",
+        *problem.decision.scored_keys,
+    }
+
+
+EMAIL_WORDS = {"email", "emails", "send", "sends", "user", "users", "unsubscribe", "unsubscribes", "withhold"}
 
 
 def test_sources_are_described_where_they_are_defined() -> None:

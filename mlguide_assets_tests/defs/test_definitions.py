@@ -72,7 +72,7 @@ def test_every_rule_alarm_and_behaviour_is_an_asset_check(definitions: dg.Defini
         "performance_verdicts.performance_holds",
         "online_parity.logged_features_agree",
         "send_plan.propensities_are_exact",
-        "user_feature_store.features_are_fresh",
+        "online_store.features_are_fresh",
         "experiment_results.experiments_are_healthy",
     }
     assert checks == rules | alarms | behaved | watched
@@ -120,7 +120,7 @@ def test_whoever_opens_the_ui_has_everything_running(definitions: dg.Definitions
     assert {str(status.value) for status in statuses.values()} == {"RUNNING"}
     assert set(statuses) >= {
         *("refresh_on_new_day", "score_on_new_day", "check_drift_on_new_data"),
-        *("retrain_daily", "retrain_on_new_sends", "retrain_on_drift", "retrain_on_performance_drop"),
+        *("retrain_daily", "retrain_on_new_outcomes", "retrain_on_drift", "retrain_on_performance_drop"),
         *("alert_on_drift", "alert_on_performance", "alert_on_failure"),
     }
 

@@ -212,11 +212,11 @@ def test_the_daily_schedule_trains_where_anything_has_matured(house: House) -> N
 
 def test_the_other_schedule_trains_where_enough_has_matured(house: House) -> None:
     house.train(until=date(2025, 12, 31))
-    house.land(rows=PROBLEM.retraining.min_new_matured_sends - 1)
-    assert "4,999 sends have matured" in house.tick(retrain.retrain_on_new_sends).skip_message
-    house.land(rows=PROBLEM.retraining.min_new_matured_sends)
-    assert retrain.TICK in house.tick(retrain.retrain_on_new_sends).tags
-    assert noted(house) == [("new_sends", "wait"), ("new_sends", "run")]
+    house.land(rows=PROBLEM.retraining.min_new_matured - 1)
+    assert "4,999 sends have matured" in house.tick(retrain.retrain_on_new_outcomes).skip_message
+    house.land(rows=PROBLEM.retraining.min_new_matured)
+    assert retrain.TICK in house.tick(retrain.retrain_on_new_outcomes).tags
+    assert noted(house) == [("new_outcomes", "wait"), ("new_outcomes", "run")]
 
 
 def test_drift_of_the_scores_two_days_in_a_row_trains(house: House) -> None:
@@ -246,7 +246,7 @@ def test_a_drop_of_performance_that_lasts_for_a_window_trains(house: House) -> N
 def test_no_trigger_looks_while_a_model_is_trained(house: House) -> None:
     house.land()
     house.run("retraining_job", ended=False)
-    answers = [house.tick(each) for each in (retrain.retrain_daily, retrain.retrain_on_new_sends)]
+    answers = [house.tick(each) for each in (retrain.retrain_daily, retrain.retrain_on_new_outcomes)]
     for sensor in (retrain.retrain_on_drift, retrain.retrain_on_performance_drop):
         answers += house.look(sensor)[0]
     waits = "A run of the job is under way; the tick waits for its end."

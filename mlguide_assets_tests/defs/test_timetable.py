@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.defs import timetable
-from mlguide_assets.defs.retrain import retrain_daily, retrain_on_new_sends
+from mlguide_assets.defs.retrain import retrain_daily, retrain_on_new_outcomes
 from mlguide_assets.defs.timetable import ticked, ticks_with_the_source
 from mlguide_assets.defs.workspace import PROBLEM, Workspace
 from mlguide_assets.retrain.ticks import ticks_of
@@ -70,7 +70,7 @@ class Ticking:
         return len(data.run_requests or []), data.skip_message or ""
 
 
-@pytest.mark.parametrize("sensor", [retrain_daily, retrain_on_new_sends], ids=lambda each: str(each.name))
+@pytest.mark.parametrize("sensor", [retrain_daily, retrain_on_new_outcomes], ids=lambda each: str(each.name))
 def test_the_default_world_ticks_by_its_own_days(
     sensor: dg.SensorDefinition, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:

@@ -18,12 +18,13 @@ from mlguide_assets.deploy.prediction_log import LogWriter, read_day
 from mlguide_assets.deploy.reproduction import _refuse_forgotten
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.erasing import Erasure
-from mlguide_assets.prepare.forgetting import USER, ForgetList
+from mlguide_assets.prepare.forgetting import ForgetList, entity_of
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.deploy.online_store.states import state_of_users
 
 PROBLEM = load_problem("planeswalker")
+USER = entity_of(PROBLEM, "user")
 PLANTED, OTHER = 424242, 4242421
 """The other's id begins with that of the one who is forgotten."""
 
@@ -188,10 +189,10 @@ def test_killed_at_any_step_it_is_completed_by_running_again(home: Home, monkeyp
             try:
                 completed = forgotten(home) is not None
             except KilledError:
-                assert ForgetList.load(home.forgotten(PROBLEM.key)).entry(PLANTED) is None or kill_at > 1
+                assert ForgetList.load(home.forgotten(PROBLEM.key)).entry(PLANTED, USER) is None or kill_at > 1
     assert kill_at > 5
     assert {Path(name).parts[2] for name in mentions(home.root)} == {"email_content", "quarantined_rows"}
-    entry = ForgetList.load(home.forgotten(PROBLEM.key)).entry(PLANTED)
+    entry = ForgetList.load(home.forgotten(PROBLEM.key)).entry(PLANTED, USER)
     assert entry is not None
     assert (entry.complete, set(entry.learned)) == (True, {"1"})
 
@@ -214,5 +215,5 @@ def test_a_user_who_is_not_known_is_put_on_the_list(home: Home) -> None:
     assert not done.found
     listed = home.forgotten(PROBLEM.key)
     assert "99" not in {each.hash for each in ForgetList.load(listed).entries}
-    assert ForgetList.load(listed).entry(99) is not None
+    assert ForgetList.load(listed).entry(99, USER) is not None
     assert listed.stat().st_mode & 0o077 == 0

@@ -18,12 +18,12 @@ GOLDEN = {1: "personal", 2: "personal", 3: "generic", 7: "personal", 14_301: "pe
 
 @pytest.fixture(scope="module")
 def units(duck: Any) -> ibis.Table:
-    return duck.sql(f"SELECT range AS user_id FROM range({UNITS})")
+    return duck.sql(f"SELECT range AS unit_id FROM range({UNITS})")
 
 
 def assigned(experiment: Experiment, units: ibis.Table, share: float = 1.0) -> dict[int, str]:
     rows = assignments(experiment, units, share).to_pyarrow()
-    return dict(zip(rows["user_id"].to_pylist(), rows["arm"].to_pylist(), strict=True))
+    return dict(zip(rows["unit_id"].to_pylist(), rows["arm"].to_pylist(), strict=True))
 
 
 def test_no_upgrade_moves_a_unit() -> None:

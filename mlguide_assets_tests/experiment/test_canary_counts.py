@@ -7,13 +7,15 @@ from typing import Any
 import ibis
 import pyarrow as pa
 
-from mlguide_assets.deploy.landing import PREDICTION_LOG, SCHEMA
+from mlguide_assets.deploy.landing import PREDICTION_LOG, log_schema
 from mlguide_assets.experiment.canary_counts import canary_counts
 from mlguide_assets.experiment.canary_record import Progress
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.statistics.confidence_sequences import Stage
 from mlguide_assets_tests.experiment.files import PROBLEM
 from mlguide_assets_tests.experiment.worlds import sends
+
+SCHEMA = log_schema(PROBLEM.decision)
 
 DAY, NOON = date(2024, 3, 1), datetime(2024, 3, 1, 12)
 SLOW_MS = 50.0
@@ -32,7 +34,7 @@ def counted(tmp_path: Path, *rows: dict[str, Any]) -> Any:
     spans = ((NOON - timedelta(hours=6), 0.05), (NOON + timedelta(hours=6), 0.2))
     progress = Progress("2", "1", "advance", 1, 0.2, "", DAY, DAY, DAY, spans)
     made = ibis.memtable(sends())
-    return canary_counts(lake, PROBLEM, progress, sends=made, until=NOON, slow_ms=SLOW_MS)
+    return canary_counts(lake, PROBLEM, progress, actions=made, until=NOON, slow_ms=SLOW_MS)
 
 
 def test_errors_are_units_without_an_answer_by_their_own_model(tmp_path: Path) -> None:

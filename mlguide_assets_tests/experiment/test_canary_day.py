@@ -23,6 +23,7 @@ from mlguide_assets.deploy.planning import plan_day
 from mlguide_assets.deploy.policies import assigned_units
 from mlguide_assets.deploy.routing import read_routes
 from mlguide_assets.errors import InputError
+from mlguide_assets.experiment.actions import tables_of_actions
 from mlguide_assets.experiment.canary_alert import canary_aborted
 from mlguide_assets.experiment.canary_day import Look, look_at_canary, stop_canary
 from mlguide_assets.experiment.canary_record import canary_steps, running_canary
@@ -87,7 +88,9 @@ class World:
 
     def look(self) -> Look:
         self.lake.write("user_emails", arrow("user_emails", self.sends))
-        return look_at_canary(self.home, self.lake, self.problem, sends=self.lake.read("user_emails"), run_id="day")
+        return look_at_canary(
+            self.home, self.lake, self.problem, tables=tables_of_actions(self.lake, self.problem), run_id="day"
+        )
 
     def _predictions(self, version: str) -> pa.Table:
         rows = predictions_of(RISKS, version=version)
@@ -235,7 +238,7 @@ def test_what_a_crash_left_undone_the_next_look_does(harmless: World, monkeypatc
 
 def test_without_a_canary_nothing_is_written(tmp_path: Path) -> None:
     home_, lake = Home(tmp_path), Lake(Home(tmp_path).lake(PROBLEM.key))
-    assert look_at_canary(home_, lake, PROBLEM, sends=None, run_id="day") == Look()  # type: ignore[arg-type]
+    assert look_at_canary(home_, lake, PROBLEM, tables={}, run_id="day") == Look()
     assert [*tmp_path.rglob("*")] == []
     assert assigned_units(lake, FIRST) is None
 

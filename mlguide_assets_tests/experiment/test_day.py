@@ -11,10 +11,11 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.sources import SimulatorSource
 from mlguide_assets.define.tables import ASSIGNMENTS, SEND_PLAN
 from mlguide_assets.deploy.bundle import CHAMPION, pointer_path
-from mlguide_assets.deploy.policies import ASSIGNED, assigned_units
+from mlguide_assets.deploy.policies import assigned_schema, assigned_units
 from mlguide_assets.deploy.recorded_criteria import recorded_criteria
 from mlguide_assets.deploy.routing import read_routes
 from mlguide_assets.errors import InputError
+from mlguide_assets.experiment.actions import tables_of_actions
 from mlguide_assets.experiment.assignment import route_of
 from mlguide_assets.experiment.day import assign_day, expose_day, look_day
 from mlguide_assets.experiment.ledger import end, experiments, find, results, running
@@ -50,15 +51,15 @@ def assign(home: Home, day: date, problem: Problem = PROBLEM) -> tuple[Any, list
 def look(home: Home, rows: pa.Table) -> Any:
     lake = lake_of(home)
     lake.write("user_emails", rows)
-    tables = {"sends": lake.read("user_emails"), "profiles": lake.read("user_profiles")}
-    return look_day(home, lake, PROBLEM, **tables, run_id="run")
+    tables = tables_of_actions(lake, PROBLEM)
+    return look_day(home, lake, PROBLEM, tables=tables, run_id="run")
 
 
 def test_without_an_experiment_nothing_is_written(home: Home) -> None:
     before = set(home.root.rglob("*"))
     assert assign(home, DAY) == (None, [])
     assert expose_day(lake_of(home), PROBLEM, DAY) == 0
-    found = look_day(home, lake_of(home), PROBLEM, sends=None, profiles=None, run_id="run")  # type: ignore[arg-type]
+    found = look_day(home, lake_of(home), PROBLEM, tables={}, run_id="run")
     assert (found.running, found.faults, found.pictures) == (0, (), {})
     assert set(home.root.rglob("*")) == before
 
@@ -96,7 +97,7 @@ def test_units_of_an_experiment_that_was_stopped_are_assigned_no_more(home: Home
     assert assign(home, DAY)[0].snapshot.rows > 0
     end(lake, "fewer_losses", event="stopped", reason="enough", who="me")
     assert assign(home, DAY)[0].snapshot.rows == 0
-    assert lake.read_arrow(ASSIGNMENTS).schema.equals(ASSIGNED)
+    assert lake.read_arrow(ASSIGNMENTS).schema.equals(assigned_schema(pa.int64()))
     assert assign(home, DAY + timedelta(days=1)) == (None, [])
 
 

@@ -62,13 +62,13 @@ def nothing_planted(units: int = 500, rate: float = 0.3) -> Read:
             "looks": ["28d"],
         }
     )
-    world = ibis.range(EXPERIMENTS * units).unnest().name("user_id").as_table()
+    world = ibis.range(EXPERIMENTS * units).unnest().name("unit_id").as_table()
     assigned = assignments(file, world, 1.0)
     rows = assigned.select(
-        experiment=assigned.user_id // units,
+        experiment=assigned.unit_id // units,
         treated=(assigned.arm == "treatment").cast("int8"),
-        look=draw_index_column("exposed", assigned.user_id, ibis.literal(LOOKS)),
-        event=draw_share_column("outcome", assigned.user_id) < rate,
+        look=draw_index_column("exposed", assigned.unit_id, ibis.literal(LOOKS)),
+        event=draw_share_column("outcome", assigned.unit_id) < rate,
     )
     cells = rows.group_by("experiment", "treated", "look").agg(units=rows.count(), events=rows.event.sum())
     found = cells.to_pyarrow()
@@ -110,7 +110,7 @@ def test_the_verdict_rejects_exactly_where_z_is_beyond_its_boundary() -> None:
     for experiment in (*rejected[:8], *others[:4]):
         look = int(beyond[experiment].argmax()) if beyond[experiment].any() else 9
         design = Design(
-            unit="user_id",
+            unit="unit_id",
             variant="arm",
             control="control",
             metrics=(Metric("event"),),

@@ -28,7 +28,7 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def record(lake: Lake, running: Started, rows: pa.Table) -> int:
-    return record_exposures(lake, exposed_by_plan(ibis.memtable(rows), running))
+    return record_exposures(lake, exposed_by_plan(ibis.memtable(rows), running, "user_id"))
 
 
 def test_the_first_exposure_counts_and_every_unit_has_one(lake: Lake) -> None:
@@ -68,7 +68,7 @@ def test_two_that_record_the_same_at_once_add_it_once(tmp_path: Path) -> None:
         # As another process would: with a DuckDB of its own.
         lake = Lake(tmp_path)
         path = tmp_path / "plan.parquet"
-        return record_exposures(lake, exposed_by_plan(lake.connection.read_parquet(str(path)), running))
+        return record_exposures(lake, exposed_by_plan(lake.connection.read_parquet(str(path)), running, "user_id"))
 
     ibis.memtable(rows).to_parquet(tmp_path / "plan.parquet")
     with ThreadPoolExecutor(3) as pool:
@@ -93,7 +93,7 @@ def test_what_the_api_answered_is_an_exposure_where_it_came_first(lake: Lake) ->
     schema = {"user_id": "int64", "experiment_version": "int64", "experiment": "string", "arm": "string"}
     schema |= {"model_version": "string", "endpoint": "string", "variant": "string", "answered_at": "timestamp(6)"}
     log = ibis.memtable(answers, schema=schema)
-    assert record_exposures(lake, exposed_by_api(log, running)) == 1
+    assert record_exposures(lake, exposed_by_api(log, running, "user_id")) == 1
     assert lake.read_arrow(EXPOSURES).to_pylist()[-1] == {
         "unit_id": 2,
         "experiment": "fewer_losses",

@@ -31,10 +31,13 @@ def run_world(
     arms = {unit: ("generic", "personal")[unit % 2] for unit in range(1, UNITS + 1)}
     dropped_units = set(range(2, 2 * dropped + 1, 2))
     record_exposures(
-        lake, exposed_by_plan(ibis.memtable(plan({u: a for u, a in arms.items() if u not in dropped_units})), begun)
+        lake,
+        exposed_by_plan(
+            ibis.memtable(plan({u: a for u, a in arms.items() if u not in dropped_units})), begun, "user_id"
+        ),
     )
     made = sends(*((unit, 1 + unit % 5, unit // 2 % 100 < lost[arm]) for unit, arm in arms.items()))
-    tables = {"sends": ibis.memtable(made), "profiles": ibis.memtable(profiles(UNITS))}
+    tables = {"actions": ibis.memtable(made), "members": ibis.memtable(profiles(UNITS))}
     return take_looks(lake, PROBLEM, **tables, until=until, run_id="run")
 
 

@@ -16,13 +16,15 @@ from mlguide_assets.cli import app
 from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.define.policies import Exploration, Policies
 from mlguide_assets.define.tables import SEND_PLAN
-from mlguide_assets.deploy.batch import USER_FEATURES, Scorer, scores_on
+from mlguide_assets.deploy.batch import Scorer, scores_on
 from mlguide_assets.deploy.choices import Choosing, plan_choices
 from mlguide_assets.experiment.off_policy.candidate import value_of_model
 from mlguide_assets.experiment.off_policy.comparing import compare_policies, final_decisions
 from mlguide_assets.experiment.off_policy.record import recorded
 from mlguide_assets.prepare.core import join_core_users
-from mlguide_assets.prepare.features.tables import user_state
+from mlguide_assets.prepare.features.building import tables_of
+from mlguide_assets.prepare.features.state import entity_state
+from mlguide_assets.prepare.features.tables import send_features
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate
@@ -54,6 +56,7 @@ class World:
         profiles, emails, content = (ibis.memtable(tables[name]) for name in _THREE)
         self.core = join_core_users(profiles, emails, content)
         lake.write("core_users", self.core.to_pyarrow())
+        lake.write("send_features", send_features(self.core, PROBLEM))
         self.first = max(tables["user_emails"]["delivered_at"].to_pylist()).date() + timedelta(days=1)
         self.stated: list[pa.Table] = []
         self.sends = [tables["user_emails"]]
@@ -66,8 +69,8 @@ class World:
 
     def _live(self, day: date, tables: Tables) -> None:
         midnight = datetime.combine(day, time())
-        users = user_state(self.core, ibis.memtable(tables["user_profiles"]), PROBLEM, midnight).to_pyarrow()
-        self.lake.write_partition(USER_FEATURES, day.isoformat(), users)
+        users = entity_state(tables_of(self.lake, PROBLEM), PROBLEM, "user", midnight).to_pyarrow()
+        self.lake.write_partition("user_feature_store", day.isoformat(), users)
         threshold = load_facts(self.candidate)["threshold"]
         own = scores_on(Scorer(self.candidate, threshold, "2"), self.lake, ASKED, day=day, run_id="").read_all()
         noise = np.exp(self.random.normal(0, 1, own.num_rows))
@@ -109,8 +112,8 @@ def stated(world: World) -> dict[tuple[date, int], float]:
 
 
 def propensities(decisions: pa.Table) -> dict[tuple[date, int], float]:
-    rows = decisions.select(["scoring_date", "user_id", "policy_propensities"]).to_pylist()
-    return {(row["scoring_date"], row["user_id"]): row["policy_propensities"]["challenger"] for row in rows}
+    rows = decisions.select(["scoring_date", "unit_id", "policy_propensities"]).to_pylist()
+    return {(row["scoring_date"], row["unit_id"]): row["policy_propensities"]["challenger"] for row in rows}
 
 
 def test_the_model_has_the_propensities_that_a_plan_would_have_stated(
@@ -157,7 +160,7 @@ def test_a_home_values_its_challenger_once_and_the_command_line_says_the_same(
     house.decide("b", "kept")
     assert house.install_challenger() == "2"
     World(house.lake, tables, next(path for path in home.candidates(PROBLEM.key).iterdir()))
-    asked = {"sends": house.lake.read("user_emails"), "home": home}
+    asked = {"tables": {"user_emails": house.lake.read("user_emails")}, "home": home}
     first = compare_policies(house.lake, TOLERANT, run_id="one", **asked)
     assert compare_policies(house.lake, TOLERANT, run_id="two", **asked).version == first.version
     (row,) = [row for row in recorded(house.lake) if row["policy"] == "challenger"]

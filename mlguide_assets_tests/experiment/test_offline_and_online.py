@@ -113,14 +113,14 @@ def test_a_home_records_its_estimates_once_and_the_result_of_its_experiment_besi
     lake.write_partition(SEND_PLAN, DAY.isoformat(), world.plan)
     lake.write("user_emails", pa.concat_tables([world.sends, later(world.sends)]))
     ran = started(lake, day=DAY + timedelta(days=1), start=str(DAY + timedelta(days=1)))
-    sends = lake.read("user_emails")
-    found = compare_policies(lake, PROBLEM, sends=sends, run_id="one")
+    tables = {"user_emails": lake.read("user_emails")}
+    found = compare_policies(lake, PROBLEM, tables=tables, run_id="one")
     assert (found.estimates, found.supported, found.results) == (2, 2, 0)
-    assert compare_policies(lake, PROBLEM, sends=sends, run_id="two").version == found.version
+    assert compare_policies(lake, PROBLEM, tables=tables, run_id="two").version == found.version
     lake.append(RESULTS, small_table([last_look(ran)], LOOKS))
-    assert compare_policies(lake, PROBLEM, sends=sends, run_id="three").results == 1
+    assert compare_policies(lake, PROBLEM, tables=tables, run_id="three").results == 1
     *_, row = recorded(lake)
     assert (row["policy"], row["against"], row["experiment"]) == ("champion", "generic", "fewer_losses")
     assert (row["result"], row["result_low"], row["result_high"]) == (0.8, 0.7, 0.9)
     assert row["estimate_low"] < row["estimate"] < row["estimate_high"]
-    assert compare_policies(lake, PROBLEM, sends=sends, run_id="four").results == 0
+    assert compare_policies(lake, PROBLEM, tables=tables, run_id="four").results == 0

@@ -61,7 +61,7 @@ def test_sends_that_the_plan_did_not_choose_refuse_it() -> None:
     found = policy_value(decisions_of(changed), "champion", "random")
     assert found.ratio is None
     assert found.evaluation.estimates == {}
-    assert found.reason.startswith("100% of the actions were not those of the send plan")
+    assert found.reason.startswith("100% of the actions were not those of the plan")
 
 
 def test_units_of_experiments_are_taken_alone_where_the_plan_is_followed_for_them_only() -> None:
@@ -69,7 +69,7 @@ def test_units_of_experiments_are_taken_alone_where_the_plan_is_followed_for_the
     decisions = decisions_of(world)
     alone = policy_value(decisions, "champion", "random", repeats=20)
     unfollowed = with_column(decisions, "followed", pc.invert(decisions["acted"]))
-    others = with_column(unfollowed, "user_id", pc.add(decisions["user_id"], 10_000))
+    others = with_column(unfollowed, "unit_id", pc.add(decisions["unit_id"], 10_000))
     both = pa.concat_tables([with_column(decisions, "in_experiment", pa.array([True] * 3000)), others])
     assert policy_value(both, "champion", "random", repeats=20) == alone
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.actions import generic_action
-from mlguide_assets.deploy.landing import PREDICTION_LOG, SCHEMA
+from mlguide_assets.deploy.landing import PREDICTION_LOG, log_schema
 from mlguide_assets.deploy.policies import PER_POLICY
 from mlguide_assets.experiment.exposure import exposed_by_api, exposed_by_plan, exposures_of, record_exposures
 from mlguide_assets.experiment.looks import design_of
@@ -16,6 +16,8 @@ from mlguide_assets.experiment.triggering import TRIGGER, with_trigger
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets_tests.experiment.files import PROBLEM, experiment
 from mlguide_assets_tests.experiment.worlds import DAY, plan, started
+
+SCHEMA = log_schema(PROBLEM.decision)
 
 ARMS = {1: "personal", 2: "personal", 3: "generic", 4: "generic"}
 APART = {1: (1.0, 0.1), 2: (1.0, 0.9), 3: (0.1, 1.0), 4: (0.9, 1.0)}
@@ -32,7 +34,7 @@ def planned(lake: Lake, day: date, apart: dict[int, tuple[float, float]]) -> ibi
 
 def triggered(lake: Lake, **changes: str) -> dict[int, bool] | None:
     begun = started(lake, **changes)
-    record_exposures(lake, exposed_by_plan(planned(lake, DAY, APART), begun))
+    record_exposures(lake, exposed_by_plan(planned(lake, DAY, APART), begun, "user_id"))
     # Later the policies differ for others, which may be what the arm has done.
     planned(lake, DAY + timedelta(days=1), dict.fromkeys(APART, (1.0, 0.0)))
     exposures = exposures_of(lake, begun)
@@ -116,7 +118,7 @@ def test_of_units_first_met_by_the_api_answer_and_shadow_tell_in_both_arms(tmp_p
         (7, "failed", 3, 0.1, "send"),
     )
     lake.write_partition(PREDICTION_LOG, DAY.isoformat(), table)
-    record_exposures(lake, exposed_by_api(lake.read(PREDICTION_LOG), begun))
+    record_exposures(lake, exposed_by_api(lake.read(PREDICTION_LOG), begun, "user_id"))
     exposures = exposures_of(lake, begun)
     assert exposures is not None
     units = with_trigger(exposures.select("unit_id", "arm"), exposures, lake, begun, PROBLEM)
@@ -137,7 +139,7 @@ def test_the_api_tells_of_policies_without_a_model_too(tmp_path: Path) -> None:
     rows = [(1, "champion", generic, 0.1, "send"), (1, "champion", other, 0.2, "send")]
     rows += [(3, "champion", generic, 0.2, "send"), (3, "champion", other, 0.1, "send")]
     lake.write_partition(PREDICTION_LOG, DAY.isoformat(), logged(*rows))
-    record_exposures(lake, exposed_by_api(lake.read(PREDICTION_LOG), begun))
+    record_exposures(lake, exposed_by_api(lake.read(PREDICTION_LOG), begun, "user_id"))
     exposures = exposures_of(lake, begun)
     assert exposures is not None
     units = with_trigger(exposures.select("unit_id", "arm"), exposures, lake, begun, PROBLEM)

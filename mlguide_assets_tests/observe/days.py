@@ -39,7 +39,7 @@ def believed(seen: Floats, world: World) -> Floats:
 def sends(
     world: World, days: int, per_day: int, *, seed: int, users: int = 5000, start: int = 0, own_users: bool = False
 ) -> pa.Table:
-    """user_id, delivered_at, label, probability; with `own_users`, no user has sends on two days."""
+    """unit_id, decided_at, label, probability; with `own_users`, no user has sends on two days."""
     generator = np.random.default_rng(seed)
     n = days * per_day
     day = np.repeat(np.arange(days), per_day)
@@ -49,8 +49,8 @@ def sends(
     truth = sigmoid(world.level + world.slope * seen + world.unseen * generator.standard_normal(n) + taste)
     instants = np.datetime64(FIRST, "us") + (start + day) * DAY + generator.integers(86_400_000_000, size=n)
     columns = {
-        "user_id": user,
-        "delivered_at": instants,
+        "unit_id": user,
+        "decided_at": instants,
         "label": (generator.random(n) < truth).astype(np.int64),
         "probability": believed(seen, world),
     }

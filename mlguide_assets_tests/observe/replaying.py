@@ -16,7 +16,7 @@ from mlguide_assets.define.tables import TableName
 from mlguide_assets.deploy.bundle import Bundle, champion, export_bundle, set_champion
 from mlguide_assets.observe.data_drift import DayDrift, build_reference, drift_of_day, same_weekday
 from mlguide_assets.observe.domain_classifier import classifier_of
-from mlguide_assets.observe.rows import scored_sends
+from mlguide_assets.observe.rows import scored_rows
 from mlguide_assets.prepare.core import join_core_users
 from mlguide_assets.prepare.features.tables import send_features
 from mlguide_assets.prepare.simulator.generate import email_content, sends, user_profiles
@@ -82,20 +82,21 @@ class Replay:
         counts = {each["day"]: each["n"] for each in counted}
         profile = build_reference(self.champion)
         assert profile is not None
-        classifier = classifier_of(rows, self.champion, profile, seed=0) if together else None
+        classifier = classifier_of(rows, self.champion, profile, self.problem) if together else None
         for day in sorted(counts):
             # The last day of a world may be a part of one.
             if (since or self.trained) <= day < max(counts):
-                of_day = scored_sends(rows, self.champion, first=day, last=day)
+                of_day = scored_rows(rows, self.champion, self.problem, first=day, last=day)
                 yield (
                     day,
                     drift_of_day(
                         day,
-                        sends=of_day,
+                        rows=of_day,
                         traffic=pa.table({"user_id": pa.array([], pa.int64())}),
-                        earlier=same_weekday(counts, day),
+                        earlier=same_weekday(counts, day, self.problem),
                         champion=self.champion,
                         profile=profile,
+                        problem=self.problem,
                         # In a simulated world every outcome is known in the end.
                         final=of_day.num_rows > 0 and of_day["unsubscribed"].null_count == 0,
                         together=classifier.separation(of_day) if classifier else None,

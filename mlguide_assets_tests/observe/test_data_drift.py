@@ -13,7 +13,7 @@ import pytest
 
 from mlguide_assets.observe.data_drift import SCHEMA, build_reference, drift_of_day
 from mlguide_assets.observe.domain_classifier import Separation
-from mlguide_assets.observe.drift_table import SENDS, TOGETHER, TRAFFIC, VOLUME, WHOLE
+from mlguide_assets.observe.drift_table import TOGETHER, TRAFFIC, VOLUME, WHOLE
 from mlguide_assets.observe.model_performance import watch_performance
 from mlguide_assets.prepare.simulator.world import World
 from mlguide_assets.train.reference.costing import expected_costs
@@ -22,6 +22,7 @@ from mlguide_assets_tests.train.sends import replaced
 
 pytestmark = pytest.mark.slow
 NO_PREDICTIONS = ibis.memtable(pa.table({"delivered_at": pa.array([], pa.timestamp("us"))}))
+SENDS = "sends"
 NOBODY = pa.table({"user_id": pa.array([], pa.int64())})
 
 
@@ -33,10 +34,10 @@ def replay(tmp_path_factory: pytest.TempPathFactory) -> Replay:
 @pytest.fixture(scope="module")
 def day(replay: Replay) -> pa.Table:
     """The sends of one day after the champion was trained, with the champion's probability."""
-    from mlguide_assets.observe.rows import scored_sends
+    from mlguide_assets.observe.rows import scored_rows
 
     features = ibis.memtable(replay.features(replay.world))
-    return scored_sends(features, replay.champion, first=replay.trained, last=replay.trained)
+    return scored_rows(features, replay.champion, replay.problem, first=replay.trained, last=replay.trained)
 
 
 def judged(
@@ -46,11 +47,12 @@ def judged(
     assert profile is not None
     found = drift_of_day(
         replay.trained,
-        sends=sends,
+        rows=sends,
         traffic=traffic,
         earlier=earlier,
         champion=replay.champion,
         profile=profile,
+        problem=replay.problem,
         min_rows=300,
         final=final,
     )
@@ -68,11 +70,12 @@ def test_the_price_of_a_day_is_what_its_scores_say(replay: Replay, day: pa.Table
     expected = 1000 * (expected_costs(riskier["probability"].to_numpy(), replay.problem.costs).mean() - usual)
     found = drift_of_day(
         replay.trained,
-        sends=riskier,
+        rows=riskier,
         traffic=NOBODY,
         earlier=(),
         champion=replay.champion,
         profile=profile,
+        problem=replay.problem,
         min_rows=300,
     )
     (whole,) = [row for row in found.table.to_pylist() if row["column"] == WHOLE]
@@ -87,11 +90,12 @@ def test_the_classifier_has_a_row_and_can_warn_of_a_day(replay: Replay, day: pa.
     assert profile is not None
     found = drift_of_day(
         replay.trained,
-        sends=day,
+        rows=day,
         traffic=NOBODY,
         earlier=(),
         champion=replay.champion,
         profile=profile,
+        problem=replay.problem,
         min_rows=300,
         together=Separation(auc, tuple(np.linspace(0.49, 0.51, 60))),
     )

@@ -16,7 +16,9 @@ from mlguide_assets.train.encoding import EncodedFeature, Encoding
 from mlguide_assets.train.folds import user_folds
 from mlguide_assets.train.reference.counting import window_counts
 from mlguide_assets.train.reference.profile import Profile, reference_profile
+from mlguide_assets_tests.train.sends import PROBLEM
 
+DECISION = PROBLEM.decision
 ENCODING = Encoding((EncodedFeature("x"), EncodedFeature("y"), EncodedFeature("country", ("DE", "FR"))))
 START = datetime(2024, 1, 1)
 
@@ -51,7 +53,7 @@ def reference() -> pa.Table:
 
 @pytest.fixture(scope="module")
 def classifier(reference: pa.Table) -> DomainClassifier:
-    return DomainClassifier(reference, ENCODING, profile_of(reference), seed=0)
+    return DomainClassifier(reference, ENCODING, profile_of(reference), DECISION, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -84,14 +86,14 @@ def test_days_like_those_of_the_reference_seldom_warn(classifier: DomainClassifi
 
 def test_without_enough_days_or_rows_nothing_is_said(classifier: DomainClassifier) -> None:
     short = sends(3, 20, correlation=0.7, seed=0)
-    assert DomainClassifier(short, ENCODING, profile_of(short), seed=0).separation(short) is None
+    assert DomainClassifier(short, ENCODING, profile_of(short), DECISION, seed=0).separation(short) is None
     assert classifier.separation(short.slice(0, 0)) is None
     assert classifier.separation(short.slice(0, 1)) is None
 
 
 def test_what_is_known_of_the_reference_is_kept(tmp_path: Path, classifier: DomainClassifier) -> None:
     short = sends(3, 60, correlation=0.7, seed=0)
-    asked = DomainClassifier(short, ENCODING, profile_of(short), 0, tmp_path / "null.json")
+    asked = DomainClassifier(short, ENCODING, profile_of(short), DECISION, 0, tmp_path / "null.json")
     assert json.loads((tmp_path / "null.json").read_bytes() if asked.null else b"") == list(asked.null)
     (tmp_path / "kept.json").write_text(json.dumps([0.5] * LEAST_DAYS))
     found = replace(classifier, kept=tmp_path / "kept.json").separation(sends(1, 60, correlation=0.7, seed=3))

@@ -9,8 +9,8 @@ import pytest
 
 from mlguide_assets.observe import new_days
 from mlguide_assets.observe.data_drift import SCHEMA
-from mlguide_assets.observe.drift_table import SENDS, WHOLE
-from mlguide_assets.observe.new_days import days_to_judge, last_landed_day, same_sends, signature
+from mlguide_assets.observe.drift_table import WHOLE
+from mlguide_assets.observe.new_days import days_to_judge, last_landed_day, same_decisions, signature
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.settings import Home
@@ -47,7 +47,7 @@ class House:
         """Judge what is to be judged."""
         for day, sign in days_to_judge(self.home, self.lake, PROBLEM, today=today).items():
             row = {"day": day.isoformat(), "model_version": self.champion, "signature": sign}
-            row |= {"source": SENDS, "column": WHOLE, "level": "none"}
+            row |= {"source": "sends", "column": WHOLE, "level": "none"}
             self.lake.write_partition("data_drift", day.isoformat(), small_table([row], SCHEMA))
 
 
@@ -139,7 +139,7 @@ def test_outcomes_make_a_day_another_and_its_sends_the_same() -> None:
         for digest, outcomes in (("1", None), ("1", "2"), ("3", "2"))
     )
     assert len({early, final, other}) == 3
-    assert same_sends(early, final)
-    assert not same_sends(final, other)
-    assert not same_sends(None, early)
+    assert same_decisions(early, final)
+    assert not same_decisions(final, other)
+    assert not same_decisions(None, early)
     assert signature(None) != early

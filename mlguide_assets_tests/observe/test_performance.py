@@ -75,7 +75,7 @@ def test_values_are_scikit_learns_on_each_day_window_and_slice() -> None:
     rounded = pc.add(pc.round(rows["probability"], 2), 0.001)
     theme = pa.array(np.where(np.arange(len(rows)) % 3 == 0, "Pirates", "Elves"))
     rows = rows.set_column(3, "probability", rounded).append_column("theme", theme)
-    day = pc.cast(rows["delivered_at"], pa.date32())
+    day = pc.cast(rows["decided_at"], pa.date32())
     rows, day = rows.filter(pc.not_equal(day, date(2024, 3, 4))), day.filter(pc.not_equal(day, date(2024, 3, 4)))
     order = np.random.default_rng(0).permutation(len(rows))
     table = judged(rows.take(order), columns=["theme"], window_days=3)
@@ -97,7 +97,7 @@ def test_days_are_those_of_utc(zone: str | None) -> None:
     instants = [datetime(2024, 3, 9, 23, 59, 59, 999_999), datetime(2024, 3, 10), datetime(1969, 12, 31, 23)]
     given = pa.array([each.replace(tzinfo=UTC) for each in instants], pa.timestamp("us", "UTC"))
     given = given.cast(pa.timestamp("us", zone)) if zone else given.cast(pa.timestamp("us"))
-    rows = pa.table({"user_id": ["a", "b", "c"], "delivered_at": given, "label": [0, 1, 0], "probability": [0.1] * 3})
+    rows = pa.table({"unit_id": ["a", "b", "c"], "decided_at": given, "label": [0, 1, 0], "probability": [0.1] * 3})
     days = column(judged(rows), "base_rate")["day"]
     assert list(days) == [np.datetime64(each) for each in ("1969-12-31", "2024-03-09", "2024-03-10")]
 
@@ -257,7 +257,7 @@ def test_resamples_without_a_withheld_send_are_left_out() -> None:
 
 def test_same_inputs_same_table_in_any_order_of_rows() -> None:
     rows = sends(World(), 9, 800, seed=12)
-    rows = rows.append_column("theme", pa.array(np.where(rows["user_id"].to_numpy() % 2, "Pirates", "Elves")))
+    rows = rows.append_column("theme", pa.array(np.where(rows["unit_id"].to_numpy() % 2, "Pirates", "Elves")))
     shuffled = rows.take(np.random.default_rng(0).permutation(len(rows)))
     for of in (partial(judged, columns=["theme"]), partial(estimated, threshold=THRESHOLD)):
         once = of(rows).to_pandas()
@@ -267,7 +267,7 @@ def test_same_inputs_same_table_in_any_order_of_rows() -> None:
 
 def test_last_window_needs_only_its_own_rows() -> None:
     rows, day = sends(World(), 20, 1000, seed=13), FIRST + timedelta(19)
-    recent = rows.filter(pc.greater(pc.cast(rows["delivered_at"], pa.date32()), day - timedelta(7)))
+    recent = rows.filter(pc.greater(pc.cast(rows["decided_at"], pa.date32()), day - timedelta(7)))
     for window in (1, 7):
         whole, part = (values(judged(each), day, window) for each in (rows, recent))
         assert part == pytest.approx(whole, abs=1e-12)
@@ -281,9 +281,9 @@ def test_slices_without_support_have_values_but_no_bounds() -> None:
     rows = sends(World(level=-3.0), 2, 2000, seed=14)
     # One user's twenty unsubscribes are one witness.
     rare = np.arange(len(rows)) % 40 == 0
-    users = np.where(rare, 0, rows["user_id"].to_numpy())
+    users = np.where(rare, 0, rows["unit_id"].to_numpy())
     labels = np.where(rare, np.arange(len(rows)) % 80 == 0, rows["label"].to_numpy()).astype(np.int64)
-    rows = rows.set_column(0, "user_id", pa.array(users)).set_column(2, "label", pa.array(labels))
+    rows = rows.set_column(0, "unit_id", pa.array(users)).set_column(2, "label", pa.array(labels))
     rows = rows.append_column("theme", pa.array(np.where(rare, "rare", "common")))
     table = judged(rows, columns=["theme"], min_positives=10)
     rare_rows, common = (table.filter(pc.equal(table["slice"], name)).to_pandas() for name in ("rare", "common"))
@@ -324,7 +324,7 @@ def test_nothing_in_nothing_out() -> None:
     assert gap(found, expected).schema == GAP_SCHEMA
     verdict = judge_performance(found, metric="roc_auc", reference=Estimate(0.7, 0.69, 0.71), max_drop=0.0)
     assert (verdict.verdict, verdict.day) == ("too_few", None)
-    assert verdict.reason == "No send has matured in the days asked for, so its ROC AUC is not known."
+    assert verdict.reason == "No outcome has matured in the days asked for, so its ROC AUC is not known."
 
 
 def test_few_positives_of_a_rare_event_support_no_estimate() -> None:
@@ -414,7 +414,8 @@ def test_without_an_interval_there_is_no_verdict() -> None:
     few = judge_performance(table, metric="roc_auc", reference=REFERENCE, max_drop=0.02)
     assert few.verdict == "too_few"
     assert few.reason == (
-        "Its ROC AUC is not tested: 9,000 matured sends of the 7 days to 2024-03-01, 210 of them positive, are too few."
+        "Its ROC AUC is not tested: 9,000 matured decisions of the 7 days to 2024-03-01, 210 of them positive, are "
+        "too few."
     )
     assert (few.to_row()["current"], few.to_row()["difference_low"]) == (0.5, None)
     assert few.to_row()["day"] == "2024-03-01"

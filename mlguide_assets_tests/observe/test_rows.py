@@ -1,14 +1,14 @@
 """The days that have landed: what is told of each, and what another set of sends would have told."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 import ibis
 
 from mlguide_assets.observe.rows import landed_days
-from mlguide_assets_tests.samples import arrow
+from mlguide_assets_tests.samples import arrow, sample_problem
 
-WINDOW = timedelta(days=2)
+PROBLEM = sample_problem("anywhere", label={"positive": "yes", "negative": "no", "window": "2d"})
 SENDS: list[dict[str, Any]] = [
     {"user_id": user, "email_id": 1, "unsubscribed": label, "delivered_at": datetime(2024, 3, day, 12)}
     for day, user, label in [(1, 1, "no"), (1, 2, "yes"), (2, 1, "no"), (2, 2, None), (4, 1, "no"), (4, 2, "no")]
@@ -16,7 +16,8 @@ SENDS: list[dict[str, Any]] = [
 
 
 def told(duck: Any, sends: list[dict[str, Any]]) -> dict[date, dict[str, Any]]:
-    rows = duck.to_pyarrow(landed_days(ibis.memtable(arrow("user_emails", sends)), WINDOW)).to_pylist()
+    tables = {"user_emails": ibis.memtable(arrow("user_emails", sends))}
+    rows = duck.to_pyarrow(landed_days(tables, PROBLEM)).to_pylist()
     return {row.pop("day"): row for row in rows}
 
 

@@ -7,8 +7,11 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.deploy.landing import SCHEMA
+from mlguide_assets.deploy.landing import log_schema
 from mlguide_assets.observe.serving_health import serving_health
+from mlguide_assets_tests.train.sends import PROBLEM
+
+SCHEMA = log_schema(PROBLEM.decision)
 
 NOON = datetime(2026, 3, 2, 12)
 
@@ -33,7 +36,7 @@ def answered(request: str, **changes: Any) -> dict[str, Any]:
 
 def health(*rows: dict[str, Any], **trained: str) -> list[dict[str, Any]]:
     log = ibis.memtable(pa.Table.from_pylist(list(rows), schema=SCHEMA))
-    found = serving_health(log, {name.removeprefix("v"): at for name, at in trained.items()})
+    found = serving_health(log, {name.removeprefix("v"): at for name, at in trained.items()}, PROBLEM.decision)
     return list(found.to_pyarrow().to_pylist())
 
 

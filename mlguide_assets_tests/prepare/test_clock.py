@@ -58,5 +58,5 @@ def test_of_a_table_it_is_the_last_delivery_of_that_day() -> None:
     noon = datetime(2025, 1, 1, 12)
     times = [noon + place * DAY + timedelta(minutes=each) for place in range(9) for each in range(9)]
     sends = ibis.memtable(pa.table({"delivered_at": pa.array([*times, None, datetime(9999, 12, 31)])}))
-    assert data_clock(sends) == max(times)
-    assert data_clock(sends.limit(0)) is None
+    assert data_clock(sends, "delivered_at") == max(times)
+    assert data_clock(sends.limit(0), "delivered_at") is None

@@ -9,18 +9,21 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlguide_assets.prepare.erasing import Erasure
-from mlguide_assets.prepare.forgetting import USER, ForgetList, Forgotten
+from mlguide_assets.prepare.forgetting import ForgetList, Forgotten, entity_of
 from mlguide_assets.prepare.ingest import ingest
 from mlguide_assets.prepare.oracle import FILE, forget_truth
 from mlguide_assets_tests.prepare.ingesting import keep, lake_over
 from mlguide_assets_tests.samples import sample_problem, sample_tables, write_sample
+
+PROBLEM = sample_problem("nowhere")
+USER = entity_of(PROBLEM, "user")
 
 
 @pytest.fixture
 def listed(tmp_path: Path) -> ForgetList:
     """A list with the users 5 and 7."""
     empty = ForgetList.load(tmp_path / "forgotten.json")
-    found = empty.with_entry(Forgotten(empty.hash_of(5), "")).with_entry(Forgotten(empty.hash_of(7), ""))
+    found = empty.with_entry(Forgotten(empty.hash_of(5, USER), "")).with_entry(Forgotten(empty.hash_of(7, USER), ""))
     found.save()
     return found
 
@@ -39,9 +42,11 @@ def test_rows_of_the_forgotten_are_left_out_and_others_stay(listed: ForgetList, 
 def test_the_list_holds_no_key_and_every_list_has_its_own_salt(listed: ForgetList, tmp_path: Path) -> None:
     other = ForgetList.load(tmp_path / "other.json")
     assert ForgetList.load(listed.path) == listed
-    assert listed.hash_of(5) != other.hash_of(5)
-    assert listed.with_entry(Forgotten(listed.hash_of(5), "later")).entry(5) == Forgotten(listed.hash_of(5), "later")
-    assert listed.entry(6) is None
+    assert listed.hash_of(5, USER) != other.hash_of(5, USER)
+    assert listed.with_entry(Forgotten(listed.hash_of(5, USER), "later")).entry(5, USER) == Forgotten(
+        listed.hash_of(5, USER), "later"
+    )
+    assert listed.entry(6, USER) is None
 
 
 @pytest.mark.parametrize(
@@ -83,11 +88,11 @@ def test_the_source_cannot_bring_back_who_was_forgotten(tmp_path: Path, duck: An
         return {*lake.read_arrow("user_profiles")["id"].to_pylist(), *sends}
 
     assert user in kept()
-    empty.with_entry(Forgotten(empty.hash_of(user), "")).save()
+    empty.with_entry(Forgotten(empty.hash_of(user, USER), "")).save()
     assert kept() == {*tables["user_profiles"]["id"].to_pylist()} - {user}
 
 
 def test_the_truth_of_a_simulated_world_leaves_them_out_too(listed: ForgetList, tmp_path: Path, duck: Any) -> None:
     pq.write_table(pa.table({"user_id": [5, 6], "probability": [0.1, 0.2]}), tmp_path / FILE)
-    forget_truth(tmp_path, listed, duck)
+    forget_truth(tmp_path, listed, PROBLEM, duck)
     assert pq.read_table(tmp_path / FILE).to_pylist() == [{"user_id": 6, "probability": 0.2}]

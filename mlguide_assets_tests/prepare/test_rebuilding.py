@@ -224,7 +224,7 @@ def test_partitions_together_are_what_is_computed_over_everything(
     assert aside
     core = join_core_users(*(lake.read(name) for name in ("user_profiles", "user_emails", "email_content")))
     assert lake.read(CORE).to_pyarrow().to_pylist() == core.to_pyarrow().to_pylist()
-    features = send_features(lake.read(CORE), problem, clock=data_clock(lake.read(CORE))).to_pyarrow()
+    features = send_features(lake.read(CORE), problem, clock=data_clock(lake.read(CORE), "delivered_at")).to_pyarrow()
     assert lake.read(FEATURES).to_pyarrow() == features
     assert features.num_rows > 50
 

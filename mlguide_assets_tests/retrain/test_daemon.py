@@ -24,7 +24,7 @@ from mlguide_assets.define.loading import SHIPPED, load_problem
 from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.deploy.history import decisions
 from mlguide_assets.observe.alerting import WEBHOOK_VARIABLE
-from mlguide_assets.observe.drift_table import SENDS, verdicts
+from mlguide_assets.observe.drift_table import of_decisions, verdicts
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.sources.world_clock import day_reached
@@ -146,7 +146,7 @@ def kill_a_run(company: Company, end: float) -> None:
 
 def missing(company: Company) -> set[str]:
     """Days since the world was first read that drift has not judged."""
-    judged = {row["day"] for row in verdicts(company.lake) if row["source"] == SENDS}
+    judged = {row["day"] for row in verdicts(company.lake) if of_decisions(row)}
     return {(START + timedelta(days=day)).isoformat() for day in range(DAYS)} - judged
 
 
@@ -180,7 +180,7 @@ def test_days_were_scored_and_published_as_they_began(company: Company) -> None:
 def test_a_schedule_had_models_trained_and_the_gate_decided(company: Company) -> None:
     for row in trained(company):
         assert row["trigger"] == "daily"
-        assert json.loads(row["evidence"])["new_matured_sends"] >= 1
+        assert json.loads(row["evidence"])["new_matured"] >= 1
         assert row["outcome"] in ("promoted", "kept", "refused", "failed")
     ended = [row for row in trained(company) if row["outcome"] != "failed"]
     assert ended

@@ -19,7 +19,7 @@ from mlguide_assets.settings import Home
 PROBLEM = load_problem("planeswalker")
 DAY = date(2026, 3, 1)
 NOW = datetime(2026, 3, 2, 3, tzinfo=UTC)
-WANTED = Tick("daily", RUN, "Ten sends have matured.", {"new_matured_sends": 10})
+WANTED = Tick("daily", RUN, "Ten sends have matured.", {"new_matured": 10})
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_waiting_on_for_the_same_reason_is_one_tick(home: Home) -> None:
 
 
 def test_of_triggers_that_look_at_the_same_time_one_asks(home: Home) -> None:
-    ticks, other = ticks_of(home, PROBLEM), Tick("new_sends", RUN, "Enough sends have matured.")
+    ticks, other = ticks_of(home, PROBLEM), Tick("new_outcomes", RUN, "Enough sends have matured.")
     first, asked = ticks.ask(WANTED, data_until=DAY, now=NOW)
     assert asked.decision == RUN
     _, waits = ticks.ask(other, data_until=DAY, now=NOW + timedelta(seconds=1))
@@ -82,7 +82,7 @@ def test_the_run_that_a_tick_asked_for_says_how_it_ended(home: Home, lake: Lake)
     assert lake.read_arrow(RETRAINING_DECISIONS).schema == SCHEMA
     assert row["tick_at"] == "2026-03-02T03:00:00+00:00"
     assert (row["trigger"], row["data_until"], row["decision"]) == ("daily", "2026-03-01", "run")
-    assert json.loads(row["evidence"]) == {"new_matured_sends": 10}
+    assert json.loads(row["evidence"]) == {"new_matured": 10}
     assert (row["run_id"], row["outcome"], row["outcome_reason"], row["version"]) == (
         "run 1", "promoted", "Better.", "7",
     )  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.retrain.ticks import RUN, WAIT
 from mlguide_assets.retrain.trigger_state import TriggerState, matured_since
-from mlguide_assets.retrain.triggers import daily, drift, new_sends, performance_drop
+from mlguide_assets.retrain.triggers import daily, drift, new_outcomes, performance_drop
 
 PROBLEM = load_problem("planeswalker")
 TODAY = date(2026, 3, 10)
@@ -31,34 +31,34 @@ def window(number: int, verdict: str) -> dict[str, Any]:
 
 
 def test_a_day_without_anything_new_trains_nothing() -> None:
-    tick = daily(KNOWN)
+    tick = daily(KNOWN, PROBLEM)
     assert tick.decision == WAIT
     assert "0 sends have matured since the last training, which learned up to 2026-03-01" in tick.reason
 
 
 @pytest.mark.ml_test_score("monitor-4")
 def test_one_matured_send_is_enough_for_the_daily_training() -> None:
-    assert daily(replace(KNOWN, new_matured=1)).decision == RUN
+    assert daily(replace(KNOWN, new_matured=1), PROBLEM).decision == RUN
 
 
 @pytest.mark.parametrize(("matured", "decision"), [(4999, WAIT), (5000, RUN)])
 def test_the_other_schedule_waits_for_as_many_as_the_problem_says(matured: int, decision: str) -> None:
-    tick = new_sends(replace(KNOWN, new_matured=matured), PROBLEM)
-    assert (tick.decision, tick.evidence) == (decision, {"new_matured_sends": matured, "wanted": 5000})
+    tick = new_outcomes(replace(KNOWN, new_matured=matured), PROBLEM)
+    assert (tick.decision, tick.evidence) == (decision, {"new_matured": matured, "wanted": 5000})
 
 
 def test_before_the_first_training_everything_is_new() -> None:
     days = {TODAY - timedelta(days=back): 10 for back in range(20)}
-    assert matured_since(days, None, timedelta(days=7)) == 120
-    assert "so far" in daily(TriggerState(newest=TODAY, new_matured=1)).reason
+    assert matured_since(days, TODAY, None, timedelta(days=7)) == 120
+    assert "so far" in daily(TriggerState(newest=TODAY, new_matured=1), PROBLEM).reason
 
 
 def test_sends_count_once_their_whole_day_has_matured() -> None:
     days = {TODAY - timedelta(days=back): 10 for back in range(20)}
-    assert matured_since(days, TODAY - timedelta(days=8), timedelta(days=7)) == 0
-    assert matured_since(days, TODAY - timedelta(days=9), timedelta(days=7)) == 10
-    assert matured_since(days, TODAY - timedelta(days=9), timedelta(hours=180)) == 0, "seven days and a half"
-    assert matured_since({}, None, timedelta(days=7)) == 0
+    assert matured_since(days, TODAY, TODAY - timedelta(days=8), timedelta(days=7)) == 0
+    assert matured_since(days, TODAY, TODAY - timedelta(days=9), timedelta(days=7)) == 10
+    assert matured_since(days, TODAY, TODAY - timedelta(days=9), timedelta(hours=180)) == 0, "seven days and a half"
+    assert matured_since({}, TODAY, None, timedelta(days=7)) == 0
 
 
 BOTH = {"scores": "warn", "big": "act"}
@@ -122,7 +122,7 @@ def test_evidence_waits_until_it_has_cooled_down_and_time_does_not() -> None:
     assert tick.decision == WAIT
     assert tick.reason == ("It is dropped; evidence was acted on at 2026-03-08, less than 3 days of data ago.")
     assert performance_drop(replace(known, last_action=TODAY - timedelta(days=3)), PROBLEM).decision == RUN
-    assert daily(known).decision == new_sends(known, PROBLEM).decision == RUN
+    assert daily(known, PROBLEM).decision == new_outcomes(known, PROBLEM).decision == RUN
 
 
 def test_without_a_champion_there_is_nothing_to_watch() -> None:

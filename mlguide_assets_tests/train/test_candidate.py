@@ -167,7 +167,7 @@ def bytes_of(candidate: Candidate) -> tuple[bytes, bytes]:
 def test_sends_of_a_plan_count_by_their_propensity_in_both_fits(sends: pa.Table, trained: Candidate) -> None:
     plans = plans_of_sends(sends, share=0.5)
     other, known = weighted(sends, plans), matured(sends)
-    ratios, most = uniform_ratios(known, ibis.memtable(plans)), PROBLEM.exploration.max_weight
+    ratios, most = uniform_ratios(known, ibis.memtable(plans), PROBLEM.decision), PROBLEM.exploration.max_weight
     labels, times = known["unsubscribed"].to_numpy(), known["delivered_at"].to_numpy()
 
     encoding = Encoding.fit(known, features_of(PROBLEM))

@@ -110,7 +110,7 @@ def test_plans_that_weight_are_part_of_it(tmp_path: Path) -> None:
     lake, weighing = weighing_lake(tmp_path)
     before = lineage_of(lake, weighing)
     assert before.snapshots[SEND_PLAN] == lake.snapshot(SEND_PLAN).id
-    plans = plans_of(lake, before)
+    plans = plans_of(lake, before, PROBLEM)
     assert plans is not None
     assert plans.count().to_pyarrow().as_py() == 3
     lake.write_partition(SEND_PLAN, "2024-01-02", pa.table({"propensity": [0.1], "run_id": ["first"]}))
@@ -134,4 +134,4 @@ def test_without_weighting_or_a_plan_that_can_weight_it_is_as_ever(tmp_path: Pat
     lake.write("send_features", pa.table(nothing))
     none_matured = lineage_of(lake, weighing)
     assert none_matured.data_hash == lake.snapshot("send_features").content_hash
-    assert plans_of(lake, none_matured) is None
+    assert plans_of(lake, none_matured, PROBLEM) is None

@@ -40,7 +40,7 @@ def ratios(sends: list[tuple[int, int, datetime]], *plans: dict[str, Any]) -> li
         }
     )
     plan = pa.Table.from_pylist([{**PLAN, **changes} for changes in plans or ({},)])
-    found = uniform_ratios(rows, ibis.memtable(plan))
+    found = uniform_ratios(rows, ibis.memtable(plan), PROBLEM.decision)
     return [None if np.isnan(ratio) else float(ratio) for ratio in found]
 
 
@@ -90,7 +90,7 @@ def test_under_a_mixture_of_policies_it_is_relative_to_all_that_the_user_might_h
 
 def test_without_plans_nothing_is_weighted() -> None:
     rows = pa.table({"user_id": [1, 2], "email_id": [10, 10], "delivered_at": [NINE, NINE]})
-    found = uniform_ratios(rows, None)
+    found = uniform_ratios(rows, None, PROBLEM.decision)
     assert np.isnan(found).all()
     assert (propensity_weights(found, max_weight=5) == 1).all()
 
@@ -124,7 +124,7 @@ def test_weighted_training_is_nearer_to_the_truth_of_emails_that_were_seldom_cho
     features = [feature for feature in features_of(PROBLEM) if feature.name in world.sends.column_names]
     encoding = Encoding.fit(world.sends, features)
     matrix, uniform = encoding.matrix(world.sends), encoding.matrix(world.uniform)
-    found = uniform_ratios(world.sends, ibis.memtable(world.plan))
+    found = uniform_ratios(world.sends, ibis.memtable(world.plan), PROBLEM.decision)
     assert not np.isnan(found).any()
     assert found.mean() == pytest.approx(1, abs=0.1)
 

@@ -55,7 +55,7 @@ def card_markdown(inputs: CardInputs, problem: Problem) -> str:
         f"## What it is for\n\n{md.escaped(problem.statement)}\n\n{md.escaped(problem.hypothesis)}",
         intended_use(problem),
         data(inputs, problem),
-        quality(inputs),
+        quality(inputs, problem),
         worth(inputs, problem),
         slices(inputs, problem),
         fairness(inputs, problem),

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mlguide_assets import markdown as md
+from mlguide_assets.define.decision import plural
+from mlguide_assets.define.prediction import PredictEntity
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.sources import AnySimulator
 from mlguide_assets.deploy.card.inputs import CardInputs, Rows
@@ -44,15 +46,23 @@ def decision(inputs: CardInputs) -> str:
 
 
 def intended_use(problem: Problem) -> str:
-    """What one answer means, when an email is withheld, and what the model is not for."""
+    """What one answer means, what follows from it at the threshold, and what the model is not for."""
     waits = " A person approves every version." if problem.approval == "required" else ""
+    decision = problem.decision
+    if decision.choose:
+        follows, needless = f"the {decision.choose} is withheld", f"a {decision.choose} that is withheld needlessly"
+        limits = (
+            f"It knows nothing of causes: it ranks what might be chosen, not what choosing it does. It is not for any "
+            f"decision about a {decision.unit} but which {decision.choose} it gets."
+        )
+    else:
+        follows, needless = f"the {decision.noun} is acted on", f"a {decision.noun} that is acted on needlessly"
+        limits = "It knows nothing of causes: it ranks what will happen, not what acting on it changes."
     return (
-        f"One row is one decision: {md.escaped(problem.decision.in_words)}. It answers with the probability that the "
-        f"outcome is “{md.escaped(problem.label.positive)}” within {_days(problem.label.window.days)} of the delivery. "
-        f"From {problem.costs.threshold:.2%} on the email is withheld: a missed positive costs "
-        f"{problem.costs.missed:g}, a withheld harmless send {problem.costs.false_alarm:g}.{waits} "
-        f"It knows nothing of causes: it ranks what would be sent, not what sending does. It is not for "
-        f"any decision about people but which email they get."
+        f"One row is one decision: {md.escaped(decision.in_words)}. It answers with the probability that the outcome "
+        f"is “{md.escaped(problem.label.positive)}” within {_days(problem.label.window.days)}. "
+        f"From {problem.costs.threshold:.2%} on {follows}: a missed positive costs {problem.costs.missed:g}, "
+        f"{needless} {problem.costs.false_alarm:g}.{waits} {limits}"
     )
 
 
@@ -64,11 +74,11 @@ def data(inputs: CardInputs, problem: Problem) -> str:
     lines = [
         "## Data",
         "",
-        f"From {source}. Features know only what was known strictly before each send, and outcomes count once they "
+        f"From {source}. Features know only what was known strictly before each decision, and outcomes count once they "
         f"have matured.",
         "",
         _table(
-            ("window", "from", "to", "sends", "positives"),
+            ("window", "from", "to", problem.decision.plural, "positives"),
             (
                 (
                     "training",
@@ -81,13 +91,13 @@ def data(inputs: CardInputs, problem: Problem) -> str:
             ),
         ),
         "",
-        f"What ships has then learned from all {facts['refit_rows']:,} matured sends, with the same recipe "
-        f"({_recipe(facts)}training window: {md.escaped(facts['training_window'])}).",
+        f"What ships has then learned from all {facts['refit_rows']:,} matured {problem.decision.plural}, with the "
+        f"same recipe ({_recipe(facts)}training window: {md.escaped(facts['training_window'])}).",
         "",
     ]
     if "planned_sends" in facts:
         lines += [
-            f"{facts['planned_sends']:,} of them were chosen by a send plan and count by the inverse of their "
+            f"{facts['planned_sends']:,} of them were chosen by a plan and count by the inverse of their "
             f"propensity, which makes them as good as {facts['planned_sends_effective']:,.0f} that count alike.",
             "",
         ]
@@ -105,7 +115,7 @@ def _recipe(facts: Mapping[str, Any]) -> str:
     return f"{facts['rounds']} rounds, " if "rounds" in facts else ""
 
 
-def quality(inputs: CardInputs) -> str:
+def quality(inputs: CardInputs, problem: Problem) -> str:
     """The metrics of the candidate and the baselines on the test window."""
     models = _by_model(inputs.evaluation)
     table = _table(
@@ -113,7 +123,8 @@ def quality(inputs: CardInputs) -> str:
         ((name, *(estimate(metrics[metric]) for metric in METRICS)) for name, metrics in models.items()),
     )
     chosen = inputs.facts.get("model_reason") or f"The candidate is {model_name(inputs.facts)}."
-    return f"## Quality\n\n{chosen}\n\nOn the test window, with 95 % intervals from a bootstrap of users.\n\n{table}"
+    units = plural(problem.decision.unit)
+    return f"## Quality\n\n{chosen}\n\nOn the test window, with 95 % intervals from a bootstrap of {units}.\n\n{table}"
 
 
 def worth(inputs: CardInputs, problem: Problem) -> str:
@@ -123,14 +134,14 @@ def worth(inputs: CardInputs, problem: Problem) -> str:
     ]
     if not own:
         return ""
-    facts = inputs.facts
+    facts, many = inputs.facts, problem.decision.plural
     corrected = facts["calibration_slope"] != 1 or facts["calibration_intercept"] != 0
     how = (
         f"Its log-odds are corrected by a line (slope {facts['calibration_slope']:.3f}, intercept "
-        f"{facts['calibration_intercept']:+.3f}) learned on the latest training sends; without it the calibration "
+        f"{facts['calibration_intercept']:+.3f}) learned on the latest training {many}; without it the calibration "
         f"error would be {facts['calibration_error_uncorrected']:.4f}."
         if corrected
-        else "Its probabilities are left as they are: the latest training sends prove no need of a correction."
+        else f"Its probabilities are left as they are: the latest training {many} prove no need of a correction."
     )
     table = _table(("figure", "value and interval"), ((row["metric"], estimate(row)) for row in own))
     return f"## Calibration, and what the decision is worth\n\n{how}\n\n{table}"
@@ -138,6 +149,7 @@ def worth(inputs: CardInputs, problem: Problem) -> str:
 
 def slices(inputs: CardInputs, problem: Problem) -> str:
     """The metrics of each slice with its interval; empty where there is none."""
+    many = problem.decision.plural
     found = {(r["column"], r["slice"], r["metric"]): r for r in inputs.slices}
     names = [key[:2] for key in found if key[2] == "roc_auc"]
     rows = []
@@ -146,7 +158,7 @@ def slices(inputs: CardInputs, problem: Problem) -> str:
         calibration = found.get((column, name, "calibration_gap"))
         rows.append(
             (
-                "all sends" if column == WHOLE else f"{column} {name}",
+                f"all {many}" if column == WHOLE else f"{column} {name}",
                 auc["rows"],
                 auc["positives"],
                 estimate(auc) if auc["supported"] else "too few positives",
@@ -156,7 +168,7 @@ def slices(inputs: CardInputs, problem: Problem) -> str:
         )
     if not rows:
         return ""
-    table = _table(("slice", "sends", "positives", "ROC AUC", "gap to all", "mean probability − rate"), rows)
+    table = _table(("slice", many, "positives", "ROC AUC", "gap to all", "mean probability − rate"), rows)
     return (
         f"## Slices\n\nThe intervals of the gaps hold for all slices together. A slice with fewer than "
         f"{problem.evaluation.min_positives} positives is not tested.\n\n{table}"
@@ -173,7 +185,7 @@ def fairness(inputs: CardInputs, problem: Problem) -> str:
     found = {(r["column"], r["slice"], r["metric"]): r for r in inputs.groups}
     groups = [key[:2] for key in found if key[2] == "withheld_share" and key[0] != WHOLE]
     table = _table(
-        ("group", "sends", *(metric.replace("_", " ") for metric in metrics)),
+        ("group", problem.decision.plural, *(metric.replace("_", " ") for metric in metrics)),
         (
             (
                 f"{column} {name}",
@@ -208,13 +220,22 @@ def features(inputs: CardInputs) -> str:
 
 def limits(inputs: CardInputs, problem: Problem) -> str:
     """What is not known of the version."""
-    facts = inputs.facts
+    facts, decision = inputs.facts, problem.decision
     unjudged = [f"{r['column']} {r['slice']}" for r in inputs.slices if r["metric"] == "roc_auc" and not r["supported"]]
     limits = [
-        f"It was evaluated on sends from {facts['test_first']} to {facts['test_last']}. Later performance is unknown.",
-        "Sends were chosen by the policy of that time: how it ranks emails that users never got is extrapolation.",
-        f"An outcome is known {_days(problem.label.window.days)} after the delivery, so harm is seen that late.",
+        f"It was evaluated on {decision.plural} from {facts['test_first']} to {facts['test_last']}. Later performance "
+        f"is unknown.",
+        f"An outcome is known {_days(problem.label.window.days)} after the {decision.noun}, so harm is seen that late.",
     ]
+    if decision.choose:
+        limits.append(
+            f"What was chosen followed the policy of that time: how it ranks {plural(decision.choose)} that "
+            f"{plural(decision.unit)} never got is extrapolation."
+        )
+    if isinstance(problem.predict, PredictEntity) and problem.predict.having:
+        limits.append(
+            "predict.having looks ahead: rows without it are no cases, so it was evaluated on fewer than it will score."
+        )
     if unjudged:
         limits.append(f"Not tested, because of too few positives: {', '.join(unjudged)}.")
     failed = [row["name"] for row in inputs.behaviours if not row["passed"]]

@@ -2,8 +2,8 @@
 
 A plan says for each unit and day what was done, and with which probability. The model scores the same units and
 candidates, with the features of that day, so it is known with which probability its policy would have done the same:
-the best candidate, or one of those that it would send, as the plan explored. Where the plans explore too little of what
-the model would do, no value is given, with the reason.
+the best candidate, or one of those that it would choose, as the plan explored. Where the plans explore too little of
+what the model would do, no value is given, with the reason.
 
 A model must not be valued by outcomes that it has learned from. Where enough units were lost on days after its last
 training row, these days are taken. Otherwise the days of its test window are, with its holdout model: the same recipe,
@@ -19,9 +19,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlguide_assets.define.decision import Decision
 from mlguide_assets.define.policies import POLICIES, Policy
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.batch import USER_FEATURES, Scorer, scores_on
+from mlguide_assets.deploy.batch import Scorer, scores_on
 from mlguide_assets.deploy.propensities import Scores, propensities
 from mlguide_assets.deploy.registration import registry_of
 from mlguide_assets.experiment.off_policy.planned import PolicyValue, policy_value
@@ -111,38 +112,42 @@ def _with_model(decisions: pa.Table, scorer: Scorer, lake: Lake, problem: Proble
 
 def _scored(decisions: pa.Table, scorer: Scorer, lake: Lake, problem: Problem) -> Iterator[tuple[pa.Table, Floats]]:
     """Decisions, some units of a day at a time, and the probability of each under the model's policy."""
-    stored = lake.snapshot(USER_FEATURES).partitions if lake.exists(USER_FEATURES) else {}
-    columns = lake.read(USER_FEATURES, partitions=[max(stored)]).columns if stored else ()
+    decision = problem.decision
+    unit, store = decision.unit_id, decision.store_tables[decision.unit]
+    stored = lake.snapshot(store).partitions if lake.exists(store) else {}
+    columns = lake.read(store, partitions=[max(stored)]).columns if stored else ()
     for day in sorted(set(decisions["scoring_date"].to_pylist())):
         # Features of before the problem changed are not those that the model asks for.
         kept = day.isoformat() in stored
-        if not kept or lake.read(USER_FEATURES, partitions=[day.isoformat()]).columns != columns:
+        if not kept or lake.read(store, partitions=[day.isoformat()]).columns != columns:
             continue
         rows = decisions.filter(pc.equal(decisions["scoring_date"], pa.scalar(day)))
         for batch in scores_on(scorer, lake, problem, day=day, run_id=""):
-            own = rows.filter(pc.is_in(rows["user_id"], batch["user_id"].unique())).sort_by("user_id")
+            own = rows.filter(pc.is_in(rows["unit_id"], batch[unit].unique())).sort_by("unit_id")
             if own.num_rows:
-                yield _probabilities(own, batch)
+                yield _probabilities(own, batch, decision)
 
 
-def _probabilities(rows: pa.Table, said: pa.RecordBatch) -> tuple[pa.Table, Floats]:
+def _probabilities(rows: pa.Table, said: pa.RecordBatch, decision: Decision) -> tuple[pa.Table, Floats]:
     """Those of the rows whose action was a candidate, and the probability of each.
 
     Args:
         rows: decisions of one day, all of whose units are in `said`, by unit.
         said: predictions of units with every candidate, by unit and candidate.
     """
-    emails = np.unique(said["email_id"].to_numpy())
-    shape = -1, len(emails)
-    place = np.searchsorted(said["user_id"].to_numpy().reshape(shape)[:, 0], rows["user_id"].to_numpy())
+    units, chosen = (said[str(name)].to_numpy(zero_copy_only=False) for name in (decision.unit_id, decision.choose_id))
+    act, leave = decision.actions
+    candidates = np.unique(chosen)
+    shape = -1, len(candidates)
+    place = np.searchsorted(units.reshape(shape)[:, 0], rows["unit_id"].to_numpy())
     risk = said["probability"].to_numpy().reshape(shape)[place]
-    sendable = pc.equal(said["decision"], "send").to_numpy(zero_copy_only=False).reshape(shape)[place]
-    withheld = pc.equal(rows["decision"], "withhold").to_numpy()
-    action = rows["email_id"].to_numpy()
-    email = np.minimum(np.searchsorted(emails, action), len(emails) - 1)
+    sendable = pc.equal(said["decision"], act).to_numpy(zero_copy_only=False).reshape(shape)[place]
+    withheld = pc.equal(rows["decision"], leave).to_numpy()
+    action = rows["choice_id"].to_numpy()
+    which = np.minimum(np.searchsorted(candidates, action), len(candidates) - 1)
     scores, share = Scores(risk, sendable), float(rows["exploration_share"][0].as_py())
-    own = propensities(scores, scores, share=share, generic=0).of_actions(email, withheld)[MODEL]
-    known = withheld | (emails[email] == action)
+    own = propensities(scores, scores, share=share, generic=0).of_actions(which, withheld)[MODEL]
+    known = withheld | (candidates[which] == action)
     return rows.filter(pa.array(known)), own[known]
 
 

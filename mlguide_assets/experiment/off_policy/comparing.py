@@ -12,9 +12,9 @@ import pyarrow as pa
 
 from mlguide_assets.define.policies import Policy
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.bundle import CHALLENGER, pointed_version
 from mlguide_assets.deploy.registry import LostVersionError
+from mlguide_assets.experiment.actions import Tables, actions_of
 from mlguide_assets.experiment.ledger import Started, experiments, table_lock
 from mlguide_assets.experiment.ledger import results as looks
 from mlguide_assets.experiment.off_policy.candidate import value_of_version
@@ -62,21 +62,22 @@ class Compared:
 
 
 def compare_policies(
-    lake: Lake, problem: Problem, *, sends: ibis.Table, run_id: str, home: Home | None = None
+    lake: Lake, problem: Problem, *, tables: Tables, run_id: str, home: Home | None = None
 ) -> Compared:
     """Add the estimates that are due and the results that are not on record.
 
     Args:
-        sends: user_id, email_id, delivered_at and the label as the source writes it.
+        tables: accepted, by their names in the problem file.
         home: where there may be a challenger that decides nothing yet: it is valued by what it would do.
     """
     now, challenger = datetime.now(UTC), _challenger(home, problem)
+    actions = actions_of(tables, problem)
     with table_lock(lake, OFFLINE_AND_ONLINE):
         known, started = recorded(lake), experiments(lake)
-        last = _last_final_day(lake, problem, sends)
+        last = _last_final_day(lake, problem, actions)
         due = last is not None and is_estimate_due(known, last)
         new = challenger if last is not None and challenger and is_model_due(known, challenger, last) else None
-        decisions = final_decisions(lake, problem, sends) if due or new else None
+        decisions = final_decisions(lake, problem, actions) if due or new else None
         arms = [pair for each in started for pair in _arms(each.experiment).values()]
         made = estimates(decisions, [*PAIRS, *arms], now=now, run_id=run_id) if decisions is not None and due else []
         if decisions is not None and decisions.num_rows and home is not None and new:
@@ -104,30 +105,35 @@ def _of_model(
         return []
 
 
-def _last_final_day(lake: Lake, problem: Problem, sends: ibis.Table) -> date | None:
+def _last_final_day(lake: Lake, problem: Problem, actions: ibis.Table) -> date | None:
     """The newest planned day whose outcomes are final."""
-    days = _final_days(lake, problem, data_clock(sends))
+    days = _final_days(lake, problem, data_clock(actions, problem.decision.time))
     return date.fromisoformat(days[-1]) if days else None
 
 
 def _final_days(lake: Lake, problem: Problem, until: datetime | None) -> list[str]:
-    if until is None or not lake.exists(SEND_PLAN):
+    table = problem.decision.plan_table
+    if until is None or not lake.exists(table):
         return []
     last = (until - problem.label.window - timedelta(days=1)).date().isoformat()
-    return sorted(day for day in lake.snapshot(SEND_PLAN).partitions if day <= last)[-PLANNED_DAYS:]
+    return sorted(day for day in lake.snapshot(table).partitions if day <= last)[-PLANNED_DAYS:]
 
 
-def final_decisions(lake: Lake, problem: Problem, sends: ibis.Table) -> pa.Table | None:
-    """The newest planned decisions whose outcomes are final, see `planned_decisions`; None where there are none."""
-    until = data_clock(sends)
+def final_decisions(lake: Lake, problem: Problem, actions: ibis.Table) -> pa.Table | None:
+    """The newest planned decisions whose outcomes are final, see `planned_decisions`; None where there are none.
+
+    Args:
+        actions: as of `actions.actions_of`.
+    """
+    until = data_clock(actions, problem.decision.time)
     days = _final_days(lake, problem, until)
     if until is None or not days:
         return None
-    plans = lake.read(SEND_PLAN, partitions=days)
+    plans = lake.read(problem.decision.plan_table, partitions=days)
     # Plans of earlier versions do not say what other policies would have done.
     if "policy_propensities" not in plans.columns:
         return None
-    return planned_decisions(plans.filter(plans.policy_propensities.notnull()), sends, problem, until=until)
+    return planned_decisions(plans.filter(plans.policy_propensities.notnull()), actions, problem, until=until)
 
 
 def _results(lake: Lake, started: Iterable[Started]) -> Iterator[Result]:

@@ -1,6 +1,6 @@
-"""What a policy would be worth, from the send plans of a home and what came of them.
+"""What a policy would be worth, from the plans of a home and what came of them.
 
-A decision is a row of a plan: what is done with a unit on a day, sending nothing included. Its reward is 1 where an
+A decision is a row of a plan: what is done with a unit on a day, doing nothing included. Its reward is 1 where an
 action that the plan chose had the positive outcome, else 0; so the value of a policy is the positive outcomes per unit
 and day. When a unit is due for an action is not the plan's to choose: where none was made, the reward is 0 whatever
 the plan said, for every policy alike. Values of two policies are therefore compared by their ratio, which does not
@@ -48,35 +48,38 @@ class PolicyValue:
     reason: str
 
 
-def planned_decisions(plans: ibis.Table, sends: ibis.Table, problem: Problem, *, until: datetime) -> pa.Table:
+def planned_decisions(plans: ibis.Table, actions: ibis.Table, problem: Problem, *, until: datetime) -> pa.Table:
     """The decisions of the plans whose outcomes are final, and what came of them.
 
     Args:
-        plans: rows of the send plan, of any days.
-        sends: user_id, email_id, delivered_at and the label as the source writes it.
+        plans: rows of the plan, of any days.
+        actions: as of `actions.actions_of`.
         until: the data's clock.
 
     Returns:
-        user_id, scoring_date, email_id, decision, exploration_share, `in_experiment`, model_version, propensity,
-        policy_propensities, `acted` (whether anything was sent to the unit that day, after the plan was made),
+        unit_id, scoring_date, choice_id, decision, exploration_share, `in_experiment`, model_version, propensity,
+        policy_propensities, `acted` (whether anything was done with the unit that day, after the plan was made),
         `followed` (whether that is what the plan said) and `reward`.
     """
-    final = until - problem.label.window - timedelta(days=1)
+    decision, label = problem.decision, problem.label
+    unit, choose, act = decision.unit_id, str(decision.choose_id), decision.actions[0]
+    final = until - label.window - timedelta(days=1)
     day = plans.scoring_date.cast("timestamp")
     # A plan that was made when its day was over chose nothing.
     known = plans.filter(day <= ibis.timestamp(final), plans.planned_at < day + ibis.interval(days=1))
-    made = sends.filter(sends.delivered_at.notnull()).select(
-        sent_to=sends.user_id,
-        sent=sends.email_id,
-        at=sends.delivered_at,
-        on=sends.delivered_at.date(),
-        positive=(sends[problem.label.column] == problem.label.positive).fill_null(False),
+    known = known.rename(unit_id=unit, choice_id=choose)
+    made = actions.filter(actions[decision.time].notnull()).select(
+        done_to=actions[unit],
+        done=actions[choose],
+        at=actions[decision.time],
+        on=actions[decision.time].date(),
+        positive=(actions[label.column].cast("string") == label.positive).fill_null(False),
     )
-    both = known.left_join(made, [known.user_id == made.sent_to, known.scoring_date == made.on])
-    acted = both.sent.notnull() & (both["at"] > both.planned_at)
-    as_planned = acted & (both.decision == "send") & (both.sent == both.email_id)
-    decisions = both.group_by("user_id", "scoring_date").agg(
-        email_id=both.email_id.max(),
+    both = known.left_join(made, [known.unit_id == made.done_to, known.scoring_date == made.on])
+    acted = both.done.notnull() & (both["at"] > both.planned_at)
+    as_planned = acted & (both.decision == act) & (both.done == both.choice_id)
+    decisions = both.group_by("unit_id", "scoring_date").agg(
+        choice_id=both.choice_id.max(),
         decision=both.decision.max(),
         exploration_share=both.exploration_share.max(),
         in_experiment=both.experiment.notnull().any(),
@@ -87,7 +90,7 @@ def planned_decisions(plans: ibis.Table, sends: ibis.Table, problem: Problem, *,
         followed=(as_planned | ~acted).all(),
         reward=(as_planned & both.positive).any().cast("float64"),
     )
-    rows: pa.Table = plans.get_backend().to_pyarrow(decisions.order_by("scoring_date", "user_id"))
+    rows: pa.Table = plans.get_backend().to_pyarrow(decisions.order_by("scoring_date", "unit_id"))
     return rows
 
 
@@ -114,7 +117,7 @@ def policy_value(
 def policy_log(decisions: pa.Table, policy: Policy) -> PolicyLog:
     """Decisions with a policy as the target."""
     return PolicyLog(
-        units=decisions["user_id"].to_numpy(),
+        units=decisions["unit_id"].to_numpy(),
         rewards=decisions["reward"].to_numpy(),
         propensities=decisions["propensity"].to_numpy(),
         target=pc.struct_field(decisions["policy_propensities"], policy).to_numpy().clip(0, 1),
@@ -130,7 +133,7 @@ def scored_policies(decisions: pa.Table) -> Sequence[Policy]:
 def _followed(decisions: pa.Table) -> tuple[pa.Table, str]:
     """The decisions that followed their plan, and why the plans are no record of what was done, if they are not.
 
-    Some send what the plan says to the units of experiments only. So those and the others are taken apart, and those
+    Some do what the plan says with the units of experiments only. So those and the others are taken apart, and those
     of the two that follow the plan are kept.
     """
     acted, followed, in_experiment = (decisions[name].to_numpy() for name in ("acted", "followed", "in_experiment"))
@@ -145,6 +148,6 @@ def _followed(decisions: pa.Table) -> tuple[pa.Table, str]:
     if kept.any():
         return decisions.filter(pa.array(kept)), ""
     return decisions, (
-        f"{least:.0%} of the actions were not those of the send plan; at most {TOLERANCE:.0%} may be others: send what "
-        f"the plan says."
+        f"{least:.0%} of the actions were not those of the plan; at most {TOLERANCE:.0%} may be others: do what the "
+        f"plan says."
     )

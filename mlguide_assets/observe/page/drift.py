@@ -1,10 +1,10 @@
-"""Section: how far each day's sends, and what the API was asked, are from what the champion was trained on."""
+"""Section: how far each day's decisions, and what the API was asked, are from what the champion was trained on."""
 
 from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
-from mlguide_assets.observe.drift_table import SENDS, TOGETHER, TRAFFIC, VOLUME, WHOLE
+from mlguide_assets.observe.drift_table import TOGETHER, TRAFFIC, VOLUME, WHOLE
 from mlguide_assets.observe.page.heat_map import LEVEL_NAMES, Cell, HeatRow, heat_map, key
 from mlguide_assets.observe.page.markup import Html, folded, joined, paragraph, table, tag
 from mlguide_assets.observe.page.report_data import ReportData, Rows
@@ -12,7 +12,6 @@ from mlguide_assets.observe.page.wording import State, badge, counted, finite
 
 STATES: Mapping[str, State] = {"act": "bad", "warn": "careful", "none": "good", "too_few": "none"}
 _NAMES = {WHOLE: "the day as a whole", VOLUME: "number of rows", TOGETHER: "columns together"}
-_HEADINGS = {SENDS: "What was sent", TRAFFIC: "What the API was asked"}
 _MOST_LISTED = 200
 
 
@@ -27,11 +26,15 @@ def drift_section(known: ReportData) -> Html:
         ),
         key(),
     ]
-    for source, heading in _HEADINGS.items():
-        rows = [row for row in known.drift if row["source"] == source]
+    for source in (known.plural, TRAFFIC):
+        heading, rows = _heading(source), [row for row in known.drift if row["source"] == source]
         if rows:
             parts += [tag("h3", heading), paragraph(last_day(rows)), heat_map(_by_feature(rows), caption=heading)]
     return joined([*parts, *_reports(known), _findings(known.drift)])
+
+
+def _heading(source: str) -> str:
+    return "What the API was asked" if source == TRAFFIC else f"The {source}"
 
 
 def verdict_of_last_day(rows: Rows, source: str) -> Mapping[str, Any] | None:
@@ -93,7 +96,7 @@ def _findings(rows: Rows) -> Html:
     cells = [
         [
             tag("time", row["day"]),
-            _HEADINGS[row["source"]].lower(),
+            _heading(row["source"]).lower().replace("api", "API"),
             _NAMES.get(row["column"], row["column"]),
             LEVEL_NAMES[row["level"]],
             f"{row['psi']:.3f}" if row["psi"] is not None and row["psi"] == row["psi"] else "–",

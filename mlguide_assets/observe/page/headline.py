@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from mlguide_assets.observe.alerts.incidents import Incident
-from mlguide_assets.observe.drift_table import SENDS
 from mlguide_assets.observe.page.champion import no_champion, since
 from mlguide_assets.observe.page.drift import STATES, verdict_of_last_day
 from mlguide_assets.observe.page.markup import Html, items, joined, tag
@@ -50,13 +49,14 @@ def _champion(known: ReportData) -> tuple[State, str, str, list[Html | str]]:
 def _quality(known: ReportData) -> tuple[State, str, str, list[Html | str]]:
     verdict = known.verdict
     if verdict is None:
-        said = "Not evaluated yet on sends after its training: 'mlguide run' does so once such sends have matured."
+        many = known.plural
+        said = f"Not evaluated yet on {many} after its training: 'mlguide run' does so once such {many} have matured."
         return "none", "Performance", "performance", [said]
     return VERDICT_STATES[verdict["verdict"]], "Performance", "performance", [verdict["reason"]]
 
 
 def _reaction(known: ReportData) -> tuple[State, str, str, list[Html | str]]:
-    """Whether users react as they did: the metric whose gap is beyond its noise for longest tells."""
+    """Whether outcomes come as they did: the metric whose gap is beyond its noise for longest tells."""
     followed = [each for name in (known.metric, BASE_RATE) if (each := Followed.of(known, name)).gaps]
     if not followed or known.other_versions:
         said = "No day has matured since, so realised cannot be held against estimated."
@@ -69,13 +69,13 @@ def _reaction(known: ReportData) -> tuple[State, str, str, list[Html | str]]:
     )
     run = loudest.loud_run
     if run < CONCERNED_AFTER:
-        return "good", "Concept drift", "performance", [f"Users react as its probabilities expect: {gap}."]
-    said = f"Users do not react as its probabilities expect: {gap}, beyond its noise for {run} windows in a row."
+        return "good", "Concept drift", "performance", [f"Outcomes come as its probabilities expect: {gap}."]
+    said = f"Outcomes do not come as its probabilities expect: {gap}, beyond its noise for {run} windows in a row."
     return "careful", "Concept drift", "performance", [said]
 
 
 def _drift(known: ReportData) -> tuple[State, str, str, list[Html | str]]:
-    found = verdict_of_last_day(known.drift, SENDS)
+    found = verdict_of_last_day(known.drift, known.plural)
     if found is None:
         return "none", "Data drift", "drift", ["No day was tested yet."]
     return STATES.get(found["level"], "none"), "Data drift", "drift", [f"{found['day']}: {found['reason']}"]

@@ -15,7 +15,7 @@ from mlguide_assets.train.metrics import METRICS
 from mlguide_assets.train.slices import WHOLE
 
 BASE_RATE = "base_rate"
-"""What a change of how users react moves first, and everybody understands."""
+"""What concept drift moves first, and everybody understands."""
 
 STATES: Mapping[str, State] = {"holds": "good", "dropped": "bad", "too_few": "none"}
 """Of the verdicts on a window."""
@@ -36,7 +36,7 @@ class Followed:
     def of(cls, known: ReportData, metric: str) -> "Followed":
         whole = [[row for row in rows if row["column"] == WHOLE] for rows in (known.performance, known.estimate)]
         realised, estimated, gaps = (_points(rows, metric, known.window_days) for rows in (*whole, known.gaps))
-        title = METRICS[metric].title if metric in METRICS else "Share of sends that lose their user"
+        title = METRICS[metric].title if metric in METRICS else f"Share of {known.plural} with a positive outcome"
         return cls(title, metric == BASE_RATE, known.trusted.get(metric, True), realised, estimated, gaps)
 
     @property
@@ -88,18 +88,18 @@ def _nothing(known: ReportData) -> str | None:
         return "Without a champion there is no performance to follow: see above what it waits for."
     if not Followed.of(known, known.metric).days:
         return (
-            "Nothing was measured yet: performance is that of sends which the champion had not learned from. Once "
-            "such sends have landed, 'mlguide run' measures them."
+            f"Nothing was measured yet: performance is that of {known.plural} which the champion had not learned from. "
+            f"Once such {known.plural} have landed, 'mlguide run' measures them."
         )
     return None
 
 
 def _over(known: ReportData) -> str:
     return (
-        f"Every point is of the {known.window_days} days that end with it, by days of delivery (UTC), with 95 % "
-        f"intervals. Realised is the truth, one label window late; estimated is what the champion's own probabilities "
-        f"expect, without labels. Where realised leaves estimated behind, users react otherwise than they did: "
-        f"concept drift."
+        f"Every point is of the {known.window_days} days that end with it, by days of the {known.plural} (UTC), with "
+        f"95 % intervals. Realised is the truth, one label window late; estimated is what the champion's own "
+        f"probabilities expect, without labels. Where realised leaves estimated behind, the same now ends "
+        f"otherwise than it did: concept drift."
     )
 
 
@@ -142,7 +142,7 @@ def _followed(metric: Followed, known: ReportData, name: str) -> list[Html]:
         for day in reversed(metric.days)
     ]
     numbers = folded("The numbers", table(header, rows, caption=f"{metric.title} by day"))
-    return [tag("figure", tag("h3", metric.title), keys, drawn(chart), *notes, *_gap(metric, chart), numbers)]
+    return [tag("figure", tag("h3", metric.title), keys, drawn(chart), *notes, *_gap(metric, chart, known), numbers)]
 
 
 _NOT_TRUSTED = (
@@ -151,10 +151,10 @@ _NOT_TRUSTED = (
 )
 
 
-def _gap(metric: Followed, above: Chart) -> list[Html]:
+def _gap(metric: Followed, above: Chart, known: ReportData) -> list[Html]:
     points = _ordered(metric.gaps)
     if not points:
-        said = "No gap yet: it needs a day whose sends have all matured."
+        said = f"No gap yet: it needs a day whose {known.plural} have all matured."
         return [paragraph(said, class_="empty")]
     loud = sum(point.loud for point in points)
     said = f"In {loud} of {len(points)} windows 0 lies outside the interval of realised minus estimated."

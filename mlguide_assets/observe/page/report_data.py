@@ -33,6 +33,8 @@ class ReportData:
     Attributes:
         written_at: the present instant.
         metric: name of the problem's primary metric.
+        plural: what many of its decisions are called, such as `sends`.
+        above_done: what happens to those whose probability reaches the threshold, such as `withheld`.
         stale_after: features that are older are not fresh.
         decisions, performance, estimate, gaps, drift, serving, faults, retraining: rows of promotion_decisions,
             model_performance, estimated_performance, performance_gap, data_drift, serving_health, request_faults
@@ -53,6 +55,8 @@ class ReportData:
     window_days: int
     written_at: datetime
     stale_after: timedelta
+    plural: str = "decisions"
+    above_done: str = "acted on"
     champion: Champion | None = None
     decisions: Rows = ()
     performance: Rows = ()

@@ -27,7 +27,7 @@ def serving_section(known: ReportData) -> Html:
     for row in known.serving:
         by_day.setdefault(row["day"], []).append(row)
     intro = "From the logs of the servers, by day of the answer (UTC)."
-    answered = [*_charts(by_day), _numbers(known.serving)] if by_day else []
+    answered = [*_charts(by_day), _numbers(known)] if by_day else []
     return joined([paragraph(intro), *answered, _faults(known.faults)])
 
 
@@ -109,7 +109,7 @@ def _line(row: Mapping[str, Any]) -> str:
     )
 
 
-def _numbers(rows: Rows) -> Html:
+def _numbers(known: ReportData) -> Html:
     header = (
         "day",
         "endpoint",
@@ -119,11 +119,13 @@ def _numbers(rows: Rows) -> Html:
         "p99",
         "pairs",
         "by base rate",
-        "withheld",
+        known.above_done,
         "oldest features",
         "age of the model",
     )
-    ordered = sorted(rows, key=lambda row: (str(row["day"]), row["endpoint"], row["model_version"]), reverse=True)
+    ordered = sorted(
+        known.serving, key=lambda row: (str(row["day"]), row["endpoint"], row["model_version"]), reverse=True
+    )
     cells = [
         [
             tag("time", str(row["day"])),

@@ -1,4 +1,4 @@
-"""Section: the last window of every slice, beside all sends."""
+"""Section: the last window of every slice, beside all decisions."""
 
 import math
 from collections.abc import Mapping
@@ -27,22 +27,27 @@ def slices_section(known: ReportData) -> Html:
     bounds = [finite(row[bound]) for row in primary.values() for bound in ("value", "low", "high") if row["supported"]]
     scale = Scale(*around(bounds), 4, _WIDTH - 4)
     whole = next((finite(row["value"]) for (column, _), row in primary.items() if column == WHOLE), math.nan)
-    header = ("slice", "sends", "positives", known.primary.title, "", "rate, realised", "withheld")
-    cells = [_row(name, found[name], row, scale, whole) for name, row in primary.items()]
+    header = ("slice", known.plural, "positives", known.primary.title, "", "rate, realised", known.above_done)
+    cells = [_row(name, found[name], row, scale, whole, known) for name, row in primary.items()]
     caption = f"Slices over the {known.window_days} days to {day}"
     intro = (
-        f"The {known.window_days} days to {day}, matured. The line across is all sends together; a slice with too few "
-        f"positives is shown, but not tested, and has no interval."
+        f"The {known.window_days} days to {day}, matured. The line across is all {known.plural} together; a slice with "
+        f"too few positives is shown, but not tested, and has no interval."
     )
     return joined([paragraph(intro), table(header, cells, caption=caption)])
 
 
 def _row(
-    name: tuple[str, str], metrics: Mapping[str, Mapping[str, Any]], row: Mapping[str, Any], scale: Scale, whole: float
+    name: tuple[str, str],
+    metrics: Mapping[str, Mapping[str, Any]],
+    row: Mapping[str, Any],
+    scale: Scale,
+    whole: float,
+    known: ReportData,
 ) -> list[Html | str]:
     column, value = name
     return [
-        "all sends" if column == WHOLE else f"{column}: {value}",
+        f"all {known.plural}" if column == WHOLE else f"{column}: {value}",
         f"{row['rows']:,}",
         f"{row['positives']:,.0f}",
         tag("span", estimate(row), class_="figure") if row["supported"] else "too few positives",

@@ -5,7 +5,7 @@ training, evaluation and scoring read one list.
 """
 
 from collections.abc import Mapping
-from datetime import datetime, time, timedelta
+from datetime import datetime, time
 from typing import Any
 
 import ibis
@@ -17,7 +17,7 @@ from mlguide_assets.define.prediction import PredictEvent
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.references import check_references
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.clock import last_day
+from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.decisions.rows import LABEL, MATURED_AT, decision_rows
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.compiling import cut_offs_of, decision_features, with_features
@@ -40,16 +40,12 @@ def clock_of(tables: Mapping[str, ibis.Table], problem: Problem) -> datetime:
     Raises:
         InputError: there is no such event.
     """
-    predict = problem.predict
-    event = predict.each if isinstance(predict, PredictEvent) else predict.label.count
+    event = problem.deciding_event
     rows = canonical_events(tables, problem, event)
-    rows = rows.filter(rows[AT].notnull())
-    dated = rows.select(AT, day=timestamp_of(rows[AT]).date())
-    days = dated.group_by("day").aggregate(rows=dated.count(), last=dated[AT].max()).to_pyarrow().to_pylist()
-    newest = last_day({row["day"]: row["rows"] for row in days})
-    if newest is None:
+    clock = data_clock(rows.select(at=timestamp_of(rows[AT])), "at")
+    if clock is None:
         raise InputError(f"There is no {event} with a time, so nothing can be predicted: check the column of its time.")
-    return datetime(1970, 1, 1) + timedelta(microseconds=next(row["last"] for row in days if row["day"] == newest))
+    return clock
 
 
 def decisions_of(tables: Mapping[str, ibis.Table], problem: Problem, *, clock: datetime | None = None) -> ibis.Table:

@@ -181,7 +181,7 @@ def replayed_problem(problem: Problem, scenario: Scenario, *, days: int, seed: i
             **problem.retraining.model_dump(),
             "daily": "0 3 1 * *",
             "often": "0 4 * * *",
-            "min_new_matured_sends": 25_000,
+            "min_new_matured": 25_000,
         },
     }
     return Problem.model_validate({**problem.model_dump(), **changed})

@@ -112,7 +112,7 @@ def test_the_headline_says_how_everything_is(everything: ReportData) -> None:
     for words in (
         "Version 12 , trained 2026-02-19 09:15 UTC, in production since 2026-02-19 09:30 UTC.",
         "It dropped: ROC AUC 0.7900, 0.0500 worse than the 0.8400 at training.",
-        "Users do not react as its probabilities expect",
+        "Outcomes do not come as its probabilities expect",
         "beyond its noise for 14 windows in a row",
         "act: 1 of 30 columns",
         "1 incident open.",
@@ -125,7 +125,7 @@ def test_the_headline_says_how_everything_is(everything: ReportData) -> None:
 def test_one_window_beyond_noise_is_no_change(everything: ReportData) -> None:
     last = max(row["day"] for row in everything.gaps)
     gaps = [{**row, "sees_concept_drift": row["day"] == last} for row in everything.gaps]
-    assert "Users react as its probabilities expect" in said(replace(everything, gaps=gaps), "state")
+    assert "Outcomes come as its probabilities expect" in said(replace(everything, gaps=gaps), "state")
 
 
 def test_features_that_are_not_fresh_are_marked(everything: ReportData) -> None:
@@ -225,7 +225,7 @@ def test_what_calls_for_action_is_marked_and_explained(everything: ReportData) -
     assert len(re.findall(r'<td class="act[^"]*" title="[^"]+">!</td>', whole)) == len(acting)
     told = [row for row in everything.drift if row["level"] in ("warn", "act") and row["column"] != "(all)"]
     assert f"{len(told)} findings in words" in said(everything, "drift")
-    assert f"{TODAY} what was sent number_of_email_category_4 calls for action 0.400" in said(everything, "drift")
+    assert f"{TODAY} the sends number_of_email_category_4 calls for action 0.400" in said(everything, "drift")
 
 
 def test_reports_of_days_are_linked(everything: ReportData) -> None:

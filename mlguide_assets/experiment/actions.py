@@ -1,0 +1,62 @@
+"""What was done with units, and the units themselves, from the tables of a problem in which a decision chooses."""
+
+from collections.abc import Mapping
+
+import ibis
+
+from mlguide_assets.define.decision import id_column
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.prepare.features.events import AT, canonical_events, column_name, timestamp_of
+from mlguide_assets.prepare.lake.lake import Lake
+
+Tables = Mapping[str, ibis.Table]
+
+
+def tables_of_actions(lake: Lake, problem: Problem) -> dict[str, ibis.Table]:
+    """What `actions_of` and `members_of` read of a lake."""
+    return {name: lake.read(name) for name in problem.action_tables}
+
+
+def actions_of(tables: Tables, problem: Problem) -> ibis.Table:
+    """The events that the decision is about, as far as they have a time.
+
+    Args:
+        tables: accepted, by their names in the problem file.
+
+    Returns:
+        The ids of its entities (`Decision.ids`), its time, and the label as the source writes it.
+    """
+    decision, label = problem.decision, problem.label.column
+    event = problem.schema.event(decision.noun)
+    if event.own_time is None:
+        rows = canonical_events(tables, problem, decision.noun)
+        named = {label: rows[column_name(event, label)]}
+        return rows.select(*decision.ids, **{decision.time: timestamp_of(rows[AT])}, **named)
+    rows = tables[str(problem.schema.table_of(decision.noun))]
+    ids = {id_column(noun): rows[column] for noun, column in event.of.items()}
+    return rows.filter(rows[event.own_time].notnull()).select(
+        **ids, **{decision.time: rows[event.own_time], label: rows[label]}
+    )
+
+
+def members_of(tables: Tables, problem: Problem) -> ibis.Table:
+    """The units, a row each: `id`, and the columns of their own table; of several rows of one unit the newest.
+
+    Units that no table declares are those that an action met.
+    """
+    unit = problem.decision.unit
+    table = problem.schema.entity(unit)
+    if table is None:
+        return actions_of(tables, problem).select(id=problem.decision.unit_id).distinct()
+    rows = tables[str(problem.schema.table_of(unit))]
+    if table.history is not None:
+        newest = ibis.row_number().over(group_by=table.key, order_by=ibis.desc(table.history.from_))
+        rows = rows.mutate(_place=newest).filter(lambda t: t["_place"] == 0).drop("_place")
+    columns = {name: rows[name] for name in rows.columns if name not in ("id", table.key)}
+    return rows.select(id=rows[table.key], **columns)
+
+
+def joined_by(members: ibis.Table, problem: Problem) -> ibis.Value | None:
+    """When each unit began to exist; None where the tables do not say it."""
+    table = problem.schema.entity(problem.decision.unit)
+    return members[table.known_from].cast("timestamp") if table is not None and table.known_from else None

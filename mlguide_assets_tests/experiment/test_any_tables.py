@@ -1,0 +1,141 @@
+"""Experiments on what is nobody's emails: coupons for customers, both with texts as ids, of whom no table tells."""
+
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import ibis
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from mlguide_assets.define.policies import Exploration, Policies
+from mlguide_assets.deploy.choices import Choosing, plan_choices
+from mlguide_assets.errors import InputError
+from mlguide_assets.experiment.actions import actions_of, members_of, tables_of_actions
+from mlguide_assets.experiment.assignment import assigned_on
+from mlguide_assets.experiment.exposure import exposed_by_plan, exposures_of, record_exposures
+from mlguide_assets.experiment.off_policy.planned import planned_decisions, policy_log
+from mlguide_assets.experiment.outcomes import lost_before, unit_outcomes
+from mlguide_assets.experiment.specification import refuse_without_choice
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.train.propensity import uniform_ratios
+from mlguide_assets_tests.experiment.files import parse, text
+from mlguide_assets_tests.experiment.worlds import DAY, START, started
+from mlguide_assets_tests.other_tables import PAYMENTS, problem_of
+
+COUPONS: dict[str, Any] = {
+    **{key: PAYMENTS[key] for key in ("statement", "hypothesis", "history_start", "costs")},
+    "name": "coupons",
+    "tables": {
+        "coupons": {"entity": "coupon", "key": "code", "static": True, "columns": {"kind": "category"}},
+        "offers": {
+            "event": "offer",
+            "at": "offered_on",
+            "of": {"coupon": "code", "customer": "client"},
+            "columns": {"left": "flag"},
+        },
+    },
+    "predict": {
+        "each": "offer",
+        "choose": "coupon",
+        "label": {"column": "left", "positive": "true", "negative": "false", "window": "3d"},
+    },
+    "features": {"declared": {"offers_7d": {"count": "offer", "by": "customer", "within": "7d"}}},
+}
+PROBLEM = problem_of(COUPONS, Path("nowhere"))
+CUSTOMERS, CODES = [f"c-{number:02}" for number in range(40)], ["A10", "B20", "C30"]
+
+
+def offers(*rows: tuple[str, str, datetime, bool]) -> pa.Table:
+    names = ("client", "code", "offered_on", "left")
+    types = [pa.string(), pa.string(), pa.timestamp("us"), pa.bool_()]
+    columns = zip(names, zip(*rows, strict=True), types, strict=True)
+    return pa.table({name: pa.array(column, kind) for name, column, kind in columns})
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    """Everybody was offered something before, and one of them has left."""
+    kept = Lake(tmp_path / "lake")
+    earlier = START - timedelta(days=9)
+    kept.write("offers", offers(*((customer, "A10", earlier, customer == "c-03") for customer in CUSTOMERS)))
+    kept.write("coupons", pa.table({"code": CODES, "kind": ["a", "b", "c"]}))
+    return kept
+
+
+def planned(assigned: ibis.Table | None, day: date = DAY) -> pa.Table:
+    """A plan of a day: the lower the place of the code, the better."""
+    pairs = [(customer, code) for customer in CUSTOMERS for code in CODES]
+    predictions = pa.table(
+        {
+            "customer_id": [customer for customer, _ in pairs],
+            "coupon_id": [code for _, code in pairs],
+            "probability": np.tile([0.01, 0.02, 0.5], len(CUSTOMERS)),
+            "decision": ["offer", "offer", "withhold"] * len(CUSTOMERS),
+            "model_version": ["7"] * len(pairs),
+        }
+    )
+    choosing = Choosing(PROBLEM.decision, Exploration(share=0.5), Policies(champion=0.5, random=0.5), assigned)
+    before = datetime.combine(day, datetime.min.time()) - timedelta(hours=2)
+    return plan_choices(ibis.memtable(predictions), choosing, day=day, planned_at=before, run_id="run").read_all()
+
+
+def test_units_are_assigned_planned_exposed_and_counted(lake: Lake) -> None:
+    tables = tables_of_actions(lake, PROBLEM)
+    assert set(tables) == {"offers"}, "no table tells of the customers"
+    actions, members = actions_of(tables, PROBLEM), members_of(tables, PROBLEM)
+    assert sorted(members.to_pyarrow()["id"].to_pylist()) == CUSTOMERS
+    gone = lost_before(actions, PROBLEM, START)
+    assert gone.to_pyarrow()["customer_id"].to_pylist() == ["c-03"]
+    begun = started(lake, eligibility="[]", ramp="[{share: 1}]")
+    assigned = assigned_on(DAY, [begun], members, gone, None)
+    assert assigned is not None
+    plan = planned(ibis.memtable(assigned.to_pyarrow()))
+    arms = {row["customer_id"]: row["arm"] for row in plan.to_pylist() if row["arm"]}
+    assert set(arms) == {*CUSTOMERS} - {"c-03"}
+    assert record_exposures(lake, exposed_by_plan(ibis.memtable(plan), begun, "customer_id")) == len(arms)
+    exposures = exposures_of(lake, begun)
+    assert exposures is not None
+    left = offers(*((customer, "A10", START + timedelta(hours=9), customer == "c-07") for customer in CUSTOMERS))
+    later = actions_of({"offers": ibis.memtable(left)}, PROBLEM)
+    until = START + timedelta(days=30)
+    found = unit_outcomes(exposures, later, members, begun.experiment, PROBLEM, until=until).to_pyarrow().to_pylist()
+    assert {row["unit_id"]: row["outcome"] for row in found} == {unit: int(unit == "c-07") for unit in arms}
+
+
+def test_plans_of_texts_are_a_log_of_what_was_done_and_how_probably() -> None:
+    plan = planned(None)
+    made = [
+        (row["customer_id"], row["coupon_id"], START + timedelta(hours=9), row["customer_id"] == "c-07")
+        for row in plan.to_pylist()
+        if row["decision"] == "offer"
+    ]
+    actions = actions_of({"offers": ibis.memtable(offers(*made))}, PROBLEM)
+    until = START + timedelta(days=30)
+    decisions = planned_decisions(ibis.memtable(plan), actions, PROBLEM, until=until)
+    assert decisions["unit_id"].to_pylist() == CUSTOMERS
+    assert decisions["followed"].to_pylist() == [True] * len(CUSTOMERS)
+    assert decisions.filter(decisions["reward"].to_numpy() > 0)["unit_id"].to_pylist() == ["c-07"]
+    assert policy_log(decisions, "random").weights.mean() == pytest.approx(1, abs=0.25)
+    rows = actions.to_pyarrow()
+    ratios = uniform_ratios(rows, ibis.memtable(plan), PROBLEM.decision)
+    expected = {row["customer_id"]: 1 / (row["supported"] * row["propensity"]) for row in plan.to_pylist()}
+    assert dict(zip(rows["customer_id"].to_pylist(), ratios, strict=True)) == pytest.approx(expected)
+
+
+def test_units_of_another_problem_and_columns_that_they_lack_are_refused() -> None:
+    with pytest.raises(InputError, match=r"unit: the plan decides for customer_id, not 'user_id'"):
+        parse(text(unit="user_id", eligibility="[]"), PROBLEM)
+    with pytest.raises(InputError, match=r"'age' is no column of the units \(none are listed\)"):
+        parse(text(), PROBLEM)
+    assert parse(text(unit="customer_id", eligibility="[]"), PROBLEM).unit == "customer_id"
+
+
+def test_where_nothing_is_chosen_there_is_nothing_to_compare() -> None:
+    payments = problem_of(PAYMENTS, Path("nowhere"))
+    with pytest.raises(InputError, match="nothing is chosen for a payment"):
+        refuse_without_choice(payments)
+    for key, value in {"canary": {}, "policies": {"random": 0.1, "champion": 0.9}}.items():
+        with pytest.raises(ValueError, match=f"{key}: nothing is chosen for a payment"):
+            problem_of({**PAYMENTS, key: value}, Path("nowhere"))

@@ -1,0 +1,110 @@
+"""What is watched where nobody's emails are: payments with text ids, and customers at cut-offs."""
+
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from mlguide_assets.retrain.arrivals import scores_due
+from mlguide_assets.retrain.situation import situation
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.bundle import Bundle, champion
+from mlguide_assets.deploy.landing import log_schema
+from mlguide_assets.observe.champion_watch import compare
+from mlguide_assets.observe.data_drift import judge_days
+from mlguide_assets.observe.drift_table import TRAFFIC, WHOLE
+from mlguide_assets.observe.model_performance import watch_performance
+from mlguide_assets.observe.new_days import LANDED_DAYS, days_to_judge
+from mlguide_assets.observe.rows import landed_days
+from mlguide_assets.prepare.features.building import tables_of
+from mlguide_assets.retrain.ticks import ticks_of
+from mlguide_assets.retrain.triggers import daily
+from mlguide_assets_tests.deploy.serving.others import OtherHouse, orders_house, payments_house
+
+pytestmark = pytest.mark.slow
+EMAIL_WORDS = ("send", "user", "email", "unsubscrib")
+
+
+@pytest.fixture(scope="module", params=[payments_house, orders_house])
+def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> OtherHouse:
+    """A home with a champion, and the days that have landed."""
+    built: OtherHouse = request.param(tmp_path_factory.mktemp(request.param.__name__))
+    lake, problem = built.lake, built.problem
+    decided = None if problem.decision.is_event else lake.read("decisions")
+    lake.write(LANDED_DAYS, landed_days(tables_of(lake, problem), problem, decided))
+    lake.write("prediction_log", log_schema(problem.decision).empty_table())
+    return built
+
+
+@pytest.fixture(scope="module")
+def bundle(house: OtherHouse) -> Bundle:
+    current = champion(house.home.bundles(house.problem.key))
+    assert current is not None
+    return current
+
+
+def small(problem: Problem) -> Problem:
+    """Judged also where few rows are."""
+    return problem.model_copy(update={"watching": problem.watching.model_copy(update={"min_rows": 20})})
+
+
+def test_days_land_by_events_and_are_decided_on_by_decisions(house: OtherHouse) -> None:
+    days = house.lake.read_arrow(LANDED_DAYS).to_pylist()
+    features = house.lake.read_arrow(house.problem.features_table)
+    assert sum(day["decisions"] for day in days) == features.num_rows
+    if house.problem.decision.is_event:
+        assert all(day["rows"] == day["decisions"] for day in days)
+    else:
+        decided = [day["day"] for day in days if day["decisions"]]
+        assert {(later - earlier).days for earlier, later in pairwise(decided)} == {7}
+        assert sum(day["rows"] for day in days) == house.lake.read_arrow("orders").num_rows
+    last = max(day["day"] for day in days if day["outcomes"])
+    final = {day["day"]: day["outcomes"] is not None for day in days if day["decisions"]}
+    assert all(known is (day <= last) for day, known in final.items())
+
+
+def test_performance_drift_and_the_watch_follow_the_problem(house: OtherHouse, bundle: Bundle) -> None:
+    problem, lake, plural = small(house.problem), house.lake, house.problem.decision.plural
+    features, landed = lake.read(problem.features_table), lake.read(LANDED_DAYS)
+    nothing = features.filter(False).select(*problem.decision.keys)
+    watched = watch_performance(features, nothing, "none", bundle, problem)
+    assert set(watched.estimated_performance["model_version"].to_pylist()) <= {"1"}
+    same = compare(bundle, bundle, features, problem)
+    assert same.verdict in ("too_few", "holds")
+    assert plural in same.reason
+    known = {row["day"]: row for row in landed.to_pyarrow().to_pylist()}
+    day = max(day for day, row in known.items() if row["decisions"])
+    found = judge_days(
+        [day], features=features, prediction_log=lake.read("prediction_log"), landed=landed, champion=bundle,
+        problem=problem, reports=house.home.drift_reports(problem.key),
+    )[day]  # fmt: skip
+    rows = found.table.to_pylist()
+    assert {row["source"] for row in rows} == {plural}
+    assert {row["column"] for row in rows}.isdisjoint({*problem.decision.keys, "matured_at"})
+    assert any(row["column"] == WHOLE and row["rows"] == known[day]["decisions"] for row in rows)
+    assert plural != TRAFFIC
+    said = [same.reason, *(row["reason"] or "" for row in rows)]
+    assert not [text for text in said if any(word in text.lower() for word in EMAIL_WORDS)]
+
+
+def test_triggers_and_scores_are_due_by_the_events_that_decide(house: OtherHouse) -> None:
+    home, lake, problem = house.home, house.lake, house.problem
+    days: dict[date, Any] = {row["day"]: row for row in lake.read_arrow(LANDED_DAYS).to_pylist()}
+    newest = max(day for day, row in days.items() if row["rows"])
+    known = situation(home, lake, problem, ticks_of(home, problem))
+    assert known.newest == newest
+    matured = [row for day, row in days.items() if newest - day >= problem.label.window + timedelta(days=1)]
+    assert known.new_matured == sum(row["decisions"] for row in matured), "nothing was trained by an asset"
+    assert f"{problem.decision.plural} have matured so far" in daily(known, problem).reason
+    due = scores_due(home, lake, problem, datetime(2030, 1, 1, tzinfo=UTC))
+    assert due is not None
+    assert due[0] == (newest + timedelta(days=1)).isoformat()
+    asked = days_to_judge(home, lake, problem, today=newest + timedelta(days=2))
+    if not problem.decision.is_event:
+        assert all(days[day]["decisions"] for day in asked)
+    labels = lake.read_arrow(problem.features_table)[problem.label.column]
+    assert pc.count(labels, mode="only_null").as_py() > 0
+    assert pa.types.is_integer(labels.type)
