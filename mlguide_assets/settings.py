@@ -79,6 +79,11 @@ class Home:
         return self.root / "first_problem.yaml"
 
     @property
+    def problems(self) -> Path:
+        """The problems that a run has succeeded with, a file each, by their keys."""
+        return self.root / "problems"
+
+    @property
     def dagster(self) -> Path:
         return self.root / "dagster"
 

@@ -1,5 +1,7 @@
 """What every command shares: its options, and how it ends."""
 
+import inspect
+import os
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -21,8 +23,33 @@ HomeOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value instead of text.")]
 
 
+OfHomeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--problem",
+        metavar="NAME",
+        help="Which of the home's problems, by its name. Default: the one of the last run.",
+        show_default=False,
+    ),
+]
+
+
+def _with_problem(command: Callable[..., None]) -> inspect.Signature:
+    """The parameters of a command that works on a home, with `--problem` where it has no such option of its own."""
+    signature = inspect.signature(command)
+    names = signature.parameters.keys()
+    if "home" not in names or "problem" in names:
+        return signature
+    option = inspect.Parameter("problem", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=OfHomeOption)
+    return signature.replace(parameters=[*signature.parameters.values(), option])
+
+
 def handle_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """End with one sentence: exit code 2 for bad input or a machine that refuses, 1 for any other failed run."""
+    """End with one sentence: exit code 2 for bad input or a machine that refuses, 1 for any other failed run.
+
+    A command that works on a home gets the option `--problem`, which says on which of its problems.
+    """
+    takes_problem = "problem" in inspect.signature(command).parameters
 
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> None:
@@ -33,6 +60,8 @@ def handle_errors(command: Callable[..., None]) -> Callable[..., None]:
         print_in_any_encoding()
         print_warnings_as_data()
         try:
+            if not takes_problem and (name := kwargs.pop("problem", None)) is not None:
+                choose_problem_of_home(home, name)
             command(*args, **kwargs)
         except InputError as error:
             _fail(home.commands(str(error)), 2)
@@ -45,7 +74,20 @@ def handle_errors(command: Callable[..., None]) -> Callable[..., None]:
                 _fail(refused, 2)
             raise
 
+    wrapper.__signature__ = _with_problem(command)  # type: ignore[attr-defined]
     return wrapper
+
+
+def choose_problem_of_home(home: Home, name: str) -> None:
+    """Make this process, and those that it starts, work on one of the home's problems.
+
+    Raises:
+        InputError: the home has none of this name.
+    """
+    from mlguide_assets.define.loading import PROBLEM_VARIABLE, problem_of_home
+
+    problem_of_home(home, name)
+    os.environ[PROBLEM_VARIABLE] = name
 
 
 def _fail(message: str, code: int) -> None:

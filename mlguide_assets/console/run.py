@@ -63,8 +63,17 @@ def run(home: Home, problem: Problem, *, thorough: bool = False) -> None:
             replace_file(home.first_problem, dump_problem(problem).encode(), mode=0o600)
         with nothing_changed_if_refused(home.lake(problem.key), problem):
             _materialise(home, thorough)
-        replace_file(home.active_problem, dump_problem(problem, passwords=True).encode(), mode=0o600)
-        home.first_problem.unlink(missing_ok=True)
+        _keep(home, problem)
+
+
+def _keep(home: Home, problem: Problem) -> None:
+    """Make a problem one of the home's, and the one that the next command works on."""
+    # With its password, for the eyes of this machine's user only.
+    content = dump_problem(problem, passwords=True).encode()
+    home.problems.mkdir(parents=True, exist_ok=True)
+    for path in (home.problems / f"{problem.key}.yaml", home.active_problem):
+        replace_file(path, content, mode=0o600)
+    home.first_problem.unlink(missing_ok=True)
 
 
 def collect_garbage_rarely() -> None:
@@ -80,7 +89,7 @@ def _materialise(home: Home, thorough: bool) -> None:
     from mlguide_assets.defs.days import known_days
     from mlguide_assets.defs.lifecycle import lifecycle
     from mlguide_assets.defs.train import THOROUGH
-    from mlguide_assets.defs.workspace import Workspace
+    from mlguide_assets.defs.workspace import PROBLEM, PROBLEM_TAG, Workspace
 
     definitions = dg.Definitions.merge(defs(), dg.Definitions(loggers={"progress": dg.logger(progress_logger)}))
     graph = definitions.resolve_asset_graph()
@@ -94,7 +103,7 @@ def _materialise(home: Home, thorough: bool) -> None:
             "instance": instance,
             "raise_on_error": False,
             "run_config": {"loggers": {"progress": {}}},
-            "tags": {PROCESS_TAG: str(os.getpid())},
+            "tags": {PROCESS_TAG: str(os.getpid()), PROBLEM_TAG: PROBLEM.key},
         }
         # The day to score for is the one after the last that the data reach, which is known once they are read.
         refuse_failure(job.execute_in_process(asset_selection=others, **arguments), home)

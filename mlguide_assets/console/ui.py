@@ -11,10 +11,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from mlguide_assets.console import code_server
@@ -39,7 +40,7 @@ _WEBSERVER = "mlguide_assets.console.webserver:main"
 
 
 def serve(home: Home, host: str, port: int) -> int:
-    """Run code server, webserver and daemon until one of them ends or the user stops them; return the exit code.
+    """Run code servers, webserver and daemon until one of them ends or the user stops them; return the exit code.
 
     What they write since the last start is in the home: `dagster/{code_server,webserver,daemon}.log`.
 
@@ -58,20 +59,23 @@ def serve(home: Home, host: str, port: int) -> int:
             console.print(f"Anybody who can reach {host} can do everything here: Dagster's UI asks for no password.")
         with instance_of(home) as instance:
             end_dead_runs(home, instance, console.print, daemon_lives=False)
-        return _Processes(home, Path(folder) / "code.sock", (lock, listening.fileno()), host).run(
-            shown, listening.getsockname()
-        )
+        served = code_server.locations(home, Path(folder))
+        return _Processes(home, served, (lock, listening.fileno()), host).run(shown, listening.getsockname())
 
 
 class _Processes:
-    """Code server, webserver and daemon."""
+    """Code servers, webserver and daemon."""
 
-    def __init__(self, home: Home, code: Path, inherited: tuple[int, int], host: str) -> None:
+    def __init__(
+        self, home: Home, served: Sequence[code_server.Location], inherited: tuple[int, int], host: str
+    ) -> None:
         self._home = home
-        self._code = code
+        self._served = served
         self._lock, self._listening = inherited
         self._host = host
-        self._logs = {name: home.dagster / f"{name}.log" for name in ("code_server", "webserver", "daemon")}
+        self._logs = {
+            name: home.dagster / f"{name}.log" for name in (*(each.log for each in served), "webserver", "daemon")
+        }
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._stopping = False
 
@@ -85,7 +89,7 @@ class _Processes:
                 console.print(
                     f"Dagster UI on {shown} for {self._home.root}; Ctrl-C stops it. "
                     f"What it starts is in {self._logs['daemon']}, what its runs do in "
-                    f"{self._logs['code_server'].name} there."
+                    f"{', '.join(self._logs[each.log].name for each in self._served)} there."
                 )
             self._watch()
         finally:
@@ -113,14 +117,18 @@ class _Processes:
 
     def _start_all(self) -> None:
         workspace = self._home.dagster / "workspace.yaml"
-        workspace.write_text(code_server.workspace(self._code), encoding="utf-8")
-        self._start("code_server", _program("dagster"), *code_server.arguments(self._code))
-        code_server.wait_until_loaded(self._running["code_server"], self._code, lambda: self._stopping)
+        workspace.write_text(code_server.workspace(self._served), encoding="utf-8")
+        for each in self._served:
+            self._start(each.log, _program("dagster"), *each.arguments, environment=each.environment)
+        for each in self._served:
+            code_server.wait_until_loaded(self._running[each.log], each.socket, lambda: self._stopping)
         if self._is_well():
             self._start("webserver", _WEBSERVER, self._host, str(self._listening), str(workspace))
             self._start("daemon", _program("dagster-daemon"), "run", "-w", str(workspace))
 
-    def _start(self, name: str, program: str, *arguments: str) -> None:
+    def _start(
+        self, name: str, program: str, *arguments: str, environment: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         """Run a program that writes a line per step of every run, and per look of every sensor, to a log of its own."""
         command = [sys.executable, "-m", "mlguide_assets.console.child", program, *arguments]
         self._logs[name].unlink(missing_ok=True)
@@ -129,6 +137,7 @@ class _Processes:
             self._running[name] = subprocess.Popen(
                 command,
                 cwd=self._home.root,
+                env={**os.environ, **environment},
                 stdin=subprocess.PIPE,
                 stdout=out,
                 stderr=out,

@@ -1,6 +1,7 @@
 """Reading problem files: from YAML to a validated `Problem`, or to one sentence that says what to mend."""
 
 import os
+import re
 from pathlib import Path
 
 import yaml
@@ -27,6 +28,8 @@ EXPERIMENTS = "experiments"
 
 DEFAULT_PROBLEM = "planeswalker"
 PROBLEM_VARIABLE = "MLGUIDE_PROBLEM"
+"""The problem of a process: the name of one of its home's, or a whole problem file."""
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def shipped_problems() -> list[str]:
@@ -98,13 +101,51 @@ def current_problem(home: Home) -> Problem:
     """The problem of this process: the one it was started for, else the home's, else the default.
 
     The home's is that of the last run that succeeded, or, where none did yet, of the one that was tried.
+
+    Raises:
+        InputError: it was started for a problem that the home does not have.
     """
     if chosen := os.environ.get(PROBLEM_VARIABLE):
-        return parse_problem(chosen.encode(), Path(PROBLEM_VARIABLE))
+        return problem_of_home(home, chosen) if _NAME.fullmatch(chosen) else _parse_variable(chosen)
     for kept in (home.active_problem, home.first_problem):
         if kept.is_file():
             return load_problem(str(kept))
     return load_problem(DEFAULT_PROBLEM)
+
+
+def problems_of_home(home: Home) -> dict[str, Problem]:
+    """The problems that a run has succeeded with in a home, by their keys, in the order of the keys."""
+    found = [load_problem(str(path)) for path in sorted(home.problems.glob("*.yaml"))]
+    if home.active_problem.is_file():
+        found.append(load_problem(str(home.active_problem)))
+    return {problem.key: problem for problem in sorted(found, key=lambda problem: problem.key)}
+
+
+def problem_of_home(home: Home, name: str) -> Problem:
+    """A problem of a home by its name, or by its key where two have one name.
+
+    Raises:
+        InputError: there is none, or more than one.
+    """
+    known = problems_of_home(home)
+    found = [known[name]] if name in known else [each for each in known.values() if each.name == name]
+    if len(found) == 1:
+        return found[0]
+    has = ", ".join(known) or "none yet"
+    what = "more than one problem" if found else "no problem"
+    raise InputError(f"The home {home.root} has {what} called {name!r}; it has: {has}.")
+
+
+def name_in_home(problem: Problem, home: Home) -> str | None:
+    """What tells a problem from the others of its home, their name or their key; None where it is the only one."""
+    others = [each for key, each in problems_of_home(home).items() if key != problem.key]
+    if not others:
+        return None
+    return problem.key if any(each.name == problem.name for each in others) else problem.name
+
+
+def _parse_variable(content: str) -> Problem:
+    return parse_problem(content.encode(), Path(PROBLEM_VARIABLE))
 
 
 def dump_problem(problem: Problem, *, passwords: bool = False) -> str:

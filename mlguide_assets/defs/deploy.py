@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from mlguide_assets.defs.days import newest_day
-from mlguide_assets.defs.workspace import OWNERS, PROBLEM, SCORING_DATES, Workspace, midnight
+from mlguide_assets.defs.workspace import OWNERS, PROBLEM, SCORING_DATES, Workspace, key_of, midnight
 
 GROUP = "deploy"
 DECISION = PROBLEM.decision
@@ -309,7 +309,7 @@ def plan(
 
 
 served_predictions = dg.AssetSpec(
-    "served_predictions",
+    key_of("served_predictions"),
     description="What the API has answered, as its servers write it: an external asset, fresh while they are asked.",
     group_name=GROUP,
     kinds={"fastapi", "json"},

@@ -8,6 +8,7 @@ import dagster as dg
 
 from mlguide_assets import markdown
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.defs.workspace import key_of
 from mlguide_assets.pages import PLOTS
 from mlguide_assets.settings import Home
 
@@ -51,7 +52,7 @@ def table_metadata(lake: "Lake", snapshot: "Snapshot", problem: Problem, partiti
 def _lineage(parents: "Parents") -> dg.TableColumnLineage:
     return dg.TableColumnLineage(
         {
-            column: [dg.TableColumnDep(asset_key=dg.AssetKey(table), column_name=name) for table, name in sources]
+            column: [dg.TableColumnDep(asset_key=key_of(table), column_name=name) for table, name in sources]
             for column, sources in parents.items()
         }
     )

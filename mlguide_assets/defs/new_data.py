@@ -8,7 +8,7 @@ import dagster as dg
 from mlguide_assets.defs.asking import AGAIN_AFTER, LOOK_EVERY, READING, reading, under_way, unmet
 from mlguide_assets.defs.days import known_days
 from mlguide_assets.defs.train import AlarmSettings
-from mlguide_assets.defs.workspace import PROBLEM, Workspace
+from mlguide_assets.defs.workspace import PROBLEM, Workspace, keys_of
 
 _DECISION = PROBLEM.decision
 SCORED = (
@@ -26,14 +26,14 @@ READ = (
 
 refresh_job = dg.define_asset_job(
     "refresh_job",
-    selection=dg.AssetSelection.assets(*READ),
+    selection=keys_of(*READ),
     # Examining takes longer than all else that a new day needs: the training does it.
     config=dg.RunConfig(ops={"leakage_alarms": AlarmSettings(known_only=True)}),
     description="Read the source, validate it, compute features, land the prediction log, and look at the champion.",
 )
 scoring_job = dg.define_asset_job(
     "scoring_job",
-    selection=dg.AssetSelection.assets(*SCORED),
+    selection=keys_of(*SCORED),
     description=f"Publish the newest features online, and score {PROBLEM.scored_in_words}, for one day.",
 )
 

@@ -8,7 +8,7 @@ import dagster as dg
 
 from mlguide_assets.defs.asking import LOOK_EVERY, REASON, reading, unmet_range
 from mlguide_assets.defs.days import known_days
-from mlguide_assets.defs.workspace import OWNERS, PROBLEM, SCORING_DATES, Workspace
+from mlguide_assets.defs.workspace import OWNERS, PROBLEM, SCORING_DATES, Workspace, is_of_this_problem, keys_of
 
 GROUP = "observe"
 DECISION = PROBLEM.decision
@@ -220,7 +220,7 @@ def serving_health(workspace: Workspace, prediction_log: Any) -> Any:
 
 drift_job = dg.define_asset_job(
     "drift_job",
-    selection=dg.AssetSelection.assets("data_drift"),
+    selection=keys_of("data_drift"),
     description="Test the days that have landed against the reference.",
 )
 
@@ -303,6 +303,8 @@ def alert_on_failure(context: dg.RunFailureSensorContext, workspace: Workspace) 
     from mlguide_assets.observe.alerting import book_of, failed_run, tell
 
     run, now = context.dagster_run, datetime.now(UTC)
+    if not is_of_this_problem(run):
+        return
     alert = failed_run(run.job_name, run.run_id, context.failure_event.message or "no reason given", now)
     tell(book_of(workspace.home, workspace.problem), alert.key, alert, now)
 
@@ -318,5 +320,7 @@ def resolve_after_success(context: dg.RunStatusSensorContext, workspace: Workspa
 
     from mlguide_assets.observe.alerting import book_of, failure_key, tell
 
+    if not is_of_this_problem(context.dagster_run):
+        return
     key = failure_key(context.dagster_run.job_name)
     tell(book_of(workspace.home, workspace.problem), key, None, datetime.now(UTC))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mlguide_assets.defs.preload import FOR_TRAINING, preload
-from mlguide_assets.defs.workspace import OWNERS, PROBLEM, Workspace
+from mlguide_assets.defs.workspace import OWNERS, PROBLEM, Workspace, key_of
 
 if TYPE_CHECKING:
     from mlguide_assets.prepare.sources.world_clock import Visible
@@ -56,7 +56,7 @@ def ingest_sources(context: dg.AssetExecutionContext, workspace: Workspace) -> I
     with ingest(problem, lake, oracle=oracle, report=report, until=until, forgotten=forgotten) as read:
         for result in read.results:
             yield dg.AssetCheckResult(
-                asset_key=result.table,
+                asset_key=key_of(result.table),
                 check_name=_RULES[result.rule].fact,
                 passed=result.passed,
                 severity=dg.AssetCheckSeverity.ERROR if result.action == "block" else dg.AssetCheckSeverity.WARN,

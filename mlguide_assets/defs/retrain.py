@@ -8,7 +8,7 @@ import dagster as dg
 from mlguide_assets.defs.asking import LOOK_EVERY, under_way
 from mlguide_assets.defs.new_data import SCORED
 from mlguide_assets.defs.timetable import ticks_with_the_source
-from mlguide_assets.defs.workspace import OWNERS, PROBLEM, Workspace
+from mlguide_assets.defs.workspace import OWNERS, PROBLEM, Workspace, keys_of
 
 if TYPE_CHECKING:
     from mlguide_assets.retrain.ticks import Tick
@@ -20,7 +20,7 @@ TICK = "mlguide/tick"
 
 retraining_job = dg.define_asset_job(
     "retraining_job",
-    selection=dg.AssetSelection.all() - dg.AssetSelection.assets(*SCORED, "data_drift"),
+    selection=dg.AssetSelection.all() - keys_of(*SCORED, "data_drift"),
     description="Read, validate, compute features, look for leaks, search for the best recipe, train, evaluate, "
     "decide, install. Takes minutes.",
 )

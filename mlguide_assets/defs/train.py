@@ -8,7 +8,7 @@ from pydantic import Field
 
 from mlguide_assets.defs.metadata import plots, rounded
 from mlguide_assets.defs.preload import AFTER_TRAINING, preload
-from mlguide_assets.defs.workspace import OWNERS, PROBLEM, Workspace
+from mlguide_assets.defs.workspace import OWNERS, PROBLEM, Workspace, key_of
 from mlguide_assets.train.checks import behaviours, leakage_alarms_of
 
 GROUP = "train"
@@ -64,7 +64,7 @@ def leakage_alarms(
         context.log.info("the data have changed since leaks were looked for: the next training does it again")
     for alarm in alarms:
         yield dg.AssetCheckResult(
-            asset_key=FEATURES,
+            asset_key=key_of(PROBLEM.features_table),
             check_name=alarm.check,
             passed=alarm.passed,
             description=alarm.message,

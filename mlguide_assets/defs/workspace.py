@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlguide_assets.define.loading import current_problem
+from mlguide_assets.define.loading import current_problem, name_in_home
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.settings import Home
 
@@ -25,9 +25,34 @@ PROBLEM = current_problem(HOME)
 Another problem is another process: `mlguide run --problem` starts one; the UI picks it up on reload.
 """
 
+NAME = name_in_home(PROBLEM, HOME)
+"""What this problem is called beside others of its home; None where it is the only one."""
+PREFIX = [NAME] if NAME else []
+"""In front of the keys of all assets, so that several problems share one Dagster: `fraud/batch_predictions`."""
+
+PROBLEM_TAG = "mlguide/problem"
+"""Tells of a run that no code location has started which problem it is of."""
+
 OWNERS = [PROBLEM.owner]
 SCORING_DATES = dg.DynamicPartitionsDefinition(name=f"{PROBLEM.key}_days")
 """The days that can be scored. They follow the data, not the calendar: `days.known_days` keeps them."""
+
+
+def key_of(table: str) -> dg.AssetKey:
+    """The key of the asset that makes a table of this problem."""
+    return dg.AssetKey([*PREFIX, table])
+
+
+def keys_of(*tables: str) -> dg.AssetSelection:
+    """The assets that make these tables."""
+    return dg.AssetSelection.assets(*map(key_of, tables))
+
+
+def is_of_this_problem(run: dg.DagsterRun) -> bool:
+    """Whether a run is of the problem of this code location; several problems may share one Dagster."""
+    if PROBLEM_TAG in run.tags:
+        return run.tags[PROBLEM_TAG] == PROBLEM.key
+    return not NAME or run.remote_job_origin is None or run.remote_job_origin.location_name == NAME
 
 
 class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]
