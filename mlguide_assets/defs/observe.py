@@ -8,7 +8,7 @@ import dagster as dg
 
 from mlguide_assets.defs.asking import LOOK_EVERY, REASON, reading, unmet_range
 from mlguide_assets.defs.days import known_days
-from mlguide_assets.defs.workspace import OWNERS, PROBLEM, SCORING_DATES, Workspace, is_of_this_problem, keys_of
+from mlguide_assets.defs.workspace import OWNERS, PROBLEM, SCORING_DATES, Workspace, is_of_this_problem, key_of, keys_of
 
 GROUP = "observe"
 DECISION = PROBLEM.decision
@@ -30,7 +30,7 @@ def online_parity(workspace: Workspace, prediction_log: Any) -> dg.Output[Any]:
 
 
 @dg.asset_check(
-    asset="online_parity",
+    asset=key_of("online_parity"),
     description="Every logged feature equals what is computed offline as of the same instants, but for rounding "
     "(1e-9 of the value).",
 )
@@ -134,7 +134,7 @@ def _days_of_run(
     return [day for day in days if before.get(day.isoformat()) != signature(known.get(day))]
 
 
-@dg.asset_check(asset="data_drift", description="No column of the last tested day calls for action.")
+@dg.asset_check(asset=key_of("data_drift"), description="No column of the last tested day calls for action.")
 def no_feature_drift(workspace: Workspace) -> dg.AssetCheckResult:
     from mlguide_assets.observe.drift_table import last_verdict
 
@@ -179,7 +179,7 @@ def performance(
 
 
 @dg.asset_check(
-    asset="performance_verdicts",
+    asset=key_of("performance_verdicts"),
     description="The champion has not dropped significantly more than watching.max_drop since training.",
 )
 def performance_holds(performance_verdicts: Any) -> dg.AssetCheckResult:
@@ -249,7 +249,7 @@ def check_drift_on_new_data(context: dg.SensorEvaluationContext, workspace: Work
 
 
 @dg.asset_check(
-    asset="online_store",
+    asset=key_of("online_store"),
     description="The features that are published online are no older than serving.stale_after, by the problem's clock.",
 )
 def features_are_fresh(workspace: Workspace) -> dg.AssetCheckResult:

@@ -1,35 +1,32 @@
 """The definitions of one of several problems: the keys of its assets begin with its name."""
 
-import importlib
-from pathlib import Path
+from types import ModuleType
 
 import dagster as dg
 
 from mlguide_assets.defs.workspace import PREFIX
 
-_FOLDER = Path(__file__).parent
-
 
 def prefixed(found: dg.Definitions) -> dg.Definitions:
     """The definitions with `PREFIX` in front of the keys of assets; as they are where there is none.
 
-    Jobs select by `keys_of`, which has it already.
+    Checks, jobs and what others make name assets by `key_of` and `keys_of`, which have it already.
     """
     if not PREFIX:
         return found
-    names = sorted(path.stem for path in _FOLDER.glob("*.py") if path.stem != "__init__")
-    modules = [importlib.import_module(f"mlguide_assets.defs.{name}") for name in names]
+    # Dagster puts a prefix in front of the assets of a module, wherever they refer to each other.
+    module, others = ModuleType("assets"), []
+    for number, each in enumerate(found.assets or ()):
+        if isinstance(each, dg.AssetsDefinition) and not isinstance(each, dg.AssetChecksDefinition):
+            setattr(module, f"asset_{number}", each)
+        else:
+            others.append(each)
     return dg.Definitions(
-        # Specifications of what others make have the prefix by themselves.
-        assets=[*dg.load_assets_from_modules(modules, key_prefix=PREFIX), *_specifications(found)],
-        asset_checks=dg.load_asset_checks_from_modules(modules, asset_key_prefix=PREFIX),
+        assets=[*dg.load_assets_from_modules([module], key_prefix=PREFIX), *others],
+        asset_checks=found.asset_checks,
         jobs=found.jobs,
         schedules=found.schedules,
         sensors=found.sensors,
         resources=found.resources,
         executor=found.executor,
     )
-
-
-def _specifications(found: dg.Definitions) -> list[dg.AssetSpec]:
-    return [each for each in found.assets or () if isinstance(each, dg.AssetSpec)]

@@ -13,8 +13,8 @@ from mlguide_assets.train.checks import behaviours, leakage_alarms_of
 
 GROUP = "train"
 DECISIONS, UNIT = PROBLEM.decision.plural, PROBLEM.decision.unit
-FEATURES = dg.AssetKey(PROBLEM.features_table)
-_READS_FEATURES = {"features": dg.AssetIn(FEATURES)}
+FEATURES, CORE = key_of(PROBLEM.features_table), key_of(PROBLEM.core_table)
+_READS_FEATURES = {"features": dg.AssetIn(PROBLEM.features_table)}
 _READS_BOTH = {**_READS_FEATURES, "core": dg.AssetIn(PROBLEM.core_table)}
 THOROUGH = {"mlguide/thorough": "true"}
 """Assets that take minutes: retraining makes them, and `mlguide run --thorough`."""
@@ -40,10 +40,10 @@ class AlarmSettings(dg.Config):
     # A job that reads a new day leaves them out: examining takes longer than all else that the day needs.
     can_subset=True,
     specs=[
-        dg.AssetCheckSpec(name, asset=FEATURES, additional_deps=[PROBLEM.core_table], blocking=True, description=text)
+        dg.AssetCheckSpec(name, asset=FEATURES, additional_deps=[CORE], blocking=True, description=text)
         for name, text in leakage_alarms_of(PROBLEM).items()
     ],
-    ins=_READS_BOTH,
+    ins={"features": dg.AssetIn(FEATURES), "core": dg.AssetIn(CORE)},
 )
 def leakage_alarms(
     context: dg.AssetCheckExecutionContext,
@@ -64,7 +64,7 @@ def leakage_alarms(
         context.log.info("the data have changed since leaks were looked for: the next training does it again")
     for alarm in alarms:
         yield dg.AssetCheckResult(
-            asset_key=key_of(PROBLEM.features_table),
+            asset_key=FEATURES,
             check_name=alarm.check,
             passed=alarm.passed,
             description=alarm.message,
