@@ -2,6 +2,7 @@
 
 import gc
 import os
+from pathlib import Path
 from typing import Any
 
 from mlguide_assets.console.dead_runs import PROCESS_TAG
@@ -9,7 +10,7 @@ from mlguide_assets.console.environment import enter
 from mlguide_assets.console.machine import sentence
 from mlguide_assets.console.progress import progress_logger
 from mlguide_assets.console.terminal import console
-from mlguide_assets.define.loading import current_problem, dump_problem, load_problem, with_overrides
+from mlguide_assets.define.loading import current_problem, dump_problem, load_problem, problems_of_home, with_overrides
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.secrets import MASK
 from mlguide_assets.define.sources import DatabaseSource, FilesSource, SimulatorSource
@@ -68,12 +69,16 @@ def run(home: Home, problem: Problem, *, thorough: bool = False) -> None:
 
 def _keep(home: Home, problem: Problem) -> None:
     """Make a problem one of the home's, and the one that the next command works on."""
-    # With its password, for the eyes of this machine's user only.
-    content = dump_problem(problem, passwords=True).encode()
-    home.problems.mkdir(parents=True, exist_ok=True)
-    for path in (home.problems / f"{problem.key}.yaml", home.active_problem):
-        replace_file(path, content, mode=0o600)
+    # A home of an earlier version has the one of its last run, and no list.
+    for key, each in {**problems_of_home(home), problem.key: problem}.items():
+        _write(each, home.problems / f"{key}.yaml")
+    _write(problem, home.active_problem)
     home.first_problem.unlink(missing_ok=True)
+
+
+def _write(problem: Problem, path: Path) -> None:
+    """With its password, for the eyes of this machine's user only."""
+    replace_file(path, dump_problem(problem, passwords=True).encode(), mode=0o600)
 
 
 def collect_garbage_rarely() -> None:
