@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from mlguide_assets.define.decision import id_column, plural
+from mlguide_assets.define.decision import Decision, id_column, plural
 from mlguide_assets.define.prediction import PredictEvent
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import ColumnKind
@@ -74,15 +74,16 @@ class Requests:
     Attributes:
         predict: of POST /predict.
         recommend: of POST /recommend; None where nothing is chosen.
+        decision: what they are about.
     """
 
     predict: Any
     recommend: Any
-    problem: Problem
+    decision: Decision
 
     def asked(self, body: Mapping[str, Any], *, recommend: bool = False) -> Asked:
         """What a body asks, which is of one of the types."""
-        decision = self.problem.decision
+        decision = self.decision
         options = {name: body[name] for name in ("probability", "explain", "as_of", "on_unknown") if name in body}
         if given := body.get("what_if"):
             options["what_if"] = {name: value for name, value in given.items() if value is not None} or None
@@ -105,14 +106,14 @@ def requests_of(problem: Problem, ids: Mapping[str, Any], settable: Sequence[Fea
     decision = problem.decision
     options = _options(problem, settable)
     if decision.is_event and not decision.choose:
-        return Requests(_about_events(problem, ids, options), None, problem)
+        return Requests(_about_events(problem, ids, options), None, decision)
     texts, about = purpose(problem), {_ids_of(decision.unit): _unit_ids(ids[decision.unit])}
     if not decision.choose:
-        return Requests(record("PredictRequest", about | options, texts["/predict"], strict=True), None, problem)
+        return Requests(record("PredictRequest", about | options, texts["/predict"], strict=True), None, decision)
     about[_ids_of(decision.choose)] = NotRequired[_unit_ids(ids[decision.choose], text=None) | None]
     without = {name: each for name, each in options.items() if name != "on_unknown"}
     predict = record("PredictRequest", about | options, texts["/predict"], strict=True)
-    return Requests(predict, record("RecommendRequest", about | without, texts["/recommend"], strict=True), problem)
+    return Requests(predict, record("RecommendRequest", about | without, texts["/recommend"], strict=True), decision)
 
 
 def purpose(problem: Problem) -> dict[str, str]:
