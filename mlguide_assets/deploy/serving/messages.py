@@ -75,11 +75,13 @@ class Requests:
         predict: of POST /predict.
         recommend: of POST /recommend; None where nothing is chosen.
         decision: what they are about.
+        flat: whether the fields of one event may be a body by themselves.
     """
 
     predict: Any
     recommend: Any
     decision: Decision
+    flat: bool = False
 
     def asked(self, body: Mapping[str, Any], *, recommend: bool = False) -> Asked:
         """What a body asks, which is of one of the types."""
@@ -106,7 +108,7 @@ def requests_of(problem: Problem, ids: Mapping[str, Any], settable: Sequence[Fea
     decision = problem.decision
     options = _options(problem, settable)
     if decision.is_event and not decision.choose:
-        return Requests(_about_events(problem, ids, options), None, decision)
+        return _about_events(problem, ids, options)
     texts, about = purpose(problem), {_ids_of(decision.unit): _unit_ids(ids[decision.unit])}
     if not decision.choose:
         return Requests(record("PredictRequest", about | options, texts["/predict"], strict=True), None, decision)
@@ -174,7 +176,7 @@ def calendar_range(part: str) -> tuple[int, int]:
 _DEFAULT_TIME = "Default: now; in a simulated world, the instant that the features know."
 
 
-def _about_events(problem: Problem, ids: Mapping[str, Any], options: dict[str, Any]) -> Any:
+def _about_events(problem: Problem, ids: Mapping[str, Any], options: dict[str, Any]) -> Requests:
     """One event, or a list of them; a list alone where a column has the name of an option."""
     decision = problem.decision
     fields = event_fields(problem, ids)
@@ -183,13 +185,14 @@ def _about_events(problem: Problem, ids: Mapping[str, Any], options: dict[str, A
     several = {decision.plural: Annotated[list_of(event), Field(min_length=1, description=_IN_ORDER)]}
     many = record("PredictManyRequest", several | options, f"How will these {decision.plural} end?", strict=True)
     if fields.keys() & {decision.plural, *options}:
-        return many
+        return Requests(many, None, decision)
     one = record("PredictRequest", fields | options, f"How will this {decision.noun} end?", strict=True)
 
     def form_of(body: object) -> str:
         return MANY if isinstance(body, dict) and decision.plural in body else ONE
 
-    return Annotated[Annotated[one, Tag(ONE)] | Annotated[many, Tag(MANY)], Discriminator(form_of)]
+    either: Any = Annotated[Annotated[one, Tag(ONE)] | Annotated[many, Tag(MANY)], Discriminator(form_of)]
+    return Requests(either, None, decision, flat=True)
 
 
 _IN_ORDER = "In the order of the answer; duplicates stay."

@@ -21,7 +21,8 @@ _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Su
 _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
            "December")  # fmt: skip
 _NTH = ("", "newest", "second newest", "third newest")
-_COUNTED = "number_of_"
+COUNTED = "number_of_"
+"""How names of columns begin that count what follows."""
 
 
 def phrase_of(feature: Feature, problem: Declared) -> Phrase:
@@ -70,8 +71,8 @@ def _of_column(feature: Feature, problem: Declared) -> Phrase:
     def phrase(value: Any) -> str:
         if value is None:
             return f"{name} unknown"
-        if feature.name.startswith(_COUNTED) and not isinstance(value, str):
-            return _many(value, in_words(feature.name.removeprefix(_COUNTED)))
+        if feature.name.startswith(COUNTED) and not isinstance(value, str):
+            return _many(value, in_words(feature.name.removeprefix(COUNTED)))
         return f"{name} {('no', 'yes')[bool(value)] if is_flag else number(value)}"
 
     return phrase
