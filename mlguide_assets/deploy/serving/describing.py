@@ -14,7 +14,7 @@ from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.deploy.serving.examples import example_columns, values_of
 from mlguide_assets.deploy.serving.listing import List
 from mlguide_assets.deploy.serving.messages import MOST_DAYS, calendar_range
-from mlguide_assets.deploy.serving.phrases import COUNTED, in_words
+from mlguide_assets.deploy.serving.phrases import counted, in_words, outcome_in_words
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.catalogue import Feature, UnresolvedFeatureError, features_of
 from mlguide_assets.prepare.features.state_columns import time_names
@@ -147,7 +147,7 @@ def words_of(problem: Problem, lists: Sequence[List], texts: Mapping[str, bool |
         flat=flat,
         known=_known(problem),
         settable=_settable(problem, settable_features(problem)),
-        outcome=in_words(label.column) if isinstance(problem.predict, PredictEvent) else "outcome",
+        outcome=outcome_in_words(problem),
         positive=label.positive,
         negative=label.negative,
         act=decision.actions[0],
@@ -162,6 +162,7 @@ def _entity(problem: Problem, list_: List, text: bool | None) -> EntityWords:
         name: "time" if name in list_.times else "count" if name in list_.counts else "fact" for name in list_.columns
     }
     kinds |= dict.fromkeys([name for name in texts if name in kinds], "text")
+    labels = {each.name: counted(each, problem) for each in features_of(problem) if each.name in list_.counts}
     return EntityWords(
         noun=noun,
         plural=list_.table,
@@ -170,8 +171,7 @@ def _entity(problem: Problem, list_: List, text: bool | None) -> EntityWords:
         text=text,
         known=table is not None or noun == problem.decision.noun,
         columns=[
-            ColumnWords(name=name, label=in_words(name.removeprefix(COUNTED)), kind=kind)
-            for name, kind in kinds.items()
+            ColumnWords(name=name, label=labels.get(name) or in_words(name), kind=kind) for name, kind in kinds.items()
         ],
     )
 

@@ -452,6 +452,50 @@ def test_limits_are_said_and_got_over(visit: Callable[..., Visit], narrow: Serve
     seen.answered()
 
 
+def test_a_payment_is_tried_typed_and_linked(visit: Callable[..., Visit], payments_server: Server) -> None:
+    """An event that nobody chose, with ids that are texts."""
+    seen, client = visit(payments_server), payments_server.client()
+    assert "Say which payment" in seen.see("#answer").inner_text()
+    seen.see("#samples button").click()
+    seen.answered()
+    tried = seen.page.evaluate("location.hash")
+    assert tried.startswith("#cards=c-")
+    seen.page.goto(f"{seen.address}#cards=c-007&shops=999&amount=80&hour=3")
+    seen.see("#answer .notes li", "Unknown shop 999: answered as without any history.")
+    asked = {"card_id": "c-007", "shop_id": 999, "amount": 80, "explain": True}
+    (told,) = client.post("/predict", {**asked, "what_if": {"hour": 3}}).json()["predictions"]
+    risk = "(spans) => spans.map((span) => Number(span.title))"
+    assert seen.page.locator(".risk span").evaluate_all(risk) == [told["probability"]]
+    assert seen.texts(".badge") == [told["decision"]]
+    assert seen.texts(".reasons li") == [" ".join(reason["text"].split()) for reason in told["reasons"]]
+    assert in_a_shell(seen.page.locator("#curl").inner_text())["predictions"][0]["probability"] == told["probability"]
+    seen.page.locator("#known-0").fill("much")
+    assert "amount: Input should be a valid number" in seen.see("#known-error").inner_text()
+    seen.page.locator("#known-0").fill("")
+    seen.answered()
+    assert seen.page.url.endswith("#cards=c-007&shops=999&amount=&hour=3")
+    seen.page.locator("#cards-field").fill("c-01")
+    seen.see("#cards-list [role=option]", "c-010").click()
+    seen.see("#answer tbody b", "c-010")
+    assert seen.texts("#cards .chips b") == ["c-010"]
+    assert all(said.startswith(FAILED_REQUEST) for said in seen.said)
+
+
+def test_customers_are_answered_one_after_the_other(visit: Callable[..., Visit], orders_server: Server) -> None:
+    """Entities at a cut-off, on a phone."""
+    seen = visit(orders_server, "customers=17,3,140,9999", viewport={"width": 360, "height": 740}).answered()
+    told = orders_server.client().post("/predict", {"customer_ids": [17, 3, 140]}).json()["predictions"]
+    assert seen.ranked() == [(each["customer_id"], each["probability"]) for each in told]
+    assert seen.texts(".badge") == [each["decision"] for each in told]
+    assert seen.texts("#answer > .notes li") == ["Unknown customer 9999: no features are known."]
+    assert "No order in the 14 days after?" in seen.texts("thead th")
+    assert not seen.page.locator("#modes").is_visible()
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert seen.page.evaluate(NAMELESS) == []
+    assert [each for each in seen.page.evaluate(CONTRASTS) if each[0] < 4.5] == []
+    assert seen.said == []
+
+
 def switch(house: House, server: Server, version: str) -> None:
     """Make a version the champion, and wait until it serves."""
     set_champion(house.bundles, version)

@@ -27,6 +27,7 @@ export function summaryOf({ recommendations, predictions }, positive) {
   }
   const { noun, plural, id } = unit();
   const rest = all.length - TOLD;
+  if (isEvent()) return `${capital(problem.noun)}: ${told(all[0])}.`;
   return all.slice(0, TOLD).map((each) => `${capital(noun)} ${each[id]}: ${told(each)}.`).join(" ")
     + (rest > 0 ? ` And ${rest} more ${rest === 1 ? noun : plural}.` : "");
 }
