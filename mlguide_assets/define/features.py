@@ -7,6 +7,7 @@ and which events (`where`). Compiling it to tables is the work of prepare/featur
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import cached_property
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
@@ -88,11 +89,12 @@ class Declaration(Strict):
             raise ValueError(f"nth is of last, not of {operator}")
         return self
 
-    @property
+    # Asked for with every prediction.
+    @cached_property
     def operator(self) -> Operator:
         return next(name for name in OPERATORS if getattr(self, name) is not None)
 
-    @property
+    @cached_property
     def operand(self) -> str:
         """What the operator is given: an event, `event.column`, an entity, or a part of the calendar."""
         return str(getattr(self, self.operator))

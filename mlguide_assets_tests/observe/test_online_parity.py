@@ -53,7 +53,8 @@ class Serving:
     def publish(self, as_of: datetime = MIDNIGHT, **broken: Any) -> None:
         """Publish, with some columns of users computed otherwise."""
         tables = {name: self.lake.read(name) for name in PROBLEM.tables}
-        states = {noun: entity_state(tables, PROBLEM, noun, as_of) for noun in PROBLEM.decision.nouns}
+        nouns = PROBLEM.decision.nouns
+        states = {noun: ibis.memtable(entity_state(tables, PROBLEM, noun, as_of).to_pyarrow()) for noun in nouns}
         states["user"] = states["user"].mutate(**broken)
         state = state_of(states, self.lake.read("send_features"), PROBLEM, self.lake)
         assert publish_online(self.store, state, self.lake, newest=as_of.date()).startswith("Published")

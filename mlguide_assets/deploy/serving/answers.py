@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from mlguide_assets.define.decision import id_column, plural
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.serving.phrases import outcome_in_words
 from mlguide_assets.deploy.serving.types import list_of, record
 
 
@@ -113,7 +114,7 @@ def _prediction(problem: Problem, ids: Mapping[str, Any]) -> Any:
     if decision.is_event and not decision.choose:
         fields |= {decision.time: Utc, **dict.fromkeys(decision.own_keys, NotRequired[int | str])}
     fields["probability"] = NotRequired[
-        Annotated[float, Field(description=f"Of the positive outcome, which is called {label.positive}.")]
+        Annotated[float, Field(description=f"Of the outcome {label.positive}: {outcome_in_words(problem)}.")]
     ]
     fields["prediction"] = Annotated[str, Field(description=f"The label: {label.positive} or {label.negative}.")]
     if decision.choose is None:

@@ -40,13 +40,10 @@ def api_of(home: Home, problem: Problem, store: str | None) -> Api:
         snapshot = open_store(home, problem.key, store).current()
         publication = snapshot.publication if snapshot else None
     decided, complete = decided_problem(home, problem)
-    ids = {noun: id_type(next(iter(known), None)) for noun, known in ids_of(problem, publication).items()}
-    settable = settable_features(decided) if complete else None
-    return Api(
-        problem,
-        ids,
-        requests_of(problem, ids, settable),
-        answers_of(problem, ids),
-        lists_of(decided),
-        words_of(decided),
-    )
+    some = {noun: next(iter(known), None) for noun, known in ids_of(problem, publication).items()}
+    ids = {noun: id_type(each) for noun, each in some.items()}
+    requests = requests_of(problem, ids, settable_features(decided) if complete else None)
+    lists = lists_of(decided)
+    texts = {noun: None if each is None else isinstance(each, str) for noun, each in some.items()}
+    words = words_of(decided, lists, texts, flat=requests.flat)
+    return Api(problem, ids, requests, answers_of(problem, ids), lists, words)

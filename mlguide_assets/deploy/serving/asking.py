@@ -4,7 +4,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from mlguide_assets.define.decision import plural
+from mlguide_assets.define.decision import id_column, plural
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.online_store.store import Id, Publication, Row, Snapshot
 from mlguide_assets.deploy.serving.asked import Asked, Question, RefusedError, Slot
@@ -23,6 +23,9 @@ class Resolver:
     def __init__(self, problem: Problem) -> None:
         self.decision = problem.decision
         self.problem = problem
+        self._id_of = {noun: id_column(noun) for noun in self.decision.nouns}
+        self._kinds_of: Publication | None = None
+        self._kinds: list[tuple[str, type]] = []
         self._declared = {noun: problem.schema.entity(noun) is not None for noun in self.decision.nouns}
 
     def resolve(self, asked: Asked, snapshot: Snapshot, plan: FeaturePlan) -> Question:
@@ -187,13 +190,16 @@ class Resolver:
     def _refuse_other_ids(self, asked: Asked, publication: Publication) -> None:
         """The ids of an entity are all whole numbers or all texts. A server that began before any were published takes
         both: no number must be answered as if it were the text, or the other way round."""
-        given = {self.decision.unit: asked.units, self.decision.choose: asked.candidates or ()}
-        if asked.events:
-            pairs = zip(self.decision.nouns, self.decision.ids, strict=True)
-            given = {noun: [event[name] for event in asked.events] for noun, name in pairs}
-        for noun, known in ids_of(self.problem, publication).items():
-            kind = type(known[0]) if known else None
-            if kind is not None and any(type(each) is not kind for each in given[noun]):
+        if self._kinds_of is not publication:
+            self._kinds_of = publication
+            known = ids_of(self.problem, publication)
+            self._kinds = [(noun, type(ids[0])) for noun, ids in known.items() if ids]
+        for noun, kind in self._kinds:
+            if asked.events:
+                given: Sequence[Id] = [event[self._id_of[noun]] for event in asked.events]
+            else:
+                given = asked.units if noun == self.decision.unit else asked.candidates or ()
+            if any(type(each) is not kind for each in given):
                 what = "texts" if kind is str else "whole numbers"
                 raise RefusedError(422, f"{noun}: the ids of {plural(noun)} are {what} here.")
 

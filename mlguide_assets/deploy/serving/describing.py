@@ -1,18 +1,20 @@
 """What the API is about, in the words of the problem: for the playground, and for the description of the API."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import BaseModel
 
-from mlguide_assets.define.decision import id_column, plural
+from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.features import Features
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.define.prediction import PredictEvent
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import pointed_version
-from mlguide_assets.deploy.serving.examples import values_of
+from mlguide_assets.deploy.serving.examples import example_columns, values_of
+from mlguide_assets.deploy.serving.listing import List
 from mlguide_assets.deploy.serving.messages import MOST_DAYS, calendar_range
+from mlguide_assets.deploy.serving.phrases import counted, in_words, outcome_in_words
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.catalogue import Feature, UnresolvedFeatureError, features_of
 from mlguide_assets.prepare.features.state_columns import time_names
@@ -20,19 +22,28 @@ from mlguide_assets.settings import Home
 from mlguide_assets.train.files import PROBLEM
 
 
+class ColumnWords(BaseModel):
+    """A column of the list of an entity; `kind` is text, fact, time or count."""
+
+    name: str
+    label: str
+    kind: Literal["text", "fact", "time", "count"]
+
+
 class EntityWords(BaseModel):
     """An entity of a decision.
 
-    `id` is its column of ids, `ids` the field of several, `list` the path that lists them. `known` says whether only
-    those that a table names are answered.
+    `id` is its column of ids, `ids` the field of several, `text` whether these are texts (null: not known yet). Its
+    list has the path `/<plural>`. `known` says whether only those that a table names are answered.
     """
 
     noun: str
     plural: str
     id: str
     ids: str
-    list: str
+    text: bool | None
     known: bool
+    columns: list[ColumnWords]
 
 
 class FieldWords(BaseModel):
@@ -42,25 +53,31 @@ class FieldWords(BaseModel):
     kind: str
     description: str
     values: list[str]
+    example: float | str | bool
 
 
 class SettableWords(BaseModel):
     """A feature of the instant that can be set by hand.
 
     `part` is that of the calendar; else the feature is days since `since`, a time of the entity `noun` in its list.
+    `scale` is where most values end.
     """
 
     name: str
     label: str
     least: float
     most: float
+    scale: float
     part: str | None
     noun: str | None
     since: str | None
 
 
 class ProblemWords(BaseModel):
-    """What is decided, about what, and how it is called."""
+    """What is decided, about what, and how it is called.
+
+    `shape` is choice, event or entity; `flat` says whether the fields of one event may be a body by themselves.
+    """
 
     name: str
     statement: str
@@ -69,9 +86,10 @@ class ProblemWords(BaseModel):
     plural: str
     entities: list[EntityWords]
     time: str
-    keys: list[str]
+    flat: bool
     known: list[FieldWords]
     settable: list[SettableWords]
+    outcome: str
     positive: str
     negative: str
     act: str
@@ -108,11 +126,14 @@ def settable_features(problem: Problem) -> list[Feature]:
     return [feature for feature in features_of(problem) if feature.origin == "request"]
 
 
-def words_of(problem: Problem) -> ProblemWords:
+def words_of(problem: Problem, lists: Sequence[List], texts: Mapping[str, bool | None], *, flat: bool) -> ProblemWords:
     """The words of a problem.
 
     Args:
         problem: with its features decided.
+        lists: of its entities.
+        texts: noun → whether its ids are texts; None: not known yet.
+        flat: whether the fields of one event may be a body by themselves.
     """
     decision, label = problem.decision, problem.label
     return ProblemWords(
@@ -121,11 +142,12 @@ def words_of(problem: Problem) -> ProblemWords:
         shape="choice" if decision.choose else "event" if decision.is_event else "entity",
         noun=decision.noun,
         plural=decision.plural,
-        entities=[_entity(problem, noun) for noun in decision.nouns],
+        entities=[_entity(problem, each, texts[each.noun]) for each in lists],
         time=decision.time,
-        keys=list(decision.own_keys),
+        flat=flat,
         known=_known(problem),
         settable=_settable(problem, settable_features(problem)),
+        outcome=outcome_in_words(problem),
         positive=label.positive,
         negative=label.negative,
         act=decision.actions[0],
@@ -133,14 +155,24 @@ def words_of(problem: Problem) -> ProblemWords:
     )
 
 
-def _entity(problem: Problem, noun: str) -> EntityWords:
+def _entity(problem: Problem, list_: List, text: bool | None) -> EntityWords:
+    noun, table = list_.noun, problem.schema.entity(list_.noun)
+    texts = table.of_kind("text") if table else []
+    kinds: dict[str, Literal["text", "fact", "time", "count"]] = {
+        name: "time" if name in list_.times else "count" if name in list_.counts else "fact" for name in list_.columns
+    }
+    kinds |= dict.fromkeys([name for name in texts if name in kinds], "text")
+    labels = {each.name: counted(each, problem) for each in features_of(problem) if each.name in list_.counts}
     return EntityWords(
         noun=noun,
-        plural=plural(noun),
+        plural=list_.table,
         id=id_column(noun),
         ids=f"{noun}_ids",
-        list=plural(noun),
-        known=problem.schema.entity(noun) is not None or noun == problem.decision.noun,
+        text=text,
+        known=table is not None or noun == problem.decision.noun,
+        columns=[
+            ColumnWords(name=name, label=labels.get(name) or in_words(name), kind=kind) for name, kind in kinds.items()
+        ],
     )
 
 
@@ -150,9 +182,13 @@ def _known(problem: Problem) -> list[FieldWords]:
     columns, values = problem.schema.event(problem.predict.each).columns, values_of(problem)
     return [
         FieldWords(
-            name=name, kind=columns[name].kind, description=columns[name].description, values=values.get(name, [])
+            name=name,
+            kind=columns[name].kind,
+            description=columns[name].description,
+            values=values.get(name, []),
+            example=value,
         )
-        for name in problem.predict.known
+        for name, value in example_columns(problem).items()
     ]
 
 
@@ -171,6 +207,7 @@ def _settable(problem: Problem, features: Sequence[Feature]) -> list[SettableWor
         assert feature.declaration is not None
         part = feature.declaration.operand if feature.declaration.operator == "calendar" else None
         least, most = calendar_range(part) if part else (0, MOST_DAYS)
+        days = 365 if feature.declaration.operator == "since_last" else 3650
         # What follows a semicolon is for the data dictionary: when it is null.
         label = _PARTS[part] if part else feature.description.partition(";")[0].rstrip(".")
         found.append(
@@ -179,6 +216,7 @@ def _settable(problem: Problem, features: Sequence[Feature]) -> list[SettableWor
                 label=label,
                 least=least,
                 most=most,
+                scale=most if part else days,
                 part=part,
                 noun=feature.noun,
                 since=times.get(feature.name),

@@ -53,12 +53,15 @@ def example_event(problem: Problem, ids: Mapping[str, tuple[Id, ...]], place: in
     Args:
         place: of the ids that it has; another one is another event.
     """
-    assert isinstance(problem.predict, PredictEvent)
-    columns = problem.schema.event(problem.predict.each).columns
     entities = {id_column(noun): ids[noun][place % len(ids[noun])] for noun in problem.decision.nouns}
-    stated = values_of(problem)
-    known = {name: (stated.get(name) or [_VALUES[columns[name].kind]])[0] for name in problem.predict.known}
-    return entities | known
+    return entities | example_columns(problem)
+
+
+def example_columns(problem: Problem) -> dict[str, Any]:
+    """The columns of an event that are known when it happens, with values that there might be."""
+    assert isinstance(problem.predict, PredictEvent)
+    columns, stated = problem.schema.event(problem.predict.each).columns, values_of(problem)
+    return {name: (stated.get(name) or [_VALUES[columns[name].kind]])[0] for name in problem.predict.known}
 
 
 def values_of(problem: Problem) -> dict[str, list[str]]:

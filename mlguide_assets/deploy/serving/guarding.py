@@ -33,7 +33,7 @@ Raises:
 BODY_SECONDS = 10.0
 """A body that takes longer to arrive is given up."""
 
-OPEN = ("/", "/healthz", "/readyz", "/openapi.json")
+OPEN = ("/", "/healthz", "/readyz", "/problem", "/openapi.json")
 """Paths that need no key: what tells whether the server lives, and what has no data in it."""
 OPEN_BELOW = "/static/"
 

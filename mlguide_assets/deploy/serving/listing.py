@@ -21,12 +21,14 @@ class List:
     Attributes:
         columns: of its state that are shown after the id: what its table says of it, times, and how many events it has.
         times: those of them that are times.
+        counts: those that count its events.
         chosen: whether it is what a decision chooses: then the newest come first.
     """
 
     noun: str
     columns: tuple[str, ...]
     times: frozenset[str]
+    counts: frozenset[str]
     chosen: bool
 
     @property
@@ -73,8 +75,9 @@ def _list(problem: Problem, noun: str, times: Mapping[str, str]) -> List:
     own = [feature for feature in state_features(problem, noun) if feature.noun == noun]
     columns = [feature.name for feature in own if feature.origin == "column"]
     dated = dict.fromkeys(times[feature.name] for feature in own if feature.name in times)
-    shown = dict.fromkeys([*columns, *dated, *_counts(own)[:1]])
-    return List(noun, tuple(shown), frozenset(dated), problem.decision.choose == noun)
+    counts = _counts(own)[:1]
+    shown = dict.fromkeys([*columns, *dated, *counts])
+    return List(noun, tuple(shown), frozenset(dated), frozenset(counts), problem.decision.choose == noun)
 
 
 def _as_utc(time: str | None) -> str | None:

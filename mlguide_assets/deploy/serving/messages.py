@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from mlguide_assets.define.decision import id_column, plural
+from mlguide_assets.define.decision import Decision, id_column, plural
 from mlguide_assets.define.prediction import PredictEvent
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import ColumnKind
@@ -74,15 +74,18 @@ class Requests:
     Attributes:
         predict: of POST /predict.
         recommend: of POST /recommend; None where nothing is chosen.
+        decision: what they are about.
+        flat: whether the fields of one event may be a body by themselves.
     """
 
     predict: Any
     recommend: Any
-    problem: Problem
+    decision: Decision
+    flat: bool = False
 
     def asked(self, body: Mapping[str, Any], *, recommend: bool = False) -> Asked:
         """What a body asks, which is of one of the types."""
-        decision = self.problem.decision
+        decision = self.decision
         options = {name: body[name] for name in ("probability", "explain", "as_of", "on_unknown") if name in body}
         if given := body.get("what_if"):
             options["what_if"] = {name: value for name, value in given.items() if value is not None} or None
@@ -105,14 +108,14 @@ def requests_of(problem: Problem, ids: Mapping[str, Any], settable: Sequence[Fea
     decision = problem.decision
     options = _options(problem, settable)
     if decision.is_event and not decision.choose:
-        return Requests(_about_events(problem, ids, options), None, problem)
+        return _about_events(problem, ids, options)
     texts, about = purpose(problem), {_ids_of(decision.unit): _unit_ids(ids[decision.unit])}
     if not decision.choose:
-        return Requests(record("PredictRequest", about | options, texts["/predict"], strict=True), None, problem)
+        return Requests(record("PredictRequest", about | options, texts["/predict"], strict=True), None, decision)
     about[_ids_of(decision.choose)] = NotRequired[_unit_ids(ids[decision.choose], text=None) | None]
     without = {name: each for name, each in options.items() if name != "on_unknown"}
     predict = record("PredictRequest", about | options, texts["/predict"], strict=True)
-    return Requests(predict, record("RecommendRequest", about | without, texts["/recommend"], strict=True), problem)
+    return Requests(predict, record("RecommendRequest", about | without, texts["/recommend"], strict=True), decision)
 
 
 def purpose(problem: Problem) -> dict[str, str]:
@@ -173,7 +176,7 @@ def calendar_range(part: str) -> tuple[int, int]:
 _DEFAULT_TIME = "Default: now; in a simulated world, the instant that the features know."
 
 
-def _about_events(problem: Problem, ids: Mapping[str, Any], options: dict[str, Any]) -> Any:
+def _about_events(problem: Problem, ids: Mapping[str, Any], options: dict[str, Any]) -> Requests:
     """One event, or a list of them; a list alone where a column has the name of an option."""
     decision = problem.decision
     fields = event_fields(problem, ids)
@@ -182,13 +185,14 @@ def _about_events(problem: Problem, ids: Mapping[str, Any], options: dict[str, A
     several = {decision.plural: Annotated[list_of(event), Field(min_length=1, description=_IN_ORDER)]}
     many = record("PredictManyRequest", several | options, f"How will these {decision.plural} end?", strict=True)
     if fields.keys() & {decision.plural, *options}:
-        return many
+        return Requests(many, None, decision)
     one = record("PredictRequest", fields | options, f"How will this {decision.noun} end?", strict=True)
 
     def form_of(body: object) -> str:
         return MANY if isinstance(body, dict) and decision.plural in body else ONE
 
-    return Annotated[Annotated[one, Tag(ONE)] | Annotated[many, Tag(MANY)], Discriminator(form_of)]
+    either: Any = Annotated[Annotated[one, Tag(ONE)] | Annotated[many, Tag(MANY)], Discriminator(form_of)]
+    return Requests(either, None, decision, flat=True)
 
 
 _IN_ORDER = "In the order of the answer; duplicates stay."

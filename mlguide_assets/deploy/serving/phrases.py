@@ -10,7 +10,7 @@ from typing import Any
 
 from mlguide_assets.define.decision import plural
 from mlguide_assets.define.features import Declaration
-from mlguide_assets.define.prediction import Comparison, PredictEvent
+from mlguide_assets.define.prediction import ColumnLabel, Comparison, PredictEvent
 from mlguide_assets.define.schema import ColumnKind
 from mlguide_assets.prepare.features.catalogue import Declared, Feature, event_of, kind_of
 
@@ -21,7 +21,8 @@ _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Su
 _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
            "December")  # fmt: skip
 _NTH = ("", "newest", "second newest", "third newest")
-_COUNTED = "number_of_"
+COUNTED = "number_of_"
+"""How names of columns begin that count what follows."""
 
 
 def phrase_of(feature: Feature, problem: Declared) -> Phrase:
@@ -63,6 +64,28 @@ def number(value: Any) -> str:
     return f"{value:.3g}"
 
 
+def outcome_in_words(problem: Declared) -> str:
+    """What the positive outcome is: the column that holds it, or what happens after a cut-off.
+
+    For *2 orders at most*, such as `at most 2 orders in the 14 days after`.
+    """
+    label = problem.predict.label
+    if isinstance(label, ColumnLabel):
+        return in_words(label.column)
+    after, events = f"in the {_span(label.within)} after", plural(label.count)
+    if label.at_least == 1 or label.at_most == 0:
+        return f"{'any' if label.at_least else 'no'} {label.count} {after}"
+    return f"at {'least' if label.at_least else 'most'} {label.at_least or label.at_most} {events} {after}"
+
+
+def counted(feature: Feature, problem: Declared) -> str:
+    """What a feature counts, without whose: `orders in 14 days`."""
+    declaration = feature.declaration
+    assert declaration is not None
+    within = f" in {_span(declaration.within)}" if declaration.within else ""
+    return f"{plural(event_of(declaration, problem))}{within}"
+
+
 def _of_column(feature: Feature, problem: Declared) -> Phrase:
     """A column of an entity or of the event itself: `theme food`, `3 buttons`, `member yes`."""
     name, is_flag = in_words(feature.name), _kind(feature, problem) == "flag"
@@ -70,8 +93,8 @@ def _of_column(feature: Feature, problem: Declared) -> Phrase:
     def phrase(value: Any) -> str:
         if value is None:
             return f"{name} unknown"
-        if feature.name.startswith(_COUNTED) and not isinstance(value, str):
-            return _many(value, in_words(feature.name.removeprefix(_COUNTED)))
+        if feature.name.startswith(COUNTED) and not isinstance(value, str):
+            return _many(value, in_words(feature.name.removeprefix(COUNTED)))
         return f"{name} {('no', 'yes')[bool(value)] if is_flag else number(value)}"
 
     return phrase

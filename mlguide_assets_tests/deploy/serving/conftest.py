@@ -10,6 +10,7 @@ import pytest
 
 from mlguide_assets.deploy.bundle import set_champion
 from mlguide_assets.train.candidate import Candidate
+from mlguide_assets_tests.deploy.serving.others import OtherHouse, orders_house, payments_house
 from mlguide_assets_tests.deploy.serving.serving import (
     AS_OF,
     HOSTILE,
@@ -107,3 +108,26 @@ def copied(house: House, tmp_path_factory: pytest.TempPathFactory) -> Callable[.
         return house.copy(root, **serving)
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def payments(tmp_path_factory: pytest.TempPathFactory) -> OtherHouse:
+    """Not to be changed, as `house`."""
+    return payments_house(tmp_path_factory.mktemp("payments"))
+
+
+@pytest.fixture(scope="session")
+def orders(tmp_path_factory: pytest.TempPathFactory) -> OtherHouse:
+    return orders_house(tmp_path_factory.mktemp("orders"))
+
+
+@pytest.fixture(scope="session")
+def payments_server(payments: OtherHouse) -> Iterator[Server]:
+    with Server(payments.home) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def orders_server(orders: OtherHouse) -> Iterator[Server]:
+    with Server(orders.home) as server:
+        yield server

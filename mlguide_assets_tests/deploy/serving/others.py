@@ -80,7 +80,8 @@ class OtherHouse:
 
     def _publish(self) -> None:
         tables = tables_of(self.lake, self.problem)
-        states = {noun: entity_state(tables, self.problem, noun, AS_OF) for noun in self.problem.decision.nouns}
+        nouns = self.problem.decision.nouns
+        states = {noun: ibis.memtable(entity_state(tables, self.problem, noun, AS_OF).to_pyarrow()) for noun in nouns}
         state = state_of(states, self.lake.read(self.problem.features_table), self.problem, self.lake)
         store = SqliteStore(self.home.online_store(self.problem.key))
         assert publish_online(store, state, self.lake, newest=AS_OF.date()).startswith("Published")

@@ -126,7 +126,10 @@ class House:
         return join_core_users(*self.memtables())
 
     def publish(self, as_of: datetime) -> None:
-        states = {noun: entity_state(self.by_name(), self.problem, noun, as_of) for noun in ("user", "email")}
+        states = {
+            noun: ibis.memtable(entity_state(self.by_name(), self.problem, noun, as_of).to_pyarrow())
+            for noun in self.problem.decision.nouns
+        }
         state = state_of(states, send_features(self.core(), self.problem), self.problem, self.lake)
         assert SqliteStore(self.store).publish(state)
 

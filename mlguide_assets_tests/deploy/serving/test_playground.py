@@ -12,7 +12,7 @@ import pytest
 from mlguide_assets.deploy.bundle import set_champion
 from mlguide_assets.deploy.serving.app import PLAYGROUND
 from mlguide_assets.deploy.serving.features import microseconds
-from mlguide_assets.prepare.features.moment import moment_features
+from mlguide_assets.prepare.features.request_time import calendar, days_between
 from mlguide_assets_tests.deploy.serving.browser import CONTRASTS, FAILED_REQUEST, NAMELESS, Visit, chromium
 from mlguide_assets_tests.deploy.serving.serving import (
     AS_OF,
@@ -78,7 +78,7 @@ def pairs_of(answer: Any) -> list[tuple[int, float]]:
 
 
 def test_it_is_small_and_nobody_else_is_asked(page: Callable[..., Visit], server: Server) -> None:
-    assert sum(path.stat().st_size for path in PLAYGROUND.iterdir()) < 64_000
+    assert sum(path.stat().st_size for path in PLAYGROUND.iterdir()) < 80_000
     seen = page()
     assert "No user is picked yet" in seen.see("#answer").inner_text()
     seen.see("#samples button").click()
@@ -123,7 +123,7 @@ def test_users_whom_every_email_would_lose_are_told_as_such(page: Callable[..., 
 def test_the_last_email_is_judged_as_the_api_does(page: Callable[..., Visit], client: Client) -> None:
     seen = page("users=3,40,7").answered()
     seen.page.get_by_role("radio").nth(1).check()
-    seen.see("h3", "Last email of each user")
+    seen.see("h3", "Last send of each user")
     told = client.predict(3, 40, 7)["predictions"]
     assert seen.ranked() == [(each["email_id"], each["probability"]) for each in told]
     assert seen.texts(".label > span") == [each["prediction"] for each in told]
@@ -173,7 +173,14 @@ def test_the_sliders_start_where_the_user_is(page: Callable[..., Visit], client:
     (email,) = (each for each in client.get("/emails").json() if each["email_id"] == best)
     times = (client.get("/readyz").json()["now"], user["date_joined"], email["created_at"], user["last_delivered_at"])
     at, joined, created, last = (microseconds(datetime.fromisoformat(each).replace(tzinfo=None)) for each in times)
-    own = moment_features(at=at, joined_at=joined, created_at=created, last_at=last)
+    own = dict(
+        zip(
+            ("tenure_days", "email_age_days", "days_since_last_email"),
+            (days_between(since, at) for since in (joined, created, last)),
+            strict=True,
+        )
+    )
+    own |= {"day_of_week": calendar("day_of_week", at), "hour_of_day": calendar("hour", at)}
     values = "(sliders) => sliders.map((each) => [each.id, each.value])"
     sliders = seen.page.locator(".what-if input[type=range]").evaluate_all(values)
     assert {name: float(value) for name, value in sliders} == {name: pytest.approx(own[name], abs=0.51) for name in own}
@@ -328,7 +335,7 @@ def test_a_link_keeps_everything(page: Callable[..., Visit]) -> None:
     assert seen.texts(".what-if output")[-1] == "7:00"
     assert not seen.page.get_by_label("Reasons").is_checked()
     seen.page.goto(f"{address.split('#')[0]}#users=7&mode=last&tenure_days=abc&as_of=<b>")
-    seen.see("h3", "Last email of each user")
+    seen.see("h3", "Last send of each user")
     assert seen.page.url.endswith("#users=7&mode=last")
 
 
@@ -443,6 +450,50 @@ def test_limits_are_said_and_got_over(visit: Callable[..., Visit], narrow: Serve
     eventually(lambda: narrow.client().get("/users").status == 200)
     seen.look_again()
     seen.answered()
+
+
+def test_a_payment_is_tried_typed_and_linked(visit: Callable[..., Visit], payments_server: Server) -> None:
+    """An event that nobody chose, with ids that are texts."""
+    seen, client = visit(payments_server), payments_server.client()
+    assert "Say which payment" in seen.see("#answer").inner_text()
+    seen.see("#samples button").click()
+    seen.answered()
+    tried = seen.page.evaluate("location.hash")
+    assert tried.startswith("#cards=c-")
+    seen.page.goto(f"{seen.address}#cards=c-007&shops=999&amount=80&hour=3")
+    seen.see("#answer .notes li", "Unknown shop 999: answered as without any history.")
+    asked = {"card_id": "c-007", "shop_id": 999, "amount": 80, "explain": True}
+    (told,) = client.post("/predict", {**asked, "what_if": {"hour": 3}}).json()["predictions"]
+    risk = "(spans) => spans.map((span) => Number(span.title))"
+    assert seen.page.locator(".risk span").evaluate_all(risk) == [told["probability"]]
+    assert seen.texts(".badge") == [told["decision"]]
+    assert seen.texts(".reasons li") == [" ".join(reason["text"].split()) for reason in told["reasons"]]
+    assert in_a_shell(seen.page.locator("#curl").inner_text())["predictions"][0]["probability"] == told["probability"]
+    seen.page.locator("#known-0").fill("much")
+    assert "amount: Input should be a valid number" in seen.see("#known-error").inner_text()
+    seen.page.locator("#known-0").fill("")
+    seen.answered()
+    assert seen.page.url.endswith("#cards=c-007&shops=999&amount=&hour=3")
+    seen.page.locator("#cards-field").fill("c-01")
+    seen.see("#cards-list [role=option]", "c-010").click()
+    seen.see("#answer tbody b", "c-010")
+    assert seen.texts("#cards .chips b") == ["c-010"]
+    assert all(said.startswith(FAILED_REQUEST) for said in seen.said)
+
+
+def test_customers_are_answered_one_after_the_other(visit: Callable[..., Visit], orders_server: Server) -> None:
+    """Entities at a cut-off, on a phone."""
+    seen = visit(orders_server, "customers=17,3,140,9999", viewport={"width": 360, "height": 740}).answered()
+    told = orders_server.client().post("/predict", {"customer_ids": [17, 3, 140]}).json()["predictions"]
+    assert seen.ranked() == [(each["customer_id"], each["probability"]) for each in told]
+    assert seen.texts(".badge") == [each["decision"] for each in told]
+    assert seen.texts("#answer > .notes li") == ["Unknown customer 9999: no features are known."]
+    assert "No order in the 14 days after?" in seen.texts("thead th")
+    assert not seen.page.locator("#modes").is_visible()
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert seen.page.evaluate(NAMELESS) == []
+    assert [each for each in seen.page.evaluate(CONTRASTS) if each[0] < 4.5] == []
+    assert seen.said == []
 
 
 def switch(house: House, server: Server, version: str) -> None:

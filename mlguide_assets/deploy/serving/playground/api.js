@@ -34,12 +34,14 @@ export async function post(path, body, signal) {
   return { answer: parse(text), text };
 }
 
-export async function users(search, limit) {
-  return parse(await exchange(`users?${new URLSearchParams({ search, limit })}`));
+/** Entities to pick from: those whose id starts with a text, or some. */
+export async function listed({ plural }, search, limit) {
+  return parse(await exchange(`${plural}?${new URLSearchParams({ search, limit })}`));
 }
 
-export async function emails(limit) {
-  return parse(await exchange(`emails?limit=${limit}`));
+/** What is decided, about what, and how it is called. */
+export async function problem() {
+  return parse(await exchange("problem"));
 }
 
 /** What serves; a server that cannot predict says so with status 503, and says it well. */

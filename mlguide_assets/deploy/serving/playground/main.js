@@ -2,53 +2,81 @@
 
 import * as api from "./api.js";
 import { Catalog } from "./catalog.js";
-import { byId, make, refill } from "./dom.js";
+import { byId, make, refill, say } from "./dom.js";
 import { KeyForm } from "./key.js";
+import { Known } from "./known.js";
 import { Moment, ownValues } from "./moment.js";
 import { Outcome } from "./outcome.js";
 import { Picker } from "./picker.js";
-import { linkOf, requestOf, stateOf } from "./request.js";
+import { capital, choice, isEvent, learn, problem, unit } from "./problem.js";
+import { isAsked, linkOf, requestOf, stateOf } from "./request.js";
 import { risksOf } from "./results.js";
 import { Service } from "./service.js";
 import { instant } from "./words.js";
 
 const PAUSE = 200;
+const AGAIN = 2_000;
+
+/** The words of the problem come first: all else is drawn from them. */
+while (!problem.noun) {
+  try {
+    await learn();
+  } catch (fault) {
+    say(byId("summary"), `${fault.message} This page tries again every 2 seconds.`);
+    await new Promise((resolve) => setTimeout(resolve, AGAIN));
+  }
+}
+nameControls();
 
 const catalog = new Catalog();
 const service = new Service(onLook);
 const outcome = new Outcome({ catalog, service });
+const known = new Known(changed);
 const moment = new Moment(changed);
 const keyForm = new KeyForm(start);
-
-const users = new Picker(byId("users"), {
-  noun: "user",
-  label: "Find by id, or paste ids",
-  placeholder: "1, 5, 100",
-  find: (text) => catalog.findUsers(text),
-  describe: (id) => catalog.user(id),
-  changed,
-});
-const emails = new Picker(byId("emails"), {
-  noun: "email",
-  label: "Candidates; none picked means the newest ones",
-  placeholder: "subject, theme, category or id",
-  find: (text) => catalog.findEmails(text),
-  describe: (id) => catalog.email(id),
-  changed,
-});
+/** Noun → picker. */
+const pickers = new Map(problem.entities.map((entity) => [entity.noun, pickerOf(entity)]));
 
 /** The request in progress: aborted as soon as another takes its place. */
 let asking = new AbortController();
-/** The last answer without what-if: what was asked of which model, and `user/email` → probability. */
+/** The last answer without what-if: what was asked of which model, and the ids of a case → its probability. */
 let baseline = { asked: "", risks: new Map() };
 let listed = false;
 let pause = 0;
 
+function nameControls() {
+  document.title = `${problem.name} · mlguide`;
+  byId("statement").textContent = problem.statement;
+  byId("about-title").textContent = capital(isEvent() ? problem.noun : unit().plural);
+  byId("modes").hidden = !choice();
+  byId("question-title").textContent = choice() ? "Question" : "Answer";
+  if (!choice()) return;
+  byId("mode-candidates").textContent = `Which of these ${choice().plural} is least risky?`;
+  byId("mode-last").textContent = `How did, or will, the last ${problem.noun} of each ${unit().noun} end?`;
+}
+
+function pickerOf(entity) {
+  const candidates = entity === choice();
+  const place = byId(candidates ? "among" : "about");
+  const root = make("div", { class: "picker", id: entity.plural });
+  place.append(make("div", {}, root, make("p", { class: "error", id: `${entity.plural}-error`, role: "alert" })));
+  const several = isEvent() ? capital(entity.noun) : "Find by id, or paste ids";
+  return new Picker(root, {
+    entity,
+    label: candidates ? "Candidates; none picked means the newest ones" : several,
+    placeholder: candidates ? "words of what is shown of it, or an id" : entity.text ? "an id" : "1, 5, 100",
+    single: isEvent(),
+    find: (text) => catalog.find(entity, text),
+    describe: (id) => catalog.option(entity, id),
+    changed,
+  });
+}
+
 function stateOfControls() {
   return {
-    users: users.ids,
+    picked: Object.fromEntries([...pickers].map(([noun, picker]) => [noun, picker.ids])),
+    known: known.values,
     mode: document.querySelector("input[name=mode]:checked").value,
-    emails: emails.ids,
     probability: byId("probability").checked,
     explain: byId("explain").checked,
     asOf: moment.asOf,
@@ -57,13 +85,13 @@ function stateOfControls() {
 }
 
 function showState(state) {
-  users.ids = state.users;
-  emails.ids = state.emails;
+  for (const [noun, picker] of pickers) picker.ids = state.picked[noun];
+  known.show(state.known);
   document.querySelector(`input[name=mode][value=${state.mode}]`).checked = true;
   byId("probability").checked = state.probability;
   byId("explain").checked = state.explain;
   moment.show(state);
-  byId("emails-part").hidden = state.mode === "last";
+  byId("among").hidden = state.mode === "last";
 }
 
 function changed() {
@@ -80,15 +108,14 @@ async function ask() {
   const state = stateOfControls();
   history.replaceState(null, "", `#${linkOf(state)}`);
   const request = requestOf(state);
-  outcome.asked(request, state);
-  if (!state.users.length) return;
+  outcome.asked(request, isAsked(state));
+  if (!isAsked(state)) return;
   try {
     const { answer, text } = await api.post(request.path, request.body, signal);
     const before = await risksWithoutWhatIf(state, answer, signal);
-    users.mark(answer.unknown_users.map(String));
-    emails.mark(answer.unknown_emails.map(String));
+    for (const { noun, plural } of problem.entities) pickers.get(noun).mark(answer[`unknown_${plural}`].map(String));
     outcome.answered({ answer, text, before });
-    describe(state.users).then(() => startSliders(state, answer));
+    describe(state.picked).then(() => startSliders(state, answer));
   } catch (fault) {
     if (signal.aborted) return;
     outcome.failed(fault);
@@ -96,7 +123,7 @@ async function ask() {
   }
 }
 
-/** `user/email` → probability without what-if; null where there is no what-if. */
+/** The ids of a case → its probability without what-if; null where there is no what-if. */
 async function risksWithoutWhatIf(state, answer, signal) {
   if (!state.probability || state.mode === "last") return null;
   const { path, body } = requestOf({ ...state, whatIf: {}, explain: false });
@@ -109,43 +136,56 @@ async function risksWithoutWhatIf(state, answer, signal) {
   return plain ? null : baseline.risks;
 }
 
-/** Let the sliders start at what is so of the first user, with the email that is least risky, at the moment asked for. */
-async function startSliders({ asOf }, { recommendations: [first] = [] }) {
-  const now = instant(asOf || service.state?.now);
-  if (!first || !now) return;
-  const [user, email] = [first.user_id, first.choice.email_id].map(String);
-  // The answer may be here before the list of emails is.
-  await catalog.loadEmails().catch(() => {});
-  const own = ownValues(...catalog.facts(user, email), now);
-  moment.start(own, `The sliders start where user ${user} is, with email ${email}.`);
+/** Let the sliders start at what is so of the first case that is told of, at the instant asked for. */
+async function startSliders({ asOf, mode }, { recommendations: [best] = [], predictions: [only] = [] }) {
+  const [now, first] = [instant(asOf || service.state?.now), best ?? only];
+  if (!first || !now || mode === "last") return;
+  // The answer may be here before the list of candidates is.
+  await catalog.loadCandidates().catch(() => {});
+  const idOf = ({ id }) => String(first[id] ?? first.choice[id]);
+  const rowOf = (noun) => problem.entities.filter((each) => each.noun === noun).map((each) => catalog.row(each, idOf(each)))[0];
+  const [whom, ...rest] = problem.entities.map((entity) => `${entity.noun} ${idOf(entity)}`);
+  const beside = rest.length ? `, with ${rest.join(" and ")}` : "";
+  moment.start(ownValues(rowOf, now), `The sliders start where ${whom} is${beside}.`);
 }
 
-/** Say who the users are that were named by their ids alone. */
-async function describe(ids) {
-  if (!(await catalog.lookUp(ids))) return;
-  users.showPicked();
+/** Say what the entities are that were named by their ids alone. */
+async function describe(picked) {
+  const named = problem.entities.filter((entity) => entity !== choice());
+  const found = await Promise.all(named.map((entity) => catalog.lookUp(entity, picked[entity.noun])));
+  if (!found.some(Boolean)) return;
+  named.forEach(({ noun }) => pickers.get(noun).showPicked());
   outcome.draw();
 }
 
 /** Load what there is to pick from. */
 async function list() {
+  const named = problem.entities.filter((entity) => entity !== choice());
   try {
-    const [samples] = await Promise.all([catalog.samples(), catalog.loadEmails()]);
+    const [samples] = await Promise.all([
+      Promise.all(named.map((entity) => catalog.samples(entity))),
+      catalog.loadCandidates(),
+    ]);
     listed = true;
-    showSamples(samples);
+    showSamples(named, samples);
   } catch (fault) {
     if (fault.status === 401) keyForm.ask();
     return;
   }
-  users.showPicked();
-  emails.showPicked();
+  for (const picker of pickers.values()) picker.showPicked();
   outcome.draw();
 }
 
-function showSamples(samples) {
-  const add = (id) => make("button", { type: "button", click: () => users.add([id]) }, `User ${id}`);
-  refill(byId("samples"), byId("samples-label"), ...samples.map((user) => add(String(user.user_id))));
-  byId("samples").hidden = !samples.length;
+/** Buttons that pick a unit, or all entities of an event. */
+function showSamples(entities, samples) {
+  const count = Math.min(...samples.map((ids) => ids.length));
+  const add = (place) => {
+    const click = () => entities.forEach(({ noun }, each) => pickers.get(noun).add([samples[each][place]]));
+    const names = entities.map(({ noun }, each) => `${noun} ${samples[each][place]}`);
+    return make("button", { type: "button", click }, capital(names.join(", ")));
+  };
+  refill(byId("samples"), byId("samples-label"), ...Array.from({ length: count }, (_, place) => add(place)));
+  byId("samples").hidden = !count;
 }
 
 /** What serves was looked at: ask again what failed, and what another model or newer features answer otherwise. */

@@ -1,10 +1,13 @@
-// When the email would be sent, and features of that moment that are set by hand.
+// When it is decided, and features of that instant that are set by hand.
 
 import { byId, make, say } from "./dom.js";
-import { WHAT_IF } from "./request.js";
-import { at, instant } from "./words.js";
+import { choice, isEvent, problem } from "./problem.js";
+import { at, DAYS, instant, MONTHS } from "./words.js";
 
 const DAY = 86_400_000;
+/** Where a slider of days starts while nothing is known. */
+const REST = 7;
+const SAID = { hour: (value) => `${value}:00`, day_of_week: (value) => DAYS[value], month: (value) => MONTHS[value - 1] };
 
 export class Moment {
   #asOf = byId("as-of");
@@ -14,8 +17,11 @@ export class Moment {
   /** @param changed called after each change. */
   constructor(changed) {
     this.#changed = changed;
-    for (const [name, feature] of Object.entries(WHAT_IF)) this.#rows.set(name, this.#row(name, feature));
+    for (const feature of problem.settable) this.#rows.set(feature.name, this.#row(feature));
     byId("what-if").append(...[...this.#rows.values()].map((row) => row.element));
+    byId("what-if-part").hidden = !this.#rows.size;
+    byId("as-of-label").textContent = `${whenOf()}, UTC`;
+    byId("moment-needs").textContent = `The last ${problem.noun} is judged as of its own instant: choose the other question to change it.`;
     this.#asOf.addEventListener("input", changed);
     byId("moment-reset").addEventListener("click", () => {
       this.show({ asOf: "", whatIf: {}, mode: "candidates" });
@@ -34,7 +40,7 @@ export class Moment {
     return Object.fromEntries(set.map(([name, row]) => [name, Number(row.slider.value)]));
   }
 
-  /** The last email that somebody was sent has its own moment: in that mode, there is nothing to set. */
+  /** The last decision about somebody has its own instant: in that mode, there is nothing to set. */
   show({ asOf, whatIf, mode }) {
     this.#asOf.value = asOf;
     for (const [name, row] of this.#rows) {
@@ -68,22 +74,23 @@ export class Moment {
     say(byId("as-of-hint"), `Empty means now, ${at(now)}. ${earliest}`);
   }
 
-  #row(name, { label, most, rest, words }) {
+  #row({ name, label, least, scale, part }) {
     const on = make("input", { type: "checkbox", id: `${name}-on`, "aria-label": `Set: ${label}` });
-    const slider = make("input", { type: "range", id: name, min: 0, max: most });
+    const slider = make("input", { type: "range", id: name, min: least, max: scale });
     const output = make("output", { for: name });
     const element = make("div", { class: "what-if" }, on, make("label", { for: name }, label), output, slider);
     const made = { element, on, slider };
+    const rest = part ? Math.round((least + scale) / 2) : REST;
     const tell = () => {
-      const value = words(Number(slider.value));
+      const value = (SAID[part] ?? String)(Number(slider.value));
       const known = made.own !== undefined && !on.checked;
       output.textContent = on.checked ? value : known ? `${value}, as it is` : "as it is";
       slider.setAttribute("aria-valuetext", on.checked ? value : `${value}, not sent`);
       element.classList.toggle("off", !on.checked);
     };
     made.set = (value = made.own ?? rest) => {
-      // A user may have joined before the scale begins.
-      slider.max = Math.max(most, Math.ceil(value));
+      // What it counts from may lie before the scale begins.
+      slider.max = Math.max(scale, Math.ceil(value));
       slider.value = value;
       tell();
     };
@@ -100,21 +107,29 @@ export class Moment {
   }
 }
 
+function whenOf() {
+  if (choice()) return `When the ${problem.noun} would be made`;
+  return isEvent() ? `When the ${problem.noun} happens` : "When it is decided";
+}
+
 /**
- * The features that can be set by hand as they are: of a user, an email and a moment; those that are known.
+ * The features that can be set by hand as they are at a moment; those that are known.
  *
- * @param user, email: as the API lists them, or undefined; moment: a Date.
+ * @param rowOf noun → the entity as the API lists it, or undefined; moment: a Date.
  */
-export function ownValues(user, email, moment) {
+export function ownValues(rowOf, moment) {
   const days = (since) => {
     const from = instant(since);
     return from && from <= moment ? (moment - from) / DAY : undefined;
   };
-  return {
-    tenure_days: days(user?.date_joined),
-    email_age_days: days(email?.created_at),
-    days_since_last_email: days(user?.last_delivered_at),
-    day_of_week: (moment.getUTCDay() + 6) % 7,
-    hour_of_day: moment.getUTCHours(),
-  };
+  const own = ({ name, part, noun, since }) => [name, part ? PARTS[part](moment) : days(rowOf(noun)?.[since])];
+  return Object.fromEntries(problem.settable.map(own));
 }
+
+const PARTS = {
+  hour: (moment) => moment.getUTCHours(),
+  day_of_week: (moment) => (moment.getUTCDay() + 6) % 7,
+  day_of_month: (moment) => moment.getUTCDate(),
+  month: (moment) => moment.getUTCMonth() + 1,
+  day_of_year: (moment) => Math.floor((moment - Date.UTC(moment.getUTCFullYear(), 0)) / DAY) + 1,
+};

@@ -3,16 +3,10 @@
 import { addressOf, key } from "./api.js";
 import { byId, make, refill, say } from "./dom.js";
 import { indented } from "./ids.js";
+import { choice, isEvent, problem, unit } from "./problem.js";
 import { curlOf } from "./request.js";
 import { elementsOf, summaryOf } from "./results.js";
 
-/** Where a fault is said: beside the control of the first field that it names. */
-const PLACES = { user_ids: "users-error", email_ids: "emails-error", as_of: "as-of-error", what_if: "what-if-error" };
-const STEPS = [
-  "Pick users: click one to try, type the start of an id, or paste ids.",
-  "Pick candidate emails, or leave it to the newest ones.",
-  "Read here which email is the least risky for each, how risky, and why.",
-];
 
 export class Outcome {
   /** Why there is no answer; null where there is one, or nothing was asked. */
@@ -35,17 +29,16 @@ export class Outcome {
     return this.#shown?.answer.model_version;
   }
 
-  /** A request is sent; without users, there is none. */
-  asked(request, { users }) {
-    const any = users.length > 0;
+  /** A request is sent, or there is nothing to ask yet. */
+  asked(request, any) {
     byId("results").setAttribute("aria-busy", String(any));
     byId("request-part").hidden = byId("again").hidden = !any;
     byId("curl").textContent = curlOf(request, addressOf(request.path), key.get() !== null);
     say(byId("curl-copied"), "");
     if (any) return;
     this.#clear();
-    const steps = make("ol", {}, ...STEPS.map((step) => make("li", {}, step)));
-    byId("answer").append(make("div", { class: "card" }, "No user is picked yet.", steps));
+    const steps = make("ol", {}, ...stepsOf().map((step) => make("li", {}, step)));
+    byId("answer").append(make("div", { class: "card" }, `No ${unit().noun} is picked yet.`, steps));
   }
 
   /** @param found answer, text: as it came; before: `user/email` → the probability without what-if, or null. */
@@ -102,9 +95,29 @@ export class Outcome {
   }
 }
 
-/** The place beside the control that a fault names, if that control can be seen. */
+function stepsOf() {
+  const { plural, noun } = unit();
+  const type = "click one to try, type the start of an id, or paste ids.";
+  if (isEvent()) return [`Say which ${problem.noun}: click one to try, or fill in the fields.`, "Read here how risky it is, and why."];
+  if (!choice()) return [`Pick ${plural}: ${type}`, `Read here how risky it is with each ${noun}, and why.`];
+  const read = `Read here which ${choice().noun} is the least risky for each, how risky, and why.`;
+  return [`Pick ${plural}: ${type}`, `Pick candidate ${choice().plural}, or leave it to the newest ones.`, read];
+}
+
+/** Field of a request → the place beside its control where a fault is said. */
+function placesOf() {
+  const named = ({ noun, id, ids, plural }) => [noun, id, ids].map((name) => [name, `${plural}-error`]);
+  const pickers = problem.entities.flatMap(named);
+  const columns = problem.known.map(({ name }) => [name, "known-error"]);
+  return new Map([...pickers, ...columns, [problem.time, "as-of-error"], ["as_of", "as-of-error"], ["what_if", "what-if-error"]]);
+}
+
+/** The place beside the control of the first field that a fault names, if that control can be seen. */
 function placeOf(message) {
-  const place = byId(PLACES[/\b(user_ids|email_ids|as_of|what_if)\b/.exec(message)?.[0]]);
+  const places = placesOf();
+  const names = /^([\w.]+):/.exec(message)?.[1].split(".") ?? [];
+  const asked = /(?:later|earlier) (\w+)\W*$/.exec(message)?.[1];
+  const place = byId(places.get([...names, asked].find((name) => places.has(name))));
   if (!place || place.parentElement.closest("[hidden]")) return null;
   place.closest("details")?.setAttribute("open", "");
   return place;

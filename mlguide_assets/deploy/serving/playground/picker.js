@@ -22,8 +22,9 @@ export class Picker {
 
   /**
    * @param root the element to fill; its id names what is in it.
-   * @param settings noun: what is picked; label, placeholder; find(text): options to pick from, each {id, title, note};
-   *   describe(id): the option of an id; changed(): called after each change. What is wrong is said in `<root>-error`.
+   * @param settings entity: what is picked; label, placeholder; single: whether one takes the place of another;
+   *   find(text): options to pick from, each {id, title, note}; describe(id): the option of an id; changed(): called
+   *   after each change. What is wrong is said in `<root>-error`.
    */
   constructor(root, settings) {
     this.#settings = { ...settings, error: root.parentElement.querySelector(".error") };
@@ -43,10 +44,10 @@ export class Picker {
       click: () => this.#find(),
       blur: () => this.#close(),
     });
-    const roles = { role: "listbox", "aria-label": settings.label, "aria-multiselectable": "true" };
+    const roles = { role: "listbox", "aria-label": settings.label, "aria-multiselectable": String(!settings.single) };
     this.#list = make("ul", { id: `${id}-list`, ...roles });
     this.#hint = make("p", { id: `${id}-hint`, class: "hint", role: "status" });
-    this.#picked = make("ul", { class: "chips", "aria-label": `Picked ${settings.noun}s` });
+    this.#picked = make("ul", { class: "chips", "aria-label": `Picked ${settings.entity.plural}` });
     // Without the listener, a press on the list would take the focus from the field, which closes the list.
     const popup = make("div", { class: "popup", mousedown: (event) => event.preventDefault() }, this.#hint, this.#list);
     root.append(label, make("div", { class: "field" }, this.#input, popup), this.#picked);
@@ -69,11 +70,11 @@ export class Picker {
   }
 
   add(ids) {
-    this.#change([...this.#ids, ...ids.filter((id) => !this.#ids.includes(id))]);
+    this.#change(this.#settings.single ? ids.slice(-1) : [...this.#ids, ...ids.filter((id) => !this.#ids.includes(id))]);
   }
 
   showPicked() {
-    const { noun, describe } = this.#settings;
+    const { describe, entity: { noun } } = this.#settings;
     const chips = this.#ids.map((id) => {
       const unknown = this.#unknown.has(id);
       const title = unknown ? "unknown" : describe(id).title;
@@ -103,7 +104,8 @@ export class Picker {
 
   #toggle(id) {
     const others = this.#ids.filter((other) => other !== id);
-    this.#change(others.length < this.#ids.length ? others : [...others, id]);
+    const without = others.length < this.#ids.length;
+    this.#change(without ? others : this.#settings.single ? [id] : [...others, id]);
     this.#input.select();
     this.#show();
   }
@@ -113,10 +115,11 @@ export class Picker {
     const text = this.#input.value.trim();
     this.#close();
     if (!text) return;
-    const ids = idsIn(text);
+    const { entity } = this.#settings;
+    const ids = idsIn(text, entity);
     if (!ids) {
-      const advice = "type whole numbers, such as 1, 5, 100, or choose with the arrow keys";
-      this.#complain(`“${text.slice(0, 40)}” is no ${this.#settings.noun} id: ${advice}.`);
+      const form = entity.text === false ? "whole numbers, such as 1, 5, 100" : "ids, with commas between them";
+      this.#complain(`“${text.slice(0, 40)}” is no ${entity.noun} id: type ${form}, or choose with the arrow keys.`);
       return;
     }
     this.#input.value = "";
@@ -124,7 +127,7 @@ export class Picker {
   }
 
   #onPaste(event) {
-    const ids = idsIn(event.clipboardData.getData("text"));
+    const ids = idsIn(event.clipboardData.getData("text"), this.#settings.entity);
     if (!ids || ids.length < 2 || this.#input.value) return;
     event.preventDefault();
     this.add(ids);
@@ -185,11 +188,12 @@ export class Picker {
   }
 
   #found() {
-    const { noun } = this.#settings;
-    const [found, ids] = [this.#options.length, idsIn(this.#input.value)];
-    const told = found ? `${count(found, noun)} listed: arrow keys and Enter choose.` : `No ${noun} found.`;
+    const { entity } = this.#settings;
+    const { noun, plural } = entity;
+    const [found, ids] = [this.#options.length, idsIn(this.#input.value, entity)];
+    const told = found ? `${count(found, noun, plural)} listed: arrow keys and Enter choose.` : `No ${noun} found.`;
     if (!ids || this.#active >= 0) return told;
-    return `${told} Enter adds ${ids.length > 3 ? count(ids.length, noun) : ids.join(", ")}.`;
+    return `${told} Enter adds ${ids.length > 3 ? count(ids.length, noun, plural) : ids.join(", ")}.`;
   }
 
   /** Close the list, and drop what is still being found. */

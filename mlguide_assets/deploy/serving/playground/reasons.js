@@ -15,7 +15,7 @@ export function chartOf(reasons, reach) {
     const bar = make("i", { class: contribution > 0 ? "raises" : "lowers" });
     bar.style.setProperty("--share", Math.abs(contribution) / reach);
     const bars = make("div", { class: "diverging", "aria-hidden": "true" }, bar, make("i", { class: "middle" }));
-    return make("li", {}, text, bars);
+    return make("li", {}, text.replace("× ", "×\u00a0"), bars);
   });
   const title = make("p", { class: "hint" }, `What moves this risk most. ${scale}`);
   return make("div", { class: "reasons" }, title, make("ul", {}, ...rows));

@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { byId, make, say } from "./dom.js";
+import { above } from "./problem.js";
 import { at, instant, share, span } from "./words.js";
 
 const EVERY = 2_000;
@@ -42,7 +43,7 @@ function show({ status, reasons, model_version: version, trained_at, shadow_vers
   const model = [`version ${version}`, trained && `trained ${at(trained)}`, shadow && `${shadow} in its shadow`];
   say(byId("state-model"), version ? model.filter(Boolean).join(", ") : "none");
   say(byId("state-features"), features && now ? `of ${at(features)}, ${span(now - features)} old` : "none");
-  say(byId("state-threshold"), threshold === null ? "none" : `withhold from ${share(threshold)} on`);
+  say(byId("state-threshold"), threshold === null ? "none" : `${above()} from ${share(threshold)} on`);
 }
 
 function tell(kind, text, notes) {

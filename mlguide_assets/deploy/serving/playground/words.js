@@ -1,5 +1,9 @@
 // Numbers and times as people read them. Times are UTC throughout, as the API's are.
 
+export const MONTHS = [
+  "January", "February", "March", "April", "May", "June",
+  "July", "August", "September", "October", "November", "December",
+];
 export const DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 /** A probability as a percentage of three digits. */
@@ -14,7 +18,10 @@ export function percent(probability) {
 export const share = (value) => `${Number((100 * value).toPrecision(3))}%`;
 
 /** How many there are of a thing: `1 user`, `2 users`. */
-export const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
+export const count = (number, noun, nouns = `${noun}s`) => `${number} ${number === 1 ? noun : nouns}`;
+
+/** The same from the plural alone. */
+export const many = (number, things) => count(number, things.replace(/s\b/, ""), things);
 
 /** A time of the API, which is UTC where it does not say otherwise; null where there is none. */
 export function instant(text) {
