@@ -77,7 +77,7 @@ def test_the_page_speaks_of_payments(ran: tuple[Path, dict[str, Any]], tmp_path:
     )
 
 
-@pytest.mark.parametrize("command", ["start personalised", "plan personalised", "status", "value"])
+@pytest.mark.parametrize("command", ["start personalised", "status"])
 def test_without_a_choice_there_are_no_experiments(command: str, ran: tuple[Path, dict[str, Any]]) -> None:
     home, _ = ran
     done = mlguide(home, "experiment", *command.split())

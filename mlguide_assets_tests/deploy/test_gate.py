@@ -220,7 +220,7 @@ def test_groups_are_judged_where_the_problem_asks_for_it() -> None:
     assert decide(unequal, STRICT).verdict == "promoted"
     refused = decide(unequal, asking)
     assert refused.verdict == "refused"
-    assert "groups of gender at rates that differ by 0.3000" in refused.reasons[0]
+    assert "groups of gender are at or above the threshold at rates that differ by 0.3000" in refused.reasons[0]
     assert decide(evidence(scores(signal=1.2), groups=groups(0.3, 0.05, 0.35)), asking).verdict == "promoted"
 
 
