@@ -409,6 +409,9 @@ def serve(
 ) -> None:
     """Answer predictions over HTTP, with a playground on the same address.
 
+    A home with several problems serves each of them below /problems/NAME/, and the one of its last run also without
+    that; with --problem one of them alone.
+
     What is asked follows from the problem: ids of entities, with candidates where a decision chooses, or the columns of
     an event, such as a payment. /openapi.json on the same address describes it, with examples that are answered.
 

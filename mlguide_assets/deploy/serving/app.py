@@ -16,7 +16,8 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
-from mlguide_assets.define.loading import current_problem
+from mlguide_assets.define.loading import current_problem, name_in_home
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.fault_log import FaultCounter
 from mlguide_assets.deploy.online_store.opening import STORE_VARIABLE
 from mlguide_assets.deploy.online_store.store import StoreError
@@ -36,8 +37,10 @@ from mlguide_assets.deploy.serving.server import (
     ACCESS_LOG_VARIABLE,
     BOUND_HOST_VARIABLE,
     KEY_VARIABLE,
+    served_problems,
     stop_with_parent,
 )
+from mlguide_assets.deploy.serving.several import Several
 from mlguide_assets.deploy.serving.types import list_of
 from mlguide_assets.settings import Home
 
@@ -50,8 +53,16 @@ def create_app() -> App:
     log_as_json()
     stop_with_parent()
     home = Home.locate()
+    current = current_problem(home)
+    served = {name: app_from_environment(home, problem) for name, problem in served_problems(home).items()}
+    return Several(served, name_in_home(current, home) or "") if len(served) > 1 else served.popitem()[1]
+
+
+def app_from_environment(home: Home, problem: Problem) -> Guard:
+    """The application of a problem, as the environment says: host, store, key."""
     return app_of(
         home,
+        problem,
         hosts=AllowedHosts.of(os.environ.get(BOUND_HOST_VARIABLE) or "127.0.0.1"),
         store=os.environ.get(STORE_VARIABLE),
         key=os.environ.get(KEY_VARIABLE),
@@ -61,20 +72,22 @@ def create_app() -> App:
 
 def app_of(
     home: Home,
+    problem: Problem | None = None,
     *,
     hosts: AllowedHosts,
     store: str | None = None,
     key: str | None = None,
     access_log: bool = True,
-) -> App:
-    """The application of a home.
+) -> Guard:
+    """The application of a problem of a home.
 
     Args:
+        problem: default: the one that this process works on.
         hosts: the names by which it may be addressed.
         store: address of the online store; the home's own without it.
         key: what callers must send; none is asked for without it.
     """
-    problem = current_problem(home)
+    problem = problem or current_problem(home)
     faults = FaultCounter(home.faults(problem.key))
     api = api_of(home, problem, store)
 

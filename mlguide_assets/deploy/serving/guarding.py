@@ -6,16 +6,19 @@ import json
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from itertools import count
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlguide_assets.define.operations import Serving
 from mlguide_assets.deploy.fault_log import FaultCounter
 from mlguide_assets.deploy.serving.asked import RefusedError
 from mlguide_assets.deploy.serving.operations import IN_PROGRESS, AccessLog, count_request
 from mlguide_assets.deploy.serving.reach import AllowedHosts
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -51,7 +54,7 @@ class Guard:
 
     def __init__(
         self,
-        app: App,
+        app: "FastAPI",
         serving: Serving,
         key: str | None,
         *,
@@ -68,6 +71,10 @@ class Guard:
         self._shortcuts = shortcuts
         self._faults = faults
         self._in_progress = 0
+
+    def lifespan(self) -> AbstractAsyncContextManager[Any]:
+        """What the application keeps while it runs, for who starts it as one of several."""
+        return self._app.router.lifespan_context(self._app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -190,14 +197,14 @@ class _Exchange:
         seconds = perf_counter() - self._started
         # Paths that nobody serves are one: a stranger must not make metrics grow.
         path = self.path or getattr(self._scope.get("route"), "path", "other")
-        count_request(path, self._status, seconds)
+        count_request(f"{self._scope.get('root_path', '')}{path}", self._status, seconds)
         faults.count(path, self._status)
         IN_PROGRESS.dec()
         if access_log is not None:
             access_log.add(
                 request_id=self.request_id,
                 method=self._scope["method"],
-                path=self._scope["path"],
+                path=f"{self._scope.get('root_path', '')}{self._scope['path']}",
                 status=self._status,
                 milliseconds=round(seconds * 1000, 3),
             )

@@ -10,7 +10,8 @@ import threading
 from collections.abc import Iterator
 from tempfile import TemporaryDirectory
 
-from mlguide_assets.define.loading import current_problem
+from mlguide_assets.define.loading import PROBLEM_VARIABLE, current_problem, name_in_home, problems_of_home
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.online_store.opening import STORE_VARIABLE, open_store
 from mlguide_assets.deploy.serving.reach import bind, is_loopback
 from mlguide_assets.errors import InputError
@@ -41,7 +42,7 @@ def serve(home: Home, *, host: str, port: int, workers: int, store: str | None, 
     address = store or os.environ.get(STORE_VARIABLE) or ""
     open_store(home, "any", address)
     # Known to be readable before there are workers, which would die of it, and be started again, for ever.
-    current_problem(home)
+    served = served_problems(home)
     # The workers are processes of their own, which have only the environment.
     os.environ |= {
         HOME_VARIABLE: str(home.root),
@@ -51,6 +52,8 @@ def serve(home: Home, *, host: str, port: int, workers: int, store: str | None, 
     }
     shown = f"[{host}]" if ":" in host else host
     print(f"Playground and API on http://{shown}:{port} for {home.root}; Ctrl-C stops them.", file=sys.stderr)
+    for name in served if len(served) > 1 else ():
+        print(f"  {name}: http://{shown}:{port}/problems/{name}/", file=sys.stderr)
     home.ensure_writable()
     _allow_many_connections()
     # Uvicorn finishes what was begun, then raises the signal again, which would end the process as if killed.
@@ -70,6 +73,15 @@ def serve(home: Home, *, host: str, port: int, workers: int, store: str | None, 
             proxy_headers=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
+
+
+def served_problems(home: Home) -> dict[str, Problem]:
+    """The problems that are served, by their names: those of the home, or the one that this process was started for."""
+    current = current_problem(home)
+    if os.environ.get(PROBLEM_VARIABLE):
+        return {current.name: current}
+    known = {**problems_of_home(home), current.key: current}
+    return {name_in_home(problem, home) or problem.name: problem for problem in known.values()}
 
 
 def _allow_many_connections() -> None:
