@@ -121,10 +121,11 @@ class Guard:
             self._in_progress -= 1
 
     async def _shortcut(self, scope: Scope, body: bytes, exchange: "_Exchange") -> bytes | None:
-        shortcut = self._shortcuts.get(scope["path"])
+        path = _route_path(scope)
+        shortcut = self._shortcuts.get(path)
         if shortcut is None or scope["method"] != "POST" or not _is_json(scope):
             return None
-        exchange.path = scope["path"]
+        exchange.path = path
         return await shortcut(body, exchange.request_id)
 
     def _is_open(self, scope: Scope) -> bool:
@@ -136,7 +137,7 @@ class Guard:
         refusal = self._hosts.refusal(scope["headers"])
         if refusal is not None:
             raise RefusedError(*refusal)
-        path = scope["path"]
+        path = _route_path(scope)
         if path in OPEN or path.startswith(OPEN_BELOW):
             return True
         if self._key is not None and not hmac.compare_digest(_given_key(scope), self._key):
@@ -204,7 +205,7 @@ class _Exchange:
             access_log.add(
                 request_id=self.request_id,
                 method=self._scope["method"],
-                path=f"{self._scope.get('root_path', '')}{self._scope['path']}",
+                path=self._scope["path"],
                 status=self._status,
                 milliseconds=round(seconds * 1000, 3),
             )
@@ -218,6 +219,12 @@ _SAFE = [
     (b"content-security-policy", b"default-src 'self'; base-uri 'none'; frame-ancestors 'none'"),
 ]
 """On every answer: the page loads nothing from elsewhere, runs no script but files of ours, and is in no frame."""
+
+
+def _route_path(scope: Scope) -> str:
+    """The path below that of the application, which is one of several."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
 
 
 async def _body(scope: Scope, receive: Receive, limit: int) -> bytes:

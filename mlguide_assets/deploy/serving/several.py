@@ -28,7 +28,7 @@ class Several:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
-        name, slash, path = scope["path"].removeprefix(BELOW).partition("/")
+        name, slash, _ = scope["path"].removeprefix(BELOW).partition("/")
         application = self._applications.get(name) if scope["path"].startswith(BELOW) else None
         if application is None:
             await self._default(scope, receive, send)
@@ -36,9 +36,8 @@ class Several:
             # The links of a page are relative to the last slash of its address.
             await _redirect(f"{scope['path']}/", send)
         else:
-            root = f"{scope.get('root_path', '')}{BELOW}{name}"
-            below = {**scope, "path": f"/{path}", "raw_path": f"/{path}".encode(), "root_path": root}
-            await application(below, receive, send)
+            # As ASGI has it, the path goes on to have what it is below.
+            await application({**scope, "root_path": f"{BELOW}{name}"}, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """Start all applications, and stop them in the end."""

@@ -1,0 +1,70 @@
+"""Several problems on one address: each below its name, and the last one also without."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mlguide_assets.define.loading import dump_problem
+from mlguide_assets_tests.deploy.serving.others import CARDS, OtherHouse
+from mlguide_assets_tests.deploy.serving.serving import Client, Server
+
+
+@pytest.fixture(scope="module")
+def both(payments: OtherHouse, orders: OtherHouse, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A home of payments and of customers, the payments last."""
+    home = type(payments.home)(tmp_path_factory.mktemp("both") / "home")
+    for house in (orders, payments):
+        shutil.copytree(house.home.root, home.root, dirs_exist_ok=True)
+    home.problems.mkdir()
+    for house in (payments, orders):
+        (home.problems / f"{house.problem.key}.yaml").write_text(dump_problem(house.problem))
+    with Server(home) as server:
+        client = server.client()
+        yield client
+        client.close()
+
+
+def test_each_problem_is_asked_below_its_name(both: Client) -> None:
+    of_cards, of_orders = both.get("/problems/cards/problem"), both.get("/problems/orders/problem")
+    assert [each.json()["noun"] for each in (of_cards, of_orders)] == ["payment", "customer"]
+    answer = both.post("/problems/orders/predict", {"customer_ids": [1]})
+    assert (answer.status, answer.json()["predictions"][0]["customer_id"]) == (200, 1)
+
+
+def test_paths_without_a_problem_are_those_of_the_last_run(both: Client) -> None:
+    payment = {"card_id": CARDS[0], "shop_id": 3, "amount": 20.0}
+    below, at_root = (both.post(f"{root}/predict", payment).json() for root in ("/problems/cards", ""))
+    assert below["predictions"] == at_root["predictions"]
+
+
+def test_the_playground_finds_its_files_below_a_problem(both: Client) -> None:
+    moved = both.get("/problems/orders")
+    assert (moved.status, moved.headers["location"]) == (308, "/problems/orders/")
+    page = both.get("/problems/orders/")
+    assert (page.status, both.get("/problems/orders/static/main.js").status) == (200, 200)
+    assert b'src="static/main.js"' in page.body
+    assert both.get("/problems/orders/openapi.json").json()["servers"] == [{"url": "/problems/orders"}]
+
+
+def test_what_is_none_of_the_problems_is_not_found(both: Client) -> None:
+    assert both.get("/problems/churn/problem").status == 404
+
+
+def test_metrics_tell_the_problems_apart(both: Client) -> None:
+    both.get("/problems/orders/readyz")
+    assert b'mlguide_requests_total{path="/problems/orders/readyz",status="200"}' in both.get("/metrics").body
+
+
+def test_a_home_may_serve_one_of_them(payments: OtherHouse, orders: OtherHouse, tmp_path: Path) -> None:
+    from mlguide_assets.define.loading import PROBLEM_VARIABLE
+    from mlguide_assets.deploy.serving.server import served_problems
+
+    home = type(payments.home)(tmp_path)
+    home.problems.mkdir()
+    for house in (payments, orders):
+        (home.problems / f"{house.problem.key}.yaml").write_text(dump_problem(house.problem))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(PROBLEM_VARIABLE, "orders")
+        assert list(served_problems(home)) == ["orders"]
