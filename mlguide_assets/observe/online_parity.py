@@ -59,11 +59,14 @@ def online_parity(log: ibis.Table, lake: Lake, problem: Problem) -> OnlineParity
 
     What-ifs are left out, since their features were set by hand, and so are answers by the base rate.
     """
-    features = [feature for feature in features_of(problem) if feature.for_models]
     real = log.filter(log.variant.isin([CHAMPION, CHALLENGER, ROUTED, FALLBACK]) & log.features.notnull())
     decision = problem.decision
     keys = (*decision.ids, decision.time)
     logged = real.select("request_id", "position", *keys, "feature_time", "published", "features").to_pyarrow()
+    if not logged.num_rows:
+        # Before the first run, what the features are may not be decided yet.
+        return OnlineParity(SCHEMA.empty_table(), 0, 0)
+    features = [feature for feature in features_of(problem) if feature.for_models]
     publications = pinned_publications(lake, published_from(problem))
     counted = {feature.name: _Count(keys) for feature in features}
     compared = 0

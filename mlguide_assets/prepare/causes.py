@@ -138,8 +138,8 @@ def cause_of_number(column: str, text: str, *, is_id: bool) -> str:
         return f"{must} is infinite; leave it empty where it is not known"
     if is_id:
         return (
-            f"{column} must be a whole number of at most 64 bits, as nearly all ids of this kind are or as stores and "
-            f"API need it, and {shown} is text; number the ids in the source, alike in all tables"
+            f"{column} must be a whole number of at most 64 bits, as nearly all ids of this kind are, and {shown} is "
+            f"text; write the ids in one form in the source, alike in all tables"
         )
     if text.lower() in ("true", "false"):
         return f"{must} is a flag; write 1 and 0 if these are meant"

@@ -20,7 +20,7 @@ from mlguide_assets.definitions import defs
 from mlguide_assets.deploy.bundle import champion, champions
 from mlguide_assets.deploy.online_store.sqlite import SqliteStore
 from mlguide_assets.deploy.prediction_log import LogWriter
-from mlguide_assets.deploy.serving.messages import PredictRequest, RecommendRequest
+from mlguide_assets.deploy.serving.api import api_of
 from mlguide_assets.deploy.serving.model import load_served
 from mlguide_assets.deploy.serving.service import Service, Work, give
 from mlguide_assets.prepare.core import join_core_users
@@ -47,7 +47,8 @@ def answered(house: Serving, request: Mapping[str, Any]) -> Any:
     assert current is not None
     service = Service(house.problem, SqliteStore(house.store))
     service.champion = load_served(current)
-    work = Work((PredictRequest if "probability" in request else RecommendRequest).model_validate(request), "one")
+    api = api_of(house.home, house.problem, None)
+    work = Work(api.requests.asked(request, recommend="probability" not in request), "one")
     judged = service.judge([work])
     assert judged is not None
     give(judged, LogWriter(house.served))

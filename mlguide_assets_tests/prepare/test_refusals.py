@@ -59,7 +59,7 @@ def test_doubles_lose_no_row_that_refers_to_them() -> None:
 def test_nobody_is_advised_to_set_aside_more_than_may_be(violations: int) -> None:
     said = told(PROBLEM, result_of(TYPED, violations, unreadable="id=u-17, age=abc"))
     assert "id must be a whole number of at most 64 bits" in said
-    assert "and 'u-17' is text; number the ids in the source" in said
+    assert "and 'u-17' is text; write the ids in one form in the source" in said
     assert "quarantine" not in said
     assert "set" not in said
 

@@ -96,12 +96,7 @@ def _place(name: TableName, problem: Problem) -> str:
 
 
 def _text_ids(raw: dict[TableName, ibis.Table], problem: Problem) -> dict[TableName, frozenset[str]]:
-    """Per table the columns whose ids are texts, such as UUIDs, as the values of all tables show.
-
-    None in the email case, whose stores and API take numbers alone: texts are then the contract's to refuse.
-    """
-    if problem.has_email_tables:
-        return dict.fromkeys(problem.tables, frozenset())
+    """Per table the columns whose ids are texts, such as UUIDs, as the values of all tables show."""
     whole = {}
     for name, table in problem.tables.items():
         found = find_columns(raw[name].columns, table, _place(name, problem))

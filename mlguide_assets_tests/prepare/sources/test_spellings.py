@@ -130,7 +130,7 @@ def test_what_is_no_number_is_explained_by_what_it_looks_like(text: str, words: 
 @pytest.mark.parametrize("text", ["u-17", "0f8fad5b-d9cb-469f-a165-70867728950e", "true"])
 def test_a_text_among_ids_that_are_numbers_is_a_mistake(text: str) -> None:
     told = cause_of_number("id", text, is_id=True)
-    assert f"and {text!r} is text; number the ids in the source" in told
+    assert f"and {text!r} is text; write the ids in one form in the source" in told
 
 
 @pytest.mark.parametrize(
