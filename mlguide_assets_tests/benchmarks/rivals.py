@@ -10,20 +10,28 @@ from typing import Any
 import pandas as pd
 
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.values import slug
 from mlguide_assets.prepare.features.catalogue import features_of
-from mlguide_assets.prepare.features.registry import category_count, theme_count
 
 DAY = 86_400_000_000
 DAYS = pd.Timedelta(days=1)
+
+
+def email_count(column: str, value: str) -> str:
+    """The name of the feature that counts emails of a theme or category."""
+    return f"number_of_email_{column}_{slug(value)}"
 
 
 def with_sql(core: Path, out: Path, connection: Any, problem: Problem) -> None:
     """One statement, as an engineer who knows DuckDB would write it."""
     window = problem.label.window // pd.Timedelta(microseconds=1)
     counted = ", ".join(
-        [f"count(*) FILTER (theme = '{theme}') OVER earlier AS {theme_count(theme)}" for theme in problem.themes]
+        [
+            f"count(*) FILTER (theme = '{theme}') OVER earlier AS {email_count('theme', theme)}"
+            for theme in problem.themes
+        ]
         + [
-            f"count(*) FILTER (category = '{name}') OVER earlier AS {category_count(name)}"
+            f"count(*) FILTER (category = '{name}') OVER earlier AS {email_count('category', name)}"
             for name in problem.categories
         ]
     )
@@ -96,9 +104,9 @@ def with_pandas(core: Path, out: Path, problem: Problem) -> None:
     ones = pd.Series(1, index=frame.index)
     frame["number_of_emails"] = earlier(ones)
     for theme in problem.themes:
-        frame[theme_count(theme)] = earlier((frame.theme == theme).astype("int64"))
+        frame[email_count("theme", theme)] = earlier((frame.theme == theme).astype("int64"))
     for category in problem.categories:
-        frame[category_count(category)] = earlier((frame.category == category).astype("int64"))
+        frame[email_count("category", category)] = earlier((frame.category == category).astype("int64"))
     for days in (7, 30):
         before = _up_to(frame, ones, frame.delivered_at - days * DAYS, inclusive=False)
         frame[f"emails_last_{days}_days"] = frame.number_of_emails - before

@@ -7,9 +7,9 @@ import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.features.catalogue import features_of
-from mlguide_assets.prepare.features.registry import PROFILE
 from mlguide_assets.train.behaviour.results import Behaviour, Kind, example_of, ratio_of, share_of
 from mlguide_assets.train.behaviour.samples import (
+    PROFILE,
     newest_emails,
     one_per_user,
     overwritten,

@@ -10,13 +10,16 @@ import pyarrow as pa
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.tables import TABLES
 from mlguide_assets.prepare.features.catalogue import features_of
-from mlguide_assets.prepare.features.registry import EMAIL_HISTORY
 from mlguide_assets.prepare.features.tables import KEYS
 from mlguide_assets.train.models import ServableModel
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+PROFILE = ("age", "gender", "country", "words_in_description", "purchases")
+EMAIL_HISTORY = ("email_matured_sends", "email_unsubscribe_rate")
+"""The columns of users, and what is known of an email's past, in the email case."""
+
 SAMPLE_USERS = 500
 """Users whose features are computed again: the cost of all tests is that of their sends."""
 CANDIDATES = 20

@@ -13,7 +13,7 @@ from mlguide_assets.prepare.column_lineage import parents_of
 from mlguide_assets.prepare.columns import columns_of
 from mlguide_assets.prepare.core import join_core_users
 from mlguide_assets.prepare.features.catalogue import features_of
-from mlguide_assets.prepare.features.moment import DAY, moment_features
+from mlguide_assets.prepare.features.request_time import DAY, calendar, days_between
 from mlguide_assets.prepare.features.tables import KEYS, LABEL, send_features
 from mlguide_assets_tests.prepare.features.worlds import ASKED, EMAILS, INSTANTS, SENDS, START, USERS, Row, Send, World
 from mlguide_assets_tests.samples import CATEGORIES, THEMES, sample_problem, sample_tables
@@ -161,16 +161,10 @@ def test_a_users_first_send_has_no_history(world: World) -> None:
 
 
 @given(instant=INSTANTS | st.datetimes(datetime(1800, 1, 1), datetime(2300, 1, 1)), gap=st.integers(0, 400 * DAY))
-def test_one_request_has_the_moment_features_that_the_calendar_gives(instant: datetime, gap: int) -> None:
+def test_one_request_has_the_ages_and_the_calendar_of_its_instant(instant: datetime, gap: int) -> None:
     at = (instant - datetime(1970, 1, 1)) // timedelta(microseconds=1)
-    found = moment_features(at=at, joined_at=at - gap, created_at=at, last_at=at - 2 * DAY)
-    assert found == {
-        "tenure_days": gap / DAY,
-        "email_age_days": 0.0,
-        "days_since_last_email": 2.0,
-        "day_of_week": instant.weekday(),
-        "hour_of_day": instant.hour,
-    }
+    assert (days_between(at - gap, at), days_between(at, at), days_between(at - 2 * DAY, at)) == (gap / DAY, 0.0, 2.0)
+    assert (calendar("day_of_week", at), calendar("hour", at)) == (instant.weekday(), instant.hour)
 
 
 def test_core_users_has_every_send_and_every_silent_user(duck: Any) -> None:

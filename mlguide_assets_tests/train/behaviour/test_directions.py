@@ -8,13 +8,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from mlguide_assets.prepare.features.registry import EMAIL_HISTORY, PROFILE
 from mlguide_assets.prepare.features.tables import LABEL
 from mlguide_assets.prepare.simulator.calibration import calibrate
 from mlguide_assets.prepare.simulator.content import emails
 from mlguide_assets.prepare.simulator.population import users
 from mlguide_assets.prepare.simulator.risk import SHIFTED, USUAL, Effects, Moment, observed_logits
 from mlguide_assets.train.behaviour.directions import EXTRA_SENDS, with_extra_recent_sends
+from mlguide_assets.train.behaviour.samples import EMAIL_HISTORY, PROFILE
 from mlguide_assets_tests.prepare.simulator.worlds import history
 from mlguide_assets_tests.train.behaviour.cases import FEATURES, PROBLEM, WORLD, core, intervention
 

@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 import pytest
 
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.features.registry import PROFILE
 from mlguide_assets.prepare.features.tables import LABEL, send_features
 from mlguide_assets.train.behaviour.invariance import ids_do_not_matter, row_order_does_not_matter
 from mlguide_assets.train.behaviour.results import Behaviour, behaviour_table
+from mlguide_assets.train.behaviour.samples import PROFILE
 from mlguide_assets.train.behaviour.suite import behaviour_tests
 from mlguide_assets.train.calibration import Calibration
 from mlguide_assets.train.encoding import Encoding, Matrix
