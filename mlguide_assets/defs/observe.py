@@ -211,7 +211,7 @@ def champion_watch(workspace: Workspace, features: Any) -> dg.Output[Any]:
 
 @dg.asset(group_name=GROUP, kinds={"parquet", "ibis"}, owners=OWNERS)
 def serving_health(workspace: Workspace, prediction_log: Any) -> Any:
-    """The API by day: requests, latency, share withheld, age of features and model, by endpoint and version."""
+    """The API by day: requests, latency, decisions, age of features and model, by endpoint and version."""
     from mlguide_assets.deploy.history import training_times
     from mlguide_assets.observe.serving_health import serving_health
 

@@ -21,7 +21,7 @@ def leakage_alarms_of(problem: Problem) -> dict[str, str]:
 
 _OF_SCORES = (
     "row_order_does_not_matter",
-    "lost_users_score_higher",
+    "positives_score_higher",
     "scores_are_probabilities",
     "scores_vary",
     "mean_score_is_near_the_base_rate",
@@ -31,9 +31,9 @@ _OF_SCORES = (
 _BEHAVIOURS = {
     "ids_do_not_matter": "Renaming users and emails changes no score.",
     "row_order_does_not_matter": "A row has the same score alone, in a batch, and in any order.",
-    "lost_users_score_higher": "Decisions with the positive outcome score higher on average.",
+    "positives_score_higher": "Decisions with the positive outcome score higher on average.",
     "scores_are_probabilities": "Every score lies between 0 and 1.",
-    "scores_vary": "Sends get different scores.",
+    "scores_vary": "Rows get different scores.",
     "mean_score_is_near_the_base_rate": "The mean score is of the size of the base rate.",
     "missing_values_are_survived": "Without profile and with unseen values the score is near the base rate.",
     "emails_are_told_apart": "Candidate emails of one user get different scores.",

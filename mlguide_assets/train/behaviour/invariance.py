@@ -59,7 +59,7 @@ def row_order_does_not_matter(model: ServableModel, sample: pa.Table, random: np
             broken[row], after[row] = True, alone
     share = share_of(broken)
     message = (
-        f"{len(broken):,} sends were scored in another order, and {min(ROWS_ALONE, len(broken))} of them alone; no "
+        f"{len(broken):,} rows were scored in another order, and {min(ROWS_ALONE, len(broken))} of them alone; no "
         f"score may change by a bit, and {share:.1%} did."
     )
     example = example_of(sample, scores, after, broken)

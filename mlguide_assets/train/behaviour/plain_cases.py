@@ -64,12 +64,10 @@ def scores_are_plain(
     """The tests that need the model and its rows alone."""
     label = problem.label.column
     yield from _sane_scores(model, sample, float(rows[label].to_numpy().mean()))
-    yield _lost_users_score_higher(model, rows, label, random)
+    yield _positives_score_higher(model, rows, label, random)
 
 
-def _lost_users_score_higher(
-    model: ServableModel, rows: pa.Table, label: str, random: np.random.Generator
-) -> Behaviour:
+def _positives_score_higher(model: ServableModel, rows: pa.Table, label: str, random: np.random.Generator) -> Behaviour:
     """Decisions with the positive outcome score higher on average than the others."""
     labels = rows[label].to_numpy()
     sides = []
@@ -80,12 +78,12 @@ def _lost_users_score_higher(
     lost, kept = sides
     ratio = ratio_of(lost, kept)
     message = (
-        f"The mean score of {len(lost):,} sends that lost their user must be at least {MIN_LIFT:g} times that of "
+        f"The mean score of {len(lost):,} rows with the positive outcome must be at least {MIN_LIFT:g} times that of "
         f"{len(kept):,} others, and is {ratio:.2f} times ({lost.mean():.2%} against {kept.mean():.2%})."
     )
     count = len(lost) + len(kept)
     kind: Kind = "minimum functionality"
-    return Behaviour("lost_users_score_higher", kind, ratio >= MIN_LIFT, ratio, MIN_LIFT, count, message)
+    return Behaviour("positives_score_higher", kind, ratio >= MIN_LIFT, ratio, MIN_LIFT, count, message)
 
 
 def _sane_scores(model: ServableModel, sample: pa.Table, base_rate: float) -> Iterator[Behaviour]:
@@ -101,7 +99,7 @@ def _sane_scores(model: ServableModel, sample: pa.Table, base_rate: float) -> It
     distinct = len(np.unique(scores[~broken]))
     # Of few rows, many may be alike.
     asked_for = max(2, min(MIN_DISTINCT, count // 10))
-    message = f"{count:,} sends must get at least {asked_for} different scores, and get {distinct:,}."
+    message = f"{count:,} rows must get at least {asked_for} different scores, and get {distinct:,}."
     yield Behaviour("scores_vary", kind, distinct >= asked_for, float(distinct), float(asked_for), count, message)
 
     factor = _factor(float(scores.mean()), base_rate)

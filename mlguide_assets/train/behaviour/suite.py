@@ -35,7 +35,7 @@ def behaviour_tests(
     labels = rows[problem.label.column].to_numpy()
     if not 0 < labels.sum() < len(labels):
         raise InputError(
-            f"Behaviour is tested on matured sends of both outcomes, and these {len(labels):,} have one at most: add "
+            f"Behaviour is tested on matured rows of both outcomes, and these {len(labels):,} have one at most: add "
             f"history, or check label.positive and label.negative."
         )
     drawing, renaming, ordering, planting = np.random.default_rng(seed).spawn(4)

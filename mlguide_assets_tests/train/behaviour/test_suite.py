@@ -38,7 +38,7 @@ PLAIN = [
     "scores_are_probabilities",
     "scores_vary",
     "mean_score_is_near_the_base_rate",
-    "lost_users_score_higher",
+    "positives_score_higher",
     "missing_values_are_survived",
     "emails_are_told_apart",
 ]
@@ -71,7 +71,7 @@ def test_the_same_seed_finds_the_same(sound: Boosted, found: dict[str, Behaviour
 def test_another_seed_looks_at_other_rows(sound: Boosted, found: dict[str, Behaviour]) -> None:
     other = results(sound, seed=1)
     assert failures(other) == set()
-    assert other["lost_users_score_higher"].value != found["lost_users_score_higher"].value
+    assert other["positives_score_higher"].value != found["positives_score_higher"].value
 
 
 @pytest.mark.parametrize("key", ["user_id", "email_id"])
@@ -135,7 +135,7 @@ def test_without_declared_directions_none_is_tested(sound: Boosted) -> None:
 
 def test_a_model_of_the_opposite_outcome_is_found_out() -> None:
     turned = replaced(rows(), LABEL, 1 - rows()[LABEL].to_numpy())
-    assert {"lost_users_score_higher", "mean_score_is_near_the_base_rate"} <= failures(
+    assert {"positives_score_higher", "mean_score_is_near_the_base_rate"} <= failures(
         plain_results(fitted(known=turned))
     )
 
@@ -146,7 +146,7 @@ def test_a_reversed_ranking_at_the_right_level_is_found_out(sound: Boosted) -> N
     reversed_labels = np.zeros(len(order), dtype=np.int8)
     reversed_labels[order[:: len(order) // 5000][: int(rows()[LABEL].to_numpy().sum())]] = 1
     model = fitted(known=replaced(rows(), LABEL, reversed_labels))
-    assert failures(plain_results(model)) == {"lost_users_score_higher"}
+    assert failures(plain_results(model)) == {"positives_score_higher"}
     assert failures(directions(model)) == {*DIRECTED}
 
 
@@ -155,7 +155,7 @@ def test_a_constant_model_is_found_out() -> None:
     shuffled = np.random.default_rng(0).permutation(rows()[LABEL].to_numpy())[:300]
     constant = refit_xgboost(encoding.matrix(rows().slice(0, 300)), shuffled, encoding, rounds=5, seed=0)
     assert len(np.unique(constant.predict(encoding.matrix(rows())))) == 1
-    assert {"lost_users_score_higher", "scores_vary", "emails_are_told_apart"} <= failures(plain_results(constant))
+    assert {"positives_score_higher", "scores_vary", "emails_are_told_apart"} <= failures(plain_results(constant))
 
 
 class LogOfCounts(Encoding):
@@ -182,7 +182,7 @@ def test_an_encoding_that_the_model_cannot_take_fails_and_does_not_raise(sound: 
 
 def test_an_encoding_that_loses_every_value_is_found_out(sound: Boosted) -> None:
     found = failures(plain_results(replace(sound, encoding=NothingKnown(sound.encoding.features))))
-    assert {"lost_users_score_higher", "scores_vary", "emails_are_told_apart"} <= found
+    assert {"positives_score_higher", "scores_vary", "emails_are_told_apart"} <= found
 
 
 @pytest.mark.ml_test_score("monitor-5")
