@@ -65,7 +65,9 @@ def rows_of_sends(asked: pa.Table, features: pa.Table) -> pa.Table:
 
 def exchanged(ids: Ints, random: np.random.Generator) -> Ints:
     """Another id for each (n,), distinct, from among these and one more: such as the model has seen."""
-    pool = np.append(ids, ids[-1:] + 1)
+    # The ids are in order: a text that is longer than the last is none of them.
+    more = f"{ids[-1]}+" if isinstance(ids[-1], str) else ids[-1] + 1
+    pool = np.append(ids, np.array([more], ids.dtype))
     cycle = random.permutation(len(pool))
     new = np.empty_like(pool)
     new[cycle] = pool[np.roll(cycle, 1)]

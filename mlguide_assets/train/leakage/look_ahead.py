@@ -78,8 +78,10 @@ def _canaries(sends: pa.Table, problem: Problem) -> tuple[pa.Table, pa.Table]:
     # One new email, so one content.
     content = again.take(np.zeros(again.num_rows, dtype=np.int64)).select(_OF_EMAIL)
     canary = _with(again, **{name: content[name] for name in _OF_EMAIL})
-    new = int(pc.max(sends["email_id"]).as_py()) + 1
-    return again, _with(canary, email_id=np.full(last.num_rows, new), theme=[CANARY] * last.num_rows)
+    last_id = pc.max(sends["email_id"]).as_py()
+    # A text that is longer than the last in order is none of them.
+    new = f"{last_id}+" if isinstance(last_id, str) else last_id + 1
+    return again, _with(canary, email_id=[new] * last.num_rows, theme=[CANARY] * last.num_rows)
 
 
 def future_shift(

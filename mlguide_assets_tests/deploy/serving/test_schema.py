@@ -13,6 +13,7 @@ from schemathesis.checks import CHECKS, load_all_checks
 
 from mlguide_assets.deploy.serving.describing import settable_features
 from mlguide_assets.deploy.serving.messages import id_type, requests_of
+from mlguide_assets_tests.deploy.serving.others import AS_OF as OTHERS_AS_OF
 from mlguide_assets_tests.deploy.serving.serving import AS_OF, Client, Server
 from mlguide_assets_tests.samples import USERS
 from mlguide_assets_tests.train.sends import PROBLEM
@@ -82,6 +83,9 @@ def make_answerable(body: dict[str, Any], chosen: st.DataObject) -> None:
             body[name] = [each % (USERS + 5) for each in body[name]]
     if body.get("as_of") and chosen.draw(st.booleans()):
         body["as_of"] = AS_OF.isoformat() + "Z"
+    for payment in body.get("payments") or [body]:
+        if payment.get("paid") and chosen.draw(st.booleans()):
+            payment["paid"] = OTHERS_AS_OF.isoformat() + "Z"
 
 
 def test_the_description_lists_what_there_is(client: Client) -> None:
@@ -100,6 +104,15 @@ def test_what_the_schema_allows_is_answered_as_it_says(schema: Any, method: str,
 def test_what_the_schema_forbids_is_refused(schema: Any, method: str, path: str) -> None:
     seen = ask_much(schema, method, path, schemathesis.GenerationMode.NEGATIVE, examples=FEW)
     assert 422 in seen
+
+
+@pytest.mark.parametrize("mode", [*_OF_KIND])
+@pytest.mark.parametrize(("method", "path"), [("POST", "/predict"), ("GET", "/cards")])
+def test_of_payments_too(payments_server: Server, method: str, path: str, mode: schemathesis.GenerationMode) -> None:
+    """An event, one or several, whose ids are texts and numbers."""
+    schema = schemathesis.openapi.from_url(f"http://127.0.0.1:{payments_server.port}/openapi.json")
+    seen = ask_much(schema, method, path, mode, examples=FEW)
+    assert (200 if mode == schemathesis.GenerationMode.POSITIVE else 422) in seen
 
 
 @pytest.mark.slow
