@@ -14,6 +14,8 @@ from mlguide_assets.console.status import collect
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.defs.columns import column_meanings
 from mlguide_assets.prepare.column_lineage import parents_of
+from mlguide_assets.prepare.features.building import resolved_from
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.files import BOOSTED, LINEAR
 from mlguide_assets_tests.commands import Done, mlguide, python
@@ -256,7 +258,7 @@ def test_a_thorough_run_searches_and_every_later_training_uses_what_was_chosen(s
     assert "backtest" in done.err
     assert "trial 2 of 2" in done.err
     lake = home / "lake/sample"
-    problem = load_problem(str(sample_home / "sample.yaml"))
+    problem = resolved_from(Lake(lake), load_problem(str(sample_home / "sample.yaml")))
     columns = {path.parts[-3]: set(pq.read_schema(path).names) for path in lake.glob("*/data/*.parquet")}
     assert {name: set(column_meanings(name, problem)) for name in columns} == columns
     assert {name: set(parents_of(name, problem)) - columns[name] for name in columns} == {
