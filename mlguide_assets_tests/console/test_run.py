@@ -276,8 +276,8 @@ def test_on_the_guides_tables_the_gate_refuses_and_nothing_is_scored(guide_table
         done = mlguide("run", "--problem", "guide", "--source", address, "--json", cwd=tmp_path)
     assert done.code == 0, done.err
     assert SECRET not in done.out + done.err
-    (kept,) = files_with_secret(tmp_path / ".mlguide")
-    assert (kept.name, kept.stat().st_mode & 0o077) == ("problem.yaml", 0)
+    kept = files_with_secret(tmp_path / ".mlguide")
+    assert sorted((path.name, path.stat().st_mode & 0o077) for path in kept) == [("guide.yaml", 0), ("problem.yaml", 0)]
     status = done.json()
     assert status["champion"] is None
     assert status["last_decision"]["verdict"] == "refused"
