@@ -48,8 +48,13 @@ def load_problem(name_or_file: str) -> Problem:
 
 def parse_problem(content: bytes, path: Path) -> Problem:
     """Validate the content of a problem file; `path` is named in errors and anchors relative source folders."""
-    _refuse_old_form(content, path)
-    return _anchor(parse_document(content, path, Problem), path.resolve().parent)
+    try:
+        problem = parse_document(content, path, Problem)
+    except InputError:
+        # Which is never valid. Asked only now: reading YAML takes most of the time that loading a problem takes.
+        _refuse_old_form(content, path)
+        raise
+    return _anchor(problem, path.resolve().parent)
 
 
 def _refuse_old_form(content: bytes, path: Path) -> None:

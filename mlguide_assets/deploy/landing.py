@@ -20,7 +20,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.prediction_log import days, log_bytes, read_segment, remove_unused, segments
 from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.files import replace_file
-from mlguide_assets.prepare.lake.data_files import TableLike
+from mlguide_assets.prepare.lake.data_files import Partitions, TableLike
 from mlguide_assets.prepare.lake.failures import writing
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.locking import locked
@@ -114,12 +114,30 @@ def land_log(folder: Path, lake: Lake, problem: Problem, *, today: date, most_by
     # Two that land at once would each leave out what the other has just removed.
     with writing("The landed prediction log", folder), locked(folder / _LOCK):
         schema = _schema_in(lake, problem)
+        _agree_on_types(lake, problem.decision, schema)
         landed = _land_days(folder, lake, problem.decision, schema)
         _make_room(folder, today, most_bytes / 2)
     if not lake.exists(PREDICTION_LOG):
         lake.write_partition(PREDICTION_LOG, today.isoformat(), schema.empty_table())
     damaged = tuple(sorted(folder.glob(f"*/*{DAMAGED_SUFFIX}")))
     return Landing(tuple(landed), lake.snapshot(PREDICTION_LOG).rows, _last_answer(lake, landed), damaged)
+
+
+def _agree_on_types(lake: Lake, decision: Decision, schema: pa.Schema) -> None:
+    """Have what landed before keys were known to be texts, or numbers, in the same types: all days at once."""
+    if not lake.exists(PREDICTION_LOG):
+        return
+    known = lake.read(PREDICTION_LOG).schema()
+    texts = {name: pa.types.is_string(schema.field(name).type) for name in (*decision.ids, *decision.own_keys)}
+    other = {
+        name: "string" if is_text else "int64"
+        for name, is_text in texts.items()
+        if name in known and known[name].is_string() != is_text
+    }
+    if other:
+        each = {day: lake.read(PREDICTION_LOG, partitions=[day]) for day in lake.snapshot(PREDICTION_LOG).partitions}
+        same = {day: rows.try_cast(other) for day, rows in each.items()}
+        lake.write_partitions(PREDICTION_LOG, Partitions(anew=same, inputs={}))
 
 
 def _land_days(folder: Path, lake: Lake, decision: Decision, schema: pa.Schema) -> list[str]:

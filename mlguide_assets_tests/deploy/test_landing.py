@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from mlguide_assets.deploy.landing import KEPT_DAYS, MET, PREDICTION_LOG, land_log
@@ -284,3 +285,14 @@ def test_the_arm_that_a_user_met_lands_also_on_a_day_that_an_earlier_version_lan
         ("a", None, None, None),
         ("b", "fewer_losses", 2, "personal"),
     }
+
+
+def test_what_landed_before_ids_were_known_to_be_texts_is_read_with_what_comes_after(folder: Path, lake: Lake) -> None:
+    write(folder, request("1"))
+    land_log(folder, lake, PROBLEM, today=TODAY)
+    ids = {"user_id": ["u-1"], "email_id": [7]}
+    lake.write(PROBLEM.features_table, pa.table(ids))
+    line = request("2", 1).replace(b'"user_id": 0', b'"user_id": "u-1"')
+    write(folder, line, at=NOON + timedelta(days=1))
+    land_log(folder, lake, PROBLEM, today=TODAY)
+    assert landed(lake) == [("1", "0"), ("1", "1"), ("2", "u-1")]
