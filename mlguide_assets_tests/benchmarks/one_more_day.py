@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mlguide_assets.define.loading import load_problem, with_overrides
 from mlguide_assets.prepare.core import CORE, rebuilt_core_users
-from mlguide_assets.prepare.features.rebuilding import FEATURES, rebuilt_send_features
+from mlguide_assets.prepare.features.incremental import features_by_partition
 from mlguide_assets.prepare.ingest import ingest
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.refusals import refuse_blocked
@@ -36,8 +36,8 @@ def build(source: Path, root: Path) -> None:
         keep(lake, read)
     core = rebuilt_core_users(lake)
     lake.write_partitions(CORE, core)
-    with rebuilt_send_features(lake, problem) as features:
-        lake.write_partitions(FEATURES, features)
+    with features_by_partition(lake, problem) as features:
+        lake.write_partitions(problem.features_table, features)
     told = {
         "seconds": time.perf_counter() - start,
         "processor": time.process_time(),

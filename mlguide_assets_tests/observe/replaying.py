@@ -14,7 +14,7 @@ from mlguide_assets.define.loading import load_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.tables import TableName
 from mlguide_assets.deploy.bundle import Bundle, champion, export_bundle, set_champion
-from mlguide_assets.observe.data_drift import DayDrift, build_reference, drift_of_day, same_weekday
+from mlguide_assets.observe.data_drift import DayDrift, build_reference, days_alike, drift_of_day
 from mlguide_assets.observe.domain_classifier import classifier_of
 from mlguide_assets.observe.rows import scored_rows
 from mlguide_assets.prepare.core import join_core_users
@@ -93,7 +93,7 @@ class Replay:
                         day,
                         rows=of_day,
                         traffic=pa.table({"user_id": pa.array([], pa.int64())}),
-                        earlier=same_weekday(counts, day, self.problem),
+                        earlier=days_alike(counts, day, self.problem),
                         champion=self.champion,
                         profile=profile,
                         problem=self.problem,

@@ -7,7 +7,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from mlguide_assets.retrain.arrivals import scores_due
 from mlguide_assets.retrain.situation import situation
 
 from mlguide_assets.define.problem import Problem
@@ -20,6 +19,7 @@ from mlguide_assets.observe.model_performance import watch_performance
 from mlguide_assets.observe.new_days import LANDED_DAYS, days_to_judge
 from mlguide_assets.observe.rows import landed_days
 from mlguide_assets.prepare.features.building import tables_of
+from mlguide_assets.retrain.new_data import scores_due
 from mlguide_assets.retrain.ticks import ticks_of
 from mlguide_assets.retrain.triggers import daily
 from mlguide_assets_tests.deploy.serving.others import OtherHouse, orders_house, payments_house
