@@ -7,7 +7,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from mlguide_assets.retrain.situation import situation
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, champion
@@ -21,6 +20,7 @@ from mlguide_assets.observe.rows import landed_days
 from mlguide_assets.prepare.features.building import tables_of
 from mlguide_assets.retrain.new_data import scores_due
 from mlguide_assets.retrain.ticks import ticks_of
+from mlguide_assets.retrain.trigger_state import trigger_state
 from mlguide_assets.retrain.triggers import daily
 from mlguide_assets_tests.deploy.serving.others import OtherHouse, orders_house, payments_house
 
@@ -94,7 +94,7 @@ def test_triggers_and_scores_are_due_by_the_events_that_decide(house: OtherHouse
     home, lake, problem = house.home, house.lake, house.problem
     days: dict[date, Any] = {row["day"]: row for row in lake.read_arrow(LANDED_DAYS).to_pylist()}
     newest = max(day for day, row in days.items() if row["rows"])
-    known = situation(home, lake, problem, ticks_of(home, problem))
+    known = trigger_state(home, lake, problem, ticks_of(home, problem))
     assert known.newest == newest
     matured = [row for day, row in days.items() if newest - day >= problem.label.window + timedelta(days=1)]
     assert known.new_matured == sum(row["decisions"] for row in matured), "nothing was trained by an asset"
