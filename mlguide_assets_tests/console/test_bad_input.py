@@ -67,7 +67,7 @@ def test_a_problem_file_with_a_typo_names_file_line_and_fix(place: Path) -> None
 
 
 def test_an_unknown_problem_lists_the_shipped_ones(place: Path) -> None:
-    _refused(place, "guide, planeswalker", "run", "--problem", "nothing-like-them")
+    _refused(place, "fraud, guide, journey_churn, planeswalker", "run", "--problem", "nothing-like-them")
 
 
 def test_source_and_sends_exclude_each_other(place: Path) -> None:
