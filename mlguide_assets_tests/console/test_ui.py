@@ -75,7 +75,14 @@ def test_the_ui_shows_the_run_and_every_asset(sample_home: Path, tmp_path: Path)
         for name, node in nodes.items()
     }
     # What is no table, and the experiment stage of a home without experiments.
-    others = {"problem_definition", "champion_model", "challenger_model", "model_card"}
+    others = {
+        "problem_definition",
+        "champion_model",
+        "challenger_model",
+        "champion_rollback",
+        "model_card",
+        "online_store",
+    }
     others |= {name for name, node in nodes.items() if node["groupName"] == "experiment"}
     for name in nodes.keys() - others:
         assert labels[name] >= {"dagster/row_count", "dagster/column_schema", "snapshot", "preview"}, name

@@ -29,7 +29,7 @@ for step in {STEPS}:
         sends = Workspace().lake.read("user_emails")
         newest = Workspace().lake.read("user_emails").delivered_at.max().to_pyarrow().as_py()
         logs = [record.user_message for record in instance.all_logs(result.run_id)]
-    print("READ", json.dumps([world, str(newest_day(Workspace(), sends)), str(newest.date()), [line for line in logs if "the world" in line]]))
+    print("READ", json.dumps([world, str(newest_day(Workspace(), {{"user_emails": sends}})), str(newest.date()), [line for line in logs if "the world" in line]]))
     print("CLOCK", Workspace().home.world_clock("sample_simulated").read_text().replace("\\n", " "))
 """  # noqa: E501
 
