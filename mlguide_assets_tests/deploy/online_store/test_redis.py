@@ -235,7 +235,7 @@ class TestDamage:
     ) -> None:
         on_redis.open().publish(state(2), batch_rows=100)
         damage(self, redis, on_redis)
-        with pytest.raises(StoreError, match=r"is damaged, emptied or of another version .*materialise user_feature"):
+        with pytest.raises(StoreError, match=r"is damaged, emptied or of another version .*materialize online_store"):
             stamps(on_redis)
         # Of the same instant, since a state that can be read in part tells its instant.
         assert on_redis.open().publish(state(3, NOON + timedelta(minutes=2)), batch_rows=100)
