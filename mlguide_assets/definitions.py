@@ -15,15 +15,8 @@ warnings.filterwarnings("ignore", "Parameter `backfill_policy`", dg.BetaWarning)
 @dg.definitions
 def defs() -> dg.Definitions:
     from mlguide_assets.defs.prefixed import prefixed
+    from mlguide_assets.defs.replacing import with_assets
     from mlguide_assets.defs.scope import in_scope
 
     found = in_scope(prefixed(dg.load_from_defs_folder(path_within_project=Path(__file__).parent / "defs")))
-    return dg.Definitions(
-        assets=dg.with_source_code_references([*(found.assets or ())]),
-        asset_checks=found.asset_checks,
-        jobs=found.jobs,
-        schedules=found.schedules,
-        sensors=found.sensors,
-        resources=found.resources,
-        executor=found.executor,
-    )
+    return with_assets(found, dg.with_source_code_references([*(found.assets or ())]))

@@ -4,6 +4,7 @@ from types import ModuleType
 
 import dagster as dg
 
+from mlguide_assets.defs.replacing import with_assets
 from mlguide_assets.defs.workspace import PREFIX
 
 
@@ -21,12 +22,4 @@ def prefixed(found: dg.Definitions) -> dg.Definitions:
             setattr(module, f"asset_{number}", each)
         else:
             others.append(each)
-    return dg.Definitions(
-        assets=[*dg.load_assets_from_modules([module], key_prefix=PREFIX), *others],
-        asset_checks=found.asset_checks,
-        jobs=found.jobs,
-        schedules=found.schedules,
-        sensors=found.sensors,
-        resources=found.resources,
-        executor=found.executor,
-    )
+    return with_assets(found, [*dg.load_assets_from_modules([module], key_prefix=PREFIX), *others])

@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 
+from mlguide_assets.defs.replacing import with_assets
 from mlguide_assets.defs.workspace import PROBLEM
 
 COMPARE_CHOICES = ("experiment_assignments", "exposures", "experiment_results", "offline_and_online", "canary_steps")
@@ -20,15 +21,7 @@ def in_scope(found: dg.Definitions) -> dg.Definitions:
         return found
     assets = [each for each in found.assets or () if not any(_left_out(key) for key in _keys(each))]
     checks = [each for each in found.asset_checks or () if not any(map(_is_of_left_out, _check_keys(each)))]
-    return dg.Definitions(
-        assets=assets,
-        asset_checks=checks,
-        jobs=found.jobs,
-        schedules=found.schedules,
-        sensors=found.sensors,
-        resources=found.resources,
-        executor=found.executor,
-    )
+    return with_assets(found, assets, checks)
 
 
 def _left_out(key: dg.AssetKey) -> bool:
