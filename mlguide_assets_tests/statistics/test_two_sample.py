@@ -22,6 +22,14 @@ def test_any_counts_have_a_test_or_no_degrees(pairs: list[tuple[int, int]], infl
     assert chi_square(reference, window).statistic == pytest.approx(chi_square(window, reference).statistic)
 
 
+def test_statistic_and_p_value_are_those_of_scipy() -> None:
+    counts = [[40, 60, 100], [80, 70, 50]]
+    oracle = stats.chi2_contingency(counts, correction=False)
+    found = chi_square(*counts)
+    assert (found.statistic, found.degrees) == (pytest.approx(oracle.statistic, rel=1e-12), oracle.dof)
+    assert found.p_value == pytest.approx(oracle.pvalue, rel=1e-9)
+
+
 def test_sparse_bins_are_merged() -> None:
     # Of 100 rows in the window, 2, 2 and 3 are expected in the last bins: together 7, enough for one.
     found = chi_square([600, 330, 20, 20, 30], [60, 33, 2, 2, 3])
