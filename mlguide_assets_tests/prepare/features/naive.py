@@ -174,7 +174,7 @@ def feature(problem: Document, rows: Rows, declared: Document, ids: Mapping[str,
         case "since_last":
             return (instant - max(event["_at"] for event in chosen)) / day if chosen else None
         case "last":
-            unique = table.get("key") or [*table["of"].values(), table["at"]]
+            unique = table.get("key") or [*table["of"].values(), table["at"], *sorted(table["columns"])]
             chosen.sort(key=lambda event: [event["_at"], *(_order(event.get(name)) for name in unique)])
             place = declared.get("nth", 1)
             return chosen[-place][column] if len(chosen) >= place else None

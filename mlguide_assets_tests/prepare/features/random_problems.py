@@ -90,14 +90,14 @@ def declarations(draw: Any, *, outcomes: bool) -> dict[str, Any]:
     return declared
 
 
-@st.composite
-def problems(draw: Any, features: int = 24) -> Drawn:
-    """A problem with so many features besides those that all have."""
-    outcomes = draw(st.booleans())
-    ids = draw(st.sampled_from(["int", "text"]))
-    history = draw(st.booleans())
-    lateness = draw(st.sampled_from([{}, {}, {"known_at": "written"}, {"arrives_within": "9h"}]))
-    parent_time = draw(st.booleans())
+def declared_tables(*, history: bool, lateness: Mapping[str, str], parent_time: bool) -> dict[str, Any]:
+    """The tables of a problem: people at shops and festivals, their visits and clicks.
+
+    Args:
+        history: people have several rows, each valid for some time.
+        lateness: what says when a visit is written, if not when it happens.
+        parent_time: a visit happens when its festival does.
+    """
     people: dict[str, Any] = {"entity": "person", "key": "id", "columns": {"size": "number", "kind": "category"}}
     if history:
         people |= {"history": {"from": "begun", "to": "ended"}}
@@ -118,7 +118,7 @@ def problems(draw: Any, features: int = 24) -> Drawn:
         },
         **lateness,
     }
-    tables = {
+    return {
         "people": people,
         "shops": {
             "entity": "shop",
@@ -130,6 +130,17 @@ def problems(draw: Any, features: int = 24) -> Drawn:
         "visits": visits,
         "clicks": {"event": "click", "at": "happened", "of": {"person": "person"}, "columns": {"weight": "integer"}},
     }
+
+
+@st.composite
+def problems(draw: Any, features: int = 24) -> Drawn:
+    """A problem with so many features besides those that all have."""
+    outcomes = draw(st.booleans())
+    ids = draw(st.sampled_from(["int", "text"]))
+    history = draw(st.booleans())
+    lateness = draw(st.sampled_from([{}, {}, {"known_at": "written"}, {"arrives_within": "9h"}]))
+    parent_time = draw(st.booleans())
+    tables = declared_tables(history=history, lateness=lateness, parent_time=parent_time)
     declared = {f"f{place}": draw(declarations(outcomes=outcomes)) for place in range(features)}
     declared["hour"] = {"calendar": "hour"}
     declared["day"] = {"calendar": draw(st.sampled_from(["day_of_week", "day_of_month", "month", "day_of_year"]))}

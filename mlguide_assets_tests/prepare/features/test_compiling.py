@@ -1,6 +1,5 @@
 """What the compiler makes of any problem, against the definitions; all of its ways give the same."""
 
-import math
 import os
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,7 +16,13 @@ from mlguide_assets.prepare.features.catalogue import features_of, nouns_of, tim
 from mlguide_assets.prepare.features.compiling import cut_offs_of, decision_features, with_features
 from mlguide_assets.prepare.features.state import entity_state, from_states
 from mlguide_assets_tests.prepare.features import naive
-from mlguide_assets_tests.prepare.features.naive import Row, Rows
+from mlguide_assets_tests.prepare.features.by_definition import (
+    asked_rows,
+    assert_same,
+    by_definition,
+    ordered,
+    spine_of,
+)
 from mlguide_assets_tests.prepare.features.random_problems import DAYS, START, Drawn, as_rows, problems, tables
 
 SCHEMAS = int(os.environ.get("MLGUIDE_TEST_SCHEMAS", "3"))
@@ -48,70 +53,6 @@ def register(engine: Any, name: str, table: pa.Table) -> ibis.Table:
     return engine.table(name)
 
 
-def asked_rows(problem: Drawn, rows: Rows) -> list[Row]:
-    """Every decision: what it refers to, and its instant `_at`."""
-    if "every" in problem.document["predict"]:
-        ids = sorted({row["id"] for row in rows["people"]})
-        instants = [START + timedelta(days=day) for day in range(DAYS + 1)]
-        return [{"person_id": id_, "_at": instant, "as_of": instant} for id_ in ids for instant in instants]
-    of = problem.document["tables"]["visits"]["of"]
-    time = time_column(problem)
-    return [
-        {
-            **{id_column(noun): event[column] for noun, column in of.items()},
-            "number": event["number"],
-            "amount": event["amount"],
-            "kind": event["kind"],
-            "_at": event["_at"],
-            time: event["_at"],
-        }
-        for event in naive.happened(problem.document, rows, "visit")
-    ]
-
-
-def by_definition(problem: Drawn, rows: Rows, decision: Row) -> Row:
-    """Every feature of a decision."""
-    document, instant = problem.document, decision["_at"]
-    ids = {noun: decision[id_column(noun)] for noun in nouns_of(problem)}
-    if "every" in document["predict"]:
-        ids["shop"] = naive.parent(document, rows, "person", "shop", ids["person"], instant)
-        ids["till"] = naive.parent(document, rows, "person", "till", ids["person"], instant)
-    values: Row = {}
-    for noun in nouns_of(problem):
-        if noun in ("person", "shop"):
-            valid = naive.valid(document, rows, noun, ids[noun], instant)
-            for column in {"person": ("size", "kind"), "shop": ("style", "kind")}[noun]:
-                clash = column == "kind" and "every" not in document["predict"]
-                values[f"{noun}_{column}" if clash else column] = valid.get(column)
-    if "every" not in document["predict"]:
-        values |= {"amount": decision["amount"], "kind": decision["kind"]}
-    for name, declared in document["features"]["declared"].items():
-        plain = {key: value for key, value in declared.items() if key not in ("split", "values")}
-        for value in declared.get("values", [None]):
-            each = plain if value is None else {**plain, "where": {declared["split"]: value}}
-            feature = naive.feature(document, rows, each, ids, instant)
-            values[name.replace("*", (value or "").replace(" ", "_"))] = feature
-    return values
-
-
-def assert_same(found: list[Row], expected: list[Row], names: list[str]) -> None:
-    assert len(found) == len(expected)
-    for one, other in zip(found, expected, strict=True):
-        for name in names:
-            assert _same(one[name], other[name]), (name, one[name], other[name], one)
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, float | int) and isinstance(other, float | int):
-        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-9 if other == 0 else 0)
-    return bool(one == other)
-
-
-def ordered(rows: list[Row], problem: Drawn) -> list[Row]:
-    keys = ["number"] if "every" not in problem.document["predict"] else ["person_id", "as_of"]
-    return sorted(rows, key=lambda row: [row[key] for key in keys])
-
-
 @DRAWN
 @given(problem=problems(), seed=st.integers(0, 2**32))
 def test_all_ways_give_what_the_definitions_say(engine: Any, problem: Drawn, seed: int) -> None:
@@ -119,7 +60,7 @@ def test_all_ways_give_what_the_definitions_say(engine: Any, problem: Drawn, see
     rows, asked_of = naive.prepared(problem.document, as_rows(drawn)), registered(engine, drawn)
     decisions = ordered(asked_rows(problem, rows), problem)
     names = [feature.name for feature in features_of(problem)]
-    spine = spine_of(problem, decisions, engine)
+    spine = register(engine, "spine", spine_of(problem, decisions))
     expected = [by_definition(problem, rows, decision) for decision in decisions]
     assert list(expected[0]) == names or set(expected[0]) == set(names)
     found = with_features(spine, asked_of, problem)
@@ -161,16 +102,6 @@ def test_states_at_an_instant_give_what_a_decision_at_it_has(engine: Any, proble
     assert {name: at_once.schema()[name] for name in names} == {name: whole.schema()[name] for name in names}
     assert_same(at_once.to_pyarrow().to_pylist(), whole.to_pyarrow().to_pylist(), names)
     assert at_once.count().to_pyarrow().as_py() > 0
-
-
-def spine_of(problem: Drawn, decisions: list[Row], engine: Any) -> ibis.Table:
-    text = problem.document["ids"] == "text"
-    id_type = pa.string() if text else pa.int64()
-    types = {"amount": pa.float64(), "kind": pa.string()}
-    time = time_column(problem)
-    names = [name for name in decisions[0] if name != "_at"]
-    schema = pa.schema([(name, pa.timestamp("us") if name == time else types.get(name, id_type)) for name in names])
-    return register(engine, "spine", pa.Table.from_pylist(decisions, schema=schema))
 
 
 def test_a_time_before_1970_has_its_day() -> None:

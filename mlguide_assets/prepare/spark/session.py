@@ -1,0 +1,91 @@
+"""Opening Spark: where it runs is said by `MLGUIDE_SPARK`, and what it must hold to is set here.
+
+Times are without a zone and in UTC, as everywhere in this package; ANSI mode, so that what cannot be computed is an
+error rather than a null.
+"""
+
+import os
+import shutil
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mlguide_assets.errors import InputError
+
+VARIABLE = "MLGUIDE_SPARK"
+DEFAULT = "local[*]"
+_SEMANTICS = {
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.timestampType": "TIMESTAMP_NTZ",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    # Of two rows that give one column different types, the second must not win in silence.
+    "spark.sql.storeAssignmentPolicy": "ANSI",
+}
+_OWN_PROCESS = {
+    # Nobody else is to see the tables of this machine, or a port of it.
+    "spark.ui.enabled": "false",
+    "spark.sql.catalogImplementation": "in-memory",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.log.level": "ERROR",
+}
+
+
+def spark_session() -> Any:
+    """The Spark of this process, opened by the first who asks.
+
+    Raises:
+        InputError: pyspark or Java is missing, or nobody answers at the address.
+    """
+    return _session(os.environ.get(VARIABLE) or DEFAULT)
+
+
+@cache
+def _session(address: str) -> Any:
+    return open_spark(address)
+
+
+def open_spark(address: str) -> Any:
+    """A Spark session at an address; errors as of `spark_session`."""
+    try:
+        from pyspark.sql import SparkSession
+    except ImportError as error:
+        raise InputError(
+            "The engine spark needs pyspark, which is not installed: "
+            'run uv pip install -c constraints.txt -e ".[spark]", or use the engine duckdb.'
+        ) from error
+    builder: Any = SparkSession.builder.appName("mlguide")
+    for key, value in _SEMANTICS.items():
+        builder = builder.config(key, value)
+    if address.startswith("sc://"):
+        return _opened(builder.remote(address), address)
+    _require_java()
+    for key, value in (_OWN_PROCESS | _local(address)).items():
+        builder = builder.config(key, value)
+    return _opened(builder.master(address), address)
+
+
+def _local(address: str) -> dict[str, str]:
+    if not address.startswith("local"):
+        return {}
+    return {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
+
+
+def _opened(builder: Any, address: str) -> Any:
+    try:
+        return builder.getOrCreate()
+    except Exception as error:
+        raise InputError(
+            f"Spark could not be opened at {address} ({type(error).__name__}: {str(error).splitlines()[0][:200]}): "
+            f"set {VARIABLE} to local[2], spark://host:7077 or sc://host:15002."
+        ) from error
+
+
+def _require_java() -> None:
+    home = os.environ.get("JAVA_HOME")
+    if (home and (Path(home) / "bin" / "java").exists()) or shutil.which("java"):
+        return
+    raise InputError(
+        "The engine spark needs Java 17 or newer, which is not installed: install it, on Debian with "
+        "apt-get install openjdk-17-jre-headless, or use the engine duckdb."
+    )
