@@ -50,12 +50,15 @@ def _check_condition(schema: Schema, entity: str, place: str, condition: Conditi
     _one_of(f"{place}.count", "an event", condition.count, schema.events)
     event = schema.event(condition.count)
     _one_of(f"{place}.count", f"an event of {entity}", entity, event.of, given=condition.count)
-    _check_where(f"{place}.where", event, condition.where)
+    _check_where(schema, f"{place}.where", event, condition.where)
 
 
-def _check_where(place: str, event: EventTable, where: Where) -> None:
-    for column in where:
-        _one_of(place, f"a column of {event.event}", column, event.columns)
+def _check_where(schema: Schema, place: str, event: EventTable, where: Where) -> None:
+    """A condition is on a column of the event, or on `entity.column` of an entity that it names."""
+    tables = {noun: table for noun in event.of if (table := schema.entity(noun)) is not None}
+    known = [*event.columns, *(f"{noun}.{column}" for noun, table in tables.items() for column in table.columns)]
+    for path in where:
+        _one_of(place, f"a column of {event.event} or of an entity that it names", path, known)
 
 
 def _check_declaration(
@@ -80,7 +83,7 @@ def _check_declaration(
         numeric = event.columns[declared.column].kind in ("number", "integer", "flag")
         if operator in ("sum", "mean", "min", "max") and not numeric:
             raise ValueError(f"{place}.{operator}: {declared.column!r} is no number; its kind is not number or flag")
-    _check_where(f"{place}.where", event, declared.where)
+    _check_where(schema, f"{place}.where", event, declared.where)
     for column in declared.where:
         _refuse_label(f"{place}.where", column, event, predict)
     if declared.split is not None:

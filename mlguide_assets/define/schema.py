@@ -23,6 +23,9 @@ ColumnKind = Literal["number", "integer", "category", "text", "flag", "time", "i
 Noun = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 """What the problem file calls an entity or an event: lower case, in the singular."""
 
+TAKEN_NOUNS = ("request", "run")
+"""Not for entities: their ids would be called as those of requests and runs are in the tables of predictions."""
+
 TableName = str
 
 
@@ -201,6 +204,17 @@ class Schema(Strict):
     """All tables of a problem, in the order in which they are checked: entities before the events that name them."""
 
     tables: dict[TableName, Table] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _ids_have_names_of_their_own(self) -> "Schema":
+        for name, table in self.tables.items():
+            for noun in table.of if isinstance(table, EventTable) else (table.entity,):
+                if noun in TAKEN_NOUNS:
+                    raise ValueError(
+                        f"tables.{name}: an entity cannot be called {noun!r}, because {noun}_id is a column of "
+                        f"predictions already; call it otherwise, such as {noun}_case"
+                    )
+        return self
 
     @model_validator(mode="after")
     def _nouns_are_distinct(self) -> "Schema":

@@ -355,6 +355,18 @@ MISTAKES = {
     "table without a key": ("    key: id\n", "", "tables.user_profiles.key", "this key is missing"),
     "two tables of one noun": ("event: send", "event: user", "line 18, tables", "are both called 'user'; rename one"),
     "entity that is an event": ("of: {user: user_id}", "of: {send: user_id}", "tables.user_emails.of", "is an event"),
+    "ids that have a name that is taken": (
+        "of: {user: user_id}",
+        "of: {user: user_id, run: run_id}",
+        "tables",
+        "an entity cannot be called 'run', because run_id is a column of predictions already",
+    ),
+    "condition on what no table has": (
+        "within: 7d}",
+        "within: 7d, where: {user.agee: {at_least: 18}}}",
+        "features.declared.sends_7d.where",
+        "did you mean 'user.age'?",
+    ),
     "known_from that is no time": ("key: id", "key: id\n    known_from: age", "tables.user_profiles", "kind time"),
     "decision about nothing": ("each: send", "each: sends", "line 5, predict.each", "did you mean 'send'?"),
     "label that is no column": (
@@ -429,6 +441,12 @@ def test_a_mistake_is_told_with_file_line_key_and_fix(mistake: str) -> None:
     assert told.startswith("shop.yaml, line ")
     assert where in told
     assert fix in told
+
+
+def test_a_condition_may_be_on_a_column_of_an_entity() -> None:
+    content = VALID.replace("within: 7d}", "within: 7d, where: {user.age: {at_least: 18}}}", 1)
+    problem = parse_problem(content.encode(), Path("shop.yaml"))
+    assert problem.features.declared["sends_7d"].where["user.age"].at_least == 18
 
 
 @pytest.mark.parametrize("content", NOT_MAPPINGS)
