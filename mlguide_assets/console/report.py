@@ -173,10 +173,8 @@ def _print_places(status: dict[str, Any], home: Home, console: Console) -> None:
         "mlguide ui": "look at the graph, the plots and the run",
         "mlguide report": "write how the model in production does on one page",
         "mlguide export": "list the tables, or write one to a file",
-        "mlguide run --source DIR_OR_URI": "the same on your own tables",
+        "mlguide run --source DIR_OR_URI": "the same on your own tables of these columns",
     }
-    if not status["email_case"]:
-        del steps["mlguide run --source DIR_OR_URI"]
     if not status["champion"]:
         steps["mlguide run"] = (
             "without a champion nothing is scored: correct the data or the problem file, then run again"

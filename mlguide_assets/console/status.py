@@ -34,7 +34,6 @@ def collect(home: Home) -> dict[str, Any]:
         "problem": problem.name,
         "decisions": problem.decision.plural,
         "sources": list(problem.tables),
-        "email_case": problem.has_email_tables,
         "champion": {"version": current.version, "trained_at": current.trained_at} if current else None,
         "champion_model": model_name(metadata_of(current)) if current else None,
         "last_decision": {"verdict": decision["verdict"], "reasons": decision["reasons"]} if decision else None,

@@ -82,13 +82,10 @@ _KINDS = {"parquet", "ibis"}
 
 @dg.asset(name=PROBLEM.core_table, deps=list(_TABLES), group_name=GROUP, kinds=_KINDS, owners=OWNERS)
 def core_table(workspace: Workspace) -> Any:
-    """What is decided, about whom and when, and how it ended: a row per decision."""
-    from mlguide_assets.prepare.core import rebuilt_core_users
-    from mlguide_assets.prepare.features.building import decisions_of, tables_of
+    """What is decided, about whom and when, and how it ended: a row per decision, beside its entities as of then."""
+    from mlguide_assets.prepare.core import rebuilt_core
 
-    if PROBLEM.has_email_tables:
-        return rebuilt_core_users(workspace.lake)
-    return decisions_of(tables_of(workspace.lake, PROBLEM), PROBLEM)
+    return rebuilt_core(workspace.lake, PROBLEM)
 
 
 @dg.asset(deps=list(_TABLES), group_name=GROUP, kinds=_KINDS, owners=OWNERS)

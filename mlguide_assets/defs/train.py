@@ -9,11 +9,12 @@ from pydantic import Field
 from mlguide_assets.defs.metadata import plots, rounded
 from mlguide_assets.defs.preload import AFTER_TRAINING, preload
 from mlguide_assets.defs.workspace import OWNERS, PROBLEM, Workspace, key_of
-from mlguide_assets.train.checks import behaviours, leakage_alarms_of
+from mlguide_assets.train.checks import LEAKAGE_ALARMS, behaviours
 
 GROUP = "train"
 DECISIONS, UNIT = PROBLEM.decision.plural, PROBLEM.decision.unit
 FEATURES, CORE = key_of(PROBLEM.features_table), key_of(PROBLEM.core_table)
+_TABLES = [key_of(name) for name in PROBLEM.tables]
 _READS_FEATURES = {"features": dg.AssetIn(PROBLEM.features_table)}
 _READS_BOTH = {**_READS_FEATURES, "core": dg.AssetIn(PROBLEM.core_table)}
 THOROUGH = {"mlguide/thorough": "true"}
@@ -40,17 +41,23 @@ class AlarmSettings(dg.Config):
     # A job that reads a new day leaves them out: examining takes longer than all else that the day needs.
     can_subset=True,
     specs=[
-        dg.AssetCheckSpec(name, asset=FEATURES, additional_deps=[CORE], blocking=True, description=text)
-        for name, text in leakage_alarms_of(PROBLEM).items()
+        dg.AssetCheckSpec(
+            name,
+            asset=FEATURES,
+            additional_deps=_TABLES,
+            blocking=True,
+            description=text,
+        )
+        for name, text in LEAKAGE_ALARMS.items()
     ],
-    ins={"features": dg.AssetIn(FEATURES), "core": dg.AssetIn(CORE)},
+    ins={"features": dg.AssetIn(FEATURES)} | {name: dg.AssetIn(key_of(name)) for name in PROBLEM.tables},
 )
 def leakage_alarms(
     context: dg.AssetCheckExecutionContext,
     config: AlarmSettings,
     workspace: Workspace,
     features: Any,
-    core: Any,
+    **tables: Any,
 ) -> Iterator[dg.AssetCheckResult]:
     """Stop before training where a feature knows what it cannot know."""
     from mlguide_assets.errors import InputError
@@ -58,7 +65,7 @@ def leakage_alarms(
 
     home, lake, problem = workspace.home, workspace.lake, workspace.problem
     path, known_only = home.leakage(problem.key), config.known_only
-    found = look_for_leaks(path, lake, problem, core, features, known_only=known_only)
+    found = look_for_leaks(path, lake, problem, tables, features, known_only=known_only)
     alarms = [alarm for alarm in found if dg.AssetCheckKey(FEATURES, alarm.check) in context.selected_asset_check_keys]
     if not found:
         context.log.info("the data have changed since leaks were looked for: the next training does it again")

@@ -10,6 +10,7 @@ from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.prediction import AggregateLabel, PredictEntity
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.columns import known_features
+from mlguide_assets.prepare.core_columns import entity_columns, event_columns
 from mlguide_assets.prepare.features.catalogue import Feature, event_of
 from mlguide_assets.prepare.features.state_columns import age_column, state_features, time_names
 
@@ -24,10 +25,7 @@ def parents_of(table: str, problem: Problem) -> Parents:
     """Where each column of a table comes from; empty for a table of which it is not known."""
     nouns = {name: noun for noun, name in problem.decision.store_tables.items()}
     if table == problem.core_table:
-        keys = _keys(problem)
-        if not problem.has_email_tables:
-            return keys
-        return {name: sources for name, sources in keys.items() if name != "matured_at"} | _entities(problem)
+        return _of_core(problem)
     if table == problem.features_table:
         return _keys(problem) | _of_features(known_features(problem), problem)
     if table in nouns:
@@ -50,16 +48,14 @@ def _keys(problem: Problem) -> Parents:
     return found | own | {decision.time: instant, label.column: [(event, label.column)], "matured_at": instant}
 
 
-def _entities(problem: Problem) -> Parents:
-    """Of the joined core table: the columns of the entities; one without any event is a row, too."""
-    schema = problem.schema
-    found: Parents = {}
-    for noun in problem.decision.nouns:
-        table = schema.entity(noun)
-        name = str(schema.table_of(noun))
-        if table is not None:
-            found |= {column: [(name, column)] for column in table.columns if column != table.key}
-    return found
+def _of_core(problem: Problem) -> Parents:
+    """Of the joined core table: what tells decisions apart, the columns of their events, and of their entities."""
+    keys = _keys(problem)
+    if problem.decision.is_event:
+        del keys["matured_at"]
+    for each in (*event_columns(problem), *entity_columns(problem)):
+        keys.setdefault(each.name, [(str(problem.schema.table_of(each.noun)), each.column)])
+    return keys
 
 
 def _of_features(features: tuple[Feature, ...], problem: Problem) -> Parents:

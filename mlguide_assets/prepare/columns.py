@@ -2,6 +2,7 @@
 
 from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.prepare.core_columns import entity_columns, event_columns
 from mlguide_assets.prepare.features.catalogue import Feature, UnresolvedFeatureError, features_of
 from mlguide_assets.prepare.features.state_columns import state_features, time_names
 
@@ -26,14 +27,11 @@ def columns_of(problem: Problem) -> dict[str, dict[str, str]]:
     """Table → column → meaning, for every table of this stage and for the states of entities, which it defines."""
     features = known_features(problem)
     keys, described = _keys(problem), {each.name: each.description for each in features}
-    core = keys
-    if problem.has_email_tables:
-        core = {name: text for name, text in keys.items() if name != "matured_at"} | _of_entities(problem)
     return {
         **{str(name): _of_source(problem, name) for name in problem.tables},
         **_RECORDS,
         **_DECLARATIONS,
-        problem.core_table: core,
+        problem.core_table: _of_core(keys, problem),
         problem.features_table: described | keys,
         **{table: _of_state(noun, features, problem) for noun, table in problem.decision.store_tables.items()},
     }
@@ -71,11 +69,17 @@ def _keys(problem: Problem) -> dict[str, str]:
     return keys
 
 
-def _of_entities(problem: Problem) -> dict[str, str]:
-    """Of the joined core table: the columns of entities beside their events, whose outcomes are as in the source."""
-    tables = [table for noun in problem.decision.nouns if (table := problem.schema.entity(noun))]
-    columns = {name: each.description for table in tables for name, each in table.columns.items() if name != table.key}
-    return {**columns, problem.label.column: "The outcome as the source has it; null until that is known."}
+def _of_core(keys: dict[str, str], problem: Problem) -> dict[str, str]:
+    """Of the joined core table: decisions, the columns of their entities beside them, and outcomes of events as in the
+    source."""
+    meanings = dict(keys)
+    if problem.decision.is_event:
+        del meanings["matured_at"]
+        meanings[problem.label.column] = "The outcome as the source has it; null until that is known."
+    for each in (*event_columns(problem), *entity_columns(problem)):
+        column = problem.tables[str(problem.schema.table_of(each.noun))].columns[each.column]
+        meanings.setdefault(each.name, column.description)
+    return meanings
 
 
 def _of_state(noun: str, features: tuple[Feature, ...], problem: Problem) -> dict[str, str]:

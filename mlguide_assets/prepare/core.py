@@ -1,75 +1,129 @@
-"""The core table: the three sources side by side."""
+"""The core table: decisions beside the entities that they are about, as these were then.
 
+Decisions that are events are joined partition by partition, and those whose rows and entities have not changed are
+left as they are.
+"""
+
+from collections.abc import Mapping
 from functools import partial
-from typing import Literal
 
 import ibis
 
+from mlguide_assets.define.decision import id_column
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.prepare.core_columns import entity_columns, event_columns
 from mlguide_assets.prepare.digests import digest
 from mlguide_assets.prepare.engine import pattern_of
+from mlguide_assets.prepare.features.building import decisions_of, tables_of
+from mlguide_assets.prepare.features.compiling import is_kept_before_known
+from mlguide_assets.prepare.features.events import HAPPENED, microseconds, timestamp_of, with_entity, with_instants
 from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.rebuilding import current, fingerprint, notes_of, per_partition, plan
 
-CORE = "core_users"
-SENDS = "user_emails"
-UNSENT = "unsent"
-"""The partition of users who were never sent anything. It sorts behind all others."""
+UNDECIDED = "undecided"
+"""The partition of units of whom there is no decision. It sorts behind all others."""
 
-_REFERENCES = ("user_profiles", "email_content")
+_INSTANT = "_instant"
+Tables = Mapping[str, ibis.Table]
 
 
-def join_core_users(
-    user_profiles: ibis.Table,
-    user_emails: ibis.Table,
-    email_content: ibis.Table,
-    how: Literal["left", "inner"] = "left",
-) -> ibis.Table:
-    """Profiles, left-joined to their sends, left-joined to the content of these.
+def core_rows(tables: Tables, problem: Problem) -> ibis.Table:
+    """Decisions, left-joined to their entities as of the decision.
 
-    One row per send, and one row with null send columns per user who was never sent anything; an inner join leaves
-    these users out.
+    Args:
+        tables: by their names in the problem file.
+
+    Returns:
+        Of events: the columns of the event, its outcome as the source has it, and those of its entities
+        (`core_columns`), and a row of nulls beside each unit of whom there is none. Of cut-offs: keys, the label once
+        it has matured, `matured_at`, and the columns of entities. In the order of time.
     """
-    profiles = user_profiles.rename(user_id="id")
-    content = email_content.rename(content_id="id")
-    sends = user_emails.rename(receiver_id="user_id")
-    joined = profiles.join(sends, profiles.user_id == sends.receiver_id, how=how)
-    joined = joined.left_join(content, joined.email_id == content.content_id)
-    columns = [name for name in joined.columns if name not in ("receiver_id", "content_id")]
-    keys = ["user_id", "email_id", "delivered_at", "unsubscribed"]
-    ordered = joined.select(*keys, *[name for name in columns if name not in keys])
-    return ordered.order_by("delivered_at", "user_id", "email_id", "unsubscribed")
+    rows = joined(tables, problem)
+    if problem.decision.is_event and problem.schema.entity(problem.decision.unit):
+        rows = rows.union(_without_decisions(tables, problem))
+    return rows.order_by(*_order(problem))
 
 
-def rebuilt_core_users(lake: Lake) -> Partitions:
-    """`core_users` by the partitions of `user_emails`, joined anew where those have changed.
+def joined(tables: Tables, problem: Problem) -> ibis.Table:
+    """The rows of decisions alone, in any order."""
+    rows = _events(tables, problem) if problem.decision.is_event else decisions_of(tables, problem)
+    if not problem.decision.is_event:
+        rows = rows.mutate(**{_INSTANT: microseconds(rows[problem.decision.time])})
+    for noun in problem.decision.nouns:
+        wanted = {each.name: each.column for each in entity_columns(problem) if each.noun == noun}
+        if wanted:
+            kept = is_kept_before_known(problem, noun)
+            rows = with_entity(rows, noun, wanted, tables, problem.schema, kept_before_known=kept, instant=_INSTANT)
+    return rows.drop(_INSTANT)
+
+
+def rebuilt_core(lake: Lake, problem: Problem) -> Partitions | ibis.Table:
+    """The core table by the partitions of its events, joined again where those have changed.
+
+    All of it where decisions are at cut-offs, or their time is that of an entity.
 
     Raises:
-        InputError: `user_emails` is of an earlier version.
+        InputError: the table of events is of an earlier version.
     """
-    now = {table: lake.snapshot(table) for table in (*_REFERENCES, SENDS)}
+    decision, schema = problem.decision, problem.schema
+    events = schema.table_of(decision.noun)
+    if not decision.is_event or events is None or schema.event(decision.noun).own_time is None:
+        return core_rows(tables_of(lake, problem), problem)
+    entities = [name for noun in decision.nouns if (name := schema.table_of(noun)) is not None]
+    now = {table: lake.snapshot(table) for table in (*entities, events)}
     read = {table: lake.read(table, snapshot_id=snapshot.id) for table, snapshot in now.items()}
-    notes, references = notes_of(now[SENDS]), {table: digest(read[table]) for table in _REFERENCES}
+    notes, references = notes_of(now[events]), {table: digest(read[table]) for table in entities}
     # What a killed ingest left side by side does not go together: then nothing is as it was.
     torn = references if references != notes["references"] else None
-    made_of = partial(fingerprint, CORE, code_of=__name__)
-    inputs = {key: made_of(file.inputs, torn) for key, file in now[SENDS].partitions.items()}
-    chosen = plan({**inputs, UNSENT: made_of(inputs, references)}, current(lake, CORE))
+    rules = [is_kept_before_known(problem, noun) for noun in decision.nouns]
+    made_of = partial(fingerprint, problem.core_table, rules, code_of=__name__)
+    inputs = {key: made_of(file.inputs, torn) for key, file in now[events].partitions.items()}
+    if schema.entity(decision.unit):
+        inputs[UNDECIDED] = made_of(inputs, references)
+    chosen = plan(inputs, current(lake, problem.core_table))
 
     def files(table: str, keys: list[str] | None = None) -> list[str]:
         return [pattern_of(path) for path in lake.files(table, partitions=keys, snapshot_id=now[table].id)]
 
-    others = {table: files(table) for table in _REFERENCES}
-    sent = {key: {**others, SENDS: files(SENDS, [key])} for key in chosen.stale if key != UNSENT}
-    unsent = {UNSENT: {**others, SENDS: files(SENDS)}} if UNSENT in chosen.stale else {}
+    others = {table: files(table) for table in entities}
+    decided = {key: {**others, events: files(events, [key])} for key in chosen.stale if key != UNDECIDED}
+    undecided = {UNDECIDED: {**others, events: files(events)}} if UNDECIDED in chosen.stale else {}
     schemas = {table: rows.schema() for table, rows in read.items()}
-    anew = per_partition(lake.connection, partial(join_core_users, how="inner"), schemas, sent)
-    anew |= per_partition(lake.connection, _without_sends, schemas, unsent)
-    passed_on = {name: notes[name] for name in ("open_from", "landed")}
-    return Partitions(anew, chosen.inputs, kept=chosen.kept, notes=passed_on)
+    order = _order(problem)
+    anew = per_partition(lake.connection, lambda **tables: joined(tables, problem).order_by(*order), schemas, decided)
+    if undecided:
+        anew |= per_partition(
+            lake.connection, lambda **tables: _without_decisions(tables, problem).order_by(*order), schemas, undecided
+        )
+    return Partitions(anew, chosen.inputs, kept=chosen.kept)
 
 
-def _without_sends(user_profiles: ibis.Table, user_emails: ibis.Table, email_content: ibis.Table) -> ibis.Table:
-    """The rows of users who were never sent anything."""
-    silent = user_profiles.anti_join(user_emails, user_profiles.id == user_emails.user_id)
-    return join_core_users(silent, user_emails.limit(0), email_content)
+def _order(problem: Problem) -> tuple[str, ...]:
+    return (*problem.decision.order, problem.label.column)
+
+
+def _events(tables: Tables, problem: Problem) -> ibis.Table:
+    """The events of decisions with their own columns, and the instant of each."""
+    decision, schema = problem.decision, problem.schema
+    event = schema.event(decision.noun)
+    rows = with_instants(tables[str(schema.table_of(decision.noun))], event, tables, schema)
+    own = {each.name: rows[each.column] for each in event_columns(problem) if each.column in rows.columns}
+    if event.own_time is None:
+        own[decision.time] = timestamp_of(rows[HAPPENED])
+    return rows.select(**own, **{_INSTANT: rows[HAPPENED]})
+
+
+def _without_decisions(tables: Tables, problem: Problem) -> ibis.Table:
+    """A row for each unit without a decision: its own columns, where it has one row, and nothing else."""
+    decision, schema = problem.decision, problem.schema
+    table, events = schema.entity(decision.unit), tables[str(schema.table_of(decision.noun))]
+    assert table is not None
+    units = tables[str(schema.table_of(decision.unit))]
+    units = units.anti_join(events, units[table.key] == events[schema.event(decision.noun).of[decision.unit]])
+    own = {each.name: each.column for each in entity_columns(problem) if each.noun == decision.unit}
+    if table.history:
+        units, own = units.select(table.key).distinct(), {}
+    known = {id_column(decision.unit): units[table.key], **{name: units[column] for name, column in own.items()}}
+    types = joined(tables, problem).schema()
+    return units.select(**{name: known.get(name, ibis.null(type_)).cast(type_) for name, type_ in types.items()})

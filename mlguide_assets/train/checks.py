@@ -3,20 +3,12 @@
 from mlguide_assets.define.problem import Problem
 
 LEAKAGE_ALARMS = {
-    "no_id_like_features": "No feature names the row, the user or the email instead of describing it.",
+    "no_id_like_features": "No feature names the row, its time or an entity instead of describing it.",
     "no_feature_too_good": "No single feature ranks the outcomes so well that it must be the outcome.",
-    "canary_stays_silent": "Sends planted after a user's last one change no feature of the sends before.",
-    "future_moves_no_past_row": "Another future leaves every feature of the past as it was.",
+    "canary_stays_silent": "Events planted after all others change no feature of the decisions before.",
+    "future_moves_no_past_row": "Another future leaves every feature of the past as it was, and who is asked about.",
 }
-
-_OF_ANY_TABLES = ("no_feature_too_good", "future_moves_no_past_row")
-
-
-def leakage_alarms_of(problem: Problem) -> dict[str, str]:
-    """The alarms that a problem's features are held against: name and meaning."""
-    if problem.has_email_tables:
-        return LEAKAGE_ALARMS
-    return {name: LEAKAGE_ALARMS[name] for name in _OF_ANY_TABLES}
+"""The alarms that features are held against: name and meaning."""
 
 
 _OF_SCORES = (

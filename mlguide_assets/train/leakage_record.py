@@ -5,7 +5,7 @@ It keeps the last answer only, and nothing of the rows.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,12 +38,19 @@ class Finding:
 
 
 def look_for_leaks(
-    path: Path, lake: Lake, problem: Problem, core_users: "ibis.Table", features: "ibis.Table", *, known_only: bool
+    path: Path,
+    lake: Lake,
+    problem: Problem,
+    tables: "Mapping[str, ibis.Table]",
+    features: "ibis.Table",
+    *,
+    known_only: bool,
 ) -> tuple[Finding, ...]:
     """What the alarms find, or found before in the same tables, with the same problem and code.
 
     Args:
         path: where the answer is kept.
+        tables: what the features are compiled from, by their names in the problem file.
         known_only: do not look; the answer is empty where nothing is known of these tables.
 
     Raises:
@@ -59,14 +66,13 @@ def look_for_leaks(
     # The libraries that it needs are loaded only here.
     from mlguide_assets.train.leakage.suite import leakage_alarms
 
-    tables = None if problem.has_email_tables else {name: lake.read(name) for name in problem.tables}
-    return keep_findings(path, subject, leakage_alarms(core_users, features, problem, tables=tables))
+    return keep_findings(path, subject, leakage_alarms(tables, features, problem))
 
 
 def subject_of(lake: Lake, problem: Problem) -> str:
     """What the alarms look at: equal for equal tables, problem, code and libraries."""
     code = code_version("mlguide_assets.train.leakage.suite", libraries=LIBRARIES)
-    tables = (lake.snapshot(name).content_hash for name in (problem.core_table, problem.features_table))
+    tables = (lake.snapshot(name).content_hash for name in (*problem.tables, problem.features_table))
     return hashlib.sha256("\0".join((*tables, dump_problem(problem), code)).encode()).hexdigest()
 
 

@@ -5,14 +5,22 @@ import resource
 import sys
 import time
 from pathlib import Path
+from typing import Any
+
+import ibis
 
 from mlguide_assets.define.loading import load_problem, with_overrides
-from mlguide_assets.prepare.core import join_core_users
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.prepare.core import core_rows
 from mlguide_assets.prepare.engine import connect
-from mlguide_assets.prepare.features.tables import send_features
+from mlguide_assets.prepare.features.building import features_from
 from mlguide_assets.prepare.simulator.generate import write
 from mlguide_assets.prepare.sources.conforming import conform
 from mlguide_assets.prepare.sources.simulated import world_of
+
+
+def _accepted(problem: Problem, connection: Any, folder: Path) -> dict[str, ibis.Table]:
+    return {name: connection.read_parquet(str(folder / f"{name}.accepted.parquet")) for name in problem.tables}
 
 
 def main(way: str, folder: Path, sends: int) -> None:
@@ -21,18 +29,16 @@ def main(way: str, folder: Path, sends: int) -> None:
     connection = connect(spill=folder / "spill")
     if way == "prepare":
         write(world_of(problem), folder)
-        names = ("user_profiles", "user_emails", "email_content")
-        tables = [
-            conform(
-                connection.read_parquet(str(folder / f"{name}.parquet")), name, problem.tables[name], place=name
-            ).drop("unreadable")
-            for name in names
-        ]
-        connection.to_parquet(join_core_users(*tables), str(core), compression="zstd")
+        for name, table in problem.tables.items():
+            written = connection.read_parquet(str(folder / f"{name}.parquet"))
+            accepted = conform(written, name, table, place=name).drop("unreadable")
+            connection.to_parquet(accepted, str(folder / f"{name}.accepted.parquet"))
+        core_of_all = core_rows(_accepted(problem, connection, folder), problem)
+        connection.to_parquet(core_of_all, str(core), compression="zstd")
         return
     start = time.perf_counter()
     if way == "ours":
-        features = send_features(connection.read_parquet(str(core)), problem)
+        features = features_from(_accepted(problem, connection, folder), problem)
         connection.to_parquet(features, str(out), compression="zstd")
     elif way == "sql":
         from mlguide_assets_tests.benchmarks.rivals import with_sql

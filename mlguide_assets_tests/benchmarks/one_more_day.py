@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from mlguide_assets.define.loading import load_problem, with_overrides
-from mlguide_assets.prepare.core import CORE, rebuilt_core_users
+from mlguide_assets.prepare.core import rebuilt_core
 from mlguide_assets.prepare.features.incremental import features_by_partition
 from mlguide_assets.prepare.ingest import ingest
+from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.refusals import refuse_blocked
 from mlguide_assets.prepare.simulator.generate import write
@@ -34,8 +35,9 @@ def build(source: Path, root: Path) -> None:
     with ingest(problem, lake, oracle=root, report=lambda _: None) as read:
         refuse_blocked(read.results, problem.rules, read.place)
         keep(lake, read)
-    core = rebuilt_core_users(lake)
-    lake.write_partitions(CORE, core)
+    core = rebuilt_core(lake, problem)
+    assert isinstance(core, Partitions)
+    lake.write_partitions(problem.core_table, core)
     with features_by_partition(lake, problem) as features:
         lake.write_partitions(problem.features_table, features)
     told = {

@@ -29,7 +29,6 @@ def status(estimate: dict[str, float | None], lift: dict[str, float | None]) -> 
     decisions = {**dict.fromkeys(DECISION_METRICS, ALONE), "lift": lift}
     return {
         "decisions": "sends",
-        "email_case": True,
         "sources": ["user_emails"],
         "champion": None,
         "last_decision": None,

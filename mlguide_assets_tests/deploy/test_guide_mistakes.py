@@ -23,7 +23,6 @@ from mlguide_assets.deploy.prediction_log import LogWriter
 from mlguide_assets.deploy.serving.api import api_of
 from mlguide_assets.deploy.serving.model import load_served
 from mlguide_assets.deploy.serving.service import Service, Work, give
-from mlguide_assets.prepare.core import join_core_users
 from mlguide_assets.prepare.features.compiling import with_features
 from mlguide_assets.prepare.features.state import entity_state, features_of_choices
 from mlguide_assets.settings import Home
@@ -32,13 +31,6 @@ from mlguide_assets_tests.deploy.serving.serving import House as Serving
 from mlguide_assets_tests.deploy.test_promotion import GOOD, NOISE, House
 from mlguide_assets_tests.samples import Tables
 from mlguide_assets_tests.train.sends import PROBLEM
-
-
-def core_of(tables: Tables) -> ibis.Table:
-    profiles, content, emails = (
-        ibis.memtable(tables[name]) for name in ("user_profiles", "email_content", "user_emails")
-    )
-    return join_core_users(profiles, emails, content)
 
 
 def answered(house: Serving, request: Mapping[str, Any]) -> Any:

@@ -21,10 +21,9 @@ from mlguide_assets.deploy.choices import Choosing, plan_choices
 from mlguide_assets.experiment.off_policy.candidate import value_of_model
 from mlguide_assets.experiment.off_policy.comparing import compare_policies, final_decisions
 from mlguide_assets.experiment.off_policy.record import recorded
-from mlguide_assets.prepare.core import join_core_users
+from mlguide_assets.prepare.core import core_rows
 from mlguide_assets.prepare.features.building import tables_of
 from mlguide_assets.prepare.features.state import entity_state
-from mlguide_assets.prepare.features.tables import send_features
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate
@@ -33,6 +32,7 @@ from mlguide_assets.train.storage import load_facts
 from mlguide_assets_tests.deploy.conftest import empty_registry, home
 from mlguide_assets_tests.deploy.scores import saved
 from mlguide_assets_tests.deploy.test_promotion import GOOD, House
+from mlguide_assets_tests.email_case import by_name, send_features
 from mlguide_assets_tests.samples import Tables
 from mlguide_assets_tests.train.sends import PROBLEM, replaced
 
@@ -53,10 +53,8 @@ class World:
         self.random = np.random.default_rng(3)
         for name, rows in tables.items():
             lake.write(name, rows)
-        profiles, emails, content = (ibis.memtable(tables[name]) for name in _THREE)
-        self.core = join_core_users(profiles, emails, content)
-        lake.write("core_users", self.core.to_pyarrow())
-        lake.write("send_features", send_features(self.core, PROBLEM))
+        lake.write("core_users", core_rows(by_name(tables), PROBLEM).to_pyarrow())
+        lake.write("send_features", send_features(by_name(tables), PROBLEM))
         self.first = max(tables["user_emails"]["delivered_at"].to_pylist()).date() + timedelta(days=1)
         self.stated: list[pa.Table] = []
         self.sends = [tables["user_emails"]]
@@ -100,9 +98,6 @@ class World:
         found = final_decisions(self.lake, ASKED, self.lake.read("user_emails"))
         assert found is not None
         return found
-
-
-_THREE = ("user_profiles", "user_emails", "email_content")
 
 
 def stated(world: World) -> dict[tuple[date, int], float]:

@@ -17,8 +17,6 @@ from mlguide_assets.deploy.bundle import Bundle, champion, export_bundle, set_ch
 from mlguide_assets.observe.data_drift import DayDrift, build_reference, days_alike, drift_of_day
 from mlguide_assets.observe.domain_classifier import classifier_of
 from mlguide_assets.observe.rows import scored_rows
-from mlguide_assets.prepare.core import join_core_users
-from mlguide_assets.prepare.features.tables import send_features
 from mlguide_assets.prepare.simulator.generate import email_content, sends, user_profiles
 from mlguide_assets.prepare.simulator.world import World
 from mlguide_assets.prepare.sources.conforming import conform
@@ -26,6 +24,7 @@ from mlguide_assets.train.candidate import train_candidate
 from mlguide_assets.train.models import XGBOOST
 from mlguide_assets.train.storage import load_facts
 from mlguide_assets_tests.deploy.scores import saved
+from mlguide_assets_tests.email_case import send_features
 
 TRAINED, SHIFTED = 2 / 3, 5 / 6
 """When in the history the champion is trained, and when a planted shift begins."""
@@ -62,11 +61,11 @@ class Replay:
             "user_emails": history.select(["user_id", "email_id", "unsubscribed", "delivered_at"]),
             "email_content": email_content(world),
         }
-        conforming = (
-            conform(ibis.memtable(rows), name, self.problem.tables[name], place=name).drop("unreadable")
+        conforming = {
+            name: conform(ibis.memtable(rows), name, self.problem.tables[name], place=name).drop("unreadable")
             for name, rows in tables.items()
-        )
-        return send_features(join_core_users(*conforming), self.problem).to_pyarrow()
+        }
+        return send_features(conforming, self.problem).to_pyarrow()
 
     def days(
         self, world: World, *, since: date | None = None, together: bool = False

@@ -18,15 +18,14 @@ from mlguide_assets.deploy.serving.asked import Asked
 from mlguide_assets.deploy.serving.model import load_served
 from mlguide_assets.deploy.serving.service import Service, Work, give
 from mlguide_assets.observe.online_parity import OnlineParity, judge_parity, online_parity
-from mlguide_assets.prepare.core import join_core_users
 from mlguide_assets.prepare.features import request_time
 from mlguide_assets.prepare.features.request_time import HOUR, at_request
 from mlguide_assets.prepare.features.state import entity_state
-from mlguide_assets.prepare.features.tables import send_features
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.storage import load_facts
 from mlguide_assets_tests.deploy.scores import saved
+from mlguide_assets_tests.email_case import send_features
 from mlguide_assets_tests.samples import Tables, sample_tables
 from mlguide_assets_tests.train.sends import PROBLEM, replaced
 
@@ -47,8 +46,8 @@ class Serving:
     def write(self, tables: Tables) -> None:
         for name, rows in tables.items():
             self.lake.write(name, rows)
-        profiles, content, sends = (self.lake.read(name) for name in ("user_profiles", "email_content", "user_emails"))
-        self.lake.write("send_features", send_features(join_core_users(profiles, sends, content), PROBLEM))
+        read = {name: self.lake.read(name) for name in tables}
+        self.lake.write("send_features", send_features(read, PROBLEM))
 
     def publish(self, as_of: datetime = MIDNIGHT, **broken: Any) -> None:
         """Publish, with some columns of users computed otherwise."""

@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.tables import TABLES, TableName
-from mlguide_assets.prepare.core import CORE, rebuilt_core_users
+from mlguide_assets.prepare.core import rebuilt_core
 from mlguide_assets.prepare.features.incremental import features_by_partition
 from mlguide_assets.prepare.ingest import QUARANTINED, ingest
+from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.refusals import refuse_blocked
 from mlguide_assets_tests.prepare.ingesting import keep
@@ -21,7 +22,7 @@ from mlguide_assets_tests.samples import CATEGORIES, THEMES, arrow, sample_probl
 
 DAY = timedelta(days=1)
 FIRST = datetime(2023, 12, 1)
-FEATURES = "send_features"
+CORE, FEATURES = "core_users", "send_features"
 BUILT = ("user_profiles", "email_content", "user_emails", CORE, FEATURES, QUARANTINED, "contract_results")
 Rows = list[dict[str, Any]]
 
@@ -138,7 +139,8 @@ def build(lake: Lake, problem: Problem, between: Callable[[str], None] = lambda 
         refuse_blocked(read.results, problem.rules, read.place)
         keep(lake, read, between)
         anew = {"user_emails": len(read.tables["user_emails"].anew)}  # type: ignore[union-attr]
-    core = rebuilt_core_users(lake)
+    core = rebuilt_core(lake, problem)
+    assert isinstance(core, Partitions)
     lake.write_partitions(CORE, core)
     between(CORE)
     with features_by_partition(lake, problem) as features:

@@ -14,12 +14,12 @@ from mlguide_assets.define.loading import load_problem, with_overrides
 from mlguide_assets.define.tables import KEYS, TABLES, TableName
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.contracts import Judged, judge, results_table
-from mlguide_assets.prepare.core import join_core_users
-from mlguide_assets.prepare.features.tables import send_features
+from mlguide_assets.prepare.core import core_rows
 from mlguide_assets.prepare.refusals import refuse_blocked
 from mlguide_assets.prepare.sources.names import UNREADABLE
 from mlguide_assets.prepare.sources.newest import NEWER, ORDER, with_newer_rows
 from mlguide_assets.prepare.sources.reading import read_source
+from mlguide_assets_tests.email_case import send_features
 from mlguide_assets_tests.guide import Guide
 from mlguide_assets_tests.samples import arrow, sample_problem
 
@@ -297,11 +297,10 @@ def test_half_of_the_guides_deliveries_come_before_the_user_or_the_email(guide: 
 
 
 def test_the_guides_core_table_has_a_row_per_send_and_per_silent_user(guide: Judged, guide_tables: Guide) -> None:
-    core = join_core_users(*(guide.accepted[table] for table in ("user_profiles", "user_emails", "email_content")))
-    rows = core.to_pyarrow()
+    rows = core_rows(guide.accepted, load_problem("guide")).to_pyarrow()
     assert (rows.num_rows, rows["delivered_at"].null_count) == (
         guide_tables.sends + guide_tables.silent,
         guide_tables.silent,
     )
-    features = send_features(core, load_problem("guide")).to_pyarrow()
+    features = send_features(guide.accepted, load_problem("guide")).to_pyarrow()
     assert features.num_rows == guide_tables.sends

@@ -17,14 +17,16 @@ from mlguide_assets.define.contracts import Unique
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.contracts import judge, results_table
-from mlguide_assets.prepare.core import CORE, join_core_users, rebuilt_core_users
+from mlguide_assets.prepare.core import core_rows, rebuilt_core
+from mlguide_assets.prepare.features.building import tables_of
 from mlguide_assets.prepare.features.incremental import features_by_partition
-from mlguide_assets.prepare.features.tables import send_features
 from mlguide_assets.prepare.ingest import QUARANTINED
+from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.sources.reading import read_source
+from mlguide_assets_tests.email_case import send_features
 from mlguide_assets_tests.prepare.ingesting import lake_over
-from mlguide_assets_tests.prepare.shops import DAY, FEATURES, FIRST, Shop, build, content, shop_problem
+from mlguide_assets_tests.prepare.shops import CORE, DAY, FEATURES, FIRST, Shop, build, content, shop_problem
 from mlguide_assets_tests.processes import PROCESSES, in_two_processes, is_killed
 from mlguide_assets_tests.samples import with_themes
 
@@ -222,9 +224,9 @@ def test_partitions_together_are_what_is_computed_over_everything(
     aside = [row for rows in whole.quarantined.values() for row in rows.to_pyarrow().to_pylist()]
     assert Counter(map(str, lake.read(QUARANTINED).to_pyarrow().to_pylist())) == Counter(map(str, aside))
     assert aside
-    core = join_core_users(*(lake.read(name) for name in ("user_profiles", "user_emails", "email_content")))
-    assert lake.read(CORE).to_pyarrow().to_pylist() == core.to_pyarrow().to_pylist()
-    features = send_features(lake.read(CORE), problem, clock=data_clock(lake.read(CORE), "delivered_at")).to_pyarrow()
+    read = tables_of(lake, problem)
+    assert lake.read(CORE).to_pyarrow().to_pylist() == core_rows(read, problem).to_pyarrow().to_pylist()
+    features = send_features(read, problem, clock=data_clock(read["user_emails"], "delivered_at")).to_pyarrow()
     assert lake.read(FEATURES).to_pyarrow() == features
     assert features.num_rows > 50
 
@@ -285,7 +287,7 @@ def test_a_lake_of_an_earlier_version_is_made_anew(followed: Followed) -> None:
     for table in ("user_emails", CORE, FEATURES, QUARANTINED):
         lake.write(table, lake.read(table))
     with pytest.raises(InputError, match=r"'user_emails' is not in partitions .* materialise it again"):
-        rebuilt_core_users(lake)
+        rebuilt_core(lake, followed.problem)
     # Features follow from the tables as they are, digested or not.
     with features_by_partition(lake, followed.problem) as features:
         assert len(features.anew) == every
@@ -320,7 +322,9 @@ def test_a_run_killed_between_any_two_tables_is_made_good_by_the_next(followed: 
         process.start()
         assert is_killed(process)
         # Meanwhile somebody may have made one table of what is there.
-        followed.lake.write_partitions(CORE, rebuilt_core_users(followed.lake))
+        core = rebuilt_core(followed.lake, followed.problem)
+        assert isinstance(core, Partitions)
+        followed.lake.write_partitions(CORE, core)
         followed.follow()
         assert followed.is_as_from_scratch(), table
 

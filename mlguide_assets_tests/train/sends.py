@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-import ibis
 import numpy as np
 import pyarrow as pa
 
-from mlguide_assets.prepare.core import join_core_users
-from mlguide_assets.prepare.features.tables import send_features
+from mlguide_assets_tests.email_case import by_name, send_features
 from mlguide_assets_tests.samples import Tables, sample_problem
 
 PROBLEM = sample_problem("nowhere")
@@ -17,10 +15,7 @@ PROBLEM = sample_problem("nowhere")
 
 def features_of_tables(tables: Tables) -> pa.Table:
     """The features of every send of the three tables."""
-    profiles, content, emails = (
-        ibis.memtable(tables[name]) for name in ("user_profiles", "email_content", "user_emails")
-    )
-    return send_features(join_core_users(profiles, emails, content), PROBLEM).to_pyarrow()
+    return send_features(by_name(tables), PROBLEM).to_pyarrow()
 
 
 def replaced(table: pa.Table, name: str, values: Sequence[Any] | np.ndarray[Any, Any] | pa.Array) -> pa.Table:

@@ -3,14 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-import ibis
 import pytest
 
-from mlguide_assets.prepare.core import join_core_users
-from mlguide_assets.prepare.features.tables import send_features
+from mlguide_assets.prepare.features.building import tables_of
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.train.checks import LEAKAGE_ALARMS
 from mlguide_assets.train.leakage_record import look_for_leaks
+from mlguide_assets_tests.email_case import by_name, send_features
 from mlguide_assets_tests.samples import sample_tables
 from mlguide_assets_tests.train.sends import PROBLEM
 
@@ -20,19 +19,19 @@ NOT_READ: Any = None
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
-    tables = {name: ibis.memtable(table) for name, table in sample_tables(sends=1000).items()}
-    core = join_core_users(tables["user_profiles"], tables["user_emails"], tables["email_content"])
+    tables = by_name(sample_tables(sends=1000))
     lake = Lake(tmp_path / "lake")
-    lake.write("core_users", core.to_pyarrow())
-    lake.write("send_features", send_features(lake.read("core_users"), PROBLEM).to_pyarrow())
+    for name, rows in tables.items():
+        lake.write(name, rows)
+    lake.write("send_features", send_features(tables, PROBLEM).to_pyarrow())
     return lake
 
 
 def test_the_same_data_are_examined_once(lake: Lake, tmp_path: Path) -> None:
     path = tmp_path / "leakage.json"
     assert look_for_leaks(path, lake, PROBLEM, NOT_READ, NOT_READ, known_only=True) == ()
-    core, features = lake.read("core_users"), lake.read("send_features")
-    found = look_for_leaks(path, lake, PROBLEM, core, features, known_only=False)
+    features = lake.read("send_features")
+    found = look_for_leaks(path, lake, PROBLEM, tables_of(lake, PROBLEM), features, known_only=False)
     assert {each.check for each in found} == set(LEAKAGE_ALARMS)
     assert all(each.passed for each in found)
     for known_only in (True, False):

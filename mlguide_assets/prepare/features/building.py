@@ -97,6 +97,16 @@ def resolved_from(lake: Lake, problem: Problem) -> Problem:
     return found
 
 
+def features_from(tables: Mapping[str, ibis.Table], problem: Problem, *, clock: datetime | None = None) -> ibis.Table:
+    """`features_table` of every decision that the tables have.
+
+    Args:
+        problem: resolved.
+        clock: of the data; default: `clock_of` these tables.
+    """
+    return features_table(tables, decisions_of(tables, problem, clock=clock), problem)
+
+
 def features_table(tables: Mapping[str, ibis.Table], rows: ibis.Table, problem: Problem) -> ibis.Table:
     """Every decision with its features, as of its own instant, in the order of time.
 

@@ -166,7 +166,7 @@ def _declared(problem: Declared) -> Iterator[Feature]:
         if declaration.split is None:
             yield _feature(name, declaration, None, problem)
             continue
-        values = _values(name, declaration, problem)
+        values = split_values(name, declaration, problem)
         for each, value in split_names(name, values):
             yield _feature(each, declaration, (declaration.split, value), problem)
 
@@ -234,7 +234,7 @@ def kind_of(event: EventTable, path: str, schema: Schema) -> ColumnKind | None:
     return table.columns[column].kind if table is not None and column in table.columns else None
 
 
-def _values(name: str, declaration: Declaration, problem: Declared) -> tuple[str, ...]:
+def split_values(name: str, declaration: Declaration, problem: Declared) -> tuple[str, ...]:
     """The values that `split` makes features of: its own, or those of the contract.
 
     Raises:

@@ -19,6 +19,8 @@ Tables = Mapping[str, ibis.Table]
 _EPOCH = "1970-01-01 00:00:00"
 AT, KNOWN, POSITIVE = "at", "known", "positive"
 RESERVED = (AT, KNOWN, POSITIVE)
+HAPPENED, WRITTEN = "_happened", "_written"
+"""The same as `AT` and `KNOWN`, beside columns of the source, whose names may be any."""
 
 
 def micros(span: timedelta) -> int:
@@ -56,22 +58,10 @@ def canonical_events(tables: Tables, problem: Declared, noun: str) -> ibis.Table
     """
     schema = problem.schema
     event = schema.event(noun)
-    name = str(schema.table_of(noun))
-    rows = tables[name]
-    if event.own_time is None:
-        entity, column = event.at.split(".")
-        rows = _with_time_of(rows, event, entity, column, tables, schema)
-        instant = rows["_parent_time"]
-    else:
-        instant = rows[event.own_time]
+    rows = with_instants(tables[str(schema.table_of(noun))], event, tables, schema)
     columns = {column_name(event, column): rows[column] for column in event.columns if column in rows.columns}
     columns |= {id_column(entity): rows[column] for entity, column in event.of.items()}
-    at = microseconds(instant.cast("timestamp"))
-    known = at
-    if event.known_at:
-        known = ibis.greatest(at, ibis.coalesce(microseconds(rows[event.known_at].cast("timestamp")), at))
-    elif event.arrives_within:
-        known = at + micros(event.arrives_within)
+    at, known = rows[HAPPENED], rows[WRITTEN]
     columns |= {AT: at, KNOWN: known}
     predict = problem.predict
     if isinstance(predict, PredictEvent) and predict.each == noun:
@@ -82,15 +72,25 @@ def canonical_events(tables: Tables, problem: Declared, noun: str) -> ibis.Table
     return rows.select(**columns).filter(lambda t: t[AT].notnull())
 
 
-def _with_time_of(
-    rows: ibis.Table, event: EventTable, entity: str, column: str, tables: Tables, schema: Schema
-) -> ibis.Table:
-    """Events with `_parent_time`, a time of an entity that they name."""
-    table = schema.entity(entity)
-    assert table is not None
-    parents = tables[str(schema.table_of(entity))]
-    parents = parents.select(_parent=table.key, _parent_time=parents[column])
-    return rows.left_join(parents, rows[event.of[entity]] == parents["_parent"]).drop("_parent")
+def with_instants(rows: ibis.Table, event: EventTable, tables: Tables, schema: Schema) -> ibis.Table:
+    """Rows of an event table with `HAPPENED` and `WRITTEN`, in microseconds since 1970."""
+    if event.own_time is None:
+        entity, column = event.at.split(".")
+        parent = schema.entity(entity)
+        assert parent is not None
+        parents = tables[str(schema.table_of(entity))]
+        parents = parents.select(_parent=parent.key, _parent_time=parents[column])
+        rows = rows.left_join(parents, rows[event.of[entity]] == parents["_parent"]).drop("_parent")
+        instant = rows["_parent_time"]
+    else:
+        instant = rows[event.own_time]
+    at = microseconds(instant.cast("timestamp"))
+    known = at
+    if event.known_at:
+        known = ibis.greatest(at, ibis.coalesce(microseconds(rows[event.known_at].cast("timestamp")), at))
+    elif event.arrives_within:
+        known = at + micros(event.arrives_within)
+    return rows.mutate(**{HAPPENED: at, WRITTEN: known})
 
 
 def with_paths(

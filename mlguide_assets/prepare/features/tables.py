@@ -15,7 +15,7 @@ def send_features(core_users: ibis.Table, problem: Problem, *, clock: datetime |
     """Point-in-time features of every send, as `building.features_table` gives them.
 
     Args:
-        core_users: profiles, sends and content side by side, as `core.join_core_users` makes it.
+        core_users: profiles, sends and content side by side, as `core.core_rows` makes it.
         clock: of the data; default: the newest delivery, whatever the days before it have.
     """
     tables = separated(core_users, problem)

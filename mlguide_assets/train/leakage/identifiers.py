@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from mlguide_assets.define.decision import Decision, id_column, plural
 from mlguide_assets.prepare.features.catalogue import Feature
 from mlguide_assets.prepare.features.comparing import floats
-from mlguide_assets.prepare.features.tables import KEYS
 from mlguide_assets.train.leakage.results import (
     Alarm,
     Flags,
@@ -24,14 +25,14 @@ from mlguide_assets.train.matured_columns import Rows
 
 @dataclass(frozen=True, eq=False)
 class _Things:
-    """What a feature could name: the users, the emails, the instants or the sends of n rows.
+    """What a feature could name: the entities, the instants or the decisions of n rows.
 
     Attributes:
         of_row: the thing of each row (n,), numbered in the order of its key.
-        judged: which things tell a name from a measurement. A user seen at one instant only does not: whatever
-            is measured then has one value for the user.
+        judged: which things tell a name from a measurement. An entity seen at one instant only does not: whatever
+            is measured then has one value for it.
         fewest: below so many things a category, or a number in their order, may be theirs alone by chance.
-        ordered: whether the order of the key says anything; that of the sends is the order of the instants.
+        ordered: whether the order of the key says anything; that of the decisions is the order of the instants.
     """
 
     name: str
@@ -48,21 +49,21 @@ _IN_ORDER = 0.99
 """The share of steps that go one way in a copy of a key; nearly all, so that rounding does not hide one."""
 
 
-def id_like_features(rows: Rows, features: Sequence[Feature], *, limit: float) -> Alarm:
-    """Does a feature for models name its user, email, instant or row, rather than describe it?
+def id_like_features(rows: Rows, features: Sequence[Feature], decision: Decision, *, limit: float) -> Alarm:
+    """Does a feature for models name an entity, its instant or its row, rather than describe it?
 
     A feature *names* a thing where it has one value in all rows of the thing and this value in no other row. The
     measure is the share of things that it names; rows where it is missing do not count. A name is told from a
     measurement, which may well be unique, by its form: a feature can be an id only if it is
 
-    - a category: it groups nothing (from 10 users or emails on, 100 instants, or 1,000 sends);
-    - a whole number (from 100 users, emails or instants on, or 1,000 sends): a hash, a row number, an amount to
+    - a category: it groups nothing (from 10 entities on, 100 instants, or 1,000 decisions);
+    - a whole number (from 100 entities or instants on, or 1,000 decisions): a hash, a row number, an amount to
       the cent. A count or an age in days is shared, unless it has a hundred times as many values as there are things;
     - any number that rises, or falls, with the key from thing to thing: a copy of it, whatever its scale (from 10
-      users or emails on, or 100 instants).
+      entities on, or 100 instants).
 
-    So a fraction that differs in every row, such as a tenure, is a measurement. A category that names users is
-    found even as text, a copy of `delivered_at` as a clock. Not found: a hash of an id scaled to fractions, which
+    So a fraction that differs in every row, such as a tenure, is a measurement. A category that names entities is
+    found even as text, a copy of the time as a clock. Not found: a hash of an id scaled to fractions, which
     cannot be told from a continuous trait, and ids of fewer things than said above.
 
     Args:
@@ -71,14 +72,14 @@ def id_like_features(rows: Rows, features: Sequence[Feature], *, limit: float) -
     """
     measured = {}
     named = {}
-    things = list(_things(rows))
+    things = list(_things(rows, decision))
     for feature in for_models(features):
         values = _Values.of(rows[feature.name], feature.kind)
         shares = [(_named_share(values, each), each.name) for each in things]
         measured[feature.name], named[feature.name] = max(shares, key=lambda share: share[0])
     worst, value = worst_of(measured)
     if worst is None or value <= limit:
-        message = f"No feature names more than {limit:.0%} of the users, emails, instants or sends."
+        message = f"No feature names more than {limit:.0%} of the {', '.join(each.name for each in things)}."
     else:
         message = (
             f"{worst} has a value of its own for {value:.1%} of the {named[worst]}, where at most {limit:.0%} was "
@@ -87,13 +88,25 @@ def id_like_features(rows: Rows, features: Sequence[Feature], *, limit: float) -
     return Alarm("no_id_like_features", value <= limit, worst, value, limit, message, details_of(measured))
 
 
-def _things(rows: Rows) -> Iterator[_Things]:
-    user, email, instant = (np.unique(rows[key].to_numpy(), return_inverse=True)[1] for key in KEYS)
-    yield _Things("users", user, _varied(instant, user), 10)
-    yield _Things("emails", email, _varied(user, email), 10)
-    # A single row per instant is evidence enough: a clock runs with all of them, a tenure only with its user's.
+def _things(rows: Rows, decision: Decision) -> Iterator[_Things]:
+    instant = _numbered(rows[decision.time])
+    unit = _numbered(rows[decision.unit_id])
+    for noun in decision.nouns:
+        entity = unit if noun == decision.unit else _numbered(rows[id_column(noun)])
+        yield _Things(plural(noun), entity, _varied(instant if noun == decision.unit else unit, entity), 10)
+    # A single row per instant is evidence enough: a clock runs with all of them, a tenure only with its unit's.
     yield _Things("instants", instant, np.ones(size_of(instant), dtype=bool), 100)
-    yield _Things("sends", np.arange(len(user)), np.ones(len(user), dtype=bool), 1000, ordered=False)
+    yield _Things(decision.plural, np.arange(len(unit)), np.ones(len(unit), dtype=bool), 1000, ordered=False)
+
+
+def _numbered(keys: pa.ChunkedArray) -> Integers:
+    """Keys numbered from 0, in their order."""
+    encoded = keys.combine_chunks().dictionary_encode()
+    rank = np.empty(len(encoded.dictionary) + 1, dtype=np.int64)
+    rank[np.asarray(pc.array_sort_indices(encoded.dictionary))] = np.arange(len(encoded.dictionary))
+    rank[-1] = len(encoded.dictionary)
+    found: Integers = rank[np.asarray(encoded.indices.cast(pa.int64()).fill_null(-1))]
+    return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,196 +1,165 @@
-"""Does a feature of the email case look ahead? Features of some users are computed twice, over tables that differ in
-their future only: what moves was looking ahead.
+"""Does a feature know the future? Features of some units are computed twice, over tables that differ in their future
+only, in every event table at once: what moves was looking ahead.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Protocol
 
 import ibis
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlguide_assets.define.decision import plural
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.tables import TABLES
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.features.catalogue import Feature, features_of
+from mlguide_assets.prepare.features.building import features_from
+from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.comparing import differing
-from mlguide_assets.prepare.features.tables import KEYS, send_features
+from mlguide_assets.train.leakage.another_future import another_future
+from mlguide_assets.train.leakage.canaries import with_canaries, with_canary_values
 from mlguide_assets.train.leakage.results import Alarm, Flags, details_of, for_models, worst_of
-
-ComputeFeatures = Callable[[ibis.Table, Problem], ibis.Table]
-"""From the core table to one row per send with keys and features: `send_features`, or what would replace it."""
-
-CANARY = "leakage canary"
-"""The theme of emails that are sent in no reader's past."""
+from mlguide_assets.train.some_units import History, Tables, as_tables, instants_of
 
 
-def planted_canary(
-    core_users: ibis.Table, problem: Problem, *, users: int, seed: int, compute: ComputeFeatures = send_features
-) -> Alarm:
-    """Does a feature of a real send see sends that come after all others?
+class ComputeFeatures(Protocol):
+    """From tables to a row per decision with keys and features: `features_from`, or what would replace it."""
 
-    Two are planted per sampled user, both of which lose the user: the user's last email again, and a new email of
-    a new theme, the canary. They follow one microsecond after the last delivery of all, so that nothing may know
-    of them, not even the record of an email in another user's later row. A feature sees them where it differs from
-    the same feature computed without them; the count of canaries, 0 without, is one of the features.
+    def __call__(self, tables: Tables, problem: Problem, *, clock: datetime) -> ibis.Table: ...
+
+
+def planted_canary(history: History, problem: Problem, *, compute: ComputeFeatures = features_from) -> Alarm:
+    """Does a feature see events that come after all others?
+
+    They are planted for every unit, in every event table (`canaries`), and follow after the last event of
+    all, so that nothing may know of them, not even the record of another entity in another unit's later row. A feature
+    sees them where it differs from the same feature computed without them.
 
     A window that looks ahead a few days only is seen in the rows of those days; `future_shift` has more of them.
 
     Args:
-        users: how many to draw, from those with sends.
+        history: of some units.
 
     Raises:
-        InputError: `compute` does not give one row per send.
+        InputError: `compute` does not give one row per decision.
     """
     check = "canary_stays_silent"
-    sends = _sends_of_some(core_users, users, seed)
-    if not sends.num_rows:
-        return _nothing_to_compute(check)
-    aware = _with_theme(problem, CANARY)
-    last = pc.max(sends["delivered_at"])
-    planted = pa.concat_tables([sends, *_canaries(sends, problem)]).sort_by(_ORDER)
-    before = _recomputed(core_users, sends, aware, compute)
-    after = _recomputed(core_users, planted, aware, compute)
-    after = after.filter(pc.less_equal(after["delivered_at"], last))
-    return unmoved(check, before, after, features_of(aware), "sends planted after the last delivery of all")
+    last = _last(history, problem)
+    if last is None:
+        return _nothing_to_compute(check, problem)
+    aware, clock = with_canary_values(problem), _time(last)
+    before = _recomputed(history, aware, compute, clock)
+    after = _recomputed(with_canaries(history, problem, last), aware, compute, clock)
+    after = after.filter(pc.less_equal(after[problem.decision.time], pa.scalar(clock, pa.timestamp("us"))))
+    future = f"{plural(problem.deciding_event)} planted after all others"
+    return unmoved(check, before, after, aware, future)
 
 
-def _with_theme(problem: Problem, theme: str) -> Problem:
-    """The problem with one more theme, whose sends are counted as those of the others are."""
-    more = {"values": (*problem.themes, theme)}
-    declared = {
-        name: each.model_copy(update=more) if each.split == "email.theme" else each
-        for name, each in problem.features.declared.items()
-    }
-    return problem.model_copy(update={"features": problem.features.model_copy(update={"declared": declared})})
+def future_shift(history: History, problem: Problem, *, seed: int, compute: ComputeFeatures = features_from) -> Alarm:
+    """Does a feature of a decision up to the median one move, or the set of decisions, when the future is another?
 
-
-def _canaries(sends: pa.Table, problem: Problem) -> tuple[pa.Table, pa.Table]:
-    """Per user the last email again and a canary, both later than all sends."""
-    user, instant = sends["user_id"].to_numpy(), sends["delivered_at"].to_numpy()
-    last = sends.take(np.flatnonzero(np.r_[user[1:] != user[:-1], True]))
-    again = _with(
-        last,
-        delivered_at=np.full(last.num_rows, instant.max() + np.timedelta64(1, "us")),
-        unsubscribed=[problem.label.positive] * last.num_rows,
-    )
-    # One new email, so one content.
-    content = again.take(np.zeros(again.num_rows, dtype=np.int64)).select(_OF_EMAIL)
-    canary = _with(again, **{name: content[name] for name in _OF_EMAIL})
-    last_id = pc.max(sends["email_id"]).as_py()
-    # A text that is longer than the last in order is none of them.
-    new = f"{last_id}+" if isinstance(last_id, str) else last_id + 1
-    return again, _with(canary, email_id=[new] * last.num_rows, theme=[CANARY] * last.num_rows)
-
-
-def future_shift(
-    core_users: ibis.Table, problem: Problem, *, users: int, seed: int, compute: ComputeFeatures = send_features
-) -> Alarm:
-    """Does a feature of a send up to the median delivery move when all that was not yet known then turns out otherwise?
-
-    Unknown at an instant t are the outcomes of all sends that had not matured, own outcome included: they are
-    turned. Unknown are the sends after t: a seeded half is dropped, the others are of other emails. A send at t is
-    known to itself alone, since sends that share an instant do not see each other: of these, too, half are dropped,
-    and the others are compared.
+    Unknown at an instant is all that happens or is written from then on, in every table (`another_future`). An event
+    at the instant is known to itself alone, since those that share an instant do not see each other.
 
     Args:
-        users: how many to draw, from those with sends.
+        history: of some units.
 
     Raises:
-        InputError: `compute` does not give one row per send.
+        InputError: `compute` does not give one row per decision.
     """
-    check = "future_moves_no_past_row"
-    sends = _sends_of_some(core_users, users, seed)
-    if not sends.num_rows:
-        return _nothing_to_compute(check)
-    times = sends["delivered_at"].to_numpy()
-    instant = np.sort(times)[(len(times) - 1) // 2]
-    chance = np.random.default_rng(seed)
-    kept = (times < instant) | (chance.random(len(times)) < 0.5)
-    changed = _with(
-        sends,
-        unsubscribed=_turned(sends, times + np.timedelta64(problem.label.window) > instant, problem),
-        **_other_emails(sends, times > instant, chance),
-    )
-    changed = changed.filter(pa.array(kept)).sort_by(_ORDER)
-    before = _recomputed(core_users, sends, problem, compute).filter(pa.array(kept & (times <= instant)))
-    after = _recomputed(core_users, changed, problem, compute)
-    after = after.filter(pc.less_equal(after["delivered_at"], pa.scalar(instant, after["delivered_at"].type)))
-    return unmoved(check, before, after, features_of(problem), f"another future from {_minute(instant)} on")
+    check, time = "future_moves_no_past_row", problem.decision.time
+    last = _last(history, problem)
+    if last is None:
+        return _nothing_to_compute(check, problem)
+    before = _recomputed(history, problem, compute, _time(last))
+    if not before.num_rows:
+        return _nothing_to_compute(check, problem)
+    times = np.sort(before[time].cast(pa.timestamp("us")).to_numpy().astype(np.int64))
+    instant = int(times[(len(times) - 1) // 2])
+    changed = another_future(history, problem, instant, np.random.default_rng(seed))
+    after = _recomputed(changed, problem, compute, _time(last))
+    until = pa.scalar(_time(instant), pa.timestamp("us"))
+    before, after = (rows.filter(pc.less_equal(rows[time], until)) for rows in (before, after))
+    if problem.decision.is_event:
+        # Of those at the instant itself, half were dropped.
+        before = before.filter(_has(before, after, problem))
+    return unmoved(check, before, after, problem, f"another future from {_minute(instant)} on")
 
 
-def _turned(sends: pa.Table, which: Flags, problem: Problem) -> pa.ChunkedArray:
-    """The outcomes, the other way round where said."""
-    outcome, label = sends["unsubscribed"], problem.label
-    lost = pc.fill_null(pc.equal(outcome, label.positive), False)
-    return pc.if_else(pa.array(which), pc.if_else(lost, label.negative, label.positive), outcome)
-
-
-def _other_emails(sends: pa.Table, which: Flags, chance: np.random.Generator) -> dict[str, pa.ChunkedArray]:
-    """The columns that follow from the email, with another email for each where said, so that keys stay unique."""
-    _, some_row, email = np.unique(sends["email_id"].to_numpy(), return_index=True, return_inverse=True)
-    other = some_row[chance.permutation(len(some_row))]
-    emails = sends.select(_OF_EMAIL).take(np.where(which, other[email], np.arange(len(email))))
-    return {name: emails[name] for name in _OF_EMAIL}
-
-
-_ORDER = [("user_id", "ascending"), ("delivered_at", "ascending"), ("email_id", "ascending")]
-_OF_EMAIL = ["email_id", *(name for name in TABLES["email_content"].columns if name != "id")]
-"""The columns of the core table that follow from the email."""
-
-
-def _sends_of_some(core_users: ibis.Table, users: int, seed: int) -> pa.Table:
-    """All sends of a seeded sample of the users who have any."""
-    sends = core_users.filter(core_users.delivered_at.notnull())
-    receivers = np.sort(sends.select("user_id").distinct().to_pyarrow()["user_id"].to_numpy())
-    drawn = np.random.default_rng(seed).choice(receivers, min(users, len(receivers)), replace=False)
-    some = ibis.memtable(pa.table({"drawn": drawn}))
-    return sends.semi_join(some, sends.user_id == some.drawn).to_pyarrow().combine_chunks().sort_by(_ORDER)
-
-
-def _recomputed(core_users: ibis.Table, sends: pa.Table, problem: Problem, compute: ComputeFeatures) -> pa.Table:
-    """Features of the sends, in their order, on the engine that the core table is on."""
-    rows = core_users.get_backend().to_pyarrow(compute(ibis.memtable(sends), problem)).sort_by(_ORDER)
-    if not rows.select(KEYS).equals(sends.select(KEYS)):
-        raise InputError(
-            f"The features must have one row per send, but have {rows.num_rows:,} rows of {sends.num_rows:,} sends: "
-            f"check that users, emails and sends are there once."
+def unmoved(check: str, before: pa.Table, after: pa.Table, problem: Problem, future: str) -> Alarm:
+    """The alarm over two computations of the same rows, that fires where a feature for models differs, or which rows
+    there are.
+    """
+    decisions, told = problem.decision.plural, f"with {future}"
+    if not problem.decision.is_event and problem.predict.having is not None:  # type: ignore[union-attr]
+        # It looks ahead by design: which cases there are follows from the future.
+        before, after = before.filter(_has(before, after, problem)), after.filter(_has(after, before, problem))
+    moved_rows = int(pc.sum(pc.invert(_has(before, after, problem))).as_py() or 0)
+    moved_rows += int(pc.sum(pc.invert(_has(after, before, problem))).as_py() or 0)
+    if moved_rows:
+        message = (
+            f"{moved_rows:,} of {before.num_rows:,} {decisions} are asked about, or are not, only {told}: whether a "
+            f"decision is made must follow from what was known before it."
         )
-    return rows
-
-
-def unmoved(check: str, before: pa.Table, after: pa.Table, features: Sequence[Feature], future: str) -> Alarm:
-    """The alarm over two computations of the same rows, that fires where a feature for models differs."""
-    measured = {
-        feature.name: float(differing(before[feature.name], after[feature.name]).sum())
-        for feature in for_models(features)
-    }
+        return Alarm(check, False, None, float(moved_rows), 0.0, message, None)
+    features = for_models(features_of(problem))
+    measured = {each.name: float(differing(before[each.name], after[each.name]).sum()) for each in features}
     worst, value = worst_of(measured)
-    rows = f"{before.num_rows:,} sends"
     if worst is None:
-        message = f"No feature moved in {rows} with {future}."
+        message = f"No feature moved in {before.num_rows:,} {decisions} {told}."
     else:
         others = sum(moved > 0 for moved in measured.values()) - 1
         message = (
-            f"{worst}{f' (and {others} more)' if others else ''} moved in {int(value):,} of {rows} with {future}, "
-            f"where none may: compute it from what was known strictly before the send."
+            f"{worst}{f' (and {others} more)' if others else ''} moved in {int(value):,} of {before.num_rows:,} "
+            f"{decisions} {told}, where none may: compute it from what was known strictly before."
         )
     return Alarm(check, worst is None, worst, value, 0.0, message, details_of(measured))
 
 
-def _nothing_to_compute(check: str) -> Alarm:
-    return Alarm(check, True, None, 0.0, 0.0, "There are no sends to compute features of.", None)
+def _has(rows: pa.Table, others: pa.Table, problem: Problem) -> pa.Array:
+    """Which rows are among others, by their keys."""
+    keys = list(problem.decision.keys)
+    placed = rows.select(keys).append_column("_place", pa.array(np.arange(rows.num_rows)))
+    common = placed.join(others.select(keys), keys, join_type="left semi")
+    found: Flags = np.zeros(rows.num_rows, dtype=bool)
+    found[common["_place"].to_numpy()] = True
+    return pa.array(found)
 
 
-def _minute(instant: np.datetime64) -> str:
-    return str(instant.astype("datetime64[m]")).replace("T", " ")
+def _recomputed(history: History, problem: Problem, compute: ComputeFeatures, clock: datetime) -> pa.Table:
+    """Features of the decisions that a history has, in the order of their keys."""
+    decision = problem.decision
+    by_key = [(key, "ascending") for key in decision.keys]
+    rows = compute(as_tables(history), problem, clock=clock).to_pyarrow().combine_chunks().sort_by(by_key)
+    if decision.is_event:
+        events = history[str(problem.schema.table_of(decision.noun))].num_rows
+        unique = rows.select(list(decision.keys)).group_by(list(decision.keys)).aggregate([]).num_rows
+        if not events == rows.num_rows == unique:
+            raise InputError(
+                f"The features must have one row per {decision.noun}, but have {rows.num_rows:,} rows, {unique:,} of "
+                f"them different, of {events:,} {decision.plural}: check that each of them, and each of its entities, "
+                f"is there once."
+            )
+    return rows
 
 
-def _with(table: pa.Table, **columns: Any) -> pa.Table:
-    """The table with other values in some columns, of the same types."""
-    for name, values in columns.items():
-        field = table.schema.field(name)
-        same_type = values.cast(field.type) if isinstance(values, pa.ChunkedArray) else pa.array(values, field.type)
-        table = table.set_column(table.schema.get_field_index(name), field, same_type)
-    return table
+def _last(history: History, problem: Problem) -> int | None:
+    """The instant of the last event of all, in microseconds since 1970; None where there is none of a decision."""
+    deciding = str(problem.schema.table_of(problem.deciding_event))
+    if not history[deciding].num_rows:
+        return None
+    names = problem.schema.event_tables
+    return max(int(instants_of(history, problem, name)[0].max()) for name in names if history[name].num_rows)
+
+
+def _nothing_to_compute(check: str, problem: Problem) -> Alarm:
+    return Alarm(check, True, None, 0.0, 0.0, f"There are no {problem.decision.plural} to compute features of.", None)
+
+
+def _time(micros: int) -> datetime:
+    time: datetime = pa.scalar(micros, pa.int64()).cast(pa.timestamp("us")).as_py()
+    return time
+
+
+def _minute(micros: int) -> str:
+    return _time(micros).strftime("%Y-%m-%d %H:%M")

@@ -23,12 +23,12 @@ def features_too_good(rows: Rows, features: Sequence[Feature], label: str, *, li
 
     The measure is the ROC AUC of the single feature in its better direction. Missing numbers count as the lowest
     and then as the highest, whichever ranks better, so a value that is only there for one outcome is found. A
-    category is replaced by its rate of unsubscribes among the other half of the rows (two seeded halves, averaged,
+    category is replaced by its rate of positives among the other half of the rows (two seeded halves, averaged,
     shrunk towards the mean by 10 rows): learning rare values by heart brings nothing.
 
     With few outcomes chance reaches high: the limit is at least 0.5 plus four standard deviations of the AUC of a
-    feature that knows nothing, sqrt((p + n + 1) / (12 p n)) for p unsubscribes and n others (Mann & Whitney 1947).
-    Below six unsubscribes nothing can exceed it.
+    feature that knows nothing, sqrt((p + n + 1) / (12 p n)) for p positives and n others (Mann & Whitney 1947).
+    Below six positives nothing can exceed it.
 
     Args:
         rows: features and label; rows whose label is unknown are left out.
@@ -40,7 +40,7 @@ def features_too_good(rows: Rows, features: Sequence[Feature], label: str, *, li
     positives = outcome.sum()
     negatives = len(outcome) - positives
     if not positives or not negatives:
-        message = f"{len(outcome):,} sends of one outcome only: whether a feature knows it cannot be tested."
+        message = f"{len(outcome):,} rows of one outcome only: whether a feature knows it cannot be tested."
         return Alarm(check, True, None, 0.5, limit, message, None)
     chance = np.sqrt((len(outcome) + 1) / (12 * positives * negatives))
     allowed = min(max(limit, float(0.5 + _CHANCE_DEVIATIONS * chance)), 1.0)

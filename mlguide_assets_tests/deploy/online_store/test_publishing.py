@@ -20,12 +20,11 @@ from mlguide_assets.deploy.online_store.publishing import (
     state_of,
 )
 from mlguide_assets.deploy.online_store.store import State
-from mlguide_assets.prepare.core import join_core_users
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.state import entity_state
-from mlguide_assets.prepare.features.tables import send_features
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets_tests.deploy.online_store.states import Place, state
+from mlguide_assets_tests.email_case import by_name, send_features
 from mlguide_assets_tests.samples import EMAILS, USERS, Tables
 from mlguide_assets_tests.train.sends import PROBLEM, replaced
 
@@ -43,14 +42,7 @@ def sends(tables: Tables) -> pa.Table:
 
 
 def features_of_sends(tables: Tables) -> pa.Table:
-    return send_features(core_of(tables), PROBLEM).to_pyarrow()
-
-
-def core_of(tables: Tables) -> ibis.Table:
-    profiles, content, emails = (
-        ibis.memtable(tables[name]) for name in ("user_profiles", "email_content", "user_emails")
-    )
-    return join_core_users(profiles, emails, content)
+    return send_features(by_name(tables), PROBLEM).to_pyarrow()
 
 
 @pytest.fixture

@@ -27,9 +27,7 @@ from mlguide_assets.deploy.bundle import MANIFEST, export_bundle, set_champion
 from mlguide_assets.deploy.online_store.publishing import state_of
 from mlguide_assets.deploy.online_store.sqlite import SqliteStore
 from mlguide_assets.deploy.prediction_log import days, read_day
-from mlguide_assets.prepare.core import join_core_users
 from mlguide_assets.prepare.features.state import entity_state
-from mlguide_assets.prepare.features.tables import send_features
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
@@ -37,6 +35,7 @@ from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.files import CALIBRATION
 from mlguide_assets.train.storage import load_facts
 from mlguide_assets_tests.deploy.scores import saved
+from mlguide_assets_tests.email_case import send_features
 from mlguide_assets_tests.samples import EMAILS, Tables, sample_problem
 
 AS_OF = datetime(2024, 4, 20)
@@ -113,24 +112,15 @@ class House:
     def state_problem(self) -> None:
         self.home.active_problem.write_text(dump_problem(self.problem))
 
-    def memtables(self) -> tuple[ibis.Table, ibis.Table, ibis.Table]:
-        """Profiles, sends, content."""
-        tables = self.tables
-        profiles, sends = ibis.memtable(tables["user_profiles"]), ibis.memtable(tables["user_emails"])
-        return profiles, sends, ibis.memtable(tables["email_content"])
-
     def by_name(self) -> dict[str, ibis.Table]:
         return {name: ibis.memtable(rows) for name, rows in self.tables.items()}
-
-    def core(self) -> ibis.Table:
-        return join_core_users(*self.memtables())
 
     def publish(self, as_of: datetime) -> None:
         states = {
             noun: ibis.memtable(entity_state(self.by_name(), self.problem, noun, as_of).to_pyarrow())
             for noun in self.problem.decision.nouns
         }
-        state = state_of(states, send_features(self.core(), self.problem), self.problem, self.lake)
+        state = state_of(states, send_features(self.by_name(), self.problem), self.problem, self.lake)
         assert SqliteStore(self.store).publish(state)
 
     def logged(self) -> Iterator[dict[str, Any]]:

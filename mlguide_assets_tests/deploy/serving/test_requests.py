@@ -15,11 +15,11 @@ from mlguide_assets.deploy.bundle import champion
 from mlguide_assets.deploy.online_store.publishing import last_decisions
 from mlguide_assets.prepare.features.compiling import with_features
 from mlguide_assets.prepare.features.state import entity_state
-from mlguide_assets.prepare.features.tables import send_features
 from mlguide_assets.train.calibration import log_odds
 from mlguide_assets.train.models import Boosted, dmatrix
 from mlguide_assets.train.storage import load_facts, load_model
 from mlguide_assets_tests.deploy.serving.serving import AS_OF, THRESHOLD, TWINS, UNKNOWN, Client, House
+from mlguide_assets_tests.email_case import send_features
 from mlguide_assets_tests.samples import SILENT_USERS, USERS
 from mlguide_assets_tests.train.sends import replaced
 
@@ -98,7 +98,7 @@ def test_both_classes_are_among_the_predictions(client: Client) -> None:
 def test_without_emails_the_last_one_is_judged_as_of_its_own_delivery(
     house: House, client: Client, model: Boosted
 ) -> None:
-    sends = send_features(house.core(), house.problem)
+    sends = send_features(house.by_name(), house.problem)
     newest = last_decisions(sends, house.problem, AS_OF).to_pyarrow()
     answer = client.predict(*newest["user_id"].to_pylist())
     told = answer["predictions"]
@@ -116,7 +116,7 @@ def test_without_emails_the_last_one_is_judged_as_of_its_own_delivery(
 @pytest.mark.parametrize("whose", [range(1, USERS + 1), [3]], ids=["everybody's", "one user's"])
 def test_the_outcome_of_the_last_email_is_in_no_feature(house: House, whose: Sequence[int]) -> None:
     sends = house.tables["user_emails"]
-    newest = last_decisions(send_features(house.core(), house.problem), house.problem, AS_OF).to_pyarrow()
+    newest = last_decisions(send_features(house.by_name(), house.problem), house.problem, AS_OF).to_pyarrow()
     newest = newest.filter(pc.is_in(newest["user_id"], pa.array(whose)))
     chosen = set(zip(newest["user_id"].to_pylist(), newest["delivered_at"].to_pylist(), strict=True))
     keys = zip(sends["user_id"].to_pylist(), sends["delivered_at"].to_pylist(), strict=True)
@@ -126,7 +126,7 @@ def test_the_outcome_of_the_last_email_is_in_no_feature(house: House, whose: Seq
     ]
     tables = {**house.tables, "user_emails": replaced(sends, "unsubscribed", flipped)}
     other = House(house.home, house.problem, tables)
-    again = last_decisions(send_features(other.core(), house.problem), house.problem, AS_OF).to_pyarrow()
+    again = last_decisions(send_features(other.by_name(), house.problem), house.problem, AS_OF).to_pyarrow()
     again = again.filter(pc.is_in(again["user_id"], pa.array(whose)))
     # An email's record has the outcomes of other users too, once they matured.
     own = [name for name in newest.column_names if len(whose) == 1 or not name.startswith("email_")]
@@ -135,7 +135,7 @@ def test_the_outcome_of_the_last_email_is_in_no_feature(house: House, whose: Seq
 
 
 def test_probabilities_are_those_of_the_batch_to_the_last_bit(house: House, client: Client) -> None:
-    tables, sends = house.by_name(), send_features(house.core(), house.problem)
+    tables, sends = house.by_name(), send_features(house.by_name(), house.problem)
     users = {"user": entity_state(tables, house.problem, "user", AS_OF)}
     slices = features_to_score(tables, users, sends, house.problem, AS_OF.date())
     ids = ids_of(sends, house.problem)

@@ -15,12 +15,11 @@ from mlguide_assets.define.prediction import PredictEvent
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import Schema
 from mlguide_assets.define.tables import TABLES
-from mlguide_assets.prepare.core import join_core_users
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.compiling import decision_features
-from mlguide_assets.prepare.features.tables import send_features
 from mlguide_assets.prepare.simulator.generate import write
 from mlguide_assets.prepare.sources.simulated import world_of
+from mlguide_assets_tests.email_case import send_features
 from mlguide_assets_tests.guide import look_alike
 
 PINNED = {
@@ -120,8 +119,7 @@ def tables_of(problem: str, folder: Path, duck: Any) -> dict[str, ibis.Table]:
 @pytest.mark.parametrize("name", PINNED)
 def test_features_of_the_email_case_are_the_pinned_ones(name: str, tmp_path: Path, duck: Any) -> None:
     tables = tables_of(name, tmp_path, duck)
-    core = join_core_users(tables["user_profiles"], tables["user_emails"], tables["email_content"])
-    features = send_features(core, load_problem(name))
+    features = send_features(tables, load_problem(name))
     rows = duck.to_pyarrow(features.order_by("delivered_at", "user_id", "email_id"))
     assert rows.num_rows > 1000
     assert content_hash(rows) == PINNED[name]
@@ -130,8 +128,7 @@ def test_features_of_the_email_case_are_the_pinned_ones(name: str, tmp_path: Pat
 @pytest.mark.parametrize("name", PINNED)
 def test_the_compiler_gives_the_pinned_features(name: str, tmp_path: Path, duck: Any) -> None:
     shipped, tables = load_problem(name), tables_of(name, tmp_path, duck)
-    core = join_core_users(tables["user_profiles"], tables["user_emails"], tables["email_content"])
-    pinned = duck.to_pyarrow(send_features(core, shipped).order_by("delivered_at", "user_id", "email_id"))
+    pinned = duck.to_pyarrow(send_features(tables, shipped).order_by("delivered_at", "user_id", "email_id"))
     features = decision_features(tables, Email(shipped)).order_by("delivered_at", "user_id", "email_id")
     rows = duck.to_pyarrow(features.drop("positive"))
     assert rows.equals(pinned.drop_columns(["unsubscribed", "matured_at"]))

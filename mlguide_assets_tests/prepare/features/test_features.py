@@ -3,7 +3,6 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-import ibis
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,10 +10,10 @@ from hypothesis import strategies as st
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.prepare.column_lineage import parents_of
 from mlguide_assets.prepare.columns import columns_of
-from mlguide_assets.prepare.core import join_core_users
+from mlguide_assets.prepare.core import core_rows
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.request_time import DAY, calendar, days_between
-from mlguide_assets.prepare.features.tables import KEYS, LABEL, send_features
+from mlguide_assets_tests.email_case import KEYS, LABEL, by_name, send_features
 from mlguide_assets_tests.prepare.features.worlds import ASKED, EMAILS, INSTANTS, SENDS, START, USERS, Row, Send, World
 from mlguide_assets_tests.samples import CATEGORIES, THEMES, sample_problem, sample_tables
 from mlguide_assets_tests.samples import SENDS as SAMPLE_SENDS
@@ -168,10 +167,9 @@ def test_one_request_has_the_ages_and_the_calendar_of_its_instant(instant: datet
 
 
 def test_core_users_has_every_send_and_every_silent_user(duck: Any) -> None:
-    tables = {name: ibis.memtable(rows) for name, rows in sample_tables().items()}
-    core = join_core_users(tables["user_profiles"], tables["user_emails"], tables["email_content"])
-    assert duck.execute(core.count()) == SAMPLE_SENDS + 2
-    rows = duck.to_pyarrow(send_features(core, sample_problem("data")))
+    tables, problem = by_name(sample_tables()), sample_problem("data")
+    assert duck.execute(core_rows(tables, problem).count()) == SAMPLE_SENDS + 2
+    rows = duck.to_pyarrow(send_features(tables, problem))
     assert rows.num_rows == SAMPLE_SENDS
     assert 59 not in rows["user_id"].to_pylist()
 

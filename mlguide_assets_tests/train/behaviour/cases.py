@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.prepare.core import join_core_users
+from mlguide_assets.prepare.core import core_rows
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.tables import LABEL, send_features
 from mlguide_assets.prepare.simulator.world import World
@@ -36,7 +36,8 @@ def core() -> pa.Table:
     sent = ibis.memtable(history(WORLD).select(["user_id", "email_id", "unsubscribed", "delivered_at"]))
     who = ibis.memtable(profiles(WORLD)).cast({"date_joined": "timestamp(6)"})
     what = ibis.memtable(content(WORLD)).cast({"created_at": "timestamp(6)"})
-    return join_core_users(who, sent, what).to_pyarrow()
+    tables = {"user_profiles": who, "user_emails": sent, "email_content": what}
+    return core_rows(tables, PROBLEM).to_pyarrow()
 
 
 @lru_cache(maxsize=1)

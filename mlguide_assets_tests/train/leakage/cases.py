@@ -4,8 +4,6 @@ import ibis
 import pyarrow as pa
 
 from mlguide_assets.define.loading import load_problem
-from mlguide_assets.define.tables import TABLES
-from mlguide_assets.prepare.core import join_core_users
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.sources.conforming import conform
 from mlguide_assets.train.leakage.identifiers import id_like_features
@@ -18,18 +16,19 @@ FEATURES = features_of(PROBLEM)
 SIMULATED = load_problem("planeswalker")
 
 
-def core_of(user_profiles: pa.Table, user_emails: pa.Table, email_content: pa.Table) -> ibis.Table:
+def conformed(user_profiles: pa.Table, user_emails: pa.Table, email_content: pa.Table) -> dict[str, ibis.Table]:
+    """The tables of the email case as they are after ingest."""
     tables = {"user_profiles": user_profiles, "user_emails": user_emails, "email_content": email_content}
-    conformed = {
-        name: conform(ibis.memtable(tables[name]), name, PROBLEM.tables[name], place=name).select(*TABLES[name].columns)
-        for name in TABLES
+    return {
+        name: ibis.memtable(
+            conform(ibis.memtable(tables[name]), name, table, place=name).select(*table.columns).to_pyarrow()
+        )
+        for name, table in PROBLEM.tables.items()
     }
-    core = join_core_users(conformed["user_profiles"], conformed["user_emails"], conformed["email_content"])
-    return ibis.memtable(core.to_pyarrow())
 
 
 def named_share(rows: pa.Table) -> Alarm:
-    return id_like_features(rows, FEATURES, limit=MAX_NAMED_SHARE)
+    return id_like_features(rows, FEATURES, PROBLEM.decision, limit=MAX_NAMED_SHARE)
 
 
 def too_good(rows: pa.Table, limit: float = 0.85) -> Alarm:

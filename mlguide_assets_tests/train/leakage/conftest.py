@@ -4,24 +4,24 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.prepare.features.tables import send_features
 from mlguide_assets.prepare.simulator.world import World
+from mlguide_assets_tests.email_case import send_features
 from mlguide_assets_tests.prepare.simulator.worlds import content, history, profiles
 from mlguide_assets_tests.samples import sample_tables
-from mlguide_assets_tests.train.leakage.cases import SIMULATED, core_of
+from mlguide_assets_tests.train.leakage.cases import SIMULATED, conformed
 
 
 @pytest.fixture(scope="module")
-def core() -> ibis.Table:
-    return core_of(**sample_tables(sends=3000))
+def accepted() -> dict[str, ibis.Table]:
+    return conformed(**sample_tables(sends=3000))
 
 
 @pytest.fixture(scope="module")
-def simulated() -> ibis.Table:
+def simulated() -> dict[str, ibis.Table]:
     world = World(sends=20_000)
-    return core_of(profiles(world), history(world), content(world))
+    return conformed(profiles(world), history(world), content(world))
 
 
 @pytest.fixture(scope="module")
-def simulated_sends(simulated: ibis.Table) -> pa.Table:
+def simulated_sends(simulated: dict[str, ibis.Table]) -> pa.Table:
     return send_features(simulated, SIMULATED).to_pyarrow()

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.prepare.features.tables import KEYS
+from mlguide_assets_tests.email_case import KEYS
 from mlguide_assets_tests.train.leakage.cases import named_share, values
 from mlguide_assets_tests.train.sends import replaced
 

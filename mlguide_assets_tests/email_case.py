@@ -1,0 +1,28 @@
+"""The tables of the email case in tests, and their features."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import ibis
+import pyarrow as pa
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.prepare.features.building import features_from
+
+KEYS = ("user_id", "email_id", "delivered_at")
+LABEL = "unsubscribed"
+
+
+def by_name(tables: Mapping[str, pa.Table]) -> dict[str, ibis.Table]:
+    """Tables in memory, as stages take them."""
+    return {name: ibis.memtable(rows) for name, rows in tables.items()}
+
+
+def send_features(tables: Mapping[str, ibis.Table], problem: Problem, *, clock: datetime | None = None) -> ibis.Table:
+    """The features of every send.
+
+    Args:
+        clock: of the data; default: the newest delivery, since tests have days of few sends.
+    """
+    newest = tables["user_emails"].delivered_at.max().to_pyarrow().as_py()
+    return features_from(tables, problem, clock=clock or newest or datetime(1970, 1, 1))
