@@ -6,6 +6,7 @@ training, evaluation and scoring read one list.
 
 from collections.abc import Mapping
 from datetime import datetime, time
+from functools import lru_cache
 from typing import Any
 
 import ibis
@@ -77,7 +78,7 @@ def declared_features(tables: Mapping[str, ibis.Table], rows: ibis.Table, proble
 def resolved(problem: Problem, declarations: pa.Table) -> Problem:
     """The problem with the features that a table of declarations has, and none that the data would decide."""
     rows = declarations.to_pylist()
-    declared = {row["feature"]: Declaration.model_validate(yaml.safe_load(row["declaration"])) for row in rows}
+    declared = {row["feature"]: _declaration(row["declaration"]) for row in rows}
     return problem.model_copy(update={"features": Features(automatic=False, declared=declared)})
 
 
@@ -167,6 +168,12 @@ def _cut_offs(problem: Problem) -> Any:
 
 def _split_in_words(declaration: Declaration) -> str:
     return declaration.description or f"One per value of {declaration.split}: {', '.join(declaration.values)}."
+
+
+@lru_cache(maxsize=4096)
+def _declaration(text: str) -> Declaration:
+    """Every asset and every sensor asks for all of them, and YAML takes its time."""
+    return Declaration.model_validate(yaml.safe_load(text))
 
 
 def _as_yaml(declaration: Declaration) -> str:
