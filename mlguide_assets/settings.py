@@ -1,21 +1,42 @@
-"""Where things are: the home directory and every path below it."""
+"""Where things are: the home directory and every path below it, and the lake where it is elsewhere."""
 
 import os
 import re
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from mlguide_assets.errors import InputError
 
 HOME_VARIABLE = "MLGUIDE_HOME"
 ALLOWED_HOSTS_VARIABLE = "MLGUIDE_ALLOWED_HOSTS"
 """Names by which `mlguide ui` and `mlguide serve` may be addressed besides their own, separated by commas."""
+LAKE_VARIABLE = "MLGUIDE_LAKE"
+"""Where the lakes of all problems are, if not in the home: `s3://bucket/prefix` and the like, or a folder."""
+BUCKETS = ("s3", "gs", "az", "abfss")
+"""The schemes of object storage."""
 DEFAULT_HOME = ".mlguide"
 
 
 GROUPS = ("experiment", "canary")
 """Commands that have commands of their own, which take the options."""
+
+
+@dataclass(frozen=True)
+class LakePlace:
+    """Where the lake of one problem is.
+
+    Attributes:
+        root: its folder; where it is on object storage, that of what this host keeps of it.
+        address: on object storage, such as `s3://bucket/prefix/problem`.
+    """
+
+    root: Path
+    address: str | None = None
+
+    def __str__(self) -> str:
+        return self.address or str(self.root)
 
 
 @dataclass(frozen=True)
@@ -57,12 +78,12 @@ class Home:
         return any(path.exists() for path in (self.active_problem, self.dagster, self.root / "lake"))
 
     def require_used(self) -> None:
-        """Refuse a home in which nothing was ever run: a mistyped path, most likely.
+        """Refuse a home in which nothing was ever run, a mistyped path most likely, unless the lake is elsewhere.
 
         Raises:
             InputError: names the directory and how to fill it.
         """
-        if not self.is_used:
+        if not self.is_used and not os.environ.get(LAKE_VARIABLE):
             what = "has no run in it" if self.root.is_dir() else "does not exist"
             raise InputError(
                 f"The home {self.root} {what}: check --home or {HOME_VARIABLE}, or fill it with 'mlguide run'."
@@ -101,8 +122,22 @@ class Home:
         """Locked by the processes of `mlguide ui`."""
         return self.root / ".ui.lock"
 
-    def lake(self, problem: str) -> Path:
-        return self.root / "lake" / problem
+    def lake(self, problem: str) -> LakePlace:
+        """In the home, unless `MLGUIDE_LAKE` says where.
+
+        Raises:
+            InputError: it does not say where a lake can be.
+        """
+        if not (address := os.environ.get(LAKE_VARIABLE, "").rstrip("/")):
+            return LakePlace(self.root / "lake" / problem)
+        if folder := _folder_of(address):
+            return LakePlace(folder / problem)
+        return LakePlace(self.lake_cache / problem, f"{address}/{problem}")
+
+    @property
+    def lake_cache(self) -> Path:
+        """What this host keeps of lakes on object storage; it may be removed while nothing runs."""
+        return self.root / "lake_cache"
 
     def bundles(self, problem: str) -> Path:
         return self.root / "bundles" / problem
@@ -170,3 +205,19 @@ class Home:
                 f"The home directory {self.root} cannot be written ({error.strerror or error}): "
                 f"choose another with --home or {HOME_VARIABLE}, or fix its permissions or free space."
             ) from error
+
+
+def _folder_of(address: str) -> Path | None:
+    """The folder that the lake's variable names; None where it names object storage."""
+    parts = urlsplit(address)
+    if parts.scheme in BUCKETS and parts.netloc and not (parts.password or parts.query or parts.fragment):
+        return None
+    path = Path(unquote(parts.path) if parts.scheme == "file" else address).expanduser()
+    if "://" in str(path) or not path.is_absolute() or parts.netloc:
+        # It is not repeated: it may hold a password.
+        raise InputError(
+            f"{LAKE_VARIABLE} must be a bucket and a prefix ({', '.join(BUCKETS)}), such as s3://bucket/prefix, or an "
+            f"absolute folder; keys and passwords are no part of it, they go in the variables of the store, such as "
+            f"AWS_ACCESS_KEY_ID."
+        )
+    return path

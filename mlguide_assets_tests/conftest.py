@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlguide_assets.train.candidate import Candidate
+    from mlguide_assets_tests.object_store import ObjectServer
     from mlguide_assets_tests.samples import Tables
 
 pytest_plugins = ["pytester", "mlguide_assets_tests.ml_test_score", "mlguide_assets_tests.guide"]
@@ -43,6 +44,23 @@ def duck() -> Iterator[Any]:
     connection = connect()
     yield connection
     connection.disconnect()
+
+
+@pytest.fixture(scope="session")
+def object_server_of_session() -> "Iterator[ObjectServer]":
+    from mlguide_assets_tests.object_store import object_server
+
+    with object_server() as server:
+        yield server
+
+
+@pytest.fixture
+def objects(object_server_of_session: "ObjectServer", monkeypatch: pytest.MonkeyPatch) -> "ObjectServer":
+    """A local S3 server, which this process has the credentials of."""
+    for name, value in object_server_of_session.environment.items():
+        monkeypatch.setenv(name, value)
+    object_server_of_session.seen.clear()
+    return object_server_of_session
 
 
 @pytest.fixture(scope="session")

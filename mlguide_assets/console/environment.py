@@ -5,7 +5,7 @@ import os
 from mlguide_assets.define.loading import PROBLEM_VARIABLE, dump_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.files import plain_path, replace_file
-from mlguide_assets.settings import HOME_VARIABLE, Home
+from mlguide_assets.settings import HOME_VARIABLE, LAKE_VARIABLE, Home
 
 DAGSTER_YAML = """\
 # Written by mlguide; yours to change. Run history, schedules and logs are kept in this folder.
@@ -49,7 +49,7 @@ def enter(home: Home, problem: Problem | None = None) -> None:
 
 
 def leave_services() -> None:
-    """Let this process reach no registry, online store or webhook that is set up for real work.
+    """Let this process reach no lake, registry, online store or webhook that is set up for real work.
 
     What a replay does to its simulated company must not be published, registered or told to anybody.
     """
@@ -57,5 +57,5 @@ def leave_services() -> None:
     from mlguide_assets.deploy.registry import TRACKING_VARIABLE
     from mlguide_assets.observe.alerting import WEBHOOK_VARIABLE
 
-    for variable in (STORE_VARIABLE, TRACKING_VARIABLE, WEBHOOK_VARIABLE):
+    for variable in (LAKE_VARIABLE, STORE_VARIABLE, TRACKING_VARIABLE, WEBHOOK_VARIABLE):
         os.environ.pop(variable, None)

@@ -42,7 +42,7 @@ def table_metadata(lake: "Lake", snapshot: "Snapshot", problem: Problem, partiti
         **counts,
         **({"dagster/column_lineage": _lineage(parents)} if parents else {}),
         "dagster/column_schema": dg.TableSchema(columns),
-        "dagster/uri": str(lake.root / snapshot.table),
+        "dagster/uri": f"{lake.place}/{snapshot.table}",
         "snapshot": snapshot.id,
         "megabytes": rounded(sum(file.bytes for file in snapshot.partitions.values()) / 1e6),
         "preview": dg.MetadataValue.md(_preview(preview.to_pylist())),

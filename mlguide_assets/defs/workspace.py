@@ -12,7 +12,7 @@ import dagster as dg
 
 from mlguide_assets.define.loading import current_problem, name_in_home
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.settings import Home
+from mlguide_assets.settings import Home, LakePlace
 
 if TYPE_CHECKING:
     from mlguide_assets.deploy.online_store.store import OnlineStore
@@ -143,8 +143,8 @@ def midnight(day: str) -> datetime:
 
 
 @functools.cache
-def _lake(root: Path) -> "Lake":
+def _lake(place: LakePlace) -> "Lake":
     """One lake, and so one DuckDB, per process: expressions of one asset can then be joined in another."""
     from mlguide_assets.prepare.lake.lake import Lake
 
-    return Lake(root)
+    return Lake(place)

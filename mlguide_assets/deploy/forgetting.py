@@ -144,7 +144,7 @@ def erase_from_lake(lake: Lake, erasure: Erasure, report: Report) -> tuple[dict[
 
 def other_files(home: Home) -> Iterator[Path]:
     """All files below the home but those of the lake's data, bundles, which are immutable and hold none, and stores."""
-    left_out = [home.root / name for name in ("bundles", "online", "served", "forgotten")]
+    left_out = [home.lake_cache, *(home.root / name for name in ("bundles", "online", "served", "forgotten"))]
     for path in sorted(home.root.rglob("*")):
         is_data = path.parent.name == "data" and home.root / "lake" in path.parents
         is_out = is_data or path.name.endswith(_SQLITE_SIDE_FILES) or any(each in path.parents for each in left_out)

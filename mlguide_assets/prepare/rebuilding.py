@@ -59,8 +59,7 @@ def current(lake: Lake, table: str) -> Snapshot | None:
     if not lake.exists(table):
         return None
     snapshot = lake.snapshot(table)
-    whole = {key: file for key, file in snapshot.partitions.items() if lake.holds(table, file)}
-    return replace(snapshot, partitions=whole)
+    return replace(snapshot, partitions=lake.held(table, snapshot.partitions))
 
 
 def notes_of(snapshot: Snapshot) -> Mapping[str, Any]:

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 
 from mlguide_assets.define.contracts import SetAside
 from mlguide_assets.define.problem import Problem
@@ -11,6 +10,7 @@ from mlguide_assets.prepare.ingest import QUARANTINED, Ingested
 from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.refusals import refuse_blocked
+from mlguide_assets.settings import LakePlace
 
 REFUSED = "refused_rows"
 """The rows that the contract would have set aside at an ingest that was refused for their number."""
@@ -18,16 +18,16 @@ CONTRACT = "contract_results"
 
 
 @contextlib.contextmanager
-def nothing_changed_if_refused(root: Path, problem: Problem) -> Iterator[None]:
+def nothing_changed_if_refused(place: LakePlace, problem: Problem) -> Iterator[None]:
     """Take back what was prepared where what follows, such as training, refuses it.
 
     Args:
-        root: of the lake.
+        place: of the lake.
 
     Raises:
         InputError: the refusal, as it was raised.
     """
-    lake = Lake(root)
+    lake = Lake(place)
     before = _current(lake, problem)
     try:
         yield

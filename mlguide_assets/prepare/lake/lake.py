@@ -1,10 +1,11 @@
 """The lake: Parquet files as the store of record, snapshots over them, DuckDB to compute.
 
-A table is a folder of immutable data files (`data_files`), of manifests that say which of them make a snapshot, and of
-pointers to the current and the pinned snapshots (`pointers`). Everything is written to a temporary name and renamed,
-and the pointer moves last: whoever reads sees a whole snapshot, and a crash at any moment leaves the previous one.
-There is no database lock; two writers of one table wait for one another on a file lock, writers of different tables
-never meet.
+A table is a set of immutable data files, of manifests that say which of them make a snapshot, and of pointers to the
+current and the pinned snapshots. They are in a folder (`pointers`, `local_files`) or on object storage
+(`remote_pointers`, `remote_files`). A file is whole before a manifest names it, and the pointer moves last: whoever
+reads sees a whole snapshot, and a crash at any moment leaves the previous one. Two writers of one table on one host
+wait for one another on a file lock; a writer that finds the pointer moved by another host does its change again, on
+top of what that one wrote. Writers of different tables never meet.
 
 What it does not do: transactions over several tables, or updates within a file.
 """
@@ -12,11 +13,11 @@ What it does not do: transactions over several tables, or updates within a file.
 import contextlib
 import difflib
 import itertools
-import shutil
+import random
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,31 +30,46 @@ from mlguide_assets.prepare.lake.data_files import (
     TableLike,
     name_by_content,
     temporary_file,
-    write_file,
     write_files,
 )
 from mlguide_assets.prepare.lake.failures import naming_lost_files, writing
-from mlguide_assets.prepare.lake.pointers import Pointers
+from mlguide_assets.prepare.lake.opening import open_stores
 from mlguide_assets.prepare.lake.session import Session
-from mlguide_assets.prepare.lake.snapshots import WHOLE, DataFile, MissingTableError, Snapshot, content_hash_of
+from mlguide_assets.prepare.lake.snapshots import WHOLE, DataFile, History, MissingTableError, Snapshot
+from mlguide_assets.settings import LakePlace
 
 if TYPE_CHECKING:
     import ibis
 
+ATTEMPTS = 60
+"""How often a change is put on top of what other hosts write meanwhile. One of them succeeds each time."""
+PAUSE_SECONDS = 0.2
+"""The longest wait before the next attempt."""
+
+Files = Mapping[str, DataFile]
+
 
 class Lake:
-    """Reads and writes the tables below one folder.
+    """Reads and writes the tables of one problem.
 
     Args:
-        root: the folder; created on the first write.
+        place: where it is; a path is that of a folder, created on the first write.
         keep: snapshots kept per table, the current one included and pinned ones not counted.
+
+    Raises:
+        InputError: from any method, where object storage does not answer or refuses.
     """
 
-    def __init__(self, root: Path, *, keep: int = 5) -> None:
-        self.root = root
+    def __init__(self, place: Path | LakePlace, *, keep: int = 5) -> None:
+        self.place = place if isinstance(place, LakePlace) else LakePlace(place)
         self.keep = keep
-        self.session = Session(root)
-        self._pointers = Pointers(root)
+        self.session = Session(self.root)
+        self._pointers, self._files = open_stores(self.place)
+
+    @property
+    def root(self) -> Path:
+        """The local folder: of the lake, or, where that is on object storage, of its cache. Scratch goes there, too."""
+        return self.place.root
 
     @property
     def connection(self) -> "ibis.BaseBackend":
@@ -73,30 +89,26 @@ class Lake:
         Raises:
             MissingTableError: there is no such table or snapshot.
         """
-        try:
-            return self._pointers.snapshot(table, snapshot_id or self._pointers.current(table))
-        except (FileNotFoundError, NotADirectoryError):
-            raise self._missing(table, snapshot_id) from None
+        found = self._pointers.snapshot(table, snapshot_id) if snapshot_id else self._pointers.current(table)
+        if found is None:
+            raise self._missing(table, snapshot_id)
+        return found
 
     def history(self, table: str) -> list[Snapshot]:
         """The snapshots that are kept, oldest first."""
-        current = self.snapshot(table)
-        older: list[Snapshot] = []
-        for snapshot_id in self._pointers.ids(table):
-            # A writer may forget the oldest meanwhile.
-            with contextlib.suppress(MissingTableError):
-                older.append(self.snapshot(table, snapshot_id))
-        # One that a crash kept from becoming current never was a snapshot.
-        return [*(snapshot for snapshot in older if snapshot.sequence < current.sequence), current]
+        snapshots = self._pointers.history(table).snapshots
+        if not snapshots:
+            raise self._missing(table, None)
+        return list(snapshots)
 
     def files(self, table: str, *, partitions: list[str] | None = None, snapshot_id: str | None = None) -> list[Path]:
-        """The Parquet files of a snapshot, in the order of their partitions; all, or those asked for."""
+        """Local paths of the Parquet files of a snapshot, in the order of their partitions; all, or those asked for."""
         snapshot = self.snapshot(table, snapshot_id)
         keys = sorted(snapshot.partitions) if partitions is None else partitions
         absent = [key for key in keys if key not in snapshot.partitions]
         if absent:
             raise MissingTableError(f"Table {table!r} has no partition {absent[0]!r}: materialise it first.")
-        return [self._data(table) / snapshot.partitions[key].file for key in keys]
+        return self._files.paths(table, [snapshot.partitions[key] for key in keys])
 
     def read(
         self,
@@ -129,16 +141,16 @@ class Lake:
         keys = sorted(snapshot.partitions) if partition is None else [partition]
         found: list[pa.Table] = []
         for key in keys:
-            file = pq.ParquetFile(self._data(snapshot.table) / snapshot.partitions[key].file)
+            (path,) = self._files.paths(snapshot.table, [snapshot.partitions[key]])
+            file = pq.ParquetFile(path)
             found.append(pa.Table.from_batches(itertools.islice(file.iter_batches(count), 1), file.schema_arrow))
             if sum(len(rows) for rows in found) >= count:
                 break
         return pa.concat_tables(found, promote_options="default").slice(0, count)
 
-    def holds(self, table: str, file: DataFile) -> bool:
-        """Whether a file is there, in full length."""
-        path = self._data(table) / file.file
-        return path.is_file() and path.stat().st_size == file.bytes
+    def held(self, table: str, files: Files) -> dict[str, DataFile]:
+        """Those of some files, by partition, that are there in full length."""
+        return self._files.held(table, files)
 
     def scratch(self, what: str) -> AbstractContextManager[Path]:
         """A folder below the lake for the length of a `with` block; see `Session.scratch`."""
@@ -146,13 +158,13 @@ class Lake:
 
     def write(self, table: str, data: TableLike) -> Snapshot:
         """Replace a table. Equal content keeps the current snapshot."""
-        with self._locked(table):
-            return self._commit(table, data, WHOLE, keep_others=False)
+        with self._locked(table) as begun:
+            return self._publish(begun, {WHOLE: data}, lambda _, written: written)
 
     def write_partition(self, table: str, key: str, data: TableLike) -> Snapshot:
         """Replace one partition of a table and keep the others. Idempotent."""
-        with self._locked(table):
-            return self._commit(table, data, key, keep_others=True)
+        with self._locked(table) as begun:
+            return self._publish(begun, {key: data}, lambda before, written: {**_partitions(before), **written})
 
     def write_partitions(self, table: str, partitions: Partitions) -> Snapshot:
         """Replace a table by partitions, some of which it has already; all others are dropped, in one step.
@@ -162,21 +174,35 @@ class Lake:
         Raises:
             InputError: other writers have meanwhile replaced, and forgotten, a partition that was to stay.
         """
-        with self._locked(table), writing(f"Table {table!r}", self.root / table):
-            if gone := next((key for key, file in partitions.kept.items() if not self.holds(table, file)), None):
+
+        def refuse_lost(before: History) -> None:
+            named, held = before.files, self._files.held(table, partitions.kept)
+            lost = [key for key, file in partitions.kept.items() if key not in held or file.file not in named]
+            if lost:
                 raise InputError(
-                    f"Partition {gone!r} of table {table!r} was replaced by other runs meanwhile: run again; "
+                    f"Partition {lost[0]!r} of table {table!r} was replaced by other runs meanwhile: run again; "
                     f"what they wrote is untouched."
                 )
-            written = write_files(self.session, self._data(table), partitions.anew)
+
+        def replaced(before: History, written: Files) -> Files:
+            if before is not begun:
+                refuse_lost(before)
             noted = {key: replace(file, inputs=partitions.inputs.get(key)) for key, file in written.items()}
-            return self._publish(table, {**partitions.kept, **noted}, partitions.notes)
+            return {**partitions.kept, **noted}
+
+        with self._locked(table) as begun:
+            # Before anything is written, and again where another writer came first.
+            refuse_lost(begun)
+            return self._publish(begun, partitions.anew, replaced, partitions.notes)
 
     def append(self, table: str, rows: pa.Table) -> Snapshot:
         """Add rows that no later write changes, as a partition of their own."""
-        with self._locked(table):
-            taken = len(self.snapshot(table).partitions) if self.exists(table) else 0
-            return self._commit(table, rows, f"{taken:08d}", keep_others=True)
+
+        def added(before: History, written: Files) -> Files:
+            return {**_partitions(before), _next_key(before): next(iter(written.values()))}
+
+        with self._locked(table) as begun:
+            return self._publish(begun, {_next_key(begun): rows}, added)
 
     def restore(self, table: str, snapshot_id: str | None) -> None:
         """Make an earlier snapshot the current one again; None removes the table.
@@ -184,20 +210,20 @@ class Lake:
         Raises:
             MissingTableError: the snapshot is gone.
         """
-        with self._locked(table), writing(f"Table {table!r}", self.root / table):
+
+        def restored(before: History) -> History:
             if snapshot_id is None:
-                self._pointers.remove(table)
-                shutil.rmtree(self._data(table), ignore_errors=True)
-                return
-            self.snapshot(table, snapshot_id)
-            self._pointers.set_current(table, snapshot_id)
-            self._clean(table)
+                return replace(before, snapshots=())
+            return before.restored(self._kept(before, snapshot_id), keep=self.keep)
+
+        with self._locked(table) as begun:
+            self._change(begun, restored)
 
     def rewrite(self, table: str, change: Callable[[Path, Path], bool]) -> int:
         """Change data files in every snapshot that names them, old and pinned ones too: for erasure, and nothing else.
 
         Snapshots keep their ids, which then no longer match their content. Killed half-way, it is completed by doing
-        the same again.
+        the same again. What another host has begun to write before is refused there: it may hold what was erased.
 
         Args:
             change: given a data file and where to write its successor, writes one and returns True, or returns False.
@@ -205,20 +231,20 @@ class Lake:
         Returns:
             How many files were changed.
         """
-        changed = 0
-        with self._locked(table), writing(f"Table {table!r}", self.root / table):
-            for path in sorted(self._data(table).glob("*.parquet")):
-                temporary = temporary_file(path.parent)
-                try:
-                    if not change(path, temporary):
-                        continue
-                    successor = name_by_content(temporary, path.stem.rpartition("-")[0])
-                finally:
-                    temporary.unlink(missing_ok=True)
-                self._pointers.exchange(table, path.name, successor)
-                path.unlink()
-                changed += 1
-        return changed
+        seen, successors = set[str](), dict[str, DataFile]()
+
+        def rewritten(before: History) -> History:
+            named = before.files
+            for name, key, path in self._files.each(before, seen):
+                if successor := self._successor(table, key, path, change, store=name in named):
+                    successors[name] = successor
+                seen.add(name)
+            return replace(before.exchanged(successors), erasures=before.erasures + 1)
+
+        with self._locked(table) as begun:
+            self._change(begun, rewritten)
+            self._files.remove(table, list(successors))
+        return len(successors)
 
     def pin(self, table: str, snapshot_id: str, reason: str) -> None:
         """Keep a snapshot and its files for a reason, however many newer ones there are.
@@ -231,81 +257,120 @@ class Lake:
         Raises:
             MissingTableError: there is no such table, or the snapshot is gone.
         """
-        path = self._pointers.pin(table, reason)
+        _refuse_paths(reason)
         self.snapshot(table, snapshot_id)
+        what = f"The pin {reason!r} of table {table!r}"
         # Under the lock, since a writer may be about to clean the snapshot away.
-        with self._locked(table), writing(f"The pin {reason!r} of table {table!r}", path.parent):
-            if self.snapshot(table, snapshot_id) not in self.history(table):
-                raise self._missing(table, snapshot_id)
-            self._pointers.set_pin(table, reason, snapshot_id)
+        with self._locked(table, what) as begun:
+            self._change(begun, lambda before: before.pinned(reason, self._kept(before, snapshot_id).id))
 
     def unpin(self, table: str, reason: str) -> None:
         """Let a pinned snapshot go at the next write; nothing happens where the reason pins none."""
-        path = self._pointers.pin(table, reason)
-        with writing(f"The pin {reason!r} of table {table!r}", path.parent):
-            path.unlink(missing_ok=True)
+        _refuse_paths(reason)
+        if reason in self.pinned(table):
+            with self._locked(table, f"The pin {reason!r} of table {table!r}") as begun:
+                self._change(begun, lambda before: before.unpinned(reason))
 
-    def pinned(self, table: str) -> dict[str, str]:
+    def pinned(self, table: str) -> Mapping[str, str]:
         """The pinned snapshots of a table: reason → snapshot id."""
         return self._pointers.pins(table)
 
-    def _data(self, table: str) -> Path:
-        return self.root / table / "data"
+    def _kept(self, state: History, snapshot_id: str) -> Snapshot:
+        found = state.find(snapshot_id)
+        if found is None:
+            raise self._missing(state.table, snapshot_id)
+        return found
 
     def _missing(self, table: str, snapshot_id: str | None) -> MissingTableError:
         if snapshot_id:
-            return MissingTableError(f"There is no snapshot {snapshot_id!r} of table {table!r} in {self.root}.")
+            return MissingTableError(f"There is no snapshot {snapshot_id!r} of table {table!r} in {self.place}.")
         names = self._pointers.tables()
         if close := difflib.get_close_matches(table, names, n=1):
-            return MissingTableError(f"There is no table {table!r} in {self.root}; did you mean {close[0]!r}?")
+            return MissingTableError(f"There is no table {table!r} in {self.place}; did you mean {close[0]!r}?")
         known = ", ".join(names) or "none yet"
-        return MissingTableError(f"There is no table {table!r} in {self.root} (tables: {known}): run 'mlguide run'.")
+        return MissingTableError(f"There is no table {table!r} in {self.place} (tables: {known}): run 'mlguide run'.")
 
-    def _commit(self, table: str, data: TableLike, key: str, *, keep_others: bool) -> Snapshot:
-        current = self.snapshot(table) if self.exists(table) else None
-        with writing(f"Table {table!r}", self.root / table):
-            written = write_file(self.session, self._data(table), key, data)
-            kept = current.partitions if current and keep_others else {}
-            return self._publish(table, {**kept, key: written}, {})
+    def _successor(
+        self, table: str, key: str, path: Path, change: Callable[[Path, Path], bool], *, store: bool
+    ) -> DataFile | None:
+        """What is stored instead of a data file, if anybody may read it; None where that need not change."""
+        folder = self._files.folder(table)
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = temporary_file(folder)
+        try:
+            if not change(path, temporary):
+                return None
+            written = name_by_content(temporary, key)
+            return self._files.put(table, written) if store else written
+        finally:
+            temporary.unlink(missing_ok=True)
 
-    def _publish(self, table: str, partitions: Mapping[str, DataFile], notes: Mapping[str, Any]) -> Snapshot:
-        """Make files that are written the current snapshot, unless it has this content."""
-        current = self.snapshot(table) if self.exists(table) else None
-        content_hash = content_hash_of(partitions)
-        if current and current.content_hash == content_hash:
-            renewed = replace(current, partitions=partitions, notes=notes)
-            if renewed != current:
-                self._pointers.write(renewed)
-            return renewed
-        sequence = current.sequence + 1 if current else 1
-        snapshot = Snapshot(
-            table=table,
-            id=f"{sequence:06d}-{content_hash[:12]}",
-            sequence=sequence,
-            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            partitions=partitions,
-            notes=notes,
-        )
-        self._pointers.write(snapshot)
-        self._pointers.set_current(table, snapshot.id)
-        self._clean(table)
+    def _publish(
+        self,
+        begun: History,
+        anew: Mapping[str, TableLike],
+        partitions: Callable[[History, Files], Files],
+        notes: Mapping[str, Any] | None = None,
+    ) -> Snapshot:
+        """Write partitions and make them, with others, the current snapshot, unless it has this content.
+
+        Args:
+            partitions: all partitions of the next snapshot, from the table as it is and the files that were written.
+        """
+        table = begun.table
+        written = write_files(self.session, self._files.folder(table), anew)
+        pending = self._files.pending(table, written)
+
+        def published(before: History) -> History:
+            if before.erasures != begun.erasures:
+                raise InputError(
+                    f"Rows of table {table!r} were forgotten on another host while it was written: run again; "
+                    f"nothing was changed."
+                )
+            if pending.published_in(before):
+                return before
+            return before.published(partitions(before, pending.named_in(before)), notes or {}, keep=self.keep)
+
+        state = self._change(begun, published)
+        snapshot = pending.published_in(state) or state.current
+        if snapshot is None:
+            raise self._missing(table, None)
         return snapshot
 
-    def _clean(self, table: str) -> None:
-        """Forget the oldest snapshots that are not pinned, the files that no kept one names, and what a crash left."""
-        history, pinned = self.history(table), set(self.pinned(table).values())
-        newest = [snapshot for snapshot in history if snapshot.id not in pinned][-self.keep :]
-        kept = [snapshot for snapshot in history if snapshot.id in pinned or snapshot in newest]
-        named = {file.file for snapshot in kept for file in snapshot.partitions.values()}
-        # Manifests first: a snapshot that is listed has its data, also where a crash ends the cleaning.
-        self._pointers.clean(table, {snapshot.id for snapshot in kept})
-        for path in self._data(table).iterdir():
-            if path.name not in named:
-                path.unlink(missing_ok=True)
+    def _change(self, begun: History, change: Callable[[History], History]) -> History:
+        """Put a change of a table on top of what there is, also where another host has just changed that."""
+        before = begun
+        for _ in range(ATTEMPTS):
+            after = change(before)
+            if after == before:
+                return before
+            if self._pointers.replace(before, after):
+                if after.snapshots != before.snapshots:
+                    self._files.clean(before, after)
+                return after
+            time.sleep(random.uniform(0, PAUSE_SECONDS))
+            before = self._pointers.history(begun.table)
+        raise InputError(
+            f"Table {begun.table!r} could not be written to {self.place}: other hosts changed it {ATTEMPTS} times "
+            f"meanwhile; run again, what they wrote is untouched."
+        )
 
     @contextlib.contextmanager
-    def _locked(self, table: str) -> Iterator[None]:
-        with writing(f"Table {table!r}", self.root / table):
-            lock = self._pointers.lock(table)
-        with lock:
-            yield
+    def _locked(self, table: str, what: str = "") -> Iterator[History]:
+        """The table as it is, while no other process of this host changes it; a failing disk is told as a sentence."""
+        with writing(what or f"Table {table!r}", self.root / table), self._pointers.lock(table):
+            yield self._pointers.history(table)
+
+
+def _partitions(state: History) -> Files:
+    return state.current.partitions if state.current else {}
+
+
+def _next_key(state: History) -> str:
+    """The partition that the next rows of a record are."""
+    return f"{len(_partitions(state)):08d}"
+
+
+def _refuse_paths(reason: str) -> None:
+    if not reason or reason.startswith(".") or "/" in reason:
+        raise ValueError(f"The reason of a pin names its file, so it is a plain name, which {reason!r} is not.")

@@ -1,28 +1,27 @@
-"""The small files that say which data are whole: manifests, the pointer to the current snapshot, and pins.
+"""The pointers of a lake in a folder: the small files that say which data are whole.
 
     <table>/snapshots/<id>.json   which file holds which partition; its content is immutable
     <table>/current               the id of the newest snapshot, replaced atomically
     <table>/pins/<reason>         the id of a snapshot that is kept while the pin is there
     <table>/.lock                 held by the one process that writes the table
 
-This is all of the lake that needs an atomic replacement and a lock. Here they are a rename and a file lock on a local
-disk; a lake elsewhere replaces this module alone. It does not know what is in the data files, and it does not decide
-which snapshots are kept.
+This is all of such a lake that needs an atomic replacement, which is a rename, and a lock. It does not know what is in
+the data files, and it does not decide which snapshots are kept.
 """
 
 import contextlib
 import shutil
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from mlguide_assets.prepare.files import replace_file
-from mlguide_assets.prepare.lake.snapshots import DataFile, Snapshot
+from mlguide_assets.prepare.lake.snapshots import History, Snapshot
 from mlguide_assets.prepare.locking import locked
 
 
 @dataclass(frozen=True)
-class Pointers:
+class LocalPointers:
     """Manifests, current snapshots and pins of the tables below one folder. Writers hold the table's `lock`."""
 
     root: Path
@@ -38,54 +37,62 @@ class Pointers:
         """Wait until no other thread or process writes the table, and hold it for the length of a `with` block."""
         return locked(self.root / table / ".lock")
 
-    def current(self, table: str) -> str:
-        """The id of the current snapshot.
+    def current(self, table: str) -> Snapshot | None:
+        """The current snapshot, or None where there is no such table."""
+        try:
+            return self.snapshot(table, self._current(table).read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
-        Raises:
-            FileNotFoundError, NotADirectoryError: there is no such table.
-        """
-        return self._current(table).read_text(encoding="utf-8")
+    def snapshot(self, table: str, snapshot_id: str) -> Snapshot | None:
+        """The snapshot of a manifest, or None where there is none."""
+        try:
+            return Snapshot.from_manifest(self._manifest(table, snapshot_id).read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
-    def set_current(self, table: str, snapshot_id: str) -> None:
-        """Point to another snapshot; a reader sees the one before or this one."""
-        replace_file(self._current(table), snapshot_id.encode())
+    def history(self, table: str) -> History:
+        """All of a table that changes; empty where there is no such table."""
+        current = self.current(table)
+        if current is None:
+            return History(table, pins=self.pins(table))
+        # A writer may forget the oldest meanwhile.
+        found = [self.snapshot(table, path.stem) for path in sorted(self._manifests(table).glob("[0-9]*.json"))]
+        # One that a crash kept from becoming current never was a snapshot.
+        older = [snapshot for snapshot in found if snapshot and snapshot.sequence < current.sequence]
+        return History(table, (*older, current), self.pins(table))
 
-    def snapshot(self, table: str, snapshot_id: str) -> Snapshot:
-        """The snapshot of a manifest.
+    def replace(self, before: History, after: History) -> bool:
+        """Put a state in place of the one before, the pointer to the current snapshot last; the lock is held."""
+        table = after.table
+        for snapshot in after.snapshots:
+            if before.find(snapshot.id) != snapshot:
+                replace_file(self._manifest(table, snapshot.id), snapshot.to_manifest())
+        if after.current is None:
+            # First the pointer, so that no reader finds a part of the table.
+            self._current(table).unlink(missing_ok=True)
+            shutil.rmtree(self._manifests(table), ignore_errors=True)
+        elif before.current is None or before.current.id != after.current.id:
+            replace_file(self._current(table), after.current.id.encode())
+        self._replace_pins(before, after)
+        if after.current is not None and after.snapshots != before.snapshots:
+            self._clean(after)
+        return True
 
-        Raises:
-            FileNotFoundError, NotADirectoryError: there is none.
-        """
-        return Snapshot.from_manifest(self._manifest(table, snapshot_id).read_bytes())
+    def _replace_pins(self, before: History, after: History) -> None:
+        folder = self.root / after.table / "pins"
+        for reason, snapshot_id in after.pins.items():
+            if before.pins.get(reason) != snapshot_id:
+                replace_file(folder / reason, snapshot_id.encode())
+        for reason in before.pins.keys() - after.pins.keys():
+            (folder / reason).unlink(missing_ok=True)
 
-    def write(self, snapshot: Snapshot) -> None:
-        """Write or replace a manifest; it is not current by that."""
-        replace_file(self._manifest(snapshot.table, snapshot.id), snapshot.to_manifest())
-
-    def exchange(self, table: str, file: str, successor: DataFile) -> None:
-        """Name the successor of a data file in every manifest that names the file."""
-        for snapshot_id in self.ids(table):
-            snapshot = self.snapshot(table, snapshot_id)
-            named = [key for key, each in snapshot.partitions.items() if each.file == file]
-            if named:
-                self.write(replace(snapshot, partitions={**snapshot.partitions, **dict.fromkeys(named, successor)}))
-
-    def ids(self, table: str) -> list[str]:
-        """The ids of all manifests, oldest first; one that a crash kept from becoming current is among them."""
-        return sorted(path.stem for path in (self.root / table / "snapshots").glob("[0-9]*.json"))
-
-    def pin(self, table: str, reason: str) -> Path:
-        """Where a pin is.
-
-        Raises:
-            ValueError: the reason is not a plain file name.
-        """
-        if not reason or reason.startswith(".") or "/" in reason:
-            raise ValueError(f"The reason of a pin names its file, so it is a plain name, which {reason!r} is not.")
-        return self.root / table / "pins" / reason
-
-    def set_pin(self, table: str, reason: str, snapshot_id: str) -> None:
-        replace_file(self.pin(table, reason), snapshot_id.encode())
+    def _clean(self, state: History) -> None:
+        """Remove the manifests of other snapshots than those kept, and what a crash left of a pointer or a pin."""
+        folder, manifests = self.root / state.table, {f"{snapshot.id}.json" for snapshot in state.snapshots}
+        strays = [path for path in self._manifests(state.table).iterdir() if path.name not in manifests]
+        for path in (*strays, *folder.glob(".current.*.tmp"), *folder.glob("pins/.*.tmp")):
+            path.unlink(missing_ok=True)
 
     def pins(self, table: str) -> dict[str, str]:
         """The pinned snapshots of a table: reason → snapshot id."""
@@ -96,20 +103,11 @@ class Pointers:
                 pins[path.name] = path.read_text(encoding="utf-8").strip()
         return pins
 
-    def remove(self, table: str) -> None:
-        """Forget a table: first its pointer, so that no reader finds a part of it."""
-        self._current(table).unlink(missing_ok=True)
-        shutil.rmtree(self.root / table / "snapshots", ignore_errors=True)
-
-    def clean(self, table: str, kept: set[str]) -> None:
-        """Remove the manifests of other snapshots than those kept, and what a crash left of a pointer or a pin."""
-        folder, manifests = self.root / table, {f"{snapshot_id}.json" for snapshot_id in kept}
-        strays = [path for path in (folder / "snapshots").iterdir() if path.name not in manifests]
-        for path in (*strays, *folder.glob(".current.*.tmp"), *folder.glob("pins/.*.tmp")):
-            path.unlink(missing_ok=True)
+    def _manifests(self, table: str) -> Path:
+        return self.root / table / "snapshots"
 
     def _manifest(self, table: str, snapshot_id: str) -> Path:
-        return self.root / table / "snapshots" / f"{snapshot_id}.json"
+        return self._manifests(table) / f"{snapshot_id}.json"
 
     def _current(self, table: str) -> Path:
         return self.root / table / "current"

@@ -1,9 +1,10 @@
-"""What a snapshot is: one immutable version of a table, as values. Nothing here touches a disk."""
+"""What a snapshot is: one immutable version of a table; and which of them are kept. Values, nothing touches a disk."""
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from mlguide_assets.errors import InputError
@@ -62,6 +63,85 @@ class Snapshot:
         stored = json.loads(manifest)
         files = {key: DataFile(**file) for key, file in stored.pop("partitions").items()}
         return cls(**stored, partitions=files)
+
+
+@dataclass(frozen=True)
+class History:
+    """All that a writer may change of a table. Each change makes a new one, which a store puts in place of this one.
+
+    Attributes:
+        snapshots: those that are kept, oldest first; the last one is current.
+        pins: reason → id of a snapshot that stays for it.
+        erasures: how often rows were erased from all snapshots; counted where several hosts write.
+        version: by which its store knows that nobody has changed it since it was read.
+    """
+
+    table: str
+    snapshots: tuple[Snapshot, ...] = ()
+    pins: Mapping[str, str] = field(default_factory=dict)
+    erasures: int = 0
+    version: Any = field(default=None, compare=False, repr=False)
+
+    @property
+    def current(self) -> Snapshot | None:
+        return self.snapshots[-1] if self.snapshots else None
+
+    @property
+    def files(self) -> frozenset[str]:
+        """The names of all data files that a kept snapshot is made of."""
+        return frozenset(file.file for snapshot in self.snapshots for file in snapshot.partitions.values())
+
+    def find(self, snapshot_id: str) -> Snapshot | None:
+        return next((snapshot for snapshot in self.snapshots if snapshot.id == snapshot_id), None)
+
+    def published(self, partitions: Mapping[str, DataFile], notes: Mapping[str, Any], *, keep: int) -> "History":
+        """With these partitions as the current snapshot; equal content renews the one there is.
+
+        Args:
+            keep: the snapshots kept, the current one included and pinned ones not counted.
+        """
+        current, content_hash = self.current, content_hash_of(partitions)
+        if current and current.content_hash == content_hash:
+            return replace(self, snapshots=(*self.snapshots[:-1], replace(current, partitions=partitions, notes=notes)))
+        sequence = current.sequence + 1 if current else 1
+        newest = Snapshot(
+            table=self.table,
+            id=f"{sequence:06d}-{content_hash[:12]}",
+            sequence=sequence,
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            partitions=partitions,
+            notes=notes,
+        )
+        return replace(self, snapshots=(*self.snapshots, newest))._thinned(keep)
+
+    def restored(self, snapshot: Snapshot, *, keep: int) -> "History":
+        """With an earlier snapshot as the current one; those after it are forgotten."""
+        upto = self.snapshots[: self.snapshots.index(snapshot) + 1]
+        return replace(self, snapshots=upto)._thinned(keep)
+
+    def exchanged(self, successors: Mapping[str, DataFile]) -> "History":
+        """With other data files in the place of some, by name, in every snapshot; these keep their ids.
+
+        Raises nothing for names that no snapshot has.
+        """
+        return replace(self, snapshots=tuple(_exchanged(each, successors) for each in self.snapshots))
+
+    def pinned(self, reason: str, snapshot_id: str) -> "History":
+        return replace(self, pins={**self.pins, reason: snapshot_id})
+
+    def unpinned(self, reason: str) -> "History":
+        return replace(self, pins={name: pinned for name, pinned in self.pins.items() if name != reason})
+
+    def _thinned(self, keep: int) -> "History":
+        """Without the oldest snapshots that are not pinned."""
+        pinned = set(self.pins.values())
+        newest = {snapshot.id for snapshot in [each for each in self.snapshots if each.id not in pinned][-keep:]}
+        return replace(self, snapshots=tuple(each for each in self.snapshots if each.id in pinned | newest))
+
+
+def _exchanged(snapshot: Snapshot, successors: Mapping[str, DataFile]) -> Snapshot:
+    changed = {key: successors[file.file] for key, file in snapshot.partitions.items() if file.file in successors}
+    return replace(snapshot, partitions={**snapshot.partitions, **changed}) if changed else snapshot
 
 
 def content_hash_of(partitions: Mapping[str, DataFile]) -> str:

@@ -87,17 +87,17 @@ def test_partitions_are_replaced_kept_and_dropped_in_one_step(lake: Lake) -> Non
     assert values(lake, snapshot_id=first.id) == [1, 2, 3]
 
 
-def test_many_partitions_are_written_as_one_would_be(lake: Lake) -> None:
-    rows = lake.connection.sql("SELECT i AS n, hash(i)::VARCHAR AS s FROM range(20000) AS r(i)")
-    lake.write("source", rows)
-    (source,) = lake.files("source")
+def test_many_partitions_are_written_as_one_would_be(local: Lake) -> None:
+    rows = local.connection.sql("SELECT i AS n, hash(i)::VARCHAR AS s FROM range(20000) AS r(i)")
+    local.write("source", rows)
+    (source,) = local.files("source")
     queries = {
         f"p{part}": Query(f"SELECT * FROM read_parquet({quoted(source)}) WHERE n % 9 = {part} ORDER BY s")
         for part in range(9)
     }
-    many = lake.write_partitions("many", Partitions(queries, {}))
+    many = local.write_partitions("many", Partitions(queries, {}))
     for key, query in queries.items():
-        alone = lake.write_partitions("alone", Partitions({key: query}, {}))
+        alone = local.write_partitions("alone", Partitions({key: query}, {}))
         assert alone.partitions[key] == many.partitions[key]
     assert many.rows == 20_000
 
@@ -121,24 +121,24 @@ def test_a_partition_to_keep_that_is_gone_is_told_and_nothing_changes(lake: Lake
     assert lake.snapshot("t") == newest
 
 
-def test_a_failing_partition_leaves_the_previous_snapshot(lake: Lake) -> None:
-    first = lake.write("t", numbers(1))
+def test_a_failing_partition_leaves_the_previous_snapshot(local: Lake) -> None:
+    first = local.write("t", numbers(1))
     queries = {f"p{part}": Query("SELECT 1 AS n") for part in range(6)}
     # A file that cannot be read is not told as a disk that cannot be written.
     with pytest.raises(InputError, match=r"^Table 't' could not be computed: the file no_such_file\.parquet is gone\."):
-        lake.write_partitions("t", Partitions({**queries, "p3": Query("FROM 'no_such_file.parquet'")}, {}))
-    assert lake.snapshot("t") == first
-    lake.write_partitions("t", Partitions(queries, {}))
-    assert len(list((lake.root / "t" / "data").iterdir())) == 7
+        local.write_partitions("t", Partitions({**queries, "p3": Query("FROM 'no_such_file.parquet'")}, {}))
+    assert local.snapshot("t") == first
+    local.write_partitions("t", Partitions(queries, {}))
+    assert len(list((local.root / "t" / "data").iterdir())) == 7
 
 
-def test_a_manifest_of_an_earlier_version_is_read(lake: Lake) -> None:
-    written = lake.write("t", numbers(1))
-    path = lake.root / "t" / "snapshots" / f"{written.id}.json"
+def test_a_manifest_of_an_earlier_version_is_read(local: Lake) -> None:
+    written = local.write("t", numbers(1))
+    path = local.root / "t" / "snapshots" / f"{written.id}.json"
     manifest = json.loads(path.read_text())
     del manifest["notes"], manifest["partitions"]["all"]["inputs"]
     path.write_text(json.dumps(manifest))
-    assert lake.snapshot("t") == written
+    assert local.snapshot("t") == written
 
 
 def test_appending_only_adds(lake: Lake) -> None:
@@ -149,17 +149,17 @@ def test_appending_only_adds(lake: Lake) -> None:
     assert values(lake) == [1, 1, 2]
 
 
-def test_the_five_newest_snapshots_are_kept_with_their_data_and_no_more(lake: Lake) -> None:
-    written = [lake.write("t", numbers(number)) for number in range(8)]
-    assert lake.history("t") == written[-5:]
-    folder = lake.root / "t"
+def test_the_five_newest_snapshots_are_kept_with_their_data_and_no_more(local: Lake) -> None:
+    written = [local.write("t", numbers(number)) for number in range(8)]
+    assert local.history("t") == written[-5:]
+    folder = local.root / "t"
     assert {path.name for path in (folder / "data").iterdir()} == {
         snapshot.partitions["all"].file for snapshot in written[-5:]
     }
     assert len(list((folder / "snapshots").iterdir())) == 5
-    assert [values(lake, snapshot_id=snapshot.id) for snapshot in written[-5:]] == [[3], [4], [5], [6], [7]]
+    assert [values(local, snapshot_id=snapshot.id) for snapshot in written[-5:]] == [[3], [4], [5], [6], [7]]
     with pytest.raises(MissingTableError, match="There is no snapshot '000001"):
-        lake.read("t", snapshot_id=written[0].id)
+        local.read("t", snapshot_id=written[0].id)
 
 
 def test_one_snapshot_can_be_all_that_is_kept(tmp_path: Path) -> None:
@@ -177,16 +177,16 @@ def test_a_partition_that_an_older_snapshot_names_is_kept(lake: Lake) -> None:
     assert values(lake, snapshot_id=first.id) == [1]
 
 
-def test_a_manifest_that_never_became_current_is_not_history_and_is_cleaned(lake: Lake) -> None:
-    first = lake.write("t", numbers(1))
-    folder = lake.root / "t" / "snapshots"
+def test_a_manifest_that_never_became_current_is_not_history_and_is_cleaned(local: Lake) -> None:
+    first = local.write("t", numbers(1))
+    folder = local.root / "t" / "snapshots"
     orphan = folder / "000002-ffffffffffff.json"
     orphan.write_text((folder / f"{first.id}.json").read_text().replace('"sequence": 1', '"sequence": 2'))
-    assert lake.history("t") == [first]
-    second = lake.write("t", numbers(2))
-    assert lake.history("t") == [first, second]
+    assert local.history("t") == [first]
+    second = local.write("t", numbers(2))
+    assert local.history("t") == [first, second]
     assert not orphan.exists()
-    assert values(lake) == [2]
+    assert values(local) == [2]
 
 
 def test_a_table_nobody_wrote_is_missed_with_those_there_are(lake: Lake) -> None:

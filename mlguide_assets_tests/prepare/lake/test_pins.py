@@ -15,26 +15,26 @@ from mlguide_assets.prepare.lake.snapshots import MissingTableError
 from mlguide_assets_tests.prepare.lake.tables import numbers, values
 
 
-def test_a_pinned_snapshot_survives_ten_writes_and_counts_for_none_of_the_kept(lake: Lake) -> None:
-    written = [lake.write("t", numbers(number)) for number in range(2)]
-    lake.pin("t", written[0].id, "champion")
-    written += [lake.write("t", numbers(number)) for number in range(2, 12)]
-    assert lake.pinned("t") == {"champion": written[0].id}
-    assert lake.history("t") == [written[0], *written[-5:]]
-    assert values(lake, snapshot_id=written[0].id) == [0]
-    assert lake.read_arrow("t", snapshot_id=written[0].id) == numbers(0)
-    assert len(list((lake.root / "t" / "data").iterdir())) == 6
+def test_a_pinned_snapshot_survives_ten_writes_and_counts_for_none_of_the_kept(local: Lake) -> None:
+    written = [local.write("t", numbers(number)) for number in range(2)]
+    local.pin("t", written[0].id, "champion")
+    written += [local.write("t", numbers(number)) for number in range(2, 12)]
+    assert local.pinned("t") == {"champion": written[0].id}
+    assert local.history("t") == [written[0], *written[-5:]]
+    assert values(local, snapshot_id=written[0].id) == [0]
+    assert local.read_arrow("t", snapshot_id=written[0].id) == numbers(0)
+    assert len(list((local.root / "t" / "data").iterdir())) == 6
     # Another process finds the same.
-    assert Lake(lake.root).history("t") == lake.history("t")
+    assert Lake(local.root).history("t") == local.history("t")
 
 
-def test_every_partition_of_a_pinned_snapshot_stays(lake: Lake) -> None:
-    lake.write_partition("t", "a", numbers(1))
-    pinned = lake.write_partition("t", "b", numbers(2))
-    lake.pin("t", pinned.id, "champion")
+def test_every_partition_of_a_pinned_snapshot_stays(local: Lake) -> None:
+    local.write_partition("t", "a", numbers(1))
+    pinned = local.write_partition("t", "b", numbers(2))
+    local.pin("t", pinned.id, "champion")
     for number in range(10):
-        lake.write_partition("t", "ab"[number % 2], numbers(100 + number))
-    assert values(lake, snapshot_id=pinned.id) == [1, 2]
+        local.write_partition("t", "ab"[number % 2], numbers(100 + number))
+    assert values(local, snapshot_id=pinned.id) == [1, 2]
 
 
 def test_the_current_snapshot_can_be_pinned_and_another_is_still_kept(tmp_path: Path) -> None:
@@ -47,23 +47,23 @@ def test_the_current_snapshot_can_be_pinned_and_another_is_still_kept(tmp_path: 
     assert lake.history("t") == [written[1], written[3]]
 
 
-def test_an_unpinned_snapshot_goes_at_the_next_write(lake: Lake) -> None:
-    first = lake.write("t", numbers(0))
+def test_an_unpinned_snapshot_goes_at_the_next_write(local: Lake) -> None:
+    first = local.write("t", numbers(0))
     for reason in ("champion", "challenger 2"):
-        lake.pin("t", first.id, reason)
+        local.pin("t", first.id, reason)
     for number in range(1, 9):
-        lake.write("t", numbers(number))
-    lake.unpin("t", "champion")
-    lake.write("t", numbers(9))
-    assert values(lake, snapshot_id=first.id) == [0]
-    lake.unpin("t", "challenger 2")
-    lake.unpin("t", "challenger 2")
-    assert lake.pinned("t") == {}
-    assert values(lake, snapshot_id=first.id) == [0]
-    lake.write("t", numbers(10))
+        local.write("t", numbers(number))
+    local.unpin("t", "champion")
+    local.write("t", numbers(9))
+    assert values(local, snapshot_id=first.id) == [0]
+    local.unpin("t", "challenger 2")
+    local.unpin("t", "challenger 2")
+    assert local.pinned("t") == {}
+    assert values(local, snapshot_id=first.id) == [0]
+    local.write("t", numbers(10))
     with pytest.raises(MissingTableError, match="There is no snapshot '000001"):
-        lake.read("t", snapshot_id=first.id)
-    assert len(list((lake.root / "t" / "data").iterdir())) == 5
+        local.read("t", snapshot_id=first.id)
+    assert len(list((local.root / "t" / "data").iterdir())) == 5
 
 
 def test_a_reason_pins_one_snapshot_and_moves_when_pinned_again(lake: Lake) -> None:
@@ -77,20 +77,20 @@ def test_a_reason_pins_one_snapshot_and_moves_when_pinned_again(lake: Lake) -> N
     assert lake.history("t") == written[2:]
 
 
-def test_a_snapshot_that_is_gone_or_never_was_cannot_be_pinned(lake: Lake) -> None:
+def test_a_snapshot_that_is_gone_or_never_was_cannot_be_pinned(local: Lake) -> None:
     with pytest.raises(MissingTableError, match="There is no snapshot '1' of table 't'"):
-        lake.pin("t", "1", "champion")
-    assert not lake.root.exists()
-    written = [lake.write("t", numbers(number)) for number in range(6)]
-    folder = lake.root / "t" / "snapshots"
+        local.pin("t", "1", "champion")
+    assert not local.root.exists()
+    written = [local.write("t", numbers(number)) for number in range(6)]
+    folder = local.root / "t" / "snapshots"
     # What a crash kept from becoming current.
     current = (folder / f"{written[-1].id}.json").read_text()
     orphan = current.replace('"sequence": 6', '"sequence": 7').replace(written[-1].id, "000007-ffffffffffff")
     (folder / "000007-ffffffffffff.json").write_text(orphan)
     for gone in (written[0].id, "000007-ffffffffffff", "../current"):
         with pytest.raises(MissingTableError, match="There is no snapshot"):
-            lake.pin("t", gone, "champion")
-    assert lake.pinned("t") == {}
+            local.pin("t", gone, "champion")
+    assert local.pinned("t") == {}
 
 
 @pytest.mark.parametrize("reason", ["", ".", "..", ".hidden", "a/b", "../current", "/etc/x"])
@@ -116,18 +116,18 @@ def pin_and_die(root: Path, snapshot_id: str) -> None:
     Lake(root).pin("t", snapshot_id, "champion")
 
 
-def test_a_pin_killed_half_way_leaves_the_one_before_and_no_rubbish_after_the_next_write(lake: Lake) -> None:
-    first, second = lake.write("t", numbers(1)), lake.write("t", numbers(2))
-    lake.pin("t", first.id, "champion")
+def test_a_pin_killed_half_way_leaves_the_one_before_and_no_rubbish_after_the_next_write(local: Lake) -> None:
+    first, second = local.write("t", numbers(1)), local.write("t", numbers(2))
+    local.pin("t", first.id, "champion")
     # Spawned rather than forked, since a fork would share DuckDB's threads.
-    process = multiprocessing.get_context("spawn").Process(target=pin_and_die, args=(lake.root, second.id))
+    process = multiprocessing.get_context("spawn").Process(target=pin_and_die, args=(local.root, second.id))
     process.start()
     process.join(timeout=60)
     assert process.exitcode == -signal.SIGKILL
-    pins = lake.root / "t" / "pins"
+    pins = local.root / "t" / "pins"
     assert len(list(pins.iterdir())) == 2
-    assert lake.pinned("t") == {"champion": first.id}
-    lake.write("t", numbers(3))
+    assert local.pinned("t") == {"champion": first.id}
+    local.write("t", numbers(3))
     assert [path.name for path in pins.iterdir()] == ["champion"]
 
 

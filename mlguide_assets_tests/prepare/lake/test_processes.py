@@ -14,6 +14,8 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.engine import connect
 from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.settings import LakePlace
+from mlguide_assets_tests.object_store import ObjectServer, enter
 from mlguide_assets_tests.prepare.ingesting import ingested
 from mlguide_assets_tests.processes import PROCESSES, in_two_processes, is_killed
 from mlguide_assets_tests.samples import sample_problem, write_sample
@@ -235,3 +237,51 @@ def test_equal_data_is_equal_bytes_in_two_processes(tmp_path: Path) -> None:
     first, second = in_two_processes(write_the_same, (tmp_path / "a",), (tmp_path / "b",))
     assert first == second
     assert len(first) == 2
+
+
+def write_in_turn(environment: dict[str, str], place: LakePlace, name: str) -> None:
+    enter(environment)
+    lake = Lake(place)
+    for number in range(4):
+        lake.append("record", numbers(number))
+        lake.write_partition("t", f"{name}{number}", numbers(number))
+
+
+def test_two_processes_on_two_hosts_lose_nothing(remote: Lake, objects: ObjectServer, tmp_path: Path) -> None:
+    places = [LakePlace(tmp_path / name, remote.place.address) for name in "ab"]
+    in_two_processes(write_in_turn, *((objects.environment, place, place.root.name) for place in places))
+    assert sorted(remote.read_arrow("record")["n"].to_pylist()) == sorted([*range(4), *range(4)])
+    assert sorted(remote.snapshot("t").partitions) == [f"{name}{number}" for name in "ab" for number in range(4)]
+    assert remote.snapshot("t").sequence == remote.snapshot("record").sequence == 8
+
+
+def write_and_die(environment: dict[str, str], place: LakePlace, put: int) -> None:
+    enter(environment)
+    import obstore
+
+    original, calls = obstore.put, 0
+
+    def put_or_die(*arguments: object, **named: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == put:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*arguments, **named)  # type: ignore[arg-type]
+
+    obstore.put = put_or_die  # type: ignore[assignment]
+    Lake(place).write_partition("t", "b", numbers(2))
+
+
+def test_a_writer_killed_before_any_of_its_writes_leaves_the_previous_snapshot(
+    remote: Lake, other: Lake, objects: ObjectServer
+) -> None:
+    before = remote.write_partition("t", "a", numbers(1))
+    # Data, manifest, and the head last.
+    for put in (1, 2, 3):
+        process = PROCESSES.Process(target=write_and_die, args=(objects.environment, other.place, put))
+        process.start()
+        assert is_killed(process)
+        assert remote.snapshot("t") == before
+    assert values(other) == [1]
+    other.write_partition("t", "b", numbers(2))
+    assert values(remote) == [1, 2]
