@@ -228,8 +228,8 @@ _REASONS: tuple[tuple[str, str], ...] = (
         "refuses credentials whose session has expired: get new ones, then run again",
     ),
     (
-        r"169\.254\.169\.254|metadata\.google|token request|Missing (?:Secret)?Access|Missing ?Account|Account must be specified|credentials? not"
-        r"|MissingCredentials|No credentials",
+        r"169\.254\.169\.254|metadata\.google|token request|Missing (?:Secret)?Access|Missing ?Account"
+        r"|Account must be specified|credentials? not|MissingCredentials|No credentials",
         "was not asked, since no credentials were found: set those of the store, such as AWS_ACCESS_KEY_ID and "
         "AWS_SECRET_ACCESS_KEY, then run again",
     ),

@@ -406,6 +406,13 @@ def test_a_store_that_nobody_answers_for_is_told(
         Lake(LakePlace(tmp_path, objects.address())).write("t", numbers(1))
 
 
+@pytest.mark.parametrize("variable", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
+def test_missing_credentials_are_told(remote: Lake, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(variable)
+    with pytest.raises(InputError, match="no credentials were found: set those of the store"):
+        remote.tables()
+
+
 def test_a_store_without_conditional_writes_is_refused(
     remote: Lake, objects: ObjectServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
