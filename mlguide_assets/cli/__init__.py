@@ -5,7 +5,7 @@ import sys
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -342,7 +342,9 @@ def export(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="A file ending in .parquet or .csv; replaced if it exists. Its folder must exist.", show_default=False
+            help="A file ending in .parquet or .csv, replaced if it exists; with --format, a folder that does not. The "
+            "folder around it must exist.",
+            show_default=False,
         ),
     ] = None,
     day: Annotated[
@@ -350,9 +352,18 @@ def export(
         typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Export this day.", show_default=False),
     ] = None,
     all_days: Annotated[bool, typer.Option("--all", help="Export every day that is kept.")] = False,
+    folder: Annotated[
+        Literal["delta", "parquet"] | None,
+        typer.Option(
+            "--format",
+            help="Write a folder for another engine: a Delta table, which gains a version if it exists, or Parquet "
+            "files, one per partition.",
+            show_default=False,
+        ),
+    ] = None,
     home: HomeOption = None,
 ) -> None:
-    """Write a table of the lake to a Parquet or CSV file.
+    """Write a table of the lake to a Parquet or CSV file, or to a folder for another engine.
 
     Tables that are written once per scoring day, such as predictions and plans, may hold every entity again for
     each day. The newest day is exported unless --day or --all asks for others. In CSV files, text that a spreadsheet
@@ -367,8 +378,9 @@ def export(
         list_tables(place)
         return
     if out is None:
-        raise InputError(f"--out is missing: name the file to write, such as --out {table}.csv.")
-    export_table(place, table, out, Which(day.date() if day else None, all_days))
+        example = f"folder to write, such as --out {table}" if folder else f"file to write, such as --out {table}.csv"
+        raise InputError(f"--out is missing: name the {example}.")
+    export_table(place, table, out, Which(day.date() if day else None, all_days), folder)
 
 
 @app.command()

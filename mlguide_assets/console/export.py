@@ -1,4 +1,4 @@
-"""`mlguide export`: a table of the lake as one file."""
+"""`mlguide export`: a table of the lake as one file, or as a folder for another engine."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import ibis
 
+from mlguide_assets.console.export_folder import Format, export_folder
 from mlguide_assets.console.out import check_out
 from mlguide_assets.console.terminal import console, screen
 from mlguide_assets.define.loading import current_problem
@@ -43,8 +44,11 @@ class Which:
 NEWEST = Which()
 
 
-def export_table(home: Home, table: str, out: Path, which: Which = NEWEST) -> None:
+def export_table(home: Home, table: str, out: Path, which: Which = NEWEST, format_: Format | None = None) -> None:
     """Write the current snapshot of a table, whole or not at all.
+
+    Args:
+        format_: of a folder; without it, a file is written, of the kind that its suffix says.
 
     Raises:
         InputError: there is no such table or day, or the file cannot be written.
@@ -54,9 +58,25 @@ def export_table(home: Home, table: str, out: Path, which: Which = NEWEST) -> No
     lake, per_day = Lake(home.lake(problem.key)), per_scoring_day(problem)
     # Those of an ingest that was refused are what its message speaks of; the next one that is not removes them.
     table = REFUSED if table == QUARANTINED and lake.exists(REFUSED) else table
-    check_out(out, _SUFFIXES)
+    if format_ is None:
+        check_out(out, _SUFFIXES)
     days = days_to_export(table, sorted(lake.snapshot(table).partitions), which, per_day)
-    rows = lake.read(table, partitions=days, by_name=True)
+    kept = lake.snapshot(table).partitions
+    try:
+        if format_ is None:
+            _write_file(lake, lake.read(table, partitions=days, by_name=True), out)
+        else:
+            export_folder(lake, table, sorted(kept) if days is None else days, out, format_)
+    except (OSError, duckdb.IOException) as error:
+        raise InputError(f"{out} cannot be written ({disk_reason(error)}): choose another place with --out.") from error
+    count = sum(file.rows for key, file in kept.items() if days is None or key in days)
+    of_day = f" for {days[0]}" if days and len(days) == 1 else ""
+    console.print(f"{count:,} rows of {table}{of_day} in {out}")
+    if not which.day and not which.all_days and days and len(kept) > 1:
+        console.print(f"The newest of {len(kept)} days; --day YYYY-MM-DD chooses another, --all writes all.")
+
+
+def _write_file(lake: Lake, rows: ibis.Table, out: Path) -> None:
     temporary = out.with_name(f".{out.name}.tmp")
     try:
         if out.suffix == ".csv":
@@ -64,16 +84,8 @@ def export_table(home: Home, table: str, out: Path, which: Which = NEWEST) -> No
         else:
             lake.connection.to_parquet(rows, str(temporary))
         temporary.replace(out)
-    except (OSError, duckdb.IOException) as error:
-        raise InputError(f"{out} cannot be written ({disk_reason(error)}): choose another file with --out.") from error
     finally:
         temporary.unlink(missing_ok=True)
-    kept = lake.snapshot(table).partitions
-    count = sum(file.rows for key, file in kept.items() if days is None or key in days)
-    of_day = f" for {days[0]}" if days and len(days) == 1 else ""
-    console.print(f"{count:,} rows of {table}{of_day} in {out}")
-    if not which.day and not which.all_days and days and len(kept) > 1:
-        console.print(f"The newest of {len(kept)} days; --day YYYY-MM-DD chooses another, --all writes all.")
 
 
 def days_to_export(

@@ -1,13 +1,16 @@
 """`mlguide export`: which days of which table, and what a CSV file may hold."""
 
+import sys
 from datetime import date
 from pathlib import Path
 
+import deltalake
 import pandas as pd
 import pyarrow as pa
 import pytest
 
 from mlguide_assets.console.export import Which, export_table, list_tables
+from mlguide_assets.console.export_folder import Format
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake.lake import Lake
@@ -74,6 +77,43 @@ def test_no_folder_is_made_for_the_file(home: Home, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         export_table(home, "send_plan", tmp_path / "typo" / "plan.csv")
     assert not (tmp_path / "typo").exists()
+
+
+def test_a_folder_of_parquet_has_the_files_of_the_lake_by_partition(home: Home, tmp_path: Path) -> None:
+    out = tmp_path / "emails"
+    export_table(home, "user_emails", out, format_="parquet")
+    files = Lake(home.lake(load_problem("planeswalker").key)).files("user_emails")
+    assert [path.name for path in sorted(out.iterdir())] == ["2025.parquet", "2026-01-01.parquet"]
+    assert [path.read_bytes() for path in sorted(out.iterdir())] == [path.read_bytes() for path in files]
+
+
+def test_a_delta_table_gains_a_version_each_time(home: Home, tmp_path: Path) -> None:
+    out = tmp_path / "plan"
+    export_table(home, "send_plan", out, Which(all_days=True), "delta")
+    export_table(home, "send_plan", out, format_="delta")
+    table = deltalake.DeltaTable(out)
+    assert table.version() == 1
+    assert set(table.to_pandas().scoring_date) == {date(2026, 1, 3)}
+    assert len(deltalake.DeltaTable(out, version=0).to_pandas()) == 2 * len(DAYS)
+
+
+@pytest.mark.parametrize("format_", ["delta", "parquet"])
+def test_a_folder_that_holds_something_else_is_left_alone(home: Home, tmp_path: Path, format_: Format) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("x")
+    with pytest.raises(InputError, match="must be a folder that does not exist or holds nothing"):
+        export_table(home, "send_plan", tmp_path / "mine", format_=format_)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+def test_what_delta_does_not_have_is_told(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = Lake(home.lake(load_problem("planeswalker").key))
+    lake.write("times", pa.table({"at": pa.array([1], pa.time64("us"))}))
+    with pytest.raises(InputError, match=r"cannot be written as a Delta table \(.*Time64.*\): .* --format parquet"):
+        export_table(home, "times", tmp_path / "times", format_="delta")
+    monkeypatch.setitem(sys.modules, "deltalake", None)
+    with pytest.raises(InputError, match=r"needs the package deltalake: pip install 'mlguide\[delta\]'"):
+        export_table(home, "send_plan", tmp_path / "plan", format_="delta")
 
 
 def test_the_tables_are_listed(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
