@@ -20,7 +20,7 @@ from mlguide_assets.define.references import check_references
 from mlguide_assets.define.rules import check_rules, rules_in_force
 from mlguide_assets.define.schema import ColumnKind, Schema, Strict, Table, TableName
 from mlguide_assets.define.sources import LONGEST_SIMULATED_DELAY, AnySimulator, SimulatorSource, Source
-from mlguide_assets.define.training import Behaviour, Costs, Evaluation, Leakage, Metric, Tuning
+from mlguide_assets.define.training import Behaviour, Costs, Evaluation, Leakage, Metric, Training, Tuning
 
 
 class Problem(Strict):
@@ -38,6 +38,7 @@ class Problem(Strict):
     metric: Metric = Metric()
     costs: Costs
     evaluation: Evaluation = Evaluation()
+    training: Training = Training()
     leakage: Leakage = Leakage()
     tuning: Tuning = Tuning()
     behaviour: Behaviour = Behaviour()

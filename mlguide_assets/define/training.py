@@ -50,6 +50,20 @@ class Evaluation(Strict):
         return self
 
 
+class Training(Strict):
+    """How a model learns from more rows than memory holds."""
+
+    trainer: Literal["auto", "in_memory", "external_memory"] = Field(
+        default="auto",
+        description="external_memory: XGBoost reads all rows in batches from the disk. auto: where memory is short.",
+    )
+    rows_in_memory: int = Field(
+        default=1_000_000,
+        ge=10_000,
+        description="Rows of the seeded sample that chooses and evaluates the model where not all rows are in memory.",
+    )
+
+
 class Leakage(Strict):
     """Limits of the alarms that stop a training."""
 

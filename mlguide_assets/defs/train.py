@@ -149,7 +149,8 @@ def train_candidate(context: dg.AssetExecutionContext, workspace: Workspace, fea
     recipe = current_recipe(workspace.lake)
     lineage = lineage_of(workspace.lake, problem, recipe)
     plans = plans_of(workspace.lake, lineage, problem)
-    candidate = train_candidate(features, problem, recipe, context.log.info, plans)
+    with workspace.lake.scratch("What a model learns from") as scratch:
+        candidate = train_candidate(features, problem, recipe, context.log.info, plans, scratch=scratch)
     folder = workspace.candidates / lineage.id
     save_candidate(candidate, problem, lineage, folder)
     yield dg.Output(record_of(folder), output_name="candidate_model", metadata=rounded(candidate.facts))
@@ -227,13 +228,13 @@ def behaviour_results(workspace: Workspace, candidate_model: Any, core: Any, fea
     """What the candidate does when its input is changed in ways whose effect is known beforehand."""
     from mlguide_assets.train.behaviour.results import behaviour_table
     from mlguide_assets.train.behaviour.suite import behaviour_tests
-    from mlguide_assets.train.rows import matured_rows
+    from mlguide_assets.train.rows import sampled_rows
     from mlguide_assets.train.storage import folder_of, load_model
 
     results = behaviour_tests(
         load_model(folder_of(candidate_model, workspace.candidates)),
         core,
-        matured_rows(features, workspace.problem),
+        sampled_rows(features, workspace.problem),
         workspace.problem,
         seed=workspace.problem.evaluation.seed,
     )

@@ -58,7 +58,8 @@ def reproduce(home: Home, problem: Problem, version: str, report: Callable[[str]
         facts, its_problem = load_facts(then), parse_problem((then / PROBLEM).read_bytes(), then / PROBLEM)
         recipe, lineage = load_recipe(then), Lineage.from_json(facts["lineage"])
         features, plans = _inputs(Lake(home.lake(problem.key)), lineage, its_problem)
-        candidate = train_candidate(features, its_problem, recipe, report, plans)
+        trainer = facts.get("trainer", "in_memory")
+        candidate = train_candidate(features, its_problem, recipe, report, plans, trainer=trainer, scratch=Path(folder))
         now = Path(folder) / "now"
         save_candidate(candidate, its_problem, lineage, now)
         checks = {name: _same(then / name, now / name) for name in _compared(then)}

@@ -31,6 +31,12 @@ def memory_for_engine() -> int:
     return min(ENGINE_AT_MOST, max(ENGINE_AT_LEAST, int(available * _SHARE_OF_ENGINE)))
 
 
+def is_free(needed: int) -> bool:
+    """Whether this process may take so many bytes; True where the system does not say."""
+    available = available_memory()
+    return available is None or needed <= available
+
+
 def require_memory(needed: int, *, what: str) -> None:
     """Refuse before the work what could not be finished; the system would kill the process without a word.
 

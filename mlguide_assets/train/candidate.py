@@ -4,6 +4,9 @@ import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import ibis
@@ -19,14 +22,16 @@ from mlguide_assets.train.choice import SIMPLEST_FIRST, Choice, TrainingRows, ch
 from mlguide_assets.train.encoding import MOST_VALUES, Encoding
 from mlguide_assets.train.linear import Linear
 from mlguide_assets.train.metrics import calibration_bins, expected_calibration_error
-from mlguide_assets.train.models import THREADS, XGBOOST, Labels, ServableModel, refit_xgboost
+from mlguide_assets.train.models import THREADS, XGBOOST, Boosted, Labels, ServableModel
 from mlguide_assets.train.propensity import Ratios, effective_sample_size, propensity_weights, uniform_ratios
 from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe
 from mlguide_assets.train.reference.build import build_reference
 from mlguide_assets.train.reference.profile import Profile
 from mlguide_assets.train.room import require_room_for_training
-from mlguide_assets.train.rows import clusters_of, matured_rows
+from mlguide_assets.train.rows import clusters_of
 from mlguide_assets.train.split import Times, TimeSplit, split_decisions
+from mlguide_assets.train.trainers.in_memory import InMemory
+from mlguide_assets.train.trainers.trainer import Trainer, trainer_name
 
 Report = Callable[[str], None]
 
@@ -65,18 +70,40 @@ def train_candidate(
     plans: ibis.Table | None = None,
     *,
     contenders: Sequence[str] = SIMPLEST_FIRST,
+    trainer: str | None = None,
+    scratch: Path | None = None,
 ) -> Candidate:
     """Split in time, choose a model on the latest training rows, score the test window with all, refit the chosen.
 
     Args:
         plans: the plans that chose some of the decisions, to weight these by their propensity.
         contenders: the models that may become the candidate, the simplest first; all are fitted and scored.
+        trainer: `in_memory` or `external_memory`; default: as the problem or the memory decides.
+        scratch: a folder for rows that are not held in memory; default: the system's for temporary files.
 
     Raises:
         InputError: too few matured rows, or too few of one outcome among them, or too little memory.
     """
     require_room_for_training(features.count().execute(), problem)
-    rows, decision = matured_rows(features, problem), problem.decision
+    with TemporaryDirectory(dir=scratch) as folder:
+        if (trainer or trainer_name(features, problem)) == "in_memory":
+            return _trained(InMemory.of(features, problem), problem, recipe, report, plans, contenders)
+        # Loads XGBoost, which else is loaded beside the work.
+        from mlguide_assets.train.trainers.external_memory import ExternalMemory
+
+        external = ExternalMemory.of(features, problem, plans, Path(folder))
+        return _trained(external, problem, recipe, report, plans, contenders)
+
+
+def _trained(
+    trainer: Trainer,
+    problem: Problem,
+    recipe: Recipe,
+    report: Report,
+    plans: ibis.Table | None,
+    contenders: Sequence[str],
+) -> Candidate:
+    rows, decision = trainer.rows, problem.decision
     labels, times = rows[problem.label.column].to_numpy(), rows[decision.time].to_numpy()
     split = split_decisions(times, problem)
     for side, indexes in (("training", split.train), ("test", split.test)):
@@ -90,7 +117,11 @@ def train_candidate(
     choice = choose_model(known, problem, recipe, contenders)
     report(choice.reason)
     all_rows = _training_rows(rows, problem, propensity_weights(ratios, max_weight=most))
-    fitted, final = _fit_all(known, all_rows, choice, problem, recipe, report)
+    until = times[split.train].max()
+    learned = _learned(trainer, until)
+    if learned:
+        report(_in_words(trainer, learned["rows_learned_by_xgboost"], decision.plural))
+    fitted, final = _fit_all(trainer, known, all_rows, until, choice, problem, recipe, report)
     holdout_model = fitted[choice.model]
     test = known.encoding.matrix(rows.take(split.test))
     scores = {BASE_RATE: fit_base_rate(known.labels).predict(test)}
@@ -102,6 +133,7 @@ def train_candidate(
         table = table.append_column(name, pa.array(values))
     facts = {
         **_facts(labels, times, split, holdout_model, recipe),
+        **learned,
         **_chosen(choice),
         **_weighed(ratios, all_rows.row_weights),
         **_bounded(all_rows.encoding),
@@ -128,41 +160,51 @@ def _training_rows(rows: pa.Table, problem: Problem, row_weights: npt.NDArray[np
 
 
 def _fit_all(
-    known: TrainingRows, all_rows: TrainingRows, choice: Choice, problem: Problem, recipe: Recipe, report: Report
+    trainer: Trainer,
+    known: TrainingRows,
+    all_rows: TrainingRows,
+    until: np.datetime64,
+    choice: Choice,
+    problem: Problem,
+    recipe: Recipe,
+    report: Report,
 ) -> tuple[dict[str, ServableModel], ServableModel]:
     """Every model on the earlier rows, and the chosen one on all of them.
 
-    Side by side: two fits of XGBoost in a thread each take less than one after the other in two, and scikit-learn
-    fits in one thread anyway.
+    In memory side by side: two fits of XGBoost in a thread each take less than one after the other in two, and
+    scikit-learn fits in one thread anyway.
     """
     names = ", ".join(_shown(name) for name in SIMPLEST_FIRST)
     learned = f"{len(known.labels):,} {problem.decision.plural}"
     report(f"fitting {names} on {learned}, {_shown(choice.model)} on all {len(all_rows.labels):,}")
-    with ThreadPoolExecutor(2) as pool:
-        final = pool.submit(_fit, choice.model, all_rows, choice, problem, recipe)
-        boosted = pool.submit(_fit, XGBOOST, known, choice, problem, recipe)
-        linear = {name: _fit(name, known, choice, problem, recipe) for name in BASELINES}
+    at_once = 2 if trainer.name == "in_memory" else 1
+    fit = partial(_fit, trainer, choice, problem, recipe, max(1, THREADS // at_once))
+    with ThreadPoolExecutor(at_once) as pool:
+        final = pool.submit(fit, choice.model, all_rows, None)
+        boosted = pool.submit(fit, XGBOOST, known, until)
+        linear = {name: fit(name, known, until) for name in BASELINES}
         return {**linear, XGBOOST: boosted.result()}, final.result()
 
 
-def _fit(name: str, known: TrainingRows, choice: Choice, problem: Problem, recipe: Recipe) -> ServableModel:
-    """One model on the rows given, with rounds and calibration as they were chosen."""
+def _fit(
+    trainer: Trainer,
+    choice: Choice,
+    problem: Problem,
+    recipe: Recipe,
+    threads: int,
+    name: str,
+    known: TrainingRows,
+    until: np.datetime64 | None,
+) -> ServableModel:
+    """One model on the rows up to an instant, with rounds and calibration as they were chosen."""
     weights, seed = recipe.window.weights(known.times) * known.row_weights, problem.evaluation.seed
-    calibration = choice.calibrations[name]
+    fitted: Boosted | Linear
     if name == XGBOOST:
-        return refit_xgboost(
-            known.matrix,
-            known.labels,
-            known.encoding,
-            rounds=choice.rounds,
-            seed=seed,
-            recipe=recipe,
-            weights=weights,
-            calibration=calibration,
-            threads=max(1, THREADS // 2),
-        )
-    fitted = BASELINES[name](known.matrix, known.labels, known.encoding, seed=seed, weights=weights)
-    return replace(fitted, calibration=calibration)
+        settings: dict[str, Any] = {"rounds": choice.rounds, "seed": seed, "recipe": recipe, "threads": threads}
+        fitted = trainer.fit(known, until=until, weights=weights, **settings)
+    else:
+        fitted = BASELINES[name](known.matrix, known.labels, known.encoding, seed=seed, weights=weights)
+    return replace(fitted, calibration=choice.calibrations[name])
 
 
 def _shown(name: str) -> str:
@@ -189,6 +231,25 @@ def _facts(
         "calibration_slope": holdout_model.calibration.slope,
         "calibration_intercept": holdout_model.calibration.intercept,
     }
+
+
+def _learned(trainer: Trainer, until: np.datetime64) -> dict[str, Any]:
+    """How many rows XGBoost learned from; nothing where they are those in memory, which all other facts count."""
+    if trainer.name == "in_memory":
+        return {}
+    return {
+        "trainer": trainer.name,
+        "rows_in_memory": trainer.rows.num_rows,
+        "rows_learned_by_xgboost_holdout": trainer.learned(until),
+        "rows_learned_by_xgboost": trainer.learned(None),
+    }
+
+
+def _in_words(trainer: Trainer, rows: int, plural: str) -> str:
+    return (
+        f"XGBoost learns from all {rows:,} {plural} in external memory; the choice of a model, the linear models and "
+        f"all figures are of a seeded sample of {trainer.rows.num_rows:,} (training.rows_in_memory)"
+    )
 
 
 def _chosen(choice: Choice) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.train.models import ServableModel
-from mlguide_assets.train.rows import matured_rows
+from mlguide_assets.train.rows import matured_rows, sampled_rows
 from mlguide_assets.train.shap_plots import shap_bar, shap_beeswarm
 
 SAMPLE_ROWS = 2_000
@@ -55,7 +55,7 @@ def explain(model: ServableModel, features: ibis.Table, problem: Problem, *, row
 def _sample(features: ibis.Table, problem: Problem, rows: int) -> pa.Table:
     """Some matured decisions, in order of time; of all others, the keys alone are read."""
     names = problem.decision.keys
-    keys = matured_rows(features.select(*names, problem.label.column), problem).select(list(names))
+    keys = sampled_rows(features.select(*names, problem.label.column), problem).select(list(names))
     if keys.num_rows <= rows:
         return matured_rows(features, problem)
     chosen = np.random.default_rng(problem.evaluation.seed).choice(keys.num_rows, rows, replace=False)

@@ -50,17 +50,18 @@ def uniform_ratios(rows: pa.Table, plans: ibis.Table | None, decision: Decision)
     return ratios
 
 
-def propensity_weights(ratios: Ratios, *, max_weight: float) -> npt.NDArray[np.float64]:
+def propensity_weights(ratios: Ratios, *, max_weight: float, mean: float | None = None) -> npt.NDArray[np.float64]:
     """The weight of each decision (n,): 1 without a plan, else its ratio, of mean 1 over the planned, then clipped.
 
     Args:
         ratios: as `uniform_ratios` gives them.
         max_weight: none counts more. Clipping gives up some of the correction for less variance.
+        mean: of the ratios of the planned, where these are some rows of many.
     """
     planned = ~np.isnan(ratios)
     weights = np.ones(len(ratios))
     if planned.any():
-        weights[planned] = np.minimum(ratios[planned] / ratios[planned].mean(), max_weight)
+        weights[planned] = np.minimum(ratios[planned] / (ratios[planned].mean() if mean is None else mean), max_weight)
     return weights
 
 

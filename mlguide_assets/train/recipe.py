@@ -51,11 +51,15 @@ class TrainingWindow:
     def name(self) -> str:
         return self.kind if self.days is None else f"{self.kind} {self.days} d"
 
-    def weights(self, times: Times) -> npt.NDArray[np.float64]:
-        """Weight of each row (n,), 1 for the newest; 0 leaves a row out."""
+    def weights(self, times: Times, newest: np.datetime64 | None = None) -> npt.NDArray[np.float64]:
+        """Weight of each row (n,), 1 for the newest; 0 leaves a row out.
+
+        Args:
+            newest: where these are some rows of many, the time of the newest of all.
+        """
         if self.days is None or not len(times):
             return np.ones(len(times))
-        age_days = (times.max() - times) / np.timedelta64(timedelta(days=1))
+        age_days = ((times.max() if newest is None else newest) - times) / np.timedelta64(timedelta(days=1))
         weights: npt.NDArray[np.float64] = 0.5 ** (age_days / self.days)
         return (age_days < self.days).astype(np.float64) if self.kind == "rolling" else weights
 

@@ -1,4 +1,4 @@
-"""The rows that a model learns from and is judged on: decisions whose outcome is known, in order of time."""
+"""The rows that a model learns from and is evaluated on: decisions whose outcome is known, in order of time."""
 
 import ibis
 import numpy as np
@@ -7,12 +7,37 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.statistics.draws import SIZE, draw_column
 
 
 def matured_rows(features: ibis.Table, problem: Problem) -> pa.Table:
     """The rows whose outcome is known, in order of time."""
     known = features.filter(features[problem.label.column].notnull())
     return known.order_by(*problem.decision.order).to_pyarrow().combine_chunks()
+
+
+def sampled_rows(features: ibis.Table, problem: Problem) -> pa.Table:
+    """`matured_rows`; of more than `training.rows_in_memory`, those of a seeded sample of units.
+
+    All rows of a unit are in the sample, or none. So rows that depend on each other stay together, and intervals that
+    resample units are as wide as the sample makes them.
+
+    Returns:
+        About `training.rows_in_memory` rows at most, in order of time.
+    """
+    return matured_rows(_of_some_units(features, problem), problem)
+
+
+def _of_some_units(features: ibis.Table, problem: Problem) -> ibis.Table:
+    most, unit = problem.training.rows_in_memory, problem.decision.unit_id
+    known = features[problem.label.column].notnull().sum()
+    total = int(known.to_pyarrow().as_py() or 0)
+    if total <= most:
+        return features
+    units = features.select(unit).distinct()
+    salt = f"{problem.name}/rows in memory/{problem.evaluation.seed}"
+    drawn = draw_column(salt, units[unit]) < int(most / total * SIZE)
+    return features.semi_join(units.filter(drawn), unit)
 
 
 def clusters_of(rows: pa.Table, problem: Problem) -> npt.NDArray[np.int64]:

@@ -14,7 +14,7 @@ from mlguide_assets.train.backtest.windows import WINDOWS, choose_window
 from mlguide_assets.train.backtest_plots import staleness_plot
 from mlguide_assets.train.drawing import no_picture
 from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe
-from mlguide_assets.train.rows import matured_rows
+from mlguide_assets.train.rows import sampled_rows
 from mlguide_assets.train.split import split_decisions
 from mlguide_assets.train.tuning import TRIALS, tune
 
@@ -52,7 +52,7 @@ def search(features: ibis.Table, problem: Problem, report: Callable[[str], None]
 
 
 def _search(features: ibis.Table, problem: Problem, report: Callable[[str], None]) -> Search:
-    rows = matured_rows(features, problem)
+    rows = sampled_rows(features, problem)
     split = split_decisions(rows[problem.decision.time].to_numpy(), problem)
     earlier, settings, seed = rows.take(split.train), problem.tuning, problem.evaluation.seed
     choice = choose_window(earlier, problem, recipe=DEFAULT_RECIPE, report=report)

@@ -95,6 +95,14 @@ def data(inputs: CardInputs, problem: Problem) -> str:
         f"same recipe ({_recipe(facts)}training window: {md.escaped(facts['training_window'])}).",
         "",
     ]
+    if "rows_learned_by_xgboost" in facts:
+        plural = problem.decision.plural
+        lines += [
+            f"These are a seeded sample of {facts['rows_in_memory']:,} {plural}, all of some {problem.decision.unit}s, "
+            f"since not all are held in memory: every figure on this card is of the sample. XGBoost learned from all "
+            f"{facts['rows_learned_by_xgboost']:,} {plural} in external memory.",
+            "",
+        ]
     if "planned_sends" in facts:
         lines += [
             f"{facts['planned_sends']:,} of them were chosen by a plan and count by the inverse of their "

@@ -1,0 +1,126 @@
+"""Training on more rows than are held in memory gives what training in memory gives, and states its sample."""
+
+from pathlib import Path
+
+import ibis
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.errors import InputError
+from mlguide_assets.train.candidate import Candidate, train_candidate
+from mlguide_assets.train.encoding import Encoding
+from mlguide_assets.train.models import XGBOOST
+from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe, TrainingWindow
+from mlguide_assets.train.room import require_room_for_training
+from mlguide_assets.train.rows import matured_rows, sampled_rows
+from mlguide_assets.train.trainers import external_memory
+from mlguide_assets.train.trainers.external_memory import ExternalMemory
+from mlguide_assets.train.trainers.trainer import trainer_name
+from mlguide_assets_tests.train.sends import PROBLEM
+
+MEMORY = "mlguide_assets.prepare.memory.available_memory"
+
+
+def holding(rows: int) -> Problem:
+    return PROBLEM.model_copy(update={"training": PROBLEM.training.model_copy(update={"rows_in_memory": rows})})
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(external_memory, "BATCH_ROWS", 700)
+
+
+@pytest.fixture(scope="module")
+def external(sends: pa.Table) -> Candidate:
+    return train_candidate(ibis.memtable(sends), PROBLEM, contenders=(XGBOOST,), trainer="external_memory")
+
+
+def test_it_learns_what_a_training_in_memory_learns(external: Candidate, trained: Candidate) -> None:
+    for name in ("train_rows", "refit_rows", "rounds", "train_last"):
+        assert external.facts[name] == trained.facts[name]
+    assert external.facts["trainer"] == "external_memory"
+    ours, theirs = (np.asarray(each.scores[XGBOOST]) for each in (external, trained))
+    # Its histogram bins come from batches that are merged, so a row may fall into the bin beside.
+    assert np.corrcoef(ours, theirs)[0, 1] > 0.99
+
+
+def test_the_same_rows_give_the_same_bytes(external: Candidate, sends: pa.Table) -> None:
+    again = train_candidate(ibis.memtable(sends), PROBLEM, contenders=(XGBOOST,), trainer="external_memory")
+    for which in ("model", "holdout_model"):
+        one, other = (getattr(each, which).booster.save_raw("ubj") for each in (external, again))
+        assert one == other, which
+
+
+@pytest.mark.parametrize("window", [TrainingWindow(), TrainingWindow("rolling", 30), TrainingWindow("decayed", 30)])
+@pytest.mark.parametrize("has_end", [False, True])
+def test_batches_are_the_rows_in_memory_with_their_weights(
+    sends: pa.Table, tmp_path: Path, window: TrainingWindow, has_end: bool
+) -> None:
+    features = ibis.memtable(sends)
+    rows = matured_rows(features, PROBLEM)
+    times = rows[PROBLEM.decision.time].to_numpy()
+    until = times[len(times) // 2] if has_end else None
+    trainer = ExternalMemory.of(features, PROBLEM, None, tmp_path)
+    encoding = Encoding.fit(rows, external_features())
+    batches = list(trainer.batches(encoding, Recipe(DEFAULT_RECIPE.parameters, window), until))
+    early = rows if until is None else rows.filter(pa.array(times <= until))
+    weights = window.weights(early[PROBLEM.decision.time].to_numpy())
+    assert len(batches) > 1 or window.kind == "rolling"
+    assert trainer.learned(until) == early.num_rows
+
+    def sorted_rows(matrix: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+        together = np.column_stack([np.nan_to_num(matrix, nan=-1), labels, counts])
+        return together[np.lexsort(together.T)]
+
+    expected = sorted_rows(encoding.matrix(early), early["unsubscribed"].to_numpy(), weights)
+    found = [np.concatenate([getattr(each, name) for each in batches]) for name in ("matrix", "labels", "weights")]
+    np.testing.assert_allclose(sorted_rows(*found), expected[expected[:, -1] > 0])
+
+
+def external_features() -> tuple[object, ...]:
+    from mlguide_assets.prepare.features.catalogue import features_of
+
+    return tuple(features_of(PROBLEM))
+
+
+def test_a_sample_has_all_rows_of_some_units(sends: pa.Table) -> None:
+    features, unit = ibis.memtable(sends), PROBLEM.decision.unit_id
+    every, some = matured_rows(features, PROBLEM), sampled_rows(features, holding(1000))
+    assert some.num_rows == pytest.approx(1000, rel=0.2)
+    assert some.equals(sampled_rows(features, holding(1000)))
+    chosen = set(some[unit].to_pylist())
+    assert some.num_rows == sum(each in chosen for each in every[unit].to_pylist())
+    assert sampled_rows(features, holding(every.num_rows)).equals(every)
+
+
+def test_figures_are_of_the_sample_and_trees_of_all_rows(sends: pa.Table) -> None:
+    said: list[str] = []
+    problem = holding(2000)
+    candidate = train_candidate(
+        ibis.memtable(sends), problem, report=said.append, contenders=(XGBOOST,), trainer="external_memory"
+    )
+    facts = candidate.facts
+    every = matured_rows(ibis.memtable(sends), problem).num_rows
+    assert facts["refit_rows"] == facts["rows_in_memory"] < facts["rows_learned_by_xgboost"] == every
+    assert facts["train_rows"] < facts["rows_learned_by_xgboost_holdout"] < every
+    assert facts["test_rows"] == candidate.scores.num_rows < facts["rows_in_memory"]
+    assert any(f"a seeded sample of {facts['rows_in_memory']:,} (training.rows_in_memory)" in line for line in said)
+
+
+def test_memory_decides_unless_the_problem_does(sends: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    features, small = ibis.memtable(sends), holding(1000)
+    assert trainer_name(features, small) == "in_memory"
+    monkeypatch.setattr(MEMORY, lambda: 200_000_000)
+    assert trainer_name(features, PROBLEM) == "in_memory", "so few rows are held anyway"
+    assert trainer_name(features, small) == "external_memory"
+    demanded = small.training.model_copy(update={"trainer": "in_memory"})
+    assert trainer_name(features, small.model_copy(update={"training": demanded})) == "in_memory"
+
+
+def test_a_sample_that_does_not_fit_is_refused_with_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MEMORY, lambda: 1_500_000_000)
+    require_room_for_training(3_000_000, holding(300_000))
+    with pytest.raises(InputError, match=r"2,000,000 of them in memory \(training\.rows_in_memory\), needs about"):
+        require_room_for_training(3_000_000, holding(2_000_000))
