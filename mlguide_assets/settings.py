@@ -10,6 +10,8 @@ from urllib.parse import unquote, urlsplit
 from mlguide_assets.errors import InputError
 
 HOME_VARIABLE = "MLGUIDE_HOME"
+DATABASE_VARIABLE = "MLGUIDE_DATABASE"
+"""The PostgreSQL that several hosts share: run history, registry and alerts are in it rather than in the home."""
 ALLOWED_HOSTS_VARIABLE = "MLGUIDE_ALLOWED_HOSTS"
 """Names by which `mlguide ui` and `mlguide serve` may be addressed besides their own, separated by commas."""
 LAKE_VARIABLE = "MLGUIDE_LAKE"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from mlguide_assets.train.candidate import Candidate
     from mlguide_assets_tests.object_store import ObjectServer
+    from mlguide_assets_tests.postgres import Postgres
     from mlguide_assets_tests.samples import Tables
 
 pytest_plugins = ["pytester", "mlguide_assets_tests.ml_test_score", "mlguide_assets_tests.guide"]
@@ -61,6 +62,24 @@ def objects(object_server_of_session: "ObjectServer", monkeypatch: pytest.Monkey
         monkeypatch.setenv(name, value)
     object_server_of_session.seen.clear()
     return object_server_of_session
+
+
+@pytest.fixture(scope="session")
+def postgres_of_session() -> "Iterator[Postgres]":
+    from mlguide_assets_tests.postgres import postgres
+
+    with postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres_of_session: "Postgres", monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of a new database of a real PostgreSQL, which this process shares with others."""
+    from mlguide_assets.settings import DATABASE_VARIABLE
+
+    address = postgres_of_session.database()
+    monkeypatch.setenv(DATABASE_VARIABLE, address)
+    return address
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,15 @@
 """What Dagster and its neighbours read from the environment, set before they are imported."""
 
 import os
+import re
+from pathlib import Path
 
 from mlguide_assets.define.loading import PROBLEM_VARIABLE, dump_problem
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.database import prepare_database
 from mlguide_assets.prepare.files import plain_path, replace_file
-from mlguide_assets.settings import HOME_VARIABLE, LAKE_VARIABLE, Home
+from mlguide_assets.settings import DATABASE_VARIABLE, HOME_VARIABLE, LAKE_VARIABLE, Home
 
 DAGSTER_YAML = """\
 # Written by mlguide; yours to change. Run history, schedules and logs are kept in this folder.
@@ -30,6 +34,18 @@ run_monitoring:
   max_runtime_seconds: 7200
 """
 
+_STORAGE = f"""\
+storage:
+  # Shared by all hosts whose {DATABASE_VARIABLE} names the same database; the address is not written down.
+  custom:
+    module: mlguide_assets.console.shared_history
+    class: SharedStorage
+    config:
+      postgres_url:
+        env: {DATABASE_VARIABLE}
+"""
+_NAMES_STORAGE = re.compile(r"^(?:storage|run_storage|event_log_storage|schedule_storage)\s*:", re.MULTILINE)
+
 
 def enter(home: Home, problem: Problem | None = None) -> None:
     """Make this process, and those that it starts, work on a home, and on a problem if one is given."""
@@ -43,13 +59,30 @@ def enter(home: Home, problem: Problem | None = None) -> None:
     os.environ.setdefault("MPLCONFIGDIR", str(home.root / "matplotlib"))
     if problem is not None:
         os.environ[PROBLEM_VARIABLE] = dump_problem(problem, passwords=True)
-    instance = home.dagster / "dagster.yaml"
-    if not instance.exists():
-        replace_file(instance, DAGSTER_YAML.encode())
+    prepare_database()
+    _write_instance(home.dagster / "dagster.yaml")
+
+
+def _write_instance(path: Path) -> None:
+    """Dagster's settings of a home, with the shared database as storage where there is one; a user's changes stay.
+
+    Raises:
+        InputError: they name another storage.
+    """
+    before = path.read_text(encoding="utf-8") if path.exists() else None
+    own = (before if before is not None else DAGSTER_YAML).replace(_STORAGE, "")
+    wanted = f"{own.rstrip()}\n{_STORAGE}" if os.environ.get(DATABASE_VARIABLE) else own
+    if wanted != own and _NAMES_STORAGE.search(own):
+        raise InputError(
+            f"{path} names a storage of its own, and {DATABASE_VARIABLE} another: remove 'storage' there, or unset the "
+            f"variable."
+        )
+    if wanted != before:
+        replace_file(path, wanted.encode())
 
 
 def leave_services() -> None:
-    """Let this process reach no lake, registry, online store or webhook that is set up for real work.
+    """Let this process reach no lake, database, registry, online store or webhook that is set up for real work.
 
     What a replay does to its simulated company must not be published, registered or told to anybody.
     """
@@ -57,5 +90,5 @@ def leave_services() -> None:
     from mlguide_assets.deploy.registry import TRACKING_VARIABLE
     from mlguide_assets.observe.alerting import WEBHOOK_VARIABLE
 
-    for variable in (LAKE_VARIABLE, STORE_VARIABLE, TRACKING_VARIABLE, WEBHOOK_VARIABLE):
+    for variable in (LAKE_VARIABLE, DATABASE_VARIABLE, STORE_VARIABLE, TRACKING_VARIABLE, WEBHOOK_VARIABLE):
         os.environ.pop(variable, None)

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from mlguide_assets.prepare.database import database_refused, is_refusal
+
 _CAUSES: tuple[tuple[str, str, str], ...] = (
     (
         r"no space left|disk is full|quota exceeded",
@@ -74,6 +76,8 @@ def refusal(error: BaseException, place: Path) -> str | None:
     for each in _chain(error):
         if isinstance(each, BrokenPipeError):
             return None
+        if is_refusal(each):
+            return str(database_refused(each))
         if found := sentence(f"{type(each).__name__}: {each}", place):
             return found
         if isinstance(each, OSError) and each.strerror:

@@ -1,7 +1,6 @@
 """`mlguide run`: every asset of the graph, in this process, recorded in the home's Dagster history."""
 
 import gc
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from mlguide_assets.define.secrets import MASK
 from mlguide_assets.define.sources import DatabaseSource, FilesSource, SimulatorSource
 from mlguide_assets.errors import InputError, RunFailedError
 from mlguide_assets.prepare.files import replace_file
+from mlguide_assets.prepare.host_lock import this_process
 from mlguide_assets.prepare.run_lock import run_lock
 from mlguide_assets.settings import Home
 
@@ -108,7 +108,7 @@ def _materialise(home: Home, thorough: bool) -> None:
             "instance": instance,
             "raise_on_error": False,
             "run_config": {"loggers": {"progress": {}}},
-            "tags": {PROCESS_TAG: str(os.getpid()), PROBLEM_TAG: PROBLEM.key},
+            "tags": {PROCESS_TAG: this_process(), PROBLEM_TAG: PROBLEM.key},
         }
         # The day to score for is the one after the last that the data reach, which is known once they are read.
         refuse_failure(job.execute_in_process(asset_selection=others, **arguments), home)

@@ -18,6 +18,8 @@ from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from filelock import Timeout
+
 from mlguide_assets.console import code_server
 from mlguide_assets.console.child import PATIENCE_SECONDS
 from mlguide_assets.console.dead_runs import end_dead_runs, instance_of
@@ -25,11 +27,13 @@ from mlguide_assets.console.environment import enter
 from mlguide_assets.console.terminal import console
 from mlguide_assets.deploy.serving.reach import bind, is_loopback
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.host_lock import holder_on_all_hosts, locked_in_database
 from mlguide_assets.settings import Home
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
+_LOCK = "ui"
 _LAST_LINES = 8
 _LOOK_SECONDS = 0.1
 _LOOK_AFTER_SECONDS = 5.0
@@ -177,7 +181,7 @@ def bound(log: Path, largest: int = _LARGEST_LOG) -> None:
 
 @contextlib.contextmanager
 def ui_lock(home: Home, shown: str) -> Iterator[int]:
-    """Hold the lock of a home's UI: two daemons would both start what is due."""
+    """Hold the lock of a home's UI, of all hosts that share its database: two daemons would both start what is due."""
     # Not `locked`: child processes inherit the descriptor, and the lock lasts as long as the last of them.
     handle = os.open(home.ui_lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -192,7 +196,15 @@ def ui_lock(home: Home, shown: str) -> Iterator[int]:
                 ) from error
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{shown} (process {os.getpid()})".encode(), 0)
-        yield handle
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(locked_in_database(_LOCK, wait=False))
+            except Timeout as error:
+                raise InputError(
+                    f"mlguide ui already works with this database on another host ({holder_on_all_hosts(_LOCK)}): use "
+                    f"that one, or stop it first."
+                ) from error
+            yield handle
     finally:
         os.close(handle)
 

@@ -3,10 +3,10 @@
 from contextlib import AbstractContextManager
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.prepare.locking import locked
+from mlguide_assets.prepare.host_lock import locked_on_all_hosts
 from mlguide_assets.settings import Home
 
 
 def decision_lock(home: Home, problem: Problem) -> AbstractContextManager[object]:
     """Hold the lock of a problem's champion; whoever comes second waits for some milliseconds."""
-    return locked(home.bundles(problem.key) / ".deciding.lock")
+    return locked_on_all_hosts(home.bundles(problem.key) / ".deciding.lock", f"decisions of {problem.key}")

@@ -24,7 +24,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import METADATA, metadata_of_version
 from mlguide_assets.deploy.online_store.opening import STORE_VARIABLE, open_store
 from mlguide_assets.deploy.registration import registry_of
-from mlguide_assets.deploy.registry import TRACKING_VARIABLE
+from mlguide_assets.deploy.registry import store_address
 from mlguide_assets.prepare.erasing import Erasure, overwrite
 from mlguide_assets.prepare.forgetting import ForgetList, Forgotten
 from mlguide_assets.prepare.lake.lake import Lake
@@ -174,7 +174,7 @@ def _facts_of_versions(home: Home, problem: Problem) -> Iterator[tuple[str, Mapp
     bundled = {path.parent.name for path in bundles.glob(f"*/{METADATA}")}
     for version in sorted(bundled):
         yield version, metadata_of_version(bundles, version)
-    if home.registry.exists() or os.environ.get(TRACKING_VARIABLE):
+    if home.registry.exists() or store_address():
         registry = registry_of(home, problem)
         for version in registry.versions():
             if version not in bundled:

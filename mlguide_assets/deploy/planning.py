@@ -20,10 +20,10 @@ from mlguide_assets.deploy.action_plan import plan_actions
 from mlguide_assets.deploy.choices import Choosing, plan_choices
 from mlguide_assets.deploy.policies import assigned_units, needs_challenger
 from mlguide_assets.prepare.engine import read_parquet
+from mlguide_assets.prepare.host_lock import locked_on_all_hosts
 from mlguide_assets.prepare.lake.failures import writing
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import Snapshot
-from mlguide_assets.prepare.locking import locked
 
 WHAT = "The plan"
 Scored = Callable[[], pa.RecordBatchReader | None]
@@ -104,7 +104,7 @@ def _standing(lake: Lake, decision: Decision, day: date, now: datetime) -> str |
 @contextlib.contextmanager
 def _planning(lake: Lake) -> Iterator[None]:
     """Two runs take turns: the second sees that the first one's plan stands."""
-    with writing(WHAT, lake.root):
-        turn = locked(lake.root / ".planning.lock")
-    with turn:
+    with contextlib.ExitStack() as turn:
+        with writing(WHAT, lake.root):
+            turn.enter_context(locked_on_all_hosts(lake.root / ".planning.lock", f"plans of {lake.root.name}"))
         yield

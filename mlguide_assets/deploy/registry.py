@@ -24,7 +24,10 @@ from mlguide_assets.deploy.registry_place import follow_move
 from mlguide_assets.deploy.registry_schema import refuse_other_schema
 from mlguide_assets.errors import InputError
 from mlguide_assets.markdown import listed
+from mlguide_assets.prepare.database import database_refused, prepare_database, shared_database, sqlalchemy_address
 from mlguide_assets.prepare.files import plain_path
+from mlguide_assets.prepare.host_lock import locked_in_database
+from mlguide_assets.settings import DATABASE_VARIABLE
 from mlguide_assets.train.files import FACTS
 
 CANDIDATE_ARTIFACTS = "candidate"
@@ -59,7 +62,7 @@ def _in_one_sentence(method: Callable[P, T]) -> Callable[P, T]:
     @functools.wraps(method)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
         # Not even in what it came from, which Dagster keeps.
-        with nothing_secret_raised(os.environ.get(TRACKING_VARIABLE) or ""):
+        with nothing_secret_raised(store_address() or ""):
             try:
                 return method(*args, **kwargs)
             except InputError:
@@ -78,7 +81,7 @@ class Registry:
 
     Args:
         root: where the default SQLite store and the artifacts are. `MLGUIDE_TRACKING_URI` names another
-            MLflow store.
+            MLflow store, `MLGUIDE_DATABASE` a database for it.
         model: name of the registered model and of the experiment.
     """
 
@@ -97,17 +100,19 @@ class Registry:
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         self.root.mkdir(parents=True, exist_ok=True)
-        uri = os.environ.get(TRACKING_VARIABLE) or f"sqlite:///{plain_path(self.root) / 'mlflow.db'}"
-        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        if self.own_database is None:
-            # Said here that it does not answer, before anything depends on it.
-            client.search_experiments(max_results=1)
+        uri = store_address() or f"sqlite:///{plain_path(self.root) / 'mlflow.db'}"
+        # Of a new database, MLflow makes the tables: one process at a time.
+        with locked_in_database("registry"):
+            client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+            if self.own_database is None:
+                # Said here that it does not answer, before anything depends on it.
+                client.search_experiments(max_results=1)
         return client
 
     @property
     def own_database(self) -> Path | None:
         """The database in the home; None where the environment names another store."""
-        return None if os.environ.get(TRACKING_VARIABLE) else self.root / "mlflow.db"
+        return None if store_address() else self.root / "mlflow.db"
 
     @property
     def tuning(self) -> str:
@@ -299,6 +304,17 @@ class Registry:
         )
 
 
+def store_address() -> str | None:
+    """The address of the MLflow store that the environment names; None where it is in the home."""
+    if tracking := os.environ.get(TRACKING_VARIABLE):
+        return tracking
+    shared = shared_database()
+    if shared is None:
+        return None
+    prepare_database()
+    return sqlalchemy_address(shared, "mlflow")
+
+
 def engine_errors() -> tuple[type[Exception], ...]:
     """What MLflow, the database below it and the place of its artifacts raise."""
     from mlflow.exceptions import MlflowException
@@ -325,6 +341,8 @@ def content_hash(folder: Path) -> str:
 def _unusable(error: Exception) -> InputError:
     """One sentence for an MLflow store that does not do what is asked of it."""
     uri = os.environ.get(TRACKING_VARIABLE)
+    if not uri and os.environ.get(DATABASE_VARIABLE):
+        return database_refused(error)
     if not uri:
         return InputError(f"The registry of the home cannot be used ({first_line(error)}): the champion is as it was.")
     shown = shown_address(uri)

@@ -23,8 +23,8 @@ from mlguide_assets.experiment.canary_record import (
 )
 from mlguide_assets.experiment.publishing import publish_canary
 from mlguide_assets.experiment.tables import CANARY_STEPS
+from mlguide_assets.prepare.host_lock import locked_on_all_hosts
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets.prepare.locking import locked
 from mlguide_assets.settings import Home
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def look_at_canary(home: Home, lake: Lake, problem: Problem, *, tables: "Tables"
     if problem.canary is None and not lake.exists(CANARY_STEPS):
         return Look()
     # A person who stops the canary meanwhile waits: else this look would let it go on.
-    with locked(lake.root / _LOCK):
+    with locked_on_all_hosts(lake.root / _LOCK, f"canary of {problem.key}"):
         return _look(home, lake, problem, tables, run_id)
 
 
@@ -73,7 +73,7 @@ def stop_canary(home: Home, lake: Lake, problem: Problem, *, reason: str, by: st
     """
     if not (why := reason.strip()):
         raise InputError("Stopping a canary needs a reason for those who come later: --reason 'why'.")
-    with locked(lake.root / _LOCK):
+    with locked_on_all_hosts(lake.root / _LOCK, f"canary of {problem.key}"):
         if not (waiting := canaries(lake)):
             raise InputError("No version goes live by canary, so there is none to stop: see 'mlguide canary status'.")
         row = waiting[0]

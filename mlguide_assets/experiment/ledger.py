@@ -4,7 +4,8 @@ An experiment cannot be changed once it was started: the same version with other
 version that was used before. It imports neither Ibis nor DuckDB, so that a home without experiments pays nothing.
 """
 
-from contextlib import AbstractContextManager
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -16,10 +17,10 @@ from mlguide_assets.define.documents import parse_document
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.specification import Experiment
 from mlguide_assets.experiment.tables import EXPERIMENTS, RESULTS
+from mlguide_assets.prepare.host_lock import locked_on_all_hosts
 from mlguide_assets.prepare.lake.failures import writing
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.small_tables import small_table
-from mlguide_assets.prepare.locking import locked
 
 Event = Literal["started", "stopped", "finished"]
 State = Literal["running", "stopped", "finished"]
@@ -239,7 +240,10 @@ def _rows(lake: Lake) -> list[dict[str, Any]]:
     return rows
 
 
-def table_lock(lake: Lake, table: str) -> AbstractContextManager[object]:
+@contextlib.contextmanager
+def table_lock(lake: Lake, table: str) -> Iterator[None]:
     """What is read inside is what the rows added to a table inside follow from: one process at a time."""
-    with writing(f"Table {table!r}", lake.root):
-        return locked(lake.root / f".{table}.lock")
+    with contextlib.ExitStack() as turn:
+        with writing(f"Table {table!r}", lake.root):
+            turn.enter_context(locked_on_all_hosts(lake.root / f".{table}.lock", f"{table} of {lake.root.name}"))
+        yield

@@ -1,5 +1,6 @@
 """A log of JSON lines that many processes add to, and that keeps what it acknowledged through a power cut.
 
+It is a file of the home, or, where hosts share a database, rows of that (`database_log`): `open_log` says which.
 Reading it whole takes about a second and a half per 100,000 lines; `lines_after` reads what was added since.
 """
 
@@ -11,7 +12,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import make_durable, replace_file
@@ -19,26 +20,76 @@ from mlguide_assets.prepare.files import make_durable, replace_file
 Line = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class EventLog:
-    """The lines of one file; each has an `event`, the instant `at`, and a `key`.
+class Writer(Protocol):
+    """A log while it is locked."""
 
-    Raises InputError, in one sentence, where the file cannot be read or written.
+    @property
+    def size(self) -> int:
+        """Bytes of the log."""
+        ...
+
+    def append(self, *lines: Mapping[str, Any]) -> None:
+        """Add lines at once, and wait until they are kept."""
+        ...
+
+    def begin_again(self, lines: Sequence[Mapping[str, Any]], older: str) -> None:
+        """Replace the log by these lines, and keep what it was under another name beside it; it is closed then.
+
+        A crash leaves the log as it was, or as it will be.
+        """
+        ...
+
+
+class Log(Protocol):
+    """Lines, each with an `event`, the instant `at`, and a `key`.
+
+    Raises InputError, in one sentence, where it cannot be read or written.
+    """
+
+    def __hash__(self) -> int: ...
+
+    def locked(self) -> contextlib.AbstractContextManager[Writer]:
+        """Alone among all processes: what is read inside is what the lines written inside follow from."""
+        ...
+
+    def lines(self) -> list[Line]:
+        """All lines, the oldest first, without those that a crash cut short: nobody was told that they are kept."""
+        ...
+
+    def lines_after(self, place: "Place | None") -> "Added":
+        """The whole lines that were added after a place of an earlier reading; all of them, from None on."""
+        ...
+
+
+def open_log(path: Path, name: str) -> Log:
+    """The log of a home.
 
     Args:
-        name: what the log is called in that sentence.
+        path: its file; in a shared database, file and folder are its name.
+        name: what it is called in sentences.
     """
+    from mlguide_assets.prepare.database import shared_database
+
+    if shared_database() is None:
+        return EventLog(path, name)
+    from mlguide_assets.prepare.database_log import DatabaseLog
+
+    return DatabaseLog(f"{path.parent.name}/{path.name}", name)
+
+
+@dataclass(frozen=True)
+class EventLog:
+    """A log in a file. `name` is what it is called in sentences."""
 
     path: Path
     name: str
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator["Writer"]:
-        """Alone among all processes: what is read inside is what the lines written inside follow from."""
+    def locked(self) -> Iterator["FileWriter"]:
         with self.sentence("written"):
             handle = self._locked_handle()
         try:
-            yield Writer(self, handle)
+            yield FileWriter(self, handle)
         finally:
             os.close(handle)
 
@@ -61,25 +112,23 @@ class EventLog:
             os.close(handle)
 
     def lines(self) -> list[Line]:
-        """All lines, the oldest first, without those that a crash cut short: nobody was told that they are kept."""
         with self.sentence("read"):
             content = self.path.read_bytes() if self.path.exists() else b""
-        return [line for raw in content.split(b"\n") if (line := _parsed(raw)) is not None]
+        return [line for raw in content.split(b"\n") if (line := parsed(raw)) is not None]
 
     def lines_after(self, place: "Place | None") -> "Added":
-        """The whole lines that were added after a place of an earlier reading; all of them, from None on."""
         with self.sentence("read"):
             try:
                 with self.path.open("rb") as stream:
                     found = os.fstat(stream.fileno())
-                    goes_on = place is not None and place.inode == found.st_ino and place.offset <= found.st_size
+                    goes_on = place is not None and place.beginning == found.st_ino and place.offset <= found.st_size
                     offset = place.offset if place is not None and goes_on else 0
                     stream.seek(offset)
                     whole, newline, tail = stream.read().rpartition(b"\n")
             except FileNotFoundError:
                 return Added([], None, None, goes_on=False)
-        lines = [line for raw in whole.split(b"\n") if (line := _parsed(raw)) is not None]
-        return Added(lines, _parsed(tail), Place(found.st_ino, offset + len(whole) + len(newline)), goes_on)
+        lines = [line for raw in whole.split(b"\n") if (line := parsed(raw)) is not None]
+        return Added(lines, parsed(tail), Place(found.st_ino, offset + len(whole) + len(newline)), goes_on)
 
     @contextlib.contextmanager
     def sentence(self, done: str) -> Iterator[None]:
@@ -95,9 +144,9 @@ class EventLog:
 
 @dataclass(frozen=True)
 class Place:
-    """How far a log was read."""
+    """How far a log was read: `beginning` is another once it has begun again."""
 
-    inode: int
+    beginning: int
     offset: int
 
 
@@ -117,14 +166,14 @@ class Added:
 
 
 @dataclass(frozen=True)
-class Writer:
-    """The log while it is locked."""
+class FileWriter:
+    """A file while it is locked."""
 
     log: EventLog
     handle: int
 
     def append(self, *lines: Mapping[str, Any]) -> None:
-        """Add lines in one write, and wait until the disk has them."""
+        """In one write, and wait until the disk has them."""
         content = b"".join(json.dumps(line, allow_nan=False).encode() + b"\n" for line in lines)
         with self.log.sentence("written"):
             size = os.fstat(self.handle).st_size
@@ -138,22 +187,18 @@ class Writer:
 
     @property
     def size(self) -> int:
-        """Bytes of the log."""
         return os.fstat(self.handle).st_size
 
-    def begin_again(self, lines: Sequence[Mapping[str, Any]], older: Path) -> None:
-        """Replace the log by these lines, and keep what it was in another file; nothing can be appended after that.
-
-        A crash leaves the log as it was, or as it will be.
-        """
+    def begin_again(self, lines: Sequence[Mapping[str, Any]], older: str) -> None:
         with self.log.sentence("written"):
-            copy = older.with_name(f".{older.name}.tmp")
+            copy = self.log.path.with_name(f".{older}.tmp")
             shutil.copyfile(self.log.path, copy)
-            copy.replace(older)
+            copy.replace(self.log.path.with_name(older))
             replace_file(self.log.path, b"".join(json.dumps(line, allow_nan=False).encode() + b"\n" for line in lines))
 
 
-def _parsed(raw: bytes) -> Line | None:
+def parsed(raw: bytes | str) -> Line | None:
+    """A line as a log may hold it; None for what is none."""
     try:
         line = json.loads(raw)
     except ValueError:

@@ -1,15 +1,17 @@
 """One run at a time on a home: two would train from each other's half-new tables."""
 
 import contextlib
-import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from filelock import Timeout
 
-from mlguide_assets.prepare.locking import locked
+from mlguide_assets.prepare.database import shared_database
+from mlguide_assets.prepare.host_lock import holder_on_all_hosts, locked_on_all_hosts, this_process
 from mlguide_assets.settings import Home
+
+_NAME = "run"
 
 _held: dict[Path, int] = {}
 """How often this process holds the lock of a home: a run within a run goes on."""
@@ -41,30 +43,32 @@ def run_lock_holder(home: Home) -> Iterator[str | None]:
 
     A killed process holds no lock. Where the lock changes hands meanwhile, the process named is the one before.
     """
-    if not home.run_lock.exists():
+    if not home.run_lock.exists() and shared_database() is None:
         yield None
         return
-    try:
-        held = locked(home.run_lock, wait=False)
-    except Timeout:
-        yield _holder(home)
-        return
-    with held:
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(locked_on_all_hosts(home.run_lock, _NAME, wait=False))
+        except Timeout:
+            yield _holder(home)
+            return
         yield None
 
 
 @contextlib.contextmanager
 def _locked(home: Home, report: Callable[[str], None]) -> Iterator[None]:
-    try:
-        held = locked(home.run_lock, wait=False)
-    except Timeout:
-        report(f"Another run is working on {home.root} (process {_holder(home)}): waiting for it.")
-        held = locked(home.run_lock)
-    with held:
-        home.run_lock.write_text(str(os.getpid()), encoding="utf-8")
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(locked_on_all_hosts(home.run_lock, _NAME, wait=False))
+        except Timeout:
+            report(f"Another run is working on {home.root} (process {_holder(home)}): waiting for it.")
+            held.enter_context(locked_on_all_hosts(home.run_lock, _NAME))
+        home.run_lock.write_text(this_process(), encoding="utf-8")
         yield
 
 
 def _holder(home: Home) -> str:
-    """The number of the process that holds the lock, as it wrote it there."""
-    return home.run_lock.read_text(encoding="utf-8")
+    """The process that holds the lock: as the database knows it, else as it wrote it into the file."""
+    found = holder_on_all_hosts(_NAME) if shared_database() else None
+    # A process of this host has locked the file, and waits for another host.
+    return found or (home.run_lock.read_text(encoding="utf-8") if home.run_lock.exists() else "")

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.prepare.event_log import EventLog
+from mlguide_assets.prepare.event_log import Writer, open_log
 from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.settings import Home
 
@@ -68,7 +68,7 @@ class TickLog:
     """
 
     def __init__(self, path: Path) -> None:
-        self._log = EventLog(path, "log of retraining")
+        self._log = open_log(path, "log of retraining")
 
     def note(self, tick: Tick, *, data_until: date | None, now: datetime | None = None) -> str:
         """Add a tick, and return its id; one that only goes on waiting is the tick before."""
@@ -98,7 +98,7 @@ class TickLog:
                 tick = replace(tick, decision=WAIT, reason=reason)
             return self._add(log, tick, data_until, at), tick
 
-    def _add(self, log: Any, tick: Tick, data_until: date | None, at: datetime) -> str:
+    def _add(self, log: Writer, tick: Tick, data_until: date | None, at: datetime) -> str:
         before = next((each for each in reversed(self.ticks()) if each["trigger"] == tick.trigger), None)
         if before and tick.decision == WAIT == before["decision"] and before["reason"] == tick.reason:
             return str(before["key"])

@@ -26,7 +26,7 @@ from mlguide_assets.observe.alerts.incidents import Event, Incident, Incidents, 
 from mlguide_assets.observe.alerts.messages import noted, receiver_id, text_of
 from mlguide_assets.observe.runbook import runbook_of
 from mlguide_assets.observe.webhook import RETRIES, TIMEOUT, host_of, post
-from mlguide_assets.prepare.event_log import EventLog, Line, Writer
+from mlguide_assets.prepare.event_log import Line, Writer, open_log
 
 LOG, OLDER_LOG = "alerts.jsonl", "alerts.1.jsonl"
 REMIND_AFTER = timedelta(hours=24)
@@ -73,8 +73,8 @@ class AlertBook:
         timeout: float = TIMEOUT,
         retries: int = RETRIES,
     ) -> None:
-        self._log = EventLog(folder / LOG, "alert log")
-        self._older = EventLog(folder / OLDER_LOG, "older alert log")
+        self._log = open_log(folder / LOG, "alert log")
+        self._older = open_log(folder / OLDER_LOG, "older alert log")
         self._remind_after = remind_after
         self._timeout = timeout
         self._retries = retries
@@ -163,7 +163,7 @@ class AlertBook:
                 yield log
                 return
             kept = [each.to_line() for each in self._all() if each.resolved_at is None or each.undelivered]
-            log.begin_again(kept, self._older.path)
+            log.begin_again(kept, OLDER_LOG)
         with self._log.locked() as log:
             yield log
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from mlguide_assets.observe.alerts.alert import RANK, Alert, Level, written
-from mlguide_assets.prepare.event_log import EventLog, Line, Place
+from mlguide_assets.prepare.event_log import Line, Log, Place
 
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=6)
 """Before a message that was not delivered is sent again: the first, doubled with every failure up to the longest."""
@@ -127,7 +127,7 @@ class Incidents:
 class _Follower:
     """A log of alerts as this process knows it; each look reads only what was added since the last."""
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, log: Log) -> None:
         self._log = log
         self._known = Incidents()
         self._place: Place | None = None
@@ -142,7 +142,7 @@ class _Follower:
 
 
 @functools.lru_cache(maxsize=16)
-def follower_of(log: EventLog) -> _Follower:
+def follower_of(log: Log) -> _Follower:
     return _Follower(log)
 
 
