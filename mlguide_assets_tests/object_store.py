@@ -106,7 +106,7 @@ def object_server() -> Iterator[ObjectServer]:
     thread = threading.Thread(target=http.serve_forever, daemon=True)
     thread.start()
     try:
-        httpx.put(f"http://127.0.0.1:{server.port}/{BUCKET}", trust_env=False).raise_for_status()
+        httpx.put(f"http://127.0.0.1:{server.port}/{BUCKET}", trust_env=False, timeout=60).raise_for_status()
         yield server
     finally:
         http.shutdown()

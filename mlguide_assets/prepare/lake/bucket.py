@@ -7,7 +7,6 @@ A request is tried again while the server fails or the connection breaks, for a 
 import contextlib
 import hashlib
 import os
-import re
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.lake.bucket_failures import MISSING_BUCKET, reason
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -212,60 +212,9 @@ class Bucket:
         except (AlreadyExistsError, PreconditionError):
             raise
         except FileNotFoundError as error:
-            if not _MISSING_BUCKET.search(str(error)):
+            if not MISSING_BUCKET.search(str(error)):
                 raise
-            told = reason(str(error))
+            told = reason(str(error), RETRY_SECONDS)
         except BaseError as error:
-            told = reason(str(error))
+            told = reason(str(error), RETRY_SECONDS)
         raise InputError(f"The lake at {self.address} {told}; what was there before is untouched.")
-
-
-_MISSING_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist", re.IGNORECASE)
-_REASONS: tuple[tuple[str, str], ...] = (
-    (_MISSING_BUCKET.pattern, "has no bucket of that name: create it or correct MLGUIDE_LAKE, then run again"),
-    (
-        r"ExpiredToken|TokenExpired|TokenRefreshRequired|token (?:has|is) expired|RequestTimeTooSkewed",
-        "refuses credentials whose session has expired: get new ones, then run again",
-    ),
-    (
-        r"169\.254\.169\.254|metadata\.google|token request|Missing (?:Secret)?Access|Missing ?Account"
-        r"|Account must be specified|credentials? not|MissingCredentials|No credentials",
-        "was not asked, since no credentials were found: set those of the store, such as AWS_ACCESS_KEY_ID and "
-        "AWS_SECRET_ACCESS_KEY, then run again",
-    ),
-    (
-        r"InvalidAccessKeyId|SignatureDoesNotMatch|InvalidToken|AuthenticationFailed|status code: 401|Unauthenticated",
-        "does not know these credentials: check them, then run again",
-    ),
-    (
-        r"AccessDenied|status code: 403|PermissionDenied",
-        "does not allow this with these credentials: they must be allowed to list, get, put and delete there",
-    ),
-    (
-        r"PermanentRedirect|AuthorizationHeaderMalformed|incorrectly configured region|status code: 30\d",
-        "is in another region: set AWS_REGION, then run again",
-    ),
-    (
-        r"status code: (?:5\d\d|429)|SlowDown",
-        "is overloaded or failing (HTTP {code}), and was tried again for {seconds:.0f} s: run again later",
-    ),
-)
-_NO_ANSWER = re.compile(r"error sending request|HTTP error|timed out|error decoding|connection", re.IGNORECASE)
-
-
-def reason(text: str) -> str:
-    """Why a store failed, and what to do, from the words of its library or its answer.
-
-    >>> reason("Server returned non-2xx status code: 404 Not Found: <Code>NoSuchBucket</Code>")
-    'has no bucket of that name: create it or correct MLGUIDE_LAKE, then run again'
-    """
-    # Of addresses the host, since the names of buckets and tables may be any words.
-    text = re.sub(r"https?://([^/\s]+)\S*", r"\1", text.partition("\n\nDebug source:")[0])
-    code = re.search(r"status code: (\d{3})", text)
-    for pattern, told in _REASONS:
-        if re.search(pattern, text, re.IGNORECASE):
-            return told.format(code=code[1] if code else "503", seconds=RETRY_SECONDS)
-    if code is None and _NO_ANSWER.search(text):
-        return "does not answer: check the network, and AWS_ENDPOINT_URL if it is set, then run again"
-    named = re.search(r"<Code>(\w{1,60})</Code>", text)
-    return f"failed ({named[1] if named else f'HTTP {code[1]}' if code else 'unknown reason'}): run again"
