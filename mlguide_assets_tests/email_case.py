@@ -8,9 +8,11 @@ import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.features.building import features_from
+from mlguide_assets.prepare.features.catalogue import split_values
 
 KEYS = ("user_id", "email_id", "delivered_at")
 LABEL = "unsubscribed"
+SEND_PLAN = "send_plan"
 
 
 def by_name(tables: Mapping[str, pa.Table]) -> dict[str, ibis.Table]:
@@ -26,3 +28,9 @@ def send_features(tables: Mapping[str, ibis.Table], problem: Problem, *, clock: 
     """
     newest = tables["user_emails"].delivered_at.max().to_pyarrow().as_py()
     return features_from(tables, problem, clock=clock or newest or datetime(1970, 1, 1))
+
+
+def counted_values(problem: Problem, column: str) -> tuple[str, ...]:
+    """The themes, or the categories, whose sends are counted."""
+    name = f"number_of_email_{column}_*"
+    return split_values(name, problem.features.declared[name], problem)

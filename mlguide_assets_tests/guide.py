@@ -15,14 +15,13 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 
-from mlguide_assets.define.tables import TABLES, TableName
-from mlguide_assets_tests.samples import CATEGORIES, GUIDE_FOLDER, THEMES, arrow, write_sample
+from mlguide_assets_tests.samples import CATEGORIES, GUIDE_FOLDER, TABLES, THEMES, arrow, write_sample
 
 FIRST, DAYS = datetime(1970, 1, 2), 50 * 365
 USERS, SILENT, EMAILS, SENDS = 300, 15, 40, 1500
 
 
-def look_alike(seed: int = 0) -> Mapping[TableName, pa.Table]:
+def look_alike(seed: int = 0) -> Mapping[str, pa.Table]:
     """Three tables as the guide's, a sixth of their size."""
     chance = random.Random(seed)
 
@@ -59,7 +58,7 @@ def look_alike(seed: int = 0) -> Mapping[TableName, pa.Table]:
         {"user_id": user, "email_id": email, "unsubscribed": chance.choice(("yes", "no")), "delivered_at": delivered}
         for user, email, delivered in sorted(keys)
     ]
-    rows: dict[TableName, list[dict[str, Any]]] = {
+    rows: dict[str, list[dict[str, Any]]] = {
         "user_profiles": users,
         "email_content": emails,
         "user_emails": sends,

@@ -13,9 +13,8 @@ import yaml
 
 from mlguide_assets.define.loading import SHIPPED, parse_problem
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.tables import TABLES, TableName
 
-Tables = dict[TableName, pa.Table]
+Tables = dict[str, pa.Table]
 
 GUIDE_FOLDER = Path(__file__).parents[2] / "shared" / "data" / "guide"
 START = datetime(2024, 1, 1)
@@ -28,9 +27,21 @@ SILENT_USERS = 2
 
 THEMES = ("shopping", "food", "lifestyle")
 CATEGORIES = ("newsletter", "promotional", "transactional")
-_ARROW = {"int64": pa.int64(), "string": pa.string(), "timestamp": pa.timestamp("us")}
+_ARROW = {
+    "id": pa.int64(),
+    "integer": pa.int64(),
+    "category": pa.string(),
+    "text": pa.string(),
+    "time": pa.timestamp("us"),
+}
 
 _EMAILS = yaml.safe_load((SHIPPED / "planeswalker.yaml").read_bytes())
+
+TABLES = {
+    name: {column: pa.field(column, _ARROW[each["kind"]]) for column, each in table["columns"].items()}
+    for name, table in _EMAILS["tables"].items()
+}
+"""Columns of the three tables, by their names."""
 
 PROBLEM: dict[str, Any] = {
     "name": "sample",
@@ -124,7 +135,7 @@ def sample_tables(seed: int = 0, sends: int = SENDS) -> Tables:
         }
         for delivered, user, email in sorted(triples)
     ]
-    rows: dict[TableName, list[dict[str, Any]]] = {
+    rows: dict[str, list[dict[str, Any]]] = {
         "user_profiles": users,
         "email_content": emails,
         "user_emails": deliveries,
@@ -132,10 +143,9 @@ def sample_tables(seed: int = 0, sends: int = SENDS) -> Tables:
     return {table: arrow(table, rows[table]) for table in TABLES}
 
 
-def arrow(table: TableName, rows: list[dict[str, Any]]) -> pa.Table:
+def arrow(table: str, rows: list[dict[str, Any]]) -> pa.Table:
     """Rows as one of the three tables, with its types."""
-    schema = pa.schema([(name, _ARROW[column.type]) for name, column in TABLES[table].columns.items()])
-    return pa.Table.from_pylist(rows, schema=schema)
+    return pa.Table.from_pylist(rows, schema=pa.schema(list(TABLES[table].values())))
 
 
 def guide_name(column: str) -> str:
@@ -144,7 +154,7 @@ def guide_name(column: str) -> str:
 
 
 def write_sample(
-    folder: Path, kind: Literal["csv", "parquet"] = "csv", tables: Mapping[TableName, pa.Table] | None = None
+    folder: Path, kind: Literal["csv", "parquet"] = "csv", tables: Mapping[str, pa.Table] | None = None
 ) -> Path:
     """Write the tables into a folder, with the guide's column names, and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)

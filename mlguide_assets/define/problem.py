@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from mlguide_assets.define.contracts import OneOf, Rule
+from mlguide_assets.define.contracts import Rule
 from mlguide_assets.define.decision import Decision, decision_of, plural
 from mlguide_assets.define.features import Features
 from mlguide_assets.define.operations import Retraining, Serving, Watching
@@ -75,6 +75,18 @@ class Problem(Strict):
                     raise ValueError(
                         f"evaluation.{key}: {name!r} is not a column that can be sliced ({', '.join(known) or 'none'})"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _directions_are_of_features(self) -> "Problem":
+        for place, direction in enumerate(self.behaviour.directions):
+            known = self.movable
+            if direction.feature not in known:
+                raise ValueError(
+                    f"behaviour.directions.{place}.feature: {direction.feature!r} is not a feature that can be raised "
+                    f"({', '.join(known) or 'none'}): name a declared count, sum, mean, min, max, last or rate, or a "
+                    f"column of numbers"
+                )
         return self
 
     @model_validator(mode="after")
@@ -147,19 +159,6 @@ class Problem(Strict):
         return decision_of(self.schema, self.predict)
 
     @property
-    def themes(self) -> tuple[str, ...]:
-        return self._values_of("theme")
-
-    @property
-    def categories(self) -> tuple[str, ...]:
-        return self._values_of("category")
-
-    def _values_of(self, column: str) -> tuple[str, ...]:
-        stated = (each.values for each in self.features.declared.values() if each.split == f"email.{column}")
-        rules = (rule.values for rule in self.rules if isinstance(rule, OneOf) and rule.column == column)
-        return next((values for values in (*stated, *rules) if values), ())
-
-    @property
     def core_table(self) -> str:
         """The joined core table: decisions beside their entities."""
         return f"core_{self.decision.unit}s"
@@ -168,11 +167,6 @@ class Problem(Strict):
     def features_table(self) -> str:
         """The table of features, a row per decision."""
         return f"{self.decision.noun}_features"
-
-    @property
-    def has_email_tables(self) -> bool:
-        """Whether the tables are those of the email case, which has tests and a core table of its own."""
-        return {"user_profiles", "email_content", "user_emails"} == set(self.tables) and self.chooses
 
     @property
     def chooses(self) -> bool:
@@ -220,6 +214,23 @@ class Problem(Strict):
         tables = [self.schema.entity(noun) for noun in self.decision.nouns]
         kinds: tuple[ColumnKind, ...] = ("category", "flag", "number", "integer")
         return list(dict.fromkeys(name for table in tables if table for name in table.of_kind(*kinds)))
+
+    @property
+    def movable(self) -> list[str]:
+        """The features whose direction can be tested: those that a change of the source raises."""
+        raising = ("count", "sum", "mean", "min", "max", "last", "rate")
+        declared = {name: each.operator in raising and not each.split for name, each in self.features.declared.items()}
+        columns: list[str] = []
+        kinds: tuple[ColumnKind, ...] = ("number", "integer")
+        if isinstance(self.predict, PredictEvent):
+            numbers = self.schema.event(self.predict.each).of_kind(*kinds)
+            columns += [name for name in self.predict.known if name in numbers]
+        for noun in self.decision.nouns:
+            table = self.schema.entity(noun)
+            columns += table.of_kind(*kinds) if table else []
+        # A name that two have is the name of neither's feature.
+        alone = [name for name in columns if columns.count(name) == 1 and name not in declared]
+        return [*(name for name, raised in declared.items() if raised), *alone]
 
     @property
     def key(self) -> str:

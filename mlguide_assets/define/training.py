@@ -89,7 +89,10 @@ class Tuning(Strict):
 class Direction(Strict):
     """Which way a feature may move the risk, all else as it follows."""
 
-    feature: Literal["emails_last_7_days"]
+    feature: str = Field(
+        description="One that is declared as a count, sum, mean, min, max, last or rate, or a number among the columns "
+        "of an entity or of what is known."
+    )
     effect: Literal["never_lowers", "never_raises"]
     tolerance: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.05, description="How far the mean risk may move the other way, as a share of it."

@@ -28,7 +28,7 @@ def registered_model(workspace: Workspace, candidate_model: Any, model_evaluatio
     group_name=GROUP,
     kinds={"parquet"},
     owners=OWNERS,
-    ins={"features": dg.AssetIn(PROBLEM.features_table), "core": dg.AssetIn(PROBLEM.core_table)},
+    ins={"features": dg.AssetIn(PROBLEM.features_table)},
     deps=list(PROBLEM.schema.ordered),
 )
 def promotion_decisions(
@@ -42,7 +42,6 @@ def promotion_decisions(
     behaviour_results: Any,
     contract_results: Any,
     features: Any,
-    core: Any,
 ) -> dg.MaterializeResult[None]:
     """The gate's answer to every candidate, with reasons: rows are only ever added."""
     from mlguide_assets.defs.metadata import data_version, table_metadata
@@ -59,7 +58,6 @@ def promotion_decisions(
         behaviour_results,
         contract_results,
         features,
-        core,
     )
     home, lake, problem = workspace.home, workspace.lake, workspace.problem
     version = registered_model.to_pyarrow().to_pylist()[0]

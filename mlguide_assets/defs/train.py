@@ -13,10 +13,9 @@ from mlguide_assets.train.checks import LEAKAGE_ALARMS, behaviours
 
 GROUP = "train"
 DECISIONS, UNIT = PROBLEM.decision.plural, PROBLEM.decision.unit
-FEATURES, CORE = key_of(PROBLEM.features_table), key_of(PROBLEM.core_table)
+FEATURES = key_of(PROBLEM.features_table)
 _TABLES = [key_of(name) for name in PROBLEM.tables]
 _READS_FEATURES = {"features": dg.AssetIn(PROBLEM.features_table)}
-_READS_BOTH = {**_READS_FEATURES, "core": dg.AssetIn(PROBLEM.core_table)}
 THOROUGH = {"mlguide/thorough": "true"}
 """Assets that take minutes: retraining makes them, and `mlguide run --thorough`."""
 
@@ -222,9 +221,9 @@ def model_explanations(workspace: Workspace, candidate_model: Any, features: Any
         dg.AssetCheckSpec(name, asset="behaviour_results", description=text)
         for name, text in behaviours(PROBLEM).items()
     ],
-    ins=_READS_BOTH,
+    ins=_READS_FEATURES | {name: dg.AssetIn(name) for name in PROBLEM.tables},
 )
-def behaviour_results(workspace: Workspace, candidate_model: Any, core: Any, features: Any) -> Iterator[Any]:
+def behaviour_results(workspace: Workspace, candidate_model: Any, features: Any, **tables: Any) -> Iterator[Any]:
     """What the candidate does when its input is changed in ways whose effect is known beforehand."""
     from mlguide_assets.train.behaviour.results import behaviour_table
     from mlguide_assets.train.behaviour.suite import behaviour_tests
@@ -233,7 +232,7 @@ def behaviour_results(workspace: Workspace, candidate_model: Any, core: Any, fea
 
     results = behaviour_tests(
         load_model(folder_of(candidate_model, workspace.candidates)),
-        core,
+        tables,
         sampled_rows(features, workspace.problem),
         workspace.problem,
         seed=workspace.problem.evaluation.seed,

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.tables import ASSIGNMENTS
 from mlguide_assets.deploy.bundle import CHALLENGER, Bundle, pointed
 from mlguide_assets.deploy.online_store.publishing import newest_first
+from mlguide_assets.deploy.policies import ASSIGNMENTS
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.clock import last_day
 from mlguide_assets.prepare.decisions.rows import asked_about

@@ -40,7 +40,6 @@ class Tables:
     behaviour_results: ibis.Table
     contract_results: ibis.Table
     features: ibis.Table
-    core: ibis.Table
 
 
 def gather(home: Home, lake: Lake, problem: Problem, version: dict[str, Any], tables: Tables) -> Evidence:

@@ -19,10 +19,12 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from mlguide_assets.define.policies import POLICIES, Policies, Policy
-from mlguide_assets.define.tables import ASSIGNMENTS
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.statistics.draws import draw_share_column
+
+ASSIGNMENTS = "experiment_assignments"
+"""The units of experiments with the policies of their arms, a partition per day, which the plan of the day follows."""
 
 PER_POLICY = pa.struct([(policy, pa.float64()) for policy in POLICIES])
 """A number for each policy."""

@@ -10,8 +10,8 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.tables import ASSIGNMENTS
 from mlguide_assets.deploy.landing import PREDICTION_LOG
+from mlguide_assets.deploy.policies import ASSIGNMENTS
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.tables import CANARY_STEPS, EXPERIMENTS, EXPOSURES, RESULTS
 from mlguide_assets.prepare.lake.lake import Lake

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.tables import ASSIGNMENTS
 from mlguide_assets.deploy.bundle import pointed_version
+from mlguide_assets.deploy.policies import ASSIGNMENTS
 from mlguide_assets.observe.drift_table import of_decisions, recent
 from mlguide_assets.observe.new_days import LANDED_DAYS, decisions_on, events_by_day
 from mlguide_assets.observe.performance_verdict import VERDICTS

@@ -1,5 +1,6 @@
 """The names and meanings of the checks around training, apart from the code that makes them: a name loads nothing."""
 
+from mlguide_assets.define.decision import plural
 from mlguide_assets.define.problem import Problem
 
 LEAKAGE_ALARMS = {
@@ -11,34 +12,25 @@ LEAKAGE_ALARMS = {
 """The alarms that features are held against: name and meaning."""
 
 
-_OF_SCORES = (
-    "row_order_does_not_matter",
-    "positives_score_higher",
-    "scores_are_probabilities",
-    "scores_vary",
-    "mean_score_is_near_the_base_rate",
-)
-"""What needs the model and its rows alone."""
-
 _BEHAVIOURS = {
-    "ids_do_not_matter": "Renaming users and emails changes no score.",
+    "ids_do_not_matter": "Other ids of entities change no feature and no score.",
     "row_order_does_not_matter": "A row has the same score alone, in a batch, and in any order.",
     "positives_score_higher": "Decisions with the positive outcome score higher on average.",
     "scores_are_probabilities": "Every score lies between 0 and 1.",
     "scores_vary": "Rows get different scores.",
     "mean_score_is_near_the_base_rate": "The mean score is of the size of the base rate.",
-    "missing_values_are_survived": "Without profile and with unseen values the score is near the base rate.",
-    "emails_are_told_apart": "Candidate emails of one user get different scores.",
+    "missing_values_are_survived": "With unseen and without known values the score is near the base rate.",
 }
 
 
 def behaviours(problem: Problem) -> dict[str, str]:
     """Every behaviour test of a problem, the directions that it declares among them: name and meaning."""
-    if not problem.has_email_tables:
-        return {name: _BEHAVIOURS[name] for name in _OF_SCORES}
-    declared = {}
+    decision, found = problem.decision, dict(_BEHAVIOURS)
+    if decision.choose:
+        many = plural(decision.choose)
+        found[f"{many}_are_told_apart"] = f"Candidate {many} of one {decision.unit} get different scores."
     for each in problem.behaviour.directions:
         words = f"{each.feature} {each.effect.replace('_', ' ')}"
-        declared[f"{each.feature}_{each.effect}_the_mean_risk"] = f"More of it: {words} the risk on average."
-        declared[f"{each.feature}_{each.effect}_many_risks"] = f"More of it: {words} the risk of many users."
-    return _BEHAVIOURS | declared
+        found[f"{each.feature}_{each.effect}_the_mean_risk"] = f"More of it: {words} the risk on average."
+        found[f"{each.feature}_{each.effect}_many_risks"] = f"More of it: {words} the risk of many rows."
+    return found

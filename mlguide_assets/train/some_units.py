@@ -45,9 +45,13 @@ def drawn_units(tables: Tables, problem: Problem, at_most: int, seed: int) -> pa
     return found["id"].combine_chunks().take(pa.array(order))
 
 
-def history_of(tables: Tables, problem: Problem, units: pa.Array) -> History:
-    """The events of some units, the entities that these name, and of events of no unit a seeded part."""
-    unit, schema = problem.decision.unit, problem.schema
+def history_of(tables: Tables, problem: Problem, units: pa.Array, noun: str | None = None) -> History:
+    """The events of some units, the entities that these name, and of events of no unit a seeded part.
+
+    Args:
+        noun: what the units are, where not those of decisions.
+    """
+    unit, schema = noun or problem.decision.unit, problem.schema
     asked = ibis.memtable(pa.table({"asked": units}))
     found: History = {}
     for name, event in schema.event_tables.items():
@@ -62,9 +66,9 @@ def history_of(tables: Tables, problem: Problem, units: pa.Array) -> History:
         rows = timed.filter(timed[HAPPENED].notnull()).select(*rows.columns)
         found[name] = _fetched(tables, _ordered(rows, *event.unique_by))
     for name, table in schema.entity_tables.items():
-        noun = table.entity
-        named = [found[each][event.of[noun]] for each, event in schema.event_tables.items() if noun in event.of]
-        ids = [column.combine_chunks() for column in named] + ([units] if noun == unit else [])
+        entity = table.entity
+        named = [found[each][event.of[entity]] for each, event in schema.event_tables.items() if entity in event.of]
+        ids = [column.combine_chunks() for column in named] + ([units] if entity == unit else [])
         some = ibis.memtable(pa.table({"some": pc.unique(pa.chunked_array(ids, ids[0].type))})) if ids else None
         rows = tables[name] if some is None else tables[name].semi_join(some, tables[name][table.key] == some.some)
         found[name] = _fetched(tables, _ordered(rows, table.key))

@@ -12,6 +12,7 @@ import pandas as pd
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.values import slug
 from mlguide_assets.prepare.features.catalogue import features_of
+from mlguide_assets_tests.email_case import counted_values
 
 DAY = 86_400_000_000
 DAYS = pd.Timedelta(days=1)
@@ -28,11 +29,11 @@ def with_sql(core: Path, out: Path, connection: Any, problem: Problem) -> None:
     counted = ", ".join(
         [
             f"count(*) FILTER (theme = '{theme}') OVER earlier AS {email_count('theme', theme)}"
-            for theme in problem.themes
+            for theme in counted_values(problem, "theme")
         ]
         + [
             f"count(*) FILTER (category = '{name}') OVER earlier AS {email_count('category', name)}"
-            for name in problem.categories
+            for name in counted_values(problem, "category")
         ]
     )
     columns = ", ".join(feature.name for feature in features_of(problem))
@@ -103,9 +104,9 @@ def with_pandas(core: Path, out: Path, problem: Problem) -> None:
 
     ones = pd.Series(1, index=frame.index)
     frame["number_of_emails"] = earlier(ones)
-    for theme in problem.themes:
+    for theme in counted_values(problem, "theme"):
         frame[email_count("theme", theme)] = earlier((frame.theme == theme).astype("int64"))
-    for category in problem.categories:
+    for category in counted_values(problem, "category"):
         frame[email_count("category", category)] = earlier((frame.category == category).astype("int64"))
     for days in (7, 30):
         before = _up_to(frame, ones, frame.delivered_at - days * DAYS, inclusive=False)

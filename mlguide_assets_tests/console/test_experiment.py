@@ -10,13 +10,13 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from mlguide_assets.cli import app
-from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.policies import PER_POLICY
 from mlguide_assets.experiment.day import assign_day, expose_day
 from mlguide_assets.experiment.looks import take_looks
 from mlguide_assets.experiment.tables import EXPERIMENTS
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
+from mlguide_assets_tests.email_case import SEND_PLAN
 from mlguide_assets_tests.experiment.files import PROBLEM, text
 from mlguide_assets_tests.experiment.worlds import DAY, UNITS, history, home_with_champion, plan
 

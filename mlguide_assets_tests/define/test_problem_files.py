@@ -394,6 +394,12 @@ MISTAKES = {
     ),
     "mean of a text": ("count: send", "mean: send.user_id", "features.declared.sends_7d.mean", "is no number"),
     "split without a star": ("within: 7d}", "within: 7d, split: unsubscribed}", "features", "belong together"),
+    "direction of what cannot be raised": (
+        "costs:",
+        "behaviour: {directions: [{feature: sends_8d, effect: never_lowers}]}\ncosts:",
+        "line 15, behaviour.directions.0.feature",
+        "is not a feature that can be raised (sends_7d, age)",
+    ),
     "slice of what is no column": (
         "costs:",
         "evaluation: {slices: [colour]}\ncosts:",

@@ -6,7 +6,6 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.tables import TABLES
 from mlguide_assets.define.values import slug
 from mlguide_assets.defs.columns import column_meanings
 from mlguide_assets.defs.workspace import PROBLEM
@@ -18,6 +17,7 @@ from mlguide_assets.train import search, slices, tuning
 from mlguide_assets.train.backtest import staleness
 from mlguide_assets.train.backtest import windows as training_windows
 from mlguide_assets_tests import other_tables
+from mlguide_assets_tests.email_case import counted_values
 from mlguide_assets_tests.other_tables import problem_of
 
 IDS = pa.schema([("user_id", pa.int64()), ("email_id", pa.int64())])
@@ -103,7 +103,7 @@ def test_a_feature_comes_from_what_its_declaration_names() -> None:
     assert of_payments["card_id"] == [("cards", "card")]
     assert of_payments["shop_id"] == [("payments", "shop")]
     of_sends = parents_of("send_features", PROBLEM)
-    (theme, *_) = PROBLEM.themes
+    (theme, *_) = counted_values(PROBLEM, "theme")
     assert of_sends[f"number_of_email_theme_{slug(theme)}"] == [
         ("email_content", "theme"),
         ("user_emails", "delivered_at"),
@@ -133,6 +133,6 @@ EMAIL_WORDS = {"email", "emails", "send", "sends", "user", "users", "unsubscribe
 
 
 def test_sources_are_described_where_they_are_defined() -> None:
-    for name, table in TABLES.items():
+    for name, table in PROBLEM.tables.items():
         meanings = {column: each.description for column, each in table.columns.items()}
         assert column_meanings(name, PROBLEM) == meanings

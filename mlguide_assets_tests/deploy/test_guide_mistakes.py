@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.define.contracts import Rule
-from mlguide_assets.define.tables import TABLES
 from mlguide_assets.definitions import defs
 from mlguide_assets.deploy.bundle import champion, champions
 from mlguide_assets.deploy.online_store.sqlite import SqliteStore
@@ -29,7 +28,7 @@ from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets_tests.deploy.serving.serving import House as Serving
 from mlguide_assets_tests.deploy.test_promotion import GOOD, NOISE, House
-from mlguide_assets_tests.samples import Tables
+from mlguide_assets_tests.samples import TABLES, Tables
 from mlguide_assets_tests.train.sends import PROBLEM
 
 

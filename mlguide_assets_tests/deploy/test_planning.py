@@ -12,11 +12,11 @@ import pytest
 
 from mlguide_assets.define.policies import Exploration
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.plan_figures import judge_plan, plan_figures
 from mlguide_assets.deploy.planning import Planned, plan_day
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets_tests.deploy.plans import DAY, NOW, PLAN, THRESHOLD, predictions_of
+from mlguide_assets_tests.email_case import SEND_PLAN
 from mlguide_assets_tests.train.sends import PROBLEM, replaced
 
 EXPLORING = PROBLEM.model_copy(update={"exploration": Exploration(share=0.25)})

@@ -12,11 +12,10 @@ import pytest
 from scipy.stats import binom
 
 from mlguide_assets.define.policies import POLICIES, Exploration, Policies
-from mlguide_assets.define.tables import ASSIGNMENTS
 from mlguide_assets.deploy.choices import Choosing, plan_choices
 from mlguide_assets.deploy.plan_figures import judge_plan, plan_figures
 from mlguide_assets.deploy.planning import plan_day
-from mlguide_assets.deploy.policies import assigned_schema, assigned_units
+from mlguide_assets.deploy.policies import ASSIGNMENTS, assigned_schema, assigned_units
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets_tests.deploy.plans import DAY, NOW, predictions_of

@@ -7,7 +7,6 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.define.policies import Exploration
-from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.registration import register_candidate
 from mlguide_assets.deploy.reproduction import keep_inputs, reproduce
 from mlguide_assets.errors import InputError
@@ -17,6 +16,7 @@ from mlguide_assets.train.candidate import Candidate, train_candidate
 from mlguide_assets.train.lineage import Lineage, lineage_of, plans_of
 from mlguide_assets.train.metrics import METRICS, point
 from mlguide_assets.train.storage import record_of, save_candidate, save_plots
+from mlguide_assets_tests.email_case import SEND_PLAN
 from mlguide_assets_tests.train.sends import PROBLEM, plans_of_sends
 
 pytestmark = pytest.mark.xdist_group("mlflow")

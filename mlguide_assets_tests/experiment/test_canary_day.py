@@ -15,7 +15,6 @@ from mlguide_assets.cli import app
 from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.define.policies import Policies
 from mlguide_assets.define.promotion import Canary
-from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.bundle import CHALLENGER, champion, pointed_version
 from mlguide_assets.deploy.history import canaries, record, withdrawal
 from mlguide_assets.deploy.plan_figures import judge_plan, plan_figures
@@ -36,6 +35,7 @@ from mlguide_assets.train.candidate import Candidate
 from mlguide_assets_tests.deploy.conftest import empty_registry, home
 from mlguide_assets_tests.deploy.plans import predictions_of
 from mlguide_assets_tests.deploy.test_promotion import GOOD, House
+from mlguide_assets_tests.email_case import SEND_PLAN
 from mlguide_assets_tests.experiment.worlds import profiles
 from mlguide_assets_tests.samples import arrow
 from mlguide_assets_tests.train.sends import PROBLEM

@@ -9,9 +9,8 @@ import pytest
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.sources import SimulatorSource
-from mlguide_assets.define.tables import ASSIGNMENTS, SEND_PLAN
 from mlguide_assets.deploy.bundle import CHAMPION, pointer_path
-from mlguide_assets.deploy.policies import assigned_schema, assigned_units
+from mlguide_assets.deploy.policies import ASSIGNMENTS, assigned_schema, assigned_units
 from mlguide_assets.deploy.recorded_criteria import recorded_criteria
 from mlguide_assets.deploy.routing import read_routes
 from mlguide_assets.errors import InputError
@@ -23,6 +22,7 @@ from mlguide_assets.experiment.starting import check_named, start_from_file, sta
 from mlguide_assets.experiment.tables import EXPERIMENTS, EXPOSURES
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
+from mlguide_assets_tests.email_case import SEND_PLAN
 from mlguide_assets_tests.experiment.files import PROBLEM, text
 from mlguide_assets_tests.experiment.worlds import DAY, UNITS, history, home_with_champion, plan, profiles, started
 from mlguide_assets_tests.samples import sample_problem

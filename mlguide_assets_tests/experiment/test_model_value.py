@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 from mlguide_assets.cli import app
 from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.define.policies import Exploration, Policies
-from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.batch import Scorer, scores_on
 from mlguide_assets.deploy.choices import Choosing, plan_choices
 from mlguide_assets.experiment.off_policy.candidate import value_of_model
@@ -32,7 +31,7 @@ from mlguide_assets.train.storage import load_facts
 from mlguide_assets_tests.deploy.conftest import empty_registry, home
 from mlguide_assets_tests.deploy.scores import saved
 from mlguide_assets_tests.deploy.test_promotion import GOOD, House
-from mlguide_assets_tests.email_case import by_name, send_features
+from mlguide_assets_tests.email_case import SEND_PLAN, by_name, send_features
 from mlguide_assets_tests.samples import Tables
 from mlguide_assets_tests.train.sends import PROBLEM, replaced
 

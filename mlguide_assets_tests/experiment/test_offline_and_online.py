@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 import pytest
 
 from mlguide_assets.define.policies import Policies
-from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.experiment.ledger import Started
 from mlguide_assets.experiment.looks import SCHEMA as LOOKS
 from mlguide_assets.experiment.off_policy.comparing import compare_policies
@@ -29,6 +28,7 @@ from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets_tests.deploy.plans import DAY
+from mlguide_assets_tests.email_case import SEND_PLAN
 from mlguide_assets_tests.experiment.files import PROBLEM
 from mlguide_assets_tests.experiment.planned import decisions_of, planned
 from mlguide_assets_tests.experiment.worlds import started

@@ -6,7 +6,6 @@ from pathlib import Path
 import ibis
 import pyarrow as pa
 
-from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.actions import generic_action
 from mlguide_assets.deploy.landing import PREDICTION_LOG, log_schema
 from mlguide_assets.deploy.policies import PER_POLICY
@@ -14,6 +13,7 @@ from mlguide_assets.experiment.exposure import exposed_by_api, exposed_by_plan, 
 from mlguide_assets.experiment.looks import design_of
 from mlguide_assets.experiment.triggering import TRIGGER, with_trigger
 from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets_tests.email_case import SEND_PLAN
 from mlguide_assets_tests.experiment.files import PROBLEM, experiment
 from mlguide_assets_tests.experiment.worlds import DAY, plan, started
 

@@ -8,11 +8,11 @@ from typing import Any
 import pyarrow as pa
 
 from mlguide_assets.define.loading import dump_problem
-from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.deploy.bundle import CHAMPION, pointer_path
 from mlguide_assets.experiment.ledger import Started, start
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
+from mlguide_assets_tests.email_case import SEND_PLAN
 from mlguide_assets_tests.experiment.files import PROBLEM, experiment, text
 from mlguide_assets_tests.samples import arrow
 

@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.tables import TableName
 from mlguide_assets.deploy.bundle import Bundle, champion, export_bundle, set_champion
 from mlguide_assets.observe.data_drift import DayDrift, build_reference, days_alike, drift_of_day
 from mlguide_assets.observe.domain_classifier import classifier_of
@@ -56,7 +55,7 @@ class Replay:
 
     def features(self, world: World) -> pa.Table:
         history = pa.concat_tables(sends(world, None, None, None))
-        tables: dict[TableName, pa.Table] = {
+        tables: dict[str, pa.Table] = {
             "user_profiles": user_profiles(world),
             "user_emails": history.select(["user_id", "email_id", "unsubscribed", "delivered_at"]),
             "email_content": email_content(world),

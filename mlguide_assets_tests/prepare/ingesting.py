@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.tables import TABLES, TableName
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.contracts import RuleResult, results_table
 from mlguide_assets.prepare.ingest import QUARANTINED, Ingested, ingest
@@ -18,7 +17,7 @@ from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.refusals import refuse_blocked
 from mlguide_assets.prepare.sources.conforming import conform
 from mlguide_assets.prepare.sources.files import read_files
-from mlguide_assets_tests.samples import sample_problem
+from mlguide_assets_tests.samples import TABLES, sample_problem
 
 Rows = list[dict[str, Any]]
 
@@ -59,7 +58,7 @@ def keep(lake: Lake, read: Ingested, between: Callable[[str], None] = lambda _: 
 
 
 def conformed(
-    table: TableName, folder: Path, duck: Any, *, name: str | None = None, columns: dict[str, str] | None = None
+    table: str, folder: Path, duck: Any, *, name: str | None = None, columns: dict[str, str] | None = None
 ) -> Rows:
     """One table of a folder with our names and types, before it is judged; much faster than ingesting all three."""
     scratch = folder.with_name(f"{folder.name} scratch")

@@ -10,7 +10,6 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.tables import TABLES, TableName
 from mlguide_assets.prepare.core import rebuilt_core
 from mlguide_assets.prepare.features.incremental import features_by_partition
 from mlguide_assets.prepare.ingest import QUARANTINED, ingest
@@ -18,7 +17,7 @@ from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.refusals import refuse_blocked
 from mlguide_assets_tests.prepare.ingesting import keep
-from mlguide_assets_tests.samples import CATEGORIES, THEMES, arrow, sample_problem
+from mlguide_assets_tests.samples import CATEGORIES, TABLES, THEMES, arrow, sample_problem
 
 DAY = timedelta(days=1)
 FIRST = datetime(2023, 12, 1)
@@ -121,7 +120,7 @@ class Shop:
     def write(self, folder: Path) -> None:
         """As a source, in no order that could be relied on."""
         folder.mkdir(parents=True, exist_ok=True)
-        tables: dict[TableName, Rows] = {
+        tables: dict[str, Rows] = {
             "user_profiles": self.users, "email_content": self.emails, "user_emails": self.sends,
         }  # fmt: skip
         for name in TABLES:

@@ -24,7 +24,7 @@ from mlguide_assets.prepare.ingest import QUARANTINED
 from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.sources.reading import read_source
-from mlguide_assets_tests.email_case import send_features
+from mlguide_assets_tests.email_case import counted_values, send_features
 from mlguide_assets_tests.prepare.ingesting import lake_over
 from mlguide_assets_tests.prepare.shops import CORE, DAY, FEATURES, FIRST, Shop, build, content, shop_problem
 from mlguide_assets_tests.processes import PROCESSES, in_two_processes, is_killed
@@ -192,7 +192,7 @@ def test_another_contract_or_problem_makes_all_anew(followed: Followed) -> None:
     assert followed.follow()["user_emails"] == 0
     followed.problem = followed.problem.model_copy(update={"contracts": strict[:-1]})
     assert followed.follow()["user_emails"] == every
-    followed.problem = with_themes(followed.problem, *followed.problem.themes, "travel")
+    followed.problem = with_themes(followed.problem, *counted_values(followed.problem, "theme"), "travel")
     assert followed.follow() == {"user_emails": 0, CORE: 0, FEATURES: every}
     assert followed.is_as_from_scratch()
 

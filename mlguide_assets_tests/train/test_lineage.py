@@ -9,13 +9,13 @@ import pytest
 from mlguide_assets import code_version as code
 from mlguide_assets.define.policies import Exploration
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.define.training import Evaluation
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import MissingTableError
 from mlguide_assets.train import lineage as module
 from mlguide_assets.train.lineage import Lineage, lineage_of, plans_of, training_code_version
 from mlguide_assets.train.recipe import PARAMETERS, Recipe, TrainingWindow
+from mlguide_assets_tests.email_case import SEND_PLAN
 from mlguide_assets_tests.train.sends import PROBLEM
 
 TABLES = (*PROBLEM.tables, PROBLEM.core_table, PROBLEM.features_table)

@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.sources import SimulatorSource
-from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.simulator.plans import NO_PLANS, WITHHOLD, DayPlan, Plans
 
@@ -26,11 +25,12 @@ def followed_plans(problem: Problem, lake: Lake, *, until: datetime | None) -> P
     """
     source = problem.source
     follows = source.live.follows_plan if isinstance(source, SimulatorSource) and source.live else False
-    if not follows or until is None or not lake.exists(SEND_PLAN):
+    table = problem.decision.plan_table
+    if not follows or until is None or not lake.exists(table):
         return NO_PLANS
     only_experiments = follows == "experiments"
-    begun = [day for day in map(date.fromisoformat, lake.snapshot(SEND_PLAN).partitions) if _start(day) < until]
-    files = {day: lake.files(SEND_PLAN, partitions=[day.isoformat()])[0] for day in begun}
+    begun = [day for day in map(date.fromisoformat, lake.snapshot(table).partitions) if _start(day) < until]
+    files = {day: lake.files(table, partitions=[day.isoformat()])[0] for day in begun}
     plans = {day: _followed(day, path, only_experiments=only_experiments) for day, path in files.items()}
     return Plans({day: plan for day, plan in plans.items() if plan is not None})
 

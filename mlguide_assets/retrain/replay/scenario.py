@@ -19,7 +19,6 @@ from mlguide_assets.define.documents import find_document, parse_document, shipp
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import Strict
 from mlguide_assets.define.sources import Live, SimulatorSource
-from mlguide_assets.define.tables import TableName
 from mlguide_assets.errors import InputError
 from mlguide_assets.retrain.replay.events import Kind
 
@@ -72,7 +71,7 @@ class Plant(Strict):
     day: int = Field(ge=0)
     what: What
     until: int | None = None
-    table: TableName = "user_profiles"
+    table: str = "user_profiles"
     column: str = "purchases"
     share: float = Field(default=1.0, gt=0, le=1)
 

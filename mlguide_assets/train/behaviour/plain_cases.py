@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
+from mlguide_assets.define.decision import Decision, plural
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.train.behaviour.results import Behaviour, Kind, example_of, ratio_of, share_of
 from mlguide_assets.train.behaviour.samples import (
-    PROFILE,
-    newest_emails,
-    one_per_user,
+    newest_candidates,
+    one_per,
     overwritten,
     pairs_of,
     scores_of,
@@ -22,9 +22,9 @@ from mlguide_assets.train.models import ServableModel
 SAMPLE_ROWS = 2_000
 
 MIN_LIFT = 1.05
-"""Of the mean score of the sends that lost their user over that of the others. All are training rows: a calibrated
-model whose ROC AUC on these is 0.57 reaches it (normal log-odds of standard deviation s: AUC is Phi(s / sqrt 2), the
-ratio exp s^2), and one that does not has learned nothing, or the wrong sign."""
+"""Of the mean score of the decisions with the positive outcome over that of the others. All are training rows: a
+calibrated model whose ROC AUC on these is 0.57 reaches it (normal log-odds of standard deviation s: AUC is
+Phi(s / sqrt 2), the ratio exp s^2), and one that does not has learned nothing, or the wrong sign."""
 
 MIN_DISTINCT = 20
 MAX_FACTOR = 2.0
@@ -32,11 +32,11 @@ MAX_FACTOR_MISSING = 10.0
 """How far from the base rate: the mean score, and the score where little or nothing is known."""
 
 MIN_MISSING = 0.01
-"""Share of the sends from which on a profile column counts as one that may be missing."""
+"""Share of the decisions from which on a column of an entity counts as one that may be missing."""
 
-USERS_CHOOSING = 200
+UNITS_CHOOSING = 200
 MIN_SPREAD = 1.05
-"""A user's emails are told apart where the riskiest is this much riskier than the safest."""
+"""A unit's candidates are told apart where the riskiest is this much riskier than the safest."""
 
 MAX_INDIFFERENT = 0.5
 
@@ -49,22 +49,16 @@ def plain_cases_are_right(
     """The tests of minimum functionality.
 
     Args:
-        rows: matured rows of `send_features`, of both outcomes.
+        rows: matured decisions with their features, of both outcomes.
         sample: some of them.
     """
-    base_rate = float(rows[problem.label.column].to_numpy().mean())
-    yield from scores_are_plain(model, rows, sample, problem, random)
+    decision, labels = problem.decision, rows[problem.label.column]
+    base_rate = float(labels.to_numpy().mean())
+    yield from _sane_scores(model, sample, base_rate, decision)
+    yield _positives_score_higher(model, rows, problem.label.column, random)
     yield _missing_values_are_survived(model, sample, base_rate, problem)
-    yield _emails_are_told_apart(model, sample, one_per_user(sample, random), problem)
-
-
-def scores_are_plain(
-    model: ServableModel, rows: pa.Table, sample: pa.Table, problem: Problem, random: np.random.Generator
-) -> Iterator[Behaviour]:
-    """The tests that need the model and its rows alone."""
-    label = problem.label.column
-    yield from _sane_scores(model, sample, float(rows[label].to_numpy().mean()))
-    yield _positives_score_higher(model, rows, label, random)
+    if problem.decision.choose:
+        yield _candidates_are_told_apart(model, sample, one_per(problem.decision.unit_id, sample, random), problem)
 
 
 def _positives_score_higher(model: ServableModel, rows: pa.Table, label: str, random: np.random.Generator) -> Behaviour:
@@ -86,14 +80,14 @@ def _positives_score_higher(model: ServableModel, rows: pa.Table, label: str, ra
     return Behaviour("positives_score_higher", kind, ratio >= MIN_LIFT, ratio, MIN_LIFT, count, message)
 
 
-def _sane_scores(model: ServableModel, sample: pa.Table, base_rate: float) -> Iterator[Behaviour]:
+def _sane_scores(model: ServableModel, sample: pa.Table, base_rate: float, decision: Decision) -> Iterator[Behaviour]:
     """Scores are probabilities, differ, and are right on average."""
     kind: Kind = "minimum functionality"
     scores = scores_of(model, sample)
     broken = ~((scores >= 0) & (scores <= 1))
     share, count = share_of(broken), len(scores)
     message = f"Every score must lie between 0 and 1; {share:.1%} of {count:,} do not."
-    example = example_of(sample, scores, scores, broken)
+    example = example_of(sample, decision.keys, scores, scores, broken)
     yield Behaviour("scores_are_probabilities", kind, share <= 0, share, 0.0, count, message, example)
 
     distinct = len(np.unique(scores[~broken]))
@@ -113,14 +107,15 @@ def _sane_scores(model: ServableModel, sample: pa.Table, base_rate: float) -> It
 def _missing_values_are_survived(
     model: ServableModel, sample: pa.Table, base_rate: float, problem: Problem
 ) -> Behaviour:
-    """Where little or nothing is known of a send, its score stays in reach of the base rate.
+    """Where little or nothing is known of a decision, its score stays in reach of the base rate.
 
-    Categories may always bring a value that training never saw. A profile column may be missing where the sample has
-    it missing: of one that is always there the model could not learn what its absence means, and a null in it is for
-    the contract to refuse.
+    Categories may always bring a value that training never saw. A column of an entity, but not of a candidate, may be
+    missing where the sample has it missing: of one that is always there the model could not learn what its absence
+    means, and a null in it is for the contract to refuse.
     """
     features = features_of(problem)
-    optional = [name for name in PROFILE if sample[name].null_count >= MIN_MISSING * sample.num_rows]
+    lasting = [each.name for each in features if each.origin == "column" and each.noun in problem.decision.stored]
+    optional = [name for name in lasting if sample[name].null_count >= MIN_MISSING * sample.num_rows]
     unseen = {feature.name: _UNSEEN for feature in features if feature.kind == "category"}
     nothing = dict.fromkeys(feature.name for feature in features)
     before, after = scores_of(model, sample), scores_of(model, overwritten(sample, unseen | dict.fromkeys(optional)))
@@ -129,39 +124,44 @@ def _missing_values_are_survived(
     passed = factor <= MAX_FACTOR_MISSING
     message = (
         f"Scores must stay within a factor of {MAX_FACTOR_MISSING:g} of the base rate, {base_rate:.2%}; with unseen "
-        f"categories{' and without ' + ', '.join(optional) if optional else ''} {len(after):,} sends average "
-        f"{after.mean():.2%}, and a send of which nothing is known scores {empty:.2%}."
+        f"categories{' and without ' + ', '.join(optional) if optional else ''} {len(after):,} "
+        f"{problem.decision.plural} average {after.mean():.2%}, and one of which nothing is known scores {empty:.2%}."
     )
     furthest = np.array([_factor(score, base_rate) for score in after.tolist()])
-    example = None if passed else example_of(sample, before, after, furthest > MAX_FACTOR_MISSING)
+    example = (
+        None if passed else example_of(sample, problem.decision.keys, before, after, furthest > MAX_FACTOR_MISSING)
+    )
     kind: Kind = "minimum functionality"
     return Behaviour(
         "missing_values_are_survived", kind, passed, factor, MAX_FACTOR_MISSING, len(after) + 1, message, example
     )
 
 
-def _emails_are_told_apart(model: ServableModel, sample: pa.Table, asked: pa.Table, problem: Problem) -> Behaviour:
-    """For most users, which of the newest emails they get makes a difference.
+def _candidates_are_told_apart(model: ServableModel, sample: pa.Table, asked: pa.Table, problem: Problem) -> Behaviour:
+    """For most units, which of the newest candidates they get makes a difference.
 
     Args:
-        sample: where the emails come from, each as it was in its latest send.
-        asked: one row per user, the moment at which the email could be another one.
+        sample: where the candidates come from, each as it was in its latest decision.
+        asked: one row per unit, the moment at which the choice could be another one.
     """
-    users = asked.slice(0, USERS_CHOOSING)
-    emails = newest_emails(sample)
-    pairs = pairs_of(users, emails, problem)
-    scores = scores_of(model, pairs).reshape(users.num_rows, emails.num_rows)
+    decision = problem.decision
+    units = asked.slice(0, UNITS_CHOOSING)
+    candidates = newest_candidates(sample, decision)
+    pairs = pairs_of(units, candidates, problem)
+    scores = scores_of(model, pairs).reshape(units.num_rows, candidates.num_rows)
     safest, riskiest = scores.min(axis=1), scores.max(axis=1)
     indifferent = ~(riskiest >= MIN_SPREAD * safest) | ~(riskiest > safest)
     share = share_of(indifferent)
+    many = plural(str(decision.choose))
     message = (
-        f"Each of {users.num_rows:,} users was scored with each of {emails.num_rows} recent emails; for most users the "
-        f"riskiest must be at least {MIN_SPREAD - 1:.0%} riskier than the safest, and for {share:.1%} it is not."
+        f"Each of {units.num_rows:,} {plural(decision.unit)} was scored with each of {candidates.num_rows} recent "
+        f"{many}; for most of them the riskiest must be at least {MIN_SPREAD - 1:.0%} riskier than the safest, and for "
+        f"{share:.1%} it is not."
     )
     passed = share <= MAX_INDIFFERENT
-    example = None if passed else example_of(users, safest, riskiest, indifferent)
+    example = None if passed else example_of(units, decision.keys, safest, riskiest, indifferent)
     kind: Kind = "minimum functionality"
-    return Behaviour("emails_are_told_apart", kind, passed, share, MAX_INDIFFERENT, pairs.num_rows, message, example)
+    return Behaviour(f"{many}_are_told_apart", kind, passed, share, MAX_INDIFFERENT, pairs.num_rows, message, example)
 
 
 def _factor(score: float, base_rate: float) -> float:

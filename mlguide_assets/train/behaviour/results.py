@@ -1,7 +1,9 @@
 """What a behaviour test found, and how it is kept."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 import numpy as np
@@ -59,17 +61,17 @@ def finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def example_of(keys: pa.Table, before: Floats, after: Floats, broken: Bools) -> dict[str, Any] | None:
+def example_of(
+    rows: pa.Table, keys: Sequence[str], before: Floats, after: Floats, broken: Bools
+) -> dict[str, Any] | None:
     """The broken row that changed most."""
     if not broken.any():
         return None
     places = np.flatnonzero(broken)
     place = int(places[np.argmax(np.abs(after - before)[places])])
-    row = keys.slice(place, 1)
+    told = {key: rows[key][place].as_py() for key in keys}
     return {
-        "user_id": row["user_id"][0].as_py(),
-        "email_id": row["email_id"][0].as_py(),
-        "delivered_at": str(row["delivered_at"][0]),
+        **{key: str(value) if isinstance(value, datetime) else value for key, value in told.items()},
         "before": finite(float(before[place])),
         "after": finite(float(after[place])),
     }

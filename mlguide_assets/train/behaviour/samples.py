@@ -1,27 +1,27 @@
-"""Samples of sends and users, and changed copies of them; all seeded. Nothing here decides whether a model passes."""
+"""Samples of decisions and units, and changed copies of them, all seeded. Nothing here decides who passes."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import ibis
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from mlguide_assets.define.decision import Decision
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.tables import TABLES
-from mlguide_assets.prepare.features.catalogue import features_of
-from mlguide_assets.prepare.features.tables import KEYS
+from mlguide_assets.prepare.features.catalogue import Feature, features_of
 from mlguide_assets.train.models import ServableModel
+from mlguide_assets.train.some_units import MOST_EVENTS, History, Tables, columns_of_noun, replaced
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-PROFILE = ("age", "gender", "country", "words_in_description", "purchases")
-EMAIL_HISTORY = ("email_matured_sends", "email_unsubscribe_rate")
-"""The columns of users, and what is known of an email's past, in the email case."""
+Ids = npt.NDArray[Any]
 
-SAMPLE_USERS = 500
-"""Users whose features are computed again: the cost of all tests is that of their sends."""
+SAMPLE_UNITS = 500
+"""Units whose features are computed again: the cost of all tests is that of their events."""
 CANDIDATES = 20
 
 
@@ -40,31 +40,53 @@ def some_of(count: int, at_most: int, random: np.random.Generator) -> Ints:
     return np.sort(random.choice(count, min(count, at_most), replace=False))
 
 
-def one_per_user(sample: pa.Table, random: np.random.Generator) -> pa.Table:
-    """One row of each user, of `SAMPLE_USERS` users at most, in random order."""
+def one_per(id_: str, sample: pa.Table, random: np.random.Generator) -> pa.Table:
+    """One row of each id, of `SAMPLE_UNITS` ids at most, in random order; rows without an id are left out."""
+    sample = sample.filter(sample[id_].is_valid())
     order = random.permutation(sample.num_rows)
-    _, first = np.unique(sample["user_id"].to_numpy()[order], return_index=True)
-    return sample.take(order[random.permutation(first)[:SAMPLE_USERS]])
+    _, first = np.unique(sample[id_].to_numpy()[order], return_index=True)
+    return sample.take(order[random.permutation(first)[:SAMPLE_UNITS]])
 
 
-def sends_of(core_users: ibis.Table, asked: pa.Table) -> pa.Table:
-    """The rows of the core table of these users: few enough to change them in memory."""
-    sends = core_users.filter(core_users.delivered_at.notnull())
-    return sends.semi_join(ibis.memtable(asked.select(["user_id"])), "user_id").to_pyarrow()
+def fitting(asked: pa.Table, id_: str, tables: Tables, problem: Problem, noun: str) -> pa.Table:
+    """The first of the rows asked about, as many as there is room for what happened to their entities."""
+    events = [(name, event) for name, event in problem.schema.event_tables.items() if noun in event.of]
+    some = ibis.memtable(pa.table({"asked": asked[id_].combine_chunks()}))
+    counts = []
+    for name, event in events:
+        rows = tables[name].semi_join(some, tables[name][event.of[noun]] == some.asked)
+        counts.append(int(rows.count().to_pyarrow().as_py()))
+    per_row = max(counts, default=1) / max(1, asked.num_rows)
+    return asked.slice(0, max(1, int(MOST_EVENTS / max(per_row, 1))))
 
 
-def rows_of_sends(asked: pa.Table, features: pa.Table) -> pa.Table:
-    """The features of the sends asked for, in their order, computed from a core table of some users.
+def rows_of(asked: pa.Table, features: pa.Table, problem: Problem, noun: str) -> pa.Table:
+    """The features of the decisions asked for, in their order, computed from what happened to some entities.
 
-    The emails' own record stays as asked: it is of all users, and no send of the last week has matured into it.
+    The past of other entities than these (`noun`) stays as asked: here, it is not all there.
     """
-    kept = asked.select([*KEYS, *EMAIL_HISTORY]).append_column("place", pa.array(np.arange(asked.num_rows)))
-    computed = features.drop_columns(list(EMAIL_HISTORY))
-    return kept.join(computed, list(KEYS), join_type="inner").sort_by("place")
+    keys = list(problem.decision.keys)
+    others = [each.name for each in features_of(problem) if _is_of_another_past(each, noun)]
+    kept = asked.select([*keys, *others]).append_column("_place", pa.array(np.arange(asked.num_rows)))
+    computed = features.drop_columns(others)
+    return kept.join(computed, keys, join_type="inner").sort_by("_place").drop_columns(["_place"])
 
 
-def exchanged(ids: Ints, random: np.random.Generator) -> Ints:
+def _is_of_another_past(feature: Feature, noun: str) -> bool:
+    since = feature.declaration is not None and feature.declaration.operator == "since_last"
+    return (feature.origin == "history" or since) and feature.noun != noun
+
+
+def ids_of(history: History, problem: Problem, noun: str) -> Ids:
+    """All ids of an entity, in order."""
+    columns = columns_of_noun(history, problem, noun).values()
+    return np.unique(np.concatenate([column.drop_null().to_numpy() for column in columns]))
+
+
+def exchanged(ids: Ids, random: np.random.Generator) -> Ids:
     """Another id for each (n,), distinct, from among these and one more: such as the model has seen."""
+    if not len(ids):
+        return ids
     # The ids are in order: a text that is longer than the last is none of them.
     more = f"{ids[-1]}+" if isinstance(ids[-1], str) else ids[-1] + 1
     pool = np.append(ids, np.array([more], ids.dtype))
@@ -74,14 +96,23 @@ def exchanged(ids: Ints, random: np.random.Generator) -> Ints:
     return new[: len(ids)]
 
 
-def translated(table: pa.Table, old: Mapping[str, Ints], new: Mapping[str, Ints]) -> pa.Table:
-    """The table with other ids; each in `old` becomes the one at its place in `new`."""
-    for key in old:
-        order = np.argsort(old[key])
-        ids = new[key][order][np.searchsorted(old[key][order], table[key].to_numpy())]
-        field = table.schema.field(key)
-        table = table.set_column(table.column_names.index(key), field, pa.array(ids, field.type))
-    return table
+def translated(table: pa.Table, ids: Mapping[str, tuple[Ids, Ids]]) -> pa.Table:
+    """The table with other ids: in each column, each of the first becomes the one at its place among the second."""
+    changes = {}
+    for column, (old, new) in ids.items():
+        type_ = table.schema.field(column).type
+        place = pc.index_in(table[column].combine_chunks(), value_set=pa.array(old, type_))
+        changes[column] = pa.array(new, type_).take(place)
+    return replaced(table, changes)
+
+
+def renamed_history(history: History, problem: Problem, old: Mapping[str, Ids], new: Mapping[str, Ids]) -> History:
+    """The history with other ids of every entity, by its noun."""
+    found = dict(history)
+    for noun in old:
+        for name, column in columns_of_noun(history, problem, noun):
+            found[name] = translated(found[name], {column: (old[noun], new[noun])})
+    return found
 
 
 def overwritten(table: pa.Table, values: Mapping[str, str | None]) -> pa.Table:
@@ -93,21 +124,19 @@ def overwritten(table: pa.Table, values: Mapping[str, str | None]) -> pa.Table:
     return table
 
 
-def newest_emails(rows: pa.Table) -> pa.Table:
-    """The latest send of each of the emails that were sent last."""
-    latest_first = rows.sort_by([("delivered_at", "descending"), ("email_id", "descending")])
-    _, first = np.unique(latest_first["email_id"].to_numpy(), return_index=True)
+def newest_candidates(rows: pa.Table, decision: Decision) -> pa.Table:
+    """The latest decision for each of the candidates that were chosen last."""
+    id_ = str(decision.choose_id)
+    latest_first = rows.sort_by([(decision.time, "descending"), (id_, "descending")])
+    _, first = np.unique(latest_first[id_].to_numpy(), return_index=True)
     return latest_first.take(np.sort(first)[:CANDIDATES])
 
 
-def pairs_of(users: pa.Table, emails: pa.Table, problem: Problem) -> pa.Table:
-    """Each user's row with what belongs to the email taken from each email's row, user by user."""
-    of_email = {"email_id", *(feature.name for feature in features_of(problem) if feature.noun == "email")}
-    user = np.repeat(np.arange(users.num_rows), emails.num_rows)
-    email = np.tile(np.arange(emails.num_rows), users.num_rows)
-    left, right = users.take(user), emails.take(email)
-    return pa.table({name: (right if name in of_email else left)[name] for name in users.column_names})
-
-
-def is_of_user(column: str) -> bool:
-    return column == "user_id" or column in TABLES["user_profiles"].columns
+def pairs_of(units: pa.Table, candidates: pa.Table, problem: Problem) -> pa.Table:
+    """Each unit's row with what belongs to the candidate taken from each candidate's row, unit by unit."""
+    choose = problem.decision.choose
+    of_candidate = {problem.decision.choose_id, *(each.name for each in features_of(problem) if each.noun == choose)}
+    unit = np.repeat(np.arange(units.num_rows), candidates.num_rows)
+    candidate = np.tile(np.arange(candidates.num_rows), units.num_rows)
+    left, right = units.take(unit), candidates.take(candidate)
+    return pa.table({name: (right if name in of_candidate else left)[name] for name in units.column_names})

@@ -29,6 +29,7 @@ from mlguide_assets_tests.deploy.serving.serving import (
     point_by_hand,
     repair,
 )
+from mlguide_assets_tests.email_case import counted_values
 from mlguide_assets_tests.samples import sample_problem
 
 ASKED = {"user_ids": [3, 5], "email_ids": [1, 2]}
@@ -279,7 +280,7 @@ def test_a_challenger_that_cannot_score_does_not_disturb(
     house: House, changing_home: House, changing: Server, spare: Path, patient: Client
 ) -> None:
     """One that was trained for a problem with a theme that the champion's has not."""
-    more = sample_problem("nowhere", themes=[*house.problem.themes, "sports"])
+    more = sample_problem("nowhere", themes=[*counted_values(house.problem, "theme"), "sports"])
     manifest, encoding = (json.loads((spare / name).read_bytes()) for name in (MANIFEST, ENCODING))
     files = {
         PROBLEM: dump_problem(more).encode(),

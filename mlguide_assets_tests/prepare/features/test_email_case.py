@@ -14,13 +14,13 @@ from mlguide_assets.define.loading import load_problem, with_overrides
 from mlguide_assets.define.prediction import PredictEvent
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import Schema
-from mlguide_assets.define.tables import TABLES
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.compiling import decision_features
 from mlguide_assets.prepare.simulator.generate import write
 from mlguide_assets.prepare.sources.simulated import world_of
 from mlguide_assets_tests.email_case import send_features
 from mlguide_assets_tests.guide import look_alike
+from mlguide_assets_tests.samples import TABLES
 
 PINNED = {
     "planeswalker": "fe8da3fbee53d9c28037805d19c3d0b6b1422431d37d1f5078257b6053f198a3",

@@ -11,12 +11,12 @@ import yaml
 
 from mlguide_assets.define.loading import parse_problem
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.tables import SEND_PLAN
 from mlguide_assets.prepare.ingest import ingest
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.simulator import generate
 from mlguide_assets.prepare.sources.followed_plans import followed_plans
 from mlguide_assets.prepare.sources.simulated import world_of
+from mlguide_assets_tests.email_case import SEND_PLAN
 from mlguide_assets_tests.prepare.ingesting import keep, lake_over
 from mlguide_assets_tests.samples import PROBLEM
 

@@ -10,18 +10,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.prepare.core import core_rows
 from mlguide_assets.prepare.features.catalogue import features_of
-from mlguide_assets.prepare.features.tables import LABEL, send_features
 from mlguide_assets.prepare.simulator.world import World
-from mlguide_assets.train.behaviour.directions import EXTRA_SENDS, directions_hold, with_extra_recent_sends
+from mlguide_assets.train.behaviour.directions import directions_hold
+from mlguide_assets.train.behaviour.interventions import feature_called, raised
 from mlguide_assets.train.behaviour.plain_cases import plain_cases_are_right
 from mlguide_assets.train.behaviour.results import Behaviour
-from mlguide_assets.train.behaviour.samples import rows_of_sends
+from mlguide_assets.train.behaviour.samples import rows_of
 from mlguide_assets.train.behaviour.suite import behaviour_tests
 from mlguide_assets.train.encoding import EncodedFeature, Encoding
 from mlguide_assets.train.models import Boosted, refit_xgboost
 from mlguide_assets.train.rows import matured_rows
+from mlguide_assets.train.some_units import as_tables, history_of
+from mlguide_assets_tests.email_case import LABEL, send_features
 from mlguide_assets_tests.prepare.simulator.worlds import content, history, profiles
 from mlguide_assets_tests.samples import sample_problem
 
@@ -32,17 +33,19 @@ FEATURES = features_of(PROBLEM)
 
 
 @lru_cache(maxsize=1)
-def core() -> pa.Table:
-    sent = ibis.memtable(history(WORLD).select(["user_id", "email_id", "unsubscribed", "delivered_at"]))
-    who = ibis.memtable(profiles(WORLD)).cast({"date_joined": "timestamp(6)"})
-    what = ibis.memtable(content(WORLD)).cast({"created_at": "timestamp(6)"})
-    tables = {"user_profiles": who, "user_emails": sent, "email_content": what}
-    return core_rows(tables, PROBLEM).to_pyarrow()
+def tables() -> dict[str, ibis.Table]:
+    sent = history(WORLD).select(["user_id", "email_id", "unsubscribed", "delivered_at"])
+    found = {"user_profiles": profiles(WORLD), "email_content": content(WORLD), "user_emails": sent}
+    days = {"user_profiles": "date_joined", "email_content": "created_at"}
+    return {
+        name: ibis.memtable(rows).cast({days[name]: "timestamp(6)"} if name in days else {})
+        for name, rows in found.items()
+    }
 
 
 @lru_cache(maxsize=1)
 def rows() -> pa.Table:
-    return matured_rows(send_features(ibis.memtable(core()), PROBLEM), PROBLEM)
+    return matured_rows(send_features(tables(), PROBLEM), PROBLEM)
 
 
 def fitted(*extra: str, only: Callable[[str], bool] = lambda _: True, known: pa.Table | None = None) -> Boosted:
@@ -57,7 +60,7 @@ def fitted(*extra: str, only: Callable[[str], bool] = lambda _: True, known: pa.
 def results(model: Boosted, *, known: pa.Table | None = None, seed: int = 0) -> dict[str, Behaviour]:
     """Of all tests."""
     known = rows() if known is None else known
-    return by_name(behaviour_tests(model, ibis.memtable(core()), known, PROBLEM, seed=seed))
+    return by_name(behaviour_tests(model, tables(), known, PROBLEM, seed=seed))
 
 
 def plain_results(model: Boosted, known: pa.Table | None = None) -> dict[str, Behaviour]:
@@ -69,8 +72,7 @@ def plain_results(model: Boosted, known: pa.Table | None = None) -> dict[str, Be
 
 def directions(model: Boosted, problem: Problem = PROBLEM) -> dict[str, Behaviour]:
     """Of the tests of direction, on the users of the intervention below."""
-    asked, random = intervention().asked, np.random.default_rng(0)
-    return by_name(directions_hold(model, core(), rows(), asked, problem, random))
+    return by_name(directions_hold(model, tables(), intervention().asked, problem, np.random.default_rng(0)))
 
 
 def by_name(found: Iterable[Behaviour]) -> dict[str, Behaviour]:
@@ -87,7 +89,6 @@ def failures(found: dict[str, Behaviour]) -> set[str]:
 @dataclass(frozen=True)
 class Intervention:
     asked: pa.Table
-    sends: pa.Table
     planted: pa.Table
     before: pa.Table
     after: pa.Table
@@ -99,14 +100,16 @@ def intervention() -> Intervention:
     of_users = rows().filter(pc.less_equal(rows()["user_id"], 1500))
     _, last = np.unique(of_users["user_id"].to_numpy()[::-1], return_index=True)
     asked = of_users.take(of_users.num_rows - 1 - last[-400:])
-    more, possible = with_extra_recent_sends(core(), asked, EXTRA_SENDS, PROBLEM, np.random.default_rng(0))
-    asked = asked.filter(pa.array(possible))
+    feature = feature_called(FATIGUE["feature"], PROBLEM)
+    every = pc.unique(tables()["user_emails"].to_pyarrow()["user_id"])
+    there = history_of(tables(), PROBLEM, every)
+    change = raised(feature, there, asked, PROBLEM, np.random.default_rng(0))
+    asked = asked.filter(pa.array(change.reached))
     assert asked.num_rows > 300
-    features = send_features(ibis.memtable(more), PROBLEM).to_pyarrow()
+    features = send_features(as_tables(change.history), PROBLEM).to_pyarrow()
     return Intervention(
         asked=asked,
-        sends=core(),
-        planted=more.slice(core().num_rows),
-        before=rows_of_sends(asked, rows()),
-        after=rows_of_sends(asked, features),
+        planted=change.history["user_emails"].slice(there["user_emails"].num_rows),
+        before=rows_of(asked, rows(), PROBLEM, "user"),
+        after=rows_of(asked, features, PROBLEM, "user"),
     )

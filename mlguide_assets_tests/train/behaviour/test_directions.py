@@ -8,15 +8,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from mlguide_assets.prepare.features.tables import LABEL
 from mlguide_assets.prepare.simulator.calibration import calibrate
 from mlguide_assets.prepare.simulator.content import emails
 from mlguide_assets.prepare.simulator.population import users
 from mlguide_assets.prepare.simulator.risk import SHIFTED, USUAL, Effects, Moment, observed_logits
-from mlguide_assets.train.behaviour.directions import EXTRA_SENDS, with_extra_recent_sends
-from mlguide_assets.train.behaviour.samples import EMAIL_HISTORY, PROFILE
+from mlguide_assets.train.behaviour.interventions import EXTRA_EVENTS, feature_called, raised
+from mlguide_assets.train.some_units import history_of
+from mlguide_assets_tests.email_case import LABEL
 from mlguide_assets_tests.prepare.simulator.worlds import history
-from mlguide_assets_tests.train.behaviour.cases import FEATURES, PROBLEM, WORLD, core, intervention
+from mlguide_assets_tests.train.behaviour.cases import FATIGUE, FEATURES, PROBLEM, WORLD, intervention, rows, tables
 
 
 def difference(name: str) -> npt.NDArray[np.float64]:
@@ -26,10 +26,10 @@ def difference(name: str) -> npt.NDArray[np.float64]:
 
 def test_everything_that_follows_from_the_extra_sends_changes_with_them() -> None:
     for name in ("emails_last_7_days", "emails_last_30_days", "number_of_emails"):
-        assert (difference(name) == EXTRA_SENDS).all()
+        assert (difference(name) == EXTRA_EVENTS).all()
     for kind in ("theme", "category"):
         counts = [each.name for each in FEATURES if each.name.startswith(f"number_of_email_{kind}_")]
-        assert (np.sum([difference(name) for name in counts], axis=0) == EXTRA_SENDS).all()
+        assert (np.sum([difference(name) for name in counts], axis=0) == EXTRA_EVENTS).all()
     after, before = (
         np.nan_to_num(table["days_since_last_email"].to_numpy(), nan=np.inf)
         for table in (intervention().after, intervention().before)
@@ -40,7 +40,9 @@ def test_everything_that_follows_from_the_extra_sends_changes_with_them() -> Non
 
 def test_nothing_else_changes() -> None:
     done = intervention()
-    kept = [*PROFILE, *EMAIL_HISTORY, "theme", "category", "tenure_days", "email_age_days", "number_of_unsubscribes"]
+    own = [each.name for each in FEATURES if each.noun == "user" and each.origin == "column"]
+    kept = [*own, "email_matured_sends", "email_unsubscribe_rate", "theme", "category", "tenure_days", "email_age_days"]
+    kept += ["number_of_unsubscribes"]
     for name in [*kept, "day_of_week", "hour_of_day", "user_id", "email_id", "delivered_at", LABEL]:
         assert done.after[name].combine_chunks().equals(done.before[name].combine_chunks()), name
         assert done.before[name].combine_chunks().equals(done.asked[name].combine_chunks()), name
@@ -48,14 +50,17 @@ def test_nothing_else_changes() -> None:
 
 def test_extra_sends_keep_the_contract() -> None:
     planted = intervention().planted
-    assert planted.num_rows == EXTRA_SENDS * intervention().asked.num_rows
-    for column in ("date_joined", "created_at"):
-        assert pc.all(pc.less_equal(planted[column], planted["delivered_at"])).as_py()
+    assert planted.num_rows == EXTRA_EVENTS * intervention().asked.num_rows
+    people, content = (tables()[name].to_pyarrow() for name in ("user_profiles", "email_content"))
+    for key, entities, since in (("user_id", people, "date_joined"), ("email_id", content, "created_at")):
+        begun = entities[since].take(pc.index_in(planted[key], value_set=entities["id"].combine_chunks()))
+        assert pc.all(pc.less_equal(begun, planted["delivered_at"])).as_py()
     assert set(planted[LABEL].to_pylist()) == {PROBLEM.label.negative}
     asked = dict(zip(*(intervention().asked[name].to_pylist() for name in ("user_id", "delivered_at")), strict=True))
     for user, instant in zip(*(planted[name].to_pylist() for name in ("user_id", "delivered_at")), strict=True):
         assert asked[user] - timedelta(days=7) <= instant < asked[user]
-    mix = pc.value_counts(planted["theme"]).to_pylist()
+    themes = content["theme"].take(pc.index_in(planted["email_id"], value_set=content["id"].combine_chunks()))
+    mix = pc.value_counts(themes).to_pylist()
     assert min(each["counts"] for each in mix) > 0.2 * planted.num_rows
 
 
@@ -87,14 +92,18 @@ def test_features_say_of_a_send_what_the_simulator_drew_it_from() -> None:
 def test_extra_sends_never_lower_the_true_risk_of_any_send(effects: Effects) -> None:
     rise = logits(intervention().after, effects) - logits(intervention().before, effects)
     assert rise.min() > 0
-    assert rise.mean() > EXTRA_SENDS * (effects.last_7_days + effects.last_30_days)
+    assert rise.mean() > EXTRA_EVENTS * (effects.last_7_days + effects.last_30_days)
 
 
 def test_a_user_who_just_joined_gets_no_sends_from_before() -> None:
-    first = core().sort_by("delivered_at").slice(5000, 1).to_pylist()[0]
-    lone = {**first, "user_id": 10**6, "date_joined": first["delivered_at"] - timedelta(seconds=1)}
-    joined = pa.concat_tables([core(), pa.Table.from_pylist([lone], core().schema)])
-    asked = pa.Table.from_pylist([{"user_id": 10**6, "delivered_at": first["delivered_at"]}])
-    more, planted = with_extra_recent_sends(joined, asked, 2, PROBLEM, np.random.default_rng(0))
-    assert planted.tolist() == [False]
-    assert more.num_rows == joined.num_rows
+    at = rows()["delivered_at"][5000].as_py()
+    people = tables()["user_profiles"].to_pyarrow()
+    lone = {**people.slice(0, 1).to_pylist()[0], "id": 10**6, "date_joined": at - timedelta(seconds=1)}
+    joined = pa.concat_tables([people, pa.Table.from_pylist([lone], people.schema)])
+    units = pc.unique(tables()["user_emails"].to_pyarrow()["user_id"])
+    there = {**history_of(tables(), PROBLEM, units), "user_profiles": joined}
+    asked = pa.table({"user_id": [10**6], "delivered_at": pa.array([at], pa.timestamp("us"))})
+    feature = feature_called(FATIGUE["feature"], PROBLEM)
+    change = raised(feature, there, asked, PROBLEM, np.random.default_rng(0))
+    assert change.reached.tolist() == [False]
+    assert change.history["user_emails"].num_rows == there["user_emails"].num_rows

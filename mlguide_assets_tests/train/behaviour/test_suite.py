@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import ibis
@@ -11,26 +12,26 @@ import pyarrow.compute as pc
 import pytest
 
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.features.tables import LABEL, send_features
 from mlguide_assets.train.behaviour.invariance import ids_do_not_matter, row_order_does_not_matter
 from mlguide_assets.train.behaviour.results import Behaviour, behaviour_table
-from mlguide_assets.train.behaviour.samples import PROFILE
 from mlguide_assets.train.behaviour.suite import behaviour_tests
 from mlguide_assets.train.calibration import Calibration
 from mlguide_assets.train.encoding import Encoding, Matrix
 from mlguide_assets.train.models import Boosted, refit_xgboost
+from mlguide_assets.train.some_units import history_of
+from mlguide_assets_tests.email_case import KEYS, LABEL, send_features
 from mlguide_assets_tests.samples import sample_problem
 from mlguide_assets_tests.train.behaviour.cases import (
     FATIGUE,
     FEATURES,
     PROBLEM,
-    core,
     directions,
     failures,
     fitted,
     plain_results,
     results,
     rows,
+    tables,
 )
 from mlguide_assets_tests.train.sends import replaced
 
@@ -76,15 +77,15 @@ def test_another_seed_looks_at_other_rows(sound: Boosted, found: dict[str, Behav
 
 @pytest.mark.parametrize("key", ["user_id", "email_id"])
 def test_a_model_that_reads_ids_is_found_out(key: str) -> None:
-    sends = core().filter(pc.less_equal(core()["user_id"], 300))
-    sends = sends.filter(sends["email_id"].is_valid())
-    features = send_features(ibis.memtable(sends), PROBLEM).to_pyarrow()
-    found = ids_do_not_matter(fitted(key), sends, features, PROBLEM, np.random.default_rng(0))
+    some = history_of(tables(), PROBLEM, pa.array(range(1, 301)))
+    model, random = fitted(key), np.random.default_rng(0)
+    found = ids_do_not_matter(model, some, PROBLEM, random, clock=datetime(2026, 1, 1))
     assert not found.passed
     assert found.value > 0.9
     assert key in found.message
     assert found.example is not None
     assert found.example["before"] != found.example["after"]
+    sends = some["user_emails"]
     known = pc.equal(sends["user_id"], found.example["user_id"])
     assert found.example["email_id"] in sends.filter(known)["email_id"].to_pylist()
 
@@ -102,7 +103,7 @@ class CentredOnItsBatch(Encoding):
 @pytest.mark.filterwarnings("ignore:All-NaN slice")
 def test_a_model_that_looks_at_the_rows_beside_is_found_out(sound: Boosted) -> None:
     model = replace(sound, encoding=CentredOnItsBatch(sound.encoding.features))
-    found = row_order_does_not_matter(model, rows().slice(5000, 500), np.random.default_rng(0))
+    found = row_order_does_not_matter(model, rows().slice(5000, 500), KEYS, np.random.default_rng(0))
     assert not found.passed
     assert found.example is not None
 
@@ -198,7 +199,7 @@ def test_scores_that_are_no_probabilities_are_found_out(sound: Boosted) -> None:
 
 
 def test_a_model_that_only_knows_the_user_cannot_choose_an_email() -> None:
-    of_user = {feature.name for feature in FEATURES if feature.origin in ("profile", "user_history")} | {"tenure_days"}
+    of_user = {feature.name for feature in FEATURES if feature.noun == "user"}
     assert failures(plain_results(fitted(only=lambda name: name in of_user))) == {"emails_are_told_apart"}
 
 
@@ -242,9 +243,10 @@ def test_no_rows_are_refused_in_words(sound: Boosted) -> None:
         results(sound, known=rows().slice(0, 0))
 
 
-def test_rows_of_another_core_table_are_refused(sound: Boosted) -> None:
-    others = ibis.memtable(core().filter(pc.greater(core()["user_id"], 500)))
-    with pytest.raises(ValueError, match="core_users has sends of"):
+def test_rows_of_other_tables_are_refused(sound: Boosted) -> None:
+    sends = tables()["user_emails"]
+    others = {**tables(), "user_emails": sends.filter(sends.user_id > 500)}
+    with pytest.raises(ValueError, match="user_emails tell of"):
         behaviour_tests(sound, others, rows(), PROBLEM, seed=0)
 
 
@@ -261,12 +263,14 @@ def test_one_user_or_one_email_gets_an_answer(sound: Boosted) -> None:
 
 def test_where_nobody_can_get_more_emails_nothing_is_judged(sound: Boosted) -> None:
     """Everything was sent in one instant."""
-    once = core().filter(pc.equal(core()["email_id"], core()["email_id"][0]))
+    sends = tables()["user_emails"].to_pyarrow()
+    once = sends.filter(pc.equal(sends["email_id"], sends["email_id"][0]))
+    once = once.take(np.unique(once["user_id"].to_numpy(), return_index=True)[1])
     once = replaced(once, "delivered_at", pa.repeat(once["delivered_at"][0], once.num_rows))
-    features = replaced(
-        send_features(ibis.memtable(once), PROBLEM).to_pyarrow(), LABEL, np.arange(once.num_rows) % 7 == 0
-    )
-    found = {each.name: each for each in behaviour_tests(sound, ibis.memtable(once), features, PROBLEM, seed=0)}
+    at_once = {**tables(), "user_emails": ibis.memtable(once)}
+    features = send_features(at_once, PROBLEM).to_pyarrow()
+    features = replaced(features, LABEL, np.arange(once.num_rows) % 7 == 0)
+    found = {each.name: each for each in behaviour_tests(sound, at_once, features, PROBLEM, seed=0)}
     for name in DIRECTED:
         assert found[name].passed
         assert found[name].rows == 0
@@ -275,7 +279,7 @@ def test_where_nobody_can_get_more_emails_nothing_is_judged(sound: Boosted) -> N
 
 def test_profiles_without_any_value_get_an_answer() -> None:
     known = rows()
-    for name in PROFILE:
+    for name in (each.name for each in FEATURES if each.noun == "user" and each.origin == "column"):
         known = replaced(known, name, [None] * known.num_rows)
     assert not {"scores_vary", "missing_values_are_survived"} & failures(plain_results(fitted(known=known), known))
 

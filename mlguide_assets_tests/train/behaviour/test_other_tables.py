@@ -1,0 +1,140 @@
+"""On tables that are nobody's emails: what is done to the source raises the feature that is meant, for every row."""
+
+import random
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+
+import ibis
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from mlguide_assets.define.decision import id_column
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.prepare.features.building import clock_of, features_from
+from mlguide_assets.train.behaviour.interventions import feature_called, noun_of, raised
+from mlguide_assets.train.behaviour.samples import one_per, rows_of
+from mlguide_assets.train.behaviour.suite import behaviour_tests
+from mlguide_assets.train.checks import behaviours
+from mlguide_assets.train.encoding import Encoding
+from mlguide_assets.train.models import refit_xgboost
+from mlguide_assets.train.rows import matured_rows
+from mlguide_assets.train.some_units import as_tables, history_of
+from mlguide_assets_tests.other_tables import ORDERS, PAYMENTS, START, problem_of
+
+DAY = timedelta(days=1)
+_CARD, _PAYMENT = PAYMENTS["tables"]["cards"], PAYMENTS["tables"]["payments"]
+CARDS = problem_of(
+    {
+        **PAYMENTS,
+        "tables": {
+            "cards": {**_CARD, "columns": {**_CARD["columns"], "limit": "integer"}},
+            "payments": _PAYMENT,
+        },
+        "features": {
+            "declared": {
+                "payments_7d": {"count": "payment", "by": "card", "within": "7d"},
+                "large_debits": {
+                    "count": "payment",
+                    "by": "card",
+                    "where": {"card.kind": "debit", "amount": {"at_least": 0.5}},
+                },
+                "frauds": {"count": "payment", "by": "card", "labelled": "positive"},
+                "mean_amount": {"mean": "payment.amount", "by": "card", "within": "20d"},
+                "last_amount": {"last": "payment.amount", "by": "shop"},
+                "shop_frauds_14d": {"rate": "label", "by": "shop", "within": "14d", "as_of": "day"},
+                "hour": {"calendar": "hour"},
+            }
+        },
+        "behaviour": {"directions": [{"feature": "shop_frauds_14d", "effect": "never_lowers"}]},
+    },
+    Path("nowhere"),
+)
+CUSTOMERS = problem_of(
+    {
+        **ORDERS,
+        "features": {"declared": {"orders_14d": {"count": "order", "by": "customer", "within": "14d"}}},
+        "behaviour": {"directions": [{"feature": "orders_14d", "effect": "never_raises"}]},
+    },
+    Path("nowhere"),
+)
+
+
+@lru_cache
+def tables_of(name: str) -> dict[str, ibis.Table]:
+    """Of the problem of that name."""
+    chance, times = random.Random(5), [START + timedelta(seconds=each) for each in range(0, 100 * 86_400, 3_517)]
+    if name == CUSTOMERS.name:
+        rows = [
+            {"customer": chance.randrange(60), "ordered": at, "amount": chance.random(), "channel": "web"}
+            for at in times
+            if at < START + 80 * DAY or chance.random() < 0.2
+        ]
+        return {"orders": ibis.memtable(pa.Table.from_pylist(rows))}
+    kinds = [
+        {"card": f"c{card:02}", "issued": START - DAY, "kind": chance.choice(("debit", "credit")), "limit": card}
+        for card in range(40)
+    ]
+    paid = [
+        {
+            "payment": number,
+            "card": f"c{chance.randrange(40):02}",
+            "shop": chance.randrange(30),
+            "paid": at,
+            "amount": chance.random(),
+            "fraud": "true" if chance.random() < 0.1 else "false",
+        }
+        for number, at in enumerate(times)
+    ]
+    return {"cards": ibis.memtable(pa.Table.from_pylist(kinds)), "payments": ibis.memtable(pa.Table.from_pylist(paid))}
+
+
+RAISED = [
+    *((CARDS, name) for name in ("payments_7d", "large_debits", "frauds", "mean_amount", "last_amount")),
+    *((CARDS, name) for name in ("shop_frauds_14d", "amount", "limit")),
+    (CUSTOMERS, "orders_14d"),
+]
+
+
+@pytest.mark.parametrize(("problem", "name"), RAISED, ids=[name for _, name in RAISED])
+def test_a_feature_is_larger_for_rows_that_are_reached_and_smaller_for_none(problem: Problem, name: str) -> None:
+    tables, feature = tables_of(problem.name), feature_called(name, problem)
+    noun, clock = noun_of(feature, problem), clock_of(tables, problem)
+    rows = matured_rows(features_from(tables, problem, clock=clock), problem)
+    chance = np.random.default_rng(0)
+    # Of late rows, before which something happened.
+    asked = one_per(id_column(noun), rows.slice(rows.num_rows // 2), chance)
+    history = history_of(tables, problem, asked[id_column(noun)].combine_chunks(), noun)
+    change = raised(feature, history, asked, problem, chance)
+    asked = asked.filter(pa.array(change.reached))
+    assert asked.num_rows >= 10
+
+    def values(of: dict[str, pa.Table]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        found = rows_of(asked, features_from(as_tables(of), problem, clock=clock).to_pyarrow(), problem, noun)
+        assert found.num_rows == asked.num_rows
+        return np.asarray(found[name].to_numpy(), dtype=np.float64)
+
+    before, after = values(history), values(change.history)
+    np.testing.assert_array_equal(before, asked[name].to_numpy())
+    # A credit card has no debits, whatever is done with it.
+    assert (after >= before).all() if name == "large_debits" else (after > before).all()
+    assert (after > before).sum() >= 10
+
+
+@pytest.mark.parametrize("problem", [CARDS, CUSTOMERS], ids=["payments", "customers"])
+def test_all_that_a_problem_declares_is_tested_and_an_ordinary_model_keeps_its_ids_apart(problem: Problem) -> None:
+    tables = tables_of(problem.name)
+    rows = matured_rows(features_from(tables, problem), problem)
+    encoding = Encoding.fit(rows, tuple(feature_called(name, problem) for name in _names(problem)))
+    labels = rows[problem.label.column].to_numpy()
+    model = refit_xgboost(encoding.matrix(rows), labels, encoding, rounds=10, seed=0)
+    found = {each.name: each for each in behaviour_tests(model, tables, rows, problem, seed=0)}
+    assert found.keys() == behaviours(problem).keys()
+    assert found["ids_do_not_matter"].passed
+    assert found["row_order_does_not_matter"].passed
+    assert all(each.rows for each in found.values())
+
+
+def _names(problem: Problem) -> list[str]:
+    return [name for name in problem.features.declared if name != "hour"]
