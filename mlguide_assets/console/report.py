@@ -93,7 +93,9 @@ def _print_quality(evaluation: dict[str, Any], decisions: str, console: Console)
     for name, metrics in models.items():
         style = "bold" if name == candidate else None
         table.add_row(name, *(_interval(metrics[metric]) for metric in METRICS), style=style)
-    console.print(_section("Quality", f"on the latest {decisions}, unseen in training, with 95 % intervals"))
+    sampled = f" (of a seeded sample of {evaluation['sample']:,})" if evaluation["sample"] else ""
+    latest = f"on the latest {decisions}{sampled}"
+    console.print(_section("Quality", f"{latest}, unseen in training, with 95 % intervals"))
     console.print(table)
     if not evaluation["decided"]:
         console.print(
