@@ -95,8 +95,8 @@ def _evaluation(lake: Lake, wanted: Container[str]) -> dict[str, Any] | None:
     """XGBoost, the baselines and the oracle, by metric; None before the first evaluation.
 
     `candidate` names the model that is the candidate, `candidate_reason` why it was chosen, and `decided` whether the
-    gate's last decision is on it: not so where the run that trained it did not reach the gate. `sample` is how many rows
-    all figures are of, where not all are held in memory.
+    gate's last decision is on it: not so where the run that trained it did not reach the gate. `sample` is the number
+    of rows that all figures are of, where not all are held in memory.
     """
     models: dict[str, dict[str, dict[str, float | None]]] = {}
     for row in _rows(lake, "model_evaluation", ["model", "metric", "value", "low", "high"]):

@@ -31,6 +31,9 @@ Floats = npt.NDArray[np.float64]
 Texts = npt.NDArray[np.str_]
 
 UNITS_AT_ONCE = 20_000
+"""Units that are paired with the candidates at a time."""
+UNITS_IN_MEMORY = 500_000
+"""Units whose states are read at a time."""
 
 PREDICTIONS = "batch_predictions"
 
@@ -157,7 +160,7 @@ def features_to_score(
     else:
         asked = asked_about(tables, problem, start)
         states = stores[decision.unit].semi_join(asked, decision.unit_id)
-        yield states.get_backend().to_pyarrow(from_states(states, problem).order_by(decision.unit_id))
+        yield from in_order(from_states(states, problem), decision.unit_id)
 
 
 def _within(at: ibis.Value, start: datetime) -> ibis.Value:
@@ -167,11 +170,25 @@ def _within(at: ibis.Value, start: datetime) -> ibis.Value:
 def choices(units: ibis.Table, offered: ibis.Table, problem: Problem) -> Iterator[pa.Table]:
     """Features of every pair of a unit and a candidate, a slice of the units at a time."""
     # The units' own backend: another would spill into the working directory.
-    backend, unit = units.get_backend(), problem.decision.unit_id
-    state, offered = units.order_by(unit).to_pyarrow(), ibis.memtable(offered.to_pyarrow())
-    for start in range(0, state.num_rows, UNITS_AT_ONCE):
-        some = ibis.memtable(state.slice(start, UNITS_AT_ONCE))
-        yield backend.to_pyarrow(features_of_choices(some, offered, problem))
+    backend, offered = units.get_backend(), ibis.memtable(offered.to_pyarrow())
+    for states in in_order(units, problem.decision.unit_id):
+        for start in range(0, states.num_rows, UNITS_AT_ONCE):
+            some = ibis.memtable(states.slice(start, UNITS_AT_ONCE))
+            yield backend.to_pyarrow(features_of_choices(some, offered, problem))
+
+
+def in_order(rows: ibis.Table, unit: str) -> Iterator[pa.Table]:
+    """Rows in the order of their ids, `UNITS_IN_MEMORY` at a time: of all of them, the ids alone are in memory.
+
+    Args:
+        unit: the column of ids, which are unique and not null.
+    """
+    backend = rows.get_backend()
+    ids = backend.to_pyarrow(rows.select(unit).order_by(unit))[unit]
+    for start in range(0, len(ids), UNITS_IN_MEMORY):
+        last = min(start + UNITS_IN_MEMORY, len(ids)) - 1
+        held = len(ids) <= UNITS_IN_MEMORY or rows[unit].between(ids[start].as_py(), ids[last].as_py())
+        yield backend.to_pyarrow(rows.filter(held).order_by(unit))
 
 
 def score(

@@ -5,6 +5,7 @@ Every row is a process of its own, so its peak memory is its own; what is compar
 
 import argparse
 import json
+import math
 import os
 import re
 import shutil
@@ -50,6 +51,8 @@ def main() -> None:
         if arguments.only and arguments.only in "replay":
             # Only where it is asked for: each scenario takes minutes.
             rows = [*rows, ("replay", lambda: _replays(arguments.seeds))]
+        if arguments.only and arguments.only in "scale":
+            rows = [*rows, ("scale", lambda: _scale(Path(folder), arguments.sends))]
         for name, measure in rows:
             if arguments.only and arguments.only not in name:
                 continue
@@ -141,6 +144,48 @@ def _features(folder: Path, sends: int, with_pandas: bool) -> list[Row]:
             )
         )
     return rows
+
+
+def _scale(folder: Path, sizes: list[int]) -> list[Row]:
+    """Features, training in external memory and batch scores by size, and how time and memory grow with it."""
+    rows: list[Row] = []
+    done: dict[int, tuple[float, float]] = {}
+    for sends in sizes:
+        place, users = folder / f"scale-{sends}", sends // 10
+        place.mkdir()
+        features = ["-m", "mlguide_assets_tests.benchmarks.features"]
+        _output([*features, "prepare", str(place), str(sends)])
+        done[sends] = seconds, gigabytes = tuple(json.loads(_output([*features, "ours", str(place), str(sends)])))
+        is_asked = sends == 100_000_000
+
+        def row(what: str, seconds: float, gigabytes: float, most: tuple[int, int], is_asked: bool = is_asked) -> Row:
+            asked = f"≤ {most[0] // 60} min, ≤ {most[1]} GB" if is_asked else ""
+            fine = _within(seconds <= most[0] and gigabytes <= most[1]) if is_asked else ""
+            return what, f"{seconds:.0f} s, {gigabytes:.1f} GB", asked, fine
+
+        rows.append(row(f"features of {sends:,} sends", seconds, gigabytes, (360, 6)))
+        for way in ("train", "batch"):
+            module = ["-m", "mlguide_assets_tests.benchmarks.scale", way, str(place), str(sends), str(users)]
+            got = json.loads(_output(module))
+            what = (
+                f"  training on {got['rows']:,} in external memory, {got['rounds']} rounds"
+                if way == "train"
+                else f"  {got['rows']:,} batch scores, 20 candidates each"
+            )
+            rows.append(row(what, got["seconds"], got["gigabytes"], (900, 8) if way == "train" else (600, 4)))
+        shutil.rmtree(place)
+    return rows + _growth(done)
+
+
+def _growth(done: dict[int, tuple[float, float]]) -> list[Row]:
+    """The exponents with which time and memory of the features grow from the smallest size to the largest."""
+    if len(done) < 2:
+        return []
+    (few, first), (many, last) = min(done.items()), max(done.items())
+    time_exponent, memory_exponent = (math.log(b / a) / math.log(many / few) for a, b in zip(first, last, strict=True))
+    fine = time_exponent <= 1.15 and memory_exponent <= 0.3
+    grown = f"time {time_exponent:.2f}, memory {memory_exponent:.2f}"
+    return [(f"growth exponents of the features, {few:,} to {many:,}", grown, "≤ 1.15, ≤ 0.3", _within(fine))]
 
 
 def _one_more_day(folder: Path, sends: int) -> list[Row]:

@@ -19,7 +19,7 @@ from mlguide_assets.prepare.sources.conforming import conform
 from mlguide_assets.prepare.sources.simulated import world_of
 
 
-def _accepted(problem: Problem, connection: Any, folder: Path) -> dict[str, ibis.Table]:
+def accepted(problem: Problem, connection: Any, folder: Path) -> dict[str, ibis.Table]:
     return {name: connection.read_parquet(str(folder / f"{name}.accepted.parquet")) for name in problem.tables}
 
 
@@ -31,14 +31,14 @@ def main(way: str, folder: Path, sends: int) -> None:
         write(world_of(problem), folder)
         for name, table in problem.tables.items():
             written = connection.read_parquet(str(folder / f"{name}.parquet"))
-            accepted = conform(written, name, table, place=name).drop("unreadable")
-            connection.to_parquet(accepted, str(folder / f"{name}.accepted.parquet"))
-        core_of_all = core_rows(_accepted(problem, connection, folder), problem)
+            rows = conform(written, name, table, place=name).drop("unreadable")
+            connection.to_parquet(rows, str(folder / f"{name}.accepted.parquet"))
+        core_of_all = core_rows(accepted(problem, connection, folder), problem)
         connection.to_parquet(core_of_all, str(core), compression="zstd")
         return
     start = time.perf_counter()
     if way == "ours":
-        features = features_from(_accepted(problem, connection, folder), problem)
+        features = features_from(accepted(problem, connection, folder), problem)
         connection.to_parquet(features, str(out), compression="zstd")
     elif way == "sql":
         from mlguide_assets_tests.benchmarks.rivals import with_sql

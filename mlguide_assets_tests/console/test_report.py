@@ -21,7 +21,12 @@ def printed(status: dict[str, Any]) -> str:
     return out.getvalue()
 
 
-CANDIDATE = {"candidate": "xgboost", "candidate_reason": "The candidate is xgboost: it is better.", "decided": True, "sample": None}
+CANDIDATE = {
+    "candidate": "xgboost",
+    "candidate_reason": "The candidate is xgboost: it is better.",
+    "decided": True,
+    "sample": None,
+}
 
 
 def status(estimate: dict[str, float | None], lift: dict[str, float | None]) -> dict[str, Any]:

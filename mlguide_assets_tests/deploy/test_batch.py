@@ -127,16 +127,18 @@ def test_every_row_says_by_what_and_as_of_when(predictions: pa.Table) -> None:
     assert all(predictions[name].null_count == 0 for name in predictions.column_names)
 
 
-@pytest.mark.parametrize("at_once", [1, 7, USERS])
+@pytest.mark.parametrize(("at_once", "held"), [(1, USERS), (7, 20), (USERS, 7)])
 def test_slices_give_what_one_piece_gives(
     users: pa.Table,
     emails: pa.Table,
     current: Bundle,
     predictions: pa.Table,
     at_once: int,
+    held: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(batch, "UNITS_AT_ONCE", at_once)
+    monkeypatch.setattr(batch, "UNITS_IN_MEMORY", held)
     few = users.slice(0, 10) if at_once == 1 else users
     assert scored(few, emails, current).equals(predictions.slice(0, few.num_rows * CANDIDATES))
 
