@@ -35,9 +35,9 @@ def online_parity(workspace: Workspace, prediction_log: Any) -> dg.Output[Any]:
     "(1e-9 of the value).",
 )
 def logged_features_agree(online_parity: Any) -> dg.AssetCheckResult:
-    from mlguide_assets.observe.online_parity import judge_parity
+    from mlguide_assets.observe.online_parity import parity_verdict
 
-    verdict = judge_parity(online_parity)
+    verdict = parity_verdict(online_parity)
     return dg.AssetCheckResult(
         passed=not verdict.differing,
         description=verdict.sentence,
@@ -50,7 +50,7 @@ def logged_features_agree(online_parity: Any) -> dg.AssetCheckResult:
     group_name=GROUP,
     kinds={"parquet", "ibis"},
     owners=OWNERS,
-    description=f"How many {DECISION.plural} each day has, and digests of them and of their final outcomes: they tell "
+    description=f"How many {DECISION.plural} each day has, and digests of them and of their final outcomes: they show "
     "that it changed.",
 )
 def landed_days(workspace: Workspace, **read: Any) -> Any:
@@ -70,14 +70,14 @@ def landed_days(workspace: Workspace, **read: Any) -> Any:
     tags=EACH_DAY,
     ins=FEATURES,
     deps=["champion_model"],
-    description=f"The day's {DECISION.plural}, and what the API was asked, held against the champion's reference "
+    description=f"The day's {DECISION.plural}, and the requests to the API, compared with the champion's reference "
     "profile, column by column.",
 )
 def data_drift(
     context: dg.AssetExecutionContext, workspace: Workspace, features: Any, prediction_log: Any, landed_days: Any
 ) -> dg.Output[Any]:
     from mlguide_assets.deploy.bundle import champion
-    from mlguide_assets.observe.data_drift import judge_days, no_drift
+    from mlguide_assets.observe.data_drift import check_days, no_drift
     from mlguide_assets.observe.drift_reports import report_on, stretch_due
     from mlguide_assets.observe.drift_table import levels
 
@@ -85,7 +85,7 @@ def data_drift(
     if current is None:
         return dg.Output(dict.fromkeys(context.partition_keys, no_drift()), metadata={"level": "no champion"})
     reports = workspace.home.drift_reports(problem.key)
-    judged = judge_days(
+    checked = check_days(
         _days_of_run(context, workspace, current.version, landed_days),
         features=features,
         prediction_log=prediction_log,
@@ -94,39 +94,39 @@ def data_drift(
         problem=problem,
         reports=reports,
     )
-    for day, drift in judged.items():
+    for day, drift in checked.items():
         context.add_asset_metadata({"level": drift.level, "verdict": drift.sentence}, partition_key=day.isoformat())
-    found = levels(workspace.lake, current.version) | {day.isoformat(): drift.level for day, drift in judged.items()}
-    stretch = stretch_due(found, reports, days=problem.watching.report_days) if judged else None
-    metadata: dict[str, Any] = {"days_tested": len(judged)}
+    found = levels(workspace.lake, current.version) | {day.isoformat(): drift.level for day, drift in checked.items()}
+    stretch = stretch_due(found, reports, days=problem.watching.report_days) if checked else None
+    metadata: dict[str, Any] = {"days_tested": len(checked)}
     if stretch is not None:
         path = report_on(stretch, features=features, champion=current, problem=problem, reports=reports)
         metadata |= {"report": dg.MetadataValue.path(str(path))} if path else {}
-    return dg.Output({day.isoformat(): drift.table for day, drift in judged.items()}, metadata=metadata)
+    return dg.Output({day.isoformat(): drift.table for day, drift in checked.items()}, metadata=metadata)
 
 
 def _days_of_run(
     context: dg.AssetExecutionContext, workspace: Workspace, champion: str, landed_days: Any
 ) -> list[date]:
-    """The days to judge: those that have landed, and of a range that a sensor asks for, those that have changed.
+    """The days to check: those that have landed, and of a range that a sensor requests, those that have changed.
 
     Raises:
-        InputError: a person asks for a day that has not landed.
+        InputError: a person requests a day that has not landed.
     """
     from mlguide_assets.defs.days import today
     from mlguide_assets.errors import InputError
     from mlguide_assets.observe.drift_table import signatures
-    from mlguide_assets.observe.new_days import events_by_day, judgeable, last_landed_day, signature
+    from mlguide_assets.observe.new_days import days_with_decisions, events_by_day, last_landed_day, signature
 
     known = {row["day"]: row for row in landed_days.to_pyarrow().to_pylist()}
     last = last_landed_day(events_by_day(known.values()), today=today(workspace))
-    asked = [date.fromisoformat(key) for key in context.partition_keys]
-    days = judgeable([day for day in asked if day <= last], known, workspace.problem)
-    if asked[0] <= last and not days:
-        raise InputError(f"{asked[0]} cannot be judged for drift: no {DECISION.noun} was asked about on it.")
+    requested = [date.fromisoformat(key) for key in context.partition_keys]
+    days = days_with_decisions([day for day in requested if day <= last], known, workspace.problem)
+    if requested[0] <= last and not days:
+        raise InputError(f"{requested[0]} cannot be tested for drift: it has no {DECISION.noun}.")
     if not days:
         raise InputError(
-            f"{asked[0]} cannot be tested for drift before it has landed; the last day that has is {last}."
+            f"{requested[0]} cannot be tested for drift before it has landed; the last day that has is {last}."
         )
     if REASON not in context.run.tags:
         return days
@@ -234,14 +234,14 @@ drift_job = dg.define_asset_job(
 def check_drift_on_new_data(context: dg.SensorEvaluationContext, workspace: Workspace) -> Iterator[dg.RunRequest]:
     from datetime import UTC, datetime
 
-    from mlguide_assets.observe.new_days import days_to_judge
+    from mlguide_assets.observe.new_days import days_to_check
     from mlguide_assets.prepare.sources.world_clock import day_reached
 
     if reading(context.instance):
         return
     now, problem = datetime.now(UTC), workspace.problem
     today = day_reached(problem, workspace.home.world_clock(problem.key), now)
-    days = days_to_judge(workspace.home, workspace.lake, problem, today=today)
+    days = days_to_check(workspace.home, workspace.lake, problem, today=today)
     if days:
         # A range names days that Dagster must know of.
         known_days(context.instance, workspace)
@@ -277,7 +277,7 @@ def features_are_fresh(workspace: Workspace) -> dg.AssetCheckResult:
 def alert_on_drift(context: dg.SensorEvaluationContext, workspace: Workspace) -> dg.SkipReason:
     from datetime import UTC, datetime
 
-    from mlguide_assets.observe.alerting import book_of, drifted, retry, tell
+    from mlguide_assets.observe.alerting import book_of, drifted, raise_or_resolve, retry
     from mlguide_assets.observe.drift_table import TRAFFIC, verdicts
 
     book, now, found = book_of(workspace.home, workspace.problem), datetime.now(UTC), verdicts(workspace.lake)
@@ -286,12 +286,12 @@ def alert_on_drift(context: dg.SensorEvaluationContext, workspace: Workspace) ->
     if newest == (context.cursor or ""):
         return dg.SkipReason("No day was tested since the last look.")
     for source in (DECISION.plural, TRAFFIC):
-        tell(book, f"drift-{source}", drifted(found, source), now)
+        raise_or_resolve(book, f"drift-{source}", drifted(found, source), now)
     context.update_cursor(newest)
     return dg.SkipReason(f"Looked at the days up to {newest}.")
 
 
-# All code locations: runs of 'mlguide run' have none, and are to be told of like any other.
+# All code locations: runs of 'mlguide run' have none, and are reported like any other.
 @dg.run_failure_sensor(
     monitor_all_code_locations=True,
     default_status=dg.DefaultSensorStatus.RUNNING,
@@ -300,13 +300,13 @@ def alert_on_drift(context: dg.SensorEvaluationContext, workspace: Workspace) ->
 def alert_on_failure(context: dg.RunFailureSensorContext, workspace: Workspace) -> None:
     from datetime import UTC, datetime
 
-    from mlguide_assets.observe.alerting import book_of, failed_run, tell
+    from mlguide_assets.observe.alerting import book_of, failed_run, raise_or_resolve
 
     run, now = context.dagster_run, datetime.now(UTC)
     if not is_of_this_problem(run):
         return
     alert = failed_run(run.job_name, run.run_id, context.failure_event.message or "no reason given", now)
-    tell(book_of(workspace.home, workspace.problem), alert.key, alert, now)
+    raise_or_resolve(book_of(workspace.home, workspace.problem), alert.key, alert, now)
 
 
 @dg.run_status_sensor(
@@ -318,9 +318,9 @@ def alert_on_failure(context: dg.RunFailureSensorContext, workspace: Workspace) 
 def resolve_after_success(context: dg.RunStatusSensorContext, workspace: Workspace) -> None:
     from datetime import UTC, datetime
 
-    from mlguide_assets.observe.alerting import book_of, failure_key, tell
+    from mlguide_assets.observe.alerting import book_of, failure_key, raise_or_resolve
 
     if not is_of_this_problem(context.dagster_run):
         return
     key = failure_key(context.dagster_run.job_name)
-    tell(book_of(workspace.home, workspace.problem), key, None, datetime.now(UTC))
+    raise_or_resolve(book_of(workspace.home, workspace.problem), key, None, datetime.now(UTC))

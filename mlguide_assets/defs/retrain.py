@@ -133,7 +133,7 @@ def note_failed_retraining(context: dg.RunFailureSensorContext, workspace: Works
 def alert_on_performance(context: dg.SensorEvaluationContext, workspace: Workspace) -> dg.SkipReason:
     from datetime import UTC, datetime
 
-    from mlguide_assets.observe.alerting import book_of, tell
+    from mlguide_assets.observe.alerting import book_of, raise_or_resolve
     from mlguide_assets.retrain.outcomes import incidents
 
     home, now = workspace.home, datetime.now(UTC)
@@ -143,6 +143,6 @@ def alert_on_performance(context: dg.SensorEvaluationContext, workspace: Workspa
     if seen == context.cursor:
         return dg.SkipReason("Nothing has changed since the last look.")
     for key, alert in found.items():
-        tell(book_of(home, workspace.problem), key, alert, now)
+        raise_or_resolve(book_of(home, workspace.problem), key, alert, now)
     context.update_cursor(seen)
     return dg.SkipReason(f"Open: {', '.join(key for key, alert in found.items() if alert) or 'nothing'}.")

@@ -16,7 +16,7 @@ WEBHOOK_VARIABLE = "MLGUIDE_ALERT_WEBHOOK"
 """Where alerts are posted, if anywhere. It may hold a token, so it is in the environment and in no file."""
 
 IN_A_ROW = 2
-"""Days that call for action one after the other before anybody is told: one may be chance."""
+"""Consecutive days that call for action before an alert is raised: one may be chance."""
 
 
 def book_of(home: Home, problem: Problem) -> AlertBook:
@@ -71,15 +71,15 @@ def drifted(verdicts: Sequence[Mapping[str, Any]], source: str) -> Alert | None:
 def dropped(
     verdicts: Sequence[Mapping[str, Any]], *, window_days: int, cost_effect: float | None = None
 ) -> Alert | None:
-    """The champion has surely lost more than it may for the length of a window; None where it has not.
+    """The champion has dropped significantly more than it may for the length of a window; None where it has not.
 
     Args:
         verdicts: rows of `performance_verdicts` of one version, oldest first.
         window_days: length of the windows.
         cost_effect: what 1,000 decisions cost more in the last window than at training.
     """
-    judged = [row for row in verdicts if row["verdict"] != "too_few"]
-    run = lasting(judged, lambda row: row["verdict"] == "dropped", window_days)
+    tested = [row for row in verdicts if row["verdict"] != "too_few"]
+    run = lasting(tested, lambda row: row["verdict"] == "dropped", window_days)
     if not run:
         return None
     newest = run[-1]
@@ -91,14 +91,14 @@ def dropped(
         happened=newest["reason"],
         since=_midnight(run[0]["day"]),
         severity=f"{len(run)} windows in a row have dropped.",
-        next_step="A retraining is asked for by itself ('mlguide ui'); asset performance_verdicts has every window.",
+        next_step="Retraining is requested automatically ('mlguide ui'); asset performance_verdicts has every window.",
         facts={"model_version": newest["model_version"], "windows": len(run), "difference": newest["difference"]},
         cost_effect=cost_effect,
     )
 
 
 def unexpected(gaps: Sequence[Mapping[str, Any]], *, cost_effect: float | None = None) -> Alert | None:
-    """Outcomes come otherwise than the champion's probabilities say, in the last windows; None where they do not.
+    """Outcomes differ from the champion's probabilities in the last windows; None where they do not.
 
     Args:
         gaps: rows of `performance_gap` of one version, metric and length of window, oldest first.
@@ -113,18 +113,18 @@ def unexpected(gaps: Sequence[Mapping[str, Any]], *, cost_effect: float | None =
         key="performance-gap",
         kind="performance",
         level="warn",
-        title="Outcomes come otherwise than the champion expects",
+        title="Outcomes differ from what the champion expects",
         happened=f"{newest['metric']} over the {newest['window_days']} days to {newest['day']} is "
         f"{newest['realised']:.4f}, where {newest['estimated']:.4f} was expected of the same rows.",
         since=_midnight(str(run[0]["day"])),
         severity=f"{len(run)} windows in a row differ by more than chance: the concept has drifted, not the inputs.",
-        next_step="Look at asset performance_gap; if it stays so, only outcomes from after the change teach anything.",
+        next_step="Look at asset performance_gap; if it lasts, only outcomes from after the change help a new model.",
         facts={"model_version": newest["model_version"], "windows": len(run), "gap": newest["value"]},
         cost_effect=cost_effect,
     )
 
 
-def tell(book: AlertBook, key: str, alert: Alert | None, now: datetime) -> Delivery | None:
+def raise_or_resolve(book: AlertBook, key: str, alert: Alert | None, now: datetime) -> Delivery | None:
     """Raise an alert, or resolve the incident of its key where there is none any more."""
     webhook = os.environ.get(WEBHOOK_VARIABLE) or None
     if alert is not None:
@@ -135,7 +135,7 @@ def tell(book: AlertBook, key: str, alert: Alert | None, now: datetime) -> Deliv
 
 
 def retry(book: AlertBook, now: datetime) -> None:
-    """Send again what no receiver took."""
+    """Send what was not delivered again."""
     webhook = os.environ.get(WEBHOOK_VARIABLE)
     if webhook:
         book.retry_undelivered(now=now, webhook=webhook)

@@ -39,7 +39,7 @@ def columns_of(problem: Problem) -> dict[str, dict[str, str]]:
         },
         "data_drift": {
             "day": "The day that was compared, UTC.",
-            "source": f"Which rows were compared: the day's {many}, or what the API was asked (traffic).",
+            "source": f"Which rows were compared: the day's {many}, or the requests to the API (traffic).",
             "model_version": "The champion whose reference profile the day was compared with.",
             "signature": f"A hash of the {many} and outcomes that were compared; another one: they have changed.",
             "column": "The column that was compared; (volume) is the row count, (all) the verdict on all columns.",
@@ -116,12 +116,12 @@ def columns_of(problem: Problem) -> dict[str, dict[str, str]]:
         },
         "serving_health": {
             "day": "The day, UTC.",
-            "endpoint": "What was asked for: predict or recommend.",
+            "endpoint": "The kind of request: predict or recommend.",
             "model_version": "The version that answered.",
             "requests": "Answered requests.",
             "latency_p50": "Median latency of a request, in milliseconds.",
             "latency_p99": "99th percentile of the latency, in milliseconds.",
-            "pairs": "Answers: one for each case that was asked about.",
+            "pairs": "Answers: one for each case in a request.",
             "base_rates": "Answers that were the base rate.",
             "mean_probability": "Mean probability that was answered.",
             "withheld_share": f"Share of the answers that are {decision.above}.",

@@ -1,4 +1,4 @@
-"""Drift of one day: its decisions, and what the API was asked, each held against the champion's reference profile."""
+"""Drift of one day: its decisions, and the requests to the API, each compared with the champion's reference."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle
 from mlguide_assets.errors import InputError
 from mlguide_assets.observe.domain_classifier import Separation, classifier_of
-from mlguide_assets.observe.drift import judge
+from mlguide_assets.observe.drift import check_drift
 from mlguide_assets.observe.drift_table import TOGETHER, TRAFFIC, VOLUME, WHOLE
 from mlguide_assets.observe.drift_verdict import DRIFT_SCHEMA, LEVELS, DriftVerdict
 from mlguide_assets.observe.new_days import decisions_on, signature
-from mlguide_assets.observe.quality import Finding, Level, judge_volume
+from mlguide_assets.observe.quality import Finding, Level, check_volume
 from mlguide_assets.observe.rows import logged_traffic, scored_rows
 from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.train.files import PROFILE
@@ -26,7 +26,7 @@ from mlguide_assets.train.reference.counting import window_counts
 from mlguide_assets.train.reference.profile import Profile
 
 EARLIER_WEEKS = 8
-"""Days of the same weekday, or cut-offs, that tell how many decisions are usual."""
+"""Days of the same weekday, or cut-offs, from which the usual number of decisions is taken."""
 
 SCHEMA = pa.schema(
     [
@@ -68,43 +68,43 @@ def drift_of_day(
     final: bool = True,
     together: Separation | None = None,
 ) -> DayDrift:
-    """Judge a day.
+    """Compare a day with the reference.
 
     Args:
         rows: of the day, as `rows.scored_rows` gives them.
         traffic: of the day, as `rows.logged_traffic` gives it; nothing is said of none.
         earlier: decisions on earlier days like this one, see `days_alike`.
-        min_rows: of a day that is judged.
-        signature: what the day is judged as, from `new_days.signature`.
-        final: all outcomes are, by the data's clock. The label is judged then; one that is missing counts as that.
+        min_rows: days with fewer are not tested.
+        signature: identifies what is tested, from `new_days.signature`.
+        final: all outcomes are, by the data's clock. The label is tested then; a missing one counts as missing.
         together: what the domain classifier finds of its decisions; without it, it has no row.
     """
     profile, label, source = profile.on(day), problem.label.column, problem.decision.plural
     known = [column.name for column in profile.columns if final or column.name != label]
     decided = rows.drop_columns([*problem.decision.keys, "matured_at", *([] if final else [label])])
-    of_rows = _judged(decided, profile.only(known), min_rows)
-    volume = judge_volume(rows.num_rows, earlier)
+    of_rows = _compared(decided, profile.only(known), min_rows)
+    volume = check_volume(rows.num_rows, earlier)
     others = [volume, *([together.finding] if together else [])]
     verdicts = [(each.level, f"{each.reason}.") for each in others if each.level != "too_few"]
     # The first of equals: what the columns say comes first.
     level, sentence = max([(of_rows.level, of_rows.sentence), *verdicts], key=lambda each: LEVELS.index(each[0]))
     whole = {"source": source, "rows": rows.num_rows}
-    told = [
+    found = [
         *_rows(of_rows, source),
-        {**whole, "column": VOLUME, **_told(volume)},
+        {**whole, "column": VOLUME, **_fields(volume)},
         {**whole, "column": WHOLE, "level": level, "reason": sentence, "cost_effect": _cost_effect(of_rows)},
     ]
     if together:
         numbers = {"statistic": together.auc, "p_value": together.p_value}
-        told.append({**whole, "column": TOGETHER, **numbers, **_told(together.finding)})
+        found.append({**whole, "column": TOGETHER, **numbers, **_fields(together.finding)})
     if traffic.num_rows:
-        asked = [column.name for column in profile.columns if column.name != label]
-        of_traffic = _judged(traffic, profile.only(asked), min_rows)
+        requested = [column.name for column in profile.columns if column.name != label]
+        of_traffic = _compared(traffic, profile.only(requested), min_rows)
         verdict = {"level": of_traffic.level, "reason": of_traffic.sentence, "cost_effect": _cost_effect(of_traffic)}
-        told += _rows(of_traffic, TRAFFIC)
-        told.append({"source": TRAFFIC, "column": WHOLE, "rows": traffic.num_rows, **verdict})
+        found += _rows(of_traffic, TRAFFIC)
+        found.append({"source": TRAFFIC, "column": WHOLE, "rows": traffic.num_rows, **verdict})
     fixed = {"day": day.isoformat(), "model_version": champion.version, "signature": signature}
-    return DayDrift(small_table([{**fixed, **row} for row in told], SCHEMA), level, sentence)
+    return DayDrift(small_table([{**fixed, **row} for row in found], SCHEMA), level, sentence)
 
 
 def days_alike(days: Mapping[date, int], day: date, problem: Problem) -> list[int]:
@@ -120,15 +120,15 @@ def days_alike(days: Mapping[date, int], day: date, problem: Problem) -> list[in
 
 
 def no_drift() -> pa.Table:
-    """The table of a day that nobody can judge."""
+    """The table of a day that cannot be tested."""
     return SCHEMA.empty_table()
 
 
-def _judged(rows: pa.Table, profile: Profile, min_rows: int) -> DriftVerdict:
+def _compared(rows: pa.Table, profile: Profile, min_rows: int) -> DriftVerdict:
     known = {*profile.other_columns, *(column.name for column in profile.columns)}
-    # What no profile ever knew of, such as a subject, is not watched.
+    # A column that is in no profile, such as a subject, is not watched.
     watched = [name for name in rows.column_names if name in known]
-    return judge(profile, window_counts(ibis.memtable(rows.select(watched)), profile), min_rows=min_rows)
+    return check_drift(profile, window_counts(ibis.memtable(rows.select(watched)), profile), min_rows=min_rows)
 
 
 def _rows(verdict: DriftVerdict, source: str) -> list[dict[str, Any]]:
@@ -140,11 +140,11 @@ def _cost_effect(verdict: DriftVerdict) -> float | None:
     return next((row["cost_effect"] for row in verdict.columns.to_pylist() if row["column"] == PROBABILITY), None)
 
 
-def _told(finding: Finding) -> dict[str, str]:
+def _fields(finding: Finding) -> dict[str, str]:
     return {"level": finding.level, "check": finding.check, "reason": finding.reason}
 
 
-def judge_days(
+def check_days(
     days: Iterable[date],
     *,
     features: ibis.Table,
@@ -154,7 +154,7 @@ def judge_days(
     problem: Problem,
     reports: Path,
 ) -> dict[date, DayDrift]:
-    """Judge days against the champion's reference.
+    """Compare days with the champion's reference.
 
     Args:
         landed: rows of `rows.landed_days`.

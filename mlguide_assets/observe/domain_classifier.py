@@ -1,10 +1,10 @@
-"""Can a classifier tell a day's rows from those of the reference? It sees columns that drift together.
+"""Can a classifier distinguish a day's rows from those of the reference? It sees columns that drift together.
 
 The ROC AUC of a small XGBoost model that separates the two samples, cross-fitted over folds of whole units (the entity
-whose decisions depend on each other): 0.5 where nothing tells them apart. Days always differ somewhat, as the decisions
+whose decisions depend on each other): 0.5 where nothing separates them. Days always differ somewhat, as the decisions
 of one day share what happened on it. So the null distribution is that of whole days: every day of the
-reference is held against the other days in the same way. Where days may be exchanged, the p-value (1 + days of the
-reference that are as easy to tell) / (1 + days of the reference) is exact.
+reference is compared with the other days in the same way. Where days may be exchanged, the p-value (1 + days of the
+reference that separate as well) / (1 + days of the reference) is exact.
 
 What it does not do: say which columns drifted, as the tests of single columns do, or call for action by itself.
 """
@@ -78,7 +78,7 @@ def steady_columns(profile: Profile) -> list[str]:
 
 @dataclass(frozen=True)
 class Separation:
-    """How easy a day is to tell from the reference: ROC AUC, and the same of the reference's own days."""
+    """How well a day separates from the reference: ROC AUC, and the same of the reference's own days."""
 
     auc: float
     null: tuple[float, ...]
@@ -89,25 +89,25 @@ class Separation:
 
     @property
     def finding(self) -> Finding:
-        """A warning where hardly a day of the reference is as easy to tell, and the day is easier by `WARN_GAIN`."""
+        """A warning where hardly a day of the reference separates as well, and the day does so by `WARN_GAIN` more."""
         median, highest = float(np.median(self.null)), max(self.null)
         level: Level = "warn" if self.p_value <= WARN_LEVEL and self.auc >= median + WARN_GAIN else "none"
         return Finding(
             level,
             "classifier",
-            f"A classifier tells the day from the reference with ROC AUC {self.auc:.3f}; for {len(self.null)} days of "
-            f"the reference it is {median:.3f} (median) to {highest:.3f} (p = {self.p_value:.3f})",
+            f"A classifier separates the day from the reference with ROC AUC {self.auc:.3f}; for {len(self.null)} days "
+            f"of the reference it is {median:.3f} (median) to {highest:.3f} (p = {self.p_value:.3f})",
         )
 
 
 @dataclass(frozen=True, eq=False)
 class DomainClassifier:
-    """The reference that days are held against.
+    """The reference that days are compared with.
 
     Args:
         reference: features, unit and time of the decisions of the champion's test window.
         encoding: the champion's.
-        profile: tells which columns are steady.
+        profile: says which columns are steady.
         kept: a file for the null, which takes seconds and is the same as long as the champion is.
     """
 
@@ -119,7 +119,7 @@ class DomainClassifier:
     kept: Path | None = None
 
     def separation(self, rows: pa.Table) -> Separation | None:
-        """How easy a day's rows are to tell from the reference; None where there are too few rows or days to say."""
+        """How well a day's rows separate from the reference; None where there are too few rows or days to say."""
         if len(self.null) < LEAST_DAYS:
             return None
         auc = self._auc(self._reference, self._sample(rows, DAY_ROWS))
@@ -185,17 +185,17 @@ class DomainClassifier:
 def classifier_of(
     features: ibis.Table, champion: Bundle, profile: Profile, problem: Problem, *, folder: Path | None = None
 ) -> DomainClassifier:
-    """The classifier that holds days against the champion's test window; its null is computed at the first day."""
+    """The classifier that compares days with the champion's test window; its null is computed at the first day."""
     seed = problem.evaluation.seed
     settings = repr((steady_columns(profile), REFERENCE_ROWS, DAY_ROWS, FOLDS, ROUNDS, _PARAMETERS, seed))
     key = hashlib.sha256(f"{champion.lineage} {settings}".encode()).hexdigest()[:16]
     kept = folder / f".null-{key}.json" if folder else None
-    return _classifier(_Asked(champion.folder, key, kept, (features, champion, profile, problem)))
+    return _classifier(_ClassifierInputs(champion.folder, key, kept, (features, champion, profile, problem)))
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What tells one classifier from another, and what it is made of."""
+class _ClassifierInputs:
+    """What identifies a classifier, and what it is made of."""
 
     champion: Path
     key: str
@@ -203,14 +203,14 @@ class _Asked:
     made_of: tuple[ibis.Table, Bundle, Profile, Problem] = field(compare=False)
 
 
-# A process that judges day after day reads the reference once per champion, as long as its null stands.
+# A process that tests day after day reads the reference once per champion, as long as its null stands.
 @lru_cache(maxsize=1)
-def _classifier(asked: _Asked) -> DomainClassifier:
-    features, champion, profile, problem = asked.made_of
+def _classifier(inputs: _ClassifierInputs) -> DomainClassifier:
+    features, champion, profile, problem = inputs.made_of
     window = test_window(champion)
     reference = rows_of_days(features, problem, first=window.first, last=window.last)
     encoding, seed = load_model(champion.folder).encoding, problem.evaluation.seed
-    return DomainClassifier(reference, encoding, profile, problem.decision, seed, asked.kept)
+    return DomainClassifier(reference, encoding, profile, problem.decision, seed, inputs.kept)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,15 +4,15 @@ First quality, column by column (see `quality`). Then drift: a two-sample chi-sq
 reference profile, with Benjamini-Hochberg over the columns, so that many columns are no reason for many alarms, and a
 floor under the effect, so that many rows are none either.
 
-What it does not do: judge whether drift matters. Drift alone does not retrain.
+What it does not do: decide whether drift matters. Drift alone does not retrain.
 """
 
 from dataclasses import asdict, replace
 
 import numpy as np
 
-from mlguide_assets.observe.drift_verdict import ColumnJudgement, ColumnMeasures, DriftVerdict, conclude
-from mlguide_assets.observe.quality import Finding, judge_categories, judge_nulls, null_share, unseen_share
+from mlguide_assets.observe.drift_verdict import ColumnMeasures, ColumnResult, DriftVerdict, conclude
+from mlguide_assets.observe.quality import Finding, check_categories, check_nulls, null_share, unseen_share
 from mlguide_assets.statistics.arrays import Floats
 from mlguide_assets.statistics.multiplicity import benjamini_hochberg
 from mlguide_assets.statistics.two_sample import psi_terms
@@ -22,7 +22,7 @@ from mlguide_assets.train.reference.counting import WindowCounts, column_test
 from mlguide_assets.train.reference.profile import ColumnProfile, Profile
 
 
-def judge(
+def check_drift(
     profile: Profile,
     counts: WindowCounts,
     *,
@@ -31,23 +31,23 @@ def judge(
     act_psi: float = 0.2,
     min_rows: int = 500,
 ) -> DriftVerdict:
-    """Judge a window.
+    """Test the columns of a window against the reference.
 
     Args:
-        q: the share of false alarms among the columns told to have drifted; where none has, the chance that any
-            is told to, at most, and likewise for quality.
+        q: the share of false alarms among the columns reported as drifted; where none has, at most the chance that
+            any is reported, and likewise for quality.
         warn_psi, act_psi: the PSI from which a change beyond chance is worth a warning, and action.
-        min_rows: windows with fewer are too few to be judged.
+        min_rows: windows with fewer are not tested.
     """
-    judgements = _judge_schema(profile, counts)
+    results = _check_schema(profile, counts)
     columns = [column for column in profile.columns if column.name in counts.counts]
     here = [counts.counts[column.name] for column in columns]
     if counts.rows < max(min_rows, 1):
         too_few = f"{counts.rows:,} rows are too few to test, {min_rows:,} are needed"
         findings = tuple(Finding("too_few", check, too_few) for check in ("nulls", "distribution"))
-        unjudged = zip(columns, here, strict=True)
-        judgements += [ColumnJudgement(_shares(column, found), findings) for column, found in unjudged]
-        return conclude(judgements, counts.rows)
+        untested = zip(columns, here, strict=True)
+        results += [ColumnResult(_shares(column, found), findings) for column, found in untested]
+        return conclude(results, counts.rows)
     tests = [
         column_test(column, column.counts, found, column.inflation) for column, found in zip(columns, here, strict=True)
     ]
@@ -55,27 +55,27 @@ def judge(
     for column, found, test, q_value in zip(columns, here, tests, q_values.tolist(), strict=True):
         terms = psi_terms(column.counts[: column.bins.known], found[: column.bins.known])
         measures = replace(_shares(column, found), psi=float(terms.sum()), q_value=q_value, **asdict(test))
-        quality = [check(column, found, alpha=q / len(columns)) for check in (judge_nulls, judge_categories)]
-        drift = _judge_distribution(column, found, terms, q_value, q, (warn_psi, act_psi))
-        judgements.append(ColumnJudgement(measures, (*filter(None, quality), drift)))
-    return conclude(judgements, counts.rows)
+        quality = [check(column, found, alpha=q / len(columns)) for check in (check_nulls, check_categories)]
+        drift = _check_distribution(column, found, terms, q_value, q, (warn_psi, act_psi))
+        results.append(ColumnResult(measures, (*filter(None, quality), drift)))
+    return conclude(results, counts.rows)
 
 
-def _judge_schema(profile: Profile, counts: WindowCounts) -> list[ColumnJudgement]:
+def _check_schema(profile: Profile, counts: WindowCounts) -> list[ColumnResult]:
     """The columns that cannot be compared: missing, of another type, or unexpected."""
-    judgements: list[ColumnJudgement] = []
+    results: list[ColumnResult] = []
     for column in profile.columns:
         measures = ColumnMeasures(column.name, column.kind, importance=column.importance, inflation=column.inflation)
         if column.name in counts.missing:
-            judgements.append(ColumnJudgement(measures, (Finding("act", "schema", "the column is missing"),)))
+            results.append(ColumnResult(measures, (Finding("act", "schema", "the column is missing"),)))
         elif column.name in counts.retyped:
             reason = f"it is stored as {counts.retyped[column.name]}, in the reference as {column.stored}"
-            judgements.append(ColumnJudgement(measures, (Finding("act", "schema", reason),)))
+            results.append(ColumnResult(measures, (Finding("act", "schema", reason),)))
     unexpected = Finding("warn", "schema", "the reference has no such column")
-    return [*judgements, *(ColumnJudgement(ColumnMeasures(name), (unexpected,)) for name in counts.unexpected)]
+    return [*results, *(ColumnResult(ColumnMeasures(name), (unexpected,)) for name in counts.unexpected)]
 
 
-def _judge_distribution(
+def _check_distribution(
     column: ColumnProfile, counts: Counts, terms: Floats, q_value: float, q: float, limits: tuple[float, float]
 ) -> Finding:
     psi = float(terms.sum())

@@ -28,7 +28,7 @@ def stretch_due(levels: Mapping[str, str], reports: Path, *, days: int) -> Stret
     """The days that a report is due on: those since the last report, once they are enough, or call for action.
 
     Args:
-        levels: of every day that was judged lately (ISO 8601), what its decisions call for.
+        levels: of every day that was tested lately (ISO 8601), what its decisions call for.
         reports: the folder of the reports, which are named by the last day of their stretch.
         days: how many are enough.
     """

@@ -1,4 +1,4 @@
-"""Reading the table of drift: what sensors and alerts ask of it. It imports neither Ibis nor DuckDB."""
+"""Reads the table of drift for sensors and alerts. It imports neither Ibis nor DuckDB."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from mlguide_assets.prepare.lake.lake import Lake
 
 DATA_DRIFT = "data_drift"
 TRAFFIC = "traffic"
-"""The source of rows on what the API was asked. That of all others is the plural of what is decided (`sends`)."""
+"""The source of rows on requests to the API. That of all others is the plural of what is decided (`sends`)."""
 
 WHOLE, VOLUME = "(all)", "(volume)"
 """Rows of `data_drift` that are of no column: the verdict on the day, and that on the number of rows."""
@@ -19,11 +19,11 @@ TOGETHER = "(together)"
 
 
 KEPT_IN_MIND = 28
-"""The last days that were judged, which are all that anybody acts on: a year's would be read every few seconds."""
+"""The last days that were tested, the only ones acted on: a year's would be read every few seconds."""
 
 
 def recent(lake: Lake) -> pa.Table:
-    """The rows of the last days that were judged, by day."""
+    """The rows of the last days that were tested, by day."""
     if not lake.exists(DATA_DRIFT):
         return pa.table({})
     days = sorted(lake.snapshot(DATA_DRIFT).partitions)[-KEPT_IN_MIND:]
@@ -31,30 +31,30 @@ def recent(lake: Lake) -> pa.Table:
 
 
 def of_decisions(row: Mapping[str, Any]) -> bool:
-    """Whether a row is on what was decided, not on what the API was asked."""
+    """Whether a row is on decisions, not on requests to the API."""
     return bool(row["source"] != TRAFFIC)
 
 
 def verdicts(lake: Lake) -> list[dict[str, Any]]:
-    """The verdicts on the last days that were judged, by day and source, without Ibis and DuckDB."""
+    """The verdicts on the last days that were tested, by day and source, without Ibis and DuckDB."""
     rows = recent(lake).to_pylist()
     return sorted((row for row in rows if row["column"] == WHOLE), key=lambda row: (row["day"], row["source"]))
 
 
 def last_verdict(lake: Lake) -> dict[str, Any]:
-    """The verdict on the decisions of the last day that was judged."""
+    """The verdict on the decisions of the last day that was tested."""
     found = [row for row in verdicts(lake) if of_decisions(row)]
     return found[-1] if found else {"day": "none", "level": "none", "reason": "No day was tested yet."}
 
 
 def levels(lake: Lake, version: str) -> dict[str, str]:
-    """What the decisions of each of the last days call for, as judged by this version: day → level."""
+    """What the decisions of each of the last days call for, as tested with this version: day → level."""
     found = (row for row in verdicts(lake) if of_decisions(row) and row["model_version"] == version)
     return {row["day"]: row["level"] for row in found}
 
 
 def signatures(lake: Lake, version: str) -> dict[str, str]:
-    """What each day was judged as by this version, see `new_days.signature`: day → signature."""
+    """The signature under which this version tested each day, see `new_days.signature`: day → signature."""
     found = (row for row in verdicts(lake) if of_decisions(row) and row["model_version"] == version)
-    # A day that was judged before days were signed has none, and is judged again.
+    # A day that was tested before days were signed has none, and is tested again.
     return {row["day"]: row.get("signature") or "" for row in found}

@@ -59,7 +59,7 @@ class ColumnMeasures:
 
 
 @dataclass(frozen=True)
-class ColumnJudgement:
+class ColumnResult:
     """One column: its numbers, and the findings on it, quality before drift."""
 
     measures: ColumnMeasures
@@ -73,8 +73,8 @@ class ColumnJudgement:
     @property
     def reason(self) -> str:
         """The reasons of all findings that say anything, or of the drift test where none does."""
-        telling = [finding.reason for finding in self.findings if finding.level != "none"]
-        return "; ".join(dict.fromkeys(telling)) or self.findings[-1].reason
+        reasons = [finding.reason for finding in self.findings if finding.level != "none"]
+        return "; ".join(dict.fromkeys(reasons)) or self.findings[-1].reason
 
     @property
     def rank(self) -> tuple[int, float, float, float, float, str]:
@@ -96,9 +96,9 @@ class DriftVerdict:
     """What a window is, in one word and one sentence, and every column of it.
 
     `level` is the worst of `quality` (schema, nulls, categories) and `drift` (distributions); `too_few` where the
-    window is too small for anything but its schema to be judged. `worst` names the foremost columns of that level.
+    window is too small for any test but that of its schema. `worst` names the foremost columns of that level.
 
-    `columns` (DRIFT_SCHEMA) has one row per column, the foremost first, see `ColumnJudgement.rank`. `cost_effect` is
+    `columns` (DRIFT_SCHEMA) has one row per column, the foremost first, see `ColumnResult.rank`. `cost_effect` is
     what the change of the column alone moves the expected cost of 1,000 decisions by, see `costing`. `statistic` is
     already divided by `inflation`; `check` says which check set the level; what was not measured is null.
     """
@@ -112,9 +112,9 @@ class DriftVerdict:
     columns: pa.Table
 
 
-def conclude(judgements: Sequence[ColumnJudgement], rows: int) -> DriftVerdict:
-    """The verdict over a window of so many rows from the judgements on its columns."""
-    ordered = sorted(judgements, key=lambda each: each.rank)
+def conclude(results: Sequence[ColumnResult], rows: int) -> DriftVerdict:
+    """The verdict over a window of so many rows from the results of its columns."""
+    ordered = sorted(results, key=lambda each: each.rank)
     findings = [finding for each in ordered for finding in each.findings]
     level = worst_level(findings)
     alike = [each for each in ordered if each.foremost.level == level]
@@ -133,7 +133,7 @@ def worst_level(findings: Sequence[Finding]) -> Level:
     return max((finding.level for finding in findings), key=LEVELS.index, default="none")
 
 
-def _sentence(level: Level, alike: Sequence[ColumnJudgement], columns: int, rows: int) -> str:
+def _sentence(level: Level, alike: Sequence[ColumnResult], columns: int, rows: int) -> str:
     if level == "none" or not alike:
         return f"None of {columns} columns over {rows:,} rows has drifted beyond chance and worth a warning."
     foremost = alike[0]
@@ -148,11 +148,11 @@ def _sentence(level: Level, alike: Sequence[ColumnJudgement], columns: int, rows
     )
 
 
-def _row(judgement: ColumnJudgement, rows: int) -> dict[str, Any]:
+def _row(result: ColumnResult, rows: int) -> dict[str, Any]:
     numbers = {
         name: None if isinstance(value, float) and not isfinite(value) else value
-        for name, value in asdict(judgement.measures).items()
+        for name, value in asdict(result.measures).items()
     }
-    foremost = judgement.foremost
+    foremost = result.foremost
     check = None if foremost.level in ("none", "too_few") else foremost.check
-    return {**numbers, "rows": rows, "level": foremost.level, "check": check, "reason": judgement.reason}
+    return {**numbers, "rows": rows, "level": foremost.level, "check": check, "reason": result.reason}

@@ -1,4 +1,4 @@
-"""Evidently's report on a window: what people look at once the verdict told them to. It decides nothing.
+"""Evidently's report on a window: what people read once the verdict calls for it. It decides nothing.
 
 Its own verdict is no alarm: it sees a sample, corrects for no number of columns, and drops nulls before it looks.
 """
@@ -130,7 +130,7 @@ def _sample(rows: pa.Table, most: int, seed: list[int]) -> pa.Table:
 
 
 def _save(reference: pa.Table, current: pa.Table, columns: Mapping[str, Kind], path: Path) -> None:
-    # Evidently reports its use to its makers unless told not to.
+    # Evidently sends usage data to its makers unless it is switched off.
     os.environ["DO_NOT_TRACK"] = "1"
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, metadata_of
 from mlguide_assets.observe.performance import estimated, realised
-from mlguide_assets.observe.performance_verdict import GAP_SCHEMA, VERDICTS_SCHEMA, gap, judge_performance, trusted
+from mlguide_assets.observe.performance_verdict import GAP_SCHEMA, VERDICTS_SCHEMA, check_performance, gap, trusted
 from mlguide_assets.observe.rows import scored_rows
 from mlguide_assets.observe.windows import SCHEMA
 from mlguide_assets.prepare.clock import data_clock
@@ -23,7 +23,7 @@ from mlguide_assets.train.storage import model_name
 
 REPEATS = 200
 VERDICT_DAYS = 14
-"""The last days whose windows are judged anew at every look, since late outcomes change them."""
+"""The last days whose windows are tested again every time, since late outcomes change them."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,11 @@ def watched_rows(
     later = later.filter(pc.greater(later[time], pa.scalar(learned)))
     pieces = [later.rename_columns({problem.label.column: "label"})]
     if candidate == champion.lineage and learned > oldest:
-        twin = test_predictions.filter(test_predictions[time] > oldest).select(
+        holdout = test_predictions.filter(test_predictions[time] > oldest).select(
             *decision.keys, label="label", **{PROBABILITY: test_predictions[model_name(facts)]}
         )
         sliced = features.select(*decision.keys, *problem.slices)
-        pieces.insert(0, twin.inner_join(sliced, decision.keys).to_pyarrow())
+        pieces.insert(0, holdout.inner_join(sliced, decision.keys).to_pyarrow())
     names = [*dict.fromkeys([decision.unit_id, time, "label", PROBABILITY, *problem.slices])]
     schema = pa.schema([(name, pieces[-1].schema.field(name).type) for name in names])
     rows = pa.concat_tables([piece.select(names).cast(schema) for piece in pieces])
@@ -113,10 +113,10 @@ def performance_verdicts(realised: pa.Table, champion: Bundle, problem: Problem)
     facts, metric, watching = metadata_of(champion), problem.metric.primary, problem.watching
     known, model = facts.get("evaluation", {}), model_name(facts)
     bounds = [known.get(f"{model}_{metric}{suffix}", math.nan) for suffix in ("", "_low", "_high")]
-    # At least those that tell whether a drop has lasted for a window.
+    # At least those that show whether a drop has lasted for a window.
     days = sorted(pc.unique(realised["day"]).to_pylist())[-max(VERDICT_DAYS, watching.window_days + 1) :]
     verdicts = [
-        judge_performance(
+        check_performance(
             realised,
             metric=metric,
             reference=Estimate(*bounds),

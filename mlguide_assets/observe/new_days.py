@@ -1,4 +1,7 @@
-"""Which days are to be judged: those that landed, or landed again, since. It imports neither Ibis nor DuckDB."""
+"""Which days are to be tested for drift: those that landed, or landed again, since.
+
+It imports neither Ibis nor DuckDB.
+"""
 
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
@@ -14,14 +17,14 @@ from mlguide_assets.settings import Home
 
 LANDED_DAYS = "landed_days"
 MOST_DAYS, MOST_CUT_OFFS = 14, 2
-"""Only the last days, or cut-offs, are looked at: older ones were, or came before anybody watched."""
+"""Only the last days, or cut-offs, are looked at: older ones were, or came before monitoring began."""
 
 _OUTCOMES = "/"
-"""Parts a signature: what was decided, and what became of it."""
+"""Separates the parts of a signature: the decisions, and their outcomes."""
 
 
-def days_to_judge(home: Home, lake: Lake, problem: Problem, *, today: date) -> dict[date, str]:
-    """Complete days that were not judged as they are now, by this champion, oldest first; each with its signature.
+def days_to_check(home: Home, lake: Lake, problem: Problem, *, today: date) -> dict[date, str]:
+    """Complete days that this champion was not compared with as they are now, oldest first; each with its signature.
 
     A day without events is one of them once a later one has landed: that nothing arrived is news then, and not before.
     Where decisions are made at cut-offs, only their days are. Days that the champion's own reference is made of are
@@ -38,15 +41,17 @@ def days_to_judge(home: Home, lake: Lake, problem: Problem, *, today: date) -> d
     reference_ends = date.fromisoformat(metadata_of_version(bundles, champion)["test_last"])
     last = last_landed_day(events_by_day(landed.values()), today=today)
     recent = last - _looked_at(problem)
-    # Outcomes may become final later than that, which is news of a day that was judged without them.
+    # Outcomes may become final later than that, which is news of a day that was tested without them.
     first = max(recent - problem.label.window, reference_ends + timedelta(days=1), min(landed))
-    days = judgeable([first + timedelta(days=back) for back in range((last - first).days + 1)], landed, problem)
-    judged = signatures(lake, champion)
-    signed = {day: signature(landed.get(day)) for day in days if day >= recent or day.isoformat() in judged}
-    return {day: sign for day, sign in signed.items() if judged.get(day.isoformat()) != sign}
+    days = days_with_decisions(
+        [first + timedelta(days=back) for back in range((last - first).days + 1)], landed, problem
+    )
+    tested = signatures(lake, champion)
+    signed = {day: signature(landed.get(day)) for day in days if day >= recent or day.isoformat() in tested}
+    return {day: sign for day, sign in signed.items() if tested.get(day.isoformat()) != sign}
 
 
-def judgeable(days: Iterable[date], landed: Mapping[date, Mapping[str, Any]], problem: Problem) -> list[date]:
+def days_with_decisions(days: Iterable[date], landed: Mapping[date, Mapping[str, Any]], problem: Problem) -> list[date]:
     """Those of some days on which something is decided: all of them, or cut-offs alone.
 
     Args:
@@ -86,7 +91,7 @@ def last_landed_day(rows: Mapping[date, int], *, today: date) -> date:
 
 
 def signature(landed: Mapping[str, Any] | None) -> str:
-    """What a day was judged as: another for other decisions, and once all outcomes are final.
+    """Identifies what was tested on a day: it changes with the decisions, and once all outcomes are final.
 
     Args:
         landed: its row of `landed_days`; None where it has none.

@@ -85,7 +85,7 @@ def online_parity(log: ibis.Table, lake: Lake, problem: Problem) -> OnlineParity
     return OnlineParity(pa.Table.from_pylist(table, SCHEMA), compared, logged.num_rows - compared)
 
 
-def judge_parity(parity: ibis.Table) -> ParityVerdict:
+def parity_verdict(parity: ibis.Table) -> ParityVerdict:
     """What the table of `online_parity` says: nothing may differ.
 
     Args:

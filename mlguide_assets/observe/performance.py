@@ -1,7 +1,7 @@
 """How good the champion is on the decisions of each day: as it turned out, and as its own probabilities expect.
 
-`realised` needs matured labels and is the truth, a label window late. `estimated` needs none: if probabilities mean
-what they say, they tell how many decisions will end badly, and with it every metric. It follows a change of what is
+`realised` needs matured labels and is the truth, a label window late. `estimated` needs none: if probabilities are
+calibrated, they give the expected number of positives, and with it every metric. It follows a change of what is
 decided about (covariate shift) and cannot see that the same now ends otherwise (concept shift). What follows from the
 two is said in `performance_verdict`.
 """
@@ -25,7 +25,7 @@ from mlguide_assets.train.slicing import slicing
 WINDOW_DAYS = 7
 
 CUTS, FINE_CUTS = 60, 300
-"""Between score bins. Fine, where there are no slices and the mean over outcomes is asked for as well as the spread."""
+"""Between score bins. Fine, where there are no slices and the mean over outcomes is computed as well as the spread."""
 
 MIN_EXPECTED, MIN_EXPECTED_IF_RARE, RARE = 30, 100, 0.01
 """Positives that an estimate must expect before it gets an interval; more where base rates are below `RARE`."""
@@ -99,15 +99,15 @@ def _counted(
     ranked = np.full((*shape, len(RANKED)), np.nan)
     for day in range(len(decisions.days)):
         here = decisions.rows_of(day, length)
-        lost, scores, codes = decisions.labels[here] == 1, decisions.scores[here], bootstrap.codes[here]
+        positive, scores, codes = decisions.labels[here] == 1, decisions.scores[here], bootstrap.codes[here]
         for of_column in groups[:, here]:
             rows[day] += np.bincount(of_column, minlength=count)
-            positives[day] += np.bincount(of_column[lost], minlength=count)
-            distinct = [_units(of_column[of], codes[of], count) for of in (lost, ~lost)]
+            positives[day] += np.bincount(of_column[positive], minlength=count)
+            distinct = [_units(of_column[of], codes[of], count) for of in (positive, ~positive)]
             witnesses[day] += np.minimum(*distinct)
             for group in np.unique(of_column):
                 inside = of_column == group
-                ranked[day, group] = exact(lost[inside], scores[inside])
+                ranked[day, group] = exact(positive[inside], scores[inside])
     return Window(length, rows, positives.astype(np.float64), witnesses >= max(min_positives, 2), ranked)
 
 
@@ -171,27 +171,27 @@ def estimated(
 class _Outcomes:
     """What could have become of the decisions of a day.
 
-    `kept` (tallied, 1) is what they add up to if none ends badly, `lost` (tallied, n) what each that does changes.
+    `negatives` (tallied, 1) are the sums if every outcome is negative, `changes` (tallied, n) what each positive adds.
     """
 
     chances: Floats
-    kept: Floats
-    lost: Any
+    negatives: Floats
+    changes: Any
     generator: np.random.Generator
 
     @classmethod
     def of(cls, bins: Bins, chances: Floats, seed: Sequence[int]) -> "_Outcomes":
         at = np.arange(len(chances))
-        kept, lost = (
+        negative, positive = (
             bins.tallies(outcome, chances, np.zeros_like(at), 1, at, len(at))
             for outcome in (np.zeros(len(at)), np.ones(len(at)))
         )
-        return cls(chances, kept @ np.ones((len(at), 1)), lost - kept, np.random.default_rng(seed))
+        return cls(chances, negative @ np.ones((len(at), 1)), positive - negative, np.random.default_rng(seed))
 
     def draw(self, repeats: int) -> Floats:
         """Sums of so many draws, each decision with its own chance, (tallied, repeats)."""
         uniform = self.generator.random((repeats, len(self.chances)), dtype=np.float32)
-        sums: Floats = self.kept + self.lost @ np.less(uniform, self.chances).T.astype(np.float64)
+        sums: Floats = self.negatives + self.changes @ np.less(uniform, self.chances).T.astype(np.float64)
         return sums
 
 
@@ -200,6 +200,6 @@ def _expected(decisions: Decided, bootstrap: ClusterBootstrap, length: int) -> W
     rows = np.array([here.stop - here.start for here in inside], dtype=np.int64)
     positives = np.array([decisions.scores[here].sum() for here in inside])
     several = np.array([np.ptp(bootstrap.codes[here]) > 0 for here in inside], dtype=bool)
-    asked = np.where(positives < RARE * rows, MIN_EXPECTED_IF_RARE, MIN_EXPECTED)
+    needed = np.where(positives < RARE * rows, MIN_EXPECTED_IF_RARE, MIN_EXPECTED)
     ranked = np.array([exact_expected(decisions.scores[here]) for here in inside]).reshape(-1, 1, len(RANKED))
-    return Window(length, rows[:, None], positives[:, None], ((positives >= asked) & several)[:, None], ranked)
+    return Window(length, rows[:, None], positives[:, None], ((positives >= needed) & several)[:, None], ranked)

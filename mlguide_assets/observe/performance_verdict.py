@@ -1,6 +1,6 @@
 """What follows from performance: do outcomes come otherwise, is the estimate to be trusted, did the champion get worse?
 
-Nothing is computed from decisions here, only from the tables of `performance`, so each can be asked of stored days.
+Nothing is computed from decisions here, only from the tables of `performance`, so each can be computed for stored days.
 """
 
 from dataclasses import dataclass
@@ -102,8 +102,8 @@ def trusted(gaps: pa.Table, metric: str, *, level: float = LEVEL) -> bool:
     distribution with that rate: more than 4 of 20 days, or 7 of 60. One miss in one day proves nothing, so without a
     history the estimate is trusted.
     """
-    asked = pc.and_(pc.equal(gaps["metric"], metric), pc.equal(gaps["window_days"], 1))
-    days = gaps.filter(pc.and_(asked, pc.invert(pc.is_nan(gaps["low"]))))
+    wanted = pc.and_(pc.equal(gaps["metric"], metric), pc.equal(gaps["window_days"], 1))
+    days = gaps.filter(pc.and_(wanted, pc.invert(pc.is_nan(gaps["low"]))))
     misses = int(pc.sum(days["sees_concept_drift"]).as_py() or 0)
     return misses <= most_misses(len(days), 1 - level)
 
@@ -156,7 +156,7 @@ class PerformanceVerdict:
         }
 
 
-def judge_performance(
+def check_performance(
     table: pa.Table,
     *,
     metric: str,
@@ -166,22 +166,22 @@ def judge_performance(
     day: date | None = None,
     decisions: str = "decisions",
 ) -> PerformanceVerdict:
-    """Whether a metric of the whole dropped by surely more than `max_drop` since training.
+    """Whether a metric of the whole dropped significantly more than `max_drop` since training.
 
     Args:
         table: what `realised` returned.
         metric: one of `train.metrics.METRICS`.
         reference: its value at training time, on decisions that the model had not seen, with a 95 % interval.
         max_drop: in units of the metric, 0 or more.
-        day: which day's window is judged; default: the last.
+        day: which day's window is tested; default: the last.
         decisions: what many of them are called, such as sends.
 
     Dropped only where the whole interval of the difference lies below minus `max_drop`. As the two samples are
     independent, its bounds combine those of both (Zou and Donner, 2008). Raises ValueError for an unknown metric.
     """
     sign = 1.0 if metric_named(metric).higher_is_better else -1.0
-    asked = pc.and_(pc.equal(table["column"], WHOLE), pc.equal(table["metric"], metric))
-    rows = table.filter(pc.and_(asked, pc.equal(table["window_days"], window_days))).to_pylist()
+    wanted = pc.and_(pc.equal(table["column"], WHOLE), pc.equal(table["metric"], metric))
+    rows = table.filter(pc.and_(wanted, pc.equal(table["window_days"], window_days))).to_pylist()
     found = [row for row in rows if day is None or row["day"] == day]
     newest = max(found, key=lambda row: row["day"], default=None)
     nothing = Estimate(*[float("nan")] * 3)
@@ -193,8 +193,8 @@ def judge_performance(
     elif difference.high < -max_drop:
         verdict = "dropped"
     reason = _reason(verdict, metric, newest, current, reference, difference, max_drop, decisions)
-    judged = newest["day"] if newest else day
-    return PerformanceVerdict(verdict, metric, judged, window_days, current, reference, difference, max_drop, reason)
+    tested = newest["day"] if newest else day
+    return PerformanceVerdict(verdict, metric, tested, window_days, current, reference, difference, max_drop, reason)
 
 
 def _difference(current: Estimate, reference: Estimate, sign: float) -> Estimate:
@@ -216,15 +216,13 @@ def _reason(
 ) -> str:
     title = METRICS[metric].title
     if row is None:
-        return f"No outcome has matured in the days asked for, so its {title} is not known."
+        return f"No outcome has matured in the given days, so its {title} is not known."
     over = f"the {row['window_days']} days to {row['day']}" if row["window_days"] > 1 else str(row["day"])
     if verdict == "too_few":
-        lost = f"{row['rows']:,} matured {decisions} of {over}, {row['positives']:,.0f} of them positive"
+        counts = f"{row['rows']:,} matured {decisions} of {over}, {row['positives']:,.0f} of them positive"
         if np.isnan(reference.low + reference.high):
-            return (
-                f"Its {title} at training has no interval, so {current.value:.4f} cannot be compared with it ({lost})."
-            )
-        return f"Its {title} is not tested: {lost}, are too few."
+            return f"Its {title} at training has no interval, so {current.value:.4f} cannot be compared ({counts})."
+        return f"Its {title} is not tested: {counts}, are too few."
     found = (
         f"{title} {current.value:.4f} over {over}, {abs(difference.value):.4f} "
         f"{'worse' if difference.value < 0 else 'better'} than the {reference.value:.4f} at training (95 % interval "

@@ -1,7 +1,7 @@
-"""Is a window fit to be judged at all? Nulls, categories nobody has seen, and how many rows there are.
+"""Data quality of a window: nulls, unseen categories, and the number of rows.
 
-These come before drift: where a source broke, the distribution is not what should be talked about. What a
-distribution test cannot tell apart from noise, such as one new category in a hundred rows, is told here.
+These come before drift: where a source broke, its distributions mean nothing. What a
+distribution test cannot distinguish from noise, such as one new category in a hundred rows, is found here.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ SPREADS = 4.0
 """How far beyond the usual spread a number of rows is unusual."""
 
 MIN_HISTORY = 5
-"""Earlier windows without which nobody knows what is usual."""
+"""Earlier windows that are needed to know what is usual."""
 
 
 @dataclass(frozen=True)
@@ -53,16 +53,16 @@ def unseen_share(column: ColumnProfile, counts: Counts) -> float:
     return counts[column.bins.known] / sum(counts)
 
 
-def judge_nulls(column: ColumnProfile, counts: Counts, *, alpha: float) -> Finding | None:
+def check_nulls(column: ColumnProfile, counts: Counts, *, alpha: float) -> Finding | None:
     """Is the share of nulls another than in the reference, by `WARN_SHARE` at least and beyond chance at `alpha`?"""
-    level = _judge_share(column, counts, -1, WARN_SHARE, alpha)
+    level = _share_level(column, counts, -1, WARN_SHARE, alpha)
     if level is None:
         return None
     reason = f"{null_share(counts):.1%} are null, against {null_share(column.counts):.1%} in the reference"
     return Finding(level, "nulls", reason)
 
 
-def judge_categories(column: ColumnProfile, counts: Counts, *, alpha: float) -> Finding | None:
+def check_categories(column: ColumnProfile, counts: Counts, *, alpha: float) -> Finding | None:
     """Are there values outside the reference's categories, or another share of them where it had more than it kept?
 
     The commonest of many alike were so by chance, and will be less common again: then `WARN_SHARE` is the limit.
@@ -70,7 +70,7 @@ def judge_categories(column: ColumnProfile, counts: Counts, *, alpha: float) -> 
     if column.kind != "category":
         return None
     others = column.counts[column.bins.known]
-    level = _judge_share(column, counts, column.bins.known, WARN_SHARE if others else WARN_UNSEEN, alpha)
+    level = _share_level(column, counts, column.bins.known, WARN_SHARE if others else WARN_UNSEEN, alpha)
     if level is None:
         return None
     share = f"{unseen_share(column, counts):.1%}"
@@ -82,7 +82,7 @@ def judge_categories(column: ColumnProfile, counts: Counts, *, alpha: float) -> 
     return Finding(level, "categories", reason)
 
 
-def judge_volume(rows: int, earlier: Sequence[int]) -> Finding:
+def check_volume(rows: int, earlier: Sequence[int]) -> Finding:
     """Is the number of rows of a window usual, given those of earlier windows of the same length?
 
     Unusual is what is more than `WARN_VOLUME` times above or below the median and `SPREADS` spreads away from it.
@@ -105,7 +105,7 @@ def _times(rows: int, usual: float) -> float:
     return most / least if least else float("inf")
 
 
-def _judge_share(column: ColumnProfile, counts: Counts, at: int, limit: float, alpha: float) -> Level | None:
+def _share_level(column: ColumnProfile, counts: Counts, at: int, limit: float, alpha: float) -> Level | None:
     """How bad it is that the share of the bin `at` is another than in the reference: from `limit` on a warning.
 
     A warning needs `MIN_EXPECTED` effective rows and a change beyond what clustered rows do by chance. Action does

@@ -1,4 +1,4 @@
-"""The rows that are watched: the decisions of a day as the champion scores them, and what the API was asked."""
+"""The rows that are watched: the decisions of a day as the champion scores them, and the requests to the API."""
 
 import json
 from collections.abc import Sequence
@@ -60,7 +60,7 @@ def column_of(vectors: Sequence[dict[str, Any]], feature: Feature) -> pa.Array:
 def landed_days(tables: Tables, problem: Problem, decided: ibis.Table | None = None) -> ibis.Table:
     """How far the source has come: its events by day, and what was decided on each.
 
-    Outcomes come in day by day, and nobody judges them before all of a day are final.
+    Outcomes come in day by day, and are not tested before all of a day are final.
 
     Args:
         tables: accepted, by their names in the problem file.
@@ -96,12 +96,12 @@ def _days_of(decided: ibis.Table, problem: Problem, clock: datetime) -> ibis.Tab
     rows = decided.select(
         "matured_at",
         day=decided[problem.decision.time].date(),
-        asked=row_hash(*(decided[name] for name in keys)),
+        keys=row_hash(*(decided[name] for name in keys)),
         ended=row_hash(*(decided[name] for name in (*keys, label))),
     )
     days = rows.group_by("day").aggregate(
         decisions=rows.count(),
-        digest=rows.asked.sum().cast("string"),
+        digest=rows["keys"].sum().cast("string"),
         ended=rows.ended.sum().cast("string"),
         last=rows.matured_at.max(),
     )

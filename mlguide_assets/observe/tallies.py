@@ -98,7 +98,7 @@ def expected_losses(outcomes: Floats, scores: Floats) -> tuple[Floats, Floats]:
     """Log-loss and Brier score of each row, (n,) both; their expectation where the outcome is a probability."""
     always, never = np.ones(len(scores), dtype=bool), np.zeros(len(scores), dtype=bool)
     losses = [(of(always, scores), of(never, scores)) for of in (log_loss_rows, brier_rows)]
-    log_loss, brier = (outcomes * lost + (1 - outcomes) * kept for lost, kept in losses)
+    log_loss, brier = (outcomes * positive + (1 - outcomes) * negative for positive, negative in losses)
     return log_loss, brier
 
 

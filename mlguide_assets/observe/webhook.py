@@ -23,14 +23,14 @@ _PAUSE = 0.1
 
 
 _PASSING = (408, 429)
-"""Refusals (4xx) that are about the moment, not about the request."""
+"""Refusals (4xx) that are temporary."""
 
 
 @dataclass(frozen=True)
 class Posted:
     """Whether the receiver accepted (2xx), after how many attempts, and if not, what the last one met.
 
-    `refused`: a final answer, such as 404: asking again would bring it again.
+    `refused`: a final answer, such as 404: another attempt would get the same.
     """
 
     delivered: bool
@@ -44,9 +44,9 @@ class _Answer:
     accepted: bool
     error: str | None = None
     final: bool = False
-    """Asking again at once would bring the same answer."""
+    """Another attempt at once would get the same answer."""
     refused: bool = False
-    """Asking again later would, too."""
+    """So would a later attempt."""
 
 
 def host_of(url: str) -> str:
@@ -62,8 +62,8 @@ def post(url: str, payload: Mapping[str, Any], *, timeout: float = TIMEOUT, retr
     """Post the payload as JSON; waits at most `timeout` seconds in all.
 
     Repeated where the receiver cannot be reached, breaks off, is busy (408, 429) or fails (5xx), not where it refuses.
-    Redirects are not followed: they would carry the payload to a host that nobody named. What is underway when time
-    is up may still arrive.
+    Redirects are not followed: they would carry the payload to another host. What is underway when time is
+    up may still arrive.
     """
     wrong = _what_is_wrong_with(url)
     if wrong:
@@ -95,7 +95,7 @@ def _what_is_wrong_with(url: str) -> str | None:
 
 
 def _within(seconds: float, url: str, body: bytes) -> _Answer:
-    """One attempt. A thread, as a socket's own limit starts anew with every byte and does not cover name look-up."""
+    """One attempt. A thread, as a socket's own limit restarts with every byte and does not cover name look-up."""
     answers: list[_Answer] = []
     attempt = threading.Thread(target=lambda: answers.append(_attempt(url, body, seconds)), daemon=True)
     attempt.start()

@@ -48,7 +48,7 @@ class Decided:
     """Decisions in the order of their day, and within it of their score and unit.
 
     `days` (d,) are the days that have any, numbered from 1970; day i holds the rows from `ends[i]` to below
-    `ends[i + 1]`. `labels` are 0 where nobody asked for them, `units` are numbered, `order` (n,) is where each row was.
+    `ends[i + 1]`. `labels` are 0 where they are not needed, `units` are numbered, `order` (n,) is where each row was.
     """
 
     days: Integers
@@ -126,8 +126,8 @@ def measured(
     """The table, as `SCHEMA`, of groups whose columns and slices are `names`, the first being the whole.
 
     Args:
-        on_all: its first groups are those of `names`; it is asked for every unit once.
-        resampled: the same for resamples, with one group more that tells the noise.
+        on_all: its first groups are those of `names`; it is called with every unit once.
+        resampled: the same for resamples, with one group more that gives the noise.
         drawn: all groups but that one are of expected outcomes, and it is of drawn ones, given the units: its mean is
             what to expect, its spread the noise, which adds to that of resampling. Else it is of expected outcomes,
             and noise is what sets the whole apart from it.
@@ -140,9 +140,9 @@ def measured(
     draws = bootstrap.draws(bootstrap.chunk(largest))
     values = _over_windows(decisions, bins, windows, wanted, resampled, draws, bootstrap.repeats)
     tables = []
-    for window, asked, point, replicates in zip(windows, wanted, points, values, strict=True):
+    for window, included, point, replicates in zip(windows, wanted, points, values, strict=True):
         binned = point[..., 0].reshape(*window.supported.shape, len(MEASURES))
-        of_group = np.nonzero(asked)[1]
+        of_group = np.nonzero(included)[1]
         apart, others = replicates[additional[of_group]], replicates[~additional[of_group]]
         if drawn:
             mean = apart.mean(axis=-1)

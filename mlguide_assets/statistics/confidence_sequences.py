@@ -71,7 +71,7 @@ def rate_ratio_sequence(stages: Sequence[Stage], *, alpha: float = 0.05) -> Esti
 
 
 def log_evidence(control: npt.ArrayLike, treatment: npt.ArrayLike, share: npt.ArrayLike, *, ratio: float) -> Floats:
-    """Logarithm of the evidence against a ratio of the rates; above log(1 / alpha), it is rejected for good.
+    """Logarithm of the evidence against a ratio of the rates; above log(1 / alpha), it is rejected permanently.
 
     Args:
         control, treatment, share: see `Stage`; arrays (..., stages). Stages are summed over.

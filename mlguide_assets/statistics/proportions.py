@@ -34,8 +34,8 @@ class Events:
 def compare_proportions(control: Events, treatment: Events, *, alpha: float = 0.05) -> Comparison:
     """Difference and ratio of two proportions, each with the score interval of level 1 - alpha.
 
-    Miettinen and Nurminen (1985) for the difference, Koopman (1984) for the ratio; p of the score test. Where nobody
-    or everybody in both arms had the event, p is 1. Neither arm may be empty.
+    Miettinen and Nurminen (1985) for the difference, Koopman (1984) for the ratio; p of the score test. Where no unit
+    or every unit of both arms had the event, p is 1. Neither arm may be empty.
 
     >>> found = compare_proportions(Events(300, 10_000), Events(240, 10_000))
     >>> round(found.ratio.value, 3), round(found.ratio.low, 3), round(found.ratio.high, 3), round(found.p_value, 4)

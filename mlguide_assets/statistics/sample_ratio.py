@@ -1,4 +1,4 @@
-"""Did the arms get the shares they were meant to get? Where they did not, some units were lost, and not at random."""
+"""Did the arms get the shares they were meant to get? Where they did not, some units are missing, and not at random."""
 
 from collections.abc import Sequence
 

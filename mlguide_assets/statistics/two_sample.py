@@ -42,8 +42,8 @@ def chi_square(reference: npt.ArrayLike, window: npt.ArrayLike, *, inflation: fl
     degrees = observed.shape[1] - 1
     if degrees < 1:
         return ChiSquare(0.0, 0, float("nan"))
-    # As `scipy.stats.chi2_contingency` has it, whose checks of its arguments take twenty times as long: a day is
-    # judged by hundreds of columns.
+    # As `scipy.stats.chi2_contingency` has it, whose checks of its arguments take twenty times as long: a day
+    # needs it for hundreds of columns.
     expected = _expected(observed)
     statistic = float(((observed - expected) ** 2 / expected).sum()) / inflation
     return ChiSquare(statistic, degrees, float(chdtrc(degrees, statistic)))

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlguide_assets.observe.drift import judge
+from mlguide_assets.observe.drift import check_drift
 from mlguide_assets.observe.performance import realised
 from mlguide_assets.prepare.engine import connect
 from mlguide_assets.train.decisions import cost_curve, decision_metrics, threshold_grid
@@ -68,7 +68,7 @@ def _million_rows() -> float:
         path = f"{folder}/window.parquet"
         pq.write_table(pa.table(columns).take(generator.integers(50_000, size=1_000_000)), path)
         window = connect().read_parquet(path)
-        return min(_seconds(lambda: judge(profile, window_counts(window, profile))) for _ in range(3))
+        return min(_seconds(lambda: check_drift(profile, window_counts(window, profile))) for _ in range(3))
 
 
 def _seconds(work: Callable[[], object]) -> float:

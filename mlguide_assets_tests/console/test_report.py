@@ -103,7 +103,7 @@ def test_what_is_amiss_is_told_with_the_next_step() -> None:
         "happened": "The file [a] is gone.",
         "since": "2026-03-01T04:05:06+00:00",
         "next_step": "Mend it.",
-        "delivery_problem": "The webhook refused this alert for good (it answered 404).",
+        "delivery_problem": "The webhook refused this alert permanently (it answered 404).",
     }
     said = printed({**status(ALONE, ALONE), "incidents": [incident]})
     assert "Problems  1 incident is open" in said

@@ -55,7 +55,7 @@ def test_the_day_after_the_last_send_is_scored_whatever_the_date_is(
     assert list(instance.get_dynamic_partitions(str(SCORING_DATES.name)))[-1] == "2025-11-21"
 
 
-def test_days_are_judged_for_drift_from_the_reference_to_the_last_that_has_landed(
+def test_days_are_checked_for_drift_from_the_reference_to_the_last_that_has_landed(
     instance: dg.DagsterInstance, workspace: Workspace
 ) -> None:
     (request,) = asked(check_drift_on_new_data, instance, workspace)

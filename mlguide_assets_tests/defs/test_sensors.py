@@ -172,7 +172,7 @@ def test_the_day_that_has_begun_is_scored_once_for_its_data_and_champion(house: 
     assert len(house.look(new_data.score_on_new_day)[0]) == 1
 
 
-def test_whole_days_after_the_reference_are_judged_for_drift_in_one_run(house: House) -> None:
+def test_whole_days_after_the_reference_are_checked_for_drift_in_one_run(house: House) -> None:
     house.land()
     assert house.look(observe.check_drift_on_new_data)[0] == [], "there is no champion"
     house.install()

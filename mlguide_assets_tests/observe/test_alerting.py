@@ -1,4 +1,4 @@
-"""From facts to alerts: two days in a row, one incident, told once, and closed."""
+"""From facts to alerts: two days in a row, one incident, reported once, and closed."""
 
 import math
 from datetime import UTC, date, datetime, timedelta
@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from mlguide_assets.observe.alerting import WEBHOOK_VARIABLE, drifted, dropped, failed_run, tell, unexpected
+from mlguide_assets.observe.alerting import WEBHOOK_VARIABLE, drifted, dropped, failed_run, raise_or_resolve, unexpected
 from mlguide_assets.observe.alerts.book import AlertBook
 from mlguide_assets_tests.observe.receivers import receiver
 
@@ -48,13 +48,13 @@ def test_two_days_in_a_row_are_told_and_one_is_not(levels: tuple[str, ...], sinc
 
 
 def test_an_incident_is_told_once_and_its_end_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with receiver() as told:
-        monkeypatch.setenv(WEBHOOK_VARIABLE, told.url)
+    with receiver() as hook:
+        monkeypatch.setenv(WEBHOOK_VARIABLE, hook.url)
         book = AlertBook(tmp_path)
         for hour, levels in enumerate([("act", "act"), ("act", "act", "act"), ("act", "act", "none"), ("none",) * 4]):
-            tell(book, "drift-sends", drifted(days(*levels), "sends"), NOW + timedelta(hours=hour))
-    assert told.events == ["opened", "resolved"]
-    assert "2026-03-02: It is act." in told.received[0]["alert"]["happened"]
+            raise_or_resolve(book, "drift-sends", drifted(days(*levels), "sends"), NOW + timedelta(hours=hour))
+    assert hook.events == ["opened", "resolved"]
+    assert "2026-03-02: It is act." in hook.received[0]["alert"]["happened"]
 
 
 def verdicts(*found: str) -> list[dict[str, object]]:

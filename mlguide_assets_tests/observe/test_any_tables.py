@@ -12,10 +12,10 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, champion
 from mlguide_assets.deploy.landing import log_schema
 from mlguide_assets.observe.champion_watch import compare
-from mlguide_assets.observe.data_drift import judge_days
+from mlguide_assets.observe.data_drift import check_days
 from mlguide_assets.observe.drift_table import TRAFFIC, WHOLE
 from mlguide_assets.observe.model_performance import watch_performance
-from mlguide_assets.observe.new_days import LANDED_DAYS, days_to_judge
+from mlguide_assets.observe.new_days import LANDED_DAYS, days_to_check
 from mlguide_assets.observe.rows import landed_days
 from mlguide_assets.prepare.features.building import tables_of
 from mlguide_assets.retrain.new_data import scores_due
@@ -77,7 +77,7 @@ def test_performance_drift_and_the_watch_follow_the_problem(house: OtherHouse, b
     assert plural in same.reason
     known = {row["day"]: row for row in landed.to_pyarrow().to_pylist()}
     day = max(day for day, row in known.items() if row["decisions"])
-    found = judge_days(
+    found = check_days(
         [day], features=features, prediction_log=lake.read("prediction_log"), landed=landed, champion=bundle,
         problem=problem, reports=house.home.drift_reports(problem.key),
     )[day]  # fmt: skip
@@ -102,7 +102,7 @@ def test_triggers_and_scores_are_due_by_the_events_that_decide(house: OtherHouse
     due = scores_due(home, lake, problem, datetime(2030, 1, 1, tzinfo=UTC))
     assert due is not None
     assert due[0] == (newest + timedelta(days=1)).isoformat()
-    asked = days_to_judge(home, lake, problem, today=newest + timedelta(days=2))
+    asked = days_to_check(home, lake, problem, today=newest + timedelta(days=2))
     if not problem.decision.is_event:
         assert all(days[day]["decisions"] for day in asked)
     labels = lake.read_arrow(problem.features_table)[problem.label.column]

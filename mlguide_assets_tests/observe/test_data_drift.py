@@ -40,7 +40,7 @@ def day(replay: Replay) -> pa.Table:
     return scored_rows(features, replay.champion, replay.problem, first=replay.trained, last=replay.trained)
 
 
-def judged(
+def levels_of(
     replay: Replay, sends: pa.Table, traffic: pa.Table = NOBODY, earlier: tuple[int, ...] = (), *, final: bool = True
 ) -> dict[str, str]:
     profile = build_reference(replay.champion)
@@ -102,7 +102,7 @@ def test_the_classifier_has_a_row_and_can_warn_of_a_day(replay: Replay, day: pa.
     rows = {row["column"]: row for row in found.table.to_pylist()}
     assert (rows[TOGETHER]["level"], rows[TOGETHER]["statistic"]) == (level, auc)
     assert rows[WHOLE]["level"] == found.level == level
-    assert ("A classifier tells the day" in found.sentence) is (level == "warn")
+    assert ("A classifier separates the day" in found.sentence) is (level == "warn")
 
 
 def test_a_world_without_a_shift_calls_for_no_action(replay: Replay) -> None:
@@ -133,49 +133,49 @@ def test_a_concept_shift_is_seen_by_the_gap_and_not_by_the_features(tmp_path: Pa
 
 
 def test_a_day_like_the_others_is_none(replay: Replay, day: pa.Table) -> None:
-    levels = judged(replay, day, earlier=(day.num_rows,) * 6)
+    levels = levels_of(replay, day, earlier=(day.num_rows,) * 6)
     assert levels[f"{SENDS}.{WHOLE}"] == levels[f"{SENDS}.{VOLUME}"] == "none"
     assert "subject" not in str(levels)
 
 
 def test_the_label_is_judged_once_all_have_matured(replay: Replay, day: pa.Table) -> None:
-    assert f"{SENDS}.unsubscribed" in judged(replay, day)
+    assert f"{SENDS}.unsubscribed" in levels_of(replay, day)
     unknown = replaced(day, "unsubscribed", [None] * day.num_rows)
-    assert f"{SENDS}.unsubscribed" not in judged(replay, unknown, final=False)
+    assert f"{SENDS}.unsubscribed" not in levels_of(replay, unknown, final=False)
 
 
 def test_outcomes_that_are_missing_once_they_should_be_known_call_for_action(replay: Replay, day: pa.Table) -> None:
     unknown = replaced(day, "unsubscribed", [None] * day.num_rows)
-    assert judged(replay, unknown)[f"{SENDS}.unsubscribed"] == "act"
+    assert levels_of(replay, unknown)[f"{SENDS}.unsubscribed"] == "act"
 
 
 def test_a_full_day_of_unseen_categories_calls_for_action(replay: Replay, day: pa.Table) -> None:
-    levels = judged(replay, replaced(day, "country", ["ZZ"] * day.num_rows))
+    levels = levels_of(replay, replaced(day, "country", ["ZZ"] * day.num_rows))
     assert levels[f"{SENDS}.country"] == levels[f"{SENDS}.{WHOLE}"] == "act"
 
 
 def test_other_users_call_for_action(replay: Replay, day: pa.Table) -> None:
-    levels = judged(replay, replaced(day, "age", pc.add(day["age"], 30).to_pylist()))
+    levels = levels_of(replay, replaced(day, "age", pc.add(day["age"], 30).to_pylist()))
     assert levels[f"{SENDS}.age"] == "act"
 
 
 def test_a_column_that_is_gone_calls_for_action(replay: Replay, day: pa.Table) -> None:
-    assert judged(replay, day.drop_columns(["purchases"]))[f"{SENDS}.purchases"] == "act"
+    assert levels_of(replay, day.drop_columns(["purchases"]))[f"{SENDS}.purchases"] == "act"
 
 
 def test_a_day_with_few_sends_is_not_judged_but_its_volume_is(replay: Replay, day: pa.Table) -> None:
-    levels = judged(replay, day.slice(0, 20), earlier=(600,) * 6)
+    levels = levels_of(replay, day.slice(0, 20), earlier=(600,) * 6)
     assert levels[f"{SENDS}.age"] == "too_few"
     assert levels[f"{SENDS}.{VOLUME}"] == levels[f"{SENDS}.{WHOLE}"] == "act"
 
 
 def test_a_day_without_sends_is_told(replay: Replay, day: pa.Table) -> None:
-    assert judged(replay, day.slice(0, 0), earlier=(600,) * 6)[f"{SENDS}.{WHOLE}"] == "act"
+    assert levels_of(replay, day.slice(0, 0), earlier=(600,) * 6)[f"{SENDS}.{WHOLE}"] == "act"
 
 
 def test_what_the_api_was_asked_is_judged_by_itself(replay: Replay, day: pa.Table) -> None:
     asked = replaced(day, "gender", ["male"] * day.num_rows).drop_columns(["unsubscribed", "matured_at", "subject"])
-    levels = judged(replay, day, traffic=asked)
+    levels = levels_of(replay, day, traffic=asked)
     assert levels[f"{TRAFFIC}.gender"] == levels[f"{TRAFFIC}.{WHOLE}"] == "act"
     assert levels[f"{SENDS}.{WHOLE}"] == "none"
 

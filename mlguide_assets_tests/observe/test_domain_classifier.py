@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.observe.domain_classifier import LEAST_DAYS, DomainClassifier, Separation, steady_columns
-from mlguide_assets.observe.drift import judge
+from mlguide_assets.observe.drift import check_drift
 from mlguide_assets.train.encoding import EncodedFeature, Encoding
 from mlguide_assets.train.folds import user_folds
 from mlguide_assets.train.reference.counting import window_counts
@@ -65,7 +65,7 @@ def test_columns_that_drift_together_are_seen_though_none_drifts_alone(
     classifier: DomainClassifier, changed: dict[str, float]
 ) -> None:
     day = sends(1, 600, seed=1, **changed)  # type: ignore[arg-type]
-    alone = judge(
+    alone = check_drift(
         classifier.profile, window_counts(ibis.memtable(day.select(["x", "y", "country"])), classifier.profile)
     )
     found = classifier.separation(day)

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.observe.drift import judge
+from mlguide_assets.observe.drift import check_drift
 from mlguide_assets.observe.drift_verdict import DRIFT_SCHEMA, DriftVerdict
-from mlguide_assets.observe.quality import Level, judge_volume
+from mlguide_assets.observe.quality import Level, check_volume
 from mlguide_assets.train.reference.counting import WindowCounts, inflation, window_counts
 from mlguide_assets.train.reference.profile import Profile, reference_profile
 from mlguide_assets_tests.observe.drifting import (
@@ -35,8 +35,8 @@ def window() -> Columns:
     return users(2000, np.random.default_rng(1))
 
 
-def judged(columns: Any, profile: Profile) -> DriftVerdict:
-    return judge(profile, window_counts(as_table(columns), profile))
+def drift_of(columns: Any, profile: Profile) -> DriftVerdict:
+    return check_drift(profile, window_counts(as_table(columns), profile))
 
 
 def row_of(verdict: DriftVerdict, column: str) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def test_independent_rows_without_drift_alarm_less_than_once_in_a_hundred_window
     reference: Profile, rows: int
 ) -> None:
     random = np.random.default_rng(rows)
-    verdicts = [judge(reference, counted(users(rows, random), reference)) for _ in range(WINDOWS)]
+    verdicts = [check_drift(reference, counted(users(rows, random), reference)) for _ in range(WINDOWS)]
     assert share(verdicts, "act") <= 0.01
     assert share(verdicts, "warn", "act") <= 0.02
     # The test by itself, without the floor under the effect, keeps its level too.
@@ -74,7 +74,7 @@ def test_many_categories_alike_do_not_alarm() -> None:
     (column,) = profile.columns
     shares = np.array([0.01] * 30 + [0.7, 0])
     drawn = [WindowCounts(2000, {"c0": tuple(counts)}) for counts in random.multinomial(2000, shares, WINDOWS).tolist()]
-    verdicts = [judge(profile, window) for window in drawn]
+    verdicts = [check_drift(profile, window) for window in drawn]
     # Those kept were the commonest by chance, so less than 70 % were others, and one window in three says so beyond
     # chance. It is too little to be told.
     assert column.counts[30] / column.rows < 0.69
@@ -95,8 +95,8 @@ def test_rows_that_share_users_alarm_falsely_unless_corrected(
     variation: tuple[Profile, dict[str, float], list[WindowCounts]],
 ) -> None:
     profile, factors, windows = variation
-    uncorrected = [judge(profile, window) for window in windows]
-    corrected = [judge(profile.with_inflation(factors), window) for window in windows]
+    uncorrected = [check_drift(profile, window) for window in windows]
+    corrected = [check_drift(profile.with_inflation(factors), window) for window in windows]
     assert share(uncorrected, "act") > 0.3
     assert share(corrected, "act") <= 0.01
     assert share(corrected, "warn", "act") <= 0.05
@@ -114,7 +114,7 @@ def test_clustered_drift_is_still_seen(variation: tuple[Profile, dict[str, float
     random = np.random.default_rng(8)
     window = sends(150, 15, random)
     window["x0"] = window["x0"] + 1.5
-    verdict = judge(profile.with_inflation(factors), counted(window, profile))
+    verdict = check_drift(profile.with_inflation(factors), counted(window, profile))
     assert (verdict.drift, verdict.worst) == ("act", ("x0",))
     assert row_of(verdict, "x0")["inflation"] == factors["x0"]
 
@@ -150,7 +150,7 @@ def test_a_shift_of_a_fifth_of_a_deviation_is_seen_in_2000_rows(reference: Profi
     for _ in range(40):
         window = users(2000, random)
         window["x0"] = window["x0"] + 0.2
-        verdict = judge(reference, counted(window, reference))
+        verdict = check_drift(reference, counted(window, reference))
         seen.append(row_of(verdict, "x0")["q_value"] <= 0.01)
         # Seen, and as small as it is left alone: its PSI is about 0.04.
         assert row_of(verdict, "x0")["level"] == "none"
@@ -160,7 +160,7 @@ def test_a_shift_of_a_fifth_of_a_deviation_is_seen_in_2000_rows(reference: Profi
 @pytest.mark.parametrize(("shift", "level"), [(0.0, "none"), (0.2, "none"), (0.4, "warn"), (0.7, "act")])
 def test_the_level_follows_the_size_of_a_shift(reference: Profile, window: Columns, shift: float, level: Level) -> None:
     window["x0"] = window["x0"] + shift
-    verdict = judged(window, reference)
+    verdict = drift_of(window, reference)
     assert (verdict.level, verdict.quality) == (level, "none")
     assert verdict.worst == (("x0",) if shift > 0.2 else ())
     assert verdict.sentence.endswith(".")
@@ -171,7 +171,7 @@ def test_the_level_follows_the_size_of_a_shift(reference: Profile, window: Colum
 @pytest.mark.ml_test_score("monitor-2")
 def test_a_column_turning_60_percent_null_is_seen(reference: Profile, window: Columns) -> None:
     emptied = np.where(np.random.default_rng(2).random(2000) < 0.6, np.nan, window["x0"])
-    verdict = judged({**window, "x0": emptied}, reference)
+    verdict = drift_of({**window, "x0": emptied}, reference)
     assert (verdict.level, verdict.quality, verdict.worst) == ("act", "act", ("x0",))
     row = row_of(verdict, "x0")
     assert (row["check"], row["reference_null_share"]) == ("nulls", 0)
@@ -182,32 +182,32 @@ def test_a_column_turning_60_percent_null_is_seen(reference: Profile, window: Co
 def test_some_more_nulls_warn(reference: Profile, window: Columns) -> None:
     values = window["c0"].astype(object)
     values[:160] = None
-    verdict = judged({**window, "c0": values}, reference)
+    verdict = drift_of({**window, "c0": values}, reference)
     assert (verdict.quality, row_of(verdict, "c0")["check"]) == ("warn", "nulls")
 
 
 def test_fewer_nulls_are_seen_as_well(window: Columns) -> None:
     profile = profile_of({"x0": np.where(np.arange(9000) % 2, np.nan, users(9000, np.random.default_rng(2))["x0"])})
-    row = row_of(judged({"x0": window["x0"]}, profile), "x0")
+    row = row_of(drift_of({"x0": window["x0"]}, profile), "x0")
     assert (row["level"], row["reason"]) == ("act", "0.0% are null, against 50.0% in the reference")
 
 
 def test_nulls_of_a_column_that_always_moves_are_seen(reference: Profile, window: Columns) -> None:
     emptied = {**window, "x0": np.where(np.arange(2000) < 600, np.nan, window["x0"])}
-    assert judged(emptied, reference.with_inflation({"x0": 1000.0})).quality == "act"
+    assert drift_of(emptied, reference.with_inflation({"x0": 1000.0})).quality == "act"
 
 
 @pytest.mark.parametrize("odd", [float("nan"), float("inf"), float("-inf")])
 def test_what_is_no_number_counts_as_null(reference: Profile, window: Columns, odd: float) -> None:
     window["x1"][:1000] = odd
-    verdict = judged(window, reference)
+    verdict = drift_of(window, reference)
     assert row_of(verdict, "x1")["null_share"] == 0.5
     assert verdict.quality == "act"
 
 
 def test_a_day_of_unseen_categories(reference: Profile, window: Columns) -> None:
     window["c3"], window["x0"] = "neu – 新 " + window["c3"], window["x0"] + 1
-    verdict = judged(window, reference)
+    verdict = drift_of(window, reference)
     assert verdict.worst == ("c3", "x0")
     assert (verdict.level, verdict.quality, verdict.drift) == ("act", "act", "act")
     row = row_of(verdict, "c3")
@@ -220,7 +220,7 @@ def test_one_new_category_warns(window: Columns) -> None:
     profile = profile_of({"c0": users(30_000, np.random.default_rng(0))["c0"]})
     renamed = window["c0"].copy()
     renamed[:60] = "kind 东京"
-    verdict = judged({"c0": renamed}, profile)
+    verdict = drift_of({"c0": renamed}, profile)
     assert (verdict.level, verdict.quality, verdict.drift) == ("warn", "warn", "none")
     assert row_of(verdict, "c0")["unseen_share"] == 0.03
 
@@ -230,10 +230,10 @@ def test_more_outside_the_commonest_categories_is_told_against_the_reference() -
     names = np.array([f"city {at}" for at in range(100)], dtype=object)
     common = 1 / np.arange(1, 101) / np.sum(1 / np.arange(1, 101))
     profile = reference_profile(as_table({"city": random.choice(names, 20_000, p=common)}), {"city": "category"}, {})
-    row = row_of(judged({"city": random.choice(names[60:], 2000)}, profile), "city")
+    row = row_of(drift_of({"city": random.choice(names[60:], 2000)}, profile), "city")
     assert row["level"] == "act"
     assert row["reason"].startswith("100.0% are outside the 30 commonest categories of the reference, against 2")
-    assert row_of(judged({"city": random.choice(names, 2000, p=common)}, profile), "city")["level"] == "none"
+    assert row_of(drift_of({"city": random.choice(names, 2000, p=common)}, profile), "city")["level"] == "none"
 
 
 def test_constants_and_ties(window: Columns) -> None:
@@ -241,19 +241,21 @@ def test_constants_and_ties(window: Columns) -> None:
     columns = {"constant": np.full(20_000, 3), "zeros": np.where(random.random(20_000) < 0.7, 0, random.random(20_000))}
     profile = reference_profile(as_table(columns), dict.fromkeys(columns, "number"), {})
     same = {name: values[:2000] for name, values in columns.items()}
-    verdict = judged(same, profile)
+    verdict = drift_of(same, profile)
     assert verdict.level == "none"
     assert row_of(verdict, "constant")["p_value"] is None
-    assert row_of(judged({**same, "constant": np.full(2000, 3.0001)}, profile), "constant")["level"] == "act"
+    assert row_of(drift_of({**same, "constant": np.full(2000, 3.0001)}, profile), "constant")["level"] == "act"
     fewer_zeros = {**same, "zeros": np.where(random.random(2000) < 0.4, 0, random.random(2000))}
-    row = row_of(judged(fewer_zeros, profile), "zeros")
+    row = row_of(drift_of(fewer_zeros, profile), "zeros")
     assert row["level"] == "act"
     assert "% are 0, against 70." in row["reason"]
 
 
 @pytest.mark.parametrize("rows", [0, 1, 499])
 def test_too_few_rows_are_not_none(reference: Profile, rows: int) -> None:
-    verdict = judged({name: values[:rows] for name, values in users(500, np.random.default_rng(5)).items()}, reference)
+    verdict = drift_of(
+        {name: values[:rows] for name, values in users(500, np.random.default_rng(5)).items()}, reference
+    )
     assert (verdict.level, verdict.quality, verdict.drift, verdict.worst) == (*["too_few"] * 3, ())
     assert verdict.sentence == f"No verdict: {rows:,} rows are too few to test, 500 are needed."
     assert set(verdict.columns["level"].to_pylist()) == {"too_few"}
@@ -265,7 +267,7 @@ def test_columns_that_changed_come_first_however_few_the_rows(reference: Profile
     window: dict[str, Any] = {name: values[:50] for name, values in users(50, np.random.default_rng(6)).items()}
     del window["c1"]
     window["x0"], window["c2"] = window["x0"].astype(str), np.arange(50)
-    verdict = judged({"new": [1] * 50, **window}, reference)
+    verdict = drift_of({"new": [1] * 50, **window}, reference)
     assert (verdict.level, verdict.quality, verdict.drift) == ("act", "act", "too_few")
     assert verdict.worst == ("x0", "c1", "c2")
     assert verdict.columns["column"].to_pylist()[:4] == ["x0", "c1", "c2", "new"]
@@ -282,7 +284,7 @@ def test_columns_that_changed_come_first_however_few_the_rows(reference: Profile
 def test_columns_that_the_reference_had_beside_the_profiled_are_expected() -> None:
     rows = as_table({"user_id": range(600), "x": [1.0] * 600})
     profile = reference_profile(rows, {"x": "number"}, {})
-    assert judge(profile, window_counts(rows, profile)).columns["column"].to_pylist() == ["x"]
+    assert check_drift(profile, window_counts(rows, profile)).columns["column"].to_pylist() == ["x"]
 
 
 def test_another_width_of_number_or_nulls_only_is_no_other_type(reference: Profile, window: Columns) -> None:
@@ -291,13 +293,13 @@ def test_another_width_of_number_or_nulls_only_is_no_other_type(reference: Profi
     )
     assert not counts.retyped
     assert counts.counts["x2"] == counted(window, reference).counts["x2"]
-    verdict = judge(reference, counts)
+    verdict = check_drift(reference, counts)
     assert [row_of(verdict, name)["check"] for name in ("x0", "c0")] == ["nulls", "nulls"]
 
 
 def test_columns_are_ranked_by_importance_times_psi(reference: Profile, window: Columns) -> None:
     window["x0"], window["x3"], window["x6"] = window["x0"] + 0.5, window["x3"] + 3, window["x6"] + 1
-    verdict = judged(window, reference)
+    verdict = drift_of(window, reference)
     # PSI 9 with importance 0.1, PSI 0.25 with 0.5, and PSI 1 with none.
     assert verdict.worst == ("x3", "x0", "x6")
     weights = [row["importance"] * row["psi"] for row in verdict.columns.to_pylist()]
@@ -305,7 +307,7 @@ def test_columns_are_ranked_by_importance_times_psi(reference: Profile, window: 
 
 
 def test_the_table_has_a_row_per_column(reference: Profile, window: Columns) -> None:
-    verdict = judged(window, reference)
+    verdict = drift_of(window, reference)
     assert verdict.columns.schema == DRIFT_SCHEMA
     assert sorted(verdict.columns["column"].to_pylist()) == sorted(KINDS)
     assert set(verdict.columns["rows"].to_pylist()) == {2000}
@@ -336,6 +338,6 @@ USUAL = [1000, 1100, 900, 1050, 950, 1020, 980]
     ],
 )
 def test_volume(rows: int, earlier: list[int], level: Level) -> None:
-    finding = judge_volume(rows, earlier)
+    finding = check_volume(rows, earlier)
     assert (finding.level, finding.check) == (level, "volume")
     assert finding.reason.startswith(f"{rows:,} rows, ")

@@ -1,4 +1,4 @@
-"""Which days are to be judged: what landed, what landed again, and what did not land."""
+"""Which days are to be checked: what landed, what landed again, and what did not land."""
 
 import json
 from datetime import date, timedelta
@@ -10,7 +10,7 @@ import pytest
 from mlguide_assets.observe import new_days
 from mlguide_assets.observe.data_drift import SCHEMA
 from mlguide_assets.observe.drift_table import WHOLE
-from mlguide_assets.observe.new_days import days_to_judge, last_landed_day, same_decisions, signature
+from mlguide_assets.observe.new_days import days_to_check, last_landed_day, same_decisions, signature
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.settings import Home
@@ -40,12 +40,12 @@ class House:
         self.lake.write("landed_days", pa.table(rows))
 
     def asked(self, today: date = TODAY) -> list[int]:
-        """The days to judge."""
-        return [day.day for day in days_to_judge(self.home, self.lake, PROBLEM, today=today)]
+        """The days to check."""
+        return [day.day for day in days_to_check(self.home, self.lake, PROBLEM, today=today)]
 
-    def judge(self, today: date = TODAY) -> None:
-        """Judge what is to be judged."""
-        for day, sign in days_to_judge(self.home, self.lake, PROBLEM, today=today).items():
+    def check(self, today: date = TODAY) -> None:
+        """Check what is due."""
+        for day, sign in days_to_check(self.home, self.lake, PROBLEM, today=today).items():
             row = {"day": day.isoformat(), "model_version": self.champion, "signature": sign}
             row |= {"source": "sends", "column": WHOLE, "level": "none"}
             self.lake.write_partition("data_drift", day.isoformat(), small_table([row], SCHEMA))
@@ -56,37 +56,37 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
     return House(tmp_path, monkeypatch)
 
 
-def test_complete_days_after_the_reference_are_judged_once(house: House) -> None:
+def test_complete_days_after_the_reference_are_checked_once(house: House) -> None:
     house.land(d1="a", d2="b", d3="c", d4="d", d5="e", d6="f")
     assert house.asked() == [2, 3, 4, 5]
-    house.judge()
+    house.check()
     assert house.asked() == []
     assert house.asked(TODAY + timedelta(days=1)) == [6]
 
 
-def test_a_day_that_arrives_again_or_late_is_judged_again(house: House) -> None:
+def test_a_day_that_arrives_again_or_late_is_checked_again(house: House) -> None:
     house.land(d1="a", d2="b", d3="c", d5="e")
-    house.judge()
+    house.check()
     house.land(d1="a", d2="b", d3="changed", d4="late", d5="e")
     assert house.asked() == [3, 4]
 
 
-def test_a_day_is_judged_once_more_when_all_its_outcomes_are_final(house: House) -> None:
+def test_a_day_is_checked_once_more_when_all_its_outcomes_are_final(house: House) -> None:
     days = {f"d{day}": "same" for day in range(1, 6)}
     house.land(**days)
-    house.judge()
+    house.check()
     house.land(**days, matured=3)
     assert house.asked() == [2, 3]
-    house.judge()
+    house.check()
     assert house.asked() == []
 
 
-def test_so_is_one_that_was_judged_more_than_two_weeks_ago(house: House) -> None:
+def test_so_is_one_that_was_checked_more_than_two_weeks_ago(house: House) -> None:
     days = {f"d{day}": "same" for day in range(1, 21)}
     house.land(**{"d2": "same", "d3": "same"})
-    house.judge(date(2026, 3, 4))
+    house.check(date(2026, 3, 4))
     house.land(**days, matured=4)
-    # The fourth was never judged, and is too old to begin with.
+    # The fourth was never checked, and is too old to begin with.
     assert house.asked(date(2026, 3, 21)) == [2, 3, *range(7, 21)]
 
 
@@ -96,14 +96,14 @@ def test_a_table_of_days_of_an_earlier_version_is_read(house: House) -> None:
     assert house.asked(date(2026, 3, 4)) == [2, 3]
 
 
-def test_a_day_without_sends_is_judged_once_a_later_one_has_landed(house: House) -> None:
+def test_a_day_without_sends_is_checked_once_a_later_one_has_landed(house: House) -> None:
     house.land(d1="a", d2="b", d4="d")
     assert house.asked(date(2026, 3, 17)) == [2, 3, 4]
-    house.judge()
+    house.check()
     assert house.asked() == []
 
 
-def test_days_that_have_not_landed_are_not_judged(house: House) -> None:
+def test_days_that_have_not_landed_are_not_checked(house: House) -> None:
     house.land(d1="a", d2="b")
     for today in (3, 4, 17, 31):
         assert house.asked(date(2026, 3, today)) == [2]
@@ -119,14 +119,14 @@ def test_a_day_that_lands_piece_by_piece_waits_for_the_rest_or_for_a_later_day()
     assert last_landed_day({**usual, date(2026, 3, 20): 1}, today=date(2026, 3, 28)) == march[4], "a stray row"
 
 
-def test_another_champion_judges_anew(house: House) -> None:
+def test_another_champion_checks_again(house: House) -> None:
     house.land(d1="a", d2="b", d3="c")
-    house.judge(date(2026, 3, 4))
+    house.check(date(2026, 3, 4))
     house.champion = "2"
     assert house.asked(date(2026, 3, 4)) == [2, 3]
 
 
-def test_without_a_champion_or_sends_nothing_is_judged(house: House) -> None:
+def test_without_a_champion_or_sends_nothing_is_checked(house: House) -> None:
     assert house.asked() == []
     house.land(d1="a", d2="b")
     house.champion = None

@@ -17,7 +17,7 @@ from mlguide_assets.deploy.prediction_log import LogWriter, now_utc
 from mlguide_assets.deploy.serving.asked import Asked
 from mlguide_assets.deploy.serving.model import load_served
 from mlguide_assets.deploy.serving.service import Service, Work, give
-from mlguide_assets.observe.online_parity import OnlineParity, judge_parity, online_parity
+from mlguide_assets.observe.online_parity import OnlineParity, online_parity, parity_verdict
 from mlguide_assets.prepare.features import request_time
 from mlguide_assets.prepare.features.request_time import HOUR, at_request
 from mlguide_assets.prepare.features.state import entity_state
@@ -102,7 +102,7 @@ EVERYTHING = (
 def test_nothing_was_logged(serving: Serving) -> None:
     parity = serving.parity()
     assert (parity.rows, parity.beyond) == (0, 0)
-    assert judge_parity(ibis.memtable(parity.table)).differing == ()
+    assert parity_verdict(ibis.memtable(parity.table)).differing == ()
 
 
 @pytest.mark.ml_test_score("monitor-3")
@@ -112,7 +112,7 @@ def test_all_ways_of_asking_see_what_training_would(serving: Serving) -> None:
     # The last sends of 58 users who were sent any, three known users with two emails, two, and 60 with five.
     assert parity.rows == 58 + 6 + 2 + 300
     assert parity.beyond == 0
-    verdict = judge_parity(ibis.memtable(parity.table))
+    verdict = parity_verdict(ibis.memtable(parity.table))
     assert verdict.differing == ()
     assert "All features of 366 logged vectors equal" in verdict.sentence
 
@@ -129,7 +129,7 @@ def test_a_feature_that_is_broken_online_is_named(serving: Serving, monkeypatch:
 
     monkeypatch.setattr(request_time, "at_request", an_hour_late)
     serving.ask(Asked(units=[1, 2, 3], candidates=[4]))
-    verdict = judge_parity(ibis.memtable(serving.parity().table))
+    verdict = parity_verdict(ibis.memtable(serving.parity().table))
     assert verdict.differing == ("hour_of_day",)
     assert (
         "hour_of_day does in 3 of 3 logged vectors (user 1, email 4 at 2024-04-01T09:00:00: 10 online, 9 offline)"
@@ -141,7 +141,7 @@ def test_a_stored_feature_that_is_broken_is_named(serving: Serving) -> None:
     """As if a publisher had counted otherwise than training does."""
     serving.publish(number_of_unsubscribes=lambda users: users.number_of_unsubscribes + 1)
     serving.ask(*EVERYTHING)
-    assert judge_parity(ibis.memtable(serving.parity().table)).differing == ("number_of_unsubscribes",)
+    assert parity_verdict(ibis.memtable(serving.parity().table)).differing == ("number_of_unsubscribes",)
 
 
 def test_what_arrives_or_changes_later_is_no_mismatch(serving: Serving, tables: Tables) -> None:
@@ -155,7 +155,7 @@ def test_what_arrives_or_changes_later_is_no_mismatch(serving: Serving, tables: 
     serving.write({**tables, "user_profiles": bought, "user_emails": late})
     parity = serving.parity()
     assert (parity.rows, parity.beyond) == (366, 0)
-    assert judge_parity(ibis.memtable(parity.table)).differing == ()
+    assert parity_verdict(ibis.memtable(parity.table)).differing == ()
 
 
 def test_answers_of_two_publications_are_each_held_against_their_own(serving: Serving, tables: Tables) -> None:
@@ -165,7 +165,7 @@ def test_answers_of_two_publications_are_each_held_against_their_own(serving: Se
     serving.ask(*EVERYTHING[:2])
     parity = serving.parity()
     assert parity.rows > 100
-    assert judge_parity(ibis.memtable(parity.table)).differing == ()
+    assert parity_verdict(ibis.memtable(parity.table)).differing == ()
 
 
 def test_vectors_whose_tables_are_gone_are_counted_apart(serving: Serving) -> None:

@@ -18,8 +18,8 @@ from mlguide_assets.observe.performance_verdict import (
     GAP_SCHEMA,
     TOO_MANY_MISSES,
     VERDICTS_SCHEMA,
+    check_performance,
     gap,
-    judge_performance,
     most_misses,
     trusted,
 )
@@ -34,7 +34,7 @@ THRESHOLD = 0.05
 NEVER = Estimate(float("nan"), float("nan"), float("nan"))
 
 
-def judged(rows: pa.Table, **changed: Any) -> pa.Table:
+def realised_of(rows: pa.Table, **changed: Any) -> pa.Table:
     asked: dict[str, Any] = {"threshold": THRESHOLD, "columns": [], "min_positives": 10} | changed
     return realised(rows, **asked)
 
@@ -78,7 +78,7 @@ def test_values_are_scikit_learns_on_each_day_window_and_slice() -> None:
     day = pc.cast(rows["decided_at"], pa.date32())
     rows, day = rows.filter(pc.not_equal(day, date(2024, 3, 4))), day.filter(pc.not_equal(day, date(2024, 3, 4)))
     order = np.random.default_rng(0).permutation(len(rows))
-    table = judged(rows.take(order), columns=["theme"], window_days=3)
+    table = realised_of(rows.take(order), columns=["theme"], window_days=3)
     assert table.schema == SCHEMA
     assert set(table["day"].to_pylist()) == {date(2024, 3, each) for each in (1, 2, 3, 5, 6)}
     for last, window in product((2, 5, 6), (1, 3)):
@@ -98,7 +98,7 @@ def test_days_are_those_of_utc(zone: str | None) -> None:
     given = pa.array([each.replace(tzinfo=UTC) for each in instants], pa.timestamp("us", "UTC"))
     given = given.cast(pa.timestamp("us", zone)) if zone else given.cast(pa.timestamp("us"))
     rows = pa.table({"unit_id": ["a", "b", "c"], "decided_at": given, "label": [0, 1, 0], "probability": [0.1] * 3})
-    days = column(judged(rows), "base_rate")["day"]
+    days = column(realised_of(rows), "base_rate")["day"]
     assert list(days) == [np.datetime64(each) for each in ("1969-12-31", "2024-03-09", "2024-03-10")]
 
 
@@ -149,7 +149,7 @@ def test_estimate_follows_a_covariate_shift() -> None:
 def concept_shift() -> tuple[pa.Table, pa.Table]:
     """Realised and estimated over 40 days; from the 21st on users react to the seen feature half as much."""
     rows = pa.concat_tables([sends(World(), 20, 3000, seed=3), sends(World(slope=0.3), 20, 3000, seed=4, start=20)])
-    return judged(rows), estimated(rows, threshold=THRESHOLD)
+    return realised_of(rows), estimated(rows, threshold=THRESHOLD)
 
 
 def test_estimate_does_not_see_a_concept_shift_but_the_gap_does() -> None:
@@ -202,14 +202,14 @@ def clustered_days() -> tuple[pa.Table, dict[str, float]]:
     world = World(level=-3.5, taste=1.8)
     rows = sends(world, 200, 1000, seed=5, users=100, own_users=True)
     population = sends(world, 1, 400_000, seed=6, users=400_000)
-    return judged(rows, window_days=1), expected_of(population)
+    return realised_of(rows, window_days=1), expected_of(population)
 
 
 @cache
 def honest_days() -> tuple[pa.Table, pa.Table]:
     """Realised and estimated over 200 days on which probabilities mean what they say."""
     rows = sends(World(level=-3.0), 200, 1000, seed=9, users=400, own_users=True)
-    return judged(rows, window_days=1), estimated(rows, threshold=THRESHOLD, window_days=1)
+    return realised_of(rows, window_days=1), estimated(rows, threshold=THRESHOLD, window_days=1)
 
 
 @pytest.mark.parametrize("metric", [name for name in MEASURES if name != "pr_auc"])
@@ -237,7 +237,7 @@ def test_gap_sees_nothing_where_nothing_is(metric: str) -> None:
 
 def test_estimates_interval_holds_what_others_will_find() -> None:
     _, expected = honest_days()
-    others = judged(sends(World(level=-3.0), 200, 1000, seed=11, users=400, own_users=True), window_days=1)
+    others = realised_of(sends(World(level=-3.0), 200, 1000, seed=11, users=400, own_users=True), window_days=1)
     for metric in ("roc_auc", "log_loss", "base_rate", "recall"):
         band, value = column(expected, metric), column(others, metric)["value"]
         # The band's own centre varies with its users, so it misses a little more than 5 %.
@@ -259,7 +259,7 @@ def test_same_inputs_same_table_in_any_order_of_rows() -> None:
     rows = sends(World(), 9, 800, seed=12)
     rows = rows.append_column("theme", pa.array(np.where(rows["unit_id"].to_numpy() % 2, "Pirates", "Elves")))
     shuffled = rows.take(np.random.default_rng(0).permutation(len(rows)))
-    for of in (partial(judged, columns=["theme"]), partial(estimated, threshold=THRESHOLD)):
+    for of in (partial(realised_of, columns=["theme"]), partial(estimated, threshold=THRESHOLD)):
         once = of(rows).to_pandas()
         assert_frame_equal(of(shuffled).to_pandas(), once, check_exact=True)
         assert not of(rows, seed=1).to_pandas().equals(once)
@@ -269,7 +269,7 @@ def test_last_window_needs_only_its_own_rows() -> None:
     rows, day = sends(World(), 20, 1000, seed=13), FIRST + timedelta(19)
     recent = rows.filter(pc.greater(pc.cast(rows["decided_at"], pa.date32()), day - timedelta(7)))
     for window in (1, 7):
-        whole, part = (values(judged(each), day, window) for each in (rows, recent))
+        whole, part = (values(realised_of(each), day, window) for each in (rows, recent))
         assert part == pytest.approx(whole, abs=1e-12)
         whole, part = (values(estimated(each, threshold=THRESHOLD), day, window) for each in (rows, recent))
         # Bins are those of the rows given, and with them what the mean over drawn outcomes adds.
@@ -285,7 +285,7 @@ def test_slices_without_support_have_values_but_no_bounds() -> None:
     labels = np.where(rare, np.arange(len(rows)) % 80 == 0, rows["label"].to_numpy()).astype(np.int64)
     rows = rows.set_column(0, "unit_id", pa.array(users)).set_column(2, "label", pa.array(labels))
     rows = rows.append_column("theme", pa.array(np.where(rare, "rare", "common")))
-    table = judged(rows, columns=["theme"], min_positives=10)
+    table = realised_of(rows, columns=["theme"], min_positives=10)
     rare_rows, common = (table.filter(pc.equal(table["slice"], name)).to_pandas() for name in ("rare", "common"))
     assert (rare_rows["positives"] >= 20).all()
     assert not rare_rows["supported"].any()
@@ -300,7 +300,7 @@ def test_slices_without_support_have_values_but_no_bounds() -> None:
 def test_day_without_positives_has_no_ranking_and_no_bounds() -> None:
     quiet = sends(World(), 1, 500, seed=15)
     quiet = quiet.set_column(2, "label", pa.array(np.zeros(500, dtype=np.int64)))
-    table = judged(pa.concat_tables([quiet, sends(World(level=-2.0), 1, 500, seed=16, start=1)]))
+    table = realised_of(pa.concat_tables([quiet, sends(World(level=-2.0), 1, 500, seed=16, start=1)]))
     first = {row["metric"]: row for row in table.to_pylist() if row["day"] == FIRST and row["window_days"] == 1}
     assert all(np.isnan(first[metric]["value"]) for metric in ("roc_auc", "pr_auc", "recall"))
     assert (first["base_rate"]["value"], first["precision"]["value"], first["base_rate"]["positives"]) == (0, 0, 0)
@@ -310,7 +310,7 @@ def test_day_without_positives_has_no_ranking_and_no_bounds() -> None:
 
 def test_one_user_has_values_but_no_bounds() -> None:
     rows = sends(World(level=-1.0), 1, 400, seed=17, users=1)
-    for table in (judged(rows, min_positives=1), estimated(rows, threshold=THRESHOLD)):
+    for table in (realised_of(rows, min_positives=1), estimated(rows, threshold=THRESHOLD)):
         frame = table.to_pandas()
         assert frame["value"].notna().all()
         assert frame[["low", "high", "noise"]].isna().all(axis=None)
@@ -319,12 +319,12 @@ def test_one_user_has_values_but_no_bounds() -> None:
 
 def test_nothing_in_nothing_out() -> None:
     nothing = sends(World(), 1, 5, seed=0).slice(0, 0).append_column("theme", pa.array([], pa.string()))
-    found, expected = judged(nothing, columns=["theme"]), estimated(nothing, threshold=THRESHOLD)
+    found, expected = realised_of(nothing, columns=["theme"]), estimated(nothing, threshold=THRESHOLD)
     assert (len(found), found.schema, len(expected), expected.schema) == (0, SCHEMA, 0, SCHEMA)
     assert gap(found, expected).schema == GAP_SCHEMA
-    verdict = judge_performance(found, metric="roc_auc", reference=Estimate(0.7, 0.69, 0.71), max_drop=0.0)
+    verdict = check_performance(found, metric="roc_auc", reference=Estimate(0.7, 0.69, 0.71), max_drop=0.0)
     assert (verdict.verdict, verdict.day) == ("too_few", None)
-    assert verdict.reason == "No outcome has matured in the days asked for, so its ROC AUC is not known."
+    assert verdict.reason == "No outcome has matured in the given days, so its ROC AUC is not known."
 
 
 def test_few_positives_of_a_rare_event_support_no_estimate() -> None:
@@ -342,19 +342,19 @@ def test_which_labels_have_matured_is_the_callers_to_say() -> None:
     rows = sends(World(), 1, 50, seed=19)
     for unknown in (pa.array([None] * 50, pa.int64()), pa.array([float("nan")] * 50), pa.array([2] * 50)):
         with pytest.raises(ValueError, match="leave out rows whose label is not known yet"):
-            judged(rows.set_column(2, "label", unknown))
+            realised_of(rows.set_column(2, "label", unknown))
     with pytest.raises(ValueError, match="no column 'label' to group by"):
-        judged(rows.drop_columns("label"))
+        realised_of(rows.drop_columns("label"))
     with pytest.raises(ValueError, match="no column 'theme' to slice by"):
-        judged(rows, columns=["theme"])
+        realised_of(rows, columns=["theme"])
     with pytest.raises(ValueError, match="window_days must be 1 or more, got 0"):
-        judged(rows, window_days=0)
+        realised_of(rows, window_days=0)
 
 
 def test_gap_compares_the_same_rows_only() -> None:
     rows = sends(World(), 3, 2000, seed=20)
     half_matured = rows.slice(0, 5000)
-    gaps = gap(judged(half_matured), estimated(rows, threshold=THRESHOLD))
+    gaps = gap(realised_of(half_matured), estimated(rows, threshold=THRESHOLD))
     assert set(gaps["day"].to_pylist()) == {FIRST, FIRST + timedelta(1)}
 
 
@@ -375,7 +375,7 @@ def performing(value: float, low: float, high: float, metric: str = "roc_auc", d
 
 def test_dropped_only_where_all_of_the_interval_is_below() -> None:
     def of(value: float, low: float, high: float) -> Any:
-        return judge_performance(
+        return check_performance(
             performing(value, low, high, days=3), metric="roc_auc", reference=REFERENCE, max_drop=0.02
         )
 
@@ -393,7 +393,7 @@ def test_dropped_only_where_all_of_the_interval_is_below() -> None:
     assert of(0.80, 0.79, 0.81).reason.startswith(
         "It holds: ROC AUC 0.8000 over the 7 days to 2024-03-03, 0.0400 better"
     )
-    earlier = judge_performance(
+    earlier = check_performance(
         performing(0.7, 0.68, 0.72, days=3), metric="roc_auc", reference=REFERENCE, max_drop=0.02, day=FIRST
     )
     assert (earlier.verdict, earlier.day) == ("holds", FIRST)
@@ -402,16 +402,16 @@ def test_dropped_only_where_all_of_the_interval_is_below() -> None:
 def test_more_loss_is_a_drop() -> None:
     reference = Estimate(0.10, 0.095, 0.105)
     table = performing(0.13, 0.12, 0.14, metric="log_loss")
-    verdict = judge_performance(table, metric="log_loss", reference=reference, max_drop=0.01)
+    verdict = check_performance(table, metric="log_loss", reference=reference, max_drop=0.01)
     assert verdict.verdict == "dropped"
     assert verdict.difference.low < verdict.difference.value == pytest.approx(-0.03)
     better = performing(0.07, 0.06, 0.08, metric="log_loss")
-    assert judge_performance(better, metric="log_loss", reference=reference, max_drop=0.01).verdict == "holds"
+    assert check_performance(better, metric="log_loss", reference=reference, max_drop=0.01).verdict == "holds"
 
 
 def test_without_an_interval_there_is_no_verdict() -> None:
     table = performing(0.5, float("nan"), float("nan"))
-    few = judge_performance(table, metric="roc_auc", reference=REFERENCE, max_drop=0.02)
+    few = check_performance(table, metric="roc_auc", reference=REFERENCE, max_drop=0.02)
     assert few.verdict == "too_few"
     assert few.reason == (
         "Its ROC AUC is not tested: 9,000 matured decisions of the 7 days to 2024-03-01, 210 of them positive, are "
@@ -421,11 +421,11 @@ def test_without_an_interval_there_is_no_verdict() -> None:
     assert few.to_row()["day"] == "2024-03-01"
     assert few.to_row().keys() == set(VERDICTS_SCHEMA.names)
     table = performing(0.5, 0.4, 0.6)
-    unknown = judge_performance(table, metric="roc_auc", reference=NEVER, max_drop=0.02)
+    unknown = check_performance(table, metric="roc_auc", reference=NEVER, max_drop=0.02)
     assert unknown.verdict == "too_few"
     assert "at training has no interval" in unknown.reason
     with pytest.raises(ValueError, match="unknown metric 'recall'"):
-        judge_performance(table, metric="recall", reference=REFERENCE, max_drop=0.02)
+        check_performance(table, metric="recall", reference=REFERENCE, max_drop=0.02)
 
 
 @pytest.mark.ml_test_score("monitor-7")
@@ -433,7 +433,7 @@ def test_verdict_on_sends_with_a_planted_drop() -> None:
     found, _ = concept_shift()
     reference = Estimate(*(float(column(found, "roc_auc", 7)[name][19]) for name in ("value", "low", "high")))
     verdicts = {
-        day: judge_performance(
+        day: check_performance(
             found, metric="roc_auc", reference=reference, max_drop=0.02, day=FIRST + timedelta(day)
         ).verdict
         for day in range(6, 40)
@@ -450,5 +450,5 @@ def test_every_day_window_slice_and_metric_has_a_row() -> None:
             name,
             pa.array([f"{name} {at}" for at in range(count)]).take(pa.array(generator.integers(count, size=len(rows)))),
         )
-    table = judged(rows, columns=["country", "theme", "category"], min_positives=30, repeats=20)
+    table = realised_of(rows, columns=["country", "theme", "category"], min_positives=30, repeats=20)
     assert len(table) == 10 * 2 * 17 * len(MEASURES)

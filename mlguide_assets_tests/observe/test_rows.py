@@ -1,4 +1,4 @@
-"""The days that have landed: what is told of each, and what another set of sends would have told."""
+"""The days that have landed: what each row says, and how it differs for other sends."""
 
 from datetime import date, datetime
 from typing import Any
@@ -15,37 +15,37 @@ SENDS: list[dict[str, Any]] = [
 ]
 
 
-def told(duck: Any, sends: list[dict[str, Any]]) -> dict[date, dict[str, Any]]:
+def landed(duck: Any, sends: list[dict[str, Any]]) -> dict[date, dict[str, Any]]:
     tables = {"user_emails": ibis.memtable(arrow("user_emails", sends))}
     rows = duck.to_pyarrow(landed_days(tables, PROBLEM)).to_pylist()
     return {row.pop("day"): row for row in rows}
 
 
 def test_a_day_has_matured_once_its_last_outcome_is_final(duck: Any) -> None:
-    days = told(duck, SENDS)
+    days = landed(duck, SENDS)
     assert [(day.day, row["rows"], bool(row["outcomes"])) for day, row in days.items()] == [
         (1, 2, True),
         (2, 2, True),
         (4, 2, False),
     ]
     earlier = [*SENDS[:4], {**SENDS[4], "delivered_at": datetime(2024, 3, 4, 11)}]
-    assert [bool(row["outcomes"]) for row in told(duck, earlier).values()] == [True, False, False]
+    assert [bool(row["outcomes"]) for row in landed(duck, earlier).values()] == [True, False, False]
 
 
 def test_a_day_changes_with_its_sends_alone(duck: Any) -> None:
-    before = told(duck, SENDS)
-    assert told(duck, SENDS[::-1]) == before
+    before = landed(duck, SENDS)
+    assert landed(duck, SENDS[::-1]) == before
     doubled = [SENDS[0], SENDS[0], *SENDS]
     undated = [*SENDS, {**SENDS[0], "delivered_at": None}]
     for changed, days in ((doubled, [1]), (SENDS[1:], [1]), (undated, [])):
-        after = told(duck, changed)
+        after = landed(duck, changed)
         assert [day.day for day in before if after[day]["digest"] != before[day]["digest"]] == days
 
 
 def test_outcomes_count_once_they_are_final(duck: Any) -> None:
-    before = told(duck, SENDS)
-    assert told(duck, [*SENDS[:4], {**SENDS[4], "unsubscribed": "yes"}, SENDS[5]]) == before
-    swapped = told(duck, [{**SENDS[0], "unsubscribed": "yes"}, {**SENDS[1], "unsubscribed": "no"}, *SENDS[2:]])
+    before = landed(duck, SENDS)
+    assert landed(duck, [*SENDS[:4], {**SENDS[4], "unsubscribed": "yes"}, SENDS[5]]) == before
+    swapped = landed(duck, [{**SENDS[0], "unsubscribed": "yes"}, {**SENDS[1], "unsubscribed": "no"}, *SENDS[2:]])
     first = date(2024, 3, 1)
     assert swapped[first]["digest"] == before[first]["digest"]
     assert swapped[first]["outcomes"] != before[first]["outcomes"]

@@ -114,7 +114,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
                 kill_a_run(company, end)
                 company.pass_days(1)
             company.eventually(f"step {number} read and scored", lambda: company.has_scored_today, end)
-        company.eventually("every day judged", lambda: not missing(company), end)
+        company.eventually("every day checked", lambda: not missing(company), end)
         company.eventually("a training by itself", lambda: bool(trained(company)), end)
         company.eventually("the end of all runs", lambda: not company.runs(statuses=UNFINISHED), end)
     return company
@@ -145,9 +145,9 @@ def kill_a_run(company: Company, end: float) -> None:
 
 
 def missing(company: Company) -> set[str]:
-    """Days since the world was first read that drift has not judged."""
-    judged = {row["day"] for row in verdicts(company.lake) if of_decisions(row)}
-    return {(START + timedelta(days=day)).isoformat() for day in range(DAYS)} - judged
+    """Days since the world was first read that drift has not checked."""
+    checked = {row["day"] for row in verdicts(company.lake) if of_decisions(row)}
+    return {(START + timedelta(days=day)).isoformat() for day in range(DAYS)} - checked
 
 
 def trained(company: Company) -> list[dict[str, Any]]:
@@ -166,7 +166,7 @@ def test_all_days_have_arrived_and_none_is_missing(company: Company) -> None:
     assert days >= {START + timedelta(days=day) for day in range(DAYS)}
 
 
-def test_every_day_was_judged_for_drift_with_a_report(company: Company) -> None:
+def test_every_day_was_checked_for_drift_with_a_report(company: Company) -> None:
     assert not missing(company)
     assert list(company.home.drift_reports(company.problem.key).glob("2025-0*.html"))
 

@@ -1,9 +1,9 @@
-"""Telling people what went wrong, once: alerts go to a log file, and from there to a webhook.
+"""Alerts: each is written to a log file and sent to a webhook once.
 
-Alerts of one key are one incident. It is told when it opens, when it gets worse, once a day while nobody has
-acknowledged it, and when it is resolved. Whatever the webhook does, the log has it, and what was not delivered is
+Alerts of one key are one incident. It is reported when it opens, when it gets worse, once a day until it is
+acknowledged, and when it is resolved. Whatever the webhook does, the log has it, and what was not delivered is
 sent again with the next alert of that key or `AlertBook.retry_undelivered`, after a pause that doubles each time. What
-a receiver refused for good (4xx but 408 and 429) it is not sent again, unless the webhook's address changes.
+a receiver refused permanently (4xx but 408 and 429) is not sent again, unless the webhook's address changes.
 
 The body of every POST is
 `{"id", "event": "opened" | "worse" | "reminder" | "resolved", "at", "opened_at", "text", "alert": Alert.to_json(),
@@ -43,8 +43,8 @@ class Delivery:
     """What became of an alert beyond the log.
 
     - delivered: the receiver has it. undelivered: it has not, `error` says why, and it will be sent again.
-    - not_due: people were told before. in_flight: another process is telling them. no_webhook: none was given.
-    - paused: the receiver failed or refused before, and is not asked again yet, or not at all.
+    - not_due: it was reported before. in_flight: another process is sending it. no_webhook: none was given.
+    - paused: the receiver failed or refused before, and is not tried again yet, or not at all.
     """
 
     status: Literal["delivered", "undelivered", "not_due", "in_flight", "no_webhook", "paused"]
@@ -61,7 +61,7 @@ class AlertBook:
     quoted, its host apart. Raises InputError where the log cannot be read or written.
 
     Args:
-        remind_after: an open incident that nobody acknowledged is told again after this long.
+        remind_after: an open incident that was not acknowledged is reported again after this long.
         timeout: seconds for one delivery, all attempts together.
     """
 
@@ -80,7 +80,7 @@ class AlertBook:
         self._retries = retries
 
     def raise_alert(self, alert: Alert, *, now: datetime, webhook: str | None) -> Delivery:
-        """Log the alert, and tell the webhook unless it knows: see `Delivery`."""
+        """Log the alert, and send it to the webhook unless that has it: see `Delivery`."""
         with self._locked() as log:
             incident = self._open().get(alert.key)
             raised: Line = {"event": "raised", "at": written(now), "key": alert.key}
@@ -101,7 +101,7 @@ class AlertBook:
         return self._send(alert.key, notice, now, webhook)
 
     def resolve(self, key: str, *, now: datetime, webhook: str | None) -> Delivery:
-        """Close the incident; the webhook is told once, if it was told, or to be told, of the incident at all."""
+        """Close the incident; the webhook gets it once, if a message about the incident was sent or is due."""
         with self._locked() as log:
             incident = self._open().get(key)
             if incident is None:
@@ -115,7 +115,7 @@ class AlertBook:
         return self._send(key, notice, now, webhook)
 
     def acknowledge(self, key: str, by: str, now: datetime) -> None:
-        """Somebody is on it: no reminders until it is resolved. That it got worse is still told.
+        """Somebody is on it: no reminders until it is resolved. It is still reported when it gets worse.
 
         Raises InputError where no incident of that key is open.
         """
@@ -152,7 +152,7 @@ class AlertBook:
         return deliveries
 
     def _all(self) -> list[Incident]:
-        """What the log tells, read from where the last reading in this process ended."""
+        """The incidents of the log, read from where the last reading in this process ended."""
         return follower_of(self._log).incidents()
 
     @contextlib.contextmanager
@@ -175,10 +175,10 @@ class AlertBook:
             return "opened"
         if RANK[alert.level] > RANK[incident.notified_level]:
             return "worse"
-        told = incident.notice.delivered_at
-        if told is None or incident.acknowledged_by is not None:
+        delivered = incident.notice.delivered_at
+        if delivered is None or incident.acknowledged_by is not None:
             return None
-        return "reminder" if now - told >= self._remind_after else None
+        return "reminder" if now - delivered >= self._remind_after else None
 
     def _notice(self, event: Event, alert: Alert, now: datetime, opened_at: datetime) -> Notice:
         name = uuid.uuid4().hex
@@ -197,7 +197,7 @@ class AlertBook:
         return replace(notice, claimed_until=time.time() + self._timeout + _GRACE, error=None)
 
     def _send(self, key: str, notice: Notice, now: datetime, webhook: str) -> Delivery:
-        # Outside the lock: a slow receiver must not hold up whoever has something else to log.
+        # Outside the lock: a slow receiver must not hold up other processes that log.
         posted = post(webhook, notice.payload, timeout=self._timeout, retries=self._retries)
         status: Literal["delivered", "undelivered"] = "delivered" if posted.delivered else "undelivered"
         error = None if posted.delivered else f"{host_of(webhook)}: {posted.error}"

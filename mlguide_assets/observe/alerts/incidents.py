@@ -20,7 +20,7 @@ Event = Literal["opened", "worse", "reminder", "resolved"]
 class Notice:
     """One message to the webhook: what was sent or is to be sent, and how that went.
 
-    `claimed_until` is when, by this machine's clock (seconds since 1970), whoever sends it must have finished.
+    `claimed_until` is when, by this machine's clock (seconds since 1970), its sender must have finished.
     """
 
     id: str
@@ -32,7 +32,7 @@ class Notice:
     failures: int = 0
     failed_at: datetime | None = None
     refused_by: str | None = None
-    """The receiver that refused it for good, as `receiver_id`."""
+    """The receiver that refused it permanently, as `receiver_id`."""
 
     @property
     def next_try(self) -> datetime | None:
@@ -83,27 +83,27 @@ class Incident:
 
     @property
     def delivery_problem(self) -> str | None:
-        """Why the webhook has not told anybody, in one sentence; None where it has, or where there is none."""
+        """Why the webhook did not deliver, in one sentence; None where it did, or where there is none."""
         notice = self.notice
         if notice is None or notice.delivered_at is not None or notice.error is None:
             return None
         if notice.refused_by is not None:
             return (
-                f"The webhook refused this alert for good ({notice.error}) and is not asked again; check its address."
+                f"The webhook refused this alert permanently ({notice.error}) and gets it no more; check its address."
             )
-        again = f"; it is asked again after {notice.next_try:%Y-%m-%d %H:%M} UTC" if notice.next_try else ""
+        again = f"; the next attempt is after {notice.next_try:%Y-%m-%d %H:%M} UTC" if notice.next_try else ""
         times = "once" if notice.failures == 1 else f"{notice.failures} times"
-        return f"The webhook did not take this alert, asked {times} ({notice.error}){again}."
+        return f"The webhook did not accept this alert, tried {times} ({notice.error}){again}."
 
     @property
     def undelivered(self) -> bool:
-        """Somebody ought to have been told and, as far as is known, was not."""
+        """A message is due that, as far as is known, was not delivered."""
         return self.notice is not None and self.notice.delivered_at is None
 
 
 @dataclass
 class Incidents:
-    """All incidents, the oldest first, as lines of the log tell them."""
+    """All incidents, the oldest first, as read from the lines of the log."""
 
     found: list[Incident] = field(default_factory=list)
     newest: dict[str, int] = field(default_factory=dict)
@@ -183,10 +183,10 @@ def _after(incident: Incident, line: Line) -> Incident:
         case "sending":
             payload = line["payload"]
             levels = [level for level in (incident.notified_level, payload["alert"]["level"]) if level]
-            told = Notice(line["id"], payload["event"], payload, line["claimed_until"])
-            if notice is not None and notice.id == told.id:
-                told = replace(told, failures=notice.failures, failed_at=notice.failed_at)
-            return replace(incident, notice=told, notified_level=max(levels, key=lambda level: RANK[level]))
+            sent = Notice(line["id"], payload["event"], payload, line["claimed_until"])
+            if notice is not None and notice.id == sent.id:
+                sent = replace(sent, failures=notice.failures, failed_at=notice.failed_at)
+            return replace(incident, notice=sent, notified_level=max(levels, key=lambda level: RANK[level]))
         case "delivered" if notice and notice.id == line["id"]:
             return replace(incident, notice=replace(notice, delivered_at=at, error=None))
         case "undelivered" if notice and notice.id == line["id"] and notice.delivered_at is None:

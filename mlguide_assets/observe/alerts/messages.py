@@ -38,5 +38,5 @@ def noted(key: str, notice: Notice, now: datetime) -> Line:
 
 
 def receiver_id(webhook: str) -> str:
-    """A hash that tells addresses apart without quoting them: they may hold a token."""
+    """A hash that identifies an address without quoting it: it may hold a token."""
     return hashlib.sha256(webhook.encode()).hexdigest()[:16]

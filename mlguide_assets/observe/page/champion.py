@@ -25,25 +25,25 @@ VERDICTS: Mapping[str, tuple[State, str]] = {
 _WATCHED: Mapping[str, State] = {"holds": "good", "worse": "bad"}
 
 
-def champion_section(known: ReportData) -> Html:
-    return joined([_now(known), *_watch(known), *_history(known)])
+def champion_section(report: ReportData) -> Html:
+    return joined([_now(report), *_watch(report), *_history(report)])
 
 
-def since(known: ReportData) -> Mapping[str, Any] | None:
+def since(report: ReportData) -> Mapping[str, Any] | None:
     """The decision that made the champion what it is."""
-    made = (row for row in reversed(known.decisions) if row["verdict"] in (PROMOTED, ROLLED_BACK))
-    return next((row for row in made if known.champion and row["version"] == known.champion.version), None)
+    made = (row for row in reversed(report.decisions) if row["verdict"] in (PROMOTED, ROLLED_BACK))
+    return next((row for row in made if report.champion and row["version"] == report.champion.version), None)
 
 
 def verdict_badge(verdict: str) -> Html:
     return badge(*VERDICTS.get(verdict, ("none", verdict)))
 
 
-def no_champion(known: ReportData) -> str:
+def no_champion(report: ReportData) -> str:
     """Why there is none, and what to do."""
-    if not known.decisions:
+    if not report.decisions:
         return "No model was put before the gate yet: 'mlguide run' trains one and decides."
-    last = known.decisions[-1]
+    last = report.decisions[-1]
     if last["verdict"] == WAITING:
         return (
             f"There is no champion: version {last['version']} passed the gate and waits for a person: "
@@ -55,10 +55,10 @@ def no_champion(known: ReportData) -> str:
     )
 
 
-def _now(known: ReportData) -> Html:
-    champion, made = known.champion, since(known)
+def _now(report: ReportData) -> Html:
+    champion, made = report.champion, since(report)
     if champion is None:
-        return paragraph(no_champion(known), class_="empty")
+        return paragraph(no_champion(report), class_="empty")
     by = f", champion since {written(made['decided_at'])} by {made['decided_by']}" if made else ""
     card = [" Its ", tag("a", "model card", href=champion.card), " says for whom it is good."] if champion.card else []
     model = f" ({champion.model})" if champion.model else ""
@@ -67,16 +67,16 @@ def _now(known: ReportData) -> Html:
     )
 
 
-def _watch(known: ReportData) -> list[Html]:
+def _watch(report: ReportData) -> list[Html]:
     """How it does beside the champion before it, if it is held against one."""
-    found = known.watch
+    found = report.watch
     if found is None or found["verdict"] == "not_watched":
         return []
     return [paragraph(badge(_WATCHED.get(found["verdict"], "none"), sentence(found["reason"])))]
 
 
-def _history(known: ReportData) -> list[Html]:
-    newest = [_decision(row) for row in reversed(known.decisions)]
+def _history(report: ReportData) -> list[Html]:
+    newest = [_decision(row) for row in reversed(report.decisions)]
     if not newest:
         return []
     header = ("when", "verdict", "version", "champion before", "by", "reasons")

@@ -49,7 +49,7 @@ class Chart:
 
     Attributes:
         title, description: for those who do not see it.
-        told: what to say of a day, in lines.
+        tooltip: the text for a day, in lines.
         levels: values to compare with, drawn across.
         include: values that the axis must reach.
         percent: write values times 100.
@@ -57,7 +57,7 @@ class Chart:
 
     title: str
     description: str
-    told: Callable[[date], str]
+    tooltip: Callable[[date], str]
     first: date
     last: date
     lines: Sequence[Series] = ()
@@ -204,7 +204,7 @@ class _Frame:
         for day in sorted({point.day for series in chart.series for point in series.points}):
             yield tag(
                 "rect",
-                tag("title", chart.told(day)),
+                tag("title", chart.tooltip(day)),
                 x=self.at(day) - self.day / 2,
                 y=self.top,
                 width=self.day,

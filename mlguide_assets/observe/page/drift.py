@@ -1,4 +1,4 @@
-"""Section: how far each day's decisions, and what the API was asked, are from what the champion was trained on."""
+"""Section: how far each day's decisions, and the requests to the API, are from the champion's training data."""
 
 from collections.abc import Iterable, Mapping
 from datetime import date
@@ -15,9 +15,9 @@ _NAMES = {WHOLE: "the day as a whole", VOLUME: "number of rows", TOGETHER: "colu
 _MOST_LISTED = 200
 
 
-def drift_section(known: ReportData) -> Html:
-    if not known.drift:
-        return paragraph(_nothing(known), class_="empty")
+def drift_section(report: ReportData) -> Html:
+    if not report.drift:
+        return paragraph(_nothing(report), class_="empty")
     parts = [
         paragraph(
             "Every day is held against the reference profile in the champion's bundle, the most important features "
@@ -26,15 +26,15 @@ def drift_section(known: ReportData) -> Html:
         ),
         key(),
     ]
-    for source in (known.plural, TRAFFIC):
-        heading, rows = _heading(source), [row for row in known.drift if row["source"] == source]
+    for source in (report.plural, TRAFFIC):
+        heading, rows = _heading(source), [row for row in report.drift if row["source"] == source]
         if rows:
             parts += [tag("h3", heading), paragraph(last_day(rows)), heat_map(_by_feature(rows), caption=heading)]
-    return joined([*parts, *_reports(known), _findings(known.drift)])
+    return joined([*parts, *_reports(report), _findings(report.drift)])
 
 
 def _heading(source: str) -> str:
-    return "What the API was asked" if source == TRAFFIC else f"The {source}"
+    return "Requests to the API" if source == TRAFFIC else f"The {source}"
 
 
 def verdict_of_last_day(rows: Rows, source: str) -> Mapping[str, Any] | None:
@@ -50,8 +50,8 @@ def last_day(rows: Rows) -> Html:
     return joined([badge(STATES.get(found["level"], "none"), f"{found['day']}: {found['reason']}")])
 
 
-def _nothing(known: ReportData) -> str:
-    if known.champion is None:
+def _nothing(report: ReportData) -> str:
+    if report.champion is None:
         return "Without a champion there is no reference to compare a day with, so no day was tested."
     return (
         "No day was tested yet. Leave 'mlguide ui' running: it tests every day that lands; or materialise a "
@@ -82,17 +82,17 @@ def _about(name: str, importance: float) -> str:
     return f"{name}: {100 * _or_zero(importance):.1f}% of the champion's contributions"
 
 
-def _reports(known: ReportData) -> Iterable[Html]:
-    if known.reports:
-        links = [tag("li", tag("a", day, href=link)) for day, link in sorted(known.reports.items(), reverse=True)]
+def _reports(report: ReportData) -> Iterable[Html]:
+    if report.reports:
+        links = [tag("li", tag("a", day, href=link)) for day, link in sorted(report.reports.items(), reverse=True)]
         text = "Evidently's reports, which open where this page was written:"
         yield tag("div", paragraph(text), tag("ul", *links, class_="links"))
 
 
 def _findings(rows: Rows) -> Html:
     """What the colours say, for those who want to read it: the newest first, the worst of a day first."""
-    told = [row for row in rows if row["level"] in ("warn", "act") and row["column"] != WHOLE]
-    told.sort(key=lambda row: (row["day"], row["level"] == "act"), reverse=True)
+    found = [row for row in rows if row["level"] in ("warn", "act") and row["column"] != WHOLE]
+    found.sort(key=lambda row: (row["day"], row["level"] == "act"), reverse=True)
     cells = [
         [
             tag("time", row["day"]),
@@ -102,12 +102,12 @@ def _findings(rows: Rows) -> Html:
             f"{row['psi']:.3f}" if row["psi"] is not None and row["psi"] == row["psi"] else "–",
             row["reason"] or "",
         ]
-        for row in told[:_MOST_LISTED]
+        for row in found[:_MOST_LISTED]
     ]
     if not cells:
         return paragraph("Nothing in it is worth a look.")
     header = ("day", "of", "column", "verdict", "PSI", "reason")
-    which = f", the newest {_MOST_LISTED}" if len(told) > _MOST_LISTED else ""
+    which = f", the newest {_MOST_LISTED}" if len(found) > _MOST_LISTED else ""
     return folded(
-        f"{counted(len(told), 'finding')} in words{which}", table(header, cells, caption="Findings", stacks=True)
+        f"{counted(len(found), 'finding')} in words{which}", table(header, cells, caption="Findings", stacks=True)
     )

@@ -28,31 +28,31 @@ _RUNNING = ("square", "none", "not ended yet")
 _MOST_LANES, _SHOWN = 6, 8
 
 
-def events_section(known: ReportData) -> Html:
-    decided = Lane("Decisions", events=[_decided(row) for row in known.decisions])
+def events_section(report: ReportData) -> Html:
+    decided = Lane("Decisions", events=[_decided(row) for row in report.decisions])
     lanes = [
         lane
-        for lane in (_champions(known), decided, _retraining(known), *_incidents(known))
+        for lane in (_champions(report), decided, _retraining(report), *_incidents(report))
         if lane.spans or lane.events
     ]
-    waiting = _waiting(known.retraining)
+    waiting = _waiting(report.retraining)
     if not lanes:
         nothing = (
             "Nothing happened yet: no retraining, no promotion, no incident. Leave 'mlguide ui' running, and its "
             "schedules and sensors write here what they do and why."
         )
         return joined([paragraph(nothing, class_="empty"), *waiting])
-    first, last = _extent(lanes, known.written_at)
-    trained = sum(row["decision"] == "run" for row in known.retraining)
+    first, last = _extent(lanes, report.written_at)
+    trained = sum(row["decision"] == "run" for row in report.retraining)
     said = (
-        f"{counted(len(_promotions(known)), 'promotion or rollback', 'promotions and rollbacks')}, "
-        f"{counted(trained, 'retraining run')} and {counted(len(known.incidents), 'incident')}, "
+        f"{counted(len(_promotions(report)), 'promotion or rollback', 'promotions and rollbacks')}, "
+        f"{counted(trained, 'retraining run')} and {counted(len(report.incidents), 'incident')}, "
         f"{written(first)} to {written(last)}."
     )
     picture = time_line(lanes, first=first, last=last, title="Time line", description=said)
     figure = tag("figure", _legend(), picture)
     return joined(
-        [paragraph(f"By the wall's clock, UTC: {said}"), figure, *waiting, *_runs_table(known), *_alarms(known)]
+        [paragraph(f"By the wall's clock, UTC: {said}"), figure, *waiting, *_runs_table(report), *_alarms(report)]
     )
 
 
@@ -63,14 +63,14 @@ def _extent(lanes: Sequence[Lane], now: datetime) -> tuple[datetime, datetime]:
     return first, max(now, *times, first + timedelta(minutes=5))
 
 
-def _promotions(known: ReportData) -> Rows:
-    return [row for row in known.decisions if row["verdict"] in (PROMOTED, ROLLED_BACK)]
+def _promotions(report: ReportData) -> Rows:
+    return [row for row in report.decisions if row["verdict"] in (PROMOTED, ROLLED_BACK)]
 
 
-def _champions(known: ReportData) -> Lane:
+def _champions(report: ReportData) -> Lane:
     """Who was champion when."""
-    made = _promotions(known)
-    ends = [*(instant(row["decided_at"]) for row in made[1:]), known.written_at]
+    made = _promotions(report)
+    ends = [*(instant(row["decided_at"]) for row in made[1:]), report.written_at]
     spans = []
     for at, (row, end) in enumerate(zip(made, ends, strict=True) if made else ()):
         start, version = instant(row["decided_at"]), f"version {row['version']}"
@@ -85,8 +85,8 @@ def _decided(row: Mapping[str, Any]) -> Happened:
     return Happened(instant(row["decided_at"]), sign, style, "\n".join([*lines, *(row["reasons"] or [])[:3]]))
 
 
-def _retraining(known: ReportData) -> Lane:
-    return Lane("Retraining", events=[_run(row) for row in _runs(known.retraining)])
+def _retraining(report: ReportData) -> Lane:
+    return Lane("Retraining", events=[_run(row) for row in _runs(report.retraining)])
 
 
 def _runs(rows: Rows) -> Rows:
@@ -104,23 +104,23 @@ def _run(row: Mapping[str, Any]) -> Happened:
     return Happened(instant(row["tick_at"]), sign, style, "\n".join(line.strip() for line in lines if line))
 
 
-def _incidents(known: ReportData) -> list[Lane]:
+def _incidents(report: ReportData) -> list[Lane]:
     """A lane per key; those that nothing was heard of for longest are left to the table."""
     keys: dict[str, list[Incident]] = {}
-    for incident in known.incidents:
+    for incident in report.incidents:
         keys.setdefault(incident.key, []).append(incident)
     newest = sorted(keys, key=lambda key: max(each.raised_at for each in keys[key]), reverse=True)[:_MOST_LANES]
-    return [Lane(f"Incident: {key}", [_lasted(each, known.written_at) for each in keys[key]]) for key in newest]
+    return [Lane(f"Incident: {key}", [_lasted(each, report.written_at) for each in keys[key]]) for key in newest]
 
 
 def _lasted(incident: Incident, now: datetime) -> Lasted:
     end, alert = incident.resolved_at, incident.alert
     until = "still open" if end is None else f"over {written(end)}"
-    told = f"{alert.title}\n{written(incident.opened_at)}, {until}\n{alert.happened}"
+    tooltip = f"{alert.title}\n{written(incident.opened_at)}, {until}\n{alert.happened}"
     style = "bad" if alert.level == "act" else "careful"
     style += " over" if end else ""
     text = "" if end else "open"
-    return Lasted(incident.opened_at, max(end or now, incident.opened_at), style, text, told)
+    return Lasted(incident.opened_at, max(end or now, incident.opened_at), style, text, tooltip)
 
 
 def _legend() -> Html:
@@ -146,8 +146,8 @@ def _waiting(rows: Rows) -> list[Html]:
     return [paragraph(said)]
 
 
-def _runs_table(known: ReportData) -> list[Html]:
-    runs = list(reversed(_runs(known.retraining)))
+def _runs_table(report: ReportData) -> list[Html]:
+    runs = list(reversed(_runs(report.retraining)))
     if not runs:
         said = (
             "No retraining has run: 'mlguide ui' runs it by its schedules and sensors. Each 'mlguide run' trains, too."
@@ -185,8 +185,8 @@ def _outcome(outcome: str | None) -> Html:
     return badge("bad", "failed") if outcome == "failed" else verdict_badge(outcome)
 
 
-def _alarms(known: ReportData) -> list[Html]:
-    if not known.incidents:
+def _alarms(report: ReportData) -> list[Html]:
+    if not report.incidents:
         return [tag("h3", "Incidents"), paragraph("No incident was ever opened.", class_="empty")]
     header = ("opened", "what", "level", "how it ended", "what happened")
     cells = [
@@ -197,6 +197,6 @@ def _alarms(known: ReportData) -> list[Html]:
             joined(["over ", when(each.resolved_at)]) if each.resolved_at else "still open",
             f"{sentence(each.alert.happened)} {each.alert.severity}",
         ]
-        for each in sorted(known.incidents, key=lambda each: each.opened_at, reverse=True)
+        for each in sorted(report.incidents, key=lambda each: each.opened_at, reverse=True)
     ]
     return [tag("h3", "Incidents"), long_table(header, cells, caption="Incidents", shown=_SHOWN, noun="incident")]

@@ -20,45 +20,45 @@ VERDICTS: Mapping[str, tuple[State, str]] = {
 }
 
 
-def experiments_section(known: ReportData) -> Html:
+def experiments_section(report: ReportData) -> Html:
     """The newest experiment first."""
-    if not known.experiments:
+    if not report.experiments:
         said = "No experiment was started yet: 'mlguide experiment plan FILE' says what one needs."
         return paragraph(said, class_="empty")
-    return joined([part for each in reversed(known.experiments) for part in _experiment(each)])
+    return joined([part for each in reversed(report.experiments) for part in _experiment(each)])
 
 
-def _experiment(known: Mapping[str, Any]) -> list[Html]:
-    looks = known["results"]
+def _experiment(experiment: Mapping[str, Any]) -> list[Html]:
+    looks = experiment["results"]
     parts = [
-        tag("h3", f"{known['experiment']}, version {known['version']}"),
-        paragraph(known["hypothesis"]),
-        paragraph(_decision(known)),
+        tag("h3", f"{experiment['experiment']}, version {experiment['version']}"),
+        paragraph(experiment["hypothesis"]),
+        paragraph(_decision(experiment)),
     ]
     measured = [row for row in looks if row["ratio"] is not None]
     if measured:
-        parts += _effect(known, measured)
+        parts += _effect(experiment, measured)
     if looks:
         header = ("look", "verdict", "treatment / control", "units", "waiting", "why")
         parts.append(table(header, [_row(row) for row in looks], caption="Looks", stacks=True))
     return parts
 
 
-def _decision(known: Mapping[str, Any]) -> Html:
-    looks = known["results"]
-    if known["state"] == "stopped":
-        return badge("careful", f"stopped by {known['who']}: {sentence(known['reason'])}")
+def _decision(experiment: Mapping[str, Any]) -> Html:
+    looks = experiment["results"]
+    if experiment["state"] == "stopped":
+        return badge("careful", f"stopped by {experiment['who']}: {sentence(experiment['reason'])}")
     if not looks:
-        return badge("none", f"running since {known['start']}; the first look is due on {known['looks'][0]}")
+        return badge("none", f"running since {experiment['start']}; the first look is due on {experiment['looks'][0]}")
     state, verdict = VERDICTS.get(looks[-1]["verdict"], ("none", looks[-1]["verdict"]))
-    if known["state"] == "running":
-        left = counted(len(known["looks"]) - looks[-1]["look"], "look is", "looks are")
+    if experiment["state"] == "running":
+        left = counted(len(experiment["looks"]) - looks[-1]["look"], "look is", "looks are")
         return badge("none", f"running; at look {looks[-1]['look']}: {verdict}, and {left} to come")
     arm = f" {looks[-1]['variant']}" if looks[-1]["variant"] else ""
     return badge(state, f"{verdict}{arm}. {sentence(looks[-1]['reason'])}")
 
 
-def _effect(known: Mapping[str, Any], looks: list[Mapping[str, Any]]) -> list[Html]:
+def _effect(experiment: Mapping[str, Any], looks: list[Mapping[str, Any]]) -> list[Html]:
     points = [
         Point(
             date.fromisoformat(row["look_day"]),
@@ -69,11 +69,11 @@ def _effect(known: Mapping[str, Any], looks: list[Mapping[str, Any]]) -> list[Ht
         )
         for row in looks
     ]
-    told = {point.day: f"look {row['look']}: {_interval(row)}" for point, row in zip(points, looks, strict=True)}
+    tooltip = {point.day: f"look {row['look']}: {_interval(row)}" for point, row in zip(points, looks, strict=True)}
     chart = Chart(
-        title=f"{known['experiment']}: treatment over control, by look",
+        title=f"{experiment['experiment']}: treatment over control, by look",
         description=f"At the last look with numbers: {_interval(looks[-1])}.",
-        told=lambda day: told[day],
+        tooltip=lambda day: tooltip[day],
         first=points[0].day,
         last=points[-1].day,
         intervals=(Series("treatment / control", "gap", points),),

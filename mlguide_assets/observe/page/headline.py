@@ -16,56 +16,56 @@ CONCERNED_AFTER = 2
 """Windows in a row beyond the gap's noise before it is called a change: one in twenty is by chance."""
 
 
-def headline(known: ReportData) -> Html:
+def headline(report: ReportData) -> Html:
     lines = (
         tag("li", sign(state), tag("a", title, href=f"#{section}"), tag("span", *said))
-        for state, title, section, said in _lines(known)
+        for state, title, section, said in _lines(report)
     )
-    return tag("ul", *lines, *_open(known), class_="headline")
+    return tag("ul", *lines, *_open(report), class_="headline")
 
 
-def nothing_ran(known: ReportData) -> bool:
-    tables = (known.decisions, known.performance, known.estimate, known.drift, known.serving, known.retraining)
-    return known.champion is None and not any(tables)
+def nothing_ran(report: ReportData) -> bool:
+    tables = (report.decisions, report.performance, report.estimate, report.drift, report.serving, report.retraining)
+    return report.champion is None and not any(tables)
 
 
-def _lines(known: ReportData) -> Iterator[tuple[State, str, str, list[Html | str]]]:
-    yield _champion(known)
-    yield _quality(known)
-    yield _reaction(known)
-    yield _drift(known)
-    yield _serving(known)
+def _lines(report: ReportData) -> Iterator[tuple[State, str, str, list[Html | str]]]:
+    yield _champion(report)
+    yield _quality(report)
+    yield _reaction(report)
+    yield _drift(report)
+    yield _serving(report)
 
 
-def _champion(known: ReportData) -> tuple[State, str, str, list[Html | str]]:
-    champion, made = known.champion, since(known)
+def _champion(report: ReportData) -> tuple[State, str, str, list[Html | str]]:
+    champion, made = report.champion, since(report)
     if champion is None:
-        return ("bad" if known.decisions else "none"), "Champion", "champion", [no_champion(known)]
+        return ("bad" if report.decisions else "none"), "Champion", "champion", [no_champion(report)]
     by = f", in production since {written(made['decided_at'])}" if made else ""
     said = f", trained {written(champion.trained_at)}{by}."
     return "good", "Champion", "champion", [tag("b", f"Version {champion.version}"), said]
 
 
-def _quality(known: ReportData) -> tuple[State, str, str, list[Html | str]]:
-    verdict = known.verdict
+def _quality(report: ReportData) -> tuple[State, str, str, list[Html | str]]:
+    verdict = report.verdict
     if verdict is None:
-        many = known.plural
+        many = report.plural
         said = f"Not evaluated yet on {many} after its training: 'mlguide run' does so once such {many} have matured."
         return "none", "Performance", "performance", [said]
     return VERDICT_STATES[verdict["verdict"]], "Performance", "performance", [verdict["reason"]]
 
 
-def _reaction(known: ReportData) -> tuple[State, str, str, list[Html | str]]:
-    """Whether outcomes come as they did: the metric whose gap is beyond its noise for longest tells."""
-    followed = [each for name in (known.metric, BASE_RATE) if (each := Followed.of(known, name)).gaps]
-    if not followed or known.other_versions:
+def _reaction(report: ReportData) -> tuple[State, str, str, list[Html | str]]:
+    """Whether outcomes come as they did: by the metric whose gap is beyond its noise for longest."""
+    followed = [each for name in (report.metric, BASE_RATE) if (each := Followed.of(report, name)).gaps]
+    if not followed or report.other_versions:
         said = "No day has matured since, so realised cannot be held against estimated."
         return "none", "Concept drift", "performance", [said]
     loudest = max(followed, key=lambda each: each.loud_run)
     day = max(loudest.gaps)
     gap = (
         f"{loudest.title}, realised minus estimated, is {loudest.written(loudest.gaps, day)} over the "
-        f"{known.window_days} days to {day}"
+        f"{report.window_days} days to {day}"
     )
     run = loudest.loud_run
     if run < CONCERNED_AFTER:
@@ -74,43 +74,43 @@ def _reaction(known: ReportData) -> tuple[State, str, str, list[Html | str]]:
     return "careful", "Concept drift", "performance", [said]
 
 
-def _drift(known: ReportData) -> tuple[State, str, str, list[Html | str]]:
-    found = verdict_of_last_day(known.drift, known.plural)
+def _drift(report: ReportData) -> tuple[State, str, str, list[Html | str]]:
+    found = verdict_of_last_day(report.drift, report.plural)
     if found is None:
         return "none", "Data drift", "drift", ["No day was tested yet."]
     return STATES.get(found["level"], "none"), "Data drift", "drift", [f"{found['day']}: {found['reason']}"]
 
 
-def _serving(known: ReportData) -> tuple[State, str, str, list[Html | str]]:
-    if not known.serving:
-        return "none", "Serving", "serving", ["The API was not asked yet."]
-    last = last_day(known.serving)
-    stale = last.oldest_features > known.stale_after.total_seconds() / 3600
+def _serving(report: ReportData) -> tuple[State, str, str, list[Html | str]]:
+    if not report.serving:
+        return "none", "Serving", "serving", ["The API has received no request yet."]
+    last = last_day(report.serving)
+    stale = last.oldest_features > report.stale_after.total_seconds() / 3600
     return ("careful" if stale else "good"), "Serving", "serving", [last.sentence]
 
 
-def _open(known: ReportData) -> list[Html]:
+def _open(report: ReportData) -> list[Html]:
     """What somebody ought to look at now."""
-    found = known.open_incidents
+    found = report.open_incidents
     link = tag("a", "Incidents", href="#events")
     if not found:
         return [tag("li", sign("good"), link, tag("span", "None is open."))]
     state: State = "bad" if any(each.alert.level == "act" for each in found) else "careful"
-    text = tag("span", f"{counted(len(found), 'incident')} open.", items(_told(each) for each in found))
+    text = tag("span", f"{counted(len(found), 'incident')} open.", items(_summary(each) for each in found))
     return [tag("li", sign(state), link, text)]
 
 
-def _told(incident: Incident) -> Html:
+def _summary(incident: Incident) -> Html:
     alert, by = incident.alert, incident.acknowledged_by
     since = f", open since {written(incident.opened_at)}{f', {by} is on it' if by else ''}. "
     said = " ".join(sentence(text) for text in (alert.happened, alert.severity, f"Next: {alert.next_step}"))
     return joined([tag("b", alert.title), since, said])
 
 
-def title(known: ReportData) -> str:
-    now = f"version {known.champion.version}" if known.champion else "no champion"
-    return f"{known.problem}: {now}, {known.written_at:%Y-%m-%d}"
+def title(report: ReportData) -> str:
+    now = f"version {report.champion.version}" if report.champion else "no champion"
+    return f"{report.problem}: {now}, {report.written_at:%Y-%m-%d}"
 
 
-def opening(known: ReportData) -> Html:
-    return joined([tag("h1", known.problem), tag("p", known.statement, class_="hint")])
+def opening(report: ReportData) -> Html:
+    return joined([tag("h1", report.problem), tag("p", report.statement, class_="hint")])

@@ -47,9 +47,9 @@ class HeatRow:
 
 
 def heat_map(rows: Sequence[HeatRow], *, caption: str) -> Html:
-    """The map of all days from the first to the last of any row; a day that was not judged is empty."""
-    known = sorted({day for row in rows for day in row.cells})
-    days = [known[0] + timedelta(days=k) for k in range((known[-1] - known[0]).days + 1)]
+    """The map of all days from the first to the last of any row; a day that was not tested is empty."""
+    shown = sorted({day for row in rows for day in row.cells})
+    days = [shown[0] + timedelta(days=k) for k in range((shown[-1] - shown[0]).days + 1)]
     head = tag("tr", tag("th", "feature", scope="col"), *_weeks(days))
     body = (
         tag("tr", tag("th", tag("bdi", row.name), scope="row", title=row.about), *(_cell(row, day) for day in days))
@@ -107,5 +107,5 @@ def _cell(row: HeatRow, day: date) -> Html:
     alarming = cell.level in ("warn", "act")
     shade = cell.level if alarming else f"p{0 if cell.psi is None else bisect_right(STEPS, cell.psi)}"
     psi = "" if cell.psi is None else f", PSI {cell.psi:.3f}"
-    told = f"{row.name}, {day:%a} {day}{psi}: {LEVEL_NAMES.get(cell.level, cell.level)}\n{cell.reason}"
-    return tag("td", SIGNS.get(cell.level), class_=f"{shade}{monday}", title=told)
+    tooltip = f"{row.name}, {day:%a} {day}{psi}: {LEVEL_NAMES.get(cell.level, cell.level)}\n{cell.reason}"
+    return tag("td", SIGNS.get(cell.level), class_=f"{shade}{monday}", title=tooltip)

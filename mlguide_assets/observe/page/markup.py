@@ -33,7 +33,7 @@ def items(children: Iterable[Child], class_: str | None = None) -> Html:
 
 
 def folded(summary: Child, *children: Child) -> Html:
-    """What is shown once it is asked for."""
+    """Content that is shown when it is unfolded."""
     return tag("details", tag("summary", summary), *children)
 
 

@@ -8,19 +8,19 @@ document.body.append(tip);
 for (const title of document.querySelectorAll("svg title")) {
   const of = title.parentElement;
   if (of.tagName === "svg") of.setAttribute("aria-label", title.textContent);
-  else of.dataset.told = title.textContent;
+  else of.dataset.tooltip = title.textContent;
   title.remove();
 }
 for (const cell of document.querySelectorAll(".heat [title]")) {
-  cell.dataset.told = cell.title;
+  cell.dataset.tooltip = cell.title;
   cell.removeAttribute("title");
 }
 
 function show(event) {
-  const told = event.target.closest?.("[data-told]")?.dataset.told;
-  tip.hidden = !told;
-  if (!told) return;
-  tip.textContent = told;
+  const tooltip = event.target.closest?.("[data-tooltip]")?.dataset.tooltip;
+  tip.hidden = !tooltip;
+  if (!tooltip) return;
+  tip.textContent = tooltip;
   const { width, height } = tip.getBoundingClientRect();
   const left = Math.min(event.clientX + 14, innerWidth - width - 8);
   const above = event.clientY + 18 + height > innerHeight;
@@ -37,7 +37,7 @@ document.documentElement.addEventListener("pointerleave", (event) => {
 // The newest days are at the right.
 for (const box of document.querySelectorAll(".scroll:has(.heat)")) box.scrollLeft = box.scrollWidth;
 
-// On paper nobody can unfold them.
+// They cannot be unfolded on paper.
 addEventListener("beforeprint", () => {
   for (const each of document.querySelectorAll("#champion > .scroll details")) each.open = true;
 });

@@ -1,4 +1,4 @@
-"""The page as one HTML file: it asks nobody for anything, so it opens offline and when mailed."""
+"""The page as one HTML file: it makes no network requests, so it opens offline and when mailed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,10 +27,10 @@ SECTIONS: dict[str, tuple[str, Callable[[ReportData], Html]]] = {
 }
 
 
-def page(known: ReportData) -> str:
+def page(report: ReportData) -> str:
     """The whole page."""
     sections = (
-        tag("section", tag("h2", heading), section(known), id=name, class_="card")
+        tag("section", tag("h2", heading), section(report), id=name, class_="card")
         for name, (heading, section) in SECTIONS.items()
     )
     links = (tag("a", heading, href=f"#{name}") for name, (heading, _) in SECTIONS.items())
@@ -38,14 +38,14 @@ def page(known: ReportData) -> str:
     body = joined(
         [
             tag("a", "Skip to the sections", href="#champion", class_="skip"),
-            tag("header", opening(known), paragraph(f"As of {written(known.written_at)}", class_="hint")),
+            tag("header", opening(report), paragraph(f"As of {written(report.written_at)}", class_="hint")),
             tag(
                 "main",
                 tag(
                     "section",
                     tag("h2", "State"),
-                    *(empty if nothing_ran(known) else ()),
-                    headline(known),
+                    *(empty if nothing_ran(report) else ()),
+                    headline(report),
                     class_="card",
                 ),
                 tag("nav", *links, aria_label="Sections"),
@@ -62,9 +62,9 @@ def page(known: ReportData) -> str:
             Html('<meta charset="utf-8">'),
             Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
             Html(policy_tag([script])),
-            # Without one browsers ask for it.
+            # Without one browsers request it.
             Html('<link rel="icon" href="data:,">'),
-            tag("title", title(known)),
+            tag("title", title(report)),
             tag("style", style),
         ]
     )

@@ -33,11 +33,11 @@ class Followed:
     gaps: dict[date, Point]
 
     @classmethod
-    def of(cls, known: ReportData, metric: str) -> "Followed":
-        whole = [[row for row in rows if row["column"] == WHOLE] for rows in (known.performance, known.estimate)]
-        realised, estimated, gaps = (_points(rows, metric, known.window_days) for rows in (*whole, known.gaps))
-        title = METRICS[metric].title if metric in METRICS else f"Share of {known.plural} with a positive outcome"
-        return cls(title, metric == BASE_RATE, known.trusted.get(metric, True), realised, estimated, gaps)
+    def of(cls, report: ReportData, metric: str) -> "Followed":
+        whole = [[row for row in rows if row["column"] == WHOLE] for rows in (report.performance, report.estimate)]
+        realised, estimated, gaps = (_points(rows, metric, report.window_days) for rows in (*whole, report.gaps))
+        title = METRICS[metric].title if metric in METRICS else f"Share of {report.plural} with a positive outcome"
+        return cls(title, metric == BASE_RATE, report.trusted.get(metric, True), realised, estimated, gaps)
 
     @property
     def days(self) -> list[date]:
@@ -62,7 +62,7 @@ class Followed:
             return percent(point.value, 2) + bounds
         return estimate({"value": point.value, "low": point.low, "high": point.high})
 
-    def told(self, day: date) -> str:
+    def tooltip(self, day: date) -> str:
         lines = [
             f"{day:%a} {day}",
             f"realised: {self.written(self.realised, day)}",
@@ -72,46 +72,46 @@ class Followed:
         return "\n".join(lines)
 
 
-def performance_section(known: ReportData) -> Html:
-    if reason := _nothing(known):
+def performance_section(report: ReportData) -> Html:
+    if reason := _nothing(report):
         return paragraph(reason, class_="empty")
-    parts = [paragraph(_over(known)), *_other_version(known)]
-    if known.verdict is not None:
-        parts.append(paragraph(badge(STATES[known.verdict["verdict"]], known.verdict["reason"])))
-    for metric in (known.metric, BASE_RATE):
-        parts += _followed(Followed.of(known, metric), known, metric)
+    parts = [paragraph(_over(report)), *_other_version(report)]
+    if report.verdict is not None:
+        parts.append(paragraph(badge(STATES[report.verdict["verdict"]], report.verdict["reason"])))
+    for metric in (report.metric, BASE_RATE):
+        parts += _followed(Followed.of(report, metric), report, metric)
     return joined(parts)
 
 
-def _nothing(known: ReportData) -> str | None:
-    if known.champion is None and not known.performance and not known.estimate:
+def _nothing(report: ReportData) -> str | None:
+    if report.champion is None and not report.performance and not report.estimate:
         return "Without a champion there is no performance to follow: see above what it waits for."
-    if not Followed.of(known, known.metric).days:
+    if not Followed.of(report, report.metric).days:
         return (
-            f"Nothing was measured yet: performance is that of {known.plural} which the champion had not learned from. "
-            f"Once such {known.plural} have landed, 'mlguide run' measures them."
+            f"Nothing was measured yet: performance is that of {report.plural} the champion had not learned from. "
+            f"Once such {report.plural} have landed, 'mlguide run' measures them."
         )
     return None
 
 
-def _over(known: ReportData) -> str:
+def _over(report: ReportData) -> str:
     return (
-        f"Every point is of the {known.window_days} days that end with it, by days of the {known.plural} (UTC), with "
+        f"Every point is of the {report.window_days} days that end with it, by days of the {report.plural} (UTC), with "
         f"95 % intervals. Realised is the truth, one label window late; estimated is what the champion's own "
         f"probabilities expect, without labels. Where realised leaves estimated behind, the same now ends "
         f"otherwise than it did: concept drift."
     )
 
 
-def _other_version(known: ReportData) -> list[Html]:
-    if not known.other_versions:
+def _other_version(report: ReportData) -> list[Html]:
+    if not report.other_versions:
         return []
-    named = ", ".join(known.other_versions)
+    named = ", ".join(report.other_versions)
     said = f"This is of version {named}, not yet of the champion: 'mlguide run' measures it."
     return [paragraph(badge("careful", said))]
 
 
-def _followed(metric: Followed, known: ReportData, name: str) -> list[Html]:
+def _followed(metric: Followed, report: ReportData, name: str) -> list[Html]:
     """The charts of a metric, what must be known to read them, and their numbers."""
     if not metric.days:
         return []
@@ -119,12 +119,12 @@ def _followed(metric: Followed, known: ReportData, name: str) -> list[Html]:
     estimated = Series("estimated", "estimated", _ordered(metric.estimated))
     shown = estimated if metric.trusted else without_band(estimated)
     first, last = metric.days[0], metric.days[-1]
-    marks = _marks(known, first, last)
-    level = finite(known.verdict["reference"]) if known.verdict and name == known.metric else math.nan
+    marks = _marks(report, first, last)
+    level = finite(report.verdict["reference"]) if report.verdict and name == report.metric else math.nan
     chart = Chart(
         title=f"{metric.title}, realised and estimated, {first} to {last}",
         description=_described(metric),
-        told=metric.told,
+        tooltip=metric.tooltip,
         first=first,
         last=last,
         lines=(shown, realised),
@@ -142,7 +142,7 @@ def _followed(metric: Followed, known: ReportData, name: str) -> list[Html]:
         for day in reversed(metric.days)
     ]
     numbers = folded("The numbers", table(header, rows, caption=f"{metric.title} by day"))
-    return [tag("figure", tag("h3", metric.title), keys, drawn(chart), *notes, *_gap(metric, chart, known), numbers)]
+    return [tag("figure", tag("h3", metric.title), keys, drawn(chart), *notes, *_gap(metric, chart, report), numbers)]
 
 
 _NOT_TRUSTED = (
@@ -151,17 +151,17 @@ _NOT_TRUSTED = (
 )
 
 
-def _gap(metric: Followed, above: Chart, known: ReportData) -> list[Html]:
+def _gap(metric: Followed, above: Chart, report: ReportData) -> list[Html]:
     points = _ordered(metric.gaps)
     if not points:
-        said = f"No gap yet: it needs a day whose {known.plural} have all matured."
+        said = f"No gap yet: it needs a day whose {report.plural} have all matured."
         return [paragraph(said, class_="empty")]
     loud = sum(point.loud for point in points)
     said = f"In {loud} of {len(points)} windows 0 lies outside the interval of realised minus estimated."
     chart = Chart(
         title=f"{metric.title}: realised minus estimated",
         description=said,
-        told=above.told,
+        tooltip=above.tooltip,
         first=above.first,
         last=above.last,
         intervals=(Series("realised minus estimated", "gap", points),),
@@ -192,12 +192,12 @@ def _described(metric: Followed) -> str:
     )
 
 
-def _marks(known: ReportData, first: date, last: date) -> list[Mark]:
+def _marks(report: ReportData, first: date, last: date) -> list[Mark]:
     """When the champion changed, by the days of the data; what happened on one day is one mark."""
     found: dict[date, list[str]] = {}
-    for row in known.decisions:
+    for row in report.decisions:
         if row["verdict"] in (PROMOTED, ROLLED_BACK):
-            day = known.data_day(instant(row["decided_at"]))
+            day = report.data_day(instant(row["decided_at"]))
             if day is not None and first <= day <= last:
                 sign = "↩" if row["verdict"] == ROLLED_BACK else "▲"
                 found.setdefault(day, []).append(f"{sign} version {row['version']}")

@@ -16,19 +16,19 @@ _FAILED = 500
 """HTTP statuses from here on are the server's fault."""
 
 
-def serving_section(known: ReportData) -> Html:
-    if not known.serving and not known.faults:
+def serving_section(report: ReportData) -> Html:
+    if not report.serving and not report.faults:
         nothing = (
-            "The API was never asked, or what it answered has not landed: 'mlguide serve' answers, and 'mlguide run' "
+            "No request has reached the API, or its log has not landed: 'mlguide serve' answers, and 'mlguide run' "
             "lands its log and measures it."
         )
         return paragraph(nothing, class_="empty")
     by_day: dict[date, list[Mapping[str, Any]]] = {}
-    for row in known.serving:
+    for row in report.serving:
         by_day.setdefault(row["day"], []).append(row)
     intro = "From the logs of the servers, by day of the answer (UTC)."
-    answered = [*_charts(by_day), _numbers(known)] if by_day else []
-    return joined([paragraph(intro), *answered, _faults(known.faults)])
+    answered = [*_charts(by_day), _numbers(report)] if by_day else []
+    return joined([paragraph(intro), *answered, _faults(report.faults)])
 
 
 def _faults(rows: Rows) -> Html:
@@ -79,10 +79,10 @@ def _charts(by_day: Mapping[date, list[Mapping[str, Any]]]) -> list[Html]:
     def series(name: str, style: str, of_day: Callable[[list[Mapping[str, Any]]], float]) -> Series:
         return Series(name, style, [Point(day, of_day(by_day[day])) for day in days])
 
-    def told(day: date) -> str:
+    def tooltip(day: date) -> str:
         return "\n".join([f"{day:%a} {day}", *(_line(row) for row in by_day[day])])
 
-    shared = {"told": told, "first": days[0], "last": days[-1], "height": 150}
+    shared = {"tooltip": tooltip, "first": days[0], "last": days[-1], "height": 150}
     requests = series("requests", "requests", lambda rows: float(sum(row["requests"] for row in rows)))
     slow = series("p99", "p99", lambda rows: _worst(rows, "latency_p99"))
     middle = series("p50", "p50", lambda rows: _worst(rows, "latency_p50"))
@@ -109,7 +109,7 @@ def _line(row: Mapping[str, Any]) -> str:
     )
 
 
-def _numbers(known: ReportData) -> Html:
+def _numbers(report: ReportData) -> Html:
     header = (
         "day",
         "endpoint",
@@ -119,12 +119,12 @@ def _numbers(known: ReportData) -> Html:
         "p99",
         "pairs",
         "by base rate",
-        known.above_done,
+        report.above_done,
         "oldest features",
         "age of the model",
     )
     ordered = sorted(
-        known.serving, key=lambda row: (str(row["day"]), row["endpoint"], row["model_version"]), reverse=True
+        report.serving, key=lambda row: (str(row["day"]), row["endpoint"], row["model_version"]), reverse=True
     )
     cells = [
         [

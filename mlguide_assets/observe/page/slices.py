@@ -14,8 +14,8 @@ from mlguide_assets.train.slices import WHOLE
 _WIDTH, _HEIGHT = 150, 18
 
 
-def slices_section(known: ReportData) -> Html:
-    rows = [row for row in known.performance if row["window_days"] == known.window_days]
+def slices_section(report: ReportData) -> Html:
+    rows = [row for row in report.performance if row["window_days"] == report.window_days]
     if not rows:
         return paragraph("No window has matured yet, so there is nothing to slice.", class_="empty")
     day = max(row["day"] for row in rows)
@@ -23,16 +23,16 @@ def slices_section(known: ReportData) -> Html:
     for row in rows:
         if row["day"] == day:
             found.setdefault((row["column"], row["slice"]), {})[row["metric"]] = row
-    primary = {name: metrics[known.metric] for name, metrics in found.items() if known.metric in metrics}
+    primary = {name: metrics[report.metric] for name, metrics in found.items() if report.metric in metrics}
     bounds = [finite(row[bound]) for row in primary.values() for bound in ("value", "low", "high") if row["supported"]]
     scale = Scale(*around(bounds), 4, _WIDTH - 4)
     whole = next((finite(row["value"]) for (column, _), row in primary.items() if column == WHOLE), math.nan)
-    header = ("slice", known.plural, "positives", known.primary.title, "", "rate, realised", known.above_done)
-    cells = [_row(name, found[name], row, scale, whole, known) for name, row in primary.items()]
-    caption = f"Slices over the {known.window_days} days to {day}"
+    header = ("slice", report.plural, "positives", report.primary.title, "", "rate, realised", report.above_done)
+    cells = [_row(name, found[name], row, scale, whole, report) for name, row in primary.items()]
+    caption = f"Slices over the {report.window_days} days to {day}"
     intro = (
-        f"The {known.window_days} days to {day}, matured. The line across is all {known.plural} together; a slice with "
-        f"too few positives is shown, but not tested, and has no interval."
+        f"The {report.window_days} days to {day}, matured. The line across is all {report.plural} together; a slice "
+        f"with too few positives is shown, but not tested, and has no interval."
     )
     return joined([paragraph(intro), table(header, cells, caption=caption)])
 
@@ -43,11 +43,11 @@ def _row(
     row: Mapping[str, Any],
     scale: Scale,
     whole: float,
-    known: ReportData,
+    report: ReportData,
 ) -> list[Html | str]:
     column, value = name
     return [
-        f"all {known.plural}" if column == WHOLE else f"{column}: {value}",
+        f"all {report.plural}" if column == WHOLE else f"{column}: {value}",
         f"{row['rows']:,}",
         f"{row['positives']:,.0f}",
         tag("span", estimate(row), class_="figure") if row["supported"] else "too few positives",

@@ -16,7 +16,7 @@ SHAPES = {
     "cross": "M-5-5 5 5M5-5-5 5",
     "square": "M-4-4h8v8h-8Z",
 }
-"""Told apart by their outline, so that colour only helps."""
+"""Distinguished by their outline, so that colour only helps."""
 
 _CHARACTER = 6.2
 """Width of a character of a label, on average."""
@@ -31,7 +31,7 @@ class Happened:
     at: datetime
     shape: str
     style: str
-    told: str
+    tooltip: str
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Lasted:
     end: datetime
     style: str
     text: str
-    told: str
+    tooltip: str
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _lane(lane: Lane, x: Times, top: float) -> Iterator[Html]:
     for span in lane.spans:
         start, width = x(span.start), max(x(span.end) - x(span.start), 3)
         box = {"x": start, "y": middle - 9, "width": width, "height": 18, "rx": 3}
-        yield tag("rect", tag("title", span.told), class_=f"span {span.style}", **box)
+        yield tag("rect", tag("title", span.tooltip), class_=f"span {span.style}", **box)
         if width > 7 * len(span.text) + 12:
             yield tag("text", span.text, x=start + 6, y=middle + 4, class_="start within")
     for event in lane.events:
@@ -106,4 +106,4 @@ def _lane(lane: Lane, x: Times, top: float) -> Iterator[Html]:
         # A finger is broader than the sign.
         spot = tag("circle", r=9, class_="hit")
         place = f"translate({x(event.at):.1f} {middle:.1f})"
-        yield tag("g", tag("title", event.told), sign, spot, transform=place)
+        yield tag("g", tag("title", event.tooltip), sign, spot, transform=place)

@@ -9,7 +9,7 @@ from mlguide_assets.observe.page.markup import Html, tag
 
 State = Literal["good", "careful", "bad", "none"]
 _SIGNS: Mapping[State, str] = {"good": "●", "careful": "▲", "bad": "✖", "none": "○"}
-"""Told apart by their shape, not by their colour alone."""
+"""Distinguished by their shape, not by their colour alone."""
 
 _STATES: Mapping[State, str] = {
     "good": "in order",

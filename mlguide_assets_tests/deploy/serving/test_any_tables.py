@@ -13,7 +13,7 @@ from mlguide_assets.deploy.batch import features_to_score, ids_of, score
 from mlguide_assets.deploy.bundle import champion
 from mlguide_assets.deploy.landing import PREDICTION_LOG, land_log
 from mlguide_assets.deploy.prediction_log import days, now_utc, read_day
-from mlguide_assets.observe.online_parity import judge_parity, online_parity
+from mlguide_assets.observe.online_parity import online_parity, parity_verdict
 from mlguide_assets.prepare.features.building import tables_of
 from mlguide_assets.prepare.features.state import entity_state
 from mlguide_assets.train.storage import load_model
@@ -157,7 +157,7 @@ def test_what_was_answered_lands_and_equals_what_is_computed_offline(
         assert str(log[house.problem.decision.unit_id].type()) == ids
         parity = online_parity(log, house.lake, house.problem)
         assert parity.rows >= 13
-        verdict = judge_parity(ibis.memtable(parity.table))
+        verdict = parity_verdict(ibis.memtable(parity.table))
         assert verdict.differing == (), verdict.sentence
 
 

@@ -97,8 +97,8 @@ def test_reminds_after_a_day_until_acknowledged(tmp_path: Path) -> None:
         assert book.raise_alert(WORSE, now=NOW + 501 * HOUR, webhook=hook.url).event == "worse"
 
         book.resolve(DRIFT.key, now=NOW + 502 * HOUR, webhook=hook.url)
-        anew = book.raise_alert(DRIFT, now=NOW + 503 * HOUR, webhook=hook.url)
-        assert (anew.status, anew.event) == ("delivered", "opened")
+        again = book.raise_alert(DRIFT, now=NOW + 503 * HOUR, webhook=hook.url)
+        assert (again.status, again.event) == ("delivered", "opened")
         assert book.incidents()[0].acknowledged_by is None
 
 
@@ -116,9 +116,9 @@ def test_resolved_is_told_once(tmp_path: Path) -> None:
     with receiver() as hook:
         assert book.resolve(DRIFT.key, now=NOW, webhook=hook.url).status == "not_due"
         book.raise_alert(DRIFT, now=NOW, webhook=hook.url)
-        told = book.resolve(DRIFT.key, now=NOW + HOUR, webhook=hook.url)
+        resolved = book.resolve(DRIFT.key, now=NOW + HOUR, webhook=hook.url)
         assert book.resolve(DRIFT.key, now=NOW + HOUR, webhook=hook.url).status == "not_due"
-    assert (told.status, told.event) == ("delivered", "resolved")
+    assert (resolved.status, resolved.event) == ("delivered", "resolved")
     assert hook.events == ["opened", "resolved"]
     assert hook.received[1]["opened_at"] == "2024-05-01T06:00:00+00:00"
     assert book.incidents() == []

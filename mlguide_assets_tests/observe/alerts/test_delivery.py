@@ -75,7 +75,7 @@ def test_receiver_that_refuses(answers: tuple[int, ...], attempts: int, error: s
     assert len(hook.received) == attempts
 
 
-def test_a_receiver_that_refuses_for_good_is_asked_once_and_that_is_said(tmp_path: Path) -> None:
+def test_a_receiver_that_refuses_permanently_is_tried_once_and_that_is_said(tmp_path: Path) -> None:
     book = AlertBook(tmp_path)
     with receiver(404) as hook:
         assert book.raise_alert(DRIFT, now=NOW, webhook=hook.url).status == "undelivered"
@@ -85,21 +85,21 @@ def test_a_receiver_that_refuses_for_good_is_asked_once_and_that_is_said(tmp_pat
         assert len(hook.received) == 1
         problem = book.incidents()[0].delivery_problem
         assert problem is not None
-        assert "refused this alert for good (127.0.0.1" in problem
+        assert "refused this alert permanently (127.0.0.1" in problem
         assert "it answered 404" in problem
     with receiver() as other:
         assert [each.status for each in book.retry_undelivered(now=NOW, webhook=other.url)] == ["delivered"]
     assert book.incidents()[0].delivery_problem is None
 
 
-def test_a_receiver_that_fails_is_asked_again_after_pauses_that_double(tmp_path: Path) -> None:
+def test_a_receiver_that_fails_is_tried_again_after_pauses_that_double(tmp_path: Path) -> None:
     book, url = AlertBook(tmp_path, retries=0), f"http://127.0.0.1:{closed_port()}/"
     book.raise_alert(DRIFT, now=NOW, webhook=url)
     minutes = [m for m in range(1, 24 * 60) if book.retry_undelivered(now=NOW + timedelta(minutes=m), webhook=url)]
     assert minutes == [1, 3, 7, 15, 31, 63, 127, 255, 511, 871, 1231]
     problem = book.incidents()[0].delivery_problem
     assert problem is not None
-    assert "asked 12 times" in problem
+    assert "tried 12 times" in problem
 
 
 @pytest.mark.parametrize("drip", [False, True], ids=["silent", "a byte at a time"])

@@ -68,7 +68,7 @@ def everything() -> ReportData:
     return full()
 
 
-def test_a_home_in_which_nothing_ran_is_told_what_to_do_in_every_section() -> None:
+def test_a_home_in_which_nothing_ran_says_what_to_do_in_every_section() -> None:
     found = read(EMPTY)
     assert set(found.sections) == {"state", *SECTIONS}
     assert "Nothing has been run in this home yet: 'mlguide run' fills it." in found.sections["state"]
@@ -146,16 +146,16 @@ def test_every_decision_is_there_with_its_reasons(everything: ReportData) -> Non
 
 
 @pytest.mark.parametrize(
-    ("verdict", "told"),
+    ("verdict", "expected"),
     [
         ("refused", "There is no champion, so nothing is scored: version 1 was refused on 2026-03-30 09:30 UTC."),
         ("waiting", "'mlguide promote 1 --reason TEXT' makes it champion."),
     ],
 )
-def test_without_a_champion_it_says_why_and_what_to_do(verdict: str, told: str) -> None:
+def test_without_a_champion_it_says_why_and_what_to_do(verdict: str, expected: str) -> None:
     known = replace(EMPTY, decisions=[decision(1, "1", verdict, before=None)])
-    assert told in said(known, "champion")
-    assert told in said(known, "state")
+    assert expected in said(known, "champion")
+    assert expected in said(known, "state")
     assert "Without a champion" in said(known, "performance")
     assert "Without a champion" in said(known, "drift")
 
@@ -223,8 +223,8 @@ def test_what_calls_for_action_is_marked_and_explained(everything: ReportData) -
     whole = shown(everything)
     acting = [row for row in everything.drift if row["level"] == "act"]
     assert len(re.findall(r'<td class="act[^"]*" title="[^"]+">!</td>', whole)) == len(acting)
-    told = [row for row in everything.drift if row["level"] in ("warn", "act") and row["column"] != "(all)"]
-    assert f"{len(told)} findings in words" in said(everything, "drift")
+    findings = [row for row in everything.drift if row["level"] in ("warn", "act") and row["column"] != "(all)"]
+    assert f"{len(findings)} findings in words" in said(everything, "drift")
     assert f"{TODAY} the sends number_of_email_category_4 calls for action 0.400" in said(everything, "drift")
 
 
