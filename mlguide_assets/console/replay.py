@@ -29,7 +29,7 @@ from mlguide_assets.prepare.lake.failures import writing
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.oracle import FILE
 from mlguide_assets.prepare.sources.simulated import world_of
-from mlguide_assets.prepare.sources.world_clock import WORLD_TIME_VARIABLE
+from mlguide_assets.prepare.sources.simulation_clock import WORLD_TIME_VARIABLE
 from mlguide_assets.retrain.replay.events import Event
 from mlguide_assets.retrain.replay.experiments import experiment_found
 from mlguide_assets.retrain.replay.observing import Observer

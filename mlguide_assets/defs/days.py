@@ -10,9 +10,9 @@ from mlguide_assets.defs.workspace import SCORING_DATES, Workspace
 
 
 def known_days(instance: dg.DagsterInstance, workspace: Workspace) -> list[str]:
-    """The days that can be scored, the oldest first, after telling Dagster of them.
+    """The days that can be scored, the oldest first, after reporting them to Dagster.
 
-    A day that the data no longer reach is forgotten, so that none can be asked for.
+    A day that the data no longer reach is removed, so that it cannot be requested.
     """
     from mlguide_assets.deploy.batch import days_to_score
     from mlguide_assets.retrain.trigger_state import landed
@@ -47,7 +47,7 @@ def newest_day(workspace: Workspace, tables: Mapping[str, Any]) -> date:
 
 def today(workspace: Workspace) -> date:
     """By the clock of the source."""
-    from mlguide_assets.prepare.sources.world_clock import day_reached
+    from mlguide_assets.prepare.sources.simulation_clock import day_reached
 
     problem = workspace.problem
     return day_reached(problem, workspace.home.world_clock(problem.key), datetime.now(UTC))

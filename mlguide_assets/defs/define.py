@@ -7,7 +7,7 @@ from mlguide_assets.defs.workspace import OWNERS, Workspace
 
 @dg.asset(group_name="define", kinds={"yaml"}, owners=OWNERS)
 def problem_definition(workspace: Workspace) -> dg.MaterializeResult[None]:
-    """What is decided, what is predicted, from which tables, and how it is judged: one validated file."""
+    """What is decided, what is predicted, from which tables, and how it is evaluated: one validated file."""
     from mlguide_assets.define.loading import dump_problem
     from mlguide_assets.defs.metadata import rounded, version_of
     from mlguide_assets.markdown import code

@@ -263,7 +263,7 @@ if DECISION.best_table:
         dg.AssetCheckSpec(
             "propensities_are_exact",
             asset=DECISION.plan_table,
-            description="Every propensity follows from its row; as many units explore and follow each policy as asked.",
+            description="Every propensity follows from its row; units explore and follow policies in their shares.",
         )
     ]
     if DECISION.choose
@@ -308,7 +308,7 @@ def plan(
 
 served_predictions = dg.AssetSpec(
     key_of("served_predictions"),
-    description="What the API has answered, as its servers write it: an external asset, fresh while they are asked.",
+    description="The API's answers, as its servers write them: an external asset, fresh while requests come in.",
     group_name=GROUP,
     kinds={"fastapi", "json"},
     owners=OWNERS,

@@ -5,8 +5,8 @@ from datetime import datetime
 
 import dagster as dg
 
-from mlguide_assets.defs.asking import AGAIN_AFTER, LOOK_EVERY, READING, reading, under_way, unmet
 from mlguide_assets.defs.days import known_days
+from mlguide_assets.defs.run_requests import AGAIN_AFTER, LOOK_EVERY, READING, reading, run_request, under_way
 from mlguide_assets.defs.train import AlarmSettings
 from mlguide_assets.defs.workspace import PROBLEM, Workspace, keys_of
 
@@ -56,7 +56,7 @@ def refresh_on_new_day(context: dg.SensorEvaluationContext, workspace: Workspace
     due = reading_due(problem, workspace.home.world_clock(problem.key), now)
     # In a world that is faster than its runs a reading would always be waiting, and no day ever be scored.
     if due is not None and not scores_come_first(context.instance, workspace, now):
-        yield from unmet(context.instance, "refresh_job", f"{problem.key} {due}", now)
+        yield from run_request(context.instance, "refresh_job", f"{problem.key} {due}", now)
 
 
 def scores_come_first(instance: dg.DagsterInstance, workspace: Workspace, now: datetime) -> bool:
@@ -71,7 +71,7 @@ def scores_come_first(instance: dg.DagsterInstance, workspace: Workspace, now: d
     if under_way(instance, "scoring_job"):
         return True
     due = scores_due(workspace.home, workspace.lake, workspace.problem, now)
-    return due is not None and any(True for _ in unmet(instance, "scoring_job", _reason(workspace, due[1]), now))
+    return due is not None and any(True for _ in run_request(instance, "scoring_job", _reason(workspace, due[1]), now))
 
 
 def _reason(workspace: Workspace, scores: str) -> str:
@@ -96,4 +96,4 @@ def score_on_new_day(context: dg.SensorEvaluationContext, workspace: Workspace) 
     if due is not None:
         day, reason = due
         known_days(context.instance, workspace)
-        yield from unmet(context.instance, "scoring_job", _reason(workspace, reason), now, partition_key=day)
+        yield from run_request(context.instance, "scoring_job", _reason(workspace, reason), now, partition_key=day)

@@ -6,8 +6,8 @@ from typing import Any
 
 import dagster as dg
 
-from mlguide_assets.defs.asking import LOOK_EVERY, REASON, reading, unmet_range
 from mlguide_assets.defs.days import known_days
+from mlguide_assets.defs.run_requests import LOOK_EVERY, REASON, reading, run_request_for_range
 from mlguide_assets.defs.workspace import OWNERS, PROBLEM, SCORING_DATES, Workspace, is_of_this_problem, key_of, keys_of
 
 GROUP = "observe"
@@ -235,7 +235,7 @@ def check_drift_on_new_data(context: dg.SensorEvaluationContext, workspace: Work
     from datetime import UTC, datetime
 
     from mlguide_assets.observe.new_days import days_to_check
-    from mlguide_assets.prepare.sources.world_clock import day_reached
+    from mlguide_assets.prepare.sources.simulation_clock import day_reached
 
     if reading(context.instance):
         return
@@ -245,7 +245,7 @@ def check_drift_on_new_data(context: dg.SensorEvaluationContext, workspace: Work
     if days:
         # A range names days that Dagster must know of.
         known_days(context.instance, workspace)
-    yield from unmet_range(context.instance, "drift_job", days, now)
+    yield from run_request_for_range(context.instance, "drift_job", days, now)
 
 
 @dg.asset_check(

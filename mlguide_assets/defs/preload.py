@@ -24,10 +24,10 @@ def preload(names: tuple[str, ...], then: Callable[[], object] | None = None) ->
         then: what to begin once they are imported, such as the registry, whose database MLflow makes in seconds.
     """
     os.environ.update(MLFLOW_SETTINGS)
-    # Set here, for good: what `requests` silences on import is undone when scikit-learn, fitting in the main
+    # Set here, permanently: what `requests` silences on import is undone when scikit-learn, fitting in the main
     # thread, leaves `catch_warnings`.
     warnings.filterwarnings("ignore", "SOCKS support in urllib3")
-    threading.Thread(target=_load, args=(names, then), name="import-ahead", daemon=True).start()
+    threading.Thread(target=_load, args=(names, then), name="preload", daemon=True).start()
 
 
 def _load(names: tuple[str, ...], then: Callable[[], object] | None) -> None:

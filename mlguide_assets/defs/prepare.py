@@ -9,7 +9,7 @@ from mlguide_assets.defs.preload import FOR_TRAINING, preload
 from mlguide_assets.defs.workspace import OWNERS, PROBLEM, Workspace, key_of
 
 if TYPE_CHECKING:
-    from mlguide_assets.prepare.sources.world_clock import Visible
+    from mlguide_assets.prepare.sources.simulation_clock import Visible
 
 GROUP = "prepare"
 _RULES = {rule.name: rule for rule in PROBLEM.rules}
@@ -36,18 +36,18 @@ _OUTPUTS = {name: table.description or f"One row per {table.noun}." for name, ta
     ],
 )
 def ingest_sources(context: dg.AssetExecutionContext, workspace: Workspace) -> Iterator[Any]:
-    """Read the tables of the problem, judge them, and keep all of them or none."""
+    """Read the tables of the problem, check their contracts, and keep all of them or none."""
     from mlguide_assets.define.changing import changing_columns, changing_warnings
     from mlguide_assets.prepare.contracts import results_table
     from mlguide_assets.prepare.ingest import ingest
     from mlguide_assets.prepare.refused_runs import refuse
-    from mlguide_assets.prepare.sources.world_clock import visible
+    from mlguide_assets.prepare.sources.simulation_clock import visible
 
     preload(FOR_TRAINING)
     home, problem, lake = workspace.home, workspace.problem, workspace.lake
     seen = visible(problem, home.world_clock(problem.key))
     if seen:
-        context.log.info(seen.told())
+        context.log.info(seen.description())
     for warning in changing_warnings(problem):
         context.log.warning(warning)
     changing = changing_columns(problem)

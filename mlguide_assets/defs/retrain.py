@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlguide_assets.defs.asking import LOOK_EVERY, under_way
 from mlguide_assets.defs.new_data import SCORED
+from mlguide_assets.defs.run_requests import LOOK_EVERY, under_way
 from mlguide_assets.defs.timetable import ticks_with_the_source
 from mlguide_assets.defs.workspace import OWNERS, PROBLEM, Workspace, keys_of
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 GROUP = "retrain"
 TICK = "mlguide/tick"
-"""The tag that tells a run which tick asked for it."""
+"""The tag of a run that names the tick which requested it."""
 
 retraining_job = dg.define_asset_job(
     "retraining_job",
@@ -56,7 +56,7 @@ def retraining_decisions(context: dg.AssetExecutionContext, workspace: Workspace
 def _ticked(
     instance: dg.DagsterInstance, workspace: Workspace, decide: "Callable[[TriggerState], Tick]"
 ) -> dg.RunRequest | dg.SkipReason:
-    """Decide, put it on record, and ask for a run where that is the decision."""
+    """Decide, put it on record, and request a run where that is the decision."""
     from mlguide_assets.retrain.ticks import RUN, ticks_of
     from mlguide_assets.retrain.trigger_state import trigger_state
 
@@ -65,7 +65,7 @@ def _ticked(
     home, problem = workspace.home, workspace.problem
     ticks = ticks_of(home, problem)
     known = trigger_state(home, workspace.lake, problem, ticks)
-    key, tick = ticks.ask(decide(known), data_until=known.newest)
+    key, tick = ticks.request_run(decide(known), data_until=known.newest)
     return dg.RunRequest(run_key=key, tags={TICK: key}) if tick.decision == RUN else dg.SkipReason(tick.reason)
 
 
@@ -114,7 +114,7 @@ def retrain_on_performance_drop(
 @dg.run_failure_sensor(
     monitored_jobs=[retraining_job],
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Records that a training which a trigger asked for has failed.",
+    description="Records that a training which a trigger requested has failed.",
 )
 def note_failed_retraining(context: dg.RunFailureSensorContext, workspace: Workspace) -> None:
     from mlguide_assets.retrain.outcomes import note_failure

@@ -12,8 +12,8 @@ from typing import Any
 import dagster as dg
 
 from mlguide_assets.define.sources import SimulatorSource
-from mlguide_assets.defs.asking import LOOK_EVERY, under_way
 from mlguide_assets.defs.new_data import scores_come_first
+from mlguide_assets.defs.run_requests import LOOK_EVERY, under_way
 from mlguide_assets.defs.workspace import PROBLEM, Workspace
 
 Answer = dg.RunRequest | dg.SkipReason
@@ -95,13 +95,13 @@ def now_utc() -> datetime:
 
 
 def _waits(instance: dg.DagsterInstance, job: str) -> str | None:
-    """Why the job is not asked for now, if it is not."""
-    from mlguide_assets.prepare.sources.world_clock import WORLD_TIME_VARIABLE
+    """Why the job is not requested now, if it is not."""
+    from mlguide_assets.prepare.sources.simulation_clock import WORLD_TIME_VARIABLE
 
     if under_way(instance, job):
         return "A run of the job is under way; the tick waits for its end."
     if WORLD_TIME_VARIABLE in os.environ:
-        # Days pass only when they are asked for: none is read in passing.
+        # Days pass only on request: none is read in passing.
         return None
     last = next(iter(instance.get_run_records(dg.RunsFilter(job_name=job), limit=1)), None)
     if last is None or last.start_time is None or last.end_time is None:

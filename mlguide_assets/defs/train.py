@@ -178,7 +178,7 @@ def evaluate_candidate(
     test_predictions: Any,
     features: Any,
 ) -> Iterator[dg.Output[Any]]:
-    """Judge all models on the test window, the candidate also slice by slice and group by group."""
+    """Evaluate all models on the test window, the candidate also slice by slice and group by group."""
     from mlguide_assets.prepare.oracle import with_oracle
     from mlguide_assets.train.evaluation import evaluate, with_columns
     from mlguide_assets.train.storage import folder_of, load_facts, model_name, save_plots

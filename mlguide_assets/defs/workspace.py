@@ -31,7 +31,7 @@ PREFIX = [NAME] if NAME else []
 """In front of the keys of all assets, so that several problems share one Dagster: `fraud/batch_predictions`."""
 
 PROBLEM_TAG = "mlguide/problem"
-"""Tells of a run that no code location has started which problem it is of."""
+"""The tag that names the problem of a run that no code location has started."""
 
 OWNERS = [PROBLEM.owner]
 SCORING_DATES = dg.DynamicPartitionsDefinition(name=f"{PROBLEM.key}_days")
@@ -93,7 +93,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
 
     @contextlib.contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["LakeIOManager", None, None]:
-        """One run at a time, whoever started it. Here, because sensors, which wait for nobody, pass no tables."""
+        """One run at a time, whoever started it. Here, because sensors, which never wait, pass no tables."""
         from mlguide_assets.prepare.run_lock import run_lock
 
         home = self.workspace.home

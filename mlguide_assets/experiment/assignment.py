@@ -53,7 +53,7 @@ def route_of(experiment: Experiment, share: float) -> Route:
 
 
 def arm_of(experiment: Experiment, unit: Unit, share: float) -> str | None:
-    """The arm of a unit, or None where it does not take part. Whether it is eligible is not asked."""
+    """The arm of a unit, or None where it does not take part. Eligibility is not checked."""
     arm = route_of(experiment, share).arm_of(unit)
     return arm.name if arm else None
 
@@ -89,13 +89,13 @@ def assigned_on(
         exposed: rows of `exposures`, if there are any.
 
     Returns:
-        One row per unit; None where nobody is assigned.
+        One row per unit; None where no unit is assigned.
     """
-    parts, lost = [], gone.rename(unit_id=gone.columns[0])
+    parts, positives = [], gone.rename(unit_id=gone.columns[0])
     for each in started:
         share = each.share_on(day)
         if share:
-            units = _members(members, each, exposed).select(unit_id="id").anti_join(lost, "unit_id")
+            units = _members(members, each, exposed).select(unit_id="id").anti_join(positives, "unit_id")
             parts.append(_rows(each.experiment, assignments(each.experiment, units, share)))
     return ibis.union(*parts) if len(parts) > 1 else next(iter(parts), None)
 

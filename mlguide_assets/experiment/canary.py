@@ -1,6 +1,6 @@
-"""Judging a canary: what is known of a version that goes live step by step, and what follows from it.
+"""Evaluates a canary: the evidence on a version that goes live step by step, and the action that follows.
 
-Everything is judged on counts of units, at every look, by intervals that hold at all looks together
+Everything is decided from counts of units, at every look, by intervals that hold at all looks together
 (`statistics.confidence_sequences`): looking more often does not abort more harmless versions. No I/O here; where the
 counts come from is in `canary_counts.py`, what a verdict does in `canary_day.py`.
 """
@@ -80,7 +80,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Evaluation:
     """What a look found and does.
 
     Attributes:
@@ -97,7 +97,7 @@ class Judgement:
     worst: Finding | None = None
 
 
-def judge(canary: Canary, counts: Counts, *, step: int, days_in_step: int, days: int) -> Judgement:
+def evaluate(canary: Canary, counts: Counts, *, step: int, days_in_step: int, days: int) -> Evaluation:
     """What follows from the counts so far.
 
     Args:
@@ -110,9 +110,9 @@ def judge(canary: Canary, counts: Counts, *, step: int, days_in_step: int, days:
     share, last = canary.ramp[step], len(canary.ramp) - 1
     had = counts.get("outcome", ())
 
-    def found(action: Action, reason: str, worst: Finding | None = None, to: int = step) -> Judgement:
+    def found(action: Action, reason: str, worst: Finding | None = None, to: int = step) -> Evaluation:
         left = 0.0 if action in ("abort", "promote", "give_up") else canary.ramp[to]
-        return Judgement(action, to, left, reason, findings, worst or guardrails[0])
+        return Evaluation(action, to, left, reason, findings, worst or guardrails[0])
 
     if harm := next((each for each in guardrails if each.is_beyond), None):
         return found("abort", f"It is significantly harmful: {_begun(harm.sentence)}.", harm)

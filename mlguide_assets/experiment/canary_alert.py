@@ -14,12 +14,12 @@ CANARY_ABORT = "canary-abort"
 def canary_aborted(lake: Lake) -> Alert | None:
     """The last canary was aborted by its guardrails; None once another version goes live or was promoted.
 
-    One that a person stopped needs no alert: somebody knows.
+    One that a person stopped needs no alert.
     """
-    told = [row for row in decisions(lake) if row["verdict"] in (PROMOTED, CANARY, ABORTED)]
-    if not told or told[-1]["verdict"] != ABORTED or told[-1]["decided_by"] != BY:
+    relevant = [row for row in decisions(lake) if row["verdict"] in (PROMOTED, CANARY, ABORTED)]
+    if not relevant or relevant[-1]["verdict"] != ABORTED or relevant[-1]["decided_by"] != BY:
         return None
-    last = told[-1]
+    last = relevant[-1]
     version, champion = last["version"], last["champion_before"]
     return Alert(
         key=CANARY_ABORT,

@@ -1,6 +1,6 @@
 """What happens to a canary on a day: it begins, is looked at, goes on, pauses or ends; and who sees it.
 
-Where no problem file asks for canaries, each of these returns at once.
+Where the problem file has no canary, each of these returns at once.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from mlguide_assets.deploy.criteria import Criterion
     from mlguide_assets.experiment.actions import Tables
-    from mlguide_assets.experiment.canary import Finding, Judgement
+    from mlguide_assets.experiment.canary import Evaluation, Finding
 
 
 _LOCK = ".canary.lock"
@@ -47,7 +47,7 @@ class Look:
 
 
 def look_at_canary(home: Home, lake: Lake, problem: Problem, *, tables: "Tables", run_id: str) -> Look:
-    """Begin the canary that is due, or judge the one that runs, and do what follows.
+    """Begin the canary that is due, or evaluate the one that runs, and act on the result.
 
     The record comes first, then the servers, then the record of decisions: what a crash leaves undone, the next look
     does.
@@ -79,9 +79,9 @@ def stop_canary(home: Home, lake: Lake, problem: Problem, *, reason: str, by: st
         row = waiting[0]
         progress = progress_of(lake, row["version"])
         if progress is not None and progress.share:
-            from mlguide_assets.experiment.canary import Judgement
+            from mlguide_assets.experiment.canary import Evaluation
 
-            found = Judgement("stop", progress.step, 0.0, why, ())
+            found = Evaluation("stop", progress.step, 0.0, why, ())
             day, version, champion = progress.looked, progress.version, progress.champion
             add_step(lake, found, version=version, champion=champion, day=day, run_id="")
             publish_canary(home, problem, None)
@@ -102,7 +102,7 @@ def _look(home: Home, lake: Lake, problem: Problem, tables: "Tables", run_id: st
     if progress is not None and not progress.share:
         return _end(home, lake, problem, row, progress, None, run_id)
     from mlguide_assets.experiment.actions import actions_of
-    from mlguide_assets.experiment.canary import judge
+    from mlguide_assets.experiment.canary import evaluate
     from mlguide_assets.experiment.canary_counts import canary_counts
     from mlguide_assets.prepare.clock import data_clock
 
@@ -117,7 +117,7 @@ def _look(home: Home, lake: Lake, problem: Problem, tables: "Tables", run_id: st
         days, in_step = ((until.date() - since).days for since in (progress.begun, progress.step_begun))
         # The file may have fewer steps than it had.
         step = min(progress.step, len(settings.ramp) - 1)
-        found = judge(settings, counts, step=step, days_in_step=in_step, days=days)
+        found = evaluate(settings, counts, step=step, days_in_step=in_step, days=days)
         if progress.looked >= until.date() and found.share == progress.share:
             return Look(progress, progress.reason)
     champion = str(row["champion_before"])
@@ -163,10 +163,10 @@ def with_canary(lake: Lake, problem: Problem, assigned: "ibis.Table | None") -> 
     return canary if assigned is None else ibis.union(assigned.select(canary.columns), canary)
 
 
-def _begin(settings: Canary) -> "Judgement":
-    from mlguide_assets.experiment.canary import Judgement
+def _begin(settings: Canary) -> "Evaluation":
+    from mlguide_assets.experiment.canary import Evaluation
 
-    return Judgement("start", 0, settings.ramp[0], f"It begins with {settings.ramp[0]:.0%} of the units.", ())
+    return Evaluation("start", 0, settings.ramp[0], f"It begins with {settings.ramp[0]:.0%} of the units.", ())
 
 
 def _going_live(home: Home, lake: Lake, problem: Problem, run_id: str) -> dict[str, Any] | None:
@@ -176,7 +176,7 @@ def _going_live(home: Home, lake: Lake, problem: Problem, run_id: str) -> dict[s
         return None
     if problem.canary is None:
         for row in waiting:
-            _decide(home, lake, problem, row, KEPT, "The problem file asks for no canary any more.", run_id)
+            _decide(home, lake, problem, row, KEPT, "The problem file has no canary any more.", run_id)
         return None
     if progress_of(lake, waiting[0]["version"]) is None:
         for row in waiting[:-1]:
@@ -190,9 +190,9 @@ def _note_end(lake: Lake, run_id: str) -> None:
     """Put on record that a canary ended with the decision on another version, or with the problem file's."""
     last = last_canary(lake)
     if last is not None and last.share:
-        from mlguide_assets.experiment.canary import Judgement
+        from mlguide_assets.experiment.canary import Evaluation
 
-        ended = Judgement("give_up", last.step, 0.0, "Another decision ended it: see promotion_decisions.", ())
+        ended = Evaluation("give_up", last.step, 0.0, "Another decision ended it: see promotion_decisions.", ())
         add_step(lake, ended, version=last.version, champion=last.champion, day=last.looked, run_id=run_id)
 
 
@@ -213,7 +213,7 @@ def _end(
     problem: Problem,
     row: dict[str, Any],
     progress: Progress,
-    found: "Judgement | None",
+    found: "Evaluation | None",
     run_id: str,
 ) -> Look:
     """Take the version out of the ramp: into production, or away from it.
@@ -257,7 +257,7 @@ def _decide(
     *,
     by: str = BY,
 ) -> None:
-    """Put a decision that no gate is asked for on record."""
+    """Record a decision that the gate did not make."""
     import json
     import math
 

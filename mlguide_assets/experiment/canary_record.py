@@ -19,7 +19,7 @@ from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.statistics.draws import SIZE
 
 if TYPE_CHECKING:
-    from mlguide_assets.experiment.canary import Action, Judgement
+    from mlguide_assets.experiment.canary import Action, Evaluation
 
 BY = "canary"
 """Who decided, in the record of decisions."""
@@ -74,7 +74,7 @@ class Progress:
     def route(self) -> Route | None:
         """Which units a server answers by it; None once it has ended.
 
-        The salt is the version's own, and the range of the canary keeps its start: a larger share moves nobody.
+        The salt is the version's own, and the range of the canary keeps its start: a larger share moves no unit.
         """
         if not self.share:
             return None
@@ -117,7 +117,7 @@ def last_canary(lake: Lake) -> Progress | None:
     return _progress([row for row in rows if row["version"] == rows[-1]["version"]]) if rows else None
 
 
-def add_step(lake: Lake, found: "Judgement", *, version: str, champion: str, day: date, run_id: str) -> Progress:
+def add_step(lake: Lake, found: "Evaluation", *, version: str, champion: str, day: date, run_id: str) -> Progress:
     """Put a look on record."""
     row = {
         "recorded_at": datetime.now(UTC).isoformat(timespec="milliseconds"),

@@ -87,7 +87,7 @@ COLUMNS = {
         "effective_sample_size": "Decisions of equal weight that would be as informative.",
         "max_weight_share": "Share of all weight that the largest one has.",
         "unsupported_share": "Share of the policy's actions that the plans never take, at least.",
-        "supported": "Whether the plans can tell.",
+        "supported": "Whether the plans support the estimate.",
         "reason": "Why, or why not.",
         "experiment": "The experiment that the result is of; null for an estimate alone.",
         "experiment_version": "Its version.",

@@ -64,7 +64,7 @@ def tested_version(lake: Lake, started: Started, row: Mapping[str, Any]) -> str 
 def decide_on_waiting(home: Home, lake: Lake, problem: Problem, *, run_id: str) -> list[Verdict]:
     """Put versions that wait for an experiment before the gate again, once it has a verdict; the verdicts of the gate.
 
-    Each verdict of an experiment is asked about once, also where the version goes on to wait, for a person.
+    Each verdict of an experiment is used once, also where the version goes on to wait, for a person.
     """
     if not lake.exists(RECORDED_CRITERIA):
         return []

@@ -174,9 +174,9 @@ def _assignments(lake: Lake, problem: Problem, present: "list[Started]", day: da
 
 
 def _answers(lake: Lake, problem: Problem, started: "Started") -> "ibis.Table | None":
-    """The API's answers since an experiment started, about units that were not lost before; None without any.
+    """The API's answers since an experiment started, about units without a positive outcome before; None without any.
 
-    A server knows which units an experiment takes, but not which of them are lost.
+    A server knows which units an experiment takes, but not their outcomes.
     """
     from mlguide_assets.experiment.actions import actions_of, tables_of_actions
     from mlguide_assets.experiment.outcomes import lost_before

@@ -73,7 +73,7 @@ def _compare(units: Units, design: Design, place: int, arm: str, alpha: float) -
     compared = units.arms[design.control], units.arms[arm]
     events = [Events(each.events[place], each.closed) for each in compared]
     few = min(min(each.events, each.units - each.events) for each in events) < design.minimum_events
-    # Means of a rare event have intervals that are too short, or none at all where nobody had it.
+    # Means of a rare event have intervals that are too short, or none at all where no unit had it.
     if design.measured[place].kind == "binary" and (few or not design.covariates):
         return compare_proportions(*events, alpha=alpha), None
     moments = {name: each.moments(place, len(design.covariates)) for name, each in units.arms.items()}

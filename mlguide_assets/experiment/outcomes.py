@@ -75,7 +75,7 @@ def unit_outcomes(
 def lost_before(actions: ibis.Table, problem: Problem, instant: datetime) -> ibis.Table:
     """The ids of the units that had the positive outcome before an instant: no action reaches them any more.
 
-    An outcome counts as soon as it is on record; a matured one surely is.
+    An outcome counts as soon as it is on record, as a matured one always is.
     """
     decision, label = problem.decision, problem.label
     earlier = actions.filter(

@@ -38,7 +38,7 @@ def publish_canary(home: Home, problem: Problem, canary: Route | None) -> None:
 
 
 def _published(bundles: Path) -> Sequence[Route]:
-    """What servers follow now. A damaged file is no route to them, and is written anew."""
+    """What servers follow now. They ignore a damaged file, and it is rewritten."""
     try:
         return read_routes(bundles)
     except InputError:

@@ -23,7 +23,7 @@ TRIGGER = "(trigger)"
 
 @dataclass(frozen=True)
 class MetricOption:
-    """A metric as it was asked for; the kind is None where the values decide."""
+    """A metric as it was given; the kind is None where the values decide."""
 
     column: str
     kind: Kind | None = None
@@ -32,7 +32,7 @@ class MetricOption:
 
 @dataclass(frozen=True)
 class GuardrailOption:
-    """A guardrail as it was asked for; the kind is None where the values decide."""
+    """A guardrail as it was given; the kind is None where the values decide."""
 
     column: str
     margin: float

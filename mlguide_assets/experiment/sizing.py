@@ -21,7 +21,7 @@ from mlguide_assets.experiment.specification import Experiment
 from mlguide_assets.statistics.power import Baseline, smallest_detectable_change, units_needed
 
 LONGEST = 3650
-"""Days after which it is not asked any more when there would be enough units."""
+"""The longest duration, in days, that a plan considers."""
 
 _RECENT = timedelta(days=28)
 """Over which the arrival of new units is measured."""
@@ -87,7 +87,7 @@ def population_of(
         until: the data's clock.
 
     Raises:
-        InputError: the data are shorter than it takes until an outcome is final, or nobody is eligible.
+        InputError: the data are shorter than it takes until an outcome is final, or no unit is eligible.
     """
     closes = experiment.closes_after(problem)
     first = actions[problem.decision.time].min().to_pyarrow().as_py()

@@ -1,4 +1,4 @@
-"""The tables of this stage, by name. Nothing is imported, so asking whether one is there costs nothing."""
+"""The tables of this stage, by name. Nothing is imported, so checking whether one exists costs nothing."""
 
 EXPERIMENTS = "experiments"
 EXPOSURES = "exposures"

@@ -3,8 +3,8 @@
 Where both would do the same, arms cannot differ, and such units only thin out the effect. The plan states for
 every unit with which probability each policy would have done what was done, from the scores of both models. Of a unit
 that met its arm by the API first, the log has what both models said of the same request: one answered, the other
-scored in its shadow. So both tell in both arms alike whether the policies agree, whatever was done and whatever came
-of it.
+scored in its shadow. So both show in both arms alike whether the policies agree, whatever was done and whatever the
+outcome.
 """
 
 from collections import defaultdict
@@ -51,7 +51,7 @@ def with_trigger(
         exposures: of the experiment.
 
     Returns:
-        The units as they are where the experiment does not compare exactly two policies, or no plan and no log tells.
+        The units as they are where the experiment does not compare exactly two policies, or no plan or log shows it.
     """
     policies = sorted({arm.policy for arm in started.experiment.arms})
     if len(policies) != 2:
@@ -69,7 +69,7 @@ def with_trigger(
 def _by_plan(
     exposures: ibis.Table, lake: Lake, started: Started, problem: Problem, policies: Sequence[Policy]
 ) -> ibis.Table | None:
-    """The units that the plan of their first day has the policies decide otherwise for; None where no plan tells."""
+    """The units that the plan of their first day has the policies decide otherwise for; None where no plan shows it."""
     plan = _since_start(lake, problem.decision.plan_table, started)
     if plan is None or "policy_propensities" not in plan.columns:
         return None
@@ -97,9 +97,9 @@ def _by_api(
     decision = problem.decision
     unit, choose = decision.unit_id, str(decision.choose_id)
     answers = first.inner_join(own, [first.exposed == own[unit], first.first_at == own.answered_at])
-    asked = answers.select("exposed", request="request_id").distinct()
+    requests = answers.select("exposed", request="request_id").distinct()
     scored = log.filter(log.variant.isin(list(_SCORED_BY)), log[choose].notnull())
-    both = asked.inner_join(scored, [asked.request == scored.request_id, asked.exposed == scored[unit]])
+    both = requests.inner_join(scored, [requests.request == scored.request_id, requests.exposed == scored[unit]])
     rows = both.select(
         "exposed", "variant", "probability", "decision", choice=both[choose], day=both[decision.time].date()
     )
@@ -117,7 +117,7 @@ def _is_apart(unit: Unit, said: Sequence[dict[str, Any]], policies: Sequence[Pol
 
 
 def _decided(unit: Unit, said: Sequence[dict[str, Any]], policy: Policy, problem: Problem) -> Unit | None:
-    """What a policy does with a unit: the candidate that it gets, or the word for none; None where the log cannot tell.
+    """What a policy does with a unit: the candidate that it gets, or the word for none; None where it is not logged.
 
     As the API answers: see `serving.answering`.
     """

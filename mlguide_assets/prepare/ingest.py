@@ -58,7 +58,7 @@ def ingest(
 
     Args:
         lake: what is there already; below it is the room for what is read.
-        until: how far a simulated world is seen, from `sources/world_clock.py`; default: to its end.
+        until: how far a simulated world is seen, from `sources/simulation_clock.py`; default: to its end.
         forgotten: the list of users whose rows are left out, if there is one.
 
     Raises:

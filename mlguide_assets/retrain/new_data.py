@@ -8,7 +8,7 @@ from mlguide_assets.define.sources import AnySimulator
 from mlguide_assets.deploy.batch import days_to_score
 from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets.prepare.sources.world_clock import day_reached, visible
+from mlguide_assets.prepare.sources.simulation_clock import day_reached, visible
 from mlguide_assets.retrain.trigger_state import landed
 from mlguide_assets.settings import Home
 

@@ -28,7 +28,7 @@ def land_decisions(home: Home, lake: Lake, problem: Problem, *, run_id: str, tic
     """Note how this run's training ended, if it trained, and write every tick to the lake.
 
     Args:
-        tick: the id of the tick that asked for the run; None where a person did.
+        tick: the id of the tick that requested the run; None where a person did.
     """
     ticks = ticks_of(home, problem)
     if decided := _decision_of(lake, run_id):
@@ -92,11 +92,11 @@ def cost_effects(
 
 
 def rolled_back(ticks: TickLog) -> Alert | None:
-    """A champion was rolled back by itself, and none was trained since; None otherwise."""
-    told = [tick for tick in ticks.ticks() if tick["decision"] == ROLL_BACK or tick["outcome"] == PROMOTED]
-    if not told or told[-1]["decision"] != ROLL_BACK:
+    """A champion was rolled back automatically, and none was promoted since; None otherwise."""
+    relevant = [tick for tick in ticks.ticks() if tick["decision"] == ROLL_BACK or tick["outcome"] == PROMOTED]
+    if not relevant or relevant[-1]["decision"] != ROLL_BACK:
         return None
-    last = told[-1]
+    last = relevant[-1]
     return Alert(
         key="rollback",
         kind="performance",
@@ -104,7 +104,7 @@ def rolled_back(ticks: TickLog) -> Alert | None:
         title=f"The champion was rolled back to version {last['version']}",
         happened=last["reason"],
         since=datetime.fromisoformat(last["at"]),
-        severity=f"Version {last['version']} serves again; what it replaced never comes back by itself.",
-        next_step="'mlguide history' tells how it came; asset champion_watch has the numbers.",
+        severity=f"Version {last['version']} serves again; what it replaced never comes back automatically.",
+        next_step="'mlguide history' shows how it came; asset champion_watch has the numbers.",
         facts=last["evidence"],
     )

@@ -75,17 +75,17 @@ class TickLog:
         with self._log.locked() as log:
             return self._add(log, tick, data_until, now or datetime.now(UTC))
 
-    def ask(self, tick: Tick, *, data_until: date | None, now: datetime | None = None) -> tuple[str, Tick]:
-        """Add a tick that may ask for a run, unless another trigger has asked for one a moment ago: then it waits.
+    def request_run(self, tick: Tick, *, data_until: date | None, now: datetime | None = None) -> tuple[str, Tick]:
+        """Add a tick that may request a run, unless another trigger has just requested one: then it waits.
 
-        Triggers look at the same time, and a run that was asked for is seen only once the daemon has made it.
+        Triggers look at the same time, and a requested run is seen only once the daemon has made it.
 
         Returns:
-            Its id, and the tick as it was noted.
+            Its id, and the tick as it was recorded.
         """
         at = now or datetime.now(UTC)
         with self._log.locked() as log:
-            asked = [
+            requested = [
                 each["trigger"]
                 for each in self.ticks()
                 if each["decision"] == RUN
@@ -93,8 +93,8 @@ class TickLog:
                 and not each["outcome"]
                 and timedelta() <= at - datetime.fromisoformat(each["at"]) < _A_MOMENT
             ]
-            if tick.decision == RUN and asked:
-                reason = f"{tick.reason} {asked[-1]} has just asked for a training."
+            if tick.decision == RUN and requested:
+                reason = f"{tick.reason} {requested[-1]} has just requested a training."
                 tick = replace(tick, decision=WAIT, reason=reason)
             return self._add(log, tick, data_until, at), tick
 

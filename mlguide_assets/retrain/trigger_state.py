@@ -1,4 +1,4 @@
-"""What is known when a trigger looks: rows that assets wrote, and nothing that would have to be computed."""
+"""The state that triggers decide from: rows that assets wrote; nothing is computed here."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ class TriggerState:
         learned_until: the day of the last decision that the last candidate learned from; None before the first.
         new_matured: decisions of later days whose outcome has matured since.
         champion: the version in production, if any.
-        drift: rows of `data_drift` of the decisions of the last days, judged against this champion, oldest day first.
+        drift: rows of `data_drift` of the decisions of the last days, tested against this champion, oldest day first.
         verdicts: rows of `performance_verdicts` of this champion, oldest day first.
         last_action: the newest day of data when evidence last had a model trained or rolled back.
         experimented: days (ISO 8601) on which an experiment chose for some units.
@@ -52,7 +52,7 @@ class TriggerState:
 
 
 def trigger_state(home: Home, lake: Lake, problem: Problem, ticks: TickLog) -> TriggerState:
-    """Read what is known now."""
+    """Read the current state."""
     days, learned = landed(lake), _learned_until(lake)
     newest = last_day(days)
     champion = pointed_version(home.bundles(problem.key))

@@ -1,9 +1,9 @@
-"""When to train anew, and why not: a pure function per trigger, from what is known to a tick with its reason.
+"""When to retrain, and why not: a pure function per trigger, from the state to a tick with its reason.
 
-Time and volume ask whether there is anything new to learn. Evidence asks whether the champion still fits: a realised
-drop that lasts for a window, or scores and an important feature that drifted together on two days in a row. Evidence
-waits for its cool-down. Drift alone, of features that do not move the scores, retrains nothing. Neither does drift
-that an experiment of our own makes: while it chooses, only columns of the units are evidence, which no plan can move.
+Time and volume check whether there is anything new to learn. Evidence checks whether the champion still fits: a
+realised drop that lasts for a window, or scores and an important feature that drifted together on two days in a row.
+Evidence waits for its cool-down. Drift alone, of features that do not move the scores, retrains nothing. Neither does
+drift that our own experiments cause: while one chooses, only columns of the units are evidence, which no plan can move.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,37 +25,37 @@ MOVED = ("warn", "act")
 """Levels of the drift of the scores that count; of a feature only "act" does."""
 
 
-def daily(known: TriggerState, problem: Problem) -> Tick:
+def daily(state: TriggerState, problem: Problem) -> Tick:
     """Train where the last candidate has not seen everything that has matured."""
-    return _with_at_least("daily", 1, known, problem)
+    return _with_at_least("daily", 1, state, problem)
 
 
-def new_outcomes(known: TriggerState, problem: Problem) -> Tick:
+def new_outcomes(state: TriggerState, problem: Problem) -> Tick:
     """Train where enough has matured since the last candidate was trained."""
-    return _with_at_least("new_outcomes", problem.retraining.min_new_matured, known, problem)
+    return _with_at_least("new_outcomes", problem.retraining.min_new_matured, state, problem)
 
 
-def _with_at_least(trigger: Trigger, wanted: int, known: TriggerState, problem: Problem) -> Tick:
-    since = f"since the last training, which learned up to {known.learned_until}" if known.learned_until else "so far"
-    reason = f"{known.new_matured:,} {problem.decision.plural} have matured {since}; {wanted:,} are asked for"
-    evidence = {"new_matured": known.new_matured, "wanted": wanted}
-    return Tick(trigger, RUN if known.new_matured >= wanted else WAIT, f"{reason}.", evidence)
+def _with_at_least(trigger: Trigger, wanted: int, state: TriggerState, problem: Problem) -> Tick:
+    since = f"since the last training, which learned up to {state.learned_until}" if state.learned_until else "so far"
+    reason = f"{state.new_matured:,} {problem.decision.plural} have matured {since}; {wanted:,} are required"
+    evidence = {"new_matured": state.new_matured, "wanted": wanted}
+    return Tick(trigger, RUN if state.new_matured >= wanted else WAIT, f"{reason}.", evidence)
 
 
-def drift(known: TriggerState, problem: Problem) -> Tick:
+def drift(state: TriggerState, problem: Problem) -> Tick:
     """Train where the scores have drifted, together with an important feature, on the last days in a row."""
-    judged = [list(rows) for _, rows in groupby(known.drift, key=lambda row: row["day"])]
-    days = [rows for rows in judged if _level(rows, WHOLE) != "too_few"][-IN_A_ROW:]
+    tested = [list(rows) for _, rows in groupby(state.drift, key=lambda row: row["day"])]
+    days = [rows for rows in tested if _level(rows, WHOLE) != "too_few"][-IN_A_ROW:]
     scores = [_level(rows, PROBABILITY) in MOVED for rows in days]
-    features = [_drifted(rows, problem, planned=rows[0]["day"] in known.experimented) for rows in days]
+    features = [_drifted(rows, problem, planned=rows[0]["day"] in state.experimented) for rows in days]
     evidence = {"days": [rows[0]["day"] for rows in days], "scores_drifted": scores, "drifted_features": features}
-    if known.champion is None or len(days) < IN_A_ROW:
-        return Tick("drift", WAIT, _too_few(known, f"{len(days)} days were tested for drift"), evidence)
+    if state.champion is None or len(days) < IN_A_ROW:
+        return Tick("drift", WAIT, _too_few(state, f"{len(days)} days were tested for drift"), evidence)
     last, holds = days[-1][0]["day"], [moved and bool(names) for moved, names in zip(scores, features, strict=True)]
     if all(holds):
         names = ", ".join(features[-1])
         why = f"Scores and important features ({names}) have drifted {IN_A_ROW} days in a row, up to {last}"
-        return _cooled_down("drift", why, evidence, known, problem)
+        return _cooled_down("drift", why, evidence, state, problem)
     found = {
         (True, True): "scores and important features have drifted, on this day only so far",
         (True, False): "the scores have drifted, but no important feature has",
@@ -65,35 +65,35 @@ def drift(known: TriggerState, problem: Problem) -> Tick:
     return Tick("drift", WAIT, f"Up to {last}, {found}.", evidence)
 
 
-def performance_drop(known: TriggerState, problem: Problem) -> Tick:
-    """Train where the champion has surely lost more than it may, for the length of a window."""
-    judged, days = [row for row in known.verdicts if row["verdict"] != "too_few"], problem.watching.window_days
-    run = lasting(judged, lambda row: row["verdict"] == "dropped", days)
-    shown = run or judged[-IN_A_ROW:]
+def performance_drop(state: TriggerState, problem: Problem) -> Tick:
+    """Train where the champion has dropped significantly more than it may, for the length of a window."""
+    tested, days = [row for row in state.verdicts if row["verdict"] != "too_few"], problem.watching.window_days
+    run = lasting(tested, lambda row: row["verdict"] == "dropped", days)
+    shown = run or tested[-IN_A_ROW:]
     evidence = {"windows": [{name: row[name] for name in ("day", "verdict", "difference")} for row in shown]}
-    if known.champion is None or not judged:
-        return Tick("performance_drop", WAIT, _too_few(known, "no window has matured", 1), evidence)
+    if state.champion is None or not tested:
+        return Tick("performance_drop", WAIT, _too_few(state, "no window has matured", 1), evidence)
     if run:
-        return _cooled_down("performance_drop", judged[-1]["reason"].rstrip("."), evidence, known, problem)
-    only = f"Not for {days} days yet: " if judged[-1]["verdict"] == "dropped" else ""
-    return Tick("performance_drop", WAIT, only + judged[-1]["reason"], evidence)
+        return _cooled_down("performance_drop", tested[-1]["reason"].rstrip("."), evidence, state, problem)
+    only = f"Not for {days} days yet: " if tested[-1]["verdict"] == "dropped" else ""
+    return Tick("performance_drop", WAIT, only + tested[-1]["reason"], evidence)
 
 
 def _cooled_down(
-    trigger: Trigger, why: str, evidence: Mapping[str, object], known: TriggerState, problem: Problem
+    trigger: Trigger, why: str, evidence: Mapping[str, object], state: TriggerState, problem: Problem
 ) -> Tick:
     """Act on evidence, unless it was acted on lately."""
-    wait, last = problem.retraining.cool_down, known.last_action
-    if last is not None and known.newest is not None and known.newest - last < wait:
+    wait, last = problem.retraining.cool_down, state.last_action
+    if last is not None and state.newest is not None and state.newest - last < wait:
         days = f"{wait / timedelta(days=1):g} days"
         return Tick(trigger, WAIT, f"{why}; evidence was acted on at {last}, less than {days} of data ago.", evidence)
     return Tick(trigger, RUN, f"{why}.", evidence)
 
 
-def _too_few(known: TriggerState, what: str, needed: int = IN_A_ROW) -> str:
-    if known.champion is None:
+def _too_few(state: TriggerState, what: str, needed: int = IN_A_ROW) -> str:
+    if state.champion is None:
         return "There is no champion to watch."
-    return f"Of version {known.champion}, {what}; {needed} {'is' if needed == 1 else 'are'} needed."
+    return f"Of version {state.champion}, {what}; {needed} {'is' if needed == 1 else 'are'} needed."
 
 
 def _level(rows: Sequence[Row], column: str) -> str:

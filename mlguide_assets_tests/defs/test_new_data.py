@@ -10,9 +10,9 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.defs.asking import AGAIN_AFTER, READING, REASON
 from mlguide_assets.defs.new_data import refresh_on_new_day, score_on_new_day, scores_come_first
 from mlguide_assets.defs.observe import check_drift_on_new_data
+from mlguide_assets.defs.run_requests import AGAIN_AFTER, READING, REASON
 from mlguide_assets.defs.workspace import PROBLEM, SCORING_DATES, Workspace
 from mlguide_assets.observe import new_days
 from mlguide_assets.retrain import new_data

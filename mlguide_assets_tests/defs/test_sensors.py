@@ -16,14 +16,14 @@ import pytest
 
 from mlguide_assets.define.sources import SimulatorSource
 from mlguide_assets.defs import new_data, observe, retrain, workspace
-from mlguide_assets.defs.asking import REASON
+from mlguide_assets.defs.run_requests import REASON
 from mlguide_assets.defs.workspace import PROBLEM, Workspace
 from mlguide_assets.observe.alerting import book_of
 from mlguide_assets.observe.data_drift import SCHEMA as DRIFT
 from mlguide_assets.observe.performance_verdict import VERDICTS_SCHEMA
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.small_tables import small_table
-from mlguide_assets.prepare.sources.world_clock import WORLD_TIME_VARIABLE
+from mlguide_assets.prepare.sources.simulation_clock import WORLD_TIME_VARIABLE
 from mlguide_assets.retrain.ticks import RUN, Tick, ticks_of
 from mlguide_assets.settings import Home
 

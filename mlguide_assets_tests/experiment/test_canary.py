@@ -8,15 +8,15 @@ import pytest
 from scipy.stats import binom
 
 from mlguide_assets.define.promotion import Canary
-from mlguide_assets.experiment.canary import Counts, Judgement, judge
+from mlguide_assets.experiment.canary import Counts, Evaluation, evaluate
 from mlguide_assets.statistics.confidence_sequences import Stage
 
 CANARY = Canary()
 ENOUGH: Counts = {"outcome": [Stage(990, 10, 0.01)]}
 
 
-def look(counts: Counts = ENOUGH, canary: Canary = CANARY, **state: int) -> Judgement:
-    return judge(canary, counts, **{"step": 0, "days_in_step": 2, "days": 2, **state})
+def look(counts: Counts = ENOUGH, canary: Canary = CANARY, **state: int) -> Evaluation:
+    return evaluate(canary, counts, **{"step": 0, "days_in_step": 2, "days": 2, **state})
 
 
 def test_a_step_goes_on_once_its_time_and_its_events_are_there() -> None:
@@ -87,7 +87,7 @@ def ramp(ratio: float, seed: int, canary: Canary, *, a_day: float = 40.0) -> tup
         control, treatment = random.poisson(a_day * (1 - share)), random.poisson(a_day * share * ratio)
         stages[-1] = Stage(now.control + control, now.treatment + treatment, share)
         counts: Mapping[Any, list[Stage]] = {"outcome": stages}
-        found = judge(canary, counts, step=step, days_in_step=day - since, days=day)
+        found = evaluate(canary, counts, step=step, days_in_step=day - since, days=day)
         if not found.share:
             return found.action, day
         if found.step > step:

@@ -108,7 +108,7 @@ class World:
 @pytest.fixture
 def house(home: Home, trained: Candidate) -> House:
     house = House(home, trained, ASKED)
-    house.judge("a", GOOD)
+    house.evaluate("a", GOOD)
     house.install()
     house.decide("b", "canary")
     home.active_problem.write_text("x")

@@ -27,7 +27,7 @@ from mlguide_assets.observe.alerting import WEBHOOK_VARIABLE
 from mlguide_assets.observe.drift_table import of_decisions, verdicts
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets.prepare.sources.world_clock import day_reached
+from mlguide_assets.prepare.sources.simulation_clock import day_reached
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.commands import mlguide
 from mlguide_assets_tests.observe.receivers import Receiver, receiver

@@ -53,19 +53,19 @@ def test_waiting_on_for_the_same_reason_is_one_tick(home: Home) -> None:
     ]
 
 
-def test_of_triggers_that_look_at_the_same_time_one_asks(home: Home) -> None:
+def test_of_triggers_that_look_at_the_same_time_one_requests_a_run(home: Home) -> None:
     ticks, other = ticks_of(home, PROBLEM), Tick("new_outcomes", RUN, "Enough sends have matured.")
-    first, asked = ticks.ask(WANTED, data_until=DAY, now=NOW)
-    assert asked.decision == RUN
-    _, waits = ticks.ask(other, data_until=DAY, now=NOW + timedelta(seconds=1))
+    first, requested = ticks.request_run(WANTED, data_until=DAY, now=NOW)
+    assert requested.decision == RUN
+    _, waits = ticks.request_run(other, data_until=DAY, now=NOW + timedelta(seconds=1))
     assert (waits.decision, waits.reason) == (
         WAIT,
-        "Enough sends have matured. daily has just asked for a training.",
+        "Enough sends have matured. daily has just requested a training.",
     )
-    _, later = ticks.ask(other, data_until=DAY, now=NOW + timedelta(minutes=2))
+    _, later = ticks.request_run(other, data_until=DAY, now=NOW + timedelta(minutes=2))
     assert later.decision == RUN, "the run has ended, or the sensor sees it"
     ticks.end(first, outcome="kept", reason="No better.", now=NOW)
-    _, again = ticks.ask(other, data_until=DAY, now=NOW + timedelta(seconds=2))
+    _, again = ticks.request_run(other, data_until=DAY, now=NOW + timedelta(seconds=2))
     assert again.decision == RUN, "that training is over"
 
 

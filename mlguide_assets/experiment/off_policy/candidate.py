@@ -5,9 +5,9 @@ candidates, with the features of that day, so it is known with which probability
 the best candidate, or one of those that it would choose, as the plan explored. Where the plans explore too little of
 what the model would do, no value is given, with the reason.
 
-A model must not be valued by outcomes that it has learned from. Where enough units were lost on days after its last
-training row, these days are taken. Otherwise the days of its test window are, with its holdout model: the same recipe,
-fitted on the rows before.
+A model must not be valued by outcomes that it has learned from. Where enough outcomes were positive on days after its
+last training row, these days are taken. Otherwise the days of its test window are, with its holdout model: the same
+recipe, fitted on the rows before.
 """
 
 from collections.abc import Iterator, Mapping
@@ -93,8 +93,8 @@ def _unseen(decisions: pa.Table, facts: Mapping[str, Any], problem: Problem) -> 
     """The decisions whose outcomes a model has not learned from, whether it is its holdout model, and both in words."""
     days = decisions["scoring_date"].to_numpy()
     fresh = days > np.datetime64(facts["refit_until"]).astype("datetime64[D]")
-    lost = float(decisions["reward"].to_numpy()[fresh].sum())
-    if lost >= problem.gate.min_fresh_positives:
+    positives = float(decisions["reward"].to_numpy()[fresh].sum())
+    if positives >= problem.gate.min_fresh_positives:
         return decisions.filter(pa.array(fresh)), False, "planned day after the last that it has learned from"
     first = np.datetime64(facts["test_from"]).astype("datetime64[D]")
     kept = pa.array(days > first)
@@ -117,7 +117,7 @@ def _scored(decisions: pa.Table, scorer: Scorer, lake: Lake, problem: Problem) -
     stored = lake.snapshot(store).partitions if lake.exists(store) else {}
     columns = lake.read(store, partitions=[max(stored)]).columns if stored else ()
     for day in sorted(set(decisions["scoring_date"].to_pylist())):
-        # Features of before the problem changed are not those that the model asks for.
+        # Features of before the problem changed are not those that the model needs.
         kept = day.isoformat() in stored
         if not kept or lake.read(store, partitions=[day.isoformat()]).columns != columns:
             continue

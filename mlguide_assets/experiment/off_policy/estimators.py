@@ -9,8 +9,8 @@ With w = target probability / propensity of the logged action, r the reward and 
                                                           Langford and Li (2011), cross-fitted as in
                                                           Chernozhukov et al. (2018)
 
-Every estimate is a ratio of two sums over units. A replicate of the bootstrap draws units and takes both sums anew, so
-that the denominator of SNIPS varies as it does in truth. The outcome model is not fitted anew: an error of it that is
+Every estimate is a ratio of two sums over units. A replicate of the bootstrap draws units and takes both sums again, so
+that the denominator of SNIPS varies as it does in truth. The outcome model is not refitted: an error of it that is
 common to all replicates is not in the interval of DM, which is why DM never stands alone.
 
 Switch-DR is left out: it replaces rows of large weight by the model, which is clipping by another name. Logs that

@@ -1,4 +1,4 @@
-"""What each action would have brought, by models that have not seen the unit they are asked about.
+"""What each action would have brought, by models that have not seen the unit they predict.
 
 Cross-fitting: units are split into folds, and the rewards of each fold are predicted by a model of the others. A model
 that had seen a row would repeat its reward, and the doubly robust estimate would lose its correction.
@@ -93,7 +93,7 @@ def _fit_means(decisions: Decisions, seen: npt.NDArray[np.bool_], seed: int) -> 
     means = np.full(size + 1, rewards.mean())
     np.divide(np.bincount(actions, rewards, size), counts, out=means[:size], where=counts > 0)
     # The last entry is that of `UNKNOWN`.
-    return lambda rows, asked: means[asked]
+    return lambda rows, actions: means[actions]
 
 
 def _fit_trees(decisions: Decisions, seen: npt.NDArray[np.bool_], seed: int) -> Predict:
@@ -125,7 +125,7 @@ def _fit_trees(decisions: Decisions, seen: npt.NDArray[np.bool_], seed: int) -> 
     booster = xgboost.train(parameters, data, num_boost_round=ROUNDS)
 
     def predict(rows: Integers, actions: Integers) -> Floats:
-        asked = xgboost.DMatrix(matrix(rows, actions), feature_types=kinds, enable_categorical=True)
-        return np.asarray(booster.predict(asked), dtype=np.float64)
+        data = xgboost.DMatrix(matrix(rows, actions), feature_types=kinds, enable_categorical=True)
+        return np.asarray(booster.predict(data), dtype=np.float64)
 
     return predict

@@ -1,6 +1,6 @@
 """Whether a log can say anything of a target policy. Where it cannot, the estimates are withheld, with the reason.
 
-No weight is ever clipped: that would trade an interval that is visibly wide for a bias that nobody sees.
+No weight is ever clipped: that would trade an interval that is visibly wide for a bias that is not visible.
 """
 
 from dataclasses import dataclass

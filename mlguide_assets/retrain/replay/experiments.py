@@ -38,10 +38,10 @@ def experiment_found(lake: Lake, problem: Problem, oracle: ibis.Table) -> Mappin
 def true_ratio(
     exposures: ibis.Table, oracle: ibis.Table, started: Started, problem: Problem, *, until: datetime
 ) -> float | None:
-    """The true share of lost units under treatment, over that under control, of units whose window is closed.
+    """The true share of positive units under treatment, over that under control, of units whose window is closed.
 
-    A unit is lost by the sends that were made to it, and each was made while it was there: so the expected number of
-    lost units is the sum of the true probabilities of these sends (the compensator of the counting process).
+    A unit becomes positive by the sends that were made to it, and each was made before that: so the expected number of
+    positive units is the sum of the true probabilities of these sends (the compensator of the counting process).
     """
     experiment = started.experiment
     window, closes = (

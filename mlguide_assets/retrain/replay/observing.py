@@ -80,7 +80,7 @@ class Observer:
         open_now = {each.key: each for each in book_of(self.home, self.problem).incidents()}
         for key in sorted(open_now.keys() - self._open):
             alert = open_now[key].alert
-            # A rollback is told by its decision.
+            # A rollback is reported with its decision.
             if alert.key != "rollback":
                 kind: Kind = "drift" if alert.kind == "drift" else "performance"
                 yield Event(day, "noticed", kind, f"alert: {alert.title}", alarm=True)
@@ -99,11 +99,11 @@ class Observer:
         for row in self._new("decisions", decisions(self.lake)):
             version, rolled_back = row["version"], row["verdict"] == ROLLED_BACK
             self.trained_on.setdefault(version, day)
-            told = _DECIDED.get(row["verdict"], "version {version} is refused").format(version=version)
+            text = _DECIDED.get(row["verdict"], "version {version} is refused").format(version=version)
             reason = next(iter(row["reasons"] or []), "")
             by = "" if row["decided_by"] == GATE else f", by {row['decided_by'].partition(':')[0]}"
             kind: Kind = "rollback" if rolled_back else "decision"
-            yield Event(day, "action", kind, f"{told}{by}: {reason}", alarm=rolled_back)
+            yield Event(day, "action", kind, f"{text}{by}: {reason}", alarm=rolled_back)
 
     def _results(self, day: int) -> Iterator[Event]:
         if not self.lake.exists(RESULTS):

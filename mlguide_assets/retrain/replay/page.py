@@ -89,9 +89,9 @@ def _champions(outcome: Outcome) -> list[Lasted]:
         version = outcome.champions[day]
         if at + 1 == len(days) or outcome.champions[days[at + 1]] != version:
             if version is not None:
-                told = f"version {version}, days {days[start]} to {day}"
+                tooltip = f"version {version}, days {days[start]} to {day}"
                 begins, ends = _midnight(outcome, days[start]), _midnight(outcome, day + 1)
-                spans.append(Lasted(begins, ends, f"champion{len(spans) % 2}", f"v{version}", told))
+                spans.append(Lasted(begins, ends, f"champion{len(spans) % 2}", f"v{version}", tooltip))
             start = at + 1
     return spans
 

@@ -3,7 +3,7 @@
 A scenario is a YAML file: a shipped one, by its name, or any other, by its path.
 
     name: broken_feed
-    statement: A column arrives empty for a week; then the feed is mended.
+    statement: A column arrives empty for a week; then the feed is repaired.
     plants:
       - {day: 30, until: 37, what: empty_column, table: user_profiles, column: purchases}
 """
@@ -65,7 +65,7 @@ class Plant(Strict):
 
     Attributes:
         day: of the replay; day 0 is the one on which the first model is trained.
-        until: the first day on which a fault of the feed is mended.
+        until: the first day on which a fault of the feed is repaired.
     """
 
     day: int = Field(ge=0)
@@ -161,7 +161,7 @@ def replayed_problem(problem: Problem, scenario: Scenario, *, days: int, seed: i
     """
     source = problem.source
     if not isinstance(source, SimulatorSource):
-        raise InputError(f"{problem.name} does not read from the simulator, and only there the truth is known.")
+        raise InputError(f"{problem.name} does not read from the simulator; a replay needs a world of known truth.")
     start = problem.history_start + timedelta(days=source.days)
     end, faults = start + timedelta(days=days + 1), ("empty_column", "shuffled_labels")
     world = {

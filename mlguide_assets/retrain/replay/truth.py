@@ -1,7 +1,7 @@
 """What a policy is worth in truth: the simulator knows the risk of every choice, also of those that were not made.
 
 On some days of a replay, the users who were due are looked at: what the champion's plan would do with each, what the
-generic policy would, and what is best. All three are judged by the same true probabilities.
+generic policy would, and what is best. All three are evaluated with the same true probabilities.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Worth:
     Attributes:
         opportunities: users who were due, a user once for each day.
         expected_saved: users whom the champion's choices save against the generic ones, by its own probabilities.
-        saved: the same in truth. Whoever sends nothing saves everybody, so it means nothing without `regret`.
+        saved: the same in truth. A plan that sends nothing saves every user, so it means nothing without `regret`.
         regret: what the champion's choices cost more than the best ones, in truth, in the problem's currency.
     """
 
@@ -81,17 +81,19 @@ def worth_of(world: World, day: date, plans: Plans, predictions: pa.Table, costs
     chosen, sent = np.argmin(expected, axis=1), sendable.any(axis=1)
     candidates = email_ids.reshape(shape)[0].tolist()
     generic = np.full(users, candidates.index(generic_action(candidates, salt=salt, day=day)))
-    everybody = np.ones(users, dtype=bool)
+    all_sent = np.ones(users, dtype=bool)
     best = truth.min(axis=1)
     least = np.minimum(costs.missed * best, costs.false_alarm)
     return Worth(
         users,
-        _lost(expected, generic, everybody) - _lost(expected, chosen, sent),
-        _lost(truth, generic, everybody) - _lost(truth, chosen, sent),
-        costs.missed * _lost(truth, chosen, sent) + costs.false_alarm * int((~sent).sum()) - float(least.sum()),
+        _expected_positives(expected, generic, all_sent) - _expected_positives(expected, chosen, sent),
+        _expected_positives(truth, generic, all_sent) - _expected_positives(truth, chosen, sent),
+        costs.missed * _expected_positives(truth, chosen, sent)
+        + costs.false_alarm * int((~sent).sum())
+        - float(least.sum()),
     )
 
 
-def _lost(probabilities: Floats, chosen: np.ndarray, sent: np.ndarray) -> float:
-    """Users whom the chosen emails lose, where they are sent."""
+def _expected_positives(probabilities: Floats, chosen: np.ndarray, sent: np.ndarray) -> float:
+    """The expected number of positive outcomes of the chosen emails, where they are sent."""
     return float(probabilities[np.arange(len(chosen)), chosen][sent].sum())

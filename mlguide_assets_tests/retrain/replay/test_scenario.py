@@ -81,7 +81,7 @@ def test_a_misspelt_name_is_answered_with_the_right_one() -> None:
 
 
 def test_a_problem_without_a_simulator_cannot_be_replayed() -> None:
-    with pytest.raises(InputError, match="only there the truth is known"):
+    with pytest.raises(InputError, match="a replay needs a world of known truth"):
         replayed_problem(load_problem("guide"), load_scenario("calm"), days=9, seed=7, sends=None)
 
 

@@ -1,6 +1,6 @@
-"""How much of a simulated world is seen: the clock of a world that goes on in real time.
+"""The clock of a simulated world that goes on in real time: how much of it is visible now.
 
-It starts when a home first reads the world. No row is made here: `read_source` is told the instant.
+It starts when a home first reads the world. No row is made here: `read_source` takes the instant.
 """
 
 import os
@@ -33,7 +33,7 @@ class Visible:
     def ended(self) -> bool:
         return self.until >= _midnight(self.end)
 
-    def told(self) -> str:
+    def description(self) -> str:
         if self.ended:
             return f"the world has ended on {self.end} and its clock has stopped; a later source.live.end lets it go on"
         return f"the world is seen until {self.until:%Y-%m-%d %H:%M}, of days until {self.end}"
@@ -83,7 +83,7 @@ def day_reached(problem: Problem, clock: Path, now: datetime) -> date:
 
 
 class _Reading(Strict):
-    """The clock's file. Another `start` or `day_every` is another clock, which starts anew."""
+    """The clock's file. Another `start` or `day_every` is another clock, which starts again."""
 
     first_read: AwareDatetime
     last_read: AwareDatetime

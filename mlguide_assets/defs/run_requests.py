@@ -1,4 +1,4 @@
-"""Asking for a run once per reason, and again after a while where it failed. For sensors."""
+"""Run requests of sensors: one per reason, and another after a while where the run failed."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -10,13 +10,13 @@ import dagster as dg
 from mlguide_assets.defs.workspace import PROBLEM
 
 LOOK_EVERY = int(PROBLEM.retraining.look_every.total_seconds())
-"""Seconds between two looks of every sensor."""
+"""Seconds between two evaluations of every sensor."""
 
 REASON = "mlguide/reason"
-"""The tag that tells which reason a run was asked for."""
+"""The tag that holds the reason of a run."""
 
 AGAIN_AFTER = timedelta(minutes=10)
-"""A run that failed is asked for again: what was amiss, such as a source that was down, may be mended."""
+"""A run that failed is requested again: its cause, such as a source that was down, may be fixed."""
 
 READING = ("refresh_job", "retraining_job")
 """The jobs that read the source."""
@@ -26,12 +26,12 @@ _ENDED_BADLY = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 _UNFINISHED = [each for each in dg.DagsterRunStatus if each not in (*_ENDED_BADLY, dg.DagsterRunStatus.SUCCESS)]
 
 
-def unmet(
+def run_request(
     instance: dg.DagsterInstance, job: str, reason: str, now: datetime, **request: Any
 ) -> Iterator[dg.RunRequest]:
     """A request, unless a run of the job waits or runs, was done for this reason, or has just failed for it.
 
-    A run that waits will find what is new when it begins, so one is enough. Dagster's own `run_key` alone would never
+    A waiting run finds what is new when it begins, so one is enough. Dagster's own `run_key` alone would never
     try again.
 
     Args:
@@ -40,12 +40,12 @@ def unmet(
     if under_way(instance, job):
         return
     records = instance.get_run_records(dg.RunsFilter(job_name=job, tags={REASON: _tag(reason)}), limit=_LOOKED_AT)
-    if all(_may_be_asked_again(record, now) for record in records):
+    if all(_may_be_requested_again(record, now) for record in records):
         tags = {**request.pop("tags", {}), REASON: _tag(reason)}
         yield dg.RunRequest(run_key=f"{reason}#{len(records)}", tags=tags, **request)
 
 
-def unmet_range(
+def run_request_for_range(
     instance: dg.DagsterInstance, job: str, days: Mapping[date, str], now: datetime
 ) -> Iterator[dg.RunRequest]:
     """A request for all days from the first to the last, in one run.
@@ -60,15 +60,12 @@ def unmet_range(
     signed = " ".join(f"{day} {sign}" for day, sign in sorted(days.items()))
     reason = f"{first} {last} {hashlib.sha256(signed.encode()).hexdigest()[:12]}"
     tags = {"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(last)}
-    yield from unmet(instance, job, reason, now, tags=tags)
+    yield from run_request(instance, job, reason, now, tags=tags)
 
 
 def under_way(instance: dg.DagsterInstance, job: str) -> bool:
     """Whether a run of the job waits, starts or runs."""
-    unfinished = [
-        status for status in dg.DagsterRunStatus if status not in (*_ENDED_BADLY, dg.DagsterRunStatus.SUCCESS)
-    ]
-    return bool(instance.get_run_records(dg.RunsFilter(job_name=job, statuses=unfinished), limit=1))
+    return bool(instance.get_run_records(dg.RunsFilter(job_name=job, statuses=_UNFINISHED), limit=1))
 
 
 def reading(instance: dg.DagsterInstance) -> bool:
@@ -76,7 +73,7 @@ def reading(instance: dg.DagsterInstance) -> bool:
     return any(under_way(instance, job) for job in READING)
 
 
-def _may_be_asked_again(record: dg.RunRecord, now: datetime) -> bool:
+def _may_be_requested_again(record: dg.RunRecord, now: datetime) -> bool:
     if record.dagster_run.status not in _ENDED_BADLY:
         return False
     ended = datetime.fromtimestamp(record.end_time, UTC) if record.end_time else record.create_timestamp

@@ -14,7 +14,7 @@ from mlguide_assets.define.loading import parse_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.sources import FilesSource, Live
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.sources.world_clock import WORLD_TIME_VARIABLE, day_reached, visible, world_time
+from mlguide_assets.prepare.sources.simulation_clock import WORLD_TIME_VARIABLE, day_reached, visible, world_time
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.processes import PROCESSES
 from mlguide_assets_tests.samples import PROBLEM, sample_problem
@@ -104,8 +104,8 @@ def test_the_clock_stops_at_the_worlds_end_and_says_so(clock: Path) -> None:
     assert (last.until, last.ended) == (datetime(2024, 4, 9), False)
     assert (after.until, after.ended) == (datetime(2024, 4, 10), True)
     assert forever == after
-    assert last.told() == "the world is seen until 2024-04-09 00:00, of days until 2024-04-10"
-    assert "has ended on 2024-04-10 and its clock has stopped" in after.told()
+    assert last.description() == "the world is seen until 2024-04-09 00:00, of days until 2024-04-10"
+    assert "has ended on 2024-04-10 and its clock has stopped" in after.description()
 
 
 def test_a_later_end_lets_the_clock_go_on(clock: Path) -> None:
