@@ -126,7 +126,7 @@ class PredictEntity(Strict):
     each: Noun = Field(description="The entity.")
     every: Duration = Field(description="Time between two cut-offs.")
     anchor: date | None = Field(default=None, description="One of the cut-offs; default: history_start.")
-    where: Condition | None = Field(default=None, description="Who is asked about, by what is past at the cut-off.")
+    where: Condition | None = Field(default=None, description="Who is predicted, by what is past at the cut-off.")
     label: AggregateLabel
     having: Condition | None = Field(
         default=None, description="Looks ahead: rows without it are no cases at all. Benchmarks need it."

@@ -52,7 +52,7 @@ def cause_of(rule: Rule, of: EntityTable | EventTable, row: Mapping[str, Any], *
             )
         case NewestKnown(table=table):
             return (
-                f"rows of one key contradict each other, and nothing tells which is newer: the order of rows is known "
+                f"rows of one key contradict each other, and no column says which is newer: the order of rows is known "
                 f"within one file only; name the column that says when a row was written, as "
                 f"tables: {{{table}: {{known_at: <column>}}}}, in the problem file, or remove the older ones"
             )

@@ -1,4 +1,4 @@
-"""The data's clock: how far in time a table of events has come. Labels mature, days are scored and judged by it.
+"""The data's clock: how far in time a table of events has come. Labels mature, days are scored and tested by it.
 
 Single rows do not move it. A row with a wrong date, years ahead or only weeks, would otherwise make every label before
 it final. `last_day` imports neither Ibis nor DuckDB.

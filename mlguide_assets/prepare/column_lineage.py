@@ -34,7 +34,7 @@ def parents_of(table: str, problem: Problem) -> Parents:
 
 
 def _keys(problem: Problem) -> Parents:
-    """Of decisions: ids, time, what else tells them apart, and the outcome."""
+    """Of decisions: ids, time, other key columns, and the outcome."""
     decision, label = problem.decision, problem.label
     instant = list(_instant(problem))
     found: Parents = {id_column(noun): [_id_of(noun, problem)] for noun in decision.nouns}

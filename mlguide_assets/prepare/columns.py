@@ -59,7 +59,7 @@ def _of_source(problem: Problem, table: str) -> dict[str, str]:
 
 
 def _keys(problem: Problem) -> dict[str, str]:
-    """Of decisions: what tells them apart, when they are, and how they end."""
+    """Of decisions: their keys, their times and their outcomes."""
     decision = problem.decision
     keys = dict.fromkeys(decision.keys, f"What makes a {decision.noun} unique.")
     keys |= {id_column(noun): f"The {noun}." for noun in decision.nouns}

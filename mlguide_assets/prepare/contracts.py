@@ -1,4 +1,4 @@
-"""Judging tables by the contract, and parting what keeps it from what does not.
+"""Validates tables against the contract, and separates the rows that keep it from those that do not.
 
 A blocked table stops the ingest before anything is written; a quarantined row is kept with its
 reasons; a warning is counted and let through. Nothing is dropped silently.
@@ -70,7 +70,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Judged:
+class Validated:
     """The outcome for some tables: what goes on, what is set aside, and why."""
 
     results: tuple[RuleResult, ...]
@@ -78,7 +78,7 @@ class Judged:
     quarantined: Mapping[TableName, ibis.Table]
 
 
-def judge(
+def validate(
     tables: Mapping[TableName, ibis.Table],
     schema: Schema,
     rules: tuple[Rule, ...],
@@ -86,10 +86,10 @@ def judge(
     *,
     scratch: Path,
     now: datetime,
-) -> Judged:
-    """Apply every rule to conformed tables of a source, whole.
+) -> Validated:
+    """Apply every rule to the cast tables of a source, whole.
 
-    References are judged against the accepted rows of their target, so an event of a quarantined entity
+    References are validated against the accepted rows of their target, so an event of a quarantined entity
     is quarantined too.
 
     Args:
@@ -108,7 +108,7 @@ def judge(
         results += results_of(name, table, own, found.values())
         accepted[name] = accepted_rows(marked, table, own)
         set_aside[name] = rows_set_aside(marked, name, table, own)
-    return Judged(tuple(results), accepted, set_aside)
+    return Validated(tuple(results), accepted, set_aside)
 
 
 def rules_of(table: TableName, rules: tuple[Rule, ...]) -> list[Rule]:
@@ -140,8 +140,8 @@ def mark(
     """Add a boolean column per rule: this row breaks it."""
     for target in sorted({rule.target for rule in rules if isinstance(rule, (References, NotBefore))}):
         rows = _join_target(rows, rules, target, accepted[target], schema.entity_tables[target].key)
-    judged = [rule for rule in rules if not isinstance(rule, SetAside)]
-    rows = rows.mutate(**{rule.fact: _broken(rows, table, rule, now).fill_null(False) for rule in judged})
+    validated = [rule for rule in rules if not isinstance(rule, SetAside)]
+    rows = rows.mutate(**{rule.fact: _broken(rows, table, rule, now).fill_null(False) for rule in validated})
     return rows.mutate(**{rule.fact: _bad(rows, rules) for rule in rules if isinstance(rule, SetAside)})
 
 
@@ -264,7 +264,7 @@ def _examples(
 def accepted_rows(marked: ibis.Table, table: EntityTable | EventTable, rules: list[Rule]) -> ibis.Table:
     """The rows that go on, in the order of their keys, time first, so that equal content is an equal snapshot."""
     time = table.own_time if isinstance(table, EventTable) else None
-    # Where doubles may stay, the rest tells them apart.
+    # Where duplicates may stay, the other columns decide the order.
     order = dict.fromkeys([*([time] if time else []), *key_of(table), *table.columns])
     return marked.order_by(list(order)).filter(~_bad(marked, rules)).select(*table.columns)
 

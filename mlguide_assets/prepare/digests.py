@@ -51,15 +51,15 @@ def days_of_events(
 ) -> list[DayOfEvents]:
     """What has landed, day by day. One pass over all events.
 
-    An event is judged by its entities, and joined to them; so their rows are part of the digest, and a change of an
-    entity's row is seen on every day that it has an event.
+    An event is validated with its entities, and joined to them; so their rows are part of the digest, and a change of
+    an entity's row is seen on every day that it has an event.
 
     Args:
-        events: conformed, `unreadable` included.
+        events: after the cast, `unreadable` included.
         table: an event table with its own time.
         entities: noun → accepted rows of its table, and their key.
     """
-    # All that it is judged by, such as whether another row of its key is newer.
+    # All that its rules look at, such as whether another row of its key is newer.
     columns = (events[name] for name in events.columns)
     day = day_of(events[str(table.own_time)])
     own = {f"{noun}_of": events[table.of[noun]] for noun in entities}

@@ -133,8 +133,8 @@ class Erasure:
         return changed > 0
 
     def _blank_table(self, database: sqlite3.Connection, table: str, column: str) -> int:
-        asked = f'SELECT rowid, "{column}" FROM "{table}" WHERE instr("{column}", ?) > 0'
-        texts = ((row, text) for row, text in database.execute(asked, [str(self.key)]) if isinstance(text, str))
+        query = f'SELECT rowid, "{column}" FROM "{table}" WHERE instr("{column}", ?) > 0'
+        texts = ((row, text) for row, text in database.execute(query, [str(self.key)]) if isinstance(text, str))
         changed = [(new, row) for row, text in texts if (new := self._blanked_value(text)) != text]
         database.executemany(f'UPDATE "{table}" SET "{column}" = ? WHERE rowid = ?', changed)
         return len(changed)

@@ -99,7 +99,7 @@ class EventLog:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
             try:
-                # Not `locked`: the log itself is held, so that whoever waits sees that it was replaced meanwhile.
+                # Not `locked`: the log itself is held, so that a waiting process sees that it was replaced meanwhile.
                 fcntl.flock(handle, fcntl.LOCK_EX)
                 if created:
                     make_durable(self.path.parent)

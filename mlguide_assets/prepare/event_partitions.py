@@ -1,4 +1,4 @@
-"""Validating an event table by partition: only those whose rows or entities have changed since they were last judged.
+"""Validates an event table by partition: only those whose rows or entities have changed since the last validation.
 
 What the rules found in the others is kept with the table, so that results and quarantined rows are always those of
 all rows.
@@ -42,7 +42,7 @@ class EventNotes:
         open_from: see `Calendar`.
         landed: per partition rows and digest of the source, which add up.
         tallies: per partition what the rules found.
-        references: digests of the entity tables that the events were judged by.
+        references: digests of the entity tables that the events were validated with.
     """
 
     open_from: str
@@ -52,7 +52,7 @@ class EventNotes:
 
 
 @dataclass(frozen=True)
-class JudgedEvents:
+class ValidatedEvents:
     """The outcome for an event table, as partitions of it and of `quarantined_rows`."""
 
     results: tuple[RuleResult, ...]
@@ -60,7 +60,7 @@ class JudgedEvents:
     quarantined: Partitions
 
 
-def judge_events(
+def validate_events(
     name: TableName,
     events: ibis.Table,
     accepted: Mapping[TableName, ibis.Table],
@@ -73,11 +73,11 @@ def judge_events(
     before: Snapshot | None,
     set_aside_before: Snapshot | None,
     now: datetime,
-) -> JudgedEvents:
-    """Judge what has changed of an event table with its own time, as `contracts.judge` would judge all.
+) -> ValidatedEvents:
+    """Validate the changed partitions of an event table with its own time, as `contracts.validate` would the whole.
 
     Args:
-        events: conformed rows of the source.
+        events: rows of the source, after the cast.
         accepted: the entity tables that they may refer to.
         scratch: a folder for the marked rows; it must outlive the result.
         before: the table as it is in the lake, if it is.
@@ -96,9 +96,9 @@ def judge_events(
     chosen = _plan(name, table, types, landed, own, known, before, set_aside_before)
 
     stale = _of_partitions(events, str(table.own_time), calendar, chosen, days)
-    judge = _Judge(name, table, own, accepted, schema, connection, scratch, now)
-    anew = judge.partitions(stale, chosen.stale)
-    found = {**{key: Tally(**known[key]) for key in chosen.kept}, **anew.tallies}
+    validator = _Validator(name, table, own, accepted, schema, connection, scratch, now)
+    rebuilt = validator.partitions(stale, chosen.stale)
+    found = {**{key: Tally(**known[key]) for key in chosen.kept}, **rebuilt.tallies}
     notes = EventNotes(
         open_from=calendar.open_from.isoformat(),
         landed=landed,
@@ -107,11 +107,11 @@ def judge_events(
     )
     set_aside = _of_table(name, set_aside_before)
     kept_aside = {key: set_aside[key] for key in chosen.kept if _sets_aside(found[key], own)}
-    return JudgedEvents(
+    return ValidatedEvents(
         results=tuple(results_of(name, table, own, found.values())),
-        accepted=Partitions(anew.accepted, chosen.inputs, kept=chosen.kept, notes=asdict(notes)),
+        accepted=Partitions(rebuilt.accepted, chosen.inputs, kept=chosen.kept, notes=asdict(notes)),
         quarantined=Partitions(
-            {_aside(name, key): rows for key, rows in anew.quarantined.items()},
+            {_aside(name, key): rows for key, rows in rebuilt.quarantined.items()},
             {_aside(name, key): inputs for key, inputs in chosen.inputs.items()},
             kept={_aside(name, key): file for key, file in kept_aside.items()},
         ),
@@ -155,11 +155,11 @@ def _plan(
     before: Snapshot | None,
     set_aside_before: Snapshot | None,
 ) -> Plan:
-    asked = [rule.model_dump(mode="json") for rule in rules]
+    wanted = [rule.model_dump(mode="json") for rule in rules]
     # Doubles of what is not bound to a time may be in any partition, and then all depend on all.
     local = all(table.own_time in rule.columns for rule in rules if isinstance(rule, Unique))
     all_rows = None if local else list(landed.items())
-    inputs = {key: fingerprint(name, types, asked, what, all_rows, code_of=__name__) for key, what in landed.items()}
+    inputs = {key: fingerprint(name, types, wanted, what, all_rows, code_of=__name__) for key, what in landed.items()}
     set_aside = _of_table(name, set_aside_before)
     # The two tables are written one after the other, and a run may be killed in between.
     torn = [
@@ -180,7 +180,7 @@ def _sets_aside(tally: Tally, rules: list[Rule]) -> bool:
 def _of_partitions(
     events: ibis.Table, time: str, calendar: Calendar, chosen: Plan, days: list[DayOfEvents]
 ) -> ibis.Table:
-    """The rows of the partitions that are made anew, with the column `partition`."""
+    """The rows of the partitions that are rebuilt, with the column `partition`."""
     stale = [each.day for each in days if calendar.key(each.day) in chosen.inputs.keys() - chosen.kept.keys()]
     first = min((day for day in stale if day is not None), default=date.max)
     # By time first, which costs a tenth of naming the partition of every row.
@@ -191,14 +191,14 @@ def _of_partitions(
 
 
 @dataclass(frozen=True)
-class _Anew:
+class _Rebuilt:
     tallies: Mapping[str, Tally]
     accepted: Mapping[str, Query]
     quarantined: Mapping[str, Query]
 
 
 @dataclass(frozen=True)
-class _Judge:
+class _Validator:
     """The rules of a table, and what they are applied with."""
 
     name: TableName
@@ -210,10 +210,10 @@ class _Judge:
     scratch: Path
     now: datetime
 
-    def partitions(self, events: ibis.Table, keys: list[str]) -> _Anew:
-        """Judge rows with the column `partition`, whose values are the keys."""
+    def partitions(self, events: ibis.Table, keys: list[str]) -> _Rebuilt:
+        """Validate rows with the column `partition`, whose values are the keys."""
         if not keys:
-            return _Anew({}, {}, {})
+            return _Rebuilt({}, {}, {})
         folder = self.scratch / self.name
         rows = mark(events, self.table, self.rules, self.accepted, self.schema, now=self.now)
         places = bucketed(self.connection, rows, keys, folder)
@@ -227,7 +227,7 @@ class _Judge:
             return per_partition(self.connection, lambda marked: of(marked), columns, where)
 
         aside = [key for key in keys if _sets_aside(found[key], self.rules)]
-        return _Anew(
+        return _Rebuilt(
             found,
             queries(lambda rows: accepted_rows(rows, self.table, self.rules), keys),
             queries(lambda rows: rows_set_aside(rows, self.name, self.table, self.rules), aside),

@@ -1,6 +1,6 @@
 """The list of forgotten entities, such as users, which keeps them away when a source delivers them again.
 
-It holds a salted hash of each key, never the key. That is pseudonymous, not anonymous: the list and a key together tell
+It holds a salted hash of each key, never the key. That is pseudonymous, not anonymous: the list and a key together show
 whether that key was forgotten.
 """
 

@@ -1,4 +1,4 @@
-"""From a source to accepted tables: read, conform, judge; nothing is kept unless everything may be."""
+"""From a source to accepted tables: read, cast, validate; nothing is kept unless everything may be."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,8 +12,8 @@ import pyarrow as pa
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.define.sources import AnySimulator
-from mlguide_assets.prepare.contracts import RuleResult, judge
-from mlguide_assets.prepare.event_partitions import judge_events
+from mlguide_assets.prepare.contracts import RuleResult, validate
+from mlguide_assets.prepare.event_partitions import validate_events
 from mlguide_assets.prepare.forgetting import ForgetList, entities_of
 from mlguide_assets.prepare.lake.data_files import Partitions, TableLike
 from mlguide_assets.prepare.lake.failures import writing
@@ -34,7 +34,7 @@ _NOTHING: dict[str, TableLike] = {
 
 @dataclass(frozen=True)
 class Ingested:
-    """Tables of a source, judged, with the source in words. Nothing is in the lake yet."""
+    """Tables of a source, validated, with the source in words. Nothing is in the lake yet."""
 
     results: tuple[RuleResult, ...]
     tables: Mapping[TableName, ibis.Table | Partitions]
@@ -52,9 +52,9 @@ def ingest(
     until: datetime | None = None,
     forgotten: Path | None = None,
 ) -> Iterator[Ingested]:
-    """Read and judge the tables of a problem; they live until the context ends.
+    """Read and validate the tables of a problem; they live until the context ends.
 
-    Of events with a time of their own only what has changed since they were written to the lake is judged.
+    Of events with a time of their own only what has changed since they were written to the lake is validated.
 
     Args:
         lake: what is there already; below it is the room for what is read.
@@ -90,9 +90,9 @@ def _read_and_judge(
     now, schema, rules = _now(problem, until), problem.schema, problem.rules
     by_time = [name for name, table in schema.event_tables.items() if table.own_time]
     events = {name: tables.pop(name) for name in by_time}
-    others = judge(tables, schema, rules, connection, scratch=scratch, now=now)
-    judged = {
-        name: judge_events(
+    others = validate(tables, schema, rules, connection, scratch=scratch, now=now)
+    validated = {
+        name: validate_events(
             name,
             rows,
             others.accepted,
@@ -107,12 +107,12 @@ def _read_and_judge(
         )
         for name, rows in events.items()
     }
-    # These are small: their rows are set aside anew each time, and none is a table with columns all the same.
+    # These are small: their rows are set aside again each time, and none is a table with columns all the same.
     quarantined = Partitions({str(name): rows for name, rows in others.quarantined.items()} or _NOTHING, inputs={})
-    for each in judged.values():
+    for each in validated.values():
         quarantined = quarantined.with_more(each.quarantined)
-    results = [*others.results, *(result for each in judged.values() for result in each.results)]
-    accepted = {**others.accepted, **{name: each.accepted for name, each in judged.items()}}
+    results = [*others.results, *(result for each in validated.values() for result in each.results)]
+    accepted = {**others.accepted, **{name: each.accepted for name, each in validated.items()}}
     return Ingested(tuple(results), accepted, quarantined, describe(problem))
 
 

@@ -1,4 +1,4 @@
-"""How much memory there is for this process, whoever limits it: the machine, a container, or `ulimit`."""
+"""How much memory there is for this process, whatever limits it: the machine, a container, or `ulimit`."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ MEGABYTE = 1_000_000
 ENGINE_AT_MOST = 3_000 * MEGABYTE
 ENGINE_AT_LEAST = 200 * MEGABYTE
 _SHARE_OF_ENGINE = 0.4
-"""Of what is there: the rest is for models, and for what libraries take that nobody counts."""
+"""Of what is there: the rest is for models, and for what libraries allocate uncounted."""
 
 
 def available_memory(root: Path = Path("/")) -> int | None:

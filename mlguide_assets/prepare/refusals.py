@@ -24,8 +24,8 @@ def refuse_blocked(results: Sequence[RuleResult], rules: Iterable[Rule], place: 
     first, *others = blocking
     rule = by_name[first.rule]
     more = f" {len(others)} more blocking rule(s) are broken: {', '.join(r.rule for r in others)}." if others else ""
-    told = _too_many_aside(first, rule, results, by_name) if isinstance(rule, SetAside) else _broken(first, by_name)
-    raise InputError(f"{first.table} from {place} {told}{more}")
+    what = _too_many_aside(first, rule, results, by_name) if isinstance(rule, SetAside) else _broken(first, by_name)
+    raise InputError(f"{first.table} from {place} {what}{more}")
 
 
 def _broken(result: RuleResult, rules: dict[str, Rule]) -> str:

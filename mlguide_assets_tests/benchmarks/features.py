@@ -15,7 +15,7 @@ from mlguide_assets.prepare.core import core_rows
 from mlguide_assets.prepare.engine import connect
 from mlguide_assets.prepare.features.building import features_from
 from mlguide_assets.prepare.simulator.generate import write
-from mlguide_assets.prepare.sources.conforming import conform
+from mlguide_assets.prepare.sources.casting import cast_to_schema
 from mlguide_assets.prepare.sources.simulated import world_of
 
 

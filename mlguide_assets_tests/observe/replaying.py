@@ -18,7 +18,7 @@ from mlguide_assets.observe.domain_classifier import classifier_of
 from mlguide_assets.observe.rows import scored_rows
 from mlguide_assets.prepare.simulator.generate import email_content, sends, user_profiles
 from mlguide_assets.prepare.simulator.world import World
-from mlguide_assets.prepare.sources.conforming import conform
+from mlguide_assets.prepare.sources.casting import cast_to_schema
 from mlguide_assets.train.candidate import train_candidate
 from mlguide_assets.train.models import XGBOOST
 from mlguide_assets.train.storage import load_facts
@@ -60,11 +60,11 @@ class Replay:
             "user_emails": history.select(["user_id", "email_id", "unsubscribed", "delivered_at"]),
             "email_content": email_content(world),
         }
-        conforming = {
-            name: conform(ibis.memtable(rows), name, self.problem.tables[name], place=name).drop("unreadable")
+        cast = {
+            name: cast_to_schema(ibis.memtable(rows), name, self.problem.tables[name], place=name).drop("unreadable")
             for name, rows in tables.items()
         }
-        return send_features(conforming, self.problem).to_pyarrow()
+        return send_features(cast, self.problem).to_pyarrow()
 
     def days(
         self, world: World, *, since: date | None = None, together: bool = False

@@ -15,7 +15,7 @@ from mlguide_assets.prepare.ingest import QUARANTINED, Ingested, ingest
 from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.refusals import refuse_blocked
-from mlguide_assets.prepare.sources.conforming import conform
+from mlguide_assets.prepare.sources.casting import cast_to_schema
 from mlguide_assets.prepare.sources.files import read_files
 from mlguide_assets_tests.samples import TABLES, sample_problem
 
@@ -57,7 +57,7 @@ def keep(lake: Lake, read: Ingested, between: Callable[[str], None] = lambda _: 
         between(name)
 
 
-def conformed(
+def cast_rows(
     table: str, folder: Path, duck: Any, *, name: str | None = None, columns: dict[str, str] | None = None
 ) -> Rows:
     """One table of a folder with our names and types, before it is judged; much faster than ingesting all three."""
@@ -67,7 +67,7 @@ def conformed(
     raw = read_files({table: name or table}, str(folder), duck, scratch=scratch, timeout=timeout, report=lambda _: None)
     mapped = {table: {"columns": columns or {}}}
     return (
-        conform(raw[table], table, sample_problem(folder, tables=mapped).tables[table], place=table)
+        cast_to_schema(raw[table], table, sample_problem(folder, tables=mapped).tables[table], place=table)
         .to_pyarrow()
         .to_pylist()
     )

@@ -12,7 +12,7 @@ import pytest
 from mlguide_assets.define.contracts import Filled, NewestKnown, NotAfter, SetAside
 from mlguide_assets.define.loading import load_problem, with_overrides
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.contracts import Judged, judge, results_table
+from mlguide_assets.prepare.contracts import Validated, results_table, validate
 from mlguide_assets.prepare.core import core_rows
 from mlguide_assets.prepare.refusals import refuse_blocked
 from mlguide_assets.prepare.sources.names import UNREADABLE
@@ -139,7 +139,7 @@ def expected(action: str) -> dict[str, int]:
     return {rule: count for rule, count in counts.items() if not any(words in rule for words in never)}
 
 
-def conformed(rows: dict[str, list[dict[str, Any]]]) -> dict[str, ibis.Table]:
+def as_tables(rows: dict[str, list[dict[str, Any]]]) -> dict[str, ibis.Table]:
     """As tables of one file each are read."""
     read = {}
     for table in TABLES:
@@ -151,22 +151,24 @@ def conformed(rows: dict[str, list[dict[str, Any]]]) -> dict[str, ibis.Table]:
 
 
 @pytest.fixture(scope="module", params=["block", "quarantine", "warn"])
-def judged(request: pytest.FixtureRequest, duck: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Judged]:
+def validated(
+    request: pytest.FixtureRequest, duck: Any, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Validated]:
     scratch = tmp_path_factory.mktemp("marked")
-    return request.param, judge(conformed(ROWS), SCHEMA, contract(request.param), duck, scratch=scratch, now=NOW)
+    return request.param, validate(as_tables(ROWS), SCHEMA, contract(request.param), duck, scratch=scratch, now=NOW)
 
 
-def accepted(judged: Judged) -> dict[str, list[dict[str, Any]]]:
-    return {table: rows.to_pyarrow().to_pylist() for table, rows in judged.accepted.items()}
+def accepted(validated: Validated) -> dict[str, list[dict[str, Any]]]:
+    return {table: rows.to_pyarrow().to_pylist() for table, rows in validated.accepted.items()}
 
 
-def quarantined(judged: Judged) -> list[dict[str, Any]]:
-    return [row for table in judged.quarantined.values() for row in table.to_pyarrow().to_pylist()]
+def quarantined(validated: Validated) -> list[dict[str, Any]]:
+    return [row for table in validated.quarantined.values() for row in table.to_pyarrow().to_pylist()]
 
 
 @pytest.mark.ml_test_score("data-1")
-def test_every_violation_is_counted(judged: tuple[str, Judged]) -> None:
-    action, found = judged
+def test_every_violation_is_counted(validated: tuple[str, Validated]) -> None:
+    action, found = validated
     counted = {result.rule: result.violations for result in found.results}
     always = {rule.name for rule in contract(action) if isinstance(rule, (Filled, NewestKnown, SetAside))}
     assert {rule: counted[rule] for rule in counted.keys() - always} == expected(action)
@@ -175,13 +177,13 @@ def test_every_violation_is_counted(judged: tuple[str, Judged]) -> None:
     assert {result.action for result in found.results if result.rule not in always} == {action}
 
 
-def test_every_broken_rule_shows_a_row(judged: tuple[str, Judged]) -> None:
-    for result in judged[1].results:
+def test_every_broken_rule_shows_a_row(validated: tuple[str, Validated]) -> None:
+    for result in validated[1].results:
         assert (result.example is None) == result.passed
 
 
-def test_nothing_is_lost(judged: tuple[str, Judged]) -> None:
-    action, found = judged
+def test_nothing_is_lost(validated: tuple[str, Validated]) -> None:
+    action, found = validated
     kept, aside = accepted(found), quarantined(found)
     for table, rows in ROWS.items():
         assert len(kept[table]) + sum(row["table"] == table for row in aside) == len(rows)
@@ -193,8 +195,8 @@ def test_nothing_is_lost(judged: tuple[str, Judged]) -> None:
 
 
 @pytest.mark.ml_test_score("data-1")
-def test_only_blocking_rules_refuse(judged: tuple[str, Judged]) -> None:
-    action, found = judged
+def test_only_blocking_rules_refuse(validated: tuple[str, Validated]) -> None:
+    action, found = validated
     if action != "block":
         refuse_blocked(found.results, contract(action), "the shop")
         return
@@ -209,21 +211,21 @@ def test_only_blocking_rules_refuse(judged: tuple[str, Judged]) -> None:
     assert "15 more blocking rule(s) are broken: " in told
 
 
-def test_the_results_are_a_table_of_one_row_per_rule(judged: tuple[str, Judged]) -> None:
-    action, found = judged
+def test_the_results_are_a_table_of_one_row_per_rule(validated: tuple[str, Validated]) -> None:
+    action, found = validated
     table = results_table(found.results)
     assert table.column_names == ["rule", "violations", "rows", "action", "example", "cause"]
     assert table["rule"].to_pylist() == [rule.name for rule in contract(action)]
 
 
 @pytest.fixture(scope="module")
-def set_aside(duck: Any, tmp_path_factory: pytest.TempPathFactory) -> Judged:
-    return judge(
-        conformed(ROWS), SCHEMA, contract("quarantine"), duck, scratch=tmp_path_factory.mktemp("marked"), now=NOW
+def set_aside(duck: Any, tmp_path_factory: pytest.TempPathFactory) -> Validated:
+    return validate(
+        as_tables(ROWS), SCHEMA, contract("quarantine"), duck, scratch=tmp_path_factory.mktemp("marked"), now=NOW
     )
 
 
-def test_rows_that_keep_the_contract_go_on_in_the_order_of_their_keys(set_aside: Judged) -> None:
+def test_rows_that_keep_the_contract_go_on_in_the_order_of_their_keys(set_aside: Validated) -> None:
     kept = accepted(set_aside)
     assert [(row["id"], row["age"]) for row in kept["user_profiles"]] == [(1, 31), (3, None)]
     assert kept["email_content"] == ROWS["email_content"]
@@ -231,7 +233,7 @@ def test_rows_that_keep_the_contract_go_on_in_the_order_of_their_keys(set_aside:
     assert kept["user_emails"] == [later, SEND, at_once, {**SEND, "delivered_at": NOW + DAY}]
 
 
-def test_rows_set_aside_keep_their_reasons_and_what_was_read(set_aside: Judged) -> None:
+def test_rows_set_aside_keep_their_reasons_and_what_was_read(set_aside: Validated) -> None:
     aside = {row["row"]: row["reasons"] for row in quarantined(set_aside)}
     by_start = {start: reasons for row, reasons in aside.items() for start in [row.partition("; country")[0]]}
     joined = "date_joined=2024-01-01 00:00:00"
@@ -251,8 +253,8 @@ def test_of_several_rows_of_a_key_the_last_one_is_kept(duck: Any, tmp_path: Path
     users = [{**USER, "id": user} for user in range(1, 400)]
     rows = {**ROWS, "user_profiles": users}
     for order, last in ((doubles, "no"), (doubles[::-1], "yes")):
-        given = conformed({**rows, "user_emails": order})
-        found = judge(given, SCHEMA, contract("quarantine"), duck, scratch=tmp_path, now=NOW)
+        given = as_tables({**rows, "user_emails": order})
+        found = validate(given, SCHEMA, contract("quarantine"), duck, scratch=tmp_path, now=NOW)
         kept = accepted(found)["user_emails"]
         assert {row["unsubscribed"] for row in kept} == {last}
         assert len(kept) == 399
@@ -261,28 +263,28 @@ def test_of_several_rows_of_a_key_the_last_one_is_kept(duck: Any, tmp_path: Path
 
 def test_where_nothing_tells_the_newest_row_that_blocks(duck: Any, tmp_path: Path) -> None:
     doubles = [{**SEND, "unsubscribed": label} for label in ("yes", "no")]
-    whole = conformed({**ROWS, "user_emails": doubles})
+    whole = as_tables({**ROWS, "user_emails": doubles})
     unordered = ibis.memtable(whole["user_emails"].drop(NEWER).to_pyarrow())
     tables = {**whole, "user_emails": with_newer_rows(unordered, SCHEMA.tables["user_emails"], ("unsubscribed",))}
     rules = contract("quarantine")
-    found = judge(tables, SCHEMA, rules, duck, scratch=tmp_path, now=NOW)
+    found = validate(tables, SCHEMA, rules, duck, scratch=tmp_path, now=NOW)
     with pytest.raises(InputError, match="newest_row_is_known in 2 of 2 rows") as caught:
         refuse_blocked(found.results, rules, "the shop")
-    assert "nothing tells which is newer" in str(caught.value)
+    assert "no column says which is newer" in str(caught.value)
     assert "tables: {user_emails: {known_at: <column>}}" in str(caught.value)
     assert "quarantine" not in str(caught.value)
 
 
 @pytest.fixture(scope="module")
-def guide(guide_tables: Guide, duck: Any, tmp_path_factory: pytest.TempPathFactory) -> Judged:
+def guide(guide_tables: Guide, duck: Any, tmp_path_factory: pytest.TempPathFactory) -> Validated:
     """The guide's tables under their own contract."""
     folder = tmp_path_factory.mktemp("guide")
     problem = with_overrides(load_problem("guide"), source=str(guide_tables.folder))
     tables = read_source(problem, duck, scratch=folder, oracle=folder)
-    return judge(tables, problem.schema, problem.rules, duck, scratch=folder, now=datetime(2024, 1, 1))
+    return validate(tables, problem.schema, problem.rules, duck, scratch=folder, now=datetime(2024, 1, 1))
 
 
-def test_half_of_the_guides_deliveries_come_before_the_user_or_the_email(guide: Judged, guide_tables: Guide) -> None:
+def test_half_of_the_guides_deliveries_come_before_the_user_or_the_email(guide: Validated, guide_tables: Guide) -> None:
     broken = {
         result.rule: (result.violations, result.rows, result.action) for result in guide.results if not result.passed
     }
@@ -295,7 +297,7 @@ def test_half_of_the_guides_deliveries_come_before_the_user_or_the_email(guide: 
     assert quarantined(guide) == []
 
 
-def test_the_guides_core_table_has_a_row_per_send_and_per_silent_user(guide: Judged, guide_tables: Guide) -> None:
+def test_the_guides_core_table_has_a_row_per_send_and_per_silent_user(guide: Validated, guide_tables: Guide) -> None:
     rows = core_rows(guide.accepted, load_problem("guide")).to_pyarrow()
     assert (rows.num_rows, rows["delivered_at"].null_count) == (
         guide_tables.sends + guide_tables.silent,

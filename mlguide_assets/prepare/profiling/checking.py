@@ -14,7 +14,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.define.sources import AnySimulator
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.contracts import Judged, judge
+from mlguide_assets.prepare.contracts import Validated, validate
 from mlguide_assets.prepare.decisions.rows import MATURED_AT
 from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.features.building import clock_of, decisions_of, test_start
@@ -54,7 +54,7 @@ class Check:
     Attributes:
         tables: per table, rows read and rows that the contract accepts.
         remarks: what is worth knowing, such as columns that are not read.
-        warnings: what should be mended.
+        warnings: what should be fixed.
         quarantined, blocked: what the contract says of the rows, in sentences.
     """
 
@@ -88,21 +88,21 @@ def check_problem(problem: Problem, connection: Any, scratch: Path, report: Call
     raw = read_source(problem, connection, scratch=scratch, oracle=oracle, report=heard)
     now = _now(problem)
     report("applying the contract")
-    judged = judge(raw, problem.schema, problem.rules, connection, scratch=scratch, now=now)
+    validated = validate(raw, problem.schema, problem.rules, connection, scratch=scratch, now=now)
     rows = {name: int(table.count().execute()) for name, table in raw.items()}
-    accepted = {name: int(table.count().execute()) for name, table in judged.accepted.items()}
-    broken = [each for each in judged.results if each.violations and each.action != "warn"]
+    accepted = {name: int(table.count().execute()) for name, table in validated.accepted.items()}
+    broken = [each for each in validated.results if each.violations and each.action != "warn"]
     quarantined = [_said(each) for each in broken if each.action == "quarantine"]
     blocked = [_said(each) for each in broken if each.action == "block" and not _holds(problem, each)]
     decisions = None
     if not blocked:
-        _require_rows(judged, rows)
-        _require_references(problem, judged.accepted)
-        _require_label(problem, judged.accepted)
+        _require_rows(validated, rows)
+        _require_references(problem, validated.accepted)
+        _require_label(problem, validated.accepted)
         report("counting decisions")
-        decisions = _decisions(problem, judged.accepted, connection, scratch)
+        decisions = _decisions(problem, validated.accepted, connection, scratch)
     tables = {name: (rows[name], accepted[name]) for name in rows}
-    warnings = [*changing_warnings(problem), *_partly_found(problem, judged.accepted)]
+    warnings = [*changing_warnings(problem), *_partly_found(problem, validated.accepted)]
     return Check(tables, decisions, tuple(remarks), tuple(warnings), tuple(quarantined), tuple(blocked))
 
 
@@ -122,10 +122,10 @@ def _holds(problem: Problem, result: Any) -> bool:
     return rule.holds(result.violations, result.rows)
 
 
-def _require_rows(judged: Judged, rows: Mapping[TableName, int]) -> None:
-    for name, table in judged.accepted.items():
+def _require_rows(validated: Validated, rows: Mapping[TableName, int]) -> None:
+    for name, table in validated.accepted.items():
         if not int(table.limit(1).count().execute()):
-            worst = max((each for each in judged.results if each.table == name), key=lambda each: each.violations)
+            worst = max((each for each in validated.results if each.table == name), key=lambda each: each.violations)
             raise InputError(f"No row of {name} is left: {_said(worst)}; fix that rule or the source.")
 
 
@@ -201,7 +201,7 @@ def _decisions(problem: Problem, tables: Tables, connection: Any, scratch: Path)
     window = predict.label.window
     if not all_["rows"]:
         raise InputError(
-            f"No {predict.each} is asked about until {clock:%Y-%m-%d}: check predict.where and history_start "
+            f"There is no {predict.each} to predict until {clock:%Y-%m-%d}: check predict.where and history_start "
             f"({problem.history_start})."
         )
     if not all_["known"]:

@@ -65,7 +65,7 @@ class ColumnProfile:
 
 @dataclass(frozen=True)
 class TableProfile:
-    """A table with what is known of its columns, and the columns each of which tells its rows apart."""
+    """A table with what is known of its columns, and the columns each of which is unique."""
 
     table: ListedTable
     columns: dict[str, ColumnProfile]
@@ -101,11 +101,11 @@ def identifier(name: str) -> str:
 def _counts(table: ListedTable, connection: Any) -> dict[str, tuple[int, int]]:
     """Per column: rows with a value, and how many values there are, about or exactly."""
     distinct = "count(DISTINCT {})" if table.rows <= EXACT_BELOW else "approx_count_distinct({})"
-    asked = [
+    counts = [
         f"count({identifier(name)}), {distinct.format(identifier(name)) if _is_simple(type_) else 0}"
         for name, type_ in table.types.items()
     ]
-    found = connection.con.execute(f"SELECT {', '.join(asked)} FROM {table.view}").fetchone()
+    found = connection.con.execute(f"SELECT {', '.join(counts)} FROM {table.view}").fetchone()
     return {name: (found[2 * place], found[2 * place + 1]) for place, name in enumerate(table.types)}
 
 
@@ -195,8 +195,8 @@ def _unique(table: ListedTable, columns: Mapping[str, ColumnProfile], connection
     ]
     if not likely or table.rows <= EXACT_BELOW:
         return [name for name in likely if columns[name].distinct == table.rows]
-    asked = ", ".join(f"count(DISTINCT {identifier(name)})" for name in likely)
-    found = connection.con.execute(f"SELECT {asked} FROM {table.view}").fetchone()
+    counts = ", ".join(f"count(DISTINCT {identifier(name)})" for name in likely)
+    found = connection.con.execute(f"SELECT {counts} FROM {table.view}").fetchone()
     return [name for name, distinct in zip(likely, found, strict=True) if distinct == table.rows]
 
 

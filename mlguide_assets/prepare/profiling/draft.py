@@ -1,4 +1,4 @@
-"""A problem file drafted from tables that nobody has described."""
+"""A problem file drafted from tables without a description."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from mlguide_assets.prepare.profiling.labels import (
     first_and_last,
     instants,
     label_candidates,
-    tells_the_label,
+    label_leaks,
 )
 from mlguide_assets.prepare.profiling.listing import list_tables
 from mlguide_assets.prepare.profiling.nouns import is_person
@@ -105,10 +105,10 @@ def _without_leaks(
         return tables, ()
     place = next(place for place, table in enumerate(tables) if table.name == best.table and table.shape == "event")
     table = tables[place]
-    telling = {file_name(name): name for name in tells_the_label(source, table, best.column)}
+    leaks = {file_name(name): name for name in label_leaks(source, table, best.column)}
     named = {file_name(best.column), *table.of.values(), *_names(table)}
-    columns = tuple(line for line in table.columns if line.key not in telling or line.key in named)
-    left_out = [(name, f"? it says what {best.column} says") for key, name in telling.items() if key not in named]
+    columns = tuple(line for line in table.columns if line.key not in leaks or line.key in named)
+    left_out = [(name, f"? it says what {best.column} says") for key, name in leaks.items() if key not in named]
     known = tuple(
         line.key for line in columns if line.key not in named and line.value in ("number", "category", "flag")
     )

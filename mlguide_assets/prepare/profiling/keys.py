@@ -1,4 +1,4 @@
-"""What tells the rows of a table apart: one column, several, or an id with the time from which a row holds."""
+"""The key of a table: one column, several, or an id with the time from which a row holds."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -44,26 +44,26 @@ def _rank(profile: TableProfile, name: str) -> tuple[bool, bool, bool]:
     return not own, not is_id_name(name), profile.columns[name].kind not in ("id", "number")
 
 
-def are_unique(rows: ibis.Table, columns: Sequence[str]) -> int:
-    """How many rows are too many for these columns to tell them apart: 0 where they do."""
+def excess_rows(rows: ibis.Table, columns: Sequence[str]) -> int:
+    """How many rows repeat the values of these columns: 0 where the columns are a key."""
     distinct = rows.select(*columns).distinct().count().execute()
     return int(rows.count().execute()) - int(distinct)
 
 
 def composite_key(rows: ibis.Table, first: Sequence[str], others: Iterable[str]) -> tuple[list[str], int]:
-    """Columns that tell the rows apart: `first`, and as few of the others as are needed.
+    """Columns that identify a row: `first`, and as few of the others as are needed.
 
     Returns:
-        The columns, and how many rows they still do not tell apart.
+        The columns, and how many rows still repeat their values.
     """
     chosen = list(dict.fromkeys(first))
-    excess = are_unique(rows, chosen) if chosen else int(rows.count().execute())
+    excess = excess_rows(rows, chosen) if chosen else int(rows.count().execute())
     for name in others:
         if not excess:
             break
         if name in chosen:
             continue
-        fewer = are_unique(rows, [*chosen, name])
+        fewer = excess_rows(rows, [*chosen, name])
         if fewer < excess:
             chosen, excess = [*chosen, name], fewer
     return chosen, excess

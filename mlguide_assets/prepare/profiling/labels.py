@@ -15,7 +15,7 @@ from mlguide_assets.prepare.profiling.nouns import is_person, word_set, words
 from mlguide_assets.prepare.profiling.roles import Source
 from mlguide_assets.prepare.sources.spellings import FLAGS
 
-_TELLING = tuple(
+_OUTCOME_WORDS = tuple(
     word_set(
         "label target outcome fraud churn default unsub cancel return refund conver click respon success fail late "
         "delay complain dropout lost won win attrit bounce spam dispute chargeback noshow readmi died death accept "
@@ -86,8 +86,8 @@ def _columns(source: Source, table: DraftTable) -> Iterator[Candidate]:
         evidence = (
             f"{column.name} is {positive!r} in {number:,} of {column.filled:,} rows ({share_of(number, column.filled)})"
         )
-        told = any(part.startswith(_TELLING) for part in words(column.name))
-        score = (100 if told else 45 if column.kind == "flag" else 30) + (5 if column.filled < column.rows else 0)
+        named = any(part.startswith(_OUTCOME_WORDS) for part in words(column.name))
+        score = (100 if named else 45 if column.kind == "flag" else 30) + (5 if column.filled < column.rows else 0)
         predict = {"each": table.noun, "label": {**label, "window": window}}
         yield Candidate(predict, evidence, score + math.log10(table.rows), table.name, column.name, why)
 
@@ -135,9 +135,9 @@ def _futures(source: Source, table: DraftTable, tables: list[DraftTable]) -> Ite
         sensible = [each for each in choices if each[2] and 0.02 <= each[1] / each[2] <= 0.7]
         if not choices or not any(each[2] for each in choices):
             continue
-        days, none, asked = (sensible or [each for each in choices if each[2]])[0]
+        days, none, active = (sensible or [each for each in choices if each[2]])[0]
         yield from _other_codes(source, table, noun, days, is_person(noun))
-        yield _no_event(table, noun, days, none, asked, last, (last - first).days, bool(sensible))
+        yield _no_event(table, noun, days, none, active, last, (last - first).days, bool(sensible))
 
 
 def _other_codes(source: Source, table: DraftTable, noun: str, days: int, about_person: bool) -> Iterator[Candidate]:
@@ -167,7 +167,7 @@ def _meaning(source: Source, table: str, code: str) -> str:
 
 
 def _no_event(
-    table: DraftTable, noun: str, days: int, none: int, asked: int, last: datetime, span: int, sensible: bool
+    table: DraftTable, noun: str, days: int, none: int, active: int, last: datetime, span: int, sensible: bool
 ) -> Candidate:
     predict = {
         "each": noun,
@@ -177,8 +177,8 @@ def _no_event(
     }
     at = last - timedelta(days=days)
     evidence = (
-        f"no {table.noun} within {days} days: so it was for {none:,} of {asked:,} {noun} ids ({share_of(none, asked)}) "
-        f"as of {at:%Y-%m-%d}"
+        f"no {table.noun} within {days} days: so it was for {none:,} of {active:,} {noun} ids "
+        f"({share_of(none, active)}) as of {at:%Y-%m-%d}"
     )
     breadth = math.log10(table.rows) + len(table.of) + 0.2 * len(table.columns)
     score = (60 if is_person(noun) else 35) + breadth - (0 if sensible else 100)
@@ -190,13 +190,13 @@ def _rate(rows: ibis.Table, column: str, last: datetime, days: int) -> tuple[int
     cut = last - timedelta(days=days)
     before = rows.filter((rows.happened >= cut - timedelta(days=3 * days)) & (rows.happened < cut))
     after = rows.filter(rows.happened >= cut)
-    asked = before.filter(before[column].notnull()).select(id=before[column].cast("string")).distinct()
+    active = before.filter(before[column].notnull()).select(id=before[column].cast("string")).distinct()
     seen = after.select(id=after[column].cast("string")).distinct()
-    total = int(asked.count().execute())
-    return total - int(asked.semi_join(seen, "id").count().execute()), total
+    total = int(active.count().execute())
+    return total - int(active.semi_join(seen, "id").count().execute()), total
 
 
-def tells_the_label(source: Source, table: DraftTable, label: str) -> set[str]:
+def label_leaks(source: Source, table: DraftTable, label: str) -> set[str]:
     """Columns of an event that say what its label says: they are known when that is, and give it away."""
     rows = source.rows(table.profile.name)
     known = rows.filter(rows[label].notnull())

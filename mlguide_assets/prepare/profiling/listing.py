@@ -1,4 +1,4 @@
-"""All tables of a source that nobody has described yet: a folder or a database.
+"""All tables of a source without a description: a folder or a database.
 
 A table that cannot be read does not keep the others from being read: the reason is kept. Nothing is guessed here.
 """

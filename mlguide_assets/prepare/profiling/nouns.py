@@ -1,6 +1,6 @@
 """Words in the names of tables and columns: `CUSTOMER_ID` is of a customer, `user_profiles` holds users.
 
-It knows English plurals and the habits of people who name columns. It reads no data.
+It knows English plurals and common ways to name columns. It reads no data.
 """
 
 import re
@@ -80,8 +80,8 @@ def noun_of_table(name: str) -> str:
     ['user', 'coupon_redemption', 'customer', 'kunden']
     """
     parts = words(name.rpartition(".")[2])
-    telling = [part for part in parts if part not in _FILLERS]
-    return noun(telling or parts, "thing")
+    kept = [part for part in parts if part not in _FILLERS]
+    return noun(kept or parts, "thing")
 
 
 def is_id_name(name: str) -> bool:

@@ -171,5 +171,5 @@ def _why_unused(time: ColumnProfile | None, key: str | None, refers: bool) -> st
     if key and time is None:
         return "no other table refers to it" if not refers else "no column says when its rows happened"
     if time is None:
-        return "no column says when its rows happened, and none tells its rows apart"
+        return "no column says when its rows happened, and no column identifies a row"
     return "no column holds ids: nothing says what its rows are about"

@@ -210,7 +210,7 @@ def _key(source: Source, name: str, at: ColumnProfile | None, of: list[str]) -> 
     others.sort(key=lambda each: (not is_id_name(each), list(profile.columns).index(each)))
     columns, excess = composite_key(rows, first, others[:6])
     if excess:
-        return Line("key", [], f"? nothing tells {excess:,} of {where} apart from others", active=False)
+        return Line("key", [], f"? {excess:,} of {where} cannot be distinguished from others", active=False)
     if columns == first:
         return Line("key", [file_name(each) for each in columns], f"unique in {where}", active=False)
     return Line("key", [file_name(each) for each in columns], f"together unique in {where}")

@@ -30,7 +30,7 @@ def write_draft(draft: Draft, *, name: str, source: dict[str, Any], file: str, r
         *_HEAD.format(file=file).splitlines(),
         f"name: {name}",
         _line("", Line("statement", _statement(best), "? what goes wrong, and what it costs")),
-        _line("", Line("hypothesis", "What had happened before tells which.", "? why it goes wrong")),
+        _line("", Line("hypothesis", "The past predicts which.", "? why it goes wrong")),
         _line("", Line("owner", "team:data", "?")),
         _line("", Line("history_start", draft.first.date(), f"the first event; the last is of {draft.last:%Y-%m-%d}")),
         _line("", Line("source", source, remark)),
@@ -130,7 +130,7 @@ def _predict(draft: Draft) -> Iterator[str]:
 def _mapping(indent: str, candidate: Candidate) -> Iterator[str]:
     for key, value in candidate.predict.items():
         doubt = (
-            candidate.doubt if key == "label" and candidate.doubt else "? who is asked about" if key == "where" else ""
+            candidate.doubt if key == "label" and candidate.doubt else "? who is predicted" if key == "where" else ""
         )
         doubt = "? how often" if key == "every" else doubt
         yield _line(indent, Line(key, value, doubt))

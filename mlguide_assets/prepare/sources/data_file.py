@@ -1,4 +1,4 @@
-"""One CSV or Parquet file, or a folder of parts, that a command is given by its path and whose columns it is told.
+"""One CSV or Parquet file, or a folder of parts, that a command gets by its path, with the names of its columns.
 
 It reads no problem file, maps no names and checks no contract: that is what the three tables of a problem have.
 """

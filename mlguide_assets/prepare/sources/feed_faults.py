@@ -1,4 +1,4 @@
-"""Planted mistakes in what a simulated company delivers: in the feed, not in the world, so they can be mended."""
+"""Planted mistakes in what a simulated company delivers: in the feed, not in the world, so they can be repaired."""
 
 from pathlib import Path
 

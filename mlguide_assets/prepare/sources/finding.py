@@ -1,6 +1,6 @@
 """Which files of a folder hold a table: one file, compressed or not, or a folder of parts as Spark writes it.
 
-What is found is one thing, or the user is told of all that it could be: nothing is chosen in silence.
+There must be one match; where there are several, the error lists them all. None is chosen silently.
 """
 
 from dataclasses import dataclass

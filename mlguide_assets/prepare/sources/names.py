@@ -3,7 +3,7 @@
 import re
 
 UNREADABLE = "unreadable"
-"""Column of a conformed table: the values of the row that do not read as their type, or null."""
+"""Column of a table after the cast: the values of the row that do not read as their type, or null."""
 
 
 def plain(name: str) -> str:

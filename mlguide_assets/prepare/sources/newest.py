@@ -16,7 +16,7 @@ from mlguide_assets.prepare.digests import row_hash
 from mlguide_assets.prepare.sources.names import UNREADABLE
 
 NEWER = "newer_rows"
-"""Column of a conformed table: how many rows of the same key are newer; null where that cannot be known."""
+"""Column of a table after the cast: how many rows of the same key are newer; null where that cannot be known."""
 ORDER = "place_in_file"
 """Column that counts the rows of a file."""
 
@@ -27,7 +27,7 @@ def with_newer_rows(rows: ibis.Table, table: EntityTable | EventTable, outcomes:
     """Add the column `NEWER`, and drop `ORDER`.
 
     Args:
-        rows: conformed, with `ORDER` where it is known.
+        rows: after the cast, with `ORDER` where it is known.
         outcomes: columns that are empty until the outcome is known, so that a row without is older than one with.
     """
     key, columns = list(key_of(table)), list(table.columns)

@@ -1,7 +1,7 @@
 """The one way in: the tables of a problem from wherever its file says, with its names and types.
 
 A source is a function that lands each table as an Ibis expression with the source's own columns.
-Renaming, casting and judging are the same for all of them.
+Renaming, casting and validation are the same for all of them.
 """
 
 import os
@@ -27,7 +27,7 @@ from mlguide_assets.define.sources import (
 )
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.simulator.plans import NO_PLANS, Plans
-from mlguide_assets.prepare.sources.conforming import conform, find_columns, nouns_of, text_ids_of
+from mlguide_assets.prepare.sources.casting import cast_to_schema, find_columns, nouns_of, text_ids_of
 from mlguide_assets.prepare.sources.database import read_database
 from mlguide_assets.prepare.sources.files import read_files
 from mlguide_assets.prepare.sources.newest import ORDER, with_newer_rows
@@ -54,7 +54,7 @@ def read_source(
         connection: the DuckDB of this process.
         scratch: a folder for downloads, that must outlive the tables; the caller removes it.
         oracle: where a simulated source leaves its truth; other sources leave nothing.
-        report: told what is being read.
+        report: called with what is being read.
         until: a simulated world is shown as it was known at this instant (default: its end); others ignore it.
         plans: what a simulated world follows; others ignore it.
 
@@ -86,7 +86,7 @@ def read_source(
             raw = read_database(_names(problem), address, connection, scratch=scratch, timeout=timeout, report=report)
     text_ids = _text_ids(raw, problem)
     return {
-        name: _conformed(raw[name], name, problem, text_ids[name], report, keep_newest=name in newest)
+        name: _cast(raw[name], name, problem, text_ids[name], report, keep_newest=name in newest)
         for name in problem.schema.ordered
     }
 
@@ -105,12 +105,12 @@ def _text_ids(raw: dict[TableName, ibis.Table], problem: Problem) -> dict[TableN
     return text_ids_of(problem.tables, whole)
 
 
-def _conformed(
+def _cast(
     raw: ibis.Table, name: TableName, problem: Problem, text_ids: frozenset[str], report: Report, *, keep_newest: bool
 ) -> ibis.Table:
     table, predict = problem.tables[name], problem.predict
     label = predict.label if isinstance(predict, PredictEvent) and table.noun == predict.each else None
-    rows = conform(raw, name, table, place=_place(name, problem), text_ids=text_ids, label=label)
+    rows = cast_to_schema(raw, name, table, place=_place(name, problem), text_ids=text_ids, label=label)
     read = find_columns(raw.columns, table, _place(name, problem)).values()
     if left_out := [column for column in raw.columns if column not in read and column != ORDER]:
         report(f"{_names(problem)[name]}: {', '.join(left_out)} not read, since the problem file does not list them")

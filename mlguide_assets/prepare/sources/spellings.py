@@ -27,7 +27,7 @@ _GROUPED = r"^[+-]?[1-9]\d{0,2}\.000$"
 """1.000 is one, or a thousand where a point groups digits."""
 _MOSTLY = 0.95
 EXACT, EXACT_SINGLE = 2**53, 2**24
-"""Above these, a floating-point number of 64 or 32 bits no longer tells neighbouring whole numbers apart."""
+"""Above these, floating-point numbers of 64 or 32 bits no longer represent every whole number."""
 
 
 def without_null_words(column: ibis.Column, *, in_text: bool) -> ibis.Column:
@@ -122,7 +122,7 @@ def label_spellings(label: ColumnLabel) -> tuple[tuple[str, ...], tuple[str, ...
     """What else, in lower case, means the positive and the negative value of a label."""
     positive, negative = label.positive.lower(), label.negative.lower()
     if positive == negative:
-        # They differ in case alone, so case tells them apart.
+        # They differ in case alone, so case matters.
         return (), ()
     for truth, words in FLAGS.items():
         if positive in words and negative in FLAGS[not truth]:

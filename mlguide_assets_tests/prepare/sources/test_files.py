@@ -14,14 +14,14 @@ import pytest
 
 from mlguide_assets.errors import InputError
 from mlguide_assets_tests.guide import Guide
-from mlguide_assets_tests.prepare.ingesting import accepted, conformed, ingested, refusal
+from mlguide_assets_tests.prepare.ingesting import accepted, cast_rows, ingested, refusal
 from mlguide_assets_tests.samples import arrow, sample_problem, sample_tables, write_sample
 
 SAMPLE = {name: table.to_pylist() for name, table in sample_tables().items()}
 
 
 def readable(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows as they are conformed: nothing in them is unreadable."""
+    """Rows as they are cast_rows: nothing in them is unreadable."""
     return [{**row, "unreadable": None} for row in rows]
 
 
@@ -91,15 +91,15 @@ FORMS: dict[str, Callable[[Path], Any]] = {
 @pytest.mark.parametrize("form", FORMS)
 def test_a_table_may_be_compressed_or_a_folder_of_parts(form: str, duck: Any, folder: Path) -> None:
     FORMS[form](folder)
-    assert sorted(conformed("user_profiles", folder, duck), key=lambda row: row["id"]) == PROFILES
+    assert sorted(cast_rows("user_profiles", folder, duck), key=lambda row: row["id"]) == PROFILES
 
 
 def test_of_two_files_the_problem_file_names_one(duck: Any, folder: Path) -> None:
     write_sample(folder, "parquet")
     with pytest.raises(InputError, match=r"has user_profiles.csv and user_profiles.parquet, each of which could be"):
-        conformed("user_profiles", folder, duck)
+        cast_rows("user_profiles", folder, duck)
     (folder / "user_profiles.parquet").write_bytes(b"stale")
-    assert conformed("user_profiles", folder, duck, name="user_profiles.csv") == PROFILES
+    assert cast_rows("user_profiles", folder, duck, name="user_profiles.csv") == PROFILES
 
 
 MIXED: dict[str, Callable[[list[bytes]], bytes]] = {
@@ -113,7 +113,7 @@ MIXED: dict[str, Callable[[list[bytes]], bytes]] = {
 def test_lines_may_end_in_several_ways(kind: str, duck: Any, folder: Path) -> None:
     path = folder / "user_profiles.csv"
     path.write_bytes(MIXED[kind](path.read_bytes().splitlines()))
-    assert conformed("user_profiles", folder, duck) == PROFILES
+    assert cast_rows("user_profiles", folder, duck) == PROFILES
 
 
 UNIQUE = {"table": "user_emails", "rule": "unique", "columns": ["user_id", "email_id", "delivered_at"]}
@@ -151,7 +151,7 @@ def test_the_column_that_says_when_a_row_was_written_decides(duck: Any, folder: 
         "user_id": 1, "email_id": 1, "unsubscribed": "yes", "delivered_at": datetime(2024, 5, 1),
         "written_at": datetime(2024, 6, 2),
     }  # fmt: skip
-    with pytest.raises(InputError, match="nothing tells which is newer"):
+    with pytest.raises(InputError, match="no column says which is newer"):
         ingested(sample_problem(folder, contracts=[{**UNIQUE, "action": "quarantine"}]), duck, tmp_path)
 
 
@@ -160,7 +160,7 @@ def test_a_column_that_a_part_lacks_is_missing(duck: Any, folder: Path) -> None:
     part = folder / "user_profiles" / "day=1" / "part-00000-0.snappy.parquet"
     pq.write_table(pq.ParquetFile(part).read().drop_columns(["age"]), part)
     with pytest.raises(InputError, match="has no column 'age'"):
-        conformed("user_profiles", folder, duck)
+        cast_rows("user_profiles", folder, duck)
 
 
 def reversed_columns(text: str) -> str:
@@ -195,7 +195,7 @@ def test_an_odd_file_is_read_as_what_it_means(oddity: str, duck: Any, folder: Pa
     changed = ODD[oddity](path.read_text())
     assert changed != path.read_text()
     path.write_bytes(changed.encode())
-    assert conformed("user_profiles", folder, duck) == PROFILES
+    assert cast_rows("user_profiles", folder, duck) == PROFILES
 
 
 @pytest.mark.parametrize(
@@ -205,14 +205,14 @@ def test_a_text_is_read_as_it_is(subject: str, duck: Any, tmp_path: Path) -> Non
     tables = sample_tables()
     content = [{**row, "subject": subject} for row in tables["email_content"].to_pylist()]
     folder = write_sample(tmp_path / "shop", tables={**tables, "email_content": arrow("email_content", content)})
-    assert conformed("email_content", folder, duck) == readable(content)
+    assert cast_rows("email_content", folder, duck) == readable(content)
 
 
 def test_a_row_that_starts_like_a_comment_is_kept(duck: Any, folder: Path) -> None:
     path = folder / "email_content.csv"
     header, *rows = lines(path)
     path.write_text("\n".join([f"note,{header}", *(f"#{n},{row}" for n, row in enumerate(rows))]) + "\n")
-    assert conformed("email_content", folder, duck) == readable(SAMPLE["email_content"])
+    assert cast_rows("email_content", folder, duck) == readable(SAMPLE["email_content"])
 
 
 def test_missing_values_are_missing(duck: Any, folder: Path) -> None:
@@ -220,7 +220,7 @@ def test_missing_values_are_missing(duck: Any, folder: Path) -> None:
     header, first, *rest = lines(path)
     identity, joined, *_ = first.split(",")
     path.write_text("\n".join([header, f'{identity},{joined},"", ,,,', *rest]) + "\n")
-    found = conformed("user_profiles", folder, duck)[0]
+    found = cast_rows("user_profiles", folder, duck)[0]
     empty = dict.fromkeys(["gender", "age", "country", "words_in_description", "purchases"])
     assert found == {**PROFILES[0], **empty}
 
@@ -258,14 +258,14 @@ TYPES = {
 @pytest.mark.parametrize("kind", TYPES)
 def test_a_parquet_file_may_have_other_types_for_the_same_values(kind: str, duck: Any, tmp_path: Path) -> None:
     folder = write_sample(tmp_path / "shop", "parquet", {**sample_tables(), "user_profiles": TYPES[kind]})
-    assert conformed("user_profiles", folder, duck) == PROFILES
+    assert cast_rows("user_profiles", folder, duck) == PROFILES
 
 
 def test_a_time_with_a_zone_becomes_utc(duck: Any, tmp_path: Path) -> None:
     noon = pa.array([datetime(2023, 6, 1, 12)] * len(JOINED), pa.timestamp("us")).cast(pa.timestamp("us", "UTC"))
     zoned = profiles_as(date_joined=noon.cast(pa.timestamp("us", "Asia/Seoul")))
     folder = write_sample(tmp_path / "shop", "parquet", {**sample_tables(), "user_profiles": zoned})
-    found = conformed("user_profiles", folder, duck)
+    found = cast_rows("user_profiles", folder, duck)
     assert {row["date_joined"] for row in found} == {datetime(2023, 6, 1, 12)}
 
 
@@ -480,7 +480,7 @@ UNREADABLE = {
 def test_what_does_not_read_as_its_type_is_kept_as_it_was_written(kind: str, duck: Any, folder: Path) -> None:
     cells, wanted = UNREADABLE[kind]
     first_row(**cells)(folder)
-    first, *rest = conformed("user_emails", folder, duck)
+    first, *rest = cast_rows("user_emails", folder, duck)
     assert first["unreadable"] == wanted
     assert [first[name] for name in cells] == [None] * len(cells)
     assert rest == readable(SAMPLE["user_emails"])[1:]
@@ -497,13 +497,13 @@ def test_all_broken_rules_are_counted(duck: Any, folder: Path, tmp_path: Path) -
 def test_a_column_of_another_kind_is_unreadable_and_not_guessed(duck: Any, tmp_path: Path) -> None:
     flags = profiles_as(age=pa.array([True] * len(AGES)))
     folder = write_sample(tmp_path / "shop", "parquet", {**sample_tables(), "user_profiles": flags})
-    assert {row["unreadable"] for row in conformed("user_profiles", folder, duck)} == {"age=true"}
+    assert {row["unreadable"] for row in cast_rows("user_profiles", folder, duck)} == {"age=true"}
 
 
 def test_times_of_day_are_no_times(duck: Any, tmp_path: Path) -> None:
     clock = profiles_as(date_joined=pa.array([0] * len(AGES), pa.time64("us")))
     folder = write_sample(tmp_path / "shop", "parquet", {**sample_tables(), "user_profiles": clock})
-    assert {row["unreadable"] for row in conformed("user_profiles", folder, duck)} == {"date_joined=00:00:00"}
+    assert {row["unreadable"] for row in cast_rows("user_profiles", folder, duck)} == {"date_joined=00:00:00"}
 
 
 def test_the_guides_files_are_read_whole(guide_tables: Guide, duck: Any, tmp_path: Path) -> None:

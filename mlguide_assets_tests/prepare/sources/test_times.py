@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.sources.conforming import conform
+from mlguide_assets.prepare.sources.casting import cast_to_schema
 from mlguide_assets.prepare.sources.times import read_times, refuse_another_format
 from mlguide_assets_tests.samples import sample_problem
 
@@ -91,7 +91,9 @@ def test_a_table_is_read_in_the_formats_of_its_columns() -> None:
     sends = {"user_id": ["1"], "email_id": ["2"], "unsubscribed": ["no"], "delivered_at": ["05/01/24 10:30"]}
     raw = ibis.memtable(pa.table(sends))
     with pytest.raises(InputError, match="not ISO 8601"):
-        conform(raw, "user_emails", sample_problem("nowhere").tables["user_emails"], place="sends")
+        cast_to_schema(raw, "user_emails", sample_problem("nowhere").tables["user_emails"], place="sends")
     stated = {"user_emails": {"columns": {"delivered_at": {"format": "%d/%m/%y %H:%M"}}}}
-    rows = conform(raw, "user_emails", sample_problem("nowhere", tables=stated).tables["user_emails"], place="sends")
+    rows = cast_to_schema(
+        raw, "user_emails", sample_problem("nowhere", tables=stated).tables["user_emails"], place="sends"
+    )
     assert rows.to_pyarrow().to_pylist()[0]["delivered_at"] == NEW_YEAR

@@ -5,7 +5,7 @@ import pyarrow as pa
 
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.prepare.features.catalogue import features_of
-from mlguide_assets.prepare.sources.conforming import conform
+from mlguide_assets.prepare.sources.casting import cast_to_schema
 from mlguide_assets.train.leakage.identifiers import id_like_features
 from mlguide_assets.train.leakage.results import Alarm
 from mlguide_assets.train.leakage.single_features import features_too_good
@@ -21,7 +21,7 @@ def conformed(user_profiles: pa.Table, user_emails: pa.Table, email_content: pa.
     tables = {"user_profiles": user_profiles, "user_emails": user_emails, "email_content": email_content}
     return {
         name: ibis.memtable(
-            conform(ibis.memtable(tables[name]), name, table, place=name).select(*table.columns).to_pyarrow()
+            cast_to_schema(ibis.memtable(tables[name]), name, table, place=name).select(*table.columns).to_pyarrow()
         )
         for name, table in PROBLEM.tables.items()
     }

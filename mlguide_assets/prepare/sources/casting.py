@@ -1,4 +1,4 @@
-"""Giving any source's columns the names and types of the problem file, and keeping what does not read in sight."""
+"""Casts a source's columns to the names and types of the problem file; values that cannot be read are kept apart."""
 
 import difflib
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from mlguide_assets.prepare.sources.spellings import (
 from mlguide_assets.prepare.sources.times import read_times, refuse_another_format
 
 
-def conform(
+def cast_to_schema(
     raw: ibis.Table,
     name: TableName,
     table: EntityTable | EventTable,
@@ -88,7 +88,7 @@ def find_columns(given: tuple[str, ...], table: EntityTable | EventTable, place:
 
 def _view(rows: ibis.Table) -> ibis.Table:
     """The same rows under a name: what follows refers to each column, where Ibis would repeat how it is read."""
-    return rows.get_backend().create_view(f"conforming_{uuid4().hex}", rows)
+    return rows.get_backend().create_view(f"cast_{uuid4().hex}", rows)
 
 
 def _as_given(name: str) -> str:
@@ -161,7 +161,7 @@ def text_ids_of(
 
 
 def nouns_of(table: EntityTable | EventTable) -> dict[str, str | None]:
-    """Columns of ids → the entity that they are ids of; None for what only tells rows apart."""
+    """Columns of ids → the entity that they are ids of; None for ids that only identify rows."""
     ids: dict[str, str | None] = dict.fromkeys(table.of_kind("id"))
     if isinstance(table, EntityTable):
         return {**ids, **({table.key: table.entity} if table.key in ids else {})}
