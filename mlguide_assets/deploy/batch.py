@@ -1,7 +1,7 @@
 """Batch predictions of a day, and where a decision chooses, the best candidate of each unit.
 
 What is scored follows from the problem: every unit with every candidate, where a decision chooses; every event of the
-day before, where it is about events that nobody chose; every entity that is asked about, where it is about cut-offs.
+day before, where it is about events that no policy chose; every eligible entity, where it is about cut-offs.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -49,7 +49,7 @@ def predictions_schema(ids: pa.Schema) -> pa.Schema:
     """The columns of predictions.
 
     Args:
-        ids: names and types of what tells the predictions of a day apart (`Decision.scored_keys`).
+        ids: names and types of the columns that identify the predictions of a day (`Decision.scored_keys`).
     """
     return pa.schema(
         [
@@ -230,7 +230,7 @@ def scores_on(scorer: Bundle | Scorer, lake: Lake, problem: Problem, *, day: dat
 
 
 def ids_of(features: ibis.Table, problem: Problem) -> pa.Schema:
-    """Names and types of what tells the predictions of a day apart."""
+    """Names and types of the columns that identify the predictions of a day."""
     return features.select(*problem.decision.scored_keys).schema().to_pyarrow()
 
 

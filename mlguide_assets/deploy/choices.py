@@ -153,13 +153,13 @@ def _draws(
     """One row per unit in order: the policy that it follows, and the numbers that their draws give."""
     salt, when = choosing.exploration.salt, day.isoformat()
     champion, challenger = models
-    asked = ibis.memtable(
+    units = ibis.memtable(
         pa.table({"unit_id": units, "candidates": champion.candidates, "others": challenger.candidates})
     )
     followed = followed_policies(
-        asked, choosing.policies, salt=salt, assigned=choosing.assigned, has_challenger=choosing.challenger is not None
+        units, choosing.policies, salt=salt, assigned=choosing.assigned, has_challenger=choosing.challenger is not None
     )
-    rows = asked.inner_join(followed, "unit_id").order_by("unit_id")
+    rows = units.inner_join(followed, "unit_id").order_by("unit_id")
     count = ibis.ifelse(rows.policy == "challenger", rows.others, rows.candidates)
     offered = ibis.literal(champion.probability.shape[1], "int64")
     drawn = rows.mutate(

@@ -25,7 +25,7 @@ COLUMNS = {
     "gate_criteria": {
         "recorded_at": "When it was recorded, UTC.",
         "version": "The registered version that it is about.",
-        "criterion": "What was asked; experiment is the verdict of an experiment with the version.",
+        "criterion": "The name of the criterion; experiment is the verdict of an experiment with the version.",
         "value": "What was found; null where there is no number.",
         "low": "Lower end of the interval; null where there is none.",
         "high": "Upper end of the interval; null where there is none.",
@@ -37,7 +37,7 @@ COLUMNS = {
     },
     "request_faults": {
         "day": "The day, UTC.",
-        "endpoint": "What was asked for.",
+        "endpoint": "The endpoint of the requests.",
         "status": "The HTTP status: from 400 on the request was refused, from 500 on the server failed.",
         "requests": "Requests that ended so.",
     },
@@ -70,7 +70,7 @@ def _scored(problem: Problem) -> dict[str, str]:
         probability += f", if the {decision.unit} gets this {decision.choose} on that day"
     return {
         "scoring_date": "The day that the score is for.",
-        **dict.fromkeys(decision.scored_keys, f"What tells a {decision.noun} apart."),
+        **dict.fromkeys(decision.scored_keys, f"Part of the key of a {decision.noun}."),
         **{id_column(noun): f"The {noun}." for noun in decision.nouns},
         **({id_column(decision.choose): f"The candidate {decision.choose}."} if decision.choose else {}),
         "probability": f"{probability}.",
@@ -114,7 +114,7 @@ def _chosen(decision: Decision) -> dict[str, str]:
         "candidates": f"{many} that the model would choose for the {unit}, being below its threshold.",
         "offered": f"{many} that were scored, from which the random policy draws.",
         "supported": f"{many} that the {unit} might have got, over all draws.",
-        "exploration_share": f"The share of {plural(unit)} whose {choose} a model's policy was asked to draw.",
+        "exploration_share": f"The share of {plural(unit)} whose {choose} a model's policy was to draw.",
         "salt": "What the draws of the plan were salted with.",
         "model_version": "The model version that scored.",
         "planned_at": f"When the plan was made, by the problem's clock, UTC: it chose no {decision.noun} before.",
@@ -128,16 +128,14 @@ def _logged(decision: Decision) -> dict[str, str]:
         "request_id": "The request that was answered.",
         "position": "The place in the answer, from 0.",
         "answered_at": "When it was answered, UTC.",
-        "endpoint": "What was asked for: predict or recommend.",
+        "endpoint": "The kind of request: predict or recommend.",
         "variant": "What scored: champion, challenger (never returned), routed (the challenger, for a unit that an "
         "experiment or a canary gave it), champion_shadow (the champion, for such a unit; never returned), fallback "
-        "(the champion in the challenger's place), failed (nobody: the server failed), what_if, or base_rate.",
+        "(the champion in the challenger's place), failed (no model: the server failed), what_if, or base_rate.",
         "model_version": "The model version that scored.",
-        **{id_column(noun): f"The {noun} that was asked about." for noun in decision.nouns},
+        **{id_column(noun): f"The {noun} of the request." for noun in decision.nouns},
         decision.time: "The instant that the features were computed for, UTC.",
-        **dict.fromkeys(
-            decision.own_keys, f"What else the {decision.noun} is told apart by; null where that was not given."
-        ),
+        **dict.fromkeys(decision.own_keys, f"Part of the key of the {decision.noun}; null where it was not given."),
         "feature_time": "The instant whose knowledge the stored features hold, UTC.",
         "published": "The publication of the online store whose features were used.",
         "features": f"What the model was given, as JSON; null where nothing was known of the {decision.unit}.",
@@ -146,7 +144,7 @@ def _logged(decision: Decision) -> dict[str, str]:
         "decision": f"What was answered: {act} or {leave}.",
         "latency_ms": "Milliseconds from the request to its line in the log.",
         "scoring_ms": "Of these, what the model took for all requests that it scored together: how long it makes them "
-        "wait, whoever else is asked meanwhile.",
+        "wait, whichever model scores.",
         "experiment": "The experiment whose arm the unit met by the answer; null where there is none.",
         "experiment_version": "Its version.",
         "arm": "The arm that the unit met.",

@@ -94,13 +94,13 @@ def compare_with_champion(test: pa.Table, version: str, champion: Past, problem:
     facts, many = champion.facts, problem.decision.plural
     times = test[problem.decision.time].to_numpy()
     fresh = times > np.datetime64(facts["refit_until"])
-    lost = int(test["label"].to_numpy()[fresh].sum())
-    if lost >= problem.gate.min_fresh_positives:
+    positives = int(test["label"].to_numpy()[fresh].sum())
+    if positives >= problem.gate.min_fresh_positives:
         folder, which = champion.folder, f"{many} that came after the champion was trained"
     elif champion.holdout_model is None:
         reason = (
             f"It cannot be compared with version {version}, the champion: the registry no longer has that version, and "
-            f"of the {many} since it was trained only {lost:,} were positive (gate.min_fresh_positives is "
+            f"of the {many} since it was trained only {positives:,} were positive (gate.min_fresh_positives is "
             f"{problem.gate.min_fresh_positives:,})."
         )
         return Incomparable(version, reason, champion_is_unfit=False)

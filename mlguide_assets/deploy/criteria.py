@@ -1,4 +1,4 @@
-"""What the gate asks of a candidate, one function per criterion: value, interval, threshold, reason in words.
+"""The criteria of the gate, one function each: value, interval, threshold, reason in words.
 
 A reason names the key of the problem file that holds its threshold, so that a reader knows what decided.
 """
@@ -23,7 +23,7 @@ from mlguide_assets.train.uncertainty import Replicates, paired_difference, perm
 
 BEATS_CHAMPION = "beats_champion"
 EXPERIMENT = "experiment"
-"""The verdict of an experiment with the version, recorded by whoever ran it; see `recorded_criteria.py`."""
+"""The verdict of an experiment with the version, recorded by the experiment stage; see `recorded_criteria.py`."""
 
 CANARY = "canary"
 """How going live step by step ended, recorded likewise."""
@@ -33,7 +33,7 @@ PARITY_DIFFERENCE = "demographic_parity_difference"
 
 @dataclass(frozen=True)
 class Criterion:
-    """One thing that was asked, what was found, and the reason in plain words; None where there is no number."""
+    """One criterion: what was found, and the reason in plain words; None where there is no number."""
 
     criterion: str
     value: float | None
@@ -48,7 +48,7 @@ class Criterion:
 
 
 def criteria_table(criteria: Iterable[Mapping[str, Any]]) -> str:
-    """What was asked and found, as a Markdown table of criteria in their JSON form."""
+    """A Markdown table of criteria, which are given in their JSON form."""
     rows = (
         ("✓" if c["passed"] else "✗", c["criterion"], number(c["value"]), span(c), number(c["threshold"]))
         for c in criteria
@@ -57,17 +57,17 @@ def criteria_table(criteria: Iterable[Mapping[str, Any]]) -> str:
 
 
 def beats_base_rate(replicates: Replicates, model: str, problem: Problem) -> Criterion:
-    """The whole interval of the gain in the primary metric lies above what the problem asks for."""
-    metric, asked = problem.metric.primary, problem.gate.min_gain
+    """The whole interval of the gain in the primary metric lies above the problem's `min_gain`."""
+    metric, minimum = problem.metric.primary, problem.gate.min_gain
     gain = paired_difference(replicates, model, BASE_RATE, metric)
-    passed = bool(gain.low > asked)
+    passed = bool(gain.low > minimum)
     side = "worse" if gain.value < 0 else "better"
     reason = (
         f"{METRICS[metric].title} is {abs(gain.value):.4f} {side} than the base rate "
         f"(95 % CI of the gain {gain.low:.4f} to {gain.high:.4f}); "
-        f"the whole interval {'is' if passed else 'must be'} above gate.min_gain = {asked:g}."
+        f"the whole interval {'is' if passed else 'must be'} above gate.min_gain = {minimum:g}."
     )
-    return Criterion("beats_base_rate", gain.value, gain.low, gain.high, asked, passed, reason)
+    return Criterion("beats_base_rate", gain.value, gain.low, gain.high, minimum, passed, reason)
 
 
 def is_not_chance(scores: pa.Table, model: str, problem: Problem) -> Criterion:
@@ -141,7 +141,7 @@ def beats_champion(comparison: Comparison | Incomparable | None, problem: Proble
 
 
 def is_calibrated(error: Estimate, by_chance: Estimate, problem: Problem) -> Criterion:
-    """Probabilities mean what they say, as far as so many rows can tell.
+    """Probabilities are calibrated, as far as the number of rows allows to say.
 
     Args:
         error: the expected calibration error.
@@ -179,15 +179,15 @@ def no_slice_is_much_worse(slices: pa.Table, problem: Problem) -> Criterion:
 
 def treats_groups_alike(groups: pa.Table, limit: float) -> Criterion:
     """Sensitive groups are at or above the threshold at rates that do not significantly differ by more than allowed."""
-    asked = [
+    tested = [
         row
         for row in groups.to_pylist()
         if row["slice"] == LARGEST_DIFFERENCE and row["metric"] == PARITY_DIFFERENCE and row["value"] == row["value"]
     ]
-    if not asked:
+    if not tested:
         reason = "No sensitive column has two groups with enough positives (evaluation.min_positives)."
         return Criterion("treats_groups_alike", 0.0, None, None, limit, True, reason)
-    worst = max(asked, key=lambda row: float(row["value"]))
+    worst = max(tested, key=lambda row: float(row["value"]))
     reason = (
         f"The groups of {worst['column']} are at or above the threshold at rates that differ by {worst['value']:.4f} "
         f"(95 % CI {worst['low']:.4f} to {worst['high']:.4f}); gate.max_group_gap = {limit:g}."

@@ -43,7 +43,7 @@ class Tables:
 
 
 def gather(home: Home, lake: Lake, problem: Problem, version: dict[str, Any], tables: Tables) -> Evidence:
-    """Everything that the gate asks of a registered version.
+    """Everything that the gate needs to know of a registered version.
 
     Args:
         version: the row that registration gave.

@@ -21,7 +21,7 @@ from mlguide_assets.train.uncertainty import replicate_metrics
 
 Verdict = Literal["promoted", "canary", "waiting", "kept", "refused"]
 """What the gate may say. `waiting` passed so far and waits for an experiment or a person, `canary` goes live step by
-step, as the problem asks for."""
+step, as the problem file configures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,25 +90,25 @@ def conclude(
     chosen: Sequence[str] = (),
     contested: bool,
 ) -> Decision:
-    """The verdict that follows from criteria, whoever produced them.
+    """The verdict that follows from criteria, wherever they come from.
 
     Args:
         measured: the gate's own criteria. Where only `beats_champion` fails, the champion is kept.
-        recorded: those of others. Experiment and canary decide where the problem asks for them; the rest is reported.
+        recorded: those of others. Experiment and canary decide where the problem requires them; the rest is reported.
         chosen: why this model was chosen among the candidates.
         contested: there is a champion that can score, and so can be the other arm of an experiment.
     """
-    asked = _asked_of_others(recorded, problem) if contested else ()
-    names = {each.criterion for each in asked}
+    required = _required_of_others(recorded, problem) if contested else ()
+    names = {each.criterion for each in required}
     others = (ask.reported(each) for each in recorded if each.criterion not in names)
-    criteria = (*measured, *asked, *others)
+    criteria = (*measured, *required, *others)
     failed = [each for each in measured if not each.passed]
     by_itself = tuple(each.reason for each in failed if each.criterion != ask.BEATS_CHAMPION)
     if by_itself:
         return Decision("refused", (*chosen, *by_itself), criteria)
     if failed:
         return Decision("kept", (*chosen, failed[0].reason), criteria)
-    missing = [each for each in asked if not each.passed]
+    missing = [each for each in required if not each.passed]
     if spoke := next((each for each in missing if each in recorded), None):
         return Decision("kept", (*chosen, spoke.reason), criteria)
     reasons = (*chosen, *(each.reason for each in criteria))
@@ -122,8 +122,8 @@ def conclude(
     return Decision("promoted", reasons, criteria)
 
 
-def _asked_of_others(recorded: Sequence[Criterion], problem: Problem) -> tuple[Criterion, ...]:
-    """What the problem asks for beyond the gate, in the order in which it comes about; not passed while missing."""
+def _required_of_others(recorded: Sequence[Criterion], problem: Problem) -> tuple[Criterion, ...]:
+    """What the problem requires beyond the gate, in the order in which it comes about; not passed while missing."""
     missing = (
         *((ask.experiment_is_missing(),) if problem.experiment.required else ()),
         *((ask.canary_is_missing(),) if problem.canary is not None else ()),

@@ -54,8 +54,8 @@ def record(
     """Add a decision.
 
     Args:
-        version: the version that was judged; of a rollback, the one that is champion again.
-        criteria: JSON, a list of what the gate asked and found; empty where a person decided.
+        version: the version that was evaluated; of a rollback, the one that is champion again.
+        criteria: JSON, a list of the gate's criteria; empty where a person decided.
     """
     row = {
         "decided_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -120,7 +120,7 @@ def canaries(lake: Lake) -> list[dict[str, Any]]:
 
 
 def champion_before(lake: Lake, version: str) -> str | None:
-    """Who was champion when a version was promoted for the last time; None where nobody was."""
+    """Who was champion when a version was promoted for the last time; None where there was none."""
     promoted = (row for row in reversed(decisions(lake)) if row["verdict"] == PROMOTED and row["version"] == version)
     return next((row["champion_before"] for row in promoted), None)
 

@@ -65,7 +65,7 @@ def rollback(
 
 
 def _target(lake: Lake, current: str, to: str | None, exported: list[str]) -> str:
-    """The version asked for, else the one before the current."""
+    """The given version, else the one before the current."""
     others = [version for version in exported if version != current]
     listed = ", ".join(others) or "there is no other"
     target = to or champion_before(lake, current)

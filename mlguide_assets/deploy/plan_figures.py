@@ -39,7 +39,7 @@ class PlanFigures:
         explored_by_models: those of them who follow a model.
         exploration_cost: what the drawn candidates are expected to lose beyond the least risky ones.
         inexact: rows whose propensity is not what the plan says of itself.
-        asked: the share that the models were to explore; 0 without rows.
+        share: the share that the models were to explore; 0 without rows.
         followers: by policy.
     """
 
@@ -51,7 +51,7 @@ class PlanFigures:
     expected_lost_explore: float
     exploration_cost: float
     inexact: int
-    asked: float
+    share: float
     followers: Mapping[Policy, Followers]
 
     @property
@@ -91,7 +91,7 @@ def plan_figures(plan: ibis.Table, problem: Problem) -> PlanFigures:
         expected_lost_explore=float(probability[drawn].sum()),
         exploration_cost=float((probability - best)[drawn].sum()) * problem.costs.missed,
         inexact=int((~_exact(rows, sent, drawn)).sum()),
-        asked=float(rows["exploration_share"].to_numpy().max(initial=0.0)),
+        share=float(rows["exploration_share"].to_numpy().max(initial=0.0)),
         followers={each: Followers(int((policy == each).sum()), float(shares[each].sum())) for each in POLICIES},
     )
 
@@ -102,10 +102,10 @@ def judge_plan(figures: PlanFigures) -> PlanVerdict:
         rows = f"{figures.inexact:,} rows have a propensity"
         return PlanVerdict(False, f"{rows} that does not follow from their policies, their candidates and the share.")
     sent, users = figures.best + figures.explored_by_models, sum(each.users for each in figures.followers.values())
-    low, high = _bounds(sent, figures.asked)
+    low, high = _bounds(sent, figures.share)
     exact = low <= figures.explored_by_models <= high
     found = f"{figures.explored_by_models:,} of {sent:,} units are explored"
-    sentences = [f"{found}; a share of {figures.asked:g} explains {low:,.0f} to {high:,.0f}."]
+    sentences = [f"{found}; a share of {figures.share:g} explains {low:,.0f} to {high:,.0f}."]
     for policy, each in figures.followers.items():
         low, high = _bounds(users, each.expected / users if users else 0.0)
         if not low <= each.users <= high:
@@ -126,8 +126,8 @@ def _exact(rows: pa.Table, sent: Bools, drawn: Bools) -> Bools:
     """Which rows state the propensities that follow from what else they state."""
     shares, given = _by_policy(rows["policy_shares"]), _by_policy(rows["policy_propensities"])
     policy, propensity = rows["policy"].to_numpy(), rows["propensity"].to_numpy()
-    candidates, asked = rows["candidates"].to_numpy(), rows["exploration_share"].to_numpy()
-    best, other = propensity_of_best(candidates, asked), propensity_of_other(candidates, asked)
+    candidates, share = rows["candidates"].to_numpy(), rows["exploration_share"].to_numpy()
+    best, other = propensity_of_best(candidates, share), propensity_of_other(candidates, share)
     uniform = np.where(sent, 1 / np.maximum(rows["offered"].to_numpy(), 1), 0.0)
     own = {
         each: np.select([policy == name for name in POLICIES], [from_[name] for name in POLICIES], 0.0)

@@ -1,8 +1,8 @@
-"""A day's plan in the lake: who is asked to choose, and until when the plan may be made again.
+"""A day's plan in the lake: which policy chooses, and until when the plan may be made again.
 
-A plan is evidence: whoever learns from it needs the propensities of what it chose. So a plan that was made in time
-stands from the start of its day on, whoever scores the day again. One that was made too late to have chosen anything,
-of a day scored afterwards, may be replaced; training matches nothing with it.
+A plan is evidence: learning from it needs the propensities of its choices. So a plan that was made in time
+is fixed from the start of its day on, even when the day is scored again. One that was made too late to have chosen
+anything, of a day scored afterwards, may be replaced; training matches nothing with it.
 """
 
 import contextlib
@@ -51,7 +51,7 @@ def plan_day(
 
     Args:
         now: by the problem's clock, UTC.
-        challenger: scores the same rows with the challenger, if there is one; asked only if some unit follows it.
+        challenger: scores the same rows with the challenger, if there is one; called only if some unit follows it.
 
     Raises:
         InputError: an experiment's assignment cannot be right.

@@ -1,6 +1,6 @@
 """Which policy a unit follows, and the schema in which an experiment says so.
 
-    generic       one action for all units of a day, which nobody chose for anyone; nothing is withheld
+    generic       one action for all units of a day, chosen for no unit in particular; nothing is withheld
     champion      the action that the model in production scores best, with its exploration
     challenger    the same with the challenger's scores; the champion's where there is no challenger
     random        one of the candidates, all equally likely; nothing is withheld

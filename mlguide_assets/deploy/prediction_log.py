@@ -8,7 +8,7 @@ values in each row: a short request can have a thousand pairs.
 A process writes files of its own and never goes on with one that another began, so a line that a kill tore in two is
 the last of its file, without its end, and was never acknowledged. Lines are synced to the disk in groups: one sync for
 all requests that were scored together. The writer holds a lock on its file as long as it may write to it, and only a
-file that nobody holds is ever removed: clocks decide nothing.
+file that no process holds is ever removed: clocks decide nothing.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ champion scores in the shadow (`CHAMPION_SHADOW`). A request about units of an a
 has a row of each, without scores: `FAILED`."""
 
 UNANSWERED = (CHALLENGER, CHAMPION_SHADOW, FAILED)
-"""Variants of rows that nobody was answered by."""
+"""Variants of rows that were not the answer of any request."""
 
 
 class LogError(Exception):

@@ -67,7 +67,7 @@ def decide_again(home: Home, lake: Lake, problem: Problem, version: str, *, run_
 
     The answer is added to the record.
 
-    What the gate measured itself stands as it was: data, candidate and champion are the same. Whoever calls this lets
+    What the gate itself measured is kept: data, candidate and champion are the same. The caller lets
     `install_promoted` and `install_challenger` follow.
 
     Args:

@@ -33,7 +33,7 @@ _SCHEMA = pa.schema(
 def record_criterion(lake: Lake, *, version: str, criterion: Criterion, recorded_by: str, run_id: str = "") -> Snapshot:
     """Add a criterion to what is known of a registered version. The newest of a name is the one that counts.
 
-    `criteria.EXPERIMENT` is the name that `experiment.required` of the problem file asks for; all others are reported.
+    `criteria.EXPERIMENT` is the name that `experiment.required` of the problem file requires; all others are reported.
 
     Args:
         criterion: numbers that are not finite are recorded as missing; the reason is one sentence for people.

@@ -88,7 +88,7 @@ def _refuse_forgotten(home: Home, problem: Problem, version: str) -> None:
 
 
 def _compared(candidate: Path) -> list[str]:
-    """The files of the model that ships and of the one that was judged."""
+    """The files of the model that ships and of its holdout model."""
     names = (model_file(candidate), ENCODING, CALIBRATION)
     return [f"{folder}{name}" for folder in ("", f"{HOLDOUT}/") for name in names]
 

@@ -2,7 +2,7 @@
 
     <bundles>/routing.json     {"routes": […]}, replaced atomically; without it no experiment runs
 
-Whoever runs experiments publishes the file, and servers follow it: they may not import what stands to their right. A
+The experiment stage publishes the file, and servers follow it: they may not import from stages to their right. A
 route is nothing but ranges of draws, so that a server needs no table to answer. Ibis is not imported.
 """
 
@@ -86,7 +86,7 @@ class Route:
         return all(loaded.get(policy) == version for policy, version in self.models.items())
 
     def arm_of(self, unit: Unit) -> Arm | None:
-        """The arm of a unit; None where it does not take part. Conditions are not asked."""
+        """The arm of a unit; None where it does not take part. Conditions are not checked."""
         if not all(each.holds(unit) for each in self.ranges):
             return None
         drawn = draw(self.arm_salt, unit)

@@ -21,7 +21,7 @@ from mlguide_assets.deploy.online_store.sqlite import SqliteStore
 from mlguide_assets.deploy.prediction_log import LogWriter
 from mlguide_assets.deploy.serving.api import api_of
 from mlguide_assets.deploy.serving.model import load_served
-from mlguide_assets.deploy.serving.service import Service, Work, give
+from mlguide_assets.deploy.serving.service import PendingRequest, Service, give
 from mlguide_assets.prepare.features.compiling import with_features
 from mlguide_assets.prepare.features.state import entity_state, features_of_choices
 from mlguide_assets.settings import Home
@@ -39,11 +39,11 @@ def answered(house: Serving, request: Mapping[str, Any]) -> Any:
     service = Service(house.problem, SqliteStore(house.store))
     service.champion = load_served(current)
     api = api_of(house.home, house.problem, None)
-    work = Work(api.requests.asked(request, recommend="probability" not in request), "one")
-    judged = service.judge([work])
-    assert judged is not None
-    give(judged, LogWriter(house.served))
-    return json.loads(work.body)
+    pending = PendingRequest(api.requests.parse(request, recommend="probability" not in request), "one")
+    draft = service.score([pending])
+    assert draft is not None
+    give(draft, LogWriter(house.served))
+    return json.loads(pending.body)
 
 
 def test_the_api_keeps_the_order_asked_for_and_names_whom_it_does_not_know(
@@ -71,7 +71,7 @@ def test_the_api_takes_candidate_emails_and_chooses(tmp_path: Path, trained: Can
 def test_the_api_does_not_count_the_outcome_of_the_email_that_it_judges(
     tmp_path: Path, trained: Candidate, tables: Tables
 ) -> None:
-    """Mistake 12, of the payload: without candidates the last email is judged, whose label was among its features."""
+    """Mistake 12, of the payload: without candidates the last email is scored, whose label was among its features."""
     sends = tables["user_emails"].to_pylist()
     last = max((send for send in sends if send["user_id"] == 12), key=lambda send: send["delivered_at"])
     said = []

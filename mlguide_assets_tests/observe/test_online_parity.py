@@ -14,9 +14,9 @@ from mlguide_assets.deploy.landing import PREDICTION_LOG, land_log
 from mlguide_assets.deploy.online_store.publishing import publish_online, state_of
 from mlguide_assets.deploy.online_store.sqlite import SqliteStore
 from mlguide_assets.deploy.prediction_log import LogWriter, now_utc
-from mlguide_assets.deploy.serving.asked import Asked
 from mlguide_assets.deploy.serving.model import load_served
-from mlguide_assets.deploy.serving.service import Service, Work, give
+from mlguide_assets.deploy.serving.request import PredictionRequest
+from mlguide_assets.deploy.serving.service import PendingRequest, Service, give
 from mlguide_assets.observe.online_parity import OnlineParity, online_parity, parity_verdict
 from mlguide_assets.prepare.features import request_time
 from mlguide_assets.prepare.features.request_time import HOUR, at_request
@@ -58,13 +58,13 @@ class Serving:
         state = state_of(states, self.lake.read("send_features"), PROBLEM, self.lake)
         assert publish_online(self.store, state, self.lake, newest=as_of.date()).startswith("Published")
 
-    def ask(self, *asked: Asked) -> None:
-        works = [Work(each, f"request-{number}") for number, each in enumerate(asked)]
-        judged = self.service.judge(works)
-        assert judged is not None
-        give(judged, LogWriter(self.log))
-        for work in works:
-            assert work.refusal is None, work.refusal
+    def ask(self, *asked: PredictionRequest) -> None:
+        requests = [PendingRequest(each, f"request-{number}") for number, each in enumerate(asked)]
+        draft = self.service.score(requests)
+        assert draft is not None
+        give(draft, LogWriter(self.log))
+        for pending in requests:
+            assert pending.refusal is None, pending.refusal
 
     def parity(self) -> OnlineParity:
         land_log(self.log, self.lake, PROBLEM, today=now_utc().date())
@@ -92,10 +92,10 @@ def serving(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 EVERYTHING = (
-    Asked(units=range(1, 61)),
-    Asked(units=[1, 5, 60, 10**6], candidates=[3, 12], on_unknown="base_rate"),
-    Asked(units=[1, 2], candidates=[1], as_of=MIDNIGHT + timedelta(days=1, hours=7, microseconds=1)),
-    Asked("recommend", units=range(1, 61)),
+    PredictionRequest(units=range(1, 61)),
+    PredictionRequest(units=[1, 5, 60, 10**6], candidates=[3, 12], on_unknown="base_rate"),
+    PredictionRequest(units=[1, 2], candidates=[1], as_of=MIDNIGHT + timedelta(days=1, hours=7, microseconds=1)),
+    PredictionRequest("recommend", units=range(1, 61)),
 )
 
 
@@ -118,7 +118,7 @@ def test_all_ways_of_asking_see_what_training_would(serving: Serving) -> None:
 
 
 def test_a_what_if_is_no_mismatch(serving: Serving) -> None:
-    serving.ask(Asked(units=[1], candidates=[1], what_if={"tenure_days": 1}))
+    serving.ask(PredictionRequest(units=[1], candidates=[1], what_if={"tenure_days": 1}))
     assert serving.parity().rows == 0
 
 
@@ -128,7 +128,7 @@ def test_a_feature_that_is_broken_online_is_named(serving: Serving, monkeypatch:
         return at_request(declaration, at + HOUR if declaration.calendar == "hour" else at, since)
 
     monkeypatch.setattr(request_time, "at_request", an_hour_late)
-    serving.ask(Asked(units=[1, 2, 3], candidates=[4]))
+    serving.ask(PredictionRequest(units=[1, 2, 3], candidates=[4]))
     verdict = parity_verdict(ibis.memtable(serving.parity().table))
     assert verdict.differing == ("hour_of_day",)
     assert (
@@ -169,7 +169,7 @@ def test_answers_of_two_publications_are_each_held_against_their_own(serving: Se
 
 
 def test_vectors_whose_tables_are_gone_are_counted_apart(serving: Serving) -> None:
-    serving.ask(Asked(units=[1], candidates=[1]))
+    serving.ask(PredictionRequest(units=[1], candidates=[1]))
     for table in PROBLEM.tables:
         for reason in serving.lake.pinned(table):
             serving.lake.unpin(table, reason)

@@ -50,7 +50,7 @@ def state_of(states: Mapping[str, ibis.Table], features: ibis.Table, problem: Pr
 
 
 def newest_first(candidates: ibis.Table, problem: Problem) -> ibis.Table:
-    """The states of what is chosen among, the newest first; by their ids where nobody says since when they exist."""
+    """The states of what is chosen among, the newest first; by their ids where no column says since when they exist."""
     noun = str(problem.decision.choose)
     table, key = problem.schema.entity(noun), candidates[id_column(noun)]
     since = [candidates[table.known_from].desc()] if table and table.known_from in candidates.columns else []
@@ -91,7 +91,7 @@ def _busiest(states: ibis.Table, noun: str, problem: Problem) -> tuple[Any, ...]
 
 
 def publish_online(store: OnlineStore, state: State, lake: Lake, *, newest: date) -> str:
-    """Publish the state of the newest day, and keep what it was computed from while its answers may be asked after.
+    """Publish the state of the newest day, and keep what it was computed from while its answers may be checked.
 
     It replaces whatever is published, also the state of a later day: then the data of that day were taken back.
 

@@ -7,8 +7,8 @@ A publication is a set of keys that are written once:
     mlguide:{<problem>}:<id>:<table>:<part>       key → row, as a JSON list; and a mark that the part is there
 
 The braces put a problem into one slot of a cluster. Tables are cut since Redis frees an expired key in one go and
-answers nobody meanwhile: half a second for a million users in one hash, some milliseconds for a part. Whatever is not
-current expires, so also what a killed publisher left.
+answers no client meanwhile: half a second for a million users in one hash, some milliseconds for a part. Whatever is
+not current expires, so also what a killed publisher left.
 """
 
 import json
@@ -35,7 +35,7 @@ _LAST: dict[type, Id] = {int: 2**63 - 1, str: "\U0010ffff"}
 
 
 class RedisStore(OnlineStore):
-    """States in a Redis. Nothing is connected to before something is asked.
+    """States in a Redis. It connects at the first use.
 
     Args:
         address: `redis://user:password@host:port/database`, or `rediss://` over TLS; options of redis-py may follow
@@ -69,7 +69,7 @@ class RedisStore(OnlineStore):
 
     def forget(self, column: str, key: Id) -> int:
         """Of every publication that has not expired yet, also of one that is being replaced."""
-        with self._server.told(writing=True):
+        with self._server.translating_errors(writing=True):
             names = [str(name) for name in self._server.writing.scan_iter(match=f"{self._prefix}:*", count=1000)]
             described = [name for name in names if name == description_key(name.rpartition(":")[0])]
             removed = sum(self._forget_in(description, names, column, key) for description in described)
@@ -105,7 +105,7 @@ class RedisStore(OnlineStore):
         return first_keys[place + 1] if place + 1 < len(first_keys) else _LAST[type(first_keys[place])]
 
     def current(self) -> "RedisSnapshot | None":
-        with self._server.told():
+        with self._server.translating_errors():
             namespace = self._server.reading.get(self._pointer)
         if namespace is None:
             return None
@@ -114,7 +114,7 @@ class RedisStore(OnlineStore):
         return self._current
 
     def _make_current(self, draft: Draft, state: State, over_newer: bool) -> bool:
-        with self._server.told(writing=True), self._server.writing.pipeline() as moving:
+        with self._server.translating_errors(writing=True), self._server.writing.pipeline() as moving:
             while True:
                 # Nothing is executed where another publisher, or eviction, touches any of this meanwhile.
                 moving.watch(self._pointer, *draft.keys)  # type: ignore[no-untyped-call]
@@ -149,7 +149,7 @@ class RedisSnapshot(Snapshot):
     def __init__(self, server: Server, namespace: str) -> None:
         self._server = server
         self.namespace = namespace
-        with server.told():
+        with server.translating_errors():
             description = server.reading.get(description_key(namespace))
             if description is None:
                 raise ValueError("what describes the publication is gone")
@@ -168,13 +168,13 @@ class RedisSnapshot(Snapshot):
 
     def look_up(self, table: str, keys: Sequence[Id]) -> dict[Id, Row]:
         key = self.publication.keys[table]
-        with self._server.told():
+        with self._server.translating_errors():
             stored = self._tables[table]
-            asked = self._server.reading.pipeline(transaction=False)
+            pipeline = self._server.reading.pipeline(transaction=False)
             for part, members in _by_part(keys, stored.first_keys).items():
-                asked.hmget(part_key(self.namespace, table, part), [MARK, *members])
+                pipeline.hmget(part_key(self.namespace, table, part), [MARK, *members])
             found: list[str] = []
-            for mark, *rows in asked.execute():
+            for mark, *rows in pipeline.execute():
                 if mark is None:
                     raise ValueError("a part of the publication is gone")
                 found += [row for row in rows if row is not None]

@@ -1,4 +1,4 @@
-"""Writing a publication to a Redis: how it is laid out, and that it expires while nobody made it current."""
+"""Writing a publication to a Redis: how it is laid out, and that it expires unless it is made current."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 UNFINISHED = timedelta(hours=2)
 """How long a publication may take to write."""
 MARK = ""
-"""A field of every part: of a key that is gone, Redis answers as of one without the rows that were asked for."""
+"""A field of every part: of a key that is gone, Redis answers as of one without the requested rows."""
 _SENT_ROWS = 1000
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -61,7 +61,7 @@ class Draft:
             name: asdict(self._write_table(name, keys[name], rows, part_rows)) for name, rows in state.tables.items()
         }
         description = json.dumps({"publication": state.publication.to_json(), "tables": tables})
-        with self._server.told(writing=True):
+        with self._server.translating_errors(writing=True):
             self._server.writing.set(description_key(self.namespace), description, ex=UNFINISHED)
 
     def check(self) -> None:
@@ -105,7 +105,7 @@ class Draft:
     def _write_part(self, name: str, ids: Sequence[Id], rows: Iterator[tuple[Any, ...]]) -> None:
         fields = chain((MARK, ""), chain.from_iterable(zip(map(str, ids), map(_encode, rows), strict=True)))
         self._fields[name] = len(ids) + 1
-        with self._server.told(writing=True):
+        with self._server.translating_errors(writing=True):
             while some := list(islice(fields, 2 * _SENT_ROWS)):
                 # In one transaction: nothing is ever there without an end, wherever the publisher is killed.
                 sending = self._server.writing.pipeline()

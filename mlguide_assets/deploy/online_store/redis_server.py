@@ -19,7 +19,7 @@ _WRITE_S = 30.0
 
 
 class DamagedError(StoreError):
-    """The store answers, but not with a state: publishing anew mends it."""
+    """The store answers, but not with a state: publishing again repairs it."""
 
 
 class Server:
@@ -46,12 +46,12 @@ class Server:
             ) from None
 
     @contextmanager
-    def told(self, *, writing: bool = False) -> Iterator[None]:
+    def translating_errors(self, *, writing: bool = False) -> Iterator[None]:
         """Turn failures of Redis into one sentence, and, where it is read, also what is no state.
 
         Raises:
             DamagedError: what was read is none.
-            StoreError: Redis does not answer, or does not do what it is asked.
+            StoreError: Redis does not answer, or does not carry out a command.
         """
         try:
             yield

@@ -40,13 +40,13 @@ class SqliteStore(OnlineStore):
             _remove_abandoned(self.path)
             _write(temporary, state, batch_rows)
             with _publishing(self.path):
-                # Asked again: another process may have published a later state while this one was written.
+                # Checked again: another process may have published a later state while this one was written.
                 if not over_newer and self._is_ahead_of(state):
                     return False
                 temporary.replace(self.path)
         except (OSError, sqlite3.OperationalError) as error:
             raise StoreError(
-                f"The online store {self.path} could not be written ({error}): free space or mend permissions there; "
+                f"The online store {self.path} could not be written ({error}): free space or fix permissions there; "
                 f"what was published before still serves."
             ) from error
         finally:
@@ -69,7 +69,7 @@ class SqliteStore(OnlineStore):
                     temporary.replace(self.path)
         except (OSError, sqlite3.Error) as error:
             raise StoreError(
-                f"The online store {self.path} could not be written ({error}): free space or mend permissions there; "
+                f"The online store {self.path} could not be written ({error}): free space or fix permissions there; "
                 f"what was published before still serves."
             ) from error
         finally:
@@ -119,8 +119,8 @@ class SqliteSnapshot(Snapshot):
                     # Most requests are about one: without the list it takes half the time.
                     found = self._database.execute(f'SELECT * FROM "{table}" WHERE "{key}" = ?', keys)
                 else:
-                    asked = f'SELECT * FROM "{table}" WHERE "{key}" IN (SELECT value FROM json_each(?))'
-                    found = self._database.execute(asked, [json.dumps(list(keys))])
+                    query = f'SELECT * FROM "{table}" WHERE "{key}" IN (SELECT value FROM json_each(?))'
+                    found = self._database.execute(query, [json.dumps(list(keys))])
                 names = [column[0] for column in found.description]
                 rows = (dict(zip(names, values, strict=True)) for values in found)
                 return {row[key]: row for row in rows}
@@ -132,10 +132,10 @@ class SqliteSnapshot(Snapshot):
         found: list[Row] = []
         key = self.publication.keys[table]
         with self._told():
-            asked = f'SELECT * FROM "{table}" WHERE "{key}" BETWEEN ? AND ? ORDER BY "{key}" LIMIT ?'
+            query = f'SELECT * FROM "{table}" WHERE "{key}" BETWEEN ? AND ? ORDER BY "{key}" LIMIT ?'
             are_texts = self._database.execute(f'SELECT typeof("{key}") FROM "{table}" LIMIT 1').fetchone() == ("text",)
             for low, high in texts_that_start_with(text) if are_texts else ids_that_start_with(text):
-                cursor = self._database.execute(asked, [low, high, limit - len(found)])
+                cursor = self._database.execute(query, [low, high, limit - len(found)])
                 names = [column[0] for column in cursor.description]
                 found += [dict(zip(names, values, strict=True)) for values in cursor]
                 if len(found) >= limit:
@@ -165,7 +165,7 @@ def _write(path: Path, state: State, batch_rows: int) -> None:
 
 
 def _without(path: Path, column: str, key: Id) -> int:
-    """Remove the rows of a key from a file that nobody reads yet; how many."""
+    """Remove the rows of a key from a file that no process reads yet; how many."""
     with closing(sqlite3.connect(path)) as database:
         stored = database.execute("SELECT publication FROM published").fetchone()[0]
         publication = Publication.from_json(json.loads(stored))

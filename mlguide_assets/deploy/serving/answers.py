@@ -102,7 +102,7 @@ def answers_of(problem: Problem, ids: Mapping[str, Any]) -> Answers:
     return Answers(predict, record("RecommendAnswer", {**common, "recommendations": list_of(recommendation)}, text))
 
 
-_UNKNOWN = "Without features, or, asked for the last decision, without one."
+_UNKNOWN = "Without features, or without a last decision where that is predicted."
 _DEGRADED = "What is not as it should be, in words; empty where all is well."
 
 
@@ -124,8 +124,8 @@ def _prediction(problem: Problem, ids: Mapping[str, Any]) -> Any:
         "feature_time": Annotated[Utc | None, time],
         "basis": Literal["features", "base_rate"],
         "model_version": NotRequired[
-            Annotated[str, Field(description="The version that judged, of units that take part in an experiment.")]
+            Annotated[str, Field(description="The version that scored, for units that take part in an experiment.")]
         ],
         "reasons": NotRequired[list[Reason]],
     }
-    return record("Prediction", fields | _MET, "One case, judged. `basis` is base_rate where nothing is known.")
+    return record("Prediction", fields | _MET, "One case, scored. `basis` is base_rate where nothing is known.")

@@ -23,7 +23,6 @@ from mlguide_assets.deploy.online_store.opening import STORE_VARIABLE
 from mlguide_assets.deploy.online_store.store import StoreError
 from mlguide_assets.deploy.serving.answers import ServiceState
 from mlguide_assets.deploy.serving.api import Api, api_of
-from mlguide_assets.deploy.serving.asked import Asked, RefusedError
 from mlguide_assets.deploy.serving.describing import ProblemWords
 from mlguide_assets.deploy.serving.examples import ids_of, request_examples
 from mlguide_assets.deploy.serving.faults import FAULTS, add_faults
@@ -32,7 +31,7 @@ from mlguide_assets.deploy.serving.listing import List, row_type
 from mlguide_assets.deploy.serving.messages import longest, purpose
 from mlguide_assets.deploy.serving.operations import FEATURE_AGE, exposition, log_as_json
 from mlguide_assets.deploy.serving.reach import AllowedHosts
-from mlguide_assets.deploy.serving.running import Running
+from mlguide_assets.deploy.serving.request import PredictionRequest, RefusedError
 from mlguide_assets.deploy.serving.server import (
     ACCESS_LOG_VARIABLE,
     BOUND_HOST_VARIABLE,
@@ -42,6 +41,7 @@ from mlguide_assets.deploy.serving.server import (
 )
 from mlguide_assets.deploy.serving.several import Several
 from mlguide_assets.deploy.serving.types import list_of
+from mlguide_assets.deploy.serving.worker_state import WorkerState
 from mlguide_assets.settings import Home
 
 PLAYGROUND = Path(__file__).parent / "playground"
@@ -85,7 +85,7 @@ def app_of(
         problem: default: the one that this process works on.
         hosts: the names by which it may be addressed.
         store: address of the online store; the home's own without it.
-        key: what callers must send; none is asked for without it.
+        key: what callers must send; None: no key is needed.
     """
     problem = problem or current_problem(home)
     faults = FaultCounter(home.faults(problem.key))
@@ -93,7 +93,7 @@ def app_of(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        running = Running(home, problem, store, faults)
+        running = WorkerState(home, problem, store, faults)
         app.state.running = running
         try:
             yield
@@ -122,31 +122,33 @@ def app_of(
 
 def _add_predictions(app: FastAPI, api: Api) -> None:
     async def predict(body: Any, request: Request) -> Response:
-        return await _answered(api.requests.asked(body), request)
+        return await _answered(api.requests.parse(body), request)
 
     async def recommend(body: Any, request: Request) -> Response:
-        return await _answered(api.requests.asked(body, recommend=True), request)
+        return await _answered(api.requests.parse(body, recommend=True), request)
 
     routes = [("/predict", predict, api.requests.predict, api.answers.predict)]
     if api.requests.recommend is not None:
         routes.append(("/recommend", recommend, api.requests.recommend, api.answers.recommend))
-    for path, route, asked, answered in routes:
+    for path, route, body_type, answered in routes:
         # FastAPI reads what a body must be from the annotation.
-        route.__annotations__["body"] = Annotated[asked, Body()]
+        route.__annotations__["body"] = Annotated[body_type, Body()]
         route.__doc__ = purpose(api.problem)[path]
         app.post(path, responses={200: {"model": answered}, **FAULTS}, tags=["predictions"])(route)
 
 
-async def _answered(asked: Asked, request: Request) -> Response:
-    return Response(await _answer(request.app, asked, request.state.request_id), media_type="application/json")
+async def _answered(prediction_request: PredictionRequest, request: Request) -> Response:
+    return Response(
+        await _answer(request.app, prediction_request, request.state.request_id), media_type="application/json"
+    )
 
 
-async def _answer(app: FastAPI, asked: Asked, request_id: str) -> bytes:
-    running: Running = app.state.running
-    work = await running.batcher.answer(asked, request_id)
-    if work.refusal is not None:
-        raise work.refusal
-    return work.body
+async def _answer(app: FastAPI, prediction_request: PredictionRequest, request_id: str) -> bytes:
+    running: WorkerState = app.state.running
+    pending = await running.batcher.answer(prediction_request, request_id)
+    if pending.refusal is not None:
+        raise pending.refusal
+    return pending.body
 
 
 def _shortcuts(app: FastAPI, api: Api) -> dict[str, Shortcut]:
@@ -157,10 +159,10 @@ def _shortcuts(app: FastAPI, api: Api) -> dict[str, Shortcut]:
 
         async def answer(body: bytes, request_id: str) -> bytes | None:
             try:
-                asked = adapter.validate_json(body)
+                parsed = adapter.validate_json(body)
             except ValidationError:
                 return None
-            return await _answer(app, api.requests.asked(asked, recommend=recommend), request_id)
+            return await _answer(app, api.requests.parse(parsed, recommend=recommend), request_id)
 
         return answer
 
@@ -183,7 +185,7 @@ def _add_list(app: FastAPI, list_: List, id_: Any) -> None:
         search: str = Query(default="", max_length=longest(id_), description="What the id starts with."),
         limit: int = Query(default=first, ge=1, le=most),
     ) -> Response:
-        running: Running = request.app.state.running
+        running: WorkerState = request.app.state.running
         try:
             rows = await asyncio.to_thread(running.listed, list_, search, limit)
         except StoreError as error:
@@ -242,7 +244,7 @@ def _add_examples(app: FastAPI, api: Api, *, real: bool) -> None:
     described = app.openapi
 
     def with_examples() -> dict[str, Any]:
-        running: Running | None = getattr(app.state, "running", None)
+        running: WorkerState | None = getattr(app.state, "running", None)
         publication = running.publication() if real and running else None
         description = deepcopy(described())
         for path, bodies in request_examples(api.problem, ids_of(api.problem, publication)).items():

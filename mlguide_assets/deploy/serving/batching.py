@@ -10,15 +10,15 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 
 from mlguide_assets.deploy.prediction_log import LogWriter
-from mlguide_assets.deploy.serving.asked import Asked, RefusedError
-from mlguide_assets.deploy.serving.service import FAULT, Answered, Draft, Service, Work, give, note_failures
+from mlguide_assets.deploy.serving.request import PredictionRequest, RefusedError
+from mlguide_assets.deploy.serving.service import FAULT, Answered, Draft, PendingRequest, Service, give, note_failures
 
 MOST_AT_ONCE = 32
 """Requests that are scored together; the rest waits for the next turn."""
 
 _log = logging.getLogger(__name__)
 
-_Waiting = tuple[Work, asyncio.Future[None]]
+_Waiting = tuple[PendingRequest, asyncio.Future[None]]
 
 
 class Batcher:
@@ -42,12 +42,12 @@ class Batcher:
         for thread in self._threads:
             thread.start()
 
-    async def answer(self, asked: Asked, request_id: str) -> Work:
-        """The work with its body or its refusal."""
-        work, done = Work(asked, request_id), self._loop.create_future()
-        self._waiting.put((work, done))
+    async def answer(self, request: PredictionRequest, request_id: str) -> PendingRequest:
+        """The request with its body or its refusal."""
+        pending, done = PendingRequest(request, request_id), self._loop.create_future()
+        self._waiting.put((pending, done))
         await done
-        return work
+        return pending
 
     def stop(self) -> None:
         """Answer what waits, then end."""
@@ -59,11 +59,11 @@ class Batcher:
         while True:
             with self._turn:
                 batch = self._take()
-                drafts = self._judge([work for work, _ in batch]) if batch else []
+                drafts = self._score([pending for pending, _ in batch]) if batch else []
             if not batch:
                 return
             given = [draft.answered for draft in drafts if _give(draft, log)]
-            note_failures([work for work, _ in batch], log)
+            note_failures([pending for pending, _ in batch], log)
             self._loop.call_soon_threadsafe(_wake, [done for _, done in batch])
             for answered in given:
                 self._after(answered)
@@ -84,31 +84,31 @@ class Batcher:
         self._waiting.put(None)
         return batch
 
-    def _judge(self, works: Sequence[Work]) -> list[Draft]:
+    def _score(self, requests: Sequence[PendingRequest]) -> list[Draft]:
         try:
-            draft = self._service.judge(works)
+            draft = self._service.score(requests)
             return [draft] if draft else []
         except Exception:
-            if len(works) == 1:
-                _fail(works)
+            if len(requests) == 1:
+                _fail(requests)
                 return []
         # A fault of ours in one request of many: each by itself, so that it fails alone.
-        return [draft for work in works for draft in self._judge([work])]
+        return [draft for pending in requests for draft in self._score([pending])]
 
 
 def _give(draft: Draft, log: LogWriter) -> bool:
     try:
         return give(draft, log)
     except Exception:
-        _fail(draft.answered.works)
+        _fail(draft.answered.requests)
         return False
 
 
-def _fail(works: Sequence[Work]) -> None:
-    """Refuse works with the error of ours that is being handled."""
-    for work in works:
-        _log.exception("request %s failed", work.request_id)
-        work.refusal = RefusedError(
+def _fail(requests: Sequence[PendingRequest]) -> None:
+    """Refuse requests with the error of ours that is being handled."""
+    for pending in requests:
+        _log.exception("request %s failed", pending.request_id)
+        pending.refusal = RefusedError(
             FAULT, "The server failed on this request; its log says why, under the request's id."
         )
 

@@ -21,7 +21,7 @@ LINGER_SECONDS = 2.0
 closing at once could destroy the answer on its way."""
 
 MOST_HEADER_BYTES = 64 * 1024
-"""Request line, headers and trailers together, of which nobody needs more; they are kept in memory."""
+"""Request line, headers and trailers together; they are kept in memory, and no client needs more."""
 
 MOST_HEADERS = 200
 """Each takes more memory than its bytes."""
@@ -72,7 +72,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._wait()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # Those that come after the body are trailers, which nobody asks for.
+        # Those that come after the body are trailers, which are not used.
         if self._patience is None:
             return
         super().on_header(name, value)

@@ -9,7 +9,7 @@ from mlguide_assets.define.prediction import PredictEvent
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import ColumnKind
 from mlguide_assets.deploy.online_store.store import Id, Publication
-from mlguide_assets.deploy.serving.asked import Asked
+from mlguide_assets.deploy.serving.request import PredictionRequest
 
 _VALUES: dict[ColumnKind, Any] = {"number": 12.5, "integer": 3, "flag": False, "category": "a", "text": "a text"}
 _ANYBODY: tuple[Id, ...] = (1, 5, 100)
@@ -74,11 +74,13 @@ def values_of(problem: Problem) -> dict[str, list[str]]:
     }
 
 
-def trial(problem: Problem, publication: Publication) -> Asked | None:
+def trial(problem: Problem, publication: Publication) -> PredictionRequest | None:
     """A request that must be answered while all is well; None where nothing is published that it could be about."""
     decision, ids = problem.decision, ids_of(problem, publication)
     if not all(ids.values()):
         return None
     if decision.is_event and not decision.choose:
-        return Asked(events=[example_event(problem, ids)])
-    return Asked(units=ids[decision.unit][:1], candidates=ids[decision.choose][:1] if decision.choose else None)
+        return PredictionRequest(events=[example_event(problem, ids)])
+    return PredictionRequest(
+        units=ids[decision.unit][:1], candidates=ids[decision.choose][:1] if decision.choose else None
+    )

@@ -8,8 +8,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from mlguide_assets.deploy.serving.answers import Fault
-from mlguide_assets.deploy.serving.asked import RefusedError
 from mlguide_assets.deploy.serving.messages import MANY, ONE
+from mlguide_assets.deploy.serving.request import RefusedError
 
 FAULTS: dict[int | str, dict[str, Any]] = {
     status: {"model": Fault, "description": text}
@@ -46,7 +46,7 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
         return _fault(request, 422, "The body was not read as JSON: send it with 'Content-Type: application/json'.")
     place = ".".join(str(part) for part in loc if part != "body") or "the body"
     place = _printable(place)
-    more = f" ({len(others)} more to mend after this one)" if others else ""
+    more = f" ({len(others)} more to fix after this one)" if others else ""
     return _fault(request, 422, f"{place}: {_printable(first['msg'])}{more}. See /openapi.json for what is expected.")
 
 

@@ -22,7 +22,7 @@ Values = tuple[Any, ...]
 
 
 class Case(NamedTuple):
-    """What is judged.
+    """One case to score.
 
     Args:
         ids: of its entities, in the order of `Decision.nouns`.

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from mlguide_assets.define.operations import Serving
 from mlguide_assets.deploy.fault_log import FaultCounter
-from mlguide_assets.deploy.serving.asked import RefusedError
 from mlguide_assets.deploy.serving.operations import IN_PROGRESS, AccessLog, count_request
 from mlguide_assets.deploy.serving.reach import AllowedHosts
+from mlguide_assets.deploy.serving.request import RefusedError
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -37,7 +37,7 @@ BODY_SECONDS = 10.0
 """A body that takes longer to arrive is given up."""
 
 OPEN = ("/", "/healthz", "/readyz", "/problem", "/openapi.json")
-"""Paths that need no key: what tells whether the server lives, and what has no data in it."""
+"""Paths that need no key: they report whether the server lives, or hold no data."""
 OPEN_BELOW = "/static/"
 
 _log = logging.getLogger(__name__)
@@ -196,7 +196,7 @@ class _Exchange:
 
     def measure(self, access_log: AccessLog | None, faults: FaultCounter) -> None:
         seconds = perf_counter() - self._started
-        # Paths that nobody serves are one: a stranger must not make metrics grow.
+        # Unknown paths are counted as one: a stranger must not make metrics grow.
         path = self.path or getattr(self._scope.get("route"), "path", "other")
         count_request(f"{self._scope.get('root_path', '')}{path}", self._status, seconds)
         faults.count(path, self._status)

@@ -1,11 +1,11 @@
-"""When it is decided, and whether the features are of an instant that suits it."""
+"""The instant of a decision, and whether the age of the features suits it."""
 
 from datetime import UTC, datetime, timedelta
 
 from mlguide_assets.define.operations import Serving
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.prediction_log import now_utc
-from mlguide_assets.deploy.serving.asked import RefusedError
+from mlguide_assets.deploy.serving.request import RefusedError
 
 
 def now_of(problem: Problem, feature_time: datetime) -> datetime:
@@ -33,13 +33,11 @@ def utc(instant: datetime, name: str) -> datetime:
     try:
         return instant.astimezone(UTC).replace(tzinfo=None)
     except OverflowError as error:
-        raise RefusedError(
-            422, f"{name} {instant.isoformat()} is not a valid UTC timestamp: ask for another."
-        ) from error
+        raise RefusedError(422, f"{name} {instant.isoformat()} is not a valid UTC timestamp: give another.") from error
 
 
-def judge_age(instant: datetime, feature_time: datetime, serving: Serving, *, given: bool, name: str) -> list[str]:
-    """Say so where the features are old; refuse them where they are too old, or would know the future.
+def check_age(instant: datetime, feature_time: datetime, serving: Serving, *, given: bool, name: str) -> list[str]:
+    """Warn where the features are old; refuse them where they are too old, or would know the future.
 
     Args:
         given: whether the request named the instant; what is wrong with it is then the request's.
@@ -53,18 +51,18 @@ def judge_age(instant: datetime, feature_time: datetime, serving: Serving, *, gi
         raise RefusedError(
             status,
             f"The instant {instant.isoformat()} lies before that of the features, {feature_time.isoformat()}, so they "
-            f"would know the future: ask for a later {name}.",
+            f"would know the future: give a later {name}.",
         )
     if age > serving.refuse_after:
         raise RefusedError(
             status,
-            f"The features are of {feature_time.isoformat()}, {in_days(age)} before the instant asked for, and past "
+            f"The features are of {feature_time.isoformat()}, {in_days(age)} before the requested instant, and past "
             f"{in_days(serving.refuse_after)} nothing is answered (serving.refuse_after of the problem file): publish "
-            f"newer ones with 'mlguide run', or ask with an earlier {name}.",
+            f"newer ones with 'mlguide run', or give an earlier {name}.",
         )
     if age > serving.stale_after:
         return [
-            f"The features are {in_days(age)} older than the instant asked for (serving.stale_after: "
+            f"The features are {in_days(age)} older than the requested instant (serving.stale_after: "
             f"{in_days(serving.stale_after)})."
         ]
     return []

@@ -1,6 +1,7 @@
-"""What the API is asked and what it answers: types that follow from the problem, once, and the schema of OpenAPI.
+"""The requests and answers of the API: types that follow from the problem, and the schema of OpenAPI.
 
-Bodies are dictionaries of described types, since columns may have any names; the rest of the server sees `Asked`.
+Bodies are dictionaries of described types, since columns may have any names; the rest of the server sees
+`PredictionRequest`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from mlguide_assets.define.decision import Decision, id_column, plural
 from mlguide_assets.define.prediction import PredictEvent
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import ColumnKind
-from mlguide_assets.deploy.serving.asked import Asked
+from mlguide_assets.deploy.serving.request import PredictionRequest
 from mlguide_assets.deploy.serving.types import list_of, record
 from mlguide_assets.prepare.features.catalogue import Feature
 
@@ -22,7 +23,7 @@ MOST_DAYS = 100_000
 """Of an age or a gap that is set by hand."""
 
 ONE, MANY = "(one)", "(many)"
-"""The two forms of a body about events; part of where an error lies, for whoever says it."""
+"""The two forms of a body about events; part of the location of an error in messages."""
 
 _Number = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
 _Text = Annotated[str, Field(strict=True, min_length=1, max_length=200)]
@@ -40,7 +41,7 @@ def _text(value: object) -> object:
 
 
 Instant = Annotated[datetime, BeforeValidator(_text), Field(strict=False)]
-"""JSON has no times: a text in ISO 8601, and no number, whose unit nobody could tell."""
+"""JSON has no times: a text in ISO 8601, and no number, whose unit would be unknown."""
 
 _KINDS: dict[ColumnKind, Any] = {
     "number": Annotated[float, Field(allow_inf_nan=False)],
@@ -83,8 +84,8 @@ class Requests:
     decision: Decision
     flat: bool = False
 
-    def asked(self, body: Mapping[str, Any], *, recommend: bool = False) -> Asked:
-        """What a body asks, which is of one of the types."""
+    def parse(self, body: Mapping[str, Any], *, recommend: bool = False) -> PredictionRequest:
+        """The request of a body, which is of one of the types."""
         decision = self.decision
         options = {name: body[name] for name in ("probability", "explain", "as_of", "on_unknown") if name in body}
         if given := body.get("what_if"):
@@ -92,10 +93,10 @@ class Requests:
         if recommend:
             options["endpoint"] = "recommend"
         if decision.is_event and not decision.choose:
-            return Asked(events=body.get(decision.plural) or [body], **options)
+            return PredictionRequest(events=body.get(decision.plural) or [body], **options)
         units = body[_ids_of(decision.unit)]
         candidates = body.get(_ids_of(decision.choose)) if decision.choose else None
-        return Asked(units=units, candidates=candidates, **options)
+        return PredictionRequest(units=units, candidates=candidates, **options)
 
 
 def requests_of(problem: Problem, ids: Mapping[str, Any], settable: Sequence[Feature] | None) -> Requests:
@@ -133,7 +134,7 @@ def purpose(problem: Problem) -> dict[str, str]:
 
 
 def event_fields(problem: Problem, ids: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of an event that nobody chose: its entities, what is known of it, its time, and its own keys."""
+    """The fields of an event that no policy chose: its entities, what is known of it, its time, and its own keys."""
     decision, predict = problem.decision, problem.predict
     assert isinstance(predict, PredictEvent)
     columns = problem.schema.event(predict.each).columns
@@ -210,7 +211,7 @@ def _options(problem: Problem, settable: Sequence[Feature] | None) -> dict[str, 
     if settable is None:
         options["what_if"] = NotRequired[dict[str, Annotated[float, Field(ge=0, le=MOST_DAYS)]] | None]
     elif settable:
-        text = "Features of the instant, set by hand; a question, not a prediction: it is logged as one."
+        text = "Features of the instant, set by hand. The answer is hypothetical, and logged as such."
         what_if = record("WhatIf", {each.name: NotRequired[setting(each)] for each in settable}, text, strict=True)
         options["what_if"] = NotRequired[what_if | None]
     if not decision.is_event or any(problem.schema.entity(noun) for noun in decision.nouns):

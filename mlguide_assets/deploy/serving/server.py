@@ -21,15 +21,15 @@ KEY_VARIABLE = "MLGUIDE_API_KEY"
 """What callers must send. An environment variable, since a flag is seen by everybody who lists processes."""
 ACCESS_LOG_VARIABLE = "MLGUIDE_ACCESS_LOG"
 BOUND_HOST_VARIABLE = "MLGUIDE_BOUND_HOST"
-"""Where the workers listen, for them to know; nobody else sets it."""
+"""Where the workers listen; only the parent process sets it."""
 _MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 
 GRACE_SECONDS = 20
-"""For requests in progress when the server is told to stop."""
+"""For requests in progress when the server is stopped."""
 
 
 def serve(home: Home, *, host: str, port: int, workers: int, store: str | None, access_log: bool) -> None:
-    """Serve until told to stop.
+    """Serve until stopped.
 
     Raises:
         InputError: the address is open to others and there is no key, it is taken, or there is no such kind of store.

@@ -17,12 +17,12 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.online_store.store import Id, OnlineStore, Snapshot, StoreError
 from mlguide_assets.deploy.prediction_log import CHAMPION, FALLBACK, ROUTED, LogError, LogWriter, now_utc
 from mlguide_assets.deploy.routing import Met, Route
-from mlguide_assets.deploy.serving.answering import Judged, Reasons, answer, failure_line, judge, log_line, meet
-from mlguide_assets.deploy.serving.asked import Asked, Question, RefusedError
-from mlguide_assets.deploy.serving.asking import Resolver
+from mlguide_assets.deploy.serving.answering import Reasons, Scored, answer, failure_line, log_line, meet, place_scores
 from mlguide_assets.deploy.serving.features import Features
 from mlguide_assets.deploy.serving.model import ServedModel
 from mlguide_assets.deploy.serving.reasons import top_reasons
+from mlguide_assets.deploy.serving.request import PredictionRequest, RefusedError, ResolvedRequest
+from mlguide_assets.deploy.serving.request_resolver import Resolver
 
 NO_CHAMPION = (
     "There is no champion: nothing was promoted yet: 'mlguide run' trains one, 'mlguide history' tells why not."
@@ -36,19 +36,19 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass
-class Work:
-    """A request on its way to its answer."""
+class PendingRequest:
+    """A request that has no answer yet."""
 
-    asked: Asked
+    request: PredictionRequest
     request_id: str
     started: float = field(default_factory=perf_counter)
-    question: Question | None = None
+    resolved: ResolvedRequest | None = None
     mets: Mapping[Id, Met] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     """By policy, the model versions that the arms of `mets` are answered by."""
     scoring: dict[str, float] = field(default_factory=dict)
-    """By model version, the seconds that it took for all works that it scored together."""
-    judged: list[Judged] = field(default_factory=list)
+    """By model version, the seconds that it took for all requests that it scored together."""
+    scored: list[Scored] = field(default_factory=list)
     body: bytes = b""
     refusal: RefusedError | None = None
 
@@ -60,12 +60,12 @@ class Work:
 
 @dataclass(frozen=True)
 class Answered:
-    """Works that were answered together, under which champion and from which publication: what a shadow scores again.
+    """Requests that were answered together, by which champion and from which publication: a shadow scores them again.
 
     Where an experiment or a canary gave a unit to the challenger, that version answered.
     """
 
-    works: Sequence[Work]
+    requests: Sequence[PendingRequest]
     model: ServedModel
     published: str
 
@@ -75,7 +75,7 @@ class Draft:
     """What is ready, but not yet logged, so not yet given.
 
     Args:
-        bodies: of the answers, one per work.
+        bodies: of the answers, one per request.
         lines: for the log.
         at: the instant of the answers, UTC.
     """
@@ -87,7 +87,7 @@ class Draft:
 
 
 class Service:
-    """Models, routes and the online store, put together. One thread at a time judges; any may set `champion`,
+    """Models, routes and the online store, put together. One thread at a time scores; any may set `champion`,
     `challenger` and `routes`.
 
     Args:
@@ -101,8 +101,8 @@ class Service:
         self._resolver = Resolver(problem)
         self._store = store
 
-    def judge(self, works: Sequence[Work]) -> Draft | None:
-        """Look up and score every work, or give it its refusal; None where all are refused."""
+    def score(self, requests: Sequence[PendingRequest]) -> Draft | None:
+        """Look up and score every request, or give it its refusal; None where all are refused."""
         # Once: another may become champion while these are answered.
         model, challenger, routes = self.champion, self.challenger, self.routes
         try:
@@ -110,54 +110,58 @@ class Service:
                 raise RefusedError(503, NO_CHAMPION)
             snapshot = self._snapshot()
         except (RefusedError, StoreError) as error:
-            for work in works:
-                work.refusal = _refusal(error)
+            for pending in requests:
+                pending.refusal = _refusal(error)
             return None
-        known = [work for work in works if self._look_up(work, snapshot, model)]
+        known = [pending for pending in requests if self._look_up(pending, snapshot, model)]
         if not known:
             return None
         if routes:
             second = challenger.version if challenger else None
             served = [route for route in routes if route.is_served_by(model.version, second)]
             _route(known, served, {"champion": model.version, "challenger": second or model.version})
-        self._judge(known, model, challenger)
+        self._score_requests(known, model, challenger)
         return self._draft(Answered(known, model, snapshot.publication.id))
 
-    def _judge(self, works: Sequence[Work], champion: ServedModel, challenger: ServedModel | None) -> None:
+    def _score_requests(
+        self, requests: Sequence[PendingRequest], champion: ServedModel, challenger: ServedModel | None
+    ) -> None:
         """By the champion, but for the units that a route gives to the challenger.
 
         Where the challenger fails, the champion answers for its units, too, and the log says so.
         """
-        given: list[list[Judged]] = []
-        routed = [work for work in works if any(work.is_routed(unit) for unit in work.mets)]
+        given: list[list[Scored]] = []
+        routed = [pending for pending in requests if any(pending.is_routed(unit) for unit in pending.mets)]
         if routed and challenger is not None:
             try:
-                given = self._judged_by(routed, challenger, ROUTED)
+                given = self._scored_by(routed, challenger, ROUTED)
             except Exception:
                 _log.exception("the challenger, version %s, could not answer for its units", challenger.version)
-        by_challenger = {id(work): judged for work, judged in zip(routed, given, strict=False)}
-        rest = [work for work in works if not _is_whole(work, by_challenger.get(id(work)))]
-        by_champion = dict(zip(map(id, rest), self._judged_by(rest, champion, CHAMPION), strict=True))
-        for work in works:
-            work.judged = _put_together(work, by_champion.get(id(work)), by_challenger.get(id(work)))
+        by_challenger = {id(pending): scored for pending, scored in zip(routed, given, strict=False)}
+        rest = [pending for pending in requests if not _is_whole(pending, by_challenger.get(id(pending)))]
+        by_champion = dict(zip(map(id, rest), self._scored_by(rest, champion, CHAMPION), strict=True))
+        for pending in requests:
+            pending.scored = _put_together(pending, by_champion.get(id(pending)), by_challenger.get(id(pending)))
 
-    def _judged_by(self, works: Sequence[Work], model: ServedModel, variant: str) -> list[list[Judged]]:
+    def _scored_by(self, requests: Sequence[PendingRequest], model: ServedModel, variant: str) -> list[list[Scored]]:
         began = perf_counter()
-        judged = [
-            judge(work.question, scores.tolist(), self._reasons(work, model), model, variant, work.mets)
-            for work, scores in zip(works, score([work.question for work in works], model), strict=True)
-            if work.question is not None
+        scored = [
+            place_scores(pending.resolved, scores.tolist(), self._reasons(pending, model), model, variant, pending.mets)
+            for pending, scores in zip(
+                requests, score_rows([pending.resolved for pending in requests], model), strict=True
+            )
+            if pending.resolved is not None
         ]
-        for work in works:
-            work.scoring[model.version] = perf_counter() - began
-        return judged
+        for pending in requests:
+            pending.scoring[model.version] = perf_counter() - began
+        return scored
 
     def _draft(self, answered: Answered) -> Draft:
         now, model = now_utc(), answered.model
         bodies = [
-            answer(work.asked, work.question, work.judged, model, work.request_id)
-            for work in answered.works
-            if work.question is not None
+            answer(pending.request, pending.resolved, pending.scored, model, pending.request_id)
+            for pending in answered.requests
+            if pending.resolved is not None
         ]
         return Draft(answered, bodies, log_lines(answered, now), now)
 
@@ -167,17 +171,17 @@ class Service:
             raise RefusedError(503, NO_FEATURES)
         return snapshot
 
-    def _look_up(self, work: Work, snapshot: Snapshot, model: ServedModel) -> bool:
+    def _look_up(self, pending: PendingRequest, snapshot: Snapshot, model: ServedModel) -> bool:
         try:
-            work.question = self._resolver.resolve(work.asked, snapshot, model.plan)
+            pending.resolved = self._resolver.resolve(pending.request, snapshot, model.plan)
         except (RefusedError, StoreError) as error:
-            work.refusal = _refusal(error)
-        return work.question is not None
+            pending.refusal = _refusal(error)
+        return pending.resolved is not None
 
-    def _reasons(self, work: Work, model: ServedModel) -> list[Reasons] | None:
-        if not work.asked.explain or work.question is None:
+    def _reasons(self, pending: PendingRequest, model: ServedModel) -> list[Reasons] | None:
+        if not pending.request.explain or pending.resolved is None:
             return None
-        features, encoding = work.question.features, model.model.encoding
+        features, encoding = pending.resolved.features, model.model.encoding
         if not features.cases:
             return []
         values = model.model.contributions(encoding.matrix_of_values(features.columns))
@@ -188,65 +192,70 @@ class Service:
 
 
 def give(draft: Draft, log: LogWriter) -> bool:
-    """Log all answers, then give them to their works; where the log fails, each gets that as its refusal."""
-    works = draft.answered.works
+    """Log all answers, then give them to their requests; where the log fails, each gets that as its refusal."""
+    requests = draft.answered.requests
     try:
         log.append(draft.lines, draft.at)
     except LogError as error:
-        for work in works:
-            work.refusal = _refusal(error)
+        for pending in requests:
+            pending.refusal = _refusal(error)
         return False
-    for work, body in zip(works, draft.bodies, strict=True):
-        work.body = body
+    for pending, body in zip(requests, draft.bodies, strict=True):
+        pending.body = body
     return True
 
 
-def score(questions: Sequence[Question | None], model: ServedModel) -> list[npt.NDArray[np.float64]]:
-    """The probabilities of the rows of each question, through one matrix for all.
+def score_rows(resolved: Sequence[ResolvedRequest | None], model: ServedModel) -> list[npt.NDArray[np.float64]]:
+    """The probabilities of the rows of each request, through one matrix for all.
 
     Args:
-        questions: all looked up for one model, which need not be the one that scores.
+        resolved: all looked up for one model, which need not be the one that scores.
     """
-    asked = [question.features for question in questions if question is not None]
-    if not any(features.cases for features in asked):
-        return [np.empty(0) for _ in questions]
-    together = Features(asked[0].names)
-    for features in asked:
+    parts = [each.features for each in resolved if each is not None]
+    if not any(features.cases for features in parts):
+        return [np.empty(0) for _ in resolved]
+    together = Features(parts[0].names)
+    for features in parts:
         together.extend(features)
     scores = model.model.predict(model.model.encoding.matrix_of_values(together.columns))
-    ends = np.cumsum([len(question.features.cases) if question else 0 for question in questions])
+    ends = np.cumsum([len(each.features.cases) if each else 0 for each in resolved])
     return np.split(scores, ends[:-1])
 
 
 def log_lines(answered: Answered, now: datetime) -> list[bytes]:
-    """The lines that the log keeps of answers: of each, one per model that judged."""
+    """The log lines of answers: of each, one per model that scored."""
     finished = perf_counter()
     return [
         log_line(
-            work.asked,
-            work.question,
-            judged,
+            pending.request,
+            pending.resolved,
+            scored,
             model,
-            request_id=work.request_id,
+            request_id=pending.request_id,
             published=answered.published,
             now=now,
-            latency_ms=(finished - work.started) * 1000,
-            scoring_ms=work.scoring.get(model.version, 0.0) * 1000,
+            latency_ms=(finished - pending.started) * 1000,
+            scoring_ms=pending.scoring.get(model.version, 0.0) * 1000,
         )
-        for work in answered.works
-        if work.question is not None
-        for model, judged in _by_model(work.judged, answered.model)
+        for pending in answered.requests
+        if pending.resolved is not None
+        for model, scored in _by_model(pending.scored, answered.model)
     ]
 
 
-def note_failures(works: Sequence[Work], log: LogWriter) -> None:
+def note_failures(requests: Sequence[PendingRequest], log: LogWriter) -> None:
     """Log which units of which arms got no answer, because the server failed on their requests.
 
-    What is refused before the arm is known (no features, a store that does not answer) hits all arms alike, and is
-    counted in the log of faults only, as are all other requests.
+    A refusal before the arm is known (no features, a store that does not answer) hits all arms alike, and is counted
+    in the log of faults only, as are all other requests.
     """
     now = now_utc()
-    lines = [line for work in works if work.refusal and work.refusal.status == FAULT for line in _failures(work, now)]
+    lines = [
+        line
+        for pending in requests
+        if pending.refusal and pending.refusal.status == FAULT
+        for line in _failures(pending, now)
+    ]
     try:
         if lines:
             log.append(lines, now)
@@ -254,55 +263,57 @@ def note_failures(works: Sequence[Work], log: LogWriter) -> None:
         _log.error("failed requests are not in the prediction log: %s", error)
 
 
-def _failures(work: Work, now: datetime) -> Iterator[bytes]:
-    if work.question is None:
+def _failures(pending: PendingRequest, now: datetime) -> Iterator[bytes]:
+    if pending.resolved is None:
         return
-    latency_ms = (perf_counter() - work.started) * 1000
-    own = {unit: work.versions["challenger" if work.is_routed(unit) else "champion"] for unit in work.mets}
+    latency_ms = (perf_counter() - pending.started) * 1000
+    own = {unit: pending.versions["challenger" if pending.is_routed(unit) else "champion"] for unit in pending.mets}
     for version in sorted({*own.values()}):
-        mets = {unit: met for unit, met in work.mets.items() if own[unit] == version}
+        mets = {unit: met for unit, met in pending.mets.items() if own[unit] == version}
         yield failure_line(
-            work.asked,
-            work.question.decision,
+            pending.request,
+            pending.resolved.decision,
             mets,
             version,
-            request_id=work.request_id,
+            request_id=pending.request_id,
             now=now,
             latency_ms=latency_ms,
         )
 
 
-def _by_model(judged: Sequence[Judged], champion: ServedModel) -> list[tuple[ServedModel, Sequence[Judged]]]:
-    versions = {each.model.version: each.model for each in judged}
+def _by_model(scored: Sequence[Scored], champion: ServedModel) -> list[tuple[ServedModel, Sequence[Scored]]]:
+    versions = {each.model.version: each.model for each in scored}
     if len(versions) <= 1:
-        return [(next(iter(versions.values()), champion), judged)]
-    return [(model, [each for each in judged if each.model.version == version]) for version, model in versions.items()]
+        return [(next(iter(versions.values()), champion), scored)]
+    return [(model, [each for each in scored if each.model.version == version]) for version, model in versions.items()]
 
 
-def _route(works: Sequence[Work], routes: Sequence[Route], versions: Mapping[str, str]) -> None:
-    """Note the arms that units meet. A what-if is a question: nobody meets an arm by it."""
-    for work in works:
-        work.versions = versions
-        if routes and work.question is not None and not work.asked.what_if:
-            work.mets = meet(work.question, routes)
+def _route(requests: Sequence[PendingRequest], routes: Sequence[Route], versions: Mapping[str, str]) -> None:
+    """Note the arms that units meet. A what-if is hypothetical: no unit meets an arm by it."""
+    for pending in requests:
+        pending.versions = versions
+        if routes and pending.resolved is not None and not pending.request.what_if:
+            pending.mets = meet(pending.resolved, routes)
 
 
-def _is_whole(work: Work, judged: Sequence[Judged] | None) -> bool:
+def _is_whole(pending: PendingRequest, scored: Sequence[Scored] | None) -> bool:
     """Whether the challenger has answered for every place."""
-    if judged is None:
+    if scored is None:
         return False
-    return all(each.slot.row is not None and work.is_routed(each.slot.unit) for each in judged)
+    return all(each.slot.row is not None and pending.is_routed(each.slot.unit) for each in scored)
 
 
-def _put_together(work: Work, own: Sequence[Judged] | None, other: Sequence[Judged] | None) -> list[Judged]:
+def _put_together(
+    pending: PendingRequest, own: Sequence[Scored] | None, other: Sequence[Scored] | None
+) -> list[Scored]:
     """Each place by the model that its unit was given to."""
     if own is None:
         return list(other or ())
-    if not work.mets:
+    if not pending.mets:
         return list(own)
 
-    def of(each: Judged) -> Judged:
-        if each.slot.row is None or not work.is_routed(each.slot.unit):
+    def of(each: Scored) -> Scored:
+        if each.slot.row is None or not pending.is_routed(each.slot.unit):
             return each
         return other[each.place] if other is not None else replace(each, variant=FALLBACK)
 

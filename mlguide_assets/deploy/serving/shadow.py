@@ -12,10 +12,10 @@ from queue import Full, Queue
 from time import perf_counter
 
 from mlguide_assets.deploy.prediction_log import CHALLENGER, CHAMPION_SHADOW, LogWriter, now_utc
-from mlguide_assets.deploy.serving.answering import Judged, judge
+from mlguide_assets.deploy.serving.answering import Scored, place_scores
 from mlguide_assets.deploy.serving.model import ServedModel
 from mlguide_assets.deploy.serving.operations import SHADOWED
-from mlguide_assets.deploy.serving.service import Answered, Work, log_lines, score
+from mlguide_assets.deploy.serving.service import Answered, PendingRequest, log_lines, score_rows
 
 MOST_WAITING = 500
 """Batches. Where the challenger cannot follow, requests pass it by; none waits for it."""
@@ -40,7 +40,7 @@ class Shadow:
         try:
             self._waiting.put_nowait(answered)
         except Full:
-            SHADOWED.labels("dropped").inc(sum(len(work.judged) for work in answered.works))
+            SHADOWED.labels("dropped").inc(sum(len(pending.scored) for pending in answered.requests))
 
     def stop(self) -> None:
         """Score what waits, then end."""
@@ -56,28 +56,35 @@ class Shadow:
                 try:
                     self._score(answered, each, variant)
                 except Exception:
-                    SHADOWED.labels("failed").inc(sum(len(work.judged) for work in answered.works))
+                    SHADOWED.labels("failed").inc(sum(len(pending.scored) for pending in answered.requests))
                     _log.exception("version %s could not score in the shadow", each.version)
 
     def _score(self, answered: Answered, model: ServedModel, variant: str) -> None:
-        asked = [work for work in answered.works if any(each.model.version != model.version for each in work.judged)]
-        if not asked:
+        others = [
+            pending
+            for pending in answered.requests
+            if any(each.model.version != model.version for each in pending.scored)
+        ]
+        if not others:
             return
         began = perf_counter()
-        scores = score([work.question for work in asked], model)
-        works = [
-            replace(work, judged=_own(judge(work.question, each.tolist(), None, model, variant), work, model))
-            for work, each in zip(asked, scores, strict=True)
-            if work.question is not None
+        scores = score_rows([pending.resolved for pending in others], model)
+        requests = [
+            replace(
+                pending,
+                scored=_own(place_scores(pending.resolved, each.tolist(), None, model, variant), pending, model),
+            )
+            for pending, each in zip(others, scores, strict=True)
+            if pending.resolved is not None
         ]
         scoring = {model.version: perf_counter() - began}
-        works = [replace(work, scoring=scoring) for work in works if work.judged]
+        requests = [replace(pending, scoring=scoring) for pending in requests if pending.scored]
         now = now_utc()
-        self._log.append(log_lines(Answered(works, model, answered.published), now), now)
-        SHADOWED.labels("logged").inc(sum(len(work.judged) for work in works))
+        self._log.append(log_lines(Answered(requests, model, answered.published), now), now)
+        SHADOWED.labels("logged").inc(sum(len(pending.scored) for pending in requests))
 
 
-def _own(judged: Sequence[Judged], work: Work, model: ServedModel) -> list[Judged]:
+def _own(scored: Sequence[Scored], pending: PendingRequest, model: ServedModel) -> list[Scored]:
     """Those places that the model has not answered itself."""
-    answered = {each.place for each in work.judged if each.model.version == model.version}
-    return [each for each in judged if each.place not in answered]
+    answered = {each.place for each in pending.scored if each.model.version == model.version}
+    return [each for each in scored if each.place not in answered]

@@ -17,7 +17,7 @@ from mlguide_assets.errors import InputError
 
 POLL_SECONDS = 0.2
 RETRY_SECONDS = 5.0
-"""A bundle that was refused may have been mended under the same name."""
+"""A bundle that was refused may have been repaired under the same name."""
 
 DUE_SECONDS = 5.0
 

@@ -169,7 +169,7 @@ def test_what_was_answered_lands_and_equals_what_is_computed_offline(
         (payment("c-007", 3, 1, colour="red"), "colour: Extra inputs are not permitted"),
         ({"payments": []}, "payments: List should have at least 1 item"),
         (payment("c-007", 3, 1, paid="yesterday"), "paid: Value error, write a time as text"),
-        (payment("c-007", 3, 1, paid="2024-01-01T00:00:00Z"), "would know the future: ask for a later paid"),
+        (payment("c-007", 3, 1, paid="2024-01-01T00:00:00Z"), "would know the future: give a later paid"),
         (payment("c-007", 3, 1, what_if={"hour": 24}), "what_if.hour: Input should be less than or equal to 23"),
         ([1], "the body: Input should be a valid dictionary"),
     ],

@@ -23,7 +23,7 @@ from mlguide_assets.deploy.prediction_log import (
     remove_unused,
     segments,
 )
-from mlguide_assets.deploy.serving.running import ANSWERING
+from mlguide_assets.deploy.serving.worker_state import ANSWERING
 from mlguide_assets_tests.deploy.serving.serving import Client, Hammer, House, Server, eventually
 from mlguide_assets_tests.samples import USERS
 

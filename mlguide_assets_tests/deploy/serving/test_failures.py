@@ -14,10 +14,10 @@ from mlguide_assets.deploy.landing import PREDICTION_LOG, land_log
 from mlguide_assets.deploy.online_store.sqlite import SqliteStore
 from mlguide_assets.deploy.prediction_log import LogWriter
 from mlguide_assets.deploy.routing import Arm, Route
-from mlguide_assets.deploy.serving.asked import Asked
 from mlguide_assets.deploy.serving.batching import Batcher
 from mlguide_assets.deploy.serving.model import ServedModel, load_served
-from mlguide_assets.deploy.serving.service import Service, Work
+from mlguide_assets.deploy.serving.request import PredictionRequest
+from mlguide_assets.deploy.serving.service import PendingRequest, Service
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.statistics.draws import SIZE
 from mlguide_assets_tests.deploy.serving.serving import House
@@ -54,15 +54,15 @@ def service(house: House) -> Service:
     return service
 
 
-def ask(service: Service, folder: Path, *users: Sequence[int]) -> list[Work]:
-    async def answers() -> list[Work]:
+def ask(service: Service, folder: Path, *users: Sequence[int]) -> list[PendingRequest]:
+    async def answers() -> list[PendingRequest]:
         log = LogWriter(folder)
         batcher = Batcher(service, [log], lambda _: None)
-        asked = (Asked(units=each, candidates=[3]) for each in users)
-        works = await asyncio.gather(*(batcher.answer(each, f"r{place}") for place, each in enumerate(asked)))
+        asked = (PredictionRequest(units=each, candidates=[3]) for each in users)
+        pending = await asyncio.gather(*(batcher.answer(each, f"r{place}") for place, each in enumerate(asked)))
         batcher.stop()
         log.close()
-        return works
+        return pending
 
     return asyncio.run(answers())
 
@@ -75,8 +75,8 @@ def landed(folder: Path, tmp_path: Path) -> list[dict[str, Any]]:
 
 def test_a_failed_request_has_a_row_of_each_unit_with_its_arm(service: Service, tmp_path: Path) -> None:
     folder = tmp_path / "log"
-    works = ask(service, folder, [OUT], [IN], [IN, OUT])
-    assert [work.refusal and work.refusal.status for work in works] == [None, 500, 500]
+    requests = ask(service, folder, [OUT], [IN], [IN, OUT])
+    assert [each.refusal and each.refusal.status for each in requests] == [None, 500, 500]
     told = [
         (
             row["request_id"],

@@ -133,7 +133,7 @@ def test_a_bad_body_is_told_what_is_wrong_with_it(client: Client, path: str, bod
         (b'{"user_ids": [1', "The body is not JSON"),
         (b'{"user_ids": ["5"]}', "user_ids.0"),
         (b'{"user_ids": [1], "propability": true}', "propability"),
-        (b'{"user_ids": ["5", "6"]}', "1 more to mend"),
+        (b'{"user_ids": ["5", "6"]}', "1 more to fix"),
         (b'{"user_ids": [1], "email_ids": [2], "what_if": {"tenure_days": -1}}', "what_if.tenure_days"),
     ],
 )

@@ -17,27 +17,27 @@ from pathlib import Path
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.deploy.fault_log import FaultCounter
 from mlguide_assets.deploy.serving.app import app_of
-from mlguide_assets.deploy.serving.asked import Asked
+from mlguide_assets.deploy.serving.request import PredictionRequest
 from mlguide_assets.deploy.serving.reach import AllowedHosts
-from mlguide_assets.deploy.serving.running import Running
+from mlguide_assets.deploy.serving.worker_state import WorkerState
 from mlguide_assets.settings import Home
 
 home = Home(Path(sys.argv[1]))
 app_of(home, hosts=AllowedHosts.of("127.0.0.1"))
 
 async def serve():
-    running = Running(home, current_problem(home), None, FaultCounter(home.faults("sample")))
-    works = [
+    running = WorkerState(home, current_problem(home), None, FaultCounter(home.faults("sample")))
+    requests = [
         await running.batcher.answer(asked, "0" * 32)
         for asked in (
-            Asked(units=[3, 1000], on_unknown="base_rate"),
-            Asked(units=[3], candidates=[1], explain=True),
-            Asked("recommend", units=[3], explain=True),
+            PredictionRequest(units=[3, 1000], on_unknown="base_rate"),
+            PredictionRequest(units=[3], candidates=[1], explain=True),
+            PredictionRequest("recommend", units=[3], explain=True),
         )
     ]
     running.state()
     running.stop()
-    return [bool(work.body) for work in works]
+    return [bool(each.body) for each in requests]
 
 print(json.dumps({"answered": asyncio.run(serve()), "modules": sorted(sys.modules)}))
 """

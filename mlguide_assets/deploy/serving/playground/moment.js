@@ -21,7 +21,7 @@ export class Moment {
     byId("what-if").append(...[...this.#rows.values()].map((row) => row.element));
     byId("what-if-part").hidden = !this.#rows.size;
     byId("as-of-label").textContent = `${whenOf()}, UTC`;
-    byId("moment-needs").textContent = `The last ${problem.noun} is judged as of its own instant: choose the other question to change it.`;
+    byId("moment-needs").textContent = `The last ${problem.noun} is scored as of its own instant: choose the other question to change it.`;
     this.#asOf.addEventListener("input", changed);
     byId("moment-reset").addEventListener("click", () => {
       this.show({ asOf: "", whatIf: {}, mode: "candidates" });

@@ -1,4 +1,4 @@
-"""What is asked, in words that every problem has, and what was looked up for it."""
+"""A prediction request in the terms of any problem, and what was looked up for it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,13 +13,13 @@ Endpoint = Literal["predict", "recommend"]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request, in words that every problem has.
+class PredictionRequest:
+    """A request, in the terms of any problem.
 
     Attributes:
-        units: ids of the entities that are asked about; none where `events` are.
+        units: ids of the entities to predict; none where `events` are.
         candidates: ids of what may be chosen; None: those that are the newest, or the last decision.
-        events: events that nobody chose, as `messages.py` describes them; their times are `datetime`s.
+        events: events that no policy chose, as `messages.py` describes them; their times are `datetime`s.
         as_of: when it is decided; None: now. Events have times of their own.
         what_if: features of the instant, set by hand.
     """
@@ -36,7 +36,7 @@ class Asked:
 
 
 class RefusedError(Exception):
-    """A request that gets no prediction: the HTTP status, and why, in one sentence."""
+    """A request is refused: the HTTP status, and the reason in one sentence."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -50,8 +50,8 @@ class Slot(NamedTuple):
     Args:
         ids: of its entities, in the order of `Decision.nouns`; None for what was to be chosen and is not known.
         row: of the features; None where there are none.
-        instant: of an event that nobody chose.
-        keys: what else tells such an event apart, where that was given.
+        instant: of an event that no policy chose.
+        keys: other key columns of such an event, where they were given.
     """
 
     ids: tuple[Id | None, ...]
@@ -61,19 +61,19 @@ class Slot(NamedTuple):
 
     @property
     def unit(self) -> Id:
-        """Whom or what the decision is about."""
+        """The entity that the decision is about."""
         assert self.ids[0] is not None
         return self.ids[0]
 
     @property
     def chosen(self) -> Id | None:
-        """What a decision may choose."""
+        """The candidate that a decision may choose."""
         return self.ids[-1]
 
 
 @dataclass
-class Question:
-    """A request, looked up: the places of its answer in order, and the features that they need.
+class ResolvedRequest:
+    """A request after the look-up: the places of its answer in order, and the features that they need.
 
     Args:
         decision: what it is about.

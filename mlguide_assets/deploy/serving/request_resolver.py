@@ -1,4 +1,4 @@
-"""From a request to the features of its cases, or to the reason why there are none."""
+"""Resolves a request to the features of its cases, or refuses it with the reason."""
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -7,17 +7,17 @@ from typing import Any
 from mlguide_assets.define.decision import id_column, plural
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.online_store.store import Id, Publication, Row, Snapshot
-from mlguide_assets.deploy.serving.asked import Asked, Question, RefusedError, Slot
 from mlguide_assets.deploy.serving.examples import ids_of
 from mlguide_assets.deploy.serving.features import Case, FeaturePlan, Features, Values, microseconds
-from mlguide_assets.deploy.serving.instants import judge_age, now_of, utc
+from mlguide_assets.deploy.serving.instants import check_age, now_of, utc
+from mlguide_assets.deploy.serving.request import PredictionRequest, RefusedError, ResolvedRequest, Slot
 
 
 class Resolver:
-    """Looks up what requests ask about.
+    """Looks up the entities and features of requests.
 
     Args:
-        problem: the home's, whose `serving` says where to stop.
+        problem: the home's, whose `serving` sets the limits.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -28,120 +28,120 @@ class Resolver:
         self._kinds: list[tuple[str, type]] = []
         self._declared = {noun: problem.schema.entity(noun) is not None for noun in self.decision.nouns}
 
-    def resolve(self, asked: Asked, snapshot: Snapshot, plan: FeaturePlan) -> Question:
-        """Look up what a request asks about.
+    def resolve(self, request: PredictionRequest, snapshot: Snapshot, plan: FeaturePlan) -> ResolvedRequest:
+        """Look up the entities and features of a request.
 
         Args:
             plan: of the model that answers.
 
         Raises:
-            RefusedError: it asks for too much, for features that know the future, or for ones that are too old.
+            RefusedError: it is too large, or its features would know the future or are too old.
             StoreError: the store does not answer.
         """
-        self._refuse_other_ids(asked, snapshot.publication)
-        if asked.what_if and (unknown := plan.unsettable(asked.what_if)):
+        self._refuse_other_ids(request, snapshot.publication)
+        if request.what_if and (unknown := plan.unsettable(request.what_if)):
             raise RefusedError(422, f"what_if: {unknown[0]} is no feature of the instant that the champion has.")
         if self.decision.choose is None:
-            return (self._events if self.decision.is_event else self._entities)(asked, snapshot, plan)
-        if asked.endpoint == "predict" and asked.candidates is None:
-            return self._last(asked, snapshot, plan)
-        return self._choices(asked, snapshot, plan)
+            return (self._events if self.decision.is_event else self._entities)(request, snapshot, plan)
+        if request.endpoint == "predict" and request.candidates is None:
+            return self._last(request, snapshot, plan)
+        return self._choices(request, snapshot, plan)
 
-    def _choices(self, asked: Asked, snapshot: Snapshot, plan: FeaturePlan) -> Question:
+    def _choices(self, request: PredictionRequest, snapshot: Snapshot, plan: FeaturePlan) -> ResolvedRequest:
         """Every unit with every candidate, unit by unit."""
         unit, choose = self.decision.nouns
-        candidates = self._candidates(asked, snapshot)
-        self._refuse_too_many(asked, len(asked.units) * len(candidates))
-        instant, feature_time, degraded = self._instant(asked, snapshot)
+        candidates = self._candidates(request, snapshot)
+        self._refuse_too_many(request, len(request.units) * len(candidates))
+        instant, feature_time, degraded = self._instant(request, snapshot)
         at, of_instant = microseconds(instant), plan.of_instant(microseconds(instant))
-        units = _found(plan, unit, snapshot.look_up(plural(unit), asked.units), at)
+        units = _found(plan, unit, snapshot.look_up(plural(unit), request.units), at)
         contents = _found(plan, choose, snapshot.look_up(plural(choose), candidates), at)
         offered = [each for each in candidates if each in contents]
         slots: list[Slot] = []
         features = Features(plan.names)
-        for each in asked.units:
+        for each in request.units:
             for candidate in offered:
                 ids = (each, candidate)
                 if each in units:
                     slots.append(Slot(ids, len(features.rows)))
-                    values = plan.values(units[each], contents[candidate], (), of_instant, what_if=asked.what_if)
+                    values = plan.values(units[each], contents[candidate], (), of_instant, what_if=request.what_if)
                     features.add(Case(ids, instant, feature_time), values)
-                elif asked.on_unknown == "base_rate":
+                elif request.on_unknown == "base_rate":
                     slots.append(Slot(ids, None))
-        unknown = {unit: _unknown(asked.units, units), choose: _unknown(candidates, contents)}
-        return Question(self.decision, slots, features, len(offered), unknown, degraded)
+        unknown = {unit: _unknown(request.units, units), choose: _unknown(candidates, contents)}
+        return ResolvedRequest(self.decision, slots, features, len(offered), unknown, degraded)
 
-    def _last(self, asked: Asked, snapshot: Snapshot, plan: FeaturePlan) -> Question:
+    def _last(self, request: PredictionRequest, snapshot: Snapshot, plan: FeaturePlan) -> ResolvedRequest:
         """The last decision about each unit, as of its own instant, so that its outcome is in no feature."""
         decision = self.decision
-        if asked.as_of or asked.what_if:
+        if request.as_of or request.what_if:
             raise RefusedError(
                 422,
                 f"as_of and what_if need {decision.choose}_ids: without them, the last {decision.noun} of each "
-                f"{decision.unit} is judged as of its own instant.",
+                f"{decision.unit} is scored as of its own instant.",
             )
-        self._refuse_too_many(asked, len(asked.units))
+        self._refuse_too_many(request, len(request.units))
         feature_time = snapshot.publication.as_of
-        degraded = self._judge_age(now_of(self.problem, feature_time), feature_time, given=None)
-        last = snapshot.look_up(f"last_{decision.plural}", asked.units)
+        degraded = self._check_age(now_of(self.problem, feature_time), feature_time, given=None)
+        last = snapshot.look_up(f"last_{decision.plural}", request.units)
         slots: list[Slot] = []
         features = Features(plan.names)
-        for each in asked.units:
+        for each in request.units:
             if each in last:
                 ids = tuple(last[each][name] for name in decision.ids)
                 at = datetime.fromisoformat(last[each][decision.time])
                 slots.append(Slot(ids, len(features.rows)))
                 features.add(Case(ids, at, at), plan.stored(last[each]))
-            elif asked.on_unknown == "base_rate":
+            elif request.on_unknown == "base_rate":
                 slots.append(Slot((each, None), None))
-        unknown: dict[str, list[Id]] = {decision.unit: _unknown(asked.units, last), str(decision.choose): []}
-        return Question(self.decision, slots, features, 1, unknown, degraded)
+        unknown: dict[str, list[Id]] = {decision.unit: _unknown(request.units, last), str(decision.choose): []}
+        return ResolvedRequest(self.decision, slots, features, 1, unknown, degraded)
 
-    def _entities(self, asked: Asked, snapshot: Snapshot, plan: FeaturePlan) -> Question:
-        """Entities, as at a cut-off at the instant asked for."""
+    def _entities(self, request: PredictionRequest, snapshot: Snapshot, plan: FeaturePlan) -> ResolvedRequest:
+        """Entities, as at a cut-off at the requested instant."""
         unit = self.decision.unit
-        self._refuse_too_many(asked, len(asked.units))
-        instant, feature_time, degraded = self._instant(asked, snapshot)
+        self._refuse_too_many(request, len(request.units))
+        instant, feature_time, degraded = self._instant(request, snapshot)
         at, of_instant = microseconds(instant), plan.of_instant(microseconds(instant))
-        units = _found(plan, unit, snapshot.look_up(plural(unit), asked.units), at)
+        units = _found(plan, unit, snapshot.look_up(plural(unit), request.units), at)
         slots: list[Slot] = []
         features = Features(plan.names)
-        for each in asked.units:
+        for each in request.units:
             if each in units:
                 slots.append(Slot((each,), len(features.rows)))
-                values = plan.values(units[each], (), of_instant, what_if=asked.what_if)
+                values = plan.values(units[each], (), of_instant, what_if=request.what_if)
                 features.add(Case((each,), instant, feature_time), values)
-            elif asked.on_unknown == "base_rate":
+            elif request.on_unknown == "base_rate":
                 slots.append(Slot((each,), None))
-        return Question(self.decision, slots, features, 1, {unit: _unknown(asked.units, units)}, degraded)
+        return ResolvedRequest(self.decision, slots, features, 1, {unit: _unknown(request.units, units)}, degraded)
 
-    def _events(self, asked: Asked, snapshot: Snapshot, plan: FeaturePlan) -> Question:
+    def _events(self, request: PredictionRequest, snapshot: Snapshot, plan: FeaturePlan) -> ResolvedRequest:
         """Events, each at its own time. Of an entity that no table declares, an unknown one has no history."""
         decision, feature_time = self.decision, snapshot.publication.as_of
-        self._refuse_too_many(asked, len(asked.events))
+        self._refuse_too_many(request, len(request.events))
         now = now_of(self.problem, feature_time)
         rows: dict[str, dict[Id, Row]] = {}
         named: dict[str, list[Id]] = {}
         for noun, name in zip(decision.nouns, decision.ids, strict=True):
-            named[noun] = [event[name] for event in asked.events]
+            named[noun] = [event[name] for event in request.events]
             rows[noun] = snapshot.look_up(plural(noun), list(dict.fromkeys(named[noun])))
         slots: list[Slot] = []
         features = Features(plan.names)
         degraded: dict[str, None] = {}
-        for event, ids in zip(asked.events, zip(*named.values(), strict=True), strict=True):
+        for event, ids in zip(request.events, zip(*named.values(), strict=True), strict=True):
             given = event.get(decision.time)
             instant = utc(given, decision.time) if given else now
-            said = self._judge_age(instant, feature_time, given=decision.time if given else None)
+            said = self._check_age(instant, feature_time, given=decision.time if given else None)
             degraded |= dict.fromkeys(said)
             keys = {name: event[name] for name in decision.own_keys if event.get(name) is not None}
             if self._is_known(ids, rows):
                 slots.append(Slot(ids, len(features.rows), instant, keys))
-                values = plan.values(*self._parts(event, ids, rows, plan, instant), what_if=asked.what_if)
+                values = plan.values(*self._parts(event, ids, rows, plan, instant), what_if=request.what_if)
                 features.add(Case(ids, instant, feature_time), values)
-            elif asked.on_unknown == "base_rate":
+            elif request.on_unknown == "base_rate":
                 slots.append(Slot(ids, None, instant, keys))
         unknown = {noun: _unknown(ids, rows[noun]) for noun, ids in named.items()}
-        return Question(self.decision, slots, features, 1, unknown, list(degraded))
+        return ResolvedRequest(self.decision, slots, features, 1, unknown, list(degraded))
 
     def _is_known(self, ids: Sequence[Id], rows: Mapping[str, Mapping[Id, Row]]) -> bool:
         """Whether every entity that has a table is in it."""
@@ -162,9 +162,9 @@ class Resolver:
         yield plan.of_event(event)
         yield plan.of_instant(at)
 
-    def _candidates(self, asked: Asked, snapshot: Snapshot) -> Sequence[Id]:
-        if asked.candidates is not None:
-            return asked.candidates
+    def _candidates(self, request: PredictionRequest, snapshot: Snapshot) -> Sequence[Id]:
+        if request.candidates is not None:
+            return request.candidates
         newest = snapshot.publication.candidates[: self.problem.scoring.candidates]
         if not newest:
             raise RefusedError(
@@ -174,20 +174,20 @@ class Resolver:
             )
         return newest
 
-    def _refuse_too_many(self, asked: Asked, cases: int) -> None:
+    def _refuse_too_many(self, request: PredictionRequest, cases: int) -> None:
         serving, decision = self.problem.serving, self.decision
-        limit = serving.max_explained_pairs if asked.explain else serving.max_pairs
+        limit = serving.max_explained_pairs if request.explain else serving.max_pairs
         if cases <= limit:
             return
         what = plural(decision.noun)
         if decision.choose:
             what = f"pairs of {decision.unit} and {decision.choose}"
-        explained = " to explain" if asked.explain else ""
+        explained = " to explain" if request.explain else ""
         raise RefusedError(
             422, f"The request has {cases:,} {what}{explained}; at most {limit:,} are answered: split it."
         )
 
-    def _refuse_other_ids(self, asked: Asked, publication: Publication) -> None:
+    def _refuse_other_ids(self, request: PredictionRequest, publication: Publication) -> None:
         """The ids of an entity are all whole numbers or all texts. A server that began before any were published takes
         both: no number must be answered as if it were the text, or the other way round."""
         if self._kinds_of is not publication:
@@ -195,30 +195,30 @@ class Resolver:
             known = ids_of(self.problem, publication)
             self._kinds = [(noun, type(ids[0])) for noun, ids in known.items() if ids]
         for noun, kind in self._kinds:
-            if asked.events:
-                given: Sequence[Id] = [event[self._id_of[noun]] for event in asked.events]
+            if request.events:
+                given: Sequence[Id] = [event[self._id_of[noun]] for event in request.events]
             else:
-                given = asked.units if noun == self.decision.unit else asked.candidates or ()
+                given = request.units if noun == self.decision.unit else request.candidates or ()
             if any(type(each) is not kind for each in given):
                 what = "texts" if kind is str else "whole numbers"
                 raise RefusedError(422, f"{noun}: the ids of {plural(noun)} are {what} here.")
 
-    def _instant(self, asked: Asked, snapshot: Snapshot) -> tuple[datetime, datetime, list[str]]:
+    def _instant(self, request: PredictionRequest, snapshot: Snapshot) -> tuple[datetime, datetime, list[str]]:
         """When it is decided, the instant of the features, and what is to be said of the two."""
         feature_time = snapshot.publication.as_of
-        instant = utc(asked.as_of, "as_of") if asked.as_of else now_of(self.problem, feature_time)
-        given = "as_of" if asked.as_of else None
-        return instant, feature_time, self._judge_age(instant, feature_time, given=given)
+        instant = utc(request.as_of, "as_of") if request.as_of else now_of(self.problem, feature_time)
+        given = "as_of" if request.as_of else None
+        return instant, feature_time, self._check_age(instant, feature_time, given=given)
 
-    def _judge_age(self, instant: datetime, feature_time: datetime, *, given: str | None) -> list[str]:
-        """See `judge_age`.
+    def _check_age(self, instant: datetime, feature_time: datetime, *, given: str | None) -> list[str]:
+        """See `check_age`.
 
         Args:
             given: the field by which the request named the instant, if it did.
         """
         by_event = self.decision.is_event and not self.decision.choose
         name = given or (self.decision.time if by_event else "as_of")
-        return judge_age(instant, feature_time, self.problem.serving, given=given is not None, name=name)
+        return check_age(instant, feature_time, self.problem.serving, given=given is not None, name=name)
 
 
 def _found(plan: FeaturePlan, noun: str, rows: Mapping[Id, Row], at: int) -> dict[Id, Values]:

@@ -1,4 +1,4 @@
-"""What runs behind the routes of one worker: the threads that answer, follow the pointers and shadow."""
+"""The state of one worker behind its routes: the threads that answer, follow the pointers and shadow."""
 
 import contextlib
 import gc
@@ -16,15 +16,15 @@ from mlguide_assets.deploy.online_store.opening import open_store
 from mlguide_assets.deploy.online_store.store import Publication, Row, StoreError
 from mlguide_assets.deploy.prediction_log import GIGABYTE, LogError, LogWriter, now_utc, probe_writable
 from mlguide_assets.deploy.serving.answers import ServiceState
-from mlguide_assets.deploy.serving.asked import RefusedError
-from mlguide_assets.deploy.serving.asking import Resolver
 from mlguide_assets.deploy.serving.batching import Batcher
 from mlguide_assets.deploy.serving.examples import trial
 from mlguide_assets.deploy.serving.instants import in_days, now_of
 from mlguide_assets.deploy.serving.listing import List
 from mlguide_assets.deploy.serving.model import ServedModel
 from mlguide_assets.deploy.serving.operations import PREDICTIONS
-from mlguide_assets.deploy.serving.service import NO_CHAMPION, NO_FEATURES, Answered, Service, score
+from mlguide_assets.deploy.serving.request import RefusedError
+from mlguide_assets.deploy.serving.request_resolver import Resolver
+from mlguide_assets.deploy.serving.service import NO_CHAMPION, NO_FEATURES, Answered, Service, score_rows
 from mlguide_assets.deploy.serving.shadow import Shadow
 from mlguide_assets.deploy.serving.watching import Follower, RoutesFollower, Watcher
 from mlguide_assets.settings import Home
@@ -36,12 +36,12 @@ ANSWERING = 2
 """Threads that answer: one scores while the other waits for the disk."""
 
 PROBE_SECONDS = 1.0
-"""Between two looks whether the log can be written, while it can."""
+"""Between two checks that the log can be written, while it can."""
 
 Status = Literal["ready", "degraded", "unavailable"]
 
 
-class Running:
+class WorkerState:
     """Everything that one worker keeps while it runs. Made inside the event loop.
 
     Raises:
@@ -51,7 +51,7 @@ class Running:
     def __init__(self, home: Home, problem: Problem, store: str | None, faults: FaultCounter) -> None:
         sys.setswitchinterval(SWITCH_SECONDS)
         self._problem = problem
-        # A store belongs to one thread at a time: those that answer share one, those that list and tell the state one.
+        # A store belongs to one thread at a time: threads that answer share one, threads that list and report another.
         answering, self._store = (open_store(home, problem.key, store) for _ in range(2))
         self._turn = Lock()
         self._probe_at = 0.0
@@ -70,7 +70,7 @@ class Running:
         self._watcher = Watcher([self._champion, self._challenger, self._routes], self._write_faults)
         self._watcher.start()
         self.batcher = Batcher(self._service, self._logs[:ANSWERING], self._after)
-        # What lives as long as the server need not be looked at by every full collection, which would take 45 ms.
+        # Objects that live as long as the server are excluded from full collections, which would take 45 ms.
         gc.collect()
         gc.freeze()
 
@@ -136,13 +136,13 @@ class Running:
         )
 
     def _prediction_fault(self, model: ServedModel) -> str | None:
-        """Why no prediction can be answered, found by trying one, to the log's door; None where it can."""
+        """Why no prediction can be answered, found by trying one up to the log; None where it can."""
         try:
             with self._turn:
                 snapshot = self._store.current()
-                asked = trial(self._problem, snapshot.publication) if snapshot else None
-                if snapshot is not None and asked is not None:
-                    score([self._resolver.resolve(asked, snapshot, model.plan)], model)
+                request = trial(self._problem, snapshot.publication) if snapshot else None
+                if snapshot is not None and request is not None:
+                    score_rows([self._resolver.resolve(request, snapshot, model.plan)], model)
                 if monotonic() >= self._probe_at:
                     probe_writable(self._log_folder, self._most_bytes)
                     self._probe_at = monotonic() + PROBE_SECONDS
@@ -176,9 +176,9 @@ class Running:
 def count_predictions(answered: Answered) -> None:
     """Count what was answered, by version and class."""
     classes = Counter(
-        (judged.model.version, judged.model.label(judged.probability))
-        for work in answered.works
-        for judged in work.judged
+        (scored.model.version, scored.model.label(scored.probability))
+        for pending in answered.requests
+        for scored in pending.scored
     )
     for (version, label), number in classes.items():
         PREDICTIONS.labels(version, label).inc(number)
