@@ -1,8 +1,8 @@
-"""Probabilities that mean what they say: a straight line on the log-odds, learned from outcomes.
+"""Calibration of probabilities: a straight line on the log-odds, learned from outcomes.
 
-Two numbers, as Cox (1958) proposed for judging forecasts and Platt (1999) for mending them. Isotonic regression
+Two numbers, as Cox (1958) proposed to assess forecasts and Platt (1999) to correct them. Isotonic regression
 bends to any monotone shape, but with the few hundred positives of a rare event it follows noise, ties rows that
-the model told apart, and breaks the sum of the exact SHAP contributions; a line only scales them by its slope.
+the model ranked, and breaks the sum of the exact SHAP contributions; a line only scales them by its slope.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ deviation): worth about as much as one positive row, so it decides where there a
 _STEPS = 50
 _HALVINGS = 30
 _LAST_STEP = 1e-6
-"""Newton's error is squared from step to step: after one this small it is rounding, and no cost can tell."""
+"""Newton's error is squared from step to step: after one this small it is rounding, and no cost depends on it."""
 
 
 def log_odds(probabilities: npt.ArrayLike) -> Floats:

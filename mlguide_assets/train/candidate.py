@@ -112,7 +112,7 @@ def _trained(
     ratios, most = uniform_ratios(rows, plans, problem.decision), problem.exploration.max_weight
     known = _training_rows(rows.take(split.train), problem, propensity_weights(ratios[split.train], max_weight=most))
     for name in known.encoding.bounded:
-        report(f"{name}: its {MOST_VALUES} most frequent values are told apart, all others count as one")
+        report(f"{name}: its {MOST_VALUES} most frequent values are kept, all others count as one")
     report(f"comparing {', '.join(_shown(name) for name in SIMPLEST_FIRST)} on the latest training {decision.plural}")
     choice = choose_model(known, problem, recipe, contenders)
     report(choice.reason)

@@ -7,7 +7,7 @@ LEAKAGE_ALARMS = {
     "no_id_like_features": "No feature names the row, its time or an entity instead of describing it.",
     "no_feature_too_good": "No single feature ranks the outcomes so well that it must be the outcome.",
     "canary_stays_silent": "Events planted after all others change no feature of the decisions before.",
-    "future_moves_no_past_row": "Another future leaves every feature of the past as it was, and who is asked about.",
+    "future_moves_no_past_row": "Another future changes no feature of the past, and no decision row.",
 }
 """The alarms that features are held against: name and meaning."""
 

@@ -66,7 +66,7 @@ def choose_model(
 ) -> Choice:
     """Fit every model on the earlier training rows, compare them on the latest, and choose.
 
-    Where these cannot tell, since they are too few, the simplest model is chosen.
+    Where these are too few to show a difference, the simplest model is chosen.
 
     Args:
         contenders: the models that may be chosen, the simplest first.

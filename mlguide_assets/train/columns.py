@@ -19,7 +19,7 @@ def columns_of(problem: Problem) -> dict[str, dict[str, str]]:
             "facts": "Rows, windows, threshold and lineage, as JSON.",
         },
         "test_predictions": {
-            **dict.fromkeys(decision.keys, f"What tells a {decision.noun} apart."),
+            **dict.fromkeys(decision.keys, f"Part of the key of a {decision.noun}."),
             **{id_column(noun): f"The {noun}." for noun in decision.nouns},
             decision.time: f"The instant of the {decision.noun}, UTC.",
             "label": "The matured outcome: 1 where it is positive, else 0.",

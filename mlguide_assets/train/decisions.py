@@ -50,8 +50,8 @@ def decision_metrics(
     """`{name: Estimate}` for each of `DECISION_METRICS`, with 95 % intervals clustered by user.
 
     Args:
-        labels: (n,) in {0, 1}: the send lost its user.
-        probabilities: (n,) in [0, 1], of losing the user.
+        labels: (n,) in {0, 1}: 1 is the positive outcome.
+        probabilities: (n,) in [0, 1], of the positive outcome.
         users: (n,), the user of each row.
         threshold: withhold from this probability on.
         missed: cost of sending the email that loses the user.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
-# Okabe and Ito (2008): told apart with any colour vision; the line styles help in grey.
+# Okabe and Ito (2008): distinguishable with any colour vision; the line styles help in grey.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 LINES = ("-", "--", "-.", ":")
 REFERENCE = "#767676"
@@ -55,7 +55,7 @@ def to_png(axes: "Axes") -> bytes:
 
     drawn, packed = BytesIO(), BytesIO()
     with warnings.catch_warnings():
-        # A script that the font lacks is drawn as boxes; whoever runs this can do nothing about it.
+        # A script that the font lacks is drawn as boxes; the user can do nothing about it.
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         axes.get_figure(root=True).savefig(drawn, format="png", dpi=80)  # type: ignore[union-attr]
     picture = Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE)

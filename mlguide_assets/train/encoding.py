@@ -67,7 +67,7 @@ class Encoding:
 
     @property
     def bounded(self) -> list[str]:
-        """The categories of which only the most frequent values are told apart."""
+        """The categories of which only the most frequent values are kept."""
         return [feature.name for feature in self.features if feature.others]
 
     @property

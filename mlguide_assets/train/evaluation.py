@@ -1,4 +1,4 @@
-"""Judging the models on the test window: every metric with an interval, and pictures."""
+"""Evaluates the models on the test window: every metric with an interval, and pictures."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +61,7 @@ def evaluate(scores: pa.Table, rows: pa.Table, candidate: str, problem: Problem)
     Args:
         scores: keys of the decision, label and one column of probabilities per model; the rows of the test window.
         rows: `with_columns` of the same sends.
-        candidate: which of the models is the candidate, of which more is told than of the others.
+        candidate: which of the models is the candidate, which is evaluated in more detail than the others.
     """
     labels, users = scores["label"].to_numpy(), clusters_of(scores, problem)
     others = ("label", *problem.decision.keys)
@@ -81,15 +81,15 @@ def evaluate(scores: pa.Table, rows: pa.Table, candidate: str, problem: Problem)
                 false_alarm=costs.false_alarm,
                 **draws,
             )
-    judged: dict[str, Any] = {
+    shared: dict[str, Any] = {
         "model": candidate,
         "unit": problem.decision.unit_id,
         "min_positives": settings.min_positives,
         **draws,
     }
-    slices = slice_metrics(rows, problem.slices, threshold=costs.threshold, **judged)
-    gaps = slice_gaps(rows, problem.slices, **judged)
-    groups = fairness(rows, settings.sensitive, threshold=costs.threshold, **judged)
+    slices = slice_metrics(rows, problem.slices, threshold=costs.threshold, **shared)
+    gaps = slice_gaps(rows, problem.slices, **shared)
+    groups = fairness(rows, settings.sensitive, threshold=costs.threshold, **shared)
     plots = _plots(labels, users, models, candidate, slices, problem)
     return Evaluation(candidate, estimates, pa.concat_tables([slices, gaps]), groups, plots)
 

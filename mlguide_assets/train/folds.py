@@ -1,6 +1,6 @@
-"""Parting the training rows further in time, to choose between recipes before the final test window is opened.
+"""Splits the training rows further in time, to choose between recipes before the final test window is opened.
 
-A fold learns from what had matured when its validation window began, and judges on that window: the split of
+A fold learns from what had matured when its validation window began, and is evaluated on that window: the split of
 `split.py` some times in a row, each later than the one before. The caller passes rows before the test window only.
 """
 
@@ -39,19 +39,19 @@ def expanding_folds(
 ) -> list[Fold]:
     """Consecutive validation windows of about equal count up to the last row, each with all that had matured before.
 
-    As they are, the folds ask how a model will do on tomorrow's sends, most of which go to users it knows. With
-    `users` they ask how it will do on users it has never seen: in each fold another share of the users, drawn by
+    As they are, the folds measure how a model will do on tomorrow's sends, most of which go to users it knows. With
+    `users` they measure how it will do on users it has never seen: in each fold another share of the users, drawn by
     hash, is kept from training, and the validation window holds only theirs. Its rows are then fewer by that share.
 
     Args:
         times: delivery times (n,), in any order; rows of one instant stay on one side.
         gap: the label window, kept free between the two sides of a fold.
-        users: the user of each row (n,), where users are to be told apart.
+        users: the user of each row (n,), for folds that split users.
         holdout_users: share of the users kept from training, between 0 and 1; given with `users` only.
 
     Raises:
         InputError: the history is too short to leave rows on both sides of every fold.
-        ValueError: no fold is asked for, or users without a share, or a share without users.
+        ValueError: `folds` is below 1, or users are given without a share, or a share without users.
     """
     if folds < 1 or (users is None) != (holdout_users == 0) or not 0 <= holdout_users < 1:
         raise ValueError(f"need folds >= 1, and users with 0 < holdout_users < 1, not {folds=}, {holdout_users=}")
@@ -87,7 +87,7 @@ def folds_from(times: Times, starts: Times, gap: timedelta) -> list[Fold]:
 
 
 def refuse_one_outcome(labels: npt.NDArray[np.int8], folds: list[Fold]) -> None:
-    """Raise InputError where a side of a fold has too few of either outcome to learn from, or to judge by."""
+    """Raise InputError where a side of a fold has too few of either outcome to learn from, or to validate on."""
     for number, fold in enumerate(folds, start=1):
         for side, rows in (("learn from", fold.train), ("validate on", fold.validate)):
             positives = int((labels[rows] == 1).sum())

@@ -66,7 +66,7 @@ def lineage_of(lake: Lake, problem: Problem, recipe: Recipe = DEFAULT_RECIPE) ->
     # Where nothing is chosen, nothing was drawn either.
     if problem.chooses and problem.exploration.weight_training and lake.exists(plan):
         plans, last = lake.snapshot(plan), _last_matured_day(lake, problem)
-        # Plans of later days weight no matured decision: made anew, they do not make another model.
+        # Plans of later days weight no matured decision: recomputed, they do not make another model.
         used = [f"{day} {file.sha256}" for day, file in sorted(plans.partitions.items()) if day <= last]
         if used:
             snapshots[plan] = plans
@@ -101,8 +101,8 @@ def _last_matured_day(lake: Lake, problem: Problem) -> str:
 def training_code_version() -> str:
     """The package's version and a hash of the code that trains and of the libraries that learn.
 
-    It tells apart what a version number does not. Of the code that makes features, only what training imports
-    counts: features are data.
+    It identifies the code more exactly than a version number. Of the code that makes features, only what training
+    imports counts: features are data.
     """
     return f"{version('mlguide')}+{code_version(*TRAINING, libraries=LIBRARIES)[:12]}"
 

@@ -2,7 +2,7 @@
 
 What scikit-learn fitted (imputing, scaling, one column per category, weights, the sigmoid of a support vector
 machine) is additive in the features. So one term per feature says it all: a line for a number, a table for a
-category, and a constant for a missing value. Loading and asking such a model needs NumPy and nothing else;
+category, and a constant for a missing value. Loading such a model and predicting with it needs only NumPy;
 `baselines.py` fits it.
 """
 

@@ -19,7 +19,7 @@ _ROOM_UNKNOWN = 1_000_000_000
 
 
 class Rows(Protocol):
-    """Rows by column: an Arrow table, or what reads one when it is asked for."""
+    """Rows by column: an Arrow table, or an object that reads one when it is needed."""
 
     def __getitem__(self, name: str) -> pa.ChunkedArray: ...
 
@@ -30,7 +30,7 @@ class MaturedColumns:
 
     Attributes:
         known: the rows.
-        names: their columns that will be asked for, best in this order.
+        names: their columns that will be read, best in this order.
         order: the columns that they are ordered by.
         together: how many of them are read at once; each time, the engine sorts, and spills where it must.
         taken: the numbers of the rows that are meant, in that order; default: all.

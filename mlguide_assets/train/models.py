@@ -108,9 +108,9 @@ def fit_xgboost(
     """Choose rounds and calibration on the latest training rows, then learn from all of them.
 
     Args:
-        gap: the label window, kept free between the rows that learn and those that judge them.
+        gap: the label window, kept free between the rows for fitting and those for validation.
         row_weights: how much each row counts (n,), beside what the recipe's window says; default: alike. The rows
-            that judge are not weighted: they are what the model will meet.
+            for validation are not weighted: they are what the model will meet.
     """
     given = np.ones(len(labels)) if row_weights is None else row_weights
     inner = inner_window(labels, times, gap)

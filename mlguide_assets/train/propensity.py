@@ -3,7 +3,7 @@
 A choice that a plan made with propensity p, out of K candidates that it might have chosen, counts as 1 / (K p) choices:
 in the mean over many each candidate then counts alike, as if it had been drawn uniformly (inverse propensity weighting;
 Horvitz and Thompson 1952). Weights trade bias for variance. They pay where the choosing model knew more of the units
-than the features tell; where it knew the same, the features already account for the choice, and weights only cost rows.
+than the features do; where it knew the same, the features already account for the choice, and weights only cost rows.
 """
 
 from typing import Any

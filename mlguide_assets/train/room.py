@@ -1,4 +1,4 @@
-"""Whether there is memory for a training, asked before anything is computed for it."""
+"""Whether there is memory for a training, checked before anything is computed for it."""
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.features.catalogue import features_of

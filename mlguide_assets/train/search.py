@@ -42,7 +42,7 @@ class Search:
 def search(features: ibis.Table, problem: Problem, report: Callable[[str], None]) -> Search:
     """Choose the training window by backtest, draw how a model ages, and tune the parameters.
 
-    Only the rows that precede the test window by the label window are looked at: what is chosen here is judged there.
+    Only rows that precede the test window by the label window are used: what is chosen here is evaluated there.
     A history that is too short to choose from keeps the default recipe, and says so.
     """
     try:

@@ -120,8 +120,8 @@ def worst_slice(table: pa.Table, metric: str = "roc_auc") -> dict[str, Any] | No
     """
     higher_is_better = metric == GAP or metric_named(metric).higher_is_better
     better, sign = ("high", 1) if higher_is_better else ("low", -1)
-    asked = pc.and_(table["supported"], pc.equal(table["metric"], metric))
-    found = [row for row in table.filter(asked).to_pylist() if row["column"] != WHOLE and not np.isnan(row["value"])]
+    wanted = pc.and_(table["supported"], pc.equal(table["metric"], metric))
+    found = [row for row in table.filter(wanted).to_pylist() if row["column"] != WHOLE and not np.isnan(row["value"])]
     return min(found, key=lambda row: sign * (row["value"] if np.isnan(row[better]) else row[better]), default=None)
 
 
@@ -146,7 +146,7 @@ def fairness(
       positive rate, whichever differs more (Hardt, Price and Srebro, 2016).
 
     Where base rates differ, no calibrated model has equal rates (Kleinberg, Mullainathan and Raghavan, 2016): a
-    difference asks for a reason, it is not a verdict. Noise alone makes a largest difference positive, which its
+    difference needs an explanation, it is not a verdict. Noise alone makes a largest difference positive, which its
     interval allows for (`decisions.distance_estimate`). With fewer than two supported groups it is NaN.
     """
     found = _Found.of(rows, columns, model, unit, threshold, min_positives, repeats, seed)

@@ -84,7 +84,7 @@ def _starts(counts: Integers) -> list[int]:
     """Where bands of distinct numbers begin, given how many rows have each.
 
     Each takes numbers until it has its share of the rows that are left, so one number that most rows have, such
-    as 0, is a band by itself and the others are still told apart.
+    as 0, is a band by itself and the others stay separate.
     """
     starts: list[int] = []
     at = 0
@@ -97,7 +97,7 @@ def _starts(counts: Integers) -> list[int]:
 
 
 def _band_names(lows: Floats, highs: Floats, *, whole: bool) -> list[str]:
-    """Such as 18–27, with as few digits as tell the bands apart, three at least."""
+    """Such as 18–27, with as few digits as distinguish the bands, three at least."""
     between = " to " if (lows < 0).any() else "–"
     names: list[str] = []
     for digits in range(3, 18):

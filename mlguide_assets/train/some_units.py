@@ -57,7 +57,7 @@ def history_of(tables: Tables, problem: Problem, units: pa.Array, noun: str | No
     for name, event in schema.event_tables.items():
         rows = tables[name]
         if unit in event.of:
-            rows = rows.semi_join(asked, rows[event.of[unit]] == asked.asked)
+            rows = rows.semi_join(wanted, rows[event.of[unit]] == wanted.wanted)
         else:
             every = max(1, int(_fetched(tables, rows.aggregate(rows=rows.count()))["rows"][0].as_py()) // MOST_EVENTS)
             rows = rows.filter(row_hash(*(rows[column] for column in event.unique_by)) % every == 0)
@@ -135,5 +135,5 @@ def columns_of_noun(
 
 
 def own_numbers(event: EventTable) -> list[str]:
-    """The columns that tell events apart beside entities and times, such as their number."""
+    """The key columns of events beside entities and times, such as their number."""
     return [name for name in event.key if name not in event.of.values() and name != event.own_time]

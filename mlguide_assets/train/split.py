@@ -1,4 +1,4 @@
-"""Parting the matured decisions in time: learn from the earlier, judge on the later, with a gap between.
+"""Splits the matured decisions in time: learn from the earlier, evaluate on the later, with a gap between.
 
 The gap is the label window: a model that is trained just before the test window knows only the
 outcomes that had matured by then.
@@ -27,7 +27,7 @@ class TimeSplit:
 
 
 def split_decisions(times: Times, problem: Problem) -> TimeSplit:
-    """The split that a problem asks for: its test window, or the latest share of its decisions.
+    """The split that a problem configures: its test window, or the latest share of its decisions.
 
     Args:
         times: of matured decisions (n,), in any order.

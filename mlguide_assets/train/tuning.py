@@ -1,4 +1,4 @@
-"""Looking for better parameters of XGBoost, and leaving the default only for what is surely better.
+"""Searches for better parameters of XGBoost, and replaces the default only by significantly better ones.
 
 The earlier folds choose among the trials, the last one confirms the winner against the default: the best of thirty
 trials looks better than it is on the rows that chose it, and the last fold has chosen nothing.
@@ -193,7 +193,7 @@ class _Arena:
 
     @cached_property
     def data(self) -> list[tuple[Any, Any]]:
-        """For every fold what is learned from and what judges, as XGBoost's matrices."""
+        """For every fold the training and validation data, as XGBoost's matrices."""
         kept = rows_of_some_users(self.history.users, MOST_ROWS_TO_CHOOSE, self.seed)
         used = np.zeros(self.history.rows.num_rows, dtype=np.bool_)
         used[kept] = True
@@ -205,10 +205,10 @@ class _Arena:
         encoding = Encoding.fit(known, features_of(history.problem))
         weights = self.recipe.window.weights(history.times[train])
         learning = training_data(encoding.matrix(known), history.labels[train], encoding, weights)
-        judging = dmatrix(encoding.matrix(history.rows.take(validate)), encoding, history.labels[validate])
-        return learning, judging
+        validation = dmatrix(encoding.matrix(history.rows.take(validate)), encoding, history.labels[validate])
+        return learning, validation
 
-    def judge(self, fold: int, parameters: Mapping[str, Any], deadline: float) -> float | None:
+    def validation_loss(self, fold: int, parameters: Mapping[str, Any], deadline: float) -> float | None:
         """Calibrated log-loss at the best round of a fold, None where the time was out before it was found.
 
         The fold itself says when to stop and how to calibrate, so the value is slightly too good, for all trials
@@ -216,21 +216,23 @@ class _Arena:
         """
         import xgboost as xgb
 
-        learning, judging = self.data[fold]
+        learning, validation = self.data[fold]
         stop = _stop_at(deadline)
         booster = xgb.train(
             xgboost_parameters(replace(self.recipe, parameters=parameters), self.seed),
             learning,
             num_boost_round=MAX_ROUNDS,
-            evals=[(judging, "fold")],
+            evals=[(validation, "fold")],
             early_stopping_rounds=PATIENCE,
             verbose_eval=False,
             callbacks=[stop],
         )
         if stop.stopped:
             return None
-        said = np.asarray(booster.predict(judging, iteration_range=(0, booster.best_iteration + 1)), dtype=np.float64)
-        known = judging.get_label()
+        said = np.asarray(
+            booster.predict(validation, iteration_range=(0, booster.best_iteration + 1)), dtype=np.float64
+        )
+        known = validation.get_label()
         return point("log_loss", known, fit_calibration(known, said).apply(said))
 
 
@@ -269,7 +271,7 @@ def _study(arena: _Arena) -> "Study":
     pruner = optuna.pruners.MedianPruner(n_startup_trials=TRIALS_BEFORE_PRUNING)
     sampler = optuna.samplers.TPESampler(seed=arena.seed, n_startup_trials=RANDOM_TRIALS)
     study = optuna.create_study(sampler=sampler, pruner=pruner, direction="minimize")
-    # A default outside the space is judged as it is; the sampler takes it for the nearest point inside.
+    # A default outside the space is evaluated as it is; the sampler takes it for the nearest point inside.
     values = {name: arena.recipe.parameters.get(name, range_.silent) for name, range_ in SPACE.items()}
     study.enqueue_trial({name: SPACE[name].nearest(value) for name, value in values.items()})
     return study
@@ -295,11 +297,11 @@ def _judged(
 ) -> tuple[list[float], str]:
     """Losses of the folds that the trial came to, and its state.
 
-    The pruner is told the mean difference from the default, which does not move with how hard a fold is.
+    The pruner gets the mean difference from the default, which does not move with how hard a fold is.
     """
     losses: list[float] = []
     for fold in range(len(arena.folds)):
-        loss = arena.judge(fold, parameters, deadline)
+        loss = arena.validation_loss(fold, parameters, deadline)
         if loss is None:
             return losses, OUT_OF_TIME
         losses.append(loss)
@@ -354,12 +356,12 @@ def _confirmation(best: _Tried, gain: Estimate) -> str:
 
 
 def _nothing_better(tried: Sequence[_Tried]) -> str:
-    judged = sum(trial.state in (FINISHED, PRUNED) for trial in tried)
-    if not judged:
+    evaluated = sum(trial.state in (FINISHED, PRUNED) for trial in tried)
+    if not evaluated:
         return "The default parameters stay: the time limit was reached before they were evaluated."
-    if judged == 1:
+    if evaluated == 1:
         return "The default parameters stay: there was no time, or no trial, for any others."
-    return f"The default parameters stay: no other of the {judged} sets tried came out better on the folds that choose."
+    return f"The default parameters stay: none of the {evaluated} sets tried was better on the folds that choose."
 
 
 @contextmanager

@@ -59,7 +59,7 @@ class Staleness:
         """The slope in one sentence."""
         value, low, high = (self.per_30_days.value, self.per_30_days.low, self.per_30_days.high)
         if np.isnan([value, low, high]).any():
-            return "The history is too short to tell what age costs a model"
+            return "The history is too short to measure what age costs a model"
         interval = f"(95 %: {low:.4f} to {high:.4f})"
         if low > 0:
             return f"Every 30 days without retraining cost {value:.4f} ROC AUC {interval}"
@@ -72,7 +72,7 @@ def staleness_curve(rows: pa.Table, problem: Problem, *, recipe: Recipe, report:
     """Train on the earliest part of the history, and see the model age over the rest.
 
     Periods are of whole weeks, equal but for the last, at most `MOST_PERIODS`, each with at least
-    `evaluation.min_positives` lost users where the history allows. The loss is that of not retraining: the world has
+    `evaluation.min_positives` positives where the history allows. The loss is that of not retraining: the world has
     moved on, and what came since has not been learned from.
 
     Args:

@@ -70,7 +70,7 @@ def choose_window(
     folds: int = 3,
     report: Report = lambda _: None,
 ) -> WindowChoice:
-    """Learn from each window before each fold, and leave the whole history only for what is surely better.
+    """Learn from each window before each fold, and replace the whole history only by a significantly better one.
 
     Compared by the mean over folds of the primary metric. A window wins only if the whole interval of its gain over
     `all` lies above zero; the interval is Bonferroni's over the candidates, since the best of several looks better

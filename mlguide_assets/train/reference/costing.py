@@ -28,7 +28,7 @@ def expected_costs(probabilities: Floats, costs: Costs) -> Floats:
 
 
 def realised_costs(labels: npt.NDArray[np.bool_], probabilities: Floats, costs: Costs) -> Floats:
-    """What each decision did cost (n,), given whether the user was lost (n,)."""
+    """What each decision did cost (n,), given whether its outcome was positive (n,)."""
     withheld = probabilities >= costs.threshold
     return np.where(withheld, ~labels * costs.false_alarm, labels * costs.missed)
 

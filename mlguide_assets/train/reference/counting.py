@@ -69,7 +69,7 @@ def inflation(profile: Profile, windows: Sequence[WindowCounts], *, within: bool
     """Design effect of every column: how much larger its chi-square usually is than independent rows would make it.
 
     Rows share users and days, so windows differ by more than the chance of independent rows. This is estimated
-    from historical windows, of the length that will be judged, in which nothing happened; see `design_effect`.
+    from historical windows, of the length that will be tested, in which nothing happened; see `design_effect`.
     The more there are, the sharper the verdict: with ten windows of ten degrees it is 1.2 times the mean.
 
     Args:
@@ -89,7 +89,7 @@ def inflation(profile: Profile, windows: Sequence[WindowCounts], *, within: bool
 
 
 def column_test(column: ColumnProfile, reference: Counts, window: Counts, factor: float = 1.0) -> ChiSquare:
-    """The distributions of known values: nulls and unseen categories are judged by themselves, with other limits."""
+    """The distributions of known values: nulls and unseen categories are tested separately, with other limits."""
     known = column.bins.known
     return chi_square(reference[:known], window[:known], inflation=factor)
 

@@ -1,6 +1,6 @@
 """The reference profile: how every column was distributed when the model was made, as a histogram.
 
-It is frozen with the model, as `profile.json` in its bundle, so that drift is asked against what the model learned
+It is frozen with the model, as `profile.json` in its bundle, so that drift is measured against what the model learned
 from and needs none of those rows.
 """
 

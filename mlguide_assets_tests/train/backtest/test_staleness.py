@@ -102,7 +102,7 @@ def test_rare_outcomes_make_longer_periods_and_at_last_one_without_a_verdict() -
     problem = PROBLEM.model_copy(update={"evaluation": PROBLEM.evaluation.model_copy(update={"min_positives": 5000})})
     short = staleness_curve(world(rare), problem, recipe=QUICK)
     assert short.periods.num_rows == 1
-    assert short.loss_per_30_days == "The history is too short to tell what age costs a model"
+    assert short.loss_per_30_days == "The history is too short to measure what age costs a model"
     assert staleness_plot(short).startswith(b"\x89PNG")
 
 
