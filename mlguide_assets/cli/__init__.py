@@ -69,7 +69,7 @@ def run(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Materialise the whole graph: read, judge, join, train, evaluate, decide, score.
+    """Materialise the whole graph: read, check, join, train, evaluate, decide, score.
 
     Exits 0 also when the gate refuses the model, which is an answer; 2 when the input is bad, with what
     was there before untouched; 1 when something else failed.
@@ -139,7 +139,7 @@ def check(
 @app.command()
 @handle_errors
 def status(as_json: JsonOption = False, home: HomeOption = None) -> None:
-    """Tell what this home knows: champion, last decision, quality, contract, tables."""
+    """Show the state of this home: champion, last decision, quality, contract, tables."""
     place = Home.locate(home)
     place.require_used()
     _show(place, as_json)
@@ -258,7 +258,7 @@ def forget(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Remove one entity from everything that is kept here, for good, and list the models that learned from it.
+    """Remove one entity from everything that is kept here, permanently, and list the models that learned from it.
 
     --NOUN is an entity of the problem: mlguide forget --user 7. Tables with all their snapshots, features, online
     stores, prediction log, quarantined rows, logs and reports. Later ingests leave it out. Interrupted, it is completed
@@ -366,7 +366,7 @@ def export(
     """Write a table of the lake to a Parquet or CSV file, or to a folder for another engine.
 
     Tables that are written once per scoring day, such as predictions and plans, may hold every entity again for
-    each day. The newest day is exported unless --day or --all asks for others. In CSV files, text that a spreadsheet
+    each day. The newest day is exported unless --day or --all is given. In CSV files, text that a spreadsheet
     would run as a formula is written behind an apostrophe; Parquet files hold the values as they are.
 
     Example: mlguide export send_plan --out plan.csv
@@ -424,8 +424,9 @@ def serve(
     A home with several problems serves each of them below /problems/NAME/, and the one of its last run also without
     that; with --problem one of them alone.
 
-    What is asked follows from the problem: ids of entities, with candidates where a decision chooses, or the columns of
-    an event, such as a payment. /openapi.json on the same address describes it, with examples that are answered.
+    The form of a request follows from the problem: ids of entities, with candidates where a decision chooses, or the
+    columns of an event, such as a payment. /openapi.json on the same address describes it, with examples that are
+    answered.
 
     Callers must send the key that is in MLGUIDE_API_KEY, if it is set. A promotion or rollback reaches the running
     server within two seconds. Every answer is in the prediction log before it is sent; 'mlguide run' lands the log.

@@ -17,7 +17,7 @@ canary = typer.Typer(
 @canary.command()
 @handle_errors
 def status(as_json: JsonOption = False, home: HomeOption = None) -> None:
-    """Tell how far the canary is: version, share of the units, counts, and why it goes on, pauses or ended."""
+    """Show how far the canary is: version, share of the units, counts, and why it goes on, pauses or ended."""
     from mlguide_assets.console.canary import show_canary
 
     show_canary(Home.locate(home), as_json)

@@ -136,7 +136,7 @@ def analyse(
     Health comes first: sample ratio, units in several variants, balance of the covariates, enough events. An unhealthy
     experiment has no verdict, and its numbers are withheld. That is an answer, so the exit code is 0.
 
-    The analysis holds for a sample size that was fixed beforehand: whoever looks every day and stops when p is small
+    The analysis holds for a sample size that was fixed beforehand: looking every day and stopping when p is small
     is wrong far more often than alpha says.
 
     Example: mlguide experiment analyse --data ab.csv --unit user --variant arm --control A --metric paid:binary
@@ -226,7 +226,7 @@ def start(
 @experiment.command()
 @handle_errors
 def status(as_json: JsonOption = False, home: HomeOption = None) -> None:
-    """Tell how the running experiments stand: day, share, exposed units by arm, and the next look; no outcome."""
+    """Show the running experiments: day, share, exposed units by arm, and the next look; no outcome."""
     from mlguide_assets.console.experiment import show_status
 
     show_status(Home.locate(home), as_json)

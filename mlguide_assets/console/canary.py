@@ -74,7 +74,7 @@ def _progress(progress: Progress, problem: Problem, runs: bool) -> dict[str, Any
 
 def _print(found: dict[str, Any], home: Home) -> None:
     if found["state"] == "none":
-        screen.print("No version has gone live by canary yet: 'canary' of the problem file asks for it.")
+        screen.print("No version has gone live by canary yet: 'canary' in the problem file enables it.")
     else:
         ramp = ", ".join(f"{share:.0%}" for share in found["ramp"]) or "not in the problem file any more"
         screen.print(f"Version {found['version']} against version {found['champion']}: {_state(found)}")
@@ -96,7 +96,7 @@ def _state(found: dict[str, Any]) -> str:
 def _finding(each: dict[str, Any]) -> str:
     counts = f"{each['treatment']:,} units of its own, {each['control']:,} of the champion's"
     if each["ratio_value"] is None:
-        return f"{counts}: too few to tell"
+        return f"{counts}: too few to compare"
     low, high = ("unknown" if each[end] is None else f"{each[end]:.2f}" for end in ("ratio_low", "ratio_high"))
     accepted = f"{each['role']}, accepted up to {1 + each['margin']:g}"
     return f"{counts}: {each['ratio_value']:.2f} times the rate ({low} to {high}; {accepted})"

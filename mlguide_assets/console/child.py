@@ -14,7 +14,7 @@ import time
 from importlib.metadata import EntryPoint
 
 PATIENCE_SECONDS = 2.0
-"""Between asking a group to end and killing it."""
+"""Seconds between asking a process group to end and killing it."""
 
 
 def main() -> None:

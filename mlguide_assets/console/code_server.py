@@ -36,7 +36,7 @@ class Location:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What tells the process its problem, beside the environment of all."""
+        """The variables that name the process's problem, beside the common environment."""
         return {} if self.name is None else {PROBLEM_VARIABLE: self.name}
 
     @property
@@ -64,6 +64,6 @@ def workspace(served: Sequence[Location]) -> str:
 
 
 def wait_until_loaded(process: subprocess.Popen[bytes], socket: Path, given_up: Callable[[], bool]) -> None:
-    """Return once the code server has loaded the definitions, has ended, or nobody waits for it any more."""
+    """Return once the code server has loaded the definitions, has ended, or is no longer waited for."""
     while process.poll() is None and not given_up() and not socket.exists():
         time.sleep(0.05)

@@ -1,6 +1,6 @@
 """Ending runs whose process is gone. Dagster would take them for running, and let all others wait for them.
 
-A run of `mlguide run` has a process only while that process holds the home's run lock, so the lock tells. Runs that
+A run of `mlguide run` has a process only while that process holds the home's run lock, so the lock shows it. Runs that
 the daemon started are watched by the daemon itself; only where no daemon lives are they dead, too.
 """
 
@@ -33,7 +33,7 @@ def instance_of(home: Home) -> Iterator["dg.DagsterInstance"]:
 def end_dead_runs(
     home: Home, instance: "dg.DagsterInstance", report: Callable[[str], None], *, daemon_lives: bool
 ) -> None:
-    """Put runs whose process is gone on record as failed, so that others begin and somebody is told.
+    """Put runs whose process is gone on record as failed, so that others begin and an alert is raised.
 
     Args:
         daemon_lives: whether Dagster's daemon works on the home, which looks after the runs that it started.
@@ -57,7 +57,7 @@ def _begun(instance: "dg.DagsterInstance") -> list["dg.DagsterRun"]:
 
 
 def _is_dead(run: "dg.DagsterRun", holder: str | None, daemon_lives: bool) -> bool:
-    """Args: holder: the process that holds the run lock; None where this look holds it, so nobody else does."""
+    """Args: holder: the process that holds the run lock; None where this process holds it."""
     process = run.tags.get(PROCESS_TAG)
     if process is None:
         return holder is None and not daemon_lives

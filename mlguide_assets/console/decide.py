@@ -32,7 +32,7 @@ def rollback(home: Home, to: str | None, reason: str) -> None:
 
 
 def reproduce(home: Home, version: str) -> bool:
-    """Train a version again, print what is the same and what is not, and tell whether all is."""
+    """Train a version again, print what is the same and what is not, and return whether all is."""
     from mlguide_assets.deploy.reproduction import reproduce as train_again
 
     problem = _problem(home)
@@ -50,8 +50,8 @@ def show_history(home: Home, as_json: bool) -> None:
     problem = _problem(home)
     rows = decisions(Lake(home.lake(problem.key)))
     if as_json:
-        told = [{**row, "criteria": json.loads(row["criteria"])} for row in rows]
-        sys.stdout.write(json.dumps(told, indent=2) + "\n")
+        parsed = [{**row, "criteria": json.loads(row["criteria"])} for row in rows]
+        sys.stdout.write(json.dumps(parsed, indent=2) + "\n")
         return
     if not rows:
         screen.print(

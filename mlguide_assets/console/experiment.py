@@ -81,7 +81,7 @@ def start_experiment(home: Home, file: str, reason: str, as_json: bool) -> None:
         return
     last = started.look_days()[-1]
     screen.print(f"{started.experiment.title} starts on {started.start}; its last look is on {last}.")
-    screen.print(home.commands("'mlguide experiment status' tells how it stands; 'mlguide experiment stop' ends it."))
+    screen.print(home.commands("'mlguide experiment status' shows its state; 'mlguide experiment stop' ends it."))
 
 
 def stop_experiment(home: Home, name: str, reason: str, as_json: bool) -> None:

@@ -26,8 +26,8 @@ def forget_one(home: Home, who: Sequence[str], *, yes: bool, as_json: bool, stor
         who: as on the command line: the noun of the problem as an option, and the id, such as `--user 7`.
 
     Raises:
-        InputError: there is no such home or entity, the id is not one, there is no terminal to ask at, or a file or a
-            store cannot be written.
+        InputError: there is no such home or entity, the id is not one, there is no terminal for the confirmation, or a
+            file or a store cannot be written.
     """
     home.require_used()
     problem = current_problem(home)
@@ -40,7 +40,7 @@ def forget_one(home: Home, who: Sequence[str], *, yes: bool, as_json: bool, stor
                 "Forgetting cannot be undone, and there is no terminal to ask for confirmation: add --yes."
             )
         typer.confirm(
-            f"Remove {noun} {erasure.key} from every table, snapshot, log and store of {home.root}, for good?",
+            f"Remove {noun} {erasure.key} from every table, snapshot, log and store of {home.root}, permanently?",
             abort=True,
         )
     try:

@@ -1,4 +1,4 @@
-"""Dagster's daemon in this process: asks every sensor, does the runs that they ask for, until none asks for more.
+"""Dagster's daemon in this process: evaluates every sensor and executes the requested runs, until there are no more.
 
 For a world whose clock is set by hand, as a replay does: what the daemon of `mlguide ui` would do on a day is then
 done at once, one run after the other, and recorded in memory.
@@ -18,7 +18,7 @@ from mlguide_assets.prepare.engine import release_memtables
 from mlguide_assets.settings import Home
 
 _MOST_ROUNDS = 20
-"""Sensors that still ask for runs after so many rounds of one day would ask for ever."""
+"""Sensors that still request runs after so many rounds of one day would never stop."""
 
 
 class Daemon:
@@ -43,16 +43,16 @@ class Daemon:
             RunFailedError: a run failed otherwise, or the sensors never come to rest.
         """
         for _ in range(_MOST_ROUNDS):
-            asked = 0
+            requested = 0
             for sensor in self._sensors:
                 for request in self._ask(sensor):
-                    asked += 1
+                    requested += 1
                     name = request.job_name or sensor.job_name
                     yield str(name)
                     self.run(str(name), tags=request.tags, partition_key=request.partition_key)
-            if not asked:
+            if not requested:
                 return
-        raise RunFailedError(f"After {_MOST_ROUNDS} rounds the sensors still ask for runs.")
+        raise RunFailedError(f"After {_MOST_ROUNDS} rounds the sensors still request runs.")
 
     def run(self, name: str, *, tags: Any = None, partition_key: str | None = None) -> None:
         """Do one run of a job; the same errors as `settle`."""

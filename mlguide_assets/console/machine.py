@@ -57,7 +57,7 @@ _PATH = re.compile(r"['\"](/[^'\"\n]+)['\"]")
 
 
 def sentence(text: str, place: Path) -> str | None:
-    """What the machine refused, and what to do; None where the text tells of something else.
+    """What the machine refused, and what to do; None where the text is about something else.
 
     Args:
         text: name and message of an error, such as "PermissionError: [Errno 13] Permission denied: '/home/x'".

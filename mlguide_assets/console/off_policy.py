@@ -26,7 +26,7 @@ _CONTRACT = (IPS, SNIPS, DR)
 
 
 def show_off_policy(file: LogFile, json_wanted: bool) -> None:
-    """Print the value of the target policy, or why the log cannot tell it.
+    """Print the value of the target policy, or why the log does not support an estimate.
 
     Raises:
         InputError: the file cannot be read, or holds what cannot be true.
@@ -69,7 +69,7 @@ def _print(found: Evaluation, file: LogFile, read: ReadLog) -> None:
     if found.supported:
         screen.print(f"Supported: {found.reason}")
         if read.predict is None:
-            screen.print(f"No DR: {file.target!r} tells the target's probability of the logged actions only.")
+            screen.print(f"No DR: {file.target!r} has the target's probability of the logged actions only.")
     else:
         screen.print(f"Not supported: {found.reason}", style="red")
 

@@ -121,7 +121,7 @@ def _rows(table: pa.Table | None) -> list[dict[str, Any]]:
 
 
 def _drift(lake: Lake) -> list[dict[str, Any]]:
-    """The last days that were judged; one that was judged without a champion has no rows."""
+    """The last days that were tested; one that was tested without a champion has no rows."""
     if not lake.exists(DATA_DRIFT):
         return []
     days = sorted(lake.snapshot(DATA_DRIFT).partitions)
@@ -145,7 +145,7 @@ def _link(path: Path, beside: Path) -> str:
 
 
 def _reached(home: Home, problem: Problem, retraining: list[dict[str, Any]]) -> Sequence[tuple[datetime, date]] | None:
-    """How far simulated data reached, and when: as trainings tell it, since such days are not those of the clock."""
+    """How far simulated data reached, and when: as recorded by trainings, since its days are not those of the clock."""
     if problem.clock == "wall":
         return None
     found = [(instant(row["tick_at"]), instant(row["data_until"]).date()) for row in retraining if row["data_until"]]

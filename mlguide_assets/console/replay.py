@@ -1,7 +1,7 @@
 """`mlguide replay`: the jobs of the daemon, day after day of a simulated world, in this process.
 
-Nothing is modelled: sensors are asked and jobs run as `mlguide ui` does it; only the clock is set by hand. What a
-replay leaves out is waiting, the search for recipes, and Dagster's record on disk.
+Nothing is modelled: sensors are evaluated and jobs run as `mlguide ui` does it; only the clock is set by the replay.
+What a replay leaves out is waiting, the search for recipes, and Dagster's record on disk.
 """
 
 import json

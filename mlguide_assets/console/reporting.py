@@ -1,4 +1,4 @@
-"""What a command is doing, while it takes longer than a moment."""
+"""Progress of a command that takes longer than an instant."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

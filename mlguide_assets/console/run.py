@@ -25,7 +25,7 @@ _GARBAGE = 10_000, 20, 20
 
 
 def choose_problem(home: Home, name_or_file: str | None, source: str | None, sends: int | None) -> Problem:
-    """The problem asked for, else the home's, else the default; with its source or size replaced if asked."""
+    """The given problem, else the home's, else the default; with its source or size replaced where given."""
     problem = load_problem(name_or_file) if name_or_file else current_problem(home)
     if source is None and isinstance(problem.source, FilesSource | DatabaseSource) and MASK in problem.source.uri:
         raise InputError(

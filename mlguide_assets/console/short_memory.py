@@ -1,7 +1,7 @@
-"""Dagster's record of runs in memory, as small as what runs and sensors ask of it.
+"""Dagster's record of runs in memory, as small as runs and sensors need it.
 
 An ephemeral instance keeps every event, and opens a connection for each: of the two hundred events of a day of a replay
-nobody ever reads more than what assets became. Runs, their ends and partitions are recorded as usual.
+nothing reads more of it than the materialisations. Runs, their ends and partitions are recorded as usual.
 """
 
 import contextlib

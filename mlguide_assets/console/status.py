@@ -82,7 +82,7 @@ def _canary(lake: Lake) -> dict[str, Any] | None:
 
 
 def _gate(lake: Lake) -> list[dict[str, Any]]:
-    """What the gate asked of the last candidate, and found."""
+    """The gate's criteria for the last candidate, with their values."""
     decided = last_gate_decision(lake)
     wanted = ("criterion", "value", "low", "high", "threshold", "passed")
     return [
@@ -126,7 +126,7 @@ def _is_decided(lake: Lake, candidate: str) -> bool:
 
 
 def _incidents(home: Home, problem: Problem) -> list[dict[str, str | None]]:
-    """What is amiss now, the oldest first: told to the webhook, if there is one, and kept in the log of alerts."""
+    """Open incidents, the oldest first: sent to the webhook, if there is one, and kept in the log of alerts."""
     return [
         {
             "key": each.key,

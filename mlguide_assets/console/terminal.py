@@ -49,7 +49,7 @@ def _shown(text: str) -> str:
 
 
 screen = PlainConsole()
-"""Standard output: what a command was asked for."""
+"""Standard output: the result of a command."""
 
 console = PlainConsole(stderr=True)
 """Standard error: progress, and what went wrong."""

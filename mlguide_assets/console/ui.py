@@ -60,7 +60,7 @@ def serve(home: Home, host: str, port: int) -> int:
         TemporaryDirectory(prefix="mlguide-") as folder,
     ):
         if not is_loopback(host):
-            console.print(f"Anybody who can reach {host} can do everything here: Dagster's UI asks for no password.")
+            console.print(f"Anybody who can reach {host} can do everything here: Dagster's UI has no password.")
         with instance_of(home) as instance:
             end_dead_runs(home, instance, console.print, daemon_lives=False)
         served = code_server.locations(home, Path(folder))

@@ -59,7 +59,7 @@ class OriginGuard:
                 return 415, "What is sent here is JSON: send it with 'Content-Type: application/json'."
         # Only of a request for a page does Dagster not execute the query.
         elif request.url.path.rstrip("/") == _GRAPHQL and "text/html" not in request.headers.get("accept", ""):
-            return 405, "GraphQL is asked by POST, with 'Content-Type: application/json'."
+            return 405, "GraphQL takes POST only, with 'Content-Type: application/json'."
         return None
 
 
