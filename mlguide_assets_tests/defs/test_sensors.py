@@ -56,7 +56,7 @@ class House:
         (bundles / version / "metadata.json").write_text(json.dumps({"test_last": reference_ends.isoformat()}))
         (bundles / "champion.json").write_text(json.dumps({"version": version, "manifest": "0" * 64}))
 
-    def judge(self, day: date, level: str) -> None:
+    def note_drift(self, day: date, level: str) -> None:
         """A day whose sends as a whole, scores, and most important feature drift as much as `level` says."""
         shared = {"day": day.isoformat(), "source": "sends", "model_version": "3", "level": level, "rows": 900}
         rows = [
@@ -222,10 +222,10 @@ def test_the_other_schedule_trains_where_enough_has_matured(house: House) -> Non
 def test_drift_of_the_scores_two_days_in_a_row_trains(house: House) -> None:
     house.land()
     house.install()
-    house.judge(date(2026, 1, 8), "act")
+    house.note_drift(date(2026, 1, 8), "act")
     (waits,), _ = house.look(retrain.retrain_on_drift)
     assert waits.skip_message == "Of version 3, 1 days were tested for drift; 2 are needed."
-    house.judge(date(2026, 1, 9), "act")
+    house.note_drift(date(2026, 1, 9), "act")
     (request,), _ = house.look(retrain.retrain_on_drift)
     assert retrain.TICK in request.tags
     assert noted(house) == [("drift", "wait"), ("drift", "run")]
@@ -279,7 +279,7 @@ def test_drift_is_told_after_two_days_in_a_row_and_when_it_is_over(house: House)
     (nothing,), cursor = house.look(observe.alert_on_drift)
     assert (nothing.skip_message, cursor) == ("No day was tested since the last look.", None)
     for day, level, told in ((7, "act", []), (8, "act", ["drift-sends"]), (9, "none", [])):
-        house.judge(date(2026, 1, day), level)
+        house.note_drift(date(2026, 1, day), level)
         (looked,), cursor = house.look(observe.alert_on_drift, cursor)
         assert looked.skip_message == f"Looked at the days up to 2026-01-0{day}."
         assert house.incidents == told

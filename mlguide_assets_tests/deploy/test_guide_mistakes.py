@@ -121,7 +121,7 @@ def test_a_model_replaces_another_through_the_gate_only_and_can_be_taken_back(ho
 
     house = House(home, trained)
     for data, outcome in (("a", GOOD), ("b", GOOD), ("c", NOISE)):
-        house.judge(data, outcome)
+        house.gate(data, outcome)
         house.install()
     assert champions(house.bundles) == ["1", "2"]
     assert [row["verdict"] for row in house.record()] == ["promoted", "promoted", "refused"]

@@ -31,7 +31,7 @@ def three_versions(tmp_path_factory: pytest.TempPathFactory, empty_registry: Pat
     root = tmp_path_factory.mktemp("three-versions")
     house = House(new_home(root, empty_registry), trained)
     for data, outcome in (("a", GOOD), ("b", GOOD), ("c", NOISE)):
-        house.judge(data, outcome)
+        house.gate(data, outcome)
         house.install()
     return root
 
@@ -63,16 +63,16 @@ def test_a_rollback_survives_the_next_run(house: House) -> None:
 
 def test_what_was_rolled_back_is_not_promoted_by_the_gate_but_by_a_person(house: House) -> None:
     rollback(house.home, PROBLEM, to=None, reason="too many lost")
-    assert house.judge("b", GOOD) == "refused"
+    assert house.gate("b", GOOD) == "refused"
     assert "too many lost" in house.record()[-1]["reasons"][0]
     promote(house.home, PROBLEM, version="2", reason="it was the weather")
     assert withdrawal(house.lake, "2") is None
     assert house.install() == "2"
-    assert house.judge("b", GOOD) == "kept"
+    assert house.gate("b", GOOD) == "kept"
 
 
 def test_rollback_to_any_earlier_champion(house: House) -> None:
-    house.judge("d", GOOD)
+    house.gate("d", GOOD)
     house.install()
     rollback(house.home, PROBLEM, to="1", reason="far back")
     assert pointed_version(house.bundles) == "1"
@@ -142,9 +142,9 @@ def test_a_refused_version_is_promoted_by_hand_with_a_reason_only(house: House) 
 
 def test_where_approval_is_required_a_passed_challenger_waits_for_a_person(home: Home, trained: Candidate) -> None:
     house = House(home, trained, PROBLEM.model_copy(update={"approval": "required"}))
-    assert house.judge("a", GOOD) == "waiting"
+    assert house.gate("a", GOOD) == "waiting"
     assert house.install() is None
-    assert house.judge("b", NOISE) == "refused"
+    assert house.gate("b", NOISE) == "refused"
     before, now = promote(home, house.problem, version="1", reason="the card looks right")
     assert (before, now.version) == (None, "1")
     assert house.install() == house.alias() == "1"
@@ -207,7 +207,7 @@ def test_two_rollbacks_at_once_are_two_rows_and_one_champion(house: House) -> No
 def test_the_registry_follows_in_a_process_of_its_own(home: Home, trained: Candidate) -> None:
     house = House(home, trained)
     for data in ("a", "b"):
-        house.judge(data, GOOD)
+        house.gate(data, GOOD)
         house.install()
     rollback(home, PROBLEM, to=None, reason="x")
     assert _soon(lambda: house.alias() == "1")

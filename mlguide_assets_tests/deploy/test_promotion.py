@@ -34,14 +34,14 @@ EVALUATION = pa.table({"model": ["xgboost"], "metric": ["roc_auc"], "value": [0.
 
 
 class House:
-    """A home in which candidates are registered, judged and installed."""
+    """A home in which candidates are registered, gated and installed."""
 
     def __init__(self, home: Home, trained: Candidate, problem: Problem = PROBLEM) -> None:
         self.problem = problem
         self.home, self.trained, self.lake = home, trained, Lake(home.lake(PROBLEM.key))
         self.bundles = home.bundles(PROBLEM.key)
 
-    def judge(self, data: str, outcome: pa.Table) -> str:
+    def gate(self, data: str, outcome: pa.Table) -> str:
         """Register the candidate of some data and put it before the gate; its verdict."""
         record = ibis.memtable(record_of(saved(self.trained, self.home.candidates(PROBLEM.key), data)))
         version = register_candidate(self.home, PROBLEM, record, ibis.memtable(EVALUATION)).to_pylist()[0]
@@ -103,7 +103,7 @@ def test_every_decision_is_added_and_none_is_changed(house: House) -> None:
     verdicts = []
     for data, outcome in (("a", NOISE), ("b", GOOD), ("b", GOOD), ("c", NOISE), ("d", GOOD)):
         before = house.record() if verdicts else []
-        verdicts.append(house.judge(data, outcome))
+        verdicts.append(house.gate(data, outcome))
         house.install()
         assert house.record()[:-1] == before
     assert verdicts == ["refused", "promoted", "kept", "refused", "promoted"]
@@ -116,7 +116,7 @@ def test_every_decision_is_added_and_none_is_changed(house: House) -> None:
 
 
 def test_a_decision_says_why(house: House) -> None:
-    house.judge("a", NOISE)
+    house.gate("a", NOISE)
     row = last_decision(house.lake)
     assert row is not None
     assert all(reason.endswith(".") for reason in row["reasons"])
@@ -126,7 +126,7 @@ def test_a_decision_says_why(house: House) -> None:
 
 
 def test_a_promotion_installs_the_model_that_was_registered(house: House) -> None:
-    assert house.judge("a", GOOD) == "promoted"
+    assert house.gate("a", GOOD) == "promoted"
     assert house.install() == "1"
     current = champion(house.bundles)
     assert current is not None
@@ -139,41 +139,41 @@ def test_a_promotion_installs_the_model_that_was_registered(house: House) -> Non
 
 
 def test_a_refusal_leaves_the_champion(house: House) -> None:
-    house.judge("a", GOOD)
+    house.gate("a", GOOD)
     before = house.install()
-    assert house.judge("b", NOISE) == "refused"
+    assert house.gate("b", NOISE) == "refused"
     assert house.install() == before == "1"
     assert house.alias() == "1"
     assert not (house.bundles / "2").exists()
 
 
 def test_without_a_challenger_nothing_scores_in_the_shadow(house: House) -> None:
-    house.judge("a", GOOD)
+    house.gate("a", GOOD)
     house.install()
     assert house.install_challenger() is None
-    house.judge("b", NOISE)
+    house.gate("b", NOISE)
     assert house.install_challenger() is None
-    assert house.judge("a", GOOD) == "kept"
+    assert house.gate("a", GOOD) == "kept"
     assert house.install_challenger() is None
 
 
 def test_a_version_that_did_not_beat_the_champion_scores_in_its_shadow_until_another_is_champion(house: House) -> None:
-    house.judge("a", GOOD)
+    house.gate("a", GOOD)
     house.install()
     before = champion(house.bundles)
     house.decide("b", "kept")
     assert house.install_challenger() == house.install_challenger() == "2"
     assert champion(house.bundles) == before
-    house.judge("c", NOISE)
+    house.gate("c", NOISE)
     assert house.install_challenger() == "2"
-    house.judge("d", GOOD)
+    house.gate("d", GOOD)
     house.install()
     assert house.install_challenger() is None
     assert {path.name for path in house.bundles.glob("*[0-9]")} == {"1", "4"}
 
 
 def test_a_version_that_waits_scores_in_the_shadow_and_is_promoted_from_there(house: House) -> None:
-    house.judge("a", GOOD)
+    house.gate("a", GOOD)
     house.install()
     house.decide("b", "waiting")
     assert house.install_challenger() == "2"
@@ -192,7 +192,7 @@ def verdict_of_experiment(lake: Lake, version: str, *, passed: bool) -> None:
 
 def test_a_version_that_waits_for_an_experiment_is_promoted_by_its_verdict(house: House) -> None:
     problem = PROBLEM.model_copy(update={"experiment": Experimenting(required=True)})
-    house.judge("a", GOOD)
+    house.gate("a", GOOD)
     house.install()
     house.decide("b", "waiting")
     assert decide_again(house.home, house.lake, problem, "2", run_id="run 9").verdict == "waiting"
@@ -212,10 +212,10 @@ def test_a_version_that_waits_for_an_experiment_is_promoted_by_its_verdict(house
 
 
 def test_an_experiment_against_a_champion_that_was_replaced_promotes_nothing(house: House) -> None:
-    house.judge("a", GOOD)
+    house.gate("a", GOOD)
     house.install()
     house.decide("b", "waiting")
-    house.judge("c", GOOD)
+    house.gate("c", GOOD)
     house.install()
     verdict_of_experiment(house.lake, "2", passed=True)
     decision = decide_again(house.home, house.lake, house.problem, "2", run_id="run 9")
@@ -225,32 +225,32 @@ def test_an_experiment_against_a_champion_that_was_replaced_promotes_nothing(hou
 
 
 def test_a_candidate_that_was_deleted_after_its_registration_is_installed_from_the_registry(house: House) -> None:
-    house.judge("a", GOOD)
+    house.gate("a", GOOD)
     shutil.rmtree(house.home.candidates(PROBLEM.key))
     assert house.install() == "1"
 
 
 def test_installing_twice_changes_nothing(house: House) -> None:
-    house.judge("a", GOOD)
+    house.gate("a", GOOD)
     assert house.install() == house.install() == "1"
     assert {path.name for path in house.bundles.iterdir()} == {"1", "champion.json", ".deciding.lock"}
 
 
 def test_a_promotion_that_a_crash_kept_from_being_installed_is_installed_by_the_next_run(house: House) -> None:
-    house.judge("a", GOOD)
+    house.gate("a", GOOD)
     house.install()
-    house.judge("b", GOOD)
+    house.gate("b", GOOD)
     # The crash: no install. The next run brings a candidate that is refused.
-    house.judge("c", NOISE)
+    house.gate("c", NOISE)
     assert house.install() == house.alias() == "2"
 
 
 def test_a_crash_between_pointer_and_alias_is_mended_by_the_next_run(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house.judge("a", GOOD)
+    house.gate("a", GOOD)
     house.install()
-    house.judge("b", GOOD)
+    house.gate("b", GOOD)
 
     def crash(*arguments: object) -> None:
         set_champion(*arguments)  # type: ignore[arg-type]
@@ -263,12 +263,12 @@ def test_a_crash_between_pointer_and_alias_is_mended_by_the_next_run(
     current = champion(house.bundles)
     assert current is not None
     assert (current.version, house.alias()) == ("2", "1")
-    house.judge("c", NOISE)
+    house.gate("c", NOISE)
     assert house.install() == house.alias() == "2"
 
 
 def test_a_version_whose_canary_runs_keeps_its_place_until_it_ends(house: House) -> None:
-    house.judge("a", GOOD)
+    house.gate("a", GOOD)
     house.install()
     for data, verdict in (("b", "kept"), ("c", "canary"), ("d", "kept"), ("e", "canary")):
         house.decide(data, verdict)
@@ -285,7 +285,7 @@ def test_a_version_whose_canary_runs_keeps_its_place_until_it_ends(house: House)
 
 
 def test_an_aborted_version_is_withdrawn_and_leaves_the_champion(house: House) -> None:
-    house.judge("a", GOOD)
+    house.gate("a", GOOD)
     house.install()
     for verdict in ("kept", "canary", "aborted"):
         house.decide("b", verdict)

@@ -108,7 +108,7 @@ class World:
 @pytest.fixture
 def house(home: Home, trained: Candidate) -> House:
     house = House(home, trained, ASKED)
-    house.evaluate("a", GOOD)
+    house.gate("a", GOOD)
     house.install()
     house.decide("b", "canary")
     home.active_problem.write_text("x")

@@ -149,7 +149,7 @@ def test_a_home_values_its_challenger_once_and_the_command_line_says_the_same(
     home: Home, trained: Candidate, tables: Tables
 ) -> None:
     house = House(home, trained, TOLERANT)
-    house.judge("a", GOOD)
+    house.gate("a", GOOD)
     house.install()
     house.decide("b", "kept")
     assert house.install_challenger() == "2"

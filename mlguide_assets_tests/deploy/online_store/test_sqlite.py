@@ -110,7 +110,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     store = SqliteStore(tmp_path / "file" / "sample.sqlite")
     assert store.current() is None
-    with pytest.raises(StoreError, match=r"could not be written .*free space or mend permissions"):
+    with pytest.raises(StoreError, match=r"could not be written .*free space or fix permissions"):
         store.publish(state(1))
 
 
