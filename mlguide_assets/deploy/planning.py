@@ -56,7 +56,7 @@ def plan_day(
     Raises:
         InputError: an experiment's assignment cannot be right.
     """
-    with _planning(lake):
+    with _plan_lock(lake):
         decision, key = problem.decision, day.isoformat()
         standing = _standing(lake, decision, day, now)
         if standing is not None:
@@ -102,7 +102,7 @@ def _standing(lake: Lake, decision: Decision, day: date, now: datetime) -> str |
 
 
 @contextlib.contextmanager
-def _planning(lake: Lake) -> Iterator[None]:
+def _plan_lock(lake: Lake) -> Iterator[None]:
     """Two runs take turns: the second sees that the first one's plan stands."""
     with contextlib.ExitStack() as turn:
         with writing(WHAT, lake.root):

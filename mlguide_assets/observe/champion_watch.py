@@ -107,11 +107,11 @@ def compare(current: Bundle, before: Bundle, features: ibis.Table, problem: Prob
     pair = {CHALLENGER: current, CHAMPION: before}
     scores = {name: _scored(bundle, features, problem, learned, newest) for name, bundle in pair.items()}
     rows = scores[CHALLENGER]
-    lost = int(pc.sum(rows["label"]).as_py() or 0)
-    named |= {"rows": rows.num_rows, "positives": lost, "metric": problem.metric.primary}
-    if lost < problem.evaluation.min_positives or lost == rows.num_rows:
+    positives = int(pc.sum(rows["label"]).as_py() or 0)
+    named |= {"rows": rows.num_rows, "positives": positives, "metric": problem.metric.primary}
+    if positives < problem.evaluation.min_positives or positives == rows.num_rows:
         many = problem.decision.plural
-        reason = f"{rows.num_rows:,} {many} have matured since, {lost:,} of them positive: too few to compare."
+        reason = f"{rows.num_rows:,} {many} have matured since, {positives:,} of them positive: too few to compare."
         return Watch("too_few", reason, **named)
     compared = compare_scores(
         rows["label"].to_numpy(),

@@ -162,13 +162,13 @@ def _linear(prepare: Any, plane: _Plane, matrix: Matrix, encoding: Encoding) -> 
     intercept, terms = at_base, []
     for position, feature in enumerate(encoding.features):
         column = matrix[:, position].astype(np.float64)
-        probes = (
+        points = (
             [base[position] + spreads[position]]
             if feature.categories is None
             else [float(code) for code in range(feature.positions)]
         )
-        rows = np.repeat(base[None, :], len(probes) + 1, axis=0)
-        rows[:, position] = [*probes, np.nan]
+        rows = np.repeat(base[None, :], len(points) + 1, axis=0)
+        rows[:, position] = [*points, np.nan]
         *added, missing = (plane(prepare.transform(rows)) - at_base).tolist()
         if feature.categories is None:
             slope = added[0] / spreads[position]

@@ -1,4 +1,4 @@
-"""Sets the two numbers that nobody can know beforehand: the join rate and the level of the risk.
+"""Calibrates the two numbers that cannot be known beforehand: the join rate and the level of the risk.
 
 Both are measured on a pilot: the first users of the same world, joining at a rate of the pilot's own.
 Shifts are left out of it, so that a world with a shift equals the world without it until the shift.
@@ -39,16 +39,16 @@ def calibrate(world: World) -> Calibration:
     usual = replace(world, sends=1, covariate_shift=None, concept_shift=None)
     intercept, sends_per_user, pilot_users = _pilot(usual)
     wanted = world.sends / sends_per_user  # users
-    # Enough users that even an unlucky draw of them receives what was asked for.
+    # Enough users that even an unlucky draw of them receives the requested number of sends.
     margin = _STANDARD_ERRORS * sqrt(_ACTUAL_VARIANCE / wanted + _PILOT_VARIANCE / pilot_users)
-    # Two more are nothing to a large world, and save the smallest from having nobody.
+    # Two more are nothing to a large world, and save the smallest from having no user.
     joins_per_day = (wanted * (1 + margin) + 2) / (COHORT_JOIN_DAYS + world.days)
     return Calibration(joins_per_day=joins_per_day, intercept=intercept)
 
 
 @lru_cache(maxsize=64)
 def _pilot(world: World) -> tuple[float, float, int]:
-    """Intercept, expected sends per user, number of users asked."""
+    """Intercept, expected sends per user, number of users."""
     fewest, most = _PILOT_USERS
     count = min(max(_PILOT_CELLS // world.days, fewest), most)
     who = users(world, count / (COHORT_JOIN_DAYS + world.days), np.arange(1, count + 1))

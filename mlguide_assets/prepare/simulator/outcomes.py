@@ -11,7 +11,7 @@ from mlguide_assets.prepare.simulator.schedule import DAY, Slots
 from mlguide_assets.prepare.simulator.world import World
 
 NEVER = np.iinfo(np.int64).max
-# Most people act within a day; nobody takes a week, so a label is final seven days after delivery.
+# Most people act within a day, all within a week, so a label is final seven days after delivery.
 _MEAN_DELAY_DAYS = 0.6
 _LONGEST_DELAY_DAYS = 6.9
 

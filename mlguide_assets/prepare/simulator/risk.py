@@ -37,7 +37,7 @@ class Effects:
     country_theme: tuple[tuple[float, ...], ...] = ((-1.3, 0.0, 0.0), (0.0, -1.3, 0.0), (0.0, 0.0, -1.3))
     gender_theme: tuple[tuple[float, ...], ...] = ((0.8, 0.0, 0.0), (0.0, 0.0, 0.8))  # male, female
     age_category: tuple[float, ...] = (0.0, 0.4, 0.0)  # per 15 years
-    # What the moment brings.
+    # What the context brings.
     new_user: float = 1.70  # on the first day, fading by e-fold every `new_user_days`
     new_user_days: float = 50.0
     last_7_days: float = 0.42  # per earlier email
@@ -69,7 +69,7 @@ SHIFTED = _after_concept_shift(USUAL)
 
 
 @dataclass(frozen=True)
-class Moment:
+class SendContext:
     """What a send meets, arrays of shape (n,). The counts are of strictly earlier sends to that user."""
 
     tenure_days: Floats  # since the start of the join date
@@ -80,8 +80,8 @@ class Moment:
     weekday: Ints
 
 
-def moments(world: World, who: Users, slots: Slots, created: Ints) -> Moment:
-    """The moment of each potential send; `created` is the creation day of its email."""
+def send_contexts(world: World, who: Users, slots: Slots, created: Ints) -> SendContext:
+    """The context of each potential send; `created` is the creation day of its email."""
     # One rising number per send in which two users are further apart than any window reaches.
     gap = (int(slots.day.max(initial=0)) + 60) * DAY
     clock = slots.user * gap + slots.second
@@ -89,7 +89,7 @@ def moments(world: World, who: Users, slots: Slots, created: Ints) -> Moment:
     since_last = np.full(len(clock), np.inf)
     same_user = slots.user[1:] == slots.user[:-1]
     since_last[1:][same_user] = np.diff(slots.second)[same_user] / DAY
-    return Moment(
+    return SendContext(
         tenure_days=slots.second / DAY - who.joined[slots.user],
         email_age_days=slots.second / DAY - created,
         last_7_days=place - np.searchsorted(clock, clock - 7 * DAY),
@@ -102,18 +102,20 @@ def moments(world: World, who: Users, slots: Slots, created: Ints) -> Moment:
 def logits(world: World, who: Users, content: Emails, slots: Slots) -> Floats:
     """The logit of each potential send, without the intercept. `content` holds the emails 1 to n in order."""
     email = slots.email - 1
-    moment = moments(world, who, slots, content.created[email])
-    return logits_at(world, who, slots.user, content, email, slots.day, moment)
+    context = send_contexts(world, who, slots, content.created[email])
+    return logits_at(world, who, slots.user, content, email, slots.day, context)
 
 
-def logits_at(world: World, who: Users, user: Ints, content: Emails, email: Ints, day: Ints, moment: Moment) -> Floats:
-    """The logit of sends at given moments, without the intercept. Shape (n,).
+def logits_at(
+    world: World, who: Users, user: Ints, content: Emails, email: Ints, day: Ints, context: SendContext
+) -> Floats:
+    """The logit of sends in given contexts, without the intercept. Shape (n,).
 
     `user` and `email` say, per send, which entry of `who` and `content` it joins; `day` counts from the world's start.
     """
-    result = observed_logits(USUAL, who, user, content, email, moment)
+    result = observed_logits(USUAL, who, user, content, email, context)
     if world.concept_shift is not None:
-        later = observed_logits(SHIFTED, who, user, content, email, moment)
+        later = observed_logits(SHIFTED, who, user, content, email, context)
         result = np.where(day >= world.day(world.concept_shift), later, result)
     if world.unobserved_sd > 0:
         result += _unobserved(world, who)[user, content.theme[email]]
@@ -126,7 +128,7 @@ def observed_logits(
     user: Ints,
     content: Emails,
     email: Ints,
-    moment: Moment,
+    context: SendContext,
 ) -> Floats:
     """The part of the logit that follows from what can be observed, without the intercept. Shape (n,).
 
@@ -135,11 +137,11 @@ def observed_logits(
     tastes = _tastes(effects, who).reshape(len(who.id), len(THEMES) * len(CATEGORIES))
     kind = content.theme * len(CATEGORIES) + content.category
     result: Floats = tastes[user, kind[email]] + _email_part(effects, content)[email]
-    result += effects.stale / 90 * moment.email_age_days
-    result += effects.new_user * np.exp(moment.tenure_days / -effects.new_user_days)
-    result += effects.last_7_days * moment.last_7_days + effects.last_30_days * moment.last_30_days
-    result += effects.just_emailed * np.exp(moment.days_since_last / -effects.just_emailed_days)
-    result += effects.weekend * (moment.weekday >= 5)
+    result += effects.stale / 90 * context.email_age_days
+    result += effects.new_user * np.exp(context.tenure_days / -effects.new_user_days)
+    result += effects.last_7_days * context.last_7_days + effects.last_30_days * context.last_30_days
+    result += effects.just_emailed * np.exp(context.days_since_last / -effects.just_emailed_days)
+    result += effects.weekend * (context.weekday >= 5)
     return result
 
 

@@ -1,4 +1,4 @@
-"""Who would be sent what and when if nobody ever left. Outcomes never change it, they only cut it short.
+"""The schedule of sends if no user ever left. Outcomes never change it, they only cut it short.
 
 The slots are opportunities: on which days, and when, a user is due for an email. They depend on no choice. Which
 email a slot brings is the company's own draw, unless `plans` choose it.
@@ -68,7 +68,7 @@ def _scheduled(world: World, who: Users, part: slice, first: int, last_exclusive
         rhythm = np.where(days >= world.day(world.covariate_shift), rhythm * _RATE_RISE_SHIFTED, rhythm)
     keys = stream_keys(world.seed, "send", who.id[part])
     drawn: Bools = uniform(keys[:, None], days[None, :]) < who.rate[part][:, None] * rhythm[None, :]
-    # The join date has no time of day: only from the next day on is a delivery surely later.
+    # The join date has no time of day: only from the next day on is a delivery certainly later.
     drawn &= days[None, :] > who.joined[part][:, None]
     return drawn
 

@@ -3,7 +3,7 @@
 `opportunities` says which users a day's policy decides about, `true_probabilities` what each choice for them would
 risk. With both, the best choice of every day is known, and so is the regret of any other. The long-run effect of a
 policy also works through who leaves and how often the others are mailed: simulate the days under it
-(`generate.sends(world, …, plans=plans)`) and under its rival, and compare who was lost.
+(`generate.sends(world, …, plans=plans)`) and under its rival, and compare who unsubscribed.
 
 Both functions look at the history that the plans of the days *before* made; a plan of the day itself does not matter.
 """
@@ -22,7 +22,7 @@ from mlguide_assets.prepare.simulator.outcomes import probabilities
 from mlguide_assets.prepare.simulator.plans import NO_PLANS, Plans
 from mlguide_assets.prepare.simulator.population import Users, users, users_joined_before
 from mlguide_assets.prepare.simulator.randomness import Floats, Ints
-from mlguide_assets.prepare.simulator.risk import Moment, logits_at, moments
+from mlguide_assets.prepare.simulator.risk import SendContext, logits_at, send_contexts
 from mlguide_assets.prepare.simulator.schedule import Slots, potential_sends, second_of_day
 from mlguide_assets.prepare.simulator.world import World
 
@@ -50,21 +50,21 @@ def true_probabilities(
 
     Raises ValueError when a pair names another user or email.
     """
-    asked, user = np.unique(user_ids, return_inverse=True)
+    ids, user = np.unique(user_ids, return_inverse=True)
     calibration, today = calibrate(world), world.day(day)
-    who = users(world, calibration.joins_per_day, asked.astype(np.int64))
+    who = users(world, calibration.joins_per_day, ids.astype(np.int64))
     content = emails(world, np.arange(1, int(emails_created_before(today)) + 1))
     _refuse_unknown("user", day, user_ids, users_joined_before(calibration.joins_per_day, today))
     _refuse_unknown("email", day, email_ids, len(content.id))
     email = email_ids.astype(np.int64) - 1
-    alone = _moments_of_day(world, who, today, plans)
-    moment = Moment(**{each.name: getattr(alone, each.name)[user] for each in fields(Moment)})
-    moment.email_age_days[:] -= content.created[email]
+    alone = _contexts_of_day(world, who, today, plans)
+    context = SendContext(**{each.name: getattr(alone, each.name)[user] for each in fields(SendContext)})
+    context.email_age_days[:] -= content.created[email]
     days = np.full(len(user), today)
-    return probabilities(logits_at(world, who, user, content, email, days, moment), calibration.intercept)
+    return probabilities(logits_at(world, who, user, content, email, days, context), calibration.intercept)
 
 
-def _moments_of_day(world: World, who: Users, day: int, plans: Plans) -> Moment:
+def _contexts_of_day(world: World, who: Users, day: int, plans: Plans) -> SendContext:
     """What a send on that day would meet, per user; the email's age is that of one created at the world's start."""
     everyone = np.arange(len(who.id))
     days = np.full(len(everyone), day)
@@ -75,9 +75,9 @@ def _moments_of_day(world: World, who: Users, day: int, plans: Plans) -> Moment:
     }
     order = np.lexsort((joined["second"], joined["user"]))
     slots = Slots(**{name: column[order] for name, column in joined.items()})
-    moment = moments(world, who, slots, np.zeros(len(order), np.int64))
-    asked = np.searchsorted(slots.user, everyone, side="right") - 1
-    return Moment(**{each.name: getattr(moment, each.name)[asked] for each in fields(Moment)})
+    context = send_contexts(world, who, slots, np.zeros(len(order), np.int64))
+    newest = np.searchsorted(slots.user, everyone, side="right") - 1
+    return SendContext(**{each.name: getattr(context, each.name)[newest] for each in fields(SendContext)})
 
 
 def _refuse_unknown(what: str, day: date, ids: npt.NDArray[Any], existing: int) -> None:

@@ -8,7 +8,7 @@ from mlguide_assets.prepare.simulator.calibration import calibrate
 from mlguide_assets.prepare.simulator.content import Emails, emails, emails_created_before
 from mlguide_assets.prepare.simulator.population import Users, users
 from mlguide_assets.prepare.simulator.randomness import Ints
-from mlguide_assets.prepare.simulator.risk import SHIFTED, USUAL, Effects, moments, observed_logits
+from mlguide_assets.prepare.simulator.risk import SHIFTED, USUAL, Effects, observed_logits, send_contexts
 from mlguide_assets.prepare.simulator.schedule import Slots, potential_sends
 from mlguide_assets.prepare.simulator.world import World
 from mlguide_assets_tests.prepare.simulator.worlds import LARGE, history, lost
@@ -42,8 +42,8 @@ def test_the_realised_rate_is_the_base_rate(world: World) -> None:
 def test_without_an_unobserved_part_the_risk_follows_from_the_features() -> None:
     world = replace(LARGE, unobserved_sd=0.0)
     who, content, slots, user, email = _first_sends(world)
-    moment = moments(world, who, slots, content.created[email])
-    logit = observed_logits(USUAL, who, user, content, email, moment)
+    context = send_contexts(world, who, slots, content.created[email])
+    logit = observed_logits(USUAL, who, user, content, email, context)
     probability = 1 / (1 + np.exp(-logit - calibrate(world).intercept))
     sent = history(world)
     told = sent.filter(sent["user_id"].to_numpy() <= len(who.id))["probability"].to_numpy()
@@ -55,24 +55,24 @@ def test_without_an_unobserved_part_the_risk_follows_from_the_features() -> None
 @pytest.mark.parametrize("effects", [USUAL, SHIFTED], ids=["usual", "shifted"])
 def test_more_emails_never_lower_the_risk(effects: Effects) -> None:
     who, content, slots, user, email = _first_sends(LARGE)
-    moment = moments(LARGE, who, slots, content.created[email])
-    usual = observed_logits(effects, who, user, content, email, moment)
-    more = replace(moment, last_7_days=moment.last_7_days + 1, last_30_days=moment.last_30_days + 1)
+    context = send_contexts(LARGE, who, slots, content.created[email])
+    usual = observed_logits(effects, who, user, content, email, context)
+    more = replace(context, last_7_days=context.last_7_days + 1, last_30_days=context.last_30_days + 1)
     assert (observed_logits(effects, who, user, content, email, more) > usual).all()
-    sooner = replace(moment, days_since_last=moment.days_since_last / 2)
+    sooner = replace(context, days_since_last=context.days_since_last / 2)
     assert (observed_logits(effects, who, user, content, email, sooner) >= usual).all()
 
 
 def test_fatigue_counts_strictly_earlier_sends() -> None:
     who, content, slots, _, email = _first_sends(LARGE)
-    moment = moments(LARGE, who, slots, content.created[email])
+    context = send_contexts(LARGE, who, slots, content.created[email])
     day = 86_400
     for send in range(0, len(email), 97):
         gap = slots.second[send] - slots.second[slots.user == slots.user[send]]
         earlier = gap[gap > 0]
-        assert moment.last_7_days[send] == np.count_nonzero(earlier <= 7 * day)
-        assert moment.last_30_days[send] == np.count_nonzero(earlier <= 30 * day)
-        assert moment.days_since_last[send] == (earlier.min() / day if len(earlier) else np.inf)
+        assert context.last_7_days[send] == np.count_nonzero(earlier <= 7 * day)
+        assert context.last_30_days[send] == np.count_nonzero(earlier <= 30 * day)
+        assert context.days_since_last[send] == (earlier.min() / day if len(earlier) else np.inf)
 
 
 def _first_sends(world: World) -> tuple[Users, Emails, Slots, Ints, Ints]:

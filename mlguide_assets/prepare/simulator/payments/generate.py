@@ -36,7 +36,7 @@ _THIEFS_FACTOR = 5.0
 _BIG = 220.0
 
 # In logit units.
-_USUAL, _AT_COMPROMISED, _BY_THIEF, _BIG_AMOUNT, _PER_HABIT, _AT_NIGHT = -7.6, 7.4, 9.0, 4.5, 0.5, 0.8
+_USUAL, _AT_COMPROMISED, _BY_THIEF, _BIG_AMOUNT, _PER_USUAL_AMOUNT, _AT_NIGHT = -7.6, 7.4, 9.0, 4.5, 0.5, 0.8
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _drawn(world: PaymentWorld, who: Customers) -> _Payments:
     cell = np.repeat(cells - 1, often.astype(np.int64))
     id, customer, day = np.arange(1, len(cell) + 1), cell // world.days, cell % world.days
     by_thief = stolen(world)[customer, day] & (entity_uniform(world.seed, "payment/thief", id) < _THIEFS)
-    amount = who.habit[customer] * np.exp(0.55 * entity_normal(world.seed, "payment/amount", id))
+    amount = who.usual_amount[customer] * np.exp(0.55 * entity_normal(world.seed, "payment/amount", id))
     hour = who.hour[customer] + 3.5 * entity_normal(world.seed, "payment/hour", id)
     hour = np.where(by_thief, 24 * entity_uniform(world.seed, "payment/any hour", id), hour)
     return _Payments(
@@ -137,14 +137,14 @@ def _in_order(world: PaymentWorld, made: _Payments) -> _Payments:
 
 
 def _logits(world: PaymentWorld, made: _Payments) -> Floats:
-    habit = customers(world).habit[made.customer - 1]
+    usual = customers(world).usual_amount[made.customer - 1]
     hour = made.second % _DAY // 3600
     logits: Floats = (
         _USUAL
         + _AT_COMPROMISED * compromised(world)[made.terminal - 1, made.day]
         + _BY_THIEF * made.by_thief
         + _BIG_AMOUNT * (made.amount > _BIG)
-        + _PER_HABIT * np.log(np.maximum(made.amount, 1.0) / habit)
+        + _PER_USUAL_AMOUNT * np.log(np.maximum(made.amount, 1.0) / usual)
         + _AT_NIGHT * ((hour < 6) | (hour >= 23))
     )
     return logits

@@ -11,7 +11,7 @@ from mlguide_assets.prepare.simulator.randomness import Floats, Ints, entity_nor
 NEAR = 20
 """How many terminals near their home a customer uses."""
 _TYPICAL_AMOUNT = 30.0
-_SPREAD_OF_HABITS = 0.6
+_SPREAD_OF_AMOUNTS = 0.6
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Customers:
 
     rate: Floats
     """Payments per day."""
-    habit: Floats
+    usual_amount: Floats
     """The median amount of a payment."""
     hour: Floats
     """Around which the customer pays."""
@@ -35,7 +35,7 @@ def customers(world: PaymentWorld) -> Customers:
     _, near = nearest.query(_homes(world, "customer", ids), k=np.arange(1, min(NEAR, world.terminals) + 1))
     return Customers(
         rate=MEAN_RATE * (0.25 + 1.5 * entity_uniform(world.seed, "customer/rate", ids)),
-        habit=_TYPICAL_AMOUNT * np.exp(_SPREAD_OF_HABITS * entity_normal(world.seed, "customer/habit", ids)),
+        usual_amount=_TYPICAL_AMOUNT * np.exp(_SPREAD_OF_AMOUNTS * entity_normal(world.seed, "customer/habit", ids)),
         hour=13.5 + 2.5 * entity_normal(world.seed, "customer/hour", ids),
         near=near + 1,
     )
