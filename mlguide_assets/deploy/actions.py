@@ -13,7 +13,7 @@ def generic_action(candidates: Sequence[Id], *, salt: str, day: date) -> Id:
     """The one action of the generic policy on a day: a draw from the candidates by the day, not by the unit.
 
     >>> generic_action([146, 147, 148], salt="exploration", day=date(2026, 1, 1))
-    148
+    147
     """
     return sorted(candidates)[draw_index(f"{salt}/generic", day.isoformat(), len(candidates))]
 

@@ -150,6 +150,12 @@ def lasting(
 
     Args:
         rows: one per day, with the `day` that its window ends with, oldest first.
+
+    >>> windows = [{"day": f"2026-01-{day:02}", "dropped": day > 3} for day in range(1, 12)]
+    >>> [row["day"] for row in lasting(windows, lambda row: row["dropped"], window_days=7)][:1]
+    ['2026-01-04']
+    >>> lasting(windows, lambda row: row["dropped"], window_days=14)
+    []
     """
     run = _last_run(rows, holds)
     first, last = (date.fromisoformat(str(row["day"])) for row in (run[0], run[-1])) if run else (date.max, date.min)

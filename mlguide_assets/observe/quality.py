@@ -88,6 +88,9 @@ def check_volume(rows: int, earlier: Sequence[int]) -> Finding:
     Unusual is what is more than `WARN_VOLUME` times above or below the median and `SPREADS` spreads away from it.
     The spread is the median absolute deviation, scaled to a standard deviation, or that of chance alone (the root
     of the median) where it is more. Where weekdays differ, `earlier` should be of the same weekday.
+
+    >>> check_volume(900, [300, 310, 290, 305, 295])
+    Finding(level='warn', check='volume', reason='900 rows, where 300 are usual')
     """
     if len(earlier) < MIN_HISTORY:
         reason = f"{rows:,} rows, and only {len(earlier)} earlier windows to compare with: {MIN_HISTORY} are needed"

@@ -25,6 +25,9 @@ def last_day(rows: Mapping[date, int]) -> date | None:
 
     Args:
         rows: events per day, of days that have any.
+
+    >>> last_day({date(2026, 1, 1): 100, date(2026, 1, 2): 110, date(2030, 1, 1): 1})
+    datetime.date(2026, 1, 2)
     """
     days = sorted(rows)
     while days:

@@ -85,6 +85,10 @@ def matured_since(
 
     Args:
         decisions: how many each day has.
+
+    >>> decisions = {date(2026, 1, day): 10 for day in range(1, 11)}
+    >>> matured_since(decisions, date(2026, 1, 10), learned_until=date(2026, 1, 1), window=timedelta(days=3))
+    50
     """
     return sum(
         count

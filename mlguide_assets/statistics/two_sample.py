@@ -35,6 +35,12 @@ def chi_square(reference: npt.ArrayLike, window: npt.ArrayLike, *, inflation: fl
     so the test keeps its level.
 
     Where one sample is empty or fewer than two bins are left, there are no degrees of freedom and p is NaN.
+
+    >>> found = chi_square([500, 500], [560, 440])
+    >>> round(found.statistic, 2), found.degrees, round(found.p_value, 4)
+    (7.23, 1, 0.0072)
+    >>> round(chi_square([500, 500], [560, 440], inflation=4).p_value, 2)
+    0.18
     """
     from scipy.special import chdtrc
 
@@ -83,6 +89,9 @@ def psi_terms(reference: npt.ArrayLike, window: npt.ArrayLike) -> Floats:
 
     Half a row is added to every bin that either sample has, or one empty bin would make it infinite. NaN where a
     sample is empty.
+
+    >>> round(float(psi_terms([500, 500], [700, 300]).sum()), 3)
+    0.169
     """
     counts = np.array([reference, window], dtype=np.float64)
     if not counts.sum(axis=1).all():

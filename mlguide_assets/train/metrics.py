@@ -108,6 +108,9 @@ def point(metric: str, labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> f
     """Value of one of `METRICS` on labels (n,) in {0, 1} and probabilities (n,) in [0, 1].
 
     NaN where it is undefined: without rows, without positives, or (roc_auc) without negatives.
+
+    >>> point("roc_auc", labels=[0, 1, 0, 1], probabilities=[0.1, 0.8, 0.3, 0.2])
+    0.75
     """
     metric_named(metric)
     truth, scores = checked(labels, probabilities)
@@ -158,7 +161,11 @@ def _share(part: int, whole: int) -> float:
 
 
 def confusion(labels: npt.ArrayLike, probabilities: npt.ArrayLike, threshold: float) -> Confusion:
-    """Decisions against outcomes; a row is flagged where its probability is at least `threshold`."""
+    """Decisions against outcomes; a row is flagged where its probability is at least `threshold`.
+
+    >>> confusion([0, 1, 0, 1], [0.1, 0.8, 0.3, 0.2], threshold=0.3)
+    Confusion(tp=1, fp=1, fn=1, tn=1)
+    """
     truth, scores = checked(labels, probabilities)
     flagged = scores >= threshold
     tp, fp = int((flagged & truth).sum()), int((flagged & ~truth).sum())

@@ -66,5 +66,9 @@ def propensity_weights(ratios: Ratios, *, max_weight: float, mean: float | None 
 
 
 def effective_sample_size(weights: npt.NDArray[np.float64]) -> float:
-    """As many rows of equal weight have the variance of these (Kish 1965): (sum w)^2 / sum w^2; 0 without rows."""
+    """As many rows of equal weight have the variance of these (Kish 1965): (sum w)^2 / sum w^2; 0 without rows.
+
+    >>> round(effective_sample_size(np.array([1.0, 1.0, 1.0, 5.0])), 2)
+    2.29
+    """
     return float(weights.sum() ** 2 / (weights**2).sum()) if len(weights) else 0.0

@@ -69,6 +69,11 @@ def split_by_time(times: Times, *, test_share: float, gap: timedelta) -> TimeSpl
 
     Raises:
         InputError: the history is too short to leave rows on both sides.
+
+    >>> days = np.arange("2026-01-01", "2026-01-11", dtype="datetime64[D]").astype("datetime64[us]")
+    >>> split = split_by_time(days, test_share=0.3, gap=timedelta(days=2))
+    >>> len(split.train), len(split.test)
+    (6, 3)
     """
     # Without any row there is no start, and nothing is later than "not a time".
     start = np.sort(times)[int(len(times) * (1 - test_share))] if len(times) else np.datetime64("NaT")
