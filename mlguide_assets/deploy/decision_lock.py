@@ -8,5 +8,5 @@ from mlguide_assets.settings import Home
 
 
 def decision_lock(home: Home, problem: Problem) -> AbstractContextManager[object]:
-    """Hold the lock of a problem's champion; whoever comes second waits for some milliseconds."""
+    """Hold the lock of a problem's champion; a second process waits for some milliseconds."""
     return locked_on_all_hosts(home.bundles(problem.key) / ".deciding.lock", f"decisions of {problem.key}")

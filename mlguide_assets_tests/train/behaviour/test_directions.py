@@ -67,7 +67,7 @@ def test_extra_sends_keep_the_contract() -> None:
 def logits(table: pa.Table, effects: Effects) -> npt.NDArray[np.float64]:
     """What the simulator makes of a row of features, without the intercept."""
     user, email = (table[key].to_numpy() for key in ("user_id", "email_id"))
-    moment = Moment(
+    context = SendContext(
         tenure_days=table["tenure_days"].to_numpy(),
         email_age_days=table["email_age_days"].to_numpy(),
         last_7_days=table["emails_last_7_days"].to_numpy(),
@@ -76,7 +76,7 @@ def logits(table: pa.Table, effects: Effects) -> npt.NDArray[np.float64]:
         weekday=table["day_of_week"].to_numpy(),
     )
     who = users(WORLD, calibrate(WORLD).joins_per_day, np.arange(1, user.max() + 1))
-    return observed_logits(effects, who, user - 1, emails(WORLD, np.arange(1, email.max() + 1)), email - 1, moment)
+    return observed_logits(effects, who, user - 1, emails(WORLD, np.arange(1, email.max() + 1)), email - 1, context)
 
 
 def test_features_say_of_a_send_what_the_simulator_drew_it_from() -> None:
