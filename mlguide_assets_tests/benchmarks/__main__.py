@@ -418,7 +418,7 @@ def _many_replays(seeds: int) -> list[Row]:
     found = [each.outcome["experiment"] for each in played]
     verdicts = [each["verdict"] if each else "none" for each in found]
     covered, asked = sum(bool(each) and holds_the_truth(each) for each in found), binomial_at_least(many)
-    told = ", ".join(f"{verdict} {verdicts.count(verdict)}" for verdict in dict.fromkeys(verdicts))
+    by_verdict = ", ".join(f"{verdict} {verdicts.count(verdict)}" for verdict in dict.fromkeys(verdicts))
     return [
         (
             f"calm over {seeds} seeds: false alarms",
@@ -428,7 +428,7 @@ def _many_replays(seeds: int) -> list[Row]:
         ),
         (
             f"experiment over {many} seeds: intervals that hold the truth",
-            f"{covered} of {many} (verdicts: {told})",
+            f"{covered} of {many} (verdicts: {by_verdict})",
             f"≥ {asked}, 99 % binomial; ship",
             _within(covered >= asked and set(verdicts) == {"ship"}),
         ),

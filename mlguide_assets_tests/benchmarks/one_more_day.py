@@ -40,14 +40,14 @@ def build(source: Path, root: Path) -> None:
     lake.write_partitions(problem.core_table, core)
     with features_by_partition(lake, problem) as features:
         lake.write_partitions(problem.features_table, features)
-    told = {
+    figures = {
         "seconds": time.perf_counter() - start,
         "processor": time.process_time(),
         "gigabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1024**3,
         "anew": [len(features.anew), len(features.anew) + len(features.kept)],
         "content": {name: snapshot.content_hash for name, snapshot in lake.tables().items()},
     }
-    print(json.dumps(told))
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

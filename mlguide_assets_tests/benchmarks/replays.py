@@ -163,6 +163,8 @@ def _trained_by_evidence(outcome: Mapping[str, Any], planted: int) -> bool:
 
 def _recovered(outcome: Mapping[str, Any]) -> bool:
     """Every alert of the champion's performance was resolved in the end."""
-    told = [each["what"] for each in outcome["events"] if each["kind"] == "noticed" and each["about"] == "performance"]
-    resolved = sum(what.startswith("resolved: performance-") for what in told)
-    return resolved >= sum(what.startswith("alert: ") for what in told)
+    messages = [
+        each["what"] for each in outcome["events"] if each["kind"] == "noticed" and each["about"] == "performance"
+    ]
+    resolved = sum(what.startswith("resolved: performance-") for what in messages)
+    return resolved >= sum(what.startswith("alert: ") for what in messages)

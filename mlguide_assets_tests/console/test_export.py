@@ -106,7 +106,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(home: Home, tmp_path: 
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
-def test_what_delta_does_not_have_is_told(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_delta_does_not_have_is_reported(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lake = Lake(home.lake(load_problem("planeswalker").key))
     lake.write("times", pa.table({"at": pa.array([1], pa.time64("us"))}))
     with pytest.raises(InputError, match=r"cannot be written as a Delta table \(.*Time64.*\): .* --format parquet"):

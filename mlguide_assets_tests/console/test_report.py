@@ -97,7 +97,7 @@ def test_the_next_steps_find_the_home(tmp_path: Path) -> None:
     assert all(" --home here" in step for step in steps)
 
 
-def test_what_is_amiss_is_told_with_the_next_step() -> None:
+def test_what_is_amiss_is_reported_with_the_next_step() -> None:
     incident = {
         "title": "A run of refresh_job failed",
         "happened": "The file [a] is gone.",

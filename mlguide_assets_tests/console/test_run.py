@@ -44,7 +44,7 @@ def first_run(home: Path) -> Done:
 
 
 @pytest.mark.ml_test_score("infra-3")
-def test_the_whole_graph_runs_and_the_report_tells_all(first_run: Done) -> None:
+def test_the_whole_graph_runs_and_the_report_says_all(first_run: Done) -> None:
     assert first_run.code == 0, first_run.err
     for words in ("Read", "Contract", "Quality", "Gate", "Results", "Next", "oracle", "base_rate"):
         assert words in first_run.out
@@ -73,7 +73,7 @@ def test_status_has_the_promised_shape(first_run: Done, home: Path) -> None:
     assert "oracle" not in status["tables"]
 
 
-def test_the_page_tells_of_the_run(first_run: Done, home: Path) -> None:
+def test_the_page_shows_the_run(first_run: Done, home: Path) -> None:
     out = home.parent / "pages" / "report.html"
     out.parent.mkdir()
     done = mlguide("report", "--out", str(out), "--home", str(home), cwd=home.parent)
@@ -221,9 +221,9 @@ def test_a_person_needs_a_reason_and_an_earlier_champion(first_run: Done, home: 
     assert said("promote", "1", "--reason", "x") == (2, "mlguide: Version 1 is champion already.\n")
     code, words = said("promote", "9", "--reason", "x")
     assert (code, "no version 9" in words) == (2, True)
-    told = mlguide("history", "--home", str(home), cwd=home.parent).out
-    assert "version 1 promoted, no champion before, by gate" in told
-    assert told.rstrip().endswith("Champion now: version 1")
+    message = mlguide("history", "--home", str(home), cwd=home.parent).out
+    assert "version 1 promoted, no champion before, by gate" in message
+    assert message.rstrip().endswith("Champion now: version 1")
 
 
 def test_a_feature_that_gives_the_outcome_away_stops_the_run_before_training(tmp_path: Path) -> None:

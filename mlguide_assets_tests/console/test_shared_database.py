@@ -99,7 +99,7 @@ def test_one_host_works_as_the_ui(hosts: tuple[Home, Home]) -> None:
         pass
 
 
-def test_a_run_while_the_database_is_started_anew_ends_well_or_in_one_sentence(
+def test_a_run_while_the_database_is_restarted_ends_well_or_in_one_sentence(
     hosts: tuple[Home, Home], postgres_of_session: Postgres
 ) -> None:
     @dg.asset
@@ -111,24 +111,24 @@ def test_a_run_while_the_database_is_started_anew_ends_well_or_in_one_sentence(
         try:
             assert dg.materialize([slow], instance=instance).success
         except Exception as error:
-            told = refusal(error, hosts[0].root)
-            assert told is not None
-            assert told.startswith("The database postgresql://")
-            assert PASSWORD not in told
+            message = refusal(error, hosts[0].root)
+            assert message is not None
+            assert message.startswith("The database postgresql://")
+            assert PASSWORD not in message
     with recording(hosts[0]) as instance:
         assert dg.materialize([number], instance=instance).success
 
 
-def test_a_registry_whose_database_is_gone_is_told_in_one_sentence(
+def test_a_registry_whose_database_is_gone_is_reported_in_one_sentence(
     hosts: tuple[Home, Home], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = Registry(hosts[0].registry, "sample")
     assert registry.versions() == []
     monkeypatch.setattr("mlguide_assets.prepare.database.RETRY_SECONDS", 0.3)
     monkeypatch.setenv(DATABASE_VARIABLE, f"postgresql://lifecycle:{PASSWORD}@127.0.0.1:9/test")
-    with pytest.raises(InputError, match="check that it runs and can be reached") as told:
+    with pytest.raises(InputError, match="check that it runs and can be reached") as message:
         Registry(hosts[0].registry, "sample").versions()
-    assert PASSWORD not in str(told.value)
+    assert PASSWORD not in str(message.value)
 
 
 class TestSettingsOfDagster:

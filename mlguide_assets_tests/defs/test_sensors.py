@@ -266,7 +266,7 @@ def test_a_training_that_failed_is_on_record_where_a_trigger_asked_for_it(house:
 # Telling people
 
 
-def test_a_failed_run_is_told_until_the_job_works_again(house: House) -> None:
+def test_a_failed_run_is_reported_until_the_job_works_again(house: House) -> None:
     run = house.run("refresh_job", fails=True)
     house.told_of_end(observe.alert_on_failure, run, dg.DagsterEventType.RUN_FAILURE)
     assert house.incidents == ["failure-refresh_job"]
@@ -275,18 +275,18 @@ def test_a_failed_run_is_told_until_the_job_works_again(house: House) -> None:
         assert house.incidents == left
 
 
-def test_drift_is_told_after_two_days_in_a_row_and_when_it_is_over(house: House) -> None:
+def test_drift_is_reported_after_two_days_in_a_row_and_when_it_is_over(house: House) -> None:
     (nothing,), cursor = house.look(observe.alert_on_drift)
     assert (nothing.skip_message, cursor) == ("No day was tested since the last look.", None)
-    for day, level, told in ((7, "act", []), (8, "act", ["drift-sends"]), (9, "none", [])):
+    for day, level, expected in ((7, "act", []), (8, "act", ["drift-sends"]), (9, "none", [])):
         house.note_drift(date(2026, 1, day), level)
         (looked,), cursor = house.look(observe.alert_on_drift, cursor)
         assert looked.skip_message == f"Looked at the days up to 2026-01-0{day}."
-        assert house.incidents == told
+        assert house.incidents == expected
     assert house.look(observe.alert_on_drift, cursor)[0][0].skip_message == "No day was tested since the last look."
 
 
-def test_a_drop_is_told_once_and_when_it_is_over(house: House) -> None:
+def test_a_drop_is_reported_once_and_when_it_is_over(house: House) -> None:
     house.install()
     (nothing,), cursor = house.look(retrain.alert_on_performance)
     assert nothing.skip_message == "Open: nothing."

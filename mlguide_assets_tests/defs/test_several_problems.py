@@ -66,7 +66,7 @@ def test_the_only_problem_of_a_home_has_no_name_there(home: Home, tmp_path: Path
     assert (name_in_home(payments, home), name_in_home(mails, home)) == ("cards", "planeswalker")
 
 
-def test_problems_of_one_name_are_told_apart_by_their_keys(home: Home, tmp_path: Path) -> None:
+def test_problems_of_one_name_are_distinguished_by_their_keys(home: Home, tmp_path: Path) -> None:
     real = problem_of({**PAYMENTS, "name": "planeswalker"}, tmp_path)
     (home.problems / f"{real.key}.yaml").write_text(dump_problem(real))
     assert name_in_home(real, home) == "planeswalker"

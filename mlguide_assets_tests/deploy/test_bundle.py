@@ -169,7 +169,7 @@ def test_a_failed_export_leaves_nothing(candidate: Path, bundles: Path) -> None:
     assert not bundles.exists()
 
 
-def test_bundles_below_a_regular_file_are_told_in_one_sentence(candidate: Path, tmp_path: Path) -> None:
+def test_bundles_below_a_regular_file_are_reported_in_one_sentence(candidate: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"The bundle 3 could not be written to .*\(Not a directory\)"):
         export_bundle(candidate, tmp_path / "file" / "bundles", "3", METADATA)
@@ -269,7 +269,7 @@ def test_an_earlier_champion_changed_together_with_its_manifest_is_not_gone_back
     assert champion(bundle.parent) is not None
 
 
-def test_a_bundle_made_anew_takes_the_place_of_the_one_that_was_deleted(candidate: Path, bundle: Path) -> None:
+def test_a_bundle_made_again_takes_the_place_of_the_one_that_was_deleted(candidate: Path, bundle: Path) -> None:
     shutil.rmtree(bundle.parent / "2")
     export_bundle(candidate, bundle.parent, "2", {**METADATA, "trained_at": "2025-01-02"})
     set_champion(bundle.parent, "2")

@@ -214,7 +214,7 @@ def test_what_may_be_chance_does_not_refuse(change: dict[str, Any]) -> None:
 
 
 @pytest.mark.ml_test_score("model-7")
-def test_groups_are_judged_where_the_problem_asks_for_it() -> None:
+def test_groups_are_evaluated_where_the_problem_asks_for_it() -> None:
     unequal = evidence(scores(signal=1.2), groups=groups(0.3, 0.25, 0.35))
     asking = STRICT.model_copy(update={"gate": Gate(permutations=200, max_group_gap=0.1)})
     assert decide(unequal, STRICT).verdict == "promoted"

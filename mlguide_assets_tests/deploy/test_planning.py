@@ -123,8 +123,8 @@ def test_of_two_that_plan_a_day_at_once_one_stands_and_the_other_says_so(tmp_pat
         thread.join()
     assert sorted(result.kept is None for result in results) == [False, True]
     (standing,) = version(Lake(tmp_path))
-    (told,) = [result.kept for result in results if result.kept]
-    assert f"model version {standing} " in told
+    (message,) = [result.kept for result in results if result.kept]
+    assert f"model version {standing} " in message
 
 
 def rows_of(*changes: dict[str, Any], users: int = 1) -> pa.Table:

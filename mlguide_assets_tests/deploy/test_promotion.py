@@ -245,7 +245,7 @@ def test_a_promotion_that_a_crash_kept_from_being_installed_is_installed_by_the_
     assert house.install() == house.alias() == "2"
 
 
-def test_a_crash_between_pointer_and_alias_is_mended_by_the_next_run(
+def test_a_crash_between_pointer_and_alias_is_repaired_by_the_next_run(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house.gate("a", GOOD)

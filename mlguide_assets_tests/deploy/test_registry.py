@@ -187,7 +187,7 @@ def test_the_trials_of_a_search_are_runs_below_it(registry: Registry) -> None:
         assert trial.data.params == {"max_depth": str(trials[number]["max_depth"])}
 
 
-def test_a_tracker_that_does_not_answer_is_told_in_one_sentence(
+def test_a_tracker_that_does_not_answer_is_reported_in_one_sentence(
     home: Home, trained: Candidate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tries = list[object]()

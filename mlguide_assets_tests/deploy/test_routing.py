@@ -32,7 +32,7 @@ def test_routes_are_read_as_they_were_written_and_none_leave_no_file(tmp_path: P
     assert read_routes(tmp_path) == ()
 
 
-def test_a_damaged_file_is_told(tmp_path: Path) -> None:
+def test_a_damaged_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / ROUTING).write_text('{"routes": [{"experiment": "x"}]}')
     with pytest.raises(InputError, match=r"routing\.json is damaged"):
         read_routes(tmp_path)

@@ -67,16 +67,16 @@ def test_a_signal_pauses_and_lets_go_again() -> None:
     assert look({**ENOUGH, "withheld": [Stage(9900, 100, 0.01)]}).action == "advance"
 
 
-def test_what_cannot_be_judged_gives_up() -> None:
+def test_what_cannot_be_evaluated_gives_up() -> None:
     assert look({}, days=60).action == "give_up"
     harmful = {**ENOUGH, "errors": [Stage(0, 20, 0.01)]}
     assert look(harmful, days=60).action == "abort"
 
 
 def test_evidence_is_json_without_numbers_that_are_not_finite() -> None:
-    told = [each.to_json() for each in look({}).findings]
-    assert [each["metric"] for each in told] == ["outcome", "errors", "slow", "withheld"]
-    assert all(each["ratio_value"] is None and each["ratio_high"] is None for each in told)
+    reasons = [each.to_json() for each in look({}).findings]
+    assert [each["metric"] for each in reasons] == ["outcome", "errors", "slow", "withheld"]
+    assert all(each["ratio_value"] is None and each["ratio_high"] is None for each in reasons)
 
 
 def ramp(ratio: float, seed: int, canary: Canary, *, a_day: float = 40.0) -> tuple[str, int]:

@@ -54,7 +54,7 @@ def test_a_unit_in_two_arms_has_two_rows(lake: Lake) -> None:
     assert lake.read_arrow(EXPOSURES)["arm"].to_pylist() == ["generic", "personal"]
 
 
-def test_a_plan_that_was_made_when_its_day_was_over_exposes_nobody(lake: Lake) -> None:
+def test_a_plan_that_was_made_when_its_day_was_over_exposes_no_unit(lake: Lake) -> None:
     late = plan({1: "generic"})
     late = late.set_column(late.column_names.index("planned_at"), "planned_at", [[START + timedelta(days=1)]])
     assert record(lake, started(lake), late) == 0

@@ -90,7 +90,7 @@ def test_slices_of_one_group_are_disjoint_or_overlap_and_other_groups_always_do(
     assert low.overlaps(other)
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_not_there_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"No experiment .*none\.yaml': it is neither a file nor"):
         load_experiment(str(tmp_path / "none.yaml"), PROBLEM)
 

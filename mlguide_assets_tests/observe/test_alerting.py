@@ -41,13 +41,13 @@ def days(*levels: str, source: str = "sends") -> list[dict[str, object]]:
         (("act", "act", "warn"), None),
     ],
 )
-def test_two_days_in_a_row_are_told_and_one_is_not(levels: tuple[str, ...], since: int | None) -> None:
+def test_two_days_in_a_row_are_reported_and_one_is_not(levels: tuple[str, ...], since: int | None) -> None:
     alert = drifted(days(*levels), "sends")
     assert (alert and alert.since.day) == since
     assert drifted(days(*levels), "traffic") is None
 
 
-def test_an_incident_is_told_once_and_its_end_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_incident_is_reported_once_and_its_end_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with receiver() as hook:
         monkeypatch.setenv(WEBHOOK_VARIABLE, hook.url)
         book = AlertBook(tmp_path)
@@ -77,7 +77,7 @@ def verdicts(*found: str) -> list[dict[str, object]]:
         ((*("dropped",) * 4, "holds", *("dropped",) * 4), None),
     ],
 )
-def test_a_drop_is_told_once_windows_that_share_no_day_have_it(found: tuple[str, ...], since: int | None) -> None:
+def test_a_drop_is_reported_once_windows_that_share_no_day_have_it(found: tuple[str, ...], since: int | None) -> None:
     alert = dropped(verdicts(*found), window_days=7)
     assert (alert and alert.since.day) == since
 
@@ -92,7 +92,7 @@ def gaps(*seen: bool | None) -> list[dict[str, object]]:
     ]  # fmt: skip
 
 
-def test_a_gap_that_lasts_is_told_as_concept_drift() -> None:
+def test_a_gap_that_lasts_is_reported_as_concept_drift() -> None:
     lasting = [True] * 8
     assert unexpected(gaps(*lasting[1:])) is unexpected(gaps(*lasting, False)) is unexpected([]) is None
     alert = unexpected(gaps(False, True, None, *lasting[2:]))
@@ -165,7 +165,7 @@ def test_the_sensors_tell_of_a_failed_run_and_of_its_end(tmp_path: Path, monkeyp
     assert book.incidents() == []
 
 
-def test_runs_of_no_code_location_such_as_those_of_mlguide_run_are_told_of(
+def test_runs_of_no_code_location_such_as_those_of_mlguide_run_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mlguide_assets.defs.observe import alert_on_failure, resolve_after_success

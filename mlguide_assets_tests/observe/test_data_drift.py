@@ -138,7 +138,7 @@ def test_a_day_like_the_others_is_none(replay: Replay, day: pa.Table) -> None:
     assert "subject" not in str(levels)
 
 
-def test_the_label_is_judged_once_all_have_matured(replay: Replay, day: pa.Table) -> None:
+def test_the_label_is_evaluated_once_all_have_matured(replay: Replay, day: pa.Table) -> None:
     assert f"{SENDS}.unsubscribed" in levels_of(replay, day)
     unknown = replaced(day, "unsubscribed", [None] * day.num_rows)
     assert f"{SENDS}.unsubscribed" not in levels_of(replay, unknown, final=False)
@@ -163,17 +163,17 @@ def test_a_column_that_is_gone_calls_for_action(replay: Replay, day: pa.Table) -
     assert levels_of(replay, day.drop_columns(["purchases"]))[f"{SENDS}.purchases"] == "act"
 
 
-def test_a_day_with_few_sends_is_not_judged_but_its_volume_is(replay: Replay, day: pa.Table) -> None:
+def test_a_day_with_few_sends_is_not_tested_but_its_volume_is(replay: Replay, day: pa.Table) -> None:
     levels = levels_of(replay, day.slice(0, 20), earlier=(600,) * 6)
     assert levels[f"{SENDS}.age"] == "too_few"
     assert levels[f"{SENDS}.{VOLUME}"] == levels[f"{SENDS}.{WHOLE}"] == "act"
 
 
-def test_a_day_without_sends_is_told(replay: Replay, day: pa.Table) -> None:
+def test_a_day_without_sends_is_reported(replay: Replay, day: pa.Table) -> None:
     assert levels_of(replay, day.slice(0, 0), earlier=(600,) * 6)[f"{SENDS}.{WHOLE}"] == "act"
 
 
-def test_what_the_api_was_asked_is_judged_by_itself(replay: Replay, day: pa.Table) -> None:
+def test_what_the_api_was_asked_is_evaluated_by_itself(replay: Replay, day: pa.Table) -> None:
     asked = replaced(day, "gender", ["male"] * day.num_rows).drop_columns(["unsubscribed", "matured_at", "subject"])
     levels = levels_of(replay, day, traffic=asked)
     assert levels[f"{TRAFFIC}.gender"] == levels[f"{TRAFFIC}.{WHOLE}"] == "act"

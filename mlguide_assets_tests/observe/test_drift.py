@@ -225,7 +225,7 @@ def test_one_new_category_warns(window: Columns) -> None:
     assert row_of(verdict, "c0")["unseen_share"] == 0.03
 
 
-def test_more_outside_the_commonest_categories_is_told_against_the_reference() -> None:
+def test_more_outside_the_commonest_categories_is_reported_against_the_reference() -> None:
     random = np.random.default_rng(3)
     names = np.array([f"city {at}" for at in range(100)], dtype=object)
     common = 1 / np.arange(1, 101) / np.sum(1 / np.arange(1, 101))

@@ -84,13 +84,13 @@ def test_report_does_not_take_the_window_for_the_reference(report: Path) -> None
 def test_report_says_first_what_was_left_out(report: Path) -> None:
     banner = report.read_text(encoding="utf-8").partition("<body>")[2][:1500]
     assert "1,500 of 2,000 rows of the reference and 1,500 of 2,000 of the window" in banner
-    for told in (
+    for message in (
         "constant: the same value everywhere",
         "gone: absent from the window",
         "&lt;new&gt;: without any value in the reference",
         "nowhere: absent from the reference",
     ):
-        assert f"<li>{told}</li>" in banner
+        assert f"<li>{message}</li>" in banner
 
 
 @pytest.mark.slow

@@ -54,7 +54,7 @@ def test_requests_pairs_latency_and_ages_of_a_day() -> None:
     assert row["model_days"] == 6.0, "to the end of the day"
 
 
-def test_days_endpoints_and_versions_are_told_apart() -> None:
+def test_days_endpoints_and_versions_are_distinguished() -> None:
     rows = health(
         answered("a"),
         answered("b", endpoint="recommend"),

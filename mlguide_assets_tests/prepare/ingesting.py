@@ -85,8 +85,8 @@ def refusal(problem: Problem, duck: Any, folder: Path) -> str:
     """What a run tells where it refuses the source: one line, and nothing left behind."""
     with pytest.raises(InputError) as caught:
         ingested(problem, duck, folder)
-    told = str(caught.value)
-    assert "\n" not in told
-    assert told.endswith((".", ")"))
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.endswith((".", ")"))
     assert not (folder / "scratch").exists() or not list((folder / "scratch").iterdir())
-    return told
+    return message

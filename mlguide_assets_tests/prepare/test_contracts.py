@@ -202,13 +202,13 @@ def test_only_blocking_rules_refuse(validated: tuple[str, Validated]) -> None:
         return
     with pytest.raises(InputError) as caught:
         refuse_blocked(found.results, contract(action), "the shop")
-    told = str(caught.value)
-    assert "\n" not in told
-    assert told.startswith(
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith(
         "user_profiles from the shop breaks user_profiles.values_are_well_typed in 1 of 11 rows, for "
     )
-    assert "example id 6, unreadable age=abc: age must be a whole number, and 'abc' is not; leave it empty" in told
-    assert "15 more blocking rule(s) are broken: " in told
+    assert "example id 6, unreadable age=abc: age must be a whole number, and 'abc' is not; leave it empty" in message
+    assert "15 more blocking rule(s) are broken: " in message
 
 
 def test_the_results_are_a_table_of_one_row_per_rule(validated: tuple[str, Validated]) -> None:
@@ -261,7 +261,7 @@ def test_of_several_rows_of_a_key_the_last_one_is_kept(duck: Any, tmp_path: Path
         assert [result for result in found.results if result.action == "block" and not result.passed] == []
 
 
-def test_where_nothing_tells_the_newest_row_that_blocks(duck: Any, tmp_path: Path) -> None:
+def test_where_nothing_shows_the_newest_row_that_blocks(duck: Any, tmp_path: Path) -> None:
     doubles = [{**SEND, "unsubscribed": label} for label in ("yes", "no")]
     whole = as_tables({**ROWS, "user_emails": doubles})
     unordered = ibis.memtable(whole["user_emails"].drop(NEWER).to_pyarrow())

@@ -35,8 +35,8 @@ def test_events_stand_beside_their_entities_and_units_without_any_stand_alone() 
     core = core_rows({"cards": cards, "payments": paid((1, "a", JAN[3]), (2, "x", JAN[2]))}, payments()).to_pyarrow()
     assert core.column_names == ["card_id", "shop_id", "paid", "payment", "fraud", "amount", "issued", "kind"]
     assert set(core.column_names) == set(columns_of(payments())["core_cards"])
-    told = [(row["card_id"], row["payment"], row["kind"], row["issued"]) for row in core.to_pylist()]
-    assert told == [("x", 2, None, None), ("a", 1, "debit", ISSUED), ("b", None, None, ISSUED)]
+    found = [(row["card_id"], row["payment"], row["kind"], row["issued"]) for row in core.to_pylist()]
+    assert found == [("x", 2, None, None), ("a", 1, "debit", ISSUED), ("b", None, None, ISSUED)]
 
 
 def test_an_entity_with_a_history_is_as_it_was_then() -> None:

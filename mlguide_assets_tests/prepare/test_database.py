@@ -49,18 +49,18 @@ def line(number: int) -> dict[str, Any]:
 
 class TestLocks:
     def test_a_run_of_another_host_is_waited_for_until_it_is_killed(self, database: str, tmp_path: Path) -> None:
-        told: list[str] = []
+        messages: list[str] = []
         with run_of_another_host(tmp_path / "other") as (process, name):
             home = Home(tmp_path / "home")
             with run_lock_holder(home) as holder:
                 assert holder == name
             threading.Timer(0.5, process.kill).start()
-            with run_lock(home, told.append):
+            with run_lock(home, messages.append):
                 assert process.poll() is not None
                 assert holder_on_all_hosts("run") == this_process()
             with run_lock_holder(home) as holder:
                 assert holder is None
-        assert told == [f"Another run is working on {home.root} (process {name}): waiting for it."]
+        assert messages == [f"Another run is working on {home.root} (process {name}): waiting for it."]
 
     def test_locks_of_other_names_and_databases_are_free(
         self, database: str, postgres_of_session: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -75,7 +75,7 @@ class TestLocks:
             with locked_on_all_hosts(tmp_path / "d.lock", "one", wait=False):
                 pass
 
-    def test_a_database_that_is_started_anew_takes_the_lock_from_nobody(
+    def test_a_database_that_is_restarted_takes_the_lock_from_none(
         self, database: str, postgres_of_session: Postgres, tmp_path: Path
     ) -> None:
         with locked_on_all_hosts(tmp_path / "a.lock", "one"):
@@ -120,7 +120,7 @@ class TestLogs:
         assert (third.lines, third.goes_on) == ([line(3)], False)
         assert open_log(tmp_path / "alerts" / "older.jsonl", "older log").lines() == [line(1), line(2)]
 
-    def test_logs_of_one_database_are_told_apart(self, database: str, tmp_path: Path) -> None:
+    def test_logs_of_one_database_are_distinguished(self, database: str, tmp_path: Path) -> None:
         for name in ("a", "b"):
             with open_log(tmp_path / name / "x.jsonl", "log").locked() as writer:
                 writer.append(line(ord(name)))
@@ -162,20 +162,20 @@ REFUSALS: dict[str, tuple[Callable[[str], str], str]] = {
 
 
 @pytest.mark.parametrize("refusal", REFUSALS)
-def test_a_database_that_refuses_is_told_in_one_sentence_without_the_password(
+def test_a_database_that_refuses_is_reported_in_one_sentence_without_the_password(
     refusal: str, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change, words = REFUSALS[refusal]
     monkeypatch.setenv(DATABASE_VARIABLE, change(database))
     monkeypatch.setattr(module, "RETRY_SECONDS", 0.3)
-    with pytest.raises(InputError, match=words) as told:
+    with pytest.raises(InputError, match=words) as messages:
         prepare_database()
-    assert "\n" not in str(told.value)
-    assert not {PASSWORD, "wrong-word"} & set(str(told.value).replace("@", ":").split(":"))
-    assert told.value.__cause__ is None
+    assert "\n" not in str(messages.value)
+    assert not {PASSWORD, "wrong-word"} & set(str(messages.value).replace("@", ":").split(":"))
+    assert messages.value.__cause__ is None
 
 
-def test_a_missing_driver_is_told_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_driver_is_reported_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(DATABASE_VARIABLE, "postgresql://host/db")
     monkeypatch.setattr(
         module, "find_spec", lambda name: None if name == "psycopg2" else importlib.util.find_spec(name)

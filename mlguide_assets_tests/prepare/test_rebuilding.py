@@ -156,7 +156,7 @@ def test_so_do_steps_in_any_order(followed: Followed) -> None:
     assert followed.is_as_from_scratch(), names
 
 
-def test_only_what_changed_is_made_anew(followed: Followed) -> None:
+def test_only_what_changed_is_rebuilt(followed: Followed) -> None:
     shop, everything = followed.shop, set(followed.lake.snapshot(CORE).partitions)
     assert followed.follow() == {"user_emails": 0, CORE: 0, FEATURES: 0}
     shop.day(5)
@@ -184,7 +184,7 @@ def test_a_profile_changes_the_partitions_in_which_its_user_was_sent_something(f
     assert followed.follow() == {"user_emails": 0, CORE: 1, FEATURES: 0}
 
 
-def test_another_contract_or_problem_makes_all_anew(followed: Followed) -> None:
+def test_another_contract_or_problem_rebuilds_all(followed: Followed) -> None:
     every = len(followed.lake.snapshot(FEATURES).partitions)
     strict = tuple(rule for rule in followed.problem.contracts if rule.table == "user_emails")
     assert len(strict) == len(followed.problem.contracts) - 1
@@ -197,7 +197,7 @@ def test_another_contract_or_problem_makes_all_anew(followed: Followed) -> None:
     assert followed.is_as_from_scratch()
 
 
-def test_a_rule_that_looks_across_days_is_judged_over_all_rows(followed: Followed) -> None:
+def test_a_rule_that_looks_across_days_is_evaluated_over_all_rows(followed: Followed) -> None:
     once = Unique(rule="unique", table="user_emails", columns=("user_id", "email_id"), action="quarantine")
     followed.problem = followed.problem.model_copy(update={"contracts": (*followed.problem.contracts, once)})
     for name in ("a day", "a late day", "nothing"):
@@ -282,7 +282,7 @@ def test_a_source_that_cannot_be_read_or_is_blocked_changes_nothing(followed: Fo
     assert followed.is_as_from_scratch()
 
 
-def test_a_lake_of_an_earlier_version_is_made_anew(followed: Followed) -> None:
+def test_a_lake_of_an_earlier_version_is_rebuilt(followed: Followed) -> None:
     lake, every = followed.lake, len(followed.lake.snapshot(FEATURES).partitions)
     for table in ("user_emails", CORE, FEATURES, QUARANTINED):
         lake.write(table, lake.read(table))
@@ -295,7 +295,7 @@ def test_a_lake_of_an_earlier_version_is_made_anew(followed: Followed) -> None:
     assert content(lake) == followed.opened
 
 
-def test_a_file_of_the_lake_that_was_lost_or_cut_short_is_made_anew(followed: Followed) -> None:
+def test_a_file_of_the_lake_that_was_lost_or_cut_short_is_rebuilt(followed: Followed) -> None:
     for table in ("user_emails", CORE, FEATURES):
         lost, cut = followed.lake.files(table)[:2]
         lost.unlink()

@@ -26,7 +26,7 @@ def result_of(rule: Rule, violations: int, rows: int = 1000, **row: Any) -> Rule
     return RuleResult(rule.name, rule.table, rule.action, rows, violations, "id 1", cause)
 
 
-def told(problem: Problem, *results: RuleResult) -> str:
+def refusal_text(problem: Problem, *results: RuleResult) -> str:
     with pytest.raises(InputError) as caught:
         refuse_blocked(results, problem.rules, "the shop")
     return str(caught.value)
@@ -37,7 +37,7 @@ TYPED = rule_of(PROBLEM, "user_profiles.values_are_well_typed")
 
 
 def test_some_broken_rows_may_be_set_aside_and_what_follows_is_said() -> None:
-    said = told(PROBLEM, result_of(TYPED, 7, unreadable="age=abc"))
+    said = refusal_text(PROBLEM, result_of(TYPED, 7, unreadable="age=abc"))
     assert said.startswith("user_profiles from the shop breaks user_profiles.values_are_well_typed in 7 of 1,000 rows")
     assert said.endswith(
         "; or set these rows aside, and with them all rows of user_emails that refer to them, with "
@@ -47,7 +47,7 @@ def test_some_broken_rows_may_be_set_aside_and_what_follows_is_said() -> None:
 
 def test_doubles_lose_no_row_that_refers_to_them() -> None:
     doubles = rule_of(PROBLEM, "user_profiles.id_is_unique")
-    said = told(PROBLEM, result_of(doubles, 7, id=1))
+    said = refusal_text(PROBLEM, result_of(doubles, 7, id=1))
     assert "Of corrections the newest can be kept: by tables.user_profiles.known_at" in said
     assert said.endswith(
         "; or keep the newest and set the others aside, with {table: user_profiles, rule: unique, columns: [id], "
@@ -57,7 +57,7 @@ def test_doubles_lose_no_row_that_refers_to_them() -> None:
 
 @pytest.mark.parametrize("violations", [201, 1000])
 def test_nobody_is_advised_to_set_aside_more_than_may_be(violations: int) -> None:
-    said = told(PROBLEM, result_of(TYPED, violations, unreadable="id=u-17, age=abc"))
+    said = refusal_text(PROBLEM, result_of(TYPED, violations, unreadable="id=u-17, age=abc"))
     assert "id must be a whole number of at most 64 bits" in said
     assert "and 'u-17' is text; write the ids in one form in the source" in said
     assert "quarantine" not in said
@@ -67,9 +67,9 @@ def test_nobody_is_advised_to_set_aside_more_than_may_be(violations: int) -> Non
 def test_rows_set_aside_beyond_the_limit_are_refused_by_the_rule_that_took_most() -> None:
     limit = rule_of(PROBLEM, "user_emails.few_rows_are_set_aside")
     reference = rule_of(PROBLEM, "user_emails.user_id_exists_in_user_profiles")
-    some = told(PROBLEM, result_of(reference, 300, user_id=7), result_of(limit, 300))
+    some = refusal_text(PROBLEM, result_of(reference, 300, user_id=7), result_of(limit, 300))
     assert "{table: user_emails, rule: set_aside, max_share: 1.0, action: block} under contracts" in some
-    said = told(PROBLEM, result_of(reference, 1000, user_id=7), result_of(limit, 1000))
+    said = refusal_text(PROBLEM, result_of(reference, 1000, user_id=7), result_of(limit, 1000))
     assert said.startswith("user_emails from the shop would lose 1,000 of 1,000 rows, set aside by its contract, where")
     assert "user_emails.few_rows_are_set_aside allows 20%: 1,000 rows break user_emails.user_id_exists_in_user" in said
     assert "no user_id is an id of user_profiles: one of the two tables was renumbered" in said
@@ -98,5 +98,5 @@ def test_what_does_not_block_refuses_nothing() -> None:
 
 def test_a_label_that_is_none_of_the_two_names_their_keys() -> None:
     known = rule_of(PROBLEM, "user_emails.unsubscribed_is_known")
-    said = told(PROBLEM, result_of(known, 1000, unsubscribed="churned"))
+    said = refusal_text(PROBLEM, result_of(known, 1000, unsubscribed="churned"))
     assert "'churned' is not one of 'yes', 'no'; add it to the values of this rule (of a label: write predict." in said

@@ -44,33 +44,33 @@ def another(home: Home, seconds: float) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def test_who_comes_second_is_told_and_waits(home: Home) -> None:
-    told: list[str] = []
+def test_who_comes_second_is_reported_and_waits(home: Home) -> None:
+    messages: list[str] = []
     with another(home, 0.5) as process:
         with run_lock_holder(home) as holder:
             assert holder == str(process.pid)
-        with run_lock(home, told.append):
+        with run_lock(home, messages.append):
             assert (home.root / "finished").exists()
-    assert told == [f"Another run is working on {home.root} (process {process.pid}): waiting for it."]
+    assert messages == [f"Another run is working on {home.root} (process {process.pid}): waiting for it."]
 
 
 def test_what_runs_within_a_run_goes_on(home: Home) -> None:
-    told: list[str] = []
-    with run_lock(home, told.append), run_lock(home, told.append):
+    messages: list[str] = []
+    with run_lock(home, messages.append), run_lock(home, messages.append):
         assert not nobody_works_on(home)
     assert nobody_works_on(home)
-    assert told == []
+    assert messages == []
 
 
-def test_a_killed_run_keeps_nobody_waiting(home: Home) -> None:
-    told: list[str] = []
+def test_a_killed_run_keeps_none_waiting(home: Home) -> None:
+    messages: list[str] = []
     with another(home, 60) as process:
         process.kill()
         process.wait()
         assert nobody_works_on(home)
-        with run_lock(home, told.append):
+        with run_lock(home, messages.append):
             pass
-    assert told == []
+    assert messages == []
 
 
 def test_homes_do_not_wait_for_each_other(home: Home, tmp_path: Path) -> None:

@@ -60,8 +60,8 @@ PATIENCE = 1200
 class Company:
     """A home whose UI runs."""
 
-    def __init__(self, home: Home, told: Receiver) -> None:
-        self.home, self.told = home, told
+    def __init__(self, home: Home, hook: Receiver) -> None:
+        self.home, self.hook = home, hook
         self.problem = load_problem(str(home.active_problem))
         self.lake = Lake(home.lake(self.problem.key))
 
@@ -106,8 +106,8 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
     (folder / "company.yaml").write_text(yaml.safe_dump(problem))
     done = mlguide("run", "--problem", "company.yaml", "--home", "home", cwd=folder)
     assert done.code == 0, done.err
-    with receiver() as told, opened(folder, told.url):
-        company, end = Company(Home(folder / "home"), told), time.monotonic() + PATIENCE
+    with receiver() as hook, opened(folder, hook.url):
+        company, end = Company(Home(folder / "home"), hook), time.monotonic() + PATIENCE
         for number, days in enumerate(STEPS):
             company.pass_days(days)
             if number == KILLED:
@@ -204,8 +204,8 @@ def test_performance_is_measured_on_days_after_the_training(company: Company) ->
     assert max(row["day"] for row in company.rows("model_performance")) >= START
 
 
-def test_the_killed_run_is_on_record_was_told_and_stopped_nothing(company: Company) -> None:
+def test_the_killed_run_is_on_record_was_reported_and_stopped_nothing(company: Company) -> None:
     failed = company.runs(statuses=[dg.DagsterRunStatus.FAILURE])
     assert len(failed) == 1
-    assert any("failed" in each["text"] for each in company.told.received)
+    assert any("failed" in each["text"] for each in company.hook.received)
     assert len(company.runs(statuses=[dg.DagsterRunStatus.SUCCESS])) >= 3 * len(STEPS)

@@ -83,7 +83,7 @@ def test_days_are_scored_up_to_the_one_after_the_newest_send_as_far_as_it_has_be
 
 
 @pytest.mark.parametrize(
-    ("scored", "told"),
+    ("scored", "message"),
     [
         ([], None),
         (["2026-01-04"], None),
@@ -92,9 +92,9 @@ def test_days_are_scored_up_to_the_one_after_the_newest_send_as_far_as_it_has_be
         (["2026-01-01"], "2026-01-02 to 2026-01-04 were not scored: "),
     ],
 )
-def test_days_that_were_passed_over_are_told(scored: list[str], told: str | None) -> None:
+def test_days_that_were_passed_over_are_reported(scored: list[str], message: str | None) -> None:
     found = skipped_days(scored, date(2026, 1, 5))
-    assert (found is None) if told is None else (found or "").startswith(told)
+    assert (found is None) if message is None else (found or "").startswith(message)
 
 
 def test_without_sends_no_day_is_scored() -> None:

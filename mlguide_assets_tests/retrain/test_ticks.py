@@ -96,7 +96,7 @@ def test_a_training_by_hand_is_on_record_and_a_refresh_is_none(home: Home, lake:
     assert [(row["trigger"], row["outcome"]) for row in rows] == [("by_hand", "kept")]
 
 
-def test_a_failed_training_is_told_apart_from_one_that_failed_after_its_decision(home: Home, lake: Lake) -> None:
+def test_a_failed_training_is_distinguished_from_one_that_failed_after_its_decision(home: Home, lake: Lake) -> None:
     ticks = ticks_of(home, PROBLEM)
     early, late = (ticks.note(WANTED, data_until=DAY) for _ in range(2))
     note_failure(home, lake, PROBLEM, run_id="run 1", tick=early, error="The tracker is down.")
@@ -108,7 +108,7 @@ def test_a_failed_training_is_told_apart_from_one_that_failed_after_its_decision
     ]
 
 
-def test_an_ending_is_told_once(home: Home) -> None:
+def test_an_ending_is_reported_once(home: Home) -> None:
     ticks = ticks_of(home, PROBLEM)
     key = ticks.note(WANTED, data_until=DAY)
     for outcome in ("promoted", "failed"):

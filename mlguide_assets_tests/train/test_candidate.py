@@ -55,7 +55,7 @@ def test_the_model_that_ships_was_refitted_on_all_matured_rows(sends: pa.Table, 
     assert trained.facts["refit_rows"] == known.num_rows > trained.facts["train_rows"] + trained.facts["test_rows"]
 
 
-def test_the_model_that_is_judged_has_not_learned_from_the_test_window(sends: pa.Table, trained: Candidate) -> None:
+def test_the_model_that_is_evaluated_has_not_learned_from_the_test_window(sends: pa.Table, trained: Candidate) -> None:
     """Turning every outcome of the test window leaves all scores, and not the model that ships."""
     known = matured(sends)
     start = pc.min(trained.scores["delivered_at"])
@@ -201,7 +201,7 @@ def test_plans_that_drew_nothing_change_no_byte(sends: pa.Table, trained: Candid
     assert other.facts == trained.facts
 
 
-def test_what_was_planned_in_the_test_window_does_not_touch_the_model_that_is_judged(
+def test_what_was_planned_in_the_test_window_does_not_touch_the_model_that_is_evaluated(
     sends: pa.Table, trained: Candidate
 ) -> None:
     plans = plans_of_sends(sends, share=0.5)

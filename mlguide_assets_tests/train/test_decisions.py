@@ -30,7 +30,7 @@ from mlguide_assets.train.metrics import calibration_bins, confusion, expected_c
 from mlguide_assets.train.uncertainty import paired_difference, replicate_metrics
 
 THRESHOLD, LOST, WITHHELD = 0.08, 12.0, 1.0
-judged = partial(decision_metrics, threshold=THRESHOLD, missed=LOST, false_alarm=WITHHELD)
+measured = partial(decision_metrics, threshold=THRESHOLD, missed=LOST, false_alarm=WITHHELD)
 
 Rows = tuple[Flags, Floats, Integers]
 
@@ -48,7 +48,7 @@ def clustered_rows(users: int, each: int, seed: int = 0, *, slope: float = 1.0, 
 
 def test_figures_are_those_of_a_plain_count() -> None:
     labels, probabilities, users = clustered_rows(400, 5)
-    found = judged(labels, probabilities, users, repeats=60)
+    found = measured(labels, probabilities, users, repeats=60)
     plain = confusion(labels, probabilities, THRESHOLD)
     n = len(labels)
     expected = {
@@ -67,7 +67,7 @@ def test_figures_are_those_of_a_plain_count() -> None:
 
 def test_intervals_are_the_percentiles_of_counts_in_each_resample() -> None:
     labels, probabilities, users = clustered_rows(100, 6)
-    found = judged(labels, probabilities, users, repeats=50, seed=3)
+    found = measured(labels, probabilities, users, repeats=50, seed=3)
     bootstrap = ClusterBootstrap(users, 50, 3)
     weights = np.hstack([bootstrap.row_weights(counts) for counts in bootstrap.draws()])
     resampled = [np.repeat(np.arange(len(users)), weight.astype(int)) for weight in weights.T]
@@ -85,14 +85,14 @@ def test_intervals_are_the_percentiles_of_counts_in_each_resample() -> None:
 def test_calibration_error_is_that_of_the_bins_also_where_probabilities_tie(tenths: list[int], seed: int) -> None:
     probabilities = np.array(tenths) / 10
     labels = np.random.default_rng(seed).random(len(tenths)) < 0.5
-    found = judged(labels, probabilities, np.arange(len(tenths)) // 2, repeats=2)["calibration_error"]
+    found = measured(labels, probabilities, np.arange(len(tenths)) // 2, repeats=2)["calibration_error"]
     assert found.value == pytest.approx(expected_calibration_error(calibration_bins(labels, probabilities)))
 
 
 @pytest.mark.parametrize(("slope", "shift"), [(1.0, 0.0), (0.6, -0.9), (1.5, 0.5)])
 def test_slope_and_intercept_are_the_planted_ones(slope: float, shift: float) -> None:
     labels, probabilities, users = clustered_rows(6000, 5, slope=slope, shift=shift)
-    found = judged(labels, probabilities, users)
+    found = measured(labels, probabilities, users)
     assert found["calibration_slope"].low < slope < found["calibration_slope"].high
     given = log_odds(probabilities)
     level = fit_shift(labels, given, np.ones((1, len(given))), ridge=1e-9)[0]
@@ -102,7 +102,7 @@ def test_slope_and_intercept_are_the_planted_ones(slope: float, shift: float) ->
 def test_one_step_of_newton_is_as_good_as_fitting_every_resample() -> None:
     labels, probabilities, users = clustered_rows(800, 5, slope=0.8)
     bootstrap = ClusterBootstrap(users, 40, 1)
-    found = judged(labels, probabilities, users, repeats=40, seed=1)["calibration_slope"]
+    found = measured(labels, probabilities, users, repeats=40, seed=1)["calibration_slope"]
     given = log_odds(probabilities)
     directions = np.stack([given - given.mean(), np.ones_like(given)])
     refitted = []
@@ -120,13 +120,13 @@ def simulated() -> list[tuple[dict[str, Estimate], dict[str, Estimate]]]:
     worlds = []
     for seed in range(100):
         right, shifted = (clustered_rows(700, 4, seed, shift=shift) for shift in (0.0, 0.5))
-        worlds.append((judged(*right, repeats=120, seed=seed), judged(*shifted, repeats=120, seed=seed)))
+        worlds.append((measured(*right, repeats=120, seed=seed), measured(*shifted, repeats=120, seed=seed)))
     return worlds
 
 
 def test_intervals_cover_the_truth(simulated: list[tuple[dict[str, Estimate], dict[str, Estimate]]]) -> None:
     labels, probabilities, users = clustered_rows(150_000, 4, seed=999)
-    truth = judged(labels, probabilities, users, repeats=2)
+    truth = measured(labels, probabilities, users, repeats=2)
     for name in ("savings_per_1000", "cost_per_1000", "recall", "lift", "withheld_share"):
         covered = np.mean([right[name].low <= truth[name].value <= right[name].high for right, _ in simulated])
         assert covered >= 0.87, name
@@ -179,7 +179,7 @@ def test_costs_of_the_extremes_and_of_the_chosen_threshold() -> None:
     assert curve.sending_all == pytest.approx(1000 * LOST * rate)
     assert curve.costs[[0, 2]] == pytest.approx([1000 * LOST * rate, 1000 * WITHHELD * (1 - rate)])
     assert (curve.savings[0], curve.low[0], curve.high[0]) == (0, 0, 0)
-    found = judged(labels, probabilities, users, repeats=80)
+    found = measured(labels, probabilities, users, repeats=80)
     chosen = found["savings_per_1000"]
     assert (curve.savings[1], curve.low[1], curve.high[1]) == pytest.approx((chosen.value, chosen.low, chosen.high))
     assert curve.costs[1] == pytest.approx(found["cost_per_1000"].value)
@@ -233,7 +233,7 @@ def test_a_true_difference_of_that_size_is_found_as_often_as_the_power_says() ->
 @pytest.mark.parametrize("rows", [0, 1, 5])
 @pytest.mark.parametrize("label", [0, 1])
 def test_one_outcome_or_no_rows_are_nan_where_undefined(rows: int, label: int) -> None:
-    found = judged([label] * rows, [0.0, 1.0, 0.5, 0.1, 0.2][:rows], np.arange(rows), repeats=20)
+    found = measured([label] * rows, [0.0, 1.0, 0.5, 0.1, 0.2][:rows], np.arange(rows), repeats=20)
     assert np.isnan([found["calibration_slope"].value, found["calibration_intercept"].high]).all()
     assert np.isnan(found["cost_per_1000"].value) == (rows == 0)
     assert np.isnan(found["recall"].value) == (label == 0 or rows == 0)
@@ -246,20 +246,20 @@ def test_one_outcome_or_no_rows_are_nan_where_undefined(rows: int, label: int) -
 @pytest.mark.filterwarnings("error")
 def test_one_user_a_constant_and_nothing_withheld() -> None:
     labels, probabilities = np.arange(40) % 4 == 0, np.full(40, 0.05)
-    found = judged(labels, probabilities, ["only"] * 40, repeats=20)
+    found = measured(labels, probabilities, ["only"] * 40, repeats=20)
     assert found["withheld_share"].value == 0
     assert np.isnan([found["precision"].value, found["lift"].value, found["recall"].low]).all()
     assert found["recall"].value == 0
-    several = judged(labels, probabilities, np.arange(40) % 8, repeats=20)
+    several = measured(labels, probabilities, np.arange(40) % 8, repeats=20)
     assert several["savings_per_1000"] == Estimate(0, 0, 0)
     assert len(threshold_grid([], 0.04)) >= 1
 
 
 def test_malformed_input_is_refused() -> None:
     with pytest.raises(ValueError, match=r"users \(3,\) and labels \(2,\)"):
-        judged([0, 1], [0.1, 0.2], [1, 2, 3])
+        measured([0, 1], [0.1, 0.2], [1, 2, 3])
     with pytest.raises(ValueError, match="probabilities must lie in"):
-        judged([0, 1], [0.1, np.nan], [1, 2])
+        measured([0, 1], [0.1, np.nan], [1, 2])
     with pytest.raises(ValueError, match="probabilities must lie in"):
         calibration_error_under([0.1, np.nan])
 
@@ -276,7 +276,7 @@ def digest() -> str:
         false_alarm=WITHHELD,
         repeats=40,
     )
-    figures = judged(labels, probabilities, users, repeats=40), calibration_error_under(probabilities, repeats=40)
+    figures = measured(labels, probabilities, users, repeats=40), calibration_error_under(probabilities, repeats=40)
     return hashlib.sha256(repr(figures).encode() + cost_plot(costs, 0.08)).hexdigest()
 
 
@@ -291,7 +291,7 @@ def test_order_of_rows_moves_nothing_but_the_last_digits() -> None:
     labels, probabilities, users = clustered_rows(200, 4)
     order = np.random.default_rng(0).permutation(len(labels))
     found, shuffled = (
-        judged(labels[at], probabilities[at], users[at], repeats=30) for at in (np.arange(len(labels)), order)
+        measured(labels[at], probabilities[at], users[at], repeats=30) for at in (np.arange(len(labels)), order)
     )
     for name in DECISION_METRICS:
         estimate, other = found[name], shuffled[name]

@@ -32,7 +32,7 @@ def planted(rows: int = 2000, *, oracle: bool = False) -> pa.Table:
     return pa.table(columns | ({"oracle": truth} if oracle else {}))
 
 
-def judged(scores: pa.Table, problem: Problem = PROBLEM) -> Evaluation:
+def evaluated(scores: pa.Table, problem: Problem = PROBLEM) -> Evaluation:
     """The evaluation of scores, sliced by a theme and compared by a gender that were drawn at random."""
     random = np.random.default_rng(1)
     columns = {"theme": ["food", "art"], "country": ["US", "JP"], "category": ["a", "b"], "gender": ["f", "m"]}
@@ -45,7 +45,7 @@ def judged(scores: pa.Table, problem: Problem = PROBLEM) -> Evaluation:
 @pytest.fixture(scope="module")
 def evaluation() -> Evaluation:
     asking = PROBLEM.evaluation.model_copy(update={"sensitive": ("gender",)})
-    return judged(planted(oracle=True), PROBLEM.model_copy(update={"evaluation": asking}))
+    return evaluated(planted(oracle=True), PROBLEM.model_copy(update={"evaluation": asking}))
 
 
 def test_every_column_of_scores_is_a_model(evaluation: Evaluation) -> None:
@@ -67,7 +67,7 @@ def test_the_table_has_one_row_per_model_and_metric(evaluation: Evaluation) -> N
     assert rows["xgboost", "roc_auc"] == rows["oracle", "roc_auc"] > 0.6
 
 
-def test_the_decision_is_judged_at_the_threshold_of_the_costs(evaluation: Evaluation) -> None:
+def test_the_decision_is_evaluated_at_the_threshold_of_the_costs(evaluation: Evaluation) -> None:
     scores = planted()
     flagged = scores["xgboost"].to_numpy() >= THRESHOLD
     labels = scores["label"].to_numpy() == 1
@@ -78,9 +78,9 @@ def test_the_decision_is_judged_at_the_threshold_of_the_costs(evaluation: Evalua
     assert numbers["recall"] == pytest.approx(flagged[labels].mean())
 
 
-def test_calibration_error_tells_right_probabilities_from_wrong_ones(evaluation: Evaluation) -> None:
+def test_calibration_error_separates_right_probabilities_from_wrong_ones(evaluation: Evaluation) -> None:
     scores = planted()
-    wrong = judged(scores.set_column(6, "xgboost", pa.array(scores["xgboost"].to_numpy() / 3)))
+    wrong = evaluated(scores.set_column(6, "xgboost", pa.array(scores["xgboost"].to_numpy() / 3)))
     errors = [each.numbers()["calibration_error"] for each in (evaluation, wrong)]
     assert errors[0] < 0.02 < errors[1]
     assert "oracle" not in wrong.estimates
@@ -88,7 +88,7 @@ def test_calibration_error_tells_right_probabilities_from_wrong_ones(evaluation:
 
 def test_numbers_keep_their_names_when_nothing_is_flagged() -> None:
     never = PROBLEM.model_copy(update={"costs": Costs(missed=0.001, false_alarm=1000.0)})
-    numbers = judged(planted(), never).numbers()
+    numbers = evaluated(planted(), never).numbers()
     assert set(numbers) == {*METRICS, *DECISION_METRICS}
     assert math.isnan(numbers["precision"])
     assert numbers["recall"] == 0
@@ -100,11 +100,11 @@ def test_plots_are_pictures(evaluation: Evaluation) -> None:
     assert all(png.startswith(b"\x89PNG") for png in evaluation.plots.values())
 
 
-def test_slices_and_groups_are_judged_beside_the_whole(evaluation: Evaluation) -> None:
+def test_slices_and_groups_are_evaluated_beside_the_whole(evaluation: Evaluation) -> None:
     judged_slices = {(row["column"], row["slice"]) for row in evaluation.slices.to_pylist()}
     assert {("theme", "food"), ("country", "JP"), ("category", "b")} < judged_slices
     assert {row["column"] for row in evaluation.groups.to_pylist()} >= {"gender"}
 
 
 def test_without_sensitive_columns_no_groups_are_compared() -> None:
-    assert not any(row["column"] == "gender" for row in judged(planted()).groups.to_pylist())
+    assert not any(row["column"] == "gender" for row in evaluated(planted()).groups.to_pylist())

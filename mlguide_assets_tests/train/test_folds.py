@@ -65,7 +65,7 @@ def test_validation_windows_are_ordered_disjoint_and_reach_the_last_row(
 
 
 @given(half_days=HALF_DAYS, folds=st.integers(1, 4), gap=GAPS, share=st.floats(0.05, 0.95), data=st.data())
-def test_where_users_are_told_apart_none_is_on_both_sides(
+def test_where_users_are_distinguished_none_is_on_both_sides(
     half_days: list[int], folds: int, gap: timedelta, share: float, data: st.DataObject
 ) -> None:
     times = days(*(half / 2 for half in half_days))

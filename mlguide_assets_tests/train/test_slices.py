@@ -282,7 +282,7 @@ def test_groups_are_treated_as_a_plain_count_says() -> None:
 
 
 @pytest.mark.ml_test_score("model-7")
-def test_a_planted_difference_is_told_from_the_noise_of_equal_groups() -> None:
+def test_a_planted_difference_is_reported_from_the_noise_of_equal_groups() -> None:
     seen = {"equal": 0, "unequal": 0}
     for seed in range(50):
         rows = sends(500, 3, seed)

@@ -157,13 +157,13 @@ def test_a_default_that_takes_too_long_is_dropped_and_still_stays(monkeypatch: p
     assert tuning.trials["log_loss"].to_pylist() == [None]
 
 
-def test_without_trials_only_the_default_is_judged() -> None:
+def test_without_trials_only_the_default_is_evaluated() -> None:
     tuning = tune(world(same, rows=1500), PROBLEM, recipe=QUICK, seconds=LONG, trials=0, seed=0)
     assert tuning.trials["chosen"].to_pylist() == [True]
     assert tuning.reason.endswith("for any others.")
 
 
-def test_progress_is_told_in_words_after_every_trial() -> None:
+def test_progress_is_reported_in_words_after_every_trial() -> None:
     said: list[str] = []
     tune(world(same, rows=1500), PROBLEM, recipe=POOR, seconds=LONG, trials=2, seed=0, report=said.append)
     assert said[0].startswith("default parameters: log-loss 0.")
@@ -193,6 +193,6 @@ def test_too_short_a_history_or_one_outcome_is_said_in_one_sentence() -> None:
         tune(spared, PROBLEM, recipe=QUICK, seconds=LONG, trials=1, seed=0)
 
 
-def test_one_user_cannot_be_judged_on_others() -> None:
+def test_one_user_cannot_be_evaluated_on_others() -> None:
     with pytest.raises(InputError, match="each with users of its own"):
         tune(world(same, rows=2000, users=1), PROBLEM, recipe=POOR, seconds=LONG, trials=2, seed=0)

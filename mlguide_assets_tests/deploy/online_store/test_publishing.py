@@ -122,8 +122,8 @@ def test_only_the_newest_day_is_published_and_it_replaces_what_was_taken_back(on
         publish_online(on_disk.open(), each, lake, newest=each.publication.as_of.date())
     older = publish_online(on_disk.open(), states[1], lake, newest=states[-1].publication.as_of.date())
     assert older.startswith(f"Not published: what is served is as of {states[-1].publication.as_of.date()}")
-    told = publish_online(on_disk.open(), states[1], lake, newest=states[1].publication.as_of.date())
-    assert told.startswith(f"Published, in place of the state of {states[-1].publication.as_of}")
+    message = publish_online(on_disk.open(), states[1], lake, newest=states[1].publication.as_of.date())
+    assert message.startswith(f"Published, in place of the state of {states[-1].publication.as_of}")
     current = on_disk.open().current()
     assert current is not None
     assert current.publication.id == states[1].publication.id

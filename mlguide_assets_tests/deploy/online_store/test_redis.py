@@ -230,7 +230,7 @@ class TestDamage:
     )
 
     @pytest.mark.parametrize("damage", DAMAGES)
-    def test_it_is_told_and_replaced(
+    def test_it_is_reported_and_replaced(
         self, redis: Redis, on_redis: Place, damage: Callable[["TestDamage", Redis, Place], None]
     ) -> None:
         on_redis.open().publish(state(2), batch_rows=100)
@@ -319,10 +319,10 @@ class TestUnreachable:
         for ask in (store.current, partial(store.publish, state(1))):
             with pytest.raises(
                 StoreError, match=r"redis://reader:\*\*\*@.* cannot be read .*see that this Redis"
-            ) as told:
+            ) as caught:
                 ask()
-            assert "s3cr3t" not in str(told.value)
-            assert told.value.__suppress_context__
+            assert "s3cr3t" not in str(caught.value)
+            assert caught.value.__suppress_context__
 
     def test_a_snapshot_says_so_too(self, on_redis: Place) -> None:
         with Between() as between:
@@ -355,11 +355,11 @@ class TestUnreachable:
             "redis://",
         ],
     )
-    def test_an_address_that_is_none_is_told_without_its_password(self, address: str) -> None:
-        with pytest.raises(InputError, match="is not the address of a Redis") as told:
+    def test_an_address_that_is_none_is_reported_without_its_password(self, address: str) -> None:
+        with pytest.raises(InputError, match="is not the address of a Redis") as caught:
             RedisStore(address, "sample")
-        assert "s3c" not in str(told.value)
-        assert told.value.__suppress_context__
+        assert "s3c" not in str(caught.value)
+        assert caught.value.__suppress_context__
 
 
 _MOVING = b"PERSIST"

@@ -71,14 +71,14 @@ DAMAGES = [is_cut, is_empty, is_text, is_of_another_schema, is_described_otherwi
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_file_is_told_with_its_remedy_and_replaced_by_the_next_state(
+def test_a_damaged_file_is_reported_with_its_remedy_and_replaced_by_the_next_state(
     on_disk: Place, path: Path, damage: Callable[[Path], None]
 ) -> None:
     on_disk.open().publish(state(2))
     damage(path)
-    with pytest.raises(StoreError, match=r"is damaged or of another version .*materialize online_store") as told:
+    with pytest.raises(StoreError, match=r"is damaged or of another version .*materialize online_store") as caught:
         stamps(on_disk)
-    assert str(path) in str(told.value)
+    assert str(path) in str(caught.value)
     # Of the same instant, since a state that can be read in part tells its instant.
     assert on_disk.open().publish(state(3, NOON + timedelta(minutes=2)))
     assert stamps(on_disk) == {3}
@@ -93,7 +93,7 @@ def test_a_damage_is_noticed_by_a_store_that_is_open(on_disk: Place, path: Path)
         store.current()
 
 
-def test_a_file_that_is_restored_from_a_copy_is_read_anew(on_disk: Place, path: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_restored_from_a_copy_is_read_again(on_disk: Place, path: Path, tmp_path: Path) -> None:
     store = on_disk.open()
     store.publish(state(1))
     shutil.copy(path, tmp_path / "copy")
@@ -106,7 +106,7 @@ def test_a_file_that_is_restored_from_a_copy_is_read_anew(on_disk: Place, path: 
     assert snapshot.look_up("users", [0])[0]["stamp"] == 1
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     store = SqliteStore(tmp_path / "file" / "sample.sqlite")
     assert store.current() is None

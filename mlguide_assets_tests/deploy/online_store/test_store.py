@@ -203,7 +203,7 @@ def test_rows_may_come_in_any_order(place: Place) -> None:
 
 @pytest.mark.parametrize("batch_rows", [50, 100_000])
 @pytest.mark.parametrize("ids", [[*range(100), 49], [*range(99), None]], ids=["twice", "none"])
-def test_rows_that_cannot_be_told_apart_are_not_published(place: Place, ids: list[int | None], batch_rows: int) -> None:
+def test_rows_with_one_id_are_not_published(place: Place, ids: list[int | None], batch_rows: int) -> None:
     place.open().publish(state(1))
     with pytest.raises(StoreError, match="Two rows of users have one user_id, or one has none"):
         place.open().publish(

@@ -64,12 +64,12 @@ def batch_of(house: OtherHouse, day: Any) -> dict[Any, dict[str, Any]]:
 
 def test_one_payment_is_answered_as_it_comes(payments: OtherHouse, payments_client: Client) -> None:
     said = answered(payments_client, payment("c-007", 3, 31.5, payment=12345, explain=True))
-    (told,) = said["predictions"]
-    assert (told["card_id"], told["shop_id"], told["payment"]) == ("c-007", 3, 12345)
-    assert instant(told["paid"]) == instant(told["feature_time"]) == AS_OF
-    assert told["prediction"] in ("true", "false")
-    assert told["decision"] == ("act" if told["prediction"] == "true" else "leave")
-    assert len(told["reasons"]) == 5
+    (scored,) = said["predictions"]
+    assert (scored["card_id"], scored["shop_id"], scored["payment"]) == ("c-007", 3, 12345)
+    assert instant(scored["paid"]) == instant(scored["feature_time"]) == AS_OF
+    assert scored["prediction"] in ("true", "false")
+    assert scored["decision"] == ("act" if scored["prediction"] == "true" else "leave")
+    assert len(scored["reasons"]) == 5
     assert (said["unknown_cards"], said["unknown_shops"], said["degraded"]) == ([], [], [])
     (row,) = logged(payments, said["request_id"])
     assert (row["card_id"], row["shop_id"], row["keys"]) == ("c-007", 3, {"payment": 12345})
@@ -80,10 +80,10 @@ def test_payments_are_answered_as_batch_and_training_would(payments: OtherHouse,
     said = answered(payments_client, {"payments": asked})
     assert [(each["card_id"], each["shop_id"]) for each in said["predictions"]] == list(zip(CARDS, SHOPS, strict=True))
     batch = batch_of(payments, AS_OF.date() + timedelta(days=1))
-    for told in said["predictions"]:
-        row = batch[told["card_id"], AS_OF]
-        assert told["decision"] == row["decision"]
-        assert told["probability"] == pytest.approx(row["probability"], rel=1e-6)
+    for scored in said["predictions"]:
+        row = batch[scored["card_id"], AS_OF]
+        assert scored["decision"] == row["decision"]
+        assert scored["probability"] == pytest.approx(row["probability"], rel=1e-6)
     offline = payments.offline([{**each, "paid": AS_OF} for each in asked])
     model = load_model(payments.home.bundles(payments.problem.key) / "1")
     direct = model.predict(model.encoding.matrix(offline))
@@ -124,21 +124,23 @@ def test_a_payment_can_be_asked_of_another_hour(payments: OtherHouse, payments_c
 
 def test_customers_are_answered_as_batch_and_training_would(orders: OtherHouse, orders_client: Client) -> None:
     said = answered(orders_client, {"customer_ids": [17, 3, 17, 140], "explain": True})
-    told = said["predictions"]
-    assert [each["customer_id"] for each in told] == [17, 3, 17, 140]
-    assert told[0] == told[2]
-    assert told[0].keys() >= {"probability", "prediction", "decision", "feature_time", "basis", "reasons"}
+    scored = said["predictions"]
+    assert [each["customer_id"] for each in scored] == [17, 3, 17, 140]
+    assert scored[0] == scored[2]
+    assert scored[0].keys() >= {"probability", "prediction", "decision", "feature_time", "basis", "reasons"}
     batch = batch_of(orders, AS_OF.date())
-    found = [batch[each["customer_id"], AS_OF]["probability"] for each in told if (each["customer_id"], AS_OF) in batch]
+    found = [
+        batch[each["customer_id"], AS_OF]["probability"] for each in scored if (each["customer_id"], AS_OF) in batch
+    ]
     assert len(found) > 1
-    assert found == pytest.approx([each["probability"] for each in told if (each["customer_id"], AS_OF) in batch])
-    offline = orders.offline([{"customer_id": each["customer_id"], "as_of": AS_OF} for each in told])
+    assert found == pytest.approx([each["probability"] for each in scored if (each["customer_id"], AS_OF) in batch])
+    offline = orders.offline([{"customer_id": each["customer_id"], "as_of": AS_OF} for each in scored])
     model = load_model(orders.home.bundles(orders.problem.key) / "1")
     direct = model.predict(model.encoding.matrix(offline))
-    np.testing.assert_allclose([each["probability"] for each in told], direct, rtol=1e-6)
+    np.testing.assert_allclose([each["probability"] for each in scored], direct, rtol=1e-6)
 
 
-def test_a_customer_that_nobody_has_seen_is_unknown(orders_client: Client) -> None:
+def test_a_customer_that_was_never_seen_is_unknown(orders_client: Client) -> None:
     said = answered(orders_client, {"customer_ids": [5000, 3], "as_of": LATER.isoformat()})
     assert ([each["customer_id"] for each in said["predictions"]], said["unknown_customers"]) == ([3], [5000])
     said = answered(orders_client, {"customer_ids": [5000], "on_unknown": "base_rate"})
@@ -210,7 +212,7 @@ def test_entities_are_listed_by_what_their_ids_start_with(payments_client: Clien
     assert [each["customer_id"] for each in orders_client.get("/customers?search=14&limit=3").json()] == [14, 140, 141]
 
 
-def test_the_words_of_the_problem_are_told(payments_client: Client, orders_client: Client) -> None:
+def test_the_words_of_the_problem_are_reported(payments_client: Client, orders_client: Client) -> None:
     words = payments_client.get("/problem").json()
     assert (words["shape"], words["plural"], words["time"]) == ("event", "payments", "paid")
     assert [(each["noun"], each["known"]) for each in words["entities"]] == [("card", True), ("shop", False)]
@@ -224,6 +226,6 @@ def test_the_words_of_the_problem_are_told(payments_client: Client, orders_clien
 
 def test_the_answer_is_as_described(payments_client: Client) -> None:
     described = payments_client.get("/openapi.json").json()["components"]["schemas"]["Prediction"]
-    (told,) = answered(payments_client, payment("c-007", 3, 1, payment="p-1", explain=True))["predictions"]
-    assert set(described["required"]) <= told.keys() <= set(described["properties"])
+    (scored,) = answered(payments_client, payment("c-007", 3, 1, payment="p-1", explain=True))["predictions"]
+    assert set(described["required"]) <= scored.keys() <= set(described["properties"])
     assert json.dumps(described["properties"]["decision"]["enum"]) == '["act", "leave"]'

@@ -54,16 +54,16 @@ def test_a_share_of_the_units_is_answered_by_the_challenger_and_the_log_says_so(
     alone = {user: live.predict(user, email_ids=EMAILS)["predictions"] for user in USERS}
     route(changing_home, live, HALF)
     answer = live.predict(*USERS, UNKNOWN, email_ids=EMAILS, on_unknown="base_rate")
-    for told in answer["predictions"]:
-        user = told["user_id"]
+    for scored in answer["predictions"]:
+        user = scored["user_id"]
         if user == UNKNOWN:
-            assert "arm" not in told
+            assert "arm" not in scored
             continue
         arm, version = ("canary", "2") if is_in(user) else ("champion", "1")
-        assert (told["experiment"], told["arm"], told["model_version"]) == ("canary-2", arm, version)
-        before = next(each for each in alone[user] if each["email_id"] == told["email_id"])
+        assert (scored["experiment"], scored["arm"], scored["model_version"]) == ("canary-2", arm, version)
+        before = next(each for each in alone[user] if each["email_id"] == scored["email_id"])
         # The challenger thinks all risks are higher.
-        assert (told["probability"] > before["probability"]) == is_in(user)
+        assert (scored["probability"] > before["probability"]) == is_in(user)
     assert answer["model_version"] == "1"
     assert [each["user_id"] for each in answer["predictions"]][:: len(EMAILS)] == [*USERS, UNKNOWN]
     assert live.predict(ONE_IN, email_ids=EMAILS)["model_version"] == "2"
@@ -75,10 +75,10 @@ def test_a_share_of_the_units_is_answered_by_the_challenger_and_the_log_says_so(
         for row in line["rows"]
         if row["variant"] not in ("challenger", "champion_shadow")
     }
-    for place, told in enumerate(answer["predictions"]):
-        wanted = ("2", "routed", "canary") if is_in(told["user_id"]) else ("1", "champion", "champion")
-        wanted = ("1", "base_rate", None) if told["user_id"] == UNKNOWN else wanted
-        assert said[told["user_id"], told["email_id"]] == (*wanted, place)
+    for place, scored in enumerate(answer["predictions"]):
+        wanted = ("2", "routed", "canary") if is_in(scored["user_id"]) else ("1", "champion", "champion")
+        wanted = ("1", "base_rate", None) if scored["user_id"] == UNKNOWN else wanted
+        assert said[scored["user_id"], scored["email_id"]] == (*wanted, place)
 
 
 def test_the_shadow_scores_those_that_the_challenger_did_not_answer_and_all_lands(
@@ -103,12 +103,12 @@ def test_the_shadow_scores_those_that_the_challenger_did_not_answer_and_all_land
     assert all(0 < row["scoring_ms"] <= row["latency_ms"] for row in rows if row["variant"] in ("champion", "routed"))
 
 
-def test_more_of_the_ramp_moves_nobody_and_its_end_reaches_the_server_at_once(
+def test_more_of_the_ramp_moves_no_unit_and_its_end_reaches_the_server_at_once(
     live: Client, changing_home: House
 ) -> None:
     def routed() -> set[int]:
-        told = live.predict(*USERS, email_ids=[3])["predictions"]
-        return {each["user_id"] for each in told if each.get("arm") == "canary"}
+        scored = live.predict(*USERS, email_ids=[3])["predictions"]
+        return {each["user_id"] for each in scored if each.get("arm") == "canary"}
 
     seen = []
     for share in (0.2, 0.5, 0.9):
@@ -122,7 +122,7 @@ def test_more_of_the_ramp_moves_nobody_and_its_end_reaches_the_server_at_once(
 
 
 @pytest.mark.parametrize("models", [{"champion": "0", "challenger": "2"}, {"champion": "1", "challenger": "3"}])
-def test_other_models_than_those_of_the_route_answer_nobody_by_it(models: dict[str, str]) -> None:
+def test_other_models_than_those_of_the_route_answer_no_unit_by_it(models: dict[str, str]) -> None:
     assert HALF.is_served_by("1", "2")
     assert not HALF.is_served_by("1", None)
     other = Route(HALF.experiment, 1, (), HALF.arm_salt, HALF.arms, models=models)
@@ -133,7 +133,7 @@ def test_an_experiment_comes_before_the_canary(live: Client, changing_home: Hous
     member = Range(HALF.arm_salt, 0, HALF.arms[0].end)
     experiment = Route("fewer_losses", 1, (member,), "arm", (Arm("own", "champion", HALF.arms[1].end),))
     route(changing_home, live, experiment, HALF)
-    told = {each["user_id"]: each for each in live.predict(*USERS, email_ids=[3])["predictions"]}
-    assert {told[user]["experiment"] for user in USERS if is_in(user)} == {"fewer_losses"}
-    assert {told[user]["arm"] for user in USERS if not is_in(user)} == {"champion"}
-    assert {each["model_version"] for each in told.values()} == {"1"}
+    scored = {each["user_id"]: each for each in live.predict(*USERS, email_ids=[3])["predictions"]}
+    assert {scored[user]["experiment"] for user in USERS if is_in(user)} == {"fewer_losses"}
+    assert {scored[user]["arm"] for user in USERS if not is_in(user)} == {"champion"}
+    assert {each["model_version"] for each in scored.values()} == {"1"}

@@ -46,7 +46,7 @@ def refused(client: Client, path: str = "/predict") -> str:
 
 def unavailable(client: Client) -> list[str]:
     """The reasons, once the server says that it is not ready; it is alive all the time."""
-    answer: Answer = eventually(lambda: (told := client.get("/readyz")).status == 503 and told)
+    answer: Answer = eventually(lambda: (response := client.get("/readyz")).status == 503 and response)
     state = answer.json()
     assert state["status"] == "unavailable"
     assert client.get("/healthz").status == 200
@@ -83,7 +83,7 @@ def test_without_features_nothing_is_predicted(changing_home: House, patient: Cl
     ],
     ids=["another file", "empty", "cut off", "a folder"],
 )
-def test_a_damaged_store_is_told_and_mended(
+def test_a_damaged_store_is_reported_and_repaired(
     changing_home: House, patient: Client, change: Callable[[Path], object]
 ) -> None:
     aside = changing_home.store.rename(changing_home.store.with_name("aside"))
@@ -96,7 +96,7 @@ def test_a_damaged_store_is_told_and_mended(
     aside.rename(changing_home.store)
 
 
-def test_a_table_that_is_damaged_inside_is_told(changing_home: House, patient: Client) -> None:
+def test_a_table_that_is_damaged_inside_is_reported(changing_home: House, patient: Client) -> None:
     """The file opens, and fails where it is read: only then is it known."""
     whole = changing_home.store.read_bytes()
     aside = changing_home.store.rename(changing_home.store.with_name("aside"))
@@ -110,7 +110,7 @@ def test_a_table_that_is_damaged_inside_is_told(changing_home: House, patient: C
     aside.rename(changing_home.store)
 
 
-def test_a_store_without_a_feature_of_the_model_is_told(changing_home: House, patient: Client) -> None:
+def test_a_store_without_a_feature_of_the_model_is_reported(changing_home: House, patient: Client) -> None:
     """The champion was trained for features that the published ones lack."""
     aside = changing_home.store.rename(changing_home.store.with_name("aside"))
     shutil.copy(aside, changing_home.store)
@@ -125,7 +125,7 @@ def test_a_store_without_a_feature_of_the_model_is_told(changing_home: House, pa
     aside.rename(changing_home.store)
 
 
-def test_a_log_that_cannot_be_written_is_told_before_anybody_asks(changing_home: House, patient: Client) -> None:
+def test_a_log_that_cannot_be_written_is_reported_before_anybody_asks(changing_home: House, patient: Client) -> None:
     served = changing_home.served
     aside = served.rename(served.with_name("aside"))
     served.write_text("in the way")
@@ -135,7 +135,7 @@ def test_a_log_that_cannot_be_written_is_told_before_anybody_asks(changing_home:
     aside.rename(served)
 
 
-def test_a_log_that_is_full_is_told_and_recovers(copied: Callable[..., House]) -> None:
+def test_a_log_that_is_full_is_reported_and_recovers(copied: Callable[..., House]) -> None:
     """The first file is begun, which holds all that it may."""
     house = copied(max_log_gigabytes=1e-6)
     with Server(house.home, "--no-access-log") as server:
@@ -267,7 +267,7 @@ def test_a_what_if_of_a_challenger_is_a_what_if_too(changing_home: House, challe
 def test_a_damaged_challenger_does_not_disturb(changing_home: House, spare: Path, patient: Client) -> None:
     damage(spare / "model.ubj")
     point_by_hand(changing_home.bundles, "5", "challenger")
-    state = eventually(lambda: (told := patient.get("/readyz").json())["reasons"] and told)
+    state = eventually(lambda: (response := patient.get("/readyz").json())["reasons"] and response)
     assert (state["status"], state["model_version"], state["shadow_version"]) == ("degraded", "1", None)
     assert "model.ubj was changed" in state["reasons"][0]
     answer = patient.predict(3, email_ids=[1])
@@ -299,13 +299,13 @@ def test_a_challenger_that_cannot_score_does_not_disturb(
     assert all(len(changing_home.logged_as(answer["request_id"])) == 1 for answer in answers)
     # Nor those users whom a canary gives it: the champion answers, and the log says in whose place.
     write_routes(changing_home.bundles, [Route("canary-5", 1, (), "arm", (Arm("canary", "challenger", SIZE),))])
-    told = eventually(lambda: "arm" in (asked := patient.predict(3, email_ids=[1]))["predictions"][0] and asked)
+    response = eventually(lambda: "arm" in (asked := patient.predict(3, email_ids=[1]))["predictions"][0] and asked)
     write_routes(changing_home.bundles, [])
-    assert told["predictions"] == [
+    assert response["predictions"] == [
         {**answers[0]["predictions"][0], "experiment": "canary-5", "experiment_version": 1, "arm": "canary"}
         | {"model_version": "1"}
     ]
-    (line,) = changing_home.logged_as(told["request_id"])
+    (line,) = changing_home.logged_as(response["request_id"])
     assert [(row["variant"], row["arm"]) for row in line["rows"]] == [("fallback", "canary")]
     set_challenger(changing_home.bundles, None)
 
@@ -313,14 +313,14 @@ def test_a_challenger_that_cannot_score_does_not_disturb(
 def test_a_model_that_contradicts_its_problem_is_not_taken(changing_home: House, spare: Path, patient: Client) -> None:
     ask_for_another_feature(spare)
     point_by_hand(changing_home.bundles, "5")
-    state = eventually(lambda: (told := patient.get("/readyz").json())["reasons"] and told)
+    state = eventually(lambda: (response := patient.get("/readyz").json())["reasons"] and response)
     assert (state["status"], state["model_version"]) == ("degraded", "1")
     assert "no_such_feature" in state["reasons"][0]
     assert patient.predict(3)["model_version"] == "1"
 
 
 @pytest.mark.parametrize(("table", "asked"), [("users", ASKED), ("emails", ASKED), ("last_sends", {"user_ids": [3]})])
-def test_features_that_are_not_published_are_told(
+def test_features_that_are_not_published_are_reported(
     changing_home: House, patient: Client, table: str, asked: dict[str, Any]
 ) -> None:
     """As after a change of the problem's themes: no fault of the request, and no riddle for whoever runs the server."""

@@ -84,11 +84,11 @@ def test_a_line_is_complete(house: House, server: Server) -> None:
     client = server.client()
     answer = client.recommend(3, 1000, email_ids=[1, 2])
     (logged,) = house.logged_as(answer["request_id"])
-    (told,) = answer["recommendations"]
+    (entry,) = answer["recommendations"]
     assert (logged["endpoint"], logged["model_version"], logged["threshold"]) == ("recommend", "1", 0.09)
     assert logged["latency_ms"] > 0
     assert abs(datetime.fromisoformat(logged["answered_at"]) - now_utc()) < timedelta(minutes=1)
-    by_email = {each["email_id"]: each["probability"] for each in told["candidates"]}
+    by_email = {each["email_id"]: each["probability"] for each in entry["candidates"]}
     assert {row["email_id"]: row["probability"] for row in logged["rows"]} == by_email
     assert {row["variant"] for row in logged["rows"]} == {"champion"}
 

@@ -77,7 +77,7 @@ def test_a_failed_request_has_a_row_of_each_unit_with_its_arm(service: Service, 
     folder = tmp_path / "log"
     requests = ask(service, folder, [OUT], [IN], [IN, OUT])
     assert [each.refusal and each.refusal.status for each in requests] == [None, 500, 500]
-    told = [
+    found = [
         (
             row["request_id"],
             row["user_id"],
@@ -88,7 +88,7 @@ def test_a_failed_request_has_a_row_of_each_unit_with_its_arm(service: Service, 
         )
         for row in landed(folder, tmp_path)
     ]
-    assert told == [
+    assert found == [
         ("r0", OUT, "champion", "champion", "1", False),
         ("r1", IN, "failed", "canary", "2", True),
         *sorted([("r2", IN, "failed", "canary", "2", True), ("r2", OUT, "failed", "champion", "1", True)]),

@@ -79,9 +79,9 @@ def test_the_features_of_a_request_are_those_of_training(engine: Any, problem: D
     for case, expected in zip(cases, offline, strict=True):
         parts = [plan.of_entity(noun, states[noun].get(case[id_column(noun)]), at) for noun in decision.nouns]
         values = plan.values(*parts, plan.of_event(known), plan.of_instant(at))
-        for name, told in zip(plan.names, values, strict=True):
+        for name, entry in zip(plan.names, values, strict=True):
             wanted = expected[name]
-            assert told == (pytest.approx(wanted, rel=1e-9) if isinstance(wanted, float) else wanted), (name, case)
+            assert entry == (pytest.approx(wanted, rel=1e-9) if isinstance(wanted, float) else wanted), (name, case)
 
 
 @DRAWN

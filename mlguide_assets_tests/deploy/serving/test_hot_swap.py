@@ -88,13 +88,13 @@ def damaged(changing_home: House) -> Iterator[tuple[Path, bytes]]:
 
 
 @pytest.mark.ml_test_score("infra-6")
-def test_a_damaged_bundle_is_not_taken_and_a_mended_one_is(
+def test_a_damaged_bundle_is_not_taken_and_a_repaired_one_is(
     changing_home: House, changing: Server, patient: Client, damaged: tuple[Path, bytes]
 ) -> None:
     path, whole = damaged
     seen = len(changing.events())
     point_by_hand(changing_home.bundles, "3")
-    state = eventually(lambda: (told := patient.get("/readyz").json())["status"] != "ready" and told)
+    state = eventually(lambda: (response := patient.get("/readyz").json())["status"] != "ready" and response)
     assert patient.get("/readyz").status == 200
     assert (state["status"], state["model_version"]) == ("degraded", "1")
     (reason,) = state["reasons"]
@@ -122,7 +122,7 @@ def test_a_bundle_that_is_damaged_later_serves_from_memory(changing_home: House,
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"version": "../1", "manifest": "0"}', b"\xff" * 1000])
 def test_a_damaged_pointer_changes_nothing(changing_home: House, patient: Client, content: bytes) -> None:
     (changing_home.bundles / "champion.json").write_bytes(content)
-    state = eventually(lambda: (told := patient.get("/readyz").json())["reasons"] and told)
+    state = eventually(lambda: (response := patient.get("/readyz").json())["reasons"] and response)
     assert state["status"] == "degraded"
     assert "champion.json is damaged" in state["reasons"][0]
     assert patient.predict(1)["model_version"] == "1"
@@ -131,6 +131,6 @@ def test_a_damaged_pointer_changes_nothing(changing_home: House, patient: Client
 def test_a_bundle_that_is_gone_is_not_taken(changing_home: House, patient: Client) -> None:
     pointer = json.loads((changing_home.bundles / "champion.json").read_bytes())
     (changing_home.bundles / "champion.json").write_text(json.dumps({**pointer, "version": "4"}))
-    state = eventually(lambda: (told := patient.get("/readyz").json())["reasons"] and told)
+    state = eventually(lambda: (response := patient.get("/readyz").json())["reasons"] and response)
     assert "There is no bundle of version 4" in state["reasons"][0]
     assert patient.predict(1)["model_version"] == "1"

@@ -59,16 +59,16 @@ def _the_server_still_answers(server: Server) -> Iterator[None]:
     client.close()
 
 
-def assert_told(answer: Answer, *statuses: int) -> str:
+def assert_refused(answer: Answer, *statuses: int) -> str:
     """The sentence of a refusal, which has a known form."""
     assert answer.status in statuses, answer
     assert answer.headers["content-type"] == "application/json"
-    told = answer.json()
-    assert told.keys() == {"detail", "request_id"}
-    assert len(told["request_id"]) == 32
-    assert len(told["detail"]) < 500
-    assert told["detail"].endswith(".")
-    return str(told["detail"])
+    content = answer.json()
+    assert content.keys() == {"detail", "request_id"}
+    assert len(content["request_id"]) == 32
+    assert len(content["detail"]) < 500
+    assert content["detail"].endswith(".")
+    return str(content["detail"])
 
 
 BODIES: dict[str, tuple[bytes, int]] = {
@@ -120,10 +120,10 @@ BODIES: dict[str, tuple[bytes, int]] = {
 
 @pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize("path", ["/predict", "/recommend"])
-def test_a_bad_body_is_told_what_is_wrong_with_it(client: Client, path: str, body: str) -> None:
+def test_a_bad_body_is_refused_with_the_reason(client: Client, path: str, body: str) -> None:
     content, status = BODIES[body]
     answer = client.ask("POST", path, content, {"content-type": "application/json"})
-    assert_told(answer, status)
+    assert_refused(answer, status)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_bad_body_is_told_what_is_wrong_with_it(client: Client, path: str, bod
 )
 def test_the_sentence_names_the_place(client: Client, body: bytes, said: str) -> None:
     headers = {"content-type": "application/json"} if body else {}
-    assert said in assert_told(client.ask("POST", "/predict", body, headers), 422)
+    assert said in assert_refused(client.ask("POST", "/predict", body, headers), 422)
 
 
 def test_extreme_ids_that_can_be_are_unknown(client: Client) -> None:
@@ -154,7 +154,7 @@ def test_extreme_ids_that_can_be_are_unknown(client: Client) -> None:
 )
 def test_a_body_that_does_not_say_that_it_is_json_is_refused(client: Client, content_type: str | None) -> None:
     headers = {} if content_type is None else {"content-type": content_type}
-    assert "application/json" in assert_told(client.ask("POST", "/predict", GOOD, headers), 422)
+    assert "application/json" in assert_refused(client.ask("POST", "/predict", GOOD, headers), 422)
 
 
 @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON", "application/a+json"])
@@ -171,7 +171,7 @@ def test_json_has_many_names(client: Client, content_type: str) -> None:
     ],
 )
 def test_too_many_pairs_are_refused(strict: Server, extra: dict[str, Any], said: str) -> None:
-    assert said in assert_told(strict.client(**WITH_KEY).post("/predict", extra), 422)
+    assert said in assert_refused(strict.client(**WITH_KEY).post("/predict", extra), 422)
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -180,7 +180,7 @@ def test_a_body_that_is_too_large_is_refused(server: Server, size: int, chunked:
     body = b" " * size
     whole, pieces = request(body), request(b"%x\r\n%b\r\n0\r\n\r\n" % (size, body), "transfer-encoding: chunked")
     (answer,) = exchange(server.port, pieces if chunked else whole)
-    assert "262,144 bytes" in assert_told(answer, 413)
+    assert "262,144 bytes" in assert_refused(answer, 413)
     assert answer.headers["connection"] == "close"
 
 
@@ -214,19 +214,19 @@ def test_a_body_of_the_largest_size_is_taken(server: Server, chunked: bool) -> N
         request(b"zz\r\n{}\r\n0\r\n\r\n", "transfer-encoding: chunked"),
     ],
 )
-def test_what_is_not_http_is_told_so(server: Server, sent: bytes) -> None:
+def test_what_is_not_http_is_reported_so(server: Server, sent: bytes) -> None:
     (answer,) = exchange(server.port, sent, end=True)
-    assert_told(answer, 400)
+    assert_refused(answer, 400)
 
 
 def test_a_length_that_no_body_can_have_is_too_large(server: Server) -> None:
     (answer,) = exchange(server.port, request(GOOD, length=2**63), end=True)
-    assert_told(answer, 413)
+    assert_refused(answer, 413)
 
 
 def test_a_length_that_is_too_short_cuts_the_body_off(server: Server) -> None:
     (answer,) = exchange(server.port, request(GOOD, length=5), end=True)
-    assert "not JSON" in assert_told(answer, 422)
+    assert "not JSON" in assert_refused(answer, 422)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_a_length_that_is_too_short_cuts_the_body_off(server: Server) -> None:
 )
 def test_headers_have_an_end(server: Server, sent: bytes) -> None:
     (answer,) = exchange(server.port, sent)
-    assert "65,536 bytes" in assert_told(answer, 431)
+    assert "65,536 bytes" in assert_refused(answer, 431)
 
 
 def test_headers_of_any_size_that_is_used_are_taken(server: Server) -> None:
@@ -252,13 +252,13 @@ def test_headers_of_any_size_that_is_used_are_taken(server: Server) -> None:
 def test_slow_headers_are_given_up(strict: Server) -> None:
     started = time.monotonic()
     (answer,) = exchange(strict.port, b"POST /predict HTTP/1.1\r\nhost: localh", end=True)
-    assert "did not arrive within 0 seconds" in assert_told(answer, 408)
+    assert "did not arrive within 0 seconds" in assert_refused(answer, 408)
     assert time.monotonic() - started >= PATIENCE
 
 
 def test_a_connection_on_which_nothing_is_said_is_given_up(strict: Server) -> None:
     (answer,) = exchange(strict.port, end=True)
-    assert_told(answer, 408)
+    assert_refused(answer, 408)
 
 
 @pytest.mark.parametrize("first", [b"", request(GOOD, f"x-api-key: {KEY}")], ids=["at once", "after an answer"])
@@ -270,7 +270,7 @@ def test_empty_lines_are_no_request(strict: Server, first: bytes) -> None:
             with contextlib.suppress(OSError):
                 while not select.select([connection], [], [], 0.1)[0]:
                     connection.sendall(b"\r\n")
-            assert "within 0 seconds" in assert_told(read_answer(stream), 408)
+            assert "within 0 seconds" in assert_refused(read_answer(stream), 408)
 
 
 @pytest.mark.parametrize("length", [None, 400])
@@ -285,7 +285,7 @@ def test_a_slow_body_is_given_up(strict: Server, length: int | None) -> None:
             while length is None and not select.select([connection], [], [], 0.1)[0]:
                 connection.sendall(b" ")
         with connection.makefile("rb") as stream:
-            assert "did not arrive within 1 seconds" in assert_told(read_answer(stream), 408)
+            assert "did not arrive within 1 seconds" in assert_refused(read_answer(stream), 408)
         assert time.monotonic() - started >= 3 * PATIENCE
 
 
@@ -301,7 +301,7 @@ def test_a_client_that_leaves_is_let_go(house: House, server: Server, client: Cl
     assert sum(1 for _ in house.logged()) == before + 1
 
 
-def test_a_client_that_does_not_wait_for_its_answer_hurts_nobody(server: Server, client: Client) -> None:
+def test_a_client_that_does_not_wait_for_its_answer_hurts_no_other(server: Server, client: Client) -> None:
     for _ in range(20):
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
             connection.sendall(request(GOOD))
@@ -377,7 +377,7 @@ def test_open_paths_take_no_place_and_their_bodies_are_not_waited_for(narrow: Se
 def test_a_request_without_a_host_is_refused(server: Server) -> None:
     for version in (b"1.0", b"1.1"):
         (answer,) = exchange(server.port, b"GET /healthz HTTP/" + version + b"\r\nconnection: close\r\n\r\n", end=True)
-        assert_told(answer, 400)
+        assert_refused(answer, 400)
 
 
 @pytest.mark.parametrize("headers", [{"host": "evil.example"}, {"origin": "http://evil.example"}, {"origin": "null"}])
@@ -386,7 +386,7 @@ def test_other_hosts_and_their_pages_are_refused(
     client: Client, method: str, path: str, headers: dict[str, str]
 ) -> None:
     answer = client.ask(method, path, GOOD, {"content-type": "application/json", **headers})
-    assert "MLGUIDE_ALLOWED_HOSTS" in assert_told(answer, 403)
+    assert "MLGUIDE_ALLOWED_HOSTS" in assert_refused(answer, 403)
 
 
 def test_requests_in_one_breath_are_answered_in_their_order(server: Server) -> None:
@@ -441,9 +441,9 @@ def test_whole_requests_before_a_bad_one_are_answered(server: Server) -> None:
         ("GET", "/emails?limit=1e9", 422),
     ],
 )
-def test_other_paths_and_methods_are_told_so(client: Client, method: str, path: str, status: int) -> None:
+def test_other_paths_and_methods_are_reported_so(client: Client, method: str, path: str, status: int) -> None:
     answer = client.ask(method, path)
-    assert_told(answer, status)
+    assert_refused(answer, status)
     assert status != 405 or answer.headers["allow"]
 
 
@@ -451,9 +451,9 @@ def test_other_paths_and_methods_are_told_so(client: Client, method: str, path: 
     ("path", "status"), [("/healthz", 200), ("/readyz", 200), ("/", 200), ("/predict", 405), ("/nothing", 404)]
 )
 def test_head_is_get_without_the_body(client: Client, path: str, status: int) -> None:
-    asked, told = client.ask("HEAD", path), client.get(path)
-    assert (asked.status, asked.body) == (told.status, b"") == (status, b"")
-    assert asked.headers["content-length"] == told.headers["content-length"]
+    head, whole = client.ask("HEAD", path), client.get(path)
+    assert (head.status, head.body) == (whole.status, b"") == (status, b"")
+    assert head.headers["content-length"] == whole.headers["content-length"]
 
 
 @pytest.mark.parametrize("protocol", ["websocket", "h2c"])
@@ -464,12 +464,12 @@ def test_another_protocol_that_is_offered_is_declined(server: Server, protocol: 
     assert [answer.status for answer in answers] == [200] * 3
 
 
-def test_above_the_limit_requests_are_told_to_come_back(narrow: Server) -> None:
+def test_above_the_limit_requests_are_refused_with_a_time_to_come_back(narrow: Server) -> None:
     client = narrow.client()
     with occupied(narrow.port, SLOTS) as held:
         # In one piece: a connection on which the answer overtakes the question is ended.
         (refused,) = exchange(narrow.port, request(GOOD))
-        assert f"{SLOTS} requests are in progress" in assert_told(refused, 429)
+        assert f"{SLOTS} requests are in progress" in assert_refused(refused, 429)
         assert refused.headers["retry-after"] == "1"
         assert client.get("/healthz").status == 200
         for connection in held:
@@ -500,7 +500,7 @@ def test_above_the_limit_requests_are_told_to_come_back(narrow: Server) -> None:
 def test_without_the_key_nothing_is_said(strict: Server, given: dict[str, str], path: str) -> None:
     client = strict.client(**{name: value.encode() for name, value in given.items()})
     answer = client.ask("POST" if path == "/predict" else "GET", path)
-    assert "X-API-Key" in assert_told(answer, 401)
+    assert "X-API-Key" in assert_refused(answer, 401)
     assert answer.headers["www-authenticate"] == "Bearer"
 
 

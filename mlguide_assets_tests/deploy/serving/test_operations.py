@@ -89,8 +89,8 @@ def test_strangers_do_not_make_metrics_grow(client: Client) -> None:
 
 def test_predictions_are_counted_by_version_and_class(client: Client) -> None:
     before = scrape(client)
-    told = client.predict(*range(1, 30), email_ids=[1, 3])["predictions"]
-    expected = Counter(each["prediction"] for each in told)
+    response = client.predict(*range(1, 30), email_ids=[1, 3])["predictions"]
+    expected = Counter(each["prediction"] for each in response)
     # After the answer, which does not wait for it.
     eventually(lambda: predictions(before, scrape(client)) == expected)
 
@@ -125,14 +125,14 @@ def test_two_workers_count_together(workers: tuple[House, Server]) -> None:
 
 def test_every_line_of_the_log_is_json(client: Client, server: Server) -> None:
     client.get("/%0a%22%00%ff")
-    told = client.predict(3)
+    response = client.predict(3)
     refused = client.post("/predict", {"user_ids": [3] * 2000}).json()
     eventually(lambda: refused["request_id"] in server.log())
     events = server.events()
     assert all({"time", "level", "logger", "message"} <= event.keys() for event in events)
     requests = {event["request_id"]: event for event in events if event["message"] == "request"}
-    assert requests[told["request_id"]]["status"] == 200
-    assert requests[told["request_id"]]["path"] == "/predict"
+    assert requests[response["request_id"]]["status"] == 200
+    assert requests[response["request_id"]]["path"] == "/predict"
     assert requests[refused["request_id"]]["status"] == 422
     assert requests[refused["request_id"]]["milliseconds"] > 0
     # Whatever this server was sent by all tests, nothing failed.
@@ -140,7 +140,7 @@ def test_every_line_of_the_log_is_json(client: Client, server: Server) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_what_was_begun_is_finished_when_it_is_told_to_stop(copied: Callable[..., House], workers: int) -> None:
+def test_what_was_begun_is_finished_when_it_is_stopped(copied: Callable[..., House], workers: int) -> None:
     """Clients hammer, and one request is half sent; then the signal comes."""
     house = copied()
     body = b'{"user_ids": [3]}'
@@ -218,9 +218,9 @@ def refused(monkeypatch: pytest.MonkeyPatch, home: Path, **given: Any) -> str:
     monkeypatch.setattr("uvicorn.run", serves)
     monkeypatch.delenv("MLGUIDE_API_KEY", raising=False)
     default = {"host": "127.0.0.1", "port": free_port(), "workers": 1, "store": None, "access_log": False}
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as response:
         serve(Home(home), **{**default, **given})
-    return str(told.value)
+    return str(response.value)
 
 
 def test_without_a_key_it_is_not_open_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,7 +77,7 @@ def pairs_of(answer: Any) -> list[tuple[int, float]]:
     return [(each["email_id"], each["probability"]) for each in all_of_them]
 
 
-def test_it_is_small_and_nobody_else_is_asked(page: Callable[..., Visit], server: Server) -> None:
+def test_it_is_small_and_makes_no_other_request(page: Callable[..., Visit], server: Server) -> None:
     assert sum(path.stat().st_size for path in PLAYGROUND.iterdir()) < 80_000
     seen = page()
     assert "No user is picked yet" in seen.see("#answer").inner_text()
@@ -89,12 +89,12 @@ def test_it_is_small_and_nobody_else_is_asked(page: Callable[..., Visit], server
 
 def test_it_ranks_as_the_api_does(page: Callable[..., Visit], client: Client) -> None:
     seen = page(PAIRS).answered()
-    told = client.recommend(3, 40, email_ids=[12, 1, 4, 3], explain=True)
-    assert seen.ranked() == pairs_of(told)
-    decisions = [group["choice"]["decision"] for group in told["recommendations"]]
+    scored = client.recommend(3, 40, email_ids=[12, 1, 4, 3], explain=True)
+    assert seen.ranked() == pairs_of(scored)
+    decisions = [group["choice"]["decision"] for group in scored["recommendations"]]
     assert [text.split()[0].lower() for text in seen.texts(".verdict")] == decisions
     assert seen.texts("tr.choice .badge") == decisions
-    for group, shown in zip(told["recommendations"], seen.page.locator(".reasons").all(), strict=True):
+    for group, shown in zip(scored["recommendations"], seen.page.locator(".reasons").all(), strict=True):
         sentences = [" ".join(text.split()) for text in shown.locator("li").all_inner_texts()]
         assert sentences == [reason["text"] for reason in group["candidates"][0]["reasons"]]
 
@@ -111,22 +111,22 @@ def test_bars_have_the_lengths_that_their_scale_states(page: Callable[..., Visit
     assert shown == [pytest.approx([risk / top, THRESHOLD / top], abs=0.02) for _, risk in seen.ranked()]
 
 
-def test_users_whom_every_email_would_lose_are_told_as_such(page: Callable[..., Visit], client: Client) -> None:
+def test_users_whom_every_email_would_lose_are_reported_as_such(page: Callable[..., Visit], client: Client) -> None:
     risky = [1, 4, 7, 10]
-    told = client.recommend(*range(1, 20), email_ids=risky)["recommendations"]
-    user = next(group["user_id"] for group in told if group["choice"]["decision"] == "withhold")
+    scored = client.recommend(*range(1, 20), email_ids=risky)["recommendations"]
+    user = next(group["user_id"] for group in scored if group["choice"]["decision"] == "withhold")
     seen = page(f"users={user}&emails=1,4,7,10").answered()
     assert seen.texts(".verdict")[0].startswith("Withhold: even email")
     assert seen.texts(".label .over") == ["yes"] * len(risky)
 
 
-def test_the_last_email_is_judged_as_the_api_does(page: Callable[..., Visit], client: Client) -> None:
+def test_the_last_email_is_evaluated_as_the_api_does(page: Callable[..., Visit], client: Client) -> None:
     seen = page("users=3,40,7").answered()
     seen.page.get_by_role("radio").nth(1).check()
     seen.see("h3", "Last send of each user")
-    told = client.predict(3, 40, 7)["predictions"]
-    assert seen.ranked() == [(each["email_id"], each["probability"]) for each in told]
-    assert seen.texts(".label > span") == [each["prediction"] for each in told]
+    scored = client.predict(3, 40, 7)["predictions"]
+    assert seen.ranked() == [(each["email_id"], each["probability"]) for each in scored]
+    assert seen.texts(".label > span") == [each["prediction"] for each in scored]
     assert not seen.page.locator("#moment-fields").is_visible()
 
 
@@ -154,8 +154,8 @@ def test_what_if_changes_what_it_changes_in_the_api_and_sends_what_was_touched(
     shown = seen.texts(".what-if output")
     assert (shown[0], shown[3]) == ("2", "Sunday")
     assert all(text.endswith(", as it is") for text in (shown[1], shown[2], shown[4]))
-    told = client.recommend(3, 40, email_ids=[12, 1, 4, 3], what_if={"tenure_days": 2, "day_of_week": 6})
-    assert seen.ranked() == pairs_of(told)
+    scored = client.recommend(3, 40, email_ids=[12, 1, 4, 3], what_if={"tenure_days": 2, "day_of_week": 6})
+    assert seen.ranked() == pairs_of(scored)
     was = dict(zip([email for email, _ in seen.ranked()[:4]], seen.texts(".risk small")[:4], strict=True))
     for email, risk in before.items():
         assert was[email] == "as without" or float(was[email].split()[1].rstrip("%")) == pytest.approx(100 * risk, 0.01)
@@ -192,9 +192,9 @@ def test_the_sliders_start_where_the_user_is(page: Callable[..., Visit], client:
 
 def test_another_moment_is_the_apis(page: Callable[..., Visit], client: Client) -> None:
     seen = page(f"{PAIRS}&as_of={LATER:%Y-%m-%dT%H:%M}").answered()
-    told = client.recommend(3, 40, email_ids=[12, 1, 4, 3], as_of=LATER.isoformat())
-    assert seen.ranked() == pairs_of(told)
-    assert seen.texts("#answer > .notes li") == told["degraded"] != []
+    scored = client.recommend(3, 40, email_ids=[12, 1, 4, 3], as_of=LATER.isoformat())
+    assert seen.ranked() == pairs_of(scored)
+    assert seen.texts("#answer > .notes li") == scored["degraded"] != []
 
 
 def test_a_moment_that_cannot_be_asked_for_is_refused_beside_its_field(
@@ -239,8 +239,8 @@ def test_a_keyboard_is_enough_from_loading_to_a_ranked_result(page: Callable[...
     keys.press("Enter")
     picked = int(seen.see("#emails .chips b").inner_text())
     seen.see("h3", "User 7")
-    told = client.recommend(found[1], 3, 7, email_ids=[picked])
-    eventually(lambda: seen.ranked() == pairs_of(told))
+    scored = client.recommend(found[1], 3, 7, email_ids=[picked])
+    eventually(lambda: seen.ranked() == pairs_of(scored))
     keys.press("Tab")
     keys.press("Enter")
     assert seen.page.locator("#emails .chips b").count() == 0
@@ -355,8 +355,8 @@ def test_an_answer_that_comes_too_late_is_dropped(page: Callable[..., Visit], cl
     seen.see(".bar .was")
     held[0].continue_()
     seen.page.wait_for_timeout(100)
-    told = client.recommend(3, 40, email_ids=[12, 1, 4, 3], what_if={"tenure_days": 900})
-    assert seen.ranked() == pairs_of(told)
+    scored = client.recommend(3, 40, email_ids=[12, 1, 4, 3], what_if={"tenure_days": 900})
+    assert seen.ranked() == pairs_of(scored)
 
 
 def test_subjects_are_text(visit: Callable[..., Visit], narrow: Server) -> None:
@@ -386,8 +386,8 @@ def test_a_key_is_asked_for_and_kept_to_the_tab(visit: Callable[..., Visit], cop
         assert "X-API-Key: $MLGUIDE_API_KEY" in command
         kept = [seen.page.url, seen.page.content(), seen.page.evaluate("JSON.stringify(localStorage)")]
         assert KEY not in "".join(kept)
-        told = server.client(**{"X-API-Key": KEY}).recommend(3, 40, email_ids=[12, 1, 4, 3])
-        assert pairs_of(in_a_shell(command, MLGUIDE_API_KEY=KEY)) == pairs_of(told)
+        scored = server.client(**{"X-API-Key": KEY}).recommend(3, 40, email_ids=[12, 1, 4, 3])
+        assert pairs_of(in_a_shell(command, MLGUIDE_API_KEY=KEY)) == pairs_of(scored)
         seen.page.reload()
         seen.answered()
         assert all(said.startswith(FAILED_REQUEST) for said in seen.said)
@@ -463,12 +463,12 @@ def test_a_payment_is_tried_typed_and_linked(visit: Callable[..., Visit], paymen
     seen.page.goto(f"{seen.address}#cards=c-007&shops=999&amount=80&hour=3")
     seen.see("#answer .notes li", "Unknown shop 999: answered as without any history.")
     asked = {"card_id": "c-007", "shop_id": 999, "amount": 80, "explain": True}
-    (told,) = client.post("/predict", {**asked, "what_if": {"hour": 3}}).json()["predictions"]
+    (scored,) = client.post("/predict", {**asked, "what_if": {"hour": 3}}).json()["predictions"]
     risk = "(spans) => spans.map((span) => Number(span.title))"
-    assert seen.page.locator(".risk span").evaluate_all(risk) == [told["probability"]]
-    assert seen.texts(".badge") == [told["decision"]]
-    assert seen.texts(".reasons li") == [" ".join(reason["text"].split()) for reason in told["reasons"]]
-    assert in_a_shell(seen.page.locator("#curl").inner_text())["predictions"][0]["probability"] == told["probability"]
+    assert seen.page.locator(".risk span").evaluate_all(risk) == [scored["probability"]]
+    assert seen.texts(".badge") == [scored["decision"]]
+    assert seen.texts(".reasons li") == [" ".join(reason["text"].split()) for reason in scored["reasons"]]
+    assert in_a_shell(seen.page.locator("#curl").inner_text())["predictions"][0]["probability"] == scored["probability"]
     seen.page.locator("#known-0").fill("much")
     assert "amount: Input should be a valid number" in seen.see("#known-error").inner_text()
     seen.page.locator("#known-0").fill("")
@@ -484,9 +484,9 @@ def test_a_payment_is_tried_typed_and_linked(visit: Callable[..., Visit], paymen
 def test_customers_are_answered_one_after_the_other(visit: Callable[..., Visit], orders_server: Server) -> None:
     """Entities at a cut-off, on a phone."""
     seen = visit(orders_server, "customers=17,3,140,9999", viewport={"width": 360, "height": 740}).answered()
-    told = orders_server.client().post("/predict", {"customer_ids": [17, 3, 140]}).json()["predictions"]
-    assert seen.ranked() == [(each["customer_id"], each["probability"]) for each in told]
-    assert seen.texts(".badge") == [each["decision"] for each in told]
+    scored = orders_server.client().post("/predict", {"customer_ids": [17, 3, 140]}).json()["predictions"]
+    assert seen.ranked() == [(each["customer_id"], each["probability"]) for each in scored]
+    assert seen.texts(".badge") == [each["decision"] for each in scored]
     assert seen.texts("#answer > .notes li") == ["Unknown customer 9999: no features are known."]
     assert "No order in the 14 days after?" in seen.texts("thead th")
     assert not seen.page.locator("#modes").is_visible()
@@ -505,8 +505,8 @@ def switch(house: House, server: Server, version: str) -> None:
 def in_a_shell(command: str, **environment: str) -> Any:
     """What a command prints, as JSON."""
     known = {"PATH": os.environ["PATH"], **environment}
-    told = subprocess.run(["bash", "-c", command], capture_output=True, check=True, env=known)
-    return json.loads(told.stdout)
+    scored = subprocess.run(["bash", "-c", command], capture_output=True, check=True, env=known)
+    return json.loads(scored.stdout)
 
 
 def on_port(house: House, port: int) -> Server:

@@ -56,8 +56,8 @@ def probabilities(answer: Any) -> list[float]:
 
 def instant(text: str) -> datetime:
     """A time of an answer, as times are here: UTC, without a zone."""
-    told = datetime.fromisoformat(text)
-    return told.astimezone(UTC).replace(tzinfo=None) if told.tzinfo else told
+    parsed = datetime.fromisoformat(text)
+    return parsed.astimezone(UTC).replace(tzinfo=None) if parsed.tzinfo else parsed
 
 
 def pairs_of(predictions: Sequence[Any]) -> list[tuple[int, int]]:
@@ -82,29 +82,29 @@ def test_an_answer_says_when_what_and_under_which_id(client: Client) -> None:
     answer = reply.json()
     assert reply.headers["x-request-id"] == answer["request_id"]
     assert reply.headers["content-type"] == "application/json"
-    (told,) = answer["predictions"]
-    assert instant(told["feature_time"]) == AS_OF
-    assert told["basis"] == "features"
-    assert told["prediction"] == ("yes" if told["probability"] >= THRESHOLD else "no")
-    assert told.keys() == {"user_id", "email_id", "probability", "prediction", "feature_time", "basis"}
+    (scored,) = answer["predictions"]
+    assert instant(scored["feature_time"]) == AS_OF
+    assert scored["basis"] == "features"
+    assert scored["prediction"] == ("yes" if scored["probability"] >= THRESHOLD else "no")
+    assert scored.keys() == {"user_id", "email_id", "probability", "prediction", "feature_time", "basis"}
 
 
 def test_both_classes_are_among_the_predictions(client: Client) -> None:
-    told = client.predict(*range(1, USERS + 1), email_ids=[1, 3])["predictions"]
-    assert {each["prediction"] for each in told} == {"yes", "no"}
-    assert all((each["prediction"] == "yes") == (each["probability"] >= THRESHOLD) for each in told)
+    scored = client.predict(*range(1, USERS + 1), email_ids=[1, 3])["predictions"]
+    assert {each["prediction"] for each in scored} == {"yes", "no"}
+    assert all((each["prediction"] == "yes") == (each["probability"] >= THRESHOLD) for each in scored)
 
 
-def test_without_emails_the_last_one_is_judged_as_of_its_own_delivery(
+def test_without_emails_the_last_one_is_evaluated_as_of_its_own_delivery(
     house: House, client: Client, model: Boosted
 ) -> None:
     sends = send_features(house.by_name(), house.problem)
     newest = last_decisions(sends, house.problem, AS_OF).to_pyarrow()
     answer = client.predict(*newest["user_id"].to_pylist())
-    told = answer["predictions"]
-    assert len(told) == USERS - SILENT_USERS
-    assert pairs_of(told) == list(zip(newest["user_id"].to_pylist(), newest["email_id"].to_pylist(), strict=True))
-    times = [instant(each["feature_time"]) for each in told]
+    scored = answer["predictions"]
+    assert len(scored) == USERS - SILENT_USERS
+    assert pairs_of(scored) == list(zip(newest["user_id"].to_pylist(), newest["email_id"].to_pylist(), strict=True))
+    times = [instant(each["feature_time"]) for each in scored]
     assert times == newest["delivered_at"].to_pylist()
     sent = house.tables["user_emails"]
     for user, at in zip(newest["user_id"].to_pylist(), times, strict=True):
@@ -143,9 +143,9 @@ def test_probabilities_are_those_of_the_batch_to_the_last_bit(house: House, clie
     batch = score(slices, current, house.problem, ids=ids, day=AS_OF.date(), run_id="run 1").read_all()
     expected = {(row["user_id"], row["email_id"]): row for row in batch.to_pylist()}
     answer = client.recommend(*range(1, USERS + 1))
-    told = [each for user in answer["recommendations"] for each in user["candidates"]]
-    assert len(told) == len(expected) == USERS * house.problem.scoring.candidates
-    for each in told:
+    scored = [each for user in answer["recommendations"] for each in user["candidates"]]
+    assert len(scored) == len(expected) == USERS * house.problem.scoring.candidates
+    for each in scored:
         row = expected[each["user_id"], each["email_id"]]
         assert each["probability"] == row["probability"]
         assert instant(each["feature_time"]) == row["feature_time"]
@@ -188,9 +188,9 @@ def test_recommendations_are_ranked_by_probability(client: Client) -> None:
 
 def test_between_equals_the_newest_email_comes_first(client: Client) -> None:
     for emails in ([*TWINS], [*reversed(TWINS)]):
-        (told,) = client.recommend(3, email_ids=emails)["recommendations"]
-        assert told["candidates"][0]["probability"] == told["candidates"][1]["probability"]
-        assert [candidate["email_id"] for candidate in told["candidates"]] == [TWINS[1], TWINS[0]]
+        (scored,) = client.recommend(3, email_ids=emails)["recommendations"]
+        assert scored["candidates"][0]["probability"] == scored["candidates"][1]["probability"]
+        assert [candidate["email_id"] for candidate in scored["candidates"]] == [TWINS[1], TWINS[0]]
 
 
 def test_where_even_the_best_email_is_too_risky_it_is_withheld(client: Client) -> None:
@@ -210,8 +210,8 @@ def test_users_that_are_asked_for_twice_are_recommended_to_twice(client: Client)
 def test_without_emails_the_newest_are_recommended(house: House, client: Client) -> None:
     content = house.tables["email_content"].sort_by([("created_at", "descending"), ("id", "descending")])
     newest = content["id"].to_pylist()[: house.problem.scoring.candidates]
-    (told,) = client.recommend(3)["recommendations"]
-    assert {each["email_id"] for each in told["candidates"]} == set(newest)
+    (scored,) = client.recommend(3)["recommendations"]
+    assert {each["email_id"] for each in scored["candidates"]} == set(newest)
 
 
 def test_what_is_unknown_is_named_once_each_in_order(client: Client) -> None:
@@ -256,9 +256,9 @@ def test_unknown_users_get_the_base_rate_where_it_is_asked_for(
 
 
 def test_probabilities_are_left_out_where_they_are_not_wanted(client: Client) -> None:
-    for told in client.predict(1, 5, probability=False)["predictions"]:
-        assert "probability" not in told
-        assert told["prediction"] in ("yes", "no")
+    for scored in client.predict(1, 5, probability=False)["predictions"]:
+        assert "probability" not in scored
+        assert scored["prediction"] in ("yes", "no")
     (user,) = client.recommend(1, probability=False)["recommendations"]
     assert all("probability" not in each for each in user["candidates"])
 
@@ -270,22 +270,22 @@ def test_reasons_are_the_models_exact_contributions(house: House, client: Client
     matrix = model.encoding.matrix(features(house, pairs))
     exact = model.booster.predict(dmatrix(matrix, model.encoding), pred_contribs=True).astype(np.float64)
     slope, intercept = model.calibration.slope, model.calibration.intercept
-    for told, contributions in zip(answer["predictions"], exact, strict=True):
+    for scored, contributions in zip(answer["predictions"], exact, strict=True):
         whole = slope * contributions.sum() + intercept
-        assert whole == pytest.approx(float(log_odds(told["probability"])), abs=1e-4)
+        assert whole == pytest.approx(float(log_odds(scored["probability"])), abs=1e-4)
         named = dict(zip(model.encoding.names, slope * contributions[:-1], strict=True))
         strongest = sorted(named, key=lambda name: -abs(named[name]))[:5]
-        assert {reason["feature"] for reason in told["reasons"]} == set(strongest)
-        for reason in told["reasons"]:
+        assert {reason["feature"] for reason in scored["reasons"]} == set(strongest)
+        for reason in scored["reasons"]:
             assert reason["contribution"] == pytest.approx(named[reason["feature"]], rel=1e-5, abs=1e-7)
 
 
 def test_reasons_are_said_in_words(house: House, client: Client) -> None:
     pairs = [(3, 1), (3, 6)]
     values = features(house, pairs).to_pylist()
-    for told, known in zip(client.predict(3, email_ids=[1, 6], explain=True)["predictions"], values, strict=True):
-        assert len(told["reasons"]) == 5
-        for reason in told["reasons"]:
+    for scored, known in zip(client.predict(3, email_ids=[1, 6], explain=True)["predictions"], values, strict=True):
+        assert len(scored["reasons"]) == 5
+        for reason in scored["reasons"]:
             assert reason["value"] == known[reason["feature"]]
             what, effect = reason["text"].split(": ", 1)
             assert what
@@ -295,8 +295,8 @@ def test_reasons_are_said_in_words(house: House, client: Client) -> None:
 
 
 def test_reasons_come_with_recommendations_and_with_last_emails(client: Client) -> None:
-    (told,) = client.recommend(3, explain=True)["recommendations"]
-    assert all(len(each["reasons"]) == 5 for each in told["candidates"])
+    (scored,) = client.recommend(3, explain=True)["recommendations"]
+    assert all(len(each["reasons"]) == 5 for each in scored["candidates"])
     assert len(client.predict(3, explain=True)["predictions"][0]["reasons"]) == 5
     (stranger,) = client.predict(UNKNOWN, explain=True, on_unknown="base_rate")["predictions"]
     assert "reasons" not in stranger

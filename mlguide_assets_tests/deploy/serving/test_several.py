@@ -52,7 +52,7 @@ def test_what_is_none_of_the_problems_is_not_found(both: Client) -> None:
     assert both.get("/problems/churn/problem").status == 404
 
 
-def test_metrics_tell_the_problems_apart(both: Client) -> None:
+def test_metrics_distinguish_the_problems(both: Client) -> None:
     both.get("/problems/orders/readyz")
     assert b'mlguide_requests_total{path="/problems/orders/readyz",status="200"}' in both.get("/metrics").body
 

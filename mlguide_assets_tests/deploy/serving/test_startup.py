@@ -78,8 +78,8 @@ def test_serving_loads_nothing_heavy(house: House, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _SERVES, str(house.home.root)], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    told = json.loads(done.stdout)
-    assert told["answered"] == [True] * 3
-    loaded = {module.partition(".")[0] for module in told["modules"]}
+    entry = json.loads(done.stdout)
+    assert entry["answered"] == [True] * 3
+    loaded = {module.partition(".")[0] for module in entry["modules"]}
     assert loaded & set(HEAVY) == set()
     assert "xgboost" in loaded

@@ -55,7 +55,7 @@ def test_data_are_text_in_a_chat(tmp_path: Path) -> None:
     assert hook.received[0]["alert"]["happened"] == harm
 
 
-def test_same_key_is_told_once_and_logged_each_time(tmp_path: Path) -> None:
+def test_same_key_is_reported_once_and_logged_each_time(tmp_path: Path) -> None:
     book = AlertBook(tmp_path)
     with receiver() as hook:
         book.raise_alert(DRIFT, now=NOW, webhook=hook.url)
@@ -111,7 +111,7 @@ def test_acknowledging_what_is_not_open_names_what_is(tmp_path: Path) -> None:
         book.acknowledge("typo", "ada", NOW)
 
 
-def test_resolved_is_told_once(tmp_path: Path) -> None:
+def test_resolved_is_reported_once(tmp_path: Path) -> None:
     book = AlertBook(tmp_path)
     with receiver() as hook:
         assert book.resolve(DRIFT.key, now=NOW, webhook=hook.url).status == "not_due"
@@ -126,7 +126,7 @@ def test_resolved_is_told_once(tmp_path: Path) -> None:
     assert closed.resolved_at == NOW + HOUR
 
 
-def test_without_a_webhook_all_is_logged_and_one_given_later_is_told(tmp_path: Path) -> None:
+def test_without_a_webhook_all_is_logged_and_one_given_later_is_reported(tmp_path: Path) -> None:
     book = AlertBook(tmp_path)
     assert book.raise_alert(DRIFT, now=NOW, webhook=None).status == "no_webhook"
     assert not book.incidents()[0].undelivered

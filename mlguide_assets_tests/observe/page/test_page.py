@@ -90,7 +90,7 @@ def test_text_from_data_is_text(everything: ReportData) -> None:
     assert any(HARM in title for title in found.titles), "tooltips of the heat map"
 
 
-def test_it_asks_nobody_and_leads_only_to_itself_and_to_files_beside_it(everything: ReportData) -> None:
+def test_it_makes_no_request_and_leads_only_to_itself_and_to_files_beside_it(everything: ReportData) -> None:
     found = read(everything)
     assert found.addresses
     assert all(address.startswith(("#", ".mlguide/", "data:")) for address in found.addresses)
@@ -160,7 +160,7 @@ def test_without_a_champion_it_says_why_and_what_to_do(verdict: str, expected: s
     assert "Without a champion" in said(known, "drift")
 
 
-def test_a_champion_of_whom_nothing_was_measured_is_told_as_such() -> None:
+def test_a_champion_of_whom_nothing_was_measured_is_reported_as_such() -> None:
     known = replace(EMPTY, champion=Champion("1", NOW.isoformat()))
     assert "Nothing was measured yet" in said(known, "performance")
     assert "No day was tested yet" in said(known, "drift")
@@ -280,7 +280,7 @@ def test_a_day_of_the_clock_is_put_beside_the_data_of_that_time() -> None:
     assert EMPTY.data_day(NOW) == TODAY
 
 
-def test_an_experiment_is_told_with_hypothesis_effect_and_decision() -> None:
+def test_an_experiment_is_reported_with_hypothesis_effect_and_decision() -> None:
     said = read(full(days=30)).sections["experiments"]
     assert "Actions chosen per user lose fewer users" in said
     assert "ship personal. It loses fewer." in said

@@ -96,9 +96,9 @@ def test_a_fraud_reads_no_until_it_is_reported() -> None:
 
 
 def test_the_shipped_problem_reads_them_and_knows_the_truth_of_every_payment(duck: Any, tmp_path: Path) -> None:
-    scratch, told = tmp_path / "scratch", list[str]()
-    tables = read_source(FRAUD, duck, scratch=scratch, oracle=tmp_path, report=told.append)
-    assert told[0] == "reading from the payment simulator (3,000 payments, seed 7)"
+    scratch, messages = tmp_path / "scratch", list[str]()
+    tables = read_source(FRAUD, duck, scratch=scratch, oracle=tmp_path, report=messages.append)
+    assert messages[0] == "reading from the payment simulator (3,000 payments, seed 7)"
     rows = decisions_of(tables, FRAUD)
     judged = with_oracle(rows, tmp_path, FRAUD).to_pyarrow()
     assert judged.num_rows == rows.count().execute() == tables["transactions"].count().execute()

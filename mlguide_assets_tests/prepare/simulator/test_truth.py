@@ -46,10 +46,10 @@ def test_without_an_unobserved_part_the_risk_follows_from_the_features() -> None
     logit = observed_logits(USUAL, who, user, content, email, context)
     probability = 1 / (1 + np.exp(-logit - calibrate(world).intercept))
     sent = history(world)
-    told = sent.filter(sent["user_id"].to_numpy() <= len(who.id))["probability"].to_numpy()
+    message = sent.filter(sent["user_id"].to_numpy() <= len(who.id))["probability"].to_numpy()
     # Sends after leaving are potential only, so what was delivered is some of it.
-    assert len(told) < len(probability)
-    assert np.isin(told, probability).all()
+    assert len(message) < len(probability)
+    assert np.isin(message, probability).all()
 
 
 @pytest.mark.parametrize("effects", [USUAL, SHIFTED], ids=["usual", "shifted"])

@@ -116,12 +116,12 @@ FAULTS: dict[str, tuple[Callable[[Path], str], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_bad_database_is_told_in_one_sentence_without_its_password(fault: str, duck: Any, tmp_path: Path) -> None:
+def test_a_bad_database_is_reported_in_one_sentence_without_its_password(fault: str, duck: Any, tmp_path: Path) -> None:
     build, wanted = FAULTS[fault]
-    told = refusal(sample_problem(build(tmp_path / "shop.duckdb")), duck, tmp_path)
+    text = refusal(sample_problem(build(tmp_path / "shop.duckdb")), duck, tmp_path)
     for words in wanted:
-        assert words in told
-    assert "secret" not in told
+        assert words in text
+    assert "secret" not in text
 
 
 class Shop:
@@ -215,18 +215,18 @@ def test_a_table_that_is_locked_is_waited_for_no_longer_than_stated(shop: Shop, 
     problem = sample_problem("", source=source, tables=shop.tables)
     with shop.connection.transaction():
         shop.connection.execute(f"LOCK TABLE email_content_{shop.suffix} IN ACCESS EXCLUSIVE MODE")
-        told = refusal(problem, duck, tmp_path)
-    assert "has not answered for 1 s, so it is waited for no longer" in told
-    assert "no lock holds its tables, or raise source.timeout" in told
+        text = refusal(problem, duck, tmp_path)
+    assert "has not answered for 1 s, so it is waited for no longer" in text
+    assert "no lock holds its tables, or raise source.timeout" in text
 
 
 def test_a_server_that_accepts_and_is_silent_is_waited_for_no_longer_than_stated(duck: Any, tmp_path: Path) -> None:
     pytest.importorskip("psycopg", reason="the PostgreSQL driver is not installed: ibis-framework[postgres]")
     with socket.create_server(("127.0.0.1", 0)) as server:
         uri = f"postgresql://user:secret@127.0.0.1:{server.getsockname()[1]}/test"
-        told = refusal(sample_problem("", source={"kind": "database", "uri": uri, "timeout": "1s"}), duck, tmp_path)
-    assert "has not answered for 1 s" in told
-    assert "secret" not in told
+        text = refusal(sample_problem("", source={"kind": "database", "uri": uri, "timeout": "1s"}), duck, tmp_path)
+    assert "has not answered for 1 s" in text
+    assert "secret" not in text
 
 
 def test_a_password_comes_from_the_environment(
@@ -238,29 +238,29 @@ def test_a_password_comes_from_the_environment(
     assert accepted(sample_problem("", tables=shop.tables, source=source), duck, tmp_path) == SAMPLE
 
 
-def test_a_postgresql_table_that_is_not_there_is_told_by_name(shop: Shop, duck: Any, tmp_path: Path) -> None:
-    told = refusal(shop.problem(), duck, tmp_path)
-    assert f"has no table 'user_profiles_{shop.suffix}'" in told
-    assert "create it, or name another in tables of the problem file" in told
+def test_a_postgresql_table_that_is_not_there_is_reported_by_name(shop: Shop, duck: Any, tmp_path: Path) -> None:
+    text = refusal(shop.problem(), duck, tmp_path)
+    assert f"has no table 'user_profiles_{shop.suffix}'" in text
+    assert "create it, or name another in tables of the problem file" in text
 
 
 @pytest.mark.parametrize("part", ["user", "database"])
-def test_a_postgresql_that_refuses_is_told_without_the_password(
+def test_a_postgresql_that_refuses_is_reported_without_the_password(
     part: str, shop: Shop, duck: Any, tmp_path: Path
 ) -> None:
     info = shop.connection.info
     user = "nobody_of_this_name" if part == "user" else info.user
     database = "nothing_of_this_name" if part == "database" else info.dbname
     address = f"postgresql://{user}:secret@{info.host}:{info.port}/{database}"
-    told = refusal(shop.problem(address), duck, tmp_path)
-    assert told.startswith(f"The database postgresql://{info.host}:{info.port}/{database} cannot be reached (")
-    assert "of_this_name" in told
-    assert "does not exist" in told
-    assert "check the address, the credentials" in told
-    assert "secret" not in told
+    text = refusal(shop.problem(address), duck, tmp_path)
+    assert text.startswith(f"The database postgresql://{info.host}:{info.port}/{database} cannot be reached (")
+    assert "of_this_name" in text
+    assert "does not exist" in text
+    assert "check the address, the credentials" in text
+    assert "secret" not in text
 
 
-def test_a_time_that_postgresql_calls_infinite_is_told(shop: Shop, duck: Any, tmp_path: Path) -> None:
+def test_a_time_that_postgresql_calls_infinite_is_reported(shop: Shop, duck: Any, tmp_path: Path) -> None:
     shop.create()
     shop.connection.execute(f"UPDATE user_emails_{shop.suffix} SET delivered_at = 'infinity' WHERE user_id = 1")
     assert "user_emails" in refusal(shop.problem(), duck, tmp_path)

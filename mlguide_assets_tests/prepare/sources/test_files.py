@@ -455,12 +455,12 @@ BAD: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("fault", BAD)
-def test_a_bad_file_is_told_in_one_sentence(fault: str, duck: Any, folder: Path, tmp_path: Path) -> None:
+def test_a_bad_file_is_reported_in_one_sentence(fault: str, duck: Any, folder: Path, tmp_path: Path) -> None:
     spoil, wanted = BAD[fault]
     spoil(folder)
-    told = refusal(sample_problem(folder), duck, tmp_path)
+    message = refusal(sample_problem(folder), duck, tmp_path)
     for words in wanted:
-        assert words in told
+        assert words in message
 
 
 UNREADABLE = {
@@ -488,9 +488,10 @@ def test_what_does_not_read_as_its_type_is_kept_as_it_was_written(kind: str, duc
 
 def test_all_broken_rules_are_counted(duck: Any, folder: Path, tmp_path: Path) -> None:
     first_row(unsubscribed="maybe", user_id="x")(folder)
-    told = refusal(sample_problem(folder), duck, tmp_path)
+    message = refusal(sample_problem(folder), duck, tmp_path)
     assert (
-        "2 more blocking rule(s) are broken: user_emails.user_id_is_present, user_emails.unsubscribed_is_known" in told
+        "2 more blocking rule(s) are broken: user_emails.user_id_is_present, user_emails.unsubscribed_is_known"
+        in message
     )
 
 

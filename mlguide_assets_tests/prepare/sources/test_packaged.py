@@ -27,9 +27,9 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PackageSource:
 
 def test_its_tables_are_read_without_importing_it(shop: PackageSource, duck: Any, tmp_path: Path) -> None:
     problem = problem_of(ORDERS, tmp_path).model_copy(update={"source": shop})
-    told: list[str] = []
-    tables = read_source(problem, duck, scratch=tmp_path, oracle=tmp_path, report=told.append)
-    assert told == ["reading from the package shop-data"]
+    messages: list[str] = []
+    tables = read_source(problem, duck, scratch=tmp_path, oracle=tmp_path, report=messages.append)
+    assert messages == ["reading from the package shop-data"]
     assert tables["orders"].count().execute() > 0
 
 

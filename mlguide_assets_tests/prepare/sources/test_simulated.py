@@ -21,15 +21,15 @@ SIMULATED = parse_problem(yaml.safe_dump({**PROBLEM, "source": SOURCE}).encode()
 
 def rows_until(until: datetime | None, duck: Any, folder: Path) -> dict[str, Any]:
     """Accepted rows per table, told lines, and the sends to which the oracle knows a probability."""
-    told: list[str] = []
+    messages: list[str] = []
     lake = lake_over(duck, folder / f"lake {until}")
-    with ingest(SIMULATED, lake, oracle=folder, report=told.append, until=until) as read:
+    with ingest(SIMULATED, lake, oracle=folder, report=messages.append, until=until) as read:
         refuse_blocked(read.results, SIMULATED.rules, read.place)
         keep(lake, read)
     assert lake.read(QUARANTINED).count().execute() == 0
     tables = {name: lake.read(name).to_pyarrow() for name in TABLES}
     judged = with_oracle(lake.read("user_emails"), folder, SIMULATED).count().execute()
-    return {**tables, "told": told, "judged": judged}
+    return {**tables, "messages": messages, "judged": judged}
 
 
 def test_what_is_read_and_its_truth_end_with_what_was_known(duck: Any, tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_what_is_read_and_its_truth_end_with_what_was_known(duck: Any, tmp_path:
         assert max(seen["user_profiles"]["date_joined"].to_pylist()) < until
         assert max(seen["email_content"]["created_at"].to_pylist()) < until
         assert seen["judged"] == len(delivered)
-        assert any(line.endswith(f"users, as known at {until}") for line in seen["told"])
+        assert any(line.endswith(f"users, as known at {until}") for line in seen["messages"])
     assert pq.read_metadata(tmp_path / FILE).num_rows == second["user_emails"].num_rows
     assert first["user_emails"].num_rows < second["user_emails"].num_rows
 
@@ -50,4 +50,4 @@ def test_without_an_instant_the_whole_history_is_read(duck: Any, tmp_path: Path)
     whole, end = rows_until(None, duck, tmp_path), rows_until(datetime(2024, 3, 1), duck, tmp_path)
     for table in TABLES:
         assert whole[table].equals(end[table])
-    assert any(line.endswith("users") for line in whole["told"])
+    assert any(line.endswith("users") for line in whole["messages"])

@@ -140,21 +140,23 @@ def test_the_day_that_it_is_is_the_sources(clock: Path) -> None:
     assert day_reached(files, clock, FIRST) == FIRST.date()
 
 
-def read_and_tell(problem: Problem, clocks: list[Path], number: int, gate: Any, told: Any) -> None:
+def read_and_report(problem: Problem, clocks: list[Path], number: int, gate: Any, firsts_read: Any) -> None:
     for clock in clocks:
         gate.wait()
         visible(problem, clock, FIRST + number * timedelta(seconds=1))
-        told.put((clock, json.loads(clock.read_text())["first_read"]))
+        firsts_read.put((clock, json.loads(clock.read_text())["first_read"]))
 
 
 def test_processes_that_race_for_the_first_reading_agree(tmp_path: Path) -> None:
     problem, count = live_problem(), 5
     clocks = [Home(tmp_path / str(attempt)).world_clock(problem.key) for attempt in range(6)]
-    gate, told = PROCESSES.Barrier(count), PROCESSES.Queue()
-    readers = [PROCESSES.Process(target=read_and_tell, args=(problem, clocks, n, gate, told)) for n in range(count)]
+    gate, firsts_read = PROCESSES.Barrier(count), PROCESSES.Queue()
+    readers = [
+        PROCESSES.Process(target=read_and_report, args=(problem, clocks, n, gate, firsts_read)) for n in range(count)
+    ]
     for reader in readers:
         reader.start()
-    firsts = {told.get(timeout=60) for _ in range(count * len(clocks))}
+    firsts = {firsts_read.get(timeout=60) for _ in range(count * len(clocks))}
     for reader in readers:
         reader.join()
     assert len(firsts) == len(clocks)
@@ -175,13 +177,13 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("content", BROKEN)
-def test_a_broken_file_is_told_with_the_remedy_and_left_alone(clock: Path, content: str) -> None:
+def test_a_broken_file_is_reported_with_the_remedy_and_left_alone(clock: Path, content: str) -> None:
     until(live_problem(), clock, FIRST)
     clock.write_bytes(BROKEN[content])
     with pytest.raises(InputError) as caught:
         visible(live_problem(), clock, FIRST)
-    told = str(caught.value)
-    assert told == (
+    message = str(caught.value)
+    assert message == (
         f"{clock} no longer says when this world was first read: delete it, and the world starts again from 2024-03-01."
     )
     assert clock.read_bytes() == BROKEN[content]
@@ -189,7 +191,7 @@ def test_a_broken_file_is_told_with_the_remedy_and_left_alone(clock: Path, conte
     assert until(live_problem(), clock, FIRST + 3 * DAY) == START
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(InputError, match=r"world's clock could not be written to .*file"):
         visible(live_problem(), tmp_path / "file" / "clock.json", FIRST)
@@ -226,7 +228,7 @@ WRONG_STEPS = {
 
 
 @pytest.mark.parametrize("step", WRONG_STEPS)
-def test_a_step_that_is_no_time_of_the_world_is_told(clock: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+def test_a_step_outside_the_world_is_reported(clock: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     monkeypatch.setenv(WORLD_TIME_VARIABLE, step)
     with pytest.raises(InputError) as caught:
         visible(live_problem(), clock)

@@ -122,15 +122,15 @@ def test_a_label_is_read_in_any_spelling_that_means_the_same(kind: str, duck: An
     ],
 )
 def test_what_is_no_number_is_explained_by_what_it_looks_like(text: str, words: str) -> None:
-    told = cause_of_number("age", text, is_id=False)
-    assert words in told
-    assert repr(text) in told
+    message = cause_of_number("age", text, is_id=False)
+    assert words in message
+    assert repr(text) in message
 
 
 @pytest.mark.parametrize("text", ["u-17", "0f8fad5b-d9cb-469f-a165-70867728950e", "true"])
 def test_a_text_among_ids_that_are_numbers_is_a_mistake(text: str) -> None:
-    told = cause_of_number("id", text, is_id=True)
-    assert f"and {text!r} is text; write the ids in one form in the source" in told
+    message = cause_of_number("id", text, is_id=True)
+    assert f"and {text!r} is text; write the ids in one form in the source" in message
 
 
 @pytest.mark.parametrize(

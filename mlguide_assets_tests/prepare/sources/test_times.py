@@ -56,7 +56,7 @@ def test_a_stated_format_is_the_only_one_for_texts_and_numbers(
     assert read(value, format) == wanted
 
 
-def told(*texts: str | None) -> str:
+def refusal_text(*texts: str | None) -> str:
     given = ibis.memtable(pa.table({"at": pa.array(texts, pa.string())}))
     with pytest.raises(InputError) as caught:
         refuse_another_format(given["at"], "delivered_at", "user_emails", place="sends of shop")
@@ -64,16 +64,16 @@ def told(*texts: str | None) -> str:
 
 
 def test_two_readings_are_refused_with_both_and_the_key() -> None:
-    text = told("05/01/2024 10:00", None, "06/01/2024 11:00")
+    text = refusal_text("05/01/2024 10:00", None, "06/01/2024 11:00")
     assert text.startswith("sends of shop: times in 'delivered_at' are written as '05/01/2024 10:00'")
     assert "'%d/%m/%Y %H:%M' or as '%m/%d/%Y %H:%M'" in text
     assert text.endswith("tables.user_emails.columns.delivered_at.format.")
 
 
 def test_values_settle_which_reading_it_is_and_the_file_must_state_it() -> None:
-    assert "columns.delivered_at.format: '%d/%m/%Y'." in told("05/01/2024", "25/01/2024")
-    assert "'%d/%m/%y' or as '%y/%m/%d'" in told("15/01/24", "16/01/24")
-    assert "or write times as 2024-12-31 17:00" in told("yesterday")
+    assert "columns.delivered_at.format: '%d/%m/%Y'." in refusal_text("05/01/2024", "25/01/2024")
+    assert "'%d/%m/%y' or as '%y/%m/%d'" in refusal_text("15/01/24", "16/01/24")
+    assert "or write times as 2024-12-31 17:00" in refusal_text("yesterday")
 
 
 def test_a_few_bad_values_are_left_to_the_contract() -> None:

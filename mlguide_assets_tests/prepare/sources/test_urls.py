@@ -95,12 +95,12 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("folder", FAULTS)
-def test_a_server_that_fails_is_told_in_one_sentence(folder: str, site: str, duck: Any, tmp_path: Path) -> None:
-    told = refusal(sample_problem(f"{site}/{folder}"), duck, tmp_path)
-    assert told.startswith(f"{site}/{folder}/user_profiles.csv")
-    assert " cannot be read (" in told
+def test_a_server_that_fails_is_reported_in_one_sentence(folder: str, site: str, duck: Any, tmp_path: Path) -> None:
+    message = refusal(sample_problem(f"{site}/{folder}"), duck, tmp_path)
+    assert message.startswith(f"{site}/{folder}/user_profiles.csv")
+    assert " cannot be read (" in message
     for words in (*FAULTS[folder], "or give a folder with --source"):
-        assert words in told
+        assert words in message
 
 
 @pytest.mark.parametrize("folder", ["silent", "dripping"])
@@ -108,48 +108,48 @@ def test_a_server_that_hangs_is_waited_for_no_longer_than_stated(
     folder: str, site: str, duck: Any, tmp_path: Path
 ) -> None:
     source = {"kind": "files", "uri": f"{site}/{folder}", "timeout": "1s"}
-    told = refusal(sample_problem("", source=source), duck, tmp_path)
-    assert f"{site}/{folder}/user_profiles.csv" in told
-    assert "sent less than 64 KB in 1 s" in told or "timed out" in told
+    message = refusal(sample_problem("", source=source), duck, tmp_path)
+    assert f"{site}/{folder}/user_profiles.csv" in message
+    assert "sent less than 64 KB in 1 s" in message or "timed out" in message
 
 
 def test_of_two_files_below_an_address_the_problem_file_names_one(site: str, duck: Any, tmp_path: Path) -> None:
-    told = refusal(sample_problem(f"{site}/both"), duck, tmp_path)
-    assert "/both has user_profiles.csv and user_profiles.parquet, each of which could be table" in told
+    message = refusal(sample_problem(f"{site}/both"), duck, tmp_path)
+    assert "/both has user_profiles.csv and user_profiles.parquet, each of which could be table" in message
     named = sample_problem(f"{site}/both", tables={"user_profiles": {"from": "user_profiles.csv"}})
     assert accepted(named, duck, tmp_path) == SAMPLE
 
 
-def test_a_page_in_place_of_a_file_is_told_by_how_it_starts(site: str, duck: Any, tmp_path: Path) -> None:
+def test_a_page_in_place_of_a_file_is_reported_by_how_it_starts(site: str, duck: Any, tmp_path: Path) -> None:
     assert "starts with '<html>'" in refusal(sample_problem(f"{site}/page"), duck, tmp_path)
 
 
-def test_a_server_that_is_not_there_is_told_with_its_address(duck: Any, tmp_path: Path) -> None:
+def test_a_server_that_is_not_there_is_reported_with_its_address(duck: Any, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
         address = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        told = refusal(sample_problem(address), duck, tmp_path)
-    assert address in told
-    assert "Connection refused" in told
+        message = refusal(sample_problem(address), duck, tmp_path)
+    assert address in message
+    assert "Connection refused" in message
 
 
 @pytest.mark.parametrize("address", ["http://no such host/x", "http://", "http://[::1/x"])
-def test_what_is_no_address_is_told_as_it_was_given(address: str, duck: Any, tmp_path: Path) -> None:
-    told = refusal(sample_problem(address), duck, tmp_path)
-    assert address.rstrip("/") in told
-    assert "check the address" in told
+def test_what_is_no_address_is_reported_as_it_was_given(address: str, duck: Any, tmp_path: Path) -> None:
+    message = refusal(sample_problem(address), duck, tmp_path)
+    assert address.rstrip("/") in message
+    assert "check the address" in message
 
 
 def test_a_password_in_an_address_is_sent_and_not_shown(site: str, duck: Any, tmp_path: Path) -> None:
     secret = site.replace("http://", "http://user:s%20cret@")
     assert accepted(sample_problem(f"{secret}/guarded"), duck, tmp_path) == SAMPLE
-    told = refusal(sample_problem(f"{secret.replace('s%20cret', 'secret')}/guarded"), duck, tmp_path)
-    assert "HTTP 401" in told
-    assert "secret" not in told
+    message = refusal(sample_problem(f"{secret.replace('s%20cret', 'secret')}/guarded"), duck, tmp_path)
+    assert "HTTP 401" in message
+    assert "secret" not in message
 
 
 def test_a_signature_is_sent_with_every_file_and_not_shown(site: str, duck: Any, tmp_path: Path) -> None:
     assert accepted(sample_problem(f"{site}/signed/?x=1&sig=secret"), duck, tmp_path) == SAMPLE
-    told = refusal(sample_problem(f"{site}/signed?X-Amz-Signature=another-secret"), duck, tmp_path)
-    assert "HTTP 403" in told
-    assert "secret" not in told
+    message = refusal(sample_problem(f"{site}/signed?X-Amz-Signature=another-secret"), duck, tmp_path)
+    assert "HTTP 403" in message
+    assert "secret" not in message

@@ -65,7 +65,7 @@ def test_missing_values_and_an_empty_column_stop_nothing() -> None:
     assert choose_window(rows, PROBLEM, recipe=QUICK, candidates=[RECENT]).table().num_rows == 8
 
 
-def test_progress_is_told_in_words() -> None:
+def test_progress_is_reported_in_words() -> None:
     said: list[str] = []
     choose_window(world(same, rows=1500), PROBLEM, recipe=QUICK, candidates=[RECENT], report=said.append)
     assert said[0] == "backtest: fold 1 of 3, 2 training windows"

@@ -25,7 +25,7 @@ def test_where_nothing_has_changed_the_whole_history_stays(risk: Risk) -> None:
     assert choice.reason.startswith("The whole history is learned from: no window gains significantly")
 
 
-def test_every_window_is_judged_on_every_fold_and_the_whole_history_is_the_zero() -> None:
+def test_every_window_is_evaluated_on_every_fold_and_the_whole_history_is_the_zero() -> None:
     table = choice_in(turning).table()
     assert table.schema == WINDOWS
     rows = table.to_pylist()
@@ -96,12 +96,12 @@ def test_what_happens_in_the_last_fold_does_not_change_the_others() -> None:
             assert window == 0 or not poisoned.table()[column][6].equals(known[column][6])
 
 
-def test_one_user_cannot_be_judged_on_others() -> None:
+def test_one_user_cannot_be_evaluated_on_others() -> None:
     with pytest.raises(InputError, match="each with users of its own"):
         choose_window(world(turning, users=1), PROBLEM, recipe=QUICK, candidates=[RECENT])
 
 
-def test_windows_are_judged_on_users_that_the_fold_did_not_learn_from() -> None:
+def test_windows_are_evaluated_on_users_that_the_fold_did_not_learn_from() -> None:
     history = History.of(world(turning), PROBLEM)
     for fold in history.folds(3, unseen_users=True):
         assert not set(history.users[fold.train]) & set(history.users[fold.validate])

@@ -97,7 +97,7 @@ def test_a_column_of_nulls_only(kind: Kind, type_: pa.DataType) -> None:
     assert count_bins(filled, {"x": column.bins}) == (3, {"x": (2, 1)})
 
 
-def test_names_in_any_script_are_told_apart() -> None:
+def test_names_in_any_script_are_distinguished() -> None:
     column = profiled([*NAMES, *NAMES, None], "category")
     assert sorted(column.bins.categories) == sorted(NAMES)
     assert column.counts == (*[2] * len(NAMES), 0, 1)
@@ -178,7 +178,7 @@ def test_columns_beside_the_profiled_are_known() -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "importance", "told"),
+    ("columns", "importance", "message"),
     [
         ({"absent": "number"}, {}, "no column 'absent', only x, c"),
         ({"c": "number"}, {}, "'c' is declared as a number, but is stored as text"),
@@ -187,8 +187,8 @@ def test_columns_beside_the_profiled_are_known() -> None:
         ({"x": "number"}, {"x": float("nan")}, r"a share in \[0, 1\], not nan"),
     ],
 )
-def test_what_cannot_be_profiled_is_refused(columns: Any, importance: dict[str, float], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_what_cannot_be_profiled_is_refused(columns: Any, importance: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         reference_profile(as_table({"x": [1.0], "c": ["a"]}), columns, importance)
 
 
