@@ -34,7 +34,7 @@ def _changing(table: EntityTable) -> list[str]:
 
 
 def _nouns_in_use(problem: Problem) -> set[str]:
-    """The entities of the decision, and those whose columns tell events of the past apart."""
+    """The entities of the decision, and those whose columns split events of the past."""
     used = set(problem.decision.nouns)
     if problem.features.automatic:
         used |= {noun for event in problem.schema.event_tables.values() for noun in event.of}

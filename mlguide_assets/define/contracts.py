@@ -259,7 +259,7 @@ class References(_Rule):
 
 
 class NotBefore(_Rule):
-    """The time is not before a time of the row that it refers to; rows without such a row are not judged."""
+    """The time is not before a time of the row that it refers to; rows without such a row are not checked."""
 
     rule: Literal["not_before"]
     column: str

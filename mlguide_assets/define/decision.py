@@ -107,7 +107,7 @@ class Decision:
 
     @property
     def own_keys(self) -> tuple[str, ...]:
-        """What an event is told apart by beside its entities and its time, such as its number.
+        """The key columns of an event beside its entities and its time, such as its number.
 
         >>> Decision("payment", ("card",), "paid", ("card_id", "paid", "payment")).own_keys
         ('payment',)
@@ -150,7 +150,7 @@ class Decision:
 
     @property
     def scored_keys(self) -> tuple[str, ...]:
-        """What tells the predictions of a day apart: all of an event, or the ids alone, where the day is the time."""
+        """The key of the predictions of a day: all key columns of an event, else the ids, where the day is the time."""
         return self.ids if self.choose or not self.is_event else self.keys
 
     @property

@@ -1,4 +1,4 @@
-"""A YAML file as a validated value of a Pydantic model, or one sentence that says what to mend: file, line, key, fix.
+"""A YAML file as a validated value of a Pydantic model, or one sentence that says what to fix: file, line, key, remedy.
 
 Problem files and experiment files are read here, so that both are refused in the same words.
 """
@@ -178,7 +178,7 @@ def _resolve(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, A
 def _step(schema: dict[str, Any], part: int | str, definitions: dict[str, Any]) -> dict[str, Any]:
     if tags := schema.get("discriminator", {}).get("mapping"):
         return {"$ref": tags[part]} if part in tags else {}
-    # Of a union that a function tells apart, the tags are names of models.
+    # Of a union that a function discriminates, the tags are names of models.
     if any(each.get("$ref") == f"#/$defs/{part}" for each in schema.get("oneOf", ())):
         return {"$ref": f"#/$defs/{part}"}
     if isinstance(part, int):

@@ -62,7 +62,7 @@ class Watching(Strict):
 
 
 class Retraining(Strict):
-    """What has a model trained anew while `mlguide ui` runs, and what is done about a bad one."""
+    """When a model is retrained while `mlguide ui` runs, and what is done about a bad one."""
 
     refresh_every: Duration = Field(
         default=timedelta(hours=24),

@@ -70,7 +70,7 @@ def key_of(table: EntityTable | EventTable) -> tuple[str, ...]:
 
 def _of_any_table(name: str, table: EntityTable | EventTable, history_start: date) -> Iterator[Rule]:
     key = key_of(table)
-    # Where nobody said what makes an event unique, two rows alike may be two events.
+    # Where the file states no key of an event, two equal rows may be two events.
     stated = isinstance(table, EntityTable) or bool(table.key)
     needed = dict.fromkeys(key, "block" if stated else "quarantine")
     if isinstance(table, EventTable):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def connect(spill: Path | None = None) -> Any:
-    """An in-memory DuckDB that thinks in UTC, writes the same bytes every time, and spills where it is told.
+    """An in-memory DuckDB that works in UTC, writes the same bytes every time, and spills to the given folder.
 
     It spills when it holds what `memory_for_engine` allows.
     """

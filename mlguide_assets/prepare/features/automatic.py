@@ -25,7 +25,7 @@ MOST_CATEGORIES = 50
 """A category with more values than this is no feature by itself."""
 LONGEST_NAME = 75
 SEASONS = timedelta(days=2 * 365)
-"""Shorter histories cannot tell a month from its year."""
+"""Shorter histories cannot separate a month from its year."""
 
 
 @dataclass(frozen=True)

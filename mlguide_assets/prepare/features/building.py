@@ -85,7 +85,7 @@ def resolved(problem: Problem, declarations: pa.Table) -> Problem:
 def resolved_from(lake: Lake, problem: Problem) -> Problem:
     """The problem as its features were decided last, where they were, and can still be computed.
 
-    A problem file may have changed since: then its features are decided anew when the asset is made.
+    A problem file may have changed since: then its features are decided again when the asset is made.
     """
     if not lake.exists(DECLARATIONS):
         return problem

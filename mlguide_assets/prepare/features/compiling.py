@@ -1,7 +1,7 @@
 """From declarations to columns: the features of decision rows, from the tables that the problem file names.
 
 `with_features` serves all rows and any rows, `decision_features` is the faster way to all rows where a decision is an
-event, `state.py` tells of entities at one instant, and `request_time.py` is what is added last.
+event, `state.py` holds entities at one instant, and `request_time.py` is what is added last.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,7 @@
 """What was known of entities before given instants, where each event is written in its own time after it happened.
 
 An event is seen from the instant at which both have passed, so events are not seen in the order in which they happened,
-and no window over that order tells what was seen: every instant is joined with the events that it sees. That costs as
+and no window over that order shows what was seen: every instant is joined with the events that it sees. That costs as
 many rows as there are such pairs.
 """
 

@@ -1,4 +1,4 @@
-"""What the state of an entity tells of, and how its columns are called. Nothing here reads data, or loads what does."""
+"""The features in the state of an entity, and the names of its columns. Nothing here reads data, or loads what does."""
 
 from collections import Counter
 
@@ -8,7 +8,7 @@ from mlguide_assets.prepare.features.catalogue import Declared, Feature, feature
 
 
 def state_features(problem: Declared, noun: str) -> tuple[Feature, ...]:
-    """The features that the state of an entity tells of, or has the times of."""
+    """The features that the state of an entity holds, or has the times of."""
     parents = parents_of(problem) if isinstance(problem.predict, PredictEntity) else ()
     return tuple(feature for feature in features_of(problem) if feature.noun in (noun, *parents))
 

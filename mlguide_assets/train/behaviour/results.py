@@ -21,7 +21,7 @@ class Behaviour:
     Attributes:
         name: a fact, true of a model that passes.
         value: what is compared with the limit, as the message says: a share of rows, a change, a ratio or a count.
-        rows: how many rows were looked at; none where there was nothing to judge, which passes.
+        rows: how many rows were looked at; none where there was nothing to test, which passes.
         message: what was changed, what should have followed, and what did.
         example: an offending row: its keys, its scores before and after; None where no one row is to blame.
     """

@@ -1,4 +1,4 @@
-"""Events that are in nobody's past: planted after all others, in every event table."""
+"""Events that are in no decision's past: planted after all others, in every event table."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ from mlguide_assets.train.some_units import (
 )
 
 CANARY = "leakage canary"
-"""The category of events, and of entities, that are in nobody's past."""
+"""The category of events, and of entities, that are in no decision's past."""
 
 
 def with_canary_values(problem: Problem) -> Problem:
@@ -38,7 +38,7 @@ def with_canary_values(problem: Problem) -> Problem:
 def with_canaries(history: History, problem: Problem, last: int) -> History:
     """The history with two more events of each unit, in every table of events, after the last of all.
 
-    One is the unit's last event again; the other is of entities that nobody knew before, the canaries. Both have the
+    One is the unit's last event again; the other is of entities that were unknown before, the canaries. Both have the
     positive outcome, where they decide. Events of no unit are planted for whatever they name first.
 
     Args:

@@ -29,15 +29,15 @@ class _Things:
 
     Attributes:
         of_row: the thing of each row (n,), numbered in the order of its key.
-        judged: which things tell a name from a measurement. An entity seen at one instant only does not: whatever
-            is measured then has one value for it.
+        testable: which things distinguish a name from a measurement. An entity seen at one instant only does not:
+            whatever is measured then has one value for it.
         fewest: below so many things a category, or a number in their order, may be theirs alone by chance.
         ordered: whether the order of the key says anything; that of the decisions is the order of the instants.
     """
 
     name: str
     of_row: Integers
-    judged: Flags
+    testable: Flags
     fewest: int
     ordered: bool = True
 
@@ -53,7 +53,7 @@ def id_like_features(rows: Rows, features: Sequence[Feature], decision: Decision
     """Does a feature for models name an entity, its instant or its row, rather than describe it?
 
     A feature *names* a thing where it has one value in all rows of the thing and this value in no other row. The
-    measure is the share of things that it names; rows where it is missing do not count. A name is told from a
+    measure is the share of things that it names; rows where it is missing do not count. A name is distinguished from a
     measurement, which may well be unique, by its form: a feature can be an id only if it is
 
     - a category: it groups nothing (from 10 entities on, 100 instants, or 1,000 decisions);
@@ -64,7 +64,7 @@ def id_like_features(rows: Rows, features: Sequence[Feature], decision: Decision
 
     So a fraction that differs in every row, such as a tenure, is a measurement. A category that names entities is
     found even as text, a copy of the time as a clock. Not found: a hash of an id scaled to fractions, which
-    cannot be told from a continuous trait, and ids of fewer things than said above.
+    cannot be distinguished from a continuous trait, and ids of fewer things than said above.
 
     Args:
         rows: keys and features; labels are not looked at.
@@ -130,30 +130,30 @@ class _Values:
 
 
 def _named_share(values: _Values, things: _Things) -> float:
-    """The share of the judged things that a feature names; 0 where its form cannot be that of a name."""
+    """The share of the testable things that a feature names; 0 where its form cannot be that of a name."""
     thing = things.of_row[values.rows]
-    judged = np.zeros(len(things.judged), dtype=bool)
-    judged[thing] = True
-    judged &= things.judged
-    count = int(judged.sum())
+    testable = np.zeros(len(things.testable), dtype=bool)
+    testable[thing] = True
+    testable &= things.testable
+    count = int(testable.sum())
     if count < things.fewest or not (
         values.numbers is None
         or (values.whole and count >= _FEWEST_WHOLE_NUMBERS)
-        or (things.ordered and _is_in_order(values.numbers, thing, judged))
+        or (things.ordered and _is_in_order(values.numbers, thing, testable))
     ):
         return 0.0
     # Any row of a thing stands for it: where the thing is named, all its rows are alike.
-    code_of = np.zeros(len(judged), dtype=np.int64)
+    code_of = np.zeros(len(testable), dtype=np.int64)
     code_of[thing] = values.codes
-    named = ~_varied(values.codes, thing, len(judged)) & ~_varied(thing, values.codes)[code_of]
-    return float(named[judged].mean())
+    named = ~_varied(values.codes, thing, len(testable)) & ~_varied(thing, values.codes)[code_of]
+    return float(named[testable].mean())
 
 
-def _is_in_order(numbers: Floats, thing: Integers, judged: Flags) -> bool:
+def _is_in_order(numbers: Floats, thing: Integers, testable: Flags) -> bool:
     """Whether the number goes one way from each thing to the next, in the order of their keys."""
-    number_of = np.zeros(len(judged))
+    number_of = np.zeros(len(testable))
     number_of[thing] = numbers
-    earlier, later = number_of[judged][:-1], number_of[judged][1:]
+    earlier, later = number_of[testable][:-1], number_of[testable][1:]
     return bool(max((earlier < later).mean(), (earlier > later).mean()) >= _IN_ORDER)
 
 

@@ -90,7 +90,7 @@ def unmoved(check: str, before: pa.Table, after: pa.Table, problem: Problem, fut
     """The alarm over two computations of the same rows, that fires where a feature for models differs, or which rows
     there are.
     """
-    decisions, told = problem.decision.plural, f"with {future}"
+    decisions, condition = problem.decision.plural, f"with {future}"
     if not problem.decision.is_event and problem.predict.having is not None:  # type: ignore[union-attr]
         # It looks ahead by design: which cases there are follows from the future.
         before, after = before.filter(_has(before, after, problem)), after.filter(_has(after, before, problem))
@@ -98,7 +98,7 @@ def unmoved(check: str, before: pa.Table, after: pa.Table, problem: Problem, fut
     moved_rows += int(pc.sum(pc.invert(_has(after, before, problem))).as_py() or 0)
     if moved_rows:
         message = (
-            f"{moved_rows:,} of {before.num_rows:,} {decisions} are asked about, or are not, only {told}: whether a "
+            f"{moved_rows:,} of {before.num_rows:,} {decisions} exist, or do not, only {condition}: whether a "
             f"decision is made must follow from what was known before it."
         )
         return Alarm(check, False, None, float(moved_rows), 0.0, message, None)
@@ -106,12 +106,12 @@ def unmoved(check: str, before: pa.Table, after: pa.Table, problem: Problem, fut
     measured = {each.name: float(differing(before[each.name], after[each.name]).sum()) for each in features}
     worst, value = worst_of(measured)
     if worst is None:
-        message = f"No feature moved in {before.num_rows:,} {decisions} {told}."
+        message = f"No feature moved in {before.num_rows:,} {decisions} {condition}."
     else:
         others = sum(moved > 0 for moved in measured.values()) - 1
         message = (
             f"{worst}{f' (and {others} more)' if others else ''} moved in {int(value):,} of {before.num_rows:,} "
-            f"{decisions} {told}, where none may: compute it from what was known strictly before."
+            f"{decisions} {condition}, where none may: compute it from what was known strictly before."
         )
     return Alarm(check, worst is None, worst, value, 0.0, message, details_of(measured))
 

@@ -80,13 +80,13 @@ def _category_auc(column: pa.ChunkedArray, outcome: Floats) -> float:
     value = codes_of(column)[0]
     half = np.random.default_rng(_SEED).random(len(outcome)) < 0.5
     found = []
-    for learned, judged in ((half, ~half), (~half, half)):
+    for learned, held_out in ((half, ~half), (~half, half)):
         if not learned.any():
             return 0.5
         rows = np.bincount(value[learned], minlength=size_of(value))
         lost = np.bincount(value[learned], outcome[learned], minlength=size_of(value))
         rate = (lost + _PRIOR_ROWS * outcome[learned].mean()) / (rows + _PRIOR_ROWS)
-        right, positives, negatives = _right_pairs(rate[value[judged]], outcome[judged])
+        right, positives, negatives = _right_pairs(rate[value[held_out]], outcome[held_out])
         found.append(right / (positives * negatives) if positives * negatives else 0.5)
     return float(np.mean(found))
 

@@ -154,7 +154,7 @@ def test_the_guides_leak_is_named_by_three_alarms() -> None:
 
 @pytest.mark.parametrize("change", [label_window_ignored, up_to_and_with_this_row])
 def test_outcomes_seen_before_they_mature_are_named_by_the_shift(accepted: Tables, change: Change) -> None:
-    """The canary cannot tell: it is in nobody's past."""
+    """The canary does not show it: it is in no past."""
     compute = leaky("number_of_unsubscribes", change)
     alarm = shift(accepted, compute)
     assert (alarm.passed, alarm.feature) == (False, "number_of_unsubscribes")

@@ -232,4 +232,4 @@ def test_rows_that_only_the_future_makes_cases_of_are_found() -> None:
 
     for alarm in alarms(CUSTOMERS, compute):
         assert not alarm.passed
-        assert "are asked about, or are not, only with" in alarm.message
+        assert "exist, or do not, only with" in alarm.message
