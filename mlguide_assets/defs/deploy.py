@@ -275,7 +275,7 @@ def plan(
     from mlguide_assets.defs.metadata import data_version, rounded, table_metadata
     from mlguide_assets.deploy.action_plan import action_figures
     from mlguide_assets.deploy.batch import challenger_scores
-    from mlguide_assets.deploy.plan_figures import judge_plan, plan_figures
+    from mlguide_assets.deploy.plan_figures import check_plan, plan_figures
     from mlguide_assets.deploy.planning import plan_day
     from mlguide_assets.deploy.serving.instants import now_of
     from mlguide_assets.prepare.features.building import clock_of
@@ -298,7 +298,7 @@ def plan(
         )
         return
     figures = plan_figures(rows, problem)
-    verdict = judge_plan(figures)
+    verdict = check_plan(figures)
     yield dg.MaterializeResult(
         data_version=data_version(planned.snapshot, key),
         metadata=metadata | rounded({**figures.as_metadata(), **made}),

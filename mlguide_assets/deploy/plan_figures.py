@@ -96,7 +96,7 @@ def plan_figures(plan: ibis.Table, problem: Problem) -> PlanFigures:
     )
 
 
-def judge_plan(figures: PlanFigures) -> PlanVerdict:
+def check_plan(figures: PlanFigures) -> PlanVerdict:
     """Every propensity follows from its row, and chance explains how many units are explored and follow each policy."""
     if figures.inexact:
         rows = f"{figures.inexact:,} rows have a propensity"

@@ -52,7 +52,7 @@ def history_of(tables: Tables, problem: Problem, units: pa.Array, noun: str | No
         noun: what the units are, where not those of decisions.
     """
     unit, schema = noun or problem.decision.unit, problem.schema
-    asked = ibis.memtable(pa.table({"asked": units}))
+    wanted = ibis.memtable(pa.table({"wanted": units}))
     found: History = {}
     for name, event in schema.event_tables.items():
         rows = tables[name]

@@ -12,7 +12,7 @@ import pytest
 
 from mlguide_assets.define.policies import Exploration
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.plan_figures import judge_plan, plan_figures
+from mlguide_assets.deploy.plan_figures import check_plan, plan_figures
 from mlguide_assets.deploy.planning import Planned, plan_day
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets_tests.deploy.plans import DAY, NOW, PLAN, THRESHOLD, predictions_of
@@ -169,7 +169,7 @@ def test_a_plan_as_it_was_made_is_exact(tmp_path: Path, share: float) -> None:
     problem = PROBLEM.model_copy(update={"exploration": Exploration(share=share)})
     planned(lake, FIRST, NOW, problem)
     assert stored(lake)["exploration_share"].unique().to_pylist() == [share]
-    verdict = judge_plan(plan_figures(ibis.memtable(stored(lake)), problem))
+    verdict = check_plan(plan_figures(ibis.memtable(stored(lake)), problem))
     assert verdict.exact, verdict.sentence
 
 
@@ -179,7 +179,7 @@ def test_a_false_propensity_is_noticed(tmp_path: Path, wrong: float) -> None:
     planned(lake, FIRST, NOW)
     plan = stored(lake)
     false = replaced(plan, "propensity", [wrong, *plan["propensity"].to_pylist()[1:]])
-    verdict = judge_plan(plan_figures(ibis.memtable(false), EXPLORING))
+    verdict = check_plan(plan_figures(ibis.memtable(false), EXPLORING))
     assert not verdict.exact
     assert verdict.sentence.startswith("1 rows have a propensity")
 
@@ -187,7 +187,7 @@ def test_a_false_propensity_is_noticed(tmp_path: Path, wrong: float) -> None:
 def test_another_share_than_was_asked_for_is_noticed() -> None:
     four = {"generic": 0.0, "champion": 0.8125, "challenger": 0.8125, "random": 0.25}
     greedy = rows_of({"candidates": 4, "propensity": 0.8125, "policy_propensities": four}, users=1000)
-    verdict = judge_plan(plan_figures(ibis.memtable(greedy), EXPLORING))
+    verdict = check_plan(plan_figures(ibis.memtable(greedy), EXPLORING))
     assert not verdict.exact
     assert verdict.sentence.startswith("0 of 1,000 units are explored; a share of 0.25 explains 1")
 
@@ -196,7 +196,7 @@ def test_a_policy_that_another_share_of_the_users_follows_is_noticed() -> None:
     shares = {"generic": 0.5, "champion": 0.5, "challenger": 0.0, "random": 0.0}
     plan = rows_of({"policy_shares": shares, "propensity": 0.875 / 2}, users=1000)
     plan = replaced(plan, "choice", ["explore" if row % 4 == 0 else "best" for row in range(1000)])
-    verdict = judge_plan(plan_figures(ibis.memtable(plan), EXPLORING))
+    verdict = check_plan(plan_figures(ibis.memtable(plan), EXPLORING))
     assert not verdict.exact
     assert "0 of 1,000 units follow the policy generic; its share explains 4" in verdict.sentence
 
@@ -205,4 +205,4 @@ def test_an_empty_plan_is_exact_and_costs_nothing() -> None:
     figures = plan_figures(ibis.memtable(PLAN.empty_table()), PROBLEM)
     assert (figures.explored, figures.exploration_cost, figures.share_explored) == (0, 0, 0)
     assert figures.followers["champion"].users == 0
-    assert judge_plan(figures).exact
+    assert check_plan(figures).exact

@@ -13,7 +13,7 @@ from scipy.stats import binom
 
 from mlguide_assets.define.policies import POLICIES, Exploration, Policies
 from mlguide_assets.deploy.choices import Choosing, plan_choices
-from mlguide_assets.deploy.plan_figures import judge_plan, plan_figures
+from mlguide_assets.deploy.plan_figures import check_plan, plan_figures
 from mlguide_assets.deploy.planning import plan_day
 from mlguide_assets.deploy.policies import ASSIGNMENTS, assigned_schema, assigned_units
 from mlguide_assets.errors import InputError
@@ -73,7 +73,7 @@ def arms(users: int, treated: dict[str, float]) -> pa.Table:
 
 
 def verdict(planned: pa.Table) -> tuple[bool, str]:
-    found = judge_plan(plan_figures(ibis.memtable(planned), PROBLEM))
+    found = check_plan(plan_figures(ibis.memtable(planned), PROBLEM))
     return found.exact, found.sentence
 
 

@@ -17,7 +17,7 @@ from mlguide_assets.define.policies import Policies
 from mlguide_assets.define.promotion import Canary
 from mlguide_assets.deploy.bundle import CHALLENGER, champion, pointed_version
 from mlguide_assets.deploy.history import canaries, record, withdrawal
-from mlguide_assets.deploy.plan_figures import judge_plan, plan_figures
+from mlguide_assets.deploy.plan_figures import check_plan, plan_figures
 from mlguide_assets.deploy.planning import plan_day
 from mlguide_assets.deploy.policies import assigned_units
 from mlguide_assets.deploy.routing import read_routes
@@ -189,7 +189,7 @@ def test_plan_and_routes_agree_on_who_sees_it(harmless: World) -> None:
         assert row["propensity"] == pytest.approx(sum(shares[p] * row["policy_propensities"][p] for p in shares))
     assert {row["policy"] for row in plan if not row["experiment"]} == {"random"}
     figures = plan_figures(world.lake.read(SEND_PLAN, partitions=[plan[0]["scoring_date"].isoformat()]), ASKED)
-    assert judge_plan(figures).exact
+    assert check_plan(figures).exact
 
 
 def test_a_newer_version_takes_the_place_of_one_that_has_not_begun(harmless: World) -> None:

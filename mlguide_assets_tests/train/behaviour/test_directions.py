@@ -11,7 +11,7 @@ import pytest
 from mlguide_assets.prepare.simulator.calibration import calibrate
 from mlguide_assets.prepare.simulator.content import emails
 from mlguide_assets.prepare.simulator.population import users
-from mlguide_assets.prepare.simulator.risk import SHIFTED, USUAL, Effects, Moment, observed_logits
+from mlguide_assets.prepare.simulator.risk import SHIFTED, USUAL, Effects, SendContext, observed_logits
 from mlguide_assets.train.behaviour.interventions import EXTRA_EVENTS, feature_called, raised
 from mlguide_assets.train.some_units import history_of
 from mlguide_assets_tests.email_case import LABEL
