@@ -31,7 +31,7 @@ def main(way: str, folder: Path, sends: int) -> None:
         write(world_of(problem), folder)
         for name, table in problem.tables.items():
             written = connection.read_parquet(str(folder / f"{name}.parquet"))
-            rows = conform(written, name, table, place=name).drop("unreadable")
+            rows = cast_to_schema(written, name, table, place=name).drop("unreadable")
             connection.to_parquet(rows, str(folder / f"{name}.accepted.parquet"))
         core_of_all = core_rows(accepted(problem, connection, folder), problem)
         connection.to_parquet(core_of_all, str(core), compression="zstd")
