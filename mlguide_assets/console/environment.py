@@ -84,7 +84,7 @@ def _write_instance(path: Path) -> None:
 def leave_services() -> None:
     """Let this process reach no lake, database, registry, online store or webhook that is set up for real work.
 
-    What a replay does to its simulated company must not be published, registered or told to anybody.
+    What a replay does to its simulated company must not be published, registered or reported.
     """
     from mlguide_assets.deploy.online_store.opening import STORE_VARIABLE
     from mlguide_assets.deploy.registry import TRACKING_VARIABLE

@@ -62,9 +62,9 @@ def _write_delta(lake: Lake, table: str, partitions: Sequence[str], out: Path) -
         deltalake.write_deltalake(out, rows, mode="overwrite", schema_mode="overwrite")
     except Exception as error:
         # It is an exception of no class of its own for a type that Delta does not have.
-        told = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0]
         raise InputError(
-            f"{out} cannot be written as a Delta table ({told}): choose another folder, or --format parquet."
+            f"{out} cannot be written as a Delta table ({reason}): choose another folder, or --format parquet."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Reading problem files: from YAML to a validated `Problem`, or to one sentence that says what to mend."""
+"""Reading problem files: from YAML to a validated `Problem`, or to one sentence that says what to fix."""
 
 import os
 import re
@@ -142,7 +142,7 @@ def problem_of_home(home: Home, name: str) -> Problem:
 
 
 def name_in_home(problem: Problem, home: Home) -> str | None:
-    """What tells a problem from the others of its home, their name or their key; None where it is the only one."""
+    """What distinguishes a problem from others of its home, name or key; None where it is the only one."""
     others = [each for key, each in problems_of_home(home).items() if key != problem.key]
     if not others:
         return None

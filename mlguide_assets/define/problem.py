@@ -202,7 +202,7 @@ class Problem(Strict):
 
     @property
     def slices(self) -> tuple[str, ...]:
-        """The columns of entities by whose values a model is judged."""
+        """The columns of entities by whose values a model is evaluated."""
         if self.evaluation.slices is not None:
             return self.evaluation.slices
         tables = [self.schema.entity(noun) for noun in self.decision.nouns]
@@ -210,7 +210,7 @@ class Problem(Strict):
 
     @property
     def sliceable(self) -> list[str]:
-        """Columns of the entities of a decision by whose values its rows can be told apart."""
+        """Columns of the entities of a decision by whose values its rows can be sliced."""
         tables = [self.schema.entity(noun) for noun in self.decision.nouns]
         kinds: tuple[ColumnKind, ...] = ("category", "flag", "number", "integer")
         return list(dict.fromkeys(name for table in tables if table for name in table.of_kind(*kinds)))

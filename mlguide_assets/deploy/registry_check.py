@@ -23,8 +23,8 @@ Report = Callable[[str], None]
 def prepare_registry(registry: Registry, report: Report, *, search: bool = False) -> None:
     """Restore deleted experiments, end what killed runs left, and refuse a place that takes no artifacts.
 
-    The store in the home is looked at without MLflow, whose import takes seconds, unless something is amiss. Nobody
-    else works on it: the home's run lock is held.
+    The store in the home is looked at without MLflow, whose import takes seconds, unless something is wrong. No other
+    process works on it: the home's run lock is held.
 
     Args:
         search: whether a search for parameters is to be recorded, too.

@@ -49,7 +49,7 @@ def _keys(problem: Problem) -> Parents:
 
 
 def _of_core(problem: Problem) -> Parents:
-    """Of the joined core table: what tells decisions apart, the columns of their events, and of their entities."""
+    """Of the joined core table: the keys of decisions, the columns of their events, and of their entities."""
     keys = _keys(problem)
     if problem.decision.is_event:
         del keys["matured_at"]

@@ -22,7 +22,7 @@ class CoreColumn:
 
 
 def event_columns(problem: Problem) -> tuple[CoreColumn, ...]:
-    """What is told of the event of a decision: its entities, its time, what else makes it unique, outcome, the rest.
+    """The columns of the event of a decision: its entities, its time, what else makes it unique, outcome, the rest.
 
     Nothing for a decision at a cut-off, which is no event.
     """
@@ -42,7 +42,7 @@ def event_columns(problem: Problem) -> tuple[CoreColumn, ...]:
 
 
 def entity_columns(problem: Problem) -> tuple[CoreColumn, ...]:
-    """What is told of the entities of a decision: all columns of their tables but the key.
+    """The columns of the entities of a decision: all of their tables but the key.
 
     A name that two of them have, or the decision, gets its noun in front.
     """

@@ -141,7 +141,7 @@ def connect(application: str, *, patience: float | None = None) -> "Connection":
 
 
 def database_refused(error: BaseException) -> InputError:
-    """One sentence for what the driver raised, whoever called it. Its own words may quote the password."""
+    """One sentence for what the driver raised. Its own words may quote the password."""
     address = os.environ.get(DATABASE_VARIABLE) or ""
     lines = [line for line in masked(str(error), address).splitlines() if line.strip()]
     reason = re.sub(r"^\([\w.]+\)\s*", "", lines[0])[:160] if lines else type(error).__name__

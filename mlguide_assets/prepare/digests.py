@@ -1,7 +1,7 @@
 """Digests of rows: equal for equal rows in whatever order, and another if one is changed, added, removed or doubled.
 
-A digest is the sum of 64-bit hashes of the rows, with which DuckDB is done at 10 million rows per second. It tells
-changes apart, not attacks.
+A digest is the sum of 64-bit hashes of the rows, with which DuckDB is done at 10 million rows per second. It detects
+changes, not attacks.
 """
 
 from collections.abc import Mapping

@@ -53,7 +53,7 @@ class Log(Protocol):
         ...
 
     def lines(self) -> list[Line]:
-        """All lines, the oldest first, without those that a crash cut short: nobody was told that they are kept."""
+        """All lines, the oldest first, without those that a crash cut short: they were never acknowledged."""
         ...
 
     def lines_after(self, place: "Place | None") -> "Added":

@@ -1,8 +1,8 @@
 """Locks that reach all hosts: advisory locks of the shared database, beside the lock of a file.
 
 The database gives a lock back when the session that holds it ends: at once where a process is killed, within half a
-minute where a host loses its power. Where the database itself was started anew, whoever held the lock takes it again;
-others wait a moment longer, so that it is not taken from a run that goes on.
+minute where a host loses its power. Where the database itself was restarted, the holder takes the lock again;
+others wait somewhat longer, so that it is not taken from a run that goes on.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ _LOOK_SECONDS = 0.2
 _KEEP_SECONDS = 1.0
 """Between two looks whether the session still lives."""
 _GRACE_SECONDS = 5.0
-"""How long whoever waits leaves a database that was started anew to whoever had the lock."""
+"""How long waiting processes leave a restarted database to the previous holder of the lock."""
 _KEY = "hashtextextended(%s, 0)"
 
 
@@ -84,7 +84,7 @@ def holder_on_all_hosts(name: str) -> str | None:
 
 
 def this_process() -> str:
-    """What tells this process from all others of all hosts that share a database; else its number."""
+    """Identifies this process among all hosts that share a database; else its number."""
     return str(os.getpid()) if shared_database() is None else _unique(os.getpid())
 
 
@@ -99,7 +99,7 @@ def _full(name: str) -> str:
 
 
 class _Held:
-    """A lock of the database, and the thread that takes it again where the database was started anew."""
+    """A lock of the database, and the thread that takes it again where the database was restarted."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -108,7 +108,7 @@ class _Held:
         self._keeper = threading.Thread(target=self._keep, name=f"lock {name}", daemon=True)
 
     def take(self, *, wait: bool) -> None:
-        """Raises filelock.Timeout where somebody else has it and nobody is to wait."""
+        """Raises filelock.Timeout where another process has it and `wait` is False."""
         while not self._is_taken(None):
             if not wait:
                 self._close()
@@ -144,7 +144,7 @@ class _Held:
                 self._close()
                 taken = False
             if not taken:
-                # What the run itself asks of the database will tell that it is gone.
+                # The run's own queries will show that the database is gone.
                 with contextlib.suppress(InputError):
                     taken = self._is_taken(0)
 

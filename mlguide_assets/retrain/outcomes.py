@@ -58,7 +58,7 @@ def _decision_of(lake: Lake, run_id: str) -> dict[str, Any] | None:
 
 
 def incidents(home: Home, lake: Lake, problem: Problem) -> dict[str, Alert | None]:
-    """What is amiss with the champion, by the key of the incident; None where nothing is."""
+    """The alerts about the champion, by the key of the incident; None where there is none."""
     bundles, metric = home.bundles(problem.key), problem.metric.primary
     version = pointed_version(bundles)
     verdicts = rows_of(lake, VERDICTS, version)

@@ -22,7 +22,7 @@ FAILURE = Alert("failure-job", "failure", "act", "A run failed", "No space.", NO
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     place = Home(tmp_path)
-    place.lake("any").mkdir(parents=True)
+    place.lake("any").root.mkdir(parents=True)
     book = book_of(place, current_problem(place))
     for alert in (FAILURE, DRIFT, replace(DRIFT, key="drift-traffic", cost_effect=-9.0)):
         book.raise_alert(alert, now=NOW, webhook=None)

@@ -25,7 +25,7 @@ from mlguide_assets.deploy.serving.request import PredictionRequest, RefusedErro
 from mlguide_assets.deploy.serving.request_resolver import Resolver
 
 NO_CHAMPION = (
-    "There is no champion: nothing was promoted yet: 'mlguide run' trains one, 'mlguide history' tells why not."
+    "There is no champion: nothing was promoted yet: 'mlguide run' trains one, 'mlguide history' says why not."
 )
 NO_FEATURES = "The online store is empty, since no features were published yet: 'mlguide run' publishes them."
 

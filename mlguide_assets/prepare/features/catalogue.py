@@ -98,7 +98,7 @@ def nouns_of(problem: Declared) -> tuple[str, ...]:
 
 
 def parents_of(problem: Declared) -> tuple[str, ...]:
-    """The entities of which only the newest event of the decision's entity tells, where a feature is by them."""
+    """The entities that are known only from the newest event of the decision's entity, where a feature is by them."""
     own = nouns_of(problem)
     asked = [each.by for each in problem.features.declared.values() if each.by and each.by not in own]
     return tuple(noun for noun in problem.schema.entities if noun in asked)

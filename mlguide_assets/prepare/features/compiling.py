@@ -290,9 +290,9 @@ def with_columns_of_entities(
 
 
 def is_kept_before_known(problem: Declared, noun: str) -> bool:
-    """Whether an entity is told of before it exists: where the contract lets events in that are before their entity.
+    """Whether an entity has columns before it exists: where the contract accepts events before their entity.
 
-    Whoever only warns of them knows that the times are wrong, not the entities.
+    A contract that only warns of them says that the times are wrong, not the entities.
     """
     table = problem.schema.entity(noun)
     if table is None or isinstance(problem.predict, PredictEntity):

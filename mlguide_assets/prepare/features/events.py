@@ -135,7 +135,7 @@ def with_entity(
     Args:
         rows: `<noun>_id` and the instant.
         wanted: name here: column of the entity's table.
-        kept_before_known: whether the columns are told before the entity exists.
+        kept_before_known: whether the columns are known before the entity exists.
     """
     table = schema.entity(noun)
     assert table is not None

@@ -1,8 +1,8 @@
 """What had happened to entities before given instants: aggregates over strictly earlier events.
 
-One way serves all of history, a look-up at one instant, and the rows of one more day. Events that no frame tells apart
+One way serves all of history, a look-up at one instant, and the rows of one more day. Events that no frame separates
 are reduced to one row first (`_bucket`): all that are older than every frame, and on regular cut-offs all between two
-edges. Then DuckDB's range windows run over these rows and the instants asked about. Where the rows asked about are the
+edges. Then DuckDB's range windows run over these rows and the requested instants. Where the requested rows are the
 events themselves, the windows run over them as they are.
 
 Events that are written later than they happen, each in its own time, are another matter: see `late.py`.

@@ -1,4 +1,4 @@
-"""Object storage: S3, Google Cloud Storage or Azure, below one prefix, with every refusal told in one sentence.
+"""Object storage: S3, Google Cloud Storage or Azure, below one prefix, with every refusal reported in one sentence.
 
 It knows objects and nothing of tables. Credentials come from the environment, as the store's own tools read them.
 A request is tried again while the server fails or the connection breaks, for a bounded time.
@@ -41,14 +41,14 @@ class Stored:
 
 @dataclass(frozen=True)
 class Version:
-    """By what a store tells one content of an object from the next: S3 and Azure by its etag, GCS by its generation."""
+    """How a store identifies the content of an object: S3 and Azure by its etag, GCS by its generation."""
 
     e_tag: str | None
     generation: str | None
 
     @property
     def mode(self) -> dict[str, str]:
-        """As a condition of a write, without what the store has not told."""
+        """As a condition of a write, without what the store did not return."""
         known = {"e_tag": self.e_tag, "version": self.generation}
         return {name: value for name, value in known.items() if value is not None}
 
@@ -119,13 +119,13 @@ class Bucket:
         return digest.hexdigest()
 
     def put(self, name: str, content: bytes | Path) -> None:
-        """Store a new object under a name that nobody else takes; large files in parts, seen when all are there."""
+        """Store a new object under a unique name; large files in parts, seen when all are there."""
         import obstore
 
         self._asked(lambda: obstore.put(self._store, name, content))
 
     def replace(self, name: str, content: bytes, before: Version | None) -> bool:
-        """Store an object where nobody has changed it since; False where somebody has.
+        """Store an object unless it was changed since; False where it was.
 
         Args:
             content: no other writer writes the same, so that one whose answer was lost finds that it has succeeded.
@@ -214,7 +214,7 @@ class Bucket:
         except FileNotFoundError as error:
             if not MISSING_BUCKET.search(str(error)):
                 raise
-            told = reason(str(error), RETRY_SECONDS)
+            refusal = reason(str(error), RETRY_SECONDS)
         except BaseError as error:
-            told = reason(str(error), RETRY_SECONDS)
-        raise InputError(f"The lake at {self.address} {told}; what was there before is untouched.")
+            refusal = reason(str(error), RETRY_SECONDS)
+        raise InputError(f"The lake at {self.address} {refusal}; what was there before is untouched.")

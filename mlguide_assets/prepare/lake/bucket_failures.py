@@ -47,9 +47,9 @@ def reason(text: str, tried_seconds: float = 30.0) -> str:
     # Of addresses the host, since the names of buckets and tables may be any words.
     text = re.sub(r"https?://([^/\s]+)\S*", r"\1", text.partition("\n\nDebug source:")[0])
     code = re.search(r"status code: (\d{3})", text)
-    for pattern, told in _REASONS:
+    for pattern, sentence in _REASONS:
         if re.search(pattern, text, re.IGNORECASE):
-            return told.format(code=code[1] if code else "503", seconds=tried_seconds)
+            return sentence.format(code=code[1] if code else "503", seconds=tried_seconds)
     if code is None and _NO_ANSWER.search(text):
         return "does not answer: check the network, and AWS_ENDPOINT_URL if it is set, then run again"
     named = re.search(r"<Code>(\w{1,60})</Code>", text)

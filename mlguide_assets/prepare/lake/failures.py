@@ -1,4 +1,4 @@
-"""A failing disk and a lost file, as one sentence each for whoever runs the command."""
+"""A failing disk and a lost file, as one sentence each for the user."""
 
 import contextlib
 import sys
@@ -48,5 +48,5 @@ def naming_lost_files(failed: str) -> Iterator[None]:
 
 
 def _disk_failures() -> tuple[type[Exception], ...]:
-    # While DuckDB is not imported, nobody can have raised its exception.
+    # While DuckDB is not imported, its exception cannot have been raised.
     return OSError, getattr(sys.modules.get("duckdb"), "IOException", OSError)

@@ -4,7 +4,7 @@
     <table>/data/<partition>-<content hash>.parquet             in the local folder, which is a cache by content
 
 No object is ever written twice: so a name that a snapshot has leads to the content that it had, and what is removed is
-not what somebody else has just stored anew. Objects that no snapshot names are another writer's, until they are too
+not what another writer has just stored again. Objects that no snapshot names are another writer's, until they are too
 old for that; their age is taken from the store's clock alone.
 """
 
@@ -27,7 +27,7 @@ from mlguide_assets.prepare.lake.snapshots import DataFile, History, Snapshot
 RENEW_SECONDS = WRITER_AGE.total_seconds() / 2
 """A writer that took longer than this stores its files again, rather than name what may be removed."""
 UNREAD_SECONDS = 7 * 86_400
-"""How long the local folder keeps a file that nobody reads."""
+"""How long the local folder keeps a file that is not read."""
 IN_USE_SECONDS = 3600
 """How long it keeps one that no snapshot names any more: somebody may have begun to read it."""
 
@@ -109,7 +109,7 @@ class RemoteFiles:
     def each(self, state: History, seen: Container[str]) -> Iterator[tuple[str, str, Path]]:
         """Every object, fetched afresh into a folder of its own."""
         named = {file.file: file for snapshot in state.snapshots for file in snapshot.partitions.values()}
-        # Removed with the folder, by whoever looks at the table after rows were erased from it.
+        # Removed with the folder, by the first process that opens the table after rows were erased from it.
         with TemporaryDirectory(dir=self._made(state.table), prefix=".each-") as folder:
             for each in self.bucket.listing(f"{state.table}/data"):
                 if each.name in seen:
@@ -119,7 +119,7 @@ class RemoteFiles:
                 try:
                     self._download(state.table, each.name, each.bytes, known, path)
                 except FileNotFoundError:
-                    # Another writer has removed it, which the next state tells; of one that is named, `paths` does.
+                    # Another writer has removed it, which the next state shows; of one that is named, `paths` does.
                     continue
                 yield each.name, _local_name(each.name).removesuffix(".parquet").rpartition("-")[0], path
                 path.unlink()

@@ -73,7 +73,7 @@ class History:
         snapshots: those that are kept, oldest first; the last one is current.
         pins: reason → id of a snapshot that stays for it.
         erasures: how often rows were erased from all snapshots; counted where several hosts write.
-        version: by which its store knows that nobody has changed it since it was read.
+        version: by which its store knows that it was not changed since it was read.
     """
 
     table: str

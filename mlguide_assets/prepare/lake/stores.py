@@ -75,7 +75,7 @@ class FileStore(Protocol):
         """
 
     def remove(self, table: str, files: Sequence[str]) -> None:
-        """Remove files that no snapshot names, whoever may be about to name them."""
+        """Remove files that no snapshot names, even if a writer is about to name them."""
 
     def clean(self, before: History, after: History) -> None:
         """Remove the files that a change has left without a snapshot, and what crashed writers left."""

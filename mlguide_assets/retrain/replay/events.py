@@ -17,7 +17,7 @@ class Event:
     Attributes:
         side: planted by the scenario, noticed by the system, or done by it.
         kind: what it is about.
-        alarm: it says that something is amiss; a scheduled training or a promotion says no such thing.
+        alarm: it reports a problem; a scheduled training or a promotion does not.
     """
 
     day: int

@@ -36,7 +36,7 @@ MIN_MISSING = 0.01
 
 UNITS_CHOOSING = 200
 MIN_SPREAD = 1.05
-"""A unit's candidates are told apart where the riskiest is this much riskier than the safest."""
+"""A unit's candidates differ where the riskiest is this much riskier than the safest."""
 
 MAX_INDIFFERENT = 0.5
 

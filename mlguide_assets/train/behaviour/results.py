@@ -69,9 +69,9 @@ def example_of(
         return None
     places = np.flatnonzero(broken)
     place = int(places[np.argmax(np.abs(after - before)[places])])
-    told = {key: rows[key][place].as_py() for key in keys}
+    row = {key: rows[key][place].as_py() for key in keys}
     return {
-        **{key: str(value) if isinstance(value, datetime) else value for key, value in told.items()},
+        **{key: str(value) if isinstance(value, datetime) else value for key, value in row.items()},
         "before": finite(float(before[place])),
         "after": finite(float(after[place])),
     }

@@ -62,6 +62,6 @@ def _require_events(history: History, asked: pa.Table, problem: Problem) -> None
     known = int(pc.sum(pc.is_in(asked[problem.decision.unit_id], value_set=seen)).as_py() or 0)
     if known < asked.num_rows:
         raise ValueError(
-            f"{' and '.join(events)} tell of {known:,} of {asked.num_rows:,} {plural(unit)} sampled from rows: they "
+            f"{' and '.join(events)} cover {known:,} of {asked.num_rows:,} {plural(unit)} sampled from rows: they "
             f"must be what the rows were computed from"
         )

@@ -59,8 +59,8 @@ def with_canaries(history: History, problem: Problem, last: int) -> History:
             row = history[name].slice(0, 1)
             told_by = [time for time in table.columns if f"{table.entity}.{time}" in times]
             later = {time: timestamps(np.array([last + 1])) for time in told_by}
-            told = {column: [CANARY] for column in _counted(problem, table.entity)}
-            row = replaced(row, {table.key: [canaries[table.entity]], **later, **told})
+            marked = {column: [CANARY] for column in _counted(problem, table.entity)}
+            row = replaced(row, {table.key: [canaries[table.entity]], **later, **marked})
             found[name] = pa.concat_tables([history[name], row])
     return found
 

@@ -246,7 +246,7 @@ def test_no_rows_are_refused_in_words(sound: Boosted) -> None:
 def test_rows_of_other_tables_are_refused(sound: Boosted) -> None:
     sends = tables()["user_emails"]
     others = {**tables(), "user_emails": sends.filter(sends.user_id > 500)}
-    with pytest.raises(ValueError, match="user_emails tell of"):
+    with pytest.raises(ValueError, match="user_emails cover"):
         behaviour_tests(sound, others, rows(), PROBLEM, seed=0)
 
 
