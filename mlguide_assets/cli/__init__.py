@@ -60,6 +60,14 @@ def run(
         ),
     ] = None,
     sends: Annotated[int | None, typer.Option(help="Size of the simulated world.", show_default=False)] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="What computes the large tables: duckdb, or spark, where MLGUIDE_SPARK says "
+            "(local[2], spark://host:7077, sc://host:15002).",
+            show_default=False,
+        ),
+    ] = None,
     thorough: Annotated[
         bool,
         typer.Option(
@@ -78,7 +86,7 @@ def run(
     from mlguide_assets.console.run import run as run_all
 
     place = Home.locate(home)
-    run_all(place, choose_problem(place, problem, source, sends), thorough=thorough)
+    run_all(place, choose_problem(place, problem, source, sends, engine), thorough=thorough)
     _show(place, as_json)
 
 

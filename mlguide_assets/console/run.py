@@ -24,15 +24,17 @@ _GARBAGE = 10_000, 20, 20
 """How many new objects, and how many looks at these, make Python look for garbage; its default is 700, 10, 10."""
 
 
-def choose_problem(home: Home, name_or_file: str | None, source: str | None, sends: int | None) -> Problem:
-    """The given problem, else the home's, else the default; with its source or size replaced where given."""
+def choose_problem(
+    home: Home, name_or_file: str | None, source: str | None, sends: int | None, engine: str | None = None
+) -> Problem:
+    """The given problem, else the home's, else the default; with its source, size or engine replaced where given."""
     problem = load_problem(name_or_file) if name_or_file else current_problem(home)
     if source is None and isinstance(problem.source, FilesSource | DatabaseSource) and MASK in problem.source.uri:
         raise InputError(
             f"This home keeps no password for {problem.source.uri}, since no run on it has succeeded yet: "
             f"give the address again, with --source or --problem."
         )
-    return with_overrides(problem, source=source, sends=sends)
+    return with_overrides(problem, source=source, sends=sends, engine=engine)
 
 
 def run(home: Home, problem: Problem, *, thorough: bool = False) -> None:

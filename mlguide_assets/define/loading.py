@@ -69,13 +69,20 @@ def _refuse_old_form(content: bytes, path: Path) -> None:
         )
 
 
-def with_overrides(problem: Problem, *, source: str | None = None, sends: int | None = None) -> Problem:
-    """The same problem reading from another source, or with a simulator of another size.
+def with_overrides(
+    problem: Problem, *, source: str | None = None, sends: int | None = None, engine: str | None = None
+) -> Problem:
+    """The same problem reading from another source, with a simulator of another size, or on another engine.
 
     Args:
         source: a folder, an http(s) URL prefix, or a database URI.
         sends: expected number of simulated sends, or payments; only for problems that read from a simulator.
+        engine: duckdb or spark.
     """
+    if engine not in (None, "duckdb", "spark"):
+        raise InputError(f"--engine {engine}: there is no such engine; choose duckdb or spark.")
+    if engine is not None:
+        problem = problem.model_copy(update={"engine": engine})
     if source is not None and sends is not None:
         raise InputError("--source and --sends exclude each other: --sends sizes the simulator, --source replaces it.")
     if source is not None:

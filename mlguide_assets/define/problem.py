@@ -31,6 +31,10 @@ class Problem(Strict):
     hypothesis: str
     owner: Annotated[str, Field(pattern=r"^(team:[\w.-]+|[^@\s]+@[^@\s]+)$")] = "team:mlguide"
     history_start: date
+    engine: Literal["duckdb", "spark"] = Field(
+        default="duckdb",
+        description="What computes the tables that are as large as the decisions: DuckDB, or Spark at MLGUIDE_SPARK.",
+    )
     source: Source
     tables: dict[TableName, Table] = Field(min_length=1)
     predict: Predict

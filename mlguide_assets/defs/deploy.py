@@ -166,7 +166,8 @@ def _feature_store(noun: str, table: str) -> dg.AssetsDefinition:
         as_of, newest = midnight(day), newest_day(workspace, tables)
         refuse_unreached(as_of.date(), newest)
         scored = lake.snapshot(table).partitions if lake.exists(table) else ()
-        snapshot = lake.write_partition(table, day, entity_state(tables, problem, noun, as_of))
+        state = entity_state({name: lake.open(name) for name in problem.tables}, problem, noun, as_of)
+        snapshot = lake.write_partition(table, day, state)
         metadata = {"as_of": as_of.isoformat()}
         if as_of.date() == newest and (skipped := skipped_days(scored, newest)):
             context.log.warning(skipped)
@@ -209,27 +210,20 @@ def online_store(
 
 
 @dg.asset(
-    ins={**TABLES, **STORES, "features": dg.AssetIn(PROBLEM.features_table)},
     group_name=GROUP,
     kinds={"parquet", "xgboost"},
     owners=OWNERS,
     partitions_def=SCORING_DATES,
-    deps=["champion_model"],
+    deps=[*PROBLEM.tables, *DECISION.store_tables.values(), PROBLEM.features_table, "champion_model"],
     description=f"What the champion says for one day of {PROBLEM.scored_in_words}.",
 )
-def batch_predictions(
-    context: dg.AssetExecutionContext, workspace: Workspace, features: Any, **read: Any
-) -> dg.Output[Any]:
-    from mlguide_assets.deploy.batch import features_to_score, ids_of, score
+def batch_predictions(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.Output[Any]:
+    from mlguide_assets.deploy.batch import predictions_of_day
     from mlguide_assets.deploy.bundle import champion
 
     problem, day = workspace.problem, date.fromisoformat(context.partition_key)
-    tables = {name: read[name] for name in problem.tables}
-    stores = {noun: read[f"of_{noun}"] for noun in DECISION.stored}
     current = champion(workspace.home.bundles(problem.key))
-    slices = features_to_score(tables, stores, features, problem, day)
-    ids, run_id = ids_of(features, problem), context.run.run_id
-    predictions = score(slices, current, problem, ids=ids, day=day, run_id=run_id)
+    predictions = predictions_of_day(workspace.lake, current, problem, day=day, run_id=context.run.run_id)
     return dg.Output(predictions, metadata={"champion": current.version if current else "no champion"})
 
 

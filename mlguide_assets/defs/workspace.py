@@ -16,6 +16,7 @@ from mlguide_assets.settings import Home, LakePlace
 
 if TYPE_CHECKING:
     from mlguide_assets.deploy.online_store.store import OnlineStore
+    from mlguide_assets.prepare.computing import EngineName
     from mlguide_assets.prepare.lake.lake import Lake
 
 HOME = Home.locate()
@@ -73,7 +74,7 @@ class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @property
     def lake(self) -> "Lake":
-        return _lake(self.home.lake(PROBLEM.key))
+        return _lake(self.home.lake(PROBLEM.key), PROBLEM.engine)
 
     @property
     def candidates(self) -> Path:
@@ -143,8 +144,8 @@ def midnight(day: str) -> datetime:
 
 
 @functools.cache
-def _lake(place: LakePlace) -> "Lake":
+def _lake(place: LakePlace, engine: "EngineName") -> "Lake":
     """One lake, and so one DuckDB, per process: expressions of one asset can then be joined in another."""
     from mlguide_assets.prepare.lake.lake import Lake
 
-    return Lake(place)
+    return Lake(place, engine=engine)

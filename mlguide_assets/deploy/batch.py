@@ -4,7 +4,7 @@ What is scored follows from the problem: every unit with every candidate, where 
 day before, where it is about events that no policy chose; every eligible entity, where it is about cut-offs.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -24,6 +24,7 @@ from mlguide_assets.prepare.clock import last_day
 from mlguide_assets.prepare.decisions.rows import asked_about
 from mlguide_assets.prepare.features.events import Tables
 from mlguide_assets.prepare.features.state import entity_state, features_of_choices, from_states
+from mlguide_assets.prepare.lake.data_files import TableLike
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.train.storage import load_model
 
@@ -154,13 +155,26 @@ def features_to_score(
     if decision.choose:
         content = entity_state(tables, problem, decision.choose, start)
         yield from choices(stores[decision.unit], candidates(content, problem), problem)
-    elif decision.is_event:
-        of_day = features.filter(_within(features[decision.time], start - timedelta(days=1))).order_by(*decision.order)
-        yield features.get_backend().to_pyarrow(of_day)
+        return
+    rows = rows_to_score(tables, stores, features, problem, day)
+    if decision.is_event:
+        yield features.get_backend().to_pyarrow(rows.order_by(*decision.order))
     else:
-        asked = asked_about(tables, problem, start)
-        states = stores[decision.unit].semi_join(asked, decision.unit_id)
-        yield from in_order(from_states(states, problem), decision.unit_id)
+        yield from in_order(rows, decision.unit_id)
+
+
+def rows_to_score(
+    tables: Tables, stores: Mapping[str, ibis.Table], features: ibis.Table, problem: Problem, day: date
+) -> ibis.Table:
+    """`features_to_score` as one expression, in any order."""
+    decision, start = problem.decision, datetime.combine(day, time())
+    if decision.choose:
+        content = entity_state(tables, problem, decision.choose, start)
+        return features_of_choices(stores[decision.unit], candidates(content, problem), problem)
+    if decision.is_event:
+        return features.filter(_within(features[decision.time], start - timedelta(days=1)))
+    states = stores[decision.unit].semi_join(asked_about(tables, problem, start), decision.unit_id)
+    return from_states(states, problem)
 
 
 def _within(at: ibis.Value, start: datetime) -> ibis.Value:
@@ -211,6 +225,34 @@ def score(
     return pa.RecordBatchReader.from_batches(schema, batches)
 
 
+def predictions_of_day(
+    lake: Lake, scorer: Bundle | Scorer | None, problem: Problem, *, day: date, run_id: str
+) -> TableLike:
+    """What a model says of all that is scored for a day, as the lake's engine computes it."""
+    if scorer is not None and lake.engine.name == "spark":
+        return _scored_by_engine(lake, scorer, problem, day, run_id)
+    return _scores_on(scorer, lake, problem, day, run_id)
+
+
+def _scored_by_engine(lake: Lake, scorer: Bundle | Scorer, problem: Problem, day: date, run_id: str) -> ibis.Table:
+    """Every executor scores the rows that it holds, with the model that it has loaded from its folder."""
+    rows, decision = rows_to_score(*_read_for(problem, day, lake.open), problem, day), problem.decision
+    schema = predictions_schema(ids_of(lake.read(problem.features_table), problem))
+
+    def scored(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return _batches((pa.Table.from_batches([each]) for each in batches), scorer, problem, schema, day, run_id)
+
+    return lake.engine.mapped(rows, scored, schema).order_by(*decision.scored_keys)
+
+
+def _read_for(
+    problem: Problem, day: date, read: Callable[..., ibis.Table]
+) -> tuple[dict[str, ibis.Table], dict[str, ibis.Table], ibis.Table]:
+    """Tables, the day's feature stores, and features."""
+    stores = {noun: read(name, partitions=[day.isoformat()]) for noun, name in problem.decision.store_tables.items()}
+    return {name: read(name) for name in problem.tables}, stores, read(problem.features_table)
+
+
 def challenger_scores(
     bundles: Path, lake: Lake, problem: Problem, *, day: date, run_id: str
 ) -> pa.RecordBatchReader | None:
@@ -221,10 +263,13 @@ def challenger_scores(
 
 def scores_on(scorer: Bundle | Scorer, lake: Lake, problem: Problem, *, day: date, run_id: str) -> pa.RecordBatchReader:
     """What a model says of what was scored for a day, with the features of that day."""
-    partition = [day.isoformat()]
-    tables = {name: lake.read(name) for name in problem.tables}
-    stores = {noun: lake.read(name, partitions=partition) for noun, name in problem.decision.store_tables.items()}
-    features = lake.read(problem.features_table)
+    return _scores_on(scorer, lake, problem, day, run_id)
+
+
+def _scores_on(
+    scorer: Bundle | Scorer | None, lake: Lake, problem: Problem, day: date, run_id: str
+) -> pa.RecordBatchReader:
+    tables, stores, features = _read_for(problem, day, lake.read)
     slices = features_to_score(tables, stores, features, problem, day)
     return score(slices, scorer, problem, ids=ids_of(features, problem), day=day, run_id=run_id)
 

@@ -4,13 +4,12 @@ A blocked table stops the ingest before anything is written; a quarantined row i
 reasons; a warning is counted and let through. Nothing is dropped silently.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
 from functools import reduce
 from operator import add, and_, or_
 from pathlib import Path
-from typing import Any
 
 import ibis
 import pyarrow as pa
@@ -34,7 +33,7 @@ from mlguide_assets.define.contracts import (
 from mlguide_assets.define.rules import key_of
 from mlguide_assets.define.schema import EntityTable, EventTable, Schema, TableName
 from mlguide_assets.prepare.causes import cause_of
-from mlguide_assets.prepare.engine import read_parquet
+from mlguide_assets.prepare.computing import Engine
 from mlguide_assets.prepare.lake.snapshots import WHOLE
 from mlguide_assets.prepare.sources.names import UNREADABLE
 from mlguide_assets.prepare.sources.newest import NEWER
@@ -82,7 +81,7 @@ def validate(
     tables: Mapping[TableName, ibis.Table],
     schema: Schema,
     rules: tuple[Rule, ...],
-    connection: Any,
+    engine: Engine,
     *,
     scratch: Path,
     now: datetime,
@@ -102,12 +101,11 @@ def validate(
     for name in (name for name in schema.ordered if name in tables):
         table, own = schema.tables[name], rules_of(name, rules)
         path = scratch / f"{name}.marked.parquet"
-        connection.to_parquet(mark(tables[name], table, own, accepted, schema, now=now), path)
-        marked = read_parquet(connection, path)
+        marked = engine.stored(mark(tables[name], table, own, accepted, schema, now=now), path)
         found = tallies(marked.mutate(partition=ibis.literal(WHOLE)), table, own)
         results += results_of(name, table, own, found.values())
-        accepted[name] = accepted_rows(marked, table, own)
-        set_aside[name] = rows_set_aside(marked, name, table, own)
+        accepted[name] = accepted_rows(marked, table, own).order_by(accepted_order(table))
+        set_aside[name] = rows_set_aside(marked, name, table, own).order_by(SET_ASIDE_ORDER)
     return Validated(tuple(results), accepted, set_aside)
 
 
@@ -261,12 +259,18 @@ def _examples(
     }
 
 
-def accepted_rows(marked: ibis.Table, table: EntityTable | EventTable, rules: list[Rule]) -> ibis.Table:
-    """The rows that go on, in the order of their keys, time first, so that equal content is an equal snapshot."""
+def accepted_rows(
+    marked: ibis.Table, table: EntityTable | EventTable, rules: list[Rule], kept: Sequence[str] = ()
+) -> ibis.Table:
+    """The rows that go on, in any order; `kept` are columns beside those of the table."""
+    return marked.filter(~_bad(marked, rules)).select(*table.columns, *kept)
+
+
+def accepted_order(table: EntityTable | EventTable) -> list[str]:
+    """The order of keys, time first, so that equal content is an equal snapshot."""
     time = table.own_time if isinstance(table, EventTable) else None
     # Where duplicates may stay, the other columns decide the order.
-    order = dict.fromkeys([*([time] if time else []), *key_of(table), *table.columns])
-    return marked.order_by(list(order)).filter(~_bad(marked, rules)).select(*table.columns)
+    return list(dict.fromkeys([*([time] if time else []), *key_of(table), *table.columns]))
 
 
 def _bad(marked: ibis.Table, rules: list[Rule]) -> ibis.Value:
@@ -274,10 +278,13 @@ def _bad(marked: ibis.Table, rules: list[Rule]) -> ibis.Value:
     return reduce(or_, (marked[rule.fact] for rule in rules if rule.action == "quarantine"), ibis.literal(False))
 
 
+SET_ASIDE_ORDER = ("reasons", "row")
+
+
 def rows_set_aside(
-    marked: ibis.Table, name: TableName, table: EntityTable | EventTable, rules: list[Rule]
+    marked: ibis.Table, name: TableName, table: EntityTable | EventTable, rules: list[Rule], kept: Sequence[str] = ()
 ) -> ibis.Table:
-    """The common shape of quarantined rows: table, reasons, and the row as text."""
+    """The common shape of quarantined rows: table, reasons, and the row as text; in any order."""
     rows = marked.filter(_bad(marked, rules))
     removing = [rule for rule in rules if rule.action == "quarantine"]
     reasons = [ibis.ifelse(rows[rule.fact], f"{rule.name} ", "") for rule in removing]
@@ -290,4 +297,5 @@ def rows_set_aside(
         table=ibis.literal(name),
         reasons=reduce(add, reasons, ibis.literal("")).strip(),
         row=reduce(add, columns).strip(),
-    ).order_by("reasons", "row")
+        **{column: rows[column] for column in kept},
+    )

@@ -6,6 +6,7 @@ left as they are.
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 
 import ibis
 
@@ -13,13 +14,12 @@ from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.core_columns import entity_columns, event_columns
 from mlguide_assets.prepare.digests import digest
-from mlguide_assets.prepare.engine import pattern_of
-from mlguide_assets.prepare.features.building import decisions_of, tables_of
+from mlguide_assets.prepare.features.building import decisions_of
 from mlguide_assets.prepare.features.compiling import is_kept_before_known
 from mlguide_assets.prepare.features.events import HAPPENED, microseconds, timestamp_of, with_entity, with_instants
 from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets.prepare.rebuilding import current, fingerprint, notes_of, per_partition, plan
+from mlguide_assets.prepare.rebuilding import current, fingerprint, notes_of, plan
 
 UNDECIDED = "undecided"
 """The partition of units of whom there is no decision. It sorts behind all others."""
@@ -69,10 +69,10 @@ def rebuilt_core(lake: Lake, problem: Problem) -> Partitions | ibis.Table:
     decision, schema = problem.decision, problem.schema
     events = schema.table_of(decision.noun)
     if not decision.is_event or events is None or schema.event(decision.noun).own_time is None:
-        return core_rows(tables_of(lake, problem), problem)
+        return core_rows({name: lake.open(name) for name in problem.tables}, problem)
     entities = [name for noun in decision.nouns if (name := schema.table_of(noun)) is not None]
     now = {table: lake.snapshot(table) for table in (*entities, events)}
-    read = {table: lake.read(table, snapshot_id=snapshot.id) for table, snapshot in now.items()}
+    read = {table: lake.open(table, snapshot_id=snapshot.id) for table, snapshot in now.items()}
     notes, references = notes_of(now[events]), {table: digest(read[table]) for table in entities}
     # What a killed ingest left side by side does not go together: then nothing is as it was.
     torn = references if references != notes["references"] else None
@@ -83,19 +83,18 @@ def rebuilt_core(lake: Lake, problem: Problem) -> Partitions | ibis.Table:
         inputs[UNDECIDED] = made_of(inputs, references)
     chosen = plan(inputs, current(lake, problem.core_table))
 
-    def files(table: str, keys: list[str] | None = None) -> list[str]:
-        return [pattern_of(path) for path in lake.files(table, partitions=keys, snapshot_id=now[table].id)]
+    def files(table: str, keys: list[str] | None = None) -> list[Path]:
+        return lake.files(table, partitions=keys, snapshot_id=now[table].id)
 
     others = {table: files(table) for table in entities}
     decided = {key: {**others, events: files(events, [key])} for key in chosen.stale if key != UNDECIDED}
     undecided = {UNDECIDED: {**others, events: files(events)}} if UNDECIDED in chosen.stale else {}
     schemas = {table: rows.schema() for table, rows in read.items()}
     order = _order(problem)
-    anew = per_partition(lake.connection, lambda **tables: joined(tables, problem).order_by(*order), schemas, decided)
+    compute = lake.engine.per_partition
+    anew = compute(lambda **tables: joined(tables, problem).order_by(*order), schemas, decided)
     if undecided:
-        anew |= per_partition(
-            lake.connection, lambda **tables: _without_decisions(tables, problem).order_by(*order), schemas, undecided
-        )
+        anew |= compute(lambda **tables: _without_decisions(tables, problem).order_by(*order), schemas, undecided)
     return Partitions(anew, chosen.inputs, kept=chosen.kept)
 
 

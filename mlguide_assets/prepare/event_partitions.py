@@ -4,7 +4,7 @@ What the rules found in the others is kept with the table, so that results and q
 all rows.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from datetime import time as midnight
@@ -16,9 +16,12 @@ import ibis
 from mlguide_assets.define.contracts import NotAfter, Rule, Unique
 from mlguide_assets.define.schema import EventTable, Schema, TableName
 from mlguide_assets.prepare.clock import last_day
+from mlguide_assets.prepare.computing import Engine
 from mlguide_assets.prepare.contracts import (
+    SET_ASIDE_ORDER,
     RuleResult,
     Tally,
+    accepted_order,
     accepted_rows,
     mark,
     results_of,
@@ -27,11 +30,10 @@ from mlguide_assets.prepare.contracts import (
     tallies,
 )
 from mlguide_assets.prepare.digests import DayOfEvents, days_of_events, digest
-from mlguide_assets.prepare.engine import read_parquet_below
-from mlguide_assets.prepare.lake.data_files import Partitions, Query
+from mlguide_assets.prepare.lake.data_files import Partitions, TableLike
 from mlguide_assets.prepare.lake.snapshots import DataFile, Snapshot
 from mlguide_assets.prepare.partitions import Calendar
-from mlguide_assets.prepare.rebuilding import Plan, bucketed, fingerprint, partition_of, per_partition, plan
+from mlguide_assets.prepare.rebuilding import Plan, fingerprint, plan
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def validate_events(
     accepted: Mapping[TableName, ibis.Table],
     schema: Schema,
     rules: tuple[Rule, ...],
-    connection: Any,
+    engine: Engine,
     *,
     label_window: timedelta,
     scratch: Path,
@@ -96,7 +98,7 @@ def validate_events(
     chosen = _plan(name, table, types, landed, own, known, before, set_aside_before)
 
     stale = _of_partitions(events, str(table.own_time), calendar, chosen, days)
-    validator = _Validator(name, table, own, accepted, schema, connection, scratch, now)
+    validator = _Validator(name, table, own, accepted, schema, engine, scratch, now)
     rebuilt = validator.partitions(stale, chosen.stale)
     found = {**{key: Tally(**known[key]) for key in chosen.kept}, **rebuilt.tallies}
     notes = EventNotes(
@@ -193,8 +195,8 @@ def _of_partitions(
 @dataclass(frozen=True)
 class _Rebuilt:
     tallies: Mapping[str, Tally]
-    accepted: Mapping[str, Query]
-    quarantined: Mapping[str, Query]
+    accepted: Mapping[str, TableLike]
+    quarantined: Mapping[str, TableLike]
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,7 @@ class _Validator:
     rules: list[Rule]
     accepted: Mapping[TableName, ibis.Table]
     schema: Schema
-    connection: Any
+    engine: Engine
     scratch: Path
     now: datetime
 
@@ -214,21 +216,19 @@ class _Validator:
         """Validate rows with the column `partition`, whose values are the keys."""
         if not keys:
             return _Rebuilt({}, {}, {})
-        folder = self.scratch / self.name
         rows = mark(events, self.table, self.rules, self.accepted, self.schema, now=self.now)
-        places = bucketed(self.connection, rows, keys, folder)
-        marked = read_parquet_below(self.connection, folder, "*/*.parquet")
-        marked = marked.mutate(partition=partition_of(marked.filename)).drop("filename")
-        found = tallies(marked, self.table, self.rules)
-        columns = {"marked": marked.drop("partition").schema()}
-
-        def queries(of: Callable[[ibis.Table], ibis.Table], keys: list[str]) -> dict[str, Query]:
-            where = {key: {"marked": places[key]} for key in keys}
-            return per_partition(self.connection, lambda marked: of(marked), columns, where)
-
+        marked = self.engine.parted(rows, keys, self.scratch / self.name)
+        found = tallies(marked.rows, self.table, self.rules)
         aside = [key for key in keys if _sets_aside(found[key], self.rules)]
+
+        def accepted(rows: ibis.Table, kept: Sequence[str]) -> ibis.Table:
+            return accepted_rows(rows, self.table, self.rules, kept)
+
+        def set_aside(rows: ibis.Table, kept: Sequence[str]) -> ibis.Table:
+            return rows_set_aside(rows, self.name, self.table, self.rules, kept)
+
         return _Rebuilt(
             found,
-            queries(lambda rows: accepted_rows(rows, self.table, self.rules), keys),
-            queries(lambda rows: rows_set_aside(rows, self.name, self.table, self.rules), aside),
+            marked.each(accepted, accepted_order(self.table), keys),
+            marked.each(set_aside, SET_ASIDE_ORDER, aside),
         )

@@ -87,10 +87,11 @@ def _read_and_judge(
         for entity in entities_of(problem):
             tables = {name: kept_away.rows_without(name, rows, entity) for name, rows in tables.items()}
         forget_truth(oracle, kept_away, problem, connection)
+    tables = _for_engine(tables, lake, scratch)
     now, schema, rules = _now(problem, until), problem.schema, problem.rules
     by_time = [name for name, table in schema.event_tables.items() if table.own_time]
     events = {name: tables.pop(name) for name in by_time}
-    others = validate(tables, schema, rules, connection, scratch=scratch, now=now)
+    others = validate(tables, schema, rules, lake.engine, scratch=scratch, now=now)
     validated = {
         name: validate_events(
             name,
@@ -98,7 +99,7 @@ def _read_and_judge(
             others.accepted,
             schema,
             rules,
-            connection,
+            lake.engine,
             label_window=problem.label.window,
             scratch=scratch,
             before=current(lake, name),
@@ -114,6 +115,16 @@ def _read_and_judge(
     results = [*others.results, *(result for each in validated.values() for result in each.results)]
     accepted = {**others.accepted, **{name: each.accepted for name, each in validated.items()}}
     return Ingested(tuple(results), accepted, quarantined, describe(problem))
+
+
+def _for_engine(tables: dict[TableName, ibis.Table], lake: Lake, scratch: Path) -> dict[TableName, ibis.Table]:
+    """Tables of a source as the engine sees them. Sources are read by DuckDB, which lands their rows for another."""
+    if lake.engine.name == "duckdb":
+        return tables
+    paths = {name: scratch / f"{name}.conformed.parquet" for name in tables}
+    for name, rows in tables.items():
+        lake.connection.to_parquet(rows, paths[name])
+    return {name: lake.engine.read(path) for name, path in paths.items()}
 
 
 def _now(problem: Problem, until: datetime | None) -> datetime:

@@ -25,7 +25,8 @@ from mlguide_assets.prepare.lake.snapshots import DataFile, Snapshot
 LIBRARIES = ("duckdb", "ibis-framework")
 """Other versions of these may write other bytes, or hash rows otherwise."""
 
-_KEY = "partition"
+KEY = "partition"
+"""The column that names the partition of a row, while rows of several are together."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,10 @@ def bucketed(connection: Any, rows: ibis.Table, keys: Iterable[str], folder: Pat
         Per key what `per_partition` reads: patterns of Parquet files, which lack the column.
     """
     folder.mkdir()
-    options = f"FORMAT parquet, PARTITION_BY ({_KEY}), COMPRESSION lz4"
+    options = f"FORMAT parquet, PARTITION_BY ({KEY}), COMPRESSION lz4"
     connection.raw_sql(f"COPY ({connection.compile(rows)}) TO {quoted(folder)} ({options})")
-    places = {key: folder / f"{_KEY}={key}" for key in keys}
-    schema = rows.drop(_KEY).schema().to_pyarrow()
+    places = {key: folder / f"{KEY}={key}" for key in keys}
+    schema = rows.drop(KEY).schema().to_pyarrow()
     for place in places.values():
         if not place.exists():
             place.mkdir()
@@ -113,7 +114,7 @@ def bucketed(connection: Any, rows: ibis.Table, keys: Iterable[str], folder: Pat
 
 def partition_of(filename: ibis.Column) -> ibis.Column:
     """The key of the partition that a file of `bucketed` holds. Folders above it may be called alike."""
-    return filename.re_extract(f".*{_KEY}=([^/]*)/[^/]*$", 1)
+    return filename.re_extract(f".*{KEY}=([^/]*)/[^/]*$", 1)
 
 
 def per_partition(
@@ -128,7 +129,7 @@ def per_partition(
         rows: called with one table per name in `schemas`; what a partition is made of.
         places: per partition, where each of these tables is: patterns of Parquet files, see `pattern_of`.
     """
-    named = {name: f"this {_KEY}: {name}" for name in schemas}
+    named = {name: f"this {KEY}: {name}" for name in schemas}
     sql = connection.compile(rows(**{name: ibis.table(schema, name=named[name]) for name, schema in schemas.items()}))
     queries = {}
     for key, where in places.items():

@@ -1,4 +1,4 @@
-"""One way of computing the features, in a process of its own: `features prepare|ours|sql|pandas FOLDER SENDS`."""
+"""One way of computing the features, in a process of its own: `features prepare|ours|spark|sql|pandas FOLDER SENDS`."""
 
 import json
 import resource
@@ -36,6 +36,9 @@ def main(way: str, folder: Path, sends: int) -> None:
         core_of_all = core_rows(accepted(problem, connection, folder), problem)
         connection.to_parquet(core_of_all, str(core), compression="zstd")
         return
+    if way == "spark":
+        _on_spark(problem, folder, out)
+        return
     start = time.perf_counter()
     if way == "ours":
         features = features_from(accepted(problem, connection, folder), problem)
@@ -50,6 +53,21 @@ def main(way: str, folder: Path, sends: int) -> None:
         with_pandas(core, out, problem)
     seconds = time.perf_counter() - start
     print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1024**3]))
+
+
+def _on_spark(problem: Problem, folder: Path, out: Path) -> None:
+    """The memory printed is this process's and that of Spark's machine together."""
+    from mlguide_assets.prepare.spark.engine import Spark
+
+    engine = Spark.opened()
+    # Its machine starts once per run, however many rows there are.
+    tables = {name: engine.read(folder / f"{name}.accepted.parquet") for name in problem.tables}
+    start = time.perf_counter()
+    engine.connection.to_parquet(features_from(tables, problem), out)
+    seconds = time.perf_counter() - start
+    engine.connection.disconnect()
+    peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    print(json.dumps([seconds, peak * 1024 / 1024**3]))
 
 
 if __name__ == "__main__":

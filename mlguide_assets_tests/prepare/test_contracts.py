@@ -12,6 +12,7 @@ import pytest
 from mlguide_assets.define.contracts import Filled, NewestKnown, NotAfter, SetAside
 from mlguide_assets.define.loading import load_problem, with_overrides
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.computing import DuckDB
 from mlguide_assets.prepare.contracts import Validated, results_table, validate
 from mlguide_assets.prepare.core import core_rows
 from mlguide_assets.prepare.refusals import refuse_blocked
@@ -155,7 +156,8 @@ def validated(
     request: pytest.FixtureRequest, duck: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, Validated]:
     scratch = tmp_path_factory.mktemp("marked")
-    return request.param, validate(as_tables(ROWS), SCHEMA, contract(request.param), duck, scratch=scratch, now=NOW)
+    engine = DuckDB(duck)
+    return request.param, validate(as_tables(ROWS), SCHEMA, contract(request.param), engine, scratch=scratch, now=NOW)
 
 
 def accepted(validated: Validated) -> dict[str, list[dict[str, Any]]]:
@@ -220,9 +222,8 @@ def test_the_results_are_a_table_of_one_row_per_rule(validated: tuple[str, Valid
 
 @pytest.fixture(scope="module")
 def set_aside(duck: Any, tmp_path_factory: pytest.TempPathFactory) -> Validated:
-    return validate(
-        as_tables(ROWS), SCHEMA, contract("quarantine"), duck, scratch=tmp_path_factory.mktemp("marked"), now=NOW
-    )
+    scratch = tmp_path_factory.mktemp("marked")
+    return validate(as_tables(ROWS), SCHEMA, contract("quarantine"), DuckDB(duck), scratch=scratch, now=NOW)
 
 
 def test_rows_that_keep_the_contract_go_on_in_the_order_of_their_keys(set_aside: Validated) -> None:
@@ -254,7 +255,7 @@ def test_of_several_rows_of_a_key_the_last_one_is_kept(duck: Any, tmp_path: Path
     rows = {**ROWS, "user_profiles": users}
     for order, last in ((doubles, "no"), (doubles[::-1], "yes")):
         given = as_tables({**rows, "user_emails": order})
-        found = validate(given, SCHEMA, contract("quarantine"), duck, scratch=tmp_path, now=NOW)
+        found = validate(given, SCHEMA, contract("quarantine"), DuckDB(duck), scratch=tmp_path, now=NOW)
         kept = accepted(found)["user_emails"]
         assert {row["unsubscribed"] for row in kept} == {last}
         assert len(kept) == 399
@@ -267,7 +268,7 @@ def test_where_nothing_shows_the_newest_row_that_blocks(duck: Any, tmp_path: Pat
     unordered = ibis.memtable(whole["user_emails"].drop(NEWER).to_pyarrow())
     tables = {**whole, "user_emails": with_newer_rows(unordered, SCHEMA.tables["user_emails"], ("unsubscribed",))}
     rules = contract("quarantine")
-    found = validate(tables, SCHEMA, rules, duck, scratch=tmp_path, now=NOW)
+    found = validate(tables, SCHEMA, rules, DuckDB(duck), scratch=tmp_path, now=NOW)
     with pytest.raises(InputError, match="newest_row_is_known in 2 of 2 rows") as caught:
         refuse_blocked(found.results, rules, "the shop")
     assert "no column says which is newer" in str(caught.value)
@@ -281,7 +282,7 @@ def guide(guide_tables: Guide, duck: Any, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("guide")
     problem = with_overrides(load_problem("guide"), source=str(guide_tables.folder))
     tables = read_source(problem, duck, scratch=folder, oracle=folder)
-    return validate(tables, problem.schema, problem.rules, duck, scratch=folder, now=datetime(2024, 1, 1))
+    return validate(tables, problem.schema, problem.rules, DuckDB(duck), scratch=folder, now=datetime(2024, 1, 1))
 
 
 def test_half_of_the_guides_deliveries_come_before_the_user_or_the_email(guide: Validated, guide_tables: Guide) -> None:

@@ -16,6 +16,7 @@ import pytest
 from mlguide_assets.define.contracts import Unique
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.clock import data_clock
+from mlguide_assets.prepare.computing import DuckDB
 from mlguide_assets.prepare.contracts import results_table, validate
 from mlguide_assets.prepare.core import core_rows, rebuilt_core
 from mlguide_assets.prepare.features.building import tables_of
@@ -216,7 +217,7 @@ def test_partitions_together_are_what_is_computed_over_everything(
     followed.follow(STEPS["a day"])
     lake, problem = followed.lake, followed.problem
     tables = read_source(problem, duck, scratch=tmp_path, oracle=tmp_path)
-    whole = validate(tables, problem.schema, problem.rules, duck, scratch=tmp_path, now=datetime(2025, 1, 1))
+    whole = validate(tables, problem.schema, problem.rules, DuckDB(duck), scratch=tmp_path, now=datetime(2025, 1, 1))
     accepted = {name: rows.to_pyarrow() for name, rows in whole.accepted.items()}
     for name, rows in accepted.items():
         assert lake.read(name).to_pyarrow() == rows, name

@@ -17,20 +17,19 @@ import ibis
 from mlguide_assets.define.prediction import PredictEvent
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.decisions.rows import MATURED_AT
-from mlguide_assets.prepare.engine import read_parquet, selects_apart
+from mlguide_assets.prepare.engine import selects_apart
 from mlguide_assets.prepare.features.building import (
     clock_of,
     decisions_of,
     features_of_all,
     features_of_some,
-    tables_of,
 )
-from mlguide_assets.prepare.lake.data_files import Partitions, Query
+from mlguide_assets.prepare.lake.data_files import Partitions, TableLike
 from mlguide_assets.prepare.lake.failures import writing
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import Snapshot
 from mlguide_assets.prepare.partitions import UNDATED, Calendar
-from mlguide_assets.prepare.rebuilding import bucketed, current, fingerprint, per_partition, plan
+from mlguide_assets.prepare.rebuilding import current, fingerprint, plan
 
 WHAT = "What features are made of"
 _AFTER_ALL = "~"
@@ -44,7 +43,7 @@ def features_by_partition(lake: Lake, problem: Problem) -> Iterator[Partitions]:
     Args:
         problem: resolved.
     """
-    tables = tables_of(lake, problem)
+    tables = {name: lake.open(name) for name in problem.tables}
     clock = clock_of(tables, problem)
     rows = decisions_of(tables, problem, clock=clock)
     calendar = Calendar.of(clock.date(), problem.label.window)
@@ -71,7 +70,7 @@ def _spans(lake: Lake, problem: Problem, rows: ibis.Table, calendar: Calendar) -
     spans = keyed.group_by("partition").aggregate(
         last=keyed[time].max(), first_final=keyed[MATURED_AT].min(), last_final=keyed[MATURED_AT].max()
     )
-    return {row.pop("partition"): _Span(**row) for row in lake.connection.to_pyarrow(spans).to_pylist()}
+    return {row.pop("partition"): _Span(**row) for row in spans.to_pyarrow().to_pylist()}
 
 
 def _inputs(lake: Lake, problem: Problem, rows: ibis.Table, calendar: Calendar, clock: datetime) -> dict[str, str]:
@@ -127,7 +126,7 @@ def _computed(
     stale: list[str],
     every: Any,
     scratch: Path,
-) -> dict[str, Query]:
+) -> dict[str, TableLike]:
     """The features of the partitions that are computed again, each as a table."""
     if not stale:
         return {}
@@ -136,14 +135,6 @@ def _computed(
         features = features_of_all(tables, rows, problem)
     else:
         asked = rows.filter(calendar.keys(rows[time]).isin(stale))
-        lake.connection.to_parquet(asked, scratch / "asked.parquet")
-        features = features_of_some(tables, read_parquet(lake.connection, scratch / "asked.parquet"), problem)
+        features = features_of_some(tables, lake.engine.stored(asked, scratch / "asked.parquet"), problem)
     keyed = features.mutate(partition=calendar.keys(features[time]))
-    places = bucketed(lake.connection, keyed, stale, scratch / "features")
-    order = problem.decision.order
-    return per_partition(
-        lake.connection,
-        lambda rows: rows.order_by(*order),
-        {"rows": features.schema()},
-        {key: {"rows": where} for key, where in places.items()},
-    )
+    return lake.engine.sorted_partitions(keyed, stale, problem.decision.order, scratch / "features")

@@ -36,7 +36,14 @@ class Query:
     sql: str
 
 
-TableLike: TypeAlias = "ibis.Table | pa.Table | pa.RecordBatchReader | Query"
+@dataclass(frozen=True)
+class Written:
+    """A Parquet file in scratch space of the lake that holds a partition as it is to be: it is moved, not read."""
+
+    path: Path
+
+
+TableLike: TypeAlias = "ibis.Table | pa.Table | pa.RecordBatchReader | Query | Written"
 
 
 @dataclass(frozen=True)
@@ -94,8 +101,10 @@ def write_file(session: Session, folder: Path, key: str, data: TableLike) -> Dat
             with session.connection.con.cursor() as cursor:
                 cursor.execute("SET TimeZone = 'UTC'")
                 cursor.execute(f"COPY ({data.sql}) TO {quoted(temporary)} (FORMAT parquet, COMPRESSION zstd)")
+        elif isinstance(data, Written):
+            data.path.replace(temporary)
         else:
-            session.connection.to_parquet(data, temporary, compression="zstd")
+            session.backend_of(data).to_parquet(data, temporary, compression="zstd")
         return name_by_content(temporary, key)
     finally:
         temporary.unlink(missing_ok=True)

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,8 @@ from mlguide_assets.settings import LakePlace
 if TYPE_CHECKING:
     import ibis
 
+    from mlguide_assets.prepare.computing import Engine, EngineName
+
 ATTEMPTS = 60
 """How often a change is put on top of what other hosts write meanwhile. One of them succeeds each time."""
 PAUSE_SECONDS = 0.2
@@ -55,13 +58,15 @@ class Lake:
     Args:
         place: where it is; a path is that of a folder, created on the first write.
         keep: snapshots kept per table, the current one included and pinned ones not counted.
+        engine: what computes what is as large as the decisions.
 
     Raises:
         InputError: from any method, where object storage does not answer or refuses.
     """
 
-    def __init__(self, place: Path | LakePlace, *, keep: int = 5) -> None:
+    def __init__(self, place: Path | LakePlace, *, keep: int = 5, engine: "EngineName" = "duckdb") -> None:
         self.place = place if isinstance(place, LakePlace) else LakePlace(place)
+        self._engine = engine
         self.keep = keep
         self.session = Session(self.root)
         self._pointers, self._files = open_stores(self.place)
@@ -75,6 +80,21 @@ class Lake:
     def connection(self) -> "ibis.BaseBackend":
         """This process's in-memory DuckDB. It holds no data of its own; spilling goes below the lake."""
         return self.session.connection
+
+    @cached_property
+    def engine(self) -> "Engine":
+        """What computes what is as large as the decisions.
+
+        Raises:
+            InputError: it cannot be opened.
+        """
+        from mlguide_assets.prepare.computing import DuckDB
+
+        if self._engine == "duckdb":
+            return DuckDB(self.connection)
+        from mlguide_assets.prepare.spark.engine import Spark
+
+        return Spark.opened()
 
     def tables(self) -> dict[str, Snapshot]:
         """The current snapshot of every table."""
@@ -127,6 +147,12 @@ class Lake:
         paths = tuple(self.files(table, partitions=partitions, snapshot_id=snapshot_id))
         with naming_lost_files(f"Table {table!r} cannot be read"):
             return self.session.read(paths, by_name=by_name)
+
+    def open(self, table: str, *, partitions: list[str] | None = None, snapshot_id: str | None = None) -> "ibis.Table":
+        """`read`, for the engine: what it gives is joined with nothing that `read` does."""
+        if self._engine == "duckdb":
+            return self.read(table, partitions=partitions, snapshot_id=snapshot_id)
+        return self.engine.read(*self.files(table, partitions=partitions, snapshot_id=snapshot_id))
 
     def read_arrow(self, table: str, partitions: list[str] | None = None, snapshot_id: str | None = None) -> pa.Table:
         """A small table in memory, in the order of its partitions, without Ibis and DuckDB.

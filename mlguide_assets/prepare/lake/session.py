@@ -41,6 +41,11 @@ class Session:
     def connection(self) -> "ibis.BaseBackend":
         return connect(spill=self.root / ".spill")
 
+    def backend_of(self, rows: "ibis.Table") -> "ibis.BaseBackend":
+        """What computes a table: this session's DuckDB, unless Spark does."""
+        backends, _ = rows._find_backends()
+        return next((backend for backend in backends if backend.name != "duckdb"), self.connection)
+
     def read(self, paths: tuple[Path, ...], *, by_name: bool) -> "ibis.Table":
         """Files as one expression; the same expression for the same files, which never change."""
         known = self._read.get((paths, by_name))

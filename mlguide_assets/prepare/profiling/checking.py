@@ -14,6 +14,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.define.sources import AnySimulator
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.computing import DuckDB
 from mlguide_assets.prepare.contracts import Validated, validate
 from mlguide_assets.prepare.decisions.rows import MATURED_AT
 from mlguide_assets.prepare.engine import read_parquet
@@ -88,7 +89,7 @@ def check_problem(problem: Problem, connection: Any, scratch: Path, report: Call
     raw = read_source(problem, connection, scratch=scratch, oracle=oracle, report=heard)
     now = _now(problem)
     report("applying the contract")
-    validated = validate(raw, problem.schema, problem.rules, connection, scratch=scratch, now=now)
+    validated = validate(raw, problem.schema, problem.rules, DuckDB(connection), scratch=scratch, now=now)
     rows = {name: int(table.count().execute()) for name, table in raw.items()}
     accepted = {name: int(table.count().execute()) for name, table in validated.accepted.items()}
     broken = [each for each in validated.results if each.violations and each.action != "warn"]

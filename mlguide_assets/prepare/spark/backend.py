@@ -3,16 +3,21 @@
 Only modules that have opened Spark import this one.
 """
 
-from collections.abc import Mapping
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
+import pyarrow as pa
 import sqlglot.expressions as sge
 from ibis.backends.pyspark import Backend
 from ibis.backends.sql.compilers.pyspark import PySparkCompiler
 from ibis.common.exceptions import UnsupportedOperationError
+from ibis.util import gen_name
 
 
 class SparkCompiler(PySparkCompiler):  # type: ignore[misc]  # Ibis has no types
@@ -40,6 +45,19 @@ class SparkCompiler(PySparkCompiler):  # type: ignore[misc]  # Ibis has no types
         collected = self.f.anon.collect_list(arg if where is None else self.if_(where, arg, sge.Null()))
         return self.f.anon.sort_array(collected, sge.convert(key.ascending))
 
+    def visit_ScalarUDF(self, op: Any, **arguments: Any) -> Any:  # noqa: N802
+        """DuckDB's hash by one of Spark's, which skips nulls, so that they count by a column of their own."""
+        if op.__func_name__ != "hash":
+            return super().visit_ScalarUDF(op, **arguments)
+        (value,) = arguments.values()
+        if isinstance(value, sge.Struct):
+            columns = [each.unalias() for each in value.expressions]
+            known = [each for column in columns for each in (column, column.is_(sge.Null()))]
+        else:
+            known = [value]
+        # As a decimal, since sums of whole numbers overflow.
+        return self.cast(self.f.anon.xxhash64(*known), dt.Decimal(20, 0))
+
     def visit_ArrayIndex(self, op: Any, *, arg: Any, index: Any) -> Any:  # noqa: N802
         """Null where there are not so many values: in ANSI mode `element_at` fails there."""
         return self.f.anon.try_element_at(arg, self.cast(index + 1, dt.int32))
@@ -63,13 +81,61 @@ class SparkBackend(Backend):  # type: ignore[misc]  # Ibis has no types
     def execute(self, expr: Any, /, **kwargs: Any) -> Any:
         return expr.__pandas_result__(self.to_pyarrow(expr.as_table(), **kwargs).to_pandas())
 
-    def read_files(self, *paths: Any) -> ibis.Table:
-        """Parquet files as one table."""
-        from ibis.util import gen_name
-
+    def read_files(self, *paths: Path) -> ibis.Table:
+        """Parquet files, or folders of them, as one table; what folders above them are called adds no columns."""
         name = gen_name("read_parquet")
-        self._session.read.parquet(*map(str, paths)).createOrReplaceTempView(name)
+        self._session.read.parquet(*map(_pattern_of, paths)).createOrReplaceTempView(name)
         return self.table(name)
+
+    def mapped(self, expr: Any, function: Any, schema: pa.Schema) -> ibis.Table:
+        """What a function of Arrow batches makes of a table, on the executors, each time that it is asked for."""
+        from pyspark.sql.pandas.types import from_arrow_schema
+
+        name = gen_name("mapped")
+        self._frame(expr).mapInArrow(function, from_arrow_schema(schema, True)).createOrReplaceTempView(name)
+        return self.table(name)
+
+    def to_parquet(self, expr: Any, /, path: Path, **_: Any) -> None:
+        """Write a table, in its order, as one file. One task writes it; its rows do not pass through this process."""
+        folder = path.with_name(f"{path.name.lstrip('.')}.parts")
+        try:
+            self._write(self._frame(expr).coalesce(1), folder)
+            (part,) = folder.glob("*.parquet")
+            part.replace(path)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def to_parts(self, expr: Any, folder: Path) -> None:
+        """Write a table as a new folder of files, in any order."""
+        self._write(self._frame(expr), folder)
+
+    def to_sorted_folders(self, expr: Any, folder: Path, *, by: str, order: Sequence[str]) -> None:
+        """Write a table as a new folder with a folder `by=value` of one sorted file for every value of a column."""
+        from pyspark.sql import functions
+
+        rows = self._frame(expr)
+        keys = [functions.col(_name(column)).asc_nulls_last() for column in (by, *order)]
+        tasks = int(self._session.conf.get("spark.sql.shuffle.partitions"))
+        self._write(rows.repartition(tasks, by).sortWithinPartitions(*keys), folder, by)
+
+    def _register_udfs(self, expr: Any) -> None:
+        """There are none but those that the compiler writes, whose types Spark need not know."""
+
+    def _frame(self, expr: Any) -> Any:
+        self._run_pre_execute_hooks(expr)
+        return self._session.sql(self.compile(expr.as_table()))
+
+    def _write(self, rows: Any, folder: Path, *by: str) -> None:
+        rows.write.option("compression", "zstd").partitionBy(*by).parquet(f"file://{folder}")
+
+
+def _pattern_of(path: Path) -> str:
+    """The pattern that matches a path and nothing else, as Hadoop reads it."""
+    return "file://" + re.sub(r"([\\*?\[\]{}])", r"\\\1", str(path))
+
+
+def _name(column: str) -> str:
+    return "`" + column.replace("`", "``") + "`"
 
 
 def backend_of(session: Any) -> SparkBackend:

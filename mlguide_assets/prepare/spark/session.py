@@ -6,6 +6,7 @@ error rather than a null.
 
 import os
 import shutil
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ _SEMANTICS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.timestampType": "TIMESTAMP_NTZ",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
-    # Of two rows that give one column different types, the second must not win in silence.
-    "spark.sql.storeAssignmentPolicy": "ANSI",
+    # Keys of partitions are texts, also 2025.
+    "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
 }
 _OWN_PROCESS = {
     # Nobody else is to see the tables of this machine, or a port of it.
@@ -60,6 +61,9 @@ def open_spark(address: str) -> Any:
     if address.startswith("sc://"):
         return _opened(builder.remote(address), address)
     _require_java()
+    if address.startswith("local"):
+        # Its workers are to find what this process finds.
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     for key, value in (_OWN_PROCESS | _local(address)).items():
         builder = builder.config(key, value)
     return _opened(builder.master(address), address)

@@ -1,0 +1,144 @@
+"""The boundary to the engine that computes what is as large as the decisions: DuckDB in this process, or Spark.
+
+Expressions are Ibis's and the same on both. What an engine reads, writes in partitions and hashes is behind `Engine`;
+which SQL an expression becomes is behind its backend (for Spark `spark/backend.py`). Nothing else asks which it is.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import pyarrow as pa
+
+from mlguide_assets.prepare.engine import pattern_of, read_parquet, read_parquet_below
+from mlguide_assets.prepare.lake.data_files import TableLike
+from mlguide_assets.prepare.rebuilding import KEY, bucketed, partition_of, per_partition
+
+if TYPE_CHECKING:
+    import ibis
+
+EngineName = Literal["duckdb", "spark"]
+Shape = Callable[["ibis.Table", Sequence[str]], "ibis.Table"]
+"""Rows to other rows, one by one or filtered, with those of their columns that are named besides its own."""
+
+
+Batches = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+
+
+class Parted(Protocol):
+    """Rows that were computed once and are looked at several times."""
+
+    @property
+    def rows(self) -> "ibis.Table":
+        """All of them, with the column `partition`."""
+        ...
+
+    def each(self, shape: Shape, order: Sequence[str], keys: Iterable[str]) -> dict[str, TableLike]:
+        """What `shape` makes of the rows of these partitions, each in an order, to be written to the lake."""
+        ...
+
+
+class Engine(Protocol):
+    """What computes. Paths are on a disk that all of its machines see."""
+
+    @property
+    def name(self) -> EngineName: ...
+
+    def read(self, *paths: Path) -> "ibis.Table":
+        """Parquet files, or folders of them, as one table."""
+        ...
+
+    def stored(self, rows: "ibis.Table", path: Path) -> "ibis.Table":
+        """Rows computed once, into a new file or folder, and read from there."""
+        ...
+
+    def parted(self, rows: "ibis.Table", keys: Sequence[str], folder: Path) -> Parted:
+        """Rows by their column `partition`, whose values are the keys, below a new folder."""
+        ...
+
+    def sorted_partitions(
+        self, rows: "ibis.Table", keys: Sequence[str], order: Sequence[str], folder: Path
+    ) -> dict[str, TableLike]:
+        """Rows by their column `partition`, each partition in an order; also those of the keys that have no row.
+
+        Equal rows are an equal file, on one engine: the bytes of another's differ.
+        """
+        ...
+
+    def mapped(self, rows: "ibis.Table", function: Batches, schema: pa.Schema) -> "ibis.Table":
+        """What a function of Arrow batches makes of rows, wherever they are: it is sent there, with what it refers to.
+
+        Args:
+            schema: of the batches that it gives.
+        """
+        ...
+
+    def per_partition(
+        self,
+        rows: Callable[..., "ibis.Table"],
+        schemas: Mapping[str, "ibis.Schema"],
+        places: Mapping[str, Mapping[str, Sequence[Path]]],
+    ) -> dict[str, TableLike]:
+        """What a function makes of some files, for every partition.
+
+        Args:
+            rows: called with one table per name in `schemas`; its result is ordered.
+            places: per partition, the files of each of these tables.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class DuckDB:
+    """The default: in this process, out of core."""
+
+    connection: Any
+    name: EngineName = "duckdb"
+
+    def read(self, *paths: Path) -> "ibis.Table":
+        return read_parquet(self.connection, *paths)
+
+    def stored(self, rows: "ibis.Table", path: Path) -> "ibis.Table":
+        self.connection.to_parquet(rows, path)
+        return self.read(path)
+
+    def parted(self, rows: "ibis.Table", keys: Sequence[str], folder: Path) -> Parted:
+        places = bucketed(self.connection, rows, keys, folder)
+        found = read_parquet_below(self.connection, folder, "*/*.parquet")
+        return _Buckets(self.connection, found.mutate(**{KEY: partition_of(found.filename)}).drop("filename"), places)
+
+    def sorted_partitions(
+        self, rows: "ibis.Table", keys: Sequence[str], order: Sequence[str], folder: Path
+    ) -> dict[str, TableLike]:
+        places = bucketed(self.connection, rows, keys, folder)
+        return _Buckets(self.connection, rows, places).each(lambda rows, _: rows, order, keys)
+
+    def mapped(self, rows: "ibis.Table", function: Batches, schema: pa.Schema) -> "ibis.Table":
+        batches = self.connection.to_pyarrow_batches(rows)
+        return self.connection.read_in_memory(pa.RecordBatchReader.from_batches(schema, function(batches)))
+
+    def per_partition(
+        self,
+        rows: Callable[..., "ibis.Table"],
+        schemas: Mapping[str, "ibis.Schema"],
+        places: Mapping[str, Mapping[str, Sequence[Path]]],
+    ) -> dict[str, TableLike]:
+        patterns = {
+            key: {name: [pattern_of(path) for path in paths] for name, paths in where.items()}
+            for key, where in places.items()
+        }
+        return dict(per_partition(self.connection, rows, schemas, patterns))
+
+
+@dataclass(frozen=True)
+class _Buckets:
+    """Rows in a folder per partition, see `bucketed`."""
+
+    connection: Any
+    rows: "ibis.Table"
+    places: Mapping[str, Sequence[str]]
+
+    def each(self, shape: Shape, order: Sequence[str], keys: Iterable[str]) -> dict[str, TableLike]:
+        schemas, where = {"rows": self.rows.drop(KEY).schema()}, {key: {"rows": self.places[key]} for key in keys}
+        return dict(per_partition(self.connection, lambda rows: shape(rows, ()).order_by(*order), schemas, where))

@@ -1,0 +1,86 @@
+"""Spark as the engine: what it reads, and how what it writes becomes partitions of the lake.
+
+Its executors write the files; this process names them. Each partition is sorted and written by one task, so that its
+content, and with it its name, does not depend on how many executors there are.
+"""
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import ibis
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mlguide_assets.prepare.computing import Batches, EngineName, Parted, Shape
+from mlguide_assets.prepare.lake.data_files import TableLike, Written
+from mlguide_assets.prepare.rebuilding import KEY
+from mlguide_assets.prepare.spark.backend import SparkBackend, backend_of
+from mlguide_assets.prepare.spark.session import spark_session
+
+
+@dataclass(frozen=True)
+class Spark:
+    """See `computing.Engine`."""
+
+    connection: SparkBackend
+    name: EngineName = "spark"
+
+    @classmethod
+    def opened(cls) -> "Spark":
+        """Where `MLGUIDE_SPARK` says; errors as of `spark_session`."""
+        return cls(backend_of(spark_session()))
+
+    def read(self, *paths: Path) -> ibis.Table:
+        return self.connection.read_files(*paths)
+
+    def stored(self, rows: ibis.Table, path: Path) -> ibis.Table:
+        self.connection.to_parts(rows, path)
+        return self.read(path)
+
+    def parted(self, rows: ibis.Table, keys: Sequence[str], folder: Path) -> Parted:
+        folder.mkdir()
+        return _Stored(self, self.stored(rows, folder / "rows"), folder)
+
+    def sorted_partitions(
+        self, rows: ibis.Table, keys: Sequence[str], order: Sequence[str], folder: Path
+    ) -> dict[str, TableLike]:
+        self.connection.to_sorted_folders(rows, folder, by=KEY, order=order)
+        return {key: Written(self._only_file(folder / f"{KEY}={key}", rows)) for key in keys}
+
+    def mapped(self, rows: ibis.Table, function: Batches, schema: pa.Schema) -> ibis.Table:
+        return self.connection.mapped(rows, function, schema)
+
+    def per_partition(
+        self,
+        rows: Callable[..., ibis.Table],
+        schemas: Mapping[str, ibis.Schema],
+        places: Mapping[str, Mapping[str, Sequence[Path]]],
+    ) -> dict[str, TableLike]:
+        return {
+            key: rows(**{name: self.read(*paths) for name, paths in where.items()}) for key, where in places.items()
+        }
+
+    def _only_file(self, folder: Path, rows: ibis.Table) -> Path:
+        found = list(folder.glob("*.parquet"))
+        if found:
+            (path,) = found
+            return path
+        folder.mkdir(parents=True)
+        pq.write_table(rows.drop(KEY).schema().to_pyarrow().empty_table(), folder / "none.parquet")
+        return folder / "none.parquet"
+
+
+@dataclass(frozen=True)
+class _Stored:
+    engine: Spark
+    rows: ibis.Table
+    folder: Path
+
+    def each(self, shape: Shape, order: Sequence[str], keys: Iterable[str]) -> dict[str, TableLike]:
+        keys = list(keys)
+        if not keys:
+            return {}
+        shaped = shape(self.rows.filter(self.rows[KEY].isin(keys)), (KEY,))
+        return self.engine.sorted_partitions(shaped, keys, order, self.folder / uuid.uuid4().hex)
