@@ -7,6 +7,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from mlguide_assets.define.schema import TAKEN_NOUNS
+
 
 def word_set(text: str) -> frozenset[str]:
     return frozenset(text.split())
@@ -66,10 +68,16 @@ def singular(word: str) -> str:
 
 
 def noun(parts: Iterable[str], otherwise: str) -> str:
-    """Words as a noun of a problem file: lower case, in the singular."""
+    """Words as a noun of a problem file: lower case, in the singular.
+
+    >>> noun(["loyalty", "members"], "thing"), noun(["runs"], "thing")
+    ('loyalty_member', 'run_case')
+    """
     parts = list(parts)
     joined = "_".join([*parts[:-1], singular(parts[-1])]) if parts else ""
     joined = joined.lstrip("0123456789_")[:32].strip("_")
+    if joined in TAKEN_NOUNS:
+        return f"{joined}_case"
     return joined if re.fullmatch(r"[a-z][a-z0-9_]*", joined) else otherwise
 
 
