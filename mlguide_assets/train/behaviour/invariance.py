@@ -9,6 +9,7 @@ import pyarrow as pa
 from mlguide_assets.define.decision import id_column, plural
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.features.building import features_from
+from mlguide_assets.prepare.features.catalogue import event_of
 from mlguide_assets.train.behaviour.results import Behaviour, example_of, share_of
 from mlguide_assets.train.behaviour.samples import exchanged, ids_of, renamed_history, scores_of, translated
 from mlguide_assets.train.models import ServableModel
@@ -30,17 +31,18 @@ def ids_do_not_matter(
         history: what happened to some units.
         clock: of the data.
     """
-    decision, nouns = problem.decision, problem.schema.entities
-    old = {noun: ids_of(history, problem, noun) for noun in nouns}
+    decision, kept = problem.decision, nouns_that_order_ties(problem)
+    old = {noun: ids_of(history, problem, noun) for noun in problem.schema.entities}
     new = {noun: exchanged(ids, random) for noun, ids in old.items()}
+    renamed_ids = {noun: new[noun] for noun in old if noun not in kept}
     features, renamed = (
         features_from(as_tables(each), problem, clock=clock).to_pyarrow()
-        for each in (history, renamed_history(history, problem, old, new))
+        for each in (history, renamed_history(history, problem, old, renamed_ids))
     )
     # Side by side under the old ids, but given to the model under the new ones: one that reads ids is to be found out.
     by_key = [(key, "ascending") for key in decision.keys]
     there = {id_column(noun): (old[noun], new[noun]) for noun in decision.nouns}
-    back = {column: (new, old) for column, (old, new) in there.items()}
+    back = {id_column(noun): (renamed_ids[noun], old[noun]) for noun in decision.nouns if noun in renamed_ids}
     before, after = features.sort_by(by_key), translated(translated(renamed, back).sort_by(by_key), there)
     seen, seen_after = model.encoding.matrix(before), model.encoding.matrix(after)
     scores, scores_after = scores_of(model, before), scores_of(model, after)
@@ -55,6 +57,20 @@ def ids_do_not_matter(
     )
     example = example_of(before, decision.keys, scores, scores_after, broken)
     return Behaviour("ids_do_not_matter", "invariance", share <= 0, share, 0.0, len(broken), message, example)
+
+
+def nouns_that_order_ties(problem: Problem) -> set[str]:
+    """The entities whose ids say which of the events at one instant is the last, where a feature asks for it.
+
+    Of these, history keeps its ids: the order among such events is by what makes them unique, and so by design
+    another one under other ids. The model is given other ids of them all the same.
+    """
+    found = set()
+    for each in problem.features.declared.values():
+        if each.operator == "last":
+            event = problem.schema.event(event_of(each, problem))
+            found |= {noun for noun, column in event.of.items() if noun != each.by and column in event.unique_by}
+    return found
 
 
 def row_order_does_not_matter(

@@ -107,9 +107,9 @@ def translated(table: pa.Table, ids: Mapping[str, tuple[Ids, Ids]]) -> pa.Table:
 
 
 def renamed_history(history: History, problem: Problem, old: Mapping[str, Ids], new: Mapping[str, Ids]) -> History:
-    """The history with other ids of every entity, by its noun."""
+    """The history with other ids of the entities of which there are new ones, by their nouns."""
     found = dict(history)
-    for noun in old:
+    for noun in new:
         for name, column in columns_of_noun(history, problem, noun):
             found[name] = translated(found[name], {column: (old[noun], new[noun])})
     return found

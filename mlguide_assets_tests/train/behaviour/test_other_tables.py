@@ -14,10 +14,11 @@ from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.features.building import clock_of, features_from
 from mlguide_assets.train.behaviour.interventions import feature_called, noun_of, raised
+from mlguide_assets.train.behaviour.invariance import ids_do_not_matter
 from mlguide_assets.train.behaviour.samples import one_per, rows_of
 from mlguide_assets.train.behaviour.suite import behaviour_tests
 from mlguide_assets.train.checks import behaviours
-from mlguide_assets.train.encoding import Encoding
+from mlguide_assets.train.encoding import EncodedFeature, Encoding
 from mlguide_assets.train.models import refit_xgboost
 from mlguide_assets.train.rows import matured_rows
 from mlguide_assets.train.some_units import as_tables, history_of
@@ -138,3 +139,45 @@ def test_all_that_a_problem_declares_is_tested_and_an_ordinary_model_keeps_its_i
 
 def _names(problem: Problem) -> list[str]:
     return [name for name in problem.features.declared if name != "hour"]
+
+
+VISITS = problem_of(
+    {
+        **PAYMENTS,
+        "name": "visits",
+        "tables": {
+            "visits": {
+                "event": "visit",
+                "at": "came",
+                "of": {"guest": "guest", "room": "room"},
+                "columns": {"price": "number", "lost": "flag"},
+            }
+        },
+        "predict": {"each": "visit", "label": {**PAYMENTS["predict"]["label"], "column": "lost"}},
+        "features": {"declared": {"last_price": {"last": "visit.price", "by": "guest"}}},
+    },
+    Path("nowhere"),
+)
+
+
+@pytest.mark.parametrize("reads", [(), ("room_id",)], ids=["sound", "reads an id"])
+def test_ids_that_order_events_of_one_instant_may_do_so_but_no_model_may_read_them(reads: tuple[str, ...]) -> None:
+    """The last of several visits at one instant is told by the room."""
+    chance = random.Random(1)
+    visits = [
+        {"guest": guest, "room": room, "came": START + day * DAY, "price": chance.random()}
+        | {"lost": "true" if chance.random() < 0.2 + 0.05 * (room % 9) else "false"}
+        for day in range(40)
+        for guest in range(12)
+        for room in chance.sample(range(30), 3)
+    ]
+    tables = {"visits": ibis.memtable(pa.Table.from_pylist(visits))}
+    rows = matured_rows(features_from(tables, VISITS), VISITS)
+    fitted = Encoding.fit(rows, (feature_called("last_price", VISITS),))
+    encoding = Encoding((*fitted.features, *(EncodedFeature(name) for name in reads)))
+    labels = rows["lost"].to_numpy()
+    model = refit_xgboost(encoding.matrix(rows), labels, encoding, rounds=20, seed=0)
+    history = history_of(tables, VISITS, pa.array(range(12)))
+    clock = clock_of(tables, VISITS)
+    found = ids_do_not_matter(model, history, VISITS, np.random.default_rng(0), clock=clock)
+    assert found.passed == (not reads), found.message
