@@ -1,4 +1,4 @@
-// The key that a server may want: asked for when it says so, kept by the tab alone.
+// The API key: requested when the server requires one, kept by the tab alone.
 
 import { key } from "./api.js";
 import { byId, say } from "./dom.js";

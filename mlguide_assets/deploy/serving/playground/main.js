@@ -1,4 +1,4 @@
-// The page: controls → request → answer. Every change asks again; an answer that comes too late is dropped.
+// The page: controls → request → answer. Every change sends a request; an answer that comes too late is dropped.
 
 import * as api from "./api.js";
 import { Catalog } from "./catalog.js";
@@ -39,7 +39,7 @@ const pickers = new Map(problem.entities.map((entity) => [entity.noun, pickerOf(
 
 /** The request in progress: aborted as soon as another takes its place. */
 let asking = new AbortController();
-/** The last answer without what-if: what was asked of which model, and the ids of a case → its probability. */
+/** The last answer without what-if: the request and the model, and the ids of a case → its probability. */
 let baseline = { asked: "", risks: new Map() };
 let listed = false;
 let pause = 0;
@@ -136,7 +136,7 @@ async function risksWithoutWhatIf(state, answer, signal) {
   return plain ? null : baseline.risks;
 }
 
-/** Let the sliders start at what is so of the first case that is told of, at the instant asked for. */
+/** Let the sliders start at the values of the first case of the answer, at the requested instant. */
 async function startSliders({ asOf, mode }, { recommendations: [best] = [], predictions: [only] = [] }) {
   const [now, first] = [instant(asOf || service.state?.now), best ?? only];
   if (!first || !now || mode === "last") return;

@@ -65,7 +65,7 @@ export class Moment {
     say(byId("what-if-of"), whose);
   }
 
-  /** Say which moments can be asked for. */
+  /** Say which instants can be requested. */
   bound(service) {
     const [from, now] = [instant(service.feature_time), instant(service.now)];
     if (!from || !now) return;
@@ -81,7 +81,7 @@ export class Moment {
     const element = make("div", { class: "what-if" }, on, make("label", { for: name }, label), output, slider);
     const made = { element, on, slider };
     const rest = part ? Math.round((least + scale) / 2) : REST;
-    const tell = () => {
+    const update = () => {
       const value = (SAID[part] ?? String)(Number(slider.value));
       const known = made.own !== undefined && !on.checked;
       output.textContent = on.checked ? value : known ? `${value}, as it is` : "as it is";
@@ -92,10 +92,10 @@ export class Moment {
       // What it counts from may lie before the scale begins.
       slider.max = Math.max(scale, Math.ceil(value));
       slider.value = value;
-      tell();
+      update();
     };
     const change = () => {
-      tell();
+      update();
       this.#changed();
     };
     on.addEventListener("change", change);
@@ -113,7 +113,7 @@ function whenOf() {
 }
 
 /**
- * The features that can be set by hand as they are at a moment; those that are known.
+ * The features that can be set by hand as they are at an instant; those that are known.
  *
  * @param rowOf noun → the entity as the API lists it, or undefined; moment: a Date.
  */

@@ -60,7 +60,7 @@ export class Outcome {
       say(byId("summary"), "No answer yet: the server wants its key, see above.");
     } else {
       const parts = [make("p", {}, make("strong", {}, "No answer. "), fault.message)];
-      if (fault.passing) parts.push(make("p", {}, "This page asks again by itself, as soon as it may work."));
+      if (fault.passing) parts.push(make("p", {}, "This page tries again automatically."));
       if (fault.message.includes("to explain")) parts.push(make("p", {}, "More are answered without Reasons."));
       byId("failure").append(...parts);
     }

@@ -191,9 +191,9 @@ export class Picker {
     const { entity } = this.#settings;
     const { noun, plural } = entity;
     const [found, ids] = [this.#options.length, idsIn(this.#input.value, entity)];
-    const told = found ? `${count(found, noun, plural)} listed: arrow keys and Enter choose.` : `No ${noun} found.`;
-    if (!ids || this.#active >= 0) return told;
-    return `${told} Enter adds ${ids.length > 3 ? count(ids.length, noun, plural) : ids.join(", ")}.`;
+    const message = found ? `${count(found, noun, plural)} listed: arrow keys and Enter choose.` : `No ${noun} found.`;
+    if (!ids || this.#active >= 0) return message;
+    return `${message} Enter adds ${ids.length > 3 ? count(ids.length, noun, plural) : ids.join(", ")}.`;
   }
 
   /** Close the list, and drop what is still being found. */

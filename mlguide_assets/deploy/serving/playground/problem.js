@@ -1,4 +1,4 @@
-// What is decided, about what, and how it is called: the words of the page. The server tells them once.
+// The decision, its entities and their names: the words of the page. The server sends them once.
 
 import * as api from "./api.js";
 
@@ -9,13 +9,13 @@ export async function learn() {
   Object.assign(problem, await api.problem());
 }
 
-/** Whom or what a decision is about; of an event that nobody chose, the first of its entities. */
+/** The entity that a decision is about; of an event that no policy chose, the first of its entities. */
 export const unit = () => problem.entities[0];
 
 /** What a decision chooses; null where it chooses nothing. */
 export const choice = () => (problem.shape === "choice" ? problem.entities[1] : null);
 
-/** Whether what is asked about is an event that nobody chose. */
+/** Whether requests are about events that no policy chose. */
 export const isEvent = () => problem.shape === "event";
 
 /** What is said of a risk that is above the threshold. */

@@ -1,4 +1,4 @@
-// What is asked: from the state of the controls to the body of a request, to a curl command and to a link.
+// The request: from the state of the controls to its body, to a curl command and to a link.
 
 import { idsIn, jsonOf } from "./ids.js";
 import { choice, isEvent, problem, unit } from "./problem.js";

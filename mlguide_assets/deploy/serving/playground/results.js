@@ -5,7 +5,7 @@ import { above, capital, choice, isEvent, problem, unit } from "./problem.js";
 import { chartOf, reachOf } from "./reasons.js";
 import { at, count, instant, percent, share } from "./words.js";
 
-const TOLD = 3;
+const MOST_SPOKEN = 3;
 const SHOWN = 5;
 const OPEN_BY_ITSELF = 3;
 const ENDS = [1, 1.5, 2, 3, 4, 5, 6, 8, 10];
@@ -26,14 +26,14 @@ export function summaryOf({ recommendations, predictions }, positive) {
     return `${count(all.length, "prediction")}, ${over} of them ${positive}.`;
   }
   const { noun, plural, id } = unit();
-  const rest = all.length - TOLD;
-  if (isEvent()) return `${capital(problem.noun)}: ${told(all[0])}.`;
-  return all.slice(0, TOLD).map((each) => `${capital(noun)} ${each[id]}: ${told(each)}.`).join(" ")
+  const rest = all.length - MOST_SPOKEN;
+  if (isEvent()) return `${capital(problem.noun)}: ${sentence(all[0])}.`;
+  return all.slice(0, MOST_SPOKEN).map((each) => `${capital(noun)} ${each[id]}: ${sentence(each)}.`).join(" ")
     + (rest > 0 ? ` And ${rest} more ${rest === 1 ? noun : plural}.` : "");
 }
 
 /** What to do with a unit, and how risky it is. */
-function told({ choice: chosen, candidates, decision, probability }) {
+function sentence({ choice: chosen, candidates, decision, probability }) {
   const risk = candidates ? candidates[0].probability : probability;
   const acts = chosen?.decision === problem.act;
   const what = chosen ? (acts ? `${chosen.decision} ${choice().noun} ${chosen[choice().id]}` : chosen.decision) : decision;
@@ -86,7 +86,7 @@ function scaleOf(predictions, { threshold, before }) {
 }
 
 function legend({ top, threshold, before, withRisk }) {
-  if (!withRisk) return make("p", { class: "hint" }, "Probabilities are off: only the classes were asked for.");
+  if (!withRisk) return make("p", { class: "hint" }, "Probabilities are off: only the classes were requested.");
   const line = threshold === null ? "" : ` The line is the threshold, ${share(threshold)}: from there on, ${above()}.`;
   const was = before ? " The thin mark is the risk without what-if." : "";
   return make("p", { class: "hint" }, `Bars run from 0% to ${share(top)}.${line}${was}`);
@@ -117,7 +117,7 @@ function groupOf(group, view) {
   );
 }
 
-/** Cases that nobody chooses among: events, entities, or the last decision about each unit. */
+/** Cases without a choice: events, entities, or the last decision about each unit. */
 function casesOf(candidates, option, view) {
   const rows = candidates.flatMap((each) => {
     const [first, ...others] = problem.entities.map((entity) => option(entity, each[entity.id]));

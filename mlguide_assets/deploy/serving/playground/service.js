@@ -1,4 +1,4 @@
-// What serves, asked again and again, so that a promotion, newer features or a server that is gone are seen.
+// The state of the server, polled, so that a promotion, newer features or a server that is gone are seen.
 
 import * as api from "./api.js";
 import { byId, make, say } from "./dom.js";
@@ -27,7 +27,7 @@ export class Service {
     } catch (fault) {
       if (!(fault instanceof api.Fault)) throw fault;
       const advice = "This page looks again every 2 seconds. Is 'mlguide serve' running?";
-      tell("gone", "does not answer", [`${fault.message} ${advice}`]);
+      setStatus("gone", "does not answer", [`${fault.message} ${advice}`]);
     }
     this.#lookLater();
   }
@@ -38,7 +38,7 @@ export class Service {
 }
 
 function show({ status, reasons, model_version: version, trained_at, shadow_version: shadow, threshold, ...times }) {
-  tell(status, status, reasons);
+  setStatus(status, status, reasons);
   const [trained, features, now] = [trained_at, times.feature_time, times.now].map(instant);
   const model = [`version ${version}`, trained && `trained ${at(trained)}`, shadow && `${shadow} in its shadow`];
   say(byId("state-model"), version ? model.filter(Boolean).join(", ") : "none");
@@ -46,7 +46,7 @@ function show({ status, reasons, model_version: version, trained_at, shadow_vers
   say(byId("state-threshold"), threshold === null ? "none" : `${above()} from ${share(threshold)} on`);
 }
 
-function tell(kind, text, notes) {
+function setStatus(kind, text, notes) {
   const [place, list] = [byId("state-status"), byId("state-reasons")];
   place.className = `status ${kind}`;
   say(place, text);
