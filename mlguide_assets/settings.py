@@ -209,6 +209,21 @@ class Home:
             ) from error
 
 
+def shared_address() -> str | None:
+    """Below which hosts keep the files that all of them need; None where the home has all.
+
+    That is where they share both a database, whose locks reach all of them, and a lake on object storage.
+
+    Raises:
+        InputError: `MLGUIDE_LAKE` does not say where a lake can be.
+    """
+    lake = os.environ.get(LAKE_VARIABLE, "").rstrip("/")
+    if not lake or not os.environ.get(DATABASE_VARIABLE) or _folder_of(lake):
+        return None
+    # No problem has a key that begins so.
+    return f"{lake}/_shared"
+
+
 def _folder_of(address: str) -> Path | None:
     """The folder that the lake's variable names; None where it names object storage."""
     parts = urlsplit(address)

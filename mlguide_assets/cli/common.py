@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from mlguide_assets.errors import InputError, RunFailedError
-from mlguide_assets.settings import Home
+from mlguide_assets.settings import DATABASE_VARIABLE, HOME_VARIABLE, LAKE_VARIABLE, Home, shared_address
 
 HomeOption = Annotated[
     Path | None,
@@ -60,6 +60,7 @@ def handle_errors(command: Callable[..., None]) -> Callable[..., None]:
         print_in_any_encoding()
         print_warnings_as_data()
         try:
+            join_hosts(home)
             if not takes_problem and (name := kwargs.pop("problem", None)) is not None:
                 choose_problem_of_home(home, name)
             command(*args, **kwargs)
@@ -76,6 +77,26 @@ def handle_errors(command: Callable[..., None]) -> Callable[..., None]:
 
     wrapper.__signature__ = _with_problem(command)  # type: ignore[attr-defined]
     return wrapper
+
+
+def join_hosts(home: Home) -> None:
+    """Where hosts share their files, let this process, and those that it starts, see what the others have.
+
+    Raises:
+        InputError: they would not share what a server needs, or the store does not answer.
+    """
+    if shared_address() is None:
+        return
+    from mlguide_assets.deploy.online_store.opening import STORE_VARIABLE
+    from mlguide_assets.prepare.shared_problems import fetch_problems
+
+    if not os.environ.get(STORE_VARIABLE):
+        raise InputError(
+            f"Hosts that share {LAKE_VARIABLE} and {DATABASE_VARIABLE} need an online store that all of them reach: "
+            f"set {STORE_VARIABLE} to a Redis, such as redis://host:6379/0."
+        )
+    os.environ[HOME_VARIABLE] = str(home.root)
+    fetch_problems(home)
 
 
 def choose_problem_of_home(home: Home, name: str) -> None:

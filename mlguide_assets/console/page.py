@@ -14,7 +14,7 @@ from mlguide_assets.console.out import check_out
 from mlguide_assets.console.terminal import screen
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.bundle import METADATA, Bundle, champion, metadata_of_version
+from mlguide_assets.deploy.bundle import Bundle, bundled_versions, champion, metadata_of_version
 from mlguide_assets.deploy.fault_landing import REQUEST_FAULTS
 from mlguide_assets.deploy.history import decisions
 from mlguide_assets.experiment.ledger import experiments, results
@@ -27,6 +27,7 @@ from mlguide_assets.observe.performance_verdict import VERDICTS, trusted
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.lake.failures import writing
 from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.shared_files import fetch_file
 from mlguide_assets.retrain.ticks import ticks_of
 from mlguide_assets.settings import Home
 from mlguide_assets.train.storage import model_name
@@ -109,7 +110,7 @@ def _champion(home: Home, problem: Problem, current: Bundle | None, beside: Path
         return None
     card = home.card(problem.key, current.version) / _CARD
     model = model_name(metadata_of_version(home.bundles(problem.key), current.version))
-    return Champion(current.version, current.trained_at, _link(card, beside) if card.is_file() else None, model)
+    return Champion(current.version, current.trained_at, _link(card, beside) if fetch_file(card) else None, model)
 
 
 def _table(lake: Lake, name: str) -> pa.Table | None:
@@ -150,8 +151,8 @@ def _reached(home: Home, problem: Problem, retraining: list[dict[str, Any]]) -> 
         return None
     found = [(instant(row["tick_at"]), instant(row["data_until"]).date()) for row in retraining if row["data_until"]]
     bundles = home.bundles(problem.key)
-    for path in bundles.glob(f"[!.]*/{METADATA}"):
-        facts = metadata_of_version(bundles, path.parent.name)
+    for version in bundled_versions(bundles):
+        facts = metadata_of_version(bundles, version)
         learned = instant(facts["refit_until"]) + problem.label.window
         found.append((instant(facts["trained_at"]), learned.date()))
     return sorted(found)

@@ -17,6 +17,7 @@ from mlguide_assets.errors import InputError, RunFailedError
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.host_lock import this_process
 from mlguide_assets.prepare.run_lock import run_lock
+from mlguide_assets.prepare.shared_problems import publish_problems
 from mlguide_assets.settings import Home
 
 _REASON_CHARACTERS = 300
@@ -32,7 +33,7 @@ def choose_problem(
     if source is None and isinstance(problem.source, FilesSource | DatabaseSource) and MASK in problem.source.uri:
         raise InputError(
             f"This home keeps no password for {problem.source.uri}, since no run on it has succeeded yet: "
-            f"give the address again, with --source or --problem."
+            f"give the address again, with --source or --problem, or write the password as ${{VARIABLE}}."
         )
     return with_overrides(problem, source=source, sends=sends, engine=engine)
 
@@ -75,6 +76,7 @@ def _keep(home: Home, problem: Problem) -> None:
     for key, each in {**problems_of_home(home), problem.key: problem}.items():
         _write(each, home.problems / f"{key}.yaml")
     _write(problem, home.active_problem)
+    publish_problems(home, problems_of_home(home).values(), problem)
     home.first_problem.unlink(missing_ok=True)
 
 

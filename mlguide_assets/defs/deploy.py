@@ -314,17 +314,21 @@ served_predictions = dg.AssetSpec(
 def prediction_log(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
     """Every case that the API has answered: features, score, decision, version; by day. Landing again adds nothing."""
     from mlguide_assets.defs.metadata import data_version, table_metadata
-    from mlguide_assets.deploy.landing import PREDICTION_LOG, land_log
+    from mlguide_assets.deploy.landing import KEPT_DAYS, PREDICTION_LOG, land_log
+    from mlguide_assets.deploy.log_sharing import arrived_logs
     from mlguide_assets.deploy.prediction_log import GIGABYTE, now_utc
+    from mlguide_assets.prepare.forgetting import ForgetList
 
-    lake, problem = workspace.lake, workspace.problem
-    landing = land_log(
-        workspace.home.served(problem.key),
-        lake,
-        problem,
-        today=now_utc().date(),
-        most_bytes=problem.serving.max_log_gigabytes * GIGABYTE,
-    )
+    lake, problem, today = workspace.lake, workspace.problem, now_utc().date()
+    with arrived_logs(workspace.home.served(problem.key), kept_since=today - timedelta(days=KEPT_DAYS)) as folder:
+        landing = land_log(
+            folder,
+            lake,
+            problem,
+            today=today,
+            most_bytes=problem.serving.max_log_gigabytes * GIGABYTE,
+            forgotten=ForgetList.load(workspace.home.forgotten(problem.key)),
+        )
     if landing.last_answer is not None:
         known = {"last_answer": landing.last_answer.isoformat(), "days": ", ".join(landing.days)}
         context.instance.report_runless_asset_event(dg.AssetMaterialization(served_predictions.key, metadata=known))
@@ -342,10 +346,13 @@ def request_faults(workspace: Workspace) -> dg.MaterializeResult[None]:
     """How many requests the API refused (4xx) or failed on (5xx), by day, endpoint and status."""
     from mlguide_assets.defs.metadata import data_version, table_metadata
     from mlguide_assets.deploy.fault_landing import land_faults
+    from mlguide_assets.deploy.landing import KEPT_DAYS
+    from mlguide_assets.deploy.log_sharing import arrived_logs
     from mlguide_assets.deploy.prediction_log import now_utc
 
-    lake, problem = workspace.lake, workspace.problem
-    snapshot = land_faults(workspace.home.faults(problem.key), lake, today=now_utc().date())
+    lake, problem, today = workspace.lake, workspace.problem, now_utc().date()
+    with arrived_logs(workspace.home.faults(problem.key), kept_since=today - timedelta(days=KEPT_DAYS)) as folder:
+        snapshot = land_faults(folder, lake, today=today)
     return dg.MaterializeResult(
         data_version=data_version(snapshot), metadata=table_metadata(lake, snapshot, problem, None)
     )

@@ -12,6 +12,7 @@ import dagster as dg
 
 from mlguide_assets.define.loading import current_problem, name_in_home
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.prepare.shared_problems import fetch_problems
 from mlguide_assets.settings import Home, LakePlace
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from mlguide_assets.prepare.lake.lake import Lake
 
 HOME = Home.locate()
+fetch_problems(HOME)
 PROBLEM = current_problem(HOME)
 """The problem of this code location: its rules are checks and its history is the range of partitions.
 

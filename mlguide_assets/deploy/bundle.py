@@ -23,7 +23,17 @@ from tempfile import mkdtemp
 from typing import Any, Literal
 
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.files import make_durable, replace_file, set_mode
+from mlguide_assets.prepare.files import make_durable, set_mode
+from mlguide_assets.prepare.shared_files import (
+    change,
+    fetch_folder,
+    has_folder,
+    names,
+    publish_folder,
+    read,
+    remove,
+    remove_folder,
+)
 from mlguide_assets.train.files import CALIBRATION, ENCODING, MODELS, PROBLEM, PROFILE, model_file
 
 METADATA, MANIFEST = "metadata.json", "manifest.json"
@@ -57,7 +67,7 @@ def metadata_of(bundle: Bundle) -> dict[str, Any]:
 
 def metadata_of_version(bundles: Path, version: str) -> dict[str, Any]:
     """The same, of a bundle that nobody has verified."""
-    facts: dict[str, Any] = json.loads((bundles / version / METADATA).read_text(encoding="utf-8"))
+    facts: dict[str, Any] = json.loads((fetch_folder(bundles / version) / METADATA).read_text(encoding="utf-8"))
     return facts
 
 
@@ -78,19 +88,25 @@ def export_bundle(candidate: Path, bundles: Path, version: str, metadata: Mappin
         InputError: the bundle that exists is damaged, or another model's: the registry counts from 1 again; or
             the disk is full.
     """
-    folder = bundles / version
+    folder = fetch_folder(bundles / version)
     if not folder.exists():
         profile = (PROFILE,) if (candidate / PROFILE).is_file() else ()
         files = {name: (candidate / name).read_bytes() for name in (*needed_files(candidate), *profile)}
         files[METADATA] = _json({"version": version, **metadata})
         files[MANIFEST] = _json({name: hashlib.sha256(content).hexdigest() for name, content in files.items()})
         _write(folder, files)
+        publish_folder(folder)
     elif load_bundle(bundles, version).lineage != metadata["lineage"]["id"]:
         raise InputError(
             f"The bundle {folder} is of another model than version {version} of the registry, so the registry "
             f"was emptied or replaced: move {bundles} away, or restore the registry it belongs to."
         )
     return folder
+
+
+def bundled_versions(bundles: Path) -> list[str]:
+    """The versions that have a bundle, whether they were in production or not."""
+    return [name for name in names(bundles) if (fetch_folder(bundles / name) / METADATA).is_file()]
 
 
 def champions(bundles: Path) -> list[str]:
@@ -100,7 +116,7 @@ def champions(bundles: Path) -> list[str]:
         InputError: the pointer is damaged.
     """
     pointer = _pointer(bundles, CHAMPION)
-    known = [name for name in (pointer.manifests if pointer else ()) if (bundles / name).is_dir()]
+    known = [name for name in (pointer.manifests if pointer else ()) if has_folder(bundles / name)]
     return sorted(known, key=lambda name: (len(name), name))
 
 
@@ -134,7 +150,7 @@ def load_bundle(bundles: Path, version: str) -> Bundle:
 
 
 def _load(folder: Path, manifest: str | None) -> Bundle:
-    if not folder.is_dir():
+    if not fetch_folder(folder).is_dir():
         raise InputError(f"There is no bundle of version {folder.name} in {folder.parent}: {_REMEDY}")
     verify_bundle(folder, manifest=manifest)
     metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
@@ -153,8 +169,7 @@ def set_champion(bundles: Path, version: str) -> None:
     Raises:
         InputError: the bundle or the pointer is damaged, or the disk is full.
     """
-    before = _pointer(bundles, CHAMPION)
-    _point(bundles, CHAMPION, version, before.manifests if before else {})
+    _point(bundles, CHAMPION, version)
 
 
 def set_challenger(bundles: Path, version: str | None) -> None:
@@ -165,11 +180,11 @@ def set_challenger(bundles: Path, version: str | None) -> None:
     """
     before = pointed_version(bundles, CHALLENGER)
     if version is None:
-        pointer_path(bundles, CHALLENGER).unlink(missing_ok=True)
+        remove(pointer_path(bundles, CHALLENGER))
     else:
-        _point(bundles, CHALLENGER, version, {})
+        _point(bundles, CHALLENGER, version)
     if before not in (None, version, *champions(bundles)):
-        shutil.rmtree(bundles / str(before), ignore_errors=True)
+        remove_folder(bundles / str(before))
 
 
 def pointed(bundles: Path, role: Role) -> Bundle | None:
@@ -221,29 +236,52 @@ class _Pointer:
     manifests: Mapping[str, str]
 
 
-def _point(bundles: Path, role: Role, version: str, before: Mapping[str, str]) -> None:
+def _point(bundles: Path, role: Role, version: str) -> None:
+    """Let a pointer name a version; that of the champion keeps the manifests of those before."""
     from mlguide_assets.prepare.lake.failures import writing
 
-    verify_bundle(bundles / version)
-    manifest, path = _sha256(bundles / version / MANIFEST), pointer_path(bundles, role)
-    earlier = {name: known for name, known in before.items() if name != version}
+    folder, path = fetch_folder(bundles / version), pointer_path(bundles, role)
+    verify_bundle(folder)
+    manifest = _sha256(folder / MANIFEST)
+
+    def pointing(stored: bytes | None) -> bytes:
+        before = _parsed(stored, path) if role == CHAMPION else None
+        earlier = {name: known for name, known in (before.manifests if before else {}).items() if name != version}
+        return _json({"version": version, "manifest": manifest, "earlier": earlier})
+
     with writing(f"The pointer {path.name}", bundles):
-        replace_file(path, _json({"version": version, "manifest": manifest, "earlier": earlier}))
+        change(path, pointing)
 
 
 def _pointer(bundles: Path, role: Role) -> _Pointer | None:
     path = pointer_path(bundles, role)
     try:
-        stored = json.loads(path.read_bytes())
+        return _parsed(read(path), path)
+    except OSError:
+        raise _damaged_pointer(path) from None
+
+
+def _parsed(content: bytes | None, path: Path) -> _Pointer | None:
+    """The pointer that a file holds; None where there is none.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    if content is None:
+        return None
+    try:
+        stored = json.loads(content)
         version = stored["version"]
         manifests = {**stored.get("earlier", {}), version: stored["manifest"]}
         if all(_VERSION.fullmatch(name) and _HASH.fullmatch(known) for name, known in manifests.items()):
             return _Pointer(version, manifests)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
-    raise InputError(
+    raise _damaged_pointer(path)
+
+
+def _damaged_pointer(path: Path) -> InputError:
+    return InputError(
         f"{path} is damaged (it does not name a version and the SHA-256 of its manifest): delete it, then "
         f"'mlguide run' sets it again."
     )

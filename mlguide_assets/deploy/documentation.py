@@ -11,6 +11,7 @@ from mlguide_assets.deploy.card.rendering import write_card
 from mlguide_assets.deploy.history import decisions
 from mlguide_assets.deploy.registration import registry_of
 from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.shared_files import publish_file
 from mlguide_assets.settings import Home
 from mlguide_assets.train.storage import folder_of, load_facts
 
@@ -47,5 +48,6 @@ def document_version(
         **{name: table.to_pyarrow().to_pylist() for name, table in tables.items()},
     )
     markdown, page = write_card(inputs, problem, home.card(problem.key, version["version"]))
+    publish_file(page)
     registry_of(home, problem).log_pages(version["version"], page.parent, "card")
     return Card(markdown.read_text(encoding="utf-8").partition("## Pictures")[0], page)

@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow as pa
 
 from mlguide_assets.deploy.fault_log import Counts, as_rows, files_by_day, read_counts
-from mlguide_assets.deploy.landing import KEPT_DAYS, read_noted
+from mlguide_assets.deploy.landing import KEPT_DAYS
+from mlguide_assets.deploy.prediction_log import read_noted
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import Snapshot

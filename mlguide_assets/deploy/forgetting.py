@@ -21,10 +21,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.bundle import METADATA, metadata_of_version
+from mlguide_assets.deploy.bundle import bundled_versions, metadata_of_version
+from mlguide_assets.deploy.log_sharing import change_stored_logs, log_folders
 from mlguide_assets.deploy.online_store.opening import STORE_VARIABLE, open_store
 from mlguide_assets.deploy.registration import registry_of
 from mlguide_assets.deploy.registry import store_address
+from mlguide_assets.prepare.database_erasing import erase_from_database
 from mlguide_assets.prepare.erasing import Erasure, overwrite
 from mlguide_assets.prepare.forgetting import ForgetList, Forgotten
 from mlguide_assets.prepare.lake.lake import Lake
@@ -81,10 +83,11 @@ def forget(home: Home, problem: Problem, erasure: Erasure, report: Report, *, st
         stores = [open_store(home, problem.key, address) for address in addresses]
         online = sum(each.forget(erasure.entity.column, erasure.key) for each in stores)
         report("removing it from the prediction log")
-        lines = erase_from_log(home.served(problem.key), erasure)
+        lines = sum(erase_from_log(folder, erasure) for folder in log_folders(home.served(problem.key)))
+        lines += change_stored_logs(home.served(problem.key), partial(_line_without_pairs, erasure=erasure))
         tables, files = erase_from_lake(lake, erasure, report)
         report("removing it from logs and reports")
-        others = sum(erase_from_file(path, erasure) for path in other_files(home))
+        others = sum(erase_from_file(path, erasure) for path in other_files(home)) + erase_from_database(erasure)
         known.with_entry(replace(entry, complete=True)).save()
     return Forgetting(tables, files, online, lines, others, learned, resumed=before is not None and not before.complete)
 
@@ -121,7 +124,7 @@ def erase_from_log(folder: Path, erasure: Erasure) -> int:
     changed = 0
     for path in sorted(folder.glob("*/*.jsonl*")):
         lines = path.read_bytes().split(b"\n")
-        new = [_without_pairs(line, erasure) if erasure.value in line else line for line in lines]
+        new = [_line_without_pairs(line, erasure) for line in lines]
         if new != lines:
             overwrite(path, b"\n".join(new))
             changed += sum(line != other for line, other in zip(new, lines, strict=True))
@@ -171,8 +174,8 @@ def erase_from_file(path: Path, erasure: Erasure) -> bool:
 def _facts_of_versions(home: Home, problem: Problem) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Every version and the facts of its training: from its bundle, else from the registry."""
     bundles = home.bundles(problem.key)
-    bundled = {path.parent.name for path in bundles.glob(f"*/{METADATA}")}
-    for version in sorted(bundled):
+    bundled = bundled_versions(bundles)
+    for version in bundled:
         yield version, metadata_of_version(bundles, version)
     if home.registry.exists() or store_address():
         registry = registry_of(home, problem)
@@ -199,8 +202,10 @@ def _rows_of(path: Path, column: str, erasure: Erasure) -> pa.ChunkedArray:
     return pq.read_table(path, columns=[column], filters=of_entity, partitioning=None)[column]
 
 
-def _without_pairs(line: bytes, erasure: Erasure) -> bytes:
+def _line_without_pairs(line: bytes, erasure: Erasure) -> bytes:
     """A line of the prediction log without the pairs of an entity, of the same length."""
+    if erasure.value not in line:
+        return line
     try:
         request = json.loads(line)
         kept = [row for row in request["rows"] if str(row.get(erasure.entity.column)) != str(erasure.key)]

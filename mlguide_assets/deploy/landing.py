@@ -14,16 +14,26 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mlguide_assets.define.decision import Decision
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.prediction_log import days, log_bytes, read_segment, remove_unused, segments
+from mlguide_assets.deploy.prediction_log import (
+    LANDED,
+    days,
+    log_bytes,
+    read_noted,
+    read_segment,
+    remove_unused,
+    segments,
+)
 from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.files import replace_file
+from mlguide_assets.prepare.forgetting import ForgetList, entities_of
+from mlguide_assets.prepare.host_lock import locked_on_all_hosts
 from mlguide_assets.prepare.lake.data_files import Partitions, TableLike
 from mlguide_assets.prepare.lake.failures import writing
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets.prepare.locking import locked
 
 PREDICTION_LOG = "prediction_log"
 KEPT_DAYS = 7
@@ -33,7 +43,6 @@ DAMAGED_SUFFIX = ".damaged"
 """Of the file beside a server's that keeps those of its lines that could not be read. It is never removed."""
 
 _BATCH_ROWS = 20_000
-_LANDED = "landed.json"
 _LOCK = ".landing.lock"
 _KEY = ["request_id", "model_version", "variant"]
 """What identifies the rows of a line: champion and challenger each have one of a request, and the challenger two where
@@ -99,23 +108,32 @@ class Landing:
     damaged: tuple[Path, ...] = ()
 
 
-def land_log(folder: Path, lake: Lake, problem: Problem, *, today: date, most_bytes: float = math.inf) -> Landing:
+def land_log(
+    folder: Path,
+    lake: Lake,
+    problem: Problem,
+    *,
+    today: date,
+    most_bytes: float = math.inf,
+    forgotten: ForgetList | None = None,
+) -> Landing:
     """Add what servers have written since a day last landed. Landing twice changes nothing.
 
     A line that cannot be read is set aside, in a file with `DAMAGED_SUFFIX`; all others land.
 
     Args:
         folder: where the servers write, see `prediction_log.py`.
+        forgotten: whose rows do not land: a server of another host may store a line again that had been erased.
         today: days older than `KEPT_DAYS` lose the servers' files, once they have landed and no server holds them.
 
     Raises:
         InputError: the disk is full; what had landed is untouched.
     """
     # Two that land at once would each leave out what the other has just removed.
-    with writing("The landed prediction log", folder), locked(folder / _LOCK):
+    with writing("The landed prediction log", folder), locked_on_all_hosts(folder / _LOCK, f"landing of {problem.key}"):
         schema = _schema_in(lake, problem)
         _agree_on_types(lake, problem.decision, schema)
-        landed = _land_days(folder, lake, problem.decision, schema)
+        landed = _land_days(folder, lake, problem, schema, forgotten)
         _make_room(folder, today, most_bytes / 2)
     if not lake.exists(PREDICTION_LOG):
         lake.write_partition(PREDICTION_LOG, today.isoformat(), schema.empty_table())
@@ -140,15 +158,21 @@ def _agree_on_types(lake: Lake, decision: Decision, schema: pa.Schema) -> None:
         lake.write_partitions(PREDICTION_LOG, Partitions(anew=same, inputs={}))
 
 
-def _land_days(folder: Path, lake: Lake, decision: Decision, schema: pa.Schema) -> list[str]:
+def _land_days(
+    folder: Path, lake: Lake, problem: Problem, schema: pa.Schema, forgotten: ForgetList | None
+) -> list[str]:
     """The days that were written."""
     written = []
     for day in days(folder):
         sizes = {path.name: path.stat().st_size for path in segments(folder, day)}
-        landed = read_noted(folder / day / _LANDED)
+        landed = read_noted(folder / day / LANDED)
         if any(landed.get(name) != size for name, size in sizes.items()):
-            _land_day(folder / day, list(sizes), lake, decision, schema)
-            replace_file(folder / day / _LANDED, json.dumps(sizes).encode())
+            batches = (batch for name in sizes for batch in _batches_of(folder / day / name, problem.decision, schema))
+            if forgotten is not None and forgotten.entries:
+                batches = (_remembered(batch, forgotten, problem) for batch in batches)
+            _land_day(day, pa.RecordBatchReader.from_batches(schema, batches), lake)
+            # Also of files that are gone: they may come again from where hosts share them.
+            replace_file(folder / day / LANDED, json.dumps(landed | sizes).encode())
             written.append(day)
     return written
 
@@ -158,25 +182,35 @@ def _make_room(folder: Path, today: date, most_bytes: float) -> None:
     held = log_bytes(folder)
     for day in days(folder):
         old = date.fromisoformat(day) < today - timedelta(days=KEPT_DAYS)
-        for name, size in read_noted(folder / day / _LANDED).items():
+        for name, size in read_noted(folder / day / LANDED).items():
             if (
                 (old or held > most_bytes)
                 and (folder / day / name).exists()
                 and remove_unused(folder / day / name, size)
             ):
                 held -= size
-        if not any(path.name != _LANDED for path in (folder / day).iterdir()):
-            (folder / day / _LANDED).unlink(missing_ok=True)
+        if not any(path.name != LANDED for path in (folder / day).iterdir()):
+            (folder / day / LANDED).unlink(missing_ok=True)
             # A server may have begun a file there meanwhile.
             with contextlib.suppress(OSError):
                 (folder / day).rmdir()
 
 
-def _land_day(folder: Path, names: list[str], lake: Lake, decision: Decision, schema: pa.Schema) -> None:
-    """Write the partition of a day: the rows of these files, and what the lake has besides."""
-    day = folder.name
-    batches = (batch for name in names for batch in _batches_of(folder / name, decision, schema))
-    new = pa.RecordBatchReader.from_batches(schema, batches)
+def _remembered(batch: pa.RecordBatch, forgotten: ForgetList, problem: Problem) -> pa.RecordBatch:
+    """The rows that are of nobody who was forgotten."""
+    hashes = {entry.hash for entry in forgotten.entries}
+    for entity in entities_of(problem):
+        if entity.column in batch.schema.names:
+            keys = [key for key in batch[entity.column].unique().to_pylist() if key is not None]
+            gone = [key for key in keys if forgotten.hash_of(key, entity) in hashes]
+            if gone:
+                values = pa.array(gone, batch.schema.field(entity.column).type)
+                batch = batch.filter(pc.invert(pc.is_in(batch[entity.column], values)))
+    return batch
+
+
+def _land_day(day: str, new: pa.RecordBatchReader, lake: Lake) -> None:
+    """Write the partition of a day: the new rows, and what the lake has besides."""
     if not lake.exists(PREDICTION_LOG) or day not in lake.snapshot(PREDICTION_LOG).partitions:
         lake.write_partition(PREDICTION_LOG, day, new)
         return
@@ -253,15 +287,6 @@ def _batch(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
 
 def _as_line(request: dict[str, Any]) -> bytes:
     return json.dumps(request).encode() + b"\n"
-
-
-def read_noted(path: Path) -> dict[str, Any]:
-    """What landing noted; nothing where it is gone or damaged: then all lands again."""
-    try:
-        noted = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return noted if isinstance(noted, dict) else {}
 
 
 def _last_answer(lake: Lake, landed: list[str]) -> datetime | None:

@@ -26,6 +26,8 @@ from mlguide_assets.prepare.files import make_durable
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 GIGABYTE = 10**9
+LANDED = "landed.json"
+"""Beside the files of a day: how much of each has landed."""
 _PROBE_BYTES = 64 * 1024
 
 CHAMPION, CHALLENGER, WHAT_IF, BASE_RATE = "champion", "challenger", "what_if", "base_rate"
@@ -245,6 +247,15 @@ def _named(request: dict[str, Any]) -> dict[str, Any] | None:
     except (ValueError, TypeError, KeyError):
         return None
     return request
+
+
+def read_noted(path: Path) -> dict[str, Any]:
+    """What landing noted; nothing where it is gone or damaged: then all lands again."""
+    try:
+        noted = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return noted if isinstance(noted, dict) else {}
 
 
 def now_utc() -> datetime:

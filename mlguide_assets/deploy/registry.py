@@ -27,7 +27,7 @@ from mlguide_assets.markdown import listed
 from mlguide_assets.prepare.database import database_refused, prepare_database, shared_database, sqlalchemy_address
 from mlguide_assets.prepare.files import plain_path
 from mlguide_assets.prepare.host_lock import locked_in_database
-from mlguide_assets.settings import DATABASE_VARIABLE
+from mlguide_assets.settings import DATABASE_VARIABLE, shared_address
 from mlguide_assets.train.files import FACTS
 
 CANDIDATE_ARTIFACTS = "candidate"
@@ -96,6 +96,9 @@ class Registry:
         os.environ.update(MLFLOW_SETTINGS)
         for name, value in PATIENCE.items():
             os.environ.setdefault(name, value)
+        if region := os.environ.get("AWS_REGION"):
+            # What MLflow reaches S3 with knows only this name of it.
+            os.environ.setdefault("AWS_DEFAULT_REGION", region)
         from mlflow import MlflowClient
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -291,8 +294,13 @@ class Registry:
         experiment = self.client.get_experiment_by_name(name)
         if experiment is not None:
             return str(experiment.experiment_id)
-        location = None if os.environ.get(TRACKING_VARIABLE) else (self.root / "artifacts" / name).as_uri()
+        location = None if os.environ.get(TRACKING_VARIABLE) else self._artifacts(name)
         return str(self.client.create_experiment(name, artifact_location=location))
+
+    def _artifacts(self, experiment: str) -> str:
+        """Where its artifacts go: on object storage where hosts share one, else in the home."""
+        shared = shared_address()
+        return f"{shared}/artifacts/{experiment}" if shared else (self.root / "artifacts" / experiment).as_uri()
 
     def _log(self, run_id: str, params: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
         from mlflow.entities import Metric, Param

@@ -14,7 +14,7 @@ from typing import Any
 
 from mlguide_assets.define.policies import Policy
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.files import replace_file
+from mlguide_assets.prepare.shared_files import read, replace
 from mlguide_assets.statistics.draws import Unit, draw
 
 ROUTING = "routing.json"
@@ -122,12 +122,12 @@ def write_routes(bundles: Path, routes: Sequence[Route]) -> None:
     from mlguide_assets.prepare.lake.failures import writing
 
     path = bundles / ROUTING
-    if not routes and not path.exists():
+    if not routes and read(path) is None:
         return
     content = json.dumps({"routes": [asdict(route) for route in routes]}, indent=1).encode()
     with writing("The routes of the experiments", bundles):
-        if not path.exists() or path.read_bytes() != content:
-            replace_file(path, content)
+        if read(path) != content:
+            replace(path, content)
 
 
 def read_routes(bundles: Path) -> tuple[Route, ...]:
@@ -138,9 +138,9 @@ def read_routes(bundles: Path) -> tuple[Route, ...]:
     """
     path = bundles / ROUTING
     try:
-        return tuple(_route(each) for each in json.loads(path.read_bytes())["routes"])
-    except FileNotFoundError:
-        return ()
+        if (content := read(path)) is None:
+            return ()
+        return tuple(_route(each) for each in json.loads(content)["routes"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} is damaged (it does not say which units are in which arm): delete it, then 'mlguide run' writes "

@@ -9,6 +9,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.routing import ROUTING, Route, read_routes, write_routes
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.canary_record import PREFIX
+from mlguide_assets.prepare.shared_files import mark
 from mlguide_assets.settings import Home
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def publish_routes(home: Home, problem: Problem, running: Iterable["Started"], d
     """
     bundles = home.bundles(problem.key)
     shares = [(each.experiment, each.share_on(day)) for each in running if each.share_on(day)]
-    if not shares and not (bundles / ROUTING).exists():
+    if not shares and mark(bundles / ROUTING) is None:
         return
     from mlguide_assets.experiment.assignment import route_of
 

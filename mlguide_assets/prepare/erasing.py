@@ -109,11 +109,12 @@ class Erasure:
     def _blanked_column(self, values: pa.Array) -> pa.Array:
         if not _is_text(values.type):
             return values
-        return pa.array([self._blanked_value(value) for value in values.to_pylist()], values.type)
+        return pa.array([self.blanked_value(value) for value in values.to_pylist()], values.type)
 
-    def _blanked_value(self, value: Any) -> Any:
+    def blanked_value(self, value: Any) -> Any:
+        """A text, or each of a list of texts, without mentions."""
         if isinstance(value, list):
-            return [self._blanked_value(each) for each in value]
+            return [self.blanked_value(each) for each in value]
         return self.blanked(value.encode()).decode() if value and str(self.key) in value else value
 
     def _blank_database(self, path: Path) -> bool:
@@ -135,7 +136,7 @@ class Erasure:
     def _blank_table(self, database: sqlite3.Connection, table: str, column: str) -> int:
         query = f'SELECT rowid, "{column}" FROM "{table}" WHERE instr("{column}", ?) > 0'
         texts = ((row, text) for row, text in database.execute(query, [str(self.key)]) if isinstance(text, str))
-        changed = [(new, row) for row, text in texts if (new := self._blanked_value(text)) != text]
+        changed = [(new, row) for row, text in texts if (new := self.blanked_value(text)) != text]
         database.executemany(f'UPDATE "{table}" SET "{column}" = ? WHERE rowid = ?', changed)
         return len(changed)
 

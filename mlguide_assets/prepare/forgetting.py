@@ -17,7 +17,8 @@ from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.files import replace_file
+from mlguide_assets.prepare.shared_files import read
+from mlguide_assets.prepare.shared_files import replace as replace_content
 
 Key = int | str
 
@@ -109,14 +110,14 @@ class ForgetList:
     @classmethod
     def load(cls, path: Path) -> "ForgetList":
         """The list in a file; an empty one, with a salt of its own, where there is none."""
-        if not path.exists():
+        if (content := read(path)) is None:
             return cls(path, secrets.token_hex(16))
-        stored = json.loads(path.read_bytes())
+        stored = json.loads(content)
         return cls(path, stored["salt"], tuple(Forgotten(**entry) for entry in stored["entries"]))
 
     def save(self) -> None:
         content = {"salt": self.salt, "entries": [asdict(entry) for entry in self.entries]}
-        replace_file(self.path, json.dumps(content, indent=1).encode() + b"\n", mode=0o600)
+        replace_content(self.path, json.dumps(content, indent=1).encode() + b"\n", mode=0o600)
 
     def hash_of(self, key: Key, entity: Entity) -> str:
         return hashlib.sha256(f"{self._salt_of(entity)}{key}".encode()).hexdigest()

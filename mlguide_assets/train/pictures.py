@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.lake.failures import writing
+from mlguide_assets.prepare.shared_files import publish_file
 
 WIDTH = 440
 """Pixels that the UI has for a value of metadata, in a window of 1,500."""
@@ -32,6 +33,7 @@ def keep_picture(folder: Path, name: str, png: bytes) -> str:
         for path, content in files.items():
             if not path.exists():
                 replace_file(path, content)
+                publish_file(path)
             # File systems stamp files by a clock that ticks every few milliseconds.
             os.utime(path, ns=(time.time_ns(), time.time_ns()))
         newest_first = sorted(folder.glob("[!.]*"), key=lambda path: path.stat().st_mtime_ns, reverse=True)

@@ -13,6 +13,7 @@ import pytest
 from mlguide_assets.deploy.landing import KEPT_DAYS, MET, PREDICTION_LOG, land_log
 from mlguide_assets.deploy.prediction_log import LogWriter, log_bytes, segments
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.forgetting import ForgetList, Forgotten, entity_of
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets_tests.train.sends import PROBLEM
 
@@ -296,3 +297,12 @@ def test_what_landed_before_ids_were_known_to_be_texts_is_read_with_what_comes_a
     write(folder, line, at=NOON + timedelta(days=1))
     land_log(folder, lake, PROBLEM, today=TODAY)
     assert landed(lake) == [("1", "0"), ("1", "1"), ("2", "u-1")]
+
+
+def test_rows_of_who_was_forgotten_do_not_land(folder: Path, lake: Lake, tmp_path: Path) -> None:
+    user = entity_of(PROBLEM, "user")
+    known = ForgetList.load(tmp_path / "forgotten.json")
+    known = known.with_entry(Forgotten(known.hash_of(1, user), NOON.isoformat()))
+    write(folder, request("a", pairs=3))
+    land_log(folder, lake, PROBLEM, today=TODAY, forgotten=known)
+    assert landed(lake) == [("a", 0), ("a", 2)]

@@ -16,7 +16,10 @@ from filelock import Timeout
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare import database as module
 from mlguide_assets.prepare.database import connected, prepare_database, shared_database
+from mlguide_assets.prepare.database_erasing import erase_from_database
+from mlguide_assets.prepare.erasing import Erasure
 from mlguide_assets.prepare.event_log import Log, open_log
+from mlguide_assets.prepare.forgetting import Entity
 from mlguide_assets.prepare.host_lock import holder_on_all_hosts, locked_on_all_hosts, this_process
 from mlguide_assets.prepare.run_lock import run_lock, run_lock_holder
 from mlguide_assets.settings import DATABASE_VARIABLE, Home
@@ -192,3 +195,11 @@ def test_a_server_that_is_starting_is_waited_for(database: str, postgres_of_sess
         cursor.execute("SELECT 1")
         assert cursor.fetchone() == (1,)
     starting.join()
+
+
+def test_mentions_of_who_is_forgotten_go_from_every_text(database: str, tmp_path: Path) -> None:
+    log = open_log(tmp_path / "alerts" / "a.jsonl", "alert log")
+    with log.locked() as writer:
+        writer.append({**line(1), "error": "user_id 77 is unknown"}, {**line(2), "error": "user_id 7 is unknown"})
+    assert erase_from_database(Erasure(Entity("user", "user_id", "user_profiles", "id"), 77)) == 1
+    assert [each["error"] for each in log.lines()] == ["user_id -1 is unknown", "user_id 7 is unknown"]

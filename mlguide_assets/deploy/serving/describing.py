@@ -18,6 +18,7 @@ from mlguide_assets.deploy.serving.phrases import counted, in_words, outcome_in_
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.catalogue import Feature, UnresolvedFeatureError, features_of
 from mlguide_assets.prepare.features.state_columns import time_names
+from mlguide_assets.prepare.shared_files import fetch_folder
 from mlguide_assets.settings import Home
 from mlguide_assets.train.files import PROBLEM
 
@@ -105,7 +106,7 @@ def decided_problem(home: Home, problem: Problem) -> tuple[Problem, bool]:
         return problem, True
     try:
         version = pointed_version(home.bundles(problem.key))
-        trained = load_problem(str(home.bundles(problem.key) / version / PROBLEM)) if version else None
+        trained = load_problem(str(fetch_folder(home.bundles(problem.key) / version) / PROBLEM)) if version else None
     except InputError:
         trained = None
     if trained is not None and (trained.tables, trained.predict) == (problem.tables, problem.predict):

@@ -1,4 +1,4 @@
-"""Following the pointers: promotion and rollback reach the running server within half a second.
+"""Following the pointers: promotion and rollback reach the running server within half a second, on other hosts two.
 
 The next model is verified, loaded and tried beside the one that serves, which is then exchanged in one assignment:
 no request waits or fails. A bundle that cannot be used is not taken, and what served before goes on.
@@ -14,8 +14,11 @@ from mlguide_assets.deploy.bundle import Bundle, Role, pointed, pointer_path
 from mlguide_assets.deploy.routing import ROUTING, Route, read_routes
 from mlguide_assets.deploy.serving.model import ServedModel, load_served
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.shared_files import mark, shared_bucket
 
 POLL_SECONDS = 0.2
+SHARED_POLL_SECONDS = 0.7
+"""Where each look asks object storage."""
 RETRY_SECONDS = 5.0
 """A bundle that was refused may have been repaired under the same name."""
 
@@ -37,12 +40,16 @@ class Follower:
         self._bundles = bundles
         self._role = role
         self._take = take
-        self._seen: tuple[int, int] | str | None = "never"
+        self._seen: object = "never"
         self._retry_at = 0.0
 
     def look(self) -> None:
         """Load what the pointer names, if it moved since the last look."""
-        seen = _version_of(pointer_path(self._bundles, self._role))
+        try:
+            seen = mark(pointer_path(self._bundles, self._role))
+        except InputError as error:
+            self._refuse(error)
+            return
         if seen == self._seen and not (self.fault and monotonic() >= self._retry_at):
             return
         try:
@@ -80,20 +87,31 @@ class RoutesFollower:
         self.fault: str | None = None
         self._bundles = bundles
         self._take = take
-        self._seen: tuple[int, int] | str | None = "never"
+        self._seen: object = "never"
 
     def look(self) -> None:
         """Read the file, if it was replaced since the last look."""
-        seen = _version_of(self._bundles / ROUTING)
+        try:
+            seen = mark(self._bundles / ROUTING)
+        except InputError as error:
+            # Of a store that does not answer: the routes that are known go on.
+            self._refuse(error)
+            self._seen = "unknown"
+            return
         if seen == self._seen:
             return
         try:
             routes, self.fault = read_routes(self._bundles), None
         except InputError as error:
-            routes, self.fault = (), str(error)
-            _log.error("%s", error)
+            routes = ()
+            self._refuse(error)
         self._take(routes)
         self._seen = seen
+
+    def _refuse(self, error: InputError) -> None:
+        if str(error) != self.fault:
+            _log.error("%s", error)
+        self.fault = str(error)
 
 
 class Watcher:
@@ -121,18 +139,9 @@ class Watcher:
 
     def _run(self) -> None:
         due = monotonic() + DUE_SECONDS
-        while not self._ended.wait(POLL_SECONDS):
+        while not self._ended.wait(POLL_SECONDS if shared_bucket() is None else SHARED_POLL_SECONDS):
             for follower in self._followers:
                 follower.look()
             if monotonic() >= due:
                 self._now_and_then()
                 due = monotonic() + DUE_SECONDS
-
-
-def _version_of(path: Path) -> tuple[int, int] | None:
-    """What changes when a pointer is replaced."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns

@@ -12,6 +12,7 @@ from typing import Literal
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import CHALLENGER, CHAMPION
 from mlguide_assets.deploy.fault_log import FaultCounter
+from mlguide_assets.deploy.log_sharing import Uploader, segment_bytes
 from mlguide_assets.deploy.online_store.opening import open_store
 from mlguide_assets.deploy.online_store.store import Publication, Row, StoreError
 from mlguide_assets.deploy.prediction_log import GIGABYTE, LogError, LogWriter, now_utc, probe_writable
@@ -57,8 +58,11 @@ class WorkerState:
         self._probe_at = 0.0
         logs = home.served(problem.key)
         self._most_bytes = problem.serving.max_log_gigabytes * GIGABYTE
-        self._logs = [LogWriter(logs, most_bytes=self._most_bytes) for _ in range(ANSWERING + 1)]
+        self._logs = [
+            LogWriter(logs, most_bytes=self._most_bytes, segment_bytes=segment_bytes()) for _ in range(ANSWERING + 1)
+        ]
         self._log_folder = logs
+        self._uploader = Uploader(logs)
         self._resolver = Resolver(problem)
         self._service = Service(problem, answering)
         self._shadow = Shadow(self._logs[-1])
@@ -69,6 +73,7 @@ class WorkerState:
         self._faults = faults
         self._watcher = Watcher([self._champion, self._challenger, self._routes], self._write_faults)
         self._watcher.start()
+        self._uploader.start()
         self.batcher = Batcher(self._service, self._logs[:ANSWERING], self._after)
         # Objects that live as long as the server are excluded from full collections, which would take 45 ms.
         gc.collect()
@@ -93,6 +98,7 @@ class WorkerState:
         for log in self._logs:
             log.close()
         self._write_faults()
+        self._uploader.stop()
 
     def listed(self, list_: List, search: str, limit: int) -> list[Row]:
         """Entities to pick from.

@@ -15,9 +15,9 @@ from mlguide_assets.define.schema import Strict
 from mlguide_assets.define.sources import AnySimulator, Live
 from mlguide_assets.define.values import Duration
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.lake.failures import writing
 from mlguide_assets.prepare.locking import locked
+from mlguide_assets.prepare.shared_files import change
 
 WORLD_TIME_VARIABLE = "MLGUIDE_WORLD_TIME"
 
@@ -93,18 +93,20 @@ class _Reading(Strict):
 
 def _read(path: Path, live: Live, now: datetime) -> _Reading:
     """The readings with this one added. Processes take turns, so all agree on the first."""
-    with writing("The world's clock", path.parent), locked(path.with_suffix(".lock")):
-        before = _load(path, live) if path.exists() else None
+
+    def read_now(stored: bytes | None) -> bytes:
+        before = _load(stored, path, live) if stored is not None else None
         if before is None or (before.start, before.day_every) != (live.start, live.day_every):
             before = _Reading(first_read=now, last_read=now, start=live.start, day_every=live.day_every)
-        reading = before.model_copy(update={"last_read": max(now, before.last_read)})
-        replace_file(path, reading.model_dump_json(indent=2).encode())
-    return reading
+        return before.model_copy(update={"last_read": max(now, before.last_read)}).model_dump_json(indent=2).encode()
+
+    with writing("The world's clock", path.parent), locked(path.with_suffix(".lock")):
+        return _load(change(path, read_now), path, live)
 
 
-def _load(path: Path, live: Live) -> _Reading:
+def _load(content: bytes, path: Path, live: Live) -> _Reading:
     try:
-        return _Reading.model_validate_json(path.read_bytes())
+        return _Reading.model_validate_json(content)
     except ValidationError as error:
         raise InputError(
             f"{path} no longer says when this world was first read: delete it, and the world starts again "
