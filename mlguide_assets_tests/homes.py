@@ -11,7 +11,7 @@ import pytest
 import yaml
 from filelock import FileLock
 
-from mlguide_assets_tests.commands import Done, mlguide
+from mlguide_assets_tests.commands import Done, python
 from mlguide_assets_tests.samples import PROBLEM, sample_tables, write_sample
 
 THOROUGH = {
@@ -41,11 +41,17 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 def run_on_sample(folder: Path) -> None:
     """The sample's tables in `good`, a problem that reads them, and a home that has run once on them.
 
-    The run was `--thorough`; see `said_by` for what it printed. Its model was promoted.
+    The run was `--thorough`; see `said_by` for what it printed, and `lake_reads` for what was recorded of it. Its model
+    was promoted.
     """
     write_sample(folder / "good", tables=sample_tables(sends=3000))
     (folder / "sample.yaml").write_text(yaml.safe_dump({**THOROUGH, "source": {"kind": "files", "uri": "good"}}))
-    done = mlguide("run", "--thorough", "--json", "--problem", "sample.yaml", "--home", "home", cwd=folder)
+    asked = ("run", "--thorough", "--json", "--problem", "sample.yaml", "--home", "home")
+    done = python(
+        "import pathlib; from mlguide_assets_tests.lake_reads import run_recorded; "
+        f"run_recorded(pathlib.Path('.').absolute(), *{asked!r})",
+        cwd=folder,
+    )
     assert done.code == 0, done.err
     (folder / "said.json").write_text(json.dumps(asdict(done)))
 

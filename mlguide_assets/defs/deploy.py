@@ -150,6 +150,7 @@ def _feature_store(noun: str, table: str) -> dg.AssetsDefinition:
         name=table,
         description=f"The state of every {noun} at the start of the day: what is known that no decision changes.",
         ins=TABLES,
+        deps=["feature_declarations"],
         group_name=GROUP,
         kinds={"parquet"},
         owners=OWNERS,

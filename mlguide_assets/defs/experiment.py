@@ -20,7 +20,7 @@ PLAN = PROBLEM.decision.plan_table
     kinds={"parquet"},
     owners=OWNERS,
     partitions_def=SCORING_DATES,
-    deps=["champion_model", *ACTIONS],
+    deps=["champion_model", "feature_declarations", *ACTIONS],
 )
 def experiment_assignments(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
     """Which units of the running experiments follow which arm on a day: the plan does what it says."""

@@ -57,7 +57,7 @@ def landed_days(workspace: Workspace, **read: Any) -> Any:
     from mlguide_assets.observe.rows import landed_days
 
     tables = {name: read[name] for name in EVENTS}
-    return landed_days(tables, workspace.problem, read.get("decided"))
+    return landed_days(tables, PROBLEM, read.get("decided"))
 
 
 @dg.asset(

@@ -59,7 +59,7 @@ def lineage_of(lake: Lake, problem: Problem, recipe: Recipe = DEFAULT_RECIPE) ->
     The plans are part of it where decisions are weighted by them: those of the days before, so a training does not
     wait for the asset.
     """
-    tables = (*problem.schema.ordered, problem.core_table, problem.features_table)
+    tables = (*problem.schema.ordered, problem.features_table)
     snapshots = {table: lake.snapshot(table) for table in tables}
     data_hash = snapshots[problem.features_table].content_hash
     plan = problem.decision.plan_table
