@@ -6,6 +6,7 @@ behind Dagster's back: nothing would show that the asset is out of date once the
 
 import json
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 import dagster as dg
@@ -17,20 +18,29 @@ READS = "reads.json"
 def run_recorded(into: Path, *arguments: str) -> None:
     """Do a command of `mlguide`, and write `READS` into a folder: how many reads, and which were of no dependency."""
     from mlguide_assets.cli import app
+    from mlguide_assets.defs.workspace import LakeIOManager
     from mlguide_assets.prepare.lake.lake import Lake
 
     reads: set[tuple[str, str]] = set()
     hidden: set[tuple[str, str]] = set()
-    snapshot = Lake.snapshot
+    snapshot, handle_output = Lake.snapshot, LakeIOManager.handle_output
+    describing = ContextVar("describing", default=False)
+
+    def described(manager: LakeIOManager, context: dg.OutputContext, obj: object) -> None:
+        # What columns mean is looked up for every table alike: no row follows from it.
+        token = describing.set(True)
+        handle_output(manager, context, obj)
+        describing.reset(token)
 
     def recorded(lake: Lake, table: str, snapshot_id: str | None = None) -> object:
-        for context in _contexts():
+        for context in () if describing.get() else _contexts():
             reads.add((context.op_def.name, table))
-            if table not in _upstream(context):
+            if table in _made(context) and table not in _upstream(context):
                 hidden.add((context.op_def.name, table))
         return snapshot(lake, table, snapshot_id)
 
     Lake.snapshot = recorded  # type: ignore[method-assign, assignment]
+    LakeIOManager.handle_output = described  # type: ignore[method-assign]
     try:
         app(arguments)
     finally:
@@ -45,6 +55,11 @@ def _contexts() -> Iterator[dg.OpExecutionContext]:
         return
     if context.has_assets_def:
         yield context
+
+
+def _made(context: dg.OpExecutionContext) -> set[str]:
+    """The tables that assets make; others, such as the experiments that people start, are records of commands."""
+    return {key.path[-1] for key in context.job_def.asset_layer.asset_graph.get_all_asset_keys()}
 
 
 def _upstream(context: dg.OpExecutionContext) -> set[str]:

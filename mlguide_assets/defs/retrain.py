@@ -40,7 +40,9 @@ def champion_rollback(workspace: Workspace, champion_watch: Any) -> dg.Materiali
     return dg.MaterializeResult(metadata={"rolled_back_to": version, "installed": installed or "none"})
 
 
-@dg.asset(group_name=GROUP, kinds={"parquet"}, owners=OWNERS, deps=["promotion_decisions", "champion_rollback", "landed_days"])
+@dg.asset(
+    group_name=GROUP, kinds={"parquet"}, owners=OWNERS, deps=["promotion_decisions", "champion_rollback", "landed_days"]
+)
 def retraining_decisions(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
     """Every look of every trigger that led to a training, with its evidence and outcome; and why the others did not."""
     from mlguide_assets.defs.metadata import data_version, table_metadata

@@ -18,7 +18,7 @@ from mlguide_assets.train.recipe import PARAMETERS, Recipe, TrainingWindow
 from mlguide_assets_tests.email_case import SEND_PLAN
 from mlguide_assets_tests.train.sends import PROBLEM
 
-TABLES = (*PROBLEM.tables, PROBLEM.core_table, PROBLEM.features_table)
+TABLES = (*PROBLEM.tables, PROBLEM.features_table)
 
 
 def filled(root: Path, value: int = 1) -> Lake:
