@@ -231,7 +231,7 @@ def predictions_of_day(
     """What a model says of all that is scored for a day, as the lake's engine computes it."""
     if scorer is not None and lake.engine.name == "spark":
         return _scored_by_engine(lake, scorer, problem, day, run_id)
-    return _scores_on(scorer, lake, problem, day, run_id)
+    return scores_on(scorer, lake, problem, day=day, run_id=run_id)
 
 
 def _scored_by_engine(lake: Lake, scorer: Bundle | Scorer, problem: Problem, day: date, run_id: str) -> ibis.Table:
@@ -261,14 +261,10 @@ def challenger_scores(
     return None if challenger is None else scores_on(challenger, lake, problem, day=day, run_id=run_id)
 
 
-def scores_on(scorer: Bundle | Scorer, lake: Lake, problem: Problem, *, day: date, run_id: str) -> pa.RecordBatchReader:
-    """What a model says of what was scored for a day, with the features of that day."""
-    return _scores_on(scorer, lake, problem, day, run_id)
-
-
-def _scores_on(
-    scorer: Bundle | Scorer | None, lake: Lake, problem: Problem, day: date, run_id: str
+def scores_on(
+    scorer: Bundle | Scorer | None, lake: Lake, problem: Problem, *, day: date, run_id: str
 ) -> pa.RecordBatchReader:
+    """What a model says of what was scored for a day, with the features of that day."""
     tables, stores, features = _read_for(problem, day, lake.read)
     slices = features_to_score(tables, stores, features, problem, day)
     return score(slices, scorer, problem, ids=ids_of(features, problem), day=day, run_id=run_id)

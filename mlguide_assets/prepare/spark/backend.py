@@ -99,7 +99,7 @@ class SparkBackend(Backend):  # type: ignore[misc]  # Ibis has no types
         """Write a table, in its order, as one file. One task writes it; its rows do not pass through this process."""
         folder = path.with_name(f"{path.name.lstrip('.')}.parts")
         try:
-            self._write(self._frame(expr).coalesce(1), folder)
+            self._write(self._in_one_task(expr), folder)
             (part,) = folder.glob("*.parquet")
             part.replace(path)
         finally:
@@ -118,6 +118,13 @@ class SparkBackend(Backend):  # type: ignore[misc]  # Ibis has no types
         tasks = int(self._session.conf.get("spark.sql.shuffle.partitions"))
         self._write(rows.repartition(tasks, by).sortWithinPartitions(*keys), folder, by)
 
+    def _in_one_task(self, expr: Any) -> Any:
+        """Rows in their order. Spark's own global sort would compute them twice, first for a sample of the keys."""
+        op = expr.op()
+        if not isinstance(op, ops.Sort) or not all(isinstance(key.arg, ops.Field) for key in op.keys):
+            return self._frame(expr).coalesce(1)
+        return self._frame(op.parent.to_expr()).repartition(1).sortWithinPartitions(*map(_sort_key, op.keys))
+
     def _register_udfs(self, expr: Any) -> None:
         """There are none but those that the compiler writes, whose types Spark need not know."""
 
@@ -132,6 +139,15 @@ class SparkBackend(Backend):  # type: ignore[misc]  # Ibis has no types
 def _pattern_of(path: Path) -> str:
     """The pattern that matches a path and nothing else, as Hadoop reads it."""
     return "file://" + re.sub(r"([\\*?\[\]{}])", r"\\\1", str(path))
+
+
+def _sort_key(key: ops.SortKey) -> Any:
+    from pyspark.sql import functions
+
+    column = functions.col(_name(key.arg.name))
+    if key.ascending:
+        return column.asc_nulls_first() if key.nulls_first else column.asc_nulls_last()
+    return column.desc_nulls_first() if key.nulls_first else column.desc_nulls_last()
 
 
 def _name(column: str) -> str:
