@@ -1,7 +1,8 @@
-"""Making anew only what has changed: like make, but by content, so that a late or corrected row is seen as well.
+"""Incremental partitions: only what has changed is rebuilt.
 
-A partition has a fingerprint of all that it was computed from: rows, code, settings. Where the fingerprint of its
-inputs now is the one in the lake, the file that is there is what would be written again.
+It works like make, but by content, so that a late or corrected row is seen as well. A partition has a fingerprint
+of all that it was computed from: rows, code, settings. Where the fingerprint of its inputs now is the one in the lake,
+the file that is there is what would be written again.
 """
 
 import hashlib
@@ -38,7 +39,7 @@ class Plan:
 
     @property
     def stale(self) -> list[str]:
-        """The partitions to make anew, in order."""
+        """The partitions to rebuild, in order."""
         return sorted(self.inputs.keys() - self.kept.keys())
 
 
@@ -48,7 +49,7 @@ def plan(inputs: Mapping[str, str], before: Snapshot | None, *, never_keep: Iter
     Args:
         inputs: the fingerprint of every partition that the table is to have.
         before: the table as it is, if it is.
-        never_keep: partitions to make anew all the same.
+        never_keep: partitions to rebuild all the same.
     """
     there = before.partitions if before else {}
     kept = {key: file for key, file in there.items() if file.inputs is not None and file.inputs == inputs.get(key)}
@@ -56,7 +57,7 @@ def plan(inputs: Mapping[str, str], before: Snapshot | None, *, never_keep: Iter
 
 
 def current(lake: Lake, table: str) -> Snapshot | None:
-    """A table as it is, if it is. A partition whose file was lost or cut short is none: it will be made anew."""
+    """A table as it is, if it is. A partition whose file was lost or cut short is none: it will be rebuilt."""
     if not lake.exists(table):
         return None
     snapshot = lake.snapshot(table)

@@ -1,7 +1,7 @@
 """Off-policy estimates against the truth of simulated worlds that followed their send plans: `off_policy SEEDS`.
 
 Every seed is another company. Its champion knows the true risks but for noise, and a share of the users is sent
-anything at random. The policy of a user is drawn anew each day: where users keep it, those who are left of a risky
+anything at random. The policy of a user is drawn again each day: where users keep it, those who are left of a risky
 policy are not those who are left of another, and no propensity of a day says so. Prints JSON.
 """
 

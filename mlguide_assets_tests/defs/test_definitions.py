@@ -186,7 +186,7 @@ def test_predictions_are_partitioned_by_day(definitions: dg.Definitions) -> None
 
 def test_the_readme_shows_the_graph_as_it_is(definitions: dg.Definitions) -> None:
     assert mermaid(definitions) in (ROOT / "mlguide_assets/defs/README.md").read_text(), (
-        "print the picture anew with: python -m mlguide_assets.console.graph"
+        "print the picture again with: python -m mlguide_assets.console.graph"
     )
 
 

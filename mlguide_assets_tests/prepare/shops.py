@@ -129,10 +129,10 @@ class Shop:
 
 
 def build(lake: Lake, problem: Problem, between: Callable[[str], None] = lambda _: None) -> dict[str, int]:
-    """Bring a lake up to the source, as the assets do; how many partitions of each table were made anew.
+    """Bring a lake up to the source, as the assets do; how many partitions of each table were rebuilt.
 
     Args:
-        between: told after each table that was written.
+        between: called after each table that was written.
     """
     with ingest(problem, lake, oracle=lake.root, report=lambda _: None) as read:
         refuse_blocked(read.results, problem.rules, read.place)

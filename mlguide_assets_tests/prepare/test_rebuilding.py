@@ -161,17 +161,17 @@ def test_only_what_changed_is_rebuilt(followed: Followed) -> None:
     shop, everything = followed.shop, set(followed.lake.snapshot(CORE).partitions)
     assert followed.follow() == {"user_emails": 0, CORE: 0, FEATURES: 0}
     shop.day(5)
-    anew = followed.follow()
+    rebuilt = followed.follow()
     # The day, who is silent now, and the last days, some of whose labels have matured.
-    assert (anew["user_emails"], anew[CORE]) == (1, 2)
-    assert 1 <= anew[FEATURES] <= 4
+    assert (rebuilt["user_emails"], rebuilt[CORE]) == (1, 2)
+    assert 1 <= rebuilt[FEATURES] <= 4
     assert len(everything) > 8
     # A row of the newest day changes no day before; one of the first day all that follow.
     followed.follow(lambda shop: shop.correct(shop.sends[-1]["delivered_at"]))
     shop.sends[0]["unsubscribed"] = "yes" if shop.sends[0]["unsubscribed"] != "yes" else "no"
-    anew = followed.follow()
-    assert anew["user_emails"] == 1
-    assert anew[FEATURES] == len(followed.lake.snapshot(FEATURES).partitions)
+    rebuilt = followed.follow()
+    assert rebuilt["user_emails"] == 1
+    assert rebuilt[FEATURES] == len(followed.lake.snapshot(FEATURES).partitions)
 
 
 def test_a_profile_changes_the_partitions_in_which_its_user_was_sent_something(followed: Followed) -> None:

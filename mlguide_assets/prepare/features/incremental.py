@@ -1,8 +1,8 @@
 """The table of features by partition: after a day has landed, only the partitions that follow from it are computed.
 
 A row follows from what happened before it, so the fingerprint of a partition covers the rows of every table up to its
-end, told by sums of digests, and which of its outcomes have matured. It knows nothing of any one feature: whatever is
-declared, a partition whose fingerprint is the one in the lake would be written again as it is.
+end, identified by sums of digests, and which of its outcomes have matured. It knows nothing of any one feature:
+whatever is declared, a partition whose fingerprint is the one in the lake would be written again as it is.
 """
 
 from collections.abc import Iterator, Mapping
@@ -87,7 +87,7 @@ def _inputs(lake: Lake, problem: Problem, rows: ibis.Table, calendar: Calendar, 
 
 
 def _past(problem: Problem, name: str, snapshot: Snapshot, until: str) -> Any:
-    """What tells the rows of a table up to a partition: rows and digest of events, which add up, so that months that
+    """Identifies the rows of a table up to a partition: rows and digest of events, which add up, so that months that
     become a year are the same past as before; else the content of the whole table.
 
     Events of a time of their own are digested with the rows of the entities that they name (`digests`), so that a new

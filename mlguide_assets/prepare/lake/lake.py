@@ -383,7 +383,7 @@ class Lake:
 
     @contextlib.contextmanager
     def _locked(self, table: str, what: str = "") -> Iterator[History]:
-        """The table as it is, while no other process of this host changes it; a failing disk is told as a sentence."""
+        """The table as it is, while no other process of this host changes it; a failing disk raises one sentence."""
         with writing(what or f"Table {table!r}", self.root / table), self._pointers.lock(table):
             yield self._pointers.history(table)
 
