@@ -4,6 +4,7 @@ What others did to it in MLflow's own pages, or what a killed run left, is put r
 is refused. A schema of another MLflow is refused earlier, whenever the registry is opened.
 """
 
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -16,6 +17,7 @@ from mlguide_assets.define.secrets import masked, shown_address
 from mlguide_assets.deploy.registry import TRACKING_VARIABLE, Registry, first_line
 from mlguide_assets.deploy.registry_schema import refuse_other_schema
 from mlguide_assets.errors import InputError
+from mlguide_assets.settings import LAKE_VARIABLE
 
 Report = Callable[[str], None]
 
@@ -83,9 +85,14 @@ def _refuse_unreachable_artifacts(location: str, report: Report) -> None:
     folder = local_folder(location)
     if folder is not None:
         _refuse_unwritable(folder)
+        remedy = (
+            "'mlflow server --serve-artifacts' sends them to the server."
+            if os.environ.get(TRACKING_VARIABLE)
+            else f"{LAKE_VARIABLE} with a bucket lets all hosts see them."
+        )
         report(
-            f"The tracking server keeps artifacts in a folder, {folder}, which is written on this machine: others see "
-            f"them only if they share its disk. 'mlflow server --serve-artifacts' sends them to the server."
+            f"The registry keeps artifacts in a folder, {folder}, which is written on this machine: others see "
+            f"them only if they share its disk. {remedy}"
         )
         return
     from mlflow.artifacts import list_artifacts

@@ -27,7 +27,7 @@ SCHEMAS = ("mlguide", "mlflow")
 _KEEPALIVES = {"tcp_keepalives_idle": 10, "tcp_keepalives_interval": 5, "tcp_keepalives_count": 3}
 _ABSENT = re.compile(
     r"refused|starting up|shutting down|recovery|closed the connection|terminating connection|timeout expired"
-    r"|timed out|reset by peer|no route|unreachable|too many clients|remaining connection slots",
+    r"|timed out|reset by peer|no route|unreachable|too many clients|remaining connection slots|too many retries",
     re.IGNORECASE,
 )
 

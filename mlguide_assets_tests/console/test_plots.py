@@ -15,8 +15,9 @@ from starlette.routing import Route
 
 from mlguide_assets.console.plots import serve_plots
 from mlguide_assets.defs.metadata import plots
-from mlguide_assets.settings import Home
+from mlguide_assets.settings import DATABASE_VARIABLE, HOME_VARIABLE, LAKE_VARIABLE, Home
 from mlguide_assets.train.pictures import keep_picture
+from mlguide_assets_tests.object_store import ObjectServer
 from mlguide_assets_tests.samples import sample_problem
 
 SHOWN_AT_ONCE = 1_000
@@ -78,6 +79,20 @@ def test_only_pictures_of_the_home_are_served(home: Home, ui: Starlette) -> None
     for path in ("/plots/../problem.yaml", "/plots/%2e%2e/problem.yaml", "/plots/..%2fproblem.yaml", "/plots/link.png"):
         answer = get(ui, path)
         assert "secret" not in answer.text, path
+
+
+def test_a_picture_that_another_host_has_drawn_is_served(
+    objects: ObjectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(LAKE_VARIABLE, objects.address())
+    monkeypatch.setenv(DATABASE_VARIABLE, "postgresql://nobody@127.0.0.1:9/none")
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "trainer"))
+    stem = keep_picture(Home(tmp_path / "trainer").plots / "sample", "curve", png(9, 9))
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "daemon"))
+    app = Starlette(routes=[Route("/{path:path}", anything)])
+    serve_plots(app, Home(tmp_path / "daemon"))
+    assert get(app, f"/plots/sample/{stem}.png").content == png(9, 9)
+    assert get(app, "/plots/sample/none.png").status_code == 404
 
 
 def test_the_oldest_pictures_are_forgotten(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """A home whose run history, registry and alerts are in a database that other hosts share. PostgreSQL is a real one."""
 
+import functools
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import dagster as dg
 import pytest
 import yaml
+from dagster_postgres.utils import retry_pg_connection_fn
 
 from mlguide_assets.console import environment
 from mlguide_assets.console.dead_runs import PROCESS_TAG, end_dead_runs, instance_of
@@ -117,6 +119,24 @@ def test_a_run_while_the_database_is_restarted_ends_well_or_in_one_sentence(
             assert PASSWORD not in message
     with recording(hosts[0]) as instance:
         assert dg.materialize([number], instance=instance).success
+
+
+def test_a_database_that_is_away_for_longer_than_dagster_asks_is_told_in_one_sentence(
+    hosts: tuple[Home, Home], postgres_of_session: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = functools.partial(retry_pg_connection_fn, retry_limit=0)
+    monkeypatch.setattr("dagster_postgres.utils.retry_pg_connection_fn", once)
+    with instance_of(hosts[0]) as instance:
+        postgres_of_session.stop()
+        try:
+            with pytest.raises(Exception, match="DB connection") as failed:
+                dg.materialize([number], instance=instance)
+        finally:
+            postgres_of_session.start()
+    told = refusal(failed.value, hosts[0].root)
+    assert told is not None
+    assert told.startswith("The database postgresql://lifecycle:***@127.0.0.1")
+    assert told.endswith("check that it runs and can be reached, then run again; what was there before is untouched.")
 
 
 def test_a_registry_whose_database_is_gone_is_reported_in_one_sentence(

@@ -1,0 +1,81 @@
+"""A server follows the pointer that another host moves, and goes on with its model while the store does not answer."""
+
+from pathlib import Path
+
+import pytest
+
+from mlguide_assets.deploy.bundle import CHAMPION, export_bundle, set_champion
+from mlguide_assets.deploy.routing import Route, write_routes
+from mlguide_assets.deploy.serving import watching
+from mlguide_assets.deploy.serving.model import ServedModel
+from mlguide_assets.deploy.serving.watching import Follower, RoutesFollower
+from mlguide_assets.prepare.lake import bucket as bucket_module
+from mlguide_assets.settings import DATABASE_VARIABLE, HOME_VARIABLE, LAKE_VARIABLE, Home
+from mlguide_assets.train.candidate import Candidate
+from mlguide_assets.train.storage import load_facts
+from mlguide_assets_tests.deploy.scores import saved
+from mlguide_assets_tests.object_store import ObjectServer
+
+
+class Hosts:
+    """One that promotes and one that serves."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._folder, self._monkeypatch = folder, monkeypatch
+        self.taken: list[str | None] = []
+
+    def on(self, host: str) -> Path:
+        """Let this process be that host; its bundles."""
+        self._monkeypatch.setenv(HOME_VARIABLE, str(self._folder / host))
+        return Home(self._folder / host).bundles("sample")
+
+    def promote(self, candidate: Path, version: str) -> None:
+        bundles = self.on("trainer")
+        export_bundle(candidate, bundles, version, load_facts(candidate) | {"trained_at": "2024-04-11"})
+        set_champion(bundles, version)
+
+    def take(self, model: ServedModel | None) -> None:
+        self.taken.append(model.version if model else None)
+
+
+@pytest.fixture
+def hosts(objects: ObjectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hosts:
+    monkeypatch.setenv(LAKE_VARIABLE, objects.address())
+    monkeypatch.setenv(DATABASE_VARIABLE, "postgresql://nobody@127.0.0.1:9/none")
+    monkeypatch.setattr(bucket_module, "RETRY_SECONDS", 0.3)
+    monkeypatch.setattr(watching, "RETRY_SECONDS", 0.0)
+    return Hosts(tmp_path, monkeypatch)
+
+
+def test_promotions_of_another_host_are_followed(
+    hosts: Hosts, objects: ObjectServer, trained: Candidate, tmp_path: Path
+) -> None:
+    follower = Follower(hosts.on("server"), CHAMPION, hosts.take)
+    follower.look()
+    candidate = saved(trained, tmp_path / "candidates")
+    for version in ("1", "2"):
+        hosts.promote(candidate, version)
+        hosts.on("server")
+        follower.look()
+        follower.look()
+    assert hosts.taken == [None, "1", "2"]
+    with objects.failing(lambda *_: "503 SlowDown"):
+        follower.look()
+    assert "overloaded or failing" in str(follower.fault)
+    assert hosts.taken == [None, "1", "2"], "what served goes on"
+    follower.look()
+    assert follower.fault is None
+
+
+def test_routes_stay_while_the_store_does_not_answer(hosts: Hosts, objects: ObjectServer) -> None:
+    taken: list[tuple[Route, ...]] = []
+    follower = RoutesFollower(hosts.on("server"), taken.append)
+    write_routes(hosts.on("trainer"), [Route("colours", 1, (), "salt", ())])
+    hosts.on("server")
+    follower.look()
+    with objects.failing(lambda *_: "503 SlowDown"):
+        follower.look()
+    assert follower.fault is not None
+    assert len(taken) == 1
+    follower.look()
+    assert (follower.fault, [route.experiment for route in taken[-1]]) == (None, ["colours"])
