@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,11 +29,13 @@ from mlguide_assets.deploy.prediction_log import (
 )
 from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.files import replace_file
-from mlguide_assets.prepare.forgetting import ForgetList, entities_of
 from mlguide_assets.prepare.host_lock import locked_on_all_hosts
 from mlguide_assets.prepare.lake.data_files import Partitions, TableLike
 from mlguide_assets.prepare.lake.failures import writing
 from mlguide_assets.prepare.lake.lake import Lake
+
+if TYPE_CHECKING:
+    from mlguide_assets.prepare.forgetting import ForgetList
 
 PREDICTION_LOG = "prediction_log"
 KEPT_DAYS = 7
@@ -115,7 +117,7 @@ def land_log(
     *,
     today: date,
     most_bytes: float = math.inf,
-    forgotten: ForgetList | None = None,
+    forgotten: "ForgetList | None" = None,
 ) -> Landing:
     """Add what servers have written since a day last landed. Landing twice changes nothing.
 
@@ -159,7 +161,7 @@ def _agree_on_types(lake: Lake, decision: Decision, schema: pa.Schema) -> None:
 
 
 def _land_days(
-    folder: Path, lake: Lake, problem: Problem, schema: pa.Schema, forgotten: ForgetList | None
+    folder: Path, lake: Lake, problem: Problem, schema: pa.Schema, forgotten: "ForgetList | None"
 ) -> list[str]:
     """The days that were written."""
     written = []
@@ -196,8 +198,10 @@ def _make_room(folder: Path, today: date, most_bytes: float) -> None:
                 (folder / day).rmdir()
 
 
-def _remembered(batch: pa.RecordBatch, forgotten: ForgetList, problem: Problem) -> pa.RecordBatch:
+def _remembered(batch: pa.RecordBatch, forgotten: "ForgetList", problem: Problem) -> pa.RecordBatch:
     """The rows that are of nobody who was forgotten."""
+    from mlguide_assets.prepare.forgetting import entities_of
+
     hashes = {entry.hash for entry in forgotten.entries}
     for entity in entities_of(problem):
         if entity.column in batch.schema.names:

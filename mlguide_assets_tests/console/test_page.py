@@ -36,7 +36,7 @@ def lake_of(home: Home) -> Lake:
     return Lake(home.lake(PROBLEM.key))
 
 
-def tested(home: Home, day: date) -> None:
+def write_drift_of(home: Home, day: date) -> None:
     row = {"day": day.isoformat(), "source": "sends", "model_version": "1", "column": "(all)", "level": "act"}
     lake_of(home).write_partition(DATA_DRIFT, day.isoformat(), small_table([{**row, "reason": "Too far."}], SCHEMA))
 
@@ -61,7 +61,7 @@ def test_everything_that_is_in_the_home_is_on_the_page(home: Home, tmp_path: Pat
     lake = lake_of(home)
     facts = {"trained_at": "2026-03-29T08:00:00+00:00", "verdict": "refused", "reasons": ["It cannot be <b>told</b>."]}
     record(lake, version="1", champion_before=None, decided_by="gate", **facts)  # type: ignore[arg-type]
-    tested(home, DAY)
+    write_drift_of(home, DAY)
     retrained(home)
     book = book_of(home, PROBLEM)
     raise_or_resolve(book, "failure-drift_job", failed_run("drift_job", "r9", "no memory", NOW), NOW)
@@ -84,7 +84,7 @@ def test_everything_that_is_in_the_home_is_on_the_page(home: Home, tmp_path: Pat
 def test_the_map_has_the_last_days(home: Home) -> None:
     first = DAY - timedelta(days=DAYS)
     for day in (first, first + timedelta(days=1), DAY):
-        tested(home, day)
+        write_drift_of(home, day)
     assert [row["day"] for row in known(home).drift] == [str(first + timedelta(days=1)), str(DAY)]
 
 
@@ -102,7 +102,7 @@ def test_simulated_days_are_known_from_retraining_and_bundles(home: Home) -> Non
 
 
 def test_a_page_is_replaced_whole_or_stays(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tested(home, DAY)
+    write_drift_of(home, DAY)
     out = tmp_path / "pages" / "report.html"
     out.parent.mkdir()
     out.write_text("the page before")
