@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlguide_assets.prepare.database import database_refused, is_refusal
+from mlguide_assets.prepare.database import database_refusal
 
 _CAUSES: tuple[tuple[str, str, str], ...] = (
     (
@@ -76,8 +76,8 @@ def refusal(error: BaseException, place: Path) -> str | None:
     for each in _chain(error):
         if isinstance(each, BrokenPipeError):
             return None
-        if is_refusal(each):
-            return str(database_refused(each))
+        if refused := database_refusal(f"{type(each).__module__}.{type(each).__qualname__}: {each}"):
+            return str(refused)
         if found := sentence(f"{type(each).__name__}: {each}", place):
             return found
         if isinstance(each, OSError) and each.strerror:

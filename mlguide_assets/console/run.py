@@ -14,6 +14,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.secrets import MASK
 from mlguide_assets.define.sources import DatabaseSource, FilesSource, SimulatorSource
 from mlguide_assets.errors import InputError, RunFailedError
+from mlguide_assets.prepare.database import database_refusal
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.host_lock import this_process
 from mlguide_assets.prepare.run_lock import run_lock
@@ -134,8 +135,8 @@ def refuse_failure(result: Any, home: Home) -> None:
                 if error.cls_name in ("InputError", "MissingTableError", "LostVersionError"):
                     raise InputError(error.message.partition(": ")[2].strip())
             for error in causes:
-                if refused := sentence(error.message, home.root):
-                    raise InputError(refused)
+                if refused := database_refusal(error.message) or sentence(error.message, home.root):
+                    raise InputError(str(refused))
             reason = " ".join(causes[-1].message.split())[:_REASON_CHARACTERS]
             raise RunFailedError(
                 f"{event.step_key} failed: {reason} 'mlguide ui' shows the stack trace, in run {result.run_id}."

@@ -31,6 +31,8 @@ _ABSENT = re.compile(
     re.IGNORECASE,
 )
 
+_MET = re.compile(r"(?:psycopg2\.[\w.]+|dagster_postgres\.[\w.]+): ")
+
 
 def shared_database() -> str | None:
     """The address of the database; None where everything is in the home.
@@ -156,8 +158,11 @@ def database_refused(error: BaseException) -> InputError:
     )
 
 
-def is_refusal(error: BaseException) -> bool:
-    """Whether an error is the shared database's, met by this package, Dagster or MLflow."""
-    return bool(os.environ.get(DATABASE_VARIABLE)) and (
-        type(error).__module__.startswith("psycopg2") or type(error).__name__ == "DagsterPostgresException"
-    )
+def database_refusal(text: str) -> InputError | None:
+    """One sentence for an error of the shared database that Dagster, MLflow or this package met; None for any other.
+
+    Args:
+        text: its type, with the module, and its message, as Dagster's record of a run has it.
+    """
+    found = _MET.match(text) if os.environ.get(DATABASE_VARIABLE) else None
+    return database_refused(RuntimeError(text[found.end() :])) if found else None

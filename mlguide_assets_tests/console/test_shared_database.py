@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import psycopg2
 import pytest
 import yaml
 from dagster_postgres.utils import retry_pg_connection_fn
@@ -15,6 +16,7 @@ from mlguide_assets.console import environment
 from mlguide_assets.console.dead_runs import PROCESS_TAG, end_dead_runs, instance_of
 from mlguide_assets.console.environment import DAGSTER_YAML, enter
 from mlguide_assets.console.machine import refusal
+from mlguide_assets.console.run import refuse_failure
 from mlguide_assets.console.run_history import recording
 from mlguide_assets.console.ui import ui_lock
 from mlguide_assets.deploy.registry import Registry
@@ -137,6 +139,21 @@ def test_a_database_that_is_away_for_longer_than_dagster_asks_is_told_in_one_sen
     assert told is not None
     assert told.startswith("The database postgresql://lifecycle:***@127.0.0.1")
     assert told.endswith("check that it runs and can be reached, then run again; what was there before is untouched.")
+
+
+def test_a_step_that_the_database_ends_is_told_in_one_sentence(
+    hosts: tuple[Home, Home], database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dg.asset
+    def lost() -> None:
+        psycopg2.connect(database.replace(f":{PASSWORD}@", ":wrong@"))
+
+    with recording(hosts[0]) as instance:
+        result = dg.materialize([lost], instance=instance, raise_on_error=False)
+    with pytest.raises(
+        InputError, match=r"^The database postgresql://lifecycle:\*\*\*@.*password authentication failed"
+    ):
+        refuse_failure(result, hosts[0])
 
 
 def test_a_registry_whose_database_is_gone_is_reported_in_one_sentence(
