@@ -62,6 +62,6 @@ def test_every_error_of_the_system_names_its_file() -> None:
 def test_a_world_that_there_is_no_memory_for_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mlguide_assets.prepare.memory.available_memory", lambda: 1_500_000_000)
     problem = with_overrides(load_problem("planeswalker"), sends=3_000_000)
-    with pytest.raises(InputError, match="Training on 3,000,000 sends needs about"):
+    with pytest.raises(InputError, match=r"Training on 3,000,000 sends in external memory, .* needs about"):
         run(Home(tmp_path / "home"), problem)
     assert not (tmp_path / "home").exists()
