@@ -13,7 +13,8 @@ from mlguide_assets.define.loading import load_problem, with_overrides
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.core import core_rows
 from mlguide_assets.prepare.engine import connect
-from mlguide_assets.prepare.features.building import features_from
+from mlguide_assets.prepare.features.building import clock_of, features_from
+from mlguide_assets.prepare.partitions import Calendar
 from mlguide_assets.prepare.simulator.generate import write
 from mlguide_assets.prepare.sources.casting import cast_to_schema
 from mlguide_assets.prepare.sources.simulated import world_of
@@ -56,14 +57,17 @@ def main(way: str, folder: Path, sends: int) -> None:
 
 
 def _on_spark(problem: Problem, folder: Path, out: Path) -> None:
-    """The memory printed is this process's and that of Spark's machine together."""
+    """In partitions, as a run writes them. The memory is that of this process and its children."""
     from mlguide_assets.prepare.spark.engine import Spark
 
     engine = Spark.opened()
     # Its machine starts once per run, however many rows there are.
     tables = {name: engine.read(folder / f"{name}.accepted.parquet") for name in problem.tables}
     start = time.perf_counter()
-    engine.connection.to_parquet(features_from(tables, problem), out)
+    features, time_column = features_from(tables, problem), problem.decision.time
+    calendar = Calendar.of(clock_of(tables, problem).date(), problem.label.window)
+    keyed = features.mutate(partition=calendar.keys(features[time_column]))
+    engine.sorted_partitions(keyed, [], problem.decision.order, out.with_suffix(""))
     seconds = time.perf_counter() - start
     engine.connection.disconnect()
     peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))

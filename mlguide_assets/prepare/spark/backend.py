@@ -19,6 +19,9 @@ from ibis.backends.sql.compilers.pyspark import PySparkCompiler
 from ibis.common.exceptions import UnsupportedOperationError
 from ibis.util import gen_name
 
+from mlguide_assets.prepare.engine import selects_apart
+from mlguide_assets.prepare.spark.footers import sort_encodings
+
 
 class SparkCompiler(PySparkCompiler):  # type: ignore[misc]  # Ibis has no types
     """What Ibis 12 writes for Spark otherwise fails, or has another value than on DuckDB."""
@@ -69,6 +72,11 @@ class SparkBackend(Backend):  # type: ignore[misc]  # Ibis has no types
     name = "pyspark"
     compiler = SparkCompiler()
 
+    def compile(self, expr: Any, /, **kwargs: Any) -> str:
+        """Merged, `SELECT DISTINCT` of rows that are ordered inside is more than Ibis 12 can write for Spark."""
+        with selects_apart():
+            return str(super().compile(expr, **kwargs))
+
     def to_pyarrow(
         self, expr: Any, /, *, params: Mapping[Any, Any] | None = None, limit: Any = None, **kwargs: Any
     ) -> Any:
@@ -101,6 +109,7 @@ class SparkBackend(Backend):  # type: ignore[misc]  # Ibis has no types
         try:
             self._write(self._in_one_task(expr), folder)
             (part,) = folder.glob("*.parquet")
+            sort_encodings(part)
             part.replace(path)
         finally:
             shutil.rmtree(folder, ignore_errors=True)

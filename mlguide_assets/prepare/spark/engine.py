@@ -17,6 +17,7 @@ from mlguide_assets.prepare.computing import Batches, EngineName, Parted, Shape
 from mlguide_assets.prepare.lake.data_files import TableLike, Written
 from mlguide_assets.prepare.rebuilding import KEY
 from mlguide_assets.prepare.spark.backend import SparkBackend, backend_of
+from mlguide_assets.prepare.spark.footers import sort_encodings
 from mlguide_assets.prepare.spark.session import spark_session
 
 
@@ -66,6 +67,7 @@ class Spark:
         found = list(folder.glob("*.parquet"))
         if found:
             (path,) = found
+            sort_encodings(path)
             return path
         folder.mkdir(parents=True)
         pq.write_table(rows.drop(KEY).schema().to_pyarrow().empty_table(), folder / "none.parquet")
