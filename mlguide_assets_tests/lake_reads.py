@@ -4,9 +4,9 @@ An asset may read what it depends on, directly or through others, and what it ma
 behind Dagster's back: nothing would show that the asset is out of date once the table has changed.
 """
 
+import inspect
 import json
 from collections.abc import Iterator
-from contextvars import ContextVar
 from pathlib import Path
 
 import dagster as dg
@@ -18,29 +18,20 @@ READS = "reads.json"
 def run_recorded(into: Path, *arguments: str) -> None:
     """Do a command of `mlguide`, and write `READS` into a folder: how many reads, and which were of no dependency."""
     from mlguide_assets.cli import app
-    from mlguide_assets.defs.workspace import LakeIOManager
     from mlguide_assets.prepare.lake.lake import Lake
 
     reads: set[tuple[str, str]] = set()
     hidden: set[tuple[str, str]] = set()
-    snapshot, handle_output = Lake.snapshot, LakeIOManager.handle_output
-    describing = ContextVar("describing", default=False)
-
-    def described(manager: LakeIOManager, context: dg.OutputContext, obj: object) -> None:
-        # What columns mean is looked up for every table alike: no row follows from it.
-        token = describing.set(True)
-        handle_output(manager, context, obj)
-        describing.reset(token)
+    snapshot = Lake.snapshot
 
     def recorded(lake: Lake, table: str, snapshot_id: str | None = None) -> object:
-        for context in () if describing.get() else _contexts():
+        for context in _contexts():
             reads.add((context.op_def.name, table))
             if table in _made(context) and table not in _upstream(context):
                 hidden.add((context.op_def.name, table))
         return snapshot(lake, table, snapshot_id)
 
     Lake.snapshot = recorded  # type: ignore[method-assign, assignment]
-    LakeIOManager.handle_output = described  # type: ignore[method-assign]
     try:
         app(arguments)
     finally:
@@ -48,12 +39,16 @@ def run_recorded(into: Path, *arguments: str) -> None:
 
 
 def _contexts() -> Iterator[dg.OpExecutionContext]:
-    """The step that runs now; none between steps."""
+    """The step that computes now; none between steps, or while what it gave is written.
+
+    What columns mean is looked up for every table that is written: no row follows from it.
+    """
     try:
         context = dg.OpExecutionContext.get()
     except DagsterInvariantViolationError:
         return
-    if context.has_assets_def:
+    is_written = any(frame.function == "handle_output" for frame in inspect.stack(context=0))
+    if context.has_assets_def and not is_written:
         yield context
 
 
