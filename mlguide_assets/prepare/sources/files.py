@@ -68,6 +68,9 @@ def open_table(found: FoundTable, connection: Any, scratch: Path) -> ibis.Table:
     if found.kind == "csv":
         return _open_csv(found, connection, scratch)
     columns = [_parquet_columns(path) for path in found.files]
+    for path, names in zip(found.files, columns, strict=True):
+        if doubled := next((name for name in names if names.count(name) > 1), None):
+            raise InputError(f"{path} has two columns called {doubled!r}: rename one, or leave it out.")
     table = read_parquet(connection, *found.files, union_by_name=len(columns) > 1, binary_as_string=True)
     # Where a part lacks a column, the table has none, rather than one that is empty there.
     return table.select(*[name for name in columns[0] if all(name in others for others in columns)])
