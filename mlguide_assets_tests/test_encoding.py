@@ -34,7 +34,7 @@ def _opens_text_unnamed(call: ast.Call) -> bool:
     name = getattr(call.func, "attr", getattr(call.func, "id", None))
     modes = [each.value for each in ast.walk(call) if isinstance(each, ast.Constant) and isinstance(each.value, str)]
     below = getattr(getattr(call.func, "value", None), "id", None)
-    if name not in TEXT or (below in ("os", "Image") and name == "open"):
+    if name not in TEXT or (below in ("os", "Image", "lake") and name == "open"):
         return False
     return name in ("read_text", "write_text") or not any("b" in mode and len(mode) <= 3 for mode in modes)
 

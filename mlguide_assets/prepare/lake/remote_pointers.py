@@ -141,7 +141,7 @@ class RemotePointers:
         """Remove what this host keeps of a table from before rows were erased from it, here or on another host."""
         folder = self.root / table
         kept = folder / "erasures"
-        known = int(kept.read_text()) if kept.exists() else 0
+        known = int(kept.read_text(encoding="ascii")) if kept.exists() else 0
         if erasures != known:
             shutil.rmtree(folder / "data", ignore_errors=True)
             replace_file(kept, str(erasures).encode())
