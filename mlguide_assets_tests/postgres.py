@@ -51,6 +51,8 @@ class Postgres:
     def initialise(self) -> None:
         given = self.folder / "password"
         given.write_text(PASSWORD)
+        # A command that ran in this process before may have kept new files to their owner.
+        _give_to_postgres(given)
         try:
             self._run(
                 *("initdb", "-D", str(self.folder / "data"), "-U", USER, "--auth=scram-sha-256"),
@@ -72,6 +74,11 @@ class Postgres:
         )
 
 
+def _give_to_postgres(path: Path) -> None:
+    if os.geteuid() == 0:
+        shutil.chown(path, "postgres")
+
+
 @contextmanager
 def postgres() -> Iterator[Postgres]:
     """A server with nothing in it. The test is skipped where PostgreSQL is not installed."""
@@ -79,8 +86,7 @@ def postgres() -> Iterator[Postgres]:
     # Below no folder that only the user of the tests may enter.
     folder = Path(mkdtemp(prefix="mlguide-postgres-"))
     try:
-        if os.geteuid() == 0:
-            shutil.chown(folder, "postgres")
+        _give_to_postgres(folder)
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = int(free.getsockname()[1])
         server = Postgres(programs, folder, port)
