@@ -92,10 +92,10 @@ def rebuilt_core(lake: Lake, problem: Problem) -> Partitions | ibis.Table:
     schemas = {table: rows.schema() for table, rows in read.items()}
     order = _order(problem)
     compute = lake.engine.per_partition
-    anew = compute(lambda **tables: joined(tables, problem).order_by(*order), schemas, decided)
+    rebuilt = compute(lambda **tables: joined(tables, problem).order_by(*order), schemas, decided)
     if undecided:
-        anew |= compute(lambda **tables: _without_decisions(tables, problem).order_by(*order), schemas, undecided)
-    return Partitions(anew, chosen.inputs, kept=chosen.kept)
+        rebuilt |= compute(lambda **tables: _without_decisions(tables, problem).order_by(*order), schemas, undecided)
+    return Partitions(rebuilt, chosen.inputs, kept=chosen.kept)
 
 
 def _order(problem: Problem) -> tuple[str, ...]:

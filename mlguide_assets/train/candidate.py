@@ -31,7 +31,7 @@ from mlguide_assets.train.room import require_room_for_training
 from mlguide_assets.train.rows import clusters_of
 from mlguide_assets.train.split import Times, TimeSplit, split_decisions
 from mlguide_assets.train.trainers.in_memory import InMemory
-from mlguide_assets.train.trainers.trainer import Trainer, trainer_name
+from mlguide_assets.train.trainers.trainer import Fit, Trainer, trainer_name
 
 Report = Callable[[str], None]
 
@@ -84,9 +84,11 @@ def train_candidate(
     Raises:
         InputError: too few matured rows, or too few of one outcome among them, or too little memory.
     """
+    if trainer is not None:
+        problem = problem.model_copy(update={"training": problem.training.model_copy(update={"trainer": trainer})})
     require_room_for_training(features.count().execute(), problem)
     with TemporaryDirectory(dir=scratch) as folder:
-        if (trainer or trainer_name(features, problem)) == "in_memory":
+        if trainer_name(features, problem) == "in_memory":
             return _trained(InMemory.of(features, problem), problem, recipe, report, plans, contenders)
         # Loads XGBoost, which else is loaded beside the work.
         from mlguide_assets.train.trainers.external_memory import ExternalMemory
@@ -176,7 +178,8 @@ def _fit_all(
     """
     names = ", ".join(_shown(name) for name in SIMPLEST_FIRST)
     learned = f"{len(known.labels):,} {problem.decision.plural}"
-    report(f"fitting {names} on {learned}, {_shown(choice.model)} on all {len(all_rows.labels):,}")
+    if trainer.name == "in_memory":
+        report(f"fitting {names} on {learned}, {_shown(choice.model)} on all {len(all_rows.labels):,}")
     at_once = 2 if trainer.name == "in_memory" else 1
     fit = partial(_fit, trainer, choice, problem, recipe, max(1, THREADS // at_once))
     with ThreadPoolExecutor(at_once) as pool:
@@ -200,8 +203,7 @@ def _fit(
     weights, seed = recipe.window.weights(known.times) * known.row_weights, problem.evaluation.seed
     fitted: Boosted | Linear
     if name == XGBOOST:
-        settings: dict[str, Any] = {"rounds": choice.rounds, "seed": seed, "recipe": recipe, "threads": threads}
-        fitted = trainer.fit(known, until=until, weights=weights, **settings)
+        fitted = trainer.fit(known, weights, until, Fit(choice.rounds, seed, recipe, threads))
     else:
         fitted = BASELINES[name](known.matrix, known.labels, known.encoding, seed=seed, weights=weights)
     return replace(fitted, calibration=choice.calibrations[name])

@@ -29,6 +29,7 @@ from mlguide_assets.train.models import Boosted, Labels, Probabilities, xgboost_
 from mlguide_assets.train.propensity import propensity_weights, uniform_ratios
 from mlguide_assets.train.recipe import Recipe
 from mlguide_assets.train.rows import sampled_rows
+from mlguide_assets.train.trainers.trainer import Fit
 
 BATCH_ROWS = 500_000
 """Rows that are encoded at a time. XGBoost makes a page of each: larger pages take more memory, smaller ones time."""
@@ -75,25 +76,15 @@ class ExternalMemory:
         time = self.problem.decision.time
         return sum(_until(rows, time, until).num_rows for rows in self._read([time]))
 
-    def fit(
-        self,
-        known: TrainingRows,
-        *,
-        until: np.datetime64 | None,
-        rounds: int,
-        seed: int,
-        recipe: Recipe,
-        weights: Probabilities,
-        threads: int,
-    ) -> Boosted:
+    def fit(self, known: TrainingRows, weights: Probabilities, until: np.datetime64 | None, how: Fit) -> Boosted:
         with TemporaryDirectory(dir=self.file.parent, prefix="pages-") as folder:
-            pages = _Pages(lambda: self.batches(known.encoding, recipe, until), known.encoding, Path(folder))
-            data = xgb.ExtMemQuantileDMatrix(pages, nthread=threads, enable_categorical=True)
-            booster = xgb.train(xgboost_parameters(recipe, seed, threads), data, num_boost_round=rounds)
+            pages = _Pages(lambda: self.batches(known.encoding, how.recipe, until), known.encoding, Path(folder))
+            data = xgb.ExtMemQuantileDMatrix(pages, nthread=how.threads, enable_categorical=True)
+            booster = xgb.train(xgboost_parameters(how.recipe, how.seed, how.threads), data, num_boost_round=how.rounds)
             # It removes its files when it goes, which must be before their folder does.
             del data, pages
             gc.collect()
-        return Boosted(booster, rounds, known.encoding)
+        return Boosted(booster, how.rounds, known.encoding)
 
     def batches(self, encoding: Encoding, recipe: Recipe, until: np.datetime64 | None) -> Iterator[Batch]:
         """The rows up to an instant, a few at a time; rows of weight 0 are left out."""

@@ -9,8 +9,8 @@ import pyarrow as pa
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.train.choice import TrainingRows
 from mlguide_assets.train.models import Boosted, Probabilities, refit_xgboost
-from mlguide_assets.train.recipe import Recipe
 from mlguide_assets.train.rows import matured_rows
+from mlguide_assets.train.trainers.trainer import Fit
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,24 +28,14 @@ class InMemory:
     def learned(self, until: np.datetime64 | None) -> int:
         return self.rows.num_rows if until is None else int((self.rows[self.time].to_numpy() <= until).sum())
 
-    def fit(
-        self,
-        known: TrainingRows,
-        *,
-        until: np.datetime64 | None,
-        rounds: int,
-        seed: int,
-        recipe: Recipe,
-        weights: Probabilities,
-        threads: int,
-    ) -> Boosted:
+    def fit(self, known: TrainingRows, weights: Probabilities, until: np.datetime64 | None, how: Fit) -> Boosted:
         return refit_xgboost(
             known.matrix,
             known.labels,
             known.encoding,
-            rounds=rounds,
-            seed=seed,
-            recipe=recipe,
+            rounds=how.rounds,
+            seed=how.seed,
+            recipe=how.recipe,
             weights=weights,
-            threads=threads,
+            threads=how.threads,
         )

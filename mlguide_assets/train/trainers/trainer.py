@@ -4,6 +4,7 @@ Everything else of a training needs few rows, and reads those that the trainer h
 sample of units, whose size every figure states.
 """
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import ibis
@@ -15,6 +16,16 @@ from mlguide_assets.train.choice import TrainingRows
 from mlguide_assets.train.models import Boosted, Probabilities
 from mlguide_assets.train.recipe import Recipe
 from mlguide_assets.train.room import fits_in_memory
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How XGBoost is fitted: `rounds` are chosen before, `threads` learn."""
+
+    rounds: int
+    seed: int
+    recipe: Recipe
+    threads: int
 
 
 class Trainer(Protocol):
@@ -35,23 +46,13 @@ class Trainer(Protocol):
         """How many rows XGBoost learns from."""
         ...
 
-    def fit(
-        self,
-        known: TrainingRows,
-        *,
-        until: np.datetime64 | None,
-        rounds: int,
-        seed: int,
-        recipe: Recipe,
-        weights: Probabilities,
-        threads: int,
-    ) -> Boosted:
+    def fit(self, known: TrainingRows, weights: Probabilities, until: np.datetime64 | None, how: Fit) -> Boosted:
         """XGBoost with rounds that are chosen, not calibrated.
 
         Args:
             known: the rows in memory that are not later than `until`.
-            until: the last instant to learn from; None: all.
             weights: of the rows in memory (n,).
+            until: the last instant to learn from; None: all.
         """
         ...
 
