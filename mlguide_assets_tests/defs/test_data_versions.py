@@ -1,6 +1,5 @@
 """The version of an asset's data is its content: what is written again unchanged makes nothing downstream stale."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -10,12 +9,6 @@ import pytest
 from mlguide_assets.defs.workspace import LakeIOManager, Workspace
 
 DAYS = dg.StaticPartitionsDefinition(["2026-01-01", "2026-01-02"])
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
 
 
 def version(instance: dg.DagsterInstance, home: Path, values: list[int], *, day: str | None = None) -> str:

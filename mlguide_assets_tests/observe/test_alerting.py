@@ -4,7 +4,6 @@ import math
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-import dagster as dg
 import pytest
 
 from mlguide_assets.observe.alerting import WEBHOOK_VARIABLE, drifted, dropped, failed_run, raise_or_resolve, unexpected
@@ -118,96 +117,3 @@ def test_an_alert_of_a_failed_run_says_what_to_do() -> None:
     assert alert.key == "failure-retraining_job"
     assert "abc" in alert.next_step
     assert "The disk is full." in alert.happened
-
-
-def test_the_sensors_tell_of_a_failed_run_and_of_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Through Dagster's own sensors, on runs that really failed and succeeded."""
-    from mlguide_assets.defs.observe import alert_on_failure, resolve_after_success
-    from mlguide_assets.defs.workspace import PROBLEM, Workspace
-
-    @dg.op
-    def breaks() -> None:
-        raise RuntimeError("the source is gone")
-
-    @dg.op
-    def works() -> None:
-        pass
-
-    @dg.job(name="daily")
-    def failing() -> None:
-        breaks()
-
-    @dg.job(name="daily")
-    def working() -> None:
-        works()
-
-    workspace = Workspace(root=str(tmp_path))
-    book = AlertBook(workspace.home.alerts(PROBLEM.key))
-    monkeypatch.delenv(WEBHOOK_VARIABLE, raising=False)
-    with dg.DagsterInstance.ephemeral() as instance:
-        failed = failing.execute_in_process(instance=instance, raise_on_error=False)
-        context = dg.build_run_status_sensor_context(
-            sensor_name="alert_on_failure",
-            dagster_instance=instance,
-            dagster_run=failed.dagster_run,
-            dagster_event=failed.all_events[-1],
-        ).for_run_failure()
-        alert_on_failure(context, workspace=workspace)
-        assert [incident.key for incident in book.incidents()] == ["failure-daily"]
-        done = working.execute_in_process(instance=instance)
-        context = dg.build_run_status_sensor_context(
-            sensor_name="resolve_after_success",
-            dagster_instance=instance,
-            dagster_run=done.dagster_run,
-            dagster_event=done.all_events[-1],
-        )
-        resolve_after_success(context, workspace=workspace)
-    assert book.incidents() == []
-
-
-def test_runs_of_no_code_location_such_as_those_of_mlguide_run_are_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from mlguide_assets.defs.observe import alert_on_failure, resolve_after_success
-    from mlguide_assets.defs.workspace import PROBLEM, Workspace
-
-    @dg.op
-    def breaks() -> None:
-        raise RuntimeError("the source is gone")
-
-    @dg.op
-    def works() -> None:
-        pass
-
-    @dg.job(name="daily")
-    def failing() -> None:
-        breaks()
-
-    @dg.job(name="daily")
-    def working() -> None:
-        works()
-
-    monkeypatch.delenv(WEBHOOK_VARIABLE, raising=False)
-    workspace = Workspace(root=str(tmp_path))
-    book = AlertBook(workspace.home.alerts(PROBLEM.key))
-    with dg.DagsterInstance.ephemeral() as instance:
-        cursors: dict[str, str | None] = {}
-
-        def look() -> list[str]:
-            for sensor in (alert_on_failure, resolve_after_success):
-                context = dg.build_sensor_context(
-                    instance=instance,
-                    cursor=cursors.get(sensor.name),
-                    # A name that the runs do not have.
-                    repository_name="__repository__",
-                    resources={"workspace": workspace},
-                )
-                cursors[sensor.name] = sensor.evaluate_tick(context).cursor
-            return [incident.key for incident in book.incidents()]
-
-        working.execute_in_process(instance=instance)
-        assert look() == []
-        failing.execute_in_process(instance=instance, raise_on_error=False)
-        assert look() == ["failure-daily"]
-        working.execute_in_process(instance=instance)
-        assert look() == []

@@ -1,0 +1,130 @@
+"""A home of the default problem as its sensors find it: rows as the assets write them, and runs that there were."""
+
+import json
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from mlguide_assets.defs.workspace import PROBLEM, Workspace
+from mlguide_assets.observe.alerting import book_of
+from mlguide_assets.observe.data_drift import SCHEMA as DRIFT
+from mlguide_assets.observe.performance_verdict import VERDICTS_SCHEMA
+from mlguide_assets.prepare.lake.small_tables import small_table
+
+REACHED = date(2026, 1, 10)
+"""The day that has begun, where a test says no other: the one before is the last that has landed."""
+DAY = timedelta(days=1)
+
+
+class House:
+    """Writes what assets would write, records runs as the daemon would, and has sensors look at both."""
+
+    def __init__(self, folder: Path, instance: dg.DagsterInstance) -> None:
+        self.workspace, self.instance = Workspace(root=str(folder)), instance
+        self.home, self.lake = self.workspace.home, self.workspace.lake
+        self.cursors: dict[str, str | None] = {}
+
+    def land(self, days: int = 30, rows: int = 10, *, last: date = REACHED - DAY) -> None:
+        """Days up to the last one, each with so many sends, whose digest depends on them."""
+        landed = [last - back * DAY for back in range(days)][::-1]
+        columns = {"day": landed, "rows": [rows] * days, "digest": [str(rows)] * days}
+        self.lake.write("landed_days", pa.table({**columns, "outcomes": pa.nulls(days, pa.string())}))
+        self.lake.write("user_emails", pa.table({"user_id": [rows]}))
+
+    def train(self, until: date) -> None:
+        """A candidate that has learned up to a day."""
+        self.lake.write("candidate_model", pa.table({"facts": [json.dumps({"refit_until": until.isoformat()})]}))
+
+    def install(self, version: str = "3", reference_ends: date = date(2026, 1, 7)) -> None:
+        """A champion whose reference for drift ends on a day."""
+        bundles = self.home.bundles(PROBLEM.key)
+        (bundles / version).mkdir(parents=True)
+        (bundles / version / "metadata.json").write_text(json.dumps({"test_last": reference_ends.isoformat()}))
+        (bundles / "champion.json").write_text(json.dumps({"version": version, "manifest": "0" * 64}))
+
+    def note_drift(self, day: date, level: str) -> None:
+        """A day whose sends as a whole, scores, and most important feature drift as much as `level` says."""
+        shared = {"day": day.isoformat(), "source": "sends", "model_version": "3", "level": level, "rows": 900}
+        rows = [
+            {**shared, "column": column, "importance": 1.0, "reason": f"It is {level}."}
+            for column in ("(all)", "probability", "theme")
+        ]
+        self.lake.write_partition("data_drift", day.isoformat(), small_table(rows, DRIFT))
+
+    def measure(self, *verdicts: str) -> None:
+        """Verdicts on the champion's performance, of one window a day."""
+        rows = [
+            {"day": f"2026-01-{at + 1:02d}", "verdict": verdict, "difference": -0.1, "reason": f"It has {verdict}."}
+            for at, verdict in enumerate(verdicts)
+        ]
+        table = small_table(rows, VERDICTS_SCHEMA)
+        version = pa.array(["3"] * len(rows), pa.string())
+        self.lake.write("performance_verdicts", table.append_column("model_version", version))
+
+    def run(self, job: str, *, fails: bool = False, **tags: str) -> Any:
+        """A run of a job, which has ended."""
+        return _job(job, fails=fails).execute_in_process(instance=self.instance, tags=tags, raise_on_error=False)
+
+    def begin(self, job: str) -> dg.DagsterRun:
+        """A run of a job that goes on."""
+        return self.instance.create_run_for_job(_job(job), status=dg.DagsterRunStatus.STARTED)
+
+    def look(self, sensor: Any) -> list[Any]:
+        """What a sensor answers, with the cursor that it left: requests for runs, or the reason for none."""
+        cursor, resources = self.cursors.get(sensor.name), {"workspace": self.workspace}
+        with dg.build_sensor_context(self.instance, cursor=cursor, resources=resources) as context:
+            answer = sensor(context)
+            answers = [answer] if isinstance(answer, dg.RunRequest | dg.SkipReason) else list(answer)
+            self.cursors[sensor.name] = context.cursor
+        return answers
+
+    def tick(self, schedule: Any) -> Any:
+        """What a schedule that follows the world answers on the day that has been reached."""
+        self.cursors[schedule.name] = (REACHED - DAY).isoformat()
+        (answer,) = self.look(schedule)
+        return answer
+
+    def tell_of_failure(self, sensor: Any, run: Any) -> None:
+        """Have a sensor look at the end of a run that failed."""
+        (event,) = [each for each in run.all_events if each.event_type == dg.DagsterEventType.RUN_FAILURE]
+        context = dg.build_run_status_sensor_context(
+            sensor_name=sensor.name,
+            dagster_event=event,
+            dagster_instance=self.instance,
+            dagster_run=run.dagster_run,
+            resources={"workspace": self.workspace},
+        )
+        sensor(context.for_run_failure())
+
+    def look_at_runs(self, *sensors: Any) -> None:
+        """Have sensors of runs look at those that have ended since their last look, in any code location."""
+        for sensor in sensors:
+            context = dg.build_sensor_context(
+                self.instance,
+                cursor=self.cursors.get(sensor.name),
+                # A name that the runs do not have.
+                repository_name="__repository__",
+                resources={"workspace": self.workspace},
+            )
+            self.cursors[sensor.name] = sensor.evaluate_tick(context).cursor
+
+    @property
+    def incidents(self) -> list[str]:
+        return [incident.key for incident in book_of(self.home, PROBLEM).incidents()]
+
+
+def _job(name: str, *, fails: bool = False) -> dg.JobDefinition:
+    return dg.GraphDefinition(name=name, node_defs=[_fail if fails else _work]).to_job(name=name)
+
+
+@dg.op
+def _work() -> None:
+    pass
+
+
+@dg.op
+def _fail() -> None:
+    raise RuntimeError("the source is down")
