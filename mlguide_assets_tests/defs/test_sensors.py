@@ -196,10 +196,12 @@ def test_a_drop_is_reported_once_and_when_it_is_over(house: House) -> None:
     assert house.incidents == []
 
 
-def test_all_of_them_are_tested_here() -> None:
+def test_all_of_them_are_tested_here_and_say_why_they_are_no_conditions() -> None:
     """A sensor or schedule that is added must be called in this file; `test_timetable.py` has when they tick."""
     made = [each for module in (new_data, observe, retrain) for each in vars(module).values()]
     names = {each.name for each in made if isinstance(each, dg.SensorDefinition | dg.ScheduleDefinition)}
     source = Path(__file__).read_text()
     assert len(names) == 12
     assert {name for name in names if f".{name}" not in source} == set()
+    table = (Path(observe.__file__).parent / "README.md").read_text()
+    assert {name for name in names if f"| `{name}` |" not in table} == set()
