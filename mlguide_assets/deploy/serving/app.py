@@ -29,7 +29,7 @@ from mlguide_assets.deploy.serving.faults import FAULTS, add_faults
 from mlguide_assets.deploy.serving.guarding import App, Guard, Shortcut
 from mlguide_assets.deploy.serving.listing import List, row_type
 from mlguide_assets.deploy.serving.messages import longest, purpose
-from mlguide_assets.deploy.serving.operations import FEATURE_AGE, exposition, log_as_json
+from mlguide_assets.deploy.serving.operations import Metrics, exposition, log_as_json
 from mlguide_assets.deploy.serving.reach import AllowedHosts
 from mlguide_assets.deploy.serving.request import PredictionRequest, RefusedError
 from mlguide_assets.deploy.serving.server import (
@@ -54,15 +54,16 @@ def create_app() -> App:
     stop_with_parent()
     home = Home.locate()
     current = current_problem(home)
-    served = {name: app_from_environment(home, problem) for name, problem in served_problems(home).items()}
+    served = {name: app_from_environment(home, problem, name) for name, problem in served_problems(home).items()}
     return Several(served, name_in_home(current, home) or "") if len(served) > 1 else served.popitem()[1]
 
 
-def app_from_environment(home: Home, problem: Problem) -> Guard:
+def app_from_environment(home: Home, problem: Problem, name: str) -> Guard:
     """The application of a problem, as the environment says: host, store, key."""
     return app_of(
         home,
         problem,
+        name=name,
         hosts=AllowedHosts.of(os.environ.get(BOUND_HOST_VARIABLE) or "127.0.0.1"),
         store=os.environ.get(STORE_VARIABLE),
         key=os.environ.get(KEY_VARIABLE),
@@ -74,6 +75,7 @@ def app_of(
     home: Home,
     problem: Problem | None = None,
     *,
+    name: str | None = None,
     hosts: AllowedHosts,
     store: str | None = None,
     key: str | None = None,
@@ -83,20 +85,22 @@ def app_of(
 
     Args:
         problem: default: the one that this process works on.
+        name: what distinguishes it from others of the server, in the address and in metrics; default: its own.
         hosts: the names by which it may be addressed.
         store: address of the online store; the home's own without it.
         key: what callers must send; None: no key is needed.
     """
     problem = problem or current_problem(home)
-    faults = FaultCounter(home.faults(problem.key))
+    faults, metrics = FaultCounter(home.faults(problem.key)), Metrics(name or problem.name)
     api = api_of(home, problem, store)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        running = WorkerState(home, problem, store, faults)
+        running = WorkerState(home, problem, store, faults, metrics)
         app.state.running = running
         try:
-            yield
+            with metrics.measuring_feature_age(running.feature_age):
+                yield
         finally:
             running.stop()
 
@@ -116,7 +120,14 @@ def app_of(
     _add_examples(app, api, real=key is None)
     add_faults(app)
     return Guard(
-        app, problem.serving, key, hosts=hosts, access_log=access_log, shortcuts=_shortcuts(app, api), faults=faults
+        app,
+        problem.serving,
+        key,
+        hosts=hosts,
+        access_log=access_log,
+        shortcuts=_shortcuts(app, api),
+        faults=faults,
+        metrics=metrics,
     )
 
 
@@ -219,12 +230,9 @@ def _add_operations(app: FastAPI, api: Api) -> None:
         )
 
     @app.get("/metrics", response_class=Response, tags=["operations"])
-    async def metrics(request: Request) -> Response:
-        """For Prometheus."""
-        state = await asyncio.to_thread(request.app.state.running.state)
-        if state.feature_time and state.now:
-            FEATURE_AGE.set((state.now - state.feature_time).total_seconds())
-        return Response(exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    async def metrics() -> Response:
+        """For Prometheus, of all problems of this server, told apart by the label `problem`."""
+        return Response(await asyncio.to_thread(exposition), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _add_playground(app: FastAPI) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlguide_assets.define.operations import Serving
 from mlguide_assets.deploy.fault_log import FaultCounter
-from mlguide_assets.deploy.serving.operations import IN_PROGRESS, AccessLog, count_request
+from mlguide_assets.deploy.serving.operations import AccessLog, Metrics
 from mlguide_assets.deploy.serving.reach import AllowedHosts
 from mlguide_assets.deploy.serving.request import RefusedError
 
@@ -50,6 +50,7 @@ class Guard:
         hosts: the names by which it may be addressed, also by pages of other servers.
         shortcuts: by path, what answers without the application, whose layers would cost such a request half its time.
         faults: counts what is refused or fails.
+        metrics: of the problem that the application answers for.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Guard:
         access_log: bool,
         shortcuts: Mapping[str, Shortcut],
         faults: FaultCounter,
+        metrics: Metrics,
     ) -> None:
         self._app = app
         self._serving = serving
@@ -70,6 +72,7 @@ class Guard:
         self._access_log = AccessLog() if access_log else None
         self._shortcuts = shortcuts
         self._faults = faults
+        self._metrics = metrics
         self._in_progress = 0
 
     def lifespan(self) -> AbstractAsyncContextManager[Any]:
@@ -80,7 +83,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, send)
+        exchange = _Exchange(scope, send, self._metrics)
         try:
             if self._is_open(scope):
                 # Clients without the key must not take the places of those with it, nor be waited for.
@@ -155,16 +158,17 @@ _numbers = count()
 class _Exchange:
     """One request and what became of it."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send, metrics: Metrics) -> None:
         self.request_id = f"{_PROCESS}{next(_numbers):016x}"
         self.path = ""
         """Of the route that took it."""
         self._scope = scope
         self._send = send
+        self._metrics = metrics
         self._status = 0
         self._started = perf_counter()
         scope.setdefault("state", {})["request_id"] = self.request_id
-        IN_PROGRESS.inc()
+        metrics.in_progress.inc()
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -198,9 +202,9 @@ class _Exchange:
         seconds = perf_counter() - self._started
         # Unknown paths are counted as one: a stranger must not make metrics grow.
         path = self.path or getattr(self._scope.get("route"), "path", "other")
-        count_request(f"{self._scope.get('root_path', '')}{path}", self._status, seconds)
+        self._metrics.count_request(path, self._status, seconds)
         faults.count(path, self._status)
-        IN_PROGRESS.dec()
+        self._metrics.in_progress.dec()
         if access_log is not None:
             access_log.add(
                 request_id=self.request_id,

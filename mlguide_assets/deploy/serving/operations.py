@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import sys
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -12,43 +13,91 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 from pydantic_core import to_json
 
-REQUESTS = Counter("mlguide_requests_total", "Answered requests.", ["path", "status"])
+# Versions are numbered problem by problem, and a server may answer for several.
+REQUESTS = Counter("mlguide_requests_total", "Answered requests.", ["problem", "path", "status"])
 LATENCY = Histogram(
     "mlguide_request_seconds",
     "From the first byte of a request to its answer.",
-    ["path"],
+    ["problem", "path"],
     buckets=(0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1, 2, 5),
 )
-PREDICTIONS = Counter("mlguide_predictions_total", "Predictions in answers.", ["model_version", "prediction"])
-SHADOWED = Counter("mlguide_shadow_predictions_total", "Predictions made in the shadow, never returned.", ["outcome"])
-IN_PROGRESS = Gauge("mlguide_requests_in_progress", "Requests being answered.", multiprocess_mode="livesum")
+PREDICTIONS = Counter(
+    "mlguide_predictions_total", "Predictions in answers.", ["problem", "model_version", "prediction"]
+)
+SHADOWED = Counter(
+    "mlguide_shadow_predictions_total", "Predictions made in the shadow, never returned.", ["problem", "outcome"]
+)
+IN_PROGRESS = Gauge(
+    "mlguide_requests_in_progress", "Requests being answered.", ["problem"], multiprocess_mode="livesum"
+)
 FEATURE_AGE = Gauge(
-    "mlguide_feature_age_seconds", "From the instant of the features to now.", multiprocess_mode="mostrecent"
+    "mlguide_feature_age_seconds",
+    "From the instant of the features to now.",
+    ["problem"],
+    multiprocess_mode="mostrecent",
 )
 
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 """Set before this module is imported where several workers answer: each counts in files there, and any adds them up."""
 
 
-def count_request(path: str, status: int, seconds: float) -> None:
-    """Count and time an answered request."""
-    _requests(path, status).inc()
-    _latency(path).observe(seconds)
+_feature_ages: dict[str, Callable[[], float | None]] = {}
+
+
+class Metrics:
+    """What is counted and measured of one problem: every sample has the label `problem`.
+
+    Args:
+        problem: its name, as in `/problems/<name>/`.
+    """
+
+    def __init__(self, problem: str) -> None:
+        self._problem = problem
+        self.in_progress = IN_PROGRESS.labels(problem)
+
+    def count_request(self, path: str, status: int, seconds: float) -> None:
+        """Count and time an answered request.
+
+        Args:
+            path: of the route, below that of the problem.
+        """
+        _requests(self._problem, path, status).inc()
+        _latency(self._problem, path).observe(seconds)
+
+    def count_predictions(self, version: str, prediction: str, number: int) -> None:
+        """Count what a model version answered, by class."""
+        PREDICTIONS.labels(self._problem, version, prediction).inc(number)
+
+    def count_shadowed(self, outcome: str, number: int) -> None:
+        """Count predictions in the shadow: logged, dropped or failed."""
+        SHADOWED.labels(self._problem, outcome).inc(number)
+
+    @contextlib.contextmanager
+    def measuring_feature_age(self, seconds: Callable[[], float | None]) -> Iterator[None]:
+        """Within the block, every scrape asks how old the features are; None where nothing can be said."""
+        _feature_ages[self._problem] = seconds
+        try:
+            yield
+        finally:
+            del _feature_ages[self._problem]
 
 
 # Finding what counts costs more than counting. There are few paths, and a stranger does not make more of them.
 @cache
-def _requests(path: str, status: int) -> Counter:
-    return REQUESTS.labels(path, str(status))
+def _requests(problem: str, path: str, status: int) -> Counter:
+    return REQUESTS.labels(problem, path, str(status))
 
 
 @cache
-def _latency(path: str) -> Histogram:
-    return LATENCY.labels(path)
+def _latency(problem: str, path: str) -> Histogram:
+    return LATENCY.labels(problem, path)
 
 
 def exposition() -> bytes:
-    """All metrics of all workers, as Prometheus reads them."""
+    """All metrics of all workers and problems, as Prometheus reads them. Asks the stores how old the features are."""
+    for problem, age in [*_feature_ages.items()]:
+        if (seconds := age()) is not None:
+            FEATURE_AGE.labels(problem).set(seconds)
     if MULTIPROCESS not in os.environ:
         return generate_latest()
     registry = CollectorRegistry()

@@ -1,7 +1,7 @@
 """Several problems on one address: each below `/problems/<name>/`, and the home's last one also without.
 
 Each has an application, models, store, log and limits of its own. What has to be one is one: process, address, key and
-metrics, whose paths begin with those of their problem.
+metrics, whose label `problem` tells them apart.
 """
 
 from collections.abc import Mapping

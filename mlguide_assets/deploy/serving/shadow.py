@@ -14,7 +14,7 @@ from time import perf_counter
 from mlguide_assets.deploy.prediction_log import CHALLENGER, CHAMPION_SHADOW, LogWriter, now_utc
 from mlguide_assets.deploy.serving.answering import Scored, place_scores
 from mlguide_assets.deploy.serving.model import ServedModel
-from mlguide_assets.deploy.serving.operations import SHADOWED
+from mlguide_assets.deploy.serving.operations import Metrics
 from mlguide_assets.deploy.serving.service import Answered, PendingRequest, log_lines, score_rows
 
 MOST_WAITING = 500
@@ -26,9 +26,9 @@ _log = logging.getLogger(__name__)
 class Shadow:
     """A thread that scores what was answered. `challenger` may be set by any thread."""
 
-    def __init__(self, log: LogWriter) -> None:
+    def __init__(self, log: LogWriter, metrics: Metrics) -> None:
         self.challenger: ServedModel | None = None
-        self._log = log
+        self._log, self._metrics = log, metrics
         self._waiting: Queue[Answered | None] = Queue(MOST_WAITING)
         self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
         self._thread.start()
@@ -40,7 +40,7 @@ class Shadow:
         try:
             self._waiting.put_nowait(answered)
         except Full:
-            SHADOWED.labels("dropped").inc(sum(len(pending.scored) for pending in answered.requests))
+            self._metrics.count_shadowed("dropped", _predictions(answered.requests))
 
     def stop(self) -> None:
         """Score what waits, then end."""
@@ -56,7 +56,7 @@ class Shadow:
                 try:
                     self._score(answered, each, variant)
                 except Exception:
-                    SHADOWED.labels("failed").inc(sum(len(pending.scored) for pending in answered.requests))
+                    self._metrics.count_shadowed("failed", _predictions(answered.requests))
                     _log.exception("version %s could not score in the shadow", each.version)
 
     def _score(self, answered: Answered, model: ServedModel, variant: str) -> None:
@@ -81,7 +81,11 @@ class Shadow:
         requests = [replace(pending, scoring=scoring) for pending in requests if pending.scored]
         now = now_utc()
         self._log.append(log_lines(Answered(requests, model, answered.published), now), now)
-        SHADOWED.labels("logged").inc(sum(len(pending.scored) for pending in requests))
+        self._metrics.count_shadowed("logged", _predictions(requests))
+
+
+def _predictions(requests: Sequence[PendingRequest]) -> int:
+    return sum(len(pending.scored) for pending in requests)
 
 
 def _own(scored: Sequence[Scored], pending: PendingRequest, model: ServedModel) -> list[Scored]:

@@ -22,7 +22,7 @@ from mlguide_assets.deploy.serving.examples import trial
 from mlguide_assets.deploy.serving.instants import in_days, now_of
 from mlguide_assets.deploy.serving.listing import List
 from mlguide_assets.deploy.serving.model import ServedModel
-from mlguide_assets.deploy.serving.operations import PREDICTIONS
+from mlguide_assets.deploy.serving.operations import Metrics
 from mlguide_assets.deploy.serving.request import RefusedError
 from mlguide_assets.deploy.serving.request_resolver import Resolver
 from mlguide_assets.deploy.serving.service import NO_CHAMPION, NO_FEATURES, Answered, Service, score_rows
@@ -49,7 +49,7 @@ class WorkerState:
         InputError: the address is of no kind of store.
     """
 
-    def __init__(self, home: Home, problem: Problem, store: str | None, faults: FaultCounter) -> None:
+    def __init__(self, home: Home, problem: Problem, store: str | None, faults: FaultCounter, metrics: Metrics) -> None:
         sys.setswitchinterval(SWITCH_SECONDS)
         self._problem = problem
         # A store belongs to one thread at a time: threads that answer share one, threads that list and report another.
@@ -65,12 +65,12 @@ class WorkerState:
         self._uploader = Uploader(logs)
         self._resolver = Resolver(problem)
         self._service = Service(problem, answering)
-        self._shadow = Shadow(self._logs[-1])
+        self._shadow = Shadow(self._logs[-1], metrics)
         bundles = home.bundles(problem.key)
         self._champion = Follower(bundles, CHAMPION, lambda model: setattr(self._service, "champion", model))
         self._challenger = Follower(bundles, CHALLENGER, self._take_challenger)
         self._routes = RoutesFollower(bundles, lambda routes: setattr(self._service, "routes", routes))
-        self._faults = faults
+        self._faults, self._metrics = faults, metrics
         self._watcher = Watcher([self._champion, self._challenger, self._routes], self._write_faults)
         self._watcher.start()
         self._uploader.start()
@@ -87,8 +87,17 @@ class WorkerState:
         self._faults.write(now_utc())
 
     def _after(self, answered: Answered) -> None:
-        count_predictions(answered)
+        self._count_predictions(answered)
         self._shadow.follow(answered)
+
+    def _count_predictions(self, answered: Answered) -> None:
+        classes = Counter(
+            (scored.model.version, scored.model.label(scored.probability))
+            for pending in answered.requests
+            for scored in pending.scored
+        )
+        for (version, label), number in classes.items():
+            self._metrics.count_predictions(version, label, number)
 
     def stop(self) -> None:
         """Finish what was begun, and close the log."""
@@ -116,6 +125,11 @@ class WorkerState:
             snapshot = self._store.current()
             return snapshot.publication if snapshot else None
         return None
+
+    def feature_age(self) -> float | None:
+        """Seconds from the instant of the features to now; None where no features can be read."""
+        feature_time, now, _, _ = self._features()
+        return (now - feature_time).total_seconds() if feature_time and now else None
 
     def state(self) -> ServiceState:
         """What serves, and what is not as it should be."""
@@ -177,14 +191,3 @@ class WorkerState:
         usable = age <= serving.refuse_after
         what = "flagged in every answer" if usable else "refused without an earlier as_of"
         return feature_time, now, f"The features are {in_days(age)} old, which is {what}.", usable
-
-
-def count_predictions(answered: Answered) -> None:
-    """Count what was answered, by version and class."""
-    classes = Counter(
-        (scored.model.version, scored.model.label(scored.probability))
-        for pending in answered.requests
-        for scored in pending.scored
-    )
-    for (version, label), number in classes.items():
-        PREDICTIONS.labels(version, label).inc(number)

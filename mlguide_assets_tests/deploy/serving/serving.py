@@ -20,6 +20,7 @@ from typing import Any
 
 import ibis
 import pyarrow as pa
+from prometheus_client.parser import text_string_to_metric_families
 
 from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.define.problem import Problem
@@ -394,3 +395,31 @@ def _python(patches: Mapping[str, Mapping[str, float]]) -> list[str]:
 
 def _lower(headers: Any) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
+
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+"""Of metrics: name and labels → value."""
+
+
+def scrape(client: Client) -> Samples:
+    """All samples, as Prometheus reads them."""
+    answer = client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    return {
+        sample(each.name, **each.labels): each.value
+        for family in text_string_to_metric_families(answer.body.decode())
+        for each in family.samples
+    }
+
+
+def sample(name: str, **labels: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """The key of a sample, of the sample problem unless a label says another."""
+    if name.startswith("mlguide_"):
+        labels = {"problem": "sample", **labels}
+    return name, tuple(sorted(labels.items()))
+
+
+def gained(before: Samples, after: Samples, name: str, **labels: str) -> float:
+    """How much a sample has grown."""
+    key = sample(name, **labels)
+    return after.get(key, 0) - before.get(key, 0)

@@ -28,6 +28,8 @@ from mlguide_assets_tests.deploy.serving.serving import (
     eventually,
     point_by_hand,
     repair,
+    sample,
+    scrape,
 )
 from mlguide_assets_tests.email_case import counted_values
 from mlguide_assets_tests.samples import sample_problem
@@ -185,7 +187,7 @@ def test_old_features_are_flagged_and_older_ones_refused(copied: Callable[..., H
         assert state["feature_time"].startswith(newest.isoformat())
         assert client.predict(3)["degraded"] == []
         assert client.predict(3, email_ids=[1])["predictions"][0]["feature_time"] == state["feature_time"]
-        age = float(client.get("/metrics").body.decode().split("\nmlguide_feature_age_seconds ")[1].split()[0])
+        age = scrape(client)[sample("mlguide_feature_age_seconds")]
         assert 300 <= age < 420
 
         publish(now + timedelta(hours=1))
@@ -345,6 +347,4 @@ def ask_for_another_feature(folder: Path) -> None:
 
 def shadowed(client: Client, outcome: str) -> float:
     """How many predictions of the challenger came to this end."""
-    name = f'mlguide_shadow_predictions_total{{outcome="{outcome}"}} '
-    lines = client.get("/metrics").body.decode().splitlines()
-    return sum(float(line.removeprefix(name)) for line in lines if line.startswith(name))
+    return scrape(client).get(sample("mlguide_shadow_predictions_total", outcome=outcome), 0)

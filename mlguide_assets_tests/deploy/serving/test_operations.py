@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from mlguide_assets.deploy.serving.server import serve
 from mlguide_assets.errors import InputError
@@ -24,31 +23,18 @@ from mlguide_assets_tests.deploy.serving.serving import (
     Client,
     Hammer,
     House,
+    Samples,
     Server,
     eventually,
     free_port,
+    gained,
     read_answer,
     request,
+    sample,
+    scrape,
 )
 
-Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 ASKED = {"user_ids": [3, 5, 1000], "email_ids": [1, 2]}
-
-
-def scrape(client: Client) -> Samples:
-    """All samples: name and labels → value."""
-    answer = client.get("/metrics")
-    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
-    return {
-        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(answer.body.decode())
-        for sample in family.samples
-    }
-
-
-def gained(before: Samples, after: Samples, name: str, **labels: str) -> float:
-    key = (name, tuple(sorted(labels.items())))
-    return after.get(key, 0) - before.get(key, 0)
 
 
 def predictions(before: Samples, after: Samples) -> dict[str, float]:
@@ -75,7 +61,7 @@ def test_requests_are_counted_by_path_and_status(client: Client) -> None:
         assert gained(before, after, "mlguide_requests_total", path=path, status=status) == number
     assert gained(before, after, "mlguide_request_seconds_count", path="/predict") == 4
     assert 0 < gained(before, after, "mlguide_request_seconds_sum", path="/predict") < 10
-    assert after["mlguide_requests_in_progress", ()] >= 1
+    assert after[sample("mlguide_requests_in_progress")] >= 1
 
 
 def test_strangers_do_not_make_metrics_grow(client: Client) -> None:
@@ -105,7 +91,7 @@ def test_what_is_refused_is_no_prediction(client: Client) -> None:
 
 def test_the_age_of_the_features_is_measured(client: Client) -> None:
     """By the data's clock they are new."""
-    assert scrape(client)["mlguide_feature_age_seconds", ()] == 0
+    assert scrape(client)[sample("mlguide_feature_age_seconds")] == 0
 
 
 def test_two_workers_count_together(workers: tuple[House, Server]) -> None:

@@ -8,7 +8,9 @@ import pytest
 
 from mlguide_assets.define.loading import dump_problem
 from mlguide_assets_tests.deploy.serving.others import CARDS, OtherHouse
-from mlguide_assets_tests.deploy.serving.serving import Client, Server
+from mlguide_assets_tests.deploy.serving.serving import Client, Server, eventually, gained, sample, scrape
+
+PAYMENT = {"card_id": CARDS[0], "shop_id": 3, "amount": 20.0}
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +36,7 @@ def test_each_problem_is_asked_below_its_name(both: Client) -> None:
 
 
 def test_paths_without_a_problem_are_those_of_the_last_run(both: Client) -> None:
-    payment = {"card_id": CARDS[0], "shop_id": 3, "amount": 20.0}
-    below, at_root = (both.post(f"{root}/predict", payment).json() for root in ("/problems/cards", ""))
+    below, at_root = (both.post(f"{root}/predict", PAYMENT).json() for root in ("/problems/cards", ""))
     assert below["predictions"] == at_root["predictions"]
 
 
@@ -52,9 +53,29 @@ def test_what_is_none_of_the_problems_is_not_found(both: Client) -> None:
     assert both.get("/problems/churn/problem").status == 404
 
 
-def test_metrics_distinguish_the_problems(both: Client) -> None:
-    both.get("/problems/orders/readyz")
-    assert b'mlguide_requests_total{path="/problems/orders/readyz",status="200"}' in both.get("/metrics").body
+def test_a_label_tells_the_metrics_of_problems_apart(both: Client) -> None:
+    """Both champions are version 1, and one scrape is of both problems."""
+    before = scrape(both)
+    both.post("/problems/orders/predict", {"customer_ids": [1, 2]})
+    for root in ("/problems/cards", ""):
+        both.post(f"{root}/predict", PAYMENT)
+
+    def predicted(problem: str) -> float:
+        labels = {"problem": problem, "model_version": "1"}
+        return sum(
+            value - before.get((name, said), 0)
+            for (name, said), value in scrape(both).items()
+            if name == "mlguide_predictions_total" and labels.items() <= dict(said).items()
+        )
+
+    eventually(lambda: (predicted("orders"), predicted("cards")) == (2, 2))
+    after = scrape(both)
+    for problem, requests in (("orders", 1), ("cards", 2)):
+        asked = {"problem": problem, "path": "/predict"}
+        assert gained(before, after, "mlguide_requests_total", status="200", **asked) == requests
+        assert gained(before, after, "mlguide_request_seconds_count", **asked) == requests
+        assert sample("mlguide_requests_in_progress", problem=problem) in after
+        assert sample("mlguide_feature_age_seconds", problem=problem) in after
 
 
 def test_a_home_may_serve_one_of_them(payments: OtherHouse, orders: OtherHouse, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.deploy.fault_log import FaultCounter
 from mlguide_assets.deploy.serving.app import app_of
+from mlguide_assets.deploy.serving.operations import Metrics
 from mlguide_assets.deploy.serving.request import PredictionRequest
 from mlguide_assets.deploy.serving.reach import AllowedHosts
 from mlguide_assets.deploy.serving.worker_state import WorkerState
@@ -26,7 +27,7 @@ home = Home(Path(sys.argv[1]))
 app_of(home, hosts=AllowedHosts.of("127.0.0.1"))
 
 async def serve():
-    running = WorkerState(home, current_problem(home), None, FaultCounter(home.faults("sample")))
+    running = WorkerState(home, current_problem(home), None, FaultCounter(home.faults("sample")), Metrics("sample"))
     requests = [
         await running.batcher.answer(asked, "0" * 32)
         for asked in (
