@@ -70,7 +70,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Validated:
-    """The outcome for some tables: what goes on, what is set aside, and why."""
+    """The outcome for some tables: what goes on, and why; and of tables that lose any, the rows that are set aside."""
 
     results: tuple[RuleResult, ...]
     accepted: Mapping[TableName, ibis.Table]
@@ -105,7 +105,8 @@ def validate(
         found = tallies(marked.mutate(partition=ibis.literal(WHOLE)), table, own)
         results += results_of(name, table, own, found.values())
         accepted[name] = accepted_rows(marked, table, own).order_by(accepted_order(table))
-        set_aside[name] = rows_set_aside(marked, name, table, own).order_by(SET_ASIDE_ORDER)
+        if any(sets_aside(tally, own) for tally in found.values()):
+            set_aside[name] = rows_set_aside(marked, name, table, own).order_by(SET_ASIDE_ORDER)
     return Validated(tuple(results), accepted, set_aside)
 
 
@@ -264,6 +265,11 @@ def accepted_rows(
 ) -> ibis.Table:
     """The rows that go on, in any order; `kept` are columns beside those of the table."""
     return marked.filter(~_bad(marked, rules)).select(*table.columns, *kept)
+
+
+def sets_aside(tally: Tally, rules: list[Rule]) -> bool:
+    """Whether any row of those is set aside."""
+    return any(tally.violations.get(rule.fact) for rule in rules if rule.action == "quarantine")
 
 
 def accepted_order(table: EntityTable | EventTable) -> list[str]:

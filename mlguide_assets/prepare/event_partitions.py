@@ -27,6 +27,7 @@ from mlguide_assets.prepare.contracts import (
     results_of,
     rows_set_aside,
     rules_of,
+    sets_aside,
     tallies,
 )
 from mlguide_assets.prepare.digests import DayOfEvents, days_of_events, digest
@@ -108,7 +109,7 @@ def validate_events(
         references={each: digest(rows) for each, rows in entities.values()},
     )
     set_aside = _of_table(name, set_aside_before)
-    kept_aside = {key: set_aside[key] for key in chosen.kept if _sets_aside(found[key], own)}
+    kept_aside = {key: set_aside[key] for key in chosen.kept if sets_aside(found[key], own)}
     return ValidatedEvents(
         results=tuple(results_of(name, table, own, found.values())),
         accepted=Partitions(rebuilt.accepted, chosen.inputs, kept=chosen.kept, notes=asdict(notes)),
@@ -170,13 +171,9 @@ def _plan(
         if key not in known
         # What was in the future may no longer be.
         or any(known[key]["violations"].get(rule.fact) for rule in rules if isinstance(rule, NotAfter))
-        or (_sets_aside(Tally(**known[key]), rules) and (key not in set_aside or set_aside[key].inputs != inputs[key]))
+        or (sets_aside(Tally(**known[key]), rules) and (key not in set_aside or set_aside[key].inputs != inputs[key]))
     ]
     return plan(inputs, before, never_keep=torn)
-
-
-def _sets_aside(tally: Tally, rules: list[Rule]) -> bool:
-    return any(tally.violations.get(rule.fact) for rule in rules if rule.action == "quarantine")
 
 
 def _of_partitions(
@@ -219,7 +216,7 @@ class _Validator:
         rows = mark(events, self.table, self.rules, self.accepted, self.schema, now=self.now)
         marked = self.engine.parted(rows, keys, self.scratch / self.name)
         found = tallies(marked.rows, self.table, self.rules)
-        aside = [key for key in keys if _sets_aside(found[key], self.rules)]
+        aside = [key for key in keys if sets_aside(found[key], self.rules)]
 
         def accepted(rows: ibis.Table, kept: Sequence[str]) -> ibis.Table:
             return accepted_rows(rows, self.table, self.rules, kept)

@@ -13,23 +13,23 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.define.sources import AnySimulator
 from mlguide_assets.prepare.contracts import RuleResult, validate
+from mlguide_assets.prepare.digests import digest
 from mlguide_assets.prepare.event_partitions import validate_events
 from mlguide_assets.prepare.forgetting import ForgetList, entities_of
 from mlguide_assets.prepare.lake.data_files import Partitions, TableLike
 from mlguide_assets.prepare.lake.failures import writing
 from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.lake.snapshots import Snapshot
 from mlguide_assets.prepare.oracle import forget_truth
-from mlguide_assets.prepare.rebuilding import current
+from mlguide_assets.prepare.rebuilding import current, fingerprint, plan
 from mlguide_assets.prepare.sources.followed_plans import followed_plans
 from mlguide_assets.prepare.sources.parquet_text import refusing_other_text
 from mlguide_assets.prepare.sources.reading import describe, read_source
 
 QUARANTINED = "quarantined_rows"
 WHAT = "What is read"
-_NOTHING: dict[str, TableLike] = {
-    "none": pa.table({name: pa.array([], pa.string()) for name in ("table", "reasons", "row")})
-}
-"""So that there is a table where no table but those of events is read, and nothing of them is set aside."""
+_NOTHING = pa.table({name: pa.array([], pa.string()) for name in ("table", "reasons", "row")})
+"""What is set aside where no row is: a table with columns all the same."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _read_and_judge(
     tables = _for_engine(tables, lake, scratch)
     now, schema, rules = _now(problem, until), problem.schema, problem.rules
     by_time = [name for name, table in schema.event_tables.items() if table.own_time]
-    events = {name: tables.pop(name) for name in by_time}
+    events, set_aside = {name: tables.pop(name) for name in by_time}, current(lake, QUARANTINED)
     others = validate(tables, schema, rules, lake.engine, scratch=scratch, now=now)
     validated = {
         name: validate_events(
@@ -103,18 +103,30 @@ def _read_and_judge(
             label_window=problem.label.window,
             scratch=scratch,
             before=current(lake, name),
-            set_aside_before=current(lake, QUARANTINED),
+            set_aside_before=set_aside,
             now=now,
         )
         for name, rows in events.items()
     }
-    # These are small: their rows are set aside again each time, and none is a table with columns all the same.
-    quarantined = Partitions({str(name): rows for name, rows in others.quarantined.items()} or _NOTHING, inputs={})
+    quarantined = _set_aside_of(others.quarantined, set_aside)
     for each in validated.values():
         quarantined = quarantined.with_more(each.quarantined)
     results = [*others.results, *(result for each in validated.values() for result in each.results)]
     accepted = {**others.accepted, **{name: each.accepted for name, each in validated.items()}}
     return Ingested(tuple(results), accepted, quarantined, describe(problem))
+
+
+def _set_aside_of(quarantined: Mapping[TableName, ibis.Table], before: Snapshot | None) -> Partitions:
+    """The rows of tables without a time that are set aside; those that were so before stay as they are.
+
+    Args:
+        before: `quarantined_rows` as they are in the lake, if they are.
+    """
+    rows: dict[str, TableLike] = {**quarantined} or {"none": _NOTHING}
+    found = {name: digest(each) for name, each in quarantined.items()} or {"none": ""}
+    inputs = {name: fingerprint(what, code_of=validate.__module__) for name, what in found.items()}
+    chosen = plan(inputs, before)
+    return Partitions({key: rows[key] for key in chosen.stale}, inputs, kept=chosen.kept)
 
 
 def _for_engine(tables: dict[TableName, ibis.Table], lake: Lake, scratch: Path) -> dict[TableName, ibis.Table]:

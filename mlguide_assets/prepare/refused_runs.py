@@ -48,7 +48,9 @@ def refuse(read: Ingested, problem: Problem, lake: Lake) -> None:
     """
     limits = {rule.name for rule in problem.rules if isinstance(rule, SetAside)}
     if any(result.rule in limits and result.action == "block" and not result.passed for result in read.results):
-        lake.write_partitions(REFUSED, Partitions(read.quarantined.anew, inputs={}))
+        aside = read.quarantined
+        known = {key: lake.read(QUARANTINED, partitions=[key]) for key in aside.kept}
+        lake.write_partitions(REFUSED, Partitions({**known, **aside.anew}, inputs={}))
     refuse_blocked(read.results, problem.rules, read.place)
     if lake.exists(REFUSED):
         lake.restore(REFUSED, None)

@@ -21,12 +21,12 @@ from mlguide_assets.prepare.contracts import results_table, validate
 from mlguide_assets.prepare.core import core_rows, rebuilt_core
 from mlguide_assets.prepare.features.building import tables_of
 from mlguide_assets.prepare.features.incremental import features_by_partition
-from mlguide_assets.prepare.ingest import QUARANTINED
+from mlguide_assets.prepare.ingest import QUARANTINED, ingest
 from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.sources.reading import read_source
 from mlguide_assets_tests.email_case import counted_values, send_features
-from mlguide_assets_tests.prepare.ingesting import lake_over
+from mlguide_assets_tests.prepare.ingesting import keep, lake_over
 from mlguide_assets_tests.prepare.shops import CORE, DAY, FEATURES, FIRST, Shop, build, content, shop_problem
 from mlguide_assets_tests.processes import PROCESSES, in_two_processes, is_killed
 from mlguide_assets_tests.samples import with_themes
@@ -230,6 +230,24 @@ def test_partitions_together_are_what_is_computed_over_everything(
     features = send_features(read, problem, clock=data_clock(read["user_emails"], "delivered_at")).to_pyarrow()
     assert lake.read(FEATURES).to_pyarrow() == features
     assert features.num_rows > 50
+
+
+def test_rows_that_are_set_aside_again_are_not_written_again(followed: Followed) -> None:
+    """Those of emails without a time too, which are validated whole each time."""
+
+    def written() -> set[str]:
+        with ingest(followed.problem, followed.lake, oracle=followed.folder, report=lambda _: None) as read:
+            keep(followed.lake, read)
+            return {key.partition(".")[0] for key in read.quarantined.anew}
+
+    assert list(followed.lake.snapshot(QUARANTINED).partitions) == ["none"]
+    assert written() == set()
+    unseen_categories(followed.shop)
+    followed.shop.write(followed.folder / "shop")
+    # Events of an email that is set aside are set aside with it.
+    assert written() == {"email_content", "user_emails"}
+    assert written() == set()
+    assert followed.lake.snapshot(QUARANTINED).rows > 1
 
 
 def newest(lake: Lake) -> datetime:

@@ -10,7 +10,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.ingest import QUARANTINED, ingest
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.refused_runs import REFUSED, nothing_changed_if_refused, refuse
-from mlguide_assets_tests.prepare.ingesting import lake_over
+from mlguide_assets_tests.prepare.ingesting import keep, lake_over
 from mlguide_assets_tests.samples import arrow, sample_problem, sample_tables, write_sample
 
 PROBLEM = sample_problem("nowhere")
@@ -89,3 +89,26 @@ def test_renumbered_users_are_refused_and_the_rows_can_be_seen(duck: Any, tmp_pa
         assert lake.snapshot(REFUSED).rows == 600
     assert not lake.exists(REFUSED)
     assert not lake.exists(QUARANTINED)
+
+
+def test_rows_that_were_set_aside_before_are_among_those_of_a_refused_run(duck: Any, tmp_path: Path) -> None:
+    """They are in the lake already, and not written again where nothing is refused."""
+    tables = sample_tables()
+    emails = tables["email_content"].to_pylist()
+    written = {**tables, "email_content": arrow("email_content", [{**emails[0], "number_of_buttons": -1}, *emails[1:]])}
+    users = [{**row, "id": row["id"] + 1000} for row in tables["user_profiles"].to_pylist()]
+    renumbered = {**written, "user_profiles": arrow("user_profiles", users)}
+    buttons = {"table": "email_content", "rule": "range", "column": "number_of_buttons", "min": 0}
+    lake = lake_over(duck, tmp_path / "lake")
+    for folder, each in (("shop", written), ("renumbered", renumbered)):
+        source = write_sample(tmp_path / folder, tables=each)
+        problem = sample_problem(source, contracts=[REFERENCE, {**buttons, "action": "quarantine"}])
+        with ingest(problem, lake, oracle=tmp_path, report=lambda _: None) as read:
+            if each is written:
+                refuse(read, problem, lake)
+                keep(lake, read)
+                continue
+            assert list(read.quarantined.kept) == ["email_content"]
+            with pytest.raises(InputError):
+                refuse(read, problem, lake)
+    assert (lake.snapshot(QUARANTINED).rows, lake.snapshot(REFUSED).rows) == (1, 601)
