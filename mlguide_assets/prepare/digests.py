@@ -7,12 +7,12 @@ changes, not attacks.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import ibis
 import ibis.expr.datatypes as dt
 
 from mlguide_assets.define.schema import EventTable
+from mlguide_assets.prepare.duckdb_functions import duckdb_function
 from mlguide_assets.prepare.partitions import day_of
 
 
@@ -33,10 +33,7 @@ def row_hash(*columns: ibis.Value) -> ibis.Value:
 
 def _hash(value: ibis.Value) -> ibis.Value:
     """DuckDB's hash. Ibis's own goes through a string of bits, which takes five times as long."""
-
-    def of(_: Any) -> Any: ...
-
-    return ibis.udf.scalar.builtin(of, name="hash", signature=((value.type(),), dt.uint64))(value)
+    return duckdb_function("hash", (value.type(),), dt.uint64)(value)
 
 
 def digest(table: ibis.Table) -> str:

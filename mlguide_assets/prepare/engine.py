@@ -6,8 +6,7 @@ folders above are called. DuckDB and Ibis are imported when it is opened.
 """
 
 import glob
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,33 +21,18 @@ def connect(spill: Path | None = None) -> Any:
 
     It spills when it holds what `memory_for_engine` allows.
     """
-    import ibis
+    from mlguide_assets.prepare.duckdb_backend import DuckDBBackend
 
     settings: dict[str, Any] = {"memory_limit": f"{memory_for_engine()}B", "preserve_insertion_order": True}
     if spill is not None:
         settings["temp_directory"] = str(spill)
-    connection = ibis.duckdb.connect(**settings)
+    connection = DuckDBBackend().connect(**settings)
     # A source may replace its file between two readings; DuckDB would go by the time stamp, which may be the same.
     connection.raw_sql("SET enable_external_file_cache = false")
     connection.raw_sql("SET TimeZone = 'UTC'")
     # Of a query that takes two seconds it would draw one on standard output, which may be JSON.
     connection.raw_sql("SET enable_progress_bar = false")
     return connection
-
-
-@contextmanager
-def selects_apart() -> Iterator[None]:
-    """Have Ibis write nested SELECTs as they come: of a hundred columns, merging them takes half the time that it takes
-    to compile, and DuckDB plans both alike. Not for a table that is ordered inside: only the outermost order is kept.
-    """
-    import ibis
-
-    before = ibis.options.sql.fuse_selects
-    ibis.options.sql.fuse_selects = False
-    try:
-        yield
-    finally:
-        ibis.options.sql.fuse_selects = before
 
 
 def read_parquet(connection: Any, *paths: Path, file_names: bool = False, **options: Any) -> "ibis.Table":

@@ -17,7 +17,6 @@ import ibis
 from mlguide_assets.define.prediction import PredictEvent
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.decisions.rows import MATURED_AT
-from mlguide_assets.prepare.engine import selects_apart
 from mlguide_assets.prepare.features.building import (
     clock_of,
     decisions_of,
@@ -49,7 +48,7 @@ def features_by_partition(lake: Lake, problem: Problem) -> Iterator[Partitions]:
     calendar = Calendar.of(clock.date(), problem.label.window)
     chosen = plan(_inputs(lake, problem, rows, calendar, clock), current(lake, problem.features_table))
     with lake.scratch(WHAT) as scratch:
-        with writing(WHAT, lake.root), selects_apart():
+        with writing(WHAT, lake.root):
             features = _computed(lake, problem, tables, rows, calendar, chosen.stale, chosen.inputs.keys(), scratch)
         yield Partitions(features, chosen.inputs, kept=chosen.kept)
 

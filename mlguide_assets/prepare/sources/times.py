@@ -5,7 +5,6 @@ date that two readings allow is read in neither.
 """
 
 import re
-from typing import Any
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -13,6 +12,7 @@ import ibis.expr.datatypes as dt
 from mlguide_assets.define.dates import formats_that_read
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.duckdb_functions import duckdb_function
 
 _YEAR_FIRST = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}([T ].*)?$"
 _OFFSET = r":\d\d(\.\d+)?\s*(Z|[+-]\d\d(:?\d\d){0,2})$"
@@ -81,11 +81,7 @@ def _in_utc(time: ibis.Column, timezone: str) -> ibis.Column:
     """Times of a zone's clocks as UTC."""
     if timezone == "UTC":
         return time
-
-    def of(zone: str, time: Any): ...  # type: ignore[no-untyped-def]
-
-    signature = ((dt.string, dt.timestamp), dt.Timestamp(timezone="UTC"))
-    zoned = ibis.udf.scalar.builtin(of, name="timezone", signature=signature)
+    zoned = duckdb_function("timezone", (dt.string, dt.timestamp), dt.Timestamp(timezone="UTC"))
     return zoned(ibis.literal(timezone), time).cast("timestamp")
 
 
@@ -105,8 +101,5 @@ def _read_text(text: ibis.Column, timezone: str) -> ibis.Column:
 def _strptime(text: ibis.Column, format: str) -> ibis.Column:
     """Text as a time in a format; UTC where the format has an offset."""
     found = dt.Timestamp(timezone="UTC") if "%z" in format else dt.timestamp
-
-    def of(text: str, format: str): ...  # type: ignore[no-untyped-def]
-
-    read = ibis.udf.scalar.builtin(of, name="try_strptime", signature=((dt.string, dt.string), found))
+    read = duckdb_function("try_strptime", (dt.string, dt.string), found)
     return read(text, ibis.literal(format)).cast("timestamp")
