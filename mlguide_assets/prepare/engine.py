@@ -19,14 +19,22 @@ if TYPE_CHECKING:
 def connect(spill: Path | None = None) -> Any:
     """An in-memory DuckDB that works in UTC, writes the same bytes every time, and spills to the given folder.
 
-    It spills when it holds what `memory_for_engine` allows.
+    It spills when it holds what `memory_for_engine` allows. Tables in memory alone, which belong to no connection, are
+    from then on computed by another one like it.
     """
+    import ibis
+
+    if ibis.options.default_backend is None:
+        ibis.options.default_backend = _opened({})
+    return _opened({"temp_directory": str(spill)} if spill is not None else {})
+
+
+def _opened(settings: Mapping[str, Any]) -> Any:
     from mlguide_assets.prepare.duckdb_backend import DuckDBBackend
 
-    settings: dict[str, Any] = {"memory_limit": f"{memory_for_engine()}B", "preserve_insertion_order": True}
-    if spill is not None:
-        settings["temp_directory"] = str(spill)
-    connection = DuckDBBackend().connect(**settings)
+    connection = DuckDBBackend().connect(
+        memory_limit=f"{memory_for_engine()}B", preserve_insertion_order=True, **settings
+    )
     # A source may replace its file between two readings; DuckDB would go by the time stamp, which may be the same.
     connection.raw_sql("SET enable_external_file_cache = false")
     connection.raw_sql("SET TimeZone = 'UTC'")
