@@ -71,7 +71,7 @@ def known_of(home: Home, *, now: datetime, beside: Path) -> ReportData:
         problem=problem.name,
         statement=problem.statement,
         metric=problem.metric.primary,
-        window_days=problem.watching.window_days,
+        window_days=max((row["window_days"] for row in _rows(realised)), default=problem.watching.window_days),
         written_at=now,
         stale_after=problem.serving.stale_after,
         plural=problem.decision.plural,

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mlguide_assets.observe.drift_table import NO_DAY
 from mlguide_assets.settings import Home
 from mlguide_assets.train.metrics import METRICS
 from mlguide_assets.train.models import XGBOOST
@@ -34,6 +35,8 @@ def print_report(status: dict[str, Any], home: Home, console: Console) -> None:
         canary = status["canary"]
         seen = f"version {canary['version']} is seen by {canary['share']:.0%} of the units since {canary['since']}"
         console.print(_section("Canary", f"{seen}. {canary['reason']}"))
+    if status["monitoring"]:
+        _print_monitoring(status["monitoring"], home, console)
     if status["incidents"]:
         _print_incidents(status["incidents"], home, console)
     _print_places(status, home, console)
@@ -46,6 +49,15 @@ def _section(title: str, text: str, style: str = "") -> Text:
 
 def _heading(title: str, text: str, style: str = "") -> Text:
     return Text.assemble((title, "bold"), "  ", (text, style))
+
+
+def _print_monitoring(monitoring: dict[str, dict[str, str | None]], home: Home, console: Console) -> None:
+    drift, performance = monitoring["drift"], monitoring["performance"]
+    tested = f"{drift['day']}: {drift['reason']}" if drift["day"] != NO_DAY else str(drift["reason"])
+    waits = f" {drift['waits']}" if drift["waits"] not in (None, drift["reason"]) else ""
+    console.print(_section("Monitoring", "of the champion in production"))
+    console.print(home.commands(f"  • Drift. {tested}{waits}"))
+    console.print(f"  • Performance. {performance['reason']}")
 
 
 def _print_incidents(incidents: list[dict[str, Any]], home: Home, console: Console) -> None:

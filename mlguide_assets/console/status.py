@@ -14,7 +14,10 @@ from mlguide_assets.deploy.bundle import champion, metadata_of
 from mlguide_assets.deploy.history import last_decision, last_gate_decision
 from mlguide_assets.experiment.canary_record import running_canary
 from mlguide_assets.observe.alerting import book_of
+from mlguide_assets.observe.drift_table import last_verdict, waiting
+from mlguide_assets.observe.performance_verdict import VERDICTS
 from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.retrain.trigger_state import rows_of
 from mlguide_assets.settings import Home
 from mlguide_assets.train.decisions import DECISION_METRICS
 from mlguide_assets.train.evaluation import ORACLE
@@ -22,6 +25,8 @@ from mlguide_assets.train.metrics import METRICS
 from mlguide_assets.train.models import XGBOOST
 from mlguide_assets.train.recipe import CHOSEN
 from mlguide_assets.train.storage import model_name
+
+NOT_MATURED = {"day": None, "verdict": None, "reason": "No outcome has matured yet since it was trained."}
 
 
 def collect(home: Home) -> dict[str, Any]:
@@ -42,6 +47,7 @@ def collect(home: Home) -> dict[str, Any]:
         "evaluation": _evaluation(lake, METRICS),
         "decision_metrics": _evaluation(lake, DECISION_METRICS),
         "recipe": _recipe(lake),
+        "monitoring": _monitoring(lake, current.version) if current else None,
         "incidents": _incidents(home, problem),
         "contracts": _rows(lake, "contract_results", ["rule", "violations", "rows", "action", "cause"]),
         "warnings": changing_warnings(problem),
@@ -123,6 +129,16 @@ def _is_decided(lake: Lake, candidate: str) -> bool:
     decided, registered = last_gate_decision(lake), _rows(lake, "registered_model", ["version", "candidate"])
     versions = [row["version"] for row in registered if row["candidate"] == candidate]
     return decided is not None and decided["version"] in versions
+
+
+def _monitoring(lake: Lake, version: str) -> dict[str, dict[str, str | None]]:
+    """How the champion in production does: whether its data drift, and its performance; and what is missing to say."""
+    drift, verdicts = last_verdict(lake), rows_of(lake, VERDICTS, version)
+    performance = verdicts[-1] if verdicts else NOT_MATURED
+    return {
+        "drift": {"day": drift["day"], "level": drift["level"], "reason": drift["reason"], "waits": waiting(lake)},
+        "performance": {each: performance[each] for each in ("day", "verdict", "reason")},
+    }
 
 
 def _incidents(home: Home, problem: Problem) -> list[dict[str, str | None]]:

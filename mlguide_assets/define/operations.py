@@ -47,14 +47,23 @@ class Watching(Strict):
 
     days: int = Field(default=90, ge=1, le=3650, description="How far back performance is measured.")
     window_days: int = Field(
-        default=7, ge=1, le=365, description="Length of the windows over which performance is measured."
+        default=7,
+        ge=1,
+        le=365,
+        description="Length of the windows over which performance is measured. Where one holds fewer positives or "
+        "negatives than evaluation.min_positives, windows are two, three and more times as long, up to `days`.",
     )
     max_drop: float = Field(
         default=0.03,
         ge=0,
         description="Drop of the primary metric that is accepted; a significantly larger one is not.",
     )
-    min_rows: int = Field(default=500, ge=1, description="Minimum number of decisions of a day to test its drift.")
+    min_rows: int = Field(
+        default=500,
+        ge=1,
+        description="Minimum number of decisions to test drift. Days with fewer are tested together, once they have "
+        "as many.",
+    )
     report_days: int = Field(
         default=7, ge=1, description="Days per drift report. Where drift begins, one is written at once."
     )

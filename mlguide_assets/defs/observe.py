@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from mlguide_assets.defs.days import known_days
 from mlguide_assets.defs.run_requests import LOOK_EVERY, REASON, reading, run_request_for_range
 from mlguide_assets.defs.workspace import OWNERS, PROBLEM, SCORING_DATES, Workspace, is_of_this_problem, key_of, keys_of
+
+if TYPE_CHECKING:
+    from mlguide_assets.deploy.bundle import Bundle
 
 GROUP = "observe"
 DECISION = PROBLEM.decision
@@ -86,7 +89,7 @@ def data_drift(
         return dg.Output(dict.fromkeys(context.partition_keys, no_drift()), metadata={"level": "no champion"})
     reports = workspace.home.drift_reports(problem.key)
     checked = check_days(
-        _days_of_run(context, workspace, current.version, landed_days),
+        _days_of_run(context, workspace, current, landed_days),
         features=features,
         prediction_log=prediction_log,
         landed=landed_days,
@@ -106,7 +109,7 @@ def data_drift(
 
 
 def _days_of_run(
-    context: dg.AssetExecutionContext, workspace: Workspace, champion: str, landed_days: Any
+    context: dg.AssetExecutionContext, workspace: Workspace, champion: "Bundle", landed_days: Any
 ) -> list[date]:
     """The days to check: those that have landed, and of a range that a sensor requests, those that have changed.
 
@@ -114,9 +117,16 @@ def _days_of_run(
         InputError: a person requests a day that has not landed.
     """
     from mlguide_assets.defs.days import today
+    from mlguide_assets.deploy.bundle import metadata_of
     from mlguide_assets.errors import InputError
     from mlguide_assets.observe.drift_table import signatures
-    from mlguide_assets.observe.new_days import days_with_decisions, events_by_day, last_landed_day, signature
+    from mlguide_assets.observe.new_days import (
+        changed_days,
+        days_with_decisions,
+        events_by_day,
+        last_landed_day,
+        last_of_reference,
+    )
 
     known = {row["day"]: row for row in landed_days.to_pyarrow().to_pylist()}
     last = last_landed_day(events_by_day(known.values()), today=today(workspace))
@@ -130,8 +140,8 @@ def _days_of_run(
         )
     if REASON not in context.run.tags:
         return days
-    before = signatures(workspace.lake, champion)
-    return [day for day in days if before.get(day.isoformat()) != signature(known.get(day))]
+    tested, ends = signatures(workspace.lake, champion.version), last_of_reference(metadata_of(champion))
+    return list(changed_days(days, known, tested, workspace.problem, reference_ends=ends))
 
 
 @dg.asset_check(asset=key_of("data_drift"), description="No column of the last tested day calls for action.")

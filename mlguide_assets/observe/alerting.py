@@ -10,6 +10,7 @@ from typing import Any
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.observe.alerts.alert import Alert
 from mlguide_assets.observe.alerts.book import AlertBook, Delivery
+from mlguide_assets.observe.drift_table import is_tested
 from mlguide_assets.settings import Home
 
 WEBHOOK_VARIABLE = "MLGUIDE_ALERT_WEBHOOK"
@@ -49,7 +50,7 @@ def drifted(verdicts: Sequence[Mapping[str, Any]], source: str) -> Alert | None:
     Args:
         verdicts: rows on whole days, as `data_drift.verdicts` gives them.
     """
-    days = [row for row in verdicts if row["source"] == source and row["level"] != "too_few"]
+    days = [row for row in verdicts if row["source"] == source and is_tested(row)]
     run = _last_run(days, lambda row: row["level"] == "act")
     if len(run) < IN_A_ROW:
         return None
@@ -61,25 +62,22 @@ def drifted(verdicts: Sequence[Mapping[str, Any]], source: str) -> Alert | None:
         title=f"The {source} drift away from what the champion was trained on",
         happened=f"{newest['day']}: {newest['reason']}",
         since=_midnight(run[0]["day"]),
-        severity=f"{len(run)} days in a row call for action, the last over {newest['rows']:,} rows.",
+        severity=f"{len(run)} verdicts in a row call for action, the last over {newest['rows']:,} rows.",
         next_step="Look at the report of the day (asset data_drift); if the change is real, 'mlguide run' retrains.",
         facts={"days": len(run), "model_version": newest["model_version"]},
         cost_effect=newest.get("cost_effect"),
     )
 
 
-def dropped(
-    verdicts: Sequence[Mapping[str, Any]], *, window_days: int, cost_effect: float | None = None
-) -> Alert | None:
+def dropped(verdicts: Sequence[Mapping[str, Any]], *, cost_effect: float | None = None) -> Alert | None:
     """The champion has dropped significantly more than it may for the length of a window; None where it has not.
 
     Args:
         verdicts: rows of `performance_verdicts` of one version, oldest first.
-        window_days: length of the windows.
         cost_effect: what 1,000 decisions cost more in the last window than at training.
     """
     tested = [row for row in verdicts if row["verdict"] != "too_few"]
-    run = lasting(tested, lambda row: row["verdict"] == "dropped", window_days)
+    run = lasting(tested, lambda row: row["verdict"] == "dropped")
     if not run:
         return None
     newest = run[-1]
@@ -105,7 +103,7 @@ def unexpected(gaps: Sequence[Mapping[str, Any]], *, cost_effect: float | None =
         cost_effect: what 1,000 decisions cost more in the last window than the probabilities say.
     """
     known = [row for row in gaps if not math.isnan(row["low"])]
-    run = lasting(known, lambda row: row["sees_concept_drift"], known[-1]["window_days"] if known else 0)
+    run = lasting(known, lambda row: row["sees_concept_drift"])
     if not run:
         return None
     newest = run[-1]
@@ -141,25 +139,23 @@ def retry(book: AlertBook, now: datetime) -> None:
         book.retry_undelivered(now=now, webhook=webhook)
 
 
-def lasting(
-    rows: Sequence[Mapping[str, Any]], holds: Callable[[Mapping[str, Any]], bool], window_days: int
-) -> list[Mapping[str, Any]]:
+def lasting(rows: Sequence[Mapping[str, Any]], holds: Callable[[Mapping[str, Any]], bool]) -> list[Mapping[str, Any]]:
     """The last windows without one of which something does not hold, if the first and last of them share no day.
 
     Windows that share days are one witness: of two in a row, a single bad day is in both. Empty otherwise.
 
     Args:
-        rows: one per day, with the `day` that its window ends with, oldest first.
+        rows: one per day, with the `day` that its window ends with and its length `window_days`, oldest first.
 
-    >>> windows = [{"day": f"2026-01-{day:02}", "dropped": day > 3} for day in range(1, 12)]
-    >>> [row["day"] for row in lasting(windows, lambda row: row["dropped"], window_days=7)][:1]
+    >>> windows = [{"day": f"2026-01-{day:02}", "window_days": 7, "dropped": day > 3} for day in range(1, 12)]
+    >>> [row["day"] for row in lasting(windows, lambda row: row["dropped"])][:1]
     ['2026-01-04']
-    >>> lasting(windows, lambda row: row["dropped"], window_days=14)
+    >>> lasting(windows[:-1], lambda row: row["dropped"])
     []
     """
     run = _last_run(rows, holds)
     first, last = (date.fromisoformat(str(row["day"])) for row in (run[0], run[-1])) if run else (date.max, date.min)
-    return run if last - first >= timedelta(days=window_days) else []
+    return run if run and last - first >= timedelta(days=run[-1]["window_days"]) else []
 
 
 def _last_run(rows: Sequence[Mapping[str, Any]], holds: Callable[[Mapping[str, Any]], bool]) -> list[Mapping[str, Any]]:

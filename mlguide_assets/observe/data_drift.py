@@ -1,4 +1,7 @@
-"""Drift of one day: its decisions, and the requests to the API, each compared with the champion's reference."""
+"""Drift of one day: its decisions, and the requests to the API, each compared with the champion's reference.
+
+Where a day has few, the days before it are compared with it: see `drift_windows`.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,17 +11,26 @@ from typing import Any
 
 import ibis
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.bundle import Bundle
+from mlguide_assets.deploy.bundle import Bundle, metadata_of
 from mlguide_assets.errors import InputError
 from mlguide_assets.observe.domain_classifier import Separation, classifier_of
 from mlguide_assets.observe.drift import check_drift
 from mlguide_assets.observe.drift_table import TOGETHER, TRAFFIC, VOLUME, WHOLE
 from mlguide_assets.observe.drift_verdict import DRIFT_SCHEMA, LEVELS, DriftVerdict
-from mlguide_assets.observe.new_days import decisions_on, signature
+from mlguide_assets.observe.drift_windows import (
+    DriftWindow,
+    decisions_on,
+    expected_day,
+    is_final,
+    signature_of,
+    window_of,
+)
+from mlguide_assets.observe.new_days import last_of_reference
 from mlguide_assets.observe.quality import Finding, Level, check_volume
-from mlguide_assets.observe.rows import logged_traffic, scored_rows
+from mlguide_assets.observe.rows import logged_traffic, midnight, scored_rows
 from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.train.files import PROFILE
 from mlguide_assets.train.reference.build import PROBABILITY
@@ -34,6 +46,7 @@ SCHEMA = pa.schema(
         ("source", pa.string()),
         ("model_version", pa.string()),
         ("signature", pa.string()),
+        ("window_days", pa.int64()),
         *DRIFT_SCHEMA,
     ]
 )
@@ -55,7 +68,7 @@ def build_reference(champion: Bundle) -> Profile | None:
 
 
 def drift_of_day(
-    day: date,
+    window: DriftWindow,
     *,
     rows: pa.Table,
     traffic: pa.Table,
@@ -67,27 +80,32 @@ def drift_of_day(
     signature: str = "",
     final: bool = True,
     together: Separation | None = None,
+    expected: date | None = None,
 ) -> DayDrift:
-    """Compare a day with the reference.
+    """Compare a day, or the window that ends with it, with the reference.
 
     Args:
-        rows: of the day, as `rows.scored_rows` gives them.
-        traffic: of the day, as `rows.logged_traffic` gives it; nothing is said of none.
-        earlier: decisions on earlier days like this one, see `days_alike`.
-        min_rows: days with fewer are not tested.
-        signature: identifies what is tested, from `new_days.signature`.
+        rows: of the days that are tested, as `rows.scored_rows` gives them.
+        traffic: of the same days, as `rows.logged_traffic` gives it; nothing is said of none.
+        earlier: decisions on earlier days like the last one, see `days_alike`.
+        min_rows: fewer are not tested.
+        signature: identifies what is tested, from `drift_windows.signature_of`.
         final: all outcomes are, by the data's clock. The label is tested then; a missing one counts as missing.
         together: what the domain classifier finds of its decisions; without it, it has no row.
+        expected: when a window that waits for more decisions will be tested, if that is known.
     """
-    profile, label, source = profile.on(day), problem.label.column, problem.decision.plural
+    day, tested_days = window.last, (window.last - window.tested_from).days + 1
+    profile = profile.on(day - timedelta(days=tested_days // 2), tested_days)
+    label, source = problem.label.column, problem.decision.plural
     known = [column.name for column in profile.columns if final or column.name != label]
     decided = rows.drop_columns([*problem.decision.keys, "matured_at", *([] if final else [label])])
     of_rows = _compared(decided, profile.only(known), min_rows)
-    volume = check_volume(rows.num_rows, earlier)
+    volume = check_volume(_rows_on(day, rows, problem), earlier)
     others = [volume, *([together.finding] if together else [])]
     verdicts = [(each.level, f"{each.reason}.") for each in others if each.level != "too_few"]
     # The first of equals: what the columns say comes first.
-    level, sentence = max([(of_rows.level, of_rows.sentence), *verdicts], key=lambda each: LEVELS.index(each[0]))
+    of_columns = of_rows.level, _said(of_rows, window, source, min_rows, expected)
+    level, sentence = max([of_columns, *verdicts], key=lambda each: LEVELS.index(each[0]))
     whole = {"source": source, "rows": rows.num_rows}
     found = [
         *_rows(of_rows, source),
@@ -103,8 +121,39 @@ def drift_of_day(
         verdict = {"level": of_traffic.level, "reason": of_traffic.sentence, "cost_effect": _cost_effect(of_traffic)}
         found += _rows(of_traffic, TRAFFIC)
         found.append({"source": TRAFFIC, "column": WHOLE, "rows": traffic.num_rows, **verdict})
-    fixed = {"day": day.isoformat(), "model_version": champion.version, "signature": signature}
+    fixed = {
+        "day": day.isoformat(),
+        "model_version": champion.version,
+        "signature": signature,
+        "window_days": tested_days,
+    }
     return DayDrift(small_table([{**fixed, **row} for row in found], SCHEMA), level, sentence)
+
+
+def _traffic(prediction_log: ibis.Table, window: DriftWindow, problem: Problem, min_rows: int) -> pa.Table:
+    """The requests of the last day, or of the whole window where that had few."""
+    of_day = logged_traffic(prediction_log, problem, first=window.last, last=window.last)
+    if of_day.num_rows >= min_rows or window.tested_from == window.last:
+        return of_day
+    return logged_traffic(prediction_log, problem, first=window.tested_from, last=window.last)
+
+
+def _rows_on(day: date, rows: pa.Table, problem: Problem) -> int:
+    """How many of the rows are of the last day."""
+    return int(pc.sum(pc.greater_equal(rows[problem.decision.time], pa.scalar(midnight(day)))).as_py() or 0)
+
+
+def _said(verdict: DriftVerdict, window: DriftWindow, many: str, min_rows: int, expected: date | None) -> str:
+    """The sentence of a verdict on the columns, with the days that it is of."""
+    if window.is_enough:
+        if window.days == 1:
+            return verdict.sentence
+        return f"{window.days} days together, from {window.first}: {verdict.sentence[:1].lower()}{verdict.sentence[1:]}"
+    if verdict.level != "too_few":
+        return verdict.sentence
+    since = f" since {window.first}" if window.days > 1 else ""
+    when = f"; at the usual number a day that is on {expected}" if expected else ""
+    return f"No verdict: {window.decisions:,} {many}{since}, which are tested once they are {min_rows:,}{when}."
 
 
 def days_alike(days: Mapping[date, int], day: date, problem: Problem) -> list[int]:
@@ -169,23 +218,28 @@ def check_days(
             f"The champion, version {champion.version}, has no reference profile, since it was trained before drift "
             f"monitoring existed: 'mlguide run' trains and promotes one that has."
         )
-    known = {row["day"]: row for row in landed.to_pyarrow().to_pylist()}
+    known, min_rows = {row["day"]: row for row in landed.to_pyarrow().to_pylist()}, problem.watching.min_rows
+    reference_ends = last_of_reference(metadata_of(champion))
     counts = {day: count for day, row in known.items() if (count := decisions_on(row))}
     classifier = classifier_of(features, champion, profile, problem, folder=reports)
     found = {}
     for day in days:
-        rows = scored_rows(features, champion, problem, first=day, last=day)
+        window = window_of(day, known, after=reference_ends, min_rows=min_rows)
+        rows = scored_rows(features, champion, problem, first=window.tested_from, last=day)
+        # The classifier's null is of single days.
+        alone = window.is_enough and window.days == 1
         found[day] = drift_of_day(
-            day,
+            window,
             rows=rows,
-            traffic=logged_traffic(prediction_log, problem, day),
+            traffic=_traffic(prediction_log, window, problem, min_rows),
             earlier=days_alike(counts, day, problem),
             champion=champion,
             profile=profile,
             problem=problem,
-            min_rows=problem.watching.min_rows,
-            signature=signature(known.get(day)),
-            final=known.get(day, {}).get("outcomes") is not None,
-            together=classifier.separation(rows) if rows.num_rows >= problem.watching.min_rows else None,
+            min_rows=min_rows,
+            signature=signature_of(window, known),
+            final=is_final(window, known),
+            together=classifier.separation(rows) if alone else None,
+            expected=expected_day(window, known, min_rows=min_rows),
         )
     return found

@@ -18,16 +18,31 @@ TOGETHER = "(together)"
 """The row of the domain classifier, which looks at columns together; `statistic` is its ROC AUC."""
 
 
-KEPT_IN_MIND = 28
-"""The last days that were tested, the only ones acted on: a year's would be read every few seconds."""
+NO_DAY = "none"
+"""The day of the last verdict, where there is none."""
+
+KEPT_IN_MIND, MOST_KEPT = 28, 168
+"""The last days that were looked at, the only ones acted on: a year's would be read every few seconds. Where days are
+small, and so tested together, as many more as two verdicts take."""
 
 
 def recent(lake: Lake) -> pa.Table:
-    """The rows of the last days that were tested, by day."""
+    """The rows of the last days that were looked at, by day."""
     if not lake.exists(DATA_DRIFT):
         return pa.table({})
-    days = sorted(lake.snapshot(DATA_DRIFT).partitions)[-KEPT_IN_MIND:]
-    return lake.read_arrow(DATA_DRIFT, partitions=days)
+    days = sorted(lake.snapshot(DATA_DRIFT).partitions)
+    found = lake.read_arrow(DATA_DRIFT, partitions=days[-KEPT_IN_MIND:])
+    for back in range(KEPT_IN_MIND, min(MOST_KEPT, len(days)), KEPT_IN_MIND):
+        if len({row["day"] for row in verdicts_of(found) if is_tested(row)}) > 1:
+            break
+        older = lake.read_arrow(DATA_DRIFT, partitions=days[-back - KEPT_IN_MIND : -back])
+        found = pa.concat_tables([older, found], promote_options="default")
+    return found
+
+
+def is_tested(row: Mapping[str, Any]) -> bool:
+    """Whether a verdict says anything; else there were too few rows, or they wait for those of the next days."""
+    return bool(row["level"] != "too_few")
 
 
 def of_decisions(row: Mapping[str, Any]) -> bool:
@@ -37,14 +52,27 @@ def of_decisions(row: Mapping[str, Any]) -> bool:
 
 def verdicts(lake: Lake) -> list[dict[str, Any]]:
     """The verdicts on the last days that were tested, by day and source, without Ibis and DuckDB."""
-    rows = recent(lake).to_pylist()
-    return sorted((row for row in rows if row["column"] == WHOLE), key=lambda row: (row["day"], row["source"]))
+    return verdicts_of(recent(lake))
+
+
+def verdicts_of(drift: pa.Table) -> list[dict[str, Any]]:
+    """The verdicts among rows of the table, by day and source."""
+    rows = (row for row in drift.to_pylist() if row["column"] == WHOLE)
+    return sorted(rows, key=lambda row: (row["day"], row["source"]))
 
 
 def last_verdict(lake: Lake) -> dict[str, Any]:
-    """The verdict on the decisions of the last day that was tested."""
+    """The verdict on the decisions of the last day that was tested; where none was, why not."""
     found = [row for row in verdicts(lake) if of_decisions(row)]
-    return found[-1] if found else {"day": "none", "level": "none", "reason": "No day was tested yet."}
+    tested = [row for row in found if is_tested(row)] or found
+    not_yet = "No day was tested for drift yet: 'mlguide ui' tests every day that lands."
+    return tested[-1] if tested else {"day": NO_DAY, "level": "none", "reason": not_yet}
+
+
+def waiting(lake: Lake) -> str | None:
+    """Why the decisions of the newest day were not tested; None where they were, or nothing was looked at."""
+    found = [row for row in verdicts(lake) if of_decisions(row)]
+    return str(found[-1]["reason"]) if found and not is_tested(found[-1]) else None
 
 
 def levels(lake: Lake, version: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from mlguide_assets.deploy.bundle import Bundle, metadata_of
 from mlguide_assets.observe.performance import estimated, realised
 from mlguide_assets.observe.performance_verdict import GAP_SCHEMA, VERDICTS_SCHEMA, check_performance, gap, trusted
 from mlguide_assets.observe.rows import scored_rows
+from mlguide_assets.observe.window_support import WindowSupport, window_support
 from mlguide_assets.observe.windows import SCHEMA
 from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.lake.small_tables import small_table
@@ -56,16 +57,18 @@ def watch_performance(
     if champion is None or rows is None or not rows.num_rows:
         nothing = (schema.empty_table() for schema in (SCHEMA, SCHEMA, GAP_SCHEMA, VERDICTS_SCHEMA))
         return Watched(*(_of_version(table, "") for table in nothing))
-    watching, evaluation = problem.watching, problem.evaluation
-    shared = {"window_days": watching.window_days, "repeats": REPEATS, "seed": evaluation.seed}
+    evaluation, matured = problem.evaluation, rows.filter(pc.is_valid(rows["label"]))
+    support = window_support(matured, problem)
+    length = support.days if support else problem.watching.window_days
+    shared = {"window_days": length, "repeats": REPEATS, "seed": evaluation.seed}
     columns = [name for name in problem.slices if name in rows.column_names]
-    matured = rows.filter(pc.is_valid(rows["label"]))
     done = realised(
         matured, threshold=champion.threshold, columns=columns, min_positives=evaluation.min_positives, **shared
     )
     expected = estimated(rows, threshold=champion.threshold, **shared)
     gaps = gap(done, expected)
-    tables = (done, without_doubtful_bounds(expected, gaps), gaps, performance_verdicts(done, champion, problem))
+    verdicts = performance_verdicts(done, champion, problem, support)
+    tables = (done, without_doubtful_bounds(expected, gaps), gaps, verdicts)
     return Watched(*(_of_version(table, champion.version) for table in tables))
 
 
@@ -108,26 +111,37 @@ def watched_rows(
     return rows.rename_columns({time: "decided_at"}).drop_columns(decision.unit_id).append_column("unit_id", units)
 
 
-def performance_verdicts(realised: pa.Table, champion: Bundle, problem: Problem) -> pa.Table:
-    """Whether each of the last windows is as good as the champion was at training, as `VERDICTS_SCHEMA`, by day."""
-    facts, metric, watching = metadata_of(champion), problem.metric.primary, problem.watching
+def performance_verdicts(
+    realised: pa.Table, champion: Bundle, problem: Problem, support: WindowSupport | None
+) -> pa.Table:
+    """Whether each of the last windows is as good as the champion was at training, as `VERDICTS_SCHEMA`, by day.
+
+    Args:
+        realised: over windows as long as `support` says.
+    """
+    if support is None:
+        return VERDICTS_SCHEMA.empty_table()
+    facts, metric = metadata_of(champion), problem.metric.primary
     known, model = facts.get("evaluation", {}), model_name(facts)
     bounds = [known.get(f"{model}_{metric}{suffix}", math.nan) for suffix in ("", "_low", "_high")]
     # At least those that show whether a drop has lasted for a window.
-    days = sorted(pc.unique(realised["day"]).to_pylist())[-max(VERDICT_DAYS, watching.window_days + 1) :]
+    days = sorted(pc.unique(realised["day"]).to_pylist())[-max(VERDICT_DAYS, support.days + 1) :]
     verdicts = [
         check_performance(
             realised,
             metric=metric,
             reference=Estimate(*bounds),
-            max_drop=watching.max_drop,
-            window_days=watching.window_days,
+            max_drop=problem.watching.max_drop,
+            window_days=support.days,
             day=day,
             decisions=problem.decision.plural,
         )
         for day in days
     ]
-    return small_table([verdict.to_row() for verdict in verdicts], VERDICTS_SCHEMA)
+    rows = [verdict.to_row() for verdict in verdicts]
+    if not support.is_enough:
+        rows[-1]["reason"] += f" {support.missing(problem)}"
+    return small_table(rows, VERDICTS_SCHEMA)
 
 
 def _of_version(table: pa.Table, version: str) -> pa.Table:

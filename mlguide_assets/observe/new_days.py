@@ -11,6 +11,7 @@ from mlguide_assets.define.prediction import PredictEvent
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import metadata_of_version, pointed_version
 from mlguide_assets.observe.drift_table import signatures
+from mlguide_assets.observe.drift_windows import Landed, decisions_on, signature_of, window_of
 from mlguide_assets.prepare.clock import last_day, usual_rows
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
@@ -18,9 +19,6 @@ from mlguide_assets.settings import Home
 LANDED_DAYS = "landed_days"
 MOST_DAYS, MOST_CUT_OFFS = 14, 2
 """Only the last days, or cut-offs, are looked at: older ones were, or came before monitoring began."""
-
-_OUTCOMES = "/"
-"""Separates the parts of a signature: the decisions, and their outcomes."""
 
 
 def days_to_check(home: Home, lake: Lake, problem: Problem, *, today: date) -> dict[date, str]:
@@ -38,7 +36,7 @@ def days_to_check(home: Home, lake: Lake, problem: Problem, *, today: date) -> d
     landed = {row["day"]: row for row in lake.read_arrow(LANDED_DAYS).to_pylist()} if lake.exists(LANDED_DAYS) else {}
     if champion is None or not landed:
         return {}
-    reference_ends = date.fromisoformat(metadata_of_version(bundles, champion)["test_last"])
+    reference_ends = last_of_reference(metadata_of_version(bundles, champion))
     last = last_landed_day(events_by_day(landed.values()), today=today)
     recent = last - _looked_at(problem)
     # Outcomes may become final later than that, which is news of a day that was tested without them.
@@ -47,11 +45,36 @@ def days_to_check(home: Home, lake: Lake, problem: Problem, *, today: date) -> d
         [first + timedelta(days=back) for back in range((last - first).days + 1)], landed, problem
     )
     tested = signatures(lake, champion)
-    signed = {day: signature(landed.get(day)) for day in days if day >= recent or day.isoformat() in tested}
+    due = [day for day in days if day >= recent or day.isoformat() in tested]
+    return changed_days(due, landed, tested, problem, reference_ends=reference_ends)
+
+
+def changed_days(
+    days: Iterable[date],
+    landed: Mapping[date, Landed],
+    tested: Mapping[str, str],
+    problem: Problem,
+    *,
+    reference_ends: date,
+) -> dict[date, str]:
+    """Those of some days that were not compared as they are now, each with its signature.
+
+    Args:
+        landed: rows of `landed_days` by their day.
+        tested: what `drift_table.signatures` says of the champion.
+        reference_ends: the last day of its reference.
+    """
+    windows = (window_of(day, landed, after=reference_ends, min_rows=problem.watching.min_rows) for day in days)
+    signed = {window.last: signature_of(window, landed) for window in windows}
     return {day: sign for day, sign in signed.items() if tested.get(day.isoformat()) != sign}
 
 
-def days_with_decisions(days: Iterable[date], landed: Mapping[date, Mapping[str, Any]], problem: Problem) -> list[date]:
+def last_of_reference(facts: Mapping[str, Any]) -> date:
+    """The last day of the reference of a champion, by its metadata."""
+    return date.fromisoformat(facts["test_last"])
+
+
+def days_with_decisions(days: Iterable[date], landed: Mapping[date, Landed], problem: Problem) -> list[date]:
     """Those of some days on which something is decided: all of them, or cut-offs alone.
 
     Args:
@@ -60,13 +83,7 @@ def days_with_decisions(days: Iterable[date], landed: Mapping[date, Mapping[str,
     return [day for day in days if problem.decision.is_event or decisions_on(landed.get(day))]
 
 
-def decisions_on(landed: Mapping[str, Any] | None) -> int:
-    """How much was decided on a day, by its row of `landed_days`."""
-    # Tables of before cut-offs were watched have a row per day of events alone.
-    return int(landed.get("decisions", landed["rows"])) if landed else 0
-
-
-def events_by_day(landed: Iterable[Mapping[str, Any]]) -> dict[date, int]:
+def events_by_day(landed: Iterable[Landed]) -> dict[date, int]:
     """Events per day, of days that have any."""
     return {row["day"]: row["rows"] for row in landed if row["rows"]}
 
@@ -88,19 +105,3 @@ def last_landed_day(rows: Mapping[date, int], *, today: date) -> date:
     newest = last_day(rows) or today
     whole = newest < today and rows[newest] >= usual_rows(rows, newest) / 2
     return newest if whole else newest - timedelta(days=1)
-
-
-def signature(landed: Mapping[str, Any] | None) -> str:
-    """Identifies what was tested on a day: it changes with the decisions, and once all outcomes are final.
-
-    Args:
-        landed: its row of `landed_days`; None where it has none.
-    """
-    if not decisions_on(landed) or landed is None:
-        return "0"
-    return f"{decisions_on(landed)}-{landed['digest']}{_OUTCOMES}{landed.get('outcomes') or ''}"
-
-
-def same_decisions(one: str | None, other: str | None) -> bool:
-    """Whether two signatures are of the same decisions, whatever became of them."""
-    return one is not None and other is not None and one.split(_OUTCOMES)[0] == other.split(_OUTCOMES)[0]

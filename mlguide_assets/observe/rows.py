@@ -37,11 +37,11 @@ def scored_rows(features: ibis.Table, champion: Bundle, problem: Problem, *, fir
     return rows.append_column(PROBABILITY, pa.array(model.predict(model.encoding.matrix(rows))))
 
 
-def logged_traffic(prediction_log: ibis.Table, problem: Problem, day: date) -> pa.Table:
-    """What the champion answered on a day: features and probability; questions and base rates left out."""
+def logged_traffic(prediction_log: ibis.Table, problem: Problem, *, first: date, last: date) -> pa.Table:
+    """What the champion answered on some days: features and probability; questions and base rates left out."""
     answered = prediction_log.answered_at
     of_day = prediction_log.filter(
-        (answered >= midnight(day)) & (answered < midnight(day, days=1)) & (prediction_log.variant == CHAMPION)
+        (answered >= midnight(first)) & (answered < midnight(last, days=1)) & (prediction_log.variant == CHAMPION)
     )
     rows = of_day.select("features", PROBABILITY).to_pyarrow()
     features = [feature for feature in features_of(problem) if feature.for_models]

@@ -68,7 +68,7 @@ class Decided:
         given = rows["label"].to_numpy() if labelled else np.zeros(len(rows))
         labels, scores = checked(given, rows["probability"].to_numpy())
         units = np.unique(rows["unit_id"].to_numpy(), return_inverse=True)[1]
-        day = _days(rows["decided_at"])
+        day = day_numbers(rows["decided_at"])
         order = np.lexsort((units, scores, day))
         days, starts = np.unique(day[order], return_index=True)
         ends = np.append(starts, len(order))
@@ -85,7 +85,7 @@ class Decided:
         return int(np.diff(self.ends).max(initial=0))
 
 
-def _days(instants: pa.ChunkedArray) -> Integers:
+def day_numbers(instants: pa.ChunkedArray) -> Integers:
     """Days since 1970 in UTC, (n,); a time without a zone is UTC."""
     microseconds = instants.cast(pa.timestamp("us", tz=instants.type.tz), safe=False).cast(pa.int64())
     return np.asarray(microseconds.to_numpy(), dtype=np.int64) // _MICROSECONDS_PER_DAY

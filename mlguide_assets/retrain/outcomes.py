@@ -62,13 +62,15 @@ def incidents(home: Home, lake: Lake, problem: Problem) -> dict[str, Alert | Non
     bundles, metric = home.bundles(problem.key), problem.metric.primary
     version = pointed_version(bundles)
     verdicts = rows_of(lake, VERDICTS, version)
-    windows = rows_of(lake, "performance_gap", version, window_days=problem.watching.window_days)
+    found = rows_of(lake, "performance_gap", version)
+    length = max((row["window_days"] for row in found), default=0)
+    windows = [row for row in found if row["window_days"] == length]
     gaps = [row for row in windows if row["metric"] == metric]
     facts = metadata_of_version(bundles, version) if version else {}
     trained_cost = facts.get("evaluation", {}).get(f"{model_name(facts)}_cost_per_1000")
     against_training, against_estimate = cost_effects(windows, trained_cost, problem.costs)
     return {
-        "performance-drop": dropped(verdicts, window_days=problem.watching.window_days, cost_effect=against_training),
+        "performance-drop": dropped(verdicts, cost_effect=against_training),
         "performance-gap": unexpected(gaps, cost_effect=against_estimate),
         "rollback": rolled_back(ticks_of(home, problem)),
         CANARY_ABORT: canary_aborted(lake),

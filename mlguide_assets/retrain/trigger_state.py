@@ -13,7 +13,8 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.deploy.policies import ASSIGNMENTS
 from mlguide_assets.observe.drift_table import of_decisions, recent
-from mlguide_assets.observe.new_days import LANDED_DAYS, decisions_on, events_by_day
+from mlguide_assets.observe.drift_windows import decisions_on
+from mlguide_assets.observe.new_days import LANDED_DAYS, events_by_day
 from mlguide_assets.observe.performance_verdict import VERDICTS
 from mlguide_assets.prepare.clock import last_day
 from mlguide_assets.prepare.lake.lake import Lake

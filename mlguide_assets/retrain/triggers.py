@@ -6,8 +6,8 @@ Evidence waits for its cool-down. Drift alone, of features that do not move the 
 drift that our own experiments cause: while one chooses, only columns of the units are evidence, which no plan can move.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date, timedelta
 from itertools import groupby
 
 from mlguide_assets.define.problem import Problem
@@ -45,9 +45,10 @@ def _with_at_least(trigger: Trigger, wanted: int, state: TriggerState, problem: 
 def drift(state: TriggerState, problem: Problem) -> Tick:
     """Train where the scores have drifted, together with an important feature, on the last days in a row."""
     tested = [list(rows) for _, rows in groupby(state.drift, key=lambda row: row["day"])]
-    days = [rows for rows in tested if _level(rows, WHOLE) != "too_few"][-IN_A_ROW:]
+    # Of a day that waits for others nothing is known but how much was decided.
+    days = [rows for rows in tested if _level(rows, PROBABILITY) != "too_few"][-IN_A_ROW:]
     scores = [_level(rows, PROBABILITY) in MOVED for rows in days]
-    features = [_drifted(rows, problem, planned=rows[0]["day"] in state.experimented) for rows in days]
+    features = [_drifted(rows, problem, planned=_days_of(rows[0]) & state.experimented) for rows in days]
     evidence = {"days": [rows[0]["day"] for rows in days], "scores_drifted": scores, "drifted_features": features}
     if state.champion is None or len(days) < IN_A_ROW:
         return Tick("drift", WAIT, _too_few(state, f"{len(days)} days were tested for drift"), evidence)
@@ -67,15 +68,15 @@ def drift(state: TriggerState, problem: Problem) -> Tick:
 
 def performance_drop(state: TriggerState, problem: Problem) -> Tick:
     """Train where the champion has dropped significantly more than it may, for the length of a window."""
-    tested, days = [row for row in state.verdicts if row["verdict"] != "too_few"], problem.watching.window_days
-    run = lasting(tested, lambda row: row["verdict"] == "dropped", days)
+    tested = [row for row in state.verdicts if row["verdict"] != "too_few"]
+    run = lasting(tested, lambda row: row["verdict"] == "dropped")
     shown = run or tested[-IN_A_ROW:]
     evidence = {"windows": [{name: row[name] for name in ("day", "verdict", "difference")} for row in shown]}
     if state.champion is None or not tested:
         return Tick("performance_drop", WAIT, _too_few(state, "no window has matured", 1), evidence)
     if run:
         return _cooled_down("performance_drop", tested[-1]["reason"].rstrip("."), evidence, state, problem)
-    only = f"Not for {days} days yet: " if tested[-1]["verdict"] == "dropped" else ""
+    only = f"Not for {tested[-1]['window_days']} days yet: " if tested[-1]["verdict"] == "dropped" else ""
     return Tick("performance_drop", WAIT, only + tested[-1]["reason"], evidence)
 
 
@@ -100,11 +101,17 @@ def _level(rows: Sequence[Row], column: str) -> str:
     return next((str(row["level"]) for row in rows if row["column"] == column), "none")
 
 
-def _drifted(rows: Sequence[Row], problem: Problem, *, planned: bool) -> list[str]:
+def _days_of(row: Row) -> frozenset[str]:
+    """The days (ISO 8601) that were tested together."""
+    last = date.fromisoformat(row["day"])
+    return frozenset((last - timedelta(days=back)).isoformat() for back in range(row.get("window_days") or 1))
+
+
+def _drifted(rows: Sequence[Row], problem: Problem, *, planned: Collection[str]) -> list[str]:
     """The important features of a day that call for action, the most important first.
 
     Args:
-        planned: an experiment chose for some units, so only columns of the units are evidence.
+        planned: days on which an experiment chose for some units, so only columns of the units are evidence.
     """
     own = {each.name for each in features_of(problem) if each.origin == "column" and each.noun == problem.decision.unit}
     found = [

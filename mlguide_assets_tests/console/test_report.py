@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from mlguide_assets.console.report import print_report
+from mlguide_assets.observe.drift_table import NO_DAY
 from mlguide_assets.settings import Home
 from mlguide_assets.train.decisions import DECISION_METRICS
 from mlguide_assets.train.metrics import METRICS
@@ -39,6 +40,7 @@ def status(estimate: dict[str, float | None], lift: dict[str, float | None]) -> 
         "last_decision": None,
         "gate": [],
         "recipe": None,
+        "monitoring": None,
         "incidents": [],
         "canary": None,
         "evaluation": {**CANDIDATE, "xgboost": metrics, "baselines": {"base_rate": metrics}, "oracle": None},
@@ -110,6 +112,18 @@ def test_what_is_amiss_is_reported_with_the_next_step() -> None:
     assert "since 2026-03-01 04:05 UTC" in said
     assert "The file [a] is gone." in said
     assert "it answered 404" in said
+
+
+def test_monitoring_says_what_is_known_and_what_it_waits_for() -> None:
+    waits = "No verdict: 40 sends since 2026-03-02, which are tested once they are 500."
+    drift = {"day": "2026-03-01", "level": "none", "reason": "25 days together: none has drifted.", "waits": waits}
+    performance = {"day": "2026-03-01", "verdict": "too_few", "reason": "Its ROC AUC is not tested."}
+    said = printed({**status(ALONE, ALONE), "monitoring": {"drift": drift, "performance": performance}})
+    assert f"Drift. 2026-03-01: 25 days together: none has drifted. {waits}" in " ".join(said.split())
+    assert "Performance. Its ROC AUC is not tested." in said
+    never = {"day": NO_DAY, "level": "none", "reason": "No day was tested for drift yet.", "waits": None}
+    said = printed({**status(ALONE, ALONE), "monitoring": {"drift": never, "performance": performance}})
+    assert "Drift. No day was tested for drift yet." in said
 
 
 def test_a_running_canary_is_shown_with_its_share() -> None:

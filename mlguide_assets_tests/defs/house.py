@@ -57,9 +57,10 @@ class House:
     def measure(self, *verdicts: str) -> None:
         """Verdicts on the champion's performance, of one window a day."""
         rows = [
-            {"day": f"2026-01-{at + 1:02d}", "verdict": verdict, "difference": -0.1, "reason": f"It has {verdict}."}
+            {"day": f"2026-01-{at + 1:02d}", "window_days": 7, "verdict": verdict, "difference": -0.1,
+             "reason": f"It has {verdict}."}
             for at, verdict in enumerate(verdicts)
-        ]
+        ]  # fmt: skip
         table = small_table(rows, VERDICTS_SCHEMA)
         version = pa.array(["3"] * len(rows), pa.string())
         self.lake.write("performance_verdicts", table.append_column("model_version", version))

@@ -15,6 +15,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, champion, export_bundle, set_champion
 from mlguide_assets.observe.data_drift import DayDrift, build_reference, days_alike, drift_of_day
 from mlguide_assets.observe.domain_classifier import classifier_of
+from mlguide_assets.observe.drift_windows import DriftWindow
 from mlguide_assets.observe.rows import scored_rows
 from mlguide_assets.prepare.simulator.generate import email_content, sends, user_profiles
 from mlguide_assets.prepare.simulator.world import World
@@ -88,7 +89,7 @@ class Replay:
                 yield (
                     day,
                     drift_of_day(
-                        day,
+                        DriftWindow(day, day, of_day.num_rows, of_day.num_rows >= self.problem.watching.min_rows),
                         rows=of_day,
                         traffic=pa.table({"user_id": pa.array([], pa.int64())}),
                         earlier=days_alike(counts, day, self.problem),

@@ -59,7 +59,7 @@ def test_an_incident_is_reported_once_and_its_end_once(tmp_path: Path, monkeypat
 def verdicts(*found: str) -> list[dict[str, object]]:
     return [
         {"day": f"2026-03-{number:02d}", "verdict": verdict, "reason": f"It {verdict}.", "model_version": "3",
-         "difference": -0.1}
+         "difference": -0.1, "window_days": 7}
         for number, verdict in enumerate(found, start=1)
     ]  # fmt: skip
 
@@ -77,7 +77,7 @@ def verdicts(*found: str) -> list[dict[str, object]]:
     ],
 )
 def test_a_drop_is_reported_once_windows_that_share_no_day_have_it(found: tuple[str, ...], since: int | None) -> None:
-    alert = dropped(verdicts(*found), window_days=7)
+    alert = dropped(verdicts(*found))
     assert (alert and alert.since.day) == since
 
 
@@ -106,7 +106,7 @@ def test_alerts_carry_what_they_cost() -> None:
     alerts = [
         drifted(priced, "sends"),
         drifted(days("act", "act"), "sends"),
-        dropped(verdicts(*["dropped"] * 8), window_days=7, cost_effect=3.5),
+        dropped(verdicts(*["dropped"] * 8), cost_effect=3.5),
         unexpected(gaps(*[True] * 8), cost_effect=4.5),
     ]
     assert [alert and alert.cost_effect for alert in alerts] == [-2.5, None, 3.5, 4.5]

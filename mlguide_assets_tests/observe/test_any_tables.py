@@ -9,13 +9,13 @@ import pyarrow.compute as pc
 import pytest
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.bundle import Bundle, champion
+from mlguide_assets.deploy.bundle import Bundle, champion, metadata_of
 from mlguide_assets.deploy.landing import log_schema
 from mlguide_assets.observe.champion_watch import compare
 from mlguide_assets.observe.data_drift import check_days
 from mlguide_assets.observe.drift_table import TRAFFIC, WHOLE
 from mlguide_assets.observe.model_performance import watch_performance
-from mlguide_assets.observe.new_days import LANDED_DAYS, days_to_check
+from mlguide_assets.observe.new_days import LANDED_DAYS, days_to_check, last_of_reference
 from mlguide_assets.observe.rows import landed_days
 from mlguide_assets.prepare.features.building import tables_of
 from mlguide_assets.retrain.new_data import scores_due
@@ -46,9 +46,9 @@ def bundle(house: OtherHouse) -> Bundle:
     return current
 
 
-def small(problem: Problem) -> Problem:
+def small(problem: Problem, min_rows: int = 20) -> Problem:
     """Judged also where few rows are."""
-    return problem.model_copy(update={"watching": problem.watching.model_copy(update={"min_rows": 20})})
+    return problem.model_copy(update={"watching": problem.watching.model_copy(update={"min_rows": min_rows})})
 
 
 def test_days_land_by_events_and_are_decided_on_by_decisions(house: OtherHouse) -> None:
@@ -85,9 +85,37 @@ def test_performance_drift_and_the_watch_follow_the_problem(house: OtherHouse, b
     assert {row["source"] for row in rows} == {plural}
     assert {row["column"] for row in rows}.isdisjoint({*problem.decision.keys, "matured_at"})
     assert any(row["column"] == WHOLE and row["rows"] == known[day]["decisions"] for row in rows)
+    assert {row["window_days"] for row in rows} == {1}
     assert plural != TRAFFIC
     said = [same.reason, *(row["reason"] or "" for row in rows)]
     assert not [text for text in said if any(word in text.lower() for word in EMAIL_WORDS)]
+
+
+def test_small_days_are_tested_together_once_they_are_enough(house: OtherHouse, bundle: Bundle) -> None:
+    lake, plural = house.lake, house.problem.decision.plural
+    landed = lake.read(LANDED_DAYS)
+    known = {row["day"]: row for row in landed.to_pyarrow().to_pylist()}
+    ends = last_of_reference(metadata_of(bundle))
+    first, second = sorted(day for day, row in known.items() if row["decisions"] and day > ends)[:2]
+    together = known[first]["decisions"] + known[second]["decisions"]
+    found = check_days(
+        [first, second], features=lake.read(house.problem.features_table), prediction_log=lake.read("prediction_log"),
+        landed=landed, champion=bundle, problem=small(house.problem, together),
+        reports=house.home.drift_reports(house.problem.key),
+    )  # fmt: skip
+    waits, tested = (verdict_of(found[day].table) for day in (first, second))
+    assert (waits["level"], waits["rows"]) == ("too_few", known[first]["decisions"])
+    assert f"{waits['rows']:,} {plural}, which are tested once they are {together:,}; at the usual" in waits["reason"]
+    assert tested["level"] != "too_few"
+    days = (second - first).days + 1
+    assert (tested["rows"], tested["window_days"]) == (together, days)
+    assert tested["reason"].startswith(f"{days} days together, from {first}: ")
+
+
+def verdict_of(drift: pa.Table) -> dict[str, Any]:
+    """The verdict on a day's decisions."""
+    (row,) = [row for row in drift.to_pylist() if row["column"] == WHOLE]
+    return row
 
 
 def test_triggers_and_scores_are_due_by_the_events_that_decide(house: OtherHouse) -> None:

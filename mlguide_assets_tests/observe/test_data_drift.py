@@ -14,6 +14,7 @@ import pytest
 from mlguide_assets.observe.data_drift import SCHEMA, build_reference, drift_of_day
 from mlguide_assets.observe.domain_classifier import Separation
 from mlguide_assets.observe.drift_table import TOGETHER, TRAFFIC, VOLUME, WHOLE
+from mlguide_assets.observe.drift_windows import DriftWindow
 from mlguide_assets.observe.model_performance import watch_performance
 from mlguide_assets.prepare.simulator.world import World
 from mlguide_assets.train.reference.costing import expected_costs
@@ -46,7 +47,7 @@ def levels_of(
     profile = build_reference(replay.champion)
     assert profile is not None
     found = drift_of_day(
-        replay.trained,
+        DriftWindow(replay.trained, replay.trained, sends.num_rows, sends.num_rows >= 300),
         rows=sends,
         traffic=traffic,
         earlier=earlier,
@@ -69,7 +70,7 @@ def test_the_price_of_a_day_is_what_its_scores_say(replay: Replay, day: pa.Table
     usual = np.dot(score.costs, score.counts) / score.rows
     expected = 1000 * (expected_costs(riskier["probability"].to_numpy(), replay.problem.costs).mean() - usual)
     found = drift_of_day(
-        replay.trained,
+        DriftWindow(replay.trained, replay.trained, riskier.num_rows, is_enough=True),
         rows=riskier,
         traffic=NOBODY,
         earlier=(),
@@ -89,7 +90,7 @@ def test_the_classifier_has_a_row_and_can_warn_of_a_day(replay: Replay, day: pa.
     profile = build_reference(replay.champion)
     assert profile is not None
     found = drift_of_day(
-        replay.trained,
+        DriftWindow(replay.trained, replay.trained, day.num_rows, is_enough=True),
         rows=day,
         traffic=NOBODY,
         earlier=(),

@@ -10,7 +10,7 @@ import pytest
 from mlguide_assets.observe import new_days
 from mlguide_assets.observe.data_drift import SCHEMA
 from mlguide_assets.observe.drift_table import WHOLE
-from mlguide_assets.observe.new_days import days_to_check, last_landed_day, same_decisions, signature
+from mlguide_assets.observe.new_days import days_to_check, last_landed_day
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.settings import Home
@@ -131,15 +131,3 @@ def test_without_a_champion_or_sends_nothing_is_checked(house: House) -> None:
     house.land(d1="a", d2="b")
     house.champion = None
     assert house.asked() == []
-
-
-def test_outcomes_make_a_day_another_and_its_sends_the_same() -> None:
-    early, final, other = (
-        signature({"rows": 10, "digest": digest, "outcomes": outcomes})
-        for digest, outcomes in (("1", None), ("1", "2"), ("3", "2"))
-    )
-    assert len({early, final, other}) == 3
-    assert same_decisions(early, final)
-    assert not same_decisions(final, other)
-    assert not same_decisions(None, early)
-    assert signature(None) != early

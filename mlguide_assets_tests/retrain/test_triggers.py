@@ -27,7 +27,8 @@ def drifted_day(number: int, scores: str, *, whole: str = "act", **features: str
 
 
 def window(number: int, verdict: str) -> dict[str, Any]:
-    return {"day": f"2026-03-{number:02d}", "verdict": verdict, "difference": -0.1, "reason": f"It is {verdict}."}
+    day, reason = f"2026-03-{number:02d}", f"It is {verdict}."
+    return {"day": day, "window_days": 7, "verdict": verdict, "difference": -0.1, "reason": reason}
 
 
 def test_a_day_without_anything_new_trains_nothing() -> None:
@@ -85,7 +86,7 @@ def test_drift_trains_where_it_moves_the_scores_on_two_days_in_a_row(
 
 
 def test_a_day_with_too_few_sends_neither_counts_nor_interrupts() -> None:
-    days = [*drifted_day(1, **BOTH), *drifted_day(2, "none", whole="too_few"), *drifted_day(3, **BOTH)]
+    days = [*drifted_day(1, **BOTH), *drifted_day(2, "too_few", whole="too_few"), *drifted_day(3, **BOTH)]
     assert drift(replace(KNOWN, drift=days), PROBLEM).decision == RUN
 
 

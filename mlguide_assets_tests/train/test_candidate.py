@@ -1,6 +1,6 @@
 """Training a candidate: what it may see, what it scores, what ships, and when it says no."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import ibis
@@ -94,6 +94,13 @@ def test_facts_count_the_rows_and_name_the_days(trained: Candidate) -> None:
     assert facts["train_first"] < facts["train_last"] < facts["test_first"] < facts["test_last"]
     gap = np.datetime64(facts["test_first"]) - np.datetime64(facts["train_last"])
     assert gap >= np.timedelta64(PROBLEM.label.window)
+
+
+def test_the_usual_variation_of_small_days_is_measured_with_several_together(trained: Candidate) -> None:
+    """Half of the reference has room for two such windows, which are shorter than drift is tested on."""
+    first, last = (date.fromisoformat(trained.facts[name]) for name in ("test_first", "test_last"))
+    assert trained.profile.rows < PROBLEM.watching.min_rows * (last - first).days / 2
+    assert trained.profile.variation_days == (last - first).days // 4 > 1
 
 
 def test_progress_names_every_model_and_its_rows(sends: pa.Table, trained: Candidate) -> None:

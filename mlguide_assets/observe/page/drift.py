@@ -1,10 +1,10 @@
 """Section: how far each day's decisions, and the requests to the API, are from the champion's training data."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from mlguide_assets.observe.drift_table import TOGETHER, TRAFFIC, VOLUME, WHOLE
+from mlguide_assets.observe.drift_table import TOGETHER, TRAFFIC, VOLUME, WHOLE, is_tested
 from mlguide_assets.observe.page.heat_map import LEVEL_NAMES, Cell, HeatRow, heat_map, key
 from mlguide_assets.observe.page.markup import Html, folded, joined, paragraph, table, tag
 from mlguide_assets.observe.page.report_data import ReportData, Rows
@@ -37,17 +37,25 @@ def _heading(source: str) -> str:
     return "Requests to the API" if source == TRAFFIC else f"The {source}"
 
 
-def verdict_of_last_day(rows: Rows, source: str) -> Mapping[str, Any] | None:
-    """The row that is the verdict on the newest day of a source."""
-    whole = [row for row in rows if row["source"] == source and row["column"] == WHOLE]
-    return max(whole, key=lambda row: row["day"], default=None)
+def last_verdicts(rows: Rows, source: str) -> list[Mapping[str, Any]]:
+    """The verdict on the last day of a source that was tested, and that on the newest where it was not."""
+    whole = sorted((row for row in rows if row["source"] == source and row["column"] == WHOLE), key=_day)
+    tested = [row for row in whole if is_tested(row)][-1:]
+    return tested + [row for row in whole[-1:] if not is_tested(row)]
+
+
+def _day(row: Mapping[str, Any]) -> str:
+    return str(row["day"])
+
+
+def said_of(verdicts: Sequence[Mapping[str, Any]]) -> tuple[State, str]:
+    """The state that verdicts mean, the first counting, and all of them in words."""
+    return STATES.get(verdicts[0]["level"], "none"), " ".join(f"{row['day']}: {row['reason']}" for row in verdicts)
 
 
 def last_day(rows: Rows) -> Html:
-    found = verdict_of_last_day(rows, rows[0]["source"])
-    if found is None:
-        return joined(["No day has a verdict."])
-    return joined([badge(STATES.get(found["level"], "none"), f"{found['day']}: {found['reason']}")])
+    found = last_verdicts(rows, rows[0]["source"])
+    return joined([badge(*said_of(found))] if found else ["No day has a verdict."])
 
 
 def _nothing(report: ReportData) -> str:

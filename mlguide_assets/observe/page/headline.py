@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from mlguide_assets.observe.alerts.incidents import Incident
 from mlguide_assets.observe.page.champion import no_champion, since
-from mlguide_assets.observe.page.drift import STATES, verdict_of_last_day
+from mlguide_assets.observe.page.drift import last_verdicts, said_of
 from mlguide_assets.observe.page.markup import Html, items, joined, tag
 from mlguide_assets.observe.page.performance import BASE_RATE, Followed
 from mlguide_assets.observe.page.performance import STATES as VERDICT_STATES
@@ -75,10 +75,9 @@ def _reaction(report: ReportData) -> tuple[State, str, str, list[Html | str]]:
 
 
 def _drift(report: ReportData) -> tuple[State, str, str, list[Html | str]]:
-    found = verdict_of_last_day(report.drift, report.plural)
-    if found is None:
-        return "none", "Data drift", "drift", ["No day was tested yet."]
-    return STATES.get(found["level"], "none"), "Data drift", "drift", [f"{found['day']}: {found['reason']}"]
+    found = last_verdicts(report.drift, report.plural)
+    state, said = said_of(found) if found else ("none", "No day was tested yet.")
+    return state, "Data drift", "drift", [said]
 
 
 def _serving(report: ReportData) -> tuple[State, str, str, list[Html | str]]:

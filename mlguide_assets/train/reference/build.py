@@ -4,6 +4,7 @@ The reference is the test window, as it was scored by the holdout model, which h
 new sends must look like this, and not like what it says of rows that it has learned.
 """
 
+import math
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
@@ -23,9 +24,11 @@ from mlguide_assets.train.reference.profile import Profile, reference_profile
 
 PROBABILITY = "probability"
 _WINDOW, _EARLY = "window", "first half"
-VARIATION_DAYS = 14
+VARIATION_WINDOWS = 14
 """The last days of the reference. Compared with its other days, they show the usual variation of one day, since rows
-share users and a day is of one weekday; compared with its first half, how far a column that only grows has moved."""
+share users and a day is of one weekday; compared with its first half, how far a column that only grows has moved.
+Where a day has fewer rows than a test of drift takes, these are windows of so many days that will be tested together,
+as many as half of the reference holds."""
 
 
 def watched_columns(problem: Problem) -> dict[str, Kind]:
@@ -53,20 +56,37 @@ def build_reference(rows: pa.Table, scores: npt.NDArray[np.float64], model: Serv
     profile = with_costs(reference_profile(_watched(held, time), columns, importance_of(model, label)), held, costs)
     first, last = (bound(held[time]).as_py() for bound in (pc.min, pc.max))
     half = (last - first) / 2
-    midnight = datetime.combine(last.date(), datetime.min.time())
-    days = [midnight - timedelta(days=back) for back in range(min(VARIATION_DAYS, half.days))]
-    if not days:
+    length = _days_tested_together(held[time], half, problem.watching.min_rows)
+    end = datetime.combine(last.date(), datetime.min.time()) + timedelta(days=1)
+    ends = [end - timedelta(days=back * length) for back in range(min(VARIATION_WINDOWS, half.days // length))]
+    if not ends:
         return profile
-    spans = {_EARLY: (first, first + half), **{str(day): (day, day + timedelta(days=1)) for day in days}}
+    spans = {_EARLY: (first, first + half), **{str(each): (each - timedelta(days=length), each) for each in ends}}
     counted = window_counts_by(_in_windows(held, spans, time), profile, _WINDOW)
     early = profile.recounted(counted.pop(_EARLY).counts)
-    windows = [counted[str(day)] for day in days if str(day) in counted]
+    windows = [counted[str(each)] for each in ends if str(each) in counted]
     variation = inflation(profile, windows, within=True)
     further = inflation(early, windows)
     # From the middle of the first half to that of the last days.
-    lag = (midnight - (first + half / 2)).days - len(days) / 2
+    lag = (end - timedelta(days=1) - (first + half / 2)).days - len(ends) * length / 2
     trends = {name: max(further[name] - variation[name], 0.0) for name in variation}
-    return profile.with_inflation(variation).with_trends(trends, middle=(first + half).date(), lag_days=max(lag, 1.0))
+    return profile.with_inflation(variation).with_trends(
+        trends, middle=(first + half).date(), lag_days=max(lag, 1.0), variation_days=length
+    )
+
+
+def _days_tested_together(times: pa.ChunkedArray, half: timedelta, min_rows: int) -> int:
+    """How many days have the rows that a test of drift takes, see `watching.min_rows`; at most half of `half`.
+
+    Args:
+        times: of the rows of the reference.
+        half: of its time.
+    """
+    days = len(pc.unique(times.cast(pa.date32())))
+    if len(times) >= min_rows * days:
+        return 1
+    span = 2 * half / timedelta(days=1)
+    return max(min(math.ceil(span * min_rows / len(times)), half.days // 2), 1)
 
 
 def _in_windows(rows: pa.Table, spans: Mapping[str, tuple[datetime, datetime]], time: str) -> ibis.Table:

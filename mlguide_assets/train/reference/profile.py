@@ -50,7 +50,8 @@ class ColumnProfile:
 class Profile:
     """The reference: its number of rows, the profiled columns, and the names of the columns beside them.
 
-    `middle` is the day that lies in its middle, and `lag_days` how far on the trends were measured.
+    `middle` is the day that lies in its middle, and `lag_days` how far on the trends were measured. Inflations and
+    trends are those of windows of `variation_days`.
     """
 
     rows: int
@@ -58,17 +59,25 @@ class Profile:
     other_columns: tuple[str, ...] = ()
     middle: str | None = None
     lag_days: float = 1.0
+    variation_days: int = 1
 
-    def on(self, day: date) -> "Profile":
-        """The profile with the inflation of a window of that day.
+    def on(self, day: date, days: int = 1) -> "Profile":
+        """The profile with the inflation of a window whose middle is that day.
 
         A column that moves steadily is twice as far away after twice the time, and its statistic, a sum of squares,
-        is then four times as large without any news.
+        is then four times as large without any news. In a window of more days than the variation was measured with,
+        all that is not chance counts so much more, as if each day were off in the same direction.
+
+        Args:
+            days: length of the window.
         """
         if self.middle is None:
             return self
         lags = (day - date.fromisoformat(self.middle)).days / self.lag_days
-        return self.with_inflation({each.name: each.inflation + each.trend * lags**2 for each in self.columns})
+        longer = max(days / self.variation_days, 1.0)
+        return self.with_inflation(
+            {each.name: 1 + (each.inflation - 1 + each.trend * lags**2) * longer for each in self.columns}
+        )
 
     def only(self, names: Iterable[str]) -> "Profile":
         """The profile of some columns, such as all but the label while outcomes are not matured.
@@ -97,10 +106,13 @@ class Profile:
         columns = tuple(replace(column, counts=counts[column.name]) for column in self.columns)
         return replace(self, rows=columns[0].rows if columns else 0, columns=columns)
 
-    def with_trends(self, trends: Mapping[str, float], *, middle: date, lag_days: float) -> "Profile":
+    def with_trends(
+        self, trends: Mapping[str, float], *, middle: date, lag_days: float, variation_days: int = 1
+    ) -> "Profile":
         """The profile with what each column's inflation grows by in so many days."""
         columns = tuple(replace(column, trend=trends.get(column.name, 0.0)) for column in self.columns)
-        return replace(self, columns=columns, middle=middle.isoformat(), lag_days=lag_days)
+        middle_day = middle.isoformat()
+        return replace(self, columns=columns, middle=middle_day, lag_days=lag_days, variation_days=variation_days)
 
     def to_json(self) -> bytes:
         """The content of `profile.json`: equal profiles give equal bytes."""

@@ -1,6 +1,7 @@
 """The reference profile: bins that hold what they say, all rows in them, and the same bytes every time."""
 
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,17 @@ def test_inflation_that_is_none_is_refused(factor: float) -> None:
     profile = Profile(1, (ColumnProfile("x", "number", Bins("number"), (1, 0)),))
     with pytest.raises(ValueError, match="that of 'x'"):
         profile.with_inflation({"x": factor})
+
+
+@pytest.mark.parametrize(("days", "inflation"), [(1, 4.0), (5, 4.0), (10, 7.0)])
+def test_what_is_no_chance_counts_more_in_a_longer_window(days: int, inflation: float) -> None:
+    """Measured with windows of five days, and twice as far on as the lag that the trend is of."""
+    profile = Profile(1, (ColumnProfile("x", "number", Bins("number"), (1, 0)),)).with_inflation({"x": 2.0})
+    moving = profile.with_trends({"x": 0.5}, middle=date(2026, 3, 1), lag_days=10.0, variation_days=5)
+    (column,) = moving.on(date(2026, 3, 21), days).columns
+    assert column.inflation == inflation
+    assert Profile.from_json(moving.to_json()) == moving
+    assert profile.on(date(2026, 3, 21), days) == profile, "nothing was measured"
 
 
 @pytest.mark.parametrize(
