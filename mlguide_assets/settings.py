@@ -160,7 +160,7 @@ class Home:
         """The simulator's truth, outside the lake: no feature or training code is given this path."""
         return self.root / "oracle" / problem
 
-    def world_clock(self, problem: str) -> Path:
+    def simulation_clock(self, problem: str) -> Path:
         """When the simulated world of a problem was first read, where it goes on in real time."""
         return self.root / "clocks" / f"{problem}.json"
 

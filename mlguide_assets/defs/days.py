@@ -50,4 +50,4 @@ def today(workspace: Workspace) -> date:
     from mlguide_assets.prepare.sources.simulation_clock import day_reached
 
     problem = workspace.problem
-    return day_reached(problem, workspace.home.world_clock(problem.key), datetime.now(UTC))
+    return day_reached(problem, workspace.home.simulation_clock(problem.key), datetime.now(UTC))

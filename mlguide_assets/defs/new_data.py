@@ -53,7 +53,7 @@ def refresh_on_new_day(context: dg.SensorEvaluationContext, workspace: Workspace
         # Nothing was trained here yet: 'mlguide run' begins, and what follows a reading looks at what it made.
         return
     now, problem = datetime.now(UTC), workspace.problem
-    due = reading_due(problem, workspace.home.world_clock(problem.key), now)
+    due = reading_due(problem, workspace.home.simulation_clock(problem.key), now)
     # In a world that is faster than its runs a reading would always be waiting, and no day ever be scored.
     if due is not None and not scores_come_first(context.instance, workspace, now):
         yield from run_request(context.instance, "refresh_job", f"{problem.key} {due}", now)

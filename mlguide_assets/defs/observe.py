@@ -250,7 +250,7 @@ def check_drift_on_new_data(context: dg.SensorEvaluationContext, workspace: Work
     if reading(context.instance):
         return
     now, problem = datetime.now(UTC), workspace.problem
-    today = day_reached(problem, workspace.home.world_clock(problem.key), now)
+    today = day_reached(problem, workspace.home.simulation_clock(problem.key), now)
     days = days_to_check(workspace.home, workspace.lake, problem, today=today)
     if days:
         # A range names days that Dagster must know of.

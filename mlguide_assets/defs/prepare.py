@@ -45,7 +45,7 @@ def ingest_sources(context: dg.AssetExecutionContext, workspace: Workspace) -> I
 
     preload(FOR_TRAINING)
     home, problem, lake = workspace.home, workspace.problem, workspace.lake
-    seen = visible(problem, home.world_clock(problem.key))
+    seen = visible(problem, home.simulation_clock(problem.key))
     if seen:
         context.log.info(seen.description())
     for warning in changing_warnings(problem):

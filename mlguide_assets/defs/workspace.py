@@ -112,8 +112,8 @@ class LakeIOManager(dg.ConfigurableIOManager):
         lake, table = self.workspace.lake, context.asset_key.path[-1]
         if isinstance(obj, Partitions):
             snapshot = lake.write_partitions(table, obj)
-            counts = {"partitions_rebuilt": len(obj.anew), "partitions_kept": len(obj.kept)}
-            context.log.info(f"{table}: {len(obj.anew)} of {len(snapshot.partitions)} partitions rebuilt")
+            counts = {"partitions_rebuilt": len(obj.rebuilt), "partitions_kept": len(obj.kept)}
+            context.log.info(f"{table}: {len(obj.rebuilt)} of {len(snapshot.partitions)} partitions rebuilt")
             context.add_output_metadata(table_metadata(lake, snapshot, self.workspace.problem, None) | counts)
             _set_version(context, data_version(snapshot))
             return

@@ -157,7 +157,7 @@ def _agree_on_types(lake: Lake, decision: Decision, schema: pa.Schema) -> None:
     if other:
         each = {day: lake.read(PREDICTION_LOG, partitions=[day]) for day in lake.snapshot(PREDICTION_LOG).partitions}
         same = {day: rows.try_cast(other) for day, rows in each.items()}
-        lake.write_partitions(PREDICTION_LOG, Partitions(anew=same, inputs={}))
+        lake.write_partitions(PREDICTION_LOG, Partitions(rebuilt=same, inputs={}))
 
 
 def _land_days(

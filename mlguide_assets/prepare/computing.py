@@ -105,14 +105,12 @@ class DuckDB:
 
     def parted(self, rows: "ibis.Table", keys: Sequence[str], folder: Path) -> Parted:
         places = bucketed(self.connection, rows, keys, folder)
-        found = read_parquet_below(self.connection, folder, "*/*.parquet")
-        return _Buckets(self.connection, found.mutate(**{KEY: partition_of(found.filename)}).drop("filename"), places)
+        return _Buckets(self.connection, rows.drop(KEY).schema(), folder, places)
 
     def sorted_partitions(
         self, rows: "ibis.Table", keys: Sequence[str], order: Sequence[str], folder: Path
     ) -> dict[str, TableLike]:
-        places = bucketed(self.connection, rows, keys, folder)
-        return _Buckets(self.connection, rows, places).each(lambda rows, _: rows, order, keys)
+        return self.parted(rows, keys, folder).each(lambda rows, _: rows, order, keys)
 
     def mapped(self, rows: "ibis.Table", function: Batches, schema: pa.Schema) -> "ibis.Table":
         batches = self.connection.to_pyarrow_batches(rows)
@@ -133,12 +131,18 @@ class DuckDB:
 
 @dataclass(frozen=True)
 class _Buckets:
-    """Rows in a folder per partition, see `bucketed`."""
+    """Rows in a folder per partition, see `bucketed`; `schema` is theirs without the column of the partition."""
 
     connection: Any
-    rows: "ibis.Table"
+    schema: "ibis.Schema"
+    folder: Path
     places: Mapping[str, Sequence[str]]
 
+    @property
+    def rows(self) -> "ibis.Table":
+        found = read_parquet_below(self.connection, self.folder, "*/*.parquet")
+        return found.mutate(**{KEY: partition_of(found.filename)}).drop("filename")
+
     def each(self, shape: Shape, order: Sequence[str], keys: Iterable[str]) -> dict[str, TableLike]:
-        schemas, where = {"rows": self.rows.drop(KEY).schema()}, {key: {"rows": self.places[key]} for key in keys}
+        schemas, where = {"rows": self.schema}, {key: {"rows": self.places[key]} for key in keys}
         return dict(per_partition(self.connection, lambda rows: shape(rows, ()).order_by(*order), schemas, where))

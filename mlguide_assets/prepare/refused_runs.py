@@ -50,7 +50,7 @@ def refuse(read: Ingested, problem: Problem, lake: Lake) -> None:
     if any(result.rule in limits and result.action == "block" and not result.passed for result in read.results):
         aside = read.quarantined
         known = {key: lake.read(QUARANTINED, partitions=[key]) for key in aside.kept}
-        lake.write_partitions(REFUSED, Partitions({**known, **aside.anew}, inputs={}))
+        lake.write_partitions(REFUSED, Partitions({**known, **aside.rebuilt}, inputs={}))
     refuse_blocked(read.results, problem.rules, read.place)
     if lake.exists(REFUSED):
         lake.restore(REFUSED, None)

@@ -22,7 +22,7 @@ def reading_due(problem: Problem, clock: Path, now: datetime) -> str | None:
     new can come. Else it is the last instant at which `refresh_every`, counted from midnight UTC, was over.
 
     Args:
-        clock: the file of the world's clock (`Home.world_clock`).
+        clock: the file of the world's clock (`Home.simulation_clock`).
         now: with a time zone.
     """
     if isinstance(problem.source, AnySimulator):
@@ -41,7 +41,7 @@ def scores_due(home: Home, lake: Lake, problem: Problem, now: datetime) -> tuple
     days = landed(lake)
     if champion is None or not days:
         return None
-    today = day_reached(problem, home.world_clock(problem.key), now)
+    today = day_reached(problem, home.simulation_clock(problem.key), now)
     day = days_to_score(days, today=today)[-1].isoformat()
     event = str(problem.schema.table_of(problem.deciding_event))
     return day, f"{day}-{lake.snapshot(event).id}-{champion}"

@@ -86,9 +86,10 @@ def train_candidate(
     """
     if trainer is not None:
         problem = problem.model_copy(update={"training": problem.training.model_copy(update={"trainer": trainer})})
-    require_room_for_training(features.count().execute(), problem)
+    count = int(features.count().to_pyarrow().as_py())
+    require_room_for_training(count, problem)
     with TemporaryDirectory(dir=scratch) as folder:
-        if trainer_name(features, problem) == "in_memory":
+        if trainer_name(count, problem) == "in_memory":
             return _trained(InMemory.of(features, problem), problem, recipe, report, plans, contenders)
         # Loads XGBoost, which else is loaded beside the work.
         from mlguide_assets.train.trainers.external_memory import ExternalMemory

@@ -9,7 +9,8 @@ ENCODING, CALIBRATION = "encoding.json", "calibration.json"
 FACTS, RECIPE, PROBLEM = "facts.json", "recipe.json", "problem.yaml"
 PROFILE = "profile.json"
 HOLDOUT = "judged"
-"""The folder of the model that scored the test window. Its name is part of the format of candidates and bundles."""
+"""The folder of the model that scored the test window, which is called the holdout model elsewhere. Its name is part of
+the format of candidates and bundles, of which homes have many: it stays."""
 
 
 def model_file(folder: Path) -> str:

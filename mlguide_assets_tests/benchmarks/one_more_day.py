@@ -44,7 +44,7 @@ def build(source: Path, root: Path) -> None:
         "seconds": time.perf_counter() - start,
         "processor": time.process_time(),
         "gigabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1024**3,
-        "anew": [len(features.anew), len(features.anew) + len(features.kept)],
+        "rebuilt": [len(features.rebuilt), len(features.rebuilt) + len(features.kept)],
         "content": {name: snapshot.content_hash for name, snapshot in lake.tables().items()},
     }
     print(json.dumps(figures))

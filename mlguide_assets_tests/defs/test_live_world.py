@@ -30,7 +30,7 @@ for step in {STEPS}:
         newest = Workspace().lake.read("user_emails").delivered_at.max().to_pyarrow().as_py()
         logs = [record.user_message for record in instance.all_logs(result.run_id)]
     print("READ", json.dumps([world, str(newest_day(Workspace(), {{"user_emails": sends}})), str(newest.date()), [line for line in logs if "the world" in line]]))
-    print("CLOCK", Workspace().home.world_clock("sample_simulated").read_text().replace("\\n", " "))
+    print("CLOCK", Workspace().home.simulation_clock("sample_simulated").read_text().replace("\\n", " "))
 """  # noqa: E501
 
 
@@ -48,7 +48,7 @@ def test_days_arrive_and_the_scoring_date_is_the_worlds(tmp_path: Path) -> None:
     assert [len(logs) for *_, logs in read] == [1, 1, 1]
     assert read[0][3] == ["the world is seen until 2024-02-01 00:00, of days until 2024-03-01"]
     assert "has ended on 2024-03-01 and its clock has stopped" in read[-1][3][0]
-    kept = json.loads(Home(tmp_path).world_clock("sample_simulated").read_text())
+    kept = json.loads(Home(tmp_path).simulation_clock("sample_simulated").read_text())
     clocks = [json.loads(line[6:]) for line in done.out.splitlines() if line.startswith("CLOCK ")]
     # The first step reads the clock; the others are given the time, and leave it alone.
     assert clocks == [kept] * len(STEPS)

@@ -137,14 +137,14 @@ def build(lake: Lake, problem: Problem, between: Callable[[str], None] = lambda 
     with ingest(problem, lake, oracle=lake.root, report=lambda _: None) as read:
         refuse_blocked(read.results, problem.rules, read.place)
         keep(lake, read, between)
-        anew = {"user_emails": len(read.tables["user_emails"].anew)}  # type: ignore[union-attr]
+        rebuilt = {"user_emails": len(read.tables["user_emails"].rebuilt)}  # type: ignore[union-attr]
     core = rebuilt_core(lake, problem)
     assert isinstance(core, Partitions)
     lake.write_partitions(CORE, core)
     between(CORE)
     with features_by_partition(lake, problem) as features:
         lake.write_partitions(FEATURES, features)
-    return anew | {CORE: len(core.anew), FEATURES: len(features.anew)}
+    return rebuilt | {CORE: len(core.rebuilt), FEATURES: len(features.rebuilt)}
 
 
 def content(lake: Lake) -> dict[str, str]:

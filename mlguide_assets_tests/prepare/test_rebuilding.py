@@ -238,7 +238,7 @@ def test_rows_that_are_set_aside_again_are_not_written_again(followed: Followed)
     def written() -> set[str]:
         with ingest(followed.problem, followed.lake, oracle=followed.folder, report=lambda _: None) as read:
             keep(followed.lake, read)
-            return {key.partition(".")[0] for key in read.quarantined.anew}
+            return {key.partition(".")[0] for key in read.quarantined.rebuilt}
 
     assert list(followed.lake.snapshot(QUARANTINED).partitions) == ["none"]
     assert written() == set()
@@ -309,7 +309,7 @@ def test_a_lake_of_an_earlier_version_is_rebuilt(followed: Followed) -> None:
         rebuilt_core(lake, followed.problem)
     # Features follow from the tables as they are, digested or not.
     with features_by_partition(lake, followed.problem) as features:
-        assert len(features.anew) == every
+        assert len(features.rebuilt) == every
     assert followed.follow() == {"user_emails": every, CORE: every + 1, FEATURES: every}
     assert content(lake) == followed.opened
 

@@ -73,7 +73,7 @@ class Company:
 
     def pass_days(self, days: int) -> None:
         """Put the world's clock forward: it has begun so much earlier than it had."""
-        clock = self.home.world_clock(self.problem.key)
+        clock = self.home.simulation_clock(self.problem.key)
         read = json.loads(clock.read_text())
         began = datetime.fromisoformat(read["first_read"]) - timedelta(days=days)
         replace_file(clock, json.dumps({**read, "first_read": began.isoformat()}).encode())
@@ -81,7 +81,7 @@ class Company:
     @property
     def has_scored_today(self) -> bool:
         """Whether the world's last whole day has landed, and every user was scored for the one that has begun."""
-        until = day_reached(self.problem, self.home.world_clock(self.problem.key), datetime.now(UTC))
+        until = day_reached(self.problem, self.home.simulation_clock(self.problem.key), datetime.now(UTC))
         return self.newest == until - timedelta(days=1) and until.isoformat() in scored(self)
 
     def rows(self, table: str) -> list[dict[str, Any]]:

@@ -51,13 +51,13 @@ class Partitions:
     """All partitions of a table: those to write, and those of an earlier snapshot that stay as they are.
 
     Args:
-        anew: what to write.
+        rebuilt: what to write.
         inputs: the fingerprints of those that are written, where one was taken.
         kept: files of an earlier snapshot.
         notes: for the next writer, see `Snapshot`.
     """
 
-    anew: Mapping[str, TableLike]
+    rebuilt: Mapping[str, TableLike]
     inputs: Mapping[str, str]
     kept: Mapping[str, DataFile] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Partitions:
     def with_more(self, other: "Partitions") -> "Partitions":
         """These and those of another, whose keys are different ones; the notes are these."""
         return Partitions(
-            anew={**self.anew, **other.anew},
+            rebuilt={**self.rebuilt, **other.rebuilt},
             inputs={**self.inputs, **other.inputs},
             kept={**self.kept, **other.kept},
             notes=self.notes,

@@ -3,19 +3,15 @@
 A table is a set of immutable data files, of manifests that say which of them make a snapshot, and of pointers to the
 current and the pinned snapshots. They are in a folder (`pointers`, `local_files`) or on object storage
 (`remote_pointers`, `remote_files`). A file is whole before a manifest names it, and the pointer moves last: whoever
-reads sees a whole snapshot, and a crash at any moment leaves the previous one. Two writers of one table on one host
-wait for one another on a file lock; a writer that finds the pointer moved by another host does its change again, on
-top of what that one wrote. Writers of different tables never meet.
+reads sees a whole snapshot, and a crash at any moment leaves the previous one. How writers meet is in `changes`, how
+rows leave all snapshots in `erasure`.
 
 What it does not do: transactions over several tables, or updates within a file.
 """
 
-import contextlib
 import difflib
 import itertools
-import random
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
@@ -26,14 +22,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.lake.data_files import (
-    Partitions,
-    TableLike,
-    name_by_content,
-    temporary_file,
-    write_files,
-)
-from mlguide_assets.prepare.lake.failures import naming_lost_files, writing
+from mlguide_assets.prepare.lake.changes import Changes
+from mlguide_assets.prepare.lake.data_files import Partitions, TableLike, write_files
+from mlguide_assets.prepare.lake.erasure import Change, rewrite
+from mlguide_assets.prepare.lake.failures import naming_lost_files
 from mlguide_assets.prepare.lake.opening import open_stores
 from mlguide_assets.prepare.lake.session import Session
 from mlguide_assets.prepare.lake.snapshots import WHOLE, DataFile, History, MissingTableError, Snapshot
@@ -43,11 +35,6 @@ if TYPE_CHECKING:
     import ibis
 
     from mlguide_assets.prepare.computing import Engine, EngineName
-
-ATTEMPTS = 60
-"""How often a change is put on top of what other hosts write meanwhile. One of them succeeds each time."""
-PAUSE_SECONDS = 0.2
-"""The longest wait before the next attempt."""
 
 Files = Mapping[str, DataFile]
 
@@ -70,6 +57,7 @@ class Lake:
         self.keep = keep
         self.session = Session(self.root)
         self._pointers, self._files = open_stores(self.place)
+        self._changes = Changes(self.place, self._pointers, self._files)
 
     @property
     def root(self) -> Path:
@@ -184,12 +172,12 @@ class Lake:
 
     def write(self, table: str, data: TableLike) -> Snapshot:
         """Replace a table. Equal content keeps the current snapshot."""
-        with self._locked(table) as begun:
+        with self._changes.locked(table) as begun:
             return self._publish(begun, {WHOLE: data}, lambda _, written: written)
 
     def write_partition(self, table: str, key: str, data: TableLike) -> Snapshot:
         """Replace one partition of a table and keep the others. Idempotent."""
-        with self._locked(table) as begun:
+        with self._changes.locked(table) as begun:
             return self._publish(begun, {key: data}, lambda before, written: {**_partitions(before), **written})
 
     def write_partitions(self, table: str, partitions: Partitions) -> Snapshot:
@@ -216,10 +204,10 @@ class Lake:
             noted = {key: replace(file, inputs=partitions.inputs.get(key)) for key, file in written.items()}
             return {**partitions.kept, **noted}
 
-        with self._locked(table) as begun:
+        with self._changes.locked(table) as begun:
             # Before anything is written, and again where another writer came first.
             refuse_lost(begun)
-            return self._publish(begun, partitions.anew, replaced, partitions.notes)
+            return self._publish(begun, partitions.rebuilt, replaced, partitions.notes)
 
     def append(self, table: str, rows: pa.Table) -> Snapshot:
         """Add rows that no later write changes, as a partition of their own."""
@@ -227,7 +215,7 @@ class Lake:
         def added(before: History, written: Files) -> Files:
             return {**_partitions(before), _next_key(before): next(iter(written.values()))}
 
-        with self._locked(table) as begun:
+        with self._changes.locked(table) as begun:
             return self._publish(begun, {_next_key(begun): rows}, added)
 
     def restore(self, table: str, snapshot_id: str | None) -> None:
@@ -242,10 +230,10 @@ class Lake:
                 return replace(before, snapshots=())
             return before.restored(self._kept(before, snapshot_id), keep=self.keep)
 
-        with self._locked(table) as begun:
-            self._change(begun, restored)
+        with self._changes.locked(table) as begun:
+            self._changes.apply(begun, restored)
 
-    def rewrite(self, table: str, change: Callable[[Path, Path], bool]) -> int:
+    def rewrite(self, table: str, change: Change) -> int:
         """Change data files in every snapshot that names them, old and pinned ones too: for erasure, and nothing else.
 
         Snapshots keep their ids, which then no longer match their content. Killed half-way, it is completed by doing
@@ -257,20 +245,7 @@ class Lake:
         Returns:
             How many files were changed.
         """
-        seen, successors = set[str](), dict[str, DataFile]()
-
-        def rewritten(before: History) -> History:
-            named = before.files
-            for name, key, path in self._files.each(before, seen):
-                if successor := self._successor(table, key, path, change, store=name in named):
-                    successors[name] = successor
-                seen.add(name)
-            return replace(before.exchanged(successors), erasures=before.erasures + 1)
-
-        with self._locked(table) as begun:
-            self._change(begun, rewritten)
-            self._files.remove(table, list(successors))
-        return len(successors)
+        return rewrite(table, change, self._changes, self._files)
 
     def pin(self, table: str, snapshot_id: str, reason: str) -> None:
         """Keep a snapshot and its files for a reason, however many newer ones there are.
@@ -287,15 +262,15 @@ class Lake:
         self.snapshot(table, snapshot_id)
         what = f"The pin {reason!r} of table {table!r}"
         # Under the lock, since a writer may be about to clean the snapshot away.
-        with self._locked(table, what) as begun:
-            self._change(begun, lambda before: before.pinned(reason, self._kept(before, snapshot_id).id))
+        with self._changes.locked(table, what) as begun:
+            self._changes.apply(begun, lambda before: before.pinned(reason, self._kept(before, snapshot_id).id))
 
     def unpin(self, table: str, reason: str) -> None:
         """Let a pinned snapshot go at the next write; nothing happens where the reason pins none."""
         _refuse_paths(reason)
         if reason in self.pinned(table):
-            with self._locked(table, f"The pin {reason!r} of table {table!r}") as begun:
-                self._change(begun, lambda before: before.unpinned(reason))
+            with self._changes.locked(table, f"The pin {reason!r} of table {table!r}") as begun:
+                self._changes.apply(begun, lambda before: before.unpinned(reason))
 
     def pinned(self, table: str) -> Mapping[str, str]:
         """The pinned snapshots of a table: reason → snapshot id."""
@@ -316,25 +291,10 @@ class Lake:
         known = ", ".join(names) or "none yet"
         return MissingTableError(f"There is no table {table!r} in {self.place} (tables: {known}): run 'mlguide run'.")
 
-    def _successor(
-        self, table: str, key: str, path: Path, change: Callable[[Path, Path], bool], *, store: bool
-    ) -> DataFile | None:
-        """What is stored instead of a data file, if anybody may read it; None where that need not change."""
-        folder = self._files.folder(table)
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = temporary_file(folder)
-        try:
-            if not change(path, temporary):
-                return None
-            written = name_by_content(temporary, key)
-            return self._files.put(table, written) if store else written
-        finally:
-            temporary.unlink(missing_ok=True)
-
     def _publish(
         self,
         begun: History,
-        anew: Mapping[str, TableLike],
+        rebuilt: Mapping[str, TableLike],
         partitions: Callable[[History, Files], Files],
         notes: Mapping[str, Any] | None = None,
     ) -> Snapshot:
@@ -344,7 +304,7 @@ class Lake:
             partitions: all partitions of the next snapshot, from the table as it is and the files that were written.
         """
         table = begun.table
-        written = write_files(self.session, self._files.folder(table), anew)
+        written = write_files(self.session, self._files.folder(table), rebuilt)
         pending = self._files.pending(table, written)
 
         def published(before: History) -> History:
@@ -357,35 +317,11 @@ class Lake:
                 return before
             return before.published(partitions(before, pending.named_in(before)), notes or {}, keep=self.keep)
 
-        state = self._change(begun, published)
+        state = self._changes.apply(begun, published)
         snapshot = pending.published_in(state) or state.current
         if snapshot is None:
             raise self._missing(table, None)
         return snapshot
-
-    def _change(self, begun: History, change: Callable[[History], History]) -> History:
-        """Put a change of a table on top of what there is, also where another host has just changed that."""
-        before = begun
-        for _ in range(ATTEMPTS):
-            after = change(before)
-            if after == before:
-                return before
-            if self._pointers.replace(before, after):
-                if after.snapshots != before.snapshots:
-                    self._files.clean(before, after)
-                return after
-            time.sleep(random.uniform(0, PAUSE_SECONDS))
-            before = self._pointers.history(begun.table)
-        raise InputError(
-            f"Table {begun.table!r} could not be written to {self.place}: other hosts changed it {ATTEMPTS} times "
-            f"meanwhile; run again, what they wrote is untouched."
-        )
-
-    @contextlib.contextmanager
-    def _locked(self, table: str, what: str = "") -> Iterator[History]:
-        """The table as it is, while no other process of this host changes it; a failing disk raises one sentence."""
-        with writing(what or f"Table {table!r}", self.root / table), self._pointers.lock(table):
-            yield self._pointers.history(table)
 
 
 def _partitions(state: History) -> Files:

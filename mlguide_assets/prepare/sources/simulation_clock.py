@@ -56,7 +56,7 @@ def visible(problem: Problem, clock: Path, now: datetime | None = None) -> Visib
     call. It never goes back, though the machine's may, and stops at the world's end.
 
     Args:
-        clock: the file in which the first reading is kept (`Home.world_clock`).
+        clock: the file in which the first reading is kept (`Home.simulation_clock`).
         now: with a zone; default: this instant.
 
     Raises:

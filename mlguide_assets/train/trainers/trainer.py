@@ -7,7 +7,6 @@ sample of units, whose size every figure states.
 from dataclasses import dataclass
 from typing import Protocol
 
-import ibis
 import numpy as np
 import pyarrow as pa
 
@@ -57,10 +56,9 @@ class Trainer(Protocol):
         ...
 
 
-def trainer_name(features: ibis.Table, problem: Problem) -> str:
+def trainer_name(rows: int, problem: Problem) -> str:
     """The trainer that a problem asks for, or that has room for its rows: `in_memory` or `external_memory`."""
     if problem.training.trainer != "auto":
         return problem.training.trainer
-    rows = int(features.count().to_pyarrow().as_py())
     is_small = rows <= problem.training.rows_in_memory
     return "in_memory" if is_small or fits_in_memory(rows, problem) else "external_memory"

@@ -158,7 +158,7 @@ class Visit:
 
     def slide(self, feature: str, value: int) -> None:
         """Move the slider of a feature."""
-        self.page.locator("#moment-part").evaluate("(part) => { part.open = true; }")
+        self.page.locator("#request-time-part").evaluate("(part) => { part.open = true; }")
         self.page.locator(f"#{feature}").fill(str(value))
 
     def _dialog(self, dialog: Any) -> None:

@@ -127,7 +127,7 @@ def test_the_last_email_is_evaluated_as_the_api_does(page: Callable[..., Visit],
     scored = client.predict(3, 40, 7)["predictions"]
     assert seen.ranked() == [(each["email_id"], each["probability"]) for each in scored]
     assert seen.texts(".label > span") == [each["prediction"] for each in scored]
-    assert not seen.page.locator("#moment-fields").is_visible()
+    assert not seen.page.locator("#request-time-fields").is_visible()
 
 
 def test_without_probabilities_there_are_classes_alone(page: Callable[..., Visit]) -> None:
@@ -166,7 +166,7 @@ def test_what_if_changes_what_it_changes_in_the_api_and_sends_what_was_touched(
 
 def test_the_sliders_start_where_the_user_is(page: Callable[..., Visit], client: Client) -> None:
     seen = page(PAIRS).answered()
-    seen.page.locator("#moment-part").evaluate("(part) => { part.open = true; }")
+    seen.page.locator("#request-time-part").evaluate("(part) => { part.open = true; }")
     seen.see("#what-if-of", "where user 3 is")
     (user,) = (each for each in client.get("/users?search=3").json() if each["user_id"] == 3)
     best = client.recommend(3, email_ids=[12, 1, 4, 3])["recommendations"][0]["choice"]["email_id"]
@@ -201,7 +201,7 @@ def test_a_moment_that_cannot_be_asked_for_is_refused_beside_its_field(
     visit: Callable[..., Visit], server: Server
 ) -> None:
     seen = visit(server, PAIRS).answered()
-    seen.page.locator("#moment-part summary").click()
+    seen.page.locator("#request-time-part summary").click()
     seen.page.locator("#as-of").fill("2024-01-01T00:00")
     assert "later as_of" in seen.see("#as-of-error").inner_text()
     assert seen.page.locator("#answer table").count() == 0

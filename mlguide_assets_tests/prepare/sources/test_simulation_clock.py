@@ -35,7 +35,7 @@ def _no_step(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def clock(tmp_path: Path) -> Path:
-    return Home(tmp_path).world_clock("sample_simulated")
+    return Home(tmp_path).simulation_clock("sample_simulated")
 
 
 def live_problem(live: dict[str, Any] | None = None, **source: Any) -> Problem:
@@ -149,7 +149,7 @@ def read_and_report(problem: Problem, clocks: list[Path], number: int, gate: Any
 
 def test_processes_that_race_for_the_first_reading_agree(tmp_path: Path) -> None:
     problem, count = live_problem(), 5
-    clocks = [Home(tmp_path / str(attempt)).world_clock(problem.key) for attempt in range(6)]
+    clocks = [Home(tmp_path / str(attempt)).simulation_clock(problem.key) for attempt in range(6)]
     gate, firsts_read = PROCESSES.Barrier(count), PROCESSES.Queue()
     readers = [
         PROCESSES.Process(target=read_and_report, args=(problem, clocks, n, gate, firsts_read)) for n in range(count)

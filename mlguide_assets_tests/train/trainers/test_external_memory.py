@@ -110,13 +110,13 @@ def test_figures_are_of_the_sample_and_trees_of_all_rows(sends: pa.Table) -> Non
 
 
 def test_memory_decides_unless_the_problem_does(sends: pa.Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    features, small = ibis.memtable(sends), holding(1000)
-    assert trainer_name(features, small) == "in_memory"
+    small = holding(1000)
+    assert trainer_name(sends.num_rows, small) == "in_memory"
     monkeypatch.setattr(MEMORY, lambda: 200_000_000)
-    assert trainer_name(features, PROBLEM) == "in_memory", "so few rows are held anyway"
-    assert trainer_name(features, small) == "external_memory"
+    assert trainer_name(sends.num_rows, PROBLEM) == "in_memory", "so few rows are held anyway"
+    assert trainer_name(sends.num_rows, small) == "external_memory"
     demanded = small.training.model_copy(update={"trainer": "in_memory"})
-    assert trainer_name(features, small.model_copy(update={"training": demanded})) == "in_memory"
+    assert trainer_name(sends.num_rows, small.model_copy(update={"training": demanded})) == "in_memory"
 
 
 def test_a_sample_that_does_not_fit_is_refused_with_its_key(monkeypatch: pytest.MonkeyPatch) -> None:

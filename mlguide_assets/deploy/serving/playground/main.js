@@ -5,11 +5,11 @@ import { Catalog } from "./catalog.js";
 import { byId, make, refill, say } from "./dom.js";
 import { KeyForm } from "./key.js";
 import { Known } from "./known.js";
-import { Moment, ownValues } from "./moment.js";
 import { Outcome } from "./outcome.js";
 import { Picker } from "./picker.js";
 import { capital, choice, isEvent, learn, problem, unit } from "./problem.js";
 import { isAsked, linkOf, requestOf, stateOf } from "./request.js";
+import { RequestTime, ownValues } from "./request_time.js";
 import { risksOf } from "./results.js";
 import { Service } from "./service.js";
 import { instant } from "./words.js";
@@ -32,7 +32,7 @@ const catalog = new Catalog();
 const service = new Service(onLook);
 const outcome = new Outcome({ catalog, service });
 const known = new Known(changed);
-const moment = new Moment(changed);
+const requestTime = new RequestTime(changed);
 const keyForm = new KeyForm(start);
 /** Noun → picker. */
 const pickers = new Map(problem.entities.map((entity) => [entity.noun, pickerOf(entity)]));
@@ -79,8 +79,8 @@ function stateOfControls() {
     mode: document.querySelector("input[name=mode]:checked").value,
     probability: byId("probability").checked,
     explain: byId("explain").checked,
-    asOf: moment.asOf,
-    whatIf: moment.whatIf,
+    asOf: requestTime.asOf,
+    whatIf: requestTime.whatIf,
   };
 }
 
@@ -90,7 +90,7 @@ function showState(state) {
   document.querySelector(`input[name=mode][value=${state.mode}]`).checked = true;
   byId("probability").checked = state.probability;
   byId("explain").checked = state.explain;
-  moment.show(state);
+  requestTime.show(state);
   byId("among").hidden = state.mode === "last";
 }
 
@@ -146,7 +146,7 @@ async function startSliders({ asOf, mode }, { recommendations: [best] = [], pred
   const rowOf = (noun) => problem.entities.filter((each) => each.noun === noun).map((each) => catalog.row(each, idOf(each)))[0];
   const [whom, ...rest] = problem.entities.map((entity) => `${entity.noun} ${idOf(entity)}`);
   const beside = rest.length ? `, with ${rest.join(" and ")}` : "";
-  moment.start(ownValues(rowOf, now), `The sliders start where ${whom} is${beside}.`);
+  requestTime.start(ownValues(rowOf, now), `The sliders start where ${whom} is${beside}.`);
 }
 
 /** Say what the entities are that were named by their ids alone. */
@@ -190,7 +190,7 @@ function showSamples(entities, samples) {
 
 /** What serves was looked at: ask again what failed, and what another model or newer features answer otherwise. */
 function onLook(state, before) {
-  moment.bound(state);
+  requestTime.bound(state);
   const newer = before && before.feature_time !== state.feature_time;
   if (newer) {
     catalog.forget();

@@ -9,7 +9,7 @@ const DAY = 86_400_000;
 const REST = 7;
 const SAID = { hour: (value) => `${value}:00`, day_of_week: (value) => DAYS[value], month: (value) => MONTHS[value - 1] };
 
-export class Moment {
+export class RequestTime {
   #asOf = byId("as-of");
   #rows = new Map();
   #changed;
@@ -21,9 +21,9 @@ export class Moment {
     byId("what-if").append(...[...this.#rows.values()].map((row) => row.element));
     byId("what-if-part").hidden = !this.#rows.size;
     byId("as-of-label").textContent = `${whenOf()}, UTC`;
-    byId("moment-needs").textContent = `The last ${problem.noun} is scored as of its own instant: choose the other question to change it.`;
+    byId("request-time-needs").textContent = `The last ${problem.noun} is scored as of its own instant: choose the other question to change it.`;
     this.#asOf.addEventListener("input", changed);
-    byId("moment-reset").addEventListener("click", () => {
+    byId("request-time-reset").addEventListener("click", () => {
       this.show({ asOf: "", whatIf: {}, mode: "candidates" });
       changed();
     });
@@ -47,9 +47,9 @@ export class Moment {
       row.on.checked = name in whatIf;
       row.set(whatIf[name]);
     }
-    byId("moment-fields").hidden = mode === "last";
-    byId("moment-needs").hidden = mode !== "last";
-    if (asOf || Object.keys(whatIf).length) byId("moment-part").open = true;
+    byId("request-time-fields").hidden = mode === "last";
+    byId("request-time-needs").hidden = mode !== "last";
+    if (asOf || Object.keys(whatIf).length) byId("request-time-part").open = true;
   }
 
   /**
@@ -115,21 +115,21 @@ function whenOf() {
 /**
  * The features that can be set by hand as they are at an instant; those that are known.
  *
- * @param rowOf noun → the entity as the API lists it, or undefined; moment: a Date.
+ * @param rowOf noun → the entity as the API lists it, or undefined; now: a Date.
  */
-export function ownValues(rowOf, moment) {
+export function ownValues(rowOf, now) {
   const days = (since) => {
     const from = instant(since);
-    return from && from <= moment ? (moment - from) / DAY : undefined;
+    return from && from <= now ? (now - from) / DAY : undefined;
   };
-  const own = ({ name, part, noun, since }) => [name, part ? PARTS[part](moment) : days(rowOf(noun)?.[since])];
+  const own = ({ name, part, noun, since }) => [name, part ? PARTS[part](now) : days(rowOf(noun)?.[since])];
   return Object.fromEntries(problem.settable.map(own));
 }
 
 const PARTS = {
-  hour: (moment) => moment.getUTCHours(),
-  day_of_week: (moment) => (moment.getUTCDay() + 6) % 7,
-  day_of_month: (moment) => moment.getUTCDate(),
-  month: (moment) => moment.getUTCMonth() + 1,
-  day_of_year: (moment) => Math.floor((moment - Date.UTC(moment.getUTCFullYear(), 0)) / DAY) + 1,
+  hour: (now) => now.getUTCHours(),
+  day_of_week: (now) => (now.getUTCDay() + 6) % 7,
+  day_of_month: (now) => now.getUTCDate(),
+  month: (now) => now.getUTCMonth() + 1,
+  day_of_year: (now) => Math.floor((now - Date.UTC(now.getUTCFullYear(), 0)) / DAY) + 1,
 };
