@@ -10,21 +10,37 @@ from typing import Any
 
 import ibis
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from mlguide_assets.deploy.batch import PREDICTIONS, Scorer, predictions_of_day
+from mlguide_assets.define.policies import Exploration
+from mlguide_assets.deploy.action_plan import plan_actions
+from mlguide_assets.deploy.batch import PREDICTIONS, best_choices, predictions_of_day
+from mlguide_assets.deploy.bundle import Bundle, export_bundle, load_bundle
+from mlguide_assets.deploy.landing import log_schema
+from mlguide_assets.deploy.online_store.publishing import last_decisions, publishable
+from mlguide_assets.deploy.plan_figures import plan_figures
+from mlguide_assets.deploy.planning import plan_day
+from mlguide_assets.deploy.policies import ASSIGNMENTS
 from mlguide_assets.errors import InputError
+from mlguide_assets.observe.data_drift import check_days
+from mlguide_assets.observe.rows import landed_days, rows_of_some_units
+from mlguide_assets.prepare.features.building import declarations_of, tables_of
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.compiling import cut_offs_of, decision_features, with_features
 from mlguide_assets.prepare.features.state import entity_state
 from mlguide_assets.prepare.ingest import QUARANTINED
+from mlguide_assets.prepare.lake.data_files import TableLike
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.spark.session import open_spark
 from mlguide_assets.train.candidate import Candidate
+from mlguide_assets.train.storage import load_facts
 from mlguide_assets_tests.deploy.scores import saved
+from mlguide_assets_tests.deploy.test_policies import EVERYTHING, arms
+from mlguide_assets_tests.other_tables import ORDERS, problem_of, write_orders
 from mlguide_assets_tests.prepare.features import naive, random_problems
 from mlguide_assets_tests.prepare.features.by_definition import (
     asked_rows,
@@ -54,7 +70,7 @@ DRAWN = settings(
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-DAY, AS_OF = date(2024, 4, 20), datetime(2024, 4, 20)
+DAY, AS_OF, HOUR = date(2024, 4, 20), datetime(2024, 4, 20), timedelta(hours=1)
 Register = Callable[[pa.Table], ibis.Table]
 
 
@@ -144,26 +160,119 @@ def test_tables_of_the_lake_are_those_that_duckdb_makes(spark: Any, tmp_path: Pa
     assert lakes[1].read(QUARANTINED).count().to_pyarrow().as_py() > 0
 
 
+@pytest.fixture(scope="module")
+def lakes(spark: Any, tables: Tables, sends: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> list[Lake]:
+    """One folder, as DuckDB and as Spark compute over it: the sample's tables and their features."""
+    folder = tmp_path_factory.mktemp("lake")
+    both = [Lake(folder, engine=engine) for engine in ("duckdb", "spark")]  # type: ignore[arg-type]
+    for name, rows in {**tables, PROBLEM.features_table: sends}.items():
+        both[0].write(name, rows)
+    return both
+
+
+@pytest.fixture(scope="module")
+def bundle(trained: Candidate, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    folder = tmp_path_factory.mktemp("bundles")
+    candidate = saved(trained, folder / "candidates")
+    export_bundle(candidate, folder, "7", {"trained_at": "", "threshold": 0.09, **load_facts(candidate)})
+    return load_bundle(folder, "7")
+
+
+def same_of(lakes: list[Lake], made: Callable[[Lake], pa.Table], name: str) -> pa.Table:
+    """What both engines make, which is the same."""
+    own, other = map(made, lakes)
+    assert own.num_rows > 0
+    assert_equal(own, other, name)
+    return own
+
+
+@pytest.mark.spark
+def test_stores_scores_and_plan_are_those_that_duckdb_makes(lakes: list[Lake], bundle: Bundle) -> None:
+    """Policies of every kind, an experiment, and a challenger, which is the champion upside down."""
+    store, key, run = PROBLEM.decision.store_tables["user"], DAY.isoformat(), {"day": DAY, "run_id": "run 1"}
+    problem = PROBLEM.model_copy(update={"exploration": Exploration(share=0.25), "policies": EVERYTHING})
+    lakes[0].write_partition(ASSIGNMENTS, key, arms(30, {"challenger": 0.5, "generic": 0.5}))
+
+    def written(lake: Lake, table: str, rows: TableLike) -> pa.Table:
+        lake.write_partition(table, key, rows)
+        return lake.read(table, partitions=[key]).to_pyarrow()
+
+    def challenger(lake: Lake) -> TableLike:
+        said = lake.open(PREDICTIONS, partitions=[key])
+        risky = said.mutate(probability=1 - said.probability, model_version=ibis.literal("8"))
+        return risky.mutate(decision=ibis.ifelse(risky.probability > 0.9, "send", "withhold"))
+
+    def planned(lake: Lake, other: Callable[[Lake], Any] = challenger) -> pa.Table:
+        predictions = lake.open(PREDICTIONS, partitions=[key])
+        plan_day(lake, predictions, problem, **run, now=AS_OF - HOUR, challenger=lambda: other(lake))
+        return lake.read(problem.decision.plan_table, partitions=[key]).to_pyarrow()
+
+    same_of(
+        lakes, lambda lake: written(lake, store, entity_state(tables_of(lake, PROBLEM), PROBLEM, "user", AS_OF)), store
+    )
+    same_of(
+        lakes, lambda lake: written(lake, PREDICTIONS, predictions_of_day(lake, bundle, PROBLEM, **run)), PREDICTIONS
+    )
+    opened = [lake.open(PREDICTIONS, partitions=[key]) for lake in lakes]
+    assert_equal(*(best_choices(rows, PROBLEM).to_pyarrow() for rows in opened), "best choices")
+    same_of(lakes, lambda lake: planned(lake, lambda _: None), "plan without a challenger")
+    plan = same_of(lakes, planned, "plan")
+    assert {*plan["policy"].to_pylist()} == {"generic", "champion", "challenger", "random"}
+    assert {"explore", "best"} < {*plan["choice"].to_pylist()}
+    figures = [plan_figures(lake.open("send_plan", partitions=[key]), problem) for lake in lakes]
+    assert figures[0].inexact == 0
+    assert figures[0].followers == figures[1].followers
+    assert figures[0].as_metadata() == pytest.approx(figures[1].as_metadata(), rel=1e-9)
+    assert_equal(*(plan_actions(rows, planned_at=AS_OF, run_id="run").to_pyarrow() for rows in opened), "actions")
+    with publishable(lakes[1], PROBLEM, AS_OF) as decided:
+        newest = last_decisions(decided, PROBLEM, AS_OF).to_pyarrow()
+    assert_equal(last_decisions(lakes[0].open("send_features"), PROBLEM, AS_OF).to_pyarrow(), newest, "last decisions")
+
+
+@pytest.mark.spark
+def test_days_and_their_drift_are_those_that_duckdb_finds(lakes: list[Lake], bundle: Bundle, tmp_path: Path) -> None:
+    problem = PROBLEM.model_copy(update={"watching": PROBLEM.watching.model_copy(update={"min_rows": 20})})
+    days = [landed_days({"user_emails": lake.open("user_emails")}, problem).to_pyarrow() for lake in lakes]
+    for digest in ("digest", "outcomes"):
+        # Every engine has a hash of its own; where it has none is the same.
+        assert days[0][digest].is_null().equals(days[1][digest].is_null())
+    assert_equal(*(each.drop_columns(["digest", "outcomes"]) for each in days), "landed days")
+    known = {row["day"]: row for row in days[0].to_pylist() if row["decisions"] >= 20}
+    asked, landed = [min(known), max(known)], ibis.memtable(days[0])
+    traffic = ibis.memtable(log_schema(problem.decision).empty_table())
+
+    def drift(lake: Lake) -> pa.Table:
+        scratch = tmp_path / lake.engine.name
+        scratch.mkdir()
+        found = check_days(
+            asked, lake.engine, features=lake.open("send_features"), prediction_log=traffic, landed=landed,
+            champion=bundle, problem=problem, scratch=scratch, reports=tmp_path / "reports",
+        )  # fmt: skip
+        return pa.concat_tables(found[day].table for day in asked)
+
+    found = same_of(lakes, drift, "drift").to_pylist()
+    assert {row["day"] for row in found if row["psi"] is not None} == {day.isoformat() for day in asked}
+    assert "act" in {row["level"] for row in found}
+
+    def drawn(lake: Lake) -> pa.Table:
+        rows = lake.open("send_features").mutate(month=lambda rows: rows.delivered_at.month())
+        some = [rows_of_some_units(rows, "user_id", most=300, seed=3, per=per) for per in (None, "month")]
+        return some[0].union(some[1]).order_by(*rows.columns).to_pyarrow()
+
+    same_of(lakes, drawn, "some units")
+
+
 @pytest.mark.spark
 @pytest.mark.usefixtures("spark")
-def test_stores_and_batch_scores_are_those_that_duckdb_makes(
-    tables: Tables, sends: pa.Table, trained: Candidate, tmp_path: Path
-) -> None:
-    own, other = (Lake(tmp_path / "lake", engine=engine) for engine in ("duckdb", "spark"))  # type: ignore[arg-type]
-    for name, rows in {**tables, PROBLEM.features_table: sends}.items():
-        own.write(name, rows)
-    store, key = PROBLEM.decision.store_tables["user"], DAY.isoformat()
-    found: dict[str, list[pa.Table]] = {store: [], PREDICTIONS: []}
-    scorer = Scorer(saved(trained, tmp_path / "candidates"), 0.09, "7")
-    for lake in (own, other):
-        state = entity_state({name: lake.open(name) for name in PROBLEM.tables}, PROBLEM, "user", AS_OF)
-        lake.write_partition(store, key, state)
-        lake.write_partition(PREDICTIONS, key, predictions_of_day(lake, scorer, PROBLEM, day=DAY, run_id="run 1"))
-        for table, rows in found.items():
-            rows.append(lake.read(table).to_pyarrow())
-    for table, (one, two) in found.items():
-        assert one.num_rows > 0
-        assert_equal(one, two, table)
+def test_features_that_the_data_decide_are_those_that_duckdb_decides(tmp_path: Path) -> None:
+    write_orders(tmp_path / "orders", customers=40)
+    problem = problem_of({**ORDERS, "features": {"automatic": {"windows": ["14d"], "max": 9}}}, tmp_path)
+    both = [Lake(tmp_path / "lake", engine=engine) for engine in ("duckdb", "spark")]  # type: ignore[arg-type]
+    orders = pyarrow.csv.read_csv(tmp_path / "orders" / "orders.csv")
+    both[0].write("orders", orders.set_column(1, "ordered", orders["ordered"].cast(pa.timestamp("us"))))
+    same_of(both, lambda lake: declarations_of(lake, problem), "declarations")
+    landed = [landed_days(tables_of(lake, problem), problem).to_pyarrow() for lake in both]
+    assert_equal(*(days.select(["day", "rows", "decisions"]) for days in landed), "landed days")
 
 
 def assert_equal(one: pa.Table, other: pa.Table, name: str) -> None:
@@ -176,6 +285,8 @@ def assert_equal(one: pa.Table, other: pa.Table, name: str) -> None:
 
 
 def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
     return math.isclose(one, other, rel_tol=1e-9) if isinstance(one, float) and other is not None else one == other
 
 

@@ -1,8 +1,6 @@
 """The partitions of what is made day by day: they end where the data do, whatever the date of this machine is."""
 
-from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from typing import Any
 
 import dagster as dg
 
@@ -30,19 +28,17 @@ def known_days(instance: dg.DagsterInstance, workspace: Workspace) -> list[str]:
     return days
 
 
-def newest_day(workspace: Workspace, tables: Mapping[str, Any]) -> date:
+def newest_day(workspace: Workspace) -> date:
     """The day to score for.
-
-    Args:
-        tables: accepted, by their names in the problem file.
 
     Raises:
         InputError: no event has a time.
     """
     from mlguide_assets.deploy.batch import scoring_day
-    from mlguide_assets.prepare.features.building import clock_of
+    from mlguide_assets.prepare.features.building import clock_of, tables_of
 
-    return scoring_day(clock_of(tables, workspace.problem).date(), today=today(workspace))
+    problem = workspace.problem
+    return scoring_day(clock_of(tables_of(workspace.lake, problem), problem).date(), today=today(workspace))
 
 
 def today(workspace: Workspace) -> date:

@@ -11,7 +11,6 @@ from mlguide_assets.defs.workspace import OWNERS, PROBLEM, SCORING_DATES, Worksp
 
 GROUP = "deploy"
 DECISION = PROBLEM.decision
-TABLES = {name: dg.AssetIn(name) for name in PROBLEM.tables}
 STORES = {f"of_{noun}": dg.AssetIn(table) for noun, table in DECISION.store_tables.items()}
 
 
@@ -149,25 +148,23 @@ def _feature_store(noun: str, table: str) -> dg.AssetsDefinition:
     @dg.asset(
         name=table,
         description=f"The state of every {noun} at the start of the day: what is known that no decision changes.",
-        ins=TABLES,
-        deps=["feature_declarations"],
+        deps=[*PROBLEM.tables, "feature_declarations"],
         group_name=GROUP,
         kinds={"parquet"},
         owners=OWNERS,
         partitions_def=SCORING_DATES,
     )
-    def feature_store(
-        context: dg.AssetExecutionContext, workspace: Workspace, **tables: Any
-    ) -> dg.MaterializeResult[None]:
+    def feature_store(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
         from mlguide_assets.defs.metadata import data_version, table_metadata
         from mlguide_assets.deploy.batch import refuse_unreached, skipped_days
+        from mlguide_assets.prepare.features.building import tables_of
         from mlguide_assets.prepare.features.state import entity_state
 
         lake, problem, day = workspace.lake, workspace.problem, context.partition_key
-        as_of, newest = midnight(day), newest_day(workspace, tables)
+        as_of, newest = midnight(day), newest_day(workspace)
         refuse_unreached(as_of.date(), newest)
         scored = lake.snapshot(table).partitions if lake.exists(table) else ()
-        state = entity_state({name: lake.open(name) for name in problem.tables}, problem, noun, as_of)
+        state = entity_state(tables_of(lake, problem), problem, noun, as_of)
         snapshot = lake.write_partition(table, day, state)
         metadata = {"as_of": as_of.isoformat()}
         if as_of.date() == newest and (skipped := skipped_days(scored, newest)):
@@ -184,25 +181,26 @@ feature_stores = [_feature_store(noun, table) for noun, table in DECISION.store_
 
 
 @dg.asset(
-    ins={**TABLES, **STORES, "features": dg.AssetIn(PROBLEM.features_table)},
+    ins=STORES,
+    deps=[*PROBLEM.tables, PROBLEM.features_table],
     group_name=GROUP,
     kinds={"sqlite", "redis"},
     owners=OWNERS,
     partitions_def=SCORING_DATES,
 )
-def online_store(
-    context: dg.AssetExecutionContext, workspace: Workspace, features: Any, **read: Any
-) -> dg.MaterializeResult[None]:
+def online_store(context: dg.AssetExecutionContext, workspace: Workspace, **read: Any) -> dg.MaterializeResult[None]:
     """What the API looks up: the states of the newest day, published all at once."""
     from mlguide_assets.defs.metadata import version_of
     from mlguide_assets.deploy.batch import stores_and_candidates
-    from mlguide_assets.deploy.online_store.publishing import publish_online, state_of
+    from mlguide_assets.deploy.online_store.publishing import publish_online, publishable, state_of
+    from mlguide_assets.prepare.features.building import tables_of
 
     lake, problem, as_of = workspace.lake, workspace.problem, midnight(context.partition_key)
-    tables = {name: read[name] for name in problem.tables}
     stores = {noun: read[f"of_{noun}"] for noun in DECISION.stored}
-    state = state_of(stores_and_candidates(stores, tables, problem, as_of), features, problem, lake)
-    published = publish_online(workspace.online_store, state, lake, newest=newest_day(workspace, tables))
+    states = stores_and_candidates(stores, tables_of(lake, problem), problem, as_of)
+    with publishable(lake, problem, as_of) as decided:
+        state = state_of(states, decided, problem, lake)
+        published = publish_online(workspace.online_store, state, lake, newest=newest_day(workspace))
     context.log.info(f"{published} Features as of {as_of}.")
     return dg.MaterializeResult(
         data_version=version_of(state.publication.id, published),
@@ -236,23 +234,26 @@ if DECISION.best_table:
         kinds={"parquet", "ibis"},
         owners=OWNERS,
         partitions_def=SCORING_DATES,
+        deps=["batch_predictions"],
         description=f"The {DECISION.choose} that is least likely to end badly with each {DECISION.unit}, and whether "
         "even that one is too risky.",
     )
-    def best_choices(batch_predictions: Any) -> Any:
-        from mlguide_assets.deploy.batch import best_choices
+    def best_choices(context: dg.AssetExecutionContext, workspace: Workspace) -> Any:
+        from mlguide_assets.deploy.batch import PREDICTIONS, best_choices
 
-        return best_choices(batch_predictions, PROBLEM)
+        return best_choices(workspace.lake.open(PREDICTIONS, partitions=[context.partition_key]), PROBLEM)
 
 
 @dg.asset(
     name=DECISION.plan_table,
-    ins=TABLES,
     group_name=GROUP,
     kinds={"parquet"},
     owners=OWNERS,
     partitions_def=SCORING_DATES,
-    deps=["challenger_model", *(["experiment_assignments"] if DECISION.choose else [])],
+    deps=[
+        *(*PROBLEM.tables, "batch_predictions", "challenger_model"),
+        *(["experiment_assignments"] if DECISION.choose else []),
+    ],
     description=f"What is done for one day: {PROBLEM.planned_in_words}; once the day has begun, it stands.",
     check_specs=[
         dg.AssetCheckSpec(
@@ -264,26 +265,25 @@ if DECISION.best_table:
     if DECISION.choose
     else None,
 )
-def plan(
-    context: dg.AssetExecutionContext, workspace: Workspace, batch_predictions: Any, **tables: Any
-) -> Iterator[dg.MaterializeResult[None]]:
+def plan(context: dg.AssetExecutionContext, workspace: Workspace) -> Iterator[dg.MaterializeResult[None]]:
     from mlguide_assets.defs.metadata import data_version, rounded, table_metadata
     from mlguide_assets.deploy.action_plan import action_figures
-    from mlguide_assets.deploy.batch import challenger_scores
+    from mlguide_assets.deploy.batch import PREDICTIONS, challenger_scores
     from mlguide_assets.deploy.plan_figures import check_plan, plan_figures
     from mlguide_assets.deploy.planning import plan_day
     from mlguide_assets.deploy.serving.instants import now_of
-    from mlguide_assets.prepare.features.building import clock_of
+    from mlguide_assets.prepare.features.building import clock_of, tables_of
 
     home, lake, problem, key = workspace.home, workspace.lake, workspace.problem, context.partition_key
     day, run_id = date.fromisoformat(key), context.run.run_id
-    now = now_of(problem, clock_of(tables, problem))
+    now = now_of(problem, clock_of(tables_of(lake, problem), problem))
 
     def challenger() -> Any:
         return challenger_scores(home.bundles(problem.key), lake, problem, day=day, run_id=run_id)
 
-    planned = plan_day(lake, batch_predictions, problem, day=day, now=now, run_id=run_id, challenger=challenger)
-    rows = lake.read(DECISION.plan_table, partitions=[key])
+    predictions = lake.open(PREDICTIONS, partitions=[key])
+    planned = plan_day(lake, predictions, problem, day=day, now=now, run_id=run_id, challenger=challenger)
+    rows = lake.open(DECISION.plan_table, partitions=[key])
     made = {"made": planned.kept or "Now."}
     metadata = table_metadata(lake, planned.snapshot, problem, key)
     if not DECISION.choose:

@@ -17,7 +17,7 @@ GROUP = "observe"
 DECISION = PROBLEM.decision
 FEATURES = {"features": dg.AssetIn(PROBLEM.features_table)}
 # Decisions at cut-offs are computed once; what each event decides is the event itself.
-DECIDED: dict[str, dg.AssetIn] = {} if DECISION.is_event else {"decided": dg.AssetIn(PROBLEM.core_table)}
+DECIDED = [] if DECISION.is_event else [PROBLEM.core_table]
 EVENTS = PROBLEM.schema.tables_of_event(PROBLEM.deciding_event)
 EACH_DAY = {"mlguide/each-day": "true"}
 """Assets that a sensor has made for every day that lands, and `mlguide run` leaves out."""
@@ -49,18 +49,18 @@ def logged_features_agree(online_parity: Any) -> dg.AssetCheckResult:
 
 
 @dg.asset(
-    ins={**{name: dg.AssetIn(name) for name in EVENTS}, **DECIDED},
+    deps=[*EVENTS, *DECIDED],
     group_name=GROUP,
     kinds={"parquet", "ibis"},
     owners=OWNERS,
     description=f"How many {DECISION.plural} each day has, and digests of them and of their final outcomes: they show "
     "that it changed.",
 )
-def landed_days(workspace: Workspace, **read: Any) -> Any:
+def landed_days(workspace: Workspace) -> Any:
     from mlguide_assets.observe.rows import landed_days
 
-    tables = {name: read[name] for name in EVENTS}
-    return landed_days(tables, PROBLEM, read.get("decided"))
+    read = workspace.lake.open
+    return landed_days({name: read(name) for name in EVENTS}, PROBLEM, *map(read, DECIDED))
 
 
 @dg.asset(
@@ -71,35 +71,37 @@ def landed_days(workspace: Workspace, **read: Any) -> Any:
     # Evidently takes longer to import than to report on a day.
     backfill_policy=dg.BackfillPolicy.single_run(),
     tags=EACH_DAY,
-    ins=FEATURES,
-    deps=["champion_model"],
+    deps=[PROBLEM.features_table, "champion_model"],
     description=f"The day's {DECISION.plural}, and the requests to the API, compared with the champion's reference "
     "profile, column by column.",
 )
 def data_drift(
-    context: dg.AssetExecutionContext, workspace: Workspace, features: Any, prediction_log: Any, landed_days: Any
+    context: dg.AssetExecutionContext, workspace: Workspace, prediction_log: Any, landed_days: Any
 ) -> dg.Output[Any]:
     from mlguide_assets.deploy.bundle import champion
     from mlguide_assets.observe.data_drift import check_days, no_drift
     from mlguide_assets.observe.drift_reports import report_on, stretch_due
     from mlguide_assets.observe.drift_table import levels
 
-    problem, current = workspace.problem, champion(workspace.home.bundles(workspace.problem.key))
+    problem, lake, current = workspace.problem, workspace.lake, champion(workspace.home.bundles(workspace.problem.key))
     if current is None:
         return dg.Output(dict.fromkeys(context.partition_keys, no_drift()), metadata={"level": "no champion"})
-    reports = workspace.home.drift_reports(problem.key)
-    checked = check_days(
-        _days_of_run(context, workspace, current, landed_days),
-        features=features,
-        prediction_log=prediction_log,
-        landed=landed_days,
-        champion=current,
-        problem=problem,
-        reports=reports,
-    )
+    features, reports = lake.open(problem.features_table), workspace.home.drift_reports(problem.key)
+    with lake.scratch("What is compared") as scratch:
+        checked = check_days(
+            _days_of_run(context, workspace, current, landed_days),
+            lake.engine,
+            features=features,
+            prediction_log=prediction_log,
+            landed=landed_days,
+            champion=current,
+            problem=problem,
+            scratch=scratch,
+            reports=reports,
+        )
     for day, drift in checked.items():
         context.add_asset_metadata({"level": drift.level, "verdict": drift.sentence}, partition_key=day.isoformat())
-    found = levels(workspace.lake, current.version) | {day.isoformat(): drift.level for day, drift in checked.items()}
+    found = levels(lake, current.version) | {day.isoformat(): drift.level for day, drift in checked.items()}
     stretch = stretch_due(found, reports, days=problem.watching.report_days) if checked else None
     metadata: dict[str, Any] = {"days_tested": len(checked)}
     if stretch is not None:

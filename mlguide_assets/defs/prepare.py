@@ -91,10 +91,9 @@ def core_table(workspace: Workspace) -> Any:
 @dg.asset(deps=list(_TABLES), group_name=GROUP, kinds=_KINDS, owners=OWNERS)
 def feature_declarations(workspace: Workspace) -> Any:
     """The features, as a problem file declares them: its own, and the automatic ones, chosen before the test."""
-    from mlguide_assets.prepare.features.building import decisions_of, declared_features, tables_of
+    from mlguide_assets.prepare.features.building import declarations_of
 
-    tables = tables_of(workspace.lake, PROBLEM)
-    return declared_features(tables, decisions_of(tables, PROBLEM), PROBLEM)
+    return declarations_of(workspace.lake, PROBLEM)
 
 
 @dg.asset(

@@ -229,7 +229,7 @@ def predictions_of_day(
     lake: Lake, scorer: Bundle | Scorer | None, problem: Problem, *, day: date, run_id: str
 ) -> TableLike:
     """What a model says of all that is scored for a day, as the lake's engine computes it."""
-    if scorer is not None and lake.engine.name == "spark":
+    if scorer is not None and lake.engine.elsewhere:
         return _scored_by_engine(lake, scorer, problem, day, run_id)
     return scores_on(scorer, lake, problem, day=day, run_id=run_id)
 
@@ -253,12 +253,10 @@ def _read_for(
     return {name: read(name) for name in problem.tables}, stores, read(problem.features_table)
 
 
-def challenger_scores(
-    bundles: Path, lake: Lake, problem: Problem, *, day: date, run_id: str
-) -> pa.RecordBatchReader | None:
+def challenger_scores(bundles: Path, lake: Lake, problem: Problem, *, day: date, run_id: str) -> "TableLike | None":
     """What the challenger says of what was scored for a day; None without a challenger."""
     challenger = pointed(bundles, CHALLENGER)
-    return None if challenger is None else scores_on(challenger, lake, problem, day=day, run_id=run_id)
+    return None if challenger is None else predictions_of_day(lake, challenger, problem, day=day, run_id=run_id)
 
 
 def scores_on(

@@ -5,14 +5,11 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import ibis
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+import ibis.expr.types as ir
 
 from mlguide_assets.define.policies import POLICIES, Policy
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.choices import BEST, EXPLORE, MODELS
-from mlguide_assets.deploy.propensities import Bools, Floats, mixed, propensity_of_best, propensity_of_other
 
 FALSE_ALARM = 1e-6
 """How often a right plan may look wrong: once in three thousand years of days."""
@@ -76,24 +73,29 @@ class PlanVerdict:
 
 
 def plan_figures(plan: ibis.Table, problem: Problem) -> PlanFigures:
-    """The figures of one day's plan."""
-    rows, act = plan.to_pyarrow(), problem.decision.actions[0]
-    probability, best = rows["probability"].to_numpy(), rows["best_probability"].to_numpy()
-    sent = pc.equal(rows["decision"], act).to_numpy()
-    drawn, greedy = (pc.equal(rows["choice"], choice).to_numpy() & sent for choice in (EXPLORE, BEST))
-    shares, policy = _by_policy(rows["policy_shares"]), rows["policy"].to_numpy()
-    return PlanFigures(
-        best=int(greedy.sum()),
-        explored=int(drawn.sum()),
-        explored_by_models=int((drawn & np.isin(policy, MODELS)).sum()),
-        withheld=int((~sent).sum()),
-        expected_lost_best=float(probability[greedy].sum()),
-        expected_lost_explore=float(probability[drawn].sum()),
-        exploration_cost=float((probability - best)[drawn].sum()) * problem.costs.missed,
-        inexact=int((~_exact(rows, sent, drawn)).sum()),
-        share=float(rows["exploration_share"].to_numpy().max(initial=0.0)),
-        followers={each: Followers(int((policy == each).sum()), float(shares[each].sum())) for each in POLICIES},
-    )
+    """The figures of one day's plan, which are counted where it is: one pass, and no row is read."""
+    sent = plan.decision == problem.decision.actions[0]
+    drawn, greedy = (plan.choice == EXPLORE) & sent, (plan.choice == BEST) & sent
+    shares: ir.StructValue = plan.policy_shares
+    sums = {
+        "best": _count(greedy),
+        "explored": _count(drawn),
+        "explored_by_models": _count(drawn & plan.policy.isin(MODELS)),
+        "withheld": _count(~sent),
+        "expected_lost_best": plan.probability.sum(where=greedy),
+        "expected_lost_explore": plan.probability.sum(where=drawn),
+        "exploration_cost": (plan.probability - plan.best_probability).sum(where=drawn),
+        "inexact": _count(~_exact(plan, sent, drawn).fill_null(False)),
+        "share": plan.exploration_share.max(),
+    }
+    for policy in POLICIES:
+        sums |= {f"of_{policy}": _count(plan.policy == policy), f"share_of_{policy}": shares[policy].sum()}
+    (found,) = plan.aggregate(**sums).to_pyarrow().to_pylist()
+    # Without rows there are no sums.
+    known = {name: value or 0 for name, value in found.items()}
+    followers = {each: Followers(known.pop(f"of_{each}"), float(known.pop(f"share_of_{each}"))) for each in POLICIES}
+    known["exploration_cost"] *= problem.costs.missed
+    return PlanFigures(**known, followers=followers)
 
 
 def check_plan(figures: PlanFigures) -> PlanVerdict:
@@ -122,31 +124,33 @@ def _bounds(users: int, share: float) -> tuple[float, float]:
     return binom.interval(1 - FALSE_ALARM, users, min(share, 1.0)) if users else (0.0, 0.0)
 
 
-def _exact(rows: pa.Table, sent: Bools, drawn: Bools) -> Bools:
-    """Which rows state the propensities that follow from what else they state."""
-    shares, given = _by_policy(rows["policy_shares"]), _by_policy(rows["policy_propensities"])
-    policy, propensity = rows["policy"].to_numpy(), rows["propensity"].to_numpy()
-    candidates, share = rows["candidates"].to_numpy(), rows["exploration_share"].to_numpy()
-    best, other = propensity_of_best(candidates, share), propensity_of_other(candidates, share)
-    uniform = np.where(sent, 1 / np.maximum(rows["offered"].to_numpy(), 1), 0.0)
-    own = {
-        each: np.select([policy == name for name in POLICIES], [from_[name] for name in POLICIES], 0.0)
-        for each, from_ in (("share", shares), ("given", given))
-    }
-    # Where the draw hit the least risky candidate, its propensity is that one's.
-    of_model = (own["given"] == best) | (drawn & (own["given"] == other))
-    exact: Bools = (
-        (np.abs(propensity - mixed(shares, given)) <= _ROUNDING)
-        & (np.abs(sum(shares.values()) - 1) <= _SHARES_ROUNDING)
-        & (own["share"] > 0)
-        & (propensity > 0)
-        & (propensity <= 1 + _ROUNDING)
-        & (given["random"] == uniform)
-        & np.isin(given["generic"], (0.0, 1.0))
-        & np.where(np.isin(policy, MODELS), of_model, own["given"] > 0)
+def _exact(plan: ibis.Table, sent: ir.BooleanValue, drawn: ir.BooleanValue) -> ir.BooleanValue:
+    """Which rows state the propensities that follow from what else they state; see `choices`."""
+    shares, given = (
+        {each: column[each] for each in POLICIES} for column in (plan.policy_shares, plan.policy_propensities)
     )
-    return exact
+    own_share, own_given = (_of_own_policy(plan, each) for each in (shares, given))
+    candidates, share = ibis.greatest(plan.candidates, 1), plan.exploration_share
+    best, other = 1 - share * (candidates - 1) / candidates, share / candidates
+    uniform = ibis.ifelse(sent, 1 / ibis.greatest(plan.offered, 1), 0.0)
+    mixed = sum((shares[each] * given[each] for each in POLICIES), start=ibis.literal(0.0, "float64"))
+    # Where the draw hit the least risky candidate, its propensity is that one's.
+    of_model = (own_given == best) | (drawn & (own_given == other))
+    return (
+        ((plan.propensity - mixed).abs() <= _ROUNDING)
+        & ((sum(shares.values(), start=ibis.literal(0.0, "float64")) - 1).abs() <= _SHARES_ROUNDING)
+        & (own_share > 0)
+        & (plan.propensity > 0)
+        & (plan.propensity <= 1 + _ROUNDING)
+        & (given["random"] == uniform)
+        & given["generic"].isin([0.0, 1.0])
+        & ibis.ifelse(plan.policy.isin(MODELS), of_model, own_given > 0)
+    )
 
 
-def _by_policy(column: pa.ChunkedArray) -> dict[Policy, Floats]:
-    return {policy: pc.struct_field(column, policy).to_numpy() for policy in POLICIES}
+def _of_own_policy(plan: ibis.Table, by_policy: Mapping[Policy, ir.FloatingValue]) -> ir.FloatingValue:
+    return ibis.cases(*((plan.policy == each, by_policy[each]) for each in POLICIES), else_=0.0)
+
+
+def _count(rows: ir.BooleanValue) -> ir.IntegerScalar:
+    return rows.cast("int64").sum()

@@ -9,24 +9,23 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from typing import TypeAlias
 
 import ibis
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mlguide_assets.define.decision import Decision
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.action_plan import plan_actions
-from mlguide_assets.deploy.choices import Choosing, plan_choices
+from mlguide_assets.deploy.choices import Choosing, plan_choices_on
 from mlguide_assets.deploy.policies import assigned_units, needs_challenger
-from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.host_lock import locked_on_all_hosts
+from mlguide_assets.prepare.lake.data_files import TableLike
 from mlguide_assets.prepare.lake.failures import writing
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import Snapshot
 
 WHAT = "The plan"
-Scored = Callable[[], pa.RecordBatchReader | None]
+Scored: TypeAlias = "Callable[[], TableLike | None]"
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def plan_day(
             actions = plan_actions(predictions, planned_at=now, run_id=run_id)
             return Planned(lake.write_partition(decision.plan_table, key, actions), None)
         with _choosing(lake, problem, day, challenger) as choosing:
-            plan = plan_choices(predictions, choosing, day=day, planned_at=now, run_id=run_id)
+            plan = plan_choices_on(lake.engine, predictions, choosing, day=day, planned_at=now, run_id=run_id)
             return Planned(lake.write_partition(decision.plan_table, key, plan), None)
 
 
@@ -78,11 +77,7 @@ def _choosing(lake: Lake, problem: Problem, day: date, challenger: Scored) -> It
         yield Choosing(problem.decision, problem.exploration, problem.policies, assigned)
         return
     with lake.scratch(WHAT) as folder:
-        path = folder / "challenger.parquet"
-        with pq.ParquetWriter(path, said.schema) as file:
-            for batch in said:
-                file.write_batch(batch)
-        scores = read_parquet(lake.connection, path)
+        scores = lake.engine.stored(said, folder / "challenger.parquet")
         yield Choosing(problem.decision, problem.exploration, problem.policies, assigned, scores)
 
 
@@ -91,7 +86,7 @@ def _standing(lake: Lake, decision: Decision, day: date, now: datetime) -> str |
     start, plan = datetime.combine(day, time()), decision.plan_table
     if now < start or not lake.exists(plan) or day.isoformat() not in lake.snapshot(plan).partitions:
         return None
-    first = lake.read(plan, partitions=[day.isoformat()]).limit(1).to_pyarrow().to_pylist()
+    first = lake.first_rows(lake.snapshot(plan), 1, day.isoformat()).to_pylist()
     if not first or first[0]["planned_at"] >= start + timedelta(days=1):
         return None
     made = first[0]

@@ -61,7 +61,7 @@ def assigned_units(lake: Lake, day: date) -> ibis.Table | None:
     partition = day.isoformat()
     if not lake.exists(ASSIGNMENTS) or partition not in lake.snapshot(ASSIGNMENTS).partitions:
         return None
-    rows = lake.read(ASSIGNMENTS, partitions=[partition])
+    rows = lake.open(ASSIGNMENTS, partitions=[partition])
     _refuse_wrong(rows, day)
     return rows
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import ibis
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, metadata_of
@@ -30,7 +29,8 @@ from mlguide_assets.observe.drift_windows import (
 )
 from mlguide_assets.observe.new_days import last_of_reference
 from mlguide_assets.observe.quality import Finding, Level, check_volume
-from mlguide_assets.observe.rows import logged_traffic, midnight, scored_rows
+from mlguide_assets.observe.rows import logged_traffic, midnight, rows_of_days, scored_on
+from mlguide_assets.prepare.computing import Engine
 from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.train.files import PROFILE
 from mlguide_assets.train.reference.build import PROBABILITY
@@ -70,7 +70,7 @@ def build_reference(champion: Bundle) -> Profile | None:
 def drift_of_day(
     window: DriftWindow,
     *,
-    rows: pa.Table,
+    rows: ibis.Table,
     traffic: pa.Table,
     earlier: Sequence[int],
     champion: Bundle,
@@ -85,7 +85,7 @@ def drift_of_day(
     """Compare a day, or the window that ends with it, with the reference.
 
     Args:
-        rows: of the days that are tested, as `rows.scored_rows` gives them.
+        rows: of the days that are tested, as `rows.scored_on` gives them.
         traffic: of the same days, as `rows.logged_traffic` gives it; nothing is said of none.
         earlier: decisions on earlier days like the last one, see `days_alike`.
         min_rows: fewer are not tested.
@@ -98,7 +98,7 @@ def drift_of_day(
     profile = profile.on(day - timedelta(days=tested_days // 2), tested_days)
     label, source = problem.label.column, problem.decision.plural
     known = [column.name for column in profile.columns if final or column.name != label]
-    decided = rows.drop_columns([*problem.decision.keys, "matured_at", *([] if final else [label])])
+    decided = rows.drop(*problem.decision.keys, "matured_at", *([] if final else [label]))
     of_rows = _compared(decided, profile.only(known), min_rows)
     volume = check_volume(_rows_on(day, rows, problem), earlier)
     others = [volume, *([together.finding] if together else [])]
@@ -106,7 +106,7 @@ def drift_of_day(
     # The first of equals: what the columns say comes first.
     of_columns = of_rows.level, _said(of_rows, window, source, min_rows, expected)
     level, sentence = max([of_columns, *verdicts], key=lambda each: LEVELS.index(each[0]))
-    whole = {"source": source, "rows": rows.num_rows}
+    whole = {"source": source, "rows": of_rows.rows}
     found = [
         *_rows(of_rows, source),
         {**whole, "column": VOLUME, **_fields(volume)},
@@ -117,7 +117,7 @@ def drift_of_day(
         found.append({**whole, "column": TOGETHER, **numbers, **_fields(together.finding)})
     if traffic.num_rows:
         requested = [column.name for column in profile.columns if column.name != label]
-        of_traffic = _compared(traffic, profile.only(requested), min_rows)
+        of_traffic = _compared(ibis.memtable(traffic), profile.only(requested), min_rows)
         verdict = {"level": of_traffic.level, "reason": of_traffic.sentence, "cost_effect": _cost_effect(of_traffic)}
         found += _rows(of_traffic, TRAFFIC)
         found.append({"source": TRAFFIC, "column": WHOLE, "rows": traffic.num_rows, **verdict})
@@ -138,9 +138,9 @@ def _traffic(prediction_log: ibis.Table, window: DriftWindow, problem: Problem, 
     return logged_traffic(prediction_log, problem, first=window.tested_from, last=window.last)
 
 
-def _rows_on(day: date, rows: pa.Table, problem: Problem) -> int:
+def _rows_on(day: date, rows: ibis.Table, problem: Problem) -> int:
     """How many of the rows are of the last day."""
-    return int(pc.sum(pc.greater_equal(rows[problem.decision.time], pa.scalar(midnight(day)))).as_py() or 0)
+    return int(rows.filter(rows[problem.decision.time] >= midnight(day)).count().to_pyarrow().as_py())
 
 
 def _said(verdict: DriftVerdict, window: DriftWindow, many: str, min_rows: int, expected: date | None) -> str:
@@ -173,11 +173,11 @@ def no_drift() -> pa.Table:
     return SCHEMA.empty_table()
 
 
-def _compared(rows: pa.Table, profile: Profile, min_rows: int) -> DriftVerdict:
+def _compared(rows: ibis.Table, profile: Profile, min_rows: int) -> DriftVerdict:
     known = {*profile.other_columns, *(column.name for column in profile.columns)}
     # A column that is in no profile, such as a subject, is not watched.
-    watched = [name for name in rows.column_names if name in known]
-    return check_drift(profile, window_counts(ibis.memtable(rows.select(watched)), profile), min_rows=min_rows)
+    watched = [name for name in rows.columns if name in known]
+    return check_drift(profile, window_counts(rows.select(watched), profile), min_rows=min_rows)
 
 
 def _rows(verdict: DriftVerdict, source: str) -> list[dict[str, Any]]:
@@ -195,18 +195,22 @@ def _fields(finding: Finding) -> dict[str, str]:
 
 def check_days(
     days: Iterable[date],
+    engine: Engine,
     *,
     features: ibis.Table,
     prediction_log: ibis.Table,
     landed: ibis.Table,
     champion: Bundle,
     problem: Problem,
+    scratch: Path,
     reports: Path,
 ) -> dict[date, DayDrift]:
     """Compare days with the champion's reference.
 
     Args:
+        engine: that has read the features; it scores and counts the rows of a day.
         landed: rows of `rows.landed_days`.
+        scratch: a folder for what it has scored.
         reports: the folder of drift reports, where the classifier keeps what it knows of the champion's own days.
 
     Raises:
@@ -225,7 +229,8 @@ def check_days(
     found = {}
     for day in days:
         window = window_of(day, known, after=reference_ends, min_rows=min_rows)
-        rows = scored_rows(features, champion, problem, first=window.tested_from, last=day)
+        of_days = rows_of_days(features, problem, first=window.tested_from, last=day)
+        rows = scored_on(engine, of_days, champion, scratch / f"{day}.parquet")
         # The classifier's null is of single days.
         alone = window.is_enough and window.days == 1
         found[day] = drift_of_day(

@@ -27,10 +27,10 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle
 from mlguide_assets.observe.drift_reports import test_window
 from mlguide_assets.observe.quality import Finding, Level
-from mlguide_assets.observe.rows import rows_of_days
+from mlguide_assets.observe.rows import rows_of_days, rows_of_some_units
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.train.encoding import Encoding
-from mlguide_assets.train.folds import rows_of_some_users, user_folds
+from mlguide_assets.train.folds import user_folds
 from mlguide_assets.train.metrics import point
 from mlguide_assets.train.reference.profile import Profile
 from mlguide_assets.train.storage import load_model
@@ -41,6 +41,7 @@ REFERENCE_ROWS, DAY_ROWS = 4000, 1000
 """Rows of whole units, drawn by seed where there are more: a day costs a tenth of a second, whatever its size."""
 
 FOLDS, ROUNDS = 3, 30
+_DAY = "_day"
 LEAST_DAYS = 39
 """Days of the reference without which no p-value is small enough for a warning."""
 
@@ -105,24 +106,24 @@ class DomainClassifier:
     """The reference that days are compared with.
 
     Args:
-        reference: features, unit and time of the decisions of the champion's test window.
+        reference: features, unit and time of the decisions of the champion's test window. Only samples of it are read.
         encoding: the champion's.
         profile: says which columns are steady.
         kept: a file for the null, which takes seconds and is the same as long as the champion is.
     """
 
-    reference: pa.Table
+    reference: ibis.Table
     encoding: Encoding
     profile: Profile
     decision: Decision
     seed: int
     kept: Path | None = None
 
-    def separation(self, rows: pa.Table) -> Separation | None:
+    def separation(self, rows: ibis.Table) -> Separation | None:
         """How well a day's rows separate from the reference; None where there are too few rows or days to say."""
         if len(self.null) < LEAST_DAYS:
             return None
-        auc = self._auc(self._reference, self._sample(rows, DAY_ROWS))
+        auc = self._auc(self._reference, self._sample(self._drawn(rows, DAY_ROWS)))
         return None if np.isnan(auc) else Separation(auc, self.null)
 
     @cached_property
@@ -138,25 +139,29 @@ class DomainClassifier:
         return found
 
     def _null(self) -> tuple[float, ...]:
-        days = self.reference[self.decision.time].to_numpy().astype("datetime64[D]")
         if not self._columns:
             return ()
-        of_day = {day: self.reference.filter(pa.array(days == day)) for day in np.unique(days)}
-        apart = [self._auc(self._reference.without(day), self._sample(rows, DAY_ROWS)) for day, rows in of_day.items()]
+        dated = self.reference.mutate(**{_DAY: self.reference[self.decision.time].date()})
+        drawn = self._sample(self._drawn(dated, DAY_ROWS, per=_DAY))
+        apart = [self._auc(self._reference.without(day), drawn.only(day)) for day in np.unique(drawn.days)]
         return tuple(auc for auc in apart if not np.isnan(auc))
 
     @cached_property
     def _reference(self) -> "_Sample":
-        return self._sample(self.reference, REFERENCE_ROWS)
+        return self._sample(self._drawn(self.reference, REFERENCE_ROWS))
 
     @cached_property
     def _columns(self) -> list[int]:
         steady = {*steady_columns(self.profile)}
         return [place for place, name in enumerate(self.encoding.names) if name in steady]
 
-    def _sample(self, rows: pa.Table, most: int) -> "_Sample":
+    def _drawn(self, rows: ibis.Table, most: int, *, per: str | None = None) -> pa.Table:
+        drawn = rows_of_some_units(rows, self.decision.unit_id, most=most, seed=self.seed, per=per)
+        # The sums that trees are made of follow the order of rows.
+        return drawn.order_by(*(name for name in self.decision.order if name in rows.columns)).to_pyarrow()
+
+    def _sample(self, drawn: pa.Table) -> "_Sample":
         unit, time = self.decision.unit_id, self.decision.time
-        drawn = rows.take(rows_of_some_users(rows[unit].to_numpy(), most, self.seed))
         return _Sample(
             matrix=self.encoding.matrix(drawn)[:, self._columns],
             folds=user_folds(drawn[unit].to_numpy(), FOLDS, self.seed),
@@ -222,5 +227,10 @@ class _Sample:
     days: npt.NDArray[np.datetime64]
 
     def without(self, day: np.datetime64) -> "_Sample":
-        kept = self.days != day
+        return self._where(self.days != day)
+
+    def only(self, day: np.datetime64) -> "_Sample":
+        return self._where(self.days == day)
+
+    def _where(self, kept: npt.NDArray[np.bool_]) -> "_Sample":
         return _Sample(self.matrix[kept], self.folds[kept], self.days[kept])

@@ -10,10 +10,14 @@ import ibis
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, metadata_of
 from mlguide_assets.observe.evidently_report import write_report
-from mlguide_assets.observe.rows import scored_rows
+from mlguide_assets.observe.rows import rows_of_days, scored
+from mlguide_assets.prepare.digests import row_hash
 from mlguide_assets.train.reference.build import watched_columns
 
 ACT = "act"
+ROWS = 20_000
+"""Of either side that are read, about."""
+_GRAIN = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -58,12 +62,15 @@ def report_on(
     Raises:
         InputError: the disk is full.
     """
-    reference, current = (
-        scored_rows(features, champion, problem, first=each.first, last=each.last)
-        for each in (test_window(champion), stretch)
-    )
-    if not current.num_rows or not reference.num_rows:
+    sides = [
+        rows_of_days(features, problem, first=each.first, last=each.last) for each in (test_window(champion), stretch)
+    ]
+    rows = [each.count().to_pyarrow().as_py() for each in sides]
+    if not all(rows):
         return None
+    reference, current = (
+        scored(_about(ROWS, of, each, problem), champion, problem) for each, of in zip(sides, rows, strict=True)
+    )
     columns = {name: kind for name, kind in watched_columns(problem).items() if name != problem.label.column}
     return write_report(
         reference,
@@ -73,4 +80,14 @@ def report_on(
         title=f"{stretch.first} to {stretch.last}, beside the champion's test window",
         seed=problem.evaluation.seed,
         keep=problem.watching.reports,
+        drawn_from=(rows[0], rows[1]),
     )
+
+
+def _about(most: int, of: int, rows: ibis.Table, problem: Problem) -> ibis.Table:
+    """Rows drawn by the hash of their keys, about so many of all."""
+    if of <= most:
+        return rows
+    # The hash of some engines has a sign.
+    drawn = row_hash(*(rows[key] for key in problem.decision.keys)).abs() % _GRAIN
+    return rows.filter(drawn < -(-_GRAIN * most // of))

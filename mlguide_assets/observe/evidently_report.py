@@ -53,6 +53,7 @@ def write_report(
     seed: int,
     max_rows: int = 20_000,
     keep: int = 10,
+    drawn_from: tuple[int, int] | None = None,
 ) -> Path:
     """Write Evidently's drift report as one HTML file that needs no network, and forget the oldest ones beside it.
 
@@ -63,6 +64,7 @@ def write_report(
         title: what the window is, for the reader.
         path: ends in .html. Of the folder's reports the `keep` last by name stay, and this one.
         seed: of the sample of at most `max_rows` rows that is taken of either side.
+        drawn_from: how many rows the two sides are a sample of themselves; default: they are all.
 
     Raises:
         ValueError: `path` does not end in .html.
@@ -73,7 +75,8 @@ def write_report(
     sides = _sample(reference, max_rows, [seed, 0]), _sample(current, max_rows, [seed, 1])
     left_out = incomparable(*sides, columns)
     compared = {name: kind for name, kind in columns.items() if name not in left_out}
-    banner = _banner(title, tuple(side.num_rows for side in sides), (reference.num_rows, current.num_rows), left_out)
+    every = drawn_from or (reference.num_rows, current.num_rows)
+    banner = _banner(title, tuple(side.num_rows for side in sides), every, left_out)
     with writing(f"The report {path.name}", path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")

@@ -1,8 +1,9 @@
 """The rows that are watched: the decisions of a day as the champion scores them, and the requests to the API."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import ibis
@@ -11,30 +12,74 @@ import pyarrow as pa
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle
 from mlguide_assets.deploy.prediction_log import CHAMPION
+from mlguide_assets.prepare.computing import Engine
 from mlguide_assets.prepare.digests import row_hash
 from mlguide_assets.prepare.features.building import clock_of, decisions_of
 from mlguide_assets.prepare.features.catalogue import Feature, features_of
 from mlguide_assets.prepare.features.events import AT, Tables, canonical_events, timestamp_of
+from mlguide_assets.statistics.draws import draw_column
+from mlguide_assets.train.models import ServableModel
 from mlguide_assets.train.reference.build import PROBABILITY
 from mlguide_assets.train.storage import load_model
 
 
-def rows_of_days(features: ibis.Table, problem: Problem, *, first: date, last: date) -> pa.Table:
-    """The decisions of some days, both included: keys, label and features, in the order of `decision.order`.
+def rows_of_days(features: ibis.Table, problem: Problem, *, first: date, last: date) -> ibis.Table:
+    """The decisions of some days, both included: keys, label and features, in any order.
 
     Returns:
         The label is null until it has matured.
     """
     time = features[problem.decision.time]
-    chosen = features.filter((time >= midnight(first)) & (time < midnight(last, days=1)))
-    return chosen.order_by(*problem.decision.order).to_pyarrow()
+    return features.filter((time >= midnight(first)) & (time < midnight(last, days=1)))
 
 
 def scored_rows(features: ibis.Table, champion: Bundle, problem: Problem, *, first: date, last: date) -> pa.Table:
-    """`rows_of_days`, with the champion's probability."""
-    rows = rows_of_days(features, problem, first=first, last=last)
-    model = load_model(champion.folder)
+    """`rows_of_days` in memory, with the champion's probability, in the order of `decision.order`."""
+    return scored(rows_of_days(features, problem, first=first, last=last), champion, problem)
+
+
+def scored(rows: ibis.Table, champion: Bundle, problem: Problem) -> pa.Table:
+    """Rows of the table of features in memory, with the champion's probability, in the order of `decision.order`."""
+    return _with_probability(rows.order_by(*problem.decision.order).to_pyarrow(), load_model(champion.folder))
+
+
+def scored_on(engine: Engine, rows: ibis.Table, champion: Bundle, place: Path) -> ibis.Table:
+    """Rows of the table of features with the champion's probability, scored where they are, once.
+
+    Args:
+        place: a new file or folder, which is read from then on.
+    """
+    schema = rows.schema().to_pyarrow().append(pa.field(PROBABILITY, pa.float64()))
+
+    def scored(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        model = load_model(champion.folder)
+        for batch in batches:
+            yield from _with_probability(pa.Table.from_batches([batch]), model).cast(schema).to_batches()
+
+    return engine.stored(engine.mapped(rows, scored, schema), place)
+
+
+def _with_probability(rows: pa.Table, model: ServableModel) -> pa.Table:
     return rows.append_column(PROBABILITY, pa.array(model.predict(model.encoding.matrix(rows))))
+
+
+def rows_of_some_units(rows: ibis.Table, unit: str, *, most: int, seed: int, per: str | None = None) -> ibis.Table:
+    """Rows of whole units, drawn by the hash of their ids, in any order: as `train.folds.rows_of_some_users` draws.
+
+    Args:
+        most: rows in all; all those of one unit where each has more.
+        per: so many of each value of this column, each by itself.
+    """
+    keys = [unit] if per is None else [per, unit]
+    counted = rows.group_by(keys).aggregate(_rows=rows.count())
+    drawn = counted.mutate(_draw=draw_column(f"{seed}/sample", counted[unit]))
+    order = ["_draw", unit]
+    if per is None:
+        # Each has a row, so more units are never needed: then they fit into one place, in which they are ordered.
+        drawn = drawn.order_by(*order).limit(most)
+    window = ibis.window(group_by=per, order_by=order, preceding=None, following=0)
+    summed = drawn.mutate(_so_far=drawn["_rows"].sum().over(window), _place=ibis.row_number().over(window))
+    return rows.semi_join(summed.filter((summed["_so_far"] <= most) | (summed["_place"] == 0)), keys)
 
 
 def logged_traffic(prediction_log: ibis.Table, problem: Problem, *, first: date, last: date) -> pa.Table:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import pyarrow as pa
 
 from mlguide_assets.prepare.engine import pattern_of, read_parquet, read_parquet_below
-from mlguide_assets.prepare.lake.data_files import TableLike
+from mlguide_assets.prepare.lake.data_files import TableLike, write_arrow
 from mlguide_assets.prepare.rebuilding import KEY, bucketed, partition_of, per_partition
 
 if TYPE_CHECKING:
@@ -45,11 +45,16 @@ class Engine(Protocol):
     @property
     def name(self) -> EngineName: ...
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether rows are on other machines: then nothing as large as the decisions is read into this process."""
+        ...
+
     def read(self, *paths: Path) -> "ibis.Table":
         """Parquet files, or folders of them, as one table."""
         ...
 
-    def stored(self, rows: "ibis.Table", path: Path) -> "ibis.Table":
+    def stored(self, rows: "ibis.Table | pa.RecordBatchReader", path: Path) -> "ibis.Table":
         """Rows computed once, into a new file or folder, and read from there."""
         ...
 
@@ -68,6 +73,8 @@ class Engine(Protocol):
 
     def mapped(self, rows: "ibis.Table", function: Batches, schema: pa.Schema) -> "ibis.Table":
         """What a function of Arrow batches makes of rows, wherever they are: it is sent there, with what it refers to.
+
+        Where they are in this process, what it gives is held in memory.
 
         Args:
             schema: of the batches that it gives.
@@ -95,12 +102,16 @@ class DuckDB:
 
     connection: Any
     name: EngineName = "duckdb"
+    elsewhere: bool = False
 
     def read(self, *paths: Path) -> "ibis.Table":
         return read_parquet(self.connection, *paths)
 
-    def stored(self, rows: "ibis.Table", path: Path) -> "ibis.Table":
-        self.connection.to_parquet(rows, path)
+    def stored(self, rows: "ibis.Table | pa.RecordBatchReader", path: Path) -> "ibis.Table":
+        if isinstance(rows, pa.RecordBatchReader):
+            write_arrow(rows, path)
+        else:
+            self.connection.to_parquet(rows, path)
         return self.read(path)
 
     def parted(self, rows: "ibis.Table", keys: Sequence[str], folder: Path) -> Parted:
@@ -113,8 +124,10 @@ class DuckDB:
         return self.parted(rows, keys, folder).each(lambda rows, _: rows, order, keys)
 
     def mapped(self, rows: "ibis.Table", function: Batches, schema: pa.Schema) -> "ibis.Table":
-        batches = self.connection.to_pyarrow_batches(rows)
-        return self.connection.read_in_memory(pa.RecordBatchReader.from_batches(schema, function(batches)))
+        import ibis
+
+        batches = function(self.connection.to_pyarrow_batches(rows))
+        return ibis.memtable(pa.Table.from_batches(batches, schema))
 
     def per_partition(
         self,

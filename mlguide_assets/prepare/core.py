@@ -14,7 +14,7 @@ from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.core_columns import entity_columns, event_columns
 from mlguide_assets.prepare.digests import digest
-from mlguide_assets.prepare.features.building import decisions_of
+from mlguide_assets.prepare.features.building import decisions_of, tables_of
 from mlguide_assets.prepare.features.compiling import is_kept_before_known
 from mlguide_assets.prepare.features.events import HAPPENED, microseconds, timestamp_of, with_entity, with_instants
 from mlguide_assets.prepare.lake.data_files import Partitions
@@ -69,7 +69,7 @@ def rebuilt_core(lake: Lake, problem: Problem) -> Partitions | ibis.Table:
     decision, schema = problem.decision, problem.schema
     events = schema.table_of(decision.noun)
     if not decision.is_event or events is None or schema.event(decision.noun).own_time is None:
-        return core_rows({name: lake.open(name) for name in problem.tables}, problem)
+        return core_rows(tables_of(lake, problem), problem)
     entities = [name for noun in decision.nouns if (name := schema.table_of(noun)) is not None]
     now = {table: lake.snapshot(table) for table in (*entities, events)}
     read = {table: lake.open(table, snapshot_id=snapshot.id) for table, snapshot in now.items()}

@@ -131,7 +131,7 @@ def _set_aside_of(quarantined: Mapping[TableName, ibis.Table], before: Snapshot 
 
 def _for_engine(tables: dict[TableName, ibis.Table], lake: Lake, scratch: Path) -> dict[TableName, ibis.Table]:
     """Tables of a source as the engine sees them. Sources are read by DuckDB, which lands their rows for another."""
-    if lake.engine.name == "duckdb":
+    if not lake.engine.elsewhere:
         return tables
     paths = {name: scratch / f"{name}.conformed.parquet" for name in tables}
     for name, rows in tables.items():

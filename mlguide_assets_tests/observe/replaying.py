@@ -90,7 +90,7 @@ class Replay:
                     day,
                     drift_of_day(
                         DriftWindow(day, day, of_day.num_rows, of_day.num_rows >= self.problem.watching.min_rows),
-                        rows=of_day,
+                        rows=ibis.memtable(of_day),
                         traffic=pa.table({"user_id": pa.array([], pa.int64())}),
                         earlier=days_alike(counts, day, self.problem),
                         champion=self.champion,
@@ -98,6 +98,6 @@ class Replay:
                         problem=self.problem,
                         # In a simulated world every outcome is known in the end.
                         final=of_day.num_rows > 0 and of_day["unsubscribed"].null_count == 0,
-                        together=classifier.separation(of_day) if classifier else None,
+                        together=classifier.separation(ibis.memtable(of_day)) if classifier else None,
                     ),
                 )

@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -66,7 +67,7 @@ def test_days_land_by_events_and_are_decided_on_by_decisions(house: OtherHouse) 
     assert all(known is (day <= last) for day, known in final.items())
 
 
-def test_performance_drift_and_the_watch_follow_the_problem(house: OtherHouse, bundle: Bundle) -> None:
+def test_performance_drift_and_the_watch_follow_the_problem(house: OtherHouse, bundle: Bundle, tmp_path: Path) -> None:
     problem, lake, plural = small(house.problem), house.lake, house.problem.decision.plural
     features, landed = lake.read(problem.features_table), lake.read(LANDED_DAYS)
     nothing = features.filter(False).select(*problem.decision.keys)
@@ -78,8 +79,8 @@ def test_performance_drift_and_the_watch_follow_the_problem(house: OtherHouse, b
     known = {row["day"]: row for row in landed.to_pyarrow().to_pylist()}
     day = max(day for day, row in known.items() if row["decisions"])
     found = check_days(
-        [day], features=features, prediction_log=lake.read("prediction_log"), landed=landed, champion=bundle,
-        problem=problem, reports=house.home.drift_reports(problem.key),
+        [day], lake.engine, features=features, prediction_log=lake.read("prediction_log"), landed=landed,
+        champion=bundle, problem=problem, scratch=tmp_path, reports=house.home.drift_reports(problem.key),
     )[day]  # fmt: skip
     rows = found.table.to_pylist()
     assert {row["source"] for row in rows} == {plural}
@@ -91,7 +92,7 @@ def test_performance_drift_and_the_watch_follow_the_problem(house: OtherHouse, b
     assert not [text for text in said if any(word in text.lower() for word in EMAIL_WORDS)]
 
 
-def test_small_days_are_tested_together_once_they_are_enough(house: OtherHouse, bundle: Bundle) -> None:
+def test_small_days_are_tested_together_once_they_are_enough(house: OtherHouse, bundle: Bundle, tmp_path: Path) -> None:
     lake, plural = house.lake, house.problem.decision.plural
     landed = lake.read(LANDED_DAYS)
     known = {row["day"]: row for row in landed.to_pyarrow().to_pylist()}
@@ -99,9 +100,9 @@ def test_small_days_are_tested_together_once_they_are_enough(house: OtherHouse, 
     first, second = sorted(day for day, row in known.items() if row["decisions"] and day > ends)[:2]
     together = known[first]["decisions"] + known[second]["decisions"]
     found = check_days(
-        [first, second], features=lake.read(house.problem.features_table), prediction_log=lake.read("prediction_log"),
-        landed=landed, champion=bundle, problem=small(house.problem, together),
-        reports=house.home.drift_reports(house.problem.key),
+        [first, second], lake.engine, features=lake.read(house.problem.features_table),
+        prediction_log=lake.read("prediction_log"), landed=landed, champion=bundle,
+        problem=small(house.problem, together), scratch=tmp_path, reports=house.home.drift_reports(house.problem.key),
     )  # fmt: skip
     waits, tested = (verdict_of(found[day].table) for day in (first, second))
     assert (waits["level"], waits["rows"]) == ("too_few", known[first]["decisions"])

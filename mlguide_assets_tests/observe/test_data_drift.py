@@ -48,7 +48,7 @@ def levels_of(
     assert profile is not None
     found = drift_of_day(
         DriftWindow(replay.trained, replay.trained, sends.num_rows, sends.num_rows >= 300),
-        rows=sends,
+        rows=ibis.memtable(sends),
         traffic=traffic,
         earlier=earlier,
         champion=replay.champion,
@@ -71,7 +71,7 @@ def test_the_price_of_a_day_is_what_its_scores_say(replay: Replay, day: pa.Table
     expected = 1000 * (expected_costs(riskier["probability"].to_numpy(), replay.problem.costs).mean() - usual)
     found = drift_of_day(
         DriftWindow(replay.trained, replay.trained, riskier.num_rows, is_enough=True),
-        rows=riskier,
+        rows=ibis.memtable(riskier),
         traffic=NOBODY,
         earlier=(),
         champion=replay.champion,
@@ -91,7 +91,7 @@ def test_the_classifier_has_a_row_and_can_warn_of_a_day(replay: Replay, day: pa.
     assert profile is not None
     found = drift_of_day(
         DriftWindow(replay.trained, replay.trained, day.num_rows, is_enough=True),
-        rows=day,
+        rows=ibis.memtable(day),
         traffic=NOBODY,
         earlier=(),
         champion=replay.champion,

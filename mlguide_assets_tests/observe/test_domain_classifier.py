@@ -53,7 +53,7 @@ def reference() -> pa.Table:
 
 @pytest.fixture(scope="module")
 def classifier(reference: pa.Table) -> DomainClassifier:
-    return DomainClassifier(reference, ENCODING, profile_of(reference), DECISION, seed=0)
+    return DomainClassifier(ibis.memtable(reference), ENCODING, profile_of(reference), DECISION, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_columns_that_drift_together_are_seen_though_none_drifts_alone(
     alone = check_drift(
         classifier.profile, window_counts(ibis.memtable(day.select(["x", "y", "country"])), classifier.profile)
     )
-    found = classifier.separation(day)
+    found = classifier.separation(ibis.memtable(day))
     assert alone.level == "none"
     assert found is not None
     assert found.finding.level == "warn"
@@ -77,7 +77,7 @@ def test_columns_that_drift_together_are_seen_though_none_drifts_alone(
 
 def test_days_like_those_of_the_reference_seldom_warn(classifier: DomainClassifier) -> None:
     """Of 40 days, one is expected to reach the level; five or more would be so once in 300 times."""
-    found = [classifier.separation(sends(1, 60, correlation=0.7, seed=seed)) for seed in range(10, 50)]
+    found = [classifier.separation(ibis.memtable(sends(1, 60, correlation=0.7, seed=seed))) for seed in range(10, 50)]
     p_values = np.array([each.p_value for each in found if each is not None])
     assert len(p_values) == 40
     assert (p_values <= 1 / (1 + LEAST_DAYS)).sum() < 5
@@ -85,18 +85,21 @@ def test_days_like_those_of_the_reference_seldom_warn(classifier: DomainClassifi
 
 
 def test_without_enough_days_or_rows_nothing_is_said(classifier: DomainClassifier) -> None:
-    short = sends(3, 20, correlation=0.7, seed=0)
-    assert DomainClassifier(short, ENCODING, profile_of(short), DECISION, seed=0).separation(short) is None
-    assert classifier.separation(short.slice(0, 0)) is None
-    assert classifier.separation(short.slice(0, 1)) is None
+    few = sends(3, 20, correlation=0.7, seed=0)
+    short = ibis.memtable(few)
+    assert DomainClassifier(short, ENCODING, profile_of(few), DECISION, seed=0).separation(short) is None
+    assert classifier.separation(short.limit(0)) is None
+    assert classifier.separation(short.limit(1)) is None
 
 
 def test_what_is_known_of_the_reference_is_kept(tmp_path: Path, classifier: DomainClassifier) -> None:
     short = sends(3, 60, correlation=0.7, seed=0)
-    asked = DomainClassifier(short, ENCODING, profile_of(short), DECISION, 0, tmp_path / "null.json")
+    asked = DomainClassifier(ibis.memtable(short), ENCODING, profile_of(short), DECISION, 0, tmp_path / "null.json")
     assert json.loads((tmp_path / "null.json").read_bytes() if asked.null else b"") == list(asked.null)
     (tmp_path / "kept.json").write_text(json.dumps([0.5] * LEAST_DAYS))
-    found = replace(classifier, kept=tmp_path / "kept.json").separation(sends(1, 60, correlation=0.7, seed=3))
+    found = replace(classifier, kept=tmp_path / "kept.json").separation(
+        ibis.memtable(sends(1, 60, correlation=0.7, seed=3))
+    )
     assert found is not None
     assert set(found.null) == {0.5}
     (tmp_path / "null.json").write_text("[0.5")

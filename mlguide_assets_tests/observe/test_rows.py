@@ -4,8 +4,12 @@ from datetime import date, datetime
 from typing import Any
 
 import ibis
+import numpy as np
+import pyarrow as pa
+import pytest
 
-from mlguide_assets.observe.rows import landed_days
+from mlguide_assets.observe.rows import landed_days, rows_of_some_units
+from mlguide_assets.train.folds import rows_of_some_users
 from mlguide_assets_tests.samples import arrow, sample_problem
 
 PROBLEM = sample_problem("anywhere", label={"positive": "yes", "negative": "no", "window": "2d"})
@@ -50,3 +54,18 @@ def test_outcomes_count_once_they_are_final(duck: Any) -> None:
     assert swapped[first]["digest"] == before[first]["digest"]
     assert swapped[first]["outcomes"] != before[first]["outcomes"]
     assert all(swapped[day] == before[day] for day in before if day != first)
+
+
+@pytest.mark.parametrize("most", [1, 7, 60, 400])
+def test_the_rows_of_some_units_are_drawn_as_training_draws_them(most: int) -> None:
+    random = np.random.default_rng(0)
+    rows = pa.table({"row": np.arange(300), "unit": random.integers(0, 40, 300), "day": random.integers(0, 3, 300)})
+
+    def drawn(per: str | None) -> list[int]:
+        found = rows_of_some_units(ibis.memtable(rows), "unit", most=most, seed=5, per=per)
+        return sorted(found.row.to_pyarrow().to_pylist())
+
+    assert drawn(None) == rows_of_some_users(rows["unit"].to_numpy(), most, 5).tolist()
+    days = [rows.filter(pa.array(rows["day"].to_numpy() == day)) for day in range(3)]
+    of_days = [each.take(rows_of_some_users(each["unit"].to_numpy(), most, 5)) for each in days]
+    assert drawn("day") == sorted(pa.concat_tables(of_days)["row"].to_pylist())

@@ -1,6 +1,7 @@
 """From the tables of the lake to the state that is published online."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ import ibis
 from mlguide_assets.define.decision import id_column, plural
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.online_store.store import OnlineStore, Publication, State, StoreError
+from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.state_columns import state_features
 from mlguide_assets.prepare.lake.lake import Lake
@@ -30,7 +32,7 @@ def state_of(states: Mapping[str, ibis.Table], features: ibis.Table, problem: Pr
 
     Args:
         states: noun of every entity of a decision → its state as of one instant (`state.entity_state`).
-        features: the table of features.
+        features: the table of features, or as much of it as is `publishable`.
     """
     decision = problem.decision
     as_of = states[decision.unit].as_of.max().to_pyarrow().as_py()
@@ -71,6 +73,22 @@ def last_decisions(features: ibis.Table, problem: Problem, as_of: datetime) -> i
     place = ibis.row_number().over(group_by=decision.unit_id, order_by=order)
     newest = earlier.mutate(_place=place).filter(lambda rows: rows["_place"] == 0)
     return newest.select(*decision.keys, *names).order_by(decision.unit_id)
+
+
+@contextmanager
+def publishable(lake: Lake, problem: Problem, as_of: datetime) -> Iterator[ibis.Table]:
+    """The table of features where this process reads it, at least with the last decision about each unit.
+
+    What is published passes through here. Where an engine computes elsewhere, it is all of the table that does.
+    """
+    name = problem.features_table
+    if not lake.engine.elsewhere:
+        yield lake.read(name)
+        return
+    with lake.scratch("What is published") as folder:
+        place = folder / "decided"
+        lake.engine.stored(last_decisions(lake.open(name), problem, as_of), place)
+        yield read_parquet(lake.connection, *place.glob("*.parquet"))
 
 
 def _newest(candidates: ibis.Table, problem: Problem) -> tuple[Any, ...]:

@@ -5,7 +5,7 @@ training, evaluation and scoring read one list.
 """
 
 from collections.abc import Mapping
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -22,7 +22,7 @@ from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.decisions.rows import LABEL, MATURED_AT, decision_rows
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.compiling import cut_offs_of, decision_features, with_features
-from mlguide_assets.prepare.features.events import AT, canonical_events, timestamp_of
+from mlguide_assets.prepare.features.events import AT, canonical_events, microseconds, timestamp_of
 from mlguide_assets.prepare.features.resolving import follows_from_data, resolved_features
 from mlguide_assets.prepare.lake.lake import Lake
 
@@ -31,8 +31,8 @@ DECLARATIONS = "feature_declarations"
 
 
 def tables_of(lake: Lake, problem: Problem) -> dict[str, ibis.Table]:
-    """The accepted tables of a problem, by their names."""
-    return {name: lake.read(name) for name in problem.tables}
+    """The accepted tables of a problem, by their names, as the lake's engine reads them."""
+    return {name: lake.open(name) for name in problem.tables}
 
 
 def clock_of(tables: Mapping[str, ibis.Table], problem: Problem) -> datetime:
@@ -57,6 +57,16 @@ def decisions_of(tables: Mapping[str, ibis.Table], problem: Problem, *, clock: d
     """
     rows = decision_rows(tables, problem, clock=clock or clock_of(tables, problem))
     return rows.rename({problem.label.column: LABEL}) if problem.label.column != LABEL else rows
+
+
+def declarations_of(lake: Lake, problem: Problem) -> pa.Table:
+    """`declared_features` of the tables in a lake, whose decisions are computed once, however often they are asked."""
+    tables = tables_of(lake, problem)
+    rows = decisions_of(tables, problem)
+    if not follows_from_data(problem):
+        return declared_features(tables, rows, problem)
+    with lake.scratch("What features follow from") as folder:
+        return declared_features(tables, lake.engine.stored(rows, folder / "decisions.parquet"), problem)
 
 
 def declared_features(tables: Mapping[str, ibis.Table], rows: ibis.Table, problem: Problem) -> pa.Table:
@@ -149,14 +159,28 @@ def test_start(rows: ibis.Table, problem: Problem) -> datetime:
     settings = problem.evaluation
     if settings.test_from is not None:
         return datetime.combine(settings.test_from, time())
-    known = rows.filter(rows[problem.label.column].notnull()).select(at=rows[problem.decision.time])
-    count = int(known.count().execute())
+    known = rows.filter(rows[problem.label.column].notnull())
+    count = int(known.count().to_pyarrow().as_py())
     if not count:
         raise InputError("No outcome has matured yet, so there is nothing to learn from: add history.")
     # As `train/split.py` parts the rows.
-    place = int(count * (1 - settings.test_share))
-    start: datetime = known.order_by("at").limit(1, offset=place).to_pyarrow()["at"][0].as_py()
-    return start
+    return _in_order_of_time(known[problem.decision.time], int(count * (1 - settings.test_share)))
+
+
+def _in_order_of_time(times: ibis.Column, place: int) -> datetime:
+    """The instant that has a place, from 0 on, in the order of time. Counted rather than sorted, which takes one place
+    for all of them: by day, within its day by second, and there by instant.
+    """
+    rows, reached = times.as_table().select(at=microseconds(times)), 0
+    for width in (86_400_000_000, 1_000_000, 1):
+        keyed = rows.mutate(bucket=rows["at"] // width)
+        counted = keyed.group_by("bucket").aggregate(rows=keyed.count()).order_by("bucket").to_pyarrow().to_pylist()
+        for row in counted:
+            if place < row["rows"]:
+                break
+            place -= row["rows"]
+        rows, reached = keyed.filter(keyed.bucket == row["bucket"]).drop("bucket"), row["bucket"]
+    return datetime(1970, 1, 1) + timedelta(microseconds=reached)
 
 
 def _cut_offs(problem: Problem) -> Any:

@@ -22,6 +22,7 @@ from mlguide_assets.prepare.features.building import (
     decisions_of,
     features_of_all,
     features_of_some,
+    tables_of,
 )
 from mlguide_assets.prepare.lake.data_files import Partitions, TableLike
 from mlguide_assets.prepare.lake.failures import writing
@@ -42,7 +43,7 @@ def features_by_partition(lake: Lake, problem: Problem) -> Iterator[Partitions]:
     Args:
         problem: resolved.
     """
-    tables = {name: lake.open(name) for name in problem.tables}
+    tables = tables_of(lake, problem)
     clock = clock_of(tables, problem)
     rows = decisions_of(tables, problem, clock=clock)
     calendar = Calendar.of(clock.date(), problem.label.window)

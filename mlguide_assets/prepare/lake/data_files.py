@@ -96,7 +96,7 @@ def write_file(session: Session, folder: Path, key: str, data: TableLike) -> Dat
     temporary = temporary_file(folder)
     try:
         if isinstance(data, pa.Table | pa.RecordBatchReader):
-            _write_arrow(data, temporary)
+            write_arrow(data, temporary)
         elif isinstance(data, Query):
             with session.connection.con.cursor() as cursor:
                 cursor.execute("SET TimeZone = 'UTC'")
@@ -126,7 +126,8 @@ def name_by_content(temporary: Path, key: str) -> DataFile:
     return DataFile(file=final.name, rows=rows, bytes=size, sha256=digest)
 
 
-def _write_arrow(data: pa.Table | pa.RecordBatchReader, path: Path) -> None:
+def write_arrow(data: pa.Table | pa.RecordBatchReader, path: Path) -> None:
+    """Write rows as Parquet, a batch at a time."""
     batches = data.to_batches() if isinstance(data, pa.Table) else data
     with pq.ParquetWriter(path, data.schema, compression="zstd") as writer:
         for batch in batches:

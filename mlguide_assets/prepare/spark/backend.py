@@ -3,9 +3,11 @@
 Only modules that have opened Spark import this one.
 """
 
+import math
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,12 @@ class SparkCompiler(PySparkCompiler):  # type: ignore[misc]  # Ibis has no types
 
     __slots__ = ()
 
+    def visit_NonNullLiteral(self, op: Any, *, value: Any, dtype: Any) -> Any:  # noqa: N802
+        """As a number in Spark's SQL it would be a decimal, and so would what is computed with it."""
+        if dtype.is_floating() and math.isfinite(value):
+            return self.cast(repr(float(value)), dtype)
+        return super().visit_NonNullLiteral(op, value=value, dtype=dtype)
+
     def visit_TimestampAdd(self, op: Any, *, left: Any, right: Any) -> Any:  # noqa: N802
         """Ibis casts a text to an interval, which Spark can parse, but not compile."""
         interval = op.right
@@ -48,22 +56,73 @@ class SparkCompiler(PySparkCompiler):  # type: ignore[misc]  # Ibis has no types
         collected = self.f.anon.collect_list(arg if where is None else self.if_(where, arg, sge.Null()))
         return self.f.anon.sort_array(collected, sge.convert(key.ascending))
 
+    def visit_Cast(self, op: Any, *, arg: Any, to: Any) -> Any:  # noqa: N802
+        """To DuckDB a text that begins with 0x is a number; Spark reads its digits, of which there are up to 15."""
+        if to.is_integer() and isinstance(op.arg, ops.StringConcat) and _is_prefix(op.arg.arg[0]):
+            digits = self.f.anon.substr(arg, sge.convert(len(_HEX) + 1))
+            return self.cast(self.f.anon.conv(digits, sge.convert(16), sge.convert(10)), to)
+        return super().visit_Cast(op, arg=arg, to=to)
+
     def visit_ScalarUDF(self, op: Any, **arguments: Any) -> Any:  # noqa: N802
-        """DuckDB's hash by one of Spark's, which skips nulls, so that they count by a column of their own."""
-        if op.__func_name__ != "hash":
+        """Functions of DuckDB that are called by name."""
+        if op.__func_name__ not in _FUNCTIONS:
             return super().visit_ScalarUDF(op, **arguments)
-        (value,) = arguments.values()
-        if isinstance(value, sge.Struct):
-            columns = [each.unalias() for each in value.expressions]
-            known = [each for column in columns for each in (column, column.is_(sge.Null()))]
-        else:
-            known = [value]
-        # As a decimal, since sums of whole numbers overflow.
-        return self.cast(self.f.anon.xxhash64(*known), dt.Decimal(20, 0))
+        return _FUNCTIONS[op.__func_name__](self, *arguments.values())
+
+    def visit_AggUDF(self, op: Any, *, where: Any, **arguments: Any) -> Any:  # noqa: N802
+        """DuckDB's histogram over edges: one count for each."""
+        if op.__func_name__ != "histogram":
+            return super().visit_AggUDF(op, where=where, **arguments)
+        value, edges = arguments.values()
+        if where is not None:
+            value = self.if_(where, value, sge.Null())
+        (given,) = op.edges.find(ops.Literal)
+        bounds = [self.cast(sge.convert(edge), dt.float64) for edge in given.value]
+        inside = [value <= bound for bound in bounds[:1]] + [
+            sge.and_(value > below, value <= bound) for below, bound in pairwise(bounds)
+        ]
+        counts = self.f.array(*(self.f.anon.count_if(each) for each in inside))
+        return self.f.anon.map_from_arrays(edges, self.cast(counts, dt.Array(dt.int64)))
 
     def visit_ArrayIndex(self, op: Any, *, arg: Any, index: Any) -> Any:  # noqa: N802
         """Null where there are not so many values: in ANSI mode `element_at` fails there."""
         return self.f.anon.try_element_at(arg, self.cast(index + 1, dt.int32))
+
+
+_HEX = "0x"
+
+
+def _is_prefix(text: ops.Value) -> bool:
+    return isinstance(text, ops.Literal) and text.value == _HEX
+
+
+def _hash(compiler: SparkCompiler, value: Any) -> Any:
+    """One of Spark's, which skips nulls, so that they count by a column of their own."""
+    if isinstance(value, sge.Struct):
+        columns = [each.unalias() for each in value.expressions]
+        known = [each for column in columns for each in (column, column.is_(sge.Null()))]
+    else:
+        known = [value]
+    # As a decimal, since sums of whole numbers overflow.
+    return compiler.cast(compiler.f.anon.xxhash64(*known), dt.Decimal(20, 0))
+
+
+def _list_position(compiler: SparkCompiler, values: Any, value: Any) -> Any:
+    """What is in no list has the place 0 in Spark's, which null is not."""
+    typed = compiler.cast(values, dt.Array(dt.string))
+    return compiler.f.nullif(compiler.f.anon.array_position(typed, value), sge.convert(0))
+
+
+def _is_finite(compiler: SparkCompiler, number: Any) -> Any:
+    return sge.and_(compiler.f.isnan(number).not_(), compiler.f.abs(number) < compiler.POS_INF)
+
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "hash": _hash,
+    "isfinite": _is_finite,
+    "list_position": _list_position,
+}
+"""By DuckDB's name: the same in Spark's SQL."""
 
 
 class SparkBackend(Backend):  # type: ignore[misc]  # Ibis has no types
@@ -88,6 +147,10 @@ class SparkBackend(Backend):  # type: ignore[misc]  # Ibis has no types
 
     def execute(self, expr: Any, /, **kwargs: Any) -> Any:
         return expr.__pandas_result__(self.to_pyarrow(expr.as_table(), **kwargs).to_pandas())
+
+    def _register_in_memory_table(self, op: ops.InMemoryTable) -> None:
+        """Ibis goes by way of pandas, where whole numbers with a null are floats, and times have another unit."""
+        self._session.createDataFrame(op.data.to_pyarrow(op.schema)).createOrReplaceTempView(op.name)
 
     def read_files(self, *paths: Path) -> ibis.Table:
         """Parquet files, or folders of them, as one table; what folders above them are called adds no columns."""

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlguide_assets.prepare.computing import Batches, EngineName, Parted, Shape
-from mlguide_assets.prepare.lake.data_files import TableLike, Written
+from mlguide_assets.prepare.lake.data_files import TableLike, Written, write_arrow
 from mlguide_assets.prepare.rebuilding import KEY
 from mlguide_assets.prepare.spark.backend import SparkBackend, backend_of
 from mlguide_assets.prepare.spark.footers import sort_encodings
@@ -27,6 +27,7 @@ class Spark:
 
     connection: SparkBackend
     name: EngineName = "spark"
+    elsewhere: bool = True
 
     @classmethod
     def opened(cls) -> "Spark":
@@ -36,8 +37,12 @@ class Spark:
     def read(self, *paths: Path) -> ibis.Table:
         return self.connection.read_files(*paths)
 
-    def stored(self, rows: ibis.Table, path: Path) -> ibis.Table:
-        self.connection.to_parts(rows, path)
+    def stored(self, rows: ibis.Table | pa.RecordBatchReader, path: Path) -> ibis.Table:
+        if isinstance(rows, pa.RecordBatchReader):
+            path.mkdir()
+            write_arrow(rows, path / "rows.parquet")
+        else:
+            self.connection.to_parts(rows, path)
         return self.read(path)
 
     def parted(self, rows: ibis.Table, keys: Sequence[str], folder: Path) -> Parted:

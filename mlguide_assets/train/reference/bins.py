@@ -106,7 +106,7 @@ def _measures(rows: ibis.Table, bins: Mapping[str, Bins]) -> dict[str, Any]:
         measures[f"bins{at}"] = (
             _histogram(values, _edge_list(into.edges))
             if into.kind == "number"
-            else _tally(_position(ibis.literal(list(into.categories), "array<string>"), values))
+            else _histogram(_position(_list(into.categories), values).cast("float64"), _edge_list(_places(into)))
         )
         measures[f"known{at}"] = values.count()
     return measures
@@ -117,7 +117,7 @@ def _counts(found: Mapping[str, Any], bins: Mapping[str, Bins]) -> dict[str, Cou
     for at, (name, into) in enumerate(bins.items()):
         # A map, which Arrow gives as pairs; DuckDB has none where no row has a value.
         in_bins, known = dict(found[f"bins{at}"] or ()), found[f"known{at}"]
-        keys = into.edges if into.kind == "number" else range(1, len(into.categories) + 1)
+        keys = into.edges if into.kind == "number" else _places(into)
         in_order = [in_bins.get(key, 0) for key in keys]
         counts[name] = (*in_order, known - sum(in_order), found["rows"] - known)
     return counts
@@ -126,11 +126,6 @@ def _counts(found: Mapping[str, Any], bins: Mapping[str, Bins]) -> dict[str, Cou
 @ibis.udf.agg.builtin(name="histogram")  # type: ignore[untyped-decorator]
 def _histogram(x: dt.float64, edges: dt.Array[dt.float64]) -> dt.Map[dt.float64, dt.int64]:
     """How many x are above the edge before and not above this one; what is above all edges, under infinity."""
-
-
-@ibis.udf.agg.builtin(name="histogram")  # type: ignore[untyped-decorator]
-def _tally(x: dt.int64) -> dt.Map[dt.int64, dt.int64]:
-    """How often each value occurs."""
 
 
 @ibis.udf.agg.builtin(name="quantile_disc")  # type: ignore[untyped-decorator]
@@ -158,7 +153,16 @@ def _values(rows: ibis.Table, name: str, kind: Kind) -> Any:
 
 def _edge_list(edges: Sequence[float]) -> Any:
     # By way of text: DuckDB reads 0.1 as a decimal, and decimals in one list lose digits to each other.
-    return ibis.literal([repr(edge) for edge in edges], "array<string>").cast("array<float64>")
+    return _list([repr(edge) for edge in edges]).cast("array<float64>")
+
+
+def _list(texts: Sequence[str]) -> Any:
+    return ibis.literal(list(texts), "array<string>")
+
+
+def _places(bins: Bins) -> tuple[float, ...]:
+    """Of the categories, from 1 on: the edges that each of them is at."""
+    return tuple(float(place) for place in range(1, len(bins.categories) + 1))
 
 
 def _edges(rows: ibis.Table, names: Sequence[str]) -> dict[str, tuple[float, ...]]:
