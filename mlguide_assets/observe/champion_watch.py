@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlguide_assets.define.decision import plural
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, champion, load_bundle, metadata_of
 from mlguide_assets.deploy.comparison import CHALLENGER, CHAMPION, Comparison, compare_scores
@@ -42,6 +43,23 @@ SCHEMA = pa.schema(
         ("reason", pa.string()),
     ]
 )
+
+
+def watch_columns(problem: Problem) -> dict[str, str]:
+    """Column of `SCHEMA` → meaning."""
+    many, units = problem.decision.plural, plural(problem.decision.unit)
+    return {
+        "model_version": "The champion that is watched.",
+        "champion_before": "The champion before it, with which it is compared.",
+        "data_until": "The newest day of data, UTC.",
+        "rows": f"Matured {many} since it became champion.",
+        "positives": "Positive outcomes among them.",
+        "metric": "The primary metric.",
+        "difference": "How much better the champion is than the one before; negative is worse.",
+        "standard_error": f"Standard error of the difference, by resampling {units}.",
+        "verdict": "not_watched, too_few, holds, worse, or over.",
+        "reason": "Why, in words.",
+    }
 
 
 @dataclass(frozen=True)

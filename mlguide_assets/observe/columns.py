@@ -1,132 +1,24 @@
-"""What the columns of this stage's tables mean, table by table."""
+"""What the columns of this stage's tables mean: each table says it beside its schema."""
 
-from mlguide_assets.define.decision import plural
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.observe import online_parity, performance_verdict
+from mlguide_assets.observe.champion_watch import watch_columns
+from mlguide_assets.observe.data_drift import drift_columns
+from mlguide_assets.observe.performance import estimated_columns, realised_columns
+from mlguide_assets.observe.rows import landed_columns
+from mlguide_assets.observe.serving_health import health_columns
 
 
 def columns_of(problem: Problem) -> dict[str, dict[str, str]]:
     """Table → column → meaning, for every table of this stage."""
-    decision = problem.decision
-    noun, many, units = decision.noun, decision.plural, plural(decision.unit)
-    window = {
-        "model_version": "The champion that is measured.",
-        "day": "The last day of the window, UTC.",
-        "window_days": "Days of the window.",
-        "column": f"The column by which the {many} are sliced; (all) is all of them.",
-        "slice": "The value of the column, or the band of its values.",
-        "rows": f"Rows of the window, a {noun} each.",
-    }
-
     return {
-        "landed_days": {
-            "day": "The day, UTC.",
-            "rows": "Events of the day by which the data's clock goes.",
-            "decisions": f"What was decided on the day: its {many}.",
-            "digest": f"A hash of the day's {many} without their outcomes.",
-            "outcomes": f"A hash of the day's {many} with their outcomes, once all of them are final; null before.",
-        },
-        "champion_watch": {
-            "model_version": "The champion that is watched.",
-            "champion_before": "The champion before it, with which it is compared.",
-            "data_until": "The newest day of data, UTC.",
-            "rows": f"Matured {many} since it became champion.",
-            "positives": "Positive outcomes among them.",
-            "metric": "The primary metric.",
-            "difference": "How much better the champion is than the one before; negative is worse.",
-            "standard_error": f"Standard error of the difference, by resampling {units}.",
-            "verdict": "not_watched, too_few, holds, worse, or over.",
-            "reason": "Why, in words.",
-        },
-        "data_drift": {
-            "day": "The day that was compared, UTC.",
-            "source": f"Which rows were compared: the day's {many}, or the requests to the API (traffic).",
-            "model_version": "The champion whose reference profile the day was compared with.",
-            "signature": f"A hash of the {many} and outcomes that were compared; another one: they have changed.",
-            "window_days": f"Days up to this one that were compared together; more than one where each has few {many}.",
-            "column": "The column that was compared; (volume) is the row count, (all) the verdict on all columns.",
-            "kind": "Whether the column is a number or a category; null for (volume) and (all).",
-            "rows": "Rows that were compared.",
-            "psi": "Population stability index against the reference.",
-            "statistic": "Pearson's chi-square against the reference, divided by the inflation.",
-            "degrees": "Its degrees of freedom.",
-            "p_value": "The probability of such a statistic or a larger one where nothing has drifted.",
-            "q_value": "The p-value corrected for the number of columns (Benjamini-Hochberg).",
-            "null_share": "Share of missing values on the day.",
-            "reference_null_share": "Share of missing values in the reference.",
-            "unseen_share": "Share of values that are none of the reference's categories.",
-            "importance": "Share of the model's gain that comes from the column; 1 for probability and label.",
-            "cost_effect": "Change of the cost per 1,000 decisions by the drift of this column alone; "
-            "null where it was not measured.",
-            "inflation": "How much larger the statistic is between days that do not drift, since rows share units.",
-            "level": "The result: none, too_few, warn or act.",
-            "check": "Which check decided the level: schema, nulls, categories, distribution or volume.",
-            "reason": "Why, in words.",
-        },
-        "model_performance": {
-            **window,
-            "positives": "Rows among them with the positive outcome.",
-            "metric": "The metric.",
-            "value": "The metric on matured labels.",
-            "low": f"Lower end of the 95 % interval, from a bootstrap of {units}.",
-            "high": "Upper end of the 95 % interval.",
-            "noise": "Standard deviation of the metric about its estimate on the same rows; NaN for slices.",
-            "supported": "Whether the window has enough rows of both outcomes for an interval.",
-        },
-        "estimated_performance": {
-            **window,
-            "positives": "Expected positives: the sum of the probabilities; no label is used.",
-            "metric": "The metric.",
-            "value": "The metric that the champion's own probabilities expect.",
-            "low": "Lower end of the 95 % interval; null where earlier estimates were wrong too often to be trusted.",
-            "high": "Upper end of the 95 % interval; null where the lower end is.",
-            "noise": "Standard deviation of the realised metric about this estimate, on the same rows.",
-            "supported": "Whether the window has enough rows for an interval.",
-        },
-        "performance_gap": {
-            "model_version": "The champion that is measured.",
-            "day": "The last day of the window, UTC.",
-            "window_days": "Days of the window.",
-            "rows": "Matured rows in the window.",
-            "metric": "The metric.",
-            "realised": "The metric on matured labels.",
-            "estimated": "The metric that the probabilities expect of the same rows.",
-            "value": "Realised minus estimated.",
-            "low": "Lower end of the 95 % interval of the difference.",
-            "high": "Upper end of that interval.",
-            "sees_concept_drift": "Whether the difference is beyond chance: the same inputs have other outcomes.",
-        },
-        "performance_verdicts": {
-            "model_version": "The champion that is measured.",
-            "day": "The last day of the window, UTC.",
-            "window_days": "Days of the window.",
-            "metric": "The primary metric.",
-            "verdict": "Whether the champion is as good as it was at training, or has dropped.",
-            "current": "The metric over the window.",
-            "reference": f"The metric at training, on {many} that the model had not seen.",
-            "difference": "Current minus reference, so that negative is worse.",
-            "difference_low": "Lower end of the 95 % interval of the difference.",
-            "difference_high": "Upper end of that interval.",
-            "reason": "Why, in words.",
-        },
-        "online_parity": {
-            "feature": "The feature.",
-            "rows": "Logged values that were compared.",
-            "mismatches": "Logged values that differ from what is computed offline.",
-            "share": "Mismatches as a share of the values compared.",
-            "example": "One that differs, as JSON; null where there is none.",
-        },
-        "serving_health": {
-            "day": "The day, UTC.",
-            "endpoint": "The kind of request: predict or recommend.",
-            "model_version": "The version that answered.",
-            "requests": "Answered requests.",
-            "latency_p50": "Median latency of a request, in milliseconds.",
-            "latency_p99": "99th percentile of the latency, in milliseconds.",
-            "pairs": "Answers: one for each case in a request.",
-            "base_rates": "Answers that were the base rate.",
-            "mean_probability": "Mean probability that was answered.",
-            "withheld_share": f"Share of the answers that are {decision.above}.",
-            "feature_hours": "Age of the oldest features that were used, in hours.",
-            "model_days": "Days from the training of the model to the end of the day.",
-        },
+        "landed_days": landed_columns(problem),
+        "champion_watch": watch_columns(problem),
+        "data_drift": drift_columns(problem),
+        "model_performance": realised_columns(problem),
+        "estimated_performance": estimated_columns(problem),
+        "performance_gap": performance_verdict.GAP_COLUMNS,
+        "performance_verdicts": performance_verdict.verdict_columns(problem),
+        "online_parity": online_parity.COLUMNS,
+        "serving_health": health_columns(problem),
     }

@@ -52,6 +52,36 @@ SCHEMA = pa.schema(
 )
 
 
+def drift_columns(problem: Problem) -> dict[str, str]:
+    """Column of `SCHEMA` → meaning."""
+    many = problem.decision.plural
+    return {
+        "day": "The day that was compared, UTC.",
+        "source": f"Which rows were compared: the day's {many}, or the requests to the API (traffic).",
+        "model_version": "The champion whose reference profile the day was compared with.",
+        "signature": f"A hash of the {many} and outcomes that were compared; another one: they have changed.",
+        "window_days": f"Days up to this one that were compared together; more than one where each has few {many}.",
+        "column": "The column that was compared; (volume) is the row count, (all) the verdict on all columns.",
+        "kind": "Whether the column is a number or a category; null for (volume) and (all).",
+        "rows": "Rows that were compared.",
+        "psi": "Population stability index against the reference.",
+        "statistic": "Pearson's chi-square against the reference, divided by the inflation.",
+        "degrees": "Its degrees of freedom.",
+        "p_value": "The probability of such a statistic or a larger one where nothing has drifted.",
+        "q_value": "The p-value corrected for the number of columns (Benjamini-Hochberg).",
+        "null_share": "Share of missing values on the day.",
+        "reference_null_share": "Share of missing values in the reference.",
+        "unseen_share": "Share of values that are none of the reference's categories.",
+        "importance": "Share of the model's gain that comes from the column; 1 for probability and label.",
+        "cost_effect": "Change of the cost per 1,000 decisions by the drift of this column alone; "
+        "null where it was not measured.",
+        "inflation": "How much larger the statistic is between days that do not drift, since rows share units.",
+        "level": "The result: none, too_few, warn or act.",
+        "check": "Which check decided the level: schema, nulls, categories, distribution or volume.",
+        "reason": "Why, in words.",
+    }
+
+
 @dataclass(frozen=True)
 class DayDrift:
     """The verdicts on a day, as `SCHEMA`; and on its decisions, what to say of it."""

@@ -36,6 +36,15 @@ SCHEMA = pa.schema(
     ]
 )
 
+COLUMNS = {
+    "feature": "The feature.",
+    "rows": "Logged values that were compared.",
+    "mismatches": "Logged values that differ from what is computed offline.",
+    "share": "Mismatches as a share of the values compared.",
+    "example": "One that differs, as JSON; null where there is none.",
+}
+"""Column → meaning."""
+
 
 @dataclass(frozen=True)
 class OnlineParity:

@@ -14,8 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlguide_assets.define.decision import plural
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.observe.tallies import Bins, exact, exact_expected
-from mlguide_assets.observe.windows import Decided, Window, measured, spans
+from mlguide_assets.observe.windows import Decided, Window, measured, spans, window_columns
 from mlguide_assets.statistics.arrays import Floats, Integers
 from mlguide_assets.statistics.bootstrap import ClusterBootstrap
 from mlguide_assets.statistics.ranking import RANKED
@@ -203,3 +205,32 @@ def _expected(decisions: Decided, bootstrap: ClusterBootstrap, length: int) -> W
     needed = np.where(positives < RARE * rows, MIN_EXPECTED_IF_RARE, MIN_EXPECTED)
     ranked = np.array([exact_expected(decisions.scores[here]) for here in inside]).reshape(-1, 1, len(RANKED))
     return Window(length, rows[:, None], positives[:, None], ((positives >= needed) & several)[:, None], ranked)
+
+
+def realised_columns(problem: Problem) -> dict[str, str]:
+    """Column of what `realised` gives → meaning."""
+    units = plural(problem.decision.unit)
+    return {
+        **window_columns(problem),
+        "positives": "Rows among them with the positive outcome.",
+        "metric": "The metric.",
+        "value": "The metric on matured labels.",
+        "low": f"Lower end of the 95 % interval, from a bootstrap of {units}.",
+        "high": "Upper end of the 95 % interval.",
+        "noise": "Standard deviation of the metric about its estimate on the same rows; NaN for slices.",
+        "supported": "Whether the window has enough rows of both outcomes for an interval.",
+    }
+
+
+def estimated_columns(problem: Problem) -> dict[str, str]:
+    """Column of what `estimated` gives → meaning."""
+    return {
+        **window_columns(problem),
+        "positives": "Expected positives: the sum of the probabilities; no label is used.",
+        "metric": "The metric.",
+        "value": "The metric that the champion's own probabilities expect.",
+        "low": "Lower end of the 95 % interval; null where earlier estimates were wrong too often to be trusted.",
+        "high": "Upper end of the 95 % interval; null where the lower end is.",
+        "noise": "Standard deviation of the realised metric about this estimate, on the same rows.",
+        "supported": "Whether the window has enough rows for an interval.",
+    }

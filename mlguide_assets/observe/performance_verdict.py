@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.observe.performance import WINDOW_DAYS
 from mlguide_assets.observe.windows import LEVEL
 from mlguide_assets.statistics.intervals import Estimate
@@ -36,6 +37,25 @@ VERDICTS_SCHEMA = pa.schema(
     ]
 )
 
+
+def verdict_columns(problem: Problem) -> dict[str, str]:
+    """Column of `VERDICTS_SCHEMA` → meaning."""
+    many = problem.decision.plural
+    return {
+        "model_version": "The champion that is measured.",
+        "day": "The last day of the window, UTC.",
+        "window_days": "Days of the window.",
+        "metric": "The primary metric.",
+        "verdict": "Whether the champion is as good as it was at training, or has dropped.",
+        "current": "The metric over the window.",
+        "reference": f"The metric at training, on {many} that the model had not seen.",
+        "difference": "Current minus reference, so that negative is worse.",
+        "difference_low": "Lower end of the 95 % interval of the difference.",
+        "difference_high": "Upper end of that interval.",
+        "reason": "Why, in words.",
+    }
+
+
 TOO_MANY_MISSES = 0.99
 """An estimate is not trusted where it missed more often than this share of honest ones would have."""
 
@@ -54,6 +74,21 @@ GAP_SCHEMA = pa.schema(
     }
 )
 """One row per window, the day it ends with, and metric, of all decisions together."""
+
+GAP_COLUMNS = {
+    "model_version": "The champion that is measured.",
+    "day": "The last day of the window, UTC.",
+    "window_days": "Days of the window.",
+    "rows": "Matured rows in the window.",
+    "metric": "The metric.",
+    "realised": "The metric on matured labels.",
+    "estimated": "The metric that the probabilities expect of the same rows.",
+    "value": "Realised minus estimated.",
+    "low": "Lower end of the 95 % interval of the difference.",
+    "high": "Upper end of that interval.",
+    "sees_concept_drift": "Whether the difference is beyond chance: the same inputs have other outcomes.",
+}
+"""Column → meaning."""
 
 
 def gap(realised: pa.Table, estimated: pa.Table, *, level: float = LEVEL) -> pa.Table:

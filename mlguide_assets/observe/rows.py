@@ -135,6 +135,18 @@ def landed_days(tables: Tables, problem: Problem, decided: ibis.Table | None = N
 _LANDED = ("day", "rows", "decisions", "digest", "outcomes")
 
 
+def landed_columns(problem: Problem) -> dict[str, str]:
+    """Column of `landed_days` → meaning."""
+    many = problem.decision.plural
+    return {
+        "day": "The day, UTC.",
+        "rows": "Events of the day by which the data's clock goes.",
+        "decisions": f"What was decided on the day: its {many}.",
+        "digest": f"A hash of the day's {many} without their outcomes.",
+        "outcomes": f"A hash of the day's {many} with their outcomes, once all of them are final; null before.",
+    }
+
+
 def _days_of(decided: ibis.Table, problem: Problem, clock: datetime) -> ibis.Table:
     """What was decided on each day: day, decisions, digest and outcomes."""
     keys, label = problem.decision.keys, problem.label.column

@@ -6,6 +6,7 @@ from datetime import datetime
 import ibis
 
 from mlguide_assets.define.decision import Decision
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.prediction_log import UNANSWERED
 
 
@@ -42,3 +43,22 @@ def serving_health(prediction_log: ibis.Table, trained: Mapping[str, str], decis
     trained_at = health.model_version.cases(*known.items(), else_=None) if known else ibis.null()
     age = (health.day.cast("timestamp") + ibis.interval(days=1)).delta(trained_at.cast("timestamp"), unit="second")
     return health.mutate(model_days=age / 86_400).order_by(keys)
+
+
+def health_columns(problem: Problem) -> dict[str, str]:
+    """Column → meaning."""
+    decision = problem.decision
+    return {
+        "day": "The day, UTC.",
+        "endpoint": "The kind of request: predict or recommend.",
+        "model_version": "The version that answered.",
+        "requests": "Answered requests.",
+        "latency_p50": "Median latency of a request, in milliseconds.",
+        "latency_p99": "99th percentile of the latency, in milliseconds.",
+        "pairs": "Answers: one for each case in a request.",
+        "base_rates": "Answers that were the base rate.",
+        "mean_probability": "Mean probability that was answered.",
+        "withheld_share": f"Share of the answers that are {decision.above}.",
+        "feature_hours": "Age of the oldest features that were used, in hours.",
+        "model_days": "Days from the training of the model to the end of the day.",
+    }

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.observe.tallies import MEASURES, Bins
 from mlguide_assets.statistics.arrays import Flags, Floats, Integers
 from mlguide_assets.statistics.bootstrap import ClusterBootstrap
@@ -41,6 +42,19 @@ _MICROSECONDS_PER_DAY = 86_400_000_000
 
 Tally = Callable[[int, Floats], Floats]
 """Sums (groups, tallied, r) of one day, given its position and how often each unit counts, (units, r)."""
+
+
+def window_columns(problem: Problem) -> dict[str, str]:
+    """Columns that say what a row of `SCHEMA` is of → meaning; the version is added where it is known."""
+    noun, many = problem.decision.noun, problem.decision.plural
+    return {
+        "model_version": "The champion that is measured.",
+        "day": "The last day of the window, UTC.",
+        "window_days": "Days of the window.",
+        "column": f"The column by which the {many} are sliced; (all) is all of them.",
+        "slice": "The value of the column, or the band of its values.",
+        "rows": f"Rows of the window, a {noun} each.",
+    }
 
 
 @dataclass(frozen=True, eq=False)

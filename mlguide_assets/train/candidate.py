@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.catalogue import features_of
@@ -304,3 +305,18 @@ def _calibration_error(labels: Labels, probabilities: npt.NDArray[np.float64]) -
 
 def _day(time: np.datetime64) -> str:
     return str(time.astype("datetime64[D]"))
+
+
+def score_columns(problem: Problem) -> dict[str, str]:
+    """Column of `Candidate.scores` → meaning."""
+    decision = problem.decision
+    return {
+        **dict.fromkeys(decision.keys, f"Part of the key of a {decision.noun}."),
+        **{id_column(noun): f"The {noun}." for noun in decision.nouns},
+        decision.time: f"The instant of the {decision.noun}, UTC.",
+        "label": "The matured outcome: 1 where it is positive, else 0.",
+        "base_rate": "Probability by the base rate of the training window.",
+        "logistic_regression": "Probability by the logistic regression.",
+        "linear_svm": "Probability by the linear support vector machine.",
+        "xgboost": "Probability by XGBoost.",
+    }

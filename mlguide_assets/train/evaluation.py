@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from mlguide_assets.define.decision import plural
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.decision_plots import cost_plot
@@ -131,4 +132,15 @@ def _plots(
         "cost_curve": cost_plot(curve, threshold),
         "score_histogram": score_histogram(labels, own),
         "slices": slice_plot(slices),
+    }
+
+
+def evaluation_columns(problem: Problem) -> dict[str, str]:
+    """Column of `Evaluation.table` → meaning."""
+    return {
+        "model": "The model: the candidate, a baseline, or the oracle, which is the simulator's own probability.",
+        "metric": "The metric.",
+        "value": "The metric on the test window.",
+        "low": f"Lower end of the 95 % interval, from a bootstrap of {plural(problem.decision.unit)}.",
+        "high": "Upper end of the 95 % interval.",
     }

@@ -60,3 +60,12 @@ def _sample(features: ibis.Table, problem: Problem, rows: int) -> pa.Table:
         return matured_rows(features, problem)
     chosen = np.random.default_rng(problem.evaluation.seed).choice(keys.num_rows, rows, replace=False)
     return matured_rows(features.semi_join(ibis.memtable(keys.take(np.sort(chosen))), names), problem)
+
+
+COLUMNS = {
+    "feature": "The feature.",
+    "mean_abs_contribution": "Mean absolute SHAP contribution to the log-odds, over the rows explained.",
+    "share": "Its share of the sum over all features.",
+    "rank": "1 is the feature that moves the risk most.",
+}
+"""Column → meaning."""

@@ -20,6 +20,12 @@ from mlguide_assets.train.tuning import TRIALS, tune
 
 _SCHEMA = pa.schema([("recipe", pa.string()), ("reasons", pa.list_(pa.string()))])
 
+COLUMNS = {
+    "recipe": "Parameters and training window that every training uses, as JSON.",
+    "reasons": "Why they were chosen.",
+}
+"""Column → meaning."""
+
 
 @dataclass(frozen=True, eq=False)
 class Search:

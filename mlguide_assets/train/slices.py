@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlguide_assets.define.decision import plural
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.statistics.arrays import Flags, Floats, Integers, ratio
 from mlguide_assets.statistics.bootstrap import ClusterBootstrap, stacked
 from mlguide_assets.statistics.intervals import Estimate, distance_interval
@@ -50,6 +52,38 @@ SCHEMA = pa.schema(
     }
 )
 """Of every table of this module: one row per slice and metric."""
+
+
+def slice_columns(problem: Problem) -> dict[str, str]:
+    """Column of `SCHEMA` → meaning, for slices."""
+    many = problem.decision.plural
+    return {
+        "column": f"The column by which the {many} are sliced; (all) is all of them.",
+        "slice": "The value of the column, or the band of its values.",
+        "rows": "Rows of the test window in the slice.",
+        "positives": "Rows among them with the positive outcome.",
+        "metric": "The metric; *gap* is the slice's ROC AUC minus that of all rows.",
+        "value": "The metric on the slice.",
+        "low": "Lower end of the 95 % interval; for gaps, of all slices together.",
+        "high": "Upper end of that interval.",
+        "supported": "Whether the slice has enough rows of both outcomes to be compared.",
+    }
+
+
+def group_columns(problem: Problem) -> dict[str, str]:
+    """Column of `SCHEMA` → meaning, for sensitive groups."""
+    decision = problem.decision
+    return {
+        "column": "The sensitive column; (all) is all rows.",
+        "slice": "The group: a value of the column, or the largest difference between two groups.",
+        "rows": "Rows of the test window in the group.",
+        "positives": "Rows among them with the positive outcome.",
+        "metric": f"The metric, such as the share of rows that are {decision.above_done} (withheld_share).",
+        "value": "The metric in the group, or its largest difference between groups.",
+        "low": f"Lower end of the 95 % interval, from a bootstrap of {plural(problem.decision.unit)}.",
+        "high": "Upper end of the 95 % interval.",
+        "supported": "Whether the group has enough rows of both outcomes to be compared.",
+    }
 
 
 def slice_metrics(

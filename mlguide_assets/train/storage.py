@@ -116,6 +116,14 @@ def load_model(folder: Path) -> ServableModel:
     return Boosted(booster, booster.num_boosted_rounds(), encoding, calibration)
 
 
+COLUMNS = {
+    "candidate": "The candidate's id: a hash of its data, problem, recipe and code.",
+    "trained_at": "When it was trained, UTC.",
+    "facts": "Rows, windows, threshold and lineage, as JSON.",
+}
+"""Column → meaning."""
+
+
 def record_of(folder: Path) -> pa.Table:
     """The small value that stands for a candidate between assets: its folder's name, since when, from what."""
     now = datetime.now(UTC).isoformat(timespec="seconds")

@@ -92,6 +92,22 @@ TRIALS = pa.schema(
     ]
 )
 
+COLUMNS = {
+    "trial": "The number of the trial; 0 has the default parameters.",
+    "state": "How it ended: finished, pruned, or out of time.",
+    "seconds": "How long it took.",
+    "log_loss": "Mean log-loss over the folds that choose, in nats; null unless it finished.",
+    "learning_rate": "Share of each tree that is added.",
+    "max_depth": "Most splits from the root of a tree to a leaf.",
+    "min_child_weight": "Least weight (sum of second derivatives) in a leaf.",
+    "subsample": "Share of the rows that a tree sees.",
+    "colsample_bytree": "Share of the features that a tree sees.",
+    "reg_lambda": "L2 penalty on the values of the leaves.",
+    "pruned_at_fold": "The fold after which the trial was given up.",
+    "chosen": "Whether these parameters were chosen.",
+}
+"""Column → meaning."""
+
 
 @dataclass(frozen=True, eq=False)
 class Tuning:

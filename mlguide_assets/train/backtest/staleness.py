@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from mlguide_assets.define.decision import plural
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.statistics.arrays import Floats
 from mlguide_assets.statistics.intervals import Estimate, percentile_interval
@@ -33,6 +34,23 @@ PERIODS = pa.schema(
         "loss_high": pa.float64(),
     }
 )
+
+
+def staleness_columns(problem: Problem) -> dict[str, str]:
+    """Column of `PERIODS` → meaning."""
+    return {
+        "age_days_low": "Age of the model at the start of the period, in days.",
+        "age_days_high": "Its age at the end.",
+        "rows": "Rows of the period.",
+        "positives": "Rows among them with the positive outcome.",
+        "roc_auc": "ROC AUC of the model that ages.",
+        "low": f"Lower end of the 95 % interval, from a bootstrap of {plural(problem.decision.unit)}.",
+        "high": "Upper end of the 95 % interval.",
+        "retrained_roc_auc": "ROC AUC of a model that was trained just before the period.",
+        "loss": "How much ROC AUC the ageing model lacks against it.",
+        "loss_low": "Lower end of the 95 % interval of the loss.",
+        "loss_high": "Upper end of that interval.",
+    }
 
 
 @dataclass(frozen=True, eq=False)

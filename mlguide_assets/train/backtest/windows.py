@@ -38,6 +38,19 @@ WINDOWS = pa.schema(
     }
 )
 
+COLUMNS = {
+    "window": "The training window: all history, its last days, or weights that halve with age.",
+    "fold": "The fold, in the order of time, or the mean over folds.",
+    "train_rows": "Rows that were learned from.",
+    "roc_auc": "ROC AUC on the rows of the fold.",
+    "log_loss": "Log-loss on the rows of the fold, in nats.",
+    "gain": "Gain in the primary metric over training on all history.",
+    "low": "Lower end of the interval of the gain, which allows for the number of windows compared.",
+    "high": "Upper end of that interval.",
+    "chosen": "Whether this window was chosen.",
+}
+"""Column → meaning."""
+
 
 @dataclass(frozen=True, eq=False)
 class WindowChoice:

@@ -40,6 +40,19 @@ class Behaviour:
         return {**asdict(self), "value": finite(self.value)}
 
 
+COLUMNS = {
+    "name": "The test: a fact that should hold of the model.",
+    "kind": "What kind of test: invariance, direction or minimum functionality.",
+    "passed": "Whether the fact holds.",
+    "value": "What was measured.",
+    "limit": "What the value may reach.",
+    "rows": "Rows that were scored for the test.",
+    "message": "What was changed, what should have followed, and what did.",
+    "example": "The row on which the fact fails most, as JSON; null where there is none.",
+}
+"""Column → meaning."""
+
+
 def behaviour_table(behaviours: tuple[Behaviour, ...]) -> pa.Table:
     """One row per test, the example as JSON."""
     rows = [{**each.to_json(), "example": each.example and json.dumps(each.example)} for each in behaviours]
