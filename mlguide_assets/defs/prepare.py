@@ -82,10 +82,27 @@ _KINDS = {"parquet", "ibis"}
 
 @dg.asset(name=PROBLEM.core_table, deps=list(_TABLES), group_name=GROUP, kinds=_KINDS, owners=OWNERS)
 def core_table(workspace: Workspace) -> Any:
-    """What is decided, about whom and when, and how it ended: a row per decision, beside its entities as of then."""
+    """What is decided, about whom and when, and how it ended: a row per decision, beside its entities as of then. To
+    look at and to export; models learn from the features."""
     from mlguide_assets.prepare.core import rebuilt_core
 
     return rebuilt_core(workspace.lake, PROBLEM)
+
+
+@dg.asset_check(
+    asset=key_of(PROBLEM.core_table),
+    additional_deps=[key_of(name) for name in _TABLES],
+    description="The join to entities, whose tables may have a row per change, loses no decision and doubles none.",
+)
+def every_decision_is_there_once(workspace: Workspace) -> dg.AssetCheckResult:
+    from mlguide_assets.prepare.core import count_core
+
+    rows = count_core(workspace.lake, PROBLEM)
+    return dg.AssetCheckResult(
+        passed=rows.found == rows.expected,
+        description=rows.said(PROBLEM),
+        metadata={"rows": rows.found, "decisions": rows.expected},
+    )
 
 
 @dg.asset(deps=list(_TABLES), group_name=GROUP, kinds=_KINDS, owners=OWNERS)

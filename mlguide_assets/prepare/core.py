@@ -5,6 +5,7 @@ left as they are.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from mlguide_assets.prepare.features.compiling import is_kept_before_known
 from mlguide_assets.prepare.features.events import HAPPENED, microseconds, timestamp_of, with_entity, with_instants
 from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.lake.snapshots import WHOLE
 from mlguide_assets.prepare.rebuilding import current, fingerprint, notes_of, plan
 
 UNDECIDED = "undecided"
@@ -98,6 +100,38 @@ def rebuilt_core(lake: Lake, problem: Problem) -> Partitions | ibis.Table:
     return Partitions(rebuilt, chosen.inputs, kept=chosen.kept)
 
 
+@dataclass(frozen=True)
+class CoreRows:
+    """How many rows of decisions the core table has, and how many there are to be."""
+
+    found: int
+    expected: int
+
+    def said(self, problem: Problem) -> str:
+        """The counts in a sentence."""
+        many, table = problem.decision.plural, problem.core_table
+        if self.found == self.expected:
+            return f"Each of the {self.expected:,} {many} is in {table} once."
+        what = "lost" if self.found < self.expected else "doubled"
+        return (
+            f"{table} has {self.found:,} rows of {self.expected:,} {many}: the join to their entities has {what} some. "
+            f"Do not count or average over it; features do not read it."
+        )
+
+
+def count_core(lake: Lake, problem: Problem) -> CoreRows:
+    """Count the rows of decisions in the core table, and the decisions that it was made of."""
+    decision, core = problem.decision, lake.snapshot(problem.core_table)
+    events = problem.schema.table_of(decision.noun)
+    if not decision.is_event or events is None:
+        rows = lake.open(problem.core_table)
+        return CoreRows(core.rows, int(rows.select(*decision.keys).distinct().count().to_pyarrow().as_py()))
+    undecided = core.partitions[UNDECIDED].rows if UNDECIDED in core.partitions else 0
+    if WHOLE in core.partitions and problem.schema.entity(decision.unit):
+        undecided = int(_undecided_units(tables_of(lake, problem), problem).count().to_pyarrow().as_py())
+    return CoreRows(core.rows - undecided, lake.snapshot(events).rows)
+
+
 def _order(problem: Problem) -> tuple[str, ...]:
     return (*problem.decision.order, problem.label.column)
 
@@ -115,14 +149,24 @@ def _events(tables: Tables, problem: Problem) -> ibis.Table:
 
 def _without_decisions(tables: Tables, problem: Problem) -> ibis.Table:
     """A row for each unit without a decision: its own columns, where it has one row, and nothing else."""
+    decision, table, units = (
+        problem.decision,
+        problem.schema.entity(problem.decision.unit),
+        _undecided_units(tables, problem),
+    )
+    assert table is not None
+    own = {each.name: each.column for each in entity_columns(problem) if each.noun == decision.unit}
+    own = {} if table.history else own
+    known = {id_column(decision.unit): units[table.key], **{name: units[column] for name, column in own.items()}}
+    types = joined(tables, problem).schema()
+    return units.select(**{name: known.get(name, ibis.null(type_)).cast(type_) for name, type_ in types.items()})
+
+
+def _undecided_units(tables: Tables, problem: Problem) -> ibis.Table:
+    """The rows of units of whom there is no decision; of a unit with a history, its key alone."""
     decision, schema = problem.decision, problem.schema
     table, events = schema.entity(decision.unit), tables[str(schema.table_of(decision.noun))]
     assert table is not None
     units = tables[str(schema.table_of(decision.unit))]
     units = units.anti_join(events, units[table.key] == events[schema.event(decision.noun).of[decision.unit]])
-    own = {each.name: each.column for each in entity_columns(problem) if each.noun == decision.unit}
-    if table.history:
-        units, own = units.select(table.key).distinct(), {}
-    known = {id_column(decision.unit): units[table.key], **{name: units[column] for name, column in own.items()}}
-    types = joined(tables, problem).schema()
-    return units.select(**{name: known.get(name, ibis.null(type_)).cast(type_) for name, type_ in types.items()})
+    return units.select(table.key).distinct() if table.history else units

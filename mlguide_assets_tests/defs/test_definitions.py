@@ -68,6 +68,7 @@ def test_every_rule_alarm_and_behaviour_is_an_asset_check(definitions: dg.Defini
     alarms = {f"send_features.{name}" for name in LEAKAGE_ALARMS}
     behaved = {f"behaviour_results.{name}" for name in behaviours(PROBLEM)}
     watched = {
+        "core_users.every_decision_is_there_once",
         "data_drift.no_feature_drift",
         "performance_verdicts.performance_holds",
         "online_parity.logged_features_agree",
@@ -111,7 +112,8 @@ def test_a_new_day_is_read_and_looked_at_without_any_training(definitions: dg.De
     config = definitions.resolve_job_def("refresh_job").run_config
     assert config
     assert config["ops"]["leakage_alarms"]["config"] == {"known_only": True}
-    assert checked >= {rule.name for rule in PROBLEM.rules}, "every reading is judged"
+    assert checked >= {rule.name for rule in PROBLEM.rules}, "every reading is validated"
+    assert "core_users.every_decision_is_there_once" in checked
 
 
 def test_whoever_opens_the_ui_has_everything_running(definitions: dg.Definitions) -> None:

@@ -10,8 +10,10 @@ import pytest
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.columns import columns_of
-from mlguide_assets.prepare.core import core_rows
+from mlguide_assets.prepare.core import core_rows, count_core
+from mlguide_assets.prepare.features.building import tables_of
 from mlguide_assets_tests.other_tables import ORDERS, PAYMENTS, problem_of
+from mlguide_assets_tests.prepare.ingesting import lake_over
 
 JAN = [datetime(2024, 1, day) for day in range(1, 31)]
 ISSUED = datetime(2023, 12, 1)
@@ -80,3 +82,23 @@ def test_decisions_at_cut_offs_stand_beside_what_is_known_of_their_entity(known:
     assert core.column_names == ["customer_id", "as_of", "label", "matured_at", *own]
     assert core["as_of"].to_pylist() == [datetime(2024, 1, day) for day in (8, 15, 22, 29)]
     assert core.select(own).to_pylist() == [dict.fromkeys(own, "KO")] * 4
+
+
+@pytest.mark.parametrize("of", ["events", "cut-offs"])
+def test_a_join_that_loses_or_doubles_decisions_is_noticed(of: str, duck: Any, tmp_path: Path) -> None:
+    """Units without a decision, of which there is one here, are no decisions."""
+    orders = pa.table({"customer": [1] * 30, "ordered": JAN, "amount": [1.0] * 30, "channel": ["web"] * 30})
+    cards = pa.table({"card": ["a", "b"], "issued": [ISSUED] * 2, "kind": ["debit"] * 2})
+    problem, found, decisions = {
+        "events": (payments(), {"cards": cards, "payments": paid((1, "a", JAN[4]), (2, "a", JAN[5]))}, 2),
+        "cut-offs": (problem_of(ORDERS, Path("nowhere")), {"orders": orders}, 4),
+    }[of]
+    lake = lake_over(duck, tmp_path)
+    for name, rows in found.items():
+        lake.write(name, rows)
+    whole = core_rows(tables_of(lake, problem), problem).to_pyarrow()
+    for rows, missing, said in ((whole, 0, "once."), (pa.concat_tables([whole, whole[:1]]), -1, "has doubled some")):
+        lake.write(problem.core_table, rows)
+        counted = count_core(lake, problem)
+        assert (counted.expected, counted.expected - counted.found) == (decisions, missing)
+        assert said in counted.said(problem)

@@ -18,7 +18,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.computing import DuckDB
 from mlguide_assets.prepare.contracts import results_table, validate
-from mlguide_assets.prepare.core import core_rows, rebuilt_core
+from mlguide_assets.prepare.core import core_rows, count_core, rebuilt_core
 from mlguide_assets.prepare.features.building import tables_of
 from mlguide_assets.prepare.features.incremental import features_by_partition
 from mlguide_assets.prepare.ingest import QUARANTINED, ingest
@@ -227,6 +227,8 @@ def test_partitions_together_are_what_is_computed_over_everything(
     assert aside
     read = tables_of(lake, problem)
     assert lake.read(CORE).to_pyarrow().to_pylist() == core_rows(read, problem).to_pyarrow().to_pylist()
+    counted = count_core(lake, problem)
+    assert counted.found == counted.expected == lake.snapshot("user_emails").rows
     features = send_features(read, problem, clock=data_clock(read["user_emails"], "delivered_at")).to_pyarrow()
     assert lake.read(FEATURES).to_pyarrow() == features
     assert features.num_rows > 50
