@@ -275,6 +275,6 @@ def check_days(
             signature=signature_of(window, known),
             final=is_final(window, known),
             together=classifier.separation(rows) if alone else None,
-            expected=expected_day(window, known, min_rows=min_rows),
+            expected=None if window.is_enough else expected_day(window, known, min_rows=min_rows),
         )
     return found

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mlguide_assets.prepare.lake.lake import Lake
 
@@ -33,7 +34,7 @@ def recent(lake: Lake) -> pa.Table:
     days = sorted(lake.snapshot(DATA_DRIFT).partitions)
     found = lake.read_arrow(DATA_DRIFT, partitions=days[-KEPT_IN_MIND:])
     for back in range(KEPT_IN_MIND, min(MOST_KEPT, len(days)), KEPT_IN_MIND):
-        if len({row["day"] for row in verdicts_of(found) if is_tested(row)}) > 1:
+        if len({row["day"] for row in verdicts_of(found) if of_decisions(row) and is_tested(row)}) > 1:
             break
         older = lake.read_arrow(DATA_DRIFT, partitions=days[-back - KEPT_IN_MIND : -back])
         found = pa.concat_tables([older, found], promote_options="default")
@@ -57,7 +58,9 @@ def verdicts(lake: Lake) -> list[dict[str, Any]]:
 
 def verdicts_of(drift: pa.Table) -> list[dict[str, Any]]:
     """The verdicts among rows of the table, by day and source."""
-    rows = (row for row in drift.to_pylist() if row["column"] == WHOLE)
+    if not drift.num_rows:
+        return []
+    rows = drift.filter(pc.equal(drift["column"], WHOLE)).to_pylist()
     return sorted(rows, key=lambda row: (row["day"], row["source"]))
 
 

@@ -1,11 +1,16 @@
 """Which days are tested for drift together, and when days that wait will be."""
 
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mlguide_assets.observe.data_drift import SCHEMA
+from mlguide_assets.observe.drift_table import DATA_DRIFT, WHOLE, is_tested, last_verdict, verdicts, waiting
 from mlguide_assets.observe.drift_windows import expected_day, signature_of, window_of
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.lake.small_tables import small_table
 
 AFTER = date(2026, 3, 1)
 
@@ -67,3 +72,13 @@ def test_a_signature_is_of_all_that_is_tested_and_of_outcomes_once_all_are_final
         assert (signed(decisions, digest="another") != before) is counts
         assert (signed(decisions, outcomes=None) != before) is counts
     assert len({signed((250, 250), outcomes=None), signed((250, 250)), signed((500, 500), outcomes=None)}) == 3
+
+
+def test_of_small_days_as_many_are_read_as_two_verdicts_take(tmp_path: Path) -> None:
+    lake, days = Lake(tmp_path), [AFTER + timedelta(days=at) for at in range(1, 71)]
+    for at, day in enumerate(days, start=1):
+        level = "act" if at in (10, 40, 65) else "too_few"
+        row = {"day": day.isoformat(), "source": "sends", "column": WHOLE, "level": level, "reason": f"Day {at}."}
+        lake.write_partition(DATA_DRIFT, day.isoformat(), small_table([row], SCHEMA))
+    assert [row["reason"] for row in verdicts(lake) if is_tested(row)] == ["Day 40.", "Day 65."]
+    assert (last_verdict(lake)["reason"], waiting(lake)) == ("Day 65.", "Day 70.")

@@ -8,9 +8,21 @@ from html.parser import HTMLParser
 
 import pytest
 
+from mlguide_assets.observe.drift_table import WHOLE
 from mlguide_assets.observe.page.page import SECTIONS, page
 from mlguide_assets.observe.page.report_data import Champion, ReportData
-from mlguide_assets_tests.observe.page.knowing import EMPTY, HARM, NOW, TODAY, day_of, decision, fault, full, incident
+from mlguide_assets_tests.observe.page.knowing import (
+    EMPTY,
+    HARM,
+    NOW,
+    TODAY,
+    day_of,
+    decision,
+    drifted,
+    fault,
+    full,
+    incident,
+)
 
 
 class _Read(HTMLParser):
@@ -164,6 +176,14 @@ def test_a_champion_of_whom_nothing_was_measured_is_reported_as_such() -> None:
     known = replace(EMPTY, champion=Champion("1", NOW.isoformat()))
     assert "Nothing was measured yet" in said(known, "performance")
     assert "No day was tested yet" in said(known, "drift")
+
+
+def test_days_that_wait_to_be_tested_are_said_beside_the_last_verdict() -> None:
+    tested = {**drifted(day_of(9), WHOLE, "act", None), "reason": "25 days together: it has drifted."}
+    waits = {**drifted(day_of(1), WHOLE, "too_few", None), "reason": "No verdict: 40 sends so far."}
+    known = replace(EMPTY, champion=Champion("12", NOW.isoformat()), drift=[tested, waits])
+    for section in ("state", "drift"):
+        assert f"{day_of(9)}: {tested['reason']} {day_of(1)}: {waits['reason']}" in said(known, section)
 
 
 def test_figures_of_another_version_are_not_taken_for_the_champions(everything: ReportData) -> None:
