@@ -54,8 +54,8 @@ def drift(state: TriggerState, problem: Problem) -> Tick:
         return Tick("drift", WAIT, _too_few(state, f"{len(days)} days were tested for drift"), evidence)
     last, holds = days[-1][0]["day"], [moved and bool(names) for moved, names in zip(scores, features, strict=True)]
     if all(holds):
-        names = ", ".join(features[-1])
-        why = f"Scores and important features ({names}) have drifted {IN_A_ROW} days in a row, up to {last}"
+        names, what = ", ".join(features[-1]), "windows" if any(len(_days_of(rows[0])) > 1 for rows in days) else "days"
+        why = f"Scores and important features ({names}) have drifted {IN_A_ROW} {what} in a row, up to {last}"
         return _cooled_down("drift", why, evidence, state, problem)
     found = {
         (True, True): "scores and important features have drifted, on this day only so far",

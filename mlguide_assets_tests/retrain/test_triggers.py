@@ -90,6 +90,15 @@ def test_a_day_with_too_few_sends_neither_counts_nor_interrupts() -> None:
     assert drift(replace(KNOWN, drift=days), PROBLEM).decision == RUN
 
 
+def test_days_that_were_tested_together_are_a_window() -> None:
+    days = [{**row, "window_days": 5} for number in (5, 10) for row in drifted_day(number, **BOTH)]
+    known = replace(KNOWN, drift=days)
+    assert "have drifted 2 windows in a row, up to 2026-03-10." in drift(known, PROBLEM).reason
+    # An experiment chose on a day in the middle of each.
+    experimented = frozenset({"2026-03-03", "2026-03-08"})
+    assert drift(replace(known, experimented=experimented), PROBLEM).decision == WAIT
+
+
 @pytest.mark.parametrize(("feature", "decision"), [("theme", WAIT), ("age", RUN)])
 def test_while_an_experiment_chooses_only_drift_that_no_plan_can_make_is_evidence(feature: str, decision: str) -> None:
     days = [row for number in (1, 2) for row in drifted_day(number, "act", **{feature: "act"})]
