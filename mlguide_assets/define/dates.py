@@ -1,4 +1,4 @@
-"""How a column writes its times, as a problem file says it: a `strptime` pattern."""
+"""How a column writes its times, as a problem file says it: a `strptime` pattern, or a count since 1970."""
 
 from datetime import datetime
 from typing import Annotated
@@ -7,9 +7,14 @@ from pydantic import BeforeValidator
 
 _SOME_DAY = datetime(2024, 5, 17, 22, 41, 39)
 
+SINCE_1970 = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
+"""Formats of numbers that count from 1970-01-01 UTC, and how many microseconds one of them is."""
+
 
 def _parse_format(value: object) -> object:
     text = value.strip() if isinstance(value, str) else ""
+    if text in SINCE_1970:
+        return text
     # Years of two digits, a date, and no directive that only one of Python and DuckDB knows.
     try:
         known = datetime.strptime(_SOME_DAY.strftime(text), text).date() == _SOME_DAY.date()
@@ -18,7 +23,8 @@ def _parse_format(value: object) -> object:
     if not known:
         raise ValueError(
             "write how the column states year, month and day, such as '%d/%m/%Y' for 31/12/2024, "
-            "'%m/%d/%y %H:%M' for 12/31/24 17:00, or '%Y-%m-%dT%H:%M:%S%z'"
+            "'%m/%d/%y %H:%M' for 12/31/24 17:00, or '%Y-%m-%dT%H:%M:%S%z'; or, for numbers that count from 1970, "
+            f"{', '.join(SINCE_1970)}"
         )
     return text
 

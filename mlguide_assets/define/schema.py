@@ -35,7 +35,9 @@ class Column(Strict):
     kind: ColumnKind = "text"
     name: str | None = Field(default=None, description="Its name in the source; default: its own.")
     format: TimeFormat | None = Field(
-        default=None, description="Of a column of times: a strptime pattern, such as '%d/%m/%Y'. Default: ISO 8601."
+        default=None,
+        description="Of a column of times: a strptime pattern, such as '%d/%m/%Y', or epoch_s, epoch_ms, epoch_us for "
+        "numbers that count from 1970. Default: ISO 8601.",
     )
     description: str = Field(default="", description="What it means, for the data dictionary.")
 

@@ -149,7 +149,16 @@ def cause_of_number(column: str, text: str, *, is_id: bool) -> str:
 def cause_of_time(column: str, text: str) -> str:
     """Why a text is not a time, and what to write instead."""
     shown = repr(text[:40])
-    for digits, unit in ((10, "seconds"), (13, "milliseconds"), (16, "microseconds"), (19, "nanoseconds")):
+    for digits, unit, format in (
+        (10, "seconds", "epoch_s"),
+        (13, "milliseconds", "epoch_ms"),
+        (16, "microseconds", "epoch_us"),
+        (19, "nanoseconds", None),
+    ):
         if re.fullmatch(rf"\d{{{digits}}}(\.\d+)?(e[+-]?\d+)?", text):
-            return f"{column} must be a time, and {shown} looks like {unit} since 1970; write 2024-01-31 10:00:00 (UTC)"
+            advice = f"state format: {format} for the column in the problem file, or " if format else ""
+            return (
+                f"{column} must be a time, and {shown} looks like {unit} since 1970; {advice}write 2024-01-31 10:00:00 "
+                f"(UTC)"
+            )
     return f"{column} must be a time, and {shown} is none; write it as 2024-01-31 10:00:00, in UTC or with its offset"

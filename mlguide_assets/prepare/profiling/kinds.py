@@ -179,11 +179,13 @@ def _as_dates(examples: list[str]) -> Guess | None:
 
 
 def _as_epoch(name: str, examples: list[str]) -> Guess | None:
-    """Seconds or milliseconds since 1970, which are not read."""
-    if not (_TIMED & set(words(name))) or not all(re.fullmatch(r"1\d{9}|1\d{12}", text) for text in examples):
+    """Numbers that count from 1970, all of one unit: since 2001 they begin with a 1 and have as many digits."""
+    if not _TIMED & set(words(name)):
         return None
-    unit = "seconds" if len(examples[0]) == 10 else "milliseconds"
-    return Guess("number", remark=f"{unit} since 1970, which are not read as times; write times in the source")
+    for format, digits in (("epoch_s", 10), ("epoch_ms", 13), ("epoch_us", 16)):
+        if all(re.fullmatch(rf"1\d{{{digits - 1}}}", text) for text in examples):
+            return Guess("time", format=format, confirm=True, zoned=True, fallback="mostly counts from 1970")
+    return None
 
 
 def _short(text: str) -> str:

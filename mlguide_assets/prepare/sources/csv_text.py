@@ -16,6 +16,8 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.sources.finding import COMPRESSED
 
 CHUNK = 1 << 22
+DELIMITERS = ",;\t|"
+_OPENS_A_VALUE = f'{DELIMITERS}\n"'.encode()
 _CODECS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 
 
@@ -47,26 +49,39 @@ def readable_csv(path: Path, scratch: Path) -> Path:
     return copy
 
 
-def header(path: Path, named: Path) -> list[str]:
-    """The column names of a CSV file; a column without one is named by its place.
+@dataclass(frozen=True)
+class Header:
+    """The first line of a CSV file: its column names, and the mark between them."""
+
+    names: list[str]
+    delimiter: str
+
+
+def header(path: Path, named: Path) -> Header:
+    """The header of a CSV file; a column without a name is named by its place.
+
+    Values are delimited by commas, or where the header has none, by semicolons, tabs or bars.
 
     Args:
         named: the file as the user knows it.
 
     Raises:
-        InputError: the first line is no header of comma-separated names, each of its own.
+        InputError: the first line is no header of names, each of its own.
     """
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        names = [name or f"column{place}" for place, name in enumerate(next(csv.reader(stream), []))]
+    for delimiter in DELIMITERS:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            line = next(csv.reader(stream, delimiter=delimiter), [])
+        if len(line) > 1:
+            break
+    names = [name or f"column{place}" for place, name in enumerate(line)]
     if len(names) < 2:
-        only = "".join(names)
-        if other := next((mark for mark in ";\t|" if mark in only), None):
-            raise InputError(f"{named} is delimited by {other!r} instead of ',': convert it to comma-separated values.")
-        raise InputError(f"{named} starts with {only[:80]!r}: its first line must be a header of column names.")
+        raise InputError(
+            f"{named} starts with {''.join(names)[:80]!r}: its first line must be a header of column names."
+        )
     lower = [name.lower() for name in names]
     if twice := next((name for name in names if lower.count(name.lower()) > 1), None):
         raise InputError(f"{named} has several columns called {twice!r}: rename or remove all but one.")
-    return names
+    return Header(names, delimiter)
 
 
 def with_line_feeds(chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -88,7 +103,7 @@ def with_line_feeds(chunks: Iterator[bytes]) -> Iterator[bytes]:
             if place == len(pieces) - 1:
                 break
             # A quote opens a value at its start only; one that follows a closing quote doubles it.
-            inside = not inside if inside or before in b',\n"' else False
+            inside = not inside if inside or before in _OPENS_A_VALUE else False
             before = b'"'
         yield b'"'.join(pieces)
     yield b"\n" if held and not inside else held

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.engine import read_csv, read_parquet
-from mlguide_assets.prepare.sources.csv_text import header, readable_csv
+from mlguide_assets.prepare.sources.csv_text import Header, header, readable_csv
 from mlguide_assets.prepare.sources.fetching import download_table
 from mlguide_assets.prepare.sources.finding import FoundTable, find_table
 from mlguide_assets.prepare.sources.newest import ORDER
@@ -101,26 +101,27 @@ def _open_csv(found: FoundTable, connection: Any, scratch: Path) -> ibis.Table:
     tables = []
     for path, named in zip(paths, found.files, strict=True):
         # Nothing is left to detection, which takes a line that starts with a mark for a comment and drops it.
-        columns = dict.fromkeys(headers[0], "VARCHAR")
-        table = read_csv(connection, path, columns, delim=",", quote='"', escape='"', nullstr="")
+        columns = dict.fromkeys(headers[0].names, "VARCHAR")
+        table = read_csv(connection, path, columns, delim=headers[0].delimiter, quote='"', escape='"', nullstr="")
         try:
             # The parser is lazy: count now, so that a ragged line is met here, with the file's name at hand.
             table.count().execute()
         except duckdb.IOException:
             raise
         except duckdb.Error as error:
-            raise InputError(f"{named} cannot be read as CSV: {_csv_fault(str(error), len(headers[0]))}.") from error
+            raise InputError(f"{named} cannot be read as CSV: {_csv_fault(str(error), headers[0])}.") from error
         tables.append(table)
     return tables[0] if len(tables) == 1 else ibis.union(*tables)
 
 
-def _csv_fault(text: str, columns: int) -> str:
+def _csv_fault(text: str, header: Header) -> str:
     """What DuckDB's parser stumbled over, in words about the file."""
     place = re.search(r"Line: (\d+)", text)
     line = f"line {place[1]}" if place else "one of its lines"
     ragged = re.search(r"Columns: (\d+) Found: (\d+)", text)
     if ragged:
-        return f"{line} has {ragged[2]} values, where its header has {columns} columns; correct that line"
+        return f"{line} has {ragged[2]} values, where its header has {len(header.names)} columns; correct that line"
     if "quote" in text.lower() or "line size" in text.lower():
         return f"{line} has a quote that is not closed, or one within a value that is not doubled; correct that line"
-    return f'{line} is not comma-separated values, quoted by " where they hold commas or line ends; correct that line'
+    between = f"with {header.delimiter!r} between them"
+    return f'{line} is not values {between}, quoted by " where they hold it or line ends; correct that line'

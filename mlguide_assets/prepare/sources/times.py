@@ -1,7 +1,7 @@
 """Reading a source's dates and times: UTC without a zone, or null for what does not read as one.
 
 Text is read as ISO 8601, year first in four digits, or in the format that the problem file states for the column. A
-date that two readings allow is read in neither.
+date that two readings allow is read in neither, and a number is a time only where a format says what it counts.
 """
 
 import re
@@ -9,7 +9,7 @@ import re
 import ibis
 import ibis.expr.datatypes as dt
 
-from mlguide_assets.define.dates import formats_that_read
+from mlguide_assets.define.dates import SINCE_1970, formats_that_read
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.duckdb_functions import duckdb_function
@@ -18,6 +18,8 @@ _YEAR_FIRST = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}([T ].*)?$"
 _OFFSET = r":\d\d(\.\d+)?\s*(Z|[+-]\d\d(:?\d\d){0,2})$"
 _SINCE_1970 = r"\d{10,19}(\.\d+)?"
 _LAST_YEAR = 9999
+_LAST_MICROSECOND = 253_402_300_799_999_999
+"""Of that year, since 1970."""
 _LOOKED_AT = 1000
 
 
@@ -27,11 +29,14 @@ def read_times(column: ibis.Column, format: str | None = None, timezone: str = "
     A time with a zone becomes UTC without one: the session's zone is UTC.
 
     Args:
-        format: a `strptime` pattern; texts, and whole numbers such as 20241231, are read in it and in no other.
+        format: a `strptime` pattern, or one of `SINCE_1970`; texts and numbers, such as 20241231, are read in it and in
+            no other.
         timezone: of times that carry no zone. An hour that a change of clocks repeats is the first of the two.
     """
     given = column.type()
-    if format and (given.is_string() or given.is_integer()):
+    if format in SINCE_1970 and (given.is_string() or given.is_numeric()):
+        time = _since_1970(column, SINCE_1970[format])
+    elif format and (given.is_string() or given.is_integer()):
         time = _strptime(column.cast("string").strip(), format)
         time = time if "%z" in format else _in_utc(time, timezone)
     elif given.is_string():
@@ -96,6 +101,13 @@ def _read_text(text: ibis.Column, timezone: str) -> ibis.Column:
     has_offset = text.re_search(_OFFSET)
     zoned = ibis.ifelse(has_offset, text, nothing).try_cast("timestamp('UTC')").cast("timestamp")
     return ibis.coalesce(zoned, _in_utc(ibis.ifelse(has_offset, nothing, text).try_cast("timestamp"), timezone))
+
+
+def _since_1970(count: ibis.Column, unit: int) -> ibis.Column:
+    """Numbers that count from 1970 as times, to the microsecond. A `float64` holds those of this millennium exactly."""
+    micros = count.try_cast("float64") * unit
+    known = ibis.ifelse(micros.abs() <= _LAST_MICROSECOND, micros, ibis.null("float64"))
+    return ibis.timestamp("1970-01-01") + known.round().cast("int64").as_interval("us")
 
 
 def _strptime(text: ibis.Column, format: str) -> ibis.Column:

@@ -113,6 +113,15 @@ def test_two_references_to_one_entity_have_two_nouns(duck: Any, tmp_path: Path) 
     assert tables["games"]["of"] == {"team": "home_team_id", "away_team": "away_team_id"}
 
 
+@pytest.mark.parametrize(("unit", "format"), [("", "epoch_s"), ("_ms", "epoch_ms"), ("_us", "epoch_us")])
+def test_numbers_that_count_from_1970_are_times(unit: str, format: str, duck: Any, tmp_path: Path) -> None:
+    count = f"epoch{unit}(DATE '2024-01-01' + (i * 37 % 300)::INT)::BIGINT"
+    visits = f"SELECT i % 25 AS patient_id, i AS visit_id, {count} AS visited_at FROM range(400) t(i)"
+    tables = drafted(write_tables(tmp_path / "clinic", visits=visits), duck, tmp_path)["tables"]
+    assert tables["visits"]["at"] == "visited_at"
+    assert tables["visits"]["columns"]["visited_at"] == {"kind": "time", "format": format}
+
+
 @pytest.mark.parametrize(
     ("pattern", "days", "format", "is_doubtful"),
     [

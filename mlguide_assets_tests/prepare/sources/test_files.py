@@ -73,6 +73,14 @@ def parquet_in_parts(folder: Path) -> None:
         pq.write_table(rows.slice(20 * part, 20), day / "part-00000-0.snappy.parquet")
 
 
+def delimited(table: str, mark: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / f"{table}.csv"
+        path.write_text(path.read_text().replace(",", mark))
+
+    return change
+
+
 FORMS: dict[str, Callable[[Path], Any]] = {
     "gzip": lambda folder: gzipped(folder / "user_profiles.csv"),
     "gzip in capitals": lambda folder: gzipped(folder / "user_profiles.csv").rename(folder / "USER_PROFILES.CSV.GZ"),
@@ -85,6 +93,7 @@ FORMS: dict[str, Callable[[Path], Any]] = {
         gzipped(path) for path in in_parts(folder / "user_profiles.csv").glob("part-0000[0-2]*")
     ],
     "parts in Parquet": parquet_in_parts,
+    **{f"delimited by {mark!r}": delimited("user_profiles", mark) for mark in ";\t|"},
 }
 
 
@@ -106,6 +115,7 @@ MIXED: dict[str, Callable[[list[bytes]], bytes]] = {
     "the last line": lambda lines: b"\n".join(lines) + b"\r\n",
     "half of the lines": lambda lines: b"".join(line + (b"\r\n", b"\n")[n % 2] for n, line in enumerate(lines)),
     "carriage returns": lambda lines: b"\r".join(lines) + b"\r",
+    "between semicolons": lambda lines: b"\r\n".join(lines).replace(b",", b";") + b"\n",
 }
 
 
@@ -279,10 +289,6 @@ def rewrite(name: str, change: Callable[[str], str | bytes]) -> Callable[[Path],
     return apply
 
 
-def delimited(mark: str) -> Callable[[Path], None]:
-    return rewrite("user_emails", lambda text: text.replace(",", mark))
-
-
 def first_row(**cells: str) -> Callable[[Path], None]:
     """Replace cells of the first send."""
 
@@ -362,9 +368,6 @@ BAD: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
         ("starts with 'Export'", "a header"),
     ),
     "a web page": (rewrite("user_emails", lambda _: "<html>\nSign in\n</html>"), ("starts with '<html>'", "a header")),
-    "semicolons": (delimited(";"), ("user_emails.csv is delimited by ';'", "convert it to comma-separated")),
-    "tabs": (delimited("\t"), ("user_emails.csv is delimited by '\\t'", "convert it to comma-separated")),
-    "pipes": (delimited("|"), ("user_emails.csv is delimited by '|'", "convert it to comma-separated")),
     "missing column": (
         rewrite("user_emails", lambda text: "\n".join(line.rsplit(",", 1)[0] for line in text.splitlines())),
         ("user_emails of", "has no column 'delivered_at'", "it has 'user_id', 'email_id', 'unsubscribed'"),

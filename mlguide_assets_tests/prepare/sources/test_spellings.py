@@ -155,6 +155,8 @@ def test_ids_of_other_types_are_known_by_these() -> None:
     assert not are_whole_numbers(ibis.memtable(pa.table({"id": pa.array([1.5])})).id)
 
 
-@pytest.mark.parametrize(("text", "unit"), [("1705312800", "seconds"), ("1705312800000", "milliseconds")])
-def test_a_number_for_a_time_is_explained_as_one_since_1970(text: str, unit: str) -> None:
-    assert f"looks like {unit} since 1970; write 2024-01-31 10:00:00" in cause_of_time("delivered_at", text)
+@pytest.mark.parametrize(
+    ("text", "unit", "format"), [("1705312800", "seconds", "epoch_s"), ("1705312800000", "milliseconds", "epoch_ms")]
+)
+def test_a_number_for_a_time_is_explained_as_one_since_1970(text: str, unit: str, format: str) -> None:
+    assert f"looks like {unit} since 1970; state format: {format}" in cause_of_time("delivered_at", text)

@@ -48,6 +48,14 @@ def test_text_is_read_year_first_or_not_at_all(text: str, wanted: datetime | Non
         ("2024-01-05 10:30", "%d/%m/%y %H:%M", None),
         ("32/01/24 10:30", "%d/%m/%y %H:%M", None),
         (NEW_YEAR, "%d/%m/%y", NEW_YEAR),
+        (1704450600, "epoch_s", NEW_YEAR),
+        (1704450600.25, "epoch_s", NEW_YEAR.replace(microsecond=250_000)),
+        ("1704450600000", "epoch_ms", NEW_YEAR),
+        (1704450600000001, "epoch_us", NEW_YEAR.replace(microsecond=1)),
+        (-1000, "epoch_ms", datetime(1969, 12, 31, 23, 59, 59)),
+        (1704450600000000, "epoch_ms", None),
+        (float("inf"), "epoch_s", None),
+        ("2024-01-05 10:30", "epoch_ms", None),
     ],
 )
 def test_a_stated_format_is_the_only_one_for_texts_and_numbers(
