@@ -16,6 +16,7 @@ from mlguide_assets.define.prediction import Predict
 from mlguide_assets.define.schema import Schema
 from mlguide_assets.define.secrets import MASK, shown_address
 from mlguide_assets.errors import InputError
+from mlguide_assets.observe.page.wording import counted
 from mlguide_assets.prepare.engine import connect
 from mlguide_assets.prepare.profiling.draft import draft_problem
 from mlguide_assets.prepare.profiling.nouns import noun, words
@@ -45,9 +46,8 @@ def draft_to(source: str, out: Path | None, *, force: bool) -> None:
     _write(out, text)
     doubts = sum("# ?" in line for line in text.splitlines())
     best = draft.candidates[0]
-    console.print(
-        f"{len(draft.tables)} tables, {len(draft.candidates)} things that could be predicted; {best.evidence}."
-    )
+    read, possible = counted(len(draft.tables), "table"), counted(len(draft.candidates), "thing")
+    console.print(f"{read}, {possible} that could be predicted; {best.evidence}.")
     for table, reason in draft.unused.items():
         console.print(f"not used: {table} ({reason})")
     console.print(f"Wrote {out}. Look through it, above all at the {doubts} lines with '# ?'; then:")
