@@ -55,7 +55,7 @@ class DuckDBBackend(Backend):  # type: ignore[misc]  # Ibis has no types
         return re.sub("|".join(map(re.escape, named)), lambda found: named[found[0]], sql) if named else sql
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _compiled(op: Any) -> str:
     return str(DuckDBBackend.compiler.to_sqlglot(op.to_expr()).sql(dialect="duckdb", copy=False))
 
