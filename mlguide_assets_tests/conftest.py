@@ -17,6 +17,7 @@ from mlguide_assets_tests.homes import made_once, run_on_sample
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from mlguide_assets.prepare.lake.lake import Lake
     from mlguide_assets.train.candidate import Candidate
     from mlguide_assets_tests.object_store import ObjectServer
     from mlguide_assets_tests.postgres import Postgres
@@ -49,6 +50,34 @@ def duck() -> Iterator[Any]:
     connection = connect()
     yield connection
     connection.disconnect()
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Spark as Ibis sees it, on two cores of this machine."""
+    from mlguide_assets_tests.spark import small_spark
+
+    with small_spark(tmp_path_factory.mktemp("spark")) as session:
+        from mlguide_assets.prepare.spark.backend import backend_of
+
+        yield backend_of(session)
+
+
+@pytest.fixture(scope="session")
+def spark_lakes(
+    spark: Any,
+    tables: "Tables",
+    sends: "pa.Table",
+    tmp_path_factory: pytest.TempPathFactory,
+) -> "list[Lake]":
+    """One folder, as DuckDB and as Spark compute over it: the sample's tables and their features."""
+    from mlguide_assets.prepare.lake.lake import Lake
+
+    folder = tmp_path_factory.mktemp("lake")
+    both = [Lake(folder, engine=engine) for engine in ("duckdb", "spark")]  # type: ignore[arg-type]
+    for name, rows in {**tables, "send_features": sends}.items():
+        both[0].write(name, rows)
+    return both
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -58,8 +58,6 @@ from mlguide_assets_tests.prepare.features.random_problems import (
     problems,
 )
 from mlguide_assets_tests.prepare.shops import BUILT, FIRST, Shop, build, shop_problem
-from mlguide_assets_tests.samples import Tables
-from mlguide_assets_tests.spark import small_spark
 from mlguide_assets_tests.train.sends import PROBLEM
 
 SCHEMAS = int(os.environ.get("MLGUIDE_TEST_SPARK_SCHEMAS", "1"))
@@ -72,15 +70,6 @@ DRAWN = settings(
 )
 DAY, AS_OF, HOUR = date(2024, 4, 20), datetime(2024, 4, 20), timedelta(hours=1)
 Register = Callable[[pa.Table], ibis.Table]
-
-
-@pytest.fixture(scope="module")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Spark as Ibis sees it."""
-    with small_spark(tmp_path_factory.mktemp("spark")) as session:
-        from mlguide_assets.prepare.spark.backend import backend_of
-
-        yield backend_of(session)
 
 
 @pytest.fixture(scope="module")
@@ -161,16 +150,6 @@ def test_tables_of_the_lake_are_those_that_duckdb_makes(spark: Any, tmp_path: Pa
 
 
 @pytest.fixture(scope="module")
-def lakes(spark: Any, tables: Tables, sends: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> list[Lake]:
-    """One folder, as DuckDB and as Spark compute over it: the sample's tables and their features."""
-    folder = tmp_path_factory.mktemp("lake")
-    both = [Lake(folder, engine=engine) for engine in ("duckdb", "spark")]  # type: ignore[arg-type]
-    for name, rows in {**tables, PROBLEM.features_table: sends}.items():
-        both[0].write(name, rows)
-    return both
-
-
-@pytest.fixture(scope="module")
 def bundle(trained: Candidate, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     folder = tmp_path_factory.mktemp("bundles")
     candidate = saved(trained, folder / "candidates")
@@ -178,20 +157,20 @@ def bundle(trained: Candidate, tmp_path_factory: pytest.TempPathFactory) -> Bund
     return load_bundle(folder, "7")
 
 
-def same_of(lakes: list[Lake], made: Callable[[Lake], pa.Table], name: str) -> pa.Table:
+def same_of(spark_lakes: list[Lake], made: Callable[[Lake], pa.Table], name: str) -> pa.Table:
     """What both engines make, which is the same."""
-    own, other = map(made, lakes)
+    own, other = map(made, spark_lakes)
     assert own.num_rows > 0
     assert_equal(own, other, name)
     return own
 
 
 @pytest.mark.spark
-def test_stores_scores_and_plan_are_those_that_duckdb_makes(lakes: list[Lake], bundle: Bundle) -> None:
+def test_stores_scores_and_plan_are_those_that_duckdb_makes(spark_lakes: list[Lake], bundle: Bundle) -> None:
     """Policies of every kind, an experiment, and a challenger, which is the champion upside down."""
     store, key, run = PROBLEM.decision.store_tables["user"], DAY.isoformat(), {"day": DAY, "run_id": "run 1"}
     problem = PROBLEM.model_copy(update={"exploration": Exploration(share=0.25), "policies": EVERYTHING})
-    lakes[0].write_partition(ASSIGNMENTS, key, arms(30, {"challenger": 0.5, "generic": 0.5}))
+    spark_lakes[0].write_partition(ASSIGNMENTS, key, arms(30, {"challenger": 0.5, "generic": 0.5}))
 
     def written(lake: Lake, table: str, rows: TableLike) -> pa.Table:
         lake.write_partition(table, key, rows)
@@ -207,32 +186,38 @@ def test_stores_scores_and_plan_are_those_that_duckdb_makes(lakes: list[Lake], b
         plan_day(lake, predictions, problem, **run, now=AS_OF - HOUR, challenger=lambda: other(lake))
         return lake.read(problem.decision.plan_table, partitions=[key]).to_pyarrow()
 
-    same_of(
-        lakes, lambda lake: written(lake, store, entity_state(tables_of(lake, PROBLEM), PROBLEM, "user", AS_OF)), store
-    )
-    same_of(
-        lakes, lambda lake: written(lake, PREDICTIONS, predictions_of_day(lake, bundle, PROBLEM, **run)), PREDICTIONS
-    )
-    opened = [lake.open(PREDICTIONS, partitions=[key]) for lake in lakes]
+    def stored(lake: Lake) -> pa.Table:
+        return written(lake, store, entity_state(tables_of(lake, PROBLEM), PROBLEM, "user", AS_OF))
+
+    def scored(lake: Lake) -> pa.Table:
+        return written(lake, PREDICTIONS, predictions_of_day(lake, bundle, PROBLEM, **run))
+
+    same_of(spark_lakes, stored, store)
+    same_of(spark_lakes, scored, PREDICTIONS)
+    opened = [lake.open(PREDICTIONS, partitions=[key]) for lake in spark_lakes]
     assert_equal(*(best_choices(rows, PROBLEM).to_pyarrow() for rows in opened), "best choices")
-    same_of(lakes, lambda lake: planned(lake, lambda _: None), "plan without a challenger")
-    plan = same_of(lakes, planned, "plan")
+    same_of(spark_lakes, lambda lake: planned(lake, lambda _: None), "plan without a challenger")
+    plan = same_of(spark_lakes, planned, "plan")
     assert {*plan["policy"].to_pylist()} == {"generic", "champion", "challenger", "random"}
     assert {"explore", "best"} < {*plan["choice"].to_pylist()}
-    figures = [plan_figures(lake.open("send_plan", partitions=[key]), problem) for lake in lakes]
+    figures = [plan_figures(lake.open("send_plan", partitions=[key]), problem) for lake in spark_lakes]
     assert figures[0].inexact == 0
     assert figures[0].followers == figures[1].followers
     assert figures[0].as_metadata() == pytest.approx(figures[1].as_metadata(), rel=1e-9)
     assert_equal(*(plan_actions(rows, planned_at=AS_OF, run_id="run").to_pyarrow() for rows in opened), "actions")
-    with publishable(lakes[1], PROBLEM, AS_OF) as decided:
+    with publishable(spark_lakes[1], PROBLEM, AS_OF) as decided:
         newest = last_decisions(decided, PROBLEM, AS_OF).to_pyarrow()
-    assert_equal(last_decisions(lakes[0].open("send_features"), PROBLEM, AS_OF).to_pyarrow(), newest, "last decisions")
+    assert_equal(
+        last_decisions(spark_lakes[0].open("send_features"), PROBLEM, AS_OF).to_pyarrow(), newest, "last decisions"
+    )
 
 
 @pytest.mark.spark
-def test_days_and_their_drift_are_those_that_duckdb_finds(lakes: list[Lake], bundle: Bundle, tmp_path: Path) -> None:
+def test_days_and_their_drift_are_those_that_duckdb_finds(
+    spark_lakes: list[Lake], bundle: Bundle, tmp_path: Path
+) -> None:
     problem = PROBLEM.model_copy(update={"watching": PROBLEM.watching.model_copy(update={"min_rows": 20})})
-    days = [landed_days({"user_emails": lake.open("user_emails")}, problem).to_pyarrow() for lake in lakes]
+    days = [landed_days({"user_emails": lake.open("user_emails")}, problem).to_pyarrow() for lake in spark_lakes]
     for digest in ("digest", "outcomes"):
         # Every engine has a hash of its own; where it has none is the same.
         assert days[0][digest].is_null().equals(days[1][digest].is_null())
@@ -250,7 +235,7 @@ def test_days_and_their_drift_are_those_that_duckdb_finds(lakes: list[Lake], bun
         )  # fmt: skip
         return pa.concat_tables(found[day].table for day in asked)
 
-    found = same_of(lakes, drift, "drift").to_pylist()
+    found = same_of(spark_lakes, drift, "drift").to_pylist()
     assert {row["day"] for row in found if row["psi"] is not None} == {day.isoformat() for day in asked}
     assert "act" in {row["level"] for row in found}
 
@@ -259,7 +244,7 @@ def test_days_and_their_drift_are_those_that_duckdb_finds(lakes: list[Lake], bun
         some = [rows_of_some_units(rows, "user_id", most=300, seed=3, per=per) for per in (None, "month")]
         return some[0].union(some[1]).order_by(*rows.columns).to_pyarrow()
 
-    same_of(lakes, drawn, "some units")
+    same_of(spark_lakes, drawn, "some units")
 
 
 @pytest.mark.spark

@@ -32,7 +32,7 @@ def rollback(home: Home, to: str | None, reason: str) -> None:
 
 
 def reproduce(home: Home, version: str) -> bool:
-    """Train a version again, print what is the same and what is not, and return whether all is."""
+    """Train a version again, print what is as promised and what is not, and return whether all is."""
     from mlguide_assets.deploy.reproduction import reproduce as train_again
 
     problem = _problem(home)
@@ -40,9 +40,11 @@ def reproduce(home: Home, version: str) -> bool:
     if found.other_code:
         screen.print(f"The code has changed since (then {found.other_code}), so a difference need not surprise.")
     screen.print(f"The same, byte for byte: {', '.join(found.same) or 'nothing'}.")
+    if found.within:
+        screen.print(f"Within the 95 % interval of then: {', '.join(found.within)}.")
     if found.different:
         screen.print(f"Different: {', '.join(found.different)}.")
-    return found.identical
+    return found.as_promised
 
 
 def show_history(home: Home, as_json: bool) -> None:

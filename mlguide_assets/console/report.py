@@ -114,6 +114,8 @@ def _print_quality(evaluation: dict[str, Any], decisions: str, console: Console)
             "These are figures of a newer candidate, on which the gate has not decided: the run that trained it did "
             "not finish. What is said below of the last decision and of the champion is of other models."
         )
+    if evaluation["learned"]:
+        console.print(f"XGBoost learned from all {evaluation['learned']}.")
     if evaluation["candidate_reason"]:
         console.print(evaluation["candidate_reason"])
     if evaluation["oracle"]:

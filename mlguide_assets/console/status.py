@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import Any
 
 from mlguide_assets.define.changing import changing_warnings
@@ -102,7 +102,8 @@ def _evaluation(lake: Lake, wanted: Container[str]) -> dict[str, Any] | None:
 
     `candidate` names the model that is the candidate, `candidate_reason` why it was chosen, and `decided` whether the
     gate's last decision is on it: not so where the run that trained it did not reach the gate. `sample` is the number
-    of rows that all figures are of, where not all are held in memory.
+    of rows that all figures are of, where not all are held in memory, and `learned` from how many XGBoost learned, and
+    where.
     """
     models: dict[str, dict[str, dict[str, float | None]]] = {}
     for row in _rows(lake, "model_evaluation", ["model", "metric", "value", "low", "high"]):
@@ -119,10 +120,18 @@ def _evaluation(lake: Lake, wanted: Container[str]) -> dict[str, Any] | None:
         "candidate_reason": facts.get("model_reason"),
         "decided": _is_decided(lake, record["candidate"]),
         "sample": facts.get("rows_in_memory"),
+        "learned": learned_in_words(facts),
     }
     # Each model is in the same place, whichever is the candidate; some figures are known of the candidate alone.
     own = XGBOOST if XGBOOST in models else name
     return {**chosen, own: models.pop(own), "baselines": models, "oracle": oracle}
+
+
+def learned_in_words(facts: Mapping[str, Any]) -> str | None:
+    """From how many rows XGBoost learned, and where; None where all rows are in memory."""
+    if "rows_learned_by_xgboost" not in facts:
+        return None
+    return f"{facts['rows_learned_by_xgboost']:,} rows {facts.get('learned_where', 'in external memory')}"
 
 
 def _is_decided(lake: Lake, candidate: str) -> bool:

@@ -50,17 +50,29 @@ class Evaluation(Strict):
         return self
 
 
+SPARK = "spark"
+"""The trainer whose models are as good as each other for equal rows; those of the others are the same bytes."""
+
+
 class Training(Strict):
     """How a model learns from more rows than memory holds."""
 
-    trainer: Literal["auto", "in_memory", "external_memory"] = Field(
+    trainer: Literal["auto", "in_memory", "external_memory", "spark"] = Field(
         default="auto",
-        description="external_memory: XGBoost reads all rows in batches from the disk. auto: where memory is short.",
+        description="external_memory: XGBoost reads all rows in batches from the disk. spark: in tasks of the engine "
+        "spark. auto: in_memory, where that has room; of more rows than rows_in_memory spark, with that engine.",
     )
     rows_in_memory: int = Field(
         default=1_000_000,
         ge=10_000,
         description="Rows of the seeded sample that chooses and evaluates the model where not all rows are in memory.",
+    )
+    spark_tasks: int = Field(
+        default=2,
+        ge=1,
+        le=1024,
+        description="Tasks that learn together with the trainer spark; all run at once. Another number of them gives "
+        "another model, so it does not follow the size of the cluster.",
     )
 
 

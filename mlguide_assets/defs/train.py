@@ -137,7 +137,7 @@ def train_candidate(context: dg.AssetExecutionContext, workspace: Workspace, fea
     from mlguide_assets.deploy.registration import registry_of
     from mlguide_assets.deploy.registry_check import prepare_registry
     from mlguide_assets.train.candidate import train_candidate
-    from mlguide_assets.train.lineage import lineage_of, plans_of
+    from mlguide_assets.train.lineage import distributed_of, lineage_of, plans_of
     from mlguide_assets.train.recipe import current_recipe
     from mlguide_assets.train.storage import record_of, save_candidate
 
@@ -149,7 +149,15 @@ def train_candidate(context: dg.AssetExecutionContext, workspace: Workspace, fea
     lineage = lineage_of(workspace.lake, problem, recipe)
     plans = plans_of(workspace.lake, lineage, problem)
     with workspace.lake.scratch("What a model learns from") as scratch:
-        candidate = train_candidate(features, problem, recipe, context.log.info, plans, scratch=scratch)
+        candidate = train_candidate(
+            features,
+            problem,
+            recipe,
+            context.log.info,
+            plans,
+            distributed=distributed_of(workspace.lake, lineage, problem),
+            scratch=scratch,
+        )
     folder = workspace.candidates / lineage.id
     save_candidate(candidate, problem, lineage, folder)
     yield dg.Output(record_of(folder), output_name="candidate_model", metadata=rounded(candidate.facts))

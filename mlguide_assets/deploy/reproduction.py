@@ -1,8 +1,12 @@
-"""Training a version again from what it was trained from, and comparing byte by byte."""
+"""Training a version again from what it was trained from, and comparing: byte by byte, or within an interval.
+
+Which of the two is promised is in `promises`.
+"""
 
 import contextlib
 import filecmp
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,17 +14,20 @@ from typing import Any
 
 from mlguide_assets.define.loading import parse_problem
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.training import SPARK
+from mlguide_assets.deploy.promises import PREDICTIONS, learned_on_spark, promise
 from mlguide_assets.deploy.registration import registry_of
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.forgetting import ForgetList
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import MissingTableError
 from mlguide_assets.settings import Home
-from mlguide_assets.train.candidate import train_candidate
+from mlguide_assets.train.candidate import Candidate, train_candidate
 from mlguide_assets.train.files import CALIBRATION, ENCODING, HOLDOUT, PROBLEM, model_file
-from mlguide_assets.train.lineage import Lineage, plans_of, training_code_version
+from mlguide_assets.train.lineage import Lineage, distributed_of, plans_of, training_code_version
 from mlguide_assets.train.metrics import METRICS, point
 from mlguide_assets.train.storage import load_facts, load_recipe, model_name, save_candidate
+from mlguide_assets.train.trainers.trainer import Distributed
 
 KEPT_PINS = 10
 
@@ -29,16 +36,19 @@ KEPT_PINS = 10
 class Reproduction:
     """What was compared, and what of it differs.
 
-    `other_code` is the code's version then, where it is not the version now.
+    Attributes:
+        within: metrics that are to be within the interval that they had then, and are, in words.
+        other_code: the code's version then, where it is not the version now.
     """
 
     version: str
     same: tuple[str, ...]
+    within: tuple[str, ...]
     different: tuple[str, ...]
     other_code: str | None
 
     @property
-    def identical(self) -> bool:
+    def as_promised(self) -> bool:
         return not self.different
 
 
@@ -57,24 +67,61 @@ def reproduce(home: Home, problem: Problem, version: str, report: Callable[[str]
         then = registry.fetch(version, Path(folder) / "then")
         facts, its_problem = load_facts(then), parse_problem((then / PROBLEM).read_bytes(), then / PROBLEM)
         recipe, lineage = load_recipe(then), Lineage.from_json(facts["lineage"])
-        features, plans = _inputs(Lake(home.lake(problem.key)), lineage, its_problem)
         trainer = facts.get("trainer", "in_memory")
-        candidate = train_candidate(features, its_problem, recipe, report, plans, trainer=trainer, scratch=Path(folder))
+        report(promise(facts))
+        lake = Lake(home.lake(problem.key), engine="spark" if trainer == SPARK else "duckdb")
+        features, plans, distributed = _inputs(lake, lineage, its_problem)
+        with lake.scratch("What a model learns from") as scratch:
+            candidate = train_candidate(
+                features, its_problem, recipe, report, plans, trainer=trainer, distributed=distributed, scratch=scratch
+            )
         now = Path(folder) / "now"
         save_candidate(candidate, its_problem, lineage, now)
-        checks = {name: _same(then / name, now / name) for name in _compared(then)}
-    checks["predictions of the test window"] = facts["scores_sha256"] == candidate.facts["scores_sha256"]
-    recorded = registry.metrics(version)
-    model = model_name(facts)
-    labels, scores = candidate.scores["label"].to_numpy(), candidate.scores[model].to_numpy()
-    for metric in METRICS:
-        checks[metric] = recorded[f"{model}_{metric}"] == point(metric, labels, scores)
+        equal = {name: _same(then / name, now / name) for name in _compared(then)}
+    metrics = {each.name: each for each in _metrics(candidate, registry.metrics(version), model_name(facts))}
+    equal |= {PREDICTIONS: facts["scores_sha256"] == candidate.facts["scores_sha256"]}
+    equal |= {name: each.then == each.now for name, each in metrics.items()}
+    # Of what is promised an interval it is said that it is the same, and not that it is not.
+    promised = {name: same for name, same in equal.items() if same or name not in learned_on_spark(facts)}
+    others = [each for name, each in metrics.items() if name not in promised]
     return Reproduction(
         version=version,
-        same=tuple(name for name, equal in checks.items() if equal),
-        different=tuple(name for name, equal in checks.items() if not equal),
+        same=tuple(name for name, same in promised.items() if same),
+        within=tuple(each.in_words for each in others if each.is_within),
+        different=(
+            *(name for name, same in promised.items() if not same),
+            *(each.in_words for each in others if not each.is_within),
+        ),
         other_code=lineage.code_version if lineage.code_version != training_code_version() else None,
     )
+
+
+@dataclass(frozen=True)
+class _Metric:
+    """A metric then, with its 95 % interval, and now."""
+
+    name: str
+    then: float
+    low: float
+    high: float
+    now: float
+
+    @property
+    def is_within(self) -> bool:
+        return self.low <= self.now <= self.high
+
+    @property
+    def in_words(self) -> str:
+        return f"{self.name} {self.now:.4f} (then {self.then:.4f}, {self.low:.4f} to {self.high:.4f})"
+
+
+def _metrics(candidate: Candidate, recorded: Mapping[str, float], model: str) -> list[_Metric]:
+    labels, scores = candidate.scores["label"].to_numpy(), candidate.scores[model].to_numpy()
+    found = []
+    for name in METRICS:
+        then, low, high = (recorded.get(f"{model}_{name}{suffix}", math.nan) for suffix in ("", "_low", "_high"))
+        found.append(_Metric(name, then, low, high, point(name, labels, scores)))
+    return found
 
 
 def _refuse_forgotten(home: Home, problem: Problem, version: str) -> None:
@@ -112,11 +159,12 @@ def keep_inputs(lake: Lake, problem: Problem, version: str, lineage: dict[str, A
             lake.unpin(table, name)
 
 
-def _inputs(lake: Lake, lineage: Lineage, problem: Problem) -> tuple[Any, Any]:
-    """The features and the plans of a lineage; plans are None where it has none."""
+def _inputs(lake: Lake, lineage: Lineage, problem: Problem) -> tuple[Any, Any, Distributed | None]:
+    """The features and the plans of a lineage, and as an engine reads them; plans are None where it has none."""
     features, plan = problem.features_table, problem.decision.plan_table
     try:
-        return lake.read(features, snapshot_id=lineage.snapshots[features]), plans_of(lake, lineage, problem)
+        read = lake.read(features, snapshot_id=lineage.snapshots[features])
+        return read, plans_of(lake, lineage, problem), distributed_of(lake, lineage, problem)
     except MissingTableError:
         named = ", ".join(lineage.snapshots[table] for table in (features, plan) if table in lineage.snapshots)
         raise InputError(

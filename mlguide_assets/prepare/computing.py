@@ -50,8 +50,17 @@ class Engine(Protocol):
         """Whether rows are on other machines: then nothing as large as the decisions is read into this process."""
         ...
 
-    def read(self, *paths: Path) -> "ibis.Table":
-        """Parquet files, or folders of them, as one table."""
+    @property
+    def runs_tasks(self) -> bool:
+        """Whether functions can be run there that talk to each other, as XGBoost's do while it learns."""
+        ...
+
+    def read(self, *paths: Path, by_name: bool = False) -> "ibis.Table":
+        """Parquet files, or folders of them, as one table.
+
+        Args:
+            by_name: a column that some files lack is null there; otherwise all have the same.
+        """
         ...
 
     def stored(self, rows: "ibis.Table | pa.RecordBatchReader", path: Path) -> "ibis.Table":
@@ -103,9 +112,10 @@ class DuckDB:
     connection: Any
     name: EngineName = "duckdb"
     elsewhere: bool = False
+    runs_tasks: bool = False
 
-    def read(self, *paths: Path) -> "ibis.Table":
-        return read_parquet(self.connection, *paths)
+    def read(self, *paths: Path, by_name: bool = False) -> "ibis.Table":
+        return read_parquet(self.connection, *paths, union_by_name=by_name)
 
     def stored(self, rows: "ibis.Table | pa.RecordBatchReader", path: Path) -> "ibis.Table":
         if isinstance(rows, pa.RecordBatchReader):

@@ -28,11 +28,11 @@ from mlguide_assets.train.propensity import Ratios, effective_sample_size, prope
 from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe
 from mlguide_assets.train.reference.build import build_reference
 from mlguide_assets.train.reference.profile import Profile
-from mlguide_assets.train.room import require_room_for_training
+from mlguide_assets.train.room import require_room_for_training, trainer_name
 from mlguide_assets.train.rows import clusters_of
 from mlguide_assets.train.split import Times, TimeSplit, split_decisions
 from mlguide_assets.train.trainers.in_memory import InMemory
-from mlguide_assets.train.trainers.trainer import Fit, Trainer, trainer_name
+from mlguide_assets.train.trainers.trainer import Distributed, Fit, Trainer, require_distributed
 
 Report = Callable[[str], None]
 
@@ -72,6 +72,7 @@ def train_candidate(
     *,
     contenders: Sequence[str] = SIMPLEST_FIRST,
     trainer: str | None = None,
+    distributed: Distributed | None = None,
     scratch: Path | None = None,
 ) -> Candidate:
     """Split in time, choose a model on the latest training rows, score the test window with all, refit the chosen.
@@ -79,24 +80,42 @@ def train_candidate(
     Args:
         plans: the plans that chose some of the decisions, to weight these by their propensity.
         contenders: the models that may become the candidate, the simplest first; all are fitted and scored.
-        trainer: `in_memory` or `external_memory`; default: as the problem or the memory decides.
+        trainer: `in_memory`, `external_memory` or `spark`; default: as the problem, the engine or the memory decides.
+        distributed: the same features and plans, where an engine computes elsewhere.
         scratch: a folder for rows that are not held in memory; default: the system's for temporary files.
 
     Raises:
-        InputError: too few matured rows, or too few of one outcome among them, or too little memory.
+        InputError: too few matured rows, or too few of one outcome among them, or too little memory; or the trainer is
+            `spark`, and the engine is not.
     """
     if trainer is not None:
         problem = problem.model_copy(update={"training": problem.training.model_copy(update={"trainer": trainer})})
     count = int(features.count().to_pyarrow().as_py())
     require_room_for_training(count, problem)
     with TemporaryDirectory(dir=scratch) as folder:
-        if trainer_name(count, problem) == "in_memory":
-            return _trained(InMemory.of(features, problem), problem, recipe, report, plans, contenders)
-        # Loads XGBoost, which else is loaded beside the work.
+        opened = _opened(trainer_name(count, problem), features, problem, plans, distributed, Path(folder))
+        return _trained(opened, problem, recipe, report, plans, contenders)
+
+
+def _opened(
+    name: str,
+    features: ibis.Table,
+    problem: Problem,
+    plans: ibis.Table | None,
+    distributed: Distributed | None,
+    folder: Path,
+) -> Trainer:
+    """A trainer with its rows. Those of many rows load XGBoost, which else is loaded beside the work."""
+    if name == "in_memory":
+        return InMemory.of(features, problem)
+    if name == "external_memory":
         from mlguide_assets.train.trainers.external_memory import ExternalMemory
 
-        external = ExternalMemory.of(features, problem, plans, Path(folder))
-        return _trained(external, problem, recipe, report, plans, contenders)
+        return ExternalMemory.of(features, problem, plans, folder)
+    read = require_distributed(distributed)
+    from mlguide_assets.train.trainers.on_spark import OnSpark
+
+    return OnSpark.of(read, problem, folder)
 
 
 def _trained(
@@ -243,6 +262,7 @@ def _learned(trainer: Trainer, until: np.datetime64) -> dict[str, Any]:
         return {}
     return {
         "trainer": trainer.name,
+        "learned_where": trainer.place,
         "rows_in_memory": trainer.rows.num_rows,
         "rows_learned_by_xgboost_holdout": trainer.learned(until),
         "rows_learned_by_xgboost": trainer.learned(None),
@@ -251,7 +271,7 @@ def _learned(trainer: Trainer, until: np.datetime64) -> dict[str, Any]:
 
 def _in_words(trainer: Trainer, rows: int, plural: str) -> str:
     return (
-        f"XGBoost learns from all {rows:,} {plural} in external memory; the choice of a model, the linear models and "
+        f"XGBoost learns from all {rows:,} {plural} {trainer.place}; the choice of a model, the linear models and "
         f"all figures are of a seeded sample of {trainer.rows.num_rows:,} (training.rows_in_memory)"
     )
 

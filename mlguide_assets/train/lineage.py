@@ -12,6 +12,7 @@ from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe
+from mlguide_assets.train.trainers.trainer import Distributed
 
 if TYPE_CHECKING:
     import ibis
@@ -91,8 +92,21 @@ def plans_of(lake: Lake, lineage: Lineage, problem: Problem) -> "ibis.Table | No
     return lake.read(plan, snapshot_id=snapshot, by_name=True) if snapshot else None
 
 
+def distributed_of(lake: Lake, lineage: Lineage, problem: Problem) -> Distributed | None:
+    """What a lineage learns from, as an engine reads it that computes elsewhere; None where the lake's does not.
+
+    Raises:
+        MissingTableError: it is no longer kept.
+    """
+    if not lake.engine.elsewhere:
+        return None
+    features, plan = problem.features_table, problem.decision.plan_table
+    read, snapshot = lake.open(features, snapshot_id=lineage.snapshots[features]), lineage.snapshots.get(plan)
+    return Distributed(lake.engine, read, lake.open(plan, snapshot_id=snapshot, by_name=True) if snapshot else None)
+
+
 def _last_matured_day(lake: Lake, problem: Problem) -> str:
-    features = lake.read(problem.features_table)
+    features = lake.open(problem.features_table)
     known = features.filter(features[problem.label.column].notnull())
     last = known[problem.decision.time].max().to_pyarrow().as_py()
     return str(last.date()) if last else ""

@@ -16,6 +16,7 @@ import pyarrow as pa
 from mlguide_assets.define.decision import Decision
 
 Ratios = npt.NDArray[np.float64]
+_ROW, _AT = "_row", "_at"
 
 
 def uniform_ratios(rows: pa.Table, plans: ibis.Table | None, decision: Decision) -> Ratios:
@@ -31,10 +32,22 @@ def uniform_ratios(rows: pa.Table, plans: ibis.Table | None, decision: Decision)
     ratios = np.full(rows.num_rows, np.nan)
     if plans is None or decision.choose_id is None:
         return ratios
-    pair = [decision.unit_id, decision.choose_id]
-    made = rows.select([*pair, decision.time]).rename_columns([*pair, "at"])
-    made = ibis.memtable(made.append_column("row", pa.array(np.arange(rows.num_rows))))
-    made = made.mutate(scoring_date=made["at"].date())
+    keys = [decision.unit_id, decision.choose_id, decision.time]
+    made = ibis.memtable(rows.select(keys).append_column(_ROW, pa.array(np.arange(rows.num_rows))))
+    found = made.inner_join(planned_ratios(made.drop(_ROW), plans, decision), keys).select(_ROW, "ratio")
+    read: Any = plans.get_backend().to_pyarrow(found)
+    ratios[read[_ROW].to_numpy()] = read["ratio"].to_numpy()
+    return ratios
+
+
+def planned_ratios(made: ibis.Table, plans: ibis.Table, decision: Decision) -> ibis.Table:
+    """The decisions that a plan chose, with their `ratio`, see `uniform_ratios`.
+
+    Args:
+        made: ids of the unit and of what was chosen, and the time, of decisions.
+    """
+    pair, time = [decision.unit_id, str(decision.choose_id)], decision.time
+    dated = made.rename({_AT: time}).mutate(scoring_date=made[time].date())
     # Plans of earlier versions knew one policy, which might choose any of its candidates.
     supported = plans.supported.fill_null(plans.candidates) if "supported" in plans.columns else plans.candidates
     chosen = plans.mutate(supported=supported)
@@ -42,12 +55,10 @@ def uniform_ratios(rows: pa.Table, plans: ibis.Table | None, decision: Decision)
     chosen = chosen.filter(chosen.decision == decision.actions[0], drawn)
     chosen = chosen.mutate(ratio=1 / (chosen.supported * chosen.propensity))
     chosen = chosen.select(*pair, "scoring_date", "planned_at", "ratio")
-    both = made.inner_join(chosen, [*pair, "scoring_date"])
-    followed = both.filter(both["at"] > both.planned_at).group_by(*pair, "scoring_date")
-    first = followed.agg(row=lambda t: t.row.argmin(t["at"]), ratio=lambda t: t.ratio.max())
-    found: Any = plans.get_backend().to_pyarrow(first.select("row", "ratio"))
-    ratios[found["row"].to_numpy()] = found["ratio"].to_numpy()
-    return ratios
+    both = dated.inner_join(chosen, [*pair, "scoring_date"])
+    followed = both.filter(both[_AT] > both.planned_at).group_by(*pair, "scoring_date")
+    first = followed.agg(**{time: lambda rows: rows[_AT].min()}, ratio=lambda rows: rows.ratio.max())
+    return first.drop("scoring_date")
 
 
 def propensity_weights(ratios: Ratios, *, max_weight: float, mean: float | None = None) -> npt.NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Whether there is memory for a training, checked before anything is computed for it."""
+"""Who has room for the rows of a training, and whether there is memory for it, before anything is computed for it."""
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.features.catalogue import features_of
@@ -12,9 +12,17 @@ _PER_ROW = 80
 """Bytes per row of a training in external memory: labels, weights and gradients of all rows stay in memory."""
 
 
-def fits_in_memory(rows: int, problem: Problem) -> bool:
-    """Whether a training that holds all rows has enough memory here."""
-    return is_free(_held(rows, problem))
+def trainer_name(rows: int, problem: Problem) -> str:
+    """The trainer that a problem asks for, or that has room for its rows: `in_memory`, `external_memory` or `spark`."""
+    settings = problem.training
+    if settings.trainer != "auto":
+        return settings.trainer
+    if rows <= settings.rows_in_memory:
+        return "in_memory"
+    if problem.engine == "spark":
+        # What other machines hold is not read into this one, whatever it has room for.
+        return "spark"
+    return "in_memory" if is_free(_held(rows, problem)) else "external_memory"
 
 
 def require_room_for_training(rows: int, problem: Problem) -> None:
@@ -26,15 +34,16 @@ def require_room_for_training(rows: int, problem: Problem) -> None:
     Raises:
         InputError: there is less memory than such a training was measured to take.
     """
-    settings, plural = problem.training, problem.decision.plural
-    if settings.trainer == "in_memory" or rows <= settings.rows_in_memory:
+    trainer, plural = trainer_name(rows, problem), problem.decision.plural
+    held = rows if trainer == "in_memory" else min(rows, problem.training.rows_in_memory)
+    if held == rows:
         require_memory(_held(rows, problem), what=f"Training on {rows:,} {plural}")
-    elif settings.trainer == "external_memory" or not fits_in_memory(rows, problem):
-        require_memory(
-            _held(settings.rows_in_memory, problem) + rows * _PER_ROW,
-            what=f"Training on {rows:,} {plural} in external memory, {settings.rows_in_memory:,} of them in memory "
-            f"(training.rows_in_memory),",
-        )
+        return
+    place, each = ("on Spark", 0) if trainer == "spark" else ("in external memory", _PER_ROW)
+    require_memory(
+        _held(held, problem) + rows * each,
+        what=f"Training on {rows:,} {plural} {place}, {held:,} of them in memory (training.rows_in_memory),",
+    )
 
 
 def _held(rows: int, problem: Problem) -> int:

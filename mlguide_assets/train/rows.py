@@ -28,6 +28,12 @@ def sampled_rows(features: ibis.Table, problem: Problem) -> pa.Table:
     return matured_rows(_of_some_units(features, problem), problem)
 
 
+def known_of_some_units(features: ibis.Table, problem: Problem) -> ibis.Table:
+    """`sampled_rows` where they are, in any order."""
+    some = _of_some_units(features, problem)
+    return some.filter(some[problem.label.column].notnull())
+
+
 def _of_some_units(features: ibis.Table, problem: Problem) -> ibis.Table:
     most, unit = problem.training.rows_in_memory, problem.decision.unit_id
     known = features[problem.label.column].notnull().sum()

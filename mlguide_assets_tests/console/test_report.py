@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from mlguide_assets.console.report import print_report
+from mlguide_assets.console.status import learned_in_words
 from mlguide_assets.observe.drift_table import NO_DAY
 from mlguide_assets.settings import Home
 from mlguide_assets.train.decisions import DECISION_METRICS
@@ -27,6 +28,7 @@ CANDIDATE = {
     "candidate_reason": "The candidate is xgboost: it is better.",
     "decided": True,
     "sample": None,
+    "learned": None,
 }
 
 
@@ -69,6 +71,16 @@ def test_a_warning_is_printed_below_the_contract() -> None:
     assert "Contract" in data
     assert warning
     assert "Quality" in rest
+
+
+def test_where_xgboost_learned_is_said_where_not_all_rows_are_in_memory() -> None:
+    value = status(ALONE, NOTHING)
+    assert "XGBoost learned" not in printed(value)
+    facts = {"rows_learned_by_xgboost": 9_000_000, "learned_where": "on Spark, in 8 tasks"}
+    value["evaluation"] |= {"sample": 1_000_000, "learned": learned_in_words(facts)}
+    said = printed(value)
+    assert "(of a seeded sample of 1,000,000)" in said
+    assert "XGBoost learned from all 9,000,000 rows on Spark, in 8 tasks." in said
 
 
 def test_why_a_model_is_the_candidate_is_said_once() -> None:

@@ -31,14 +31,13 @@ def problem() -> Problem:
     return sample_problem("nowhere", statement=HARM, hypothesis=HARM)
 
 
-@pytest.fixture(scope="module")
-def text(problem: Problem) -> str:
+def card_of(facts: dict[str, Any], problem: Problem) -> str:
     metrics = ("roc_auc", "pr_auc", "log_loss", "brier")
     decision = {"verdict": "promoted", "decided_at": "2025-01-01", "decided_by": HARM, "reasons": [HARM]}
     inputs = CardInputs(
         version="1",
         trained_at="2025-01-01",
-        facts=FACTS,
+        facts=facts,
         decisions=[{**decision, "criteria": "[]"}],
         evaluation=[estimated(model=name, metric=each) for name in ("xgboost", HARM) for each in metrics],
         slices=[estimated(column="country", slice=HARM, metric="roc_auc")],
@@ -49,6 +48,21 @@ def text(problem: Problem) -> str:
         plots={},
     )
     return card_markdown(inputs, problem)
+
+
+@pytest.fixture(scope="module")
+def text(problem: Problem) -> str:
+    return card_of(FACTS, problem)
+
+
+def test_what_is_promised_of_training_again_is_said_with_where_it_learned(text: str, problem: Problem) -> None:
+    assert "It learned on one machine: the same bytes are promised." in text
+    learned = {"trainer": "spark", "learned_where": "on Spark, in 8 tasks", "rows_in_memory": 1_000_000}
+    facts = {**FACTS, **learned, "rows_learned_by_xgboost": 9_000_000}
+    card = card_of(facts, problem)
+    assert "every figure on this card is of the sample. XGBoost learned from all 9,000,000 sends on Spark" in card
+    assert "XGBoost learned on Spark, in 8 tasks: an interval is promised." in card
+    assert "the same bytes are promised" in card_of({**facts, "model": "linear_svm"}, problem)
 
 
 def test_no_value_is_markup_in_the_markdown(text: str) -> None:

@@ -12,6 +12,7 @@ from mlguide_assets.define.sources import AnySimulator
 from mlguide_assets.deploy.card.inputs import CardInputs, Rows
 from mlguide_assets.deploy.criteria import criteria_table
 from mlguide_assets.deploy.history import ROLLED_BACK
+from mlguide_assets.deploy.promises import promise
 from mlguide_assets.train.figures import estimate
 from mlguide_assets.train.metrics import METRICS
 from mlguide_assets.train.slices import GAP, LARGEST_DIFFERENCE, WHOLE
@@ -100,7 +101,7 @@ def data(inputs: CardInputs, problem: Problem) -> str:
         lines += [
             f"These are a seeded sample of {facts['rows_in_memory']:,} {plural}, all of some {problem.decision.unit}s, "
             f"since not all are held in memory: every figure on this card is of the sample. XGBoost learned from all "
-            f"{facts['rows_learned_by_xgboost']:,} {plural} in external memory.",
+            f"{facts['rows_learned_by_xgboost']:,} {plural} {facts.get('learned_where', 'in external memory')}.",
             "",
         ]
     if "planned_sends" in facts:
@@ -265,7 +266,7 @@ def lineage_section(inputs: CardInputs) -> str:
     lineage = inputs.facts["lineage"]
     rows = [("trained", inputs.trained_at), ("code", lineage["code_version"]), ("data hash", lineage["data_hash"])]
     rows += [(f"snapshot of {table}", snapshot) for table, snapshot in sorted(lineage["snapshots"].items())]
-    again = f"`mlguide reproduce {inputs.version}` trains it again and compares byte by byte."
+    again = f"`mlguide reproduce {inputs.version}` trains it again and compares. {promise(inputs.facts)}"
     return f"## Lineage\n\n{_table(('what', 'which'), rows)}\n\n{again}"
 
 

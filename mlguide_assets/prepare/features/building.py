@@ -5,7 +5,7 @@ training, evaluation and scoring read one list.
 """
 
 from collections.abc import Mapping
-from datetime import datetime, time, timedelta
+from datetime import datetime, time
 from functools import lru_cache
 from typing import Any
 
@@ -22,7 +22,7 @@ from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.decisions.rows import LABEL, MATURED_AT, decision_rows
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.compiling import cut_offs_of, decision_features, with_features
-from mlguide_assets.prepare.features.events import AT, canonical_events, microseconds, timestamp_of
+from mlguide_assets.prepare.features.events import AT, canonical_events, instants_at, timestamp_of
 from mlguide_assets.prepare.features.resolving import follows_from_data, resolved_features
 from mlguide_assets.prepare.lake.lake import Lake
 
@@ -164,23 +164,8 @@ def test_start(rows: ibis.Table, problem: Problem) -> datetime:
     if not count:
         raise InputError("No outcome has matured yet, so there is nothing to learn from: add history.")
     # As `train/split.py` parts the rows.
-    return _in_order_of_time(known[problem.decision.time], int(count * (1 - settings.test_share)))
-
-
-def _in_order_of_time(times: ibis.Column, place: int) -> datetime:
-    """The instant that has a place, from 0 on, in the order of time. Counted rather than sorted, which takes one place
-    for all of them: by day, within its day by second, and there by instant.
-    """
-    rows, reached = times.as_table().select(at=microseconds(times)), 0
-    for width in (86_400_000_000, 1_000_000, 1):
-        keyed = rows.mutate(bucket=rows["at"] // width)
-        counted = keyed.group_by("bucket").aggregate(rows=keyed.count()).order_by("bucket").to_pyarrow().to_pylist()
-        for row in counted:
-            if place < row["rows"]:
-                break
-            place -= row["rows"]
-        rows, reached = keyed.filter(keyed.bucket == row["bucket"]).drop("bucket"), row["bucket"]
-    return datetime(1970, 1, 1) + timedelta(microseconds=reached)
+    (start,) = instants_at(known[problem.decision.time], [int(count * (1 - settings.test_share))])
+    return start
 
 
 def _cut_offs(problem: Problem) -> Any:

@@ -3,8 +3,8 @@
 Instants are int64 microseconds since 1970, UTC, here and in all modules beside.
 """
 
-from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 
 import ibis
 
@@ -35,6 +35,45 @@ def microseconds(time: ibis.Value) -> ibis.Value:
 def timestamp_of(microseconds: ibis.Value) -> ibis.Value:
     """The time of an int64 since 1970."""
     return ibis.timestamp(_EPOCH) + microseconds.as_interval("us")
+
+
+_WIDTHS = (86_400_000_000, 1_000_000, 1)
+"""Of the spans that instants are counted by, in microseconds: a day, a second, an instant."""
+
+
+def instants_at(times: ibis.Column, places: Sequence[int]) -> list[datetime]:
+    """The instants that have these places, from 0 on, in the order of time.
+
+    They are counted, not sorted, for which all of them would have to be in one place: by day, within the days that
+    matter by second, and there one by one. Three queries, however many places.
+
+    Args:
+        times: not null.
+
+    >>> at = ibis.memtable({"at": [datetime(2026, 1, 3), datetime(2026, 1, 1), datetime(2026, 1, 2)]})["at"]
+    >>> instants_at(at, [1])
+    [datetime.datetime(2026, 1, 2, 0, 0)]
+    """
+    rows = times.as_table().select(at=microseconds(times))
+    found, wider = [(0, place) for place in places], None
+    for width in _WIDTHS if places else ():
+        keyed = rows.mutate(bucket=rows["at"] // width, span=ibis.literal(0) if wider is None else rows["at"] // wider)
+        keyed = keyed.filter(keyed.span.isin({span for span, _ in found}))
+        counted = keyed.group_by("span", "bucket").aggregate(rows=keyed.count()).order_by("span", "bucket")
+        counts: dict[int, list[tuple[int, int]]] = {}
+        for row in counted.to_pyarrow().to_pylist():
+            counts.setdefault(row["span"], []).append((row["bucket"], row["rows"]))
+        found, wider = [_holding(counts[span], place) for span, place in found], width
+    return [datetime.fromisoformat(_EPOCH) + timedelta(microseconds=instant) for instant, _ in found]
+
+
+def _holding(counts: Iterable[tuple[int, int]], place: int) -> tuple[int, int]:
+    """Of buckets with as many rows each, the one that holds a place, and the place within it."""
+    for bucket, rows in counts:
+        if place < rows:
+            return bucket, place
+        place -= rows
+    raise ValueError("there are fewer rows than places")
 
 
 def column_name(event: EventTable, column: str) -> str:

@@ -136,11 +136,18 @@ class Lake:
         with naming_lost_files(f"Table {table!r} cannot be read"):
             return self.session.read(paths, by_name=by_name)
 
-    def open(self, table: str, *, partitions: list[str] | None = None, snapshot_id: str | None = None) -> "ibis.Table":
+    def open(
+        self,
+        table: str,
+        *,
+        partitions: list[str] | None = None,
+        snapshot_id: str | None = None,
+        by_name: bool = False,
+    ) -> "ibis.Table":
         """`read`, for the engine: what it gives is joined with nothing that `read` does."""
         if self._engine == "duckdb":
-            return self.read(table, partitions=partitions, snapshot_id=snapshot_id)
-        return self.engine.read(*self.files(table, partitions=partitions, snapshot_id=snapshot_id))
+            return self.read(table, partitions=partitions, snapshot_id=snapshot_id, by_name=by_name)
+        return self.engine.read(*self.files(table, partitions=partitions, snapshot_id=snapshot_id), by_name=by_name)
 
     def read_arrow(self, table: str, partitions: list[str] | None = None, snapshot_id: str | None = None) -> pa.Table:
         """A small table in memory, in the order of its partitions, without Ibis and DuckDB.

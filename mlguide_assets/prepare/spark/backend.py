@@ -7,6 +7,7 @@ import math
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -152,10 +153,10 @@ class SparkBackend(Backend):  # type: ignore[misc]  # Ibis has no types
         """Ibis goes by way of pandas, where whole numbers with a null are floats, and times have another unit."""
         self._session.createDataFrame(op.data.to_pyarrow(op.schema)).createOrReplaceTempView(op.name)
 
-    def read_files(self, *paths: Path) -> ibis.Table:
+    def read_files(self, *paths: Path, by_name: bool = False) -> ibis.Table:
         """Parquet files, or folders of them, as one table; what folders above them are called adds no columns."""
-        name = gen_name("read_parquet")
-        self._session.read.parquet(*map(_pattern_of, paths)).createOrReplaceTempView(name)
+        name, reader = gen_name("read_parquet"), self._session.read.option("mergeSchema", by_name)
+        reader.parquet(*map(_pattern_of, paths)).createOrReplaceTempView(name)
         return self.table(name)
 
     def mapped(self, expr: Any, function: Any, schema: pa.Schema) -> ibis.Table:
@@ -189,6 +190,46 @@ class SparkBackend(Backend):  # type: ignore[misc]  # Ibis has no types
         keys = [functions.col(_name(column)).asc_nulls_last() for column in (by, *order)]
         tasks = int(self._session.conf.get("spark.sql.shuffle.partitions"))
         self._write(rows.repartition(tasks, by).sortWithinPartitions(*keys), folder, by)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether this is Spark Connect, where sessions have no `SparkContext`."""
+        from pyspark.sql.utils import is_remote
+
+        return bool(is_remote())
+
+    @property
+    def tasks_at_once(self) -> int:
+        """How many tasks have room, as the cluster is."""
+        context = self._session.sparkContext
+        return int(context.defaultParallelism) // int(context.getConf().get("spark.task.cpus", "1"))
+
+    def in_ranges(self, expr: Any, *, by: str, edges: Sequence[datetime], order: Sequence[str]) -> Any:
+        """Spark's data frame of a table, with one partition per range of a column, each in an order.
+
+        Spark's own ranges follow from a sample, which is another one each time.
+
+        Args:
+            edges: in order; a range begins with each but the first.
+        """
+        from pyspark.sql import functions
+
+        first, *others = self._numbers_of_tasks(len(edges) + 1)
+        number = functions.lit(first)
+        for edge, other in zip(edges, others, strict=True):
+            number = functions.when(functions.col(_name(by)) >= functions.lit(edge), other).otherwise(number)
+        keys = [functions.col(_name(column)).asc() for column in order]
+        return self._frame(expr).repartition(len(edges) + 1, number).sortWithinPartitions(*keys)
+
+    def _numbers_of_tasks(self, tasks: int) -> list[int]:
+        """A number for each task, which a partition by hash sends there."""
+        from pyspark.sql import functions
+
+        number = functions.col("id").cast("int")
+        task = functions.pmod(functions.hash(number), functions.lit(tasks))
+        # Each number goes to any task: that one gets none of so many is as good as impossible.
+        found = self._session.range(100 * tasks).groupBy(task.alias("task")).agg(functions.min(number).alias("number"))
+        return [row["number"] for row in found.orderBy("task").collect()]
 
     def _in_one_task(self, expr: Any) -> Any:
         """Rows in their order. Spark's own global sort would compute them twice, first for a sample of the keys."""

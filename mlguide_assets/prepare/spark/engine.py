@@ -34,8 +34,13 @@ class Spark:
         """Where `MLGUIDE_SPARK` says; errors as of `spark_session`."""
         return cls(backend_of(spark_session()))
 
-    def read(self, *paths: Path) -> ibis.Table:
-        return self.connection.read_files(*paths)
+    @property
+    def runs_tasks(self) -> bool:
+        """Not through Spark Connect, which has no tasks that wait for one another."""
+        return not self.connection.is_remote
+
+    def read(self, *paths: Path, by_name: bool = False) -> ibis.Table:
+        return self.connection.read_files(*paths, by_name=by_name)
 
     def stored(self, rows: ibis.Table | pa.RecordBatchReader, path: Path) -> ibis.Table:
         if isinstance(rows, pa.RecordBatchReader):

@@ -59,6 +59,7 @@ class ExternalMemory:
     plans: ibis.Table | None
     newest: np.datetime64
     name: str = "external_memory"
+    place: str = "in external memory"
 
     @classmethod
     def of(cls, features: ibis.Table, problem: Problem, plans: ibis.Table | None, folder: Path) -> "ExternalMemory":

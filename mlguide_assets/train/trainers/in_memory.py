@@ -20,6 +20,7 @@ class InMemory:
     rows: pa.Table
     time: str
     name: str = "in_memory"
+    place: str = "in memory"
 
     @classmethod
     def of(cls, features: ibis.Table, problem: Problem) -> "InMemory":

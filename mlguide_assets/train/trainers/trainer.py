@@ -1,4 +1,4 @@
-"""Who fits XGBoost, by how many rows there are: all of them in memory, or in batches from the disk.
+"""Who fits XGBoost, by how many rows there are and where: all of them in memory, in batches from the disk, or on Spark.
 
 Everything else of a training needs few rows, and reads those that the trainer holds in memory: all rows, or a seeded
 sample of units, whose size every figure states.
@@ -7,14 +7,15 @@ sample of units, whose size every figure states.
 from dataclasses import dataclass
 from typing import Protocol
 
+import ibis
 import numpy as np
 import pyarrow as pa
 
-from mlguide_assets.define.problem import Problem
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.computing import Engine
 from mlguide_assets.train.choice import TrainingRows
 from mlguide_assets.train.models import Boosted, Probabilities
 from mlguide_assets.train.recipe import Recipe
-from mlguide_assets.train.room import fits_in_memory
 
 
 @dataclass(frozen=True)
@@ -27,16 +28,33 @@ class Fit:
     threads: int
 
 
+@dataclass(frozen=True, eq=False)
+class Distributed:
+    """An engine whose rows are on other machines, with what a training reads, as that engine does.
+
+    Attributes:
+        plans: the plans that chose some of the decisions, if any.
+    """
+
+    engine: Engine
+    features: ibis.Table
+    plans: ibis.Table | None = None
+
+
 class Trainer(Protocol):
     """Fits XGBoost on all matured rows, or on those up to an instant.
 
     Attributes:
         name: as `training.trainer` has it.
+        place: where it learns, in words that follow "learns from all rows".
         rows: the matured rows that are in memory, in order of time.
     """
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def place(self) -> str: ...
 
     @property
     def rows(self) -> pa.Table: ...
@@ -56,9 +74,11 @@ class Trainer(Protocol):
         ...
 
 
-def trainer_name(rows: int, problem: Problem) -> str:
-    """The trainer that a problem asks for, or that has room for its rows: `in_memory` or `external_memory`."""
-    if problem.training.trainer != "auto":
-        return problem.training.trainer
-    is_small = rows <= problem.training.rows_in_memory
-    return "in_memory" if is_small or fits_in_memory(rows, problem) else "external_memory"
+def require_distributed(read: Distributed | None) -> Distributed:
+    """Raise InputError where the trainer `spark` has no Spark on which XGBoost can learn."""
+    if read is None or not read.engine.runs_tasks:
+        raise InputError(
+            "training.trainer: spark needs the engine spark, at an address such as spark://host:7077 or local[4]: "
+            "set engine: spark and MLGUIDE_SPARK, or choose training.trainer: external_memory."
+        )
+    return read

@@ -13,11 +13,10 @@ from mlguide_assets.train.candidate import Candidate, train_candidate
 from mlguide_assets.train.encoding import Encoding
 from mlguide_assets.train.models import XGBOOST
 from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe, TrainingWindow
-from mlguide_assets.train.room import require_room_for_training
+from mlguide_assets.train.room import require_room_for_training, trainer_name
 from mlguide_assets.train.rows import matured_rows, sampled_rows
 from mlguide_assets.train.trainers import external_memory
 from mlguide_assets.train.trainers.external_memory import ExternalMemory
-from mlguide_assets.train.trainers.trainer import trainer_name
 from mlguide_assets_tests.train.sends import PROBLEM
 
 MEMORY = "mlguide_assets.prepare.memory.available_memory"
@@ -115,6 +114,7 @@ def test_memory_decides_unless_the_problem_does(sends: pa.Table, monkeypatch: py
     monkeypatch.setattr(MEMORY, lambda: 200_000_000)
     assert trainer_name(sends.num_rows, PROBLEM) == "in_memory", "so few rows are held anyway"
     assert trainer_name(sends.num_rows, small) == "external_memory"
+    assert trainer_name(sends.num_rows, small.model_copy(update={"engine": "spark"})) == "spark"
     demanded = small.training.model_copy(update={"trainer": "in_memory"})
     assert trainer_name(sends.num_rows, small.model_copy(update={"training": demanded})) == "in_memory"
 
