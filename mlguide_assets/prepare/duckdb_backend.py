@@ -51,6 +51,9 @@ class DuckDBBackend(Backend):  # type: ignore[misc]  # Ibis has no types
         places = {node: place for number, node in enumerate(op.find(_varies)) if (place := _place(node, number))}
         named = {_text(place): _text(node) for node, place in places.items()}
         sql = _compiled(op.replace(places))
+        if not all(place in sql for place in named):
+            # Left out, or written in another way than alone.
+            return str(super().compile(expr))
         # In one pass: what is put in is not looked at again.
         return re.sub("|".join(map(re.escape, named)), lambda found: named[found[0]], sql) if named else sql
 

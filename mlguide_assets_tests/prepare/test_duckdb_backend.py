@@ -7,6 +7,7 @@ from typing import Any
 import ibis
 import pytest
 
+from mlguide_assets.prepare import duckdb_backend
 from mlguide_assets.prepare.duckdb_backend import NestedSelects, _compiled, is_ordered_inside
 
 ROWS = ibis.memtable({"a": [3, 1, 2], "b": [1, 1, 2]})
@@ -54,6 +55,15 @@ def test_other_tables_and_instants_become_the_same_sql_with_these_put_in(duck: A
     assert [row["name"] for row in found] == ["a2", "a3"]
     assert duck.to_pyarrow(within(tables[1], tables[0], days[0], ends[1], "a9")).num_rows == 1
     assert _compiled.cache_info().misses == known.misses + 1
+
+
+@pytest.mark.parametrize("place", [datetime(2024, 1, 2), datetime(2024, 1, 2).date(), 1_700_000_000_000_000])
+def test_an_instant_that_sql_leaves_out_or_writes_otherwise_is_compiled_anew(
+    place: Any, duck: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ROWS.mutate(at=ibis.literal(place))
+    monkeypatch.setattr(duckdb_backend, "_compiled", lambda op: "SELECT something else")
+    assert duck.compile(asked) == plain_sql(asked)
 
 
 def plain_sql(rows: ibis.Table) -> str:
