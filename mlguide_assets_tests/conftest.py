@@ -37,9 +37,20 @@ settings.load_profile("mlguide")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The test that mostly waits first, then the files that take long: no process of the tests is left with one."""
+    """Files that take long first, so that no process of the tests is left with one.
+
+    Of those that look at `sample_home`, one begins, which makes it; the others come once it is there, or all processes
+    would wait for it. Before all of them the days that are left to the daemon, which mostly wait.
+    """
+    looking = [item.path for item in items if "sample_home" in getattr(item, "fixturenames", ())]
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (item.get_closest_marker("daemon") is None, item.path not in slow))
+    maker = next((path for path in looking if path in slow), None)
+
+    def turn(item: pytest.Item) -> tuple[bool, ...]:
+        waits = item.get_closest_marker("daemon") is not None
+        return not waits, item.path != maker, item.path not in slow, item.path in looking
+
+    items.sort(key=turn)
 
 
 @pytest.fixture(scope="session")
