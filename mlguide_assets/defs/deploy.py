@@ -241,7 +241,8 @@ if DECISION.best_table:
     def best_choices(context: dg.AssetExecutionContext, workspace: Workspace) -> Any:
         from mlguide_assets.deploy.batch import PREDICTIONS, best_choices
 
-        return best_choices(workspace.lake.open(PREDICTIONS, partitions=[context.partition_key]), PROBLEM)
+        lake, day = workspace.lake, context.partition_key
+        return best_choices(lake.open(PREDICTIONS, partitions=[day]), PROBLEM)
 
 
 @dg.asset(

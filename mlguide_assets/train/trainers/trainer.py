@@ -5,17 +5,20 @@ sample of units, whose size every figure states.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import ibis
 import numpy as np
 import pyarrow as pa
 
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.computing import Engine
 from mlguide_assets.train.choice import TrainingRows
 from mlguide_assets.train.models import Boosted, Probabilities
 from mlguide_assets.train.recipe import Recipe
+
+if TYPE_CHECKING:
+    import ibis
+
+    from mlguide_assets.prepare.computing import Engine
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,9 @@ class Distributed:
         plans: the plans that chose some of the decisions, if any.
     """
 
-    engine: Engine
-    features: ibis.Table
-    plans: ibis.Table | None = None
+    engine: "Engine"
+    features: "ibis.Table"
+    plans: "ibis.Table | None" = None
 
 
 class Trainer(Protocol):
