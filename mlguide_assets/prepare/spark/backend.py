@@ -182,13 +182,17 @@ class SparkBackend(Backend):  # type: ignore[misc]  # Ibis has no types
         """Write a table as a new folder of files, in any order."""
         self._write(self._frame(expr), folder)
 
-    def to_sorted_folders(self, expr: Any, folder: Path, *, by: str, order: Sequence[str]) -> None:
-        """Write a table as a new folder with a folder `by=value` of one sorted file for every value of a column."""
+    def to_sorted_folders(self, expr: Any, folder: Path, *, by: str, values: int, order: Sequence[str]) -> None:
+        """Write a table as a new folder with a folder `by=value` of one sorted file for every value of a column.
+
+        Args:
+            values: how many there are, at least one: more tasks than these would have nothing to do.
+        """
         from pyspark.sql import functions
 
         rows = self._frame(expr)
         keys = [functions.col(_name(column)).asc_nulls_last() for column in (by, *order)]
-        tasks = int(self._session.conf.get("spark.sql.shuffle.partitions"))
+        tasks = min(values, int(self._session.conf.get("spark.sql.shuffle.partitions")))
         self._write(rows.repartition(tasks, by).sortWithinPartitions(*keys), folder, by)
 
     @property

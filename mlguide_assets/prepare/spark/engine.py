@@ -57,7 +57,9 @@ class Spark:
     def sorted_partitions(
         self, rows: ibis.Table, keys: Sequence[str], order: Sequence[str], folder: Path
     ) -> dict[str, TableLike]:
-        self.connection.to_sorted_folders(rows, folder, by=KEY, order=order)
+        if not keys:
+            return {}
+        self.connection.to_sorted_folders(rows, folder, by=KEY, values=len(keys), order=order)
         return {key: Written(self._only_file(folder / f"{KEY}={key}", rows)) for key in keys}
 
     def mapped(self, rows: ibis.Table, function: Batches, schema: pa.Schema) -> ibis.Table:
