@@ -231,7 +231,7 @@ def _add_operations(app: FastAPI, api: Api) -> None:
 
     @app.get("/metrics", response_class=Response, tags=["operations"])
     async def metrics() -> Response:
-        """For Prometheus, of all problems of this server, told apart by the label `problem`."""
+        """For Prometheus, of all problems of this server, which the label `problem` names."""
         return Response(await asyncio.to_thread(exposition), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

@@ -13,6 +13,7 @@ from mlguide_assets.define.dates import SINCE_1970, formats_that_read
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.duckdb_functions import duckdb_function
+from mlguide_assets.prepare.features.events import timestamp_of
 
 _YEAR_FIRST = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}([T ].*)?$"
 _OFFSET = r":\d\d(\.\d+)?\s*(Z|[+-]\d\d(:?\d\d){0,2})$"
@@ -107,7 +108,7 @@ def _since_1970(count: ibis.Column, unit: int) -> ibis.Column:
     """Numbers that count from 1970 as times, to the microsecond. A `float64` holds those of this millennium exactly."""
     micros = count.try_cast("float64") * unit
     known = ibis.ifelse(micros.abs() <= _LAST_MICROSECOND, micros, ibis.null("float64"))
-    return ibis.timestamp("1970-01-01") + known.round().cast("int64").as_interval("us")
+    return timestamp_of(known.round().cast("int64"))
 
 
 def _strptime(text: ibis.Column, format: str) -> ibis.Column:
