@@ -70,9 +70,10 @@ class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]
     @property
     def problem(self) -> Problem:
         """The problem, with its features as the data have decided them."""
-        from mlguide_assets.prepare.features.building import resolved_from
+        from mlguide_assets.prepare.features.building import DECLARATIONS
 
-        return resolved_from(self.lake, PROBLEM)
+        lake = self.lake
+        return _as_decided(lake, lake.snapshot(DECLARATIONS).id if lake.exists(DECLARATIONS) else None)
 
     @property
     def lake(self) -> "Lake":
@@ -143,6 +144,14 @@ def _set_version(context: dg.OutputContext, version: dg.DataVersion) -> None:
 def midnight(day: str) -> datetime:
     """The start of a partition's day, UTC."""
     return datetime.combine(date.fromisoformat(day), datetime.min.time())
+
+
+@functools.lru_cache(maxsize=1)
+def _as_decided(lake: "Lake", _declarations: str | None) -> Problem:
+    """Read once for each snapshot of the declarations: every asset and every sensor asks."""
+    from mlguide_assets.prepare.features.building import resolved_from
+
+    return resolved_from(lake, PROBLEM)
 
 
 @functools.cache

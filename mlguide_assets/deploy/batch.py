@@ -29,7 +29,6 @@ from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.train.storage import load_model
 
 Floats = npt.NDArray[np.float64]
-Texts = npt.NDArray[np.str_]
 
 UNITS_AT_ONCE = 20_000
 """Units that are paired with the candidates at a time."""
@@ -281,11 +280,11 @@ def best_choices(predictions: ibis.Table, problem: Problem) -> ibis.Table:
     return ranked.filter(ranked["rank"] == 1).drop("rank").order_by(unit)
 
 
-def decided(probability: Floats, threshold: float, problem: Problem) -> Texts:
+def decided(probability: Floats, threshold: float, problem: Problem) -> pa.StringArray:
     """What the costs say of each probability: an action of `Decision.actions`."""
     act, leave = problem.decision.actions
     above, below = (leave, act) if problem.decision.choose else (act, leave)
-    return np.where(probability >= threshold, above, below)
+    return pc.if_else(pa.array(probability >= threshold), above, below)
 
 
 def _batches(
@@ -308,10 +307,10 @@ def _batches(
             **{name: keys[name].combine_chunks() for name in decision.scored_keys},
             "scoring_date": pa.array(np.full(n, np.datetime64(day))),
             "probability": pa.array(probability),
-            "decision": pa.array(decided(probability, scorer.threshold, problem)),
-            "model_version": pa.array([scorer.version] * n),
+            "decision": decided(probability, scorer.threshold, problem),
+            "model_version": pa.repeat(scorer.version, n),
             "feature_time": keys[decision.time].combine_chunks().cast(pa.timestamp("us")),
-            "run_id": pa.array([run_id] * n),
+            "run_id": pa.repeat(run_id, n),
         }
         yield pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
 

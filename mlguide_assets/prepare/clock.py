@@ -6,8 +6,9 @@ it final. `last_day` imports neither Ibis nor DuckDB.
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import ibis
@@ -55,7 +56,14 @@ def data_clock(rows: "ibis.Table", time: str) -> datetime | None:
     Args:
         time: the column of instants; rows without one do not count.
     """
-    dated = rows.filter(rows[time].notnull()).select(at=rows[time], day=rows[time].date())
+    return _clock_of(rows.select(at=rows[time]).op())
+
+
+@lru_cache(maxsize=16)
+def _clock_of(times: Any) -> datetime | None:
+    """Of an Ibis operation, which has this name of its tables: the same one is the same rows, and every asset asks."""
+    instants = times.to_expr()
+    dated = instants.filter(instants["at"].notnull()).mutate(day=instants["at"].date())
     days = dated.group_by("day").aggregate(rows=dated.count(), last=dated["at"].max()).to_pyarrow().to_pylist()
     newest = last_day({row["day"]: row["rows"] for row in days})
     return next((row["last"] for row in days if row["day"] == newest), None)
