@@ -11,6 +11,14 @@ CUT_OFF = "as_of"
 PARENTS_TIME = "at"
 """The time of an event that has none of its own."""
 
+TAKEN = frozenset(
+    {
+        *("label", "matured_at", "as_of", "unit_id", "decided_at", "probability", "scoring_date", "decision"),
+        *("model_version", "feature_time", "run_id"),
+    }
+)
+"""What tables of features, scores and predictions call columns of their own: no key and no feature is called so."""
+
 
 def id_column(noun: str) -> str:
     """How the ids of an entity are called in every table after the source's.

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from mlguide_assets.define.contracts import Rule
 from mlguide_assets.define.decision import Decision, decision_of, plural
+from mlguide_assets.define.entity_features import entity_features
 from mlguide_assets.define.features import Features
 from mlguide_assets.define.operations import Retraining, Serving, Watching
 from mlguide_assets.define.policies import Exploration, Policies, Scoring
@@ -206,35 +207,31 @@ class Problem(Strict):
 
     @property
     def slices(self) -> tuple[str, ...]:
-        """The columns of entities by whose values a model is evaluated."""
+        """The features by whose values a model is evaluated: columns of entities."""
         if self.evaluation.slices is not None:
             return self.evaluation.slices
-        tables = [self.schema.entity(noun) for noun in self.decision.nouns]
-        return tuple(dict.fromkeys(name for table in tables if table for name in table.of_kind("category")))
+        return tuple(self._entity_features("category"))
 
     @property
     def sliceable(self) -> list[str]:
-        """Columns of the entities of a decision by whose values its rows can be sliced."""
-        tables = [self.schema.entity(noun) for noun in self.decision.nouns]
-        kinds: tuple[ColumnKind, ...] = ("category", "flag", "number", "integer")
-        return list(dict.fromkeys(name for table in tables if table for name in table.of_kind(*kinds)))
+        """The features that are columns of a decision's entities, by whose values its rows can be sliced."""
+        return self._entity_features("category", "flag", "number", "integer")
+
+    def _entity_features(self, *kinds: ColumnKind) -> list[str]:
+        names = entity_features(self.schema, self.predict, self.features.declared)
+        tables = {noun: self.schema.entity(noun) for noun in self.decision.nouns}
+        return [names[noun, column] for noun, table in tables.items() if table for column in table.of_kind(*kinds)]
 
     @property
     def movable(self) -> list[str]:
         """The features whose direction can be tested: those that a change of the source raises."""
         raising = ("count", "sum", "mean", "min", "max", "last", "rate")
-        declared = {name: each.operator in raising and not each.split for name, each in self.features.declared.items()}
-        columns: list[str] = []
-        kinds: tuple[ColumnKind, ...] = ("number", "integer")
+        raised = [name for name, each in self.features.declared.items() if each.operator in raising and not each.split]
+        columns = self._entity_features("number", "integer")
         if isinstance(self.predict, PredictEvent):
-            numbers = self.schema.event(self.predict.each).of_kind(*kinds)
-            columns += [name for name in self.predict.known if name in numbers]
-        for noun in self.decision.nouns:
-            table = self.schema.entity(noun)
-            columns += table.of_kind(*kinds) if table else []
-        # A name that two have is the name of neither's feature.
-        alone = [name for name in columns if columns.count(name) == 1 and name not in declared]
-        return [*(name for name, raised in declared.items() if raised), *alone]
+            numbers = self.schema.event(self.predict.each).of_kind("number", "integer")
+            columns = [*(name for name in self.predict.known if name in numbers), *columns]
+        return [*raised, *(name for name in columns if name not in self.features.declared)]
 
     @property
     def key(self) -> str:

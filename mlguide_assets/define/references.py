@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable
 
+from mlguide_assets.define.decision import TAKEN, id_column
 from mlguide_assets.define.features import Declaration, Features
 from mlguide_assets.define.prediction import ColumnLabel, Condition, Predict, PredictEvent, Where
 from mlguide_assets.define.schema import EntityTable, EventTable, Schema
@@ -15,6 +16,7 @@ def check_references(schema: Schema, predict: Predict, features: Features) -> No
         ValueError: names the place in the file, what is given there, and what there is.
     """
     _check_predict(schema, predict)
+    _check_names(schema, predict, features)
     nouns = schema.event(predict.each).of if isinstance(predict, PredictEvent) else (predict.each,)
     for name, declaration in features.declared.items():
         _check_declaration(schema, tuple(nouns), f"features.declared.{name}", declaration, predict)
@@ -44,6 +46,27 @@ def _check_predict(schema: Schema, predict: Predict) -> None:
         _one_of("predict.known", f"a column of {event.event}", name, event.columns)
         if name == predict.label.column:
             raise ValueError(f"predict.known: {name!r} is the label, which is not known when it happens; leave it out")
+
+
+def _check_names(schema: Schema, predict: Predict, features: Features) -> None:
+    """No key and no feature is called as a column that tables of scores have besides."""
+    named = [("features.declared", name) for name in features.declared]
+    if isinstance(predict, PredictEvent):
+        event = schema.event(predict.each)
+        ids = [name for name in event.unique_by if name not in event.of.values()]
+        named += [("predict.known", name) for name in predict.known] + [(f"the key of {event.event}", n) for n in ids]
+        nouns = tuple(event.of)
+    else:
+        nouns = (predict.each,)
+    for place, name in named:
+        if name in TAKEN:
+            raise ValueError(
+                f"{place}: tables of scores have a column {name!r} of their own; give it another name, also in the "
+                f"source (in a database, a view can)"
+            )
+    for noun in nouns:
+        if id_column(noun) in TAKEN:
+            raise ValueError(f"{noun!r}: tables of scores have a column {id_column(noun)!r}; take another noun for it")
 
 
 def _check_condition(schema: Schema, entity: str, place: str, condition: Condition) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import ibis
 
+from mlguide_assets.define.entity_features import entity_features
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.experiment.specification import Experiment
 
@@ -56,8 +57,10 @@ def unit_outcomes(
         earlier=before.sum(),
     )
     closed = counted.exposed_at + _interval(closes) <= ibis.timestamp(until)
-    slices = [name for name in problem.slices if name in members.columns]
-    known = members.select("id", *slices)
+    names = entity_features(problem.schema, problem.predict, problem.features.declared)
+    columns = {names[of]: of[1] for of in names if of[0] == problem.decision.unit and of[1] in members.columns}
+    slices = [name for name in problem.slices if name in columns]
+    known = members.select("id", **{name: members[columns[name]] for name in slices})
     return counted.left_join(known, counted.unit_id == known.id).select(
         "unit_id",
         "arm",

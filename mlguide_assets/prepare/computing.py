@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import pyarrow as pa
 
-from mlguide_assets.prepare.engine import pattern_of, read_parquet, read_parquet_below
+from mlguide_assets.prepare.engine import FILE, pattern_of, read_parquet, read_parquet_below
 from mlguide_assets.prepare.lake.data_files import TableLike, write_arrow
-from mlguide_assets.prepare.rebuilding import KEY, bucketed, partition_of, per_partition
+from mlguide_assets.prepare.partitions import KEY
+from mlguide_assets.prepare.rebuilding import bucketed, partition_of, per_partition
 
 if TYPE_CHECKING:
     import ibis
@@ -22,8 +23,12 @@ EngineName = Literal["duckdb", "spark"]
 Shape = Callable[["ibis.Table", Sequence[str]], "ibis.Table"]
 """Rows to other rows, one by one or filtered, with those of their columns that are named besides its own."""
 
+Rows = Callable[["ibis.Table", Mapping[str, "ibis.Table"], Sequence[str]], "ibis.Table"]
+"""As a `Shape`, with other tables beside."""
 
 Batches = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+
+_OWN = "a partition's own"
 
 
 class Parted(Protocol):
@@ -31,7 +36,7 @@ class Parted(Protocol):
 
     @property
     def rows(self) -> "ibis.Table":
-        """All of them, with the column `partition`."""
+        """All of them, with the column `KEY`."""
         ...
 
     def each(self, shape: Shape, order: Sequence[str], keys: Iterable[str]) -> dict[str, TableLike]:
@@ -68,13 +73,13 @@ class Engine(Protocol):
         ...
 
     def parted(self, rows: "ibis.Table", keys: Sequence[str], folder: Path) -> Parted:
-        """Rows by their column `partition`, whose values are the keys, below a new folder."""
+        """Rows by their column `KEY`, whose values are the keys, below a new folder."""
         ...
 
     def sorted_partitions(
         self, rows: "ibis.Table", keys: Sequence[str], order: Sequence[str], folder: Path
     ) -> dict[str, TableLike]:
-        """Rows by their column `partition`, each partition in an order; also those of the keys that have no row.
+        """Rows by their column `KEY`, each partition in an order; also those of the keys that have no row.
 
         Equal rows are an equal file, on one engine: the bytes of another's differ.
         """
@@ -92,15 +97,19 @@ class Engine(Protocol):
 
     def per_partition(
         self,
-        rows: Callable[..., "ibis.Table"],
-        schemas: Mapping[str, "ibis.Schema"],
-        places: Mapping[str, Mapping[str, Sequence[Path]]],
+        rows: Rows,
+        own: Mapping[str, Sequence[Path]],
+        shared: Mapping[str, Sequence[Path]],
+        order: Sequence[str],
+        folder: Path,
     ) -> dict[str, TableLike]:
-        """What a function makes of some files, for every partition.
+        """What a function makes of the files of each partition, in an order.
 
         Args:
-            rows: called with one table per name in `schemas`; its result is ordered.
-            places: per partition, the files of each of these tables.
+            rows: what a partition is made of.
+            own: per partition, its files; none among the keys is as good as no partition.
+            shared: per table, the files that every partition is made with.
+            folder: new, for what is needed on the way.
         """
         ...
 
@@ -141,15 +150,26 @@ class DuckDB:
 
     def per_partition(
         self,
-        rows: Callable[..., "ibis.Table"],
-        schemas: Mapping[str, "ibis.Schema"],
-        places: Mapping[str, Mapping[str, Sequence[Path]]],
+        rows: Rows,
+        own: Mapping[str, Sequence[Path]],
+        shared: Mapping[str, Sequence[Path]],
+        order: Sequence[str],
+        folder: Path,
     ) -> dict[str, TableLike]:
-        patterns = {
-            key: {name: [pattern_of(path) for path in paths] for name, paths in where.items()}
-            for key, where in places.items()
+        if not own:
+            return {}
+        first, *_ = own.values()
+        schemas = {
+            _OWN: self.read(*first).schema(),
+            **{name: self.read(*files).schema() for name, files in shared.items()},
         }
-        return dict(per_partition(self.connection, rows, schemas, patterns))
+        always = {name: [pattern_of(path) for path in files] for name, files in shared.items()}
+        places = {key: {**always, _OWN: [pattern_of(path) for path in files]} for key, files in own.items()}
+
+        def made(**tables: "ibis.Table") -> "ibis.Table":
+            return rows(tables.pop(_OWN), tables, ()).order_by(*order)
+
+        return dict(per_partition(self.connection, made, schemas, places))
 
 
 @dataclass(frozen=True)
@@ -164,7 +184,7 @@ class _Buckets:
     @property
     def rows(self) -> "ibis.Table":
         found = read_parquet_below(self.connection, self.folder, "*/*.parquet")
-        return found.mutate(**{KEY: partition_of(found.filename)}).drop("filename")
+        return found.mutate(**{KEY: partition_of(found[FILE])}).drop(FILE)
 
     def each(self, shape: Shape, order: Sequence[str], keys: Iterable[str]) -> dict[str, TableLike]:
         schemas, where = {"rows": self.schema}, {key: {"rows": self.places[key]} for key in keys}

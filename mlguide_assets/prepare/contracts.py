@@ -35,6 +35,7 @@ from mlguide_assets.define.schema import EntityTable, EventTable, Schema, TableN
 from mlguide_assets.prepare.causes import cause_of
 from mlguide_assets.prepare.computing import Engine
 from mlguide_assets.prepare.lake.snapshots import WHOLE
+from mlguide_assets.prepare.partitions import KEY
 from mlguide_assets.prepare.sources.names import UNREADABLE
 from mlguide_assets.prepare.sources.newest import NEWER
 
@@ -102,7 +103,7 @@ def validate(
         table, own = schema.tables[name], rules_of(name, rules)
         path = scratch / f"{name}.marked.parquet"
         marked = engine.stored(mark(tables[name], table, own, accepted, schema, now=now), path)
-        found = tallies(marked.mutate(partition=ibis.literal(WHOLE)), table, own)
+        found = tallies(marked.mutate(**{KEY: ibis.literal(WHOLE)}), table, own)
         results += results_of(name, table, own, found.values())
         accepted[name] = accepted_rows(marked, table, own).order_by(accepted_order(table))
         if any(sets_aside(tally, own) for tally in found.values()):
@@ -198,17 +199,17 @@ def _broken(rows: ibis.Table, table: EntityTable | EventTable, rule: Rule, now: 
 
 
 def tallies(marked: ibis.Table, table: EntityTable | EventTable, rules: list[Rule]) -> dict[str, Tally]:
-    """Count the violations of each partition of marked rows, by the column `partition`."""
+    """Count the violations of each partition of marked rows, by the column `KEY`."""
     sums = {rule.fact: marked[rule.fact].sum().fill_null(0) for rule in rules}
     # A label for the row count that no rule can have: facts hold no dots.
-    counted = marked.group_by("partition").aggregate(**sums, **{".rows": marked.count()}).to_pyarrow().to_pylist()
+    counted = marked.group_by(KEY).aggregate(**sums, **{".rows": marked.count()}).to_pyarrow().to_pylist()
     broken = [rule for rule in rules if any(counts[rule.fact] for counts in counted)]
     examples = {rule.fact: _examples(marked, table, rule) for rule in broken}
     return {
-        counts["partition"]: Tally(
+        counts[KEY]: Tally(
             rows=int(counts[".rows"]),
             violations={rule.fact: int(counts[rule.fact]) for rule in broken if counts[rule.fact]},
-            examples={fact: by_key[counts["partition"]] for fact, by_key in examples.items() if counts[fact]},
+            examples={fact: by_key[counts[KEY]] for fact, by_key in examples.items() if counts[fact]},
         )
         for counts in counted
     }
@@ -249,10 +250,10 @@ def _examples(
         shown.append(_at(rule.key, rule.target, rule.target_column))
     ids = [name for name in table.of_kind("id") if name not in shown]
     broken = marked.filter(marked[rule.fact])
-    place = ibis.row_number().over(group_by="partition", order_by=ids + shown)
-    first = broken.mutate(place=place).filter(lambda rows: rows.place == 0).select("partition", *ids, *shown)
+    place = ibis.row_number().over(group_by=KEY, order_by=ids + shown)
+    first = broken.mutate(_place=place).filter(lambda rows: rows["_place"] == 0).select(KEY, *ids, *shown)
     return {
-        row.pop("partition"): {
+        row.pop(KEY): {
             name.partition(":")[2] or name: value if value is None or isinstance(value, int) else str(value)
             for name, value in row.items()
         }

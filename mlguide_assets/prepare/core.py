@@ -4,10 +4,10 @@ Decisions that are events are joined partition by partition, and those whose row
 left as they are.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import ibis
 
@@ -20,9 +20,10 @@ from mlguide_assets.prepare.features.compiling import is_kept_before_known
 from mlguide_assets.prepare.features.events import HAPPENED, microseconds, timestamp_of, with_entity, with_instants
 from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets.prepare.lake.snapshots import WHOLE
-from mlguide_assets.prepare.rebuilding import current, fingerprint, notes_of, plan
+from mlguide_assets.prepare.lake.snapshots import WHOLE, Snapshot
+from mlguide_assets.prepare.rebuilding import Plan, current, fingerprint, notes_of, plan
 
+WHAT = "What the core table is made of"
 UNDECIDED = "undecided"
 """The partition of units of whom there is no decision. It sorts behind all others."""
 
@@ -47,21 +48,27 @@ def core_rows(tables: Tables, problem: Problem) -> ibis.Table:
     return rows.order_by(*_order(problem))
 
 
-def joined(tables: Tables, problem: Problem) -> ibis.Table:
-    """The rows of decisions alone, in any order."""
-    rows = _events(tables, problem) if problem.decision.is_event else decisions_of(tables, problem)
+def joined(tables: Tables, problem: Problem, kept: Sequence[str] = ()) -> ibis.Table:
+    """The rows of decisions alone, in any order.
+
+    Args:
+        kept: columns of the table of events to keep besides.
+    """
+    rows = _events(tables, problem, kept) if problem.decision.is_event else decisions_of(tables, problem)
     if not problem.decision.is_event:
         rows = rows.mutate(**{_INSTANT: microseconds(rows[problem.decision.time])})
     for noun in problem.decision.nouns:
         wanted = {each.name: each.column for each in entity_columns(problem) if each.noun == noun}
         if wanted:
-            kept = is_kept_before_known(problem, noun)
-            rows = with_entity(rows, noun, wanted, tables, problem.schema, kept_before_known=kept, instant=_INSTANT)
+            early = is_kept_before_known(problem, noun)
+            rows = with_entity(rows, noun, wanted, tables, problem.schema, kept_before_known=early, instant=_INSTANT)
     return rows.drop(_INSTANT)
 
 
-def rebuilt_core(lake: Lake, problem: Problem) -> Partitions | ibis.Table:
-    """The core table by the partitions of its events, joined again where those have changed.
+@contextmanager
+def core_by_partition(lake: Lake, problem: Problem) -> Iterator[Partitions | ibis.Table]:
+    """The core table by the partitions of its events, joined again where those have changed; to be written before the
+    context ends.
 
     All of it where decisions are at cut-offs, or their time is that of an entity.
 
@@ -71,33 +78,43 @@ def rebuilt_core(lake: Lake, problem: Problem) -> Partitions | ibis.Table:
     decision, schema = problem.decision, problem.schema
     events = schema.table_of(decision.noun)
     if not decision.is_event or events is None or schema.event(decision.noun).own_time is None:
-        return core_rows(tables_of(lake, problem), problem)
+        yield core_rows(tables_of(lake, problem), problem)
+        return
+    chosen, now = _plan(lake, problem, events)
+    order = _order(problem)
+    decided = {key: lake.files(events, partitions=[key], snapshot_id=now[events].id) for key in now[events].partitions}
+    entities = {name: lake.files(name, snapshot_id=each.id) for name, each in now.items() if name != events}
+
+    def of_events(rows: ibis.Table, others: Tables, kept: Sequence[str]) -> ibis.Table:
+        return joined({**others, events: rows}, problem, kept)
+
+    with lake.scratch(WHAT) as scratch:
+        stale = {key: decided[key] for key in chosen.stale if key != UNDECIDED}
+        rebuilt = lake.engine.per_partition(of_events, stale, entities, order, scratch / "core")
+        if UNDECIDED in chosen.stale:
+            tables = {name: lake.open(name, snapshot_id=each.id) for name, each in now.items()}
+            rebuilt[UNDECIDED] = _without_decisions(tables, problem).order_by(*order)
+        yield Partitions(rebuilt, chosen.inputs, kept=chosen.kept)
+
+
+def _plan(lake: Lake, problem: Problem, events: str) -> tuple[Plan, Mapping[str, Snapshot]]:
+    """Which partitions to join again, and what all are joined of, as it is now.
+
+    Args:
+        events: the table whose rows are the decisions.
+    """
+    decision, schema = problem.decision, problem.schema
     entities = [name for noun in decision.nouns if (name := schema.table_of(noun)) is not None]
     now = {table: lake.snapshot(table) for table in (*entities, events)}
-    read = {table: lake.open(table, snapshot_id=snapshot.id) for table, snapshot in now.items()}
-    notes, references = notes_of(now[events]), {table: digest(read[table]) for table in entities}
+    references = {table: digest(lake.open(table, snapshot_id=now[table].id)) for table in entities}
     # What a killed ingest left side by side does not go together: then nothing is as it was.
-    torn = references if references != notes["references"] else None
+    torn = references if references != notes_of(now[events])["references"] else None
     rules = [is_kept_before_known(problem, noun) for noun in decision.nouns]
     made_of = partial(fingerprint, problem.core_table, rules, code_of=__name__)
     inputs = {key: made_of(file.inputs, torn) for key, file in now[events].partitions.items()}
     if schema.entity(decision.unit):
         inputs[UNDECIDED] = made_of(inputs, references)
-    chosen = plan(inputs, current(lake, problem.core_table))
-
-    def files(table: str, keys: list[str] | None = None) -> list[Path]:
-        return lake.files(table, partitions=keys, snapshot_id=now[table].id)
-
-    others = {table: files(table) for table in entities}
-    decided = {key: {**others, events: files(events, [key])} for key in chosen.stale if key != UNDECIDED}
-    undecided = {UNDECIDED: {**others, events: files(events)}} if UNDECIDED in chosen.stale else {}
-    schemas = {table: rows.schema() for table, rows in read.items()}
-    order = _order(problem)
-    compute = lake.engine.per_partition
-    rebuilt = compute(lambda **tables: joined(tables, problem).order_by(*order), schemas, decided)
-    if undecided:
-        rebuilt |= compute(lambda **tables: _without_decisions(tables, problem).order_by(*order), schemas, undecided)
-    return Partitions(rebuilt, chosen.inputs, kept=chosen.kept)
+    return plan(inputs, current(lake, problem.core_table)), now
 
 
 @dataclass(frozen=True)
@@ -136,15 +153,15 @@ def _order(problem: Problem) -> tuple[str, ...]:
     return (*problem.decision.order, problem.label.column)
 
 
-def _events(tables: Tables, problem: Problem) -> ibis.Table:
-    """The events of decisions with their own columns, and the instant of each."""
+def _events(tables: Tables, problem: Problem, kept: Sequence[str]) -> ibis.Table:
+    """The events of decisions with their own columns, those to keep, and the instant of each."""
     decision, schema = problem.decision, problem.schema
     event = schema.event(decision.noun)
     rows = with_instants(tables[str(schema.table_of(decision.noun))], event, tables, schema)
     own = {each.name: rows[each.column] for each in event_columns(problem) if each.column in rows.columns}
     if event.own_time is None:
         own[decision.time] = timestamp_of(rows[HAPPENED])
-    return rows.select(**own, **{_INSTANT: rows[HAPPENED]})
+    return rows.select(*kept, **own, **{_INSTANT: rows[HAPPENED]})
 
 
 def _without_decisions(tables: Tables, problem: Problem) -> ibis.Table:

@@ -16,9 +16,13 @@ import ibis
 import ibis.expr.operations as ops
 from ibis.backends.duckdb import Backend
 from ibis.backends.sql.compilers.duckdb import DuckDBCompiler
+from ibis.common.graph import Graph
 
 _PLACE = f"table {{number}} of {uuid4().hex}"
 """What a table is called in SQL that is kept."""
+
+MOST_NESTED = 50
+"""SQLGlot writes a SELECT inside another in ten calls of functions, of which Python allows a thousand by default."""
 
 _LATEST = datetime(9990, 1, 1)
 _FIRST_MICROSECOND, _LAST_MICROSECOND = 10**14, 9 * 10**18
@@ -28,11 +32,12 @@ _FIRST_MICROSECOND, _LAST_MICROSECOND = 10**14, 9 * 10**18
 class NestedSelects(DuckDBCompiler):  # type: ignore[misc]  # Ibis has no types
     """Ibis's compiler for DuckDB, which merges SELECTs only where an order would be lost otherwise.
 
-    Merging them, as Ibis does by default, takes half the time of compiling, and DuckDB plans both alike.
+    Merging them, as Ibis does by default, takes half the time of compiling, and DuckDB plans both alike. Of more than
+    `MOST_NESTED` they are merged all the same.
     """
 
     def translate(self, op: Any, *, params: Any) -> Any:
-        if is_ordered_inside(op):
+        if is_ordered_inside(op) or depth(op) > MOST_NESTED:
             return super().translate(op, params=params)
         with selects_apart():
             return super().translate(op, params=params)
@@ -82,6 +87,15 @@ def _text(op: Any) -> str:
     """How a table or a literal is written in SQL."""
     arguments = dict(zip(op.__argnames__, op.__args__, strict=True))
     return str(DuckDBBackend.compiler.visit_node(op, **arguments).sql(dialect="duckdb"))
+
+
+def depth(op: Any) -> int:
+    """How many relations lie one inside the other, at most."""
+    within, _ = Graph.from_bfs(op).toposort()
+    depths: dict[Any, int] = {}
+    for node, parts in within.items():
+        depths[node] = isinstance(node, ops.Relation) + max((depths[each] for each in parts), default=0)
+    return depths[op]
 
 
 def is_ordered_inside(op: Any) -> bool:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import ibis
 
 
+FILE = "_lake_file"
+"""The column that names the file of a row. A source may have a `filename`."""
+
+
 def connect(spill: Path | None = None) -> Any:
     """An in-memory DuckDB that works in UTC, writes the same bytes every time, and spills to the given folder.
 
@@ -43,18 +47,14 @@ def _opened(settings: Mapping[str, Any]) -> Any:
     return connection
 
 
-def read_parquet(connection: Any, *paths: Path, file_names: bool = False, **options: Any) -> "ibis.Table":
-    """Parquet files as one table, with DuckDB's options for them.
-
-    Args:
-        file_names: add the column `filename`.
-    """
-    return connection.read_parquet([pattern_of(path) for path in paths], **_as_they_are(file_names), **options)
+def read_parquet(connection: Any, *paths: Path, **options: Any) -> "ibis.Table":
+    """Parquet files as one table, with DuckDB's options for them."""
+    return connection.read_parquet([pattern_of(path) for path in paths], hive_partitioning=False, **options)
 
 
 def read_parquet_below(connection: Any, folder: Path, pattern: str) -> "ibis.Table":
-    """The Parquet files below a folder that match a pattern, with the column `filename`."""
-    return connection.read_parquet(f"{pattern_of(folder)}/{pattern}", **_as_they_are(True))
+    """The Parquet files below a folder that match a pattern, with the column `FILE`."""
+    return connection.read_parquet(f"{pattern_of(folder)}/{pattern}", hive_partitioning=False, filename=FILE)
 
 
 def read_csv(connection: Any, path: Path, columns: Mapping[str, str], **options: Any) -> "ibis.Table":
@@ -79,10 +79,6 @@ def pattern_of(path: Path) -> str:
 def quoted(text: Path | str) -> str:
     """A text, such as a path to write to, as a literal in SQL."""
     return "'" + str(text).replace("'", "''") + "'"
-
-
-def _as_they_are(file_names: bool) -> dict[str, bool]:
-    return {"hive_partitioning": False, "filename": file_names}
 
 
 def release_memtables(connection: Any) -> int:

@@ -33,7 +33,7 @@ from mlguide_assets.prepare.contracts import (
 from mlguide_assets.prepare.digests import DayOfEvents, days_of_events, digest
 from mlguide_assets.prepare.lake.data_files import Partitions, TableLike
 from mlguide_assets.prepare.lake.snapshots import DataFile, Snapshot
-from mlguide_assets.prepare.partitions import Calendar
+from mlguide_assets.prepare.partitions import KEY, Calendar
 from mlguide_assets.prepare.rebuilding import Plan, fingerprint, plan
 
 
@@ -185,8 +185,8 @@ def _of_partitions(
     # By time first, which costs a tenth of naming the partition of every row.
     if chosen.kept and first > date.min:
         events = events.filter(events[time].isnull() | (events[time] >= datetime.combine(first, midnight())))
-    events = events.mutate(partition=calendar.keys(events[time]))
-    return events.filter(events.partition.isin(chosen.stale)) if chosen.kept else events
+    events = events.mutate(**{KEY: calendar.keys(events[time])})
+    return events.filter(events[KEY].isin(chosen.stale)) if chosen.kept else events
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from datetime import date, timedelta
 
 import ibis
 
+KEY = "_lake_partition"
+"""The column that names the partition of a row, while rows of several are together. A source may have a `partition`."""
 UNDATED = "undated"
 """The partition of sends without a delivery time. It sorts behind all dates."""
 

@@ -22,12 +22,10 @@ from mlguide_assets.prepare.engine import parquet_sql, pattern_of, quoted
 from mlguide_assets.prepare.lake.data_files import Query
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import DataFile, Snapshot
+from mlguide_assets.prepare.partitions import KEY
 
 LIBRARIES = ("duckdb", "ibis-framework")
 """Other versions of these may write other bytes, or hash rows otherwise."""
-
-KEY = "partition"
-"""The column that names the partition of a row, while rows of several are together."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ def _code(module: str) -> str:
 
 
 def bucketed(connection: Any, rows: ibis.Table, keys: Iterable[str], folder: Path) -> dict[str, list[str]]:
-    """Write rows by their column `partition` below a folder, in any order, and say where each partition is.
+    """Write rows by their column `KEY` below a folder, in any order, and say where each partition is.
 
     DuckDB's partitioned COPY promises neither the order of rows nor one file each, so this is no way to write the
     lake; but it takes one pass, after which every partition is sorted by itself, in memory.
@@ -113,9 +111,9 @@ def bucketed(connection: Any, rows: ibis.Table, keys: Iterable[str], folder: Pat
     return {key: [f"{pattern_of(place)}/*.parquet"] for key, place in places.items()}
 
 
-def partition_of(filename: ibis.Column) -> ibis.Column:
+def partition_of(file: ibis.Column) -> ibis.Column:
     """The key of the partition that a file of `bucketed` holds. Folders above it may be called alike."""
-    return filename.re_extract(f".*{KEY}=([^/]*)/[^/]*$", 1)
+    return file.re_extract(f".*{KEY}=([^/]*)/[^/]*$", 1)
 
 
 def per_partition(

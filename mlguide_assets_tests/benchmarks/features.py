@@ -15,9 +15,10 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.core import core_rows
 from mlguide_assets.prepare.engine import connect
 from mlguide_assets.prepare.features.building import clock_of, features_from
-from mlguide_assets.prepare.partitions import Calendar
+from mlguide_assets.prepare.partitions import KEY, Calendar
 from mlguide_assets.prepare.simulator.generate import write
 from mlguide_assets.prepare.sources.casting import cast_to_schema
+from mlguide_assets.prepare.sources.names import UNREADABLE
 from mlguide_assets.prepare.sources.simulated import world_of
 
 
@@ -33,7 +34,7 @@ def main(way: str, folder: Path, sends: int) -> None:
         write(world_of(problem), folder)
         for name, table in problem.tables.items():
             written = connection.read_parquet(str(folder / f"{name}.parquet"))
-            rows = cast_to_schema(written, name, table, place=name).drop("unreadable")
+            rows = cast_to_schema(written, name, table, place=name).drop(UNREADABLE)
             connection.to_parquet(rows, str(folder / f"{name}.accepted.parquet"))
         core_of_all = core_rows(accepted(problem, connection, folder), problem)
         connection.to_parquet(core_of_all, str(core), compression="zstd")
@@ -70,7 +71,7 @@ def _on_spark(problem: Problem, folder: Path) -> None:
     keys = engine.connection.to_pyarrow(calendar.keys(sent).name("key").as_table().distinct())["key"].to_pylist()
     start = time.perf_counter()
     features, time_column = features_from(tables, problem), problem.decision.time
-    keyed = features.mutate(partition=calendar.keys(features[time_column]))
+    keyed = features.mutate(**{KEY: calendar.keys(features[time_column])})
     with tempfile.TemporaryDirectory(dir=folder) as place:
         written = engine.sorted_partitions(keyed, keys, problem.decision.order, Path(place) / "features")
     if not written:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from mlguide_assets.define.loading import load_problem, with_overrides
-from mlguide_assets.prepare.core import rebuilt_core
+from mlguide_assets.prepare.core import core_by_partition
 from mlguide_assets.prepare.features.incremental import features_by_partition
 from mlguide_assets.prepare.ingest import ingest
 from mlguide_assets.prepare.lake.data_files import Partitions
@@ -35,9 +35,9 @@ def build(source: Path, root: Path) -> None:
     with ingest(problem, lake, oracle=root, report=lambda _: None) as read:
         refuse_blocked(read.results, problem.rules, read.place)
         keep(lake, read)
-    core = rebuilt_core(lake, problem)
-    assert isinstance(core, Partitions)
-    lake.write_partitions(problem.core_table, core)
+    with core_by_partition(lake, problem) as core:
+        assert isinstance(core, Partitions)
+        lake.write_partitions(problem.core_table, core)
     with features_by_partition(lake, problem) as features:
         lake.write_partitions(problem.features_table, features)
     figures = {

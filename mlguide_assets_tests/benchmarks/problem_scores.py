@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.prediction import PredictEntity
-from mlguide_assets.prepare.decisions.rows import LABEL, MATURED_AT, decision_rows
+from mlguide_assets.prepare.decisions.rows import MATURED_AT, decision_rows
 from mlguide_assets.prepare.features.catalogue import Feature, features_of, nouns_of, time_column
 from mlguide_assets.prepare.features.compiling import cut_offs_of, decision_features, with_features
 from mlguide_assets.prepare.features.events import AT, POSITIVE, canonical_events
@@ -38,7 +38,7 @@ def measure(name: str) -> dict[str, Any]:
     """Metrics of one problem, with 95 % intervals, and what the work took."""
     problem = load(name)
     rows = problem.connection.create_table("decision_rows", _rows(problem))
-    start, end = problem.test_window or _latest(rows, time_column(problem))
+    start, end = problem.test_window or _latest(rows, time_column(problem), problem.predict.label.column)
     began = time.process_time()
     features = resolved_features(problem, problem.tables, rows, until=start, **_cut_offs(problem))
     resolved = ResolvedProblem(problem.schema, problem.predict, features, ())
@@ -64,7 +64,9 @@ def _featured(rows: ibis.Table, problem: Loaded, resolved: ResolvedProblem) -> p
         return with_features(rows, problem.tables, resolved, **_cut_offs(problem)).to_pyarrow()
     found = decision_features(problem.tables, resolved)
     key = list(problem.schema.event(problem.predict.each).key)
-    return found.drop(POSITIVE).inner_join(rows.select(*key, LABEL, MATURED_AT), key).to_pyarrow()
+    return (
+        found.drop(POSITIVE).inner_join(rows.select(*key, problem.predict.label.column, MATURED_AT), key).to_pyarrow()
+    )
 
 
 def _rows(problem: Loaded) -> Any:
@@ -81,8 +83,8 @@ def _cut_offs(problem: Loaded) -> dict[str, Any]:
     return {"cut_offs": cut_offs_of(predict.every, anchor)}
 
 
-def _latest(rows: Any, at: str) -> tuple[datetime, datetime]:
-    times = np.sort(rows.filter(rows[LABEL].notnull())[at].to_pyarrow().to_numpy())
+def _latest(rows: Any, at: str, label: str) -> tuple[datetime, datetime]:
+    times = np.sort(rows.filter(rows[label].notnull())[at].to_pyarrow().to_numpy())
     return times[int(len(times) * (1 - TEST_SHARE))].astype(datetime), datetime.max
 
 
@@ -91,20 +93,20 @@ def scored(
 ) -> dict[str, Any]:
     """Train on what had matured when the test window began, score the rows of the window."""
     at = time_column(problem)
-    known = table.filter(pc.is_valid(table[LABEL]))
+    known = table.filter(pc.is_valid(table[problem.predict.label.column]))
     learned = known.filter(pc.less_equal(known[MATURED_AT], pa.scalar(start, known[MATURED_AT].type)))
     tested = known.filter(pc.greater_equal(known[at], pa.scalar(start, known[at].type)))
     tested = tested.filter(pc.less(tested[at], pa.scalar(end, tested[at].type)))
     encoding = Encoding.fit(learned, features)
     model = fit_xgboost(
         encoding.matrix(learned),
-        learned[LABEL].to_numpy().astype(np.int8),
+        learned[problem.predict.label.column].to_numpy().astype(np.int8),
         learned[at].to_numpy(),
         encoding,
         gap=problem.predict.label.window,
         seed=0,
     )
-    labels = tested[LABEL].to_numpy()
+    labels = tested[problem.predict.label.column].to_numpy()
     clusters = tested[id_column(nouns_of(problem)[0])].to_numpy()
     probabilities = model.predict(encoding.matrix(tested))
     found = bootstrap_metrics(labels, {"model": probabilities}, clusters, repeats=100)["model"]

@@ -20,6 +20,7 @@ from mlguide_assets.observe.rows import scored_rows
 from mlguide_assets.prepare.simulator.generate import email_content, sends, user_profiles
 from mlguide_assets.prepare.simulator.world import World
 from mlguide_assets.prepare.sources.casting import cast_to_schema
+from mlguide_assets.prepare.sources.names import UNREADABLE
 from mlguide_assets.train.candidate import train_candidate
 from mlguide_assets.train.models import XGBOOST
 from mlguide_assets.train.storage import load_facts
@@ -62,7 +63,7 @@ class Replay:
             "email_content": email_content(world),
         }
         cast = {
-            name: cast_to_schema(ibis.memtable(rows), name, self.problem.tables[name], place=name).drop("unreadable")
+            name: cast_to_schema(ibis.memtable(rows), name, self.problem.tables[name], place=name).drop(UNREADABLE)
             for name, rows in tables.items()
         }
         return send_features(cast, self.problem).to_pyarrow()

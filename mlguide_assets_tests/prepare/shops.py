@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.prepare.core import rebuilt_core
+from mlguide_assets.prepare.core import core_by_partition
 from mlguide_assets.prepare.features.incremental import features_by_partition
 from mlguide_assets.prepare.ingest import QUARANTINED, ingest
 from mlguide_assets.prepare.lake.data_files import Partitions
@@ -144,9 +144,9 @@ def build(lake: Lake, problem: Problem, between: Callable[[str], None] = lambda 
         refuse_blocked(read.results, problem.rules, read.place)
         keep(lake, read, between)
         rebuilt = {"user_emails": len(read.tables["user_emails"].rebuilt)}  # type: ignore[union-attr]
-    core = rebuilt_core(lake, problem)
-    assert isinstance(core, Partitions)
-    lake.write_partitions(CORE, core)
+    with core_by_partition(lake, problem) as core:
+        assert isinstance(core, Partitions)
+        lake.write_partitions(CORE, core)
     between(CORE)
     with features_by_partition(lake, problem) as features:
         lake.write_partitions(FEATURES, features)

@@ -209,7 +209,10 @@ def test_only_blocking_rules_refuse(validated: tuple[str, Validated]) -> None:
     assert message.startswith(
         "user_profiles from the shop breaks user_profiles.values_are_well_typed in 1 of 11 rows, for "
     )
-    assert "example id 6, unreadable age=abc: age must be a whole number, and 'abc' is not; leave it empty" in message
+    assert (
+        "example id 6, unreadable value age=abc: age must be a whole number, and 'abc' is not; leave it empty"
+        in message
+    )
     assert "15 more blocking rule(s) are broken: " in message
 
 
@@ -240,7 +243,7 @@ def test_rows_set_aside_keep_their_reasons_and_what_was_read(set_aside: Validate
     joined = "date_joined=2024-01-01 00:00:00"
     assert by_start[f"id=1; {joined}; age=30; gender=male"] == "user_profiles.id_is_unique"
     assert by_start[f"id=2; {joined}; age=200; gender=male"] == "user_profiles.age_is_in_range"
-    assert [row for row in aside if "id=6" in row and row.endswith("unreadable=age=abc;")]
+    assert [row for row in aside if "id=6" in row and row.endswith("unreadable value=age=abc;")]
     assert aside["user_id=2; email_id=1; unsubscribed=no; delivered_at=2024-01-11 00:00:00;"] == (
         "user_emails.user_id_exists_in_user_profiles"
     )

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy
 
 import mlguide_assets
-from mlguide_assets.prepare.engine import quoted, read_csv, read_parquet, read_parquet_below
+from mlguide_assets.prepare.engine import FILE, quoted, read_csv, read_parquet, read_parquet_below
 from mlguide_assets.prepare.files import plain_path
 from mlguide_assets_tests.prepare.ingesting import lake_over
 from mlguide_assets_tests.prepare.shops import Shop, build, content, shop_problem
@@ -37,7 +37,7 @@ def test_the_file_that_is_given_is_read_with_its_own_columns(duck: Any, tmp_path
         {"country": "mine"}
     ]
     assert read_parquet_below(duck, mine.parent, "*.parquet").to_pyarrow().to_pylist() == [
-        {"country": "mine", "filename": str(mine)}
+        {"country": "mine", FILE: str(mine)}
     ]
 
 

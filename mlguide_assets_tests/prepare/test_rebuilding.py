@@ -18,7 +18,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.computing import DuckDB
 from mlguide_assets.prepare.contracts import results_table, validate
-from mlguide_assets.prepare.core import core_rows, count_core, rebuilt_core
+from mlguide_assets.prepare.core import core_by_partition, core_rows, count_core
 from mlguide_assets.prepare.features.building import tables_of
 from mlguide_assets.prepare.features.incremental import features_by_partition
 from mlguide_assets.prepare.ingest import QUARANTINED, ingest
@@ -308,7 +308,7 @@ def test_a_lake_of_an_earlier_version_is_rebuilt(followed: Followed) -> None:
     for table in ("user_emails", CORE, FEATURES, QUARANTINED):
         lake.write(table, lake.read(table))
     with pytest.raises(InputError, match=r"'user_emails' is not in partitions .* materialise it again"):
-        rebuilt_core(lake, followed.problem)
+        core_by_partition(lake, followed.problem).__enter__()
     # Features follow from the tables as they are, digested or not.
     with features_by_partition(lake, followed.problem) as features:
         assert len(features.rebuilt) == every
@@ -343,9 +343,9 @@ def test_a_run_killed_between_any_two_tables_is_made_good_by_the_next(followed: 
         process.start()
         assert is_killed(process)
         # Meanwhile somebody may have made one table of what is there.
-        core = rebuilt_core(followed.lake, followed.problem)
-        assert isinstance(core, Partitions)
-        followed.lake.write_partitions(CORE, core)
+        with core_by_partition(followed.lake, followed.problem) as core:
+            assert isinstance(core, Partitions)
+            followed.lake.write_partitions(CORE, core)
         followed.follow()
         assert followed.is_as_from_scratch(), table
 

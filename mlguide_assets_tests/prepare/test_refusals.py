@@ -11,6 +11,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.causes import cause_of
 from mlguide_assets.prepare.contracts import RuleResult
 from mlguide_assets.prepare.refusals import refuse_blocked
+from mlguide_assets.prepare.sources.names import UNREADABLE
 from mlguide_assets_tests.samples import sample_problem
 
 REFERENCE = {"table": "user_emails", "rule": "references", "column": "user_id", "target": "user_profiles"}
@@ -37,7 +38,7 @@ TYPED = rule_of(PROBLEM, "user_profiles.values_are_well_typed")
 
 
 def test_some_broken_rows_may_be_set_aside_and_what_follows_is_said() -> None:
-    said = refusal_text(PROBLEM, result_of(TYPED, 7, unreadable="age=abc"))
+    said = refusal_text(PROBLEM, result_of(TYPED, 7, **{UNREADABLE: "age=abc"}))
     assert said.startswith("user_profiles from the shop breaks user_profiles.values_are_well_typed in 7 of 1,000 rows")
     assert said.endswith(
         "; or set these rows aside, and with them all rows of user_emails that refer to them, with "
@@ -57,7 +58,7 @@ def test_doubles_lose_no_row_that_refers_to_them() -> None:
 
 @pytest.mark.parametrize("violations", [201, 1000])
 def test_nobody_is_advised_to_set_aside_more_than_may_be(violations: int) -> None:
-    said = refusal_text(PROBLEM, result_of(TYPED, violations, unreadable="id=u-17, age=abc"))
+    said = refusal_text(PROBLEM, result_of(TYPED, violations, **{UNREADABLE: "id=u-17, age=abc"}))
     assert "id must be a whole number of at most 64 bits" in said
     assert "and 'u-17' is text; write the ids in one form in the source" in said
     assert "quarantine" not in said
@@ -92,7 +93,7 @@ def test_a_column_is_empty_if_no_row_has_a_value() -> None:
 
 
 def test_what_does_not_block_refuses_nothing() -> None:
-    broken = result_of(TYPED, 7, unreadable="age=abc")
+    broken = result_of(TYPED, 7, **{UNREADABLE: "age=abc"})
     refuse_blocked([replace(broken, action="warn"), replace(broken, action="quarantine")], PROBLEM.rules, "the shop")
 
 

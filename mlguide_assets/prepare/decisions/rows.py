@@ -29,7 +29,6 @@ from mlguide_assets.prepare.features.events import (
     with_paths,
 )
 
-LABEL = "label"
 MATURED_AT = "matured_at"
 
 
@@ -49,9 +48,9 @@ def decision_rows(tables: Tables, problem: Deciding, *, clock: datetime | ibis.V
         clock: how far the data have come, UTC: what happens later is not known. Of events, it may be an expression.
 
     Returns:
-        `<noun>_id` of each entity that the decision is about, its time (`catalogue.time_column`), `label` (1, 0, or
-        null while it has not matured), and `matured_at`: when the outcome is final. Of events, what makes them unique
-        and `predict.known` follow. Ordered by time and ids.
+        `<noun>_id` of each entity that the decision is about, its time (`catalogue.time_column`), the label under the
+        name that the problem has for it (1, 0, or null while it has not matured), and `matured_at`: when the outcome is
+        final. Of events, what makes them unique and `predict.known` follow. Ordered by time and ids.
     """
     if isinstance(problem.predict, PredictEvent):
         return _each_event(tables, problem, problem.predict, clock)
@@ -68,7 +67,7 @@ def _each_event(tables: Tables, problem: Deciding, predict: PredictEvent, clock:
     at = time_column(problem)
     final = rows[AT] + micros(predict.label.window + (event.arrives_within or timedelta()))
     label = ibis.ifelse(final <= _literal(clock), rows[POSITIVE].cast("int8"), ibis.null("int8"))
-    decided = {at: timestamp_of(rows[AT]), LABEL: label, MATURED_AT: timestamp_of(final)}
+    decided = {at: timestamp_of(rows[AT]), predict.label.column: label, MATURED_AT: timestamp_of(final)}
     return rows.select(*ids, **decided, **{name: rows[name] for name in own}).order_by(at, *ids, *own)
 
 
@@ -117,7 +116,7 @@ def _at_cut_offs(
         rows = met.union(rows.filter(~rows.matured).anti_join(met, [key, "cut_off"]))
     rows = _with_label(rows, _future(tables, problem, predict, predict.label, cut_offs), predict.label, key)
     at = time_column(problem)
-    decided = {at: cut_offs.time(rows.cut_off), LABEL: rows[LABEL], MATURED_AT: timestamp_of(rows.final)}
+    decided = {at: cut_offs.time(rows.cut_off), predict.label.column: rows.label, MATURED_AT: timestamp_of(rows.final)}
     return rows.select(key, **decided).order_by(at, key)
 
 
@@ -171,7 +170,7 @@ def _seen(tables: Tables, problem: Deciding, noun: str, cut_offs: CutOffs) -> ib
     concerned = [table.event for table in problem.schema.event_tables.values() if noun in table.of]
     events = [canonical_events(tables, problem, event).select(key, KNOWN) for event in concerned]
     every = events[0].union(*events[1:]) if len(events) > 1 else events[0]
-    first = every.filter(every[key].notnull()).group_by(key).aggregate(known=lambda table: table.known.min())
+    first = every.filter(every[key].notnull()).group_by(key).aggregate(known=lambda table: table[KNOWN].min())
     return first.select(key, start=cut_offs.after(first.known), stop=ibis.literal(cut_offs.number, "int64"))
 
 
@@ -182,9 +181,9 @@ def _past(
     events = _counted(tables, problem, predict, condition)
     stop: ibis.Value = ibis.literal(cut_offs.number, "int64")
     if condition.within is not None:
-        stop = cut_offs.after(events["at"] + micros(condition.within))
+        stop = cut_offs.after(events[AT] + micros(condition.within))
     key = id_column(predict.each)
-    return counts_at(events.select(key, start=cut_offs.after(events.known), stop=stop), key)
+    return counts_at(events.select(key, start=cut_offs.after(events[KNOWN]), stop=stop), key)
 
 
 def _future(
@@ -194,9 +193,9 @@ def _future(
     events = _counted(tables, problem, predict, condition)
     start: ibis.Value = ibis.literal(0, "int64")
     if condition.within is not None:
-        start = cut_offs.after(events["at"] - micros(condition.within))
+        start = cut_offs.after(events[AT] - micros(condition.within))
     key = id_column(predict.each)
-    return counts_at(events.select(key, start=start, stop=cut_offs.after(events["at"])), key)
+    return counts_at(events.select(key, start=start, stop=cut_offs.after(events[AT])), key)
 
 
 def _counted(tables: Tables, problem: Deciding, predict: PredictEntity, condition: Condition) -> ibis.Table:
@@ -222,4 +221,4 @@ def _with_label(rows: ibis.Table, counts: ibis.Table, label: Condition, key: str
     events = joined.events.fill_null(0)
     positive = events >= label.at_least if label.at_least is not None else events <= label.at_most
     value = ibis.ifelse(joined.matured, positive.cast("int8"), ibis.null("int8"))
-    return joined.mutate(**{LABEL: value})
+    return joined.mutate(label=value)

@@ -14,7 +14,7 @@ import ibis
 from mlguide_assets.define.features import Declaration
 from mlguide_assets.define.prediction import Comparison, PredictEvent
 from mlguide_assets.prepare.features.catalogue import Declared, Feature, event_of
-from mlguide_assets.prepare.features.events import micros
+from mlguide_assets.prepare.features.events import AT, micros
 
 DAY = micros(timedelta(days=1))
 
@@ -167,7 +167,7 @@ def reduced(measure: Measure, rows: ibis.Table, chosen: ibis.Value | None, value
         case "count":
             return rows.count(where=chosen)
         case "newest":
-            return rows["at"].max(where=chosen)
+            return rows[AT].max(where=chosen)
         case "sum":
             return value.cast("float64").sum(where=chosen)
         case "min":

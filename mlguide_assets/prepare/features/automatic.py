@@ -41,8 +41,17 @@ class Values:
     distinct: int
 
 
-Profile = Mapping[tuple[str, str], Values]
-"""By event and path: `column` of the event, or `entity.column` of an entity that it names."""
+@dataclass(frozen=True)
+class Profile:
+    """What is known of the columns that features can be made of.
+
+    Attributes:
+        categories: by event and path: `column` of the event, or `entity.column` of an entity that it names.
+        numbering: events and columns of whole numbers that are nearly all different: they name their rows.
+    """
+
+    categories: Mapping[tuple[str, str], Values]
+    numbering: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,7 @@ def automatic_declarations(
     """All declarations that can be made of a problem's tables, the more promising first.
 
     Args:
-        profile: of the categories; those without an entry are left out.
+        profile: categories without an entry are left out, and numbers that name their rows.
         history: the length of the time that a model learns from.
 
     Returns:
@@ -146,7 +155,7 @@ def _of_past(past: Past, problem: Declared, profile: Profile, spans: Mapping[str
         for title, declared in _outcome(past, problem):
             yield 1 + later, f"{name}_{title}_{window}", Declaration(**declared, by=by, within=span)
     for column in past.event.of_kind(*NUMBERS):
-        if not _is_label(problem, past.event, column):
+        if not _is_label(problem, past.event, column) and (event, column) not in profile.numbering:
             yield from _of_number(past, column, spans, later)
     yield from _of_categories(past, problem, profile, spans, later)
 
@@ -184,13 +193,13 @@ def _of_categories(
     event, by = past.event.event, past.by
     own = past.event.of_kind("category")
     others = [column for noun, column in past.event.of.items() if noun != by]
-    paths = [path for path in category_paths(problem, past.event, by) if (event, path) in profile]
+    paths = [path for path in category_paths(problem, past.event, by) if (event, path) in profile.categories]
     for column in [*others, *(path for path in paths if path in own)]:
         for window, span in spans.items():
             declared = Declaration(distinct=f"{event}.{column}", by=by, within=span)
             yield 3 + later, _name(past.name, column, f"distinct_{window}"), declared
     for path in paths:
-        values = profile[event, path]
+        values = profile.categories[event, path]
         rank = (6 if path in own else 7) + later
         if path in own and 1 < values.distinct <= MOST_CATEGORIES:
             yield rank - 1, _name(past.name, path, "last"), Declaration(last=f"{event}.{path}", by=by)

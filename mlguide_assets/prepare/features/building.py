@@ -19,7 +19,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.references import check_references
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.clock import data_clock
-from mlguide_assets.prepare.decisions.rows import LABEL, MATURED_AT, decision_rows
+from mlguide_assets.prepare.decisions.rows import MATURED_AT, decision_rows
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.compiling import cut_offs_of, decision_features, with_features
 from mlguide_assets.prepare.features.events import AT, canonical_events, instants_at, timestamp_of
@@ -55,8 +55,7 @@ def decisions_of(tables: Mapping[str, ibis.Table], problem: Problem, *, clock: d
     Args:
         clock: of the data; default: `clock_of` these tables.
     """
-    rows = decision_rows(tables, problem, clock=clock or clock_of(tables, problem))
-    return rows.rename({problem.label.column: LABEL}) if problem.label.column != LABEL else rows
+    return decision_rows(tables, problem, clock=clock or clock_of(tables, problem))
 
 
 def declarations_of(lake: Lake, problem: Problem) -> pa.Table:

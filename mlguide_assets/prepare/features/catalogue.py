@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, Protocol
 
+from mlguide_assets.define.entity_features import UNFEATURED, entity_features
 from mlguide_assets.define.features import Declaration, Features, split_names
 from mlguide_assets.define.prediction import Comparison, Predict, PredictEntity, PredictEvent
 from mlguide_assets.define.schema import ColumnKind, EventTable, Schema
@@ -16,7 +17,6 @@ from mlguide_assets.define.schema import ColumnKind, EventTable, Schema
 Kind = Literal["number", "category", "text"]
 Origin = Literal["column", "known", "history", "request"]
 
-UNFEATURED = ("time", "id")
 """Kinds of columns that are never a feature."""
 _KINDS: dict[ColumnKind, Kind] = {
     "number": "number",
@@ -130,20 +130,13 @@ def time_column(problem: Declared) -> str:
 
 
 def _entity_columns(problem: Declared) -> Iterator[Feature]:
-    tables = {noun: table for noun in nouns_of(problem) if (table := problem.schema.entity(noun))}
-    listed = [
-        (noun, name, column)
-        for noun, table in tables.items()
-        for name, column in table.columns.items()
-        if column.kind not in UNFEATURED
-    ]
-    taken = Counter(name for _, name, _ in listed)
-    taken.update(problem.predict.known if isinstance(problem.predict, PredictEvent) else ())
-    taken.update(name for name in problem.features.declared)
-    for noun, name, column in listed:
-        feature = f"{noun}_{name}" if taken[name] > 1 else name
-        text = column.description or f"{name} of the {noun}."
-        yield Feature(feature, _KINDS[column.kind], "column", text, noun, name)
+    names = entity_features(problem.schema, problem.predict, problem.features.declared)
+    for noun in nouns_of(problem):
+        table = problem.schema.entity(noun)
+        for name, column in table.columns.items() if table else ():
+            if column.kind not in UNFEATURED:
+                text = column.description or f"{name} of the {noun}."
+                yield Feature(names[noun, name], _KINDS[column.kind], "column", text, noun, name)
 
 
 def _known_columns(problem: Declared) -> Iterator[Feature]:

@@ -93,7 +93,7 @@ def decision_features(tables: Tables, problem: Declared) -> ibis.Table:
     million half the time.
 
     Returns:
-        `<noun>_id`s, the time, columns of the event that make it unique or are known when it happens, `positive` (null:
+        `<noun>_id`s, the time, columns of the event that make it unique or are known when it happens, `POSITIVE` (null:
         not known), and the features.
     """
     predict = problem.predict
@@ -115,12 +115,10 @@ def decision_features(tables: Tables, problem: Declared) -> ibis.Table:
     for stream, own in direct.items():
         looked_at = over_events(looked_at, Events(stream, looked_at, columns, problem), own, id_column(stream.by))
     time = time_column(problem)
-    rows = looked_at.select(
-        *kept, *(name for each in direct.values() for name in each.values()), **{NOW: AT, "_positive": POSITIVE}
-    )
+    rows = looked_at.select(*kept, *(name for each in direct.values() for name in each.values()), POSITIVE, **{NOW: AT})
     rest = {part: name for part, name in parts.items() if not _is_direct(part, problem)}
     rows = _with_streams(rows, rest, tables, problem, cut_offs=None)
-    rows = rows.mutate(**{time: timestamp_of(rows[NOW]), POSITIVE: rows["_positive"]})
+    rows = rows.mutate(**{time: timestamp_of(rows[NOW])})
     return completed(rows, features, parts, tables, problem, kept=[*kept, time, POSITIVE])
 
 

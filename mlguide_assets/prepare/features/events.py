@@ -17,10 +17,10 @@ Tables = Mapping[str, ibis.Table]
 """By their names in the problem file, with its columns."""
 
 _EPOCH = "1970-01-01 00:00:00"
-AT, KNOWN, POSITIVE = "at", "known", "positive"
-RESERVED = (AT, KNOWN, POSITIVE)
+AT, KNOWN, POSITIVE = "_at", "_known", "_positive"
+"""Of canonical events. A source may have columns that are called so without the underscore."""
 HAPPENED, WRITTEN = "_happened", "_written"
-"""The same as `AT` and `KNOWN`, beside columns of the source, whose names may be any."""
+"""The same as `AT` and `KNOWN`, beside columns of the source."""
 
 
 def micros(span: timedelta) -> int:
@@ -84,7 +84,7 @@ def column_name(event: EventTable, column: str) -> str:
     by_column = {name: noun for noun, name in event.of.items()}
     if column in by_column:
         return id_column(by_column[column])
-    own = {*RESERVED, *map(id_column, event.of)}
+    own = {AT, KNOWN, POSITIVE, *map(id_column, event.of)}
     return f"{event.event}_{column}" if column in own else column
 
 
@@ -92,8 +92,8 @@ def canonical_events(tables: Tables, problem: Declared, noun: str) -> ibis.Table
     """The events of a kind that have a time.
 
     Returns:
-        `<noun>_id` for every entity that it names; `at`, when it happened, and `known`, when that was written, both
-        int64 microseconds since 1970; its other columns; `positive` (null: not known) where it is what is predicted.
+        `<noun>_id` for every entity that it names; `AT`, when it happened, and `KNOWN`, when that was written, both
+        int64 microseconds since 1970; its other columns; `POSITIVE` (null: not known) where it is what is predicted.
     """
     schema = problem.schema
     event = schema.event(noun)

@@ -28,7 +28,7 @@ from mlguide_assets.prepare.lake.data_files import Partitions, TableLike
 from mlguide_assets.prepare.lake.failures import writing
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import Snapshot
-from mlguide_assets.prepare.partitions import UNDATED, Calendar
+from mlguide_assets.prepare.partitions import KEY, UNDATED, Calendar
 from mlguide_assets.prepare.rebuilding import current, fingerprint, plan
 
 WHAT = "What features are made of"
@@ -66,11 +66,11 @@ class _Span:
 def _spans(lake: Lake, problem: Problem, rows: ibis.Table, calendar: Calendar) -> dict[str, _Span]:
     """Of every partition that has decisions. One pass."""
     time = problem.decision.time
-    keyed = rows.select(time, MATURED_AT, partition=calendar.keys(rows[time]))
-    spans = keyed.group_by("partition").aggregate(
+    keyed = rows.select(time, MATURED_AT, **{KEY: calendar.keys(rows[time])})
+    spans = keyed.group_by(KEY).aggregate(
         last=keyed[time].max(), first_final=keyed[MATURED_AT].min(), last_final=keyed[MATURED_AT].max()
     )
-    return {row.pop("partition"): _Span(**row) for row in spans.to_pyarrow().to_pylist()}
+    return {row.pop(KEY): _Span(**row) for row in spans.to_pyarrow().to_pylist()}
 
 
 def _inputs(lake: Lake, problem: Problem, rows: ibis.Table, calendar: Calendar, clock: datetime) -> dict[str, str]:
@@ -136,5 +136,5 @@ def _computed(
     else:
         asked = rows.filter(calendar.keys(rows[time]).isin(stale))
         features = features_of_some(tables, lake.engine.stored(asked, scratch / "asked.parquet"), problem)
-    keyed = features.mutate(partition=calendar.keys(features[time]))
+    keyed = features.mutate(**{KEY: calendar.keys(features[time])})
     return lake.engine.sorted_partitions(keyed, stale, problem.decision.order, scratch / "features")

@@ -24,7 +24,7 @@ from mlguide_assets.prepare.features.automatic import Profile, Values, automatic
 from mlguide_assets.prepare.features.catalogue import Declared, event_of, features_of, nouns_of, time_column
 from mlguide_assets.prepare.features.comparing import floats
 from mlguide_assets.prepare.features.compiling import with_features
-from mlguide_assets.prepare.features.events import AT, Tables, canonical_events, microseconds, with_paths
+from mlguide_assets.prepare.features.events import AT, Tables, canonical_events, column_name, microseconds, with_paths
 from mlguide_assets.prepare.features.windows import CutOffs
 from mlguide_assets.statistics.draws import draw_share_column
 
@@ -37,7 +37,11 @@ SAMPLE = 4_000
 SLACK = 1.3
 """So many times `max` features are measured at most, and a few more."""
 _FEW = 20
-
+FEWEST_NUMBERED = 1_000
+"""Whole numbers that so many events have, at least, ..."""
+NUMBERED = 0.95
+"""... and of which so large a share is different, about, number their rows: an offset, a receipt. No feature is made of
+them, since a model would learn its rows by heart."""
 
 _PLACE = "place_in_sample"
 
@@ -87,13 +91,38 @@ def resolved_features(
 
 
 def profile_of(problem: Declared, tables: Tables, automatic: Automatic, until: datetime) -> Profile:
-    """The frequent values of every category that an automatic feature can be made of, before an instant."""
+    """The columns that an automatic feature can be made of, before an instant."""
     events = {past.event.event: past.event for past in pasts_of(problem, automatic)}
-    return {
+    categories = {
         (noun, path): _values(problem, tables, noun, path, until)
         for noun, event in events.items()
         for path in category_paths(problem, event)
     }
+    numbering = {(noun, column) for noun in events for column in _numbering(problem, tables, noun, until)}
+    return Profile(categories, frozenset(numbering))
+
+
+def _numbering(problem: Declared, tables: Tables, noun: str, until: datetime) -> Iterator[str]:
+    """The columns of an event that number its rows: whole numbers, nearly all different. One pass."""
+    event = problem.schema.event(noun)
+    names = {column: column_name(event, column) for column in event.of_kind("number", "integer")}
+    if not names:
+        return
+    rows = canonical_events(tables, problem, noun)
+    rows = rows.filter(rows[AT] < microseconds(ibis.timestamp(until)))
+    measures: dict[str, ibis.Value] = {}
+    for place, name in enumerate(names.values()):
+        number = rows[name].cast("float64")
+        measures |= {
+            f"filled_{place}": number.count(),
+            f"distinct_{place}": number.approx_nunique(),
+            f"whole_{place}": (number == number.floor()).all(),
+        }
+    found = rows.aggregate(**measures).to_pyarrow().to_pylist()[0]
+    for place, column in enumerate(names):
+        filled, distinct = found[f"filled_{place}"], found[f"distinct_{place}"]
+        if found[f"whole_{place}"] and filled >= FEWEST_NUMBERED and distinct >= NUMBERED * filled:
+            yield column
 
 
 def _values(problem: Declared, tables: Tables, noun: str, path: str, until: datetime) -> Values:

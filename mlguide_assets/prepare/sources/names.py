@@ -2,7 +2,7 @@
 
 import re
 
-UNREADABLE = "unreadable"
+UNREADABLE = "unreadable value"
 """Column of a table after the cast: the values of the row that do not read as their type, or null."""
 
 

@@ -15,11 +15,13 @@ from mlguide_assets.define.schema import EntityTable, EventTable
 from mlguide_assets.prepare.digests import row_hash
 from mlguide_assets.prepare.sources.names import UNREADABLE
 
-NEWER = "newer_rows"
+NEWER = "_newer_rows"
 """Column of a table after the cast: how many rows of the same key are newer; null where that cannot be known."""
-ORDER = "place_in_file"
+ORDER = "_place_in_file"
 """Column that counts the rows of a file."""
 
+# Beside columns of the source, whose names may be any.
+_WRITTEN, _KNOWN, _CONTENT, _LAST = "_written", "_known", "_content", "_last"
 _LONG_AGO = ibis.timestamp("0001-01-01")
 
 
@@ -33,18 +35,17 @@ def with_newer_rows(rows: ibis.Table, table: EntityTable | EventTable, outcomes:
     key, columns = list(key_of(table)), list(table.columns)
     kept = [*columns, UNREADABLE]
     known = reduce(and_, (rows[name].notnull() for name in outcomes), ibis.literal(True))
-    rows = rows.mutate(written=rows[table.known_at] if table.known_at else ibis.null("timestamp"), known=known)
-    newest_first = ibis.desc("written", nulls_first=False)
+    written = rows[table.known_at] if table.known_at else ibis.null("timestamp")
+    rows = rows.mutate(**{_WRITTEN: written, _KNOWN: known})
+    newest_first = ibis.desc(_WRITTEN, nulls_first=False)
     if ORDER in rows.columns:
         place = ibis.row_number().over(group_by=key, order_by=[newest_first, ibis.desc(ORDER)])
         return rows.select(*kept, **{NEWER: place})
-    rows = rows.mutate(
-        content=ibis.ifelse(rows.known, row_hash(*(rows[name] for name in columns)), ibis.null("uint64")),
-        last=rows.written.max().over(group_by=key),
+    content = ibis.ifelse(rows[_KNOWN], row_hash(*(rows[name] for name in columns)), ibis.null("uint64"))
+    rows = rows.mutate(**{_CONTENT: content, _LAST: rows[_WRITTEN].max().over(group_by=key)})
+    alike = ibis.window(group_by=[*key, _WRITTEN])
+    contested = (rows[_WRITTEN].fill_null(_LONG_AGO) == rows[_LAST].fill_null(_LONG_AGO)) & (
+        rows[_CONTENT].min().over(alike) != rows[_CONTENT].max().over(alike)
     )
-    alike = ibis.window(group_by=[*key, "written"])
-    contested = (rows.written.fill_null(_LONG_AGO) == rows["last"].fill_null(_LONG_AGO)) & (
-        rows.content.min().over(alike) != rows.content.max().over(alike)
-    )
-    place = ibis.row_number().over(group_by=key, order_by=[newest_first, ibis.desc("known"), *columns])
+    place = ibis.row_number().over(group_by=key, order_by=[newest_first, ibis.desc(_KNOWN), *columns])
     return rows.select(*kept, **{NEWER: ibis.ifelse(contested.fill_null(False), ibis.null("int64"), place)})

@@ -5,7 +5,7 @@ content, and with it its name, does not depend on how many executors there are.
 """
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,9 @@ import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlguide_assets.prepare.computing import Batches, EngineName, Parted, Shape
+from mlguide_assets.prepare.computing import Batches, EngineName, Parted, Rows, Shape
 from mlguide_assets.prepare.lake.data_files import TableLike, Written, write_arrow
-from mlguide_assets.prepare.rebuilding import KEY
+from mlguide_assets.prepare.partitions import KEY
 from mlguide_assets.prepare.spark.backend import SparkBackend, backend_of
 from mlguide_assets.prepare.spark.footers import sort_encodings
 from mlguide_assets.prepare.spark.session import spark_session
@@ -67,13 +67,18 @@ class Spark:
 
     def per_partition(
         self,
-        rows: Callable[..., ibis.Table],
-        schemas: Mapping[str, ibis.Schema],
-        places: Mapping[str, Mapping[str, Sequence[Path]]],
+        rows: Rows,
+        own: Mapping[str, Sequence[Path]],
+        shared: Mapping[str, Sequence[Path]],
+        order: Sequence[str],
+        folder: Path,
     ) -> dict[str, TableLike]:
-        return {
-            key: rows(**{name: self.read(*paths) for name, paths in where.items()}) for key, where in places.items()
-        }
+        if not own:
+            return {}
+        # All partitions in one job: each by itself would read what they share once more.
+        parts = [self.read(*files).mutate(**{KEY: ibis.literal(key)}) for key, files in own.items()]
+        others = {name: self.read(*files) for name, files in shared.items()}
+        return self.sorted_partitions(rows(ibis.union(*parts), others, (KEY,)), list(own), order, folder)
 
     def _only_file(self, folder: Path, rows: ibis.Table) -> Path:
         found = list(folder.glob("*.parquet"))
@@ -93,8 +98,6 @@ class _Stored:
     folder: Path
 
     def each(self, shape: Shape, order: Sequence[str], keys: Iterable[str]) -> dict[str, TableLike]:
-        keys = list(keys)
-        if not keys:
-            return {}
-        shaped = shape(self.rows.filter(self.rows[KEY].isin(keys)), (KEY,))
-        return self.engine.sorted_partitions(shaped, keys, order, self.folder / uuid.uuid4().hex)
+        wanted = list(keys)
+        shaped = shape(self.rows.filter(self.rows[KEY].isin(wanted)), (KEY,))
+        return self.engine.sorted_partitions(shaped, wanted, order, self.folder / uuid.uuid4().hex)

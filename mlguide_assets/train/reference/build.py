@@ -23,7 +23,7 @@ from mlguide_assets.train.reference.counting import inflation, window_counts_by
 from mlguide_assets.train.reference.profile import Profile, reference_profile
 
 PROBABILITY = "probability"
-_WINDOW, _EARLY = "window", "first half"
+_WINDOW, _EARLY = "_window", "first half"
 VARIATION_WINDOWS = 14
 """The last days of the reference. Compared with its other days, they show the usual variation of one day, since rows
 share users and a day is of one weekday; compared with its first half, how far a column that only grows has moved.

@@ -261,9 +261,9 @@ def payments() -> dict[str, ibis.Table]:
 def test_every_event_is_a_row_whose_label_waits_for_its_window_whatever_it_is() -> None:
     clock = datetime(2024, 1, 9, 12)
     rows = decision_rows(payments(), Asked(PAYMENTS, PREDICT), clock=clock)
-    assert rows.columns == ("card_id", "shop_id", "paid", "label", "matured_at", "number", "amount")
+    assert rows.columns == ("card_id", "shop_id", "paid", "fraud", "matured_at", "number", "amount")
     found = {row["number"]: row for row in rows.to_pyarrow().to_pylist()}
-    assert {number: row["label"] for number, row in found.items()} == {1: 1, 2: None, 3: 0, 4: None}
+    assert {number: row["fraud"] for number, row in found.items()} == {1: 1, 2: None, 3: 0, 4: None}
     assert found[3]["matured_at"] == datetime(2024, 1, 9, 12)
     assert found[2]["card_id"] is None
     assert list(found)[-2:] == [3, 4]
@@ -281,7 +281,7 @@ def test_an_event_without_a_time_of_its_own_is_decided_at_that_of_its_parent() -
     rows = decision_rows(tables, Asked(Schema.model_validate(schema), predict), clock=datetime(2024, 1, 8))
     found = rows.to_pyarrow().to_pylist()
     # The check of day 9, which no table knows, has no time and is no decision.
-    assert [(row["day_id"], row["at"], row["label"]) for row in found] == [
+    assert [(row["day_id"], row["at"], row["outcome"]) for row in found] == [
         (7, datetime(2024, 1, 7), 1),
         (8, datetime(2024, 1, 8), None),
     ]

@@ -14,7 +14,7 @@ from mlguide_assets.define.features import Automatic, Features
 from mlguide_assets.define.prediction import Predict, PredictEntity, PredictEvent
 from mlguide_assets.define.schema import Schema
 from mlguide_assets.prepare.decisions.rows import decision_rows
-from mlguide_assets.prepare.features.automatic import automatic_declarations
+from mlguide_assets.prepare.features.automatic import Profile, automatic_declarations
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.resolving import ResolvedProblem, features_as_yaml, resolved_features
 
@@ -201,7 +201,7 @@ def test_columns_of_any_letters_have_features_of_their_own() -> None:
     label = {"count": "sale", "within": "7d", "at_least": 1}
     predict = PredictEntity.model_validate({"each": "member", "every": "7d", "label": label})
     problem = World(predict, Features(), schema)
-    written = automatic_declarations(problem, Automatic(windows=("7d",)), {}, history=timedelta(99))
+    written = automatic_declarations(problem, Automatic(windows=("7d",)), Profile({}), history=timedelta(99))
     means = {declaration.mean for declaration in written.values() if declaration.mean}
     assert means == {f"sale.{name}" for name in columns}
     assert Features(declared=written).declared == written

@@ -16,6 +16,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import Schema
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.compiling import decision_features
+from mlguide_assets.prepare.features.events import POSITIVE
 from mlguide_assets.prepare.simulator.generate import write
 from mlguide_assets.prepare.sources.simulated import world_of
 from mlguide_assets_tests.email_case import send_features
@@ -130,7 +131,7 @@ def test_the_compiler_gives_the_pinned_features(name: str, tmp_path: Path, duck:
     shipped, tables = load_problem(name), tables_of(name, tmp_path, duck)
     pinned = duck.to_pyarrow(send_features(tables, shipped).order_by("delivered_at", "user_id", "email_id"))
     features = decision_features(tables, Email(shipped)).order_by("delivered_at", "user_id", "email_id")
-    rows = duck.to_pyarrow(features.drop("positive"))
+    rows = duck.to_pyarrow(features.drop(POSITIVE))
     assert rows.equals(pinned.drop_columns(["unsubscribed", "matured_at"]))
     assert [(each.name, each.kind) for each in features_of(Email(shipped))] == [
         (each.name, each.kind) for each in features_of(shipped)

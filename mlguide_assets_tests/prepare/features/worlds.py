@@ -105,7 +105,7 @@ class World:
         tables = {"user_profiles": users, "email_content": emails, "user_emails": duck.table("sends")}
         # By the newest delivery, whatever the days before it have: most of these worlds are a few sends.
         newest = tables["user_emails"].delivered_at.max().as_scalar()
-        rows = decision_rows(tables, self.problem, clock=newest).rename({self.problem.label.column: "label"})
+        rows = decision_rows(tables, self.problem, clock=newest)
         self._features = ibis.to_sql(features_table(tables, rows, self.problem), dialect="duckdb")
         states = (entity_state(tables, self.problem, noun, ASKED) for noun in ("user", "email"))
         pairs = features_of_choices(*states, self.problem)

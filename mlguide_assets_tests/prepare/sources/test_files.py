@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.sources.names import UNREADABLE
 from mlguide_assets_tests.guide import Guide
 from mlguide_assets_tests.prepare.ingesting import accepted, cast_rows, ingested, refusal
 from mlguide_assets_tests.samples import arrow, sample_problem, sample_tables, write_sample
@@ -22,7 +23,7 @@ SAMPLE = {name: table.to_pylist() for name, table in sample_tables().items()}
 
 def readable(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows as they are cast_rows: nothing in them is unreadable."""
-    return [{**row, "unreadable": None} for row in rows]
+    return [{**row, UNREADABLE: None} for row in rows]
 
 
 PROFILES = readable(SAMPLE["user_profiles"])
@@ -474,7 +475,7 @@ def test_a_bad_file_is_reported_in_one_sentence(fault: str, duck: Any, folder: P
         assert words in message
 
 
-UNREADABLE = {
+WRONG_CELLS = {
     "impossible date": ({"delivered_at": "2024-02-30"}, "delivered_at=2024-02-30"),
     "another order": ({"delivered_at": "01/02/2024"}, "delivered_at=01/02/2024"),
     "infinite date": ({"delivered_at": "infinity"}, "delivered_at=infinity"),
@@ -487,12 +488,12 @@ UNREADABLE = {
 }
 
 
-@pytest.mark.parametrize("kind", UNREADABLE)
+@pytest.mark.parametrize("kind", WRONG_CELLS)
 def test_what_does_not_read_as_its_type_is_kept_as_it_was_written(kind: str, duck: Any, folder: Path) -> None:
-    cells, wanted = UNREADABLE[kind]
+    cells, wanted = WRONG_CELLS[kind]
     first_row(**cells)(folder)
     first, *rest = cast_rows("user_emails", folder, duck)
-    assert first["unreadable"] == wanted
+    assert first[UNREADABLE] == wanted
     assert [first[name] for name in cells] == [None] * len(cells)
     assert rest == readable(SAMPLE["user_emails"])[1:]
 
@@ -509,13 +510,13 @@ def test_all_broken_rules_are_counted(duck: Any, folder: Path, tmp_path: Path) -
 def test_a_column_of_another_kind_is_unreadable_and_not_guessed(duck: Any, tmp_path: Path) -> None:
     flags = profiles_as(age=pa.array([True] * len(AGES)))
     folder = write_sample(tmp_path / "shop", "parquet", {**sample_tables(), "user_profiles": flags})
-    assert {row["unreadable"] for row in cast_rows("user_profiles", folder, duck)} == {"age=true"}
+    assert {row[UNREADABLE] for row in cast_rows("user_profiles", folder, duck)} == {"age=true"}
 
 
 def test_times_of_day_are_no_times(duck: Any, tmp_path: Path) -> None:
     clock = profiles_as(date_joined=pa.array([0] * len(AGES), pa.time64("us")))
     folder = write_sample(tmp_path / "shop", "parquet", {**sample_tables(), "user_profiles": clock})
-    assert {row["unreadable"] for row in cast_rows("user_profiles", folder, duck)} == {"date_joined=00:00:00"}
+    assert {row[UNREADABLE] for row in cast_rows("user_profiles", folder, duck)} == {"date_joined=00:00:00"}
 
 
 def test_the_guides_files_are_read_whole(guide_tables: Guide, duck: Any, tmp_path: Path) -> None:

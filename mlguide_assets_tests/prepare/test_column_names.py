@@ -1,0 +1,144 @@
+"""Columns of a source may be called as the columns that computing puts beside them: all keep their values."""
+
+import random
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pytest
+from pydantic import ValidationError
+
+from mlguide_assets.define.decision import TAKEN
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.prepare.core import core_by_partition
+from mlguide_assets.prepare.features.building import DECLARATIONS, declarations_of, resolved_from
+from mlguide_assets.prepare.features.incremental import features_by_partition
+from mlguide_assets.prepare.ingest import ingest
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets_tests.other_tables import problem_of
+from mlguide_assets_tests.prepare.ingesting import keep
+
+OF_EVENTS = (
+    *("weight", "partition", "filename", "file_row_number", "at", "known", "positive", "written", "content", "last"),
+    *("unreadable", "place_in_file", "newer_rows", "id", "rank", "day", "rows", "value", "version", "index"),
+    *("order", "group", "select", "date", "place", "count", "bucket", "span", "final", "matured", "window", "events"),
+)
+OF_ENTITIES = ("known", "rank", "window", "key", "since", "start", "country", "probability", "as_of")
+
+PROBLEM: dict[str, Any] = {
+    "name": "visits",
+    "statement": "Some visits end badly.",
+    "hypothesis": "The past says which.",
+    "history_start": "2024-01-01",
+    "tables": {
+        "people": {
+            "entity": "person",
+            "key": "person",
+            "known_from": "joined",
+            "static": True,
+            "columns": {"joined": "time", **dict.fromkeys(OF_ENTITIES, "category")},
+        },
+        "shops": {"entity": "shop", "key": "shop", "static": True, "columns": {"country": "category"}},
+        "visits": {
+            "event": "visit",
+            "at": "visited",
+            "of": {"person": "person", "shop": "shop"},
+            "key": ["number"],
+            "columns": {**dict.fromkeys(OF_EVENTS, "integer"), "offset": "integer", "bad": "flag"},
+        },
+    },
+    "predict": {
+        "each": "visit",
+        "known": list(OF_EVENTS),
+        "label": {"column": "bad", "positive": "1", "negative": "0", "window": "2d"},
+    },
+    "features": {"automatic": {"windows": ["7d"], "max": 20}},
+    "costs": {"missed": 5.0, "false_alarm": 1.0},
+}
+
+
+def write_visits(folder: Path) -> Path:
+    chance = random.Random(0)
+    people = [
+        {"person": number, "joined": datetime(2023, 12, 1), **{name: chance.choice("ab") for name in OF_ENTITIES}}
+        for number in range(20)
+    ]
+    start = datetime(2024, 1, 1)
+    visits = [
+        {
+            "number": number,
+            "person": chance.randrange(20),
+            "shop": number % 2,
+            "visited": start + timedelta(minutes=50 * number),
+            **{name: chance.randrange(5) for name in OF_EVENTS},
+            "offset": 70_000 + number,
+            "bad": chance.randrange(2),
+        }
+        for number in range(1_500)
+    ]
+    tables = {"people": people, "shops": [{"shop": shop, "country": "xy"[shop]} for shop in (0, 1)], "visits": visits}
+    folder.mkdir()
+    for name, rows in tables.items():
+        pa.csv.write_csv(pa.Table.from_pylist(rows), folder / f"{name}.csv")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, Problem]:
+    folder = tmp_path_factory.mktemp("visits")
+    problem, lake = problem_of(PROBLEM, write_visits(folder / "source")), Lake(folder / "lake")
+    with ingest(problem, lake, oracle=folder, report=lambda _: None) as read:
+        keep(lake, read)
+    lake.write(DECLARATIONS, declarations_of(lake, problem))
+    problem = resolved_from(lake, problem)
+    with core_by_partition(lake, problem) as core, features_by_partition(lake, problem) as features:
+        lake.write_partitions(problem.core_table, core)  # type: ignore[arg-type]
+        lake.write_partitions(problem.features_table, features)
+    return lake, problem
+
+
+@pytest.mark.parametrize("table", ["visits", "core_persons", "visit_features"])
+def test_values_of_events_stay_their_own(built: tuple[Lake, Problem], table: str) -> None:
+    lake, problem = built
+    source = pa.csv.read_csv(f"{problem.source.uri}/visits.csv")  # type: ignore[union-attr]
+    found = lake.read_arrow(table).sort_by("number")
+    found = found.filter(pa.compute.is_valid(found["number"]))
+    for name in OF_EVENTS:
+        assert found[name].to_pylist() == source[name].to_pylist(), name
+
+
+def test_columns_of_entities_are_features_under_names_of_their_own(built: tuple[Lake, Problem]) -> None:
+    lake, problem = built
+    source = {row["person"]: row for row in pa.csv.read_csv(f"{problem.source.uri}/people.csv").to_pylist()}  # type: ignore[union-attr]
+    named = {"known", "rank", "window", "country", *(TAKEN & {*OF_ENTITIES})}
+    rows = lake.read_arrow("visit_features").to_pylist()
+    for name in OF_ENTITIES:
+        feature = f"person_{name}" if name in named else name
+        assert all(row[feature] == source[row["person_id"]][name] for row in rows), name
+    assert {row["shop_id"]: row["shop_country"] for row in rows} == {0: "x", 1: "y"}
+    assert {"person_country", "shop_country", "person_as_of"} <= {*problem.slices}
+    assert {*problem.slices} <= {*rows[0]}
+
+
+def test_nothing_is_made_of_a_number_that_numbers_its_rows(built: tuple[Lake, Problem]) -> None:
+    lake, _ = built
+    declared = lake.read_arrow(DECLARATIONS).to_pylist()
+    assert not [row["feature"] for row in declared if "visit.offset" in row["declaration"]]
+    assert [row["feature"] for row in declared if "visit.weight" in row["declaration"]]
+
+
+@pytest.mark.parametrize("name", sorted(TAKEN))
+def test_no_key_and_no_feature_is_called_as_what_scores_stand_beside(name: str) -> None:
+    visits = PROBLEM["tables"]["visits"]
+    columns = {**visits["columns"], name: "integer"}
+    known = {
+        **PROBLEM,
+        "tables": {**PROBLEM["tables"], "visits": {**visits, "columns": columns}},
+        "predict": {**PROBLEM["predict"], "known": [name]},
+    }
+    key = {**PROBLEM, "tables": {**PROBLEM["tables"], "visits": {**visits, "key": [name]}}}
+    for values in (known, key, {**PROBLEM, "features": {"declared": {name: {"calendar": "hour"}}}}):
+        with pytest.raises(ValidationError, match=f"tables of scores have a column '{name}' of their own"):
+            problem_of(values, Path("nowhere"))
