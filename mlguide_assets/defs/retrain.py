@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mlguide_assets.defs.new_data import SCORED
-from mlguide_assets.defs.run_requests import LOOK_EVERY, under_way
+from mlguide_assets.defs.run_requests import LOOK_EVERY, TICK, under_way
 from mlguide_assets.defs.timetable import ticks_with_the_source
 from mlguide_assets.defs.workspace import OWNERS, PROBLEM, Workspace, keys_of
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from mlguide_assets.retrain.trigger_state import TriggerState
 
 GROUP = "retrain"
-TICK = "mlguide/tick"
-"""The tag of a run that names the tick which requested it."""
 
 retraining_job = dg.define_asset_job(
     "retraining_job",

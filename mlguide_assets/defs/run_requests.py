@@ -15,6 +15,9 @@ LOOK_EVERY = int(PROBLEM.retraining.look_every.total_seconds())
 REASON = "mlguide/reason"
 """The tag that holds the reason of a run."""
 
+TICK = "mlguide/tick"
+"""The tag of a run that names the tick which requested it (`retrain/ticks.py`)."""
+
 AGAIN_AFTER = timedelta(minutes=10)
 """A run that failed is requested again: its cause, such as a source that was down, may be fixed."""
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from mlguide_assets.defs.metadata import plots, rounded
 from mlguide_assets.defs.preload import AFTER_TRAINING, preload
+from mlguide_assets.defs.run_requests import TICK
 from mlguide_assets.defs.workspace import OWNERS, PROBLEM, Workspace, key_of
 from mlguide_assets.train.checks import LEAKAGE_ALARMS, behaviours
 
@@ -136,6 +137,7 @@ def train_candidate(context: dg.AssetExecutionContext, workspace: Workspace, fea
     """Choose a model, fit all on the same earlier decisions, and score the later ones."""
     from mlguide_assets.deploy.registration import registry_of
     from mlguide_assets.deploy.registry_check import prepare_registry
+    from mlguide_assets.retrain.ticks import asked_by_evidence, ticks_of
     from mlguide_assets.train.candidate import train_candidate
     from mlguide_assets.train.lineage import distributed_of, lineage_of, plans_of
     from mlguide_assets.train.recipe import current_recipe
@@ -146,6 +148,12 @@ def train_candidate(context: dg.AssetExecutionContext, workspace: Workspace, fea
     prepare_registry(registry, context.log.info)
     preload(AFTER_TRAINING, then=lambda: registry.client)
     recipe = current_recipe(workspace.lake)
+    if asked_by_evidence(ticks_of(workspace.home, problem), context.run.tags.get(TICK)):
+        recipe = recipe.of_lately(problem)
+        context.log.info(
+            f"Evidence asked for this training: it is tested on the latest {recipe.test_days} days, and learns most "
+            f"from what came lately ({recipe.window.name})."
+        )
     lineage = lineage_of(workspace.lake, problem, recipe)
     plans = plans_of(workspace.lake, lineage, problem)
     with workspace.lake.scratch("What a model learns from") as scratch:

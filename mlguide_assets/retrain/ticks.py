@@ -24,6 +24,9 @@ RETRAINING_DECISIONS = "retraining_decisions"
 
 Trigger = Literal["daily", "new_outcomes", "drift", "performance_drop", "watch", "by_hand"]
 Decision = Literal["run", "wait", "roll_back"]
+EVIDENCE_TRIGGERS: tuple[Trigger, ...] = ("drift", "performance_drop")
+"""Those that look whether the champion still fits, rather than whether there is anything new to learn. They wait for
+one another's cool-down."""
 RUN: Decision = "run"
 WAIT: Decision = "wait"
 ROLL_BACK: Decision = "roll_back"
@@ -151,3 +154,8 @@ class TickLog:
 def ticks_of(home: Home, problem: Problem) -> TickLog:
     """The record of a problem."""
     return TickLog(home.ticks(problem.key))
+
+
+def asked_by_evidence(ticks: TickLog, key: str | None) -> bool:
+    """Whether a tick requested a run because the champion no longer fits; None is no tick."""
+    return any(each["key"] == key and each["trigger"] in EVIDENCE_TRIGGERS for each in ticks.ticks() if key)

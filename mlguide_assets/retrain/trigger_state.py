@@ -18,13 +18,10 @@ from mlguide_assets.observe.new_days import LANDED_DAYS, events_by_day
 from mlguide_assets.observe.performance_verdict import VERDICTS
 from mlguide_assets.prepare.clock import last_day
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets.retrain.ticks import ROLL_BACK, RUN, TickLog
+from mlguide_assets.retrain.ticks import EVIDENCE_TRIGGERS, ROLL_BACK, RUN, TickLog
 from mlguide_assets.settings import Home
 
 Row = Mapping[str, Any]
-
-EVIDENCE_TRIGGERS = ("drift", "performance_drop")
-"""Triggers that act on evidence, and so wait for one another's cool-down."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +37,7 @@ class TriggerState:
         verdicts: rows of `performance_verdicts` of this champion, oldest day first.
         last_action: the newest day of data when evidence last had a model trained or rolled back.
         experimented: days (ISO 8601) on which an experiment chose for some units.
+        dropped: the days of data on which a drop of this champion had a model trained; it is champion still.
     """
 
     newest: date | None
@@ -50,6 +48,7 @@ class TriggerState:
     verdicts: Sequence[Row] = ()
     last_action: date | None = None
     experimented: frozenset[str] = frozenset()
+    dropped: Sequence[date] = ()
 
 
 def trigger_state(home: Home, lake: Lake, problem: Problem, ticks: TickLog) -> TriggerState:
@@ -66,6 +65,7 @@ def trigger_state(home: Home, lake: Lake, problem: Problem, ticks: TickLog) -> T
         verdicts=rows_of(lake, VERDICTS, champion),
         last_action=_last_action(ticks),
         experimented=frozenset(lake.snapshot(ASSIGNMENTS).partitions if lake.exists(ASSIGNMENTS) else ()),
+        dropped=_dropped(ticks, champion),
     )
 
 
@@ -111,6 +111,17 @@ def _last_action(ticks: TickLog) -> date | None:
         if tick["decision"] == ROLL_BACK or (tick["decision"] == RUN and tick["trigger"] in EVIDENCE_TRIGGERS)
     ]
     return max((date.fromisoformat(day) for day in acted if day), default=None)
+
+
+def _dropped(ticks: TickLog, champion: str | None) -> list[date]:
+    return [
+        date.fromisoformat(tick["data_until"])
+        for tick in ticks.ticks()
+        if tick["decision"] == RUN
+        and tick["trigger"] == "performance_drop"
+        and tick["evidence"].get("champion") == champion
+        and tick["data_until"]
+    ]
 
 
 def rows_of(lake: Lake, table: str, version: str | None, **equal: object) -> list[dict[str, Any]]:

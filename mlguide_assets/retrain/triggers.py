@@ -21,6 +21,9 @@ from mlguide_assets.train.reference.build import PROBABILITY
 IMPORTANT = 0.05
 """Share of the model's gain from which on a feature's drift counts."""
 
+WINDOWS_AGAIN = 6
+"""So many windows after a drop another model is tried with each, as long as none was better."""
+
 MOVED = ("warn", "act")
 """Levels of the drift of the scores that count; of a feature only "act" does."""
 
@@ -67,17 +70,33 @@ def drift(state: TriggerState, problem: Problem) -> Tick:
 
 
 def performance_drop(state: TriggerState, problem: Problem) -> Tick:
-    """Train where the champion has dropped significantly more than it may, for the length of a window."""
+    """Train where the champion has dropped significantly more than it may, for the length of a window.
+
+    And again with the outcomes of each further window, while no model was better: of what had changed, the first has
+    seen next to nothing.
+    """
     tested = [row for row in state.verdicts if row["verdict"] != "too_few"]
     run = lasting(tested, lambda row: row["verdict"] == "dropped")
     shown = run or tested[-IN_A_ROW:]
-    evidence = {"windows": [{name: row[name] for name in ("day", "verdict", "difference")} for row in shown]}
+    windows = [{name: row[name] for name in ("day", "verdict", "difference")} for row in shown]
+    evidence = {"champion": state.champion, "windows": windows}
     if state.champion is None or not tested:
         return Tick("performance_drop", WAIT, _too_few(state, "no window has matured", 1), evidence)
     if run:
         return _cooled_down("performance_drop", tested[-1]["reason"].rstrip("."), evidence, state, problem)
+    if _is_unmended(state, tested[-1], problem):
+        since = f"It had dropped by {state.dropped[0]}, no model since was better, and it is still worse"
+        return Tick("performance_drop", RUN, f"{since}: {tested[-1]['reason']}", evidence)
     only = f"Not for {tested[-1]['window_days']} days yet: " if tested[-1]["verdict"] == "dropped" else ""
     return Tick("performance_drop", WAIT, only + tested[-1]["reason"], evidence)
+
+
+def _is_unmended(state: TriggerState, last: Row, problem: Problem) -> bool:
+    """Whether the champion has dropped before, is as far below as it may not be, and a window has passed since."""
+    if not state.dropped or state.newest is None or last["difference"] > -problem.watching.max_drop:
+        return False
+    window = timedelta(days=last["window_days"])
+    return state.newest - state.dropped[-1] >= window and state.newest - state.dropped[0] <= WINDOWS_AGAIN * window
 
 
 def _cooled_down(

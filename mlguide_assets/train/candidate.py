@@ -128,7 +128,7 @@ def _trained(
 ) -> Candidate:
     rows, decision = trainer.rows, problem.decision
     labels, times = rows[problem.label.column].to_numpy(), rows[decision.time].to_numpy()
-    split = split_decisions(times, problem)
+    split = split_decisions(times, problem, test_days=recipe.test_days)
     for side, indexes in (("training", split.train), ("test", split.test)):
         _refuse_too_few(side, labels[indexes], decision.noun)
 

@@ -5,13 +5,14 @@ The default holds until the backtest and the tuning of `mlguide run --thorough` 
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.train.split import Times
 
@@ -66,20 +67,41 @@ class TrainingWindow:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that is chosen before a candidate is fitted, besides data and seed."""
+    """All that is chosen before a candidate is fitted, besides data and seed.
+
+    Attributes:
+        test_days: the test window is the latest so many days; None: as the problem says.
+    """
 
     parameters: Mapping[str, Any] = field(default_factory=lambda: dict(PARAMETERS))
     window: TrainingWindow = TrainingWindow()
+    test_days: int | None = None
+
+    def of_lately(self, problem: Problem) -> "Recipe":
+        """The recipe where evidence says that the past is no guide any more: learn from what came lately, and be tested
+        on the very latest.
+
+        A window of `evaluation.test_share` goes back to before the change. Whoever is tested on it has learned nothing
+        of what came since, and can be no better than the champion. So the test is as long as the window that shows a
+        drop, and a row weighs half for every `LATELY` such windows of its age.
+        """
+        days = problem.watching.window_days
+        return replace(self, window=TrainingWindow("decayed", LATELY * days), test_days=days)
 
     def to_json(self) -> dict[str, Any]:
-        return {"parameters": dict(self.parameters), "window": {"kind": self.window.kind, "days": self.window.days}}
+        window = {"kind": self.window.kind, "days": self.window.days}
+        tested = {} if self.test_days is None else {"test_days": self.test_days}
+        return {"parameters": dict(self.parameters), "window": window, **tested}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Recipe":
-        return cls(dict(stored["parameters"]), TrainingWindow(**stored["window"]))
+        return cls(dict(stored["parameters"]), TrainingWindow(**stored["window"]), stored.get("test_days"))
 
 
 DEFAULT_RECIPE = Recipe()
+
+LATELY = 4
+"""Windows of the watch after which a row weighs half, for a model that evidence asks for."""
 
 CHOSEN = "training_recipe"
 """The table that holds what `search` chose last."""

@@ -26,16 +26,22 @@ class TimeSplit:
     gap: timedelta
 
 
-def split_decisions(times: Times, problem: Problem) -> TimeSplit:
+def split_decisions(times: Times, problem: Problem, *, test_days: int | None = None) -> TimeSplit:
     """The split that a problem configures: its test window, or the latest share of its decisions.
 
     Args:
         times: of matured decisions (n,), in any order.
+        test_days: the test window is the latest so many days instead.
 
     Raises:
         InputError: there are no rows on one of the sides.
     """
     settings, gap = problem.evaluation, problem.label.window
+    if test_days is not None:
+        # Without any row there is no newest; then the share refuses.
+        newest = times.max().astype("datetime64[D]") if len(times) else np.datetime64("NaT")
+        found = _parted(times, newest - np.timedelta64(test_days - 1, "D"), gap)
+        return found if len(found.train) else split_by_time(times, test_share=settings.test_share, gap=gap)
     if settings.test_from is None:
         return split_by_time(times, test_share=settings.test_share, gap=gap)
     start = np.datetime64(settings.test_from)
@@ -77,11 +83,16 @@ def split_by_time(times: Times, *, test_share: float, gap: timedelta) -> TimeSpl
     """
     # Without any row there is no start, and nothing is later than "not a time".
     start = np.sort(times)[int(len(times) * (1 - test_share))] if len(times) else np.datetime64("NaT")
-    train = np.flatnonzero(times <= start - np.timedelta64(gap))
-    if len(train) == 0:
+    found = _parted(times, start, gap)
+    if len(found.train) == 0:
         raise InputError(
             f"The history has {len(times):,} matured decisions, too few or over too short a time to keep the last "
             f"{test_share:.0%} for a test after a gap of {gap / timedelta(days=1):g} days: add history, or lower "
             f"evaluation.test_share or label.window."
         )
-    return TimeSplit(train=train, test=np.flatnonzero(times >= start), test_start=start, gap=gap)
+    return found
+
+
+def _parted(times: Times, start: np.datetime64, gap: timedelta) -> TimeSplit:
+    train, test = np.flatnonzero(times <= start - np.timedelta64(gap)), np.flatnonzero(times >= start)
+    return TimeSplit(train=train, test=test, test_start=start, gap=gap)

@@ -12,7 +12,18 @@ from mlguide_assets.define.loading import load_problem
 from mlguide_assets.deploy.history import record
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.retrain.outcomes import land_decisions, note_failure, rolled_back
-from mlguide_assets.retrain.ticks import RETRAINING_DECISIONS, ROLL_BACK, RUN, SCHEMA, WAIT, Tick, TickLog, ticks_of
+from mlguide_assets.retrain.ticks import (
+    RETRAINING_DECISIONS,
+    ROLL_BACK,
+    RUN,
+    SCHEMA,
+    WAIT,
+    Tick,
+    TickLog,
+    Trigger,
+    asked_by_evidence,
+    ticks_of,
+)
 from mlguide_assets.retrain.trigger_state import trigger_state
 from mlguide_assets.settings import Home
 
@@ -152,3 +163,23 @@ def test_a_rollback_is_an_incident_until_another_champion_is_promoted(home: Home
     assert rolled_back(ticks) == alert
     ticks.end(ticks.note(WANTED, data_until=DAY), outcome="promoted", reason="Better.", version="3")
     assert rolled_back(ticks) is None
+
+
+@pytest.mark.parametrize(("trigger", "expected"), [("performance_drop", True), ("drift", True), ("daily", False)])
+def test_evidence_that_asked_for_a_training_is_known_by_its_tick(home: Home, trigger: Trigger, expected: bool) -> None:
+    ticks = ticks_of(home, PROBLEM)
+    key = ticks.note(Tick(trigger, RUN, "It is time."), data_until=DAY)
+    assert asked_by_evidence(ticks, key) == expected
+    assert not asked_by_evidence(ticks, None)
+    assert not asked_by_evidence(ticks, "another")
+
+
+def test_days_are_known_on_which_a_drop_of_the_champion_had_a_model_trained(home: Home, lake: Lake) -> None:
+    ticks = ticks_of(home, PROBLEM)
+    for champion, decision in (("2", RUN), ("3", RUN), ("3", WAIT)):
+        ticks.note(Tick("performance_drop", decision, f"{champion}.", {"champion": champion}), data_until=DAY)
+    folder = home.bundles(PROBLEM.key)
+    folder.mkdir(parents=True)
+    assert trigger_state(home, lake, PROBLEM, ticks).dropped == []
+    (folder / "champion.json").write_text(json.dumps({"version": "3", "manifest": "0" * 64}))
+    assert trigger_state(home, lake, PROBLEM, ticks).dropped == [DAY]

@@ -138,3 +138,25 @@ def test_evidence_waits_until_it_has_cooled_down_and_time_does_not() -> None:
 def test_without_a_champion_there_is_nothing_to_watch() -> None:
     known = TriggerState(newest=TODAY)
     assert drift(known, PROBLEM).reason == performance_drop(known, PROBLEM).reason == "There is no champion to watch."
+
+
+@pytest.mark.parametrize(
+    ("dropped", "difference", "decision"),
+    [
+        ([], -0.1, WAIT),
+        ([7], -0.1, RUN),
+        ([28, 7], -0.1, RUN),
+        ([6], -0.1, WAIT),
+        ([43, 7], -0.1, WAIT),
+        ([7], -0.02, WAIT),
+    ],
+    ids=["never", "a window ago", "again", "no new window", "long enough", "it is mended"],
+)
+def test_a_drop_that_no_model_has_mended_trains_again_with_each_window(
+    dropped: list[int], difference: float, decision: str
+) -> None:
+    rows = [{**window(number, "holds"), "difference": difference} for number in (8, 9)]
+    days = [TODAY - timedelta(days=days) for days in dropped]
+    tick = performance_drop(replace(KNOWN, verdicts=rows, dropped=days), PROBLEM)
+    assert tick.decision == decision
+    assert ("no model since was better" in tick.reason) == (decision == RUN)

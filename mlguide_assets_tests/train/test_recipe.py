@@ -1,8 +1,11 @@
 """Training windows weigh rows by their age, and a recipe survives being stored."""
 
+import json
+
 import numpy as np
 import pytest
 
+from mlguide_assets.define.loading import load_problem
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.train.recipe import CHOSEN, DEFAULT_RECIPE, Recipe, TrainingWindow, current_recipe
 
@@ -36,7 +39,14 @@ def test_no_rows_have_no_weights() -> None:
 
 def test_a_recipe_comes_back_from_json() -> None:
     recipe = Recipe({"max_depth": 3}, TrainingWindow("rolling", 90))
-    assert Recipe.from_json(recipe.to_json()) == recipe
+    for each in (recipe, recipe.of_lately(load_problem("planeswalker"))):
+        assert Recipe.from_json(json.loads(json.dumps(each.to_json()))) == each
+
+
+def test_where_the_past_is_no_guide_the_latest_count_and_test() -> None:
+    recipe = DEFAULT_RECIPE.of_lately(load_problem("planeswalker"))
+    assert (recipe.window, recipe.test_days) == (TrainingWindow("decayed", 28), 7)
+    assert recipe.parameters == DEFAULT_RECIPE.parameters
 
 
 def test_the_default_holds_until_something_was_chosen(tmp_path: object) -> None:
