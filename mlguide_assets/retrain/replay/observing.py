@@ -15,8 +15,7 @@ from mlguide_assets.observe.alerting import book_of
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.retrain.replay.events import Event, Kind
 from mlguide_assets.retrain.replay.scenario import Scenario
-from mlguide_assets.retrain.ticks import RUN, ticks_of
-from mlguide_assets.retrain.trigger_state import EVIDENCE_TRIGGERS
+from mlguide_assets.retrain.ticks import EVIDENCE_TRIGGERS, RUN, ticks_of
 from mlguide_assets.settings import Home
 
 _DECIDED = {
