@@ -33,6 +33,7 @@ from mlguide_assets.train.split import Times
 from mlguide_assets.train.uncertainty import paired_difference, replicate_metrics
 
 SIMPLEST_FIRST = (*BASELINES, XGBOOST)
+LOSS = "log_loss"
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +100,9 @@ def simplest_as_good(
 ) -> tuple[str, str]:
     """The simplest model than which none is shown to be better, and the reason in one sentence.
 
+    Better in the primary metric, or in log loss: a model may rank as well as another and be off by more from week to
+    week, as a linear one is of counts that grow with time.
+
     Args:
         answers: model to its probabilities (n,), the simplest model first.
     """
@@ -106,25 +110,29 @@ def simplest_as_good(
     found = replicate_metrics(labels, answers, users, repeats=settings.bootstrap_repeats, seed=settings.seed)
     sign = 1.0 if metric_named(metric).higher_is_better else -1.0
     best = max(answers, key=lambda name: sign * found.of(name, metric)[0])
-    behind = {name: paired_difference(found, best, name, metric) for name in answers if name != best}
+
+    def gain(of: str, over: str, by: str) -> Estimate:
+        return paired_difference(found, of, over, by)
 
     def shown_worse(name: str) -> bool:
         # An interval that cannot be given shows nothing.
-        return any(paired_difference(found, other, name, metric).low > 0 for other in answers if other != name)
+        others = [other for other in answers if other != name]
+        return any(gain(other, name, by).low > 0 for other in others for by in (metric, LOSS))
 
-    chosen = next(name for name in answers if name == best or not shown_worse(name))
+    chosen = next((name for name in answers if not shown_worse(name)), best)
     rows = f"on the {len(labels):,} latest training {problem.decision.plural}, which it had not learned from"
-    if chosen != best:
+    simpler = list(answers)[: list(answers).index(chosen)]
+    if best != chosen and best not in simpler:
         return chosen, (
             f"{_named(chosen)}, the simplest model that is as good as any: {best} was not shown to be better "
-            f"({_gain(metric, behind[chosen])}) {rows}."
+            f"({_gain(metric, gain(best, chosen, metric))}) {rows}."
         )
-    simpler = list(answers)[: list(answers).index(best)]
     if not simpler:
-        return best, f"{_named(best)}: it is the simplest model and has the best {METRICS[metric].title} {rows}."
-    nearest = min(simpler, key=lambda name: behind[name].value)
-    gain = _gain(metric, behind[nearest])
-    return best, f"{_named(best)}: it is better than {nearest}, the best simpler model ({gain}) {rows}."
+        return chosen, f"{_named(chosen)}: it is the simplest model and has the best {METRICS[metric].title} {rows}."
+    nearest = min(simpler, key=lambda name: gain(chosen, name, metric).value)
+    by = metric if gain(chosen, nearest, metric).low > 0 else LOSS
+    better = f"it is better than {nearest}, the best simpler model ({_gain(by, gain(chosen, nearest, by))})"
+    return chosen, f"{_named(chosen)}: {better} {rows}."
 
 
 def _named(model: str) -> str:

@@ -90,13 +90,16 @@ def test_one_user_shows_nothing_so_the_simplest_is_taken() -> None:
     assert simplest_as_good(labels, said, np.zeros_like(users), PROBLEM)[0] == "a"
 
 
-def test_the_metric_of_the_problem_decides() -> None:
-    """As good in the order of the rows, and far worse in log-loss."""
+def test_a_model_that_orders_as_well_and_is_off_by_more_is_not_as_good() -> None:
     labels, said, users = answers({"a": 1.0})
-    said = {"a": 1 - (1 - said["a"]) ** 8, "b": said["a"]}
-    by_order = simplest_as_good(labels, said, users, PROBLEM)[0]
-    by_loss = simplest_as_good(labels, said, users, sample_problem("nowhere", metric={"primary": "log_loss"}))[0]
-    assert (by_order, by_loss) == ("a", "b")
+    said = {"a": 1 - (1 - said["a"]) ** 8, "b": said["a"] + 1e-9 * labels}
+    model, reason = simplest_as_good(labels, said, users, PROBLEM)
+    assert model == "b"
+    assert "better than a, the best simpler model (Log-loss +" in reason
+    worse_order = {"a": said["a"], "b": said["b"] * 0.2 + 0.8 * np.random.default_rng(0).random(len(labels))}
+    for metric, expected in (("roc_auc", "a"), ("log_loss", "b")):
+        problem = sample_problem("nowhere", metric={"primary": metric})
+        assert simplest_as_good(labels, worse_order, users, problem)[0] == expected
 
 
 def test_rows_of_weight_zero_are_not_learned_from() -> None:
