@@ -1,9 +1,6 @@
 """How a column writes its times, as a problem file says it: a `strptime` pattern, or a count since 1970."""
 
 from datetime import datetime
-from typing import Annotated
-
-from pydantic import BeforeValidator
 
 _SOME_DAY = datetime(2024, 5, 17, 22, 41, 39)
 
@@ -11,7 +8,12 @@ SINCE_1970 = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 """Formats of numbers that count from 1970-01-01 UTC, and how many microseconds one of them is."""
 
 
-def _parse_format(value: object) -> object:
+def parse_format(value: object) -> str:
+    """How a column states its times, as a problem file gives it.
+
+    Raises:
+        ValueError: no year, month and day can be read by it.
+    """
     text = value.strip() if isinstance(value, str) else ""
     if text in SINCE_1970:
         return text
@@ -27,9 +29,6 @@ def _parse_format(value: object) -> object:
             f"{', '.join(SINCE_1970)}"
         )
     return text
-
-
-TimeFormat = Annotated[str, BeforeValidator(_parse_format)]
 
 
 def formats_that_read(texts: list[str]) -> list[str]:

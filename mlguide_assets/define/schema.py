@@ -7,9 +7,9 @@ entities at a time (a send, a purchase, a result). Nothing here reads data.
 from functools import cached_property
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
-from mlguide_assets.define.dates import TimeFormat
+from mlguide_assets.define.dates import parse_format
 from mlguide_assets.define.values import Duration, TimeZone
 
 
@@ -29,21 +29,32 @@ TAKEN_NOUNS = ("request", "run")
 TableName = str
 
 
+DECIMAL_COMMA = "decimal_comma"
+
+
 class Column(Strict):
     """A column of a source table."""
 
     kind: ColumnKind = "text"
     name: str | None = Field(default=None, description="Its name in the source; default: its own.")
-    format: TimeFormat | None = Field(
+    format: str | None = Field(
         default=None,
         description="Of a column of times: a strptime pattern, such as '%d/%m/%Y', or epoch_s, epoch_ms, epoch_us for "
-        "numbers that count from 1970. Default: ISO 8601.",
+        "numbers that count from 1970. Default: ISO 8601. Of a column of numbers: decimal_comma, for 1.234,56. "
+        "Default: a decimal point.",
     )
     description: str = Field(default="", description="What it means, for the data dictionary.")
 
+    @field_validator("format", mode="before")
+    @classmethod
+    def _is_known(cls, value: object) -> object:
+        return value if value is None or value == DECIMAL_COMMA else parse_format(value)
+
     @model_validator(mode="after")
-    def _only_times_have_a_format(self) -> "Column":
-        if self.format and self.kind != "time":
+    def _format_is_of_the_kind(self) -> "Column":
+        if self.format == DECIMAL_COMMA and self.kind != "number":
+            raise ValueError(f"format: {DECIMAL_COMMA} is for columns of kind number, not {self.kind}; leave it out")
+        if self.format not in (None, DECIMAL_COMMA) and self.kind != "time":
             raise ValueError(f"format: a column of kind {self.kind} holds no times; leave it out")
         return self
 

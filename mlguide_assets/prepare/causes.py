@@ -111,7 +111,10 @@ def cause_of_fraction(column: str, text: str) -> str:
     """Why a text is not a number, and what to write instead."""
     shown = repr(text[:40])
     if re.fullmatch(r"[+-]?[\d.' ]*,\d+", text):
-        return f"{column} must be a number, and {shown} has a comma for its decimal point; write a point"
+        return (
+            f"{column} must be a number, and {shown} has a comma for its decimal point; state format: decimal_comma "
+            f"for the column in the problem file, or write a point"
+        )
     if re.fullmatch(r"[+-]?inf(inity)?", text.lower()):
         return f"{column} must be a number, and {shown} is infinite; leave it empty where it is not known"
     return f"{column} must be a number, and {shown} is none; leave it empty where it is not known"

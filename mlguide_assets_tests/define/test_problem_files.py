@@ -318,6 +318,12 @@ MISTAKES = {
         "tables.user_emails.columns.cost",
         "holds no times; leave it out",
     ),
+    "format of numbers for what is none": (
+        "date_joined: time",
+        "date_joined: {kind: time, format: decimal_comma}",
+        "tables.user_profiles.columns.date_joined",
+        "decimal_comma is for columns of kind number, not time; leave it out",
+    ),
     "format without a year": (
         "date_joined: time",
         "date_joined: {kind: time, format: '%d/%m'}",

@@ -10,10 +10,10 @@ from typing import Any
 
 import ibis
 
-from mlguide_assets.define.schema import ColumnKind
+from mlguide_assets.define.schema import DECIMAL_COMMA, ColumnKind
 from mlguide_assets.prepare.profiling.kinds import Guess, guess_kind
 from mlguide_assets.prepare.profiling.listing import ListedTable
-from mlguide_assets.prepare.sources.spellings import MORE_NULL_WORDS
+from mlguide_assets.prepare.sources.spellings import MORE_NULL_WORDS, read_decimal_comma
 from mlguide_assets.prepare.sources.times import read_times
 
 EXAMPLES = 400
@@ -167,20 +167,23 @@ def _wrong(rows: ibis.Table, name: str, guess: Guess) -> int:
     """How many values do not read as the guess says."""
     column = rows[name]
     text = column if column.type().is_string() else column.cast("string")
-    read = read_times(column, guess.format) if guess.kind == "time" else text.try_cast("float64")
-    wrong = (text.notnull() & ~text.isin(MORE_NULL_WORDS) & read.isnull()).sum()
+    wrong = (text.notnull() & ~text.isin(MORE_NULL_WORDS) & _value(column, guess).isnull()).sum()
     return int(rows.aggregate(wrong=wrong).to_pyarrow()["wrong"][0].as_py() or 0)
 
 
 def _bounds(rows: ibis.Table, name: str, guess: Guess) -> tuple[Any, Any]:
-    if guess.kind == "time":
-        value = read_times(rows[name], guess.format)
-    elif guess.kind in ("number", "integer"):
-        value = rows[name].try_cast("float64")
-    else:
+    if guess.kind not in ("time", "number", "integer"):
         return None, None
+    value = _value(rows[name], guess)
     found = rows.aggregate(low=value.min(), high=value.max()).to_pyarrow().to_pylist()[0]
     return found["low"], found["high"]
+
+
+def _value(column: ibis.Column, guess: Guess) -> ibis.Column:
+    """A time or a number, as the guess reads it."""
+    if guess.kind == "time":
+        return read_times(column, guess.format)
+    return read_decimal_comma(column) if guess.format == DECIMAL_COMMA else column.try_cast("float64")
 
 
 def _unique(table: ListedTable, columns: Mapping[str, ColumnProfile], connection: Any) -> list[str]:

@@ -6,13 +6,14 @@ from datetime import datetime
 from typing import Any
 
 from mlguide_assets.define.dates import formats_that_read
-from mlguide_assets.define.schema import ColumnKind
+from mlguide_assets.define.schema import DECIMAL_COMMA, ColumnKind
 from mlguide_assets.prepare.profiling.nouns import is_id_name, word_set, words
 from mlguide_assets.prepare.sources.spellings import FLAGS, MORE_NULL_WORDS
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _LEADING_ZERO = re.compile(r"0\d+")
-_DECIMAL_COMMA = re.compile(r"[+-]?\d{1,3}(\.\d{3})*,\d+|[+-]?\d+,\d+")
+_DECIMAL_COMMA = re.compile(r"[+-]?(\d{1,3}([. '\u2019\u00a0\u202f]\d{3})+|\d+)(,\d+)?")
+_THOUSANDS_COMMA = re.compile(r"[+-]?\d{1,3}(,\d{3})*")
 _YEAR_FIRST = re.compile(r"\d{4}[-/]\d{1,2}[-/]\d{1,2}([T ].*)?")
 _OFFSET = re.compile(r"\d{4}.*:\d\d(\.\d+)?\s*(Z|[+-]\d\d(:?\d\d)?)")
 _TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?( ?[AaPp][Mm])?")
@@ -121,9 +122,17 @@ def _of_texts(name: str, examples: list[str], distinct: int, filled: int) -> Gue
         return Guess("id")
     if all(_TIME_OF_DAY.fullmatch(text) for text in given):
         return Guess("text", remark="times of day, which are not read", usable=False)
-    if all(_DECIMAL_COMMA.fullmatch(text) for text in given):
-        return Guess("text", remark="numbers with a decimal comma, which are not read", usable=False)
+    if any("," in text for text in given) and all(_DECIMAL_COMMA.fullmatch(text) for text in given):
+        return _of_commas(given)
     return _of_words(name, given, distinct, filled)
+
+
+def _of_commas(given: list[str]) -> Guess:
+    """Numbers as in `1.234,56`; where each could as well be one with commas between thousands, none is guessed."""
+    if all(_THOUSANDS_COMMA.fullmatch(text) for text in given):
+        first = _short(next(text for text in given if "," in text))
+        return Guess("text", remark=f"{first!r} may be a fraction or thousands: format: {DECIMAL_COMMA}?", usable=False)
+    return Guess("number", format=DECIMAL_COMMA, confirm=True, fallback="mostly numbers with a decimal comma")
 
 
 def _of_digits(name: str, given: list[str], distinct: int) -> Guess:

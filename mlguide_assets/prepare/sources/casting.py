@@ -8,11 +8,12 @@ import ibis
 import ibis.expr.datatypes as dt
 
 from mlguide_assets.define.prediction import ColumnLabel
-from mlguide_assets.define.schema import Column, EntityTable, EventTable, TableName
+from mlguide_assets.define.schema import DECIMAL_COMMA, Column, EntityTable, EventTable, TableName
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.sources.names import UNREADABLE, plain
 from mlguide_assets.prepare.sources.newest import ORDER
 from mlguide_assets.prepare.sources.spellings import (
+    read_decimal_comma,
     read_flags,
     read_fractions,
     read_labels,
@@ -100,7 +101,7 @@ def _read(values: ibis.Column, column: Column, is_text_id: bool, timezone: str) 
         case "time":
             return read_times(values, column.format, timezone)
         case "number":
-            return read_fractions(values)
+            return read_decimal_comma(values) if column.format == DECIMAL_COMMA else read_fractions(values)
         case "integer":
             return read_numbers(values)
         case "flag":

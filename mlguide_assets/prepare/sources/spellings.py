@@ -25,6 +25,7 @@ FLAGS = {
 _WHOLE = r"^[+-]?\d{1,19}(\.0*)?$"
 _GROUPED = r"^[+-]?[1-9]\d{0,2}\.000$"
 """1.000 is one, or a thousand where a point groups digits."""
+_THOUSANDS = ". '\u2019\u00a0\u202f"
 _MOSTLY = 0.95
 EXACT, EXACT_SINGLE = 2**53, 2**24
 """Above these, floating-point numbers of 64 or 32 bits no longer represent every whole number."""
@@ -70,6 +71,18 @@ def read_fractions(column: ibis.Column) -> ibis.Column:
         return ibis.null("float64")
     number = column.try_cast("float64")
     return ibis.ifelse(number.isinf() | number.isnan(), ibis.null("float64"), number)
+
+
+def read_decimal_comma(column: ibis.Column) -> ibis.Column:
+    """Numbers as in `1.234,56`: a comma before the fraction, and a point, a space or an apostrophe between thousands.
+
+    A column of numbers, as Parquet has it, is read as it is.
+    """
+    if not column.type().is_string():
+        return read_fractions(column)
+    digits = column.re_replace(f"[{_THOUSANDS}]", "").replace(",", ".")
+    grouped = column.re_search(rf"^[+-]?(\d{{1,3}}([{_THOUSANDS}]\d{{3}})+|\d+)(,\d+)?$")
+    return ibis.ifelse(grouped, digits.try_cast("float64"), ibis.null("float64"))
 
 
 def read_flags(column: ibis.Column) -> ibis.Column:

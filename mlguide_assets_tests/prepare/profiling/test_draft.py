@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mlguide_assets.define.features import Features
 from mlguide_assets.define.schema import Schema
@@ -187,6 +188,22 @@ def test_names_of_any_kind_are_kept(duck: Any, tmp_path: Path) -> None:
     assert table["columns"]["kunden_id"] == {"kind": "id", "name": "Kunden-ID"}
     assert table["columns"]["größe_x"] == {"kind": "number", "name": "Größe: x"}
     assert table["at"] == "bestellt_am"
+
+
+def test_numbers_with_a_decimal_comma_are_drafted_as_such_unless_they_can_be_thousands(
+    duck: Any, tmp_path: Path
+) -> None:
+    query = (
+        f"SELECT i AS bestellung, i % 30 AS kunde, {DAYS} AS bestellt_am, i % 7 = 0 AS storniert, "
+        f"replace(format('{{:.2f}}', i * 1.1), '.', ',') AS betrag, format('1,{{:03d}}', 100 + i % 500) AS punkte "
+        f"FROM range(900) t(i)"
+    )
+    source = write_tables(tmp_path / "laden", "csv", bestellungen=query)
+    text = draft_text(source, duck, tmp_path)
+    columns = yaml.safe_load(text)["tables"]["bestellungen"]["columns"]
+    assert columns["betrag"] == {"kind": "number", "format": "decimal_comma"}
+    assert "punkte" not in columns
+    assert "may be a fraction or thousands: format: decimal_comma?" in text
 
 
 def test_what_cannot_be_read_does_not_keep_the_rest_from_being_read(duck: Any, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from mlguide_assets.define.prediction import ColumnLabel
 from mlguide_assets.prepare.causes import cause_of_number, cause_of_time
 from mlguide_assets.prepare.sources.spellings import (
     are_whole_numbers,
+    read_decimal_comma,
     read_labels,
     read_numbers,
     read_texts,
@@ -42,6 +43,18 @@ NUMBERS: dict[str, int | None] = {
 
 def test_whole_numbers_are_read_from_text_and_nothing_is_guessed(duck: Any) -> None:
     assert dict(zip(NUMBERS, read(read_numbers, pa.array(NUMBERS), duck), strict=True)) == NUMBERS
+
+
+COMMAS: dict[str, float | None] = {
+    "12,5": 12.5, "-1.234,56": -1234.56, "1 234,5": 1234.5, "1\u202f234\u00a0567,5": 1234567.5, "1'234,5": 1234.5,
+    "7": 7, "1.234": 1234, "007,5": 7.5, "1.23": None, "1,234.5": None, "1,2,3": None, "12,": None, ",5": None,
+    "x": None, "NULL": None, "1e3": None, "": None,
+}  # fmt: skip
+
+
+def test_numbers_with_a_decimal_comma_are_read_where_the_file_says_so(duck: Any) -> None:
+    assert dict(zip(COMMAS, read(read_decimal_comma, pa.array(COMMAS), duck), strict=True)) == COMMAS
+    assert read(read_decimal_comma, pa.array([1.5, 2.0]), duck) == [1.5, 2.0]
 
 
 TYPED = {
