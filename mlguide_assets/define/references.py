@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable
 
-from mlguide_assets.define.decision import TAKEN, id_column
+from mlguide_assets.define.decision import TAKEN
 from mlguide_assets.define.features import Declaration, Features
 from mlguide_assets.define.prediction import ColumnLabel, Condition, Predict, PredictEvent, Where
 from mlguide_assets.define.schema import EntityTable, EventTable, Schema
@@ -55,18 +55,12 @@ def _check_names(schema: Schema, predict: Predict, features: Features) -> None:
         event = schema.event(predict.each)
         ids = [name for name in event.unique_by if name not in event.of.values()]
         named += [("predict.known", name) for name in predict.known] + [(f"the key of {event.event}", n) for n in ids]
-        nouns = tuple(event.of)
-    else:
-        nouns = (predict.each,)
     for place, name in named:
         if name in TAKEN:
             raise ValueError(
                 f"{place}: tables of scores have a column {name!r} of their own; give it another name, also in the "
                 f"source (in a database, a view can)"
             )
-    for noun in nouns:
-        if id_column(noun) in TAKEN:
-            raise ValueError(f"{noun!r}: tables of scores have a column {id_column(noun)!r}; take another noun for it")
 
 
 def _check_condition(schema: Schema, entity: str, place: str, condition: Condition) -> None:
