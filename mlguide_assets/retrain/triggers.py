@@ -16,6 +16,7 @@ from mlguide_assets.observe.drift_table import VOLUME, WHOLE
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.retrain.ticks import RUN, WAIT, Tick, Trigger
 from mlguide_assets.retrain.trigger_state import Row, TriggerState
+from mlguide_assets.train.metrics import METRICS
 from mlguide_assets.train.reference.build import PROBABILITY
 
 IMPORTANT = 0.05
@@ -85,8 +86,7 @@ def performance_drop(state: TriggerState, problem: Problem) -> Tick:
     if run:
         return _cooled_down("performance_drop", tested[-1]["reason"].rstrip("."), evidence, state, problem)
     if _is_unmended(state, tested[-1], problem):
-        since = f"It had dropped by {state.dropped[0]}, no model since was better, and it is still worse"
-        return Tick("performance_drop", RUN, f"{since}: {tested[-1]['reason']}", evidence)
+        return Tick("performance_drop", RUN, _still_below(state.dropped[0], tested[-1], problem), evidence)
     only = f"Not for {tested[-1]['window_days']} days yet: " if tested[-1]["verdict"] == "dropped" else ""
     return Tick("performance_drop", WAIT, only + tested[-1]["reason"], evidence)
 
@@ -97,6 +97,13 @@ def _is_unmended(state: TriggerState, last: Row, problem: Problem) -> bool:
         return False
     window = timedelta(days=last["window_days"])
     return state.newest - state.dropped[-1] >= window and state.newest - state.dropped[0] <= WINDOWS_AGAIN * window
+
+
+def _still_below(dropped: date, last: Row, problem: Problem) -> str:
+    return (
+        f"It had dropped by {dropped}, and no model since was better: in the {last['window_days']} days to {last['day']} "
+        f"{METRICS[problem.metric.primary].title} was still {-last['difference']:.4f} below that at training."
+    )
 
 
 def _cooled_down(
