@@ -101,8 +101,8 @@ def _is_unmended(state: TriggerState, last: Row, problem: Problem) -> bool:
 
 def _still_below(dropped: date, last: Row, problem: Problem) -> str:
     return (
-        f"It had dropped by {dropped}, and no model since was better: in the {last['window_days']} days to {last['day']} "
-        f"{METRICS[problem.metric.primary].title} was still {-last['difference']:.4f} below that at training."
+        f"It had dropped by {dropped}, and no model since was better: in the {last['window_days']} days to "
+        f"{last['day']} {METRICS[problem.metric.primary].title} was {-last['difference']:.4f} below that at training."
     )
 
 
