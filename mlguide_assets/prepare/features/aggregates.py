@@ -163,17 +163,23 @@ def reduced(measure: Measure, rows: ibis.Table, chosen: ibis.Value | None, value
         chosen: whether each is selected; None: all are.
         value: the column of the measure; None for those that have none.
     """
+
+    def of(value: ibis.Value) -> ibis.Value:
+        # Nothing where it is not selected, rather than a filter: over windows, DuckDB looks at all rows of each frame
+        # again where there is one, which for an entity of a million events takes twenty times as long.
+        return value if chosen is None else ibis.ifelse(chosen, value, ibis.null(value.type()))
+
     match measure.how:
         case "count":
-            return rows.count(where=chosen)
+            return rows.count() if chosen is None else of(ibis.literal(1)).count()
         case "newest":
-            return rows[AT].max(where=chosen)
+            return of(rows[AT]).max()
         case "sum":
-            return value.cast("float64").sum(where=chosen)
+            return of(value.cast("float64")).sum()
         case "min":
-            return value.min(where=chosen)
+            return of(value).min()
         case "max":
-            return value.max(where=chosen)
+            return of(value).max()
     raise AssertionError(measure.how)
 
 
