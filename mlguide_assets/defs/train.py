@@ -151,8 +151,8 @@ def train_candidate(context: dg.AssetExecutionContext, workspace: Workspace, fea
     if asked_by_evidence(ticks_of(workspace.home, problem), context.run.tags.get(TICK)):
         recipe = recipe.of_lately(problem)
         context.log.info(
-            f"Evidence asked for this training: it is tested on the latest {recipe.test_days} days, and learns most "
-            f"from what came lately ({recipe.window.name})."
+            f"Evidence asked for this training: it learns most from what came lately ({recipe.window.name}), and is "
+            f"tested on the very latest."
         )
     lineage = lineage_of(workspace.lake, problem, recipe)
     plans = plans_of(workspace.lake, lineage, problem)

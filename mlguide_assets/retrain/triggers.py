@@ -93,7 +93,7 @@ def performance_drop(state: TriggerState, problem: Problem) -> Tick:
 
 def _is_unmended(state: TriggerState, last: Row, problem: Problem) -> bool:
     """Whether the champion has dropped before, is as far below as it may not be, and a window has passed since."""
-    if not state.dropped or state.newest is None or last["difference"] > -problem.watching.max_drop:
+    if not state.dropped or state.newest is None or not last["difference"] <= -problem.watching.max_drop:
         return False
     window = timedelta(days=last["window_days"])
     return state.newest - state.dropped[-1] >= window and state.newest - state.dropped[0] <= WINDOWS_AGAIN * window

@@ -37,6 +37,7 @@ from mlguide_assets.train.trainers.trainer import Distributed, Fit, Trainer, req
 Report = Callable[[str], None]
 
 LEAST_OF_EACH_OUTCOME = 3
+MOST_TEST_WINDOWS = 4
 """With fewer, a model would learn those rows, and no figure would mean anything."""
 
 
@@ -128,7 +129,7 @@ def _trained(
 ) -> Candidate:
     rows, decision = trainer.rows, problem.decision
     labels, times = rows[problem.label.column].to_numpy(), rows[decision.time].to_numpy()
-    split = split_decisions(times, problem, test_days=recipe.test_days)
+    split = _split(labels, times, problem, recipe, report)
     for side, indexes in (("training", split.train), ("test", split.test)):
         _refuse_too_few(side, labels[indexes], decision.noun)
 
@@ -168,6 +169,25 @@ def _trained(
     profile = build_reference(rows.take(split.test), scores[choice.model], holdout_model, problem)
     baselines = {name: model for name, model in fitted.items() if isinstance(model, Linear)}
     return Candidate(choice.model, final, holdout_model, recipe, baselines, table, facts, profile)
+
+
+def _split(labels: Labels, times: Times, problem: Problem, recipe: Recipe, report: Report) -> TimeSplit:
+    """As the recipe says, with more days where these have too few positives to tell two models apart; as the problem
+    says where there are so many in none of `MOST_TEST_WINDOWS` times as many days.
+    """
+    if recipe.test_days is None:
+        return split_decisions(times, problem)
+    needed = problem.gate.min_fresh_positives
+    for days in range(recipe.test_days, MOST_TEST_WINDOWS * recipe.test_days + 1):
+        split = split_decisions(times, problem, test_days=days)
+        if labels[split.test].sum() >= needed:
+            report(f"the test window is the latest {days} days")
+            return split
+    report(
+        f"the latest {days} days have fewer than gate.min_fresh_positives = {needed:,} positive "
+        f"{problem.decision.plural}: the test window is the usual one"
+    )
+    return split_decisions(times, problem)
 
 
 def _training_rows(rows: pa.Table, problem: Problem, row_weights: npt.NDArray[np.float64]) -> TrainingRows:

@@ -70,7 +70,8 @@ class Recipe:
     """All that is chosen before a candidate is fitted, besides data and seed.
 
     Attributes:
-        test_days: the test window is the latest so many days; None: as the problem says.
+        test_days: the test window is the latest so many days, or more where these have few positives; None: as the
+            problem says.
     """
 
     parameters: Mapping[str, Any] = field(default_factory=lambda: dict(PARAMETERS))

@@ -1,5 +1,6 @@
 """Training a candidate: what it may see, what it scores, what ships, and when it says no."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from mlguide_assets.train.encoding import Encoding
 from mlguide_assets.train.metrics import point
 from mlguide_assets.train.models import XGBOOST, fit_xgboost, refit_xgboost
 from mlguide_assets.train.propensity import propensity_weights, uniform_ratios
+from mlguide_assets.train.recipe import DEFAULT_RECIPE, TrainingWindow
 from mlguide_assets.train.rows import matured_rows
 from mlguide_assets.train.split import split_by_time
 from mlguide_assets_tests.train.sends import PROBLEM, matured, plans_of_sends, replaced
@@ -218,3 +220,25 @@ def test_what_was_planned_in_the_test_window_does_not_touch_the_model_that_is_ev
     whole, part = weighted(sends, plans), weighted(sends, earlier)
     assert whole.scores.equals(part.scores)
     assert bytes_of(whole)[0] != bytes_of(part)[0]
+
+
+@pytest.mark.parametrize(("needed", "days"), [(5, 2), (25, None), (10**6, 8)])
+def test_where_evidence_asked_the_latest_days_are_the_test_as_many_as_tell_models_apart(
+    sends: pa.Table, needed: int, days: int | None
+) -> None:
+    problem = PROBLEM.model_copy(update={"gate": PROBLEM.gate.model_copy(update={"min_fresh_positives": needed})})
+    said: list[str] = []
+    recipe = replace(DEFAULT_RECIPE, window=TrainingWindow("decayed", 30), test_days=2)
+    candidate = train_candidate(ibis.memtable(sends), problem, recipe, said.append, contenders=(XGBOOST,))
+    (window,) = (line for line in said if "test window" in line)
+    found = candidate.scores["label"].to_numpy()
+    if needed == 10**6:
+        assert window.startswith(f"the latest {days} days have fewer than gate.min_fresh_positives = 1,000,000")
+        assert len(found) == pytest.approx(matured(sends).num_rows * PROBLEM.evaluation.test_share, rel=0.05)
+    else:
+        assert found.sum() >= needed
+        last = matured(sends)["delivered_at"].to_numpy().max().astype("datetime64[D]")
+        first = np.datetime64(candidate.facts["test_first"])
+        assert window == f"the test window is the latest {(last - first).astype(int) + 1} days"
+        assert days is None or (last - first).astype(int) + 1 == days
+    assert candidate.facts["training_window"] == "decayed 30 d"
