@@ -34,6 +34,7 @@ from mlguide_assets.train.uncertainty import paired_difference, replicate_metric
 
 SIMPLEST_FIRST = (*BASELINES, XGBOOST)
 LOSS = "log_loss"
+OFF = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,8 +101,8 @@ def simplest_as_good(
 ) -> tuple[str, str]:
     """The simplest model than which none is shown to be better, and the reason in one sentence.
 
-    Better in the primary metric, or in log loss: a model may rank as well as another and be off by more from week to
-    week, as a linear one is of counts that grow with time.
+    Better in the primary metric, or in log-loss by more than a share of `OFF`: a model may rank as well as another and
+    be off by more from week to week, as a linear one is of counts that grow with time.
 
     Args:
         answers: model to its probabilities (n,), the simplest model first.
@@ -116,8 +117,11 @@ def simplest_as_good(
 
     def shown_worse(name: str) -> bool:
         # An interval that cannot be given shows nothing.
-        others = [other for other in answers if other != name]
-        return any(gain(other, name, by).low > 0 for other in others for by in (metric, LOSS))
+        return any(
+            gain(other, name, metric).low > 0 or gain(other, name, LOSS).low > OFF * found.of(other, LOSS)[0]
+            for other in answers
+            if other != name
+        )
 
     chosen = next((name for name in answers if not shown_worse(name)), best)
     rows = f"on the {len(labels):,} latest training {problem.decision.plural}, which it had not learned from"
