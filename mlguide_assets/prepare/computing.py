@@ -107,7 +107,7 @@ class Engine(Protocol):
 
         Args:
             rows: what a partition is made of.
-            own: per partition, its files; none among the keys is as good as no partition.
+            own: per partition, its files.
             shared: per table, the files that every partition is made with.
             folder: new, for what is needed on the way.
         """

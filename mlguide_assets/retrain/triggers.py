@@ -23,7 +23,7 @@ IMPORTANT = 0.05
 """Share of the model's gain from which on a feature's drift counts."""
 
 WINDOWS_AGAIN = 6
-"""So many windows after a drop another model is tried with each, as long as none was better."""
+"""Windows after a drop with each of which another model is tried, as long as none was better."""
 
 MOVED = ("warn", "act")
 """Levels of the drift of the scores that count; of a feature only "act" does."""

@@ -30,15 +30,16 @@ from mlguide_assets.train.reference.build import build_reference
 from mlguide_assets.train.reference.profile import Profile
 from mlguide_assets.train.room import require_room_for_training, trainer_name
 from mlguide_assets.train.rows import clusters_of
-from mlguide_assets.train.split import Times, TimeSplit, split_decisions
+from mlguide_assets.train.split import Times, TimeSplit, split_by_days, split_decisions
 from mlguide_assets.train.trainers.in_memory import InMemory
 from mlguide_assets.train.trainers.trainer import Distributed, Fit, Trainer, require_distributed
 
 Report = Callable[[str], None]
 
 LEAST_OF_EACH_OUTCOME = 3
-MOST_TEST_WINDOWS = 4
 """With fewer, a model would learn those rows, and no figure would mean anything."""
+MOST_TEST_WINDOWS = 4
+"""The latest days that test a model grow to this multiple of `Recipe.test_days` at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,20 +173,20 @@ def _trained(
 
 
 def _split(labels: Labels, times: Times, problem: Problem, recipe: Recipe, report: Report) -> TimeSplit:
-    """As the recipe says, with more days where these have too few positives to tell two models apart; as the problem
-    says where there are so many in none of `MOST_TEST_WINDOWS` times as many days.
-    """
+    """The latest days, where the recipe asks for them and enough positives are among them; else as the problem says."""
     if recipe.test_days is None:
         return split_decisions(times, problem)
-    needed = problem.gate.min_fresh_positives
-    for days in range(recipe.test_days, MOST_TEST_WINDOWS * recipe.test_days + 1):
-        split = split_decisions(times, problem, test_days=days)
+    needed, most = problem.gate.min_fresh_positives, MOST_TEST_WINDOWS * recipe.test_days
+    for days in range(recipe.test_days, most + 1):
+        split = split_by_days(times, test_days=days, gap=problem.label.window)
+        if not len(split.train):
+            break
         if labels[split.test].sum() >= needed:
             report(f"the test window is the latest {days} days")
             return split
     report(
-        f"the latest {days} days have fewer than gate.min_fresh_positives = {needed:,} positive "
-        f"{problem.decision.plural}: the test window is the usual one"
+        f"the latest {most} days leave nothing to learn from, or have fewer than gate.min_fresh_positives = "
+        f"{needed:,} positive {problem.decision.plural}: the test window is the usual one"
     )
     return split_decisions(times, problem)
 

@@ -70,7 +70,7 @@ class Recipe:
     """All that is chosen before a candidate is fitted, besides data and seed.
 
     Attributes:
-        test_days: the test window is the latest so many days, or more where these have few positives; None: as the
+        test_days: days of the test window, the latest ones, and more where these have few positives; None: as the
             problem says.
     """
 

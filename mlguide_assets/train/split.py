@@ -26,22 +26,16 @@ class TimeSplit:
     gap: timedelta
 
 
-def split_decisions(times: Times, problem: Problem, *, test_days: int | None = None) -> TimeSplit:
+def split_decisions(times: Times, problem: Problem) -> TimeSplit:
     """The split that a problem configures: its test window, or the latest share of its decisions.
 
     Args:
         times: of matured decisions (n,), in any order.
-        test_days: the test window is the latest so many days instead.
 
     Raises:
         InputError: there are no rows on one of the sides.
     """
     settings, gap = problem.evaluation, problem.label.window
-    if test_days is not None:
-        # Without any row there is no newest; then the share refuses.
-        newest = times.max().astype("datetime64[D]") if len(times) else np.datetime64("NaT")
-        found = _parted(times, newest - np.timedelta64(test_days - 1, "D"), gap)
-        return found if len(found.train) else split_by_time(times, test_share=settings.test_share, gap=gap)
     if settings.test_from is None:
         return split_by_time(times, test_share=settings.test_share, gap=gap)
     start = np.datetime64(settings.test_from)
@@ -91,6 +85,16 @@ def split_by_time(times: Times, *, test_share: float, gap: timedelta) -> TimeSpl
             f"evaluation.test_share or label.window."
         )
     return found
+
+
+def split_by_days(times: Times, *, test_days: int, gap: timedelta) -> TimeSplit:
+    """Keep the latest days for the test, that of the newest row included. A short history leaves no row to train on.
+
+    Args:
+        times: of decisions (n,), at least one, in any order.
+    """
+    start = times.max().astype("datetime64[D]") - np.timedelta64(test_days - 1, "D")
+    return _parted(times, start, gap)
 
 
 def _parted(times: Times, start: np.datetime64, gap: timedelta) -> TimeSplit:

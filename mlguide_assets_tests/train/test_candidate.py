@@ -233,7 +233,7 @@ def test_where_evidence_asked_the_latest_days_are_the_test_as_many_as_tell_model
     (window,) = (line for line in said if "test window" in line)
     found = candidate.scores["label"].to_numpy()
     if needed == 10**6:
-        assert window.startswith(f"the latest {days} days have fewer than gate.min_fresh_positives = 1,000,000")
+        assert window.startswith(f"the latest {days} days leave nothing to learn from, or have fewer than gate.")
         assert len(found) == pytest.approx(matured(sends).num_rows * PROBLEM.evaluation.test_share, rel=0.05)
     else:
         assert found.sum() >= needed

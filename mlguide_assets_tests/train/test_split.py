@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlguide_assets.define.loading import load_problem
 from mlguide_assets.errors import InputError
-from mlguide_assets.train.split import Times, split_by_time, split_decisions
+from mlguide_assets.train.split import Times, split_by_days, split_by_time
 
 WEEK = timedelta(days=7)
 
@@ -85,14 +84,11 @@ def test_too_short_a_history_is_said_with_what_to_change(times: Times, gap: time
     assert str(error.value).endswith("add history, or lower evaluation.test_share or label.window.")
 
 
-def test_the_latest_days_are_the_test_where_a_recipe_says_so() -> None:
-    problem = load_problem("planeswalker")
-    split = split_decisions(days(*range(100), 99.5), problem, test_days=7)
+def test_the_latest_days_are_the_test_and_the_gap_is_before_them() -> None:
+    split = split_by_days(days(*range(100), 99.5), test_days=7, gap=WEEK)
     assert split.test.tolist() == list(range(93, 101))
     assert split.train.tolist() == list(range(87))
 
 
-def test_a_history_that_is_shorter_than_that_is_split_as_the_problem_says() -> None:
-    problem, times = load_problem("planeswalker"), days(*np.linspace(0, 10, 40))
-    split = split_decisions(times, problem, test_days=7)
-    assert split.test.tolist() == split_decisions(times, problem).test.tolist()
+def test_a_history_that_is_no_longer_than_that_leaves_nothing_to_learn_from() -> None:
+    assert not len(split_by_days(days(*np.linspace(0, 10, 40)), test_days=7, gap=WEEK).train)
