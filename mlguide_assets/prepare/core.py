@@ -82,14 +82,15 @@ def core_by_partition(lake: Lake, problem: Problem) -> Iterator[Partitions | ibi
         return
     chosen, now = _plan(lake, problem, events)
     order = _order(problem)
-    decided = {key: lake.files(events, partitions=[key], snapshot_id=now[events].id) for key in now[events].partitions}
+    joining = [key for key in chosen.stale if key != UNDECIDED]
+    # Of no others: where the lake is on object storage, to ask for a file is to fetch it.
+    stale = {key: lake.files(events, partitions=[key], snapshot_id=now[events].id) for key in joining}
     entities = {name: lake.files(name, snapshot_id=each.id) for name, each in now.items() if name != events}
 
     def of_events(rows: ibis.Table, others: Tables, kept: Sequence[str]) -> ibis.Table:
         return joined({**others, events: rows}, problem, kept)
 
     with lake.scratch(WHAT) as scratch:
-        stale = {key: decided[key] for key in chosen.stale if key != UNDECIDED}
         rebuilt = lake.engine.per_partition(of_events, stale, entities, order, scratch / "core")
         if UNDECIDED in chosen.stale:
             tables = {name: lake.open(name, snapshot_id=each.id) for name, each in now.items()}
