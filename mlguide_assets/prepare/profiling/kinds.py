@@ -7,7 +7,7 @@ from typing import Any
 
 from mlguide_assets.define.dates import formats_that_read
 from mlguide_assets.define.schema import DECIMAL_COMMA, ColumnKind
-from mlguide_assets.prepare.profiling.nouns import is_id_name, word_set, words
+from mlguide_assets.prepare.profiling.nouns import is_id_name, noun_of_id, word_set, words
 from mlguide_assets.prepare.sources.spellings import FLAGS, MORE_NULL_WORDS
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -22,6 +22,8 @@ _IDENTIFIER = re.compile(r"(?=[\w-]*\d)[A-Za-z]{0,8}[_-]?[0-9A-Fa-f][\w-]{2,}")
 _CODED = word_set("code type status class level zip postal plz postcode category grade rating")
 _TIMED = word_set("at time timestamp ts date datetime dt epoch when on")
 MOST_WORDS = 4
+FEWEST_IDS = 20
+"""Of things whose name no column says: fewer values that come again and again are a category."""
 MOST_CATEGORIES = 1000
 
 
@@ -80,24 +82,24 @@ def _of_type(name: str, type_: Any, examples: list[str], distinct: int, filled: 
     if type_.is_uuid():
         return Guess("id")
     if type_.is_numeric():
-        return _of_numbers(name, type_, examples, distinct)
+        return _of_numbers(name, type_, examples, distinct, filled)
     if type_.is_string():
         return _of_texts(name, examples, distinct, filled)
     return Guess("text", remark=f"of type {type_}, which is not read", usable=False)
 
 
-def _of_numbers(name: str, type_: Any, examples: list[str], distinct: int) -> Guess:
+def _of_numbers(name: str, type_: Any, examples: list[str], distinct: int, filled: int) -> Guess:
     if not type_.is_integer():
         return Guess("number")
     if (found := _as_dates(examples)) is not None:
         return found
     if (found := _as_epoch(name, examples)) is not None:
         return found
-    return _of_whole_numbers(name, examples, distinct)
+    return _of_whole_numbers(name, examples, distinct, filled)
 
 
-def _of_whole_numbers(name: str, examples: list[str], distinct: int) -> Guess:
-    if is_id_name(name):
+def _of_whole_numbers(name: str, examples: list[str], distinct: int, filled: int) -> Guess:
+    if names_ids(name, distinct, filled):
         return Guess("id")
     if distinct == 2 and set(examples) == {"0", "1"}:
         return Guess("flag")
@@ -112,7 +114,7 @@ def _of_texts(name: str, examples: list[str], distinct: int, filled: int) -> Gue
     if distinct == 2 and lower & set(FLAGS[True]) and lower & set(FLAGS[False]):
         return Guess("flag")
     if all(_NUMBER.fullmatch(text) for text in given):
-        return _of_digits(name, given, distinct)
+        return _of_digits(name, given, distinct, filled)
     if all(_YEAR_FIRST.fullmatch(text) for text in given):
         zoned = any(_OFFSET.fullmatch(text) for text in given)
         return Guess("time", confirm=True, zoned=zoned, fallback="text that looks like times but does not read as such")
@@ -135,22 +137,22 @@ def _of_commas(given: list[str]) -> Guess:
     return Guess("number", format=DECIMAL_COMMA, confirm=True, fallback="mostly numbers with a decimal comma")
 
 
-def _of_digits(name: str, given: list[str], distinct: int) -> Guess:
+def _of_digits(name: str, given: list[str], distinct: int, filled: int) -> Guess:
     if (found := _as_dates(given)) is not None:
         return found
-    if is_id_name(name):
+    if names_ids(name, distinct, filled):
         return Guess("id")
     if any(_LEADING_ZERO.fullmatch(text) for text in given):
         return Guess("category", remark="digits with leading zeros") if distinct <= MOST_CATEGORIES else Guess("id")
     whole = all(re.fullmatch(r"[+-]?\d+", text) for text in given)
     if whole and (found := _as_epoch(name, given)) is not None:
         return found
-    guess = _of_whole_numbers(name, given, distinct) if whole else Guess("number")
+    guess = _of_whole_numbers(name, given, distinct, filled) if whole else Guess("number")
     return guess.but(confirm=guess.kind == "number", fallback="mostly numbers, but not all")
 
 
 def _of_words(name: str, given: list[str], distinct: int, filled: int) -> Guess:
-    if is_id_name(name):
+    if names_ids(name, distinct, filled):
         return Guess("id")
     longest = sum(len(text.split()) for text in given) / len(given)
     if distinct > MOST_CATEGORIES // 20 and all(_IDENTIFIER.fullmatch(text) for text in given):
@@ -159,6 +161,17 @@ def _of_words(name: str, given: list[str], distinct: int, filled: int) -> Guess:
     if few and longest <= MOST_WORDS:
         return Guess("category")
     return Guess("text", remark="free text" if longest > MOST_WORDS else "text", usable=False)
+
+
+def names_ids(name: str, distinct: int, filled: int) -> bool:
+    """Whether a column holds ids, by its name and by how many there are.
+
+    >>> names_ids("store_id", 3, 1000), names_ids("key", 3, 1000), names_ids("key", 400, 1000)
+    (True, False, True)
+    """
+    if not is_id_name(name):
+        return False
+    return bool(noun_of_id(name)) or distinct >= FEWEST_IDS or distinct > 0.5 * filled
 
 
 def _in_a_format(given: list[str]) -> Guess | None:

@@ -10,6 +10,7 @@ import ibis
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, profile_table
 from mlguide_assets.prepare.profiling.event_times import one_time_per_id, when_it_happened
 from mlguide_assets.prepare.profiling.keys import HistoryOf, best_key, find_history
+from mlguide_assets.prepare.profiling.kinds import FEWEST_IDS, names_ids
 from mlguide_assets.prepare.profiling.listing import Listing
 from mlguide_assets.prepare.profiling.nouns import (
     ENTITIES,
@@ -130,8 +131,8 @@ def _is_entity_id(column: ColumnProfile, profile: TableProfile) -> bool:
     """Whether a column holds ids of things of which several rows of the table speak."""
     if column.filled == 0 or column.distinct < 2 or column.distinct > 0.8 * column.filled:
         return False
-    named = is_id_name(column.name) or column.kind == "id"
-    plainly = len(words(column.name)) == 1 and words(column.name)[0] in ENTITIES and column.distinct >= 20
+    named = names_ids(column.name, column.distinct, column.filled) or column.kind == "id"
+    plainly = len(words(column.name)) == 1 and words(column.name)[0] in ENTITIES and column.distinct >= FEWEST_IDS
     return column.kind in ("id", "number", "category", "text") and (named or plainly)
 
 

@@ -85,9 +85,66 @@ class SparkCompiler(PySparkCompiler):  # type: ignore[misc]  # Ibis has no types
         counts = self.f.array(*(self.f.anon.count_if(each) for each in inside))
         return self.f.anon.map_from_arrays(edges, self.cast(counts, dt.Array(dt.int64)))
 
+    def visit_WindowFunction(self, op: Any, **parts: Any) -> Any:  # noqa: N802
+        """Counts and sums in a frame as differences of running ones.
+
+        For each row Spark reads all of a frame that has a beginning anew, which takes the square of an entity's events.
+        """
+        if not _is_counted(op):
+            return super().visit_WindowFunction(op, **parts)
+        value = parts["func"]
+        if not isinstance(op.func, ops.Sum):
+            return self._difference(op, value, parts)
+        found, number = self._difference(op, value, parts), value.this
+        if _may_have_fractions(op.func.arg):
+            # Sums of numbers so coarse are exact, and those of the rest so small that their errors are, too.
+            parts_of_one = self.cast(repr(2.0**16), dt.float64)
+            coarse = self.f.anon.rint(number * parts_of_one) / parts_of_one
+            rest = number - coarse
+            found = sge.paren(
+                self._difference(op, self.f.sum(coarse), parts) + self._difference(op, self.f.sum(rest), parts)
+            )
+        known = self._difference(op, self.f.count(number), parts)
+        return self.if_(known.eq(sge.convert(0)), sge.Null(), found)
+
+    def _difference(self, op: Any, value: Any, parts: Mapping[str, Any]) -> Any:
+        """A count or a sum of all before the end of a frame, less that of all before its beginning."""
+        before = {"value": sge.convert(_distance(op.start) + 1), "side": "PRECEDING"}
+        until, without = (
+            super(SparkCompiler, self).visit_WindowFunction(
+                op, **parts | {"func": value.copy(), "start": None, "end": end}
+            )
+            for end in (parts["end"], before)
+        )
+        return sge.paren(self.f.coalesce(until, sge.convert(0)) - self.f.coalesce(without, sge.convert(0)))
+
     def visit_ArrayIndex(self, op: Any, *, arg: Any, index: Any) -> Any:  # noqa: N802
         """Null where there are not so many values: in ANSI mode `element_at` fails there."""
         return self.f.anon.try_element_at(arg, self.cast(index + 1, dt.int32))
+
+
+_PARTS_OF_ONE = sge.convert(float(2**16))
+
+
+def _distance(boundary: Any) -> int:
+    """How far before a row a frame begins."""
+    (literal,) = boundary.value.find(ops.Literal)
+    return int(literal.value)
+
+
+def _is_counted(op: Any) -> bool:
+    """Whether a window counts or adds up what lies between two distances before each row."""
+    bounds = op.start, op.end
+    return (
+        op.how == "range"
+        and isinstance(op.func, ops.Sum | ops.Count | ops.CountStar)
+        and op.func.where is None
+        and all(each is not None and each.preceding for each in bounds)
+    )
+
+
+def _may_have_fractions(number: Any) -> bool:
+    return not (isinstance(number, ops.Cast) and (number.arg.dtype.is_integer() or number.arg.dtype.is_boolean()))
 
 
 _HEX = "0x"
