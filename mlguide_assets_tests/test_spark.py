@@ -133,6 +133,21 @@ def test_features_are_what_their_definitions_say(register: Register, problem: Dr
 
 
 @pytest.mark.spark
+def test_sums_of_small_amounts_after_large_ones_keep_their_digits(register: Register) -> None:
+    """They are differences of all that came before, which is a million times as much, and none of one frame's."""
+    amounts = [-2.5e9, *[9e9 / 7] * 20, 0.1, None, 1e-7, 3e-7]
+    visits = pa.table({"shop": [1] * len(amounts), "at": range(len(amounts)), "amount": amounts})
+
+    def sums(rows: ibis.Table) -> list[dict[str, Any]]:
+        frame = ibis.range_window(preceding=(2, 1), group_by="shop", order_by="at")
+        found = rows.mutate(sum=rows.amount.sum().over(frame), count=rows.amount.count().over(frame))
+        return found.order_by("at").to_pyarrow().to_pylist()  # type: ignore[no-any-return]
+
+    for one, other in zip(sums(ibis.memtable(visits)), sums(register(visits)), strict=True):
+        assert _same(one, other), (one, other)
+
+
+@pytest.mark.spark
 def test_tables_of_the_lake_are_those_that_duckdb_makes(spark: Any, tmp_path: Path) -> None:
     shop = Shop.opened(seed=0, days=4)
     problem = shop_problem(tmp_path / "shop")

@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +9,15 @@ import pyarrow.csv
 import pytest
 import yaml
 
+from mlguide_assets_tests import commands
+from mlguide_assets_tests.commands import Done
 from mlguide_assets_tests.other_tables import PAYMENTS, write_payments
 
 pytestmark = pytest.mark.slow
 
 
-def mlguide(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).parent / "mlguide"), *arguments, "--home", str(home)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def mlguide(home: Path, *arguments: str) -> Done:
+    return commands.mlguide(*arguments, "--home", str(home), cwd=home.parent)
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +28,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]
     file = folder / "cards.yaml"
     file.write_text(yaml.safe_dump({**PAYMENTS, "source": {"kind": "files", "uri": "data"}}, sort_keys=False))
     done = mlguide(folder / "home", "run", "--problem", str(file), "--json")
-    assert done.returncode == 0, done.stderr
-    return folder / "home", json.loads(done.stdout)
+    assert done.code == 0, done.err
+    return folder / "home", json.loads(done.out)
 
 
 def test_the_gate_answers_about_payments(ran: tuple[Path, dict[str, Any]]) -> None:
@@ -44,7 +43,7 @@ def test_the_gate_answers_about_payments(ran: tuple[Path, dict[str, Any]]) -> No
 
 def test_the_report_speaks_of_payments(ran: tuple[Path, dict[str, Any]]) -> None:
     home, _ = ran
-    said = mlguide(home, "status").stdout
+    said = mlguide(home, "status").out
     assert "3,000 rows of payments" in said
     assert "on the latest payments, unseen in training" in said
     assert "send" not in said.partition("Results")[0]
@@ -56,7 +55,7 @@ def test_the_day_that_was_scored_has_a_plan_that_is_exported(ran: tuple[Path, di
     assert (scored["of"], scored["has"], scored["table"]) == ("payments", "a plan", "payment_plan")
     out = tmp_path / "plan.csv"
     done = mlguide(home, "export", "payment_plan", "--out", str(out))
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     plan = pyarrow.csv.read_csv(out).sort_by("rank")
     assert plan.num_rows == scored["payments"] > 0
     risks = plan["probability"].to_pylist()
@@ -69,7 +68,7 @@ def test_the_page_speaks_of_payments(ran: tuple[Path, dict[str, Any]], tmp_path:
     home, _ = ran
     out = tmp_path / "report.html"
     done = mlguide(home, "report", "--out", str(out))
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     page = out.read_text(encoding="utf-8")
     assert "all payments" in page
     assert not re.findall(
@@ -81,30 +80,30 @@ def test_the_page_speaks_of_payments(ran: tuple[Path, dict[str, Any]], tmp_path:
 def test_without_a_choice_there_are_no_experiments(command: str, ran: tuple[Path, dict[str, Any]]) -> None:
     home, _ = ran
     done = mlguide(home, "experiment", *command.split())
-    assert done.returncode == 2
-    assert "nothing is chosen for a payment" in done.stderr.replace("\n", " ")
+    assert done.code == 2
+    assert "nothing is chosen for a payment" in done.err.replace("\n", " ")
 
 
 def test_its_version_is_reproduced(ran: tuple[Path, dict[str, Any]]) -> None:
     home, _ = ran
     again = mlguide(home, "reproduce", "1")
-    assert again.returncode == 0, again.stdout + again.stderr
+    assert again.code == 0, again.out + again.err
 
 
 def test_a_card_is_forgotten_by_its_noun(ran: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     """The last test of this file: the home lacks the card from then on."""
     home, _ = ran
     refused = mlguide(home, "forget", "--user", "c-001", "--yes")
-    assert refused.returncode == 2
-    assert "has no 'user' (it has card, shop)" in refused.stderr.replace("\n", " ")
+    assert refused.code == 2
+    assert "has no 'user' (it has card, shop)" in refused.err.replace("\n", " ")
     done = mlguide(home, "forget", "--card", "c-001", "--yes", "--json")
-    assert done.returncode == 0, done.stderr
-    gone = json.loads(done.stdout)
+    assert done.code == 0, done.err
+    gone = json.loads(done.out)
     assert (gone["entity"], gone["found"], gone["learned"].keys()) == ("card", True, {"1"})
     assert {"cards", "payments", "core_cards", "payment_features", "card_feature_store"} <= gone["tables"].keys()
     assert gone["online_rows"] == 1
     kept = {path.name for path in (home / "lake").rglob("*.parquet") if b"c-001" in path.read_bytes()}
     assert not kept
     out = tmp_path / "payments.csv"
-    assert mlguide(home, "export", "payments", "--out", str(out)).returncode == 0
+    assert mlguide(home, "export", "payments", "--out", str(out)).code == 0
     assert "c-001" not in pyarrow.csv.read_csv(out)["card"].to_pylist()
