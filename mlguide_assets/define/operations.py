@@ -65,7 +65,9 @@ class Watching(Strict):
         "as many.",
     )
     report_days: int = Field(
-        default=7, ge=1, description="Days per drift report. Where drift begins, one is written at once."
+        default=7,
+        ge=0,
+        description="Days per drift report; where drift begins, one is written at once. 0: only there.",
     )
     reports: int = Field(default=14, ge=1, description="Drift reports that are kept.")
 

@@ -31,16 +31,19 @@ class Stretch:
 def stretch_due(levels: Mapping[str, str], reports: Path, *, days: int) -> Stretch | None:
     """The days that a report is due on: those since the last report, once they are enough, or call for action.
 
+    The first is on those that there are, however few.
+
     Args:
         levels: of every day that was tested lately (ISO 8601), what its decisions call for.
         reports: the folder of the reports, which are named by the last day of their stretch.
-        days: how many are enough.
+        days: how many are enough; 0: a report is due only where drift begins.
     """
     reported = max((path.stem for path in reports.glob("[!.]*.html")), default="")
     since = sorted(day for day in levels if day > reported)
     # While drift goes on, the report on its first day says it.
     begun = levels.get(reported) != ACT and any(levels[day] == ACT for day in since)
-    if not since or (reported and len(since) < days and not begun):
+    enough = bool(days) and (not reported or len(since) >= days)
+    if not since or not (enough or begun):
         return None
     return Stretch(date.fromisoformat(since[0]), date.fromisoformat(since[-1]))
 

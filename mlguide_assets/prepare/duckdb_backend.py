@@ -5,12 +5,13 @@ the same columns, or at other instants, it becomes the same SQL with these put i
 """
 
 import re
-from collections.abc import Iterator
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime, timedelta
-from functools import lru_cache
+from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
-from uuid import uuid4
 
 import ibis
 import ibis.expr.operations as ops
@@ -18,15 +19,13 @@ from ibis.backends.duckdb import Backend
 from ibis.backends.sql.compilers.duckdb import DuckDBCompiler
 from ibis.common.graph import Graph
 
-_PLACE = f"table {{number}} of {uuid4().hex}"
-"""What a table is called in SQL that is kept."""
+from mlguide_assets.prepare.expression_shape import Shape, shape_of
 
 MOST_NESTED = 50
 """SQLGlot writes a SELECT inside another in ten calls of functions, of which Python allows a thousand by default."""
 
-_LATEST = datetime(9990, 1, 1)
-_FIRST_MICROSECOND, _LAST_MICROSECOND = 10**14, 9 * 10**18
-"""Whole numbers from 1973 on are taken for microseconds since 1970: instants, not lengths of windows."""
+MOST_KEPT = 256
+"""Texts of SQL that are kept."""
 
 
 class NestedSelects(DuckDBCompiler):  # type: ignore[misc]  # Ibis has no types
@@ -50,37 +49,74 @@ class DuckDBBackend(Backend):  # type: ignore[misc]  # Ibis has no types
     compiler = NestedSelects()
 
     def compile(self, expr: Any, /, **kwargs: Any) -> str:
+        op = expr.as_table().op()
         if any(value is not None for value in kwargs.values()):
             return str(super().compile(expr, **kwargs))
-        op = expr.as_table().op()
-        places = {node: place for number, node in enumerate(op.find(_varies)) if (place := _place(node, number))}
-        named = {_text(place): _text(node) for node, place in places.items()}
-        sql = _compiled(op.replace(places))
-        if not all(place in sql for place in named):
-            # Left out, or written in another way than alone.
-            return str(super().compile(expr))
-        # In one pass: what is put in is not looked at again.
-        return re.sub("|".join(map(re.escape, named)), lambda found: named[found[0]], sql) if named else sql
+        shape = shape_of(op)
+        kept = _KEPT.get(shape.key)
+        if kept is None:
+            kept = _KEPT.put(shape.key, _compiled(op, shape))
+        return kept.of(shape.given) if kept.is_whole else str(super().compile(expr))
 
 
-@lru_cache(maxsize=256)
-def _compiled(op: Any) -> str:
+@dataclass(frozen=True)
+class _Sql:
+    """SQL in which other tables and instants can be put.
+
+    Attributes:
+        texts: what is between them.
+        numbers: which of them comes after each text but the last.
+        is_whole: whether all of them are in it. One that is left out, or is written in another way than alone, is not.
+    """
+
+    texts: tuple[str, ...]
+    numbers: tuple[int, ...]
+    is_whole: bool
+
+    def of(self, given: Sequence[Any]) -> str:
+        written = [_text(node) for node in given]
+        between = (written[number] for number in self.numbers)
+        return "".join(each for pair in zip_longest(self.texts, between, fillvalue="") for each in pair)
+
+
+class _Kept:
+    """The SQL that was used last, by the shape of its expression."""
+
+    def __init__(self) -> None:
+        self._by_key: OrderedDict[Hashable, _Sql] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable) -> _Sql | None:
+        with self._lock:
+            found = self._by_key.get(key)
+            if found is not None:
+                self._by_key.move_to_end(key)
+            return found
+
+    def put(self, key: Hashable, sql: _Sql) -> _Sql:
+        with self._lock:
+            self._by_key[key] = sql
+            while len(self._by_key) > MOST_KEPT:
+                self._by_key.popitem(last=False)
+        return sql
+
+
+_KEPT = _Kept()
+
+
+def _compiled(op: Any, shape: Shape) -> _Sql:
+    places = shape.places
+    sql = _written(op.replace(places) if places else op)
+    numbers = {_text(place): number for number, place in enumerate(places.values())}
+    if not numbers:
+        return _Sql((sql,), (), is_whole=True)
+    pieces = re.split(f"({'|'.join(map(re.escape, numbers))})", sql)
+    found = tuple(numbers[each] for each in pieces[1::2])
+    return _Sql(tuple(pieces[::2]), found, is_whole=set(found) == set(numbers.values()))
+
+
+def _written(op: Any) -> str:
     return str(DuckDBBackend.compiler.to_sqlglot(op.to_expr()).sql(dialect="duckdb", copy=False))
-
-
-def _varies(op: Any) -> bool:
-    return isinstance(op, ops.PhysicalTable | ops.Literal)
-
-
-def _place(op: Any, number: int) -> Any:
-    """What stands in SQL that is kept for a table, or for an instant; none for other literals, which stay."""
-    if isinstance(op, ops.PhysicalTable):
-        return ops.UnboundTable(_PLACE.format(number=number), op.schema)
-    if isinstance(op.value, datetime | date):
-        return ops.Literal(_LATEST - timedelta(days=number), op.dtype)
-    if op.dtype.is_int64() and op.value is not None and op.value >= _FIRST_MICROSECOND:
-        return ops.Literal(_LAST_MICROSECOND - number, op.dtype)
-    return None
 
 
 def _text(op: Any) -> str:

@@ -25,6 +25,11 @@ def test_the_first_report_is_on_all_days_so_far(tmp_path: Path) -> None:
     assert stretch_due({}, tmp_path, days=7) is None
 
 
+def test_without_a_number_of_days_only_drift_calls_for_a_report(tmp_path: Path) -> None:
+    assert stretch_due(QUIET, tmp_path, days=0) is None
+    assert stretch_due(QUIET | march(d3="act"), tmp_path, days=0) == Stretch(date(2026, 3, 1), date(2026, 3, 3))
+
+
 @pytest.mark.parametrize(("days", "due"), [(1, True), (2, True), (3, False)])
 def test_the_next_comes_once_there_are_days_enough(days: int, due: bool, tmp_path: Path) -> None:
     found = stretch_due(QUIET, reported(tmp_path, 1), days=days)

@@ -8,7 +8,7 @@ import ibis
 import pytest
 
 from mlguide_assets.prepare import duckdb_backend
-from mlguide_assets.prepare.duckdb_backend import NestedSelects, _compiled, is_ordered_inside
+from mlguide_assets.prepare.duckdb_backend import NestedSelects, is_ordered_inside
 
 ROWS = ibis.memtable({"a": [3, 1, 2], "b": [1, 1, 2]})
 SORTED = ROWS.order_by("a")
@@ -42,19 +42,22 @@ def within(rows: ibis.Table, others: ibis.Table, first: datetime, micros: int, t
     return later.anti_join(others, "name").order_by("name")
 
 
-def test_other_tables_and_instants_become_the_same_sql_with_these_put_in(duck: Any) -> None:
+def test_other_tables_and_instants_become_the_same_sql_with_these_put_in(
+    duck: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     days = [datetime(2024, 1, day) for day in range(1, 5)]
     tables = [ibis.memtable({"name": [f"{letter}{day.day}" for day in days], "at": days}) for letter in "ab"]
     ends = [int(day.replace(tzinfo=UTC).timestamp()) * 1_000_000 for day in days]
     # A value that is like what stands for another is left alone.
     for first, end, left, text in product(days, ends, (tables, tables[::-1]), ("a2", "9990-01-01")):
-        asked = within(*left, first, end, text)
+        one, other = left
+        asked = within(one, other, first, end, text)
         assert duck.compile(asked) == plain_sql(asked)
-    known = _compiled.cache_info()
-    found = duck.to_pyarrow(within(tables[0], tables[1], days[1], ends[3], "a9")).to_pylist()
-    assert [row["name"] for row in found] == ["a2", "a3"]
-    assert duck.to_pyarrow(within(tables[1], tables[0], days[0], ends[1], "a9")).num_rows == 1
-    assert _compiled.cache_info().misses == known.misses + 1
+    # All of one shape are written: none is anew.
+    monkeypatch.setattr(duckdb_backend, "_written", None)
+    found = duck.to_pyarrow(within(tables[0], tables[1], days[1], ends[3], "a2")).to_pylist()
+    assert [row["name"] for row in found] == ["a3"]
+    assert duck.to_pyarrow(within(tables[1], tables[0], days[0], ends[1], "a2")).num_rows == 1
 
 
 @pytest.mark.parametrize("place", [datetime(2024, 1, 2), datetime(2024, 1, 2).date(), 1_700_000_000_000_000])
@@ -62,9 +65,10 @@ def test_an_instant_that_sql_leaves_out_or_writes_otherwise_is_compiled_anew(
     place: Any, duck: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = ROWS.mutate(at=ibis.literal(place))
-    monkeypatch.setattr(duckdb_backend, "_compiled", lambda op: "SELECT something else")
+    monkeypatch.setattr(duckdb_backend, "_KEPT", duckdb_backend._Kept())
+    monkeypatch.setattr(duckdb_backend, "_written", lambda op: "SELECT something else")
     assert duck.compile(asked) == plain_sql(asked)
 
 
 def plain_sql(rows: ibis.Table) -> str:
-    return NestedSelects().to_sqlglot(rows).sql(dialect="duckdb")
+    return str(NestedSelects().to_sqlglot(rows).sql(dialect="duckdb"))

@@ -175,7 +175,7 @@ def replayed_problem(problem: Problem, scenario: Scenario, *, days: int, seed: i
     changed: dict[str, Any] = {
         "source": {**source.model_dump(), **world},
         "experiment": {**problem.experiment.model_dump(), "file": scenario.experiment},
-        "watching": {**problem.watching.model_dump(), "days": 28, "report_days": 365},
+        "watching": {**problem.watching.model_dump(), "days": 28, "report_days": 0},
         "retraining": {
             **problem.retraining.model_dump(),
             "daily": "0 3 1 * *",
