@@ -23,6 +23,9 @@ def writing(what: str, folder: Path) -> Iterator[None]:
     try:
         with naming_lost_files(f"{what} could not be computed"):
             yield
+    except ConnectionError:
+        # Of whoever computes it, not of the disk.
+        raise
     except _disk_failures() as error:
         raise InputError(
             f"{what} could not be written to {folder} ({disk_reason(error)}): free space or fix permissions there, "

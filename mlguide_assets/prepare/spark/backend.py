@@ -24,6 +24,7 @@ from ibis.util import gen_name
 
 from mlguide_assets.prepare.duckdb_backend import selects_apart
 from mlguide_assets.prepare.spark.footers import sort_encodings
+from mlguide_assets.prepare.spark.lost import told_if_lost
 
 
 class SparkCompiler(PySparkCompiler):  # type: ignore[misc]  # Ibis has no types
@@ -98,12 +99,10 @@ class SparkCompiler(PySparkCompiler):  # type: ignore[misc]  # Ibis has no types
         found, number = self._difference(op, value, parts), value.this
         if _may_have_fractions(op.func.arg):
             # Sums of numbers so coarse are exact, and those of the rest so small that their errors are, too.
-            parts_of_one = self.cast(repr(2.0**16), dt.float64)
-            coarse = self.f.anon.rint(number * parts_of_one) / parts_of_one
-            rest = number - coarse
-            found = sge.paren(
-                self._difference(op, self.f.sum(coarse), parts) + self._difference(op, self.f.sum(rest), parts)
-            )
+            scale = self.cast(repr(_PARTS_OF_ONE), dt.float64)
+            coarse = self.f.anon.rint(number * scale) / scale
+            sums = [self._difference(op, self.f.sum(each), parts) for each in (coarse, number - coarse)]
+            found = sge.paren(sums[0] + sums[1])
         known = self._difference(op, self.f.count(number), parts)
         return self.if_(known.eq(sge.convert(0)), sge.Null(), found)
 
@@ -112,7 +111,7 @@ class SparkCompiler(PySparkCompiler):  # type: ignore[misc]  # Ibis has no types
         before = {"value": sge.convert(_distance(op.start) + 1), "side": "PRECEDING"}
         until, without = (
             super(SparkCompiler, self).visit_WindowFunction(
-                op, **parts | {"func": value.copy(), "start": None, "end": end}
+                op, **{**parts, "func": value.copy(), "start": None, "end": end}
             )
             for end in (parts["end"], before)
         )
@@ -123,7 +122,8 @@ class SparkCompiler(PySparkCompiler):  # type: ignore[misc]  # Ibis has no types
         return self.f.anon.try_element_at(arg, self.cast(index + 1, dt.int32))
 
 
-_PARTS_OF_ONE = sge.convert(float(2**16))
+_PARTS_OF_ONE = 2.0**16
+"""How coarse the numbers are whose sums are exact: up to 10^11 in all."""
 
 
 def _distance(boundary: Any) -> int:
@@ -194,6 +194,7 @@ class SparkBackend(Backend):  # type: ignore[misc]  # Ibis has no types
         with selects_apart():
             return str(super().compile(expr, **kwargs))
 
+    @told_if_lost
     def to_pyarrow(
         self, expr: Any, /, *, params: Mapping[Any, Any] | None = None, limit: Any = None, **kwargs: Any
     ) -> Any:
@@ -203,19 +204,23 @@ class SparkBackend(Backend):  # type: ignore[misc]  # Ibis has no types
         found = self._session.sql(self.compile(table, params=params, limit=limit, **kwargs)).toArrow()
         return expr.__pyarrow_result__(found.cast(table.schema().to_pyarrow()))
 
+    @told_if_lost
     def execute(self, expr: Any, /, **kwargs: Any) -> Any:
         return expr.__pandas_result__(self.to_pyarrow(expr.as_table(), **kwargs).to_pandas())
 
+    @told_if_lost
     def _register_in_memory_table(self, op: ops.InMemoryTable) -> None:
         """Ibis goes by way of pandas, where whole numbers with a null are floats, and times have another unit."""
         self._session.createDataFrame(op.data.to_pyarrow(op.schema)).createOrReplaceTempView(op.name)
 
+    @told_if_lost
     def read_files(self, *paths: Path, by_name: bool = False) -> ibis.Table:
         """Parquet files, or folders of them, as one table; what folders above them are called adds no columns."""
         name, reader = gen_name("read_parquet"), self._session.read.option("mergeSchema", by_name)
         reader.parquet(*map(_pattern_of, paths)).createOrReplaceTempView(name)
         return self.table(name)
 
+    @told_if_lost
     def mapped(self, expr: Any, function: Any, schema: pa.Schema) -> ibis.Table:
         """What a function of Arrow batches makes of a table, on the executors, each time that it is asked for."""
         from pyspark.sql.pandas.types import from_arrow_schema
@@ -224,6 +229,7 @@ class SparkBackend(Backend):  # type: ignore[misc]  # Ibis has no types
         self._frame(expr).mapInArrow(function, from_arrow_schema(schema, True)).createOrReplaceTempView(name)
         return self.table(name)
 
+    @told_if_lost
     def to_parquet(self, expr: Any, /, path: Path, **_: Any) -> None:
         """Write a table, in its order, as one file. One task writes it; its rows do not pass through this process."""
         folder = path.with_name(f"{path.name.lstrip('.')}.parts")
@@ -235,10 +241,12 @@ class SparkBackend(Backend):  # type: ignore[misc]  # Ibis has no types
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    @told_if_lost
     def to_parts(self, expr: Any, folder: Path) -> None:
         """Write a table as a new folder of files, in any order."""
         self._write(self._frame(expr), folder)
 
+    @told_if_lost
     def to_sorted_folders(self, expr: Any, folder: Path, *, by: str, values: int, order: Sequence[str]) -> None:
         """Write a table as a new folder with a folder `by=value` of one sorted file for every value of a column.
 
@@ -265,6 +273,7 @@ class SparkBackend(Backend):  # type: ignore[misc]  # Ibis has no types
         context = self._session.sparkContext
         return int(context.defaultParallelism) // int(context.getConf().get("spark.task.cpus", "1"))
 
+    @told_if_lost
     def in_ranges(self, expr: Any, *, by: str, edges: Sequence[datetime], order: Sequence[str]) -> Any:
         """Spark's data frame of a table, with one partition per range of a column, each in an order.
 

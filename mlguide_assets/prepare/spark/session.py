@@ -6,15 +6,21 @@ error rather than a null.
 
 import os
 import shutil
+import socket
 import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from mlguide_assets.errors import InputError
 
 VARIABLE = "MLGUIDE_SPARK"
 DEFAULT = "local[*]"
+_CONNECT_PORT, _PATIENCE = 15002, 10
+"""Where Spark Connect listens by default, and the seconds within which somebody must."""
+_RETRIES = 6
+"""Of a call that a server does not answer: the waits between them grow to a minute in all."""
 _SEMANTICS = {
     "spark.sql.ansi.enabled": "true",
     "spark.sql.session.timeZone": "UTC",
@@ -59,7 +65,7 @@ def open_spark(address: str) -> Any:
     for key, value in _SEMANTICS.items():
         builder = builder.config(key, value)
     if address.startswith("sc://"):
-        return _opened(builder.remote(address), address)
+        return _connected(builder, address)
     _require_java()
     if address.startswith("local"):
         # Its workers are to find what this process finds.
@@ -67,6 +73,20 @@ def open_spark(address: str) -> Any:
     for key, value in (_OWN_PROCESS | _local(address)).items():
         builder = builder.config(key, value)
     return _opened(builder.master(address), address)
+
+
+def _connected(builder: Any, address: str) -> Any:
+    """Spark Connect: nobody who does not answer is waited for as long as by default, which is ten minutes."""
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+
+    server = urlsplit(address)
+    try:
+        socket.create_connection((server.hostname, server.port or _CONNECT_PORT), timeout=_PATIENCE).close()
+    except OSError as error:
+        raise _not_opened(address, error) from error
+    session = _opened(builder.remote(address), address)
+    session.client.set_retry_policies([DefaultPolicy(max_retries=_RETRIES)])
+    return session
 
 
 def _local(address: str) -> dict[str, str]:
@@ -79,10 +99,15 @@ def _opened(builder: Any, address: str) -> Any:
     try:
         return builder.getOrCreate()
     except Exception as error:
-        raise InputError(
-            f"Spark could not be opened at {address} ({type(error).__name__}: {str(error).splitlines()[0][:200]}): "
-            f"set {VARIABLE} to local[2], spark://host:7077 or sc://host:15002."
-        ) from error
+        raise _not_opened(address, error) from error
+
+
+def _not_opened(address: str, error: Exception) -> InputError:
+    reason = (str(error).splitlines() or [""])[0][:200]
+    return InputError(
+        f"Spark could not be opened at {address} ({type(error).__name__}: {reason}): "
+        f"set {VARIABLE} to local[2], spark://host:7077 or sc://host:15002."
+    )
 
 
 def _require_java() -> None:

@@ -1,0 +1,56 @@
+"""A Spark that is gone is named; what else fails is not taken for it, and a disk is not blamed for it."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.lake.failures import writing
+from mlguide_assets.prepare.spark.lost import naming_lost_spark
+from mlguide_assets.prepare.spark.session import VARIABLE, open_spark
+
+
+def met_by(package: str, name: str, text: str) -> Exception:
+    """An error as a library of Spark's raises it, where that is installed."""
+    module = pytest.importorskip(package, reason="pyspark is not installed: it is in the extra spark")
+    error: Exception = getattr(module, name)(text)
+    return error
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "text"),
+    [
+        ("builtins", "ConnectionRefusedError", "[Errno 111] Connection refused"),
+        ("py4j.protocol", "Py4JNetworkError", "Answer from Java side is empty"),
+        ("py4j.protocol", "Py4JError", "SparkSession does not exist in the JVM"),
+        ("pyspark.errors.exceptions.connect", "SparkConnectGrpcException", "<_MultiThreadedRendezvous StatusCode.UNAVAILABLE>"),
+        ("pyspark.errors", "RetriesExceeded", "[RETRIES_EXCEEDED]"),
+    ],
+)  # fmt: skip
+def test_a_spark_that_is_gone_is_named(package: str, name: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "spark://somewhere:7077")
+    with (
+        pytest.raises(InputError, match="Spark at spark://somewhere:7077 ended or no longer answers"),
+        naming_lost_spark(),
+    ):
+        raise met_by(package, name, text)
+
+
+def test_what_spark_refuses_is_not_taken_for_its_end() -> None:
+    with pytest.raises(ValueError, match="a column is missing"), naming_lost_spark():
+        raise ValueError("a column is missing")
+
+
+def test_a_disk_is_not_blamed_for_a_connection(tmp_path: Path) -> None:
+    with pytest.raises(ConnectionResetError), writing("A table", tmp_path):
+        raise ConnectionResetError("reset by peer")
+
+
+def test_a_server_that_does_not_listen_is_told_at_once() -> None:
+    pytest.importorskip("pyspark", reason="pyspark is not installed: it is in the extra spark")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"sc://127.0.0.1:{probe.getsockname()[1]}"
+        with pytest.raises(InputError, match=f"could not be opened at {address} .*Connection refused"):
+            open_spark(address)
