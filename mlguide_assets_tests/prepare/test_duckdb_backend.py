@@ -48,8 +48,8 @@ def test_other_tables_and_instants_become_the_same_sql_with_these_put_in(
     days = [datetime(2024, 1, day) for day in range(1, 5)]
     tables = [ibis.memtable({"name": [f"{letter}{day.day}" for day in days], "at": days}) for letter in "ab"]
     ends = [int(day.replace(tzinfo=UTC).timestamp()) * 1_000_000 for day in days]
-    # A value that is like what stands for another is left alone.
-    for first, end, left, text in product(days, ends, (tables, tables[::-1]), ("a2", "9990-01-01")):
+    # One table twice is not two; a value that is like what stands for another is left alone.
+    for first, end, left, text in product(days, ends, product(tables, repeat=2), ("a2", "9990-01-01")):
         one, other = left
         asked = within(one, other, first, end, text)
         assert duck.compile(asked) == plain_sql(asked)
@@ -58,6 +58,15 @@ def test_other_tables_and_instants_become_the_same_sql_with_these_put_in(
     found = duck.to_pyarrow(within(tables[0], tables[1], days[1], ends[3], "a2")).to_pylist()
     assert [row["name"] for row in found] == ["a3"]
     assert duck.to_pyarrow(within(tables[1], tables[0], days[0], ends[1], "a2")).num_rows == 1
+
+
+def test_one_instant_twice_is_not_two(duck: Any) -> None:
+    days = [datetime(2024, 1, day) for day in range(1, 4)]
+    rows = ibis.memtable({"at": days})
+    for first, last in product(days, repeat=2):
+        asked = rows.filter(rows.at >= first, rows.at <= last)
+        assert duck.compile(asked) == plain_sql(asked)
+        assert duck.to_pyarrow(asked.count()).as_py() == max((last - first).days + 1, 0)
 
 
 @pytest.mark.parametrize("place", [datetime(2024, 1, 2), datetime(2024, 1, 2).date(), 1_700_000_000_000_000])
