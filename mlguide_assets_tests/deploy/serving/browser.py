@@ -97,7 +97,7 @@ def chromium() -> Iterator[Any]:
     """The browser, as Playwright's `Browser`; the test is skipped where there is none."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: it is in the dev extra")
     if CHROMIUM is None:
-        pytest.skip("Chromium is not installed: 'apt-get install chromium' brings it")
+        pytest.skip("Chromium is not installed: 'apt-get install chromium-headless-shell' brings it")
     # Root has no sandbox: Chromium refuses to start with one.
     flags = [*FLAGS, "--no-sandbox"] if os.geteuid() == 0 else list(FLAGS)
     with sync_api.sync_playwright() as playwright:
