@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlguide_assets.define.loading import current_problem, name_in_home
+from mlguide_assets.define.loading import current_problem, load_problem, name_in_home, problems_of_home
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.shared_problems import fetch_problems
 from mlguide_assets.settings import Home, LakePlace
@@ -51,10 +51,16 @@ def keys_of(*tables: str) -> dg.AssetSelection:
     return dg.AssetSelection.assets(*map(key_of, tables))
 
 
-def is_of_this_problem(run: dg.DagsterRun) -> bool:
-    """Whether a run is of the problem of this code location; several problems may share one Dagster."""
-    if PROBLEM_TAG in run.tags:
-        return run.tags[PROBLEM_TAG] == PROBLEM.key
+def is_watched_here(run: dg.DagsterRun, home: Home) -> bool:
+    """Whether this code location tells of a run; several problems may share one Dagster.
+
+    It does of those of its own problem. A problem that no run has succeeded with yet, such as one with another source,
+    has no code location: of its runs the one tells that the home works on.
+    """
+    if (key := run.tags.get(PROBLEM_TAG)) is not None:
+        if key == PROBLEM.key or key in problems_of_home(home):
+            return bool(key == PROBLEM.key)
+        return not home.active_problem.is_file() or load_problem(str(home.active_problem)).key == PROBLEM.key
     return not NAME or run.remote_job_origin is None or run.remote_job_origin.location_name == NAME
 
 

@@ -10,13 +10,17 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from mlguide_assets.define.loading import dump_problem, load_problem
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.sources import SimulatorSource
 from mlguide_assets.defs import new_data, observe, retrain, workspace
 from mlguide_assets.defs.run_requests import REASON
-from mlguide_assets.defs.workspace import PROBLEM
+from mlguide_assets.defs.workspace import PROBLEM, PROBLEM_TAG
 from mlguide_assets.prepare.sources.simulation_clock import WORLD_TIME_VARIABLE
 from mlguide_assets.retrain.ticks import RUN, Tick, ticks_of
 from mlguide_assets_tests.defs.house import REACHED, House
+
+OTHER = load_problem("fraud")
 
 
 @pytest.fixture(autouse=True)
@@ -167,6 +171,22 @@ def test_a_failed_run_of_any_code_location_is_reported_until_the_job_works_again
         house.run(job, fails=fails)
         house.look_at_runs(*sensors)
         assert house.incidents == open_
+
+
+@pytest.mark.parametrize(("active", "told"), [(PROBLEM, True), (OTHER, False)])
+def test_a_run_of_a_problem_that_has_no_code_location_is_told_by_the_one_of_the_home(
+    active: Problem, told: bool, house: House
+) -> None:
+    """A source that is down is another problem, which no run has succeeded with; one of the home's tells by itself."""
+    house.home.problems.mkdir()
+    for each in (PROBLEM, OTHER):
+        (house.home.problems / f"{each.key}.yaml").write_text(dump_problem(each))
+    house.home.active_problem.write_text(dump_problem(active))
+    house.look_at_runs(observe.alert_on_failure)
+    house.run("refresh_job", fails=True, **{PROBLEM_TAG: OTHER.key})
+    house.run("scoring_job", fails=True, **{PROBLEM_TAG: "one_that_is_down"})
+    house.look_at_runs(observe.alert_on_failure)
+    assert house.incidents == ["failure-scoring_job"] * told
 
 
 def test_drift_is_reported_after_two_days_in_a_row_and_when_it_is_over(house: House) -> None:
