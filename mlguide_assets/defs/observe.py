@@ -8,7 +8,16 @@ import dagster as dg
 
 from mlguide_assets.defs.days import known_days
 from mlguide_assets.defs.run_requests import LOOK_EVERY, REASON, reading, run_request_for_range
-from mlguide_assets.defs.workspace import OWNERS, PROBLEM, SCORING_DATES, Workspace, is_watched_here, key_of, keys_of
+from mlguide_assets.defs.workspace import (
+    OWNERS,
+    PROBLEM,
+    SCORING_DATES,
+    Workspace,
+    is_watched_here,
+    key_of,
+    keys_of,
+    other_problem,
+)
 
 if TYPE_CHECKING:
     from mlguide_assets.deploy.bundle import Bundle
@@ -317,7 +326,9 @@ def alert_on_failure(context: dg.RunFailureSensorContext, workspace: Workspace) 
     run, now = context.dagster_run, datetime.now(UTC)
     if not is_watched_here(run, workspace.home):
         return
-    alert = failed_run(run.job_name, run.run_id, context.failure_event.message or "no reason given", now)
+    alert = failed_run(
+        run.job_name, run.run_id, context.failure_event.message or "no reason given", now, other=other_problem(run)
+    )
     raise_or_resolve(book_of(workspace.home, workspace.problem), alert.key, alert, now)
 
 
@@ -332,7 +343,10 @@ def resolve_after_success(context: dg.RunStatusSensorContext, workspace: Workspa
 
     from mlguide_assets.observe.alerting import book_of, failure_key, raise_or_resolve
 
-    if not is_watched_here(context.dagster_run, workspace.home):
+    run = context.dagster_run
+    other = other_problem(run)
+    # A problem that succeeds gets a code location of its own, which knows nothing of its earlier failures.
+    if other is None and not is_watched_here(run, workspace.home):
         return
-    key = failure_key(context.dagster_run.job_name)
+    key = failure_key(run.job_name, other)
     raise_or_resolve(book_of(workspace.home, workspace.problem), key, None, datetime.now(UTC))

@@ -51,15 +51,23 @@ def keys_of(*tables: str) -> dg.AssetSelection:
     return dg.AssetSelection.assets(*map(key_of, tables))
 
 
+def other_problem(run: dg.DagsterRun) -> str | None:
+    """The key of the problem of a run, where it is not the one of this code location."""
+    key = run.tags.get(PROBLEM_TAG)
+    return None if key == PROBLEM.key else key
+
+
 def is_watched_here(run: dg.DagsterRun, home: Home) -> bool:
     """Whether this code location tells of a run; several problems may share one Dagster.
 
     It does of those of its own problem. A problem that no run has succeeded with yet, such as one with another source,
     has no code location: of its runs the one tells that the home works on.
     """
-    if (key := run.tags.get(PROBLEM_TAG)) is not None:
-        if key == PROBLEM.key or key in problems_of_home(home):
-            return bool(key == PROBLEM.key)
+    if run.tags.get(PROBLEM_TAG) == PROBLEM.key:
+        return True
+    if other := other_problem(run):
+        if other in problems_of_home(home):
+            return False
         return not home.active_problem.is_file() or load_problem(str(home.active_problem)).key == PROBLEM.key
     return not NAME or run.remote_job_origin is None or run.remote_job_origin.location_name == NAME
 

@@ -182,11 +182,19 @@ def test_a_run_of_a_problem_that_has_no_code_location_is_told_by_the_one_of_the_
     for each in (PROBLEM, OTHER):
         (house.home.problems / f"{each.key}.yaml").write_text(dump_problem(each))
     house.home.active_problem.write_text(dump_problem(active))
-    house.look_at_runs(observe.alert_on_failure)
+    sensors = (observe.alert_on_failure, observe.resolve_after_success)
+    house.look_at_runs(*sensors)
     house.run("refresh_job", fails=True, **{PROBLEM_TAG: OTHER.key})
     house.run("scoring_job", fails=True, **{PROBLEM_TAG: "one_that_is_down"})
-    house.look_at_runs(observe.alert_on_failure)
-    assert house.incidents == ["failure-scoring_job"] * told
+    house.look_at_runs(*sensors)
+    assert house.incidents == ["failure-scoring_job-one_that_is_down"] * told
+    # Another incident than the same job's on the problem of the home; it ends with a success of its own.
+    house.run("scoring_job", **{PROBLEM_TAG: PROBLEM.key})
+    house.look_at_runs(*sensors)
+    assert house.incidents == ["failure-scoring_job-one_that_is_down"] * told
+    house.run("scoring_job", **{PROBLEM_TAG: "one_that_is_down"})
+    house.look_at_runs(*sensors)
+    assert house.incidents == []
 
 
 def test_drift_is_reported_after_two_days_in_a_row_and_when_it_is_over(house: House) -> None:
