@@ -20,7 +20,7 @@ DEFAULT = "local[*]"
 _CONNECT_PORT, _PATIENCE = 15002, 10
 """Where Spark Connect listens by default, and the seconds within which somebody must."""
 _RETRIES = 5
-"""Of a call that a server does not answer: the waits between them are 17 s in all. Once it is gone, several are made."""
+"""Of a call that a server does not answer: the waits between them are 17 s in all. Several are made once it is gone."""
 _SEMANTICS = {
     "spark.sql.ansi.enabled": "true",
     "spark.sql.session.timeZone": "UTC",
