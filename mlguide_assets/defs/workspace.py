@@ -58,10 +58,10 @@ def other_problem(run: dg.DagsterRun) -> str | None:
 
 
 def is_watched_here(run: dg.DagsterRun, home: Home) -> bool:
-    """Whether this code location tells of a run; several problems may share one Dagster.
+    """Whether this code location raises the alerts of a run; several problems may share one Dagster.
 
-    It does of those of its own problem. A problem that no run has succeeded with yet, such as one with another source,
-    has no code location: of its runs the one tells that the home works on.
+    It raises those of its own problem. A problem that no run has succeeded with yet, such as one with another source,
+    has no code location: its alerts are raised by that of the problem that the home works on.
     """
     if run.tags.get(PROBLEM_TAG) == PROBLEM.key:
         return True

@@ -173,9 +173,9 @@ def test_a_failed_run_of_any_code_location_is_reported_until_the_job_works_again
         assert house.incidents == open_
 
 
-@pytest.mark.parametrize(("active", "told"), [(PROBLEM, True), (OTHER, False)])
-def test_a_run_of_a_problem_that_has_no_code_location_is_told_by_the_one_of_the_home(
-    active: Problem, told: bool, house: House
+@pytest.mark.parametrize(("active", "raised"), [(PROBLEM, True), (OTHER, False)])
+def test_a_run_of_a_problem_that_has_no_code_location_raises_its_alert_where_the_home_works(
+    active: Problem, raised: bool, house: House
 ) -> None:
     """A source that is down is another problem, which no run has succeeded with; one of the home's tells by itself."""
     house.home.problems.mkdir()
@@ -187,11 +187,11 @@ def test_a_run_of_a_problem_that_has_no_code_location_is_told_by_the_one_of_the_
     house.run("refresh_job", fails=True, **{PROBLEM_TAG: OTHER.key})
     house.run("scoring_job", fails=True, **{PROBLEM_TAG: "one_that_is_down"})
     house.look_at_runs(*sensors)
-    assert house.incidents == ["failure-scoring_job-one_that_is_down"] * told
+    assert house.incidents == ["failure-scoring_job-one_that_is_down"] * raised
     # Another incident than the same job's on the problem of the home; it ends with a success of its own.
     house.run("scoring_job", **{PROBLEM_TAG: PROBLEM.key})
     house.look_at_runs(*sensors)
-    assert house.incidents == ["failure-scoring_job-one_that_is_down"] * told
+    assert house.incidents == ["failure-scoring_job-one_that_is_down"] * raised
     house.run("scoring_job", **{PROBLEM_TAG: "one_that_is_down"})
     house.look_at_runs(*sensors)
     assert house.incidents == []

@@ -1,16 +1,11 @@
 """Spark that no longer answers, as one sentence: its driver was killed, or its server is gone."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import wraps
-from typing import ParamSpec, TypeVar
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.spark.session import DEFAULT, VARIABLE
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 _GONE = ("Py4JNetworkError", "RetriesExceeded")
 """What py4j and Spark Connect raise once nobody answers, beside the errors of sockets."""
@@ -20,7 +15,7 @@ _STOPPED = ("stopped sparkcontext", "sparkcontext was shut down", "statuscode.un
 
 @contextmanager
 def naming_lost_spark() -> Iterator[None]:
-    """Turn errors of a Spark that is gone into one sentence; all others rise as they are.
+    """Turn errors of a Spark that is gone into one sentence; all others rise as they are. Also decorates functions.
 
     Raises:
         InputError: Spark no longer answers.
@@ -35,17 +30,6 @@ def naming_lost_spark() -> Iterator[None]:
             f"Spark at {where} ended or no longer answers ({type(error).__name__}): see its own "
             f"log for the reason, often a lack of memory, then run again; what was there before is untouched."
         ) from error
-
-
-def told_if_lost(function: Callable[P, R]) -> Callable[P, R]:
-    """`naming_lost_spark` around each call."""
-
-    @wraps(function)
-    def told(*args: P.args, **kwargs: P.kwargs) -> R:
-        with naming_lost_spark():
-            return function(*args, **kwargs)
-
-    return told
 
 
 def _is_lost(error: BaseException) -> bool:

@@ -53,9 +53,8 @@ def test_ids_without_a_table_are_entities_and_a_basket_is_none(duck: Any, tmp_pa
 
 def test_a_few_values_that_are_called_keys_are_a_category(duck: Any, tmp_path: Path) -> None:
     keyed = ORDERS.replace("i % 90 + 0.5 AS amount", "['new', 'old', 'lost'][i % 3 + 1] AS key, i % 4 AS code_id")
-    orders = drafted(write_tables(tmp_path / "shop", customers=CUSTOMERS, orders=keyed), duck, tmp_path)["tables"][
-        "orders"
-    ]
+    source = write_tables(tmp_path / "shop", customers=CUSTOMERS, orders=keyed)
+    orders = drafted(source, duck, tmp_path)["tables"]["orders"]
     assert orders["of"] == {"customer": "customer_id", "code": "code_id"}
     assert orders["columns"] == {"key": "category"}
 

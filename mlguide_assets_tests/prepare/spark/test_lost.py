@@ -47,7 +47,7 @@ def test_a_disk_is_not_blamed_for_a_connection(tmp_path: Path) -> None:
         raise ConnectionResetError("reset by peer")
 
 
-def test_a_server_that_does_not_listen_is_told_at_once() -> None:
+def test_a_server_that_does_not_listen_is_named_at_once() -> None:
     pytest.importorskip("pyspark", reason="pyspark is not installed: it is in the extra spark")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
