@@ -81,7 +81,9 @@ def refusal(error: BaseException, place: Path) -> str | None:
         if found := sentence(f"{type(each).__name__}: {each}", place):
             return found
         if isinstance(each, OSError) and each.strerror:
-            return f"{each.filename or place}: {each.strerror.lower()}; what was there before is untouched."
+            # A connection is no fault of the home.
+            where = "A server" if isinstance(each, ConnectionError) else each.filename or place
+            return f"{where}: {each.strerror.lower()}; what was there before is untouched."
     return None
 
 

@@ -65,3 +65,8 @@ def test_a_world_that_there_is_no_memory_for_is_not_begun(tmp_path: Path, monkey
     with pytest.raises(InputError, match=r"Training on 3,000,000 sends in external memory, .* needs about"):
         run(Home(tmp_path / "home"), problem)
     assert not (tmp_path / "home").exists()
+
+
+def test_a_home_is_not_blamed_for_a_connection(tmp_path: Path) -> None:
+    said = refusal(ConnectionRefusedError(111, "Connection refused"), tmp_path)
+    assert said == "A server: connection refused; what was there before is untouched."
