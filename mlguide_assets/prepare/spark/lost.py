@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from mlguide_assets.define.secrets import shown_address
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.spark.session import DEFAULT, VARIABLE
 
@@ -25,7 +26,7 @@ def naming_lost_spark() -> Iterator[None]:
     except Exception as error:
         if not _is_lost(error):
             raise
-        where = os.environ.get(VARIABLE) or DEFAULT
+        where = shown_address(os.environ.get(VARIABLE) or DEFAULT)
         raise InputError(
             f"Spark at {where} ended or no longer answers ({type(error).__name__}): see its own "
             f"log for the reason, often a lack of memory, then run again; what was there before is untouched."

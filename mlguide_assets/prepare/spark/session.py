@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from mlguide_assets.define.secrets import masked, shown_address
 from mlguide_assets.errors import InputError
 
 VARIABLE = "MLGUIDE_SPARK"
@@ -103,9 +104,9 @@ def _opened(builder: Any, address: str) -> Any:
 
 
 def _not_opened(address: str, error: Exception) -> InputError:
-    reason = (str(error).splitlines() or [""])[0][:200]
+    reason = masked((str(error).splitlines() or [""])[0][:200], address)
     return InputError(
-        f"Spark could not be opened at {address} ({type(error).__name__}: {reason}): "
+        f"Spark could not be opened at {shown_address(address)} ({type(error).__name__}: {reason}): "
         f"set {VARIABLE} to local[2], spark://host:7077 or sc://host:15002."
     )
 
