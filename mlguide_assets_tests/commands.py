@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mlguide_assets_tests.processes import PROCESSES
+from mlguide_assets_tests.registry_tables import copy_tables
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ def _process(
     os.environ.update({"COLUMNS": "100", **environment})
     for stream, path in ((sys.stdout, out), (sys.stderr, err)):
         os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), stream.fileno() if stream else 1)
+    copy_tables()
     code: Any = 0
     try:
         target(*arguments)

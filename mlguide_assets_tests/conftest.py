@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
-from mlguide_assets_tests.homes import made_once, run_on_sample
+from mlguide_assets_tests.homes import made_once, run_on_sample, shared_folder
+from mlguide_assets_tests.registry_tables import PLACE, copy_tables
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlguide_assets.prepare.lake.lake import Lake
+    from mlguide_assets.settings import Home
     from mlguide_assets.train.candidate import Candidate
     from mlguide_assets_tests.object_store import ObjectServer
     from mlguide_assets_tests.postgres import Postgres
@@ -124,6 +126,29 @@ def database(postgres_of_session: "Postgres", monkeypatch: pytest.MonkeyPatch) -
     address = postgres_of_session.database()
     monkeypatch.setenv(DATABASE_VARIABLE, address)
     return address
+
+
+@pytest.fixture(scope="session", autouse=True)
+def place_of_registry_tables(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Where commands and other processes of the session find them."""
+    os.environ[PLACE] = str(shared_folder(tmp_path_factory))
+
+
+@pytest.fixture(scope="session")
+def registry_tables(place_of_registry_tables: None) -> None:
+    """New homes of this process have a registry at once: see `copy_tables`."""
+    copy_tables()
+
+
+@pytest.fixture
+def home(tmp_path: Path, registry_tables: None) -> "Home":
+    """A home with an empty registry."""
+    from mlguide_assets.deploy.registry import Registry
+    from mlguide_assets.settings import Home
+
+    home = Home(tmp_path / "a home")
+    Registry(home.registry, "any").client  # noqa: B018, since looking at it makes the database
+    return home
 
 
 @pytest.fixture(scope="session")

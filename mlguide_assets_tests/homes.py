@@ -22,11 +22,16 @@ THOROUGH = {
 }
 
 
-def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
-    """A folder that all processes of a session share. Nobody may write to it: what changes it takes a copy."""
+def shared_folder(factory: pytest.TempPathFactory) -> Path:
+    """A folder of all processes of a session."""
     base = factory.getbasetemp()
     # Under xdist each process has a folder of its own, side by side in one that is the session's.
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that all processes of a session share. Nobody may write to it: what changes it takes a copy."""
+    shared = shared_folder(factory)
     folder, finished = shared / name, shared / f"{name}.finished"
     with FileLock(shared / f"{name}.lock"):
         # In its final place: a home knows where it is.

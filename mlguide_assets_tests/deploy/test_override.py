@@ -18,18 +18,15 @@ from mlguide_assets.deploy.override import promote, rollback
 from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate
-from mlguide_assets_tests.deploy.conftest import new_home
 from mlguide_assets_tests.deploy.test_promotion import GOOD, NOISE, House
 from mlguide_assets_tests.train.sends import PROBLEM
 
-pytestmark = pytest.mark.xdist_group("mlflow")
-
 
 @pytest.fixture(scope="module")
-def three_versions(tmp_path_factory: pytest.TempPathFactory, empty_registry: Path, trained: Candidate) -> Path:
+def three_versions(tmp_path_factory: pytest.TempPathFactory, registry_tables: None, trained: Candidate) -> Path:
     """A home with three versions: 1 and 2 were champions, 3 was refused."""
     root = tmp_path_factory.mktemp("three-versions")
-    house = House(new_home(root, empty_registry), trained)
+    house = House(Home(root), trained)
     for data, outcome in (("a", GOOD), ("b", GOOD), ("c", NOISE)):
         house.gate(data, outcome)
         house.install()

@@ -27,8 +27,6 @@ from mlguide_assets.train.storage import load_model, record_of
 from mlguide_assets_tests.deploy.scores import evidence, saved, scores
 from mlguide_assets_tests.train.sends import PROBLEM
 
-pytestmark = pytest.mark.xdist_group("mlflow")
-
 GOOD, NOISE = scores(signal=1.5), scores(signal=0)
 EVALUATION = pa.table({"model": ["xgboost"], "metric": ["roc_auc"], "value": [0.8], "low": [0.7], "high": [0.9]})
 

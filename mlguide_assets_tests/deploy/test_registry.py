@@ -25,8 +25,6 @@ from mlguide_assets.train.storage import load_facts, load_model, record_of
 from mlguide_assets_tests.deploy.scores import saved
 from mlguide_assets_tests.train.sends import PROBLEM
 
-pytestmark = pytest.mark.xdist_group("mlflow")
-
 EVALUATION = pa.table(
     {
         "model": ["xgboost", "xgboost", "base_rate"],

@@ -21,8 +21,6 @@ from mlguide_assets_tests.deploy.scores import saved
 from mlguide_assets_tests.deploy.test_registry import register
 from mlguide_assets_tests.train.sends import PROBLEM
 
-pytestmark = pytest.mark.xdist_group("mlflow")
-
 NOTHING: dict[str, Any] = {"params": {}, "metrics": {}, "tags": {}}
 
 

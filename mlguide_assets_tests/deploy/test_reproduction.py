@@ -19,8 +19,6 @@ from mlguide_assets.train.storage import record_of, save_candidate, save_plots
 from mlguide_assets_tests.email_case import SEND_PLAN
 from mlguide_assets_tests.train.sends import PROBLEM, plans_of_sends
 
-pytestmark = pytest.mark.xdist_group("mlflow")
-
 WEIGHING = PROBLEM.model_copy(update={"exploration": Exploration(share=0.5, weight_training=True)})
 
 

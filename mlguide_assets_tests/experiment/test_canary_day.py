@@ -32,16 +32,12 @@ from mlguide_assets.experiment.tables import CANARY_STEPS
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate
-from mlguide_assets_tests.deploy.conftest import empty_registry, home
 from mlguide_assets_tests.deploy.plans import predictions_of
 from mlguide_assets_tests.deploy.test_promotion import GOOD, House
 from mlguide_assets_tests.email_case import SEND_PLAN
 from mlguide_assets_tests.experiment.worlds import profiles
 from mlguide_assets_tests.samples import arrow
 from mlguide_assets_tests.train.sends import PROBLEM
-
-pytestmark = pytest.mark.xdist_group("mlflow")
-__all__ = ["empty_registry", "home"]
 
 UNITS, FIRST = 1200, date(2024, 3, 1)
 CANARY = Canary(ramp=(0.05, 0.2, 0.5), days_per_step=1, min_events=10)

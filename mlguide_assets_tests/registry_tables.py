@@ -1,0 +1,40 @@
+"""MLflow's tables in new homes: migrated once per session, which takes seconds, then copied."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+PLACE = "EMPTY_REGISTRY_OF_TESTS"
+"""An environment variable: the folder of the session where the empty database is kept."""
+
+
+def copy_tables() -> None:
+    """Let MLflow copy the tables of a new SQLite database in this process; the first process of a session makes them.
+
+    Without `PLACE` nothing changes.
+    """
+    if not (place := os.environ.get(PLACE)):
+        return
+    from mlflow.store.db import utils
+    from sqlalchemy import create_engine
+
+    migrate, kept = utils._initialize_tables, Path(place) / "mlflow.db"
+
+    def initialize(engine: Any) -> None:
+        if engine.dialect.name != "sqlite":
+            migrate(engine)
+            return
+        with FileLock(kept.with_suffix(".lock")):
+            if not kept.exists():
+                making = kept.with_suffix(".making")
+                made = create_engine(f"sqlite:///{making}")
+                migrate(made)
+                made.dispose()
+                making.rename(kept)
+        engine.dispose()
+        shutil.copyfile(kept, engine.url.database)
+
+    utils._initialize_tables = initialize
