@@ -15,11 +15,12 @@ from typing import Any
 
 import ibis
 import ibis.expr.operations as ops
+import sqlglot.expressions as sge
 from ibis.backends.duckdb import Backend
 from ibis.backends.sql.compilers.duckdb import DuckDBCompiler
 from ibis.common.graph import Graph
 
-from mlguide_assets.prepare.expression_shape import Shape, shape_of
+from mlguide_assets.prepare.expression_shape import EPOCH, Shape, shape_of
 
 MOST_NESTED = 50
 """SQLGlot writes a SELECT inside another in ten calls of functions, of which Python allows a thousand by default."""
@@ -40,6 +41,14 @@ class NestedSelects(DuckDBCompiler):  # type: ignore[misc]  # Ibis has no types
             return super().translate(op, params=params)
         with selects_apart():
             return super().translate(op, params=params)
+
+    def visit_TimestampAdd(self, op: Any, *, left: Any, right: Any) -> Any:  # noqa: N802, which Ibis looks up
+        """Microseconds since 1970 as a time: DuckDB has a function for it, which takes half of adding an interval."""
+        added = op.right
+        counted = isinstance(added, ops.IntervalFromInteger) and added.unit.short == "us"
+        if counted and isinstance(op.left, ops.Literal) and op.left.value == EPOCH:
+            return self.f.make_timestamp(right.expressions[0])
+        return self.binop(sge.Add, left, right)
 
 
 class DuckDBBackend(Backend):  # type: ignore[misc]  # Ibis has no types

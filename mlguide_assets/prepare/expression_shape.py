@@ -15,6 +15,9 @@ from ibis.common.graph import Node
 _TABLE = f"table {{number}} of {uuid4().hex}"
 """What a table is called in SQL that is kept."""
 
+EPOCH = datetime(1970, 1, 1)
+"""What microseconds are counted from: of the shape, since compilers have a way of their own to add to it."""
+
 _LATEST = datetime(9990, 1, 1)
 _FIRST_MICROSECOND, _LAST_MICROSECOND = 10**14, 9 * 10**18
 """Whole numbers from 1973 on are taken for microseconds since 1970: instants, not lengths of windows."""
@@ -96,10 +99,11 @@ def _nodes(parts: Any) -> Iterator[Any]:
 
 
 def _is_given(node: Any) -> bool:
-    """Whether it is a table or an instant; other literals belong to the shape."""
+    """Whether it is a table or an instant; other literals, and `EPOCH`, belong to the shape."""
     if isinstance(node, ops.Literal):
         value = node.value
-        return isinstance(value, date) or (type(value) is int and node.dtype.is_int64() and value >= _FIRST_MICROSECOND)
+        instant = isinstance(value, date) and value != EPOCH
+        return instant or (type(value) is int and node.dtype.is_int64() and value >= _FIRST_MICROSECOND)
     return isinstance(node, ops.PhysicalTable)
 
 

@@ -4,8 +4,9 @@ So the partitions of a table stay few, whether its history is fifty sparse years
 arrives touches small files only.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import ibis
 
@@ -57,6 +58,15 @@ class Calendar:
             else_=text.left(4),
         )
         return ibis.ifelse(time.isnull(), UNDATED, key)
+
+    def among(self, time: ibis.Value, keys: Sequence[str]) -> ibis.Value:
+        """Whether times are in one of these partitions, of which there is at least one.
+
+        After a day, these are the newest: the times before them, which are most, are told by a comparison.
+        """
+        among = self.keys(time).isin(keys)
+        first = datetime.min if UNDATED in keys else datetime.fromisoformat(f"{min(keys)}-01-01"[:10])
+        return among if first.date() == _FIRST else (time >= ibis.literal(first)) & among
 
 
 def day_of(time: ibis.Value) -> ibis.Value:

@@ -38,15 +38,20 @@ def test_a_month_closes_once_no_label_of_it_can_change(newest: date, window: tim
     newest=st.dates(date(1960, 1, 1), date(2300, 1, 1)),
     window=st.timedeltas(timedelta(seconds=1), timedelta(days=500)),
     times=st.lists(st.datetimes(), max_size=30),
+    wanted=st.sampled_from([-1, None]),
 )
 def test_columns_have_the_keys_of_their_days_in_the_order_of_time(
-    duck: Any, newest: date, window: timedelta, times: list[datetime]
+    duck: Any, newest: date, window: timedelta, times: list[datetime], wanted: int | None
 ) -> None:
     calendar = Calendar.of(newest, window)
     recent = [datetime.combine(newest - window * share, time()) for share in (0.99, 0.5, 0)]
     known = sorted([*recent, *(each for each in times if each.date() <= newest)])
     keys = [calendar.key(each.date()) for each in known]
     table = ibis.memtable(pa.table({"at": pa.array([*known, None], pa.timestamp("us"))}))
-    assert duck.to_pyarrow(table.select(key=calendar.keys(table["at"])))["key"].to_pylist() == [*keys, UNDATED]
+    found = duck.to_pyarrow(table.select(key=calendar.keys(table["at"])))["key"].to_pylist()
+    assert found == [*keys, UNDATED]
+    some = {*found[len(found) // 2 :: 2], *found[-3:wanted]}
+    among = duck.to_pyarrow(table.filter(calendar.among(table["at"], [*some])).select(key=calendar.keys(table["at"])))
+    assert sorted(among["key"].to_pylist()) == sorted(key for key in found if key in some)
     assert keys == sorted(keys)
     assert all(len(calendar.key(newest - timedelta(days=back))) == 10 for back in range(window.days + 1))

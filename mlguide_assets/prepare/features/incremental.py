@@ -28,7 +28,7 @@ from mlguide_assets.prepare.lake.data_files import Partitions, TableLike
 from mlguide_assets.prepare.lake.failures import writing
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import Snapshot
-from mlguide_assets.prepare.partitions import KEY, UNDATED, Calendar
+from mlguide_assets.prepare.partitions import KEY, UNDATED, Calendar, day_of
 from mlguide_assets.prepare.rebuilding import current, fingerprint, plan
 
 WHAT = "What features are made of"
@@ -62,15 +62,27 @@ class _Span:
     first_final: datetime
     last_final: datetime
 
+    def with_(self, other: "_Span") -> "_Span":
+        """That of both."""
+        return _Span(
+            max(self.last, other.last),
+            min(self.first_final, other.first_final),
+            max(self.last_final, other.last_final),
+        )
 
-def _spans(lake: Lake, problem: Problem, rows: ibis.Table, calendar: Calendar) -> dict[str, _Span]:
-    """Of every partition that has decisions. One pass."""
+
+def _spans(problem: Problem, rows: ibis.Table, calendar: Calendar) -> dict[str, _Span]:
+    """Of every partition that has decisions. One pass, by day: to name the partition of each row would double it."""
     time = problem.decision.time
-    keyed = rows.select(time, MATURED_AT, **{KEY: calendar.keys(rows[time])})
-    spans = keyed.group_by(KEY).aggregate(
-        last=keyed[time].max(), first_final=keyed[MATURED_AT].min(), last_final=keyed[MATURED_AT].max()
+    dated = rows.select(time, MATURED_AT, day=day_of(rows[time]))
+    days = dated.group_by("day").aggregate(
+        last=dated[time].max(), first_final=dated[MATURED_AT].min(), last_final=dated[MATURED_AT].max()
     )
-    return {row.pop(KEY): _Span(**row) for row in spans.to_pyarrow().to_pylist()}
+    spans: dict[str, _Span] = {}
+    for row in days.to_pyarrow().to_pylist():
+        key, span = calendar.key(row.pop("day")), _Span(**row)
+        spans[key] = spans.get(key, span).with_(span)
+    return spans
 
 
 def _inputs(lake: Lake, problem: Problem, rows: ibis.Table, calendar: Calendar, clock: datetime) -> dict[str, str]:
@@ -79,7 +91,7 @@ def _inputs(lake: Lake, problem: Problem, rows: ibis.Table, calendar: Calendar, 
     now = {name: lake.snapshot(name) for name in problem.tables}
     ahead = timedelta() if isinstance(problem.predict, PredictEvent) else problem.label.window
     inputs: dict[str, str] = {}
-    for key, span in _spans(lake, problem, rows, calendar).items():
+    for key, span in _spans(problem, rows, calendar).items():
         until = max(f"{key}{_AFTER_ALL}", f"{(span.last + ahead).date()}{_AFTER_ALL}")
         past = {name: _past(problem, name, snapshot, until) for name, snapshot in now.items()}
         inputs[key] = fingerprint(problem.features_table, declared, past, _known(span, clock), code_of=__name__)
@@ -134,7 +146,7 @@ def _computed(
     if len(stale) == len(every):
         features = features_of_all(tables, rows, problem)
     else:
-        asked = rows.filter(calendar.keys(rows[time]).isin(stale))
+        asked = rows.filter(calendar.among(rows[time], stale))
         features = features_of_some(tables, lake.engine.stored(asked, scratch / "asked.parquet"), problem)
     keyed = features.mutate(**{KEY: calendar.keys(features[time])})
     return lake.engine.sorted_partitions(keyed, stale, problem.decision.order, scratch / "features")
