@@ -27,6 +27,7 @@ from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.lake.failures import writing
 from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.memory import return_large_blocks
 from mlguide_assets.prepare.oracle import FILE
 from mlguide_assets.prepare.sources.simulated import world_of
 from mlguide_assets.prepare.sources.simulation_clock import WORLD_TIME_VARIABLE
@@ -100,6 +101,7 @@ def _played(home: Home, problem: Problem, scenario: Scenario, days: int) -> Outc
     world, live = world_of(problem), live_of(problem)
     _set_clock(live.start)
     leave_services()
+    return_large_blocks()
     enter(home, problem)
     from mlguide_assets.console.in_process import daemon_of
 

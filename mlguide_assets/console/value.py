@@ -76,12 +76,11 @@ def _value(
 
 
 def _as_json(found: ModelValue, policy: Policy | None, against: Policy) -> dict[str, Any]:
-    first, last = _days(found.decisions)
     said = {
         "policy": policy or "model",
         "model_version": None if policy else found.version,
         "against": against,
-        "days": [first, last],
+        "days": [*_days(found.decisions)] if found.value else None,
         "of": found.which,
     }
     if found.value is None:

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mlguide_assets.cli import app
+from mlguide_assets.console.value import _as_json
 from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.define.policies import Exploration, Policies
 from mlguide_assets.deploy.batch import Scorer, scores_on
@@ -135,6 +136,15 @@ def test_days_that_it_has_learned_from_are_not_taken(tmp_path: Path, trained: Ca
     (candidate / HOLDOUT / "model.ubj").unlink()
     with pytest.raises(FileNotFoundError):
         value_of_model(candidate, "2", world.lake, TOLERANT, decisions)
+    # Plans that nobody followed are no record: nothing is scored.
+    ignored = decisions.set_column(
+        decisions.column_names.index("followed"), "followed", pa.array([False] * len(decisions))
+    )
+    refused = value_of_model(candidate, "2", world.lake, TOLERANT, ignored)
+    assert refused.value is None
+    assert refused.which.startswith("No planned day of its test window")
+    assert "100% of the actions were not those of the plan" in refused.which
+    assert _as_json(refused, None, "champion")["days"] is None
     (candidate / "facts.json").write_text(json.dumps(learned | {"test_from": str(world.first + timedelta(days=DAYS))}))
     nothing = value_of_model(candidate, "2", world.lake, TOLERANT, decisions)
     assert nothing.value is None

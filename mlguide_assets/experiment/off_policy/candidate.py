@@ -25,7 +25,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.batch import Scorer, scores_on
 from mlguide_assets.deploy.propensities import Scores, propensities
 from mlguide_assets.deploy.registration import registry_of
-from mlguide_assets.experiment.off_policy.planned import PolicyValue, policy_value
+from mlguide_assets.experiment.off_policy.planned import PolicyValue, followed, policy_value
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.statistics.arrays import Floats
@@ -44,7 +44,7 @@ class ModelValue:
 
     Attributes:
         which: in words, which of its two models was valued, on which days.
-        value: None where there is no day to value it on; then `which` says why.
+        value: None where there is no day to value it on, or the plans were not followed; then `which` says why.
         decisions: those that it was valued on.
     """
 
@@ -82,6 +82,10 @@ def value_of_model(
     """
     facts = load_facts(candidate)
     rows, holdout, which = _unseen(decisions, facts, problem)
+    # Before every unit is scored with every candidate, on each of the days.
+    _, contradiction = followed(rows)
+    if contradiction:
+        return ModelValue(version, f"No {which} can be taken: {contradiction}", None, rows.slice(0, 0))
     scorer = Scorer(candidate / HOLDOUT if holdout else candidate, facts["threshold"], version)
     known = _with_model(rows, scorer, lake, problem)
     if not known.num_rows:

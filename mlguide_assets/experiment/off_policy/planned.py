@@ -102,7 +102,7 @@ def policy_value(
     Args:
         decisions: as `planned_decisions` gives them, at least one row.
     """
-    rows, contradiction = _followed(decisions)
+    rows, contradiction = followed(decisions)
     log, other = policy_log(rows, policy), policy_log(rows, against)
     evaluation = evaluate(log, repeats=repeats, seed=seed)
     refused_by = {policy: refusal(evaluation.diagnostics), against: refusal(diagnose(other))}
@@ -130,19 +130,19 @@ def scored_policies(decisions: pa.Table) -> Sequence[Policy]:
     return [name for name in POLICIES if name != "challenger" or (chosen[name] != chosen["champion"]).any()]
 
 
-def _followed(decisions: pa.Table) -> tuple[pa.Table, str]:
+def followed(decisions: pa.Table) -> tuple[pa.Table, str]:
     """The decisions that followed their plan, and why the plans are no record of what was done, if they are not.
 
     Some do what the plan says with the units of experiments only. So those and the others are taken apart, and those
     of the two that follow the plan are kept.
     """
-    acted, followed, in_experiment = (decisions[name].to_numpy() for name in ("acted", "followed", "in_experiment"))
+    acted, as_planned, in_experiment = (decisions[name].to_numpy() for name in ("acted", "followed", "in_experiment"))
     kept, least = np.zeros(len(acted), dtype=bool), 1.0
     for group in (in_experiment, ~in_experiment):
         if (group & acted).any():
-            share = float(np.mean(~followed[group & acted]))
+            share = float(np.mean(~as_planned[group & acted]))
             least = min(least, share)
-            kept |= group & followed & (share <= TOLERANCE)
+            kept |= group & as_planned & (share <= TOLERANCE)
     if not acted.any():
         return decisions, ""
     if kept.any():
