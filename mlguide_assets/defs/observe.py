@@ -293,7 +293,7 @@ def features_are_fresh(workspace: Workspace) -> dg.AssetCheckResult:
 @dg.sensor(
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=LOOK_EVERY,
-    description="Opens an alert when drift calls for action on consecutive days, and closes it when it no longer does.",
+    description="Opens an alert when drift calls for action on two days in a row, and closes it after a week without.",
 )
 def alert_on_drift(context: dg.SensorEvaluationContext, workspace: Workspace) -> dg.SkipReason:
     from datetime import UTC, datetime

@@ -19,6 +19,9 @@ WEBHOOK_VARIABLE = "MLGUIDE_ALERT_WEBHOOK"
 IN_A_ROW = 2
 """Consecutive days that call for action before an alert is raised: one may be chance."""
 
+CALM_IN_A_ROW = 7
+"""Consecutive days that do not, before it ends: drift near its limit calls for action on some days only."""
+
 
 def book_of(home: Home, problem: Problem) -> AlertBook:
     """The record of alerts of a problem."""
@@ -46,14 +49,16 @@ def failed_run(job: str, run_id: str, error: str, now: datetime, *, other: str |
 
 
 def drifted(verdicts: Sequence[Mapping[str, Any]], source: str) -> Alert | None:
-    """The last days of a source all call for action; None where they do not.
+    """Some days of a source in a row called for action, and since then there were not enough in a row that did not.
+
+    A new champion has a reference of its own, so it begins without an alert.
 
     Args:
         verdicts: rows on whole days, as `data_drift.verdicts` gives them.
     """
     days = [row for row in verdicts if row["source"] == source and is_tested(row)]
-    run = _last_run(days, lambda row: row["level"] == "act")
-    if len(run) < IN_A_ROW:
+    run = _since_it_called([row for row in days if row["model_version"] == days[-1]["model_version"]])
+    if not run:
         return None
     newest = run[-1]
     return Alert(
@@ -63,11 +68,20 @@ def drifted(verdicts: Sequence[Mapping[str, Any]], source: str) -> Alert | None:
         title=f"The {source} drift away from what the champion was trained on",
         happened=f"{newest['day']}: {newest['reason']}",
         since=_midnight(run[0]["day"]),
-        severity=f"{len(run)} verdicts in a row call for action, the last over {newest['rows']:,} rows.",
+        severity=f"{len(run)} verdicts since then call for action, the last over {newest['rows']:,} rows.",
         next_step="Look at the report of the day (asset data_drift); if the change is real, 'mlguide run' retrains.",
         facts={"days": len(run), "model_version": newest["model_version"]},
         cost_effect=newest.get("cost_effect"),
     )
+
+
+def _since_it_called(days: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The days that call for action, from the first of `IN_A_ROW` on, after the last `CALM_IN_A_ROW` that do not."""
+    calls = [row["level"] == "act" for row in days]
+    calm = [end for end in range(CALM_IN_A_ROW, len(days) + 1) if not any(calls[end - CALM_IN_A_ROW : end])]
+    starts = range(calm[-1] if calm else 0, len(days) - IN_A_ROW + 1)
+    first = next((at for at in starts if all(calls[at : at + IN_A_ROW])), len(days))
+    return [row for row, called in zip(days[first:], calls[first:], strict=True) if called]
 
 
 def dropped(verdicts: Sequence[Mapping[str, Any]], *, cost_effect: float | None = None) -> Alert | None:

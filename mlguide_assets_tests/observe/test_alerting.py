@@ -37,13 +37,24 @@ def days(*levels: str, source: str = "sends") -> list[dict[str, object]]:
         (("none", "act", "act"), 2),
         (("act", "act", "act"), 1),
         (("act", "too_few", "act"), 1),
-        (("act", "act", "warn"), None),
+        (("act", "act", "warn"), 1),
+        (("act", "act", *("none", "warn", "act") * 3), 1),
+        (("act", "act", *["none"] * 6), 1),
+        (("act", "act", *["none"] * 7), None),
+        (("act", "act", *["none"] * 7, "act"), None),
+        (("act", "act", *["none"] * 7, "act", "act"), 10),
     ],
 )
-def test_two_days_in_a_row_are_reported_and_one_is_not(levels: tuple[str, ...], since: int | None) -> None:
+def test_two_days_in_a_row_are_reported_and_a_week_without_ends_it(levels: tuple[str, ...], since: int | None) -> None:
     alert = drifted(days(*levels), "sends")
     assert (alert and alert.since.day) == since
     assert drifted(days(*levels), "traffic") is None
+
+
+def test_a_new_champion_begins_without_an_alert() -> None:
+    found = days("act", "act", "none")
+    assert drifted(found, "sends") is not None
+    assert drifted([*found[:-1], {**found[-1], "model_version": "4"}], "sends") is None
 
 
 def test_an_incident_is_reported_once_and_its_end_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
