@@ -123,7 +123,7 @@ def test_a_run_while_the_database_is_restarted_ends_well_or_in_one_sentence(
         assert dg.materialize([number], instance=instance).success
 
 
-def test_a_database_that_is_away_for_longer_than_dagster_asks_is_told_in_one_sentence(
+def test_a_database_that_is_away_for_longer_than_dagster_asks_is_reported_in_one_sentence(
     hosts: tuple[Home, Home], postgres_of_session: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     once = functools.partial(retry_pg_connection_fn, retry_limit=0)
@@ -141,7 +141,7 @@ def test_a_database_that_is_away_for_longer_than_dagster_asks_is_told_in_one_sen
     assert told.endswith("check that it runs and can be reached, then run again; what was there before is untouched.")
 
 
-def test_a_step_that_the_database_ends_is_told_in_one_sentence(
+def test_a_step_that_the_database_ends_is_reported_in_one_sentence(
     hosts: tuple[Home, Home], database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     @dg.asset

@@ -446,7 +446,7 @@ def one_sentence(error: InputError) -> str:
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_told_with_file_line_key_and_fix(mistake: str) -> None:
+def test_a_mistake_is_reported_with_file_line_key_and_fix(mistake: str) -> None:
     before, after, where, fix = MISTAKES[mistake]
     assert before in VALID
     told = complaint(VALID.replace(before, after, 1))
@@ -462,7 +462,7 @@ def test_a_condition_may_be_on_a_column_of_an_entity() -> None:
 
 
 @pytest.mark.parametrize("content", NOT_MAPPINGS)
-def test_a_file_that_is_no_mapping_is_told_what_one_looks_like(content: str) -> None:
+def test_a_file_that_is_no_mapping_is_shown_what_one_looks_like(content: str) -> None:
     assert complaint(NOT_MAPPINGS[content]) == (
         "shop.yaml, line 1: expected keys and values, such as 'name: my_problem'."
     )
@@ -473,7 +473,7 @@ def test_bytes_that_are_no_text_are_told_apart_from_bad_syntax() -> None:
     assert "the bytes are not text" in told
 
 
-def test_the_number_of_further_mistakes_is_told() -> None:
+def test_the_number_of_further_mistakes_is_reported() -> None:
     told = complaint(VALID.replace("window: 7d", "window: 7").replace("missed: 12", "missed: -1"))
     assert "(1 more to fix after this one)" in told
 
@@ -597,7 +597,7 @@ WRONG_FLAGS: dict[str, tuple[str, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("wrong", WRONG_FLAGS)
-def test_wrong_flags_are_told_by_their_names(wrong: str) -> None:
+def test_wrong_flags_are_named(wrong: str) -> None:
     name, flags, told = WRONG_FLAGS[wrong]
     with pytest.raises(InputError) as caught:
         with_overrides(load_problem(name), **flags)

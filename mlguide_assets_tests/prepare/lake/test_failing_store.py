@@ -41,7 +41,7 @@ def test_a_store_that_fails_in_bursts_costs_time_and_nothing_else(
     assert remote.snapshot("t").sequence == 3
 
 
-def test_a_store_that_stays_away_is_told_and_the_next_run_goes_on(
+def test_a_store_that_stays_away_is_reported_and_the_next_run_goes_on(
     remote: Lake, objects: ObjectServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = remote.write("t", numbers(1))
@@ -68,7 +68,7 @@ def test_a_store_that_stays_away_is_told_and_the_next_run_goes_on(
         ("400 Strange", r"failed \(Strange\)"),
     ],
 )
-def test_a_store_that_refuses_is_told_in_one_sentence_without_keys(
+def test_a_store_that_refuses_is_reported_in_one_sentence_without_keys(
     remote: Lake, objects: ObjectServer, failure: str, told: str
 ) -> None:
     remote.write("t", numbers(1))
@@ -93,14 +93,14 @@ def test_a_session_that_expires_half_way_leaves_the_previous_snapshot(remote: La
     assert values(remote) == [2]
 
 
-def test_a_missing_bucket_is_told(objects: ObjectServer, tmp_path: Path) -> None:
+def test_a_missing_bucket_is_reported(objects: ObjectServer, tmp_path: Path) -> None:
     lake = Lake(LakePlace(tmp_path, "s3://nobodys/lake"))
     for look in (lambda: lake.write("t", numbers(1)), lake.tables, lambda: lake.exists("t")):
         with pytest.raises(InputError, match="s3://nobodys/lake has no bucket of that name: create it"):
             look()
 
 
-def test_a_store_that_nobody_answers_for_is_told(
+def test_a_store_that_nobody_answers_for_is_reported(
     objects: ObjectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bucket_module, "RETRY_SECONDS", 0.2)
@@ -110,7 +110,7 @@ def test_a_store_that_nobody_answers_for_is_told(
 
 
 @pytest.mark.parametrize("variable", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
-def test_missing_credentials_are_told(remote: Lake, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_are_reported(remote: Lake, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(variable)
     with pytest.raises(InputError, match="no credentials were found: set those of the store"):
         remote.tables()
@@ -125,6 +125,6 @@ def test_a_store_without_conditional_writes_is_refused(
     assert not remote.exists("t")
 
 
-def test_a_condition_names_what_the_store_told() -> None:
+def test_a_condition_names_what_the_store_said() -> None:
     assert Version('"e"', None).mode == {"e_tag": '"e"'}
     assert Version(None, "7").mode == {"version": "7"}

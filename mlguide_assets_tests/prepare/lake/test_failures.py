@@ -13,7 +13,7 @@ from mlguide_assets_tests.prepare.lake.tables import numbers, values
 from mlguide_assets_tests.samples import sample_problem
 
 
-def test_a_lake_below_a_regular_file_is_told_in_one_sentence(tmp_path: Path) -> None:
+def test_a_lake_below_a_regular_file_is_reported_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     lake = Lake(tmp_path / "file" / "lake")
     with pytest.raises(InputError) as caught:
@@ -41,7 +41,7 @@ def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_home_below_a_regular_file_is_told_before_a_source_is_read(duck: Any, tmp_path: Path) -> None:
+def test_a_home_below_a_regular_file_is_reported_before_a_source_is_read(duck: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"What is read could not be written to .*fix permissions") as caught:
         ingested(sample_problem(tmp_path), duck, tmp_path / "file")

@@ -110,7 +110,7 @@ def test_other_inputs_of_equal_content_are_noted_and_make_no_snapshot(lake: Lake
     assert (lake.snapshot("t").partitions["a"].inputs, lake.snapshot("t").notes) == ("after", {"n": 2})
 
 
-def test_a_partition_to_keep_that_is_gone_is_told_and_nothing_changes(lake: Lake) -> None:
+def test_a_partition_to_keep_that_is_gone_is_reported_and_nothing_changes(lake: Lake) -> None:
     old = lake.write("t", numbers(1)).partitions
     for number in range(2, 9):
         newest = lake.write("t", numbers(number))

@@ -103,7 +103,7 @@ def test_a_local_file_cut_short_is_fetched_again(remote: Lake) -> None:
 
 
 @pytest.mark.parametrize(("content", "told"), [(b"x" * 9_000, "is damaged"), (None, "is gone")])
-def test_an_object_that_is_not_what_was_stored_is_told(
+def test_an_object_that_is_not_what_was_stored_is_reported(
     remote: Lake, other: Lake, content: bytes | None, told: str
 ) -> None:
     file = remote.write("t", numbers(1)).partitions["all"]
@@ -173,7 +173,7 @@ def test_the_same_content_written_twice_is_one_snapshot(remote: Lake, other: Lak
     assert len(other.history("t")) == 1
 
 
-def test_a_partition_to_keep_that_another_host_replaced_and_forgot_is_told(
+def test_a_partition_to_keep_that_another_host_replaced_and_forgot_is_reported(
     remote: Lake, other: Lake, objects: ObjectServer
 ) -> None:
     kept = remote.write("t", numbers(0)).partitions
@@ -323,7 +323,9 @@ def test_a_lake_elsewhere_has_a_place_for_each_problem(tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize("given", ["s3://key:hidden@bucket/p", "s3://", "ftp://host/x", "s3://b/p?token=hidden", "rel"])
-def test_what_is_no_place_for_a_lake_is_told_without_repeating_it(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_place_for_a_lake_is_reported_without_repeating_it(
+    given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(LAKE_VARIABLE, given)
     with pytest.raises(InputError, match="MLGUIDE_LAKE must be a bucket and a prefix") as caught:
         Home(Path("home")).lake("one")

@@ -187,7 +187,7 @@ def test_a_writer_killed_within_a_big_file_leaves_the_previous_snapshot(tmp_path
     assert_recovers(lake)
 
 
-def test_a_full_disk_is_told_in_one_sentence_and_leaves_the_previous_snapshot(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_in_one_sentence_and_leaves_the_previous_snapshot(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     before = lake.write("t", numbers(1, 2))
     [told] = in_two_processes(write_to_full_disk, (tmp_path,))
@@ -202,7 +202,7 @@ def test_a_full_disk_is_told_in_one_sentence_and_leaves_the_previous_snapshot(tm
     assert_recovers(lake)
 
 
-def test_a_disk_that_fills_while_a_source_is_read_is_told_in_one_sentence(tmp_path: Path) -> None:
+def test_a_disk_that_fills_while_a_source_is_read_is_reported_in_one_sentence(tmp_path: Path) -> None:
     source = write_sample(tmp_path / "shop")
     [told] = in_two_processes(ingest_on_full_disk, (source, tmp_path / "lake"))
     assert told.startswith(f"What is read could not be written to {tmp_path / 'lake' / 'scratch'} (")
