@@ -21,8 +21,24 @@ BUCKETS = ("s3", "gs", "az", "abfss")
 DEFAULT_HOME = ".mlguide"
 
 
-GROUPS = ("experiment", "canary")
-"""Commands that have commands of their own, which take the options."""
+COMMANDS_ON_A_HOME = (
+    *(
+        "run",
+        "status",
+        "promote",
+        "rollback",
+        "history",
+        "reproduce",
+        "report",
+        "alerts",
+        "forget",
+        "simulate",
+        "export",
+    ),
+    *("ui", "serve", "experiment value", "experiment plan", "experiment start", "experiment status", "experiment stop"),
+    *("experiment results", "experiment list", "canary status", "canary stop"),
+)
+"""Those that take the home that they work on: `--home`."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +81,13 @@ class Home:
 
         >>> Home(Path("other"), "--home other").commands("'mlguide run' trains a model")
         "'mlguide run --home other' trains a model"
-        >>> Home(Path("other"), "--home other").commands("'mlguide experiment list' lists them")
-        "'mlguide experiment list --home other' lists them"
+        >>> Home(Path("other"), "--home other").commands("'mlguide experiment list' lists them, 'mlguide init' drafts")
+        "'mlguide experiment list --home other' lists them, 'mlguide init' drafts"
         """
         if not self.option:
             return text
         # A function: in a replacement text, a backslash of the path would be an escape.
-        command = rf"\bmlguide (?!.{{0,80}}--home)((?:(?:{'|'.join(GROUPS)}) )?[a-z-]+)\b"
+        command = rf"\bmlguide (?!.{{0,80}}--home)(?:{'|'.join(COMMANDS_ON_A_HOME)})\b(?!-)"
         return re.sub(command, lambda found: f"{found[0]} {self.option}", text)
 
     @property

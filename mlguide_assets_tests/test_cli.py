@@ -1,13 +1,16 @@
 """The command line itself: what it refuses, and the help that it gives."""
 
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from mlguide_assets.cli import app
-from mlguide_assets.settings import HOME_VARIABLE
+from mlguide_assets.settings import COMMANDS_ON_A_HOME, HOME_VARIABLE
 
 
 def run(*arguments: str) -> tuple[int, str]:
@@ -51,3 +54,14 @@ def test_every_command_and_option_is_explained() -> None:
         code, said = run(name, "--help")
         assert code == 0
         assert "Usage:" in said
+
+
+def test_commands_that_work_on_a_home_are_those_that_next_steps_name_it_for() -> None:
+    def names(command: Any, before: str = "") -> Iterator[str]:
+        for name, each in getattr(command, "commands", {}).items():
+            yield from names(each, f"{before}{name} ")
+            if any("--home" in option.opts for option in each.params):
+                yield f"{before}{name}"
+
+    # Its home is a new one, to be kept.
+    assert sorted({*names(get_command(app))} - {"replay"}) == sorted(COMMANDS_ON_A_HOME)

@@ -11,10 +11,11 @@ from mlguide_assets.settings import HOME_VARIABLE, Home
 def test_commands_name_a_home_that_is_not_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(HOME_VARIABLE, raising=False)
     monkeypatch.chdir(tmp_path)
-    told = "'mlguide run' trains, mlguide export send_plan --out plan.csv exports."
+    told = "'mlguide run' trains, mlguide export send_plan --out plan.csv exports. Install mlguide on it."
     elsewhere = Home.locate(Path("my home"))
     assert elsewhere.commands(told) == (
-        "'mlguide run --home 'my home'' trains, mlguide export --home 'my home' send_plan --out plan.csv exports."
+        "'mlguide run --home 'my home'' trains, mlguide export --home 'my home' send_plan --out plan.csv exports. "
+        "Install mlguide on it."
     )
     assert elsewhere.commands(elsewhere.commands(told)) == elsewhere.commands(told)
     for default in (Home.locate(), Home.locate(Path(".mlguide"))):

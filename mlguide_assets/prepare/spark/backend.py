@@ -23,8 +23,8 @@ from ibis.common.exceptions import UnsupportedOperationError
 from ibis.util import gen_name
 
 from mlguide_assets.prepare.duckdb_backend import selects_apart
+from mlguide_assets.prepare.spark.failures import naming_failures
 from mlguide_assets.prepare.spark.footers import sort_encodings
-from mlguide_assets.prepare.spark.lost import naming_lost_spark
 
 
 class SparkCompiler(PySparkCompiler):  # type: ignore[misc]  # Ibis has no types
@@ -195,7 +195,7 @@ class SparkBackend(Backend):  # type: ignore[misc]  # Ibis has no types
         with selects_apart():
             return str(super().compile(expr, **kwargs))
 
-    @naming_lost_spark()
+    @naming_failures()
     def to_pyarrow(
         self, expr: Any, /, *, params: Mapping[Any, Any] | None = None, limit: Any = None, **kwargs: Any
     ) -> Any:
@@ -205,23 +205,23 @@ class SparkBackend(Backend):  # type: ignore[misc]  # Ibis has no types
         found = self._session.sql(self.compile(table, params=params, limit=limit, **kwargs)).toArrow()
         return expr.__pyarrow_result__(found.cast(table.schema().to_pyarrow()))
 
-    @naming_lost_spark()
+    @naming_failures()
     def execute(self, expr: Any, /, **kwargs: Any) -> Any:
         return expr.__pandas_result__(self.to_pyarrow(expr.as_table(), **kwargs).to_pandas())
 
-    @naming_lost_spark()
+    @naming_failures()
     def _register_in_memory_table(self, op: ops.InMemoryTable) -> None:
         """Ibis goes by way of pandas, where whole numbers with a null are floats, and times have another unit."""
         self._session.createDataFrame(op.data.to_pyarrow(op.schema)).createOrReplaceTempView(op.name)
 
-    @naming_lost_spark()
+    @naming_failures()
     def read_files(self, *paths: Path, by_name: bool = False) -> ibis.Table:
         """Parquet files, or folders of them, as one table; what folders above them are called adds no columns."""
         name, reader = gen_name("read_parquet"), self._session.read.option("mergeSchema", by_name)
         reader.parquet(*map(_pattern_of, paths)).createOrReplaceTempView(name)
         return self.table(name)
 
-    @naming_lost_spark()
+    @naming_failures()
     def mapped(self, expr: Any, function: Any, schema: pa.Schema) -> ibis.Table:
         """What a function of Arrow batches makes of a table, on the executors, each time that it is asked for."""
         from pyspark.sql.pandas.types import from_arrow_schema
@@ -230,7 +230,7 @@ class SparkBackend(Backend):  # type: ignore[misc]  # Ibis has no types
         self._frame(expr).mapInArrow(function, from_arrow_schema(schema, True)).createOrReplaceTempView(name)
         return self.table(name)
 
-    @naming_lost_spark()
+    @naming_failures()
     def to_parquet(self, expr: Any, /, path: Path, **_: Any) -> None:
         """Write a table, in its order, as one file. One task writes it; its rows do not pass through this process."""
         folder = path.with_name(f"{path.name.lstrip('.')}.parts")
@@ -242,12 +242,12 @@ class SparkBackend(Backend):  # type: ignore[misc]  # Ibis has no types
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    @naming_lost_spark()
+    @naming_failures()
     def to_parts(self, expr: Any, folder: Path) -> None:
         """Write a table as a new folder of files, in any order."""
         self._write(self._frame(expr), folder)
 
-    @naming_lost_spark()
+    @naming_failures()
     def to_sorted_folders(self, expr: Any, folder: Path, *, by: str, values: int, order: Sequence[str]) -> None:
         """Write a table as a new folder with a folder `by=value` of one sorted file for every value of a column.
 
@@ -274,7 +274,7 @@ class SparkBackend(Backend):  # type: ignore[misc]  # Ibis has no types
         context = self._session.sparkContext
         return int(context.defaultParallelism) // int(context.getConf().get("spark.task.cpus", "1"))
 
-    @naming_lost_spark()
+    @naming_failures()
     def in_ranges(self, expr: Any, *, by: str, edges: Sequence[datetime], order: Sequence[str]) -> Any:
         """Spark's data frame of a table, with one partition per range of a column, each in an order.
 

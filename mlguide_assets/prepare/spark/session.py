@@ -78,6 +78,8 @@ def open_spark(address: str) -> Any:
 
 def _connected(builder: Any, address: str) -> Any:
     """Spark Connect: nobody who does not answer is waited for as long as by default, which is ten minutes."""
+    # Its client also logs each error that it raises, as JSON with a stack trace; it looks at this when imported.
+    os.environ.setdefault("SPARK_CONNECT_LOG_LEVEL", "CRITICAL")
     from pyspark.sql.connect.client.retries import DefaultPolicy
 
     server = urlsplit(address)

@@ -25,7 +25,7 @@ from mlguide_assets.define.training import SPARK
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.events import instants_at
 from mlguide_assets.prepare.spark.engine import Spark
-from mlguide_assets.prepare.spark.lost import naming_lost_spark
+from mlguide_assets.prepare.spark.failures import naming_failures
 from mlguide_assets.train.choice import TrainingRows
 from mlguide_assets.train.encoding import Encoding
 from mlguide_assets.train.models import Boosted, Probabilities
@@ -119,7 +119,7 @@ class OnSpark:
         chosen = rows.select(*dict.fromkeys(wanted))
         return self.engine.stored(self.engine.mapped(chosen, encode, schema), place)
 
-    @naming_lost_spark()
+    @naming_failures()
     def _boosted(self, encoded: ibis.Table, encoding: Encoding, how: Fit) -> xgb.Booster:
         from xgboost.spark import SparkXGBClassifier
 

@@ -1,4 +1,4 @@
-"""A Spark that is gone is named; what else fails is not taken for it, and a disk is not blamed for it."""
+"""A Spark that is gone or cannot work is named; what else fails is not taken for it, and no disk is blamed."""
 
 import socket
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake.failures import writing
-from mlguide_assets.prepare.spark.lost import naming_lost_spark
+from mlguide_assets.prepare.spark.failures import naming_failures
 from mlguide_assets.prepare.spark.session import VARIABLE, open_spark
 
 
@@ -32,13 +32,34 @@ def test_a_spark_that_is_gone_is_named(package: str, name: str, text: str, monke
     monkeypatch.setenv(VARIABLE, "spark://somewhere:7077")
     with (
         pytest.raises(InputError, match="Spark at spark://somewhere:7077 ended"),
-        naming_lost_spark(),
+        naming_failures(),
     ):
         raise met_by(package, name, text)
 
 
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("Traceback ...\nModuleNotFoundError: No module named 'pyarrow'\n", "at local.* has no package 'pyarrow'"),
+        ("[PYTHON_VERSION_MISMATCH] Python in worker has different version: 3.13", "is of another version"),
+    ],
+)
+def test_workers_with_other_packages_are_named(text: str, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    with (
+        pytest.raises(InputError, match=f"Python of Spark's workers .*{sentence}.*set PYSPARK_PYTHON"),
+        naming_failures(),
+    ):
+        raise met_by("pyspark.errors", "PythonException", text)
+
+
+def test_what_a_function_raises_on_workers_is_not_taken_for_their_python() -> None:
+    with pytest.raises(Exception, match="division by zero"), naming_failures():
+        raise met_by("pyspark.errors", "PythonException", "ZeroDivisionError: division by zero")
+
+
 def test_what_spark_refuses_is_not_taken_for_its_end() -> None:
-    with pytest.raises(ValueError, match="a column is missing"), naming_lost_spark():
+    with pytest.raises(ValueError, match="a column is missing"), naming_failures():
         raise ValueError("a column is missing")
 
 
