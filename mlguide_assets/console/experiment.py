@@ -168,9 +168,10 @@ def list_experiments(home: Home, as_json: bool) -> None:
     if not found:
         screen.print(home.commands("No experiment was started yet: 'mlguide experiment start FILE' starts one."))
     for row in found:
-        until = f" to {row['ended_at']}" if row["ended_at"] else ""
-        what = f"{row['experiment']}, version {row['version']}: {row['state']}"
-        screen.print(f"{what}, from {row['start']}{until}, by {row['who']}")
+        # Not one span: in a simulated world, the day is by the clock of the data.
+        ended = f" at {row['ended_at']}" if row["ended_at"] else ""
+        what = f"{row['experiment']}, version {row['version']}: {row['state']}{ended}"
+        screen.print(f"{what}, first planned day {row['start']}, by {row['who']}")
         if row["reason"]:
             screen.print(f"    • {row['reason']}")
 
