@@ -22,22 +22,11 @@ DEFAULT_HOME = ".mlguide"
 
 
 COMMANDS_ON_A_HOME = (
-    *(
-        "run",
-        "status",
-        "promote",
-        "rollback",
-        "history",
-        "reproduce",
-        "report",
-        "alerts",
-        "forget",
-        "simulate",
-        "export",
-    ),
-    *("ui", "serve", "experiment value", "experiment plan", "experiment start", "experiment status", "experiment stop"),
-    *("experiment results", "experiment list", "canary status", "canary stop"),
-)
+    "run", "status", "promote", "rollback", "history", "reproduce", "report", "alerts", "forget", "simulate", "export",
+    "ui", "serve",
+    *(f"experiment {name}" for name in ("value", "plan", "start", "status", "stop", "results", "list")),
+    *(f"canary {name}" for name in ("status", "stop")),
+)  # fmt: skip
 """Those that take the home that they work on: `--home`."""
 
 

@@ -62,7 +62,7 @@ class _Span:
     first_final: datetime
     last_final: datetime
 
-    def with_(self, other: "_Span") -> "_Span":
+    def united(self, other: "_Span") -> "_Span":
         """That of both."""
         return _Span(
             max(self.last, other.last),
@@ -81,7 +81,7 @@ def _spans(problem: Problem, rows: ibis.Table, calendar: Calendar) -> dict[str, 
     spans: dict[str, _Span] = {}
     for row in days.to_pyarrow().to_pylist():
         key, span = calendar.key(row.pop("day")), _Span(**row)
-        spans[key] = spans.get(key, span).with_(span)
+        spans[key] = spans.get(key, span).united(span)
     return spans
 
 
