@@ -5,6 +5,7 @@ import errno
 import fcntl
 import logging
 import os
+import re
 import shutil
 import signal
 import socket
@@ -37,6 +38,8 @@ _LOCK = "ui"
 _LAST_LINES = 8
 _LOOK_SECONDS = 0.1
 _LOOK_AFTER_SECONDS = 5.0
+_ORPHANS_END_WITHIN = 5 * PATIENCE_SECONDS
+"""Seconds that what a killed `mlguide ui` had started may take to end, on a machine that is busy."""
 _LARGEST_LOG = 5_000_000
 """Bytes of a log beyond which it begins again; what it was is kept beside it."""
 _log = logging.getLogger(__name__)
@@ -185,15 +188,14 @@ def ui_lock(home: Home, shown: str) -> Iterator[int]:
     # Not `locked`: child processes inherit the descriptor, and the lock lasts as long as the last of them.
     handle = os.open(home.ui_lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            # Some file systems have no locks.
-            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                where = os.pread(handle, 200, 0).decode("utf-8", "replace") or "another address"
+        deadline = time.monotonic() + _ORPHANS_END_WITHIN
+        while not _is_locked_by(handle):
+            where = os.pread(handle, 200, 0).decode("utf-8", "replace") or "another address"
+            if _holder_lives(where) or time.monotonic() > deadline:
                 raise InputError(
                     f"mlguide ui already works on {home.root}, on {where}: use that one, or stop it first."
-                ) from error
+                )
+            time.sleep(_LOOK_SECONDS)
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{shown} (process {os.getpid()})".encode(), 0)
         with contextlib.ExitStack() as stack:
@@ -207,6 +209,29 @@ def ui_lock(home: Home, shown: str) -> Iterator[int]:
             yield handle
     finally:
         os.close(handle)
+
+
+def _is_locked_by(handle: int) -> bool:
+    """Whether this process has the lock now, or there is none to have."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        # Some file systems have no locks.
+        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
+    return True
+
+
+def _holder_lives(where: str) -> bool:
+    """Whether the process that wrote where it works still does; if not, what it had started ends as well."""
+    found = re.search(r"\(process (\d+)\)$", where)
+    try:
+        os.kill(int(found[1]) if found else os.getpid(), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        # Of another user, and there.
+        return True
+    return True
 
 
 def _answers(place: Sequence[object]) -> bool:

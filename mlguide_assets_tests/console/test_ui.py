@@ -211,6 +211,28 @@ def test_a_second_one_on_the_same_home_is_refused(tmp_path: Path) -> None:
         pass
 
 
+_HOLD = """
+import subprocess, sys
+from pathlib import Path
+from mlguide_assets.console.ui import ui_lock
+from mlguide_assets.settings import Home
+with ui_lock(Home(Path(sys.argv[1])), "http://127.0.0.1:3000") as lock:
+    subprocess.Popen(["sleep", sys.argv[2]], pass_fds=[lock])
+"""
+
+
+@pytest.mark.parametrize(("seconds", "begins"), [("1", True), ("5", False)])
+def test_what_a_killed_one_had_started_is_waited_for(
+    seconds: str, begins: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds the lock as long as it lives, which is seconds; no longer is anything waited for."""
+    subprocess.run([sys.executable, "-c", _HOLD, str(tmp_path), seconds], check=True)
+    monkeypatch.setattr("mlguide_assets.console.ui._ORPHANS_END_WITHIN", 10 if begins else 0.3)
+    refused = pytest.raises(InputError, match="already works on")
+    with contextlib.nullcontext() if begins else refused, ui_lock(Home(tmp_path), "http://127.0.0.1:3001"):
+        pass
+
+
 _PARENT = """
 import subprocess, sys, time
 program, note = sys.argv[1:]
