@@ -11,17 +11,17 @@ from mlguide_assets.settings import HOME_VARIABLE, Home
 def test_commands_name_a_home_that_is_not_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(HOME_VARIABLE, raising=False)
     monkeypatch.chdir(tmp_path)
-    told = "'mlguide run' trains, mlguide export send_plan --out plan.csv exports. Install mlguide on it."
+    text = "'mlguide run' trains, mlguide export send_plan --out plan.csv exports. Install mlguide on it."
     elsewhere = Home.locate(Path("my home"))
-    assert elsewhere.commands(told) == (
+    assert elsewhere.commands(text) == (
         "'mlguide run --home 'my home'' trains, mlguide export --home 'my home' send_plan --out plan.csv exports. "
         "Install mlguide on it."
     )
-    assert elsewhere.commands(elsewhere.commands(told)) == elsewhere.commands(told)
+    assert elsewhere.commands(elsewhere.commands(text)) == elsewhere.commands(text)
     for default in (Home.locate(), Home.locate(Path(".mlguide"))):
-        assert default.commands(told) == told
+        assert default.commands(text) == text
     monkeypatch.setenv(HOME_VARIABLE, "my home")
-    assert Home.locate(Path("my home")).commands(told) == told
+    assert Home.locate(Path("my home")).commands(text) == text
 
 
 def test_a_home_that_is_not_there_is_refused_and_not_made(tmp_path: Path) -> None:

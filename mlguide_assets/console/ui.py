@@ -189,7 +189,7 @@ def ui_lock(home: Home, shown: str) -> Iterator[int]:
     handle = os.open(home.ui_lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         deadline = time.monotonic() + _ORPHANS_END_WITHIN
-        while not _is_locked_by(handle):
+        while not _takes_lock(handle):
             where = os.pread(handle, 200, 0).decode("utf-8", "replace") or "another address"
             if _holder_lives(where) or time.monotonic() > deadline:
                 raise InputError(
@@ -211,8 +211,8 @@ def ui_lock(home: Home, shown: str) -> Iterator[int]:
         os.close(handle)
 
 
-def _is_locked_by(handle: int) -> bool:
-    """Whether this process has the lock now, or there is none to have."""
+def _takes_lock(handle: int) -> bool:
+    """Take the lock if it is free; whether this process has it now, or there is none to have."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -224,13 +224,14 @@ def _is_locked_by(handle: int) -> bool:
 def _holder_lives(where: str) -> bool:
     """Whether the process that wrote where it works still does; if not, what it had started ends as well."""
     found = re.search(r"\(process (\d+)\)$", where)
+    if found is None:
+        return True
     try:
-        os.kill(int(found[1]) if found else os.getpid(), 0)
+        # One of another user lives, too, and may not be signalled.
+        with contextlib.suppress(PermissionError):
+            os.kill(int(found[1]), 0)
     except ProcessLookupError:
         return False
-    except PermissionError:
-        # Of another user, and there.
-        return True
     return True
 
 

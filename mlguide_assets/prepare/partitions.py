@@ -62,7 +62,7 @@ class Calendar:
     def among(self, time: ibis.Value, keys: Sequence[str]) -> ibis.Value:
         """Whether times are in one of these partitions, of which there is at least one.
 
-        After a day, these are the newest: the times before them, which are most, are told by a comparison.
+        After a day, these are the newest: a comparison rules out the times before them, which are most.
         """
         among = self.keys(time).isin(keys)
         first = datetime.min if UNDATED in keys else datetime.fromisoformat(f"{min(keys)}-01-01"[:10])

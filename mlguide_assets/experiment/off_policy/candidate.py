@@ -83,7 +83,7 @@ def value_of_model(
     facts = load_facts(candidate)
     rows, holdout, which = _unseen(decisions, facts, problem)
     # Before every unit is scored with every candidate, on each of the days.
-    _, contradiction = followed(rows)
+    rows, contradiction = followed(rows)
     if contradiction:
         return ModelValue(version, f"No {which} can be taken: {contradiction}", None, rows.slice(0, 0))
     scorer = Scorer(candidate / HOLDOUT if holdout else candidate, facts["threshold"], version)
