@@ -11,8 +11,7 @@ import ibis
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.design import Better, Design, Guardrail, Kind, Metric
 from mlguide_assets.experiment.rows import find_arms
-from mlguide_assets.prepare.engine import read_parquet
-from mlguide_assets.prepare.sources.data_file import as_numbers, open_data_file, require_columns
+from mlguide_assets.prepare.sources.data_file import read_columns
 from mlguide_assets.prepare.sources.spellings import NULL_WORDS, read_texts, without_null_words
 
 _MEASURES = ("--metric", "--guardrail", "--covariate", "--trigger")
@@ -85,16 +84,8 @@ def read_experiment(file: ExperimentFile, connection: Any, scratch: Path) -> tup
     Raises:
         InputError: the file cannot be read, or a column is missing or holds no numbers where it must.
     """
-    table = open_data_file(file.path, connection, scratch)
-    require_columns(table, file.path, file.options())
     measures = _measures(file)
-    table = table.select(*dict.fromkeys(column for _, column in file.options()))
-    if any(table[column].type().is_string() for column in measures):
-        # Text is parsed once, not by every query.
-        connection.to_parquet(table, str(scratch / "experiment.parquet"))
-        table = read_parquet(connection, scratch / "experiment.parquet")
-    for column, option in measures.items():
-        table = as_numbers(table, file.path, option, column)
+    table = read_columns(file.path, file.options(), connection, scratch, numbers=_MEASURES)
     rows = table.select(**_ids(table, file), **{column: table[column] for column in measures})
     if file.trigger:
         rows = _with_trigger(rows, file)
@@ -104,13 +95,12 @@ def read_experiment(file: ExperimentFile, connection: Any, scratch: Path) -> tup
 def _with_trigger(rows: ibis.Table, file: ExperimentFile) -> ibis.Table:
     """With a column of its own that is true where the trigger is 1; it may be a covariate, too."""
     column = rows[file.trigger]
-    if not column.type().is_boolean():
-        strange = int((~column.isin([0, 1])).fill_null(True).sum().to_pyarrow().as_py() or 0)
-        if strange:
-            raise InputError(
-                f"--trigger {file.trigger}: {strange:,} rows of {file.path} are neither 0 nor 1 (or true and false) "
-                f"there; it says of each unit whether the variants would have treated it differently."
-            )
+    strange = int((~column.isin([0, 1])).fill_null(True).sum().to_pyarrow().as_py() or 0)
+    if strange:
+        raise InputError(
+            f"--trigger {file.trigger}: {strange:,} rows of {file.path} are neither 0 nor 1 (or true and false) "
+            f"there; it says of each unit whether the variants would have treated it differently."
+        )
     return rows.mutate(**{TRIGGER: column.cast("boolean").fill_null(False)})
 
 

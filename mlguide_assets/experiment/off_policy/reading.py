@@ -21,7 +21,7 @@ from mlguide_assets.experiment.off_policy.outcome_model import (
     predict_actions,
     predict_uniform,
 )
-from mlguide_assets.prepare.sources.data_file import as_numbers, open_data_file, require_columns
+from mlguide_assets.prepare.sources.data_file import read_columns
 from mlguide_assets.prepare.sources.spellings import without_null_words
 from mlguide_assets.statistics.arrays import Integers
 
@@ -125,14 +125,12 @@ _NUMBERS = ("--reward", "--propensity")
 
 def _open(file: LogFile, connection: Any, scratch: Path) -> ibis.Table:
     """The columns that matter, by their roles; `target_number` is null where the target is no number."""
-    table, options = open_data_file(file.path, connection, scratch), file.options()
+    options = file.options()
     named = [*options.items(), *(("--context", column) for column in file.context)]
-    require_columns(table, file.path, named)
     _refuse_two_roles(named)
+    table = read_columns(file.path, named, connection, scratch, numbers=_NUMBERS)
     texts = [column for option, column in named if option not in _NUMBERS]
     table = table.mutate(**{column: without_null_words(table[column], in_text=True) for column in texts})
-    for option in _NUMBERS:
-        table = as_numbers(table, file.path, option, options[option])
     _refuse_missing(table, file.path, options)
     _refuse_impossible(table, file)
     like_numbers = file.target is not None and table[file.action].type().is_numeric()

@@ -4,38 +4,54 @@ It reads no problem file, maps no names and checks no contract: that is what the
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import ibis
 
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.sources.files import open_table
-from mlguide_assets.prepare.sources.finding import SUFFIXES, as_table
+from mlguide_assets.prepare.engine import read_parquet
+from mlguide_assets.prepare.sources.files import check_lines, open_table
+from mlguide_assets.prepare.sources.finding import SUFFIXES, FoundTable, as_table
 from mlguide_assets.prepare.sources.spellings import FLAGS, without_null_words
 
+_REST = "(rest of) "
+"""Before the name of a column of numbers: the column of what is none, as text."""
 
-def open_data_file(path: Path, connection: Any, scratch: Path) -> ibis.Table:
-    """Every column of the file; those of CSV are text, empty values null.
+
+def read_columns(
+    path: Path, named: Sequence[tuple[str, str]], connection: Any, scratch: Path, *, numbers: Container[str] = ()
+) -> ibis.Table:
+    """The columns of a file that options name. Those of CSV are text, empty values null; they are parsed once.
 
     Args:
+        named: each option, as the user wrote it, and the column that it names.
+        numbers: options whose columns are read as float64: numbers and flags, also written as text. Words for no value
+            are null.
         connection: as `engine.connect` opens it.
-        scratch: a folder for a copy of a CSV file that is compressed or ends its lines in several ways. It must last
-            as long as the table.
+        scratch: an empty folder for copies. It must last as long as the table.
 
     Raises:
-        InputError: there is no such file, it is empty, or it is of another kind.
+        InputError: there is no such file, it is empty or of another kind, it lacks a column, or a value that must be a
+            finite number is none.
     """
-    if not path.exists():
-        raise InputError(f"The file {path} does not exist: check --data.")
-    found = as_table(path)
-    if found is None:
-        raise InputError(f"{path} is not a CSV or Parquet file: its name must end in {', '.join(SUFFIXES)}.")
-    return open_table(found, connection, scratch)
+    found = _found(path)
+    table = open_table(found, connection, scratch, checked=False)
+    _require_columns(table, path, named)
+    columns = list(dict.fromkeys(column for _, column in named))
+    measures = {column: option for option, column in named if option in numbers}
+    for column, option in measures.items():
+        _refuse_no_numbers(table[column], path, option)
+    others = [column for column in columns if column not in measures]
+    rows = table.select(*others, *(each for column in measures for each in _parted(table[column])))
+    if found.kind == "csv":
+        rows = _copied(rows, found, connection, scratch)
+    return _with_rest(rows, path, measures).select(*columns)
 
 
-def require_columns(table: ibis.Table, path: Path, columns: Iterable[tuple[str, str]]) -> None:
+def _require_columns(table: ibis.Table, path: Path, columns: Iterable[tuple[str, str]]) -> None:
     """Refuse a column that the file lacks.
 
     Args:
@@ -52,33 +68,59 @@ def require_columns(table: ibis.Table, path: Path, columns: Iterable[tuple[str, 
         raise InputError(f"{option} {column}: {path} has no column {column!r}; {hint}")
 
 
-def as_numbers(table: ibis.Table, path: Path, option: str, column: str) -> ibis.Table:
-    """The table with a column as float64: numbers and flags, also written as text. Words for no value are null.
+def _found(path: Path) -> FoundTable:
+    if not path.exists():
+        raise InputError(f"The file {path} does not exist: check --data.")
+    found = as_table(path)
+    if found is None:
+        raise InputError(f"{path} is not a CSV or Parquet file: its name must end in {', '.join(SUFFIXES)}.")
+    return found
+
+
+def _refuse_no_numbers(values: ibis.Column, path: Path, option: str) -> None:
+    given = values.type()
+    if not (given.is_string() or given.is_numeric() or given.is_boolean()):
+        raise InputError(
+            f"{option} {values.get_name()}: {path} holds values of type {given} there, which are no numbers."
+        )
+
+
+def _parted(values: ibis.Column) -> tuple[ibis.Column, ibis.Column]:
+    """The finite numbers of a column, and the rest as text: few columns have any, and a word is far more work."""
+    number = values.try_cast("float64")
+    finite = (~(number.isnan() | number.isinf())).fill_null(False)
+    rest = ibis.ifelse(finite, ibis.null("string"), values.cast("string"))
+    name = values.get_name()
+    return ibis.ifelse(finite, number, ibis.null("float64")).name(name), rest.name(_REST + name)
+
+
+def _copied(rows: ibis.Table, found: FoundTable, connection: Any, scratch: Path) -> ibis.Table:
+    """A Parquet file of the rows. A line that is no row of the table is met here, and named."""
+    copy = scratch / "columns.parquet"
+    try:
+        connection.to_parquet(rows, str(copy))
+    except duckdb.IOException:
+        raise
+    except duckdb.Error:
+        check_lines(found, connection, scratch)
+        raise
+    return read_parquet(connection, copy)
+
+
+def _with_rest(rows: ibis.Table, path: Path, measures: dict[str, str]) -> ibis.Table:
+    """Numbers with flags as 0 and 1, where there are any.
 
     Raises:
         InputError: a value is no finite number.
     """
-    values = table[column]
-    if not (values.type().is_string() or values.type().is_numeric() or values.type().is_boolean()):
-        raise InputError(f"{option} {column}: {path} holds values of type {values.type()} there, which are no numbers.")
-    number = values.try_cast("float64")
-    # Few columns of text hold anything but numbers, and a word is far more work to recognise than a number.
-    if not values.type().is_string() or _any(table, values.notnull() & (number.isnull() | number.isnan())):
-        values = without_null_words(values, in_text=False)
-        number = _number_or_flag(values)
-    wrong = table.filter(values.notnull() & (number.isnull() | number.isinf()))
-    for example in wrong.limit(1).to_pyarrow()[column].to_pylist():
-        raise InputError(f"{option} {column}: {path} holds {str(example)!r} there, which is not a number.")
-    return table.mutate(**{column: number})
-
-
-def _any(table: ibis.Table, condition: ibis.Value) -> bool:
-    return bool(table.agg(found=condition.any()).to_pyarrow()["found"][0].as_py())
-
-
-def _number_or_flag(values: ibis.Value) -> ibis.Value:
-    number = values.try_cast("float64")
-    if not values.type().is_string():
-        return number
-    flags = ibis.cases(*((values.lower().isin(words), float(truth)) for truth, words in FLAGS.items()))
-    return ibis.coalesce(number, flags)
+    if not measures:
+        return rows
+    has_rest = rows.agg(**{column: rows[_REST + column].count() > 0 for column in measures}).to_pyarrow().to_pylist()[0]
+    for column in (column for column in measures if has_rest[column]):
+        text = without_null_words(rows[_REST + column], in_text=False)
+        flag = ibis.cases(*((text.lower().isin(words), float(truth)) for truth, words in FLAGS.items()))
+        wrong = rows.filter(text.notnull() & flag.isnull())
+        for example in wrong.limit(1).to_pyarrow()[_REST + column].to_pylist():
+            raise InputError(f"{measures[column]} {column}: {path} holds {example!r} there, which is not a number.")
+        rows = rows.mutate(**{column: ibis.coalesce(rows[column], flag)})
+    return rows

@@ -3,6 +3,7 @@
 import csv
 import re
 from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,11 @@ def _counted(rows: ibis.Table, connection: Any, path: Path) -> ibis.Table:
     return read_parquet(connection, path, file_row_number=True).rename({ORDER: "file_row_number"})
 
 
-def open_table(found: FoundTable, connection: Any, scratch: Path) -> ibis.Table:
+def open_table(found: FoundTable, connection: Any, scratch: Path, *, checked: bool = True) -> ibis.Table:
     """What was found as one table, with its own columns; CSV values stay text.
+
+    Args:
+        checked: read every line of CSV once, since whoever reads them later has no file's name at hand.
 
     Raises:
         InputError: a file is empty, cannot be read, or has other columns than the first.
@@ -66,7 +70,11 @@ def open_table(found: FoundTable, connection: Any, scratch: Path) -> ibis.Table:
     if empty := next((path for path in found.files if not path.stat().st_size), None):
         raise InputError(f"{empty} is empty: it needs a header line and rows.")
     if found.kind == "csv":
-        return _open_csv(found, connection, scratch)
+        parts = _csv_parts(found, scratch)
+        if checked:
+            _check_lines(parts, connection)
+        tables = [part.opened(connection) for part in parts]
+        return tables[0] if len(tables) == 1 else ibis.union(*tables)
     columns = [_parquet_columns(path) for path in found.files]
     for path, names in zip(found.files, columns, strict=True):
         if doubled := next((name for name in names if names.count(name) > 1), None):
@@ -86,32 +94,52 @@ def _parquet_columns(path: Path) -> list[str]:
     return names
 
 
-def _open_csv(found: FoundTable, connection: Any, scratch: Path) -> ibis.Table:
-    paths, headers = [], []
-    for path in found.files:
-        try:
-            paths.append(readable_csv(path, scratch))
-            headers.append(header(paths[-1], path))
-        except (OSError, csv.Error) as error:
-            raise InputError(f"{path} cannot be read: check that it is a CSV file and may be read.") from error
-        if headers[-1] != headers[0]:
-            raise InputError(
-                f"{path} and {found.files[0].name} have different headers: all parts of a table need the same one."
-            )
-    tables = []
-    for path, named in zip(paths, found.files, strict=True):
+def check_lines(found: FoundTable, connection: Any, scratch: Path) -> None:
+    """Read every line of CSV files.
+
+    Raises:
+        InputError: names the file and the line that is no row of the table.
+    """
+    _check_lines(_csv_parts(found, scratch), connection)
+
+
+@dataclass(frozen=True)
+class _CsvPart:
+    """A file as it was given, as it can be read, and its header."""
+
+    given: Path
+    path: Path
+    header: Header
+
+    def opened(self, connection: Any) -> ibis.Table:
         # Nothing is left to detection, which takes a line that starts with a mark for a comment and drops it.
-        columns = dict.fromkeys(headers[0].names, "VARCHAR")
-        table = read_csv(connection, path, columns, delim=headers[0].delimiter, quote='"', escape='"', nullstr="")
+        columns = dict.fromkeys(self.header.names, "VARCHAR")
+        return read_csv(connection, self.path, columns, delim=self.header.delimiter, quote='"', escape='"', nullstr="")
+
+
+def _csv_parts(found: FoundTable, scratch: Path) -> list[_CsvPart]:
+    parts: list[_CsvPart] = []
+    for given in found.files:
         try:
-            # The parser is lazy: count now, so that a ragged line is met here, with the file's name at hand.
-            table.count().execute()
+            path = readable_csv(given, scratch)
+            parts.append(_CsvPart(given, path, header(path, given)))
+        except (OSError, csv.Error) as error:
+            raise InputError(f"{given} cannot be read: check that it is a CSV file and may be read.") from error
+        if parts[-1].header != parts[0].header:
+            raise InputError(
+                f"{given} and {found.files[0].name} have different headers: all parts of a table need the same one."
+            )
+    return parts
+
+
+def _check_lines(parts: list[_CsvPart], connection: Any) -> None:
+    for part in parts:
+        try:
+            part.opened(connection).count().execute()
         except duckdb.IOException:
             raise
         except duckdb.Error as error:
-            raise InputError(f"{named} cannot be read as CSV: {_csv_fault(str(error), headers[0])}.") from error
-        tables.append(table)
-    return tables[0] if len(tables) == 1 else ibis.union(*tables)
+            raise InputError(f"{part.given} cannot be read as CSV: {_csv_fault(str(error), part.header)}.") from error
 
 
 def _csv_fault(text: str, header: Header) -> str:

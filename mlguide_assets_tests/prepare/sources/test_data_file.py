@@ -9,7 +9,7 @@ import pytest
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.engine import connect
-from mlguide_assets.prepare.sources.data_file import as_numbers, open_data_file, require_columns
+from mlguide_assets.prepare.sources.data_file import read_columns
 
 TABLE = pa.table({"arm": ["a", "b", None], "amount": ["1", "2.5", None]})
 
@@ -24,35 +24,60 @@ def as_csv(folder: Path, text: str) -> Path:
     return folder / "data.csv"
 
 
-def test_csv_and_parquet_give_the_same_table(tmp_path: Path, connection: Any) -> None:
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    (tmp_path / "scratch").mkdir()
+    return tmp_path / "scratch"
+
+
+AMOUNT = [("--action", "arm"), ("--reward", "amount")]
+
+
+def test_csv_and_parquet_give_the_same_table(tmp_path: Path, scratch: Path, connection: Any) -> None:
     pq.write_table(TABLE, tmp_path / "data.parquet")
-    text = as_csv(tmp_path, "arm,amount\na,1\nb,2.5\n,\n")
+    text = as_csv(tmp_path, "other,arm,amount\n,a,1\n,b,2.5\n,,\n")
     for path in (text, tmp_path / "data.parquet"):
-        assert open_data_file(path, connection, tmp_path).to_pyarrow().to_pylist() == TABLE.to_pylist()
+        rows = read_columns(path, AMOUNT, connection, scratch)
+        assert rows.to_pyarrow().to_pylist() == TABLE.to_pylist()
 
 
-def test_text_becomes_numbers_and_words_for_no_value_null(tmp_path: Path, connection: Any) -> None:
-    path = as_csv(tmp_path, "arm,amount\na,1\nb,2.5\nc,Yes\n,\nd,NA\n")
-    rows = as_numbers(open_data_file(path, connection, tmp_path), path, "--reward", "amount")
-    assert rows.amount.to_pyarrow().to_pylist() == [1.0, 2.5, 1.0, None, None]
+def test_text_becomes_numbers_and_words_for_no_value_null(tmp_path: Path, scratch: Path, connection: Any) -> None:
+    path = as_csv(tmp_path, "arm,amount\na,1\nb,2.5\nc,Yes\n,\nd,NA\ne, -3e2 \nf,nan\n")
+    rows = read_columns(path, AMOUNT, connection, scratch, numbers=["--reward"])
+    assert rows.amount.to_pyarrow().to_pylist() == [1.0, 2.5, 1.0, None, None, -300.0, None]
+
+
+def test_numbers_and_flags_of_parquet_are_read_as_numbers(tmp_path: Path, scratch: Path, connection: Any) -> None:
+    pq.write_table(pa.table({"a": [True, None], "b": [float("nan"), 0.5], "c": [3, None]}), tmp_path / "data.parquet")
+    named = [("--metric", name) for name in "abc"]
+    rows = read_columns(tmp_path / "data.parquet", named, connection, scratch, numbers=["--metric"])
+    assert rows.to_pyarrow().to_pylist() == [{"a": 1.0, "b": None, "c": 3.0}, {"a": None, "b": 0.5, "c": None}]
 
 
 @pytest.mark.parametrize("word", ["much", "inf"])
-def test_what_is_no_number_is_named(word: str, tmp_path: Path, connection: Any) -> None:
+def test_what_is_no_number_is_named(word: str, tmp_path: Path, scratch: Path, connection: Any) -> None:
     path = as_csv(tmp_path, f"arm,amount\na,1\nb,{word}\n")
     with pytest.raises(InputError, match=f"^--reward amount: .* holds '{word}' there, which is not a number"):
-        as_numbers(open_data_file(path, connection, tmp_path), path, "--reward", "amount")
+        read_columns(path, AMOUNT, connection, scratch, numbers=["--reward"])
+
+
+def test_a_line_that_is_no_row_is_named(tmp_path: Path, scratch: Path, connection: Any) -> None:
+    path = as_csv(tmp_path, "arm,amount\na,1\nb,2,3\n")
+    with pytest.raises(
+        InputError, match=r"data\.csv cannot be read as CSV: line 3 has 3 values, where its header has 2"
+    ):
+        read_columns(path, AMOUNT[:1], connection, scratch)
 
 
 @pytest.mark.parametrize(
     ("name", "hint"), [("amuont", "did you mean 'amount'?"), ("zzz", "it has 'arm', 'amount'.")], ids=["near", "far"]
 )
 def test_an_unknown_column_is_answered_with_those_there_are(
-    name: str, hint: str, tmp_path: Path, connection: Any
+    name: str, hint: str, tmp_path: Path, scratch: Path, connection: Any
 ) -> None:
     path = as_csv(tmp_path, "arm,amount\na,1\n")
     with pytest.raises(InputError) as error:
-        require_columns(open_data_file(path, connection, tmp_path), path, [("--action", "arm"), ("--reward", name)])
+        read_columns(path, [("--action", "arm"), ("--reward", name)], connection, scratch)
     assert str(error.value) == f"--reward {name}: {path} has no column {name!r}; {hint}"
 
 
@@ -66,10 +91,10 @@ def test_an_unknown_column_is_answered_with_those_there_are(
     ],
 )
 def test_what_cannot_be_read_is_refused(
-    name: str, content: str | None, said: str, tmp_path: Path, connection: Any
+    name: str, content: str | None, said: str, tmp_path: Path, scratch: Path, connection: Any
 ) -> None:
     path = tmp_path / name
     if content is not None:
         path.write_text(content)
     with pytest.raises(InputError, match=said):
-        open_data_file(path, connection, tmp_path)
+        read_columns(path, AMOUNT, connection, scratch)
