@@ -5,6 +5,7 @@ Under xdist this module is also imported by the process that only hands out test
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # What the libraries bring with them stays for good: looking through it for garbage takes a twelfth of the time.
 gc.set_threshold(100_000, 50, 100)
+
+_frozen_modules = 0
+
+
+def pytest_runtest_teardown() -> None:
+    """Leave out what libraries hold for good from collections of garbage: statsmodels makes a full one per call."""
+    global _frozen_modules
+    if len(sys.modules) > 1.2 * _frozen_modules:
+        gc.collect()
+        gc.freeze()
+        _frozen_modules = len(sys.modules)
+
 
 settings.register_profile("mlguide", deadline=None, max_examples=50)
 settings.load_profile("mlguide")
