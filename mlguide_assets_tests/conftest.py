@@ -68,6 +68,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=turn)
 
 
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """By file, and all of Spark in one process: a second one would take as long to start as many tests."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            return "spark" if file.startswith("mlguide_assets_tests/test_spark") else file
+
+    return ByFile(config, log)
+
+
 @pytest.fixture(scope="session")
 def duck() -> Iterator[Any]:
     """An in-memory DuckDB, as the lake opens it."""
