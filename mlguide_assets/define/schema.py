@@ -4,13 +4,14 @@ An *entity* is a thing with an id (a user, a product, a race). An *event* is som
 entities at a time (a send, a purchase, a result). Nothing here reads data.
 """
 
+import re
 from functools import cached_property
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from mlguide_assets.define.dates import parse_format
-from mlguide_assets.define.values import Duration, TimeZone
+from mlguide_assets.define.values import Duration, TimeZone, ascii_name
 
 
 class Strict(BaseModel):
@@ -27,6 +28,7 @@ TAKEN_NOUNS = ("request", "run")
 """Not for entities: their ids would be called as those of requests and runs are in the tables of predictions."""
 
 TableName = str
+"""What the problem file calls a table: the name of an asset of Dagster, of a folder and of a table in SQL."""
 
 
 DECIMAL_COMMA = "decimal_comma"
@@ -213,10 +215,25 @@ Table = Annotated[
 ]
 
 
+def _suggested(name: str) -> str:
+    plain = ascii_name(name)
+    return plain if plain[:1].isalpha() else f"table_{plain}".rstrip("_")
+
+
 class Schema(Strict):
     """All tables of a problem, in the order in which they are checked: entities before the events that name them."""
 
     tables: dict[TableName, Table] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_are_names_of_assets(self) -> "Schema":
+        for name, table in self.tables.items():
+            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+                raise ValueError(
+                    f"tables: {name!r} is the name of an asset, too, so it needs letters from a to z, digits and "
+                    f"underscores, and a letter first; call it {_suggested(name)} and add from: {table.from_ or name}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _ids_have_names_of_their_own(self) -> "Schema":

@@ -1,6 +1,7 @@
 """Kinds of values that problem files hold beside numbers and texts: durations, schedules, time zones."""
 
 import re
+import unicodedata
 from datetime import timedelta
 from typing import Annotated
 
@@ -35,6 +36,20 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 def slug(value: str) -> str:
     """A value as part of a column name."""
     return re.sub(r"\W+", "_", value.lower()).strip("_")
+
+
+def ascii_name(value: str) -> str:
+    """A text as a name of letters from a to z, digits and underscores, as Dagster's names are.
+
+    >>> ascii_name("Aufträge"), ascii_name("größe in cm"), ascii_name("цена")
+    ('Auftrage', 'grosse_in_cm', 'u0446_u0435_u043d_u0430')
+    """
+    if re.fullmatch(r"\w+", value, re.ASCII):
+        return value
+    letters = unicodedata.normalize("NFKD", value.replace("ß", "ss"))
+    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    named = re.sub(r"[^\x00-\x7f]", lambda letter: f"_u{ord(letter[0]):04x}_", plain)
+    return re.sub(r"[^A-Za-z0-9]+", "_", named).strip("_")
 
 
 _CRON_FIELDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))

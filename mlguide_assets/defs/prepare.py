@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlguide_assets.defs.check_names import check_names
 from mlguide_assets.defs.preload import FOR_TRAINING, preload
 from mlguide_assets.defs.workspace import OWNERS, PROBLEM, Workspace, key_of
 
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
     from mlguide_assets.prepare.sources.simulation_clock import Visible
 
 GROUP = "prepare"
-_RULES = {rule.name: rule for rule in PROBLEM.rules}
-
+_CHECKS = check_names(PROBLEM.rules)
 
 _TABLES = PROBLEM.schema.ordered
 _OUTPUTS = {name: table.description or f"One row per {table.noun}." for name, table in _TABLES.items()} | {
@@ -31,8 +31,10 @@ _OUTPUTS = {name: table.description or f"One row per {table.noun}." for name, ta
     },
     deps=["problem_definition"],
     check_specs=[
-        dg.AssetCheckSpec(rule.fact, asset=rule.table, description=f"{type(rule).__doc__} On failure: {rule.action}.")
-        for rule in _RULES.values()
+        dg.AssetCheckSpec(
+            _CHECKS[rule.name], asset=rule.table, description=f"{type(rule).__doc__} On failure: {rule.action}."
+        )
+        for rule in PROBLEM.rules
     ],
 )
 def ingest_sources(context: dg.AssetExecutionContext, workspace: Workspace) -> Iterator[Any]:
@@ -57,7 +59,7 @@ def ingest_sources(context: dg.AssetExecutionContext, workspace: Workspace) -> I
         for result in read.results:
             yield dg.AssetCheckResult(
                 asset_key=key_of(result.table),
-                check_name=_RULES[result.rule].fact,
+                check_name=_CHECKS[result.rule],
                 passed=result.passed,
                 severity=dg.AssetCheckSeverity.ERROR if result.action == "block" else dg.AssetCheckSeverity.WARN,
                 metadata={"violations": result.violations, "rows": result.rows, "action": result.action}

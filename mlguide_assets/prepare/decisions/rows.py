@@ -50,7 +50,8 @@ def decision_rows(tables: Tables, problem: Deciding, *, clock: datetime | ibis.V
     Returns:
         `<noun>_id` of each entity that the decision is about, its time (`catalogue.time_column`), the label under the
         name that the problem has for it (1, 0, or null while it has not matured), and `matured_at`: when the outcome is
-        final. Of events, what makes them unique and `predict.known` follow. Ordered by time and ids.
+        final. Of events, what makes them unique and `predict.known` follow. In any order: few need one, and
+        an engine would sort them for all.
     """
     if isinstance(problem.predict, PredictEvent):
         return _each_event(tables, problem, problem.predict, clock)
@@ -68,7 +69,7 @@ def _each_event(tables: Tables, problem: Deciding, predict: PredictEvent, clock:
     final = rows[AT] + micros(predict.label.window + (event.arrives_within or timedelta()))
     label = ibis.ifelse(final <= _literal(clock), rows[POSITIVE].cast("int8"), ibis.null("int8"))
     decided = {at: timestamp_of(rows[AT]), predict.label.column: label, MATURED_AT: timestamp_of(final)}
-    return rows.select(*ids, **decided, **{name: rows[name] for name in own}).order_by(at, *ids, *own)
+    return rows.select(*ids, **decided, **{name: rows[name] for name in own})
 
 
 def asked_about(tables: Tables, problem: Deciding, at: datetime) -> ibis.Table:
@@ -117,7 +118,7 @@ def _at_cut_offs(
     rows = _with_label(rows, _future(tables, problem, predict, predict.label, cut_offs), predict.label, key)
     at = time_column(problem)
     decided = {at: cut_offs.time(rows.cut_off), predict.label.column: rows.label, MATURED_AT: timestamp_of(rows.final)}
-    return rows.select(key, **decided).order_by(at, key)
+    return rows.select(key, **decided)
 
 
 def _asked_about(tables: Tables, problem: Deciding, predict: PredictEntity, cut_offs: CutOffs) -> ibis.Table:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from mlguide_assets.define.values import ascii_name
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, time_of
 from mlguide_assets.prepare.profiling.drafting import (
     DraftTable,
@@ -34,7 +35,7 @@ def draft_tables(source: Source) -> list[DraftTable]:
 
 
 def _key_of_table(name: str) -> str:
-    return file_name(name.rpartition(".")[2])
+    return ascii_name(file_name(name.rpartition(".")[2]))
 
 
 def _from(name: str, key: str) -> list[Line]:
