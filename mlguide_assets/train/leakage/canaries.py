@@ -1,5 +1,7 @@
 """Events that are in no decision's past: planted after all others, in every event table."""
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,7 @@ import pyarrow as pa
 from mlguide_assets.define.features import Declaration
 from mlguide_assets.define.prediction import PredictEvent
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.schema import EventTable
+from mlguide_assets.define.schema import EntityTable, EventTable
 from mlguide_assets.prepare.features.catalogue import event_of, split_values
 from mlguide_assets.train.some_units import (
     History,
@@ -39,62 +41,122 @@ def with_canaries(history: History, problem: Problem, last: int) -> History:
     """The history with two more events of each unit, in every table of events, after the last of all.
 
     One is the unit's last event again; the other is of entities that were unknown before, the canaries. Both have the
-    positive outcome, where they decide. Events of no unit are planted for whatever they name first.
+    positive outcome, where they decide. Events of no unit are planted for whatever they name first. An event that
+    happens when an entity says is planted with a new entity, since that of the last event is of the past.
 
     Args:
         last: the instant of the last event, in microseconds since 1970.
     """
-    schema = problem.schema
-    canaries = {noun: _new_id(history, problem, noun) for noun in schema.entities if noun != problem.decision.unit}
-    times = {event.at for event in schema.event_tables.values() if event.own_time is None}
+    planting = _Planting(history, problem, last)
     found = dict(history)
-    for name, event in schema.event_tables.items():
-        planted = _planted(history, problem, name, event, last, canaries)
+    for name, event in problem.schema.event_tables.items():
         # As a source would have them: what follows from the order of rows is no leak.
-        found[name] = pa.concat_tables([history[name], *planted]).sort_by(
+        found[name] = pa.concat_tables([history[name], *planting.events(name)]).sort_by(
             [(each, "ascending") for each in event.unique_by]
         )
-    for name, table in schema.entity_tables.items():
-        if table.entity in canaries and history[name].num_rows:
-            row = history[name].slice(0, 1)
-            told_by = [time for time in table.columns if f"{table.entity}.{time}" in times]
-            later = {time: timestamps(np.array([last + 1])) for time in told_by}
-            marked = {column: [CANARY] for column in _counted(problem, table.entity)}
-            row = replaced(row, {table.key: [canaries[table.entity]], **later, **marked})
-            found[name] = pa.concat_tables([history[name], row])
+    for name, table in problem.schema.entity_tables.items():
+        if history[name].num_rows:
+            found[name] = pa.concat_tables([history[name], *planting.entities(name, table)])
     return found
 
 
-def _planted(
-    history: History, problem: Problem, name: str, event: EventTable, last: int, canaries: dict[str, Any]
-) -> list[pa.Table]:
-    rows = history[name]
-    if not rows.num_rows:
-        return []
-    at, _ = instants_of(history, problem, name)
-    whose = problem.decision.unit if problem.decision.unit in event.of else next(iter(event.of))
-    again = rows.take(pa.array(_newest(rows[event.of[whose]], at)))
-    parent = event.at.split(".")[0] if event.own_time is None else None
-    planted = []
-    for number in range(2):
+@dataclass(frozen=True)
+class _Planting:
+    """What is planted, and after which instant."""
+
+    history: History
+    problem: Problem
+    last: int
+
+    @cached_property
+    def _again(self) -> dict[str, pa.Table]:
+        """The last events of each unit, per table of events."""
+        found: dict[str, pa.Table] = {}
+        for name, event in self.problem.schema.event_tables.items():
+            rows = self.history[name]
+            found[name] = rows
+            if rows.num_rows:
+                at, _ = instants_of(self.history, self.problem, name)
+                found[name] = rows.take(pa.array(_newest(rows[event.of[self._whose(event)]], at)))
+        return found
+
+    def _whose(self, event: EventTable) -> str:
+        unit = self.problem.decision.unit
+        return unit if unit in event.of else next(iter(event.of))
+
+    @cached_property
+    def _parents(self) -> dict[str, tuple[list[Any], list[Any]]]:
+        """The ids of new entities that say when events happen: for the first and for the second of each unit."""
+        most: dict[str, int] = {}
+        for name, event in self.problem.schema.event_tables.items():
+            noun = _parent(event)
+            if noun is not None and self._again[name].num_rows:
+                most[noun] = max(most.get(noun, 0), self._again[name].num_rows)
+        found = {}
+        for noun, number in most.items():
+            ids = self._new_ids(noun, 2 * number)
+            found[noun] = (ids[:number], ids[number:])
+        return found
+
+    @cached_property
+    def _canaries(self) -> dict[str, Any]:
+        """The id of an entity of each kind that was unknown before."""
+        others = (noun for noun in self.problem.schema.entities if noun != self.problem.decision.unit)
+        return {
+            noun: self._parents[noun][1][0] if noun in self._parents else self._new_ids(noun, 1)[0] for noun in others
+        }
+
+    def _new_ids(self, noun: str, count: int) -> list[Any]:
+        columns = columns_of_noun(self.history, self.problem, noun).values()
+        columns_with_ids = [column for column in columns if column.null_count < len(column)]
+        return new_ids(columns_with_ids, count) if columns_with_ids else list(range(count))
+
+    def events(self, name: str) -> list[pa.Table]:
+        """The first and the second event of each unit in a table."""
+        again, event = self._again[name], self.problem.schema.event_tables[name]
+        return [replaced(again, self._changes(again, event, number)) for number in (0, 1)] if again.num_rows else []
+
+    def _changes(self, again: pa.Table, event: EventTable, number: int) -> dict[str, Any]:
+        rows, whose, parent = again.num_rows, self._whose(event), _parent(event)
         changes: dict[str, Any] = {}
         for noun, column in event.of.items():
-            # At an entity's time, only a canary is late enough.
-            if noun != whose and noun in canaries and (number or noun == parent):
-                changes[column] = [canaries[noun]] * again.num_rows
+            if noun == parent:
+                changes[column] = self._parents[noun][number][:rows]
+            elif noun != whose and noun in self._canaries and number:
+                changes[column] = [self._canaries[noun]] * rows
         for time in (event.own_time, event.known_at):
             if time is not None:
-                changes[time] = timestamps(np.full(again.num_rows, last + 1 + number))
+                changes[time] = timestamps(np.full(rows, self.last + 1 + number))
         for column in own_numbers(event):
-            if column in rows.column_names:
-                ids = new_ids([rows[column]], 2 * again.num_rows)
-                changes[column] = ids[number * again.num_rows : (number + 1) * again.num_rows]
-        if isinstance(problem.predict, PredictEvent) and event.event == problem.predict.each:
-            changes[problem.predict.label.column] = [problem.predict.label.positive] * again.num_rows
+            if column in again.column_names:
+                ids = new_ids([self.history[str(self.problem.schema.table_of(event.event))][column]], 2 * rows)
+                changes[column] = ids[number * rows : (number + 1) * rows]
+        predict = self.problem.predict
+        if isinstance(predict, PredictEvent) and event.event == predict.each:
+            changes[predict.label.column] = [predict.label.positive] * rows
         if number:
-            changes |= {column: [CANARY] * again.num_rows for column in _counted(problem, event.event)}
-        planted.append(replaced(again, changes))
-    return planted
+            changes |= {column: [CANARY] * rows for column in _counted(self.problem, event.event)}
+        return changes
+
+    def entities(self, name: str, table: EntityTable) -> list[pa.Table]:
+        """The rows of the entities that are new: each as the first of the table, after all that happened."""
+        ids = self._parents.get(table.entity)
+        if ids is None:
+            ids = ([], [self._canaries[table.entity]] if table.entity in self._canaries else [])
+        return [self._entity_rows(name, table, each, number) for number, each in enumerate(ids) if each]
+
+    def _entity_rows(self, name: str, table: EntityTable, ids: list[Any], number: int) -> pa.Table:
+        rows = self.history[name].take(pa.array([0] * len(ids)))
+        times = {event.at for event in self.problem.schema.event_tables.values() if event.own_time is None}
+        told_by = [time for time in table.columns if f"{table.entity}.{time}" in times]
+        later = {time: timestamps(np.full(len(ids), self.last + 1 + number)) for time in told_by}
+        marked = {column: [CANARY] * len(ids) for column in _counted(self.problem, table.entity)} if number else {}
+        return replaced(rows, {table.key: ids, **later, **marked})
+
+
+def _parent(event: EventTable) -> str | None:
+    """The entity that says when an event happened, where it has no time of its own."""
+    return event.at.split(".")[0] if event.own_time is None else None
 
 
 def _newest(ids: pa.ChunkedArray, at: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -103,11 +165,6 @@ def _newest(ids: pa.ChunkedArray, at: np.ndarray[Any, np.dtype[np.int64]]) -> np
     order = np.lexsort((at, codes))
     ends = np.r_[codes[order][1:] != codes[order][:-1], True]
     return np.sort(order[ends & (codes[order] >= 0)])
-
-
-def _new_id(history: History, problem: Problem, noun: str) -> Any:
-    columns = [column for column in columns_of_noun(history, problem, noun).values() if column.null_count < len(column)]
-    return new_ids(columns, 1)[0] if columns else 0
 
 
 def _counted(problem: Problem, noun: str) -> list[str]:

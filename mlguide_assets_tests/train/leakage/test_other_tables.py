@@ -83,6 +83,32 @@ RACES = problem_of(
     },
     NOWHERE,
 )
+LOANS = problem_of(
+    {
+        **ORDERS,
+        "name": "loans",
+        "tables": {
+            "applications": {
+                "entity": "application",
+                "key": "application",
+                "static": True,
+                "columns": {"date": "time", "amount": "number"},
+            },
+            "outcomes": {
+                "event": "outcome",
+                "at": "application.date",
+                "of": {"customer": "customer", "application": "application"},
+                "columns": {"defaulted": "flag"},
+            },
+        },
+        "predict": {
+            "each": "outcome",
+            "label": {"column": "defaulted", "positive": "yes", "negative": "no", "window": "7d"},
+        },
+        "features": {"declared": {"defaults": {"rate": "label", "by": "customer"}, "hour": {"calendar": "hour"}}},
+    },
+    NOWHERE,
+)
 
 
 @lru_cache
@@ -125,6 +151,13 @@ def tables_of(name: str) -> dict[str, ibis.Table]:
                 for at in times
             ]
         }
+    elif name == LOANS.name:
+        applications = [{"application": n, "date": at, "amount": chance.random()} for n, at in enumerate(times)]
+        outcomes = [
+            {"application": n, "customer": chance.randrange(60), "defaulted": chance.choice(["yes", "no"])}
+            for n in range(len(times))
+        ]
+        tables = {"applications": applications, "outcomes": outcomes}
     else:
         races = [{"race": number, "date": START + 3 * number * DAY} for number in range(40)]
         driven = [(driver, race["race"]) for race in races for driver in chance.sample(range(20), 9)]
@@ -146,6 +179,17 @@ def test_alarms_are_silent_where_nothing_leaks(problem: Problem) -> None:
     found = leakage_alarms(tables, features_from(tables, problem), problem)
     assert [alarm.message for alarm in found if not alarm.passed] == []
     assert len(found) == 4
+
+
+def test_an_outcome_that_happens_when_its_parent_says_is_one_decision_with_and_without_canaries() -> None:
+    assert [alarm.message for alarm in alarms(LOANS, features_from) if not alarm.passed] == []
+    own = {**LOANS.tables["outcomes"].model_dump(by_alias=True), "of": {"application": "application"}}
+    schema = {"applications": LOANS.tables["applications"], "outcomes": {**own, "columns": {"defaulted": "flag"}}}
+    alone = LOANS.model_dump(by_alias=True) | {
+        "tables": schema,
+        "features": {"declared": {"hour": {"calendar": "hour"}}},
+    }
+    assert [alarm.message for alarm in alarms(Problem.model_validate(alone), features_from) if not alarm.passed] == []
 
 
 Leak = Callable[[ibis.Table, Tables], ibis.Value]
@@ -197,6 +241,12 @@ def orders_that_follow(rows: ibis.Table, tables: Tables) -> ibis.Table:
     )
 
 
+def defaults_of_all_time(rows: ibis.Table, tables: Tables) -> ibis.Table:
+    ended = tables["outcomes"]
+    of_customer = ended.group_by(whose="customer").aggregate(leak=(ended.defaulted == "yes").sum())
+    return rows.join(of_customer, rows.customer_id == of_customer.whose)
+
+
 def points_of_all_time(rows: ibis.Table, tables: Tables) -> ibis.Table:
     driven = tables["results"].group_by(whose="driver").aggregate(leak=tables["results"].points.sum())
     return rows.join(driven, rows.driver_id == driven.whose)
@@ -206,6 +256,7 @@ BY_BOTH = [
     (CARDS, "payments_7d", frauds_of_all_time),
     (CUSTOMERS, "orders_14d", orders_that_follow),
     (RACES, "mean_points", points_of_all_time),
+    (LOANS, "defaults", defaults_of_all_time),
 ]
 BY_THE_SHIFT = [
     (CARDS, "payments_7d", own_outcome),
