@@ -168,9 +168,10 @@ def _print_decision(status: dict[str, Any], home: Home, console: Console) -> Non
     now = (
         f"version {champion['version']} ({status['champion_model']}) is champion"
         if champion
-        else "there is no champion"
+        else "there is no champion yet"
     )
-    console.print(_section("Gate", verdict, colour).append(f": {now}"))
+    why = "; what did not hold:" if decision["verdict"] == "refused" else ""
+    console.print(_section("Gate", verdict, colour).append(f": {now}{why}"))
     said = (status["evaluation"] or {}).get("candidate_reason")
     for reason in decision["reasons"]:
         if reason == said:

@@ -32,7 +32,8 @@ class Gate(Strict):
         description="Minimum number of positive labels after the champion's training, to compare it as it serves.",
     )
     max_calibration_error: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=0.01, description="Mean distance of probabilities and rates, where chance alone does not explain more."
+        default=0.01,
+        description="Mean distance of probabilities and rates that is accepted; a significantly larger one is not.",
     )
     max_slice_gap: Annotated[float, Field(gt=0, le=1)] = Field(
         default=0.1,

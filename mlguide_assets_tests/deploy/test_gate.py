@@ -206,6 +206,7 @@ def test_a_refusal_names_the_key_of_the_problem_file_that_decided_it() -> None:
     "change",
     [
         {"calibration_error": Estimate(0.012, 0.01, 0.02), "calibration_by_chance": Estimate(0.01, 0.005, 0.015)},
+        {"calibration_error": Estimate(0.02, 0.009, 0.03), "calibration_by_chance": Estimate(0.01, 0.005, 0.015)},
         {"slices": slices(-0.2, -0.35, -0.05)},
     ],
 )

@@ -34,6 +34,9 @@ SHARE = 0.02
 """... and only those that so large a share of its events has."""
 SAMPLE = 4_000
 """Decision rows on which constants and copies are looked for, about."""
+NEWEST, OUTGROWN, FEWEST_NEWEST = 0.2, 0.15, 50
+"""A feature outgrows its past where, of its newest fifth of rows, more than so large a share is beyond 98 % of the
+earlier ones; of fewer rows than so many it cannot be said."""
 SLACK = 1.3
 """So many times `max` features are measured at most, and a few more."""
 _FEW = 20
@@ -61,8 +64,8 @@ def resolved_features(
 ) -> Features:
     """The features of a problem as declarations alone, with the values of every `split`.
 
-    Features that the user declared all stay. Of the automatic ones, those that are constant or a copy of an earlier one
-    on a sample of rows are left out, and those beyond `max`.
+    Features that the user declared all stay. Of the automatic ones, those that are constant, a copy of an earlier one
+    or outgrow their past on a sample of rows are left out, and those beyond `max`.
 
     Args:
         tables: by their names in the problem file.
@@ -86,8 +89,8 @@ def resolved_features(
     own = [feature.name for feature in features_of(_with(problem, declared))]
     values = _measured(_sample(earlier, problem), tables, problem, {**declared, **candidates}, cut_offs)
     names = [feature.name for feature in features_of(_with(problem, {**declared, **candidates}))]
-    kept = [name for name in informative(values, names, always=own) if name not in own][: automatic.max]
-    return Features(automatic=False, declared={**declared, **_restricted(candidates, kept)})
+    kept = [name for name in informative(values, names, always=own) if name not in own and not outgrows(values[name])]
+    return Features(automatic=False, declared={**declared, **_restricted(candidates, kept[: automatic.max])})
 
 
 def profile_of(problem: Declared, tables: Tables, automatic: Automatic, until: datetime) -> Profile:
@@ -261,6 +264,25 @@ def informative(values: Mapping[str, pa.ChunkedArray], names: list[str], *, alwa
             kept.append(name)
         seen.add(content)
     return kept
+
+
+def outgrows(column: pa.ChunkedArray) -> bool:
+    """Whether the newest values are ones that earlier rows did not have, as of a total that grows with the calendar.
+
+    A model would have to extrapolate from the first day on: its scores drift away from the rates.
+
+    Args:
+        column: (n,) values in the order of time.
+    """
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return False
+    values = np.asarray(floats(column), dtype=np.float64)
+    earlier, newest = np.split(values, [round((1 - NEWEST) * len(values))])
+    earlier, newest = earlier[~np.isnan(earlier)], newest[~np.isnan(newest)]
+    if not len(earlier) or len(newest) < FEWEST_NEWEST:
+        return False
+    low, high = np.quantile(earlier, [0.01, 0.99])
+    return bool(((newest < low) | (newest > high)).mean() > OUTGROWN)
 
 
 def _content(column: pa.ChunkedArray) -> bytes:

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import ibis
+import numpy as np
 import pyarrow as pa
 import pytest
 import yaml
@@ -16,7 +17,7 @@ from mlguide_assets.define.schema import Schema
 from mlguide_assets.prepare.decisions.rows import decision_rows
 from mlguide_assets.prepare.features.automatic import Profile, automatic_declarations
 from mlguide_assets.prepare.features.catalogue import features_of
-from mlguide_assets.prepare.features.resolving import ResolvedProblem, features_as_yaml, resolved_features
+from mlguide_assets.prepare.features.resolving import ResolvedProblem, features_as_yaml, outgrows, resolved_features
 
 START = datetime(2024, 1, 1)
 UNTIL = datetime(2024, 3, 1)
@@ -83,6 +84,7 @@ def tables_of(after: str = "as before") -> dict[str, ibis.Table]:
     for number in range(600):
         at = START + timedelta(minutes=chance.randrange(int((END - START) / timedelta(minutes=1))))
         minutes = float(chance.randrange(1, 30))
+        kind = chance.choice(["short", "short", "long"])
         later = after != "as before" and at >= UNTIL
         visits.append(
             {
@@ -94,7 +96,7 @@ def tables_of(after: str = "as before") -> dict[str, ibis.Table]:
                 # What minutes say, in the same unit: a copy.
                 "seconds": minutes * 7 if later else minutes,
                 "version": float(at >= UNTIL),
-                "kind": after if later else chance.choice(["short", "short", "long"]),
+                "kind": after if later else kind,
                 "code": f"c{number}",
                 "note": f"text {number}",
                 "bought": chance.choice(["yes", "no", "no"]),
@@ -155,6 +157,22 @@ def test_constants_and_copies_are_left_out(of_members: Features) -> None:
     names = names_of(of_members, ENTITY)
     # The version is 0 until the test window, and seconds are minutes.
     assert not [name for name in names if "version" in name or "seconds" in name]
+
+
+@pytest.mark.parametrize(
+    ("values", "grows"),
+    [
+        (np.arange(1000.0), True),
+        (-np.arange(1000.0), True),
+        (np.minimum(np.arange(1000.0), 300), False),
+        (np.random.default_rng(0).normal(size=1000), False),
+        (np.where(np.arange(1000) < 900, np.nan, 1.0), False),
+        (np.arange(100.0), False),
+    ],
+    ids=["a total", "a countdown", "saturated", "stationary", "new", "too few"],
+)
+def test_what_the_past_has_not_seen_is_left_out(values: Any, grows: bool) -> None:
+    assert outgrows(pa.chunked_array([values])) == grows
 
 
 def test_outcomes_are_rates_of_what_has_matured_and_nothing_else(of_visits: Features) -> None:
