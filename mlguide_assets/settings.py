@@ -16,6 +16,8 @@ ALLOWED_HOSTS_VARIABLE = "MLGUIDE_ALLOWED_HOSTS"
 """Names by which `mlguide ui` and `mlguide serve` may be addressed besides their own, separated by commas."""
 LAKE_VARIABLE = "MLGUIDE_LAKE"
 """Where the lakes of all problems are, if not in the home: `s3://bucket/prefix` and the like, or a folder."""
+CHOSEN_VARIABLE = "MLGUIDE_CHOSEN_PROBLEM"
+"""Set by `--problem`, for this process and those that it starts: the commands that they print repeat it."""
 BUCKETS = ("s3", "gs", "az", "abfss")
 """The schemes of object storage."""
 DEFAULT_HOME = ".mlguide"
@@ -66,18 +68,17 @@ class Home:
         return cls(root, "" if given is None or root == default else f"--home {shlex.quote(str(given))}")
 
     def commands(self, text: str) -> str:
-        """A text whose `mlguide` commands find this home.
+        """A text whose `mlguide` commands find this home, and the problem that was chosen of it.
 
         >>> Home(Path("other"), "--home other").commands("'mlguide run' trains a model")
         "'mlguide run --home other' trains a model"
         >>> Home(Path("other"), "--home other").commands("'mlguide experiment list' lists them, 'mlguide init' drafts")
         "'mlguide experiment list --home other' lists them, 'mlguide init' drafts"
         """
-        if not self.option:
-            return text
-        # A function: in a replacement text, a backslash of the path would be an escape.
-        command = rf"\bmlguide (?!.{{0,80}}--home)(?:{'|'.join(COMMANDS_ON_A_HOME)})\b(?!-)"
-        return re.sub(command, lambda found: f"{found[0]} {self.option}", text)
+        chosen = os.environ.get(CHOSEN_VARIABLE)
+        for option in (f"--problem {chosen}" if chosen else "", self.option):
+            text = _with_option(text, option) if option else text
+        return text
 
     @property
     def is_used(self) -> bool:
@@ -243,3 +244,10 @@ def _folder_of(address: str) -> Path | None:
             f"AWS_ACCESS_KEY_ID."
         )
     return path
+
+
+def _with_option(text: str, option: str) -> str:
+    """The text with an option behind each command on a home that lacks it."""
+    command = rf"\bmlguide (?!.{{0,80}}{option.split()[0]})(?:{'|'.join(COMMANDS_ON_A_HOME)})\b(?!-)"
+    # A function: in a replacement text, a backslash of the path would be an escape.
+    return re.sub(command, lambda found: f"{found[0]} {option}", text)

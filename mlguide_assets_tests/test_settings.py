@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mlguide_assets.errors import InputError
-from mlguide_assets.settings import HOME_VARIABLE, Home
+from mlguide_assets.settings import CHOSEN_VARIABLE, HOME_VARIABLE, Home
 
 
 def test_commands_name_a_home_that_is_not_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,6 +22,13 @@ def test_commands_name_a_home_that_is_not_the_default(tmp_path: Path, monkeypatc
         assert default.commands(text) == text
     monkeypatch.setenv(HOME_VARIABLE, "my home")
     assert Home.locate(Path("my home")).commands(text) == text
+
+
+def test_commands_name_the_problem_that_was_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CHOSEN_VARIABLE, "telecom")
+    text = "'mlguide export plan', then 'mlguide run --problem other', and 'mlguide init'"
+    shown = "'mlguide export --home h --problem telecom plan', then 'mlguide run --home h --problem other', and"
+    assert Home(Path("h"), "--home h").commands(text) == f"{shown} 'mlguide init'"
 
 
 def test_a_home_that_is_not_there_is_refused_and_not_made(tmp_path: Path) -> None:

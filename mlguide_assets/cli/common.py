@@ -10,7 +10,14 @@ from typing import Annotated, Any
 import typer
 
 from mlguide_assets.errors import InputError, RunFailedError
-from mlguide_assets.settings import DATABASE_VARIABLE, HOME_VARIABLE, LAKE_VARIABLE, Home, shared_address
+from mlguide_assets.settings import (
+    CHOSEN_VARIABLE,
+    DATABASE_VARIABLE,
+    HOME_VARIABLE,
+    LAKE_VARIABLE,
+    Home,
+    shared_address,
+)
 
 HomeOption = Annotated[
     Path | None,
@@ -108,7 +115,7 @@ def choose_problem_of_home(home: Home, name: str) -> None:
     from mlguide_assets.define.loading import PROBLEM_VARIABLE, problem_of_home
 
     problem_of_home(home, name)
-    os.environ[PROBLEM_VARIABLE] = name
+    os.environ[PROBLEM_VARIABLE] = os.environ[CHOSEN_VARIABLE] = name
 
 
 def _fail(message: str, code: int) -> None:

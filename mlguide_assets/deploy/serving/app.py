@@ -24,7 +24,7 @@ from mlguide_assets.deploy.online_store.store import StoreError
 from mlguide_assets.deploy.serving.answers import ServiceState
 from mlguide_assets.deploy.serving.api import Api, api_of
 from mlguide_assets.deploy.serving.describing import ProblemWords
-from mlguide_assets.deploy.serving.examples import ids_of, request_examples
+from mlguide_assets.deploy.serving.examples import ids_of, instant_of, request_examples
 from mlguide_assets.deploy.serving.faults import FAULTS, add_faults
 from mlguide_assets.deploy.serving.guarding import App, Guard, Shortcut
 from mlguide_assets.deploy.serving.listing import List, row_type
@@ -255,7 +255,8 @@ def _add_examples(app: FastAPI, api: Api, *, real: bool) -> None:
         running: WorkerState | None = getattr(app.state, "running", None)
         publication = running.publication() if real and running else None
         description = deepcopy(described())
-        for path, bodies in request_examples(api.problem, ids_of(api.problem, publication)).items():
+        ids, at = ids_of(api.problem, publication), instant_of(api.problem, publication)
+        for path, bodies in request_examples(api.problem, ids, at).items():
             content = description["paths"][path]["post"]["requestBody"]["content"]["application/json"]
             content["examples"] = {f"example {number}": {"value": body} for number, body in enumerate(bodies, 1)}
         return description

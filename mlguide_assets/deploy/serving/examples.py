@@ -1,6 +1,7 @@
 """Requests to try the API with: about ids that there are, and an event that might happen."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from mlguide_assets.define.contracts import OneOf
@@ -9,6 +10,7 @@ from mlguide_assets.define.prediction import PredictEvent
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import ColumnKind
 from mlguide_assets.deploy.online_store.store import Id, Publication
+from mlguide_assets.deploy.serving.instants import now_of
 from mlguide_assets.deploy.serving.request import PredictionRequest
 
 _VALUES: dict[ColumnKind, Any] = {"number": 12.5, "integer": 3, "flag": False, "category": "a", "text": "a text"}
@@ -25,42 +27,58 @@ def ids_of(problem: Problem, publication: Publication | None) -> dict[str, tuple
     return {**found, decision.choose: publication.candidates} if decision.choose else found
 
 
-def request_examples(problem: Problem, ids: Mapping[str, tuple[Id, ...]]) -> dict[str, list[dict[str, Any]]]:
+def instant_of(problem: Problem, publication: Publication | None) -> datetime | None:
+    """The instant that a request must name, since what is published is too old for now; None where it need not."""
+    if publication is None:
+        return None
+    age = now_of(problem, publication.as_of) - publication.as_of
+    return publication.as_of if age > problem.serving.refuse_after else None
+
+
+def request_examples(
+    problem: Problem, ids: Mapping[str, tuple[Id, ...]], at: datetime | None = None
+) -> dict[str, list[dict[str, Any]]]:
     """Path → bodies that it answers.
 
     Args:
         ids: noun → some ids, see `ids_of`.
+        at: the instant to name, see `instant_of`.
     """
     decision = problem.decision
     some = {noun: known or _ANYBODY for noun, known in ids.items()}
     if decision.is_event and not decision.choose:
-        first, second = (example_event(problem, some, place) for place in (0, 1))
+        first, second = (example_event(problem, some, place, at) for place in (0, 1))
         return {"/predict": [first, {decision.plural: [first, second], "explain": True}]}
-    units = list(some[decision.unit][:3])
+    units, instant = list(some[decision.unit][:3]), {"as_of": at.isoformat()} if at else {}
     about = f"{decision.unit}_ids"
     if not decision.choose:
-        return {"/predict": [{about: units}, {about: units[:1], "explain": True}]}
+        return {"/predict": [{about: units, **instant}, {about: units[:1], **instant, "explain": True}]}
     among = {f"{decision.choose}_ids": list(some[decision.choose][:3])}
+    # Without them, the last decision is scored as of its own instant.
+    first = {about: units, **(among if at else {}), **instant, "probability": True}
     return {
-        "/predict": [{about: units, "probability": True}, {about: units[:2], **among, "explain": True}],
-        "/recommend": [{about: units}, {about: units[:1], **among}],
+        "/predict": [first, {about: units[:2], **among, **instant, "explain": True}],
+        "/recommend": [{about: units, **instant}, {about: units[:1], **among, **instant}],
     }
 
 
-def example_event(problem: Problem, ids: Mapping[str, tuple[Id, ...]], place: int = 0) -> dict[str, Any]:
+def example_event(
+    problem: Problem, ids: Mapping[str, tuple[Id, ...]], place: int = 0, at: datetime | None = None
+) -> dict[str, Any]:
     """An event that might happen.
 
     Args:
         place: of the ids that it has; another one is another event.
+        at: when; None: now.
     """
     entities = {id_column(noun): ids[noun][place % len(ids[noun])] for noun in problem.decision.nouns}
-    return entities | example_columns(problem)
+    return entities | example_columns(problem) | ({problem.decision.time: at.isoformat()} if at else {})
 
 
 def example_columns(problem: Problem) -> dict[str, Any]:
     """The columns of an event that are known when it happens, with values that there might be."""
     assert isinstance(problem.predict, PredictEvent)
-    columns, stated = problem.schema.event(problem.predict.each).columns, values_of(problem)
+    columns, stated = problem.schema.event(problem.predict.each).columns, _counted_values(problem) | values_of(problem)
     return {name: (stated.get(name) or [_VALUES[columns[name].kind]])[0] for name in problem.predict.known}
 
 
@@ -72,6 +90,12 @@ def values_of(problem: Problem) -> dict[str, list[str]]:
         for rule in problem.contracts
         if isinstance(rule, OneOf) and rule.table == table
     }
+
+
+def _counted_values(problem: Problem) -> dict[str, list[str]]:
+    """Column of the event that is predicted → values by which a feature counts."""
+    declared = problem.features.declared.values()
+    return {each.split: list(each.values) for each in declared if each.split and each.values}
 
 
 def trial(problem: Problem, publication: Publication) -> PredictionRequest | None:

@@ -54,11 +54,12 @@ def check_age(instant: datetime, feature_time: datetime, serving: Serving, *, gi
             f"would know the future: give a later {name}.",
         )
     if age > serving.refuse_after:
+        ended = "" if given else " Where the data have ended, write serving: {clock: data} in the problem file."
         raise RefusedError(
             status,
             f"The features are of {feature_time.isoformat()}, {in_days(age)} before the requested instant, and past "
             f"{in_days(serving.refuse_after)} nothing is answered (serving.refuse_after of the problem file): publish "
-            f"newer ones with 'mlguide run', or give an earlier {name}.",
+            f"newer ones with 'mlguide run', or give an earlier {name}.{ended}",
         )
     if age > serving.stale_after:
         return [

@@ -82,7 +82,8 @@ class Resolver:
             )
         self._refuse_too_many(request, len(request.units))
         feature_time = snapshot.publication.as_of
-        degraded = self._check_age(now_of(self.problem, feature_time), feature_time, given=None)
+        now, name = now_of(self.problem, feature_time), f"as_of, and {decision.choose}_ids with it"
+        degraded = check_age(now, feature_time, self.problem.serving, given=False, name=name)
         last = snapshot.look_up(f"last_{decision.plural}", request.units)
         slots: list[Slot] = []
         features = Features(plan.names)

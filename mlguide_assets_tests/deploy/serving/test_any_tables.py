@@ -9,10 +9,13 @@ import ibis
 import numpy as np
 import pytest
 
+from mlguide_assets.define.operations import Serving
 from mlguide_assets.deploy.batch import features_to_score, ids_of, score
 from mlguide_assets.deploy.bundle import champion
 from mlguide_assets.deploy.landing import PREDICTION_LOG, land_log
+from mlguide_assets.deploy.online_store.store import Publication
 from mlguide_assets.deploy.prediction_log import days, now_utc, read_day
+from mlguide_assets.deploy.serving.examples import instant_of, request_examples
 from mlguide_assets.observe.online_parity import online_parity, parity_verdict
 from mlguide_assets.prepare.features.building import tables_of
 from mlguide_assets.prepare.features.state import entity_state
@@ -201,6 +204,23 @@ def test_the_examples_of_the_description_are_answered(which: str, request: pytes
         assert said["predictions"]
         assert [name for name in said if name.startswith("unknown_") and said[name]] == []
     assert "/recommend" not in described["paths"]
+
+
+def test_where_the_features_are_old_examples_name_an_instant_and_are_answered(
+    payments_client: Client, orders_client: Client, payments: OtherHouse, orders: OtherHouse
+) -> None:
+    for client, house in ((payments_client, payments), (orders_client, orders)):
+        ids = {
+            noun: {"card": tuple(CARDS), "shop": tuple(SHOPS)}.get(noun, (1, 2))
+            for noun in house.problem.decision.nouns
+        }
+        for body in request_examples(house.problem, ids, AS_OF)["/predict"]:
+            assert answered(client, body)["predictions"]
+            assert AS_OF.isoformat() in json.dumps(body)
+        published = Publication(AS_OF, {}, {}, (), {})
+        assert instant_of(house.problem, published) is None
+        by_the_wall = house.problem.model_copy(update={"serving": Serving(clock="wall")})
+        assert instant_of(by_the_wall, published) == AS_OF
 
 
 def test_entities_are_listed_by_what_their_ids_start_with(payments_client: Client, orders_client: Client) -> None:
