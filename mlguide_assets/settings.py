@@ -248,6 +248,6 @@ def _folder_of(address: str) -> Path | None:
 
 def _with_option(text: str, option: str) -> str:
     """The text with an option behind each command on a home that lacks it."""
-    command = rf"\bmlguide (?!.{{0,80}}{option.split()[0]})(?:{'|'.join(COMMANDS_ON_A_HOME)})\b(?!-)"
+    command = rf"\bmlguide (?![^'\n]{{0,80}}{option.split()[0]})(?:{'|'.join(COMMANDS_ON_A_HOME)})\b(?!-)"
     # A function: in a replacement text, a backslash of the path would be an escape.
     return re.sub(command, lambda found: f"{found[0]} {option}", text)
