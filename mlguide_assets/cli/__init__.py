@@ -46,15 +46,15 @@ def run(
     problem: Annotated[
         str | None,
         typer.Option(
-            help="'planeswalker', 'guide', or the path of a problem file. Default: the one this home worked on "
-            "last, else planeswalker.",
+            help="A shipped problem (planeswalker, guide, fraud, journey_churn), the name of one of this home, or the "
+            "path of a problem file. Default: the one this home worked on last, else planeswalker.",
             show_default=False,
         ),
     ] = None,
     source: Annotated[
         str | None,
         typer.Option(
-            help="Read the three tables from here instead: a folder, an http(s) URL prefix, or a database URI "
+            help="Read the tables of the problem from here instead: a folder, an http(s) URL prefix, or a database URI "
             "such as postgresql://user@host/db.",
             show_default=False,
         ),

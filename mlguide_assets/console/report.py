@@ -185,7 +185,8 @@ def _print_places(status: dict[str, Any], home: Home, console: Console) -> None:
         out = "best.csv" if scored["table"].startswith("best_") else "plan.csv"
         export = home.commands(f"mlguide export {scored['table']} --out {out}")
         many = scored["of"]
-        console.print(f"  {scored[many]:,} {many} have {scored['has']} for {scored['day']}: {export}")
+        among = f", from {scored['chosen_from']}" if "chosen_from" in scored else ""
+        console.print(f"  {scored[many]:,} {many} have {scored['has']} for {scored['day']}{among}: {export}")
     steps = {
         "mlguide ui": "look at the graph, the plots and the run",
         "mlguide report": "write how the model in production does on one page",

@@ -70,7 +70,18 @@ def _scored(lake: Lake, problem: Problem) -> dict[str, Any] | None:
     # A plan that chooses is made for the same units as the best of each; one that acts or leaves has a row of each.
     shown = table if decision.choose else decision.plan_table
     has = f"a best {decision.choose}" if decision.choose else "a plan"
-    return {"day": scored[-1], many: partitions[scored[-1]].rows, "of": many, "has": has, "table": shown}
+    found = {"day": scored[-1], many: partitions[scored[-1]].rows, "of": many, "has": has, "table": shown}
+    return found | ({"chosen_from": _chosen_from(lake, problem)} if decision.choose else {})
+
+
+def _chosen_from(lake: Lake, problem: Problem) -> str:
+    """What a best choice was chosen from: all there are, or the newest of them."""
+    choose = str(problem.decision.choose)
+    table, most = problem.schema.table_of(choose), problem.scoring.candidates
+    every = lake.snapshot(table).rows if table is not None and lake.exists(table) else 0
+    if every <= most:
+        return f"all {every:,} {plural(choose)}"
+    return f"the {most:,} newest of {every:,} {plural(choose)} (scoring.candidates)"
 
 
 def _canary(lake: Lake) -> dict[str, Any] | None:
