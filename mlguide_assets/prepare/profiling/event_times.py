@@ -1,7 +1,5 @@
 """Which of its times says when an event happened, and which when its row was written."""
 
-from typing import Any
-
 import ibis
 
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, time_of
@@ -52,19 +50,17 @@ def when_it_was_written(profile: TableProfile, at: ColumnProfile, rows: ibis.Tab
     for column in profile.times:
         if column is at or not _WRITTEN & set(words(column.name)) or column.filled < column.rows:
             continue
-        late = time_of(rows, column) - time_of(rows, at)
-        found = (
-            rows.aggregate(before=(time_of(rows, column) < time_of(rows, at)).sum(), longest=late.max())
-            .to_pyarrow()
-            .to_pylist()[0]
-        )
+        written, happened = time_of(rows, column), time_of(rows, at)
+        # DuckDB's intervals are months, days and nanoseconds, which Arrow does not read as durations.
+        late = written.epoch_seconds() - happened.epoch_seconds()
+        counted = rows.aggregate(before=(written < happened).sum(), longest=late.max())
+        found = counted.to_pyarrow().to_pylist()[0]
         if not found["before"]:
-            return column, f"never before {at.name}; at most {_span(found['longest'])} later"
+            return column, f"never before {at.name}; at most {_span(found['longest'] or 0)} later"
     return None
 
 
-def _span(value: Any) -> str:
-    seconds = value.total_seconds() if hasattr(value, "total_seconds") else float(value or 0)
+def _span(seconds: int) -> str:
     return f"{seconds / 86400:,.1f} days" if seconds >= 86400 else f"{seconds / 3600:,.1f} hours"
 
 

@@ -173,6 +173,17 @@ def test_a_label_that_is_empty_at_the_end_shows_how_long_it_takes(duck: Any, tmp
     assert file["predict"]["label"]["window"] == "9d"
 
 
+def test_a_time_at_which_rows_were_written_is_known_at_unless_some_are_earlier(duck: Any, tmp_path: Path) -> None:
+    claims = (
+        f"SELECT i AS claim_no, i % 40 AS policy_no, {DAYS} AS filed_at, i % 7 = 0 AS rejected, "
+        f"{DAYS} + INTERVAL (i * 7 % 60 + 1) HOUR AS loaded_at FROM range(600) t(i)"
+    )
+    earlier = claims.replace("(i * 7 % 60 + 1)", "(i * 7 % 60 - 1)")
+    text = draft_text(write_tables(tmp_path / "late", claims=claims), duck, tmp_path)
+    assert "known_at: loaded_at             # never before filed_at; at most 2.5 days later" in text
+    assert "known_at" not in draft_text(write_tables(tmp_path / "early", claims=earlier), duck, tmp_path)
+
+
 def test_one_table_of_things_is_one_of_events(duck: Any, tmp_path: Path) -> None:
     members = (
         f"SELECT 'M-' || 10000 + i AS member, {DAYS} AS joined, i % 4 AS plan_level, i % 5 = 0 AS churned "
