@@ -18,6 +18,7 @@ _YEAR_FIRST = re.compile(r"\d{4}[-/]\d{1,2}[-/]\d{1,2}([T ].*)?")
 _OFFSET = re.compile(r"\d{4}.*:\d\d(\.\d+)?\s*(Z|[+-]\d\d(:?\d\d)?)")
 _TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?( ?[AaPp][Mm])?")
 _UUID = re.compile(r"[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
+_NESTED = re.compile(r"\{.*\}|\[.*\]", re.DOTALL)
 _IDENTIFIER = re.compile(r"(?=[\w-]*\d)[A-Za-z]{0,8}[_-]?[0-9A-Fa-f][\w-]{2,}")
 _CODED = word_set("code type status class level zip postal plz postcode category grade rating")
 _TIMED = word_set("at time timestamp ts date datetime dt epoch when on")
@@ -122,6 +123,8 @@ def _of_texts(name: str, examples: list[str], distinct: int, filled: int) -> Gue
         return found
     if all(_UUID.fullmatch(text) for text in given):
         return Guess("id")
+    if all(_NESTED.fullmatch(text) for text in given):
+        return Guess("text", remark="JSON or lists, which are not read", usable=False)
     if all(_TIME_OF_DAY.fullmatch(text) for text in given):
         return Guess("text", remark="times of day, which are not read", usable=False)
     if any("," in text for text in given) and all(_DECIMAL_COMMA.fullmatch(text) for text in given):

@@ -1,7 +1,7 @@
 """Tables from any database that Ibis connects to, landed as Parquet so that DuckDB computes over all of them."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from mlguide_assets.define.schema import TableName
 from mlguide_assets.define.secrets import masked, nothing_secret_raised, shown_address
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.engine import read_parquet
+from mlguide_assets.prepare.sources.arrow_types import as_arrow_holds
 from mlguide_assets.prepare.sources.names import plain
 from mlguide_assets.prepare.sources.waiting import SilentSourceError, answered
 
@@ -28,12 +29,18 @@ def read_database(
     *,
     scratch: Path,
     timeout: timedelta,
+    wanted: Callable[[TableName, tuple[str, ...]], Collection[str]],
     report: Callable[[str], None],
 ) -> dict[TableName, ibis.Table]:
     """Read each table through Ibis in batches, so that a table larger than memory passes; all as of one instant.
 
     Args:
         timeout: how long the database may take to connect, or to give the next batch.
+        wanted: a table of the problem and the columns that it has → those to read; the others are there, but empty.
+
+    Raises:
+        InputError: the database cannot be reached or is silent, a table is missing or cannot be read, or what
+            `wanted` raises.
     """
     scheme, _, rest = uri.partition("://")
     where = shown_address(f"{scheme}://{rest.rpartition('@')[2]}")
@@ -41,9 +48,14 @@ def read_database(
     def land(alive: Callable[[], None]) -> dict[TableName, Path]:
         database = _connect(uri, scheme, rest, where)
         alive()
+        landed = {}
         try:
             with _one_snapshot(database, scheme):
-                return {table: _land(database, name, where, scratch, report, alive) for table, name in names.items()}
+                for table, name in names.items():
+                    found = _find(database, name, where)
+                    rows = as_arrow_holds(found, wanted(table, found.columns))
+                    landed[table] = _land_rows(rows, scratch / f"{name}.parquet", name, where, report, alive)
+            return landed
         finally:
             database.disconnect()
 
@@ -106,13 +118,6 @@ def _connect(uri: str, scheme: str, rest: str, where: str) -> Any:
         ) from error
 
 
-def _land(
-    database: Any, name: str, where: str, scratch: Path, report: Callable[[str], None], alive: Callable[[], None]
-) -> Path:
-    table = _find(database, name, where)
-    return _land_rows(table, scratch / f"{name}.parquet", name, where, report, alive)
-
-
 def _land_rows(
     table: Any, path: Path, name: str, where: str, report: Callable[[str], None], alive: Callable[[], None]
 ) -> Path:
@@ -121,15 +126,24 @@ def _land_rows(
         batches = table.to_pyarrow_batches(chunk_size=BATCH_ROWS)
         with pq.ParquetWriter(path, batches.schema) as writer:
             for batch in batches:
-                writer.write_batch(batch)
+                # DuckDB's enums and times come in types of their own.
+                writer.write_batch(batch.cast(batches.schema))
                 alive()
     except OSError:
         # The disk that it is copied to, which the caller names.
         raise
     except Exception as error:
-        reason = _first_line(str(error))
-        raise InputError(f"Table {name!r} of {where} cannot be read ({reason}): check it there.") from error
+        raise _unreadable(name, where, _first_of(error)) from error
     return path
+
+
+def _unreadable(name: str, where: str, error: BaseException) -> InputError:
+    return InputError(f"Table {name!r} of {where} cannot be read ({_first_line(str(error))}): check it there.")
+
+
+def _first_of(error: BaseException) -> BaseException:
+    """What failed first: closing what it had opened fails next, in words that say nothing of it."""
+    return _first_of(error.__context__) if error.__context__ else error
 
 
 def _find(database: Any, name: str, where: str) -> Any:
@@ -137,12 +151,12 @@ def _find(database: Any, name: str, where: str) -> Any:
     for table, schema in ((name, None), _split(name)):
         # Materialised views are in no list of tables, but they are there.
         with contextlib.suppress(TableNotFound):
-            return database.table(table, database=schema) if schema else database.table(table)
+            return _table(database, table, schema, where)
     bare, schema = _split(name)
     listed = database.list_tables(database=schema) if schema in (None, *_schemas(database)) else []
     close = [table for table in listed if plain(table) == plain(bare)]
     if len(close) == 1:
-        return database.table(close[0], database=schema) if schema else database.table(close[0])
+        return _table(database, close[0], schema, where)
     if close:
         raise InputError(
             f"{where} has {' and '.join(map(repr, sorted(close)))}, each of which could be table {name!r}: name the "
@@ -163,6 +177,16 @@ def _find(database: Any, name: str, where: str) -> Any:
     raise InputError(
         f"{where} has no table {name!r} (it has {found}): create it, or name another in tables of the problem file."
     )
+
+
+def _table(database: Any, name: str, schema: str | None, where: str) -> Any:
+    try:
+        return database.table(name, database=schema)
+    except TableNotFound:
+        raise
+    # A column has a type that Ibis cannot parse, or the table has just been dropped.
+    except Exception as error:
+        raise _unreadable(name, where, error) from error
 
 
 def _split(name: str) -> tuple[str, str | None]:
@@ -205,8 +229,9 @@ def read_every_table(
         try:
             for place, name in enumerate(_names_of_all(database)):
                 try:
-                    table = _find(database, name, where).limit(most_rows)
-                    landed[name] = _land_rows(table, scratch / f"{place}.parquet", name, where, report, alive)
+                    table = _find(database, name, where)
+                    rows = as_arrow_holds(table, table.columns).limit(most_rows)
+                    landed[name] = _land_rows(rows, scratch / f"{place}.parquet", name, where, report, alive)
                 except InputError as error:
                     landed[name] = str(error)
             return landed

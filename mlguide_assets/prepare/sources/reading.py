@@ -6,7 +6,7 @@ Renaming, casting and validation are the same for all of them.
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,10 @@ def read_source(
     """
     report(f"reading from {describe(problem)}")
     newest = {rule.table for rule in problem.rules if isinstance(rule, NewestKnown)}
+
+    def wanted(name: TableName, given: tuple[str, ...]) -> Collection[str]:
+        return find_columns(given, problem.tables[name], _place(name, problem)).values()
+
     match problem.source:
         case SimulatorSource():
             raw = read_simulator(
@@ -83,7 +87,9 @@ def read_source(
             )
         case DatabaseSource(uri=uri, timeout=timeout):
             address = _expand(uri)
-            raw = read_database(_names(problem), address, connection, scratch=scratch, timeout=timeout, report=report)
+            raw = read_database(
+                _names(problem), address, connection, scratch=scratch, timeout=timeout, wanted=wanted, report=report
+            )
     text_ids = _text_ids(raw, problem)
     return {
         name: _cast(raw[name], name, problem, text_ids[name], report, keep_newest=name in newest)

@@ -6,6 +6,7 @@ import socket
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import duckdb
 import pytest
 
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.ingest import ingest
+from mlguide_assets.prepare.sources.database import read_database
 from mlguide_assets_tests.prepare.ingesting import accepted, lake_over, refusal
 from mlguide_assets_tests.samples import Tables, sample_problem, sample_tables
 
@@ -66,6 +69,48 @@ def test_a_table_larger_than_a_batch_is_read_whole(duck: Any, tmp_path: Path, mo
     monkeypatch.setattr("mlguide_assets.prepare.sources.database.BATCH_ROWS", 7)
     address = write_duckdb(tmp_path / "shop.duckdb", sample_tables())
     assert accepted(sample_problem(address), duck, tmp_path) == SAMPLE
+
+
+def rows_of(table: str, uri: str, duck: Any, tmp_path: Path) -> list[dict[str, Any]]:
+    """A table of a database, with all its columns."""
+    everything = read_database(
+        {"odd": table}, uri, duck, scratch=tmp_path, timeout=timedelta(seconds=30), report=lambda _: None,
+        wanted=lambda _, columns: columns,
+    )  # fmt: skip
+    rows: list[dict[str, Any]] = everything["odd"].to_pyarrow().to_pylist()
+    return rows
+
+
+def test_types_of_duckdb_that_arrow_has_not_are_texts(duck: Any, tmp_path: Path) -> None:
+    with duckdb.connect(tmp_path / "odd.duckdb") as database:
+        database.execute(
+            "CREATE TABLE odd AS SELECT 'a'::ENUM('a', 'b') AS enum, INTERVAL 1 DAY AS span, TIME '12:00' AS time, "
+            "'101'::BIT AS bits, [1, 2] AS list, {'a': 1} AS struct, UUID '6ecd8c99-4036-403d-bf84-cf8400f67836' AS id"
+        )
+    rows = rows_of("odd", f"duckdb://{tmp_path / 'odd.duckdb'}", duck, tmp_path)
+    texts = ("a", "1 day", "12:00:00", "101", "[1, 2]", "{'a': 1}", "6ecd8c99-4036-403d-bf84-cf8400f67836")
+    assert rows == [dict(zip(("enum", "span", "time", "bits", "list", "struct", "id"), texts, strict=True))]
+
+
+def test_types_of_sqlite_that_arrow_has_not_are_texts(duck: Any, tmp_path: Path) -> None:
+    if importlib.util.find_spec("regex") is None:
+        pytest.skip("Ibis's SQLite driver is not installed: ibis-framework[sqlite]")
+    with sqlite3.connect(tmp_path / "odd.sqlite") as database:
+        database.execute("CREATE TABLE odd (id uuid, price money, time time, more json)")
+        database.execute("INSERT INTO odd VALUES ('6ecd8c99-4036-403d-bf84-cf8400f67836', 2.5, '12:00', '{\"a\":1}')")
+    database.close()
+    rows = rows_of("odd", f"sqlite://{tmp_path / 'odd.sqlite'}", duck, tmp_path)
+    assert rows == [{"price": "2.5", "time": "12:00", "more": '{"a":1}', "id": "6ecd8c99-4036-403d-bf84-cf8400f67836"}]
+
+
+def test_a_type_of_sqlite_that_is_not_known_is_reported(duck: Any, tmp_path: Path) -> None:
+    if importlib.util.find_spec("regex") is None:
+        pytest.skip("Ibis's SQLite driver is not installed: ibis-framework[sqlite]")
+    with sqlite3.connect(tmp_path / "odd.sqlite") as database:
+        database.execute("CREATE TABLE odd (span interval)")
+    database.close()
+    with pytest.raises(InputError, match=r"Table 'odd' of .*cannot be read \(.*Interval.*\): check it there"):
+        rows_of("odd", f"sqlite://{tmp_path / 'odd.sqlite'}", duck, tmp_path)
 
 
 def no_file(path: Path) -> str:
@@ -258,6 +303,70 @@ def test_a_postgresql_that_refuses_is_reported_without_the_password(
     assert "does not exist" in text
     assert "check the address, the credentials" in text
     assert "secret" not in text
+
+
+VALUES = {
+    "uuid": ("6ecd8c99-4036-403d-bf84-cf8400f67836", "6ecd8c99-4036-403d-bf84-cf8400f67836"),
+    "inet": ("10.0.0.1/8", "10.0.0.1/8"),
+    "cidr": ("10.0.0.0/8", "10.0.0.0/8"),
+    "macaddr": ("08:00:2b:01:02:03", "08:00:2b:01:02:03"),
+    "jsonb": ('{"a": 1}', '{"a": 1}'),
+    "interval": ("1 mon 2 days", "1 mon 2 days"),
+    "int4range": ("[1,5)", "[1,5)"),
+    "point": ("(1,2)", "(1,2)"),
+    "uuid[]": ("{6ecd8c99-4036-403d-bf84-cf8400f67836}", "{6ecd8c99-4036-403d-bf84-cf8400f67836}"),
+    "time": ("24:00", "24:00:00"),
+    "money": ("12.5", "12.5000"),
+    "numeric": ("1.123456789012345", "1.123456789012345"),
+    "numeric(10,3)": ("1.000", "1"),
+    "numeric(12,2)": ("NaN", "NaN"),
+    "timestamp": ("infinity", None),
+    "timestamptz": ("-infinity", None),
+    "timestamp(0)": ("9999-12-31 23:59:59", datetime(9999, 12, 31, 23, 59, 59)),
+    "date": ("infinity", None),
+}
+"""PostgreSQL's type → a value, and what is read of it."""
+
+
+def test_types_of_postgresql_that_arrow_has_not_are_texts_and_infinity_is_an_open_end(
+    shop: Shop, duck: Any, tmp_path: Path
+) -> None:
+    schema = f"odd_{shop.suffix}"
+    names = {kind: f"c{place}" for place, kind in enumerate(VALUES)}
+    shop.connection.execute(f"CREATE SCHEMA {schema}")
+    try:
+        shop.connection.execute(f"CREATE TYPE {schema}.tier AS ENUM ('gold', 'silver')")
+        columns = ", ".join(f"{names[kind]} {kind} NOT NULL" for kind in VALUES)
+        shop.connection.execute(f"CREATE TABLE {schema}.odd ({columns}, tier {schema}.tier)")
+        values = [value for value, _ in VALUES.values()]
+        typed = ", ".join(f"'{value}'::{kind}" for kind, value in zip(VALUES, values, strict=True))
+        shop.connection.execute(f"INSERT INTO {schema}.odd VALUES ({typed}, 'gold')")
+        rows = rows_of(f"{schema}.odd", POSTGRES, duck, tmp_path)
+    finally:
+        shop.connection.execute(f"DROP SCHEMA {schema} CASCADE")
+    assert rows == [{**{names[kind]: read for kind, (_, read) in VALUES.items()}, "tier": "gold"}]
+
+
+def test_only_the_columns_of_the_problem_file_are_read(shop: Shop, duck: Any, tmp_path: Path) -> None:
+    shop.create()
+    table = f"user_emails_{shop.suffix}"
+    shop.connection.execute(f"ALTER TABLE {table} ADD COLUMN secret int DEFAULT 7")
+    shop.connection.execute(f"ALTER TABLE {table} RENAME TO all_{table}")
+    columns = ", ".join(SAMPLE["user_emails"][0])
+    failing = f"CREATE VIEW {table} AS SELECT {columns}, secret / (secret - 7) AS broken FROM all_{table}"
+    shop.connection.execute(failing)
+    messages: list[str] = []
+    try:
+        with ingest(shop.problem(), lake_over(duck, tmp_path), oracle=tmp_path, report=messages.append) as read:
+            assert sum(notes["rows"] for notes in read.tables["user_emails"].notes["tallies"].values()) == len(
+                SAMPLE["user_emails"]
+            )
+        assert f"{table}: broken not read, since the problem file does not list them" in messages
+        with pytest.raises(InputError, match=r"cannot be read \(division by zero\): check it there"):
+            rows_of(table, POSTGRES, duck, tmp_path)
+    finally:
+        shop.connection.execute(f"DROP VIEW {table}")
+        shop.connection.execute(f"DROP TABLE all_{table}")
 
 
 def test_a_time_that_postgresql_calls_infinite_is_reported(shop: Shop, duck: Any, tmp_path: Path) -> None:
