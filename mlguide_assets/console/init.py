@@ -5,15 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
 
 from mlguide_assets.console.out import check_out
 from mlguide_assets.console.reporting import reporting
 from mlguide_assets.console.terminal import console
 from mlguide_assets.define.conversion import convert, is_old_form
-from mlguide_assets.define.features import Features
-from mlguide_assets.define.prediction import Predict
-from mlguide_assets.define.schema import Schema
+from mlguide_assets.define.loading import parse_problem
 from mlguide_assets.define.secrets import MASK, shown_address
 from mlguide_assets.errors import InputError
 from mlguide_assets.observe.page.wording import counted
@@ -42,7 +39,7 @@ def draft_to(source: str, out: Path | None, *, force: bool) -> None:
             connection.disconnect()
     values, remark = _source(source, out)
     text = write_draft(draft, name=name, source=values, file=str(out), remark=remark)
-    _check(text)
+    _check(text, out)
     _write(out, text)
     doubts = sum("# ?" in line for line in text.splitlines())
     best = draft.candidates[0]
@@ -72,7 +69,7 @@ def convert_to(old: Path, out: Path | None, *, force: bool) -> None:
         raise InputError(f"--from {old} lacks {' and '.join(missing)}: it was never valid; start with --source.")
     out = _checked(out or old.with_name(f"{old.stem}.new.yaml"), force=force)
     new = convert(text)
-    _check(new)
+    _check(new, out)
     _write(out, new)
     console.print(f"Wrote {out}: {old} in the form for any tables.\n  mlguide check {out}")
 
@@ -115,14 +112,11 @@ def _without_secrets(uri: str) -> tuple[str, list[str]]:
     return first + "".join(f"${{{name}}}{other}" for name, other in zip(names, others, strict=True)), names
 
 
-def _check(text: str) -> None:
+def _check(text: str, out: Path) -> None:
     """What is written is valid, or it is a fault of ours."""
-    values = yaml.safe_load(text)
     try:
-        Schema.model_validate({"tables": values["tables"]})
-        TypeAdapter(Predict).validate_python(values["predict"])
-        Features.model_validate(values["features"])
-    except ValidationError as error:
+        parse_problem(text.encode(), out)
+    except InputError as error:
         raise AssertionError(f"the drafted file is not valid: {error}\n{text}") from error
 
 

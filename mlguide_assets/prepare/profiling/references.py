@@ -118,10 +118,11 @@ def _inclusion(profile: TableProfile, column: str, target: TableProfile, key: st
     return int(ids.count().execute()), int(ids.semi_join(keys, "id").count().execute())
 
 
-def _closeness(reference: Reference) -> tuple[bool, bool]:
-    """How well the name of the column agrees with that of the other table, and with that of its key."""
+def _closeness(reference: Reference) -> tuple[bool, bool, bool]:
+    """How well the name of the column agrees with that of the other table, and with that of its key; one schema."""
     own = noun_of_id(reference.column)
-    return own == noun_of_table(reference.target), words(reference.column) == words(reference.key)
+    schema, other = (name.rpartition(".")[0] for name in (reference.table, reference.target))
+    return own == noun_of_table(reference.target), words(reference.column) == words(reference.key), schema == other
 
 
 def _mirrored(reference: Reference, others: list[Reference]) -> bool:

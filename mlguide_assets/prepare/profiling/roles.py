@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 import ibis
 
+from mlguide_assets.define.values import ascii_name
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, profile_table
+from mlguide_assets.prepare.profiling.drafting import file_name
 from mlguide_assets.prepare.profiling.event_times import one_time_per_id, when_it_happened
 from mlguide_assets.prepare.profiling.keys import HistoryOf, best_key, find_history
 from mlguide_assets.prepare.profiling.kinds import FEWEST_IDS, names_ids
@@ -51,6 +53,16 @@ class Source:
         return [each for each in self.references if each.target == table]
 
     @cached_property
+    def names(self) -> dict[str, str]:
+        """Table → its name in the file, with its schema where another has the same."""
+        chosen: dict[str, str] = {}
+        for name in self.profiles:
+            own, full = ascii_name(file_name(name.rpartition(".")[2])), ascii_name(file_name(name))
+            taken = {each.lower() for each in chosen.values()}
+            chosen[name] = _free(full if own.lower() in taken else own, taken, "_2")
+        return chosen
+
+    @cached_property
     def roles(self) -> dict[str, Role]:
         roles = {name: _role(self, name) for name in self.profiles}
         for name in [name for name, role in roles.items() if role == "entity"]:
@@ -67,10 +79,15 @@ class Source:
         alone = {noun for name in self.events for noun in self.ids_alone[name].values()}
         chosen: dict[str, str] = {}
         for name in self.entities:
-            chosen[name] = _free(self._noun_of_entity(name), set(chosen.values()), "_record")
+            chosen[name] = self._free_noun(name, self._noun_of_entity(name), set(chosen.values()), "_record")
         for name in self.events:
-            chosen[name] = _free(noun_of_table(name), {*chosen.values(), *alone, self.subject(name) or ""}, "_event")
+            taken = {*chosen.values(), *alone, self.subject(name) or ""}
+            chosen[name] = self._free_noun(name, noun_of_table(name), taken, "_event")
         return chosen
+
+    def _free_noun(self, name: str, noun: str, taken: set[str], ending: str) -> str:
+        """The noun; where it is taken, that of the table's name in the file, which may have its schema."""
+        return _free(noun_of_table(self.names[name]) if noun in taken else noun, taken, ending)
 
     def subject(self, name: str) -> str | None:
         """The noun of what each row of an event is about, where it refers to nothing else: a thing of its own."""
@@ -113,7 +130,7 @@ class Source:
 
 def _free(noun: str, taken: set[str], ending: str) -> str:
     """The noun, or another that is made of it, where it is taken."""
-    while noun in taken:
+    while noun.lower() in taken:
         noun += ending
     return noun
 

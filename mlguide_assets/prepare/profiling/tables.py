@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from mlguide_assets.define.values import ascii_name
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, time_of
 from mlguide_assets.prepare.profiling.drafting import (
     DraftTable,
@@ -34,12 +33,8 @@ def draft_tables(source: Source) -> list[DraftTable]:
     return [*entities, *headers, *(_event(source, name) for name in source.events)]
 
 
-def _key_of_table(name: str) -> str:
-    return ascii_name(file_name(name.rpartition(".")[2]))
-
-
-def _from(name: str, key: str) -> list[Line]:
-    return [Line("from", name)] if key != name else []
+def _from(source: Source, name: str) -> list[Line]:
+    return [Line("from", name)] if source.names[name] != name else []
 
 
 def _entity(source: Source, name: str) -> DraftTable:
@@ -49,7 +44,7 @@ def _entity(source: Source, name: str) -> DraftTable:
     unique = f"{profile.columns[key].distinct:,} ids in {where}" if history else f"unique in {where}"
     others = [each for each in profile.unique if each != key and profile.columns[each].kind in ("id", "text")]
     also = f"; so {'is' if len(others) == 1 else 'are'} {', '.join(others[:3])}" if others and not history else ""
-    lines = [*_from(name, _key_of_table(name)), Line("entity", noun), Line("key", file_name(key), unique + also)]
+    lines = [*_from(source, name), Line("entity", noun), Line("key", file_name(key), unique + also)]
     used = {key: ""}
     began = when_it_began(profile)
     if history:
@@ -62,7 +57,7 @@ def _entity(source: Source, name: str) -> DraftTable:
     if not history:
         lines.append(_static(profile, [line.key for line in columns]))
     return DraftTable(
-        _key_of_table(name), profile, "entity", noun, tuple(lines), tuple(columns), tuple(left_out), at=began
+        source.names[name], profile, "entity", noun, tuple(lines), tuple(columns), tuple(left_out), at=began
     )
 
 
@@ -127,7 +122,7 @@ def _header(source: Source, name: str) -> DraftTable:
     lines_of_both, _ = columns_of(profile, {key: "", at.name: ""}, {})
     columns = tuple(line for line in lines_of_both if line.key in (file_name(key), file_name(at.name)))
     noun = f"{source.nouns[name]}_{HEADER}"
-    return DraftTable(f"{_key_of_table(name)}_{HEADER}", profile, "entity", noun, lines, columns, at=at)
+    return DraftTable(f"{source.names[name]}_{HEADER}", profile, "entity", noun, lines, columns, at=at)
 
 
 def _lends_its_time(source: Source, name: str) -> bool:
@@ -139,7 +134,7 @@ def _event(source: Source, name: str) -> DraftTable:
     of = _entities_of(source, name)
     ids = {column: remark for _, column, remark in of}
     at = when_it_happened(profile)
-    lines = [*_from(name, _key_of_table(name)), Line("event", noun), _at(source, name, at, of)]
+    lines = [*_from(source, name), Line("event", noun), _at(source, name, at, of)]
     lines.append(Line("of", [Line(noun, file_name(column), evidence) for noun, column, evidence in of]))
     key = _key(source, name, at, [column for _, column, _ in of])
     lines.append(key)
@@ -153,8 +148,8 @@ def _event(source: Source, name: str) -> DraftTable:
     lines += _zone(profile)
     columns, left_out = _columns(source, name, used)
     if any(column.wrong for column in profile.times):
-        contracts.append(f"{{table: {_key_of_table(name)}, rule: well_typed, action: quarantine}}")
-    return DraftTable(_key_of_table(name), profile, "event", noun, tuple(lines), tuple(columns), tuple(left_out),
+        contracts.append(f"{{table: {source.names[name]}, rule: well_typed, action: quarantine}}")
+    return DraftTable(source.names[name], profile, "event", noun, tuple(lines), tuple(columns), tuple(left_out),
                       {each: file_name(column) for each, column, _ in of}, at, tuple(contracts))  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import yaml
 
@@ -110,6 +111,26 @@ def test_long_ids_are_found_whatever_the_column_is_called(duck: Any, tmp_path: P
     tables = drafted(write_tables(tmp_path / "site", people=people, visits=visits), duck, tmp_path)["tables"]
     assert tables["people"] == {"entity": "person", "key": "uuid", "columns": {"team": "category"}}
     assert tables["visits"]["of"] == {"person": "who"}
+
+
+def test_tables_of_one_name_in_two_schemas_have_two_names_and_refer_to_their_own(duck: Any, tmp_path: Path) -> None:
+    with duckdb.connect(tmp_path / "shops.duckdb") as database:
+        for schema in ("berlin", "ulm"):
+            database.execute(f"CREATE SCHEMA {schema}")
+            database.execute(f"CREATE TABLE {schema}.customers AS {CUSTOMERS}")
+            database.execute(f"CREATE TABLE {schema}.orders AS {ORDERS}")
+    tables = drafted(f"duckdb://{tmp_path / 'shops.duckdb'}", duck, tmp_path)["tables"]
+    assert set(tables) == {"customers", "ulm_customers", "orders", "ulm_orders"}
+    assert (tables["ulm_customers"]["from"], tables["ulm_customers"]["entity"]) == ("ulm.customers", "ulm_customer")
+    assert tables["orders"]["of"] == {"customer": "customer_id"}
+    assert tables["ulm_orders"]["of"] == {"ulm_customer": "customer_id"}
+
+
+@pytest.mark.parametrize("value", ['{"a": 1}', "{1,b}", "[1, 2]"])
+def test_json_and_lists_are_not_read(value: str, duck: Any, tmp_path: Path) -> None:
+    more = ORDERS.replace("i % 90 + 0.5 AS amount", f"replace('{value}', '1', (i % 3)::VARCHAR) AS more")
+    text = draft_text(write_tables(tmp_path / "shop", "csv", customers=CUSTOMERS, orders=more), duck, tmp_path)
+    assert "more (JSON or lists, which are not read)" in text
 
 
 def test_two_references_to_one_entity_have_two_nouns(duck: Any, tmp_path: Path) -> None:
