@@ -91,8 +91,9 @@ def read_source(
                 _names(problem), address, connection, scratch=scratch, timeout=timeout, wanted=wanted, report=report
             )
     text_ids = _text_ids(raw, problem)
+    _report_left_out(raw, problem, report)
     return {
-        name: _cast(raw[name], name, problem, text_ids[name], report, keep_newest=name in newest)
+        name: _cast(raw[name], name, problem, text_ids[name], keep_newest=name in newest)
         for name in problem.schema.ordered
     }
 
@@ -111,15 +112,25 @@ def _text_ids(raw: dict[TableName, ibis.Table], problem: Problem) -> dict[TableN
     return text_ids_of(problem.tables, whole)
 
 
+def _report_left_out(raw: dict[TableName, ibis.Table], problem: Problem, report: Report) -> None:
+    """Say which columns of the source's tables no table of the problem reads: two of them may read the same rows."""
+    names = _names(problem)
+    read: dict[str, set[str]] = {}
+    for name, table in problem.tables.items():
+        found = find_columns(raw[name].columns, table, _place(name, problem))
+        read.setdefault(names[name], {ORDER}).update(found.values())
+    for source, columns in read.items():
+        given = next(raw[name].columns for name in names if names[name] == source)
+        if left_out := [column for column in given if column not in columns]:
+            report(f"{source}: {', '.join(left_out)} not read, since the problem file does not list them")
+
+
 def _cast(
-    raw: ibis.Table, name: TableName, problem: Problem, text_ids: frozenset[str], report: Report, *, keep_newest: bool
+    raw: ibis.Table, name: TableName, problem: Problem, text_ids: frozenset[str], *, keep_newest: bool
 ) -> ibis.Table:
     table, predict = problem.tables[name], problem.predict
     label = predict.label if isinstance(predict, PredictEvent) and table.noun == predict.each else None
     rows = cast_to_schema(raw, name, table, place=_place(name, problem), text_ids=text_ids, label=label)
-    read = find_columns(raw.columns, table, _place(name, problem)).values()
-    if left_out := [column for column in raw.columns if column not in read and column != ORDER]:
-        report(f"{_names(problem)[name]}: {', '.join(left_out)} not read, since the problem file does not list them")
     return with_newer_rows(rows, table, (label.column,) if label else ()) if keep_newest else rows
 
 

@@ -6,6 +6,8 @@ from typing import Any
 import duckdb
 import yaml
 
+from mlguide_assets.define.loading import parse_problem
+from mlguide_assets.prepare.profiling.checking import Check, check_problem
 from mlguide_assets.prepare.profiling.draft import draft_problem
 from mlguide_assets.prepare.profiling.writing import write_draft
 
@@ -35,6 +37,12 @@ def draft_text(source: Path | str, duck: Any, scratch: Path) -> str:
             duck.raw_sql(f"DROP TABLE {name}")
     draft = draft_problem(str(source), duck, scratch, lambda _: None)
     return write_draft(draft, name="drafted", source={"kind": "files", "uri": str(source)}, file="drafted.yaml")
+
+
+def checked_draft(text: str, duck: Any, tmp_path: Path) -> Check:
+    """What the drafted file would train on."""
+    (tmp_path / "checked").mkdir()
+    return check_problem(parse_problem(text.encode(), tmp_path / "a.yaml"), duck, tmp_path / "checked", lambda _: None)
 
 
 def drafted(source: Path | str, duck: Any, scratch: Path) -> dict[str, Any]:

@@ -3,14 +3,21 @@
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 import yaml
 
 from mlguide_assets.define.features import Features
 from mlguide_assets.define.schema import Schema
 from mlguide_assets.errors import InputError
-from mlguide_assets_tests.prepare.profiling.drafts import CUSTOMERS, DAYS, ORDERS, draft_text, drafted, write_tables
+from mlguide_assets_tests.prepare.profiling.drafts import (
+    CUSTOMERS,
+    DAYS,
+    ORDERS,
+    checked_draft,
+    draft_text,
+    drafted,
+    write_tables,
+)
 
 
 def test_entities_events_keys_and_references(duck: Any, tmp_path: Path) -> None:
@@ -32,12 +39,6 @@ def test_each_guess_has_its_evidence(duck: Any, tmp_path: Path) -> None:
     assert "unique in 40 rows" in text
     assert "all 40 values are in customers.customer_id" in text
     assert "all 600 events are not before it" in text
-
-
-def test_values_that_are_not_in_the_other_table_are_counted(duck: Any, tmp_path: Path) -> None:
-    some = CUSTOMERS.replace("range(40)", "range(10)")
-    text = draft_text(write_tables(tmp_path / "shop", customers=some, orders=ORDERS), duck, tmp_path)
-    assert "10 of 40 values are in customers.customer_id" in text
 
 
 def test_ids_without_a_table_are_entities_and_a_basket_is_none(duck: Any, tmp_path: Path) -> None:
@@ -93,37 +94,12 @@ def test_orders_that_have_items_are_events_and_lend_their_time(duck: Any, tmp_pa
     Schema.model_validate({"tables": tables})
 
 
-def test_rows_that_follow_each_other_are_a_history(duck: Any, tmp_path: Path) -> None:
-    plans = (
-        "SELECT i // 3 AS customer_id, 'plan ' || i % 4 AS plan, DATE '2023-01-01' + (i % 3 * 100)::INT AS valid_from, "
-        "CASE WHEN i % 3 < 2 THEN DATE '2023-01-01' + ((i % 3 + 1) * 100)::INT END AS valid_to FROM range(120) t(i)"
-    )
-    tables = drafted(write_tables(tmp_path / "shop", customer_plans=plans, orders=ORDERS), duck, tmp_path)["tables"]
-    assert tables["customer_plans"]["entity"] == "customer"
-    assert tables["customer_plans"]["key"] == "customer_id"
-    assert tables["customer_plans"]["history"] == {"from": "valid_from", "to": "valid_to"}
-    assert "static" not in tables["customer_plans"]
-
-
-def test_long_ids_are_found_whatever_the_column_is_called(duck: Any, tmp_path: Path) -> None:
-    people = "SELECT md5('p' || i)::UUID AS uuid, 'x' || i % 3 AS team FROM range(50) t(i)"
-    visits = f"SELECT md5('p' || i * 3 % 50)::UUID AS who, {DAYS} AS happened FROM range(500) t(i)"
-    tables = drafted(write_tables(tmp_path / "site", people=people, visits=visits), duck, tmp_path)["tables"]
-    assert tables["people"] == {"entity": "person", "key": "uuid", "columns": {"team": "category"}}
-    assert tables["visits"]["of"] == {"person": "who"}
-
-
-def test_tables_of_one_name_in_two_schemas_have_two_names_and_refer_to_their_own(duck: Any, tmp_path: Path) -> None:
-    with duckdb.connect(tmp_path / "shops.duckdb") as database:
-        for schema in ("berlin", "ulm"):
-            database.execute(f"CREATE SCHEMA {schema}")
-            database.execute(f"CREATE TABLE {schema}.customers AS {CUSTOMERS}")
-            database.execute(f"CREATE TABLE {schema}.orders AS {ORDERS}")
-    tables = drafted(f"duckdb://{tmp_path / 'shops.duckdb'}", duck, tmp_path)["tables"]
-    assert set(tables) == {"customers", "ulm_customers", "orders", "ulm_orders"}
-    assert (tables["ulm_customers"]["from"], tables["ulm_customers"]["entity"]) == ("ulm.customers", "ulm_customer")
-    assert tables["orders"]["of"] == {"customer": "customer_id"}
-    assert tables["ulm_orders"]["of"] == {"ulm_customer": "customer_id"}
+def test_what_one_of_two_tables_of_a_file_reads_is_not_left_out(duck: Any, tmp_path: Path) -> None:
+    items = "SELECT i // 2 AS order_id, i % 8 AS product_id, i % 5 AS quantity FROM range(1200) t(i)"
+    orders = ORDERS.replace(" FROM", ", 'x' AS constant, i % 7 = 0 AS late FROM")
+    source = write_tables(tmp_path / "shop", customers=CUSTOMERS, orders=orders, order_items=items)
+    remarks = checked_draft(draft_text(source, duck, tmp_path), duck, tmp_path).remarks
+    assert [remark for remark in remarks if "orders" in remark] == ["orders: constant"]
 
 
 @pytest.mark.parametrize("value", ['{"a": 1}', "{1,b}", "[1, 2]"])
@@ -131,16 +107,6 @@ def test_json_and_lists_are_not_read(value: str, duck: Any, tmp_path: Path) -> N
     more = ORDERS.replace("i % 90 + 0.5 AS amount", f"replace('{value}', '1', (i % 3)::VARCHAR) AS more")
     text = draft_text(write_tables(tmp_path / "shop", "csv", customers=CUSTOMERS, orders=more), duck, tmp_path)
     assert "more (JSON or lists, which are not read)" in text
-
-
-def test_two_references_to_one_entity_have_two_nouns(duck: Any, tmp_path: Path) -> None:
-    teams = "SELECT i AS team_id, 't' || i % 3 AS league FROM range(12) t(i)"
-    games = (
-        f"SELECT i AS game_id, i % 12 AS home_team_id, (i + 5) % 12 AS away_team_id, {DAYS} AS played_at "
-        f"FROM range(300) t(i)"
-    )
-    tables = drafted(write_tables(tmp_path / "games", teams=teams, games=games), duck, tmp_path)["tables"]
-    assert tables["games"]["of"] == {"team": "home_team_id", "away_team": "away_team_id"}
 
 
 @pytest.mark.parametrize(("unit", "format"), [("", "epoch_s"), ("_ms", "epoch_ms"), ("_us", "epoch_us")])
