@@ -6,7 +6,15 @@ from dataclasses import dataclass
 import ibis
 
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, time_of
-from mlguide_assets.prepare.profiling.nouns import is_id_name, noun_of_id, noun_of_table, word_set, words
+from mlguide_assets.prepare.profiling.kinds import FEWEST_IDS
+from mlguide_assets.prepare.profiling.nouns import (
+    is_id_name,
+    is_thing,
+    noun_of_id,
+    noun_of_table,
+    word_set,
+    words,
+)
 
 _NAMING = word_set("code name number no nr ref email sku slug login symbol")
 _FROM = word_set("from start begin effective since")
@@ -71,7 +79,8 @@ def composite_key(rows: ibis.Table, first: Sequence[str], others: Iterable[str])
 
 def find_history(profile: TableProfile, rows: ibis.Table) -> HistoryOf | None:
     """The id and the two times of a table whose rows follow each other per id without overlap."""
-    ids = [each for each in profile.columns.values() if _is_repeated_id(each, profile)]
+    ids = [each for each in profile.columns.values() if _may_be_repeated_id(each, profile)]
+    ids.sort(key=lambda each: not _is_called_as_ids(each))
     starts = [each for each in profile.times if _FROM & set(words(each.name))]
     ends = [each for each in profile.times if _TO & set(words(each.name))]
     for key in ids:
@@ -82,10 +91,15 @@ def find_history(profile: TableProfile, rows: ibis.Table) -> HistoryOf | None:
     return None
 
 
-def _is_repeated_id(column: ColumnProfile, profile: TableProfile) -> bool:
-    return column.filled == column.rows and column.name not in profile.unique and (
-        is_id_name(column.name) or column.kind == "id"
-    )  # fmt: skip
+def _may_be_repeated_id(column: ColumnProfile, profile: TableProfile) -> bool:
+    if column.filled < column.rows or column.name in profile.unique or column.distinct < 2:
+        return False
+    plain = column.distinct >= FEWEST_IDS and not profile.table.types[column.name].is_floating()
+    return _is_called_as_ids(column) or (plain and column.kind in ("number", "category", "text"))
+
+
+def _is_called_as_ids(column: ColumnProfile) -> bool:
+    return is_id_name(column.name) or column.kind == "id" or is_thing(column.name)
 
 
 def _follows(
@@ -101,7 +115,7 @@ def _follows(
     )
     values = found.to_pyarrow().to_pylist()[0]
     pairs, joined, apart = (int(values[name] or 0) for name in ("rows", "joined", "apart"))
-    stated = {"valid", "effective"} & {*words(start.name), *words(end.name)}
+    stated = _is_called_as_ids(key) and {"valid", "effective"} & {*words(start.name), *words(end.name)}
     if not pairs or apart < pairs or (joined < MOSTLY * pairs and not stated):
         return None
     evidence = (

@@ -117,6 +117,11 @@ def noun_of_id(name: str, known: Iterable[str] = ()) -> str:
     return noun(parts, "") if parts else ""
 
 
+def is_thing(name: str) -> bool:
+    """Whether a column is called as what it holds ids of: `subscriber`, `home_team`."""
+    return bool(ENTITIES & set(words(name)[-1:]))
+
+
 def is_person(name: str) -> bool:
     """Whether a noun is one about which companies decide, such as customer or loyalty_member."""
     return name.rpartition("_")[2] in PERSONS

@@ -6,10 +6,12 @@ from typing import Any
 
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile
 from mlguide_assets.prepare.profiling.keys import best_key
-from mlguide_assets.prepare.profiling.nouns import is_id_name, noun_of_id, noun_of_table, singular, words
+from mlguide_assets.prepare.profiling.nouns import is_id_name, is_thing, noun_of_id, noun_of_table, singular, words
 
 LEAST_FOUND = 0.01
 """Of the values of a column that is called like a reference, those that must be ids of the other table."""
+MOSTLY_FOUND = 0.9
+"""The same where it is called like the other table's key, and not like that table."""
 SURELY_FOUND = 0.99
 """The same for a column whose name does not say so."""
 LONG_ID, MANY_IDS = 8, 20
@@ -57,7 +59,7 @@ def find_references(
                     for target in profiles.values()
                     if target.name != profile.name
                     for key in _keys(target, history_keys)
-                    if (reference := _reference(profile, column, target, key, connection))
+                    if (reference := _reference(profile, column, target, key, connection, target.name in history_keys))
                 ]
                 if candidates:
                     found.append(max(candidates, key=lambda each: (*_closeness(each), each.found)))
@@ -78,32 +80,44 @@ def _can_refer(column: ColumnProfile, profile: TableProfile) -> bool:
 
 
 def _reference(
-    profile: TableProfile, column: ColumnProfile, target: TableProfile, key: str, connection: Any
+    profile: TableProfile, column: ColumnProfile, target: TableProfile, key: str, connection: Any, is_id: bool
 ) -> Reference | None:
-    named = _is_called_so(column.name, target.name, key)
-    if not named and not _could_be_by_chance_only(column, profile):
+    needed = _needed(column.name, target.name, key, is_id=is_id)
+    if needed is None and not _could_be_by_chance_only(column, profile):
         return None
-    if column.name == best_key(profile) and (not named or noun_of_id(column.name) == noun_of_table(profile.name)):
+    if column.name == best_key(profile) and (needed is None or noun_of_id(column.name) == noun_of_table(profile.name)):
         return None
     values, found = _inclusion(profile, column.name, target, key, connection)
-    least = LEAST_FOUND if named else SURELY_FOUND
+    least = SURELY_FOUND if needed is None else needed
     if not values or not found or found < least * values:
         return None
     return Reference(profile.name, column.name, target.name, key, values, found)
 
 
-def _is_called_so(column: str, target: str, key: str) -> bool:
-    """Whether the name of a column says whose id it holds: `driverId` of drivers, `home_team_id` of teams."""
+def _needed(column: str, target: str, key: str, *, is_id: bool) -> float | None:
+    """Of the values of a column, the share that must be ids of a table, by their names; None where none says so.
+
+    `driverId` is called like drivers, `home_team_id` like teams, `machine` like machines, whatever their key is called,
+    and `clinic_code` like the key of clinics. `subscriber` may also be called like the key of another table, such as
+    cancellations, which holds only some of the ids.
+
+    Args:
+        is_id: whether the key is one of ids, whatever it is called.
+    """
     nouns = {noun_of_table(target), *(singular(word) for word in words(target)[-1:])}
     key_noun, own = noun_of_id(key, nouns), noun_of_id(column, nouns)
+    same = words(column) == words(key)
     if not own:
-        return False
-    if is_id_name(column) or is_id_name(key):
-        known = nouns | ({key_noun} if key_noun else set())
-        return any(own == noun or own.endswith(f"_{noun}") for noun in known) and (
-            is_id_name(column) or own in known or words(column) == words(key)
-        )
-    return words(column) == words(key) and own in nouns
+        return None
+    if (_ends_in(own, nouns) and (is_id_name(column) or own in nouns or same)) or (same and nouns & set(words(column))):
+        return LEAST_FOUND
+    marked = is_id or is_id_name(column) or is_id_name(key) or is_thing(key)
+    like_key = bool(key_noun) and _ends_in(own, {key_noun}) and (is_id_name(column) or own == key_noun or same)
+    return MOSTLY_FOUND if marked and like_key else None
+
+
+def _ends_in(own: str, nouns: set[str]) -> bool:
+    return any(own == noun or own.endswith(f"_{noun}") for noun in nouns)
 
 
 def _could_be_by_chance_only(column: ColumnProfile, profile: TableProfile) -> bool:

@@ -18,6 +18,7 @@ from mlguide_assets.prepare.profiling.nouns import (
     ENTITIES,
     is_id_name,
     is_person,
+    is_thing,
     noun_of_id,
     noun_of_table,
     words,
@@ -98,7 +99,7 @@ class Source:
 
     def _noun_of_entity(self, name: str) -> str:
         key = str(self.key(name))
-        own = noun_of_id(key) if is_id_name(key) else ""
+        own = noun_of_id(key) if name in self.histories or is_id_name(key) or is_thing(key) else ""
         called = [noun_of_id(each.column) for each in self.to(name) if is_id_name(each.column)]
         return own or min(filter(None, called), key=lambda noun: (len(noun), noun), default="") or noun_of_table(name)
 

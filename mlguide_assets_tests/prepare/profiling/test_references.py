@@ -1,0 +1,95 @@
+"""Which columns hold the ids of another table, in a drafted problem file, and which rows are the history of an id."""
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from mlguide_assets_tests.prepare.profiling.drafts import CUSTOMERS, DAYS, ORDERS, draft_text, drafted, write_tables
+
+
+def test_values_that_are_not_in_the_other_table_are_counted(duck: Any, tmp_path: Path) -> None:
+    some = CUSTOMERS.replace("range(40)", "range(10)")
+    text = draft_text(write_tables(tmp_path / "shop", customers=some, orders=ORDERS), duck, tmp_path)
+    assert "10 of 40 values are in customers.customer_id" in text
+
+
+def test_a_column_refers_to_what_it_is_called_like_whatever_the_key_is_called(duck: Any, tmp_path: Path) -> None:
+    source = write_tables(
+        tmp_path / "plant",
+        "csv",
+        machines="SELECT format('M-{:04d}', i) AS machine_no, i % 3 AS size FROM range(40) t(i)",
+        halls="SELECT format('{:03d}', i) AS hall_code, ['a', 'a', 'b'][i + 1] AS town FROM range(3) t(i)",
+        readings=f"SELECT format('M-{{:04d}}', i % 40) AS machine, format('{{:03d}}', i % 3) AS hall_code, "
+        f"{DAYS} AS ts, i % 90 AS heat FROM range(600) t(i)",
+    )
+    tables = drafted(source, duck, tmp_path)["tables"]
+    assert {name: tables[name]["entity"] for name in ("machines", "halls")} == {"machines": "machine", "halls": "hall"}
+    assert tables["readings"]["of"] == {"machine": "machine", "hall": "hall_code"}
+
+
+def test_a_table_with_some_of_the_ids_is_not_the_table_of_their_entity(duck: Any, tmp_path: Path) -> None:
+    closed = f"SELECT i AS customer_id, {DAYS} AS closed_on FROM range(30) t(i)"
+    tables = drafted(write_tables(tmp_path / "shop", closures=closed, orders=ORDERS), duck, tmp_path)["tables"]
+    assert tables["closures"]["event"] == "closure"
+    assert tables["orders"]["of"] == tables["closures"]["of"] == {"customer": "customer_id"}
+
+
+def test_rows_that_follow_each_other_are_a_history(duck: Any, tmp_path: Path) -> None:
+    plans = (
+        "SELECT i // 3 AS customer_id, 'plan ' || i % 4 AS plan, DATE '2023-01-01' + (i % 3 * 100)::INT AS valid_from, "
+        "CASE WHEN i % 3 < 2 THEN DATE '2023-01-01' + ((i % 3 + 1) * 100)::INT END AS valid_to FROM range(120) t(i)"
+    )
+    tables = drafted(write_tables(tmp_path / "shop", customer_plans=plans, orders=ORDERS), duck, tmp_path)["tables"]
+    assert tables["customer_plans"]["entity"] == "customer"
+    assert tables["customer_plans"]["key"] == "customer_id"
+    assert tables["customer_plans"]["history"] == {"from": "valid_from", "to": "valid_to"}
+    assert "static" not in tables["customer_plans"]
+
+
+@pytest.mark.parametrize(("id", "is_history"), [("subscriber", True), ("contract", True), ("zone", False)])
+def test_a_history_is_found_by_its_rows_whatever_its_id_is_called(
+    id: str, is_history: bool, duck: Any, tmp_path: Path
+) -> None:
+    # Rows of one zone overlap.
+    plans = (
+        f"SELECT i // {3 if is_history else 4} AS {id}, 'plan ' || i % 4 AS plan, "
+        f"DATE '2023-01-01' + (i % 3 * 100)::INT AS valid_from, "
+        f"DATE '2023-01-01' + ((i % 3 + 1) * 100)::INT AS valid_to FROM range(120) t(i)"
+    )
+    calls = f"SELECT i * 7 % 30 AS {id}, i % 25 AS user_id, {DAYS} AS called_at FROM range(600) t(i)"
+    tables = drafted(write_tables(tmp_path / "telecom", plan_history=plans, calls=calls), duck, tmp_path)["tables"]
+    assert ("history" in tables.get("plan_history", {})) == is_history
+    assert tables["calls"]["of"] == ({id: id} if is_history else {}) | {"user": "user_id"}
+
+
+def test_long_ids_are_found_whatever_the_column_is_called(duck: Any, tmp_path: Path) -> None:
+    people = "SELECT md5('p' || i)::UUID AS uuid, 'x' || i % 3 AS team FROM range(50) t(i)"
+    visits = f"SELECT md5('p' || i * 3 % 50)::UUID AS who, {DAYS} AS happened FROM range(500) t(i)"
+    tables = drafted(write_tables(tmp_path / "site", people=people, visits=visits), duck, tmp_path)["tables"]
+    assert tables["people"] == {"entity": "person", "key": "uuid", "columns": {"team": "category"}}
+    assert tables["visits"]["of"] == {"person": "who"}
+
+
+def test_tables_of_one_name_in_two_schemas_have_two_names_and_refer_to_their_own(duck: Any, tmp_path: Path) -> None:
+    with duckdb.connect(tmp_path / "shops.duckdb") as database:
+        for schema in ("berlin", "ulm"):
+            database.execute(f"CREATE SCHEMA {schema}")
+            database.execute(f"CREATE TABLE {schema}.customers AS {CUSTOMERS}")
+            database.execute(f"CREATE TABLE {schema}.orders AS {ORDERS}")
+    tables = drafted(f"duckdb://{tmp_path / 'shops.duckdb'}", duck, tmp_path)["tables"]
+    assert set(tables) == {"customers", "ulm_customers", "orders", "ulm_orders"}
+    assert (tables["ulm_customers"]["from"], tables["ulm_customers"]["entity"]) == ("ulm.customers", "ulm_customer")
+    assert tables["orders"]["of"] == {"customer": "customer_id"}
+    assert tables["ulm_orders"]["of"] == {"ulm_customer": "customer_id"}
+
+
+def test_two_references_to_one_entity_have_two_nouns(duck: Any, tmp_path: Path) -> None:
+    teams = "SELECT i AS team_id, 't' || i % 3 AS league FROM range(12) t(i)"
+    games = (
+        f"SELECT i AS game_id, i % 12 AS home_team_id, (i + 5) % 12 AS away_team_id, {DAYS} AS played_at "
+        f"FROM range(300) t(i)"
+    )
+    tables = drafted(write_tables(tmp_path / "games", teams=teams, games=games), duck, tmp_path)["tables"]
+    assert tables["games"]["of"] == {"team": "home_team_id", "away_team": "away_team_id"}
