@@ -5,7 +5,7 @@ A table that cannot be read does not keep the others from being read: the reason
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -164,10 +164,17 @@ def _loaded(name: str, rows: ibis.Table, view: str, connection: Any) -> ListedTa
     return ListedTable(name, kept, view, sampled or count == MOST_ROWS, dict(table.schema().items()))
 
 
+def reasons(unused: Mapping[str, str]) -> str:
+    """Why tables are not used: all of them, those with the same reason together."""
+    names: dict[str, list[str]] = {}
+    for name, reason in unused.items():
+        names.setdefault(reason.rstrip("."), []).append(name)
+    return "; ".join(f"{', '.join(each)}: {reason}" for reason, each in names.items())
+
+
 def _nothing(uri: str, unread: dict[str, str]) -> str:
     if unread:
-        name, reason = next(iter(unread.items()))
-        return f"No table of the source can be used: {name}: {reason.rstrip('.')}."
+        return f"No table of the source can be used: {reasons(unread)}."
     if "://" in uri:
         return "The database has no tables: check its name, and that this user may see them."
     below = sorted(path.name for path in Path(uri).expanduser().iterdir() if path.is_dir())
