@@ -7,18 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name
-from mlguide_assets.prepare.profiling.labels import (
-    Candidate,
-    first_and_last,
-    instants,
-    label_candidates,
-    label_leaks,
-)
-from mlguide_assets.prepare.profiling.listing import list_tables
+from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate, first_and_last, instants
+from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name, kind_of
+from mlguide_assets.prepare.profiling.futures import FEWEST_DAYS
+from mlguide_assets.prepare.profiling.labels import label_candidates, label_leaks, why_none
+from mlguide_assets.prepare.profiling.listing import list_tables, reasons
 from mlguide_assets.prepare.profiling.nouns import is_person
 from mlguide_assets.prepare.profiling.roles import Source, look_at
-from mlguide_assets.prepare.profiling.tables import draft_tables
+from mlguide_assets.prepare.profiling.tables import HEADER, draft_tables
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,7 @@ def draft_problem(uri: str, connection: Any, scratch: Path, report: Callable[[st
         InputError: the source cannot be read, or has no events, or nothing of which an outcome is known.
     """
     listing = list_tables(uri, connection, scratch, report)
-    report(f"looking at {len(listing.tables)} tables")
+    report(f"looking at {len(listing.tables)} table{'s'[: len(listing.tables) != 1]}")
     source = look_at(listing, connection)
     tables = draft_tables(source)
     unused = {**source.reasons, **_codes(source), **listing.unread}
@@ -61,14 +57,15 @@ def draft_problem(uri: str, connection: Any, scratch: Path, report: Callable[[st
     if not events:
         raise InputError(
             "No table of the source can be read as events, each with a time and the id of what it is about "
-            f"({'; '.join(f'{name}: {reason}' for name, reason in list(unused.items())[:3])}): "
+            f"({reasons(unused)}): "
             "add such a table, or write the problem file by hand."
         )
     candidates = label_candidates(source, tables)
     if not candidates:
         raise InputError(
-            "Nothing can be predicted from these tables: no event has a column with two values, and none goes on for "
-            "two weeks or more; write the problem file by hand if you know better."
+            f"Nothing can be predicted from these tables ({why_none(source, tables)}): add rows with both outcomes, "
+            f"{FEWEST} of each or more, or {FEWEST_DAYS} days of events and a table of the ids that have them, or "
+            f"write the problem file by hand if you know better."
         )
     tables, known = _without_leaks(source, tables, candidates[0])
     best = [table for table in events if table.name == candidates[0].table]
@@ -78,7 +75,7 @@ def draft_problem(uri: str, connection: Any, scratch: Path, report: Callable[[st
 
 def _choose(tables: list[DraftTable], event: DraftTable, best: Candidate) -> str | None:
     """Of an event of a person and of something that has a table: the latter, such as the email that a user is sent."""
-    declared = {table.noun for table in tables if table.shape == "entity"}
+    declared = {table.noun for table in tables if table.shape == "entity" and not table.noun.endswith(HEADER)}
     others = [noun for noun in event.of if noun in declared and not is_person(noun)]
     if best.column is None or len(event.of) != 2 or len(others) != 1:
         return None
@@ -110,7 +107,7 @@ def _without_leaks(
     columns = tuple(line for line in table.columns if line.key not in leaks or line.key in named)
     left_out = [(name, f"? it says what {best.column} says") for key, name in leaks.items() if key not in named]
     known = tuple(
-        line.key for line in columns if line.key not in named and line.value in ("number", "category", "flag")
+        line.key for line in columns if line.key not in named and kind_of(line) in ("number", "category", "flag")
     )
     changed = replace(table, columns=columns, left_out=(*table.left_out, *left_out))
     return [*tables[:place], changed, *tables[place + 1 :]], known

@@ -101,6 +101,11 @@ def _value(column: ColumnProfile, used: dict[str, str]) -> Any:
     return {"kind": kind, **more} if more else kind
 
 
+def kind_of(line: Line) -> str:
+    """The kind in the line of a column, which stands alone or with the name there and the format."""
+    return str(line.value["kind"] if isinstance(line.value, dict) else line.value)
+
+
 def _comment(column: ColumnProfile, remark: str) -> str:
     parts = [part for part in (_content(column), remark) if part]
     if column.filled < column.rows:

@@ -24,6 +24,15 @@ PERSONS = word_set(
 ENTITIES = PERSONS | word_set("store shop product item article station branch airport team club school hospital")
 """Columns that are called so hold ids, even where the name does not say `id`."""
 
+_OUTCOME_WORDS = tuple(
+    word_set(
+        "label target outcome fraud churn default unsub cancel return refund conver click respon success fail late "
+        "delay complain dropout lost won win attrit bounce spam dispute chargeback noshow readmi died death accept "
+        "reject approv renew dnf retain purchased bought paid breach incident survived passed left y exited overdue"
+    )
+)
+"""How the names of columns that are worth predicting begin."""
+
 _IDS = word_set("id ids uuid guid key pk fk sk upc ean isbn imei iban vin")
 _FILLERS = word_set(
     "profile profiles content contents detail details data dim dimension fact info list master record records table "
@@ -125,3 +134,13 @@ def is_thing(name: str) -> bool:
 def is_person(name: str) -> bool:
     """Whether a noun is one about which companies decide, such as customer or loyalty_member."""
     return name.rpartition("_")[2] in PERSONS
+
+
+def names_outcome(name: str) -> bool:
+    """Whether a column or an event is called as outcomes are.
+
+    >>> [names_outcome(name) for name in ("defaulted", "no_show", "y", "year", "cancellation", "order")]
+    [True, True, True, False, True, False]
+    """
+    parts = words(name)
+    return "y" in parts or any(part.startswith(_OUTCOME_WORDS) for part in (*parts, "".join(parts)))

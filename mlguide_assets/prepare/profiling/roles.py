@@ -19,6 +19,7 @@ from mlguide_assets.prepare.profiling.nouns import (
     is_id_name,
     is_person,
     is_thing,
+    names_outcome,
     noun_of_id,
     noun_of_table,
     words,
@@ -170,7 +171,8 @@ def _role(source: Source, name: str) -> Role:
         return "event" if time and about_person and not is_person(noun_of_table(name)) else "entity"
     if time is not None and (alone or key):
         return "event"
-    if time is None and own and any(_has_time(source, each.target) for each in own):
+    timed = [each for each in source.of(name) if _has_time(source, each.target)]
+    if time is None and any(each in own or _has_outcome(profile) for each in timed):
         return "event"
     source.reasons[name] = _why_unused(time, key, alone)
     return "unused"
@@ -184,6 +186,10 @@ def _is_code(profile: TableProfile) -> bool:
 
 def _has_time(source: Source, table: str) -> bool:
     return when_it_happened(source.profiles[table]) is not None
+
+
+def _has_outcome(profile: TableProfile) -> bool:
+    return any(names_outcome(column.name) and column.two_values for column in profile.columns.values())
 
 
 def _why_unused(time: ColumnProfile | None, key: str | None, refers: bool) -> str:

@@ -17,7 +17,7 @@ from mlguide_assets.prepare.profiling.event_times import (
     when_it_was_written,
 )
 from mlguide_assets.prepare.profiling.keys import composite_key
-from mlguide_assets.prepare.profiling.nouns import is_id_name, noun_of_id
+from mlguide_assets.prepare.profiling.nouns import is_id_name, names_outcome, noun_of_id
 from mlguide_assets.prepare.profiling.references import Reference
 from mlguide_assets.prepare.profiling.roles import MOST_CODES, Source
 
@@ -109,20 +109,27 @@ def _code(source: Source, reference: Reference) -> Line:
 
 
 def _header(source: Source, name: str) -> DraftTable:
-    """An event whose rows others refer to, once more as an entity: they take their time from it."""
-    profile, key = source.profiles[name], str(source.key(name))
+    """An event whose rows others refer to, once more as an entity: they take their time from it.
+
+    One with a row for each of its rows, which says how it ended, also takes from it what was known when it happened.
+    """
+    profile, key, noun = source.profiles[name], str(source.key(name)), f"{source.nouns[name]}_{HEADER}"
     at = when_it_happened(profile)
     assert at is not None
-    lines = (
+    lines = [
         Line("from", name, "the same rows once more: others take their time from them"),
-        Line("entity", f"{source.nouns[name]}_{HEADER}"),
+        Line("entity", noun),
         Line("key", file_name(key), f"unique in {profile.table.of_rows}"),
         Line("known_from", file_name(at.name)),
-    )
-    lines_of_both, _ = columns_of(profile, {key: "", at.name: ""}, {})
-    columns = tuple(line for line in lines_of_both if line.key in (file_name(key), file_name(at.name)))
-    noun = f"{source.nouns[name]}_{HEADER}"
-    return DraftTable(f"{source.names[name]}_{HEADER}", profile, "entity", noun, lines, columns, at=at)
+    ]
+    ids = dict.fromkeys([each.column for each in source.of(name)] + list(source.ids_alone[name]), "an id")
+    columns, _ = columns_of(profile, {key: "", at.name: ""}, ids)
+    if any(each.column in source.profiles[each.table].unique for each in source.to(name)):
+        lines.append(Line("static", True, "? if all that is read of it was known when it happened"))
+        columns = [line for line in columns if not names_outcome(line.key)]
+    else:
+        columns = [line for line in columns if line.key in (file_name(key), file_name(at.name))]
+    return DraftTable(f"{source.names[name]}_{HEADER}", profile, "entity", noun, tuple(lines), tuple(columns), at=at)
 
 
 def _lends_its_time(source: Source, name: str) -> bool:

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mlguide_assets.define.conversion import flow
+from mlguide_assets.prepare.profiling.candidates import Candidate
 from mlguide_assets.prepare.profiling.draft import Draft
 from mlguide_assets.prepare.profiling.drafting import DraftTable, Line
-from mlguide_assets.prepare.profiling.labels import Candidate
 
 MOST_LINE = 150
 COMMENT_AT = 34
@@ -56,7 +56,8 @@ def write_draft(draft: Draft, *, name: str, source: dict[str, Any], file: str, r
 def _statement(best: Candidate) -> str:
     label = best.predict["label"]
     if best.column is None:
-        return f"Which {best.predict['each']} will have no {label['count']} within {label['within']}?"
+        number = "no" if "at_most" in label else "at least one"
+        return f"Which {best.predict['each']} will have {number} {label['count']} within {label['within']}?"
     return f"Which {best.predict['each']} will have {best.column} = {label['positive']}?"
 
 

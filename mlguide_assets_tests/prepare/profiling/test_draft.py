@@ -8,7 +8,6 @@ import yaml
 
 from mlguide_assets.define.features import Features
 from mlguide_assets.define.schema import Schema
-from mlguide_assets.errors import InputError
 from mlguide_assets_tests.prepare.profiling.drafts import (
     CUSTOMERS,
     DAYS,
@@ -138,28 +137,6 @@ def test_dates_in_other_formats(
     assert ("reads either way" in draft_text(source, duck, tmp_path)) == is_doubtful
 
 
-def test_a_column_that_says_what_the_label_says_is_left_out(duck: Any, tmp_path: Path) -> None:
-    loans = (
-        f"SELECT i AS loan_id, i % 40 AS customer_id, {DAYS} AS granted_at, i % 13 AS amount, "
-        f"CASE WHEN i % 6 = 0 THEN 'yes' ELSE 'no' END AS defaulted, (i % 6 = 0)::INT * (1 + i % 3) AS months_late "
-        f"FROM range(600) t(i)"
-    )
-    source = write_tables(tmp_path / "bank", loans=loans)
-    file = drafted(source, duck, tmp_path)
-    assert file["predict"]["label"]["column"] == "defaulted"
-    assert file["tables"]["loans"]["columns"] == {"amount": "number", "defaulted": "flag"}
-    assert "months_late (? it says what defaulted says)" in draft_text(source, duck, tmp_path)
-
-
-def test_a_label_that_is_empty_at_the_end_shows_how_long_it_takes(duck: Any, tmp_path: Path) -> None:
-    sends = (
-        "SELECT i AS send_id, i % 40 AS user_id, TIMESTAMP '2024-01-01' + INTERVAL (i) HOUR AS sent_at, "
-        "CASE WHEN i < 2000 - 9 * 24 THEN i % 11 = 0 END AS clicked FROM range(2000) t(i)"
-    )
-    file = drafted(write_tables(tmp_path / "mail", sends=sends), duck, tmp_path)
-    assert file["predict"]["label"]["window"] == "9d"
-
-
 def test_a_time_at_which_rows_were_written_is_known_at_unless_some_are_earlier(duck: Any, tmp_path: Path) -> None:
     claims = (
         f"SELECT i AS claim_no, i % 40 AS policy_no, {DAYS} AS filed_at, i % 7 = 0 AS rejected, "
@@ -224,40 +201,3 @@ def test_what_cannot_be_read_does_not_keep_the_rest_from_being_read(duck: Any, t
     for name in ("empty", "one_column", "no_rows", "broken", "orders.parquet"):
         assert f"# not used: {name} (" in text
     assert "count: order," in text
-
-
-def write_nothing(folder: Path) -> None:
-    folder.mkdir()
-
-
-def write_only_bad(folder: Path) -> None:
-    folder.mkdir()
-    (folder / "a.csv").write_text("")
-
-
-def write_no_times(folder: Path) -> None:
-    write_tables(folder, things="SELECT i AS id, i % 5 AS size FROM range(50) t(i)")
-
-
-def write_no_outcome(folder: Path) -> None:
-    write_tables(folder, visits="SELECT i AS id, i % 5 AS user_id, TIMESTAMP '2024-01-01' AS at FROM range(50) t(i)")
-
-
-def write_the_future(folder: Path) -> None:
-    write_tables(folder, visits=f"SELECT i % 5 AS user_id, {DAYS.replace('2024', '2324')} AS at FROM range(50) t(i)")
-
-
-@pytest.mark.parametrize(
-    ("write", "said"),
-    [
-        (write_nothing, "has no CSV or Parquet files"),
-        (write_only_bad, "No table of the source can be used: a: "),
-        (write_no_times, "No table of the source can be read as events"),
-        (write_no_outcome, "Nothing can be predicted from these tables"),
-        (write_the_future, "Nothing can be predicted from these tables"),
-    ],
-)
-def test_a_source_without_anything_to_learn_is_refused(write: Any, said: str, duck: Any, tmp_path: Path) -> None:
-    write(tmp_path / "source")
-    with pytest.raises(InputError, match=said):
-        drafted(tmp_path / "source", duck, tmp_path)

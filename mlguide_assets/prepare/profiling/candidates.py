@@ -1,0 +1,48 @@
+"""Candidates for what is predicted, and when events happened."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import ibis
+
+from mlguide_assets.prepare.profiling.columns import time_of
+from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name
+from mlguide_assets.prepare.profiling.event_times import when_it_happened
+from mlguide_assets.prepare.profiling.roles import Source
+
+FEWEST = 20
+"""A rarer outcome is none that can be learned."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A thing to predict, as the file says it, with the evidence. The best has the highest score."""
+
+    predict: dict[str, Any]
+    evidence: str
+    score: float
+    table: str
+    column: str | None = None
+    doubt: str = ""
+
+
+def instants(source: Source, table: DraftTable) -> ibis.Table:
+    """The rows of an event with their time as `happened`, also where that is a time of an entity."""
+    rows = source.rows(table.profile.name)
+    if table.at is not None:
+        return rows.mutate(happened=time_of(rows, table.at))
+    noun = str(next(line.value for line in table.lines if line.key == "at")).partition(".")[0]
+    reference = next(each for each in source.of(table.profile.name) if file_name(each.column) == table.of[noun])
+    at = when_it_happened(source.profiles[reference.target])
+    assert at is not None
+    parents = source.rows(reference.target)
+    times = parents.select(parent_of_it=parents[reference.key].cast("string"), happened=time_of(parents, at))
+    return rows.join(times, rows[reference.column].cast("string") == times.parent_of_it)
+
+
+def first_and_last(rows: ibis.Table) -> tuple[datetime | None, datetime | None]:
+    """The first and the last time of events, without those that are yet to come."""
+    past = rows.filter(rows.happened <= ibis.now().cast("timestamp"))
+    found = past.aggregate(first=past.happened.min(), last=past.happened.max()).to_pyarrow().to_pylist()[0]
+    return found["first"], found["last"]

@@ -1,0 +1,161 @@
+"""What could be predicted of tables of many shapes, and what is said where nothing can."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlguide_assets.errors import InputError
+from mlguide_assets_tests.prepare.profiling.drafts import (
+    CUSTOMERS,
+    DAYS,
+    ORDERS,
+    checked_draft,
+    draft_text,
+    drafted,
+    write_tables,
+)
+
+
+@pytest.mark.parametrize(("other", "outcome"), [("fragile", "damaged"), ("gift", "no_show"), ("heavy", "insured")])
+def test_what_happened_to_a_thing_is_predicted_before_what_it_is(
+    other: str, outcome: str, duck: Any, tmp_path: Path
+) -> None:
+    sends = f"SELECT i AS send_id, i % 3 = 0 AS {other}, i % 4 = 0 AS {outcome}, {DAYS} AS sent_at FROM range(600) t(i)"
+    file = drafted(write_tables(tmp_path / "mail", sends=sends), duck, tmp_path)
+    assert file["predict"]["label"]["column"] == outcome
+
+
+def test_an_event_that_is_an_outcome_is_predicted_of_who_is_active(duck: Any, tmp_path: Path) -> None:
+    cancellations = f"SELECT i AS customer_id, {DAYS} AS cancelled_on FROM range(30) t(i)"
+    source = write_tables(tmp_path / "shop", customers=CUSTOMERS, orders=ORDERS, cancellations=cancellations)
+    text = draft_text(source, duck, tmp_path)
+    predict = drafted(source, duck, tmp_path)["predict"]
+    assert predict["each"] == "customer"
+    assert predict["where"] == {"count": "order", "within": "90d", "at_least": 1}
+    assert predict["label"] == {"count": "cancellation", "within": "30d", "at_least": 1}
+    assert "statement: Which customer will have at least one cancellation within 30d?" in text
+    found = checked_draft(text, duck, tmp_path).decisions
+    assert found is not None
+    assert found.positives > 0
+
+
+@pytest.mark.parametrize("of", [", i % 40 AS customer_id", ""])
+def test_an_outcome_without_a_time_has_that_of_what_it_is_the_outcome_of(of: str, duck: Any, tmp_path: Path) -> None:
+    source = write_tables(
+        tmp_path / "bank",
+        applications=f"SELECT i AS application_id{of}, {DAYS} AS applied_at, i * 7 % 90 AS amount FROM range(400) t(i)",
+        outcomes="SELECT i AS application_id, i % 5 = 0 AS defaulted FROM range(400) t(i)",
+    )
+    text = draft_text(source, duck, tmp_path)
+    file = drafted(source, duck, tmp_path)
+    noun = "application_header" if of else "application"
+    assert file["tables"]["outcomes"]["at"] == f"{noun}.applied_at"
+    assert file["tables"]["outcomes"]["of"] == {noun: "application_id"}
+    assert file["tables"][f"{noun}s" if not of else "applications_header"]["columns"]["amount"] == "number"
+    assert file["predict"] == {
+        "each": "outcome", "label": {"column": "defaulted", "positive": "true", "negative": "false", "window": "7d"}
+    }  # fmt: skip
+    found = checked_draft(text, duck, tmp_path).decisions
+    assert found is not None
+    assert found.rows == 400
+
+
+def test_columns_that_are_renamed_or_have_a_format_may_be_known_too(duck: Any, tmp_path: Path) -> None:
+    query = (
+        f"SELECT i AS order_id, i % 30 AS customer_id, {DAYS} AS ordered_at, i % 7 = 0 AS returned, i % 9 AS size, "
+        f"'x' || i % 4 AS \"Shop Name\", replace(format('{{:.2f}}', i * 1.1), '.', ',') AS amount FROM range(900) t(i)"
+    )
+    text = draft_text(write_tables(tmp_path / "shop", "csv", orders=query), duck, tmp_path)
+    assert "# known: [size, shop_name, amount]" in text
+
+
+def test_events_of_one_day_have_a_window_that_ends_within_it(duck: Any, tmp_path: Path) -> None:
+    orders = (
+        "SELECT i AS order_id, i % 30 AS customer_id, i % 7 = 0 AS returned, "
+        "TIMESTAMP '2024-01-01' + INTERVAL (i) MINUTE AS ordered_at FROM range(900) t(i)"
+    )
+    text = draft_text(write_tables(tmp_path / "shop", orders=orders), duck, tmp_path)
+    found = checked_draft(text, duck, tmp_path).decisions
+    assert found is not None
+    assert found.waiting == 60
+
+
+def test_a_column_that_says_what_the_label_says_is_left_out(duck: Any, tmp_path: Path) -> None:
+    loans = (
+        f"SELECT i AS loan_id, i % 40 AS customer_id, {DAYS} AS granted_at, i % 13 AS amount, "
+        f"CASE WHEN i % 6 = 0 THEN 'yes' ELSE 'no' END AS defaulted, (i % 6 = 0)::INT * (1 + i % 3) AS months_late "
+        f"FROM range(600) t(i)"
+    )
+    source = write_tables(tmp_path / "bank", loans=loans)
+    file = drafted(source, duck, tmp_path)
+    assert file["predict"]["label"]["column"] == "defaulted"
+    assert file["tables"]["loans"]["columns"] == {"amount": "number", "defaulted": "flag"}
+    assert "months_late (? it says what defaulted says)" in draft_text(source, duck, tmp_path)
+
+
+def test_a_label_that_is_empty_at_the_end_shows_how_long_it_takes(duck: Any, tmp_path: Path) -> None:
+    sends = (
+        "SELECT i AS send_id, i % 40 AS user_id, TIMESTAMP '2024-01-01' + INTERVAL (i) HOUR AS sent_at, "
+        "CASE WHEN i < 2000 - 9 * 24 THEN i % 11 = 0 END AS clicked FROM range(2000) t(i)"
+    )
+    file = drafted(write_tables(tmp_path / "mail", sends=sends), duck, tmp_path)
+    assert file["predict"]["label"]["window"] == "9d"
+
+
+def write_nothing(folder: Path) -> None:
+    folder.mkdir()
+
+
+def write_only_bad(folder: Path) -> None:
+    folder.mkdir()
+    for name in ("a", "b", "c", "d"):
+        (folder / f"{name}.csv").write_text("x,y\n")
+    (folder / "e.csv").write_text("x\n1\n")
+
+
+def write_no_times(folder: Path) -> None:
+    write_tables(folder, things="SELECT i AS id, i % 5 AS size FROM range(50) t(i)")
+
+
+def write_no_outcome(folder: Path) -> None:
+    write_tables(folder, visits="SELECT i AS id, i % 5 AS user_id, TIMESTAMP '2024-01-01' AS at FROM range(50) t(i)")
+
+
+def write_one_outcome(folder: Path) -> None:
+    write_tables(
+        folder, orders=f"SELECT i AS id, 's' || i % 30 AS shop, {DAYS} AS at, 'no' AS late FROM range(200) t(i)"
+    )
+
+
+def write_a_short_time(folder: Path) -> None:
+    at = "TIMESTAMP '2024-01-01' + INTERVAL (i) HOUR"
+    write_tables(folder, orders=f"SELECT i AS id, i % 30 AS user_id, {at} AS at, i = 7 AS late FROM range(200) t(i)")
+
+
+def write_the_future(folder: Path) -> None:
+    write_tables(folder, visits=f"SELECT i % 5 AS user_id, {DAYS.replace('2024', '2324')} AS at FROM range(50) t(i)")
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (write_nothing, "has no CSV or Parquet files"),
+        (write_only_bad, "No table of the source can be used: a, b, c, d: it has no rows; e: .*"),
+        (write_no_times, "No table of the source can be read as events"),
+        (
+            write_no_outcome,
+            r"predicted from these tables \(visits: no column has two values, and it goes on for 0 days",
+        ),
+        (
+            write_one_outcome,
+            r"\(orders: late is 'no' in every row, and no table lists the shop ids\): add rows with both",
+        ),
+        (write_a_short_time, r"\(orders: late is 'true' in 1 of 200 rows, and it goes on for 8 days, not for 14\)"),
+        (write_the_future, "no column has two values, and all its times lie in the future"),
+    ],
+)
+def test_a_source_without_anything_to_learn_is_refused(write: Any, said: str, duck: Any, tmp_path: Path) -> None:
+    write(tmp_path / "source")
+    with pytest.raises(InputError, match=said):
+        drafted(tmp_path / "source", duck, tmp_path)
