@@ -28,7 +28,7 @@ _OUTCOME_WORDS = tuple(
     word_set(
         "label target outcome fraud churn default unsub cancel return refund conver click respon success fail late "
         "delay complain dropout lost won win attrit bounce spam dispute chargeback noshow readmi died death accept "
-        "reject approv renew dnf retain purchased bought paid breach incident survived passed left y exited overdue"
+        "reject approv renew dnf retain purchased bought paid breach incident survived passed left exited overdue damag"
     )
 )
 """How the names of columns that are worth predicting begin."""
