@@ -109,12 +109,16 @@ def _explain(error: ValidationError, root: yaml.Node, path: Path, model: type[Ba
 
 
 def _place_of(error: Mapping[str, Any]) -> tuple[tuple[int | str, ...], str]:
-    """Where a fault is, and what it is: a check of the whole file begins with the place, as `predict.label: ...`."""
+    """Where a fault is, and what it is: a check of the whole file begins with the place, as `predict.label: ...`.
+
+    A key that is no plain word stands in quotes there: `predict.label.where.'user.age': ...`.
+    """
     location, message = tuple(error["loc"]), str(error["msg"])
-    match = re.match(r"Value error, ([a-z_]+(?:\.[\w*]+)*): (.*)", message, re.DOTALL)
+    match = re.match(r"Value error, ([a-z_]+(?:\.(?:[\w*]+|'[^']*'))*): (.*)", message, re.DOTALL)
     if location or match is None:
         return location, message
-    return tuple(int(part) if part.isdigit() else part for part in match[1].split(".")), match[2]
+    parts = re.findall(r"'[^']*'|[^.']+", match[1])
+    return tuple(int(part) if part.isdigit() else part.strip("'") for part in parts), match[2]
 
 
 def _child(node: yaml.Node, part: int | str) -> tuple[int, yaml.Node] | None:

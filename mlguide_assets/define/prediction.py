@@ -34,6 +34,8 @@ class Comparison(Strict):
 
 def _text(value: Any) -> str:
     """A value of YAML as a column of text has it: `true` and `1` are not the same."""
+    if value is None:
+        raise ValueError("this value is empty; write one, in quotes where it is a word of YAML, such as 'null'")
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

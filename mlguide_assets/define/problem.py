@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from mlguide_assets.define.conditions import check_comparisons
 from mlguide_assets.define.contracts import Rule
 from mlguide_assets.define.decision import Decision, decision_of, plural
 from mlguide_assets.define.entity_features import entity_features
@@ -69,6 +70,7 @@ class Problem(Strict):
     def _names_are_known(self) -> "Problem":
         check_references(Schema(tables=self.tables), self.predict, self.features)
         check_rules(self.contracts, self.schema)
+        check_comparisons(self.schema, self.predict, self.features, self.contracts)
         return self
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Kinds of values that problem files hold beside numbers and texts: durations, schedules, time zones."""
+"""Kinds of values that problem files hold beside numbers and texts: flags, durations, schedules, time zones."""
 
 import re
 import unicodedata
@@ -6,6 +6,22 @@ from datetime import timedelta
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, PlainSerializer
+
+FLAGS = {
+    True: ("true", "t", "yes", "y", "on", "1", "1.0"),
+    False: ("false", "f", "no", "n", "off", "0", "0.0"),
+}
+"""How a flag is written, in any case: in a source as in a problem file."""
+
+
+def as_flag(text: str) -> bool | None:
+    """What a text means as a flag; None where it is none.
+
+    >>> [as_flag(text) for text in ("Yes", "0", "maybe")]
+    [True, False, None]
+    """
+    return next((truth for truth, words in FLAGS.items() if text.lower() in words), None)
+
 
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds", "w": "weeks"}
 

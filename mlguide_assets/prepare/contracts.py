@@ -34,6 +34,7 @@ from mlguide_assets.define.rules import key_of
 from mlguide_assets.define.schema import EntityTable, EventTable, Schema, TableName
 from mlguide_assets.prepare.causes import cause_of
 from mlguide_assets.prepare.computing import Engine
+from mlguide_assets.prepare.features.events import is_one_of
 from mlguide_assets.prepare.lake.snapshots import WHOLE
 from mlguide_assets.prepare.partitions import KEY
 from mlguide_assets.prepare.sources.names import UNREADABLE
@@ -185,7 +186,7 @@ def _broken(rows: ibis.Table, table: EntityTable | EventTable, rule: Rule, now: 
             below = value < low if low is not None else ibis.literal(False)
             return below | (value > high if high is not None else ibis.literal(False))
         case OneOf(column=column, values=values):
-            return rows[column].notin(values)
+            return ~is_one_of(rows[column], _kind_as_read(rows, table, column), values)
         case References(column=column, target=target):
             return rows[column].notnull() & rows[_at(column, target, _ID)].isnull()
         case NotBefore(column=column, key=key, target=target, target_column=earliest):
@@ -196,6 +197,11 @@ def _broken(rows: ibis.Table, table: EntityTable | EventTable, rule: Rule, now: 
             return rows[column] < ibis.timestamp(datetime.combine(floor, time()))
         case SetAside():
             raise TypeError("rows set aside are counted once all other rules have spoken")
+
+
+def _kind_as_read(rows: ibis.Table, table: EntityTable | EventTable, column: str) -> str:
+    """The kind of a column; text where it is read as one whatever its kind, as an outcome is."""
+    return "text" if rows[column].type().is_string() else table.columns[column].kind
 
 
 def tallies(marked: ibis.Table, table: EntityTable | EventTable, rules: list[Rule]) -> dict[str, Tally]:

@@ -32,7 +32,7 @@ tables:
     event: send
     at: delivered_at
     of: {user: user_id}
-    columns: {unsubscribed: category, cost: number}
+    columns: {unsubscribed: category, cost: number, paid: flag}
 """
 
 VALID = f"""\
@@ -372,6 +372,36 @@ MISTAKES = {
         "within: 7d, where: {user.agee: {at_least: 18}}}",
         "features.declared.sends_7d.where",
         "did you mean 'user.age'?",
+    ),
+    "condition on a flag that is none": (
+        "within: 7d}",
+        "within: 7d, where: {paid: partly}}",
+        "line 30, features.declared.sends_7d.where.paid",
+        "'paid' is a flag, and 'partly' is none; write true or false",
+    ),
+    "condition on a number of an entity that is none": (
+        "within: 7d}",
+        "within: 7d, where: {user.age: {not: old}}}",
+        "line 30, features.declared.sends_7d.where.user.age",
+        "'user.age' is a number, and 'old' is none",
+    ),
+    "condition on nothing": (
+        "within: 7d}",
+        "within: 7d, where: {paid: null}}",
+        "line 30, features.declared.sends_7d.where.paid",
+        "this value is empty; write one",
+    ),
+    "split of a flag by what is none": (
+        "sends_7d: {count: send, by: user, within: 7d}",
+        "sends_*: {count: send, by: user, split: paid, values: ['yes', late]}",
+        "line 30, features.declared.sends_*.values",
+        "'paid' is a flag, and 'late' is none",
+    ),
+    "rule of a flag with what is none": (
+        RULE,
+        "{table: user_emails, rule: one_of, column: paid, values: ['yes', late], action: warn}",
+        "line 17, contracts.0.values",
+        "write true or false",
     ),
     "known_from that is no time": ("key: id", "key: id\n    known_from: age", "tables.user_profiles", "kind time"),
     "decision about nothing": ("each: send", "each: sends", "line 5, predict.each", "did you mean 'send'?"),

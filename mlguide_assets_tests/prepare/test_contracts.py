@@ -279,6 +279,18 @@ def test_where_nothing_shows_the_newest_row_that_blocks(duck: Any, tmp_path: Pat
     assert "quarantine" not in str(caught.value)
 
 
+def test_a_flag_is_one_of_its_values_in_any_spelling(duck: Any, tmp_path: Path) -> None:
+    gift = {"user_emails": {"columns": {"gift": {"kind": "flag"}}}}
+    rule = {"table": "user_emails", "rule": "one_of", "column": "gift", "values": ["on"], "action": "warn"}
+    schema = sample_problem("nowhere", tables=gift).schema
+    tables = as_tables({**ROWS, "user_emails": [SEND] * 3})
+    sends = tables["user_emails"].to_pyarrow().append_column("gift", pa.array([True, False, None]))
+    given = {**tables, "user_emails": ibis.memtable(sends)}
+    rules = sample_problem("nowhere", tables=gift, contracts=[rule]).rules
+    found = validate(given, schema, rules, DuckDB(duck), scratch=tmp_path, now=NOW)
+    assert {each.rule: each.violations for each in found.results}["user_emails.gift_is_known"] == 1
+
+
 @pytest.fixture(scope="module")
 def guide(guide_tables: Guide, duck: Any, tmp_path_factory: pytest.TempPathFactory) -> Validated:
     """The guide's tables under their own contract."""

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, Protocol
 
+from mlguide_assets.define.conditions import kind_of as kind_of
 from mlguide_assets.define.entity_features import UNFEATURED, entity_features
 from mlguide_assets.define.features import Declaration, Features, split_names
 from mlguide_assets.define.prediction import Comparison, Predict, PredictEntity, PredictEvent
-from mlguide_assets.define.schema import ColumnKind, EventTable, Schema
+from mlguide_assets.define.schema import ColumnKind, Schema
 
 Kind = Literal["number", "category", "text"]
 Origin = Literal["column", "known", "history", "request"]
@@ -216,15 +217,6 @@ def _check(name: str, declaration: Declaration, problem: Declared) -> None:
     for path in paths:
         if kind_of(event, path, schema) is None:
             raise refuse(f"{path!r} is not a column of {event_noun} or of an entity that it names")
-
-
-def kind_of(event: EventTable, path: str, schema: Schema) -> ColumnKind | None:
-    """The kind of a column of an event, or of `entity.column` of an entity that it names; None where there is none."""
-    if path in event.columns:
-        return event.columns[path].kind
-    noun, _, column = path.partition(".")
-    table = schema.entity(noun) if noun in event.of else None
-    return table.columns[column].kind if table is not None and column in table.columns else None
 
 
 def split_values(name: str, declaration: Declaration, problem: Declared) -> tuple[str, ...]:

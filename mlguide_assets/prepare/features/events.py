@@ -8,10 +8,12 @@ from datetime import datetime, timedelta
 
 import ibis
 
+from mlguide_assets.define.conditions import kind_of
 from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.prediction import Comparison, PredictEvent
 from mlguide_assets.define.schema import EntityTable, EventTable, Schema
-from mlguide_assets.prepare.features.catalogue import Declared, kind_of
+from mlguide_assets.define.values import as_flag
+from mlguide_assets.prepare.features.catalogue import Declared
 
 Tables = Mapping[str, ibis.Table]
 """By their names in the problem file, with its columns."""
@@ -239,9 +241,9 @@ def comparison(value: ibis.Value, kind: str, asked: Comparison) -> ibis.Value:
     """Whether a column fulfils a condition; an empty value never does."""
     conditions: list[ibis.Value] = []
     if asked.one_of:
-        conditions.append(_is_one_of(value, kind, asked.one_of))
+        conditions.append(is_one_of(value, kind, asked.one_of))
     if asked.not_:
-        conditions.append(~_is_one_of(value, kind, asked.not_))
+        conditions.append(~is_one_of(value, kind, asked.not_))
     if asked.at_least is not None:
         conditions.append(value.cast("float64") >= asked.at_least)
     if asked.at_most is not None:
@@ -252,12 +254,16 @@ def comparison(value: ibis.Value, kind: str, asked: Comparison) -> ibis.Value:
     return result.fill_null(False)
 
 
-def _is_one_of(value: ibis.Value, kind: str, texts: tuple[str, ...]) -> ibis.Value:
-    """Numbers are compared as numbers, flags as `true` or `1`, all else as text."""
+def is_one_of(value: ibis.Value, kind: str, texts: tuple[str, ...]) -> ibis.Value:
+    """Numbers are compared as numbers, flags as flags in any spelling, all else as text; null where there is none.
+
+    Args:
+        texts: such as `define/conditions.py` lets a column of this kind be compared with.
+    """
     if kind in ("number", "integer"):
         return value.cast("float64").isin([float(text) for text in texts])
     if kind == "flag":
-        return value.cast("boolean").isin([text.lower() in ("true", "1") for text in texts])
+        return value.cast("boolean").isin([as_flag(text) for text in texts])
     return value.cast("string") == texts[0] if len(texts) == 1 else value.cast("string").isin(texts)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from mlguide_assets.define.dates import formats_that_read
 from mlguide_assets.define.schema import DECIMAL_COMMA, ColumnKind
+from mlguide_assets.define.values import FLAGS
 from mlguide_assets.prepare.profiling.nouns import is_id_name, noun_of_id, word_set, words
-from mlguide_assets.prepare.sources.spellings import FLAGS, MORE_NULL_WORDS
+from mlguide_assets.prepare.sources.spellings import MORE_NULL_WORDS
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _LEADING_ZERO = re.compile(r"0\d+")

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from datetime import timedelta
 
+from mlguide_assets.define.values import FLAGS
 from mlguide_assets.prepare.profiling.candidates import (
     FEWEST,
     Candidate,
@@ -15,7 +16,6 @@ from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name, sha
 from mlguide_assets.prepare.profiling.futures import FEWEST_DAYS, days_of, followed, futures
 from mlguide_assets.prepare.profiling.nouns import is_person, names_outcome, words
 from mlguide_assets.prepare.profiling.roles import Source
-from mlguide_assets.prepare.sources.spellings import FLAGS
 
 
 def label_candidates(source: Source, tables: list[DraftTable]) -> list[Candidate]:

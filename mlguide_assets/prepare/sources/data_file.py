@@ -11,11 +11,12 @@ from typing import Any
 import duckdb
 import ibis
 
+from mlguide_assets.define.values import FLAGS
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.sources.files import check_lines, open_table
 from mlguide_assets.prepare.sources.finding import SUFFIXES, FoundTable, as_table
-from mlguide_assets.prepare.sources.spellings import FLAGS, without_null_words
+from mlguide_assets.prepare.sources.spellings import without_null_words
 
 _REST = "(rest of) "
 """Before the name of a column of numbers: the column of what is none, as text."""

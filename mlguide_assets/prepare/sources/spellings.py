@@ -9,18 +9,13 @@ import ibis
 import ibis.expr.datatypes as dt
 
 from mlguide_assets.define.prediction import ColumnLabel
+from mlguide_assets.define.values import FLAGS
 
 NULL_WORDS = ("", "NULL", "Null", "null", "(null)", "<null>", r"\N", "NaN", "nan", "NAN", "-nan", "<NA>", "NaT", "None",
               "#N/A", "N/A", "n/a")  # fmt: skip
 """How dumps, pandas and spreadsheets write that there is no value. `NA` is none of them in a text: it is Namibia."""
 MORE_NULL_WORDS = ("NA", "na", "none", "nil", "-", "--")
 """These mean it where a number or a time is expected."""
-
-FLAGS = {
-    True: ("true", "t", "yes", "y", "on", "1", "1.0"),
-    False: ("false", "f", "no", "n", "off", "0", "0.0"),
-}
-"""How a flag is written, in any case."""
 
 _WHOLE = r"^[+-]?\d{1,19}(\.0*)?$"
 _GROUPED = r"^[+-]?[1-9]\d{0,2}\.000$"
