@@ -234,6 +234,17 @@ class OneOf(_Rule):
         )
 
 
+class LabelKnown(OneOf):
+    """The value is one of the two outcomes, as a label is read. It is added by itself, and not written in a file.
+
+    Attributes:
+        positives, negatives: what the problem file counts as each of them.
+    """
+
+    positives: tuple[str, ...] = Field(exclude=True)
+    negatives: tuple[str, ...] = Field(exclude=True)
+
+
 class References(_Rule):
     """The value is the id of a row of another table.
 

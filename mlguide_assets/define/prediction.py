@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, PlainSerializer, Tag, model_validator
 
 from mlguide_assets.define.schema import Noun, Strict
 from mlguide_assets.define.values import Duration
@@ -72,18 +72,46 @@ class Condition(Strict):
         return self
 
 
+def _one_or_all(texts: tuple[str, ...]) -> str | list[str]:
+    """A text or a list of texts, as a file writes it."""
+    return texts[0] if len(texts) == 1 else list(texts)
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_texts), PlainSerializer(_one_or_all), Field(min_length=1)]
+"""A text, or a list of them."""
+
+
 class ColumnLabel(Strict):
-    """The outcome is a column of the event; it is known so long after the event."""
+    """The outcome is a column of the event; it is known so long after the event.
+
+    What the column has besides its two outcomes is no outcome, and refused: only an empty one is not known yet.
+    """
 
     column: str
-    positive: Annotated[str, BeforeValidator(_text)] = Field(description="How the source writes the positive outcome.")
-    negative: Annotated[str, BeforeValidator(_text)]
+    positives: Texts = Field(
+        alias="positive",
+        description="How the source writes the positive outcome; a list where it has several values that count as "
+        "such. All but the first are read as the first.",
+    )
+    negatives: Texts = Field(alias="negative", description="The same of the negative outcome.")
     window: Duration = Field(description="An outcome is final this long after the event, unknown before.")
+
+    model_config = Strict.model_config | {"populate_by_name": True}
+
+    @property
+    def positive(self) -> str:
+        """What the positive outcome is called in every table after the source's, and in answers."""
+        return self.positives[0]
+
+    @property
+    def negative(self) -> str:
+        return self.negatives[0]
 
     @model_validator(mode="after")
     def _values_differ(self) -> "ColumnLabel":
-        if self.positive == self.negative:
-            raise ValueError("positive and negative must be two different values")
+        both = [value for value in self.positives if value in self.negatives]
+        if both:
+            raise ValueError(f"positive and negative must be two different values, and {both[0]!r} is both")
         if self.window <= timedelta(0):
             raise ValueError("window must be longer than zero")
         return self

@@ -69,7 +69,7 @@ class Problem(Strict):
     @model_validator(mode="after")
     def _names_are_known(self) -> "Problem":
         check_references(Schema(tables=self.tables), self.predict, self.features)
-        check_rules(self.contracts, self.schema)
+        check_rules(self.contracts, self.schema, self.predict)
         check_comparisons(self.schema, self.predict, self.features, self.contracts)
         return self
 

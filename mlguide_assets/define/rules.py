@@ -1,10 +1,12 @@
 """The contract in force: what every table must keep, and what the problem file adds or replaces."""
 
+import json
 from collections.abc import Iterator
 from datetime import date
 
 from mlguide_assets.define.contracts import (
     Filled,
+    LabelKnown,
     NewestKnown,
     NotAfter,
     NotEarlier,
@@ -16,15 +18,16 @@ from mlguide_assets.define.contracts import (
     Unique,
     WellTyped,
 )
-from mlguide_assets.define.prediction import Predict, PredictEvent
+from mlguide_assets.define.prediction import ColumnLabel, Predict, PredictEvent
 from mlguide_assets.define.schema import EntityTable, EventTable, Schema
 
 MAX_SET_ASIDE = 0.2
 """The share of a table's rows that may be quarantined where the problem file does not say."""
 
 
-def check_rules(contracts: tuple[Rule, ...], schema: Schema) -> None:
-    """Refuse rules that the tables cannot have, and a rule that is stated twice.
+def check_rules(contracts: tuple[Rule, ...], schema: Schema, predict: Predict) -> None:
+    """Refuse rules that the tables cannot have, a rule that is stated twice, and one that lets through what is no
+    outcome.
 
     Raises:
         ValueError: names the place in the file.
@@ -38,6 +41,33 @@ def check_rules(contracts: tuple[Rule, ...], schema: Schema) -> None:
         if rule.name in names:
             raise ValueError(f"contracts.{place}: {rule.name} is stated twice; keep one")
         names.add(rule.name)
+        if isinstance(rule, OneOf) and isinstance(predict, PredictEvent):
+            label = predict.label
+            if (rule.table, rule.column) == (schema.table_of(predict.each), label.column):
+                _check_rule_of_label(f"contracts.{place}", rule, label)
+
+
+def _check_rule_of_label(place: str, rule: OneOf, label: ColumnLabel) -> None:
+    """Nothing passes but the two outcomes: all else would count as not known yet."""
+    if rule.action == "warn":
+        raise ValueError(
+            f"{place}.action: {rule.column!r} is the label, and a value that is no outcome would count as not known "
+            f"yet; write block or quarantine"
+        )
+    other = next((value for value in rule.values if value not in (*label.positives, *label.negatives)), None)
+    if other is not None:
+        raise ValueError(f"{place}.values: {other!r} of the label {rule.column!r} {no_outcome(other, label)}")
+
+
+def no_outcome(value: str, label: ColumnLabel | LabelKnown) -> str:
+    """What to write of a value that is neither outcome, as the rest of a sentence that begins with it."""
+    negative, positive = (
+        json.dumps([*texts, value], ensure_ascii=False) for texts in (label.negatives, label.positives)
+    )
+    return (
+        f"is neither the positive nor the negative outcome; say which it means: negative: {negative} or positive: "
+        f"{positive} under predict.label"
+    )
 
 
 def rules_in_force(
@@ -47,8 +77,9 @@ def rules_in_force(
     everywhere = [rule for name, table in schema.ordered.items() for rule in _of_any_table(name, table, history_start)]
     if isinstance(predict, PredictEvent):
         labelled, label = str(schema.table_of(predict.each)), predict.label
-        known = (label.positive, label.negative)
-        everywhere.append(OneOf(rule="one_of", table=labelled, column=label.column, values=known, action="block"))
+        known = {"values": (label.positive, label.negative), "positives": label.positives, "negatives": label.negatives}
+        of_label = {"rule": "one_of", "table": labelled, "column": label.column, "action": "block"}
+        everywhere.append(LabelKnown.model_validate({**of_label, **known}))
     everywhere += _parents_of_times(schema)
     rules = {rule.name: rule for rule in (*everywhere, *contracts)}
     for name, table in schema.ordered.items():

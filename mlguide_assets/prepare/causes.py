@@ -9,6 +9,7 @@ from typing import Any
 
 from mlguide_assets.define.contracts import (
     Filled,
+    LabelKnown,
     NewestKnown,
     NotAfter,
     NotBefore,
@@ -22,7 +23,7 @@ from mlguide_assets.define.contracts import (
     Unique,
     WellTyped,
 )
-from mlguide_assets.define.rules import key_of
+from mlguide_assets.define.rules import key_of, no_outcome
 from mlguide_assets.define.schema import EntityTable, EventTable
 from mlguide_assets.prepare.sources.names import UNREADABLE
 
@@ -58,12 +59,17 @@ def cause_of(rule: Rule, of: EntityTable | EventTable, row: Mapping[str, Any], *
             )
         case Range(column=column, min=low, max=high):
             return f"{column} must be {_between(low, high)}; check its unit, and leave it empty where it is not known"
+        case LabelKnown(column=column, positives=positives, negatives=negatives):
+            value = str(row.get(column))
+            if all_rows:
+                known = ", ".join(map(repr, (*positives, *negatives)))
+                return f"{value!r} is not one of {known}; write predict.label.positive and negative as the source does"
+            return f"{value!r} {no_outcome(value, rule)}; correct it, or leave it empty where it is not known yet"
         case OneOf(column=column, values=values):
             known = ", ".join(map(repr, values))
             return (
-                f"{row.get(column)!r} is not one of {known}; add it to the values of this rule (of a label: write "
-                f"predict.label.positive and negative as the source does), correct it, or leave it empty where it is "
-                f"not known yet"
+                f"{row.get(column)!r} is not one of {known}; add it to the values of this rule, correct it, or leave "
+                f"it empty where it is not known"
             )
         case References(column=column, target=target):
             if all_rows:

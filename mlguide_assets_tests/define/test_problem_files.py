@@ -17,6 +17,7 @@ from mlguide_assets.define.loading import (
     shipped_problems,
     with_overrides,
 )
+from mlguide_assets.define.prediction import ColumnLabel
 from mlguide_assets.define.sources import DatabaseSource, FilesSource, Live, SimulatorSource
 from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
@@ -204,6 +205,21 @@ MISTAKES = {
     ),
     "no duration": ("window: 7d", "window: 0d", "line 6, predict.label", "longer than zero"),
     "equal labels": ('"no"', '"yes"', "line 6, predict.label", "two different values"),
+    "value of both outcomes": ('"no"', '["no", "yes"]', "line 6, predict.label", "'yes' is both"),
+    "outcome without a value": ('"no"', "[]", "line 9, predict.label.negative", "at least 1 item"),
+    "outcome that is empty": ('"no"', "null", "line 9, predict.label.negative", "this value is empty"),
+    "rule that lets through what is no outcome": (
+        RULE,
+        "{table: user_emails, rule: one_of, column: unsubscribed, values: ['yes', 'no', later], action: block}",
+        "line 17, contracts.0.values",
+        'say which it means: negative: ["no", "later"] or positive: ["yes", "later"] under predict.label',
+    ),
+    "rule that lets through all that is no outcome": (
+        RULE,
+        "{table: user_emails, rule: one_of, column: unsubscribed, values: ['yes', 'no'], action: warn}",
+        "line 17, contracts.0.action",
+        "would count as not known yet; write block or quarantine",
+    ),
     "negative cost": ("missed: 12", "missed: -1", "line 15, costs.missed", "greater than 0"),
     "impossible date": ("2024-01-01", "2024-02-30", "line 11, history_start", "'2024-02-30' is not valid"),
     "name with spaces": ("name: shop", "name: My Shop", "line 1, name", "'My Shop' is not valid"),
@@ -542,6 +558,14 @@ def test_what_is_no_cron_is_refused(wrong: str) -> None:
 def test_a_window_survives_dumping(window: str) -> None:
     problem = sample_problem("data", label={"positive": "1", "negative": "off", "window": window})
     assert parse_problem(dump_problem(problem).encode(), Path("dumped.yaml")).label == problem.label
+
+
+def test_outcomes_of_several_values_survive_dumping() -> None:
+    problem = sample_problem("data", label={"positive": "yes", "negative": ["no", "partly"], "window": "7d"})
+    again = parse_problem(dump_problem(problem).encode(), Path("dumped.yaml"))
+    assert again == problem
+    assert isinstance(again.label, ColumnLabel)
+    assert (again.label.negative, again.label.negatives) == ("no", ("no", "partly"))
 
 
 def test_a_date_of_the_simulator_survives_dumping() -> None:

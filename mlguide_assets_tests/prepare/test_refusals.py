@@ -100,4 +100,13 @@ def test_what_does_not_block_refuses_nothing() -> None:
 def test_a_label_that_is_none_of_the_two_names_their_keys() -> None:
     known = rule_of(PROBLEM, "user_emails.unsubscribed_is_known")
     said = refusal_text(PROBLEM, result_of(known, 1000, unsubscribed="churned"))
-    assert "'churned' is not one of 'yes', 'no'; add it to the values of this rule (of a label: write predict." in said
+    assert "'churned' is not one of 'yes', 'no'; write predict.label.positive and negative as the source does" in said
+
+
+def test_a_third_value_of_a_label_is_given_a_meaning() -> None:
+    known = rule_of(PROBLEM, "user_emails.unsubscribed_is_known")
+    said = refusal_text(PROBLEM, result_of(known, 7, unsubscribed="later"))
+    assert "'later' is neither the positive nor the negative outcome; say which it means" in said
+    assert 'negative: ["no", "later"] or positive: ["yes", "later"] under predict.label' in said
+    assert "values: ['yes', 'no'], action: quarantine}" in said
+    assert "positives" not in said

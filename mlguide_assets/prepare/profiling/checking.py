@@ -166,22 +166,27 @@ def _partly_found(problem: Problem, tables: Tables) -> list[str]:
 
 
 def _require_label(problem: Problem, tables: Tables) -> None:
-    """Both values of a label occur."""
+    """Both outcomes of a label occur. The contract has refused all other values."""
     label = problem.predict.label
     if not isinstance(label, ColumnLabel):
         return
     name = str(problem.schema.table_of(problem.predict.each))
-    column = tables[name][label.column].cast("string").name("value")
-    given = column.as_table()
-    counts = given.group_by("value").aggregate(rows=given.count()).order_by(ibis.desc("rows")).limit(8)
-    values = {row["value"]: row["rows"] for row in counts.to_pyarrow().to_pylist()}
-    for key, wanted in (("positive", label.positive), ("negative", label.negative)):
-        if wanted not in values:
-            shown = ", ".join(f"{value!r} ({rows:,})" for value, rows in values.items())
-            raise InputError(
-                f"predict.label.{key}: no row of {name} has {label.column} = {wanted!r}; it has {shown}: "
-                f"write one of these."
-            )
+    outcomes = (
+        tables[name].select(value=tables[name][label.column].cast("string")).filter(lambda row: row.value.notnull())
+    )
+    counts = outcomes.group_by("value").aggregate(rows=outcomes.count()).to_pyarrow().to_pylist()
+    if not counts:
+        raise InputError(
+            f"predict.label.column: {label.column} is empty in every row of {name}, so no outcome is known: check what "
+            f"writes it, or name another column."
+        )
+    if len(counts) == 1:
+        only, rows = counts[0]["value"], counts[0]["rows"]
+        raise InputError(
+            f"predict.label: each of the {rows:,} outcomes in {name} is {only!r}, and a model learns from two: add "
+            f"history in which {label.column} is {(label.negative if only == label.positive else label.positive)!r}, "
+            f"check what writes it, or predict another column."
+        )
 
 
 def _decisions(problem: Problem, tables: Tables, connection: Any, scratch: Path) -> Decisions:

@@ -112,27 +112,29 @@ def read_texts(column: ibis.Column) -> ibis.Column:
 def read_labels(column: ibis.Column, label: ColumnLabel) -> ibis.Column:
     """A label as the problem file writes it, from any spelling that means the same.
 
-    That is another case, and where both its values are flags, any flag: `true`, `1` and `Y` are "yes".
+    That is another value of its list, another case, and where both outcomes are flags, any flag: `true`, `1` and `Y`
+    are "yes". What means neither stays as it is, for the contract to refuse.
     """
     text = read_texts(column)
     positive, negative = label_spellings(label)
     lower = text.lower()
     return ibis.cases(
-        (text == label.positive, label.positive),
-        (text == label.negative, label.negative),
+        (text.isin(label.positives), label.positive),
+        (text.isin(label.negatives), label.negative),
         (lower.isin(positive), label.positive),
         (lower.isin(negative), label.negative),
         else_=text,
     )
 
 
-def label_spellings(label: ColumnLabel) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What else, in lower case, means the positive and the negative value of a label."""
-    positive, negative = label.positive.lower(), label.negative.lower()
-    if positive == negative:
+def label_spellings(label: ColumnLabel) -> tuple[list[str], list[str]]:
+    """What else, in lower case, means the positive and the negative outcome of a label."""
+    positive, negative = ({text.lower() for text in texts} for texts in (label.positives, label.negatives))
+    if positive & negative:
         # They differ in case alone, so case matters.
-        return (), ()
+        return [], []
     for truth, words in FLAGS.items():
-        if positive in words and negative in FLAGS[not truth]:
-            return words, FLAGS[not truth]
-    return (positive,), (negative,)
+        others = FLAGS[not truth]
+        if positive.intersection(words) and negative.intersection(others):
+            return sorted(positive | set(words) - negative), sorted(negative | set(others) - positive)
+    return sorted(positive), sorted(negative)

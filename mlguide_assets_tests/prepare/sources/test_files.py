@@ -450,7 +450,7 @@ BAD: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
         first_row(unsubscribed="maybe"),
         (
             "unsubscribed_is_known in 1 of 600",
-            "unsubscribed maybe: 'maybe' is not one of 'yes', 'no'",
+            "unsubscribed maybe: 'maybe' is neither the positive nor the negative outcome",
             f"{ASIDE}one_of",
         ),
     ),

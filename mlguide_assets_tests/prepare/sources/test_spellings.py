@@ -91,8 +91,9 @@ def test_a_number_is_the_same_text_whatever_its_type(duck: Any) -> None:
     assert read(read_texts, pa.array([1.5]), duck) == ["1.5"]
 
 
-def label(positive: str, negative: str) -> ColumnLabel:
-    return ColumnLabel(column="lost", positive=positive, negative=negative, window=timedelta(days=7))
+def label(positive: str | list[str], negative: str | list[str]) -> ColumnLabel:
+    given = {"column": "lost", "positive": positive, "negative": negative, "window": timedelta(days=7)}
+    return ColumnLabel.model_validate(given)
 
 
 YES_NO = label("yes", "no")
@@ -108,6 +109,10 @@ LABELS: dict[str, tuple[ColumnLabel, pa.Array, list[str | None]]] = {
     "numbers asked for": (label("1", "0"), pa.array([True, False]), ["1", "0"]),
     "words": (label("Lost", "kept"), pa.array(["lost", "KEPT", "true"]),
               ["Lost", "kept", "true"]),
+    "several words of one outcome": (label("yes", ["no", "Partly"]), pa.array(["Y", "0", "Partly", "partly", "lost"]),
+                                     ["yes", "no", "no", "no", "lost"]),
+    "flags of which one means the other": (label(["yes", "0"], ["no", "1"]), pa.array(["0", "1", "true", "off"]),
+                                           ["yes", "no", "yes", "no"]),
     "words that differ in case": (label("A", "a"), pa.array(["A", "a"]), ["A", "a"]),
 }  # fmt: skip
 
