@@ -39,7 +39,8 @@ def check(file: str, source: str | None, *, as_json: bool) -> None:
         more = f" ({len(found.blocked) - 1} more)" if len(found.blocked) > 1 else ""
         raise InputError(f"The contract blocks this source: {found.blocked[0]}{more}: fix the source or the rule.")
     if not as_json:
-        console.print(f"Next: mlguide run --problem {file}{f' --source {source}' if source else ''}")
+        first = "" if found.decisions is None or found.decisions.teach else "mend predict.label, then "
+        console.print(f"Next: {first}mlguide run --problem {file}{f' --source {source}' if source else ''}")
 
 
 def _print(problem: Problem, found: Check) -> None:
@@ -61,7 +62,7 @@ def _print(problem: Problem, found: Check) -> None:
 
 
 def _decided(problem: Problem, decisions: Decisions) -> list[str]:
-    known = decisions.rows - decisions.waiting
+    known = decisions.known
     share = decisions.positives / known
     return [
         f"decisions  {decisions.rows:,}, one per {problem.predict.each}, {decisions.first:%Y-%m-%d} to "

@@ -19,6 +19,7 @@ from mlguide_assets.prepare.contracts import Validated, validate
 from mlguide_assets.prepare.decisions.rows import MATURED_AT
 from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.features.building import clock_of, decisions_of, test_start
+from mlguide_assets.prepare.profiling.conditions import values_not_found
 from mlguide_assets.prepare.sources.reading import read_source
 
 NOT_READ = " not read, since the problem file does not list them"
@@ -46,6 +47,16 @@ class Decisions:
     train: int
     test: int
     test_from: datetime
+
+    @property
+    def known(self) -> int:
+        """Those whose outcome is known."""
+        return self.rows - self.waiting
+
+    @property
+    def teach(self) -> bool:
+        """Whether both outcomes are among them."""
+        return 0 < self.positives < self.known
 
 
 @dataclass(frozen=True)
@@ -103,7 +114,12 @@ def check_problem(problem: Problem, connection: Any, scratch: Path, report: Call
         report("counting decisions")
         decisions = _decisions(problem, validated.accepted, connection, scratch)
     tables = {name: (rows[name], accepted[name]) for name in rows}
-    warnings = [*changing_warnings(problem), *_partly_found(problem, validated.accepted)]
+    warnings = [
+        *changing_warnings(problem),
+        *_partly_found(problem, validated.accepted),
+        *values_not_found(problem, validated.accepted),
+        *_one_outcome(problem, decisions),
+    ]
     return Check(tables, decisions, tuple(remarks), tuple(warnings), tuple(quarantined), tuple(blocked))
 
 
@@ -182,11 +198,23 @@ def _require_label(problem: Problem, tables: Tables) -> None:
         )
     if len(counts) == 1:
         only, rows = counts[0]["value"], counts[0]["rows"]
+        other = label.negative if only == label.positive else label.positive
         raise InputError(
-            f"predict.label: each of the {rows:,} outcomes in {name} is {only!r}, and a model learns from two: add "
-            f"history in which {label.column} is {(label.negative if only == label.positive else label.positive)!r}, "
-            f"check what writes it, or predict another column."
+            f"predict.label: each of the {rows:,} outcomes in {name} is {only!r}, and a model learns from two kinds: "
+            f"add history in which {label.column} is {other!r}, check what writes it, or predict another column."
         )
+
+
+def _one_outcome(problem: Problem, decisions: Decisions | None) -> list[str]:
+    """What to look at where all outcomes are the same, as none of a column is here: `_require_label` refuses these."""
+    label = problem.predict.label
+    if decisions is None or decisions.teach or isinstance(label, ColumnLabel):
+        return []
+    which, bound = "every" if decisions.positives else "no", "at_most" if label.at_least is None else "at_least"
+    return [
+        f"predict.label: {which} outcome of {decisions.known:,} is positive, and a model learns from two kinds: look "
+        f"at its count, where, within and {bound}"
+    ]
 
 
 def _decisions(problem: Problem, tables: Tables, connection: Any, scratch: Path) -> Decisions:

@@ -123,6 +123,39 @@ def test_a_third_value_of_the_label_means_one_of_its_outcomes(duck: Any, tmp_pat
     assert (found.waiting, found.positives) == (28, sum(i % 6 == 0 for i in range(772)))
 
 
+CUT_OFFS = "{each: customer, every: 7d, label: {count: loan, within: 7d, at_least: 1, where: {grade: VALUE}}}"
+ASKED = (
+    FILE.replace('{each: loan, label: {column: defaulted, positive: "yes", negative: "no", window: 7d}}', CUT_OFFS)
+    .replace("defaulted: flag", "amount: number, grade: category")
+    .replace("by: customer}", "by: customer, where: {amount: 99, customer.segment: {not: [c1, C2]}}}")
+)
+GRADED = LOANS.replace("i % 13 AS amount", "i % 13 AS amount, CASE WHEN i % 9 < 5 THEN '007' ELSE 'Yes' END AS grade")
+
+
+def test_values_that_no_row_has_are_named_with_what_there_is(duck: Any, tmp_path: Path) -> None:
+    found = checked(ASKED.replace("VALUE", '[7, "yes", zzz, on]'), duck, tmp_path, loans=GRADED)
+    *label, amount, segment, outcomes = found.warnings[-7:]
+    start = "predict.label.where.grade: no row of loans has grade"
+    bare = "(YAML reads a bare yes, no, on or off as a flag"
+    assert label == [
+        f"{start} = '7'; did you mean '007', which 445 rows have?",
+        f"{start} = 'yes'; did you mean 'Yes', which 355 rows have?",
+        f"{start} = 'zzz'; it has '007' (445), 'Yes' (355)",
+        f"{start} = 'true' {bare}: write it in quotes); it has '007' (445), 'Yes' (355)",
+    ]
+    assert amount.startswith("features.declared.loans_before.where.amount: no row of loans has amount = '99'; it has '")
+    assert "'customer.segment': no row of customers has segment = 'C2'; did you mean 'c2', which 8 rows" in segment
+    assert outcomes.startswith("predict.label: no outcome of 1,")
+    assert outcomes.endswith("look at its count, where, within and at_least")
+
+
+def test_values_that_there_are_need_no_word(duck: Any, tmp_path: Path) -> None:
+    found = checked(
+        ASKED.replace("VALUE", '"007"').replace("99", "9.0").replace("C2", "c2"), duck, tmp_path, loans=GRADED
+    )
+    assert [each for each in found.warnings if "no row" in each or "outcome" in each] == []
+
+
 def test_a_draft_can_be_checked_as_it_stands(duck: Any, tmp_path: Path) -> None:
     source = write_tables(tmp_path / "bank", customers=CUSTOMERS, loans=LOANS)
     found = checked(draft_text(source, duck, tmp_path), duck, tmp_path)
