@@ -14,6 +14,8 @@ UNFEATURED = ("time", "id")
 def entity_features(schema: Schema, predict: Predict, declared: Iterable[str]) -> dict[tuple[str, str], str]:
     """Noun and column → the name of its feature: that of the column, after the noun where another is called so, too.
 
+    `Group` and `group` are one name to DuckDB and Spark.
+
     Args:
         declared: the names of declared features.
     """
@@ -25,7 +27,6 @@ def entity_features(schema: Schema, predict: Predict, declared: Iterable[str]) -
         for name, column in table.columns.items()
         if column.kind not in UNFEATURED
     ]
-    taken = Counter([*(name for _, name in listed), *declared, *TAKEN])
-    if isinstance(predict, PredictEvent):
-        taken.update(predict.known)
-    return {(noun, name): f"{noun}_{name}" if taken[name] > 1 else name for noun, name in listed}
+    known = predict.known if isinstance(predict, PredictEvent) else ()
+    taken = Counter(name.lower() for name in (*(name for _, name in listed), *declared, *TAKEN, *known))
+    return {(noun, name): f"{noun}_{name}" if taken[name.lower()] > 1 else name for noun, name in listed}

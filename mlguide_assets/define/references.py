@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable
 
-from mlguide_assets.define.decision import TAKEN
+from mlguide_assets.define.decision import TAKEN, decision_of
 from mlguide_assets.define.features import Declaration, Features
 from mlguide_assets.define.prediction import ColumnLabel, Condition, Predict, PredictEvent, Where
 from mlguide_assets.define.schema import EntityTable, EventTable, Schema
@@ -15,6 +15,7 @@ def check_references(schema: Schema, predict: Predict, features: Features) -> No
     Raises:
         ValueError: names the place in the file, what is given there, and what there is.
     """
+    _check_case(schema)
     _check_predict(schema, predict)
     _check_names(schema, predict, features)
     nouns = schema.event(predict.each).of if isinstance(predict, PredictEvent) else (predict.each,)
@@ -23,6 +24,31 @@ def check_references(schema: Schema, predict: Predict, features: Features) -> No
     if features.automatic:
         for noun in features.automatic.parents:
             _one_of("features.automatic.parents", "an entity", noun, schema.entities)
+
+
+def _check_case(schema: Schema) -> None:
+    """To DuckDB and Spark, and to some file systems, `Group` and `group` are one name."""
+    if pair := _alike(schema.tables):
+        raise ValueError(
+            f"tables: {pair[0]} and {pair[1]} differ in case only; call one otherwise, as <new name>: "
+            f"{{from: {pair[1]}, …}}"
+        )
+    for name, table in schema.tables.items():
+        if pair := _alike(table.columns):
+            kind = table.columns[pair[1]].kind
+            raise ValueError(
+                f"tables.{name}.columns: {pair[0]} and {pair[1]} differ in case only; call one otherwise, as "
+                f"<new name>: {{kind: {kind}, name: {pair[1]}}}"
+            )
+
+
+def _alike(names: Iterable[str]) -> tuple[str, str] | None:
+    """The first two names that differ in case only."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if (first := seen.setdefault(name.lower(), name)) != name:
+            return first, name
+    return None
 
 
 def _check_predict(schema: Schema, predict: Predict) -> None:
@@ -49,18 +75,33 @@ def _check_predict(schema: Schema, predict: Predict) -> None:
 
 
 def _check_names(schema: Schema, predict: Predict, features: Features) -> None:
-    """No key and no feature is called as a column that tables of scores have besides."""
-    named = [("features.declared", name) for name in features.declared]
-    if isinstance(predict, PredictEvent):
-        event = schema.event(predict.each)
-        ids = [name for name in event.unique_by if name not in event.of.values()]
-        named += [("predict.known", name) for name in predict.known] + [(f"the key of {event.event}", n) for n in ids]
-    for place, name in named:
-        if name in TAKEN:
+    """No key and no feature is called as another column of tables of features or scores, in whatever case."""
+    decision = decision_of(schema, predict)
+    for name in features.declared:
+        if name in TAKEN or name in {key.lower() for key in decision.keys}:
+            raise ValueError(f"features.declared: {_taken(name)}; give it another name")
+    if not isinstance(predict, PredictEvent):
+        return
+    event = schema.event(predict.each)
+    ids = [name for name in event.unique_by if name not in event.of.values()]
+    named = [("predict.known", name) for name in predict.known] + [(f"the key of {event.event}", n) for n in ids]
+    for name in predict.known:
+        if name.lower() in features.declared:
             raise ValueError(
-                f"{place}: tables of scores have a column {name!r} of their own; give it another name, also in the "
-                f"source (in a database, a view can)"
+                f"predict.known: {name!r} and features.declared.{name.lower()} would be columns of one name; rename "
+                f"the feature"
             )
+    for place, name in named:
+        if name.lower() in TAKEN or (name.lower() in decision.ids and name not in event.of.values()):
+            column, table = event.columns[name], schema.table_of(event.event)
+            raise ValueError(
+                f"{place}: {_taken(name)}; call this one otherwise under tables.{table}.columns, as "
+                f"<new name>: {{kind: {column.kind}, name: {column.name or name}}}, and here by its new name"
+            )
+
+
+def _taken(name: str) -> str:
+    return f"tables of features and scores have a column {name.lower()!r} of their own"
 
 
 def _check_condition(schema: Schema, entity: str, place: str, condition: Condition) -> None:

@@ -49,7 +49,7 @@ def entity_columns(problem: Problem) -> tuple[CoreColumn, ...]:
     decision = problem.decision
     tables = {noun: table for noun in decision.nouns if (table := problem.schema.entity(noun))}
     listed = [(noun, name) for noun, table in tables.items() for name in table.columns if name != table.key]
-    others = Counter(name for _, name in listed)
+    others = Counter(name.lower() for _, name in listed)
     taken = {*decision.keys, problem.label.column, "matured_at", *(each.name for each in event_columns(problem))}
     return tuple(
         CoreColumn(_apart(name, noun, taken | {each for each, times in others.items() if times > 1}), noun, name)
@@ -58,4 +58,5 @@ def entity_columns(problem: Problem) -> tuple[CoreColumn, ...]:
 
 
 def _apart(name: str, noun: str, taken: set[str | None] | set[str]) -> str:
-    return f"{noun}_{name}" if name in taken else name
+    """A name, after its noun where another column is called so, in whatever case."""
+    return f"{noun}_{name}" if name.lower() in {each.lower() for each in taken if each} else name

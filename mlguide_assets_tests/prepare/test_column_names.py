@@ -1,6 +1,7 @@
 """Columns of a source may be called as the columns that computing puts beside them: all keep their values."""
 
 import random
+import re
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from mlguide_assets.define.decision import TAKEN
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.core import core_by_partition
 from mlguide_assets.prepare.features.building import DECLARATIONS, declarations_of, resolved_from
+from mlguide_assets.prepare.features.catalogue import UnresolvedFeatureError, features_of
 from mlguide_assets.prepare.features.incremental import features_by_partition
 from mlguide_assets.prepare.ingest import ingest
 from mlguide_assets.prepare.lake.lake import Lake
@@ -24,8 +26,9 @@ OF_EVENTS = (
     *("weight", "partition", "filename", "file_row_number", "at", "known", "positive", "written", "content", "last"),
     *("unreadable", "place_in_file", "newer_rows", "id", "rank", "day", "rows", "value", "version", "index"),
     *("order", "group", "select", "date", "place", "count", "bucket", "span", "final", "matured", "window", "events"),
+    *("Start", "Joined"),
 )
-OF_ENTITIES = ("known", "rank", "window", "key", "since", "start", "country", "probability", "as_of")
+OF_ENTITIES = ("known", "rank", "window", "key", "since", "start", "country", "probability", "as_of", "Group", "Final")
 
 PROBLEM: dict[str, Any] = {
     "name": "visits",
@@ -112,7 +115,7 @@ def test_values_of_events_stay_their_own(built: tuple[Lake, Problem], table: str
 def test_columns_of_entities_are_features_under_names_of_their_own(built: tuple[Lake, Problem]) -> None:
     lake, problem = built
     source = {row["person"]: row for row in pa.csv.read_csv(f"{problem.source.uri}/people.csv").to_pylist()}  # type: ignore[union-attr]
-    named = {"known", "rank", "window", "country", *(TAKEN & {*OF_ENTITIES})}
+    named = {"known", "rank", "window", "country", "start", "Group", "Final", *(TAKEN & {*OF_ENTITIES})}
     rows = lake.read_arrow("visit_features").to_pylist()
     for name in OF_ENTITIES:
         feature = f"person_{name}" if name in named else name
@@ -129,16 +132,44 @@ def test_nothing_is_made_of_a_number_that_numbers_its_rows(built: tuple[Lake, Pr
     assert [row["feature"] for row in declared if "visit.weight" in row["declaration"]]
 
 
-@pytest.mark.parametrize("name", sorted(TAKEN))
-def test_no_key_and_no_feature_is_called_as_what_scores_stand_beside(name: str) -> None:
+def with_visits(known: str | None = None, columns: Any = (), **changes: Any) -> dict[str, Any]:
     visits = PROBLEM["tables"]["visits"]
-    columns = {**visits["columns"], name: "integer"}
-    known = {
-        **PROBLEM,
-        "tables": {**PROBLEM["tables"], "visits": {**visits, "columns": columns}},
-        "predict": {**PROBLEM["predict"], "known": [name]},
-    }
-    key = {**PROBLEM, "tables": {**PROBLEM["tables"], "visits": {**visits, "key": [name]}}}
-    for values in (known, key, {**PROBLEM, "features": {"declared": {name: {"calendar": "hour"}}}}):
-        with pytest.raises(ValidationError, match=f"tables of scores have a column '{name}' of their own"):
-            problem_of(values, Path("nowhere"))
+    changed = {**visits, "columns": {**visits["columns"], **dict(columns)}, **changes}
+    predict = {**PROBLEM["predict"], **({"known": [known]} if known else {})}
+    return {**PROBLEM, "tables": {**PROBLEM["tables"], "visits": changed}, "predict": predict}
+
+
+@pytest.mark.parametrize("name", [*sorted(TAKEN), "shop_id"])
+def test_no_key_and_no_feature_is_called_as_what_scores_stand_beside(name: str) -> None:
+    columns = {name: "integer", name.title(): "integer"}
+    declared = {**PROBLEM, "features": {"declared": {name: {"calendar": "hour"}}}}
+    for asked in (name, name.title()):
+        one = {asked: columns[asked]}
+        for values in (with_visits(asked, one), with_visits(columns=one, key=[asked]), declared):
+            with pytest.raises(ValidationError, match=f"tables of features and scores have a column '{name}' of their"):
+                problem_of(values, Path("nowhere"))
+    with pytest.raises(ValidationError, match=f"as <new name>: {{kind: integer, name: {name}}}, and here by its new"):
+        problem_of(with_visits(name, {name: "integer"}), Path("nowhere"))
+
+
+def test_no_feature_is_called_as_a_key() -> None:
+    with pytest.raises(ValidationError, match="have a column 'number' of their own; give it another name"):
+        problem_of({**PROBLEM, "features": {"declared": {"number": {"calendar": "hour"}}}}, Path("nowhere"))
+
+
+def test_names_that_differ_in_case_only_are_refused_with_an_alias() -> None:
+    said = "weight and Weight differ in case only; call one otherwise, as <new name>: {kind: number, name: Weight}"
+    with pytest.raises(ValidationError, match=re.escape(said)):
+        problem_of(with_visits(columns={"Weight": "number"}), Path("nowhere"))
+    again = {**PROBLEM["tables"], "Shops": {**PROBLEM["tables"]["shops"], "entity": "store"}}
+    with pytest.raises(ValidationError, match="tables: shops and Shops differ in case only"):
+        problem_of({**PROBLEM, "tables": again}, Path("nowhere"))
+
+
+def test_a_feature_and_a_known_column_are_told_apart_by_more_than_case() -> None:
+    features = {"declared": {"start": {"calendar": "hour"}}}
+    with pytest.raises(ValidationError, match=r"'Start' and features\.declared\.start would be columns of one name"):
+        problem_of({**PROBLEM, "features": features}, Path("nowhere"))
+    split = {"declared": {"sta*": {"count": "visit", "by": "shop", "split": "person.rank", "values": ["rt"]}}}
+    with pytest.raises(UnresolvedFeatureError, match="two are called 'Start' and 'start', whatever the case"):
+        features_of(problem_of({**PROBLEM, "features": split}, Path("nowhere")))

@@ -84,9 +84,13 @@ def features_of(problem: Declared) -> tuple[Feature, ...]:
         UnresolvedFeatureError: a declaration names what the problem does not have.
     """
     features = (*_entity_columns(problem), *_known_columns(problem), *_declared(problem))
-    twice = [name for name, times in Counter(feature.name for feature in features).items() if times > 1]
+    times = Counter(feature.name.lower() for feature in features)
+    twice = [feature.name for feature in features if times[feature.name.lower()] > 1]
     if twice:
-        raise UnresolvedFeatureError(f"features: two are called {twice[0]!r}; rename one under features.declared")
+        raise UnresolvedFeatureError(
+            f"features: two are called {' and '.join(map(repr, twice[:2]))}, whatever the case; rename one under "
+            f"features.declared, or its column under tables, as <new name>: {{kind: …, name: {twice[0]}}}"
+        )
     return features
 
 

@@ -81,13 +81,13 @@ def _holding(counts: Iterable[tuple[int, int]], place: int) -> tuple[int, int]:
 def column_name(event: EventTable, column: str) -> str:
     """What a column of an event table is called among canonical events: an id by its noun, all else as in the file.
 
-    A name that canonical events have themselves gets the event's noun in front.
+    A name that canonical events have themselves, in whatever case, gets the event's noun in front.
     """
     by_column = {name: noun for noun, name in event.of.items()}
     if column in by_column:
         return id_column(by_column[column])
     own = {AT, KNOWN, POSITIVE, *map(id_column, event.of)}
-    return f"{event.event}_{column}" if column in own else column
+    return f"{event.event}_{column}" if column.lower() in own else column
 
 
 def canonical_events(tables: Tables, problem: Declared, noun: str) -> ibis.Table:
