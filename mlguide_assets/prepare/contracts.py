@@ -142,7 +142,13 @@ def mark(
     for target in sorted({rule.target for rule in rules if isinstance(rule, (References, NotBefore))}):
         rows = _join_target(rows, rules, target, accepted[target], schema.entity_tables[target].key)
     validated = [rule for rule in rules if not isinstance(rule, SetAside)]
-    rows = rows.mutate(**{rule.fact: _broken(rows, table, rule, now).fill_null(False) for rule in validated})
+    broken = {rule.fact: _broken(rows, table, rule, now) for rule in validated}
+    if any(isinstance(rule, WellTyped) and rule.action != "warn" for rule in rules):
+        # What does not read has become null, and that it does not read is all that there is to say.
+        for rule in validated:
+            if isinstance(rule, Present | Filled):
+                broken[rule.fact] &= ~_does_not_read(rows, rule.column)
+    rows = rows.mutate(**{fact: each.fill_null(False) for fact, each in broken.items()})
     return rows.mutate(**{rule.fact: _bad(rows, rules) for rule in rules if isinstance(rule, SetAside)})
 
 
@@ -164,6 +170,11 @@ _ID = "id"
 
 def _at(key: str, target: TableName, column: str) -> str:
     return f"{key}:{target}.{column}"
+
+
+def _does_not_read(rows: ibis.Table, column: str) -> ibis.Value:
+    """Whether a column has a value that does not read as its kind: one of `column=value, column=value`."""
+    return (ibis.literal(", ") + rows[UNREADABLE]).contains(f", {column}=").fill_null(False)
 
 
 def _broken(rows: ibis.Table, table: EntityTable | EventTable, rule: Rule, now: datetime) -> ibis.Value:

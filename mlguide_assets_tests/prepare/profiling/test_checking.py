@@ -123,6 +123,14 @@ def test_a_third_value_of_the_label_means_one_of_its_outcomes(duck: Any, tmp_pat
     assert (found.waiting, found.positives) == (28, sum(i % 6 == 0 for i in range(772)))
 
 
+def test_a_column_whose_values_do_not_read_is_not_called_empty(duck: Any, tmp_path: Path) -> None:
+    numbers = LOANS.replace("TIMESTAMP '2024-01-01' + INTERVAL (i * 6) HOUR", "1704067200 + i * 21600")
+    found = checked(FILE, duck, tmp_path, loans=numbers)
+    assert len(found.blocked) == 1
+    assert "state format: epoch_s for the column in the problem file" in found.blocked[0]
+    assert found.quarantined == ()
+
+
 CUT_OFFS = "{each: customer, every: 7d, label: {count: loan, within: 7d, at_least: 1, where: {grade: VALUE}}}"
 ASKED = (
     FILE.replace('{each: loan, label: {column: defaulted, positive: "yes", negative: "no", window: 7d}}', CUT_OFFS)

@@ -499,10 +499,11 @@ def test_what_does_not_read_as_its_type_is_kept_as_it_was_written(kind: str, duc
 
 
 def test_all_broken_rules_are_counted(duck: Any, folder: Path, tmp_path: Path) -> None:
-    first_row(unsubscribed="maybe", user_id="x")(folder)
+    first_row(unsubscribed="maybe", user_id="x", email_id="")(folder)
     message = refusal(sample_problem(folder), duck, tmp_path)
+    assert "breaks user_emails.values_are_well_typed in 1 of 600 rows" in message
     assert (
-        "2 more blocking rule(s) are broken: user_emails.user_id_is_present, user_emails.unsubscribed_is_known"
+        "2 more blocking rule(s) are broken: user_emails.email_id_is_present, user_emails.unsubscribed_is_known"
         in message
     )
 
