@@ -175,6 +175,26 @@ class NewestKnown(_Rule):
         return "newest_row_is_known"
 
 
+class NotOverlapping(_Rule):
+    """Of an entity with a history one row is valid at a time: none begins before the one before it ends."""
+
+    rule: Literal["not_overlapping"]
+
+    @property
+    def columns_used(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def fact(self) -> str:
+        return "history_does_not_overlap"
+
+    def check(self, schema: Schema) -> None:
+        super().check(schema)
+        table = schema.entity_tables.get(self.table)
+        if table is None or table.history is None:
+            raise ValueError(f"{self.table} has no history, so none of its rows can overlap; leave the rule out")
+
+
 class Range(_Rule):
     """The number lies between two bounds, both allowed."""
 
@@ -345,6 +365,7 @@ Rule = Annotated[
     | SetAside
     | Unique
     | NewestKnown
+    | NotOverlapping
     | Range
     | OneOf
     | References

@@ -10,6 +10,7 @@ from mlguide_assets.define.contracts import (
     NewestKnown,
     NotAfter,
     NotEarlier,
+    NotOverlapping,
     OneOf,
     Present,
     References,
@@ -115,6 +116,8 @@ def _of_any_table(name: str, table: EntityTable | EventTable, history_start: dat
             yield Filled(rule="filled", table=name, column=column, action="warn")
     if stated:
         yield Unique(rule="unique", table=name, columns=key, action="block")
+    if isinstance(table, EntityTable) and table.history:
+        yield NotOverlapping(rule="not_overlapping", table=name, action="warn")
     yield SetAside(rule="set_aside", table=name, max_share=MAX_SET_ASIDE, action="block")
     floor = min(date(1970, 1, 1), history_start)
     for column in _times_that_passed(table):

@@ -14,6 +14,7 @@ from mlguide_assets.define.contracts import (
     NotAfter,
     NotBefore,
     NotEarlier,
+    NotOverlapping,
     OneOf,
     Present,
     Range,
@@ -57,6 +58,8 @@ def cause_of(rule: Rule, of: EntityTable | EventTable, row: Mapping[str, Any], *
                 f"within one file only; name the column that says when a row was written, as "
                 f"tables: {{{table}: {{known_at: <column>}}}}, in the problem file, or remove the older ones"
             )
+        case NotOverlapping():
+            return _cause_of_overlap(of, row)
         case Range(column=column, min=low, max=high):
             return f"{column} must be {_between(low, high)}; check its unit, and leave it empty where it is not known"
         case LabelKnown(column=column, positives=positives, negatives=negatives):
@@ -89,6 +92,17 @@ def cause_of(rule: Rule, of: EntityTable | EventTable, row: Mapping[str, Any], *
             )
         case SetAside():
             return "other rules set aside more than a few rows"
+
+
+def _cause_of_overlap(table: EntityTable | EventTable, row: Mapping[str, Any]) -> str:
+    assert isinstance(table, EntityTable)
+    assert table.history is not None
+    ended = row.get(table.history.to)
+    valid = f"{row.get(table.history.from_)} {f'to {ended}' if ended else 'on'}"
+    return (
+        f"the row of {table.key} {row.get(table.key)} that is valid from {valid} has not ended when its next one "
+        f"begins; from then on the next one counts; let {table.history.to} be where the next one begins"
+    )
 
 
 def _between(low: float | None, high: float | None) -> str:

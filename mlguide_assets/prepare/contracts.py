@@ -21,6 +21,7 @@ from mlguide_assets.define.contracts import (
     NotAfter,
     NotBefore,
     NotEarlier,
+    NotOverlapping,
     OneOf,
     Present,
     Range,
@@ -192,6 +193,8 @@ def _broken(rows: ibis.Table, table: EntityTable | EventTable, rule: Rule, now: 
             others = [name for name in table.columns if name not in columns]
             given = reduce(and_, (rows[name].notnull() for name in columns))
             return given & (ibis.row_number().over(group_by=list(columns), order_by=others) > 0)
+        case NotOverlapping():
+            return _overlaps(rows, table)
         case Range(column=column, min=low, max=high):
             value = rows[column]
             below = value < low if low is not None else ibis.literal(False)
@@ -208,6 +211,18 @@ def _broken(rows: ibis.Table, table: EntityTable | EventTable, rule: Rule, now: 
             return rows[column] < ibis.timestamp(datetime.combine(floor, time()))
         case SetAside():
             raise TypeError("rows set aside are counted once all other rules have spoken")
+
+
+def _overlaps(rows: ibis.Table, table: EntityTable | EventTable) -> ibis.Value:
+    """A row of a history is still valid when the next one of its key begins. It is enough to look at the next one:
+    where a later one overlaps, the next does."""
+    assert isinstance(table, EntityTable)
+    assert table.history is not None
+    begun, ended = rows[table.history.from_], rows[table.history.to]
+    # Of corrections, which begin at one instant, the newest comes last and is the one that is compared.
+    newest_last = [ibis.desc(NEWER)] if NEWER in rows.columns else []
+    following = begun.lead().over(group_by=table.key, order_by=[begun, *newest_last, ended])
+    return rows[table.key].notnull() & (following > begun) & ((ended > following) | ended.isnull())
 
 
 def _kind_as_read(rows: ibis.Table, table: EntityTable | EventTable, column: str) -> str:
@@ -263,6 +278,8 @@ def _examples(
 ) -> dict[str, dict[str, int | str | None]]:
     """The first row of each partition that breaks a rule: its ids, and what the rule looks at."""
     shown = [UNREADABLE] if isinstance(rule, WellTyped) else list(rule.columns_used)
+    if isinstance(rule, NotOverlapping) and isinstance(table, EntityTable) and table.history:
+        shown = [table.key, table.history.from_, table.history.to]
     if isinstance(rule, NotBefore):
         shown.append(_at(rule.key, rule.target, rule.target_column))
     ids = [name for name in table.of_kind("id") if name not in shown]

@@ -278,6 +278,12 @@ MISTAKES = {
         "line 17, contracts.0",
         "'age' is no text",
     ),
+    "overlaps where there is no history": (
+        RULE,
+        "{table: user_profiles, rule: not_overlapping, action: block}",
+        "line 17, contracts.0",
+        "user_profiles has no history",
+    ),
     "empty list of values": (
         RULE,
         "{table: user_profiles, rule: one_of, column: gender, values: [], action: warn}",

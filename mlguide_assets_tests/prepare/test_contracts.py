@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.define.contracts import Filled, LabelKnown, NewestKnown, NotAfter, SetAside
-from mlguide_assets.define.loading import load_problem, with_overrides
+from mlguide_assets.define.loading import load_problem, parse_problem, with_overrides
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.computing import DuckDB
 from mlguide_assets.prepare.contracts import Validated, results_table, validate
@@ -281,6 +281,62 @@ def test_where_nothing_shows_the_newest_row_that_blocks(duck: Any, tmp_path: Pat
     assert "no column says which is newer" in str(caught.value)
     assert "tables: {user_emails: {known_at: <column>}}" in str(caught.value)
     assert "quarantine" not in str(caught.value)
+
+
+PRICES = """
+name: prices
+statement: Sales are returned.
+hypothesis: Dear ones are.
+history_start: 2024-01-01
+source: {kind: files, uri: nowhere}
+tables:
+  prices: {entity: shop, key: shop, history: {from: begun, to: ended}, columns: {price: number}}
+  sales: {event: sale, at: sold, of: {shop: shop}}
+predict: {each: shop, every: 7d, label: {count: sale, within: 7d, at_least: 1}}
+costs: {missed: 1, false_alarm: 1}
+"""
+
+
+def test_rows_of_a_history_that_overlap_are_counted_with_one_of_them(duck: Any, tmp_path: Path) -> None:
+    spans: list[tuple[int, int, int | None]] = [
+        *((1, 0, 5), (1, 5, 9), (1, 20, None)),  # one after the other, and a gap
+        *((2, 0, 6), (2, 5, 7), (2, 7, None)),
+        *((3, 0, None), (3, 3, 4), (3, 9, 12)),
+        *((4, 0, 9), (4, 1, 2), (4, 3, 4)),
+    ]
+    rows = [
+        {"shop": shop, "begun": JOINED + begun * DAY, "ended": None if ended is None else JOINED + ended * DAY,
+         "price": 1.0, UNREADABLE: None}
+        for shop, begun, ended in spans
+    ]  # fmt: skip
+    schema = pa.schema(
+        [("shop", pa.int64()), ("begun", pa.timestamp("us")), ("ended", pa.timestamp("us")), ("price", pa.float64()),
+         (UNREADABLE, pa.string())]
+    )  # fmt: skip
+    problem = parse_problem(PRICES.encode(), Path("prices.yaml"))
+    given = {"prices": ibis.memtable(pa.Table.from_pylist(rows, schema))}
+    rules = tuple(rule for rule in problem.rules if rule.table == "prices")
+    found = validate(given, problem.schema, rules, DuckDB(duck), scratch=tmp_path, now=NOW)
+    broken = [each for each in found.results if not each.passed]
+    assert [(each.rule, each.violations, each.action) for each in broken] == [
+        ("prices.history_does_not_overlap", 3, "warn")
+    ]
+    assert str(broken[0].cause).startswith(
+        "the row of shop 2 that is valid from 2024-01-01 00:00:00 to 2024-01-07 00:00:00 has not ended when its next"
+    )
+
+
+def test_a_correction_of_a_row_does_not_overlap_it(duck: Any, tmp_path: Path) -> None:
+    problem = parse_problem(PRICES.encode(), Path("prices.yaml"))
+    rows = pa.table({
+        "shop": [1, 1, 1], "begun": [JOINED, JOINED, JOINED + DAY], "price": [1.0, 1.0, 2.0],
+        "ended": pa.array([None, JOINED + DAY, None], pa.timestamp("us")),
+        UNREADABLE: pa.nulls(3, pa.string()), ORDER: [0, 1, 2],
+    })  # fmt: skip
+    given = {"prices": with_newer_rows(ibis.memtable(rows), problem.schema.tables["prices"])}
+    rules = tuple(rule for rule in problem.rules if rule.table == "prices")
+    found = validate(given, problem.schema, rules, DuckDB(duck), scratch=tmp_path, now=NOW)
+    assert [each.rule for each in found.results if not each.passed] == ["prices.shop_begun_is_unique"]
 
 
 def test_a_flag_is_one_of_its_values_in_any_spelling(duck: Any, tmp_path: Path) -> None:

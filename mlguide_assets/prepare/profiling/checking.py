@@ -103,7 +103,8 @@ def check_problem(problem: Problem, connection: Any, scratch: Path, report: Call
     validated = validate(raw, problem.schema, problem.rules, DuckDB(connection), scratch=scratch, now=now)
     rows = {name: int(table.count().execute()) for name, table in raw.items()}
     accepted = {name: int(table.count().execute()) for name, table in validated.accepted.items()}
-    broken = [each for each in validated.results if each.violations and each.action != "warn"]
+    broken = [each for each in validated.results if each.violations]
+    warned = [_said(each) for each in broken if each.action == "warn"]
     quarantined = [_said(each) for each in broken if each.action == "quarantine"]
     blocked = [_said(each) for each in broken if each.action == "block" and not _holds(problem, each)]
     decisions = None
@@ -116,6 +117,7 @@ def check_problem(problem: Problem, connection: Any, scratch: Path, report: Call
     tables = {name: (rows[name], accepted[name]) for name in rows}
     warnings = [
         *changing_warnings(problem),
+        *warned,
         *_partly_found(problem, validated.accepted),
         *values_not_found(problem, validated.accepted),
         *_one_outcome(problem, decisions),
