@@ -134,7 +134,7 @@ def contract(action: str) -> Any:
 
 
 def of_label(rule: dict[str, Any]) -> bool:
-    return rule["rule"] == "one_of" and rule["column"] == "unsubscribed"
+    return bool(rule["rule"] == "one_of" and rule["column"] == "unsubscribed")
 
 
 def expected(action: str) -> dict[str, int]:
