@@ -104,6 +104,8 @@ def _value(value: float, kind: Kind) -> str:
 def _relative(ratio: Estimate) -> str:
     if isnan(ratio.value):
         return ""
+    if isnan(ratio.low):
+        return "no percentage: a mean may be 0"
     return f"{ratio.value - 1:+.1%} ({ratio.low - 1:+.1%} to {ratio.high - 1:+.1%})"
 
 
@@ -151,8 +153,11 @@ def _notes(found: Analysis, design: Design) -> list[str]:
     primary = [each for each in found.results if each.role == "primary"]
     if len(primary) > 1:
         notes.append(f"{len(primary)} comparisons decide together: better and worse are after Holm's correction.")
-    for each in primary:
-        if each.variance_reduction is not None:
+    for each in primary if design.covariates else []:
+        what = f"{each.metric} in {each.variant} is"
+        if each.variance_reduction is None:
+            notes.append(f"{what} not adjusted: it has too few units or events for the covariates.")
+        else:
             taken = f"CUPED took out {each.variance_reduction:.1%} of the variance"
-            notes.append(f"{each.metric} in {each.variant} is adjusted for {', '.join(design.covariates)}: {taken}.")
+            notes.append(f"{what} adjusted for {', '.join(design.covariates)}: {taken}.")
     return notes

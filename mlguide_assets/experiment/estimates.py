@@ -78,10 +78,9 @@ def _compare(units: Units, design: Design, place: int, arm: str, alpha: float) -
         return compare_proportions(*events, alpha=alpha), None
     moments = {name: each.moments(place, len(design.covariates)) for name, each in units.arms.items()}
     before = moments[design.control].outcome, moments[arm].outcome
-    if not design.covariates:
+    after = adjust(moments, design.control, arm) if design.covariates else None
+    if after is None:
         return compare_means(*before, alpha=alpha), None
-    adjusted = adjust(moments)
-    after = adjusted[design.control], adjusted[arm]
     return compare_means(*after, alpha=alpha), variance_reduction(before, after)
 
 

@@ -60,12 +60,12 @@ def _decide_arm(results: Sequence[Effect], design: Design) -> Decision:
 
 
 def described(estimate: Effect, design: Design) -> str:
-    """The effect in words, relative where that is defined.
+    """The effect in words, relative where that has an interval.
 
     It reads like: 'B': converted is 12.0% higher than in 'A' (95% CI +5.1% to +19.4%, p = 0.0004).
     """
     change, low, high = (getattr(estimate.ratio, name) - 1 for name in ("value", "low", "high"))
-    if isnan(change):
+    if isnan(low):
         change, low, high = (getattr(estimate.difference, name) for name in ("value", "low", "high"))
         size, between = f"{abs(change):.4g}", f"{low:+.4g} to {high:+.4g}"
     else:

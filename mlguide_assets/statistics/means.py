@@ -1,77 +1,91 @@
 """Two independent means: Welch's test, and intervals for difference and ratio. It needs moments, not rows."""
 
-from dataclasses import dataclass
-from math import exp, log
+from dataclasses import dataclass, replace
+from math import exp, hypot, nan, sqrt
 
-import numpy as np
-import numpy.typing as npt
 from scipy.stats import t as student_t
 
-from mlguide_assets.statistics.arrays import Floats
 from mlguide_assets.statistics.comparison import UNDEFINED, Comparison
 from mlguide_assets.statistics.intervals import Estimate
+
+ROUNDING = 1e-13
+"""Of a mean: by as much, sums of the same numbers may differ that were added in another order."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Number of units, mean, and variance (of the sample, n - 1)."""
+    """Number of units, mean, and variance (of the sample, n - 1).
+
+    Attributes:
+        used: degrees of freedom of the variance that an adjustment has used, beside that of the mean.
+    """
 
     units: int
     mean: float
     variance: float
+    used: float = 0.0
+
+    @property
+    def degrees(self) -> float:
+        """Degrees of freedom of the variance."""
+        return self.units - 1 - self.used
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean."""
+        return sqrt(self.variance / self.units)
 
 
 def compare_means(control: Sample, treatment: Sample, *, alpha: float = 0.05) -> Comparison:
     """Difference of two means by Welch's test, and their ratio by the delta method on its logarithm.
 
-    The ratio is undefined unless both means are above 0. Both samples need two units or more.
+    The ratio is undefined unless both means are above 0, and has no bounds where one of them cannot be told from 0 at
+    level alpha. Where neither sample varies but for rounding, p is 0 or 1. Both samples need two units or more.
 
     >>> found = compare_means(Sample(400, 10.0, 25.0), Sample(380, 11.0, 30.0))
     >>> round(found.difference.low, 3), round(found.difference.high, 3), round(found.p_value, 4)
     (0.262, 1.738, 0.008)
     """
-    t, error, degrees = _welch(control, treatment)
-    difference, margin = treatment.mean - control.mean, float(student_t.isf(alpha / 2, degrees) * error)
+    control, treatment = _without_rounding(control, treatment)
+    difference, errors = treatment.mean - control.mean, (control.error, treatment.error)
+    margin, p_value = 0.0, float(difference == 0)
+    if error := hypot(*errors):
+        degrees = _degrees(control, treatment, errors)
+        margin = float(student_t.isf(alpha / 2, degrees) * error)
+        p_value = float(2 * student_t.sf(abs(difference) / error, degrees))
     return Comparison(
         control=control.mean,
         treatment=treatment.mean,
         difference=Estimate(difference, difference - margin, difference + margin),
         ratio=_ratio(control, treatment, alpha),
-        p_value=float(2 * student_t.sf(abs(t), degrees)),
+        p_value=p_value,
     )
 
 
-def welch(
-    control_mean: npt.ArrayLike,
-    control_variance: npt.ArrayLike,
-    control_units: npt.ArrayLike,
-    mean: npt.ArrayLike,
-    variance: npt.ArrayLike,
-    units: npt.ArrayLike,
-) -> tuple[Floats, Floats, Floats]:
-    """t, standard error and degrees of freedom, element by element; the variances are those of the means.
-
-    Where neither sample varies, t is 0 or infinite, and the degrees of freedom are those of the smaller sample.
-    """
-    a, b = np.asarray(control_variance, dtype=np.float64), np.asarray(variance, dtype=np.float64)
-    n, m = np.asarray(control_units, dtype=np.float64), np.asarray(units, dtype=np.float64)
-    difference = np.asarray(mean, dtype=np.float64) - np.asarray(control_mean, dtype=np.float64)
-    error = np.sqrt(a + b)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.where(difference == 0, 0.0, difference / error)
-        degrees = (a + b) ** 2 / (a**2 / (n - 1) + b**2 / (m - 1))
-    return t, error, np.where(error > 0, degrees, np.minimum(n, m) - 1)
+def _without_rounding(control: Sample, treatment: Sample) -> tuple[Sample, Sample]:
+    """Where neither varies but for rounding: values of no variance, and one value where they differ by no more."""
+    rounding = ROUNDING * max(abs(control.mean), abs(treatment.mean))
+    if hypot(control.error, treatment.error) > rounding:
+        return control, treatment
+    mean = treatment.mean if abs(treatment.mean - control.mean) > rounding else control.mean
+    return replace(control, variance=0.0), replace(treatment, mean=mean, variance=0.0)
 
 
-def _welch(control: Sample, treatment: Sample) -> tuple[Floats, Floats, Floats]:
-    a, b = control, treatment
-    return welch(a.mean, a.variance / a.units, a.units, b.mean, b.variance / b.units, b.units)
+def _degrees(control: Sample, treatment: Sample, errors: tuple[float, float]) -> float:
+    """Degrees of freedom of the sum of two squared errors (Satterthwaite)."""
+    share = (errors[0] / hypot(*errors)) ** 2
+    return 1 / (share**2 / control.degrees + (1 - share) ** 2 / treatment.degrees)
 
 
 def _ratio(control: Sample, treatment: Sample, alpha: float) -> Estimate:
     if control.mean <= 0 or treatment.mean <= 0:
         return UNDEFINED
-    logs = [Sample(each.units, log(each.mean), each.variance / each.mean**2) for each in (control, treatment)]
-    _, error, degrees = _welch(*logs)
-    value, factor = treatment.mean / control.mean, exp(student_t.isf(alpha / 2, degrees) * error)
+    value, errors = treatment.mean / control.mean, (control.error / control.mean, treatment.error / treatment.mean)
+    if not any(errors):
+        return Estimate(value, value, value)
+    farthest = student_t.isf(alpha / 2, [control.degrees, treatment.degrees])
+    if (farthest * errors >= 1).any():
+        # The ratio to what may be 0 may be anything (Fieller, 1954), which the delta method does not know.
+        return Estimate(value, nan, nan)
+    factor = exp(student_t.isf(alpha / 2, _degrees(control, treatment, errors)) * hypot(*errors))
     return Estimate(value, value / factor, value * factor)

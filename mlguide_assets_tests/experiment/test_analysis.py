@@ -151,6 +151,18 @@ def test_a_guardrail_that_nobody_hit_has_not_passed_by_that_whatever_the_covaria
     assert found.results[1].variance_reduction is None
 
 
+def test_a_change_relative_to_what_may_be_zero_is_told_in_the_units_of_the_metric() -> None:
+    generator = np.random.default_rng(2)
+    rows = arms(BETTER, profit={name: generator.normal(0.001, 1.0, 3000) for name in NAMED})
+    rows["profit"] -= rows.groupby("arm")["profit"].transform("mean") - rows["arm"].map({"A": 1e-4, "B": 0.1})
+    found = run(rows, metrics=(Metric("profit", "mean"),), guardrails=(Guardrail("lost", 0.1, better="lower"),))
+    assert found.reason.startswith("'B': profit is 0.0999 higher than in 'A' (95% CI +0.049")
+    ratio = found.as_json()["results"][0]["ratio"]
+    assert (ratio["value"], ratio["low"], ratio["high"]) == (pytest.approx(1000), None, None)
+    guarded = run(rows, guardrails=(Guardrail("profit", 0.5, "mean", "higher", relative=True),))
+    assert guarded.results[1].guardrail == "open"
+
+
 def test_units_for_which_the_arms_agree_are_left_out_of_the_triggered_analysis() -> None:
     rows = arms(BETTER)
     rows["differ"] = rows["lost"] | (rows["user"] % 10 == 0)

@@ -147,11 +147,25 @@ def test_skewed_means_with_and_without_covariates_keep_alpha_and_cover(adjusted:
         for place, name in enumerate(("control", "treatment")):
             rows = np.stack([after[place, experiment], before[place, experiment]])
             moments[name] = Moments(units, rows.mean(axis=1), np.cov(rows))
-        arms = adjust(moments) if adjusted else {name: each.outcome for name, each in moments.items()}
-        interval = compare_means(arms["control"], arms["treatment"], alpha=ALPHA).difference
+        arms = adjust(moments, *moments) if adjusted else tuple(each.outcome for each in moments.values())
+        assert arms is not None
+        interval = compare_means(*arms, alpha=ALPHA).difference
         covered += interval.low <= effect <= interval.high
     # Without an effect, all else equal, the interval misses 0 as often as it misses the effect here.
     assert FEWEST <= 1 - covered / EXPERIMENTS <= MOST
+
+
+def test_as_many_covariates_as_few_units_allow_keep_alpha() -> None:
+    generator, units, covariates = np.random.default_rng(15), 25, 20
+    rows = generator.normal(size=(EXPERIMENTS, 2, 1 + covariates, units))
+    rows[:, :, 0] += 50 + 0.3 * rows[:, :, 1:].sum(axis=2)
+    rejected = 0
+    for experiment in rows:
+        control, treatment = (Moments(units, arm.mean(axis=1), np.cov(arm)) for arm in experiment)
+        arms = adjust({"control": control, "treatment": treatment}, "control", "treatment")
+        assert arms is not None
+        rejected += compare_means(*arms).p_value <= ALPHA
+    assert FEWEST <= rejected / EXPERIMENTS <= MOST
 
 
 def test_score_intervals_of_rare_events_cover_difference_and_ratio() -> None:
