@@ -10,6 +10,10 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.design import Design
 
 MOST_ARMS = 100
+LARGEST = 1e75
+"""The third power of larger values, summed over many units, may be more than a number can be."""
+_BEYOND = f"infinite or beyond {LARGEST:g}"
+_LEAVE_OUT = "no mean can be computed; correct these values, or leave the units out"
 
 
 def check_rows(rows: ibis.Table, design: Design) -> list[str]:
@@ -33,8 +37,12 @@ def _check_columns(rows: ibis.Table, design: Design) -> None:
         if name not in rows.columns:
             raise InputError(f"The units have no column {name!r}; they have {_listed(rows.columns)}.")
     measured = [each.column for each in design.measured]
-    if twice := next((name for name in measured if measured.count(name) > 1), None):
+    if twice := _first_repeated(measured):
         raise InputError(f"Column {twice!r} is measured twice: name it once, as metric or as guardrail.")
+    if twice := _first_repeated(design.covariates):
+        raise InputError(f"Covariate {twice!r} is named twice: name it once.")
+    if design.unit == design.variant:
+        raise InputError(f"Column {design.unit!r} cannot be both the unit and the variant: name the column of each.")
     if both := next((name for name in measured if name in design.covariates), None):
         raise InputError(f"Column {both!r} cannot be an outcome and a covariate: a covariate is known before exposure.")
     for name in numbers:
@@ -47,6 +55,10 @@ def _check_columns(rows: ibis.Table, design: Design) -> None:
     for name in times:
         if not rows[name].type().is_temporal():
             raise InputError(f"Column {name!r} must hold times; it is of type {rows[name].type()}.")
+
+
+def _first_repeated(names: Sequence[str]) -> str | None:
+    return next((name for name in names if names.count(name) > 1), None)
 
 
 def find_arms(rows: ibis.Table, variant: str, control: str, planned: Sequence[str] = ()) -> list[str]:
@@ -86,10 +98,10 @@ def _check_values(rows: ibis.Table, design: Design) -> None:
         if metric.kind == "binary" and not column.type().is_boolean():
             counts[f"strange_{place}"] = (~column.isin([0, 1]) & ~_missing(column)).sum()
         elif column.type().is_floating():
-            counts[f"strange_{place}"] = column.isinf().sum()
-    for name in design.covariates:
+            counts[f"strange_{place}"] = _too_large(column)
+    for place, name in enumerate(design.covariates):
         if rows[name].type().is_floating():
-            counts[f"infinite_{name}"] = rows[name].isinf().sum()
+            counts[f"covariate_{place}"] = _too_large(rows[name])
     found = rows.agg(**counts).to_pyarrow().to_pylist()[0]
     for role, name in (("unit", design.unit), ("variant", design.variant)):
         if found[role]:
@@ -99,9 +111,14 @@ def _check_values(rows: ibis.Table, design: Design) -> None:
             )
     for place, metric in enumerate(design.measured):
         _refuse_values(metric.column, metric.kind, found[f"missing_{place}"], found.get(f"strange_{place}"))
-    for name in design.covariates:
-        if found.get(f"infinite_{name}"):
-            raise InputError(f"Covariate {name!r} is infinite in {_rows(found[f'infinite_{name}'])}.")
+    for place, name in enumerate(design.covariates):
+        if large := found.get(f"covariate_{place}"):
+            raise InputError(f"Covariate {name!r} is {_BEYOND} in {_rows(large)}: {_LEAVE_OUT}.")
+
+
+def _too_large(column: Any) -> Any:
+    """How many values are, infinite ones among them; NaN is a missing value."""
+    return ((column.abs() > LARGEST) & ~column.isnan()).sum()
 
 
 def _missing(column: Any) -> Any:
@@ -120,7 +137,7 @@ def _refuse_values(column: str, kind: str, missing: int | None, strange: int | N
             f"compare its mean instead ({column}:mean)."
         )
     if strange:
-        raise InputError(f"Column {column!r} is infinite in {_rows(strange)}: no mean can be computed.")
+        raise InputError(f"Column {column!r} is {_BEYOND} in {_rows(strange)}: {_LEAVE_OUT}.")
 
 
 def _rows(count: int) -> str:

@@ -10,11 +10,18 @@ from typing import Any
 from uuid import uuid4
 
 import ibis
+import ibis.expr.datatypes as dt
 import numpy as np
 
 from mlguide_assets.experiment.design import Design, Guardrail, Metric
 from mlguide_assets.statistics.arrays import Floats
 from mlguide_assets.statistics.cuped import Moments
+from mlguide_assets.statistics.means import ROUNDING
+
+
+@ibis.udf.agg.builtin(name="favg")  # type: ignore[untyped-decorator]
+def _exact_mean(x: dt.float64) -> dt.float64:
+    """Kahan's sum over the count: of ten million values, a plain sum has lost five digits, and more in one arm."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +33,9 @@ class Arm:
         closed: those whose outcome window has closed; all that follows is of these.
         events: units whose outcome is not 0, of each measured column.
         means: (columns,) measured columns, then covariates.
-        covariances: (columns, columns), of the sample; NaN between two measured columns.
+        covariances: (columns, columns), of the sample; NaN between two measured columns. 0 where all that varies is
+            the rounding of sums.
+        third_moments: (measured columns,), about the mean; NaN of binary ones.
     """
 
     units: int
@@ -34,6 +43,7 @@ class Arm:
     events: tuple[int, ...]
     means: Floats
     covariances: Floats
+    third_moments: Floats
 
     def moments(self, outcome: int, covariates: int) -> Moments:
         """One measured column and all covariates, of which there are so many."""
@@ -120,7 +130,7 @@ def _overall_means(table: ibis.Table, design: Design) -> dict[str, float]:
     names = [f"x{place}" for place in range(len(design.covariates))]
     if not names:
         return {}
-    found = table.agg(**{name: table[name].mean() for name in names}).to_pyarrow().to_pylist()[0]
+    found = table.agg(**{name: _exact_mean(table[name]) for name in names}).to_pyarrow().to_pylist()[0]
     return {name: found[name] or 0.0 for name in names}
 
 
@@ -159,12 +169,20 @@ def _pairs(design: Design) -> list[tuple[int, int]]:
     return [(i, j) for i in range(size) for j in range(i, size) if i == j or j >= len(outcomes)]
 
 
+def _skewed(design: Design) -> list[int]:
+    """The measured columns whose third moment is needed."""
+    return [place for place, metric in enumerate(design.measured) if metric.kind == "mean"]
+
+
 def _moments(table: ibis.Table, design: Design) -> ibis.Table:
     outcomes, covariates = _columns(design)
     columns = [table[name].cast("float64") for name in (*outcomes, *covariates)]
     values: dict[str, Any] = {"closed": table.count()}
     values |= {f"events_{name}": (table[name] != 0).sum() for name in outcomes}
-    values |= {f"mean_{place}": column.mean() for place, column in enumerate(columns)}
+    values |= {f"mean_{place}": _exact_mean(column) for place, column in enumerate(columns)}
+    # A covariance is computed without large sums, so it has the third moment without a second pass and its mean.
+    squares = [(place, columns[place]) for place in _skewed(design)]
+    values |= {f"square_{place}": column.cov(column * column, how="sample") for place, column in squares}
     for i, j in _pairs(design):
         values[f"covariance_{i}_{j}"] = (
             columns[i].var(how="sample") if i == j else columns[i].cov(columns[j], how="sample")
@@ -175,15 +193,23 @@ def _moments(table: ibis.Table, design: Design) -> ibis.Table:
 def _arm(units: int, row: Mapping[str, Any] | None, design: Design) -> Arm:
     outcomes, covariates = _columns(design)
     size = len(outcomes) + len(covariates)
-    means, covariances = np.full(size, np.nan), np.full((size, size), np.nan)
+    means, covariances, third = np.full(size, np.nan), np.full((size, size), np.nan), np.full(len(outcomes), np.nan)
     if row is None:
-        return Arm(units, 0, (0,) * len(outcomes), means, covariances)
+        return Arm(units, 0, (0,) * len(outcomes), means, covariances, third)
     means[:] = [row[f"mean_{place}"] for place in range(size)]
     for i, j in _pairs(design):
-        # DuckDB has none of a single unit.
-        covariance = row[f"covariance_{i}_{j}"]
-        covariances[i, j] = covariances[j, i] = np.nan if covariance is None else covariance
-    return Arm(units, row["closed"], tuple(int(row[f"events_{name}"]) for name in outcomes), means, covariances)
+        covariances[i, j] = covariances[j, i] = _known(row[f"covariance_{i}_{j}"])
+    alike = np.diag(covariances) <= (ROUNDING * means) ** 2
+    covariances[alike], covariances[:, alike] = 0.0, 0.0
+    for place in _skewed(design):
+        third[place] = _known(row[f"square_{place}"]) - 2 * means[place] * covariances[place, place]
+    events = tuple(int(row[f"events_{name}"]) for name in outcomes)
+    return Arm(units, row["closed"], events, means, covariances, third)
+
+
+def _known(covariance: float | None) -> float:
+    """NaN instead of none, which is what DuckDB has of a single unit."""
+    return np.nan if covariance is None else covariance
 
 
 def _segment(table: ibis.Table, column: str, arms: int) -> dict[str, list[int]]:

@@ -62,6 +62,20 @@ def compare_means(control: Sample, treatment: Sample, *, alpha: float = 0.05) ->
     )
 
 
+def skewness_of_difference(skewness: float, units: int, control_units: int) -> float:
+    """Of the difference of two means of values of one skewness; 0 where an arm is empty.
+
+    Of arms that are equally large it cancels out. Beside a far larger control, it is that of one mean, skewness /
+    sqrt(units).
+
+    >>> round(skewness_of_difference(2.0, 100, 900), 3), skewness_of_difference(2.0, 500, 500)
+    (0.169, 0.0)
+    """
+    if not (units and control_units):
+        return 0.0
+    return skewness * (1 / units**2 - 1 / control_units**2) / (1 / units + 1 / control_units) ** 1.5
+
+
 def _without_rounding(control: Sample, treatment: Sample) -> tuple[Sample, Sample]:
     """Where neither varies but for rounding: values of no variance, and one value where they differ by no more."""
     rounding = ROUNDING * max(abs(control.mean), abs(treatment.mean))

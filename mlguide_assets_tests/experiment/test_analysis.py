@@ -9,6 +9,7 @@ import ibis
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm, skew
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.analysis import analyse
@@ -189,6 +190,9 @@ def test_units_whose_window_is_open_wait_and_need_no_outcome() -> None:
     assert (late.rule, late.results) == ("maturity", ())
 
 
+SKEWED = np.exp(2 * norm.ppf((np.arange(3000) + 0.5) / 3000))
+
+
 UNHEALTHY: dict[str, tuple[pd.DataFrame, dict[str, Any]]] = {
     "sample_ratio": (arms({"A": 9000, "B": 8000}, {"A": 90_000, "B": 88_000}), {}),
     "sample_ratio, unplanned arm": (
@@ -220,6 +224,14 @@ UNHEALTHY: dict[str, tuple[pd.DataFrame, dict[str, Any]]] = {
     "minimum_events:lost, few": (arms({"A": 24, "B": 60}), {}),
     "minimum_events:lost, none": (arms({"A": 0, "B": 0}), {}),
     "minimum_events:lost, all": (arms({"A": 3000, "B": 3000}), {}),
+    "skewness:spent": (
+        arms(
+            {"A": 300, "B": 30},
+            {"A": 3000, "B": 300},
+            spent={"A": SKEWED.tolist(), "B": SKEWED[::10].tolist()},
+        ),
+        {"metrics": (Metric("spent", "mean"),), "weights": {"A": 10, "B": 1}},
+    ),
     "minimum_events:spent": (arms(BETTER, spent=7.0), {"metrics": (Metric("spent", "mean"),)}),
 }
 
@@ -232,6 +244,39 @@ def test_an_unhealthy_experiment_has_no_verdict_and_no_numbers(name: str) -> Non
     assert (found.verdict, found.rule, found.results) == ("unhealthy", rule, ())
     assert not found.healthy
     assert f"{rule}: " in found.reason
+
+
+@pytest.mark.parametrize(("offset", "share", "warns"), [(0.0, 1, False), (1e6, 1, False), (0.0, 4, True)])
+def test_skewed_values_need_more_units_the_less_equal_the_arms_are(offset: float, share: int, warns: bool) -> None:
+    values = offset + np.exp(norm.ppf((np.arange(3000) + 0.5) / 3000))
+    spent = {"A": values.tolist(), "B": values[::share].tolist()}
+    rows = arms(ALIKE, {"A": 3000, "B": 3000 // share}, spent=spent)
+    found = run(rows, metrics=(Metric("spent", "mean"),), weights={"A": share, "B": 1})
+    check = next(each for each in found.health if each.check == "skewness:spent")
+    assert (check.passed, check.warning) == (True, warns)
+    said = check.text.removeprefix("a skewness of ").partition(",")[0]
+    assert float(said) == pytest.approx(skew(rows["spent"]), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(3.0, "'A' has 0 units with another value than 3;"), (0.0, "'A' has 0 units with a value other")],
+)
+def test_values_that_are_all_alike_are_named(value: float, said: str) -> None:
+    assert said in run(arms(ALIKE, spent=value), metrics=(Metric("spent", "mean"),)).reason
+
+
+def test_sums_that_differ_by_rounding_alone_do_not_differ() -> None:
+    # Ten rows of 0.1 are not the sum that one row of 1 is.
+    apart = arms(ALIKE, spent=1.0)
+    tenths = pd.concat([apart[apart["arm"] == "B"].assign(spent=0.1)] * 10)
+    rows = pd.concat([apart[apart["arm"] == "A"], tenths]).assign(before=0.1)
+    guarded = run(
+        rows, metrics=(Metric("lost"),), guardrails=(Guardrail("spent", 0.1, "mean"),), covariates=("before",)
+    )
+    spent = guarded.results[1]
+    assert (spent.p, spent.difference.low, spent.difference.high) == (1, 0, 0)
+    assert "the covariate does not vary" in {each.text for each in guarded.health}
 
 
 def test_a_ratio_that_is_unusual_but_possible_is_a_warning() -> None:
@@ -256,6 +301,10 @@ REFUSED: dict[str, tuple[pd.DataFrame, dict[str, Any]]] = {
     "'spent' has no value in 6,000 rows": (arms(ALIKE, spent=np.nan), {"metrics": (Metric("spent", "mean"),)}),
     "other values than 0 and 1 in 6,000": (arms(ALIKE, spent=2), {"metrics": (Metric("spent"),)}),
     "'spent' is infinite": (arms(ALIKE, spent=np.inf), {"metrics": (Metric("spent", "mean"),)}),
+    "'spent' is infinite or beyond 1e": (arms(ALIKE, spent=1e160), {"metrics": (Metric("spent", "mean"),)}),
+    "'before' is infinite or beyond 1e": (arms(ALIKE, before=-1e200), {"covariates": ("before",)}),
+    "'before' is named twice": (arms(ALIKE, before=1.0), {"covariates": ("before", "before")}),
+    "cannot be both the unit and the variant": (arms(ALIKE), {"unit": "arm"}),
     "'before' is infinite": (arms(ALIKE, before=np.inf), {"covariates": ("before",)}),
 }
 
