@@ -41,7 +41,7 @@ def metric_option(text: str) -> MetricOption:
     Raises:
         InputError: there is no column.
     """
-    column, kind, better = _suffixes(text)
+    column, kind, better, _ = _suffixes(text, absolute=False)
     if not column:
         raise InputError(
             f"--metric {text}: write the column, and after it, where needed, ':binary' or ':mean', and ':higher' or "
@@ -61,8 +61,8 @@ def guardrail_option(text: str) -> GuardrailOption:
     Raises:
         InputError: there is no margin that is a number.
     """
-    relative = ":absolute" not in text
-    named, kind, better = _suffixes(text.replace(":absolute", ""))
+    named, kind, better, absolute = _suffixes(text, absolute=True)
+    relative = not absolute
     column, _, margin = named.rpartition(":")
     percent = margin.endswith("%") and relative
     try:
@@ -91,15 +91,20 @@ def ratio_option(text: str) -> tuple[float, ...]:
         ) from None
 
 
-def _suffixes(text: str) -> tuple[str, Kind | None, Better | None]:
-    """What is before the kind and the direction, and these; a column may have colons in its name."""
-    kind, better = None, None
+def _suffixes(text: str, *, absolute: bool) -> tuple[str, Kind | None, Better | None, bool]:
+    """What is before the kind, the direction and `absolute`, where that may be, and these.
+
+    A column may have colons in its name, and any of the words before its end.
+    """
+    kind, better, found = None, None, False
     while True:
         rest, _, last = text.rpartition(":")
         if kind is None and last in _KINDS:
             kind = _KINDS[last]
         elif better is None and last in _BETTER:
             better = _BETTER[last]
+        elif absolute and not found and last == "absolute":
+            found = True
         else:
-            return text, kind, better
+            return text, kind, better, found
         text = rest

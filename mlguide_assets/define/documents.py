@@ -105,7 +105,8 @@ def _explain(error: ValidationError, root: yaml.Node, path: Path, model: type[Ba
         keys.append(str(part))
     key = ".".join(keys) or "the file"
     more = f" ({len(others)} more to fix after this one)" if others else ""
-    return f"{path}, line {line + 1}, {key}: {_fix({**first, 'msg': message}, siblings, model)}{more}."
+    said = f"{path}, line {line + 1}, {key}: {_fix({**first, 'msg': message}, siblings, model)}{more}"
+    return said if said.endswith("?") else f"{said}."
 
 
 def _place_of(error: Mapping[str, Any]) -> tuple[tuple[int | str, ...], str]:

@@ -50,6 +50,12 @@ class Guardrail:
     def __post_init__(self) -> None:
         if not (isfinite(self.margin) and self.margin > 0):
             raise InputError(f"The margin of guardrail {self.column!r} must be above 0, not {self.margin:g}.")
+        if self.relative and self.better != "lower" and self.margin >= 1:
+            written = f"{self.column}:{min(self.margin, 99):g}%" + (":higher" if self.better else "")
+            raise InputError(
+                f"The margin of guardrail {self.column!r} is {self.margin:.0%} of the control's value: a limit that "
+                f"is never exceeded; write a smaller share, such as {written}."
+            )
 
 
 @dataclass(frozen=True)

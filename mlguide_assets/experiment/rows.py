@@ -41,8 +41,8 @@ def _check_columns(rows: ibis.Table, design: Design) -> None:
         raise InputError(f"Column {twice!r} is measured twice: name it once, as metric or as guardrail.")
     if twice := _first_repeated(design.covariates):
         raise InputError(f"Covariate {twice!r} is named twice: name it once.")
-    if design.unit == design.variant:
-        raise InputError(f"Column {design.unit!r} cannot be both the unit and the variant: name the column of each.")
+    if twice := _first_repeated((design.unit, design.variant, *design.segments)):
+        raise InputError(f"Column {twice!r} is named twice among unit, variant and segments: name another for each.")
     if both := next((name for name in measured if name in design.covariates), None):
         raise InputError(f"Column {both!r} cannot be an outcome and a covariate: a covariate is known before exposure.")
     for name in numbers:

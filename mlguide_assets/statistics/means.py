@@ -73,7 +73,8 @@ def skewness_of_difference(skewness: float, units: int, control_units: int) -> f
     """
     if not (units and control_units):
         return 0.0
-    return skewness * (1 / units**2 - 1 / control_units**2) / (1 / units + 1 / control_units) ** 1.5
+    error = sqrt(1 / units + 1 / control_units)
+    return skewness * (1 / units**2 - 1 / control_units**2) / error**3
 
 
 def _without_rounding(control: Sample, treatment: Sample) -> tuple[Sample, Sample]:

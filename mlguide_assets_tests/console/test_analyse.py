@@ -102,6 +102,7 @@ def test_the_planned_ratio_is_the_users(folder: Path) -> None:
         ("paid", MetricOption("paid")),
         ("paid:binary:lower", MetricOption("paid", "binary", "lower")),
         ("a:b:mean", MetricOption("a:b", "mean")),
+        ("a:absolute", MetricOption("a:absolute")),
     ],
 )
 def test_metrics_as_they_are_written(text: str, expected: MetricOption) -> None:
@@ -113,6 +114,8 @@ def test_metrics_as_they_are_written(text: str, expected: MetricOption) -> None:
     [
         ("slow:0.02", GuardrailOption("slow", 0.02, relative=True)),
         ("slow:0.02:absolute", GuardrailOption("slow", 0.02, relative=False)),
+        ("x:absolute_err:0.05", GuardrailOption("x:absolute_err", 0.05, relative=True)),
+        ("x:absolute:0.05:absolute:lower", GuardrailOption("x:absolute", 0.05, relative=False, better="lower")),
         ("slow:5%:mean:higher", GuardrailOption("slow", 0.05, relative=True, kind="mean", better="higher")),
     ],
 )
@@ -137,6 +140,10 @@ def test_guardrails_as_they_are_written(text: str, expected: GuardrailOption) ->
         (["--guardrail", "slow"], {}, "write the column and the margin"),
         (["--guardrail", "slow:0"], {}, "must be above 0, not 0"),
         (["--guardrail", "slow:2%:absolute"], {}, "write the column and the margin"),
+        (["--guardrail", "spent:5:higher"], {}, "write a smaller share, such as spent:5%:higher."),
+        (["--guardrail", "spent:100%"], {}, "write a smaller share, such as spent:1%."),
+        (["--covariate", "earlier", "--covariate", "earlier"], {}, "'earlier' is named twice"),
+        ([], {"unit": "group"}, "'group' is named twice among unit, variant and segments"),
         (["--covariate", "paid"], {}, "cannot be an outcome and a covariate"),
     ],
 )

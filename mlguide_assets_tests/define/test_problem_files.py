@@ -492,8 +492,8 @@ def complaint(content: str | bytes, path: Path = Path("shop.yaml")) -> str:
 def one_sentence(error: InputError) -> str:
     text = str(error)
     assert "\n" not in text
-    assert text.endswith(".")
-    assert not text.endswith("..")
+    assert text.endswith((".", "?"))
+    assert not text.endswith(("..", "?."))
     return text
 
 

@@ -304,7 +304,8 @@ REFUSED: dict[str, tuple[pd.DataFrame, dict[str, Any]]] = {
     "'spent' is infinite or beyond 1e": (arms(ALIKE, spent=1e160), {"metrics": (Metric("spent", "mean"),)}),
     "'before' is infinite or beyond 1e": (arms(ALIKE, before=-1e200), {"covariates": ("before",)}),
     "'before' is named twice": (arms(ALIKE, before=1.0), {"covariates": ("before", "before")}),
-    "cannot be both the unit and the variant": (arms(ALIKE), {"unit": "arm"}),
+    "'arm' is named twice among unit, variant": (arms(ALIKE), {"unit": "arm"}),
+    "'arm' is named twice among unit, variant and": (arms(ALIKE), {"segments": ("arm",)}),
     "'before' is infinite": (arms(ALIKE, before=np.inf), {"covariates": ("before",)}),
 }
 
@@ -333,5 +334,9 @@ def test_designs_that_cannot_be_are_refused(changed: dict[str, Any], message: st
 def test_margins_and_looks_that_cannot_be_are_refused() -> None:
     with pytest.raises(InputError, match="margin"):
         Guardrail("slow", 0.0)
+    for better in ("higher", None):
+        with pytest.raises(InputError, match=r"500%.*never exceeded.*such as slow:5%"):
+            Guardrail("slow", 5.0, better=better, relative=True)
+    assert Guardrail("slow", 5.0, better="lower", relative=True).margin == 5
     with pytest.raises(InputError, match="above that before"):
         Looks((0.5, 0.5))
