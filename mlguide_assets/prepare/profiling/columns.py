@@ -13,7 +13,7 @@ import ibis
 from mlguide_assets.define.schema import DECIMAL_COMMA, ColumnKind
 from mlguide_assets.prepare.profiling.kinds import Guess, guess_kind
 from mlguide_assets.prepare.profiling.listing import ListedTable
-from mlguide_assets.prepare.sources.spellings import MORE_NULL_WORDS, read_decimal_comma
+from mlguide_assets.prepare.sources.spellings import MORE_NULL_WORDS, cast_numbers, read_decimal_comma
 from mlguide_assets.prepare.sources.times import read_times
 
 EXAMPLES = 400
@@ -183,7 +183,7 @@ def _value(column: ibis.Column, guess: Guess) -> ibis.Column:
     """A time or a number, as the guess reads it."""
     if guess.kind == "time":
         return read_times(column, guess.format)
-    return read_decimal_comma(column) if guess.format == DECIMAL_COMMA else column.try_cast("float64")
+    return read_decimal_comma(column) if guess.format == DECIMAL_COMMA else cast_numbers(column)
 
 
 def _unique(table: ListedTable, columns: Mapping[str, ColumnProfile], connection: Any) -> list[str]:

@@ -16,7 +16,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.sources.files import check_lines, open_table
 from mlguide_assets.prepare.sources.finding import SUFFIXES, FoundTable, as_table
-from mlguide_assets.prepare.sources.spellings import without_null_words
+from mlguide_assets.prepare.sources.spellings import cast_numbers, without_null_words
 
 _REST = "(rest of) "
 """Before the name of a column of numbers: the column of what is none, as text."""
@@ -88,7 +88,7 @@ def _refuse_no_numbers(values: ibis.Column, path: Path, option: str) -> None:
 
 def _parted(values: ibis.Column) -> tuple[ibis.Column, ibis.Column]:
     """The finite numbers of a column, and the rest as text: few columns have any, and a word is far more work."""
-    number = values.try_cast("float64")
+    number = cast_numbers(values)
     finite = (~(number.isnan() | number.isinf())).fill_null(False)
     rest = ibis.ifelse(finite, ibis.null("string"), values.cast("string"))
     name = values.get_name()

@@ -64,8 +64,17 @@ def read_fractions(column: ibis.Column) -> ibis.Column:
     given = column.type()
     if not (given.is_string() or given.is_numeric()):
         return ibis.null("float64")
-    number = column.try_cast("float64")
+    number = cast_numbers(column)
     return ibis.ifelse(number.isinf() | number.isnan(), ibis.null("float64"), number)
+
+
+def cast_numbers(column: ibis.Column) -> ibis.Column:
+    """As 64-bit floating point; null for text that is no number. Infinities and NaN stay."""
+    number = column.try_cast("float64")
+    if not column.type().is_string():
+        return number
+    # DuckDB takes the underscore of 1_000 for one between digits, as in a program.
+    return ibis.ifelse(column.contains("_"), ibis.null("float64"), number)
 
 
 def read_decimal_comma(column: ibis.Column) -> ibis.Column:

@@ -54,7 +54,7 @@ def test_numbers_and_flags_of_parquet_are_read_as_numbers(tmp_path: Path, scratc
     assert rows.to_pyarrow().to_pylist() == [{"a": 1.0, "b": None, "c": 3.0}, {"a": None, "b": 0.5, "c": None}]
 
 
-@pytest.mark.parametrize("word", ["much", "inf"])
+@pytest.mark.parametrize("word", ["much", "inf", "1_000"])
 def test_what_is_no_number_is_named(word: str, tmp_path: Path, scratch: Path, connection: Any) -> None:
     path = as_csv(tmp_path, f"arm,amount\na,1\nb,{word}\n")
     with pytest.raises(InputError, match=f"^--reward amount: .* holds '{word}' there, which is not a number"):
