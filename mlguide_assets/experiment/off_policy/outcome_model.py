@@ -110,10 +110,15 @@ def _fit_trees(decisions: Decisions, seen: npt.NDArray[np.bool_], seed: int) -> 
     learned = np.flatnonzero(seen)
     if len(learned) > MOST_ROWS:
         learned = np.sort(np.random.default_rng(seed).choice(learned, MOST_ROWS, replace=False))
-    data = xgboost.QuantileDMatrix(
-        matrix(learned, decisions.actions[learned]), rewards[learned], feature_types=kinds, enable_categorical=True
-    )
     within = rewards.min() >= 0 and rewards.max() <= 1
+    # XGBoost counts in 32 bits, which overflow at 1e38 and lose what squares of large gradients tell long before.
+    scale = 1.0 if within else float(np.abs(rewards).max())
+    data = xgboost.QuantileDMatrix(
+        matrix(learned, decisions.actions[learned]),
+        rewards[learned] / scale,
+        feature_types=kinds,
+        enable_categorical=True,
+    )
     parameters = {
         "objective": "reg:logistic" if within else "reg:squarederror",
         "max_depth": 4,
@@ -126,6 +131,6 @@ def _fit_trees(decisions: Decisions, seen: npt.NDArray[np.bool_], seed: int) -> 
 
     def predict(rows: Integers, actions: Integers) -> Floats:
         data = xgboost.DMatrix(matrix(rows, actions), feature_types=kinds, enable_categorical=True)
-        return np.asarray(booster.predict(data), dtype=np.float64)
+        return np.asarray(booster.predict(data), dtype=np.float64) * scale
 
     return predict

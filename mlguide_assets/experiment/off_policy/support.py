@@ -40,7 +40,9 @@ class Diagnostics:
         effective_events: the same of units whose reward is not the most common one.
         max_weight_share: of the largest weight in the sum of all.
         max_unit_share: of the unit with the most weight.
-        unsupported_share: at least this share of the target's actions is never taken by the logging policy.
+        never_logged: share of the target's actions that the log has nowhere.
+        unsupported_share: at least this share of the target's actions is never taken by the logging policy, if its
+            propensities are right.
     """
 
     rows: int
@@ -52,6 +54,7 @@ class Diagnostics:
     effective_events: float
     max_weight_share: float
     max_unit_share: float
+    never_logged: float
     unsupported_share: float
 
 
@@ -75,6 +78,7 @@ def diagnose(log: PolicyLog) -> Diagnostics:
         effective_events=_effective(_sum_by(codes, weights * _is_event(log.rewards, weights))),
         max_weight_share=_largest_share(weights),
         max_unit_share=_largest_share(unit_weights),
+        never_logged=log.unsupported,
         unsupported_share=max(log.unsupported, 1 - mean - STANDARD_ERRORS * error, 0.0),
     )
 
@@ -82,10 +86,17 @@ def diagnose(log: PolicyLog) -> Diagnostics:
 def refusal(found: Diagnostics) -> str | None:
     """Why nothing can be said of the target, every reason a sentence; None where the log supports it."""
     reasons = []
-    if found.unsupported_share > TOLERANCE:
+    if found.never_logged > TOLERANCE:
         reasons.append(
             f"The log holds nothing on at least {found.unsupported_share:.1%} of the target's actions; "
             f"at most {TOLERANCE:.0%} may be missing."
+        )
+    elif found.unsupported_share > TOLERANCE:
+        reasons.append(
+            f"The mean weight is {found.mean_weight:.3g} (standard error {found.mean_weight_error:.2g}) where it must "
+            f"be 1: the logging policy never takes at least {found.unsupported_share:.1%} of the target's actions "
+            f"(at most {TOLERANCE:.0%} may be missing), or the propensities are too large (those of all actions that "
+            f"one decision may take sum to 1)."
         )
     if found.mean_weight - STANDARD_ERRORS * found.mean_weight_error > 1 + TOLERANCE:
         reasons.append(
