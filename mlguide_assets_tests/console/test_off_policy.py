@@ -1,6 +1,7 @@
 """`mlguide experiment off-policy` on anyone's file: the answer as text and JSON, and what it refuses."""
 
 import json
+from datetime import time
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,26 @@ import pytest
 from typer.testing import CliRunner
 
 from mlguide_assets.cli import app
+from mlguide_assets.experiment.off_policy.spelled_actions import SpelledActions
 from mlguide_assets_tests.experiment.logs import RATES, logged
 
 WORLD = logged(3, units=1000)
 NAMES = np.array(["call", "mail", "wait"])
+
+
+# The same target in other spellings of its actions than those of the log.
+SPELLED: dict[str, tuple[list[Any], list[Any]]] = {
+    "whole numbers and fractions": (["0", "1"], ["0.0", "1.0"]),
+    "fractions and whole numbers": (["0.0", "1.0"], ["0", "1"]),
+    "whole numbers and floats": ([0, 1], [0.0, 1.0]),
+    "whole numbers and text": ([7, 8], ["7.0", "8"]),
+    "flags and floats": ([False, True], [0.0, 1.0]),
+    "flags in words": (["no", "yes"], ["False", "TRUE"]),
+    "leading zeros": (["00", "01"], [0, 1]),
+    "numbers beyond floats": ([2**53, 2**53 + 1], [str(2**53), str(2**53 + 1)]),
+    # A flag is one of two.
+    "letters": (["n", "y"], ["n", "y"]),
+}
 
 
 def log_table() -> pa.Table:
@@ -82,6 +99,29 @@ def test_csv_and_parquet_are_answered_alike(folder: Path) -> None:
     assert answer(folder / "log.csv", *options) == answer(folder / "log.parquet", *options)
 
 
+def test_a_context_is_read_by_its_values_not_by_its_type(tmp_path: Path) -> None:
+    table, log = log_table(), WORLD.log
+    days = np.datetime64("2024-01-01T12") + np.arange(len(log.rewards)).astype("timedelta64[D]")
+    table = table.append_column("at", pa.array(days.astype("datetime64[s]")))
+    table = table.append_column("new", pa.array(WORLD.decisions.context.values[:, 0] > 1))
+    hours = pa.array([time(each % 24) for each in range(table.num_rows)], pa.time32("s"))
+    table = table.append_column("hour", hours).slice(0, 500)
+    pa.csv.write_csv(table, tmp_path / "log.csv")
+    pq.write_table(table, tmp_path / "log.parquet")
+    options = ("--target-column", "chosen", *(text for name in ("at", "new", "hour") for text in ("--context", name)))
+    assert answer(tmp_path / "log.csv", *options) == answer(tmp_path / "log.parquet", *options)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("value", [np.inf, -1e300])
+def test_a_context_that_no_model_takes_is_refused(value: float, kind: str, tmp_path: Path) -> None:
+    table = log_table().append_column("x", pa.array(np.where(np.arange(2000) == 7, value, 1.5)))
+    (pa.csv.write_csv if kind == "csv" else pq.write_table)(table, tmp_path / f"log.{kind}")
+    code, _, said = run(tmp_path / f"log.{kind}", "--target", "uniform", "--context", "x")
+    assert code == 2
+    assert f"--context x: {tmp_path / f'log.{kind}'} holds {value:g} there; the model takes" in said
+
+
 def test_a_uniform_target_is_worth_the_mean_over_the_actions(folder: Path) -> None:
     found = answer(folder / "log.csv", "--target", "uniform")["estimates"]
     assert all(value["low"] < RATES.mean() < value["high"] for value in found.values())
@@ -90,6 +130,42 @@ def test_a_uniform_target_is_worth_the_mean_over_the_actions(folder: Path) -> No
 def test_numbers_of_actions_are_compared_as_numbers(folder: Path) -> None:
     by_name = answer(folder / "log.csv", "--target-column", "chosen")
     assert answer(folder / "log.parquet", "--target-column", "chosen_code", action="code") == by_name
+
+
+@pytest.mark.parametrize("spelled", SPELLED)
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_equal_actions_are_equal_however_they_are_spelled(spelled: str, kind: str, tmp_path: Path) -> None:
+    logged_as, chosen_as = SPELLED[spelled]
+    generator = np.random.default_rng(0)
+    act, chosen = generator.integers(2, size=(2, 1000))
+    table = pa.table(
+        {
+            "act": pa.array([logged_as[each] for each in act]),
+            "gain": generator.binomial(1, np.where(act == chosen, 0.8, 0.2)),
+            "p": np.full(1000, 0.5),
+            "chosen": pa.array([chosen_as[each] for each in chosen]),
+        }
+    )
+    data = tmp_path / f"log.{kind}"
+    (pa.csv.write_csv if kind == "csv" else pq.write_table)(table, data)
+    right = table["gain"].to_numpy()[act == chosen].mean()
+    told = answer(data, "--target-column", "chosen", "--target-kind", "action")
+    assert told["estimates"]["snips"]["value"] == pytest.approx(right)
+    # Never taken for probabilities in silence.
+    code, out, said = run(data, "--json", "--target-column", "chosen")
+    assert (code == 2 and "may be actions or probabilities" in said) or json.loads(out) == told
+
+
+def test_actions_that_only_zeros_or_letters_tell_apart_stay_apart() -> None:
+    assert SpelledActions(("01", "1", "1.0", "t", "y")).names == ("01", "1", "t", "y")
+
+
+@pytest.mark.parametrize("actions", ["123", "abc"])
+def test_zeros_and_ones_may_be_actions_that_were_never_logged(actions: str, tmp_path: Path) -> None:
+    rows = [f"{actions[row % 3]},{row % 2},0.3,{row % 2}" for row in range(300)]
+    (tmp_path / "log.csv").write_text("\n".join(["act,gain,p,sure", *rows]))
+    code, _, said = run(tmp_path / "log.csv", "--target-column", "sure")
+    assert (code, "may be actions or probabilities" in said) == ((2, True) if actions == "123" else (0, False))
 
 
 def test_probabilities_of_the_logged_action_give_no_dr(folder: Path) -> None:
@@ -170,10 +246,12 @@ def test_what_cannot_be_meant_is_refused(
         ("act,gain,p\na,1,0.5\na,0,0.5\n", "every row has the action 'a'"),
         ("act,gain,p\na,1,0.5\nb,,0.5\n", "--reward gain: 1 rows of"),
         ("act,gain,p\na,1,0.5\nb,0,\n", "--propensity p: 1 rows of"),
+        ("act,gain,p\na,1,0.5\nb,0,1e-40\n", "holds 1e-40 there; the probability"),
+        ("act,gain,p\na,1,0.5\nb,-1e300,0.5\n", "--reward gain: {data} holds -1e+300 there; rewards are at most"),
     ],
 )
 def test_a_file_that_is_no_log_is_refused(text: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text(text)
     code, _, error = run(tmp_path / "log.csv", "--target", "uniform")
     assert code == 2
-    assert said in error
+    assert said.format(data=tmp_path / "log.csv") in error

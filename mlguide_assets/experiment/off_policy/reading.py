@@ -8,22 +8,24 @@ from typing import Any, Literal
 
 import ibis
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.errors import InputError
+from mlguide_assets.experiment.off_policy.context_columns import codes_of, context_columns, context_of
 from mlguide_assets.experiment.off_policy.log import PolicyLog, Predictions
 from mlguide_assets.experiment.off_policy.outcome_model import (
     UNKNOWN,
-    Context,
     Decisions,
     predict_actions,
     predict_uniform,
 )
+from mlguide_assets.experiment.off_policy.spelled_actions import SpelledActions
 from mlguide_assets.prepare.sources.data_file import read_columns
-from mlguide_assets.prepare.sources.spellings import without_null_words
-from mlguide_assets.statistics.arrays import Integers
+from mlguide_assets.prepare.sources.spellings import cast_numbers, read_texts, without_null_words
+
+LEAST_PROPENSITY, LARGEST_REWARD = 1e-30, 1e100
+"""With these, squares of weights and sums of weighted rewards are finite."""
 
 TargetKind = Literal["uniform", "probability", "action"]
 
@@ -86,25 +88,25 @@ def read_log(file: LogFile, connection: Any, scratch: Path) -> ReadLog:
     """
     table = _open(file, connection, scratch)
     columns = connection.to_pyarrow(table)
-    actions, names = _coded(columns["action"])
-    if len(names) < 2:
+    actions = SpelledActions.of(columns["action"])
+    if len(actions.names) < 2:
         raise InputError(
-            f"--action {file.action}: every row has the action {names[0]!r}; a policy needs two to choose."
+            f"--action {file.action}: every row has the action {actions.names[0]!r}; a policy needs two to choose."
         )
-    units = _coded(columns["unit"])[0] if file.unit else np.arange(columns.num_rows)
-    context = _context(columns, len(file.context))
-    decisions = Decisions(units, context, actions, columns["reward"].to_numpy())
-    return _with_target(file, columns, decisions, names)
+    units = codes_of(columns["unit"]) if file.unit else np.arange(columns.num_rows)
+    context = context_of(columns, file.context, file.path)
+    decisions = Decisions(units, context, actions.codes(columns["action"]), columns["reward"].to_numpy())
+    return _with_target(file, columns, decisions, actions)
 
 
-def _with_target(file: LogFile, columns: pa.Table, decisions: Decisions, names: tuple[str, ...]) -> ReadLog:
-    kind, unsupported = _target_kind(file, columns, names), 0.0
+def _with_target(file: LogFile, columns: pa.Table, decisions: Decisions, actions: SpelledActions) -> ReadLog:
+    kind, names, unsupported = _target_kind(file, columns, actions), actions.names, 0.0
     predict: Callable[[], Predictions] | None = None
     if kind == "uniform":
         target = np.full(columns.num_rows, 1 / len(names))
         predict = partial(predict_uniform, decisions, len(names))
     elif kind == "action":
-        chosen = _codes_among(columns["target"], names)
+        chosen = actions.codes(columns["target"])
         target = (chosen == decisions.actions).astype(np.float64)
         unsupported = float((chosen == UNKNOWN).mean())
         predict = partial(predict_actions, decisions, chosen)
@@ -133,30 +135,17 @@ def _open(file: LogFile, connection: Any, scratch: Path) -> ibis.Table:
     table = table.mutate(**{column: without_null_words(table[column], in_text=True) for column in texts})
     _refuse_missing(table, file.path, options)
     _refuse_impossible(table, file)
-    like_numbers = file.target is not None and table[file.action].type().is_numeric()
     wanted = {
-        "action": _text(table[file.action], like_numbers),
+        "action": read_texts(table[file.action]),
         "reward": table[file.reward],
         "propensity": table[file.propensity],
     }
     if file.target is not None:
-        wanted["target"] = _text(table[file.target], like_numbers and table[file.target].type().is_numeric())
-        wanted["target_number"] = table[file.target].try_cast("float64")
+        wanted["target"] = read_texts(table[file.target])
+        wanted["target_number"] = cast_numbers(table[file.target])
     if file.unit is not None:
         wanted["unit"] = table[file.unit].cast("string")
-    return table.select(**wanted, **_known(table, file.context))
-
-
-def _known(table: ibis.Table, context: tuple[str, ...]) -> dict[str, Any]:
-    """Columns of context as numbers where they are numbers or times, else as text."""
-    named = {}
-    for place, name in enumerate(context):
-        column = table[name]
-        if column.type().is_temporal():
-            column = column.cast("timestamp").epoch_seconds()
-        is_number = column.type().is_numeric() or column.type().is_boolean()
-        named[f"context{place}"] = column.cast("float64" if is_number else "string")
-    return named
+    return table.select(**wanted, **context_columns(table, file.context))
 
 
 def _refuse_two_roles(named: list[tuple[str, str]]) -> None:
@@ -166,11 +155,6 @@ def _refuse_two_roles(named: list[tuple[str, str]]) -> None:
         if column in roles and (roles[column], option) != ("--unit", "--context"):
             raise InputError(f"{option} {column}: this column is {roles[column]} already; name another.")
         roles.setdefault(column, option)
-
-
-def _text(column: Any, as_number: bool) -> Any:
-    """As text; numbers so that 2 and 2.0 are the same action."""
-    return (column.cast("float64") if as_number else column).cast("string")
 
 
 def _refuse_missing(table: ibis.Table, path: Path, options: dict[str, str]) -> None:
@@ -188,16 +172,21 @@ def _refuse_missing(table: ibis.Table, path: Path, options: dict[str, str]) -> N
 
 
 def _refuse_impossible(table: ibis.Table, file: LogFile) -> None:
-    propensity = table[file.propensity]
-    wrong = table.filter((propensity <= 0) | (propensity > 1))
+    propensity, reward = table[file.propensity], table[file.reward]
+    wrong = table.filter((propensity < LEAST_PROPENSITY) | (propensity > 1))
     for value in wrong.limit(1).to_pyarrow()[file.propensity].to_pylist():
         raise InputError(
             f"--propensity {file.propensity}: {file.path} holds {value:g} there; the probability with which an action "
-            f"was taken is above 0 and at most 1."
+            f"was taken is above 0 (not below {LEAST_PROPENSITY:g}) and at most 1."
+        )
+    for value in table.filter(reward.abs() > LARGEST_REWARD).limit(1).to_pyarrow()[file.reward].to_pylist():
+        raise InputError(
+            f"--reward {file.reward}: {file.path} holds {value:g} there; rewards are at most {LARGEST_REWARD:g} in "
+            f"size: correct it, or count in a larger unit."
         )
 
 
-def _target_kind(file: LogFile, columns: pa.Table, names: tuple[str, ...]) -> TargetKind:
+def _target_kind(file: LogFile, columns: pa.Table, actions: SpelledActions) -> TargetKind:
     """What the target column holds, as it was said or else as its values say.
 
     Raises:
@@ -205,61 +194,26 @@ def _target_kind(file: LogFile, columns: pa.Table, names: tuple[str, ...]) -> Ta
     """
     if file.target is None:
         return "uniform"
-    numbers = columns["target_number"]
-    inside = pc.and_(pc.greater_equal(numbers, 0), pc.less_equal(numbers, 1))
-    probable = pc.all(pc.fill_null(inside, False)).as_py()
     if file.target_kind == "action":
         return "action"
+    numbers = columns["target_number"]
+    inside = pc.fill_null(pc.and_(pc.greater_equal(numbers, 0), pc.less_equal(numbers, 1)), False)
     shown = f"--target-column {file.target}"
-    numeric_only = not numbers.null_count and not any(map(_is_number, names))
-    if not probable and (file.target_kind == "probability" or numeric_only):
-        wrong = columns["target"].filter(pc.invert(pc.fill_null(inside, False)))[0].as_py()
-        raise InputError(f"{shown}: {file.path} holds {wrong!r} there, which is no probability from 0 to 1.")
-    known = pc.all(pc.is_in(columns["target"], pa.array(names))).as_py()
-    if probable and known and file.target_kind is None:
+    if not pc.all(inside).as_py():
+        if file.target_kind == "probability" or not (numbers.null_count or actions.numbers):
+            wrong = columns["target"].filter(pc.invert(inside))[0].as_py()
+            raise InputError(f"{shown}: {file.path} holds {wrong!r} there, which is no probability from 0 to 1.")
+        return "action"
+    if file.target_kind is None and _may_be_actions(numbers, actions):
         raise InputError(
             f"{shown}: its values may be actions or probabilities; say which with --target-kind action or "
             f"--target-kind probability."
         )
-    return "probability" if probable else "action"
+    return "probability"
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _coded(column: pa.ChunkedArray) -> tuple[Integers, tuple[str, ...]]:
-    """A column of text as codes (n,) from 0, and what each stands for, in order."""
-    names = tuple(sorted(pc.unique(column).drop_null().to_pylist()))
-    return _codes_among(column, names), names
-
-
-def _codes_among(column: pa.ChunkedArray, names: tuple[str, ...]) -> Integers:
-    """The place of each value among the names, (n,); `UNKNOWN` for others."""
-    places = pc.index_in(column, pa.array(names, pa.string()))
-    codes: Integers = pc.fill_null(places, UNKNOWN).to_numpy().astype(np.int64)
-    return codes
-
-
-def _context(columns: pa.Table, count: int) -> Context:
-    """Numbers as they are, all else as categories; missing values are NaN."""
-    parts, categorical = [], []
-    for place in range(count):
-        values, is_category = _context_column(columns[f"context{place}"])
-        parts.append(values)
-        categorical.append(is_category)
-    empty = np.empty((columns.num_rows, 0), np.float32)
-    return Context(np.column_stack(parts) if parts else empty, tuple(categorical))
-
-
-def _context_column(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.float32], bool]:
-    """The values (n,) and whether they are categories. Text that is numbers throughout is numbers."""
-    try:
-        return pc.cast(column, pa.float64()).to_numpy().astype(np.float32), False
-    except pa.ArrowInvalid:
-        codes = _coded(column)[0].astype(np.float32)
-        return np.where(codes == UNKNOWN, np.float32(np.nan), codes), True
+def _may_be_actions(numbers: pa.ChunkedArray, actions: SpelledActions) -> bool:
+    """Whether probabilities are logged actions as well; 0 and 1 may also be actions that were never logged."""
+    logged = pc.is_in(numbers, pa.array(actions.numbers, pa.float64()))
+    possible = pc.or_(logged, pc.is_in(numbers, pa.array([0.0, 1.0])))
+    return bool(pc.any(logged).as_py() and pc.all(possible).as_py())
