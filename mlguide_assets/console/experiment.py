@@ -9,9 +9,10 @@ from mlguide_assets.console.terminal import screen
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.override import person
-from mlguide_assets.experiment.ledger import Started, end, experiments, find, results, running
+from mlguide_assets.experiment.ledger import end, find, recorded, results, running, unreadable
 from mlguide_assets.experiment.publishing import publish_routes
 from mlguide_assets.experiment.specification import refuse_without_choice
+from mlguide_assets.experiment.started import Started, Unreadable
 from mlguide_assets.experiment.starting import last_planned
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
@@ -21,10 +22,11 @@ def show_plan(home: Home, file: str, as_json: bool) -> None:
     """What an experiment would need and find here."""
     from mlguide_assets.experiment.sizing import size_of
     from mlguide_assets.experiment.specification import load_experiment
-    from mlguide_assets.experiment.starting import population
+    from mlguide_assets.experiment.starting import check_days, population
 
     problem, lake = _place(home)
     experiment, _ = load_experiment(file, problem)
+    check_days(lake, problem, experiment)
     sizing = size_of(experiment, problem, population(lake, problem, experiment))
     known = sizing.population
     value = {
@@ -34,7 +36,7 @@ def show_plan(home: Home, file: str, as_json: bool) -> None:
         "new_units_per_day": known.units_per_day,
         "baseline": known.baseline.mean,
         "baseline_units": known.measured,
-        "outcome_final_after_days": experiment.closes_after(problem).days,
+        "outcome_final_after_days": experiment.days_until_closed(problem),
         "smallest_effect": experiment.primary.smallest_effect,
         "units_needed": sizing.needed_units,
         "days_needed": sizing.needed_days,
@@ -51,7 +53,7 @@ def show_plan(home: Home, file: str, as_json: bool) -> None:
     screen.print(f"{experiment.title}: {experiment.hypothesis}")
     screen.print(f"  eligible    {known.units:,} units, {known.units_per_day:.1f} more per day")
     what = f"{experiment.primary.metric} {known.baseline.mean:.4g} of {known.measured:,} units"
-    screen.print(f"  baseline    {what}; final {experiment.closes_after(problem).days} days after the exposure")
+    screen.print(f"  baseline    {what}; final {experiment.days_until_closed(problem)} days after the exposure")
     if sizing.needed_units is None:
         screen.print("  needed      not known: the baseline has no outcome to plan from")
     else:
@@ -94,19 +96,20 @@ def stop_experiment(home: Home, name: str, reason: str, as_json: bool) -> None:
     if as_json:
         _print_json(row_of(ended))
     else:
-        screen.print(
-            f"{ended.experiment.title} is stopped. The next day that is planned leaves its units as all others."
-        )
+        screen.print(f"{ended.title} is stopped. The next day that is planned leaves its units as all others.")
 
 
 def show_status(home: Home, as_json: bool) -> None:
     """How the running experiments stand."""
     problem, lake = _place(home)
     found = [_standing(lake, problem, each) for each in running(lake)]
+    lost = unreadable(lake)
     if as_json:
-        _print_json(found)
+        _print_json([*found, *map(row_of, lost)])
         return
-    if not found:
+    for other in lost:
+        screen.print(f"{other.title}: assigns no unit. {other.fault}")
+    if not found and not lost:
         screen.print(home.commands("No experiment runs: 'mlguide experiment start FILE' starts one."))
     for each in found:
         screen.print(f"{each['experiment']}, version {each['version']}: day {each['day']}, since {each['start']}")
@@ -161,7 +164,7 @@ def _triggered(found: dict[str, Any], of: int, variant: str | None) -> str:
 def list_experiments(home: Home, as_json: bool) -> None:
     """All experiments of a home, the oldest first."""
     _, lake = _place(home)
-    found = [row_of(each) for each in experiments(lake)]
+    found = [row_of(each) for each in recorded(lake)]
     if as_json:
         _print_json(found)
         return
@@ -172,8 +175,8 @@ def list_experiments(home: Home, as_json: bool) -> None:
         ended = f" at {row['ended_at']}" if row["ended_at"] else ""
         what = f"{row['experiment']}, version {row['version']}: {row['state']}{ended}"
         screen.print(f"{what}, first planned day {row['start']}, by {row['who']}")
-        if row["reason"]:
-            screen.print(f"    • {row['reason']}")
+        for said in filter(None, (row.get("fault"), row["reason"])):
+            screen.print(f"    • {said}")
 
 
 def _place(home: Home) -> tuple[Problem, Lake]:
@@ -183,15 +186,20 @@ def _place(home: Home) -> tuple[Problem, Lake]:
     return problem, Lake(home.lake(problem.key))
 
 
-def row_of(started: Started) -> dict[str, Any]:
-    """An experiment and what became of it, as JSON."""
+def row_of(started: Started | Unreadable) -> dict[str, Any]:
+    """An experiment and what became of it, as JSON; a `fault` says why nothing can be computed of it."""
+    name, version = started.key
+    plan: dict[str, Any] = {"hypothesis": None, "start": str(started.start), "looks": []}
+    if isinstance(started, Unreadable):
+        plan["fault"] = started.fault
+    else:
+        looks = [day.isoformat() for day in started.look_days()]
+        plan |= {"hypothesis": started.experiment.hypothesis, "looks": looks}
     return {
-        "experiment": started.experiment.name,
-        "version": started.experiment.version,
+        "experiment": name,
+        "version": version,
         "state": started.state,
-        "hypothesis": started.experiment.hypothesis,
-        "start": started.start.isoformat(),
-        "looks": [day.isoformat() for day in started.look_days()],
+        **plan,
         "planned_units": started.planned_units,
         "started_at": started.started_at,
         "ended_at": started.ended_at,
@@ -208,7 +216,7 @@ def _standing(lake: Lake, problem: Problem, started: Started) -> dict[str, Any]:
     exposed: dict[str, int] = {}
     waiting = 0
     if exposures is not None:
-        closed_before = planned - started.experiment.closes_after(problem)
+        closed_before = planned - timedelta(days=started.experiment.days_until_closed(problem))
         counts = exposures.group_by("arm").agg(
             units=exposures.count(), waiting=(exposures.exposed_at.date() > closed_before).sum()
         )

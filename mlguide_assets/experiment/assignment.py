@@ -15,16 +15,11 @@ import ibis
 from mlguide_assets.define.policies import POLICIES
 from mlguide_assets.deploy.policies import exactly
 from mlguide_assets.deploy.routing import Arm, Condition, Range, Route
-from mlguide_assets.experiment.ledger import Started
-from mlguide_assets.experiment.specification import Condition as Eligibility
+from mlguide_assets.experiment.salts import GROUP_SALT, HOLDOUT_SALT
+from mlguide_assets.experiment.sections import Condition as Eligibility
 from mlguide_assets.experiment.specification import Experiment
+from mlguide_assets.experiment.started import Started
 from mlguide_assets.statistics.draws import SIZE, Unit, draw_column
-
-HOLDOUT_SALT = "holdout"
-"""The same for every experiment, which is what makes the hold-out permanent."""
-
-GROUP_SALT = "exclusion/"
-"""What the salt of an exclusion group starts with."""
 
 
 def route_of(experiment: Experiment, share: float) -> Route:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from mlguide_assets.deploy.history import canaries
 from mlguide_assets.deploy.routing import Arm, Route
+from mlguide_assets.experiment.salts import CANARY_SALT
 from mlguide_assets.experiment.tables import CANARY_STEPS
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.small_tables import small_table
@@ -80,7 +81,7 @@ class Progress:
             return None
         arms = (Arm(TREATMENT, "challenger", round(self.share * SIZE)), Arm(CONTROL, "champion", SIZE))
         models = {"champion": self.champion, "challenger": self.version}
-        return Route(self.experiment, 1, (), f"canary/{self.version}", arms, models=models)
+        return Route(self.experiment, 1, (), f"{CANARY_SALT}{self.version}", arms, models=models)
 
 
 PREFIX = "canary-"

@@ -10,7 +10,7 @@ from mlguide_assets.deploy.history import WAITING, decisions
 from mlguide_assets.deploy.promotion import decide_again, install_challenger, install_promoted
 from mlguide_assets.deploy.recorded_criteria import RECORDED_CRITERIA, record_criterion
 from mlguide_assets.experiment.exposure import exposures_of
-from mlguide_assets.experiment.ledger import Started
+from mlguide_assets.experiment.started import Started
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 

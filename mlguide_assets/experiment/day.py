@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import ibis
 
     from mlguide_assets.experiment.actions import Tables
-    from mlguide_assets.experiment.ledger import Started
+    from mlguide_assets.experiment.started import Started
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def assign_day(
     if problem.experiment.file is None and not lake.exists(EXPERIMENTS) and not lake.exists(CANARY_STEPS):
         return None
     from mlguide_assets.experiment.canary_day import with_canary
-    from mlguide_assets.experiment.ledger import running
+    from mlguide_assets.experiment.ledger import running, unreadable
     from mlguide_assets.experiment.publishing import publish_routes
     from mlguide_assets.experiment.starting import last_planned, start_named
 
@@ -52,6 +52,8 @@ def assign_day(
         start_named(home, lake, problem, day)
     except InputError as error:
         report(f"The experiment of the problem file was not started: {error}")
+    for lost in unreadable(lake):
+        report(f"{lost.title} assigns no unit: {lost.fault}")
     present = [each for each in running(lake) if each.share_on(day)]
     # Servers follow the newest day, also while an earlier one is scored again.
     if day >= (last_planned(lake, problem) or day):
@@ -141,7 +143,7 @@ def look_day(home: Home, lake: Lake, problem: Problem, *, tables: "Tables", run_
         running=len(now),
         verdicts="; ".join(f"{row['experiment']}, look {row['look']}: {row['verdict']}" for row in added)
         or "no look was due",
-        faults=() if until is None else tuple(_faults(lake, problem, now, actions, members, until)),
+        faults=tuple(_faults(lake, problem, now, actions, members, until)),
         pictures={name: png for name, png in drawn.items() if png is not None},
     )
 
@@ -152,10 +154,15 @@ def _faults(
     present: "list[Started]",
     actions: "ibis.Table",
     members: "ibis.Table",
-    until: datetime,
+    until: datetime | None,
 ) -> Iterator[str]:
+    from mlguide_assets.experiment.ledger import unreadable
     from mlguide_assets.experiment.looks import faults_of, units_of
 
+    for lost in unreadable(lake):
+        yield f"{lost.title}, assigns no unit: {lost.fault}"
+    if until is None:
+        return
     for each in present:
         units = units_of(lake, each, problem, actions, members, until)
         for fault in faults_of(units, each.experiment) if units is not None else ():

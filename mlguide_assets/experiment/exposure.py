@@ -11,7 +11,8 @@ import ibis
 import pyarrow as pa
 
 from mlguide_assets.deploy.prediction_log import FAILED
-from mlguide_assets.experiment.ledger import Started, table_lock
+from mlguide_assets.experiment.ledger import table_lock
+from mlguide_assets.experiment.started import Started
 from mlguide_assets.experiment.tables import EXPOSURES
 from mlguide_assets.prepare.lake.lake import Lake
 

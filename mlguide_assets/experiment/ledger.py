@@ -5,17 +5,15 @@ version that was used before. It imports neither Ibis nor DuckDB, so that a home
 """
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
 
-from mlguide_assets.define.documents import parse_document
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.specification import Experiment
+from mlguide_assets.experiment.started import Started, Unreadable, of_rows
 from mlguide_assets.experiment.tables import EXPERIMENTS, RESULTS
 from mlguide_assets.prepare.host_lock import locked_on_all_hosts
 from mlguide_assets.prepare.lake.failures import writing
@@ -23,7 +21,6 @@ from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.small_tables import small_table
 
 Event = Literal["started", "stopped", "finished"]
-State = Literal["running", "stopped", "finished"]
 
 _SCHEMA = pa.schema(
     [
@@ -41,46 +38,16 @@ _SCHEMA = pa.schema(
 )
 
 
-@dataclass(frozen=True)
-class Started:
-    """An experiment that was started, and what became of it.
-
-    Attributes:
-        start: its first day.
-        planned_units: units expected to have a closed outcome window at the last look.
-        ended_at: None while it runs.
-        reason: why it was started, or why it ended.
-    """
-
-    experiment: Experiment
-    start: date
-    planned_units: int
-    started_at: str
-    who: str
-    state: State = "running"
-    ended_at: str | None = None
-    reason: str = ""
-
-    @property
-    def key(self) -> tuple[str, int]:
-        return self.experiment.name, self.experiment.version
-
-    def share_on(self, day: date) -> float:
-        """The share of the units that take part on a day."""
-        if self.experiment.end is not None and day >= self.experiment.end:
-            return 0.0
-        return self.experiment.share_on((day - self.start).days)
-
-    def look_days(self) -> list[date]:
-        """The days on which results are read."""
-        return [self.start + look for look in self.experiment.looks]
-
-
-def experiments(lake: Lake) -> list[Started]:
+def recorded(lake: Lake) -> list[Started | Unreadable]:
     """All experiments that were ever started, in the order in which they were."""
     rows = _rows(lake)
     ends = {(row["experiment"], row["version"]): row for row in rows if row["event"] != "started"}
-    return [_started(row, ends.get((row["experiment"], row["version"]))) for row in rows if _starts(row)]
+    return [of_rows(row, ends.get((row["experiment"], row["version"]))) for row in rows if _starts(row)]
+
+
+def experiments(lake: Lake) -> list[Started]:
+    """Those of which results can be computed, in the same order."""
+    return [each for each in recorded(lake) if isinstance(each, Started)]
 
 
 def running(lake: Lake) -> list[Started]:
@@ -88,16 +55,28 @@ def running(lake: Lake) -> list[Started]:
     return [each for each in experiments(lake) if each.state == "running"]
 
 
+def unreadable(lake: Lake) -> list[Unreadable]:
+    """The experiments that have not ended and of which nothing can be computed."""
+    return [each for each in recorded(lake) if isinstance(each, Unreadable) and each.state == "running"]
+
+
 def find(lake: Lake, name: str) -> Started:
     """The newest version of an experiment.
 
     Raises:
-        InputError: none of that name was ever started; the text names those that were.
+        InputError: none of that name was ever started, and the text names those that were; or it is `Unreadable`.
     """
-    known = experiments(lake)
-    found = next((each for each in reversed(known) if each.experiment.name == name), None)
+    found = _newest(lake, name)
+    if isinstance(found, Unreadable):
+        raise InputError(f"{found.title} has no results: {found.fault}")
+    return found
+
+
+def _newest(lake: Lake, name: str) -> Started | Unreadable:
+    known = recorded(lake)
+    found = next((each for each in reversed(known) if each.key[0] == name), None)
     if found is None:
-        names = ", ".join(sorted({each.experiment.name for each in known}))
+        names = ", ".join(sorted({each.key[0] for each in known}))
         raise InputError(
             f"No experiment {name!r} was started here (started: {names or 'none yet'}): "
             f"'mlguide experiment start FILE' starts one."
@@ -130,28 +109,42 @@ def start(
 
     Raises:
         InputError: this version was started before, its content has changed, it shares units with one that runs, or
-            its start is over.
+            its start or its end is over.
     """
     with table_lock(lake, EXPERIMENTS):
-        known = experiments(lake)
-        refuse_used_version(experiment, known)
-        _refuse_shared_units(experiment, [each for each in known if each.state == "running"])
-        if experiment.start is not None and experiment.start < first_day:
-            raise InputError(
-                f"{experiment.title}: start {experiment.start} is over, since {first_day} is the first day that is not "
-                f"planned yet: write a later start, or leave it out."
-            )
-        day = experiment.start or first_day
-        row = _row("started", experiment, day, who=who, reason=reason) | {
+        refuse_used_version(experiment, recorded(lake))
+        _refuse_shared_units(experiment, running(lake))
+        day = start_of(experiment, first_day)
+        row = _row("started", experiment.key, day.isoformat(), who=who, reason=reason) | {
             "planned_units": planned_units,
             "content": content,
             "fingerprint": experiment.fingerprint,
         }
         lake.append(EXPERIMENTS, small_table([row], _SCHEMA))
-    return _started(row, None)
+    return Started(experiment, day, planned_units, row["at"], who, reason=reason)
 
 
-def end(lake: Lake, name: str, *, event: Literal["stopped", "finished"], reason: str, who: str) -> Started:
+def start_of(experiment: Experiment, first_day: date) -> date:
+    """The day on which an experiment starts.
+
+    Args:
+        first_day: the first day whose units can still be assigned.
+
+    Raises:
+        InputError: its start is over, or its days do not fit together.
+    """
+    if experiment.start is not None and experiment.start < first_day:
+        raise InputError(
+            f"{experiment.title}: start {experiment.start} is over, since {first_day} is the first day that is not "
+            f"planned yet: write a later start, or leave it out."
+        )
+    day = experiment.start or first_day
+    if fault := experiment.fault_of_days(day):
+        raise InputError(f"{experiment.title}, {fault}.")
+    return day
+
+
+def end(lake: Lake, name: str, *, event: Literal["stopped", "finished"], reason: str, who: str) -> Started | Unreadable:
     """Put on record that an experiment ended. From the next planned day on, its units are as all others.
 
     Raises:
@@ -160,24 +153,24 @@ def end(lake: Lake, name: str, *, event: Literal["stopped", "finished"], reason:
     if not reason.strip():
         raise InputError("Stopping an experiment needs a reason for those who come later: --reason 'why'.")
     with table_lock(lake, EXPERIMENTS):
-        found = find(lake, name)
+        found = _newest(lake, name)
         if found.state != "running":
-            raise InputError(f"{found.experiment.title} does not run: it was {found.state} at {found.ended_at}.")
-        row = _row(event, found.experiment, found.start, who=who, reason=reason.strip())
+            raise InputError(f"{found.title} does not run: it was {found.state} at {found.ended_at}.")
+        row = _row(event, found.key, str(found.start), who=who, reason=reason.strip())
         lake.append(EXPERIMENTS, small_table([row], _SCHEMA))
-    return find(lake, name)
+    return _newest(lake, name)
 
 
-def refuse_used_version(experiment: Experiment, known: list[Started]) -> None:
+def refuse_used_version(experiment: Experiment, known: Sequence[Started | Unreadable]) -> None:
     """Refuse a version that was started before.
 
     Raises:
         InputError: saying whether its content has changed since, and which version is free.
     """
-    versions = [each for each in known if each.experiment.name == experiment.name]
-    newest = max((each.experiment.version for each in versions), default=0)
-    before = next((each for each in versions if each.experiment.version == experiment.version), None)
-    if before is not None and before.experiment.fingerprint != experiment.fingerprint:
+    versions = [each for each in known if each.key[0] == experiment.name]
+    newest = max((each.key[1] for each in versions), default=0)
+    before = next((each for each in versions if each.key[1] == experiment.version), None)
+    if before is not None and before.fingerprint != experiment.fingerprint:
         raise InputError(
             f"{experiment.title} was started on {before.start} with other content, and what was started cannot be "
             f"changed: a change is a new version; write version: {newest + 1}."
@@ -205,13 +198,13 @@ def _slice(experiment: Experiment) -> str:
     return f"{slice_.group} {slice_.first:g} to {slice_.last:g}"
 
 
-def _row(event: Event, experiment: Experiment, day: date, *, who: str, reason: str) -> dict[str, Any]:
+def _row(event: Event, key: tuple[str, int], start: str, *, who: str, reason: str) -> dict[str, Any]:
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "event": event,
-        "experiment": experiment.name,
-        "version": experiment.version,
-        "start": day.isoformat(),
+        "experiment": key[0],
+        "version": key[1],
+        "start": start,
         "reason": reason,
         "who": who,
     }
@@ -219,20 +212,6 @@ def _row(event: Event, experiment: Experiment, day: date, *, who: str, reason: s
 
 def _starts(row: dict[str, Any]) -> bool:
     return bool(row["event"] == "started")
-
-
-def _started(row: dict[str, Any], ended: dict[str, Any] | None) -> Started:
-    place = Path(f"{row['experiment']}, version {row['version']}, of the record of experiments")
-    return Started(
-        experiment=parse_document(row["content"].encode(), place, Experiment),
-        start=date.fromisoformat(row["start"]),
-        planned_units=row["planned_units"],
-        started_at=row["at"],
-        who=row["who"],
-        state=ended["event"] if ended else "running",
-        ended_at=ended["at"] if ended else None,
-        reason=(ended or row)["reason"],
-    )
 
 
 def _rows(lake: Lake) -> list[dict[str, Any]]:

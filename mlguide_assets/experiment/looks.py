@@ -20,11 +20,12 @@ from mlguide_assets.experiment.criterion import record_verdict
 from mlguide_assets.experiment.design import Design, Guardrail, Kind, Looks, Metric
 from mlguide_assets.experiment.exposure import exposures_of
 from mlguide_assets.experiment.health import check_health
-from mlguide_assets.experiment.ledger import Started, end, results, running, table_lock
+from mlguide_assets.experiment.ledger import end, results, running, table_lock
 from mlguide_assets.experiment.outcomes import ACTIONS, EARLIER, OUTCOME, unit_outcomes
 from mlguide_assets.experiment.results import Analysis, Effect
 from mlguide_assets.experiment.rows import check_rows
 from mlguide_assets.experiment.specification import Experiment
+from mlguide_assets.experiment.started import Started
 from mlguide_assets.experiment.tables import RESULTS
 from mlguide_assets.experiment.triggering import TRIGGER, with_trigger
 from mlguide_assets.experiment.units import read_units

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlguide_assets.experiment.ledger import Started
+from mlguide_assets.experiment.started import Started
 from mlguide_assets.train.drawing import INK, LINES, PALETTE, REFERENCE, as_text, to_png
 
 

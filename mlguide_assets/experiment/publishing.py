@@ -13,7 +13,7 @@ from mlguide_assets.prepare.shared_files import mark
 from mlguide_assets.settings import Home
 
 if TYPE_CHECKING:
-    from mlguide_assets.experiment.ledger import Started
+    from mlguide_assets.experiment.started import Started
 
 
 def publish_routes(home: Home, problem: Problem, running: Iterable["Started"], day: date) -> None:

@@ -17,11 +17,9 @@ from mlguide_assets.experiment.actions import joined_by
 from mlguide_assets.experiment.assignment import eligible
 from mlguide_assets.experiment.design import MINIMUM_EVENTS
 from mlguide_assets.experiment.outcomes import OUTCOME, lost_before, unit_outcomes
+from mlguide_assets.experiment.sections import LONGEST
 from mlguide_assets.experiment.specification import Experiment
 from mlguide_assets.statistics.power import Baseline, smallest_detectable_change, units_needed
-
-LONGEST = 3650
-"""The longest duration, in days, that a plan considers."""
 
 _RECENT = timedelta(days=28)
 """Over which the arrival of new units is measured."""
@@ -116,7 +114,7 @@ def population_of(
 
 def size_of(experiment: Experiment, problem: Problem, population: Population) -> Sizing:
     """What follows from a population: units over the looks, and which effect they find."""
-    closes = experiment.closes_after(problem).days
+    closes = experiment.days_until_closed(problem)
     days = [look.days for look in experiment.looks]
     looks = tuple((day, round(_units_on(experiment, population, day - closes))) for day in days)
     planned = looks[-1][1]
@@ -140,7 +138,7 @@ def size_of(experiment: Experiment, problem: Problem, population: Population) ->
         planned_units=planned,
         needed_units=needed,
         needed_days=next(
-            (day + closes for day in range(LONGEST) if _units_on(experiment, population, day) >= needed), None
+            (day + closes for day in range(LONGEST.days) if _units_on(experiment, population, day) >= needed), None
         ),
         detectable=smallest_detectable_change(baseline, round(planned * both), decrease=decrease, **options),
         events=_events(experiment, population, planned),

@@ -6,117 +6,40 @@ This is the schema of a file and how it is read. Which experiments run is in `le
 import hashlib
 from datetime import date, timedelta
 from itertools import pairwise
+from math import ceil
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from mlguide_assets.define.documents import parse_document
 from mlguide_assets.define.loading import experiment_file
-from mlguide_assets.define.policies import Policy
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import Strict
-from mlguide_assets.define.values import Duration, Share
 from mlguide_assets.errors import InputError
-from mlguide_assets.experiment.design import Better
-
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-Salt = Annotated[str, Field(pattern=r"^[\w.:/-]{1,80}$")]
-MetricName = Literal["outcome", "actions"]
-"""What is measured of a unit within its outcome window: whether it had the positive outcome (binary), and how many
-actions it met (a mean)."""
+from mlguide_assets.experiment.salts import is_reserved
+from mlguide_assets.experiment.sections import (
+    LATEST,
+    Arm,
+    Condition,
+    Day,
+    Exclusion,
+    Guardrail,
+    Name,
+    PrimaryMetric,
+    RampStep,
+    Salts,
+    Span,
+)
 
 _ROUNDING = 1e-9
-
-
-class Salts(Strict):
-    """What the draws of an experiment depend on besides the unit. One salt for both would skew the arms."""
-
-    inclusion: Salt = Field(description="Decides which units the ramp lets in first.")
-    arm: Salt = Field(description="Decides which arm a unit is in.")
-
-    @model_validator(mode="after")
-    def _differ(self) -> "Salts":
-        if self.inclusion == self.arm:
-            raise ValueError(
-                f"inclusion and arm are both {self.arm!r}; give two different salts, or the arms are skewed"
-            )
-        return self
-
-
-class Arm(Strict):
-    """One of the treatments that are compared."""
-
-    name: Name
-    policy: Policy = Field(description="How the action of a unit in this arm is chosen.")
-    weight: Share = Field(description="Share of the units of the experiment; all weights sum to 1.")
-
-
-class Condition(Strict):
-    """What a column of the unit must say for it to take part: one of some values, or a number within a range."""
-
-    column: str
-    values: tuple[str, ...] = Field(default=(), description="One of these, as text.")
-    min: float | None = None
-    max: float | None = None
-
-    @model_validator(mode="after")
-    def _says_something(self) -> "Condition":
-        if bool(self.values) == (self.min is not None or self.max is not None):
-            raise ValueError("give either values, or min and max")
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"min {self.min:g} must not be above max {self.max:g}")
-        return self
-
-
-class PrimaryMetric(Strict):
-    """What decides."""
-
-    metric: MetricName
-    better: Better
-    smallest_effect: Share = Field(description="The smallest relative change that is worth finding, such as 0.2.")
-
-
-class Guardrail(Strict):
-    """What must not become worse by more than a margin."""
-
-    metric: MetricName
-    better: Better
-    margin: Share = Field(description="The relative change for the worse that is accepted, such as 0.1.")
-
-
-class RampStep(Strict):
-    """From one day on, so many units take part. Units that are in stay in, in their arm."""
-
-    share: Annotated[float, Field(gt=0, le=1)]
-    days: Annotated[int, Field(ge=1, le=365)] | None = Field(
-        default=None, description="For so many days; the last step lasts until the end."
-    )
-
-
-class Exclusion(Strict):
-    """A slice of a group: experiments that run at once have disjoint slices of one group, so no unit is in two."""
-
-    group: Salt = "experiments"
-    first: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    last: Annotated[float, Field(gt=0, le=1)] = 1.0
-
-    @model_validator(mode="after")
-    def _is_a_slice(self) -> "Exclusion":
-        if self.first >= self.last:
-            raise ValueError(f"first {self.first:g} must be below last {self.last:g}")
-        return self
-
-    def overlaps(self, other: "Exclusion") -> bool:
-        """Whether a unit can be in both. Slices of two groups are drawn by two salts, so they always share units."""
-        return self.group != other.group or (self.first < other.last and other.first < self.last)
 
 
 class Experiment(Strict):
     """A validated experiment file. It cannot be changed once it was started: a change is a new version."""
 
     name: Name
-    version: Annotated[int, Field(ge=1)] = 1
+    version: Annotated[int, Field(ge=1, le=2**53)] = 1
     hypothesis: str
     unit: str | None = Field(
         default=None, description="The id column of what the plan decides for, such as user_id; it is never another."
@@ -129,12 +52,12 @@ class Experiment(Strict):
     guardrails: tuple[Guardrail, ...] = ()
     alpha: Annotated[float, Field(gt=0, lt=0.5, description="Two-sided, over all looks and arms.")] = 0.05
     power: Annotated[float, Field(ge=0.5, lt=1)] = 0.8
-    outcome_window: Duration | None = Field(
+    outcome_window: Span | None = Field(
         default=None,
         description="What happens to a unit within it counts, from its first exposure on. Default: the "
         "label window of the problem.",
     )
-    looks: tuple[Duration, ...] = Field(
+    looks: tuple[Span, ...] = Field(
         description="When results are read, counted from the start; the last one ends the experiment."
     )
     ramp: tuple[RampStep, ...] = (RampStep(share=1),)
@@ -142,8 +65,8 @@ class Experiment(Strict):
     holdout: Annotated[float, Field(ge=0, le=0.5)] = Field(
         default=0.0, description="Share of all units that is kept out of every experiment, always the same ones."
     )
-    start: date | None = Field(default=None, description="The first day; default: the next that is planned.")
-    end: date | None = Field(default=None, description="The first day after it; default: the last look.")
+    start: Day | None = Field(default=None, description="The first day; default: the next that is planned.")
+    end: Day | None = Field(default=None, description="The first day after it; default: the last look.")
 
     @model_validator(mode="after")
     def _arms_are_comparable(self) -> "Experiment":
@@ -188,12 +111,8 @@ class Experiment(Strict):
 
     @model_validator(mode="after")
     def _days_are_in_order(self) -> "Experiment":
-        if self.start is not None and self.end is not None and self.end <= self.start:
-            raise ValueError(f"end {self.end} must be after start {self.start}")
-        if self.start is not None and self.end is not None and self.end < self.start + self.looks[-1]:
-            raise ValueError(
-                f"end {self.end} is before the last look, {self.start + self.looks[-1]}: add days, or drop looks"
-            )
+        if self.start is not None and (fault := self.fault_of_days(self.start)):
+            raise ValueError(fault)
         return self
 
     @property
@@ -202,8 +121,22 @@ class Experiment(Strict):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
     @property
+    def key(self) -> tuple[str, int]:
+        return self.name, self.version
+
+    @property
     def title(self) -> str:
         return f"{self.name}, version {self.version}"
+
+    def fault_of_days(self, start: date) -> str | None:
+        """Why it cannot start on a day, as the end of a sentence; None where it can."""
+        if start > LATEST:
+            return f"start: {start} is after {LATEST}, the last day on which an experiment can start"
+        if self.end is not None and self.end <= start:
+            return f"end: {self.end} must be after the start, {start}: write a later day, or leave it out"
+        if self.end is not None and self.end < start + self.looks[-1]:
+            return f"end: {self.end} is before the last look, {start + self.looks[-1]}: add days, or drop looks"
+        return None
 
     def window(self, problem: Problem) -> timedelta:
         """What happens to a unit within so long after its first exposure counts."""
@@ -212,6 +145,10 @@ class Experiment(Strict):
     def closes_after(self, problem: Problem) -> timedelta:
         """So long after its first exposure everything that counts of a unit is final, the last label included."""
         return self.window(problem) + problem.label.window
+
+    def days_until_closed(self, problem: Problem) -> int:
+        """The same in days, of which the last may have begun only."""
+        return ceil(self.closes_after(problem) / timedelta(days=1))
 
     def share_on(self, days: int) -> float:
         """The share of the units that take part so many days after the start; 0 before it."""
@@ -228,12 +165,13 @@ def parse_experiment(content: bytes, path: Path, problem: Problem) -> Experiment
     """Validate the content of an experiment file for a problem; `path` is named in errors.
 
     Raises:
-        InputError: it is not valid, its units are others than those of the problem, or no look is late enough to see an
-            outcome; the text says what to change.
+        InputError: it is not valid, its units are others than those of the problem, a salt is that of another draw, or
+            no look is late enough to see an outcome; the text says what to change.
     """
     refuse_without_choice(problem)
     found = parse_document(content, path, Experiment)
     _refuse_other_units(found, path, problem)
+    _refuse_shared_salts(found, path)
     closes = found.closes_after(problem)
     if found.looks[-1] < closes:
         raise InputError(
@@ -269,6 +207,16 @@ def _refuse_other_units(experiment: Experiment, path: Path, problem: Problem) ->
             raise InputError(
                 f"{path}, eligibility.{place}: {each.column!r} holds no numbers: give values in the place of min and "
                 f"max."
+            )
+
+
+def _refuse_shared_salts(experiment: Experiment, path: Path) -> None:
+    # Here, not in the schema: what an earlier version has started goes on.
+    for name, salt in experiment.salts.model_dump().items():
+        if is_reserved(salt):
+            raise InputError(
+                f"{path}, salts.{name}: {salt!r} is a salt that other draws may have, and one salt for two draws skews "
+                f"the arms: write one of its own, such as {experiment.name}/{experiment.version}/{name}."
             )
 
 

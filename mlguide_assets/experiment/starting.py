@@ -8,9 +8,10 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.sources import AnySimulator
 from mlguide_assets.deploy.bundle import CHALLENGER, pointed_version
 from mlguide_assets.errors import InputError
-from mlguide_assets.experiment.ledger import Started, experiments, refuse_used_version
+from mlguide_assets.experiment.ledger import recorded, refuse_used_version, start_of
 from mlguide_assets.experiment.ledger import start as record_start
 from mlguide_assets.experiment.specification import Experiment, load_experiment
+from mlguide_assets.experiment.started import Started
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 
@@ -56,7 +57,8 @@ def start(
     from mlguide_assets.experiment.sizing import size_of
 
     # Before anything is measured: what was used before is refused at once.
-    refuse_used_version(experiment, experiments(lake))
+    refuse_used_version(experiment, recorded(lake))
+    start_of(experiment, first_day)
     _refuse_missing_models(home, problem, {arm.policy for arm in experiment.arms})
     sizing = size_of(experiment, problem, population(lake, problem, experiment))
     return record_start(
@@ -95,13 +97,24 @@ def check_named(lake: Lake, problem: Problem) -> tuple[Experiment, str] | None:
     if problem.experiment.file is None:
         return None
     experiment, content = load_experiment(problem.experiment.file, problem)
-    known = experiments(lake)
-    before = next((each for each in known if each.key == (experiment.name, experiment.version)), None)
+    known = recorded(lake)
+    before = next((each for each in known if each.key == experiment.key), None)
     if before is None:
         return experiment, content
-    if before.experiment.fingerprint != experiment.fingerprint:
+    if before.fingerprint != experiment.fingerprint:
         refuse_used_version(experiment, known)
     return None
+
+
+def check_days(lake: Lake, problem: Problem, experiment: Experiment) -> None:
+    """Refuse an experiment that could not start on the next day to be planned, unless it was started before.
+
+    Raises:
+        InputError: its start is over, or its end comes too early.
+    """
+    planned = last_planned(lake, problem)
+    if planned is not None and not any(each.key == experiment.key for each in recorded(lake)):
+        start_of(experiment, planned + timedelta(days=1))
 
 
 def start_named(home: Home, lake: Lake, problem: Problem, day: date) -> Started | None:

@@ -20,7 +20,7 @@ from mlguide_assets.deploy.actions import generic_action, random_action
 from mlguide_assets.deploy.landing import PREDICTION_LOG
 from mlguide_assets.deploy.prediction_log import CHALLENGER, CHAMPION, CHAMPION_SHADOW, FALLBACK, ROUTED
 from mlguide_assets.experiment.exposure import API, PLAN
-from mlguide_assets.experiment.ledger import Started
+from mlguide_assets.experiment.started import Started
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.statistics.draws import Unit
 

@@ -40,6 +40,32 @@ def answer(home: Home, *arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
+def test_what_cannot_be_computed_is_listed_with_the_reason_and_can_be_stopped(home: Home) -> None:
+    answer(home, "start", str(FILE))
+    lake = Lake(home.lake(PROBLEM.key))
+    row = lake.read_arrow(EXPERIMENTS).to_pylist()[0]
+    lost = {"experiment": "lost", "content": text(name="lost", looks="[28d, 4000000d]")}
+    lake.append(EXPERIMENTS, pa.Table.from_pylist([row | lost]))
+    for listed in (answer(home, "list"), answer(home, "status")):
+        assert [each["experiment"] for each in listed] == ["fewer_losses", "lost"]
+        assert "write 3650d or less" in listed[1]["fault"]
+    for command in ("list", "status"):
+        assert "write 3650d or less" in run(home, command).stdout.replace("\n", " ")
+    refused = run(home, "results", "lost")
+    assert (refused.exit_code, "has no results" in refused.stderr) == (2, True)
+    assert answer(home, "stop", "lost", "--reason", "x")["state"] == "stopped"
+    assert [each["experiment"] for each in answer(home, "status")] == ["fewer_losses"]
+
+
+@pytest.mark.parametrize("command", ["plan", "start"])
+def test_an_end_before_the_looks_is_refused_before_anything_is_recorded(home: Home, command: str) -> None:
+    FILE.write_text(text(end="2024-03-20").replace("start: 2024-03-01\n", ""))
+    refused = run(home, command, str(FILE))
+    assert refused.exit_code == 2
+    assert "end: 2024-03-20 is before the last look, 2024-04-05" in refused.stderr
+    assert not Lake(home.lake(PROBLEM.key)).exists(EXPERIMENTS)
+
+
 def test_an_experiment_is_planned_started_followed_and_stopped(home: Home) -> None:
     planned = answer(home, "plan", str(FILE))
     assert planned["eligible_units"] == planned["units_planned"] == UNITS - 1 - UNITS // 20

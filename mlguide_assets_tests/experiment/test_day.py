@@ -114,6 +114,18 @@ def test_a_unit_stays_in_its_arm_where_it_is_no_longer_eligible(home: Home) -> N
     assert sorted(later, key=lambda row: row["unit_id"]) == sorted(rows, key=lambda row: row["unit_id"])
 
 
+def test_days_go_on_where_an_earlier_version_started_what_cannot_be_computed(home: Home) -> None:
+    lake = lake_of(home)
+    started(lake)
+    row = lake.read_arrow(EXPERIMENTS).to_pylist()[0]
+    lost = {"experiment": "lost", "content": text(name="lost", looks="[28d, 4000000d]")}
+    lake.append(EXPERIMENTS, pa.Table.from_pylist([row | lost]))
+    assigned, said = assign(home, DAY)
+    assert assigned.running == ("fewer_losses, version 1",)
+    assert ["lost, version 1 assigns no unit" in each for each in said] == [True]
+    assert ["ten years at most" in each for each in look(home, history()).faults] == [True]
+
+
 def test_two_experiments_share_the_units_of_a_group(home: Home) -> None:
     lake = lake_of(home)
     started(lake, ramp="[{share: 1}]", exclusion="{first: 0, last: 0.5}")

@@ -15,7 +15,7 @@ from mlguide_assets.experiment.exposure import (
     exposures_of,
     record_exposures,
 )
-from mlguide_assets.experiment.ledger import Started
+from mlguide_assets.experiment.started import Started
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets_tests.experiment.worlds import DAY, START, plan, started
 

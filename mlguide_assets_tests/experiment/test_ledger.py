@@ -4,14 +4,16 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from mlguide_assets.errors import InputError
-from mlguide_assets.experiment.ledger import Started, end, experiments, find, running
+from mlguide_assets.experiment.ledger import end, experiments, find, recorded, running, unreadable
 from mlguide_assets.experiment.ledger import start as start_on
+from mlguide_assets.experiment.started import Started
 from mlguide_assets.experiment.tables import EXPERIMENTS
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets_tests.experiment.files import experiment, text
+from mlguide_assets_tests.experiment.files import experiment, parse, text
 
 DAY = date(2024, 3, 1)
 
@@ -88,6 +90,42 @@ def test_two_that_start_it_at_once_add_one_row(lake: Lake) -> None:
     assert answers[-1] == "running"
     assert all("runs already" in answer for answer in answers[:-1])
     assert lake.snapshot(EXPERIMENTS).rows == 1
+
+
+@pytest.mark.parametrize("changes", [{"end": "2024-02-20"}, {"end": "2024-03-20"}], ids=["before", "too early"])
+def test_an_end_is_held_against_the_day_on_which_it_starts(lake: Lake, changes: dict[str, str]) -> None:
+    content = text(**changes).replace("start: 2024-03-01\n", "")
+    with pytest.raises(InputError, match=r"fewer_losses, version 1, end: 2024-0.-20 .*(2024-03-01|2024-04-05)"):
+        start_on(lake, parse(content), content, first_day=DAY, planned_units=1, who="me")
+    assert not lake.exists(EXPERIMENTS)
+
+
+@pytest.mark.parametrize(
+    ("day", "changes", "fault"),
+    [
+        (DAY, {"looks": "[28d, 4000000d]"}, "looks.1: an experiment takes ten years at most"),
+        (date(9999, 12, 1), {"start": "9999-12-01"}, "start: '9999-12-01' is not valid"),
+        (date(9999, 12, 1), {}, "start: 9999-12-01 is after 2199-12-31"),
+    ],
+    ids=["looks", "start", "the clock of the data"],
+)
+def test_what_an_earlier_version_took_and_nobody_can_compute_is_listed_and_can_be_stopped(
+    lake: Lake, day: date, changes: dict[str, str], fault: str
+) -> None:
+    start(lake, name="sound")
+    row = lake.read_arrow(EXPERIMENTS).to_pylist()[0]
+    content = text(name="lost", **changes) if changes else text(name="lost").replace("start: 2024-03-01\n", "")
+    lost = {"experiment": "lost", "start": day.isoformat(), "content": content}
+    lake.append(EXPERIMENTS, pa.Table.from_pylist([row | lost]))
+    assert [each.key[0] for each in running(lake)] == ["sound"]
+    assert [fault in each.fault for each in unreadable(lake)] == [True]
+    assert [each.title for each in recorded(lake)] == ["sound, version 1", "lost, version 1"]
+    with pytest.raises(InputError, match="lost, version 1 has no results: "):
+        find(lake, "lost")
+    with pytest.raises(InputError, match="write version: 2"):
+        start(lake, name="lost")
+    ended = end(lake, "lost", event="stopped", reason="broken", who="me")
+    assert (ended.state, ended.reason, unreadable(lake)) == ("stopped", "broken", [])
 
 
 def test_nobody_takes_part_before_the_start_or_from_the_end_on(lake: Lake) -> None:

@@ -9,8 +9,9 @@ import ibis
 import pytest
 
 from mlguide_assets.experiment.exposure import exposed_by_plan, record_exposures
-from mlguide_assets.experiment.ledger import Started, find, results, running
+from mlguide_assets.experiment.ledger import find, results, running
 from mlguide_assets.experiment.looks import Look, information, look_due, take_looks
+from mlguide_assets.experiment.started import Started
 from mlguide_assets.experiment.tables import RESULTS
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets_tests.experiment.files import PROBLEM

@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 import pytest
 
 from mlguide_assets.define.policies import Policies
-from mlguide_assets.experiment.ledger import Started
 from mlguide_assets.experiment.looks import SCHEMA as LOOKS
 from mlguide_assets.experiment.off_policy.comparing import compare_policies
 from mlguide_assets.experiment.off_policy.record import (
@@ -23,6 +22,7 @@ from mlguide_assets.experiment.off_policy.record import (
     recorded,
     results,
 )
+from mlguide_assets.experiment.started import Started
 from mlguide_assets.experiment.tables import RESULTS
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.small_tables import small_table

@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.deploy.bundle import CHAMPION, pointer_path
-from mlguide_assets.experiment.ledger import Started, start
+from mlguide_assets.experiment.ledger import start
+from mlguide_assets.experiment.started import Started
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.email_case import SEND_PLAN

@@ -15,7 +15,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import CHALLENGER, pointed_version
 from mlguide_assets.deploy.registry import LostVersionError
 from mlguide_assets.experiment.actions import Tables, actions_of
-from mlguide_assets.experiment.ledger import Started, experiments, table_lock
+from mlguide_assets.experiment.ledger import experiments, table_lock
 from mlguide_assets.experiment.ledger import results as looks
 from mlguide_assets.experiment.off_policy.candidate import value_of_version
 from mlguide_assets.experiment.off_policy.planned import planned_decisions
@@ -32,6 +32,7 @@ from mlguide_assets.experiment.off_policy.record import (
 )
 from mlguide_assets.experiment.outcomes import OUTCOME
 from mlguide_assets.experiment.specification import Experiment
+from mlguide_assets.experiment.started import Started
 from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home

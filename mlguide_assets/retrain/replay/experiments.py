@@ -8,7 +8,8 @@ import ibis
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.experiment.exposure import exposures_of
-from mlguide_assets.experiment.ledger import Started, experiments, results
+from mlguide_assets.experiment.ledger import experiments, results
+from mlguide_assets.experiment.started import Started
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.retrain.replay.rounding import rounded
 

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.define.loading import load_problem
-from mlguide_assets.experiment.ledger import Started
 from mlguide_assets.experiment.specification import load_experiment
+from mlguide_assets.experiment.started import Started
 from mlguide_assets.retrain.replay.experiments import true_ratio
 
 PROBLEM = load_problem("planeswalker")

@@ -1,0 +1,116 @@
+"""An experiment that was started, and what became of it, as its rows in the record say."""
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+from mlguide_assets.define.documents import parse_document
+from mlguide_assets.errors import InputError
+from mlguide_assets.experiment.sections import LATEST
+from mlguide_assets.experiment.specification import Experiment
+
+State = Literal["running", "stopped", "finished"]
+
+
+@dataclass(frozen=True)
+class Started:
+    """An experiment that was started, and what became of it.
+
+    Attributes:
+        start: its first day.
+        planned_units: units expected to have a closed outcome window at the last look.
+        ended_at: None while it runs.
+        reason: why it was started, or why it ended.
+    """
+
+    experiment: Experiment
+    start: date
+    planned_units: int
+    started_at: str
+    who: str
+    state: State = "running"
+    ended_at: str | None = None
+    reason: str = ""
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.experiment.key
+
+    @property
+    def title(self) -> str:
+        return self.experiment.title
+
+    @property
+    def fingerprint(self) -> str | None:
+        return self.experiment.fingerprint
+
+    def share_on(self, day: date) -> float:
+        """The share of the units that take part on a day."""
+        if self.experiment.end is not None and day >= self.experiment.end:
+            return 0.0
+        return self.experiment.share_on((day - self.start).days)
+
+    def look_days(self) -> list[date]:
+        """The days on which results are read."""
+        return [self.start + look for look in self.experiment.looks]
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """An experiment that was started, and of which nothing can be computed: it assigns no unit.
+
+    Attributes:
+        fault: why, in a sentence.
+        others: as of `Started`.
+    """
+
+    name: str
+    version: int
+    fault: str
+    start: str
+    planned_units: int
+    started_at: str
+    who: str
+    state: State = "running"
+    ended_at: str | None = None
+    reason: str = ""
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.name, self.version
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Unlike that of any file that can be read."""
+        return None
+
+    @property
+    def title(self) -> str:
+        return f"{self.name}, version {self.version}"
+
+
+def of_rows(row: dict[str, Any], ended: dict[str, Any] | None) -> Started | Unreadable:
+    """What the record says of an experiment: an earlier version also took days that no calendar has.
+
+    Args:
+        row: of its start.
+        ended: of its end, where it has one.
+    """
+    known: dict[str, Any] = {
+        "planned_units": row["planned_units"],
+        "started_at": row["at"],
+        "who": row["who"],
+        "state": ended["event"] if ended else "running",
+        "ended_at": ended["at"] if ended else None,
+        "reason": (ended or row)["reason"],
+    }
+    place = Path(f"{row['experiment']}, version {row['version']}, of the record of experiments")
+    try:
+        experiment = parse_document(row["content"].encode(), place, Experiment)
+    except InputError as error:
+        return Unreadable(row["experiment"], row["version"], str(error), row["start"], **known)
+    start = date.fromisoformat(row["start"])
+    if start > LATEST:
+        return Unreadable(*experiment.key, f"{place}: {experiment.fault_of_days(start)}.", row["start"], **known)
+    return Started(experiment, start, **known)

@@ -1,0 +1,13 @@
+"""What an experiment needs and finds, from a population that is known."""
+
+from mlguide_assets.experiment.sizing import Population, size_of
+from mlguide_assets.statistics.power import Baseline
+from mlguide_assets_tests.experiment.files import PROBLEM, experiment
+
+POPULATION = Population(units=10_000, units_per_day=0.0, measured=10_000, baseline=Baseline(0.1))
+
+
+def test_an_outcome_that_is_final_during_a_day_counts_from_the_next_on() -> None:
+    # Final after a window of 36 hours and labels that take 7 days.
+    which = experiment(outcome_window="36h", looks="[9d, 10d]", ramp="[{share: 0.1, days: 1}, {share: 1}]")
+    assert size_of(which, PROBLEM, POPULATION).looks == ((9, 1000), (10, 10_000))
