@@ -108,7 +108,9 @@ def population_of(
         units=counted["units"],
         units_per_day=(counted["recent"] or 0) / _RECENT.days,
         measured=measured["units"],
-        baseline=Baseline(measured["mean"] or 0.0, None if experiment.primary.metric == OUTCOME else measured["sd"]),
+        baseline=Baseline(
+            measured["mean"] or 0.0, None if experiment.primary.metric == OUTCOME else measured["sd"] or 0.0
+        ),
     )
 
 
@@ -129,7 +131,8 @@ def size_of(experiment: Experiment, problem: Problem, population: Population) ->
     primary, baseline = experiment.primary, population.baseline
     decrease = primary.better == "lower"
     change = -primary.smallest_effect if decrease else primary.smallest_effect
-    if not baseline.mean or not planned:
+    # A mean that is the same for all units says nothing of how it varies.
+    if not baseline.mean or baseline.deviation == 0 or not planned:
         return Sizing(population, looks, planned, None, None, None, _events(experiment, population, planned))
     needed = round(units_needed(baseline, change, **options) / both)
     return Sizing(

@@ -2,6 +2,10 @@
 
 One formula for proportions and means, and for designs with one look or many: the difference must be `drift` standard
 errors at the planned end, where the drift is what the boundaries need for the power (see `sequential`).
+
+Proportions are compared by the score test, which takes the variance that there would be if both arms had the same
+rate. Where they differ, the statistic varies by the ratio of the true standard error to that one, so the boundaries are
+as far away as if they were divided by it (for one look: Fleiss, Levin and Paik, 2003, section 4.2).
 """
 
 from collections.abc import Sequence
@@ -10,9 +14,13 @@ from math import ceil, sqrt
 
 from scipy.optimize import brentq
 
-from mlguide_assets.statistics.sequential import boundaries, drift_for_power
+from mlguide_assets.statistics.sequential import FARTHEST, boundaries, crossing_probabilities, drift_for_power
 
 ONE_LOOK = (1.0,)
+
+_ROUNDING = 1e-9
+_LEAST = 0.2
+"""Of the deviation that the test takes: where all units of an arm have the event, hardly anything varies."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +61,14 @@ def units_needed(
         ValueError: no change, or one that leads to an impossible rate.
 
     >>> units_needed(Baseline(0.01), -0.2) // 2
-    34998
+    35001
     """
     difference = baseline.mean * change
     if not difference:
         raise ValueError("a change of 0 needs infinitely many units")
-    drift = _drift(alpha, power, looks)
-    return ceil((drift / difference) ** 2 * _variance_per_unit(baseline, change, share))
+    deviations = _deviations(baseline, change, share)
+    drift = drift_for_power(looks, _true_bounds(deviations, alpha, looks), power)
+    return ceil((drift * deviations[0] / difference) ** 2)
 
 
 def smallest_detectable_change(
@@ -77,27 +86,37 @@ def smallest_detectable_change(
     >>> round(smallest_detectable_change(Baseline(0.01), 70_000, decrease=True), 3)
     -0.2
     """
-    drift, sign = _drift(alpha, power, looks), -1 if decrease else 1
+    sign = -1 if decrease else 1
     most = 1.0 if decrease else 100.0
     if baseline.deviation is None and not decrease:
         most = (1 - baseline.mean) / baseline.mean
 
     def missing(size: float) -> float:
-        error = sqrt(_variance_per_unit(baseline, sign * size, share) / units)
-        return baseline.mean * size / error - drift
+        deviations = _deviations(baseline, sign * size, share)
+        drift = baseline.mean * size * sqrt(units) / deviations[0]
+        return float(crossing_probabilities(looks, _true_bounds(deviations, alpha, looks), drift).sum()) - power
 
     if missing(most) < 0:
         return None
     return sign * float(brentq(missing, 1e-9, most))
 
 
-def _drift(alpha: float, power: float, looks: Sequence[float]) -> float:
-    return drift_for_power(looks, boundaries(looks, alpha), power)
-
-
-def _variance_per_unit(baseline: Baseline, change: float, share: float) -> float:
-    """Of the difference of the two means, times the number of units in both arms."""
+def _deviations(baseline: Baseline, change: float, share: float) -> tuple[float, float]:
+    """Of the difference of the two means, times the root of the number of units in both arms: in truth, and as the
+    test takes it."""
     treated = baseline.mean * (1 + change)
-    if baseline.deviation is None and not 0 <= treated <= 1:
-        raise ValueError(f"a rate of {baseline.mean:g} cannot change by {change:+.0%}")
-    return baseline.variance(baseline.mean) / (1 - share) + baseline.variance(treated) / share
+    if baseline.deviation is None:
+        if not -_ROUNDING <= treated <= 1 + _ROUNDING:
+            raise ValueError(f"a rate of {baseline.mean:g} cannot change by {change:+.0%}")
+        treated = min(max(treated, 0.0), 1.0)
+    true = sqrt(baseline.variance(baseline.mean) / (1 - share) + baseline.variance(treated) / share)
+    if baseline.deviation is not None:
+        return true, true
+    tested = sqrt(baseline.variance(baseline.mean * (1 + share * change)) / ((1 - share) * share))
+    return max(true, _LEAST * tested), tested
+
+
+def _true_bounds(deviations: tuple[float, float], alpha: float, looks: Sequence[float]) -> list[float]:
+    """The boundaries of the test in true standard errors of the difference."""
+    true, tested = deviations
+    return [min(bound * tested / true, FARTHEST) for bound in boundaries(looks, alpha)]

@@ -20,7 +20,7 @@ from scipy.stats import norm
 
 from mlguide_assets.statistics.arrays import Floats
 
-_MOST_EXTREME = 37.0
+FARTHEST = 37.0
 """z beyond which a tail probability is zero in float64."""
 _HIGHEST_LEVEL = 0.99
 """Of a p-value below 1."""
@@ -72,7 +72,7 @@ def drift_for_power(fractions: Sequence[float], bounds: Sequence[float], power: 
     def missing(drift: float) -> float:
         return float(crossing_probabilities(fractions, bounds, drift).sum()) - power
 
-    return float(brentq(missing, 0.0, 20.0, xtol=1e-6))
+    return float(brentq(missing, 0.0, 20.0 + bounds[-1], xtol=1e-6))
 
 
 def inflation(fractions: Sequence[float], alpha: float, power: float) -> float:
@@ -105,7 +105,7 @@ def repeated_p_value(z: float, fractions: Sequence[float]) -> float:
         return 1.0
     # No look rejects more easily than a single one would.
     low = float(np.log(2) + log_ndtr(-size))
-    if size >= _MOST_EXTREME or excess(low) <= 0:
+    if size >= FARTHEST or excess(low) <= 0:
         return float(np.exp(low))
     steps = (min(low + 0.5 * 2**power, np.log(_HIGHEST_LEVEL)) for power in range(32))
     high = next(level for level in steps if excess(level) <= 0)
@@ -139,14 +139,14 @@ class _Walk:
 
     def bound(self, time: float, share: float) -> float:
         """The bound that this share of paths is beyond."""
-        if self.beyond(time, _MOST_EXTREME, 0.0) >= share:
-            return _MOST_EXTREME
+        if self.beyond(time, FARTHEST, 0.0) >= share:
+            return FARTHEST
 
         # On a logarithmic scale, for shares as small as those of a first look.
         def missing(bound: float) -> float:
             return float(np.log(max(self.beyond(time, bound, 0.0), 1e-320)) - np.log(share))
 
-        return float(brentq(missing, 0.0, _MOST_EXTREME, xtol=1e-10)) if missing(0.0) > 0 else 0.0
+        return float(brentq(missing, 0.0, FARTHEST, xtol=1e-10)) if missing(0.0) > 0 else 0.0
 
     def advance(self, time: float, bound: float, drift: float) -> "_Walk":
         """The walk at this time, without the paths that are beyond the bound."""

@@ -1,10 +1,18 @@
 """What an experiment needs and finds, from a population that is known."""
 
+from dataclasses import replace
+
 from mlguide_assets.experiment.sizing import Population, size_of
 from mlguide_assets.statistics.power import Baseline
 from mlguide_assets_tests.experiment.files import PROBLEM, experiment
 
 POPULATION = Population(units=10_000, units_per_day=0.0, measured=10_000, baseline=Baseline(0.1))
+
+
+def test_a_mean_that_never_varied_is_nothing_to_plan_from() -> None:
+    which = experiment(primary="{metric: actions, better: higher, smallest_effect: 0.1}", guardrails="[]")
+    found = size_of(which, PROBLEM, replace(POPULATION, baseline=Baseline(3.0, 0.0)))
+    assert (found.needed_units, found.detectable, found.is_enough) == (None, None, False)
 
 
 def test_an_outcome_that_is_final_during_a_day_counts_from_the_next_on() -> None:
