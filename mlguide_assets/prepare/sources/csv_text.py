@@ -6,7 +6,7 @@ several kinds are mixed. Values in quotes keep theirs.
 
 import codecs
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,10 +78,15 @@ def header(path: Path, named: Path) -> Header:
         raise InputError(
             f"{named} starts with {''.join(names)[:80]!r}: its first line must be a header of column names."
         )
+    refuse_equal_names(names, named)
+    return Header(names, delimiter)
+
+
+def refuse_equal_names(names: Sequence[str], path: Path) -> None:
+    """Raise InputError where two columns of a file have one name: in SQL, case tells no two apart."""
     lower = [name.lower() for name in names]
     if twice := next((name for name in names if lower.count(name.lower()) > 1), None):
-        raise InputError(f"{named} has several columns called {twice!r}: rename or remove all but one.")
-    return Header(names, delimiter)
+        raise InputError(f"{path} has several columns called {twice!r}: rename or remove all but one.")
 
 
 def with_line_feeds(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.engine import read_csv, read_parquet
-from mlguide_assets.prepare.sources.csv_text import Header, header, readable_csv
+from mlguide_assets.prepare.sources.csv_text import Header, header, readable_csv, refuse_equal_names
 from mlguide_assets.prepare.sources.fetching import download_table
 from mlguide_assets.prepare.sources.finding import FoundTable, find_table
 from mlguide_assets.prepare.sources.newest import ORDER
@@ -77,8 +77,7 @@ def open_table(found: FoundTable, connection: Any, scratch: Path, *, checked: bo
         return tables[0] if len(tables) == 1 else ibis.union(*tables)
     columns = [_parquet_columns(path) for path in found.files]
     for path, names in zip(found.files, columns, strict=True):
-        if doubled := next((name for name in names if names.count(name) > 1), None):
-            raise InputError(f"{path} has two columns called {doubled!r}: rename one, or leave it out.")
+        refuse_equal_names(names, path)
     table = read_parquet(connection, *found.files, union_by_name=len(columns) > 1, binary_as_string=True)
     # Where a part lacks a column, the table has none, rather than one that is empty there.
     return table.select(*[name for name in columns[0] if all(name in others for others in columns)])

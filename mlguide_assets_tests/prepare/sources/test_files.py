@@ -336,10 +336,10 @@ def latin_parquet(folder: Path) -> None:
     pq.write_table(rows.set_column(place, "subject", pa.array(subjects, pa.binary())), folder / "email_content.parquet")
 
 
-def doubled_column(folder: Path) -> None:
+def doubled_column(folder: Path, name: str = "theme") -> None:
     rows = sample_tables()["email_content"]
     (folder / "email_content.csv").unlink()
-    pq.write_table(rows.append_column("theme", rows["theme"]), folder / "email_content.parquet")
+    pq.write_table(rows.append_column(name, rows["theme"]), folder / "email_content.parquet")
 
 
 def half_a_gzip(folder: Path) -> None:
@@ -424,7 +424,11 @@ BAD: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
         ("has user_emails.xlsx, which cannot be read as table 'user_emails': write it as",),
     ),
     "Latin-1 in Parquet": (latin_parquet, ("email_content.parquet, row 2: the text in 'subject' is not UTF-8",)),
-    "two columns of one name": (doubled_column, ("email_content.parquet has two columns called 'theme': rename one",)),
+    "two columns of one name": (doubled_column, ("email_content.parquet has several columns called 'theme': rename",)),
+    "two columns but for case": (
+        lambda folder: doubled_column(folder, "THEME"),
+        ("email_content.parquet has several columns called 'theme': rename or remove all but one",),
+    ),
     "half a gzip": (half_a_gzip, ("user_emails.csv.gz cannot be decompressed",)),
     "parts of different columns": (
         lambda folder: (in_parts(folder / "user_emails.csv") / "part-00001.csv").write_text("id,age\n1,2\n"),
