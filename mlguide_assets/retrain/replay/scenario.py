@@ -8,6 +8,7 @@ A scenario is a YAML file: a shipped one, by its name, or any other, by its path
       - {day: 30, until: 37, what: empty_column, table: user_profiles, column: purchases}
 """
 
+import difflib
 from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
@@ -20,6 +21,8 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import Strict
 from mlguide_assets.define.sources import Live, SimulatorSource
 from mlguide_assets.errors import InputError
+from mlguide_assets.experiment.ledger import start_of
+from mlguide_assets.experiment.specification import load_experiment
 from mlguide_assets.retrain.replay.events import Kind
 
 SHIPPED = Path(__file__).parent / "scenarios"
@@ -60,6 +63,19 @@ ANSWERS: Mapping[What, frozenset[Kind]] = {
 """What the system may do about each."""
 
 
+_ONCE = ("covariate_shift", "concept_shift", "experiment")
+"""What happens once in a world, if ever."""
+
+_DETAILS: Mapping[What, frozenset[str]] = {
+    "empty_column": frozenset({"until", "table", "column", "share"}),
+    "shuffled_labels": frozenset({"until", "share"}),
+}
+"""The keys of a plant that say more of it; of all others there is nothing to say but the day."""
+
+_LAST_DAY = 3650
+"""Far beyond the longest replay: what is planted for longer is planted for good."""
+
+
 class Plant(Strict):
     """One planted event.
 
@@ -68,9 +84,9 @@ class Plant(Strict):
         until: the first day on which a fault of the feed is repaired.
     """
 
-    day: int = Field(ge=0)
+    day: int = Field(ge=0, le=_LAST_DAY)
     what: What
-    until: int | None = None
+    until: int | None = Field(default=None, le=_LAST_DAY)
     table: str = "user_profiles"
     column: str = "purchases"
     share: float = Field(default=1.0, gt=0, le=1)
@@ -79,6 +95,13 @@ class Plant(Strict):
     def _ends_after_it_begins(self) -> "Plant":
         if self.until is not None and self.until <= self.day:
             raise ValueError(f"until {self.until} must be after day {self.day}")
+        return self
+
+    @model_validator(mode="after")
+    def _says_nothing_in_vain(self) -> "Plant":
+        known = _DETAILS.get(self.what, frozenset())
+        if idle := sorted(self.model_fields_set - {"day", "what"} - known):
+            raise ValueError(f"{idle[0]} says nothing of {self.what}: leave it out")
         return self
 
     @property
@@ -108,6 +131,17 @@ class Scenario(Strict):
     statement: str
     plants: tuple[Plant, ...] = ()
     experiment: str | None = None
+
+    @model_validator(mode="after")
+    def _can_happen(self) -> "Scenario":
+        seen: set[What] = set()
+        for place, plant in enumerate(self.plants):
+            if plant.what in seen:
+                raise ValueError(f"plants.{place}: {plant.what} happens once: leave all but one out")
+            if plant.what == "experiment" and self.experiment is None:
+                raise ValueError(f"plants.{place}: the scenario has no experiment: name one with the key experiment")
+            seen |= {plant.what} & set(_ONCE)
+        return self
 
     @property
     def harmful_days(self) -> frozenset[int]:
@@ -157,12 +191,17 @@ def replayed_problem(problem: Problem, scenario: Scenario, *, days: int, seed: i
     Performance is looked at over the last four weeks, and Evidently writes its pages only where drift begins.
 
     Raises:
-        InputError: the problem does not read from the simulator.
+        InputError: the problem does not read from the simulator, has no such table or column as is planted, or cannot
+            start the experiment on day 0.
     """
     source = problem.source
     if not isinstance(source, SimulatorSource):
         raise InputError(f"{problem.name} does not read from the simulator; a replay needs a world of known truth.")
     start = problem.history_start + timedelta(days=source.days)
+    _refuse_unknown_columns(scenario, problem)
+    if scenario.experiment is not None:
+        experiment, _ = load_experiment(scenario.experiment, problem)
+        start_of(experiment, start)
     end, faults = start + timedelta(days=days + 1), ("empty_column", "shuffled_labels")
     world = {
         "seed": seed,
@@ -184,6 +223,21 @@ def replayed_problem(problem: Problem, scenario: Scenario, *, days: int, seed: i
         },
     }
     return Problem.model_validate({**problem.model_dump(), **changed})
+
+
+def _refuse_unknown_columns(scenario: Scenario, problem: Problem) -> None:
+    tables = problem.schema.tables
+    for place, plant in enumerate(scenario.plants):
+        if plant.what != "empty_column":
+            continue
+        key, name, known = "table", plant.table, list(tables)
+        if plant.table in tables:
+            key, name, known = "column", plant.column, list(tables[plant.table].columns)
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}."
+            whose = f"table {plant.table} has" if key == "column" else f"{problem.name} has"
+            raise InputError(f"Scenario {scenario.name}, plants.{place}.{key}: {whose} no {key} {name!r}; {hint}")
 
 
 def live_of(problem: Problem) -> Live:

@@ -1,11 +1,12 @@
 """Scenarios: those that ship load, those that cannot be replayed are refused, and a plant reaches the world."""
 
+import re
 from datetime import date
 from pathlib import Path
 
 import pytest
 
-from mlguide_assets.define.loading import load_problem
+from mlguide_assets.define.loading import experiment_file, load_problem
 from mlguide_assets.define.sources import SimulatorSource
 from mlguide_assets.errors import InputError
 from mlguide_assets.retrain.replay.scenario import (
@@ -61,18 +62,57 @@ def test_a_replay_must_reach_what_is_planted() -> None:
         refuse_too_short(load_scenario("harmful_challenger"), 20)
 
 
+PLANTS = "name: x\nstatement: y\nplants:\n"
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         ("name: x\nstatement: y\nplants:\n  - {day: 3, what: concept_shit}\n", "line 4"),
         ("name: x\nstatement: y\nplants:\n  - {day: 9, until: 9, what: empty_column}\n", "until 9 must be after day 9"),
         ("name: x\nstatement: y\nplant: []\n", "did you mean 'plants'?"),
+        (
+            PLANTS + "  - {day: 1, until: 99999999, what: empty_column}\n",
+            "line 4, plants.0.until: 99999999 is not valid",
+        ),
+        (PLANTS + "  - {day: 99999999, what: training}\n", "line 4, plants.0.day: 99999999 is"),
+        (PLANTS + "  - {day: 1, what: concept_shift, share: 0.5}\n", "line 4, plants.0: share says nothing of concept"),
+        (PLANTS + "  - {day: 1, what: shuffled_labels, column: age}\n", "line 4, plants.0: column says nothing of"),
+        (PLANTS + 2 * "  - {day: 1, what: covariate_shift}\n", "line 5, plants.1: covariate_shift happens once"),
+        (PLANTS + "  - {day: 0, what: experiment}\n", "line 4, plants.0: the scenario has no experiment"),
     ],
 )
 def test_a_wrong_file_is_refused_by_line_and_key(tmp_path: Path, content: str, said: str) -> None:
     (tmp_path / "mine.yaml").write_text(content)
     with pytest.raises(InputError, match=said.replace("?", r"\?")):
         load_scenario(str(tmp_path / "mine.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (
+            {"table": "user_profile"},
+            "plants.1.table: planeswalker has no table 'user_profile'; did you mean 'user_",
+        ),
+        ({"column": "purchase"}, "plants.1.column: table user_profiles has no column 'purchase'; did you mean 'purch"),
+        ({"table": "user_emails"}, "table user_emails has no column 'purchases'; there are user_id, email_id, unsub"),
+    ],
+    ids=["table", "column", "column of another table"],
+)
+def test_what_the_problem_does_not_have_cannot_be_emptied(names: dict[str, str], said: str) -> None:
+    plants = (Plant(day=1, what="training"), Plant.model_validate({"day": 1, "what": "empty_column", **names}))
+    with pytest.raises(InputError, match=f"^Scenario x, .*{re.escape(said)}"):
+        source_of(Scenario(name="x", statement="y", plants=plants))
+
+
+def test_an_experiment_that_could_not_start_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"No experiment 'personalized': .* did you mean 'personalised'"):
+        source_of(Scenario(name="x", statement="y", experiment="personalized"))
+    over = tmp_path / "over.yaml"
+    over.write_text(experiment_file("personalised").read_text() + "start: 2020-01-01\n")
+    with pytest.raises(InputError, match="start 2020-01-01 is over"):
+        source_of(Scenario(name="x", statement="y", experiment=str(over)))
 
 
 def test_a_misspelt_name_is_answered_with_the_right_one() -> None:
