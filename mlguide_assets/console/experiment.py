@@ -108,7 +108,7 @@ def show_status(home: Home, as_json: bool) -> None:
         _print_json([*found, *map(row_of, lost)])
         return
     for other in lost:
-        screen.print(f"{other.title}: assigns no unit. {other.fault}")
+        screen.print(f"{other.title}, assigns no unit: {other.fault}")
     if not found and not lost:
         screen.print(home.commands("No experiment runs: 'mlguide experiment start FILE' starts one."))
     for each in found:

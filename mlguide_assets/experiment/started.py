@@ -10,6 +10,8 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.sections import LATEST
 from mlguide_assets.experiment.specification import Experiment
 
+_WHAT_TO_DO = "Stop it, and start a new version."
+
 State = Literal["running", "stopped", "finished"]
 
 
@@ -61,7 +63,7 @@ class Unreadable:
     """An experiment that was started, and of which nothing can be computed: it assigns no unit.
 
     Attributes:
-        fault: why, in a sentence.
+        fault: why, and what to do.
         others: as of `Started`.
     """
 
@@ -105,12 +107,12 @@ def of_rows(row: dict[str, Any], ended: dict[str, Any] | None) -> Started | Unre
         "ended_at": ended["at"] if ended else None,
         "reason": (ended or row)["reason"],
     }
-    place = Path(f"{row['experiment']}, version {row['version']}, of the record of experiments")
+    key = row["experiment"], row["version"]
     try:
-        experiment = parse_document(row["content"].encode(), place, Experiment)
+        experiment = parse_document(row["content"].encode(), Path("the file on record"), Experiment)
     except InputError as error:
-        return Unreadable(row["experiment"], row["version"], str(error), row["start"], **known)
+        return Unreadable(*key, f"{error} {_WHAT_TO_DO}", row["start"], **known)
     start = date.fromisoformat(row["start"])
     if start > LATEST:
-        return Unreadable(*experiment.key, f"{place}: {experiment.fault_of_days(start)}.", row["start"], **known)
+        return Unreadable(*key, f"{experiment.fault_of_days(start)}. {_WHAT_TO_DO}", row["start"], **known)
     return Started(experiment, start, **known)
