@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlguide_assets.define.values import FLAGS
 from mlguide_assets.experiment.off_policy.outcome_model import UNKNOWN
-from mlguide_assets.prepare.sources.spellings import FLAGS
 from mlguide_assets.statistics.arrays import Integers
 
 # Without an exponent: 1e5 may be an id in hexadecimal digits.
