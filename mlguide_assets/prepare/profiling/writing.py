@@ -1,9 +1,11 @@
 """A draft as the text of a problem file, with the evidence for each guess as a comment."""
 
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from mlguide_assets.define.conversion import flow
+from mlguide_assets.define.operations import Serving
 from mlguide_assets.prepare.profiling.candidates import Candidate
 from mlguide_assets.prepare.profiling.draft import Draft
 from mlguide_assets.prepare.profiling.drafting import DraftTable, Line
@@ -48,6 +50,7 @@ def write_draft(draft: Draft, *, name: str, source: dict[str, Any], file: str, r
         _line(
             "", Line("costs", {"missed": 10.0, "false_alarm": 1.0}, "? what a missed outcome and a false alarm cost")
         ),
+        *_clock(draft),
         *_contracts(draft),
     ]
     return "\n".join(line.rstrip() for line in lines) + "\n"
@@ -135,6 +138,12 @@ def _mapping(indent: str, candidate: Candidate) -> Iterator[str]:
         )
         doubt = "? how often" if key == "every" else doubt
         yield _line(indent, Line(key, value, doubt))
+
+
+def _clock(draft: Draft) -> Iterator[str]:
+    """Of data that have ended, now is their end: the API refuses features that are old by the wall's clock."""
+    if datetime.now(UTC).replace(tzinfo=None) - draft.last > Serving().refuse_after:
+        yield _line("", Line("serving", {"clock": "data"}, "? now is when the data end; take it out once days go on"))
 
 
 def _windows(draft: Draft) -> list[str]:

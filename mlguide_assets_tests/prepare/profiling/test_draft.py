@@ -201,3 +201,14 @@ def test_what_cannot_be_read_does_not_keep_the_rest_from_being_read(duck: Any, t
     for name in ("empty", "one_column", "no_rows", "broken", "orders.parquet"):
         assert f"# not used: {name} (" in text
     assert "count: order," in text
+
+
+@pytest.mark.parametrize(("days_ago", "clock"), [(1, None), (400, "data")])
+def test_of_data_that_have_ended_now_is_their_end(days_ago: int, clock: str | None, duck: Any, tmp_path: Path) -> None:
+    newest = f"now()::TIMESTAMP - INTERVAL {days_ago} DAY"
+    orders = (
+        f"SELECT i AS order_id, i % 40 AS customer_id, {newest} - INTERVAL (i % 300) DAY AS ordered_at, "
+        f"(i * 7 % 5 = 0)::INT AS returned FROM range(600) t(i)"
+    )
+    said = drafted(write_tables(tmp_path / "in", customers=CUSTOMERS, orders=orders), duck, tmp_path)
+    assert said.get("serving", {}).get("clock") == clock
