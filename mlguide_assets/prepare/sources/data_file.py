@@ -99,7 +99,8 @@ def _copied(rows: ibis.Table, found: FoundTable, connection: Any, scratch: Path)
     """A Parquet file of the rows. A line that is no row of the table is met here, and named."""
     copy = scratch / "columns.parquet"
     try:
-        connection.to_parquet(rows, str(copy))
+        # It is read at once and then removed, and ids, which are most of it, do not compress.
+        connection.to_parquet(rows, str(copy), compression="uncompressed")
     except duckdb.IOException:
         raise
     except duckdb.Error:
