@@ -79,7 +79,9 @@ def fit_linear_svm(
     prepare = _preparation(encoding)
     with _one_thread():
         prepared = prepare.fit_transform(matrix)
-        svm = LinearSVC(dual=False, tol=1e-3, random_state=seed).fit(prepared, labels, sample_weight=weights)
+        # Of features that say much the same, as automatic ones do, a tenth of the tolerance takes ten times as long, and
+        # moves the ROC AUC by 0.0005.
+        svm = LinearSVC(dual=False, tol=1e-2, random_state=seed).fit(prepared, labels, sample_weight=weights)
         margins = svm.decision_function(prepared)[:, None]
         platt = LogisticRegression(C=HARDLY_PENALISED).fit(margins, labels, sample_weight=weights)
         slope = platt.coef_[0, 0]
