@@ -79,7 +79,7 @@ def fit_linear_svm(
     prepare = _preparation(encoding)
     with _one_thread():
         prepared = prepare.fit_transform(matrix)
-        # Of features that say much the same, as automatic ones do, a tenth of the tolerance takes ten times as long, and
+        # Of features that say much the same, as automatic ones do, a tenth of the tolerance takes ten times as long and
         # moves the ROC AUC by 0.0005.
         svm = LinearSVC(dual=False, tol=1e-2, random_state=seed).fit(prepared, labels, sample_weight=weights)
         margins = svm.decision_function(prepared)[:, None]
