@@ -121,7 +121,7 @@ def start(
             "fingerprint": experiment.fingerprint,
         }
         lake.append(EXPERIMENTS, small_table([row], _SCHEMA))
-    return Started(experiment, day, planned_units, row["at"], who, reason=reason)
+    return Started(experiment, day, planned_units=planned_units, started_at=row["at"], who=who, reason=reason)
 
 
 def start_of(experiment: Experiment, first_day: date) -> date:

@@ -15,25 +15,34 @@ _WHAT_TO_DO = "Stop it, and start a new version."
 State = Literal["running", "stopped", "finished"]
 
 
-@dataclass(frozen=True)
-class Started:
-    """An experiment that was started, and what became of it.
+@dataclass(frozen=True, kw_only=True)
+class _Recorded:
+    """What the record says of every experiment that was started.
 
     Attributes:
-        start: its first day.
         planned_units: units expected to have a closed outcome window at the last look.
         ended_at: None while it runs.
         reason: why it was started, or why it ended.
     """
 
-    experiment: Experiment
-    start: date
     planned_units: int
     started_at: str
     who: str
     state: State = "running"
     ended_at: str | None = None
     reason: str = ""
+
+
+@dataclass(frozen=True)
+class Started(_Recorded):
+    """An experiment that was started, and what became of it.
+
+    Attributes:
+        start: its first day.
+    """
+
+    experiment: Experiment
+    start: date
 
     @property
     def key(self) -> tuple[str, int]:
@@ -59,24 +68,17 @@ class Started:
 
 
 @dataclass(frozen=True)
-class Unreadable:
+class Unreadable(_Recorded):
     """An experiment that was started, and of which nothing can be computed: it assigns no unit.
 
     Attributes:
         fault: why, and what to do.
-        others: as of `Started`.
     """
 
     name: str
     version: int
     fault: str
     start: str
-    planned_units: int
-    started_at: str
-    who: str
-    state: State = "running"
-    ended_at: str | None = None
-    reason: str = ""
 
     @property
     def key(self) -> tuple[str, int]:

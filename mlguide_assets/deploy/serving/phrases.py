@@ -8,11 +8,12 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from mlguide_assets.define.conditions import kind_of
 from mlguide_assets.define.decision import plural
 from mlguide_assets.define.features import Declaration
 from mlguide_assets.define.prediction import ColumnLabel, Comparison, PredictEvent
 from mlguide_assets.define.schema import ColumnKind
-from mlguide_assets.prepare.features.catalogue import Declared, Feature, event_of, kind_of
+from mlguide_assets.prepare.features.catalogue import Declared, Feature, event_of
 
 Phrase = Callable[[Any], str]
 """From the value of a feature, or None where there is none."""

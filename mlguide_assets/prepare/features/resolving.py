@@ -35,8 +35,8 @@ SHARE = 0.02
 SAMPLE = 4_000
 """Decision rows on which constants and copies are looked for, about."""
 NEWEST, OUTGROWN, FEWEST_NEWEST = 0.2, 0.15, 50
-"""A feature outgrows its past where, of its newest fifth of rows, more than so large a share is beyond 98 % of the
-earlier ones; of fewer rows than so many it cannot be said."""
+"""A feature outgrows its past if more than this share of the newest fifth of its rows lies outside the central 98 % of
+the earlier ones. Fewer rows than the third number decide nothing."""
 SLACK = 1.3
 """So many times `max` features are measured at most, and a few more."""
 _FEW = 20

@@ -54,7 +54,7 @@ class Decisions:
         return self.rows - self.waiting
 
     @property
-    def teach(self) -> bool:
+    def has_both_outcomes(self) -> bool:
         """Whether both outcomes are among them."""
         return 0 < self.positives < self.known
 
@@ -210,7 +210,7 @@ def _require_label(problem: Problem, tables: Tables) -> None:
 def _one_outcome(problem: Problem, decisions: Decisions | None) -> list[str]:
     """What to look at where all outcomes are the same, as none of a column is here: `_require_label` refuses these."""
     label = problem.predict.label
-    if decisions is None or decisions.teach or isinstance(label, ColumnLabel):
+    if decisions is None or decisions.has_both_outcomes or isinstance(label, ColumnLabel):
         return []
     which, bound = "every" if decisions.positives else "no", "at_most" if label.at_least is None else "at_least"
     return [

@@ -62,7 +62,7 @@ def open_table(found: FoundTable, connection: Any, scratch: Path, *, checked: bo
     """What was found as one table, with its own columns; CSV values stay text.
 
     Args:
-        checked: read every line of CSV once, since whoever reads them later has no file's name at hand.
+        checked: read every line of CSV once, so that an error names the file and the line.
 
     Raises:
         InputError: a file is empty, cannot be read, or has other columns than the first.

@@ -13,7 +13,7 @@ from mlguide_assets.retrain.replay.experiments import true_ratio
 
 PROBLEM = load_problem("planeswalker")
 EXPERIMENT, _ = load_experiment("personalised", PROBLEM)
-STARTED = Started(EXPERIMENT, date(2026, 1, 1), 4, "2026-01-01", "test")
+STARTED = Started(EXPERIMENT, date(2026, 1, 1), planned_units=4, started_at="2026-01-01", who="test")
 DAY = timedelta(days=1)
 FIRST = datetime(2026, 1, 1)
 UNTIL = FIRST + 40 * DAY
