@@ -126,7 +126,7 @@ def test_features_are_what_their_definitions_say(register: Register, problem: Dr
     names = [feature.name for feature in features_of(problem)]
     if "every" in problem.document["predict"]:
         spine = register(spine_of(problem, decisions))
-        found = with_features(spine, given_tables, problem, cut_offs=cut_offs_of(timedelta(days=1), START))
+        found = with_features(spine, given_tables, problem, instants=cut_offs_of(timedelta(days=1), START))
     else:
         found = decision_features(given_tables, problem)
     assert_same(ordered(found.to_pyarrow().to_pylist(), problem), expected, names)

@@ -11,6 +11,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.comparing import differing
 from mlguide_assets.prepare.features.compiling import with_features
+from mlguide_assets.prepare.features.instants import FEW
 
 SAMPLE_ROWS = 500
 
@@ -52,7 +53,7 @@ def feature_parity(
     backend = features.get_backend()
     trained = features.semi_join(ibis.memtable(chosen), keys)
     spine = backend.to_pyarrow(trained.select(*dict.fromkeys([*keys, *known])))
-    looked_up = with_features(ibis.memtable(spine), tables, problem)
+    looked_up = with_features(ibis.memtable(spine), tables, problem, instants=FEW)
     one, other = (
         backend.to_pyarrow(side.select(*dict.fromkeys([*keys, *names])).order_by(*order))
         for side in (trained, looked_up)

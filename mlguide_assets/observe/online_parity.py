@@ -21,6 +21,7 @@ from mlguide_assets.observe.rows import column_of
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.comparing import differing
 from mlguide_assets.prepare.features.compiling import with_features
+from mlguide_assets.prepare.features.instants import FEW
 from mlguide_assets.prepare.lake.lake import Lake
 
 MOST_ROWS = 50_000
@@ -173,5 +174,6 @@ def _offline(
     }
     spine |= {_KNOWN_UNTIL: rows["feature_time"], _PLACE: pa.array(range(rows.num_rows), pa.int64()), **known}
     tables = {table: lake.read(table, snapshot_id=snapshot) for table, snapshot in snapshots.items()}
-    computed = with_features(ibis.memtable(pa.table(spine)), tables, problem, known_until=_KNOWN_UNTIL)
+    rows_asked = ibis.memtable(pa.table(spine))
+    computed = with_features(rows_asked, tables, problem, instants=FEW, known_until=_KNOWN_UNTIL)
     return lake.connection.to_pyarrow(computed.order_by(_PLACE))

@@ -80,7 +80,7 @@ def _cut_offs(problem: Loaded) -> dict[str, Any]:
     if not isinstance(predict, PredictEntity):
         return {}
     anchor = datetime.combine(predict.anchor or problem.history_start, datetime.min.time())
-    return {"cut_offs": cut_offs_of(predict.every, anchor)}
+    return {"instants": cut_offs_of(predict.every, anchor)}
 
 
 def _latest(rows: Any, at: str, label: str) -> tuple[datetime, datetime]:

@@ -7,7 +7,6 @@ training, evaluation and scoring read one list.
 from collections.abc import Mapping
 from datetime import datetime, time
 from functools import lru_cache
-from typing import Any
 
 import ibis
 import pyarrow as pa
@@ -23,6 +22,7 @@ from mlguide_assets.prepare.decisions.rows import MATURED_AT, decision_rows
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.compiling import cut_offs_of, decision_features, with_features
 from mlguide_assets.prepare.features.events import AT, canonical_events, instants_at, timestamp_of
+from mlguide_assets.prepare.features.instants import ANY, FEW, Instants
 from mlguide_assets.prepare.features.resolving import follows_from_data, resolved_features
 from mlguide_assets.prepare.lake.lake import Lake
 
@@ -71,7 +71,7 @@ def declarations_of(lake: Lake, problem: Problem) -> pa.Table:
 def declared_features(tables: Mapping[str, ibis.Table], rows: ibis.Table, problem: Problem) -> pa.Table:
     """The features of a problem as declarations alone, as the table `DECLARATIONS`."""
     until = test_start(rows, problem) if follows_from_data(problem) else datetime.max
-    found = resolved_features(problem, tables, rows, until=until, cut_offs=_cut_offs(problem))
+    found = resolved_features(problem, tables, rows, until=until, instants=_instants(problem, FEW))
     resolved = problem.model_copy(update={"features": found})
     words = {feature.name: feature.description for feature in features_of(resolved)}
     return pa.table(
@@ -144,7 +144,7 @@ def features_of_all(tables: Mapping[str, ibis.Table], rows: ibis.Table, problem:
 
 def features_of_some(tables: Mapping[str, ibis.Table], rows: ibis.Table, problem: Problem) -> ibis.Table:
     """The same of some decisions: the fewer they are, the less it costs."""
-    return _arranged(with_features(rows, tables, problem, cut_offs=_cut_offs(problem)), problem)
+    return _arranged(with_features(rows, tables, problem, instants=_instants(problem, ANY)), problem)
 
 
 def _arranged(rows: ibis.Table, problem: Problem) -> ibis.Table:
@@ -167,10 +167,11 @@ def test_start(rows: ibis.Table, problem: Problem) -> datetime:
     return start
 
 
-def _cut_offs(problem: Problem) -> Any:
+def _instants(problem: Problem, otherwise: Instants) -> Instants:
+    """What is known of the instants of decisions."""
     predict = problem.predict
     if isinstance(predict, PredictEvent):
-        return None
+        return otherwise
     return cut_offs_of(predict.every, datetime.combine(predict.anchor or problem.history_start, time()))
 
 

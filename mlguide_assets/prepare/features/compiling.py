@@ -32,15 +32,12 @@ from mlguide_assets.prepare.features.events import (
     with_entity,
     with_paths,
 )
+from mlguide_assets.prepare.features.instants import ANY, INSTANT, OF, CutOffs, Instants
 from mlguide_assets.prepare.features.late import late_values_at
 from mlguide_assets.prepare.features.request_time import at_request
 from mlguide_assets.prepare.features.state_columns import age_column
 from mlguide_assets.prepare.features.windows import (
-    INSTANT,
-    OF,
-    CutOffs,
     Events,
-    Instants,
     events_of,
     over_events,
     values_at,
@@ -58,7 +55,7 @@ def with_features(
     tables: Tables,
     problem: Declared,
     *,
-    cut_offs: Instants | None = None,
+    instants: Instants = ANY,
     known_until: str | None = None,
 ) -> ibis.Table:
     """Decision rows with their features, each as of its own instant.
@@ -70,7 +67,7 @@ def with_features(
         spine: `<noun>_id` of every entity that a decision refers to, the time (`catalogue.time_column`), and columns
             of the event that are known when it happens; any other columns stay as they are.
         tables: by their names in the problem file.
-        cut_offs: where all instants are such, which is faster: `cut_offs_of`.
+        instants: what is known of them, which is faster: `cut_offs_of`, `FEW`.
         known_until: a column of the spine with an earlier instant, whose knowledge a row holds, as rows of a feature
             store do; ages and gaps still count to the time of the decision.
 
@@ -81,8 +78,8 @@ def with_features(
     requested = microseconds(spine[time_column(problem)])
     rows = spine.mutate(**{NOW: microseconds(spine[known_until]) if known_until else requested, REQUESTED: requested})
     for parent in parents_of(problem):
-        rows = with_parent(rows, parent, tables, problem, cut_offs=cut_offs)
-    rows, parts = with_past(rows, features, tables, problem, cut_offs=cut_offs)
+        rows = with_parent(rows, parent, tables, problem, instants=instants)
+    rows, parts = with_past(rows, features, tables, problem, instants=instants)
     return completed(rows, features, parts, tables, problem, kept=spine.columns)
 
 
@@ -117,7 +114,7 @@ def decision_features(tables: Tables, problem: Declared) -> ibis.Table:
     time = time_column(problem)
     rows = looked_at.select(*kept, *(name for each in direct.values() for name in each.values()), POSITIVE, **{NOW: AT})
     rest = {part: name for part, name in parts.items() if not _is_direct(part, problem)}
-    rows = _with_streams(rows, rest, tables, problem, cut_offs=None)
+    rows = _with_streams(rows, rest, tables, problem, instants=ANY)
     rows = rows.mutate(**{time: timestamp_of(rows[NOW])})
     return completed(rows, features, parts, tables, problem, kept=[*kept, time, POSITIVE])
 
@@ -154,7 +151,7 @@ def with_past(
     tables: Tables,
     problem: Declared,
     *,
-    cut_offs: Instants | None = None,
+    instants: Instants = ANY,
 ) -> tuple[ibis.Table, dict[Part, str]]:
     """Rows with the parts that features are made of.
 
@@ -162,11 +159,11 @@ def with_past(
         rows: `_now` and the ids of the entities whose past is asked for.
     """
     parts = _all_parts(features, problem)
-    return _with_streams(rows, parts, tables, problem, cut_offs=cut_offs), parts
+    return _with_streams(rows, parts, tables, problem, instants=instants), parts
 
 
 def _with_streams(
-    rows: ibis.Table, parts: Mapping[Part, str], tables: Tables, problem: Declared, *, cut_offs: Instants | None
+    rows: ibis.Table, parts: Mapping[Part, str], tables: Tables, problem: Declared, *, instants: Instants
 ) -> ibis.Table:
     by_stream: dict[Stream, dict[Part, str]] = {}
     for part, name in parts.items():
@@ -181,7 +178,7 @@ def _with_streams(
         if problem.schema.event(stream.event).known_at:
             found = late_values_at(probes, events, own)
         else:
-            found = values_at(probes, events, own, cut_offs=cut_offs)
+            found = values_at(probes, events, own, instants=instants)
         keys = {f"_of{number}": OF, f"_at{number}": INSTANT}
         found = found.select(**keys, **{name: found[name] for name in own.values()})
         joined = joined.left_join(found, [rows[of] == found[f"_of{number}"], rows[instant] == found[f"_at{number}"]])
@@ -191,7 +188,7 @@ def _with_streams(
 
 
 def with_parent(
-    rows: ibis.Table, parent: str, tables: Tables, problem: Declared, *, cut_offs: Instants | None = None
+    rows: ibis.Table, parent: str, tables: Tables, problem: Declared, *, instants: Instants = ANY
 ) -> ibis.Table:
     """Rows with the id of a parent: the one that the newest event of the decision's entity names.
 
@@ -207,7 +204,7 @@ def with_parent(
         newest[Part(stream, Measure("newest", None, chosen), frame)] = f"_newest_{event}"
         last[Part(stream, Measure("last", column, chosen), frame)] = f"_last_{event}"
     columns = rows.columns
-    rows = _with_streams(rows, {**newest, **last}, tables, problem, cut_offs=cut_offs)
+    rows = _with_streams(rows, {**newest, **last}, tables, problem, instants=instants)
     found: ibis.Value = ibis.null(rows[next(iter(last.values()))].type())
     at: ibis.Value = ibis.null("int64")
     for time, value in zip(newest.values(), last.values(), strict=True):

@@ -11,7 +11,8 @@ import ibis
 
 from mlguide_assets.prepare.features.aggregates import Part, Selection, reduced
 from mlguide_assets.prepare.features.events import AT, KNOWN
-from mlguide_assets.prepare.features.windows import INSTANT, OF, Events, both
+from mlguide_assets.prepare.features.instants import INSTANT, OF
+from mlguide_assets.prepare.features.windows import Events, both
 
 
 def late_values_at(probes: ibis.Table, events: Events, parts: Mapping[Part, str]) -> ibis.Table:

@@ -25,7 +25,7 @@ from mlguide_assets.prepare.features.catalogue import Declared, event_of, featur
 from mlguide_assets.prepare.features.comparing import floats
 from mlguide_assets.prepare.features.compiling import with_features
 from mlguide_assets.prepare.features.events import AT, Tables, canonical_events, column_name, microseconds, with_paths
-from mlguide_assets.prepare.features.windows import CutOffs
+from mlguide_assets.prepare.features.instants import FEW, Instants
 from mlguide_assets.statistics.draws import draw_share_column
 
 FREQUENT = 6
@@ -60,7 +60,7 @@ class ResolvedProblem:
 
 
 def resolved_features(
-    problem: Declared, tables: Tables, rows: ibis.Table, *, until: datetime, cut_offs: CutOffs | None = None
+    problem: Declared, tables: Tables, rows: ibis.Table, *, until: datetime, instants: Instants = FEW
 ) -> Features:
     """The features of a problem as declarations alone, with the values of every `split`.
 
@@ -71,7 +71,7 @@ def resolved_features(
         tables: by their names in the problem file.
         rows: decision rows.
         until: where the test window begins, UTC: nothing from then on is looked at.
-        cut_offs: where all instants are such, which is faster: `compiling.cut_offs_of`.
+        instants: of the decisions, where they are regular: `compiling.cut_offs_of`.
 
     Returns:
         The same features for the same tables, in the same order.
@@ -87,7 +87,7 @@ def resolved_features(
     new = _without_known(written, declared, problem)
     candidates = _capped(new, round(SLACK * automatic.max) + _FEW)
     own = [feature.name for feature in features_of(_with(problem, declared))]
-    values = _measured(_sample(earlier, problem), tables, problem, {**declared, **candidates}, cut_offs)
+    values = _measured(_sample(earlier, problem), tables, problem, {**declared, **candidates}, instants)
     names = [feature.name for feature in features_of(_with(problem, {**declared, **candidates}))]
     kept = [name for name in informative(values, names, always=own) if name not in own and not outgrows(values[name])]
     return Features(automatic=False, declared={**declared, **_restricted(candidates, kept[: automatic.max])})
@@ -227,7 +227,7 @@ def _measured(
     tables: Tables,
     problem: Declared,
     declarations: Mapping[str, Declaration],
-    cut_offs: CutOffs | None,
+    instants: Instants,
 ) -> dict[str, pa.ChunkedArray]:
     """The values of all features on these rows, by name.
 
@@ -242,7 +242,7 @@ def _measured(
     rows = ibis.memtable(rows.mutate(**{_PLACE: order}).to_pyarrow())
     values: dict[str, pa.ChunkedArray] = {}
     for own in pasts.values():
-        found = with_features(rows, tables, _with(problem, own), cut_offs=cut_offs).to_pyarrow().sort_by(_PLACE)
+        found = with_features(rows, tables, _with(problem, own), instants=instants).to_pyarrow().sort_by(_PLACE)
         values |= {feature.name: found[feature.name] for feature in features_of(_with(problem, own))}
     return values
 

@@ -35,9 +35,9 @@ from mlguide_assets.prepare.features.events import (
     microseconds,
     timestamp_of,
 )
+from mlguide_assets.prepare.features.instants import OneInstant
 from mlguide_assets.prepare.features.request_time import at_request
 from mlguide_assets.prepare.features.state_columns import state_features, time_names
-from mlguide_assets.prepare.features.windows import OneInstant
 
 
 def entity_state(tables: Tables, problem: Declared, noun: str, as_of: datetime) -> ibis.Table:
@@ -57,8 +57,8 @@ def entity_state(tables: Tables, problem: Declared, noun: str, as_of: datetime) 
     at = OneInstant(micros(as_of.replace(tzinfo=None) - datetime(1970, 1, 1)))
     if isinstance(problem.predict, PredictEntity):
         for parent in parents_of(problem):
-            rows = with_parent(rows, parent, tables, problem, cut_offs=at)
-    rows, parts = with_past(rows, own, tables, problem, cut_offs=at)
+            rows = with_parent(rows, parent, tables, problem, instants=at)
+    rows, parts = with_past(rows, own, tables, problem, instants=at)
     rows, ages = with_columns_of_entities(rows, own, tables, problem)
     times, columns = {}, {}
     names = time_names(problem)

@@ -1,21 +1,19 @@
 """What had happened to entities before given instants: aggregates over strictly earlier events.
 
 One way serves all of history, a look-up at one instant, and the rows of one more day. Events that no frame separates
-are reduced to one row first (`_bucket`): all that are older than every frame, and on regular cut-offs all between two
-edges. Then DuckDB's range windows run over these rows and the requested instants. Where the requested rows are the
-events themselves, the windows run over them as they are.
+are reduced to one row first: see `instants.py`. Then DuckDB's range windows run over these rows and the requested
+instants. Where the requested rows are the events themselves, the windows run over them as they are.
 
 Events that are written later than they happen, each in its own time, are another matter: see `late.py`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import ibis
 
 from mlguide_assets.define.decision import id_column
 from mlguide_assets.prepare.features.aggregates import (
-    DAY,
     Frame,
     Measure,
     Part,
@@ -36,41 +34,7 @@ from mlguide_assets.prepare.features.events import (
     kind_at,
     with_paths,
 )
-
-OF, INSTANT = "_of", "_instant"
-
-
-@dataclass(frozen=True)
-class CutOffs:
-    """Instants at regular distances, in microseconds: one of them, and the distance."""
-
-    anchor: int
-    step: int
-
-    def bucket(self, at: ibis.Value, edges: Iterable[int]) -> ibis.Value:
-        """The newest edge of a frame of any of these instants that is not after `at`."""
-        offsets = {(self.anchor - edge) % self.step for edge in edges}
-        starts = [(at - offset) // self.step * self.step + offset for offset in sorted(offsets)]
-        return ibis.greatest(*starts) if len(starts) > 1 else starts[0]
-
-
-@dataclass(frozen=True)
-class OneInstant:
-    """The instants asked about are one."""
-
-    at: int
-
-    def bucket(self, at: ibis.Value, edges: Iterable[int]) -> ibis.Value:
-        """The newest edge of a frame that is not after `at`; before all of them, one instant."""
-        starts = sorted(self.at - edge for edge in set(edges))
-        result: ibis.Value = ibis.literal(starts[0] - 1, "int64")
-        for start in starts:
-            result = ibis.ifelse(at >= start, ibis.literal(start, "int64"), result)
-        return result
-
-
-Instants = CutOffs | OneInstant
-DAYS = CutOffs(0, DAY)
+from mlguide_assets.prepare.features.instants import ANY, DAYS, INSTANT, OF, Instants, unioned
 
 
 @dataclass(frozen=True)
@@ -164,15 +128,13 @@ def windowed_parts(parts: Iterable[Part]) -> list[Part]:
     return list(needed)
 
 
-def values_at(
-    probes: ibis.Table, events: Events, parts: Mapping[Part, str], *, cut_offs: Instants | None = None
-) -> ibis.Table:
+def values_at(probes: ibis.Table, events: Events, parts: Mapping[Part, str], *, instants: Instants = ANY) -> ibis.Table:
     """The parts of one stream at given instants.
 
     Args:
         probes: `_of` and `_instant`, each pair once.
         parts: of the stream, with the names of their columns.
-        cut_offs: where all instants are such; default: any instants.
+        instants: what is known of the instants.
 
     Returns:
         probes with the parts.
@@ -182,19 +144,8 @@ def values_at(
     rows = events.rows.semi_join(asked, events.rows[OF] == asked["_asked_of"])
     events = Events(events.stream, rows, events.names, events.problem)
     edges = {edge for part in windowed for edge in part.frame.edges}
-    cut_offs = DAYS if events.stream.by_day else cut_offs
-    if cut_offs is None:
-        oldest = probes[INSTANT].min().as_scalar() - max(edges) - 2
-
-        def bucket(at: ibis.Value) -> ibis.Value:
-            return ibis.greatest(at, oldest)
-    else:
-        grid = cut_offs
-
-        def bucket(at: ibis.Value) -> ibis.Value:
-            return grid.bucket(at, edges)
-
-    past = _past(events, windowed, bucket)
+    known = DAYS if events.stream.by_day else instants
+    past = _past(events, windowed, lambda rows: known.placed(rows, probes, edges))
     marked = probes.select(OF, **{AT: probes[INSTANT]}, _asked=ibis.literal(True))
     for name in past.columns[2:]:
         marked = marked.mutate(**{name: ibis.null(past[name].type())})
@@ -216,9 +167,9 @@ def _measure_name(part: Part, parts: Mapping[Part, str]) -> str:
     return f"_m{measures.index(part.measure)}"
 
 
-def _past(events: Events, parts: Mapping[Part, str], bucket: Callable[[ibis.Value], ibis.Value]) -> ibis.Table:
-    """One row per entity and bucket: `_of`, at, and the reduced measures."""
-    rows = events.rows.mutate(**{AT: bucket(events.rows[AT]), "_exact": events.rows[AT]})
+def _past(events: Events, parts: Mapping[Part, str], placed: Callable[[ibis.Table], ibis.Table]) -> ibis.Table:
+    """One row per entity and place in time: `_of`, at, and the reduced measures."""
+    rows = placed(events.rows.mutate(_exact=events.rows[AT]))
     measures = {_measure_name(part, parts): part.measure for part in parts if part.measure.how != "distinct"}
     reductions = {}
     for name, measure in measures.items():
@@ -230,30 +181,14 @@ def _past(events: Events, parts: Mapping[Part, str], bucket: Callable[[ibis.Valu
     distinct = {_measure_name(part, parts): part for part in parts if part.measure.how == "distinct"}
     tables = [rows.group_by(OF, AT).aggregate(**reductions)] if reductions else []
     for name, part in distinct.items():
-        steps = _steps(events, part)
-        steps = steps.mutate(**{AT: bucket(steps[AT])})
+        steps = placed(_steps(events, part))
         tables.append(steps.group_by(OF, AT).aggregate(**{name: steps["_step"].sum().cast("int64")}))
     if len(tables) == 1:
         return tables[0]
     # Windows cost as many rows as they run over, so the tables share theirs.
-    rows = _unioned(tables)
+    rows = unioned(tables)
     kinds = measures | {name: part.measure for name, part in distinct.items()}
     return rows.group_by(OF, AT).aggregate(**{name: merged(kind, rows[name]) for name, kind in kinds.items()})
-
-
-def _unioned(tables: Sequence[ibis.Table]) -> ibis.Table:
-    """Tables below each other, each with nulls in the columns that it lacks."""
-    types = {name: kind for table in tables for name, kind in table.schema().items()}
-    filled = [
-        table.select(
-            **{name: table[name] if name in table.columns else ibis.null(kind) for name, kind in types.items()}
-        )
-        for table in tables
-    ]
-    result = filled[0]
-    for each in filled[1:]:
-        result = result.union(each)
-    return result
 
 
 def _steps(events: Events, part: Part) -> ibis.Table:

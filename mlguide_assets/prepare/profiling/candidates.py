@@ -28,7 +28,18 @@ class Candidate:
 
 
 def instants(source: Source, table: DraftTable) -> ibis.Table:
-    """The rows of an event with their time as `happened`, also where that is a time of an entity."""
+    """The rows of an event with their time as `happened`, also where that is a time of an entity.
+
+    The times are read once: to read them from text takes most of the time of whatever asks for them.
+    """
+    name = table.profile.name
+    if name not in source.timed:
+        view = f"{source.profiles[name].table.view}_timed"
+        source.timed[name] = source.connection.create_table(view, _timed(source, table), temp=True)
+    return source.timed[name]
+
+
+def _timed(source: Source, table: DraftTable) -> ibis.Table:
     rows = source.rows(table.profile.name)
     if table.at is not None:
         return rows.mutate(happened=time_of(rows, table.at))

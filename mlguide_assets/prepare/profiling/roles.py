@@ -32,13 +32,19 @@ Role = Literal["entity", "event", "code", "unused"]
 
 @dataclass(frozen=True)
 class Source:
-    """All tables of a source, with what is known of each and of how they belong together."""
+    """All tables of a source, with what is known of each and of how they belong together.
+
+    Attributes:
+        reasons: why tables are not used.
+        timed: the rows of events with their times, as far as they were asked for.
+    """
 
     profiles: Mapping[str, TableProfile]
     connection: Any
     histories: Mapping[str, HistoryOf]
     references: list[Reference]
     reasons: dict[str, str] = field(default_factory=dict)
+    timed: dict[str, ibis.Table] = field(default_factory=dict)
 
     def rows(self, table: str) -> ibis.Table:
         return self.connection.table(self.profiles[table].table.view)

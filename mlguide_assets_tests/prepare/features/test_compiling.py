@@ -14,6 +14,7 @@ from mlguide_assets.define.decision import id_column
 from mlguide_assets.prepare.engine import connect
 from mlguide_assets.prepare.features.catalogue import features_of, nouns_of, time_column
 from mlguide_assets.prepare.features.compiling import cut_offs_of, decision_features, with_features
+from mlguide_assets.prepare.features.instants import ANY, FEW
 from mlguide_assets.prepare.features.state import entity_state, from_states
 from mlguide_assets_tests.prepare.features import naive
 from mlguide_assets_tests.prepare.features.by_definition import (
@@ -69,12 +70,13 @@ def test_all_ways_give_what_the_definitions_say(engine: Any, problem: Drawn, see
 
     cut = START + timedelta(days=DAYS * 3 // 4)
     time = time_column(problem)
-    later = with_features(spine.filter(spine[time] >= ibis.timestamp(cut)), asked_of, problem)
+    asked = spine.filter(spine[time] >= ibis.timestamp(cut))
+    later = with_features(asked, asked_of, problem, instants=FEW if seed % 2 else ANY)
     recent = [row for row, decision in zip(whole, decisions, strict=True) if decision["_at"] >= cut]
     assert_same(ordered(later.to_pyarrow().to_pylist(), problem), recent, names)
 
     if "every" in problem.document["predict"]:
-        regular = with_features(spine, asked_of, problem, cut_offs=cut_offs_of(timedelta(days=1), START))
+        regular = with_features(spine, asked_of, problem, instants=cut_offs_of(timedelta(days=1), START))
     else:
         regular = decision_features(asked_of, problem)
     assert regular.schema().items() >= {(name, found.schema()[name]) for name in names}
