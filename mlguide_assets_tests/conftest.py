@@ -3,6 +3,7 @@
 Under xdist this module is also imported by the process that only hands out tests, so what is heavy is imported late.
 """
 
+import atexit
 import gc
 import os
 import sys
@@ -34,6 +35,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # What the libraries bring with them stays for good: looking through it for garbage takes a twelfth of the time.
 gc.set_threshold(100_000, 50, 100)
+atexit.register(gc.freeze)
 
 _frozen_modules = 0
 

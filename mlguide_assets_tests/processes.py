@@ -13,7 +13,9 @@ from typing import Any
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(
     [
-        *("dagster", "ibis", "ibis.backends.duckdb", "pandas", "rich.table", "mlflow", "mlflow.store.db.utils"),
+        *("dagster", "dagster._core.storage.event_log", "dagster._core.storage.base_storage", "dagster.components"),
+        *("ibis", "ibis.backends.duckdb", "pandas", "rich.table", "statsmodels.stats.multitest"),
+        *("mlflow", "mlflow.store.db.utils", "mlflow.store.tracking.sqlalchemy_store"),
         *("sklearn.linear_model", "sklearn.svm", "sklearn.compose", "xgboost"),
         *("matplotlib.figure", "matplotlib.backends.backend_agg", "shap", "typer", "pytest", "hypothesis"),
     ]

@@ -1,5 +1,7 @@
 """What every command shares: its options, and how it ends."""
 
+import atexit
+import gc
 import inspect
 import os
 from collections.abc import Callable
@@ -62,6 +64,8 @@ def handle_errors(command: Callable[..., None]) -> Callable[..., None]:
     def wrapper(*args: Any, **kwargs: Any) -> None:
         from mlguide_assets.console.terminal import print_in_any_encoding, print_warnings_as_data
 
+        # When a process ends, Python looks for garbage in all that it has loaded once more: 2.5 s after a run.
+        atexit.register(gc.freeze)
         # Before the command: what a run sets in the environment would make its home the default.
         home = Home.locate(kwargs.get("home"))
         print_in_any_encoding()

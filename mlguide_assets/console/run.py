@@ -87,7 +87,7 @@ def _write(problem: Problem, path: Path) -> None:
 
 
 def collect_garbage_rarely() -> None:
-    """Definitions and libraries stay, and looking through them for garbage 2,200 times takes seconds."""
+    """Libraries and definitions stay, and looking through them for garbage 2,200 times takes seconds."""
     gc.set_threshold(*_GARBAGE)
 
 
@@ -108,6 +108,8 @@ def _materialise(home: Home, thorough: bool) -> None:
     wanted = [key for key in job.asset_layer.selected_asset_keys if thorough or key not in searched]
     partitioned = [key for key in wanted if graph.get(key).partitions_def]
     others = [key for key in wanted if key not in partitioned]
+    # What is there by now stays: no look for garbage needs to go through it again.
+    gc.freeze()
     with recording(home) as instance:
         arguments: dict[str, Any] = {
             "instance": instance,

@@ -67,7 +67,7 @@ def masked(text: str, *addresses: str) -> str:
 
 def addresses_in_environment() -> list[str]:
     """The addresses that this process was given by variables of ours."""
-    given = [value for name, value in os.environ.items() if name.startswith("MLGUIDE_")]
+    given = [os.environ[name] for name in os.environ if name.startswith("MLGUIDE_")]
     return [found[0] for value in given for found in _ADDRESS.finditer(value)]
 
 

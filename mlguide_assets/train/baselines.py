@@ -7,7 +7,7 @@ same training rows. scikit-learn fits; what is kept is a `Linear`, which says th
 import contextlib
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,55 +43,70 @@ def fit_base_rate(labels: Labels) -> BaseRate:
     return BaseRate(float(labels.mean()))
 
 
-def fit_logistic(
-    matrix: Matrix, labels: Labels, encoding: Encoding, *, seed: int, weights: Probabilities | None = None
-) -> Linear:
-    """A logistic regression with scikit-learn's default L2 penalty.
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """Training rows as scikit-learn's linear models take them."""
+
+    rows: Any
+    labels: Labels
+    weights: Probabilities | None
+    seed: int
+
+
+def fit_baselines(
+    matrix: Matrix,
+    labels: Labels,
+    encoding: Encoding,
+    *,
+    seed: int,
+    weights: Probabilities | None = None,
+    names: Iterable[str] | None = None,
+) -> dict[str, Linear]:
+    """The baselines that learn, by name, the simplest first. Rows are prepared once for all of them.
 
     Args:
         weights: how much each row counts (n,); rows of weight 0 are left out.
+        names: some of `BASELINES`; default: all.
     """
-    from sklearn.linear_model import LogisticRegression
-
     matrix, labels, weights = _counted(matrix, labels, weights)
     prepare = _preparation(encoding)
     with _one_thread():
-        prepared = prepare.fit_transform(matrix)
-        fitted = LogisticRegression(max_iter=300, random_state=seed).fit(prepared, labels, sample_weight=weights)
-        return _linear(prepare, _Plane(fitted.coef_[0], fitted.intercept_[0]), matrix, encoding)
+        prepared = _Prepared(prepare.fit_transform(matrix), labels, weights, seed)
+        planes = {name: BASELINES[name](prepared) for name in names or BASELINES}
+        return {name: _linear(prepare, plane, matrix, encoding) for name, plane in planes.items()}
 
 
-def fit_linear_svm(
-    matrix: Matrix, labels: Labels, encoding: Encoding, *, seed: int, weights: Probabilities | None = None
-) -> Linear:
+def _logistic_regression(known: _Prepared) -> "_Plane":
+    """A logistic regression with scikit-learn's default L2 penalty."""
+    from sklearn.linear_model import LogisticRegression
+
+    fitted = LogisticRegression(max_iter=300, random_state=known.seed)
+    fitted.fit(known.rows, known.labels, sample_weight=known.weights)
+    return _Plane(fitted.coef_[0], fitted.intercept_[0])
+
+
+def _linear_svm(known: _Prepared) -> "_Plane":
     """A linear support vector machine; a sigmoid turns its margins into probabilities (Platt 1999).
 
     The sigmoid is fitted on the training rows themselves: two numbers beside some dozen weights cannot
     overfit, and held-out margins would cost three more fits.
-
-    Args:
-        weights: as of `fit_logistic`.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import LinearSVC
 
-    matrix, labels, weights = _counted(matrix, labels, weights)
-    prepare = _preparation(encoding)
-    with _one_thread():
-        prepared = prepare.fit_transform(matrix)
-        # Of features that say much the same, as automatic ones do, a tenth of the tolerance takes ten times as long and
-        # moves the ROC AUC by 0.0005.
-        svm = LinearSVC(dual=False, tol=1e-2, random_state=seed).fit(prepared, labels, sample_weight=weights)
-        margins = svm.decision_function(prepared)[:, None]
-        platt = LogisticRegression(C=HARDLY_PENALISED).fit(margins, labels, sample_weight=weights)
-        slope = platt.coef_[0, 0]
-        plane = _Plane(slope * svm.coef_[0], slope * svm.intercept_[0] + platt.intercept_[0])
-        return _linear(prepare, plane, matrix, encoding)
+    # Of features that say much the same, as automatic ones do, a tenth of the tolerance takes ten times as long and
+    # moves the ROC AUC by 0.0005.
+    svm = LinearSVC(dual=False, tol=1e-2, random_state=known.seed)
+    svm.fit(known.rows, known.labels, sample_weight=known.weights)
+    margins = svm.decision_function(known.rows)[:, None]
+    platt = LogisticRegression(C=HARDLY_PENALISED).fit(margins, known.labels, sample_weight=known.weights)
+    slope = platt.coef_[0, 0]
+    return _Plane(slope * svm.coef_[0], slope * svm.intercept_[0] + platt.intercept_[0])
 
 
-BASELINES: dict[str, Callable[..., Linear]] = {
-    "logistic_regression": fit_logistic,
-    "linear_svm": fit_linear_svm,
+BASELINES: dict[str, Callable[[_Prepared], "_Plane"]] = {
+    "logistic_regression": _logistic_regression,
+    "linear_svm": _linear_svm,
 }
 """The baselines that learn, the simplest first; the base rate needs only the labels."""
 

@@ -1,7 +1,7 @@
 """Training a candidate: every model learns from the same rows and scores the same later ones."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +18,7 @@ from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.catalogue import features_of
-from mlguide_assets.train.baselines import BASE_RATE, BASELINES, fit_base_rate
+from mlguide_assets.train.baselines import BASE_RATE, BASELINES, fit_base_rate, fit_baselines
 from mlguide_assets.train.choice import SIMPLEST_FIRST, Choice, TrainingRows, choose_model
 from mlguide_assets.train.encoding import MOST_VALUES, Encoding
 from mlguide_assets.train.linear import Linear
@@ -225,10 +225,9 @@ def _fit_all(
     at_once = 2 if trainer.name == "in_memory" else 1
     fit = partial(_fit, trainer, choice, problem, recipe, max(1, THREADS // at_once))
     with ThreadPoolExecutor(at_once) as pool:
-        final = pool.submit(fit, choice.model, all_rows, None)
-        boosted = pool.submit(fit, XGBOOST, known, until)
-        linear = {name: fit(name, known, until) for name in BASELINES}
-        return {**linear, XGBOOST: boosted.result()}, final.result()
+        final = pool.submit(fit, [choice.model], all_rows, None)
+        boosted = pool.submit(fit, [XGBOOST], known, until)
+        return {**fit(BASELINES, known, until), **boosted.result()}, final.result()[choice.model]
 
 
 def _fit(
@@ -237,18 +236,18 @@ def _fit(
     problem: Problem,
     recipe: Recipe,
     threads: int,
-    name: str,
+    names: Collection[str],
     known: TrainingRows,
     until: np.datetime64 | None,
-) -> ServableModel:
-    """One model on the rows up to an instant, with rounds and calibration as they were chosen."""
+) -> dict[str, ServableModel]:
+    """Models on the rows up to an instant, with rounds and calibration as they were chosen."""
     weights, seed = recipe.window.weights(known.times) * known.row_weights, problem.evaluation.seed
-    fitted: Boosted | Linear
-    if name == XGBOOST:
-        fitted = trainer.fit(known, weights, until, Fit(choice.rounds, seed, recipe, threads))
-    else:
-        fitted = BASELINES[name](known.matrix, known.labels, known.encoding, seed=seed, weights=weights)
-    return replace(fitted, calibration=choice.calibrations[name])
+    fitted: dict[str, Boosted | Linear] = {}
+    if XGBOOST in names:
+        fitted[XGBOOST] = trainer.fit(known, weights, until, Fit(choice.rounds, seed, recipe, threads))
+    if linear := [name for name in names if name != XGBOOST]:
+        fitted |= fit_baselines(known.matrix, known.labels, known.encoding, seed=seed, weights=weights, names=linear)
+    return {name: replace(model, calibration=choice.calibrations[name]) for name, model in fitted.items()}
 
 
 def _shown(name: str) -> str:

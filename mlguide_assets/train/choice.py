@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.statistics.intervals import Estimate
-from mlguide_assets.train.baselines import BASELINES
+from mlguide_assets.train.baselines import BASELINES, fit_baselines
 from mlguide_assets.train.calibration import IDENTITY, Calibration
 from mlguide_assets.train.encoding import Encoding, Matrix
 from mlguide_assets.train.metrics import METRICS, metric_named
@@ -87,8 +87,8 @@ def choose_model(
             *(known.matrix, known.labels, known.times, known.encoding, inner, seed, recipe, known.row_weights),
             threads=max(1, THREADS - 1),
         )
-        for name, fit in BASELINES.items():
-            fitted = fit(known.matrix[earlier], known.labels[earlier], known.encoding, seed=seed, weights=weights)
+        rows = known.matrix[earlier], known.labels[earlier], known.encoding
+        for name, fitted in fit_baselines(*rows, seed=seed, weights=weights).items():
             trials[name] = Trial.of(known.labels[later], fitted.predict_uncalibrated(known.matrix[later]))
         trials[XGBOOST] = boosted.result()
     answers = {name: trials[name].answers for name in contenders}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mlguide_assets.train import linear
-from mlguide_assets.train.baselines import fit_logistic
+from mlguide_assets.train.baselines import fit_baselines
 from mlguide_assets.train.calibration import Calibration, log_odds, sigmoid
 from mlguide_assets.train.encoding import EncodedFeature, Encoding
 from mlguide_assets.train.linear import CategoryTerm, Linear, NumberTerm
@@ -18,7 +18,7 @@ from mlguide_assets_tests.train.test_models import ENCODING, LABELS, MATRIX
 LINE = Calibration(slope=0.5, intercept=-1.0)
 ENCODED = Encoding((EncodedFeature("theme", ("art", "food")), EncodedFeature("age")))
 MODEL = Linear(-2.0, (CategoryTerm((-0.5, 0.5), 0.1, 0.5), NumberTerm(0.02, -0.8, 0.3, 0.2)), ENCODED, calibration=LINE)
-FITTED = fit_logistic(MATRIX, LABELS, ENCODING, seed=0)
+FITTED = fit_baselines(MATRIX, LABELS, ENCODING, seed=0)["logistic_regression"]
 
 
 def test_the_log_odds_are_the_sum_of_intercept_and_terms_on_the_line_of_the_calibration() -> None:

@@ -13,7 +13,6 @@ from mlguide_assets.define.sources import FeedFault, PaymentSimulatorSource, Sim
 from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.oracle import FILE
 from mlguide_assets.prepare.simulator.generate import write
-from mlguide_assets.prepare.simulator.payments.generate import write as write_payments
 from mlguide_assets.prepare.simulator.payments.world import PaymentWorld
 from mlguide_assets.prepare.simulator.plans import NO_PLANS, Plans
 from mlguide_assets.prepare.simulator.world import World
@@ -55,6 +54,9 @@ def read_payment_simulator(
     until: datetime | None = None,
 ) -> dict[TableName, ibis.Table]:
     """Generate the payments as known at `until` into `scratch`, and move the oracle to its own folder."""
+    # Half a second, for scipy.stats, that other sources need not wait for.
+    from mlguide_assets.prepare.simulator.payments.generate import write as write_payments
+
     world = payment_world_of(problem)
     counts = write_payments(world, scratch, until=until)
     known = f", as known at {until}" if until else ""
