@@ -168,7 +168,7 @@ class Problem(Strict):
     @property
     def core_table(self) -> str:
         """The joined core table: decisions beside their entities."""
-        return f"core_{self.decision.unit}s"
+        return f"core_{plural(self.decision.unit)}"
 
     @property
     def features_table(self) -> str:

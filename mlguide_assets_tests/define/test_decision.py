@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets_tests.other_tables import ORDERS, PAYMENTS, problem_of
 from mlguide_assets_tests.samples import PROBLEM, sample_problem
 
@@ -27,3 +28,24 @@ def test_an_entity_is_decided_about_at_cut_offs(tmp_path: Path) -> None:
     decision = problem_of(ORDERS, tmp_path).decision
     assert decision.keys == ("customer_id", "as_of")
     assert (decision.plural, decision.in_words) == ("decisions", "a customer at a cut-off")
+
+
+def test_names_and_sentences_have_the_plural_that_english_has(tmp_path: Path) -> None:
+    of = {"policy": "policy"}
+    deliveries = {"event": "delivery", "at": "ordered", "of": of, "columns": {}}
+    problem = problem_of(
+        {
+            **ORDERS,
+            "tables": {"deliveries": deliveries},
+            "predict": {
+                "each": "policy",
+                "every": "7d",
+                "label": {"count": "delivery", "within": "14d", "at_most": 0},
+            },
+            "features": {"declared": {"deliveries": {"count": "delivery", "by": "policy"}}},
+        },
+        tmp_path,
+    )
+    assert problem.core_table == "core_policies"
+    (feature,) = features_of(problem)
+    assert feature.description == "Number of earlier deliveries of the policy."

@@ -97,11 +97,11 @@ def data(inputs: CardInputs, problem: Problem) -> str:
         "",
     ]
     if "rows_learned_by_xgboost" in facts:
-        plural = problem.decision.plural
+        many, units = problem.decision.plural, plural(problem.decision.unit)
         lines += [
-            f"These are a seeded sample of {facts['rows_in_memory']:,} {plural}, all of some {problem.decision.unit}s, "
+            f"These are a seeded sample of {facts['rows_in_memory']:,} {many}, all of some {units}, "
             f"since not all are held in memory: every figure on this card is of the sample. XGBoost learned from all "
-            f"{facts['rows_learned_by_xgboost']:,} {plural} {facts.get('learned_where', 'in external memory')}.",
+            f"{facts['rows_learned_by_xgboost']:,} {many} {facts.get('learned_where', 'in external memory')}.",
             "",
         ]
     if "planned_sends" in facts:

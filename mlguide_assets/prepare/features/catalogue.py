@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any, Literal, Protocol
 
 from mlguide_assets.define.conditions import kind_of
+from mlguide_assets.define.decision import plural
 from mlguide_assets.define.entity_features import UNFEATURED, entity_features
 from mlguide_assets.define.features import Declaration, Features, split_names
 from mlguide_assets.define.prediction import Comparison, Predict, PredictEntity, PredictEvent
@@ -277,22 +278,22 @@ def in_words(declaration: Declaration, split: tuple[str, str] | None, problem: D
         noun, _, since = declaration.operand.partition(".")
         return f"Days since {since or 'the start'} of the {noun}."
     event, whose, column = event_of(declaration, problem), f"of the {declaration.by}", declaration.column
-    which = _which(declaration, split)
+    which, events = _which(declaration, split), plural(event)
     nth = (
         f"{declaration.nth}th newest"
         if declaration.nth > 3
         else ("", "newest", "second newest", "third newest")[declaration.nth]
     )
     start = {
-        "count": f"Number of earlier {event}s {whose}{which}",
-        "sum": f"Sum of {column} over earlier {event}s {whose}{which}",
-        "mean": f"Mean {column} of earlier {event}s {whose}{which}",
-        "min": f"Smallest {column} of earlier {event}s {whose}{which}",
-        "max": f"Largest {column} of earlier {event}s {whose}{which}",
+        "count": f"Number of earlier {events} {whose}{which}",
+        "sum": f"Sum of {column} over earlier {events} {whose}{which}",
+        "mean": f"Mean {column} of earlier {events} {whose}{which}",
+        "min": f"Smallest {column} of earlier {events} {whose}{which}",
+        "max": f"Largest {column} of earlier {events} {whose}{which}",
         "last": f"{column} of the {nth} earlier {event} {whose}{which}",
-        "distinct": f"Number of different values of {column} in earlier {event}s {whose}{which}",
-        "rate": f"Share of earlier {event}s {whose}{which} with the positive outcome, among those known by then",
-        "share": f"Share of earlier {event}s {whose}{which}, among all of them",
+        "distinct": f"Number of different values of {column} in earlier {events} {whose}{which}",
+        "rate": f"Share of earlier {events} {whose}{which} with the positive outcome, among those known by then",
+        "share": f"Share of earlier {events} {whose}{which}, among all of them",
         "since_last": f"Days since the newest earlier {event} {whose}{which}",
     }[operator]
     within = f", in the {_span(declaration.within)} before" if declaration.within else ""

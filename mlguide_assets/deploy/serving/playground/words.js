@@ -21,7 +21,7 @@ export const share = (value) => `${Number((100 * value).toPrecision(3))}%`;
 export const count = (number, noun, nouns = `${noun}s`) => `${number} ${number === 1 ? noun : nouns}`;
 
 /** The same from the plural alone. */
-export const many = (number, things) => count(number, things.replace(/s\b/, ""), things);
+export const many = (number, things) => count(number, things.replace(/ies\b/, "y").replace(/s\b/, ""), things);
 
 /** A time of the API, which is UTC where it does not say otherwise; null where there is none. */
 export function instant(text) {
