@@ -23,6 +23,9 @@ def preload(names: tuple[str, ...], then: Callable[[], object] | None = None) ->
     Args:
         then: what to begin once they are imported, such as the registry, whose database MLflow makes in seconds.
     """
+    # Dagster's storage asks SQLAlchemy in the main thread, which half of sqlalchemy.orm makes fail.
+    import sqlalchemy.orm  # noqa: F401
+
     os.environ.update(MLFLOW_SETTINGS)
     # Set here, permanently: what `requests` silences on import is undone when scikit-learn, fitting in the main
     # thread, leaves `catch_warnings`.
