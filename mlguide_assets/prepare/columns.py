@@ -42,6 +42,7 @@ _DECLARATIONS = {
         "feature": "The name of the feature.",
         "declaration": "How it is declared, as in a problem file.",
         "description": "What it means.",
+        "automatic": "Whether `automatic` declared it: then it stays as long as the problem file allows it.",
     }
 }
 

@@ -21,13 +21,18 @@ from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.decisions.rows import MATURED_AT, decision_rows
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.compiling import cut_offs_of, decision_features, with_features
+from mlguide_assets.prepare.features.earlier import NOTHING, Earlier
 from mlguide_assets.prepare.features.events import AT, canonical_events, instants_at, timestamp_of
 from mlguide_assets.prepare.features.instants import ANY, FEW, Instants
 from mlguide_assets.prepare.features.resolving import follows_from_data, resolved_features
 from mlguide_assets.prepare.lake.lake import Lake
 
 DECLARATIONS = "feature_declarations"
-"""The lake's table with a row per declared feature, in order: name, declaration as YAML, and what it means."""
+"""The lake's table with a row per declared feature, in order: name, declaration as YAML, what it means, and whether it
+is automatic."""
+_SCHEMA = pa.schema(
+    [("feature", pa.string()), ("declaration", pa.string()), ("description", pa.string()), ("automatic", pa.bool_())]
+)
 
 
 def tables_of(lake: Lake, problem: Problem) -> dict[str, ibis.Table]:
@@ -59,19 +64,27 @@ def decisions_of(tables: Mapping[str, ibis.Table], problem: Problem, *, clock: d
 
 
 def declarations_of(lake: Lake, problem: Problem) -> pa.Table:
-    """`declared_features` of the tables in a lake, whose decisions are computed once, however often they are asked."""
+    """`declared_features` of the tables in a lake, whose decisions are computed once, however often they are asked.
+
+    What the data decided the last time stays, as far as the problem file still allows it.
+    """
     tables = tables_of(lake, problem)
     rows = decisions_of(tables, problem)
     if not follows_from_data(problem):
         return declared_features(tables, rows, problem)
+    earlier = _earlier(lake.read_arrow(DECLARATIONS), problem) if lake.exists(DECLARATIONS) else NOTHING
     with lake.scratch("What features follow from") as folder:
-        return declared_features(tables, lake.engine.stored(rows, folder / "decisions.parquet"), problem)
+        stored = lake.engine.stored(rows, folder / "decisions.parquet")
+        return declared_features(tables, stored, problem, earlier)
 
 
-def declared_features(tables: Mapping[str, ibis.Table], rows: ibis.Table, problem: Problem) -> pa.Table:
+def declared_features(
+    tables: Mapping[str, ibis.Table], rows: ibis.Table, problem: Problem, earlier: Earlier = NOTHING
+) -> pa.Table:
     """The features of a problem as declarations alone, as the table `DECLARATIONS`."""
     until = test_start(rows, problem) if follows_from_data(problem) else datetime.max
-    found = resolved_features(problem, tables, rows, until=until, instants=_instants(problem, FEW))
+    instants = _instants(problem, FEW)
+    found = resolved_features(problem, tables, rows, until=until, instants=instants, earlier=earlier)
     resolved = problem.model_copy(update={"features": found})
     words = {feature.name: feature.description for feature in features_of(resolved)}
     return pa.table(
@@ -79,9 +92,21 @@ def declared_features(tables: Mapping[str, ibis.Table], rows: ibis.Table, proble
             "feature": list(found.declared),
             "declaration": [_as_yaml(each) for each in found.declared.values()],
             "description": [words.get(name) or _split_in_words(each) for name, each in found.declared.items()],
+            "automatic": [name not in problem.features.declared for name in found.declared],
         },
-        schema=pa.schema([("feature", pa.string()), ("declaration", pa.string()), ("description", pa.string())]),
+        schema=_SCHEMA,
     )
+
+
+def _earlier(table: pa.Table, problem: Problem) -> Earlier:
+    """What was decided the last time."""
+    declared: dict[str, Declaration] = {}
+    automatic: dict[str, Declaration] = {}
+    for row in table.to_pylist():
+        # A home of an earlier version does not say which were automatic.
+        is_automatic = row.get("automatic", row["feature"] not in problem.features.declared)
+        (automatic if is_automatic else declared)[row["feature"]] = _declaration(row["declaration"])
+    return Earlier(declared, automatic)
 
 
 def resolved(problem: Problem, declarations: pa.Table) -> Problem:

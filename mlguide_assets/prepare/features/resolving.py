@@ -24,6 +24,7 @@ from mlguide_assets.prepare.features.automatic import Profile, Values, automatic
 from mlguide_assets.prepare.features.catalogue import Declared, event_of, features_of, nouns_of, time_column
 from mlguide_assets.prepare.features.comparing import floats
 from mlguide_assets.prepare.features.compiling import with_features
+from mlguide_assets.prepare.features.earlier import NOTHING, Earlier
 from mlguide_assets.prepare.features.events import AT, Tables, canonical_events, column_name, microseconds, with_paths
 from mlguide_assets.prepare.features.instants import FEW, Instants
 from mlguide_assets.statistics.draws import draw_share_column
@@ -60,12 +61,19 @@ class ResolvedProblem:
 
 
 def resolved_features(
-    problem: Declared, tables: Tables, rows: ibis.Table, *, until: datetime, instants: Instants = FEW
+    problem: Declared,
+    tables: Tables,
+    rows: ibis.Table,
+    *,
+    until: datetime,
+    instants: Instants = FEW,
+    earlier: Earlier = NOTHING,
 ) -> Features:
     """The features of a problem as declarations alone, with the values of every `split`.
 
-    Features that the user declared all stay. Of the automatic ones, those that are constant, a copy of an earlier one
-    or outgrow their past on a sample of rows are left out, and those beyond `max`.
+    Features that the user declared all stay, and so do those that were decided earlier. Of the other automatic ones,
+    those that are constant, a copy of an earlier one or outgrow their past on a sample of rows are left out, and those
+    beyond `max`.
 
     Args:
         tables: by their names in the problem file.
@@ -74,23 +82,49 @@ def resolved_features(
         instants: of the decisions, where they are regular: `compiling.cut_offs_of`.
 
     Returns:
-        The same features for the same tables, in the same order.
+        The same features for the same tables and the same earlier ones, in the same order.
     """
-    declared = {name: _with_values(each, problem, tables, until) for name, each in problem.features.declared.items()}
+    declared = {
+        name: _with_values(each, problem, tables, until, earlier.values_of(name, each))
+        for name, each in problem.features.declared.items()
+    }
     automatic = problem.features.automatic
     if not automatic:
         return Features(automatic=False, declared=declared)
+    declared |= earlier.staying(problem, automatic)
+    new = _new_features(problem, tables, rows, declared, automatic, until=until, instants=instants)
+    return Features(automatic=False, declared={**declared, **new})
+
+
+def _new_features(
+    problem: Declared,
+    tables: Tables,
+    rows: ibis.Table,
+    declared: Mapping[str, Declaration],
+    automatic: Automatic,
+    *,
+    until: datetime,
+    instants: Instants,
+) -> dict[str, Declaration]:
+    """Automatic features besides those that are declared, as many as there is room for."""
+    staying = sum(len(each.values) if each.split else 1 for each in _automatic_ones(declared, problem).values())
+    room = automatic.max - staying
+    if room < 1:
+        return {}
     earlier = rows.filter(rows[time_column(problem)] < ibis.timestamp(until))
     profile = profile_of(problem, tables, automatic, until)
     history = _length(earlier, time_column(problem))
     written = automatic_declarations(_with(problem, declared), automatic, profile, history=history)
-    new = _without_known(written, declared, problem)
-    candidates = _capped(new, round(SLACK * automatic.max) + _FEW)
+    candidates = _capped(_without_known(written, declared, problem), round(SLACK * room) + _FEW)
     own = [feature.name for feature in features_of(_with(problem, declared))]
     values = _measured(_sample(earlier, problem), tables, problem, {**declared, **candidates}, instants)
     names = [feature.name for feature in features_of(_with(problem, {**declared, **candidates}))]
     kept = [name for name in informative(values, names, always=own) if name not in own and not outgrows(values[name])]
-    return Features(automatic=False, declared={**declared, **_restricted(candidates, kept[: automatic.max])})
+    return _restricted(candidates, kept[:room])
+
+
+def _automatic_ones(declared: Mapping[str, Declaration], problem: Declared) -> dict[str, Declaration]:
+    return {name: each for name, each in declared.items() if name not in problem.features.declared}
 
 
 def profile_of(problem: Declared, tables: Tables, automatic: Automatic, until: datetime) -> Profile:
@@ -152,13 +186,20 @@ def _distinct_slugs(values: list[str]) -> Iterator[str]:
             yield value
 
 
-def _with_values(declaration: Declaration, problem: Declared, tables: Tables, until: datetime) -> Declaration:
-    """A declaration whose `split` has its values: its own, those of the contract, or the most frequent."""
+def _with_values(
+    declaration: Declaration, problem: Declared, tables: Tables, until: datetime, earlier: tuple[str, ...]
+) -> Declaration:
+    """A declaration whose `split` has its values: its own, those of the contract, or the most frequent.
+
+    Args:
+        earlier: the most frequent ones as they were decided before, which stay.
+    """
     if declaration.split is None or declaration.values:
         return declaration
     values = _of_contract(declaration, problem)
     if values is None:
-        values = _values(problem, tables, event_of(declaration, problem), declaration.split, until).frequent
+        frequent = _values(problem, tables, event_of(declaration, problem), declaration.split, until).frequent
+        values = tuple(_distinct_slugs([*earlier, *frequent]))[: max(FREQUENT, len(earlier))]
     return declaration.model_copy(update={"values": values})
 
 

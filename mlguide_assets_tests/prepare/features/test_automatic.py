@@ -11,12 +11,13 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from mlguide_assets.define.features import Automatic, Features
+from mlguide_assets.define.features import Automatic, Declaration, Features
 from mlguide_assets.define.prediction import Predict, PredictEntity, PredictEvent
 from mlguide_assets.define.schema import Schema
 from mlguide_assets.prepare.decisions.rows import decision_rows
 from mlguide_assets.prepare.features.automatic import Profile, automatic_declarations
 from mlguide_assets.prepare.features.catalogue import features_of
+from mlguide_assets.prepare.features.earlier import NOTHING, Earlier
 from mlguide_assets.prepare.features.resolving import ResolvedProblem, features_as_yaml, outgrows, resolved_features
 
 START = datetime(2024, 1, 1)
@@ -110,11 +111,13 @@ def tables_of(after: str = "as before") -> dict[str, ibis.Table]:
     }
 
 
-def resolve(predict: Predict, after: str = "as before", **features: Any) -> Features:
+def resolve(
+    predict: Predict, after: str = "as before", *, earlier: Earlier = NOTHING, until: datetime = UNTIL, **features: Any
+) -> Features:
     tables = tables_of(after)
     problem = World(predict, Features.model_validate({"automatic": AUTOMATIC, **features}))
     rows = decision_rows(tables, problem, clock=END)
-    return resolved_features(problem, tables, rows, until=UNTIL)
+    return resolved_features(problem, tables, rows, until=until, earlier=earlier)
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +208,50 @@ def test_what_the_user_declares_stays_and_splits_get_their_values() -> None:
     assert "member_visit_count_7d" not in names
     without = resolve(ENTITY, automatic=False, declared=declared)
     assert names_of(without, ENTITY) == names[:4]
+
+
+def test_what_was_decided_earlier_stays_whatever_the_data_would_decide_today() -> None:
+    constant = Declaration.model_validate({"max": "visit.version", "by": "member", "within": "7d"})
+    declared = {"visits_of_kind_*": Declaration.model_validate({"count": "visit", "by": "member", "split": "kind"})}
+    before = declared["visits_of_kind_*"].model_copy(update={"values": ("medium", "long")})
+    earlier = Earlier({"visits_of_kind_*": before}, {"highest_version": constant})
+    asked = {name: each.model_dump(exclude_defaults=True) for name, each in declared.items()}
+    found = resolve(ENTITY, automatic=SHORT, declared=asked, earlier=earlier).declared
+    assert found["visits_of_kind_*"].values == ("medium", "long", "short")
+    assert list(found)[1] == "highest_version"
+    assert len(found) == 1 + SHORT["max"]
+    assert "member_visit_count_7d" in found
+    kinds, *automatic = found.items()
+    later = Earlier(dict([kinds]), dict(automatic))
+    again = resolve(ENTITY, "unheard of", automatic=SHORT, declared=asked, earlier=later, until=END).declared
+    assert list(again.items())[1:] == automatic
+    assert again["visits_of_kind_*"].values == ("medium", "long", "short", "unheard of")
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        {"automatic": False},
+        {"automatic": {"windows": ["all"], "max": 1}},
+        {"automatic": {"windows": ["7d"], "max": 1}, "declared": {"highest": {"calendar": "month"}}},
+    ],
+    ids=["no automatic features", "other windows", "a name of the user's"],
+)
+def test_what_the_file_no_longer_allows_does_not_stay(features: dict[str, Any]) -> None:
+    highest = Declaration.model_validate({"max": "visit.version", "by": "member", "within": "7d"})
+    assert highest not in resolve(ENTITY, earlier=Earlier({}, {"highest": highest}), **features).declared.values()
+
+
+def test_a_column_that_is_gone_takes_its_features_with_it() -> None:
+    gone = {
+        "of_a_column": {"max": "visit.height", "by": "member", "within": "7d"},
+        "of_an_event": {"count": "call", "by": "member", "within": "7d"},
+        "of_an_entity": {"count": "visit", "by": "town", "within": "7d"},
+    }
+    kept = {"visits": {"count": "visit", "by": "member", "within": "7d"}}
+    declarations = {name: Declaration.model_validate(each) for name, each in {**gone, **kept}.items()}
+    problem = World(ENTITY, Features.model_validate({"automatic": SHORT}))
+    assert list(Earlier({}, declarations).staying(problem, Automatic.model_validate(SHORT))) == ["visits"]
 
 
 def test_the_first_of_too_many_are_kept(of_members: Features) -> None:
