@@ -32,6 +32,7 @@ def test_what_fails_there_is_left_to_where_it_is_needed() -> None:
 
 def test_what_dagsters_storage_uses_meanwhile_is_imported_before() -> None:
     """Half of sqlalchemy.orm, imported by another thread, made SQLAlchemy fail in this one."""
-    code = "import sys; from mlguide_assets.defs.preload import preload; preload(()); print('sqlalchemy.orm' in sys.modules)"
+    begun = "from mlguide_assets.defs.preload import preload; preload(())"
+    code = f"import sys; {begun}; print('sqlalchemy.orm' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "True\n"
