@@ -1,5 +1,6 @@
 """The tables of features of problems whose tables are nobody's emails: payments, and customers at cut-offs."""
 
+import shutil
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -18,6 +19,7 @@ from mlguide_assets.prepare.features.building import (
     DECLARATIONS,
     clock_of,
     decisions_of,
+    declarations_of,
     declared_features,
     features_table,
     resolved,
@@ -131,6 +133,15 @@ def test_declarations_of_columns_that_are_gone_are_not_taken(payments: Built) ->
     changed = problem_of({**PAYMENTS, "tables": tables, "predict": predict, "features": features}, payments.lake.root)
     assert resolved_from(payments.lake, changed) == changed
     assert "matured_at" in columns_of(changed)[changed.features_table], "described though it is not resolved"
+
+
+def test_features_that_were_decided_stay_in_their_order(orders: Built, tmp_path: Path) -> None:
+    lake = Lake(shutil.copytree(orders.lake.root, tmp_path / "lake"))
+    before = lake.read_arrow(DECLARATIONS).slice(3)[::-1]
+    lake.write(DECLARATIONS, before)
+    found = declarations_of(lake, problem_of(ORDERS, tmp_path))
+    assert found.slice(0, before.num_rows).equals(before)
+    assert found.num_rows == before.num_rows + 3, "those that are missing are decided again"
 
 
 def test_features_are_decided_before_the_test_window(orders: Built) -> None:
