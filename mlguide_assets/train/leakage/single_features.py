@@ -56,11 +56,23 @@ def features_too_good(rows: Rows, features: Sequence[Feature], label: str, *, li
     elif value <= allowed:
         message = f"The strongest single feature is {worst}, with a ROC AUC of {value:.3f} (limit {allowed:.3f})."
     else:
+        is_past = any(feature.name == worst and feature.origin == "history" for feature in features)
         message = (
-            f"{worst} alone has a ROC AUC of {value:.3f}, where at most {allowed:.3f} was expected: look whether it "
-            f"contains the outcome, and remove it, or raise leakage.max_feature_auc."
+            f"{worst} alone has a ROC AUC of {value:.3f}, where at most {allowed:.3f} was expected: "
+            f"{_advice(is_past, value)}"
         )
     return Alarm(check, value <= allowed, worst, value, allowed, message, details_of(measured))
+
+
+def _advice(is_past: bool, value: float) -> str:
+    """What to do about the feature: of one that is made of earlier events alone, to know much is no sign of a leak."""
+    raised = f"leakage: {{max_feature_auc: {min(np.floor(100 * value + 1) / 100, 1.0):.2f}}}"
+    if is_past:
+        return (
+            f"look whether its events were written, or changed, after they happened. If not, it is simply a good one, "
+            f"as days since the last event are of who comes back: write {raised}."
+        )
+    return f"look whether it contains the outcome, and remove it; if it was known at the time, write {raised}."
 
 
 def _number_auc(values: Floats, outcome: Floats) -> float:

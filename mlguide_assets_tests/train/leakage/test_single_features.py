@@ -30,6 +30,17 @@ def test_a_number_or_category_that_is_the_outcome_is_found(sends: pa.Table) -> N
     assert too_good(replaced(matured(sends), "age", leak), limit=0.99).passed
 
 
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [("age", "look whether it contains the outcome"), ("number_of_emails", "look whether its events were written")],
+)
+def test_the_advice_is_of_what_the_feature_is_made_of(sends: pa.Table, name: str, asked: str) -> None:
+    alarm = too_good(replaced(matured(sends), name, noisy_outcome(sends, 0.95)))
+    assert asked in alarm.message
+    limit = float(alarm.message.partition("max_feature_auc: ")[2][:4])
+    assert 0 < limit - alarm.value <= 0.0101, "the limit to write is just above what it has"
+
+
 @pytest.mark.parametrize("name", ["age", "country"])
 @pytest.mark.parametrize("missing", [0, 1])
 def test_a_value_that_is_only_there_for_one_outcome_is_found(sends: pa.Table, name: str, missing: int) -> None:
