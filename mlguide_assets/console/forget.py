@@ -1,6 +1,7 @@
 """`mlguide forget`: one entity leaves everything that is kept here, after a confirmation."""
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 
@@ -69,14 +70,19 @@ def noun_and_id(who: Sequence[str], problem: Problem) -> tuple[str, str]:
 
 def _key(lake: Lake, entity: Entity, given: str) -> Key:
     """An id as the tables have it."""
+    if not given.strip():
+        raise InputError(
+            f"--{entity.noun} is the id of one {entity.noun}; given: {given!r}, which is none: name the {entity.noun} "
+            f"to forget."
+        )
     tables = [(entity.table, entity.key), *entity.named.items()]
     kinds = [lake.read(name).schema()[key].to_pyarrow() for name, key in tables if name and key and lake.exists(name)]
     if not any(pa.types.is_integer(kind) for kind in kinds):
         return given
-    try:
-        return int(given)
-    except ValueError:
-        raise InputError(f"--{entity.noun} is the id of a {entity.noun}, a whole number; given: {given!r}.") from None
+    # Not all that Python takes for a number: 1_0 is no way to write 10.
+    if not re.fullmatch("-?[0-9]+", given):
+        raise InputError(f"--{entity.noun} is the id of a {entity.noun}, a whole number; given: {given!r}.")
+    return int(given)
 
 
 def _print(erasure: Erasure, done: Forgetting, home: Home) -> None:
