@@ -15,7 +15,7 @@ from mlguide_assets.deploy.forgetting import Forgetting, forget
 from mlguide_assets.deploy.online_store.store import StoreError
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.erasing import Erasure
-from mlguide_assets.prepare.forgetting import Entity, Key, entity_of
+from mlguide_assets.prepare.forgetting import Entity, Key, entity_of, ids_around
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 
@@ -34,7 +34,9 @@ def forget_one(home: Home, who: Sequence[str], *, yes: bool, as_json: bool, stor
     problem = current_problem(home)
     noun, given = noun_and_id(who, problem)
     entity = entity_of(problem, noun)
-    erasure = Erasure(entity, _key(Lake(home.lake(problem.key)), entity, given))
+    lake = Lake(home.lake(problem.key))
+    key = _key(lake, entity, given)
+    erasure = Erasure(entity, key, ids_around(lake, entity, key))
     if not yes:
         if as_json or not sys.stdin.isatty():
             raise InputError(

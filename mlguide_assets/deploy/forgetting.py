@@ -38,6 +38,8 @@ from mlguide_assets.settings import Home
 Report = Callable[[str], None]
 
 _SQLITE_SIDE_FILES = ("-wal", "-shm", "-journal")
+_DECLARING = (".yaml", ".yml")
+"""Endings of files that say what is to be done, in words that an id may be, too."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def erase_from_lake(lake: Lake, erasure: Erasure, report: Report) -> tuple[dict[
     for left in lake.root.glob(f"{SCRATCH}*"):
         shutil.rmtree(left, ignore_errors=True)
     for table, snapshot in lake.tables().items():
-        changed = lake.rewrite(table, partial(erasure.erase_parquet, table))
+        changed = lake.rewrite(table, partial(erasure.erase_parquet, table), erasure.blanked_notes)
         files += changed
         if changed:
             rows[table] = snapshot.rows - lake.snapshot(table).rows
@@ -146,11 +148,16 @@ def erase_from_lake(lake: Lake, erasure: Erasure, report: Report) -> tuple[dict[
 
 
 def other_files(home: Home) -> Iterator[Path]:
-    """All files below the home but those of the lake's data, bundles, which are immutable and hold none, and stores."""
-    left_out = [home.lake_cache, *(home.root / name for name in ("bundles", "online", "served", "forgotten"))]
+    """All files below the home that record something and are not erased from by those who write them.
+
+    Left out are the lakes, online stores and prediction logs; bundles, which are immutable; the list of the forgotten;
+    and what declares, such as problem files, wherever it is.
+    """
+    left_out = [home.root / name for name in ("lake", "lake_cache", "bundles", "online", "served", "forgotten")]
     for path in sorted(home.root.rglob("*")):
-        is_data = path.parent.name == "data" and home.root / "lake" in path.parents
-        is_out = is_data or path.name.endswith(_SQLITE_SIDE_FILES) or any(each in path.parents for each in left_out)
+        is_out = path.name.endswith((*_SQLITE_SIDE_FILES, *_DECLARING)) or any(
+            each in path.parents for each in left_out
+        )
         if not is_out and path.is_file() and not path.is_symlink():
             yield path
 
@@ -204,14 +211,14 @@ def _rows_of(path: Path, column: str, erasure: Erasure) -> pa.ChunkedArray:
 
 def _line_without_pairs(line: bytes, erasure: Erasure) -> bytes:
     """A line of the prediction log without the pairs of an entity, of the same length."""
-    if erasure.value not in line:
+    if not erasure.mentions.may_be_in(line):
         return line
     try:
         request = json.loads(line)
         kept = [row for row in request["rows"] if str(row.get(erasure.entity.column)) != str(erasure.key)]
     except (ValueError, KeyError, TypeError, AttributeError):
         # Torn or damaged, so never acknowledged: it may hold features after a mention.
-        return line if erasure.blanked(line) == line else b" " * len(line)
+        return line if erasure.blanked_bytes(line) == line else b" " * len(line)
     if len(kept) == len(request["rows"]):
         return line
     content = json.dumps({**request, "rows": kept}, ensure_ascii=False, separators=(",", ":")).encode()

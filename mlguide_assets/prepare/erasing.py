@@ -1,14 +1,13 @@
-"""Removing one entity from files: rows from Parquet, mentions from text and from SQLite databases.
+"""Removing one entity from files: rows from Parquet, mentions (`mentions`) from text and from SQLite databases.
 
-A mention is the name of the entity's column, or of its key, followed by the value: `user_id 5`, `user_id=5`,
-`"user_id": 5`, `"user_ids": [1, 5]`, `id=5`. The value alone is none: 5 may be anything.
 Text is overwritten in place by as many bytes, so a process that has the file open, to read or to append, goes on.
+What declares, rather than records, is not for this: problem files, models, the lake's own manifests.
 """
 
+import json
 import os
-import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,46 +20,54 @@ import pyarrow.parquet as pq
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.forgetting import Entity, Key
+from mlguide_assets.prepare.mentions import Mention, Mentions
 
 _BUSY_S = 30.0
 _SQLITE = b"SQLite format 3\0"
-_FILLERS = {1: b"0", 2: b"-1", 3: b"-1 "}
+_NUMBERS = ("INT", "BIGINT", "FLOAT", "REAL", "DATETIME", "BOOL")
+"""Kinds of columns of a database that hold no text."""
+_FILLERS = {1: "0", 2: "-1", 3: "-1 "}
 """What stands for a value that is shorter than null: JSON stays JSON."""
 
 
 @dataclass(frozen=True)
 class Erasure:
-    """An entity that is to be erased."""
+    """An entity that is to be erased.
+
+    Attributes:
+        others: ids of others that contain this one, such as 'AB 12' where it is 'AB'.
+    """
 
     entity: Entity
     key: Key
-
-    @property
-    def value(self) -> bytes:
-        return str(self.key).encode()
+    others: frozenset[str] = frozenset()
 
     @cached_property
-    def _mention(self) -> re.Pattern[bytes]:
-        value, *columns = (re.escape(part.encode()) for part in (str(self.key), *self.entity.columns))
-        named = (
-            rb"(?<![A-Za-z0-9])(?:"
-            + rb"|".join(columns)
-            + rb")s?[\\\"']*\s*[:= ]\s*(?:\[\s*(?:[^\s,\[\]]+\s*,\s*)*)?[\\\"']*"
-        )
-        own = rb"(?<![A-Za-z0-9_.])" + re.escape(self.entity.key.encode()) + rb"[= ]" if self.entity.key else named
-        return re.compile(rb"(" + named + rb"|" + own + rb")(" + value + rb")(?!\w|\.\d)")
+    def mentions(self) -> Mentions:
+        return Mentions(self.entity, self.key, self.others)
 
-    def blanked(self, text: bytes) -> bytes:
-        """A text without mentions, of the same length; what was JSON still is.
+    def blanked(self, text: str) -> str:
+        """A text without mentions, of as many bytes; what was JSON still is.
 
-        >>> Erasure(Entity("user", "user_id", "user_profiles", "id"), 12345).blanked(b'{"user_id": 12345}')
-        b'{"user_id": null }'
+        >>> Erasure(Entity("user", "user_id", "user_profiles", "id"), 12345).blanked('{"user_id": 12345}')
+        '{"user_id": null }'
         """
-        before = b""
-        while text != before:
-            # A list may hold the value several times, and a match reaches to one of them.
-            before, text = text, self._mention.sub(lambda found: found[1] + _filler(len(found[2])), text)
-        return text
+        parts, at = list[str](), 0
+        for mention in self.mentions.find(text):
+            parts += [text[at : mention.start], _filler(mention, text)]
+            at = mention.end
+        return "".join((*parts, text[at:]))
+
+    def blanked_bytes(self, content: bytes) -> bytes:
+        """The same of text as it is stored; what is no text, such as a picture, stays as it is."""
+        if b"\0" in content or not self.mentions.may_be_in(content):
+            return content
+        return self.blanked(content.decode(errors="surrogateescape")).encode(errors="surrogateescape")
+
+    def blanked_notes(self, notes: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What JSON holds, without mentions."""
+        blanked: Mapping[str, Any] = json.loads(self.blanked(json.dumps(notes)))
+        return blanked
 
     def without_rows(self, table: str, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The rows of a table that are not of the entity; where rows are of none, all of them, without mentions."""
@@ -70,7 +77,7 @@ class Erasure:
             return batch.filter(pc.invert(pc.fill_null(of_entity, False)))
         if {"table", "row"} <= set(batch.schema.names):
             # Quarantined rows as text: those that stay are of others, also where one of another kind has the same id.
-            return batch.filter(pa.array([not self._is_set_aside(*each) for each in _pairs(batch)], pa.bool_()))
+            return batch.filter(pa.array([not self.mentions.is_set_aside(*each) for each in _pairs(batch)], pa.bool_()))
         columns = [self._blanked_column(values) for values in batch.columns]
         return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
 
@@ -94,17 +101,11 @@ class Erasure:
                 return self._blank_database(path)
             stream.seek(0)
             content = stream.read()
-        blanked = self.blanked(content) if self.value in content else content
+        blanked = self.blanked_bytes(content)
         if blanked == content:
             return False
         overwrite(path, blanked)
         return True
-
-    def _is_set_aside(self, table: str | None, row: str | None) -> bool:
-        """Whether a quarantined row, as text, is of the entity."""
-        entity = self.entity
-        name = entity.key if table == entity.table else entity.named.get(str(table), entity.column)
-        return re.search(rf"(?:^|; ){re.escape(str(name))}={re.escape(str(self.key))}(?:;|$)", row or "") is not None
 
     def _blanked_column(self, values: pa.Array) -> pa.Array:
         if not _is_text(values.type):
@@ -115,7 +116,7 @@ class Erasure:
         """A text, or each of a list of texts, without mentions."""
         if isinstance(value, list):
             return [self.blanked_value(each) for each in value]
-        return self.blanked(value.encode()).decode() if value and str(self.key) in value else value
+        return self.blanked(value) if value else value
 
     def _blank_database(self, path: Path) -> bool:
         try:
@@ -133,11 +134,19 @@ class Erasure:
             raise InputError(f"{path} is in use by another process: stop 'mlguide ui', then run this again.")
         return changed > 0
 
-    def _blank_table(self, database: sqlite3.Connection, table: str, column: str) -> int:
-        query = f'SELECT rowid, "{column}" FROM "{table}" WHERE instr("{column}", ?) > 0'
-        texts = ((row, text) for row, text in database.execute(query, [str(self.key)]) if isinstance(text, str))
-        changed = [(new, row) for row, text in texts if (new := self.blanked_value(text)) != text]
-        database.executemany(f'UPDATE "{table}" SET "{column}" = ? WHERE rowid = ?', changed)
+    def _blank_table(self, database: sqlite3.Connection, table: str, columns: list[str]) -> int:
+        """How many rows had mentions."""
+        names, part = ", ".join(f'"{column}"' for column in columns), self.mentions.plain_part
+        found = " OR ".join(f'instr("{column}", ?) > 0' for column in columns)
+        query = f'SELECT rowid, {names} FROM "{table}" WHERE {found}'
+        rows = {row: texts for row, *texts in database.execute(query, [part] * len(columns))}
+        blanked = {
+            row: [self.blanked_value(text) if isinstance(text, str) else text for text in texts]
+            for row, texts in rows.items()
+        }
+        changed = [(*new, row) for row, new in blanked.items() if new != rows[row]]
+        to = ", ".join(f'"{column}" = ?' for column in columns)
+        database.executemany(f'UPDATE "{table}" SET {to} WHERE rowid = ?', changed)
         return len(changed)
 
 
@@ -149,8 +158,9 @@ def overwrite(path: Path, content: bytes) -> None:
         os.fsync(stream.fileno())
 
 
-def _filler(length: int) -> bytes:
-    return _FILLERS.get(length) or b"null".ljust(length)
+def _filler(mention: Mention, text: str) -> str:
+    length = len(text[mention.start : mention.end].encode(errors="surrogateescape"))
+    return " " * length if mention.is_row else _FILLERS.get(length) or "null".ljust(length)
 
 
 def _pairs(batch: pa.RecordBatch) -> Iterator[tuple[str | None, str | None]]:
@@ -163,12 +173,11 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def _tables(database: sqlite3.Connection) -> list[tuple[str, str]]:
-    """Table and column of all text of a database."""
+def _tables(database: sqlite3.Connection) -> Iterator[tuple[str, list[str]]]:
+    """Each table of a database that holds text, and its columns that may."""
     tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE '%WITHOUT ROWID%'")
-    return [
-        (name, column)
-        for (name,) in tables.fetchall()
-        for _, column, kind, *_ in database.execute(f'PRAGMA table_info("{name}")').fetchall()
-        if not kind.upper().startswith(("INT", "BIGINT", "FLOAT", "REAL", "DATETIME", "BOOL"))
-    ]
+    for (name,) in tables.fetchall():
+        described = database.execute(f'PRAGMA table_info("{name}")').fetchall()
+        texts = [column for _, column, kind, *_ in described if not kind.upper().startswith(_NUMBERS)]
+        if texts:
+            yield name, texts

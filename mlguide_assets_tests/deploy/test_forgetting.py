@@ -19,6 +19,7 @@ from mlguide_assets.deploy.reproduction import _refuse_forgotten
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.erasing import Erasure
 from mlguide_assets.prepare.forgetting import ForgetList, entity_of
+from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.deploy.online_store.states import state_of_users
@@ -141,6 +142,23 @@ def test_what_was_json_still_is(home: Home) -> None:
     database.close()
     assert json.loads(event["text"]) == {"user_id": None}
     assert event["users"] == OTHER
+
+
+def test_the_notes_of_snapshots_lose_the_user_and_what_declares_stays(home: Home) -> None:
+    lake = Lake(home.lake(PROBLEM.key))
+    rows = pa.table({"user_id": [OTHER]})
+    notes = {"examples": {"unique": {"user_id": PLANTED, "n": 424242, "text": f"user_id {PLANTED}"}}, "share": 0.1}
+    written = lake.write_partitions("user_emails", Partitions(rebuilt={"all": rows}, inputs={}, notes=notes))
+    declared = f"where: {{user_id: {PLANTED}}}\n"
+    files = [home.active_problem, home.problems / "a.yaml", home.registry / "artifacts" / "1" / "problem.yaml"]
+    for path in files:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(declared)
+    forgotten(home)
+    example = {"user_id": None, "n": 424242, "text": "user_id null  "}
+    assert lake.snapshot("user_emails").notes == {"examples": {"unique": example}, "share": 0.1}
+    assert lake.snapshot("user_emails").partitions == written.partitions
+    assert [path.read_text() for path in files] == [declared] * 3
 
 
 def test_models_that_learned_are_listed_and_cannot_be_reproduced(home: Home) -> None:

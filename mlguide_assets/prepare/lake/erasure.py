@@ -3,9 +3,10 @@
 Which rows are erased is said by the caller (`deploy/forgetting.py`); here, how a table goes on without them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mlguide_assets.prepare.lake.changes import Changes
 from mlguide_assets.prepare.lake.data_files import name_by_content, temporary_file
@@ -15,9 +16,12 @@ from mlguide_assets.prepare.lake.stores import FileStore
 Change = Callable[[Path, Path], bool]
 """Given a data file and where to write its successor, writes one and returns True, or returns False."""
 
+ChangeNotes = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""Given the notes of a snapshot, returns those that it has from then on."""
 
-def rewrite(table: str, change: Change, changes: Changes, files: FileStore) -> int:
-    """Change data files in every snapshot that names them; see `Lake.rewrite`."""
+
+def rewrite(table: str, change: Change, change_notes: ChangeNotes | None, changes: Changes, files: FileStore) -> int:
+    """Change data files in every snapshot that names them, and its notes; see `Lake.rewrite`."""
     seen, successors = set[str](), dict[str, DataFile]()
 
     def rewritten(before: History) -> History:
@@ -26,7 +30,11 @@ def rewrite(table: str, change: Change, changes: Changes, files: FileStore) -> i
             if successor := _successor(files, table, key, path, change, store=name in named):
                 successors[name] = successor
             seen.add(name)
-        return replace(before.exchanged(successors), erasures=before.erasures + 1)
+        after = before.exchanged(successors)
+        if change_notes:
+            noted = tuple(replace(each, notes=change_notes(each.notes)) for each in after.snapshots)
+            after = replace(after, snapshots=noted)
+        return replace(after, erasures=before.erasures + 1)
 
     with changes.locked(table) as begun:
         changes.apply(begun, rewritten)

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake.changes import Changes
 from mlguide_assets.prepare.lake.data_files import Partitions, TableLike, write_files
-from mlguide_assets.prepare.lake.erasure import Change, rewrite
+from mlguide_assets.prepare.lake.erasure import Change, ChangeNotes, rewrite
 from mlguide_assets.prepare.lake.failures import naming_lost_files
 from mlguide_assets.prepare.lake.opening import open_stores
 from mlguide_assets.prepare.lake.session import Session
@@ -240,7 +240,7 @@ class Lake:
         with self._changes.locked(table) as begun:
             self._changes.apply(begun, restored)
 
-    def rewrite(self, table: str, change: Change) -> int:
+    def rewrite(self, table: str, change: Change, change_notes: ChangeNotes | None = None) -> int:
         """Change data files in every snapshot that names them, old and pinned ones too: for erasure, and nothing else.
 
         Snapshots keep their ids, which then no longer match their content. Killed half-way, it is completed by doing
@@ -248,11 +248,12 @@ class Lake:
 
         Args:
             change: given a data file and where to write its successor, writes one and returns True, or returns False.
+            change_notes: given the notes of a snapshot, what they are from then on; default: they stay.
 
         Returns:
             How many files were changed.
         """
-        return rewrite(table, change, self._changes, self._files)
+        return rewrite(table, change, change_notes, self._changes, self._files)
 
     def pin(self, table: str, snapshot_id: str, reason: str) -> None:
         """Keep a snapshot and its files for a reason, however many newer ones there are.

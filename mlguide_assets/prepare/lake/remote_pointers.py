@@ -143,7 +143,9 @@ class RemotePointers:
         kept = folder / "erasures"
         known = int(kept.read_text(encoding="ascii")) if kept.exists() else 0
         if erasures != known:
-            shutil.rmtree(folder / "data", ignore_errors=True)
+            # Notes of snapshots name rows, too.
+            for name in ("data", "snapshots"):
+                shutil.rmtree(folder / name, ignore_errors=True)
             replace_file(kept, str(erasures).encode())
 
     def _put_manifest(self, snapshot: Snapshot) -> str:

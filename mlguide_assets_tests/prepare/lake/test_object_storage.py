@@ -271,6 +271,17 @@ def test_rows_are_erased_from_every_snapshot_every_object_and_every_host(
     assert not [path for path in old if path.exists()]
 
 
+def test_notes_are_erased_from_every_manifest_and_every_host(remote: Lake, other: Lake, objects: ObjectServer) -> None:
+    remote.write_partitions("t", Partitions({"a": numbers(1)}, {}, notes={"example": 7}))
+    assert other.snapshot("t").notes == {"example": 7}
+    remote.rewrite("t", without(7), lambda notes: {**notes, "example": None})
+    assert other.snapshot("t").notes == {"example": None}
+    stored = [content for name, content in objects.objects(address(remote)).items() if "/snapshots/" in name]
+    kept = [path.read_bytes() for lake in (remote, other) for path in lake.root.glob("t/snapshots/*.json")]
+    assert (len(stored), len(kept)) == (1, 2)
+    assert not [content for content in kept if b'"example": 7' in content]
+
+
 def test_what_was_begun_before_rows_were_erased_elsewhere_is_not_published(
     remote: Lake, other: Lake, objects: ObjectServer
 ) -> None:
