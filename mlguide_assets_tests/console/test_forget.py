@@ -63,3 +63,18 @@ def test_the_summary_is_json_and_the_user_is_on_the_list(home: Home) -> None:
     code, text = forget(home, "--user", "7", "--yes")
     assert code == 0
     assert "Nothing is kept of user 7" in text
+
+
+def test_what_there_is_one_of_is_said_in_the_singular(home: Home) -> None:
+    (home.root / "a.log").write_text("read user_id 1\n")
+    served = home.served(current_problem(home).key) / "2026-01-01"
+    served.mkdir(parents=True)
+    (served / "a.jsonl").write_text('{"rows": [{"user_id": 1}]}\n')
+    (served / "landed.json").write_text('{"a.jsonl": 27}')
+    said = [line.strip() for line in forget(home, "--user", "1", "--yes")[1].splitlines()]
+    assert said[-5:-1] == [
+        "1 row of user_profiles, and of its earlier snapshots",
+        "0 rows of the online store",
+        "1 request in the servers' own files, landed or not",
+        "1 other file: logs, reports, histories",
+    ]
