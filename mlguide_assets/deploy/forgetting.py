@@ -153,7 +153,9 @@ def other_files(home: Home) -> Iterator[Path]:
     Left out are the lakes, online stores and prediction logs; bundles, which are immutable; the list of the forgotten;
     and what declares, such as problem files, wherever it is.
     """
-    left_out = [home.root / name for name in ("lake", "lake_cache", "bundles", "online", "served", "forgotten")]
+    names = ("lake", "lake_cache", "bundles", "online", "served", "forgotten")
+    # A lake may be in a folder of the home that MLGUIDE_LAKE names.
+    left_out = [home.lake("any").root.parent, *(home.root / name for name in names)]
     for path in sorted(home.root.rglob("*")):
         is_out = path.name.endswith((*_SQLITE_SIDE_FILES, *_DECLARING)) or any(
             each in path.parents for each in left_out

@@ -24,6 +24,8 @@ _PROBLEM_FILE = re.compile(r"^(```+)yaml\n.*?^\1$", re.MULTILINE | re.DOTALL)
 _JSON_LINE = re.compile(r"^[ \t]*[{\[].*$", re.MULTILINE)
 _QUOTES = r"[\\\"']*"
 _SEPARATOR = rf"{_QUOTES}\s*[:= ]\s*"
+_ESCAPES = (r"\\[bfnrt]", r"%[0-9a-fA-F]{2}", r"\\u[0-9a-fA-F]{4}", r"\\x[0-9a-fA-F]{2}")
+"""What ends in a letter or a digit, and is one character that is neither."""
 _URI = "dagster/uri"
 """What the history of runs calls the place of a table beside its first rows."""
 
@@ -55,14 +57,37 @@ class Mentions:
 
     def may_be_in(self, text: str | bytes) -> bool:
         """Whether it is worth to look: fast, and never wrongly False, whatever the text is escaped with."""
-        words = [*self._plain_names, self.plain_part]
-        named = text if isinstance(text, str) else _Bytes(text)
-        return words[-1] in named and any(word in named for word in words[:-1])
+        if isinstance(text, str):
+            return (
+                self.plain_part in text
+                and any(name in text for name in self._plain_names)
+                and self._plain_id.search(text) is not None
+            )
+        return (
+            self.plain_part.encode() in text
+            and any(name.encode() in text for name in self._plain_names)
+            and self._plain_id_of_bytes.search(text) is not None
+        )
 
     @cached_property
     def plain_part(self) -> str:
         """The longest part of the id that nothing escapes; empty where there is none."""
         return _plain_part(str(self.key))
+
+    @cached_property
+    def _plain_id(self) -> re.Pattern[str]:
+        """The plain part where it is not within another word: behind an escape, a letter may be part of that."""
+        part, whole = self.plain_part, self.plain_part == str(self.key)
+        is_first, is_last = str(self.key).startswith(part), str(self.key).endswith(part)
+        starts = "|".join(rf"(?<={escape}{part})" for escape in _ESCAPES)
+        # What is looked for comes first, which is much faster.
+        pattern = part + (r"(?![A-Za-z0-9])" if is_last else "")
+        pattern += rf"(?:(?<![A-Za-z0-9]{part})|{starts})" if is_first else ""
+        return re.compile(pattern + (rf"(?!\.\d*[1-9])(?<!\d\.{part})" if whole else ""))
+
+    @cached_property
+    def _plain_id_of_bytes(self) -> re.Pattern[bytes]:
+        return re.compile(self._plain_id.pattern.encode())
 
     def find(self, text: str, table: str | None = None) -> list[Mention]:
         """All mentions, in order, none within another.
@@ -140,12 +165,14 @@ class Mentions:
                     yield Mention(*found.span())
             else:
                 yield from self._in_string(token, found.start(), around[-1][1] if is_name else name, is_name, table)
-                name = JSON.view(token[1:-1]).text if is_name else name
+                name = _read(token) if is_name else name
 
     def _in_string(
         self, token: str, start: int, name: str | None, is_name: bool, table: str | None
     ) -> Iterator[Mention]:
         """Of a string of JSON, which is a value or the name of one."""
+        if name not in self._names_of_ids and self.plain_part not in token:
+            return
         view = JSON.view(token[1:-1])
         if name not in self._names_of_ids:
             yield from (each.within(view, start + 1) for each in self.find(view.text, table))
@@ -230,18 +257,13 @@ class Mentions:
         return frozenset((at, len(other)) for other, at in starts)
 
 
-@dataclass(frozen=True)
-class _Bytes:
-    """Bytes in which words are looked for."""
-
-    content: bytes
-
-    def __contains__(self, word: str) -> bool:
-        return word.encode() in self.content
-
-
 def _plain_part(text: str) -> str:
     return max(re.findall("[A-Za-z0-9]+", text), key=len, default="")
+
+
+def _read(token: str) -> str:
+    """A string of JSON as it reads."""
+    return JSON.view(token[1:-1]).text if "\\" in token else token[1:-1]
 
 
 def _any_of(names: Iterable[str]) -> str:

@@ -166,7 +166,21 @@ def test_lines_of_json_among_others_are_each_read() -> None:
     assert not any("ller" in line for line in done)
 
 
-def test_bytes_that_are_no_text_stay(tmp_path: object) -> None:
+@pytest.mark.parametrize(
+    "text", ["guest:\\nAB", "guest=%20AB", r"guest\u003dAB", r"guest=\x27AB\x27", "guest%3DAB&n=1", "guest AB"]
+)
+def test_an_id_behind_an_escape_is_not_skipped(text: str) -> None:
+    assert "AB" not in blanked(text, "AB")
+    assert "AB" not in blanked(json.dumps({"text": text}), "AB")
+
+
+def test_texts_that_cannot_mention_it_are_skipped() -> None:
+    looks = Erasure(USER, 5).mentions.may_be_in
+    assert looks(b'{"user_id": 5.0}')
+    assert [text for text in ("user_id 55", "user_id a5", "user_id 0.5", "user_id 5.2", "n 5") if looks(text)] == []
+
+
+def test_bytes_that_are_no_text_stay() -> None:
     erasure = Erasure(GUEST, "AB")
     assert erasure.blanked_bytes(b"guest AB\0") == b"guest AB\0"
     assert erasure.blanked_bytes(b"\xff guest AB \xfe") == b"\xff guest -1 \xfe"
