@@ -16,8 +16,9 @@ from mlguide_assets.deploy.forgetting import Forgetting, forget
 from mlguide_assets.deploy.online_store.store import StoreError
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.erasing import Erasure
-from mlguide_assets.prepare.forgetting import Entity, Key, entity_of, ids_around
+from mlguide_assets.prepare.forgetting import Entity, Key, entity_of
 from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.similar_ids import ids_around
 from mlguide_assets.settings import Home
 
 

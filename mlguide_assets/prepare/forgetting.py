@@ -10,7 +10,6 @@ import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import ibis
 
@@ -20,9 +19,6 @@ from mlguide_assets.define.schema import TableName
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.shared_files import read
 from mlguide_assets.prepare.shared_files import replace as replace_content
-
-if TYPE_CHECKING:
-    from mlguide_assets.prepare.lake.lake import Lake
 
 Key = int | str
 
@@ -88,19 +84,6 @@ def entity_of(problem: Problem, noun: str) -> Entity:
 def entities_of(problem: Problem) -> list[Entity]:
     """Every entity of a problem, also those that only events name."""
     return [entity_of(problem, noun) for noun in problem.schema.entities]
-
-
-def ids_around(lake: "Lake", entity: Entity, key: Key) -> frozenset[str]:
-    """The ids of others that contain an id, such as 'AB 12' of 'AB'; none of a number, which only digits continue."""
-    if isinstance(key, int):
-        return frozenset()
-    found = set[str]()
-    for table in filter(lake.exists, filter(None, (entity.table, *entity.named))):
-        rows = lake.read(table)
-        if column := entity.column_in(table, rows.columns):
-            ids = rows.select(id=rows[column].cast("string")).filter(ibis._.id.contains(key)).distinct()
-            found.update(ids.to_pyarrow()["id"].to_pylist())
-    return frozenset(found - {key})
 
 
 @dataclass(frozen=True)
