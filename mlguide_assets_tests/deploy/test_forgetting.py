@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlguide_assets.define.loading import load_problem
-from mlguide_assets.deploy.forgetting import Forgetting, erase_from_log, forget
+from mlguide_assets.deploy.forgetting import Forgetting, erase_from_file, erase_from_log, forget
 from mlguide_assets.deploy.online_store.sqlite import SqliteStore
 from mlguide_assets.deploy.prediction_log import LogWriter, read_day
 from mlguide_assets.deploy.reproduction import _refuse_forgotten
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.erasing import Erasure
-from mlguide_assets.prepare.forgetting import ForgetList, entity_of
+from mlguide_assets.prepare.forgetting import Entity, ForgetList, entity_of
 from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
@@ -235,3 +235,32 @@ def test_a_user_who_is_not_known_is_put_on_the_list(home: Home) -> None:
     assert "99" not in {each.hash for each in ForgetList.load(listed).entries}
     assert ForgetList.load(listed).entry(99, USER) is not None
     assert listed.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("key", ["Müller", 'O"Neil', "b\\c", "50% off", "日本 太郎"])
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_an_id_that_json_escapes_goes_from_logs_files_and_databases(key: str, ascii_only: bool, tmp_path: Path) -> None:
+    guest = Erasure(Entity("guest", "guest_id", "guests", "guest", {"bookings": "guest"}), key)
+    rows = [{"guest_id": key, "features": {"n": 1}}, {"guest_id": f"{key} 2"}]
+    line = json.dumps({"rows": rows}, ensure_ascii=ascii_only).encode()
+    served = tmp_path / "served" / "2026-03-10"
+    served.mkdir(parents=True)
+    torn = line[: line.index(b"features")]
+    (served / "a.jsonl").write_bytes(line + b"\n" + torn)
+    assert erase_from_log(served.parent, guest) == 2
+    whole, rest = (served / "a.jsonl").read_bytes().split(b"\n")
+    assert json.loads(whole) == {"rows": rows[1:]}
+    assert (rest, len(rest)) == (b" " * len(torn), len(torn))
+    (tmp_path / "facts.json").write_bytes(line)
+    with sqlite3.connect(tmp_path / "events.db") as database:
+        database.execute("CREATE TABLE event_logs (id INTEGER PRIMARY KEY, run TEXT, event TEXT)")
+        database.execute("INSERT INTO event_logs (run, event) VALUES ('r', ?), ('s', NULL)", [line.decode()])
+    database.close()
+    assert erase_from_file(tmp_path / "facts.json", guest)
+    assert erase_from_file(tmp_path / "events.db", guest)
+    left = {"rows": [{"guest_id": None, "features": {"n": 1}}, rows[1]]}
+    assert json.loads((tmp_path / "facts.json").read_bytes()) == left
+    database = sqlite3.connect(tmp_path / "events.db")
+    (run, event), other = database.execute("SELECT run, event FROM event_logs").fetchall()
+    database.close()
+    assert (run, json.loads(event), other) == ("r", left, ("s", None))
