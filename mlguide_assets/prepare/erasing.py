@@ -159,8 +159,13 @@ def overwrite(path: Path, content: bytes) -> None:
 
 
 def _filler(mention: Mention, text: str) -> str:
-    length = len(text[mention.start : mention.end].encode(errors="surrogateescape"))
-    return " " * length if mention.is_row else _FILLERS.get(length) or "null".ljust(length)
+    """What stands for a mention; never the id itself, where that need not be a number of JSON."""
+    written = text[mention.start : mention.end]
+    length = len(written.encode(errors="surrogateescape"))
+    if mention.is_row:
+        return " " * length
+    filler = _FILLERS.get(length) or "null".ljust(length)
+    return "?" * length if filler == written and mention.in_words else filler
 
 
 def _pairs(batch: pa.RecordBatch) -> Iterator[tuple[str | None, str | None]]:

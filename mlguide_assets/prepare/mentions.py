@@ -10,7 +10,7 @@ shown in a text names columns, and no entity: it is left out.
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -32,15 +32,21 @@ _URI = "dagster/uri"
 
 @dataclass(frozen=True)
 class Mention:
-    """A part of a text. `is_row`: a cell of a row that is about the entity; else the id."""
+    """A part of a text.
+
+    Attributes:
+        is_row: it is a cell of a row that is about the entity; else it is the id.
+        in_words: nothing reads it but people.
+    """
 
     start: int
     end: int
     is_row: bool = False
+    in_words: bool = False
 
     def within(self, view: View, offset: int) -> "Mention":
         """The same where the text that was looked at is a part of another one, written with escapes."""
-        return Mention(offset + view.place(self.start), offset + view.place(self.end), self.is_row)
+        return replace(self, start=offset + view.place(self.start), end=offset + view.place(self.end))
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,7 @@ class Mentions:
                 found += [each.within(View(line[0]), line.start()) for each in self._in_json(line[0], table)]
                 apart.append(line.span())
         words = (each for each in self._in_words(text) if not any(start <= each.start < end for start, end in apart))
-        return sorted({*found, *words}, key=lambda each: each.start)
+        return list(_apart(sorted({*found, *words}, key=lambda each: (each.start, -each.end))))
 
     def is_set_aside(self, table: str | None, row: str | None) -> bool:
         """Whether a quarantined row, as text, is of the entity."""
@@ -212,7 +218,7 @@ class Mentions:
                 for start in self._starts_of_ids(view.text):
                     end = start + len(str(self.key))
                     if not self._is_of_another(view.text, start):
-                        yield Mention(view.place(start), view.place(end))
+                        yield Mention(view.place(start), view.place(end), in_words=True)
 
     def _starts_of_ids(self, text: str) -> Iterator[int]:
         for found in self._one.finditer(text):
@@ -255,6 +261,15 @@ class Mentions:
         key = str(self.key)
         starts = ((other, at) for other in self.others for at in range(len(other)) if other.startswith(key, at))
         return frozenset((at, len(other)) for other, at in starts)
+
+
+def _apart(mentions: Iterable[Mention]) -> Iterator[Mention]:
+    """Those, in order, that do not begin within one before: an escape may be read in two ways."""
+    last = 0
+    for each in mentions:
+        if each.start >= last:
+            yield each
+            last = each.end
 
 
 def _plain_part(text: str) -> str:

@@ -174,6 +174,12 @@ def test_an_id_behind_an_escape_is_not_skipped(text: str) -> None:
     assert "AB" not in blanked(json.dumps({"text": text}), "AB")
 
 
+@pytest.mark.parametrize("key", ["0", "-1", "null", "nil"])
+def test_what_stands_for_an_id_is_not_the_id(key: str) -> None:
+    assert blanked(f"guest {key}, n 3", key).split(",")[0].removeprefix("guest ").strip() != key
+    assert json.loads(blanked(json.dumps({"guest": key}), key))["guest"] not in {key}
+
+
 def test_texts_that_cannot_mention_it_are_skipped() -> None:
     looks = Erasure(USER, 5).mentions.may_be_in
     assert looks(b'{"user_id": 5.0}')
