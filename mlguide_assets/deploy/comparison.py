@@ -10,11 +10,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.errors import InputError
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.files import HOLDOUT
 from mlguide_assets.train.rows import clusters_of
-from mlguide_assets.train.storage import load_facts, load_model
+from mlguide_assets.train.storage import absent_feature, load_facts, load_model
 from mlguide_assets.train.uncertainty import Replicates, paired_difference, replicate_metrics, standard_error
 
 CHALLENGER, CHAMPION = "challenger", "champion"
@@ -111,12 +110,11 @@ def compare_with_champion(test: pa.Table, version: str, champion: Past, problem:
     rows = test.filter(pa.array(fresh))
     if len(np.unique(rows["label"].to_numpy())) < 2:
         return Incomparable(version, f"The {rows.num_rows:,} {which} have only one outcome.", champion_is_unfit=False)
-    model = load_model(folder)
-    try:
-        scores = {CHALLENGER: rows[CHALLENGER].to_numpy(), CHAMPION: model.predict(model.encoding.matrix(rows))}
-    except InputError:
-        reason = "The champion knows features that the problem no longer has, so it can score nothing."
+    if lost := absent_feature(folder, rows.column_names):
+        reason = f"The champion knows the feature {lost!r}, which the problem no longer has, so it can score nothing."
         return Incomparable(version, reason, champion_is_unfit=True)
+    model = load_model(folder)
+    scores = {CHALLENGER: rows[CHALLENGER].to_numpy(), CHAMPION: model.predict(model.encoding.matrix(rows))}
     return compare_scores(rows["label"].to_numpy(), scores, clusters_of(rows, problem), version, which, problem)
 
 

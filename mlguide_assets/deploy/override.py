@@ -19,6 +19,7 @@ from mlguide_assets.deploy.bundle import (
 )
 from mlguide_assets.deploy.decision_lock import decision_lock
 from mlguide_assets.deploy.history import PROMOTED, ROLLED_BACK, champion_before, record
+from mlguide_assets.deploy.scorable import refuse_unscorable
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
@@ -40,7 +41,8 @@ def rollback(
         The version that was champion, and the champion now.
 
     Raises:
-        InputError: no reason, no champion, no such version, its bundle is damaged, or another is to be left.
+        InputError: no reason, no champion, no such version, its bundle is damaged, it needs a feature that the problem
+            no longer has, or another is to be left.
     """
     bundles, lake, why = home.bundles(problem.key), Lake(home.lake(problem.key)), _required(reason, "rollback")
     with decision_lock(home, problem):
@@ -50,6 +52,7 @@ def rollback(
         if leaving not in (None, current):
             raise InputError(f"Version {current} became champion meanwhile, so version {leaving} needs no rollback.")
         earlier = load_bundle(bundles, _target(lake, current, to, champions(bundles)))
+        refuse_unscorable(earlier.folder, earlier.version, lake, problem)
         record(
             lake,
             version=earlier.version,
@@ -90,7 +93,8 @@ def promote(home: Home, problem: Problem, *, version: str, reason: str) -> tuple
         The version that was champion, if any, and the champion now.
 
     Raises:
-        InputError: no reason, no such version, or it is champion already.
+        InputError: no reason, no such version, it is champion already, or it needs a feature that the problem no longer
+            has.
     """
     from mlguide_assets.deploy.promotion import install
     from mlguide_assets.deploy.registration import registry_of

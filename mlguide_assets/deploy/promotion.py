@@ -36,9 +36,11 @@ from mlguide_assets.deploy.recorded_criteria import recorded_criteria
 from mlguide_assets.deploy.registration import registry_of
 from mlguide_assets.deploy.registry import LostVersionError, Registry
 from mlguide_assets.deploy.reproduction import keep_inputs
+from mlguide_assets.deploy.scorable import UnscorableError, refuse_unscorable
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import Snapshot
+from mlguide_assets.prepare.shared_files import fetch_folder
 from mlguide_assets.settings import Home
 from mlguide_assets.train.storage import load_facts, model_name
 
@@ -132,7 +134,7 @@ def install_promoted(home: Home, lake: Lake, problem: Problem) -> Bundle | None:
         if pointed_version(bundles) != version:
             try:
                 install(home, lake, registry, bundles, problem, version, rightful["trained_at"])
-            except LostVersionError as error:
+            except (LostVersionError, UnscorableError) as error:
                 _log.warning("Version %s was promoted and is not installed, what served goes on: %s", version, error)
                 return champion(bundles)
             set_champion(bundles, version)
@@ -146,13 +148,17 @@ def install_challenger(home: Home, lake: Lake, problem: Problem) -> Bundle | Non
     with decision_lock(home, problem):
         rightful = rightful_challenger(lake)
         version = str(rightful["version"]) if rightful else None
-        if pointed_version(bundles, CHALLENGER) != version:
-            if rightful and version:
-                try:
-                    export(home, registry, bundles, version, rightful["trained_at"])
-                except LostVersionError as error:
-                    _log.warning("Version %s cannot score in the champion's shadow: %s", version, error)
-                    version = None
+        installed = pointed_version(bundles, CHALLENGER)
+        if rightful and version:
+            try:
+                if installed == version:
+                    refuse_unscorable(fetch_folder(bundles / version), version, lake, problem)
+                else:
+                    export(home, lake, registry, bundles, problem, version, rightful["trained_at"])
+            except (LostVersionError, UnscorableError) as error:
+                _log.warning("Version %s cannot score in the champion's shadow: %s", version, error)
+                version = None
+        if installed != version:
             set_challenger(bundles, version)
         return pointed(bundles, CHALLENGER)
 
@@ -160,15 +166,26 @@ def install_challenger(home: Home, lake: Lake, problem: Problem) -> Bundle | Non
 def install(
     home: Home, lake: Lake, registry: Registry, bundles: Path, problem: Problem, version: str, trained_at: str
 ) -> None:
-    """Export the bundle of a registered version, and keep what it learned from."""
-    lineage = export(home, registry, bundles, version, trained_at)
+    """Export the bundle of a registered version, and keep what it learned from.
+
+    Raises:
+        UnscorableError: it needs a feature that the problem no longer has.
+    """
+    lineage = export(home, lake, registry, bundles, problem, version, trained_at)
     keep_inputs(lake, problem, version, lineage)
 
 
-def export(home: Home, registry: Registry, bundles: Path, version: str, trained_at: str) -> dict[str, Any]:
-    """Make the bundle of a registered version from the registry's copy; return its lineage."""
+def export(
+    home: Home, lake: Lake, registry: Registry, bundles: Path, problem: Problem, version: str, trained_at: str
+) -> dict[str, Any]:
+    """Make the bundle of a registered version from the registry's copy; return its lineage.
+
+    Raises:
+        UnscorableError: it needs a feature that the problem no longer has.
+    """
     with TemporaryDirectory(dir=home.root, prefix=".export-") as folder:
         candidate = registry.fetch(version, Path(folder))
+        refuse_unscorable(candidate, version, lake, problem)
         facts = load_facts(candidate)
         own = f"{model_name(facts)}_"
         measured = {name: value for name, value in registry.metrics(version).items() if name.startswith(own)}

@@ -25,6 +25,7 @@ from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.reference.build import PROBABILITY
 from mlguide_assets.train.rows import clusters_of
+from mlguide_assets.train.storage import absent_feature
 
 LIMIT = 3.0
 """Standard errors of the paired difference below which the new champion is significantly worse."""
@@ -122,6 +123,10 @@ def compare(current: Bundle, before: Bundle, features: ibis.Table, problem: Prob
     named: dict[str, Any] = {"version": current.version, "before": before.version, "until": newest.date()}
     if newest - problem.label.window > end:
         return Watch("over", f"Version {current.version} was watched up to {end.date()}.", **named)
+    for bundle in (current, before):
+        if lost := absent_feature(bundle.folder, features.columns):
+            why = f"version {bundle.version} needs the feature {lost!r}, which the problem no longer has"
+            return Watch("not_watched", f"Version {current.version} is not watched: {why}.", **named)
     pair = {CHALLENGER: current, CHAMPION: before}
     scores = {name: _scored(bundle, features, problem, learned, newest) for name, bundle in pair.items()}
     rows = scores[CHALLENGER]

@@ -112,12 +112,16 @@ class Encoding:
             for feature in self.features
         ]
 
+    def absent(self, columns: Container[str]) -> str | None:
+        """The first feature that is not among some columns, which therefore cannot be encoded; None where all are."""
+        return next((name for name in self.names if name not in columns), None)
+
     def _refuse_absent(self, known: Container[str]) -> None:
-        absent = next((name for name in self.names if name not in known), None)
+        absent = self.absent(known)
         if absent is not None:
             raise InputError(
                 f"The model knows the feature {absent!r}, which the problem no longer has: train and promote a "
-                f"model for the changed problem, or restore its themes and categories."
+                f"model for the changed problem, or bring the feature back in the problem file."
             )
 
     def to_json(self) -> list[dict[str, Any]]:

@@ -126,6 +126,17 @@ def test_a_damaged_bundle_is_not_gone_back_to(house: House) -> None:
     assert pointed_version(house.bundles) == "2"
 
 
+def test_a_version_whose_features_the_problem_lost_is_neither_gone_back_to_nor_promoted(house: House) -> None:
+    house.take_out("theme")
+    before, bundles = house.record(), sorted(house.bundles.iterdir())
+    with pytest.raises(InputError, match="Version 1 needs the feature 'theme', which the problem no longer has"):
+        rollback(house.home, PROBLEM, to="1", reason="x")
+    with pytest.raises(InputError, match="Version 3 needs the feature 'theme', which the problem no longer has"):
+        promote(house.home, PROBLEM, version="3", reason="x")
+    assert (house.record(), sorted(house.bundles.iterdir())) == (before, bundles)
+    assert pointed_version(house.bundles) == "2"
+
+
 def test_a_refused_version_is_promoted_by_hand_with_a_reason_only(house: House) -> None:
     with pytest.raises(InputError, match="A promotion needs a reason"):
         promote(house.home, PROBLEM, version="3", reason="")

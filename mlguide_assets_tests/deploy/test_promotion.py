@@ -44,7 +44,7 @@ class House:
         record = ibis.memtable(record_of(saved(self.trained, self.home.candidates(PROBLEM.key), data)))
         version = register_candidate(self.home, PROBLEM, record, ibis.memtable(EVALUATION)).to_pylist()[0]
         if not self.lake.exists("send_features"):
-            self.lake.write("send_features", pa.table({"x": [1]}))
+            self.lake.write("send_features", pa.table({name: [1] for name in self.trained.model.encoding.names}))
         version["lineage"] = json.dumps({"snapshots": {"send_features": self.lake.snapshot("send_features").id}})
         before = champion(self.bundles)
         known = evidence(
@@ -54,6 +54,11 @@ class House:
         )
         decision, _ = decide_and_record(self.home, self.lake, self.problem, version, known, run_id=f"run of {data}")
         return decision.verdict
+
+    def take_out(self, feature: str) -> None:
+        """As a run does on a problem that no longer has a feature."""
+        names = [name for name in self.trained.model.encoding.names if name != feature]
+        self.lake.write("send_features", pa.table({name: [1] for name in names}))
 
     def install(self) -> str | None:
         installed = install_promoted(self.home, self.lake, PROBLEM)
@@ -181,6 +186,26 @@ def test_a_version_that_waits_scores_in_the_shadow_and_is_promoted_from_there(ho
     current = champion(house.bundles)
     assert current is not None
     assert current.version == "2"
+
+
+@pytest.mark.parametrize("pointed", [True, False])
+def test_a_version_whose_features_the_problem_lost_scores_in_no_shadow(house: House, pointed: bool) -> None:
+    house.gate("a", GOOD)
+    house.install()
+    house.decide("b", "waiting")
+    if pointed:
+        assert house.install_challenger() == "2"
+    house.take_out("theme")
+    assert house.install_challenger() is None
+    assert pointed_version(house.bundles, CHALLENGER) is None
+
+
+def test_a_promotion_whose_features_the_problem_lost_is_not_installed(house: House) -> None:
+    house.gate("a", GOOD)
+    house.install()
+    house.decide("b", "promoted")
+    house.take_out("theme")
+    assert house.install() == "1"
 
 
 def verdict_of_experiment(lake: Lake, version: str, *, passed: bool) -> None:

@@ -138,6 +138,17 @@ def test_a_champion_without_its_twin_is_compared_on_later_sends_or_not_at_all(
     assert "the registry no longer has that version" in found.reason
 
 
+def test_a_champion_whose_features_are_gone_is_compared_with_nothing(trained: Candidate, tmp_path: Path) -> None:
+    folder = saved(trained, tmp_path)
+    times = np.datetime64(load_facts(folder)["test_from"]) + np.arange(2) * np.timedelta64(1, "h")
+    test = pa.table({"delivered_at": times, "label": np.array([0, 1], np.int8), CHALLENGER: np.full(2, 0.5)})
+    found = compare_with_champion(test, "3", Past.of_candidate(folder), PROBLEM)
+    assert isinstance(found, Incomparable)
+    assert found.champion_is_unfit
+    lost = trained.model.encoding.names[0]
+    assert found.reason.startswith(f"The champion knows the feature {lost!r}, which the problem no longer has")
+
+
 def test_the_place_of_artifacts_is_tried_before_anything_depends_on_it(tmp_path: Path) -> None:
     said: list[str] = []
     _refuse_unreachable_artifacts(str(tmp_path / "of the server" / "1"), said.append)

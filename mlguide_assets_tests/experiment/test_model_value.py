@@ -122,6 +122,17 @@ def test_the_model_has_the_propensities_that_a_plan_would_have_stated(
     assert found.value.evaluation.diagnostics.rows > 0
 
 
+def test_a_model_whose_features_the_problem_lost_has_no_value(
+    tmp_path: Path, trained: Candidate, tables: Tables
+) -> None:
+    candidate = saved(trained, tmp_path / "candidates")
+    world = World(Lake(tmp_path / "lake"), tables, candidate)
+    world.lake.write("send_features", world.lake.read("send_features").drop("theme"))
+    found = value_of_model(candidate, "2", world.lake, TOLERANT, world.decisions())
+    assert found.value is None
+    assert found.which.endswith("the version needs the feature 'theme', which the problem no longer has.")
+
+
 def test_days_that_it_has_learned_from_are_not_taken(tmp_path: Path, trained: Candidate, tables: Tables) -> None:
     candidate = saved(trained, tmp_path / "candidates")
     world = World(Lake(tmp_path / "lake"), tables, candidate)

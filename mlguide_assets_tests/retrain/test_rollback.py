@@ -25,7 +25,7 @@ from mlguide_assets.retrain.ticks import ticks_of
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import train_candidate
 from mlguide_assets.train.models import XGBOOST
-from mlguide_assets.train.storage import load_facts
+from mlguide_assets.train.storage import load_facts, load_model
 from mlguide_assets_tests.deploy.scores import saved
 from mlguide_assets_tests.samples import sample_tables
 from mlguide_assets_tests.train.sends import PROBLEM as SAMPLE
@@ -200,3 +200,15 @@ def test_the_row_of_a_champion_that_is_not_watched_has_no_numbers(house: Callabl
     (row,) = watch_champion(home, lake, PROBLEM, world.rows).table().to_pylist()
     assert {name for name, value in row.items() if value not in (None, 0)} == {"model_version", "verdict", "reason"}
     assert row["verdict"] == "not_watched"
+
+
+def test_a_champion_is_not_compared_with_one_whose_features_the_problem_lost(
+    house: Callable[..., Any], world: World
+) -> None:
+    home, lake = house("good", "noise")
+    encoding = load_model(world.candidates["good"]).encoding
+    fewer = ibis.memtable(world.features.drop([encoding.names[0]]))
+    found = watch_champion(home, lake, PROBLEM, fewer)
+    assert (found.verdict, found.version, found.before) == ("not_watched", "2", "1")
+    assert f"needs the feature {encoding.names[0]!r}, which the problem no longer has." in found.reason
+    assert roll_back_if_worse(found, home, PROBLEM) is None

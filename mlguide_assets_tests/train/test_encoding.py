@@ -76,8 +76,9 @@ def test_neither_subject_nor_ids_nor_label_are_in_the_matrix_of_a_problem(sends:
 
 
 def test_a_feature_that_is_gone_is_named_with_what_to_do() -> None:
-    with pytest.raises(InputError, match=r"knows the feature 'theme', which the problem no longer has: train"):
+    with pytest.raises(InputError, match=r"knows the feature 'theme', which the problem no longer has: train") as said:
         ENCODING.matrix(ROWS.drop(["theme"]))
+    assert str(said.value).endswith("or bring the feature back in the problem file.")
 
 
 MANY = pa.table({"theme": [f"theme {n:04}" for n in range(3000)] + ["art"] * 9 + ["food"] * 5 + [None]})

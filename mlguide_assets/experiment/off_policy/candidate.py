@@ -25,6 +25,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.batch import Scorer, scores_on
 from mlguide_assets.deploy.propensities import Scores, propensities
 from mlguide_assets.deploy.registration import registry_of
+from mlguide_assets.deploy.scorable import lost_feature
 from mlguide_assets.experiment.off_policy.planned import PolicyValue, followed, policy_value
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
@@ -82,6 +83,9 @@ def value_of_model(
     """
     facts = load_facts(candidate)
     rows, holdout, which = _unseen(decisions, facts, problem)
+    if lost := lost_feature(candidate, lake, problem):
+        why = f"the version needs the feature {lost!r}, which the problem no longer has."
+        return ModelValue(version, f"No {which} can be taken: {why}", None, rows.slice(0, 0))
     # Before every unit is scored with every candidate, on each of the days.
     rows, contradiction = followed(rows)
     if contradiction:
