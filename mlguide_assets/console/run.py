@@ -134,7 +134,7 @@ def refuse_failure(result: Any, home: Home) -> None:
         if event.is_step_failure:
             causes = _causes(event.step_failure_data.error)
             for error in causes:
-                if error.cls_name in ("InputError", "MissingTableError", "LostVersionError"):
+                if error.cls_name in ("InputError", "MissingTableError", "LostVersionError", "UnscorableError"):
                     raise InputError(error.message.partition(": ")[2].strip())
             for error in causes:
                 if refused := database_refusal(error.message) or sentence(error.message, home.root):
