@@ -146,7 +146,9 @@ class PredictEvent(Strict):
 
     each: Noun = Field(description="The event.")
     choose: Noun | None = Field(default=None, description="The entity among whose candidates a decision chooses.")
-    known: tuple[str, ...] = Field(default=(), description="Columns of the event that are known when it happens.")
+    known: tuple[str, ...] = Field(
+        default=(), description="Columns of the event that are known when it happens; none where a decision chooses."
+    )
     label: ColumnLabel
 
 

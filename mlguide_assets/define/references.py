@@ -67,6 +67,11 @@ def _check_predict(schema: Schema, predict: Predict) -> None:
                 f"predict.choose: a choice needs an event of two entities, of which {predict.choose} has a table; "
                 f"{event.event} is of {', '.join(event.of)}"
             )
+        if predict.known:
+            raise ValueError(
+                f"predict.known: the {predict.choose} is chosen before a {event.event} happens, when "
+                f"{' and '.join(map(repr, predict.known))} cannot be known yet; leave out known, or leave out choose"
+            )
     _one_of("predict.label.column", f"a column of {event.event}", predict.label.column, event.columns)
     for name in predict.known:
         _one_of("predict.known", f"a column of {event.event}", name, event.columns)

@@ -513,6 +513,17 @@ def test_a_condition_may_be_on_a_column_of_an_entity() -> None:
     assert problem.features.declared["sends_7d"].where["user.age"].at_least == 18
 
 
+def test_of_a_choice_nothing_is_known_when_the_event_happens() -> None:
+    emails = "  emails: {entity: email, key: id, columns: {theme: category}}\n  user_emails:"
+    offered = VALID.replace("  user_emails:", emails, 1).replace("{user: user_id}", "{user: user_id, email: email_id}")
+    chosen = offered.replace("each: send", "each: send\n  choose: email", 1)
+    assert parse_problem(chosen.encode(), Path("shop.yaml")).chooses
+    assert complaint(chosen.replace("each: send", "each: send\n  known: [cost, paid]", 1)) == (
+        "shop.yaml, line 6, predict.known: the email is chosen before a send happens, when 'cost' and 'paid' cannot be "
+        "known yet; leave out known, or leave out choose."
+    )
+
+
 @pytest.mark.parametrize("content", NOT_MAPPINGS)
 def test_a_file_that_is_no_mapping_is_shown_what_one_looks_like(content: str) -> None:
     assert complaint(NOT_MAPPINGS[content]) == (

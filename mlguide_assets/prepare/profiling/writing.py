@@ -122,10 +122,14 @@ def _predict(draft: Draft) -> Iterator[str]:
     yield f"# {_flat(best.evidence)}"
     yield "predict:"
     yield from _mapping("  ", best)
+    known = best.column is not None and draft.known
     if draft.choose:
-        yield f"  # choose: {draft.choose}  # ? if it is chosen for each decision among several"
-    if best.column is not None and draft.known:
-        yield f"  # known: {flow(list(draft.known))}  # ? those that are known when it happens; they become features"
+        instead = "; then without known, since that is decided before" if known else ""
+        yield f"  # choose: {draft.choose}  # ? if it is chosen for each decision among several{instead}"
+    if known:
+        where = "if nothing is chosen: " if draft.choose else ""
+        columns = flow(list(draft.known))
+        yield f"  # known: {columns}  # ? {where}those that are known when it happens; they become features"
     for each in others[:6]:
         yield f"# or, since {_flat(each.evidence)}:"
         yield f"# predict: {flow(each.predict)}"

@@ -70,6 +70,19 @@ def test_columns_that_are_renamed_or_have_a_format_may_be_known_too(duck: Any, t
     assert "# known: [size, shop_name, amount]" in text
 
 
+def test_what_is_chosen_and_what_is_known_are_offered_as_one_or_the_other(duck: Any, tmp_path: Path) -> None:
+    offers = "SELECT i AS offer_id, i * 0.01 AS discount, TIMESTAMP '2023-06-01' AS launched FROM range(12) t(i)"
+    contacts = (
+        f"SELECT i AS contact_id, i % 40 AS customer_id, i % 12 AS offer_id, {DAYS} AS contacted_at, "
+        f"i % 2 = 0 AS by_phone, i % 7 = 0 AS cancelled FROM range(900) t(i)"
+    )
+    folder = write_tables(tmp_path / "shop", customers=CUSTOMERS, offers=offers, contacts=contacts)
+    lines = [line.strip() for line in draft_text(folder, duck, tmp_path).splitlines()]
+    (choose,), (known,) = ([line for line in lines if line.startswith(f"# {key}: ")] for key in ("choose", "known"))
+    assert "then without known" in choose
+    assert "if nothing is chosen" in known
+
+
 def test_events_of_one_day_have_a_window_that_ends_within_it(duck: Any, tmp_path: Path) -> None:
     orders = (
         "SELECT i AS order_id, i % 30 AS customer_id, i % 7 = 0 AS returned, "
