@@ -46,7 +46,7 @@ def run(
     problem: Annotated[
         str | None,
         typer.Option(
-            help="A shipped problem (planeswalker, guide, fraud, journey_churn), the name of one of this home, or the "
+            help="The name of one of this home, a shipped problem (planeswalker, guide, fraud, journey_churn), or the "
             "path of a problem file. Default: the one this home worked on last, else planeswalker.",
             show_default=False,
         ),

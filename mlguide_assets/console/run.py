@@ -9,7 +9,7 @@ from mlguide_assets.console.environment import enter
 from mlguide_assets.console.machine import sentence
 from mlguide_assets.console.progress import progress_logger
 from mlguide_assets.console.terminal import console
-from mlguide_assets.define.loading import current_problem, dump_problem, load_problem, problems_of_home, with_overrides
+from mlguide_assets.define.loading import current_problem, dump_problem, find_problem, problems_of_home, with_overrides
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.secrets import MASK
 from mlguide_assets.define.sources import DatabaseSource, FilesSource, SimulatorSource
@@ -30,7 +30,7 @@ def choose_problem(
     home: Home, name_or_file: str | None, source: str | None, sends: int | None, engine: str | None = None
 ) -> Problem:
     """The given problem, else the home's, else the default; with its source, size or engine replaced where given."""
-    problem = load_problem(name_or_file) if name_or_file else current_problem(home)
+    problem = find_problem(home, name_or_file) if name_or_file else current_problem(home)
     if source is None and isinstance(problem.source, FilesSource | DatabaseSource) and MASK in problem.source.uri:
         raise InputError(
             f"This home keeps no password for {problem.source.uri}, since no run on it has succeeded yet: "

@@ -5,7 +5,7 @@ Problem files and experiment files are read here, so that both are refused in th
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -48,22 +48,25 @@ def shipped_names(folder: Path) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
-def find_document(name_or_file: str, folder: Path, kind: str) -> Path:
+def find_document(name_or_file: str, folder: Path, kind: str, *, of_home: Iterable[str] = ()) -> Path:
     """The path of a shipped file, by its name, or of any other.
 
     Args:
         kind: what such a file describes, such as `problem`.
+        of_home: other names that could have been given; none of them was.
 
     Raises:
-        InputError: there is no such file; the text names the nearest that ships.
+        InputError: there is no such file; the text names the nearest name that there is.
     """
     shipped = folder / f"{name_or_file}.yaml"
     path = shipped if shipped.is_file() else Path(name_or_file).expanduser()
     if not path.is_file():
-        names = shipped_names(folder)
+        own = list(of_home)
+        names = [*own, *(name for name in shipped_names(folder) if name not in own)]
         close = difflib.get_close_matches(name_or_file, names, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else f" ({', '.join(names)})."
-        raise InputError(f"No {kind} {name_or_file!r}: it is neither a file nor one of the shipped {kind}s{hint}")
+        where = f"nor one of this home's or the shipped {kind}s" if own else f"nor one of the shipped {kind}s"
+        raise InputError(f"No {kind} {name_or_file!r}: it is neither a file {where}{hint}")
     return path
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
@@ -133,6 +134,28 @@ def problems_of_home(home: Home) -> dict[str, Problem]:
     return {problem.key: problem for problem in sorted(found, key=lambda problem: problem.key)}
 
 
+def find_problem(home: Home, name_or_file: str) -> Problem:
+    """A problem of a home, or a shipped one, by its name, or any problem file by its path.
+
+    What the home has comes first: a shipped problem that reads tables of its owner's has the shipped one's name there.
+
+    Raises:
+        InputError: as `load_problem`.
+    """
+    if not _NAME.fullmatch(name_or_file):
+        return load_problem(name_or_file)
+    known = problems_of_home(home)
+    if found := _called(name_or_file, known):
+        return found[0]
+    path = find_document(name_or_file, SHIPPED, "problem", of_home=[each.name for each in known.values()])
+    return parse_problem(path.read_bytes(), path)
+
+
+def _called(name: str, known: Mapping[str, Problem]) -> list[Problem]:
+    """The problem of a key, else all of a name."""
+    return [known[name]] if name in known else [each for each in known.values() if each.name == name]
+
+
 def problem_of_home(home: Home, name: str) -> Problem:
     """A problem of a home by its name, or by its key where two have one name.
 
@@ -140,7 +163,7 @@ def problem_of_home(home: Home, name: str) -> Problem:
         InputError: there is none, or more than one.
     """
     known = problems_of_home(home)
-    found = [known[name]] if name in known else [each for each in known.values() if each.name == name]
+    found = _called(name, known)
     if len(found) == 1:
         return found[0]
     has = ", ".join(known) or "none yet"

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mlguide_assets.console.code_server import locations, workspace
+from mlguide_assets.console.run import choose_problem
 from mlguide_assets.define.loading import (
     PROBLEM_VARIABLE,
     current_problem,
@@ -15,6 +16,7 @@ from mlguide_assets.define.loading import (
     name_in_home,
     problem_of_home,
     problems_of_home,
+    with_overrides,
 )
 from mlguide_assets.errors import InputError
 from mlguide_assets.settings import HOME_VARIABLE, Home
@@ -58,6 +60,24 @@ def test_a_problem_is_found_by_its_name_or_its_key(home: Home, monkeypatch: pyte
     monkeypatch.setenv(PROBLEM_VARIABLE, "churn")
     with pytest.raises(InputError, match=r"no problem called 'churn'; it has: cards, planeswalker_simulated\."):
         current_problem(home)
+
+
+def test_a_run_takes_what_the_home_has_then_what_ships_then_a_file(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cards = problem_of_home(home, "cards")
+    assert choose_problem(home, "cards", None, None) == cards
+    assert choose_problem(home, "planeswalker", None, None).key == "planeswalker_simulated"
+    # Tables of one's own, read as those of a shipped problem.
+    real = with_overrides(load_problem("planeswalker"), source=str(tmp_path))
+    (home.problems / f"{real.key}.yaml").write_text(dump_problem(real))
+    assert choose_problem(home, "planeswalker", None, None) == real
+    assert choose_problem(Home(tmp_path / "new"), "planeswalker", None, None) == load_problem("planeswalker")
+    Path("mine.yaml").write_text(dump_problem(cards.model_copy(update={"name": "mine"})))
+    assert choose_problem(home, "mine.yaml", None, None).name == "mine"
+    with pytest.raises(InputError, match=r"'card': it is neither a file nor one of this home's .* mean 'cards'\?"):
+        choose_problem(home, "card", None, None)
 
 
 def test_the_only_problem_of_a_home_has_no_name_there(home: Home, tmp_path: Path) -> None:
