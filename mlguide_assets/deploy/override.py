@@ -18,7 +18,7 @@ from mlguide_assets.deploy.bundle import (
     set_champion,
 )
 from mlguide_assets.deploy.decision_lock import decision_lock
-from mlguide_assets.deploy.history import PROMOTED, ROLLED_BACK, champion_before, record
+from mlguide_assets.deploy.history import PROMOTED, ROLLED_BACK, champion_before, record, training_times
 from mlguide_assets.deploy.scorable import refuse_unscorable
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake.lake import Lake
@@ -79,9 +79,13 @@ def _target(lake: Lake, current: str, to: str | None, exported: list[str]) -> st
     if target == current:
         raise InputError(f"Version {current} is champion already: name another with --to ({listed}).")
     if target not in others:
+        remedy = (
+            f"'mlguide promote {target} --reason TEXT' makes a registered version champion"
+            if target in training_times(lake)
+            else "nor was one of that name ever before the gate, see 'mlguide history'"
+        )
         raise InputError(
-            f"Version {target} never was champion here, so it has no bundle to go back to ({listed}): "
-            f"'mlguide promote {target} --reason TEXT' makes a registered version champion."
+            f"Version {target} never was champion here, so it has no bundle to go back to ({listed}): {remedy}."
         )
     return target
 

@@ -82,6 +82,7 @@ def test_rollback_to_any_earlier_champion(house: House) -> None:
         (None, "  ", "A rollback needs a reason"),
         ("2", "why", "Version 2 is champion already"),
         ("3", "why", r"Version 3 never was champion here.*\(1\).*mlguide promote 3"),
+        ("7", "why", r"Version 7 never was champion here.*\(1\): nor was one of that name ever before the gate"),
         ("../1", "why", "never was champion"),
     ],
 )
