@@ -2,7 +2,6 @@
 
 import json
 import sys
-from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
@@ -355,10 +354,7 @@ def export(
             show_default=False,
         ),
     ] = None,
-    day: Annotated[
-        datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Export this day.", show_default=False),
-    ] = None,
+    day: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="Export this day.", show_default=False)] = None,
     all_days: Annotated[bool, typer.Option("--all", help="Export every day that is kept.")] = False,
     folder: Annotated[
         Literal["delta", "parquet"] | None,
@@ -379,7 +375,7 @@ def export(
 
     Example: mlguide export send_plan --out plan.csv
     """
-    from mlguide_assets.console.export import Which, export_table, list_tables
+    from mlguide_assets.console.export import Which, export_table, list_tables, parse_day
 
     place = Home.locate(home)
     if table is None:
@@ -388,7 +384,7 @@ def export(
     if out is None:
         example = f"folder to write, such as --out {table}" if folder else f"file to write, such as --out {table}.csv"
         raise InputError(f"--out is missing: name the {example}.")
-    export_table(place, table, out, Which(day.date() if day else None, all_days), folder)
+    export_table(place, table, out, Which(None if day is None else parse_day(day), all_days), folder)
 
 
 @app.command()

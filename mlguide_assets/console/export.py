@@ -44,6 +44,21 @@ class Which:
 NEWEST = Which()
 
 
+def parse_day(text: str) -> date:
+    """The day that `--day` names.
+
+    Raises:
+        InputError: it names none.
+
+    >>> parse_day("2026-01-31")
+    datetime.date(2026, 1, 31)
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"--day {text}: this is no day; write one as YYYY-MM-DD, such as 2026-01-31.") from None
+
+
 def export_table(home: Home, table: str, out: Path, which: Which = NEWEST, format_: Format | None = None) -> None:
     """Write the current snapshot of a table, whole or not at all.
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.console.export import Which, export_table, list_tables
+from mlguide_assets.console.export import Which, export_table, list_tables, parse_day
 from mlguide_assets.console.export_folder import Format
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.errors import InputError
@@ -43,6 +43,12 @@ def test_each_user_is_in_the_plan_once_since_the_newest_day_is_exported(home: Ho
     plan = exported(home, "send_plan")
     assert plan.user_id.to_list() == [1, 2]
     assert set(plan.scoring_date) == {DAYS[-1]}
+
+
+@pytest.mark.parametrize("text", ["foo", "", "2026-02-30", "01/31/2026"])
+def test_what_is_no_day_is_refused_with_how_to_write_one(text: str) -> None:
+    with pytest.raises(InputError, match=rf"--day {text}: this is no day; write one as YYYY-MM-DD"):
+        parse_day(text)
 
 
 def test_another_day_or_all_days_are_exported_when_asked_for(home: Home) -> None:
