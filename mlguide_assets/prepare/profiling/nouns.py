@@ -33,7 +33,8 @@ _OUTCOME_WORDS = tuple(
 )
 """How the names of columns that are worth predicting begin."""
 
-_IDS = word_set("id ids uuid guid key pk fk sk upc ean isbn imei iban vin")
+_PLAIN_IDS = word_set("id ids uuid guid key pk fk sk")
+_IDS = _PLAIN_IDS | word_set("upc ean isbn imei iban vin serial")
 _FILLERS = word_set(
     "profile profiles content contents detail details data dim dimension fact info list master record records table "
     "tbl stg raw history hist scd demographics attributes export dump log logs"
@@ -108,6 +109,12 @@ def is_id_name(name: str) -> bool:
         return False
     alone = len(parts) == 1 and parts[0].endswith("id") and parts[0][:-2] in PERSONS | {"order", "product", "item"}
     return parts[-1] in _IDS or parts[0] in _IDS or alone
+
+
+def is_telling_id(name: str) -> bool:
+    """Whether a name says which kind of id a column holds, though not whose: `vin`, `serial`, and not `id` or `key`."""
+    parts = set(words(name))
+    return bool(parts) and parts <= _IDS and not parts <= _PLAIN_IDS
 
 
 def noun_of_id(name: str, known: Iterable[str] = ()) -> str:

@@ -6,7 +6,15 @@ from typing import Any
 
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile
 from mlguide_assets.prepare.profiling.keys import best_key
-from mlguide_assets.prepare.profiling.nouns import is_id_name, is_thing, noun_of_id, noun_of_table, singular, words
+from mlguide_assets.prepare.profiling.nouns import (
+    is_id_name,
+    is_telling_id,
+    is_thing,
+    noun_of_id,
+    noun_of_table,
+    singular,
+    words,
+)
 
 LEAST_FOUND = 0.01
 """Of the values of a column that is called like a reference, those that must be ids of the other table."""
@@ -98,8 +106,9 @@ def _needed(column: str, target: str, key: str, *, is_id: bool) -> float | None:
     """Of the values of a column, the share that must be ids of a table, by their names; None where none says so.
 
     `driverId` is called like drivers, `home_team_id` like teams, `machine` like machines, whatever their key is called,
-    and `clinic_code` like the key of clinics. `subscriber` may also be called like the key of another table, such as
-    cancellations, which holds only some of the ids.
+    and `clinic_code` like the key of clinics. `serial` says not whose it is, so it refers where the key is called so,
+    too. `subscriber` may also be called like the key of another table, such as cancellations, which holds only some of
+    the ids.
 
     Args:
         is_id: whether the key is one of ids, whatever it is called.
@@ -108,7 +117,7 @@ def _needed(column: str, target: str, key: str, *, is_id: bool) -> float | None:
     key_noun, own = noun_of_id(key, nouns), noun_of_id(column, nouns)
     same = words(column) == words(key)
     if not own:
-        return None
+        return MOSTLY_FOUND if same and is_telling_id(column) else None
     if (_ends_in(own, nouns) and (is_id_name(column) or own in nouns or same)) or (same and nouns & set(words(column))):
         return LEAST_FOUND
     marked = is_id or is_id_name(column) or is_id_name(key) or is_thing(key)

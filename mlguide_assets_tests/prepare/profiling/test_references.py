@@ -6,6 +6,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from mlguide_assets.prepare.profiling.drafting import file_name
 from mlguide_assets_tests.prepare.profiling.drafts import CUSTOMERS, DAYS, ORDERS, draft_text, drafted, write_tables
 
 
@@ -27,6 +28,28 @@ def test_a_column_refers_to_what_it_is_called_like_whatever_the_key_is_called(du
     tables = drafted(source, duck, tmp_path)["tables"]
     assert {name: tables[name]["entity"] for name in ("machines", "halls")} == {"machines": "machine", "halls": "hall"}
     assert tables["readings"]["of"] == {"machine": "machine", "hall": "hall_code"}
+
+
+@pytest.mark.parametrize("key", ["serial", "vin", "IMEI"])
+def test_an_id_that_does_not_say_whose_it_is_refers_to_the_table_whose_key_is_called_so(
+    key: str, duck: Any, tmp_path: Path
+) -> None:
+    source = write_tables(
+        tmp_path / "plant",
+        machines=f"SELECT 'm' || i % 3 AS model, i + 100001 AS {key} FROM range(40) t(i)",
+        failures=f"SELECT i % 38 + 100001 AS {key}, {DAYS} AS failed_at, 'p' || i % 3 AS part FROM range(300) t(i)",
+        readings=f"SELECT i % 40 + 100001 AS {key}, {DAYS} AS measured_at, i % 90 AS heat FROM range(900) t(i)",
+    )
+    tables = drafted(source, duck, tmp_path)["tables"]
+    assert (tables["machines"]["entity"], tables["machines"]["key"]) == ("machine", file_name(key))
+    assert tables["readings"]["of"] == tables["failures"]["of"] == {"machine": file_name(key)}
+
+
+def test_a_plain_id_refers_to_no_table_whose_key_is_called_so(duck: Any, tmp_path: Path) -> None:
+    visits = f"SELECT i % 30 AS id, i % 40 AS customer_id, {DAYS} AS visited_at FROM range(600) t(i)"
+    customers = CUSTOMERS.replace("customer_id", "id")
+    tables = drafted(write_tables(tmp_path / "shop", customers=customers, visits=visits), duck, tmp_path)["tables"]
+    assert tables["visits"]["of"].get("customer") == "customer_id"
 
 
 def test_a_table_with_some_of_the_ids_is_not_the_table_of_their_entity(duck: Any, tmp_path: Path) -> None:
