@@ -95,7 +95,8 @@ def _columns(source: Source, name: str, used: dict[str, str]) -> tuple[list[Line
     lines, left_out = columns_of(source.profiles[name], used, _parts(source, name, used))
     codes = [_code(source, each) for each in source.of(name) if _is_category(source, each) and each.column not in used]
     names = {line.key for line in codes}
-    return [*lines, *codes], [(column, why) for column, why in left_out if file_name(column) not in names]
+    others = [line for line in lines if line.key not in names]
+    return [*others, *codes], [(column, why) for column, why in left_out if file_name(column) not in names]
 
 
 def _is_category(source: Source, reference: Reference) -> bool:

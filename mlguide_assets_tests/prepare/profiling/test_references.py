@@ -52,6 +52,15 @@ def test_a_plain_id_refers_to_no_table_whose_key_is_called_so(duck: Any, tmp_pat
     assert tables["visits"]["of"].get("customer") == "customer_id"
 
 
+def test_a_code_that_reads_as_a_category_is_declared_once(duck: Any, tmp_path: Path) -> None:
+    offers = "SELECT 'o' || i AS offer_code, i * 0.01 AS discount FROM range(12) t(i)"
+    orders = ORDERS.replace("SELECT i AS order_id", "SELECT i AS order_id, 'o' || i % 12 AS offer_code")
+    source = write_tables(tmp_path / "shop", customers=CUSTOMERS, offers=offers, orders=orders)
+    text = draft_text(source, duck, tmp_path)
+    assert text.count("      offer_code: category") == 1
+    assert "12 ids; offers says what each means" in text
+
+
 def test_a_table_with_some_of_the_ids_is_not_the_table_of_their_entity(duck: Any, tmp_path: Path) -> None:
     closed = f"SELECT i AS customer_id, {DAYS} AS closed_on FROM range(30) t(i)"
     tables = drafted(write_tables(tmp_path / "shop", closures=closed, orders=ORDERS), duck, tmp_path)["tables"]
