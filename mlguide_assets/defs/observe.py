@@ -183,18 +183,17 @@ def no_feature_drift(workspace: Workspace) -> dg.AssetCheckResult:
     ins=FEATURES,
     deps=["champion_model"],
 )
-def performance(
-    workspace: Workspace, features: Any, test_predictions: Any, candidate_model: Any
-) -> Iterator[dg.Output[Any]]:
+def performance(workspace: Workspace, features: Any) -> Iterator[dg.Output[Any]]:
     """Realised and estimated performance of the champion, day by day."""
     from dataclasses import asdict
 
     from mlguide_assets.deploy.bundle import champion
+    from mlguide_assets.deploy.holdout_record import kept_predictions
     from mlguide_assets.observe.model_performance import watch_performance
 
     current = champion(workspace.home.bundles(workspace.problem.key))
-    lineage = candidate_model.candidate.to_pyarrow()[0].as_py()
-    watched = watch_performance(features, test_predictions, lineage, current, workspace.problem)
+    predictions = kept_predictions(workspace.lake, current.version) if current else None
+    watched = watch_performance(features, predictions, current, workspace.problem)
     for name in asdict(watched):
         yield dg.Output(getattr(watched, name), output_name=name)
 

@@ -32,6 +32,7 @@ from mlguide_assets.deploy.history import (
     rightful_challenger,
     rightful_champion,
 )
+from mlguide_assets.deploy.holdout_record import keep_test_predictions
 from mlguide_assets.deploy.recorded_criteria import recorded_criteria
 from mlguide_assets.deploy.registration import registry_of
 from mlguide_assets.deploy.registry import LostVersionError, Registry
@@ -58,6 +59,7 @@ def decide_and_record(
     decision = decide(evidence, problem)
     if decision.verdict in (PROMOTED, CANARY, WAITING):
         keep_inputs(lake, problem, version["version"], json.loads(version["lineage"]))
+    keep_test_predictions(lake, version["version"])
     with decision_lock(home, problem):
         snapshot = _record(home, lake, problem, version, decision, GATE, run_id)
     registry_of(home, problem).record_verdict(version["version"], decision.verdict, decision.reasons)

@@ -41,19 +41,15 @@ class Watched:
 
 
 def watch_performance(
-    features: ibis.Table,
-    test_predictions: ibis.Table,
-    candidate: str,
-    champion: Bundle | None,
-    problem: Problem,
+    features: ibis.Table, test_predictions: ibis.Table | None, champion: Bundle | None, problem: Problem
 ) -> Watched:
     """Measure the champion day by day; nothing without one.
 
     Args:
-        test_predictions: scores of the test window by the holdout models of the last candidate.
-        candidate: its lineage; where that is the champion's, the test window is where its record begins.
+        test_predictions: scores of the champion's test window by its holdout model, with which its record begins;
+            None where they are not kept: then it begins with what came after the training.
     """
-    rows = watched_rows(features, test_predictions, candidate, champion, problem) if champion else None
+    rows = watched_rows(features, test_predictions, champion, problem) if champion else None
     if champion is None or rows is None or not rows.num_rows:
         nothing = (schema.empty_table() for schema in (SCHEMA, SCHEMA, GAP_SCHEMA, VERDICTS_SCHEMA))
         return Watched(*(_of_version(table, "") for table in nothing))
@@ -83,7 +79,7 @@ def without_doubtful_bounds(estimates: pa.Table, gaps: pa.Table) -> pa.Table:
 
 
 def watched_rows(
-    features: ibis.Table, test_predictions: ibis.Table, candidate: str, champion: Bundle, problem: Problem
+    features: ibis.Table, test_predictions: ibis.Table | None, champion: Bundle, problem: Problem
 ) -> pa.Table:
     """The decisions of the last days that the champion had not learned from.
 
@@ -97,7 +93,7 @@ def watched_rows(
     later = scored_rows(features, champion, problem, first=max(learned, oldest).date(), last=newest.date())
     later = later.filter(pc.greater(later[time], pa.scalar(learned)))
     pieces = [later.rename_columns({problem.label.column: "label"})]
-    if candidate == champion.lineage and learned > oldest:
+    if test_predictions is not None and learned > oldest:
         holdout = test_predictions.filter(test_predictions[time] > oldest).select(
             *decision.keys, label="label", **{PROBABILITY: test_predictions[model_name(facts)]}
         )

@@ -15,6 +15,7 @@ from mlguide_assets.deploy import promotion
 from mlguide_assets.deploy.bundle import CHALLENGER, champion, pointed_version, set_champion
 from mlguide_assets.deploy.criteria import EXPERIMENT, Criterion
 from mlguide_assets.deploy.history import DECISIONS, canaries, last_decision, record, rightful_champion, withdrawal
+from mlguide_assets.deploy.holdout_record import TEST_PREDICTIONS, kept_predictions
 from mlguide_assets.deploy.override import promote
 from mlguide_assets.deploy.promotion import decide_again, decide_and_record, install_challenger, install_promoted
 from mlguide_assets.deploy.recorded_criteria import record_criterion
@@ -116,6 +117,16 @@ def test_every_decision_is_added_and_none_is_changed(house: House) -> None:
     assert [row["champion_before"] for row in rows] == [None, None, "2", "2", "2"]
     assert [row["run_id"] for row in rows] == [f"run of {data}" for data in "abbcd"]
     assert last_decision(house.lake) == rows[-1]
+
+
+def test_what_a_kept_candidate_predicts_does_not_replace_what_the_champion_did(house: House) -> None:
+    for data, first in (("a", 1), ("b", 2)):
+        house.lake.write(TEST_PREDICTIONS, pa.table({"user_id": [first]}))
+        house.gate(data, GOOD if data == "a" else NOISE)
+        house.install()
+    predictions = kept_predictions(house.lake, str(pointed_version(house.bundles)))
+    assert predictions is not None
+    assert predictions.to_pyarrow()["user_id"].to_pylist() == [1]
 
 
 def test_a_decision_says_why(house: House) -> None:

@@ -70,8 +70,7 @@ def test_days_land_by_events_and_are_decided_on_by_decisions(house: OtherHouse) 
 def test_performance_drift_and_the_watch_follow_the_problem(house: OtherHouse, bundle: Bundle, tmp_path: Path) -> None:
     problem, lake, plural = small(house.problem), house.lake, house.problem.decision.plural
     features, landed = lake.read(problem.features_table), lake.read(LANDED_DAYS)
-    nothing = features.filter(False).select(*problem.decision.keys)
-    watched = watch_performance(features, nothing, "none", bundle, problem)
+    watched = watch_performance(features, None, bundle, problem)
     assert set(watched.estimated_performance["model_version"].to_pylist()) <= {"1"}
     same = compare(bundle, bundle, features, problem)
     assert same.verdict in ("too_few", "holds")

@@ -22,7 +22,6 @@ from mlguide_assets_tests.observe.replaying import Replay
 from mlguide_assets_tests.train.sends import replaced
 
 pytestmark = pytest.mark.slow
-NO_PREDICTIONS = ibis.memtable(pa.table({"delivered_at": pa.array([], pa.timestamp("us"))}))
 SENDS = "sends"
 NOBODY = pa.table({"user_id": pa.array([], pa.int64())})
 
@@ -117,7 +116,7 @@ def test_a_concept_shift_is_seen_by_the_gap_and_not_by_the_features(tmp_path: Pa
     replay = Replay(World(sends=60_000, days=100, base_rate=0.06), tmp_path)
     shifted = replace(replay.world, concept_shift=replay.shift)
     features = ibis.memtable(replay.features(shifted))
-    watched = watch_performance(features, NO_PREDICTIONS, "none", replay.champion, replay.problem)
+    watched = watch_performance(features, None, replay.champion, replay.problem)
     rows = watched.performance_gap.filter(pc.equal(watched.performance_gap["window_days"], 7)).to_pylist()
     gaps = {row["day"]: row["sees_concept_drift"] for row in rows if row["metric"] == "roc_auc"}
     before = [seen for day, seen in gaps.items() if day < replay.shift]
