@@ -11,6 +11,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.observe.alerts.alert import Alert
 from mlguide_assets.observe.alerts.book import AlertBook, Delivery
 from mlguide_assets.observe.drift_table import is_tested
+from mlguide_assets.observe.window_words import window_in_words
 from mlguide_assets.settings import Home
 
 WEBHOOK_VARIABLE = "MLGUIDE_ALERT_WEBHOOK"
@@ -114,7 +115,7 @@ def unexpected(gaps: Sequence[Mapping[str, Any]], *, cost_effect: float | None =
     """Outcomes differ from the champion's probabilities in the last windows; None where they do not.
 
     Args:
-        gaps: rows of `performance_gap` of one version, metric and length of window, oldest first.
+        gaps: rows of `performance_gap` of one version, metric and length of window, oldest first: all of its record.
         cost_effect: what 1,000 decisions cost more in the last window than the probabilities say.
     """
     known = [row for row in gaps if not math.isnan(row["low"])]
@@ -122,13 +123,14 @@ def unexpected(gaps: Sequence[Mapping[str, Any]], *, cost_effect: float | None =
     if not run:
         return None
     newest = run[-1]
+    over = window_in_words(newest["day"], newest["window_days"], gaps[0]["day"])
     return Alert(
         key="performance-gap",
         kind="performance",
         level="warn",
         title="Outcomes differ from what the champion expects",
-        happened=f"{newest['metric']} over the {newest['window_days']} days to {newest['day']} is "
-        f"{newest['realised']:.4f}, where {newest['estimated']:.4f} was expected of the same rows.",
+        happened=f"{newest['metric']} over {over} is {newest['realised']:.4f}, where {newest['estimated']:.4f} was "
+        f"expected of the same rows.",
         since=_midnight(str(run[0]["day"])),
         severity=f"{len(run)} windows in a row differ by more than chance: the concept has drifted, not the inputs.",
         next_step="Look at asset performance_gap; if it lasts, only outcomes from after the change help a new model.",

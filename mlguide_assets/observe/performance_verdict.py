@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.observe.performance import WINDOW_DAYS
+from mlguide_assets.observe.window_words import window_in_words
 from mlguide_assets.observe.windows import LEVEL
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.metrics import METRICS, metric_named
@@ -44,7 +45,7 @@ def verdict_columns(problem: Problem) -> dict[str, str]:
     return {
         "model_version": "The champion that is measured.",
         "day": "The last day of the window, UTC.",
-        "window_days": "Days of the window.",
+        "window_days": "Days of the window; the first windows of a record hold fewer.",
         "metric": "The primary metric.",
         "verdict": "Whether the champion is as good as it was at training, or has dropped.",
         "current": "The metric over the window.",
@@ -78,7 +79,7 @@ GAP_SCHEMA = pa.schema(
 GAP_COLUMNS = {
     "model_version": "The champion that is measured.",
     "day": "The last day of the window, UTC.",
-    "window_days": "Days of the window.",
+    "window_days": "Days of the window; the first windows of a record hold fewer.",
     "rows": "Matured rows in the window.",
     "metric": "The metric.",
     "realised": "The metric on matured labels.",
@@ -204,7 +205,7 @@ def check_performance(
     """Whether a metric of the whole dropped significantly more than `max_drop` since training.
 
     Args:
-        table: what `realised` returned.
+        table: what `realised` returned, from the beginning of the record.
         metric: one of `train.metrics.METRICS`.
         reference: its value at training time, on decisions that the model had not seen, with a 95 % interval.
         max_drop: in units of the metric, 0 or more.
@@ -227,7 +228,8 @@ def check_performance(
         verdict = "too_few"
     elif difference.high < -max_drop:
         verdict = "dropped"
-    reason = _reason(verdict, metric, newest, current, reference, difference, max_drop, decisions)
+    over = window_in_words(newest["day"], window_days, pc.min(table["day"]).as_py()) if newest else None
+    reason = _reason(verdict, metric, newest, over, current, reference, difference, max_drop, decisions)
     tested = newest["day"] if newest else day
     return PerformanceVerdict(verdict, metric, tested, window_days, current, reference, difference, max_drop, reason)
 
@@ -243,6 +245,7 @@ def _reason(
     verdict: str,
     metric: str,
     row: dict[str, Any] | None,
+    over: str | None,
     current: Estimate,
     reference: Estimate,
     difference: Estimate,
@@ -252,7 +255,6 @@ def _reason(
     title = METRICS[metric].title
     if row is None:
         return f"No outcome has matured in the given days, so its {title} is not known."
-    over = f"the {row['window_days']} days to {row['day']}" if row["window_days"] > 1 else str(row["day"])
     if verdict == "too_few":
         counts = f"{row['rows']:,} matured {decisions} of {over}, {row['positives']:,.0f} of them positive"
         if np.isnan(reference.low + reference.high):

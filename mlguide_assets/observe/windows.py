@@ -50,7 +50,7 @@ def window_columns(problem: Problem) -> dict[str, str]:
     return {
         "model_version": "The champion that is measured.",
         "day": "The last day of the window, UTC.",
-        "window_days": "Days of the window.",
+        "window_days": "Days of the window; the first windows of a record hold fewer.",
         "column": f"The column by which the {many} are sliced; (all) is all of them.",
         "slice": "The value of the column, or the band of its values.",
         "rows": f"Rows of the window, a {noun} each.",

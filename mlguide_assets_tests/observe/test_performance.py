@@ -376,27 +376,32 @@ def performing(value: float, low: float, high: float, metric: str = "roc_auc", d
 def test_dropped_only_where_all_of_the_interval_is_below() -> None:
     def of(value: float, low: float, high: float) -> Any:
         return check_performance(
-            performing(value, low, high, days=3), metric="roc_auc", reference=REFERENCE, max_drop=0.02
+            performing(value, low, high, days=8), metric="roc_auc", reference=REFERENCE, max_drop=0.02
         )
 
     dropped = of(0.70, 0.68, 0.72)
-    assert (dropped.verdict, dropped.day) == ("dropped", date(2024, 3, 3))
+    assert (dropped.verdict, dropped.day) == ("dropped", date(2024, 3, 8))
     assert dropped.difference.value == pytest.approx(-0.06)
     assert dropped.difference.high == pytest.approx(-0.06 + np.hypot(0.02, 0.01))
     assert dropped.difference.low == pytest.approx(-0.06 - np.hypot(0.02, 0.01))
     assert dropped.reason == (
-        "It dropped: ROC AUC 0.7000 over the 7 days to 2024-03-03, 0.0600 worse than the 0.7600 at training (95 % "
+        "It dropped: ROC AUC 0.7000 over the 7 days to 2024-03-08, 0.0600 worse than the 0.7600 at training (95 % "
         "interval -0.0824 to -0.0376), significantly more than the 0.02 allowed."
     )
     assert of(0.70, 0.64, 0.76).verdict == "holds", "it may be chance"
     assert of(0.735, 0.73, 0.74).verdict == "holds", "worse for sure, but perhaps by less than allowed"
     assert of(0.80, 0.79, 0.81).reason.startswith(
-        "It holds: ROC AUC 0.8000 over the 7 days to 2024-03-03, 0.0400 better"
+        "It holds: ROC AUC 0.8000 over the 7 days to 2024-03-08, 0.0400 better"
     )
     earlier = check_performance(
         performing(0.7, 0.68, 0.72, days=3), metric="roc_auc", reference=REFERENCE, max_drop=0.02, day=FIRST
     )
     assert (earlier.verdict, earlier.day) == ("holds", FIRST)
+
+
+def test_a_window_at_the_beginning_of_the_record_is_named_by_the_days_that_it_holds() -> None:
+    young = check_performance(performing(0.7, 0.68, 0.72, days=2), metric="roc_auc", reference=REFERENCE, max_drop=0.02)
+    assert "ROC AUC 0.7000 over the 2 days to 2024-03-02, " in young.reason
 
 
 def test_more_loss_is_a_drop() -> None:
@@ -414,8 +419,7 @@ def test_without_an_interval_there_is_no_verdict() -> None:
     few = check_performance(table, metric="roc_auc", reference=REFERENCE, max_drop=0.02)
     assert few.verdict == "too_few"
     assert few.reason == (
-        "Its ROC AUC is not tested: 9,000 matured decisions of the 7 days to 2024-03-01, 210 of them positive, are "
-        "too few."
+        "Its ROC AUC is not tested: 9,000 matured decisions of 2024-03-01, 210 of them positive, are too few."
     )
     assert (few.to_row()["current"], few.to_row()["difference_low"]) == (0.5, None)
     assert few.to_row()["day"] == "2024-03-01"

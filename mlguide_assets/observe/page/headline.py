@@ -63,10 +63,8 @@ def _reaction(report: ReportData) -> tuple[State, str, str, list[Html | str]]:
         return "none", "Concept drift", "performance", [said]
     loudest = max(followed, key=lambda each: each.loud_run)
     day = max(loudest.gaps)
-    gap = (
-        f"{loudest.title}, realised minus estimated, is {loudest.written(loudest.gaps, day)} over the "
-        f"{report.window_days} days to {day}"
-    )
+    found = loudest.written(loudest.gaps, day)
+    gap = f"{loudest.title}, realised minus estimated, is {found} over {report.window(day)}"
     run = loudest.loud_run
     if run < CONCERNED_AFTER:
         return "good", "Concept drift", "performance", [f"Outcomes come as its probabilities expect: {gap}."]

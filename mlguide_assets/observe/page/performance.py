@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 from mlguide_assets.deploy.history import PROMOTED, ROLLED_BACK
 from mlguide_assets.observe.page.charts import Chart, Mark, Point, Series, drawn, legend, without_band
@@ -95,10 +95,12 @@ def _nothing(report: ReportData) -> str | None:
 
 
 def _over(report: ReportData) -> str:
+    begins, length = report.record_begins, timedelta(days=report.window_days)
+    first = f" (before {begins + length - timedelta(days=1)}, of those since {begins})" if begins else ""
     return (
-        f"Every point is of the {report.window_days} days that end with it, by days of the {report.plural} (UTC), with "
-        f"95 % intervals. Realised is the truth, one label window late; estimated is what the champion's own "
-        f"probabilities expect, without labels. Where realised leaves estimated behind, the same now ends "
+        f"Every point is of the {report.window_days} days that end with it{first}, by days of the {report.plural} "
+        f"(UTC), with 95 % intervals. Realised is the truth, one label window late; estimated is what the champion's "
+        f"own probabilities expect, without labels. Where realised leaves estimated behind, the same now ends "
         f"otherwise than it did: concept drift."
     )
 

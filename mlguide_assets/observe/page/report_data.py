@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from mlguide_assets.observe.alerts.incidents import Incident
+from mlguide_assets.observe.window_words import window_in_words
 from mlguide_assets.train.metrics import METRICS, Metric
 
 Rows = Sequence[Mapping[str, Any]]
@@ -83,6 +84,15 @@ class ReportData:
         """Whom figures of performance are of, where that is not the champion: it changed since they were made."""
         versions = {row["model_version"] for row in (*self.performance, *self.estimate, *self.gaps)}
         return sorted(versions - {self.champion.version}) if self.champion else []
+
+    @property
+    def record_begins(self) -> date | None:
+        """The first day that figures of performance are of."""
+        return min((row["day"] for row in (*self.performance, *self.estimate)), default=None)
+
+    def window(self, day: date) -> str:
+        """The window of performance that ends with a day, in words."""
+        return window_in_words(day, self.window_days, self.record_begins or day)
 
     @property
     def open_incidents(self) -> list[Incident]:

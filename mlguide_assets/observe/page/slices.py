@@ -29,9 +29,10 @@ def slices_section(report: ReportData) -> Html:
     whole = next((finite(row["value"]) for (column, _), row in primary.items() if column == WHOLE), math.nan)
     header = ("slice", report.plural, "positives", report.primary.title, "", "rate, realised", report.above_done)
     cells = [_row(name, found[name], row, scale, whole, report) for name, row in primary.items()]
-    caption = f"Slices over the {report.window_days} days to {day}"
+    window = report.window(day)
+    caption = f"Slices over {window}"
     intro = (
-        f"The {report.window_days} days to {day}, matured. The line across is all {report.plural} together; a slice "
+        f"{window[:1].upper()}{window[1:]}, matured. The line across is all {report.plural} together; a slice "
         f"with too few positives is shown, but not tested, and has no interval."
     )
     return joined([paragraph(intro), table(header, cells, caption=caption)])

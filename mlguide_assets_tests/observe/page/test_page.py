@@ -226,6 +226,14 @@ def test_slices_are_those_of_the_last_window(everything: ReportData) -> None:
     assert "country: KO 7,893 113 too few positives" in text
 
 
+def test_windows_that_hold_fewer_days_are_named_so(everything: ReportData) -> None:
+    first, last = day_of(90), day_of(84)
+    assert f"that end with it (before {last}, of those since {first})" in said(everything, "performance")
+    young = [row for row in everything.performance if row["day"] <= day_of(89)]
+    text = said(replace(everything, performance=young, estimate=young), "slices")
+    assert f"The 2 days to {day_of(89)}, matured." in text
+
+
 def test_features_are_ordered_by_importance_below_the_day_as_a_whole(everything: ReportData) -> None:
     text = said(everything, "drift")
     shown = text[: text.index("Evidently's reports")]
