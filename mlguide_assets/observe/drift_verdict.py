@@ -78,17 +78,21 @@ class ColumnResult:
 
     @property
     def rank(self) -> tuple[int, float, float, float, float, str]:
-        """First what is so bad that there is no PSI, then by effect on the cost of decisions.
+        """First what is so bad that it has neither cost nor PSI, then by effect on the cost of decisions.
 
         Where that is not known, or equal: by importance times PSI, PSI, importance, name.
         """
-        psi, importance = self.measures.psi, self.measures.importance
-        order = 2
-        if psi is None or isnan(psi):
-            psi = 0.0
-            order = {"act": 0, "warn": 1}.get(self.foremost.level, 2)
-        cost = abs(self.measures.cost_effect or 0.0)
-        return order, -cost, -importance * psi, -psi, -importance, self.measures.column
+        psi, cost, importance = _known(self.measures.psi), _known(self.measures.cost_effect), self.measures.importance
+        order = {"act": 0, "warn": 1}.get(self.foremost.level, 2) if psi is None and cost is None else 2
+        psi = psi or 0.0
+        return order, -abs(cost or 0.0), -importance * psi, -psi, -importance, self.measures.column
+
+    @property
+    def sentence(self) -> str:
+        """The column, the reason, and the effect on the cost where that is known, without a full stop."""
+        cost = _known(self.measures.cost_effect)
+        price = "" if cost is None else f", expected cost {cost:+.1f} per 1,000 decisions"
+        return f"{self.measures.column}: {self.reason}{price}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +133,10 @@ def conclude(results: Sequence[ColumnResult], rows: int) -> DriftVerdict:
     )
 
 
+def _known(value: float | None) -> float | None:
+    return None if value is None or isnan(value) else value
+
+
 def worst_level(findings: Sequence[Finding]) -> Level:
     return max((finding.level for finding in findings), key=LEVELS.index, default="none")
 
@@ -136,16 +144,13 @@ def worst_level(findings: Sequence[Finding]) -> Level:
 def _sentence(level: Level, alike: Sequence[ColumnResult], columns: int, rows: int) -> str:
     if level == "none" or not alike:
         return f"None of {columns} columns over {rows:,} rows has drifted beyond chance and worth a warning."
-    foremost = alike[0]
     if level == "too_few":
-        return f"No verdict: {foremost.reason}."
+        return f"No verdict: {alike[0].reason}."
     what = "call for action" if level == "act" else "are worth a look"
-    cost = foremost.measures.cost_effect
-    price = "" if cost is None else f", expected cost {cost:+.1f} per 1,000 decisions"
-    return (
-        f"{len(alike)} of {columns} columns over {rows:,} rows {what}; {foremost.measures.column}: "
-        f"{foremost.reason}{price}."
-    )
+    named = [each.sentence for each in alike[:MOST_NAMED]]
+    more = [f"and {len(alike) - MOST_NAMED} more"] if len(alike) > MOST_NAMED else []
+    said = [f"{len(alike)} of {columns} columns over {rows:,} rows {what}", *named, *more]
+    return f"{'; '.join(said)}."
 
 
 def _row(result: ColumnResult, rows: int) -> dict[str, Any]:

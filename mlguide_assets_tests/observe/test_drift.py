@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.observe.drift import check_drift
-from mlguide_assets.observe.drift_verdict import DRIFT_SCHEMA, DriftVerdict
-from mlguide_assets.observe.quality import Level, check_volume
+from mlguide_assets.observe.drift_verdict import DRIFT_SCHEMA, ColumnMeasures, ColumnResult, DriftVerdict, conclude
+from mlguide_assets.observe.quality import Finding, Level, check_volume
 from mlguide_assets.train.reference.counting import WindowCounts, inflation, window_counts
 from mlguide_assets.train.reference.profile import Profile, reference_profile
 from mlguide_assets_tests.observe.drifting import (
@@ -304,6 +304,34 @@ def test_columns_are_ranked_by_importance_times_psi(reference: Profile, window: 
     assert verdict.worst == ("x3", "x0", "x6")
     weights = [row["importance"] * row["psi"] for row in verdict.columns.to_pylist()]
     assert weights == sorted(weights, reverse=True)
+
+
+def drifted(column: str, reason: str, cost: float | None, level: Level = "act") -> ColumnResult:
+    return ColumnResult(ColumnMeasures(column, cost_effect=cost), (Finding(level, "distribution", reason),))
+
+
+def test_every_column_that_is_as_bad_is_named_the_costliest_first() -> None:
+    amount = drifted("amount", "100.0% are null", 0.0)
+    verdict = conclude([amount, drifted("channel", "unseen", 33.8), drifted("age", "PSI 0.11", 50.0, "warn")], rows=900)
+    assert verdict.sentence == (
+        "2 of 3 columns over 900 rows call for action; channel: unseen, expected cost +33.8 per 1,000 decisions; "
+        "amount: 100.0% are null, expected cost +0.0 per 1,000 decisions."
+    )
+    assert verdict.worst == ("channel", "amount")
+
+
+def test_what_cannot_be_measured_comes_first() -> None:
+    verdict = conclude([drifted("dear", "PSI 0.3", -40.0), drifted("gone", "the column is missing", None)], rows=900)
+    assert verdict.worst == ("gone", "dear")
+
+
+def test_of_many_columns_some_are_counted_only() -> None:
+    many = [drifted(f"x{number}", "moved", float(number)) for number in range(8)]
+    assert conclude(many, rows=900).sentence == (
+        "8 of 8 columns over 900 rows call for action; "
+        + "; ".join(f"x{number}: moved, expected cost {number:+}.0 per 1,000 decisions" for number in (7, 6, 5, 4, 3))
+        + "; and 3 more."
+    )
 
 
 def test_the_table_has_a_row_per_column(reference: Profile, window: Columns) -> None:
