@@ -267,4 +267,6 @@ def _reason(
     )
     if verdict == "dropped":
         return f"It dropped: {found}, significantly more than the {max_drop:g} allowed."
-    return f"It holds: {found}; the drop is not significantly larger than the {max_drop:g} allowed."
+    if difference.value < 0:
+        return f"It holds: {found}; the drop is not significantly larger than the {max_drop:g} allowed."
+    return f"It holds: {found}."
