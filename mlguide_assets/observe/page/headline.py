@@ -12,9 +12,6 @@ from mlguide_assets.observe.page.report_data import ReportData
 from mlguide_assets.observe.page.serving import last_day
 from mlguide_assets.observe.page.wording import State, counted, sentence, sign, written
 
-CONCERNED_AFTER = 2
-"""Windows in a row beyond the gap's noise before it is called a change: one in twenty is by chance."""
-
 
 def headline(report: ReportData) -> Html:
     lines = (
@@ -61,13 +58,14 @@ def _reaction(report: ReportData) -> tuple[State, str, str, list[Html | str]]:
     if not followed or report.other_versions:
         said = "No day has matured since, so realised cannot be held against estimated."
         return "none", "Concept drift", "performance", [said]
-    loudest = max(followed, key=lambda each: each.loud_run)
+    loudest = max(followed, key=lambda each: (each.lasts, len(each.loud_run)))
     day = max(loudest.gaps)
     found = loudest.written(loudest.gaps, day)
     gap = f"{loudest.title}, realised minus estimated, is {found} over {report.window(day)}"
-    run = loudest.loud_run
-    if run < CONCERNED_AFTER:
-        return "good", "Concept drift", "performance", [f"Outcomes come as its probabilities expect: {gap}."]
+    run = len(loudest.loud_run)
+    if not loudest.lasts:
+        shared = f", beyond its noise in the last {run} windows, which share days" if run > 1 else ""
+        return "good", "Concept drift", "performance", [f"Outcomes come as its probabilities expect: {gap}{shared}."]
     said = f"Outcomes do not come as its probabilities expect: {gap}, beyond its noise for {run} windows in a row."
     return "careful", "Concept drift", "performance", [said]
 

@@ -4,8 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import takewhile
 
 from mlguide_assets.deploy.history import PROMOTED, ROLLED_BACK
+from mlguide_assets.observe.alerting import lasting
 from mlguide_assets.observe.page.charts import Chart, Mark, Point, Series, drawn, legend, without_band
 from mlguide_assets.observe.page.markup import Html, folded, joined, paragraph, table, tag
 from mlguide_assets.observe.page.report_data import ReportData, Rows
@@ -28,6 +30,7 @@ class Followed:
     title: str
     as_percent: bool
     trusted: bool
+    window_days: int
     realised: dict[date, Point]
     estimated: dict[date, Point]
     gaps: dict[date, Point]
@@ -37,21 +40,27 @@ class Followed:
         whole = [[row for row in rows if row["column"] == WHOLE] for rows in (report.performance, report.estimate)]
         realised, estimated, gaps = (_points(rows, metric, report.window_days) for rows in (*whole, report.gaps))
         title = METRICS[metric].title if metric in METRICS else f"Share of {report.plural} with a positive outcome"
-        return cls(title, metric == BASE_RATE, report.trusted.get(metric, True), realised, estimated, gaps)
+        is_trusted = report.trusted.get(metric, True)
+        return cls(title, metric == BASE_RATE, is_trusted, report.window_days, realised, estimated, gaps)
 
     @property
     def days(self) -> list[date]:
         return sorted({*self.realised, *self.estimated})
 
     @property
-    def loud_run(self) -> int:
-        """For how many of the last windows in a row 0 lay outside the gap's interval."""
-        run = 0
-        for day in sorted(self.gaps, reverse=True):
-            if not self.gaps[day].loud:
-                break
-            run += 1
-        return run
+    def loud_run(self) -> list[date]:
+        """The last windows in a row in which 0 lay outside the gap's interval, by their days."""
+        return sorted(takewhile(lambda day: self.gaps[day].loud, sorted(self._known, reverse=True)))
+
+    @property
+    def lasts(self) -> bool:
+        """Whether that run is evidence of a change, as an alert has it: its first and last window share no day."""
+        rows = [{"day": day, "window_days": self.window_days} for day in sorted(self._known)]
+        return bool(lasting(rows, lambda row: self.gaps[row["day"]].loud))
+
+    @property
+    def _known(self) -> list[date]:
+        return [day for day, point in self.gaps.items() if not math.isnan(point.low)]
 
     def written(self, points: dict[date, Point], day: date) -> str:
         point = points.get(day)
@@ -177,10 +186,12 @@ def _gap(metric: Followed, above: Chart, report: ReportData) -> list[Html]:
 
 
 def _concept(metric: Followed, said: str) -> str:
-    run = metric.loud_run
+    run = len(metric.loud_run)
     if not run:
         return f"{said} In the last one it does not."
-    return f"{said} It does in the last {run} in a row." if run > 1 else f"{said} It does in the last one."
+    if run == 1:
+        return f"{said} It does in the last one."
+    return f"{said} It does in the last {run} in a row{'' if metric.lasts else ', which share days'}."
 
 
 def _described(metric: Followed) -> str:

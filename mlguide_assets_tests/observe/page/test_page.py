@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from mlguide_assets.observe.alerting import unexpected
 from mlguide_assets.observe.drift_table import WHOLE
 from mlguide_assets.observe.page.page import SECTIONS, page
 from mlguide_assets.observe.page.report_data import Champion, ReportData
@@ -138,6 +139,22 @@ def test_one_window_beyond_noise_is_no_change(everything: ReportData) -> None:
     last = max(row["day"] for row in everything.gaps)
     gaps = [{**row, "sees_concept_drift": row["day"] == last} for row in everything.gaps]
     assert "Outcomes come as its probabilities expect" in said(replace(everything, gaps=gaps), "state")
+
+
+@pytest.mark.parametrize(("windows", "said_of_it"), [(7, "Outcomes come as"), (8, "Outcomes do not come as")])
+def test_windows_that_share_days_are_one_witness_as_for_the_alert(
+    everything: ReportData, windows: int, said_of_it: str
+) -> None:
+    last = max(row["day"] for row in everything.gaps)
+    loud = [last - timedelta(days=back) for back in range(windows)]
+    gaps = [{**row, "sees_concept_drift": row["day"] in loud} for row in everything.gaps]
+    found = replace(everything, gaps=gaps)
+    assert f"{said_of_it} its probabilities expect" in said(found, "state")
+    for metric in (found.metric, "base_rate"):
+        alert = unexpected([row for row in gaps if row["metric"] == metric])
+        assert (alert is not None) is (windows > 7)
+    shared = f"in the last {windows} in a row, which share days."
+    assert (shared in said(found, "performance")) is (windows == 7)
 
 
 def test_features_that_are_not_fresh_are_marked(everything: ReportData) -> None:
