@@ -11,6 +11,8 @@ from mlguide_assets.defs.timetable import ticks_with_the_source
 from mlguide_assets.defs.workspace import OWNERS, PROBLEM, Workspace, keys_of
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from mlguide_assets.retrain.ticks import Tick
     from mlguide_assets.retrain.trigger_state import TriggerState
 
@@ -47,10 +49,19 @@ def retraining_decisions(context: dg.AssetExecutionContext, workspace: Workspace
     from mlguide_assets.retrain.outcomes import land_decisions
 
     lake, problem, run = workspace.lake, workspace.problem, context.run
-    snapshot = land_decisions(workspace.home, lake, problem, run_id=run.run_id, tick=run.tags.get(TICK))
+    snapshot = land_decisions(
+        workspace.home, lake, problem, run_id=run.run_id, tick=run.tags.get(TICK), started=_started(context)
+    )
     return dg.MaterializeResult(
         data_version=data_version(snapshot), metadata=table_metadata(lake, snapshot, problem, None)
     )
+
+
+def _started(context: dg.AssetExecutionContext) -> "datetime | None":
+    from datetime import UTC, datetime
+
+    record = context.instance.get_run_record_by_id(context.run.run_id)
+    return datetime.fromtimestamp(record.start_time, UTC) if record and record.start_time else None
 
 
 def _ticked(

@@ -24,15 +24,18 @@ from mlguide_assets.train.storage import model_name
 BY_HAND = Tick("by_hand", RUN, "A person started it.")
 
 
-def land_decisions(home: Home, lake: Lake, problem: Problem, *, run_id: str, tick: str | None) -> Snapshot:
+def land_decisions(
+    home: Home, lake: Lake, problem: Problem, *, run_id: str, tick: str | None, started: datetime | None = None
+) -> Snapshot:
     """Note how this run's training ended, if it trained, and write every tick to the lake.
 
     Args:
         tick: the id of the tick that requested the run; None where a person did.
+        started: when the run began, which is when a person decided on it; None where that is not known.
     """
     ticks = ticks_of(home, problem)
     if decided := _decision_of(lake, run_id):
-        key = tick or ticks.note(BY_HAND, data_until=last_day(landed(lake)))
+        key = tick or ticks.note(BY_HAND, data_until=last_day(landed(lake)), now=started)
         reason = " ".join(decided["reasons"][:1])
         ticks.end(key, outcome=decided["verdict"], reason=reason, run_id=run_id, version=decided["version"])
     return lake.write(RETRAINING_DECISIONS, ticks.table())

@@ -101,10 +101,11 @@ def test_the_run_that_a_tick_asked_for_says_how_it_ended(home: Home, lake: Lake)
 
 def test_a_training_by_hand_is_on_record_and_a_refresh_is_none(home: Home, lake: Lake) -> None:
     decided(lake, "run 1", "kept")
-    land_decisions(home, lake, PROBLEM, run_id="run 1", tick=None)
-    land_decisions(home, lake, PROBLEM, run_id="a refresh", tick=None)
-    rows = lake.read_arrow(RETRAINING_DECISIONS).to_pylist()
-    assert [(row["trigger"], row["outcome"]) for row in rows] == [("by_hand", "kept")]
+    land_decisions(home, lake, PROBLEM, run_id="run 1", tick=None, started=NOW)
+    land_decisions(home, lake, PROBLEM, run_id="a refresh", tick=None, started=NOW)
+    (row,) = lake.read_arrow(RETRAINING_DECISIONS).to_pylist()
+    assert (row["trigger"], row["outcome"]) == ("by_hand", "kept")
+    assert row["tick_at"] == NOW.isoformat(), "it took from the beginning of the run to its end"
 
 
 def test_a_failed_training_is_distinguished_from_one_that_failed_after_its_decision(home: Home, lake: Lake) -> None:
