@@ -107,15 +107,18 @@ class Mentions:
         if document is not None:
             return list(self._in_json(text, table or _table_of(document)))
         found, apart = list[Mention](), [each.span() for each in _PROBLEM_FILE.finditer(text)]
-        for each in _MARKDOWN_TABLE.finditer(text):
-            found += self._in_table(each[0], each.start(), table)
-            apart.append(each.span())
-        for line in _JSON_LINE.finditer(text):
-            if self.may_be_in(line[0]) and (document := _parsed(line[0])) is not None:
-                found += [each.within(View(line[0]), line.start()) for each in self._in_json(line[0], table)]
-                apart.append(line.span())
-        words = (each for each in self._in_words(text) if not any(start <= each.start < end for start, end in apart))
-        return list(_apart(sorted({*found, *words}, key=lambda each: (each.start, -each.end))))
+        for start, end in [*_between(apart, len(text))]:
+            for each in _MARKDOWN_TABLE.finditer(text, start, end):
+                found += self._in_table(each[0], each.start(), table)
+                apart.append(each.span())
+            for line in _JSON_LINE.finditer(text, start, end):
+                if self.may_be_in(line[0]) and _parsed(line[0]) is not None:
+                    found += [each.within(View(line[0]), line.start()) for each in self._in_json(line[0], table)]
+                    apart.append(line.span())
+        for start, end in _between(apart, len(text)):
+            if self.may_be_in(words := text[start:end]):
+                found += [each.within(View(words), start) for each in self._in_words(words)]
+        return list(_apart(sorted(set(found), key=lambda each: (each.start, -each.end))))
 
     def is_set_aside(self, table: str | None, row: str | None) -> bool:
         """Whether a quarantined row, as text, is of the entity."""
@@ -261,6 +264,17 @@ class Mentions:
         key = str(self.key)
         starts = ((other, at) for other in self.others for at in range(len(other)) if other.startswith(key, at))
         return frozenset((at, len(other)) for other, at in starts)
+
+
+def _between(parts: Iterable[tuple[int, int]], end: int) -> Iterator[tuple[int, int]]:
+    """What is between parts of a text."""
+    last = 0
+    for start, stop in sorted(parts):
+        if start > last:
+            yield last, start
+        last = max(last, stop)
+    if end > last:
+        yield last, end
 
 
 def _apart(mentions: Iterable[Mention]) -> Iterator[Mention]:

@@ -157,6 +157,8 @@ def test_a_problem_file_that_is_shown_stays_as_it_is(key: str) -> None:
     assert blanked(file, key) == file
     event = json.dumps({"md_str": f"It is:\n\n{file}\n"})
     assert blanked(event, key) == event
+    of_json = markdown.code(json.dumps({"of": {"guest": key}}), "yaml")
+    assert blanked(f"{of_json}\nguest {key}", key).startswith(of_json)
 
 
 def test_lines_of_json_among_others_are_each_read() -> None:
