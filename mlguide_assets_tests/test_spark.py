@@ -272,7 +272,7 @@ def test_features_that_the_data_decide_are_those_that_duckdb_decides(tmp_path: P
     both[0].write("orders", orders.set_column(1, "ordered", orders["ordered"].cast(pa.timestamp("us"))))
     same_of(both, lambda lake: declarations_of(lake, problem), "declarations")
     landed = [landed_days(tables_of(lake, problem), problem).to_pyarrow() for lake in both]
-    assert_equal(*(days.select(["day", "rows", "decisions"]) for days in landed), "landed days")
+    assert_equal(*(days.select(["day", "rows", "decisions", "matured", "known"]) for days in landed), "landed days")
 
 
 def assert_equal(one: pa.Table, other: pa.Table, name: str) -> None:

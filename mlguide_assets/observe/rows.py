@@ -112,8 +112,9 @@ def landed_days(tables: Tables, problem: Problem, decided: ibis.Table | None = N
         decided: the decisions with `matured_at`, where they are known already; default: computed from the tables.
 
     Returns:
-        day, rows (events that the data's clock goes by), decisions, digest (of the decisions), outcomes (a digest of
-        them with their outcomes; null until all have matured); ordered by day. A day without events has no row.
+        day, rows (events that the data's clock goes by), decisions, matured (those whose time for an outcome is over),
+        known (those that have one), digest (of the decisions), outcomes (a digest of them with their outcomes; null
+        until all have matured); ordered by day. A day without events has no row.
 
     Raises:
         InputError: no event has a time.
@@ -127,12 +128,12 @@ def landed_days(tables: Tables, problem: Problem, decided: ibis.Table | None = N
     events = found.select(day=timestamp_of(found[AT]).date())
     counted = events.group_by("day").aggregate(rows=events.count())
     both = counted.outer_join(days, "day")
-    zero = {name: ibis.coalesce(both[name], 0) for name in ("rows", "decisions")}
+    zero = {name: ibis.coalesce(both[name], 0) for name in ("rows", "decisions", "matured", "known")}
     known = both.select("digest", "outcomes", day=ibis.coalesce(both["day"], both["day_right"]), **zero)
     return known.select(*_LANDED).order_by("day")
 
 
-_LANDED = ("day", "rows", "decisions", "digest", "outcomes")
+_LANDED = ("day", "rows", "decisions", "matured", "known", "digest", "outcomes")
 
 
 def landed_columns(problem: Problem) -> dict[str, str]:
@@ -142,28 +143,35 @@ def landed_columns(problem: Problem) -> dict[str, str]:
         "day": "The day, UTC.",
         "rows": "Events of the day by which the data's clock goes.",
         "decisions": f"What was decided on the day: its {many}.",
+        "matured": f"Those of its {many} whose outcome is final by the data's clock, whether the source has it or not.",
+        "known": "Those of them that have an outcome.",
         "digest": f"A hash of the day's {many} without their outcomes.",
         "outcomes": f"A hash of the day's {many} with their outcomes, once all of them are final; null before.",
     }
 
 
 def _days_of(decided: ibis.Table, problem: Problem, clock: datetime) -> ibis.Table:
-    """What was decided on each day: day, decisions, digest and outcomes."""
+    """What was decided on each day: as `landed_days`, without the events."""
     keys, label = problem.decision.keys, problem.label.column
     rows = decided.select(
         "matured_at",
         day=decided[problem.decision.time].date(),
         keys=row_hash(*(decided[name] for name in keys)),
         ended=row_hash(*(decided[name] for name in (*keys, label))),
+        has_matured=decided["matured_at"] <= ibis.timestamp(clock),
+        is_known=decided[label].notnull(),
     )
     days = rows.group_by("day").aggregate(
         decisions=rows.count(),
+        matured=rows.count(where=rows.has_matured),
+        known=rows.count(where=rows.is_known),
         digest=rows["keys"].sum().cast("string"),
         ended=rows.ended.sum().cast("string"),
         last=rows.matured_at.max(),
     )
-    matured = days["last"] <= ibis.timestamp(clock)
-    return days.select("day", "decisions", "digest", outcomes=ibis.ifelse(matured, days.ended, ibis.null("string")))
+    final = days["last"] <= ibis.timestamp(clock)
+    outcomes = ibis.ifelse(final, days.ended, ibis.null("string"))
+    return days.select("day", "decisions", "matured", "known", "digest", outcomes=outcomes)
 
 
 def midnight(day: date, *, days: int = 0) -> datetime:

@@ -1,9 +1,9 @@
 """The state that triggers decide from: rows that assets wrote; nothing is computed here."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +13,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.deploy.policies import ASSIGNMENTS
 from mlguide_assets.observe.drift_table import of_decisions, recent
-from mlguide_assets.observe.drift_windows import decisions_on
+from mlguide_assets.observe.drift_windows import Landed, decisions_on
 from mlguide_assets.observe.new_days import LANDED_DAYS, events_by_day
 from mlguide_assets.observe.performance_verdict import VERDICTS
 from mlguide_assets.prepare.clock import last_day
@@ -31,7 +31,7 @@ class TriggerState:
     Attributes:
         newest: the last day that has events; None before the first reading.
         learned_until: the day of the last decision that the last candidate learned from; None before the first.
-        new_matured: decisions of later days whose outcome has matured since.
+        new_matured: decisions of later days whose outcome has matured, and is known.
         champion: the version in production, if any.
         drift: rows of `data_drift` of the decisions of the last days, tested against this champion, oldest day first.
         verdicts: rows of `performance_verdicts` of this champion, oldest day first.
@@ -59,7 +59,7 @@ def trigger_state(home: Home, lake: Lake, problem: Problem, ticks: TickLog) -> T
     return TriggerState(
         newest=newest,
         learned_until=learned,
-        new_matured=matured_since(decided(lake), newest, learned, problem.label.window),
+        new_matured=matured_since(_rows(lake, LANDED_DAYS), learned),
         champion=champion,
         drift=[row for row in recent(lake).to_pylist() if of_decisions(row) and row["model_version"] == champion],
         verdicts=rows_of(lake, VERDICTS, champion),
@@ -74,27 +74,20 @@ def landed(lake: Lake) -> dict[date, int]:
     return events_by_day(_rows(lake, LANDED_DAYS))
 
 
-def decided(lake: Lake) -> dict[date, int]:
-    """How many decisions each day has."""
-    return {row["day"]: decisions_on(row) for row in _rows(lake, LANDED_DAYS)}
+def matured_since(landed: Iterable[Landed], learned_until: date | None) -> int:
+    """Decisions of days after `learned_until`, all of which have matured, whose outcome is known.
 
+    Where a source has no outcome although its time is over, there is nothing to learn.
 
-def matured_since(
-    decisions: Mapping[date, int], newest: date | None, learned_until: date | None, window: timedelta
-) -> int:
-    """Decisions of whole days after `learned_until` whose outcome was final when the newest day began.
-
-    Args:
-        decisions: how many each day has.
-
-    >>> decisions = {date(2026, 1, day): 10 for day in range(1, 11)}
-    >>> matured_since(decisions, date(2026, 1, 10), learned_until=date(2026, 1, 1), window=timedelta(days=3))
-    50
+    >>> landed = [{"day": date(2026, 1, day), "decisions": 10, "matured": 10, "known": 9} for day in (1, 2, 3)]
+    >>> matured_since([*landed, {"day": date(2026, 1, 4), "decisions": 10, "matured": 4, "known": 4}], date(2026, 1, 1))
+    18
     """
+    # Tables of an earlier version do not know: those of the next reading do.
     return sum(
-        count
-        for day, count in decisions.items()
-        if (learned_until is None or day > learned_until) and (newest or date.min) - day >= window + timedelta(days=1)
+        row.get("known", 0)
+        for row in landed
+        if (learned_until is None or row["day"] > learned_until) and row.get("matured") == decisions_on(row)
     )
 
 

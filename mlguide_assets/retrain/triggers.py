@@ -41,7 +41,10 @@ def new_outcomes(state: TriggerState, problem: Problem) -> Tick:
 
 def _with_at_least(trigger: Trigger, wanted: int, state: TriggerState, problem: Problem) -> Tick:
     since = f"since the last training, which learned up to {state.learned_until}" if state.learned_until else "so far"
-    reason = f"{state.new_matured:,} {problem.decision.plural} have matured {since}; {wanted:,} are required"
+    have = "have" if state.new_matured != 1 else "has"
+    many = problem.decision.plural if state.new_matured != 1 else problem.decision.noun
+    required = f"{wanted:,} {'are' if wanted != 1 else 'is'} required"
+    reason = f"{state.new_matured:,} {many} {have} matured, with a known outcome, {since}; {required}"
     evidence = {"new_matured": state.new_matured, "wanted": wanted}
     return Tick(trigger, RUN if state.new_matured >= wanted else WAIT, f"{reason}.", evidence)
 
@@ -55,7 +58,7 @@ def drift(state: TriggerState, problem: Problem) -> Tick:
     features = [_drifted(rows, problem, planned=_days_of(rows[0]) & state.experimented) for rows in days]
     evidence = {"days": [rows[0]["day"] for rows in days], "scores_drifted": scores, "drifted_features": features}
     if state.champion is None or len(days) < IN_A_ROW:
-        return Tick("drift", WAIT, _too_few(state, f"{len(days)} days were tested for drift"), evidence)
+        return Tick("drift", WAIT, _too_few(state, f"{_days(len(days))} tested for drift"), evidence)
     last, holds = days[-1][0]["day"], [moved and bool(names) for moved, names in zip(scores, features, strict=True)]
     if all(holds):
         names, what = ", ".join(features[-1]), "windows" if any(len(_days_of(rows[0])) > 1 for rows in days) else "days"
@@ -121,6 +124,10 @@ def _too_few(state: TriggerState, what: str, needed: int = IN_A_ROW) -> str:
     if state.champion is None:
         return "There is no champion to watch."
     return f"Of version {state.champion}, {what}; {needed} {'is' if needed == 1 else 'are'} needed."
+
+
+def _days(count: int) -> str:
+    return "1 day was" if count == 1 else f"{count} days were"
 
 
 def _level(rows: Sequence[Row], column: str) -> str:

@@ -27,10 +27,16 @@ class House:
         self.home, self.lake = self.workspace.home, self.workspace.lake
         self.cursors: dict[str, str | None] = {}
 
-    def land(self, days: int = 30, rows: int = 10, *, last: date = REACHED - DAY) -> None:
-        """Days up to the last one, each with so many sends, whose digest depends on them."""
+    def land(self, days: int = 30, rows: int = 10, *, last: date = REACHED - DAY, known: int | None = None) -> None:
+        """Days up to the last one, each with so many sends, whose digest depends on them.
+
+        Args:
+            known: how many of those that have matured have an outcome; default: all.
+        """
         landed = [last - back * DAY for back in range(days)][::-1]
+        matured = [rows if last - day > PROBLEM.label.window else 0 for day in landed]
         columns = {"day": landed, "rows": [rows] * days, "digest": [str(rows)] * days}
+        columns |= {"matured": matured, "known": matured if known is None else [min(known, each) for each in matured]}
         self.lake.write("landed_days", pa.table({**columns, "outcomes": pa.nulls(days, pa.string())}))
         self.lake.write("user_emails", pa.table({"user_id": [rows]}))
 

@@ -100,7 +100,9 @@ def test_the_daily_schedule_trains_where_anything_has_matured(house: House) -> N
     house.train(until=date(2025, 12, 31))
     request = house.tick(retrain.retrain_daily)
     assert request.run_key == request.tags[retrain.TICK]
-    assert noted(house) == [("daily", "wait"), ("daily", "run")]
+    house.land(known=0)
+    assert house.tick(retrain.retrain_daily).skip_message.startswith("0 sends have matured, with a known outcome")
+    assert noted(house) == [("daily", "wait"), ("daily", "run"), ("daily", "wait")]
 
 
 def test_the_other_schedule_trains_where_enough_has_matured(house: House) -> None:
@@ -117,7 +119,7 @@ def test_drift_of_the_scores_two_days_in_a_row_trains(house: House) -> None:
     house.install()
     house.note_drift(date(2026, 1, 8), "act")
     (waits,) = house.look(retrain.retrain_on_drift)
-    assert waits.skip_message == "Of version 3, 1 days were tested for drift; 2 are needed."
+    assert waits.skip_message == "Of version 3, 1 day was tested for drift; 2 are needed."
     house.note_drift(date(2026, 1, 9), "act")
     (request,) = house.look(retrain.retrain_on_drift)
     assert retrain.TICK in request.tags

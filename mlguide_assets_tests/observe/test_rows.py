@@ -32,6 +32,8 @@ def test_a_day_has_matured_once_its_last_outcome_is_final(duck: Any) -> None:
         (2, 2, True),
         (4, 2, False),
     ]
+    counted = [(row["decisions"], row["matured"], row["known"]) for row in days.values()]
+    assert counted == [(2, 2, 2), (2, 2, 1), (2, 0, 0)]
     earlier = [*SENDS[:4], {**SENDS[4], "delivered_at": datetime(2024, 3, 4, 11)}]
     assert [bool(row["outcomes"]) for row in landed(duck, earlier).values()] == [True, False, False]
 

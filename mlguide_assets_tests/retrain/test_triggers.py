@@ -34,7 +34,11 @@ def window(number: int, verdict: str) -> dict[str, Any]:
 def test_a_day_without_anything_new_trains_nothing() -> None:
     tick = daily(KNOWN, PROBLEM)
     assert tick.decision == WAIT
-    assert "0 sends have matured since the last training, which learned up to 2026-03-01" in tick.reason
+    assert tick.reason == (
+        "0 sends have matured, with a known outcome, since the last training, which learned up to 2026-03-01; "
+        "1 is required."
+    )
+    assert daily(replace(KNOWN, new_matured=1), PROBLEM).reason.startswith("1 send has matured, ")
 
 
 @pytest.mark.ml_test_score("monitor-4")
@@ -49,17 +53,32 @@ def test_the_other_schedule_waits_for_as_many_as_the_problem_says(matured: int, 
 
 
 def test_before_the_first_training_everything_is_new() -> None:
-    days = {TODAY - timedelta(days=back): 10 for back in range(20)}
-    assert matured_since(days, TODAY, None, timedelta(days=7)) == 120
+    assert matured_since(landed(8), None) == 120
     assert "so far" in daily(TriggerState(newest=TODAY, new_matured=1), PROBLEM).reason
 
 
 def test_sends_count_once_their_whole_day_has_matured() -> None:
-    days = {TODAY - timedelta(days=back): 10 for back in range(20)}
-    assert matured_since(days, TODAY, TODAY - timedelta(days=8), timedelta(days=7)) == 0
-    assert matured_since(days, TODAY, TODAY - timedelta(days=9), timedelta(days=7)) == 10
-    assert matured_since(days, TODAY, TODAY - timedelta(days=9), timedelta(hours=180)) == 0, "seven days and a half"
-    assert matured_since({}, TODAY, None, timedelta(days=7)) == 0
+    days = landed(8)
+    assert matured_since(days, TODAY - timedelta(days=8)) == 0
+    assert matured_since(days, TODAY - timedelta(days=9)) == 10
+    half = [{**row, "matured": min(row["matured"], 5), "known": min(row["known"], 5)} for row in days]
+    assert matured_since(half, None) == 0
+    assert matured_since([], None) == 0
+
+
+def test_what_has_no_outcome_although_its_time_is_over_is_nothing_to_learn_from() -> None:
+    unknown = [{**row, "known": 0} for row in landed(8)]
+    assert matured_since(unknown, None) == 0
+    assert matured_since([*unknown[:-1], {**unknown[-1], "known": 3}], None) == 3
+
+
+def landed(since: int) -> list[dict[str, Any]]:
+    """Twenty days of ten sends, the newest first: of those so many days ago, and before, outcomes have matured."""
+    matured = {back: 10 if back >= since else 0 for back in range(20)}
+    return [
+        {"day": TODAY - timedelta(days=back), "rows": 10, "decisions": 10, "matured": count, "known": count}
+        for back, count in matured.items()
+    ]
 
 
 BOTH = {"scores": "warn", "big": "act"}
