@@ -20,6 +20,8 @@ from mlguide_assets.deploy.history import decisions
 from mlguide_assets.experiment.ledger import experiments, results
 from mlguide_assets.observe.alerting import book_of
 from mlguide_assets.observe.drift_table import DATA_DRIFT
+from mlguide_assets.observe.missing_outcomes import age_of_performance, missing_outcomes
+from mlguide_assets.observe.new_days import landed_rows
 from mlguide_assets.observe.page.page import page
 from mlguide_assets.observe.page.report_data import Champion, ReportData
 from mlguide_assets.observe.page.wording import instant
@@ -67,6 +69,8 @@ def known_of(home: Home, *, now: datetime, beside: Path) -> ReportData:
     )
     # From the log of ticks: what was decided since the last training has not landed in the lake.
     retraining = ticks_of(home, problem).table().to_pylist()
+    landed, verdict = landed_rows(lake), _newest(lake, VERDICTS, current)
+    missing = missing_outcomes(landed)
     return ReportData(
         problem=problem.name,
         statement=problem.statement,
@@ -81,7 +85,11 @@ def known_of(home: Home, *, now: datetime, beside: Path) -> ReportData:
         performance=_rows(realised),
         estimate=_rows(estimated),
         gaps=_rows(gaps),
-        verdict=_newest(lake, VERDICTS, current),
+        verdict=verdict,
+        verdict_age=age_of_performance(date.fromisoformat(verdict["day"]), landed)
+        if verdict and verdict["day"]
+        else None,
+        missing=missing.said(problem) if missing else None,
         watch=_newest(lake, "champion_watch", current),
         trusted={name: trusted(gaps, name) for name in gaps["metric"].unique().to_pylist()} if gaps is not None else {},
         drift=_drift(lake),

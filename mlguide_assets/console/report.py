@@ -57,7 +57,8 @@ def _print_monitoring(monitoring: dict[str, dict[str, str | None]], home: Home, 
     waits = f" {drift['waits']}" if drift["waits"] not in (None, drift["reason"]) else ""
     console.print(_section("Monitoring", "of the champion in production"))
     console.print(home.commands(f"  • Drift. {tested}{waits}"))
-    console.print(f"  • Performance. {performance['reason']}")
+    age = f" {performance['age']}" if performance["age"] else ""
+    console.print(f"  • Performance. {performance['reason']}{age}")
 
 
 def _print_incidents(incidents: list[dict[str, Any]], home: Home, console: Console) -> None:

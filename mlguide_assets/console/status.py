@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from mlguide_assets.define.changing import changing_warnings
@@ -15,6 +16,9 @@ from mlguide_assets.deploy.history import last_decision, last_gate_decision
 from mlguide_assets.experiment.canary_record import running_canary
 from mlguide_assets.observe.alerting import book_of
 from mlguide_assets.observe.drift_table import last_verdict, waiting
+from mlguide_assets.observe.drift_windows import Landed
+from mlguide_assets.observe.missing_outcomes import age_of_performance, missing_outcomes
+from mlguide_assets.observe.new_days import landed_rows
 from mlguide_assets.observe.performance_verdict import VERDICTS
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.retrain.trigger_state import rows_of
@@ -34,7 +38,7 @@ def collect(home: Home) -> dict[str, Any]:
     problem = current_problem(home)
     lake = Lake(home.lake(problem.key))
     current = champion(home.bundles(problem.key))
-    decision = last_decision(lake)
+    decision, landed = last_decision(lake), landed_rows(lake)
     return {
         "problem": problem.name,
         "decisions": problem.decision.plural,
@@ -47,10 +51,10 @@ def collect(home: Home) -> dict[str, Any]:
         "evaluation": _evaluation(lake, METRICS),
         "decision_metrics": _evaluation(lake, DECISION_METRICS),
         "recipe": _recipe(lake),
-        "monitoring": _monitoring(lake, current.version) if current else None,
+        "monitoring": _monitoring(lake, current.version, landed) if current else None,
         "incidents": _incidents(home, problem),
         "contracts": _rows(lake, "contract_results", ["rule", "violations", "rows", "action", "cause"]),
-        "warnings": changing_warnings(problem),
+        "warnings": [*changing_warnings(problem), *_about_source(landed, problem)],
         "scored": _scored(lake, problem),
         "tables": {name: {"rows": snapshot.rows, "snapshot": snapshot.id} for name, snapshot in lake.tables().items()},
     }
@@ -151,13 +155,20 @@ def _is_decided(lake: Lake, candidate: str) -> bool:
     return decided is not None and decided["version"] in versions
 
 
-def _monitoring(lake: Lake, version: str) -> dict[str, dict[str, str | None]]:
+def _about_source(landed: Sequence[Landed], problem: Problem) -> list[str]:
+    """What the source no longer delivers."""
+    missing = missing_outcomes(landed)
+    return [missing.said(problem)] if missing else []
+
+
+def _monitoring(lake: Lake, version: str, landed: Sequence[Landed]) -> dict[str, dict[str, str | None]]:
     """How the champion in production does: whether its data drift, and its performance; and what is missing to say."""
     drift, verdicts = last_verdict(lake), rows_of(lake, VERDICTS, version)
     performance = verdicts[-1] if verdicts else NOT_MATURED
+    age = age_of_performance(date.fromisoformat(performance["day"]), landed) if performance["day"] else None
     return {
         "drift": {"day": drift["day"], "level": drift["level"], "reason": drift["reason"], "waits": waiting(lake)},
-        "performance": {each: performance[each] for each in ("day", "verdict", "reason")},
+        "performance": {each: performance[each] for each in ("day", "verdict", "reason")} | {"age": age},
     }
 
 

@@ -200,16 +200,21 @@ def performance(workspace: Workspace, features: Any) -> Iterator[dg.Output[Any]]
 
 @dg.asset_check(
     asset=key_of("performance_verdicts"),
+    additional_deps=[key_of("landed_days")],
     description="The champion has not dropped significantly more than watching.max_drop since training.",
 )
-def performance_holds(performance_verdicts: Any) -> dg.AssetCheckResult:
+def performance_holds(workspace: Workspace, performance_verdicts: Any) -> dg.AssetCheckResult:
+    from mlguide_assets.observe.missing_outcomes import age_of_performance
+    from mlguide_assets.observe.new_days import landed_rows
+
     last = next(reversed(performance_verdicts.to_pyarrow().to_pylist()), None)
     if last is None:
         return dg.AssetCheckResult(passed=True, description="No outcome of a champion has matured yet.")
+    age = age_of_performance(date.fromisoformat(last["day"]), landed_rows(workspace.lake)) if last["day"] else None
     return dg.AssetCheckResult(
         passed=last["verdict"] != "dropped",
         severity=dg.AssetCheckSeverity.WARN,
-        description=last["reason"],
+        description=f"{last['reason']} {age}" if age else last["reason"],
         metadata={"verdict": last["verdict"], "day": last["day"]},
     )
 

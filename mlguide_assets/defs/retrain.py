@@ -139,7 +139,8 @@ def note_failed_retraining(context: dg.RunFailureSensorContext, workspace: Works
 @dg.sensor(
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=LOOK_EVERY,
-    description="Opens and closes alerts: the champion has dropped, concept drift, a rollback, or an aborted canary.",
+    description="Opens and closes alerts: the champion has dropped, concept drift, a rollback, an aborted canary, or "
+    "outcomes that do not come any more.",
 )
 def alert_on_performance(context: dg.SensorEvaluationContext, workspace: Workspace) -> dg.SkipReason:
     from datetime import UTC, datetime

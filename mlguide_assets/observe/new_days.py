@@ -21,6 +21,11 @@ MOST_DAYS, MOST_CUT_OFFS = 14, 2
 """Only the last days, or cut-offs, are looked at: older ones were, or came before monitoring began."""
 
 
+def landed_rows(lake: Lake) -> list[dict[str, Any]]:
+    """The rows of `landed_days`; none before the first reading."""
+    return list(lake.read_arrow(LANDED_DAYS).to_pylist()) if lake.exists(LANDED_DAYS) else []
+
+
 def days_to_check(home: Home, lake: Lake, problem: Problem, *, today: date) -> dict[date, str]:
     """Complete days that this champion was not compared with as they are now, oldest first; each with its signature.
 
@@ -33,7 +38,7 @@ def days_to_check(home: Home, lake: Lake, problem: Problem, *, today: date) -> d
     """
     bundles = home.bundles(problem.key)
     champion = pointed_version(bundles)
-    landed = {row["day"]: row for row in lake.read_arrow(LANDED_DAYS).to_pylist()} if lake.exists(LANDED_DAYS) else {}
+    landed = {row["day"]: row for row in landed_rows(lake)}
     if champion is None or not landed:
         return {}
     reference_ends = last_of_reference(metadata_of_version(bundles, champion))

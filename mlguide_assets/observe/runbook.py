@@ -13,6 +13,13 @@ class Runbook:
 
 
 BY_KEY = {
+    "outcomes-missing": Runbook(
+        "For a week or longer no decision has an outcome, although its time for one (label.window) is over. "
+        "Performance is not measured, no drop can be noticed, and no training learns from what came since.",
+        "Correct what fills the label's column of the source, then read it again. If outcomes simply come later than "
+        "label.window says, write a longer one.",
+        "mlguide status",
+    ),
     "performance-gap": Runbook(
         "On the same rows, outcomes differ from the champion's own probabilities by more than chance: the relation "
         "between features and outcome has changed (concept drift).",

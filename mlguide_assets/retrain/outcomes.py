@@ -12,6 +12,8 @@ from mlguide_assets.experiment.canary_alert import CANARY_ABORT, canary_aborted
 from mlguide_assets.observe.alerting import dropped, unexpected
 from mlguide_assets.observe.alerts.alert import Alert
 from mlguide_assets.observe.cost_effect import last_window, window_cost
+from mlguide_assets.observe.missing_outcomes import OUTCOMES_MISSING, missing_outcomes
+from mlguide_assets.observe.new_days import landed_rows
 from mlguide_assets.observe.performance_verdict import VERDICTS
 from mlguide_assets.prepare.clock import last_day
 from mlguide_assets.prepare.lake.lake import Lake
@@ -61,7 +63,7 @@ def _decision_of(lake: Lake, run_id: str) -> dict[str, Any] | None:
 
 
 def incidents(home: Home, lake: Lake, problem: Problem) -> dict[str, Alert | None]:
-    """The alerts about the champion, by the key of the incident; None where there is none."""
+    """The alerts about the champion and its outcomes, by the key of the incident; None where there is none."""
     bundles, metric = home.bundles(problem.key), problem.metric.primary
     version = pointed_version(bundles)
     verdicts = rows_of(lake, VERDICTS, version)
@@ -72,11 +74,13 @@ def incidents(home: Home, lake: Lake, problem: Problem) -> dict[str, Alert | Non
     facts = metadata_of_version(bundles, version) if version else {}
     trained_cost = facts.get("evaluation", {}).get(f"{model_name(facts)}_cost_per_1000")
     against_training, against_estimate = cost_effects(windows, trained_cost, problem.costs)
+    missing = missing_outcomes(landed_rows(lake))
     return {
         "performance-drop": dropped(verdicts, cost_effect=against_training),
         "performance-gap": unexpected(gaps, cost_effect=against_estimate),
         "rollback": rolled_back(ticks_of(home, problem)),
         CANARY_ABORT: canary_aborted(lake),
+        OUTCOMES_MISSING: missing.alert(problem) if missing else None,
     }
 
 

@@ -14,7 +14,7 @@ from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.deploy.policies import ASSIGNMENTS
 from mlguide_assets.observe.drift_table import of_decisions, recent
 from mlguide_assets.observe.drift_windows import Landed, decisions_on
-from mlguide_assets.observe.new_days import LANDED_DAYS, events_by_day
+from mlguide_assets.observe.new_days import events_by_day, landed_rows
 from mlguide_assets.observe.performance_verdict import VERDICTS
 from mlguide_assets.prepare.clock import last_day
 from mlguide_assets.prepare.lake.lake import Lake
@@ -59,7 +59,7 @@ def trigger_state(home: Home, lake: Lake, problem: Problem, ticks: TickLog) -> T
     return TriggerState(
         newest=newest,
         learned_until=learned,
-        new_matured=matured_since(_rows(lake, LANDED_DAYS), learned),
+        new_matured=matured_since(landed_rows(lake), learned),
         champion=champion,
         drift=[row for row in recent(lake).to_pylist() if of_decisions(row) and row["model_version"] == champion],
         verdicts=rows_of(lake, VERDICTS, champion),
@@ -71,7 +71,7 @@ def trigger_state(home: Home, lake: Lake, problem: Problem, ticks: TickLog) -> T
 
 def landed(lake: Lake) -> dict[date, int]:
     """How many events each day has that has any: those that the data's clock goes by."""
-    return events_by_day(_rows(lake, LANDED_DAYS))
+    return events_by_day(landed_rows(lake))
 
 
 def matured_since(landed: Iterable[Landed], learned_until: date | None) -> int:

@@ -27,16 +27,21 @@ class House:
         self.home, self.lake = self.workspace.home, self.workspace.lake
         self.cursors: dict[str, str | None] = {}
 
-    def land(self, days: int = 30, rows: int = 10, *, last: date = REACHED - DAY, known: int | None = None) -> None:
+    def land(
+        self, days: int = 30, rows: int = 10, *, last: date = REACHED - DAY, known: int | None = None, unknown: int = 0
+    ) -> None:
         """Days up to the last one, each with so many sends, whose digest depends on them.
 
         Args:
             known: how many of those that have matured have an outcome; default: all.
+            unknown: of so many of the last days that have matured, none has.
         """
         landed = [last - back * DAY for back in range(days)][::-1]
         matured = [rows if last - day > PROBLEM.label.window else 0 for day in landed]
         columns = {"day": landed, "rows": [rows] * days, "digest": [str(rows)] * days}
-        columns |= {"matured": matured, "known": matured if known is None else [min(known, each) for each in matured]}
+        first_unknown = last - PROBLEM.label.window - unknown * DAY
+        found = [0 if day >= first_unknown else count for day, count in zip(landed, matured, strict=True)]
+        columns |= {"matured": matured, "known": found if known is None else [min(known, each) for each in found]}
         self.lake.write("landed_days", pa.table({**columns, "outcomes": pa.nulls(days, pa.string())}))
         self.lake.write("user_emails", pa.table({"user_id": [rows]}))
 

@@ -231,6 +231,18 @@ def test_a_drop_is_reported_once_and_when_it_is_over(house: House) -> None:
     assert house.incidents == []
 
 
+def test_outcomes_that_do_not_come_are_reported_until_they_do(house: House) -> None:
+    house.land(known=0)
+    house.look(retrain.alert_on_performance)
+    assert house.incidents == [], "there never was one"
+    house.land(unknown=8)
+    (looked,) = house.look(retrain.alert_on_performance)
+    assert looked.skip_message == "Open: outcomes-missing."
+    house.land()
+    house.look(retrain.alert_on_performance)
+    assert house.incidents == []
+
+
 def test_all_of_them_are_tested_here_and_say_why_they_are_no_conditions() -> None:
     """A sensor or schedule that is added must be called in this file; `test_timetable.py` has when they tick."""
     made = [each for module in (new_data, observe, retrain) for each in vars(module).values()]

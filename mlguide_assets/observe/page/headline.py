@@ -29,6 +29,8 @@ def nothing_ran(report: ReportData) -> bool:
 def _lines(report: ReportData) -> Iterator[tuple[State, str, str, list[Html | str]]]:
     yield _champion(report)
     yield _quality(report)
+    if report.missing:
+        yield "bad", "Outcomes", "performance", [sentence(report.missing)]
     yield _reaction(report)
     yield _drift(report)
     yield _serving(report)
@@ -49,7 +51,9 @@ def _quality(report: ReportData) -> tuple[State, str, str, list[Html | str]]:
         many = report.plural
         said = f"Not evaluated yet on {many} after its training: 'mlguide run' does so once such {many} have matured."
         return "none", "Performance", "performance", [said]
-    return VERDICT_STATES[verdict["verdict"]], "Performance", "performance", [verdict["reason"]]
+    state, age = VERDICT_STATES[verdict["verdict"]], report.verdict_age
+    said = f"{sentence(verdict['reason'])} {age}" if age else verdict["reason"]
+    return ("careful" if age and state == "good" else state), "Performance", "performance", [said]
 
 
 def _reaction(report: ReportData) -> tuple[State, str, str, list[Html | str]]:

@@ -87,6 +87,8 @@ def performance_section(report: ReportData) -> Html:
     parts = [paragraph(_over(report)), *_other_version(report)]
     if report.verdict is not None:
         parts.append(paragraph(badge(STATES[report.verdict["verdict"]], report.verdict["reason"])))
+    if report.verdict_age:
+        parts.append(paragraph(badge("careful", report.verdict_age)))
     for metric in (report.metric, BASE_RATE):
         parts += _followed(Followed.of(report, metric), report, metric)
     return joined(parts)

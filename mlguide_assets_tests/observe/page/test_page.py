@@ -135,6 +135,14 @@ def test_the_headline_says_how_everything_is(everything: ReportData) -> None:
         assert words in text, words
 
 
+def test_performance_that_is_old_and_outcomes_that_do_not_come_are_marked(everything: ReportData) -> None:
+    verdict = {**(everything.verdict or {}), "verdict": "holds", "reason": "It holds."}
+    old = replace(everything, verdict=verdict, verdict_age="That is 47 days before.", missing="No outcome has come")
+    assert "It holds. That is 47 days before." in said(old, "state")
+    assert "Outcomes No outcome has come." in said(old, "state")
+    assert "That is 47 days before." in said(old, "performance")
+
+
 def test_one_window_beyond_noise_is_no_change(everything: ReportData) -> None:
     last = max(row["day"] for row in everything.gaps)
     gaps = [{**row, "sees_concept_drift": row["day"] == last} for row in everything.gaps]
