@@ -109,7 +109,9 @@ def compare_with_champion(test: pa.Table, version: str, champion: Past, problem:
         which = f"{many} of the test window, which the champion's holdout model has not seen"
     rows = test.filter(pa.array(fresh))
     if len(np.unique(rows["label"].to_numpy())) < 2:
-        return Incomparable(version, f"The {rows.num_rows:,} {which} have only one outcome.", champion_is_unfit=False)
+        found = f"only one outcome is among the {rows.num_rows:,} {which}" if rows.num_rows else f"there are no {which}"
+        reason = f"It cannot be compared with version {version}, the champion: {found}."
+        return Incomparable(version, reason, champion_is_unfit=False)
     if lost := absent_feature(folder, rows.column_names):
         reason = f"The champion knows the feature {lost!r}, which the problem no longer has, so it can score nothing."
         return Incomparable(version, reason, champion_is_unfit=True)

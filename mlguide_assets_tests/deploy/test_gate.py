@@ -3,6 +3,8 @@
 import json
 import re
 from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 
 from mlguide_assets.define.promotion import Canary, Experimenting, Gate
 from mlguide_assets.define.training import Evaluation, Metric
-from mlguide_assets.deploy.comparison import Incomparable, compare_scores
+from mlguide_assets.deploy.comparison import Incomparable, Past, compare_scores, compare_with_champion
 from mlguide_assets.deploy.criteria import CANARY, EXPERIMENT, PARITY_DIFFERENCE, Criterion, beats_champion
 from mlguide_assets.deploy.gate import Decision, conclude, decide
 from mlguide_assets.deploy.parity import Parity
@@ -306,6 +308,30 @@ def test_a_champion_that_cannot_score_gives_way_and_one_outcome_decides_nothing(
     required = STRICT.model_copy(update={"experiment": Experimenting(required=True)})
     assert decide(evidence(scores(signal=1.2), comparison=unfit), required).verdict == "promoted"
     assert decide(evidence(scores(signal=1.2), comparison=silent), STRICT).verdict == "kept"
+
+
+@pytest.mark.parametrize(
+    ("test_from", "reason"),
+    [
+        (
+            datetime(2026, 1, 9),
+            "there are no sends",
+        ),
+        (
+            datetime(2026, 1, 2),
+            "only one outcome is among the 3 sends",
+        ),
+    ],
+)
+def test_what_cannot_be_compared_is_said_as_it_is(tmp_path: Path, test_from: datetime, reason: str) -> None:
+    """Where a source has lost its newest rows, the champion has seen all of the test window."""
+    times = [datetime(2026, 1, day) for day in (1, 2, 3, 4)]
+    rows = pa.table({PROBLEM.decision.time: pa.array(times, pa.timestamp("us")), "label": [0, 0, 0, 0]})
+    facts = {"refit_until": "2026-02-01", "test_from": test_from.isoformat()}
+    found = compare_with_champion(rows, "3", Past(facts, tmp_path, tmp_path), PROBLEM)
+    assert isinstance(found, Incomparable)
+    unseen = "of the test window, which the champion's holdout model has not seen"
+    assert found.reason == f"It cannot be compared with version 3, the champion: {reason} {unseen}."
 
 
 # Challenger against champion
