@@ -1,7 +1,7 @@
 """`mlguide export`: a table of the lake as one file, or as a folder for another engine."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,14 @@ from mlguide_assets.console.export_folder import Format, export_folder
 from mlguide_assets.console.out import check_out
 from mlguide_assets.console.terminal import console, screen
 from mlguide_assets.define.loading import current_problem
-from mlguide_assets.deploy.batch import per_scoring_day
+from mlguide_assets.deploy.batch import per_scoring_day, reached_days
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.files import disk_reason
 from mlguide_assets.prepare.ingest import QUARANTINED
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.refused_runs import REFUSED
+from mlguide_assets.prepare.sources.simulation_clock import day_reached
+from mlguide_assets.retrain.trigger_state import landed
 from mlguide_assets.settings import Home
 
 if TYPE_CHECKING:
@@ -75,8 +77,10 @@ def export_table(home: Home, table: str, out: Path, which: Which = NEWEST, forma
     table = REFUSED if table == QUARANTINED and lake.exists(REFUSED) else table
     if format_ is None:
         check_out(out, _SUFFIXES)
-    days = days_to_export(table, sorted(lake.snapshot(table).partitions), which, per_day)
     kept = lake.snapshot(table).partitions
+    today = day_reached(problem, home.simulation_clock(problem.key), datetime.now(UTC))
+    reached = reached_days(kept, landed(lake), today=today)
+    days = days_to_export(table, sorted(kept), which, per_day, reached=reached)
     try:
         if format_ is None:
             _write_file(lake, lake.read(table, partitions=days, by_name=True), out)
@@ -104,7 +108,12 @@ def _write_file(lake: Lake, rows: ibis.Table, out: Path) -> None:
 
 
 def days_to_export(
-    table: str, partitions: "Sequence[str]", which: Which, per_day: "Container[str]"
+    table: str,
+    partitions: "Sequence[str]",
+    which: Which,
+    per_day: "Container[str]",
+    *,
+    reached: "Sequence[str] | None" = None,
 ) -> list[str] | None:
     """The partitions to export, or None for all of them.
 
@@ -116,6 +125,7 @@ def days_to_export(
 
     Args:
         per_day: tables that are written once per scoring day.
+        reached: the days that the data still reach, of which the last is the newest; default: all.
 
     Raises:
         InputError: the table has no such day.
@@ -131,7 +141,13 @@ def days_to_export(
         return [day]
     if which.all_days or table not in per_day:
         return None
-    return list(partitions[-1:])
+    within = partitions if reached is None else reached
+    if partitions and not within:
+        raise InputError(
+            f"The data no longer reach any day of table {table!r}: its last is {partitions[-1]}. --day exports one, "
+            f"and 'mlguide run' scores the newest."
+        )
+    return list(within[-1:])
 
 
 def list_tables(home: Home) -> None:

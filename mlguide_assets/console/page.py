@@ -19,13 +19,14 @@ from mlguide_assets.deploy.fault_landing import REQUEST_FAULTS
 from mlguide_assets.deploy.history import decisions
 from mlguide_assets.experiment.ledger import experiments, results
 from mlguide_assets.observe.alerting import book_of
-from mlguide_assets.observe.drift_table import DATA_DRIFT
-from mlguide_assets.observe.missing_outcomes import age_of_performance, missing_outcomes
-from mlguide_assets.observe.new_days import landed_rows
+from mlguide_assets.observe.drift_table import DATA_DRIFT, days_looked_at
+from mlguide_assets.observe.landed import landed_rows
+from mlguide_assets.observe.missing_outcomes import age_of_performance
 from mlguide_assets.observe.page.page import page
 from mlguide_assets.observe.page.report_data import Champion, ReportData
 from mlguide_assets.observe.page.wording import instant
 from mlguide_assets.observe.performance_verdict import VERDICTS, trusted
+from mlguide_assets.observe.source_warnings import source_warnings
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.lake.failures import writing
 from mlguide_assets.prepare.lake.lake import Lake
@@ -70,7 +71,6 @@ def known_of(home: Home, *, now: datetime, beside: Path) -> ReportData:
     # From the log of ticks: what was decided since the last training has not landed in the lake.
     retraining = ticks_of(home, problem).table().to_pylist()
     landed, verdict = landed_rows(lake), _newest(lake, VERDICTS, current)
-    missing = missing_outcomes(landed)
     return ReportData(
         problem=problem.name,
         statement=problem.statement,
@@ -89,7 +89,7 @@ def known_of(home: Home, *, now: datetime, beside: Path) -> ReportData:
         verdict_age=age_of_performance(date.fromisoformat(verdict["day"]), landed)
         if verdict and verdict["day"]
         else None,
-        missing=missing.said(problem) if missing else None,
+        about_source=source_warnings(lake, landed, problem, today=now.date()),
         watch=_newest(lake, "champion_watch", current),
         trusted={name: trusted(gaps, name) for name in gaps["metric"].unique().to_pylist()} if gaps is not None else {},
         drift=_drift(lake),
@@ -131,9 +131,9 @@ def _rows(table: pa.Table | None) -> list[dict[str, Any]]:
 
 def _drift(lake: Lake) -> list[dict[str, Any]]:
     """The last days that were tested; one that was tested without a champion has no rows."""
-    if not lake.exists(DATA_DRIFT):
+    days = days_looked_at(lake)
+    if not days:
         return []
-    days = sorted(lake.snapshot(DATA_DRIFT).partitions)
     first = date.fromisoformat(days[-1]) - timedelta(days=DAYS - 1)
     return _rows(lake.read_arrow(DATA_DRIFT, [day for day in days if day >= first.isoformat()]))
 

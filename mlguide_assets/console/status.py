@@ -3,24 +3,27 @@
 import json
 import math
 from collections.abc import Container, Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 from mlguide_assets.define.changing import changing_warnings
 from mlguide_assets.define.decision import plural
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.batch import PREDICTIONS
+from mlguide_assets.deploy.batch import PREDICTIONS, reached_days
 from mlguide_assets.deploy.bundle import champion, metadata_of
 from mlguide_assets.deploy.history import last_decision, last_gate_decision
 from mlguide_assets.experiment.canary_record import running_canary
 from mlguide_assets.observe.alerting import book_of
 from mlguide_assets.observe.drift_table import last_verdict, waiting
 from mlguide_assets.observe.drift_windows import Landed
-from mlguide_assets.observe.missing_outcomes import age_of_performance, missing_outcomes
-from mlguide_assets.observe.new_days import landed_rows
+from mlguide_assets.observe.landed import landed_rows
+from mlguide_assets.observe.missing_outcomes import age_of_performance
+from mlguide_assets.observe.new_days import events_by_day
 from mlguide_assets.observe.performance_verdict import VERDICTS
+from mlguide_assets.observe.source_warnings import source_warnings
 from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.sources.simulation_clock import day_reached
 from mlguide_assets.retrain.trigger_state import rows_of
 from mlguide_assets.settings import Home
 from mlguide_assets.train.decisions import DECISION_METRICS
@@ -54,20 +57,27 @@ def collect(home: Home) -> dict[str, Any]:
         "monitoring": _monitoring(lake, current.version, landed) if current else None,
         "incidents": _incidents(home, problem),
         "contracts": _rows(lake, "contract_results", ["rule", "violations", "rows", "action", "cause"]),
-        "warnings": [*changing_warnings(problem), *_about_source(landed, problem)],
-        "scored": _scored(lake, problem),
+        "warnings": [
+            *changing_warnings(problem),
+            *source_warnings(lake, landed, problem, today=datetime.now(UTC).date()),
+        ],
+        "scored": _scored(home, lake, problem, landed),
         "tables": {name: {"rows": snapshot.rows, "snapshot": snapshot.id} for name, snapshot in lake.tables().items()},
     }
 
 
-def _scored(lake: Lake, problem: Problem) -> dict[str, Any] | None:
-    """The newest day that was scored, how many of what was scored, and where that is; None before the first."""
+def _scored(home: Home, lake: Lake, problem: Problem, landed: Sequence[Landed]) -> dict[str, Any] | None:
+    """The newest day that was scored, how many of what was scored, and where that is; None before the first.
+
+    Of days that the data no longer reach there are scores, too: of rows that are gone.
+    """
     decision = problem.decision
     table = decision.best_table or PREDICTIONS
     if not lake.exists(table):
         return None
     partitions = lake.snapshot(table).partitions
-    scored = [day for day in sorted(partitions) if partitions[day].rows]
+    today = day_reached(problem, home.simulation_clock(problem.key), datetime.now(UTC))
+    scored = reached_days([day for day in partitions if partitions[day].rows], events_by_day(landed), today=today)
     if not scored:
         return None
     many = plural(decision.unit if decision.choose else decision.noun)
@@ -153,12 +163,6 @@ def _is_decided(lake: Lake, candidate: str) -> bool:
     decided, registered = last_gate_decision(lake), _rows(lake, "registered_model", ["version", "candidate"])
     versions = [row["version"] for row in registered if row["candidate"] == candidate]
     return decided is not None and decided["version"] in versions
-
-
-def _about_source(landed: Sequence[Landed], problem: Problem) -> list[str]:
-    """What the source no longer delivers."""
-    missing = missing_outcomes(landed)
-    return [missing.said(problem)] if missing else []
 
 
 def _monitoring(lake: Lake, version: str, landed: Sequence[Landed]) -> dict[str, dict[str, str | None]]:

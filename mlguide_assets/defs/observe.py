@@ -204,8 +204,8 @@ def performance(workspace: Workspace, features: Any) -> Iterator[dg.Output[Any]]
     description="The champion has not dropped significantly more than watching.max_drop since training.",
 )
 def performance_holds(workspace: Workspace, performance_verdicts: Any) -> dg.AssetCheckResult:
+    from mlguide_assets.observe.landed import landed_rows
     from mlguide_assets.observe.missing_outcomes import age_of_performance
-    from mlguide_assets.observe.new_days import landed_rows
 
     last = next(reversed(performance_verdicts.to_pyarrow().to_pylist()), None)
     if last is None:

@@ -139,8 +139,8 @@ def note_failed_retraining(context: dg.RunFailureSensorContext, workspace: Works
 @dg.sensor(
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=LOOK_EVERY,
-    description="Opens and closes alerts: the champion has dropped, concept drift, a rollback, an aborted canary, or "
-    "outcomes that do not come any more.",
+    description="Opens and closes alerts: the champion has dropped, concept drift, a rollback, an aborted canary, "
+    "outcomes or data that do not come any more, or rows that the source has lost.",
 )
 def alert_on_performance(context: dg.SensorEvaluationContext, workspace: Workspace) -> dg.SkipReason:
     from datetime import UTC, datetime
@@ -149,7 +149,7 @@ def alert_on_performance(context: dg.SensorEvaluationContext, workspace: Workspa
     from mlguide_assets.retrain.outcomes import incidents
 
     home, now = workspace.home, datetime.now(UTC)
-    found = incidents(home, workspace.lake, workspace.problem)
+    found = incidents(home, workspace.lake, workspace.problem, today=now.date())
     # Every hour all the same: people who have not acknowledged an incident are reminded of it.
     seen = f"{now:%Y-%m-%dT%H} " + " ".join(f"{key}: {alert.happened}" for key, alert in found.items() if alert)
     if seen == context.cursor:

@@ -97,6 +97,20 @@ def days_to_score(landed: Mapping[date, int], *, today: date) -> list[date]:
     return [first + timedelta(days=place) for place in range((last - first).days + 1)]
 
 
+def reached_days(days: Iterable[str], landed: Mapping[date, int], *, today: date) -> list[str]:
+    """Of days that were scored, those that the data still reach, the oldest first.
+
+    What was made of rows that are gone stays in the lake: it may have been sent.
+
+    Args:
+        days: in ISO 8601.
+        landed: events per day, of days that have any; without any, nothing is known, and all days count.
+        today: by the clock of the source, UTC.
+    """
+    known = days_to_score(landed, today=today)
+    return sorted(day for day in days if not known or day <= known[-1].isoformat())
+
+
 def skipped_days(scored: Iterable[str], day: date) -> str | None:
     """Of the days before one, those that were passed over since the last that was scored, as a sentence.
 

@@ -6,6 +6,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlguide_assets.observe.landed import landed_rows
+from mlguide_assets.prepare.clock import last_day
 from mlguide_assets.prepare.lake.lake import Lake
 
 DATA_DRIFT = "data_drift"
@@ -28,10 +30,10 @@ small, and so tested together, as many more as two verdicts take."""
 
 
 def recent(lake: Lake) -> pa.Table:
-    """The rows of the last days that were looked at, by day."""
-    if not lake.exists(DATA_DRIFT):
+    """The rows of the last days that were looked at, by day; days that the data no longer reach are left out."""
+    days = days_looked_at(lake)
+    if not days:
         return pa.table({})
-    days = sorted(lake.snapshot(DATA_DRIFT).partitions)
     found = lake.read_arrow(DATA_DRIFT, partitions=days[-KEPT_IN_MIND:])
     for back in range(KEPT_IN_MIND, min(MOST_KEPT, len(days)), KEPT_IN_MIND):
         if len({row["day"] for row in verdicts_of(found) if of_decisions(row) and is_tested(row)}) > 1:
@@ -39,6 +41,14 @@ def recent(lake: Lake) -> pa.Table:
         older = lake.read_arrow(DATA_DRIFT, partitions=days[-back - KEPT_IN_MIND : -back])
         found = pa.concat_tables([older, found], promote_options="default")
     return found
+
+
+def days_looked_at(lake: Lake) -> list[str]:
+    """The days that were looked at, the oldest first, up to the last that has landed: later ones are gone."""
+    if not lake.exists(DATA_DRIFT):
+        return []
+    last = last_day({row["day"]: row["rows"] for row in landed_rows(lake) if row["rows"]})
+    return sorted(day for day in lake.snapshot(DATA_DRIFT).partitions if last is None or day <= last.isoformat())
 
 
 def is_tested(row: Mapping[str, Any]) -> bool:

@@ -12,18 +12,13 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import metadata_of_version, pointed_version
 from mlguide_assets.observe.drift_table import signatures
 from mlguide_assets.observe.drift_windows import Landed, decisions_on, signature_of, window_of
+from mlguide_assets.observe.landed import landed_rows
 from mlguide_assets.prepare.clock import last_day, usual_rows
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 
-LANDED_DAYS = "landed_days"
 MOST_DAYS, MOST_CUT_OFFS = 14, 2
 """Only the last days, or cut-offs, are looked at: older ones were, or came before monitoring began."""
-
-
-def landed_rows(lake: Lake) -> list[dict[str, Any]]:
-    """The rows of `landed_days`; none before the first reading."""
-    return list(lake.read_arrow(LANDED_DAYS).to_pylist()) if lake.exists(LANDED_DAYS) else []
 
 
 def days_to_check(home: Home, lake: Lake, problem: Problem, *, today: date) -> dict[date, str]:

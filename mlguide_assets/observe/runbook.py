@@ -20,6 +20,19 @@ BY_KEY = {
         "label.window says, write a longer one.",
         "mlguide status",
     ),
+    "rows-lost": Runbook(
+        "The source had rows at an earlier reading that it has no longer. Features, scores and plans are made without "
+        "them; plans of days that the data no longer reach are kept, and are not shown as the newest.",
+        "If the source was cut on purpose, nothing is needed: the alert ends after the next readings. Else restore "
+        "what is missing there, such as a file of a folder, and read it again.",
+        "mlguide status",
+    ),
+    "data-old": Runbook(
+        "The source has had no new events for a week or longer: its feed stands still, and all works with old data.",
+        "Correct what fills the source. If the data have ended, write serving: {clock: data} in the problem file; if "
+        "they come that late, a longer serving: {stale_after}.",
+        "mlguide status",
+    ),
     "performance-gap": Runbook(
         "On the same rows, outcomes differ from the champion's own probabilities by more than chance: the relation "
         "between features and outcome has changed (concept drift).",

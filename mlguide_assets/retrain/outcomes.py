@@ -1,7 +1,7 @@
 """How trainings ended: from the gate's record to the record of ticks, and from there to the lake."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from mlguide_assets.define.problem import Problem
@@ -12,8 +12,10 @@ from mlguide_assets.experiment.canary_alert import CANARY_ABORT, canary_aborted
 from mlguide_assets.observe.alerting import dropped, unexpected
 from mlguide_assets.observe.alerts.alert import Alert
 from mlguide_assets.observe.cost_effect import last_window, window_cost
+from mlguide_assets.observe.landed import landed_rows
+from mlguide_assets.observe.lost_rows import ROWS_LOST, lost_rows
 from mlguide_assets.observe.missing_outcomes import OUTCOMES_MISSING, missing_outcomes
-from mlguide_assets.observe.new_days import landed_rows
+from mlguide_assets.observe.old_data import DATA_OLD, old_data
 from mlguide_assets.observe.performance_verdict import VERDICTS
 from mlguide_assets.prepare.clock import last_day
 from mlguide_assets.prepare.lake.lake import Lake
@@ -62,8 +64,12 @@ def _decision_of(lake: Lake, run_id: str) -> dict[str, Any] | None:
     return None
 
 
-def incidents(home: Home, lake: Lake, problem: Problem) -> dict[str, Alert | None]:
-    """The alerts about the champion and its outcomes, by the key of the incident; None where there is none."""
+def incidents(home: Home, lake: Lake, problem: Problem, *, today: date) -> dict[str, Alert | None]:
+    """The alerts about the champion, its rows and outcomes, by the key of the incident; None where there is none.
+
+    Args:
+        today: by the clock of the wall, UTC.
+    """
     bundles, metric = home.bundles(problem.key), problem.metric.primary
     version = pointed_version(bundles)
     verdicts = rows_of(lake, VERDICTS, version)
@@ -74,13 +80,16 @@ def incidents(home: Home, lake: Lake, problem: Problem) -> dict[str, Alert | Non
     facts = metadata_of_version(bundles, version) if version else {}
     trained_cost = facts.get("evaluation", {}).get(f"{model_name(facts)}_cost_per_1000")
     against_training, against_estimate = cost_effects(windows, trained_cost, problem.costs)
-    missing = missing_outcomes(landed_rows(lake))
+    days = landed_rows(lake)
+    missing, lost, old = missing_outcomes(days), lost_rows(lake, problem), old_data(days, problem, today=today)
     return {
         "performance-drop": dropped(verdicts, cost_effect=against_training),
         "performance-gap": unexpected(gaps, cost_effect=against_estimate),
         "rollback": rolled_back(ticks_of(home, problem)),
         CANARY_ABORT: canary_aborted(lake),
         OUTCOMES_MISSING: missing.alert(problem) if missing else None,
+        DATA_OLD: old.alert() if old else None,
+        ROWS_LOST: lost.alert(problem) if lost else None,
     }
 
 

@@ -56,6 +56,16 @@ def test_another_day_or_all_days_are_exported_when_asked_for(home: Home) -> None
     assert set(exported(home, "send_plan", Which(all_days=True)).scoring_date) == set(DAYS)
 
 
+def test_days_that_the_data_no_longer_reach_are_exported_when_asked_for_only(home: Home) -> None:
+    lake = Lake(home.lake(load_problem("planeswalker").key))
+    lake.write("landed_days", pa.table({"day": [date(2026, 1, 1)], "rows": [5]}))
+    assert set(exported(home, "send_plan").scoring_date) == {"2026-01-01"}
+    assert set(exported(home, "send_plan", Which(day=date(2026, 1, 3))).scoring_date) == {"2026-01-03"}
+    lake.write("landed_days", pa.table({"day": [date(2025, 12, 1)], "rows": [5]}))
+    with pytest.raises(InputError, match="no longer reach any day of table 'send_plan': its last is 2026-01-03"):
+        exported(home, "send_plan")
+
+
 def test_a_table_of_events_is_exported_whole(home: Home) -> None:
     assert exported(home, "user_emails").user_id.to_list() == [1, 2]
 

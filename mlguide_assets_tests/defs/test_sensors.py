@@ -243,6 +243,16 @@ def test_outcomes_that_do_not_come_are_reported_until_they_do(house: House) -> N
     assert house.incidents == []
 
 
+def test_drift_of_days_that_are_gone_is_no_evidence(house: House) -> None:
+    house.install()
+    house.land()
+    for day in (8, 9):
+        house.note_drift(date(2026, 1, day), "act")
+    assert retrain.TICK in house.look(retrain.retrain_on_drift)[0].tags
+    house.land(last=date(2026, 1, 8))
+    assert "1 day was tested" in house.look(retrain.retrain_on_drift)[0].skip_message
+
+
 def test_all_of_them_are_tested_here_and_say_why_they_are_no_conditions() -> None:
     """A sensor or schedule that is added must be called in this file; `test_timetable.py` has when they tick."""
     made = [each for module in (new_data, observe, retrain) for each in vars(module).values()]

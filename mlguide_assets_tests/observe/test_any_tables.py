@@ -15,8 +15,9 @@ from mlguide_assets.deploy.landing import log_schema
 from mlguide_assets.observe.champion_watch import compare
 from mlguide_assets.observe.data_drift import check_days
 from mlguide_assets.observe.drift_table import TRAFFIC, WHOLE
+from mlguide_assets.observe.landed import LANDED_DAYS
 from mlguide_assets.observe.model_performance import watch_performance
-from mlguide_assets.observe.new_days import LANDED_DAYS, days_to_check, last_of_reference
+from mlguide_assets.observe.new_days import days_to_check, last_of_reference
 from mlguide_assets.observe.rows import landed_days
 from mlguide_assets.prepare.features.building import tables_of
 from mlguide_assets.retrain.new_data import scores_due

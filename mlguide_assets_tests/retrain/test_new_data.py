@@ -10,7 +10,7 @@ from mlguide_assets.define.loading import load_problem
 from mlguide_assets.define.operations import Retraining
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.sources import FilesSource, SimulatorSource
-from mlguide_assets.deploy.batch import days_to_score, refuse_unreached, skipped_days
+from mlguide_assets.deploy.batch import days_to_score, reached_days, refuse_unreached, skipped_days
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.retrain import new_data
@@ -80,6 +80,22 @@ def test_days_are_scored_up_to_the_one_after_the_newest_send_as_far_as_it_has_be
     refuse_unreached(days[-1], days[-1])
     with pytest.raises(InputError, match=f"cannot be scored: the data reach as far as .*, so {wanted} is the last"):
         refuse_unreached(days[-1] + timedelta(days=1), days[-1])
+
+
+@pytest.mark.parametrize(
+    ("newest", "today", "reached"),
+    [
+        (5, date(2026, 6, 1), ["2026-05-05", "2026-05-06"]),
+        (5, date(2026, 5, 5), ["2026-05-05"]),
+        (9, date(2026, 6, 1), ["2026-05-05", "2026-05-06", "2026-05-09"]),
+        (None, date(2026, 6, 1), ["2026-05-05", "2026-05-06", "2026-05-09"]),
+    ],
+)
+def test_days_that_were_scored_are_reached_up_to_the_one_that_is_now(
+    newest: int | None, today: date, reached: list[str]
+) -> None:
+    rows = {date(2026, 5, newest) - timedelta(days=back): 50 for back in range(9)} if newest else {}
+    assert reached_days(["2026-05-09", "2026-05-06", "2026-05-05"], rows, today=today) == reached
 
 
 @pytest.mark.parametrize(

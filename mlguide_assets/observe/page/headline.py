@@ -29,8 +29,8 @@ def nothing_ran(report: ReportData) -> bool:
 def _lines(report: ReportData) -> Iterator[tuple[State, str, str, list[Html | str]]]:
     yield _champion(report)
     yield _quality(report)
-    if report.missing:
-        yield "bad", "Outcomes", "performance", [sentence(report.missing)]
+    for said in report.about_source:
+        yield "careful", "Source", "drift", [sentence(said)]
     yield _reaction(report)
     yield _drift(report)
     yield _serving(report)

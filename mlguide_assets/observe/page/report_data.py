@@ -42,7 +42,7 @@ class ReportData:
             and retraining_decisions; empty where the table is not there.
         verdict: row of performance_verdicts on the champion's last window; None where there is none.
         verdict_age: that it is of a day longer ago than it should be; None where it is not.
-        missing: that outcomes do not come any more; None where they do.
+        about_source: what the source no longer delivers, a sentence each.
         watch: row of champion_watch on the champion; None where there is none.
         trusted: by metric, whether the estimate was right on earlier days as often as its noise says.
         reports: day (ISO 8601) to where its drift report is, as seen from the page.
@@ -67,7 +67,7 @@ class ReportData:
     gaps: Rows = ()
     verdict: Mapping[str, Any] | None = None
     verdict_age: str | None = None
-    missing: str | None = None
+    about_source: Sequence[str] = ()
     watch: Mapping[str, Any] | None = None
     trusted: Mapping[str, bool] = field(default_factory=dict)
     drift: Rows = ()

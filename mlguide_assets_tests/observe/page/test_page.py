@@ -137,9 +137,11 @@ def test_the_headline_says_how_everything_is(everything: ReportData) -> None:
 
 def test_performance_that_is_old_and_outcomes_that_do_not_come_are_marked(everything: ReportData) -> None:
     verdict = {**(everything.verdict or {}), "verdict": "holds", "reason": "It holds."}
-    old = replace(everything, verdict=verdict, verdict_age="That is 47 days before.", missing="No outcome has come")
+    old = replace(
+        everything, verdict=verdict, verdict_age="That is 47 days before.", about_source=["No outcome has come"]
+    )
     assert "It holds. That is 47 days before." in said(old, "state")
-    assert "Outcomes No outcome has come." in said(old, "state")
+    assert "Source No outcome has come." in said(old, "state")
     assert "That is 47 days before." in said(old, "performance")
 
 

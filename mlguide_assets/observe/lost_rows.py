@@ -1,0 +1,106 @@
+"""What an earlier reading of the source had and this one has not: days at the end, or rows in between.
+
+A source may be cut on purpose, so nothing stops. Earlier is what the lake still keeps of `landed_days`: a few readings
+later the shorter source is the usual one. It imports neither Ibis nor DuckDB.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.define.sources import AnySimulator
+from mlguide_assets.observe.alerts.alert import Alert
+from mlguide_assets.observe.landed import LANDED_DAYS
+from mlguide_assets.observe.new_days import events_by_day
+from mlguide_assets.prepare.clock import last_day, usual_rows
+from mlguide_assets.prepare.lake.lake import Lake
+
+ROWS_LOST = "rows-lost"
+"""The key of the incident."""
+
+_MANY, _FEW = 1 / 20, 1 / 100
+"""Of all rows: as many of any days are lost; of days that lost more than half, as few, or as many as a usual day has.
+What is less are corrections."""
+
+
+@dataclass(frozen=True)
+class LostRows:
+    """Events of an earlier reading that the last one has not.
+
+    Attributes:
+        rows: how many are gone; of: how many there were.
+        first, last: the first and the last day that has fewer.
+        before, now: the last day of the data then, and now.
+    """
+
+    rows: int
+    of: int
+    first: date
+    last: date
+    before: date
+    now: date | None
+
+    def said(self, problem: Problem) -> str:
+        """As a sentence."""
+        table = problem.schema.table_of(problem.deciding_event)
+        are = "is" if self.rows == 1 else "are"
+        gone = f"{self.rows:,} of the {self.of:,} rows of {table} {are} gone, of {self.first} to {self.last}"
+        if self.now is None or self.now < self.before:
+            return f"The data went back from {self.before} to {self.now or 'nothing'}: {gone}"
+        return f"Rows of an earlier reading are gone: {gone}"
+
+    def alert(self, problem: Problem) -> Alert:
+        return Alert(
+            key=ROWS_LOST,
+            kind="data",
+            level="warn",
+            title="The source has lost rows that it had",
+            happened=f"{self.said(problem)}.",
+            since=datetime.combine(self.first, datetime.min.time(), UTC),
+            severity=f"{self.rows / self.of:.0%} of the rows are gone, and what is made of them is now made without.",
+            next_step="If it was not on purpose, restore the source: the next reading takes what it has.",
+            facts={"rows": self.rows, "before": self.before.isoformat()},
+        )
+
+
+def lost_rows(lake: Lake, problem: Problem) -> LostRows | None:
+    """What the last reading has not that those before had, which the lake keeps; None where it has all.
+
+    A simulated world loses nothing: it is another world, of fewer rows, where somebody asked for one.
+    """
+    if isinstance(problem.source, AnySimulator) or not lake.exists(LANDED_DAYS):
+        return None
+    *earlier, now = (
+        events_by_day(lake.read_arrow(LANDED_DAYS, snapshot_id=each.id).to_pylist())
+        for each in lake.history(LANDED_DAYS)
+    )
+    return most_lost(now, earlier)
+
+
+def most_lost(now: Mapping[date, int], earlier: Iterable[Mapping[date, int]]) -> LostRows | None:
+    """The largest loss against some earlier readings; None where there is none that is more than corrections.
+
+    Args:
+        now: events per day, of days that have any.
+        earlier: the same of other readings.
+    """
+    found = [lost for before in earlier if (lost := _lost(now, before))]
+    return max(found, key=lambda lost: lost.rows, default=None)
+
+
+def _lost(now: Mapping[date, int], before: Mapping[date, int]) -> LostRows | None:
+    reached, was = last_day(now), last_day(before)
+    if was is None:
+        return None
+    # Where the data go on, what is older than a source keeps falls out of it.
+    first = min(now, default=was) if reached and reached > was else date.min
+    fewer = {
+        day: rows - now.get(day, 0) for day, rows in before.items() if first <= day <= was and rows > now.get(day, 0)
+    }
+    rows, of = sum(fewer.values()), sum(before.values())
+    emptied = sum(lost for day, lost in fewer.items() if lost > before[day] / 2)
+    went_back = reached is None or reached < was
+    if not went_back and rows < _MANY * of and emptied < max(usual_rows(before, was), _FEW * of):
+        return None
+    return LostRows(rows, of, min(fewer), max(fewer), was, reached)

@@ -1,0 +1,86 @@
+"""What a source has no longer: which losses are reported, and which are the usual course of things."""
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from mlguide_assets.define.loading import load_problem
+from mlguide_assets.observe.lost_rows import LostRows, lost_rows, most_lost
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.retrain.outcomes import incidents
+from mlguide_assets.settings import Home
+from mlguide_assets_tests.samples import sample_problem
+
+PROBLEM = sample_problem("anywhere")
+FIRST = date(2025, 1, 1)
+YEAR = {FIRST + timedelta(days=at): 100 for at in range(365)}
+END = max(YEAR)
+
+
+def without(first: str, last: str) -> dict[date, int]:
+    gone = range(date.fromisoformat(first).toordinal(), date.fromisoformat(last).toordinal() + 1)
+    return {day: rows for day, rows in YEAR.items() if day.toordinal() not in gone}
+
+
+LATER = {day + timedelta(days=40): rows for day, rows in YEAR.items()}
+
+
+@pytest.mark.parametrize(
+    ("now", "rows", "said"),
+    [
+        pytest.param(YEAR, None, "", id="all are there"),
+        pytest.param({**YEAR, END + timedelta(days=1): 100}, None, "", id="it goes on"),
+        pytest.param(
+            without("2025-11-01", "2025-12-31"),
+            6100,
+            "The data went back from 2025-12-31 to 2025-10-31: 6,100 of the 36,500 rows of user_emails are gone, of "
+            "2025-11-01 to 2025-12-31",
+            id="the newest two months",
+        ),
+        pytest.param(
+            without("2025-05-01", "2025-05-31"),
+            3100,
+            "Rows of an earlier reading are gone: 3,100 of the 36,500 rows of user_emails are gone, of 2025-05-01 to "
+            "2025-05-31",
+            id="a file in between",
+        ),
+        pytest.param(without("2025-01-01", "2025-01-31"), 3100, "", id="the first file, while nothing came"),
+        pytest.param(LATER, None, "", id="what is older than a year falls out"),
+        pytest.param({**YEAR, FIRST: 1, END - timedelta(days=3): 60}, None, "", id="corrections"),
+        pytest.param({day: rows - 7 for day, rows in YEAR.items()}, 2555, "", id="a part of every day"),
+        pytest.param({**YEAR, END: 1}, None, "", id="a correction of the newest day"),
+        pytest.param({day: rows - 1 for day, rows in YEAR.items()}, None, "", id="one entity is forgotten"),
+        pytest.param(without("2025-12-31", "2025-12-31"), 100, "back from 2025-12-31 to 2025-12-30", id="one day"),
+        pytest.param({}, 36500, "The data went back from 2025-12-31 to nothing: ", id="everything"),
+    ],
+)
+def test_days_at_the_end_and_rows_in_between_are_lost(now: dict[date, int], rows: int | None, said: str) -> None:
+    found = most_lost(now, [YEAR])
+    assert (found.rows if found else None) == rows
+    assert said in (found.said(PROBLEM) if found else "")
+
+
+def test_a_row_of_the_future_that_is_corrected_takes_nothing_back() -> None:
+    assert most_lost(YEAR, [{**YEAR, date(2030, 1, 1): 1}]) is None
+
+
+def test_a_loss_is_reported_as_long_as_the_lake_keeps_a_reading_that_had_more(tmp_path: Path) -> None:
+    lake = Lake(tmp_path, keep=3)
+
+    def land(days: dict[date, int]) -> LostRows | None:
+        lake.write("landed_days", pa.table({"day": list(days), "rows": list(days.values())}))
+        return lost_rows(lake, PROBLEM)
+
+    assert lost_rows(lake, PROBLEM) is None
+    short = without("2025-11-01", "2025-12-31")
+    later = [{**short, date(2025, 11, day): 100} for day in (1, 2)]
+    found = [land(days) for days in (YEAR, short)]
+    assert incidents(Home(tmp_path), lake, PROBLEM, today=END)["rows-lost"] is not None
+    assert lost_rows(lake, load_problem("planeswalker")) is None, "another world, that somebody asked for"
+    found += [land(days) for days in (short, *later)]
+    assert [each.rows if each else None for each in found] == [None, 6100, 6100, 6000, None]
+    alert = found[1].alert(PROBLEM) if found[1] else None
+    assert alert is not None
+    assert (alert.key, alert.level, alert.severity[:3]) == ("rows-lost", "warn", "17%")
