@@ -125,9 +125,11 @@ def test_triggers_and_scores_are_due_by_the_events_that_decide(house: OtherHouse
     newest = max(day for day, row in days.items() if row["rows"])
     known = trigger_state(home, lake, problem, ticks_of(home, problem))
     assert known.newest == newest
-    matured = [row for day, row in days.items() if newest - day >= problem.label.window + timedelta(days=1)]
-    assert known.new_matured == sum(row["decisions"] for row in matured), "nothing was trained by an asset"
-    assert f"{problem.decision.plural} have matured so far" in daily(known, problem).reason
+    matured = [row for row in days.values() if row["decisions"] and row["matured"] == row["decisions"]]
+    ended = {day for day, row in days.items() if row["decisions"] and newest - day > problem.label.window}
+    assert ended <= {row["day"] for row in matured}
+    assert known.new_matured == sum(row["known"] for row in matured), "nothing was trained by an asset"
+    assert f"{problem.decision.plural} have matured, with a known outcome, so far" in daily(known, problem).reason
     due = scores_due(home, lake, problem, datetime(2030, 1, 1, tzinfo=UTC))
     assert due is not None
     assert due[0] == (newest + timedelta(days=1)).isoformat()
