@@ -4,7 +4,7 @@ A source may be cut on purpose, so nothing stops. Earlier is what the lake still
 later the shorter source is the usual one. It imports neither Ibis nor DuckDB.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -22,6 +22,9 @@ ROWS_LOST = "rows-lost"
 _MANY, _FEW = 1 / 20, 1 / 100
 """Of all rows: as many of any days are lost; of days that lost more than half, as few, or as many as a usual day has.
 What is less are corrections."""
+
+_LEAST = 10
+"""Rows of a part of a table: fewer are corrections, too."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,57 @@ class LostRows:
             next_step="If it was not on purpose, restore the source: the next reading takes what it has.",
             facts={"rows": self.rows, "before": self.before.isoformat()},
         )
+
+
+@dataclass(frozen=True)
+class LostPart:
+    """Rows of a table, beside that of the decisions, that an earlier reading had and the last one has not."""
+
+    table: str
+    rows: int
+    of: int
+
+    def said(self) -> str:
+        """As a sentence."""
+        are = "is" if self.rows == 1 else "are"
+        return f"Rows of an earlier reading are gone: {self.rows:,} of the {self.of:,} rows of {self.table} {are} gone"
+
+
+def lost_parts(lake: Lake, problem: Problem) -> list[LostPart]:
+    """What the last reading has not of the tables beside that of the decisions; as `lost_rows`, by their partitions."""
+    if isinstance(problem.source, AnySimulator):
+        return []
+    deciding = problem.schema.table_of(problem.deciding_event)
+    found = []
+    for table in (name for name in problem.tables if name != deciding and lake.exists(name)):
+        *earlier, now = (
+            {key: file.rows for key, file in each.partitions.items() if file.rows} for each in lake.history(table)
+        )
+        lost = [part for before in earlier if (part := _lost_part(table, now, before))]
+        found += [max(lost, key=lambda part: part.rows)] if lost else []
+    return found
+
+
+def _lost_part(table: str, now: Mapping[str, int], before: Mapping[str, int]) -> LostPart | None:
+    """Of two readings. Partitions become months and years as time passes, so they are compared by the longest."""
+    keys = now.keys() | before.keys()
+    then, left = (_by_longest(counts, keys) for counts in (before, now))
+    newest, was = (max((key for key in counts if key[0].isdigit()), default="") for counts in (now, before))
+    # As of days: where the data go on, the oldest fall out of the source.
+    first = min(left) if newest > was else ""
+    fewer = {key: rows - left.get(key, 0) for key, rows in then.items() if key > first and rows > left.get(key, 0)}
+    rows, of = sum(fewer.values()), sum(before.values())
+    emptied = sum(lost for key, lost in fewer.items() if lost > then[key] / 2)
+    return LostPart(table, rows, of) if rows and (rows >= _MANY * of or emptied >= max(_LEAST, _FEW * of)) else None
+
+
+def _by_longest(counts: Mapping[str, int], keys: Collection[str]) -> dict[str, int]:
+    """Rows by the longest stretch (a year, a month, a day) that is a partition of either."""
+    found: dict[str, int] = {}
+    for key, rows in counts.items():
+        longest = next((each for each in (key[:4], key[:7]) if each in keys), key)
+        found[longest] = found.get(longest, 0) + rows
+    return found
 
 
 def lost_rows(lake: Lake, problem: Problem) -> LostRows | None:

@@ -5,7 +5,7 @@ from datetime import date
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.observe.drift_windows import Landed
-from mlguide_assets.observe.lost_rows import lost_rows
+from mlguide_assets.observe.lost_rows import lost_parts, lost_rows
 from mlguide_assets.observe.missing_outcomes import missing_outcomes
 from mlguide_assets.observe.old_data import old_data
 from mlguide_assets.prepare.lake.lake import Lake
@@ -20,4 +20,5 @@ def source_warnings(lake: Lake, landed: Sequence[Landed], problem: Problem, *, t
     """
     found = (lost_rows(lake, problem), missing_outcomes(landed))
     old = old_data(landed, problem, today=today)
-    return [*(each.said(problem) for each in found if each), *([old.said()] if old else [])]
+    said = [each.said(problem) for each in found if each]
+    return [*said, *(each.said() for each in lost_parts(lake, problem)), *([old.said()] if old else [])]

@@ -7,7 +7,9 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.define.loading import load_problem
-from mlguide_assets.observe.lost_rows import LostRows, lost_rows, most_lost
+from mlguide_assets.observe.lost_rows import LostRows, lost_parts, lost_rows, most_lost
+from mlguide_assets.observe.source_warnings import source_warnings
+from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.retrain.outcomes import incidents
 from mlguide_assets.settings import Home
@@ -84,3 +86,33 @@ def test_a_loss_is_reported_as_long_as_the_lake_keeps_a_reading_that_had_more(tm
     alert = found[1].alert(PROBLEM) if found[1] else None
     assert alert is not None
     assert (alert.key, alert.level, alert.severity[:3]) == ("rows-lost", "warn", "17%")
+
+
+MONTHS = {f"2025-{month:02}": 100 for month in range(1, 13)}
+
+
+@pytest.mark.parametrize(
+    ("now", "rows"),
+    [
+        pytest.param(MONTHS, None, id="all are there"),
+        pytest.param({**MONTHS, "2025-05": 0}, 100, id="a file in between"),
+        pytest.param({**MONTHS, "2025-05": 60}, None, id="corrections"),
+        pytest.param({"2025": 1200, "2026-01": 100, "2026-02-01": 9}, None, id="months become a year"),
+        pytest.param({"2025": 1000, "2026-01": 100, "2026-02-01": 9}, None, id="and its oldest fall out"),
+        pytest.param({**dict(list(MONTHS.items())[1:]), "2026-01": 10}, None, id="the oldest fall out"),
+        pytest.param(dict(list(MONTHS.items())[1:]), 100, id="the first file, while nothing came"),
+        pytest.param({}, 1200, id="everything"),
+        pytest.param({"undated": 5, **dict(list(MONTHS.items())[1:]), "2026-01": 10}, None, id="rows without a time"),
+    ],
+)
+def test_other_tables_lose_parts_whose_months_are_emptied(
+    now: dict[str, int], rows: int | None, tmp_path: Path
+) -> None:
+    lake = Lake(tmp_path)
+    for months in (MONTHS, now or {"none": 0}):
+        parts = {key: pa.table({"number": pa.array(range(count), pa.int64())}) for key, count in months.items()}
+        lake.write_partitions("email_content", Partitions(parts, {}))
+    found = [(each.table, each.rows, each.of) for each in lost_parts(lake, PROBLEM)]
+    assert found == ([("email_content", rows, 1200)] if rows else [])
+    said = "Rows of an earlier reading are gone: 100 of the 1,200 rows of email_content are gone"
+    assert rows != 100 or said in source_warnings(lake, [], PROBLEM, today=END)
