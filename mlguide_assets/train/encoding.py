@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.catalogue import Feature
-from mlguide_assets.prepare.features.comparing import floats
+from mlguide_assets.prepare.features.comparing import floats, single_precision
 
 Matrix = npt.NDArray[np.float32]
 
@@ -77,6 +77,8 @@ class Encoding:
     def matrix(self, rows: pa.Table) -> Matrix:
         """Encode rows as float32 (rows, features), NaN for what is missing or was never seen.
 
+        What is too large for a model is the largest that it takes (`single_precision`), in training and in answers.
+
         Raises:
             InputError: a feature that training had is not among the columns.
         """
@@ -84,7 +86,9 @@ class Encoding:
         encoded = np.empty((rows.num_rows, len(self.features)), dtype=np.float32)
         for position, feature in enumerate(self.features):
             column = rows[feature.name]
-            encoded[:, position] = floats(column if feature.categories is None else _positions(feature, column))
+            encoded[:, position] = single_precision(
+                floats(column if feature.categories is None else _positions(feature, column))
+            )
         return encoded
 
     def matrix_of_values(self, columns: Mapping[str, Sequence[Any]]) -> Matrix:
@@ -95,14 +99,14 @@ class Encoding:
         """
         self._refuse_absent(columns)
         rows = len(columns[self.names[0]])
-        encoded = np.empty((rows, len(self.features)), dtype=np.float32)
+        numbers = np.empty((rows, len(self.features)))
         for position, (feature, codes) in enumerate(zip(self.features, self._codes, strict=True)):
             values = columns[feature.name]
             if codes is not None:
                 other = len(codes) if feature.others else None
                 values = [None if value is None else codes.get(value, other) for value in values]
-            encoded[:, position] = np.array(values, dtype=np.float64)
-        return encoded
+            numbers[:, position] = np.array(values, dtype=np.float64)
+        return single_precision(numbers)
 
     @cached_property
     def _codes(self) -> list[dict[str, int] | None]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mlguide_assets.prepare.features.comparing import single_precision
 from mlguide_assets.train.calibration import IDENTITY, Calibration, sigmoid
 from mlguide_assets.train.encoding import Encoding, Matrix
 
@@ -75,7 +76,7 @@ class Linear:
 
     def contributions(self, matrix: Matrix) -> npt.NDArray[np.float32]:
         """What each feature adds to the calibrated log-odds (rows, features), beside the mean over training rows."""
-        return np.asarray(self._added(matrix) * self.calibration.slope, dtype=np.float32)
+        return single_precision(self._added(matrix) * self.calibration.slope)
 
     def importance(self) -> dict[str, float]:
         """Share of each feature in the variance of the terms over the training rows."""

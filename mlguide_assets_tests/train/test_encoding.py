@@ -50,6 +50,14 @@ def test_a_category_that_was_always_null_encodes_every_value_as_missing() -> Non
     assert np.isnan(Encoding.fit(nothing, FEATURES).matrix(ROWS)[:, 0]).all()
 
 
+def test_what_is_too_large_for_a_model_is_the_largest_that_it_takes_in_training_and_in_answers() -> None:
+    rates = [1e300, -1e300, float("inf"), 3.5e38, 1e19]
+    rows = pa.table({"theme": ["art"] * 5, "age": [2**63 - 1] * 5, "rate": rates})
+    matrix = ENCODING.matrix(rows)
+    np.testing.assert_array_equal(matrix[:, 2], np.array([1e30, -1e30, 1e30, 1e30, 1e19], dtype=np.float32))
+    np.testing.assert_array_equal(ENCODING.matrix_of_values(rows.to_pydict()), matrix)
+
+
 def test_columns_in_several_chunks_are_encoded_like_one() -> None:
     chunked = pa.concat_tables([ROWS.slice(0, 1), ROWS.slice(1)])
     assert chunked["theme"].num_chunks == 2

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mlguide_assets.prepare.features.comparing import LARGEST
 from mlguide_assets.train import linear
 from mlguide_assets.train.baselines import fit_baselines
 from mlguide_assets.train.calibration import Calibration, log_odds, sigmoid
@@ -63,6 +64,17 @@ def test_many_rows_are_scored_as_each_alone(monkeypatch: pytest.MonkeyPatch) -> 
     np.testing.assert_array_equal(FITTED.predict(MATRIX), whole)
     np.testing.assert_array_equal([FITTED.predict(row[None, :])[0] for row in MATRIX[:50]], whole[:50])
     assert FITTED.predict(MATRIX[:0]).shape == (0,)
+
+
+def test_one_number_that_is_far_too_large_keeps_answers_and_contributions_finite() -> None:
+    matrix = MATRIX.copy()
+    number = ENCODING.xgboost_types.index("q")
+    matrix[0, number] = LARGEST
+    fitted = fit_baselines(matrix, LABELS, ENCODING, seed=0)
+    steep = Linear(0.0, (MODEL.terms[0], NumberTerm(1e9, 0.0, 0.0, 1.0)), ENCODED)
+    for model, rows in ((fitted["logistic_regression"], matrix), (steep, np.array([[0, LARGEST]], dtype=np.float32))):
+        assert np.isfinite(model.predict(rows)).all()
+        assert np.isfinite(model.contributions(rows)).all()
 
 
 def test_an_infinite_feature_is_refused() -> None:

@@ -22,6 +22,8 @@ _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Su
 _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
            "December")  # fmt: skip
 _NTH = ("", "newest", "second newest", "third newest")
+_EXACT = 1e15
+"""A float has all digits of smaller numbers."""
 COUNTED = "number_of_"
 """How names of columns begin that count what follows."""
 
@@ -55,12 +57,12 @@ def in_words(name: str) -> str:
 def number(value: Any) -> str:
     """A number with as many digits as say something; a text as it is.
 
-    >>> number(12.25), number(0.0421), number(1234567.0), number(3)
-    ('12.2', '0.0421', '1,234,567', '3')
+    >>> number(12.25), number(0.0421), number(1234567.0), number(3), number(3.5e38)
+    ('12.2', '0.0421', '1,234,567', '3', '3.5e+38')
     """
     if not isinstance(value, float):
         return f"{value:,}" if isinstance(value, int) else str(value)
-    if value.is_integer() or abs(value) >= 100:
+    if abs(value) < _EXACT and (value.is_integer() or abs(value) >= 100):
         return f"{value:,.0f}"
     return f"{value:.3g}"
 

@@ -1,5 +1,6 @@
 """Why a probability is what it is, in words. The numbers are exact SHAP contributions."""
 
+from math import exp, isfinite, log
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,8 @@ from mlguide_assets.deploy.serving.phrases import phrase_of
 from mlguide_assets.prepare.features.catalogue import features_of
 
 TOP = 5
-NO_DIFFERENCE = 0.005
-"""Log-odds."""
+NO_DIFFERENCE, _LARGEST_FACTOR = 0.005, log(1e6)
+"""Log-odds: the least, and the most that is said as a number."""
 
 
 class Words:
@@ -37,7 +38,7 @@ def top_reasons(
     return [
         {
             "feature": names[position],
-            "value": row[names[position]],
+            "value": _finite(row[names[position]]),
             "contribution": float(contributions[position]),
             "text": words.of(names[position], row[names[position]], float(contributions[position])),
         }
@@ -47,7 +48,12 @@ def top_reasons(
 
 def _effect(contribution: float) -> str:
     """Log-odds as a factor of the odds, which anyone can picture."""
-    factor = float(np.exp(contribution))
     if abs(contribution) < NO_DIFFERENCE:
         return "makes no difference"
-    return f"{'raises' if contribution > 0 else 'lowers'} the odds, × {factor:.2f}"
+    factor = f"{exp(contribution):.2f}" if contribution < _LARGEST_FACTOR else "more than 1,000,000"
+    return f"{'raises' if contribution > 0 else 'lowers'} the odds, × {factor}"
+
+
+def _finite(value: Any) -> Any:
+    """A value as JSON has it, which knows no infinity: a sum of a past that held numbers near 1e308 may be one."""
+    return None if isinstance(value, float) and not isfinite(value) else value

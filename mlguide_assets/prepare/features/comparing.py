@@ -7,12 +7,27 @@ import pyarrow.compute as pc
 
 ROUNDING = 1e-9
 """Relative: sums of fractions may be taken in another order."""
+LARGEST = 1e30
+"""Of the numbers that a model takes: float32 holds the sum of as many as a machine can train on."""
 
 
 def floats(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
     """Numbers as float64 (n,), NaN where there is none."""
     numbers = pc.cast(column, pa.float64(), safe=False)
     return np.asarray(pc.fill_null(numbers, float("nan")).to_numpy(), dtype=np.float64)
+
+
+def single_precision(numbers: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """Numbers as models see them: as float32, and none beyond `LARGEST`.
+
+    An infinity would end a model, and a missing value would say that nothing is known of what is only too large.
+
+    >>> single_precision([0.5, 1e300, -1e300, np.nan])
+    array([ 5.e-01,  1.e+30, -1.e+30,     nan], dtype=float32)
+    """
+    with np.errstate(over="ignore"):
+        rounded = np.asarray(numbers, dtype=np.float32)
+    return rounded.clip(-LARGEST, LARGEST)
 
 
 def differing(one: pa.ChunkedArray, other: pa.ChunkedArray) -> npt.NDArray[np.bool_]:

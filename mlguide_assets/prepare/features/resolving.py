@@ -22,7 +22,7 @@ from mlguide_assets.define.schema import Schema
 from mlguide_assets.define.values import slug
 from mlguide_assets.prepare.features.automatic import Profile, Values, automatic_declarations, category_paths, pasts_of
 from mlguide_assets.prepare.features.catalogue import Declared, event_of, features_of, nouns_of, time_column
-from mlguide_assets.prepare.features.comparing import floats
+from mlguide_assets.prepare.features.comparing import LARGEST, floats, single_precision
 from mlguide_assets.prepare.features.compiling import with_features
 from mlguide_assets.prepare.features.earlier import NOTHING, Earlier
 from mlguide_assets.prepare.features.events import AT, Tables, canonical_events, column_name, microseconds, with_paths
@@ -153,7 +153,8 @@ def _numbering(problem: Declared, tables: Tables, noun: str, until: datetime) ->
         measures |= {
             f"filled_{place}": number.count(),
             f"distinct_{place}": number.approx_nunique(),
-            f"whole_{place}": (number == number.floor()).all(),
+            # No floor, which DuckDB has as a whole number of 64 bits: of a larger one it ends the query.
+            f"whole_{place}": (number % 1 == 0).all(),
         }
     found = rows.aggregate(**measures).to_pyarrow().to_pylist()[0]
     for place, column in enumerate(names):
@@ -317,7 +318,7 @@ def outgrows(column: pa.ChunkedArray) -> bool:
     """
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         return False
-    values = np.asarray(floats(column), dtype=np.float64)
+    values = floats(column).clip(-LARGEST, LARGEST)
     earlier, newest = np.split(values, [round((1 - NEWEST) * len(values))])
     earlier, newest = earlier[~np.isnan(earlier)], newest[~np.isnan(newest)]
     if not len(earlier) or len(newest) < FEWEST_NEWEST:
@@ -330,7 +331,7 @@ def _content(column: pa.ChunkedArray) -> bytes:
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         return repr(column.to_pylist()).encode()
     # In float32, as models see them: a mean of equal values is a copy of their last one, whatever the rounding.
-    return np.asarray(floats(column), dtype=np.float32).tobytes()
+    return single_precision(floats(column)).tobytes()
 
 
 def _restricted(declarations: Mapping[str, Declaration], names: list[str]) -> dict[str, Declaration]:

@@ -19,6 +19,7 @@ from mlguide_assets.define.features import Declaration
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import EventTable
 from mlguide_assets.prepare.features.catalogue import Feature, event_of, features_of
+from mlguide_assets.prepare.features.comparing import LARGEST, floats
 from mlguide_assets.prepare.features.events import canonical_events, comparison, kind_at, micros, with_paths
 from mlguide_assets.train.some_units import History, as_tables, instants_of, new_ids, own_numbers, replaced
 
@@ -30,6 +31,9 @@ EXTRA_EVENTS = 2
 
 DEFAULT_SPAN = timedelta(days=7)
 """In which events are added or changed where a feature looks at all of the past."""
+
+_LARGEST_WHOLE = float(2**63 - 1024)
+"""Of 64 bits, as a float."""
 
 _DAY = micros(timedelta(days=1))
 
@@ -138,7 +142,7 @@ def _raised_values(feature: Feature, history: History, asked: pa.Table, problem:
     column = str(declaration.column)
     there = history[past.table][column].is_valid().combine_chunks().to_numpy(zero_copy_only=False)
     chosen, reached, length = past.newest(asked, problem, past.matching & there, at_most=None)
-    step, values = _larger(history[past.table][column], chosen)
+    step, values = larger_values(history[past.table][column], chosen)
     rows = replaced(history[past.table], {column: values})
     said = f"had {column} larger by {step:.3g} in all {plural(past.event.event)} of the {_days(length)} before"
     return Raised({**history, past.table: rows}, reached, said)
@@ -152,7 +156,7 @@ def _raised_column_of_entity(feature: Feature, history: History, asked: pa.Table
     there = history[name].filter(history[name][column].is_valid())[table.key].combine_chunks()
     reached = pc.is_in(ids, value_set=there)
     chosen = pc.is_in(history[name][table.key].combine_chunks(), value_set=ids).to_numpy(zero_copy_only=False)
-    step, values = _larger(history[name][column], chosen)
+    step, values = larger_values(history[name][column], chosen)
     said = f"had {column} of the {noun} larger by {step:.3g}"
     return Raised(
         {**history, name: replaced(history[name], {column: values})}, reached.to_numpy(zero_copy_only=False), said
@@ -175,19 +179,23 @@ def _raised_column_of_event(feature: Feature, history: History, asked: pa.Table,
     places = own_keys.join(wanted, keys, join_type="left semi")["_place"].to_numpy()
     chosen = np.zeros(rows.num_rows, dtype=bool)
     chosen[places] = True
-    step, values = _larger(rows[column], chosen)
+    step, values = larger_values(rows[column], chosen)
     reached = asked[column].is_valid().combine_chunks().to_numpy(zero_copy_only=False)
     said = f"had {column} larger by {step:.3g}"
     return Raised({**history, name: replaced(rows, {column: values})}, reached, said)
 
 
-def _larger(column: pa.ChunkedArray, which: Bools) -> tuple[float, pa.ChunkedArray]:
+def larger_values(column: pa.ChunkedArray, which: Bools) -> tuple[float, pa.ChunkedArray]:
     """A column whose values are larger where said: by a standard deviation, of whole numbers by a whole number."""
-    step = float(pc.stddev(column.cast(pa.float64())).as_py() or 1.0) or 1.0
+    values = floats(column)
+    # Of what a model takes: a single 1e300 would make it infinite.
+    known = values[~np.isnan(values)].clip(-LARGEST, LARGEST)
+    step = float(pc.stddev(known).as_py() or 1.0) or 1.0
+    most = np.inf
     if pa.types.is_integer(column.type):
-        step = float(max(1, round(step)))
-    more = pc.add(column.cast(pa.float64()), step)
-    return step, pc.if_else(pa.array(which), more, column.cast(pa.float64())).cast(column.type, safe=False)
+        step, most = float(max(1, round(step))), _LARGEST_WHOLE
+    more = np.where(which, np.minimum(values + step, most), values)
+    return step, pa.chunked_array([pa.array(more, from_pandas=True)]).cast(column.type, safe=False)
 
 
 @dataclass(frozen=True, eq=False)

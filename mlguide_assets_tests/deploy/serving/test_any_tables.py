@@ -93,6 +93,17 @@ def test_payments_are_answered_as_batch_and_training_would(payments: OtherHouse,
     np.testing.assert_allclose([each["probability"] for each in said["predictions"]], direct, rtol=1e-6)
 
 
+@pytest.mark.parametrize("amount", [1e19, 3.5e38, 1e300, -1e300])
+def test_a_number_that_is_too_large_for_a_model_is_answered_with_the_others_of_its_batch(
+    payments: OtherHouse, payments_client: Client, amount: float
+) -> None:
+    body = {"payments": [payment("c-007", 3, amount), payment("c-007", 3, 31.5)], "explain": True}
+    far, usual = answered(payments_client, body)["predictions"]
+    assert usual["probability"] != far["probability"]
+    for reason in far["reasons"]:
+        assert len(reason["text"]) < 120
+
+
 def test_each_payment_has_its_own_instant(payments: OtherHouse, payments_client: Client) -> None:
     asked = [payment("c-007", 3, 31.5, paid=at.isoformat() + "Z") for at in (AS_OF, LATER)]
     said = answered(payments_client, {"payments": asked})

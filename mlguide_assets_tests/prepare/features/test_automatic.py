@@ -18,7 +18,14 @@ from mlguide_assets.prepare.decisions.rows import decision_rows
 from mlguide_assets.prepare.features.automatic import Profile, automatic_declarations
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.earlier import NOTHING, Earlier
-from mlguide_assets.prepare.features.resolving import ResolvedProblem, features_as_yaml, outgrows, resolved_features
+from mlguide_assets.prepare.features.resolving import (
+    FEWEST_NUMBERED,
+    ResolvedProblem,
+    features_as_yaml,
+    outgrows,
+    profile_of,
+    resolved_features,
+)
 
 START = datetime(2024, 1, 1)
 UNTIL = datetime(2024, 3, 1)
@@ -257,6 +264,17 @@ def test_a_column_that_is_gone_takes_its_features_with_it() -> None:
 def test_the_first_of_too_many_are_kept(of_members: Features) -> None:
     few = resolve(ENTITY, automatic={**AUTOMATIC, "max": 3})
     assert names_of(few, ENTITY) == names_of(of_members, ENTITY)[:3]
+
+
+def test_whole_numbers_that_number_their_rows_are_found_also_beyond_64_bits() -> None:
+    at = [START + timedelta(minutes=place) for place in range(FEWEST_NUMBERED)]
+    numbers = [float(place) for place in range(FEWEST_NUMBERED)]
+    some: dict[str, Any] = {"number": numbers, "member": 1, "page": "p1", "at": at, "kind": "a", "bought": "no"}
+    columns = {"version": [*numbers[:-2], 1e19, 1e300], "minutes": [*numbers[:-2], 1e300, 0.5], "seconds": 1e300}
+    rows = {name: each if isinstance(each, list) else [each] * len(at) for name, each in (some | columns).items()}
+    tables = {**tables_of(), "visits": ibis.memtable(pa.table({**rows, "code": rows["kind"], "note": rows["kind"]}))}
+    profile = profile_of(World(EVENT, Features()), tables, Automatic(windows=("7d",)), UNTIL)
+    assert profile.numbering == {("visit", "version")}
 
 
 def test_columns_of_any_letters_have_features_of_their_own() -> None:

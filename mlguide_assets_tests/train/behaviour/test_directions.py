@@ -8,11 +8,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from mlguide_assets.prepare.features.comparing import floats
 from mlguide_assets.prepare.simulator.calibration import calibrate
 from mlguide_assets.prepare.simulator.content import emails
 from mlguide_assets.prepare.simulator.population import users
 from mlguide_assets.prepare.simulator.risk import SHIFTED, USUAL, Effects, SendContext, observed_logits
-from mlguide_assets.train.behaviour.interventions import EXTRA_EVENTS, feature_called, raised
+from mlguide_assets.train.behaviour.interventions import EXTRA_EVENTS, feature_called, larger_values, raised
 from mlguide_assets.train.some_units import history_of
 from mlguide_assets_tests.email_case import LABEL
 from mlguide_assets_tests.prepare.simulator.worlds import history
@@ -107,3 +108,14 @@ def test_a_user_who_just_joined_gets_no_sends_from_before() -> None:
     change = raised(feature, there, asked, PROBLEM, np.random.default_rng(0))
     assert change.reached.tolist() == [False]
     assert change.history["user_emails"].num_rows == there["user_emails"].num_rows
+
+
+@pytest.mark.parametrize("column", [[1.0, 2.0, None, 1e300], [1, 2, None, 2**63 - 1]], ids=["fractions", "whole"])
+def test_one_value_that_is_far_too_large_leaves_none_smaller_and_none_infinite(column: list[float | None]) -> None:
+    step, larger = larger_values(pa.chunked_array([column]), np.array([True, False, True, True]))
+    before, after = floats(pa.chunked_array([column])), floats(larger)
+    assert 0 < step < np.inf
+    assert np.isfinite(after[[0, 1, 3]]).all()
+    assert np.isnan(after[2])
+    assert after[0] > before[0]
+    assert (after[1:2], after[3] >= before[3] * (1 - 1e-9)) == (before[1:2], True)
