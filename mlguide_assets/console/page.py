@@ -80,6 +80,7 @@ def known_of(home: Home, *, now: datetime, beside: Path) -> ReportData:
         stale_after=problem.serving.stale_after,
         plural=problem.decision.plural,
         above_done=problem.decision.above_done,
+        unit=problem.decision.unit,
         champion=_champion(home, problem, current, beside),
         decisions=decisions(lake),
         performance=_rows(realised),

@@ -40,6 +40,43 @@ def plural(noun: str) -> str:
     return f"{noun}es" if noun.endswith(("s", "x", "ch", "sh")) else f"{noun}s"
 
 
+def counted(number: float, noun: str) -> str:
+    """So many of a noun, as English writes it.
+
+    >>> counted(1, "row"), counted(1234, "row"), counted(0, "category")
+    ('1 row', '1,234 rows', '0 categories')
+    """
+    return f"{number:,} {noun if number == 1 else plural(noun)}"
+
+
+def agreeing(number: float, verb: str) -> str:
+    """A verb after so many: `is` or `are`.
+
+    >>> [agreeing(number, verb) for number in (1, 2) for verb in ("is", "was", "has", "break")]
+    ['is', 'was', 'has', 'breaks', 'are', 'were', 'have', 'break']
+    """
+    if verb in _OF_MANY:
+        return verb if number == 1 else _OF_MANY[verb]
+    return f"{verb}s" if number == 1 else verb
+
+
+_OF_MANY = {"is": "are", "was": "were", "has": "have", "does": "do"}
+
+
+def with_article(noun: str) -> str:
+    """One of a noun, with the article that its sound asks for.
+
+    >>> [with_article(noun) for noun in ("send", "offer", "user", "hour")]
+    ['a send', 'an offer', 'a user', 'an hour']
+    """
+    vowel = noun[:1].lower() in "aeiou" and not noun.lower().startswith(_AS_CONSONANT)
+    return f"an {noun}" if vowel or noun.lower().startswith(_SILENT) else f"a {noun}"
+
+
+_AS_CONSONANT = ("uni", "us", "ut", "eu", "one")
+_SILENT = ("hour", "heir", "honest", "honor", "honour")
+
+
 @dataclass(frozen=True)
 class Decision:
     """A decision of a problem.
@@ -70,10 +107,8 @@ class Decision:
         >>> Decision("send", ("user", "email"), "delivered_at", ("user_id", "email_id", "delivered_at")).in_words
         'a send: its user and email, at delivered_at'
         """
-        article = "an" if self.noun[0] in "aeiou" else "a"
-        if not self.is_event:
-            return f"{article} {self.noun} at a cut-off"
-        return f"{article} {self.noun}: its {' and '.join(self.nouns)}, at {self.time}"
+        one = with_article(self.noun)
+        return f"{one}: its {' and '.join(self.nouns)}, at {self.time}" if self.is_event else f"{one} at a cut-off"
 
     @property
     def ids(self) -> tuple[str, ...]:

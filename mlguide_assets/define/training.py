@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from mlguide_assets.define.decision import counted
 from mlguide_assets.define.schema import Strict
 from mlguide_assets.define.values import Duration, Share
 
@@ -41,7 +42,20 @@ class Evaluation(Strict):
         description="Columns of entities to report metrics by. Default: categories of the entities of a decision.",
     )
     sensitive: tuple[str, ...] = Field(default=(), description="Columns whose groups are compared for fairness.")
-    min_positives: int = Field(default=30, ge=1, description="Minimum number of positive labels to test a slice.")
+    min_positives: int = Field(
+        default=30,
+        ge=1,
+        description="Minimum number of units with a positive label, and of units with a negative one, to test a slice.",
+    )
+
+    def least(self, unit: str) -> str:
+        """What a slice or a window needs to be tested. Units count: the rows of one unit are not independent.
+
+        >>> Evaluation(min_positives=30).least("user")
+        '30 users with a positive outcome and 30 with a negative one'
+        """
+        number = self.min_positives
+        return f"{counted(number, unit)} with a positive outcome and {number:,} with a negative one"
 
     @model_validator(mode="after")
     def _window_is_one(self) -> "Evaluation":

@@ -49,11 +49,15 @@ class Criterion:
 
 def criteria_table(criteria: Iterable[Mapping[str, Any]]) -> str:
     """A Markdown table of criteria, which are given in their JSON form."""
-    rows = (
-        ("✓" if c["passed"] else "✗", c["criterion"], number(c["value"]), span(c), number(c["threshold"]))
-        for c in criteria
-    )
+    rows = ((_sign(c), c["criterion"], number(c["value"]), span(c), number(c["threshold"])) for c in criteria)
     return markdown.table(("", "criterion", "value", "interval", "threshold"), rows)
+
+
+def _sign(criterion: Mapping[str, Any]) -> str:
+    """What was not measured passes, and is not shown as fine."""
+    if not criterion["passed"]:
+        return "✗"
+    return "–" if criterion["value"] is None else "✓"
 
 
 def beats_base_rate(replicates: Replicates, model: str, problem: Problem) -> Criterion:
@@ -117,10 +121,10 @@ def beats_champion(comparison: Comparison | Incomparable | None, problem: Proble
     metric, margin = problem.metric.primary, problem.gate.champion_margin
     least = 0.0 - margin
     if comparison is None:
-        return Criterion(BEATS_CHAMPION, 0.0, None, None, least, True, "There is no champion to compare it with.")
+        return Criterion(BEATS_CHAMPION, None, None, None, least, True, "There is no champion to compare it with.")
     if isinstance(comparison, Incomparable):
         fit = comparison.champion_is_unfit
-        return Criterion(BEATS_CHAMPION, 0.0, None, None, least, fit, comparison.reason)
+        return Criterion(BEATS_CHAMPION, None, None, None, least, fit, comparison.reason)
     difference = comparison.difference(metric)
     passed = bool(difference.low > least)
     found = (
@@ -166,10 +170,8 @@ def no_slice_is_much_worse(slices: pa.Table, problem: Problem) -> Criterion:
     """No slice with enough positive labels has a significantly lower ROC AUC than the problem allows."""
     limit, worst = problem.gate.max_slice_gap, worst_slice(slices, GAP)
     if worst is None:
-        reason = (
-            f"No slice has evaluation.min_positives = {problem.evaluation.min_positives} positives: none is tested."
-        )
-        return Criterion("no_slice_is_much_worse", 0.0, None, None, -limit, True, reason)
+        reason = f"No slice has {_least(problem)}: none is tested."
+        return Criterion("no_slice_is_much_worse", None, None, None, -limit, True, reason)
     gap, low, high = worst["value"], worst["low"], worst["high"]
     reason = (
         f"Worst slice: {worst['column']} {worst['slice']}, ROC AUC {gap:+.4f} from the overall value "
@@ -178,7 +180,7 @@ def no_slice_is_much_worse(slices: pa.Table, problem: Problem) -> Criterion:
     return Criterion("no_slice_is_much_worse", gap, low, high, -limit, not high < -limit, reason)
 
 
-def treats_groups_alike(groups: pa.Table, limit: float) -> Criterion:
+def treats_groups_alike(groups: pa.Table, limit: float, problem: Problem) -> Criterion:
     """Sensitive groups are at or above the threshold at rates that do not significantly differ by more than allowed."""
     tested = [
         row
@@ -186,8 +188,8 @@ def treats_groups_alike(groups: pa.Table, limit: float) -> Criterion:
         if row["slice"] == LARGEST_DIFFERENCE and row["metric"] == PARITY_DIFFERENCE and row["value"] == row["value"]
     ]
     if not tested:
-        reason = "No sensitive column has two groups with enough positives (evaluation.min_positives)."
-        return Criterion("treats_groups_alike", 0.0, None, None, limit, True, reason)
+        reason = f"No sensitive column has two groups with {_least(problem)}: none is tested."
+        return Criterion("treats_groups_alike", None, None, None, limit, True, reason)
     worst = max(tested, key=lambda row: float(row["value"]))
     reason = (
         f"The groups of {worst['column']} are at or above the threshold at rates that differ by {worst['value']:.4f} "
@@ -195,6 +197,13 @@ def treats_groups_alike(groups: pa.Table, limit: float) -> Criterion:
     )
     passed = not worst["low"] > limit
     return Criterion("treats_groups_alike", worst["value"], worst["low"], worst["high"], limit, passed, reason)
+
+
+def _least(problem: Problem) -> str:
+    """What a slice must have to be tested, and which key says so."""
+    evaluation = problem.evaluation
+    least = evaluation.least(problem.decision.unit)
+    return f"{least} (evaluation.min_positives = {evaluation.min_positives})"
 
 
 def behaves(results: Sequence[dict[str, Any]]) -> Criterion:

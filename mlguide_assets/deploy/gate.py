@@ -153,7 +153,7 @@ def _by_itself(evidence: Evidence, problem: Problem) -> tuple[Criterion, ...]:
         ask.data_can_be_believed(evidence.contract_results, problem),
         ask.is_calibrated(evidence.calibration_error, evidence.calibration_by_chance, problem),
         ask.no_slice_is_much_worse(evidence.slices, problem),
-        *((ask.treats_groups_alike(evidence.groups, limit),) if limit is not None else ()),
+        *((ask.treats_groups_alike(evidence.groups, limit, problem),) if limit is not None else ()),
         ask.behaves(evidence.behaviours),
         ask.features_agree(evidence.parity),
         ask.bundle_is_small(evidence.bundle_megabytes, problem),

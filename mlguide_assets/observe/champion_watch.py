@@ -157,7 +157,9 @@ def watch_of(compared: Comparison, named: dict[str, Any], decisions: str = "deci
     difference, error = compared.difference(named["metric"]).value, compared.standard_error(named["metric"])
     by = f"{abs(difference):.4f} {'worse' if difference < 0 else 'better'} than version {named['before']}"
     over = f"{named['metric']} over {named['rows']:,} {decisions} since, up to {named['until']}"
-    worse = bool(np.isfinite(error)) and difference < -LIMIT * error and difference < 0
+    if not np.isfinite(error):
+        return Watch("too_few", f"Version {named['version']} is {by} in {over}, without a standard error.", **named)
+    worse = difference < -LIMIT * error and difference < 0
     end = "it is significantly worse" if worse else "it is not significantly worse"
     reason = f"Version {named['version']} is {by} in {over} (standard error {error:.4f}): {end}."
     return Watch("worse" if worse else "holds", reason, difference=difference, standard_error=error, **named)

@@ -8,6 +8,7 @@ import ibis
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlguide_assets.define.decision import plural
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, metadata_of
 from mlguide_assets.observe.performance import estimated, realised
@@ -131,6 +132,7 @@ def performance_verdicts(
             window_days=support.days,
             day=day,
             decisions=problem.decision.plural,
+            units=plural(problem.decision.unit),
         )
         for day in days
     ]

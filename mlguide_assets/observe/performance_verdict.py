@@ -201,6 +201,7 @@ def check_performance(
     window_days: int = WINDOW_DAYS,
     day: date | None = None,
     decisions: str = "decisions",
+    units: str = "units",
 ) -> PerformanceVerdict:
     """Whether a metric of the whole dropped significantly more than `max_drop` since training.
 
@@ -211,6 +212,7 @@ def check_performance(
         max_drop: in units of the metric, 0 or more.
         day: which day's window is tested; default: the last.
         decisions: what many of them are called, such as sends.
+        units: what many of the entities are called that they are grouped by, such as users.
 
     Dropped only where the whole interval of the difference lies below minus `max_drop`. As the two samples are
     independent, its bounds combine those of both (Zou and Donner, 2008). Raises ValueError for an unknown metric.
@@ -229,7 +231,7 @@ def check_performance(
     elif difference.high < -max_drop:
         verdict = "dropped"
     over = window_in_words(newest["day"], window_days, pc.min(table["day"]).as_py()) if newest else None
-    reason = _reason(verdict, metric, newest, over, current, reference, difference, max_drop, decisions)
+    reason = _reason(verdict, metric, newest, over, current, reference, difference, max_drop, decisions, units)
     tested = newest["day"] if newest else day
     return PerformanceVerdict(verdict, metric, tested, window_days, current, reference, difference, max_drop, reason)
 
@@ -251,6 +253,7 @@ def _reason(
     difference: Estimate,
     max_drop: float,
     decisions: str,
+    units: str,
 ) -> str:
     title = METRICS[metric].title
     if row is None:
@@ -259,7 +262,7 @@ def _reason(
         counts = f"{row['rows']:,} matured {decisions} of {over}, {row['positives']:,.0f} of them positive"
         if np.isnan(reference.low + reference.high):
             return f"Its {title} at training has no interval, so {current.value:.4f} cannot be compared ({counts})."
-        return f"Its {title} is not tested: {counts}, are too few."
+        return f"Its {title} is not tested: {counts}, come from too few {units}."
     found = (
         f"{title} {current.value:.4f} over {over}, {abs(difference.value):.4f} "
         f"{'worse' if difference.value < 0 else 'better'} than the {reference.value:.4f} at training (95 % interval "

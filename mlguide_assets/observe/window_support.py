@@ -11,9 +11,12 @@ from datetime import date, timedelta
 import numpy as np
 import pyarrow as pa
 
-from mlguide_assets.define.decision import plural
+from mlguide_assets.define.decision import agreeing, counted, plural
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.observe.windows import day_numbers
+
+MOST_DAYS = 3650
+"""Of `watching.days`. Where more would be needed, other things help."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class WindowSupport:
         record_days: the days to `last` that were counted: those of the window, or all that there are.
         positive, negative: units with a matured positive, and with a negative, in these days.
         needed: of each.
+        half_days: the latter half of these days, about.
+        half: as many units with a positive, and with a negative, in it.
     """
 
     days: int
@@ -33,6 +38,8 @@ class WindowSupport:
     positive: int
     negative: int
     needed: int
+    half_days: int
+    half: tuple[int, int]
 
     @property
     def is_enough(self) -> bool:
@@ -40,19 +47,39 @@ class WindowSupport:
 
     def missing(self, problem: Problem) -> str:
         """What is missing and when it is expected, where no window is long enough."""
-        units = plural(problem.decision.unit)
         said = (
-            f"A window needs {self.needed} {units} with a positive outcome and {self.needed} with a negative one; "
-            f"the {self.record_days} days to {self.last} have {self.positive:,} and {self.negative:,}"
+            f"A window needs {counted(self.needed, problem.decision.unit)} with a positive outcome and {self.needed:,} "
+            f"with a negative one; the {counted(self.record_days, 'day')} to {self.last} "
+            f"{agreeing(self.record_days, 'has')} {self.positive:,} and {self.negative:,}"
         )
-        fewest = min(self.positive, self.negative)
-        if not fewest:
+        if not min(self.positive, self.negative):
             return f"{said}."
-        required = math.ceil(self.record_days * self.needed / fewest)
+        required = self._required
+        if required > MOST_DAYS:
+            units, fewest = plural(problem.decision.unit), max(min(self.positive, self.negative), 2)
+            return (
+                f"{said}: more days bring hardly any other {units}, so set evaluation.min_positives to {fewest:,} or "
+                f"less; intervals of few {units} are rough."
+            )
         if required > longest_window(problem):
-            return f"{said}: at that rate {required} days have enough, so set watching.days to that or more."
+            return f"{said}: at that rate {required:,} days have enough, so set watching.days to that or more."
         known = self.last + timedelta(days=required - self.record_days) + problem.label.window
         return f"{said}: at that rate one is long enough about {known}, once its outcomes have matured."
+
+    @property
+    def _required(self) -> int:
+        """In how many days there are enough units, as their number has grown from half of the days to all."""
+        found = zip((self.positive, self.negative), self.half, strict=True)
+        return max(self._days_until(whole, half) for whole, half in found if whole < self.needed)
+
+    def _days_until(self, whole: int, half: int) -> int:
+        """Units that come again are counted once, so their number grows with a power of the days, of 1 at most."""
+        longer = math.log(self.record_days / self.half_days) if self.record_days > self.half_days else 0.0
+        power = min(math.log(whole / half) / longer, 1.0) if half and longer else 1.0
+        if not power:
+            return MOST_DAYS + 1
+        days = math.log(self.record_days) + math.log(self.needed / whole) / power
+        return math.ceil(math.exp(days) - 1e-9) if days < math.log(MOST_DAYS) else MOST_DAYS + 1
 
 
 def window_support(matured: pa.Table, problem: Problem) -> WindowSupport | None:
@@ -67,14 +94,21 @@ def window_support(matured: pa.Table, problem: Problem) -> WindowSupport | None:
     day, units = day_numbers(matured["decided_at"]), matured["unit_id"].to_numpy()
     positive, last = matured["label"].to_numpy() == 1, int(day.max())
     record = last - int(day.min()) + 1
+
+    def seen_in(days: int) -> tuple[int, int]:
+        of_each = [len(np.unique(units[(day > last - days) & each])) for each in (positive, ~positive)]
+        return of_each[0], of_each[1]
+
     for days in range(length, longest_window(problem) + 1, length):
-        inside = day > last - days
-        seen = [len(np.unique(units[inside & each])) for each in (positive, ~positive)]
+        seen = seen_in(days)
         if min(seen) >= needed or days >= record:
             break
     enough = min(seen) >= needed
     until = date(1970, 1, 1) + timedelta(days=last)
-    return WindowSupport(days if enough else length, until, min(record, days), seen[0], seen[1], needed)
+    counted_days = min(record, days)
+    half_days = math.ceil(counted_days / 2)
+    half = seen_in(half_days)
+    return WindowSupport(days if enough else length, until, counted_days, seen[0], seen[1], needed, half_days, half)
 
 
 def longest_window(problem: Problem) -> int:

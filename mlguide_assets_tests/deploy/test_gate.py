@@ -14,7 +14,14 @@ import pytest
 from mlguide_assets.define.promotion import Canary, Experimenting, Gate
 from mlguide_assets.define.training import Evaluation, Metric
 from mlguide_assets.deploy.comparison import Incomparable, Past, compare_scores, compare_with_champion
-from mlguide_assets.deploy.criteria import CANARY, EXPERIMENT, PARITY_DIFFERENCE, Criterion, beats_champion
+from mlguide_assets.deploy.criteria import (
+    CANARY,
+    EXPERIMENT,
+    PARITY_DIFFERENCE,
+    Criterion,
+    beats_champion,
+    criteria_table,
+)
 from mlguide_assets.deploy.gate import Decision, conclude, decide
 from mlguide_assets.deploy.parity import Parity
 from mlguide_assets.statistics.intervals import Estimate
@@ -225,6 +232,21 @@ def test_groups_are_evaluated_where_the_problem_asks_for_it() -> None:
     assert refused.verdict == "refused"
     assert "groups of gender are at or above the threshold at rates that differ by 0.3000" in refused.reasons[0]
     assert decide(evidence(scores(signal=1.2), groups=groups(0.3, 0.05, 0.35)), asking).verdict == "promoted"
+
+
+def test_what_could_not_be_tested_passes_without_a_value_and_says_what_is_missing() -> None:
+    asking = STRICT.model_copy(update={"gate": Gate(permutations=200, max_group_gap=0.1)})
+    few = {"slices": SCHEMA.empty_table(), "groups": SCHEMA.empty_table()}
+    decision = decide(evidence(scores(signal=1.2), **few), asking)
+    assert decision.verdict == "promoted"
+    found = {each.criterion: each for each in decision.criteria}
+    needed = "30 users with a positive outcome and 30 with a negative one (evaluation.min_positives = 30): none is"
+    for name in ("no_slice_is_much_worse", "treats_groups_alike"):
+        assert found[name].value is None
+        assert needed in found[name].reason
+    shown = criteria_table(each.to_json() for each in decision.criteria).splitlines()
+    signs = {cells[2].strip(): cells[1].strip() for cells in (line.split("|") for line in shown)}
+    assert (signs["no_slice_is_much_worse"], signs["beats_champion"], signs["behaves"]) == ("–", "–", "✓")
 
 
 def test_a_model_that_passed_waits_where_approval_is_required() -> None:

@@ -421,7 +421,8 @@ def test_without_an_interval_there_is_no_verdict() -> None:
     few = check_performance(table, metric="roc_auc", reference=REFERENCE, max_drop=0.02)
     assert few.verdict == "too_few"
     assert few.reason == (
-        "Its ROC AUC is not tested: 9,000 matured decisions of 2024-03-01, 210 of them positive, are too few."
+        "Its ROC AUC is not tested: 9,000 matured decisions of 2024-03-01, 210 of them positive, come from too few "
+        "units."
     )
     assert (few.to_row()["current"], few.to_row()["difference_low"]) == (0.5, None)
     assert few.to_row()["day"] == "2024-03-01"

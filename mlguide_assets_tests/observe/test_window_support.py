@@ -54,5 +54,21 @@ def test_where_it_cannot_come_the_problem_file_is_named() -> None:
     assert support(20, 0).missing(PROBLEM).endswith("have 0 and 180.")
 
 
+def test_where_the_same_few_units_come_again_no_number_of_days_is_advised() -> None:
+    rows = matured(83, 25, 25)
+    few = rows.set_column(0, "unit_id", pa.array([unit % 25 for unit in rows["unit_id"].to_pylist()]))
+    found = window_support(few, PROBLEM)
+    assert found is not None
+    said = found.missing(PROBLEM)
+    assert "the 83 days to 2026-03-31 have 25 and 25: more days bring hardly any other users" in said
+    assert "set evaluation.min_positives to 25 or less" in said
+    assert "watching.days" not in said
+
+
+def test_where_new_units_come_ever_more_rarely_more_days_are_needed_than_at_the_same_rate() -> None:
+    slow = WindowSupport(7, LAST.date(), 80, 24, 200, 30, 40, (20, 100))
+    assert "at that rate 187 days have enough" in slow.missing(PROBLEM)
+
+
 def test_where_nothing_has_matured_there_is_no_window() -> None:
     assert window_support(matured(1, 1, 0).slice(0, 0), PROBLEM) is None

@@ -170,7 +170,7 @@ def slices(inputs: CardInputs, problem: Problem) -> str:
                 f"all {many}" if column == WHOLE else f"{column} {name}",
                 auc["rows"],
                 auc["positives"],
-                estimate(auc) if auc["supported"] else "too few positives",
+                estimate(auc) if auc["supported"] else f"too few {plural(problem.decision.unit)}",
                 estimate(gap) if gap and gap["supported"] else "",
                 estimate(calibration) if calibration else "",
             )
@@ -179,8 +179,8 @@ def slices(inputs: CardInputs, problem: Problem) -> str:
         return ""
     table = _table(("slice", many, "positives", "ROC AUC", "gap to all", "mean probability − rate"), rows)
     return (
-        f"## Slices\n\nThe intervals of the gaps hold for all slices together. A slice with fewer than "
-        f"{problem.evaluation.min_positives} positives is not tested.\n\n{table}"
+        f"## Slices\n\nThe intervals of the gaps hold for all slices together. A slice without "
+        f"{problem.evaluation.least(problem.decision.unit)} is not tested.\n\n{table}"
     )
 
 
@@ -204,10 +204,11 @@ def fairness(inputs: CardInputs, problem: Problem) -> str:
             for column, name in groups
         ),
     )
-    differences = md.listed(
-        f"{r['column']}, {r['metric'].replace('_', ' ')}: {estimate(r)}"
-        for r in inputs.groups
-        if r["slice"] == LARGEST_DIFFERENCE and r["value"] == r["value"]
+    compared = [r for r in inputs.groups if r["slice"] == LARGEST_DIFFERENCE and r["value"] == r["value"]]
+    differences = (
+        md.listed(f"{r['column']}, {r['metric'].replace('_', ' ')}: {estimate(r)}" for r in compared)
+        if compared
+        else f"None is tested: no column has two groups with {problem.evaluation.least(problem.decision.unit)}."
     )
     limit = problem.gate.max_group_gap
     gate = f"The gate allows {limit:g}." if limit else "The gate does not test them (`gate.max_group_gap` is not set)."
@@ -246,7 +247,7 @@ def limits(inputs: CardInputs, problem: Problem) -> str:
             "predict.having looks ahead: rows without it are no cases, so it was evaluated on fewer than it will score."
         )
     if unjudged:
-        limits.append(f"Not tested, because of too few positives: {', '.join(unjudged)}.")
+        limits.append(f"Not tested, because of too few {plural(decision.unit)}: {', '.join(unjudged)}.")
     failed = [row["name"] for row in inputs.behaviours if not row["passed"]]
     if failed:
         limits.append(f"It fails these behaviour tests: {', '.join(failed)}.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from mlguide_assets.define.decision import plural
 from mlguide_assets.observe.alerts.incidents import Incident
 from mlguide_assets.observe.page.champion import no_champion, since
 from mlguide_assets.observe.page.drift import last_verdicts, said_of
@@ -62,8 +63,15 @@ def _reaction(report: ReportData) -> tuple[State, str, str, list[Html | str]]:
     if not followed or report.other_versions:
         said = "No day has matured since, so realised cannot be held against estimated."
         return "none", "Concept drift", "performance", [said]
-    loudest = max(followed, key=lambda each: (each.lasts, len(each.loud_run)))
-    day = max(loudest.gaps)
+    tested = [each for each in followed if each.tested]
+    if not tested:
+        said = (
+            f"Not tested: no window of {counted(report.window_days, 'day')} has enough {plural(report.unit)} of either "
+            f"outcome for an interval of realised minus estimated."
+        )
+        return "none", "Concept drift", "performance", [said]
+    loudest = max(tested, key=lambda each: (each.lasts, len(each.loud_run)))
+    day = max(loudest.tested)
     found = loudest.written(loudest.gaps, day)
     gap = f"{loudest.title}, realised minus estimated, is {found} over {report.window(day)}"
     run = len(loudest.loud_run)

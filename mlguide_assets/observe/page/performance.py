@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import takewhile
 
+from mlguide_assets.define.decision import agreeing, counted, plural
 from mlguide_assets.deploy.history import PROMOTED, ROLLED_BACK
 from mlguide_assets.observe.alerting import lasting
 from mlguide_assets.observe.page.charts import Chart, Mark, Point, Series, drawn, legend, without_band
@@ -48,19 +49,20 @@ class Followed:
         return sorted({*self.realised, *self.estimated})
 
     @property
+    def tested(self) -> dict[date, Point]:
+        """The gaps with an interval. Of others it is not known whether they are beyond chance."""
+        return {day: point for day, point in self.gaps.items() if math.isfinite(point.low)}
+
+    @property
     def loud_run(self) -> list[date]:
-        """The last windows in a row in which 0 lay outside the gap's interval, by their days."""
-        return sorted(takewhile(lambda day: self.gaps[day].loud, sorted(self._known, reverse=True)))
+        """The last tested windows in a row in which 0 lay outside the gap's interval, by their days."""
+        return sorted(takewhile(lambda day: self.gaps[day].loud, sorted(self.tested, reverse=True)))
 
     @property
     def lasts(self) -> bool:
         """Whether that run is evidence of a change, as an alert has it: its first and last window share no day."""
-        rows = [{"day": day, "window_days": self.window_days} for day in sorted(self._known)]
+        rows = [{"day": day, "window_days": self.window_days} for day in sorted(self.tested)]
         return bool(lasting(rows, lambda row: self.gaps[row["day"]].loud))
-
-    @property
-    def _known(self) -> list[date]:
-        return [day for day, point in self.gaps.items() if not math.isnan(point.low)]
 
     def written(self, points: dict[date, Point], day: date) -> str:
         point = points.get(day)
@@ -169,8 +171,7 @@ def _gap(metric: Followed, above: Chart, report: ReportData) -> list[Html]:
     if not points:
         said = f"No gap yet: it needs a day whose {report.plural} have all matured."
         return [paragraph(said, class_="empty")]
-    loud = sum(point.loud for point in points)
-    said = f"In {loud} of {len(points)} windows 0 lies outside the interval of realised minus estimated."
+    said = _tested(metric, report)
     chart = Chart(
         title=f"{metric.title}: realised minus estimated",
         description=said,
@@ -187,10 +188,23 @@ def _gap(metric: Followed, above: Chart, report: ReportData) -> list[Html]:
     return [keys, drawn(chart), paragraph(_concept(metric, said), class_="note")]
 
 
+def _tested(metric: Followed, report: ReportData) -> str:
+    """In how many windows the gap is beyond its noise, and how many could not be tested."""
+    tested, units = len(metric.tested), plural(report.unit)
+    if not tested:
+        return f"No window has enough {units} of either outcome for an interval, so none is tested."
+    loud = sum(point.loud for point in metric.tested.values())
+    said = f"In {loud} of {counted(tested, 'window')} 0 lies outside the interval of realised minus estimated."
+    left = len(metric.gaps) - tested
+    return f"{said} {left:,} more {agreeing(left, 'has')} too few {units} for one." if left else said
+
+
 def _concept(metric: Followed, said: str) -> str:
     run = len(metric.loud_run)
+    if not metric.tested:
+        return said
     if not run:
-        return f"{said} In the last one it does not."
+        return f"{said} In the last of them it does not."
     if run == 1:
         return f"{said} It does in the last one."
     return f"{said} It does in the last {run} in a row{'' if metric.lasts else ', which share days'}."

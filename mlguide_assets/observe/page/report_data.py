@@ -35,6 +35,7 @@ class ReportData:
         written_at: the present instant.
         metric: name of the problem's primary metric.
         plural: what many of its decisions are called, such as `sends`.
+        unit: the noun of the entities whose decisions depend on each other, such as `user`.
         above_done: what happens to those whose probability reaches the threshold, such as `withheld`.
         stale_after: features that are older are not fresh.
         decisions, performance, estimate, gaps, drift, serving, faults, retraining: rows of promotion_decisions,
@@ -60,6 +61,7 @@ class ReportData:
     stale_after: timedelta
     plural: str = "decisions"
     above_done: str = "acted on"
+    unit: str = "unit"
     champion: Champion | None = None
     decisions: Rows = ()
     performance: Rows = ()

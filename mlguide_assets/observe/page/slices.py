@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from mlguide_assets.define.decision import plural
 from mlguide_assets.observe.page.markup import Html, joined, paragraph, table, tag
 from mlguide_assets.observe.page.report_data import ReportData
 from mlguide_assets.observe.page.scales import Scale, around
@@ -33,7 +34,7 @@ def slices_section(report: ReportData) -> Html:
     caption = f"Slices over {window}"
     intro = (
         f"{window[:1].upper()}{window[1:]}, matured. The line across is all {report.plural} together; a slice "
-        f"with too few positives is shown, but not tested, and has no interval."
+        f"with too few {plural(report.unit)} of either outcome is shown, but not tested, and has no interval."
     )
     return joined([paragraph(intro), table(header, cells, caption=caption)])
 
@@ -51,7 +52,7 @@ def _row(
         f"all {report.plural}" if column == WHOLE else f"{column}: {value}",
         f"{row['rows']:,}",
         f"{row['positives']:,.0f}",
-        tag("span", estimate(row), class_="figure") if row["supported"] else "too few positives",
+        tag("span", estimate(row), class_="figure") if row["supported"] else f"too few {plural(report.unit)}",
         _interval(row, scale, whole) if row["supported"] else "",
         percent(metrics["base_rate"]["value"], 2) if "base_rate" in metrics else "–",
         percent(metrics["withheld_share"]["value"]) if "withheld_share" in metrics else "–",

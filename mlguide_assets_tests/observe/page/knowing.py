@@ -16,7 +16,9 @@ WINDOW = 7
 HARM = '<script>alert("x")</script><img src=x onerror=alert(1)>'
 SLICES = (("(all)", "(all)"), ("country", "US"), ("country", "KO"), ("country", HARM))
 
-EMPTY = ReportData("planeswalker", "Too many emails.", "roc_auc", WINDOW, NOW, timedelta(hours=36), "sends", "withheld")
+EMPTY = ReportData(
+    "planeswalker", "Too many emails.", "roc_auc", WINDOW, NOW, timedelta(hours=36), "sends", "withheld", "user"
+)
 """A home in which nothing was run."""
 
 

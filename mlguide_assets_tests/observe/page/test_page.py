@@ -1,5 +1,6 @@
 """What the page says of a home: everything it knows, nothing it does not, and never as HTML of somebody else's."""
 
+import math
 import re
 from dataclasses import replace
 from datetime import timedelta
@@ -167,6 +168,19 @@ def test_windows_that_share_days_are_one_witness_as_for_the_alert(
     assert (shared in said(found, "performance")) is (windows == 7)
 
 
+def test_gaps_without_an_interval_are_not_shown_as_fine(everything: ReportData) -> None:
+    nothing = {"low": math.nan, "high": math.nan, "sees_concept_drift": False}
+    page = replace(everything, gaps=[{**row, **nothing} for row in everything.gaps])
+    assert "not known Concept drift Not tested: no window of 7 days has enough users" in said(page, "state")
+    assert "0 lies outside" not in said(page, "performance")
+    untested = "No window has enough users of either outcome for an interval, so none is tested."
+    assert untested in said(page, "performance")
+    last = max(row["day"] for row in everything.gaps)
+    some = replace(everything, gaps=[{**row, **(nothing if row["day"] == last else {})} for row in everything.gaps])
+    assert f"to {last - timedelta(days=1)}, beyond its noise" in said(some, "state")
+    assert "1 more has too few users for one." in said(some, "performance")
+
+
 def test_features_that_are_not_fresh_are_marked(everything: ReportData) -> None:
     assert page(replace(everything, stale_after=timedelta(hours=14))) != shown(everything)
 
@@ -250,7 +264,7 @@ def test_slices_are_those_of_the_last_window(everything: ReportData) -> None:
     text = said(everything, "slices")
     assert f"The 7 days to {day_of(7)}" in text
     assert "all sends 7,893 113 0.7" in text
-    assert "country: KO 7,893 113 too few positives" in text
+    assert "country: KO 7,893 113 too few users" in text
 
 
 def test_windows_that_hold_fewer_days_are_named_so(everything: ReportData) -> None:
