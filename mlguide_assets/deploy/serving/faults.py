@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from mlguide_assets.deploy.serving.answers import Fault
-from mlguide_assets.deploy.serving.messages import MANY, ONE
+from mlguide_assets.deploy.serving.invalid import in_words, place_of
 from mlguide_assets.deploy.serving.request import RefusedError
 
 FAULTS: dict[int | str, dict[str, Any]] = {
@@ -39,15 +39,17 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     """One sentence for the first thing that is wrong; what was sent is not repeated, since it may be anything."""
     assert isinstance(error, RequestValidationError)
     first, *others = error.errors()
-    loc = tuple(part for part in first["loc"] if part not in (ONE, MANY))
+    path = place_of(first)
     if first["type"] == "json_invalid":
         return _fault(request, 422, f"The body is not JSON: {first['ctx']['error']}, at character {first['loc'][-1]}.")
-    if loc == ("body",) and not _is_json(request):
+    if not path and not _is_json(request):
         return _fault(request, 422, "The body was not read as JSON: send it with 'Content-Type: application/json'.")
-    place = ".".join(str(part) for part in loc if part != "body") or "the body"
-    place = _printable(place)
-    more = f" ({len(others)} more to fix after this one)" if others else ""
-    return _fault(request, 422, f"{place}: {_printable(first['msg'])}{more}. See /openapi.json for what is expected.")
+    place = _printable(".".join(path) or "the body")
+    left = len({place_of(each) for each in others} - {path})
+    more = f" ({left} more to fix after this one)" if left else ""
+    return _fault(
+        request, 422, f"{place}: {_printable(in_words(first))}{more}. See /openapi.json for what is expected."
+    )
 
 
 async def _http_fault(request: Request, error: Exception) -> JSONResponse:
