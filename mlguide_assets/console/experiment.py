@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from mlguide_assets.console.terminal import screen
+from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.override import person
@@ -51,24 +52,24 @@ def show_plan(home: Home, file: str, as_json: bool) -> None:
         return
     effect, better = experiment.primary.smallest_effect, experiment.primary.better
     screen.print(f"{experiment.title}: {experiment.hypothesis}")
-    screen.print(f"  eligible    {known.units:,} units, {known.units_per_day:.1f} more per day")
-    what = f"{experiment.primary.metric} {known.baseline.mean:.4g} of {known.measured:,} units"
-    screen.print(f"  baseline    {what}; final {experiment.days_until_closed(problem)} days after the exposure")
+    screen.print(f"  eligible    {counted(known.units, 'unit')}, {known.units_per_day:.1f} more per day")
+    what = f"{experiment.primary.metric} {known.baseline.mean:.4g} of {counted(known.measured, 'unit')}"
+    screen.print(
+        f"  baseline    {what}; final {counted(experiment.days_until_closed(problem), 'day')} after the exposure"
+    )
     if sizing.needed_units is None:
         screen.print("  needed      not known: the baseline has no outcome to plan from")
     else:
-        days = f"{sizing.needed_days:,} days" if sizing.needed_days is not None else "more than ten years"
+        days = counted(sizing.needed_days, "day") if sizing.needed_days is not None else "more than ten years"
         wanted = f"to find {better} by {effect:.0%} with a power of {experiment.power:.0%}"
-        screen.print(f"  needed      {sizing.needed_units:,} units in all arms, {days}, {wanted}")
+        screen.print(f"  needed      {counted(sizing.needed_units, 'unit')} in all arms, {days}, {wanted}")
     looks = ", ".join(f"day {day}: {units:,}" for day, units in sizing.looks)
     screen.print(f"  looks       units with a final outcome by {looks}")
     found = "none" if sizing.detectable is None else f"{sizing.detectable:+.1%}"
     screen.print(f"  detectable  {found} is the smallest change that the last look finds with that power")
     if sizing.events is not None:
         screen.print(f"  events      about {sizing.events:.0f} expected in the smallest arm")
-    screen.print(
-        "It is large enough." if sizing.is_enough else "It is too small: look later, or aim at a larger effect."
-    )
+    screen.print(sizing.verdict)
 
 
 def start_experiment(home: Home, file: str, reason: str, as_json: bool) -> None:
@@ -115,7 +116,9 @@ def show_status(home: Home, as_json: bool) -> None:
         screen.print(f"{each['experiment']}, version {each['version']}: day {each['day']}, since {each['start']}")
         exposed = ", ".join(f"{arm} {count:,}" for arm, count in each["exposed"].items()) or "none yet"
         screen.print(f"  share       {each['share']:.0%} of the units take part")
-        screen.print(f"  exposed     {exposed}; {each['waiting']:,} wait for their outcome")
+        screen.print(
+            f"  exposed     {exposed}; {each['waiting']:,} {agreeing(each['waiting'], 'wait')} for their outcome"
+        )
         screen.print(
             f"  looks       {each['looks_taken']} of {each['looks']} taken; the next is due on {each['next_look']}"
         )
@@ -137,7 +140,9 @@ def show_results(home: Home, name: str, as_json: bool) -> None:
         screen.print(f"No look was taken yet; the first is due on {started.look_days()[0]}.")
     for row in rows:
         screen.print(f"look {row['look']} of {row['looks']}, {row['look_day']}: {row['verdict']} ({row['rule']})")
-        screen.print(f"  {row['units']:,} units, {row['waiting']:,} wait. {row['reason']}")
+        screen.print(
+            f"  {counted(row['units'], 'unit')}, {row['waiting']:,} {agreeing(row['waiting'], 'wait')}. {row['reason']}"
+        )
         if row["ratio"] is not None:
             ratio = f"{row['ratio']:.3f} ({_number(row['ratio_low'])} to {_number(row['ratio_high'])})"
             means = f"{row['control']:.4g} against {row['treatment']:.4g}"
@@ -151,7 +156,7 @@ def show_results(home: Home, name: str, as_json: bool) -> None:
 def _triggered(found: dict[str, Any], of: int, variant: str | None) -> str:
     """The same of the units alone for which the two policies decided otherwise, in a line."""
     units = sum(found["units"].values())
-    what = f"of these, the policies decided otherwise for {units:,} of {of:,} units"
+    what = f"of these, the policies decided otherwise for {units:,} of {counted(of, 'unit')}"
     primary = [each for each in found["results"] if each["role"] == "primary" and variant in (None, each["variant"])]
     if not primary:
         failed = [check["text"] for check in found["health"] if not check["passed"]]

@@ -73,6 +73,23 @@ class Sizing:
         enough = self.needed_units is not None and self.planned_units >= self.needed_units
         return enough and (self.events is None or self.events >= MINIMUM_EVENTS)
 
+    @property
+    def verdict(self) -> str:
+        """Whether it is large enough, and what helps where it is not: later looks only where they see more units."""
+        if self.is_enough:
+            return "It is large enough."
+        if self.needed_units is None:
+            return "It cannot be planned: without an outcome that varies, nobody knows how many units it needs."
+        more = "aim at a larger effect, let a larger share take part, or widen eligibility"
+        few = self.planned_units < self.needed_units
+        if few and self.needed_days is not None:
+            return f"It is too small: look on day {self.needed_days:,} or later, or {more}."
+        if not self.population.units_per_day:
+            return f"It is too small, and later looks do not help, since no new units arrive: {more}."
+        return (
+            f"It is too small: {more}." if few else "It is too small: look later, since too few outcomes are expected."
+        )
+
 
 def population_of(
     experiment: Experiment, problem: Problem, *, actions: ibis.Table, members: ibis.Table, until: datetime
