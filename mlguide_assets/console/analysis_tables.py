@@ -6,6 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mlguide_assets.console.terminal import screen
+from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.experiment.design import Design, Guardrail, Kind
 from mlguide_assets.experiment.results import Analysis, Effect, HealthCheck, p_text
 from mlguide_assets.statistics.intervals import Estimate
@@ -27,10 +28,11 @@ _GUARDRAILS = {
 def print_analysis(found: Analysis, design: Design, source: str) -> None:
     """Units, health checks, effects, and the verdict with its reason."""
     units = sum(found.units.values())
-    screen.print(f"{source}: {units:,} units in {len(found.units)} variants.")
+    screen.print(f"{source}: {counted(units, 'unit')} in {counted(len(found.units), 'variant')}.")
     if found.rows > units:
         screen.print(
-            f"The {found.rows:,} rows were made one per unit: binary metrics by any of them, means by their sum."
+            f"The {counted(found.rows, 'row')} {agreeing(found.rows, 'was')} made one per unit: binary metrics by "
+            "any of them, means by their sum."
         )
     screen.print(_units(found, design))
     screen.print(_health(found))
@@ -51,7 +53,9 @@ def print_analysis(found: Analysis, design: Design, source: str) -> None:
 def _print_triggered(found: Analysis, of: int, design: Design) -> None:
     """The units for which the variants differ, alone. They sharpen the effect; the verdict is that of all units."""
     units = sum(found.units.values())
-    screen.print(f"Triggered: {units:,} of {of:,} units, those that the variants would have treated differently.")
+    screen.print(
+        f"Triggered: {units:,} of {counted(of, 'unit')}, those that the variants would have treated differently."
+    )
     for check in found.health:
         if not check.passed or check.warning:
             screen.print(Text.assemble("  ", _mark(check), f" {check.check}: {check.text}"))

@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 from mlguide_assets.console.terminal import screen
+from mlguide_assets.define.decision import counted
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.history import canaries
@@ -94,7 +95,7 @@ def _state(found: dict[str, Any]) -> str:
 
 
 def _finding(each: dict[str, Any]) -> str:
-    counts = f"{each['treatment']:,} units of its own, {each['control']:,} of the champion's"
+    counts = f"{counted(each['treatment'], 'unit')} of its own, {each['control']:,} of the champion's"
     if each["ratio_value"] is None:
         return f"{counts}: too few to compare"
     low, high = ("unknown" if each[end] is None else f"{each[end]:.2f}" for end in ("ratio_low", "ratio_high"))

@@ -8,6 +8,7 @@ from typing import Any
 
 from mlguide_assets.console.reporting import reporting
 from mlguide_assets.console.terminal import console, screen
+from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.loading import load_problem, with_overrides
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
@@ -48,7 +49,7 @@ def _print(problem: Problem, found: Check) -> None:
     screen.print(f"source     {describe(problem)}")
     for name, (rows, accepted) in found.tables.items():
         aside = f", {rows - accepted:,} in quarantine" if accepted < rows else ""
-        screen.print(f"table      {name}: {rows:,} rows{aside}")
+        screen.print(f"table      {name}: {counted(rows, 'row')}{aside}")
     if found.decisions is not None:
         for line in _decided(problem, found.decisions):
             screen.print(line)
@@ -66,7 +67,7 @@ def _decided(problem: Problem, decisions: Decisions) -> list[str]:
     share = decisions.positives / known
     return [
         f"decisions  {decisions.rows:,}, one per {problem.predict.each}, {decisions.first:%Y-%m-%d} to "
-        f"{decisions.last:%Y-%m-%d}; {decisions.waiting:,} wait for their outcome",
+        f"{decisions.last:%Y-%m-%d}; {decisions.waiting:,} {agreeing(decisions.waiting, 'wait')} for their outcome",
         f"positives  {decisions.positives:,} of {known:,} ({share:.1%})",
         f"split      {decisions.train:,} to train on, {decisions.test:,} to test on from "
         f"{decisions.test_from:%Y-%m-%d} on",

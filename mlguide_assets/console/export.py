@@ -11,6 +11,7 @@ import ibis
 from mlguide_assets.console.export_folder import Format, export_folder
 from mlguide_assets.console.out import check_out
 from mlguide_assets.console.terminal import console, screen
+from mlguide_assets.define.decision import counted
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.deploy.batch import per_scoring_day, reached_days
 from mlguide_assets.errors import InputError
@@ -90,9 +91,9 @@ def export_table(home: Home, table: str, out: Path, which: Which = NEWEST, forma
         raise InputError(f"{out} cannot be written ({disk_reason(error)}): choose another place with --out.") from error
     count = sum(file.rows for key, file in kept.items() if days is None or key in days)
     of_day = f" for {days[0]}" if days and len(days) == 1 else ""
-    console.print(f"{count:,} rows of {table}{of_day} in {out}")
+    console.print(f"{counted(count, 'row')} of {table}{of_day} in {out}")
     if not which.day and not which.all_days and days and len(kept) > 1:
-        console.print(f"The newest of {len(kept)} days; --day YYYY-MM-DD chooses another, --all writes all.")
+        console.print(f"The newest of {counted(len(kept), 'day')}; --day YYYY-MM-DD chooses another, --all writes all.")
 
 
 def _write_file(lake: Lake, rows: ibis.Table, out: Path) -> None:
@@ -135,7 +136,7 @@ def days_to_export(
     if which.day:
         day = which.day.isoformat()
         if day not in partitions:
-            known = f"{len(partitions)} days, {partitions[0]} to {partitions[-1]}" if partitions else "none"
+            known = f"{counted(len(partitions), 'day')}, {partitions[0]} to {partitions[-1]}" if partitions else "none"
             what = f"it has {known}" if table in per_day else "it is not kept by day: leave --day out"
             raise InputError(f"Table {table!r} has no day {day} ({what}).")
         return [day]
@@ -159,7 +160,11 @@ def list_tables(home: Home) -> None:
         raise InputError(f"The home {home.root} has no tables yet: 'mlguide run' makes them.")
     width = max(map(len, tables))
     for name, snapshot in tables.items():
-        days = f"  {len(snapshot.partitions):>4} days" if name in per_day else ""
+        days = (
+            f"  {len(snapshot.partitions):>4} {'day' if len(snapshot.partitions) == 1 else 'days'}"
+            if name in per_day
+            else ""
+        )
         screen.print(f"{name:<{width}}  {snapshot.rows:>12,} rows{days}")
 
 

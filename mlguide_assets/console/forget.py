@@ -9,7 +9,7 @@ import pyarrow as pa
 import typer
 
 from mlguide_assets.console.terminal import console, screen
-from mlguide_assets.define.decision import plural
+from mlguide_assets.define.decision import plural, with_article
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.forgetting import Forgetting, forget
@@ -85,7 +85,7 @@ def _key(lake: Lake, entity: Entity, given: str) -> Key:
         return given
     # Not all that Python takes for a number: 1_0 is no way to write 10.
     if not re.fullmatch("-?[0-9]+", given):
-        raise InputError(f"--{entity.noun} is the id of a {entity.noun}, a whole number; given: {given!r}.")
+        raise InputError(f"--{entity.noun} is the id of {with_article(entity.noun)}, a whole number; given: {given!r}.")
     return int(given)
 
 

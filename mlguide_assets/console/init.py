@@ -10,10 +10,10 @@ from mlguide_assets.console.out import check_out
 from mlguide_assets.console.reporting import reporting
 from mlguide_assets.console.terminal import console
 from mlguide_assets.define.conversion import convert, is_old_form
+from mlguide_assets.define.decision import counted
 from mlguide_assets.define.loading import parse_problem
 from mlguide_assets.define.secrets import MASK, shown_address
 from mlguide_assets.errors import InputError
-from mlguide_assets.observe.page.wording import counted
 from mlguide_assets.prepare.engine import connect
 from mlguide_assets.prepare.profiling.draft import draft_problem
 from mlguide_assets.prepare.profiling.nouns import noun, words

@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from mlguide_assets.console.terminal import console, screen
+from mlguide_assets.define.decision import counted
 from mlguide_assets.experiment.off_policy.estimators import DM, DR, IPS, SNIPS, Value
 from mlguide_assets.experiment.off_policy.evaluation import Evaluation, evaluate
 from mlguide_assets.experiment.off_policy.reading import LogFile, ReadLog, read_log
@@ -58,8 +59,10 @@ def _interval(value: Value | None) -> dict[str, float] | None:
 
 
 def _print(found: Evaluation, file: LogFile, read: ReadLog) -> None:
-    units = f" of {found.diagnostics.units:,} units" if file.unit else ""
-    screen.print(f"{file.path}: {found.diagnostics.rows:,} decisions{units}, {len(read.actions)} actions.")
+    units = f" of {counted(found.diagnostics.units, 'unit')}" if file.unit else ""
+    screen.print(
+        f"{file.path}: {counted(found.diagnostics.rows, 'decision')}{units}, {counted(len(read.actions), 'action')}."
+    )
     screen.print(f"Target: {_target(file, read)}.")
     screen.print()
     screen.print(value_table(found))

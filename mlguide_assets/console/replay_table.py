@@ -3,6 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
+from mlguide_assets.define.decision import counted
 from mlguide_assets.retrain.replay.outcome import Outcome, in_words, worth_in_words
 from mlguide_assets.retrain.replay.scenario import Scenario
 
@@ -11,7 +12,8 @@ def print_outcome(outcome: Outcome, scenario: Scenario, screen: Console) -> None
     """Planted events with their answers, false alarms, counts, and what the decisions were worth."""
     screen.print(f"Scenario  {outcome.scenario}: {scenario.statement}")
     screen.print(
-        f"Replayed  {outcome.days} days from {outcome.start}, seed {outcome.seed}, in {outcome.seconds:,.0f} s"
+        f"Replayed  {counted(outcome.days, 'day')} from {outcome.start}, seed {outcome.seed}, in "
+        f"{outcome.seconds:,.0f} s"
     )
     if outcome.answers:
         screen.print(_answers(outcome))

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.observe.drift_table import NO_DAY
 from mlguide_assets.settings import Home
 from mlguide_assets.train.metrics import METRICS
@@ -75,19 +76,31 @@ def _print_incidents(incidents: list[dict[str, Any]], home: Home, console: Conso
 
 def _print_data(status: dict[str, Any], console: Console) -> None:
     tables, contracts = status["tables"], status["contracts"]
-    read = ", ".join(f"{tables[name]['rows']:,} rows of {name}" for name in status["sources"] if name in tables)
+    read = ", ".join(
+        f"{counted(tables[name]['rows'], 'row')} of {name}" for name in status["sources"] if name in tables
+    )
     console.print(_section("Read", read))
     broken = [rule for rule in contracts if rule["violations"]]
     aside = tables.get("quarantined_rows", {}).get("rows", 0)
     if not broken:
-        console.print(_heading("Contract", f"all {len(contracts)} rules hold; nothing was rejected"))
+        console.print(
+            _heading(
+                "Contract",
+                f"all {counted(len(contracts), 'rule')} {agreeing(len(contracts), 'hold')}; nothing was rejected",
+            )
+        )
         return
-    found = f"{len(broken)} of {len(contracts)} rules are broken; {aside:,} rows were set aside"
+    found = (
+        f"{len(broken)} of {counted(len(contracts), 'rule')} {agreeing(len(broken), 'is')} broken; "
+        f"{counted(aside, 'row')} {agreeing(aside, 'was')} set aside"
+    )
     console.print(_heading("Contract", found))
     for rule in broken:
         share = rule["violations"] / rule["rows"]
         action = {"quarantine": "set aside", "warn": "let through with a warning", "block": "blocked"}[rule["action"]]
-        console.print(f"  {rule['rule']}: {rule['violations']:,} of {rule['rows']:,} rows ({share:.1%}), {action}")
+        console.print(
+            f"  {rule['rule']}: {rule['violations']:,} of {counted(rule['rows'], 'row')} ({share:.1%}), {action}"
+        )
         if rule.get("cause"):
             console.print(f"    {rule['cause']}")
 
@@ -187,7 +200,10 @@ def _print_places(status: dict[str, Any], home: Home, console: Console) -> None:
         export = home.commands(f"mlguide export {scored['table']} --out {out}")
         many = scored["of"]
         among = f", from {scored['chosen_from']}" if "chosen_from" in scored else ""
-        console.print(f"  {scored[many]:,} {many} have {scored['has']} for {scored['day']}{among}: {export}")
+        console.print(
+            f"  {counted(scored[many], scored['noun'])} {agreeing(scored[many], 'has')} {scored['has']} for "
+            f"{scored['day']}{among}: {export}"
+        )
     steps = {
         "mlguide ui": "look at the graph, the plots and the run",
         "mlguide report": "write how the model in production does on one page",

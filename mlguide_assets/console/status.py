@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from mlguide_assets.define.changing import changing_warnings
-from mlguide_assets.define.decision import plural
+from mlguide_assets.define.decision import counted, plural
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.batch import PREDICTIONS, reached_days
@@ -80,11 +80,12 @@ def _scored(home: Home, lake: Lake, problem: Problem, landed: Sequence[Landed]) 
     scored = reached_days([day for day in partitions if partitions[day].rows], events_by_day(landed), today=today)
     if not scored:
         return None
-    many = plural(decision.unit if decision.choose else decision.noun)
+    noun = decision.unit if decision.choose else decision.noun
+    many = plural(noun)
     # A plan that chooses is made for the same units as the best of each; one that acts or leaves has a row of each.
     shown = table if decision.choose else decision.plan_table
     has = f"a best {decision.choose}" if decision.choose else "a plan"
-    found = {"day": scored[-1], many: partitions[scored[-1]].rows, "of": many, "has": has, "table": shown}
+    found = {"day": scored[-1], many: partitions[scored[-1]].rows, "of": many, "noun": noun, "has": has, "table": shown}
     return found | ({"chosen_from": _chosen_from(lake, problem)} if decision.choose else {})
 
 
@@ -156,7 +157,7 @@ def learned_in_words(facts: Mapping[str, Any]) -> str | None:
     """From how many rows XGBoost learned, and where; None where all rows are in memory."""
     if "rows_learned_by_xgboost" not in facts:
         return None
-    return f"{facts['rows_learned_by_xgboost']:,} rows {facts.get('learned_where', 'in external memory')}"
+    return f"{counted(facts['rows_learned_by_xgboost'], 'row')} {facts.get('learned_where', 'in external memory')}"
 
 
 def _is_decided(lake: Lake, candidate: str) -> bool:

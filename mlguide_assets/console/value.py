@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from mlguide_assets.console.off_policy import as_json, support_table, value_table
 from mlguide_assets.console.terminal import console, screen
+from mlguide_assets.define.decision import counted
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.policies import Policy
 from mlguide_assets.define.problem import Problem
@@ -66,7 +67,8 @@ def _value(
     decisions = final_decisions(lake, problem, actions_of(tables_of_actions(lake, problem), problem)) if read else None
     if decisions is None or not decisions.num_rows:
         raise InputError(
-            f"No plan has final outcomes yet: they are final {problem.label.window.days} days after the day that "
+            f"No plan has final outcomes yet: they are final {counted(problem.label.window.days, 'day')} after the "
+            "day that "
             f"was planned; 'mlguide run' plans the next one."
         )
     if policy is None:
@@ -104,7 +106,9 @@ def _print(found: ModelValue, policy: Policy | None, against: Policy) -> None:
     first, last = _days(found.decisions)
     evaluation = found.value.evaluation
     rows, units = evaluation.diagnostics.rows, evaluation.diagnostics.units
-    screen.print(f"{what} against {against}, from {rows:,} decisions on {units:,} units, {first} to {last}.")
+    screen.print(
+        f"{what} against {against}, from {counted(rows, 'decision')} on {counted(units, 'unit')}, {first} to {last}."
+    )
     if policy is None:
         screen.print(f"Taken: each {found.which}.")
     screen.print("Values are positive outcomes per unit and day.")

@@ -43,10 +43,11 @@ def plural(noun: str) -> str:
 def counted(number: float, noun: str) -> str:
     """So many of a noun, as English writes it.
 
-    >>> counted(1, "row"), counted(1234, "row"), counted(0, "category")
-    ('1 row', '1,234 rows', '0 categories')
+    >>> counted(1, "row"), counted(1234, "row"), counted(0, "category"), counted(1.5, "day"), counted(7.0, "day")
+    ('1 row', '1,234 rows', '0 categories', '1.5 days', '7 days')
     """
-    return f"{number:,} {noun if number == 1 else plural(noun)}"
+    shown = f"{number:,g}" if number % 1 else f"{number:,.0f}"
+    return f"{shown} {noun if number == 1 else plural(noun)}"
 
 
 def agreeing(number: float, verb: str) -> str:
@@ -99,6 +100,14 @@ class Decision:
     def plural(self) -> str:
         """Many of them: `sends`, or `decisions` where they are about an entity at cut-offs."""
         return plural(self.noun) if self.is_event else "decisions"
+
+    def counted(self, number: int) -> str:
+        """So many of them.
+
+        >>> Decision("send", ("user", "email"), "delivered_at", ()).counted(1)
+        '1 send'
+        """
+        return counted(number, self.noun if self.is_event else "decision")
 
     @property
     def in_words(self) -> str:

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from mlguide_assets.define.conditions import check_comparisons
 from mlguide_assets.define.contracts import Rule
-from mlguide_assets.define.decision import Decision, decision_of, plural
+from mlguide_assets.define.decision import Decision, decision_of, plural, with_article
 from mlguide_assets.define.entity_features import entity_features
 from mlguide_assets.define.features import Features
 from mlguide_assets.define.operations import Retraining, Serving, Watching
@@ -127,7 +127,8 @@ class Problem(Strict):
         }
         for key in (key for key, given in asked.items() if given):
             raise ValueError(
-                f"{key}: nothing is chosen for a {self.decision.noun}, so there are no ways to choose that could be "
+                f"{key}: nothing is chosen for {with_article(self.decision.noun)}, so there are no ways to choose "
+                "that could be "
                 f"compared; leave it out, or name what is chosen under predict.choose"
             )
         return self

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.schema import Strict
 from mlguide_assets.define.values import Share
 
@@ -104,7 +105,8 @@ class Canary(Strict):
             raise ValueError("ramp: every share must be larger than the one before, so that no unit leaves")
         if self.give_up_after <= self.days_per_step * len(self.ramp):
             raise ValueError(
-                f"give_up_after: {self.give_up_after} days end before the ramp can, which takes "
-                f"{self.days_per_step * len(self.ramp)} days; write more"
+                f"give_up_after: {counted(self.give_up_after, 'day')} {agreeing(self.give_up_after, 'end')} before "
+                "the ramp can, which takes "
+                f"{counted(self.days_per_step * len(self.ramp), 'day')}; write more"
             )
         return self

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable
 
-from mlguide_assets.define.decision import TAKEN, decision_of
+from mlguide_assets.define.decision import TAKEN, counted, decision_of
 from mlguide_assets.define.features import Declaration, Features
 from mlguide_assets.define.prediction import ColumnLabel, Condition, Predict, PredictEvent, Where
 from mlguide_assets.define.schema import EntityTable, EventTable, Schema
@@ -156,7 +156,8 @@ def _check_declaration(
 def _refuse_label(place: str, column: str, event: EventTable, predict: Predict) -> None:
     if isinstance(predict.label, ColumnLabel) and event.event == predict.each and column == predict.label.column:
         raise ValueError(
-            f"{place}: {column!r} is the label, which is known only {predict.label.window.days} days later; write "
+            f"{place}: {column!r} is the label, which is known only {counted(predict.label.window.days, 'day')} "
+            "later; write "
             f"rate: label, or labelled: positive"
         )
 

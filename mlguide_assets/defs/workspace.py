@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlguide_assets.define.decision import counted
 from mlguide_assets.define.loading import current_problem, load_problem, name_in_home, problems_of_home
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.shared_problems import fetch_problems
@@ -128,7 +129,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
         if isinstance(obj, Partitions):
             snapshot = lake.write_partitions(table, obj)
             counts = {"partitions_rebuilt": len(obj.rebuilt), "partitions_kept": len(obj.kept)}
-            context.log.info(f"{table}: {len(obj.rebuilt)} of {len(snapshot.partitions)} partitions rebuilt")
+            context.log.info(f"{table}: {len(obj.rebuilt)} of {counted(len(snapshot.partitions), 'partition')} rebuilt")
             context.add_output_metadata(table_metadata(lake, snapshot, self.workspace.problem, None) | counts)
             _set_version(context, data_version(snapshot))
             return

@@ -27,7 +27,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlguide_assets.define.decision import Decision, plural
+from mlguide_assets.define.decision import Decision, counted, plural
 from mlguide_assets.define.policies import POLICIES, Exploration, Policies, Policy
 from mlguide_assets.deploy.actions import generic_action
 from mlguide_assets.deploy.policies import PER_POLICY, followed_policies
@@ -204,7 +204,7 @@ def _scores(
     shape, decision = (units, len(asked.offered)), asked.decision
     if len(choices) != units * len(asked.offered) or (choices.to_numpy().reshape(shape) != asked.offered).any():
         raise ValueError(
-            f"{len(choices)} predictions for {shape[0]} {plural(decision.unit)} and {shape[1]} "
+            f"{counted(len(choices), 'prediction')} for {counted(shape[0], decision.unit)} and {shape[1]} "
             f"{plural(str(decision.choose))}; expected every pair"
         )
     return Scores(probability.to_numpy().reshape(shape), sendable.to_numpy().reshape(shape))

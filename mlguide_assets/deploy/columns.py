@@ -1,6 +1,6 @@
 """What the columns of this stage's tables mean, table by table."""
 
-from mlguide_assets.define.decision import Decision, id_column, plural
+from mlguide_assets.define.decision import Decision, id_column, plural, with_article
 from mlguide_assets.define.problem import Problem
 
 COLUMNS = {
@@ -70,7 +70,7 @@ def _scored(problem: Problem) -> dict[str, str]:
         probability += f", if the {decision.unit} gets this {decision.choose} on that day"
     return {
         "scoring_date": "The day that the score is for.",
-        **dict.fromkeys(decision.scored_keys, f"Part of the key of a {decision.noun}."),
+        **dict.fromkeys(decision.scored_keys, f"Part of the key of {with_article(decision.noun)}."),
         **{id_column(noun): f"The {noun}." for noun in decision.nouns},
         **({id_column(decision.choose): f"The candidate {decision.choose}."} if decision.choose else {}),
         "probability": f"{probability}.",

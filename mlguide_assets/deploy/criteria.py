@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from mlguide_assets import markdown
 from mlguide_assets.define.contracts import IS_NOT_EMPTY
+from mlguide_assets.define.decision import counted
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.comparison import Comparison, Incomparable
 from mlguide_assets.deploy.parity import Parity
@@ -225,10 +226,10 @@ def features_agree(parity: Parity) -> Criterion:
     """What scoring computes for a decision equals what training computed for it."""
     passed = parity.mismatches == 0
     reason = (
-        f"Scoring and training compute the same features for {parity.rows:,} rows."
+        f"Scoring and training compute the same features for {counted(parity.rows, 'row')}."
         if passed
         else f"Scoring and training compute different values of {parity.worst} for "
-        f"{parity.mismatches:,} of {parity.rows:,} rows."
+        f"{parity.mismatches:,} of {counted(parity.rows, 'row')}."
     )
     return Criterion("features_agree", parity.share, None, None, 0.0, passed, reason)
 

@@ -7,6 +7,7 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 
+from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.policies import POLICIES, Policy
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.choices import BEST, EXPLORE, MODELS
@@ -101,18 +102,23 @@ def plan_figures(plan: ibis.Table, problem: Problem) -> PlanFigures:
 def check_plan(figures: PlanFigures) -> PlanVerdict:
     """Every propensity follows from its row, and chance explains how many units are explored and follow each policy."""
     if figures.inexact:
-        rows = f"{figures.inexact:,} rows have a propensity"
+        rows = f"{counted(figures.inexact, 'row')} {agreeing(figures.inexact, 'has')} a propensity"
         return PlanVerdict(False, f"{rows} that does not follow from their policies, their candidates and the share.")
     sent, users = figures.best + figures.explored_by_models, sum(each.users for each in figures.followers.values())
     low, high = _bounds(sent, figures.share)
     exact = low <= figures.explored_by_models <= high
-    found = f"{figures.explored_by_models:,} of {sent:,} units are explored"
+    found = (
+        f"{figures.explored_by_models:,} of {counted(sent, 'unit')} {agreeing(figures.explored_by_models, 'is')} "
+        "explored"
+    )
     sentences = [f"{found}; a share of {figures.share:g} explains {low:,.0f} to {high:,.0f}."]
     for policy, each in figures.followers.items():
         low, high = _bounds(users, each.expected / users if users else 0.0)
         if not low <= each.users <= high:
             exact = False
-            followed = f"{each.users:,} of {users:,} units follow the policy {policy}"
+            followed = (
+                f"{each.users:,} of {counted(users, 'unit')} {agreeing(each.users, 'follow')} the policy {policy}"
+            )
             sentences.append(f"{followed}; its share explains {low:,.0f} to {high:,.0f}.")
     return PlanVerdict(bool(exact), " ".join(sentences))
 

@@ -18,6 +18,7 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
+from mlguide_assets.define.decision import counted
 from mlguide_assets.define.policies import POLICIES, Policies, Policy
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake.lake import Lake
@@ -149,11 +150,12 @@ def _refuse_wrong(rows: ibis.Table, day: date) -> None:
     count, units, right = (found[name][0].as_py() for name in ("rows", "units", "sound"))
     if units < count:
         raise InputError(
-            f"{ASSIGNMENTS} of {day} has {count:,} rows for {units:,} units; expected one row per unit: "
+            f"{ASSIGNMENTS} of {day} has {counted(count, 'row')} for {counted(units, 'unit')}; expected one row per "
+            "unit: "
             "experiments that choose for the same units belong to one exclusion group."
         )
     if right < count:
         raise InputError(
-            f"{ASSIGNMENTS} of {day} has {count - right:,} rows that cannot be right: expected a policy "
+            f"{ASSIGNMENTS} of {day} has {counted(count - right, 'row')} that cannot be right: expected a policy "
             f"({', '.join(POLICIES)}) with a share above 0, and shares that sum to 1."
         )

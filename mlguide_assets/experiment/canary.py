@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from mlguide_assets.define.decision import counted
 from mlguide_assets.define.promotion import Canary, CanaryMetric
 from mlguide_assets.statistics.confidence_sequences import Stage, rate_ratio_sequence
 from mlguide_assets.statistics.intervals import Estimate
@@ -117,7 +118,9 @@ def evaluate(canary: Canary, counts: Counts, *, step: int, days_in_step: int, da
     if harm := next((each for each in guardrails if each.is_beyond), None):
         return found("abort", f"It is significantly harmful: {_begun(harm.sentence)}.", harm)
     if days >= canary.give_up_after:
-        return found("give_up", f"There was no decision within canary.give_up_after = {canary.give_up_after} days.")
+        return found(
+            "give_up", f"There was no decision within canary.give_up_after = {counted(canary.give_up_after, 'day')}."
+        )
     if bad := next((each for each in signals if each.is_beyond), None):
         return found("pause", f"The ramp pauses at {share:.0%}: {_begun(bad.sentence)}.", bad)
     if days_in_step < canary.days_per_step:

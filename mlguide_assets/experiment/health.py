@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from statsmodels.stats.oneway import anova_generic
 
+from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.experiment.design import Design
 from mlguide_assets.experiment.results import HealthCheck, p_text
 from mlguide_assets.experiment.units import Arm, Units
@@ -47,7 +48,7 @@ def sample_ratio(units: Units, design: Design, *, name: str = "sample_ratio", cl
     place = largest_deviation(counts, weights)
     arm, total = list(units.arms)[place], sum(counts)
     share, planned = counts[place] / max(total, 1), weights[place] / sum(weights)
-    text = f"{arm!r} has {share:.2%} of {total:,} units, {planned:.2%} were planned ({p_text(p)})"
+    text = f"{arm!r} has {share:.2%} of {counted(total, 'unit')}, {planned:.2%} were planned ({p_text(p)})"
     return HealthCheck(name, share, p, p >= block, text, warning=p < warn)
 
 
@@ -178,4 +179,4 @@ def _pooled_skewness(arms: Sequence[Arm], place: int) -> float:
 
 
 def _units(count: int) -> str:
-    return "1 unit was" if count == 1 else f"{count:,} units were"
+    return f"{counted(count, 'unit')} {agreeing(count, 'was')}"

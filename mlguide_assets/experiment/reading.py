@@ -9,6 +9,7 @@ from typing import Any
 
 import ibis
 
+from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.design import Better, Design, Guardrail, Kind, Metric
 from mlguide_assets.experiment.rows import find_arms
@@ -99,7 +100,8 @@ def _with_trigger(rows: ibis.Table, file: ExperimentFile) -> ibis.Table:
     strange = int((~column.isin([0, 1])).fill_null(True).sum().to_pyarrow().as_py() or 0)
     if strange:
         raise InputError(
-            f"--trigger {file.trigger}: {strange:,} rows of {file.path} are neither 0 nor 1 (or true and false) "
+            f"--trigger {file.trigger}: {counted(strange, 'row')} of {file.path} {agreeing(strange, 'is')} neither 0 "
+            "nor 1 (or true and false) "
             f"there; it says of each unit whether the variants would have treated it differently."
         )
     return rows.mutate(**{TRIGGER: column.cast("boolean").fill_null(False)})

@@ -6,6 +6,7 @@ from typing import Any
 
 import ibis
 
+from mlguide_assets.define.decision import counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.design import Design
 
@@ -106,14 +107,14 @@ def _check_values(rows: ibis.Table, design: Design) -> None:
     for role, name in (("unit", design.unit), ("variant", design.variant)):
         if found[role]:
             raise InputError(
-                f"Column {name!r} is empty in {_rows(found[role])}: every row needs its {role}; "
+                f"Column {name!r} is empty in {counted(found[role], 'row')}: every row needs its {role}; "
                 f"fill it in, or leave these rows out."
             )
     for place, metric in enumerate(design.measured):
         _refuse_values(metric.column, metric.kind, found[f"missing_{place}"], found.get(f"strange_{place}"))
     for place, name in enumerate(design.covariates):
         if large := found.get(f"covariate_{place}"):
-            raise InputError(f"Covariate {name!r} is {_BEYOND} in {_rows(large)}: {_LEAVE_OUT}.")
+            raise InputError(f"Covariate {name!r} is {_BEYOND} in {counted(large, 'row')}: {_LEAVE_OUT}.")
 
 
 def _too_large(column: Any) -> Any:
@@ -128,20 +129,18 @@ def _missing(column: Any) -> Any:
 def _refuse_values(column: str, kind: str, missing: int | None, strange: int | None) -> None:
     if missing:
         raise InputError(
-            f"Column {column!r} has no value in {_rows(missing)}: a missing outcome is not 0; fill it in where "
+            f"Column {column!r} has no value in {counted(missing, 'row')}: a missing outcome is not 0; fill it in "
+            "where "
             f"nothing happened, and leave out units whose outcome is not known yet."
         )
     if strange and kind == "binary":
         raise InputError(
-            f"Column {column!r} holds other values than 0 and 1 in {_rows(strange)}: it cannot be a binary metric; "
+            f"Column {column!r} holds other values than 0 and 1 in {counted(strange, 'row')}: it cannot be a binary "
+            "metric; "
             f"compare its mean instead ({column}:mean)."
         )
     if strange:
-        raise InputError(f"Column {column!r} is {_BEYOND} in {_rows(strange)}: {_LEAVE_OUT}.")
-
-
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"
+        raise InputError(f"Column {column!r} is {_BEYOND} in {counted(strange, 'row')}: {_LEAVE_OUT}.")
 
 
 def _listed(names: Sequence[str]) -> str:

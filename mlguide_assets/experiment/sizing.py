@@ -11,6 +11,7 @@ from typing import Any
 
 import ibis
 
+from mlguide_assets.define.decision import counted
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.actions import joined_by
@@ -109,21 +110,22 @@ def population_of(
     if first is None or until - first < closes:
         span = (until - first) / timedelta(days=1) if first is not None else 0
         raise InputError(
-            f"{experiment.title}: an outcome is final {closes / timedelta(days=1):g} days after the exposure, but the "
-            f"data span {span:.0f} days: shorten outcome_window, or read a longer history."
+            f"{experiment.title}: an outcome is final {counted(closes / timedelta(days=1), 'day')} after the "
+            "exposure, but the "
+            f"data span {counted(round(span), 'day')}: shorten outcome_window, or read a longer history."
         )
     may = eligible(members, experiment.eligibility)
     now = _still_there(may, actions, problem, until)
     joined = joined_by(now, problem)
     # Of units whose beginning no table says, none is new.
     recent = ibis.literal(False) if joined is None else joined > ibis.timestamp(until - _RECENT)
-    counted = now.agg(units=now.count(), recent=recent.fill_null(False).sum()).to_pyarrow().to_pylist()[0]
-    if not counted["units"]:
+    there = now.agg(units=now.count(), recent=recent.fill_null(False).sum()).to_pyarrow().to_pylist()[0]
+    if not there["units"]:
         raise InputError(f"{experiment.title}: no unit is eligible: widen eligibility.")
     measured = _measured(experiment, problem, may, actions, until)
     return Population(
-        units=counted["units"],
-        units_per_day=(counted["recent"] or 0) / _RECENT.days,
+        units=there["units"],
+        units_per_day=(there["recent"] or 0) / _RECENT.days,
         measured=measured["units"],
         baseline=Baseline(
             measured["mean"] or 0.0, None if experiment.primary.metric == OUTCOME else measured["sd"] or 0.0

@@ -12,6 +12,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from mlguide_assets.define.decision import counted, with_article
 from mlguide_assets.define.documents import parse_document
 from mlguide_assets.define.loading import experiment_file
 from mlguide_assets.define.problem import Problem
@@ -186,7 +187,8 @@ def refuse_without_choice(problem: Problem) -> None:
     """Raise InputError where nothing is chosen: arms are policies that choose, so there is nothing to compare."""
     if not problem.chooses:
         raise InputError(
-            f"Experiments compare ways to choose, and nothing is chosen for a {problem.decision.noun}: the costs alone "
+            f"Experiments compare ways to choose, and nothing is chosen for {with_article(problem.decision.noun)}: "
+            "the costs alone "
             f"say whether to act; predict.choose of the problem file names what is chosen."
         )
 
@@ -237,4 +239,4 @@ def load_experiment(name_or_file: str, problem: Problem) -> tuple[Experiment, st
 
 
 def _days(span: timedelta) -> str:
-    return f"{span / timedelta(days=1):g} days"
+    return counted(span / timedelta(days=1), "day")

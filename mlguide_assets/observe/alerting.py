@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import takewhile
 from typing import Any
 
+from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.observe.alerts.alert import Alert
 from mlguide_assets.observe.alerts.book import AlertBook, Delivery
@@ -69,7 +70,8 @@ def drifted(verdicts: Sequence[Mapping[str, Any]], source: str) -> Alert | None:
         title=f"The {source} drift away from what the champion was trained on",
         happened=f"{newest['day']}: {newest['reason']}",
         since=_midnight(run[0]["day"]),
-        severity=f"{len(run)} verdicts since then call for action, the last over {newest['rows']:,} rows.",
+        severity=f"{counted(len(run), 'verdict')} since then {agreeing(len(run), 'call')} for action, the last over "
+        f"{counted(newest['rows'], 'row')}.",
         next_step="Look at the report of the day (asset data_drift); if the change is real, 'mlguide run' retrains.",
         facts={"days": len(run), "model_version": newest["model_version"]},
         cost_effect=newest.get("cost_effect"),
@@ -104,7 +106,7 @@ def dropped(verdicts: Sequence[Mapping[str, Any]], *, cost_effect: float | None 
         title=f"Version {newest['model_version']} is no longer as good as it was at training",
         happened=newest["reason"],
         since=_midnight(run[0]["day"]),
-        severity=f"{len(run)} windows in a row have dropped.",
+        severity=f"{counted(len(run), 'window')} in a row {agreeing(len(run), 'has')} dropped.",
         next_step="Retraining is requested automatically ('mlguide ui'); asset performance_verdicts has every window.",
         facts={"model_version": newest["model_version"], "windows": len(run), "difference": newest["difference"]},
         cost_effect=cost_effect,
@@ -132,7 +134,8 @@ def unexpected(gaps: Sequence[Mapping[str, Any]], *, cost_effect: float | None =
         happened=f"{newest['metric']} over {over} is {newest['realised']:.4f}, where {newest['estimated']:.4f} was "
         f"expected of the same rows.",
         since=_midnight(str(run[0]["day"])),
-        severity=f"{len(run)} windows in a row differ by more than chance: the concept has drifted, not the inputs.",
+        severity=f"{counted(len(run), 'window')} in a row {agreeing(len(run), 'differ')} by more than chance: the "
+        "concept has drifted, not the inputs.",
         next_step="Look at asset performance_gap; if it lasts, only outcomes from after the change help a new model.",
         facts={"model_version": newest["model_version"], "windows": len(run), "gap": newest["value"]},
         cost_effect=cost_effect,

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlguide_assets.define.decision import plural
+from mlguide_assets.define.decision import agreeing, plural
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, champion, load_bundle, metadata_of
 from mlguide_assets.deploy.comparison import CHALLENGER, CHAMPION, Comparison, compare_scores
@@ -133,8 +133,8 @@ def compare(current: Bundle, before: Bundle, features: ibis.Table, problem: Prob
     positives = int(pc.sum(rows["label"]).as_py() or 0)
     named |= {"rows": rows.num_rows, "positives": positives, "metric": problem.metric.primary}
     if positives < problem.evaluation.min_positives or positives == rows.num_rows:
-        many = problem.decision.plural
-        reason = f"{rows.num_rows:,} {many} have matured since, {positives:,} of them positive: too few to compare."
+        matured = f"{problem.decision.counted(rows.num_rows)} {agreeing(rows.num_rows, 'has')} matured since"
+        reason = f"{matured}, {positives:,} of them positive: too few to compare."
         return Watch("too_few", reason, **named)
     compared = compare_scores(
         rows["label"].to_numpy(),

@@ -12,6 +12,7 @@ from typing import Any
 import ibis
 import pyarrow as pa
 
+from mlguide_assets.define.decision import counted
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, metadata_of
 from mlguide_assets.errors import InputError
@@ -178,7 +179,10 @@ def _said(verdict: DriftVerdict, window: DriftWindow, many: str, min_rows: int, 
     if window.is_enough:
         if window.days == 1:
             return verdict.sentence
-        return f"{window.days} days together, from {window.first}: {verdict.sentence[:1].lower()}{verdict.sentence[1:]}"
+        return (
+            f"{counted(window.days, 'day')} together, from {window.first}: "
+            f"{verdict.sentence[:1].lower()}{verdict.sentence[1:]}"
+        )
     if verdict.level != "too_few":
         return verdict.sentence
     since = f" since {window.first}" if window.days > 1 else ""

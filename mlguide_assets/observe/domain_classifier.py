@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mlguide_assets.define.decision import Decision
+from mlguide_assets.define.decision import Decision, counted
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle
 from mlguide_assets.observe.drift_reports import test_window
@@ -96,7 +96,8 @@ class Separation:
         return Finding(
             level,
             "classifier",
-            f"A classifier separates the day from the reference with ROC AUC {self.auc:.3f}; for {len(self.null)} days "
+            f"A classifier separates the day from the reference with ROC AUC {self.auc:.3f}; for "
+            f"{counted(len(self.null), 'day')} "
             f"of the reference it is {median:.3f} (median) to {highest:.3f} (p = {self.p_value:.3f})",
         )
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
+from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.observe.drift_verdict import ColumnMeasures, ColumnResult, DriftVerdict, conclude
 from mlguide_assets.observe.quality import Finding, check_categories, check_nulls, null_share, unseen_share
 from mlguide_assets.statistics.arrays import Floats
@@ -43,7 +44,9 @@ def check_drift(
     columns = [column for column in profile.columns if column.name in counts.counts]
     here = [counts.counts[column.name] for column in columns]
     if counts.rows < max(min_rows, 1):
-        too_few = f"{counts.rows:,} rows are too few to test, {min_rows:,} are needed"
+        too_few = (
+            f"{counted(counts.rows, 'row')} {agreeing(counts.rows, 'is')} too few to test, {min_rows:,} are needed"
+        )
         findings = tuple(Finding("too_few", check, too_few) for check in ("nulls", "distribution"))
         untested = zip(columns, here, strict=True)
         results += [ColumnResult(_shares(column, found), findings) for column, found in untested]

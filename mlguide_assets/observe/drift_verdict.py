@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.observe.quality import Finding, Level
 from mlguide_assets.prepare.lake.small_tables import small_table
 
@@ -143,13 +144,18 @@ def worst_level(findings: Sequence[Finding]) -> Level:
 
 def _sentence(level: Level, alike: Sequence[ColumnResult], columns: int, rows: int) -> str:
     if level == "none" or not alike:
-        return f"None of {columns} columns over {rows:,} rows has drifted beyond chance and worth a warning."
+        return (
+            f"None of {counted(columns, 'column')} over {counted(rows, 'row')} has drifted beyond chance and "
+            "worth a warning."
+        )
     if level == "too_few":
         return f"No verdict: {alike[0].reason}."
-    what = "call for action" if level == "act" else "are worth a look"
+    what = (
+        f"{agreeing(len(alike), 'call')} for action" if level == "act" else f"{agreeing(len(alike), 'is')} worth a look"
+    )
     named = [each.sentence for each in alike[:MOST_NAMED]]
     more = [f"and {len(alike) - MOST_NAMED} more"] if len(alike) > MOST_NAMED else []
-    said = [f"{len(alike)} of {columns} columns over {rows:,} rows {what}", *named, *more]
+    said = [f"{len(alike)} of {counted(columns, 'column')} over {counted(rows, 'row')} {what}", *named, *more]
     return f"{'; '.join(said)}."
 
 

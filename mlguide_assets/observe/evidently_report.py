@@ -192,7 +192,8 @@ def _banner(title: str, sampled: tuple[int, ...], rows: tuple[int, int], left_ou
     ]
     window = f"{title}: " if title else ""
     text = (
-        f"{window}Evidently on {counts[0]} rows of the reference and {counts[1]} of the window, nulls left out. "
+        f"{window}Evidently on {counts[0]} rows of the reference and {counts[1]} of the window, nulls "
+        "left out. "
         "A picture, not the verdict: that is taken over all rows and columns together."
     )
     missing = "".join(f"<li>{html.escape(name)}: {html.escape(why)}</li>" for name, why in left_out.items())

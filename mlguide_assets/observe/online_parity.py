@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.online_store.publishing import pinned_publications, published_from
 from mlguide_assets.deploy.prediction_log import CHALLENGER, CHAMPION, FALLBACK, ROUTED
@@ -78,7 +79,7 @@ def online_parity(log: ibis.Table, lake: Lake, problem: Problem) -> OnlineParity
         return OnlineParity(SCHEMA.empty_table(), 0, 0)
     features = [feature for feature in features_of(problem) if feature.for_models]
     publications = pinned_publications(lake, published_from(problem))
-    counted = {feature.name: _Count(keys) for feature in features}
+    counts = {feature.name: _Count(keys) for feature in features}
     compared = 0
     for published in sorted(set(logged["published"].to_pylist())):
         if published not in publications:
@@ -89,9 +90,9 @@ def online_parity(log: ibis.Table, lake: Lake, problem: Problem) -> OnlineParity
         known = {each.name: online[each.name] for each in features if each.origin == "known"}
         expected = _offline(rows, known, lake, publications[published], problem)
         for name, values in online.items():
-            counted[name].add(rows, values, expected[name])
+            counts[name].add(rows, values, expected[name])
         compared += rows.num_rows
-    table = [{"feature": name, **count.row()} for name, count in counted.items()]
+    table = [{"feature": name, **count.row()} for name, count in counts.items()]
     return OnlineParity(pa.Table.from_pylist(table, SCHEMA), compared, logged.num_rows - compared)
 
 
@@ -109,7 +110,8 @@ def parity_verdict(parity: ibis.Table) -> ParityVerdict:
     worst = wrong[0]
     return ParityVerdict(
         tuple(row["feature"] for row in wrong),
-        f"{len(wrong)} of {len(rows)} features differ; {worst['feature']} does in {worst['mismatches']:,} of "
+        f"{len(wrong)} of {counted(len(rows), 'feature')} {agreeing(len(wrong), 'differ')}; {worst['feature']} does "
+        f"in {worst['mismatches']:,} of "
         f"{worst['rows']:,} logged vectors ({worst['example']}).",
     )
 

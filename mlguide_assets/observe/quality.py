@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
+from mlguide_assets.define.decision import counted
 from mlguide_assets.statistics.two_sample import MIN_EXPECTED, share_p_value
 from mlguide_assets.train.reference.bins import Counts
 from mlguide_assets.train.reference.profile import ColumnProfile
@@ -93,14 +94,17 @@ def check_volume(rows: int, earlier: Sequence[int]) -> Finding:
     Finding(level='warn', check='volume', reason='900 rows, where 300 are usual')
     """
     if len(earlier) < MIN_HISTORY:
-        reason = f"{rows:,} rows, and only {len(earlier)} earlier windows to compare with: {MIN_HISTORY} are needed"
+        reason = (
+            f"{counted(rows, 'row')}, and only {counted(len(earlier), 'earlier window')} to compare with: "
+            f"{MIN_HISTORY} are needed"
+        )
         return Finding("too_few", "volume", reason)
     usual = median(earlier)
     spread = max(1.4826 * median(abs(count - usual) for count in earlier), usual**0.5, 1.0)
     level: Level = "none"
     if abs(rows - usual) > SPREADS * spread:
         level = "act" if _times(rows, usual) > ACT_VOLUME else "warn" if _times(rows, usual) > WARN_VOLUME else "none"
-    return Finding(level, "volume", f"{rows:,} rows, where {usual:,.0f} are usual")
+    return Finding(level, "volume", f"{counted(rows, 'row')}, where {usual:,.0f} are usual")
 
 
 def _times(rows: int, usual: float) -> float:

@@ -62,7 +62,10 @@ class WindowSupport:
                 f"less; intervals of few {units} are rough."
             )
         if required > longest_window(problem):
-            return f"{said}: at that rate {required:,} days have enough, so set watching.days to that or more."
+            return (
+                f"{said}: at that rate {counted(required, 'day')} {agreeing(required, 'has')} enough, so set "
+                "watching.days to that or more."
+            )
         known = self.last + timedelta(days=required - self.record_days) + problem.label.window
         return f"{said}: at that rate one is long enough about {known}, once its outcomes have matured."
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mlguide_assets.define.decision import with_article
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.observe.tallies import MEASURES, Bins
 from mlguide_assets.statistics.arrays import Flags, Floats, Integers
@@ -53,7 +54,7 @@ def window_columns(problem: Problem) -> dict[str, str]:
         "window_days": "Days of the window; the first windows of a record hold fewer.",
         "column": f"The column by which the {many} are sliced; (all) is all of them.",
         "slice": "The value of the column, or the band of its values.",
-        "rows": f"Rows of the window, a {noun} each.",
+        "rows": f"Rows of the window, {with_article(noun)} each.",
     }
 
 

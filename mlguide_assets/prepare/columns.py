@@ -1,6 +1,6 @@
 """What the columns of this stage's tables mean, table by table: one name may mean another thing elsewhere."""
 
-from mlguide_assets.define.decision import id_column
+from mlguide_assets.define.decision import id_column, with_article
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.core_columns import entity_columns, event_columns
 from mlguide_assets.prepare.features.catalogue import Feature, UnresolvedFeatureError, features_of
@@ -62,7 +62,7 @@ def _of_source(problem: Problem, table: str) -> dict[str, str]:
 def _keys(problem: Problem) -> dict[str, str]:
     """Of decisions: their keys, their times and their outcomes."""
     decision = problem.decision
-    keys = dict.fromkeys(decision.keys, f"What makes a {decision.noun} unique.")
+    keys = dict.fromkeys(decision.keys, f"What makes {with_article(decision.noun)} unique.")
     keys |= {id_column(noun): f"The {noun}." for noun in decision.nouns}
     keys[decision.time] = f"The instant of the {decision.noun}, UTC. Features know nothing from then on."
     keys[problem.label.column] = "The outcome: 1 where it is positive, 0 where it is not, null until it has matured."

@@ -11,7 +11,7 @@ from functools import partial
 
 import ibis
 
-from mlguide_assets.define.decision import id_column
+from mlguide_assets.define.decision import counted, id_column
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.core_columns import entity_columns, event_columns
 from mlguide_assets.prepare.digests import digest
@@ -132,7 +132,8 @@ class CoreRows:
             return f"Each of the {self.expected:,} {many} is in {table} once."
         what = "lost" if self.found < self.expected else "doubled"
         return (
-            f"{table} has {self.found:,} rows of {self.expected:,} {many}: the join to their entities has {what} some. "
+            f"{table} has {counted(self.found, 'row')} of {self.expected:,} {many}: the join to their entities has "
+            f"{what} some. "
             f"Do not count or average over it; features do not read it."
         )
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import yaml
 
 from mlguide_assets.define.contracts import Filled, NewestKnown, References, Rule, SetAside, Unique
+from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.contracts import RuleResult
@@ -32,7 +33,8 @@ def _broken(result: RuleResult, rules: dict[str, Rule]) -> str:
     rule = rules[result.rule]
     aside = _set_aside(rule, result, rules)
     return (
-        f"breaks {result.rule} in {result.violations:,} of {result.rows:,} rows, for example {result.example}: "
+        f"breaks {result.rule} in {result.violations:,} of {counted(result.rows, 'row')}, for example "
+        f"{result.example}: "
         f"{result.cause}{aside}."
     )
 
@@ -56,8 +58,10 @@ def _too_many_aside(result: RuleResult, rule: SetAside, results: Sequence[RuleRe
     stated = _as_yaml(rule.model_copy(update={"max_share": 1.0}))
     allow = f"; or, if these rows are meant to be set aside, allow it with {stated} under contracts in the problem file"
     return (
-        f"would lose {result.violations:,} of {result.rows:,} rows, set aside by its contract, where {rule.name} "
-        f"allows {rule.max_share:.0%}: {most.violations:,} rows break {most.rule}, for example {most.example}: "
+        f"would lose {result.violations:,} of {counted(result.rows, 'row')}, set aside by its contract, where "
+        f"{rule.name} "
+        f"allows {rule.max_share:.0%}: {counted(most.violations, 'row')} {agreeing(most.violations, 'break')} "
+        f"{most.rule}, for example {most.example}: "
         # That nothing is left is no use to anybody.
         f"{most.cause}{allow if result.violations < result.rows else ''}. 'mlguide export quarantined_rows' shows them."
     )

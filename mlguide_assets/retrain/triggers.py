@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date, timedelta
 from itertools import groupby
 
+from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.observe.alerting import IN_A_ROW, lasting
 from mlguide_assets.observe.drift_table import VOLUME, WHOLE
@@ -41,10 +42,10 @@ def new_outcomes(state: TriggerState, problem: Problem) -> Tick:
 
 def _with_at_least(trigger: Trigger, wanted: int, state: TriggerState, problem: Problem) -> Tick:
     since = f"since the last training, which learned up to {state.learned_until}" if state.learned_until else "so far"
-    have = "have" if state.new_matured != 1 else "has"
-    many = problem.decision.plural if state.new_matured != 1 else problem.decision.noun
-    required = f"{wanted:,} {'are' if wanted != 1 else 'is'} required"
-    reason = f"{state.new_matured:,} {many} {have} matured, with a known outcome, {since}; {required}"
+    new, required = state.new_matured, f"{wanted:,} {agreeing(wanted, 'is')} required"
+    reason = (
+        f"{problem.decision.counted(new)} {agreeing(new, 'has')} matured, with a known outcome, {since}; {required}"
+    )
     evidence = {"new_matured": state.new_matured, "wanted": wanted}
     return Tick(trigger, RUN if state.new_matured >= wanted else WAIT, f"{reason}.", evidence)
 
@@ -58,7 +59,12 @@ def drift(state: TriggerState, problem: Problem) -> Tick:
     features = [_drifted(rows, problem, planned=_days_of(rows[0]) & state.experimented) for rows in days]
     evidence = {"days": [rows[0]["day"] for rows in days], "scores_drifted": scores, "drifted_features": features}
     if state.champion is None or len(days) < IN_A_ROW:
-        return Tick("drift", WAIT, _too_few(state, f"{_days(len(days))} tested for drift"), evidence)
+        return Tick(
+            "drift",
+            WAIT,
+            _too_few(state, f"{counted(len(days), 'day')} {agreeing(len(days), 'was')} tested for drift"),
+            evidence,
+        )
     last, holds = days[-1][0]["day"], [moved and bool(names) for moved, names in zip(scores, features, strict=True)]
     if all(holds):
         names, what = ", ".join(features[-1]), "windows" if any(len(_days_of(rows[0])) > 1 for rows in days) else "days"
@@ -90,7 +96,7 @@ def performance_drop(state: TriggerState, problem: Problem) -> Tick:
         return _cooled_down("performance_drop", tested[-1]["reason"].rstrip("."), evidence, state, problem)
     if _is_unmended(state, tested[-1], problem):
         return Tick("performance_drop", RUN, _still_below(state.dropped[0], tested[-1], problem), evidence)
-    only = f"Not for {tested[-1]['window_days']} days yet: " if tested[-1]["verdict"] == "dropped" else ""
+    only = f"Not for {counted(tested[-1]['window_days'], 'day')} yet: " if tested[-1]["verdict"] == "dropped" else ""
     return Tick("performance_drop", WAIT, only + tested[-1]["reason"], evidence)
 
 
@@ -104,7 +110,7 @@ def _is_unmended(state: TriggerState, last: Row, problem: Problem) -> bool:
 
 def _still_below(dropped: date, last: Row, problem: Problem) -> str:
     return (
-        f"It had dropped by {dropped}, and no model since was better: in the {last['window_days']} days to "
+        f"It had dropped by {dropped}, and no model since was better: in the {counted(last['window_days'], 'day')} to "
         f"{last['day']} {METRICS[problem.metric.primary].title} was {-last['difference']:.4f} below that at training."
     )
 
@@ -115,7 +121,7 @@ def _cooled_down(
     """Act on evidence, unless it was acted on lately."""
     wait, last = problem.retraining.cool_down, state.last_action
     if last is not None and state.newest is not None and state.newest - last < wait:
-        days = f"{wait / timedelta(days=1):g} days"
+        days = counted(wait / timedelta(days=1), "day")
         return Tick(trigger, WAIT, f"{why}; evidence was acted on at {last}, less than {days} of data ago.", evidence)
     return Tick(trigger, RUN, f"{why}.", evidence)
 
@@ -124,10 +130,6 @@ def _too_few(state: TriggerState, what: str, needed: int = IN_A_ROW) -> str:
     if state.champion is None:
         return "There is no champion to watch."
     return f"Of version {state.champion}, {what}; {needed} {'is' if needed == 1 else 'are'} needed."
-
-
-def _days(count: int) -> str:
-    return "1 day was" if count == 1 else f"{count} days were"
 
 
 def _level(rows: Sequence[Row], column: str) -> str:

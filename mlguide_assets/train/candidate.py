@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from mlguide_assets.define.decision import id_column
+from mlguide_assets.define.decision import agreeing, counted, id_column, with_article
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.catalogue import features_of
@@ -182,10 +182,11 @@ def _split(labels: Labels, times: Times, problem: Problem, recipe: Recipe, repor
         if not len(split.train):
             break
         if labels[split.test].sum() >= needed:
-            report(f"the test window is the latest {days} days")
+            report(f"the test window is the latest {counted(days, 'day')}")
             return split
     report(
-        f"the latest {most} days leave nothing to learn from, or have fewer than gate.min_fresh_positives = "
+        f"the latest {counted(most, 'day')} {agreeing(most, 'leave')} nothing to learn from, or "
+        f"{agreeing(most, 'has')} fewer than gate.min_fresh_positives = "
         f"{needed:,} positive {problem.decision.plural}: the test window is the usual one"
     )
     return split_decisions(times, problem)
@@ -351,7 +352,7 @@ def score_columns(problem: Problem) -> dict[str, str]:
     """Column of `Candidate.scores` → meaning."""
     decision = problem.decision
     return {
-        **dict.fromkeys(decision.keys, f"Part of the key of a {decision.noun}."),
+        **dict.fromkeys(decision.keys, f"Part of the key of {with_article(decision.noun)}."),
         **{id_column(noun): f"The {noun}." for noun in decision.nouns},
         decision.time: f"The instant of the {decision.noun}, UTC.",
         "label": "The matured outcome: 1 where it is positive, else 0.",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mlguide_assets.define.decision import counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.statistics.draws import draw_shares
 from mlguide_assets.train.split import Times
@@ -66,7 +67,7 @@ def expanding_folds(
         apart = "" if users is None else ", each with users of its own"
         raise InputError(
             f"The history has {len(times):,} matured sends before the test window, too few or over too short a time "
-            f"for {folds} folds with a gap of {gap / timedelta(days=1):g} days{apart}: add history, or lower "
+            f"for {folds} folds with a gap of {counted(gap / timedelta(days=1), 'day')}{apart}: add history, or lower "
             f"evaluation.test_share or label.window."
         )
     return found

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.statistics.arrays import Flags, Floats, Integers
 from mlguide_assets.train.drawing import (
     INK,
@@ -136,8 +137,8 @@ def calibration_curve(bins: Mapping[str, Sequence[CalibrationBin]], *, subject: 
     if not rows:
         return no_picture("No calibration curve: there are no predictions to compare")
     subject = subject or max(bins, key=lambda name: len(bins[name]))
-    agreeing = sum(each.low <= each.mean_predicted <= each.high for each in bins[subject])
-    title = f"{subject}: predicted and observed rate agree in {agreeing} of {len(bins[subject])} bins"
+    within = sum(each.low <= each.mean_predicted <= each.high for each in bins[subject])
+    title = f"{subject}: predicted and observed rate agree in {within} of {len(bins[subject])} bins"
     axes = new_axes(title, "Predicted rate (mean of bin)", "Observed rate (with 95% interval)")
     predicted = [each.mean_predicted for each in rows]
     floor, ends = 0.0, [min(predicted), max(predicted)]
@@ -173,7 +174,9 @@ def confusion_matrix(confusion: Confusion, threshold: float) -> bytes:
     """Rows by outcome and decision, as counts and shares of the outcome, when flagged from `threshold` on."""
     counts = np.array([[confusion.tn, confusion.fp], [confusion.fn, confusion.tp]])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    found = f"{confusion.tp:,} of {confusion.tp + confusion.fn:,} positives are found"
+    found = (
+        f"{confusion.tp:,} of {counted(confusion.tp + confusion.fn, 'positive')} {agreeing(confusion.tp, 'is')} found"
+    )
     flagged = confusion.tp + confusion.fp
     right = f"{confusion.precision:.1%} of flags are right" if flagged else "nothing is flagged"
     title = f"Flagging from {threshold:.2%} on: {found}, {right}"
@@ -208,7 +211,7 @@ def score_histogram(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> byte
         counts, _ = np.histogram(np.clip(scores[rows], edges[0], edges[-1]), edges)
         shares = counts / counts.sum()
         axes.stairs(shares, edges, fill=True, color=colour, alpha=0.25)
-        axes.stairs(shares, edges, color=colour, linewidth=1.6, label=f"{name} ({counts.sum():,} rows)")
+        axes.stairs(shares, edges, color=colour, linewidth=1.6, label=f"{name} ({counted(counts.sum(), 'row')})")
         axes.axvline(median, color=colour, linewidth=1.2, linestyle="--")
     as_percent(axes.xaxis)
     as_percent(axes.yaxis)

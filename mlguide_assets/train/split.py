@@ -10,6 +10,7 @@ from datetime import timedelta
 import numpy as np
 import numpy.typing as npt
 
+from mlguide_assets.define.decision import counted
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 
@@ -81,7 +82,8 @@ def split_by_time(times: Times, *, test_share: float, gap: timedelta) -> TimeSpl
     if len(found.train) == 0:
         raise InputError(
             f"The history has {len(times):,} matured decisions, too few or over too short a time to keep the last "
-            f"{test_share:.0%} for a test after a gap of {gap / timedelta(days=1):g} days: add history, or lower "
+            f"{test_share:.0%} for a test after a gap of {counted(gap / timedelta(days=1), 'day')}: add history, or "
+            "lower "
             f"evaluation.test_share or label.window."
         )
     return found

@@ -244,8 +244,8 @@ def test_what_cannot_be_meant_is_refused(
     [
         ("act,gain,p\n", "has no rows"),
         ("act,gain,p\na,1,0.5\na,0,0.5\n", "every row has the action 'a'"),
-        ("act,gain,p\na,1,0.5\nb,,0.5\n", "--reward gain: 1 rows of"),
-        ("act,gain,p\na,1,0.5\nb,0,\n", "--propensity p: 1 rows of"),
+        ("act,gain,p\na,1,0.5\nb,,0.5\n", "--reward gain: 1 row of"),
+        ("act,gain,p\na,1,0.5\nb,0,\n", "--propensity p: 1 row of"),
         ("act,gain,p\na,1,0.5\nb,0,1e-40\n", "holds 1e-40 there; the probability"),
         ("act,gain,p\na,1,0.5\nb,-1e300,0.5\n", "--reward gain: {data} holds -1e+300 there; rewards are at most"),
     ],

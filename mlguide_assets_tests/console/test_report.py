@@ -53,6 +53,7 @@ def status(estimate: dict[str, float | None], lift: dict[str, float | None]) -> 
             "day": "2026-01-02",
             "users": 2,
             "of": "users",
+            "noun": "user",
             "has": "a best email",
             "table": "best_email_per_user",
         },
@@ -100,6 +101,19 @@ def test_figures_of_a_candidate_that_did_not_reach_the_gate_are_not_taken_for_th
 
 def test_a_value_that_cannot_be_given_is_a_dash() -> None:
     assert "–" in printed(status(NOTHING, NOTHING))
+
+
+def test_one_is_written_as_one() -> None:
+    value = status(ALONE, NOTHING)
+    rule = {"rule": "age is between 0 and 120", "violations": 1, "rows": 1, "action": "quarantine"}
+    value["contracts"] = [rule, {**rule, "rule": "id is unique", "violations": 0}]
+    value["tables"] = {"user_emails": {"rows": 1}, "quarantined_rows": {"rows": 1}}
+    value["scored"]["users"] = 1
+    said = printed(value)
+    assert "Read  1 row of user_emails" in said
+    assert "1 of 2 rules is broken; 1 row was set aside" in said
+    assert "1 of 1 row (100.0%), set aside" in said
+    assert "1 user has a best email for 2026-01-02" in said
 
 
 def test_the_next_steps_find_the_home(tmp_path: Path) -> None:

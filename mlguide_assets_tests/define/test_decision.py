@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mlguide_assets.define.decision import agreeing, counted, with_article
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets_tests.other_tables import ORDERS, PAYMENTS, problem_of
 from mlguide_assets_tests.samples import PROBLEM, sample_problem
@@ -49,3 +50,23 @@ def test_names_and_sentences_have_the_plural_that_english_has(tmp_path: Path) ->
     assert problem.core_table == "core_policies"
     (feature,) = features_of(problem)
     assert feature.description == "Number of earlier deliveries of the policy."
+
+
+@pytest.mark.parametrize(
+    ("noun", "one"),
+    [("send", "a send"), ("offer", "an offer"), ("Offer", "an Offer"), ("unit", "a unit"), ("umbrella", "an umbrella"),
+     ("hour", "an hour"), ("house", "a house"), ("email", "an email"), ("European", "a European")],
+)  # fmt: skip
+def test_a_noun_has_the_article_that_its_sound_asks_for(noun: str, one: str) -> None:
+    assert with_article(noun) == one
+
+
+def test_one_is_not_many() -> None:
+    said = [f"{counted(number, 'row')} {agreeing(number, 'was')} set aside" for number in (0, 1, 2, 1234)]
+    assert said == [
+        "0 rows were set aside",
+        "1 row was set aside",
+        "2 rows were set aside",
+        "1,234 rows were set aside",
+    ]
+    assert (counted(1.0, "day"), counted(0.5, "day")) == ("1 day", "0.5 days")

@@ -181,7 +181,7 @@ def test_a_false_propensity_is_noticed(tmp_path: Path, wrong: float) -> None:
     false = replaced(plan, "propensity", [wrong, *plan["propensity"].to_pylist()[1:]])
     verdict = check_plan(plan_figures(ibis.memtable(false), EXPLORING))
     assert not verdict.exact
-    assert verdict.sentence.startswith("1 rows have a propensity")
+    assert verdict.sentence.startswith("1 row has a propensity")
 
 
 def test_another_share_than_was_asked_for_is_noticed() -> None:

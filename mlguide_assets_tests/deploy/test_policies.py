@@ -189,7 +189,7 @@ def test_a_false_propensity_of_a_mixture_is_noticed(column: str) -> None:
         )
     exact, sentence = verdict(pa.Table.from_pylist(rows))
     assert not exact
-    assert sentence.startswith("1 rows have a propensity")
+    assert sentence.startswith("1 row has a propensity")
 
 
 def test_a_day_is_planned_by_the_assignments_of_that_day_and_asks_the_challenger_where_it_is_followed(
@@ -217,10 +217,10 @@ def test_a_day_is_planned_by_the_assignments_of_that_day_and_asks_the_challenger
     ("change", "message"),
     [
         ({"unit_id": 2}, "4 rows for 3 units"),
-        ({"policy": "best"}, "1 rows that cannot be right"),
-        ({"policy_shares": {"generic": 0.5, "champion": 0.4, "challenger": 0.0, "random": 0.0}}, "1 rows that cannot"),
-        ({"policy_shares": {"generic": 0.0, "champion": 1.0, "challenger": 0.0, "random": 0.0}}, "1 rows that cannot"),
-        ({"policy_shares": None}, "1 rows that cannot be right"),
+        ({"policy": "best"}, "1 row that cannot be right"),
+        ({"policy_shares": {"generic": 0.5, "champion": 0.4, "challenger": 0.0, "random": 0.0}}, "1 row that cannot"),
+        ({"policy_shares": {"generic": 0.0, "champion": 1.0, "challenger": 0.0, "random": 0.0}}, "1 row that cannot"),
+        ({"policy_shares": None}, "1 row that cannot be right"),
     ],
     ids=["unit twice", "unknown policy", "shares that do not sum", "a policy that could not be drawn", "no shares"],
 )

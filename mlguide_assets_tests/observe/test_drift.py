@@ -165,7 +165,7 @@ def test_the_level_follows_the_size_of_a_shift(reference: Profile, window: Colum
     assert verdict.worst == (("x0",) if shift > 0.2 else ())
     assert verdict.sentence.endswith(".")
     if level == "act":
-        assert verdict.sentence.startswith("1 of 30 columns over 2,000 rows call for action; x0: PSI 0.4")
+        assert verdict.sentence.startswith("1 of 30 columns over 2,000 rows calls for action; x0: PSI 0.4")
 
 
 @pytest.mark.ml_test_score("monitor-2")
@@ -257,7 +257,8 @@ def test_too_few_rows_are_not_none(reference: Profile, rows: int) -> None:
         {name: values[:rows] for name, values in users(500, np.random.default_rng(5)).items()}, reference
     )
     assert (verdict.level, verdict.quality, verdict.drift, verdict.worst) == (*["too_few"] * 3, ())
-    assert verdict.sentence == f"No verdict: {rows:,} rows are too few to test, 500 are needed."
+    few = "1 row is" if rows == 1 else f"{rows} rows are"
+    assert verdict.sentence == f"No verdict: {few} too few to test, 500 are needed."
     assert set(verdict.columns["level"].to_pylist()) == {"too_few"}
     assert verdict.columns["psi"].null_count == 30
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mlguide_assets import markdown as md
-from mlguide_assets.define.decision import plural
+from mlguide_assets.define.decision import agreeing, counted, plural, with_article
 from mlguide_assets.define.prediction import PredictEntity
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.sources import AnySimulator
@@ -51,17 +51,23 @@ def intended_use(problem: Problem) -> str:
     waits = " A person approves every version." if problem.approval == "required" else ""
     decision = problem.decision
     if decision.choose:
-        follows, needless = f"the {decision.choose} is withheld", f"a {decision.choose} that is withheld needlessly"
+        follows, needless = (
+            f"the {decision.choose} is withheld",
+            f"{with_article(decision.choose)} that is withheld needlessly",
+        )
         limits = (
             f"It knows nothing of causes: it ranks what might be chosen, not what choosing it does. It is not for any "
-            f"decision about a {decision.unit} but which {decision.choose} it gets."
+            f"decision about {with_article(decision.unit)} but which {decision.choose} it gets."
         )
     else:
-        follows, needless = f"the {decision.noun} is acted on", f"a {decision.noun} that is acted on needlessly"
+        follows, needless = (
+            f"the {decision.noun} is acted on",
+            f"{with_article(decision.noun)} that is acted on needlessly",
+        )
         limits = "It knows nothing of causes: it ranks what will happen, not what acting on it changes."
     return (
         f"One row is one decision: {md.escaped(decision.in_words)}. It answers with the probability that the outcome "
-        f"is “{md.escaped(problem.label.positive)}” within {_days(problem.label.window.days)}. "
+        f"is “{md.escaped(problem.label.positive)}” within {counted(problem.label.window.days, 'day')}. "
         f"From {problem.costs.threshold:.2%} on {follows}: a missed positive costs {problem.costs.missed:g}, "
         f"{needless} {problem.costs.false_alarm:g}.{waits} {limits}"
     )
@@ -113,10 +119,14 @@ def data(inputs: CardInputs, problem: Problem) -> str:
     if broken:
         lines += ["Rules of the contract that are broken:", ""]
         lines.append(
-            md.listed(f"{r['rule']}: {r['violations']:,} of {r['rows']:,} rows ({r['action']})" for r in broken)
+            md.listed(
+                f"{r['rule']}: {r['violations']:,} of {counted(r['rows'], 'row')} ({r['action']})" for r in broken
+            )
         )
     else:
-        lines.append(f"All {len(inputs.contracts)} rules of the contract hold.")
+        lines.append(
+            f"All {counted(len(inputs.contracts), 'rule')} of the contract {agreeing(len(inputs.contracts), 'hold')}."
+        )
     return "\n".join(lines)
 
 
@@ -235,7 +245,8 @@ def limits(inputs: CardInputs, problem: Problem) -> str:
     limits = [
         f"It was evaluated on {decision.plural} from {facts['test_first']} to {facts['test_last']}. Later performance "
         f"is unknown.",
-        f"An outcome is known {_days(problem.label.window.days)} after the {decision.noun}, so harm is seen that late.",
+        f"An outcome is known {counted(problem.label.window.days, 'day')} after the {decision.noun}, so harm is seen "
+        "that late.",
     ]
     if decision.choose:
         limits.append(
@@ -279,7 +290,3 @@ def pictures(inputs: CardInputs) -> str:
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return md.table(header, ([f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in rows))
-
-
-def _days(days: int) -> str:
-    return f"{days} day{'s' if days != 1 else ''}"

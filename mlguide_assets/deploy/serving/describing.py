@@ -14,7 +14,7 @@ from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.deploy.serving.examples import example_columns, values_of
 from mlguide_assets.deploy.serving.listing import List
 from mlguide_assets.deploy.serving.messages import MOST_DAYS, calendar_range
-from mlguide_assets.deploy.serving.phrases import counted, in_words, outcome_in_words
+from mlguide_assets.deploy.serving.phrases import in_words, outcome_in_words, what_is_counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.catalogue import Feature, UnresolvedFeatureError, features_of
 from mlguide_assets.prepare.features.state_columns import time_names
@@ -163,7 +163,7 @@ def _entity(problem: Problem, list_: List, text: bool | None) -> EntityWords:
         name: "time" if name in list_.times else "count" if name in list_.counts else "fact" for name in list_.columns
     }
     kinds |= dict.fromkeys([name for name in texts if name in kinds], "text")
-    labels = {each.name: counted(each, problem) for each in features_of(problem) if each.name in list_.counts}
+    labels = {each.name: what_is_counted(each, problem) for each in features_of(problem) if each.name in list_.counts}
     return EntityWords(
         noun=noun,
         plural=list_.table,

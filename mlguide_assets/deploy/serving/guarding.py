@@ -11,6 +11,7 @@ from itertools import count
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.operations import Serving
 from mlguide_assets.deploy.fault_log import FaultCounter
 from mlguide_assets.deploy.serving.operations import AccessLog, Metrics
@@ -115,7 +116,8 @@ class Guard:
         if self._in_progress >= self._serving.max_concurrent:
             raise RefusedError(
                 429,
-                f"{self._serving.max_concurrent} requests are in progress, which is the limit: try again soon.",
+                f"{counted(self._serving.max_concurrent, 'request')} {agreeing(self._serving.max_concurrent, 'is')} "
+                "in progress, which is the limit: try again soon.",
             )
         self._in_progress += 1
         try:

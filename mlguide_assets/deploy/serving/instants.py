@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+from mlguide_assets.define.decision import counted
 from mlguide_assets.define.operations import Serving
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.prediction_log import now_utc
@@ -16,7 +17,7 @@ def now_of(problem: Problem, feature_time: datetime) -> datetime:
 def in_days(span: timedelta) -> str:
     """A span as people say it."""
     hours = span.total_seconds() / 3600
-    return f"{hours / 24:,.0f} days" if hours >= 72 else f"{hours:.0f} hours"
+    return counted(round(hours / 24), "day") if hours >= 72 else counted(round(hours), "hour")
 
 
 def utc(instant: datetime, name: str) -> datetime:

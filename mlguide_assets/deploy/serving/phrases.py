@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from mlguide_assets.define.conditions import kind_of
-from mlguide_assets.define.decision import plural
+from mlguide_assets.define.decision import counted, plural
 from mlguide_assets.define.features import Declaration
 from mlguide_assets.define.prediction import ColumnLabel, Comparison, PredictEvent
 from mlguide_assets.define.schema import ColumnKind
@@ -81,7 +81,7 @@ def outcome_in_words(problem: Declared) -> str:
     return f"at {'least' if label.at_least else 'most'} {label.at_least or label.at_most} {events} {after}"
 
 
-def counted(feature: Feature, problem: Declared) -> str:
+def what_is_counted(feature: Feature, problem: Declared) -> str:
     """What a feature counts, without whose: `orders in 14 days`."""
     declaration = feature.declaration
     assert declaration is not None
@@ -137,8 +137,7 @@ def _of_age(declaration: Declaration) -> Phrase:
 
 
 def _days(value: float) -> str:
-    shown = f"{value:,.0f}" if abs(value) >= 10 else f"{value:.1f}".removesuffix(".0")
-    return f"{shown} day{'' if shown == '1' else 's'}"
+    return counted(round(value, 0 if abs(value) >= 10 else 1), "day")
 
 
 def _of_history(feature: Feature, declaration: Declaration, problem: Declared) -> Phrase:
@@ -219,4 +218,4 @@ def _compared(asked: Comparison) -> str:
 
 def _span(span: timedelta) -> str:
     days = span / timedelta(days=1)
-    return f"{days:g} days" if days > 1 else f"{span / timedelta(hours=1):g} hours"
+    return counted(days, "day") if days > 1 else counted(span / timedelta(hours=1), "hour")

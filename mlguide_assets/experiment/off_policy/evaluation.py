@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from mlguide_assets.define.decision import counted
 from mlguide_assets.experiment.off_policy.estimators import LOGGED, REPEATS, Value, estimate
 from mlguide_assets.experiment.off_policy.log import PolicyLog, Predictions
 from mlguide_assets.experiment.off_policy.support import Diagnostics, diagnose, refusal
@@ -44,7 +45,8 @@ def evaluate(
     if refused is not None:
         return Evaluation(logged, {}, found, False, refused)
     reason = (
-        f"The weights leave as much information as {found.effective_sample_size:,.0f} of {found.rows:,} rows, and "
+        f"The weights leave as much information as {found.effective_sample_size:,.0f} of "
+        f"{counted(found.rows, 'row')}, and "
         f"their mean is {found.mean_weight:.3f}."
     )
     return Evaluation(logged, estimates, found, True, reason)

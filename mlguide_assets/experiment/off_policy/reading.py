@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.off_policy.context_columns import codes_of, context_columns, context_of
 from mlguide_assets.experiment.off_policy.log import PolicyLog, Predictions
@@ -167,7 +168,8 @@ def _refuse_missing(table: ibis.Table, path: Path, options: dict[str, str]) -> N
     for option, missing in found.items():
         if missing:
             raise InputError(
-                f"{option} {options[option]}: {missing:,} rows of {path} have no value there; complete or remove them."
+                f"{option} {options[option]}: {counted(missing, 'row')} of {path} {agreeing(missing, 'has')} no "
+                "value there; complete or remove them."
             )
 
 

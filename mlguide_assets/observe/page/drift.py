@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
+from mlguide_assets.define.decision import counted
 from mlguide_assets.observe.drift_table import TOGETHER, TRAFFIC, VOLUME, WHOLE, is_tested
 from mlguide_assets.observe.page.heat_map import LEVEL_NAMES, Cell, HeatRow, heat_map, key
 from mlguide_assets.observe.page.markup import Html, folded, joined, paragraph, table, tag
 from mlguide_assets.observe.page.report_data import ReportData, Rows
-from mlguide_assets.observe.page.wording import State, badge, counted, finite
+from mlguide_assets.observe.page.wording import State, badge, finite
 
 STATES: Mapping[str, State] = {"act": "bad", "warn": "careful", "none": "good", "too_few": "none"}
 _NAMES = {WHOLE: "the day as a whole", VOLUME: "number of rows", TOGETHER: "columns together"}

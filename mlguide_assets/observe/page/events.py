@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from mlguide_assets.define.decision import counted
 from mlguide_assets.deploy.history import ABORTED, CANARY, PROMOTED, ROLLED_BACK
 from mlguide_assets.observe.alerts.incidents import Incident
 from mlguide_assets.observe.page.champion import verdict_badge
 from mlguide_assets.observe.page.markup import Html, joined, long_table, paragraph, tag
 from mlguide_assets.observe.page.report_data import ReportData, Rows
 from mlguide_assets.observe.page.time_line import Happened, Lane, Lasted, shape, time_line
-from mlguide_assets.observe.page.wording import badge, counted, instant, sentence, when, written
+from mlguide_assets.observe.page.wording import badge, instant, sentence, when, written
 
 OUTCOMES: Mapping[str, tuple[str, str, str]] = {
     "promoted": ("up", "good", "promoted"),
@@ -43,9 +44,9 @@ def events_section(report: ReportData) -> Html:
         )
         return joined([paragraph(nothing, class_="empty"), *waiting])
     first, last = _extent(lanes, report.written_at)
-    trained = sum(row["decision"] == "run" for row in report.retraining)
+    trained, promoted = sum(row["decision"] == "run" for row in report.retraining), len(_promotions(report))
     said = (
-        f"{counted(len(_promotions(report)), 'promotion or rollback', 'promotions and rollbacks')}, "
+        f"{promoted:,} {'promotion or rollback' if promoted == 1 else 'promotions and rollbacks'}, "
         f"{counted(trained, 'retraining run')} and {counted(len(report.incidents), 'incident')}, "
         f"{written(first)} to {written(last)}."
     )

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
+from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.observe.page.charts import Chart, Point, Series, drawn, legend
 from mlguide_assets.observe.page.markup import Html, joined, paragraph, table, tag
 from mlguide_assets.observe.page.report_data import ReportData
-from mlguide_assets.observe.page.wording import State, badge, counted, finite, sentence
+from mlguide_assets.observe.page.wording import State, badge, finite, sentence
 
 NO_EFFECT = 1.0
 
@@ -52,7 +53,8 @@ def _decision(experiment: Mapping[str, Any]) -> Html:
         return badge("none", f"running since {experiment['start']}; the first look is due on {experiment['looks'][0]}")
     state, verdict = VERDICTS.get(looks[-1]["verdict"], ("none", looks[-1]["verdict"]))
     if experiment["state"] == "running":
-        left = counted(len(experiment["looks"]) - looks[-1]["look"], "look is", "looks are")
+        to_come = len(experiment["looks"]) - looks[-1]["look"]
+        left = f"{counted(to_come, 'look')} {agreeing(to_come, 'is')}"
         return badge("none", f"running; at look {looks[-1]['look']}: {verdict}, and {left} to come")
     arm = f" {looks[-1]['variant']}" if looks[-1]["variant"] else ""
     return badge(state, f"{verdict}{arm}. {sentence(looks[-1]['reason'])}")

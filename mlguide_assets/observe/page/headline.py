@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from mlguide_assets.define.decision import plural
+from mlguide_assets.define.decision import counted, plural
 from mlguide_assets.observe.alerts.incidents import Incident
 from mlguide_assets.observe.page.champion import no_champion, since
 from mlguide_assets.observe.page.drift import last_verdicts, said_of
@@ -11,7 +11,7 @@ from mlguide_assets.observe.page.performance import BASE_RATE, Followed
 from mlguide_assets.observe.page.performance import STATES as VERDICT_STATES
 from mlguide_assets.observe.page.report_data import ReportData
 from mlguide_assets.observe.page.serving import last_day
-from mlguide_assets.observe.page.wording import State, counted, sentence, sign, written
+from mlguide_assets.observe.page.wording import State, sentence, sign, written
 
 
 def headline(report: ReportData) -> Html:

@@ -111,10 +111,10 @@ def _over(report: ReportData) -> str:
     begins, length = report.record_begins, timedelta(days=report.window_days)
     first = f" (before {begins + length - timedelta(days=1)}, of those since {begins})" if begins else ""
     return (
-        f"Every point is of the {report.window_days} days that end with it{first}, by days of the {report.plural} "
-        f"(UTC), with 95 % intervals. Realised is the truth, one label window late; estimated is what the champion's "
-        f"own probabilities expect, without labels. Where realised leaves estimated behind, the same now ends "
-        f"otherwise than it did: concept drift."
+        f"Every point is of the {counted(report.window_days, 'day')} that end with it{first}, by days of the "
+        f"{report.plural} (UTC), with 95 % intervals. Realised is the truth, one label window late; estimated is what "
+        f"the champion's own probabilities expect, without labels. Where realised leaves estimated behind, the same "
+        f"now ends otherwise than it did: concept drift."
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.observe.page.charts import Chart, Point, Series, drawn, legend
 from mlguide_assets.observe.page.markup import Html, joined, long_table, paragraph, tag
 from mlguide_assets.observe.page.report_data import ReportData, Rows
@@ -67,7 +68,8 @@ def last_day(rows: Rows) -> LastDay:
     requests = sum(row["requests"] for row in of_day)
     slowest, oldest = (_worst(of_day, name) for name in ("latency_p99", "feature_hours"))
     return LastDay(
-        f"On {day} {requests:,} requests were answered, 99 % of them within {slowest:.1f} ms; features were up to "
+        f"On {day} {counted(requests, 'request')} {agreeing(requests, 'was')} answered, 99 % of them within "
+        f"{slowest:.1f} ms; features were up to "
         f"{_age(oldest)} old.",
         oldest,
     )
@@ -104,7 +106,7 @@ def _charts(by_day: Mapping[date, list[Mapping[str, Any]]]) -> list[Html]:
 
 def _line(row: Mapping[str, Any]) -> str:
     return (
-        f"{row['endpoint']}, version {row['model_version']}: {row['requests']:,} requests, "
+        f"{row['endpoint']}, version {row['model_version']}: {counted(row['requests'], 'request')}, "
         f"{row['latency_p50']:.1f} / {row['latency_p99']:.1f} ms"
     )
 

@@ -1,4 +1,4 @@
-"""How instants and counts are written on the page."""
+"""How instants and shares are written on the page."""
 
 import math
 from collections.abc import Mapping
@@ -49,10 +49,6 @@ def written(at: datetime | str | None) -> str:
 def when(at: datetime | str | None) -> Html:
     """The same for a cell of a table, where it is not broken into lines."""
     return tag("time", written(at))
-
-
-def counted(number: int, singular: str, plural: str = "") -> str:
-    return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"
 
 
 def sentence(text: str | None) -> str:

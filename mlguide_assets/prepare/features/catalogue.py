@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any, Literal, Protocol
 
 from mlguide_assets.define.conditions import kind_of
-from mlguide_assets.define.decision import plural
+from mlguide_assets.define.decision import counted, plural
 from mlguide_assets.define.entity_features import UNFEATURED, entity_features
 from mlguide_assets.define.features import Declaration, Features, split_names
 from mlguide_assets.define.prediction import Comparison, Predict, PredictEntity, PredictEvent
@@ -325,4 +325,4 @@ def _comparison(each: Comparison) -> str:
 
 def _span(span: timedelta) -> str:
     days = span / timedelta(days=1)
-    return f"{days:g} days" if days >= 1 else f"{span / timedelta(hours=1):g} hours"
+    return counted(days, "day") if days >= 1 else counted(span / timedelta(hours=1), "hour")

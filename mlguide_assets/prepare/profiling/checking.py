@@ -9,6 +9,7 @@ from typing import Any
 import ibis
 
 from mlguide_assets.define.changing import changing_warnings
+from mlguide_assets.define.decision import agreeing, counted, with_article
 from mlguide_assets.define.prediction import ColumnLabel
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import TableName
@@ -133,7 +134,10 @@ def _now(problem: Problem) -> datetime:
 
 def _said(result: Any) -> str:
     cause = f" ({result.cause})" if result.cause else f", such as {result.example}" if result.example else ""
-    return f"{result.table}: {result.violations:,} of {result.rows:,} rows break {result.rule}{cause}"
+    return (
+        f"{result.table}: {result.violations:,} of {counted(result.rows, 'row')} "
+        f"{agreeing(result.violations, 'break')} {result.rule}{cause}"
+    )
 
 
 def _holds(problem: Problem, result: Any) -> bool:
@@ -169,14 +173,15 @@ def _require_references(problem: Problem, tables: Tables) -> None:
         if values and not found:
             target = problem.schema.table_of(noun)
             raise InputError(
-                f"tables.{name}.of: none of the {values:,} values of {column!r} is the id of a {noun} in {target}: "
+                f"tables.{name}.of: none of the {values:,} values of {column!r} is the id of {with_article(noun)} in "
+                f"{target}: "
                 f"name the column that holds the ids of {noun}, or another key there."
             )
 
 
 def _partly_found(problem: Problem, tables: Tables) -> list[str]:
     return [
-        f"{name}.{column}: {values - found:,} of {values:,} ids of a {noun} have no row in "
+        f"{name}.{column}: {values - found:,} of {values:,} ids of {with_article(noun)} have no row in "
         f"{problem.schema.table_of(noun)}; their columns are empty"
         for name, column, noun, values, found in _found(problem, tables)
         if found < values
@@ -242,7 +247,8 @@ def _decisions(problem: Problem, tables: Tables, connection: Any, scratch: Path)
         )
     if not all_["known"]:
         raise InputError(
-            f"predict.label: no outcome is known yet, since its window of {window / timedelta(days=1):g} days is "
+            "predict.label: no outcome is known yet, since its window of "
+            f"{counted(window / timedelta(days=1), 'day')} is "
             f"longer than the data, from {all_['first']:%Y-%m-%d} to {clock:%Y-%m-%d}: write a shorter one, "
             f"or add history."
         )

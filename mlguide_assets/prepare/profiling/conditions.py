@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 import ibis
 
 from mlguide_assets.define.conditions import Asked, comparisons_of, kind_of
+from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.prepare.features.events import is_one_of
@@ -55,6 +56,6 @@ def _instead(text: str, kind: str, column: ibis.Column) -> str:
     close = difflib.get_close_matches(text.lower(), by_lower, n=1, cutoff=0.5)
     if close:
         value = by_lower[close[0]]
-        return f"did you mean {value!r}, which {values[value]:,} rows have?"
+        return f"did you mean {value!r}, which {counted(values[value], 'row')} {agreeing(values[value], 'has')}?"
     shown = ", ".join(f"{value!r} ({rows:,})" for value, rows in list(values.items())[:_SHOWN])
     return f"it has {shown}" if shown else "it is empty in every row"

@@ -8,6 +8,7 @@ from typing import Any
 
 import ibis
 
+from mlguide_assets.define.decision import counted, with_article
 from mlguide_assets.prepare.profiling.candidates import Candidate, first_and_last, instants
 from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name, share_of
 from mlguide_assets.prepare.profiling.nouns import is_person, names_outcome
@@ -120,14 +121,14 @@ def _other_codes(source: Source, table: DraftTable, noun: str, days: int, about_
         if source.roles[reference.target] != "code" or not about_person:
             continue
         codes = source.rows(reference.table)[reference.column].cast("string").name("code").as_table()
-        counted = codes.group_by("code").aggregate(rows=codes.count()).order_by(ibis.desc("rows"), "code").limit(1)
-        usual = counted.to_pyarrow().to_pylist()[0]
+        by_code = codes.group_by("code").aggregate(rows=codes.count()).order_by(ibis.desc("rows"), "code").limit(1)
+        usual = by_code.to_pyarrow().to_pylist()[0]
         condition = {"where": {file_name(reference.column): {"not": usual["code"]}}}
         label = {"count": table.noun, "within": f"{days}d", "at_least": 1, **condition}
         where = {"count": table.noun, "within": f"{3 * days}d", "at_least": 1}
         evidence = (
             f"{reference.column} is {usual['code']!r} ({_meaning(source, reference.target, usual['code'])}) in "
-            f"{usual['rows']:,} of {table.rows:,} rows: a {table.noun} that ended otherwise"
+            f"{usual['rows']:,} of {counted(table.rows, 'row')}: {with_article(table.noun)} that ended otherwise"
         )
         predict = {"each": noun, "every": "30d", "where": where, "label": label}
         yield Candidate(predict, evidence, 55 + math.log10(table.rows), table.name)
@@ -157,18 +158,18 @@ def _some_event(
     return Candidate(predict, evidence, score, table.name)
 
 
-def _predict(noun: str, span: int, asked: str, days: int, counted: str, **bound: int) -> dict[str, Any]:
+def _predict(noun: str, span: int, asked: str, days: int, event: str, **bound: int) -> dict[str, Any]:
     return {
         "each": noun,
         "every": "7d" if span <= 1000 else "30d",
         "where": {"count": asked, "within": f"{3 * days}d", "at_least": 1},
-        "label": {"count": counted, "within": f"{days}d", **bound},
+        "label": {"count": event, "within": f"{days}d", **bound},
     }
 
 
 def _so_it_was(share: Share, number: int, noun: str, last: datetime) -> str:
     at = last - timedelta(days=share.days)
     return (
-        f"within {share.days} days: so it was for {number:,} of {share.active:,} {noun} ids "
+        f"within {counted(share.days, 'day')}: so it was for {number:,} of {share.active:,} {noun} ids "
         f"({share_of(number, share.active)}) as of {at:%Y-%m-%d}"
     )

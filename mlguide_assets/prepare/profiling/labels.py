@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from datetime import timedelta
 
+from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.values import FLAGS
 from mlguide_assets.prepare.profiling.candidates import (
     FEWEST,
@@ -39,7 +40,8 @@ def _columns(source: Source, table: DraftTable) -> Iterator[Candidate]:
         label = {"column": file_name(column.name), "positive": positive, "negative": negative}
         window, why = _window(source, table, column)
         evidence = (
-            f"{column.name} is {positive!r} in {number:,} of {column.filled:,} rows ({share_of(number, column.filled)})"
+            f"{column.name} is {positive!r} in {number:,} of {counted(column.filled, 'row')} "
+            f"({share_of(number, column.filled)})"
         )
         score = _likeness(column) + (5 if column.filled < column.rows else 0)
         predict = {"each": table.noun, "label": {**label, "window": window}}
@@ -74,9 +76,13 @@ def _window(source: Source, table: DraftTable, column: ColumnProfile) -> tuple[s
     oldest = unknown.aggregate(first=unknown.happened.min()).to_pyarrow()["first"][0].as_py()
     days = math.ceil((last - oldest) / timedelta(days=1)) if oldest else 0
     if oldest and 0 < days <= span / 4:
-        return f"{days}d", f"? empty only in the last {days} days: not known yet"
+        return f"{days}d", f"? empty only in the last {counted(days, 'day')}: not known yet"
     empty = column.rows - column.filled
-    return default, f"? after so long an outcome is final; {empty:,} rows have none, and do not count"
+    return (
+        default,
+        f"? after so long an outcome is final; {counted(empty, 'row')} {agreeing(empty, 'has')} none, and "
+        f"{agreeing(empty, 'does')} not count",
+    )
 
 
 def label_leaks(source: Source, table: DraftTable, label: str) -> set[str]:
@@ -89,8 +95,8 @@ def label_leaks(source: Source, table: DraftTable, label: str) -> set[str]:
     for column in table.profile.columns.values():
         if column.name == label or not 1 < column.distinct <= 100 or column.kind in ("time", "id"):
             continue
-        counted = known.group_by(value=known[column.name], label=known[label]).aggregate(rows=known.count())
-        best = counted.group_by("value").aggregate(right=counted.rows.max())
+        by_value = known.group_by(value=known[column.name], label=known[label]).aggregate(rows=known.count())
+        best = by_value.group_by("value").aggregate(right=by_value.rows.max())
         right = int(best.right.sum().execute())
         if total - right <= 0.02 * rarest:
             found.add(column.name)
@@ -107,7 +113,7 @@ def _no_column(table: DraftTable) -> str:
     columns = [column for column in table.profile.columns.values() if column.values and not column.is_time]
     always = [f"{each.name} is {each.values[0][0]!r} in every row" for each in columns if each.distinct == 1]
     seldom = [
-        f"{each.name} is {each.values[1][0]!r} in {each.values[1][1]} of {each.filled:,} rows"
+        f"{each.name} is {each.values[1][0]!r} in {each.values[1][1]} of {counted(each.filled, 'row')}"
         for each in columns
         if each.two_values
     ]
@@ -119,7 +125,7 @@ def _no_future(source: Source, table: DraftTable, tables: list[DraftTable]) -> s
     if days is None:
         return "all its times lie in the future"
     if days < FEWEST_DAYS:
-        return f"it goes on for {days} days, not for {FEWEST_DAYS}"
+        return f"it goes on for {counted(days, 'day')}, not for {FEWEST_DAYS}"
     declared = {each.noun for each in tables if each.shape == "entity"}
     alone = [noun for noun in table.of if noun not in declared and not is_person(noun)]
     if alone and not followed(table, tables):

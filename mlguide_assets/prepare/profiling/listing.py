@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 import ibis
 
+from mlguide_assets.define.decision import counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.oracle import FILE as TRUTH
 from mlguide_assets.prepare.sources.database import read_every_table
@@ -48,7 +49,7 @@ class ListedTable:
     @property
     def of_rows(self) -> str:
         """On how many rows a statement rests."""
-        return f"a sample of {self.rows:,} rows" if self.sampled else f"{self.rows:,} rows"
+        return f"a sample of {counted(self.rows, 'row')}" if self.sampled else counted(self.rows, "row")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, time_of
 from mlguide_assets.prepare.profiling.drafting import (
     DraftTable,
@@ -84,10 +85,10 @@ def _known_from(source: Source, name: str, key: str, began: ColumnProfile) -> Li
     if not events:
         return Line("known_from", file_name(began.name), "? by its name; no event speaks of it", active=False)
     if before > MOST_BEFORE * events:
-        evidence = f"? but {share_of(before, events)} of {events:,} events are earlier"
+        evidence = f"? but {share_of(before, events)} of {counted(events, 'event')} {agreeing(before, 'is')} earlier"
         return Line("known_from", file_name(began.name), evidence, active=False)
-    later = f"{events - before:,} of {events:,}" if before else f"all {events:,}"
-    return Line("known_from", file_name(began.name), f"{later} events are not before it")
+    later = f"{events - before:,} of {counted(events, 'event')}" if before else f"all {counted(events, 'event')}"
+    return Line("known_from", file_name(began.name), f"{later} {agreeing(events - before, 'is')} not before it")
 
 
 def _columns(source: Source, name: str, used: dict[str, str]) -> tuple[list[Line], list[tuple[str, str]]]:

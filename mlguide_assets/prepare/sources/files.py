@@ -13,6 +13,7 @@ import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mlguide_assets.define.decision import counted
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.engine import read_csv, read_parquet
@@ -147,7 +148,10 @@ def _csv_fault(text: str, header: Header) -> str:
     line = f"line {place[1]}" if place else "one of its lines"
     ragged = re.search(r"Columns: (\d+) Found: (\d+)", text)
     if ragged:
-        return f"{line} has {ragged[2]} values, where its header has {len(header.names)} columns; correct that line"
+        return (
+            f"{line} has {ragged[2]} values, where its header has {counted(len(header.names), 'column')}; correct "
+            "that line"
+        )
     if "quote" in text.lower() or "line size" in text.lower():
         return f"{line} has a quote that is not closed, or one within a value that is not doubled; correct that line"
     between = f"with {header.delimiter!r} between them"

@@ -14,6 +14,7 @@ from typing import Any
 import ibis
 
 from mlguide_assets.define.contracts import NewestKnown
+from mlguide_assets.define.decision import counted
 from mlguide_assets.define.prediction import PredictEvent
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import TableName
@@ -138,7 +139,7 @@ def describe(problem: Problem) -> str:
     """The source in words, without any password."""
     match problem.source:
         case SimulatorSource(sends=sends, seed=seed):
-            return f"the simulator ({sends:,} sends, seed {seed})"
+            return f"the simulator ({counted(sends, 'send')}, seed {seed})"
         case PaymentSimulatorSource(payments=payments, seed=seed):
             return f"the payment simulator ({payments:,} payments, seed {seed})"
         case PackageSource(package=package):

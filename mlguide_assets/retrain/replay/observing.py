@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from mlguide_assets.define.decision import counted
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.deploy.history import ABORTED, CANARY, GATE, KEPT, PROMOTED, ROLLED_BACK, WAITING, decisions
@@ -71,7 +72,7 @@ class Observer:
         rows = self.lake.read_arrow("contract_results").to_pylist()
         broken = {row["rule"]: row for row in rows if row["violations"] and row["action"] != "block"}
         for rule in sorted(broken.keys() - self._broken):
-            count = f"{broken[rule]['violations']:,} of {broken[rule]['rows']:,} rows"
+            count = f"{broken[rule]['violations']:,} of {counted(broken[rule]['rows'], 'row')}"
             yield Event(day, "noticed", "data", f"{rule} is broken ({count})", alarm=True)
         self._broken = frozenset(broken)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from mlguide_assets.define.decision import counted
 from mlguide_assets.observe.page import page as report
 from mlguide_assets.observe.page.markup import Html, items, joined, paragraph, table, tag
 from mlguide_assets.observe.page.time_line import Happened, Lane, Lasted, shape, time_line
@@ -45,7 +46,10 @@ def page(outcome: Outcome, scenario: Scenario) -> str:
             tag("style", style),
         ]
     )
-    replayed = f"{outcome.days} days from {outcome.start}, seed {outcome.seed}, replayed in {outcome.seconds:,.0f} s."
+    replayed = (
+        f"{counted(outcome.days, 'day')} from {outcome.start}, seed {outcome.seed}, replayed in "
+        f"{outcome.seconds:,.0f} s."
+    )
     body = joined(
         [
             tag("header", tag("h1", title), paragraph(scenario.statement), paragraph(replayed, class_="hint")),
@@ -73,7 +77,7 @@ def _figure(outcome: Outcome) -> Html:
         Lane("Done", events=_happened(outcome, "action")),
     ]
     first = _midnight(outcome, 0)
-    said = f"{len(outcome.events)} events in {outcome.days} days"
+    said = f"{counted(len(outcome.events), 'event')} in {counted(outcome.days, 'day')}"
     signs = (tag("span", shape(*_SIGNS[kind]), name) for kind, name in _LEGEND.items())
     last = first + timedelta(days=outcome.days)
     picture = time_line(lanes, first=first, last=last, title="Time line", description=said)

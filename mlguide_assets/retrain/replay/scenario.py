@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from mlguide_assets.define.decision import counted
 from mlguide_assets.define.documents import find_document, parse_document, shipped_names
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import Strict
@@ -180,7 +181,7 @@ def refuse_too_short(scenario: Scenario, days: int) -> None:
         last = max(plant.day for plant in late)
         raise InputError(
             f"--days {days} ends before day {last}, on which the scenario {scenario.name} plants: {late[-1].in_words}. "
-            f"Replay at least {last} days, or choose another scenario."
+            f"Replay at least {counted(last, 'day')}, or choose another scenario."
         )
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 import numpy as np
 import pyarrow as pa
 
-from mlguide_assets.define.decision import id_column, plural
+from mlguide_assets.define.decision import agreeing, counted, id_column, plural
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.features.building import features_from
 from mlguide_assets.prepare.features.catalogue import event_of
@@ -87,7 +87,8 @@ def row_order_does_not_matter(
             broken[row], after[row] = True, alone
     share = share_of(broken)
     message = (
-        f"{len(broken):,} rows were scored in another order, and {min(ROWS_ALONE, len(broken))} of them alone; no "
+        f"{counted(len(broken), 'row')} {agreeing(len(broken), 'was')} scored in another order, and "
+        f"{min(ROWS_ALONE, len(broken))} of them alone; no "
         f"score may change by a bit, and {share:.1%} did."
     )
     example = example_of(sample, keys, scores, after, broken)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from mlguide_assets.define.decision import Decision, plural
+from mlguide_assets.define.decision import Decision, counted, plural
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.train.behaviour.results import Behaviour, Kind, example_of, ratio_of, share_of
@@ -72,7 +72,8 @@ def _positives_score_higher(model: ServableModel, rows: pa.Table, label: str, ra
     lost, kept = sides
     ratio = ratio_of(lost, kept)
     message = (
-        f"The mean score of {len(lost):,} rows with the positive outcome must be at least {MIN_LIFT:g} times that of "
+        f"The mean score of {counted(len(lost), 'row')} with the positive outcome must be at least {MIN_LIFT:g} "
+        "times that of "
         f"{len(kept):,} others, and is {ratio:.2f} times ({lost.mean():.2%} against {kept.mean():.2%})."
     )
     count = len(lost) + len(kept)
@@ -93,7 +94,7 @@ def _sane_scores(model: ServableModel, sample: pa.Table, base_rate: float, decis
     distinct = len(np.unique(scores[~broken]))
     # Of few rows, many may be alike.
     asked_for = max(2, min(MIN_DISTINCT, count // 10))
-    message = f"{count:,} rows must get at least {asked_for} different scores, and get {distinct:,}."
+    message = f"{counted(count, 'row')} must get at least {asked_for} different scores, and get {distinct:,}."
     yield Behaviour("scores_vary", kind, distinct >= asked_for, float(distinct), float(asked_for), count, message)
 
     factor = _factor(float(scores.mean()), base_rate)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlguide_assets.define.decision import plural
+from mlguide_assets.define.decision import counted, plural
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.building import features_from
@@ -136,7 +136,8 @@ def _recomputed(history: History, problem: Problem, compute: ComputeFeatures, cl
         unique = rows.select(list(decision.keys)).group_by(list(decision.keys)).aggregate([]).num_rows
         if not events == rows.num_rows == unique:
             raise InputError(
-                f"The features must have one row per {decision.noun}, but have {rows.num_rows:,} rows, {unique:,} of "
+                f"The features must have one row per {decision.noun}, but have {counted(rows.num_rows, 'row')}, "
+                f"{unique:,} of "
                 f"them different, of {events:,} {decision.plural}: check that each of them, and each of its entities, "
                 f"is there once."
             )

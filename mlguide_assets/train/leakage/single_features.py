@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlguide_assets.define.decision import counted
 from mlguide_assets.prepare.features.catalogue import Feature
 from mlguide_assets.prepare.features.comparing import floats
 from mlguide_assets.statistics.ranking import RankSums
@@ -40,7 +41,7 @@ def features_too_good(rows: Rows, features: Sequence[Feature], label: str, *, li
     positives = outcome.sum()
     negatives = len(outcome) - positives
     if not positives or not negatives:
-        message = f"{len(outcome):,} rows of one outcome only: whether a feature knows it cannot be tested."
+        message = f"{counted(len(outcome), 'row')} of one outcome only: whether a feature knows it cannot be tested."
         return Alarm(check, True, None, 0.5, limit, message, None)
     chance = np.sqrt((len(outcome) + 1) / (12 * positives * negatives))
     allowed = min(max(limit, float(0.5 + _CHANCE_DEVIATIONS * chance)), 1.0)

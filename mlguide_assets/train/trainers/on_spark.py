@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xgboost as xgb
 
+from mlguide_assets.define.decision import counted
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.training import SPARK
 from mlguide_assets.errors import InputError
@@ -155,7 +156,8 @@ class OnSpark:
         if self.tasks > min(room, rows):
             raise InputError(
                 f"training.spark_tasks is {self.tasks}, and Spark has room for {room} tasks at a time, which learn "
-                f"from {rows:,} rows: all must run at once, and each needs rows; lower it, or give Spark more cores."
+                f"from {counted(rows, 'row')}: all must run at once, and each needs rows; lower it, or give Spark "
+                "more cores."
             )
 
     def _until(self, until: np.datetime64 | None) -> ibis.Table:
