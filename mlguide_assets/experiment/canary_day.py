@@ -101,6 +101,10 @@ def _look(home: Home, lake: Lake, problem: Problem, tables: "Tables", run_id: st
     version, progress = str(row["version"]), progress_of(lake, row["version"])
     if progress is not None and not progress.share:
         return _end(home, lake, problem, row, progress, None, run_id)
+    if lost := _lost_feature(home, lake, problem, version):
+        reason = f"It needs the feature {lost!r}, which the problem no longer has, so it can score nothing."
+        _decide(home, lake, problem, row, KEPT, reason, run_id)
+        return _look(home, lake, problem, tables, run_id)
     from mlguide_assets.experiment.actions import actions_of
     from mlguide_assets.experiment.canary import evaluate
     from mlguide_assets.experiment.canary_counts import canary_counts
@@ -194,6 +198,26 @@ def _note_end(lake: Lake, run_id: str) -> None:
 
         ended = Evaluation("give_up", last.step, 0.0, "Another decision ended it: see promotion_decisions.", ())
         add_step(lake, ended, version=last.version, champion=last.champion, day=last.looked, run_id=run_id)
+
+
+def _lost_feature(home: Home, lake: Lake, problem: Problem, version: str) -> str | None:
+    """A feature that the version needs and the problem no longer has, if any; what is lost of itself says none."""
+    from pathlib import Path
+    from tempfile import TemporaryDirectory
+
+    from mlguide_assets.deploy.bundle import bundled_versions
+    from mlguide_assets.deploy.registration import registry_of
+    from mlguide_assets.deploy.registry import LostVersionError
+    from mlguide_assets.deploy.scorable import lost_feature
+
+    bundles = home.bundles(problem.key)
+    if version in bundled_versions(bundles):
+        return lost_feature(bundles / version, lake, problem)
+    with TemporaryDirectory(dir=home.root, prefix=".canary-") as folder:
+        try:
+            return lost_feature(registry_of(home, problem).fetch(version, Path(folder)), lake, problem)
+        except LostVersionError:
+            return None
 
 
 def _has_bundle(home: Home, lake: Lake, problem: Problem, version: str) -> bool:

@@ -116,6 +116,24 @@ def harmless(house: House) -> World:
     return World(house, harm=1.0)
 
 
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_version_whose_features_the_problem_lost_leaves_the_ramp(harmless: World, installed: bool) -> None:
+    world = harmless
+    world.live()
+    assert read_routes(world.house.bundles) != ()
+    world.house.take_out("theme")
+    if not installed:
+        # As the run does that takes a feature out, before it looks.
+        world.house.install_challenger()
+    assert world.look().progress is None
+    last = world.house.record()[-1]
+    assert (last["version"], last["verdict"], last["decided_by"]) == ("2", "kept", "canary")
+    assert last["reasons"] == [
+        "It needs the feature 'theme', which the problem no longer has, so it can score nothing."
+    ]
+    assert (read_routes(world.house.bundles), canaries(world.lake), world.actions()[-1]) == ((), [], "give_up")
+
+
 def test_a_harmless_version_goes_live_step_by_step_and_is_promoted(harmless: World) -> None:
     world, met, shares = harmless, [], []
     while not (shares and not shares[-1]):
