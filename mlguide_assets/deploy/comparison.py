@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.statistics.intervals import Estimate
-from mlguide_assets.train.files import HOLDOUT
+from mlguide_assets.train.files import HOLDOUT, absent_feature
 from mlguide_assets.train.rows import clusters_of
-from mlguide_assets.train.storage import absent_feature, load_facts, load_model
+from mlguide_assets.train.storage import load_facts, load_model
 from mlguide_assets.train.uncertainty import Replicates, paired_difference, replicate_metrics, standard_error
 
 CHALLENGER, CHAMPION = "challenger", "champion"

@@ -9,7 +9,7 @@ from pathlib import Path
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets.train.storage import absent_feature
+from mlguide_assets.train.files import absent_feature
 
 
 class UnscorableError(InputError):

@@ -23,9 +23,9 @@ from mlguide_assets.observe.rows import scored_rows
 from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
+from mlguide_assets.train.files import absent_feature
 from mlguide_assets.train.reference.build import PROBABILITY
 from mlguide_assets.train.rows import clusters_of
-from mlguide_assets.train.storage import absent_feature
 
 LIMIT = 3.0
 """Standard errors of the paired difference below which the new champion is significantly worse."""

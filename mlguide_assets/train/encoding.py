@@ -116,12 +116,8 @@ class Encoding:
             for feature in self.features
         ]
 
-    def absent(self, columns: Container[str]) -> str | None:
-        """The first feature that is not among some columns, which therefore cannot be encoded; None where all are."""
-        return next((name for name in self.names if name not in columns), None)
-
     def _refuse_absent(self, known: Container[str]) -> None:
-        absent = self.absent(known)
+        absent = next((name for name in self.names if name not in known), None)
         if absent is not None:
             raise InputError(
                 f"The model knows the feature {absent!r}, which the problem no longer has: train and promote a "

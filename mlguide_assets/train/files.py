@@ -1,5 +1,7 @@
-"""The names of a candidate's files, apart from the code that writes them: to name one must not load XGBoost or Ibis."""
+"""The files of a candidate by name, and what one of them says: to ask must not load XGBoost or Ibis."""
 
+import json
+from collections.abc import Container
 from pathlib import Path
 
 BOOSTED, LINEAR = "model.ubj", "linear.json"
@@ -23,3 +25,13 @@ def model_file(folder: Path) -> str:
     if found is None:
         raise FileNotFoundError(f"{folder} has no model: neither {' nor '.join(MODELS)}")
     return found
+
+
+def absent_feature(folder: Path, columns: Container[str]) -> str | None:
+    """The first feature of a model that is not among some columns, so that it cannot score them; None where all are.
+
+    Args:
+        folder: of a candidate, or a bundle; neither the model nor what it takes to load one is loaded.
+    """
+    names = (feature["name"] for feature in json.loads((folder / ENCODING).read_text(encoding="utf-8")))
+    return next((name for name in names if name not in columns), None)

@@ -17,7 +17,7 @@ Loading a model takes its three files, and XGBoost for a booster: neither Ibis n
 
 import json
 import shutil
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import mkdtemp
@@ -102,22 +102,9 @@ def _forget_old(candidates: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def absent_feature(folder: Path, columns: Container[str]) -> str | None:
-    """The first feature of a model that is not among some columns, so that it cannot score them; None where all are.
-
-    Args:
-        folder: as of `load_model`; the model itself is not loaded.
-    """
-    return _load_encoding(folder).absent(columns)
-
-
-def _load_encoding(folder: Path) -> Encoding:
-    return Encoding.from_json(json.loads((folder / ENCODING).read_text(encoding="utf-8")))
-
-
 def load_model(folder: Path) -> ServableModel:
     """Load a model, its encoding and its calibration from the folder of a candidate, its `judged/`, or a bundle."""
-    encoding = _load_encoding(folder)
+    encoding = Encoding.from_json(json.loads((folder / ENCODING).read_text(encoding="utf-8")))
     calibration = Calibration.from_json(json.loads((folder / CALIBRATION).read_text(encoding="utf-8")))
     if model_file(folder) == LINEAR:
         return Linear.from_json(json.loads((folder / LINEAR).read_text(encoding="utf-8")), encoding, calibration)
