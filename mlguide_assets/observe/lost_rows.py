@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
+from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.sources import AnySimulator
 from mlguide_assets.observe.alerts.alert import Alert
@@ -47,8 +48,7 @@ class LostRows:
     def said(self, problem: Problem) -> str:
         """As a sentence."""
         table = problem.schema.table_of(problem.deciding_event)
-        are = "is" if self.rows == 1 else "are"
-        gone = f"{self.rows:,} of the {self.of:,} rows of {table} {are} gone, of {self.first} to {self.last}"
+        gone = f"{_gone(self.rows, self.of, table)}, of {self.first} to {self.last}"
         if self.now is None or self.now < self.before:
             return f"The data went back from {self.before} to {self.now or 'nothing'}: {gone}"
         return f"Rows of an earlier reading are gone: {gone}"
@@ -77,8 +77,11 @@ class LostPart:
 
     def said(self) -> str:
         """As a sentence."""
-        are = "is" if self.rows == 1 else "are"
-        return f"Rows of an earlier reading are gone: {self.rows:,} of the {self.of:,} rows of {self.table} {are} gone"
+        return f"Rows of an earlier reading are gone: {_gone(self.rows, self.of, self.table)}"
+
+
+def _gone(rows: int, of: int, table: str | None) -> str:
+    return f"{rows:,} of the {counted(of, 'row')} of {table} {agreeing(rows, 'is')} gone"
 
 
 def lost_parts(lake: Lake, problem: Problem) -> list[LostPart]:

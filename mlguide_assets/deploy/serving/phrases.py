@@ -105,7 +105,8 @@ def _of_column(feature: Feature, problem: Declared) -> Phrase:
 
 def _many(value: float, things: str) -> str:
     """So many of what a plural names."""
-    return f"{number(value)} {things.removesuffix('s') if value == 1 else things}"
+    one = f"{things[:-3]}y" if things.endswith("ies") else things.removesuffix("s")
+    return f"{number(value)} {one if value == 1 else things}"
 
 
 def _kind(feature: Feature, problem: Declared) -> ColumnKind | None:
