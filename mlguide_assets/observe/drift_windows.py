@@ -101,7 +101,7 @@ def expected_day(window: DriftWindow, landed: Mapping[date, Landed], *, min_rows
 def decisions_on(landed: Landed | None) -> int:
     """How much was decided on a day, by its row of `landed_days`."""
     # Tables of before cut-offs were watched have a row per day of events alone.
-    return int(landed.get("decisions", landed["rows"])) if landed else 0
+    return int(landed["decisions" if "decisions" in landed else "rows"]) if landed else 0
 
 
 def _rows_of(window: DriftWindow, landed: Mapping[date, Landed]) -> list[Landed]:
