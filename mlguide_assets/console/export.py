@@ -160,11 +160,7 @@ def list_tables(home: Home) -> None:
         raise InputError(f"The home {home.root} has no tables yet: 'mlguide run' makes them.")
     width = max(map(len, tables))
     for name, snapshot in tables.items():
-        days = (
-            f"  {len(snapshot.partitions):>4} {'day' if len(snapshot.partitions) == 1 else 'days'}"
-            if name in per_day
-            else ""
-        )
+        days = f"  {counted(len(snapshot.partitions), 'day'):>9}" if name in per_day else ""
         screen.print(f"{name:<{width}}  {snapshot.rows:>12,} rows{days}")
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import typer
 
 from mlguide_assets.console.terminal import console, screen
-from mlguide_assets.define.decision import plural, with_article
+from mlguide_assets.define.decision import counted, with_article
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.forgetting import Forgetting, forget
@@ -96,16 +96,12 @@ def _print(erasure: Erasure, done: Forgetting, home: Home) -> None:
     else:
         screen.print(f"Forgot {name}; no later ingest brings it back.")
     for table, rows in done.tables.items():
-        screen.print(f"  {rows:>9,} {_many(rows, 'row')} of {table}, and of its earlier snapshots")
-    screen.print(f"  {done.online_rows:>9,} {_many(done.online_rows, 'row')} of the online store")
-    screen.print(f"  {done.log_lines:>9,} {_many(done.log_lines, 'request')} in the servers' own files, landed or not")
-    screen.print(f"  {done.other_files:>9,} other {_many(done.other_files, 'file')}: logs, reports, histories")
+        screen.print(f"  {counted(rows, 'row'):>14} of {table}, and of its earlier snapshots")
+    screen.print(f"  {counted(done.online_rows, 'row'):>14} of the online store")
+    screen.print(f"  {counted(done.log_lines, 'request'):>14} in the servers' own files, landed or not")
+    screen.print(f"  {counted(done.other_files, 'other file'):>14}: logs, reports, histories")
     if done.learned:
         learned = ", ".join(f"{version} (snapshot {snapshot})" for version, snapshot in done.learned.items())
         screen.print(f"Versions that learned from it: {learned}.")
         screen.print(home.commands("They keep what they learned: 'mlguide run' trains one without it."))
     screen.print("Files that were exported or copied elsewhere, and backups, are not reached.")
-
-
-def _many(number: int, singular: str) -> str:
-    return singular if number == 1 else plural(singular)

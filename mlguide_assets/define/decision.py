@@ -41,7 +41,7 @@ def plural(noun: str) -> str:
 
 
 def counted(number: float, noun: str) -> str:
-    """So many of a noun, as English writes it.
+    """A number of things, as English writes it.
 
     >>> counted(1, "row"), counted(1234, "row"), counted(0, "category"), counted(1.5, "day"), counted(7.0, "day")
     ('1 row', '1,234 rows', '0 categories', '1.5 days', '7 days')
@@ -51,7 +51,7 @@ def counted(number: float, noun: str) -> str:
 
 
 def agreeing(number: float, verb: str) -> str:
-    """A verb after so many: `is` or `are`.
+    """The form of a verb that agrees with a number: `is` or `are`.
 
     >>> [agreeing(number, verb) for number in (1, 2) for verb in ("is", "was", "has", "break")]
     ['is', 'was', 'has', 'breaks', 'are', 'were', 'have', 'break']
@@ -102,7 +102,7 @@ class Decision:
         return plural(self.noun) if self.is_event else "decisions"
 
     def counted(self, number: int) -> str:
-        """So many of them.
+        """A number of decisions, as English writes it.
 
         >>> Decision("send", ("user", "email"), "delivered_at", ()).counted(1)
         '1 send'

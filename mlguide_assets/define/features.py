@@ -100,6 +100,11 @@ class Declaration(Strict):
         return str(getattr(self, self.operator))
 
     @property
+    def number_of_features(self) -> int:
+        """How many features it declares: with `split`, one per value."""
+        return len(self.values) if self.split else 1
+
+    @property
     def column(self) -> str | None:
         """The column of the event that is aggregated."""
         return self.operand.partition(".")[2] if self.operator in _OF_COLUMN else None

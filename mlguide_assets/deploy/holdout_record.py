@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 TEST_PREDICTIONS = "test_predictions"
 KEPT_VERSIONS = 10
-"""So many of the newest versions, any of which may be promoted by hand, and so many champions."""
+"""How many of the newest versions are kept, any of which may be promoted by hand, and how many champions."""
 
 _PIN = "version-"
 
@@ -33,6 +33,6 @@ def keep_test_predictions(lake: Lake, version: str) -> None:
 
 
 def kept_predictions(lake: Lake, version: str) -> "ibis.Table | None":
-    """The test predictions of a version; None where they are not kept, as of versions of before they were."""
+    """The test predictions of a version; None where they are not kept, as for versions of an earlier release."""
     snapshot = lake.pinned(TEST_PREDICTIONS).get(f"{_PIN}{version}")
     return lake.read(TEST_PREDICTIONS, snapshot_id=snapshot) if snapshot else None

@@ -18,12 +18,12 @@ _OLD = timedelta(days=7)
 """Data that end less long ago may wait for a weekend or a holiday."""
 
 _GAPS = 2
-"""Nor are data old that ended less than so many of their own longest gaps ago."""
+"""Data are not old either until this multiple of their own longest gap has passed."""
 
 
 @dataclass(frozen=True)
 class OldData:
-    """Data whose last day, `newest`, was so many `days` ago."""
+    """The last day of data that ended long ago, and how many days ago that was."""
 
     newest: date
     days: int

@@ -1,4 +1,4 @@
-"""How a window of days is named wherever a figure over it is told. Without NumPy, since short commands tell some."""
+"""How a window of days is named wherever a figure over it is told. Short commands use it, so it imports no NumPy."""
 
 from datetime import date
 

@@ -30,11 +30,11 @@ class House:
     def land(
         self, days: int = 30, rows: int = 10, *, last: date = REACHED - DAY, known: int | None = None, unknown: int = 0
     ) -> None:
-        """Days up to the last one, each with so many sends, whose digest depends on them.
+        """Days up to the last one, each with the same number of decisions, on which its digest depends.
 
         Args:
             known: how many of those that have matured have an outcome; default: all.
-            unknown: of so many of the last days that have matured, none has.
+            unknown: how many of the last matured days have no known outcome.
         """
         landed = [last - back * DAY for back in range(days)][::-1]
         matured = [rows if last - day > PROBLEM.label.window else 0 for day in landed]

@@ -33,7 +33,7 @@ class Earlier:
         for name, declaration in self.automatic.items():
             if name in problem.features.declared or not _is_allowed(name, declaration, problem, automatic):
                 continue
-            made += len(declaration.values) if declaration.split else 1
+            made += declaration.number_of_features
             if made > automatic.max:
                 break
             kept[name] = declaration

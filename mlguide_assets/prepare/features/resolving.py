@@ -107,8 +107,8 @@ def _new_features(
     instants: Instants,
 ) -> dict[str, Declaration]:
     """Automatic features besides those that are declared, as many as there is room for."""
-    staying = sum(len(each.values) if each.split else 1 for each in _automatic_ones(declared, problem).values())
-    room = automatic.max - staying
+    staying = [each for name, each in declared.items() if name not in problem.features.declared]
+    room = automatic.max - sum(each.number_of_features for each in staying)
     if room < 1:
         return {}
     earlier = rows.filter(rows[time_column(problem)] < ibis.timestamp(until))
@@ -121,10 +121,6 @@ def _new_features(
     names = [feature.name for feature in features_of(_with(problem, {**declared, **candidates}))]
     kept = [name for name in informative(values, names, always=own) if name not in own and not outgrows(values[name])]
     return _restricted(candidates, kept[:room])
-
-
-def _automatic_ones(declared: Mapping[str, Declaration], problem: Declared) -> dict[str, Declaration]:
-    return {name: each for name, each in declared.items() if name not in problem.features.declared}
 
 
 def profile_of(problem: Declared, tables: Tables, automatic: Automatic, until: datetime) -> Profile:
@@ -249,7 +245,7 @@ def _capped(declarations: Mapping[str, Declaration], most: int) -> dict[str, Dec
     """The first declarations that make so many features at most."""
     kept, made = {}, 0
     for name, declaration in declarations.items():
-        made += len(declaration.values) if declaration.split else 1
+        made += declaration.number_of_features
         if made > most:
             break
         kept[name] = declaration
