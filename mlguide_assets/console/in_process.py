@@ -52,6 +52,7 @@ class Daemon:
                     yield str(name)
                     self.run(str(name), tags=request.tags, partition_key=request.partition_key)
             if not requested:
+                self._let_go()
                 return
         raise RunFailedError(f"After {_MOST_ROUNDS} rounds the sensors still request runs.")
 
@@ -67,10 +68,9 @@ class Daemon:
             asset_selection=self._without_search(job, partitioned=bool(partition_key or tags)),
         )
         refuse_failure(result, self._home)
-        self._let_go()
 
     def _let_go(self) -> None:
-        """Free the tables of a run: expressions refer to themselves, and rare collections keep days of them."""
+        """Free the tables of a day: expressions refer to themselves, and rare collections keep many days of them."""
         gc.collect()
         release_memtables(self._resources["workspace"].lake.connection)
         if not gc.get_freeze_count():

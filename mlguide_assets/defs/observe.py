@@ -189,11 +189,12 @@ def performance(workspace: Workspace, features: Any) -> Iterator[dg.Output[Any]]
 
     from mlguide_assets.deploy.bundle import champion
     from mlguide_assets.deploy.holdout_record import kept_predictions
-    from mlguide_assets.observe.model_performance import watch_performance
+    from mlguide_assets.observe.model_performance import watch_performance, watched_before
 
     current = champion(workspace.home.bundles(workspace.problem.key))
     predictions = kept_predictions(workspace.lake, current.version) if current else None
-    watched = watch_performance(features, predictions, current, workspace.problem)
+    before = watched_before(workspace.lake)
+    watched = watch_performance(features, predictions, current, workspace.problem, before=before)
     for name in asdict(watched):
         yield dg.Output(getattr(watched, name), output_name=name)
 

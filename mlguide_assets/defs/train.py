@@ -215,10 +215,11 @@ def evaluate_candidate(
 def model_explanations(workspace: Workspace, candidate_model: Any, features: Any) -> dg.Output[Any]:
     """Which features move the risk, and which way: exact SHAP contributions on a seeded sample of decisions."""
     from mlguide_assets.train.explanation import explain
+    from mlguide_assets.train.models import THREADS
     from mlguide_assets.train.storage import folder_of, load_model, save_plots
 
     folder = folder_of(candidate_model, workspace.candidates)
-    explanation = explain(load_model(folder), features, workspace.problem)
+    explanation = explain(load_model(folder, threads=THREADS), features, workspace.problem)
     save_plots(explanation.plots, folder)
     return dg.Output(
         explanation.table(),

@@ -26,6 +26,7 @@ from mlguide_assets.prepare.features.events import Tables
 from mlguide_assets.prepare.features.state import entity_state, features_of_choices, from_states
 from mlguide_assets.prepare.lake.data_files import TableLike
 from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.train.models import THREADS
 from mlguide_assets.train.storage import load_model
 
 Floats = npt.NDArray[np.float64]
@@ -234,7 +235,7 @@ def score(
         ids: names and types of their keys, see `predictions_schema`.
     """
     schema = predictions_schema(ids)
-    batches = _batches(slices, scorer, problem, schema, day, run_id) if scorer else iter(())
+    batches = _batches(slices, scorer, problem, schema, day, run_id, THREADS) if scorer else iter(())
     return pa.RecordBatchReader.from_batches(schema, batches)
 
 
@@ -253,7 +254,8 @@ def _scored_by_engine(lake: Lake, scorer: Bundle | Scorer, problem: Problem, day
     schema = predictions_schema(ids_of(lake.read(problem.features_table), problem))
 
     def scored(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return _batches((pa.Table.from_batches([each]) for each in batches), scorer, problem, schema, day, run_id)
+        # A task of the engine has one core.
+        return _batches((pa.Table.from_batches([each]) for each in batches), scorer, problem, schema, day, run_id, 1)
 
     return lake.engine.mapped(rows, scored, schema).order_by(*decision.scored_keys)
 
@@ -308,8 +310,9 @@ def _batches(
     schema: pa.Schema,
     day: date,
     run_id: str,
+    threads: int,
 ) -> Iterator[pa.RecordBatch]:
-    model, decision = load_model(scorer.folder), problem.decision
+    model, decision = load_model(scorer.folder, threads=threads), problem.decision
     by_id = decision.ids if decision.choose else ()
     for rows in slices:
         # Put in order as numbers: the engine would sort rows of forty columns, most of the time that they take.

@@ -12,6 +12,7 @@ import pyarrow as pa
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.files import HOLDOUT, absent_feature
+from mlguide_assets.train.models import THREADS
 from mlguide_assets.train.rows import clusters_of
 from mlguide_assets.train.storage import load_facts, load_model
 from mlguide_assets.train.uncertainty import Replicates, paired_difference, replicate_metrics, standard_error
@@ -115,7 +116,7 @@ def compare_with_champion(test: pa.Table, version: str, champion: Past, problem:
     if lost := absent_feature(folder, rows.column_names):
         reason = f"The champion knows the feature {lost!r}, which the problem no longer has, so it can score nothing."
         return Incomparable(version, reason, champion_is_unfit=True)
-    model = load_model(folder)
+    model = load_model(folder, threads=THREADS)
     scores = {CHALLENGER: rows[CHALLENGER].to_numpy(), CHAMPION: model.predict(model.encoding.matrix(rows))}
     return compare_scores(rows["label"].to_numpy(), scores, clusters_of(rows, problem), version, which, problem)
 

@@ -7,6 +7,7 @@ from mlguide_assets.observe.data_drift import drift_columns
 from mlguide_assets.observe.performance import estimated_columns, realised_columns
 from mlguide_assets.observe.rows import landed_columns
 from mlguide_assets.observe.serving_health import health_columns
+from mlguide_assets.observe.unchanged_windows import MADE_FROM_COLUMN
 
 
 def columns_of(problem: Problem) -> dict[str, dict[str, str]]:
@@ -15,8 +16,8 @@ def columns_of(problem: Problem) -> dict[str, dict[str, str]]:
         "landed_days": landed_columns(problem),
         "champion_watch": watch_columns(problem),
         "data_drift": drift_columns(problem),
-        "model_performance": realised_columns(problem),
-        "estimated_performance": estimated_columns(problem),
+        "model_performance": realised_columns(problem) | MADE_FROM_COLUMN,
+        "estimated_performance": estimated_columns(problem) | MADE_FROM_COLUMN,
         "performance_gap": performance_verdict.GAP_COLUMNS,
         "performance_verdicts": performance_verdict.verdict_columns(problem),
         "online_parity": online_parity.COLUMNS,

@@ -1,31 +1,48 @@
 """The champion on decisions that it had not learned from: as it turned out, as it expected, and what lies between."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any
 
 import ibis
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlguide_assets.code_version import code_version
 from mlguide_assets.define.decision import plural
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, metadata_of
 from mlguide_assets.observe.performance import estimated, realised
 from mlguide_assets.observe.performance_verdict import GAP_SCHEMA, VERDICTS_SCHEMA, check_performance, gap, trusted
 from mlguide_assets.observe.rows import scored_rows
+from mlguide_assets.observe.unchanged_windows import MADE_FROM, Measurement, measured_where_changed
 from mlguide_assets.observe.window_support import WindowSupport, window_support
 from mlguide_assets.observe.windows import SCHEMA
 from mlguide_assets.prepare.clock import data_clock
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.reference.build import PROBABILITY
 from mlguide_assets.train.rows import clusters_of
+from mlguide_assets.train.slicing import named_slices
 from mlguide_assets.train.storage import model_name
+
+REALISED, ESTIMATED = "model_performance", "estimated_performance"
+LIBRARIES = ("numpy", "pandas", "scipy")
+"""Other versions of these may measure or hash otherwise."""
 
 REPEATS = 200
 VERDICT_DAYS = 14
 """The last days whose windows are tested again every time, since late outcomes change them."""
+
+
+_UNIT = "unit"
+"""The column of the units' own ids; those that resampling needs are numbers."""
+_MADE_FROM = pa.field(MADE_FROM, pa.string())
+_NOTHING: Mapping[str, pa.Table] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -42,37 +59,79 @@ class Watched:
 
 
 def watch_performance(
-    features: ibis.Table, test_predictions: ibis.Table | None, champion: Bundle | None, problem: Problem
+    features: ibis.Table,
+    test_predictions: ibis.Table | None,
+    champion: Bundle | None,
+    problem: Problem,
+    *,
+    before: Mapping[str, pa.Table] = _NOTHING,
 ) -> Watched:
     """Measure the champion day by day; nothing without one.
 
     Args:
         test_predictions: scores of the champion's test window by its holdout model, with which its record begins;
             None where they are not kept: then it begins with what came after the training.
+        before: the tables as they are in the lake, by name. Windows whose rows have not changed are taken from them.
     """
     rows = watched_rows(features, test_predictions, champion, problem) if champion else None
     if champion is None or rows is None or not rows.num_rows:
-        nothing = (schema.empty_table() for schema in (SCHEMA, SCHEMA, GAP_SCHEMA, VERDICTS_SCHEMA))
-        return Watched(*(_of_version(table, "") for table in nothing))
-    evaluation, matured = problem.evaluation, rows.filter(pc.is_valid(rows["label"]))
-    support = window_support(matured, problem)
+        schemas = (SCHEMA.append(_MADE_FROM), SCHEMA.append(_MADE_FROM), GAP_SCHEMA, VERDICTS_SCHEMA)
+        return Watched(*(_of_version(schema.empty_table(), "") for schema in schemas))
+    support = window_support(rows.filter(pc.is_valid(rows["label"])), problem)
     length = support.days if support else problem.watching.window_days
-    shared = {"window_days": length, "repeats": REPEATS, "seed": evaluation.seed}
-    columns = [name for name in problem.slices if name in rows.column_names]
-    done = realised(
-        matured, threshold=champion.threshold, columns=columns, min_positives=evaluation.min_positives, **shared
-    )
-    expected = estimated(rows, threshold=champion.threshold, **shared)
+    done = _realised(rows, champion, problem, length, before.get(REALISED))
+    expected = _estimated(rows, champion, problem, length, before.get(ESTIMATED))
     gaps = gap(done, expected)
     verdicts = performance_verdicts(done, champion, problem, support)
     tables = (done, without_doubtful_bounds(expected, gaps), gaps, verdicts)
     return Watched(*(_of_version(table, champion.version) for table in tables))
 
 
+def _realised(rows: pa.Table, champion: Bundle, problem: Problem, length: int, before: pa.Table | None) -> pa.Table:
+    evaluation, matured = problem.evaluation, rows.filter(pc.is_valid(rows["label"]))
+    columns = [name for name in problem.slices if name in rows.column_names]
+    settings: dict[str, Any] = {"threshold": champion.threshold, "repeats": REPEATS, "seed": evaluation.seed}
+    settings["min_positives"] = evaluation.min_positives
+    measurement = _measurement((_UNIT, "label", PROBABILITY, *columns), champion, length, settings)
+
+    def measure(some: pa.Table) -> pa.Table:
+        return realised(some, columns=columns, window_days=length, **settings)
+
+    # The slices are those of all rows: they do not depend on which windows are measured again.
+    return measured_where_changed(named_slices(matured, columns), measure, measurement, before)
+
+
+def _estimated(rows: pa.Table, champion: Bundle, problem: Problem, length: int, before: pa.Table | None) -> pa.Table:
+    settings: dict[str, Any] = {"threshold": champion.threshold, "repeats": REPEATS, "seed": problem.evaluation.seed}
+    measurement = _measurement((_UNIT, PROBABILITY), champion, length, settings)
+
+    def measure(some: pa.Table) -> pa.Table:
+        return estimated(some, window_days=length, **settings)
+
+    return measured_where_changed(rows, measure, measurement, before)
+
+
+def _measurement(columns: Sequence[str], champion: Bundle, length: int, settings: Mapping[str, Any]) -> Measurement:
+    made_by = {"version": champion.version, "code": code_version(__name__, libraries=LIBRARIES)}
+    return Measurement(columns, length, {**settings, **made_by})
+
+
+def watched_before(lake: Lake) -> dict[str, pa.Table]:
+    """What `watch_performance` made last, by the names of its tables."""
+    return {name: lake.read_arrow(name) for name in (REALISED, ESTIMATED) if lake.exists(name)}
+
+
 def without_doubtful_bounds(estimates: pa.Table, gaps: pa.Table) -> pa.Table:
-    """Estimates without their bounds in every metric that back-tests say is not to be trusted."""
+    """Estimates without their bounds in every metric that back-tests say is not to be trusted.
+
+    Where any are hidden, all will be measured again: bounds that return are needed.
+    """
     doubtful = [metric for metric in pc.unique(estimates["metric"]).to_pylist() if not trusted(gaps, metric)]
+    if not doubtful:
+        return estimates
     hidden = pc.is_in(estimates["metric"], pa.array(doubtful, pa.string()))
+    unknown = pa.nulls(len(estimates), pa.string())
+    estimates = estimates.set_column(estimates.column_names.index(MADE_FROM), MADE_FROM, unknown)
     for name in ("low", "high"):
         column = pc.if_else(hidden, pa.scalar(math.nan), estimates[name])
         estimates = estimates.set_column(estimates.column_names.index(name), name, column)
@@ -85,7 +144,8 @@ def watched_rows(
     """The decisions of the last days that the champion had not learned from.
 
     Returns:
-        unit_id (a number), decided_at, label, probability, and the columns that slices are made of; in order of time.
+        unit, unit_id (a number), decided_at, label, probability, and the columns that slices are made of; in order of
+        time.
     """
     facts, decision = metadata_of(champion), problem.decision
     time, learned = decision.time, datetime.fromisoformat(facts["refit_until"])
@@ -105,7 +165,7 @@ def watched_rows(
     rows = pa.concat_tables([piece.select(names).cast(schema) for piece in pieces])
     rows = rows.sort_by([(time, "ascending"), (decision.unit_id, "ascending")])
     units = pa.array(clusters_of(rows, problem))
-    return rows.rename_columns({time: "decided_at"}).drop_columns(decision.unit_id).append_column("unit_id", units)
+    return rows.rename_columns({time: "decided_at", decision.unit_id: _UNIT}).append_column("unit_id", units)
 
 
 def performance_verdicts(

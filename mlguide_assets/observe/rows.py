@@ -18,7 +18,7 @@ from mlguide_assets.prepare.features.building import clock_of, decisions_of
 from mlguide_assets.prepare.features.catalogue import Feature, features_of
 from mlguide_assets.prepare.features.events import AT, Tables, canonical_events, timestamp_of
 from mlguide_assets.statistics.draws import draw_column
-from mlguide_assets.train.models import ServableModel
+from mlguide_assets.train.models import THREADS, ServableModel
 from mlguide_assets.train.reference.build import PROBABILITY
 from mlguide_assets.train.storage import load_model
 
@@ -40,7 +40,8 @@ def scored_rows(features: ibis.Table, champion: Bundle, problem: Problem, *, fir
 
 def scored(rows: ibis.Table, champion: Bundle, problem: Problem) -> pa.Table:
     """Rows of the table of features in memory, with the champion's probability, in the order of `decision.order`."""
-    return _with_probability(rows.order_by(*problem.decision.order).to_pyarrow(), load_model(champion.folder))
+    model = load_model(champion.folder, threads=THREADS)
+    return _with_probability(rows.order_by(*problem.decision.order).to_pyarrow(), model)
 
 
 def scored_on(engine: Engine, rows: ibis.Table, champion: Bundle, place: Path) -> ibis.Table:

@@ -25,7 +25,8 @@ Probabilities = npt.NDArray[np.float64]
 XGBOOST = "xgboost"
 
 THREADS = os.cpu_count() or 1
-"""For learning, unless other models learn meanwhile. The model is the same to the byte with one thread or two."""
+"""For learning, unless other models learn meanwhile, and for scoring many rows. Model and answers are the same to the
+byte with one thread or two."""
 
 MAX_ROUNDS = 500
 PATIENCE = 40

@@ -1,5 +1,6 @@
 """Cutting a column into slices: values of a text, bands of a number, and a slice of its own for what is missing."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +45,18 @@ def slicing(name: str, values: pa.ChunkedArray) -> Slicing:
     if pa.types.is_boolean(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return _slices_of(name, *_texts(values.cast(pa.string())))
     raise ValueError(f"cannot slice by {name!r}: text, booleans and numbers can be, {kind} cannot")
+
+
+def named_slices(rows: pa.Table, columns: Iterable[str]) -> pa.Table:
+    """Rows with the names of their slices in place of the values of some columns.
+
+    Cut again, also a part of the rows has these slices.
+    """
+    for name in columns:
+        cut = slicing(name, rows[name])
+        names = pa.DictionaryArray.from_arrays(cut.codes, pa.array(cut.names, pa.string())).cast(pa.string())
+        rows = rows.set_column(rows.column_names.index(name), name, names)
+    return rows
 
 
 def _slices_of(name: str, names: list[str], codes: Integers) -> Slicing:

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 MANY = 4
 """Partitions above which they are written side by side."""
+
+SMALL, MOST_SMALL = 50_000, 500
+"""Bytes of a file that stays in memory once it was read, and how many of them do."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,19 @@ def write_files(session: Session, folder: Path, partitions: Mapping[str, TableLi
     finally:
         connection.raw_sql("RESET threads")
     return dict(zip(partitions, files, strict=True))
+
+
+def read_file(path: Path) -> pa.Table:
+    """A data file in memory. Small ones stay there: sensors read the same records at every look."""
+    state = path.stat()
+    if state.st_size > SMALL:
+        return pq.ParquetFile(path).read()
+    return _small_file(path, state.st_mtime_ns)
+
+
+@lru_cache(MOST_SMALL)
+def _small_file(path: Path, _changed: int) -> pa.Table:
+    return pq.ParquetFile(path).read()
 
 
 def write_file(session: Session, folder: Path, key: str, data: TableLike) -> DataFile:

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake.changes import Changes
-from mlguide_assets.prepare.lake.data_files import Partitions, TableLike, write_files
+from mlguide_assets.prepare.lake.data_files import Partitions, TableLike, read_file, write_files
 from mlguide_assets.prepare.lake.erasure import Change, ChangeNotes, rewrite
 from mlguide_assets.prepare.lake.failures import naming_lost_files
 from mlguide_assets.prepare.lake.opening import open_stores
@@ -155,7 +155,7 @@ class Lake:
         A column that some partitions lack, as a record written before the column was, is null there.
         """
         paths = self.files(table, partitions=partitions, snapshot_id=snapshot_id)
-        return pa.concat_tables([pq.ParquetFile(path).read() for path in paths], promote_options="default")
+        return pa.concat_tables([read_file(path) for path in paths], promote_options="default")
 
     def first_rows(self, snapshot: Snapshot, count: int, partition: str | None = None) -> pa.Table:
         """The first rows of a snapshot, or of one of its partitions; without Ibis and DuckDB."""
