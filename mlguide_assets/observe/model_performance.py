@@ -27,7 +27,7 @@ from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.reference.build import PROBABILITY
 from mlguide_assets.train.rows import clusters_of
-from mlguide_assets.train.slicing import named_slices
+from mlguide_assets.train.slicing import already_cut
 from mlguide_assets.train.storage import model_name
 
 REALISED, ESTIMATED = "model_performance", "estimated_performance"
@@ -98,7 +98,7 @@ def _realised(rows: pa.Table, champion: Bundle, problem: Problem, length: int, b
         return realised(some, columns=columns, window_days=length, **settings)
 
     # The slices are those of all rows: they do not depend on which windows are measured again.
-    return measured_where_changed(named_slices(matured, columns), measure, measurement, before)
+    return measured_where_changed(already_cut(matured, columns), measure, measurement, before)
 
 
 def _estimated(rows: pa.Table, champion: Bundle, problem: Problem, length: int, before: pa.Table | None) -> pa.Table:

@@ -30,12 +30,16 @@ def slicing(name: str, values: pa.ChunkedArray) -> Slicing:
     """Cut a column of text, booleans or numbers into slices; no value (null or NaN) is a slice of its own, the last.
 
     Numbers are cut into at most `BANDS` bands of about equal count, equal numbers together, named after the lowest
-    and highest number in each. Of texts the `MOST_VALUES` commonest are kept, commonest first.
+    and highest number in each. Of texts the `MOST_VALUES` commonest are kept, commonest first. An ordered dictionary
+    is cut already (`already_cut`).
 
     Raises:
         ValueError: values of another type.
     """
     kind = values.type
+    if pa.types.is_dictionary(kind) and kind.ordered:
+        cut = values.combine_chunks()
+        return Slicing(name, tuple(cut.dictionary.to_pylist()), cut.indices.to_numpy())
     if pa.types.is_dictionary(kind):
         return slicing(name, values.cast(kind.value_type))
     if pa.types.is_null(kind):
@@ -47,14 +51,11 @@ def slicing(name: str, values: pa.ChunkedArray) -> Slicing:
     raise ValueError(f"cannot slice by {name!r}: text, booleans and numbers can be, {kind} cannot")
 
 
-def named_slices(rows: pa.Table, columns: Iterable[str]) -> pa.Table:
-    """Rows with the names of their slices in place of the values of some columns.
-
-    Cut again, also a part of the rows has these slices.
-    """
+def already_cut(rows: pa.Table, columns: Iterable[str]) -> pa.Table:
+    """Rows with the names of their slices in place of the values of some columns: any part of them is sliced alike."""
     for name in columns:
         cut = slicing(name, rows[name])
-        names = pa.DictionaryArray.from_arrays(cut.codes, pa.array(cut.names, pa.string())).cast(pa.string())
+        names = pa.DictionaryArray.from_arrays(cut.codes, pa.array(cut.names, pa.string()), ordered=True)
         rows = rows.set_column(rows.column_names.index(name), name, names)
     return rows
 

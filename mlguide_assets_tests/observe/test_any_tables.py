@@ -16,7 +16,7 @@ from mlguide_assets.observe.champion_watch import compare
 from mlguide_assets.observe.data_drift import check_days
 from mlguide_assets.observe.drift_table import TRAFFIC, WHOLE
 from mlguide_assets.observe.landed import LANDED_DAYS
-from mlguide_assets.observe.model_performance import watch_performance
+from mlguide_assets.observe.model_performance import ESTIMATED, REALISED, watch_performance
 from mlguide_assets.observe.new_days import days_to_check, last_of_reference
 from mlguide_assets.observe.rows import landed_days
 from mlguide_assets.prepare.features.building import tables_of
@@ -73,6 +73,10 @@ def test_performance_drift_and_the_watch_follow_the_problem(house: OtherHouse, b
     features, landed = lake.read(problem.features_table), lake.read(LANDED_DAYS)
     watched = watch_performance(features, None, bundle, problem)
     assert set(watched.estimated_performance["model_version"].to_pylist()) <= {"1"}
+    before = {REALISED: watched.model_performance, ESTIMATED: watched.estimated_performance}
+    again = watch_performance(features, None, bundle, problem, before=before)
+    for name in (REALISED, ESTIMATED):
+        assert getattr(again, name).to_pandas().equals(before[name].to_pandas())
     same = compare(bundle, bundle, features, problem)
     assert same.verdict in ("too_few", "holds")
     assert plural in same.reason

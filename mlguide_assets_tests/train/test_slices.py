@@ -31,7 +31,7 @@ from mlguide_assets.train.slices import (
     slice_metrics,
     worst_slice,
 )
-from mlguide_assets.train.slicing import BANDS, MISSING, MOST_VALUES, OTHER, slicing
+from mlguide_assets.train.slicing import BANDS, MISSING, MOST_VALUES, OTHER, already_cut, slicing
 
 THRESHOLD = 0.08
 measured = partial(slice_metrics, model="xgboost", unit="user_id", threshold=THRESHOLD, min_positives=20)
@@ -114,6 +114,15 @@ def test_texts_are_slices_the_commonest_first_and_the_rare_together() -> None:
     encoded = pa.array(["x", "y", "x"]).dictionary_encode()
     assert list(slicing("it", pa.chunked_array([encoded])).names) == ["x", "y"]
     assert names([True, False, True, None]) == ["true", "false", MISSING]
+
+
+def test_a_part_of_rows_that_are_cut_has_the_slices_of_all() -> None:
+    rows = pa.table({"age": [*range(100), None], "theme": [*(f"v{row % 20}" for row in range(100)), None]})
+    cut = already_cut(rows, ["age", "theme"])
+    for column in ("age", "theme"):
+        whole, part = slicing(column, rows[column]), slicing(column, cut[column].slice(60))
+        assert part.names == whole.names
+        assert part.codes.tolist() == whole.codes[60:].tolist()
 
 
 def test_no_value_is_a_slice_of_its_own() -> None:
