@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
@@ -94,8 +94,8 @@ def _realised(rows: pa.Table, champion: Bundle, problem: Problem, length: int, b
     settings["min_positives"] = evaluation.min_positives
     measurement = _measurement((_UNIT, "label", PROBABILITY, *columns), champion, length, settings)
 
-    def measure(some: pa.Table) -> pa.Table:
-        return realised(some, columns=columns, window_days=length, **settings)
+    def measure(some: pa.Table, since: date) -> pa.Table:
+        return realised(some, columns=columns, window_days=length, since=since, **settings)
 
     # The slices are those of all rows: they do not depend on which windows are measured again.
     return measured_where_changed(already_cut(matured, columns), measure, measurement, before)
@@ -105,8 +105,8 @@ def _estimated(rows: pa.Table, champion: Bundle, problem: Problem, length: int, 
     settings: dict[str, Any] = {"threshold": champion.threshold, "repeats": REPEATS, "seed": problem.evaluation.seed}
     measurement = _measurement((_UNIT, PROBABILITY), champion, length, settings)
 
-    def measure(some: pa.Table) -> pa.Table:
-        return estimated(some, window_days=length, **settings)
+    def measure(some: pa.Table, since: date) -> pa.Table:
+        return estimated(some, window_days=length, since=since, **settings)
 
     return measured_where_changed(rows, measure, measurement, before)
 

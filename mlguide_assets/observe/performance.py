@@ -8,6 +8,7 @@ two is said in `performance_verdict`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ def realised(
     window_days: int = WINDOW_DAYS,
     repeats: int = 200,
     seed: int = 0,
+    since: date = date.min,
 ) -> pa.Table:
     """Each of `MEASURES` per UTC day of `decided_at`, and over the days that end with it, as `windows.SCHEMA`.
 
@@ -51,8 +53,8 @@ def realised(
         threshold: of the costs; a probability from it on speaks for a bad end.
         min_positives: a slice is supported where so many units have a positive row in it, and so many a negative one;
             at least two. Others have a value but no bounds.
-        window_days: length of the trailing window. One that begins before the first row holds fewer days: give the
-            rows of `window_days` - 1 days before the first that you keep.
+        window_days: length of the trailing window. One that begins before the first row holds fewer days.
+        since: the first day with which a window ends: give the rows of `window_days` - 1 days before it, too.
 
     Intervals are of 95 %, by resampling units. A day without decisions has no rows here. Raises ValueError where a
     column is absent or cannot be sliced, and on malformed labels or probabilities (see `train.metrics.checked`).
@@ -77,7 +79,10 @@ def realised(
         sums: Floats = matrices[day] @ counts
         return sums.reshape(count + 1, bins.tallied, -1)
 
-    windows = [_counted(decisions, bootstrap, groups, count, length, min_positives) for length in spans(window_days)]
+    ends = decisions.since(since)
+    windows = [
+        _counted(decisions, bootstrap, groups, count, length, min_positives, ends) for length in spans(window_days)
+    ]
     return measured(decisions, bins, windows, names, on_all=tally, resampled=tally, drawn=False, bootstrap=bootstrap)
 
 
@@ -94,12 +99,19 @@ def _groups(rows: pa.Table, columns: Sequence[str], decisions: Decided) -> tuple
 
 
 def _counted(
-    decisions: Decided, bootstrap: ClusterBootstrap, groups: Integers, count: int, length: int, min_positives: int
+    decisions: Decided,
+    bootstrap: ClusterBootstrap,
+    groups: Integers,
+    count: int,
+    length: int,
+    min_positives: int,
+    ends: range,
 ) -> Window:
+    """What is known of the windows that end with some of the days; of others there is nothing."""
     shape = len(decisions.days), count
     rows, positives, witnesses = (np.zeros(shape, dtype=np.int64) for _ in range(3))
     ranked = np.full((*shape, len(RANKED)), np.nan)
-    for day in range(len(decisions.days)):
+    for day in ends:
         here = decisions.rows_of(day, length)
         positive, scores, codes = decisions.labels[here] == 1, decisions.scores[here], bootstrap.codes[here]
         for of_column in groups[:, here]:
@@ -121,7 +133,13 @@ def _units(group: Integers, unit: Integers, count: int) -> Integers:
 
 
 def estimated(
-    rows: pa.Table, *, threshold: float, window_days: int = WINDOW_DAYS, repeats: int = 200, seed: int = 0
+    rows: pa.Table,
+    *,
+    threshold: float,
+    window_days: int = WINDOW_DAYS,
+    repeats: int = 200,
+    seed: int = 0,
+    since: date = date.min,
 ) -> pa.Table:
     """What `realised` should find on the whole if each decision ends badly with its own probability; as its schema.
 
@@ -156,7 +174,7 @@ def estimated(
     def resampled(day: int, counts: Floats) -> Floats:
         return np.concatenate([expected(day, counts), outcomes[day].draw(counts.shape[1]).reshape(1, bins.tallied, -1)])
 
-    windows = [_expected(decisions, bootstrap, length) for length in spans(window_days)]
+    windows = [_expected(decisions, bootstrap, length, decisions.since(since)) for length in spans(window_days)]
     return measured(
         decisions,
         bins,
@@ -197,11 +215,11 @@ class _Outcomes:
         return sums
 
 
-def _expected(decisions: Decided, bootstrap: ClusterBootstrap, length: int) -> Window:
-    inside = [decisions.rows_of(day, length) for day in range(len(decisions.days))]
+def _expected(decisions: Decided, bootstrap: ClusterBootstrap, length: int, ends: range) -> Window:
+    inside = [decisions.rows_of(day, length) if day in ends else slice(0, 0) for day in range(len(decisions.days))]
     rows = np.array([here.stop - here.start for here in inside], dtype=np.int64)
     positives = np.array([decisions.scores[here].sum() for here in inside])
-    several = np.array([np.ptp(bootstrap.codes[here]) > 0 for here in inside], dtype=bool)
+    several = np.array([here.stop > here.start and np.ptp(bootstrap.codes[here]) > 0 for here in inside], dtype=bool)
     needed = np.where(positives < RARE * rows, MIN_EXPECTED_IF_RARE, MIN_EXPECTED)
     ranked = np.array([exact_expected(decisions.scores[here]) for here in inside]).reshape(-1, 1, len(RANKED))
     return Window(length, rows[:, None], positives[:, None], ((positives >= needed) & several)[:, None], ranked)

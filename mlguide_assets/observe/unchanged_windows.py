@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlguide_assets.observe.windows import day_numbers, spans
+from mlguide_assets.observe.windows import EPOCH, day_numbers, spans
 from mlguide_assets.statistics.arrays import Flags, Integers
 
 MADE_FROM = "made_from"
@@ -25,7 +25,9 @@ MADE_FROM_COLUMN = {
 }
 """The column of that hash → its meaning."""
 
-_EPOCH = date(1970, 1, 1)
+
+Measure = Callable[[pa.Table, date], pa.Table]
+"""Rows, and the first day with which a window ends → values by `day` and `window_days`, as `windows.SCHEMA`."""
 
 
 @dataclass(frozen=True)
@@ -55,18 +57,17 @@ class Measurement:
             for at, (begins, day) in enumerate(zip(first, days.tolist(), strict=True)):
                 inside = [[day - int(days[each]), digests[each]] for each in range(begins, at + 1)]
                 made = json.dumps([dict(self.settings), length, inside], sort_keys=True)
-                found[length, _EPOCH + timedelta(days=day)] = hashlib.sha256(made.encode()).hexdigest()[:32]
+                found[length, EPOCH + timedelta(days=day)] = hashlib.sha256(made.encode()).hexdigest()[:32]
         return found
 
 
 def measured_where_changed(
-    rows: pa.Table, measure: Callable[[pa.Table], pa.Table], measurement: Measurement, before: pa.Table | None
+    rows: pa.Table, measure: Measure, measurement: Measurement, before: pa.Table | None
 ) -> pa.Table:
     """What `measure` says of the windows of all rows; those of `before` that are as they were are taken from it.
 
     Args:
-        measure: rows → values by `day` and `window_days`, as `windows.SCHEMA`; a window is as it is whatever rows of
-            other windows are given.
+        measure: of the windows that end with a day or later; a window is as it is whatever rows of others are given.
         before: what this returned for earlier rows, or any table; values without a hash are not kept.
 
     Returns:
@@ -87,13 +88,13 @@ def measured_where_changed(
 
 def _measured(
     rows: pa.Table,
-    measure: Callable[[pa.Table], pa.Table],
+    measure: Measure,
     ends: Sequence[date],
     measurement: Measurement,
     stale: Mapping[tuple[int, date], str],
 ) -> pa.Table:
     """The stale windows that end with some days."""
-    values = measure(_needed(rows, ends, measurement.window_days))
+    values = measure(_needed(rows, ends, measurement.window_days), min(ends, default=date.min))
     made = [stale.get(window) for window in _windows_of(values)]
     return values.append_column(MADE_FROM, pa.array(made, pa.string())).filter(pc.is_valid(pa.array(made, pa.string())))
 
@@ -126,7 +127,7 @@ def _needed(rows: pa.Table, ends: Sequence[date], window_days: int) -> pa.Table:
     """The rows of the windows that end with some days, and of the days between."""
     if not ends:
         return rows.slice(0, 0)
-    first, last = ((day - _EPOCH).days for day in (min(ends), max(ends)))
+    first, last = ((day - EPOCH).days for day in (min(ends), max(ends)))
     days = day_numbers(rows["decided_at"])
     inside: Flags = (days > first - window_days) & (days <= last)
     return rows.filter(pa.array(inside))

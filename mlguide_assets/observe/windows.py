@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ SCHEMA = pa.schema(
 where not. `noise`, of the whole only, is the standard deviation of the realised value about the estimate on the same
 rows."""
 
+EPOCH = date(1970, 1, 1)
 _MICROSECONDS_PER_DAY = 86_400_000_000
 
 Tally = Callable[[int, Floats], Floats]
@@ -93,6 +95,10 @@ class Decided:
         """The rows of the day at this position, and of those before it that lie in a window that ends with it."""
         first = int(np.searchsorted(self.days, self.days[day] - window, side="right"))
         return slice(int(self.ends[first]), int(self.ends[day + 1]))
+
+    def since(self, day: date) -> range:
+        """The positions of the days from one on."""
+        return range(int(np.searchsorted(self.days, (day - EPOCH).days)), len(self.days))
 
     @property
     def most_rows(self) -> int:

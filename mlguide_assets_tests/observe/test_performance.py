@@ -277,6 +277,15 @@ def test_last_window_needs_only_its_own_rows() -> None:
         assert part == pytest.approx(whole, abs=1e-4)
 
 
+def test_windows_that_end_since_a_day_are_as_they_are_among_all() -> None:
+    rows, day = sends(World(), 9, 800, seed=13), FIRST + timedelta(7)
+    rows = rows.append_column("theme", pa.array(np.where(rows["unit_id"].to_numpy() % 2, "Pirates", "Elves")))
+    for of in (partial(realised_of, columns=["theme"]), partial(estimated, threshold=THRESHOLD)):
+        later = of(rows, since=day).to_pandas()
+        every = of(rows).to_pandas()
+        assert_frame_equal(later, every[every["day"] >= day].reset_index(drop=True), check_exact=True)
+
+
 def test_slices_without_support_have_values_but_no_bounds() -> None:
     rows = sends(World(level=-3.0), 2, 2000, seed=14)
     # One user's twenty unsubscribes are one witness.

@@ -1,6 +1,5 @@
 """One more day costs a day: windows whose rows are as they were are taken from what was measured before."""
 
-from collections.abc import Callable
 from datetime import date, datetime, timedelta
 
 import numpy as np
@@ -8,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from mlguide_assets.observe.unchanged_windows import MADE_FROM, Measurement, measured_where_changed
+from mlguide_assets.observe.unchanged_windows import MADE_FROM, Measure, Measurement, measured_where_changed
 from mlguide_assets.observe.windows import day_numbers
 
 FIRST = date(2024, 3, 1)
@@ -30,7 +29,7 @@ class Counting:
     def __init__(self) -> None:
         self.given: list[list[int]] = []
 
-    def __call__(self, rows: pa.Table) -> pa.Table:
+    def __call__(self, rows: pa.Table, since: date) -> pa.Table:
         days, labels = day_numbers(rows["decided_at"]), rows["label"].to_numpy()
         distinct = np.unique(days)
         self.given.append([int(day) - (FIRST - date(1970, 1, 1)).days for day in distinct])
@@ -38,6 +37,7 @@ class Counting:
             (int(day), length, float(labels[(days > day - length) & (days <= day)].sum()))
             for length in (1, WINDOW)
             for day in distinct
+            if day >= (since - date(1970, 1, 1)).days
         ]
         columns = [
             pa.array([row[at] for row in found], kind) for at, kind in enumerate((pa.int32(), pa.int64(), pa.float64()))
@@ -50,7 +50,7 @@ def measure() -> Counting:
     return Counting()
 
 
-def measured(rows: pa.Table, measure: Callable[[pa.Table], pa.Table], before: pa.Table | None = None) -> pa.Table:
+def measured(rows: pa.Table, measure: Measure, before: pa.Table | None = None) -> pa.Table:
     return measured_where_changed(rows, measure, MEASUREMENT, before)
 
 
