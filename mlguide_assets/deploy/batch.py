@@ -4,7 +4,7 @@ What is scored follows from the problem: every unit with every candidate, where 
 day before, where it is about events that no policy chose; every eligible entity, where it is about cut-offs.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.clock import last_day
 from mlguide_assets.prepare.decisions.rows import asked_about
 from mlguide_assets.prepare.features.events import Tables
-from mlguide_assets.prepare.features.state import entity_state, features_of_choices, from_states
+from mlguide_assets.prepare.features.state import columns_of_choice, entity_state, features_of_choices, from_states
 from mlguide_assets.prepare.lake.data_files import TableLike
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.train.models import THREADS
@@ -196,13 +196,38 @@ def _within(at: ibis.Value, start: datetime) -> ibis.Value:
 
 
 def choices(units: ibis.Table, offered: ibis.Table, problem: Problem) -> Iterator[pa.Table]:
-    """Features of every pair of a unit and a candidate, a slice of the units at a time."""
-    # The units' own backend: another would spill into the working directory.
-    backend, offered = units.get_backend(), ibis.memtable(offered.to_pyarrow())
+    """Features of every pair of a unit and a candidate, a slice of the units at a time; texts as dictionaries."""
+    states_of_offered = offered.to_pyarrow()
     for states in in_order(units, problem.decision.unit_id):
         for start in range(0, states.num_rows, UNITS_AT_ONCE):
-            some = ibis.memtable(states.slice(start, UNITS_AT_ONCE))
-            yield backend.to_pyarrow(features_of_choices(some, offered, problem))
+            # The units' own backend: another would spill into the working directory.
+            yield _pairs(states.slice(start, UNITS_AT_ONCE), states_of_offered, problem, units.get_backend())
+
+
+def _pairs(units: pa.Table, offered: pa.Table, problem: Problem, backend: ibis.BaseBackend) -> pa.Table:
+    """Features of every pair, from those of every unit with one candidate and of every candidate with one unit.
+
+    A feature is of the unit or of the candidate, so the engine computes it as often as there are any, not per pair.
+    """
+
+    def features(units: pa.Table, offered: pa.Table) -> pa.Table:
+        rows = backend.to_pyarrow(features_of_choices(ibis.memtable(units), ibis.memtable(offered), problem))
+        return _with_dictionaries(rows, but=problem.decision.ids)
+
+    of_units, of_offered = features(units, offered.slice(0, 1)), features(units.slice(0, 1), offered)
+    unit = pa.array(np.repeat(np.arange(of_units.num_rows), offered.num_rows))
+    candidate = pa.array(np.tile(np.arange(offered.num_rows), of_units.num_rows))
+    theirs = columns_of_choice(offered.column_names, problem)
+    sides = {name: (of_offered, candidate) if name in theirs else (of_units, unit) for name in of_units.column_names}
+    return pa.table({name: rows[name].take(place) for name, (rows, place) in sides.items()})
+
+
+def _with_dictionaries(rows: pa.Table, but: Container[str]) -> pa.Table:
+    """Rows whose texts are dictionaries, so that to repeat them is to repeat numbers; some are left as they are."""
+    for at, field in enumerate(rows.schema):
+        if pa.types.is_string(field.type) and field.name not in but:
+            rows = rows.set_column(at, field.name, rows[field.name].dictionary_encode())
+    return rows
 
 
 def in_order(rows: ibis.Table, unit: str) -> Iterator[pa.Table]:

@@ -154,7 +154,10 @@ def _category(name: str, column: pa.ChunkedArray) -> EncodedFeature:
     return EncodedFeature(name, tuple(sorted(most)), others=True)
 
 
-def _positions(feature: EncodedFeature, column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _positions(feature: EncodedFeature, column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
+    if pa.types.is_dictionary(column.type):
+        texts = column.combine_chunks()
+        return pa.chunked_array([_positions(feature, texts.dictionary).take(texts.indices)])
     found = pc.index_in(column, value_set=pa.array(feature.categories, pa.string()))
     if not feature.others:
         return found

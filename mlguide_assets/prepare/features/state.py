@@ -4,6 +4,7 @@ The state of an entity holds what the instant of a decision does not change; whe
 ages and gaps still count to the decision (`request_time.py`), and everything else is as old as the state says.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 
 import ibis
@@ -112,6 +113,17 @@ def features_of_choices(units: ibis.Table, candidates: ibis.Table, problem: Decl
     """
     pairs = units.cross_join(candidates.drop("as_of"))
     return from_states(pairs.mutate(**{time_column(problem): pairs.as_of}), problem, kept=("as_of",))
+
+
+def columns_of_choice(candidate: Collection[str], problem: Declared) -> set[str]:
+    """Of the columns of `features_of_choices`, those that depend on the candidate; all others depend on the unit.
+
+    Args:
+        candidate: the columns of the states of candidates.
+    """
+    names = time_names(problem)
+    counted = {feature.name for feature in features_of(problem) if names.get(feature.name) in candidate}
+    return {*candidate, *counted} - {"as_of"}
 
 
 def _existing(tables: Tables, problem: Declared, noun: str, as_of: datetime) -> ibis.Table:
