@@ -4,14 +4,14 @@ That there are rows with such values is not known here: prepare/profiling/condit
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from mlguide_assets.define.contracts import OneOf, Rule
 from mlguide_assets.define.features import Features
 from mlguide_assets.define.prediction import Comparison, Predict, PredictEntity, PredictEvent, Where
 from mlguide_assets.define.schema import ColumnKind, EventTable, Schema
-from mlguide_assets.define.values import as_flag
+from mlguide_assets.define.values import as_flag, as_instant
 
 
 @dataclass(frozen=True)
@@ -88,21 +88,25 @@ def fault_of(path: str, kind: ColumnKind, asked: Comparison) -> str | None:
     >>> fault_of("gift", "flag", Comparison(one_of=("maybe",)))
     "'gift' is a flag, and 'maybe' is none; write true or false"
     """
-    given = (*asked.one_of, *asked.not_)
     if kind == "time":
         return f"{path!r} is a time, and conditions compare no times; leave it out: within says which span counts"
-    if kind in ("number", "integer"):
-        wrong = next((text for text in given if not _is_number(text)), None)
-        return None if wrong is None else f"{path!r} is a number, and {wrong!r} is none; write one, such as 2 or 0.5"
-    if kind == "flag":
-        wrong = next((text for text in given if as_flag(text) is None), None)
-        return None if wrong is None else f"{path!r} is a flag, and {wrong!r} is none; write true or false"
-    if asked.at_least is None and asked.at_most is None:
-        return None
+    if kind in _KINDS or (asked.at_least is None and asked.at_most is None):
+        return fault_of_values(path, kind, (*asked.one_of, *asked.not_))
     return (
         f"{path!r} is of kind {kind}, which has no order: at_least and at_most are for numbers; write the values that "
         f"it must have, or list it as a number under columns"
     )
+
+
+def fault_of_values(path: str, kind: ColumnKind, texts: Iterable[str]) -> str | None:
+    """Which of some values a column of a kind can never have, and what to write; None where it can have all.
+
+    >>> fault_of_values("age", "integer", ["18", "18.5"])
+    "'age' is a whole number, and '18.5' is none; write one, such as 2"
+    """
+    what, is_one, such = _KINDS.get(kind, ("a text", lambda _: True, ""))
+    wrong = next((text for text in texts if not is_one(text)), None)
+    return None if wrong is None else f"{path!r} is {what}, and {wrong!r} is none; write {such}"
 
 
 def _is_number(text: str) -> bool:
@@ -110,3 +114,16 @@ def _is_number(text: str) -> bool:
         return math.isfinite(float(text)) and "_" not in text
     except ValueError:
         return False
+
+
+def _is_whole(text: str) -> bool:
+    return _is_number(text) and float(text).is_integer()
+
+
+_KINDS: dict[ColumnKind, tuple[str, Callable[[str], bool], str]] = {
+    "number": ("a number", _is_number, "one, such as 2 or 0.5"),
+    "integer": ("a whole number", _is_whole, "one, such as 2"),
+    "flag": ("a flag", lambda text: as_flag(text) is not None, "true or false"),
+    "time": ("a time", lambda text: as_instant(text) is not None, "a day or an instant in UTC, such as 2024-05-31"),
+}
+"""Kinds of columns that cannot have every text as a value: what they hold, whether a text is one, and what to write."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Discriminator, Field, PlainSerializer, Tag, model_validator
 
 from mlguide_assets.define.schema import Noun, Strict
-from mlguide_assets.define.values import Duration
+from mlguide_assets.define.values import Duration, as_texts
 
 Value = str | int | float | bool
 
@@ -32,22 +32,11 @@ class Comparison(Strict):
         return self
 
 
-def _text(value: Any) -> str:
-    """A value of YAML as a column of text has it: `true` and `1` are not the same."""
-    if value is None:
-        raise ValueError("this value is empty; write one, in quotes where it is a word of YAML, such as 'null'")
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    return tuple(_text(each) for each in (value if isinstance(value, list | tuple) else [value]))
-
-
 def _comparison(value: Any) -> Any:
     if isinstance(value, Mapping):
-        lists = {key: _texts(value[key]) for key in ("not", "not_", "one_of") if key in value}
+        lists = {key: as_texts(value[key]) for key in ("not", "not_", "one_of") if key in value}
         return {**value, **lists}
-    return value if isinstance(value, Comparison) else {"one_of": _texts(value)}
+    return value if isinstance(value, Comparison) else {"one_of": as_texts(value)}
 
 
 Where = dict[str, Annotated[Comparison, BeforeValidator(_comparison)]]
@@ -77,7 +66,7 @@ def _one_or_all(texts: tuple[str, ...]) -> str | list[str]:
     return texts[0] if len(texts) == 1 else list(texts)
 
 
-Texts = Annotated[tuple[str, ...], BeforeValidator(_texts), PlainSerializer(_one_or_all), Field(min_length=1)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(as_texts), PlainSerializer(_one_or_all), Field(min_length=1)]
 """A text, or a list of them."""
 
 

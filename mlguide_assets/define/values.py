@@ -2,8 +2,8 @@
 
 import re
 import unicodedata
-from datetime import timedelta
-from typing import Annotated
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
@@ -21,6 +21,35 @@ def as_flag(text: str) -> bool | None:
     [True, False, None]
     """
     return next((truth for truth, words in FLAGS.items() if text.lower() in words), None)
+
+
+def as_instant(text: str) -> date | datetime | None:
+    """What a text means as a time: a day, or an instant in UTC without a zone; None where it is none.
+
+    >>> as_instant("2024-05-31"), as_instant("2024-05-31 08:00+02:00")
+    (datetime.date(2024, 5, 31), datetime.datetime(2024, 5, 31, 6, 0))
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        pass
+    try:
+        instant = datetime.fromisoformat(text)
+        return instant.astimezone(UTC).replace(tzinfo=None) if instant.tzinfo else instant
+    except (ValueError, OverflowError):
+        return None
+
+
+def _text(value: Any) -> str:
+    """A value of YAML as a column of text has it: `true` and `1` are not the same."""
+    if value is None:
+        raise ValueError("this value is empty; write one, in quotes where it is a word of YAML, such as 'null'")
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def as_texts(value: Any) -> tuple[str, ...]:
+    """One value of YAML, or a list of them, as texts."""
+    return tuple(_text(each) for each in (value if isinstance(value, list | tuple) else [value]))
 
 
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds", "w": "weeks"}

@@ -193,13 +193,14 @@ def online_store(context: dg.AssetExecutionContext, workspace: Workspace, **read
     from mlguide_assets.defs.metadata import version_of
     from mlguide_assets.deploy.batch import stores_and_candidates
     from mlguide_assets.deploy.online_store.publishing import publish_online, publishable, state_of
+    from mlguide_assets.experiment.publishing import eligibility_to_publish
     from mlguide_assets.prepare.features.building import tables_of
 
     lake, problem, as_of = workspace.lake, workspace.problem, midnight(context.partition_key)
     stores = {noun: read[f"of_{noun}"] for noun in DECISION.stored}
     states = stores_and_candidates(stores, tables_of(lake, problem), problem, as_of)
     with publishable(lake, problem, as_of) as decided:
-        state = state_of(states, decided, problem, lake)
+        state = state_of(states, decided, problem, lake, eligibility_to_publish(lake, problem))
         published = publish_online(workspace.online_store, state, lake, newest=newest_day(workspace))
     context.log.info(f"{published} Features as of {as_of}.")
     return dg.MaterializeResult(

@@ -3,7 +3,8 @@
     <bundles>/routing.json     {"routes": […]}, replaced atomically; without it no experiment runs
 
 The experiment stage publishes the file, and servers follow it: they may not import from stages to their right. A
-route is nothing but ranges of draws, so that a server needs no table to answer. Ibis is not imported.
+route is nothing but ranges of draws; where not every unit is eligible, the online store says which are
+(`ELIGIBLE`), as the plan decided it. Ibis is not imported.
 """
 
 import json
@@ -19,6 +20,18 @@ from mlguide_assets.statistics.draws import Unit, draw
 
 ROUTING = "routing.json"
 
+ELIGIBLE = "_eligible"
+"""The table of the online store that says which units may take part; no entity can have this name."""
+
+
+def eligibility_column(experiment: str, version: int) -> str:
+    """The column of `ELIGIBLE` that says of each unit whether it may take part in an experiment.
+
+    >>> eligibility_column("fewer_losses", 2)
+    'fewer_losses_2'
+    """
+    return f"{experiment}_{version}"
+
 
 @dataclass(frozen=True)
 class Range:
@@ -30,24 +43,6 @@ class Range:
 
     def holds(self, unit: Unit) -> bool:
         return self.low <= draw(self.salt, unit) < self.high
-
-
-@dataclass(frozen=True)
-class Condition:
-    """What is known of a unit must be one of some values, or lie within bounds; what is unknown meets no condition."""
-
-    column: str
-    values: tuple[str, ...] = ()
-    min: float | None = None
-    max: float | None = None
-
-    def is_met(self, known: Mapping[str, Any]) -> bool:
-        value = known.get(self.column)
-        if value is None:
-            return False
-        if self.values:
-            return str(value) in self.values
-        return (self.min is None or value >= self.min) and (self.max is None or value <= self.max)
 
 
 @dataclass(frozen=True)
@@ -66,7 +61,7 @@ class Route:
     Attributes:
         ranges: a unit takes part where all hold it.
         arms: in growing order of their ends.
-        conditions: of the units that may take part.
+        by_eligibility: whether only those units may take part of which the online store says so.
         models: by policy, the versions that are compared, where it matters which ones: no others decide for its units.
     """
 
@@ -75,7 +70,7 @@ class Route:
     ranges: tuple[Range, ...]
     arm_salt: str
     arms: tuple[Arm, ...]
-    conditions: tuple[Condition, ...] = ()
+    by_eligibility: bool = False
     models: Mapping[str, str] = field(default_factory=dict)
 
     def is_served_by(self, champion: str, challenger: str | None) -> bool:
@@ -86,15 +81,20 @@ class Route:
         return all(loaded.get(policy) == version for policy, version in self.models.items())
 
     def arm_of(self, unit: Unit) -> Arm | None:
-        """The arm of a unit; None where it does not take part. Conditions are not checked."""
+        """The arm of a unit; None where it does not take part. Eligibility is not checked."""
         if not all(each.holds(unit) for each in self.ranges):
             return None
         drawn = draw(self.arm_salt, unit)
         return next(arm for arm in self.arms if drawn < arm.end)
 
-    def admits(self, known: Mapping[str, Any]) -> bool:
-        """Whether a unit of which this is known may take part."""
-        return all(condition.is_met(known) for condition in self.conditions)
+    def admits(self, eligible: Mapping[str, Any]) -> bool:
+        """Whether a unit may take part, by its row of `ELIGIBLE`; an empty one admits to no experiment that chooses."""
+        return not self.by_eligibility or bool(eligible.get(self.eligibility_column))
+
+    @property
+    def eligibility_column(self) -> str:
+        """See `eligibility_column`."""
+        return eligibility_column(self.experiment, self.version)
 
 
 @dataclass(frozen=True)
@@ -107,12 +107,16 @@ class Met:
     policy: Policy
 
 
-def met_by(unit: Unit, known: Mapping[str, Any], routes: Sequence[Route]) -> Met | None:
-    """The arm that a unit meets; it is in one experiment at most, since those that run share no units."""
+def met_by(unit: Unit, eligible: Mapping[str, Any], routes: Sequence[Route]) -> Met | None:
+    """The arm that a unit meets; it is in one experiment at most, since those that run share no units.
+
+    Args:
+        eligible: its row of `ELIGIBLE`.
+    """
     for route in routes:
         arm = route.arm_of(unit)
         if arm is not None:
-            return Met(route.experiment, route.version, arm.name, arm.policy) if route.admits(known) else None
+            return Met(route.experiment, route.version, arm.name, arm.policy) if route.admits(eligible) else None
     return None
 
 
@@ -149,12 +153,13 @@ def read_routes(bundles: Path) -> tuple[Route, ...]:
 
 
 def _route(stored: Mapping[str, Any]) -> Route:
-    conditions = tuple(Condition(**{**each, "values": tuple(each["values"])}) for each in stored["conditions"])
+    # An earlier version wrote the conditions themselves.
+    by_eligibility = bool(stored["conditions"]) if "conditions" in stored else stored["by_eligibility"]
     return Route(
         **{
-            **stored,
+            **{key: value for key, value in stored.items() if key != "conditions"},
             "ranges": tuple(Range(**each) for each in stored["ranges"]),
             "arms": tuple(Arm(**each) for each in stored["arms"]),
-            "conditions": conditions,
+            "by_eligibility": by_eligibility,
         }
     )

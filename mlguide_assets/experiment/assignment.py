@@ -13,10 +13,11 @@ from itertools import accumulate
 import ibis
 
 from mlguide_assets.define.policies import POLICIES
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.policies import exactly
-from mlguide_assets.deploy.routing import Arm, Condition, Range, Route
+from mlguide_assets.deploy.routing import Arm, Range, Route
+from mlguide_assets.experiment.eligibility import may_take_part
 from mlguide_assets.experiment.salts import GROUP_SALT, HOLDOUT_SALT
-from mlguide_assets.experiment.sections import Condition as Eligibility
 from mlguide_assets.experiment.specification import Experiment
 from mlguide_assets.experiment.started import Started
 from mlguide_assets.statistics.draws import SIZE, Unit, draw_column
@@ -43,7 +44,7 @@ def route_of(experiment: Experiment, share: float) -> Route:
         tuple(each for each in ranges if (each.low, each.high) != (0, SIZE)),
         experiment.salts.arm,
         tuple(Arm(arm.name, arm.policy, end) for arm, end in zip(experiment.arms, ends, strict=True)),
-        tuple(Condition(each.column, each.values, each.min, each.max) for each in experiment.eligibility),
+        by_eligibility=bool(experiment.eligibility),
     )
 
 
@@ -72,7 +73,12 @@ def assignments(experiment: Experiment, units: ibis.Table, share: float) -> ibis
 
 
 def assigned_on(
-    day: date, started: Sequence[Started], members: ibis.Table, gone: ibis.Table, exposed: ibis.Table | None
+    day: date,
+    started: Sequence[Started],
+    members: ibis.Table,
+    gone: ibis.Table,
+    exposed: ibis.Table | None,
+    problem: Problem,
 ) -> ibis.Table | None:
     """Whom the running experiments assign on a day, as the plan takes it (`deploy.policies.assigned_schema`).
 
@@ -90,19 +96,10 @@ def assigned_on(
     for each in started:
         share = each.share_on(day)
         if share:
-            units = _members(members, each, exposed).select(unit_id="id").anti_join(positives, "unit_id")
+            may = members.filter(may_take_part(members, each.experiment, exposed, problem))
+            units = may.select(unit_id="id").anti_join(positives, "unit_id")
             parts.append(_rows(each.experiment, assignments(each.experiment, units, share)))
     return ibis.union(*parts) if len(parts) > 1 else next(iter(parts), None)
-
-
-def _members(members: ibis.Table, started: Started, exposed: ibis.Table | None) -> ibis.Table:
-    """The units that may take part, and those that do already."""
-    may = eligible(members, started.experiment.eligibility)
-    if exposed is None or not started.experiment.eligibility:
-        return may
-    name, version = started.key
-    own = exposed.filter(exposed.experiment == name, exposed.version == version)
-    return ibis.union(may, members.semi_join(own, members.id == own.unit_id), distinct=True)
 
 
 def _rows(experiment: Experiment, members: ibis.Table) -> ibis.Table:
@@ -116,20 +113,6 @@ def _rows(experiment: Experiment, members: ibis.Table) -> ibis.Table:
         policy=ibis.cases(*((members.arm == arm, policy) for arm, policy in policies.items())),
         policy_shares=shares,
     )
-
-
-def eligible(members: ibis.Table, conditions: Sequence[Eligibility]) -> ibis.Table:
-    """The units that may take part: those that meet every condition. An unknown value meets none."""
-    for condition in conditions:
-        column = members[condition.column]
-        if condition.values:
-            members = members.filter(column.cast("string").isin(condition.values))
-            continue
-        if condition.min is not None:
-            members = members.filter(column >= condition.min)
-        if condition.max is not None:
-            members = members.filter(column <= condition.max)
-    return members
 
 
 def _bound(share: float) -> int:

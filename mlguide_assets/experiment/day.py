@@ -177,7 +177,7 @@ def _assignments(lake: Lake, problem: Problem, present: "list[Started]", day: da
     tables = tables_of_actions(lake, problem)
     gone = lost_before(actions_of(tables, problem), problem, datetime.combine(day, datetime.min.time()))
     exposed = lake.read(EXPOSURES) if lake.exists(EXPOSURES) else None
-    return assigned_on(day, present, members_of(tables, problem), gone, exposed)
+    return assigned_on(day, present, members_of(tables, problem), gone, exposed, problem)
 
 
 def _answers(lake: Lake, problem: Problem, started: "Started") -> "ibis.Table | None":

@@ -1,6 +1,7 @@
 """Publishing the running experiments to the servers: the API answers a unit by its arm, and logs which one it met."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,10 +10,14 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.routing import ROUTING, Route, read_routes, write_routes
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.canary_record import PREFIX
+from mlguide_assets.experiment.tables import EXPERIMENTS
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.shared_files import mark
 from mlguide_assets.settings import Home
 
 if TYPE_CHECKING:
+    import ibis
+
     from mlguide_assets.experiment.started import Started
 
 
@@ -36,6 +41,25 @@ def publish_canary(home: Home, problem: Problem, canary: Route | None) -> None:
     bundles = home.bundles(problem.key)
     others = [route for route in _published(bundles) if not route.experiment.startswith(PREFIX)]
     write_routes(bundles, [*others, *([canary] if canary else [])])
+
+
+def eligibility_to_publish(lake: Lake, problem: Problem) -> "ibis.Table | None":
+    """What the online store says of who may take part, see `eligibility.of_experiments`; None where everybody may.
+
+    Nothing is imported where no experiment was ever started.
+    """
+    if not problem.chooses or (problem.experiment.file is None and not lake.exists(EXPERIMENTS)):
+        return None
+    from mlguide_assets.experiment.eligibility import of_experiments
+    from mlguide_assets.experiment.ledger import running
+    from mlguide_assets.experiment.starting import check_named
+
+    present = [each.experiment for each in running(lake)]
+    # The one that the problem file names may start while this day is planned; planning reports what is wrong with it.
+    with suppress(InputError):
+        named = check_named(lake, problem)
+        present += [named[0]] if named else []
+    return of_experiments(present, lake, problem)
 
 
 def _published(bundles: Path) -> Sequence[Route]:

@@ -15,8 +15,8 @@ from mlguide_assets.define.decision import counted
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.actions import joined_by
-from mlguide_assets.experiment.assignment import eligible
 from mlguide_assets.experiment.design import MINIMUM_EVENTS
+from mlguide_assets.experiment.eligibility import eligible
 from mlguide_assets.experiment.outcomes import OUTCOME, lost_before, unit_outcomes
 from mlguide_assets.experiment.sections import LONGEST
 from mlguide_assets.experiment.specification import Experiment
@@ -114,7 +114,7 @@ def population_of(
             "exposure, but the "
             f"data span {counted(round(span), 'day')}: shorten outcome_window, or read a longer history."
         )
-    may = eligible(members, experiment.eligibility)
+    may = eligible(members, experiment.eligibility, problem)
     now = _still_there(may, actions, problem, until)
     joined = joined_by(now, problem)
     # Of units whose beginning no table says, none is new.

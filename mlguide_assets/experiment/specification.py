@@ -12,11 +12,12 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from mlguide_assets.define.conditions import fault_of_values
 from mlguide_assets.define.decision import counted, with_article
 from mlguide_assets.define.documents import parse_document
 from mlguide_assets.define.loading import experiment_file
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.define.schema import Strict
+from mlguide_assets.define.schema import ColumnKind, Strict
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.salts import is_reserved
 from mlguide_assets.experiment.sections import (
@@ -172,6 +173,7 @@ def parse_experiment(content: bytes, path: Path, problem: Problem) -> Experiment
     refuse_without_choice(problem)
     found = parse_document(content, path, Experiment)
     _refuse_other_units(found, path, problem)
+    _refuse_unmet_conditions(found, path, problem)
     _refuse_shared_salts(found, path)
     closes = found.closes_after(problem)
     if found.looks[-1] < closes:
@@ -197,8 +199,17 @@ def _refuse_other_units(experiment: Experiment, path: Path, problem: Problem) ->
     unit = problem.decision.unit_id
     if experiment.unit not in (None, unit):
         raise InputError(f"{path}, unit: the plan decides for {unit}, not {experiment.unit!r}: write {unit}.")
+
+
+def kinds_of_units(problem: Problem) -> dict[str, ColumnKind]:
+    """The columns of units that eligibility can name, and their kinds; none where no table tells of the units."""
     table = problem.schema.entity(problem.decision.unit)
-    kinds = {name: column.kind for name, column in table.columns.items() if name != table.key} if table else {}
+    return {name: column.kind for name, column in table.columns.items() if name != table.key} if table else {}
+
+
+def _refuse_unmet_conditions(experiment: Experiment, path: Path, problem: Problem) -> None:
+    """Refuse a condition that no unit can ever meet."""
+    kinds = kinds_of_units(problem)
     for place, each in enumerate(experiment.eligibility):
         if each.column not in kinds:
             known = ", ".join(kinds) or "none are listed"
@@ -210,6 +221,8 @@ def _refuse_other_units(experiment: Experiment, path: Path, problem: Problem) ->
                 f"{path}, eligibility.{place}: {each.column!r} holds no numbers: give values in the place of min and "
                 f"max."
             )
+        if fault := fault_of_values(each.column, kinds[each.column], each.values):
+            raise InputError(f"{path}, eligibility.{place}: {fault}.")
 
 
 def _refuse_shared_salts(experiment: Experiment, path: Path) -> None:

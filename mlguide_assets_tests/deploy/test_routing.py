@@ -1,10 +1,12 @@
-"""Routes: what is written is what servers read; conditions hold only for what is known."""
+"""Routes: what is written is what servers read; where not everybody may take part, the online store says who does."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mlguide_assets.deploy.routing import ROUTING, Arm, Condition, Met, Range, Route, met_by, read_routes, write_routes
+from mlguide_assets.deploy.routing import ROUTING, Arm, Met, Range, Route, met_by, read_routes, write_routes
 from mlguide_assets.errors import InputError
 from mlguide_assets.statistics.draws import SIZE, draw
 
@@ -14,9 +16,9 @@ ROUTE = Route(
     (Range("in", 0, SIZE // 2),),
     "arm",
     (Arm("generic", "generic", SIZE // 2), Arm("personal", "champion", SIZE)),
-    (Condition("age", min=18), Condition("country", ("US", "KO"))),
+    by_eligibility=True,
 )
-KNOWN = {"age": 30, "country": "US"}
+MAY = {"fewer_losses_2": 1}
 
 
 def test_routes_are_read_as_they_were_written_and_none_leave_no_file(tmp_path: Path) -> None:
@@ -40,7 +42,7 @@ def test_a_damaged_file_is_reported(tmp_path: Path) -> None:
 
 def test_a_unit_meets_the_arm_that_its_draws_say() -> None:
     for unit in range(200):
-        met = met_by(unit, KNOWN, [ROUTE])
+        met = met_by(unit, MAY, [ROUTE])
         if draw("in", unit) >= SIZE // 2:
             assert met is None
         else:
@@ -48,9 +50,18 @@ def test_a_unit_meets_the_arm_that_its_draws_say() -> None:
             assert met == Met("fewer_losses", 2, arm, "generic" if arm == "generic" else "champion")
 
 
-@pytest.mark.parametrize(
-    "known", [{}, {"age": 17, "country": "US"}, {"age": None, "country": "US"}, {"age": 30, "country": "JP"}]
-)
-def test_a_unit_that_does_not_meet_the_conditions_meets_no_arm(known: dict[str, object]) -> None:
-    member = next(unit for unit in range(200) if met_by(unit, KNOWN, [ROUTE]))
-    assert met_by(member, known, [ROUTE]) is None
+@pytest.mark.parametrize("eligible", [{}, {"fewer_losses_2": 0}, {"fewer_losses_2": None}, {"fewer_losses_1": 1}])
+def test_a_unit_that_is_not_eligible_meets_no_arm(eligible: dict[str, object]) -> None:
+    member = next(unit for unit in range(200) if met_by(unit, MAY, [ROUTE]))
+    assert met_by(member, eligible, [ROUTE]) is None
+    assert met_by(member, eligible, [replace(ROUTE, by_eligibility=False)]) is not None
+
+
+def test_of_the_conditions_that_an_earlier_version_wrote_only_that_there_are_some_is_kept(tmp_path: Path) -> None:
+    write_routes(tmp_path, [ROUTE])
+    content = json.loads((tmp_path / ROUTING).read_text())
+    del content["routes"][0]["by_eligibility"]
+    for conditions in ([], [{"column": "age", "values": [], "min": 18, "max": None}]):
+        content["routes"][0]["conditions"] = conditions
+        (tmp_path / ROUTING).write_text(json.dumps(content))
+        assert read_routes(tmp_path) == (replace(ROUTE, by_eligibility=bool(conditions)),)

@@ -89,7 +89,7 @@ def test_units_are_assigned_planned_exposed_and_counted(lake: Lake) -> None:
     gone = lost_before(actions, PROBLEM, START)
     assert gone.to_pyarrow()["customer_id"].to_pylist() == ["c-03"]
     begun = started(lake, eligibility="[]", ramp="[{share: 1}]")
-    assigned = assigned_on(DAY, [begun], members, gone, None)
+    assigned = assigned_on(DAY, [begun], members, gone, None, PROBLEM)
     assert assigned is not None
     plan = planned(ibis.memtable(assigned.to_pyarrow()))
     arms = {row["customer_id"]: row["arm"] for row in plan.to_pylist() if row["arm"]}

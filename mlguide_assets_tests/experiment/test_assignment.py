@@ -8,9 +8,10 @@ import ibis
 import pytest
 from scipy.stats import chi2_contingency, chisquare
 
-from mlguide_assets.experiment.assignment import arm_of, assignments, eligible
+from mlguide_assets.experiment.assignment import arm_of, assignments
+from mlguide_assets.experiment.eligibility import eligible
 from mlguide_assets.experiment.specification import Experiment
-from mlguide_assets_tests.experiment.files import experiment
+from mlguide_assets_tests.experiment.files import PROBLEM, experiment
 
 UNITS = 10_000
 GOLDEN = {1: "personal", 2: "personal", 3: "generic", 7: "personal", 14_301: "personal"}
@@ -96,5 +97,5 @@ def test_an_unknown_value_meets_no_condition() -> None:
     rows = {"id": [1, 2, 3, 4], "age": [17, 18, 40, None], "country": ["US", "JP", None, "US"]}
     profiles = ibis.memtable(rows, schema={"id": "int64", "age": "int64", "country": "string"})
     conditions = experiment(eligibility="[{column: age, min: 18, max: 39}, {column: country, values: [JP, US]}]")
-    assert eligible(profiles, conditions.eligibility).to_pyarrow()["id"].to_pylist() == [2]
-    assert eligible(profiles, experiment().eligibility).count().to_pyarrow().as_py() == 2
+    assert eligible(profiles, conditions.eligibility, PROBLEM).to_pyarrow()["id"].to_pylist() == [2]
+    assert eligible(profiles, experiment().eligibility, PROBLEM).count().to_pyarrow().as_py() == 2

@@ -8,13 +8,14 @@ from typing import Any
 import pyarrow as pa
 
 from mlguide_assets.define.loading import dump_problem
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import CHAMPION, pointer_path
 from mlguide_assets.experiment.ledger import start
 from mlguide_assets.experiment.started import Started
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.email_case import SEND_PLAN
-from mlguide_assets_tests.experiment.files import PROBLEM, experiment, text
+from mlguide_assets_tests.experiment.files import PROBLEM, parse, text
 from mlguide_assets_tests.samples import arrow
 
 DAY = date(2024, 3, 1)
@@ -22,8 +23,8 @@ START = datetime(2024, 3, 1)
 UNITS = 1600
 
 
-def started(lake: Lake, *, day: date = DAY, planned: int = 1000, **changes: str) -> Started:
-    which = experiment(**changes)
+def started(lake: Lake, problem: Problem = PROBLEM, *, day: date = DAY, planned: int = 1000, **changes: str) -> Started:
+    which = parse(text(**changes), problem)
     return start(lake, which, text(**changes), first_day=day, planned_units=planned, who="person:me")
 
 

@@ -10,6 +10,7 @@ import ibis
 from mlguide_assets.define.decision import id_column, plural
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.online_store.store import OnlineStore, Publication, State, StoreError
+from mlguide_assets.deploy.routing import ELIGIBLE
 from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.state_columns import state_features
@@ -27,12 +28,19 @@ def published_from(problem: Problem) -> tuple[str, ...]:
     return tuple(problem.schema.ordered)
 
 
-def state_of(states: Mapping[str, ibis.Table], features: ibis.Table, problem: Problem, lake: Lake) -> State:
+def state_of(
+    states: Mapping[str, ibis.Table],
+    features: ibis.Table,
+    problem: Problem,
+    lake: Lake,
+    eligible: ibis.Table | None = None,
+) -> State:
     """What is published: the states of entities, and where a decision chooses, the last one about each unit.
 
     Args:
         states: noun of every entity of a decision → its state as of one instant (`state.entity_state`).
         features: the table of features, or as much of it as is `publishable`.
+        eligible: who may take part in experiments (`experiment.eligibility`), where not everybody may.
     """
     decision = problem.decision
     as_of = states[decision.unit].as_of.max().to_pyarrow().as_py()
@@ -41,12 +49,17 @@ def state_of(states: Mapping[str, ibis.Table], features: ibis.Table, problem: Pr
     if decision.choose:
         last = f"last_{decision.plural}"
         tables[last], keys[last] = last_decisions(features, problem, as_of), decision.unit_id
+    if eligible is not None:
+        tables[ELIGIBLE], keys[ELIGIBLE] = eligible, decision.unit_id
     publication = Publication(
         as_of=as_of,
         snapshots={table: lake.snapshot(table).id for table in published_from(problem)},
         keys=keys,
         candidates=_newest(states[decision.choose], problem) if decision.choose else (),
         examples={plural(noun): _busiest(states[noun], noun, problem) for noun in decision.stored},
+        eligibility=tuple(name for name in eligible.columns if name != decision.unit_id)
+        if eligible is not None
+        else (),
     )
     return State(publication, tables)
 

@@ -37,6 +37,7 @@ class Publication:
         keys: table of the state → the column that its rows are looked up by.
         candidates: ids of what can be chosen, the newest first; none where nothing is chosen.
         examples: table → ids to try things out with.
+        eligibility: columns of `routing.ELIGIBLE`, which say who may take part in which experiment.
     """
 
     as_of: datetime
@@ -44,6 +45,7 @@ class Publication:
     keys: Mapping[str, str]
     candidates: tuple[Id, ...]
     examples: Mapping[str, tuple[Id, ...]]
+    eligibility: tuple[str, ...] = ()
 
     @cached_property
     def id(self) -> str:
@@ -78,6 +80,8 @@ class Publication:
             dict(stored["keys"]),
             tuple(stored["candidates"]),
             {table: tuple(ids) for table, ids in stored["examples"].items()},
+            # What an earlier version published knows nothing of it.
+            tuple(stored.get("eligibility", ())),
         )
 
 

@@ -9,9 +9,9 @@ from pydantic_core import to_json
 
 from mlguide_assets.define.decision import Decision, plural
 from mlguide_assets.deploy.actions import generic_action, random_action
-from mlguide_assets.deploy.online_store.store import Id
+from mlguide_assets.deploy.online_store.store import Id, Snapshot
 from mlguide_assets.deploy.prediction_log import BASE_RATE, CHAMPION, FAILED, WHAT_IF
-from mlguide_assets.deploy.routing import Met, Route, met_by
+from mlguide_assets.deploy.routing import ELIGIBLE, Met, Route, met_by
 from mlguide_assets.deploy.serving.model import ServedModel
 from mlguide_assets.deploy.serving.request import PredictionRequest, ResolvedRequest, Slot
 
@@ -67,10 +67,16 @@ def place_scores(
     ]
 
 
-def meet(resolved: ResolvedRequest, routes: Sequence[Route]) -> dict[Id, Met]:
-    """The arm that each unit meets that takes part in an experiment. Of which nothing is known, none does."""
-    rows = {slot.unit: slot.row for slot in resolved.slots if slot.row is not None}
-    arms = ((unit, met_by(unit, resolved.features.row(row), routes)) for unit, row in rows.items())
+def meet(resolved: ResolvedRequest, routes: Sequence[Route], snapshot: Snapshot) -> dict[Id, Met]:
+    """The arm that each unit meets that takes part in an experiment. Of which nothing is known, none does.
+
+    Raises:
+        StoreError: the store does not answer.
+    """
+    units = list(dict.fromkeys(slot.unit for slot in resolved.slots if slot.row is not None))
+    asks = any(route.by_eligibility for route in routes) and ELIGIBLE in snapshot.publication.keys
+    eligible = snapshot.look_up(ELIGIBLE, units) if asks else {}
+    arms = ((unit, met_by(unit, eligible.get(unit, {}), routes)) for unit in units)
     return {unit: met for unit, met in arms if met is not None}
 
 

@@ -113,13 +113,13 @@ class Service:
             for pending in requests:
                 pending.refusal = _refusal(error)
             return None
-        known = [pending for pending in requests if self._look_up(pending, snapshot, model)]
+        second = challenger.version if challenger else None
+        served = [route for route in routes if route.is_served_by(model.version, second)]
+        known = [pending for pending in requests if self._look_up(pending, snapshot, model, served)]
         if not known:
             return None
-        if routes:
-            second = challenger.version if challenger else None
-            served = [route for route in routes if route.is_served_by(model.version, second)]
-            _route(known, served, {"champion": model.version, "challenger": second or model.version})
+        for pending in known:
+            pending.versions = {"champion": model.version, "challenger": second or model.version}
         self._score_requests(known, model, challenger)
         return self._draft(Answered(known, model, snapshot.publication.id))
 
@@ -171,9 +171,18 @@ class Service:
             raise RefusedError(503, NO_FEATURES)
         return snapshot
 
-    def _look_up(self, pending: PendingRequest, snapshot: Snapshot, model: ServedModel) -> bool:
+    def _look_up(
+        self, pending: PendingRequest, snapshot: Snapshot, model: ServedModel, routes: Sequence[Route]
+    ) -> bool:
+        """Note the features of a request, and the arms that its units meet, or its refusal.
+
+        A what-if is hypothetical: no unit meets an arm by it.
+        """
         try:
-            pending.resolved = self._resolver.resolve(pending.request, snapshot, model.plan)
+            resolved = self._resolver.resolve(pending.request, snapshot, model.plan)
+            if routes and not pending.request.what_if:
+                pending.mets = meet(resolved, routes, snapshot)
+            pending.resolved = resolved
         except (RefusedError, StoreError) as error:
             pending.refusal = _refusal(error)
         return pending.resolved is not None
@@ -286,14 +295,6 @@ def _by_model(scored: Sequence[Scored], champion: ServedModel) -> list[tuple[Ser
     if len(versions) <= 1:
         return [(next(iter(versions.values()), champion), scored)]
     return [(model, [each for each in scored if each.model.version == version]) for version, model in versions.items()]
-
-
-def _route(requests: Sequence[PendingRequest], routes: Sequence[Route], versions: Mapping[str, str]) -> None:
-    """Note the arms that units meet. A what-if is hypothetical: no unit meets an arm by it."""
-    for pending in requests:
-        pending.versions = versions
-        if routes and pending.resolved is not None and not pending.request.what_if:
-            pending.mets = meet(pending.resolved, routes)
 
 
 def _is_whole(pending: PendingRequest, scored: Sequence[Scored] | None) -> bool:

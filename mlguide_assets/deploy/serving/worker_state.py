@@ -140,6 +140,7 @@ class WorkerState:
         if model is not None and usable and (fault := self._prediction_fault(model)):
             reasons.append(fault)
             usable = False
+        reasons += self._unpublished()
         if model is None and not self._champion.fault:
             reasons.append(NO_CHAMPION)
         status: Status = "unavailable" if model is None or not usable else "degraded" if reasons else "ready"
@@ -154,6 +155,17 @@ class WorkerState:
             feature_time=feature_time,
             now=now,
         )
+
+    def _unpublished(self) -> list[str]:
+        """Of which experiments the online store does not say who may take part."""
+        chosen = [route for route in self._service.routes if route.by_eligibility]
+        publication = self.publication() if chosen else None
+        return [
+            f"The online store does not say yet who may take part in {route.experiment}, so all units are answered as "
+            f"if it did not run: materialize online_store, or 'mlguide run', to publish it again."
+            for route in chosen
+            if publication is not None and route.eligibility_column not in publication.eligibility
+        ]
 
     def _prediction_fault(self, model: ServedModel) -> str | None:
         """Why no prediction can be answered, found by trying one up to the log; None where it can."""

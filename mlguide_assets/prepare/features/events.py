@@ -12,7 +12,7 @@ from mlguide_assets.define.conditions import kind_of
 from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.prediction import Comparison, PredictEvent
 from mlguide_assets.define.schema import EntityTable, EventTable, Schema
-from mlguide_assets.define.values import as_flag
+from mlguide_assets.define.values import as_flag, as_instant
 from mlguide_assets.prepare.features.catalogue import Declared
 
 Tables = Mapping[str, ibis.Table]
@@ -255,7 +255,8 @@ def comparison(value: ibis.Value, kind: str, asked: Comparison) -> ibis.Value:
 
 
 def is_one_of(value: ibis.Value, kind: str, texts: tuple[str, ...]) -> ibis.Value:
-    """Numbers are compared as numbers, flags as flags in any spelling, all else as text; null where there is none.
+    """Numbers are compared as numbers, flags as flags in any spelling, times as instants (a day is all of them), all
+    else as text; null where there is none.
 
     Args:
         texts: such as `define/conditions.py` lets a column of this kind be compared with.
@@ -264,6 +265,11 @@ def is_one_of(value: ibis.Value, kind: str, texts: tuple[str, ...]) -> ibis.Valu
         return value.cast("float64").isin([float(text) for text in texts])
     if kind == "flag":
         return value.cast("boolean").isin([as_flag(text) for text in texts])
+    if kind == "time":
+        at, asked = value.cast("timestamp"), [as_instant(text) for text in texts]
+        days = [each for each in asked if not isinstance(each, datetime)]
+        instants = [each for each in asked if isinstance(each, datetime)]
+        return at.date().isin(days) | at.isin(instants)
     return value.cast("string") == texts[0] if len(texts) == 1 else value.cast("string").isin(texts)
 
 
