@@ -115,8 +115,9 @@ def met_by(unit: Unit, eligible: Mapping[str, Any], routes: Sequence[Route]) -> 
     """
     for route in routes:
         arm = route.arm_of(unit)
-        if arm is not None:
-            return Met(route.experiment, route.version, arm.name, arm.policy) if route.admits(eligible) else None
+        # Whom an experiment does not admit may be in the canary, which comes last.
+        if arm is not None and route.admits(eligible):
+            return Met(route.experiment, route.version, arm.name, arm.policy)
     return None
 
 

@@ -22,7 +22,7 @@ FITTING: list[tuple[Any, Comparison]] = [
 ]
 UNFITTING: list[tuple[Any, Comparison, str]] = [
     ("number", asked(one_of=("2", "abc")), "'abc' is none; write one, such as 2"),
-    ("integer", asked(**{"not": ("true",)}), "'c' is a number, and 'true' is none"),
+    ("integer", asked(**{"not": ("true",)}), "'c' is a whole number, and 'true' is none"),
     ("number", asked(one_of=("nan",)), "'nan' is none"),
     ("number", asked(one_of=("1_000",)), "'1_000' is none"),
     ("flag", asked(one_of=("yes", "partly")), "'partly' is none; write true or false"),

@@ -405,7 +405,7 @@ MISTAKES = {
         "within: 7d}",
         "within: 7d, where: {user.age: {not: old}}}",
         "line 30, features.declared.sends_7d.where.user.age",
-        "'user.age' is a number, and 'old' is none",
+        "'user.age' is a whole number, and 'old' is none",
     ),
     "condition on nothing": (
         "within: 7d}",

@@ -57,6 +57,13 @@ def test_a_unit_that_is_not_eligible_meets_no_arm(eligible: dict[str, object]) -
     assert met_by(member, eligible, [replace(ROUTE, by_eligibility=False)]) is not None
 
 
+def test_a_unit_that_an_experiment_does_not_admit_is_in_the_canary_as_those_that_it_did_not_draw() -> None:
+    canary = Route("canary-8", 1, (), "canary/8", (Arm("canary", "challenger", SIZE),))
+    member = next(unit for unit in range(200) if met_by(unit, MAY, [ROUTE]))
+    found = [met_by(member, eligible, [ROUTE, canary]) for eligible in (MAY, {})]
+    assert [met and met.experiment for met in found] == ["fewer_losses", "canary-8"]
+
+
 def test_of_the_conditions_that_an_earlier_version_wrote_only_that_there_are_some_is_kept(tmp_path: Path) -> None:
     write_routes(tmp_path, [ROUTE])
     content = json.loads((tmp_path / ROUTING).read_text())
