@@ -158,12 +158,18 @@ def _faults(
 ) -> Iterator[str]:
     from mlguide_assets.experiment.ledger import unreadable
     from mlguide_assets.experiment.looks import faults_of, units_of
+    from mlguide_assets.experiment.specification import fault_of_eligibility
 
     for lost in unreadable(lake):
         yield f"{lost.title}, assigns no unit: {lost.fault}"
     if until is None:
         return
     for each in present:
+        if fault := fault_of_eligibility(each.experiment, problem):
+            yield (
+                f"{each.experiment.title}, no longer fits the problem file: {fault}. What was started cannot change: "
+                f"stop it and start a new version, or take the change back."
+            )
         units = units_of(lake, each, problem, actions, members, until)
         for fault in faults_of(units, each.experiment) if units is not None else ():
             yield f"{each.experiment.title}: {fault}."

@@ -67,12 +67,12 @@ def _meets(members: ibis.Table, conditions: Sequence[Condition], problem: Proble
     kinds = kinds_of_units(problem)
     found = [ibis.literal(True)]
     for each in conditions:
-        kind = kinds.get(each.column)
+        kind, is_range = kinds.get(each.column), not each.values
         # On record may be what a problem file, or an earlier version, took and this one does not: nobody meets it.
-        if kind is None or each.column not in members.columns:
+        if kind is None or each.column not in members.columns or (is_range and kind not in ("number", "integer")):
             return ibis.literal(False)
         values = tuple(text for text in each.values if fault_of_values(each.column, kind, (text,)) is None)
-        if each.values and not values:
+        if not values and not is_range:
             return ibis.literal(False)
         asked = Comparison(one_of=values, at_least=each.min, at_most=each.max)
         found.append(comparison(members[each.column], kind, asked))

@@ -173,7 +173,8 @@ def parse_experiment(content: bytes, path: Path, problem: Problem) -> Experiment
     refuse_without_choice(problem)
     found = parse_document(content, path, Experiment)
     _refuse_other_units(found, path, problem)
-    _refuse_unmet_conditions(found, path, problem)
+    if fault := fault_of_eligibility(found, problem):
+        raise InputError(f"{path}, {fault}.")
     _refuse_shared_salts(found, path)
     closes = found.closes_after(problem)
     if found.looks[-1] < closes:
@@ -207,22 +208,18 @@ def kinds_of_units(problem: Problem) -> dict[str, ColumnKind]:
     return {name: column.kind for name, column in table.columns.items() if name != table.key} if table else {}
 
 
-def _refuse_unmet_conditions(experiment: Experiment, path: Path, problem: Problem) -> None:
-    """Refuse a condition that no unit can ever meet."""
+def fault_of_eligibility(experiment: Experiment, problem: Problem) -> str | None:
+    """Which condition units can never meet, and what to write; None where they can meet each."""
     kinds = kinds_of_units(problem)
     for place, each in enumerate(experiment.eligibility):
         if each.column not in kinds:
             known = ", ".join(kinds) or "none are listed"
-            raise InputError(
-                f"{path}, eligibility.{place}: {each.column!r} is no column of the units ({known}): name one of these."
-            )
+            return f"eligibility.{place}: {each.column!r} is no column of the units ({known}): name one of these"
         if not each.values and kinds[each.column] not in ("number", "integer"):
-            raise InputError(
-                f"{path}, eligibility.{place}: {each.column!r} holds no numbers: give values in the place of min and "
-                f"max."
-            )
+            return f"eligibility.{place}: {each.column!r} holds no numbers: give values in the place of min and max"
         if fault := fault_of_values(each.column, kinds[each.column], each.values):
-            raise InputError(f"{path}, eligibility.{place}: {fault}.")
+            return f"eligibility.{place}: {fault}"
+    return None
 
 
 def _refuse_shared_salts(experiment: Experiment, path: Path) -> None:

@@ -232,6 +232,17 @@ def test_broken_exposure_is_seen_on_the_first_day(home: Home) -> None:
     assert running(lake)
 
 
+def test_an_experiment_that_the_problem_file_no_longer_fits_is_a_fault(home: Home) -> None:
+    lake = lake_of(home)
+    started(lake)
+    values = PROBLEM.model_dump(mode="json", by_alias=True, exclude_none=True)
+    values["tables"]["user_profiles"]["columns"]["age"] = {"kind": "category"}
+    tables = tables_of_actions(lake, PROBLEM)
+    found = look_day(home, lake, Problem.model_validate(values), tables=tables, run_id="run")
+    (fault,) = found.faults
+    assert fault.startswith("fewer_losses, version 1, no longer fits the problem file: eligibility.0: 'age' holds no")
+
+
 def test_servers_follow_the_experiments_of_the_newest_day(home: Home) -> None:
     lake, bundles = lake_of(home), home.bundles(PROBLEM.key)
     begun = started(lake)

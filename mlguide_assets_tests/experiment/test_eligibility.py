@@ -165,7 +165,8 @@ def test_an_experiment_of_everybody_needs_nothing_published(lake: Lake, tmp_path
 def test_what_the_problem_file_no_longer_takes_is_met_by_nobody(lake: Lake) -> None:
     which = begun(lake, "{column: tier, values: [gold]}").experiment.eligibility[0]
     members = members_of(tables_of_actions(lake, PROBLEM), PROBLEM)
-    for condition in (which.model_copy(update={"column": "gone"}), which.model_copy(update={"column": "level"})):
+    changes: list[dict[str, Any]] = [{"column": "gone"}, {"column": "level"}, {"values": (), "min": 1.0}]
+    for condition in [which.model_copy(update=each) for each in changes]:
         assert eligible(members, [condition], PROBLEM).count().to_pyarrow().as_py() == 0
     assert eligible(ibis.memtable(CUSTOMERS.drop(["tier"])), [which], PROBLEM).count().to_pyarrow().as_py() == 0
 
