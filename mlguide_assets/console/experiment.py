@@ -34,6 +34,7 @@ def show_plan(home: Home, file: str, as_json: bool) -> None:
         "experiment": experiment.name,
         "version": experiment.version,
         "eligible_units": known.units,
+        "units_left_out": known.lost,
         "new_units_per_day": known.units_per_day,
         "baseline": known.baseline.mean,
         "baseline_units": known.measured,
@@ -53,6 +54,8 @@ def show_plan(home: Home, file: str, as_json: bool) -> None:
     effect, better = experiment.primary.smallest_effect, experiment.primary.better
     screen.print(f"{experiment.title}: {experiment.hypothesis}")
     screen.print(f"  eligible    {counted(known.units, 'unit')}, {known.units_per_day:.1f} more per day")
+    if known.lost:
+        screen.print(f"  left out    {_left_out(known.lost)}")
     what = f"{experiment.primary.metric} {known.baseline.mean:.4g} of {counted(known.measured, 'unit')}"
     screen.print(
         f"  baseline    {what}; final {counted(experiment.days_until_closed(problem), 'day')} after the exposure"
@@ -74,17 +77,24 @@ def show_plan(home: Home, file: str, as_json: bool) -> None:
 
 def start_experiment(home: Home, file: str, reason: str, as_json: bool) -> None:
     """Start an experiment and say when it begins."""
-    from mlguide_assets.experiment.starting import start_from_file
+    from mlguide_assets.experiment.starting import left_out, start_from_file
 
     problem, lake = _place(home)
     home.ensure_writable()
     started = start_from_file(home, lake, problem, file, who=person(), reason=reason)
+    lost = left_out(lake, problem, started.experiment)
     if as_json:
-        _print_json(row_of(started))
+        _print_json({**row_of(started), "units_left_out": lost})
         return
     last = started.look_days()[-1]
     screen.print(f"{started.experiment.title} starts on {started.start}; its last look is on {last}.")
+    if lost:
+        screen.print(f"Left out: {_left_out(lost)}.")
     screen.print(home.commands("'mlguide experiment status' shows its state; 'mlguide experiment stop' ends it."))
+
+
+def _left_out(lost: int) -> str:
+    return f"{counted(lost, 'unit')} that had the outcome before, which ends a unit (label.ends_unit)"
 
 
 def stop_experiment(home: Home, name: str, reason: str, as_json: bool) -> None:

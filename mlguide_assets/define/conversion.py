@@ -134,6 +134,7 @@ def _predicted(label: Mapping[str, Any]) -> Lines:
         f'    positive: "{label["positive"]}"',
         f'    negative: "{label["negative"]}"',
         f"    window: {label['window']}",
+        "    ends_unit: true",
     ]
 
 

@@ -84,6 +84,11 @@ class ColumnLabel(Strict):
     )
     negatives: Texts = Field(alias="negative", description="The same of the negative outcome.")
     window: Duration = Field(description="An outcome is final this long after the event, unknown before.")
+    ends_unit: bool = Field(
+        default=False,
+        description="A positive outcome ends the unit: no action reaches it afterwards, as after an unsubscribe. "
+        "Such units are in no experiment that starts later.",
+    )
 
     model_config = Strict.model_config | {"populate_by_name": True}
 

@@ -182,6 +182,11 @@ class Problem(Strict):
         return isinstance(self.predict, PredictEvent) and self.predict.choose is not None
 
     @property
+    def ends_unit(self) -> bool:
+        """Whether a positive outcome ends the unit, so that no action reaches it afterwards."""
+        return isinstance(self.label, ColumnLabel) and self.label.ends_unit
+
+    @property
     def deciding_event(self) -> str:
         """The event that decides outcomes: that of each decision, or the one that a decision's future is counted by."""
         return self.predict.each if isinstance(self.predict, PredictEvent) else self.predict.label.count

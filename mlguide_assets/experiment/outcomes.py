@@ -76,13 +76,16 @@ def unit_outcomes(
 
 
 def lost_before(actions: ibis.Table, problem: Problem, instant: datetime) -> ibis.Table:
-    """The ids of the units that had the positive outcome before an instant: no action reaches them any more.
+    """The ids of the units that a positive outcome ended before an instant: no action reaches them any more.
 
-    An outcome counts as soon as it is on record, as a matured one always is.
+    An outcome counts as soon as it is on record, as a matured one always is. Nobody is lost where the problem file
+    does not say that the outcome ends the unit (`label.ends_unit`).
     """
     decision, label = problem.decision, problem.label
     earlier = actions.filter(
-        actions[decision.time] < ibis.timestamp(instant), actions[label.column].cast("string") == label.positive
+        ibis.literal(problem.ends_unit),
+        actions[decision.time] < ibis.timestamp(instant),
+        actions[label.column].cast("string") == label.positive,
     )
     return earlier.select(decision.unit_id).distinct()
 

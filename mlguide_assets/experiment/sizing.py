@@ -11,7 +11,7 @@ from typing import Any
 
 import ibis
 
-from mlguide_assets.define.decision import counted
+from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.actions import joined_by
@@ -34,6 +34,7 @@ class Population:
 
     Attributes:
         units: eligible units that actions still reach, at present.
+        lost: other units that are eligible, but had the outcome that ends a unit.
         units_per_day: new ones that arrive, on average.
         measured: units that the baseline is of.
         baseline: the primary metric of a unit within the outcome window.
@@ -43,6 +44,7 @@ class Population:
     units_per_day: float
     measured: int
     baseline: Baseline
+    lost: int = 0
 
 
 @dataclass(frozen=True)
@@ -115,13 +117,13 @@ def population_of(
             f"data span {counted(round(span), 'day')}: shorten outcome_window, or read a longer history."
         )
     may = eligible(members, experiment.eligibility, problem)
-    now = _still_there(may, actions, problem, until)
+    now, lost = _still_there(may, actions, problem, until), lost_units(may, actions, problem, until)
     joined = joined_by(now, problem)
     # Of units whose beginning no table says, none is new.
-    recent = ibis.literal(False) if joined is None else joined > ibis.timestamp(until - _RECENT)
-    there = now.agg(units=now.count(), recent=recent.fill_null(False).sum()).to_pyarrow().to_pylist()[0]
+    recent = ibis.literal(0) if joined is None else (joined > ibis.timestamp(until - _RECENT)).fill_null(False).sum()
+    there = now.agg(units=now.count(), recent=recent).to_pyarrow().to_pylist()[0]
     if not there["units"]:
-        raise InputError(f"{experiment.title}: no unit is eligible: widen eligibility.")
+        raise InputError(f"{experiment.title}: no unit is eligible: {_remedy(lost)}.")
     measured = _measured(experiment, problem, may, actions, until)
     return Population(
         units=there["units"],
@@ -130,6 +132,7 @@ def population_of(
         baseline=Baseline(
             measured["mean"] or 0.0, None if experiment.primary.metric == OUTCOME else measured["sd"] or 0.0
         ),
+        lost=lost,
     )
 
 
@@ -191,6 +194,23 @@ def _measured(
 def _still_there(members: ibis.Table, actions: ibis.Table, problem: Problem, instant: datetime) -> ibis.Table:
     gone = lost_before(actions, problem, instant)
     return members.anti_join(gone, members.id == gone[problem.decision.unit_id])
+
+
+def lost_units(members: ibis.Table, actions: ibis.Table, problem: Problem, instant: datetime) -> int:
+    """How many of some units a positive outcome ended before an instant (`label.ends_unit`)."""
+    if not problem.ends_unit:
+        return 0
+    gone = lost_before(actions, problem, instant)
+    lost = members.semi_join(gone, members.id == gone[problem.decision.unit_id])
+    return int(lost.count().to_pyarrow().as_py())
+
+
+def _remedy(lost: int) -> str:
+    """What helps where no unit is left, the units among them that the outcome ended."""
+    if not lost:
+        return "widen eligibility"
+    whom = f"{counted(lost, 'unit')} that would be {agreeing(lost, 'has')} had the outcome before"
+    return f"{whom}; set label.ends_unit of the problem file to false if actions still reach them, or widen eligibility"
 
 
 def _units_on(experiment: Experiment, population: Population, day: int) -> float:

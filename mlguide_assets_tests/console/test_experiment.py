@@ -69,12 +69,15 @@ def test_an_end_before_the_looks_is_refused_before_anything_is_recorded(home: Ho
 def test_an_experiment_is_planned_started_followed_and_stopped(home: Home) -> None:
     planned = answer(home, "plan", str(FILE))
     assert planned["eligible_units"] == planned["units_planned"] == UNITS - 1 - UNITS // 20
+    assert planned["units_left_out"] == UNITS // 20
+    assert "left out    80 units that had the outcome before" in run(home, "plan", str(FILE)).stdout
     assert planned["looks"] == [{"day": day, "units": planned["eligible_units"]} for day in (21, 28, 35)]
     assert planned["baseline"] == pytest.approx(0.05, abs=0.001)
     assert planned["units_needed"] > planned["units_planned"]
     assert (planned["is_enough"], planned["smallest_detectable_effect"] < -0.2) == (False, True)
     assert "It is too small" in run(home, "plan", str(FILE)).stdout
     started = answer(home, "start", str(FILE))
+    assert started.pop("units_left_out") == UNITS // 20
     assert (started["start"], started["state"]) == (str(DAY), "running")
     lake = Lake(home.lake(PROBLEM.key))
     assign_day(home, lake, PROBLEM, DAY, report=print)

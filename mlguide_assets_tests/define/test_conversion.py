@@ -41,7 +41,9 @@ def test_what_the_file_says_of_its_tables_is_kept() -> None:
     assert (sends["from"], sends["known_at"], sends["columns"]["written"]) == ("mail_log", "written", "time")
     assert sends["columns"]["delivered_at"]["format"] == "%d/%m/%Y"
     assert sends["columns"]["email_id"]["name"] == "mail"
-    assert new["predict"]["label"] == {"column": "unsubscribed", "positive": "J", "negative": "N", "window": "14d"}
+    assert new["predict"]["label"] == {
+        "column": "unsubscribed", "positive": "J", "negative": "N", "window": "14d", "ends_unit": True
+    }  # fmt: skip
     assert new["costs"] == {"missed": 9, "false_alarm": 1}
 
 

@@ -17,6 +17,7 @@ from mlguide_assets.experiment.assignment import assigned_on
 from mlguide_assets.experiment.exposure import exposed_by_plan, exposures_of, record_exposures
 from mlguide_assets.experiment.off_policy.planned import planned_decisions, policy_log
 from mlguide_assets.experiment.outcomes import lost_before, unit_outcomes
+from mlguide_assets.experiment.sizing import population_of
 from mlguide_assets.experiment.specification import refuse_without_choice
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.train.propensity import uniform_ratios
@@ -39,7 +40,7 @@ COUPONS: dict[str, Any] = {
     "predict": {
         "each": "offer",
         "choose": "coupon",
-        "label": {"column": "left", "positive": "true", "negative": "false", "window": "3d"},
+        "label": {"column": "left", "positive": "true", "negative": "false", "window": "3d", "ends_unit": True},
     },
     "features": {"declared": {"offers_7d": {"count": "offer", "by": "customer", "within": "7d"}}},
 }
@@ -139,3 +140,32 @@ def test_where_nothing_is_chosen_there_is_nothing_to_compare() -> None:
     for key, value in {"canary": {}, "policies": {"random": 0.1, "champion": 0.9}}.items():
         with pytest.raises(ValueError, match=f"{key}: nothing is chosen for a payment"):
             problem_of({**PAYMENTS, key: value}, Path("nowhere"))
+
+
+def test_who_had_an_outcome_that_ends_nobody_takes_part_and_stays_in_its_arm(lake: Lake) -> None:
+    label = {key: value for key, value in COUPONS["predict"]["label"].items() if key != "ends_unit"}
+    ignored = problem_of({**COUPONS, "predict": {**COUPONS["predict"], "label": label}}, Path("nowhere"))
+    tables = tables_of_actions(lake, ignored)
+    actions, members = actions_of(tables, ignored), members_of(tables, ignored)
+    begun = started(lake, eligibility="[]", ramp="[{share: 1}]")
+    assigned = assigned_on(DAY, [begun], members, lost_before(actions, ignored, START), None)
+    assert assigned is not None
+    assert sorted(assigned.to_pyarrow()["unit_id"].to_pylist()) == CUSTOMERS
+    until = START + timedelta(days=30)
+    which = parse(text(unit="customer_id", eligibility="[]"), ignored)
+    later = ibis.memtable(offers(("c-01", "A10", until, False), ("c-03", "A10", START, False)))
+    both = {"offers": tables["offers"].to_pyarrow(), "later": later.to_pyarrow()}
+    everything = actions_of({"offers": ibis.memtable(pa.concat_tables(both.values()))}, ignored)
+    found = population_of(which, ignored, actions=everything, members=members, until=until)
+    assert (found.units, found.lost) == (len(CUSTOMERS), 0)
+    found = population_of(which, PROBLEM, actions=everything, members=members, until=until)
+    assert (found.units, found.lost) == (len(CUSTOMERS) - 1, 1)
+
+
+def test_where_the_outcome_ended_every_unit_the_refusal_says_so() -> None:
+    until, which = START + timedelta(days=30), parse(text(unit="customer_id", eligibility="[]"), PROBLEM)
+    rows = offers(("c-01", "A10", START, True), ("c-01", "A10", until, False))
+    actions = actions_of({"offers": ibis.memtable(rows)}, PROBLEM)
+    members = members_of({"offers": ibis.memtable(rows)}, PROBLEM)
+    with pytest.raises(InputError, match=r"no unit is eligible: 1 unit that would be has had the outcome before; set"):
+        population_of(which, PROBLEM, actions=actions, members=members, until=until)

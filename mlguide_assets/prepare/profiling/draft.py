@@ -9,6 +9,7 @@ from typing import Any
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate, first_and_last, instants
 from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name, kind_of
+from mlguide_assets.prepare.profiling.ended_units import why_ended
 from mlguide_assets.prepare.profiling.futures import FEWEST_DAYS
 from mlguide_assets.prepare.profiling.labels import label_candidates, label_leaks, why_none
 from mlguide_assets.prepare.profiling.listing import list_tables, reasons
@@ -70,7 +71,19 @@ def draft_problem(uri: str, connection: Any, scratch: Path, report: Callable[[st
     tables, known = _without_leaks(source, tables, candidates[0])
     best = [table for table in events if table.name == candidates[0].table]
     first, last = _span(source, best)
-    return Draft(tables, unused, candidates, first, last, known, _choose(tables, best[0], candidates[0]))
+    choose = _choose(tables, best[0], candidates[0])
+    candidates[0] = _with_end(source, best[0], candidates[0], choose)
+    return Draft(tables, unused, candidates, first, last, known, choose)
+
+
+def _with_end(source: Source, event: DraftTable, best: Candidate, choose: str | None) -> Candidate:
+    """The candidate, whose label says that a positive outcome ends the unit where the rows show that it does."""
+    unit = next((noun for noun in event.of if noun != choose), "")
+    evidence = why_ended(source, event, best, unit)
+    if not evidence:
+        return best
+    predict = {**best.predict, "label": {**best.predict["label"], "ends_unit": True}}
+    return replace(best, predict=predict, doubt="; ".join(filter(None, (best.doubt, evidence))))
 
 
 def _choose(tables: list[DraftTable], event: DraftTable, best: Candidate) -> str | None:

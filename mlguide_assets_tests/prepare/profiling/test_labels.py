@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mlguide_assets.errors import InputError
 from mlguide_assets_tests.prepare.profiling.drafts import (
@@ -172,3 +173,21 @@ def test_a_source_without_anything_to_learn_is_refused(write: Any, said: str, du
     write(tmp_path / "source")
     with pytest.raises(InputError, match=said):
         drafted(tmp_path / "source", duck, tmp_path)
+
+
+@pytest.mark.parametrize(("after", "ended"), [("", True), (" OR i % 5 = 3", False)])
+def test_an_outcome_after_which_nothing_follows_ends_the_unit(
+    after: str, ended: bool, duck: Any, tmp_path: Path
+) -> None:
+    # Every second customer has the outcome at the fifth offer; what follows it is left out, or is there of some.
+    offers = (
+        "SELECT i % 100 AS customer_id, i // 100 % 4 AS coupon_id, i % 2 = 0 AND i // 100 = 5 AS unsubscribed, "
+        "TIMESTAMP '2024-01-01' + INTERVAL (i // 100 * 20) DAY AS offered_at FROM range(1200) t(i) "
+        f"WHERE i % 2 = 1 OR i // 100 <= 5{after}"
+    )
+    customers = "SELECT i AS customer_id, 'c' || i % 5 AS segment FROM range(100) t(i)"
+    text = draft_text(write_tables(tmp_path / "shop", customers=customers, offers=offers), duck, tmp_path)
+    label = yaml.safe_load(text)["predict"]["label"]
+    assert label["column"] == "unsubscribed"
+    assert label.get("ends_unit", False) == ended
+    assert ("ends_unit, since 0 of the 50 customers with that outcome have an offer after it" in text) == ended
