@@ -124,10 +124,11 @@ def show_status(home: Home, as_json: bool) -> None:
         screen.print(home.commands("No experiment runs: 'mlguide experiment start FILE' starts one."))
     for each in found:
         screen.print(f"{each['experiment']}, version {each['version']}: day {each['day']}, since {each['start']}")
-        exposed = ", ".join(f"{arm} {count:,}" for arm, count in each["exposed"].items()) or "none yet"
+        exposed = _per_arm(each["exposed"]) or "none yet"
         screen.print(f"  share       {each['share']:.0%} of the units take part")
         screen.print(
             f"  exposed     {exposed}; {each['waiting']:,} {agreeing(each['waiting'], 'wait')} for their outcome"
+            f"{_of_arms(each['waiting_per_arm'])}"
         )
         screen.print(
             f"  looks       {each['looks_taken']} of {each['looks']} taken; the next is due on {each['next_look']}"
@@ -151,7 +152,8 @@ def show_results(home: Home, name: str, as_json: bool) -> None:
     for row in rows:
         screen.print(f"look {row['look']} of {row['looks']}, {row['look_day']}: {row['verdict']} ({row['rule']})")
         screen.print(
-            f"  {counted(row['units'], 'unit')}, {row['waiting']:,} {agreeing(row['waiting'], 'wait')}. {row['reason']}"
+            f"  {counted(row['units'], 'unit')}, {row['waiting']:,} {agreeing(row['waiting'], 'wait')}"
+            f"{_of_arms(row['evidence']['waiting'])}. {row['reason']}"
         )
         if row["ratio"] is not None:
             ratio = f"{row['ratio']:.3f} ({_number(row['ratio_low'])} to {_number(row['ratio_high'])})"
@@ -223,27 +225,27 @@ def row_of(started: Started | Unreadable) -> dict[str, Any]:
     }
 
 
-def _standing(lake: Lake, problem: Problem, started: Started) -> dict[str, Any]:
-    from mlguide_assets.experiment.exposure import exposures_of
+def _per_arm(counts: dict[str, int]) -> str:
+    return ", ".join(f"{arm} {count:,}" for arm, count in counts.items())
 
-    planned = last_planned(lake, problem) or started.start
-    taken, exposures = results(lake, started), exposures_of(lake, started)
-    exposed: dict[str, int] = {}
-    waiting = 0
-    if exposures is not None:
-        closed_before = planned - timedelta(days=started.experiment.days_until_closed(problem))
-        counts = exposures.group_by("arm").agg(
-            units=exposures.count(), waiting=(exposures.exposed_at.date() > closed_before).sum()
-        )
-        rows = counts.order_by("arm").to_pyarrow().to_pylist()
-        exposed, waiting = {row["arm"]: row["units"] for row in rows}, sum(row["waiting"] for row in rows)
+
+def _of_arms(waiting: dict[str, int]) -> str:
+    return f" ({_per_arm(waiting)})" if any(waiting.values()) else ""
+
+
+def _standing(lake: Lake, problem: Problem, started: Started) -> dict[str, Any]:
+    from mlguide_assets.experiment.standing import exposed_and_waiting
+
+    planned, taken = last_planned(lake, problem) or started.start, results(lake, started)
+    exposed, waiting = exposed_and_waiting(lake, problem, started)
     due = started.look_days()[(taken[-1]["look"] if taken else 0) :]
     return {
         **row_of(started),
         "day": max((planned - started.start) // timedelta(days=1) + 1, 0),
         "share": started.share_on(planned),
         "exposed": exposed,
-        "waiting": waiting,
+        "waiting": sum(waiting.values()),
+        "waiting_per_arm": waiting,
         "looks": len(started.experiment.looks),
         "looks_taken": len(taken),
         "next_look": due[0].isoformat() if due else None,

@@ -2,6 +2,8 @@
 
 import json
 import sys
+from datetime import timedelta
+from math import ceil
 from typing import Any
 
 import pyarrow as pa
@@ -66,10 +68,10 @@ def _value(
     read = all(lake.exists(name) for name in problem.action_tables)
     decisions = final_decisions(lake, problem, actions_of(tables_of_actions(lake, problem), problem)) if read else None
     if decisions is None or not decisions.num_rows:
+        days = counted(ceil(problem.final_after / timedelta(days=1)), "day")
         raise InputError(
-            f"No plan has final outcomes yet: they are final {counted(problem.label.window.days, 'day')} after the "
-            "day that "
-            f"was planned; 'mlguide run' plans the next one."
+            f"No plan has final outcomes yet: they are final {days} after the day that was planned; 'mlguide run' "
+            "plans the next one."
         )
     if policy is None:
         assert version is not None

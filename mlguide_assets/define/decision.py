@@ -1,6 +1,7 @@
 """What one row of the tables of features, scores and decisions stands for, and how its columns are called."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from mlguide_assets.define.prediction import Predict, PredictEvent
 from mlguide_assets.define.schema import Schema
@@ -224,3 +225,14 @@ def decision_of(schema: Schema, predict: Predict) -> Decision:
     own = [ids.get(name, name) for name in event.key]
     keys = tuple(dict.fromkeys([*ids.values(), time, *own]))
     return Decision(predict.each, nouns, time, keys, predict.choose)
+
+
+def final_after(schema: Schema, predict: Predict) -> timedelta:
+    """How long after a decision its outcome is final: all that decides it has happened, and has arrived."""
+    if isinstance(predict, PredictEvent):
+        return predict.label.window + (schema.event(predict.each).arrives_within or timedelta())
+    ahead = [condition for condition in (predict.label, predict.having) if condition]
+    return max(
+        (condition.within or timedelta()) + (schema.event(condition.count).arrives_within or timedelta())
+        for condition in ahead
+    )

@@ -4,14 +4,14 @@ This is the schema of a problem file; its sections are in the modules beside thi
 `loading.py`; every later stage takes the validated `Problem` and nothing else.
 """
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from mlguide_assets.define.conditions import check_comparisons
 from mlguide_assets.define.contracts import Rule
-from mlguide_assets.define.decision import Decision, decision_of, plural, with_article
+from mlguide_assets.define.decision import Decision, decision_of, final_after, plural, with_article
 from mlguide_assets.define.entity_features import entity_features
 from mlguide_assets.define.features import Features
 from mlguide_assets.define.operations import Retraining, Serving, Watching
@@ -180,6 +180,11 @@ class Problem(Strict):
     def chooses(self) -> bool:
         """Whether a decision chooses among candidates."""
         return isinstance(self.predict, PredictEvent) and self.predict.choose is not None
+
+    @property
+    def final_after(self) -> timedelta:
+        """How long after a decision its outcome is final, late rows included (`arrives_within`)."""
+        return final_after(self.schema, self.predict)
 
     @property
     def ends_unit(self) -> bool:

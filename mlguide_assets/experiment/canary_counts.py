@@ -45,7 +45,7 @@ def _with_outcome(plan: ibis.Table, actions: ibis.Table, problem: Problem, until
     decision, label = problem.decision, problem.label
     made = actions.filter(
         actions[label.column].cast("string") == label.positive,
-        actions[decision.time] <= ibis.timestamp(until - label.window),
+        actions[decision.time] <= ibis.timestamp(until - problem.final_after),
     ).select(done_to=actions[decision.unit_id], at=actions[decision.time])
     met = plan.inner_join(made, [plan[decision.unit_id] == made.done_to, plan.scoring_date == made["at"].date()])
     return met.filter(met["at"] >= met.planned_at)

@@ -58,7 +58,7 @@ COLUMNS = {
         "information": "Units whose outcome window is closed, over those planned.",
         "boundary": "How many standard errors the primary metric must differ by at this look.",
         "units": "Exposed units.",
-        "waiting": "Exposed units whose outcome window is still open: they are in no number.",
+        "waiting": "Exposed units whose outcome is not known yet: they are in no number.",
         "control": "The primary metric of the control.",
         "treatment": "The primary metric of the arm to ship, else of the first other arm.",
         "ratio": "Treatment over control.",

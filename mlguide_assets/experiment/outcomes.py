@@ -2,6 +2,7 @@
 
 By intention to treat: a unit counts in the arm that it met first, whatever was done with it afterwards. What happens
 within the outcome window after its first exposure counts, and only once all of it is final; until then the unit waits.
+An empty label is not known yet, as in training: a unit with one, and without a positive outcome, goes on waiting.
 """
 
 from datetime import datetime, timedelta
@@ -46,17 +47,19 @@ def unit_outcomes(
     made = actions.filter(actions[decision.time].notnull()).select(
         done_to=actions[decision.unit_id],
         at=actions[decision.time],
-        positive=(actions[label.column].cast("string") == label.positive).fill_null(False),
+        positive=actions[label.column].cast("string") == label.positive,
     )
     met = exposures.left_join(made, exposures.unit_id == made.done_to)
     within = (met["at"] >= met.exposed_at) & (met["at"] < met.exposed_at + _interval(window))
     before = (met["at"] < met.exposed_at) & (met["at"] >= met.exposed_at - _interval(BEFORE))
     counted = met.group_by("unit_id", "arm", "exposed_at").agg(
-        positives=(within & met.positive).sum(),
+        positives=(within & met.positive).sum().fill_null(0),
+        unknown=(within & met.positive.isnull()).sum().fill_null(0),
         actions=within.sum(),
         earlier=before.sum(),
     )
-    closed = counted.exposed_at + _interval(closes) <= ibis.timestamp(until)
+    over = counted.exposed_at + _interval(closes) <= ibis.timestamp(until)
+    closed = over & ((counted.positives > 0) | (counted.unknown == 0))
     names = entity_features(problem.schema, problem.predict, problem.features.declared)
     columns = {names[of]: of[1] for of in names if of[0] == problem.decision.unit and of[1] in members.columns}
     slices = [name for name in problem.slices if name in columns]
@@ -68,7 +71,7 @@ def unit_outcomes(
         *slices,
         **{
             "closed": closed,
-            OUTCOME: ibis.ifelse(closed, (counted.positives.fill_null(0) > 0).cast("int8"), ibis.null("int8")),
+            OUTCOME: ibis.ifelse(closed, (counted.positives > 0).cast("int8"), ibis.null("int8")),
             ACTIONS: ibis.ifelse(closed, counted.actions.fill_null(0).cast("int64"), ibis.null("int64")),
             EARLIER: counted.earlier.fill_null(0).cast("int64"),
         },

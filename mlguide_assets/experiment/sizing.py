@@ -186,7 +186,7 @@ def _measured(
     units = unit_outcomes(exposures, actions, may, experiment, problem, until=until)
     metric = units[experiment.primary.metric].cast("float64")
     found: dict[str, Any] = (
-        units.agg(units=units.count(), mean=metric.mean(), sd=metric.std(how="sample")).to_pyarrow().to_pylist()[0]
+        units.agg(units=metric.count(), mean=metric.mean(), sd=metric.std(how="sample")).to_pyarrow().to_pylist()[0]
     )
     return found
 

@@ -146,7 +146,7 @@ class Experiment(Strict):
 
     def closes_after(self, problem: Problem) -> timedelta:
         """So long after its first exposure everything that counts of a unit is final, the last label included."""
-        return self.window(problem) + problem.label.window
+        return self.window(problem) + problem.final_after
 
     def days_until_closed(self, problem: Problem) -> int:
         """The same in days, of which the last may have begun only."""
@@ -180,10 +180,15 @@ def parse_experiment(content: bytes, path: Path, problem: Problem) -> Experiment
     if found.looks[-1] < closes:
         raise InputError(
             f"{path}, looks: the last look is {_days(found.looks[-1])} after the start, but no outcome is final before "
-            f"{_days(closes)} (outcome_window {_days(found.window(problem))} and label.window "
-            f"{_days(problem.label.window)}): look later, or shorten outcome_window."
+            f"{_days(closes)} (outcome_window {_days(found.window(problem))} and {_until_final(problem)}): look later, "
+            "or shorten outcome_window."
         )
     return found
+
+
+def _until_final(problem: Problem) -> str:
+    window, late = problem.label.window, problem.final_after - problem.label.window
+    return f"label.window {_days(window)}" + (f" and arrives_within {_days(late)}" if late else "")
 
 
 def refuse_without_choice(problem: Problem) -> None:

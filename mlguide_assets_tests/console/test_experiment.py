@@ -1,6 +1,7 @@
 """`mlguide experiment …` in a home: from the plan to the end, in text and as JSON."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,10 @@ def test_an_experiment_is_planned_started_followed_and_stopped(home: Home) -> No
     (status,) = answer(home, "status")
     assert (status["day"], status["share"], status["looks_taken"], status["next_look"]) == (1, 1, 0, "2024-03-22")
     assert sum(status["exposed"].values()) == status["waiting"] == len(arms)
+    per_arm = Counter(arms.values())
+    assert status["waiting_per_arm"] == status["exposed"] == per_arm
+    shown = f"wait for their outcome (generic {per_arm['generic']}, personal {per_arm['personal']})"
+    assert shown in run(home, "status").stdout
     lost = {"generic": 10, "personal": 8}
     made = [(unit, 1.0, unit % 97 < lost[arm]) for unit, arm in arms.items()]
     lake.write("user_emails", history(*made, *((unit, 21.0, False) for unit in range(1, 400))))

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.define.policies import Exploration, Policies
+from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.choices import Choosing, plan_choices
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.actions import actions_of, members_of, tables_of_actions
@@ -19,6 +20,7 @@ from mlguide_assets.experiment.off_policy.planned import planned_decisions, poli
 from mlguide_assets.experiment.outcomes import lost_before, unit_outcomes
 from mlguide_assets.experiment.sizing import population_of
 from mlguide_assets.experiment.specification import refuse_without_choice
+from mlguide_assets.prepare.decisions.rows import decision_rows
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.train.propensity import uniform_ratios
 from mlguide_assets_tests.experiment.files import parse, text
@@ -48,7 +50,7 @@ PROBLEM = problem_of(COUPONS, Path("nowhere"))
 CUSTOMERS, CODES = [f"c-{number:02}" for number in range(40)], ["A10", "B20", "C30"]
 
 
-def offers(*rows: tuple[str, str, datetime, bool]) -> pa.Table:
+def offers(*rows: tuple[str, str, datetime, bool | None]) -> pa.Table:
     names = ("client", "code", "offered_on", "left")
     types = [pa.string(), pa.string(), pa.timestamp("us"), pa.bool_()]
     columns = zip(names, zip(*rows, strict=True), types, strict=True)
@@ -169,3 +171,53 @@ def test_where_the_outcome_ended_every_unit_the_refusal_says_so() -> None:
     members = members_of({"offers": ibis.memtable(rows)}, PROBLEM)
     with pytest.raises(InputError, match=r"no unit is eligible: 1 unit that would be has had the outcome before; set"):
         population_of(which, PROBLEM, actions=actions, members=members, until=until)
+
+
+def outcomes(problem: Problem, rows: pa.Table, until: datetime) -> dict[str, tuple[bool, int | None]]:
+    """Whether each of two units, both exposed at the start, is closed, and with which outcome."""
+    units = {"unit_id": ["c-1", "c-2"], "arm": ["generic", "personal"], "exposed_at": [START] * 2}
+    actions, members = (each({"offers": ibis.memtable(rows)}, problem) for each in (actions_of, members_of))
+    which = parse(text(unit="customer_id", eligibility="[]", outcome_window="7d", looks="[21d]"), problem)
+    found = unit_outcomes(ibis.memtable(units), actions, members, which, problem, until=until)
+    return {row["unit_id"]: (row["closed"], row["outcome"]) for row in found.to_pyarrow().to_pylist()}
+
+
+def test_an_empty_label_is_waited_for_however_old_it_is() -> None:
+    until, day = START + timedelta(days=90), START + timedelta(days=1)
+    first, other = ("c-1", "A10", day, None), ("c-2", "A10", day, False)
+    assert outcomes(PROBLEM, offers(first, other), until) == {"c-1": (False, None), "c-2": (True, 0)}
+    left = ("c-1", "A10", START + timedelta(days=2), True)
+    assert outcomes(PROBLEM, offers(first, left, other), until)["c-1"] == (True, 1)
+    assert outcomes(PROBLEM, offers(("c-1", "A10", day, False), other), until)["c-1"] == (True, 0)
+    decisions = planned_decisions(
+        ibis.memtable(planned(None)),
+        actions_of(
+            {"offers": ibis.memtable(offers(*((unit, code, day, None) for unit in CUSTOMERS for code in CODES)))},
+            PROBLEM,
+        ),
+        PROBLEM,
+        until=until,
+    )
+    assert set(decisions["acted"].to_pylist()) == {False}
+
+
+def test_rows_that_arrive_late_are_waited_for_as_in_training() -> None:
+    late = {**COUPONS["tables"]["offers"], "arrives_within": "10d"}
+    problem = problem_of({**COUPONS, "tables": {**COUPONS["tables"], "offers": late}}, Path("nowhere"))
+    rows = offers(("c-1", "A10", START, False), ("c-2", "A10", START, True))
+    # A window of 7 days, labels of 3, and 10 until the last row is there: as the decisions that are trained on.
+    early, closes = START + timedelta(days=19, hours=23), START + timedelta(days=20)
+    assert outcomes(problem, rows, early) == {"c-1": (False, None), "c-2": (False, None)}
+    assert outcomes(problem, rows, closes) == {"c-1": (True, 0), "c-2": (True, 1)}
+    tables = {"offers": ibis.memtable(rows), "coupons": ibis.memtable({"code": CODES, "kind": CODES})}
+    trained = decision_rows(tables, problem, clock=closes).to_pyarrow().to_pylist()
+    assert {row["matured_at"] for row in trained} == {START + problem.final_after}
+    with pytest.raises(
+        InputError, match=r"before 20 days \(outcome_window 7 days and label.window 3 days and arrives_"
+    ):
+        parse(text(unit="customer_id", eligibility="[]", outcome_window="7d", looks="[19d]"), problem)
+    decisions = (
+        planned_decisions(ibis.memtable(planned(None)), actions_of(tables, problem), problem, until=until)
+        for until in (START + timedelta(days=14) - timedelta(hours=1), START + timedelta(days=14))
+    )
+    assert [bool(each.num_rows) for each in decisions] == [False, True]

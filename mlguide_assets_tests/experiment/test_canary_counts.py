@@ -6,14 +6,17 @@ from typing import Any
 
 import ibis
 import pyarrow as pa
+import pytest
 
 from mlguide_assets.deploy.landing import PREDICTION_LOG, log_schema
 from mlguide_assets.experiment.canary_counts import canary_counts
 from mlguide_assets.experiment.canary_record import Progress
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.statistics.confidence_sequences import Stage
+from mlguide_assets_tests.email_case import SEND_PLAN
 from mlguide_assets_tests.experiment.files import PROBLEM
 from mlguide_assets_tests.experiment.worlds import sends
+from mlguide_assets_tests.samples import sample_problem
 
 SCHEMA = log_schema(PROBLEM.decision)
 
@@ -64,3 +67,24 @@ def test_slow_is_what_the_own_model_takes_not_the_wait_for_the_other(tmp_path: P
         answered(4, "champion", "failed", scoring_ms=None),
     )
     assert found["slow"] == [Stage(1, 1, 0.05)]
+
+
+@pytest.mark.parametrize(("until", "units"), [(timedelta(days=16), 0), (timedelta(days=17), 1)])
+def test_an_outcome_counts_once_the_last_row_of_its_time_has_arrived(
+    until: timedelta, units: int, tmp_path: Path
+) -> None:
+    late = sample_problem("nowhere", tables={"user_emails": {"arrives_within": "10d"}})
+    shares = {"challenger": 0.5, "champion": 0.5}
+    planned = {
+        "scoring_date": DAY,
+        "planned_at": NOON - timedelta(hours=12),
+        "policy_shares": shares,
+        "decision": "send",
+    }
+    arms = [{"user_id": unit, "arm": arm, "experiment": "canary-2"} for unit, arm in ((1, "canary"), (2, "champion"))]
+    lake = Lake(tmp_path)
+    lake.write_partition(SEND_PLAN, DAY.isoformat(), pa.Table.from_pylist([planned | each for each in arms]))
+    progress = Progress("2", "1", "advance", 1, 0.5, "", DAY, DAY, DAY, ((NOON, 0.5),))
+    made = ibis.memtable(sends((1, 0.5, True), (2, 0.5, False)))
+    found = canary_counts(lake, late, progress, actions=made, until=NOON + until, slow_ms=SLOW_MS)
+    assert sum(stage.treatment for stage in found["outcome"]) == units

@@ -116,7 +116,7 @@ def _final_days(lake: Lake, problem: Problem, until: datetime | None) -> list[st
     table = problem.decision.plan_table
     if until is None or not lake.exists(table):
         return []
-    last = (until - problem.label.window - timedelta(days=1)).date().isoformat()
+    last = (until - problem.final_after - timedelta(days=1)).date().isoformat()
     return sorted(day for day in lake.snapshot(table).partitions if day <= last)[-PLANNED_DAYS:]
 
 

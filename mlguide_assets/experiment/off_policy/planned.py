@@ -49,7 +49,7 @@ class PolicyValue:
 
 
 def planned_decisions(plans: ibis.Table, actions: ibis.Table, problem: Problem, *, until: datetime) -> pa.Table:
-    """The decisions of the plans whose outcomes are final, and what came of them.
+    """The decisions of the plans whose outcomes are final and known, and what came of them.
 
     Args:
         plans: rows of the plan, of any days.
@@ -63,7 +63,7 @@ def planned_decisions(plans: ibis.Table, actions: ibis.Table, problem: Problem, 
     """
     decision, label = problem.decision, problem.label
     unit, choose, act = decision.unit_id, str(decision.choose_id), decision.actions[0]
-    final = until - label.window - timedelta(days=1)
+    final = until - problem.final_after - timedelta(days=1)
     day = plans.scoring_date.cast("timestamp")
     # A plan that was made when its day was over chose nothing.
     known = plans.filter(day <= ibis.timestamp(final), plans.planned_at < day + ibis.interval(days=1))
@@ -73,7 +73,7 @@ def planned_decisions(plans: ibis.Table, actions: ibis.Table, problem: Problem, 
         done=actions[choose],
         at=actions[decision.time],
         on=actions[decision.time].date(),
-        positive=(actions[label.column].cast("string") == label.positive).fill_null(False),
+        positive=actions[label.column].cast("string") == label.positive,
     )
     both = known.left_join(made, [known.unit_id == made.done_to, known.scoring_date == made.on])
     acted = both.done.notnull() & (both["at"] > both.planned_at)
@@ -88,8 +88,11 @@ def planned_decisions(plans: ibis.Table, actions: ibis.Table, problem: Problem, 
         policy_propensities=both.policy_propensities.first(),
         acted=acted.any(),
         followed=(as_planned | ~acted).all(),
-        reward=(as_planned & both.positive).any().cast("float64"),
+        reward=(as_planned & both.positive.fill_null(False)).any().cast("float64"),
+        unknown=(as_planned & both.positive.isnull()).any().fill_null(False),
     )
+    # An empty label is not known yet, however old it is: it is no negative.
+    decisions = decisions.filter((decisions.reward > 0) | ~decisions.unknown).drop("unknown")
     rows: pa.Table = plans.get_backend().to_pyarrow(decisions.order_by("scoring_date", "unit_id"))
     return rows
 

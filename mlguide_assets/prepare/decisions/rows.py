@@ -9,7 +9,7 @@ from typing import Protocol
 
 import ibis
 
-from mlguide_assets.define.decision import id_column
+from mlguide_assets.define.decision import final_after, id_column
 from mlguide_assets.define.prediction import Condition, PredictEntity, PredictEvent
 from mlguide_assets.define.schema import EntityTable, Schema
 from mlguide_assets.prepare.decisions.cut_offs import CutOffs, counts_at
@@ -66,7 +66,7 @@ def _each_event(tables: Tables, problem: Deciding, predict: PredictEvent, clock:
     names = [column_name(event, name) for name in (*event.unique_by, *predict.known) if name != event.own_time]
     own = [name for name in dict.fromkeys(names) if name not in ids]
     at = time_column(problem)
-    final = rows[AT] + micros(predict.label.window + (event.arrives_within or timedelta()))
+    final = rows[AT] + micros(final_after(problem.schema, predict))
     label = ibis.ifelse(final <= _literal(clock), rows[POSITIVE].cast("int8"), ibis.null("int8"))
     decided = {at: timestamp_of(rows[AT]), predict.label.column: label, MATURED_AT: timestamp_of(final)}
     return rows.select(*ids, **decided, **{name: rows[name] for name in own})
@@ -110,7 +110,7 @@ def _at_cut_offs(
     """What is asked about at each cut-off, with the count of its future."""
     key = id_column(predict.each)
     rows = _asked_about(tables, problem, predict, cut_offs)
-    final = cut_offs.instant(rows.cut_off) + micros(_until_final(problem.schema, predict))
+    final = cut_offs.instant(rows.cut_off) + micros(final_after(problem.schema, predict))
     rows = rows.mutate(final=final, matured=final <= _literal(clock))
     if predict.having is not None:
         met = _meeting(rows, _future(tables, problem, predict, predict.having, cut_offs), predict.having, key)
@@ -128,15 +128,6 @@ def _asked_about(tables: Tables, problem: Deciding, predict: PredictEntity, cut_
         return rows
     past = _past(tables, problem, predict, predict.where, cut_offs)
     return _meeting(rows, past, predict.where, id_column(predict.each))
-
-
-def _until_final(schema: Schema, predict: PredictEntity) -> timedelta:
-    """From a cut-off until all that decides its row has happened and arrived."""
-    ahead = [condition for condition in (predict.label, predict.having) if condition]
-    return max(
-        (condition.within or timedelta()) + (schema.event(condition.count).arrives_within or timedelta())
-        for condition in ahead
-    )
 
 
 def _existing(tables: Tables, problem: Deciding, noun: str, cut_offs: CutOffs) -> ibis.Table:

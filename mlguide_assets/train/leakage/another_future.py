@@ -36,7 +36,7 @@ def another_future(history: History, problem: Problem, instant: int, chance: np.
         rows = _exchanged(rows, own, later, chance)
         rows = _exchanged(rows, own - set(keeps), ~later & (written >= instant), chance)
         if decides:
-            final = at + micros(problem.label.window + (event.arrives_within or problem.label.window * 0))
+            final = at + micros(problem.final_after)
             rows = _turned(rows, final > instant, problem)
         found[name] = rows.filter(pa.array(~happens | (chance.random(len(at)) < 0.5)))
     for name, table in problem.schema.entity_tables.items():
