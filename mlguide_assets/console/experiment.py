@@ -155,6 +155,9 @@ def show_results(home: Home, name: str, as_json: bool) -> None:
             f"  {counted(row['units'], 'unit')}, {row['waiting']:,} {agreeing(row['waiting'], 'wait')}"
             f"{_of_arms(row['evidence']['waiting'])}. {row['reason']}"
         )
+        for check in row["evidence"]["health"]:
+            if check["passed"] and check["warning"]:
+                screen.print(f"  unusual: {check['check']}: {check['text']}")
         if row["ratio"] is not None:
             ratio = f"{row['ratio']:.3f} ({_number(row['ratio_low'])} to {_number(row['ratio_high'])})"
             means = f"{row['control']:.4g} against {row['treatment']:.4g}"

@@ -40,7 +40,16 @@ def actions_of(tables: Tables, problem: Problem) -> ibis.Table:
 
 
 def members_of(tables: Tables, problem: Problem) -> ibis.Table:
-    """The units, a row each: `id`, and the columns of their own table; of several rows of one unit the newest.
+    """The units, a row each, as `versions_of`; of several rows of one unit the newest."""
+    rows, table = versions_of(tables, problem), problem.schema.entity(problem.decision.unit)
+    if table is None or table.history is None:
+        return rows
+    newest = ibis.row_number().over(group_by="id", order_by=ibis.desc(table.history.from_))
+    return rows.mutate(_place=newest).filter(lambda t: t["_place"] == 0).drop("_place")
+
+
+def versions_of(tables: Tables, problem: Problem) -> ibis.Table:
+    """All rows of the units, several of one where their table has a history: `id`, and the columns of that table.
 
     Units that no table declares are those that an action met.
     """
@@ -49,9 +58,6 @@ def members_of(tables: Tables, problem: Problem) -> ibis.Table:
     if table is None:
         return actions_of(tables, problem).select(id=problem.decision.unit_id).distinct()
     rows = tables[str(problem.schema.table_of(unit))]
-    if table.history is not None:
-        newest = ibis.row_number().over(group_by=table.key, order_by=ibis.desc(table.history.from_))
-        rows = rows.mutate(_place=newest).filter(lambda t: t["_place"] == 0).drop("_place")
     columns = {name: rows[name] for name in rows.columns if name not in ("id", table.key)}
     return rows.select(id=rows[table.key], **columns)
 

@@ -116,7 +116,7 @@ def look_day(home: Home, lake: Lake, problem: Problem, *, tables: "Tables", run_
     """
     if not lake.exists(EXPERIMENTS):
         return Looked()
-    from mlguide_assets.experiment.actions import actions_of, members_of
+    from mlguide_assets.experiment.actions import actions_of, versions_of
     from mlguide_assets.experiment.criterion import decide_on_waiting
     from mlguide_assets.experiment.ledger import results, running
     from mlguide_assets.experiment.looks import take_looks
@@ -125,7 +125,7 @@ def look_day(home: Home, lake: Lake, problem: Problem, *, tables: "Tables", run_
     from mlguide_assets.prepare.clock import data_clock
 
     before = {each.key: each for each in running(lake)}
-    actions, members = actions_of(tables, problem), members_of(tables, problem)
+    actions, members = actions_of(tables, problem), versions_of(tables, problem)
     until = data_clock(actions, problem.decision.time) if before else None
     added = (
         take_looks(lake, problem, actions=actions, members=members, until=until, run_id=run_id)

@@ -90,6 +90,8 @@ class Design:
         secondary: exploratory metrics (Benjamini-Hochberg); they never decide.
         covariates: numeric columns known before exposure. They are checked for balance, and reduce variance (CUPED).
         segments: columns in each of whose values the ratio of the arms is checked.
+        changing: those of them whose values may be younger than the exposure. An arm may have changed them, so their
+            check only warns.
         weights: planned share of each arm, in any unit; empty: equal shares of the arms found.
         alpha: two-sided level of the primary metrics, and one-sided level of each guardrail.
         looks: None where the analysis is made once, with a sample size fixed beforehand.
@@ -111,6 +113,7 @@ class Design:
     secondary: tuple[Metric, ...] = ()
     covariates: tuple[str, ...] = ()
     segments: tuple[str, ...] = ()
+    changing: tuple[str, ...] = ()
     weights: Mapping[str, float] = field(default_factory=dict)
     alpha: float = 0.05
     looks: Looks | None = None

@@ -97,6 +97,10 @@ def _segment_ratios(
     worst = int(np.argmin(p_values))
     value, p = list(tested)[worst], min(1.0, float(p_values[worst]) * len(tested))
     text = f"among {len(tested):,} segments, {value!r} is farthest from the plan ({p_text(p)}, Bonferroni)"
+    if column in design.changing:
+        if p < warn:
+            text += f"; {column} is as of today: an arm may have changed it since the exposure, so this only warns"
+        return HealthCheck(name, len(tested), p, True, text, warning=p < warn)
     return HealthCheck(name, len(tested), p, p >= block, text, warning=p < warn)
 
 

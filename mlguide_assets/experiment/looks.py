@@ -21,7 +21,7 @@ from mlguide_assets.experiment.design import Design, Guardrail, Kind, Looks, Met
 from mlguide_assets.experiment.exposure import exposures_of
 from mlguide_assets.experiment.health import check_health
 from mlguide_assets.experiment.ledger import end, results, running, table_lock
-from mlguide_assets.experiment.outcomes import ACTIONS, EARLIER, OUTCOME, unit_outcomes
+from mlguide_assets.experiment.outcomes import ACTIONS, COLUMNS, EARLIER, OUTCOME, changing_slices, unit_outcomes
 from mlguide_assets.experiment.results import Analysis, Effect
 from mlguide_assets.experiment.rows import check_rows
 from mlguide_assets.experiment.specification import Experiment
@@ -145,8 +145,14 @@ def faults_of(units: ibis.Table, experiment: Experiment) -> list[str]:
     return [check.text for check in health if check.check in _DAILY and not check.passed]
 
 
-def design_of(experiment: Experiment, units: ibis.Table, looks: Looks | None) -> Design:
-    """How the units of an experiment are analysed, as its file says."""
+def design_of(
+    experiment: Experiment, units: ibis.Table, looks: Looks | None, *, changing: Sequence[str] = ()
+) -> Design:
+    """How the units of an experiment are analysed, as its file says.
+
+    Args:
+        changing: see `outcomes.changing_slices`.
+    """
     primary = experiment.primary
     return Design(
         unit="unit_id",
@@ -159,6 +165,7 @@ def design_of(experiment: Experiment, units: ibis.Table, looks: Looks | None) ->
         ),
         covariates=(EARLIER,),
         segments=tuple(name for name in units.columns if name not in _NO_SEGMENTS),
+        changing=tuple(changing),
         weights={arm.name: arm.weight for arm in experiment.arms},
         alpha=experiment.alpha,
         looks=looks,
@@ -168,7 +175,7 @@ def design_of(experiment: Experiment, units: ibis.Table, looks: Looks | None) ->
     )
 
 
-_NO_SEGMENTS = ("unit_id", "arm", "exposed_at", "closed", TRIGGER, OUTCOME, ACTIONS, EARLIER)
+_NO_SEGMENTS = (*COLUMNS, TRIGGER)
 
 
 def information(closed: int, planned: int, before: float, look: Look, looks: int) -> float:
@@ -198,7 +205,8 @@ def _row(
     before = earlier[-1] if earlier else 0.0
     now = information(closed, started.planned_units, before, look, len(experiment.looks))
     fractions = (*earlier, now)
-    analysis = analyse(known, design_of(experiment, known, Looks(fractions, look.is_final)))
+    looks = Looks(fractions, look.is_final)
+    analysis = analyse(known, design_of(experiment, known, looks, changing=changing_slices(problem)))
     return {
         "experiment": experiment.name,
         "version": experiment.version,

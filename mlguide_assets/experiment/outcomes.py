@@ -5,6 +5,7 @@ within the outcome window after its first exposure counts, and only once all of 
 An empty label is not known yet, as in training: a unit with one, and without a positive outcome, goes on waiting.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import ibis
@@ -12,12 +13,16 @@ import ibis
 from mlguide_assets.define.entity_features import entity_features
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.experiment.specification import Experiment
+from mlguide_assets.prepare.features.events import AT, microseconds, with_entity
 
 OUTCOME, ACTIONS = "outcome", "actions"
 EARLIER = "earlier_actions"
 """Actions that a unit met in `BEFORE` before its exposure: no arm can have changed them, so they reduce variance."""
 
 BEFORE = timedelta(days=28)
+
+COLUMNS = ("unit_id", "arm", "exposed_at", "closed", OUTCOME, ACTIONS, EARLIER)
+"""Of the table of outcomes, but those that slices are made by."""
 
 
 def unit_outcomes(
@@ -34,7 +39,8 @@ def unit_outcomes(
     Args:
         exposures: unit_id, arm and exposed_at, one row per unit and arm.
         actions: as of `actions.actions_of`.
-        members: as of `actions.members_of`.
+        members: as of `actions.versions_of`: a unit's columns are taken as they were when it was exposed, since
+            what an arm does may change them.
         until: the data's clock.
 
     Returns:
@@ -60,11 +66,8 @@ def unit_outcomes(
     )
     over = counted.exposed_at + _interval(closes) <= ibis.timestamp(until)
     closed = over & ((counted.positives > 0) | (counted.unknown == 0))
-    names = entity_features(problem.schema, problem.predict, problem.features.declared)
-    columns = {names[of]: of[1] for of in names if of[0] == problem.decision.unit and of[1] in members.columns}
-    slices = [name for name in problem.slices if name in columns]
-    known = members.select("id", **{name: members[columns[name]] for name in slices})
-    return counted.left_join(known, counted.unit_id == known.id).select(
+    slices = {name: column for name, column in _slices(problem).items() if column in members.columns}
+    return _at_exposure(counted, members, slices, problem).select(
         "unit_id",
         "arm",
         "exposed_at",
@@ -76,6 +79,33 @@ def unit_outcomes(
             EARLIER: counted.earlier.fill_null(0).cast("int64"),
         },
     )
+
+
+def changing_slices(problem: Problem) -> tuple[str, ...]:
+    """Slices of units by what may have changed since their exposure: no table says what it was then."""
+    table = problem.schema.entity(problem.decision.unit)
+    changing = table.changing if table is not None else ()
+    return tuple(name for name, column in _slices(problem).items() if column in changing)
+
+
+def _slices(problem: Problem) -> dict[str, str]:
+    """By which columns of their own units are sliced: the name of each slice, and its column."""
+    names = entity_features(problem.schema, problem.predict, problem.features.declared)
+    unit = problem.decision.unit
+    columns = {name: column for (noun, column), name in names.items() if noun == unit}
+    return {f"{unit}_{name}" if name in COLUMNS else name: columns[name] for name in problem.slices if name in columns}
+
+
+def _at_exposure(units: ibis.Table, members: ibis.Table, wanted: Mapping[str, str], problem: Problem) -> ibis.Table:
+    """Units with columns of their own table, as valid when they were exposed."""
+    unit, schema = problem.decision.unit, problem.schema
+    table = schema.entity(unit)
+    if table is None or not wanted:
+        return units
+    tables = {str(schema.table_of(unit)): members.mutate(**{table.key: members.id})}
+    asked = units.mutate(**{problem.decision.unit_id: units.unit_id, AT: microseconds(units.exposed_at)})
+    found = with_entity(asked, unit, wanted, tables, schema, kept_before_known=True)
+    return found.select(*units.columns, *wanted)
 
 
 def lost_before(actions: ibis.Table, problem: Problem, instant: datetime) -> ibis.Table:

@@ -13,11 +13,14 @@ from mlguide_assets.define.policies import Exploration, Policies
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.choices import Choosing, plan_choices
 from mlguide_assets.errors import InputError
-from mlguide_assets.experiment.actions import actions_of, members_of, tables_of_actions
+from mlguide_assets.experiment.actions import actions_of, members_of, tables_of_actions, versions_of
+from mlguide_assets.experiment.analysis import analyse
 from mlguide_assets.experiment.assignment import assigned_on
+from mlguide_assets.experiment.design import Looks
 from mlguide_assets.experiment.exposure import exposed_by_plan, exposures_of, record_exposures
+from mlguide_assets.experiment.looks import design_of
 from mlguide_assets.experiment.off_policy.planned import planned_decisions, policy_log
-from mlguide_assets.experiment.outcomes import lost_before, unit_outcomes
+from mlguide_assets.experiment.outcomes import changing_slices, lost_before, unit_outcomes
 from mlguide_assets.experiment.sizing import population_of
 from mlguide_assets.experiment.specification import refuse_without_choice
 from mlguide_assets.prepare.decisions.rows import decision_rows
@@ -221,3 +224,65 @@ def test_rows_that_arrive_late_are_waited_for_as_in_training() -> None:
         for until in (START + timedelta(days=14) - timedelta(hours=1), START + timedelta(days=14))
     )
     assert [bool(each.num_rows) for each in decisions] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("more", "before", "passed", "warns"),
+    [
+        ({"history": {"from": "since", "to": "till"}}, {"basic"}, True, False),
+        ({}, {"basic", "gold"}, True, True),
+        # Whoever says that it never changes is taken at his word.
+        ({"static": ["tier"]}, {"basic", "gold"}, False, True),
+    ],
+    ids=["a history", "as of today", "static"],
+)
+def test_a_slice_that_the_treatment_changes_does_not_withhold_the_numbers(
+    more: dict[str, Any], before: set[str], passed: bool, warns: bool
+) -> None:
+    times = {"since": "time", "till": "time"} if more.get("history") else {}
+    customers = {"entity": "customer", "key": "client", "columns": {"tier": "category"} | times, **more}
+    values = {**COUPONS, "tables": {**COUPONS["tables"], "customers": customers}, "evaluation": {"slices": ["tier"]}}
+    problem = problem_of(values, Path("nowhere"))
+    units, changed = [f"c-{number}" for number in range(400)], START + timedelta(days=8)
+    arms = [("generic", "personal")[number % 2] for number in range(400)]
+    # The better offers made everybody gold, a week after the exposure.
+    now = ["gold" if arm == "personal" else "basic" for arm in arms]
+    rows = {"client": units, "tier": now}
+    if times:
+        first = {
+            "client": units,
+            "tier": ["basic"] * 400,
+            "since": [START - changed.resolution] * 400,
+            "till": [changed] * 400,
+        }
+        last = {**rows, "since": [changed] * 400, "till": [None] * 400}
+        rows = pa.concat_tables([pa.table(first), pa.table(last).cast(pa.table(first).schema)])
+    left = offers(*((unit, "A10", START + timedelta(days=1), place % 5 == 0) for place, unit in enumerate(units)))
+    tables = {"offers": ibis.memtable(left), "customers": ibis.memtable(rows)}
+    exposures = ibis.memtable({"unit_id": units, "arm": arms, "exposed_at": [START] * 400})
+    which = parse(text(unit="customer_id", eligibility="[]", guardrails="[]", outcome_window="7d"), problem)
+    actions, members = actions_of(tables, problem), versions_of(tables, problem)
+    found = unit_outcomes(exposures, actions, members, which, problem, until=START + timedelta(days=21)).to_pyarrow()
+    assert (found.num_rows, set(found["tier"].to_pylist())) == (400, before)
+    rows = ibis.memtable(found)
+    design = design_of(which, rows, Looks((1.0,), final=True), changing=changing_slices(problem))
+    analysis = analyse(rows, design)
+    check = next(each for each in analysis.health if each.check == "sample_ratio:tier")
+    assert (check.passed, check.warning, analysis.healthy) == (passed, warns, passed)
+    assert ("this only warns" in check.text) == (passed and warns)
+
+
+@pytest.mark.parametrize("name", ["arm", "closed", "outcome"])
+def test_a_slice_that_is_called_as_a_column_of_outcomes_gets_its_entity_in_front(name: str) -> None:
+    customers = {"entity": "customer", "key": "client", "static": True, "columns": {name: "category"}}
+    problem = problem_of({**COUPONS, "tables": {**COUPONS["tables"], "customers": customers}}, Path("nowhere"))
+    tables = {
+        "offers": ibis.memtable(offers(("c-1", "A10", START, False))),
+        "customers": ibis.memtable({"client": ["c-1"], name: ["a"]}),
+    }
+    exposures = ibis.memtable({"unit_id": ["c-1"], "arm": ["generic"], "exposed_at": [START]})
+    which = parse(text(unit="customer_id", eligibility="[]"), problem)
+    actions, members = actions_of(tables, problem), versions_of(tables, problem)
+    units = unit_outcomes(exposures, actions, members, which, problem, until=START + timedelta(days=21))
+    assert units.to_pyarrow()[f"customer_{name}"].to_pylist() == ["a"]
+    assert design_of(which, units, None).segments == (f"customer_{name}",)
