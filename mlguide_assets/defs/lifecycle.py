@@ -3,6 +3,7 @@
 import dagster as dg
 
 from mlguide_assets.defs.observe import EACH_DAY
+from mlguide_assets.defs.workspace import RUN_TAGS
 
 (_EACH_DAY,) = EACH_DAY.items()
 
@@ -10,6 +11,7 @@ from mlguide_assets.defs.observe import EACH_DAY
 lifecycle = dg.define_asset_job(
     "lifecycle",
     selection=dg.AssetSelection.all() - dg.AssetSelection.tag(*_EACH_DAY),
+    tags=RUN_TAGS,
     description="Read, validate, compute features, search for the best recipe, train, evaluate, decide, install; then "
     "score and plan one day.",
 )

@@ -6,9 +6,17 @@ from datetime import datetime
 import dagster as dg
 
 from mlguide_assets.defs.days import known_days
-from mlguide_assets.defs.run_requests import AGAIN_AFTER, LOOK_EVERY, READING, reading, run_request, under_way
+from mlguide_assets.defs.run_requests import (
+    AGAIN_AFTER,
+    LOOK_EVERY,
+    READING,
+    newest_run,
+    reading,
+    run_request,
+    under_way,
+)
 from mlguide_assets.defs.train import AlarmSettings
-from mlguide_assets.defs.workspace import PROBLEM, Workspace, keys_of
+from mlguide_assets.defs.workspace import PROBLEM, RUN_TAGS, Workspace, keys_of
 
 _DECISION = PROBLEM.decision
 SCORED = (
@@ -27,6 +35,7 @@ READ = (
 refresh_job = dg.define_asset_job(
     "refresh_job",
     selection=keys_of(*READ),
+    tags=RUN_TAGS,
     # Examining takes longer than all else that a new day needs: the training does it.
     config=dg.RunConfig(ops={"leakage_alarms": AlarmSettings(known_only=True)}),
     description="Read the source, validate it, compute features, land the prediction log, and look at the champion.",
@@ -34,6 +43,7 @@ refresh_job = dg.define_asset_job(
 scoring_job = dg.define_asset_job(
     "scoring_job",
     selection=keys_of(*SCORED),
+    tags=RUN_TAGS,
     description=f"Publish the newest features online, and score {PROBLEM.scored_in_words}, for one day.",
 )
 
@@ -63,7 +73,7 @@ def scores_come_first(instance: dg.DagsterInstance, workspace: Workspace, now: d
     """Whether the day that was read last is still to be scored: for a while, what takes its turn waits for that."""
     from mlguide_assets.retrain.new_data import scores_due
 
-    newest = [next(iter(instance.get_run_records(dg.RunsFilter(job_name=job), limit=1)), None) for job in READING]
+    newest = [newest_run(instance, job) for job in READING]
     read = max((record.end_time for record in newest if record and record.end_time), default=0.0)
     # Scoring that does not come about must not keep the source from being read.
     if now.timestamp() - read > AGAIN_AFTER.total_seconds():

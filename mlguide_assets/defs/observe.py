@@ -11,6 +11,7 @@ from mlguide_assets.defs.run_requests import LOOK_EVERY, REASON, reading, run_re
 from mlguide_assets.defs.workspace import (
     OWNERS,
     PROBLEM,
+    RUN_TAGS,
     SCORING_DATES,
     Workspace,
     is_watched_here,
@@ -247,6 +248,7 @@ def serving_health(workspace: Workspace, prediction_log: Any) -> Any:
 drift_job = dg.define_asset_job(
     "drift_job",
     selection=keys_of("data_drift"),
+    tags=RUN_TAGS,
     description="Test the days that have landed against the reference.",
 )
 

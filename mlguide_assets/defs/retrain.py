@@ -7,13 +7,14 @@ import dagster as dg
 
 from mlguide_assets.defs.new_data import SCORED
 from mlguide_assets.defs.run_requests import LOOK_EVERY, TICK, under_way
-from mlguide_assets.defs.timetable import ticks_with_the_source
-from mlguide_assets.defs.workspace import OWNERS, PROBLEM, Workspace, keys_of
+from mlguide_assets.defs.timetable import Answer, ticks_with_the_source
+from mlguide_assets.defs.workspace import OWNERS, PROBLEM, RUN_TAGS, Workspace, keys_of
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from mlguide_assets.retrain.ticks import Tick
+    from mlguide_assets.define.problem import Problem
+    from mlguide_assets.retrain.ticks import Tick, Trigger
     from mlguide_assets.retrain.trigger_state import TriggerState
 
 GROUP = "retrain"
@@ -21,6 +22,7 @@ GROUP = "retrain"
 retraining_job = dg.define_asset_job(
     "retraining_job",
     selection=dg.AssetSelection.all() - keys_of(*SCORED, "data_drift"),
+    tags=RUN_TAGS,
     description="Read, validate, compute features, look for leaks, search for the best recipe, train, evaluate, "
     "decide, install. Takes minutes.",
 )
@@ -64,15 +66,34 @@ def _started(context: dg.AssetExecutionContext) -> "datetime | None":
     return datetime.fromtimestamp(record.start_time, UTC) if record and record.start_time else None
 
 
-def _ticked(
-    instance: dg.DagsterInstance, workspace: Workspace, decide: "Callable[[TriggerState], Tick]"
-) -> dg.RunRequest | dg.SkipReason:
+def _scheduled(instance: dg.DagsterInstance, workspace: Workspace, trigger: "Trigger") -> Answer:
+    """What a schedule answers when it ticks; while a model is trained, `retrain_after_training` answers later."""
+    from mlguide_assets.prepare.clock import last_day
+    from mlguide_assets.retrain.ticks import AFTER_TRAINING, WAIT, Tick, ticks_of
+    from mlguide_assets.retrain.trigger_state import landed
+    from mlguide_assets.retrain.triggers import SCHEDULED
+
+    if under_way(instance, "retraining_job"):
+        waits = Tick(trigger, WAIT, AFTER_TRAINING)
+        ticks_of(workspace.home, workspace.problem).note(waits, data_until=last_day(landed(workspace.lake)))
+        return dg.SkipReason(AFTER_TRAINING)
+    return _decided(workspace, lambda known: SCHEDULED[trigger](known, workspace.problem))
+
+
+def _watched(
+    instance: dg.DagsterInstance, workspace: Workspace, decide: "Callable[[TriggerState, Problem], Tick]"
+) -> Answer:
+    """What a sensor answers, which looks again soon."""
+    if under_way(instance, "retraining_job"):
+        return dg.SkipReason("A retraining is under way.")
+    return _decided(workspace, lambda known: decide(known, workspace.problem))
+
+
+def _decided(workspace: Workspace, decide: "Callable[[TriggerState], Tick]") -> Answer:
     """Decide, put it on record, and request a run where that is the decision."""
     from mlguide_assets.retrain.ticks import RUN, ticks_of
     from mlguide_assets.retrain.trigger_state import trigger_state
 
-    if under_way(instance, "retraining_job"):
-        return dg.SkipReason("A retraining is under way.")
     home, problem = workspace.home, workspace.problem
     ticks = ticks_of(home, problem)
     known = trigger_state(home, workspace.lake, problem, ticks)
@@ -81,19 +102,31 @@ def _ticked(
 
 
 @ticks_with_the_source(retraining_job, PROBLEM.retraining.daily)
-def retrain_daily(instance: dg.DagsterInstance, workspace: Workspace) -> dg.RunRequest | dg.SkipReason:
+def retrain_daily(instance: dg.DagsterInstance, workspace: Workspace) -> Answer:
     """Train every day on which anything new has matured."""
-    from mlguide_assets.retrain.triggers import daily
-
-    return _ticked(instance, workspace, lambda known: daily(known, workspace.problem))
+    return _scheduled(instance, workspace, "daily")
 
 
 @ticks_with_the_source(retraining_job, PROBLEM.retraining.often)
-def retrain_on_new_outcomes(instance: dg.DagsterInstance, workspace: Workspace) -> dg.RunRequest | dg.SkipReason:
+def retrain_on_new_outcomes(instance: dg.DagsterInstance, workspace: Workspace) -> Answer:
     """Train where retraining.min_new_matured have matured since the last training."""
-    from mlguide_assets.retrain.triggers import new_outcomes
+    return _scheduled(instance, workspace, "new_outcomes")
 
-    return _ticked(instance, workspace, lambda known: new_outcomes(known, workspace.problem))
+
+@dg.sensor(
+    job=retraining_job,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=LOOK_EVERY,
+    description="Decides on the ticks of schedules that came while a model was trained, once that has ended.",
+)
+def retrain_after_training(context: dg.SensorEvaluationContext, workspace: Workspace) -> Answer:
+    from mlguide_assets.retrain.ticks import ticks_of
+
+    put_off = ticks_of(workspace.home, workspace.problem).put_off()
+    if not put_off:
+        return dg.SkipReason("No tick waits for the end of a training.")
+    # One at a time: the training that the first requests may answer the others.
+    return _scheduled(context.instance, workspace, put_off[0])
 
 
 @dg.sensor(
@@ -102,10 +135,10 @@ def retrain_on_new_outcomes(instance: dg.DagsterInstance, workspace: Workspace) 
     minimum_interval_seconds=LOOK_EVERY,
     description="Trains where scores and important features have drifted two days in a row.",
 )
-def retrain_on_drift(context: dg.SensorEvaluationContext, workspace: Workspace) -> dg.RunRequest | dg.SkipReason:
+def retrain_on_drift(context: dg.SensorEvaluationContext, workspace: Workspace) -> Answer:
     from mlguide_assets.retrain.triggers import drift
 
-    return _ticked(context.instance, workspace, lambda known: drift(known, workspace.problem))
+    return _watched(context.instance, workspace, drift)
 
 
 @dg.sensor(
@@ -114,12 +147,10 @@ def retrain_on_drift(context: dg.SensorEvaluationContext, workspace: Workspace) 
     minimum_interval_seconds=LOOK_EVERY,
     description="Trains where the champion has significantly lost more than watching.max_drop, for a whole window.",
 )
-def retrain_on_performance_drop(
-    context: dg.SensorEvaluationContext, workspace: Workspace
-) -> dg.RunRequest | dg.SkipReason:
+def retrain_on_performance_drop(context: dg.SensorEvaluationContext, workspace: Workspace) -> Answer:
     from mlguide_assets.retrain.triggers import performance_drop
 
-    return _ticked(context.instance, workspace, lambda known: performance_drop(known, workspace.problem))
+    return _watched(context.instance, workspace, performance_drop)
 
 
 @dg.run_failure_sensor(

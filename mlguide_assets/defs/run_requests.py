@@ -1,4 +1,7 @@
-"""Run requests of sensors: one per reason, and another after a while where the run failed."""
+"""Run requests of sensors: one per reason, and another after a while where the run failed.
+
+Runs of other problems of the home do not count: they share Dagster's record, and the names of jobs.
+"""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -7,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from mlguide_assets.defs.workspace import PROBLEM
+from mlguide_assets.defs.workspace import PROBLEM, RUN_TAGS, is_of_this_problem
 
 LOOK_EVERY = int(PROBLEM.retraining.look_every.total_seconds())
 """Seconds between two evaluations of every sensor."""
@@ -42,7 +45,7 @@ def run_request(
     """
     if under_way(instance, job):
         return
-    records = instance.get_run_records(dg.RunsFilter(job_name=job, tags={REASON: _tag(reason)}), limit=_LOOKED_AT)
+    records = own_runs(instance, job, tags={REASON: _tag(reason)})
     if all(_may_be_requested_again(record, now) for record in records):
         tags = {**request.pop("tags", {}), REASON: _tag(reason)}
         yield dg.RunRequest(run_key=f"{reason}#{len(records)}", tags=tags, **request)
@@ -68,12 +71,29 @@ def run_request_for_range(
 
 def under_way(instance: dg.DagsterInstance, job: str) -> bool:
     """Whether a run of the job waits, starts or runs."""
-    return bool(instance.get_run_records(dg.RunsFilter(job_name=job, statuses=_UNFINISHED), limit=1))
+    return bool(own_runs(instance, job, statuses=_UNFINISHED))
 
 
 def reading(instance: dg.DagsterInstance) -> bool:
     """Whether a run that reads the source waits or runs: then half of the tables may be of the day before."""
     return any(under_way(instance, job) for job in READING)
+
+
+def own_runs(instance: dg.DagsterInstance, job: str, **filters: Any) -> list[dg.RunRecord]:
+    """The last runs of a job on the problem of this code location, the newest first.
+
+    Args:
+        filters: what else Dagster's `RunsFilter` is to ask for.
+    """
+    records = instance.get_run_records(dg.RunsFilter(job_name=job, **filters), limit=_LOOKED_AT)
+    return [record for record in records if is_of_this_problem(record.dagster_run)]
+
+
+def newest_run(instance: dg.DagsterInstance, job: str) -> dg.RunRecord | None:
+    """The newest run of a job on the problem of this code location; None where there is none."""
+    tagged = instance.get_run_records(dg.RunsFilter(job_name=job, tags=RUN_TAGS), limit=1)
+    # Runs of an earlier version have no tag.
+    return next(iter(tagged or own_runs(instance, job)), None)
 
 
 def _may_be_requested_again(record: dg.RunRecord, now: datetime) -> bool:

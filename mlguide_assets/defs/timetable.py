@@ -13,7 +13,7 @@ import dagster as dg
 
 from mlguide_assets.define.sources import SimulatorSource
 from mlguide_assets.defs.new_data import scores_come_first
-from mlguide_assets.defs.run_requests import LOOK_EVERY, under_way
+from mlguide_assets.defs.run_requests import LOOK_EVERY, newest_run, under_way
 from mlguide_assets.defs.workspace import PROBLEM, Workspace
 
 Answer = dg.RunRequest | dg.SkipReason
@@ -103,7 +103,7 @@ def _waits(instance: dg.DagsterInstance, job: str) -> str | None:
     if WORLD_TIME_VARIABLE in os.environ:
         # Days pass only on request: none is read in passing.
         return None
-    last = next(iter(instance.get_run_records(dg.RunsFilter(job_name=job), limit=1)), None)
+    last = newest_run(instance, job)
     if last is None or last.start_time is None or last.end_time is None:
         return None
     rested = datetime.fromtimestamp(last.end_time + REST * (last.end_time - last.start_time), UTC)

@@ -35,7 +35,9 @@ PREFIX = [NAME] if NAME else []
 """In front of the keys of all assets, so that several problems share one Dagster: `fraud/batch_predictions`."""
 
 PROBLEM_TAG = "mlguide/problem"
-"""The tag that names the problem of a run that no code location has started."""
+"""The tag that names the problem of a run: several problems of a home share one Dagster, and the names of jobs."""
+RUN_TAGS = {PROBLEM_TAG: PROBLEM.key}
+"""The tags of every run of a job of this code location."""
 
 OWNERS = [PROBLEM.owner]
 SCORING_DATES = dg.DynamicPartitionsDefinition(name=f"{PROBLEM.key}_days")
@@ -58,19 +60,28 @@ def other_problem(run: dg.DagsterRun) -> str | None:
     return None if key == PROBLEM.key else key
 
 
+def is_of_this_problem(run: dg.DagsterRun) -> bool:
+    """Whether a run is of the problem of this code location.
+
+    One without a tag, of assets that a person chose or of an earlier version, counts by its code location, and where
+    it has none.
+    """
+    if PROBLEM_TAG in run.tags:
+        return run.tags[PROBLEM_TAG] == PROBLEM.key
+    return not NAME or run.remote_job_origin is None or run.remote_job_origin.location_name == NAME
+
+
 def is_watched_here(run: dg.DagsterRun, home: Home) -> bool:
-    """Whether this code location raises the alerts of a run; several problems may share one Dagster.
+    """Whether this code location raises the alerts of a run.
 
     It raises those of its own problem. A problem that no run has succeeded with yet, such as one with another source,
     has no code location: its alerts are raised by that of the problem that the home works on.
     """
-    if run.tags.get(PROBLEM_TAG) == PROBLEM.key:
-        return True
     if other := other_problem(run):
         if other in problems_of_home(home):
             return False
         return not home.active_problem.is_file() or load_problem(str(home.active_problem)).key == PROBLEM.key
-    return not NAME or run.remote_job_origin is None or run.remote_job_origin.location_name == NAME
+    return is_of_this_problem(run)
 
 
 class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]

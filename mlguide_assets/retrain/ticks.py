@@ -31,6 +31,8 @@ RUN: Decision = "run"
 WAIT: Decision = "wait"
 ROLL_BACK: Decision = "roll_back"
 FAILED = "failed"
+AFTER_TRAINING = "A training is under way; this is decided when it has ended."
+"""The reason of a tick of a schedule that comes while a model is trained: a schedule does not look again by itself."""
 
 _A_MOMENT = timedelta(minutes=1)
 
@@ -140,6 +142,11 @@ class TickLog:
             for line in lines
             if line["event"] == "tick"
         ]
+
+    def put_off(self) -> list[Trigger]:
+        """The triggers whose last tick is to be decided when the training that was under way has ended."""
+        last = {each["trigger"]: each for each in self.ticks()}
+        return [trigger for trigger, tick in last.items() if tick["reason"] == AFTER_TRAINING]
 
     def table(self) -> pa.Table:
         """The ticks as `SCHEMA`."""

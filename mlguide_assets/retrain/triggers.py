@@ -6,7 +6,7 @@ Evidence waits for its cool-down. Drift alone, of features that do not move the 
 drift that our own experiments cause: while one chooses, only columns of the units are evidence, which no plan can move.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, timedelta
 from itertools import groupby
 
@@ -38,6 +38,10 @@ def daily(state: TriggerState, problem: Problem) -> Tick:
 def new_outcomes(state: TriggerState, problem: Problem) -> Tick:
     """Train where enough has matured since the last candidate was trained."""
     return _with_at_least("new_outcomes", problem.retraining.min_new_matured, state, problem)
+
+
+SCHEDULED: Mapping[Trigger, Callable[[TriggerState, Problem], Tick]] = {"daily": daily, "new_outcomes": new_outcomes}
+"""The triggers that look when their schedule ticks, and not again until its next tick."""
 
 
 def _with_at_least(trigger: Trigger, wanted: int, state: TriggerState, problem: Problem) -> Tick:

@@ -80,9 +80,9 @@ class House:
         """A run of a job, which has ended."""
         return _job(job, fails=fails).execute_in_process(instance=self.instance, tags=tags, raise_on_error=False)
 
-    def begin(self, job: str) -> dg.DagsterRun:
+    def begin(self, job: str, **tags: str) -> dg.DagsterRun:
         """A run of a job that goes on."""
-        return self.instance.create_run_for_job(_job(job), status=dg.DagsterRunStatus.STARTED)
+        return self.instance.create_run_for_job(_job(job), tags=tags, status=dg.DagsterRunStatus.STARTED)
 
     def look(self, sensor: Any) -> list[Any]:
         """What a sensor answers, with the cursor that it left: requests for runs, or the reason for none."""

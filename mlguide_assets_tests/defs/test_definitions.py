@@ -11,7 +11,7 @@ import yaml
 
 from mlguide_assets.console.graph import mermaid
 from mlguide_assets.definitions import defs
-from mlguide_assets.defs.workspace import PROBLEM
+from mlguide_assets.defs.workspace import PROBLEM, RUN_TAGS
 from mlguide_assets.train.checks import LEAKAGE_ALARMS, behaviours
 from mlguide_assets_tests.commands import python
 from mlguide_assets_tests.samples import PROBLEM as SAMPLE
@@ -125,6 +125,13 @@ def test_whoever_opens_the_ui_has_everything_running(definitions: dg.Definitions
         *("retrain_daily", "retrain_on_new_outcomes", "retrain_on_drift", "retrain_on_performance_drop"),
         *("alert_on_drift", "alert_on_performance", "alert_on_failure"),
     }
+
+
+def test_every_run_of_a_job_names_its_problem(definitions: dg.Definitions) -> None:
+    """Problems of one home share the names of jobs; Dagster's own job for assets that a person chooses has no tag."""
+    tags = {job.name: definitions.resolve_job_def(job.name).run_tags for job in definitions.jobs or ()}
+    assert len(tags) == 5
+    assert [name for name, found in tags.items() if not RUN_TAGS.items() <= found.items()] == []
 
 
 LOCAL = """

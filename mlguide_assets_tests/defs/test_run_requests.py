@@ -1,8 +1,22 @@
 """Sensors ask once per reason, wait for what is under way, and ask again where it failed."""
 
 from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 
-from mlguide_assets.defs.run_requests import AGAIN_AFTER, REASON, reading, run_request, run_request_for_range, under_way
+import pytest
+
+from mlguide_assets.defs import workspace
+from mlguide_assets.defs.run_requests import (
+    AGAIN_AFTER,
+    REASON,
+    newest_run,
+    reading,
+    run_request,
+    run_request_for_range,
+    under_way,
+)
+from mlguide_assets.defs.workspace import PROBLEM_TAG, RUN_TAGS
 from mlguide_assets_tests.defs.house import House
 
 JOB = "refresh_job"
@@ -37,6 +51,40 @@ def test_nothing_is_requested_while_a_run_waits_or_runs(house: House) -> None:
     assert not under_way(instance, JOB)
     assert not reading(instance)
     assert requested(house, "monday") == ["monday#0"]
+
+
+OTHER = {PROBLEM_TAG: "another_problem_of_the_home"}
+
+
+def test_runs_of_another_problem_stop_nothing_here(house: House) -> None:
+    house.begin(JOB, **OTHER)
+    assert not under_way(house.instance, JOB)
+    assert not reading(house.instance)
+    house.run(JOB, **OTHER, **{REASON: "monday"})
+    assert requested(house, "monday") == ["monday#0"]
+    assert newest_run(house.instance, JOB) is None
+    house.begin(JOB, **RUN_TAGS)
+    assert under_way(house.instance, JOB)
+
+
+def test_the_newest_run_is_of_this_problem(house: House) -> None:
+    for tags in ({}, OTHER, RUN_TAGS, OTHER):
+        house.run(JOB, **tags)
+    newest = newest_run(house.instance, JOB)
+    assert newest is not None
+    assert RUN_TAGS.items() <= newest.dagster_run.tags.items()
+
+
+@pytest.mark.parametrize(("name", "counts"), [(None, True), ("here", True), ("elsewhere", False)])
+def test_a_run_without_a_tag_counts_by_its_code_location(
+    name: str | None, counts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such are runs of an earlier version, and of assets that a person chose."""
+    monkeypatch.setattr(workspace, "NAME", name)
+    located: Any = SimpleNamespace(tags={}, remote_job_origin=SimpleNamespace(location_name="here"))
+    assert workspace.is_of_this_problem(located) is counts
+    located.remote_job_origin = None
+    assert workspace.is_of_this_problem(located), "nothing better is known"
 
 
 def test_days_are_one_run_from_the_first_to_the_last(house: House) -> None:

@@ -13,11 +13,11 @@ import pytest
 from mlguide_assets.define.loading import dump_problem, load_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.sources import SimulatorSource
-from mlguide_assets.defs import new_data, observe, retrain, workspace
+from mlguide_assets.defs import new_data, observe, retrain, timetable, workspace
 from mlguide_assets.defs.run_requests import REASON
-from mlguide_assets.defs.workspace import PROBLEM, PROBLEM_TAG
+from mlguide_assets.defs.workspace import PROBLEM, PROBLEM_TAG, RUN_TAGS
 from mlguide_assets.prepare.sources.simulation_clock import WORLD_TIME_VARIABLE
-from mlguide_assets.retrain.ticks import RUN, Tick, ticks_of
+from mlguide_assets.retrain.ticks import AFTER_TRAINING, RUN, Tick, ticks_of
 from mlguide_assets_tests.defs.house import REACHED, House
 
 OTHER = load_problem("fraud")
@@ -149,6 +149,47 @@ def test_no_trigger_looks_while_a_model_is_trained(house: House) -> None:
     assert noted(house) == []
 
 
+def test_a_tick_while_a_model_is_trained_is_decided_once_when_that_has_ended(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A schedule of the wall does not wait for the world.
+    monkeypatch.setattr(timetable, "_waits", lambda *_: None)
+    house.land()
+    house.train(until=date(2025, 12, 31))
+    house.begin("retraining_job", **{PROBLEM_TAG: OTHER.key})
+    assert isinstance(house.tick(retrain.retrain_daily), dg.RunRequest), "another problem's training is no reason"
+    (nothing,) = house.look(retrain.retrain_after_training)
+    assert nothing.skip_message == "No tick waits for the end of a training."
+    run = house.begin("retraining_job", **RUN_TAGS)
+    for _ in range(2):
+        assert house.tick(retrain.retrain_daily).skip_message == AFTER_TRAINING
+        (waits,) = house.look(retrain.retrain_after_training)
+        assert waits.skip_message == AFTER_TRAINING
+    assert noted(house) == [("daily", "run"), ("daily", "wait")]
+    house.instance.report_run_failed(run)
+    (request,) = house.look(retrain.retrain_after_training)
+    assert request.run_key == request.tags[retrain.TICK]
+    (nothing,) = house.look(retrain.retrain_after_training)
+    assert nothing.skip_message == "No tick waits for the end of a training."
+    assert noted(house) == [("daily", "run"), ("daily", "wait"), ("daily", "run")]
+
+
+def test_ticks_of_both_schedules_that_came_during_a_training_may_need_none(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timetable, "_waits", lambda *_: None)
+    house.land()
+    run = house.begin("retraining_job")
+    for schedule in (retrain.retrain_daily, retrain.retrain_on_new_outcomes):
+        house.tick(schedule)
+    assert ticks_of(house.home, PROBLEM).put_off() == ["daily", "new_outcomes"]
+    house.train(until=REACHED)
+    house.instance.report_run_canceled(run)
+    answers = [house.look(retrain.retrain_after_training)[0].skip_message for _ in range(3)]
+    assert [answer.startswith("0 sends have matured") for answer in answers] == [True, True, False]
+    assert noted(house) == [(trigger, "wait") for trigger in ("daily", "new_outcomes") * 2]
+
+
 def test_a_training_that_failed_is_on_record_where_a_trigger_asked_for_it(house: House) -> None:
     key = ticks_of(house.home, PROBLEM).note(Tick("daily", RUN, "Ten have matured."), data_until=REACHED)
     for tags in ({}, {retrain.TICK: key}):
@@ -258,7 +299,7 @@ def test_all_of_them_are_tested_here_and_say_why_they_are_no_conditions() -> Non
     made = [each for module in (new_data, observe, retrain) for each in vars(module).values()]
     names = {each.name for each in made if isinstance(each, dg.SensorDefinition | dg.ScheduleDefinition)}
     source = Path(__file__).read_text()
-    assert len(names) == 12
+    assert len(names) == 13
     assert {name for name in names if f".{name}" not in source} == set()
     table = (Path(observe.__file__).parent / "README.md").read_text()
     assert {name for name in names if f"| `{name}` |" not in table} == set()
