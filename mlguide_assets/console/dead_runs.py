@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from mlguide_assets.observe.failed_runs import job_in_words
 from mlguide_assets.prepare.files import plain_path
 from mlguide_assets.prepare.run_lock import run_lock_holder
 from mlguide_assets.settings import Home
@@ -46,7 +47,7 @@ def end_dead_runs(
                 dead = dead if now == holder else []
         for run in dead:
             instance.report_run_failed(run, WHY)
-            report(f"The run {run.run_id} of {run.job_name} had been killed; it is on record as failed.")
+            report(f"The run {run.run_id} of {job_in_words(run.job_name)} had been killed; it is on record as failed.")
 
 
 def _begun(instance: "dg.DagsterInstance") -> list["dg.DagsterRun"]:

@@ -21,7 +21,6 @@ from mlguide_assets.prepare.run_lock import run_lock
 from mlguide_assets.prepare.shared_problems import publish_problems
 from mlguide_assets.settings import Home
 
-_REASON_CHARACTERS = 300
 _GARBAGE = 10_000, 20, 20
 """How many new objects, and how many looks at these, make Python look for garbage; its default is 700, 10, 10."""
 
@@ -128,28 +127,18 @@ def _materialise(home: Home, thorough: bool) -> None:
 
 def refuse_failure(result: Any, home: Home) -> None:
     """Raise what made a run fail: InputError where it was the user's, RunFailedError otherwise."""
+    from mlguide_assets.defs.ended_runs import causes, innermost, refusal_in
+
     if result.success:
         return
     for event in result.all_events:
         if event.is_step_failure:
-            causes = _causes(event.step_failure_data.error)
-            for error in causes:
-                if error.cls_name in ("InputError", "MissingTableError", "LostVersionError", "UnscorableError"):
-                    raise InputError(error.message.partition(": ")[2].strip())
-            for error in causes:
-                if refused := database_refusal(error.message) or sentence(error.message, home.root):
-                    raise InputError(str(refused))
-            reason = " ".join(causes[-1].message.split())[:_REASON_CHARACTERS]
-            raise RunFailedError(
-                f"{event.step_key} failed: {reason} 'mlguide ui' shows the stack trace, in run {result.run_id}."
-            )
+            chain = causes(event.step_failure_data.error)
+            if refused := refusal_in(chain):
+                raise InputError(refused)
+            for error in chain:
+                if met := database_refusal(error.message) or sentence(error.message, home.root):
+                    raise InputError(str(met))
+            shown = f"'mlguide ui' shows the stack trace, in run {result.run_id}."
+            raise RunFailedError(f"{event.step_key} failed: {innermost(chain)} {shown}")
     raise RunFailedError(f"The run {result.run_id} failed before any asset began: 'mlguide ui' shows why.")
-
-
-def _causes(error: Any) -> list[Any]:
-    """An error of Dagster's record and what it was raised from, the outermost first."""
-    chain = []
-    while error is not None:
-        chain.append(error)
-        error = error.cause
-    return chain

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mlguide_assets.defs.days import known_days
+from mlguide_assets.defs.ended_runs import why_it_failed, work_of
 from mlguide_assets.defs.run_requests import LOOK_EVERY, REASON, reading, run_request_for_range
 from mlguide_assets.defs.workspace import (
     OWNERS,
@@ -328,14 +329,14 @@ def alert_on_drift(context: dg.SensorEvaluationContext, workspace: Workspace) ->
 def alert_on_failure(context: dg.RunFailureSensorContext, workspace: Workspace) -> None:
     from datetime import UTC, datetime
 
-    from mlguide_assets.observe.alerting import book_of, failed_run, raise_or_resolve
+    from mlguide_assets.observe.alerting import book_of, raise_or_resolve
+    from mlguide_assets.observe.failed_runs import failed_run
 
     run, now = context.dagster_run, datetime.now(UTC)
     if not is_watched_here(run, workspace.home):
         return
-    alert = failed_run(
-        run.job_name, run.run_id, context.failure_event.message or "no reason given", now, other=other_problem(run)
-    )
+    work = work_of(context.instance, run, other_problem(run))
+    alert = failed_run(work, run.run_id, why_it_failed(context, workspace.source), now)
     raise_or_resolve(book_of(workspace.home, workspace.problem), alert.key, alert, now)
 
 
@@ -343,17 +344,21 @@ def alert_on_failure(context: dg.RunFailureSensorContext, workspace: Workspace) 
     run_status=dg.DagsterRunStatus.SUCCESS,
     monitor_all_code_locations=True,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Closes the alert of a job that works again.",
+    description="Closes the alerts of what had failed and is done now.",
 )
 def resolve_after_success(context: dg.RunStatusSensorContext, workspace: Workspace) -> None:
     from datetime import UTC, datetime
 
-    from mlguide_assets.observe.alerting import book_of, failure_key, raise_or_resolve
+    from mlguide_assets.observe.alerting import book_of, raise_or_resolve
+    from mlguide_assets.observe.failed_runs import Work
 
-    run = context.dagster_run
+    run, book = context.dagster_run, book_of(workspace.home, workspace.problem)
+    failed = [incident for incident in book.incidents() if incident.alert.kind == "failure"]
     other = other_problem(run)
     # A problem that succeeds gets a code location of its own, which knows nothing of its earlier failures.
-    if other is None and not is_watched_here(run, workspace.home):
+    if not failed or (other is None and not is_watched_here(run, workspace.home)):
         return
-    key = failure_key(run.job_name, other)
-    raise_or_resolve(book_of(workspace.home, workspace.problem), key, None, datetime.now(UTC))
+    done = work_of(context.instance, run, other)
+    for incident in failed:
+        if done.makes_up_for(Work.from_facts(incident.alert.facts)):
+            raise_or_resolve(book, incident.key, None, datetime.now(UTC))

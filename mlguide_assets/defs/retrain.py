@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlguide_assets.defs.ended_runs import why_it_failed
 from mlguide_assets.defs.new_data import SCORED
 from mlguide_assets.defs.run_requests import LOOK_EVERY, TICK, under_way
 from mlguide_assets.defs.timetable import Answer, ticks_with_the_source
@@ -161,10 +162,10 @@ def retrain_on_performance_drop(context: dg.SensorEvaluationContext, workspace: 
 def note_failed_retraining(context: dg.RunFailureSensorContext, workspace: Workspace) -> None:
     from mlguide_assets.retrain.outcomes import note_failure
 
-    run, error = context.dagster_run, context.failure_event.message or "no reason given"
+    run = context.dagster_run
     if tick := run.tags.get(TICK):
         home, lake, problem = workspace.home, workspace.lake, workspace.problem
-        note_failure(home, lake, problem, run_id=run.run_id, tick=tick, error=error)
+        note_failure(home, lake, problem, run_id=run.run_id, tick=tick, error=why_it_failed(context, workspace.source))
 
 
 @dg.sensor(

@@ -102,6 +102,11 @@ class Workspace(dg.ConfigurableResource):  # type: ignore[type-arg]
         return _as_decided(lake, lake.snapshot(DECLARATIONS).id if lake.exists(DECLARATIONS) else None)
 
     @property
+    def source(self) -> str | None:
+        """The address that the problem reads, as its file has it; None where it reads none."""
+        return getattr(PROBLEM.source, "uri", None)
+
+    @property
     def lake(self) -> "Lake":
         return _lake(self.home.lake(PROBLEM.key), PROBLEM.engine)
 

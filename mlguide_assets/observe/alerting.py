@@ -30,26 +30,6 @@ def book_of(home: Home, problem: Problem) -> AlertBook:
     return AlertBook(home.alerts(problem.key))
 
 
-def failure_key(job: str, other: str | None = None) -> str:
-    """What the incident of a job is called, `other`: on a problem that is not the one of these alerts."""
-    return f"failure-{job}-{other}" if other else f"failure-{job}"
-
-
-def failed_run(job: str, run_id: str, error: str, now: datetime, *, other: str | None = None) -> Alert:
-    """A run failed; further failures of the same job on the same problem are one incident until one succeeds."""
-    return Alert(
-        key=failure_key(job, other),
-        kind="failure",
-        level="act",
-        title=f"A run of {job} failed" + (f", on {other}" if other else ""),
-        happened=f"Run {run_id} of {job} failed: {error}",
-        since=now,
-        severity="What depends on it is as old as its last success.",
-        next_step=f"Open the run {run_id} in the Dagster UI ('mlguide ui'), fix the cause, and run the job again.",
-        facts={"job": job, "run_id": run_id},
-    )
-
-
 def drifted(verdicts: Sequence[Mapping[str, Any]], source: str) -> Alert | None:
     """Some days of a source in a row called for action, and since then there were not enough in a row that did not.
 

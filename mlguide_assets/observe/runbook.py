@@ -72,7 +72,9 @@ BY_KIND = {
     ),
     "failure": Runbook(
         "A run ended with an error. Nothing that depends on it was updated; what was there before is intact.",
-        "Read the error above and correct its cause, then run the job again: the alert closes when it succeeds.",
+        "Read the error above and correct its cause, then run the same again, for the same day where the title "
+        "names one: the alert closes once that has succeeded. Where that day is not needed any more, acknowledge the "
+        "alert, so that nobody is reminded.",
         "mlguide ui",
     ),
     "serving": Runbook(

@@ -76,9 +76,21 @@ class House:
         version = pa.array(["3"] * len(rows), pa.string())
         self.lake.write("performance_verdicts", table.append_column("model_version", version))
 
-    def run(self, job: str, *, fails: bool = False, **tags: str) -> Any:
-        """A run of a job, which has ended."""
-        return _job(job, fails=fails).execute_in_process(instance=self.instance, tags=tags, raise_on_error=False)
+    def run(self, job: str, *, fails: bool | Exception = False, **tags: str) -> Any:
+        """A run of a job, which has ended: with an error where it fails."""
+        return _job(job, fails).execute_in_process(instance=self.instance, tags=tags, raise_on_error=False)
+
+    def materialise(self, *names: str, day: date, job: str | None = None, fails: bool = False) -> None:
+        """A run of assets for a day: those of a job, or as a person or a backfill chooses them."""
+        days, made = dg.DailyPartitionsDefinition(start_date=f"{day}"), _fail if fails else _work
+        assets = [dg.asset(name=name, partitions_def=days)(made) for name in names]
+        found = dg.Definitions(assets, jobs=[dg.define_asset_job(job)] if job else [])
+        run = found.resolve_job_def(job) if job else found.resolve_implicit_global_asset_job_def()
+        # A job says by itself what it makes.
+        chosen = None if job else [dg.AssetKey(name) for name in names]
+        run.execute_in_process(
+            instance=self.instance, partition_key=f"{day}", asset_selection=chosen, raise_on_error=False
+        )
 
     def begin(self, job: str, **tags: str) -> dg.DagsterRun:
         """A run of a job that goes on."""
@@ -128,15 +140,20 @@ class House:
         return [incident.key for incident in book_of(self.home, PROBLEM).incidents()]
 
 
-def _job(name: str, *, fails: bool = False) -> dg.JobDefinition:
-    return dg.GraphDefinition(name=name, node_defs=[_fail if fails else _work]).to_job(name=name)
+def _job(name: str, fails: bool | Exception = False) -> dg.JobDefinition:
+    def ingest() -> None:
+        if isinstance(fails, Exception):
+            # As libraries do: what a person is to read is what it was raised from.
+            raise ValueError("a step failed") from fails
+        if fails:
+            _fail()
+
+    return dg.GraphDefinition(name=name, node_defs=[dg.op(ingest)]).to_job(name=name)
 
 
-@dg.op
 def _work() -> None:
     pass
 
 
-@dg.op
 def _fail() -> None:
     raise RuntimeError("the source is down")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mlguide_assets.observe.alerting import WEBHOOK_VARIABLE, drifted, dropped, failed_run, raise_or_resolve, unexpected
+from mlguide_assets.observe.alerting import WEBHOOK_VARIABLE, drifted, dropped, raise_or_resolve, unexpected
 from mlguide_assets.observe.alerts.book import AlertBook
+from mlguide_assets.observe.failed_runs import BY_HAND, Work, failed_run
 from mlguide_assets_tests.observe.receivers import receiver
 
 NOW = datetime(2026, 3, 10, tzinfo=UTC)
@@ -124,7 +125,61 @@ def test_alerts_carry_what_they_cost() -> None:
 
 
 def test_an_alert_of_a_failed_run_says_what_to_do() -> None:
-    alert = failed_run("retraining_job", "abc", "The disk is full.", NOW)
-    assert alert.key == "failure-retraining_job"
+    alert = failed_run(Work("retraining_job"), "abc", "The disk is full.", NOW)
+    assert (alert.key, alert.title) == ("failure-retraining_job", "A run of retraining_job failed")
     assert "abc" in alert.next_step
     assert "The disk is full." in alert.happened
+
+
+DAY, NEXT = "2026-06-20", "2026-06-21"
+PLAN = ("batch_predictions", "best_offer", "send_plan")
+
+
+@pytest.mark.parametrize(
+    ("work", "key", "title"),
+    [
+        (Work("scoring_job", PLAN, DAY, DAY), "failure-scoring_job-2026-06-20", "A run of scoring_job for 2026-06-20"),
+        (Work("drift_job", problem="b"), "failure-drift_job-b", "A run of drift_job, on b"),
+        (
+            Work(BY_HAND, PLAN, DAY, NEXT),
+            "failure-batch_predictions-and-2-others-7e0fd5-2026-06-20-to-2026-06-21",
+            "A materialisation of batch_predictions, best_offer and send_plan for 2026-06-20 to 2026-06-21",
+        ),
+        (Work(BY_HAND, PLAN[:1]), "failure-batch_predictions", "A materialisation of batch_predictions"),
+        (
+            Work(BY_HAND, (*PLAN, "z")),
+            "failure-batch_predictions-and-3-others-f4edf6",
+            "A materialisation of batch_predictions, best_offer and 2 others",
+        ),
+        (Work(BY_HAND), "failure-checks", "A run of checks"),
+    ],
+)
+def test_a_failure_is_named_for_what_was_to_be_made(work: Work, key: str, title: str) -> None:
+    assert (work.key, work.title) == (key, title)
+    alert = failed_run(work, "abc", "No.", NOW)
+    assert "__" not in f"{alert.key} {alert.title} {alert.happened} {alert.next_step}"
+    assert Work.from_facts(alert.facts) == work
+
+
+@pytest.mark.parametrize(
+    ("done", "closes"),
+    [
+        (Work("scoring_job", PLAN, DAY, DAY), True),
+        (Work("scoring_job", PLAN, NEXT, NEXT), False),
+        (Work("scoring_job", PLAN), False),
+        (Work("drift_job", ("data_drift",), DAY, DAY), False),
+        (Work(BY_HAND, PLAN, DAY, NEXT), True),
+        (Work(BY_HAND, PLAN, NEXT, NEXT), False),
+        (Work(BY_HAND, PLAN[:2], DAY, DAY), False),
+        (Work("scoring_job", PLAN, DAY, DAY, "another"), False),
+    ],
+)
+@pytest.mark.parametrize("job", ["scoring_job", BY_HAND])
+def test_only_the_same_for_the_same_day_makes_up_for_a_failure(job: str, done: Work, closes: bool) -> None:
+    assert done.makes_up_for(Work(job, PLAN, DAY, DAY)) is closes
+
+
+def test_an_incident_of_an_earlier_version_closes_with_its_job() -> None:
+    old = Work.from_facts({"job": BY_HAND, "run_id": "abc"})
+    assert Work(BY_HAND, PLAN, DAY, DAY).makes_up_for(old)
+    assert not Work("scoring_job", PLAN, DAY, DAY).makes_up_for(old)
