@@ -9,6 +9,7 @@ from mlguide_assets.console.terminal import screen
 from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.experiment.design import Design, Guardrail, Kind
 from mlguide_assets.experiment.results import Analysis, Effect, HealthCheck, p_text
+from mlguide_assets.experiment.skewness import BLOCK_SKEW
 from mlguide_assets.statistics.intervals import Estimate
 
 _STYLES = {"ship": "bold green", "keep": "bold yellow", "inconclusive": "bold yellow", "unhealthy": "bold red"}
@@ -129,6 +130,8 @@ def _wanted(estimate: Effect, design: Design) -> str:
 def _conclusion(estimate: Effect, design: Design) -> Text:
     if estimate.guardrail:
         words, style = _GUARDRAILS[estimate.guardrail]
+        if estimate.guardrail == "open" and estimate.skewness > BLOCK_SKEW:
+            words = "too skewed to say"
         return Text(words, style=style)
     if estimate.p_adjusted is None or estimate.p_adjusted > design.alpha:
         return Text("may be chance")

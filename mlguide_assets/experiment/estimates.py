@@ -7,7 +7,8 @@ from scipy.stats import norm
 
 from mlguide_assets.experiment.design import Design, Guardrail, Looks
 from mlguide_assets.experiment.guardrails import guardrail_outcome
-from mlguide_assets.experiment.results import Effect, Role
+from mlguide_assets.experiment.results import Effect, Outcome, Role
+from mlguide_assets.experiment.skewness import BLOCK_SKEW, skewness_left
 from mlguide_assets.experiment.units import Units
 from mlguide_assets.statistics.arrays import Floats
 from mlguide_assets.statistics.comparison import Comparison
@@ -42,10 +43,11 @@ def information(looks: Looks) -> tuple[float, ...]:
 def _estimate(units: Units, design: Design, place: int, arm: str) -> Effect:
     measured = design.measured[place]
     found, reduction = _compare(units, design, place, arm, look_level(design.alpha, design.looks))
-    outcome = None
+    skewness = skewness_left(units, place, arm, design.control) if measured.kind == "mean" else 0.0
+    outcome: Outcome | None = None
     if isinstance(measured, Guardrail):
         one_sided, _ = _compare(units, design, place, arm, look_level(2 * design.alpha, design.looks))
-        outcome = guardrail_outcome(measured, one_sided)
+        outcome = guardrail_outcome(measured, one_sided) if skewness <= BLOCK_SKEW else "open"
     return Effect(
         variant=arm,
         metric=measured.column,
@@ -59,6 +61,7 @@ def _estimate(units: Units, design: Design, place: int, arm: str) -> Effect:
         p=_over_looks(found.p_value, design.looks),
         guardrail=outcome,
         variance_reduction=reduction,
+        skewness=skewness,
     )
 
 

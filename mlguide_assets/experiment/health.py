@@ -11,11 +11,11 @@ import numpy.typing as npt
 from statsmodels.stats.oneway import anova_generic
 
 from mlguide_assets.define.decision import agreeing, counted
-from mlguide_assets.experiment.design import Design
+from mlguide_assets.experiment.design import Design, Guardrail
 from mlguide_assets.experiment.results import HealthCheck, p_text
+from mlguide_assets.experiment.skewness import BLOCK_SKEW, WARN_SKEW, pooled_skewness, skewness_left, what_is_needed
 from mlguide_assets.experiment.units import Arm, Units
 from mlguide_assets.statistics.arrays import Floats
-from mlguide_assets.statistics.means import skewness_of_difference
 from mlguide_assets.statistics.sample_ratio import (
     largest_deviation,
     sample_ratio_p_value,
@@ -28,10 +28,6 @@ BLOCK_SEQUENTIAL, WARN_SEQUENTIAL = 0.01, 0.05
 """p of the sequential sample-ratio test, valid over all looks."""
 SMALLEST_EXPECTED = 5.0
 """Units of each arm in a segment, below which its ratio is not tested."""
-WARN_SKEW = 355**-0.5
-"""Of a difference of means: what a single mean has of 355 units times its squared skewness (Kohavi et al., 2014)."""
-BLOCK_SKEW = 0.5
-"""Beyond it, intervals of 95 % were found to cover 90 % and less; up to 0.3, they covered 94 to 96 %."""
 
 
 def check_health(units: Units, design: Design) -> tuple[HealthCheck, ...]:
@@ -72,8 +68,9 @@ def _checks(units: Units, design: Design) -> Iterator[HealthCheck]:
         yield sample_ratio(units, design, name="maturity", closed=True)
     for place, metric in enumerate(design.metrics):
         yield _events(units, design, place, metric.column)
-        if metric.kind == "mean":
-            yield _skewness(units, design, place, metric.column)
+    for place, measured in enumerate(design.measured):
+        if measured.kind == "mean":
+            yield _skewness(units, design, place, withholds=place < len(design.metrics))
 
 
 def _ratio_test(design: Design) -> tuple[Callable[[npt.ArrayLike, npt.ArrayLike], Floats], float, float]:
@@ -152,34 +149,21 @@ def _what_informs(arm: Arm, design: Design, place: int) -> str:
     return f"units with another value than {arm.means[place]:.4g}" if alike else "units with a value other than 0"
 
 
-def _skewness(units: Units, design: Design, place: int, column: str) -> HealthCheck:
+def _skewness(units: Units, design: Design, place: int, *, withholds: bool) -> HealthCheck:
     """Are there enough units for the differences of the means to be nearly normal? The worst arm beside the control.
 
-    The skewness is that of all arms together: an arm that by chance lacks the few large values, and so is wrong, seems
-    to have none.
+    Args:
+        withholds: of a primary metric, which decides. A guardrail stays open instead, and others are warned of.
     """
-    name, control = f"skewness:{column}", units.arms[design.control]
-    skewness = _pooled_skewness([arm for arm in units.arms.values() if arm.closed > 1], place)
-    left, arm = max(
-        (abs(skewness_of_difference(skewness, each.closed, control.closed)), arm)
-        for arm, each in units.arms.items()
-        if arm != design.control
-    )
+    others = [arm for arm in units.arms if arm != design.control]
+    left, arm = max((skewness_left(units, place, arm, design.control), arm) for arm in others)
+    measured, skewness = design.measured[place], pooled_skewness(units, place)
     text = f"a skewness of {skewness:.3g}, of which {left:.2g} is left in the mean of {arm!r} less {design.control!r}"
     if left > BLOCK_SKEW:
-        more = (left / BLOCK_SKEW) ** 2
-        text += f"; intervals need {BLOCK_SKEW:g} or less: equally large variants, or {more:.1f} times as many units"
-    return HealthCheck(name, left, None, left <= BLOCK_SKEW, text, warning=left > WARN_SKEW)
-
-
-def _pooled_skewness(arms: Sequence[Arm], place: int) -> float:
-    """About the mean of each arm; 0 where nothing varies."""
-    squares = sum((arm.closed - 1) * arm.covariances[place, place] for arm in arms)
-    if not squares:
-        return 0.0
-    closed = sum(arm.closed for arm in arms)
-    third = sum(arm.closed * arm.third_moments[place] for arm in arms) / closed
-    return float(third / (squares / (closed - len(arms))) ** 1.5)
+        text += f"; {what_is_needed(left)}"
+        text += ", so this guardrail cannot pass" if isinstance(measured, Guardrail) else ""
+    passed = left <= BLOCK_SKEW or not withholds
+    return HealthCheck(f"skewness:{measured.column}", left, None, passed, text, warning=left > WARN_SKEW)
 
 
 def _units(count: int) -> str:

@@ -44,8 +44,10 @@ class Effect:
             guardrails, which must all pass and so need none.
         better: direction of improvement; None for a guardrail that may not move either way.
         guardrail: whether its margin is excluded: `passed`, `harmed` (worse than the control, beyond the margin for
-            all that is known), or `open` (too little is known); None for other metrics.
+            all that is known), or `open` (too little is known, or its values are too skewed to say); None for other
+            metrics.
         variance_reduction: the share of the variance of the difference that the covariates took out; None without.
+        skewness: what is left of it in the difference of the means; 0 of rates. See `skewness.py`.
     """
 
     variant: str
@@ -61,6 +63,7 @@ class Effect:
     p_adjusted: float | None = None
     guardrail: Outcome | None = None
     variance_reduction: float | None = None
+    skewness: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from math import isnan
 
 from mlguide_assets.experiment.design import Design
 from mlguide_assets.experiment.results import Effect, Verdict, p_text
+from mlguide_assets.experiment.skewness import BLOCK_SKEW, what_is_needed
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,7 @@ def _decide_arm(results: Sequence[Effect], design: Design) -> Decision:
         what = f"{described(harmed[0], design)}: a loss beyond the guardrail's margin is not excluded."
         return Decision("keep", "guardrail_harmed", what)
     if better and unclear:
-        names = " and ".join(each.metric for each in unclear)
-        what = f"{described(better[0], design)}, but a loss beyond the margin of {names} is not ruled out yet."
-        return Decision("inconclusive", "guardrail_open", what)
+        return Decision("inconclusive", "guardrail_open", f"{described(better[0], design)}, but {_open(unclear)}.")
     if better:
         guarded = ", and every guardrail passed" if any(each.guardrail for each in results) else ""
         return Decision("ship", "primary_better", f"{described(better[0], design)}{guarded}.", variant)
@@ -76,6 +75,22 @@ def described(estimate: Effect, design: Design) -> str:
     return (
         f"{estimate.variant!r}: {estimate.metric} is {size} {direction} in {design.control!r} "
         f"({100 * (1 - design.alpha):.4g}% CI {between}, {p_text(p)}{adjusted})"
+    )
+
+
+def _open(guardrails: Sequence[Effect]) -> str:
+    """Why guardrails have not passed."""
+    skewed = [each for each in guardrails if each.skewness > BLOCK_SKEW]
+    names = " and ".join(each.metric for each in guardrails if each not in skewed)
+    return ", and ".join(
+        (
+            *([f"a loss beyond the margin of {names} is not ruled out yet"] if names else []),
+            *(
+                f"the values of {each.metric} are too skewed to rule out a loss beyond its margin: of their skewness "
+                f"{each.skewness:.2g} is left in the difference of the means, and {what_is_needed(each.skewness)}"
+                for each in skewed
+            ),
+        )
     )
 
 
