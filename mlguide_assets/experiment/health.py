@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from statsmodels.stats.oneway import anova_generic
 
 from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.experiment.design import Design, Guardrail
@@ -16,6 +15,7 @@ from mlguide_assets.experiment.results import HealthCheck, p_text
 from mlguide_assets.experiment.skewness import BLOCK_SKEW, WARN_SKEW, pooled_skewness, skewness_left, what_is_needed
 from mlguide_assets.experiment.units import Arm, Units
 from mlguide_assets.statistics.arrays import Floats
+from mlguide_assets.statistics.kruskal_wallis import kruskal_wallis
 from mlguide_assets.statistics.sample_ratio import (
     largest_deviation,
     sample_ratio_p_value,
@@ -23,7 +23,7 @@ from mlguide_assets.statistics.sample_ratio import (
 )
 
 BLOCK, WARN = 0.001, 0.01
-"""p of tests made once."""
+"""p of tests made once, and of those of balance at all looks together."""
 BLOCK_SEQUENTIAL, WARN_SEQUENTIAL = 0.01, 0.05
 """p of the sequential sample-ratio test, valid over all looks."""
 SMALLEST_EXPECTED = 5.0
@@ -63,7 +63,7 @@ def _checks(units: Units, design: Design) -> Iterator[HealthCheck]:
     if design.exposed_at and design.outcome_at:
         yield _early(units)
     for place, covariate in enumerate(design.covariates):
-        yield _balance(units, covariate, len(design.measured) + place, len(design.covariates))
+        yield _balance(units, design, covariate, len(design.measured) + place)
     if design.closed:
         yield sample_ratio(units, design, name="maturity", closed=True)
     for place, metric in enumerate(design.metrics):
@@ -111,18 +111,39 @@ def _early(units: Units) -> HealthCheck:
     return HealthCheck("outcome_before_exposure", units.early, None, not units.early, text)
 
 
-def _balance(units: Units, covariate: str, column: int, covariates: int) -> HealthCheck:
-    """The arms must not differ in what came before them: Welch's analysis of variance, Bonferroni."""
-    arms = [arm for arm in units.arms.values() if arm.closed > 1]
-    n = np.array([arm.closed for arm in arms])
-    means = np.array([arm.means[column] for arm in arms])
-    variances = np.array([arm.covariances[column, column] for arm in arms])
-    if len(arms) < 2 or not (variances > 0).all():
-        return HealthCheck(f"balance:{covariate}", 0.0, None, True, "the covariate does not vary")
-    gap = float(np.ptp(means) / np.sqrt(np.average(variances, weights=n)))
-    p = min(1.0, float(anova_generic(means, variances, n, use_var="unequal").pvalue) * covariates)
-    text = f"the means of the variants are up to {gap:.3f} standard deviations apart ({p_text(p)})"
-    return HealthCheck(f"balance:{covariate}", gap, p, p >= BLOCK, text, warning=p < WARN)
+def _balance(units: Units, design: Design, covariate: str, column: int) -> HealthCheck:
+    """The arms must not differ in what came before them: Kruskal and Wallis's test of ranks.
+
+    A test of means, of a level of 0.1 %, alarmed in 4 % of healthy experiments: what is known of units before, such as
+    their revenue, is skewed, and a hold-back arm is small.
+    """
+    name, ranks = f"balance:{covariate}", units.ranks[covariate]
+    if not ranks.square:
+        return HealthCheck(name, 0.0, None, True, "the covariate does not vary")
+    if ranks.skewness_left > BLOCK_SKEW:
+        return HealthCheck(name, 0.0, None, True, "too few units differ from all others in it to be tested")
+    gap = _standardised_gap(units, column)
+    p = min(1.0, kruskal_wallis(ranks) * len(design.covariates) * _times_made(design))
+    text = f"the means of the variants are up to {gap:.3f} standard deviations apart ({p_text(p)}, of their ranks)"
+    return HealthCheck(name, gap, p, p >= BLOCK, text, warning=p < WARN)
+
+
+def _standardised_gap(units: Units, column: int) -> float:
+    """The largest difference of two arms' means, in standard deviations of all units."""
+    arms = [arm for arm in units.arms.values() if arm.closed]
+    n, means = np.array([arm.closed for arm in arms]), np.array([arm.means[column] for arm in arms])
+    within = np.array([arm.covariances[column, column] if arm.closed > 1 else 0.0 for arm in arms])
+    spread = np.average(within + (means - np.average(means, weights=n)) ** 2, weights=n) ** 0.5
+    return float(np.ptp(means) / spread) if spread else 0.0
+
+
+def _times_made(design: Design) -> int:
+    """By what p is multiplied at a look, so that all looks together, however many follow, have the level of one.
+
+    The sum of 1 / (k (k + 1)) over all looks is 1.
+    """
+    looks = len(design.looks.fractions) if design.looks else 0
+    return looks * (looks + 1) if looks else 1
 
 
 def _events(units: Units, design: Design, place: int, column: str) -> HealthCheck:

@@ -14,8 +14,10 @@ import ibis.expr.datatypes as dt
 import numpy as np
 
 from mlguide_assets.experiment.design import Design, Guardrail, Metric
+from mlguide_assets.experiment.ranks import read_ranks
 from mlguide_assets.statistics.arrays import Floats
 from mlguide_assets.statistics.cuped import Moments
+from mlguide_assets.statistics.kruskal_wallis import Ranks
 from mlguide_assets.statistics.means import ROUNDING
 
 
@@ -61,6 +63,7 @@ class Units:
         mixed: units seen in several arms.
         early: units with an outcome before their exposure.
         segments: units of each arm, per segment column and value.
+        ranks: of each covariate, of the units whose outcome window has closed.
         triggered: the same of the units for which the arms differ.
     """
 
@@ -69,6 +72,7 @@ class Units:
     mixed: int
     early: int
     segments: Mapping[str, Mapping[str, Sequence[int]]]
+    ranks: Mapping[str, Ranks]
     triggered: "Units | None" = None
 
 
@@ -143,7 +147,8 @@ def _summarise(
         early=table.early.fill_null(False).sum() if "early" in table.columns else ibis.literal(0),
     )
     found = {row["arm"]: row for row in counts.to_pyarrow().to_pylist()}
-    closed = {row["arm"]: row for row in _moments(table.filter(table.closed), design).to_pyarrow().to_pylist()}
+    of_closed = table.filter(table.closed)
+    closed = {row["arm"]: row for row in _moments(of_closed, design).to_pyarrow().to_pylist()}
     return Units(
         rows=rows,
         arms={
@@ -153,6 +158,7 @@ def _summarise(
         mixed=sum(row["mixed"] for row in found.values()),
         early=sum(row["early"] for row in found.values()),
         segments={name: _segment(table, f"s{place}", len(arms)) for place, name in enumerate(design.segments)},
+        ranks={name: read_ranks(of_closed, f"x{place}", len(arms)) for place, name in enumerate(design.covariates)},
         triggered=triggered,
     )
 

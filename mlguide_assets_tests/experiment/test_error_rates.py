@@ -120,7 +120,7 @@ def test_the_verdict_rejects_exactly_where_z_is_beyond_its_boundary() -> None:
             "control": _arm(read.control_units[experiment, look], read.control_events[experiment, look]),
             "treatment": _arm(read.units[experiment, look], read.events[experiment, look]),
         }
-        verdict = decide(estimate_effects(Units(0, arms, 0, 0, {}), design), design).verdict
+        verdict = decide(estimate_effects(Units(0, arms, 0, 0, {}, {}), design), design).verdict
         assert (verdict in ("ship", "keep")) == beyond[experiment, look]
 
 

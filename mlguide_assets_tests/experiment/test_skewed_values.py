@@ -1,13 +1,18 @@
 """Values as revenue has them, in variants of unequal size: what rests on their means is not believed too readily."""
 
+from dataclasses import replace
+
 import ibis
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import binom, norm, rankdata
 
 from mlguide_assets.experiment.analysis import analyse
-from mlguide_assets.experiment.design import Better, Design, Guardrail, Metric
+from mlguide_assets.experiment.design import Better, Design, Guardrail, Looks, Metric
+from mlguide_assets.experiment.health import BLOCK, WARN, check_health
 from mlguide_assets.experiment.results import Analysis, Effect, HealthCheck
+from mlguide_assets.experiment.units import Arm, Units
+from mlguide_assets.statistics.kruskal_wallis import Ranks
 
 REVENUE = np.exp(2 * norm.ppf((np.arange(3000) + 0.5) / 3000))
 MARGIN = Guardrail("spent", 0.9, "mean", "higher", relative=True)
@@ -52,3 +57,68 @@ def test_a_secondary_metric_that_is_too_skewed_is_a_warning() -> None:
     check, _ = spent_in(found)
     assert (found.verdict, check.passed, check.warning) == ("ship", True, True)
     assert check.text.endswith("times as many units")
+
+
+BEFORE = Design("unit", "arm", "A", (Metric("sold"),), covariates=("before",), weights={"A": 1, "B": 19})
+
+
+def balance(units: Units, design: Design = BEFORE) -> HealthCheck:
+    return next(each for each in check_health(units, design) if each.check == "balance:before")
+
+
+def units_of(before: np.ndarray, few: int) -> Units:
+    """So many units of A, and all others of B, by what was known of them before."""
+    ranks = (rankdata(before) - (len(before) + 1) / 2) / len(before)
+    sides = before[:few], before[few:]
+    arms = {
+        name: Arm(
+            len(of), len(of), (100,), np.array([np.nan, of.mean()]), np.diag([np.nan, of.var()]), np.full(1, np.nan)
+        )
+        for name, of in zip("AB", sides, strict=True)
+    }
+    sums = float(ranks[:few].sum()), float(ranks[few:].sum())
+    found = Ranks((few, len(before) - few), sums, float((ranks**2).mean()), float((ranks**3).mean()))
+    return Units(len(before), arms, 0, 0, {}, {"before": found})
+
+
+def test_a_skewed_covariate_alarms_as_rarely_as_is_said() -> None:
+    experiments, generator = 400, np.random.default_rng(3)
+    found = [balance(units_of(generator.lognormal(0, 2.5, 2000), 100)) for _ in range(experiments)]
+    assert sum(not each.passed for each in found) <= binom.ppf(0.999, experiments, BLOCK)
+    assert sum(each.warning for each in found) <= binom.ppf(0.999, experiments, WARN)
+
+
+def test_a_covariate_that_differs_is_found_however_skewed() -> None:
+    before = np.random.default_rng(3).lognormal(0, 2.5, 2000)
+    before[100:] *= 4
+    assert not balance(units_of(before, 100)).passed
+
+
+def test_a_covariate_that_is_nearly_always_the_same_is_not_tested() -> None:
+    before = (np.arange(2000) < 3).astype(float)
+    check = balance(units_of(before, 100))
+    assert (check.passed, check.p, check.text) == (
+        True,
+        None,
+        "too few units differ from all others in it to be tested",
+    )
+
+
+def test_balance_keeps_its_level_over_all_looks_together() -> None:
+    units = units_of(np.arange(2000.0) + 300 * (np.arange(2000) < 100), 100)
+    once, *looks = (
+        balance(units, replace(BEFORE, looks=each)).p
+        for each in (None, *(Looks(tuple(k / 5 for k in range(1, look + 1))) for look in (1, 2, 3)))
+    )
+    assert looks == pytest.approx([2 * once, 6 * once, 12 * once])
+
+
+def test_units_are_ranked_alike_whatever_the_rounding_of_their_means() -> None:
+    columns = {"unit": np.arange(4000), "arm": np.repeat(["A", "B"], 2000), "sold": np.arange(4000) % 10 < 3}
+    single = ibis.memtable({name: values.tolist() for name, values in columns.items()} | {"before": [0.1] * 4000})
+    tenfold = ibis.union(single, *[single.filter(single.arm == "B")] * 9)
+    seldom = tenfold.mutate(before=ibis.ifelse(tenfold.unit % 7 == 0, 0.3, tenfold.before))
+    design = replace(BEFORE, weights={})
+    check = next(each for each in analyse(seldom, design).health if each.check == "balance:before")
+    assert check.p is not None
+    assert check.p > 0.5
