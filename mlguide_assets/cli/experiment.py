@@ -16,6 +16,11 @@ experiment = typer.Typer(
 )
 
 
+DecimalCommaOption = Annotated[
+    bool, typer.Option("--decimal-comma", help="Numbers in text are written as in 1.234,56.", show_default=False)
+]
+
+
 @experiment.command("off-policy")
 @handle_errors
 def off_policy(
@@ -53,6 +58,7 @@ def off_policy(
             show_default=False,
         ),
     ] = None,
+    decimal_comma: DecimalCommaOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Estimate what a policy would be worth, from decisions logged with known probabilities. Needs no home.
@@ -67,7 +73,8 @@ def off_policy(
     from mlguide_assets.console.off_policy import show_off_policy
     from mlguide_assets.experiment.off_policy.reading import LogFile
 
-    columns = LogFile(data, action, reward, propensity, target_column, target_kind, unit, tuple(context or ()))
+    known = tuple(context or ())
+    columns = LogFile(data, action, reward, propensity, target_column, target_kind, unit, known, decimal_comma)
     show_off_policy(columns, as_json)
 
 
@@ -129,6 +136,7 @@ def analyse(
         ),
     ] = None,
     alpha: Annotated[float, typer.Option(help="Significance level: two-sided, and one-sided of guardrails.")] = 0.05,
+    decimal_comma: DecimalCommaOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Analyse an experiment that ran anywhere: health, effects with intervals, guardrails, verdict. Needs no home.
@@ -156,6 +164,7 @@ def analyse(
         ratio=ratio_option(ratio) if ratio else None,
         alpha=alpha,
         trigger=trigger,
+        decimal_comma=decimal_comma,
     )
     show_analysis(file, as_json)
 

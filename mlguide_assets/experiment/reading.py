@@ -13,7 +13,7 @@ from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.design import Better, Design, Guardrail, Kind, Metric
 from mlguide_assets.experiment.rows import find_arms
-from mlguide_assets.prepare.sources.data_file import read_columns
+from mlguide_assets.prepare.sources.data_file import read_columns, refuse_null_words
 from mlguide_assets.prepare.sources.spellings import NULL_WORDS, read_texts, without_null_words
 
 _MEASURES = ("--metric", "--guardrail", "--covariate", "--trigger")
@@ -49,6 +49,7 @@ class ExperimentFile:
     Attributes:
         ratio: planned shares of the control and of the other variants by name; None: equal.
         trigger: column that is 1 for units to which the variants would have done something different.
+        decimal_comma: numbers in text are written as in `1.234,56`.
     """
 
     path: Path
@@ -62,6 +63,7 @@ class ExperimentFile:
     ratio: tuple[float, ...] | None = None
     alpha: float = 0.05
     trigger: str | None = None
+    decimal_comma: bool = False
 
     def options(self) -> list[tuple[str, str]]:
         """Every option that names a column, with the column."""
@@ -87,7 +89,10 @@ def read_experiment(file: ExperimentFile, connection: Any, scratch: Path) -> tup
         InputError: the file cannot be read, or a column is missing or holds no numbers where it must.
     """
     measures = _measures(file)
-    table = read_columns(file.path, file.options(), connection, scratch, numbers=_MEASURES)
+    table = read_columns(
+        file.path, file.options(), connection, scratch, numbers=_MEASURES, decimal_comma=file.decimal_comma
+    )
+    refuse_null_words(table, file.path, [("--unit", file.unit), ("--variant", file.variant)])
     rows = table.select(**_ids(table, file), **{column: table[column] for column in measures})
     if file.trigger:
         rows = _with_trigger(rows, file)

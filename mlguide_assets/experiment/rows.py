@@ -129,9 +129,9 @@ def _missing(column: Any) -> Any:
 def _refuse_values(column: str, kind: str, missing: int | None, strange: int | None) -> None:
     if missing:
         raise InputError(
-            f"Column {column!r} has no value in {counted(missing, 'row')}: a missing outcome is not 0; fill it in "
-            "where "
-            f"nothing happened, and leave out units whose outcome is not known yet."
+            f"Column {column!r} has no value in {counted(missing, 'row')}: a missing outcome is not 0 (words such as "
+            "NA, none and - are read as no value); fill it in where nothing happened, and leave out units whose "
+            "outcome is not known yet."
         )
     if strange and kind == "binary":
         raise InputError(

@@ -77,6 +77,21 @@ def answer(data: Path, *options: str, **columns: str) -> Any:
     return json.loads(out)
 
 
+def test_a_european_log_is_read_as_one_with_points(folder: Path, tmp_path: Path) -> None:
+    european = tmp_path / "log.csv"
+    table = log_table()
+    texts = {
+        name: [str(value).replace(".", ",") for value in table[name].to_pylist()] for name in ("p", "chance", "gain")
+    }
+    for name, values in texts.items():
+        table = table.set_column(table.column_names.index(name), name, pa.array(values))
+    pa.csv.write_csv(table, european, pa.csv.WriteOptions(delimiter=";"))
+    columns = ["--target-column", "chance"]
+    assert answer(european, "--decimal-comma", *columns) == answer(folder / "log.csv", *columns)
+    _, _, said = run(european, *columns)
+    assert said.endswith("give --decimal-comma if a comma is before the fraction.")
+
+
 def test_the_json_is_the_contract(folder: Path) -> None:
     found = answer(folder / "log.csv", "--target-column", "chosen", "--unit", "customer", "--context", "kind")
     assert list(found) == ["estimates", "logged_value", "diagnostics", "supported", "reason"]

@@ -4,7 +4,7 @@ A column is read by what its values say, not by its type: a CSV file has nothing
 Parquet.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.off_policy.outcome_model import UNKNOWN, Context
-from mlguide_assets.prepare.sources.spellings import cast_numbers
+from mlguide_assets.prepare.sources.spellings import number_reader
 from mlguide_assets.prepare.sources.times import read_times
 from mlguide_assets.statistics.arrays import Integers
 
@@ -24,18 +24,18 @@ _LARGEST = float(np.finfo(np.float32).max)
 """Of the numbers that XGBoost takes."""
 
 
-def context_columns(table: ibis.Table, names: Sequence[str]) -> dict[str, ibis.Column]:
+def context_columns(table: ibis.Table, names: Sequence[str], decimal_comma: bool) -> dict[str, ibis.Column]:
     """The columns of context by their place: numbers, flags and times as float64, all else as text."""
     texts = [name for name in names if table[name].type().is_string()]
-    whole = _read_by(table, texts)
+    whole = _read_by(table, texts, number_reader(decimal_comma))
     return {
         f"context{place}": whole[name] if name in whole else _typed(table[name]) for place, name in enumerate(names)
     }
 
 
-def _read_by(table: ibis.Table, texts: Sequence[str]) -> dict[str, ibis.Column]:
+def _read_by(table: ibis.Table, texts: Sequence[str], read_numbers: Callable[[Any], Any]) -> dict[str, ibis.Column]:
     """Of the columns of text, those that are numbers, flags or times throughout, as these."""
-    readings = {(name, kind): read for name in texts for kind, read in enumerate(_readings(table[name]))}
+    readings = {(name, kind): read for name in texts for kind, read in enumerate(_readings(table[name], read_numbers))}
     if not readings:
         return {}
     lost = {f"{name}:{kind}": (table[name].notnull() & read.isnull()).any() for (name, kind), read in readings.items()}
@@ -45,10 +45,10 @@ def _read_by(table: ibis.Table, texts: Sequence[str]) -> dict[str, ibis.Column]:
     return {name: readings[name, kind] for name, kind in reversed(whole)}
 
 
-def _readings(text: Any) -> list[Any]:
+def _readings(text: Any, read_numbers: Callable[[Any], Any]) -> list[Any]:
     # Not all spellings of flags: a text of letters may hold t and y.
     flag = ibis.cases((text.lower() == "true", 1.0), (text.lower() == "false", 0.0), else_=ibis.null("float64"))
-    return [cast_numbers(text), flag, _seconds(read_times(text))]
+    return [read_numbers(text), flag, _seconds(read_times(text))]
 
 
 def _typed(column: Any) -> Any:

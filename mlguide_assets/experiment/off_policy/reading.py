@@ -22,8 +22,8 @@ from mlguide_assets.experiment.off_policy.outcome_model import (
     predict_uniform,
 )
 from mlguide_assets.experiment.off_policy.spelled_actions import SpelledActions
-from mlguide_assets.prepare.sources.data_file import read_columns
-from mlguide_assets.prepare.sources.spellings import cast_numbers, read_texts, without_null_words
+from mlguide_assets.prepare.sources.data_file import read_columns, refuse_null_words
+from mlguide_assets.prepare.sources.spellings import number_reader, read_texts, without_null_words
 
 LEAST_PROPENSITY, LARGEST_REWARD = 1e-30, 1e100
 """With these, squares of weights and sums of weighted rewards are finite."""
@@ -41,6 +41,7 @@ class LogFile:
             logged action, or the `action` that it would take. None: what the values say.
         unit: None: each row is a unit of its own.
         context: what was known when the action was taken, for the outcome model.
+        decimal_comma: numbers in text are written as in `1.234,56`.
     """
 
     path: Path
@@ -51,6 +52,7 @@ class LogFile:
     target_kind: Literal["probability", "action"] | None = None
     unit: str | None = None
     context: tuple[str, ...] = ()
+    decimal_comma: bool = False
 
     def options(self) -> dict[str, str]:
         """Each column by the option that names it, but for the context."""
@@ -131,7 +133,8 @@ def _open(file: LogFile, connection: Any, scratch: Path) -> ibis.Table:
     options = file.options()
     named = [*options.items(), *(("--context", column) for column in file.context)]
     _refuse_two_roles(named)
-    table = read_columns(file.path, named, connection, scratch, numbers=_NUMBERS)
+    table = read_columns(file.path, named, connection, scratch, numbers=_NUMBERS, decimal_comma=file.decimal_comma)
+    refuse_null_words(table, file.path, [each for each in options.items() if each[0] not in _NUMBERS])
     texts = [column for option, column in named if option not in _NUMBERS]
     table = table.mutate(**{column: without_null_words(table[column], in_text=True) for column in texts})
     _refuse_missing(table, file.path, options)
@@ -143,10 +146,10 @@ def _open(file: LogFile, connection: Any, scratch: Path) -> ibis.Table:
     }
     if file.target is not None:
         wanted["target"] = read_texts(table[file.target])
-        wanted["target_number"] = cast_numbers(table[file.target])
+        wanted["target_number"] = number_reader(file.decimal_comma)(table[file.target])
     if file.unit is not None:
         wanted["unit"] = table[file.unit].cast("string")
-    return table.select(**wanted, **context_columns(table, file.context))
+    return table.select(**wanted, **context_columns(table, file.context, file.decimal_comma))
 
 
 def _refuse_two_roles(named: list[tuple[str, str]]) -> None:
@@ -167,9 +170,10 @@ def _refuse_missing(table: ibis.Table, path: Path, options: dict[str, str]) -> N
         raise InputError(f"{path} has no rows: it needs one per logged decision.")
     for option, missing in found.items():
         if missing:
+            words = " (words such as NA, none and - are read as no value)" if option in _NUMBERS else ""
             raise InputError(
                 f"{option} {options[option]}: {counted(missing, 'row')} of {path} {agreeing(missing, 'has')} no "
-                "value there; complete or remove them."
+                f"value there{words}; complete or remove them."
             )
 
 

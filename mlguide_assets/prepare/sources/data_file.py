@@ -6,24 +6,32 @@ It reads no problem file, maps no names and checks no contract: that is what the
 import difflib
 from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
+from re import fullmatch
 from typing import Any
 
 import duckdb
 import ibis
 
+from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.values import FLAGS
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.sources.files import check_lines, open_table
 from mlguide_assets.prepare.sources.finding import SUFFIXES, FoundTable, as_table
-from mlguide_assets.prepare.sources.spellings import cast_numbers, without_null_words
+from mlguide_assets.prepare.sources.spellings import NULL_WORDS, number_reader, without_null_words
 
 _REST = "(rest of) "
 """Before the name of a column of numbers: the column of what is none, as text."""
 
 
 def read_columns(
-    path: Path, named: Sequence[tuple[str, str]], connection: Any, scratch: Path, *, numbers: Container[str] = ()
+    path: Path,
+    named: Sequence[tuple[str, str]],
+    connection: Any,
+    scratch: Path,
+    *,
+    numbers: Container[str] = (),
+    decimal_comma: bool = False,
 ) -> ibis.Table:
     """The columns of a file that options name. Those of CSV are text, empty values null; they are parsed once.
 
@@ -31,6 +39,7 @@ def read_columns(
         named: each option, as the user wrote it, and the column that it names.
         numbers: options whose columns are read as float64: numbers and flags, also written as text. Words for no value
             are null.
+        decimal_comma: numbers in text are as in `1.234,56`. It is never guessed: `1,234` may be a thousand or one.
         connection: as `engine.connect` opens it.
         scratch: an empty folder for copies. It must last as long as the table.
 
@@ -46,10 +55,32 @@ def read_columns(
     for column, option in measures.items():
         _refuse_no_numbers(table[column], path, option)
     others = [column for column in columns if column not in measures]
-    rows = table.select(*others, *(each for column in measures for each in _parted(table[column])))
+    rows = table.select(*others, *(each for column in measures for each in _parted(table[column], decimal_comma)))
     if found.kind == "csv":
         rows = _copied(rows, found, connection, scratch)
-    return _with_rest(rows, path, measures).select(*columns)
+    return _with_rest(rows, path, measures, decimal_comma).select(*columns)
+
+
+def refuse_null_words(table: ibis.Table, path: Path, named: Iterable[tuple[str, str]]) -> None:
+    """Refuse a word for no value in columns that need one in every row; an empty value is none of a word.
+
+    Args:
+        named: each option, as the user wrote it, and the column that it names.
+
+    Raises:
+        InputError: names the option, the column and the word: it may have been meant as a value.
+    """
+    for option, column in named:
+        if not table[column].type().is_string():
+            continue
+        words = table.filter(table[column].isin([word for word in NULL_WORDS if word]))
+        found = words.group_by(column).agg(rows=words.count()).order_by(column).limit(1).to_pyarrow().to_pylist()
+        for each in found:
+            raise InputError(
+                f"{option} {column}: {counted(each['rows'], 'row')} of {path} {agreeing(each['rows'], 'has')} "
+                f"{each[column]!r} there, which is read as no value: write another word where it is one, or "
+                f"complete or remove them."
+            )
 
 
 def _require_columns(table: ibis.Table, path: Path, columns: Iterable[tuple[str, str]]) -> None:
@@ -86,9 +117,9 @@ def _refuse_no_numbers(values: ibis.Column, path: Path, option: str) -> None:
         )
 
 
-def _parted(values: ibis.Column) -> tuple[ibis.Column, ibis.Column]:
+def _parted(values: ibis.Column, decimal_comma: bool) -> tuple[ibis.Column, ibis.Column]:
     """The finite numbers of a column, and the rest as text: few columns have any, and a word is far more work."""
-    number = cast_numbers(values)
+    number = number_reader(decimal_comma)(values)
     finite = (~(number.isnan() | number.isinf())).fill_null(False)
     rest = ibis.ifelse(finite, ibis.null("string"), values.cast("string"))
     name = values.get_name()
@@ -109,7 +140,7 @@ def _copied(rows: ibis.Table, found: FoundTable, connection: Any, scratch: Path)
     return read_parquet(connection, copy)
 
 
-def _with_rest(rows: ibis.Table, path: Path, measures: dict[str, str]) -> ibis.Table:
+def _with_rest(rows: ibis.Table, path: Path, measures: dict[str, str], decimal_comma: bool) -> ibis.Table:
     """Numbers with flags as 0 and 1, where there are any.
 
     Raises:
@@ -123,6 +154,16 @@ def _with_rest(rows: ibis.Table, path: Path, measures: dict[str, str]) -> ibis.T
         flag = ibis.cases(*((text.lower().isin(words), float(truth)) for truth, words in FLAGS.items()))
         wrong = rows.filter(text.notnull() & flag.isnull())
         for example in wrong.limit(1).to_pyarrow()[_REST + column].to_pylist():
-            raise InputError(f"{measures[column]} {column}: {path} holds {example!r} there, which is not a number.")
+            hint = _about_the_comma(example, decimal_comma)
+            raise InputError(
+                f"{measures[column]} {column}: {path} holds {example!r} there, which is not a number{hint}."
+            )
         rows = rows.mutate(**{column: ibis.coalesce(rows[column], flag)})
     return rows
+
+
+def _about_the_comma(text: str, decimal_comma: bool) -> str:
+    """What may be wrong with a number that has a comma, or a point in its place."""
+    if decimal_comma:
+        return " with a decimal comma, as in 1.234,56"
+    return "; give --decimal-comma if a comma is before the fraction" if fullmatch(r"[+-]?[\d.' ]*,\d+", text) else ""

@@ -5,6 +5,8 @@ not read as such.
 Times are read in `times.py`. What a reader refuses is explained in `prepare/causes.py`.
 """
 
+from collections.abc import Callable
+
 import ibis
 import ibis.expr.datatypes as dt
 
@@ -84,9 +86,15 @@ def read_decimal_comma(column: ibis.Column) -> ibis.Column:
     """
     if not column.type().is_string():
         return read_fractions(column)
+    column = column.strip()
     digits = column.re_replace(f"[{_THOUSANDS}]", "").replace(",", ".")
     grouped = column.re_search(rf"^[+-]?(\d{{1,3}}([{_THOUSANDS}]\d{{3}})+|\d+)(,\d+)?$")
     return ibis.ifelse(grouped, digits.try_cast("float64"), ibis.null("float64"))
+
+
+def number_reader(decimal_comma: bool) -> Callable[[ibis.Column], ibis.Column]:
+    """How the numbers of a file are read, which says of none of its columns how they are written."""
+    return read_decimal_comma if decimal_comma else cast_numbers
 
 
 def read_flags(column: ibis.Column) -> ibis.Column:

@@ -9,7 +9,7 @@ import pytest
 
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.engine import connect
-from mlguide_assets.prepare.sources.data_file import read_columns
+from mlguide_assets.prepare.sources.data_file import read_columns, refuse_null_words
 
 TABLE = pa.table({"arm": ["a", "b", None], "amount": ["1", "2.5", None]})
 
@@ -59,6 +59,36 @@ def test_what_is_no_number_is_named(word: str, tmp_path: Path, scratch: Path, co
     path = as_csv(tmp_path, f"arm,amount\na,1\nb,{word}\n")
     with pytest.raises(InputError, match=f"^--reward amount: .* holds '{word}' there, which is not a number"):
         read_columns(path, AMOUNT, connection, scratch, numbers=["--reward"])
+
+
+def test_numbers_with_a_decimal_comma_are_read_where_it_is_said(tmp_path: Path, scratch: Path, connection: Any) -> None:
+    path = as_csv(tmp_path, "arm;amount\na;0,5\nb;1.234,25 \nc;7\nd;1.234\ne;true\nf;NA\n")
+    rows = read_columns(path, AMOUNT, connection, scratch, numbers=["--reward"], decimal_comma=True)
+    assert rows.amount.to_pyarrow().to_pylist() == [0.5, 1234.25, 7.0, 1234.0, 1.0, None]
+
+
+@pytest.mark.parametrize(
+    ("number", "said_so", "hint"),
+    [
+        ("0,50", False, "which is not a number; give --decimal-comma if a comma is before the fraction."),
+        ("0.50", True, "which is not a number with a decimal comma, as in 1.234,56."),
+        ("much", False, "which is not a number."),
+    ],
+)
+def test_a_comma_in_a_number_is_never_guessed(
+    number: str, said_so: bool, hint: str, tmp_path: Path, scratch: Path, connection: Any
+) -> None:
+    path = as_csv(tmp_path, f"arm;amount\na;1\nb;{number}\n")
+    with pytest.raises(InputError, match=f"holds '{number}' there, {hint}$"):
+        read_columns(path, AMOUNT, connection, scratch, numbers=["--reward"], decimal_comma=said_so)
+
+
+def test_words_that_are_read_as_no_value_are_named(tmp_path: Path, scratch: Path, connection: Any) -> None:
+    path = as_csv(tmp_path, "arm,amount\nNone,1\nnone,2\n,3\nNone,4\n")
+    rows = read_columns(path, AMOUNT, connection, scratch, numbers=["--reward"])
+    with pytest.raises(InputError, match=r"^--action arm: 2 rows of .* have 'None' there, which is read as no value"):
+        refuse_null_words(rows, path, AMOUNT[:1])
+    refuse_null_words(rows.filter(rows.arm != "None"), path, AMOUNT)
 
 
 def test_a_line_that_is_no_row_is_named(tmp_path: Path, scratch: Path, connection: Any) -> None:
