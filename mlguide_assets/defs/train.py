@@ -32,7 +32,8 @@ class AlarmSettings(dg.Config):
     """How a job wants the leakage alarms."""
 
     known_only: bool = Field(
-        default=False, description="Show what is known of these very data already, and examine nothing."
+        default=False,
+        description="Show what is known of these very data already, examine nothing, and stop nothing: for a reading.",
     )
 
 
@@ -59,7 +60,10 @@ def leakage_alarms(
     features: Any,
     **tables: Any,
 ) -> Iterator[dg.AssetCheckResult]:
-    """Stop before training where a feature knows what it cannot know."""
+    """Stop before training where a feature knows what it cannot know; on a reading, only say so.
+
+    A champion goes on scoring whatever a later training finds, so it goes on being measured and watched.
+    """
     from mlguide_assets.errors import InputError
     from mlguide_assets.train.leakage_record import look_for_leaks
 
@@ -74,12 +78,16 @@ def leakage_alarms(
             asset_key=FEATURES,
             check_name=alarm.check,
             passed=alarm.passed,
+            # A blocking check blocks where its severity is ERROR.
+            severity=dg.AssetCheckSeverity.WARN if known_only else dg.AssetCheckSeverity.ERROR,
             description=alarm.message,
             metadata=rounded({"value": alarm.value, "limit": alarm.limit, "feature": alarm.feature or "none"}),
         )
-    for alarm in alarms:
-        if not alarm.passed:
-            raise InputError(alarm.message)
+    raised = [alarm.message for alarm in alarms if not alarm.passed]
+    if raised and not known_only:
+        raise InputError(raised[0])
+    for message in raised:
+        context.log.warning(f"the next training on these data would be stopped: {message}")
 
 
 @dg.multi_asset(
