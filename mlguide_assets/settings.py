@@ -187,6 +187,13 @@ class Home:
     def drift_reports(self, problem: str) -> Path:
         return self.root / "reports" / problem / "drift"
 
+    def about(self, problem: str) -> tuple[Path, ...]:
+        """Files and folders that record something of this problem alone, besides its lake, bundles and log."""
+        folders = (self.candidates, self.oracle, self.alerts)
+        files = (self.leakage, self.simulation_clock, self.ticks)
+        shared = (self.plots, self.root / "cards", self.root / "reports", self.registry / "artifacts")
+        return (*(place(problem) for place in (*folders, *files)), *(place / problem for place in shared))
+
     def forgotten(self, problem: str) -> Path:
         """The list of forgotten users of a problem: it outlives the lake, and every ingest reads it."""
         return self.root / "forgotten" / f"{problem}.json"

@@ -268,8 +268,8 @@ def forget(
     """Remove one entity from everything that is kept here, permanently, and list the models that learned from it.
 
     --NOUN is an entity of the problem: mlguide forget --user 7. Tables with all their snapshots, features, online
-    stores, prediction log, quarantined rows, logs and reports. Later ingests leave it out. Interrupted, it is completed
-    by running it again.
+    stores, prediction log, quarantined rows, logs and reports, of this and of all problems of the home that read it
+    from the same tables. Later ingests leave it out. Interrupted, it is completed by running it again.
     """
     from mlguide_assets.console.forget import forget_one
 

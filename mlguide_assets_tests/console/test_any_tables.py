@@ -98,8 +98,9 @@ def test_a_card_is_forgotten_by_its_noun(ran: tuple[Path, dict[str, Any]], tmp_p
     assert "has no 'user' (it has card, shop)" in refused.err.replace("\n", " ")
     done = mlguide(home, "forget", "--card", "c-001", "--yes", "--json")
     assert done.code == 0, done.err
-    gone = json.loads(done.out)
-    assert (gone["entity"], gone["found"], gone["learned"].keys()) == ("card", True, {"1"})
+    summary = json.loads(done.out)
+    (gone,) = summary["problems"]
+    assert (gone["entity"], summary["found"], gone["learned"].keys()) == ("card", True, {"1"})
     assert {"cards", "payments", "core_cards", "payment_features", "card_feature_store"} <= gone["tables"].keys()
     assert gone["online_rows"] == 1
     kept = {path.name for path in (home / "lake").rglob("*.parquet") if b"c-001" in path.read_bytes()}

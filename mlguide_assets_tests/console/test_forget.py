@@ -8,10 +8,13 @@ import pytest
 from typer.testing import CliRunner
 
 from mlguide_assets.cli import app
-from mlguide_assets.define.loading import current_problem
+from mlguide_assets.console.forget_answer import question
+from mlguide_assets.console.forget_reach import find_reach
+from mlguide_assets.define.loading import current_problem, dump_problem
 from mlguide_assets.prepare.forgetting import ForgetList, entity_of
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
+from mlguide_assets_tests.other_tables import ORDERS, PAYMENTS, problem_of
 
 
 @pytest.fixture
@@ -78,3 +81,67 @@ def test_what_there_is_one_of_is_said_in_the_singular(home: Home) -> None:
         "1 request in the servers' own files, landed or not",
         "1 other file: logs, reports, histories",
     ]
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> Home:
+    """Payments and their disputes in one folder, a club that calls its members' cards the same, and orders."""
+    home, disputes = Home(tmp_path / "home"), {**PAYMENTS, "name": "disputes"}
+    problems = [problem_of(values, tmp_path / "bank") for values in (PAYMENTS, disputes)]
+    problems += [problem_of({**PAYMENTS, "name": "club"}, tmp_path / "club"), problem_of(ORDERS, tmp_path / "shop")]
+    home.problems.mkdir(parents=True)
+    for each in problems:
+        (home.problems / f"{each.key}.yaml").write_text(dump_problem(each))
+        table = "orders" if each.name == "orders" else "cards"
+        Lake(home.lake(each.key)).write(table, pa.table({"card": ["c-1", "c-2"]}))
+    home.active_problem.write_text(dump_problem(problems[0]))
+    return home
+
+
+def cards_of(home: Home, problem: str) -> list[str]:
+    return Lake(home.lake(problem)).read_arrow("cards")["card"].to_pylist()
+
+
+def test_it_leaves_every_problem_that_reads_it_from_the_same_table(several: Home) -> None:
+    code, text = forget(several, "--card", "c-1", "--yes")
+    assert code == 0
+    assert {name: cards_of(several, name) for name in ("cards", "disputes", "club")} == {
+        "cards": ["c-2"],
+        "disputes": ["c-2"],
+        "club": ["c-1", "c-2"],
+    }
+    assert sorted(path.name for path in (several.root / "forgotten").iterdir()) == ["cards.json", "disputes.json"]
+    said = " ".join(text.split())
+    assert "Forgot card c-1" in said
+    for name in ("cards", "disputes"):
+        assert f"In {name}: 1 row of cards, and of its earlier snapshots" in said
+    assert "Untouched: club. It has a card, too, but of other tables" in said
+    assert f"'mlguide forget --home {several.root} --problem club --card c-1' removes it there" in said
+    assert "Untouched, since it is in none of their tables: orders." in said
+
+
+def test_the_summary_has_every_problem(several: Home) -> None:
+    done = CliRunner().invoke(app, ["forget", "--home", str(several.root), "--card", "c-1", "--yes", "--json"])
+    gone = json.loads(done.stdout)
+    assert [(each["problem"], each["entity"], each["tables"]) for each in gone["problems"]] == [
+        ("cards", "card", {"cards": 1}),
+        ("disputes", "card", {"cards": 1}),
+    ]
+    assert gone["namesakes"] == [{"problem": "club", "entity": "card"}]
+    assert gone["untouched"] == ["club", "orders"]
+
+
+def test_the_question_names_the_problems(several: Home, home: Home) -> None:
+    reach = find_reach(several, current_problem(several), "card", "c-1")
+    assert question(reach, several).startswith(
+        f"Remove card c-1 from every table, snapshot, log and store of cards and disputes in {several.root}, perm"
+    )
+    only = find_reach(home, current_problem(home), "user", "1")
+    assert question(only, home).startswith(f"Remove user 1 from every table, snapshot, log and store of {home.root}, ")
+
+
+def test_where_all_ids_are_numbers_a_text_is_none_of_them(several: Home) -> None:
+    Lake(several.lake("disputes")).write("cards", pa.table({"card": [1, 2]}))
+    assert find_reach(several, current_problem(several), "card", "c-1").problems == ("cards",)
+    targets = find_reach(several, current_problem(several), "card", "1").targets
+    assert [each.erasure.key for each in targets] == ["1", 1]

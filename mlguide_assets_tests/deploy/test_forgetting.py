@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlguide_assets.define.loading import load_problem
-from mlguide_assets.deploy.forgetting import Forgetting, erase_from_file, erase_from_log, forget
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.forgetting import Forgetting, Removal, Target, erase_from_file, erase_from_log, forget
 from mlguide_assets.deploy.online_store.sqlite import SqliteStore
 from mlguide_assets.deploy.prediction_log import LogWriter, read_day
 from mlguide_assets.deploy.reproduction import _refuse_forgotten
@@ -86,8 +87,14 @@ def home(tmp_path: Path) -> Home:
     return place
 
 
-def forgotten(home: Home) -> Forgetting:
-    return forget(home, PROBLEM, ERASURE, lambda _: None)
+def forgotten(home: Home, *problems: Problem, apart: tuple[str, ...] = ()) -> Forgetting:
+    targets = [Target(each, Erasure(entity_of(each, "user"), PLANTED)) for each in problems or (PROBLEM,)]
+    return forget(home, targets, lambda _: None, apart=apart)
+
+
+def removed(home: Home) -> Removal:
+    (removal,) = forgotten(home).problems
+    return removal
 
 
 def mentions(root: Path) -> dict[str, list[str]]:
@@ -117,7 +124,8 @@ def test_nothing_of_the_user_is_left_and_all_of_the_others_is(home: Home) -> Non
     assert {Path(name).parts[2] for name in left} == {"email_content", "quarantined_rows"}
     assert left.popitem()[1] in ([str(PLANTED)], [f"id={PLANTED};"])
     lake = Lake(home.lake(PROBLEM.key))
-    assert {name: rows for name, rows in done.tables.items() if rows} == {
+    (removal,) = done.problems
+    assert {name: rows for name, rows in removal.tables.items() if rows} == {
         "quarantined_rows": 2, "send_features": 1, "user_feature_store": 2, "user_profiles": 1
     }  # fmt: skip
     assert lake.read_arrow("user_profiles").to_pylist() == [{"id": OTHER, "age": 45}]
@@ -128,7 +136,7 @@ def test_nothing_of_the_user_is_left_and_all_of_the_others_is(home: Home) -> Non
     current = SqliteStore(home.online_store(PROBLEM.key)).current()
     assert current is not None
     assert list(current.look_up("users", [PLANTED, OTHER])) == [OTHER]
-    assert (done.online_rows, done.log_lines, done.other_files) == (1, 2, 5)
+    assert (removal.online_rows, removal.log_lines, done.other_files) == (1, 2, 5)
 
 
 def test_what_was_json_still_is(home: Home) -> None:
@@ -163,8 +171,8 @@ def test_the_notes_of_snapshots_lose_the_user_and_what_declares_stays(home: Home
 
 def test_models_that_learned_are_listed_and_cannot_be_reproduced(home: Home) -> None:
     snapshot = Lake(home.lake(PROBLEM.key)).pinned("send_features")["version-1"]
-    assert forgotten(home).learned == {"1": snapshot}
-    assert forgotten(home).learned == {"1": snapshot}
+    assert removed(home).learned == {"1": snapshot}
+    assert removed(home).learned == {"1": snapshot}
     with pytest.raises(InputError, match=rf"forgotten on .* snapshot {snapshot} no longer has all rows"):
         _refuse_forgotten(home, PROBLEM, "1")
     _refuse_forgotten(home, PROBLEM, "2")
@@ -176,7 +184,7 @@ def test_a_version_whose_snapshot_is_gone_is_listed_by_its_dates(home: Home) -> 
         folder = home.bundles(PROBLEM.key) / version
         folder.mkdir()
         (folder / "metadata.json").write_text(json.dumps({**facts, "refit_until": until}))
-    assert set(forgotten(home).learned) == {"1", "3"}
+    assert set(removed(home).learned) == {"1", "3"}
 
 
 class KilledError(BaseException):
@@ -229,7 +237,7 @@ def test_a_server_goes_on_writing_to_the_log_that_was_changed(tmp_path: Path) ->
 
 
 def test_a_user_who_is_not_known_is_put_on_the_list(home: Home) -> None:
-    done = forget(home, PROBLEM, Erasure(USER, 99), lambda _: None)
+    done = forget(home, [Target(PROBLEM, Erasure(USER, 99))], lambda _: None)
     assert not done.found
     listed = home.forgotten(PROBLEM.key)
     assert "99" not in {each.hash for each in ForgetList.load(listed).entries}
@@ -264,3 +272,76 @@ def test_an_id_that_json_escapes_goes_from_logs_files_and_databases(key: str, as
     (run, event), other = database.execute("SELECT run, event FROM event_logs").fetchall()
     database.close()
     assert (run, json.loads(event), other) == ("r", left, ("s", None))
+
+
+class Homes:
+    """Two problems of one home that have the user, and one that has another user of the same number."""
+
+    same, other = (PROBLEM.model_copy(update={"name": name}) for name in ("winback", "forum"))
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        for problem in (self.same, self.other):
+            Lake(home.lake(problem.key)).write("user_profiles", pa.table({"id": [PLANTED, OTHER]}))
+            SqliteStore(home.online_store(problem.key)).publish(state_of_users(pa.table({"user_id": [PLANTED]})))
+            home.alerts(problem.key).mkdir(parents=True)
+            (home.alerts(problem.key) / "alerts.jsonl").write_text(f'{{"user_id": {PLANTED}}}\n')
+
+    def listed(self) -> list[bool]:
+        """Whether the user is on the lists of those that have it, and each is complete."""
+        entries = [ForgetList.load(self.home.forgotten(each.key)).entry(PLANTED, USER) for each in (PROBLEM, self.same)]
+        return [entry.complete for entry in entries if entry is not None]
+
+    def kept(self) -> int:
+        """Problems whose tables have the user."""
+        return sum(
+            PLANTED in Lake(self.home.lake(each.key)).read_arrow("user_profiles")["id"].to_pylist()
+            for each in (PROBLEM, self.same)
+        )
+
+
+def test_it_leaves_every_problem_that_has_it_and_no_other(home: Home) -> None:
+    homes = Homes(home)
+    done = forgotten(home, PROBLEM, homes.same, apart=(homes.other.key,))
+    assert [(each.problem, each.tables.get("user_profiles"), each.online_rows) for each in done.problems] == [
+        (PROBLEM.key, 1, 1),
+        (homes.same.key, 1, 1),
+    ]
+    assert [set(each.learned) for each in done.problems] == [{"1"}, set()]
+    assert (homes.listed(), homes.kept()) == ([True, True], 0)
+    left = {Path(name).parts[:2] for name in mentions(home.root)} - {("lake", PROBLEM.key)}
+    other = homes.other.key
+    assert left == {("lake", other), ("alerts", other)}
+    current = SqliteStore(home.online_store(other)).current()
+    assert current is not None
+    assert current.look_up("users", [PLANTED])
+    assert not home.forgotten(other).exists()
+
+
+def test_killed_between_problems_it_is_on_all_lists_and_completed_by_running_again(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    homes, killed, forget_in = Homes(home), 0, SqliteStore.forget
+    for fails_at in range(1, 5):
+        calls = 0
+
+        def failing(store: Any, *arguments: Any, fails_at: int = fails_at) -> int:
+            nonlocal calls
+            calls += 1
+            if calls == fails_at:
+                raise KilledError
+            return forget_in(store, *arguments)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(SqliteStore, "forget", failing)
+            try:
+                done = forgotten(home, PROBLEM, homes.same, apart=(homes.other.key,))
+                break
+            except KilledError:
+                killed += 1
+                assert homes.listed() == [False, False]
+                assert homes.kept() == 3 - killed
+    assert killed == 2
+    assert done.resumed
+    assert (homes.listed(), homes.kept()) == ([True, True], 0)
+    assert set(done.problems[0].learned) == {"1"}
