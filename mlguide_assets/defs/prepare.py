@@ -40,9 +40,11 @@ _OUTPUTS = {name: table.description or f"One row per {table.noun}." for name, ta
 def ingest_sources(context: dg.AssetExecutionContext, workspace: Workspace) -> Iterator[Any]:
     """Read the tables of the problem, check their contracts, and keep all of them or none."""
     from mlguide_assets.define.changing import changing_columns, changing_warnings
+    from mlguide_assets.define.loading import problems_of_home
     from mlguide_assets.prepare.contracts import results_table
     from mlguide_assets.prepare.ingest import ingest
     from mlguide_assets.prepare.refused_runs import refuse
+    from mlguide_assets.prepare.same_entities import listed_elsewhere
     from mlguide_assets.prepare.sources.simulation_clock import visible
 
     preload(FOR_TRAINING)
@@ -55,7 +57,10 @@ def ingest_sources(context: dg.AssetExecutionContext, workspace: Workspace) -> I
     changing = changing_columns(problem)
     until, oracle, report = seen.until if seen else None, home.oracle(problem.key), context.log.info
     forgotten = home.forgotten(problem.key)
-    with ingest(problem, lake, oracle=oracle, report=report, until=until, forgotten=forgotten) as read:
+    elsewhere = listed_elsewhere(problem, problems_of_home(home).values(), home.forgotten)
+    with ingest(
+        problem, lake, oracle=oracle, report=report, until=until, forgotten=forgotten, elsewhere=elsewhere
+    ) as read:
         for result in read.results:
             yield dg.AssetCheckResult(
                 asset_key=key_of(result.table),

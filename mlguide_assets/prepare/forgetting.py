@@ -139,11 +139,33 @@ class ForgetList:
 
     def rows_without(self, name: str, rows: ibis.Table, entity: Entity) -> ibis.Table:
         """The rows of a table that are of no forgotten entity."""
-        column = entity.column_in(name, rows.columns)
-        if column is None or not self.entries:
-            return rows
-        # Few keys are distinct, and few of these forgotten: every row is compared with the latter, and none is hashed.
-        keys = rows.select(key=rows[column]).distinct()
-        hashed = (ibis.literal(self._salt_of(entity)) + keys.key.cast("string")).hexdigest("sha256")
-        found = keys.filter(hashed.isin([entry.hash for entry in self.entries])).to_pyarrow()["key"].to_pylist()
-        return rows.filter(rows[column].isnull() | rows[column].notin(found)) if found else rows
+        return rows_without(name, rows, entity, [Listed(self, entity)])
+
+    def has(self, keys: ibis.Column, entity: Entity) -> ibis.Value:
+        """Whether each of the keys of a table is on the list."""
+        hashed = (ibis.literal(self._salt_of(entity)) + keys.cast("string")).hexdigest("sha256")
+        return hashed.isin([entry.hash for entry in self.entries])
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A list, and the entity of its problem whose entries are meant."""
+
+    list: ForgetList
+    entity: Entity
+
+
+def rows_without(name: str, rows: ibis.Table, entity: Entity, lists: Iterable[Listed]) -> ibis.Table:
+    """The rows of a table that are of no entity on any of the lists.
+
+    Args:
+        entity: as the problem of the table knows it.
+    """
+    column, lists = entity.column_in(name, rows.columns), [each for each in lists if each.list.entries]
+    if column is None or not lists:
+        return rows
+    # Few keys are distinct, and few of these forgotten: every row is compared with the latter, and none is hashed.
+    keys = rows.select(key=rows[column]).distinct()
+    is_listed = ibis.or_(*(each.list.has(keys.key, each.entity) for each in lists))
+    found = keys.filter(is_listed).to_pyarrow()["key"].to_pylist()
+    return rows.filter(rows[column].isnull() | rows[column].notin(found)) if found else rows

@@ -1,10 +1,11 @@
 """From a source to accepted tables: read, cast, validate; nothing is kept unless everything may be."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from pathlib import Path
+from types import MappingProxyType
 
 import ibis
 import pyarrow as pa
@@ -15,7 +16,7 @@ from mlguide_assets.define.sources import AnySimulator
 from mlguide_assets.prepare.contracts import RuleResult, validate
 from mlguide_assets.prepare.digests import digest
 from mlguide_assets.prepare.event_partitions import validate_events
-from mlguide_assets.prepare.forgetting import ForgetList, entities_of
+from mlguide_assets.prepare.forgetting import ForgetList, Listed, entities_of, rows_without
 from mlguide_assets.prepare.lake.data_files import Partitions, TableLike
 from mlguide_assets.prepare.lake.failures import writing
 from mlguide_assets.prepare.lake.lake import Lake
@@ -30,6 +31,8 @@ QUARANTINED = "quarantined_rows"
 WHAT = "What is read"
 _NOTHING = pa.table({name: pa.array([], pa.string()) for name in ("table", "reasons", "row")})
 """What is set aside where no row is: a table with columns all the same."""
+
+NONE_ELSEWHERE: Mapping[str, Sequence[Listed]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ def ingest(
     report: Callable[[str], None],
     until: datetime | None = None,
     forgotten: Path | None = None,
+    elsewhere: Mapping[str, Sequence[Listed]] = NONE_ELSEWHERE,
 ) -> Iterator[Ingested]:
     """Read and validate the tables of a problem; they live until the context ends.
 
@@ -60,13 +64,14 @@ def ingest(
         lake: what is there already; below it is the room for what is read.
         until: how far a simulated world is seen, from `sources/simulation_clock.py`; default: to its end.
         forgotten: the list of users whose rows are left out, if there is one.
+        elsewhere: lists of other problems, by the entity that is left out: `same_entities.listed_elsewhere`.
 
     Raises:
         InputError: something cannot be read. What a rule blocks is in the result, not raised.
     """
     with lake.scratch(WHAT) as scratch:
         with writing(WHAT, lake.root), refusing_other_text():
-            read = _read_and_judge(problem, lake, scratch, oracle, report, until, forgotten)
+            read = _read_and_judge(problem, lake, scratch, oracle, report, until, forgotten, elsewhere)
         yield read
 
 
@@ -78,14 +83,17 @@ def _read_and_judge(
     report: Callable[[str], None],
     until: datetime | None,
     forgotten: Path | None,
+    elsewhere: Mapping[str, Sequence[Listed]],
 ) -> Ingested:
     connection = lake.connection
     plans = followed_plans(problem, lake, until=until)
     tables = read_source(problem, connection, scratch=scratch, oracle=oracle, report=report, until=until, plans=plans)
-    if forgotten is not None and forgotten.exists():
-        kept_away = ForgetList.load(forgotten)
-        for entity in entities_of(problem):
-            tables = {name: kept_away.rows_without(name, rows, entity) for name, rows in tables.items()}
+    # Where hosts share it, it is no file of this one.
+    kept_away = ForgetList.load(forgotten) if forgotten is not None else None
+    for entity in entities_of(problem):
+        lists = [*([Listed(kept_away, entity)] if kept_away else []), *elsewhere.get(entity.noun, ())]
+        tables = {name: rows_without(name, rows, entity, lists) for name, rows in tables.items()}
+    if kept_away is not None and kept_away.entries:
         forget_truth(oracle, kept_away, problem, connection)
     tables = _for_engine(tables, lake, scratch)
     now, schema, rules = _now(problem, until), problem.schema, problem.rules

@@ -6,14 +6,14 @@ nothing: `account` of a shop and `account` of a forum may have the same ids, and
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import SourceTable
 from mlguide_assets.define.sources import DatabaseSource, FilesSource, Source
-from mlguide_assets.prepare.forgetting import Entity, entities_of, entity_of
+from mlguide_assets.prepare.forgetting import Entity, ForgetList, Listed, entities_of, entity_of
 
 _LOGIN = re.compile(r"(?<=://)[^@/?#]*@")
 
@@ -63,6 +63,29 @@ def namesakes(same: Iterable[SameEntity], problems: Iterable[Problem]) -> list[S
         for entity in entities_of(problem)
         if entity.noun in nouns
     ]
+
+
+def listed_elsewhere(
+    problem: Problem, problems: Iterable[Problem], place: Callable[[str], Path]
+) -> dict[str, list[Listed]]:
+    """By the entities of a problem: the lists of others that have forgotten them, also from before there was this one.
+
+    Args:
+        place: of the list of a problem, by its key.
+    """
+    others = [each for each in problems if each.key != problem.key]
+    lists = {each.key: ForgetList.load(place(each.key)) for each in others}
+    lists = {key: each for key, each in lists.items() if each.entries}
+    if not lists:
+        return {}
+    return {
+        noun: [
+            Listed(lists[each.problem.key], each.entity)
+            for each in same_entities(problem, noun, [problem, *others])
+            if each.problem.key in lists
+        ]
+        for noun in problem.schema.entities
+    }
 
 
 def columns_of(problem: Problem, entity: Entity) -> frozenset[Column]:

@@ -12,6 +12,7 @@ from mlguide_assets.prepare.erasing import Erasure
 from mlguide_assets.prepare.forgetting import ForgetList, Forgotten, entity_of
 from mlguide_assets.prepare.ingest import ingest
 from mlguide_assets.prepare.oracle import FILE, forget_truth
+from mlguide_assets.prepare.same_entities import listed_elsewhere
 from mlguide_assets_tests.prepare.ingesting import keep, lake_over
 from mlguide_assets_tests.samples import sample_problem, sample_tables, write_sample
 
@@ -71,16 +72,33 @@ def test_a_text_key_is_taken_as_it_is_written() -> None:
     assert Erasure(USER, "a.b").blanked('"user_id": "a.b", "user_id": "aXb"') == '"user_id": "-1 ", "user_id": "aXb"'
 
 
-def test_the_source_cannot_bring_back_who_was_forgotten(tmp_path: Path, duck: Any) -> None:
+@pytest.mark.parametrize("listed_by", ["it", "another problem", "another host"])
+def test_the_source_cannot_bring_back_who_was_forgotten(
+    listed_by: str, tmp_path: Path, duck: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Listed by another problem, perhaps before there was this one; or by another host, whose files are elsewhere."""
+    if listed_by == "another host":
+        shared = dict[Path, bytes]()
+        monkeypatch.setattr("mlguide_assets.prepare.forgetting.read", shared.get)
+        monkeypatch.setattr(
+            "mlguide_assets.prepare.forgetting.replace_content", lambda *given, mode: shared.update([given])
+        )
     tables = sample_tables()
     user = tables["user_emails"]["user_id"][0].as_py()
     problem = sample_problem(write_sample(tmp_path / "source", tables=tables))
-    empty = ForgetList.load(tmp_path / "forgotten.json")
+    other = problem.model_copy(update={"name": "other"})
+    listing = other if listed_by == "another problem" else problem
+    empty = ForgetList.load(tmp_path / f"{listing.key}.json")
     lake = lake_over(duck, tmp_path / "lake")
 
     def kept() -> set[int]:
         with ingest(
-            problem, lake, oracle=tmp_path / "oracle", report=lambda _: None, forgotten=tmp_path / "forgotten.json"
+            problem,
+            lake,
+            oracle=tmp_path / "oracle",
+            report=lambda _: None,
+            forgotten=tmp_path / f"{problem.key}.json",
+            elsewhere=listed_elsewhere(problem, [problem, other], lambda key: tmp_path / f"{key}.json"),
         ) as read:
             keep(lake, read)
             assert all(result.passed for result in read.results)

@@ -7,7 +7,8 @@ import pytest
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.sources import DatabaseSource
-from mlguide_assets.prepare.same_entities import namesakes, same_entities
+from mlguide_assets.prepare.forgetting import ForgetList, Forgotten, entity_of
+from mlguide_assets.prepare.same_entities import listed_elsewhere, namesakes, same_entities
 
 ACCOUNTS = {"from": "crm.accounts", "entity": "account", "key": "account_id"}
 DATABASE = {"kind": "database", "uri": "postgresql://ro:secret@db:5432/saas"}
@@ -112,3 +113,18 @@ def test_files_are_the_same_wherever_their_folder_is_named_from(
         for name, uri in (("one", f"{tmp_path}/data/"), ("other", "data"))
     )
     assert found(other, named=one) == [("one", "account"), ("other", "account")]
+
+
+def test_the_lists_of_others_are_read_for_what_is_the_same(tmp_path: Path) -> None:
+    other = problem("b", uses=event("use", {"payer": "account_id", "shop": "shop"}))
+
+    def place(key: str) -> Path:
+        return tmp_path / f"{key}.json"
+
+    assert listed_elsewhere(CHURN, [CHURN, other], place) == {}
+    for each in (CHURN, other):
+        ForgetList.load(place(each.key)).with_entry(Forgotten("hash", "")).save()
+    found = listed_elsewhere(CHURN, [CHURN, other], place)
+    assert {noun: [each.entity for each in lists] for noun, lists in found.items()} == {
+        "account": [entity_of(other, "payer")]
+    }
