@@ -13,12 +13,12 @@ from mlguide_assets.define.conversion import convert, is_old_form
 from mlguide_assets.define.decision import counted
 from mlguide_assets.define.loading import parse_problem
 from mlguide_assets.define.secrets import MASK, shown_address
+from mlguide_assets.define.sources import FILE_DATABASES
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.engine import connect
 from mlguide_assets.prepare.profiling.draft import draft_problem
 from mlguide_assets.prepare.profiling.nouns import noun, words
 from mlguide_assets.prepare.profiling.writing import write_draft
-from mlguide_assets.prepare.sources.database import FILE_DATABASES
 
 SUFFIXES = (".yaml", ".yml")
 

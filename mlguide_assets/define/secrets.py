@@ -1,6 +1,6 @@
 """Keeping passwords, tokens and signatures out of what is shown or kept: messages, logs, events, tags.
 
-`shown_address` is for one address, `masked` for any text that may quote one, such as an error of a library.
+`shown_address` is for one address, `masked` for any text that may quote one, `reason` for what a library says of one.
 `nothing_secret_raised` is for code that hands an address to a library.
 
 What it cannot know: a secret that stands alone in a text, of an address that was not given.
@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 MASK = "***"
 
@@ -25,6 +25,11 @@ _WORD = (
 
 _VARIABLE = re.compile(r"\$\{\w+\}")
 """What stands for a value of the environment is no secret itself."""
+
+_USER = re.compile(r"(?i)[?&;](?:user|username|uid)=(?P<value>[^&#;\s'\"]*)")
+_AUTHORITY = re.compile(r"[A-Za-z][\w+.-]*://(?P<value>[^/?#]*)@")
+_ENDS = re.compile(r"[/?#@:\[\]]")
+"""Characters at which libraries take a password for ended, and what follows for a host or a port."""
 
 _ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*)://(?P<rest>[^\s'\"<>]*)")
 _PARAMETER = re.compile(rf"(?i)(?P<before>[?&;#](?:{_NAME})=)(?P<value>[^&#;\s'\"]*)")
@@ -63,6 +68,45 @@ def masked(text: str, *addresses: str) -> str:
     for pattern in (_PARAMETER, _PAIR, _HEADER):
         text = pattern.sub(_mask, text)
     return text
+
+
+def reason(text: str, address: str) -> str:
+    """What a library says of an address, masked. Where it cannot be split, that alone: they quote pieces of it.
+
+    >>> reason("no route to host", "postgresql://user:pass@host/db")
+    'no route to host'
+    """
+    if not splits(address):
+        return "its address cannot be split into user, password, host and port: in a password, a slash is %2F"
+    return masked(text.replace(address, shown_address(address)), address)
+
+
+def splits(address: str) -> bool:
+    """Whether user, password, host and port of an address can be told apart.
+
+    >>> splits("postgresql://user:pa%2Fss@host/db"), splits("postgresql://user:pa/ss@host/db")
+    (True, False)
+    """
+    try:
+        parts = urlsplit(address)
+        has_port = parts.port is not None
+    except ValueError:
+        return False
+    # A number before a slash reads as a port, but an @ behind it says that it begins a password.
+    behind = f"{parts.path}{parts.fragment}{parts.query.partition('=')[0]}"
+    return not (has_port and "@" in behind and "@" not in parts.netloc)
+
+
+def credential_spans(address: str) -> list[tuple[int, int]]:
+    """From where to where user and password stand in an address: before its host, and as parameters.
+
+    >>> address = "postgresql://user:pass@host/db?sslmode=require&password=more"
+    >>> [address[start:end] for start, end in credential_spans(address)]
+    ['user:pass', 'more']
+    """
+    before = _AUTHORITY.match(address)
+    named = [*_USER.finditer(address), *_PARAMETER.finditer(address)]
+    return [found.span("value") for found in ([before] if before else []) + named]
 
 
 def addresses_in_environment() -> list[str]:
@@ -128,6 +172,8 @@ def _secrets(address: str) -> set[str]:
     """What must not be shown of an address: as it stands there, and as libraries decode or encode it."""
     scheme, mark, rest = address.partition("://")
     found = {match["value"] for match in _PARAMETER.finditer(address)}
-    found |= {_credentials(scheme, rest)[1] or ""} if mark else set()
+    password = (_credentials(scheme, rest)[1] if mark else None) or ""
+    # Libraries quote a password that ends too early by its pieces. Short ones are words of any sentence.
+    found |= {password, *(piece for piece in _ENDS.split(password) if len(piece) > 2)}
     forms = {form for each in found for form in (each, unquote(each), quote(unquote(each), safe=""))}
     return {form for form in forms if form and form != MASK and not _VARIABLE.fullmatch(form)}

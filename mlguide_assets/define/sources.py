@@ -134,11 +134,18 @@ class PackageSource(Strict):
 
 
 class DatabaseSource(Strict):
-    """Any database that Ibis connects to. `${NAME}` in the URI is read from the environment."""
+    """Any database that Ibis connects to. `${NAME}` in the URI is read from the environment.
+
+    The value of a user or a password is taken as it is; what the URI itself says is written as in any URL.
+    """
 
     kind: Literal["database"] = "database"
     uri: str
     timeout: Timeout = timedelta(seconds=60)
+
+
+FILE_DATABASES = ("duckdb", "sqlite")
+"""Schemes of databases that are a file: what follows is its path, and options after a question mark."""
 
 
 Source = Annotated[

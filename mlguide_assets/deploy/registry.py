@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ParamSpec, TypeVar
 
-from mlguide_assets.define.secrets import masked, nothing_secret_raised, shown_address
+from mlguide_assets.define.secrets import nothing_secret_raised, reason, shown_address
 from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.deploy.registry_place import follow_move
 from mlguide_assets.deploy.registry_schema import refuse_other_schema
@@ -353,11 +353,10 @@ def _unusable(error: Exception) -> InputError:
         return database_refused(error)
     if not uri:
         return InputError(f"The registry of the home cannot be used ({first_line(error)}): the champion is as it was.")
-    shown = shown_address(uri)
-    reason = masked(str(error).replace(uri, shown), uri).partition("\n")[0][:120]
+    said = reason(str(error), uri).partition("\n")[0][:120]
     return InputError(
-        f"The tracking server {shown} cannot be used ({reason} …): check {TRACKING_VARIABLE}, and that it runs and "
-        f"takes artifacts; the champion is as it was."
+        f"The tracking server {shown_address(uri)} cannot be used ({said} …): check {TRACKING_VARIABLE}, and "
+        f"that it runs and takes artifacts; the champion is as it was."
     )
 
 

@@ -13,7 +13,7 @@ from tempfile import TemporaryFile
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from mlguide_assets.define.secrets import masked, shown_address
+from mlguide_assets.define.secrets import nothing_secret_raised, reason, shown_address
 from mlguide_assets.deploy.registry import TRACKING_VARIABLE, Registry, first_line
 from mlguide_assets.deploy.registry_schema import refuse_other_schema
 from mlguide_assets.errors import InputError
@@ -99,11 +99,12 @@ def _refuse_unreachable_artifacts(location: str, report: Report) -> None:
 
     shown = shown_address(location)
     try:
-        list_artifacts(artifact_uri=location)
+        with nothing_secret_raised(location):
+            list_artifacts(artifact_uri=location)
     except Exception as error:  # Of whatever library serves the scheme.
-        reason = masked(first_line(error).replace(location, shown), location)
+        said = reason(first_line(error), location)
         raise InputError(
-            f"The artifacts of the tracking server, in {shown}, cannot be reached from here ({reason}): check the "
+            f"The artifacts of the tracking server, in {shown}, cannot be reached from here ({said}): check the "
             f"credentials, or let the server send them ('mlflow server --serve-artifacts'). {_UNTOUCHED}"
         ) from error
 

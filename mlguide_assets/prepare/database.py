@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from mlguide_assets.define.secrets import masked, shown_address
+from mlguide_assets.define.secrets import reason, shown_address
 from mlguide_assets.errors import InputError
 from mlguide_assets.settings import DATABASE_VARIABLE
 
@@ -145,15 +145,15 @@ def connect(application: str, *, patience: float | None = None) -> "Connection":
 def database_refused(error: BaseException) -> InputError:
     """One sentence for what the driver raised. Its own words may quote the password."""
     address = os.environ.get(DATABASE_VARIABLE) or ""
-    lines = [line for line in masked(str(error), address).splitlines() if line.strip()]
-    reason = re.sub(r"^\([\w.]+\)\s*", "", lines[0])[:160] if lines else type(error).__name__
+    lines = [line for line in reason(str(error), address).splitlines() if line.strip()]
+    said = re.sub(r"^\([\w.]+\)\s*", "", lines[0])[:160] if lines else type(error).__name__
     remedy = (
         "check that it runs and can be reached"
         if _ABSENT.search(str(error))
         else f"check {DATABASE_VARIABLE} and what its user may do"
     )
     return InputError(
-        f"The database {shown_address(address)} does not do what is asked of it ({reason}): {remedy}, then run again; "
+        f"The database {shown_address(address)} does not do what is asked of it ({said}): {remedy}, then run again; "
         f"what was there before is untouched."
     )
 

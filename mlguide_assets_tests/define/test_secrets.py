@@ -4,7 +4,14 @@ import traceback
 
 import pytest
 
-from mlguide_assets.define.secrets import addresses_in_environment, masked, nothing_secret_raised, shown_address
+from mlguide_assets.define.secrets import (
+    addresses_in_environment,
+    masked,
+    nothing_secret_raised,
+    reason,
+    shown_address,
+    splits,
+)
 
 SHOWN = {
     "postgresql://user:secret@host:5432/db": "postgresql://user:***@host:5432/db",
@@ -59,6 +66,40 @@ def test_words_that_only_sound_like_secrets_stay(text: str) -> None:
 @pytest.mark.parametrize("quoted", ["nonnumeric port: 's#cret@host'", "login with s%23cret refused", "bad: s#cret"])
 def test_the_secret_of_a_known_address_is_masked_wherever_it_stands(quoted: str) -> None:
     assert "cret" not in masked(quoted, "postgresql://user:s%23cret@host/db")
+
+
+SPLIT = (
+    "postgresql://user:secret@host:5432/db",
+    "postgresql://user:se%2Fcret@[::1]:5432/db",
+    "postgresql://host:5432/db?user=me@firm",
+    "https://host/a@b/files",
+    "local[2]",
+)
+UNSPLIT = (
+    "postgresql://user:se/cret@host/db",
+    "postgresql://user:se#cret@host:5432/db",
+    "postgresql://user:se[cret@host/db",
+    "postgresql://user:12/secret@host/db",
+    "postgresql://user:12?secret@host/db",
+    "postgresql://user:secret",
+)
+
+
+def test_addresses_that_can_be_split_are_told_from_others() -> None:
+    assert all(splits(address) for address in SPLIT)
+    assert not any(splits(address) for address in UNSPLIT)
+
+
+@pytest.mark.parametrize("address", UNSPLIT)
+def test_a_library_that_stumbles_over_an_address_is_not_quoted(address: str) -> None:
+    said = reason(f"invalid port 'se' or 'cret' or 'secret' or '12' in {address}", address)
+    assert said == "its address cannot be split into user, password, host and port: in a password, a slash is %2F"
+
+
+def test_a_piece_of_a_password_at_which_libraries_end_it_is_masked() -> None:
+    address = "postgresql://user:Tr0ub4dor/x+1@ho5t@host/db"
+    said = masked("Port 'Tr0ub4dor' of host 'ho5t@host': x+1", address)
+    assert said == "Port '***' of host '***@host': ***"
 
 
 def _fail_as_libraries_do(address: str) -> None:

@@ -3,8 +3,6 @@
 A table that cannot be read does not keep the others from being read: the reason is kept. Nothing is guessed here.
 """
 
-import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -17,6 +15,7 @@ import ibis
 from mlguide_assets.define.decision import counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.oracle import FILE as TRUTH
+from mlguide_assets.prepare.sources.addresses import expand_variables
 from mlguide_assets.prepare.sources.database import read_every_table
 from mlguide_assets.prepare.sources.files import open_table
 from mlguide_assets.prepare.sources.finding import as_table, split_name
@@ -98,21 +97,6 @@ def list_tables(uri: str, connection: Any, scratch: Path, report: Callable[[str]
     if not tables:
         raise InputError(_nothing(uri, unread))
     return Listing(tuple(tables), unread)
-
-
-def expand_variables(uri: str) -> str:
-    """A URI with the values of the environment that it names.
-
-    Raises:
-        InputError: a variable is not set.
-    """
-
-    def value(match: re.Match[str]) -> str:
-        if match[1] not in os.environ:
-            raise InputError(f"The source URI names ${{{match[1]}}}, but that environment variable is not set: set it.")
-        return os.environ[match[1]]
-
-    return re.sub(r"\$\{(\w+)\}", value, uri)
 
 
 def _in_folder(

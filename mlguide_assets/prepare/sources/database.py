@@ -5,13 +5,15 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import ibis
 import pyarrow.parquet as pq
 from ibis.common.exceptions import TableNotFound
 
 from mlguide_assets.define.schema import TableName
-from mlguide_assets.define.secrets import masked, nothing_secret_raised, shown_address
+from mlguide_assets.define.secrets import nothing_secret_raised, reason, shown_address, splits
+from mlguide_assets.define.sources import FILE_DATABASES
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.sources.arrow_types import as_arrow_holds
@@ -19,7 +21,6 @@ from mlguide_assets.prepare.sources.names import plain
 from mlguide_assets.prepare.sources.waiting import SilentSourceError, answered
 
 BATCH_ROWS = 200_000
-FILE_DATABASES = ("duckdb", "sqlite")
 
 
 def read_database(
@@ -103,7 +104,7 @@ def _connect(uri: str, scheme: str, rest: str, where: str) -> Any:
             return ibis.duckdb.connect(str(path), read_only=True)
         if scheme == "sqlite":
             return ibis.sqlite.connect(str(path))
-        return ibis.connect(uri)
+        return ibis.connect(uri, **_decoded_user(uri))
     except ModuleNotFoundError as error:
         raise InputError(
             f"Reading {where} needs the package {error.name!r}: install Ibis's driver with "
@@ -111,11 +112,30 @@ def _connect(uri: str, scheme: str, rest: str, where: str) -> Any:
         ) from error
     # Each driver raises errors of its own; all mean that the user must look at the address.
     except Exception as error:
+        if not splits(uri):
+            # Not chained: what a parser says of an address may be a piece of the password.
+            raise _unsplit(scheme, rest, where) from None
         # Ibis quotes the address as it was given, password and all.
-        reason = _first_line(masked(str(error).replace(uri, where), uri))
+        said = _first_line(reason(str(error).replace(uri, where), uri))
         raise InputError(
-            f"The database {where} cannot be reached ({reason}): check the address, the credentials and that it runs."
+            f"The database {where} cannot be reached ({said}): check the address, the credentials and that it runs."
         ) from error
+
+
+def _decoded_user(uri: str) -> dict[str, str]:
+    """The user as a URL means it. Ibis decodes the password alone."""
+    user = urlsplit(uri).username
+    return {"user": unquote(user)} if user and "%" in user else {}
+
+
+def _unsplit(scheme: str, rest: str, where: str) -> InputError:
+    # Without an @, what stands where a port should may be anything.
+    shown = where if "@" in rest else f"{scheme}://…"
+    return InputError(
+        f"The address of the database {shown} cannot be split into user, password, host and port: write what is no "
+        f"letter or digit in the password as in a URL, such as %2F for a slash, or write the password as ${{PASSWORD}} "
+        f"and set that variable in the environment, where it stands as it is."
+    )
 
 
 def _land_rows(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
-from mlguide_assets.define.secrets import masked, nothing_secret_raised, shown_address
+from mlguide_assets.define.secrets import nothing_secret_raised, reason, shown_address
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.sources.finding import SUFFIXES, FoundTable, split_name
 from mlguide_assets.prepare.sources.waiting import SilentSourceError, answered
@@ -80,18 +80,18 @@ class _Fetch:
             with nothing_secret_raised(self._address):
                 expected = answered(lambda alive: self._copy(target, alive), timeout=self.timeout)
         except urllib.error.HTTPError as error:
-            reason = f"HTTP {error.code} {error.reason}"
+            refused = f"HTTP {error.code} {error.reason}"
             # Object stores forbid what is not there, to those who may not list what is.
             if error.code in (403, 404):
-                return reason
-            raise _unreadable(self.shown, reason) from error
+                return refused
+            raise _unreadable(self.shown, refused) from error
         except SilentSourceError as error:
             raise InputError(
                 f"{self.shown} sent less than {SIGN_OF_LIFE // 1024} KB in {self.timeout.total_seconds():g} s, so "
                 f"it is waited for no longer: try again, or raise source.timeout in the problem file."
             ) from error
         except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ValueError) as error:
-            raise _unreadable(self.shown, masked(str(getattr(error, "reason", error)), self._address)) from error
+            raise _unreadable(self.shown, reason(str(getattr(error, "reason", error)), self._address)) from error
         # A connection that breaks off looks like an end.
         if expected is not None and int(expected) != target.stat().st_size:
             raise _unreadable(self.shown, f"it broke off after {target.stat().st_size:,} of {int(expected):,} bytes")
@@ -132,7 +132,7 @@ def _request(address: str, method: str = "GET") -> urllib.request.Request:
     return request
 
 
-def _unreadable(shown: str, reason: str) -> InputError:
+def _unreadable(shown: str, why: str) -> InputError:
     return InputError(
-        f"{shown} cannot be read ({reason}): check the address and the connection, or give a folder with --source."
+        f"{shown} cannot be read ({why}): check the address and the connection, or give a folder with --source."
     )

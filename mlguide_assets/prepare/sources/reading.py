@@ -4,8 +4,6 @@ A source is a function that lands each table as an Ibis expression with the sour
 Renaming, casting and validation are the same for all of them.
 """
 
-import os
-import re
 from collections.abc import Callable, Collection
 from datetime import datetime
 from pathlib import Path
@@ -26,8 +24,8 @@ from mlguide_assets.define.sources import (
     PaymentSimulatorSource,
     SimulatorSource,
 )
-from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.simulator.plans import NO_PLANS, Plans
+from mlguide_assets.prepare.sources.addresses import expand_variables
 from mlguide_assets.prepare.sources.casting import cast_to_schema, find_columns, nouns_of, text_ids_of
 from mlguide_assets.prepare.sources.database import read_database
 from mlguide_assets.prepare.sources.files import read_files
@@ -87,7 +85,7 @@ def read_source(
                 _names(problem), uri, connection, scratch=scratch, timeout=timeout, report=report, in_order=newest
             )
         case DatabaseSource(uri=uri, timeout=timeout):
-            address = _expand(uri)
+            address = expand_variables(uri)
             raw = read_database(
                 _names(problem), address, connection, scratch=scratch, timeout=timeout, wanted=wanted, report=report
             )
@@ -150,12 +148,3 @@ def describe(problem: Problem) -> str:
 
 def _names(problem: Problem) -> dict[TableName, str]:
     return {name: table.from_ or name for name, table in problem.tables.items()}
-
-
-def _expand(uri: str) -> str:
-    def value(match: re.Match[str]) -> str:
-        if match[1] not in os.environ:
-            raise InputError(f"The source URI names ${{{match[1]}}}, but that environment variable is not set: set it.")
-        return os.environ[match[1]]
-
-    return re.sub(r"\$\{(\w+)\}", value, uri)

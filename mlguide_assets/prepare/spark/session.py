@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from mlguide_assets.define.secrets import masked, shown_address
+from mlguide_assets.define.secrets import reason, shown_address
 from mlguide_assets.errors import InputError
 
 VARIABLE = "MLGUIDE_SPARK"
@@ -82,10 +82,10 @@ def _connected(builder: Any, address: str) -> Any:
     os.environ.setdefault("SPARK_CONNECT_LOG_LEVEL", "CRITICAL")
     from pyspark.sql.connect.client.retries import DefaultPolicy
 
-    server = urlsplit(address)
     try:
+        server = urlsplit(address)
         socket.create_connection((server.hostname, server.port or _CONNECT_PORT), timeout=_PATIENCE).close()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise _not_opened(address, error) from error
     session = _opened(builder.remote(address), address)
     session.client.set_retry_policies([DefaultPolicy(max_retries=_RETRIES)])
@@ -106,9 +106,9 @@ def _opened(builder: Any, address: str) -> Any:
 
 
 def _not_opened(address: str, error: Exception) -> InputError:
-    reason = masked((str(error).splitlines() or [""])[0][:200], address)
+    said = reason((str(error).splitlines() or [""])[0][:200], address)
     return InputError(
-        f"Spark could not be opened at {shown_address(address)} ({type(error).__name__}: {reason}): "
+        f"Spark could not be opened at {shown_address(address)} ({type(error).__name__}: {said}): "
         f"set {VARIABLE} to local[2], spark://host:7077 or sc://host:15002."
     )
 
