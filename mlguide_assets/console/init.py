@@ -11,9 +11,8 @@ from mlguide_assets.console.reporting import reporting
 from mlguide_assets.console.terminal import console
 from mlguide_assets.define.conversion import convert, is_old_form
 from mlguide_assets.define.decision import counted
-from mlguide_assets.define.loading import parse_problem
+from mlguide_assets.define.loading import anchored, parse_problem
 from mlguide_assets.define.secrets import MASK, shown_address
-from mlguide_assets.define.sources import FILE_DATABASES
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.engine import connect
 from mlguide_assets.prepare.profiling.draft import draft_problem
@@ -91,18 +90,12 @@ def _name_of(source: str) -> str:
 def _source(uri: str, out: Path) -> tuple[dict[str, Any], str]:
     """The source as the file has it, without a password, and a remark on it."""
     if "://" in uri:
-        address, hidden = _without_secrets(_absolute(uri))
+        address, hidden = _without_secrets(anchored(uri, Path.cwd()))
         remark = f"the password is not written here: set {' and '.join(hidden)} in the environment" if hidden else ""
         return {"kind": "database", "uri": address}, remark
     folder, beside = Path(uri).expanduser().resolve(), out.resolve().parent
     inside = folder.is_relative_to(beside) and folder != beside
     return {"kind": "files", "uri": str(folder.relative_to(beside) if inside else folder)}, ""
-
-
-def _absolute(uri: str) -> str:
-    """The address of a database in a file, from wherever the problem file is read."""
-    scheme, _, rest = uri.partition("://")
-    return f"{scheme}://{Path(rest).resolve()}" if scheme in FILE_DATABASES and Path(rest).is_file() else uri
 
 
 def _without_secrets(uri: str) -> tuple[str, list[str]]:

@@ -13,6 +13,7 @@ from mlguide_assets.define.documents import find_document, parse_document, shipp
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.secrets import shown_address
 from mlguide_assets.define.sources import (
+    FILE_DATABASES,
     AnySimulator,
     DatabaseSource,
     FilesSource,
@@ -197,9 +198,26 @@ def dump_problem(problem: Problem, *, passwords: bool = False) -> str:
 
 
 def _source_of(uri: str) -> FilesSource | DatabaseSource:
+    address = anchored(uri, Path.cwd())
     if "://" in uri and not uri.startswith(("http://", "https://")):
-        return DatabaseSource(uri=uri)
-    return FilesSource(uri=uri if "://" in uri else str(Path(uri).expanduser().resolve()))
+        return DatabaseSource(uri=address)
+    return FilesSource(uri=address)
+
+
+def anchored(uri: str, folder: Path) -> str:
+    """A source's folder, or its database in a file, by its absolute path; any other address as it is.
+
+    >>> anchored("duckdb://shop.duckdb", Path("/data")), anchored("shop", Path("/data"))
+    ('duckdb:///data/shop.duckdb', '/data/shop')
+    """
+    scheme, mark, rest = uri.partition("://")
+    if not mark:
+        return str((folder / Path(uri).expanduser()).resolve())
+    path, question, options = rest.partition("?")
+    # What a variable holds is known when the source is read; it may be a whole path.
+    if scheme not in FILE_DATABASES or not path or path.startswith("${"):
+        return uri
+    return f"{scheme}://{(folder / Path(path).expanduser()).resolve()}{question}{options}"
 
 
 def experiment_file(name_or_file: str) -> Path:
@@ -212,12 +230,12 @@ def experiment_file(name_or_file: str) -> Path:
 
 
 def _anchor(problem: Problem, folder: Path) -> Problem:
-    """Relative folders and files in a problem file are relative to that file."""
+    """Relative folders and files in a problem file, also those of databases, are relative to that file."""
     source, named = problem.source, problem.experiment.file
     if named and (folder / Path(named).expanduser()).is_file():
         experiment = {"file": str((folder / Path(named).expanduser()).resolve())}
         problem = problem.model_copy(update={"experiment": problem.experiment.model_copy(update=experiment)})
-    if not isinstance(source, FilesSource) or "://" in source.uri:
+    if not isinstance(source, FilesSource | DatabaseSource):
         return problem
-    anchored = str((folder / Path(source.uri).expanduser()).resolve())
-    return problem.model_copy(update={"source": source.model_copy(update={"uri": anchored})})
+    address = anchored(source.uri, folder) if isinstance(source, FilesSource) or "://" in source.uri else source.uri
+    return problem.model_copy(update={"source": source.model_copy(update={"uri": address})})

@@ -614,6 +614,26 @@ def test_a_relative_folder_is_relative_to_the_problem_file(tmp_path: Path) -> No
     assert load_problem(str(tmp_path / "shop.yaml")).source == FilesSource(uri=str(tmp_path / "data"))
 
 
+RELATIVE = {
+    "duckdb://shop.duckdb": "duckdb://{}/shop.duckdb",
+    "duckdb://down/../shop.duckdb?threads=1": "duckdb://{}/shop.duckdb?threads=1",
+    "sqlite://down/shop #1?.db": "sqlite://{}/down/shop #1?.db",
+    "sqlite:///data/shop.db": "sqlite:///data/shop.db",
+    "duckdb://${SHOP}/shop.duckdb": "duckdb://${SHOP}/shop.duckdb",
+    "postgresql://host/db": "postgresql://host/db",
+    "${SHOP}": "${SHOP}",
+}
+"""The address of a database → the same from any working directory, where {} is the folder that it is relative to."""
+
+
+@pytest.mark.parametrize("uri", RELATIVE)
+def test_a_database_in_a_file_is_relative_to_the_problem_file(uri: str, tmp_path: Path) -> None:
+    text = yaml.safe_dump({**yaml.safe_load(VALID), "source": {"kind": "database", "uri": uri}})
+    problem = parse_problem(text.encode(), tmp_path / "shop.yaml")
+    assert problem.source == DatabaseSource(uri=RELATIVE[uri].replace("{}", str(tmp_path)))
+    assert parse_problem(dump_problem(problem).encode(), tmp_path / "home" / "problem.yaml") == problem
+
+
 def test_a_rule_of_the_file_replaces_the_one_that_holds_everywhere() -> None:
     rule = {"table": "user_emails", "rule": "unique", "columns": ["user_id", "email_id", "delivered_at"]}
     before = sample_problem("data").rules
@@ -643,6 +663,8 @@ def test_a_folder_given_by_flag_is_relative_to_the_working_directory(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert with_overrides(load_problem("guide"), source="data").source == FilesSource(uri=str(tmp_path / "data"))
+    given = with_overrides(load_problem("guide"), source="sqlite://shop.db").source
+    assert given == DatabaseSource(uri=f"sqlite://{tmp_path / 'shop.db'}")
 
 
 def test_a_number_of_sends_sizes_the_simulator_only() -> None:
