@@ -5,18 +5,17 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import ibis
 import pyarrow.parquet as pq
 from ibis.common.exceptions import TableNotFound
 
 from mlguide_assets.define.schema import TableName
-from mlguide_assets.define.secrets import nothing_secret_raised, reason, shown_address, splits
-from mlguide_assets.define.sources import FILE_DATABASES
+from mlguide_assets.define.secrets import nothing_secret_raised, shown_address
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.sources.arrow_types import as_arrow_holds
+from mlguide_assets.prepare.sources.connecting import connected, first_line
 from mlguide_assets.prepare.sources.names import plain
 from mlguide_assets.prepare.sources.waiting import SilentSourceError, answered
 
@@ -47,18 +46,15 @@ def read_database(
     where = shown_address(f"{scheme}://{rest.rpartition('@')[2]}")
 
     def land(alive: Callable[[], None]) -> dict[TableName, Path]:
-        database = _connect(uri, scheme, rest, where)
-        alive()
         landed = {}
-        try:
+        with connected(uri, where) as database:
+            alive()
             with _one_snapshot(database, scheme):
                 for table, name in names.items():
                     found = _find(database, name, where)
                     rows = as_arrow_holds(found, wanted(table, found.columns))
                     landed[table] = _land_rows(rows, scratch / f"{name}.parquet", name, where, report, alive)
-            return landed
-        finally:
-            database.disconnect()
+        return landed
 
     try:
         with nothing_secret_raised(uri):
@@ -93,51 +89,6 @@ def _one_snapshot(database: Any, scheme: str) -> Iterator[None]:
     yield
 
 
-def _connect(uri: str, scheme: str, rest: str, where: str) -> Any:
-    # A question mark begins options, unless it is part of the file's name.
-    path = Path(rest) if Path(rest).is_file() else Path(rest.partition("?")[0])
-    # Both engines would create a missing file and then report missing tables.
-    if scheme in FILE_DATABASES and not path.is_file():
-        raise InputError(f"The database {where} does not exist: check --source or source.uri.")
-    try:
-        if scheme == "duckdb":
-            return ibis.duckdb.connect(str(path), read_only=True)
-        if scheme == "sqlite":
-            return ibis.sqlite.connect(str(path))
-        return ibis.connect(uri, **_decoded_user(uri))
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"Reading {where} needs the package {error.name!r}: install Ibis's driver with "
-            f"'uv pip install -c constraints.txt \"ibis-framework[{scheme}]\"'."
-        ) from error
-    # Each driver raises errors of its own; all mean that the user must look at the address.
-    except Exception as error:
-        if not splits(uri):
-            # Not chained: what a parser says of an address may be a piece of the password.
-            raise _unsplit(scheme, rest, where) from None
-        # Ibis quotes the address as it was given, password and all.
-        said = _first_line(reason(str(error).replace(uri, where), uri))
-        raise InputError(
-            f"The database {where} cannot be reached ({said}): check the address, the credentials and that it runs."
-        ) from error
-
-
-def _decoded_user(uri: str) -> dict[str, str]:
-    """The user as a URL means it. Ibis decodes the password alone."""
-    user = urlsplit(uri).username
-    return {"user": unquote(user)} if user and "%" in user else {}
-
-
-def _unsplit(scheme: str, rest: str, where: str) -> InputError:
-    # Without an @, what stands where a port should may be anything.
-    shown = where if "@" in rest else f"{scheme}://…"
-    return InputError(
-        f"The address of the database {shown} cannot be split into user, password, host and port: write what is no "
-        f"letter or digit in the password as in a URL, such as %2F for a slash, or write the password as ${{PASSWORD}} "
-        f"and set that variable in the environment, where it stands as it is."
-    )
-
-
 def _land_rows(
     table: Any, path: Path, name: str, where: str, report: Callable[[str], None], alive: Callable[[], None]
 ) -> Path:
@@ -158,7 +109,7 @@ def _land_rows(
 
 
 def _unreadable(name: str, where: str, error: BaseException) -> InputError:
-    return InputError(f"Table {name!r} of {where} cannot be read ({_first_line(str(error))}): check it there.")
+    return InputError(f"Table {name!r} of {where} cannot be read ({first_line(str(error))}): check it there.")
 
 
 def _first_of(error: BaseException) -> BaseException:
@@ -180,7 +131,8 @@ def _find(database: Any, name: str, where: str) -> Any:
     if close:
         raise InputError(
             f"{where} has {' and '.join(map(repr, sorted(close)))}, each of which could be table {name!r}: name the "
-            f"one that is meant in tables of the problem file."
+            f"one that is meant, as in 'from: {_full(min(close), schema)}', under that table in tables of the problem "
+            f"file."
         )
     elsewhere = [
         f"{each}.{table}"
@@ -189,13 +141,15 @@ def _find(database: Any, name: str, where: str) -> Any:
         if plain(table) == plain(bare)
     ]
     if elsewhere:
+        place = "" if schema else " in its default schema"
         raise InputError(
-            f"{where} has no table {name!r} in its default schema, but {' and '.join(elsewhere)}: name it with its "
-            f"schema, as in 'name: {elsewhere[0]}', under that table in tables of the problem file."
+            f"{where} has no table {name!r}{place}, but {' and '.join(elsewhere)}: name it with its schema, as in "
+            f"'from: {elsewhere[0]}', under that table in tables of the problem file."
         )
     found = ", ".join(sorted(listed)[:8]) or "none"
     raise InputError(
-        f"{where} has no table {name!r} (it has {found}): create it, or name another in tables of the problem file."
+        f"{where} has no table {name!r} (it has {found}): create it, or name another with 'from: TABLE' under that "
+        f"table in tables of the problem file."
     )
 
 
@@ -215,6 +169,10 @@ def _split(name: str) -> tuple[str, str | None]:
     return table, schema or None
 
 
+def _full(table: str, schema: str | None) -> str:
+    return f"{schema}.{table}" if schema else table
+
+
 def _schemas(database: Any) -> list[str]:
     """The schemas that can hold tables of users; none where the engine has none."""
     try:
@@ -222,10 +180,6 @@ def _schemas(database: Any) -> list[str]:
     except (AttributeError, NotImplementedError):
         return []
     return [name for name in known if not name.startswith("pg_") and name not in ("information_schema", "sys")]
-
-
-def _first_line(text: str) -> str:
-    return (text.strip().splitlines() or ["no reason given"])[0][:200]
 
 
 def read_every_table(
@@ -243,10 +197,9 @@ def read_every_table(
     where = shown_address(f"{scheme}://{rest.rpartition('@')[2]}")
 
     def land(alive: Callable[[], None]) -> dict[str, Path | str]:
-        database = _connect(uri, scheme, rest, where)
-        alive()
         landed: dict[str, Path | str] = {}
-        try:
+        with connected(uri, where) as database:
+            alive()
             for place, name in enumerate(_names_of_all(database)):
                 try:
                     table = _find(database, name, where)
@@ -254,9 +207,7 @@ def read_every_table(
                     landed[name] = _land_rows(rows, scratch / f"{place}.parquet", name, where, report, alive)
                 except InputError as error:
                     landed[name] = str(error)
-            return landed
-        finally:
-            database.disconnect()
+        return landed
 
     try:
         with nothing_secret_raised(uri):

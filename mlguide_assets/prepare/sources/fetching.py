@@ -48,7 +48,7 @@ def download_table(
         shown = shown_address(prefix.rstrip("/"))
         raise InputError(
             f"{shown} has {' and '.join(there)}, each of which could be table {name!r}: name the one that is meant, "
-            f"as in 'name: {there[0]}', under that table in tables of the problem file."
+            f"as in 'from: {there[0]}', under that table in tables of the problem file."
         )
     if not there:
         others = "" if ending else f" (or {', '.join(TRIED[1:])})"

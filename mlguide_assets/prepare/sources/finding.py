@@ -48,8 +48,8 @@ def find_table(folder: Path, name: str) -> FoundTable:
     """
     if folder.is_file():
         raise InputError(
-            f"The source {folder} is a file: give the folder that holds all three tables, and name this one under "
-            f"tables in the problem file if it is called otherwise."
+            f"The source {folder} is a file: give the folder that holds all three tables, and name this one with "
+            f"'from: FILE' under its table in tables of the problem file if it is called otherwise."
         )
     if not folder.is_dir():
         raise InputError(f"The source folder {folder} does not exist: check --source or source.uri.")
@@ -62,7 +62,7 @@ def find_table(folder: Path, name: str) -> FoundTable:
         raise InputError(
             f"{folder} has {' and '.join(sorted(table.path.name for table in tables))}, each of which could be table "
             f"{name!r}: remove all but one, or name the one that is meant, as in "
-            f"'name: {tables[0].path.name}', under that table in tables of the problem file."
+            f"'from: {tables[0].path.name}', under that table in tables of the problem file."
         )
     raise InputError(_not_found(folder, name))
 
@@ -125,5 +125,5 @@ def _not_found(folder: Path, name: str) -> str:
     found = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
     return (
         f"{folder} has neither {name}.parquet nor {name}.csv (it has {found}): add the file, "
-        f"or name another in tables of the problem file."
+        f"or name another with 'from: FILE' under that table in tables of the problem file."
     )

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import socket
 import sqlite3
 import uuid
@@ -12,6 +13,7 @@ from typing import Any
 
 import duckdb
 import pytest
+import yaml
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
@@ -158,8 +160,11 @@ def unknown_kind(_: Path) -> str:
 
 FAULTS: dict[str, tuple[Callable[[Path], str], tuple[str, ...]]] = {
     "no file": (no_file, ("shop.duckdb does not exist", "check --source or source.uri")),
-    "not a database": (not_a_database, ("shop.duckdb cannot be reached", "check the address")),
-    "no such table": (no_such_table, ("has no table 'email_content' (it has user_profiles)", "name another in tables")),
+    "not a database": (not_a_database, ("shop.duckdb cannot be read", "is a whole file of DuckDB")),
+    "no such table": (
+        no_such_table,
+        ("has no table 'email_content' (it has user_profiles)", "name another with 'from: TABLE'"),
+    ),
     "no such column": (no_such_column, ("user_emails of", "has no column 'delivered_at'", "map it under tables")),
     "no rows": (no_rows, ("user_emails of", "has no rows")),
     "unset variable": (unset_variable, ("names ${MLGUIDE_NO_SUCH_VARIABLE}", "is not set: set it")),
@@ -231,9 +236,14 @@ def test_a_table_in_a_schema_is_read_by_its_full_name(shop: Shop, duck: Any, tmp
     shop.connection.execute(f"CREATE SCHEMA {schema}")
     try:
         shop.connection.execute(f"ALTER TABLE {table} SET SCHEMA {schema}")
-        assert f"but {schema}.{table}: name it with its schema" in refusal(shop.problem(), duck, tmp_path)
-        shop.tables["user_emails"] = {"from": f"{schema}.{table}"}
+        text = refusal(shop.problem(), duck, tmp_path)
+        assert f"in its default schema, but {schema}.{table}: name it with its schema" in text
+        advised = re.search(r"as in '(from: .*)', under", text)
+        assert advised is not None
+        shop.tables["user_emails"] = yaml.safe_load(advised[1])
         assert accepted(shop.problem(), duck, tmp_path) == SAMPLE
+        shop.tables["user_emails"] = {"from": f"old.{table}"}
+        assert f"has no table 'old.{table}', but {schema}.{table}: name" in refusal(shop.problem(), duck, tmp_path)
     finally:
         shop.connection.execute(f"DROP SCHEMA {schema} CASCADE")
 
@@ -317,7 +327,7 @@ def test_a_user_and_a_password_may_hold_any_characters(
 def test_a_postgresql_table_that_is_not_there_is_reported_by_name(shop: Shop, duck: Any, tmp_path: Path) -> None:
     text = refusal(shop.problem(), duck, tmp_path)
     assert f"has no table 'user_profiles_{shop.suffix}'" in text
-    assert "create it, or name another in tables of the problem file" in text
+    assert "create it, or name another with 'from: TABLE' under that table in tables of the problem file" in text
 
 
 @pytest.mark.parametrize("part", ["user", "database"])
