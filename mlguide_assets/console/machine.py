@@ -4,17 +4,26 @@ Each library words these in its own way. They are recognised by their text, sinc
 """
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from mlguide_assets.prepare.database import database_refusal
 
+FULL_BYTES = 16 * 2**20
+"""A disk with less than this is full: what failed on it has removed its own files by the time that it is asked."""
+_FULL = (
+    r"no space left|disk is full|quota exceeded",
+    "{place} cannot be written, since the disk is full",
+    "free space there, or choose another home with --home",
+)
+_BROKEN = (
+    r"input/output error|disk i/o error|stale file handle",
+    "{place} could not be read or written ({words})",
+    "check the disk or the connection to it",
+)
 _CAUSES: tuple[tuple[str, str, str], ...] = (
-    (
-        r"no space left|disk is full|quota exceeded",
-        "{place} cannot be written, since the disk is full",
-        "free space there, or choose another home with --home",
-    ),
+    _FULL,
     (
         r"read-only file system|readonly database",
         "{place} cannot be written, since it is read-only",
@@ -30,11 +39,7 @@ _CAUSES: tuple[tuple[str, str, str], ...] = (
         "The file system of {place} lacks something that is needed ({words})",
         "choose a home on a local disk with --home",
     ),
-    (
-        r"input/output error|disk i/o error|stale file handle",
-        "{place} could not be read or written ({words})",
-        "check the disk or the connection to it",
-    ),
+    _BROKEN,
     (
         r"database is locked",
         "A database of {place} is locked by another process",
@@ -63,12 +68,20 @@ def sentence(text: str, place: Path) -> str | None:
         text: name and message of an error, such as "PermissionError: [Errno 13] Permission denied: '/home/x'".
         place: named where the text names no path.
     """
-    for words, refused, remedy in _CAUSES:
-        if found := re.search(words, text, re.IGNORECASE):
+    for cause in _CAUSES:
+        if found := re.search(cause[0], text, re.IGNORECASE):
             named = _PATH.search(text)
-            said = refused.format(place=named[1] if named else place, words=found[0].lower())
+            where = Path(named[1]) if named else place
+            # SQLite calls it that, too, when it finds no room to share memory with other processes.
+            _, refused, remedy = _FULL if cause is _BROKEN and _is_full(where) else cause
+            said = refused.format(place=where, words=found[0].lower())
             return f"{said}: {remedy}, then run again; what was there before is untouched."
     return None
+
+
+def _is_full(place: Path) -> bool:
+    there = next((each for each in (place, *place.parents) if each.exists()), None)
+    return there is not None and shutil.disk_usage(there).free < FULL_BYTES
 
 
 def refusal(error: BaseException, place: Path) -> str | None:

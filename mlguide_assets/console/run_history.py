@@ -5,10 +5,12 @@ SQLite's write-ahead log into the file: a fifth of the time of `mlguide run`. Th
 """
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
+from dagster._core.instance.types import _EventListenerLogHandler
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
@@ -68,6 +70,36 @@ def _wait_for_the_disk_at_checkpoints_only(connection: Any, _: object) -> None:
     connection.execute("PRAGMA synchronous=NORMAL")
 
 
+class EventHandler(logging.Handler):
+    """Records what a run logs. Dagster's own handler also prints what keeps it from that, past the command's words."""
+
+    def __init__(self, instance: "dg.DagsterInstance") -> None:
+        super().__init__(logging.DEBUG)
+        self._recorder = _Recorder(instance)
+        self._handler = _EventListenerLogHandler(self._recorder)  # type: ignore[arg-type]
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._handler.emit(record)
+        failure, self._recorder.failure = self._recorder.failure, None
+        if failure is not None:
+            raise failure
+
+
+class _Recorder:
+    """Takes the place of the instance in Dagster's handler, which prints what is raised; here it is kept."""
+
+    def __init__(self, instance: "dg.DagsterInstance") -> None:
+        self._instance = instance
+        self.failure: Exception | None = None
+
+    def handle_new_event(self, event: "dg.EventLogEntry", **options: Any) -> None:
+        try:
+            self._instance.handle_new_event(event, **options)
+        except Exception as error:
+            # As with Dagster's own, a run goes on without a line that an asset reports.
+            self.failure = error if event.is_dagster_event else None
+
+
 @contextlib.contextmanager
 def recording(home: Home) -> Iterator["dg.DagsterInstance"]:
     """Dagster's record of runs in a home, for a run in this process. A storage that `dagster.yaml` names is used."""
@@ -81,4 +113,5 @@ def recording(home: Home) -> Iterator["dg.DagsterInstance"]:
         storage = {"module": __name__, "class": OpenEventLog.__name__, "config": events.config_dict}
         ref = InstanceRef.from_dir(folder, overrides={"event_log_storage": storage})
     with dg.DagsterInstance.from_ref(ref) as instance:
+        instance.get_event_log_handler = lambda: EventHandler(instance)  # type: ignore[assignment,method-assign,return-value]
         yield instance

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -37,6 +38,17 @@ def test_causes_are_named_with_what_to_do(text: str) -> None:
     assert said is not None
     assert all(words in said for words in REFUSED[text])
     assert "SET" not in said
+
+
+@pytest.mark.parametrize(("free", "said"), [(3 * 2**20, "disk is full"), (2**30, "check the disk")])
+def test_an_error_of_a_full_disk_is_told_as_one(
+    free: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: {tmp_path: usage}[place])
+    assert said in str(
+        sentence("OperationalError: (sqlite3.OperationalError) disk I/O error", tmp_path / "no" / "home")
+    )
 
 
 def test_any_other_error_is_none_of_the_machine() -> None:

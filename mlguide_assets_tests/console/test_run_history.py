@@ -43,6 +43,28 @@ def test_another_process_reads_what_was_recorded(home: Home) -> None:
     assert not list((home.dagster / "history" / "runs").glob("*-wal"))
 
 
+def test_what_cannot_be_recorded_is_raised_and_not_printed(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def store(storage: OpenEventLog, event: dg.EventLogEntry) -> None:
+        if event.dagster_event_type in refused or event.user_message == "a line":
+            raise OSError("the disk is full")
+        stored(storage, event)
+
+    @dg.asset
+    def talkative(context: dg.AssetExecutionContext) -> None:
+        context.log.info("a line")
+
+    stored, refused = OpenEventLog.store_event, {dg.DagsterEventType.STEP_START}
+    monkeypatch.setattr(OpenEventLog, "store_event", store)
+    with recording(home) as instance, pytest.raises(OSError, match="the disk is full"):
+        dg.materialize([talkative], instance=instance)
+    refused.clear()
+    with recording(home) as instance:
+        assert dg.materialize([talkative], instance=instance).success
+    assert "Exception while writing" not in capfd.readouterr().err
+
+
 def test_a_storage_that_the_user_names_is_used(home: Home, tmp_path: Path) -> None:
     other = tmp_path / "other"
     (home.dagster / "dagster.yaml").write_text(f"storage:\n  sqlite:\n    base_dir: {other}\n")
