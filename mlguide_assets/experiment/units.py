@@ -14,7 +14,7 @@ import ibis.expr.datatypes as dt
 import numpy as np
 
 from mlguide_assets.experiment.design import Design, Guardrail, Metric
-from mlguide_assets.experiment.ranks import read_ranks
+from mlguide_assets.experiment.ranks import PARTS, read_ranks, some_of
 from mlguide_assets.statistics.arrays import Floats
 from mlguide_assets.statistics.cuped import Moments
 from mlguide_assets.statistics.kruskal_wallis import Ranks
@@ -112,6 +112,8 @@ def _per_unit(rows: ibis.Table, design: Design, arms: Sequence[str]) -> ibis.Tab
         columns[f"s{place}"] = rows[name].cast("string").min()
     if design.closed:
         columns["closed"] = rows[design.closed].fill_null(False).min()
+    if design.covariates:
+        columns["part"] = (rows[design.unit].hash().abs() % PARTS).min().cast("int8")
     if design.trigger:
         columns["trigger"] = rows[design.trigger].fill_null(False).max()
     if design.exposed_at and design.outcome_at:
@@ -149,6 +151,7 @@ def _summarise(
     found = {row["arm"]: row for row in counts.to_pyarrow().to_pylist()}
     of_closed = table.filter(table.closed)
     closed = {row["arm"]: row for row in _moments(of_closed, design).to_pyarrow().to_pylist()}
+    ranked = some_of(of_closed, sum(row["closed"] for row in closed.values()))
     return Units(
         rows=rows,
         arms={
@@ -158,7 +161,7 @@ def _summarise(
         mixed=sum(row["mixed"] for row in found.values()),
         early=sum(row["early"] for row in found.values()),
         segments={name: _segment(table, f"s{place}", len(arms)) for place, name in enumerate(design.segments)},
-        ranks={name: read_ranks(of_closed, f"x{place}", len(arms)) for place, name in enumerate(design.covariates)},
+        ranks={name: read_ranks(ranked, f"x{place}", len(arms)) for place, name in enumerate(design.covariates)},
         triggered=triggered,
     )
 
