@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.override import person
+from mlguide_assets.experiment.arm_models import versions_of_arms
 from mlguide_assets.experiment.ledger import end, find, recorded, results, running, unreadable
 from mlguide_assets.experiment.publishing import publish_routes
 from mlguide_assets.experiment.specification import refuse_without_choice
@@ -104,6 +106,10 @@ def stop_experiment(home: Home, name: str, reason: str, as_json: bool) -> None:
     ended = end(lake, name, event="stopped", reason=reason, who=person())
     # Servers follow at once; the days that are planned already stand.
     publish_routes(home, problem, running(lake), last_planned(lake, problem) or date.min)
+    if isinstance(ended, Started) and ended.kept_models:
+        from mlguide_assets.deploy.promotion import install_challenger
+
+        install_challenger(home, lake, problem)
     if as_json:
         _print_json(row_of(ended))
     else:
@@ -133,6 +139,10 @@ def show_status(home: Home, as_json: bool) -> None:
         screen.print(
             f"  looks       {each['looks_taken']} of {each['looks']} taken; the next is due on {each['next_look']}"
         )
+        for line in _models_in_words(each["models"]):
+            screen.print(f"  models      {line}")
+        for fault in each["faults"]:
+            screen.print(f"  fault       {fault}")
         if each["last_verdict"]:
             screen.print(f"  last look   {each['last_verdict']}: {each['last_reason']}")
 
@@ -143,10 +153,13 @@ def show_results(home: Home, name: str, as_json: bool) -> None:
     started = find(lake, name)
     rows = [{**row, "evidence": json.loads(row["evidence"])} for row in results(lake, started)]
     picture = _picture(home, problem, started, rows)
+    models = versions_of_arms(lake, problem, started)
     if as_json:
-        _print_json({**row_of(started), "results": rows, "picture": picture})
+        _print_json({**row_of(started), "models": models, "results": rows, "picture": picture})
         return
     screen.print(f"{started.experiment.title} ({started.state}): {started.experiment.hypothesis}")
+    for line in _models_in_words(models):
+        screen.print(f"  {line}")
     if not rows:
         screen.print(f"No look was taken yet; the first is due on {started.look_days()[0]}.")
     for row in rows:
@@ -166,6 +179,14 @@ def show_results(home: Home, name: str, as_json: bool) -> None:
             screen.print(f"  {_triggered(triggered, row['units'], row['variant'])}")
     if picture:
         screen.print(f"picture: {picture}")
+
+
+def _models_in_words(models: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Which versions decided in each arm of a model; one alone can get the verdict as a criterion of the gate."""
+    for arm, versions in models.items():
+        one = f"version {versions[0]}" if versions else "no version yet"
+        many = f"versions {', '.join(versions)}, one after the other, so none gets the verdict as its criterion"
+        yield f"arm {arm} by {many if len(versions) > 1 else one}"
 
 
 def _triggered(found: dict[str, Any], of: int, variant: str | None) -> str:
@@ -237,6 +258,7 @@ def _of_arms(waiting: dict[str, int]) -> str:
 
 
 def _standing(lake: Lake, problem: Problem, started: Started) -> dict[str, Any]:
+    from mlguide_assets.experiment.plan_faults import plan_faults
     from mlguide_assets.experiment.standing import exposed_and_waiting
 
     planned, taken = last_planned(lake, problem) or started.start, results(lake, started)
@@ -251,6 +273,8 @@ def _standing(lake: Lake, problem: Problem, started: Started) -> dict[str, Any]:
         "waiting_per_arm": waiting,
         "looks": len(started.experiment.looks),
         "looks_taken": len(taken),
+        "models": versions_of_arms(lake, problem, started),
+        "faults": list(plan_faults(lake, problem, started)),
         "next_look": due[0].isoformat() if due else None,
         "last_verdict": taken[-1]["verdict"] if taken else None,
         "last_reason": taken[-1]["reason"] if taken else None,

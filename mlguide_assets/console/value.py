@@ -20,7 +20,7 @@ from mlguide_assets.deploy.registration import registry_of
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.actions import actions_of, tables_of_actions
 from mlguide_assets.experiment.off_policy.candidate import ModelValue, value_of_version
-from mlguide_assets.experiment.off_policy.comparing import final_decisions
+from mlguide_assets.experiment.off_policy.comparing import final_decisions, late_plans
 from mlguide_assets.experiment.off_policy.planned import policy_value
 from mlguide_assets.experiment.specification import refuse_without_choice
 from mlguide_assets.prepare.lake.lake import Lake
@@ -66,8 +66,11 @@ def _value(
     home: Home, lake: Lake, problem: Problem, version: str | None, policy: Policy | None, against: Policy
 ) -> ModelValue:
     read = all(lake.exists(name) for name in problem.action_tables)
-    decisions = final_decisions(lake, problem, actions_of(tables_of_actions(lake, problem), problem)) if read else None
+    actions = actions_of(tables_of_actions(lake, problem), problem) if read else None
+    decisions = final_decisions(lake, problem, actions) if actions is not None else None
     if decisions is None or not decisions.num_rows:
+        if actions is not None and (late := late_plans(lake, problem, actions)):
+            raise InputError(late)
         days = counted(ceil(problem.final_after / timedelta(days=1)), "day")
         raise InputError(
             f"No plan has final outcomes yet: they are final {days} after the day that was planned; 'mlguide run' "

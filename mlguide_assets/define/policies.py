@@ -35,6 +35,8 @@ class Exploration(Strict):
 
 Policy = Literal["generic", "champion", "challenger", "random"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
+MODELS: tuple[Policy, ...] = ("champion", "challenger")
+"""The policies that a model decides by."""
 
 PolicyShare = Annotated[float, Field(ge=0, le=1)]
 

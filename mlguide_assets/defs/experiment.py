@@ -50,7 +50,7 @@ def exposures(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.Mat
     from mlguide_assets.experiment.day import expose_day
 
     day = context.partition_key
-    found = expose_day(workspace.lake, workspace.problem, date.fromisoformat(day))
+    found = expose_day(workspace.lake, workspace.problem, date.fromisoformat(day), report=context.log.warning)
     return dg.MaterializeResult(data_version=version_of(day, str(found)), metadata={"first_exposures": found})
 
 
@@ -108,6 +108,8 @@ def offline_and_online(
 
     home, lake, problem = workspace.home, workspace.lake, workspace.problem
     found = compare_policies(lake, problem, tables=tables, run_id=context.run.run_id, home=home)
+    if found.late:
+        context.log.warning(found.late)
     return dg.MaterializeResult(
         data_version=version_of(found.version),
         metadata={"estimates": found.estimates, "supported": found.supported, "results": found.results},
@@ -129,5 +131,7 @@ def canary_steps(context: dg.AssetExecutionContext, workspace: Workspace, **tabl
 
     home, lake, problem = workspace.home, workspace.lake, workspace.problem
     look = look_at_canary(home, lake, problem, tables=tables, run_id=context.run.run_id)
+    if look.late:
+        context.log.warning(f"The canary: {look.late}")
     share = look.progress.share if look.progress else 0.0
     return dg.MaterializeResult(data_version=version_of(look.said), metadata={"share": share, "said": look.said})

@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.define.decision import Decision, counted, plural
-from mlguide_assets.define.policies import POLICIES, Exploration, Policies, Policy
+from mlguide_assets.define.policies import MODELS, POLICIES, Exploration, Policies, Policy
 from mlguide_assets.deploy.actions import generic_action
 from mlguide_assets.deploy.policies import PER_POLICY, followed_policies
 from mlguide_assets.deploy.propensities import Bools, Floats, Scores, mixed, propensities
@@ -39,7 +39,6 @@ from mlguide_assets.statistics.draws import SIZE, draw_column, draw_index_column
 PAIRS_AT_ONCE = 400_000
 BEST, EXPLORE, FIXED = "best", "explore", "fixed"
 Ids = npt.NDArray[Any]
-MODELS: tuple[Policy, ...] = ("champion", "challenger")
 
 
 def plan_schema(ids: pa.Schema) -> pa.Schema:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from mlguide_assets.deploy.held_challenger import held_challenger
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.prepare.lake.snapshots import Snapshot
@@ -93,10 +94,13 @@ def rightful_champion(lake: Lake) -> dict[str, Any] | None:
 
 
 def rightful_challenger(lake: Lake) -> dict[str, Any] | None:
-    """The version whose canary runs; else the newest that passed but waits, or did not beat the champion.
+    """The version that a running experiment decides by, or whose canary runs; else the newest that passed but waits, or
+    did not beat the champion.
 
-    None once another became champion since, or a canary was aborted.
+    Of the last, none once another became champion since, or a canary was aborted.
     """
+    if held := held_challenger(lake):
+        return next((row for row in reversed(decisions(lake)) if row["version"] == held.version), None)
     if going_live := canaries(lake):
         return going_live[0]
     # The champion itself, trained again from the same data, is kept too.

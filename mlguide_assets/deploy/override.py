@@ -18,6 +18,7 @@ from mlguide_assets.deploy.bundle import (
     set_champion,
 )
 from mlguide_assets.deploy.decision_lock import decision_lock
+from mlguide_assets.deploy.held_challenger import held_challenger
 from mlguide_assets.deploy.history import PROMOTED, ROLLED_BACK, champion_before, record, training_times
 from mlguide_assets.deploy.scorable import refuse_unscorable
 from mlguide_assets.errors import InputError
@@ -127,7 +128,8 @@ def promote(home: Home, problem: Problem, *, version: str, reason: str) -> tuple
             decided_by=person(),
         )
         set_champion(bundles, version)
-        if pointed_version(bundles, CHALLENGER) == version:
+        held = held_challenger(lake)
+        if pointed_version(bundles, CHALLENGER) == version and (held is None or held.version != version):
             set_challenger(bundles, None)
         registry.record_champion(version)
     return current, load_bundle(bundles, version)

@@ -8,9 +8,9 @@ import ibis
 import ibis.expr.types as ir
 
 from mlguide_assets.define.decision import agreeing, counted
-from mlguide_assets.define.policies import POLICIES, Policy
+from mlguide_assets.define.policies import MODELS, POLICIES, Policy
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.choices import BEST, EXPLORE, MODELS
+from mlguide_assets.deploy.choices import BEST, EXPLORE
 
 FALSE_ALARM = 1e-6
 """How often a right plan may look wrong: once in three thousand years of days."""

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,9 +23,11 @@ from mlguide_assets.deploy.criteria import CANARY as BY_CANARY
 from mlguide_assets.deploy.criteria import EXPERIMENT, Criterion
 from mlguide_assets.deploy.decision_lock import decision_lock
 from mlguide_assets.deploy.gate import Decision, Evidence, conclude, decide
+from mlguide_assets.deploy.held_challenger import held_challenger
 from mlguide_assets.deploy.history import (
     CANARY,
     GATE,
+    KEPT,
     PROMOTED,
     WAITING,
     decisions,
@@ -57,6 +60,8 @@ def decide_and_record(
         version: the row that registration gave.
     """
     decision = decide(evidence, problem)
+    if not evidence.same_as_champion:
+        decision = _behind_an_experiment(decision, lake, version["version"])
     if decision.verdict in (PROMOTED, CANARY, WAITING):
         keep_inputs(lake, problem, version["version"], json.loads(version["lineage"]))
     keep_test_predictions(lake, version["version"])
@@ -64,6 +69,14 @@ def decide_and_record(
         snapshot = _record(home, lake, problem, version, decision, GATE, run_id)
     registry_of(home, problem).record_verdict(version["version"], decision.verdict, decision.reasons)
     return decision, snapshot
+
+
+def _behind_an_experiment(decision: Decision, lake: Lake, version: str) -> Decision:
+    """The decision; where the version could be challenger, and an experiment holds that place, it says so."""
+    held = held_challenger(lake)
+    if held is None or held.version == version or decision.verdict not in (KEPT, WAITING, CANARY):
+        return decision
+    return replace(decision, reasons=(*decision.reasons, f"{held.sentence} This version waits for the place."))
 
 
 def decide_again(home: Home, lake: Lake, problem: Problem, version: str, *, run_id: str, by: str = GATE) -> Decision:
@@ -145,7 +158,8 @@ def install_promoted(home: Home, lake: Lake, problem: Problem) -> Bundle | None:
 
 
 def install_challenger(home: Home, lake: Lake, problem: Problem) -> Bundle | None:
-    """Let the version that wants to be champion score in the champion's shadow; none where there is no such version."""
+    """Let the version that wants to be champion, or that an experiment decides by, score in the champion's shadow; none
+    where there is no such version."""
     bundles, registry = home.bundles(problem.key), registry_of(home, problem)
     with decision_lock(home, problem):
         rightful = rightful_challenger(lake)

@@ -43,6 +43,26 @@ def analyse(rows: ibis.Table, design: Design) -> Analysis:
     return found
 
 
+def withheld(found: Analysis, check: str, text: str) -> Analysis:
+    """An analysis whose numbers cannot be trusted for a reason that its rows do not show.
+
+    Args:
+        check: the name of what is wrong, and `text` a sentence on it, without its full stop.
+    """
+    health = (*found.health, HealthCheck(check, 0.0, None, False, text))
+    failed = [each for each in health if not each.passed]
+    return replace(
+        found,
+        health=health,
+        results=(),
+        verdict="unhealthy",
+        rule=failed[0].check,
+        reason=_withheld(failed),
+        variant=None,
+        triggered=None,
+    )
+
+
 def _analyse(units: Units, design: Design) -> Analysis:
     health = check_health(units, design)
     counts = {name: arm.units for name, arm in units.arms.items()}

@@ -6,9 +6,10 @@ lets units in and never moves one. Python (`arm_of`) and DuckDB (`assignments`) 
 since both compare whole numbers below 2^52 with the same bounds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from itertools import accumulate
+from types import MappingProxyType
 
 import ibis
 
@@ -23,11 +24,12 @@ from mlguide_assets.experiment.started import Started
 from mlguide_assets.statistics.draws import SIZE, Unit, draw_column
 
 
-def route_of(experiment: Experiment, share: float) -> Route:
+def route_of(experiment: Experiment, share: float, models: Mapping[str, str] = MappingProxyType({})) -> Route:
     """The ranges of draws that decide whether a unit takes part and in which arm.
 
     Args:
         share: of the units that take part, see `Experiment.share_on`.
+        models: see `Route`.
     """
     exclusion = experiment.exclusion
     ranges = (
@@ -45,6 +47,7 @@ def route_of(experiment: Experiment, share: float) -> Route:
         experiment.salts.arm,
         tuple(Arm(arm.name, arm.policy, end) for arm, end in zip(experiment.arms, ends, strict=True)),
         by_eligibility=bool(experiment.eligibility),
+        models=dict(models),
     )
 
 

@@ -3,12 +3,13 @@
 Where the problem file has no canary, each of these returns at once.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mlguide_assets.define.policies import POLICIES
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.promotion import Canary
+from mlguide_assets.deploy.held_challenger import held_challenger
 from mlguide_assets.deploy.history import ABORTED, KEPT, canaries, record
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.canary_record import (
@@ -44,6 +45,8 @@ class Look:
 
     progress: Progress | None = None
     said: str = "No version goes live by canary."
+    late: str | None = None
+    """That the newest plan came too late for its outcomes to count."""
 
 
 def look_at_canary(home: Home, lake: Lake, problem: Problem, *, tables: "Tables", run_id: str) -> Look:
@@ -105,15 +108,20 @@ def _look(home: Home, lake: Lake, problem: Problem, tables: "Tables", run_id: st
         reason = f"It needs the feature {lost!r}, which the problem no longer has, so it can score nothing."
         _decide(home, lake, problem, row, KEPT, reason, run_id)
         return _look(home, lake, problem, tables, run_id)
+    held = held_challenger(lake)
+    if held is not None and held.version != version:
+        return Look(progress, f"Version {version} waits to go live. {held.sentence}")
     from mlguide_assets.experiment.actions import actions_of
     from mlguide_assets.experiment.canary import evaluate
     from mlguide_assets.experiment.canary_counts import canary_counts
+    from mlguide_assets.experiment.plans import late_plan
     from mlguide_assets.prepare.clock import data_clock
 
     settings, actions = problem.canary, actions_of(tables, problem)
     until = data_clock(actions, problem.decision.time)
     if settings is None or until is None or not _has_bundle(home, lake, problem, version):
         return Look(progress, f"Version {version} cannot be looked at: its bundle or the data are missing.")
+    late = late_plan(lake, problem, progress.experiment) if progress else None
     if progress is None:
         found = _begin(settings)
     else:
@@ -123,11 +131,14 @@ def _look(home: Home, lake: Lake, problem: Problem, tables: "Tables", run_id: st
         step = min(progress.step, len(settings.ramp) - 1)
         found = evaluate(settings, counts, step=step, days_in_step=in_step, days=days)
         if progress.looked >= until.date() and found.share == progress.share:
-            return Look(progress, progress.reason)
+            return Look(progress, progress.reason, late)
+        found = replace(found, reason=f"{found.reason} {late}") if late else found
     champion = str(row["champion_before"])
     progress = add_step(lake, found, version=version, champion=champion, day=until.date(), run_id=run_id)
     publish_canary(home, problem, progress.route)
-    return Look(progress, found.reason) if found.share else _end(home, lake, problem, row, progress, found, run_id)
+    if not found.share:
+        return _end(home, lake, problem, row, progress, found, run_id)
+    return Look(progress, found.reason, late)
 
 
 def with_canary(lake: Lake, problem: Problem, assigned: "ibis.Table | None") -> "ibis.Table | None":

@@ -6,12 +6,12 @@ COLUMNS = {
     "experiments": {
         **_OF_EXPERIMENT,
         "at": "When it was recorded, UTC.",
-        "event": "started, stopped by a person, or finished by its results.",
+        "event": "started, stopped by a person, finished by its results; or models: the versions of its arms.",
         "start": "The first day of the experiment.",
         "planned_units": "Units whose outcome window is expected to be closed at the last look; null but for starts.",
         "reason": "Why it was started or ended.",
         "who": "Who did it: a person, the problem file, or a look.",
-        "content": "The experiment file as it was; null but for starts.",
+        "content": "Of a start, the experiment file as it was; of models, the versions by policy, as JSON; else null.",
         "fingerprint": "A hash of what the file says, however it is written; null but for starts.",
     },
     "canary_steps": {

@@ -9,6 +9,7 @@ from mlguide_assets.deploy.gate import Verdict
 from mlguide_assets.deploy.history import WAITING, decisions
 from mlguide_assets.deploy.promotion import decide_again, install_challenger, install_promoted
 from mlguide_assets.deploy.recorded_criteria import RECORDED_CRITERIA, record_criterion
+from mlguide_assets.experiment.arm_models import lost_version, versions_of_arms
 from mlguide_assets.experiment.exposure import exposures_of
 from mlguide_assets.experiment.started import Started
 from mlguide_assets.prepare.lake.lake import Lake
@@ -20,13 +21,13 @@ NO_EFFECT = 1.0
 _MODELS = ("challenger", "champion")
 
 
-def record_verdict(lake: Lake, started: Started, row: Mapping[str, Any]) -> str | None:
+def record_verdict(lake: Lake, problem: Problem, started: Started, row: Mapping[str, Any]) -> str | None:
     """Record what an experiment found of the model version that it tested; the version, or None where it tested none.
 
     Args:
         row: of `experiment_results`, a final one.
     """
-    version = tested_version(lake, started, row)
+    version = tested_version(lake, problem, started, row)
     if version is None:
         return None
     shipped = row["variant"] or "the control"
@@ -45,20 +46,19 @@ def record_verdict(lake: Lake, started: Started, row: Mapping[str, Any]) -> str 
     return version
 
 
-def tested_version(lake: Lake, started: Started, row: Mapping[str, Any]) -> str | None:
-    """The model version that most units of the tested arm met first; of arms that no model decides for, None.
+def tested_version(lake: Lake, problem: Problem, started: Started, row: Mapping[str, Any]) -> str | None:
+    """The model version that made all plans of the tested arm; None where several did, or no model decides for an arm.
 
     Tested is the arm to ship, if a model decides there; else the challenger's, else the champion's.
     """
     experiment = started.experiment
     treated = [arm for arm in experiment.arms if arm.name != experiment.control and arm.policy in _MODELS]
     treated.sort(key=lambda arm: (arm.name != row["variant"], _MODELS.index(arm.policy)))
-    exposures = exposures_of(lake, started)
-    if not treated or exposures is None:
+    if not treated or exposures_of(lake, started) is None:
         return None
-    met = exposures.filter(exposures.arm == treated[0].name).group_by("model_version").agg(units=lambda t: t.count())
-    newest = met.order_by(met.units.desc(), met.model_version).limit(1).to_pyarrow().to_pylist()
-    return newest[0]["model_version"] if newest else None
+    made = versions_of_arms(lake, problem, started)
+    versions = made[treated[0].name]
+    return versions[0] if len(versions) == 1 and not lost_version(started, made) else None
 
 
 def decide_on_waiting(home: Home, lake: Lake, problem: Problem, *, run_id: str) -> list[Verdict]:

@@ -43,6 +43,7 @@ def assign_day(
     """
     if problem.experiment.file is None and not lake.exists(EXPERIMENTS) and not lake.exists(CANARY_STEPS):
         return None
+    from mlguide_assets.experiment.arm_models import keep_models
     from mlguide_assets.experiment.canary_day import with_canary
     from mlguide_assets.experiment.ledger import running, unreadable
     from mlguide_assets.experiment.publishing import publish_routes
@@ -54,7 +55,7 @@ def assign_day(
         report(f"The experiment of the problem file was not started: {error}")
     for lost in unreadable(lake):
         report(f"{lost.title} assigns no unit: {lost.fault}")
-    present = [each for each in running(lake) if each.share_on(day)]
+    present = [keep_models(home, lake, problem, each) for each in running(lake) if each.share_on(day)]
     # Servers follow the newest day, also while an earlier one is scored again.
     if day >= (last_planned(lake, problem) or day):
         publish_routes(home, problem, present, day)
@@ -68,12 +69,16 @@ def assign_day(
     return Assigned(snapshot, tuple(each.experiment.title for each in present))
 
 
-def expose_day(lake: Lake, problem: Problem, day: date) -> int:
-    """Record who met an arm by the plan of a day, or by the API since; how many did for the first time."""
+def expose_day(lake: Lake, problem: Problem, day: date, *, report: Callable[[str], None]) -> int:
+    """Record who met an arm by the plan of a day, or by the API since; how many did for the first time.
+
+    A plan that was made too late to expose anybody is reported.
+    """
     if not lake.exists(EXPERIMENTS):
         return 0
     from mlguide_assets.experiment.exposure import exposed_by_api, exposed_by_plan, record_exposures
     from mlguide_assets.experiment.ledger import running
+    from mlguide_assets.experiment.plans import late_plan
 
     table, unit = problem.decision.plan_table, problem.decision.unit_id
     planned = day.isoformat() in _partitions(lake, table)
@@ -83,6 +88,8 @@ def expose_day(lake: Lake, problem: Problem, day: date) -> int:
         # A plan that an earlier version made knows no experiment.
         if plan is not None and "experiment" in plan.columns:
             added += record_exposures(lake, exposed_by_plan(plan, each, unit))
+        if late := late_plan(lake, problem, each.experiment.name, day):
+            report(f"{each.title}: {late}")
         log = _answers(lake, problem, each)
         if log is not None:
             added += record_exposures(lake, exposed_by_api(log, each, unit))
@@ -116,6 +123,7 @@ def look_day(home: Home, lake: Lake, problem: Problem, *, tables: "Tables", run_
     """
     if not lake.exists(EXPERIMENTS):
         return Looked()
+    from mlguide_assets.deploy.promotion import install_challenger
     from mlguide_assets.experiment.actions import actions_of, versions_of
     from mlguide_assets.experiment.criterion import decide_on_waiting
     from mlguide_assets.experiment.ledger import results, running
@@ -137,6 +145,9 @@ def look_day(home: Home, lake: Lake, problem: Problem, *, tables: "Tables", run_
     drawn = {f"experiment-{each.experiment.name}": looks_picture(each, results(lake, each)) for each in looked_at}
     now = running(lake)
     if len(now) < len(before):
+        if any(each.kept_models for each in before.values() if each.key not in {one.key for one in now}):
+            # The place of the challenger is free for a version that waits.
+            install_challenger(home, lake, problem)
         publish_routes(home, problem, now, until.date() if until else date.min)
     return Looked(
         version=lake.snapshot(RESULTS).id if lake.exists(RESULTS) else "no look",
@@ -158,18 +169,21 @@ def _faults(
 ) -> Iterator[str]:
     from mlguide_assets.experiment.ledger import unreadable
     from mlguide_assets.experiment.looks import faults_of, units_of
+    from mlguide_assets.experiment.plan_faults import plan_faults
     from mlguide_assets.experiment.specification import fault_of_eligibility
 
     for lost in unreadable(lake):
         yield f"{lost.title}, assigns no unit: {lost.fault}"
-    if until is None:
-        return
     for each in present:
         if fault := fault_of_eligibility(each.experiment, problem):
             yield (
                 f"{each.experiment.title}, no longer fits the problem file: {fault}. What was started cannot change: "
                 f"stop it and start a new version, or take the change back."
             )
+        for fault in plan_faults(lake, problem, each):
+            yield f"{each.experiment.title}: {fault}"
+        if until is None:
+            continue
         units = units_of(lake, each, problem, actions, members, until)
         for fault in faults_of(units, each.experiment) if units is not None else ():
             yield f"{each.experiment.title}: {fault}."

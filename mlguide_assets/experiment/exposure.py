@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from mlguide_assets.deploy.prediction_log import FAILED
 from mlguide_assets.experiment.ledger import table_lock
+from mlguide_assets.experiment.plans import in_time
 from mlguide_assets.experiment.started import Started
 from mlguide_assets.experiment.tables import EXPOSURES
 from mlguide_assets.prepare.lake.lake import Lake
@@ -52,7 +53,7 @@ def exposed_by_plan(plan: ibis.Table, started: Started, unit: str) -> ibis.Table
         unit: the column of the unit's id.
     """
     midnight = plan.scoring_date.cast("timestamp")
-    plan = plan.filter(plan.planned_at < midnight + ibis.interval(days=1))
+    plan = plan.filter(in_time(plan))
     return _exposed(plan, started, unit, ibis.greatest(midnight, plan.planned_at), PLAN)
 
 

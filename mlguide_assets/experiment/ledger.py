@@ -5,12 +5,15 @@ version that was used before. It imports neither Ibis nor DuckDB, so that a home
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any, Literal
 
 import pyarrow as pa
 
+from mlguide_assets.deploy.held_challenger import ENDED, MODELS, STARTED
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.specification import Experiment
 from mlguide_assets.experiment.started import Started, Unreadable, of_rows
@@ -20,7 +23,7 @@ from mlguide_assets.prepare.lake.failures import writing
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.small_tables import small_table
 
-Event = Literal["started", "stopped", "finished"]
+Event = Literal["started", "models", "stopped", "finished"]
 
 _SCHEMA = pa.schema(
     [
@@ -41,8 +44,10 @@ _SCHEMA = pa.schema(
 def recorded(lake: Lake) -> list[Started | Unreadable]:
     """All experiments that were ever started, in the order in which they were."""
     rows = _rows(lake)
-    ends = {(row["experiment"], row["version"]): row for row in rows if row["event"] != "started"}
-    return [of_rows(row, ends.get((row["experiment"], row["version"]))) for row in rows if _starts(row)]
+    ends = {_key(row): row for row in rows if row["event"] in ENDED}
+    models = {_key(row): json.loads(row["content"]) for row in rows if row["event"] == MODELS}
+    begun = (row for row in rows if row["event"] == STARTED)
+    return [of_rows(row, ends.get(_key(row)), models.get(_key(row), {})) for row in begun]
 
 
 def experiments(lake: Lake) -> list[Started]:
@@ -115,13 +120,30 @@ def start(
         refuse_used_version(experiment, recorded(lake))
         _refuse_shared_units(experiment, running(lake))
         day = start_of(experiment, first_day)
-        row = _row("started", experiment.key, day.isoformat(), who=who, reason=reason) | {
+        row = _row(STARTED, experiment.key, day.isoformat(), who=who, reason=reason) | {
             "planned_units": planned_units,
             "content": content,
             "fingerprint": experiment.fingerprint,
         }
         lake.append(EXPERIMENTS, small_table([row], _SCHEMA))
     return Started(experiment, day, planned_units=planned_units, started_at=row["at"], who=who, reason=reason)
+
+
+def record_models(lake: Lake, started: Started, models: Mapping[str, str], *, who: str) -> Started:
+    """Put on record which model versions the arms of an experiment are decided by, unless that is on record.
+
+    A version that is on record stays; what comes later adds those of policies that had none.
+
+    Args:
+        models: by policy.
+    """
+    with table_lock(lake, EXPERIMENTS):
+        known = next(each.models for each in experiments(lake) if each.key == started.key)
+        found = {**models, **known}
+        if found != known:
+            row = _row(MODELS, started.key, started.start.isoformat(), who=who, reason="")
+            lake.append(EXPERIMENTS, small_table([row | {"content": json.dumps(found)}], _SCHEMA))
+    return replace(started, models=found)
 
 
 def start_of(experiment: Experiment, first_day: date) -> date:
@@ -210,8 +232,8 @@ def _row(event: Event, key: tuple[str, int], start: str, *, who: str, reason: st
     }
 
 
-def _starts(row: dict[str, Any]) -> bool:
-    return bool(row["event"] == "started")
+def _key(row: dict[str, Any]) -> tuple[str, int]:
+    return row["experiment"], row["version"]
 
 
 def _rows(lake: Lake) -> list[dict[str, Any]]:

@@ -15,14 +15,15 @@ import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
-from mlguide_assets.experiment.analysis import analyse
+from mlguide_assets.experiment.analysis import analyse, withheld
+from mlguide_assets.experiment.arm_models import lost_version, versions_of_arms
 from mlguide_assets.experiment.criterion import record_verdict
 from mlguide_assets.experiment.design import Design, Guardrail, Kind, Looks, Metric
 from mlguide_assets.experiment.exposure import exposures_of
 from mlguide_assets.experiment.health import check_health
 from mlguide_assets.experiment.ledger import end, results, running, table_lock
 from mlguide_assets.experiment.outcomes import ACTIONS, COLUMNS, EARLIER, OUTCOME, changing_slices, unit_outcomes
-from mlguide_assets.experiment.results import Analysis, Effect
+from mlguide_assets.experiment.results import Analysis, Effect, HealthCheck
 from mlguide_assets.experiment.rows import check_rows
 from mlguide_assets.experiment.specification import Experiment
 from mlguide_assets.experiment.started import Started
@@ -108,13 +109,17 @@ def take_looks(
         for started in running(lake):
             recorded = results(lake, started)
             look = look_due(started, recorded, until)
-            if look is not None and (units := units_of(lake, started, problem, actions, members, until)) is not None:
-                row = _row(started, look, recorded, units, problem, until=until, run_id=run_id)
+            if look is not None:
+                units = units_of(lake, started, problem, actions, members, until)
+                lost = lost_version(started, versions_of_arms(lake, problem, started))
+                row = _row(
+                    started, look, recorded, units, lost, changing=changing_slices(problem), until=until, run_id=run_id
+                )
                 lake.append(RESULTS, small_table([row], SCHEMA))
                 recorded = [*recorded, row]
                 added.append(row)
             if recorded and recorded[-1]["is_final"]:
-                record_verdict(lake, started, recorded[-1])
+                record_verdict(lake, problem, started, recorded[-1])
                 name, reason = started.experiment.name, f"{recorded[-1]['verdict']}: {recorded[-1]['reason']}"
                 end(lake, name, event="finished", reason=reason, who=BY_LOOK)
     return added
@@ -125,7 +130,7 @@ def units_of(
 ) -> ibis.Table | None:
     """The exposed units of an experiment with their outcomes; None before the first exposure."""
     exposures = exposures_of(lake, started)
-    if exposures is None:
+    if exposures is None or not exposures.count().to_pyarrow().as_py():
         return None
     units = unit_outcomes(exposures, actions, members, started.experiment, problem, until=until)
     return with_trigger(units, exposures, lake, started, problem)
@@ -187,26 +192,37 @@ def information(closed: int, planned: int, before: float, look: Look, looks: int
     return max(min(closed / max(planned, 1), most), before + _STEP)
 
 
+_NOBODY = "No exposure: no plan that was made in time and no answer of the API gave a unit its arm."
+_UNEXPOSED = Analysis(
+    (HealthCheck("exposure", 0.0, None, False, _NOBODY),), {}, {}, (), "unhealthy", "no_exposure", _NOBODY
+)
+
+
 def _row(
     started: Started,
     look: Look,
     recorded: Sequence[dict[str, Any]],
-    units: ibis.Table,
-    problem: Problem,
+    units: ibis.Table | None,
+    lost: str | None,
     *,
+    changing: Sequence[str],
     until: datetime,
     run_id: str,
 ) -> dict[str, Any]:
     experiment = started.experiment
     earlier = [row["information"] for row in recorded]
     # In memory: with the SQL of its present release, Ibis cannot drop what `cache` leaves.
-    known = ibis.memtable(units.to_pyarrow())
-    closed = int(known.filter(known.closed).unit_id.nunique().to_pyarrow().as_py())
+    known = ibis.memtable(units.to_pyarrow()) if units is not None else None
+    closed = int(known.filter(known.closed).unit_id.nunique().to_pyarrow().as_py()) if known is not None else 0
     before = earlier[-1] if earlier else 0.0
     now = information(closed, started.planned_units, before, look, len(experiment.looks))
     fractions = (*earlier, now)
-    looks = Looks(fractions, look.is_final)
-    analysis = analyse(known, design_of(experiment, known, looks, changing=changing_slices(problem)))
+    if known is None:
+        analysis = _UNEXPOSED
+    else:
+        looks = Looks(fractions, look.is_final)
+        analysis = analyse(known, design_of(experiment, known, looks, changing=changing))
+        analysis = withheld(analysis, "version", lost) if lost else analysis
     return {
         "experiment": experiment.name,
         "version": experiment.version,

@@ -27,13 +27,14 @@ def publish_routes(home: Home, problem: Problem, running: Iterable["Started"], d
     The route of a canary stays as it is: `publish_canary` is for that.
     """
     bundles = home.bundles(problem.key)
-    shares = [(each.experiment, each.share_on(day)) for each in running if each.share_on(day)]
-    if not shares and mark(bundles / ROUTING) is None:
+    present = [each for each in running if each.share_on(day)]
+    if not present and mark(bundles / ROUTING) is None:
         return
     from mlguide_assets.experiment.assignment import route_of
 
     canary = [route for route in _published(bundles) if route.experiment.startswith(PREFIX)]
-    write_routes(bundles, [*(route_of(experiment, share) for experiment, share in shares), *canary])
+    routes = [route_of(each.experiment, each.share_on(day), each.kept_models) for each in present]
+    write_routes(bundles, [*routes, *canary])
 
 
 def publish_canary(home: Home, problem: Problem, canary: Route | None) -> None:

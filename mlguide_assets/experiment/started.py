@@ -1,6 +1,7 @@
 """An experiment that was started, and what became of it, as its rows in the record say."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -39,10 +40,13 @@ class Started(_Recorded):
 
     Attributes:
         start: its first day.
+        models: the versions that its arms began with, by policy. That of the challenger is kept until its end; an arm
+            of the champion follows whatever is in production.
     """
 
     experiment: Experiment
     start: date
+    models: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[str, int]:
@@ -61,6 +65,11 @@ class Started(_Recorded):
         if self.experiment.end is not None and day >= self.experiment.end:
             return 0.0
         return self.experiment.share_on((day - self.start).days)
+
+    @property
+    def kept_models(self) -> Mapping[str, str]:
+        """Of `models`, the versions that no other may replace in its arms."""
+        return {policy: version for policy, version in self.models.items() if policy == "challenger"}
 
     def look_days(self) -> list[date]:
         """The days on which results are read."""
@@ -94,12 +103,13 @@ class Unreadable(_Recorded):
         return f"{self.name}, version {self.version}"
 
 
-def of_rows(row: dict[str, Any], ended: dict[str, Any] | None) -> Started | Unreadable:
+def of_rows(row: dict[str, Any], ended: dict[str, Any] | None, models: Mapping[str, str]) -> Started | Unreadable:
     """What the record says of an experiment: an earlier version also took days that no calendar has.
 
     Args:
         row: of its start.
         ended: of its end, where it has one.
+        models: see `Started`.
     """
     known: dict[str, Any] = {
         "planned_units": row["planned_units"],
@@ -117,4 +127,4 @@ def of_rows(row: dict[str, Any], ended: dict[str, Any] | None) -> Started | Unre
     start = date.fromisoformat(row["start"])
     if start > LATEST:
         return Unreadable(*key, f"{experiment.fault_of_days(start)}. {_WHAT_TO_DO}", row["start"], **known)
-    return Started(experiment, start, **known)
+    return Started(experiment, start, models, **known)

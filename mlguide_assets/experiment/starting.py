@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.sources import AnySimulator
 from mlguide_assets.deploy.bundle import CHALLENGER, pointed_version
+from mlguide_assets.deploy.decision_lock import decision_lock
 from mlguide_assets.errors import InputError
-from mlguide_assets.experiment.ledger import recorded, refuse_used_version, start_of
+from mlguide_assets.experiment.arm_models import models_of_arms
+from mlguide_assets.experiment.ledger import record_models, recorded, refuse_used_version, start_of
 from mlguide_assets.experiment.ledger import start as record_start
 from mlguide_assets.experiment.specification import Experiment, load_experiment
 from mlguide_assets.experiment.started import Started
@@ -61,15 +63,18 @@ def start(
     start_of(experiment, first_day)
     _refuse_missing_models(home, problem, {arm.policy for arm in experiment.arms})
     sizing = size_of(experiment, problem, population(lake, problem, experiment))
-    return record_start(
-        lake,
-        experiment,
-        content,
-        first_day=first_day,
-        planned_units=sizing.planned_units,
-        who=who,
-        reason=reason,
-    )
+    # A training that decides meanwhile waits: its candidate finds the place of the challenger taken.
+    with decision_lock(home, problem):
+        begun = record_start(
+            lake,
+            experiment,
+            content,
+            first_day=first_day,
+            planned_units=sizing.planned_units,
+            who=who,
+            reason=reason,
+        )
+        return record_models(lake, begun, models_of_arms(home, problem, experiment), who=who)
 
 
 def population(lake: Lake, problem: Problem, experiment: Experiment) -> "Population":

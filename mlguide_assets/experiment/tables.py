@@ -1,6 +1,7 @@
-"""The tables of this stage, by name. Nothing is imported, so checking whether one exists costs nothing."""
+"""The tables of this stage, by name. Next to nothing is imported, so checking whether one exists costs nothing."""
 
-EXPERIMENTS = "experiments"
+from mlguide_assets.deploy.held_challenger import EXPERIMENTS as EXPERIMENTS
+
 EXPOSURES = "exposures"
 RESULTS = "experiment_results"
 CANARY_STEPS = "canary_steps"

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def test_an_experiment_is_planned_started_followed_and_stopped(home: Home) -> No
     apart = [{"champion": 1.0, "generic": float(unit % 4 > 1), "challenger": 1.0, "random": 0.5} for unit in arms]
     planned_day = plan({**arms}).append_column("policy_propensities", pa.array(apart, PER_POLICY))
     lake.write_partition(SEND_PLAN, str(DAY), planned_day)
-    expose_day(lake, PROBLEM, DAY)
+    expose_day(lake, PROBLEM, DAY, report=pytest.fail)
     (status,) = answer(home, "status")
     assert (status["day"], status["share"], status["looks_taken"], status["next_look"]) == (1, 1, 0, "2024-03-22")
     assert sum(status["exposed"].values()) == status["waiting"] == len(arms)
@@ -95,6 +96,9 @@ def test_an_experiment_is_planned_started_followed_and_stopped(home: Home) -> No
     assert status["waiting_per_arm"] == status["exposed"] == per_arm
     shown = f"wait for their outcome (generic {per_arm['generic']}, personal {per_arm['personal']})"
     assert shown in run(home, "status").stdout
+    assert (status["models"], status["faults"]) == ({"personal": ["7"]}, [])
+    lake.write_partition(SEND_PLAN, "2024-03-02", plan({2: "personal"}, DAY + timedelta(days=1), late=True))
+    assert "fault       The plan of 2024-03-02 was made at" in run(home, "status").stdout
     lost = {"generic": 10, "personal": 8}
     made = [(unit, 1.0, unit % 97 < lost[arm]) for unit, arm in arms.items()]
     lake.write("user_emails", history(*made, *((unit, 21.0, False) for unit in range(1, 400))))
@@ -103,7 +107,9 @@ def test_an_experiment_is_planned_started_followed_and_stopped(home: Home) -> No
     shown = answer(home, "results", "fewer_losses")
     assert [row["verdict"] for row in shown["results"]] == ["inconclusive"]
     assert Path(shown["picture"]).is_file()
+    assert shown["models"] == {"personal": ["7"]}
     assert "look 1 of 3, 2024-03-22: inconclusive" in run(home, "results", "fewer_losses").stdout
+    assert "arm personal by version 7" in run(home, "results", "fewer_losses").stdout
     triggered = shown["results"][0]["evidence"]["triggered"]
     assert triggered["units"] == {arm: sum(arms[unit] == arm and unit % 4 < 2 for unit in arms) for arm in lost}
     said = f"decided otherwise for {sum(triggered['units'].values()):,} of {len(arms):,} units: ratio "

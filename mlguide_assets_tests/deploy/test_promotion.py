@@ -16,16 +16,19 @@ from mlguide_assets.deploy.bundle import CHALLENGER, champion, pointed_version, 
 from mlguide_assets.deploy.criteria import EXPERIMENT, Criterion
 from mlguide_assets.deploy.history import DECISIONS, canaries, last_decision, record, rightful_champion, withdrawal
 from mlguide_assets.deploy.holdout_record import TEST_PREDICTIONS, kept_predictions
-from mlguide_assets.deploy.override import promote
+from mlguide_assets.deploy.override import promote, rollback
 from mlguide_assets.deploy.promotion import decide_again, decide_and_record, install_challenger, install_promoted
 from mlguide_assets.deploy.recorded_criteria import record_criterion
 from mlguide_assets.deploy.registration import register_candidate, registry_of
 from mlguide_assets.errors import InputError
+from mlguide_assets.experiment.ledger import end, record_models
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.storage import load_model, record_of
 from mlguide_assets_tests.deploy.scores import evidence, saved, scores
+from mlguide_assets_tests.experiment.files import ON_CHALLENGER
+from mlguide_assets_tests.experiment.worlds import started
 from mlguide_assets_tests.train.sends import PROBLEM
 
 GOOD, NOISE = scores(signal=1.5), scores(signal=0)
@@ -316,6 +319,38 @@ def test_a_version_whose_canary_runs_keeps_its_place_until_it_ends(house: House)
     assert house.record()[-1]["decided_by"] == "canary"
     # What waits was compared with another champion.
     assert (house.install(), house.install_challenger(), canaries(house.lake)) == ("3", None, [])
+
+
+def test_a_version_that_an_experiment_decides_by_stays_challenger_until_its_end(house: House) -> None:
+    house.gate("a", GOOD)
+    house.install()
+    house.decide("b", "kept")
+    assert house.install_challenger() == "2"
+    begun = started(house.lake, arms=ON_CHALLENGER)
+    record_models(house.lake, begun, {"champion": "1", "challenger": "2"}, who="me")
+    house.decide("c", "waiting")
+    assert house.install_challenger() == "2"
+    # Through the gate, where the decision says that it waits.
+    assert house.gate("d", GOOD) == "promoted"
+    assert house.gate("e", NOISE) == "refused"
+    waiting = House(house.home, house.trained, PROBLEM.model_copy(update={"approval": "required"}))
+    assert waiting.gate("f", GOOD) == "waiting"
+    said = "Version 2 stays challenger until the end of experiment fewer_losses, version 1. This version waits"
+    assert house.record()[-1]["reasons"][-1].startswith(said)
+    # Another became champion, by the gate; then the version itself, by hand; then it was rolled back.
+    assert (house.install(), house.install_challenger()) == ("4", "2")
+    promote(house.home, PROBLEM, version="2", reason="impatient")
+    assert (pointed_version(house.bundles), pointed_version(house.bundles, CHALLENGER)) == ("2", "2")
+    rollback(house.home, PROBLEM, to="4", reason="it did harm")
+    assert (house.install(), house.install_challenger()) == ("4", "2")
+    house.take_out(house.trained.model.encoding.names[0])
+    assert house.install_challenger() is None
+    house.lake.write("send_features", pa.table({name: [1] for name in house.trained.model.encoding.names}))
+    assert house.install_challenger() == "2"
+    house.decide("g", "kept")
+    assert house.install_challenger() == "2"
+    end(house.lake, "fewer_losses", event="stopped", reason="enough", who="me")
+    assert house.install_challenger() == "7"
 
 
 def test_an_aborted_version_is_withdrawn_and_leaves_the_champion(house: House) -> None:

@@ -31,6 +31,9 @@ ramp:
 start: 2024-03-01
 """
 
+ON_CHALLENGER = "[{name: generic, policy: champion, weight: 0.5}, {name: personal, policy: challenger, weight: 0.5}]"
+"""Arms whose treatment is the challenger."""
+
 PROBLEM: Problem = sample_problem("nowhere")
 
 

@@ -28,6 +28,7 @@ from mlguide_assets.experiment.canary_day import Look, look_at_canary, stop_cana
 from mlguide_assets.experiment.canary_record import canary_steps, running_canary
 from mlguide_assets.experiment.columns import COLUMNS
 from mlguide_assets.experiment.day import assign_day
+from mlguide_assets.experiment.ledger import end, record_models
 from mlguide_assets.experiment.tables import CANARY_STEPS
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
@@ -35,7 +36,8 @@ from mlguide_assets.train.candidate import Candidate
 from mlguide_assets_tests.deploy.plans import predictions_of
 from mlguide_assets_tests.deploy.test_promotion import GOOD, House
 from mlguide_assets_tests.email_case import SEND_PLAN
-from mlguide_assets_tests.experiment.worlds import profiles
+from mlguide_assets_tests.experiment.files import ON_CHALLENGER
+from mlguide_assets_tests.experiment.worlds import profiles, started
 from mlguide_assets_tests.samples import arrow
 from mlguide_assets_tests.train.sends import PROBLEM
 
@@ -57,8 +59,12 @@ class World:
         self.lake.write("user_profiles", profiles(UNITS))
         self.sends: list[dict[str, Any]] = []
 
-    def live(self) -> Look:
-        """Plan a day, let its sends come about, and look."""
+    def live(self, *, planned: timedelta = timedelta(hours=-1)) -> Look:
+        """Plan a day, let its sends come about, and look.
+
+        Args:
+            planned: so long after it began.
+        """
         key, midnight = self.day.isoformat(), datetime.combine(self.day, time())
         self.lake.write("user_emails", arrow("user_emails", self.sends))
         assign_day(self.home, self.lake, self.problem, self.day, report=pytest.fail)
@@ -69,7 +75,7 @@ class World:
             self.lake.read("batch_predictions"),
             self.problem,
             day=self.day,
-            now=midnight - timedelta(hours=1),
+            now=midnight + planned,
             run_id="scoring",
             challenger=lambda: said[1].to_reader(),
         )
@@ -217,6 +223,26 @@ def test_a_newer_version_takes_the_place_of_one_that_has_not_begun(harmless: Wor
     again = harmless.live().progress
     assert again is not None
     assert (again.version, pointed_version(harmless.house.bundles, CHALLENGER)) == ("3", "3")
+
+
+def test_a_version_waits_while_an_experiment_decides_by_another_challenger(harmless: World) -> None:
+    harmless.house.decide("c", "kept")
+    begun = started(harmless.lake, arms=ON_CHALLENGER)
+    record_models(harmless.lake, begun, {"challenger": "3"}, who="me")
+    look = harmless.look()
+    assert (look.progress, running_canary(harmless.lake)) == (None, None)
+    assert look.said.startswith("Version 2 waits to go live. Version 3 stays challenger until the end of experiment")
+    end(harmless.lake, "fewer_losses", event="stopped", reason="enough", who="me")
+    assert harmless.live().said == "It begins with 5% of the units."
+
+
+def test_that_plans_came_too_late_for_outcomes_to_count_is_said(harmless: World) -> None:
+    harmless.live()
+    assert harmless.live().late is None
+    look = harmless.live(planned=timedelta(days=1, hours=8))
+    assert look.late is not None
+    assert "when its day was over: it decided nothing" in look.late
+    assert canary_steps(harmless.lake)[-1]["reason"].endswith(look.late)
 
 
 def test_a_champion_by_other_means_ends_it_for_plan_and_servers(harmless: World) -> None:

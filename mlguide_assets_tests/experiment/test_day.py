@@ -58,7 +58,7 @@ def look(home: Home, rows: pa.Table) -> Any:
 def test_without_an_experiment_nothing_is_written(home: Home) -> None:
     before = set(home.root.rglob("*"))
     assert assign(home, DAY) == (None, [])
-    assert expose_day(lake_of(home), PROBLEM, DAY) == 0
+    assert expose_day(lake_of(home), PROBLEM, DAY, report=pytest.fail) == 0
     found = look_day(home, lake_of(home), PROBLEM, tables={}, run_id="run")
     assert (found.running, found.faults, found.pictures) == (0, (), {})
     assert set(home.root.rglob("*")) == before
@@ -75,8 +75,8 @@ def test_units_are_assigned_exposed_and_looked_at_until_the_verdict_is_a_criteri
     # Not unit 1, who is too young, and not those who are lost already.
     assert set(arms) == set(range(2, UNITS + 1)) - set(range(3, UNITS + 1, 20))
     lake.write_partition(SEND_PLAN, DAY.isoformat(), plan({**dict(arms), 1: None}))
-    assert expose_day(lake, PROBLEM, DAY) == len(arms)
-    assert expose_day(lake, PROBLEM, DAY) == 0
+    assert expose_day(lake, PROBLEM, DAY, report=pytest.fail) == len(arms)
+    assert expose_day(lake, PROBLEM, DAY, report=pytest.fail) == 0
     lost = {"generic": 10, "personal": 4}
     made = [(unit, 1.0 + unit % 5, unit % 97 < lost[arm]) for unit, arm in arms.items()]
     # On the first day of a look the data have just reached it.
@@ -107,7 +107,7 @@ def test_a_unit_stays_in_its_arm_where_it_is_no_longer_eligible(home: Home) -> N
     assign(home, DAY)
     rows = lake.read_arrow(ASSIGNMENTS).to_pylist()
     lake.write_partition(SEND_PLAN, DAY.isoformat(), plan({row["unit_id"]: row["arm"] for row in rows}))
-    expose_day(lake, PROBLEM, DAY)
+    expose_day(lake, PROBLEM, DAY, report=pytest.fail)
     lake.write("user_profiles", profiles(UNITS, age=[10] * UNITS))
     assign(home, DAY + timedelta(days=1))
     later = lake.read_arrow(ASSIGNMENTS, [(DAY + timedelta(days=1)).isoformat()]).to_pylist()
@@ -219,11 +219,11 @@ def test_broken_exposure_is_seen_on_the_first_day(home: Home) -> None:
     started(lake, ramp="[{share: 1}]")
     arms = {unit: "generic" if unit % 5 < 2 else "personal" for unit in range(1, UNITS + 1)}
     lake.write_partition(SEND_PLAN, DAY.isoformat(), plan({**arms}))
-    expose_day(lake, PROBLEM, DAY)
+    expose_day(lake, PROBLEM, DAY, report=pytest.fail)
     lake.write_partition(
         SEND_PLAN, (DAY + timedelta(days=1)).isoformat(), plan({1: "personal"}, DAY + timedelta(days=1))
     )
-    expose_day(lake, PROBLEM, DAY + timedelta(days=1))
+    expose_day(lake, PROBLEM, DAY + timedelta(days=1), report=pytest.fail)
     assert lake.snapshot(EXPOSURES).rows == UNITS + 1
     found = look(home, history((1, 2.0, False)))
     assert len(found.faults) == 2

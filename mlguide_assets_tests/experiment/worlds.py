@@ -1,15 +1,17 @@
 """A lake with units, actions and a plan of a day, small enough to count by hand."""
 
 import json
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
 
 from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.bundle import CHAMPION, pointer_path
+from mlguide_assets.deploy.bundle import CHAMPION, Role, pointer_path
 from mlguide_assets.experiment.ledger import start
 from mlguide_assets.experiment.started import Started
 from mlguide_assets.prepare.lake.lake import Lake
@@ -28,16 +30,29 @@ def started(lake: Lake, problem: Problem = PROBLEM, *, day: date = DAY, planned:
     return start(lake, which, text(**changes), first_day=day, planned_units=planned, who="person:me")
 
 
-def plan(arms: dict[int, str | None], day: date = DAY, version: str = "7") -> pa.Table:
-    """The columns of a day's send plan that exposures are read from; units without an arm are in no experiment."""
+def plan(
+    arms: dict[int, str | None],
+    day: date = DAY,
+    version: str = "7",
+    *,
+    of_arms: Mapping[str, str] = MappingProxyType({}),
+    late: bool = False,
+) -> pa.Table:
+    """The columns of a day's send plan that exposures are read from; units without an arm are in no experiment.
+
+    Args:
+        of_arms: by arm, another model version than `version`.
+        late: whether it was made when its day was over.
+    """
+    made = timedelta(days=1, hours=8) if late else timedelta(hours=-2)
     rows = [
         {
             "scoring_date": day,
             "user_id": unit,
             "experiment": arm and "fewer_losses",
             "arm": arm,
-            "model_version": version,
-            "planned_at": datetime.combine(day, datetime.min.time()) - timedelta(hours=2),
+            "model_version": of_arms.get(arm or "", version),
+            "planned_at": datetime.combine(day, datetime.min.time()) + made,
         }
         for unit, arm in arms.items()
     ]
@@ -94,11 +109,16 @@ def home_with_champion(root: Path) -> Home:
     lake.write("user_profiles", profiles(UNITS, age=[17, *[30] * (UNITS - 1)]))
     lake.write("user_emails", history())
     lake.write_partition(SEND_PLAN, (DAY - timedelta(days=1)).isoformat(), plan({}))
-    pointer = pointer_path(home.bundles(PROBLEM.key), CHAMPION)
-    pointer.parent.mkdir(parents=True)
-    pointer.write_text(json.dumps({"version": "7", "manifest": "0" * 64}))
+    point(home, CHAMPION, "7")
     home.active_problem.write_text(dump_problem(PROBLEM))
     return home
+
+
+def point(home: Home, role: Role, version: str) -> None:
+    """Let a pointer name a version that has no bundle."""
+    pointer = pointer_path(home.bundles(PROBLEM.key), role)
+    pointer.parent.mkdir(parents=True, exist_ok=True)
+    pointer.write_text(json.dumps({"version": version, "manifest": "0" * 64}))
 
 
 def history(*rows: tuple[int, float, bool]) -> pa.Table:

@@ -31,6 +31,7 @@ from mlguide_assets.experiment.off_policy.record import (
     results,
 )
 from mlguide_assets.experiment.outcomes import OUTCOME
+from mlguide_assets.experiment.plans import WHAT_TO_DO, in_time
 from mlguide_assets.experiment.specification import Experiment
 from mlguide_assets.experiment.started import Started
 from mlguide_assets.prepare.clock import data_clock
@@ -54,12 +55,14 @@ class Compared:
     Attributes:
         version: of the record; another one where rows were added.
         supported: how many of the estimates the plans support.
+        late: why there can be none, where all plans were made too late.
     """
 
     version: str
     estimates: int
     supported: int
     results: int
+    late: str | None = None
 
 
 def compare_policies(
@@ -87,7 +90,9 @@ def compare_policies(
         if made or found:
             record(lake, [*made, *found])
         version = lake.snapshot(OFFLINE_AND_ONLINE).id if lake.exists(OFFLINE_AND_ONLINE) else "nothing"
-    return Compared(version, len(made), sum(row["supported"] for row in made), len(found))
+    empty = decisions is not None and not decisions.num_rows
+    late = late_plans(lake, problem, actions) if empty else None
+    return Compared(version, len(made), sum(row["supported"] for row in made), len(found), late)
 
 
 def _challenger(home: Home | None, problem: Problem) -> str | None:
@@ -135,6 +140,19 @@ def final_decisions(lake: Lake, problem: Problem, actions: ibis.Table) -> pa.Tab
     if "policy_propensities" not in plans.columns:
         return None
     return planned_decisions(plans.filter(plans.policy_propensities.notnull()), actions, problem, until=until)
+
+
+def late_plans(lake: Lake, problem: Problem, actions: ibis.Table) -> str | None:
+    """That the plans whose outcomes are final were all made when their days were over, in sentences; None where some
+    were in time, or there are none."""
+    days = _final_days(lake, problem, data_clock(actions, problem.decision.time))
+    plans = lake.read(problem.decision.plan_table, partitions=days, by_name=True) if days else None
+    if plans is None or (~in_time(plans)).all().to_pyarrow().as_py() is not True:
+        return None
+    return (
+        f"The plans from {days[0]} to {days[-1]} were all made when their days were over: they decided nothing, so no "
+        f"policy can be valued by them. {WHAT_TO_DO}"
+    )
 
 
 def _results(lake: Lake, started: Iterable[Started]) -> Iterator[Result]:

@@ -28,6 +28,7 @@ from mlguide_assets.experiment.off_policy.estimators import relative_value
 from mlguide_assets.experiment.off_policy.evaluation import Evaluation, evaluate
 from mlguide_assets.experiment.off_policy.log import PolicyLog
 from mlguide_assets.experiment.off_policy.support import TOLERANCE, diagnose, refusal
+from mlguide_assets.experiment.plans import in_time
 from mlguide_assets.statistics.intervals import Estimate
 
 
@@ -65,8 +66,7 @@ def planned_decisions(plans: ibis.Table, actions: ibis.Table, problem: Problem, 
     unit, choose, act = decision.unit_id, str(decision.choose_id), decision.actions[0]
     final = until - problem.final_after - timedelta(days=1)
     day = plans.scoring_date.cast("timestamp")
-    # A plan that was made when its day was over chose nothing.
-    known = plans.filter(day <= ibis.timestamp(final), plans.planned_at < day + ibis.interval(days=1))
+    known = plans.filter(day <= ibis.timestamp(final), in_time(plans))
     known = known.rename(unit_id=unit, choice_id=choose)
     made = actions.filter(actions[decision.time].notnull()).select(
         done_to=actions[unit],

@@ -1,0 +1,145 @@
+"""The versions that decide in the arms: recorded at the start, kept, named; tested is one that made all plans."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from mlguide_assets.deploy.bundle import CHALLENGER
+from mlguide_assets.deploy.held_challenger import held_challenger
+from mlguide_assets.deploy.history import record
+from mlguide_assets.deploy.recorded_criteria import recorded_criteria
+from mlguide_assets.deploy.routing import read_routes
+from mlguide_assets.experiment.arm_models import versions_of_arms
+from mlguide_assets.experiment.day import assign_day, expose_day
+from mlguide_assets.experiment.ledger import end, experiments, running
+from mlguide_assets.experiment.looks import take_looks
+from mlguide_assets.experiment.plan_faults import plan_faults
+from mlguide_assets.experiment.starting import start_from_file
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.settings import Home
+from mlguide_assets_tests.email_case import SEND_PLAN
+from mlguide_assets_tests.experiment.files import ON_CHALLENGER, PROBLEM, text
+from mlguide_assets_tests.experiment.test_looks import at_look
+from mlguide_assets_tests.experiment.worlds import (
+    DAY,
+    UNITS,
+    history,
+    home_with_champion,
+    plan,
+    point,
+    started,
+)
+
+ARMS: dict[int, str | None] = {unit: ("generic", "personal")[unit % 2] for unit in range(2, UNITS + 1)}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    home = home_with_champion(tmp_path)
+    point(home, CHALLENGER, "8")
+    return home
+
+
+def lake_of(home: Home) -> Lake:
+    return Lake(home.lake(PROBLEM.key))
+
+
+def follow(lake: Lake, *versions: dict[str, str]) -> None:
+    """Plan a day for each, with the version of each arm, and expose its units."""
+    for after, of_arms in enumerate(versions):
+        day = DAY + timedelta(days=after)
+        lake.write_partition(SEND_PLAN, day.isoformat(), plan(ARMS, day, of_arms=of_arms))
+        expose_day(lake, PROBLEM, day, report=pytest.fail)
+
+
+def final_row(lake: Lake) -> dict[str, object]:
+    """Take the last look, at which the treatment is far better."""
+    lost = {"generic": 16, "personal": 6}
+    lake.write("user_emails", history(*((u, 1.0, u // 2 % 100 < lost[str(arm)]) for u, arm in ARMS.items())))
+    (begun,) = running(lake)
+    tables = {"actions": lake.read("user_emails"), "members": lake.read("user_profiles")}
+    (row,) = take_looks(lake, PROBLEM, **tables, until=at_look(begun, 3), run_id="run")
+    return row
+
+
+def test_the_versions_of_the_start_are_recorded_for_plan_and_servers(home: Home, tmp_path: Path) -> None:
+    lake, path = lake_of(home), tmp_path / "experiment.yaml"
+    path.write_text(text(arms=ON_CHALLENGER))
+    begun = start_from_file(home, lake, PROBLEM, str(path), who="me")
+    assert (begun.models, begun.kept_models) == ({"champion": "7", "challenger": "8"}, {"challenger": "8"})
+    assert experiments(lake) == [begun]
+    assert versions_of_arms(lake, PROBLEM, begun) == {"generic": ("7",), "personal": ("8",)}
+    # Another pointer changes nothing that is on record.
+    point(home, CHALLENGER, "9")
+    assign_day(home, lake, PROBLEM, DAY, report=pytest.fail)
+    assert experiments(lake) == [begun]
+    (route,) = read_routes(home.bundles(PROBLEM.key))
+    assert (route.is_served_by("7", "8"), route.is_served_by("7", "9")) == (True, False)
+    # The champion's arm follows what is in production.
+    assert route.is_served_by("10", "8")
+    held = held_challenger(lake)
+    assert held is not None
+    assert held.version == "8"
+    end(lake, "fewer_losses", event="stopped", reason="enough", who="me")
+    assert held_challenger(lake) is None
+
+
+def test_an_experiment_of_an_earlier_version_keeps_the_challenger_that_it_has_at_its_next_plan(home: Home) -> None:
+    lake = lake_of(home)
+    started(lake, arms=ON_CHALLENGER)
+    assign_day(home, lake, PROBLEM, DAY, report=pytest.fail)
+    (begun,) = experiments(lake)
+    assert begun.models == {"champion": "7", "challenger": "8"}
+
+
+def test_a_version_that_made_all_plans_of_its_arm_is_the_one_that_was_tested(home: Home) -> None:
+    lake = lake_of(home)
+    started(lake, planned=UNITS, arms=ON_CHALLENGER)
+    assign_day(home, lake, PROBLEM, DAY, report=pytest.fail)
+    # Another champion decides for the control from the second day on.
+    follow(lake, {"generic": "7", "personal": "8"}, {"generic": "10", "personal": "8"})
+    (begun,) = running(lake)
+    assert versions_of_arms(lake, PROBLEM, begun) == {"generic": ("7", "10"), "personal": ("8",)}
+    assert list(plan_faults(lake, PROBLEM, begun)) == []
+    assert final_row(lake)["verdict"] == "ship"
+    assert [len(recorded_criteria(lake, version)) for version in ("7", "8", "10")] == [0, 1, 0]
+
+
+def test_an_arm_that_lost_its_version_is_unhealthy_and_tests_none(home: Home) -> None:
+    lake = lake_of(home)
+    started(lake, planned=UNITS, arms=ON_CHALLENGER)
+    assign_day(home, lake, PROBLEM, DAY, report=pytest.fail)
+    follow(lake, {"generic": "7", "personal": "8"}, {"generic": "7", "personal": "7"})
+    (fault,) = plan_faults(lake, PROBLEM, running(lake)[0])
+    assert fault.startswith("Arm 'personal' lost its version 8: plans of it were made by version 7,")
+    row = final_row(lake)
+    assert (row["verdict"], row["rule"], row["ratio"], row["is_final"]) == ("unhealthy", "version", None, True)
+    assert running(lake) == []
+    assert [recorded_criteria(lake, version) for version in ("7", "8")] == [(), ()]
+
+
+def test_an_arm_of_the_champion_follows_it_and_tests_no_version_of_several(home: Home) -> None:
+    lake = lake_of(home)
+    started(lake, planned=UNITS)
+    assign_day(home, lake, PROBLEM, DAY, report=pytest.fail)
+    follow(lake, {"personal": "7"}, {"personal": "10"})
+    (begun,) = running(lake)
+    assert versions_of_arms(lake, PROBLEM, begun) == {"personal": ("7", "10")}
+    assert list(plan_faults(lake, PROBLEM, begun)) == []
+    assert final_row(lake)["verdict"] == "ship"
+    assert [recorded_criteria(lake, version) for version in ("7", "10")] == [(), ()]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "version", "said"),
+    [("promoted", "8", "became champion, so two arms do the same"), ("aborted", "8", "was withdrawn on ")],
+)
+def test_what_became_of_the_version_meanwhile_is_said(home: Home, verdict: str, version: str, said: str) -> None:
+    lake = lake_of(home)
+    started(lake, arms=ON_CHALLENGER)
+    assign_day(home, lake, PROBLEM, DAY, report=pytest.fail)
+    row = {"reasons": ["why"], "champion_before": "7", "decided_by": "me", "trained_at": "2024-01-01"}
+    record(lake, version=version, verdict=verdict, **row)
+    (fault,) = plan_faults(lake, PROBLEM, running(lake)[0])
+    assert said in fault
