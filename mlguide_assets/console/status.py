@@ -14,6 +14,7 @@ from mlguide_assets.deploy.batch import PREDICTIONS, reached_days
 from mlguide_assets.deploy.bundle import champion, metadata_of
 from mlguide_assets.deploy.history import last_decision, last_gate_decision
 from mlguide_assets.experiment.canary_record import running_canary
+from mlguide_assets.experiment.plan_alert import plan_warnings
 from mlguide_assets.observe.alerting import book_of
 from mlguide_assets.observe.drift_table import last_verdict, waiting
 from mlguide_assets.observe.drift_windows import Landed
@@ -60,6 +61,7 @@ def collect(home: Home) -> dict[str, Any]:
         "warnings": [
             *changing_warnings(problem),
             *source_warnings(lake, landed, problem, today=datetime.now(UTC).date()),
+            *plan_warnings(lake, problem),
         ],
         "scored": _scored(home, lake, problem, landed),
         "tables": {name: {"rows": snapshot.rows, "snapshot": snapshot.id} for name, snapshot in lake.tables().items()},

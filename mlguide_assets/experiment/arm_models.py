@@ -5,6 +5,7 @@ the champion is another matter: it follows whatever is in production, and what d
 """
 
 from collections.abc import Mapping
+from datetime import date
 
 from mlguide_assets.define.policies import MODELS
 from mlguide_assets.define.problem import Problem
@@ -35,11 +36,17 @@ def keep_models(home: Home, lake: Lake, problem: Problem, started: Started) -> S
         return record_models(lake, started, models_of_arms(home, problem, started.experiment), who=BY_PLAN)
 
 
-def versions_of_arms(lake: Lake, problem: Problem, started: Started) -> dict[str, tuple[str, ...]]:
-    """The versions that decided in each arm that a model decides for; before the first plan, those of the start."""
+def versions_of_arms(
+    lake: Lake, problem: Problem, started: Started, since: date | None = None
+) -> dict[str, tuple[str, ...]]:
+    """The versions that decided in each arm that a model decides for; before the first plan, those of the start.
+
+    Args:
+        since: the first day that is looked at; default: the start.
+    """
     from mlguide_assets.experiment.plans import versions_in_plans
 
-    planned = versions_in_plans(lake, problem, started.experiment.name, started.start)
+    planned = versions_in_plans(lake, problem, started.experiment.name, max(since or started.start, started.start))
     found: dict[str, tuple[str, ...]] = {}
     for arm in started.experiment.arms:
         if arm.policy in MODELS:

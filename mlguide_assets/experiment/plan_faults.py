@@ -1,6 +1,7 @@
 """What is wrong with the plans of an experiment that runs: made too late, or by other versions than it began with."""
 
 from collections.abc import Iterator
+from datetime import date
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import CHALLENGER, CHAMPION
@@ -12,15 +13,19 @@ from mlguide_assets.experiment.started import Started
 from mlguide_assets.prepare.lake.lake import Lake
 
 
-def plan_faults(lake: Lake, problem: Problem, started: Started) -> Iterator[str]:
-    """The faults of the plans so far, in sentences."""
+def plan_faults(lake: Lake, problem: Problem, started: Started, since: date | None = None) -> Iterator[str]:
+    """The faults of the plans so far, in sentences.
+
+    Args:
+        since: the first day whose versions are looked at; default: the start.
+    """
     late = late_plan(lake, problem, started.experiment.name)
     if late and not _reached_by_api(lake, started):
         yield late
     kept = started.kept_models.get(CHALLENGER)
     if kept is None:
         return
-    if lost := lost_version(started, versions_of_arms(lake, problem, started)):
+    if lost := lost_version(started, versions_of_arms(lake, problem, started, since)):
         yield f"{lost}."
     champion = rightful_champion(lake)
     if champion and champion["version"] == kept and any(arm.policy == CHAMPION for arm in started.experiment.arms):

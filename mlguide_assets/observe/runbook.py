@@ -54,6 +54,13 @@ BY_KEY = {
         "the canary counted. It does not go live again by itself; only 'mlguide promote' brings it back.",
         "mlguide canary status",
     ),
+    "experiment-plans": Runbook(
+        "The plans of a running experiment were made when their day was over, so that nobody meets an arm by them; or "
+        "an arm is not decided by the version that it began with.",
+        "Of late plans: let the data of a day arrive before the next one is planned. Of another version: stop the "
+        "experiment, and start a new version of it.",
+        "mlguide experiment status",
+    ),
 }
 BY_KIND = {
     "drift": Runbook(

@@ -9,6 +9,7 @@ from mlguide_assets.define.training import Costs
 from mlguide_assets.deploy.bundle import metadata_of_version, pointed_version
 from mlguide_assets.deploy.history import PROMOTED, UNDECIDED, decisions
 from mlguide_assets.experiment.canary_alert import CANARY_ABORT, canary_aborted
+from mlguide_assets.experiment.plan_alert import EXPERIMENT_PLANS, plans_at_fault
 from mlguide_assets.observe.alerting import dropped, unexpected
 from mlguide_assets.observe.alerts.alert import Alert
 from mlguide_assets.observe.cost_effect import last_window, window_cost
@@ -87,6 +88,7 @@ def incidents(home: Home, lake: Lake, problem: Problem, *, today: date) -> dict[
         "performance-gap": unexpected(gaps, cost_effect=against_estimate),
         "rollback": rolled_back(ticks_of(home, problem)),
         CANARY_ABORT: canary_aborted(lake),
+        EXPERIMENT_PLANS: plans_at_fault(lake, problem),
         OUTCOMES_MISSING: missing.alert(problem) if missing else None,
         DATA_OLD: old.alert() if old else None,
         ROWS_LOST: lost.alert(problem) if lost else None,

@@ -13,9 +13,12 @@ from mlguide_assets.experiment.actions import tables_of_actions
 from mlguide_assets.experiment.day import expose_day, look_day
 from mlguide_assets.experiment.ledger import find, results, running
 from mlguide_assets.experiment.off_policy.comparing import late_plans
+from mlguide_assets.experiment.plan_alert import EXPERIMENT_PLANS, plan_warnings
 from mlguide_assets.experiment.plan_faults import plan_faults
 from mlguide_assets.experiment.plans import late_plan
+from mlguide_assets.observe.runbook import runbook_of
 from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.retrain.outcomes import incidents
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.email_case import SEND_PLAN
 from mlguide_assets_tests.experiment.files import PROBLEM
@@ -42,10 +45,17 @@ def test_a_late_plan_is_said_in_the_run_and_is_a_fault_until_one_is_in_time(home
     lake.write_partition(SEND_PLAN, DAY.isoformat(), plan({1: "generic", 2: "personal"}, late=True))
     assert expose_day(lake, PROBLEM, DAY, report=said.append) == 0
     assert [each.startswith(f"fewer_losses, version 1: {SAID}") for each in said] == [True]
+    (warning,) = plan_warnings(lake, PROBLEM)
+    assert warning.startswith(f"fewer_losses, version 1: {SAID}")
+    alert = incidents(Home(home.root / "no model"), lake, PROBLEM, today=NEXT)[EXPERIMENT_PLANS]
+    assert alert is not None
+    assert (alert.happened, runbook_of(alert.key, alert.kind).command) == (warning, "mlguide experiment status")
     (fault,) = look(home, 1.0).faults
     assert fault.startswith(f"fewer_losses, version 1: {SAID}")
     lake.write_partition(SEND_PLAN, NEXT.isoformat(), plan({1: "generic", 2: "personal"}, NEXT))
     assert expose_day(lake, PROBLEM, NEXT, report=pytest.fail) == 2
+    assert plan_warnings(lake, PROBLEM) == []
+    assert incidents(Home(home.root / "no model"), lake, PROBLEM, today=NEXT)[EXPERIMENT_PLANS] is None
     assert not any("was made at" in each for each in look(home, 1.5).faults)
 
 
