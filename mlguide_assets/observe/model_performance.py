@@ -34,6 +34,9 @@ REALISED, ESTIMATED = "model_performance", "estimated_performance"
 LIBRARIES = ("numpy", "pandas", "scipy")
 """Other versions of these may measure or hash otherwise."""
 
+KEPT_SCHEMA = SCHEMA.append(pa.field(MADE_FROM, pa.string()))
+"""Of both, but for the version that they are of."""
+
 REPEATS = 200
 VERDICT_DAYS = 14
 """The last days whose windows are tested again every time, since late outcomes change them."""
@@ -41,7 +44,6 @@ VERDICT_DAYS = 14
 
 _UNIT = "unit"
 """The column of the units' own ids; those that resampling needs are numbers."""
-_MADE_FROM = pa.field(MADE_FROM, pa.string())
 _NOTHING: Mapping[str, pa.Table] = MappingProxyType({})
 
 
@@ -75,7 +77,7 @@ def watch_performance(
     """
     rows = watched_rows(features, test_predictions, champion, problem) if champion else None
     if champion is None or rows is None or not rows.num_rows:
-        schemas = (SCHEMA.append(_MADE_FROM), SCHEMA.append(_MADE_FROM), GAP_SCHEMA, VERDICTS_SCHEMA)
+        schemas = (KEPT_SCHEMA, KEPT_SCHEMA, GAP_SCHEMA, VERDICTS_SCHEMA)
         return Watched(*(_of_version(schema.empty_table(), "") for schema in schemas))
     support = window_support(rows.filter(pc.is_valid(rows["label"])), problem)
     length = support.days if support else problem.watching.window_days

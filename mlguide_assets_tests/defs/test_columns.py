@@ -10,7 +10,7 @@ from mlguide_assets.define.values import slug
 from mlguide_assets.defs.columns import column_meanings
 from mlguide_assets.defs.workspace import PROBLEM
 from mlguide_assets.deploy import batch, choices, fault_landing, history, landing
-from mlguide_assets.observe import champion_watch, data_drift, online_parity, performance_verdict, windows
+from mlguide_assets.observe import champion_watch, data_drift, model_performance, online_parity, performance_verdict
 from mlguide_assets.prepare.column_lineage import parents_of
 from mlguide_assets.retrain import ticks
 from mlguide_assets.train import search, slices, tuning
@@ -55,8 +55,8 @@ SCHEMAS: dict[str, pa.Schema] = {
     "tuning_trials": tuning.TRIALS,
 }
 OF_A_VERSION = {
-    "model_performance": windows.SCHEMA,
-    "estimated_performance": windows.SCHEMA,
+    "model_performance": model_performance.KEPT_SCHEMA,
+    "estimated_performance": model_performance.KEPT_SCHEMA,
     "performance_gap": performance_verdict.GAP_SCHEMA,
     "performance_verdicts": performance_verdict.VERDICTS_SCHEMA,
 }

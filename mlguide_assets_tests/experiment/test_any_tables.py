@@ -153,7 +153,7 @@ def test_who_had_an_outcome_that_ends_nobody_takes_part_and_stays_in_its_arm(lak
     tables = tables_of_actions(lake, ignored)
     actions, members = actions_of(tables, ignored), members_of(tables, ignored)
     begun = started(lake, eligibility="[]", ramp="[{share: 1}]")
-    assigned = assigned_on(DAY, [begun], members, lost_before(actions, ignored, START), None)
+    assigned = assigned_on(DAY, [begun], members, lost_before(actions, ignored, START), None, ignored)
     assert assigned is not None
     assert sorted(assigned.to_pyarrow()["unit_id"].to_pylist()) == CUSTOMERS
     until = START + timedelta(days=30)
