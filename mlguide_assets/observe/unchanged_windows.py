@@ -78,12 +78,12 @@ def measured_where_changed(
     known = set() if kept is None else set(_windows_of(kept))
     stale = {window: made for window, made in wanted.items() if window not in known}
     new = [_measured(rows, measure, days, measurement, stale) for days in _runs(stale, measurement.window_days)]
-    if kept is None:
-        return pa.concat_tables(new)
-    both = pa.concat_tables([kept.select(new[0].column_names).cast(new[0].schema), *new])
+    parts = new if kept is None else [kept.select(new[0].column_names).cast(new[0].schema), *new]
+    found = pa.concat_tables(parts)
     # NumPy's order is stable: the rows of a window stay as they were among themselves.
-    place = np.lexsort([both["day"].cast(pa.int32()).to_numpy(), both["window_days"].to_numpy()])
-    return both.take(pa.array(place))
+    place = np.lexsort([found["day"].cast(pa.int32()).to_numpy(), found["window_days"].to_numpy()])
+    # In one piece: a file is then the same, whatever was kept.
+    return found.take(pa.array(place)).combine_chunks()
 
 
 def _measured(

@@ -64,7 +64,9 @@ def test_a_day_more_is_measured_from_the_rows_of_its_windows(measure: Counting) 
 def test_nothing_is_measured_where_nothing_has_changed(measure: Counting) -> None:
     before = measured(decisions(10), measure)
     shuffled = decisions(10).take(np.random.default_rng(0).permutation(40))
-    assert measured(shuffled, measure, before).equals(before)
+    after = measured(shuffled, measure, before)
+    assert after.equals(before)
+    assert [len(each.to_batches()) for each in (before, after)] == [1, 1], "their files are the same, too"
     assert measure.given[1:] == [[]]
 
 
