@@ -121,7 +121,7 @@ def compare(current: Bundle, before: Bundle, features: ibis.Table, problem: Prob
     end = learned + problem.retraining.watch_for
     newest = data_clock(features, problem.decision.time) or learned
     named: dict[str, Any] = {"version": current.version, "before": before.version, "until": newest.date()}
-    if newest - problem.label.window > end:
+    if newest - problem.final_after > end:
         return Watch("over", f"Version {current.version} was watched up to {end.date()}.", **named)
     for bundle in (current, before):
         if lost := absent_feature(bundle.folder, features.columns):

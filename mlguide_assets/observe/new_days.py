@@ -40,7 +40,7 @@ def days_to_check(home: Home, lake: Lake, problem: Problem, *, today: date) -> d
     last = last_landed_day(events_by_day(landed.values()), today=today)
     recent = last - _looked_at(problem)
     # Outcomes may become final later than that, which is news of a day that was tested without them.
-    first = max(recent - problem.label.window, reference_ends + timedelta(days=1), min(landed))
+    first = max(recent - problem.final_after, reference_ends + timedelta(days=1), min(landed))
     days = days_with_decisions(
         [first + timedelta(days=back) for back in range((last - first).days + 1)], landed, problem
     )

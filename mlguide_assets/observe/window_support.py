@@ -66,7 +66,7 @@ class WindowSupport:
                 f"{said}: at that rate {counted(required, 'day')} {agreeing(required, 'has')} enough, so set "
                 "watching.days to that or more."
             )
-        known = self.last + timedelta(days=required - self.record_days) + problem.label.window
+        known = self.last + timedelta(days=required - self.record_days) + problem.final_after
         return f"{said}: at that rate one is long enough about {known}, once its outcomes have matured."
 
     @property

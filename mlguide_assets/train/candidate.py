@@ -178,7 +178,7 @@ def _split(labels: Labels, times: Times, problem: Problem, recipe: Recipe, repor
         return split_decisions(times, problem)
     needed, most = problem.gate.min_fresh_positives, MOST_TEST_WINDOWS * recipe.test_days
     for days in range(recipe.test_days, most + 1):
-        split = split_by_days(times, test_days=days, gap=problem.label.window)
+        split = split_by_days(times, test_days=days, gap=problem.final_after)
         if not len(split.train):
             break
         if labels[split.test].sum() >= needed:

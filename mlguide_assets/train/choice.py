@@ -73,7 +73,7 @@ def choose_model(
     Args:
         contenders: the models that may be chosen, the simplest first.
     """
-    inner = inner_window(known.labels, known.times, problem.label.window)
+    inner = inner_window(known.labels, known.times, problem.final_after)
     if inner is None:
         why = f"{_named(contenders[0])}: the history is too short to compare it with models that are less simple."
         return Choice(contenders[0], why, PATIENCE, dict.fromkeys(SIMPLEST_FIRST, IDENTITY))

@@ -1,7 +1,7 @@
 """Splits the matured decisions in time: learn from the earlier, evaluate on the later, with a gap between.
 
-The gap is the label window: a model that is trained just before the test window knows only the
-outcomes that had matured by then.
+The gap is the label window, and how late rows may arrive (`Problem.final_after`): a model that is trained just before
+the test window knows only the outcomes that had matured by then.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ def split_decisions(times: Times, problem: Problem) -> TimeSplit:
     Raises:
         InputError: there are no rows on one of the sides.
     """
-    settings, gap = problem.evaluation, problem.label.window
+    settings, gap = problem.evaluation, problem.final_after
     if settings.test_from is None:
         return split_by_time(times, test_share=settings.test_share, gap=gap)
     start = np.datetime64(settings.test_from)

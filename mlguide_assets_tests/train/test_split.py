@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlguide_assets.errors import InputError
-from mlguide_assets.train.split import Times, split_by_days, split_by_time
+from mlguide_assets.train.split import Times, split_by_days, split_by_time, split_decisions
+from mlguide_assets_tests.samples import sample_problem
 
 WEEK = timedelta(days=7)
 
@@ -28,6 +29,11 @@ def test_the_latest_share_of_the_rows_is_the_test() -> None:
 def test_rows_in_the_gap_are_on_neither_side() -> None:
     split = split_by_time(days(*range(100)), test_share=0.25, gap=WEEK)
     assert split.train.tolist() == list(range(69))
+
+
+def test_outcomes_that_arrive_late_are_not_known_when_the_test_window_begins() -> None:
+    late = sample_problem("nowhere", tables={"user_emails": {"arrives_within": "3d"}})
+    assert split_decisions(days(*range(100)), late).gap == late.label.window + timedelta(days=3)
 
 
 def test_the_order_of_the_rows_does_not_matter() -> None:

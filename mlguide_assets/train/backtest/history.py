@@ -81,7 +81,7 @@ class History:
         found = expanding_folds(
             self.times,
             folds=folds,
-            gap=self.problem.label.window,
+            gap=self.problem.final_after,
             users=self.users if unseen_users else None,
             holdout_users=UNSEEN_USERS if unseen_users else 0.0,
             seed=self.problem.evaluation.seed,
@@ -98,7 +98,7 @@ class History:
             self.labels[train],
             self.times[train],
             encoding,
-            gap=self.problem.label.window,
+            gap=self.problem.final_after,
             seed=self.problem.evaluation.seed,
             recipe=recipe,
         )

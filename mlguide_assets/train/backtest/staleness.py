@@ -102,7 +102,7 @@ def staleness_curve(rows: pa.Table, problem: Problem, *, recipe: Recipe, report:
     history = History.of(rows, problem)
     first = history.folds(1, unseen_users=False)[0]
     starts = _period_starts(history, first.validate_start)
-    folds = folds_from(history.times, starts, problem.label.window)
+    folds = folds_from(history.times, starts, problem.final_after)
     scored, first_model = [], None
     for number, fold in enumerate(folds, start=1):
         report(f"ageing: period {number} of {len(starts)}, from {fold.validate_start.astype('datetime64[D]')}")
