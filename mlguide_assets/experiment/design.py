@@ -102,7 +102,7 @@ class Design:
             analysed by themselves as well.
         smallest_effect: relative change of the primary metric worth finding; an interval that excludes it is a reason
             to keep the control.
-        minimum_events: per arm and primary metric.
+        minimum_events: per arm and primary metric; of a binary one, those of the arm if all arms were alike.
     """
 
     unit: str

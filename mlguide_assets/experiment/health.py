@@ -147,25 +147,36 @@ def _times_made(design: Design) -> int:
 
 
 def _events(units: Units, design: Design, place: int, column: str) -> HealthCheck:
-    least, arm = min((_informative(units, design, place, arm), arm) for arm in units.arms)
+    informative = _expected_events if design.metrics[place].kind == "binary" else _values
+    least, arm = min((informative(units, place, arm), arm) for arm in units.arms)
     passed = least >= design.minimum_events
-    text = f"{arm!r} has {least:,} {_what_informs(units.arms[arm], design, place)}"
+    if design.metrics[place].kind == "binary":
+        text = f"if all variants were alike, {arm!r} would have {least:,} units in the rarer of the two outcomes"
+    else:
+        text = f"{arm!r} has {least:,} {_what_informs(units.arms[arm], place)}"
     if not passed:
         text += f"; {design.minimum_events} are needed in each variant"
     return HealthCheck(f"minimum_events:{column}", least, None, passed, text)
 
 
-def _informative(units: Units, design: Design, place: int, name: str) -> int:
-    """The rarer of event and no event; for a mean, values that are not 0, or none where all values are alike."""
+def _expected_events(units: Units, place: int, name: str) -> int:
+    """The rarer of event and no event in an arm, as many as its share of all.
+
+    What counts is whether the score test is near its distribution where nothing differs. An arm that hardly loses a
+    unit has few events because it is good, and would otherwise never be found so.
+    """
+    total = sum(arm.closed for arm in units.arms.values())
+    events = sum(arm.events[place] for arm in units.arms.values())
+    return int(min(events, total - events) * units.arms[name].closed // max(total, 1))
+
+
+def _values(units: Units, place: int, name: str) -> int:
+    """Values of an arm that are not 0; none where all are alike."""
     arm = units.arms[name]
-    if design.metrics[place].kind == "binary":
-        return min(arm.events[place], arm.closed - arm.events[place])
     return arm.events[place] if arm.covariances[place, place] > 0 else 0
 
 
-def _what_informs(arm: Arm, design: Design, place: int) -> str:
-    if design.metrics[place].kind == "binary":
-        return "units in the rarer of the two outcomes"
+def _what_informs(arm: Arm, place: int) -> str:
     alike = arm.closed > 1 and arm.events[place] and not arm.covariances[place, place] > 0
     return f"units with another value than {arm.means[place]:.4g}" if alike else "units with a value other than 0"
 

@@ -221,7 +221,7 @@ UNHEALTHY: dict[str, tuple[pd.DataFrame, dict[str, Any]]] = {
         arms(BETTER, before={"A": np.arange(3000), "B": np.arange(3000) + 100}),
         {"covariates": ("before",)},
     ),
-    "minimum_events:lost, few": (arms({"A": 24, "B": 60}), {}),
+    "minimum_events:lost, few": (arms({"A": 28, "B": 21}), {}),
     "minimum_events:lost, none": (arms({"A": 0, "B": 0}), {}),
     "minimum_events:lost, all": (arms({"A": 3000, "B": 3000}), {}),
     "skewness:spent": (
@@ -244,6 +244,14 @@ def test_an_unhealthy_experiment_has_no_verdict_and_no_numbers(name: str) -> Non
     assert (found.verdict, found.rule, found.results) == ("unhealthy", rule, ())
     assert not found.healthy
     assert f"{rule}: " in found.reason
+
+
+def test_a_variant_that_hardly_loses_a_unit_is_found_to_be_better() -> None:
+    for lost in (21, 2, 0):
+        found = run(arms({"A": 130, "B": lost}))
+        assert (found.healthy, found.verdict) == (True, "ship")
+    (result,) = found.results
+    assert result.ratio.low == 0 < result.ratio.high < 0.1
 
 
 @pytest.mark.parametrize(("offset", "share", "warns"), [(0.0, 1, False), (1e6, 1, False), (0.0, 4, True)])
