@@ -2,8 +2,6 @@
 
 import json
 import sys
-from datetime import timedelta
-from math import ceil
 from typing import Any
 
 import pyarrow as pa
@@ -71,7 +69,7 @@ def _value(
     if decisions is None or not decisions.num_rows:
         if actions is not None and (late := late_plans(lake, problem, actions)):
             raise InputError(late)
-        days = counted(ceil(problem.final_after / timedelta(days=1)), "day")
+        days = counted(problem.days_until_final, "day")
         raise InputError(
             f"No plan has final outcomes yet: they are final {days} after the day that was planned; 'mlguide run' "
             "plans the next one."

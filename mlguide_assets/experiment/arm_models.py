@@ -50,8 +50,8 @@ def versions_of_arms(
     found: dict[str, tuple[str, ...]] = {}
     for arm in started.experiment.arms:
         if arm.policy in MODELS:
-            begun = started.models.get(arm.policy)
-            found[arm.name] = planned.get(arm.name, (begun,) if begun else ())
+            first = started.models.get(arm.policy)
+            found[arm.name] = planned.get(arm.name, (first,) if first else ())
     return found
 
 

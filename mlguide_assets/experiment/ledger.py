@@ -46,8 +46,8 @@ def recorded(lake: Lake) -> list[Started | Unreadable]:
     rows = _rows(lake)
     ends = {_key(row): row for row in rows if row["event"] in ENDED}
     models = {_key(row): json.loads(row["content"]) for row in rows if row["event"] == MODELS}
-    begun = (row for row in rows if row["event"] == STARTED)
-    return [of_rows(row, ends.get(_key(row)), models.get(_key(row), {})) for row in begun]
+    starts = (row for row in rows if row["event"] == STARTED)
+    return [of_rows(row, ends.get(_key(row)), models.get(_key(row), {})) for row in starts]
 
 
 def experiments(lake: Lake) -> list[Started]:

@@ -10,6 +10,7 @@ from scipy.stats import binom, norm, rankdata
 from mlguide_assets.experiment.analysis import analyse
 from mlguide_assets.experiment.design import Better, Design, Guardrail, Looks, Metric
 from mlguide_assets.experiment.health import BLOCK, WARN, check_health
+from mlguide_assets.experiment.ranks import PARTS, some_of
 from mlguide_assets.experiment.results import Analysis, Effect, HealthCheck
 from mlguide_assets.experiment.units import Arm, Units
 from mlguide_assets.statistics.kruskal_wallis import Ranks
@@ -111,6 +112,22 @@ def test_balance_keeps_its_level_over_all_looks_together() -> None:
         for each in (None, *(Looks(tuple(k / 5 for k in range(1, look + 1))) for look in (1, 2, 3)))
     )
     assert looks == pytest.approx([2 * once, 6 * once, 12 * once])
+
+
+def test_of_too_many_units_whole_parts_are_ranked_and_show_what_all_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlguide_assets.experiment.ranks.MOST_RANKED", 500)
+    table = ibis.memtable({"part": [unit % PARTS for unit in range(4000)]})
+    assert some_of(table, 400).count().to_pyarrow().as_py() == 4000
+    # Eight of 64 parts, of 63 units each.
+    assert some_of(table, 4000).count().to_pyarrow().as_py() == 504
+    assert set(some_of(table, 4_000_000).to_pyarrow()["part"].to_pylist()) == {0}
+    unit = np.arange(4000)
+    columns = {"unit": unit, "arm": np.repeat(["A", "B"], 2000), "sold": unit % 10 < 3, "before": unit % 50 / 7}
+    alike = ibis.memtable({name: values.tolist() for name, values in columns.items()})
+    higher = alike.mutate(before=ibis.ifelse(alike.arm == "B", alike.before + 3, alike.before))
+    for rows, passed in ((alike, True), (higher, False)):
+        health = analyse(rows, replace(BEFORE, weights={})).health
+        assert [each.passed for each in health if each.check == "balance:before"] == [passed]
 
 
 def test_units_are_ranked_alike_whatever_the_rounding_of_their_means() -> None:

@@ -245,8 +245,8 @@ def limits(inputs: CardInputs, problem: Problem) -> str:
     limits = [
         f"It was evaluated on {decision.plural} from {facts['test_first']} to {facts['test_last']}. Later performance "
         f"is unknown.",
-        f"An outcome is known {counted(problem.label.window.days, 'day')} after the {decision.noun}, so harm is seen "
-        "that late.",
+        f"An outcome is final {counted(problem.days_until_final, 'day')} after the {decision.noun}, "
+        "so harm is seen that late.",
     ]
     if decision.choose:
         limits.append(
