@@ -14,6 +14,7 @@ from mlguide_assets.observe.alerts.book import AlertBook, Delivery
 from mlguide_assets.observe.drift_table import is_tested
 from mlguide_assets.observe.window_words import window_in_words
 from mlguide_assets.settings import Home
+from mlguide_assets.train.metrics import metric_named
 
 WEBHOOK_VARIABLE = "MLGUIDE_ALERT_WEBHOOK"
 """Where alerts are posted, if anywhere. It may hold a token, so it is in the environment and in no file."""
@@ -94,14 +95,17 @@ def dropped(verdicts: Sequence[Mapping[str, Any]], *, cost_effect: float | None 
 
 
 def unexpected(gaps: Sequence[Mapping[str, Any]], *, cost_effect: float | None = None) -> Alert | None:
-    """Outcomes differ from the champion's probabilities in the last windows; None where they do not.
+    """Outcomes are worse than the champion's probabilities expect in the last windows; None where they are not.
 
     Args:
         gaps: rows of `performance_gap` of one version, metric and length of window, oldest first: all of its record.
         cost_effect: what 1,000 decisions cost more in the last window than the probabilities say.
+
+    Better than expected is no incident: it harms nobody, and probabilities that are shrunk towards the mean, as those
+    of every regularised model, expect a little less than comes.
     """
     known = [row for row in gaps if not math.isnan(row["low"])]
-    run = lasting(known, lambda row: row["sees_concept_drift"])
+    run = lasting(known, lambda row: row["sees_concept_drift"] and _is_loss(row))
     if not run:
         return None
     newest = run[-1]
@@ -110,7 +114,7 @@ def unexpected(gaps: Sequence[Mapping[str, Any]], *, cost_effect: float | None =
         key="performance-gap",
         kind="performance",
         level="warn",
-        title="Outcomes differ from what the champion expects",
+        title="Outcomes are worse than the champion expects",
         happened=f"{newest['metric']} over {over} is {newest['realised']:.4f}, where {newest['estimated']:.4f} was "
         f"expected of the same rows.",
         since=_midnight(str(run[0]["day"])),
@@ -161,6 +165,11 @@ def lasting(rows: Sequence[Mapping[str, Any]], holds: Callable[[Mapping[str, Any
 def _last_run(rows: Sequence[Mapping[str, Any]], holds: Callable[[Mapping[str, Any]], bool]) -> list[Mapping[str, Any]]:
     """The last rows without one of which it does not hold."""
     return list(takewhile(holds, reversed(rows)))[::-1]
+
+
+def _is_loss(row: Mapping[str, Any]) -> bool:
+    """Whether the realised value of a metric is worse than the estimated one."""
+    return bool(metric_named(row["metric"]).sign * row["value"] < 0)
 
 
 def _midnight(day: str) -> datetime:

@@ -217,7 +217,7 @@ def check_performance(
     Dropped only where the whole interval of the difference lies below minus `max_drop`. As the two samples are
     independent, its bounds combine those of both (Zou and Donner, 2008). Raises ValueError for an unknown metric.
     """
-    sign = 1.0 if metric_named(metric).higher_is_better else -1.0
+    sign = metric_named(metric).sign
     wanted = pc.and_(pc.equal(table["column"], WHOLE), pc.equal(table["metric"], metric))
     rows = table.filter(pc.and_(wanted, pc.equal(table["window_days"], window_days))).to_pylist()
     found = [row for row in rows if day is None or row["day"] == day]

@@ -34,8 +34,8 @@ BY_KEY = {
         "mlguide status",
     ),
     "performance-gap": Runbook(
-        "On the same rows, outcomes differ from the champion's own probabilities by more than chance: the relation "
-        "between features and outcome has changed (concept drift).",
+        "On the same rows, outcomes are worse than the champion's own probabilities expect, by more than chance: the "
+        "relation between features and outcome has changed (concept drift).",
         "Compare realised and estimated performance in the report. Ask what changed in the product at that time. Only "
         "outcomes from after the change teach a new model, so retrain once enough of them have matured.",
         "mlguide report",

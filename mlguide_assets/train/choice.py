@@ -109,7 +109,7 @@ def simplest_as_good(
     """
     metric, settings = problem.metric.primary, problem.evaluation
     found = replicate_metrics(labels, answers, users, repeats=settings.bootstrap_repeats, seed=settings.seed)
-    sign = 1.0 if metric_named(metric).higher_is_better else -1.0
+    sign = metric_named(metric).sign
     best = max(answers, key=lambda name: sign * found.of(name, metric)[0])
 
     def gain(of: str, over: str, by: str) -> Estimate:

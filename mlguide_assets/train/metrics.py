@@ -28,6 +28,11 @@ class Metric:
     description: str
     higher_is_better: bool
 
+    @property
+    def sign(self) -> float:
+        """What a difference of two values is multiplied with, so that more is better."""
+        return 1.0 if self.higher_is_better else -1.0
+
 
 METRICS: dict[str, Metric] = {
     metric.name: metric

@@ -119,7 +119,7 @@ def paired_difference(replicates: Replicates, a: str, b: str, metric: str, *, le
 
     Both are measured on the same resamples, so what makes a resample easy or hard for both cancels.
     """
-    sign = 1.0 if metric_named(metric).higher_is_better else -1.0
+    sign = metric_named(metric).sign
     (value_a, replicates_a), (value_b, replicates_b) = replicates.of(a, metric), replicates.of(b, metric)
     return percentile_interval(sign * (value_a - value_b), sign * (replicates_a - replicates_b), level)
 

@@ -15,7 +15,7 @@ def outcome(scenario: str, *events: tuple[int, str, str, str], **changed: Any) -
 
 
 PLANTED = (30, "planted", "planted", "something")
-ALERT = (40, "noticed", "performance", "alert: Outcomes differ from what the champion expects")
+ALERT = (40, "noticed", "performance", "alert: Outcomes are worse than the champion expects")
 TRAINED = (41, "action", "training", "training (performance_drop): it dropped.")
 MONTHLY = (31, "action", "training", "training (daily): much has matured.")
 RESOLVED = (60, "noticed", "performance", "resolved: performance-gap")

@@ -112,6 +112,15 @@ def test_a_gap_that_lasts_is_reported_as_concept_drift() -> None:
     assert alert.happened.startswith("roc_auc over the 7 days to 2026-03-09 is 0.6000, where 0.8000 was expected")
 
 
+@pytest.mark.parametrize(("metric", "worse"), [("roc_auc", -1), ("log_loss", 1)])
+def test_outcomes_that_are_better_than_expected_are_no_incident(metric: str, worse: int) -> None:
+    def alert(sign: int) -> object:
+        return unexpected([{**row, "metric": metric, "value": sign * 0.2} for row in gaps(*[True] * 8)])
+
+    assert alert(worse) is not None
+    assert alert(-worse) is None
+
+
 def test_alerts_carry_what_they_cost() -> None:
     """That of the last day for drift; a table from before days had a price has none."""
     priced = [{**day, "cost_effect": cost} for day, cost in zip(days("act", "act"), (1.0, -2.5), strict=True)]

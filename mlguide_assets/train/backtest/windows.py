@@ -150,7 +150,7 @@ def _gains(
 ) -> dict[str, list[Estimate]]:
     """By window its gain over the whole history on every fold, then the mean of the folds."""
     points, values = replicated(metric, scored, names, problem)
-    sign = 1.0 if metric_named(metric).higher_is_better else -1.0
+    sign = metric_named(metric).sign
     points, values = sign * (points - points[:1]), sign * (values - values[:1])
     points = np.concatenate([points, points.mean(axis=1, keepdims=True)], axis=1)
     values = np.concatenate([values, values.mean(axis=1, keepdims=True)], axis=1)
