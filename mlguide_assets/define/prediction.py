@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Discriminator, Field, PlainSerializer, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, FiniteFloat, PlainSerializer, Tag, model_validator
 
 from mlguide_assets.define.schema import Noun, Strict
 from mlguide_assets.define.values import Duration, as_texts
@@ -61,6 +61,34 @@ class Condition(Strict):
         return self
 
 
+class Limit(Strict):
+    """Which numbers are the positive outcome: those from a limit on, or those up to one."""
+
+    at_least: FiniteFloat | None = None
+    at_most: FiniteFloat | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "Limit":
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("write at_least or at_most, one of them")
+        return self
+
+    @property
+    def in_words(self) -> tuple[str, str]:
+        """What the positive and the negative outcome are called.
+
+        >>> Limit(at_least=15).in_words
+        ('at least 15', 'less than 15')
+        """
+        if self.at_least is not None:
+            return f"at least {self.at_least:.15g}", f"less than {self.at_least:.15g}"
+        return f"at most {self.at_most:.15g}", f"more than {self.at_most:.15g}"
+
+
+def _texts_or_limit(given: Any) -> str:
+    return "Limit" if isinstance(given, Mapping | Limit) else "Texts"
+
+
 def _one_or_all(texts: tuple[str, ...]) -> str | list[str]:
     """A text or a list of texts, as a file writes it."""
     return texts[0] if len(texts) == 1 else list(texts)
@@ -69,20 +97,26 @@ def _one_or_all(texts: tuple[str, ...]) -> str | list[str]:
 Texts = Annotated[tuple[str, ...], BeforeValidator(as_texts), PlainSerializer(_one_or_all), Field(min_length=1)]
 """A text, or a list of them."""
 
+Outcome = Annotated[Annotated[Texts, Tag("Texts")] | Annotated[Limit, Tag("Limit")], Discriminator(_texts_or_limit)]
+"""A text, a list of them, or a limit of numbers."""
+
 
 class ColumnLabel(Strict):
     """The outcome is a column of the event; it is known so long after the event.
 
-    What the column has besides its two outcomes is no outcome, and refused: only an empty one is not known yet.
+    What a column of texts has besides its two outcomes is no outcome, and refused: only an empty one is not known yet.
+    Of a column of numbers, the positive outcome may be a limit; every other number is the negative one.
     """
 
     column: str
-    positives: Texts = Field(
+    positive_: Outcome = Field(
         alias="positive",
         description="How the source writes the positive outcome; a list where it has several values that count as "
-        "such. All but the first are read as the first.",
+        "such. All but the first are read as the first. Of numbers: at_least or at_most.",
     )
-    negatives: Texts = Field(alias="negative", description="The same of the negative outcome.")
+    negative_: Texts | None = Field(
+        default=None, alias="negative", description="The same of the negative outcome; left out with a limit."
+    )
     window: Duration = Field(description="An outcome is final this long after the event, unknown before.")
     ends_unit: bool = Field(
         default=False,
@@ -91,6 +125,21 @@ class ColumnLabel(Strict):
     )
 
     model_config = Strict.model_config | {"populate_by_name": True}
+
+    @property
+    def limit(self) -> Limit | None:
+        """From where on a number is the positive outcome; None where outcomes are texts."""
+        return self.positive_ if isinstance(self.positive_, Limit) else None
+
+    @property
+    def positives(self) -> tuple[str, ...]:
+        """Everything that means the positive outcome; what it is called comes first."""
+        return self.positive_ if not isinstance(self.positive_, Limit) else self.positive_.in_words[:1]
+
+    @property
+    def negatives(self) -> tuple[str, ...]:
+        """Everything that means the negative outcome; what it is called comes first."""
+        return self.positive_.in_words[1:] if isinstance(self.positive_, Limit) else self.negative_ or ()
 
     @property
     def positive(self) -> str:
@@ -102,7 +151,11 @@ class ColumnLabel(Strict):
         return self.negatives[0]
 
     @model_validator(mode="after")
-    def _values_differ(self) -> "ColumnLabel":
+    def _outcomes_differ(self) -> "ColumnLabel":
+        if self.limit and self.negative_:
+            raise ValueError("leave out negative: beside a limit, every other number is the negative outcome")
+        if not self.negatives:
+            raise ValueError("negative is missing: write what the column holds where the outcome is not positive")
         both = [value for value in self.positives if value in self.negatives]
         if both:
             raise ValueError(f"positive and negative must be two different values, and {both[0]!r} is both")

@@ -73,10 +73,30 @@ def _check_predict(schema: Schema, predict: Predict) -> None:
                 f"{' and '.join(map(repr, predict.known))} cannot be known yet; leave out known, or leave out choose"
             )
     _one_of("predict.label.column", f"a column of {event.event}", predict.label.column, event.columns)
+    _check_label(event, predict.label)
     for name in predict.known:
         _one_of("predict.known", f"a column of {event.event}", name, event.columns)
         if name == predict.label.column:
             raise ValueError(f"predict.known: {name!r} is the label, which is not known when it happens; leave it out")
+
+
+def _check_label(event: EventTable, label: ColumnLabel) -> None:
+    """A limit needs numbers; and what the source's column says beside the label is not known before it is written."""
+    column = event.columns[label.column]
+    if label.limit is not None and column.kind not in ("number", "integer"):
+        raise ValueError(
+            f"predict.label.positive: a limit is for numbers, and {label.column!r} is of kind {column.kind}; list it "
+            f"as a number under columns, or write its values"
+        )
+    if event.known_at or event.arrives_within:
+        return
+    others = {name: each.name or name for name, each in event.columns.items() if name != label.column}
+    again = next((name for name, source in others.items() if source == (column.name or label.column)), None)
+    if again:
+        raise ValueError(
+            f"predict.label.column: {again!r} reads the same column of the source, and would give the outcome away "
+            f"before it is known; leave it out, or say when rows are complete, by arrives_within or known_at"
+        )
 
 
 def _check_names(schema: Schema, predict: Predict, features: Features) -> None:

@@ -13,6 +13,7 @@ from mlguide_assets.define.contracts import (
     NotOverlapping,
     OneOf,
     Present,
+    Range,
     References,
     Rule,
     SetAside,
@@ -42,14 +43,19 @@ def check_rules(contracts: tuple[Rule, ...], schema: Schema, predict: Predict) -
         if rule.name in names:
             raise ValueError(f"contracts.{place}: {rule.name} is stated twice; keep one")
         names.add(rule.name)
-        if isinstance(rule, OneOf) and isinstance(predict, PredictEvent):
+        if isinstance(rule, OneOf | Range) and isinstance(predict, PredictEvent):
             label = predict.label
             if (rule.table, rule.column) == (schema.table_of(predict.each), label.column):
                 _check_rule_of_label(f"contracts.{place}", rule, label)
 
 
-def _check_rule_of_label(place: str, rule: OneOf, label: ColumnLabel) -> None:
+def _check_rule_of_label(place: str, rule: OneOf | Range, label: ColumnLabel) -> None:
     """Nothing passes but the two outcomes: all else would count as not known yet."""
+    if isinstance(rule, Range):
+        raise ValueError(
+            f"{place}: {rule.column!r} is the label, of which only the outcome is kept, so it has no range; leave the "
+            f"rule out"
+        )
     if rule.action == "warn":
         raise ValueError(
             f"{place}.action: {rule.column!r} is the label, and a value that is no outcome would count as not known "
@@ -78,9 +84,18 @@ def rules_in_force(
     everywhere = [rule for name, table in schema.ordered.items() for rule in _of_any_table(name, table, history_start)]
     if isinstance(predict, PredictEvent):
         labelled, label = str(schema.table_of(predict.each)), predict.label
-        known = {"values": (label.positive, label.negative), "positives": label.positives, "negatives": label.negatives}
-        of_label = {"rule": "one_of", "table": labelled, "column": label.column, "action": "block"}
-        everywhere.append(LabelKnown.model_validate({**of_label, **known}))
+        everywhere.append(
+            LabelKnown(
+                rule="one_of",
+                table=labelled,
+                column=label.column,
+                action="block",
+                values=(label.positive, label.negative),
+                positives=label.positives,
+                negatives=label.negatives,
+                of_numbers=label.limit is not None,
+            )
+        )
     everywhere += _parents_of_times(schema)
     rules = {rule.name: rule for rule in (*everywhere, *contracts)}
     for name, table in schema.ordered.items():

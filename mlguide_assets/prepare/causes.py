@@ -62,6 +62,8 @@ def cause_of(rule: Rule, of: EntityTable | EventTable, row: Mapping[str, Any], *
             return _cause_of_overlap(of, row)
         case Range(column=column, min=low, max=high):
             return f"{column} must be {_between(low, high)}; check its unit, and leave it empty where it is not known"
+        case LabelKnown(column=column, of_numbers=True):
+            return f"{str(row.get(column))!r} is no number; correct it, or leave it empty where it is not known yet"
         case LabelKnown(column=column, positives=positives, negatives=negatives):
             value = str(row.get(column))
             if all_rows:

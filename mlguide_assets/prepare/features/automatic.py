@@ -117,7 +117,7 @@ def pasts_of(problem: Declared, automatic: Automatic) -> Iterator[Past]:
 
 def category_paths(problem: Declared, event: EventTable, by: str | None = None) -> list[str]:
     """The categories of an event and of the entities that it names, but not of the entity whose past it is."""
-    paths = [name for name in event.of_kind("category") if not _is_label(problem, event, name)]
+    paths = [name for name in event.of_kind("category") if not is_label(problem, event, name)]
     for noun in event.of:
         table = problem.schema.entity(noun)
         if table is not None and noun != by:
@@ -155,7 +155,7 @@ def _of_past(past: Past, problem: Declared, profile: Profile, spans: Mapping[str
         for title, declared in _outcome(past, problem):
             yield 1 + later, f"{name}_{title}_{window}", Declaration(**declared, by=by, within=span)
     for column in past.event.of_kind(*NUMBERS):
-        if not _is_label(problem, past.event, column) and (event, column) not in profile.numbering:
+        if not is_label(problem, past.event, column) and (event, column) not in profile.numbering:
             yield from _of_number(past, column, spans, later)
     yield from _of_categories(past, problem, profile, spans, later)
 
@@ -209,7 +209,8 @@ def _of_categories(
                 yield rank, _name(past.name, path, f"*_share_{window}"), declared
 
 
-def _is_label(problem: Declared, event: EventTable, column: str) -> bool:
+def is_label(problem: Declared, event: EventTable, column: str) -> bool:
+    """Whether a column of an event is the outcome, which the tables hold in words, whatever its kind."""
     predict = problem.predict
     return isinstance(predict, PredictEvent) and (event.event, column) == (predict.each, predict.label.column)
 

@@ -20,7 +20,14 @@ from mlguide_assets.define.features import Automatic, Declaration, Features, spl
 from mlguide_assets.define.prediction import Comparison, Predict
 from mlguide_assets.define.schema import Schema
 from mlguide_assets.define.values import slug
-from mlguide_assets.prepare.features.automatic import Profile, Values, automatic_declarations, category_paths, pasts_of
+from mlguide_assets.prepare.features.automatic import (
+    Profile,
+    Values,
+    automatic_declarations,
+    category_paths,
+    is_label,
+    pasts_of,
+)
 from mlguide_assets.prepare.features.catalogue import Declared, event_of, features_of, nouns_of, time_column
 from mlguide_assets.prepare.features.comparing import LARGEST, floats, single_precision
 from mlguide_assets.prepare.features.compiling import with_features
@@ -138,7 +145,8 @@ def profile_of(problem: Declared, tables: Tables, automatic: Automatic, until: d
 def _numbering(problem: Declared, tables: Tables, noun: str, until: datetime) -> Iterator[str]:
     """The columns of an event that number its rows: whole numbers, nearly all different. One pass."""
     event = problem.schema.event(noun)
-    names = {column: column_name(event, column) for column in event.of_kind("number", "integer")}
+    numbers = [column for column in event.of_kind("number", "integer") if not is_label(problem, event, column)]
+    names = {column: column_name(event, column) for column in numbers}
     if not names:
         return
     rows = canonical_events(tables, problem, noun)

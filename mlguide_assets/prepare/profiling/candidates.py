@@ -1,12 +1,13 @@
 """Candidates for what is predicted, and when events happened."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import ibis
 
-from mlguide_assets.prepare.profiling.columns import time_of
+from mlguide_assets.prepare.profiling.columns import number_of, time_of
 from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name
 from mlguide_assets.prepare.profiling.event_times import when_it_happened
 from mlguide_assets.prepare.profiling.roles import Source
@@ -25,6 +26,14 @@ class Candidate:
     table: str
     column: str | None = None
     doubt: str = ""
+
+    def is_positive(self, rows: ibis.Table, table: DraftTable) -> ibis.Column:
+        """Whether rows of its event have the positive outcome of its column; null where that is empty."""
+        positive, column = self.predict["label"]["positive"], table.profile.columns[str(self.column)]
+        if not isinstance(positive, Mapping):
+            return rows[column.name].cast("string") == positive
+        number = number_of(rows, column)
+        return number >= positive["at_least"] if "at_least" in positive else number <= positive["at_most"]
 
 
 def instants(source: Source, table: DraftTable) -> ibis.Table:

@@ -13,7 +13,7 @@ import ibis
 from mlguide_assets.define.schema import DECIMAL_COMMA, ColumnKind
 from mlguide_assets.prepare.profiling.kinds import Guess, guess_kind
 from mlguide_assets.prepare.profiling.listing import ListedTable
-from mlguide_assets.prepare.sources.spellings import MORE_NULL_WORDS, cast_numbers, read_decimal_comma
+from mlguide_assets.prepare.sources.spellings import MORE_NULL_WORDS, number_reader
 from mlguide_assets.prepare.sources.times import read_times
 
 EXAMPLES = 400
@@ -91,6 +91,11 @@ def profile_table(table: ListedTable, connection: Any) -> TableProfile:
 def time_of(rows: ibis.Table, column: ColumnProfile) -> ibis.Value:
     """A column of times as they will be read."""
     return read_times(rows[column.name], column.format)
+
+
+def number_of(rows: ibis.Table, column: ColumnProfile) -> ibis.Column:
+    """A column of numbers as they will be read."""
+    return number_reader(column.format == DECIMAL_COMMA)(rows[column.name])
 
 
 def identifier(name: str) -> str:
@@ -183,7 +188,7 @@ def _value(column: ibis.Column, guess: Guess) -> ibis.Column:
     """A time or a number, as the guess reads it."""
     if guess.kind == "time":
         return read_times(column, guess.format)
-    return read_decimal_comma(column) if guess.format == DECIMAL_COMMA else cast_numbers(column)
+    return number_reader(guess.format == DECIMAL_COMMA)(column)
 
 
 def _unique(table: ListedTable, columns: Mapping[str, ColumnProfile], connection: Any) -> list[str]:

@@ -115,7 +115,7 @@ def _without_leaks(
         return tables, ()
     place = next(place for place, table in enumerate(tables) if table.name == best.table and table.shape == "event")
     table = tables[place]
-    leaks = {file_name(name): name for name in label_leaks(source, table, best.column)}
+    leaks = {file_name(name): name for name in label_leaks(source, table, best)}
     named = {file_name(best.column), *table.of.values(), *_names(table)}
     columns = tuple(line for line in table.columns if line.key not in leaks or line.key in named)
     left_out = [(name, f"? it says what {best.column} says") for key, name in leaks.items() if key not in named]

@@ -25,14 +25,11 @@ def why_ended(source: Source, table: DraftTable, candidate: Candidate, unit: str
     """
     if candidate.column is None or unit not in table.of:
         return ""
-    label = candidate.predict["label"]
-    window = TypeAdapter(Duration).validate_python(label["window"])
+    window = TypeAdapter(Duration).validate_python(candidate.predict["label"]["window"])
     rows = instants(source, table)
     key = next(name for name in table.profile.columns if file_name(name) == table.of[unit])
     known = rows.filter(rows[candidate.column].notnull(), rows[key].notnull(), rows.happened.notnull())
-    known = known.select(
-        unit=known[key], happened="happened", positive=known[candidate.column].cast("string") == label["positive"]
-    )
+    known = known.select(unit=known[key], happened="happened", positive=candidate.is_positive(known, table))
     last = known.group_by("unit").agg(last=known.happened.max())
     own = known.join(last, "unit")
     own = own.mutate(again=own["last"] > own.happened + ibis.interval(seconds=int(window.total_seconds())))

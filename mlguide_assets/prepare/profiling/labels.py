@@ -1,28 +1,29 @@
-"""What could be predicted: a column of an event with two values, or which events an entity has in its future."""
+"""What could be predicted: a column of an event with two values, a number of it that becomes large or small, or
+which events an entity has in its future."""
 
 import math
 from collections.abc import Iterator
-from datetime import timedelta
 
-from mlguide_assets.define.decision import agreeing, counted
+from mlguide_assets.define.decision import counted
 from mlguide_assets.define.values import FLAGS
-from mlguide_assets.prepare.profiling.candidates import (
-    FEWEST,
-    Candidate,
-    first_and_last,
-    instants,
-)
+from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate
 from mlguide_assets.prepare.profiling.columns import ColumnProfile
 from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name, share_of
 from mlguide_assets.prepare.profiling.futures import FEWEST_DAYS, days_of, followed, futures
+from mlguide_assets.prepare.profiling.limits import limits
 from mlguide_assets.prepare.profiling.nouns import is_person, names_outcome, words
+from mlguide_assets.prepare.profiling.outcome_windows import window_of
 from mlguide_assets.prepare.profiling.roles import Source
 
 
 def label_candidates(source: Source, tables: list[DraftTable]) -> list[Candidate]:
     """All that could be predicted, the best first."""
     events = [table for table in tables if table.shape == "event"]
-    found = [candidate for table in events for candidate in (*_columns(source, table), *futures(source, table, tables))]
+    found = [
+        candidate
+        for table in events
+        for candidate in (*_columns(source, table), *limits(source, table), *futures(source, table, tables))
+    ]
     likely = [each for each in found if each.score > 0] or found
     return sorted(likely, key=lambda each: -each.score)
 
@@ -38,7 +39,7 @@ def _columns(source: Source, table: DraftTable) -> Iterator[Candidate]:
         positive, negative = _as_outcome(*pair)
         number = dict(column.values)[positive]
         label = {"column": file_name(column.name), "positive": positive, "negative": negative}
-        window, why = _window(source, table, column)
+        window, why = window_of(source, table, column)
         evidence = (
             f"{column.name} is {positive!r} in {number:,} of {counted(column.filled, 'row')} "
             f"({share_of(number, column.filled)})"
@@ -64,41 +65,19 @@ def _as_outcome(rarer: str, other: str) -> tuple[str, str]:
     return rarer, other
 
 
-def _window(source: Source, table: DraftTable, column: ColumnProfile) -> tuple[str, str]:
-    """How long an outcome takes to be known: as long as it is empty at the end of the data, if it is."""
-    rows = instants(source, table)
-    first, last = first_and_last(rows)
-    span = (last - first).days if first and last else 0
-    default = "7d" if span >= 70 else "1d" if span >= 4 else "1h"
-    if column.filled == column.rows or last is None:
-        return default, "? after so long an outcome is final; the tables do not say"
-    unknown = rows.filter(rows[column.name].isnull())
-    oldest = unknown.aggregate(first=unknown.happened.min()).to_pyarrow()["first"][0].as_py()
-    days = math.ceil((last - oldest) / timedelta(days=1)) if oldest else 0
-    if oldest and 0 < days <= span / 4:
-        return f"{days}d", f"? empty only in the last {counted(days, 'day')}: not known yet"
-    empty = column.rows - column.filled
-    return (
-        default,
-        f"? after so long an outcome is final; {counted(empty, 'row')} {agreeing(empty, 'has')} none, and "
-        f"{agreeing(empty, 'does')} not count",
-    )
-
-
-def label_leaks(source: Source, table: DraftTable, label: str) -> set[str]:
+def label_leaks(source: Source, table: DraftTable, best: Candidate) -> set[str]:
     """Columns of an event that say what its label says: they are known when that is, and give it away."""
     rows = source.rows(table.profile.name)
-    known = rows.filter(rows[label].notnull())
-    total = table.profile.columns[label].filled
-    rarest = table.profile.columns[label].values[-1][1]
+    known = rows.filter(rows[best.column].notnull()).mutate(label=lambda t: best.is_positive(t, table))
+    total, positives = known.count().execute(), int(known.label.sum().execute() or 0)
+    rarest = min(positives, total - positives)
     found = set()
     for column in table.profile.columns.values():
-        if column.name == label or not 1 < column.distinct <= 100 or column.kind in ("time", "id"):
+        if column.name == best.column or not 1 < column.distinct <= 100 or column.kind in ("time", "id"):
             continue
-        by_value = known.group_by(value=known[column.name], label=known[label]).aggregate(rows=known.count())
-        best = by_value.group_by("value").aggregate(right=by_value.rows.max())
-        right = int(best.right.sum().execute())
-        if total - right <= 0.02 * rarest:
+        by_value = known.group_by(value=known[column.name], label=known.label).aggregate(rows=known.count())
+        best_guess = by_value.group_by("value").aggregate(right=by_value.rows.max())
+        if total - int(best_guess.right.sum().execute()) <= 0.02 * rarest:
             found.add(column.name)
     return found
 

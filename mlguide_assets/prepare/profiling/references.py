@@ -22,6 +22,8 @@ MOSTLY_FOUND = 0.9
 """The same where it is called like the other table's key, and not like that table."""
 SURELY_FOUND = 0.99
 """The same for a column whose name does not say so."""
+HALF_FOUND = 0.5
+"""The same where it has the name of the other table's key, and both hold many ids that are no numbers."""
 LONG_ID, MANY_IDS = 8, 20
 """Ids of so many characters, and so many of them, are not found in another table by chance."""
 
@@ -91,6 +93,8 @@ def _reference(
     profile: TableProfile, column: ColumnProfile, target: TableProfile, key: str, connection: Any, is_id: bool
 ) -> Reference | None:
     needed = _needed(column.name, target.name, key, is_id=is_id)
+    if needed is None and _are_same_ids(column, target.columns[key]):
+        needed = HALF_FOUND
     if needed is None and not _could_be_by_chance_only(column, profile):
         return None
     if column.name == best_key(profile) and (needed is None or noun_of_id(column.name) == noun_of_table(profile.name)):
@@ -127,6 +131,12 @@ def _needed(column: str, target: str, key: str, *, is_id: bool) -> float | None:
 
 def _ends_in(own: str, nouns: set[str]) -> bool:
     return any(own == noun or own.endswith(f"_{noun}") for noun in nouns)
+
+
+def _are_same_ids(column: ColumnProfile, key: ColumnProfile) -> bool:
+    """Whether two columns of one name hold many ids that are texts: what has some of them is not by chance."""
+    many = min(column.distinct, key.distinct) >= MANY_IDS
+    return many and words(column.name) == words(key.name) and column.kind == key.kind == "id"
 
 
 def _could_be_by_chance_only(column: ColumnProfile, profile: TableProfile) -> bool:

@@ -18,6 +18,7 @@ from mlguide_assets.prepare.sources.spellings import (
     read_fractions,
     read_labels,
     read_numbers,
+    read_outcomes,
     read_texts,
     without_null_words,
 )
@@ -58,7 +59,7 @@ def cast_to_schema(
         if column.kind == "time" and column.format is None:
             refuse_another_format(given[each], each, name, place=place)
     read = {
-        each: read_labels(given[each], label)
+        each: _read_outcome(given[each], column, label)
         if label and each == label.column
         else _read(given[each], column, each in text_ids, table.timezone)
         for each, column in columns.items()
@@ -110,6 +111,12 @@ def _read(values: ibis.Column, column: Column, is_text_id: bool, timezone: str) 
             return read_numbers(values)
         case _:
             return read_texts(values)
+
+
+def _read_outcome(values: ibis.Column, column: Column, label: ColumnLabel) -> ibis.Column:
+    if label.limit is None:
+        return read_labels(values, label)
+    return read_outcomes(values, _read(values, column, False, "UTC"), label.limit)
 
 
 def _always_reads(given: dt.DataType, wanted: dt.DataType) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import ibis
 import ibis.expr.datatypes as dt
 
-from mlguide_assets.define.prediction import ColumnLabel
+from mlguide_assets.define.prediction import ColumnLabel, Limit
 from mlguide_assets.define.values import FLAGS
 
 NULL_WORDS = ("", "NULL", "Null", "null", "(null)", "<null>", r"\N", "NaN", "nan", "NAN", "-nan", "<NA>", "NaT", "None",
@@ -142,6 +142,18 @@ def read_labels(column: ibis.Column, label: ColumnLabel) -> ibis.Column:
         (lower.isin(negative), label.negative),
         else_=text,
     )
+
+
+def read_outcomes(column: ibis.Column, numbers: ibis.Column, limit: Limit) -> ibis.Column:
+    """What a label is called, of numbers that a limit tells apart. What is no number stays, for the contract to refuse.
+
+    Args:
+        column: as the source has it.
+        numbers: the same, read as numbers; null where it is none.
+    """
+    positive, negative = limit.in_words
+    reached = numbers <= limit.at_most if limit.at_least is None else numbers >= limit.at_least
+    return ibis.cases((reached, positive), (~reached, negative), else_=read_texts(column))
 
 
 def label_spellings(label: ColumnLabel) -> tuple[list[str], list[str]]:

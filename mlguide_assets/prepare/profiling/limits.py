@@ -1,0 +1,54 @@
+"""Numbers of an event that could be predicted: whether one is large, as a delay may be, or small, as a rating."""
+
+import math
+from collections.abc import Iterator
+
+import ibis
+
+from mlguide_assets.define.decision import counted
+from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate
+from mlguide_assets.prepare.profiling.columns import FEW, ColumnProfile, number_of
+from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name, share_of
+from mlguide_assets.prepare.profiling.nouns import names_outcome, word_set, words
+from mlguide_assets.prepare.profiling.outcome_windows import window_of
+from mlguide_assets.prepare.profiling.roles import Source
+
+TAIL = 0.1
+"""The share of the rows that a drafted limit asks for, at its end of the numbers."""
+MOST = 0.5
+"""With more rows than this share, the outcome would be the usual one."""
+_LARGE_IS_BAD = word_set("delay delays wait waiting duration loss losses damage claim claims refund downtime lateness")
+_SMALL_IS_BAD = word_set("rating ratings score scores stars grade grades satisfaction nps")
+
+
+def limits(source: Source, table: DraftTable) -> Iterator[Candidate]:
+    """What could be predicted of the numbers of an event that are called as outcomes are, with a limit for each."""
+    for column in table.profile.columns.values():
+        if column.kind not in ("number", "integer") or not column.usable or column.name in table.of.values():
+            continue
+        named = _LARGE_IS_BAD & set(words(column.name)) or names_outcome(column.name)
+        small = bool(_SMALL_IS_BAD & set(words(column.name)))
+        if not (named or small) or column.distinct <= (2 if small else FEW):
+            continue
+        limit, number = _limit(source.rows(table.profile.name), column, small=small)
+        if not FEWEST <= number <= MOST * column.filled:
+            continue
+        key, side = ("at_most", "at most") if small else ("at_least", "at least")
+        window, why = window_of(source, table, column)
+        label = {"column": file_name(column.name), "positive": {key: limit}, "window": window}
+        evidence = (
+            f"{column.name} is {side} {limit:g} in {number:,} of {counted(column.filled, 'row')} "
+            f"({share_of(number, column.filled)})"
+        )
+        doubt = f"? the limit from which on it costs you; {why.removeprefix('? ')}"
+        score = 20 + (5 if column.filled < column.rows else 0) + math.log10(table.rows)
+        yield Candidate({"each": table.noun, "label": label}, evidence, score, table.name, column.name, doubt)
+
+
+def _limit(rows: ibis.Table, column: ColumnProfile, *, small: bool) -> tuple[float, int]:
+    """A round number with about a tenth of the rows beyond it, or on it, and how many these are."""
+    number = number_of(rows, column)
+    at = rows.aggregate(at=number.quantile(TAIL if small else 1 - TAIL)).to_pyarrow()["at"][0].as_py()
+    limit = float(f"{float(at or 0):.2g}")
+    beyond = number <= limit if small else number >= limit
+    return limit, int(rows.aggregate(rows=beyond.sum()).to_pyarrow()["rows"][0].as_py() or 0)
