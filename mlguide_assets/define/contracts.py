@@ -159,6 +159,10 @@ class Unique(_Rule):
         return f"{'_'.join(self.columns)}_is_unique"
 
 
+class DecisionKey(Unique):
+    """The key of what is predicted, where the file states none. It is added by itself, and not written in a file."""
+
+
 class NewestKnown(_Rule):
     """Of several rows of one key it is known which is the newest. Asked where all others are set aside."""
 

@@ -100,7 +100,7 @@ def _explain(error: ValidationError, root: yaml.Node, path: Path, model: type[Ba
         siblings = [str(key.value) for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
         if found is None:
             # The tag of a union ("files", "range") is in the location but not in the file.
-            if part == place[-1] and first["type"] == "missing":
+            if part == place[-1] and (first["type"] == "missing" or place != tuple(first["loc"])):
                 keys.append(str(part))
             continue
         key_line, node = found
@@ -113,16 +113,16 @@ def _explain(error: ValidationError, root: yaml.Node, path: Path, model: type[Ba
 
 
 def _place_of(error: Mapping[str, Any]) -> tuple[tuple[int | str, ...], str]:
-    """Where a fault is, and what it is: a check of the whole file begins with the place, as `predict.label: ...`.
+    """Where a fault is, and what it is: a check of several keys begins with the place below it, as `label.window: ...`.
 
     A key that is no plain word stands in quotes there: `predict.label.where.'user.age': ...`.
     """
     location, message = tuple(error["loc"]), str(error["msg"])
     match = re.match(r"Value error, ([a-z_]+(?:\.(?:[\w*]+|'[^']*'))*): (.*)", message, re.DOTALL)
-    if location or match is None:
+    if match is None:
         return location, message
     parts = re.findall(r"'[^']*'|[^.']+", match[1])
-    return tuple(int(part) if part.isdigit() else part.strip("'") for part in parts), match[2]
+    return (*location, *(int(part) if part.isdigit() else part.strip("'") for part in parts)), match[2]
 
 
 def _child(node: yaml.Node, part: int | str) -> tuple[int, yaml.Node] | None:

@@ -114,7 +114,7 @@ class ColumnLabel(Strict):
         description="How the source writes the positive outcome; a list where it has several values that count as "
         "such. All but the first are read as the first. Of numbers: at_least or at_most.",
     )
-    negative_: Texts | None = Field(
+    negative_: Annotated[Texts | None, BeforeValidator(as_texts)] = Field(
         default=None, alias="negative", description="The same of the negative outcome; left out with a limit."
     )
     window: Duration = Field(description="An outcome is final this long after the event, unknown before.")
@@ -153,9 +153,9 @@ class ColumnLabel(Strict):
     @model_validator(mode="after")
     def _outcomes_differ(self) -> "ColumnLabel":
         if self.limit and self.negative_:
-            raise ValueError("leave out negative: beside a limit, every other number is the negative outcome")
+            raise ValueError("negative: beside a limit, every other number is the negative outcome; leave it out")
         if not self.negatives:
-            raise ValueError("negative is missing: write what the column holds where the outcome is not positive")
+            raise ValueError("negative: this key is missing; add it")
         both = [value for value in self.positives if value in self.negatives]
         if both:
             raise ValueError(f"positive and negative must be two different values, and {both[0]!r} is both")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from mlguide_assets.define.contracts import (
+    DecisionKey,
     Filled,
     LabelKnown,
     NewestKnown,
@@ -81,7 +82,12 @@ def rules_in_force(
     schema: Schema, predict: Predict, history_start: date, contracts: tuple[Rule, ...]
 ) -> tuple[Rule, ...]:
     """All rules, in the order in which tables are checked. A label may be empty: its outcome is not known yet."""
-    everywhere = [rule for name, table in schema.ordered.items() for rule in _of_any_table(name, table, history_start)]
+    deciding = schema.table_of(predict.each) if isinstance(predict, PredictEvent) else None
+    everywhere = [
+        rule
+        for name, table in schema.ordered.items()
+        for rule in _of_any_table(name, table, history_start, is_predicted=name == deciding)
+    ]
     if isinstance(predict, PredictEvent):
         labelled, label = str(schema.table_of(predict.each)), predict.label
         everywhere.append(
@@ -115,9 +121,12 @@ def key_of(table: EntityTable | EventTable) -> tuple[str, ...]:
     return (table.key, *([table.history.from_] if table.history else []))
 
 
-def _of_any_table(name: str, table: EntityTable | EventTable, history_start: date) -> Iterator[Rule]:
+def _of_any_table(
+    name: str, table: EntityTable | EventTable, history_start: date, *, is_predicted: bool
+) -> Iterator[Rule]:
     key = key_of(table)
-    # Where the file states no key of an event, two equal rows may be two events.
+    # Where the file states no key of an event, two equal rows may be two events; of the one that is predicted each
+    # row needs a name, to be scored by.
     stated = isinstance(table, EntityTable) or bool(table.key)
     needed = dict.fromkeys(key, "block" if stated else "quarantine")
     if isinstance(table, EventTable):
@@ -129,8 +138,8 @@ def _of_any_table(name: str, table: EntityTable | EventTable, history_start: dat
     for column in table.columns:
         if column not in needed:
             yield Filled(rule="filled", table=name, column=column, action="warn")
-    if stated:
-        yield Unique(rule="unique", table=name, columns=key, action="block")
+    if stated or is_predicted:
+        yield (Unique if stated else DecisionKey)(rule="unique", table=name, columns=key, action="block")
     if isinstance(table, EntityTable) and table.history:
         yield NotOverlapping(rule="not_overlapping", table=name, action="warn")
     yield SetAside(rule="set_aside", table=name, max_share=MAX_SET_ASIDE, action="block")

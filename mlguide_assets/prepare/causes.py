@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlguide_assets.define.contracts import (
+    DecisionKey,
     Filled,
     LabelKnown,
     NewestKnown,
@@ -44,6 +45,12 @@ def cause_of(rule: Rule, of: EntityTable | EventTable, row: Mapping[str, Any], *
             if all_rows:
                 return f"{column} is empty in every row; check what writes it"
             return f"{column} is empty there; fill it in"
+        case DecisionKey(columns=columns):
+            return (
+                f"several rows have the same {' and '.join(columns)}, so none of them can be predicted by itself; name "
+                f"the columns that distinguish them, as tables: {{{rule.table}: {{key: [{', '.join(columns)}, …]}}}}, "
+                f"or keep one of each"
+            )
         case Unique(columns=columns):
             key = " and ".join(columns)
             if all_rows or columns != key_of(of):

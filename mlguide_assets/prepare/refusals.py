@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import yaml
 
-from mlguide_assets.define.contracts import Filled, NewestKnown, References, Rule, SetAside, Unique
+from mlguide_assets.define.contracts import DecisionKey, Filled, NewestKnown, References, Rule, SetAside, Unique
 from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.errors import InputError
@@ -42,7 +42,8 @@ def _broken(result: RuleResult, rules: dict[str, Rule]) -> str:
 def _set_aside(rule: Rule, result: RuleResult, rules: dict[str, Rule]) -> str:
     """Quarantine as a way out, with all that follows from it; nothing where that would lose too much."""
     limit = _limit(result.table, rules)
-    if isinstance(rule, (Filled, NewestKnown)) or result.violations > limit.max_share * result.rows:
+    # Rows that share the key of a decision may all be meant.
+    if isinstance(rule, (Filled, NewestKnown, DecisionKey)) or result.violations > limit.max_share * result.rows:
         return ""
     stated = f"with {_as_yaml(rule.model_copy(update={'action': 'quarantine'}))} under contracts in the problem file"
     if isinstance(rule, Unique):

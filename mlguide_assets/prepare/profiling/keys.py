@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from uuid import uuid4
 
 import ibis
 
@@ -59,21 +60,25 @@ def excess_rows(rows: ibis.Table, columns: Sequence[str]) -> int:
 
 
 def composite_key(rows: ibis.Table, first: Sequence[str], others: Iterable[str]) -> tuple[list[str], int]:
-    """Columns that identify a row: `first`, and as few of the others as are needed.
+    """Columns that identify a row: `first`, and as few of the others as are needed, each time the most telling one.
 
     Returns:
         The columns, and how many rows still repeat their values.
     """
     chosen = list(dict.fromkeys(first))
     excess = excess_rows(rows, chosen) if chosen else int(rows.count().execute())
-    for name in others:
-        if not excess:
+    left = [name for name in others if name not in chosen]
+    if chosen and excess:
+        # Of many rows usually few repeat: only these have to be told apart.
+        alike = rows.mutate(alike=ibis._.count().over(group_by=chosen)).filter(ibis._.alike > 1)
+        rows = rows.get_backend().create_table(f"alike_{uuid4().hex}", alike, temp=True)
+    while excess and left:
+        repeated = {name: excess_rows(rows, [*chosen, name]) for name in left}
+        best = min(left, key=lambda name: repeated[name])
+        if repeated[best] == excess:
             break
-        if name in chosen:
-            continue
-        fewer = excess_rows(rows, [*chosen, name])
-        if fewer < excess:
-            chosen, excess = [*chosen, name], fewer
+        chosen, excess = [*chosen, best], repeated[best]
+        left.remove(best)
     return chosen, excess
 
 

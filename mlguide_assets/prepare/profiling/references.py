@@ -23,7 +23,7 @@ MOSTLY_FOUND = 0.9
 SURELY_FOUND = 0.99
 """The same for a column whose name does not say so."""
 HALF_FOUND = 0.5
-"""The same where it has the name of the other table's key, and both hold many ids that are no numbers."""
+"""The same where it has the name of the other table's key, and both hold many ids."""
 LONG_ID, MANY_IDS = 8, 20
 """Ids of so many characters, and so many of them, are not found in another table by chance."""
 
@@ -134,9 +134,10 @@ def _ends_in(own: str, nouns: set[str]) -> bool:
 
 
 def _are_same_ids(column: ColumnProfile, key: ColumnProfile) -> bool:
-    """Whether two columns of one name hold many ids that are texts: what has some of them is not by chance."""
+    """Whether two columns of one telling name hold many ids: that one has half of the other's is not by chance."""
     many = min(column.distinct, key.distinct) >= MANY_IDS
-    return many and words(column.name) == words(key.name) and column.kind == key.kind == "id"
+    named = bool(noun_of_id(column.name)) and words(column.name) == words(key.name)
+    return many and named and column.kind == key.kind == "id"
 
 
 def _could_be_by_chance_only(column: ColumnProfile, profile: TableProfile) -> bool:

@@ -25,6 +25,8 @@ from mlguide_assets.prepare.profiling.roles import MOST_CODES, Source
 MOST_BEFORE = 0.01
 """Of the events of an entity, those that may be earlier than the time from which it exists."""
 HEADER = "header"
+MOST_OF_KEY = 20
+"""Columns that may complete a key are looked for among so many."""
 
 
 def draft_tables(source: Source) -> list[DraftTable]:
@@ -213,7 +215,7 @@ def _key(source: Source, name: str, at: ColumnProfile | None, of: list[str]) -> 
         if column.kind in ("id", "category", "number") and column.name not in first and column.filled == column.rows
     ]
     others.sort(key=lambda each: (not is_id_name(each), list(profile.columns).index(each)))
-    columns, excess = composite_key(rows, first, others[:6])
+    columns, excess = composite_key(rows, first, others[:MOST_OF_KEY])
     if excess:
         return Line("key", [], f"? {excess:,} of {where} cannot be distinguished from others", active=False)
     if columns == first:
