@@ -71,7 +71,7 @@ def validate_events(
     rules: tuple[Rule, ...],
     engine: Engine,
     *,
-    label_window: timedelta,
+    final_after: timedelta,
     scratch: Path,
     before: Snapshot | None,
     set_aside_before: Snapshot | None,
@@ -92,7 +92,7 @@ def validate_events(
     days = days_of_events(
         events, table, {noun: (rows, schema.entity_tables[each].key) for noun, (each, rows) in entities.items()}
     )
-    calendar = Calendar.of(_newest(days, own, now), label_window)
+    calendar = Calendar.of(_newest(days, own, now), final_after)
     landed = _landed(days, calendar)
     known: Mapping[str, Any] = before.notes.get("tallies", {}) if before else {}
     types = {column: str(type_) for column, type_ in events.schema().items()}

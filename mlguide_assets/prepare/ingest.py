@@ -108,7 +108,7 @@ def _read_and_judge(
             schema,
             rules,
             lake.engine,
-            label_window=problem.label.window,
+            final_after=problem.final_after,
             scratch=scratch,
             before=current(lake, name),
             set_aside_before=set_aside,

@@ -33,8 +33,8 @@ class Calendar:
         """The calendar of a history that ends on a day.
 
         Args:
-            newest: the day of the newest send.
-            window: how long a label may change after the delivery.
+            newest: the day of the newest event.
+            window: how long an outcome may change after its decision.
         """
         days = -(-window // timedelta(days=1))
         first = date.fromordinal(max(newest.toordinal() - days, _FIRST.toordinal()))

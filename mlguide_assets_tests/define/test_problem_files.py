@@ -70,6 +70,36 @@ MISTAKES = {
     "misspelt key of a rule": ("min: 13", "mn: 13", "line 17, contracts.0.mn", "did you mean 'min'?"),
     "missing key": ("statement: Emails lose users.\n", "", "statement", "this key is missing; add it"),
     "missing nested key": ('    negative: "no"\n', "", "line 6, predict.label.negative", "this key is missing; add it"),
+    "limit of what is no number": (
+        'positive: "yes"\n    negative: "no"',
+        "positive: {at_least: 5}",
+        "line 8, predict.label.positive",
+        "a limit is for numbers, and 'unsubscribed' is of kind category",
+    ),
+    "limit on both sides": (
+        'positive: "yes"\n    negative: "no"',
+        "positive: {at_least: 5, at_most: 9}",
+        "line 8, predict.label.positive",
+        "write at_least or at_most, one of them",
+    ),
+    "limit that is misspelt": (
+        'positive: "yes"\n    negative: "no"',
+        "positive: {at_lest: 5}",
+        "line 8, predict.label.positive.at_lest",
+        "did you mean 'at_least'?",
+    ),
+    "negative beside a limit": (
+        'positive: "yes"',
+        "positive: {at_least: 5}",
+        "line 9, predict.label.negative",
+        "every other number is the negative outcome; leave it out",
+    ),
+    "label read twice": (
+        "columns: {unsubscribed: category,",
+        "columns: {unsubscribed: category, left: {kind: flag, name: unsubscribed},",
+        "predict.label.column",
+        "'left' reads the same column of the source, and would give the outcome away before it is known",
+    ),
     "missing key of a rule": (
         ", action: quarantine",
         "",
@@ -505,6 +535,28 @@ def test_a_mistake_is_reported_with_file_line_key_and_fix(mistake: str) -> None:
     assert told.startswith("shop.yaml, line ")
     assert where in told
     assert fix in told
+
+
+NUMBERS = VALID.replace('positive: "yes"\n    negative: "no"', "positive: {at_least: 2.5}").replace(
+    "column: unsubscribed", "column: cost"
+)
+
+
+def test_a_limit_of_numbers_is_an_outcome_and_is_kept_as_it_was_written() -> None:
+    problem = parse_problem(NUMBERS.encode(), Path("shop.yaml"))
+    again = parse_problem(dump_problem(problem).encode(), Path("shop.yaml"))
+    assert again == problem
+    assert (again.label.positive, again.label.negative) == ("at least 2.5", "less than 2.5")
+
+
+def test_a_label_has_no_range_since_only_its_outcome_is_kept() -> None:
+    rule = "{table: user_emails, rule: range, column: cost, min: 0, action: block}"
+    assert "'cost' is the label, of which only the outcome is kept" in complaint(NUMBERS.replace(RULE, rule))
+
+
+def test_a_label_may_be_read_twice_where_rows_say_when_they_are_complete() -> None:
+    columns = "arrives_within: 1d\n    columns: {unsubscribed: category, left: {kind: flag, name: unsubscribed},"
+    parse_problem(VALID.replace("columns: {unsubscribed: category,", columns).encode(), Path("shop.yaml"))
 
 
 def test_a_condition_may_be_on_a_column_of_an_entity() -> None:

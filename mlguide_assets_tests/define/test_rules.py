@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from mlguide_assets.define.loading import parse_problem
+from mlguide_assets.define.rules import rules_in_force
+from mlguide_assets.define.schema import Schema
 from mlguide_assets_tests.other_tables import ORDERS, PAYMENTS, problem_of
 
 F1 = b"""
@@ -38,6 +40,13 @@ def test_without_a_stated_key_two_equal_rows_are_two_events(tmp_path: Path) -> N
     assert not [name for name in found if name.endswith("_is_unique")]
     assert found["orders.customer_is_present"] == "quarantine"
     assert found["orders.ordered_is_present"] == "quarantine"
+
+
+def test_what_is_predicted_is_unique_even_where_no_key_is_stated(tmp_path: Path) -> None:
+    stated = problem_of(PAYMENTS, tmp_path)
+    tables = {**stated.schema.tables, "payments": stated.schema.tables["payments"].model_copy(update={"key": ()})}
+    rules = rules_in_force(Schema(tables=tables), stated.predict, stated.history_start, ())
+    assert actions(rules)["payments.card_shop_paid_is_unique"] == "block"
 
 
 def test_a_label_is_one_of_its_two_values(tmp_path: Path) -> None:

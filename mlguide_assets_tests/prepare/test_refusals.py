@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mlguide_assets.define.contracts import Rule
+from mlguide_assets.define.contracts import DecisionKey, LabelKnown, Rule
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.causes import cause_of
@@ -54,6 +54,25 @@ def test_doubles_lose_no_row_that_refers_to_them() -> None:
         "; or keep the newest and set the others aside, with {table: user_profiles, rule: unique, columns: [id], "
         "action: quarantine} under contracts in the problem file."
     )
+
+
+def test_rows_that_share_the_key_of_a_decision_may_all_be_meant_and_are_not_set_aside() -> None:
+    columns = ("user_id", "email_id")
+    shared = DecisionKey(rule="unique", table="user_emails", columns=columns, action="block")
+    with pytest.raises(InputError) as caught:
+        refuse_blocked([result_of(shared, 7)], (*PROBLEM.rules, shared), "the shop")
+    assert str(caught.value).endswith(
+        "several rows have the same user_id and email_id, so none of them can be predicted by itself; name the columns "
+        "that distinguish them, as tables: {user_emails: {key: [user_id, email_id, …]}}, or keep one of each."
+    )
+
+
+def test_what_is_no_number_is_no_outcome_where_a_limit_decides() -> None:
+    table, column = "user_emails", "unsubscribed"
+    rule = LabelKnown(rule="one_of", table=table, column=column, action="block", values=("at least 5", "less than 5"),
+                      positives=("at least 5",), negatives=("less than 5",), of_numbers=True)  # fmt: skip
+    said = cause_of(rule, PROBLEM.tables[table], {column: "many"}, all_rows=False)
+    assert said == "'many' is no number; correct it, or leave it empty where it is not known yet"
 
 
 @pytest.mark.parametrize("violations", [201, 1000])

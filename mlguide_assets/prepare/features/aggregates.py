@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import ibis
 
+from mlguide_assets.define.decision import final_after
 from mlguide_assets.define.features import Declaration
 from mlguide_assets.define.prediction import Comparison, PredictEvent
 from mlguide_assets.prepare.features.catalogue import Declared, Feature, event_of
@@ -127,14 +128,14 @@ def parts_of(feature: Feature, problem: Declared) -> dict[str, Part]:
 
 
 def _frame(declaration: Declaration, stream: Stream, problem: Declared) -> Frame:
-    """An outcome counts once its window has passed, and `within` reaches back from there."""
+    """An outcome counts once it is final, and `within` reaches back from there."""
     delay, matured = 1, 0
     late = problem.schema.event(stream.event).arrives_within
     if late:
         delay = micros(late) + 1
     if declaration.labelled or declaration.operator == "rate":
         assert isinstance(problem.predict, PredictEvent)
-        matured = micros(problem.predict.label.window)
+        matured = micros(final_after(problem.schema, problem.predict))
         delay = max(delay, matured)
     reach = None if declaration.within is None else micros(declaration.within) + matured
     return Frame(reach, delay)

@@ -46,7 +46,7 @@ def features_by_partition(lake: Lake, problem: Problem) -> Iterator[Partitions]:
     tables = tables_of(lake, problem)
     clock = clock_of(tables, problem)
     rows = decisions_of(tables, problem, clock=clock)
-    calendar = Calendar.of(clock.date(), problem.label.window)
+    calendar = Calendar.of(clock.date(), problem.final_after)
     chosen = plan(_inputs(lake, problem, rows, calendar, clock), current(lake, problem.features_table))
     with lake.scratch(WHAT) as scratch:
         with writing(WHAT, lake.root):
@@ -89,7 +89,7 @@ def _inputs(lake: Lake, problem: Problem, rows: ibis.Table, calendar: Calendar, 
     """What each partition follows from: declarations, all rows up to its end, and which of its outcomes are known."""
     declared = problem.model_dump(mode="json", include={"tables", "predict", "features", "contracts", "history_start"})
     now = {name: lake.snapshot(name) for name in problem.tables}
-    ahead = timedelta() if isinstance(problem.predict, PredictEvent) else problem.label.window
+    ahead = timedelta() if isinstance(problem.predict, PredictEvent) else problem.final_after
     inputs: dict[str, str] = {}
     for key, span in _spans(problem, rows, calendar).items():
         until = max(f"{key}{_AFTER_ALL}", f"{(span.last + ahead).date()}{_AFTER_ALL}")

@@ -242,8 +242,8 @@ class _Past:
         if self.declaration.as_of == "day":
             end = end // _DAY * _DAY
         if self.declaration.labelled or self.declaration.operator == "rate":
-            end = end - micros(problem.label.window)
-        if self.event.arrives_within:
+            end = end - micros(problem.final_after)
+        elif self.event.arrives_within:
             end = end - micros(self.event.arrives_within)
         length = self.declaration.within or DEFAULT_SPAN
         start, known = end - micros(length), np.ones(len(end), dtype=bool)

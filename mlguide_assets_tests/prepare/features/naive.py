@@ -138,7 +138,7 @@ def feature(problem: Document, rows: Rows, declared: Document, ids: Mapping[str,
     if declared.get("as_of") == "day":
         instant = datetime(instant.year, instant.month, instant.day)
     labelled = declared.get("labelled") or ("known" if operator == "rate" else None)
-    delay = span(label["window"]) if labelled else timedelta(0)
+    delay = span(label["window"]) + span(table.get("arrives_within", "0d")) if labelled else timedelta(0)
     key = table["of"][declared["by"]]
     past = []
     for event in happened(problem, rows, noun):

@@ -33,6 +33,17 @@ def test_entities_events_keys_and_references(duck: Any, tmp_path: Path) -> None:
     assert Features.model_validate(file["features"]).automatic
 
 
+def test_a_key_is_completed_by_the_column_that_distinguishes_most(duck: Any, tmp_path: Path) -> None:
+    """Of many columns that would do together, one that does alone."""
+    others = ", ".join(f"i // 40 % {7 + place} AS weight_{place}" for place in range(9))
+    legs = (
+        f"SELECT i % 40 AS driver_id, TIMESTAMP '2024-01-01' + INTERVAL (i % 20) DAY AS left_at, {others}, "
+        "i // 40 AS number, i % 4 = 0 AS late FROM range(600) t(i)"
+    )
+    tables = drafted(write_tables(tmp_path / "trips", legs=legs), duck, tmp_path)["tables"]
+    assert tables["legs"]["key"] == ["driver_id", "left_at", "number"]
+
+
 def test_each_guess_has_its_evidence(duck: Any, tmp_path: Path) -> None:
     text = draft_text(write_tables(tmp_path / "shop", customers=CUSTOMERS, orders=ORDERS), duck, tmp_path)
     assert "unique in 40 rows" in text

@@ -45,6 +45,16 @@ def test_an_id_that_does_not_say_whose_it_is_refers_to_the_table_whose_key_is_ca
     assert tables["readings"]["of"] == tables["failures"]["of"] == {"machine": file_name(key)}
 
 
+@pytest.mark.parametrize(("listed", "refers"), [(40, True), (10, False)])
+def test_a_table_with_half_of_the_ids_of_a_column_of_its_keys_name_lists_them(
+    listed: int, refers: bool, duck: Any, tmp_path: Path
+) -> None:
+    fleet = f"SELECT 'N' || (1000 + i) AS tailnum, 'm' || i % 5 AS maker FROM range({listed}) t(i)"
+    legs = f"SELECT i AS leg_id, 'N' || (1000 + i % 60) AS tailnum, {DAYS} AS left_at, i % 4 = 0 AS late FROM range(600) t(i)"
+    tables = drafted(write_tables(tmp_path / "air", fleet=fleet, legs=legs), duck, tmp_path)["tables"]
+    assert ("fleet" in tables) == refers
+
+
 def test_a_plain_id_refers_to_no_table_whose_key_is_called_so(duck: Any, tmp_path: Path) -> None:
     visits = f"SELECT i % 30 AS id, i % 40 AS customer_id, {DAYS} AS visited_at FROM range(600) t(i)"
     customers = CUSTOMERS.replace("customer_id", "id")

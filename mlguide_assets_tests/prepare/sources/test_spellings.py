@@ -9,13 +9,15 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from mlguide_assets.define.prediction import ColumnLabel
+from mlguide_assets.define.prediction import ColumnLabel, Limit
 from mlguide_assets.prepare.causes import cause_of_number, cause_of_time
 from mlguide_assets.prepare.sources.spellings import (
     are_whole_numbers,
     read_decimal_comma,
+    read_fractions,
     read_labels,
     read_numbers,
+    read_outcomes,
     read_texts,
     without_null_words,
 )
@@ -121,6 +123,22 @@ LABELS: dict[str, tuple[ColumnLabel, pa.Array, list[str | None]]] = {
 def test_a_label_is_read_in_any_spelling_that_means_the_same(kind: str, duck: Any) -> None:
     label, given, wanted = LABELS[kind]
     assert read(lambda column: read_labels(column, label), given, duck) == wanted
+
+
+@pytest.mark.parametrize(
+    ("limit", "outcomes"),
+    [
+        (Limit(at_least=15), ["less than 15", "at least 15", "at least 15", "less than 15"]),
+        (Limit(at_most=1.5), ["at most 1.5", "more than 1.5", "more than 1.5", "at most 1.5"]),
+    ],
+)
+def test_a_limit_says_which_numbers_are_which_outcome(limit: Limit, outcomes: list[str], duck: Any) -> None:
+    def outcome(column: ibis.Column) -> ibis.Column:
+        return read_outcomes(column, read_fractions(column), limit)
+
+    texts = pa.array(["1.5", "15", "1e3", "-3", "NULL", "late", "inf"])
+    assert read(outcome, texts, duck) == [*outcomes, None, "late", "inf"]
+    assert read(outcome, pa.array([1.5, 15, 1000, -3, None, math.nan]), duck) == [*outcomes, None, None]
 
 
 @pytest.mark.parametrize(
