@@ -137,7 +137,7 @@ def _are_same_ids(column: ColumnProfile, key: ColumnProfile) -> bool:
     """Whether two columns of one telling name hold many ids: that one has half of the other's is not by chance."""
     many = min(column.distinct, key.distinct) >= MANY_IDS
     named = bool(noun_of_id(column.name)) and words(column.name) == words(key.name)
-    return many and named and column.kind == key.kind == "id"
+    return many and named and {column.kind, key.kind} <= {"id", "category", "text"}
 
 
 def _could_be_by_chance_only(column: ColumnProfile, profile: TableProfile) -> bool:

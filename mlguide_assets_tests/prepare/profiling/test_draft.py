@@ -33,11 +33,10 @@ def test_entities_events_keys_and_references(duck: Any, tmp_path: Path) -> None:
     assert Features.model_validate(file["features"]).automatic
 
 
-def test_a_key_is_completed_by_the_column_that_distinguishes_most(duck: Any, tmp_path: Path) -> None:
-    """Of many columns that would do together, one that does alone."""
-    others = ", ".join(f"i // 40 % {7 + place} AS weight_{place}" for place in range(9))
+def test_a_key_is_completed_by_the_column_that_distinguishes_rows_wherever_it_stands(duck: Any, tmp_path: Path) -> None:
+    others = ", ".join(f"i // 80 % {7 + place} AS weight_{place}" for place in range(9))
     legs = (
-        f"SELECT i % 40 AS driver_id, TIMESTAMP '2024-01-01' + INTERVAL (i % 20) DAY AS left_at, {others}, "
+        f"SELECT i % 40 AS driver_id, TIMESTAMP '2024-01-01' + INTERVAL (i // 80) DAY AS left_at, {others}, "
         "i // 40 AS number, i % 4 = 0 AS late FROM range(600) t(i)"
     )
     tables = drafted(write_tables(tmp_path / "trips", legs=legs), duck, tmp_path)["tables"]

@@ -120,22 +120,24 @@ def test_a_label_that_is_empty_at_the_end_shows_how_long_it_takes(duck: Any, tmp
 @pytest.mark.parametrize(
     ("number", "positive"),
     [
-        ("delay_minutes", {"at_least": 90.0}),
-        ("rating", {"at_most": 10.0}),
+        ("delay_minutes", {"at_least": 45.0}),
+        ("rating", {"at_most": 5.0}),
         ("weight", None),
     ],
 )
 def test_a_number_is_an_outcome_beyond_a_limit_if_it_is_called_so(
     number: str, positive: object, duck: Any, tmp_path: Path
 ) -> None:
-    trips = f"SELECT i AS trip_id, i % 40 AS driver_id, {DAYS} AS left_at, i % 101 AS {number} FROM range(606) t(i)"
+    trips = (
+        f"SELECT i AS trip_id, i % 40 AS driver_id, {DAYS} AS left_at, i % 101 / 2.0 AS {number} FROM range(606) t(i)"
+    )
     text = draft_text(write_tables(tmp_path / "trips", trips=trips), duck, tmp_path)
     offered = [line for line in text.splitlines() if "positive" in line]
     assert len(offered) == (positive is not None)
     if positive is not None:
         assert yaml.safe_load(offered[0].lstrip("# "))["predict"]["label"]["positive"] == positive
         assert (
-            f"{number} is at {'least 90' if number == 'delay_minutes' else 'most 10'} in 66 of 606 rows (11 %)" in text
+            f"{number} is at {'least 45' if number == 'delay_minutes' else 'most 5'} in 66 of 606 rows (11 %)" in text
         )
 
 
@@ -145,10 +147,10 @@ def test_a_number_is_predicted_where_nothing_else_can_be_and_what_gives_it_away_
     """Nobody's future: each id comes once."""
     claims = (
         "SELECT 'c' || i AS claim_id, TIMESTAMP '2024-01-01' + INTERVAL (i) MINUTE AS at, i % 101 AS loss, "
-        "i % 101 // 91 * (1 + i % 2) AS size, i % 7 AS branch FROM range(606) t(i)"
+        "i % 101 // 90 * (1 + i % 2) AS size, i % 7 AS branch FROM range(606) t(i)"
     )
     file = drafted(write_tables(tmp_path / "claims", claims=claims), duck, tmp_path)
-    assert file["predict"]["label"] == {"column": "loss", "positive": {"at_least": 91.0}, "window": "1h"}
+    assert file["predict"]["label"] == {"column": "loss", "positive": {"at_least": 90.0}, "window": "1h"}
     assert file["tables"]["claims"]["columns"] == {"loss": "number", "branch": "number"}
 
 

@@ -50,7 +50,8 @@ def test_a_table_with_half_of_the_ids_of_a_column_of_its_keys_name_lists_them(
     listed: int, refers: bool, duck: Any, tmp_path: Path
 ) -> None:
     fleet = f"SELECT 'N' || (1000 + i) AS tailnum, 'm' || i % 5 AS maker FROM range({listed}) t(i)"
-    legs = f"SELECT i AS leg_id, 'N' || (1000 + i % 60) AS tailnum, {DAYS} AS left_at, i % 4 = 0 AS late FROM range(600) t(i)"
+    tails = f"'N' || (1000 + i % 60) AS tailnum, {DAYS} AS left_at"
+    legs = f"SELECT i AS leg_id, {tails}, i % 4 = 0 AS late FROM range(600) t(i)"
     tables = drafted(write_tables(tmp_path / "air", fleet=fleet, legs=legs), duck, tmp_path)["tables"]
     assert ("fleet" in tables) == refers
 

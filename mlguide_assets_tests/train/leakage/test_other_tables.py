@@ -48,6 +48,14 @@ CARDS = problem_of(
     },
     NOWHERE,
 )
+LATE = problem_of(
+    CARDS.model_dump(mode="json", by_alias=True, exclude_none=True)
+    | {
+        "tables": {"payments": {**_PAYMENT, "arrives_within": "2d"}, "cards": {"entity": "card", "key": "card"}},
+        "features": {"declared": {"shop_frauds_14d": {"rate": "label", "by": "shop", "within": "14d"}}},
+    },
+    NOWHERE,
+)
 CUSTOMERS = problem_of(
     {
         **ORDERS,
@@ -173,7 +181,9 @@ def alarms(problem: Problem, compute: ComputeFeatures) -> tuple[Alarm, Alarm]:
     return planted_canary(history, problem, compute=compute), future_shift(history, problem, seed=0, compute=compute)
 
 
-@pytest.mark.parametrize("problem", [CARDS, CUSTOMERS, RACES], ids=["payments", "customers", "races"])
+@pytest.mark.parametrize(
+    "problem", [CARDS, LATE, CUSTOMERS, RACES], ids=["payments", "payments that arrive late", "customers", "races"]
+)
 def test_alarms_are_silent_where_nothing_leaks(problem: Problem) -> None:
     tables = tables_of(problem.name)
     found = leakage_alarms(tables, features_from(tables, problem), problem)
