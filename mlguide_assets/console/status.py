@@ -1,7 +1,6 @@
 """`mlguide status`: what a home knows, as one JSON-ready value."""
 
 import json
-import math
 from collections.abc import Container, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
@@ -27,6 +26,7 @@ from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.sources.simulation_clock import day_reached
 from mlguide_assets.retrain.trigger_state import rows_of
 from mlguide_assets.settings import Home
+from mlguide_assets.statistics.missing import finite_or_none, with_finite_numbers
 from mlguide_assets.train.decisions import DECISION_METRICS
 from mlguide_assets.train.evaluation import ORACLE
 from mlguide_assets.train.metrics import METRICS
@@ -120,7 +120,7 @@ def _gate(lake: Lake) -> list[dict[str, Any]]:
     decided = last_gate_decision(lake)
     wanted = ("criterion", "value", "low", "high", "threshold", "passed")
     return [
-        {key: _number(each[key]) if isinstance(each[key], float) else each[key] for key in wanted}
+        with_finite_numbers({key: each[key] for key in wanted})
         for each in (json.loads(decided["criteria"]) if decided else [])
     ]
 
@@ -136,7 +136,7 @@ def _evaluation(lake: Lake, wanted: Container[str]) -> dict[str, Any] | None:
     models: dict[str, dict[str, dict[str, float | None]]] = {}
     for row in _rows(lake, "model_evaluation", ["model", "metric", "value", "low", "high"]):
         if row["metric"] in wanted:
-            bounds = {bound: _number(row[bound]) for bound in ("value", "low", "high")}
+            bounds = {bound: finite_or_none(row[bound]) for bound in ("value", "low", "high")}
             models.setdefault(row["model"], {})[row["metric"]] = bounds
     if not models:
         return None
@@ -210,8 +210,3 @@ def _rows(lake: Lake, table: str, columns: list[str]) -> list[dict[str, Any]]:
         read.select(*(name for name in columns if name in read.columns)).to_pyarrow().to_pylist()
     )
     return rows
-
-
-def _number(value: float) -> float | None:
-    """JSON has no NaN: an interval that cannot be given is null."""
-    return None if math.isnan(value) else value

@@ -16,6 +16,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.comparison import Comparison, Incomparable
 from mlguide_assets.deploy.parity import Parity
 from mlguide_assets.statistics.intervals import Estimate
+from mlguide_assets.statistics.missing import with_finite_numbers
 from mlguide_assets.train.baselines import BASE_RATE
 from mlguide_assets.train.figures import number, span
 from mlguide_assets.train.metrics import METRICS
@@ -45,7 +46,9 @@ class Criterion:
     reason: str
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """As it is recorded: a number that is not finite is None."""
+        found: dict[str, Any] = with_finite_numbers(asdict(self))
+        return found
 
 
 def criteria_table(criteria: Iterable[Mapping[str, Any]]) -> str:

@@ -3,7 +3,6 @@
 What comes after deployment may not be imported here, so it writes rows, and the gate reads them.
 """
 
-import math
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -40,12 +39,10 @@ def record_criterion(lake: Lake, *, version: str, criterion: Criterion, recorded
         recorded_by: what measured it, such as the name and version of an experiment.
         run_id: the Dagster run that did; empty for a person.
     """
-    finite = {name: _finite(getattr(criterion, name)) for name in _NUMBERS}
     row = {
         "recorded_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "version": version,
         **criterion.to_json(),
-        **finite,
         "recorded_by": recorded_by,
         "run_id": run_id,
     }
@@ -60,7 +57,3 @@ def recorded_criteria(lake: Lake, version: str) -> tuple[Criterion, ...]:
     rows = (row for row in lake.read_arrow(RECORDED_CRITERIA).to_pylist() if row["version"] == version)
     newest = {row["criterion"]: Criterion(**{name: row[name] for name in fields}) for row in rows}
     return tuple(newest.values())
-
-
-def _finite(number: float | None) -> float | None:
-    return number if number is not None and math.isfinite(number) else None

@@ -14,6 +14,7 @@ from mlguide_assets.define.decision import counted
 from mlguide_assets.define.promotion import Canary, CanaryMetric
 from mlguide_assets.statistics.confidence_sequences import Stage, rate_ratio_sequence
 from mlguide_assets.statistics.intervals import Estimate
+from mlguide_assets.statistics.missing import finite_or_none
 
 Action = Literal["start", "hold", "pause", "advance", "abort", "promote", "give_up", "stop"]
 
@@ -68,7 +69,7 @@ class Finding:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON has it: without numbers that are not finite."""
-        numbers = {name: value if math.isfinite(value) else None for name, value in asdict(self.ratio).items()}
+        numbers = {name: finite_or_none(value) for name, value in asdict(self.ratio).items()}
         return {
             "metric": self.metric,
             "role": self.role,

@@ -294,16 +294,11 @@ def _decide(
 ) -> None:
     """Record a decision that the gate did not make."""
     import json
-    import math
 
     from mlguide_assets.deploy.bundle import pointed_version
     from mlguide_assets.deploy.decision_lock import decision_lock
     from mlguide_assets.deploy.registration import registry_of
 
-    said = criterion.to_json() if criterion else {}
-    finite = {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in said.items()
-    }
     with decision_lock(home, problem):
         record(
             lake,
@@ -311,7 +306,7 @@ def _decide(
             trained_at=row["trained_at"],
             verdict=verdict,
             reasons=[reason],
-            criteria=json.dumps([finite] if finite else []),
+            criteria=json.dumps([criterion.to_json()] if criterion else []),
             champion_before=pointed_version(home.bundles(problem.key)),
             decided_by=by,
             run_id=run_id,

@@ -32,6 +32,7 @@ from mlguide_assets.experiment.triggering import TRIGGER, with_trigger
 from mlguide_assets.experiment.units import read_units
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.small_tables import small_table
+from mlguide_assets.statistics.missing import finite_or_none, with_finite_numbers
 from mlguide_assets.statistics.sequential import boundaries
 
 BY_LOOK = "look"
@@ -263,29 +264,16 @@ def _answer(analysis: Analysis, experiment: Experiment) -> dict[str, Any]:
         "units": sum(analysis.units.values()),
         "waiting": sum(analysis.waiting.values()),
         "evidence": json.dumps(evidence_of(analysis)),
-        **{name: _finite(value) for name, value in figures.items()},
+        **{name: finite_or_none(value) for name, value in figures.items()},
     }
 
 
 def evidence_of(analysis: Analysis) -> dict[str, Any]:
     """All that led to a verdict, as JSON."""
-    return {**_jsonable(asdict(analysis)), "healthy": analysis.healthy}
+    return {**with_finite_numbers(asdict(analysis)), "healthy": analysis.healthy}
 
 
 def _shown(analysis: Analysis, experiment: Experiment) -> Effect | None:
     arms = [analysis.variant, *(arm.name for arm in experiment.arms)]
     primary = {each.variant: each for each in analysis.results if each.role == "primary"}
     return next((primary[arm] for arm in arms if arm in primary), None)
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _jsonable(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_jsonable(each) for each in value]
-    return _finite(value) if isinstance(value, float) else value
-
-
-def _finite(value: float | None) -> float | None:
-    """JSON has no NaN and no infinity: what is not known is null."""
-    return None if value is None or value != value or value in (float("inf"), float("-inf")) else float(value)

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any, Literal
 
 from mlguide_assets.experiment.design import Better, Kind
 from mlguide_assets.statistics.intervals import Estimate
+from mlguide_assets.statistics.missing import finite_or_none
 
 Verdict = Literal["ship", "keep", "inconclusive", "unhealthy"]
 Role = Literal["primary", "guardrail", "secondary"]
@@ -103,7 +103,12 @@ class Analysis:
         triggered = {} if self.triggered is None else {"triggered": self.triggered.as_json()}
         return {
             "health": [
-                {"check": each.check, "value": _number(each.value), "p": _number(each.p), "passed": each.passed}
+                {
+                    "check": each.check,
+                    "value": finite_or_none(each.value),
+                    "p": finite_or_none(each.p),
+                    "passed": each.passed,
+                }
                 for each in self.health
             ],
             "healthy": self.healthy,
@@ -112,11 +117,11 @@ class Analysis:
                 {
                     "variant": each.variant,
                     "metric": each.metric,
-                    "control": _number(each.control),
-                    "treatment": _number(each.treatment),
+                    "control": finite_or_none(each.control),
+                    "treatment": finite_or_none(each.treatment),
                     "difference": _interval(each.difference),
                     "ratio": _interval(each.ratio),
-                    "p": _number(each.p),
+                    "p": finite_or_none(each.p),
                 }
                 for each in self.results
             ],
@@ -136,8 +141,4 @@ def p_text(p: float) -> str:
 
 
 def _interval(interval: Estimate) -> dict[str, float | None]:
-    return {name: _number(getattr(interval, name)) for name in ("value", "low", "high")}
-
-
-def _number(value: float | None) -> float | None:
-    return None if value is None or not isfinite(value) else float(value)
+    return {name: finite_or_none(getattr(interval, name)) for name in ("value", "low", "high")}

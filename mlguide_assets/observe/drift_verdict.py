@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from math import isfinite, isnan
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +9,7 @@ import pyarrow as pa
 from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.observe.quality import Finding, Level
 from mlguide_assets.prepare.lake.small_tables import small_table
+from mlguide_assets.statistics.missing import finite_or_none, with_finite_numbers
 
 MOST_NAMED = 5
 """Columns that a verdict names."""
@@ -83,7 +83,8 @@ class ColumnResult:
 
         Where that is not known, or equal: by importance times PSI, PSI, importance, name.
         """
-        psi, cost, importance = _known(self.measures.psi), _known(self.measures.cost_effect), self.measures.importance
+        psi, cost = finite_or_none(self.measures.psi), finite_or_none(self.measures.cost_effect)
+        importance = self.measures.importance
         order = {"act": 0, "warn": 1}.get(self.foremost.level, 2) if psi is None and cost is None else 2
         psi = psi or 0.0
         return order, -abs(cost or 0.0), -importance * psi, -psi, -importance, self.measures.column
@@ -91,7 +92,7 @@ class ColumnResult:
     @property
     def sentence(self) -> str:
         """The column, the reason, and the effect on the cost where that is known, without a full stop."""
-        cost = _known(self.measures.cost_effect)
+        cost = finite_or_none(self.measures.cost_effect)
         price = "" if cost is None else f", expected cost {cost:+.1f} per 1,000 decisions"
         return f"{self.measures.column}: {self.reason}{price}"
 
@@ -134,10 +135,6 @@ def conclude(results: Sequence[ColumnResult], rows: int) -> DriftVerdict:
     )
 
 
-def _known(value: float | None) -> float | None:
-    return None if value is None or isnan(value) else value
-
-
 def worst_level(findings: Sequence[Finding]) -> Level:
     return max((finding.level for finding in findings), key=LEVELS.index, default="none")
 
@@ -160,10 +157,7 @@ def _sentence(level: Level, alike: Sequence[ColumnResult], columns: int, rows: i
 
 
 def _row(result: ColumnResult, rows: int) -> dict[str, Any]:
-    numbers = {
-        name: None if isinstance(value, float) and not isfinite(value) else value
-        for name, value in asdict(result.measures).items()
-    }
+    numbers = with_finite_numbers(asdict(result.measures))
     foremost = result.foremost
     check = None if foremost.level in ("none", "too_few") else foremost.check
     return {**numbers, "rows": rows, "level": foremost.level, "check": check, "reason": result.reason}

@@ -17,6 +17,7 @@ from mlguide_assets.observe.performance import WINDOW_DAYS
 from mlguide_assets.observe.window_words import window_in_words
 from mlguide_assets.observe.windows import LEVEL
 from mlguide_assets.statistics.intervals import Estimate
+from mlguide_assets.statistics.missing import finite_or_none
 from mlguide_assets.train.metrics import METRICS, metric_named
 from mlguide_assets.train.slices import WHOLE
 
@@ -188,7 +189,7 @@ class PerformanceVerdict:
             "metric": self.metric,
             "verdict": self.verdict,
             "reason": self.reason,
-            **{name: None if np.isnan(value) else float(value) for name, value in numbers.items()},
+            **{name: finite_or_none(value) for name, value in numbers.items()},
         }
 
 

@@ -1,6 +1,6 @@
 """Why a probability is what it is, in words. The numbers are exact SHAP contributions."""
 
-from math import exp, isfinite, log
+from math import exp, log
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy.typing as npt
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.serving.phrases import phrase_of
 from mlguide_assets.prepare.features.catalogue import features_of
+from mlguide_assets.statistics.missing import with_finite_numbers
 
 TOP = 5
 NO_DIFFERENCE, _LARGEST_FACTOR = 0.005, log(1e6)
@@ -38,7 +39,8 @@ def top_reasons(
     return [
         {
             "feature": names[position],
-            "value": _finite(row[names[position]]),
+            # A sum of a past that held numbers near 1e308 may be infinite.
+            "value": with_finite_numbers(row[names[position]]),
             "contribution": float(contributions[position]),
             "text": words.of(names[position], row[names[position]], float(contributions[position])),
         }
@@ -52,8 +54,3 @@ def _effect(contribution: float) -> str:
         return "makes no difference"
     factor = f"{exp(contribution):.2f}" if contribution < _LARGEST_FACTOR else "more than 1,000,000"
     return f"{'raises' if contribution > 0 else 'lowers'} the odds, × {factor}"
-
-
-def _finite(value: Any) -> Any:
-    """A value as JSON has it, which knows no infinity: a sum of a past that held numbers near 1e308 may be one."""
-    return None if isinstance(value, float) and not isfinite(value) else value

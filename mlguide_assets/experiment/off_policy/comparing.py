@@ -38,6 +38,7 @@ from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.statistics.intervals import Estimate
+from mlguide_assets.statistics.missing import nan_if_none
 
 _log = logging.getLogger(__name__)
 
@@ -163,7 +164,7 @@ def _results(lake: Lake, started: Iterable[Started]) -> Iterator[Result]:
             primary = [found for found in json.loads(row["evidence"])["results"] if found["role"] == "primary"]
             for found in primary if row["is_final"] else ():
                 policy, against = arms[found["variant"]]
-                ratio = Estimate(**{name: _number(found["ratio"][name]) for name in ("value", "low", "high")})
+                ratio = Estimate(**{name: nan_if_none(found["ratio"][name]) for name in ("value", "low", "high")})
                 name, version = each.key
                 yield Result(name, version, row["look"], row["verdict"], policy, against, each.start, ratio)
 
@@ -173,7 +174,3 @@ def _arms(experiment: Experiment) -> dict[str, tuple[Policy, Policy]]:
     policies = {arm.name: arm.policy for arm in experiment.arms}
     control = policies.pop(experiment.control)
     return {name: (policy, control) for name, policy in policies.items()}
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else value

@@ -8,7 +8,6 @@ of a policy to that of the one it is compared with, below 1 where it does better
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from math import isfinite
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +20,7 @@ from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.prepare.lake.snapshots import Snapshot
 from mlguide_assets.statistics.intervals import Estimate
+from mlguide_assets.statistics.missing import finite_or_none
 
 OFFLINE_AND_ONLINE = "offline_and_online"
 
@@ -208,4 +208,4 @@ def _estimate_before(known: Sequence[Mapping[str, Any]], result: Result) -> dict
 
 def _bounds(name: str, estimate: Estimate) -> dict[str, float | None]:
     values = {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-    return {each: value if isfinite(value) else None for each, value in values.items()}
+    return {each: finite_or_none(value) for each, value in values.items()}

@@ -9,7 +9,8 @@ from mlguide_assets.observe.drift_table import TOGETHER, TRAFFIC, VOLUME, WHOLE,
 from mlguide_assets.observe.page.heat_map import LEVEL_NAMES, Cell, HeatRow, heat_map, key
 from mlguide_assets.observe.page.markup import Html, folded, joined, paragraph, table, tag
 from mlguide_assets.observe.page.report_data import ReportData, Rows
-from mlguide_assets.observe.page.wording import State, badge, finite
+from mlguide_assets.observe.page.wording import State, badge
+from mlguide_assets.statistics.missing import nan_if_none
 
 STATES: Mapping[str, State] = {"act": "bad", "warn": "careful", "none": "good", "too_few": "none"}
 _NAMES = {WHOLE: "the day as a whole", VOLUME: "number of rows", TOGETHER: "columns together"}
@@ -72,10 +73,10 @@ def _by_feature(rows: Rows) -> list[HeatRow]:
     cells: dict[str, dict[date, Cell]] = {}
     importance: dict[str, float] = {}
     for row in sorted(rows, key=lambda each: str(each["day"])):
-        psi = finite(row["psi"])
+        psi = nan_if_none(row["psi"])
         cell = Cell(row["level"], None if psi != psi else psi, row["reason"] or "")
         cells.setdefault(row["column"], {})[date.fromisoformat(row["day"])] = cell
-        importance[row["column"]] = finite(row["importance"])
+        importance[row["column"]] = nan_if_none(row["importance"])
     order = {WHOLE: 0, VOLUME: 1, TOGETHER: 2}
     names = sorted(cells, key=lambda name: (order.get(name, len(order)), -_or_zero(importance[name]), name))
     return [HeatRow(_NAMES.get(name, name), _about(name, importance[name]), cells[name]) for name in names]

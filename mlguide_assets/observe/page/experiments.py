@@ -9,7 +9,8 @@ from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.observe.page.charts import Chart, Point, Series, drawn, legend
 from mlguide_assets.observe.page.markup import Html, joined, paragraph, table, tag
 from mlguide_assets.observe.page.report_data import ReportData
-from mlguide_assets.observe.page.wording import State, badge, finite, sentence
+from mlguide_assets.observe.page.wording import State, badge, sentence
+from mlguide_assets.statistics.missing import nan_if_none
 
 NO_EFFECT = 1.0
 
@@ -64,9 +65,9 @@ def _effect(experiment: Mapping[str, Any], looks: list[Mapping[str, Any]]) -> li
     points = [
         Point(
             date.fromisoformat(row["look_day"]),
-            finite(row["ratio"]),
-            finite(row["ratio_low"]),
-            finite(row["ratio_high"]),
+            nan_if_none(row["ratio"]),
+            nan_if_none(row["ratio_low"]),
+            nan_if_none(row["ratio_high"]),
             loud=not _includes(row, NO_EFFECT),
         )
         for row in looks
@@ -108,5 +109,5 @@ def _number(value: float | None) -> str:
 
 
 def _includes(row: Mapping[str, Any], value: float) -> bool:
-    low, high = finite(row["ratio_low"]), finite(row["ratio_high"])
+    low, high = nan_if_none(row["ratio_low"]), nan_if_none(row["ratio_high"])
     return math.isnan(low) or math.isnan(high) or low <= value <= high

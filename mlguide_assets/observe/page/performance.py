@@ -12,7 +12,8 @@ from mlguide_assets.observe.alerting import lasting
 from mlguide_assets.observe.page.charts import Chart, Mark, Point, Series, drawn, legend, without_band
 from mlguide_assets.observe.page.markup import Html, folded, joined, paragraph, table, tag
 from mlguide_assets.observe.page.report_data import ReportData, Rows
-from mlguide_assets.observe.page.wording import State, badge, finite, instant, percent
+from mlguide_assets.observe.page.wording import State, badge, instant, percent
+from mlguide_assets.statistics.missing import nan_if_none
 from mlguide_assets.train.figures import estimate, number
 from mlguide_assets.train.metrics import METRICS
 from mlguide_assets.train.slices import WHOLE
@@ -135,7 +136,7 @@ def _followed(metric: Followed, report: ReportData, name: str) -> list[Html]:
     shown = estimated if metric.trusted else without_band(estimated)
     first, last = metric.days[0], metric.days[-1]
     marks = _marks(report, first, last)
-    level = finite(report.verdict["reference"]) if report.verdict and name == report.metric else math.nan
+    level = nan_if_none(report.verdict["reference"]) if report.verdict and name == report.metric else math.nan
     chart = Chart(
         title=f"{metric.title}, realised and estimated, {first} to {last}",
         description=_described(metric),
@@ -241,9 +242,9 @@ def _points(rows: Rows, metric: str, window_days: int) -> dict[date, Point]:
     return {
         row["day"]: Point(
             row["day"],
-            finite(row["value"]),
-            finite(row["low"]),
-            finite(row["high"]),
+            nan_if_none(row["value"]),
+            nan_if_none(row["low"]),
+            nan_if_none(row["high"]),
             loud=bool(row.get("sees_concept_drift")),
         )
         for row in rows

@@ -10,7 +10,8 @@ from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.observe.page.charts import Chart, Point, Series, drawn, legend
 from mlguide_assets.observe.page.markup import Html, joined, long_table, paragraph, tag
 from mlguide_assets.observe.page.report_data import ReportData, Rows
-from mlguide_assets.observe.page.wording import finite, percent
+from mlguide_assets.observe.page.wording import percent
+from mlguide_assets.statistics.missing import nan_if_none
 
 _SHOWN = 10
 _FAILED = 500
@@ -139,8 +140,8 @@ def _numbers(report: ReportData) -> Html:
             f"{row['pairs']:,}",
             f"{row['base_rates']:,.0f}",
             percent(row["withheld_share"]),
-            _age(finite(row["feature_hours"])),
-            _age(24 * finite(row.get("model_days"))),
+            _age(nan_if_none(row["feature_hours"])),
+            _age(24 * nan_if_none(row.get("model_days"))),
         ]
         for row in ordered
     ]
@@ -148,7 +149,7 @@ def _numbers(report: ReportData) -> Html:
 
 
 def _worst(rows: list[Mapping[str, Any]], name: str) -> float:
-    return max((finite(row[name]) for row in rows), key=lambda value: -math.inf if value != value else value)
+    return max((nan_if_none(row[name]) for row in rows), key=lambda value: -math.inf if value != value else value)
 
 
 def _age(hours: float) -> str:

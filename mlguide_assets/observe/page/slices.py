@@ -8,7 +8,8 @@ from mlguide_assets.define.decision import plural
 from mlguide_assets.observe.page.markup import Html, joined, paragraph, table, tag
 from mlguide_assets.observe.page.report_data import ReportData
 from mlguide_assets.observe.page.scales import Scale, around
-from mlguide_assets.observe.page.wording import finite, percent
+from mlguide_assets.observe.page.wording import percent
+from mlguide_assets.statistics.missing import nan_if_none
 from mlguide_assets.train.figures import estimate
 from mlguide_assets.train.slices import WHOLE
 
@@ -25,9 +26,11 @@ def slices_section(report: ReportData) -> Html:
         if row["day"] == day:
             found.setdefault((row["column"], row["slice"]), {})[row["metric"]] = row
     primary = {name: metrics[report.metric] for name, metrics in found.items() if report.metric in metrics}
-    bounds = [finite(row[bound]) for row in primary.values() for bound in ("value", "low", "high") if row["supported"]]
+    bounds = [
+        nan_if_none(row[bound]) for row in primary.values() for bound in ("value", "low", "high") if row["supported"]
+    ]
     scale = Scale(*around(bounds), 4, _WIDTH - 4)
-    whole = next((finite(row["value"]) for (column, _), row in primary.items() if column == WHOLE), math.nan)
+    whole = next((nan_if_none(row["value"]) for (column, _), row in primary.items() if column == WHOLE), math.nan)
     header = ("slice", report.plural, "positives", report.primary.title, "", "rate, realised", report.above_done)
     cells = [_row(name, found[name], row, scale, whole, report) for name, row in primary.items()]
     window = report.window(day)
@@ -61,7 +64,7 @@ def _row(
 
 def _interval(row: Mapping[str, Any], scale: Scale, whole: float) -> Html:
     """A dot with its whiskers; the table has the numbers."""
-    value, low, high = (finite(row[bound]) for bound in ("value", "low", "high"))
+    value, low, high = (nan_if_none(row[bound]) for bound in ("value", "low", "high"))
     middle = _HEIGHT / 2
     parts = []
     if math.isfinite(whole):

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from mlguide_assets.observe.page.markup import Html, tag
+from mlguide_assets.statistics.missing import nan_if_none
 
 State = Literal["good", "careful", "bad", "none"]
 _SIGNS: Mapping[State, str] = {"good": "●", "careful": "▲", "bad": "✖", "none": "○"}
@@ -57,11 +58,6 @@ def sentence(text: str | None) -> str:
     return found if not found or found[-1] in ".!?" else f"{found}."
 
 
-def finite(value: Any) -> float:
-    """A cell of a table as a number, NaN where it has none."""
-    return math.nan if value is None else float(value)
-
-
 def percent(value: Any, digits: int = 1) -> str:
-    number = finite(value)
+    number = nan_if_none(value)
     return f"{100 * number:.{digits}f}%" if math.isfinite(number) else "–"

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from mlguide_assets.statistics.missing import finite_or_none
 from mlguide_assets.train.behaviour.samples import Bools, Floats
 
 Kind = Literal["invariance", "direction", "minimum functionality"]
@@ -37,7 +38,7 @@ class Behaviour:
 
     def to_json(self) -> dict[str, Any]:
         """A value that is no finite number, of a model that gives none, becomes None."""
-        return {**asdict(self), "value": finite(self.value)}
+        return {**asdict(self), "value": finite_or_none(self.value)}
 
 
 COLUMNS = {
@@ -70,10 +71,6 @@ def ratio_of(one: Floats, other: Floats) -> float:
     return float(one.mean() / other.mean()) if other.mean() > 0 else float("nan")
 
 
-def finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None
-
-
 def example_of(
     rows: pa.Table, keys: Sequence[str], before: Floats, after: Floats, broken: Bools
 ) -> dict[str, Any] | None:
@@ -85,6 +82,6 @@ def example_of(
     row = {key: rows[key][place].as_py() for key in keys}
     return {
         **{key: str(value) if isinstance(value, datetime) else value for key, value in row.items()},
-        "before": finite(float(before[place])),
-        "after": finite(float(after[place])),
+        "before": finite_or_none(before[place]),
+        "after": finite_or_none(after[place]),
     }
