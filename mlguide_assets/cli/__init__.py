@@ -1,7 +1,5 @@
 """`mlguide …`: one thin command per verb. Heavy imports happen inside the commands."""
 
-import json
-import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
@@ -445,11 +443,10 @@ def serve(
 def _show(home: Home, as_json: bool) -> None:
     from mlguide_assets.console.report import print_report
     from mlguide_assets.console.status import collect
-    from mlguide_assets.console.terminal import screen
+    from mlguide_assets.console.terminal import print_json, screen
 
     value = collect(home)
     if as_json:
-        json.dump(value, sys.stdout, indent=2)
-        sys.stdout.write("\n")
+        print_json(value)
     else:
         print_report(value, home, screen)

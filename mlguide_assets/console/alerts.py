@@ -1,13 +1,11 @@
 """`mlguide alerts`: what is open, the costliest first, with what to do; and acknowledging it."""
 
-import json
-import sys
 from datetime import UTC, datetime
 from typing import Any
 
 from rich.text import Text
 
-from mlguide_assets.console.terminal import PlainConsole, screen
+from mlguide_assets.console.terminal import PlainConsole, print_json, screen
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.deploy.override import person
 from mlguide_assets.observe.alerting import book_of
@@ -29,7 +27,7 @@ def show_alerts(home: Home, acknowledge: str | None, as_json: bool) -> None:
         book.acknowledge(acknowledge, person(), datetime.now(UTC))
     found = [_row(incident, rank) for rank, incident in enumerate(ranked(book.incidents()), start=1)]
     if as_json:
-        sys.stdout.write(json.dumps(found, indent=2, allow_nan=False) + "\n")
+        print_json(found)
     else:
         _print(found, home, screen)
 

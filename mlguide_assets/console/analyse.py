@@ -1,12 +1,10 @@
 """`mlguide experiment analyse`: an experiment in a file of anyone's, as JSON or as tables."""
 
-import json
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mlguide_assets.console.analysis_tables import print_analysis
-from mlguide_assets.console.terminal import console
+from mlguide_assets.console.terminal import console, print_json
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.analysis import analyse
 from mlguide_assets.experiment.design import Better, Kind
@@ -27,7 +25,7 @@ def show_analysis(file: ExperimentFile, as_json: bool) -> None:
         rows, design = read_experiment(file, connect(Path(folder)), Path(folder))
         found = analyse(rows, design)
     if as_json:
-        sys.stdout.write(json.dumps(found.as_json(), indent=2, allow_nan=False) + "\n")
+        print_json(found.as_json())
     else:
         print_analysis(found, design, str(file.path))
 

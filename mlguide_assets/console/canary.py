@@ -1,10 +1,9 @@
 """`mlguide canary status` and `stop`: the version that goes live step by step, as a home knows it."""
 
 import json
-import sys
 from typing import Any
 
-from mlguide_assets.console.terminal import screen
+from mlguide_assets.console.terminal import print_json, screen
 from mlguide_assets.define.decision import counted
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
@@ -22,7 +21,7 @@ def show_canary(home: Home, as_json: bool) -> None:
     problem = current_problem(home)
     found = standing(Lake(home.lake(problem.key)), problem)
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         _print(found, home)
 
@@ -35,7 +34,7 @@ def stop(home: Home, reason: str, as_json: bool) -> None:
     lake = Lake(home.lake(problem.key))
     row = stop_canary(home, lake, problem, reason=reason, by=person())
     if as_json:
-        _print_json(standing(lake, problem))
+        print_json(standing(lake, problem))
         return
     screen.print(
         f"The canary of version {row['version']} is stopped. Version {row['champion_before']} serves all units."
@@ -101,7 +100,3 @@ def _finding(each: dict[str, Any]) -> str:
     low, high = ("unknown" if each[end] is None else f"{each[end]:.2f}" for end in ("ratio_low", "ratio_high"))
     accepted = f"{each['role']}, accepted up to {1 + each['margin']:g}"
     return f"{counts}: {each['ratio_value']:.2f} times the rate ({low} to {high}; {accepted})"
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")

@@ -1,13 +1,11 @@
 """`mlguide check`: what a problem file would train on, without training."""
 
-import json
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from mlguide_assets.console.reporting import reporting
-from mlguide_assets.console.terminal import console, screen
+from mlguide_assets.console.terminal import console, print_json, screen
 from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.loading import load_problem, with_overrides
 from mlguide_assets.define.problem import Problem
@@ -32,8 +30,7 @@ def check(file: str, source: str | None, *, as_json: bool) -> None:
         finally:
             connection.disconnect()
     if as_json:
-        json.dump(_values(problem, found), sys.stdout, indent=2)
-        sys.stdout.write("\n")
+        print_json(_values(problem, found))
     else:
         _print(problem, found)
     if found.blocked:

@@ -1,9 +1,8 @@
 """`mlguide promote`, `rollback`, `history` and `reproduce`: a person decides, and checks what was decided."""
 
 import json
-import sys
 
-from mlguide_assets.console.terminal import console, screen
+from mlguide_assets.console.terminal import console, print_json, screen
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, pointed_version
@@ -52,8 +51,7 @@ def show_history(home: Home, as_json: bool) -> None:
     problem = _problem(home)
     rows = decisions(Lake(home.lake(problem.key)))
     if as_json:
-        parsed = [{**row, "criteria": json.loads(row["criteria"])} for row in rows]
-        sys.stdout.write(json.dumps(parsed, indent=2) + "\n")
+        print_json([{**row, "criteria": json.loads(row["criteria"])} for row in rows])
         return
     if not rows:
         screen.print(

@@ -1,12 +1,11 @@
 """`mlguide experiment plan, start, status, stop, results, list`: experiments as a home knows them."""
 
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from mlguide_assets.console.terminal import screen
+from mlguide_assets.console.terminal import print_json, screen
 from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
@@ -51,7 +50,7 @@ def show_plan(home: Home, file: str, as_json: bool) -> None:
         "is_enough": sizing.is_enough,
     }
     if as_json:
-        _print_json(value)
+        print_json(value)
         return
     effect, better = experiment.primary.smallest_effect, experiment.primary.better
     screen.print(f"{experiment.title}: {experiment.hypothesis}")
@@ -86,7 +85,7 @@ def start_experiment(home: Home, file: str, reason: str, as_json: bool) -> None:
     started = start_from_file(home, lake, problem, file, who=person(), reason=reason)
     lost = left_out(lake, problem, started.experiment)
     if as_json:
-        _print_json({**row_of(started), "units_left_out": lost})
+        print_json({**row_of(started), "units_left_out": lost})
         return
     last = started.look_days()[-1]
     screen.print(f"{started.experiment.title} starts on {started.start}; its last look is on {last}.")
@@ -111,7 +110,7 @@ def stop_experiment(home: Home, name: str, reason: str, as_json: bool) -> None:
 
         install_challenger(home, lake, problem)
     if as_json:
-        _print_json(row_of(ended))
+        print_json(row_of(ended))
     else:
         screen.print(f"{ended.title} is stopped. The next day that is planned leaves its units as all others.")
 
@@ -122,7 +121,7 @@ def show_status(home: Home, as_json: bool) -> None:
     found = [_standing(lake, problem, each) for each in running(lake)]
     lost = unreadable(lake)
     if as_json:
-        _print_json([*found, *map(row_of, lost)])
+        print_json([*found, *map(row_of, lost)])
         return
     for other in lost:
         screen.print(f"{other.title}, assigns no unit: {other.fault}")
@@ -155,7 +154,7 @@ def show_results(home: Home, name: str, as_json: bool) -> None:
     picture = _picture(home, problem, started, rows)
     models = versions_of_arms(lake, problem, started)
     if as_json:
-        _print_json({**row_of(started), "models": models, "results": rows, "picture": picture})
+        print_json({**row_of(started), "models": models, "results": rows, "picture": picture})
         return
     screen.print(f"{started.experiment.title} ({started.state}): {started.experiment.hypothesis}")
     for line in _models_in_words(models):
@@ -207,7 +206,7 @@ def list_experiments(home: Home, as_json: bool) -> None:
     _, lake = _place(home)
     found = [row_of(each) for each in recorded(lake)]
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     if not found:
         screen.print(home.commands("No experiment was started yet: 'mlguide experiment start FILE' starts one."))
@@ -294,7 +293,3 @@ def _picture(home: Home, problem: Problem, started: Started, rows: list[dict[str
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3g}"
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")

@@ -1,6 +1,5 @@
 """`mlguide forget`: one entity leaves everything that is kept here, after a confirmation."""
 
-import json
 import sys
 from collections.abc import Sequence
 
@@ -8,7 +7,7 @@ import typer
 
 from mlguide_assets.console.forget_answer import as_values, lines, question
 from mlguide_assets.console.forget_reach import find_reach
-from mlguide_assets.console.terminal import console, screen
+from mlguide_assets.console.terminal import console, print_json, screen
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.forgetting import forget
@@ -44,7 +43,7 @@ def forget_one(home: Home, who: Sequence[str], *, yes: bool, as_json: bool, stor
     except StoreError as error:
         raise InputError(f"{error} What was begun is completed by running this again.") from error
     if as_json:
-        sys.stdout.write(json.dumps(as_values(reach, done), indent=2) + "\n")
+        print_json(as_values(reach, done))
     else:
         for line in lines(reach, done, home):
             screen.print(line)

@@ -1,14 +1,12 @@
 """`mlguide experiment off-policy`: what a policy would be worth, from the decisions in a file."""
 
-import json
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich.table import Table
 
-from mlguide_assets.console.terminal import console, screen
+from mlguide_assets.console.terminal import console, print_json, screen
 from mlguide_assets.define.decision import counted
 from mlguide_assets.experiment.off_policy.estimators import DM, DR, IPS, SNIPS, Value
 from mlguide_assets.experiment.off_policy.evaluation import Evaluation, evaluate
@@ -36,7 +34,7 @@ def show_off_policy(file: LogFile, json_wanted: bool) -> None:
         read = read_log(file, connect(Path(folder)), Path(folder))
         found = evaluate(read.log, read.predict)
     if json_wanted:
-        sys.stdout.write(json.dumps(as_json(found), indent=2, allow_nan=False) + "\n")
+        print_json(as_json(found))
     else:
         _print(found, file, read)
 

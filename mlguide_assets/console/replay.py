@@ -4,9 +4,7 @@ Nothing is modelled: sensors are evaluated and jobs run as `mlguide ui` does it;
 What a replay leaves out is waiting, the search for recipes, and Dagster's record on disk.
 """
 
-import json
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mlguide_assets.console.environment import enter, leave_services
 from mlguide_assets.console.out import check_out
-from mlguide_assets.console.terminal import console, screen
+from mlguide_assets.console.terminal import console, print_json, screen
 from mlguide_assets.define.loading import dump_problem, load_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
@@ -71,7 +69,7 @@ def replay(
         with writing(f"The page {out.name}", out.absolute().parent):
             replace_file(out, page(outcome, planted).encode())
     if as_json:
-        sys.stdout.write(json.dumps(outcome.to_json(), indent=2) + "\n")
+        print_json(outcome.to_json())
         return
     from mlguide_assets.console.replay_table import print_outcome
 

@@ -1,5 +1,6 @@
 """Where commands print. Their text holds data and paths, so it is never markup and cannot steer the terminal."""
 
+import json
 import re
 import sys
 import warnings
@@ -12,6 +13,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from mlguide_assets.define.secrets import addresses_in_environment, masked
+from mlguide_assets.statistics.missing import with_finite_numbers
 
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Control characters but tab and line feed, and those that change the direction of what follows."""
@@ -53,6 +55,11 @@ screen = PlainConsole()
 
 console = PlainConsole(stderr=True)
 """Standard error: progress, and what went wrong."""
+
+
+def print_json(value: Any) -> None:
+    """The result of a command as valid JSON, on standard output: a number that is not finite is null."""
+    sys.stdout.write(json.dumps(with_finite_numbers(value), indent=2, allow_nan=False) + "\n")
 
 
 def print_warnings_as_data() -> None:

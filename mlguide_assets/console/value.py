@@ -1,14 +1,12 @@
 """`mlguide experiment value`: what a model or a policy would be worth, from the plans of a home."""
 
-import json
-import sys
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.console.off_policy import as_json, support_table, value_table
-from mlguide_assets.console.terminal import console, screen
+from mlguide_assets.console.terminal import console, print_json, screen
 from mlguide_assets.define.decision import counted
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.policies import Policy
@@ -41,7 +39,7 @@ def show_value(home: Home, model: str | None, policy: Policy | None, against: Po
     with console.status("Reading the plans and scoring their days"):
         found = _value(home, lake, problem, version, policy, against)
     if json_wanted:
-        sys.stdout.write(json.dumps(_as_json(found, policy, against), indent=2, allow_nan=False) + "\n")
+        print_json(_as_json(found, policy, against))
     else:
         _print(found, policy, against)
 

@@ -1,6 +1,7 @@
 """What is printed is data: it is shown as it is, in whatever encoding the terminal has."""
 
 import io
+import json
 import sys
 import warnings
 
@@ -8,7 +9,7 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from mlguide_assets.console.terminal import PlainConsole, print_in_any_encoding, print_warnings_as_data
+from mlguide_assets.console.terminal import PlainConsole, print_in_any_encoding, print_json, print_warnings_as_data
 
 DATA = "[bold]x[/bold] [/b] :smile: \x1b[2J\x9b2J \u202etxt.exe"
 SHOWN = "[bold]x[/bold] [/b] :smile: \\x1b[2J\\x9b2J \\u202etxt.exe"
@@ -45,3 +46,11 @@ def test_warnings_that_quote_data_cannot_steer_the_terminal(
     # Between the kind and the text, libraries that changed `warnings.formatwarning` have other white space.
     assert f"UserWarning: odd value {SHOWN}" in " ".join(said.split())
     assert "\x1b" not in said
+
+
+def test_json_is_valid_where_a_number_is_not_known(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"low": float("nan"), "high": [float("inf")], "rows": 3})
+    printed = capsys.readouterr().out
+    assert "NaN" not in printed
+    assert printed.endswith("}\n")
+    assert json.loads(printed) == {"low": None, "high": [None], "rows": 3}
