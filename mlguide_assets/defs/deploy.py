@@ -7,7 +7,8 @@ from typing import Any
 import dagster as dg
 
 from mlguide_assets.defs.days import newest_day
-from mlguide_assets.defs.workspace import OWNERS, PROBLEM, SCORING_DATES, Workspace, key_of, midnight
+from mlguide_assets.defs.workspace import OWNERS, PROBLEM, SCORING_DATES, Workspace, key_of
+from mlguide_assets.instants import midnight, now_utc
 
 GROUP = "deploy"
 DECISION = PROBLEM.decision
@@ -161,7 +162,7 @@ def _feature_store(noun: str, table: str) -> dg.AssetsDefinition:
         from mlguide_assets.prepare.features.state import entity_state
 
         lake, problem, day = workspace.lake, workspace.problem, context.partition_key
-        as_of, newest = midnight(day), newest_day(workspace)
+        as_of, newest = midnight(date.fromisoformat(day)), newest_day(workspace)
         refuse_unreached(as_of.date(), newest)
         scored = lake.snapshot(table).partitions if lake.exists(table) else ()
         state = entity_state(tables_of(lake, problem), problem, noun, as_of)
@@ -196,7 +197,7 @@ def online_store(context: dg.AssetExecutionContext, workspace: Workspace, **read
     from mlguide_assets.experiment.publishing import eligibility_to_publish
     from mlguide_assets.prepare.features.building import tables_of
 
-    lake, problem, as_of = workspace.lake, workspace.problem, midnight(context.partition_key)
+    lake, problem, as_of = workspace.lake, workspace.problem, midnight(date.fromisoformat(context.partition_key))
     stores = {noun: read[f"of_{noun}"] for noun in DECISION.stored}
     states = stores_and_candidates(stores, tables_of(lake, problem), problem, as_of)
     with publishable(lake, problem, as_of) as decided:
@@ -319,7 +320,7 @@ def prediction_log(context: dg.AssetExecutionContext, workspace: Workspace) -> d
     from mlguide_assets.defs.metadata import data_version, table_metadata
     from mlguide_assets.deploy.landing import KEPT_DAYS, PREDICTION_LOG, land_log
     from mlguide_assets.deploy.log_sharing import arrived_logs
-    from mlguide_assets.deploy.prediction_log import GIGABYTE, now_utc
+    from mlguide_assets.deploy.prediction_log import GIGABYTE
     from mlguide_assets.prepare.forgetting import ForgetList
 
     lake, problem, today = workspace.lake, workspace.problem, now_utc().date()
@@ -351,7 +352,6 @@ def request_faults(workspace: Workspace) -> dg.MaterializeResult[None]:
     from mlguide_assets.deploy.fault_landing import land_faults
     from mlguide_assets.deploy.landing import KEPT_DAYS
     from mlguide_assets.deploy.log_sharing import arrived_logs
-    from mlguide_assets.deploy.prediction_log import now_utc
 
     lake, problem, today = workspace.lake, workspace.problem, now_utc().date()
     with arrived_logs(workspace.home.faults(problem.key), kept_since=today - timedelta(days=KEPT_DAYS)) as folder:

@@ -15,6 +15,7 @@ from mlguide_assets.define.sources import SimulatorSource
 from mlguide_assets.defs.new_data import scores_come_first
 from mlguide_assets.defs.run_requests import LOOK_EVERY, newest_run, under_way
 from mlguide_assets.defs.workspace import PROBLEM, Workspace
+from mlguide_assets.instants import midnight, zoned_now
 
 Answer = dg.RunRequest | dg.SkipReason
 Decide = Callable[[dg.DagsterInstance, Workspace], Answer]
@@ -64,7 +65,7 @@ def _sensor(job: Any, cron: str, decide: Decide) -> dg.SensorDefinition:
         newest = last_day(landed(workspace.lake))
         if newest is None:
             return dg.SkipReason("Nothing was read yet.")
-        reached = datetime.combine(newest, datetime.min.time()) + timedelta(days=1)
+        reached = midnight(newest) + timedelta(days=1)
         if context.cursor is None:
             context.update_cursor(reached.isoformat())
             return dg.SkipReason(f"The world has reached {reached:%Y-%m-%d}; ticks begin here.")
@@ -72,7 +73,7 @@ def _sensor(job: Any, cron: str, decide: Decide) -> dg.SensorDefinition:
             return dg.SkipReason(f"No tick of {cron!r} until {reached:%Y-%m-%d}.")
         if waits := _waits(context.instance, str(job.name)):
             return dg.SkipReason(waits)
-        if scores_come_first(context.instance, workspace, now_utc()):
+        if scores_come_first(context.instance, workspace, zoned_now()):
             return dg.SkipReason("The day that was read last is scored first.")
         context.update_cursor(reached.isoformat())
         return decide(context.instance, workspace)
@@ -89,11 +90,6 @@ def ticked(cron: str, timezone: str, after: datetime, until: datetime) -> bool:
     return window is not None and window.start < end
 
 
-def now_utc() -> datetime:
-    """With a zone."""
-    return datetime.now(UTC)
-
-
 def _waits(instance: dg.DagsterInstance, job: str) -> str | None:
     """Why the job is not requested now, if it is not."""
     from mlguide_assets.prepare.sources.simulation_clock import WORLD_TIME_VARIABLE
@@ -107,9 +103,9 @@ def _waits(instance: dg.DagsterInstance, job: str) -> str | None:
     if last is None or last.start_time is None or last.end_time is None:
         return None
     rested = datetime.fromtimestamp(last.end_time + REST * (last.end_time - last.start_time), UTC)
-    if now_utc() >= rested:
+    if zoned_now() >= rested:
         # What is being read would be scored only after the training. In a world that is always being read it has to.
-        reads = now_utc() < rested + PATIENCE and under_way(instance, "refresh_job")
+        reads = zoned_now() < rested + PATIENCE and under_way(instance, "refresh_job")
         return "The source is being read; the day is scored first." if reads else None
     took = f"{last.end_time - last.start_time:.0f} s"
     return f"The last run took {took}; the next begins after {rested:%H:%M:%S} UTC, so that days are read meanwhile."

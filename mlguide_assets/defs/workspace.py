@@ -4,7 +4,6 @@ import contextlib
 import functools
 import os
 from collections.abc import Generator
-from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -170,11 +169,6 @@ class LakeIOManager(dg.ConfigurableIOManager):
 def _set_version(context: dg.OutputContext, version: dg.DataVersion) -> None:
     """Before the event is made, which is when the manager returns: only then the content is known."""
     context.step_context.set_data_version(context.asset_key, version)
-
-
-def midnight(day: str) -> datetime:
-    """The start of a partition's day, UTC."""
-    return datetime.combine(date.fromisoformat(day), datetime.min.time())
 
 
 @functools.lru_cache(maxsize=1)

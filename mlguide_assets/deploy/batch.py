@@ -6,7 +6,7 @@ day before, where it is about events that no policy chose; every eligible entity
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import ibis
@@ -20,6 +20,7 @@ from mlguide_assets.deploy.bundle import CHALLENGER, Bundle, pointed
 from mlguide_assets.deploy.online_store.publishing import newest_first
 from mlguide_assets.deploy.policies import ASSIGNMENTS
 from mlguide_assets.errors import InputError
+from mlguide_assets.instants import midnight
 from mlguide_assets.prepare.clock import last_day
 from mlguide_assets.prepare.decisions.rows import asked_about
 from mlguide_assets.prepare.features.events import Tables
@@ -165,7 +166,7 @@ def features_to_score(
         stores: noun → the day's rows of its feature store.
         features: the table of features.
     """
-    decision, start = problem.decision, datetime.combine(day, time())
+    decision, start = problem.decision, midnight(day)
     if decision.choose:
         content = entity_state(tables, problem, decision.choose, start)
         yield from choices(stores[decision.unit], candidates(content, problem), problem)
@@ -181,7 +182,7 @@ def rows_to_score(
     tables: Tables, stores: Mapping[str, ibis.Table], features: ibis.Table, problem: Problem, day: date
 ) -> ibis.Table:
     """`features_to_score` as one expression, in any order."""
-    decision, start = problem.decision, datetime.combine(day, time())
+    decision, start = problem.decision, midnight(day)
     if decision.choose:
         content = entity_state(tables, problem, decision.choose, start)
         return features_of_choices(stores[decision.unit], candidates(content, problem), problem)

@@ -8,7 +8,7 @@ anything, of a day scored afterwards, may be replaced; training matches nothing 
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import TypeAlias
 
 import ibis
@@ -18,6 +18,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.action_plan import plan_actions
 from mlguide_assets.deploy.choices import Choosing, plan_choices_on
 from mlguide_assets.deploy.policies import assigned_units, needs_challenger
+from mlguide_assets.instants import midnight
 from mlguide_assets.prepare.host_lock import locked_on_all_hosts
 from mlguide_assets.prepare.lake.data_files import TableLike
 from mlguide_assets.prepare.lake.failures import writing
@@ -83,7 +84,7 @@ def _choosing(lake: Lake, problem: Problem, day: date, challenger: Scored) -> It
 
 def _standing(lake: Lake, decision: Decision, day: date, now: datetime) -> str | None:
     """In words, the plan that may not be replaced, if there is one."""
-    start, plan = datetime.combine(day, time()), decision.plan_table
+    start, plan = midnight(day), decision.plan_table
     if now < start or not lake.exists(plan) or day.isoformat() not in lake.snapshot(plan).partitions:
         return None
     first = lake.first_rows(lake.snapshot(plan), 1, day.isoformat()).to_pylist()

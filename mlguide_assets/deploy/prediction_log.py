@@ -18,7 +18,7 @@ import math
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -256,11 +256,6 @@ def read_noted(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return noted if isinstance(noted, dict) else {}
-
-
-def now_utc() -> datetime:
-    """The wall's clock, UTC, as all times here: without a time zone."""
-    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def read_day(folder: Path, day: str) -> Iterable[dict[str, Any]]:

@@ -14,6 +14,7 @@ from mlguide_assets.deploy.landing import PREDICTION_LOG
 from mlguide_assets.deploy.policies import ASSIGNMENTS
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.tables import CANARY_STEPS, EXPERIMENTS, EXPOSURES, RESULTS
+from mlguide_assets.instants import midnight
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import Snapshot
 from mlguide_assets.settings import Home
@@ -195,7 +196,7 @@ def _assignments(lake: Lake, problem: Problem, present: "list[Started]", day: da
     from mlguide_assets.experiment.outcomes import lost_before
 
     tables = tables_of_actions(lake, problem)
-    gone = lost_before(actions_of(tables, problem), problem, datetime.combine(day, datetime.min.time()))
+    gone = lost_before(actions_of(tables, problem), problem, midnight(day))
     exposed = lake.read(EXPOSURES) if lake.exists(EXPOSURES) else None
     return assigned_on(day, present, members_of(tables, problem), gone, exposed, problem)
 
@@ -214,7 +215,7 @@ def _answers(lake: Lake, problem: Problem, started: "Started") -> "ibis.Table | 
     log = lake.read(PREDICTION_LOG, partitions=days, by_name=True)
     if "experiment" not in log.columns:
         return None
-    instant = datetime.combine(started.start, datetime.min.time())
+    instant = midnight(started.start)
     actions = actions_of(tables_of_actions(lake, problem), problem)
     return log.anti_join(lost_before(actions, problem, instant), problem.decision.unit_id)
 

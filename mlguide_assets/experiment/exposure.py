@@ -5,8 +5,6 @@ must not change who is counted in the arm. A unit that was met in two arms has a
 see it.
 """
 
-from datetime import datetime, time
-
 import ibis
 import pyarrow as pa
 
@@ -15,6 +13,7 @@ from mlguide_assets.experiment.ledger import table_lock
 from mlguide_assets.experiment.plans import in_time
 from mlguide_assets.experiment.started import Started
 from mlguide_assets.experiment.tables import EXPOSURES
+from mlguide_assets.instants import midnight
 from mlguide_assets.prepare.lake.lake import Lake
 
 PLAN, API = "plan", "api"
@@ -52,9 +51,9 @@ def exposed_by_plan(plan: ibis.Table, started: Started, unit: str) -> ibis.Table
         plan: rows of one day's plan.
         unit: the column of the unit's id.
     """
-    midnight = plan.scoring_date.cast("timestamp")
+    start = plan.scoring_date.cast("timestamp")
     plan = plan.filter(in_time(plan))
-    return _exposed(plan, started, unit, ibis.greatest(midnight, plan.planned_at), PLAN)
+    return _exposed(plan, started, unit, ibis.greatest(start, plan.planned_at), PLAN)
 
 
 def exposed_by_api(log: ibis.Table, started: Started, unit: str) -> ibis.Table:
@@ -65,7 +64,7 @@ def exposed_by_api(log: ibis.Table, started: Started, unit: str) -> ibis.Table:
         log: rows of the prediction log.
         unit: the column of the unit's id.
     """
-    since = ibis.timestamp(datetime.combine(started.start, time()))
+    since = ibis.timestamp(midnight(started.start))
     answered = log.filter(
         log.experiment_version == started.experiment.version,
         log.endpoint == "recommend",

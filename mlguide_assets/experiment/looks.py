@@ -7,7 +7,7 @@ and so does the last look: then the record of experiments says so, too. What a c
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 from typing import Any
 
 import ibis
@@ -30,6 +30,7 @@ from mlguide_assets.experiment.started import Started
 from mlguide_assets.experiment.tables import RESULTS
 from mlguide_assets.experiment.triggering import TRIGGER, with_trigger
 from mlguide_assets.experiment.units import read_units
+from mlguide_assets.instants import midnight
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.statistics.missing import finite_or_none, with_finite_numbers
@@ -90,7 +91,7 @@ class Look:
 def look_due(started: Started, recorded: Sequence[dict[str, Any]], until: datetime) -> Look | None:
     """The newest look whose day the data have reached, unless it is on record. Looks that were missed are left out."""
     days = started.look_days()
-    reached = [number for number, day in enumerate(days, start=1) if until >= datetime.combine(day, time())]
+    reached = [number for number, day in enumerate(days, start=1) if until >= midnight(day)]
     if not reached or any(row["look"] >= reached[-1] for row in recorded):
         return None
     return Look(reached[-1], days[reached[-1] - 1], reached[-1] == len(days))

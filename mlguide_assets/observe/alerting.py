@@ -3,12 +3,13 @@
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import takewhile
 from typing import Any
 
 from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.instants import zoned_midnight
 from mlguide_assets.observe.alerts.alert import Alert
 from mlguide_assets.observe.alerts.book import AlertBook, Delivery
 from mlguide_assets.observe.drift_table import is_tested
@@ -50,7 +51,7 @@ def drifted(verdicts: Sequence[Mapping[str, Any]], source: str) -> Alert | None:
         level="act",
         title=f"The {source} drift away from what the champion was trained on",
         happened=f"{newest['day']}: {newest['reason']}",
-        since=_midnight(run[0]["day"]),
+        since=zoned_midnight(date.fromisoformat(run[0]["day"])),
         severity=f"{counted(len(run), 'verdict')} since then {agreeing(len(run), 'call')} for action, the last over "
         f"{counted(newest['rows'], 'row')}.",
         next_step="Look at the report of the day (asset data_drift); if the change is real, 'mlguide run' retrains.",
@@ -86,7 +87,7 @@ def dropped(verdicts: Sequence[Mapping[str, Any]], *, cost_effect: float | None 
         level="act",
         title=f"Version {newest['model_version']} is no longer as good as it was at training",
         happened=newest["reason"],
-        since=_midnight(run[0]["day"]),
+        since=zoned_midnight(date.fromisoformat(run[0]["day"])),
         severity=f"{counted(len(run), 'window')} in a row {agreeing(len(run), 'has')} dropped.",
         next_step="Retraining is requested automatically ('mlguide ui'); asset performance_verdicts has every window.",
         facts={"model_version": newest["model_version"], "windows": len(run), "difference": newest["difference"]},
@@ -117,7 +118,7 @@ def unexpected(gaps: Sequence[Mapping[str, Any]], *, cost_effect: float | None =
         title="Outcomes are worse than the champion expects",
         happened=f"{newest['metric']} over {over} is {newest['realised']:.4f}, where {newest['estimated']:.4f} was "
         f"expected of the same rows.",
-        since=_midnight(str(run[0]["day"])),
+        since=zoned_midnight(run[0]["day"]),
         severity=f"{counted(len(run), 'window')} in a row {agreeing(len(run), 'differ')} by more than chance: the "
         "concept has drifted, not the inputs.",
         next_step="Look at asset performance_gap; if it lasts, only outcomes from after the change help a new model.",
@@ -170,7 +171,3 @@ def _last_run(rows: Sequence[Mapping[str, Any]], holds: Callable[[Mapping[str, A
 def _is_loss(row: Mapping[str, Any]) -> bool:
     """Whether the realised value of a metric is worse than the estimated one."""
     return bool(metric_named(row["metric"]).sign * row["value"] < 0)
-
-
-def _midnight(day: str) -> datetime:
-    return datetime.fromisoformat(day).replace(tzinfo=UTC)

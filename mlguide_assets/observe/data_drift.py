@@ -16,6 +16,7 @@ from mlguide_assets.define.decision import counted
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, metadata_of
 from mlguide_assets.errors import InputError
+from mlguide_assets.instants import midnight
 from mlguide_assets.observe.domain_classifier import Separation, classifier_of
 from mlguide_assets.observe.drift import check_drift
 from mlguide_assets.observe.drift_table import TOGETHER, TRAFFIC, VOLUME, WHOLE
@@ -30,7 +31,7 @@ from mlguide_assets.observe.drift_windows import (
 )
 from mlguide_assets.observe.new_days import last_of_reference
 from mlguide_assets.observe.quality import Finding, Level, check_volume
-from mlguide_assets.observe.rows import logged_traffic, midnight, rows_of_days, scored_on
+from mlguide_assets.observe.rows import logged_traffic, rows_of_days, scored_on
 from mlguide_assets.prepare.computing import Engine
 from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.train.files import PROFILE

@@ -6,11 +6,12 @@ later the shorter source is the usual one. It imports neither Ibis nor DuckDB.
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 
 from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.sources import AnySimulator
+from mlguide_assets.instants import zoned_midnight
 from mlguide_assets.observe.alerts.alert import Alert
 from mlguide_assets.observe.landed import LANDED_DAYS
 from mlguide_assets.observe.new_days import events_by_day
@@ -60,7 +61,7 @@ class LostRows:
             level="warn",
             title="The source has lost rows that it had",
             happened=f"{self.said(problem)}.",
-            since=datetime.combine(self.first, datetime.min.time(), UTC),
+            since=zoned_midnight(self.first),
             severity=f"{self.rows / self.of:.0%} of the rows are gone, and what is made of them is now made without.",
             next_step="If it was not on purpose, restore the source: the next reading takes what it has.",
             facts={"rows": self.rows, "before": self.before.isoformat()},

@@ -6,9 +6,10 @@ before is not looked for. It imports neither Ibis nor DuckDB.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.instants import zoned_midnight
 from mlguide_assets.observe.alerts.alert import Alert
 from mlguide_assets.observe.drift_windows import Landed, decisions_on
 
@@ -56,7 +57,7 @@ class MissingOutcomes:
             level="act",
             title=f"Outcomes do not come any more, since {self.since}",
             happened=f"{self.said(problem)}.",
-            since=datetime.combine(self.since, datetime.min.time(), UTC),
+            since=zoned_midnight(self.since),
             severity=f"Performance is not measured after {self.last_known}, and nothing later is learned from.",
             next_step="Correct the source; the next reading takes what it has. 'mlguide status' says what is known.",
             facts={"last_known": self.last_known.isoformat(), "decisions": self.decisions},

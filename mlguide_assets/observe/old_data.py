@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from itertools import pairwise
 
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.instants import zoned_midnight
 from mlguide_assets.observe.alerts.alert import Alert
 from mlguide_assets.observe.drift_windows import Landed
 from mlguide_assets.observe.new_days import events_by_day
@@ -43,7 +44,7 @@ class OldData:
             level="warn",
             title=f"No data have come since {self.newest}",
             happened=f"{self.said()}.",
-            since=datetime.combine(self.newest, datetime.min.time(), UTC),
+            since=zoned_midnight(self.newest),
             severity="Scores, plans and what the API answers are made of old data.",
             next_step="Correct what fills the source: the next reading takes what it has.",
             facts={"newest": self.newest.isoformat()},

@@ -12,6 +12,7 @@ import pyarrow as pa
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle
 from mlguide_assets.deploy.prediction_log import CHAMPION
+from mlguide_assets.instants import midnight
 from mlguide_assets.prepare.computing import Engine
 from mlguide_assets.prepare.digests import row_hash
 from mlguide_assets.prepare.features.building import clock_of, decisions_of
@@ -30,7 +31,7 @@ def rows_of_days(features: ibis.Table, problem: Problem, *, first: date, last: d
         The label is null until it has matured.
     """
     time = features[problem.decision.time]
-    return features.filter((time >= midnight(first)) & (time < midnight(last, days=1)))
+    return features.filter((time >= midnight(first)) & (time < midnight(last) + timedelta(days=1)))
 
 
 def scored_rows(features: ibis.Table, champion: Bundle, problem: Problem, *, first: date, last: date) -> pa.Table:
@@ -87,7 +88,9 @@ def logged_traffic(prediction_log: ibis.Table, problem: Problem, *, first: date,
     """What the champion answered on some days: features and probability; questions and base rates left out."""
     answered = prediction_log.answered_at
     of_day = prediction_log.filter(
-        (answered >= midnight(first)) & (answered < midnight(last, days=1)) & (prediction_log.variant == CHAMPION)
+        (answered >= midnight(first))
+        & (answered < midnight(last) + timedelta(days=1))
+        & (prediction_log.variant == CHAMPION)
     )
     rows = of_day.select("features", PROBABILITY).to_pyarrow()
     features = [feature for feature in features_of(problem) if feature.for_models]
@@ -173,8 +176,3 @@ def _days_of(decided: ibis.Table, problem: Problem, clock: datetime) -> ibis.Tab
     final = days["last"] <= ibis.timestamp(clock)
     outcomes = ibis.ifelse(final, days.ended, ibis.null("string"))
     return days.select("day", "decisions", "matured", "known", "digest", outcomes=outcomes)
-
-
-def midnight(day: date, *, days: int = 0) -> datetime:
-    """The start of a day, UTC, or of one so many days later."""
-    return datetime.combine(day, datetime.min.time()) + timedelta(days=days)

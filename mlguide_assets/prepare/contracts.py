@@ -6,7 +6,7 @@ reasons; a warning is counted and let through. Nothing is dropped silently.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import datetime
 from functools import reduce
 from operator import add, and_, or_
 from pathlib import Path
@@ -33,6 +33,7 @@ from mlguide_assets.define.contracts import (
 )
 from mlguide_assets.define.rules import key_of
 from mlguide_assets.define.schema import EntityTable, EventTable, Schema, TableName
+from mlguide_assets.instants import midnight
 from mlguide_assets.prepare.causes import cause_of
 from mlguide_assets.prepare.computing import Engine
 from mlguide_assets.prepare.features.events import is_one_of
@@ -208,7 +209,7 @@ def _broken(rows: ibis.Table, table: EntityTable | EventTable, rule: Rule, now: 
         case NotAfter(column=column, slack=slack):
             return rows[column] > ibis.timestamp(now + slack)
         case NotEarlier(column=column, floor=floor):
-            return rows[column] < ibis.timestamp(datetime.combine(floor, time()))
+            return rows[column] < ibis.timestamp(midnight(floor))
         case SetAside():
             raise TypeError("rows set aside are counted once all other rules have spoken")
 

@@ -7,7 +7,6 @@ all rows.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
-from datetime import time as midnight
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import ibis
 
 from mlguide_assets.define.contracts import NotAfter, Rule, Unique
 from mlguide_assets.define.schema import EventTable, Schema, TableName
+from mlguide_assets.instants import midnight
 from mlguide_assets.prepare.clock import last_day
 from mlguide_assets.prepare.computing import Engine
 from mlguide_assets.prepare.contracts import (
@@ -184,7 +184,7 @@ def _of_partitions(
     first = min((day for day in stale if day is not None), default=date.max)
     # By time first, which costs a tenth of naming the partition of every row.
     if chosen.kept and first > date.min:
-        events = events.filter(events[time].isnull() | (events[time] >= datetime.combine(first, midnight())))
+        events = events.filter(events[time].isnull() | (events[time] >= midnight(first)))
     events = events.mutate(**{KEY: calendar.keys(events[time])})
     return events.filter(events[KEY].isin(chosen.stale)) if chosen.kept else events
 

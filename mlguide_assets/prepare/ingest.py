@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.define.sources import AnySimulator
+from mlguide_assets.instants import midnight, now_utc
 from mlguide_assets.prepare.contracts import RuleResult, validate
 from mlguide_assets.prepare.digests import digest
 from mlguide_assets.prepare.event_partitions import validate_events
@@ -150,5 +151,5 @@ def _for_engine(tables: dict[TableName, ibis.Table], lake: Lake, scratch: Path) 
 def _now(problem: Problem, until: datetime | None) -> datetime:
     """By the clock of the source, UTC: a simulated world has its own."""
     if isinstance(problem.source, AnySimulator):
-        return until or datetime.combine(problem.source.end(problem.history_start), time())
-    return datetime.now(UTC).replace(tzinfo=None)
+        return until or midnight(problem.source.end(problem.history_start))
+    return now_utc()

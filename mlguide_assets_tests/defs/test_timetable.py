@@ -64,7 +64,7 @@ def test_a_tick_waits_for_the_run_before_and_for_days_to_be_read_after_it(
     assert record.end_time is not None
     took = record.end_time - record.start_time
     now = datetime.fromtimestamp(record.end_time + took, UTC)
-    monkeypatch.setattr(timetable, "now_utc", lambda: now)
+    monkeypatch.setattr(timetable, "zoned_now", lambda: now)
     assert "so that days are read meanwhile" in waits(house, retrain_daily)
     now = datetime.fromtimestamp(record.end_time + 2 * took + 1, UTC)
     assert [type(each) for each in house.look(retrain_daily)] == [dg.RunRequest], "the tick was kept"

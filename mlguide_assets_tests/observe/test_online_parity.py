@@ -13,10 +13,11 @@ from mlguide_assets.deploy.bundle import champion, export_bundle, set_champion
 from mlguide_assets.deploy.landing import PREDICTION_LOG, land_log
 from mlguide_assets.deploy.online_store.publishing import publish_online, state_of
 from mlguide_assets.deploy.online_store.sqlite import SqliteStore
-from mlguide_assets.deploy.prediction_log import LogWriter, now_utc
+from mlguide_assets.deploy.prediction_log import LogWriter
 from mlguide_assets.deploy.serving.model import load_served
 from mlguide_assets.deploy.serving.request import PredictionRequest
 from mlguide_assets.deploy.serving.service import PendingRequest, Service, give
+from mlguide_assets.instants import now_utc
 from mlguide_assets.observe.online_parity import OnlineParity, online_parity, parity_verdict
 from mlguide_assets.prepare.features import request_time
 from mlguide_assets.prepare.features.request_time import HOUR, at_request

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from mlguide_assets.define.decision import counted
 from mlguide_assets.define.operations import Serving
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.prediction_log import now_utc
 from mlguide_assets.deploy.serving.request import RefusedError
+from mlguide_assets.instants import now_utc
 
 
 def now_of(problem: Problem, feature_time: datetime) -> datetime:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.online_store.store import Id, OnlineStore, Snapshot, StoreError
-from mlguide_assets.deploy.prediction_log import CHAMPION, FALLBACK, ROUTED, LogError, LogWriter, now_utc
+from mlguide_assets.deploy.prediction_log import CHAMPION, FALLBACK, ROUTED, LogError, LogWriter
 from mlguide_assets.deploy.routing import Met, Route
 from mlguide_assets.deploy.serving.answering import Reasons, Scored, answer, failure_line, log_line, meet, place_scores
 from mlguide_assets.deploy.serving.features import Features
@@ -23,6 +23,7 @@ from mlguide_assets.deploy.serving.model import ServedModel
 from mlguide_assets.deploy.serving.reasons import top_reasons
 from mlguide_assets.deploy.serving.request import PredictionRequest, RefusedError, ResolvedRequest
 from mlguide_assets.deploy.serving.request_resolver import Resolver
+from mlguide_assets.instants import now_utc
 
 NO_CHAMPION = (
     "There is no champion: nothing was promoted yet: 'mlguide run' trains one, 'mlguide history' says why not."

@@ -11,11 +11,12 @@ from dataclasses import replace
 from queue import Full, Queue
 from time import perf_counter
 
-from mlguide_assets.deploy.prediction_log import CHALLENGER, CHAMPION_SHADOW, LogWriter, now_utc
+from mlguide_assets.deploy.prediction_log import CHALLENGER, CHAMPION_SHADOW, LogWriter
 from mlguide_assets.deploy.serving.answering import Scored, place_scores
 from mlguide_assets.deploy.serving.model import ServedModel
 from mlguide_assets.deploy.serving.operations import Metrics
 from mlguide_assets.deploy.serving.service import Answered, PendingRequest, log_lines, score_rows
+from mlguide_assets.instants import now_utc
 
 MOST_WAITING = 500
 """Batches. Where the challenger cannot follow, requests pass it by; none waits for it."""

@@ -15,7 +15,7 @@ from mlguide_assets.deploy.fault_log import FaultCounter
 from mlguide_assets.deploy.log_sharing import Uploader, segment_bytes
 from mlguide_assets.deploy.online_store.opening import open_store
 from mlguide_assets.deploy.online_store.store import Publication, Row, StoreError
-from mlguide_assets.deploy.prediction_log import GIGABYTE, LogError, LogWriter, now_utc, probe_writable
+from mlguide_assets.deploy.prediction_log import GIGABYTE, LogError, LogWriter, probe_writable
 from mlguide_assets.deploy.serving.answers import ServiceState
 from mlguide_assets.deploy.serving.batching import Batcher
 from mlguide_assets.deploy.serving.examples import trial
@@ -28,6 +28,7 @@ from mlguide_assets.deploy.serving.request_resolver import Resolver
 from mlguide_assets.deploy.serving.service import NO_CHAMPION, NO_FEATURES, Answered, Service, score_rows
 from mlguide_assets.deploy.serving.shadow import Shadow
 from mlguide_assets.deploy.serving.watching import Follower, RoutesFollower, Watcher
+from mlguide_assets.instants import now_utc
 from mlguide_assets.settings import Home
 
 SWITCH_SECONDS = 0.0005

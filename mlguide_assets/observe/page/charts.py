@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
+from mlguide_assets.instants import zoned_midnight
 from mlguide_assets.observe.page.markup import Html, joined, tag
-from mlguide_assets.observe.page.scales import Scale, Times, around, midnight, time_ticks, value_ticks
+from mlguide_assets.observe.page.scales import Scale, Times, around, time_ticks, value_ticks
 
 WIDE, NARROW = 880, 380
 """Pixels: letters keep their size on a phone because it is shown another picture, not a smaller one."""
@@ -120,7 +121,7 @@ class _Frame:
             low = 0.0
         top, bottom = (26.0 if any(mark.text for mark in chart.marks) else 10.0), float(chart.height - _BELOW)
         # Half a day at either end, so that the first and the last day have their whole width.
-        first, last = midnight(chart.first) - _DAY / 2, midnight(chart.last) + _DAY / 2
+        first, last = zoned_midnight(chart.first) - _DAY / 2, zoned_midnight(chart.last) + _DAY / 2
         return cls(Times(first, last, _LEFT, width - _RIGHT), Scale(low, high, bottom, top), top, bottom)
 
     @property
@@ -128,7 +129,7 @@ class _Frame:
         return (self.x.end - self.x.start) / ((self.x.last - self.x.first) / _DAY)
 
     def at(self, day: date) -> float:
-        return self.x(midnight(day))
+        return self.x(zoned_midnight(day))
 
     def axes(self, chart: Chart) -> Iterator[Html]:
         factor = 100.0 if chart.percent else 1.0

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,6 @@ class Times:
 Ticks = list[tuple[float, str]]
 Instants = list[tuple[datetime, str]]
 """Where the ticks are, and what is written there."""
-
-
-def midnight(day: date) -> datetime:
-    """The start of a day, UTC."""
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def around(values: Sequence[float], *, including: Sequence[float] = (), share: float = 0.06) -> tuple[float, float]:

@@ -4,7 +4,7 @@ Either every event of a kind, or every entity at regular cut-offs. These rows ar
 Computing features is the work of prepare/features.
 """
 
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Protocol
 
 import ibis
@@ -12,6 +12,7 @@ import ibis
 from mlguide_assets.define.decision import final_after, id_column
 from mlguide_assets.define.prediction import Condition, PredictEntity, PredictEvent
 from mlguide_assets.define.schema import EntityTable, Schema
+from mlguide_assets.instants import midnight
 from mlguide_assets.prepare.decisions.cut_offs import CutOffs, counts_at
 from mlguide_assets.prepare.features.catalogue import Declared, time_column
 from mlguide_assets.prepare.features.events import (
@@ -89,15 +90,11 @@ def cut_offs_of(tables: Tables, problem: Deciding, predict: PredictEntity, clock
     ]
     found = firsts[0].union(*firsts[1:]) if len(firsts) > 1 else firsts[0]
     first = found[AT].min().to_pyarrow().as_py()
-    start = _midnight(problem.history_start)
+    start = midnight(problem.history_start)
     if first is None:
         return CutOffs(first=0, every=micros(predict.every), number=0)
     start = max(start, datetime(1970, 1, 1) + timedelta(microseconds=first))
-    return CutOffs.between(start, clock, every=predict.every, anchor=_midnight(predict.anchor or problem.history_start))
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time())
+    return CutOffs.between(start, clock, every=predict.every, anchor=midnight(predict.anchor or problem.history_start))
 
 
 def _literal(instant: datetime | ibis.Value) -> ibis.Value:

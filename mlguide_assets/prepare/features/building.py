@@ -5,7 +5,7 @@ training, evaluation and scoring read one list.
 """
 
 from collections.abc import Mapping
-from datetime import datetime, time
+from datetime import datetime
 from functools import lru_cache
 
 import ibis
@@ -17,6 +17,7 @@ from mlguide_assets.define.prediction import PredictEvent
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.references import check_references
 from mlguide_assets.errors import InputError
+from mlguide_assets.instants import midnight
 from mlguide_assets.prepare.clock import data_clock
 from mlguide_assets.prepare.decisions.rows import MATURED_AT, decision_rows
 from mlguide_assets.prepare.features.catalogue import features_of
@@ -182,7 +183,7 @@ def test_start(rows: ibis.Table, problem: Problem) -> datetime:
     """Where the test window begins: nothing from then on decides what the features are."""
     settings = problem.evaluation
     if settings.test_from is not None:
-        return datetime.combine(settings.test_from, time())
+        return midnight(settings.test_from)
     known = rows.filter(rows[problem.label.column].notnull())
     count = int(known.count().to_pyarrow().as_py())
     if not count:
@@ -197,7 +198,7 @@ def _instants(problem: Problem, otherwise: Instants) -> Instants:
     predict = problem.predict
     if isinstance(predict, PredictEvent):
         return otherwise
-    return cut_offs_of(predict.every, datetime.combine(predict.anchor or problem.history_start, time()))
+    return cut_offs_of(predict.every, midnight(predict.anchor or problem.history_start))
 
 
 def _split_in_words(declaration: Declaration) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.define.sources import AnySimulator
 from mlguide_assets.errors import InputError
+from mlguide_assets.instants import midnight, now_utc
 from mlguide_assets.prepare.computing import DuckDB
 from mlguide_assets.prepare.contracts import Validated, validate
 from mlguide_assets.prepare.decisions.rows import MATURED_AT
@@ -128,8 +129,8 @@ def check_problem(problem: Problem, connection: Any, scratch: Path, report: Call
 
 def _now(problem: Problem) -> datetime:
     if isinstance(problem.source, AnySimulator):
-        return datetime.combine(problem.source.end(problem.history_start), time())
-    return datetime.now(UTC).replace(tzinfo=None)
+        return midnight(problem.source.end(problem.history_start))
+    return now_utc()
 
 
 def _said(result: Any) -> str:
@@ -255,7 +256,7 @@ def _decisions(problem: Problem, tables: Tables, connection: Any, scratch: Path)
     known = rows.filter(rows[label].notnull())
     start = test_start(rows, problem)
     until = problem.evaluation.test_until
-    test = known[at] >= start if until is None else (known[at] >= start) & (known[at] < _midnight(until))
+    test = known[at] >= start if until is None else (known[at] >= start) & (known[at] < midnight(until))
     parted = known.aggregate(train=(known[MATURED_AT] <= start).sum(), test=test.sum()).to_pyarrow().to_pylist()[0]
     if not parted["train"] or not parted["test"]:
         side = "train on before" if not parted["train"] else "test on from"
@@ -267,7 +268,3 @@ def _decisions(problem: Problem, tables: Tables, connection: Any, scratch: Path)
         int(all_["rows"]), int(all_["rows"] - all_["known"]), int(all_["positives"] or 0), all_["first"], all_["last"],
         int(parted["train"]), int(parted["test"]), start,
     )  # fmt: skip
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time())

@@ -1,11 +1,11 @@
 """A draft as the text of a problem file, with the evidence for each guess as a comment."""
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 from mlguide_assets.define.conversion import flow
 from mlguide_assets.define.operations import Serving
+from mlguide_assets.instants import now_utc
 from mlguide_assets.prepare.profiling.candidates import Candidate
 from mlguide_assets.prepare.profiling.draft import Draft
 from mlguide_assets.prepare.profiling.drafting import DraftTable, Line
@@ -146,7 +146,7 @@ def _mapping(indent: str, candidate: Candidate) -> Iterator[str]:
 
 def _clock(draft: Draft) -> Iterator[str]:
     """Of data that have ended, now is their end: the API refuses features that are old by the wall's clock."""
-    if datetime.now(UTC).replace(tzinfo=None) - draft.last > Serving().refuse_after:
+    if now_utc() - draft.last > Serving().refuse_after:
         yield _line("", Line("serving", {"clock": "data"}, "? now is when the data end; take it out once days go on"))
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from itertools import chain
 from math import ceil
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mlguide_assets.instants import midnight
 from mlguide_assets.prepare.simulator.calibration import Calibration, calibrate
 from mlguide_assets.prepare.simulator.content import (
     CATEGORIES,
@@ -119,7 +120,7 @@ def write(
     Raises ValueError when `until` is before the world's start, or when a plan names an email that does not exist on
     its day.
     """
-    known = until or datetime.combine(world.end, time())
+    known = until or midnight(world.end)
     # A day that has begun is one whose users and emails are known.
     last = (known + timedelta(days=1, microseconds=-1)).date()
     days = _range(world, None, last, known)
@@ -151,8 +152,8 @@ def _range(world: World, first: date | None, last_exclusive: date | None, as_of:
     first, last_exclusive = first or world.start, last_exclusive or world.end
     if not world.start <= first <= last_exclusive:
         raise ValueError(f"sends from {first} to {last_exclusive}: days must be in order, from {world.start}")
-    known = as_of or datetime.combine(last_exclusive, time())
-    elapsed = known - datetime.combine(world.start, time())
+    known = as_of or midnight(last_exclusive)
+    elapsed = known - midnight(world.start)
     return _Range(world.day(first), world.day(last_exclusive), elapsed // timedelta(microseconds=1))
 
 

@@ -4,7 +4,7 @@ A plan that was made later chose nothing: its day went by as the company drew it
 once its day is seen (`deploy/planning.py` sees to it), so another reading of the home finds the same world.
 """
 
-from datetime import date, datetime, time
+from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.sources import SimulatorSource
+from mlguide_assets.instants import midnight
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.simulator.plans import NO_PLANS, WITHHOLD, DayPlan, Plans
 
@@ -29,7 +30,7 @@ def followed_plans(problem: Problem, lake: Lake, *, until: datetime | None) -> P
     if not follows or until is None or not lake.exists(table):
         return NO_PLANS
     only_experiments = follows == "experiments"
-    begun = [day for day in map(date.fromisoformat, lake.snapshot(table).partitions) if _start(day) < until]
+    begun = [day for day in map(date.fromisoformat, lake.snapshot(table).partitions) if midnight(day) < until]
     files = {day: lake.files(table, partitions=[day.isoformat()])[0] for day in begun}
     plans = {day: _followed(day, path, only_experiments=only_experiments) for day, path in files.items()}
     return Plans({day: plan for day, plan in plans.items() if plan is not None})
@@ -43,11 +44,7 @@ def _followed(day: date, path: Path, *, only_experiments: bool) -> DayPlan | Non
     rows = file.read(["user_id", "email_id", "decision", "planned_at", *(["experiment"] if only_experiments else [])])
     if only_experiments:
         rows = rows.filter(pc.is_valid(rows["experiment"]))
-    if not rows.num_rows or pc.max(rows["planned_at"]).as_py() >= _start(day):
+    if not rows.num_rows or pc.max(rows["planned_at"]).as_py() >= midnight(day):
         return None
     emails = pc.if_else(pc.equal(rows["decision"], "send"), rows["email_id"], WITHHOLD)
     return DayPlan.of(day, rows["user_id"].to_numpy(), emails.to_numpy())
-
-
-def _start(day: date) -> datetime:
-    return datetime.combine(day, time())

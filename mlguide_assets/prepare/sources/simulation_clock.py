@@ -5,7 +5,7 @@ It starts when a home first reads the world. No row is made here: `read_source` 
 
 import os
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from pydantic import AwareDatetime, ValidationError
@@ -15,6 +15,7 @@ from mlguide_assets.define.schema import Strict
 from mlguide_assets.define.sources import AnySimulator, Live
 from mlguide_assets.define.values import Duration
 from mlguide_assets.errors import InputError
+from mlguide_assets.instants import midnight
 from mlguide_assets.prepare.lake.failures import writing
 from mlguide_assets.prepare.locking import locked
 from mlguide_assets.prepare.shared_files import change
@@ -31,7 +32,7 @@ class Visible:
 
     @property
     def ended(self) -> bool:
-        return self.until >= _midnight(self.end)
+        return self.until >= midnight(self.end)
 
     def description(self) -> str:
         if self.ended:
@@ -46,7 +47,7 @@ def world_time(live: Live, first_read: datetime, now: datetime, *, end: date = d
     `end`; none while `now` is before `first_read`. Both have a zone.
     """
     passed = min((now - first_read) // live.day_every, (end - live.start).days)
-    return _midnight(date.fromordinal(live.start.toordinal() + max(passed, 0)))
+    return midnight(date.fromordinal(live.start.toordinal() + max(passed, 0)))
 
 
 def visible(problem: Problem, clock: Path, now: datetime | None = None) -> Visible | None:
@@ -67,7 +68,7 @@ def visible(problem: Problem, clock: Path, now: datetime | None = None) -> Visib
         return None
     end = source.end(problem.history_start)
     if text := os.environ.get(WORLD_TIME_VARIABLE):
-        return Visible(min(_named(text, problem), _midnight(end)), end)
+        return Visible(min(_named(text, problem), midnight(end)), end)
     if source.live is None:
         return None
     read = _read(clock, source.live, now or datetime.now(UTC))
@@ -122,13 +123,9 @@ def _named(text: str, problem: Problem) -> datetime:
             f"{WORLD_TIME_VARIABLE} is {text!r}: write a time such as 2025-12-10T00:00:00, or unset it."
         ) from error
     instant = given.astimezone(UTC).replace(tzinfo=None) if given.tzinfo else given
-    if instant <= _midnight(problem.history_start):
+    if instant <= midnight(problem.history_start):
         raise InputError(
             f"{WORLD_TIME_VARIABLE} is {text}, but the world starts on {problem.history_start}: name a later time, "
             f"or unset it."
         )
     return instant
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time())

@@ -1,10 +1,11 @@
 """The result of a replay as one HTML file that needs nothing else: a time line, the answers, and the numbers."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from mlguide_assets.define.decision import counted
+from mlguide_assets.instants import zoned_midnight
 from mlguide_assets.observe.page import page as report
 from mlguide_assets.observe.page.markup import Html, items, joined, paragraph, table, tag
 from mlguide_assets.observe.page.time_line import Happened, Lane, Lasted, shape, time_line
@@ -109,7 +110,7 @@ def _happened(outcome: Outcome, side: str) -> list[Happened]:
 
 
 def _midnight(outcome: Outcome, day: int) -> datetime:
-    return datetime.fromisoformat(f"{outcome.start}T00:00:00+00:00") + timedelta(days=day)
+    return zoned_midnight(date.fromisoformat(outcome.start) + timedelta(days=day))
 
 
 def _answers(outcome: Outcome) -> Html:

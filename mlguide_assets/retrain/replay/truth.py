@@ -5,7 +5,7 @@ generic policy would, and what is best. All three are evaluated with the same tr
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.training import Costs
 from mlguide_assets.deploy.actions import generic_action
+from mlguide_assets.instants import midnight
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.simulator.plans import Plans
 from mlguide_assets.prepare.simulator.randomness import Floats
@@ -55,7 +56,7 @@ def worth_of_day(world: World, day: date, lake: Lake, problem: Problem) -> Worth
     if not lake.exists(PREDICTIONS) or key not in lake.snapshot(PREDICTIONS).partitions:
         return Worth()
     predictions = lake.read_arrow(PREDICTIONS, [key])
-    plans = followed_plans(problem, lake, until=datetime.combine(day, time()))
+    plans = followed_plans(problem, lake, until=midnight(day))
     return worth_of(world, day, plans, predictions, problem.costs, salt=problem.exploration.salt)
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.instants import midnight
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.train.models import ServableModel
 from mlguide_assets.train.reference.bins import Kind
@@ -57,7 +58,7 @@ def build_reference(rows: pa.Table, scores: npt.NDArray[np.float64], model: Serv
     first, last = (bound(held[time]).as_py() for bound in (pc.min, pc.max))
     half = (last - first) / 2
     length = _days_tested_together(held[time], half, problem.watching.min_rows)
-    end = datetime.combine(last.date(), datetime.min.time()) + timedelta(days=1)
+    end = midnight(last.date()) + timedelta(days=1)
     ends = [end - timedelta(days=back * length) for back in range(min(VARIATION_WINDOWS, half.days // length))]
     if not ends:
         return profile

@@ -14,8 +14,9 @@ from mlguide_assets.deploy.batch import features_to_score, ids_of, score
 from mlguide_assets.deploy.bundle import champion
 from mlguide_assets.deploy.landing import PREDICTION_LOG, land_log
 from mlguide_assets.deploy.online_store.store import Publication
-from mlguide_assets.deploy.prediction_log import days, now_utc, read_day
+from mlguide_assets.deploy.prediction_log import days, read_day
 from mlguide_assets.deploy.serving.examples import instant_of, request_examples
+from mlguide_assets.instants import now_utc
 from mlguide_assets.observe.online_parity import online_parity, parity_verdict
 from mlguide_assets.prepare.features.building import tables_of
 from mlguide_assets.prepare.features.state import entity_state

@@ -14,8 +14,8 @@ import pytest
 
 from mlguide_assets.define.loading import dump_problem
 from mlguide_assets.deploy.bundle import MANIFEST, set_challenger
-from mlguide_assets.deploy.prediction_log import now_utc
 from mlguide_assets.deploy.routing import Arm, Route, write_routes
+from mlguide_assets.instants import now_utc
 from mlguide_assets.settings import Home
 from mlguide_assets.statistics.draws import SIZE
 from mlguide_assets.train.files import ENCODING, PROBLEM

@@ -6,7 +6,7 @@ is drawn from its own probability, which is the oracle's.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from scipy.special import expit
 from scipy.stats import poisson
 
+from mlguide_assets.instants import midnight
 from mlguide_assets.prepare.simulator.payments.population import Customers, customers
 from mlguide_assets.prepare.simulator.payments.thieves import compromised, stolen
 from mlguide_assets.prepare.simulator.payments.world import PaymentWorld
@@ -68,7 +69,7 @@ def payments(world: PaymentWorld, until: datetime | None = None) -> pa.Table:
     fraud = entity_uniform(world.seed, "payment/fraud", made.id) < probability
     delay = (_LONGEST_DELAY * entity_uniform(world.seed, "payment/delay", made.id) ** 2).astype(np.int64)
     reported = made.second + delay
-    known = _seconds(world, until or datetime.combine(world.end, time()))
+    known = _seconds(world, until or midnight(world.end))
     table = pa.table(
         {
             "TRANSACTION_ID": made.id,
@@ -151,7 +152,7 @@ def _logits(world: PaymentWorld, made: _Payments) -> Floats:
 
 
 def _seconds(world: PaymentWorld, when: datetime) -> int:
-    return int((when - datetime.combine(world.start, time())).total_seconds())
+    return int((when - midnight(world.start)).total_seconds())
 
 
 def _times(world: PaymentWorld, seconds: Ints) -> npt.NDArray[np.datetime64]:
