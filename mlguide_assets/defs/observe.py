@@ -306,7 +306,8 @@ def features_are_fresh(workspace: Workspace) -> dg.AssetCheckResult:
 def alert_on_drift(context: dg.SensorEvaluationContext, workspace: Workspace) -> dg.SkipReason:
     from datetime import UTC, datetime
 
-    from mlguide_assets.observe.alerting import book_of, drifted, raise_or_resolve, retry
+    from mlguide_assets.observe.alerting import book_of, drift_alert, raise_or_resolve, retry
+    from mlguide_assets.observe.alerts.alert import drift_key
     from mlguide_assets.observe.drift_table import TRAFFIC, verdicts
 
     book, now, found = book_of(workspace.home, workspace.problem), datetime.now(UTC), verdicts(workspace.lake)
@@ -315,7 +316,7 @@ def alert_on_drift(context: dg.SensorEvaluationContext, workspace: Workspace) ->
     if newest == (context.cursor or ""):
         return dg.SkipReason("No day was tested since the last look.")
     for source in (DECISION.plural, TRAFFIC):
-        raise_or_resolve(book, f"drift-{source}", drifted(found, source), now)
+        raise_or_resolve(book, drift_key(source), drift_alert(found, source), now)
     context.update_cursor(newest)
     return dg.SkipReason(f"Looked at the days up to {newest}.")
 
@@ -330,13 +331,13 @@ def alert_on_failure(context: dg.RunFailureSensorContext, workspace: Workspace) 
     from datetime import UTC, datetime
 
     from mlguide_assets.observe.alerting import book_of, raise_or_resolve
-    from mlguide_assets.observe.failed_runs import failed_run
+    from mlguide_assets.observe.failed_runs import failed_run_alert
 
     run, now = context.dagster_run, datetime.now(UTC)
     if not is_watched_here(run, workspace.home):
         return
     work = work_of(context.instance, run, other_problem(run))
-    alert = failed_run(work, run.run_id, why_it_failed(context, workspace.source), now)
+    alert = failed_run_alert(work, run.run_id, why_it_failed(context, workspace.source), now)
     raise_or_resolve(book_of(workspace.home, workspace.problem), alert.key, alert, now)
 
 

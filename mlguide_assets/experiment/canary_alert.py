@@ -4,14 +4,11 @@ from datetime import UTC, datetime
 
 from mlguide_assets.deploy.history import ABORTED, CANARY, PROMOTED, decisions
 from mlguide_assets.experiment.canary_record import BY
-from mlguide_assets.observe.alerts.alert import Alert
+from mlguide_assets.observe.alerts.alert import CANARY_ABORT, Alert
 from mlguide_assets.prepare.lake.lake import Lake
 
-CANARY_ABORT = "canary-abort"
-"""Key of the incident."""
 
-
-def canary_aborted(lake: Lake) -> Alert | None:
+def canary_alert(lake: Lake) -> Alert | None:
     """The last canary was aborted by its guardrails; None once another version goes live or was promoted.
 
     One that a person stopped needs no alert.

@@ -4,11 +4,8 @@ from datetime import UTC, date, datetime
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.experiment.tables import EXPERIMENTS
-from mlguide_assets.observe.alerts.alert import Alert
+from mlguide_assets.observe.alerts.alert import EXPERIMENT_PLANS, Alert
 from mlguide_assets.prepare.lake.lake import Lake
-
-EXPERIMENT_PLANS = "experiment-plans"
-"""Key of the incident."""
 
 
 def plan_warnings(lake: Lake, problem: Problem) -> list[str]:
@@ -16,7 +13,7 @@ def plan_warnings(lake: Lake, problem: Problem) -> list[str]:
     return [f"{title}: {fault}" for title, _, fault in _faults(lake, problem)]
 
 
-def plans_at_fault(lake: Lake, problem: Problem) -> Alert | None:
+def plan_alert(lake: Lake, problem: Problem) -> Alert | None:
     """The same as an alert; None where nothing is wrong."""
     faults = _faults(lake, problem)
     if not faults:

@@ -10,7 +10,7 @@ from typing import Any
 from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.instants import zoned_midnight
-from mlguide_assets.observe.alerts.alert import Alert
+from mlguide_assets.observe.alerts.alert import PERFORMANCE_DROP, PERFORMANCE_GAP, Alert, drift_key
 from mlguide_assets.observe.alerts.book import AlertBook, Delivery
 from mlguide_assets.observe.drift_table import is_tested
 from mlguide_assets.observe.window_words import window_in_words
@@ -32,7 +32,7 @@ def book_of(home: Home, problem: Problem) -> AlertBook:
     return AlertBook(home.alerts(problem.key))
 
 
-def drifted(verdicts: Sequence[Mapping[str, Any]], source: str) -> Alert | None:
+def drift_alert(verdicts: Sequence[Mapping[str, Any]], source: str) -> Alert | None:
     """Some days of a source in a row called for action, and since then there were not enough in a row that did not.
 
     A new champion has a reference of its own, so it begins without an alert.
@@ -46,7 +46,7 @@ def drifted(verdicts: Sequence[Mapping[str, Any]], source: str) -> Alert | None:
         return None
     newest = run[-1]
     return Alert(
-        key=f"drift-{source}",
+        key=drift_key(source),
         kind="drift",
         level="act",
         title=f"The {source} drift away from what the champion was trained on",
@@ -69,7 +69,7 @@ def _since_it_called(days: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any
     return [row for row, called in zip(days[first:], calls[first:], strict=True) if called]
 
 
-def dropped(verdicts: Sequence[Mapping[str, Any]], *, cost_effect: float | None = None) -> Alert | None:
+def drop_alert(verdicts: Sequence[Mapping[str, Any]], *, cost_effect: float | None = None) -> Alert | None:
     """The champion has dropped significantly more than it may for the length of a window; None where it has not.
 
     Args:
@@ -82,7 +82,7 @@ def dropped(verdicts: Sequence[Mapping[str, Any]], *, cost_effect: float | None 
         return None
     newest = run[-1]
     return Alert(
-        key="performance-drop",
+        key=PERFORMANCE_DROP,
         kind="performance",
         level="act",
         title=f"Version {newest['model_version']} is no longer as good as it was at training",
@@ -95,7 +95,7 @@ def dropped(verdicts: Sequence[Mapping[str, Any]], *, cost_effect: float | None 
     )
 
 
-def unexpected(gaps: Sequence[Mapping[str, Any]], *, cost_effect: float | None = None) -> Alert | None:
+def gap_alert(gaps: Sequence[Mapping[str, Any]], *, cost_effect: float | None = None) -> Alert | None:
     """Outcomes are worse than the champion's probabilities expect in the last windows; None where they are not.
 
     Args:
@@ -112,7 +112,7 @@ def unexpected(gaps: Sequence[Mapping[str, Any]], *, cost_effect: float | None =
     newest = run[-1]
     over = window_in_words(newest["day"], newest["window_days"], gaps[0]["day"])
     return Alert(
-        key="performance-gap",
+        key=PERFORMANCE_GAP,
         kind="performance",
         level="warn",
         title="Outcomes are worse than the champion expects",

@@ -95,7 +95,7 @@ class Work:
         return (self.first,) if self.first == self.last else (self.first, "to", self.last)
 
 
-def failed_run(work: Work, run_id: str, error: str, now: datetime) -> Alert:
+def failed_run_alert(work: Work, run_id: str, error: str, now: datetime) -> Alert:
     """A run failed; further failures of the same work are one incident until it is done."""
     again = "materialise the same again" if work.job == BY_HAND else "run the job again"
     return Alert(

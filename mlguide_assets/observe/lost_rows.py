@@ -12,14 +12,11 @@ from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.sources import AnySimulator
 from mlguide_assets.instants import zoned_midnight
-from mlguide_assets.observe.alerts.alert import Alert
+from mlguide_assets.observe.alerts.alert import ROWS_LOST, Alert
 from mlguide_assets.observe.landed import LANDED_DAYS
 from mlguide_assets.observe.new_days import events_by_day
 from mlguide_assets.prepare.clock import last_day, usual_rows
 from mlguide_assets.prepare.lake.lake import Lake
-
-ROWS_LOST = "rows-lost"
-"""The key of the incident."""
 
 _MANY, _FEW = 1 / 20, 1 / 100
 """Of all rows: as many of any days are lost; of days that lost more than half, as few, or as many as a usual day has.
@@ -34,11 +31,13 @@ class LostRows:
     """Events of an earlier reading that the last one has not.
 
     Attributes:
+        table: that of the decisions.
         rows: how many are gone; of: how many there were.
         first, last: the first and the last day that has fewer.
         before, now: the last day of the data then, and now.
     """
 
+    table: str | None
     rows: int
     of: int
     first: date
@@ -46,26 +45,13 @@ class LostRows:
     before: date
     now: date | None
 
-    def said(self, problem: Problem) -> str:
-        """As a sentence."""
-        table = problem.schema.table_of(problem.deciding_event)
-        gone = f"{_gone(self.rows, self.of, table)}, of {self.first} to {self.last}"
+    @property
+    def sentence(self) -> str:
+        """Without a full stop."""
+        gone = f"{_gone(self.rows, self.of, self.table)}, of {self.first} to {self.last}"
         if self.now is None or self.now < self.before:
             return f"The data went back from {self.before} to {self.now or 'nothing'}: {gone}"
         return f"Rows of an earlier reading are gone: {gone}"
-
-    def alert(self, problem: Problem) -> Alert:
-        return Alert(
-            key=ROWS_LOST,
-            kind="data",
-            level="warn",
-            title="The source has lost rows that it had",
-            happened=f"{self.said(problem)}.",
-            since=zoned_midnight(self.first),
-            severity=f"{self.rows / self.of:.0%} of the rows are gone, and what is made of them is now made without.",
-            next_step="If it was not on purpose, restore the source: the next reading takes what it has.",
-            facts={"rows": self.rows, "before": self.before.isoformat()},
-        )
 
 
 @dataclass(frozen=True)
@@ -76,13 +62,32 @@ class LostPart:
     rows: int
     of: int
 
-    def said(self) -> str:
-        """As a sentence."""
+    @property
+    def sentence(self) -> str:
+        """Without a full stop."""
         return f"Rows of an earlier reading are gone: {_gone(self.rows, self.of, self.table)}"
 
 
 def _gone(rows: int, of: int, table: str | None) -> str:
     return f"{rows:,} of the {counted(of, 'row')} of {table} {agreeing(rows, 'is')} gone"
+
+
+def lost_rows_alert(lake: Lake, problem: Problem) -> Alert | None:
+    """The source has lost rows of the decisions; None where it has all."""
+    lost = lost_rows(lake, problem)
+    if lost is None:
+        return None
+    return Alert(
+        key=ROWS_LOST,
+        kind="data",
+        level="warn",
+        title="The source has lost rows that it had",
+        happened=f"{lost.sentence}.",
+        since=zoned_midnight(lost.first),
+        severity=f"{lost.rows / lost.of:.0%} of the rows are gone, and what is made of them is now made without.",
+        next_step="If it was not on purpose, restore the source: the next reading takes what it has.",
+        facts={"rows": lost.rows, "before": lost.before.isoformat()},
+    )
 
 
 def lost_parts(lake: Lake, problem: Problem) -> list[LostPart]:
@@ -133,21 +138,22 @@ def lost_rows(lake: Lake, problem: Problem) -> LostRows | None:
         events_by_day(lake.read_arrow(LANDED_DAYS, snapshot_id=each.id).to_pylist())
         for each in lake.history(LANDED_DAYS)
     )
-    return most_lost(now, earlier)
+    return most_lost(now, earlier, table=problem.schema.table_of(problem.deciding_event))
 
 
-def most_lost(now: Mapping[date, int], earlier: Iterable[Mapping[date, int]]) -> LostRows | None:
+def most_lost(now: Mapping[date, int], earlier: Iterable[Mapping[date, int]], *, table: str | None) -> LostRows | None:
     """The largest loss against some earlier readings; None where there is none that is more than corrections.
 
     Args:
         now: events per day, of days that have any.
         earlier: the same of other readings.
+        table: that of the events.
     """
-    found = [lost for before in earlier if (lost := _lost(now, before))]
+    found = [lost for before in earlier if (lost := _lost(now, before, table))]
     return max(found, key=lambda lost: lost.rows, default=None)
 
 
-def _lost(now: Mapping[date, int], before: Mapping[date, int]) -> LostRows | None:
+def _lost(now: Mapping[date, int], before: Mapping[date, int], table: str | None) -> LostRows | None:
     reached, was = last_day(now), last_day(before)
     if was is None:
         return None
@@ -161,4 +167,4 @@ def _lost(now: Mapping[date, int], before: Mapping[date, int]) -> LostRows | Non
     went_back = reached is None or reached < was
     if not went_back and rows < _MANY * of and emptied < max(usual_rows(before, was), _FEW * of):
         return None
-    return LostRows(rows, of, min(fewer), max(fewer), was, reached)
+    return LostRows(table, rows, of, min(fewer), max(fewer), was, reached)

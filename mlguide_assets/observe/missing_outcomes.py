@@ -10,11 +10,8 @@ from datetime import date, timedelta
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.instants import zoned_midnight
-from mlguide_assets.observe.alerts.alert import Alert
+from mlguide_assets.observe.alerts.alert import OUTCOMES_MISSING, Alert
 from mlguide_assets.observe.drift_windows import Landed, decisions_on
-
-OUTCOMES_MISSING = "outcomes-missing"
-"""The key of the incident."""
 
 QUIET = timedelta(days=7)
 """So long after the last day with outcomes they are missing, and not only late."""
@@ -34,6 +31,7 @@ class MissingOutcomes:
         last_known: the last day with outcomes.
         since, until: the first and the last day without, of days with decisions.
         usual_share: of decisions of the days before, how many have an outcome.
+        plural: what the decisions are called; column: that of their outcome in the source.
     """
 
     last_known: date
@@ -41,30 +39,38 @@ class MissingOutcomes:
     until: date
     decisions: int
     usual_share: float
+    plural: str
+    column: str
 
-    def said(self, problem: Problem) -> str:
-        """As a sentence, with what to look at."""
-        many, usual = problem.decision.plural, f"of those before, {self.usual_share:.0%} had one"
+    @property
+    def sentence(self) -> str:
+        """With what to look at, without a full stop."""
+        usual = f"of those before, {self.usual_share:.0%} had one"
         return (
-            f"No outcome has come for the {self.decisions:,} {many} of {self.since} to {self.until}, whose time for "
-            f"one (label.window) is over; {usual}. Look at what fills the column {problem.label.column} of the source"
-        )
-
-    def alert(self, problem: Problem) -> Alert:
-        return Alert(
-            key=OUTCOMES_MISSING,
-            kind="data",
-            level="act",
-            title=f"Outcomes do not come any more, since {self.since}",
-            happened=f"{self.said(problem)}.",
-            since=zoned_midnight(self.since),
-            severity=f"Performance is not measured after {self.last_known}, and nothing later is learned from.",
-            next_step="Correct the source; the next reading takes what it has. 'mlguide status' says what is known.",
-            facts={"last_known": self.last_known.isoformat(), "decisions": self.decisions},
+            f"No outcome has come for the {self.decisions:,} {self.plural} of {self.since} to {self.until}, whose time "
+            f"for one (label.window) is over; {usual}. Look at what fills the column {self.column} of the source"
         )
 
 
-def missing_outcomes(landed: Iterable[Landed]) -> MissingOutcomes | None:
+def missing_outcomes_alert(landed: Iterable[Landed], problem: Problem) -> Alert | None:
+    """Outcomes do not come any more; None where they do, as of `missing_outcomes`."""
+    missing = missing_outcomes(landed, problem)
+    if missing is None:
+        return None
+    return Alert(
+        key=OUTCOMES_MISSING,
+        kind="data",
+        level="act",
+        title=f"Outcomes do not come any more, since {missing.since}",
+        happened=f"{missing.sentence}.",
+        since=zoned_midnight(missing.since),
+        severity=f"Performance is not measured after {missing.last_known}, and nothing later is learned from.",
+        next_step="Correct the source; the next reading takes what it has. 'mlguide status' says what is known.",
+        facts={"last_known": missing.last_known.isoformat(), "decisions": missing.decisions},
+    )
+
+
+def missing_outcomes(landed: Iterable[Landed], problem: Problem) -> MissingOutcomes | None:
     """The decisions that wait for outcomes in vain; None where they come, or never came.
 
     Only days count of which every decision should have its outcome by now. A feed that is late by less than a week is
@@ -86,7 +92,10 @@ def missing_outcomes(landed: Iterable[Landed]) -> MissingOutcomes | None:
     waiting = sum(row["matured"] - row["known"] for row in after)
     if share * waiting < _EXPECTED:
         return None
-    return MissingOutcomes(before[-1]["day"], after[0]["day"], after[-1]["day"], waiting, share)
+    first, last_day = after[0]["day"], after[-1]["day"]
+    return MissingOutcomes(
+        before[-1]["day"], first, last_day, waiting, share, problem.decision.plural, problem.label.column
+    )
 
 
 def age_of_performance(day: date | None, landed: Iterable[Landed]) -> str | None:

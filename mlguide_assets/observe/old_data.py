@@ -7,13 +7,10 @@ from itertools import pairwise
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.instants import zoned_midnight
-from mlguide_assets.observe.alerts.alert import Alert
+from mlguide_assets.observe.alerts.alert import DATA_OLD, Alert
 from mlguide_assets.observe.drift_windows import Landed
 from mlguide_assets.observe.new_days import events_by_day
 from mlguide_assets.prepare.clock import last_day
-
-DATA_OLD = "data-old"
-"""The key of the incident."""
 
 _OLD = timedelta(days=7)
 """Data that end less long ago may wait for a weekend or a holiday."""
@@ -29,26 +26,32 @@ class OldData:
     newest: date
     days: int
 
-    def said(self) -> str:
-        """As a sentence, with what to look at."""
+    @property
+    def sentence(self) -> str:
+        """With what to look at, without a full stop."""
         return (
             f"The data end on {self.newest}, {self.days:,} days ago: look at what fills the source. Where they have "
             f"ended, write serving: {{clock: data}} in the problem file, and where they come that late, a longer "
             f"serving: {{stale_after}}"
         )
 
-    def alert(self) -> Alert:
-        return Alert(
-            key=DATA_OLD,
-            kind="data",
-            level="warn",
-            title=f"No data have come since {self.newest}",
-            happened=f"{self.said()}.",
-            since=zoned_midnight(self.newest),
-            severity="Scores, plans and what the API answers are made of old data.",
-            next_step="Correct what fills the source: the next reading takes what it has.",
-            facts={"newest": self.newest.isoformat()},
-        )
+
+def old_data_alert(landed: Iterable[Landed], problem: Problem, *, today: date) -> Alert | None:
+    """The data ended long ago; None where they have not, as of `old_data`."""
+    old = old_data(landed, problem, today=today)
+    if old is None:
+        return None
+    return Alert(
+        key=DATA_OLD,
+        kind="data",
+        level="warn",
+        title=f"No data have come since {old.newest}",
+        happened=f"{old.sentence}.",
+        since=zoned_midnight(old.newest),
+        severity="Scores, plans and what the API answers are made of old data.",
+        next_step="Correct what fills the source: the next reading takes what it has.",
+        facts={"newest": old.newest.isoformat()},
+    )
 
 
 def old_data(landed: Iterable[Landed], problem: Problem, *, today: date) -> OldData | None:

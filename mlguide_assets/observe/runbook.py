@@ -2,6 +2,16 @@
 
 from dataclasses import dataclass
 
+from mlguide_assets.observe.alerts.alert import (
+    CANARY_ABORT,
+    DATA_OLD,
+    EXPERIMENT_PLANS,
+    OUTCOMES_MISSING,
+    PERFORMANCE_GAP,
+    ROLLBACK,
+    ROWS_LOST,
+)
+
 
 @dataclass(frozen=True)
 class Runbook:
@@ -13,48 +23,48 @@ class Runbook:
 
 
 BY_KEY = {
-    "outcomes-missing": Runbook(
+    OUTCOMES_MISSING: Runbook(
         "For a week or longer no decision has an outcome, although its time for one (label.window) is over. "
         "Performance is not measured, no drop can be noticed, and no training learns from what came since.",
         "Correct what fills the label's column of the source, then read it again. If outcomes simply come later than "
         "label.window says, write a longer one.",
         "mlguide status",
     ),
-    "rows-lost": Runbook(
+    ROWS_LOST: Runbook(
         "The source had rows at an earlier reading that it has no longer. Features, scores and plans are made without "
         "them; plans of days that the data no longer reach are kept, and are not shown as the newest.",
         "If the source was cut on purpose, nothing is needed: the alert ends after the next readings. Else restore "
         "what is missing there, such as a file of a folder, and read it again.",
         "mlguide status",
     ),
-    "data-old": Runbook(
+    DATA_OLD: Runbook(
         "The source has had no new events for a week or longer: its feed stands still, and all works with old data.",
         "Correct what fills the source. If the data have ended, write serving: {clock: data} in the problem file; if "
         "they come that late, a longer serving: {stale_after}.",
         "mlguide status",
     ),
-    "performance-gap": Runbook(
+    PERFORMANCE_GAP: Runbook(
         "On the same rows, outcomes are worse than the champion's own probabilities expect, by more than chance: the "
         "relation between features and outcome has changed (concept drift).",
         "Compare realised and estimated performance in the report. Ask what changed in the product at that time. Only "
         "outcomes from after the change teach a new model, so retrain once enough of them have matured.",
         "mlguide report",
     ),
-    "rollback": Runbook(
+    ROLLBACK: Runbook(
         "The new champion was significantly worse than the one before it on matured outcomes. The one before serves "
         "again.",
         "Nothing is needed for serving. Find out why the gate let the version pass: compare its model card with the "
         "outcomes since. Only 'mlguide promote' brings it back.",
         "mlguide history",
     ),
-    "canary-abort": Runbook(
+    CANARY_ABORT: Runbook(
         "A version that was going live for few units was significantly worse there than the champion, beyond a "
         "guardrail of canary: in the problem file. All units have the champion again.",
         "Nothing is needed for serving. Find out why the gate let the version pass: compare its model card with what "
         "the canary counted. It does not go live again by itself; only 'mlguide promote' brings it back.",
         "mlguide canary status",
     ),
-    "experiment-plans": Runbook(
+    EXPERIMENT_PLANS: Runbook(
         "The plans of a running experiment were made when their day was over, so that nobody meets an arm by them; or "
         "an arm is not decided by the version that it began with.",
         "Of late plans: let the data of a day arrive before the next one is planned. Of another version: stop the "

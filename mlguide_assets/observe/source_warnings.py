@@ -18,7 +18,10 @@ def source_warnings(lake: Lake, landed: Sequence[Landed], problem: Problem, *, t
         landed: rows of `landed_days`.
         today: by the clock of the wall, UTC.
     """
-    found = (lost_rows(lake, problem), missing_outcomes(landed))
-    old = old_data(landed, problem, today=today)
-    said = [each.said(problem) for each in found if each]
-    return [*said, *(each.said() for each in lost_parts(lake, problem)), *([old.said()] if old else [])]
+    found = (
+        lost_rows(lake, problem),
+        missing_outcomes(landed, problem),
+        *lost_parts(lake, problem),
+        old_data(landed, problem, today=today),
+    )
+    return [each.sentence for each in found if each]

@@ -8,15 +8,25 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.training import Costs
 from mlguide_assets.deploy.bundle import metadata_of_version, pointed_version
 from mlguide_assets.deploy.history import PROMOTED, UNDECIDED, decisions
-from mlguide_assets.experiment.canary_alert import CANARY_ABORT, canary_aborted
-from mlguide_assets.experiment.plan_alert import EXPERIMENT_PLANS, plans_at_fault
-from mlguide_assets.observe.alerting import dropped, unexpected
-from mlguide_assets.observe.alerts.alert import Alert
+from mlguide_assets.experiment.canary_alert import canary_alert
+from mlguide_assets.experiment.plan_alert import plan_alert
+from mlguide_assets.observe.alerting import drop_alert, gap_alert
+from mlguide_assets.observe.alerts.alert import (
+    CANARY_ABORT,
+    DATA_OLD,
+    EXPERIMENT_PLANS,
+    OUTCOMES_MISSING,
+    PERFORMANCE_DROP,
+    PERFORMANCE_GAP,
+    ROLLBACK,
+    ROWS_LOST,
+    Alert,
+)
 from mlguide_assets.observe.cost_effect import last_window, window_cost
 from mlguide_assets.observe.landed import landed_rows
-from mlguide_assets.observe.lost_rows import ROWS_LOST, lost_rows
-from mlguide_assets.observe.missing_outcomes import OUTCOMES_MISSING, missing_outcomes
-from mlguide_assets.observe.old_data import DATA_OLD, old_data
+from mlguide_assets.observe.lost_rows import lost_rows_alert
+from mlguide_assets.observe.missing_outcomes import missing_outcomes_alert
+from mlguide_assets.observe.old_data import old_data_alert
 from mlguide_assets.observe.performance_verdict import VERDICTS
 from mlguide_assets.prepare.clock import last_day
 from mlguide_assets.prepare.lake.lake import Lake
@@ -82,16 +92,15 @@ def incidents(home: Home, lake: Lake, problem: Problem, *, today: date) -> dict[
     trained_cost = facts.get("evaluation", {}).get(f"{model_name(facts)}_cost_per_1000")
     against_training, against_estimate = cost_effects(windows, trained_cost, problem.costs)
     days = landed_rows(lake)
-    missing, lost, old = missing_outcomes(days), lost_rows(lake, problem), old_data(days, problem, today=today)
     return {
-        "performance-drop": dropped(verdicts, cost_effect=against_training),
-        "performance-gap": unexpected(gaps, cost_effect=against_estimate),
-        "rollback": rolled_back(ticks_of(home, problem)),
-        CANARY_ABORT: canary_aborted(lake),
-        EXPERIMENT_PLANS: plans_at_fault(lake, problem),
-        OUTCOMES_MISSING: missing.alert(problem) if missing else None,
-        DATA_OLD: old.alert() if old else None,
-        ROWS_LOST: lost.alert(problem) if lost else None,
+        PERFORMANCE_DROP: drop_alert(verdicts, cost_effect=against_training),
+        PERFORMANCE_GAP: gap_alert(gaps, cost_effect=against_estimate),
+        ROLLBACK: rollback_alert(ticks_of(home, problem)),
+        CANARY_ABORT: canary_alert(lake),
+        EXPERIMENT_PLANS: plan_alert(lake, problem),
+        OUTCOMES_MISSING: missing_outcomes_alert(days, problem),
+        DATA_OLD: old_data_alert(days, problem, today=today),
+        ROWS_LOST: lost_rows_alert(lake, problem),
     }
 
 
@@ -111,14 +120,14 @@ def cost_effects(
     return None if at_training is None else cost - at_training, cost - window_cost(estimated, costs)
 
 
-def rolled_back(ticks: TickLog) -> Alert | None:
+def rollback_alert(ticks: TickLog) -> Alert | None:
     """A champion was rolled back automatically, and none was promoted since; None otherwise."""
     relevant = [tick for tick in ticks.ticks() if tick["decision"] == ROLL_BACK or tick["outcome"] == PROMOTED]
     if not relevant or relevant[-1]["decision"] != ROLL_BACK:
         return None
     last = relevant[-1]
     return Alert(
-        key="rollback",
+        key=ROLLBACK,
         kind="performance",
         level="act",
         title=f"The champion was rolled back to version {last['version']}",

@@ -16,7 +16,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.observe.alerting import book_of, raise_or_resolve
 from mlguide_assets.observe.data_drift import SCHEMA
 from mlguide_assets.observe.drift_table import DATA_DRIFT
-from mlguide_assets.observe.failed_runs import Work, failed_run
+from mlguide_assets.observe.failed_runs import Work, failed_run_alert
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.retrain.ticks import RUN, Tick, ticks_of
@@ -65,7 +65,7 @@ def test_everything_that_is_in_the_home_is_on_the_page(home: Home, tmp_path: Pat
     write_drift_of(home, DAY)
     retrained(home)
     book = book_of(home, PROBLEM)
-    raise_or_resolve(book, "failure-drift_job", failed_run(Work("drift_job"), "r9", "no memory", NOW), NOW)
+    raise_or_resolve(book, "failure-drift_job", failed_run_alert(Work("drift_job"), "r9", "no memory", NOW), NOW)
     reports = home.drift_reports(PROBLEM.key)
     reports.mkdir(parents=True)
     (reports / f"{DAY}.html").write_text("")

@@ -22,7 +22,7 @@ from mlguide_assets.console.ui import ui_lock
 from mlguide_assets.deploy.registry import Registry
 from mlguide_assets.errors import InputError
 from mlguide_assets.observe.alerting import book_of, raise_or_resolve
-from mlguide_assets.observe.failed_runs import Work, failed_run
+from mlguide_assets.observe.failed_runs import Work, failed_run_alert
 from mlguide_assets.prepare.host_lock import this_process
 from mlguide_assets.prepare.run_lock import run_lock
 from mlguide_assets.settings import DATABASE_VARIABLE, Home
@@ -72,7 +72,7 @@ def test_versions_of_one_host_are_those_of_the_other(hosts: tuple[Home, Home], t
 
 def test_an_alert_of_one_host_is_open_on_the_other(hosts: tuple[Home, Home]) -> None:
     one, other = (book_of(home, PROBLEM) for home in hosts)
-    alert = failed_run(Work("job"), "run", "it broke", NOW)
+    alert = failed_run_alert(Work("job"), "run", "it broke", NOW)
     raise_or_resolve(one, alert.key, alert, NOW)
     assert [incident.alert for incident in other.incidents()] == [alert]
     raise_or_resolve(other, alert.key, None, NOW)

@@ -23,7 +23,7 @@ from mlguide_assets.deploy.policies import assigned_units
 from mlguide_assets.deploy.routing import read_routes
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.actions import tables_of_actions
-from mlguide_assets.experiment.canary_alert import canary_aborted
+from mlguide_assets.experiment.canary_alert import canary_alert
 from mlguide_assets.experiment.canary_day import Look, look_at_canary, stop_canary
 from mlguide_assets.experiment.canary_record import canary_steps, running_canary
 from mlguide_assets.experiment.columns import COLUMNS
@@ -296,7 +296,7 @@ def test_a_person_stops_it_for_plan_and_servers_and_no_alert_opens(harmless: Wor
     assert (last["version"], last["verdict"], last["decided_by"]) == ("2", "aborted", "person:me")
     assert last["reasons"] == ["Support calls."]
     assert (read_routes(world.house.bundles), pointed_version(world.house.bundles, CHALLENGER)) == ((), None)
-    assert canary_aborted(world.lake) is None
+    assert canary_alert(world.lake) is None
     found = world.live()
     assert (found.progress, world.seen(), world.actions()) == (None, set(), ["start", "stop"])
     with pytest.raises(InputError, match="none to stop"):
@@ -323,13 +323,13 @@ def test_what_a_crash_leaves_of_a_stop_the_next_look_does(harmless: World, monke
 def test_an_abort_opens_an_alert_until_another_version_goes_live(house: House) -> None:
     world = World(house, harm=8.0)
     while world.live().progress.share:  # type: ignore[union-attr]
-        assert canary_aborted(world.lake) is None
-    found = canary_aborted(world.lake)
+        assert canary_alert(world.lake) is None
+    found = canary_alert(world.lake)
     assert found is not None
     assert found.happened.startswith("It is significantly harmful")
     assert found.facts == {"model_version": "2", "champion": "1"}
     house.decide("c", "canary")
-    assert canary_aborted(world.lake) is None
+    assert canary_alert(world.lake) is None
 
 
 def test_status_and_stop_on_the_command_line(harmless: World) -> None:

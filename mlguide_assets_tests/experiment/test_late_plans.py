@@ -13,9 +13,10 @@ from mlguide_assets.experiment.actions import tables_of_actions
 from mlguide_assets.experiment.day import expose_day, look_day
 from mlguide_assets.experiment.ledger import find, results, running
 from mlguide_assets.experiment.off_policy.comparing import late_plans
-from mlguide_assets.experiment.plan_alert import EXPERIMENT_PLANS, plan_warnings
+from mlguide_assets.experiment.plan_alert import plan_warnings
 from mlguide_assets.experiment.plan_faults import plan_faults
 from mlguide_assets.experiment.plans import late_plan
+from mlguide_assets.observe.alerts.alert import EXPERIMENT_PLANS
 from mlguide_assets.observe.runbook import runbook_of
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.retrain.outcomes import incidents

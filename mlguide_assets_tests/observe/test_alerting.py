@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mlguide_assets.observe.alerting import WEBHOOK_VARIABLE, drifted, dropped, raise_or_resolve, unexpected
+from mlguide_assets.observe.alerting import WEBHOOK_VARIABLE, drift_alert, drop_alert, gap_alert, raise_or_resolve
 from mlguide_assets.observe.alerts.book import AlertBook
-from mlguide_assets.observe.failed_runs import BY_HAND, Work, failed_run
+from mlguide_assets.observe.failed_runs import BY_HAND, Work, failed_run_alert
 from mlguide_assets_tests.observe.receivers import receiver
 
 NOW = datetime(2026, 3, 10, tzinfo=UTC)
@@ -47,15 +47,15 @@ def days(*levels: str, source: str = "sends") -> list[dict[str, object]]:
     ],
 )
 def test_two_days_in_a_row_are_reported_and_a_week_without_ends_it(levels: tuple[str, ...], since: int | None) -> None:
-    alert = drifted(days(*levels), "sends")
+    alert = drift_alert(days(*levels), "sends")
     assert (alert and alert.since.day) == since
-    assert drifted(days(*levels), "traffic") is None
+    assert drift_alert(days(*levels), "traffic") is None
 
 
 def test_a_new_champion_begins_without_an_alert() -> None:
     found = days("act", "act", "none")
-    assert drifted(found, "sends") is not None
-    assert drifted([*found[:-1], {**found[-1], "model_version": "4"}], "sends") is None
+    assert drift_alert(found, "sends") is not None
+    assert drift_alert([*found[:-1], {**found[-1], "model_version": "4"}], "sends") is None
 
 
 def test_an_incident_is_reported_once_and_its_end_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +63,7 @@ def test_an_incident_is_reported_once_and_its_end_once(tmp_path: Path, monkeypat
         monkeypatch.setenv(WEBHOOK_VARIABLE, hook.url)
         book = AlertBook(tmp_path)
         for hour, levels in enumerate([("act", "act"), ("act", "act", "act"), ("act", "act", "none"), ("none",) * 4]):
-            raise_or_resolve(book, "drift-sends", drifted(days(*levels), "sends"), NOW + timedelta(hours=hour))
+            raise_or_resolve(book, "drift-sends", drift_alert(days(*levels), "sends"), NOW + timedelta(hours=hour))
     assert hook.events == ["opened", "resolved"]
     assert "2026-03-02: It is act." in hook.received[0]["alert"]["happened"]
 
@@ -89,7 +89,7 @@ def verdicts(*found: str) -> list[dict[str, object]]:
     ],
 )
 def test_a_drop_is_reported_once_windows_that_share_no_day_have_it(found: tuple[str, ...], since: int | None) -> None:
-    alert = dropped(verdicts(*found))
+    alert = drop_alert(verdicts(*found))
     assert (alert and alert.since.day) == since
 
 
@@ -105,8 +105,8 @@ def gaps(*seen: bool | None) -> list[dict[str, object]]:
 
 def test_a_gap_that_lasts_is_reported_as_concept_drift() -> None:
     lasting = [True] * 8
-    assert unexpected(gaps(*lasting[1:])) is unexpected(gaps(*lasting, False)) is unexpected([]) is None
-    alert = unexpected(gaps(False, True, None, *lasting[2:]))
+    assert gap_alert(gaps(*lasting[1:])) is gap_alert(gaps(*lasting, False)) is gap_alert([]) is None
+    alert = gap_alert(gaps(False, True, None, *lasting[2:]))
     assert alert is not None
     assert (alert.level, alert.since.day) == ("warn", 2)
     assert alert.happened.startswith("roc_auc over the 7 days to 2026-03-09 is 0.6000, where 0.8000 was expected")
@@ -115,7 +115,7 @@ def test_a_gap_that_lasts_is_reported_as_concept_drift() -> None:
 @pytest.mark.parametrize(("metric", "worse"), [("roc_auc", -1), ("log_loss", 1)])
 def test_outcomes_that_are_better_than_expected_are_no_incident(metric: str, worse: int) -> None:
     def alert(sign: int) -> object:
-        return unexpected([{**row, "metric": metric, "value": sign * 0.2} for row in gaps(*[True] * 8)])
+        return gap_alert([{**row, "metric": metric, "value": sign * 0.2} for row in gaps(*[True] * 8)])
 
     assert alert(worse) is not None
     assert alert(-worse) is None
@@ -125,16 +125,16 @@ def test_alerts_carry_what_they_cost() -> None:
     """That of the last day for drift; a table from before days had a price has none."""
     priced = [{**day, "cost_effect": cost} for day, cost in zip(days("act", "act"), (1.0, -2.5), strict=True)]
     alerts = [
-        drifted(priced, "sends"),
-        drifted(days("act", "act"), "sends"),
-        dropped(verdicts(*["dropped"] * 8), cost_effect=3.5),
-        unexpected(gaps(*[True] * 8), cost_effect=4.5),
+        drift_alert(priced, "sends"),
+        drift_alert(days("act", "act"), "sends"),
+        drop_alert(verdicts(*["dropped"] * 8), cost_effect=3.5),
+        gap_alert(gaps(*[True] * 8), cost_effect=4.5),
     ]
     assert [alert and alert.cost_effect for alert in alerts] == [-2.5, None, 3.5, 4.5]
 
 
 def test_an_alert_of_a_failed_run_says_what_to_do() -> None:
-    alert = failed_run(Work("retraining_job"), "abc", "The disk is full.", NOW)
+    alert = failed_run_alert(Work("retraining_job"), "abc", "The disk is full.", NOW)
     assert (alert.key, alert.title) == ("failure-retraining_job", "A run of retraining_job failed")
     assert "abc" in alert.next_step
     assert "The disk is full." in alert.happened
@@ -165,7 +165,7 @@ PLAN = ("batch_predictions", "best_offer", "send_plan")
 )
 def test_a_failure_is_named_for_what_was_to_be_made(work: Work, key: str, title: str) -> None:
     assert (work.key, work.title) == (key, title)
-    alert = failed_run(work, "abc", "No.", NOW)
+    alert = failed_run_alert(work, "abc", "No.", NOW)
     assert "__" not in f"{alert.key} {alert.title} {alert.happened} {alert.next_step}"
     assert Work.from_facts(alert.facts) == work
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mlguide_assets.define.loading import load_problem
-from mlguide_assets.observe.missing_outcomes import age_of_performance, missing_outcomes
+from mlguide_assets.observe.missing_outcomes import age_of_performance, missing_outcomes, missing_outcomes_alert
 
 PROBLEM = load_problem("planeswalker")
 FIRST = date(2026, 1, 1)
@@ -42,25 +42,26 @@ def landed(*known: int, decisions: int = 10) -> list[dict[str, Any]]:
 def test_outcomes_are_missing_where_they_came_and_then_did_not_for_a_week(
     days: list[dict[str, Any]], missing: tuple[date, int] | None
 ) -> None:
-    found = missing_outcomes(days)
+    found = missing_outcomes(days, PROBLEM)
     assert (found and (found.since, found.decisions)) == missing
 
 
 def test_days_without_decisions_are_neither() -> None:
     known = landed(*[10] * 20)[:20]
     empty = [{"day": FIRST + at * DAY, "rows": 5, "decisions": 0, "matured": 0, "known": 0} for at in range(20, 40)]
-    assert missing_outcomes([*known, *empty]) is None
+    assert missing_outcomes([*known, *empty], PROBLEM) is None
     assert age_of_performance(FIRST + 19 * DAY, [*known, *empty]) is None
 
 
 def test_the_alert_says_since_when_and_of_which_column() -> None:
-    found = missing_outcomes(landed(*[9] * 20, *[0] * 7))
+    found = missing_outcomes(days := landed(*[9] * 20, *[0] * 7), PROBLEM)
     assert found is not None
-    assert found.said(PROBLEM) == (
+    assert found.sentence == (
         "No outcome has come for the 70 sends of 2026-01-21 to 2026-01-27, whose time for one (label.window) is over; "
         "of those before, 90% had one. Look at what fills the column unsubscribed of the source"
     )
-    alert = found.alert(PROBLEM)
+    alert = missing_outcomes_alert(days, PROBLEM)
+    assert alert is not None
     assert (alert.key, alert.kind, alert.since.date()) == ("outcomes-missing", "data", date(2026, 1, 21))
     assert "not measured after 2026-01-20" in alert.severity
 

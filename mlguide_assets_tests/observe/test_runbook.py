@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -11,11 +12,15 @@ from typer.main import get_command
 
 from mlguide_assets.cli import app
 from mlguide_assets.define.training import Costs
-from mlguide_assets.observe.alerts.alert import Alert, Kind
+from mlguide_assets.observe.alerts.alert import ROLLBACK, Alert, Kind
 from mlguide_assets.observe.alerts.incidents import Incident
 from mlguide_assets.observe.cost_effect import last_window, ranked, window_cost
 from mlguide_assets.observe.runbook import BY_KEY, BY_KIND, runbook_of
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.retrain.outcomes import incidents
+from mlguide_assets.settings import Home
 from mlguide_assets.train.decisions import decision_metrics
+from mlguide_assets_tests.samples import sample_problem
 
 NOW = datetime(2026, 3, 10, tzinfo=UTC)
 ALERT = Alert("drift-sends", "drift", "act", "Drift", "It drifted.", NOW, "Badly.", "Look.")
@@ -60,7 +65,12 @@ def test_every_alert_has_a_runbook_whose_command_exists() -> None:
             commands = getattr(commands[word], "commands", {})
         assert runbook.meaning
         assert runbook.action
-    assert runbook_of("rollback", "performance") != BY_KIND["performance"]
+    assert runbook_of(ROLLBACK, "performance") != BY_KIND["performance"]
+
+
+def test_what_has_a_runbook_of_its_own_is_an_incident_that_can_open(tmp_path: Path) -> None:
+    found = incidents(Home(tmp_path), Lake(tmp_path), sample_problem("anywhere"), today=NOW.date())
+    assert BY_KEY.keys() <= found.keys()
 
 
 def test_a_cost_that_json_cannot_hold_is_refused() -> None:

@@ -9,6 +9,11 @@ from typing import Any, Literal, get_args
 Kind = Literal["drift", "performance", "failure", "serving", "data"]
 Level = Literal["warn", "act"]
 
+PERFORMANCE_DROP, PERFORMANCE_GAP, ROLLBACK = "performance-drop", "performance-gap", "rollback"
+OUTCOMES_MISSING, ROWS_LOST, DATA_OLD = "outcomes-missing", "rows-lost", "data-old"
+CANARY_ABORT, EXPERIMENT_PLANS = "canary-abort", "experiment-plans"
+"""Keys of incidents of which there is one at a time. A run that failed has a key of its own, see `failed_runs`."""
+
 RANK = {level: rank for rank, level in enumerate(get_args(Level))}
 
 
@@ -50,6 +55,15 @@ class Alert:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Alert":
         return cls(**{**content, "since": datetime.fromisoformat(content["since"])})
+
+
+def drift_key(source: str) -> str:
+    """The key of the incident that a source drifts, such as the sends or the traffic.
+
+    >>> drift_key("sends")
+    'drift-sends'
+    """
+    return f"drift-{source}"
 
 
 def written(instant: datetime) -> str:

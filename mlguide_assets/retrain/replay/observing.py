@@ -13,6 +13,7 @@ from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.deploy.history import ABORTED, CANARY, GATE, KEPT, PROMOTED, ROLLED_BACK, WAITING, decisions
 from mlguide_assets.experiment.tables import RESULTS
 from mlguide_assets.observe.alerting import book_of
+from mlguide_assets.observe.alerts.alert import ROLLBACK
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.retrain.replay.events import Event, Kind
 from mlguide_assets.retrain.replay.scenario import Scenario
@@ -81,10 +82,10 @@ class Observer:
         for key in sorted(open_now.keys() - self._open):
             alert = open_now[key].alert
             # A rollback is reported with its decision.
-            if alert.key != "rollback":
+            if alert.key != ROLLBACK:
                 kind: Kind = "drift" if alert.kind == "drift" else "performance"
                 yield Event(day, "noticed", kind, f"alert: {alert.title}", alarm=True)
-        for key in sorted(self._open - open_now.keys() - {"rollback"}):
+        for key in sorted(self._open - open_now.keys() - {ROLLBACK}):
             yield Event(day, "noticed", "performance", f"resolved: {key}")
         self._open = frozenset(open_now)
 

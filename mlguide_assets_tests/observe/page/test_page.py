@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from mlguide_assets.observe.alerting import unexpected
+from mlguide_assets.observe.alerting import gap_alert
 from mlguide_assets.observe.drift_table import WHOLE
 from mlguide_assets.observe.page.page import SECTIONS, page
 from mlguide_assets.observe.page.report_data import Champion, ReportData
@@ -162,7 +162,7 @@ def test_windows_that_share_days_are_one_witness_as_for_the_alert(
     found = replace(everything, gaps=gaps)
     assert f"{said_of_it} its probabilities expect" in said(found, "state")
     for metric in (found.metric, "base_rate"):
-        alert = unexpected([row for row in gaps if row["metric"] == metric])
+        alert = gap_alert([row for row in gaps if row["metric"] == metric])
         assert (alert is not None) is (windows > 7)
     shared = f"in the last {windows} in a row, which share days."
     assert (shared in said(found, "performance")) is (windows == 7)
