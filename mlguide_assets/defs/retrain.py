@@ -178,7 +178,7 @@ def alert_on_performance(context: dg.SensorEvaluationContext, workspace: Workspa
     from datetime import UTC, datetime
 
     from mlguide_assets.observe.alerting import book_of, raise_or_resolve
-    from mlguide_assets.retrain.outcomes import incidents
+    from mlguide_assets.retrain.incidents import incidents
 
     home, now = workspace.home, datetime.now(UTC)
     found = incidents(home, workspace.lake, workspace.problem, today=now.date())

@@ -19,7 +19,7 @@ from mlguide_assets.experiment.plans import late_plan
 from mlguide_assets.observe.alerts.alert import EXPERIMENT_PLANS
 from mlguide_assets.observe.runbook import runbook_of
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets.retrain.outcomes import incidents
+from mlguide_assets.retrain.incidents import incidents
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.email_case import SEND_PLAN
 from mlguide_assets_tests.experiment.files import PROBLEM

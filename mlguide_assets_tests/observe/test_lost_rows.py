@@ -11,7 +11,7 @@ from mlguide_assets.observe.lost_rows import LostRows, lost_parts, lost_rows, mo
 from mlguide_assets.observe.source_warnings import source_warnings
 from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets.retrain.outcomes import incidents
+from mlguide_assets.retrain.incidents import incidents
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.samples import sample_problem
 

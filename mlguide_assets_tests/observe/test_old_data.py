@@ -10,7 +10,7 @@ import pytest
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.observe.old_data import old_data
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets.retrain.outcomes import incidents
+from mlguide_assets.retrain.incidents import incidents
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.samples import sample_problem
 

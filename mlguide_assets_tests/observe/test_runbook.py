@@ -17,7 +17,7 @@ from mlguide_assets.observe.alerts.incidents import Incident
 from mlguide_assets.observe.cost_effect import last_window, ranked, window_cost
 from mlguide_assets.observe.runbook import BY_KEY, BY_KIND, runbook_of
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets.retrain.outcomes import incidents
+from mlguide_assets.retrain.incidents import incidents
 from mlguide_assets.settings import Home
 from mlguide_assets.train.decisions import decision_metrics
 from mlguide_assets_tests.samples import sample_problem

@@ -11,7 +11,8 @@ import pytest
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.deploy.history import record
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets.retrain.outcomes import land_decisions, note_failure, rollback_alert
+from mlguide_assets.retrain.incidents import rollback_alert
+from mlguide_assets.retrain.outcomes import land_decisions, note_failure
 from mlguide_assets.retrain.ticks import (
     RETRAINING_DECISIONS,
     ROLL_BACK,

@@ -3,7 +3,7 @@
 import pytest
 
 from mlguide_assets.define.training import Costs
-from mlguide_assets.retrain.outcomes import cost_effects
+from mlguide_assets.retrain.incidents import cost_effects
 
 COSTS = Costs(missed=10, false_alarm=1)
 METRICS = {
