@@ -93,50 +93,71 @@ class DayDrift:
     sentence: str
 
 
-def build_reference(champion: Bundle) -> Profile | None:
+@dataclass(frozen=True, eq=False)
+class DaySample:
+    """What is compared of a day, or of the window that ends with it.
+
+    Attributes:
+        rows: of the days that are tested, as `rows.scored_on` gives them.
+        traffic: of the same days, as `rows.logged_traffic` gives it; nothing is said of none.
+        earlier: decisions on earlier days like the last one, see `days_alike`.
+        signature: identifies what is tested, from `drift_windows.signature_of`.
+        final: all outcomes are, by the data's clock. The label is tested then; a missing one counts as missing.
+        together: what the domain classifier finds of the decisions; without it, it has no row.
+        expected: when a window that waits for more decisions will be tested, if that is known.
+    """
+
+    window: DriftWindow
+    rows: ibis.Table
+    traffic: pa.Table
+    earlier: Sequence[int]
+    signature: str = ""
+    final: bool = True
+    together: Separation | None = None
+    expected: date | None = None
+
+
+def profile_of(champion: Bundle) -> Profile | None:
     """The champion's reference profile; None where it was trained before drift monitoring existed."""
     path = champion.folder / PROFILE
     return Profile.from_json(path.read_bytes()) if path.is_file() else None
 
 
-def drift_of_day(
-    window: DriftWindow,
-    *,
-    rows: ibis.Table,
-    traffic: pa.Table,
-    earlier: Sequence[int],
-    champion: Bundle,
-    profile: Profile,
-    problem: Problem,
-    min_rows: int = 500,
-    signature: str = "",
-    final: bool = True,
-    together: Separation | None = None,
-    expected: date | None = None,
-) -> DayDrift:
+def drift_of_day(sample: DaySample, *, version: str, profile: Profile, problem: Problem) -> DayDrift:
     """Compare a day, or the window that ends with it, with the reference.
 
+    Fewer decisions or requests than `watching.min_rows` of the problem are not tested.
+
     Args:
-        rows: of the days that are tested, as `rows.scored_on` gives them.
-        traffic: of the same days, as `rows.logged_traffic` gives it; nothing is said of none.
-        earlier: decisions on earlier days like the last one, see `days_alike`.
-        min_rows: fewer are not tested.
-        signature: identifies what is tested, from `drift_windows.signature_of`.
-        final: all outcomes are, by the data's clock. The label is tested then; a missing one counts as missing.
-        together: what the domain classifier finds of its decisions; without it, it has no row.
-        expected: when a window that waits for more decisions will be tested, if that is known.
+        version: of the champion.
+        profile: the champion's reference.
     """
-    day, tested_days = window.last, (window.last - window.tested_from).days + 1
-    profile = profile.on(day - timedelta(days=tested_days // 2), tested_days)
+    window = sample.window
+    tested_days = (window.last - window.tested_from).days + 1
+    profile = profile.on(window.last - timedelta(days=tested_days // 2), tested_days)
+    decided, level, sentence = _of_decisions(sample, profile, problem)
+    fixed = {
+        "day": window.last.isoformat(),
+        "model_version": version,
+        "signature": sample.signature,
+        "window_days": tested_days,
+    }
+    found = [*decided, *_of_traffic(sample.traffic, profile, problem)]
+    return DayDrift(small_table([{**fixed, **row} for row in found], SCHEMA), level, sentence)
+
+
+def _of_decisions(sample: DaySample, profile: Profile, problem: Problem) -> tuple[list[dict[str, Any]], Level, str]:
+    """The rows on each column, the volume, all columns and the classifier; and the level and sentence of them all."""
+    window, together, min_rows = sample.window, sample.together, problem.watching.min_rows
     label, source = problem.label.column, problem.decision.plural
-    known = [column.name for column in profile.columns if final or column.name != label]
-    decided = rows.drop(*problem.decision.keys, "matured_at", *([] if final else [label]))
+    known = [column.name for column in profile.columns if sample.final or column.name != label]
+    decided = sample.rows.drop(*problem.decision.keys, "matured_at", *([] if sample.final else [label]))
     of_rows = _compared(decided, profile.only(known), min_rows)
-    volume = check_volume(_rows_on(day, rows, problem), earlier)
+    volume = check_volume(_rows_on(window.last, sample.rows, problem), sample.earlier)
     others = [volume, *([together.finding] if together else [])]
     verdicts = [(each.level, f"{each.reason}.") for each in others if each.level != "too_few"]
     # The first of equals: what the columns say comes first.
-    of_columns = of_rows.level, _said(of_rows, window, source, min_rows, expected)
+    of_columns = of_rows.level, _said(of_rows, window, source, min_rows, sample.expected)
     level, sentence = max([of_columns, *verdicts], key=lambda each: LEVELS.index(each[0]))
     whole = {"source": source, "rows": of_rows.rows}
     found = [
@@ -147,19 +168,17 @@ def drift_of_day(
     if together:
         numbers = {"statistic": together.auc, "p_value": together.p_value}
         found.append({**whole, "column": TOGETHER, **numbers, **_fields(together.finding)})
-    if traffic.num_rows:
-        requested = [column.name for column in profile.columns if column.name != label]
-        of_traffic = _compared(ibis.memtable(traffic), profile.only(requested), min_rows)
-        verdict = {"level": of_traffic.level, "reason": of_traffic.sentence, "cost_effect": _cost_effect(of_traffic)}
-        found += _rows(of_traffic, TRAFFIC)
-        found.append({"source": TRAFFIC, "column": WHOLE, "rows": traffic.num_rows, **verdict})
-    fixed = {
-        "day": day.isoformat(),
-        "model_version": champion.version,
-        "signature": signature,
-        "window_days": tested_days,
-    }
-    return DayDrift(small_table([{**fixed, **row} for row in found], SCHEMA), level, sentence)
+    return found, level, sentence
+
+
+def _of_traffic(traffic: pa.Table, profile: Profile, problem: Problem) -> list[dict[str, Any]]:
+    """The rows on each column of the requests, and on all of them; none without a request."""
+    if not traffic.num_rows:
+        return []
+    requested = [column.name for column in profile.columns if column.name != problem.label.column]
+    found = _compared(ibis.memtable(traffic), profile.only(requested), problem.watching.min_rows)
+    verdict = {"level": found.level, "reason": found.sentence, "cost_effect": _cost_effect(found)}
+    return [*_rows(found, TRAFFIC), {"source": TRAFFIC, "column": WHOLE, "rows": traffic.num_rows, **verdict}]
 
 
 def _traffic(prediction_log: ibis.Table, window: DriftWindow, problem: Problem, min_rows: int) -> pa.Table:
@@ -251,7 +270,7 @@ def check_days(
     Raises:
         InputError: the champion was trained before drift monitoring existed.
     """
-    profile = build_reference(champion)
+    profile = profile_of(champion)
     if profile is None:
         raise InputError(
             f"The champion, version {champion.version}, has no reference profile, since it was trained before drift "
@@ -268,18 +287,15 @@ def check_days(
         rows = scored_on(engine, of_days, champion, scratch / f"{day}.parquet")
         # The classifier's null is of single days.
         alone = window.is_enough and window.days == 1
-        found[day] = drift_of_day(
+        sample = DaySample(
             window,
-            rows=rows,
+            rows,
             traffic=_traffic(prediction_log, window, problem, min_rows),
             earlier=days_alike(counts, day, problem),
-            champion=champion,
-            profile=profile,
-            problem=problem,
-            min_rows=min_rows,
             signature=signature_of(window, known),
             final=is_final(window, known),
             together=classifier.separation(rows) if alone else None,
             expected=None if window.is_enough else expected_day(window, known, min_rows=min_rows),
         )
+        found[day] = drift_of_day(sample, version=champion.version, profile=profile, problem=problem)
     return found

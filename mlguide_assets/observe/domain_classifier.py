@@ -25,7 +25,7 @@ import pyarrow as pa
 from mlguide_assets.define.decision import Decision, counted
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle
-from mlguide_assets.observe.drift_reports import test_window
+from mlguide_assets.observe.drift_reports import window_of_test
 from mlguide_assets.observe.quality import Finding, Level
 from mlguide_assets.observe.rows import rows_of_days, rows_of_some_units
 from mlguide_assets.prepare.files import replace_file
@@ -213,7 +213,7 @@ class _ClassifierInputs:
 @lru_cache(maxsize=1)
 def _classifier(inputs: _ClassifierInputs) -> DomainClassifier:
     features, champion, profile, problem = inputs.made_of
-    window = test_window(champion)
+    window = window_of_test(champion)
     reference = rows_of_days(features, problem, first=window.first, last=window.last)
     encoding, seed = load_model(champion.folder).encoding, problem.evaluation.seed
     return DomainClassifier(reference, encoding, profile, problem.decision, seed, inputs.kept)

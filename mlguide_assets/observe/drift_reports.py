@@ -48,7 +48,7 @@ def stretch_due(levels: Mapping[str, str], reports: Path, *, days: int) -> Stret
     return Stretch(date.fromisoformat(since[0]), date.fromisoformat(since[-1]))
 
 
-def test_window(champion: Bundle) -> Stretch:
+def window_of_test(champion: Bundle) -> Stretch:
     """The days of the decisions that the champion was evaluated on."""
     facts = metadata_of(champion)
     return Stretch(date.fromisoformat(facts["test_first"]), date.fromisoformat(facts["test_last"]))
@@ -66,7 +66,8 @@ def report_on(
         InputError: the disk is full.
     """
     sides = [
-        rows_of_days(features, problem, first=each.first, last=each.last) for each in (test_window(champion), stretch)
+        rows_of_days(features, problem, first=each.first, last=each.last)
+        for each in (window_of_test(champion), stretch)
     ]
     rows = [each.count().to_pyarrow().as_py() for each in sides]
     if not all(rows):

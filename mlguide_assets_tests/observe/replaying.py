@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, champion, export_bundle, set_champion
-from mlguide_assets.observe.data_drift import DayDrift, build_reference, days_alike, drift_of_day
+from mlguide_assets.observe.data_drift import DayDrift, DaySample, days_alike, drift_of_day, profile_of
 from mlguide_assets.observe.domain_classifier import classifier_of
 from mlguide_assets.observe.drift_windows import DriftWindow
 from mlguide_assets.observe.rows import scored_rows
@@ -80,25 +80,21 @@ class Replay:
         rows = ibis.memtable(self.features(world))
         counted = rows.group_by(day=rows.delivered_at.date()).aggregate(n=rows.count()).to_pyarrow().to_pylist()
         counts = {each["day"]: each["n"] for each in counted}
-        profile = build_reference(self.champion)
+        profile = profile_of(self.champion)
         assert profile is not None
         classifier = classifier_of(rows, self.champion, profile, self.problem) if together else None
         for day in sorted(counts):
             # The last day of a world may be a part of one.
             if (since or self.trained) <= day < max(counts):
                 of_day = scored_rows(rows, self.champion, self.problem, first=day, last=day)
-                yield (
-                    day,
-                    drift_of_day(
-                        DriftWindow(day, day, of_day.num_rows, of_day.num_rows >= self.problem.watching.min_rows),
-                        rows=ibis.memtable(of_day),
-                        traffic=pa.table({"user_id": pa.array([], pa.int64())}),
-                        earlier=days_alike(counts, day, self.problem),
-                        champion=self.champion,
-                        profile=profile,
-                        problem=self.problem,
-                        # In a simulated world every outcome is known in the end.
-                        final=of_day.num_rows > 0 and of_day["unsubscribed"].null_count == 0,
-                        together=classifier.separation(ibis.memtable(of_day)) if classifier else None,
-                    ),
+                sample = DaySample(
+                    DriftWindow(day, day, of_day.num_rows, of_day.num_rows >= self.problem.watching.min_rows),
+                    rows=ibis.memtable(of_day),
+                    traffic=pa.table({"user_id": pa.array([], pa.int64())}),
+                    earlier=days_alike(counts, day, self.problem),
+                    # In a simulated world every outcome is known in the end.
+                    final=of_day.num_rows > 0 and of_day["unsubscribed"].null_count == 0,
+                    together=classifier.separation(ibis.memtable(of_day)) if classifier else None,
                 )
+                version = self.champion.version
+                yield day, drift_of_day(sample, version=version, profile=profile, problem=self.problem)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from mlguide_assets.observe.data_drift import SCHEMA, build_reference, drift_of_day
+from mlguide_assets.observe.data_drift import SCHEMA, DayDrift, DaySample, drift_of_day, profile_of
 from mlguide_assets.observe.domain_classifier import Separation
 from mlguide_assets.observe.drift_table import TOGETHER, TRAFFIC, VOLUME, WHOLE
 from mlguide_assets.observe.drift_windows import DriftWindow
@@ -40,22 +40,28 @@ def day(replay: Replay) -> pa.Table:
     return scored_rows(features, replay.champion, replay.problem, first=replay.trained, last=replay.trained)
 
 
+def drift_on(
+    replay: Replay,
+    sends: pa.Table,
+    traffic: pa.Table = NOBODY,
+    earlier: tuple[int, ...] = (),
+    *,
+    final: bool = True,
+    together: Separation | None = None,
+) -> DayDrift:
+    """The verdicts on the day after the champion was trained, where 300 sends are enough."""
+    problem, profile = replay.problem, profile_of(replay.champion)
+    assert profile is not None
+    problem = problem.model_copy(update={"watching": problem.watching.model_copy(update={"min_rows": 300})})
+    window = DriftWindow(replay.trained, replay.trained, sends.num_rows, sends.num_rows >= 300)
+    sample = DaySample(window, ibis.memtable(sends), traffic, earlier, final=final, together=together)
+    return drift_of_day(sample, version=replay.champion.version, profile=profile, problem=problem)
+
+
 def levels_of(
     replay: Replay, sends: pa.Table, traffic: pa.Table = NOBODY, earlier: tuple[int, ...] = (), *, final: bool = True
 ) -> dict[str, str]:
-    profile = build_reference(replay.champion)
-    assert profile is not None
-    found = drift_of_day(
-        DriftWindow(replay.trained, replay.trained, sends.num_rows, sends.num_rows >= 300),
-        rows=ibis.memtable(sends),
-        traffic=traffic,
-        earlier=earlier,
-        champion=replay.champion,
-        profile=profile,
-        problem=replay.problem,
-        min_rows=300,
-        final=final,
-    )
+    found = drift_on(replay, sends, traffic, earlier, final=final)
     assert found.table.schema == SCHEMA
     return {f"{row['source']}.{row['column']}": row["level"] for row in found.table.to_pylist()}
 
@@ -63,21 +69,12 @@ def levels_of(
 def test_the_price_of_a_day_is_what_its_scores_say(replay: Replay, day: pa.Table) -> None:
     """Twice the chance of losing the user: the effect by bins is near that of the rows themselves."""
     riskier = replaced(day, "probability", np.minimum(2 * day["probability"].to_numpy(), 1))
-    profile = build_reference(replay.champion)
+    profile = profile_of(replay.champion)
     assert profile is not None
     (score,) = profile.only(["probability"]).columns
     usual = np.dot(score.costs, score.counts) / score.rows
     expected = 1000 * (expected_costs(riskier["probability"].to_numpy(), replay.problem.costs).mean() - usual)
-    found = drift_of_day(
-        DriftWindow(replay.trained, replay.trained, riskier.num_rows, is_enough=True),
-        rows=ibis.memtable(riskier),
-        traffic=NOBODY,
-        earlier=(),
-        champion=replay.champion,
-        profile=profile,
-        problem=replay.problem,
-        min_rows=300,
-    )
+    found = drift_on(replay, riskier)
     (whole,) = [row for row in found.table.to_pylist() if row["column"] == WHOLE]
     assert whole["cost_effect"] == pytest.approx(expected, rel=0.25)
     assert whole["cost_effect"] > 0
@@ -86,19 +83,7 @@ def test_the_price_of_a_day_is_what_its_scores_say(replay: Replay, day: pa.Table
 
 @pytest.mark.parametrize(("auc", "level"), [(0.6, "warn"), (0.5, "none")])
 def test_the_classifier_has_a_row_and_can_warn_of_a_day(replay: Replay, day: pa.Table, auc: float, level: str) -> None:
-    profile = build_reference(replay.champion)
-    assert profile is not None
-    found = drift_of_day(
-        DriftWindow(replay.trained, replay.trained, day.num_rows, is_enough=True),
-        rows=ibis.memtable(day),
-        traffic=NOBODY,
-        earlier=(),
-        champion=replay.champion,
-        profile=profile,
-        problem=replay.problem,
-        min_rows=300,
-        together=Separation(auc, tuple(np.linspace(0.49, 0.51, 60))),
-    )
+    found = drift_on(replay, day, together=Separation(auc, tuple(np.linspace(0.49, 0.51, 60))))
     rows = {row["column"]: row for row in found.table.to_pylist()}
     assert (rows[TOGETHER]["level"], rows[TOGETHER]["statistic"]) == (level, auc)
     assert rows[WHOLE]["level"] == found.level == level
@@ -181,4 +166,4 @@ def test_what_the_api_was_asked_is_evaluated_by_itself(replay: Replay, day: pa.T
 
 
 def test_a_champion_of_before_drift_was_watched_has_no_reference(replay: Replay, tmp_path: Path) -> None:
-    assert build_reference(replace(replay.champion, folder=tmp_path)) is None
+    assert profile_of(replace(replay.champion, folder=tmp_path)) is None
