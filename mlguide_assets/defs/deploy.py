@@ -168,7 +168,7 @@ def _feature_store(noun: str, table: str) -> dg.AssetsDefinition:
         state = entity_state(tables_of(lake, problem), problem, noun, as_of)
         snapshot = lake.write_partition(table, day, state)
         metadata = {"as_of": as_of.isoformat()}
-        if as_of.date() == newest and (skipped := skipped_days(scored, newest)):
+        if skipped := skipped_days(scored, as_of.date(), newest):
             context.log.warning(skipped)
             metadata["skipped"] = skipped
         return dg.MaterializeResult(

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
-from mlguide_assets.defs.days import known_days
+from mlguide_assets.defs.days import known_days, today
 from mlguide_assets.defs.ended_runs import why_it_failed, work_of
 from mlguide_assets.defs.run_requests import LOOK_EVERY, REASON, reading, run_request_for_range
 from mlguide_assets.defs.workspace import (
@@ -20,9 +20,6 @@ from mlguide_assets.defs.workspace import (
     keys_of,
     other_problem,
 )
-
-if TYPE_CHECKING:
-    from mlguide_assets.deploy.bundle import Bundle
 
 GROUP = "observe"
 DECISION = PROBLEM.decision
@@ -91,70 +88,29 @@ def data_drift(
 ) -> dg.Output[Any]:
     from mlguide_assets.deploy.bundle import champion
     from mlguide_assets.observe.data_drift import check_days, no_drift
-    from mlguide_assets.observe.drift_reports import report_on, stretch_due
-    from mlguide_assets.observe.drift_table import levels
+    from mlguide_assets.observe.drift_reports import report_if_due
+    from mlguide_assets.observe.new_days import days_of_run
 
     problem, lake, current = workspace.problem, workspace.lake, champion(workspace.home.bundles(workspace.problem.key))
     if current is None:
         return dg.Output(dict.fromkeys(context.partition_keys, no_drift()), metadata={"level": "no champion"})
+    requested, landed = [*map(date.fromisoformat, context.partition_keys)], landed_days.to_pyarrow().to_pylist()
+    days = days_of_run(
+        requested, landed, lake, current, problem, today=today(workspace), only_changed=REASON in context.run.tags
+    )
     features, reports = lake.open(problem.features_table), workspace.home.drift_reports(problem.key)
     with lake.scratch("What is compared") as scratch:
         checked = check_days(
-            _days_of_run(context, workspace, current, landed_days),
-            lake.engine,
-            features=features,
-            prediction_log=prediction_log,
-            landed=landed_days,
-            champion=current,
-            problem=problem,
-            scratch=scratch,
-            reports=reports,
-        )
+            days, lake.engine, features=features, prediction_log=prediction_log, landed=landed_days,
+            champion=current, problem=problem, scratch=scratch, reports=reports,
+        )  # fmt: skip
     for day, drift in checked.items():
         context.add_asset_metadata({"level": drift.level, "verdict": drift.sentence}, partition_key=day.isoformat())
-    found = levels(lake, current.version) | {day.isoformat(): drift.level for day, drift in checked.items()}
-    stretch = stretch_due(found, reports, days=problem.watching.report_days) if checked else None
+    found = {day: drift.level for day, drift in checked.items()}
+    path = report_if_due(found, lake, features=features, champion=current, problem=problem, reports=reports)
     metadata: dict[str, Any] = {"days_tested": len(checked)}
-    if stretch is not None:
-        path = report_on(stretch, features=features, champion=current, problem=problem, reports=reports)
-        metadata |= {"report": dg.MetadataValue.path(str(path))} if path else {}
+    metadata |= {"report": dg.MetadataValue.path(str(path))} if path else {}
     return dg.Output({day.isoformat(): drift.table for day, drift in checked.items()}, metadata=metadata)
-
-
-def _days_of_run(
-    context: dg.AssetExecutionContext, workspace: Workspace, champion: "Bundle", landed_days: Any
-) -> list[date]:
-    """The days to check: those that have landed, and of a range that a sensor requests, those that have changed.
-
-    Raises:
-        InputError: a person requests a day that has not landed.
-    """
-    from mlguide_assets.defs.days import today
-    from mlguide_assets.deploy.bundle import metadata_of
-    from mlguide_assets.errors import InputError
-    from mlguide_assets.observe.drift_table import signatures
-    from mlguide_assets.observe.new_days import (
-        changed_days,
-        days_with_decisions,
-        events_by_day,
-        last_landed_day,
-        last_of_reference,
-    )
-
-    known = {row["day"]: row for row in landed_days.to_pyarrow().to_pylist()}
-    last = last_landed_day(events_by_day(known.values()), today=today(workspace))
-    requested = [date.fromisoformat(key) for key in context.partition_keys]
-    days = days_with_decisions([day for day in requested if day <= last], known, workspace.problem)
-    if requested[0] <= last and not days:
-        raise InputError(f"{requested[0]} cannot be tested for drift: it has no {DECISION.noun}.")
-    if not days:
-        raise InputError(
-            f"{requested[0]} cannot be tested for drift before it has landed; the last day that has is {last}."
-        )
-    if REASON not in context.run.tags:
-        return days
-    tested, ends = signatures(workspace.lake, champion.version), last_of_reference(metadata_of(champion))
-    return list(changed_days(days, known, tested, workspace.problem, reference_ends=ends))
 
 
 @dg.asset_check(asset=key_of("data_drift"), description="No column of the last tested day calls for action.")
@@ -264,17 +220,14 @@ def check_drift_on_new_data(context: dg.SensorEvaluationContext, workspace: Work
     from datetime import UTC, datetime
 
     from mlguide_assets.observe.new_days import days_to_check
-    from mlguide_assets.prepare.sources.simulation_clock import day_reached
 
     if reading(context.instance):
         return
-    now, problem = datetime.now(UTC), workspace.problem
-    today = day_reached(problem, workspace.home.simulation_clock(problem.key), now)
-    days = days_to_check(workspace.home, workspace.lake, problem, today=today)
+    days = days_to_check(workspace.home, workspace.lake, workspace.problem, today=today(workspace))
     if days:
         # A range names days that Dagster must know of.
         known_days(context.instance, workspace)
-    yield from run_request_for_range(context.instance, "drift_job", days, now)
+    yield from run_request_for_range(context.instance, "drift_job", days, datetime.now(UTC))
 
 
 @dg.asset_check(

@@ -113,12 +113,15 @@ def reached_days(days: Iterable[str], landed: Mapping[date, int], *, today: date
     return sorted(day for day in days if not known or day <= known[-1].isoformat())
 
 
-def skipped_days(scored: Iterable[str], day: date) -> str | None:
-    """Of the days before one, those that were passed over since the last that was scored, as a sentence.
+def skipped_days(scored: Iterable[str], day: date, newest: date) -> str | None:
+    """Of the days before the newest, those that were passed over since the last that was scored, as a sentence.
 
     Args:
         scored: partitions that there are, in ISO 8601; before the first nothing was passed over.
+        day: that is scored now. An earlier one than the newest is scored afterwards, and passes nothing over.
     """
+    if day != newest:
+        return None
     before = max((known for known in map(date.fromisoformat, scored) if known < day), default=None)
     if before is None or before == day - timedelta(days=1):
         return None

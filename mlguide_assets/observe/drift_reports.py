@@ -9,9 +9,11 @@ import ibis
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import Bundle, metadata_of
+from mlguide_assets.observe.drift_table import levels
 from mlguide_assets.observe.evidently_report import write_report
 from mlguide_assets.observe.rows import rows_of_days, scored
 from mlguide_assets.prepare.digests import row_hash
+from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.train.reference.build import watched_columns
 
 ACT = "act"
@@ -52,6 +54,29 @@ def window_of_test(champion: Bundle) -> Stretch:
     """The days of the decisions that the champion was evaluated on."""
     facts = metadata_of(champion)
     return Stretch(date.fromisoformat(facts["test_first"]), date.fromisoformat(facts["test_last"]))
+
+
+def report_if_due(
+    checked: Mapping[date, str], lake: Lake, *, features: ibis.Table, champion: Bundle, problem: Problem, reports: Path
+) -> Path | None:
+    """Write the report on the days up to those that were checked now, if one is due; see `stretch_due`.
+
+    Args:
+        checked: what the decisions of the days that were checked now call for; the lake has those before.
+
+    Returns:
+        None where none is due, or a side of it has no rows.
+
+    Raises:
+        InputError: the disk is full.
+    """
+    if not checked:
+        return None
+    found = levels(lake, champion.version) | {day.isoformat(): level for day, level in checked.items()}
+    stretch = stretch_due(found, reports, days=problem.watching.report_days)
+    if stretch is None:
+        return None
+    return report_on(stretch, features=features, champion=champion, problem=problem, reports=reports)
 
 
 def report_on(

@@ -3,13 +3,14 @@
 It imports neither Ibis nor DuckDB.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
 from mlguide_assets.define.prediction import PredictEvent
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.bundle import metadata_of_version, pointed_version
+from mlguide_assets.deploy.bundle import Bundle, metadata_of, metadata_of_version, pointed_version
+from mlguide_assets.errors import InputError
 from mlguide_assets.observe.drift_table import signatures
 from mlguide_assets.observe.drift_windows import Landed, decisions_on, signature_of, window_of
 from mlguide_assets.observe.landed import landed_rows
@@ -47,6 +48,43 @@ def days_to_check(home: Home, lake: Lake, problem: Problem, *, today: date) -> d
     tested = signatures(lake, champion)
     due = [day for day in days if day >= recent or day.isoformat() in tested]
     return changed_days(due, landed, tested, problem, reference_ends=reference_ends)
+
+
+def days_of_run(
+    requested: Sequence[date],
+    landed: Iterable[Landed],
+    lake: Lake,
+    champion: Bundle,
+    problem: Problem,
+    *,
+    today: date,
+    only_changed: bool,
+) -> list[date]:
+    """The days of a request that are to be tested: those that have landed and on which something is decided.
+
+    Args:
+        requested: one or more, the oldest first.
+        landed: rows of `landed_days`.
+        today: by the clock of the source.
+        only_changed: leave out those that the champion was compared with as they are now: a sensor requests a range,
+            and a person the days that they mean.
+
+    Raises:
+        InputError: none of them can be tested.
+    """
+    known = {row["day"]: row for row in landed}
+    last = last_landed_day(events_by_day(known.values()), today=today)
+    days = days_with_decisions([day for day in requested if day <= last], known, problem)
+    if requested[0] <= last and not days:
+        raise InputError(f"{requested[0]} cannot be tested for drift: it has no {problem.decision.noun}.")
+    if not days:
+        raise InputError(
+            f"{requested[0]} cannot be tested for drift before it has landed; the last day that has is {last}."
+        )
+    if not only_changed:
+        return days
+    tested, ends = signatures(lake, champion.version), last_of_reference(metadata_of(champion))
+    return [*changed_days(days, known, tested, problem, reference_ends=ends)]
 
 
 def changed_days(

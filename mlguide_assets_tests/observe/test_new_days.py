@@ -7,10 +7,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from mlguide_assets.deploy.bundle import Bundle
+from mlguide_assets.errors import InputError
 from mlguide_assets.observe import new_days
 from mlguide_assets.observe.data_drift import SCHEMA
 from mlguide_assets.observe.drift_table import WHOLE
-from mlguide_assets.observe.new_days import days_to_check, last_landed_day
+from mlguide_assets.observe.new_days import days_of_run, days_to_check, last_landed_day
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.small_tables import small_table
 from mlguide_assets.settings import Home
@@ -42,6 +44,13 @@ class House:
     def asked(self, today: date = TODAY) -> list[int]:
         """The days to check."""
         return [day.day for day in days_to_check(self.home, self.lake, PROBLEM, today=today)]
+
+    def run(self, *days: int, only_changed: bool = False, today: date = TODAY) -> list[int]:
+        """The days that a run of some days tests."""
+        champion = Bundle("1", "", 0.5, "", self.home.bundles(PROBLEM.key) / "1")
+        requested, landed = [date(2026, 3, day) for day in days], self.lake.read_arrow("landed_days").to_pylist()
+        tested = days_of_run(requested, landed, self.lake, champion, PROBLEM, today=today, only_changed=only_changed)
+        return [day.day for day in tested]
 
     def check(self, today: date = TODAY) -> None:
         """Check what is due."""
@@ -131,3 +140,18 @@ def test_without_a_champion_or_sends_nothing_is_checked(house: House) -> None:
     house.land(d1="a", d2="b")
     house.champion = None
     assert house.asked() == []
+
+
+def test_a_run_tests_the_days_that_were_requested_and_have_landed(house: House) -> None:
+    house.land(d1="a", d2="b", d3="c", d4="d", d5="e")
+    house.check()
+    assert house.run(3, 4, 5, 6) == [3, 4, 5], "of a person, also what was tested before"
+    assert house.run(3, 4, 5, only_changed=True) == []
+    house.land(d1="a", d2="b", d3="c", d4="changed", d5="e")
+    assert house.run(3, 4, 5, only_changed=True) == [4]
+
+
+def test_a_day_that_has_not_landed_is_refused(house: House) -> None:
+    house.land(d1="a", d2="b", d3="c")
+    with pytest.raises(InputError, match=r"2026-03-09 cannot be tested .* the last day that has is 2026-03-03\."):
+        house.run(9)

@@ -109,8 +109,10 @@ def test_days_that_were_scored_are_reached_up_to_the_one_that_is_now(
     ],
 )
 def test_days_that_were_passed_over_are_reported(scored: list[str], message: str | None) -> None:
-    found = skipped_days(scored, date(2026, 1, 5))
+    day = date(2026, 1, 5)
+    found = skipped_days(scored, day, newest=day)
     assert (found is None) if message is None else (found or "").startswith(message)
+    assert skipped_days(scored, day, newest=date(2026, 1, 9)) is None, "an earlier day is scored afterwards"
 
 
 def test_without_sends_no_day_is_scored() -> None:
