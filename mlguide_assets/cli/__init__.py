@@ -221,7 +221,7 @@ def report(
     'mlguide serve' have left in the home. Nothing is recomputed, and the page says what was never run.
     The page makes no network requests, so it can be mailed.
     """
-    from mlguide_assets.console.page import write_page
+    from mlguide_assets.console.report import write_page
 
     write_page(Home.locate(home), out)
 
@@ -441,12 +441,12 @@ def serve(
 
 
 def _show(home: Home, as_json: bool) -> None:
-    from mlguide_assets.console.report import print_report
     from mlguide_assets.console.status import collect
+    from mlguide_assets.console.status_text import print_status
     from mlguide_assets.console.terminal import print_json, screen
 
     value = collect(home)
     if as_json:
         print_json(value)
     else:
-        print_report(value, home, screen)
+        print_status(value, home, screen)

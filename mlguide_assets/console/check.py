@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from mlguide_assets.console.reporting import reporting
+from mlguide_assets.console.progress import reporting
 from mlguide_assets.console.terminal import console, print_json, screen
 from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.loading import load_problem, with_overrides

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from mlguide_assets.console.out import check_out
-from mlguide_assets.console.reporting import reporting
+from mlguide_assets.console.progress import reporting
 from mlguide_assets.console.terminal import console
 from mlguide_assets.define.conversion import convert, is_old_form
 from mlguide_assets.define.decision import counted

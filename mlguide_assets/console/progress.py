@@ -1,8 +1,10 @@
-"""Progress of a run, from the events that Dagster logs: one line per asset, and what it is doing meanwhile."""
+"""Progress of a command that takes longer than an instant; that of a run comes from the events that Dagster logs."""
 
 import logging
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.status import Status
 from rich.text import Text
@@ -10,8 +12,18 @@ from rich.text import Text
 from mlguide_assets.console.terminal import console
 
 
+@contextmanager
+def reporting() -> Iterator[Callable[[str], None]]:
+    """A function to call with each step: a line that is replaced by the next, or, where no terminal is, a line each."""
+    if not console.is_terminal:
+        yield lambda text: console.print(f"  {text}")
+        return
+    with console.status("") as status:
+        yield lambda text: status.update(Text(text))
+
+
 class ProgressHandler(logging.Handler):
-    """Prints what a person wants to see of Dagster's log records."""
+    """Prints what a person wants to see of Dagster's log records: a line per asset, and what it is doing meanwhile."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)

@@ -1,221 +1,167 @@
-"""What `mlguide run` and `mlguide status` print for people, from the value of `status.collect`."""
+"""`mlguide report`: gathers what a home knows and writes it as one page."""
 
+import os
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+import pyarrow as pa
 
-from mlguide_assets.define.decision import agreeing, counted
-from mlguide_assets.observe.drift_table import NO_DAY
+from mlguide_assets.console.experiment import row_of
+from mlguide_assets.console.out import check_out
+from mlguide_assets.console.terminal import screen
+from mlguide_assets.define.loading import current_problem
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.bundle import Bundle, bundled_versions, champion, metadata_of_version
+from mlguide_assets.deploy.fault_landing import REQUEST_FAULTS
+from mlguide_assets.deploy.history import decisions
+from mlguide_assets.experiment.ledger import experiments, results
+from mlguide_assets.observe.alerting import book_of
+from mlguide_assets.observe.drift_table import DATA_DRIFT, days_looked_at
+from mlguide_assets.observe.landed import landed_rows
+from mlguide_assets.observe.missing_outcomes import age_of_performance
+from mlguide_assets.observe.page.page import page
+from mlguide_assets.observe.page.report_data import Champion, ReportData
+from mlguide_assets.observe.page.wording import instant
+from mlguide_assets.observe.performance_verdict import VERDICTS, trusted
+from mlguide_assets.observe.source_warnings import source_warnings
+from mlguide_assets.prepare.files import replace_file
+from mlguide_assets.prepare.lake.failures import writing
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.shared_files import fetch_file
+from mlguide_assets.retrain.ticks import ticks_of
 from mlguide_assets.settings import Home
-from mlguide_assets.train.metrics import METRICS
-from mlguide_assets.train.models import XGBOOST
+from mlguide_assets.train.storage import model_name
+
+DAYS = 90
+"""How many days of drift and of serving the page shows, the newest included."""
+
+_CARD = "card.html"
 
 
-def print_report(status: dict[str, Any], home: Home, console: Console) -> None:
-    """Print what was read and rejected, how good the model is, the verdict, where things are, what to do next."""
-    if not status["tables"]:
-        console.print(home.commands(f"{home.root} has no tables yet: 'mlguide run' makes them."))
-        return
-    _print_data(status, console)
-    for warning in status["warnings"]:
-        console.print(_heading("Warning", warning))
-    if status["recipe"]:
-        console.print(_section("Recipe", "of the last thorough search; every training uses it"))
-        for reason in status["recipe"]["reasons"]:
-            console.print(f"  • {reason}")
-    if status["evaluation"]:
-        _print_quality(status["evaluation"], status["decisions"], console)
-    if status["decision_metrics"]:
-        _print_decision_quality(status["decision_metrics"], status["decisions"], console)
-    if status["last_decision"]:
-        _print_decision(status, home, console)
-    if status["canary"]:
-        canary = status["canary"]
-        seen = f"version {canary['version']} is seen by {canary['share']:.0%} of the units since {canary['since']}"
-        console.print(_section("Canary", f"{seen}. {canary['reason']}"))
-    if status["monitoring"]:
-        _print_monitoring(status["monitoring"], home, console)
-    if status["incidents"]:
-        _print_incidents(status["incidents"], home, console)
-    _print_places(status, home, console)
+def write_page(home: Home, out: Path) -> None:
+    """Write the page, whole or not at all, and say where it is.
+
+    Raises:
+        InputError: `out` is not a file that ends in .html, or cannot be written.
+    """
+    out = out.expanduser()
+    check_out(out, (".html",))
+    home.require_used()
+    content = page(known_of(home, now=datetime.now(UTC), beside=out.resolve().parent)).encode()
+    with writing(f"The report {out.name}", out.resolve().parent):
+        replace_file(out, content)
+    screen.print(f"The report is {out.resolve()} ({len(content) / 1e6:.1f} MB): open it in a browser.")
 
 
-def _section(title: str, text: str, style: str = "") -> Text:
-    """A heading after an empty line."""
-    return Text("\n").append(_heading(title, text, style))
+def known_of(home: Home, *, now: datetime, beside: Path) -> ReportData:
+    """What a home knows, as the page wants it.
 
-
-def _heading(title: str, text: str, style: str = "") -> Text:
-    return Text.assemble((title, "bold"), "  ", (text, style))
-
-
-def _print_monitoring(monitoring: dict[str, dict[str, str | None]], home: Home, console: Console) -> None:
-    drift, performance = monitoring["drift"], monitoring["performance"]
-    tested = f"{drift['day']}: {drift['reason']}" if drift["day"] != NO_DAY else str(drift["reason"])
-    waits = f" {drift['waits']}" if drift["waits"] not in (None, drift["reason"]) else ""
-    console.print(_section("Monitoring", "of the champion in production"))
-    console.print(home.commands(f"  • Drift. {tested}{waits}"))
-    age = f" {performance['age']}" if performance["age"] else ""
-    console.print(f"  • Performance. {performance['reason']}{age}")
-
-
-def _print_incidents(incidents: list[dict[str, Any]], home: Home, console: Console) -> None:
-    are_open = "incident is" if len(incidents) == 1 else "incidents are"
-    console.print(_section("Problems", f"{len(incidents)} {are_open} open"))
-    for incident in incidents:
-        console.print(f"  • {incident['title']}, since {incident['since'][:16].replace('T', ' ')} UTC")
-        console.print(f"    {incident['happened']}")
-        console.print(home.commands(f"    {incident['next_step']}"))
-        if incident["delivery_problem"]:
-            console.print(f"    {incident['delivery_problem']}")
-    console.print(home.commands("  'mlguide alerts' says what each means and what to do, by their effect on cost."))
-
-
-def _print_data(status: dict[str, Any], console: Console) -> None:
-    tables, contracts = status["tables"], status["contracts"]
-    read = ", ".join(
-        f"{counted(tables[name]['rows'], 'row')} of {name}" for name in status["sources"] if name in tables
+    Args:
+        beside: the folder that links to cards and reports start from.
+    """
+    problem = current_problem(home)
+    lake = Lake(home.lake(problem.key))
+    current = champion(home.bundles(problem.key))
+    realised, estimated, gaps = (
+        _table(lake, name) for name in ("model_performance", "estimated_performance", "performance_gap")
     )
-    console.print(_section("Read", read))
-    broken = [rule for rule in contracts if rule["violations"]]
-    aside = tables.get("quarantined_rows", {}).get("rows", 0)
-    if not broken:
-        console.print(
-            _heading(
-                "Contract",
-                f"all {counted(len(contracts), 'rule')} {agreeing(len(contracts), 'hold')}; nothing was rejected",
-            )
-        )
-        return
-    found = (
-        f"{len(broken)} of {counted(len(contracts), 'rule')} {agreeing(len(broken), 'is')} broken; "
-        f"{counted(aside, 'row')} {agreeing(aside, 'was')} set aside"
-    )
-    console.print(_heading("Contract", found))
-    for rule in broken:
-        share = rule["violations"] / rule["rows"]
-        action = {"quarantine": "set aside", "warn": "let through with a warning", "block": "blocked"}[rule["action"]]
-        console.print(
-            f"  {rule['rule']}: {rule['violations']:,} of {counted(rule['rows'], 'row')} ({share:.1%}), {action}"
-        )
-        if rule.get("cause"):
-            console.print(f"    {rule['cause']}")
-
-
-def _print_quality(evaluation: dict[str, Any], decisions: str, console: Console) -> None:
-    candidate = evaluation["candidate"]
-    models = _models(evaluation)
-    own = models[candidate]
-    if evaluation["oracle"]:
-        models["oracle, the truth"] = evaluation["oracle"]
-    # Narrow enough for 80 columns: an interval that is cut off is worse than none.
-    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=0)
-    table.add_column("model", no_wrap=True)
-    for metric in METRICS.values():
-        table.add_column(f"{metric.title} {'↑' if metric.higher_is_better else '↓'}", justify="right", no_wrap=True)
-    for name, metrics in models.items():
-        style = "bold" if name == candidate else None
-        table.add_row(name, *(_interval(metrics[metric]) for metric in METRICS), style=style)
-    sampled = f" (of a seeded sample of {evaluation['sample']:,})" if evaluation["sample"] else ""
-    latest = f"on the latest {decisions}{sampled}"
-    console.print(_section("Quality", f"{latest}, unseen in training, with 95 % intervals"))
-    console.print(table)
-    if not evaluation["decided"]:
-        console.print(
-            "These are figures of a newer candidate, on which the gate has not decided: the run that trained it did "
-            "not finish. What is said below of the last decision and of the champion is of other models."
-        )
-    if evaluation["learned"]:
-        console.print(f"XGBoost learned from all {evaluation['learned']}.")
-    if evaluation["candidate_reason"]:
-        console.print(evaluation["candidate_reason"])
-    if evaluation["oracle"]:
-        reached = _above_chance(own) / _above_chance(evaluation["oracle"])
-        console.print(f"The candidate reaches {reached:.1%} of the oracle's ROC AUC above 0.5.")
-
-
-def _models(evaluation: dict[str, Any]) -> dict[str, Any]:
-    """Every model but the oracle, the simplest first."""
-    boosted = {XGBOOST: evaluation[XGBOOST]} if XGBOOST in evaluation else {}
-    others = {name: value for name, value in evaluation.items() if name == evaluation["candidate"]}
-    return {**evaluation["baselines"], **others, **boosted}
-
-
-def _print_decision_quality(evaluation: dict[str, Any], decisions: str, console: Console) -> None:
-    """Whether the probabilities mean what they say, and what acting on them is worth."""
-    found, oracle = _models(evaluation)[evaluation["candidate"]], evaluation["oracle"]
-    beside = f"; the oracle's is {_figure(oracle['calibration_error'], 4)}" if oracle else ""
-    console.print(f"Calibration error (ECE) {_figure(found['calibration_error'], 4)}{beside}.")
-    lift = found["lift"]["value"]
-    rich = f" at lift {lift:.1f} ({lift:.1f} times the overall rate of positives)" if lift is not None else ""
-    console.print(
-        f"At the cost-optimal threshold it acts on {found['withheld_share']['value']:.1%} of the {decisions}{rich}; "
-        f"that saves {_figure(found['savings_per_1000'], 1)} per 1,000 {decisions}."
+    # From the log of ticks: what was decided since the last training has not landed in the lake.
+    retraining = ticks_of(home, problem).table().to_pylist()
+    landed, verdict = landed_rows(lake), _newest(lake, VERDICTS, current)
+    return ReportData(
+        problem=problem.name,
+        statement=problem.statement,
+        metric=problem.metric.primary,
+        window_days=max((row["window_days"] for row in _rows(realised)), default=problem.watching.window_days),
+        written_at=now,
+        stale_after=problem.serving.stale_after,
+        plural=problem.decision.plural,
+        above_done=problem.decision.above_done,
+        unit=problem.decision.unit,
+        champion=_champion(home, problem, current, beside),
+        decisions=decisions(lake),
+        performance=_rows(realised),
+        estimate=_rows(estimated),
+        gaps=_rows(gaps),
+        verdict=verdict,
+        verdict_age=age_of_performance(date.fromisoformat(verdict["day"]), landed)
+        if verdict and verdict["day"]
+        else None,
+        about_source=source_warnings(lake, landed, problem, today=now.date()),
+        watch=_newest(lake, "champion_watch", current),
+        trusted={name: trusted(gaps, name) for name in gaps["metric"].unique().to_pylist()} if gaps is not None else {},
+        drift=_drift(lake),
+        reports=_reports(home.drift_reports(problem.key), beside),
+        serving=_last_days(lake, "serving_health"),
+        faults=_last_days(lake, REQUEST_FAULTS),
+        incidents=book_of(home, problem).incidents(resolved=True),
+        retraining=retraining,
+        experiments=_experiments(lake),
+        reached=_reached(home, problem, retraining),
     )
 
 
-def _figure(estimate: dict[str, float | None], digits: int) -> str:
-    """A value, with its interval where there is one."""
-    value, low, high = (estimate[bound] for bound in ("value", "low", "high"))
-    shown = "–" if value is None else f"{value:.{digits}f}"
-    return shown if low is None or high is None else f"{shown} ({low:.{digits}f}–{high:.{digits}f})"
+def _experiments(lake: Lake) -> list[dict[str, Any]]:
+    return [{**row_of(each), "results": results(lake, each)} for each in experiments(lake)]
 
 
-def _above_chance(metrics: dict[str, dict[str, float]]) -> float:
-    return metrics["roc_auc"]["value"] - 0.5
+def _newest(lake: Lake, table: str, current: Bundle | None) -> dict[str, Any] | None:
+    """The last row that is of the champion."""
+    rows = [row for row in _rows(_table(lake, table)) if current and row["model_version"] == current.version]
+    return rows[-1] if rows else None
 
 
-def _interval(estimate: dict[str, float | None]) -> Text:
-    value, low, high = (estimate[bound] for bound in ("value", "low", "high"))
-    if value is None or low is None or high is None:
-        return Text("–" if value is None else f"{value:.4f}")
-    return Text(f"{value:.4f}\n") + Text(f"{low:.4f}–{high:.4f}", style="dim")
+def _champion(home: Home, problem: Problem, current: Bundle | None, beside: Path) -> Champion | None:
+    if current is None:
+        return None
+    card = home.card(problem.key, current.version) / _CARD
+    model = model_name(metadata_of_version(home.bundles(problem.key), current.version))
+    return Champion(current.version, current.trained_at, _link(card, beside) if fetch_file(card) else None, model)
 
 
-def _print_decision(status: dict[str, Any], home: Home, console: Console) -> None:
-    decision, champion = status["last_decision"], status["champion"]
-    colour = {"promoted": "green", "refused": "red"}.get(decision["verdict"], "yellow")
-    verdict = decision["verdict"].replace("_", " ")
-    now = (
-        f"version {champion['version']} ({status['champion_model']}) is champion"
-        if champion
-        else "there is no champion yet"
-    )
-    why = "; what did not hold:" if decision["verdict"] == "refused" else ""
-    console.print(_section("Gate", verdict, colour).append(f": {now}{why}"))
-    said = (status["evaluation"] or {}).get("candidate_reason")
-    for reason in decision["reasons"]:
-        if reason == said:
-            continue
-        console.print(home.commands(f"  • {reason}"))
+def _table(lake: Lake, name: str) -> pa.Table | None:
+    return lake.read_arrow(name) if lake.exists(name) else None
 
 
-def _print_places(status: dict[str, Any], home: Home, console: Console) -> None:
-    console.print(_section("Results", str(home.root)))
-    if scored := status["scored"]:
-        out = "best.csv" if scored["table"].startswith("best_") else "plan.csv"
-        export = home.commands(f"mlguide export {scored['table']} --out {out}")
-        many = scored["of"]
-        among = f", from {scored['chosen_from']}" if "chosen_from" in scored else ""
-        console.print(
-            f"  {counted(scored[many], scored['noun'])} {agreeing(scored[many], 'has')} {scored['has']} for "
-            f"{scored['day']}{among}: {export}"
-        )
-    steps = {
-        "mlguide ui": "look at the graph, the plots and the run",
-        "mlguide report": "write how the model in production does on one page",
-        "mlguide export": "list the tables, or write one to a file",
-        "mlguide run --source DIR_OR_URI": "the same on your own tables of these columns",
-    }
-    if not status["champion"]:
-        steps["mlguide run"] = (
-            "without a champion nothing is scored: correct the data or the problem file, then run again"
-        )
-    shown = {home.commands(command): purpose for command, purpose in steps.items()}
-    width = max(map(len, shown))
-    console.print("Next", style="bold")
-    for command, purpose in shown.items():
-        console.print(f"  {command:<{width}}  {purpose}")
+def _rows(table: pa.Table | None) -> list[dict[str, Any]]:
+    return [] if table is None else table.to_pylist()
+
+
+def _drift(lake: Lake) -> list[dict[str, Any]]:
+    """The last days that were tested; one that was tested without a champion has no rows."""
+    days = days_looked_at(lake)
+    if not days:
+        return []
+    first = date.fromisoformat(days[-1]) - timedelta(days=DAYS - 1)
+    return _rows(lake.read_arrow(DATA_DRIFT, [day for day in days if day >= first.isoformat()]))
+
+
+def _last_days(lake: Lake, table: str) -> list[dict[str, Any]]:
+    rows = _rows(_table(lake, table))
+    newest = max((row["day"] for row in rows), default=None)
+    return [row for row in rows if (newest - row["day"]).days < DAYS]
+
+
+def _reports(folder: Path, beside: Path) -> dict[str, str]:
+    return {path.stem: _link(path, beside) for path in folder.glob("[0-9]*.html")}
+
+
+def _link(path: Path, beside: Path) -> str:
+    """Relative, so that a page and a home that are moved together still find each other."""
+    return quote(os.path.relpath(path, beside))
+
+
+def _reached(home: Home, problem: Problem, retraining: list[dict[str, Any]]) -> Sequence[tuple[datetime, date]] | None:
+    """How far simulated data reached, and when: as recorded by trainings, since its days are not those of the clock."""
+    if problem.clock == "wall":
+        return None
+    found = [(instant(row["tick_at"]), instant(row["data_until"]).date()) for row in retraining if row["data_until"]]
+    bundles = home.bundles(problem.key)
+    for version in bundled_versions(bundles):
+        facts = metadata_of_version(bundles, version)
+        learned = instant(facts["refit_until"]) + problem.label.window
+        found.append((instant(facts["trained_at"]), learned.date()))
+    return sorted(found)

@@ -1,161 +1,135 @@
-"""What the report says where a figure or its interval cannot be given."""
+"""`mlguide report` on homes that know little and much: what is read from where, and what becomes of the file."""
 
-from io import StringIO
+import json
+import subprocess
+import sys
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+import pytest
 
-from mlguide_assets.console.report import print_report
-from mlguide_assets.console.status import learned_in_words
-from mlguide_assets.observe.drift_table import NO_DAY
+from mlguide_assets.console.report import DAYS, known_of, write_page
+from mlguide_assets.define.loading import load_problem
+from mlguide_assets.deploy.history import record
+from mlguide_assets.errors import InputError
+from mlguide_assets.observe.alerting import book_of, raise_or_resolve
+from mlguide_assets.observe.data_drift import SCHEMA
+from mlguide_assets.observe.drift_table import DATA_DRIFT
+from mlguide_assets.observe.failed_runs import Work, failed_run_alert
+from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.prepare.lake.small_tables import small_table
+from mlguide_assets.retrain.ticks import RUN, Tick, ticks_of
 from mlguide_assets.settings import Home
-from mlguide_assets.train.decisions import DECISION_METRICS
-from mlguide_assets.train.metrics import METRICS
 
-NOTHING = {"value": None, "low": None, "high": None}
-ALONE = {"value": 0.25, "low": None, "high": None}
-
-
-def printed(status: dict[str, Any]) -> str:
-    out = StringIO()
-    print_report(status, Home(Path("home")), Console(file=out, width=120, markup=False))
-    return out.getvalue()
+NOW = datetime(2026, 3, 31, 9, 30, tzinfo=UTC)
+PROBLEM = load_problem("planeswalker")
+DAY = date(2025, 12, 26)
+ENOUGH = Tick("new_outcomes", RUN, "3,210 sends have matured.")
 
 
-CANDIDATE = {
-    "candidate": "xgboost",
-    "candidate_reason": "The candidate is xgboost: it is better.",
-    "decided": True,
-    "sample": None,
-    "learned": None,
-}
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "home")
 
 
-def status(estimate: dict[str, float | None], lift: dict[str, float | None]) -> dict[str, Any]:
-    metrics = dict.fromkeys(METRICS, estimate)
-    decisions = {**dict.fromkeys(DECISION_METRICS, ALONE), "lift": lift}
-    return {
-        "decisions": "sends",
-        "sources": ["user_emails"],
-        "champion": None,
-        "last_decision": None,
-        "gate": [],
-        "recipe": None,
-        "monitoring": None,
-        "incidents": [],
-        "canary": None,
-        "evaluation": {**CANDIDATE, "xgboost": metrics, "baselines": {"base_rate": metrics}, "oracle": None},
-        "decision_metrics": {**CANDIDATE, "xgboost": decisions, "baselines": {}, "oracle": None},
-        "contracts": [],
-        "warnings": ["user_profiles: age may be younger than a decision"],
-        "scored": {
-            "day": "2026-01-02",
-            "users": 2,
-            "of": "users",
-            "noun": "user",
-            "has": "a best email",
-            "table": "best_email_per_user",
-        },
-        "tables": {"user_emails": {"rows": 3, "snapshot": "1"}},
-    }
+def lake_of(home: Home) -> Lake:
+    return Lake(home.lake(PROBLEM.key))
 
 
-def test_a_value_without_an_interval_is_printed_alone() -> None:
-    said = printed(status(ALONE, NOTHING))
-    assert "Calibration error (ECE) 0.2500." in said
-    assert "it acts on 25.0% of the sends; that saves 0.2 per 1,000 sends." in " ".join(said.split())
+def write_drift_of(home: Home, day: date) -> None:
+    row = {"day": day.isoformat(), "source": "sends", "model_version": "1", "column": "(all)", "level": "act"}
+    lake_of(home).write_partition(DATA_DRIFT, day.isoformat(), small_table([{**row, "reason": "Too far."}], SCHEMA))
 
 
-def test_a_warning_is_printed_below_the_contract() -> None:
-    data, warning, rest = printed(status(ALONE, NOTHING)).partition("Warning  user_profiles: age may be younger")
-    assert "Contract" in data
-    assert warning
-    assert "Quality" in rest
+def retrained(home: Home) -> None:
+    ticks = ticks_of(home, PROBLEM)
+    key = ticks.note(ENOUGH, data_until=DAY, now=NOW - timedelta(days=1))
+    ticks.end(key, outcome="kept", reason="It was not shown to beat the champion.", version="2", now=NOW)
 
 
-def test_where_xgboost_learned_is_said_where_not_all_rows_are_in_memory() -> None:
-    value = status(ALONE, NOTHING)
-    assert "XGBoost learned" not in printed(value)
-    facts = {"rows_learned_by_xgboost": 9_000_000, "learned_where": "on Spark, in 8 tasks"}
-    value["evaluation"] |= {"sample": 1_000_000, "learned": learned_in_words(facts)}
-    said = printed(value)
-    assert "(of a seeded sample of 1,000,000)" in said
-    assert "XGBoost learned from all 9,000,000 rows on Spark, in 8 tasks." in said
+def known(home: Home) -> Any:
+    return known_of(home, now=NOW, beside=home.root.parent)
 
 
-def test_why_a_model_is_the_candidate_is_said_once() -> None:
-    value = status(ALONE, NOTHING)
-    value["last_decision"] = {"verdict": "refused", "reasons": [CANDIDATE["candidate_reason"], "Too slow."]}
-    said = printed(value)
-    assert said.count(CANDIDATE["candidate_reason"]) == 1
-    assert "Too slow." in said
+def test_a_home_that_is_not_there_is_refused_and_not_made(home: Home, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        write_page(home, tmp_path / "report.html")
+    assert not list(tmp_path.iterdir())
 
 
-def test_figures_of_a_candidate_that_did_not_reach_the_gate_are_not_taken_for_those_of_the_last_decision() -> None:
-    value = status(ALONE, NOTHING)
-    assert "has not decided" not in printed(value)
-    value["evaluation"]["decided"] = False
-    assert "a newer candidate, on which the gate has not decided" in " ".join(printed(value).split())
+def test_everything_that_is_in_the_home_is_on_the_page(home: Home, tmp_path: Path) -> None:
+    lake = lake_of(home)
+    facts = {"trained_at": "2026-03-29T08:00:00+00:00", "verdict": "refused", "reasons": ["It cannot be <b>told</b>."]}
+    record(lake, version="1", champion_before=None, decided_by="gate", **facts)  # type: ignore[arg-type]
+    write_drift_of(home, DAY)
+    retrained(home)
+    book = book_of(home, PROBLEM)
+    raise_or_resolve(book, "failure-drift_job", failed_run_alert(Work("drift_job"), "r9", "no memory", NOW), NOW)
+    reports = home.drift_reports(PROBLEM.key)
+    reports.mkdir(parents=True)
+    (reports / f"{DAY}.html").write_text("")
+    (tmp_path / "pages").mkdir()
+    write_page(home, tmp_path / "pages" / "report.html")
+    page = (tmp_path / "pages" / "report.html").read_text()
+    for words in (
+        "It cannot be &lt;b&gt;told&lt;/b&gt;.",
+        f"{DAY}: Too far.",
+        "3,210 sends have matured.",
+        "A run of drift_job failed",
+        f'href="../home/reports/{PROBLEM.key}/drift/{DAY}.html"',
+    ):
+        assert words in page, words
 
 
-def test_a_value_that_cannot_be_given_is_a_dash() -> None:
-    assert "–" in printed(status(NOTHING, NOTHING))
+def test_the_map_has_the_last_days(home: Home) -> None:
+    first = DAY - timedelta(days=DAYS)
+    for day in (first, first + timedelta(days=1), DAY):
+        write_drift_of(home, day)
+    assert [row["day"] for row in known(home).drift] == [str(first + timedelta(days=1)), str(DAY)]
 
 
-def test_one_is_written_as_one() -> None:
-    value = status(ALONE, NOTHING)
-    rule = {"rule": "age is between 0 and 120", "violations": 1, "rows": 1, "action": "quarantine"}
-    value["contracts"] = [rule, {**rule, "rule": "id is unique", "violations": 0}]
-    value["tables"] = {"user_emails": {"rows": 1}, "quarantined_rows": {"rows": 1}}
-    value["scored"]["users"] = 1
-    said = printed(value)
-    assert "Read  1 row of user_emails" in said
-    assert "1 of 2 rules is broken; 1 row was set aside" in said
-    assert "1 of 1 row (100.0%), set aside" in said
-    assert "1 user has a best email for 2026-01-02" in said
+def test_simulated_days_are_known_from_retraining_and_bundles(home: Home) -> None:
+    """Version 1 had learned until its label window before the last day that there was."""
+    folder = home.bundles(PROBLEM.key) / "1"
+    folder.mkdir(parents=True)
+    facts = {"trained_at": "2026-03-29T08:00:00+00:00", "refit_until": "2025-11-10T23:00:00.000000"}
+    (folder / "metadata.json").write_text(json.dumps(facts))
+    retrained(home)
+    found = known(home)
+    assert found.data_day(datetime(2026, 3, 29, 7, tzinfo=UTC)) is None
+    assert found.data_day(datetime(2026, 3, 29, 9, tzinfo=UTC)) == date(2025, 11, 17)
+    assert found.data_day(datetime(2026, 3, 30, 10, tzinfo=UTC)) == DAY
 
 
-def test_the_next_steps_find_the_home(tmp_path: Path) -> None:
-    out = StringIO()
-    print_report(status(ALONE, ALONE), Home(tmp_path, "--home here"), Console(file=out, width=200))
-    assert "2 users have a best email for 2026-01-02: mlguide export --home here best_email_per_user" in out.getvalue()
-    steps = out.getvalue().partition("Next")[2].splitlines()[1:]
-    assert steps
-    assert all(" --home here" in step for step in steps)
+def test_a_page_is_replaced_whole_or_stays(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_drift_of(home, DAY)
+    out = tmp_path / "pages" / "report.html"
+    out.parent.mkdir()
+    out.write_text("the page before")
+
+    def full_disk(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mlguide_assets.prepare.files.os.fsync", full_disk)
+        with pytest.raises(InputError, match=r"report\.html could not be written to"):
+            write_page(home, out)
+    assert out.read_text() == "the page before"
+    assert list(out.parent.iterdir()) == [out]
+    write_page(home, out)
+    assert out.read_text().startswith("<!doctype html>")
 
 
-def test_what_is_amiss_is_reported_with_the_next_step() -> None:
-    incident = {
-        "title": "A run of refresh_job failed",
-        "happened": "The file [a] is gone.",
-        "since": "2026-03-01T04:05:06+00:00",
-        "next_step": "Mend it.",
-        "delivery_problem": "The webhook refused this alert permanently (it answered 404).",
-    }
-    said = printed({**status(ALONE, ALONE), "incidents": [incident]})
-    assert "Problems  1 incident is open" in said
-    assert "since 2026-03-01 04:05 UTC" in said
-    assert "The file [a] is gone." in said
-    assert "it answered 404" in said
+@pytest.mark.parametrize("name", ["report.pdf", "folder.html", "report"])
+def test_what_is_no_page_is_refused(home: Home, tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder.html").mkdir()
+    with pytest.raises(InputError, match=r"must be a file ending in \.html"):
+        write_page(home, tmp_path / name)
 
 
-def test_monitoring_says_what_is_known_and_what_it_waits_for() -> None:
-    waits = "No verdict: 40 sends since 2026-03-02, which are tested once they are 500."
-    drift = {"day": "2026-03-01", "level": "none", "reason": "25 days together: none has drifted.", "waits": waits}
-    performance = {"day": "2026-03-01", "verdict": "too_few", "reason": "Its ROC AUC is not tested.", "age": None}
-    said = printed({**status(ALONE, ALONE), "monitoring": {"drift": drift, "performance": performance}})
-    assert f"Drift. 2026-03-01: 25 days together: none has drifted. {waits}" in " ".join(said.split())
-    assert "Performance. Its ROC AUC is not tested." in said
-    old = {**performance, "age": "That is 47 days before 2026-04-17."}
-    said = printed({**status(ALONE, ALONE), "monitoring": {"drift": drift, "performance": old}})
-    assert "Performance. Its ROC AUC is not tested. That is 47 days before 2026-04-17." in said
-    never = {"day": NO_DAY, "level": "none", "reason": "No day was tested for drift yet.", "waits": None}
-    said = printed({**status(ALONE, ALONE), "monitoring": {"drift": never, "performance": performance}})
-    assert "Drift. No day was tested for drift yet." in said
-
-
-def test_a_running_canary_is_shown_with_its_share() -> None:
-    canary = {"version": "7", "share": 0.05, "since": "2026-03-02", "last_look": "hold", "reason": "Day 1 of 2 at 5%."}
-    said = printed({**status(ALONE, ALONE), "canary": canary})
-    assert "version 7 is seen by 5% of the units since 2026-03-02. Day 1 of 2 at 5%." in said
+def test_it_waits_for_no_heavy_library() -> None:
+    heavy = ("dagster", "ibis", "mlflow", "xgboost", "sklearn", "scipy", "duckdb", "matplotlib", "evidently")
+    program = f"import mlguide_assets.console.report, sys; print([n for n in {heavy} if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,161 @@
+"""What the report says where a figure or its interval cannot be given."""
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from mlguide_assets.console.status import learned_in_words
+from mlguide_assets.console.status_text import print_status
+from mlguide_assets.observe.drift_table import NO_DAY
+from mlguide_assets.settings import Home
+from mlguide_assets.train.decisions import DECISION_METRICS
+from mlguide_assets.train.metrics import METRICS
+
+NOTHING = {"value": None, "low": None, "high": None}
+ALONE = {"value": 0.25, "low": None, "high": None}
+
+
+def printed(status: dict[str, Any]) -> str:
+    out = StringIO()
+    print_status(status, Home(Path("home")), Console(file=out, width=120, markup=False))
+    return out.getvalue()
+
+
+CANDIDATE = {
+    "candidate": "xgboost",
+    "candidate_reason": "The candidate is xgboost: it is better.",
+    "decided": True,
+    "sample": None,
+    "learned": None,
+}
+
+
+def status(estimate: dict[str, float | None], lift: dict[str, float | None]) -> dict[str, Any]:
+    metrics = dict.fromkeys(METRICS, estimate)
+    decisions = {**dict.fromkeys(DECISION_METRICS, ALONE), "lift": lift}
+    return {
+        "decisions": "sends",
+        "sources": ["user_emails"],
+        "champion": None,
+        "last_decision": None,
+        "gate": [],
+        "recipe": None,
+        "monitoring": None,
+        "incidents": [],
+        "canary": None,
+        "evaluation": {**CANDIDATE, "xgboost": metrics, "baselines": {"base_rate": metrics}, "oracle": None},
+        "decision_metrics": {**CANDIDATE, "xgboost": decisions, "baselines": {}, "oracle": None},
+        "contracts": [],
+        "warnings": ["user_profiles: age may be younger than a decision"],
+        "scored": {
+            "day": "2026-01-02",
+            "users": 2,
+            "of": "users",
+            "noun": "user",
+            "has": "a best email",
+            "table": "best_email_per_user",
+        },
+        "tables": {"user_emails": {"rows": 3, "snapshot": "1"}},
+    }
+
+
+def test_a_value_without_an_interval_is_printed_alone() -> None:
+    said = printed(status(ALONE, NOTHING))
+    assert "Calibration error (ECE) 0.2500." in said
+    assert "it acts on 25.0% of the sends; that saves 0.2 per 1,000 sends." in " ".join(said.split())
+
+
+def test_a_warning_is_printed_below_the_contract() -> None:
+    data, warning, rest = printed(status(ALONE, NOTHING)).partition("Warning  user_profiles: age may be younger")
+    assert "Contract" in data
+    assert warning
+    assert "Quality" in rest
+
+
+def test_where_xgboost_learned_is_said_where_not_all_rows_are_in_memory() -> None:
+    value = status(ALONE, NOTHING)
+    assert "XGBoost learned" not in printed(value)
+    facts = {"rows_learned_by_xgboost": 9_000_000, "learned_where": "on Spark, in 8 tasks"}
+    value["evaluation"] |= {"sample": 1_000_000, "learned": learned_in_words(facts)}
+    said = printed(value)
+    assert "(of a seeded sample of 1,000,000)" in said
+    assert "XGBoost learned from all 9,000,000 rows on Spark, in 8 tasks." in said
+
+
+def test_why_a_model_is_the_candidate_is_said_once() -> None:
+    value = status(ALONE, NOTHING)
+    value["last_decision"] = {"verdict": "refused", "reasons": [CANDIDATE["candidate_reason"], "Too slow."]}
+    said = printed(value)
+    assert said.count(CANDIDATE["candidate_reason"]) == 1
+    assert "Too slow." in said
+
+
+def test_figures_of_a_candidate_that_did_not_reach_the_gate_are_not_taken_for_those_of_the_last_decision() -> None:
+    value = status(ALONE, NOTHING)
+    assert "has not decided" not in printed(value)
+    value["evaluation"]["decided"] = False
+    assert "a newer candidate, on which the gate has not decided" in " ".join(printed(value).split())
+
+
+def test_a_value_that_cannot_be_given_is_a_dash() -> None:
+    assert "–" in printed(status(NOTHING, NOTHING))
+
+
+def test_one_is_written_as_one() -> None:
+    value = status(ALONE, NOTHING)
+    rule = {"rule": "age is between 0 and 120", "violations": 1, "rows": 1, "action": "quarantine"}
+    value["contracts"] = [rule, {**rule, "rule": "id is unique", "violations": 0}]
+    value["tables"] = {"user_emails": {"rows": 1}, "quarantined_rows": {"rows": 1}}
+    value["scored"]["users"] = 1
+    said = printed(value)
+    assert "Read  1 row of user_emails" in said
+    assert "1 of 2 rules is broken; 1 row was set aside" in said
+    assert "1 of 1 row (100.0%), set aside" in said
+    assert "1 user has a best email for 2026-01-02" in said
+
+
+def test_the_next_steps_find_the_home(tmp_path: Path) -> None:
+    out = StringIO()
+    print_status(status(ALONE, ALONE), Home(tmp_path, "--home here"), Console(file=out, width=200))
+    assert "2 users have a best email for 2026-01-02: mlguide export --home here best_email_per_user" in out.getvalue()
+    steps = out.getvalue().partition("Next")[2].splitlines()[1:]
+    assert steps
+    assert all(" --home here" in step for step in steps)
+
+
+def test_what_is_amiss_is_reported_with_the_next_step() -> None:
+    incident = {
+        "title": "A run of refresh_job failed",
+        "happened": "The file [a] is gone.",
+        "since": "2026-03-01T04:05:06+00:00",
+        "next_step": "Mend it.",
+        "delivery_problem": "The webhook refused this alert permanently (it answered 404).",
+    }
+    said = printed({**status(ALONE, ALONE), "incidents": [incident]})
+    assert "Problems  1 incident is open" in said
+    assert "since 2026-03-01 04:05 UTC" in said
+    assert "The file [a] is gone." in said
+    assert "it answered 404" in said
+
+
+def test_monitoring_says_what_is_known_and_what_it_waits_for() -> None:
+    waits = "No verdict: 40 sends since 2026-03-02, which are tested once they are 500."
+    drift = {"day": "2026-03-01", "level": "none", "reason": "25 days together: none has drifted.", "waits": waits}
+    performance = {"day": "2026-03-01", "verdict": "too_few", "reason": "Its ROC AUC is not tested.", "age": None}
+    said = printed({**status(ALONE, ALONE), "monitoring": {"drift": drift, "performance": performance}})
+    assert f"Drift. 2026-03-01: 25 days together: none has drifted. {waits}" in " ".join(said.split())
+    assert "Performance. Its ROC AUC is not tested." in said
+    old = {**performance, "age": "That is 47 days before 2026-04-17."}
+    said = printed({**status(ALONE, ALONE), "monitoring": {"drift": drift, "performance": old}})
+    assert "Performance. Its ROC AUC is not tested. That is 47 days before 2026-04-17." in said
+    never = {"day": NO_DAY, "level": "none", "reason": "No day was tested for drift yet.", "waits": None}
+    said = printed({**status(ALONE, ALONE), "monitoring": {"drift": never, "performance": performance}})
+    assert "Drift. No day was tested for drift yet." in said
+
+
+def test_a_running_canary_is_shown_with_its_share() -> None:
+    canary = {"version": "7", "share": 0.05, "since": "2026-03-02", "last_look": "hold", "reason": "Day 1 of 2 at 5%."}
+    said = printed({**status(ALONE, ALONE), "canary": canary})
+    assert "version 7 is seen by 5% of the units since 2026-03-02. Day 1 of 2 at 5%." in said
