@@ -24,8 +24,8 @@ DEFAULT_HOME = ".mlguide"
 
 
 COMMANDS_ON_A_HOME = (
-    "run", "status", "promote", "rollback", "history", "reproduce", "report", "alerts", "forget", "simulate", "export",
-    "ui", "serve",
+    "run", "status", "promote", "rollback", "history", "reproduce", "report", "alerts", "forget", "export", "ui",
+    "serve",
     *(f"experiment {name}" for name in ("value", "plan", "start", "status", "stop", "results", "list")),
     *(f"canary {name}" for name in ("status", "stop")),
 )  # fmt: skip

@@ -78,64 +78,77 @@ def off_policy(
     show_off_policy(columns, as_json)
 
 
+DataOption = Annotated[Path, typer.Option(help="CSV or Parquet file, or a folder of parts: a row or more per unit.")]
+UnitOption = Annotated[str, typer.Option(help="Column of the unit that was assigned, such as the user.")]
+VariantOption = Annotated[str, typer.Option(help="Column of the variant that the unit got.")]
+ControlOption = Annotated[str, typer.Option(help="The variant that the others are compared with.")]
+MetricOption = Annotated[
+    list[str],
+    typer.Option(
+        metavar="COLUMN[:binary|mean][:higher|lower]",
+        help="What decides. binary: 0 or 1, where any row of the unit counts; mean: a number, summed over the rows "
+        "of the unit; default: binary where all values are 0 or 1. Higher is better unless ':lower' says "
+        "otherwise. Repeat for more.",
+    ),
+]
+GuardrailOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN:MARGIN[:absolute][:higher|lower]",
+        help="What must not get worse by the margin or more: a share of the control's value (0.05 or 5%), or with "
+        "':absolute' in the column's own unit (0.002 of a rate is 0.2 percentage points). Without ':higher' or "
+        "':lower', it may move neither way. Repeat for more.",
+        show_default=False,
+    ),
+]
+CovariateOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Column of a number known before the experiment: checked for balance, and used to reduce variance "
+        "(CUPED). Repeat for more.",
+        show_default=False,
+    ),
+]
+SegmentOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Column in each of whose values the ratio of the variants is checked. Repeat for more.",
+        show_default=False,
+    ),
+]
+RatioOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Planned shares: of the control, then of the other variants by name. Default: equal shares.",
+        metavar="1:1",
+        show_default=False,
+    ),
+]
+TriggerOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Column that is 1 for units to which the variants would have done something different, else 0: these "
+        "are also analysed alone. It must be known of all variants alike.",
+        show_default=False,
+    ),
+]
+AlphaOption = Annotated[float, typer.Option(help="Significance level: two-sided, and one-sided of guardrails.")]
+
+
 @experiment.command()
 @handle_errors
 def analyse(
-    data: Annotated[Path, typer.Option(help="CSV or Parquet file, or a folder of parts: a row or more per unit.")],
-    unit: Annotated[str, typer.Option(help="Column of the unit that was assigned, such as the user.")],
-    variant: Annotated[str, typer.Option(help="Column of the variant that the unit got.")],
-    control: Annotated[str, typer.Option(help="The variant that the others are compared with.")],
-    metric: Annotated[
-        list[str],
-        typer.Option(
-            metavar="COLUMN[:binary|mean][:higher|lower]",
-            help="What decides. binary: 0 or 1, where any row of the unit counts; mean: a number, summed over the rows "
-            "of the unit; default: binary where all values are 0 or 1. Higher is better unless ':lower' says "
-            "otherwise. Repeat for more.",
-        ),
-    ],
-    guardrail: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMN:MARGIN[:absolute][:higher|lower]",
-            help="What must not get worse by the margin or more: a share of the control's value (0.05 or 5%), or with "
-            "':absolute' in the column's own unit (0.002 of a rate is 0.2 percentage points). Without ':higher' or "
-            "':lower', it may move neither way. Repeat for more.",
-            show_default=False,
-        ),
-    ] = None,
-    covariate: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Column of a number known before the experiment: checked for balance, and used to reduce variance "
-            "(CUPED). Repeat for more.",
-            show_default=False,
-        ),
-    ] = None,
-    segment: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Column in each of whose values the ratio of the variants is checked. Repeat for more.",
-            show_default=False,
-        ),
-    ] = None,
-    ratio: Annotated[
-        str | None,
-        typer.Option(
-            help="Planned shares: of the control, then of the other variants by name. Default: equal shares.",
-            metavar="1:1",
-            show_default=False,
-        ),
-    ] = None,
-    trigger: Annotated[
-        str | None,
-        typer.Option(
-            help="Column that is 1 for units to which the variants would have done something different, else 0: these "
-            "are also analysed alone. It must be known of all variants alike.",
-            show_default=False,
-        ),
-    ] = None,
-    alpha: Annotated[float, typer.Option(help="Significance level: two-sided, and one-sided of guardrails.")] = 0.05,
+    data: DataOption,
+    unit: UnitOption,
+    variant: VariantOption,
+    control: ControlOption,
+    metric: MetricOption,
+    guardrail: GuardrailOption = None,
+    covariate: CovariateOption = None,
+    segment: SegmentOption = None,
+    ratio: RatioOption = None,
+    trigger: TriggerOption = None,
+    alpha: AlphaOption = 0.05,
     decimal_comma: DecimalCommaOption = False,
     as_json: JsonOption = False,
 ) -> None:
