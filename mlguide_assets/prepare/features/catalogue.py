@@ -14,7 +14,7 @@ from mlguide_assets.define.decision import counted, plural
 from mlguide_assets.define.entity_features import UNFEATURED, entity_features
 from mlguide_assets.define.features import Declaration, Features, split_names
 from mlguide_assets.define.prediction import Comparison, Predict, PredictEntity, PredictEvent
-from mlguide_assets.define.schema import ColumnKind, Schema
+from mlguide_assets.define.schema import ColumnKind, Schema, TableName
 
 Kind = Literal["number", "category", "text"]
 Origin = Literal["column", "known", "history", "request"]
@@ -232,17 +232,29 @@ def split_values(name: str, declaration: Declaration, problem: Declared) -> tupl
     """
     if declaration.values:
         return declaration.values
-    path = str(declaration.split)
-    event = event_of(declaration, problem)
-    noun, _, column = path.rpartition(".")
-    table = problem.schema.table_of(noun or event)
-    for rule in problem.contracts:
-        if rule.rule == "one_of" and (rule.table, rule.column) == (table, column):
-            return tuple(rule.values)
+    values = values_of_contract(declaration, problem)
+    if values is not None:
+        return values
+    table, column = _split_column(declaration, problem)
     raise UnresolvedFeatureError(
-        f"features.declared.{name}: the values of {path} are not known; "
+        f"features.declared.{name}: the values of {declaration.split} are not known; "
         f"write values: [...] or a contract {{table: {table}, rule: one_of, column: {column}, ...}}"
     )
+
+
+def values_of_contract(declaration: Declaration, problem: Declared) -> tuple[str, ...] | None:
+    """The values that the contract allows the column of a `split`; None where it says nothing."""
+    split = _split_column(declaration, problem)
+    for rule in problem.contracts:
+        if rule.rule == "one_of" and (rule.table, rule.column) == split:
+            return tuple(rule.values)
+    return None
+
+
+def _split_column(declaration: Declaration, problem: Declared) -> tuple[TableName | None, str]:
+    """The table and the column of a `split`."""
+    noun, _, column = str(declaration.split).rpartition(".")
+    return problem.schema.table_of(noun or event_of(declaration, problem)), column
 
 
 def _feature(name: str, declaration: Declaration, split: tuple[str, str] | None, problem: Declared) -> Feature:

@@ -28,7 +28,14 @@ from mlguide_assets.prepare.features.automatic import (
     is_label,
     pasts_of,
 )
-from mlguide_assets.prepare.features.catalogue import Declared, event_of, features_of, nouns_of, time_column
+from mlguide_assets.prepare.features.catalogue import (
+    Declared,
+    event_of,
+    features_of,
+    nouns_of,
+    time_column,
+    values_of_contract,
+)
 from mlguide_assets.prepare.features.comparing import LARGEST, floats, single_precision
 from mlguide_assets.prepare.features.compiling import with_features
 from mlguide_assets.prepare.features.earlier import NOTHING, Earlier
@@ -201,7 +208,7 @@ def _with_values(
     """
     if declaration.split is None or declaration.values:
         return declaration
-    values = _of_contract(declaration, problem)
+    values = values_of_contract(declaration, problem)
     if values is None:
         frequent = _values(problem, tables, event_of(declaration, problem), declaration.split, until).frequent
         values = tuple(_distinct_slugs([*earlier, *frequent]))[: max(FREQUENT, len(earlier))]
@@ -211,17 +218,7 @@ def _with_values(
 def follows_from_data(problem: Declared) -> bool:
     """Whether the data decide what the features are: automatic ones, or the values of a `split`."""
     split = [each for each in problem.features.declared.values() if each.split is not None and not each.values]
-    return bool(problem.features.automatic) or any(_of_contract(each, problem) is None for each in split)
-
-
-def _of_contract(declaration: Declaration, problem: Declared) -> tuple[str, ...] | None:
-    """The values that the contract allows the column of a `split`; None where it says nothing."""
-    noun, _, column = str(declaration.split).rpartition(".")
-    table = problem.schema.table_of(noun or event_of(declaration, problem))
-    for rule in problem.contracts:
-        if rule.rule == "one_of" and (rule.table, rule.column) == (table, column):
-            return tuple(rule.values)
-    return None
+    return bool(problem.features.automatic) or any(values_of_contract(each, problem) is None for each in split)
 
 
 def _length(rows: ibis.Table, time: str) -> timedelta:

@@ -1,5 +1,6 @@
 """What is a feature at all: ids never are, and free text is for no model."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ CARDS = {"entity": "card", "key": "card", "columns": {"card": "integer", "kind":
 LISTED = {"amount": "number", "fraud": "flag", "shop": {"kind": "integer", "description": "Where."}, "memo": "text"}
 
 
-def with_features(**declared: dict[str, Any]) -> Problem:
+def with_features(contracts: Sequence[dict[str, Any]] = (), **declared: dict[str, Any]) -> Problem:
     tables = {"cards": CARDS, "payments": {**PAYMENTS["tables"]["payments"], "columns": LISTED}}
-    return problem_of({**PAYMENTS, "tables": tables, "features": {"declared": declared}}, Path("data"))
+    more = {"tables": tables, "features": {"declared": declared}, "contracts": list(contracts)}
+    return problem_of({**PAYMENTS, **more}, Path("data"))
 
 
 def test_ids_of_entities_are_no_features_though_listed_as_numbers_and_texts_are_for_no_model() -> None:
@@ -33,3 +35,13 @@ def test_no_feature_is_made_of_ids(declared: dict[str, Any]) -> None:
 def test_ids_may_be_counted() -> None:
     features = features_of(with_features(shops={"distinct": "payment.shop", "by": "card"}))
     assert ("shops", "number") in [(feature.name, feature.kind) for feature in features]
+
+
+def test_a_split_has_its_own_values_or_those_of_the_contract() -> None:
+    split = {"count": "payment", "by": "card", "split": "card.kind"}
+    with pytest.raises(ValueError, match=r"the values of card.kind are not known; write values: .*table: cards"):
+        features_of(with_features(**{"of_*": split}))
+    own = features_of(with_features(**{"of_*": {**split, "values": ["c"]}}))
+    rule = {"table": "cards", "rule": "one_of", "column": "kind", "values": ["a", "b"], "action": "warn"}
+    of_contract = features_of(with_features([rule], **{"of_*": split}))
+    assert [[each.name for each in found if each.split] for found in (own, of_contract)] == [["of_c"], ["of_a", "of_b"]]
