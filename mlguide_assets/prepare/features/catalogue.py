@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any, Literal, Protocol
 
 from mlguide_assets.define.conditions import kind_of
-from mlguide_assets.define.decision import counted, plural
+from mlguide_assets.define.decision import counted, decision_of, plural
 from mlguide_assets.define.entity_features import UNFEATURED, entity_features
 from mlguide_assets.define.features import Declaration, Features, split_names
 from mlguide_assets.define.prediction import Comparison, Predict, PredictEntity, PredictEvent
@@ -18,8 +18,6 @@ from mlguide_assets.define.schema import ColumnKind, Schema, TableName
 
 Kind = Literal["number", "category", "text"]
 Origin = Literal["column", "known", "history", "request"]
-
-"""Kinds of columns that are never a feature."""
 _KINDS: dict[ColumnKind, Kind] = {
     "number": "number",
     "integer": "number",
@@ -96,11 +94,8 @@ def features_of(problem: Declared) -> tuple[Feature, ...]:
 
 
 def nouns_of(problem: Declared) -> tuple[str, ...]:
-    """The entities that a decision refers to, in the order of the file."""
-    if isinstance(problem.predict, PredictEntity):
-        return (problem.predict.each,)
-    named = problem.schema.event(problem.predict.each).of
-    return tuple(noun for noun in problem.schema.entities if noun in named)
+    """The entities that a decision refers to: the one that it is made for first."""
+    return decision_of(problem.schema, problem.predict).nouns
 
 
 def parents_of(problem: Declared) -> tuple[str, ...]:
@@ -129,10 +124,8 @@ def parent_events(problem: Declared, noun: str) -> tuple[str, str, list[str]]:
 
 
 def time_column(problem: Declared) -> str:
-    """The name of the decision's time: that of the event, `at` where it is an entity's, `as_of` at cut-offs."""
-    if isinstance(problem.predict, PredictEntity):
-        return "as_of"
-    return problem.schema.event(problem.predict.each).own_time or "at"
+    """The name of the decision's time."""
+    return decision_of(problem.schema, problem.predict).time
 
 
 def _entity_columns(problem: Declared) -> Iterator[Feature]:
