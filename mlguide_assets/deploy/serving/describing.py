@@ -13,11 +13,12 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.deploy.serving.examples import example_columns, values_of
 from mlguide_assets.deploy.serving.listing import List
-from mlguide_assets.deploy.serving.messages import MOST_DAYS, calendar_range
+from mlguide_assets.deploy.serving.messages import MOST_DAYS
 from mlguide_assets.deploy.serving.phrases import in_words, outcome_in_words, what_is_counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.catalogue import Feature, UnresolvedFeatureError, features_of
 from mlguide_assets.prepare.features.state_columns import time_names
+from mlguide_assets.prepare.features.wording import CALENDAR
 from mlguide_assets.prepare.shared_files import fetch_folder
 from mlguide_assets.settings import Home
 from mlguide_assets.train.files import PROBLEM
@@ -193,31 +194,22 @@ def _known(problem: Problem) -> list[FieldWords]:
     ]
 
 
-_PARTS = {
-    "hour": "Hour of the day, UTC",
-    "day_of_week": "Day of the week",
-    "day_of_month": "Day of the month",
-    "month": "Month",
-    "day_of_year": "Day of the year",
-}
-
-
 def _settable(problem: Problem, features: Sequence[Feature]) -> list[SettableWords]:
     times, found = time_names(problem), []
     for feature in features:
         assert feature.declaration is not None
-        part = feature.declaration.operand if feature.declaration.operator == "calendar" else None
-        least, most = calendar_range(part) if part else (0, MOST_DAYS)
+        part = feature.declaration.calendar
+        calendar = CALENDAR[part] if part else None
         days = 365 if feature.declaration.operator == "since_last" else 3650
         # What follows a semicolon is for the data dictionary: when it is null.
-        label = _PARTS[part] if part else feature.description.partition(";")[0].rstrip(".")
+        label = (calendar.meaning if calendar else feature.description).partition(";")[0].rstrip(".")
         found.append(
             SettableWords(
                 name=feature.name,
                 label=label,
-                least=least,
-                most=most,
-                scale=most if part else days,
+                least=calendar.first if calendar else 0,
+                most=calendar.last if calendar else MOST_DAYS,
+                scale=calendar.last if calendar else days,
                 part=part,
                 noun=feature.noun,
                 since=times.get(feature.name),

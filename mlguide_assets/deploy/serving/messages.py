@@ -18,6 +18,7 @@ from mlguide_assets.define.schema import ColumnKind
 from mlguide_assets.deploy.serving.request import PredictionRequest
 from mlguide_assets.deploy.serving.types import list_of, record
 from mlguide_assets.prepare.features.catalogue import Feature
+from mlguide_assets.prepare.features.wording import CALENDAR
 
 MOST_DAYS = 100_000
 """Of an age or a gap that is set by hand."""
@@ -29,9 +30,6 @@ _Number = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
 _Text = Annotated[str, Field(strict=True, min_length=1, max_length=200)]
 _ANY_ID = _Number | _Text
 """Until a store was read: ids are whole numbers or texts, as the data have them."""
-
-_CALENDAR = {"hour": (0, 23), "day_of_week": (0, 6), "day_of_month": (1, 31), "month": (1, 12), "day_of_year": (1, 366)}
-"""Part of the calendar: its first and its last value."""
 
 
 def _text(value: object) -> object:
@@ -161,17 +159,8 @@ def setting(feature: Feature) -> Any:
     text = feature.description
     if declaration.operator != "calendar":
         return Annotated[float | None, Field(ge=0, le=MOST_DAYS, description=text)]
-    first, last = calendar_range(declaration.operand)
-    return Annotated[int | None, Field(ge=first, le=last, description=text)]
-
-
-def calendar_range(part: str) -> tuple[int, int]:
-    """The first and the last value of a part of the calendar.
-
-    >>> calendar_range("hour")
-    (0, 23)
-    """
-    return _CALENDAR[part]
+    part = CALENDAR[declaration.operand]
+    return Annotated[int | None, Field(ge=part.first, le=part.last, description=text)]
 
 
 _DEFAULT_TIME = "Default: now; in a simulated world, the instant that the features know."

@@ -5,23 +5,19 @@ Such as *3 payments of the customer in the 7 days before*. What a feature is in 
 """
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 from mlguide_assets.define.conditions import kind_of
 from mlguide_assets.define.decision import counted, plural
 from mlguide_assets.define.features import Declaration
-from mlguide_assets.define.prediction import ColumnLabel, Comparison, PredictEvent
+from mlguide_assets.define.prediction import ColumnLabel, PredictEvent
 from mlguide_assets.define.schema import ColumnKind
 from mlguide_assets.prepare.features.catalogue import Declared, Feature, event_of
+from mlguide_assets.prepare.features.wording import CALENDAR, comparison_in_words, nth_newest, span_in_words
 
 Phrase = Callable[[Any], str]
 """From the value of a feature, or None where there is none."""
 
-_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
-           "December")  # fmt: skip
-_NTH = ("", "newest", "second newest", "third newest")
 _EXACT = 1e15
 """A float has all digits of smaller numbers."""
 COUNTED = "number_of_"
@@ -38,7 +34,7 @@ def phrase_of(feature: Feature, problem: Declared) -> Phrase:
     if declaration is None:
         return _of_column(feature, problem)
     if declaration.operator == "calendar":
-        return _CALENDAR[declaration.operand]
+        return CALENDAR[declaration.operand].phrase
     if declaration.operator == "age":
         return _of_age(declaration)
     return _of_history(feature, declaration, problem)
@@ -75,7 +71,7 @@ def outcome_in_words(problem: Declared) -> str:
     label = problem.predict.label
     if isinstance(label, ColumnLabel):
         return in_words(label.column)
-    after, events = f"in the {_span(label.within)} after", plural(label.count)
+    after, events = f"in the {span_in_words(label.within)} after", plural(label.count)
     if label.at_least == 1 or label.at_most == 0:
         return f"{'any' if label.at_least else 'no'} {label.count} {after}"
     return f"at {'least' if label.at_least else 'most'} {label.at_least or label.at_most} {events} {after}"
@@ -85,7 +81,7 @@ def what_is_counted(feature: Feature, problem: Declared) -> str:
     """What a feature counts, without whose: `orders in 14 days`."""
     declaration = feature.declaration
     assert declaration is not None
-    within = f" in {_span(declaration.within)}" if declaration.within else ""
+    within = f" in {span_in_words(declaration.within)}" if declaration.within else ""
     return f"{plural(event_of(declaration, problem))}{within}"
 
 
@@ -115,15 +111,6 @@ def _kind(feature: Feature, problem: Declared) -> ColumnKind | None:
     return table.columns[column].kind if table is not None and column in table.columns else None
 
 
-_CALENDAR: dict[str, Phrase] = {
-    "hour": lambda value: f"hour {value:g} UTC",
-    "day_of_week": lambda value: f"a {_DAYS[int(value) % 7]}",
-    "day_of_month": lambda value: f"day {value:g} of the month",
-    "month": lambda value: f"in {_MONTHS[int(value) - 1]}",
-    "day_of_year": lambda value: f"day {value:g} of the year",
-}
-
-
 def _of_age(declaration: Declaration) -> Phrase:
     noun, _, column = declaration.operand.partition(".")
 
@@ -145,7 +132,7 @@ def _of_history(feature: Feature, declaration: Declaration, problem: Declared) -
     event = event_of(declaration, problem)
     conditions = _conditions(feature, declaration, problem)
     which = f" with {' and '.join(conditions)}" if conditions else ""
-    within = f" in the {_span(declaration.within)} before" if declaration.within else ""
+    within = f" in the {span_in_words(declaration.within)} before" if declaration.within else ""
     known = ", as known at the start of the day" if declaration.as_of else ""
     whose, earlier = f" of the {declaration.by}", "" if within else "earlier "
     rest = f"{whose}{which}{within}{known}"
@@ -167,7 +154,7 @@ def _of_history(feature: Feature, declaration: Declaration, problem: Declared) -
         case "since_last":
             return lambda value: none if value is None else f"last {event}{whose}{which} {_days(value)} ago{known}"
         case "last":
-            nth = _NTH[declaration.nth] if declaration.nth < len(_NTH) else f"{declaration.nth}th newest"
+            nth = nth_newest(declaration.nth)
             shown = _shown_column(feature, declaration, problem)
             return lambda value: none if value is None else f"{column} {shown(value)} in the {nth} {event}{rest}"
         case operator:
@@ -181,7 +168,7 @@ def _shown_column(feature: Feature, declaration: Declaration, problem: Declared)
 
 
 def _conditions(feature: Feature, declaration: Declaration, problem: Declared) -> list[str]:
-    said = [f"{_last_part(path)} {_compared(asked)}" for path, asked in declaration.where.items()]
+    said = [f"{_last_part(path)} {comparison_in_words(asked)}" for path, asked in declaration.where.items()]
     if feature.split:
         said.append(f"{_last_part(feature.split[0])} {feature.split[1]}")
     if declaration.labelled == "known":
@@ -204,19 +191,3 @@ def _outcome(problem: Declared, *, positive: bool = True) -> str:
 def _last_part(path: str) -> str:
     """`email.theme` → theme."""
     return in_words(path.rpartition(".")[2])
-
-
-def _compared(asked: Comparison) -> str:
-    said = [" or ".join(asked.one_of)] if asked.one_of else []
-    if asked.not_:
-        said.append(f"other than {' or '.join(asked.not_)}")
-    if asked.at_least is not None:
-        said.append(f"≥ {asked.at_least:g}")
-    if asked.at_most is not None:
-        said.append(f"≤ {asked.at_most:g}")
-    return " and ".join(said)
-
-
-def _span(span: timedelta) -> str:
-    days = span / timedelta(days=1)
-    return counted(days, "day") if days > 1 else counted(span / timedelta(hours=1), "hour")

@@ -6,15 +6,15 @@ Declarations with `split` are written out, one per value; `compiling.py` turns e
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Literal, Protocol
 
 from mlguide_assets.define.conditions import kind_of
-from mlguide_assets.define.decision import counted, decision_of, plural
+from mlguide_assets.define.decision import decision_of, plural
 from mlguide_assets.define.entity_features import UNFEATURED, entity_features
 from mlguide_assets.define.features import Declaration, Features, split_names
-from mlguide_assets.define.prediction import Comparison, Predict, PredictEntity, PredictEvent
+from mlguide_assets.define.prediction import Predict, PredictEntity, PredictEvent
 from mlguide_assets.define.schema import ColumnKind, Schema, TableName
+from mlguide_assets.prepare.features.wording import CALENDAR, comparison_in_words, nth_newest, span_in_words
 
 Kind = Literal["number", "category", "text"]
 Origin = Literal["column", "known", "history", "request"]
@@ -262,15 +262,6 @@ def _feature(name: str, declaration: Declaration, split: tuple[str, str] | None,
     return Feature(name, kind, origin, text, noun, None, plain, split)
 
 
-_CALENDAR = {
-    "hour": "Hour of the day, UTC.",
-    "day_of_week": "Day of the week, UTC; Monday is 0.",
-    "day_of_month": "Day of the month, UTC.",
-    "month": "Month of the year, UTC.",
-    "day_of_year": "Day of the year, UTC.",
-}
-
-
 def in_words(declaration: Declaration, split: tuple[str, str] | None, problem: Declared) -> str:
     """What a feature says, as a sentence.
 
@@ -278,56 +269,33 @@ def in_words(declaration: Declaration, split: tuple[str, str] | None, problem: D
     """
     operator = declaration.operator
     if operator == "calendar":
-        return _CALENDAR[declaration.operand]
+        return CALENDAR[declaration.operand].meaning
     if operator == "age":
         noun, _, since = declaration.operand.partition(".")
         return f"Days since {since or 'the start'} of the {noun}."
     event, whose, column = event_of(declaration, problem), f"of the {declaration.by}", declaration.column
     which, events = _which(declaration, split), plural(event)
-    nth = (
-        f"{declaration.nth}th newest"
-        if declaration.nth > 3
-        else ("", "newest", "second newest", "third newest")[declaration.nth]
-    )
     start = {
         "count": f"Number of earlier {events} {whose}{which}",
         "sum": f"Sum of {column} over earlier {events} {whose}{which}",
         "mean": f"Mean {column} of earlier {events} {whose}{which}",
         "min": f"Smallest {column} of earlier {events} {whose}{which}",
         "max": f"Largest {column} of earlier {events} {whose}{which}",
-        "last": f"{column} of the {nth} earlier {event} {whose}{which}",
+        "last": f"{column} of the {nth_newest(declaration.nth)} earlier {event} {whose}{which}",
         "distinct": f"Number of different values of {column} in earlier {events} {whose}{which}",
         "rate": f"Share of earlier {events} {whose}{which} with the positive outcome, among those known by then",
         "share": f"Share of earlier {events} {whose}{which}, among all of them",
         "since_last": f"Days since the newest earlier {event} {whose}{which}",
     }[operator]
-    within = f", in the {_span(declaration.within)} before" if declaration.within else ""
+    within = f", in the {span_in_words(declaration.within)} before" if declaration.within else ""
     as_of = ", as known at the start of the day, UTC" if declaration.as_of else ""
     return f"{start}{within}{as_of}."
 
 
 def _which(declaration: Declaration, split: tuple[str, str] | None) -> str:
-    said = [f"{column} {_comparison(each)}" for column, each in declaration.where.items()]
+    said = [f"{column} {comparison_in_words(each, '= ')}" for column, each in declaration.where.items()]
     if split:
         said.append(f"{split[0]} = {split[1]}")
     if declaration.labelled:
         said.append("a known outcome" if declaration.labelled == "known" else f"a {declaration.labelled} outcome")
     return f" with {' and '.join(said)}" if said else ""
-
-
-def _comparison(each: Comparison) -> str:
-    said = []
-    if each.one_of:
-        said.append("= " + " or ".join(each.one_of))
-    if each.not_:
-        said.append("other than " + " or ".join(each.not_))
-    if each.at_least is not None:
-        said.append(f"≥ {each.at_least:g}")
-    if each.at_most is not None:
-        said.append(f"≤ {each.at_most:g}")
-    return " and ".join(said)
-
-
-def _span(span: timedelta) -> str:
-    days = span / timedelta(days=1)
-    return counted(days, "day") if days >= 1 else counted(span / timedelta(hours=1), "hour")
