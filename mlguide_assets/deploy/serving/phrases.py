@@ -12,6 +12,7 @@ from mlguide_assets.define.decision import counted, plural
 from mlguide_assets.define.features import Declaration
 from mlguide_assets.define.prediction import ColumnLabel, PredictEvent
 from mlguide_assets.define.schema import ColumnKind
+from mlguide_assets.define.values import as_flag
 from mlguide_assets.prepare.features.catalogue import Declared, Feature, event_of
 from mlguide_assets.prepare.features.wording import CALENDAR, comparison_in_words, nth_newest, span_in_words
 
@@ -20,6 +21,7 @@ Phrase = Callable[[Any], str]
 
 _EXACT = 1e15
 """A float has all digits of smaller numbers."""
+_YES_NO: dict[bool | None, str] = {True: "yes", False: "no"}
 COUNTED = "number_of_"
 """How names of columns begin that count what follows."""
 
@@ -87,14 +89,14 @@ def what_is_counted(feature: Feature, problem: Declared) -> str:
 
 def _of_column(feature: Feature, problem: Declared) -> Phrase:
     """A column of an entity or of the event itself: `theme food`, `3 buttons`, `member yes`."""
-    name, is_flag = in_words(feature.name), _kind(feature, problem) == "flag"
+    name, shown = in_words(feature.name), _shown(_kind(feature, problem))
 
     def phrase(value: Any) -> str:
         if value is None:
             return f"{name} unknown"
         if feature.name.startswith(COUNTED) and not isinstance(value, str):
             return _many(value, in_words(feature.name.removeprefix(COUNTED)))
-        return f"{name} {('no', 'yes')[bool(value)] if is_flag else number(value)}"
+        return f"{name} {shown(value)}"
 
     return phrase
 
@@ -105,10 +107,15 @@ def _many(value: float, things: str) -> str:
     return f"{number(value)} {one if value == 1 else things}"
 
 
-def _kind(feature: Feature, problem: Declared) -> ColumnKind | None:
-    column = str(feature.column)
+def _kind(feature: Feature, problem: Declared) -> ColumnKind:
     table = problem.schema.entity(feature.noun) if feature.noun else problem.schema.event(problem.predict.each)
-    return table.columns[column].kind if table is not None and column in table.columns else None
+    assert table is not None
+    return table.columns[str(feature.column)].kind
+
+
+def _shown(kind: ColumnKind | None) -> Callable[[Any], str]:
+    """How a value of a column is said."""
+    return (lambda value: _YES_NO[bool(value)]) if kind == "flag" else number
 
 
 def _of_age(declaration: Declaration) -> Phrase:
@@ -155,16 +162,11 @@ def _of_history(feature: Feature, declaration: Declaration, problem: Declared) -
             return lambda value: none if value is None else f"last {event}{whose}{which} {_days(value)} ago{known}"
         case "last":
             nth = nth_newest(declaration.nth)
-            shown = _shown_column(feature, declaration, problem)
+            shown = _shown(kind_of(problem.schema.event(event), str(declaration.column), problem.schema))
             return lambda value: none if value is None else f"{column} {shown(value)} in the {nth} {event}{rest}"
         case operator:
             said = {"sum": "sum of", "mean": "mean", "min": "smallest", "max": "largest"}[operator]
             return lambda value: none if value is None else f"{said} {column} {number(value)} in {events}{rest}"
-
-
-def _shown_column(feature: Feature, declaration: Declaration, problem: Declared) -> Callable[[Any], str]:
-    kind = kind_of(problem.schema.event(event_of(declaration, problem)), str(declaration.column), problem.schema)
-    return (lambda value: ("no", "yes")[bool(value)]) if kind == "flag" else number
 
 
 def _conditions(feature: Feature, declaration: Declaration, problem: Declared) -> list[str]:
@@ -184,7 +186,7 @@ def _outcome(problem: Declared, *, positive: bool = True) -> str:
     label, event = problem.predict.label, problem.schema.event(problem.predict.each)
     value = label.positive if positive else label.negative
     if event.columns[label.column].kind == "flag":
-        value = {"1": "yes", "true": "yes", "0": "no", "false": "no"}.get(value.lower(), value)
+        value = _YES_NO.get(as_flag(value), value)
     return f"{in_words(label.column)} {value}"
 
 

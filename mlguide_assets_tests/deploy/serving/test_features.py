@@ -155,5 +155,13 @@ def test_what_any_declaration_says(declaration: dict[str, Any], value: Any, said
     assert phrases(Problem.model_validate({**PAYMENTS, "features": features, **source}))["asked"](value) == said
 
 
+@pytest.mark.parametrize(("positive", "negative"), [("true", "false"), ("T", "F"), ("1.0", "0.0"), ("Yes", "no")])
+def test_an_outcome_that_is_a_flag_is_yes_however_the_source_writes_it(positive: str, negative: str) -> None:
+    label = {**PAYMENTS["predict"]["label"], "positive": positive, "negative": negative}
+    more = {"predict": {**PAYMENTS["predict"], "label": label}, "source": {"kind": "files", "uri": "nowhere"}}
+    said = phrases(Problem.model_validate({**PAYMENTS, **more}))["shop_frauds_14d"](0.5)
+    assert said == "50.0% of payments of the shop in the 14 days before had fraud yes"
+
+
 def test_microseconds_count_from_1970() -> None:
     assert microseconds(datetime(1970, 1, 2)) == 86_400_000_000
