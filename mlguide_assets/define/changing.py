@@ -1,10 +1,8 @@
 """Columns of entities that may hold a value younger than the decision that it is used for. No data are read."""
 
+from mlguide_assets.define.entity_features import UNSEEN
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import EntityTable, TableName
-
-_USED: tuple[str, ...] = ("number", "integer", "category", "flag")
-"""Kinds of columns that are features as they are."""
 
 
 def changing_columns(problem: Problem) -> dict[TableName, list[str]]:
@@ -30,7 +28,7 @@ def changing_warnings(problem: Problem) -> list[str]:
 
 
 def _changing(table: EntityTable) -> list[str]:
-    return [column for column in table.changing if table.columns[column].kind in _USED]
+    return [column for column in table.changing if table.columns[column].kind not in UNSEEN]
 
 
 def _nouns_in_use(problem: Problem) -> set[str]:

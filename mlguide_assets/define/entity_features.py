@@ -9,6 +9,8 @@ from mlguide_assets.define.schema import Schema
 
 UNFEATURED = ("time", "id")
 """The kinds of columns that are no features as they are."""
+UNSEEN = (*UNFEATURED, "text")
+"""The kinds of columns that no model sees: free text is a feature that is only carried along."""
 
 
 def entity_features(schema: Schema, predict: Predict, declared: Iterable[str]) -> dict[tuple[str, str], str]:
