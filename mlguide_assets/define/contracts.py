@@ -23,6 +23,7 @@ class _Rule(BaseModel, ABC):
 
     table: TableName
     action: Action
+    rule: str
 
     @property
     @abstractmethod
@@ -77,6 +78,24 @@ class _Rule(BaseModel, ABC):
         self._require_kind(schema, self.table, key, *kinds, fault="is a number or a time, so it holds no ids")
 
 
+class _OfColumn(_Rule):
+    """A rule of one column."""
+
+    column: str
+
+    @property
+    def columns_used(self) -> tuple[str, ...]:
+        return (self.column,)
+
+
+class _OfTime(_OfColumn):
+    """A rule of a column of times."""
+
+    def check(self, schema: Schema) -> None:
+        super().check(schema)
+        self._require_kind(schema, self.table, self.column, "time", fault="is not a time")
+
+
 class WellTyped(_Rule):
     """Every value that is given reads as the type of its column."""
 
@@ -91,31 +110,21 @@ class WellTyped(_Rule):
         return "values_are_well_typed"
 
 
-class Present(_Rule):
+class Present(_OfColumn):
     """The column has a value in every row."""
 
     rule: Literal["present"]
-    column: str
-
-    @property
-    def columns_used(self) -> tuple[str, ...]:
-        return (self.column,)
 
     @property
     def fact(self) -> str:
         return f"{self.column}_is_present"
 
 
-class Filled(_Rule):
+class Filled(_OfColumn):
     """The column has a value in at least one row. An empty column is not a fault of any row, so none is set aside."""
 
     rule: Literal["filled"]
     action: Literal["block", "warn"]
-    column: str
-
-    @property
-    def columns_used(self) -> tuple[str, ...]:
-        return (self.column,)
 
     @property
     def fact(self) -> str:
@@ -199,17 +208,12 @@ class NotOverlapping(_Rule):
             raise ValueError(f"{self.table} has no history, so none of its rows can overlap; leave the rule out")
 
 
-class Range(_Rule):
+class Range(_OfColumn):
     """The number lies between two bounds, both allowed."""
 
     rule: Literal["range"]
-    column: str
     min: float | None = None
     max: float | None = None
-
-    @property
-    def columns_used(self) -> tuple[str, ...]:
-        return (self.column,)
 
     @property
     def fact(self) -> str:
@@ -230,16 +234,11 @@ class Range(_Rule):
         )
 
 
-class OneOf(_Rule):
+class OneOf(_OfColumn):
     """The value is one of a list."""
 
     rule: Literal["one_of"]
-    column: str
     values: Annotated[tuple[str, ...], Field(min_length=1)]
-
-    @property
-    def columns_used(self) -> tuple[str, ...]:
-        return (self.column,)
 
     @property
     def fact(self) -> str:
@@ -271,7 +270,7 @@ class LabelKnown(OneOf):
     of_numbers: bool = Field(exclude=True)
 
 
-class References(_Rule):
+class References(_OfColumn):
     """The value is the id of a row of another table.
 
     It cannot be let through with a warning: the join would drop the row without a word.
@@ -279,12 +278,7 @@ class References(_Rule):
 
     rule: Literal["references"]
     action: Literal["block", "quarantine"]
-    column: str
     target: TableName
-
-    @property
-    def columns_used(self) -> tuple[str, ...]:
-        return (self.column,)
 
     @property
     def fact(self) -> str:
@@ -295,11 +289,10 @@ class References(_Rule):
         self._require_target(schema, self.column, self.target)
 
 
-class NotBefore(_Rule):
+class NotBefore(_OfTime):
     """The time is not before a time of the row that it refers to; rows without such a row are not checked."""
 
     rule: Literal["not_before"]
-    column: str
     key: str
     target: TableName
     target_column: str
@@ -315,11 +308,10 @@ class NotBefore(_Rule):
     def check(self, schema: Schema) -> None:
         super().check(schema)
         self._require_target(schema, self.key, self.target)
-        self._require_kind(schema, self.table, self.column, "time", fault="is not a time")
         self._require_kind(schema, self.target, self.target_column, "time", fault="is not a time")
 
 
-class NotAfter(_Rule):
+class NotAfter(_OfTime):
     """The time has come: it is not after now, give or take `slack` for clocks and zones.
 
     It cannot be let through with a warning: the features of later rows would know the future.
@@ -327,41 +319,23 @@ class NotAfter(_Rule):
 
     rule: Literal["not_after"]
     action: Literal["block", "quarantine"]
-    column: str
     limit: Literal["now"] = "now"
     slack: Duration = timedelta(days=1)
-
-    @property
-    def columns_used(self) -> tuple[str, ...]:
-        return (self.column,)
 
     @property
     def fact(self) -> str:
         return f"{self.column}_is_not_after_now"
 
-    def check(self, schema: Schema) -> None:
-        super().check(schema)
-        self._require_kind(schema, self.table, self.column, "time", fault="is not a time")
 
-
-class NotEarlier(_Rule):
+class NotEarlier(_OfTime):
     """The time is not so early that it is a mistake, such as one in the year 15."""
 
     rule: Literal["not_earlier"]
-    column: str
     floor: date = date(1970, 1, 1)
-
-    @property
-    def columns_used(self) -> tuple[str, ...]:
-        return (self.column,)
 
     @property
     def fact(self) -> str:
         return f"{self.column}_is_not_too_early"
-
-    def check(self, schema: Schema) -> None:
-        super().check(schema)
-        self._require_kind(schema, self.table, self.column, "time", fault="is not a time")
 
 
 Rule = Annotated[
