@@ -16,11 +16,11 @@ import pyarrow as pa
 
 from mlguide_assets.define.decision import agreeing, counted, id_column, with_article
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.train.baselines import BASE_RATE, BASELINES, fit_base_rate, fit_baselines
 from mlguide_assets.train.choice import SIMPLEST_FIRST, Choice, TrainingRows, choose_model
 from mlguide_assets.train.encoding import MOST_VALUES, Encoding
+from mlguide_assets.train.folds import refuse_too_few
 from mlguide_assets.train.linear import Linear
 from mlguide_assets.train.metrics import calibration_bins, expected_calibration_error
 from mlguide_assets.train.models import THREADS, XGBOOST, Boosted, Labels, ServableModel
@@ -36,8 +36,6 @@ from mlguide_assets.train.trainers.trainer import Distributed, Fit, Trainer, req
 
 Report = Callable[[str], None]
 
-LEAST_OF_EACH_OUTCOME = 3
-"""With fewer, a model would learn those rows, and no figure would mean anything."""
 MOST_TEST_WINDOWS = 4
 """The latest days that test a model grow to this multiple of `Recipe.test_days` at most."""
 
@@ -132,7 +130,7 @@ def _trained(
     labels, times = rows[problem.label.column].to_numpy(), rows[decision.time].to_numpy()
     split = _split(labels, times, problem, recipe, report)
     for side, indexes in (("training", split.train), ("test", split.test)):
-        _refuse_too_few(side, labels[indexes], decision.noun)
+        refuse_too_few(f"The {side} window", labels[indexes], decision)
 
     ratios, most = uniform_ratios(rows, plans, problem.decision), problem.exploration.max_weight
     known = _training_rows(rows.take(split.train), problem, propensity_weights(ratios[split.train], max_weight=most))
@@ -328,16 +326,6 @@ def scores_hash(scores: pa.Table) -> str:
         content = "\0".join(values.to_pylist()).encode() if is_text else values.to_numpy().tobytes()
         digest.update(content)
     return digest.hexdigest()
-
-
-def _refuse_too_few(side: str, labels: Labels, noun: str) -> None:
-    positives = int(labels.sum())
-    if min(positives, len(labels) - positives) < LEAST_OF_EACH_OUTCOME:
-        raise InputError(
-            f"The {side} window has {len(labels):,} matured rows ({noun}) of which {positives:,} are positive: a model "
-            f"needs at least {LEAST_OF_EACH_OUTCOME} of each outcome on both sides; add history, or check "
-            f"predict.label."
-        )
 
 
 def _calibration_error(labels: Labels, probabilities: npt.NDArray[np.float64]) -> float:

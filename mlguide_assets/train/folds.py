@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mlguide_assets.define.decision import counted
+from mlguide_assets.define.decision import Decision, agreeing, counted
 from mlguide_assets.errors import InputError
 from mlguide_assets.statistics.draws import draw_shares
 from mlguide_assets.train.split import Times
@@ -23,6 +23,7 @@ EARLIEST_SHARE = 0.4
 """Share of the rows before the first validation window: the first fold learns from these, less the gap."""
 
 LEAST_OF_EACH_OUTCOME = 3
+"""With fewer, a model would learn those rows, and no figure would mean anything."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +65,11 @@ def expanding_folds(
     if users is not None:
         found = [_kept_apart(fold, users, holdout_users, f"{seed}/{at}") for at, fold in enumerate(found)]
     if not found or any(not len(fold.train) or not len(fold.validate) for fold in found):
-        apart = "" if users is None else ", each with users of its own"
+        apart = "" if users is None else ", each with units of its own"
         raise InputError(
-            f"The history has {len(times):,} matured sends before the test window, too few or over too short a time "
-            f"for {folds} folds with a gap of {counted(gap / timedelta(days=1), 'day')}{apart}: add history, or lower "
-            f"evaluation.test_share or label.window."
+            f"The history has {len(times):,} matured decisions before the test window, too few or over too short a "
+            f"time for {folds} folds with a gap of {counted(gap / timedelta(days=1), 'day')}{apart}: add history, or "
+            f"lower evaluation.test_share or label.window."
         )
     return found
 
@@ -87,16 +88,22 @@ def folds_from(times: Times, starts: Times, gap: timedelta) -> list[Fold]:
     return folds
 
 
-def refuse_one_outcome(labels: npt.NDArray[np.int8], folds: list[Fold]) -> None:
+def refuse_one_outcome(labels: npt.NDArray[np.int8], folds: list[Fold], decision: Decision) -> None:
     """Raise InputError where a side of a fold has too few of either outcome to learn from, or to validate on."""
     for number, fold in enumerate(folds, start=1):
-        for side, rows in (("learn from", fold.train), ("validate on", fold.validate)):
-            positives = int((labels[rows] == 1).sum())
-            if min(positives, len(rows) - positives) < LEAST_OF_EACH_OUTCOME:
-                raise InputError(
-                    f"Fold {number} of {len(folds)} has {len(rows):,} matured sends to {side}, of which {positives:,} "
-                    f"are unsubscribes: it needs at least {LEAST_OF_EACH_OUTCOME} of each outcome; add history."
-                )
+        for side, rows in (("training", fold.train), ("validation", fold.validate)):
+            refuse_too_few(f"The {side} window of fold {number} of {len(folds)}", labels[rows], decision)
+
+
+def refuse_too_few(window: str, labels: npt.NDArray[np.int8], decision: Decision) -> None:
+    """Raise InputError where a window, such as `The test window`, has too few of either outcome, 1 or 0 (n,)."""
+    positives = int(labels.sum())
+    if min(positives, len(labels) - positives) < LEAST_OF_EACH_OUTCOME:
+        raise InputError(
+            f"{window} has {decision.counted(len(labels))} with a known outcome, of which {positives:,} "
+            f"{agreeing(positives, 'is')} positive: a model needs at least {LEAST_OF_EACH_OUTCOME} of each outcome in "
+            f"every window; add history, or check predict.label."
+        )
 
 
 def user_folds(users: Users, folds: int, seed: int) -> Rows:

@@ -134,7 +134,7 @@ def test_too_few_of_one_outcome_is_said_with_what_to_do(sends: pa.Table, side: s
     with pytest.raises(InputError) as error:
         train(replaced(known, "unsubscribed", labels.astype(np.int8)))
     assert f"The {side} window has" in str(error.value)
-    assert "at least 3 of each outcome on both sides; add history, or check predict.label" in str(error.value)
+    assert "at least 3 of each outcome in every window; add history, or check predict.label" in str(error.value)
 
 
 @pytest.mark.parametrize("positives", [2, 3])

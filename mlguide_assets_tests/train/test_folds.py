@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlguide_assets.define.decision import Decision
 from mlguide_assets.errors import InputError
 from mlguide_assets.train.folds import (
     EARLIEST_SHARE,
@@ -134,12 +135,12 @@ def test_another_seed_holds_out_other_users_and_text_ids_are_taken_too() -> None
 def test_too_short_a_history_is_said_in_one_sentence(times: Times, folds: int, gap: timedelta) -> None:
     with pytest.raises(InputError) as error:
         expanding_folds(times, folds=folds, gap=gap)
-    assert str(error.value).startswith(f"The history has {len(times):,} matured sends before the test window")
+    assert str(error.value).startswith(f"The history has {len(times):,} matured decisions before the test window")
     assert str(error.value).endswith("add history, or lower evaluation.test_share or label.window.")
 
 
 def test_one_user_cannot_be_kept_apart_from_itself_and_that_is_said() -> None:
-    with pytest.raises(InputError, match="each with users of its own"):
+    with pytest.raises(InputError, match="each with units of its own"):
         expanding_folds(HUNDRED, folds=2, gap=WEEK, users=np.zeros(100, int), holdout_users=0.5)
 
 
@@ -152,10 +153,10 @@ def test_users_and_their_share_are_given_together(users: Users | None, share: fl
 def test_a_fold_with_one_outcome_is_refused_with_its_number_and_side() -> None:
     labels = np.ones(100, dtype=np.int8)
     labels[:80:4] = 0
-    with pytest.raises(
-        InputError, match="Fold 3 of 3 has 20 matured sends to validate on, of which 20 are unsubscribes"
-    ):
-        refuse_one_outcome(labels, expanding_folds(HUNDRED, folds=3, gap=WEEK))
+    payments = Decision("payment", ("card",), "paid", ())
+    said = "The validation window of fold 3 of 3 has 20 payments with a known outcome, of which 20 are positive"
+    with pytest.raises(InputError, match=said):
+        refuse_one_outcome(labels, expanding_folds(HUNDRED, folds=3, gap=WEEK), payments)
 
 
 def test_windows_may_be_given_by_their_starts() -> None:

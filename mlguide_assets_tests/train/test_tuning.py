@@ -186,13 +186,13 @@ def test_optuna_says_nothing_of_its_own(capfd: pytest.CaptureFixture[str], caplo
 
 
 def test_too_short_a_history_or_one_outcome_is_said_in_one_sentence() -> None:
-    with pytest.raises(InputError, match="The history has 0 matured sends before the test window"):
+    with pytest.raises(InputError, match="The history has 0 matured decisions before the test window"):
         tune(world(same, rows=0), PROBLEM, recipe=QUICK, seconds=LONG, trials=1, seed=0)
     spared = world(lambda age, place: np.full(len(age), -50.0), rows=500)
-    with pytest.raises(InputError, match="of which 0 are unsubscribes"):
+    with pytest.raises(InputError, match="of which 0 are positive"):
         tune(spared, PROBLEM, recipe=QUICK, seconds=LONG, trials=1, seed=0)
 
 
 def test_one_user_cannot_be_evaluated_on_others() -> None:
-    with pytest.raises(InputError, match="each with users of its own"):
+    with pytest.raises(InputError, match="each with units of its own"):
         tune(world(same, rows=2000, users=1), PROBLEM, recipe=POOR, seconds=LONG, trials=2, seed=0)

@@ -86,7 +86,7 @@ class History:
             holdout_users=UNSEEN_USERS if unseen_users else 0.0,
             seed=self.problem.evaluation.seed,
         )
-        refuse_one_outcome(self.labels, found)
+        refuse_one_outcome(self.labels, found, self.problem.decision)
         return found
 
     def fit(self, train: Rows, recipe: Recipe) -> Boosted:

@@ -47,12 +47,12 @@ def test_of_too_many_rows_whole_users_are_left_out() -> None:
 
 @pytest.mark.parametrize("ask", [choose_window, staleness_curve])
 def test_too_short_a_history_or_one_outcome_is_said_in_one_sentence(ask: Callable[..., object]) -> None:
-    with pytest.raises(InputError, match="The history has 0 matured sends before the test window"):
+    with pytest.raises(InputError, match="The history has 0 matured decisions before the test window"):
         ask(world(same, rows=0), PROBLEM, recipe=QUICK)
     with pytest.raises(InputError, match="too few or over too short a time"):
         ask(world(same, rows=200, length=5), PROBLEM, recipe=QUICK)
     spared = world(lambda age, place: np.full(len(age), -50.0), rows=500)
-    with pytest.raises(InputError, match="of which 0 are unsubscribes"):
+    with pytest.raises(InputError, match="of which 0 are positive"):
         ask(spared, PROBLEM, recipe=QUICK)
 
 

@@ -97,7 +97,7 @@ def test_what_happens_in_the_last_fold_does_not_change_the_others() -> None:
 
 
 def test_one_user_cannot_be_evaluated_on_others() -> None:
-    with pytest.raises(InputError, match="each with users of its own"):
+    with pytest.raises(InputError, match="each with units of its own"):
         choose_window(world(turning, users=1), PROBLEM, recipe=QUICK, candidates=[RECENT])
 
 
