@@ -182,6 +182,11 @@ class Decision:
         return "withheld" if self.choose else "acted on"
 
     @property
+    def above_doing(self) -> str:
+        """Doing so to one: `withholding`, or `acting on`."""
+        return "withholding" if self.choose else "acting on"
+
+    @property
     def stored(self) -> tuple[str, ...]:
         """The entities whose state is kept day by day. Candidates are few: theirs is computed when it is needed."""
         return tuple(noun for noun in self.nouns if noun != self.choose)

@@ -1,7 +1,7 @@
 """What the decision at the threshold is worth, and whether the probabilities behind it can be believed.
 
-A send is withheld where its probability of losing the user is at least the threshold, and made otherwise. Every
-number has an interval from resamples of whole users, the same ones for all numbers, so that differences are paired.
+One is acted on (a send is withheld) where its probability of the positive outcome is at least the threshold. Every
+number has an interval from resamples of whole units, the same ones for all numbers, so that differences are paired.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from mlguide_assets.train.uncertainty import Replicates, standard_error
 BINS = 10
 CURVE_THRESHOLDS = 120
 PER = 1000
-"""Costs are given per this many sends."""
+"""Costs are given per this many decisions."""
 
 DECISION_METRICS = (
     "precision",
@@ -53,12 +53,12 @@ def decision_metrics(
         labels: (n,) in {0, 1}: 1 is the positive outcome.
         probabilities: (n,) in [0, 1], of the positive outcome.
         users: (n,), the user of each row.
-        threshold: withhold from this probability on.
-        missed: cost of sending the email that loses the user.
-        false_alarm: cost of not sending a harmless email.
+        threshold: act from this probability on.
+        missed: cost of not acting where the outcome is positive.
+        false_alarm: cost of acting where it is not.
 
-    - precision, recall, lift: of withholding, as in `metrics.Confusion`; withheld_share: of all sends.
-    - cost_per_1000: of 1,000 sends under this policy; savings_per_1000: against making them all.
+    - precision, recall, lift: of acting, as in `metrics.Confusion`; withheld_share: that are acted on, of all.
+    - cost_per_1000: of 1,000 decisions under this policy; savings_per_1000: against acting on none.
     - calibration_error: `metrics.expected_calibration_error`, with bins that are the same in every resample. Noise
       alone makes it positive: compare it with `calibration_error_under`.
     - calibration_slope: of the outcomes' log-odds on those predicted; 1 is right, lower is too extreme, higher too
@@ -190,21 +190,21 @@ def calibration_error_under(probabilities: npt.ArrayLike, *, repeats: int = 300,
 
 @dataclass(frozen=True, eq=False)
 class CostCurve:
-    """Savings per 1,000 sends against making them all, at each threshold, with a 95 % interval; all (t,).
+    """Savings per 1,000 decisions against acting on none, at each threshold, with a 95 % interval; all (t,).
 
-    `sending_all` is what 1,000 sends cost when none is withheld.
+    `acting_on_none` is what 1,000 decisions cost when none is acted on.
     """
 
     thresholds: Floats
     savings: Floats
     low: Floats
     high: Floats
-    sending_all: float
+    acting_on_none: float
 
     @property
     def costs(self) -> Floats:
-        """Cost per 1,000 sends at each threshold, (t,)."""
-        return self.sending_all - self.savings
+        """Cost per 1,000 decisions at each threshold, (t,)."""
+        return self.acting_on_none - self.savings
 
 
 def cost_curve(
@@ -220,7 +220,7 @@ def cost_curve(
 ) -> CostCurve:
     """What each of the thresholds (t,) would have cost on these rows; other arguments as for `decision_metrics`.
 
-    The interval is that of the difference to sending everything. It is one per threshold, not a band that holds
+    The interval is that of the difference to acting on none. It is one per threshold, not a band that holds
     for all of them: the lowest point of the curve is lower than what its threshold would cost on other rows.
     """
     truth, scores, bootstrap = _inputs(labels, probabilities, users, repeats, seed)
@@ -240,10 +240,10 @@ def cost_curve(
 
     points, values = bootstrap.replicated(sums, measure)
     names = tuple(str(index) for index in range(len(points)))
-    sending_all, *found = estimates(names, points, values).values()
+    acting_on_none, *found = estimates(names, points, values).values()
     back = np.argsort(order, kind="stable")
     savings, low, high = (np.array([getattr(e, name) for e in found])[back] for name in ("value", "low", "high"))
-    return CostCurve(given, savings, low, high, sending_all.value)
+    return CostCurve(given, savings, low, high, acting_on_none.value)
 
 
 def threshold_grid(probabilities: npt.ArrayLike, threshold: float) -> Floats:

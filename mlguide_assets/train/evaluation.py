@@ -61,7 +61,7 @@ def evaluate(scores: pa.Table, rows: pa.Table, candidate: str, problem: Problem)
 
     Args:
         scores: keys of the decision, label and one column of probabilities per model; the rows of the test window.
-        rows: `with_columns` of the same sends.
+        rows: `with_columns` of the same decisions.
         candidate: which of the models is the candidate, which is evaluated in more detail than the others.
     """
     labels, users = scores["label"].to_numpy(), clusters_of(scores, problem)
@@ -129,9 +129,9 @@ def _plots(
         "pr_curve": pr_curves(labels, models, subject=candidate),
         "calibration": calibration_curve(bins, subject=candidate),
         "confusion_matrix": confusion_matrix(confusion(labels, own, threshold), threshold),
-        "cost_curve": cost_plot(curve, threshold),
+        "cost_curve": cost_plot(curve, threshold, problem.decision),
         "score_histogram": score_histogram(labels, own),
-        "slices": slice_plot(slices),
+        "slices": slice_plot(slices, problem.decision.unit),
     }
 
 

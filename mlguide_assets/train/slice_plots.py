@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlguide_assets.define.decision import plural
 from mlguide_assets.train.drawing import INK, PALETTE, REFERENCE, as_text, new_axes, no_picture, to_png
 from mlguide_assets.train.metrics import METRICS
 from mlguide_assets.train.slices import WHOLE, worst_slice
@@ -16,17 +17,20 @@ if TYPE_CHECKING:
 
 METRIC = "roc_auc"
 UNSUPPORTED = "#A0A0A0"
-KEY = {"slice": PALETTE[0], "wholly below": PALETTE[1], "too few users for an interval": UNSUPPORTED}
+SUPPORTED, BELOW = PALETTE[:2]
 LINE_HEIGHT = 0.24
 LONGEST_NAME = 32
 
 Row = dict[str, Any]
 
 
-def slice_plot(table: pa.Table) -> bytes:
+def slice_plot(table: pa.Table, unit: str) -> bytes:
     """ROC AUC of every slice with its interval, and of all rows as a line; `table` from `slices.slice_metrics`. PNG.
 
     Slices without support are grey and have no interval; one beyond the axis is an arrow at its end.
+
+    Args:
+        unit: the noun of the entity that intervals resample.
     """
     rows = table.filter(pc.equal(table["metric"], METRIC)).to_pylist()
     whole = next((row["value"] for row in rows if row["column"] == WHOLE), float("nan"))
@@ -36,7 +40,7 @@ def slice_plot(table: pa.Table) -> bytes:
     lines = _lines(slices)
     title = METRICS[METRIC].title
     axes = new_axes(
-        _title(table, whole),
+        _title(table, whole, unit),
         f"{title} (with a 95% interval for each slice by itself)",
         "",
         height=1.5 + LINE_HEIGHT * len(lines),
@@ -48,17 +52,18 @@ def slice_plot(table: pa.Table) -> bytes:
     for at, line in enumerate(lines):
         if isinstance(line, dict):
             _draw(axes, line, at, whole)
-    for label, colour in KEY.items():
+    key = {"slice": SUPPORTED, "wholly below": BELOW, f"too few {plural(unit)} for an interval": UNSUPPORTED}
+    for label, colour in key.items():
         if any(_colour(row, whole) == colour for row in slices):
             axes.plot([], [], "o", color=colour, label=label)
     axes.get_figure(root=True).legend(loc="outside lower left", frameon=False, ncols=4)  # type: ignore[union-attr]
     return to_png(axes)
 
 
-def _title(table: pa.Table, whole: float) -> str:
+def _title(table: pa.Table, whole: float, unit: str) -> str:
     worst = worst_slice(table, METRIC)
     if worst is None:
-        return f"ROC AUC is {whole:.3f} on all rows; no slice has enough users to be compared"
+        return f"ROC AUC is {whole:.3f} on all rows; no slice has enough {plural(unit)} to be compared"
     name = f"{as_text(worst['column'])} {_short(worst['slice'])}"
     if np.isnan(worst["high"]) or worst["high"] >= whole:
         return f"ROC AUC is {whole:.3f} on all rows, and no slice lies wholly below"
@@ -116,4 +121,4 @@ def _draw(axes: "Axes", row: Row, at: int, whole: float) -> None:
 def _colour(row: Row, whole: float) -> str:
     if not row["supported"]:
         return UNSUPPORTED
-    return KEY["wholly below"] if row["high"] < whole else KEY["slice"]
+    return BELOW if row["high"] < whole else SUPPORTED

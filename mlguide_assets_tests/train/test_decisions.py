@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlguide_assets.define.decision import Decision
 from mlguide_assets.statistics.arrays import Flags, Floats, Integers
 from mlguide_assets.statistics.bootstrap import ClusterBootstrap
 from mlguide_assets.statistics.intervals import Estimate
@@ -30,6 +31,8 @@ from mlguide_assets.train.metrics import calibration_bins, confusion, expected_c
 from mlguide_assets.train.uncertainty import paired_difference, replicate_metrics
 
 THRESHOLD, LOST, WITHHELD = 0.08, 12.0, 1.0
+SENDS = Decision("send", ("user", "email"), "delivered_at", (), "email")
+PAYMENTS = Decision("payment", ("card", "shop"), "paid", ())
 measured = partial(decision_metrics, threshold=THRESHOLD, missed=LOST, false_alarm=WITHHELD)
 
 Rows = tuple[Flags, Floats, Integers]
@@ -176,7 +179,7 @@ def test_costs_of_the_extremes_and_of_the_chosen_threshold() -> None:
         labels, probabilities, users, [2.0, THRESHOLD, 0.0], missed=LOST, false_alarm=WITHHELD, repeats=80
     )
     rate = labels.mean()
-    assert curve.sending_all == pytest.approx(1000 * LOST * rate)
+    assert curve.acting_on_none == pytest.approx(1000 * LOST * rate)
     assert curve.costs[[0, 2]] == pytest.approx([1000 * LOST * rate, 1000 * WITHHELD * (1 - rate)])
     assert (curve.savings[0], curve.low[0], curve.high[0]) == (0, 0, 0)
     found = measured(labels, probabilities, users, repeats=80)
@@ -239,8 +242,8 @@ def test_one_outcome_or_no_rows_are_nan_where_undefined(rows: int, label: int) -
     assert np.isnan(found["recall"].value) == (label == 0 or rows == 0)
     assert np.isfinite(found["savings_per_1000"].low) == (rows == 5)
     curve = cost_curve([label] * rows, [0.3] * rows, [1] * rows, [0.1, 0.5], missed=1, false_alarm=1)
-    assert np.isnan(curve.sending_all) == (rows == 0)
-    cost_plot(curve, 0.1)
+    assert np.isnan(curve.acting_on_none) == (rows == 0)
+    cost_plot(curve, 0.1, SENDS)
 
 
 @pytest.mark.filterwarnings("error")
@@ -277,7 +280,7 @@ def digest() -> str:
         repeats=40,
     )
     figures = measured(labels, probabilities, users, repeats=40), calibration_error_under(probabilities, repeats=40)
-    return hashlib.sha256(repr(figures).encode() + cost_plot(costs, 0.08)).hexdigest()
+    return hashlib.sha256(repr(figures).encode() + cost_plot(costs, 0.08, SENDS)).hexdigest()
 
 
 def test_every_process_gives_the_same_bytes() -> None:
@@ -298,28 +301,45 @@ def test_order_of_rows_moves_nothing_but_the_last_digits() -> None:
         assert (estimate.value, estimate.low, estimate.high) == pytest.approx((other.value, other.low, other.high))
 
 
-@pytest.mark.parametrize(
-    ("users", "seen"), [(4000, " saves "), (20, "does not differ significantly from sending everything")]
-)
-def test_picture_of_the_costs(users: int, seen: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    titles: list[str] = []
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The titles and the names of the axes of the pictures that a test draws."""
+    texts: list[str] = []
     axes = drawing.new_axes
 
     def recording(title: str, x: str, y: str) -> object:
-        titles.append(title)
+        texts.extend((title, x, y))
         return axes(title, x, y)
 
     monkeypatch.setattr(decision_plots, "new_axes", recording)
+    return texts
+
+
+@pytest.mark.parametrize(
+    ("users", "seen"), [(4000, " saves "), (20, "does not differ significantly from withholding nothing")]
+)
+def test_picture_of_the_costs(users: int, seen: str, written: list[str]) -> None:
     labels, probabilities, user = clustered_rows(users, 4)
     grid = threshold_grid(probabilities, THRESHOLD)
     curve = cost_curve(labels, probabilities, user, grid, missed=LOST, false_alarm=WITHHELD)
-    png = cost_plot(curve, THRESHOLD)
+    png = cost_plot(curve, THRESHOLD, SENDS)
     width, height = struct.unpack(">II", png[16:24])
     assert png.startswith(b"\x89PNG")
     assert 400 <= width <= 700
     assert 300 <= height <= 700
     assert len(png) < 60_000
-    assert seen in titles[0]
-    assert titles[0].startswith("Withholding from 8.00% on")
+    assert seen in written[0]
+    assert written[0].startswith("Withholding what reaches 8.00%")
+    assert written[1:] == ["Withhold from this probability on", "Cost per 1,000 sends"]
     with pytest.raises(ValueError, match="make its thresholds with threshold_grid"):
-        cost_plot(curve, 0.123)
+        cost_plot(curve, 0.123, SENDS)
+    assert len(threshold_grid([], 0.04)) >= 1
+
+
+def test_a_picture_of_payments_speaks_of_payments(written: list[str]) -> None:
+    labels, probabilities, card = clustered_rows(20, 4)
+    grid = threshold_grid(probabilities, THRESHOLD)
+    cost_plot(cost_curve(labels, probabilities, card, grid, missed=LOST, false_alarm=WITHHELD), THRESHOLD, PAYMENTS)
+    assert written[0].startswith("Acting on what reaches 8.00% does not differ significantly from acting on nothing")
+    assert written[0].endswith(" per 1,000 payments")
+    assert written[1:] == ["Act from this probability on", "Cost per 1,000 payments"]

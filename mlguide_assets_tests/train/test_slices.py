@@ -326,7 +326,7 @@ def test_odd_tables_are_measured_compared_and_drawn(rows: int, label: int) -> No
     assert not pc.any(table["supported"]).as_py()
     assert np.isnan(table["low"].to_numpy()).all()
     assert pc.max(table["rows"]).as_py() == rows
-    slice_plot(table)
+    slice_plot(table, "user")
     assert np.isnan(compared(few, columns, repeats=20)["value"].to_numpy()).all()
     assert treated(few, columns, repeats=20).num_rows > 0
 
@@ -337,7 +337,7 @@ def test_one_user_constant_scores_and_no_columns() -> None:
     table = measured(flat, ["group"], repeats=20)
     assert row(table, "group", "a", "roc_auc")["value"] == 0.5
     assert row(table, "group", "a", "withheld_share")["value"] == 0
-    slice_plot(table)
+    slice_plot(table, "user")
     alone = SENDS.drop_columns("user_id").append_column("user_id", pa.array(["only"] * SENDS.num_rows))
     assert np.isnan(measured(alone, ["group"], repeats=20)["high"].to_numpy()).all()
     assert set(measured(SENDS, [], repeats=20)["column"].to_pylist()) == {WHOLE}
@@ -349,7 +349,9 @@ def test_one_user_constant_scores_and_no_columns() -> None:
 def test_any_name_can_be_drawn(name: str) -> None:
     """Between dollars, matplotlib reads a formula, and fails on what is none; a font lacks many scripts."""
     group = pa.array([name if each == "a" else each for each in SENDS["group"].to_pylist()])
-    assert slice_plot(measured(SENDS.drop_columns("group").append_column("group", group), ["group"], repeats=20))
+    assert slice_plot(
+        measured(SENDS.drop_columns("group").append_column("group", group), ["group"], repeats=20), "user"
+    )
 
 
 def test_what_cannot_be_sliced_is_named() -> None:
@@ -367,7 +369,7 @@ def digest() -> str:
     table = measured(SENDS, COLUMNS, repeats=30)
     tables = table, compared(SENDS, COLUMNS, repeats=30), treated(SENDS, COLUMNS, repeats=30)
     written = "".join(repr(each.to_pydict()) for each in tables).encode()
-    return hashlib.sha256(written + slice_plot(table)).hexdigest()
+    return hashlib.sha256(written + slice_plot(table, "user")).hexdigest()
 
 
 def test_every_process_gives_the_same_bytes() -> None:
@@ -385,15 +387,15 @@ def test_picture_names_the_worst_slice_or_says_that_none_is(table: pa.Table, mon
         return drawing.new_axes(title, x, y, height=height)
 
     monkeypatch.setattr(slice_plots, "new_axes", recording)
-    png = slice_plot(table)
+    png = slice_plot(table, "user")
     width, height = struct.unpack(">II", png[16:24])
     assert png.startswith(b"\x89PNG")
     assert 400 <= width <= 700
     assert 300 <= height <= 900
     assert len(png) < 60_000
-    slice_plot(measured(SENDS, ["group"]))
-    slice_plot(measured(SENDS, ["group"], min_positives=10**6))
+    slice_plot(measured(SENDS, ["group"]), "user")
+    slice_plot(measured(SENDS, ["group"], min_positives=10**6), "card")
     worst, none, few = titles
     assert worst.startswith("country DE is ranked worst: ROC AUC 0.")
     assert none.endswith("on all rows, and no slice lies wholly below")
-    assert few.endswith("no slice has enough users to be compared")
+    assert few.endswith("no slice has enough cards to be compared")
