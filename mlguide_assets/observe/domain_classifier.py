@@ -30,7 +30,7 @@ from mlguide_assets.observe.quality import Finding, Level
 from mlguide_assets.observe.rows import rows_of_days, rows_of_some_units
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.train.encoding import Encoding
-from mlguide_assets.train.folds import user_folds
+from mlguide_assets.train.folds import unit_folds
 from mlguide_assets.train.metrics import point
 from mlguide_assets.train.reference.profile import Profile
 from mlguide_assets.train.storage import load_model
@@ -165,7 +165,7 @@ class DomainClassifier:
         unit, time = self.decision.unit_id, self.decision.time
         return _Sample(
             matrix=self.encoding.matrix(drawn)[:, self._columns],
-            folds=user_folds(drawn[unit].to_numpy(), FOLDS, self.seed),
+            folds=unit_folds(drawn[unit].to_numpy(), FOLDS, self.seed),
             days=drawn[time].to_numpy().astype("datetime64[D]"),
         )
 

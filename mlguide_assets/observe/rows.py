@@ -66,7 +66,7 @@ def _with_probability(rows: pa.Table, model: ServableModel) -> pa.Table:
 
 
 def rows_of_some_units(rows: ibis.Table, unit: str, *, most: int, seed: int, per: str | None = None) -> ibis.Table:
-    """Rows of whole units, drawn by the hash of their ids, in any order: as `train.folds.rows_of_some_users` draws.
+    """Rows of whole units, drawn by the hash of their ids, in any order: as `train.folds.rows_of_whole_units` draws.
 
     Args:
         most: rows in all; all those of one unit where each has more.

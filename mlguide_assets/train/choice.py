@@ -1,6 +1,6 @@
 """Which model becomes the candidate: the simplest of those that are as good as the best.
 
-All are compared as the gate compares a challenger with the champion: paired, on the same resamples of users, in the
+All are compared as the gate compares a challenger with the champion: paired, on the same resamples of units, in the
 problem's primary metric. The rows are those of the inner window, the latest of the training rows, on which XGBoost
 also chooses its rounds; each model has learned from the rows before it. The test window chooses nothing.
 """
@@ -48,7 +48,7 @@ class TrainingRows:
     matrix: Matrix
     labels: Labels
     times: Times
-    users: npt.NDArray[np.int64]
+    units: npt.NDArray[np.int64]
     encoding: Encoding
     row_weights: Probabilities
 
@@ -92,12 +92,12 @@ def choose_model(
             trials[name] = Trial.of(known.labels[later], fitted.predict_uncalibrated(known.matrix[later]))
         trials[XGBOOST] = boosted.result()
     answers = {name: trials[name].answers for name in contenders}
-    model, reason = simplest_as_good(known.labels[later], answers, known.users[later], problem)
+    model, reason = simplest_as_good(known.labels[later], answers, known.units[later], problem)
     return Choice(model, reason, trials[XGBOOST].rounds, {name: trial.calibration for name, trial in trials.items()})
 
 
 def simplest_as_good(
-    labels: Labels, answers: Mapping[str, Probabilities], users: npt.NDArray[np.int64], problem: Problem
+    labels: Labels, answers: Mapping[str, Probabilities], units: npt.NDArray[np.int64], problem: Problem
 ) -> tuple[str, str]:
     """The simplest model than which none is shown to be better, and the reason in one sentence.
 
@@ -108,7 +108,7 @@ def simplest_as_good(
         answers: model to its probabilities (n,), the simplest model first.
     """
     metric, settings = problem.metric.primary, problem.evaluation
-    found = replicate_metrics(labels, answers, users, repeats=settings.bootstrap_repeats, seed=settings.seed)
+    found = replicate_metrics(labels, answers, units, repeats=settings.bootstrap_repeats, seed=settings.seed)
     sign = metric_named(metric).sign
     best = max(answers, key=lambda name: sign * found.of(name, metric)[0])
 

@@ -39,7 +39,7 @@ DECISION_METRICS = (
 def decision_metrics(
     labels: npt.ArrayLike,
     probabilities: npt.ArrayLike,
-    users: npt.ArrayLike,
+    units: npt.ArrayLike,
     *,
     threshold: float,
     missed: float,
@@ -47,12 +47,12 @@ def decision_metrics(
     repeats: int = 300,
     seed: int = 0,
 ) -> dict[str, Estimate]:
-    """`{name: Estimate}` for each of `DECISION_METRICS`, with 95 % intervals clustered by user.
+    """`{name: Estimate}` for each of `DECISION_METRICS`, with 95 % intervals clustered by unit.
 
     Args:
         labels: (n,) in {0, 1}: 1 is the positive outcome.
         probabilities: (n,) in [0, 1], of the positive outcome.
-        users: (n,), the user of each row.
+        units: (n,), the unit of each row.
         threshold: act from this probability on.
         missed: cost of not acting where the outcome is positive.
         false_alarm: cost of acting where it is not.
@@ -65,14 +65,14 @@ def decision_metrics(
       timid. calibration_intercept: what all log-odds lack to be right on average; 0 is right, negative is predicted
       too high. As defined by Cox (1958) and used by Van Calster et al. (2019), with a slight pull towards right.
 
-    A ratio without any row beneath it is NaN; bounds are NaN with fewer than two users, or where most resamples
+    A ratio without any row beneath it is NaN; bounds are NaN with fewer than two units, or where most resamples
     have no value. Raises ValueError on malformed input, see `metrics.checked`.
     """
-    truth, scores, bootstrap = _inputs(labels, probabilities, users, repeats, seed)
+    truth, scores, bootstrap = _inputs(labels, probabilities, units, repeats, seed)
     line = _Line.of(truth, scores)
     withheld = scores >= threshold
     rows = np.stack([np.ones(len(truth)), truth, withheld, withheld & truth, *line.terms(truth, scores)])
-    sums = stacked(bootstrap.sums(rows), _gaps_per_user(truth, scores, bootstrap))
+    sums = stacked(bootstrap.sums(rows), _gaps_per_unit(truth, scores, bootstrap))
 
     def measure(sums: Floats) -> Floats:
         decision, terms, gaps = sums[:4], sums[4:-BINS], sums[-BINS:]
@@ -88,12 +88,12 @@ def decision_metrics(
 
 
 def _inputs(
-    labels: npt.ArrayLike, probabilities: npt.ArrayLike, users: npt.ArrayLike, repeats: int, seed: int
+    labels: npt.ArrayLike, probabilities: npt.ArrayLike, units: npt.ArrayLike, repeats: int, seed: int
 ) -> tuple[Flags, Floats, ClusterBootstrap]:
     truth, scores = checked(labels, probabilities)
-    bootstrap = ClusterBootstrap(np.asarray(users), repeats, seed)
+    bootstrap = ClusterBootstrap(np.asarray(units), repeats, seed)
     if bootstrap.clusters.shape != truth.shape:
-        raise ValueError(f"users {bootstrap.clusters.shape} and labels {truth.shape} must have equal length")
+        raise ValueError(f"units {bootstrap.clusters.shape} and labels {truth.shape} must have equal length")
     return truth, scores, bootstrap
 
 
@@ -113,8 +113,8 @@ def _decided(decision: Floats, missed: float, false_alarm: float) -> list[Floats
     ]
 
 
-def _gaps_per_user(labels: Flags, scores: Floats, bootstrap: ClusterBootstrap) -> Any:
-    """Predicted minus observed, summed per bin and user, sparse (BINS, users); the bins of `calibration_bins`."""
+def _gaps_per_unit(labels: Flags, scores: Floats, bootstrap: ClusterBootstrap) -> Any:
+    """Predicted minus observed, summed per bin and unit, sparse (BINS, units); the bins of `calibration_bins`."""
     bin_of = np.searchsorted(_cuts(scores), scores, side="right")
     return bootstrap.group_sums(scores - labels, bin_of, BINS)
 
@@ -126,10 +126,10 @@ def _cuts(scores: Floats) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class _Line:
-    """Slope and intercept of the outcomes on the predictions, and how they move when users are weighted.
+    """Slope and intercept of the outcomes on the predictions, and how they move when units are weighted.
 
     A replicate is one step of Newton's method from the fit on all rows, which is as good as refitting where the
-    step is small (Davidson and MacKinnon, 1999) and needs only sums per user.
+    step is small (Davidson and MacKinnon, 1999) and needs only sums per unit.
     """
 
     centred: Floats
@@ -168,7 +168,7 @@ def calibration_error_under(probabilities: npt.ArrayLike, *, repeats: int = 300,
     """The calibration error that noise alone gives to perfect probabilities: mean, and central 95 %.
 
     Labels are drawn from the probabilities (n,) themselves, `repeats` times, each row on its own: where rows of
-    one user share what no feature sees, noise is a little larger than this. NaN without rows.
+    one unit share what no feature sees, noise is a little larger than this. NaN without rows.
     """
     _, scores = checked(np.zeros(np.shape(probabilities)), probabilities)
     if not len(scores):
@@ -210,7 +210,7 @@ class CostCurve:
 def cost_curve(
     labels: npt.ArrayLike,
     probabilities: npt.ArrayLike,
-    users: npt.ArrayLike,
+    units: npt.ArrayLike,
     thresholds: npt.ArrayLike,
     *,
     missed: float,
@@ -223,7 +223,7 @@ def cost_curve(
     The interval is that of the difference to acting on none. It is one per threshold, not a band that holds
     for all of them: the lowest point of the curve is lower than what its threshold would cost on other rows.
     """
-    truth, scores, bootstrap = _inputs(labels, probabilities, users, repeats, seed)
+    truth, scores, bootstrap = _inputs(labels, probabilities, units, repeats, seed)
     given = np.asarray(thresholds, dtype=np.float64)
     order = np.argsort(given, kind="stable")
     # Rows that as many thresholds reach belong together: with each threshold one group fewer is withheld.

@@ -64,19 +64,19 @@ def evaluate(scores: pa.Table, rows: pa.Table, candidate: str, problem: Problem)
         rows: `with_columns` of the same decisions.
         candidate: which of the models is the candidate, which is evaluated in more detail than the others.
     """
-    labels, users = scores["label"].to_numpy(), clusters_of(scores, problem)
+    labels, units = scores["label"].to_numpy(), clusters_of(scores, problem)
     others = ("label", *problem.decision.keys)
     models = {name: scores[name].to_numpy() for name in scores.column_names if name not in others}
     settings = problem.evaluation
     draws: dict[str, Any] = {"repeats": settings.bootstrap_repeats, "seed": settings.seed}
-    estimates = bootstrap_metrics(labels, models, users, **draws)
+    estimates = bootstrap_metrics(labels, models, units, **draws)
     costs = problem.costs
     for name in (candidate, ORACLE):
         if name in models:
             estimates[name] |= decision_metrics(
                 labels,
                 models[name],
-                users,
+                units,
                 threshold=costs.threshold,
                 missed=costs.missed,
                 false_alarm=costs.false_alarm,
@@ -91,7 +91,7 @@ def evaluate(scores: pa.Table, rows: pa.Table, candidate: str, problem: Problem)
     slices = slice_metrics(rows, problem.slices, threshold=costs.threshold, **shared)
     gaps = slice_gaps(rows, problem.slices, **shared)
     groups = fairness(rows, settings.sensitive, threshold=costs.threshold, **shared)
-    plots = _plots(labels, users, models, candidate, slices, problem)
+    plots = _plots(labels, units, models, candidate, slices, problem)
     return Evaluation(candidate, estimates, pa.concat_tables([slices, gaps]), groups, plots)
 
 
@@ -105,7 +105,7 @@ def with_columns(test_predictions: ibis.Table, features: ibis.Table, candidate: 
 
 def _plots(
     labels: npt.NDArray[np.int8],
-    users: npt.NDArray[np.int64],
+    units: npt.NDArray[np.int64],
     models: dict[str, npt.NDArray[np.float64]],
     candidate: str,
     slices: pa.Table,
@@ -116,7 +116,7 @@ def _plots(
     curve = cost_curve(
         labels,
         own,
-        users,
+        units,
         threshold_grid(own, threshold),
         missed=costs.missed,
         false_alarm=costs.false_alarm,

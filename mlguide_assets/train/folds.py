@@ -17,7 +17,7 @@ from mlguide_assets.statistics.draws import draw_shares
 from mlguide_assets.train.split import Times
 
 Rows = npt.NDArray[np.int64]
-Users = npt.NDArray[Any]
+Units = npt.NDArray[Any]
 
 EARLIEST_SHARE = 0.4
 """Share of the rows before the first validation window: the first fold learns from these, less the gap."""
@@ -37,35 +37,36 @@ class Fold:
 
 
 def expanding_folds(
-    times: Times, *, folds: int, gap: timedelta, users: Users | None = None, holdout_users: float = 0.0, seed: int = 0
+    times: Times, *, folds: int, gap: timedelta, units: Units | None = None, holdout_units: float = 0.0, seed: int = 0
 ) -> list[Fold]:
     """Consecutive validation windows of about equal count up to the last row, each with all that had matured before.
 
-    As they are, the folds measure how a model will do on tomorrow's sends, most of which go to users it knows. With
-    `users` they measure how it will do on users it has never seen: in each fold another share of the users, drawn by
-    hash, is kept from training, and the validation window holds only theirs. Its rows are then fewer by that share.
+    As they are, the folds measure how a model will do on tomorrow's decisions, most of which are about units that it
+    knows. With `units` they measure how it will do on units it has never seen: in each fold another share of the units,
+    drawn by hash, is kept from training, and the validation window holds only theirs. Its rows are then fewer by that
+    share.
 
     Args:
-        times: delivery times (n,), in any order; rows of one instant stay on one side.
+        times: of the decisions (n,), in any order; rows of one instant stay on one side.
         gap: the label window, kept free between the two sides of a fold.
-        users: the user of each row (n,), for folds that split users.
-        holdout_users: share of the users kept from training, between 0 and 1; given with `users` only.
+        units: the unit of each row (n,), for folds that split units.
+        holdout_units: share of the units kept from training, between 0 and 1; given with `units` only.
 
     Raises:
         InputError: the history is too short to leave rows on both sides of every fold.
-        ValueError: `folds` is below 1, or users are given without a share, or a share without users.
+        ValueError: `folds` is below 1, or units are given without a share, or a share without units.
     """
-    if folds < 1 or (users is None) != (holdout_users == 0) or not 0 <= holdout_users < 1:
-        raise ValueError(f"need folds >= 1, and users with 0 < holdout_users < 1, not {folds=}, {holdout_users=}")
+    if folds < 1 or (units is None) != (holdout_units == 0) or not 0 <= holdout_units < 1:
+        raise ValueError(f"need folds >= 1, and units with 0 < holdout_units < 1, not {folds=}, {holdout_units=}")
     shares = EARLIEST_SHARE + (1 - EARLIEST_SHARE) * np.arange(folds) / folds
     found: list[Fold] = []
     if len(times):
         starts = np.sort(times)[(len(times) * shares).astype(np.int64)]
         found = folds_from(times, starts, gap)
-    if users is not None:
-        found = [_kept_apart(fold, users, holdout_users, f"{seed}/{at}") for at, fold in enumerate(found)]
+    if units is not None:
+        found = [_kept_apart(fold, units, holdout_units, f"{seed}/{at}") for at, fold in enumerate(found)]
     if not found or any(not len(fold.train) or not len(fold.validate) for fold in found):
-        apart = "" if users is None else ", each with units of its own"
+        apart = "" if units is None else ", each with units of its own"
         raise InputError(
             f"The history has {len(times):,} matured decisions before the test window, too few or over too short a "
             f"time for {folds} folds with a gap of {counted(gap / timedelta(days=1), 'day')}{apart}: add history, or "
@@ -106,24 +107,24 @@ def refuse_too_few(window: str, labels: npt.NDArray[np.int8], decision: Decision
         )
 
 
-def user_folds(users: Users, folds: int, seed: int) -> Rows:
-    """The fold of each row (n,), from 0 to `folds` - 1, drawn by the hash of its user."""
-    distinct, codes = np.unique(users, return_inverse=True)
+def unit_folds(units: Units, folds: int, seed: int) -> Rows:
+    """The fold of each row (n,), from 0 to `folds` - 1, drawn by the hash of its unit."""
+    distinct, codes = np.unique(units, return_inverse=True)
     return np.asarray((draw_shares(f"{seed}/folds", distinct.tolist()) * folds).astype(np.int64)[codes])
 
 
-def rows_of_some_users(users: Users, most: int, seed: int) -> Rows:
-    """Row numbers of whole users, drawn by hash, with at most `most` rows in all; of one user if each has more."""
-    if len(users) <= most:
-        return np.arange(len(users))
-    distinct, codes, counts = np.unique(users, return_inverse=True, return_counts=True)
+def rows_of_whole_units(units: Units, most: int, seed: int) -> Rows:
+    """Row numbers of whole units, drawn by hash, with at most `most` rows in all; of one unit if each has more."""
+    if len(units) <= most:
+        return np.arange(len(units))
+    distinct, codes, counts = np.unique(units, return_inverse=True, return_counts=True)
     order = np.argsort(draw_shares(f"{seed}/sample", distinct.tolist()), kind="stable")
     enough = max(1, int(np.searchsorted(np.cumsum(counts[order]), most, side="right")))
     return np.flatnonzero(np.isin(codes, order[:enough]))
 
 
-def _kept_apart(fold: Fold, users: Users, share: float, salt: str) -> Fold:
-    distinct, codes = np.unique(users, return_inverse=True)
+def _kept_apart(fold: Fold, units: Units, share: float, salt: str) -> Fold:
+    distinct, codes = np.unique(units, return_inverse=True)
     held_out = (draw_shares(salt, distinct.tolist()) < share)[codes]
     validate = fold.validate[held_out[fold.validate]]
     return Fold(fold.train[~held_out[fold.train]], validate, fold.validate_start, fold.validate_end)

@@ -1,7 +1,7 @@
-"""Is the model as good, and as fair, for every part of the sends as it is for all of them?
+"""Is the model as good, and as fair, for every part of the decisions as it is for all of them?
 
 A slice is the rows that share a value of a column: a text, a yes or no, a band of numbers, or no value at all. The
-resamples are of all users, the same for every slice, so that a slice and the whole, or two groups, are compared
+resamples are of all units, the same for every slice, so that a slice and the whole, or two groups, are compared
 within the same resample.
 """
 
@@ -97,14 +97,14 @@ def slice_metrics(
     repeats: int = 300,
     seed: int = 0,
 ) -> pa.Table:
-    """Each of `SLICE_METRICS` on the whole and on every slice, as `SCHEMA`, with 95 % intervals clustered by user.
+    """Each of `SLICE_METRICS` on the whole and on every slice, as `SCHEMA`, with 95 % intervals clustered by unit.
 
     Args:
         rows: `unit`, label, probabilities under the name `model`, and the columns to slice by (see `slicing`).
         unit: the column of the entity whose rows depend on each other.
-        threshold: withhold from this probability on.
-        min_positives: a slice is supported where so many users have a positive row in it, and so many a negative
-            one. One user's ten unsubscribes are one witness. Others have a value but no bounds, and never gate.
+        threshold: act from this probability on.
+        min_positives: a slice is supported where so many units have a positive row in it, and so many a negative
+            one. A unit's ten positive rows are one witness. Others have a value but no bounds, and never gate.
 
     calibration_gap is the mean prediction minus the observed rate. The first rows, `WHOLE`, are all rows together.
     Each interval holds for its own slice: of twenty, one may be expected to miss, so compare many at once with
@@ -172,10 +172,10 @@ def fairness(
 ) -> pa.Table:
     """How the decision treats the groups of sensitive columns, as `SCHEMA`; arguments as for `slice_metrics`.
 
-    Per group each of `FAIRNESS_METRICS`; true and false positive rate are the shares withheld of the sends that lose
-    their user, and of the harmless ones. Then per column, as slice `LARGEST_DIFFERENCE`, between supported groups:
+    Per group each of `FAIRNESS_METRICS`; true and false positive rate are the shares that are acted on of the positive
+    rows, and of the negative ones. Then per column, as slice `LARGEST_DIFFERENCE`, between supported groups:
 
-    - demographic_parity_difference: of the withheld share (Dwork et al., 2012: statistical parity);
+    - demographic_parity_difference: of the share that is acted on (Dwork et al., 2012: statistical parity);
     - equal_opportunity_difference: of the true positive rate; equalised_odds_difference: of the true or the false
       positive rate, whichever differs more (Hardt, Price and Srebro, 2016).
 
@@ -275,9 +275,9 @@ class _Found:
 
 @dataclass(frozen=True, eq=False)
 class _Block:
-    """The slices of one column summed per user: the segments of each slice's ranking, then six sums per slice.
+    """The slices of one column summed per unit: the segments of each slice's ranking, then six sums per slice.
 
-    `sums` is sparse, (sum of segments + 6 s, users). The six are rows, positives, withheld, withheld positives,
+    `sums` is sparse, (sum of segments + 6 s, units). The six are rows, positives, withheld, withheld positives,
     probabilities, and log-loss.
     """
 
@@ -331,12 +331,12 @@ def _measured(blocks: Sequence[_Block], bootstrap: ClusterBootstrap) -> tuple[Fl
     return points.reshape(-1, metrics), values.reshape(-1, metrics, values.shape[1])
 
 
-def _counts(slicing: Slicing, labels: Flags, users: Integers) -> tuple[Integers, Integers, Integers]:
-    """Per slice: rows, positives, and the users with a positive or those with a negative row, whichever are fewer."""
+def _counts(slicing: Slicing, labels: Flags, units: Integers) -> tuple[Integers, Integers, Integers]:
+    """Per slice: rows, positives, and the units with a positive or those with a negative row, whichever are fewer."""
     slices = len(slicing.names)
 
     def witnesses(of: Flags) -> Integers:
-        pairs = np.unique(slicing.codes[of] + slices * users[of])
+        pairs = np.unique(slicing.codes[of] + slices * units[of])
         return np.bincount(pairs % slices, minlength=slices)
 
     rows = np.bincount(slicing.codes, minlength=slices)

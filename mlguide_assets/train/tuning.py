@@ -21,7 +21,7 @@ from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.backtest.history import LEAST_REPEATS, History
 from mlguide_assets.train.calibration import fit_calibration
 from mlguide_assets.train.encoding import Encoding
-from mlguide_assets.train.folds import Fold, rows_of_some_users
+from mlguide_assets.train.folds import Fold, rows_of_whole_units
 from mlguide_assets.train.metrics import point
 from mlguide_assets.train.models import MAX_ROUNDS, PATIENCE, dmatrix, training_data, xgboost_parameters
 from mlguide_assets.train.recipe import Recipe
@@ -141,8 +141,8 @@ def tune(
     A trial that runs when the time is out is dropped after its current boosting round, and none begins later. The
     confirmation follows: two fits. Without the clock coming first, equal arguments give equal results.
 
-    The trials learn from at most `MOST_ROWS_TO_CHOOSE` rows, whole users drawn by hash; the confirmation from
-    `MOST_ROWS_TO_CONFIRM`. The best trial is adopted only if the whole 95 % interval, clustered by user, of the
+    The trials learn from at most `MOST_ROWS_TO_CHOOSE` rows, whole units drawn by hash; the confirmation from
+    `MOST_ROWS_TO_CONFIRM`. The best trial is adopted only if the whole 95 % interval, clustered by unit, of the
     log-loss that it saves against the default on the last fold lies above zero.
 
     Args:
@@ -154,7 +154,7 @@ def tune(
     """
     deadline = monotonic() + seconds
     history = History.of(rows, problem, MOST_ROWS_TO_CONFIRM)
-    *choosing, last = history.folds(FOLDS, unseen_users=True)
+    *choosing, last = history.folds(FOLDS, unseen_units=True)
     tried = _try(_Arena(history, choosing, recipe, seed), trials, deadline, report)
     finished = [trial for trial in tried if trial.state == FINISHED]
     best = min(finished, key=lambda trial: trial.log_loss, default=None)
@@ -210,7 +210,7 @@ class _Arena:
     @cached_property
     def data(self) -> list[tuple[Any, Any]]:
         """For every fold the training and validation data, as XGBoost's matrices."""
-        kept = rows_of_some_users(self.history.users, MOST_ROWS_TO_CHOOSE, self.seed)
+        kept = rows_of_whole_units(self.history.units, MOST_ROWS_TO_CHOOSE, self.seed)
         used = np.zeros(self.history.rows.num_rows, dtype=np.bool_)
         used[kept] = True
         return [self._data(fold.train[used[fold.train]], fold.validate[used[fold.validate]]) for fold in self.folds]
@@ -355,7 +355,7 @@ def _confirmed(history: History, last: Fold, default: Recipe, tuned: Recipe) -> 
     replicates = replicate_metrics(
         history.labels[last.validate],
         scores,
-        history.users[last.validate],
+        history.units[last.validate],
         repeats=max(settings.bootstrap_repeats, LEAST_REPEATS),
         seed=settings.seed,
     )

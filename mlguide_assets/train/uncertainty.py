@@ -1,4 +1,4 @@
-"""How certain a metric is: intervals that respect that rows of one user are alike, and a null of pure chance."""
+"""How certain a metric is: intervals that respect that rows of one unit are alike, and a null of pure chance."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,40 +43,40 @@ class Replicates:
 def bootstrap_metrics(
     labels: npt.ArrayLike,
     models: Mapping[str, npt.ArrayLike],
-    users: npt.ArrayLike,
+    units: npt.ArrayLike,
     *,
     repeats: int = 300,
     seed: int = 0,
     level: float = 0.95,
 ) -> dict[str, dict[str, Estimate]]:
     """`{model: {metric: Estimate}}` for every metric of `METRICS`; see `replicate_metrics`."""
-    return replicate_metrics(labels, models, users, repeats=repeats, seed=seed).estimates(level)
+    return replicate_metrics(labels, models, units, repeats=repeats, seed=seed).estimates(level)
 
 
 def replicate_metrics(
     labels: npt.ArrayLike,
     models: Mapping[str, npt.ArrayLike],
-    users: npt.ArrayLike,
+    units: npt.ArrayLike,
     *,
     repeats: int = 300,
     seed: int = 0,
 ) -> Replicates:
-    """Every metric of every model on `repeats` resamples of the users.
+    """Every metric of every model on `repeats` resamples of the units.
 
-    `labels` (n,) in {0, 1}; `models` maps a name to probabilities (n,); `users` (n,) names the user of each
-    row. With fewer than two users nothing is known about how users vary: all replicates are NaN. Raises
+    `labels` (n,) in {0, 1}; `models` maps a name to probabilities (n,); `units` (n,) names the unit of each
+    row. With fewer than two units nothing is known about how units vary: all replicates are NaN. Raises
     ValueError on malformed input, see `metrics.checked`.
     """
     inputs = {name: checked(labels, probabilities) for name, probabilities in models.items()}
-    bootstrap = ClusterBootstrap(np.asarray(users), repeats, seed)
+    bootstrap = ClusterBootstrap(np.asarray(units), repeats, seed)
     for name, (truth, _) in inputs.items():
         if bootstrap.clusters.shape != truth.shape:
-            raise ValueError(f"users {bootstrap.clusters.shape} and {name!r} {truth.shape} must have equal length")
+            raise ValueError(f"units {bootstrap.clusters.shape} and {name!r} {truth.shape} must have equal length")
     points = np.array([[point(metric, *rows) for metric in METRICS] for rows in inputs.values()])
     points = points.reshape(len(inputs), len(METRICS))
     values = np.full((*points.shape, repeats), np.nan)
     if bootstrap.size > 1 and inputs:
-        parts = [_PerUser.of(*rows, bootstrap) for rows in inputs.values()]
+        parts = [_PerUnit.of(*rows, bootstrap) for rows in inputs.values()]
         ends = np.cumsum([part.sums.shape[0] for part in parts])[:-1]
 
         def measure(sums: Floats) -> Floats:
@@ -88,10 +88,10 @@ def replicate_metrics(
 
 
 @dataclass(frozen=True, eq=False)
-class _PerUser:
-    """A model's rows summed per user, once; a replicate is then a product with how often each user was drawn.
+class _PerUnit:
+    """A model's rows summed per unit, once; a replicate is then a product with how often each unit was drawn.
 
-    `sums` is sparse, (ranking.segments + losses + 1, users): rows in each segment of the ranking, sums of
+    `sums` is sparse, (ranking.segments + losses + 1, units): rows in each segment of the ranking, sums of
     each row loss, number of rows.
     """
 
@@ -99,7 +99,7 @@ class _PerUser:
     sums: Any
 
     @classmethod
-    def of(cls, labels: Flags, scores: Floats, bootstrap: ClusterBootstrap) -> "_PerUser":
+    def of(cls, labels: Flags, scores: Floats, bootstrap: ClusterBootstrap) -> "_PerUnit":
         ranking, ones = Ranking.of(labels, scores), np.ones(len(scores))
         in_segments = bootstrap.group_sums(ones, ranking.segment, ranking.segments)
         losses = [loss(labels, scores) for loss in ROW_LOSSES.values()]
@@ -150,7 +150,7 @@ def permutation_null(
     p = (1 + number of shuffles at least as good as observed) / (1 + repeats), which is valid at any number of
     repeats (Phipson and Smyth, 2010). All values are NaN where the metric is undefined.
 
-    Shuffling takes rows as exchangeable. Where labels and scores both cluster strongly by user, p <= 0.05
+    Shuffling takes rows as exchangeable. Where labels and scores both cluster strongly by unit, p <= 0.05
     came by chance in 17 % of 300 simulations (the clustered interval: 2 %): p alone must not decide.
     """
     higher_is_better = metric_named(metric).higher_is_better

@@ -13,7 +13,7 @@ import pytest
 from mlguide_assets.observe.domain_classifier import LEAST_DAYS, DomainClassifier, Separation, steady_columns
 from mlguide_assets.observe.drift import check_drift
 from mlguide_assets.train.encoding import EncodedFeature, Encoding
-from mlguide_assets.train.folds import user_folds
+from mlguide_assets.train.folds import unit_folds
 from mlguide_assets.train.reference.counting import window_counts
 from mlguide_assets.train.reference.profile import Profile, reference_profile
 from mlguide_assets_tests.train.sends import PROBLEM
@@ -130,7 +130,7 @@ def test_a_warning_takes_a_difference_that_matters() -> None:
 
 def test_a_user_is_in_one_fold_and_folds_are_about_equal() -> None:
     users = np.repeat(np.arange(3000), 2)
-    folds = user_folds(users, 3, seed=1)
+    folds = unit_folds(users, 3, seed=1)
     assert (folds[::2] == folds[1::2]).all()
     assert np.bincount(folds).min() > 1800
-    assert (user_folds(users[:10], 3, seed=1) == folds[:10]).all()
+    assert (unit_folds(users[:10], 3, seed=1) == folds[:10]).all()

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.observe.rows import landed_days, rows_of_some_units
-from mlguide_assets.train.folds import rows_of_some_users
+from mlguide_assets.train.folds import rows_of_whole_units
 from mlguide_assets_tests.samples import arrow, sample_problem
 
 PROBLEM = sample_problem("anywhere", label={"positive": "yes", "negative": "no", "window": "2d"})
@@ -67,7 +67,7 @@ def test_the_rows_of_some_units_are_drawn_as_training_draws_them(most: int) -> N
         found = rows_of_some_units(ibis.memtable(rows), "unit", most=most, seed=5, per=per)
         return sorted(found.row.to_pyarrow().to_pylist())
 
-    assert drawn(None) == rows_of_some_users(rows["unit"].to_numpy(), most, 5).tolist()
+    assert drawn(None) == rows_of_whole_units(rows["unit"].to_numpy(), most, 5).tolist()
     days = [rows.filter(pa.array(rows["day"].to_numpy() == day)) for day in range(3)]
-    of_days = [each.take(rows_of_some_users(each["unit"].to_numpy(), most, 5)) for each in days]
+    of_days = [each.take(rows_of_whole_units(each["unit"].to_numpy(), most, 5)) for each in days]
     assert drawn("day") == sorted(pa.concat_tables(of_days)["row"].to_pylist())

@@ -110,7 +110,7 @@ def test_rows_of_weight_zero_are_not_learned_from() -> None:
     spoiled[:1000] = 1 - spoiled[:1000]
     assert known.times[inner_start] - known.times[1000] > np.timedelta64(timedelta(days=30))
     as_known, as_spoiled = (
-        chosen(TrainingRows(known.matrix, labels, known.times, known.users, ENCODING, weights))
+        chosen(TrainingRows(known.matrix, labels, known.times, known.units, ENCODING, weights))
         for labels in (known.labels, spoiled)
     )
     assert as_known == as_spoiled

@@ -259,7 +259,7 @@ def test_one_user_a_constant_and_nothing_withheld() -> None:
 
 
 def test_malformed_input_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"users \(3,\) and labels \(2,\)"):
+    with pytest.raises(ValueError, match=r"units \(3,\) and labels \(2,\)"):
         measured([0, 1], [0.1, 0.2], [1, 2, 3])
     with pytest.raises(ValueError, match="probabilities must lie in"):
         measured([0, 1], [0.1, np.nan], [1, 2])

@@ -13,11 +13,11 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.train.folds import (
     EARLIEST_SHARE,
     Fold,
-    Users,
+    Units,
     expanding_folds,
     folds_from,
     refuse_one_outcome,
-    rows_of_some_users,
+    rows_of_whole_units,
 )
 from mlguide_assets.train.split import Times
 from mlguide_assets_tests.train.test_split import WEEK, days
@@ -28,10 +28,10 @@ GAPS = st.integers(0, 24 * 20).map(lambda hours: timedelta(hours=hours))
 HUNDRED = days(*range(100))
 
 
-def folds_or_none(times: Times, folds: int, gap: timedelta, users: Users | None = None, share: float = 0) -> list[Fold]:
+def folds_or_none(times: Times, folds: int, gap: timedelta, users: Units | None = None, share: float = 0) -> list[Fold]:
     """The folds; none where the history is too short, which is said and nothing else."""
     try:
-        return expanding_folds(times, folds=folds, gap=gap, users=users, holdout_users=share)
+        return expanding_folds(times, folds=folds, gap=gap, units=users, holdout_units=share)
     except InputError:
         return []
 
@@ -111,19 +111,19 @@ def test_rows_of_one_instant_stay_on_one_side() -> None:
 def test_each_fold_holds_out_about_the_share_of_users_and_not_the_same_ones() -> None:
     users = np.tile(np.arange(400), 10)
     times = days(*np.repeat(np.arange(10) * 10, 400))
-    found = expanding_folds(times, folds=2, gap=WEEK, users=users, holdout_users=0.25)
+    found = expanding_folds(times, folds=2, gap=WEEK, units=users, holdout_units=0.25)
     first, second = (set(users[fold.validate]) for fold in found)
     assert 70 <= len(first) <= 130
     assert 70 <= len(second) <= 130
     assert len(first & second) < 50
-    again = expanding_folds(times, folds=2, gap=WEEK, users=users, holdout_users=0.25)
+    again = expanding_folds(times, folds=2, gap=WEEK, units=users, holdout_units=0.25)
     assert [fold.validate.tolist() for fold in again] == [fold.validate.tolist() for fold in found]
 
 
 def test_another_seed_holds_out_other_users_and_text_ids_are_taken_too() -> None:
     users = np.array([f"user {number % 40}" for number in range(100)], dtype=object)
     found = [
-        expanding_folds(HUNDRED, folds=1, gap=WEEK, users=users, holdout_users=0.5, seed=seed)[0] for seed in (0, 1)
+        expanding_folds(HUNDRED, folds=1, gap=WEEK, units=users, holdout_units=0.5, seed=seed)[0] for seed in (0, 1)
     ]
     assert set(users[found[0].validate]) != set(users[found[1].validate])
 
@@ -141,13 +141,13 @@ def test_too_short_a_history_is_said_in_one_sentence(times: Times, folds: int, g
 
 def test_one_user_cannot_be_kept_apart_from_itself_and_that_is_said() -> None:
     with pytest.raises(InputError, match="each with units of its own"):
-        expanding_folds(HUNDRED, folds=2, gap=WEEK, users=np.zeros(100, int), holdout_users=0.5)
+        expanding_folds(HUNDRED, folds=2, gap=WEEK, units=np.zeros(100, int), holdout_units=0.5)
 
 
 @pytest.mark.parametrize(("users", "share"), [(None, 0.5), (np.arange(100), 0.0), (np.arange(100), 1.0)])
-def test_users_and_their_share_are_given_together(users: Users | None, share: float) -> None:
-    with pytest.raises(ValueError, match="holdout_users"):
-        expanding_folds(HUNDRED, folds=2, gap=WEEK, users=users, holdout_users=share)
+def test_users_and_their_share_are_given_together(users: Units | None, share: float) -> None:
+    with pytest.raises(ValueError, match="holdout_units"):
+        expanding_folds(HUNDRED, folds=2, gap=WEEK, units=users, holdout_units=share)
 
 
 def test_a_fold_with_one_outcome_is_refused_with_its_number_and_side() -> None:
@@ -168,7 +168,7 @@ def test_windows_may_be_given_by_their_starts() -> None:
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=80), st.integers(1, 80), st.integers(0, 3))
 def test_a_sample_is_of_whole_users_and_never_larger_than_asked(users: list[int], most: int, seed: int) -> None:
     given_users = np.array(users)
-    kept = rows_of_some_users(given_users, most, seed)
+    kept = rows_of_whole_units(given_users, most, seed)
     inside = set(given_users[kept])
     assert kept.tolist() == [row for row, user in enumerate(users) if user in inside]
     assert len(kept) <= most or len(inside) == 1
@@ -177,5 +177,5 @@ def test_a_sample_is_of_whole_users_and_never_larger_than_asked(users: list[int]
 
 def test_a_sample_is_almost_as_large_as_asked() -> None:
     users = np.random.default_rng(0).integers(0, 1000, 20_000)
-    assert 9_950 <= len(rows_of_some_users(users, 10_000, 0)) <= 10_000
-    assert len(rows_of_some_users(users, 20_000, 0)) == 20_000
+    assert 9_950 <= len(rows_of_whole_units(users, 10_000, 0)) <= 10_000
+    assert len(rows_of_whole_units(users, 20_000, 0)) == 20_000

@@ -113,7 +113,7 @@ def test_the_same_seed_and_trials_give_the_same_result_and_another_seed_another(
 
 def test_outcomes_of_the_last_fold_choose_no_trial_but_decide_on_the_winner() -> None:
     rows = world(same, rows=2000)
-    last = History.of(rows, PROBLEM).folds(FOLDS, unseen_users=True)[-1]
+    last = History.of(rows, PROBLEM).folds(FOLDS, unseen_units=True)[-1]
     labels = rows["unsubscribed"].to_numpy().copy()
     labels[last.validate] = np.random.default_rng(0).permutation(labels[last.validate])
     poisoned = tune(replaced(rows, "unsubscribed", labels), PROBLEM, recipe=POOR, seconds=LONG, trials=6, seed=0)

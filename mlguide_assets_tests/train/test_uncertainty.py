@@ -109,7 +109,7 @@ def test_fewer_than_two_users_have_no_interval(rows: int) -> None:
 
 
 def test_users_of_another_length_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"users \(3,\) and 'model' \(2,\) must have equal length"):
+    with pytest.raises(ValueError, match=r"units \(3,\) and 'model' \(2,\) must have equal length"):
         bootstrap_metrics([0, 1], {"model": [0.1, 0.2]}, [1, 2, 3])
 
 

@@ -1,7 +1,7 @@
 """Matured history, folds of it ordered in time, and what a recipe learns from and says of each.
 
 Every fit is the one that training would have made at the time, choice of rounds and calibration included, and every
-comparison is on the same rows and the same resamples of users. Beyond `MOST_ROWS` whole users are left out, drawn by
+comparison is on the same rows and the same resamples of units. Beyond `MOST_ROWS` whole units are left out, drawn by
 hash, so that more rows take no longer.
 """
 
@@ -23,10 +23,10 @@ from mlguide_assets.train.encoding import Encoding
 from mlguide_assets.train.folds import (
     Fold,
     Rows,
-    Users,
+    Units,
     expanding_folds,
     refuse_one_outcome,
-    rows_of_some_users,
+    rows_of_whole_units,
 )
 from mlguide_assets.train.metrics import ROW_LOSSES, point
 from mlguide_assets.train.models import Boosted, Labels, Probabilities, fit_xgboost
@@ -38,8 +38,8 @@ Report = Callable[[str], None]
 
 DAY = np.timedelta64(timedelta(days=1))
 
-UNSEEN_USERS = 0.3
-"""Share of the users whom a fold keeps from training, to be scored on theirs."""
+UNSEEN_UNITS = 0.3
+"""Share of the units that a fold keeps from training, to be scored on theirs."""
 
 MOST_ROWS = 150_000
 """About twenty fits, of a few seconds each on two cores, for window and ageing together."""
@@ -56,7 +56,7 @@ class History:
 
     @classmethod
     def of(cls, rows: pa.Table, problem: Problem, most_rows: int = MOST_ROWS) -> "History":
-        kept = rows_of_some_users(clusters_of(rows, problem), most_rows, problem.evaluation.seed)
+        kept = rows_of_whole_units(clusters_of(rows, problem), most_rows, problem.evaluation.seed)
         return cls(rows if len(kept) == rows.num_rows else rows.take(kept), problem)
 
     @cached_property
@@ -68,22 +68,22 @@ class History:
         return np.asarray(self.rows[self.problem.decision.time].to_numpy())
 
     @cached_property
-    def users(self) -> Users:
+    def units(self) -> Units:
         return clusters_of(self.rows, self.problem)
 
-    def folds(self, folds: int, *, unseen_users: bool) -> list[Fold]:
+    def folds(self, folds: int, *, unseen_units: bool) -> list[Fold]:
         """Folds ordered in time.
 
         Args:
-            unseen_users: whether each is scored on users that it does not learn from. What is chosen so is what
-                generalises, not what remembers users.
+            unseen_units: whether each is scored on units that it does not learn from. What is chosen so is what
+                generalises, not what remembers units.
         """
         found = expanding_folds(
             self.times,
             folds=folds,
             gap=self.problem.final_after,
-            users=self.users if unseen_users else None,
-            holdout_users=UNSEEN_USERS if unseen_users else 0.0,
+            units=self.units if unseen_units else None,
+            holdout_units=UNSEEN_UNITS if unseen_units else 0.0,
             seed=self.problem.evaluation.seed,
         )
         refuse_one_outcome(self.labels, found, self.problem.decision)
@@ -112,7 +112,7 @@ class FoldScores:
     """What several models said of the rows of one validation window; all arrays are (n,)."""
 
     labels: Flags
-    users: Users
+    units: Units
     scores: dict[str, Probabilities]
 
     def point(self, metric: str, model: str) -> float:
@@ -124,15 +124,15 @@ def replicated(
 ) -> tuple[Floats, Floats]:
     """A metric of every model on every part: points (models, parts) and replicates (models, parts, repeats).
 
-    A resample draws the same users for all models and all parts, since a user has rows in several of them.
+    A resample draws the same units for all models and all parts, since a unit has rows in several of them.
     """
     repeats = max(problem.evaluation.bootstrap_repeats, LEAST_REPEATS)
-    bootstrap = ClusterBootstrap(np.concatenate([part.users for part in scored]), repeats, problem.evaluation.seed)
+    bootstrap = ClusterBootstrap(np.concatenate([part.units for part in scored]), repeats, problem.evaluation.seed)
     points = np.array([[part.point(metric, name) for part in scored] for name in names])
     values = np.full((*points.shape, repeats), np.nan)
     if bootstrap.size < 2:
         return points, values
-    codes = np.split(bootstrap.codes, np.cumsum([len(part.users) for part in scored])[:-1])
+    codes = np.split(bootstrap.codes, np.cumsum([len(part.units) for part in scored])[:-1])
     measures = {
         (model, at): _measure(metric, part.labels, part.scores[name], codes[at], bootstrap.size)
         for model, name in enumerate(names)
@@ -147,21 +147,21 @@ def replicated(
 
 
 def _measure(
-    metric: str, labels: Flags, scores: npt.NDArray[np.float64], users: Integers, size: int
+    metric: str, labels: Flags, scores: npt.NDArray[np.float64], units: Integers, size: int
 ) -> Callable[[Floats], Floats]:
-    """From how often each user was drawn, (size, r), to the metric (r,); NaN where it is undefined.
+    """From how often each unit was drawn, (size, r), to the metric (r,); NaN where it is undefined.
 
-    The sums per user are sparse for the reason given in `statistics.bootstrap`.
+    The sums per unit are sparse for the reason given in `statistics.bootstrap`.
     """
     from scipy.sparse import csr_array
 
     if metric in ROW_LOSSES:
         sums = [
-            np.bincount(users, values, size) for values in (ROW_LOSSES[metric](labels, scores), np.ones(len(users)))
+            np.bincount(units, values, size) for values in (ROW_LOSSES[metric](labels, scores), np.ones(len(units)))
         ]
-        per_user = csr_array(np.array(sums))
+        per_unit = csr_array(np.array(sums))
 
-        return lambda counts: ratio(*(per_user @ counts))
+        return lambda counts: ratio(*(per_unit @ counts))
     ranking = Ranking.of(labels, scores)
-    in_segments = csr_array((np.ones(len(users)), (ranking.segment, users)), shape=(ranking.segments, size))
+    in_segments = csr_array((np.ones(len(units)), (ranking.segment, units)), shape=(ranking.segments, size))
     return lambda counts: RANKED[metric](ranking.sums(in_segments @ counts))

@@ -100,7 +100,7 @@ def staleness_curve(rows: pa.Table, problem: Problem, *, recipe: Recipe, report:
         InputError: the history is too short, or has too few of either outcome, to train on its earliest part.
     """
     history = History.of(rows, problem)
-    first = history.folds(1, unseen_users=False)[0]
+    first = history.folds(1, unseen_units=False)[0]
     starts = _period_starts(history, first.validate_start)
     folds = folds_from(history.times, starts, problem.final_after)
     scored, first_model = [], None
@@ -110,7 +110,7 @@ def staleness_curve(rows: pa.Table, problem: Problem, *, recipe: Recipe, report:
         first_model = first_model or retrained
         models = {"aged": first_model, "retrained": retrained}
         scores = {name: history.scores(model, fold.validate) for name, model in models.items()}
-        scored.append(FoldScores(history.labels[fold.validate] == 1, history.users[fold.validate], scores))
+        scored.append(FoldScores(history.labels[fold.validate] == 1, history.units[fold.validate], scores))
     return _aged(scored, folds, problem)
 
 

@@ -98,14 +98,14 @@ def choose_window(
         InputError: the history is too short for the folds, or a fold has too few of either outcome.
     """
     history = History.of(rows, problem)
-    parted = history.folds(folds, unseen_users=True)
+    parted = history.folds(folds, unseen_units=True)
     tried = default_windows(history.times) if candidates is None else candidates
     windows = list(dict.fromkeys([ALL, *tried]))
     scored, learned = [], []
     for number, fold in enumerate(parted, start=1):
         report(f"backtest: fold {number} of {folds}, {len(windows)} training windows")
         scores, used = _score_windows(history, fold, windows, recipe)
-        scored.append(FoldScores(history.labels[fold.validate] == 1, history.users[fold.validate], scores))
+        scored.append(FoldScores(history.labels[fold.validate] == 1, history.units[fold.validate], scores))
         learned.append(used)
     metric, level = problem.metric.primary, 1 - 0.05 / max(1, len(windows) - 1)
     gains = _gains(metric, scored, [window.name for window in windows], level, problem)

@@ -41,7 +41,7 @@ def test_of_too_many_rows_whole_users_are_left_out() -> None:
     rows = world(same)
     history = History.of(rows, PROBLEM, most_rows=2000)
     assert 1900 <= history.rows.num_rows <= 2000
-    kept = set(history.users.tolist())
+    kept = set(history.units.tolist())
     assert history.rows.num_rows == sum(user in kept for user in rows["user_id"].to_pylist())
 
 

@@ -39,7 +39,7 @@ def test_periods_follow_each_other_in_whole_weeks_and_hold_every_later_row_once(
         assert period["age_days_high"] == following["age_days_low"]
         assert period["age_days_high"] % 7 == 0
         assert period["positives"] >= PROBLEM.evaluation.min_positives
-    fold = History.of(rows, PROBLEM).folds(1, unseen_users=False)[0]
+    fold = History.of(rows, PROBLEM).folds(1, unseen_units=False)[0]
     assert sum(period["rows"] for period in table) == len(fold.validate)
     assert 2 <= len(table) <= MOST_PERIODS
 

@@ -86,7 +86,7 @@ def test_the_same_backtest_twice_is_the_same() -> None:
 def test_what_happens_in_the_last_fold_does_not_change_the_others() -> None:
     rows = world(turning)
     labels = rows["unsubscribed"].to_numpy().copy()
-    last = History.of(rows, PROBLEM).folds(3, unseen_users=True)[-1]
+    last = History.of(rows, PROBLEM).folds(3, unseen_units=True)[-1]
     labels[last.validate] = 1 - labels[last.validate]
     poisoned = choose_window(replaced(rows, "unsubscribed", labels), PROBLEM, recipe=QUICK, candidates=[ALL, RECENT])
     known = choice_in(turning).table()
@@ -103,5 +103,5 @@ def test_one_user_cannot_be_evaluated_on_others() -> None:
 
 def test_windows_are_evaluated_on_users_that_the_fold_did_not_learn_from() -> None:
     history = History.of(world(turning), PROBLEM)
-    for fold in history.folds(3, unseen_users=True):
-        assert not set(history.users[fold.train]) & set(history.users[fold.validate])
+    for fold in history.folds(3, unseen_units=True):
+        assert not set(history.units[fold.train]) & set(history.units[fold.validate])

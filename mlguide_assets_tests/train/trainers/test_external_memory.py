@@ -84,7 +84,7 @@ def external_features() -> tuple[object, ...]:
     return tuple(features_of(PROBLEM))
 
 
-def test_a_sample_has_all_rows_of_some_units(sends: pa.Table) -> None:
+def test_a_sample_has_all_rows_of_whole_units(sends: pa.Table) -> None:
     features, unit = ibis.memtable(sends), PROBLEM.decision.unit_id
     every, some = matured_rows(features, PROBLEM), sampled_rows(features, holding(1000))
     assert some.num_rows == pytest.approx(1000, rel=0.2)
