@@ -27,10 +27,9 @@ from mlguide_assets.prepare.features.events import Tables
 from mlguide_assets.prepare.features.state import columns_of_choice, entity_state, features_of_choices, from_states
 from mlguide_assets.prepare.lake.data_files import TableLike
 from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets.statistics.arrays import Floats
 from mlguide_assets.train.models import THREADS
 from mlguide_assets.train.storage import load_model
-
-Floats = npt.NDArray[np.float64]
 
 UNITS_AT_ONCE = 20_000
 """Units that are paired with the candidates at a time."""

@@ -31,9 +31,10 @@ from mlguide_assets.define.decision import Decision, counted, plural
 from mlguide_assets.define.policies import MODELS, POLICIES, Exploration, Policies, Policy
 from mlguide_assets.deploy.actions import generic_action
 from mlguide_assets.deploy.policies import PER_POLICY, followed_policies
-from mlguide_assets.deploy.propensities import Bools, Floats, Scores, mixed, propensities
+from mlguide_assets.deploy.propensities import Scores, mixed, propensities
 from mlguide_assets.prepare.computing import Engine
 from mlguide_assets.prepare.lake.data_files import TableLike
+from mlguide_assets.statistics.arrays import Flags, Floats
 from mlguide_assets.statistics.draws import SIZE, draw_column, draw_index_column
 
 PAIRS_AT_ONCE = 400_000
@@ -301,7 +302,7 @@ def _columns(
     }
 
 
-def _of_either(second: Bools, one: Scores, other: Scores) -> Scores:
+def _of_either(second: Flags, one: Scores, other: Scores) -> Scores:
     """The scores of one model for some of the units, and of the other for the rest."""
     choice = second[:, None]
     return Scores(np.where(choice, one.probability, other.probability), np.where(choice, one.sendable, other.sendable))

@@ -4,16 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from mlguide_assets.define.policies import POLICIES, Policy
-
-Bools = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from mlguide_assets.statistics.arrays import Flags, Floats, Integers
 
 
-def propensity_of_best(candidates: Ints, share: Floats | float) -> Floats:
+def propensity_of_best(candidates: Integers, share: Floats | float) -> Floats:
     """Of the least risky candidate, by a model's policy: which may be drawn too. 1 where none may be used.
 
     >>> propensity_of_best(np.array([4]), 0.2)
@@ -23,7 +19,7 @@ def propensity_of_best(candidates: Ints, share: Floats | float) -> Floats:
     return best
 
 
-def propensity_of_other(candidates: Ints, share: Floats | float) -> Floats:
+def propensity_of_other(candidates: Integers, share: Floats | float) -> Floats:
     """Of each candidate but the least risky one, by a model's policy."""
     other: Floats = share / np.maximum(candidates, 1)
     return other
@@ -40,23 +36,23 @@ class Scores:
     """What a model says of n units with N candidates, both in order of their ids."""
 
     probability: Floats  # (n, N)
-    sendable: Bools  # (n, N)
+    sendable: Flags  # (n, N)
 
     @property
-    def best(self) -> Ints:
+    def best(self) -> Integers:
         """Place of the least risky candidate (n,); as in `batch.best_choices`, of equals the last."""
-        place: Ints = self.probability.shape[1] - 1 - np.argmin(self.probability[:, ::-1], axis=1)
+        place: Integers = self.probability.shape[1] - 1 - np.argmin(self.probability[:, ::-1], axis=1)
         return place
 
     @property
-    def candidates(self) -> Ints:
+    def candidates(self) -> Integers:
         """How many candidates may be used (n,)."""
-        count: Ints = self.sendable.sum(axis=1)
+        count: Integers = self.sendable.sum(axis=1)
         return count
 
-    def drawn(self, which: Ints) -> Ints:
+    def drawn(self, which: Integers) -> Integers:
         """Place of the `which`-th candidate that may be used (n,)."""
-        place: Ints = np.argmax(np.cumsum(self.sendable, axis=1) > which[:, None], axis=1)
+        place: Integers = np.argmax(np.cumsum(self.sendable, axis=1) > which[:, None], axis=1)
         return place
 
 
@@ -67,7 +63,7 @@ class Propensities:
     sending: Mapping[Policy, Floats]
     withholding: Mapping[Policy, Floats]
 
-    def of_actions(self, email: Ints, withheld: Bools) -> dict[Policy, Floats]:
+    def of_actions(self, email: Integers, withheld: Flags) -> dict[Policy, Floats]:
         """Of one action per unit (n,), given each policy.
 
         Args:
@@ -80,10 +76,10 @@ class Propensities:
             for policy in POLICIES
         }
 
-    def supported(self, shares: Mapping[Policy, Floats]) -> Ints:
+    def supported(self, shares: Mapping[Policy, Floats]) -> Integers:
         """How many candidates a unit might get (n,), where these are the shares of the policies."""
         over_all = mixed({policy: share[:, None] for policy, share in shares.items()}, self.sending)
-        count: Ints = (over_all > 0).sum(axis=1)
+        count: Integers = (over_all > 0).sum(axis=1)
         return count
 
 

@@ -35,8 +35,6 @@ from mlguide_assets.train.metrics import point
 from mlguide_assets.train.reference.profile import Profile
 from mlguide_assets.train.storage import load_model
 
-Floats = npt.NDArray[np.float64]
-
 REFERENCE_ROWS, DAY_ROWS = 4000, 1000
 """Rows of whole units, drawn by seed where there are more: a day costs a tenth of a second, whatever its size."""
 

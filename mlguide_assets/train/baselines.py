@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mlguide_assets.statistics.arrays import Floats
 from mlguide_assets.train.encoding import MOST_VALUES, Encoding, Matrix
 from mlguide_assets.train.linear import CategoryTerm, Linear, NumberTerm
 from mlguide_assets.train.models import Labels, Probabilities
@@ -25,8 +25,6 @@ MAX_COLUMNS = MOST_VALUES + 2
 
 HARDLY_PENALISED = 1e6
 """The inverse weight of the penalty on the slope of the sigmoid: enough to keep it finite."""
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mlguide_assets.prepare.features.comparing import single_precision
+from mlguide_assets.statistics.arrays import Floats
 from mlguide_assets.train.calibration import IDENTITY, Calibration, sigmoid
 from mlguide_assets.train.encoding import Encoding, Matrix
-
-Floats = npt.NDArray[np.float64]
 
 AT_ONCE = 50_000
 """Rows whose terms are in memory together: some ten MB."""

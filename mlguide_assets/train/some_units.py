@@ -8,7 +8,6 @@ from typing import Any
 
 import ibis
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -16,11 +15,11 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import EventTable
 from mlguide_assets.prepare.digests import row_hash
 from mlguide_assets.prepare.features.events import HAPPENED, WRITTEN, with_instants
+from mlguide_assets.statistics.arrays import Integers
 
 Tables = Mapping[str, ibis.Table]
 History = dict[str, pa.Table]
 """The rows of tables by their names in the problem file, in an order that the rows decide."""
-Integers = npt.NDArray[np.int64]
 
 MOST_EVENTS = 50_000
 """Of one table. Units are drawn so that theirs are about as many; of events of no unit, so many are drawn."""

@@ -8,7 +8,6 @@ from functools import cache
 
 import ibis
 import numpy as np
-import numpy.typing as npt
 import pytest
 from scipy.stats import binom
 
@@ -18,6 +17,7 @@ from mlguide_assets.experiment.estimates import estimate_effects
 from mlguide_assets.experiment.specification import Experiment
 from mlguide_assets.experiment.units import Arm, Units
 from mlguide_assets.experiment.verdict import decide
+from mlguide_assets.statistics.arrays import Floats
 from mlguide_assets.statistics.confidence_sequences import log_evidence
 from mlguide_assets.statistics.cuped import Moments, adjust
 from mlguide_assets.statistics.draws import draw_index_column, draw_share_column
@@ -25,8 +25,6 @@ from mlguide_assets.statistics.means import compare_means
 from mlguide_assets.statistics.power import Baseline, units_needed
 from mlguide_assets.statistics.proportions import Events, compare_proportions, score_z
 from mlguide_assets.statistics.sequential import boundaries
-
-Floats = npt.NDArray[np.float64]
 
 EXPERIMENTS, LOOKS, ALPHA = 2000, 20, 0.05
 FRACTIONS = tuple((look + 1) / LOOKS for look in range(LOOKS))

@@ -21,6 +21,7 @@ from mlguide_assets.prepare.simulator.population import COUNTRIES, GENDERS, User
 from mlguide_assets.prepare.simulator.risk import logits
 from mlguide_assets.prepare.simulator.schedule import DAY, Slots
 from mlguide_assets.prepare.simulator.world import World
+from mlguide_assets.statistics.arrays import Floats, Integers
 
 EMAILS = 12
 SENT = 60
@@ -28,9 +29,6 @@ SENT = 60
 
 LEVEL = -3.0
 """Intercept of the risk: about one send in six, drawn at random, loses its user."""
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +70,7 @@ def _risks(world: World, who: Users, content: Emails, email: int) -> Floats:
     )
 
 
-def _plan(start: date, ids: Ints, risks: Floats, share: float) -> pa.Table:
+def _plan(start: date, ids: Integers, risks: Floats, share: float) -> pa.Table:
     predictions = pa.table(
         {
             "user_id": np.repeat(ids, EMAILS),
@@ -88,7 +86,7 @@ def _plan(start: date, ids: Ints, risks: Floats, share: float) -> pa.Table:
     return plan_choices(ibis.memtable(predictions), settings, day=day, planned_at=before, run_id="run").read_all()
 
 
-def _rows(world: World, who: Users, content: Emails, user: Ints, email: Ints) -> pa.Table:
+def _rows(world: World, who: Users, content: Emails, user: Integers, email: Integers) -> pa.Table:
     """What a model may see of sends at noon: a user, an email, no history, and nothing of the users' tastes."""
     noon = np.datetime64(datetime.combine(world.start, datetime.min.time()) + timedelta(days=SENT, hours=12), "us")
     place = email - 1

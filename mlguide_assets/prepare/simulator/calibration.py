@@ -13,10 +13,10 @@ import numpy as np
 from mlguide_assets.prepare.simulator.content import emails, emails_created_before
 from mlguide_assets.prepare.simulator.outcomes import probabilities
 from mlguide_assets.prepare.simulator.population import COHORT_JOIN_DAYS, users
-from mlguide_assets.prepare.simulator.randomness import Floats, Ints
 from mlguide_assets.prepare.simulator.risk import logits
 from mlguide_assets.prepare.simulator.schedule import potential_sends
 from mlguide_assets.prepare.simulator.world import World
+from mlguide_assets.statistics.arrays import Floats, Integers
 
 _PILOT_CELLS = 2_500_000  # users x days
 _PILOT_USERS = (512, 8192)
@@ -59,7 +59,7 @@ def _pilot(world: World) -> tuple[float, float, int]:
     return intercept, float(_still_here(logit, slots.user, intercept).sum()) / count, count
 
 
-def _intercept(base_rate: float, logit: Floats, user: Ints) -> float:
+def _intercept(base_rate: float, logit: Floats, user: Integers) -> float:
     """Fixed-point search in log units: a step of the intercept moves the log of the rate by a little less."""
     intercept = log(base_rate)
     for _ in range(30):
@@ -72,7 +72,7 @@ def _intercept(base_rate: float, logit: Floats, user: Ints) -> float:
     return intercept
 
 
-def _still_here(logit: Floats, user: Ints, intercept: float) -> Floats:
+def _still_here(logit: Floats, user: Integers, intercept: float) -> Floats:
     """P(a potential send is delivered), as if an unsubscribe took effect at once: waiting adds 0.2 %."""
     log_stays = np.log1p(-probabilities(logit, intercept))
     before = np.cumsum(log_stays) - log_stays

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlguide_assets.prepare.simulator.randomness import Floats, Ints, stratified_uniform
+from mlguide_assets.prepare.simulator.randomness import stratified_uniform
 from mlguide_assets.prepare.simulator.world import World
+from mlguide_assets.statistics.arrays import Floats, Integers
 
 THEMES = ("shopping", "food", "lifestyle")
 CATEGORIES = ("newsletter", "promotional", "transactional")
@@ -51,28 +52,28 @@ _ENDINGS = (
 class Emails:
     """Arrays of shape (n,), one entry per email. `created` counts days from the world's start."""
 
-    id: Ints
-    created: Ints
-    theme: Ints  # index into THEMES
-    category: Ints  # index into CATEGORIES
-    buttons: Ints
-    sections: Ints
-    items: Ints
+    id: Integers
+    created: Integers
+    theme: Integers  # index into THEMES
+    category: Integers  # index into CATEGORIES
+    buttons: Integers
+    sections: Integers
+    items: Integers
 
 
-def created_on(ids: Ints) -> Ints:
+def created_on(ids: Integers) -> Integers:
     """The day each email was created, counted from the world's start: the stock reaches POOL_DAYS back."""
     days, emails_ = _DAYS_PER_EMAIL
     return (ids - 1) * days // emails_ - POOL_DAYS
 
 
-def emails_created_before(day: Ints | int) -> Ints:
+def emails_created_before(day: Integers | int) -> Integers:
     """How many emails were created before `day`: their ids are 1 to this number."""
     days, emails_ = _DAYS_PER_EMAIL
     return np.maximum(-(-(np.asarray(day, dtype=np.int64) + POOL_DAYS) * emails_ // days), 0)
 
 
-def pool(day: Ints) -> tuple[Ints, Ints]:
+def pool(day: Integers) -> tuple[Integers, Integers]:
     """First id and size of the pool of each day: the emails created in the POOL_DAYS days before it.
 
     The ids of a pool have no gaps, and a send is drawn from them evenly: its propensity is 1 / size.
@@ -81,7 +82,7 @@ def pool(day: Ints) -> tuple[Ints, Ints]:
     return older + 1, emails_created_before(day) - older
 
 
-def emails(world: World, ids: Ints) -> Emails:
+def emails(world: World, ids: Integers) -> Emails:
     """The emails with these ids."""
     created = created_on(ids)
     shifted = np.zeros(len(ids), dtype=bool)
@@ -120,5 +121,5 @@ def _subject(email_id: int, theme: str) -> str:
     return text if edition == 0 else f"{text}, part {edition + 1}"
 
 
-def _pick(shares: tuple[float, ...], uniform: Floats) -> Ints:
+def _pick(shares: tuple[float, ...], uniform: Floats) -> Integers:
     return np.searchsorted(np.cumsum(shares)[:-1], uniform, side="right")

@@ -26,11 +26,11 @@ from mlguide_assets.prepare.simulator.content import (
 from mlguide_assets.prepare.simulator.outcomes import NEVER, Outcomes, outcomes, probabilities
 from mlguide_assets.prepare.simulator.plans import NO_PLANS, Plans
 from mlguide_assets.prepare.simulator.population import COUNTRIES, GENDERS, Users, users, users_joined_before
-from mlguide_assets.prepare.simulator.randomness import Bools, Ints
 from mlguide_assets.prepare.simulator.risk import logits
 from mlguide_assets.prepare.simulator.schedule import Slots, is_scheduled, potential_sends
 from mlguide_assets.prepare.simulator.sorting import TimeBuckets
 from mlguide_assets.prepare.simulator.world import World
+from mlguide_assets.statistics.arrays import Flags, Integers
 
 SENDS_SCHEMA = pa.schema(
     {
@@ -201,7 +201,7 @@ def _sends_to(
     return _table(world, who, slots, came, kept, days.as_of)
 
 
-def _table(world: World, who: Users, slots: Slots, came: Outcomes, kept: Bools, as_of: int) -> pa.Table:
+def _table(world: World, who: Users, slots: Slots, came: Outcomes, kept: Flags, as_of: int) -> pa.Table:
     effect = came.effect[kept]
     never = effect == NEVER
     micro = np.where(never, 0, effect) * _MICROSECONDS
@@ -269,13 +269,13 @@ def _content(world: World, day: int) -> Emails:
     return emails(world, np.arange(1, int(emails_created_before(day)) + 1))
 
 
-def _names(names: tuple[str, ...], index: Ints) -> pa.Array:
+def _names(names: tuple[str, ...], index: Integers) -> pa.Array:
     return pa.DictionaryArray.from_arrays(index, list(names)).cast(pa.string())
 
 
-def _dates(world: World, days: Ints) -> pa.Array:
+def _dates(world: World, days: Integers) -> pa.Array:
     return pa.array(np.datetime64(world.start, "D") + days)
 
 
-def _timestamps(world: World, microseconds: Ints) -> npt.NDArray[np.datetime64]:
+def _timestamps(world: World, microseconds: Integers) -> npt.NDArray[np.datetime64]:
     return np.datetime64(world.start, "us") + microseconds

@@ -6,9 +6,10 @@ from datetime import timedelta
 import numpy as np
 
 from mlguide_assets.prepare.simulator.population import Users
-from mlguide_assets.prepare.simulator.randomness import Bools, Floats, Ints, stream_keys, uniform
+from mlguide_assets.prepare.simulator.randomness import stream_keys, uniform
 from mlguide_assets.prepare.simulator.schedule import DAY, Slots
 from mlguide_assets.prepare.simulator.world import World
+from mlguide_assets.statistics.arrays import Flags, Floats, Integers
 
 NEVER = np.iinfo(np.int64).max
 # Most people act within a day, all within a week, so a label is final seven days after delivery.
@@ -21,8 +22,8 @@ class Outcomes:
     """Arrays of shape (n,), one entry per potential send."""
 
     probability: Floats
-    effect: Ints  # second from the world's start at which its unsubscribe takes effect, or NEVER
-    delivered: Bools  # no earlier unsubscribe had taken effect
+    effect: Integers  # second from the world's start at which its unsubscribe takes effect, or NEVER
+    delivered: Flags  # no earlier unsubscribe had taken effect
 
 
 def longest_delay() -> timedelta:
@@ -50,10 +51,10 @@ def outcomes(world: World, who: Users, slots: Slots, probability: Floats) -> Out
     return Outcomes(probability=probability, effect=effect, delivered=slots.second < gone[slots.user])
 
 
-def _delay(world: World, who: Users, user: Ints, day: Ints) -> Ints:
+def _delay(world: World, who: Users, user: Integers, day: Integers) -> Integers:
     """Seconds from delivery to effect, at least one: exponential, cut at the longest delay."""
     drawn = uniform(stream_keys(world.seed, "delay", who.id)[user], day)
     reach = -np.expm1(-_LONGEST_DELAY_DAYS / _MEAN_DELAY_DAYS)
     delay = -np.log1p(-drawn * reach) * _MEAN_DELAY_DAYS
-    seconds: Ints = np.ceil(delay * DAY).astype(np.int64).clip(min=1)
+    seconds: Integers = np.ceil(delay * DAY).astype(np.int64).clip(min=1)
     return seconds

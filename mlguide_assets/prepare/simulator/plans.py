@@ -24,9 +24,9 @@ import numpy.typing as npt
 
 from mlguide_assets.prepare.simulator.content import emails_created_before
 from mlguide_assets.prepare.simulator.population import Users
-from mlguide_assets.prepare.simulator.randomness import Ints
 from mlguide_assets.prepare.simulator.schedule import Slots
 from mlguide_assets.prepare.simulator.world import World
+from mlguide_assets.statistics.arrays import Integers
 
 WITHHOLD = -1
 """In place of an email: the slot passes, and nothing is sent."""
@@ -36,8 +36,8 @@ WITHHOLD = -1
 class DayPlan:
     """The rows of one day, arrays of shape (n,): users in rising order, and for each an email id or WITHHOLD."""
 
-    user_ids: Ints
-    email_ids: Ints
+    user_ids: Integers
+    email_ids: Integers
 
     @classmethod
     def of(cls, day: date, user_ids: npt.NDArray[Any], email_ids: npt.NDArray[Any]) -> "DayPlan":
@@ -98,7 +98,7 @@ NO_PLANS = Plans()
 """The company draws every email."""
 
 
-def _chosen(plan: DayPlan, user_ids: Ints, drawn: Ints) -> Ints:
+def _chosen(plan: DayPlan, user_ids: Integers, drawn: Integers) -> Integers:
     """What the plan has for each user, else what the company has drawn."""
     if not len(plan.user_ids):
         return drawn
@@ -106,7 +106,7 @@ def _chosen(plan: DayPlan, user_ids: Ints, drawn: Ints) -> Ints:
     return np.where(plan.user_ids[place] == user_ids, plan.email_ids[place], drawn)
 
 
-def _refuse_unknown(day: date, emails: Ints, existing: int) -> None:
+def _refuse_unknown(day: date, emails: Integers, existing: int) -> None:
     unknown = emails[(emails != WITHHOLD) & ((emails < 1) | (emails > existing))]
     if len(unknown):
         raise ValueError(f"the plan of {day} sends email {unknown[0]}; expected one that exists: 1 to {existing}")

@@ -4,15 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlguide_assets.prepare.simulator.randomness import (
-    Bools,
-    Floats,
-    Ints,
-    entity_normal,
-    entity_uniform,
-    stratified_uniform,
-)
+from mlguide_assets.prepare.simulator.randomness import entity_normal, entity_uniform, stratified_uniform
 from mlguide_assets.prepare.simulator.world import World
+from mlguide_assets.statistics.arrays import Flags, Floats, Integers
 
 GENDERS = ("male", "female")
 COUNTRIES = ("US", "KO", "JP")
@@ -40,22 +34,22 @@ _RATE_LIMITS = (0.02, 0.65)
 class Users:
     """Arrays of shape (n,), one entry per user. `joined` counts days from the world's start."""
 
-    id: Ints
-    joined: Ints
-    gender: Ints  # index into GENDERS
-    age: Ints  # years
-    country: Ints  # index into COUNTRIES
-    words: Ints
-    purchases: Ints
+    id: Integers
+    joined: Integers
+    gender: Integers  # index into GENDERS
+    age: Integers  # years
+    country: Integers  # index into COUNTRIES
+    words: Integers
+    purchases: Integers
     rate: Floats  # emails per ordinary day
 
 
-def joined_on(joins_per_day: float, ids: Ints) -> Ints:
+def joined_on(joins_per_day: float, ids: Integers) -> Integers:
     """The day each user joined, counted from the world's start. Never falls with the id."""
     position = (ids - 0.5) / joins_per_day - COHORT_JOIN_DAYS
     growth = 1 + np.maximum(-position, 0) * (1 - _LEAVING) / _SCALE
     before = _SCALE * (1 - growth ** (1 / (1 - _LEAVING)))
-    joined: Ints = np.floor(np.where(position < 0, before, position)).astype(np.int64)
+    joined: Integers = np.floor(np.where(position < 0, before, position)).astype(np.int64)
     return joined
 
 
@@ -70,7 +64,7 @@ def users_joined_before(joins_per_day: float, day: int) -> int:
     return int(nearby[0]) - 1 + int(np.count_nonzero(joined_on(joins_per_day, nearby) < day))
 
 
-def users(world: World, joins_per_day: float, ids: Ints) -> Users:
+def users(world: World, joins_per_day: float, ids: Integers) -> Users:
     """The users with these ids."""
     joined = joined_on(joins_per_day, ids)
     shifted = np.zeros(len(ids), dtype=bool)
@@ -90,31 +84,31 @@ def users(world: World, joins_per_day: float, ids: Ints) -> Users:
     )
 
 
-def _age(world: World, ids: Ints, shifted: Bools) -> Ints:
+def _age(world: World, ids: Integers, shifted: Flags) -> Integers:
     youngest, oldest = AGES
     uniform = entity_uniform(world.seed, "age", ids)
     # A mean of two uniforms peaks in the middle; the shift moves that peak towards the young.
     peaked = (uniform + entity_uniform(world.seed, "age/second", ids)) / 2
     share = np.where(shifted, peaked**2, peaked)
-    age: Ints = (youngest + np.floor(share * (oldest - youngest + 1))).astype(np.int64)
+    age: Integers = (youngest + np.floor(share * (oldest - youngest + 1))).astype(np.int64)
     return age
 
 
-def _country(world: World, ids: Ints, shifted: Bools) -> Ints:
+def _country(world: World, ids: Integers, shifted: Flags) -> Integers:
     uniform = entity_uniform(world.seed, "country", ids)
     usual = np.searchsorted(np.cumsum(_COUNTRY_SHARES)[:-1], uniform, side="right")
     later = np.searchsorted(np.cumsum(_COUNTRY_SHARES_SHIFTED)[:-1], uniform, side="right")
     return np.where(shifted, later, usual).astype(np.int64)
 
 
-def _purchases(world: World, ids: Ints, age: Ints, stayed: Floats) -> Ints:
+def _purchases(world: World, ids: Integers, age: Integers, stayed: Floats) -> Integers:
     usual = -np.log1p(-entity_uniform(world.seed, "purchases", ids)) * (4 + 0.15 * age)
     kept = (1 + usual) * np.exp(_LOG_PURCHASES_OF_STAYERS * stayed) - 1
-    purchases: Ints = np.floor(kept).astype(np.int64)
+    purchases: Integers = np.floor(kept).astype(np.int64)
     return purchases
 
 
-def _rate(world: World, ids: Ints, stayed: Floats) -> Floats:
+def _rate(world: World, ids: Integers, stayed: Floats) -> Floats:
     # Stratified, because the number of sends hangs on it more than on anything else.
     uniform = stratified_uniform(world.seed, "rate", ids, block=16)
     # A logistic number of unit variance: close to a normal one, and its inverse is elementary.

@@ -9,10 +9,9 @@ from hashlib import blake2b
 import numpy as np
 import numpy.typing as npt
 
+from mlguide_assets.statistics.arrays import Floats, Integers
+
 Bits = npt.NDArray[np.uint64]
-Bools = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 # SplitMix64: https://doi.org/10.1145/2714064.2660195
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
@@ -21,29 +20,29 @@ _LAST_SHIFT = np.uint64(31)
 _TO_53_BITS = np.uint64(11)
 
 
-def stream_keys(seed: int, stream: str, ids: Ints) -> Bits:
+def stream_keys(seed: int, stream: str, ids: Integers) -> Bits:
     """One SplitMix64 starting state per entity, for one named stream. Same shape as `ids`."""
     return _mix(_stream(seed, stream) + ids.astype(np.uint64) * _GAMMA)
 
 
-def uniform(keys: Bits, counters: Ints) -> Floats:
+def uniform(keys: Bits, counters: Integers) -> Floats:
     """Uniform numbers in [0, 1) for (key, counter); the two broadcast against each other."""
     return _unit(_mix(keys + counters.astype(np.uint64) * _GAMMA))
 
 
-def entity_uniform(seed: int, stream: str, ids: Ints) -> Floats:
+def entity_uniform(seed: int, stream: str, ids: Integers) -> Floats:
     """One uniform number in [0, 1) per entity."""
     return _unit(stream_keys(seed, stream, ids))
 
 
-def entity_normal(seed: int, stream: str, ids: Ints) -> Floats:
+def entity_normal(seed: int, stream: str, ids: Integers) -> Floats:
     """One standard normal number per entity (Box-Muller)."""
     radius = np.sqrt(-2 * np.log1p(-entity_uniform(seed, stream + "/radius", ids)))
     normal: Floats = radius * np.cos(2 * np.pi * entity_uniform(seed, stream + "/angle", ids))
     return normal
 
 
-def stratified_uniform(seed: int, stream: str, ids: Ints, block: int) -> Floats:
+def stratified_uniform(seed: int, stream: str, ids: Integers, block: int) -> Floats:
     """Uniform numbers in [0, 1), one per entity, of which each run of `block` ids holds one per equal slice.
 
     Ids count from 1. Used where a mix must not wander by chance over time.

@@ -9,9 +9,10 @@ import numpy as np
 
 from mlguide_assets.prepare.simulator.content import CATEGORIES, THEMES, Emails
 from mlguide_assets.prepare.simulator.population import Users
-from mlguide_assets.prepare.simulator.randomness import Floats, Ints, entity_normal
+from mlguide_assets.prepare.simulator.randomness import entity_normal
 from mlguide_assets.prepare.simulator.schedule import DAY, Slots, weekday
 from mlguide_assets.prepare.simulator.world import World
+from mlguide_assets.statistics.arrays import Floats, Integers
 
 
 @dataclass(frozen=True)
@@ -74,13 +75,13 @@ class SendContext:
 
     tenure_days: Floats  # since the start of the join date
     email_age_days: Floats  # since the start of the creation date
-    last_7_days: Ints
-    last_30_days: Ints
+    last_7_days: Integers
+    last_30_days: Integers
     days_since_last: Floats  # infinite for a first send
-    weekday: Ints
+    weekday: Integers
 
 
-def send_contexts(world: World, who: Users, slots: Slots, created: Ints) -> SendContext:
+def send_contexts(world: World, who: Users, slots: Slots, created: Integers) -> SendContext:
     """The context of each potential send; `created` is the creation day of its email."""
     # One rising number per send in which two users are further apart than any window reaches.
     gap = (int(slots.day.max(initial=0)) + 60) * DAY
@@ -107,7 +108,7 @@ def logits(world: World, who: Users, content: Emails, slots: Slots) -> Floats:
 
 
 def logits_at(
-    world: World, who: Users, user: Ints, content: Emails, email: Ints, day: Ints, context: SendContext
+    world: World, who: Users, user: Integers, content: Emails, email: Integers, day: Integers, context: SendContext
 ) -> Floats:
     """The logit of sends in given contexts, without the intercept. Shape (n,).
 
@@ -125,9 +126,9 @@ def logits_at(
 def observed_logits(
     effects: Effects,
     who: Users,
-    user: Ints,
+    user: Integers,
     content: Emails,
-    email: Ints,
+    email: Integers,
     context: SendContext,
 ) -> Floats:
     """The part of the logit that follows from what can be observed, without the intercept. Shape (n,).

@@ -10,8 +10,9 @@ import numpy as np
 
 from mlguide_assets.prepare.simulator.content import pool
 from mlguide_assets.prepare.simulator.population import Users
-from mlguide_assets.prepare.simulator.randomness import Bools, Floats, Ints, stream_keys, uniform
+from mlguide_assets.prepare.simulator.randomness import stream_keys, uniform
 from mlguide_assets.prepare.simulator.world import World
+from mlguide_assets.statistics.arrays import Flags, Floats, Integers
 
 DAY = 86_400  # seconds
 WEEKDAY_RHYTHM = (1.05, 1.15, 1.15, 1.12, 1.08, 0.80, 0.65)  # Monday first
@@ -25,10 +26,10 @@ _CELLS = 1 << 17
 class Slots:
     """Potential sends, arrays of shape (n,), ordered by user and then time; at most one per user and day."""
 
-    user: Ints  # index into the users they were made for
-    day: Ints  # from the world's start
-    second: Ints  # from the world's start
-    email: Ints  # email id
+    user: Integers  # index into the users they were made for
+    day: Integers  # from the world's start
+    second: Integers  # from the world's start
+    email: Integers  # email id
 
 
 def potential_sends(world: World, who: Users, last_exclusive: int) -> Slots:
@@ -45,7 +46,7 @@ def potential_sends(world: World, who: Users, last_exclusive: int) -> Slots:
     return Slots(user=user, day=day, second=second, email=email)
 
 
-def is_scheduled(world: World, who: Users, first: int, last_exclusive: int) -> Bools:
+def is_scheduled(world: World, who: Users, first: int, last_exclusive: int) -> Flags:
     """Which of these users have a potential send in the days [first, last_exclusive). Shape (n,)."""
     step = max(_CELLS // max(last_exclusive - first, 1), 1)
     parts = [
@@ -55,34 +56,34 @@ def is_scheduled(world: World, who: Users, first: int, last_exclusive: int) -> B
     return np.concatenate([np.empty(0, np.bool_), *parts])
 
 
-def weekday(world: World, day: Ints) -> Ints:
+def weekday(world: World, day: Integers) -> Integers:
     """0 is Monday."""
-    weekday: Ints = (day + world.start.weekday()) % 7
+    weekday: Integers = (day + world.start.weekday()) % 7
     return weekday
 
 
-def _scheduled(world: World, who: Users, part: slice, first: int, last_exclusive: int) -> Bools:
+def _scheduled(world: World, who: Users, part: slice, first: int, last_exclusive: int) -> Flags:
     days = np.arange(first, last_exclusive)
     rhythm = np.asarray(WEEKDAY_RHYTHM)[weekday(world, days)]
     if world.covariate_shift is not None:
         rhythm = np.where(days >= world.day(world.covariate_shift), rhythm * _RATE_RISE_SHIFTED, rhythm)
     keys = stream_keys(world.seed, "send", who.id[part])
-    drawn: Bools = uniform(keys[:, None], days[None, :]) < who.rate[part][:, None] * rhythm[None, :]
+    drawn: Flags = uniform(keys[:, None], days[None, :]) < who.rate[part][:, None] * rhythm[None, :]
     # The join date has no time of day: only from the next day on is a delivery certainly later.
     drawn &= days[None, :] > who.joined[part][:, None]
     return drawn
 
 
-def second_of_day(world: World, who: Users, user: Ints, day: Ints) -> Ints:
+def second_of_day(world: World, who: Users, user: Integers, day: Integers) -> Integers:
     """When a user is sent what they are sent on a day, in seconds from the world's start."""
     share = np.concatenate([[0.0], np.cumsum(_HOUR_RHYTHM)]) / sum(_HOUR_RHYTHM)
     drawn: Floats = uniform(stream_keys(world.seed, "time of day", who.id)[user], day)
     hours = np.interp(drawn, share, np.arange(25.0))
-    second: Ints = day * DAY + np.minimum(hours * 3600, DAY - 1).astype(np.int64)
+    second: Integers = day * DAY + np.minimum(hours * 3600, DAY - 1).astype(np.int64)
     return second
 
 
-def _email(world: World, who: Users, user: Ints, day: Ints) -> Ints:
+def _email(world: World, who: Users, user: Integers, day: Integers) -> Integers:
     first, size = pool(np.arange(int(day.max(initial=0)) + 1))
     drawn = uniform(stream_keys(world.seed, "email", who.id)[user], day)
     return first[day] + np.minimum((drawn * size[day]).astype(np.int64), size[day] - 1)

@@ -21,13 +21,13 @@ from mlguide_assets.prepare.simulator.generate import sends
 from mlguide_assets.prepare.simulator.outcomes import probabilities
 from mlguide_assets.prepare.simulator.plans import NO_PLANS, Plans
 from mlguide_assets.prepare.simulator.population import Users, users, users_joined_before
-from mlguide_assets.prepare.simulator.randomness import Floats, Ints
 from mlguide_assets.prepare.simulator.risk import SendContext, logits_at, send_contexts
 from mlguide_assets.prepare.simulator.schedule import Slots, potential_sends, second_of_day
 from mlguide_assets.prepare.simulator.world import World
+from mlguide_assets.statistics.arrays import Floats, Integers
 
 
-def opportunities(world: World, day: date, plans: Plans = NO_PLANS) -> Ints:
+def opportunities(world: World, day: date, plans: Plans = NO_PLANS) -> Integers:
     """The users who are due for an email on a day and have not left by then: their ids, in rising order."""
     made = sends(world, day, day + timedelta(days=1), plans=plans.before(day))
     return np.concatenate([np.empty(0, np.int64), *(block["user_id"].to_numpy() for block in made)])

@@ -17,10 +17,10 @@ from mlguide_assets.deploy.actions import generic_action
 from mlguide_assets.instants import midnight
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.simulator.plans import Plans
-from mlguide_assets.prepare.simulator.randomness import Floats
 from mlguide_assets.prepare.simulator.truth import opportunities, true_probabilities
 from mlguide_assets.prepare.simulator.world import World
 from mlguide_assets.prepare.sources.followed_plans import followed_plans
+from mlguide_assets.statistics.arrays import Floats
 
 PREDICTIONS = "batch_predictions"
 PER = 1000

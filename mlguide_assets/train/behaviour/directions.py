@@ -15,9 +15,10 @@ from mlguide_assets.define.decision import id_column, plural
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.training import Direction
 from mlguide_assets.prepare.features.building import clock_of, features_from
+from mlguide_assets.statistics.arrays import Floats
 from mlguide_assets.train.behaviour.interventions import feature_called, noun_of, raised
 from mlguide_assets.train.behaviour.results import Behaviour, example_of, ratio_of, share_of
-from mlguide_assets.train.behaviour.samples import Floats, fitting, one_per, rows_of, scores_of
+from mlguide_assets.train.behaviour.samples import fitting, one_per, rows_of, scores_of
 from mlguide_assets.train.models import ServableModel
 from mlguide_assets.train.some_units import History, Tables, as_tables, history_of
 

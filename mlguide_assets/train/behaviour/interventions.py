@@ -10,7 +10,6 @@ from typing import Any
 
 import ibis
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -21,10 +20,8 @@ from mlguide_assets.define.schema import EventTable
 from mlguide_assets.prepare.features.catalogue import Feature, event_of, features_of
 from mlguide_assets.prepare.features.comparing import LARGEST, floats
 from mlguide_assets.prepare.features.events import canonical_events, comparison, kind_at, micros, with_paths
+from mlguide_assets.statistics.arrays import Flags, Integers
 from mlguide_assets.train.some_units import History, as_tables, instants_of, new_ids, own_numbers, replaced
-
-Bools = npt.NDArray[np.bool_]
-Integers = npt.NDArray[np.int64]
 
 EXTRA_EVENTS = 2
 """Enough to move every risk that frequent events move, and still what some units really get."""
@@ -49,7 +46,7 @@ class Raised:
     """
 
     history: History
-    reached: Bools
+    reached: Flags
     said: str
 
 
@@ -185,7 +182,7 @@ def _raised_column_of_event(feature: Feature, history: History, asked: pa.Table,
     return Raised({**history, name: replaced(rows, {column: values})}, reached, said)
 
 
-def larger_values(column: pa.ChunkedArray, which: Bools) -> tuple[float, pa.ChunkedArray]:
+def larger_values(column: pa.ChunkedArray, which: Flags) -> tuple[float, pa.ChunkedArray]:
     """A column whose values are larger where said: by a standard deviation, of whole numbers by a whole number."""
     values = floats(column)
     # Of what a model takes: a single 1e300 would make it infinite.
@@ -204,7 +201,7 @@ class _Spans:
 
     start: Integers
     end: Integers
-    known: Bools
+    known: Flags
     length: timedelta
 
 
@@ -223,7 +220,7 @@ class _Past:
     event: EventTable
     declaration: Declaration
     at: Integers
-    matching: Bools
+    matching: Flags
     decides: bool
     history: History
 
@@ -258,8 +255,8 @@ class _Past:
         return _Spans(start, end, known, length)
 
     def newest(
-        self, asked: pa.Table, problem: Problem, which: Bools, at_most: int | None = EXTRA_EVENTS
-    ) -> tuple[Bools, Bools, timedelta]:
+        self, asked: pa.Table, problem: Problem, which: Flags, at_most: int | None = EXTRA_EVENTS
+    ) -> tuple[Flags, Flags, timedelta]:
         """The newest rows in the span of their entity that is asked about.
 
         Returns:
@@ -286,7 +283,7 @@ class _Past:
         return chosen, reached, spans.length
 
 
-def _matching(feature: Feature, history: History, problem: Problem, name: str, event: EventTable) -> Bools:
+def _matching(feature: Feature, history: History, problem: Problem, name: str, event: EventTable) -> Flags:
     declaration = feature.declaration
     assert declaration is not None
     where = list(declaration.where.items())

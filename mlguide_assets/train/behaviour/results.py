@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from mlguide_assets.statistics.arrays import Flags, Floats
 from mlguide_assets.statistics.missing import finite_or_none
-from mlguide_assets.train.behaviour.samples import Bools, Floats
 
 Kind = Literal["invariance", "direction", "minimum functionality"]
 
@@ -62,7 +62,7 @@ def behaviour_table(behaviours: tuple[Behaviour, ...]) -> pa.Table:
     return pa.table({name: pa.array([row[name] for row in rows], types.get(name, pa.string())) for name in names})
 
 
-def share_of(broken: Bools) -> float:
+def share_of(broken: Flags) -> float:
     return float(broken.mean()) if len(broken) else 0.0
 
 
@@ -72,7 +72,7 @@ def ratio_of(one: Floats, other: Floats) -> float:
 
 
 def example_of(
-    rows: pa.Table, keys: Sequence[str], before: Floats, after: Floats, broken: Bools
+    rows: pa.Table, keys: Sequence[str], before: Floats, after: Floats, broken: Flags
 ) -> dict[str, Any] | None:
     """The broken row that changed most."""
     if not broken.any():

@@ -12,12 +12,10 @@ import pyarrow.compute as pc
 from mlguide_assets.define.decision import Decision
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.prepare.features.catalogue import Feature, features_of
+from mlguide_assets.statistics.arrays import Floats, Integers
 from mlguide_assets.train.models import ServableModel
 from mlguide_assets.train.some_units import MOST_EVENTS, History, Tables, columns_of_noun, replaced
 
-Bools = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 Ids = npt.NDArray[Any]
 
 SAMPLE_UNITS = 500
@@ -35,7 +33,7 @@ def scores_of(model: ServableModel, rows: pa.Table) -> Floats:
         return np.full(rows.num_rows, np.nan)
 
 
-def some_of(count: int, at_most: int, random: np.random.Generator) -> Ints:
+def some_of(count: int, at_most: int, random: np.random.Generator) -> Integers:
     """Positions of a sample, rising."""
     return np.sort(random.choice(count, min(count, at_most), replace=False))
 

@@ -8,7 +8,7 @@ from mlguide_assets.define.prediction import PredictEvent
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import EntityTable, EventTable
 from mlguide_assets.prepare.features.events import micros
-from mlguide_assets.train.leakage.results import Flags
+from mlguide_assets.statistics.arrays import Flags
 from mlguide_assets.train.some_units import History, instants_of, own_numbers, replaced
 
 

@@ -10,16 +10,8 @@ import pyarrow.compute as pc
 from mlguide_assets.define.decision import Decision, id_column, plural
 from mlguide_assets.prepare.features.catalogue import Feature
 from mlguide_assets.prepare.features.comparing import floats
-from mlguide_assets.train.leakage.results import (
-    Alarm,
-    Flags,
-    Floats,
-    Integers,
-    codes_of,
-    details_of,
-    for_models,
-    worst_of,
-)
+from mlguide_assets.statistics.arrays import Flags, Floats, Integers
+from mlguide_assets.train.leakage.results import Alarm, codes_of, details_of, for_models, worst_of
 from mlguide_assets.train.matured_columns import Rows
 
 

@@ -16,9 +16,10 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.features.building import features_from
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.comparing import differing
+from mlguide_assets.statistics.arrays import Flags
 from mlguide_assets.train.leakage.another_future import another_future
 from mlguide_assets.train.leakage.canaries import with_canaries, with_canary_values
-from mlguide_assets.train.leakage.results import Alarm, Flags, details_of, for_models, worst_of
+from mlguide_assets.train.leakage.results import Alarm, details_of, for_models, worst_of
 from mlguide_assets.train.some_units import History, Tables, as_tables, instants_of
 
 

@@ -4,14 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from mlguide_assets.prepare.features.catalogue import Feature
-
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
-Integers = npt.NDArray[np.int64]
+from mlguide_assets.statistics.arrays import Flags, Integers
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ import pyarrow.compute as pc
 from mlguide_assets.define.decision import counted
 from mlguide_assets.prepare.features.catalogue import Feature
 from mlguide_assets.prepare.features.comparing import floats
+from mlguide_assets.statistics.arrays import Floats
 from mlguide_assets.statistics.ranking import RankSums
 from mlguide_assets.train.leakage.identifiers import size_of
-from mlguide_assets.train.leakage.results import Alarm, Floats, codes_of, details_of, for_models, worst_of
+from mlguide_assets.train.leakage.results import Alarm, codes_of, details_of, for_models, worst_of
 from mlguide_assets.train.matured_columns import Rows
 
 _SEED = 0

@@ -5,8 +5,8 @@ import pytest
 import xgboost as xgb
 from sklearn.metrics import roc_auc_score
 
-from mlguide_assets.prepare.simulator.randomness import Bools, Floats
 from mlguide_assets.prepare.simulator.world import World
+from mlguide_assets.statistics.arrays import Flags, Floats
 from mlguide_assets_tests.prepare.simulator.worlds import content, history, per_send, profiles
 
 NUMBERS = ("age", "words_in_description", "purchases")
@@ -34,7 +34,7 @@ def test_a_plain_model_comes_within_5_percent_of_the_oracle() -> None:
     cut = np.quantile(day, 0.75)
     train, test = day < cut - 7, (day >= cut) & (day < world.days - 7)
 
-    def matrix(rows: Bools) -> xgb.DMatrix:
+    def matrix(rows: Flags) -> xgb.DMatrix:
         types = ["c" if column else "q" for column in categorical]
         return xgb.DMatrix(features[rows], label[rows], feature_types=types, enable_categorical=True)
 

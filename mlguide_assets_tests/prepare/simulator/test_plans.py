@@ -13,9 +13,9 @@ import pytest
 from mlguide_assets.prepare.simulator.content import emails_created_before
 from mlguide_assets.prepare.simulator.generate import sends, user_profiles, write
 from mlguide_assets.prepare.simulator.plans import NO_PLANS, WITHHOLD, Plans
-from mlguide_assets.prepare.simulator.randomness import Floats, Ints
 from mlguide_assets.prepare.simulator.truth import opportunities, true_probabilities
 from mlguide_assets.prepare.simulator.world import World
+from mlguide_assets.statistics.arrays import Floats, Integers
 from mlguide_assets_tests.prepare.simulator.worlds import SHIFT, SMALL, before, history, lost
 
 DAY = timedelta(days=1)
@@ -36,12 +36,12 @@ def everyone_is_sent(email: int) -> Plans:
     return plans
 
 
-def candidates(day: date) -> Ints:
+def candidates(day: date) -> Integers:
     newest = int(emails_created_before(SMALL.day(day)))
     return np.arange(newest - CANDIDATES, newest) + 1
 
 
-def risks(day: date, due: Ints, plans: Plans) -> Floats:
+def risks(day: date, due: Integers, plans: Plans) -> Floats:
     """Of every candidate for every user who is due, shape (users, candidates)."""
     emails = candidates(day)
     pairs = np.repeat(due, len(emails)), np.tile(emails, len(due))

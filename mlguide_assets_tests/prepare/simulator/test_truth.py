@@ -7,10 +7,10 @@ from sklearn.metrics import roc_auc_score
 from mlguide_assets.prepare.simulator.calibration import calibrate
 from mlguide_assets.prepare.simulator.content import Emails, emails, emails_created_before
 from mlguide_assets.prepare.simulator.population import Users, users
-from mlguide_assets.prepare.simulator.randomness import Ints
 from mlguide_assets.prepare.simulator.risk import SHIFTED, USUAL, Effects, observed_logits, send_contexts
 from mlguide_assets.prepare.simulator.schedule import Slots, potential_sends
 from mlguide_assets.prepare.simulator.world import World
+from mlguide_assets.statistics.arrays import Integers
 from mlguide_assets_tests.prepare.simulator.worlds import LARGE, history, lost
 
 
@@ -75,7 +75,7 @@ def test_fatigue_counts_strictly_earlier_sends() -> None:
         assert context.days_since_last[send] == (earlier.min() / day if len(earlier) else np.inf)
 
 
-def _first_sends(world: World) -> tuple[Users, Emails, Slots, Ints, Ints]:
+def _first_sends(world: World) -> tuple[Users, Emails, Slots, Integers, Integers]:
     who = users(world, calibrate(world).joins_per_day, np.arange(1, 201))
     content = emails(world, np.arange(1, int(emails_created_before(world.days)) + 1))
     slots = potential_sends(world, who, world.days)

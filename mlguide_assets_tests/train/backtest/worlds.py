@@ -5,17 +5,16 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from mlguide_assets.prepare.features.catalogue import features_of
+from mlguide_assets.statistics.arrays import Floats
 from mlguide_assets.train.backtest.staleness import Staleness, staleness_curve
 from mlguide_assets.train.backtest.windows import ALL, WindowChoice, choose_window
 from mlguide_assets.train.recipe import PARAMETERS, Recipe, TrainingWindow
 from mlguide_assets_tests.train.sends import PROBLEM
 from mlguide_assets_tests.train.test_split import days
 
-Floats = npt.NDArray[np.float64]
 Risk = Callable[[Floats, Floats], Floats]
 """Log-odds of each row (n,), from its age, standard normal, and its place in the history from 0 to 1."""
 

@@ -21,7 +21,8 @@ from mlguide_assets.instants import midnight
 from mlguide_assets.prepare.simulator.payments.population import Customers, customers
 from mlguide_assets.prepare.simulator.payments.thieves import compromised, stolen
 from mlguide_assets.prepare.simulator.payments.world import PaymentWorld
-from mlguide_assets.prepare.simulator.randomness import Bools, Floats, Ints, entity_normal, entity_uniform
+from mlguide_assets.prepare.simulator.randomness import entity_normal, entity_uniform
+from mlguide_assets.statistics.arrays import Flags, Floats, Integers
 
 TRANSACTIONS = ("TRANSACTION_ID", "TX_DATETIME", "CUSTOMER_ID", "TERMINAL_ID", "TX_AMOUNT", "TX_FRAUD")
 ORACLE = ("TRANSACTION_ID", "TX_DATETIME", "CUSTOMER_ID", "TERMINAL_ID", "probability", "reported_at")
@@ -44,14 +45,14 @@ _USUAL, _AT_COMPROMISED, _BY_THIEF, _BIG_AMOUNT, _PER_USUAL_AMOUNT, _AT_NIGHT = 
 class _Payments:
     """One value per payment. Customers and terminals count from 1, days from 0."""
 
-    id: Ints
-    customer: Ints
-    terminal: Ints
-    day: Ints
-    second: Ints
+    id: Integers
+    customer: Integers
+    terminal: Integers
+    day: Integers
+    second: Integers
     """From the world's start."""
     amount: Floats
-    by_thief: Bools
+    by_thief: Flags
 
 
 def payments(world: PaymentWorld, until: datetime | None = None) -> pa.Table:
@@ -122,7 +123,7 @@ def _drawn(world: PaymentWorld, who: Customers) -> _Payments:
     )
 
 
-def _terminals(world: PaymentWorld, who: Customers, id: Ints, customer: Ints, by_thief: Bools) -> Ints:
+def _terminals(world: PaymentWorld, who: Customers, id: Integers, customer: Integers, by_thief: Flags) -> Integers:
     """The nearer a terminal, the likelier it is used; a thief goes anywhere."""
     rank = (who.near.shape[1] * entity_uniform(world.seed, "payment/near", id) ** 2).astype(np.int64)
     anywhere = (world.terminals * entity_uniform(world.seed, "payment/anywhere", id)).astype(np.int64) + 1
@@ -155,5 +156,5 @@ def _seconds(world: PaymentWorld, when: datetime) -> int:
     return int((when - midnight(world.start)).total_seconds())
 
 
-def _times(world: PaymentWorld, seconds: Ints) -> npt.NDArray[np.datetime64]:
+def _times(world: PaymentWorld, seconds: Integers) -> npt.NDArray[np.datetime64]:
     return np.datetime64(world.start, "us") + seconds.astype("timedelta64[s]")

@@ -6,7 +6,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from mlguide_assets.prepare.simulator.payments.world import MEAN_RATE, PaymentWorld
-from mlguide_assets.prepare.simulator.randomness import Floats, Ints, entity_normal, entity_uniform
+from mlguide_assets.prepare.simulator.randomness import entity_normal, entity_uniform
+from mlguide_assets.statistics.arrays import Floats, Integers
 
 NEAR = 20
 """How many terminals near their home a customer uses."""
@@ -24,7 +25,7 @@ class Customers:
     """The median amount of a payment."""
     hour: Floats
     """Around which the customer pays."""
-    near: Ints
+    near: Integers
 
 
 def customers(world: PaymentWorld) -> Customers:
@@ -41,5 +42,5 @@ def customers(world: PaymentWorld) -> Customers:
     )
 
 
-def _homes(world: PaymentWorld, who: str, ids: Ints) -> Floats:
+def _homes(world: PaymentWorld, who: str, ids: Integers) -> Floats:
     return np.column_stack([entity_uniform(world.seed, f"{who}/{axis}", ids) for axis in ("east", "north")])
