@@ -22,22 +22,17 @@ from mlguide_assets.train.reference.costing import cost_effect
 from mlguide_assets.train.reference.counting import WindowCounts, column_test
 from mlguide_assets.train.reference.profile import ColumnProfile, Profile
 
+FALSE_ALARMS = 0.01
+"""The share of false alarms among the columns reported as drifted; where none has, at most the chance that any is
+reported, and likewise for quality."""
+WARN_PSI, ACT_PSI = 0.1, 0.2
+"""From which a change beyond chance is worth a warning, and action."""
 
-def check_drift(
-    profile: Profile,
-    counts: WindowCounts,
-    *,
-    q: float = 0.01,
-    warn_psi: float = 0.1,
-    act_psi: float = 0.2,
-    min_rows: int = 500,
-) -> DriftVerdict:
+
+def check_drift(profile: Profile, counts: WindowCounts, *, min_rows: int = 500) -> DriftVerdict:
     """Test the columns of a window against the reference.
 
     Args:
-        q: the share of false alarms among the columns reported as drifted; where none has, at most the chance that
-            any is reported, and likewise for quality.
-        warn_psi, act_psi: the PSI from which a change beyond chance is worth a warning, and action.
         min_rows: windows with fewer are not tested.
     """
     results = _check_schema(profile, counts)
@@ -58,8 +53,8 @@ def check_drift(
     for column, found, test, q_value in zip(columns, here, tests, q_values.tolist(), strict=True):
         terms = psi_terms(column.counts[: column.bins.known], found[: column.bins.known])
         measures = replace(_shares(column, found), psi=float(terms.sum()), q_value=q_value, **asdict(test))
-        quality = [check(column, found, alpha=q / len(columns)) for check in (check_nulls, check_categories)]
-        drift = _check_distribution(column, found, terms, q_value, q, (warn_psi, act_psi))
+        quality = [check(column, found, alpha=FALSE_ALARMS / len(columns)) for check in (check_nulls, check_categories)]
+        drift = _check_distribution(column, found, terms, q_value)
         results.append(ColumnResult(measures, (*filter(None, quality), drift)))
     return conclude(results, counts.rows)
 
@@ -78,20 +73,18 @@ def _check_schema(profile: Profile, counts: WindowCounts) -> list[ColumnResult]:
     return [*results, *(ColumnResult(ColumnMeasures(name), (unexpected,)) for name in counts.unexpected)]
 
 
-def _check_distribution(
-    column: ColumnProfile, counts: Counts, terms: Floats, q_value: float, q: float, limits: tuple[float, float]
-) -> Finding:
+def _check_distribution(column: ColumnProfile, counts: Counts, terms: Floats, q_value: float) -> Finding:
     psi = float(terms.sum())
     if np.isnan(q_value):
         return Finding("none", "distribution", "too few values, or too few independent rows, to compare")
-    if q_value > q:
+    if q_value > FALSE_ALARMS:
         return Finding("none", "distribution", f"PSI {psi:.2f}, no more than chance")
-    if psi < limits[0]:
+    if psi < WARN_PSI:
         return Finding("none", "distribution", f"PSI {psi:.2f}, beyond chance and too small to matter")
     most, known = int(np.argmax(terms)), column.bins.known
     now, before = (each[most] / sum(each[:known]) for each in (counts, column.counts))
     reason = f"PSI {psi:.2f}, mostly as {now:.1%} are {column.bins.name(most)}, against {before:.1%} in the reference"
-    return Finding("act" if psi >= limits[1] else "warn", "distribution", reason)
+    return Finding("act" if psi >= ACT_PSI else "warn", "distribution", reason)
 
 
 def _shares(column: ColumnProfile, counts: Counts) -> ColumnMeasures:

@@ -93,7 +93,7 @@ GAP_COLUMNS = {
 """Column → meaning."""
 
 
-def gap(realised: pa.Table, estimated: pa.Table, *, level: float = LEVEL) -> pa.Table:
+def gap(realised: pa.Table, estimated: pa.Table) -> pa.Table:
     """Realised minus estimated, as `GAP_SCHEMA`, wherever both speak of the same rows.
 
     Args:
@@ -104,10 +104,10 @@ def gap(realised: pa.Table, estimated: pa.Table, *, level: float = LEVEL) -> pa.
     deviation is the larger of two: that found by resampling units, and that of outcomes drawn with the estimate's
     probabilities, which does not vanish where hardly a positive was seen. Without support on both sides the bounds
     are NaN. `sees_concept_drift` where 0 lies outside: outcomes no longer come as the probabilities say, be it that
-    the relation changed or that the probabilities were never right. By chance it does so in 1 - `level` of all windows,
+    the relation changed or that the probabilities were never right. By chance it does so in 1 - `LEVEL` of all windows,
     so act on a run of them.
     """
-    z = NormalDist().inv_cdf((1 + level) / 2)
+    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
     others = {_place(row): row for row in estimated.to_pylist()}
     rows = []
     for row in realised.filter(pc.equal(realised["column"], WHOLE)).to_pylist():
@@ -127,30 +127,30 @@ def _place(row: dict[str, Any]) -> tuple[date, int, str]:
     return row["day"], row["window_days"], row["metric"]
 
 
-def trusted(gaps: pa.Table, metric: str, *, level: float = LEVEL) -> bool:
+def trusted(gaps: pa.Table, metric: str) -> bool:
     """Whether the estimate of a metric was right on earlier days as often as its noise says.
 
     Args:
-        gaps: what `gap` returned, at the same `level`, for the earlier days that have matured.
+        gaps: what `gap` returned for the earlier days that have matured.
         metric: one of `MEASURES`.
 
     Counts the single days with an interval, as windows that overlap repeat one another. An honest estimate misses in
-    1 - `level` of them; this is False where there were more misses than the quantile `TOO_MANY_MISSES` of the binomial
+    1 - `LEVEL` of them; this is False where there were more misses than the quantile `TOO_MANY_MISSES` of the binomial
     distribution with that rate: more than 4 of 20 days, or 7 of 60. One miss in one day proves nothing, so without a
     history the estimate is trusted.
     """
     wanted = pc.and_(pc.equal(gaps["metric"], metric), pc.equal(gaps["window_days"], 1))
     days = gaps.filter(pc.and_(wanted, pc.invert(pc.is_nan(gaps["low"]))))
     misses = int(pc.sum(days["sees_concept_drift"]).as_py() or 0)
-    return misses <= most_misses(len(days), 1 - level)
+    return misses <= most_misses(len(days), 1 - LEVEL)
 
 
-def most_misses(days: int, rate: float, share: float = TOO_MANY_MISSES) -> int:
-    """The quantile at `share` of the binomial distribution with so many days and that rate of misses."""
+def most_misses(days: int, rate: float) -> int:
+    """The quantile at `TOO_MANY_MISSES` of the binomial distribution with so many days and that rate of misses."""
     # Without SciPy, whose import takes longer than all else that the report does.
     probability = below = (1 - rate) ** days
     misses = 0
-    while below < share and misses < days:
+    while below < TOO_MANY_MISSES and misses < days:
         probability *= (days - misses) / (misses + 1) * rate / (1 - rate)
         below += probability
         misses += 1

@@ -50,7 +50,7 @@ def replace(path: Path, content: bytes, mode: int = 0o666) -> None:
         bucket.put(shared_name(path), content)
 
 
-def change(path: Path, changed: Callable[[bytes | None], bytes], mode: int = 0o666) -> bytes:
+def change(path: Path, changed: Callable[[bytes | None], bytes]) -> bytes:
     """Write what follows from the content before; on one host the caller holds a lock. Raises as `read`.
 
     Args:
@@ -60,7 +60,7 @@ def change(path: Path, changed: Callable[[bytes | None], bytes], mode: int = 0o6
         What was written.
     """
     if (bucket := shared_bucket()) is None:
-        replace_file(path, content := changed(read(path)), mode)
+        replace_file(path, content := changed(read(path)))
         return content
     while True:
         found = bucket.get(shared_name(path))

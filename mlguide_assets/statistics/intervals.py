@@ -46,17 +46,17 @@ def percentile_bounds(replicates: Floats, level: float = 0.95) -> tuple[Floats, 
     return low, high
 
 
-def distance_interval(value: float, noise: Floats, level: float = 0.95) -> Estimate:
-    """Interval of a distance between 0 and 1, such as a mean of absolute gaps or a largest difference.
+def distance_interval(value: float, noise: Floats) -> Estimate:
+    """95 % interval of a distance between 0 and 1, such as a mean of absolute gaps or a largest difference.
 
     `noise` (repeats,) is the same distance between replicates and values on all rows. Noise makes a distance
     positive also where there is none, and replicates of the distance itself more so: their percentiles would miss
     0 nearly always. By the triangle inequality, value and truth differ by at most the distance between estimate and
-    truth: value +- the quantile of `noise` holds at least at `level`, and reaches 0 where noise may be all there is.
+    truth: value +- the quantile of `noise` holds at least at 95 %, and reaches 0 where noise may be all there is.
     """
     if np.isnan(value) or 2 * np.isnan(noise).sum() > len(noise):
         return Estimate(value, float("nan"), float("nan"))
-    half = float(np.nanquantile(noise, level))
+    half = float(np.nanquantile(noise, 0.95))
     return Estimate(value, max(0.0, value - half), min(1.0, value + half))
 
 

@@ -114,14 +114,14 @@ class _PerUnit:
         return np.stack([found[name] for name in METRICS])
 
 
-def paired_difference(replicates: Replicates, a: str, b: str, metric: str, *, level: float = 0.95) -> Estimate:
-    """How much better model `a` is than `b`, positive where `a` is better, with a percentile interval.
+def paired_difference(replicates: Replicates, a: str, b: str, metric: str) -> Estimate:
+    """How much better model `a` is than `b`, positive where `a` is better, with a 95 % percentile interval.
 
     Both are measured on the same resamples, so what makes a resample easy or hard for both cancels.
     """
     sign = metric_named(metric).sign
     (value_a, replicates_a), (value_b, replicates_b) = replicates.of(a, metric), replicates.of(b, metric)
-    return percentile_interval(sign * (value_a - value_b), sign * (replicates_a - replicates_b), level)
+    return percentile_interval(sign * (value_a - value_b), sign * (replicates_a - replicates_b))
 
 
 def standard_error(replicates: Replicates, a: str, b: str, metric: str) -> float:

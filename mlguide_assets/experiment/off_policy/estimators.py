@@ -69,9 +69,7 @@ def estimate(
     }
 
 
-def relative_value(
-    log: PolicyLog, against: PolicyLog, *, repeats: int = REPEATS, seed: int = 0, level: float = 0.95
-) -> Estimate:
+def relative_value(log: PolicyLog, against: PolicyLog, *, repeats: int = REPEATS, seed: int = 0) -> Estimate:
     """The value of one target over that of another (SNIPS), both from the same decisions and the same replicates."""
     bootstrap = ClusterBootstrap(_clusters(log, seed), repeats, seed)
     parts = [part for each in (log, against) for part in (each.weights * each.rewards, each.weights)]
@@ -81,7 +79,7 @@ def relative_value(
         return ratio(value, other)[None, :]
 
     points, replicates = bootstrap.replicated(bootstrap.sums(np.stack(parts)), measure)
-    return percentile_interval(float(points[0]), replicates[0], level)
+    return percentile_interval(float(points[0]), replicates[0])
 
 
 def _terms(log: PolicyLog, predictions: Predictions | None) -> Mapping[str, tuple[Floats, Floats]]:

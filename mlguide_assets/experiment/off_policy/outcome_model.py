@@ -17,6 +17,7 @@ from mlguide_assets.train.models import THREADS
 
 FOLDS = 5
 ROUNDS = 100
+SEED = 0
 MOST_ROWS = 200_000
 """To fit trees to, drawn at random: more of them change so small a model little."""
 
@@ -53,39 +54,39 @@ Predict = Callable[[Integers, Integers], Floats]
 """Expected reward of given rows under given actions, (m,) and (m,) to (m,)."""
 
 
-def predict_actions(decisions: Decisions, chosen: Integers, *, seed: int = 0) -> Predictions:
+def predict_actions(decisions: Decisions, chosen: Integers) -> Predictions:
     """Predictions for a target that takes one known action in each row.
 
     Args:
         chosen: (n,) codes of the target's actions, `UNKNOWN` where it was never logged.
     """
     logged, target = np.empty(len(chosen)), np.empty(len(chosen))
-    for rows, predict in _fold_models(decisions, seed):
+    for rows, predict in _fold_models(decisions):
         logged[rows] = predict(rows, decisions.actions[rows])
         target[rows] = predict(rows, chosen[rows])
     return Predictions(logged, target)
 
 
-def predict_uniform(decisions: Decisions, actions: int, *, seed: int = 0) -> Predictions:
+def predict_uniform(decisions: Decisions, actions: int) -> Predictions:
     """Predictions for a target that takes each of the actions 0 to `actions` - 1 with equal probability."""
     logged, target = np.empty(len(decisions.rewards)), np.zeros(len(decisions.rewards))
-    for rows, predict in _fold_models(decisions, seed):
+    for rows, predict in _fold_models(decisions):
         logged[rows] = predict(rows, decisions.actions[rows])
         for action in range(actions):
             target[rows] += predict(rows, np.full(len(rows), action)) / actions
     return Predictions(logged, target)
 
 
-def _fold_models(decisions: Decisions, seed: int) -> "list[tuple[Integers, Predict]]":
+def _fold_models(decisions: Decisions) -> "list[tuple[Integers, Predict]]":
     """The rows of each fold, and a model of all others."""
     distinct, codes = np.unique(decisions.units, return_inverse=True)
-    fold = (np.random.default_rng(seed).permutation(len(distinct)) % FOLDS)[codes]
+    fold = (np.random.default_rng(SEED).permutation(len(distinct)) % FOLDS)[codes]
     fit = _fit_trees if decisions.context.values.shape[1] else _fit_means
     folds = [np.flatnonzero(fold == number) for number in range(min(FOLDS, len(distinct)))]
-    return [(rows, fit(decisions, fold != number, seed)) for number, rows in enumerate(folds)]
+    return [(rows, fit(decisions, fold != number)) for number, rows in enumerate(folds)]
 
 
-def _fit_means(decisions: Decisions, seen: npt.NDArray[np.bool_], seed: int) -> Predict:
+def _fit_means(decisions: Decisions, seen: npt.NDArray[np.bool_]) -> Predict:
     """The mean reward of each action; of one that is not among the rows, the mean of all."""
     rewards, actions = decisions.rewards[seen], decisions.actions[seen]
     size = int(decisions.actions.max()) + 1
@@ -96,7 +97,7 @@ def _fit_means(decisions: Decisions, seen: npt.NDArray[np.bool_], seed: int) -> 
     return lambda rows, actions: means[actions]
 
 
-def _fit_trees(decisions: Decisions, seen: npt.NDArray[np.bool_], seed: int) -> Predict:
+def _fit_trees(decisions: Decisions, seen: npt.NDArray[np.bool_]) -> Predict:
     """XGBoost on the context and the action, with a fixed recipe: any model serves that has not seen the rows."""
     import xgboost
 
@@ -109,7 +110,7 @@ def _fit_trees(decisions: Decisions, seen: npt.NDArray[np.bool_], seed: int) -> 
 
     learned = np.flatnonzero(seen)
     if len(learned) > MOST_ROWS:
-        learned = np.sort(np.random.default_rng(seed).choice(learned, MOST_ROWS, replace=False))
+        learned = np.sort(np.random.default_rng(SEED).choice(learned, MOST_ROWS, replace=False))
     within = rewards.min() >= 0 and rewards.max() <= 1
     # XGBoost counts in 32 bits, which overflow at 1e38 and lose what squares of large gradients tell long before.
     scale = 1.0 if within else float(np.abs(rewards).max())
@@ -125,7 +126,7 @@ def _fit_trees(decisions: Decisions, seen: npt.NDArray[np.bool_], seed: int) -> 
         "eta": 0.1,
         "min_child_weight": 5,
         "nthread": THREADS,
-        "seed": seed,
+        "seed": SEED,
     }
     booster = xgboost.train(parameters, data, num_boost_round=ROUNDS)
 

@@ -40,13 +40,17 @@ Instants = list[tuple[datetime, str]]
 """Where the ticks are, and what is written there."""
 
 
-def around(values: Sequence[float], *, including: Sequence[float] = (), share: float = 0.06) -> tuple[float, float]:
+ROOM = 0.06
+"""Beyond the lowest and the highest value, as a share of what lies between them."""
+
+
+def around(values: Sequence[float], *, including: Sequence[float] = ()) -> tuple[float, float]:
     """Bounds that leave some room about all finite values; 0 to 1 where there is none."""
     finite = [value for value in (*values, *including) if math.isfinite(value)]
     if not finite:
         return 0.0, 1.0
     low, high = min(finite), max(finite)
-    room = share * (high - low) or abs(high) * share or 1.0
+    room = ROOM * (high - low) or ROOM * abs(high) or 1.0
     return low - room, high + room
 
 

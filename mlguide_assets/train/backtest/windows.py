@@ -18,6 +18,7 @@ from mlguide_assets.train.models import Probabilities
 from mlguide_assets.train.recipe import Recipe, TrainingWindow
 from mlguide_assets.train.split import Times
 
+FOLDS = 3
 SHORTEST_WINDOW_DAYS = 28
 """A window that leaves out more of the days of a week or month than of others would learn them wrongly."""
 
@@ -80,7 +81,6 @@ def choose_window(
     *,
     recipe: Recipe,
     candidates: Sequence[TrainingWindow] | None = None,
-    folds: int = 3,
     report: Report = lambda _: None,
 ) -> WindowChoice:
     """Learn from each window before each fold, and replace the whole history only by a significantly better one.
@@ -98,12 +98,12 @@ def choose_window(
         InputError: the history is too short for the folds, or a fold has too few of either outcome.
     """
     history = History.of(rows, problem)
-    parted = history.folds(folds, unseen_units=True)
+    parted = history.folds(FOLDS, unseen_units=True)
     tried = default_windows(history.times) if candidates is None else candidates
     windows = list(dict.fromkeys([ALL, *tried]))
     scored, learned = [], []
     for number, fold in enumerate(parted, start=1):
-        report(f"backtest: fold {number} of {folds}, {len(windows)} training windows")
+        report(f"backtest: fold {number} of {FOLDS}, {len(windows)} training windows")
         scores, used = _score_windows(history, fold, windows, recipe)
         scored.append(FoldScores(history.labels[fold.validate] == 1, history.units[fold.validate], scores))
         learned.append(used)
