@@ -102,8 +102,8 @@ def search_recipe(context: dg.AssetExecutionContext, workspace: Workspace, featu
     """Backtest the training window, draw how a model ages, and tune, all on what is before the test window."""
     from mlguide_assets.deploy.registration import registry_of
     from mlguide_assets.deploy.registry_check import prepare_registry
+    from mlguide_assets.train.parameter_space import SPACE
     from mlguide_assets.train.search import search
-    from mlguide_assets.train.tuning import SPACE
 
     problem = workspace.problem
     prepare_registry(registry_of(workspace.home, problem), context.log.info, search=True)

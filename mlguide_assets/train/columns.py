@@ -1,7 +1,7 @@
 """What the columns of this stage's tables mean: each table says it beside its schema, or beside what writes it."""
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.train import explanation, search, storage, tuning
+from mlguide_assets.train import explanation, search, storage, trials
 from mlguide_assets.train.backtest import staleness, windows
 from mlguide_assets.train.behaviour import results
 from mlguide_assets.train.candidate import score_columns
@@ -21,6 +21,6 @@ def columns_of(problem: Problem) -> dict[str, dict[str, str]]:
         "behaviour_results": results.COLUMNS,
         "backtest_windows": windows.COLUMNS,
         "staleness_curve": staleness.staleness_columns(problem),
-        "tuning_trials": tuning.COLUMNS,
+        "tuning_trials": trials.COLUMNS,
         "training_recipe": search.COLUMNS,
     }

@@ -16,7 +16,8 @@ from mlguide_assets.train.drawing import no_picture
 from mlguide_assets.train.recipe import DEFAULT_RECIPE, Recipe
 from mlguide_assets.train.rows import sampled_rows
 from mlguide_assets.train.split import split_decisions
-from mlguide_assets.train.tuning import TRIALS, tune
+from mlguide_assets.train.trials import TRIALS
+from mlguide_assets.train.tuning import tune
 
 _SCHEMA = pa.schema([("recipe", pa.string()), ("reasons", pa.list_(pa.string()))])
 

@@ -13,7 +13,7 @@ from mlguide_assets.deploy import batch, choices, fault_landing, history, landin
 from mlguide_assets.observe import champion_watch, data_drift, model_performance, online_parity, performance_verdict
 from mlguide_assets.prepare.column_lineage import parents_of
 from mlguide_assets.retrain import ticks
-from mlguide_assets.train import search, slices, tuning
+from mlguide_assets.train import search, slices, trials
 from mlguide_assets.train.backtest import staleness
 from mlguide_assets.train.backtest import windows as training_windows
 from mlguide_assets_tests import other_tables
@@ -52,7 +52,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "training_recipe": search._SCHEMA,
     "slice_metrics": slices.SCHEMA,
     "group_metrics": slices.SCHEMA,
-    "tuning_trials": tuning.TRIALS,
+    "tuning_trials": trials.TRIALS,
 }
 OF_A_VERSION = {
     "model_performance": model_performance.KEPT_SCHEMA,

@@ -11,19 +11,13 @@ import pyarrow as pa
 import pytest
 
 from mlguide_assets.errors import InputError
+from mlguide_assets.train import trials as trials_module
 from mlguide_assets.train import tuning as tuning_module
 from mlguide_assets.train.backtest.history import History
+from mlguide_assets.train.parameter_space import SPACE
 from mlguide_assets.train.recipe import PARAMETERS, Recipe, TrainingWindow
-from mlguide_assets.train.tuning import (
-    FINISHED,
-    FOLDS,
-    OUT_OF_TIME,
-    PRUNED,
-    SPACE,
-    TRIALS,
-    Tuning,
-    tune,
-)
+from mlguide_assets.train.trials import FINISHED, OUT_OF_TIME, PRUNED, TRIALS
+from mlguide_assets.train.tuning import FOLDS, Tuning, tune
 from mlguide_assets_tests.train.backtest.worlds import QUICK, noise, same, world
 from mlguide_assets_tests.train.sends import PROBLEM, replaced
 
@@ -133,10 +127,15 @@ def test_without_time_for_the_default_it_stays_and_nothing_is_tried() -> None:
     assert np.isnan(tuning.gain.value)
 
 
+def set_clock(monkeypatch: pytest.MonkeyPatch, clock: Callable[[], float]) -> None:
+    for module in (tuning_module, trials_module):
+        monkeypatch.setattr(module, "monotonic", clock)
+
+
 def test_the_trial_that_runs_when_the_time_is_out_is_dropped_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock goes on by a second with every look at it: one per boosting round, and a few per trial."""
     clock, said = count(), list[str]()
-    monkeypatch.setattr(tuning_module, "monotonic", lambda: float(next(clock)))
+    set_clock(monkeypatch, lambda: float(next(clock)))
     rows = world(same, rows=1500)
     tuning = tune(rows, PROBLEM, recipe=POOR, seconds=400, trials=1000, seed=0, report=said.append)
     states = tuning.trials["state"].to_pylist()
@@ -150,7 +149,7 @@ def test_the_trial_that_runs_when_the_time_is_out_is_dropped_at_once(monkeypatch
 def test_a_default_that_takes_too_long_is_dropped_and_still_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock stands still until the third boosting round of the default, then jumps past the deadline."""
     ticks = iter([0.0] * 8)
-    monkeypatch.setattr(tuning_module, "monotonic", lambda: next(ticks, 100.0))
+    set_clock(monkeypatch, lambda: next(ticks, 100.0))
     tuning = tune(world(same, rows=1500), PROBLEM, recipe=POOR, seconds=50, trials=5, seed=0)
     assert tuning.trials["state"].to_pylist() == [OUT_OF_TIME]
     assert tuning.recipe == POOR
