@@ -18,9 +18,10 @@ from mlguide_assets.deploy.parity import Parity
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.statistics.missing import with_finite_numbers
 from mlguide_assets.train.baselines import BASE_RATE
+from mlguide_assets.train.fairness import LARGEST_DIFFERENCE
 from mlguide_assets.train.figures import number, span
 from mlguide_assets.train.metrics import METRICS
-from mlguide_assets.train.slices import GAP, LARGEST_DIFFERENCE, worst_slice
+from mlguide_assets.train.slices import GAP, worst_slice
 from mlguide_assets.train.uncertainty import Replicates, paired_difference, permutation_null
 
 BEATS_CHAMPION = "beats_champion"

@@ -6,7 +6,8 @@ from mlguide_assets.train.backtest import staleness, windows
 from mlguide_assets.train.behaviour import results
 from mlguide_assets.train.candidate import score_columns
 from mlguide_assets.train.evaluation import evaluation_columns
-from mlguide_assets.train.slices import group_columns, slice_columns
+from mlguide_assets.train.fairness import group_columns
+from mlguide_assets.train.slices import slice_columns
 
 
 def columns_of(problem: Problem) -> dict[str, dict[str, str]]:

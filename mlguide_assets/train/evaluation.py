@@ -13,6 +13,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.decision_plots import cost_plot
 from mlguide_assets.train.decisions import cost_curve, decision_metrics, threshold_grid
+from mlguide_assets.train.fairness import fairness
 from mlguide_assets.train.metrics import calibration_bins, confusion
 from mlguide_assets.train.plots import (
     calibration_curve,
@@ -23,7 +24,7 @@ from mlguide_assets.train.plots import (
 )
 from mlguide_assets.train.rows import clusters_of
 from mlguide_assets.train.slice_plots import slice_plot
-from mlguide_assets.train.slices import fairness, slice_gaps, slice_metrics
+from mlguide_assets.train.slices import SliceSettings, slice_gaps, slice_metrics
 from mlguide_assets.train.uncertainty import bootstrap_metrics
 
 ORACLE = "oracle"
@@ -82,15 +83,11 @@ def evaluate(scores: pa.Table, rows: pa.Table, candidate: str, problem: Problem)
                 false_alarm=costs.false_alarm,
                 **draws,
             )
-    shared: dict[str, Any] = {
-        "model": candidate,
-        "unit": problem.decision.unit_id,
-        "min_positives": settings.min_positives,
-        **draws,
-    }
-    slices = slice_metrics(rows, problem.slices, threshold=costs.threshold, **shared)
-    gaps = slice_gaps(rows, problem.slices, **shared)
-    groups = fairness(rows, settings.sensitive, threshold=costs.threshold, **shared)
+    unit, least = problem.decision.unit_id, settings.min_positives
+    sliced = SliceSettings(candidate, unit, costs.threshold, least, settings.bootstrap_repeats, settings.seed)
+    slices = slice_metrics(rows, problem.slices, sliced)
+    gaps = slice_gaps(rows, problem.slices, sliced)
+    groups = fairness(rows, settings.sensitive, sliced)
     plots = _plots(labels, units, models, candidate, slices, problem)
     return Evaluation(candidate, estimates, pa.concat_tables([slices, gaps]), groups, plots)
 

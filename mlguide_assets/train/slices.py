@@ -1,4 +1,4 @@
-"""Is the model as good, and as fair, for every part of the decisions as it is for all of them?
+"""Is the model as good for every part of the decisions as it is for all of them?
 
 A slice is the rows that share a value of a column: a text, a yes or no, a band of numbers, or no value at all. The
 resamples are of all units, the same for every slice, so that a slice and the whole, or two groups, are compared
@@ -14,30 +14,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlguide_assets.define.decision import plural
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.statistics.arrays import Flags, Floats, Integers, ratio
 from mlguide_assets.statistics.bootstrap import ClusterBootstrap, stacked
-from mlguide_assets.statistics.intervals import Estimate, distance_interval
+from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.statistics.ranking import Ranking
 from mlguide_assets.train.metrics import checked, log_loss_rows, metric_named
 from mlguide_assets.train.slicing import Slicing, slicing
 from mlguide_assets.train.uncertainty import Replicates
 
 WHOLE = "(all)"
-LARGEST_DIFFERENCE = "(largest difference)"
-
 
 SLICE_METRICS = ("roc_auc", "log_loss", "base_rate", "withheld_share", "calibration_gap")
-FAIRNESS_METRICS = ("base_rate", "withheld_share", "true_positive_rate", "false_positive_rate", "calibration_gap")
-_ALL_METRICS = tuple(dict.fromkeys(SLICE_METRICS + FAIRNESS_METRICS))
+_ALL_METRICS = (*SLICE_METRICS, "true_positive_rate", "false_positive_rate")
 GAP = "roc_auc_gap"
 
-_DIFFERENCES = {
-    "demographic_parity_difference": ("withheld_share",),
-    "equal_opportunity_difference": ("true_positive_rate",),
-    "equalised_odds_difference": ("true_positive_rate", "false_positive_rate"),
-}
 SCHEMA = pa.schema(
     {
         "column": pa.string(),
@@ -70,59 +61,45 @@ def slice_columns(problem: Problem) -> dict[str, str]:
     }
 
 
-def group_columns(problem: Problem) -> dict[str, str]:
-    """Column of `SCHEMA` → meaning, for sensitive groups."""
-    decision = problem.decision
-    return {
-        "column": "The sensitive column; (all) is all rows.",
-        "slice": "The group: a value of the column, or the largest difference between two groups.",
-        "rows": "Rows of the test window in the group.",
-        "positives": "Rows among them with the positive outcome.",
-        "metric": f"The metric, such as the share of rows that are {decision.above_done} (withheld_share).",
-        "value": "The metric in the group, or its largest difference between groups.",
-        "low": f"Lower end of the 95 % interval, from a bootstrap of {plural(problem.decision.unit)}.",
-        "high": "Upper end of the 95 % interval.",
-        "supported": "Whether the group has enough rows of both outcomes to be compared.",
-    }
+@dataclass(frozen=True)
+class SliceSettings:
+    """How slices are measured.
 
-
-def slice_metrics(
-    rows: pa.Table,
-    columns: Sequence[str],
-    *,
-    model: str,
-    unit: str,
-    threshold: float,
-    min_positives: int,
-    repeats: int = 300,
-    seed: int = 0,
-) -> pa.Table:
-    """Each of `SLICE_METRICS` on the whole and on every slice, as `SCHEMA`, with 95 % intervals clustered by unit.
-
-    Args:
-        rows: `unit`, label, probabilities under the name `model`, and the columns to slice by (see `slicing`).
+    Attributes:
+        model: the column of its probabilities.
         unit: the column of the entity whose rows depend on each other.
         threshold: act from this probability on.
         min_positives: a slice is supported where so many units have a positive row in it, and so many a negative
             one. A unit's ten positive rows are one witness. Others have a value but no bounds, and never gate.
+    """
+
+    model: str
+    unit: str
+    threshold: float
+    min_positives: int
+    repeats: int = 300
+    seed: int = 0
+
+
+def slice_metrics(rows: pa.Table, columns: Sequence[str], settings: SliceSettings) -> pa.Table:
+    """Each of `SLICE_METRICS` on the whole and on every slice, as `SCHEMA`, with 95 % intervals clustered by unit.
+
+    Args:
+        rows: the unit, `label`, the probabilities of the model, and the columns to slice by (see `slicing`).
 
     calibration_gap is the mean prediction minus the observed rate. The first rows, `WHOLE`, are all rows together.
     Each interval holds for its own slice: of twenty, one may be expected to miss, so compare many at once with
     `slice_gaps`. Raises ValueError where a column is absent or cannot be sliced.
     """
-    found = _Found.of(rows, columns, model, unit, threshold, min_positives, repeats, seed)
-    return _table(found.rows_of(SLICE_METRICS))
+    found = MeasuredSlices.of(rows, columns, settings)
+    return as_table(found.rows_of(SLICE_METRICS))
 
 
 def slice_gaps(
     rows: pa.Table,
     columns: Sequence[str],
+    settings: SliceSettings,
     *,
-    model: str,
-    unit: str,
-    min_positives: int,
-    repeats: int = 300,
-    seed: int = 0,
     level: float = 0.95,
     comparisons: int | None = None,
 ) -> pa.Table:
@@ -133,7 +110,7 @@ def slice_gaps(
     is what `comparisons=None` does; 1 leaves them unadjusted. At such levels a few hundred replicates have no
     percentiles left to speak of, so the interval is value +- z x their standard deviation.
     """
-    found = _Found.of(rows, columns, model, unit, 1.0, min_positives, repeats, seed)
+    found = MeasuredSlices.of(rows, columns, settings)
     m = comparisons or max(1, int(found.supported[1:].sum()))
     z = NormalDist().inv_cdf(1 - (1 - level) / (2 * m))
     points, values = found.metric("roc_auc")
@@ -143,7 +120,7 @@ def slice_gaps(
         known = 2 * np.isnan(differences).sum() <= len(differences) and found.supported[position]
         half = z * float(np.nanstd(differences, ddof=1)) if known else float("nan")
         gaps.append(found.row(position, GAP, Estimate(float(gap), float(gap) - half, float(gap) + half)))
-    return _table(gaps)
+    return as_table(gaps)
 
 
 def worst_slice(table: pa.Table, metric: str = "roc_auc") -> dict[str, Any] | None:
@@ -159,37 +136,8 @@ def worst_slice(table: pa.Table, metric: str = "roc_auc") -> dict[str, Any] | No
     return min(found, key=lambda row: sign * (row["value"] if np.isnan(row[better]) else row[better]), default=None)
 
 
-def fairness(
-    rows: pa.Table,
-    columns: Sequence[str],
-    *,
-    model: str,
-    unit: str,
-    threshold: float,
-    min_positives: int,
-    repeats: int = 300,
-    seed: int = 0,
-) -> pa.Table:
-    """How the decision treats the groups of sensitive columns, as `SCHEMA`; arguments as for `slice_metrics`.
-
-    Per group each of `FAIRNESS_METRICS`; true and false positive rate are the shares that are acted on of the positive
-    rows, and of the negative ones. Then per column, as slice `LARGEST_DIFFERENCE`, between supported groups:
-
-    - demographic_parity_difference: of the share that is acted on (Dwork et al., 2012: statistical parity);
-    - equal_opportunity_difference: of the true positive rate; equalised_odds_difference: of the true or the false
-      positive rate, whichever differs more (Hardt, Price and Srebro, 2016).
-
-    Where base rates differ, no calibrated model has equal rates (Kleinberg, Mullainathan and Raghavan, 2016): a
-    difference needs an explanation, it is not a verdict. Noise alone makes a largest difference positive, which its
-    interval allows for (`decisions.distance_estimate`). With fewer than two supported groups it is NaN.
-    """
-    found = _Found.of(rows, columns, model, unit, threshold, min_positives, repeats, seed)
-    groups = found.rows_of(FAIRNESS_METRICS)
-    return _table(groups + [row for column in dict.fromkeys(columns) for row in found.differences(column)])
-
-
 @dataclass(frozen=True, eq=False)
-class _Found:
+class MeasuredSlices:
     """Metrics of s slices, the first being the whole: points (s, metrics) and replicates (s, metrics, repeats)."""
 
     slices: tuple[tuple[str, str], ...]
@@ -200,27 +148,17 @@ class _Found:
     values: Floats
 
     @classmethod
-    def of(
-        cls,
-        rows: pa.Table,
-        columns: Sequence[str],
-        model: str,
-        unit: str,
-        threshold: float,
-        min_positives: int,
-        repeats: int,
-        seed: int,
-    ) -> "_Found":
-        needed = (unit, "label", model, *columns)
+    def of(cls, rows: pa.Table, columns: Sequence[str], settings: SliceSettings) -> "MeasuredSlices":
+        needed = (settings.unit, "label", settings.model, *columns)
         absent = [name for name in needed if name not in rows.column_names]
         if absent:
             raise ValueError(f"no column {absent[0]!r} to slice or group by: there are {', '.join(rows.column_names)}")
-        truth, scores = checked(rows["label"].to_numpy(), rows[model].to_numpy())
-        bootstrap = ClusterBootstrap(rows[unit].to_numpy(), repeats, seed)
+        truth, scores = checked(rows["label"].to_numpy(), rows[settings.model].to_numpy())
+        bootstrap = ClusterBootstrap(rows[settings.unit].to_numpy(), settings.repeats, settings.seed)
         whole = Slicing(WHOLE, (WHOLE,), np.zeros(len(truth), dtype=np.int64))
         cut = [slicing(name, rows[name]) for name in dict.fromkeys(columns)]
         slicings = [whole, *(each for each in cut if each.names)]
-        blocks = [_Block.of(each, truth, scores, scores >= threshold, bootstrap) for each in slicings]
+        blocks = [_Block.of(each, truth, scores, scores >= settings.threshold, bootstrap) for each in slicings]
         points, values = _measured(blocks, bootstrap)
         counts = [_counts(each, truth, bootstrap.codes) for each in slicings]
         in_rows, positives, witnesses = (np.concatenate(each) for each in zip(*counts, strict=True))
@@ -228,7 +166,7 @@ class _Found:
             tuple((each.column, name) for each in slicings for name in each.names),
             in_rows,
             positives,
-            witnesses >= max(min_positives, 1),
+            witnesses >= max(settings.min_positives, 1),
             points,
             values,
         )
@@ -239,7 +177,7 @@ class _Found:
         return self.points[:, at], self.values[:, at]
 
     def row(self, position: int, metric: str, estimate: Estimate) -> dict[str, Any]:
-        return self._row(*self.slices[position], [position], metric, estimate, bool(self.supported[position]))
+        return self.row_among(*self.slices[position], [position], metric, estimate, bool(self.supported[position]))
 
     def rows_of(self, metrics: Sequence[str]) -> list[dict[str, Any]]:
         """A row per slice and metric; without support, no bounds."""
@@ -248,26 +186,10 @@ class _Found:
         found = Replicates(names, _ALL_METRICS, self.points, shown).estimates()
         return [self.row(at, metric, found[name][metric]) for at, name in enumerate(names) for metric in metrics]
 
-    def differences(self, column: str) -> list[dict[str, Any]]:
-        """The largest differences between the supported slices of a column."""
-        among = [at for at, (of, _) in enumerate(self.slices) if of == column and self.supported[at]]
-        estimates = {name: self._largest_difference(among, metrics) for name, metrics in _DIFFERENCES.items()}
-        return [
-            self._row(column, LARGEST_DIFFERENCE, among, name, estimate, len(among) > 1)
-            for name, estimate in estimates.items()
-        ]
-
-    def _largest_difference(self, among: list[int], metrics: Sequence[str]) -> Estimate:
-        if len(among) < 2:
-            return Estimate(*[float("nan")] * 3)
-        found = [self.metric(metric) for metric in metrics]
-        value = np.max([np.ptp(points[among]) for points, _ in found])
-        noise = [np.ptp(values[among] - points[among, None], axis=0) for points, values in found]
-        return distance_interval(float(value), np.max(noise, axis=0))
-
-    def _row(
+    def row_among(
         self, column: str, name: str, among: list[int], metric: str, estimate: Estimate, supported: bool
     ) -> dict[str, Any]:
+        """A row about the slices at some positions together."""
         rows, positives = int(self.rows[among].sum()), int(self.positives[among].sum())
         bounds = (estimate.value, estimate.low, estimate.high)
         return dict(zip(SCHEMA.names, (column, name, rows, positives, metric, *bounds, supported), strict=True))
@@ -344,5 +266,6 @@ def _counts(slicing: Slicing, labels: Flags, units: Integers) -> tuple[Integers,
     return rows, positives, np.minimum(witnesses(labels), witnesses(~labels))
 
 
-def _table(rows: list[dict[str, Any]]) -> pa.Table:
+def as_table(rows: list[dict[str, Any]]) -> pa.Table:
+    """Rows of `MeasuredSlices`, as `SCHEMA`."""
     return pa.Table.from_pylist(rows, schema=SCHEMA)

@@ -4,7 +4,6 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +13,9 @@ from mlguide_assets.observe.drift import check_drift
 from mlguide_assets.observe.performance import realised
 from mlguide_assets.prepare.engine import connect
 from mlguide_assets.train.decisions import cost_curve, decision_metrics, threshold_grid
+from mlguide_assets.train.fairness import fairness
 from mlguide_assets.train.reference.counting import window_counts
-from mlguide_assets.train.slices import fairness, slice_gaps, slice_metrics
+from mlguide_assets.train.slices import SliceSettings, slice_gaps, slice_metrics
 from mlguide_assets.train.uncertainty import bootstrap_metrics, permutation_null
 from mlguide_assets_tests.observe.days import World, sends
 from mlguide_assets_tests.observe.drifting import profile_of, users
@@ -33,10 +33,10 @@ def main() -> dict[str, float]:
     models = {f"model {index}": generator.beta(2, 98, ROWS) + 0.01 * labels for index in range(5)}
 
     def slices() -> None:
-        asked: dict[str, Any] = {"model": "xgboost", "min_positives": 20, "repeats": REPEATS}
-        slice_metrics(table, list(columns), unit="user_id", threshold=THRESHOLD, **asked)
-        slice_gaps(table, list(columns), unit="user_id", **asked)
-        fairness(table, list(columns)[:2], unit="user_id", threshold=THRESHOLD, **asked)
+        asked = SliceSettings("xgboost", "user_id", THRESHOLD, min_positives=20, repeats=REPEATS)
+        slice_metrics(table, list(columns), asked)
+        slice_gaps(table, list(columns), asked)
+        fairness(table, list(columns)[:2], asked)
 
     def decisions() -> None:
         decision_metrics(labels, probabilities, user, threshold=THRESHOLD, **COSTS, repeats=REPEATS)

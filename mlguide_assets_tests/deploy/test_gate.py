@@ -25,7 +25,8 @@ from mlguide_assets.deploy.criteria import (
 from mlguide_assets.deploy.gate import Decision, conclude, decide
 from mlguide_assets.deploy.parity import Parity
 from mlguide_assets.statistics.intervals import Estimate
-from mlguide_assets.train.slices import GAP, LARGEST_DIFFERENCE, SCHEMA
+from mlguide_assets.train.fairness import LARGEST_DIFFERENCE
+from mlguide_assets.train.slices import GAP, SCHEMA
 from mlguide_assets_tests.deploy.scores import evidence, scores
 from mlguide_assets_tests.train.sends import PROBLEM
 

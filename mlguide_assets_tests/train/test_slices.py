@@ -5,8 +5,9 @@ import os
 import struct
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,16 +18,15 @@ import pytest
 from mlguide_assets.statistics.bootstrap import ClusterBootstrap
 from mlguide_assets.train import drawing, slice_plots
 from mlguide_assets.train.calibration import log_odds, sigmoid
+from mlguide_assets.train.fairness import FAIRNESS_METRICS, LARGEST_DIFFERENCE, fairness
 from mlguide_assets.train.metrics import confusion, point
 from mlguide_assets.train.slice_plots import slice_plot
 from mlguide_assets.train.slices import (
-    FAIRNESS_METRICS,
     GAP,
-    LARGEST_DIFFERENCE,
     SCHEMA,
     SLICE_METRICS,
     WHOLE,
-    fairness,
+    SliceSettings,
     slice_gaps,
     slice_metrics,
     worst_slice,
@@ -34,9 +34,19 @@ from mlguide_assets.train.slices import (
 from mlguide_assets.train.slicing import BANDS, MISSING, MOST_VALUES, OTHER, already_cut, slicing
 
 THRESHOLD = 0.08
-measured = partial(slice_metrics, model="xgboost", unit="user_id", threshold=THRESHOLD, min_positives=20)
-compared = partial(slice_gaps, model="xgboost", unit="user_id", min_positives=20)
-treated = partial(fairness, model="xgboost", unit="user_id", threshold=THRESHOLD, min_positives=20)
+SETTINGS = SliceSettings("xgboost", "user_id", THRESHOLD, min_positives=20)
+
+
+def measured(rows: pa.Table, columns: Sequence[str], **changed: Any) -> pa.Table:
+    return slice_metrics(rows, columns, replace(SETTINGS, **changed))
+
+
+def compared(rows: pa.Table, columns: Sequence[str], *, comparisons: int | None = None, **changed: Any) -> pa.Table:
+    return slice_gaps(rows, columns, replace(SETTINGS, **changed), comparisons=comparisons)
+
+
+def treated(rows: pa.Table, columns: Sequence[str], **changed: Any) -> pa.Table:
+    return fairness(rows, columns, replace(SETTINGS, **changed))
 
 
 def sends(users: int = 1500, each: int = 4, seed: int = 0) -> pa.Table:

@@ -13,9 +13,10 @@ from mlguide_assets.deploy.card.inputs import CardInputs, Rows
 from mlguide_assets.deploy.criteria import criteria_table
 from mlguide_assets.deploy.history import ROLLED_BACK
 from mlguide_assets.deploy.promises import promise
+from mlguide_assets.train.fairness import LARGEST_DIFFERENCE
 from mlguide_assets.train.figures import estimate
 from mlguide_assets.train.metrics import METRICS
-from mlguide_assets.train.slices import GAP, LARGEST_DIFFERENCE, WHOLE
+from mlguide_assets.train.slices import GAP, WHOLE
 from mlguide_assets.train.storage import model_name
 
 PICTURES = {
