@@ -11,11 +11,11 @@ from mlguide_assets.define.loading import problems_of_home
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.forgetting import Target
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.erasing import Erasure
-from mlguide_assets.prepare.forgetting import Entity, Key
+from mlguide_assets.prepare.forgetting.erasing import Erasure
+from mlguide_assets.prepare.forgetting.forget_list import Entity, Key
+from mlguide_assets.prepare.forgetting.same_entities import SameEntity, namesakes, same_entities
+from mlguide_assets.prepare.forgetting.similar_ids import ids_around
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets.prepare.same_entities import SameEntity, namesakes, same_entities
-from mlguide_assets.prepare.similar_ids import ids_around
 from mlguide_assets.settings import Home
 
 

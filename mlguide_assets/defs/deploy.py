@@ -321,7 +321,7 @@ def prediction_log(context: dg.AssetExecutionContext, workspace: Workspace) -> d
     from mlguide_assets.deploy.landing import KEPT_DAYS, PREDICTION_LOG, land_log
     from mlguide_assets.deploy.log_sharing import arrived_logs
     from mlguide_assets.deploy.prediction_log import GIGABYTE
-    from mlguide_assets.prepare.forgetting import ForgetList
+    from mlguide_assets.prepare.forgetting.forget_list import ForgetList
 
     lake, problem, today = workspace.lake, workspace.problem, now_utc().date()
     with arrived_logs(workspace.home.served(problem.key), kept_since=today - timedelta(days=KEPT_DAYS)) as folder:

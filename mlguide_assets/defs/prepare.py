@@ -42,9 +42,9 @@ def ingest_sources(context: dg.AssetExecutionContext, workspace: Workspace) -> I
     from mlguide_assets.define.changing import changing_columns, changing_warnings
     from mlguide_assets.define.loading import problems_of_home
     from mlguide_assets.prepare.contracts import results_table
+    from mlguide_assets.prepare.forgetting.same_entities import listed_elsewhere
     from mlguide_assets.prepare.ingest import ingest
     from mlguide_assets.prepare.refused_runs import refuse
-    from mlguide_assets.prepare.same_entities import listed_elsewhere
     from mlguide_assets.prepare.sources.simulation_clock import visible
 
     preload(FOR_TRAINING)

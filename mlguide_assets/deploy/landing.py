@@ -35,7 +35,7 @@ from mlguide_assets.prepare.lake.failures import writing
 from mlguide_assets.prepare.lake.lake import Lake
 
 if TYPE_CHECKING:
-    from mlguide_assets.prepare.forgetting import ForgetList
+    from mlguide_assets.prepare.forgetting.forget_list import ForgetList
 
 PREDICTION_LOG = "prediction_log"
 KEPT_DAYS = 7
@@ -200,7 +200,7 @@ def _make_room(folder: Path, today: date, most_bytes: float) -> None:
 
 def _remembered(batch: pa.RecordBatch, forgotten: "ForgetList", problem: Problem) -> pa.RecordBatch:
     """The rows that are of nobody who was forgotten."""
-    from mlguide_assets.prepare.forgetting import entities_of
+    from mlguide_assets.prepare.forgetting.forget_list import entities_of
 
     hashes = {entry.hash for entry in forgotten.entries}
     for entity in entities_of(problem):

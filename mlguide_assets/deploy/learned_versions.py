@@ -13,7 +13,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import bundled_versions, metadata_of_version
 from mlguide_assets.deploy.registration import registry_of
 from mlguide_assets.deploy.registry import store_address
-from mlguide_assets.prepare.erasing import Erasure
+from mlguide_assets.prepare.forgetting.erasing import Erasure
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import MissingTableError
 from mlguide_assets.settings import Home

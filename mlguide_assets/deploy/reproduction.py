@@ -18,7 +18,7 @@ from mlguide_assets.define.training import SPARK
 from mlguide_assets.deploy.promises import PREDICTIONS, learned_on_spark, promise
 from mlguide_assets.deploy.registration import registry_of
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.forgetting import ForgetList
+from mlguide_assets.prepare.forgetting.forget_list import ForgetList
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import MissingTableError
 from mlguide_assets.settings import Home

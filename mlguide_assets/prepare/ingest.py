@@ -17,7 +17,7 @@ from mlguide_assets.instants import midnight, now_utc
 from mlguide_assets.prepare.contracts import RuleResult, validate
 from mlguide_assets.prepare.digests import digest
 from mlguide_assets.prepare.event_partitions import validate_events
-from mlguide_assets.prepare.forgetting import ForgetList, Listed, entities_of, rows_without
+from mlguide_assets.prepare.forgetting.forget_list import ForgetList, Listed, entities_of, rows_without
 from mlguide_assets.prepare.lake.data_files import Partitions, TableLike
 from mlguide_assets.prepare.lake.failures import writing
 from mlguide_assets.prepare.lake.lake import Lake

@@ -11,7 +11,7 @@ from mlguide_assets.cli import app
 from mlguide_assets.console.forget_answer import question
 from mlguide_assets.console.forget_reach import find_reach
 from mlguide_assets.define.loading import current_problem, dump_problem
-from mlguide_assets.prepare.forgetting import ForgetList, entity_of
+from mlguide_assets.prepare.forgetting.forget_list import ForgetList, entity_of
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.other_tables import ORDERS, PAYMENTS, problem_of

@@ -18,8 +18,8 @@ from mlguide_assets.deploy.online_store.sqlite import SqliteStore
 from mlguide_assets.deploy.prediction_log import LogWriter, read_day
 from mlguide_assets.deploy.reproduction import _refuse_forgotten
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.erasing import Erasure
-from mlguide_assets.prepare.forgetting import Entity, ForgetList, entity_of
+from mlguide_assets.prepare.forgetting.erasing import Erasure
+from mlguide_assets.prepare.forgetting.forget_list import Entity, ForgetList, entity_of
 from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home

@@ -14,8 +14,8 @@ from mlguide_assets.deploy.holdout_record import (
     keep_test_predictions,
     kept_predictions,
 )
-from mlguide_assets.prepare.erasing import Erasure
-from mlguide_assets.prepare.forgetting import entity_of
+from mlguide_assets.prepare.forgetting.erasing import Erasure
+from mlguide_assets.prepare.forgetting.forget_list import entity_of
 from mlguide_assets.prepare.lake.lake import Lake
 
 

@@ -13,7 +13,7 @@ import pytest
 from mlguide_assets.deploy.landing import KEPT_DAYS, MET, PREDICTION_LOG, land_log
 from mlguide_assets.deploy.prediction_log import LogWriter, log_bytes, segments
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.forgetting import ForgetList, Forgotten, entity_of
+from mlguide_assets.prepare.forgetting.forget_list import ForgetList, Forgotten, entity_of
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets_tests.train.sends import PROBLEM
 

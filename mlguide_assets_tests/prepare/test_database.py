@@ -16,10 +16,10 @@ from filelock import Timeout
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare import database as module
 from mlguide_assets.prepare.database import connected, prepare_database, shared_database
-from mlguide_assets.prepare.database_erasing import erase_from_database
-from mlguide_assets.prepare.erasing import Erasure
 from mlguide_assets.prepare.event_log import Log, open_log
-from mlguide_assets.prepare.forgetting import Entity
+from mlguide_assets.prepare.forgetting.database_erasing import erase_from_database
+from mlguide_assets.prepare.forgetting.erasing import Erasure
+from mlguide_assets.prepare.forgetting.forget_list import Entity
 from mlguide_assets.prepare.host_lock import holder_on_all_hosts, locked_on_all_hosts, this_process
 from mlguide_assets.prepare.run_lock import run_lock, run_lock_holder
 from mlguide_assets.settings import DATABASE_VARIABLE, Home

@@ -7,8 +7,8 @@ import pytest
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.sources import DatabaseSource
-from mlguide_assets.prepare.forgetting import ForgetList, Forgotten, entity_of
-from mlguide_assets.prepare.same_entities import listed_elsewhere, namesakes, same_entities
+from mlguide_assets.prepare.forgetting.forget_list import ForgetList, Forgotten, entity_of
+from mlguide_assets.prepare.forgetting.same_entities import listed_elsewhere, namesakes, same_entities
 
 ACCOUNTS = {"from": "crm.accounts", "entity": "account", "key": "account_id"}
 DATABASE = {"kind": "database", "uri": "postgresql://ro:secret@db:5432/saas"}

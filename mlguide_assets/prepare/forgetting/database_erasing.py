@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from mlguide_assets.prepare.database import SCHEMAS, connected, shared_database
-from mlguide_assets.prepare.erasing import Erasure
+from mlguide_assets.prepare.forgetting.erasing import Erasure
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 - a class of a driver that names it so

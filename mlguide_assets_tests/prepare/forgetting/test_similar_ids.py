@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from mlguide_assets.prepare.forgetting import Entity
+from mlguide_assets.prepare.forgetting.forget_list import Entity
+from mlguide_assets.prepare.forgetting.similar_ids import ids_around
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets.prepare.similar_ids import ids_around
 
 GUEST = Entity("guest", "guest_id", "guests", "ref", {"bookings": "guest"})
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.schema import SourceTable
 from mlguide_assets.define.sources import DatabaseSource, FilesSource, Source
-from mlguide_assets.prepare.forgetting import Entity, ForgetList, Listed, entities_of, entity_of
+from mlguide_assets.prepare.forgetting.forget_list import Entity, ForgetList, Listed, entities_of, entity_of
 
 _LOGIN = re.compile(r"(?<=://)[^@/?#]*@")
 

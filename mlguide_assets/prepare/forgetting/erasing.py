@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.forgetting import Entity, Key
-from mlguide_assets.prepare.mentions import Mention, Mentions
+from mlguide_assets.prepare.forgetting.forget_list import Entity, Key
+from mlguide_assets.prepare.forgetting.mentions import Mention, Mentions
 
 _BUSY_S = 30.0
 _SQLITE = b"SQLite format 3\0"

@@ -15,8 +15,8 @@ from functools import cached_property
 from typing import Any
 
 from mlguide_assets.markdown import escaped
-from mlguide_assets.prepare.escapes import ADDRESS, HTML, JSON, MARKDOWN, View
-from mlguide_assets.prepare.forgetting import UNIT, Entity, Key
+from mlguide_assets.prepare.forgetting.escapes import ADDRESS, HTML, JSON, MARKDOWN, View
+from mlguide_assets.prepare.forgetting.forget_list import UNIT, Entity, Key
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 _MARKDOWN_TABLE = re.compile(r"^\| .*\|\n\|(?:-+\|)+$(?:\n\|.*\|$)*", re.MULTILINE)

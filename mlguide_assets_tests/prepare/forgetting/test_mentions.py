@@ -7,8 +7,8 @@ from urllib.parse import quote
 import pytest
 
 from mlguide_assets import markdown
-from mlguide_assets.prepare.erasing import Erasure
-from mlguide_assets.prepare.forgetting import Entity
+from mlguide_assets.prepare.forgetting.erasing import Erasure
+from mlguide_assets.prepare.forgetting.forget_list import Entity
 
 GUEST = Entity("guest", "guest_id", "guests", "guest_ref", {"bookings": "guest"})
 USER = Entity("user", "user_id", "user_profiles", "id", {"user_emails": "user_id"})

@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mlguide_assets.prepare.erasing import Erasure
-from mlguide_assets.prepare.forgetting import ForgetList, Forgotten, entity_of
+from mlguide_assets.prepare.forgetting.erasing import Erasure
+from mlguide_assets.prepare.forgetting.forget_list import ForgetList, Forgotten, entity_of
+from mlguide_assets.prepare.forgetting.same_entities import listed_elsewhere
 from mlguide_assets.prepare.ingest import ingest
 from mlguide_assets.prepare.oracle import FILE, forget_truth
-from mlguide_assets.prepare.same_entities import listed_elsewhere
 from mlguide_assets_tests.prepare.ingesting import keep, lake_over
 from mlguide_assets_tests.samples import sample_problem, sample_tables, write_sample
 
@@ -79,9 +79,9 @@ def test_the_source_cannot_bring_back_who_was_forgotten(
     """Listed by another problem, perhaps before there was this one; or by another host, whose files are elsewhere."""
     if listed_by == "another host":
         shared = dict[Path, bytes]()
-        monkeypatch.setattr("mlguide_assets.prepare.forgetting.read", shared.get)
+        monkeypatch.setattr("mlguide_assets.prepare.forgetting.forget_list.read", shared.get)
         monkeypatch.setattr(
-            "mlguide_assets.prepare.forgetting.replace_content", lambda *given, mode: shared.update([given])
+            "mlguide_assets.prepare.forgetting.forget_list.replace_content", lambda *given, mode: shared.update([given])
         )
     tables = sample_tables()
     user = tables["user_emails"]["user_id"][0].as_py()
