@@ -244,7 +244,7 @@ def _is_within(path: Path, places: Collection[Path]) -> bool:
 
 def _line_without_pairs(line: bytes, erasure: Erasure) -> bytes:
     """A line of the prediction log without the pairs of an entity, of the same length."""
-    if not erasure.mentions.may_be_in(line):
+    if not erasure.pattern.may_be_in(line):
         return line
     try:
         request = json.loads(line)

@@ -37,7 +37,7 @@ def _blank(connection: "Connection", erasure: Erasure, schema: str, table: str, 
     with connection.cursor() as cursor:
         cursor.execute(
             SQL("SELECT ctid, {column} FROM {table} WHERE strpos({column}, %s) > 0").format(**names),
-            [erasure.mentions.plain_part],
+            [erasure.pattern.plain_part],
         )
         changed = [(new, row, text) for row, text in cursor.fetchall() if (new := erasure.blanked_value(text)) != text]
         # A row that somebody has changed meanwhile has another place: running it again completes it.

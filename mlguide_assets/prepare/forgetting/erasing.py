@@ -19,8 +19,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mlguide_assets.errors import InputError
+from mlguide_assets.prepare.forgetting.entity_pattern import EntityPattern, are_quarantined_rows
 from mlguide_assets.prepare.forgetting.forget_list import Entity, Key
-from mlguide_assets.prepare.forgetting.mentions import Mention, Mentions
+from mlguide_assets.prepare.forgetting.mention import Mention
+from mlguide_assets.prepare.forgetting.mentions import mentions_in
 
 _BUSY_S = 30.0
 _SQLITE = b"SQLite format 3\0"
@@ -43,8 +45,8 @@ class Erasure:
     others: frozenset[str] = frozenset()
 
     @cached_property
-    def mentions(self) -> Mentions:
-        return Mentions(self.entity, self.key, self.others)
+    def pattern(self) -> EntityPattern:
+        return EntityPattern(self.entity, self.key, self.others)
 
     def blanked(self, text: str) -> str:
         """A text without mentions, of as many bytes; what was JSON still is.
@@ -53,14 +55,14 @@ class Erasure:
         '{"user_id": null }'
         """
         parts, at = list[str](), 0
-        for mention in self.mentions.find(text):
+        for mention in mentions_in(text, self.pattern):
             parts += [text[at : mention.start], _filler(mention, text)]
             at = mention.end
         return "".join((*parts, text[at:]))
 
     def blanked_bytes(self, content: bytes) -> bytes:
         """The same of text as it is stored; what is no text, such as a picture, stays as it is."""
-        if b"\0" in content or not self.mentions.may_be_in(content):
+        if b"\0" in content or not self.pattern.may_be_in(content):
             return content
         return self.blanked(content.decode(errors="surrogateescape")).encode(errors="surrogateescape")
 
@@ -75,9 +77,10 @@ class Erasure:
         if column is not None:
             of_entity = pc.equal(pc.cast(batch[column], pa.string()), str(self.key))
             return batch.filter(pc.invert(pc.fill_null(of_entity, False)))
-        if {"table", "row"} <= set(batch.schema.names):
+        if are_quarantined_rows(batch.schema.names):
             # Quarantined rows as text: those that stay are of others, also where one of another kind has the same id.
-            return batch.filter(pa.array([not self.mentions.is_set_aside(*each) for each in _pairs(batch)], pa.bool_()))
+            are_kept = [not self.pattern.is_quarantined_row(*each) for each in _pairs(batch)]
+            return batch.filter(pa.array(are_kept, pa.bool_()))
         columns = [self._blanked_column(values) for values in batch.columns]
         return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
 
@@ -136,7 +139,7 @@ class Erasure:
 
     def _blank_table(self, database: sqlite3.Connection, table: str, columns: list[str]) -> int:
         """How many rows had mentions."""
-        names, part = ", ".join(f'"{column}"' for column in columns), self.mentions.plain_part
+        names, part = ", ".join(f'"{column}"' for column in columns), self.pattern.plain_part
         found = " OR ".join(f'instr("{column}", ?) > 0' for column in columns)
         query = f'SELECT rowid, {names} FROM "{table}" WHERE {found}'
         rows = {row: texts for row, *texts in database.execute(query, [part] * len(columns))}

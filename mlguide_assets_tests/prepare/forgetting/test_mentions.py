@@ -183,7 +183,7 @@ def test_what_stands_for_an_id_is_not_the_id(key: str) -> None:
 
 
 def test_texts_that_cannot_mention_it_are_skipped() -> None:
-    looks = Erasure(USER, 5).mentions.may_be_in
+    looks = Erasure(USER, 5).pattern.may_be_in
     assert looks(b'{"user_id": 5.0}')
     assert [text for text in ("user_id 55", "user_id a5", "user_id 0.5", "user_id 5.2", "n 5") if looks(text)] == []
 
