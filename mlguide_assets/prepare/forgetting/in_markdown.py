@@ -27,19 +27,21 @@ def mentions_in_table(text: str, pattern: EntityPattern, find: Find, table: str 
     start = len(header) + 1 + len(line) + 1
     for row in rows:
         cells = [(cell, start + at) for cell, at in _cells(row)]
-        if _is_own_row(dict(zip(names, (cell for cell, _ in cells), strict=False)), own, names, pattern):
+        # A line that was cut has fewer cells than the header.
+        named = dict(zip(names, (cell for cell, _ in cells), strict=False))
+        if _is_own_row(named, (names[number] for number in own), pattern):
             yield from (Mention(at, at + len(cell), is_row=True) for cell, at in cells if cell)
-        elif not are_quarantined_rows(names):
+        elif not are_quarantined_rows(named):
             for cell, at in (each for number, each in enumerate(cells) if number not in own):
                 view = MARKDOWN.view(cell)
                 yield from (each.within(view, at) for each in find(view.text))
         start += len(row) + 1
 
 
-def _is_own_row(row: dict[str, str], own: Iterable[int], names: list[str], pattern: EntityPattern) -> bool:
-    if are_quarantined_rows(names):
+def _is_own_row(row: dict[str, str], own: Iterable[str], pattern: EntityPattern) -> bool:
+    if are_quarantined_rows(row):
         return pattern.is_quarantined_row(MARKDOWN.view(row["table"]).text, MARKDOWN.view(row["row"]).text)
-    return any(row.get(names[number]) == escaped(pattern.key) for number in own)
+    return any(row.get(name) == escaped(pattern.key) for name in own)
 
 
 def _cells(line: str) -> Iterator[tuple[str, int]]:

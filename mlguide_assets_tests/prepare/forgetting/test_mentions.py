@@ -188,6 +188,11 @@ def test_texts_that_cannot_mention_it_are_skipped() -> None:
     assert [text for text in ("user_id 55", "user_id a5", "user_id 0.5", "user_id 5.2", "n 5") if looks(text)] == []
 
 
+def test_a_row_of_a_table_that_was_cut_is_read_like_any_text() -> None:
+    table = "| table | row |\n|---|---|\n| guests |\n| guest AB |\n| bookings | guest=AB; n=1 |"
+    assert blanked(table, "AB").split("\n")[2:] == ["| guests |", "| guest -1 |", f"|{'':10}|{'':15}|"]
+
+
 def test_bytes_that_are_no_text_stay() -> None:
     erasure = Erasure(GUEST, "AB")
     assert erasure.blanked_bytes(b"guest AB\0") == b"guest AB\0"
