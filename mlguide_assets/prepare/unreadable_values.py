@@ -1,0 +1,84 @@
+"""Why a value does not read as the type of its column, and what to write instead.
+
+Plain text in, plain text out. How values are read: `sources/spellings.py` and `sources/times.py`.
+"""
+
+import re
+
+from mlguide_assets.define.schema import EntityTable, EventTable
+
+
+def cause_of_value(table: EntityTable | EventTable, unreadable: str) -> str:
+    """Of the first value of `column=value, column=value` that does not read as its type."""
+    column, _, rest = unreadable.partition("=")
+    others = "|".join(map(re.escape, table.columns))
+    value = re.split(rf", (?:{others})=", rest)[0].strip()
+    match table.columns[column].kind:
+        case "time":
+            return cause_of_time(column, value)
+        case "number":
+            return cause_of_fraction(column, value)
+        case "flag":
+            return f"{column} must be a flag, and {value[:40]!r} is none; write true and false, yes and no, or 1 and 0"
+        case kind:
+            return cause_of_number(column, value, is_id=kind == "id")
+
+
+def cause_of_fraction(column: str, text: str) -> str:
+    """Why a text is not a number, and what to write instead."""
+    shown = repr(text[:40])
+    if re.fullmatch(r"[+-]?[\d.' ]*,\d+", text):
+        return (
+            f"{column} must be a number, and {shown} has a comma for its decimal point; state format: decimal_comma "
+            f"for the column in the problem file, or write a point"
+        )
+    if re.fullmatch(r"[+-]?inf(inity)?", text.lower()):
+        return f"{column} must be a number, and {shown} is infinite; leave it empty where it is not known"
+    return f"{column} must be a number, and {shown} is none; leave it empty where it is not known"
+
+
+def cause_of_number(column: str, text: str, *, is_id: bool) -> str:
+    """Why a text is not a whole number, and what to write instead.
+
+    >>> cause_of_number("age", "1,5", is_id=False)
+    "age must be a whole number, and '1,5' has a fraction; round it in the source"
+    """
+    shown = repr(text[:40])
+    must = f"{column} must be a whole number, and {shown}"
+    if re.fullmatch(r"[+-]?[1-9]\d{0,2}([.,'\u2019\u00a0 _]\d{3})+", text):
+        digits = re.sub(r"[^\d+-]", "", text)
+        return f"{must} can be {digits} or a number with a fraction; write digits alone, as in {digits}"
+    if re.fullmatch(r"[+-]?\d+(\.0*)?", text):
+        return f"{must} is too large, or was a floating-point number that lost digits; write it as a 64-bit integer"
+    if re.fullmatch(r"[+-]?\d*[.,]\d+", text):
+        return f"{must} has a fraction; round it in the source"
+    if re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", text):
+        return f"{must} was written as a floating-point number, which loses digits; write all digits"
+    if re.fullmatch(r"[+-]?inf(inity)?", text.lower()):
+        return f"{must} is infinite; leave it empty where it is not known"
+    if is_id:
+        return (
+            f"{column} must be a whole number of at most 64 bits, as nearly all ids of this kind are, and {shown} is "
+            f"text; write the ids in one form in the source, alike in all tables"
+        )
+    if text.lower() in ("true", "false"):
+        return f"{must} is a flag; write 1 and 0 if these are meant"
+    return f"{must} is not; leave it empty where it is missing or not known, and write digits alone otherwise"
+
+
+def cause_of_time(column: str, text: str) -> str:
+    """Why a text is not a time, and what to write instead."""
+    shown = repr(text[:40])
+    for digits, unit, format in (
+        (10, "seconds", "epoch_s"),
+        (13, "milliseconds", "epoch_ms"),
+        (16, "microseconds", "epoch_us"),
+        (19, "nanoseconds", None),
+    ):
+        if re.fullmatch(rf"\d{{{digits}}}(\.\d+)?(e[+-]?\d+)?", text):
+            advice = f"state format: {format} for the column in the problem file, or " if format else ""
+            return (
+                f"{column} must be a time, and {shown} looks like {unit} since 1970; {advice}write 2024-01-31 10:00:00 "
+                f"(UTC)"
+            )
+    return f"{column} must be a time, and {shown} is none; write it as 2024-01-31 10:00:00, in UTC or with its offset"
