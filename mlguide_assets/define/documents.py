@@ -171,7 +171,7 @@ def _allowed_keys(location: tuple[int | str, ...], model: type[BaseModel]) -> li
     definitions = schema.get("$defs", {})
     here = schema
     for part in location[:-1]:
-        here = _step(_resolve(here, definitions), part, definitions)
+        here = _step(_resolve(here, definitions), part)
     return list(_resolve(here, definitions).get("properties", {}))
 
 
@@ -183,7 +183,7 @@ def _resolve(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, A
     return schema
 
 
-def _step(schema: dict[str, Any], part: int | str, definitions: dict[str, Any]) -> dict[str, Any]:
+def _step(schema: dict[str, Any], part: int | str) -> dict[str, Any]:
     if tags := schema.get("discriminator", {}).get("mapping"):
         return {"$ref": tags[part]} if part in tags else {}
     # Of a union that a function discriminates, the tags are names of models.

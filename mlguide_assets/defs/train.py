@@ -196,7 +196,6 @@ _EVALUATION = {
     ins=_READS_FEATURES,
 )
 def evaluate_candidate(
-    context: dg.AssetExecutionContext,
     workspace: Workspace,
     candidate_model: Any,
     test_predictions: Any,

@@ -24,7 +24,7 @@ def looks_picture(started: Started, rows: Sequence[Mapping[str, Any]]) -> bytes 
     above, below = figure.subplots(2, 1, sharex=True)
     days = [row["look_day"][5:] for row in shown]
     _ratios(above, days, shown, started)
-    _tests(below, days, shown)
+    _tests(below, shown)
     for axes in (above, below):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color="#E6E6E6", linewidth=0.8)
@@ -50,7 +50,7 @@ def _ratios(axes: Any, days: list[str], rows: Sequence[Mapping[str, Any]], start
     axes.legend(frameon=False, fontsize=9)
 
 
-def _tests(axes: Any, days: list[str], rows: Sequence[Mapping[str, Any]]) -> None:
+def _tests(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     places, bounds = list(range(len(rows))), [row["boundary"] for row in rows]
     found = [(place, value) for place, row in zip(places, rows, strict=True) if (value := _statistic(row)) is not None]
     for sign, label in ((1, "boundary"), (-1, None)):

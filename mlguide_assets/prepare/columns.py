@@ -88,7 +88,7 @@ def _of_state(noun: str, features: tuple[Feature, ...], problem: Problem) -> dic
     if not features:
         return {}
     names, own = time_names(problem), state_features(problem, noun)
-    times = {names[each.name]: _time_in_words(each, problem) for each in own if each.name in names}
+    times = {names[each.name]: _time_in_words(each) for each in own if each.name in names}
     return {
         id_column(noun): f"The {noun}.",
         "as_of": "The instant whose knowledge the row holds: the start of the day, UTC.",
@@ -97,7 +97,7 @@ def _of_state(noun: str, features: tuple[Feature, ...], problem: Problem) -> dic
     }
 
 
-def _time_in_words(feature: Feature, problem: Problem) -> str:
+def _time_in_words(feature: Feature) -> str:
     declaration = feature.declaration
     assert declaration is not None
     if declaration.operator == "age":

@@ -81,7 +81,7 @@ def prepare_database() -> None:
 
 
 @functools.cache
-def _prepare(address: str) -> None:
+def _prepare(_address: str) -> None:
     """Once per process and database."""
     with connected() as connection, connection.cursor() as cursor:
         # One at a time: to make a schema twice at once is an error, whatever IF NOT EXISTS says.

@@ -25,7 +25,7 @@ def refuse_blocked(results: Sequence[RuleResult], rules: Iterable[Rule], place: 
     first, *others = blocking
     rule = by_name[first.rule]
     more = f" {len(others)} more blocking rule(s) are broken: {', '.join(r.rule for r in others)}." if others else ""
-    what = _too_many_aside(first, rule, results, by_name) if isinstance(rule, SetAside) else _broken(first, by_name)
+    what = _too_many_aside(first, rule, results) if isinstance(rule, SetAside) else _broken(first, by_name)
     raise InputError(f"{first.table} from {place} {what}{more}")
 
 
@@ -53,7 +53,7 @@ def _set_aside(rule: Rule, result: RuleResult, rules: dict[str, Rule]) -> str:
     return f"; or set these rows aside{cascade}, {stated}"
 
 
-def _too_many_aside(result: RuleResult, rule: SetAside, results: Sequence[RuleResult], rules: dict[str, Rule]) -> str:
+def _too_many_aside(result: RuleResult, rule: SetAside, results: Sequence[RuleResult]) -> str:
     removing = [each for each in results if each.table == result.table and each.action == "quarantine"]
     most = max(removing, key=lambda each: each.violations)
     stated = _as_yaml(rule.model_copy(update={"max_share": 1.0}))

@@ -67,7 +67,7 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
     return _fault(request, error.status, error.detail, {"retry-after": "1"} if error.status == 503 else None)
 
 
-async def _failed(request: Request, error: Exception) -> JSONResponse:
+async def _failed(request: Request, _error: Exception) -> JSONResponse:
     """The error itself goes on to the guard, which logs it."""
     return _fault(request, 500, "The server failed on this request; its log says why, under the request's id.")
 

@@ -111,7 +111,7 @@ def check_problem(problem: Problem, connection: Any, scratch: Path, report: Call
     blocked = [_said(each) for each in broken if each.action == "block" and not _holds(problem, each)]
     decisions = None
     if not blocked:
-        _require_rows(validated, rows)
+        _require_rows(validated)
         _require_references(problem, validated.accepted)
         _require_label(problem, validated.accepted)
         report("counting decisions")
@@ -146,7 +146,7 @@ def _holds(problem: Problem, result: Any) -> bool:
     return rule.holds(result.violations, result.rows)
 
 
-def _require_rows(validated: Validated, rows: Mapping[TableName, int]) -> None:
+def _require_rows(validated: Validated) -> None:
     for name, table in validated.accepted.items():
         if not int(table.limit(1).count().execute()):
             worst = max((each for each in validated.results if each.table == name), key=lambda each: each.violations)

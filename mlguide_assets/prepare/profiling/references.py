@@ -63,7 +63,7 @@ def find_references(
     found = []
     for profile in profiles.values():
         for column in profile.columns.values():
-            if _can_refer(column, profile) and history_keys.get(profile.name) != column.name:
+            if _can_refer(column) and history_keys.get(profile.name) != column.name:
                 candidates = [
                     reference
                     for target in profiles.values()
@@ -83,7 +83,7 @@ def _keys(profile: TableProfile, history_keys: Mapping[str, str]) -> list[str]:
     return [key] if key else []
 
 
-def _can_refer(column: ColumnProfile, profile: TableProfile) -> bool:
+def _can_refer(column: ColumnProfile) -> bool:
     if column.kind in ("time", "flag") or not column.filled or column.distinct < 2:
         return False
     return column.usable or is_id_name(column.name)
@@ -95,7 +95,7 @@ def _reference(
     needed = _needed(column.name, target.name, key, is_id=is_id)
     if needed is None and _are_same_ids(column, target.columns[key]):
         needed = HALF_FOUND
-    if needed is None and not _could_be_by_chance_only(column, profile):
+    if needed is None and not _never_found_by_chance(column):
         return None
     if column.name == best_key(profile) and (needed is None or noun_of_id(column.name) == noun_of_table(profile.name)):
         return None
@@ -140,7 +140,7 @@ def _are_same_ids(column: ColumnProfile, key: ColumnProfile) -> bool:
     return many and named and {column.kind, key.kind} <= {"id", "category", "text"}
 
 
-def _could_be_by_chance_only(column: ColumnProfile, profile: TableProfile) -> bool:
+def _never_found_by_chance(column: ColumnProfile) -> bool:
     """Whether values of this column are found in another table for no other reason than being its ids."""
     return column.kind == "id" and column.distinct >= MANY_IDS and column.typical_length >= LONG_ID
 

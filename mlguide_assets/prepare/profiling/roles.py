@@ -129,7 +129,7 @@ class Source:
         referring = {each.column for each in self.of(table)}
         found: dict[str, str] = {}
         for column in profile.columns.values():
-            if column.name in referring or column.name in profile.unique or not _is_entity_id(column, profile):
+            if column.name in referring or column.name in profile.unique or not _is_entity_id(column):
                 continue
             if at is None or not one_time_per_id(profile, column.name, at, self.rows(table)):
                 found[column.name] = noun_of_id(column.name) or noun_of_table(table)
@@ -152,7 +152,7 @@ def look_at(listing: Listing, connection: Any) -> Source:
     return Source(profiles, connection, histories, references)
 
 
-def _is_entity_id(column: ColumnProfile, profile: TableProfile) -> bool:
+def _is_entity_id(column: ColumnProfile) -> bool:
     """Whether a column holds ids of things of which several rows of the table speak."""
     if column.filled == 0 or column.distinct < 2 or column.distinct > 0.8 * column.filled:
         return False

@@ -58,13 +58,13 @@ def _entity(source: Source, name: str) -> DraftTable:
         used |= {began.name: ""} if lines[-1].active else {}
     columns, left_out = _columns(source, name, used)
     if not history:
-        lines.append(_static(profile, [line.key for line in columns]))
+        lines.append(_static([line.key for line in columns]))
     return DraftTable(
         source.names[name], profile, "entity", noun, tuple(lines), tuple(columns), tuple(left_out), at=began
     )
 
 
-def _static(profile: TableProfile, names: list[str]) -> Line:
+def _static(names: list[str]) -> Line:
     unchanging = looks_unchanging(names)
     if unchanging:
         return Line("static", unchanging, "? by their names; add the others that never change, or write true for all")

@@ -65,7 +65,7 @@ def payments(world: PaymentWorld, until: datetime | None = None) -> pa.Table:
     >>> payments(PaymentWorld(payments=1000)).column_names[:3]
     ['TRANSACTION_ID', 'TX_DATETIME', 'CUSTOMER_ID']
     """
-    made = _in_order(world, _drawn(world, customers(world)))
+    made = _in_order(_drawn(world, customers(world)))
     probability = expit(_logits(world, made))
     fraud = entity_uniform(world.seed, "payment/fraud", made.id) < probability
     delay = (_LONGEST_DELAY * entity_uniform(world.seed, "payment/delay", made.id) ** 2).astype(np.int64)
@@ -131,7 +131,7 @@ def _terminals(world: PaymentWorld, who: Customers, id: Integers, customer: Inte
     return np.where(away, anywhere, who.near[customer, rank])
 
 
-def _in_order(world: PaymentWorld, made: _Payments) -> _Payments:
+def _in_order(made: _Payments) -> _Payments:
     """In order of time, and numbered so: a payment's number says nothing about whose it is."""
     order = np.lexsort((made.id, made.second))
     columns = {name: values[order] for name, values in vars(made).items()}
