@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import numpy as np
 
+from mlguide_assets.define.sources import LONGEST_SIMULATED_DELAY
 from mlguide_assets.prepare.simulator.population import Users
 from mlguide_assets.prepare.simulator.randomness import stream_keys, uniform
 from mlguide_assets.prepare.simulator.schedule import DAY, Slots
@@ -12,9 +13,9 @@ from mlguide_assets.prepare.simulator.world import World
 from mlguide_assets.statistics.arrays import Flags, Floats, Integers
 
 NEVER = np.iinfo(np.int64).max
-# Most people act within a day, all within a week, so a label is final seven days after delivery.
+# Most people act within a day, and all, with a little to spare, before their label is final.
 _MEAN_DELAY_DAYS = 0.6
-_LONGEST_DELAY_DAYS = 6.9
+_LONGEST_DELAY_DAYS = (LONGEST_SIMULATED_DELAY - timedelta(days=0.1)) / timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,6 @@ class Outcomes:
     probability: Floats
     effect: Integers  # second from the world's start at which its unsubscribe takes effect, or NEVER
     delivered: Flags  # no earlier unsubscribe had taken effect
-
-
-def longest_delay() -> timedelta:
-    """From this long after its delivery on, what is on record of a send never changes."""
-    return timedelta(days=_LONGEST_DELAY_DAYS)
 
 
 def probabilities(logits: Floats, intercept: float) -> Floats:

@@ -10,9 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from mlguide_assets.define.sources import LONGEST_SIMULATED_DELAY
 from mlguide_assets.prepare.simulator.generate import write
-from mlguide_assets.prepare.simulator.outcomes import longest_delay
 from mlguide_assets.prepare.simulator.world import World
 from mlguide_assets_tests.prepare.simulator.worlds import LARGE, SMALL, history
 
@@ -74,10 +72,6 @@ def test_a_no_becomes_yes_within_the_label_window_and_never_after_it(tmp_path: P
     # A week later all of them are known.
     week = seen(LARGE, until + WEEK, tmp_path)["user_emails"].slice(0, len(changed))
     assert week.equals(final)
-
-
-def test_the_label_window_that_a_live_world_needs_covers_the_longest_delay() -> None:
-    assert longest_delay() <= LONGEST_SIMULATED_DELAY
 
 
 def test_by_default_the_whole_history_is_seen(tmp_path: Path) -> None:
