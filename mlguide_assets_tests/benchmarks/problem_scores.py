@@ -20,10 +20,11 @@ import pyarrow.compute as pc
 from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.prediction import PredictEntity
 from mlguide_assets.prepare.decisions.rows import MATURED_AT, decision_rows
+from mlguide_assets.prepare.features.building import declaration_as_yaml
 from mlguide_assets.prepare.features.catalogue import Feature, features_of, nouns_of, time_column
 from mlguide_assets.prepare.features.compiling import cut_offs_of, decision_features, with_features
 from mlguide_assets.prepare.features.events import AT, POSITIVE, canonical_events
-from mlguide_assets.prepare.features.resolving import ResolvedProblem, features_as_yaml, resolved_features
+from mlguide_assets.prepare.features.resolving import ResolvedProblem, resolved_features
 from mlguide_assets.train.encoding import Encoding
 from mlguide_assets.train.models import fit_xgboost
 from mlguide_assets.train.uncertainty import bootstrap_metrics
@@ -45,7 +46,8 @@ def measure(name: str) -> dict[str, Any]:
     resolving, began = time.process_time() - began, time.process_time()
     table = _featured(rows, problem, resolved)
     computing = time.process_time() - began
-    print(features_as_yaml(features), file=sys.stderr)
+    for feature, declaration in features.declared.items():
+        print(f"{feature}: {declaration_as_yaml(declaration)}", file=sys.stderr)
     reference = {}
     if name == "journey_churn":
         reference["by_hand"] = by_hand(rows.to_pyarrow(), problem, start, end)["roc_auc"]

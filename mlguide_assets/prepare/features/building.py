@@ -7,6 +7,7 @@ training, evaluation and scoring read one list.
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 
 import ibis
 import pyarrow as pa
@@ -91,7 +92,7 @@ def declared_features(
     return pa.table(
         {
             "feature": list(found.declared),
-            "declaration": [_as_yaml(each) for each in found.declared.values()],
+            "declaration": [declaration_as_yaml(each) for each in found.declared.values()],
             "description": [words.get(name) or _split_in_words(each) for name, each in found.declared.items()],
             "automatic": [name not in problem.features.declared for name in found.declared],
         },
@@ -211,6 +212,18 @@ def _declaration(text: str) -> Declaration:
     return Declaration.model_validate(yaml.safe_load(text))
 
 
-def _as_yaml(declaration: Declaration) -> str:
-    values = declaration.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude_none=True)
-    return yaml.safe_dump(values, default_flow_style=True, sort_keys=False, width=10_000, allow_unicode=True).strip()
+def declaration_as_yaml(declaration: Declaration) -> str:
+    """A declaration as one line of a problem file, to be pasted below `features.declared`.
+
+    >>> declaration_as_yaml(Declaration(count="visit", by="member", within="7d", where={"kind": ["long"]}))
+    '{count: visit, by: member, within: 7d, where: {kind: [long]}}'
+    """
+    plain = declaration.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude_none=True)
+    if declaration.where:
+        plain["where"] = {name: _plain(comparison) for name, comparison in plain["where"].items()}
+    return yaml.safe_dump(plain, default_flow_style=True, sort_keys=False, width=10_000, allow_unicode=True).strip()
+
+
+def _plain(comparison: dict[str, Any]) -> Any:
+    """As it is usually written: of values alone, their list."""
+    return comparison["one_of"] if list(comparison) == ["one_of"] else comparison

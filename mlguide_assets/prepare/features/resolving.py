@@ -13,11 +13,10 @@ import ibis
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import yaml
 
 from mlguide_assets.define.decision import id_column
 from mlguide_assets.define.features import Automatic, Declaration, Features, split_names
-from mlguide_assets.define.prediction import Comparison, Predict
+from mlguide_assets.define.prediction import Predict
 from mlguide_assets.define.schema import Schema
 from mlguide_assets.define.values import slug
 from mlguide_assets.prepare.features.automatic import (
@@ -347,26 +346,3 @@ def _restricted(declarations: Mapping[str, Declaration], names: list[str]) -> di
         if values:
             kept[name] = declaration.model_copy(update={"values": values})
     return kept
-
-
-def features_as_yaml(features: Features) -> str:
-    """The section `features` of a problem file, one line per declaration, to be pasted and pruned."""
-    lines = ["features:", "  automatic: false", "  declared:"]
-    for name, declaration in features.declared.items():
-        text = yaml.safe_dump(_plain(declaration), default_flow_style=True, sort_keys=False, width=10_000).strip()
-        lines.append(f"    {yaml.safe_dump(name).splitlines()[0]}: {text}")
-    return "\n".join(lines) + "\n"
-
-
-def _plain(declaration: Declaration) -> dict[str, Any]:
-    """A declaration as a user would write it."""
-    plain = declaration.model_dump(mode="json", exclude_defaults=True, by_alias=True)
-    if declaration.where:
-        plain["where"] = {name: _plain_comparison(each) for name, each in declaration.where.items()}
-    return plain
-
-
-def _plain_comparison(comparison: Comparison) -> Any:
-    dumped = comparison.model_dump(exclude_defaults=True, by_alias=True)
-    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in dumped.items()}
-    return plain["one_of"] if list(plain) == ["one_of"] else plain

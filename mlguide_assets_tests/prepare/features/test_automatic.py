@@ -16,12 +16,12 @@ from mlguide_assets.define.prediction import Predict, PredictEntity, PredictEven
 from mlguide_assets.define.schema import Schema
 from mlguide_assets.prepare.decisions.rows import decision_rows
 from mlguide_assets.prepare.features.automatic import Profile, automatic_declarations
+from mlguide_assets.prepare.features.building import declaration_as_yaml
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.prepare.features.earlier import NOTHING, Earlier
 from mlguide_assets.prepare.features.resolving import (
     FEWEST_NUMBERED,
     ResolvedProblem,
-    features_as_yaml,
     outgrows,
     profile_of,
     resolved_features,
@@ -156,7 +156,7 @@ def test_the_past_of_every_entity_is_declared(of_members: Features) -> None:
 
 def test_no_id_free_text_or_value_of_many_is_a_feature(of_members: Features, of_visits: Features) -> None:
     for features in (of_members, of_visits):
-        text = features_as_yaml(features)
+        text = "\n".join(map(declaration_as_yaml, features.declared.values()))
         assert "note" not in text
         assert "last: visit.code" not in text
         assert "split: code" not in text
@@ -197,10 +197,10 @@ def test_the_test_window_has_no_say(predict: Predict) -> None:
     assert before == other
 
 
-def test_a_user_may_paste_what_is_printed(of_members: Features, of_visits: Features) -> None:
-    for features in (of_members, of_visits):
-        assert Features.model_validate(yaml.safe_load(features_as_yaml(features))["features"]) == features
-    assert "where: {kind: [long]}" in features_as_yaml(of_members)
+def test_a_user_may_paste_what_is_exported(of_members: Features, of_visits: Features) -> None:
+    for declaration in (*of_members.declared.values(), *of_visits.declared.values()):
+        assert Declaration.model_validate(yaml.safe_load(declaration_as_yaml(declaration))) == declaration
+    assert any("where: {kind: [long]}" in declaration_as_yaml(each) for each in of_members.declared.values())
 
 
 def test_what_the_user_declares_stays_and_splits_get_their_values() -> None:
