@@ -1,4 +1,6 @@
-"""The one exception for what the user gave us, as opposed to what we got wrong."""
+"""The one exception for what the user gave us, as opposed to what we got wrong; and what is quoted of other errors."""
+
+import textwrap
 
 
 class InputError(Exception):
@@ -10,3 +12,14 @@ class InputError(Exception):
 
 class RunFailedError(Exception):
     """A run failed for a reason that is not the user's; its text says where to look."""
+
+
+def first_line(error: BaseException | str) -> str:
+    """The beginning of what an engine says, up to a whole word. What is secret in it must be masked before.
+
+    >>> first_line("no route to host\\nTry again later.")
+    'no route to host'
+    """
+    name = type(error).__name__ if isinstance(error, BaseException) else "no reason given"
+    line = (str(error).strip().splitlines() or [name])[0]
+    return textwrap.shorten(line, 200, placeholder=" …") if len(line) > 200 else line

@@ -22,7 +22,7 @@ from mlguide_assets.define.secrets import nothing_secret_raised, reason, shown_a
 from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.deploy.registry_place import follow_move
 from mlguide_assets.deploy.registry_schema import refuse_other_schema
-from mlguide_assets.errors import InputError
+from mlguide_assets.errors import InputError, first_line
 from mlguide_assets.markdown import listed
 from mlguide_assets.prepare.database import database_refused, prepare_database, shared_database, sqlalchemy_address
 from mlguide_assets.prepare.files import plain_path
@@ -331,11 +331,6 @@ def engine_errors() -> tuple[type[Exception], ...]:
     return MlflowException, SQLAlchemyError, OSError
 
 
-def first_line(error: Exception) -> str:
-    """The beginning of what an engine says."""
-    return next(iter(str(error).splitlines()), type(error).__name__)[:120]
-
-
 def content_hash(folder: Path) -> str:
     """SHA-256 of the names and contents of all files of a folder."""
     digest = hashlib.sha256()
@@ -353,9 +348,9 @@ def _unusable(error: Exception) -> InputError:
         return database_refused(error)
     if not uri:
         return InputError(f"The registry of the home cannot be used ({first_line(error)}): the champion is as it was.")
-    said = reason(str(error), uri).partition("\n")[0][:120]
+    said = first_line(reason(str(error), uri))
     return InputError(
-        f"The tracking server {shown_address(uri)} cannot be used ({said} …): check {TRACKING_VARIABLE}, and "
+        f"The tracking server {shown_address(uri)} cannot be used ({said}): check {TRACKING_VARIABLE}, and "
         f"that it runs and takes artifacts; the champion is as it was."
     )
 

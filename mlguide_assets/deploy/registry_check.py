@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from mlguide_assets.define.secrets import nothing_secret_raised, reason, shown_address
-from mlguide_assets.deploy.registry import TRACKING_VARIABLE, Registry, first_line
+from mlguide_assets.deploy.registry import TRACKING_VARIABLE, Registry
 from mlguide_assets.deploy.registry_schema import refuse_other_schema
-from mlguide_assets.errors import InputError
+from mlguide_assets.errors import InputError, first_line
 from mlguide_assets.settings import LAKE_VARIABLE
 
 Report = Callable[[str], None]
@@ -102,7 +102,7 @@ def _refuse_unreachable_artifacts(location: str, report: Report) -> None:
         with nothing_secret_raised(location):
             list_artifacts(artifact_uri=location)
     except Exception as error:  # Of whatever library serves the scheme.
-        said = reason(first_line(error), location)
+        said = first_line(reason(str(error), location))
         raise InputError(
             f"The artifacts of the tracking server, in {shown}, cannot be reached from here ({said}): check the "
             f"credentials, or let the server send them ('mlflow server --serve-artifacts'). {_UNTOUCHED}"

@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import ibis
 
 from mlguide_assets.define.secrets import reason, splits
 from mlguide_assets.define.sources import FILE_DATABASES
-from mlguide_assets.errors import InputError
+from mlguide_assets.errors import InputError, first_line
 
 _LOCKED = re.compile(r"could not set lock|conflicting lock|(?:database|table|schema)(?: \S+)? is locked", re.IGNORECASE)
 _HOLDER = re.compile(r"\(PID (\d+)\)")
@@ -54,7 +53,7 @@ def _about_files(scheme: str, where: str) -> Iterator[None]:
         if isinstance(error, InputError):
             raise
         raise InputError(
-            f"The database {where} cannot be read ({first_line(str(error))}): check that it is a whole file of "
+            f"The database {where} cannot be read ({first_line(error)}): check that it is a whole file of "
             f"{'DuckDB' if scheme == 'duckdb' else 'SQLite'}, and that this user may read it."
         ) from error
 
@@ -120,9 +119,3 @@ def _unsplit(uri: str, where: str) -> InputError:
         f"letter or digit in the password as in a URL, such as %2F for a slash, or write the password as ${{PASSWORD}} "
         f"and set that variable in the environment, where it stands as it is."
     )
-
-
-def first_line(text: str) -> str:
-    """The beginning of what an engine says, up to a whole word."""
-    line = (text.strip().splitlines() or ["no reason given"])[0]
-    return textwrap.shorten(line, 200, placeholder=" …") if len(line) > 200 else line

@@ -12,10 +12,10 @@ from ibis.common.exceptions import TableNotFound
 
 from mlguide_assets.define.schema import TableName
 from mlguide_assets.define.secrets import nothing_secret_raised, shown_address
-from mlguide_assets.errors import InputError
+from mlguide_assets.errors import InputError, first_line
 from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.sources.arrow_types import as_arrow_holds
-from mlguide_assets.prepare.sources.connecting import connected, first_line
+from mlguide_assets.prepare.sources.connecting import connected
 from mlguide_assets.prepare.sources.names import plain
 from mlguide_assets.prepare.sources.waiting import SilentSourceError, answered
 
@@ -109,7 +109,7 @@ def _land_rows(
 
 
 def _unreadable(name: str, where: str, error: BaseException) -> InputError:
-    return InputError(f"Table {name!r} of {where} cannot be read ({first_line(str(error))}): check it there.")
+    return InputError(f"Table {name!r} of {where} cannot be read ({first_line(error)}): check it there.")
 
 
 def _first_of(error: BaseException) -> BaseException:

@@ -9,8 +9,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.sources.connecting import connected, first_line
+from mlguide_assets.errors import InputError, first_line
+from mlguide_assets.prepare.sources.connecting import connected
 
 _WRITER = "import duckdb, sys; database = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
 
