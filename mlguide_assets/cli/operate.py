@@ -99,7 +99,7 @@ def simulate(
         int | None,
         typer.Option(help="Another seed is another world; default: the problem's.", min=0, show_default=False),
     ] = None,
-    home: NoHomeOption = None,
+    home: NoHomeOption = None,  # noqa: ARG001 - `handle_errors` reads it
 ) -> None:
     """Write a simulated world: its tables, and the oracle that knows the truth."""
     from mlguide_assets.console.simulate import simulate_to

@@ -13,7 +13,7 @@ from mlguide_assets.experiment.off_policy.evaluation import Evaluation, evaluate
 from mlguide_assets.experiment.off_policy.reading import LogFile, ReadLog, read_log
 from mlguide_assets.experiment.off_policy.support import (
     MINIMUM_EFFECTIVE,
-    MINIMUM_EVENTS,
+    MINIMUM_EFFECTIVE_EVENTS,
     TOLERANCE,
     Diagnostics,
 )
@@ -116,7 +116,12 @@ def support_table(found: Diagnostics, *, with_units: bool) -> Table:
         ("mean weight", f"{found.mean_weight:.3f} {error}", f"1 ± {TOLERANCE:g}", "1 if propensities are right"),
         ("effective sample size", f"{found.effective_sample_size:,.1f}", least, "in rows of equal weight"),
         ("effective units", f"{found.effective_units:,.1f}", least, "in units of equal weight"),
-        ("effective events", f"{found.effective_events:,.1f}", f"≥ {MINIMUM_EVENTS}", "but for the commonest outcome"),
+        (
+            "effective events",
+            f"{found.effective_events:,.1f}",
+            f"≥ {MINIMUM_EFFECTIVE_EVENTS}",
+            "but for the commonest outcome",
+        ),
         ("largest weight", f"{found.max_weight_share:.2%}", most, "share of all weight"),
         ("largest unit", f"{found.max_unit_share:.2%}", most, "share of all weight"),
         ("without support", f"{found.unsupported_share:.1%}", most, "target's actions never logged"),

@@ -35,7 +35,7 @@ class Exploration(Strict):
 
 Policy = Literal["generic", "champion", "challenger", "random"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
-MODELS: tuple[Policy, ...] = ("champion", "challenger")
+MODEL_POLICIES: tuple[Policy, ...] = ("champion", "challenger")
 """The policies that a model decides by."""
 
 PolicyShare = Annotated[float, Field(ge=0, le=1)]

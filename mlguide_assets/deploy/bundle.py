@@ -34,7 +34,7 @@ from mlguide_assets.prepare.shared_files import (
     remove,
     remove_folder,
 )
-from mlguide_assets.train.files import CALIBRATION, ENCODING, MODELS, PROBLEM, PROFILE, model_file
+from mlguide_assets.train.files import CALIBRATION, ENCODING, MODEL_FILES, PROBLEM, PROFILE, model_file
 
 METADATA, MANIFEST = "metadata.json", "manifest.json"
 
@@ -294,7 +294,7 @@ def _hashes(folder: Path, manifest: str | None) -> dict[str, str]:
         raise _damaged(folder, MANIFEST, fault)
     try:
         hashes = {name: str(digest) for name, digest in json.loads((folder / MANIFEST).read_bytes()).items()}
-        if any(hashes.keys() - {PROFILE} == {model, *BESIDE_THE_MODEL, METADATA} for model in MODELS):
+        if any(hashes.keys() - {PROFILE} == {model, *BESIDE_THE_MODEL, METADATA} for model in MODEL_FILES):
             return hashes
     except (ValueError, AttributeError, RecursionError):
         pass

@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.define.decision import Decision, counted, plural
-from mlguide_assets.define.policies import MODELS, POLICIES, Exploration, Policies, Policy
+from mlguide_assets.define.policies import MODEL_POLICIES, POLICIES, Exploration, Policies, Policy
 from mlguide_assets.deploy.actions import generic_action
 from mlguide_assets.deploy.policies import PER_POLICY, followed_policies
 from mlguide_assets.deploy.propensities import Scores, mixed, propensities
@@ -255,7 +255,7 @@ def _said_of_units(predictions: ibis.Table, decision: Decision, model: str) -> i
 
 def _said_and_drawn(rows: pa.Table, asked: _Asked) -> tuple[pa.ChunkedArray, _Said, _Said, pa.Table]:
     """From rows of `_with_what_is_said`: the units, what champion and challenger say of them, and their draws."""
-    said = {model: _of_model(rows, model, asked) for model in MODELS if model in rows.column_names}
+    said = {model: _of_model(rows, model, asked) for model in MODEL_POLICIES if model in rows.column_names}
     return rows["unit_id"], said["champion"], said.get("challenger", said["champion"]), rows
 
 
@@ -270,7 +270,7 @@ def _columns(
 ) -> dict[str, Any]:
     """What is done with each unit, how that was chosen, and how probable it was."""
     offered, policy, share = asked.offered, draws["policy"].to_numpy(), asked.exploration.share
-    of_model, row = np.isin(policy, MODELS), np.arange(len(policy))
+    of_model, row = np.isin(policy, MODEL_POLICIES), np.arange(len(policy))
     own = _of_either(policy == "challenger", challenger, champion)
     candidates, best = own.candidates, own.best
     explored = of_model & (candidates > 0) & (draws["explore"].to_numpy() < round(share * SIZE))

@@ -28,7 +28,7 @@ BEATS_CHAMPION = "beats_champion"
 EXPERIMENT = "experiment"
 """The verdict of an experiment with the version, recorded by the experiment stage; see `recorded_criteria.py`."""
 
-CANARY = "canary"
+CANARY_CRITERION = "canary"
 """How going live step by step ended, recorded likewise."""
 
 PARITY_DIFFERENCE = "demographic_parity_difference"
@@ -273,7 +273,7 @@ def experiment_is_missing() -> Criterion:
 def canary_is_missing() -> Criterion:
     """What stands for the end of a canary until it has come."""
     reason = "It has not gone live by canary yet (canary of the problem file)."
-    return Criterion(CANARY, None, None, None, None, False, reason)
+    return Criterion(CANARY_CRITERION, None, None, None, None, False, reason)
 
 
 def reported(criterion: Criterion) -> Criterion:

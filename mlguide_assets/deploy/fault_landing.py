@@ -16,7 +16,9 @@ from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.snapshots import Snapshot
 
 REQUEST_FAULTS = "request_faults"
-FAULTS = pa.schema([("day", pa.date32()), ("endpoint", pa.string()), ("status", pa.int64()), ("requests", pa.int64())])
+FAULTS_SCHEMA = pa.schema(
+    [("day", pa.date32()), ("endpoint", pa.string()), ("status", pa.int64()), ("requests", pa.int64())]
+)
 
 
 def land_faults(folder: Path, lake: Lake, *, today: date) -> Snapshot:
@@ -29,7 +31,7 @@ def land_faults(folder: Path, lake: Lake, *, today: date) -> Snapshot:
         today: days older than `KEPT_DAYS` lose the servers' files, once they have landed.
     """
     if not lake.exists(REQUEST_FAULTS):
-        lake.write_partition(REQUEST_FAULTS, today.isoformat(), FAULTS.empty_table())
+        lake.write_partition(REQUEST_FAULTS, today.isoformat(), FAULTS_SCHEMA.empty_table())
     for day, paths in files_by_day(folder).items():
         landed = folder / f"{day}.json"
         servers = read_noted(landed) | {path.name: as_rows(read_counts(path)) for path in paths}
@@ -50,4 +52,4 @@ def _fault_rows(day: date, servers: dict[str, Any]) -> pa.Table:
         {"day": day, "endpoint": endpoint, "status": status, "requests": requests}
         for endpoint, status, requests in as_rows(together)
     ]
-    return pa.Table.from_pylist(rows, schema=FAULTS)
+    return pa.Table.from_pylist(rows, schema=FAULTS_SCHEMA)

@@ -11,10 +11,10 @@ from typing import Final
 from mlguide_assets.prepare.lake.lake import Lake
 
 EXPERIMENTS = "experiments"
-"""The record of experiments: rows with an `event`; those of `MODELS` have versions by policy in `content`, JSON."""
+"""The record of experiments: rows with an `event`; those of `MODELS_FIXED` hold versions by policy, as JSON."""
 
 STARTED: Final = "started"
-MODELS: Final = "models"
+MODELS_FIXED: Final = "models"
 ENDED: Final = ("stopped", "finished")
 
 
@@ -39,6 +39,10 @@ def held_challenger(lake: Lake) -> Held | None:
     ended = {(row["experiment"], row["version"]) for row in rows if row["event"] in ENDED}
     for row in rows:
         key = row["experiment"], row["version"]
-        if row["event"] == MODELS and key not in ended and (version := json.loads(row["content"]).get("challenger")):
+        if (
+            row["event"] == MODELS_FIXED
+            and key not in ended
+            and (version := json.loads(row["content"]).get("challenger"))
+        ):
             return Held(version, f"{key[0]}, version {key[1]}")
     return None

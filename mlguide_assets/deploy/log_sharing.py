@@ -26,7 +26,7 @@ from mlguide_assets.prepare.shared_files import shared_bucket, shared_name
 UPLOAD_SECONDS = 5.0
 SHARED_SEGMENT_BYTES = 4 * 1024 * 1024
 """A file that has grown is stored again as a whole."""
-FAULTS = "faults"
+FAULTS_FOLDER = "faults"
 """The folder of counts within that of a server's logs (`fault_log`)."""
 _RECENT_SECONDS = 60.0
 _DAY = len("2026-01-01")
@@ -55,7 +55,7 @@ def upload_logs(folder: Path) -> None:
         there = {each.name: each.bytes for each in bucket.listing(shared_name(folder))}
         for path in sorted(folder.glob("[0-9]*/*.jsonl")):
             _upload(path, folder, bucket, there)
-        for path in sorted((folder / FAULTS).glob("*-*.json")):
+        for path in sorted((folder / FAULTS_FOLDER).glob("*-*.json")):
             _upload_counts(path, folder, bucket, there)
 
 
@@ -94,7 +94,7 @@ def arrived_logs(folder: Path, *, kept_since: date) -> Iterator[Path]:
         yield folder
         return
     stored = {each.name: each.bytes for each in bucket.listing(shared_name(folder))}
-    logs = {name: size for name, size in stored.items() if not name.startswith(f"{FAULTS}/")}
+    logs = {name: size for name, size in stored.items() if not name.startswith(f"{FAULTS_FOLDER}/")}
     arrived = _arrived(folder)
     for name, size in logs.items():
         path = arrived / name

@@ -8,7 +8,7 @@ import ibis
 import ibis.expr.types as ir
 
 from mlguide_assets.define.decision import agreeing, counted
-from mlguide_assets.define.policies import MODELS, POLICIES, Policy
+from mlguide_assets.define.policies import MODEL_POLICIES, POLICIES, Policy
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.choices import BEST, EXPLORE
 
@@ -81,7 +81,7 @@ def plan_figures(plan: ibis.Table, problem: Problem) -> PlanFigures:
     sums = {
         "best": _count(greedy),
         "explored": _count(drawn),
-        "explored_by_models": _count(drawn & plan.policy.isin(MODELS)),
+        "explored_by_models": _count(drawn & plan.policy.isin(MODEL_POLICIES)),
         "withheld": _count(~sent),
         "expected_lost_best": plan.probability.sum(where=greedy),
         "expected_lost_explore": plan.probability.sum(where=drawn),
@@ -150,7 +150,7 @@ def _exact(plan: ibis.Table, sent: ir.BooleanValue, drawn: ir.BooleanValue) -> i
         & (plan.propensity <= 1 + _ROUNDING)
         & (given["random"] == uniform)
         & given["generic"].isin([0.0, 1.0])
-        & ibis.ifelse(plan.policy.isin(MODELS), of_model, own_given > 0)
+        & ibis.ifelse(plan.policy.isin(MODEL_POLICIES), of_model, own_given > 0)
     )
 
 

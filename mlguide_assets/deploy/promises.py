@@ -14,7 +14,7 @@ from mlguide_assets.train.metrics import METRICS
 from mlguide_assets.train.models import XGBOOST
 from mlguide_assets.train.storage import model_name
 
-PREDICTIONS = "predictions of the test window"
+TEST_PREDICTIONS = "predictions of the test window"
 """Of all models."""
 
 
@@ -33,4 +33,4 @@ def learned_on_spark(facts: Mapping[str, Any]) -> set[str]:
     if facts.get("trainer") != SPARK:
         return set()
     of_model = {BOOSTED, f"{HOLDOUT}/{BOOSTED}", *METRICS} if model_name(facts) == XGBOOST else set[str]()
-    return {PREDICTIONS} | of_model
+    return {TEST_PREDICTIONS} | of_model

@@ -19,8 +19,7 @@ from mlguide_assets.deploy.bundle import (
     set_challenger,
     set_champion,
 )
-from mlguide_assets.deploy.criteria import CANARY as BY_CANARY
-from mlguide_assets.deploy.criteria import EXPERIMENT, Criterion
+from mlguide_assets.deploy.criteria import CANARY_CRITERION, EXPERIMENT, Criterion
 from mlguide_assets.deploy.decision_lock import decision_lock
 from mlguide_assets.deploy.gate import Decision, Evidence, conclude, decide
 from mlguide_assets.deploy.held_challenger import held_challenger
@@ -111,7 +110,7 @@ def _concluded(
     last: Mapping[str, Any], recorded: Sequence[Criterion], problem: Problem, champion_now: str | None
 ) -> Decision:
     """What follows for a version that waits, given the row of its last decision."""
-    others = {EXPERIMENT, BY_CANARY, *(each.criterion for each in recorded)}
+    others = {EXPERIMENT, CANARY_CRITERION, *(each.criterion for each in recorded)}
     measured = [Criterion(**each) for each in json.loads(last["criteria"]) if each["criterion"] not in others]
     if champion_now != last["champion_before"]:
         reason = f"Version {champion_now} became champion since this one passed the gate, and was not compared with it."

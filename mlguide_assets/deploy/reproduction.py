@@ -15,7 +15,7 @@ from typing import Any
 from mlguide_assets.define.loading import parse_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.training import SPARK
-from mlguide_assets.deploy.promises import PREDICTIONS, learned_on_spark, promise
+from mlguide_assets.deploy.promises import TEST_PREDICTIONS, learned_on_spark, promise
 from mlguide_assets.deploy.registration import registry_of
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.forgetting.forget_list import ForgetList
@@ -79,7 +79,7 @@ def reproduce(home: Home, problem: Problem, version: str, report: Callable[[str]
         save_candidate(candidate, its_problem, lineage, now)
         equal = {name: _same(then / name, now / name) for name in _compared(then)}
     metrics = {each.name: each for each in _metrics(candidate, registry.metrics(version), model_name(facts))}
-    equal |= {PREDICTIONS: facts["scores_sha256"] == candidate.facts["scores_sha256"]}
+    equal |= {TEST_PREDICTIONS: facts["scores_sha256"] == candidate.facts["scores_sha256"]}
     equal |= {name: each.then == each.now for name, each in metrics.items()}
     # Of what is promised an interval it is said that it is the same, and not that it is not.
     promised = {name: same for name, same in equal.items() if same or name not in learned_on_spark(facts)}

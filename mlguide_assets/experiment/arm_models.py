@@ -7,7 +7,7 @@ the champion is another matter: it follows whatever is in production, and what d
 from collections.abc import Mapping
 from datetime import date
 
-from mlguide_assets.define.policies import MODELS
+from mlguide_assets.define.policies import MODEL_POLICIES
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import CHALLENGER, CHAMPION, pointed_version
 from mlguide_assets.deploy.decision_lock import decision_lock
@@ -30,7 +30,7 @@ def models_of_arms(home: Home, problem: Problem, experiment: Experiment) -> dict
 
 def keep_models(home: Home, lake: Lake, problem: Problem, started: Started) -> Started:
     """Record the versions of policies that had none when the experiment started."""
-    if {arm.policy for arm in started.experiment.arms} & {*MODELS} <= started.models.keys():
+    if {arm.policy for arm in started.experiment.arms} & {*MODEL_POLICIES} <= started.models.keys():
         return started
     with decision_lock(home, problem):
         return record_models(lake, started, models_of_arms(home, problem, started.experiment), who=BY_PLAN)
@@ -49,7 +49,7 @@ def versions_of_arms(
     planned = versions_in_plans(lake, problem, started.experiment.name, max(since or started.start, started.start))
     found: dict[str, tuple[str, ...]] = {}
     for arm in started.experiment.arms:
-        if arm.policy in MODELS:
+        if arm.policy in MODEL_POLICIES:
             first = started.models.get(arm.policy)
             found[arm.name] = planned.get(arm.name, (first,) if first else ())
     return found

@@ -271,13 +271,13 @@ def _end(
 
 
 def _criterion(worst: "Finding | None", progress: Progress) -> "Criterion":
-    from mlguide_assets.deploy.criteria import CANARY, Criterion
+    from mlguide_assets.deploy.criteria import CANARY_CRITERION, Criterion
 
     passed, nothing = progress.action == "promote", (None, None, None, None)
     value, low, high, accepted = (
         (worst.ratio.value, worst.ratio.low, worst.ratio.high, 1 + worst.margin) if worst else nothing
     )
-    return Criterion(CANARY, value, low, high, accepted, passed, progress.reason)
+    return Criterion(CANARY_CRITERION, value, low, high, accepted, passed, progress.reason)
 
 
 def _decide(

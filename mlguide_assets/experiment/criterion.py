@@ -14,9 +14,7 @@ from mlguide_assets.experiment.exposure import exposures_of
 from mlguide_assets.experiment.started import Started
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
-
-NO_EFFECT = 1.0
-"""The ratio of two arms that do not differ."""
+from mlguide_assets.statistics.comparison import NO_EFFECT
 
 _MODELS = ("challenger", "champion")
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from mlguide_assets.deploy.held_challenger import ENDED, MODELS, STARTED
+from mlguide_assets.deploy.held_challenger import ENDED, MODELS_FIXED, STARTED
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.specification import Experiment
 from mlguide_assets.experiment.started import Started, Unreadable, of_rows
@@ -45,7 +45,7 @@ def recorded(lake: Lake) -> list[Started | Unreadable]:
     """All experiments that were ever started, in the order in which they were."""
     rows = _rows(lake)
     ends = {_key(row): row for row in rows if row["event"] in ENDED}
-    models = {_key(row): json.loads(row["content"]) for row in rows if row["event"] == MODELS}
+    models = {_key(row): json.loads(row["content"]) for row in rows if row["event"] == MODELS_FIXED}
     starts = (row for row in rows if row["event"] == STARTED)
     return [of_rows(row, ends.get(_key(row)), models.get(_key(row), {})) for row in starts]
 
@@ -141,7 +141,7 @@ def record_models(lake: Lake, started: Started, models: Mapping[str, str], *, wh
         known = next(each.models for each in experiments(lake) if each.key == started.key)
         found = {**models, **known}
         if found != known:
-            row = _row(MODELS, started.key, started.start.isoformat(), who=who, reason="")
+            row = _row(MODELS_FIXED, started.key, started.start.isoformat(), who=who, reason="")
             lake.append(EXPERIMENTS, small_table([row | {"content": json.dumps(found)}], _SCHEMA))
     return replace(started, models=found)
 

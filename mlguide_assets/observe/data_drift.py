@@ -19,7 +19,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.instants import midnight
 from mlguide_assets.observe.domain_classifier import Separation, classifier_of
 from mlguide_assets.observe.drift import check_drift
-from mlguide_assets.observe.drift_table import TOGETHER, TRAFFIC, VOLUME, WHOLE
+from mlguide_assets.observe.drift_table import TOGETHER, TRAFFIC, VOLUME, WHOLE_DAY
 from mlguide_assets.observe.drift_verdict import DRIFT_SCHEMA, LEVELS, DriftVerdict
 from mlguide_assets.observe.drift_windows import (
     DriftWindow,
@@ -163,7 +163,7 @@ def _of_decisions(sample: DaySample, profile: Profile, problem: Problem) -> tupl
     found = [
         *_rows(of_rows, source),
         {**whole, "column": VOLUME, **_fields(volume)},
-        {**whole, "column": WHOLE, "level": level, "reason": sentence, "cost_effect": _cost_effect(of_rows)},
+        {**whole, "column": WHOLE_DAY, "level": level, "reason": sentence, "cost_effect": _cost_effect(of_rows)},
     ]
     if together:
         numbers = {"statistic": together.auc, "p_value": together.p_value}
@@ -178,7 +178,7 @@ def _of_traffic(traffic: pa.Table, profile: Profile, problem: Problem) -> list[d
     requested = [column.name for column in profile.columns if column.name != problem.label.column]
     found = _compared(ibis.memtable(traffic), profile.only(requested), problem.watching.min_rows)
     verdict = {"level": found.level, "reason": found.sentence, "cost_effect": _cost_effect(found)}
-    return [*_rows(found, TRAFFIC), {"source": TRAFFIC, "column": WHOLE, "rows": traffic.num_rows, **verdict}]
+    return [*_rows(found, TRAFFIC), {"source": TRAFFIC, "column": WHOLE_DAY, "rows": traffic.num_rows, **verdict}]
 
 
 def _traffic(prediction_log: ibis.Table, window: DriftWindow, problem: Problem, min_rows: int) -> pa.Table:

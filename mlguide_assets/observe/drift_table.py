@@ -14,7 +14,7 @@ DATA_DRIFT = "data_drift"
 TRAFFIC = "traffic"
 """The source of rows on requests to the API. That of all others is the plural of what is decided (`sends`)."""
 
-WHOLE, VOLUME = "(all)", "(volume)"
+WHOLE_DAY, VOLUME = "(all)", "(volume)"
 """Rows of `data_drift` that are of no column: the verdict on the day, and that on the number of rows."""
 
 TOGETHER = "(together)"
@@ -70,7 +70,7 @@ def verdicts_of(drift: pa.Table) -> list[dict[str, Any]]:
     """The verdicts among rows of the table, by day and source."""
     if not drift.num_rows:
         return []
-    rows = drift.filter(pc.equal(drift["column"], WHOLE)).to_pylist()
+    rows = drift.filter(pc.equal(drift["column"], WHOLE_DAY)).to_pylist()
     return sorted(rows, key=lambda row: (row["day"], row["source"]))
 
 

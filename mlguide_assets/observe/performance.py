@@ -22,7 +22,7 @@ from mlguide_assets.observe.windows import Decided, Window, measured, spans, win
 from mlguide_assets.statistics.arrays import Floats, Integers
 from mlguide_assets.statistics.bootstrap import ClusterBootstrap
 from mlguide_assets.statistics.ranking import RANKED
-from mlguide_assets.train.slices import WHOLE
+from mlguide_assets.train.slices import ALL_ROWS
 from mlguide_assets.train.slicing import slicing
 
 WINDOW_DAYS = 7
@@ -88,7 +88,7 @@ def realised(
 
 def _groups(rows: pa.Table, columns: Sequence[str], decisions: Decided) -> tuple[list[tuple[str, str]], Integers]:
     """Column and slice of each group, the first being the whole, and the groups of each row, (1 + columns, n)."""
-    names, groups = [(WHOLE, WHOLE)], [np.zeros(len(rows), dtype=np.int64)]
+    names, groups = [(ALL_ROWS, ALL_ROWS)], [np.zeros(len(rows), dtype=np.int64)]
     for column in dict.fromkeys(columns):
         if column not in rows.column_names:
             raise ValueError(f"no column {column!r} to slice by: there are {', '.join(rows.column_names)}")
@@ -179,7 +179,7 @@ def estimated(
         decisions,
         bins,
         windows,
-        [(WHOLE, WHOLE)],
+        [(ALL_ROWS, ALL_ROWS)],
         on_all=expected,
         resampled=resampled,
         drawn=True,

@@ -19,7 +19,7 @@ from mlguide_assets.observe.windows import LEVEL
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.statistics.missing import finite_or_none
 from mlguide_assets.train.metrics import METRICS, metric_named
-from mlguide_assets.train.slices import WHOLE
+from mlguide_assets.train.slices import ALL_ROWS
 
 VERDICTS = "performance_verdicts"
 """The table of `to_row` of the last days."""
@@ -110,7 +110,7 @@ def gap(realised: pa.Table, estimated: pa.Table) -> pa.Table:
     z = NormalDist().inv_cdf((1 + LEVEL) / 2)
     others = {_place(row): row for row in estimated.to_pylist()}
     rows = []
-    for row in realised.filter(pc.equal(realised["column"], WHOLE)).to_pylist():
+    for row in realised.filter(pc.equal(realised["column"], ALL_ROWS)).to_pylist():
         other = others.get(_place(row))
         if other is None or other["rows"] != row["rows"]:
             continue
@@ -219,7 +219,7 @@ def check_performance(
     independent, its bounds combine those of both (Zou and Donner, 2008). Raises ValueError for an unknown metric.
     """
     sign = metric_named(metric).sign
-    wanted = pc.and_(pc.equal(table["column"], WHOLE), pc.equal(table["metric"], metric))
+    wanted = pc.and_(pc.equal(table["column"], ALL_ROWS), pc.equal(table["metric"], metric))
     rows = table.filter(pc.and_(wanted, pc.equal(table["window_days"], window_days))).to_pylist()
     found = [row for row in rows if day is None or row["day"] == day]
     newest = max(found, key=lambda row: row["day"], default=None)

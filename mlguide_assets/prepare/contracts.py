@@ -37,7 +37,7 @@ from mlguide_assets.instants import midnight
 from mlguide_assets.prepare.causes import cause_of
 from mlguide_assets.prepare.computing import Engine
 from mlguide_assets.prepare.features.events import is_one_of
-from mlguide_assets.prepare.lake.snapshots import WHOLE
+from mlguide_assets.prepare.lake.snapshots import UNPARTITIONED
 from mlguide_assets.prepare.partitions import KEY
 from mlguide_assets.prepare.sources.names import UNREADABLE
 from mlguide_assets.prepare.sources.newest import NEWER
@@ -106,7 +106,7 @@ def validate(
         table, own = schema.tables[name], rules_of(name, rules)
         path = scratch / f"{name}.marked.parquet"
         marked = engine.stored(mark(tables[name], table, own, accepted, schema, now=now), path)
-        found = tallies(marked.mutate(**{KEY: ibis.literal(WHOLE)}), table, own)
+        found = tallies(marked.mutate(**{KEY: ibis.literal(UNPARTITIONED)}), table, own)
         results += results_of(name, table, own, found.values())
         accepted[name] = accepted_rows(marked, table, own).order_by(accepted_order(table))
         if any(sets_aside(tally, own) for tally in found.values()):

@@ -20,7 +20,7 @@ from mlguide_assets.prepare.features.compiling import is_kept_before_known
 from mlguide_assets.prepare.features.events import HAPPENED, microseconds, timestamp_of, with_entity, with_instants
 from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets.prepare.lake.snapshots import WHOLE, Snapshot
+from mlguide_assets.prepare.lake.snapshots import UNPARTITIONED, Snapshot
 from mlguide_assets.prepare.rebuilding import Plan, current, fingerprint, notes_of, plan
 
 WHAT = "What the core table is made of"
@@ -146,7 +146,7 @@ def count_core(lake: Lake, problem: Problem) -> CoreRows:
         rows = lake.open(problem.core_table)
         return CoreRows(core.rows, int(rows.select(*decision.keys).distinct().count().to_pyarrow().as_py()))
     undecided = core.partitions[UNDECIDED].rows if UNDECIDED in core.partitions else 0
-    if WHOLE in core.partitions and problem.schema.entity(decision.unit):
+    if UNPARTITIONED in core.partitions and problem.schema.entity(decision.unit):
         undecided = int(_undecided_units(tables_of(lake, problem), problem).count().to_pyarrow().as_py())
     return CoreRows(core.rows - undecided, lake.snapshot(events).rows)
 

@@ -13,7 +13,7 @@ from itertools import groupby
 from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.observe.alerting import IN_A_ROW, lasting
-from mlguide_assets.observe.drift_table import VOLUME, WHOLE
+from mlguide_assets.observe.drift_table import VOLUME, WHOLE_DAY
 from mlguide_assets.prepare.features.catalogue import features_of
 from mlguide_assets.retrain.ticks import RUN, WAIT, Tick, Trigger
 from mlguide_assets.retrain.trigger_state import Row, TriggerState
@@ -156,7 +156,7 @@ def _drifted(rows: Sequence[Row], problem: Problem, *, planned: Collection[str])
     found = [
         row
         for row in rows
-        if row["column"] not in (PROBABILITY, problem.label.column, WHOLE, VOLUME)
+        if row["column"] not in (PROBABILITY, problem.label.column, WHOLE_DAY, VOLUME)
         and (not planned or row["column"] in own)
         and row["level"] == "act"
         and (row["importance"] or 0.0) >= IMPORTANT

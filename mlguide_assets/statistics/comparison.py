@@ -7,6 +7,9 @@ from mlguide_assets.statistics.intervals import Estimate
 
 UNDEFINED = Estimate(nan, nan, nan)
 
+NO_EFFECT = 1.0
+"""The ratio where treatment and control do not differ."""
+
 
 @dataclass(frozen=True)
 class Comparison:

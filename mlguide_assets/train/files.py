@@ -5,7 +5,7 @@ from collections.abc import Container
 from pathlib import Path
 
 BOOSTED, LINEAR = "model.ubj", "linear.json"
-MODELS = (BOOSTED, LINEAR)
+MODEL_FILES = (BOOSTED, LINEAR)
 """A folder has the one or the other."""
 ENCODING, CALIBRATION = "encoding.json", "calibration.json"
 FACTS, RECIPE, PROBLEM = "facts.json", "recipe.json", "problem.yaml"
@@ -21,9 +21,9 @@ def model_file(folder: Path) -> str:
     Raises:
         FileNotFoundError: the folder has none.
     """
-    found = next((name for name in MODELS if (folder / name).is_file()), None)
+    found = next((name for name in MODEL_FILES if (folder / name).is_file()), None)
     if found is None:
-        raise FileNotFoundError(f"{folder} has no model: neither {' nor '.join(MODELS)}")
+        raise FileNotFoundError(f"{folder} has no model: neither {' nor '.join(MODEL_FILES)}")
     return found
 
 

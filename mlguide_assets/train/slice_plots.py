@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from mlguide_assets.define.decision import plural
 from mlguide_assets.train.drawing import INK, PALETTE, REFERENCE, as_text, new_axes, no_picture, to_png
 from mlguide_assets.train.metrics import METRICS
-from mlguide_assets.train.slices import WHOLE, worst_slice
+from mlguide_assets.train.slices import ALL_ROWS, worst_slice
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,8 +33,8 @@ def slice_plot(table: pa.Table, unit: str) -> bytes:
         unit: the noun of the entity that intervals resample.
     """
     rows = table.filter(pc.equal(table["metric"], METRIC)).to_pylist()
-    whole = next((row["value"] for row in rows if row["column"] == WHOLE), float("nan"))
-    slices = [row for row in rows if row["column"] != WHOLE]
+    whole = next((row["value"] for row in rows if row["column"] == ALL_ROWS), float("nan"))
+    slices = [row for row in rows if row["column"] != ALL_ROWS]
     if not slices or np.isnan(whole):
         return no_picture("No slices: there are none, or their rows do not hold both outcomes")
     lines = _lines(slices)

@@ -23,7 +23,7 @@ from mlguide_assets.train.metrics import checked, log_loss_rows, metric_named
 from mlguide_assets.train.slicing import Slicing, slicing
 from mlguide_assets.train.uncertainty import Replicates
 
-WHOLE = "(all)"
+ALL_ROWS = "(all)"
 
 SLICE_METRICS = ("roc_auc", "log_loss", "base_rate", "withheld_share", "calibration_gap")
 _ALL_METRICS = (*SLICE_METRICS, "true_positive_rate", "false_positive_rate")
@@ -87,7 +87,7 @@ def slice_metrics(rows: pa.Table, columns: Sequence[str], settings: SliceSetting
     Args:
         rows: the unit, `label`, the probabilities of the model, and the columns to slice by (see `slicing`).
 
-    calibration_gap is the mean prediction minus the observed rate. The first rows, `WHOLE`, are all rows together.
+    calibration_gap is the mean prediction minus the observed rate. The first rows, `ALL_ROWS`, are all rows together.
     Each interval holds for its own slice: of twenty, one may be expected to miss, so compare many at once with
     `slice_gaps`. Raises ValueError where a column is absent or cannot be sliced.
     """
@@ -132,7 +132,9 @@ def worst_slice(table: pa.Table, metric: str = "roc_auc") -> dict[str, Any] | No
     higher_is_better = metric == GAP or metric_named(metric).higher_is_better
     better, sign = ("high", 1) if higher_is_better else ("low", -1)
     wanted = pc.and_(table["supported"], pc.equal(table["metric"], metric))
-    found = [row for row in table.filter(wanted).to_pylist() if row["column"] != WHOLE and not np.isnan(row["value"])]
+    found = [
+        row for row in table.filter(wanted).to_pylist() if row["column"] != ALL_ROWS and not np.isnan(row["value"])
+    ]
     return min(found, key=lambda row: sign * (row["value"] if np.isnan(row[better]) else row[better]), default=None)
 
 
@@ -155,7 +157,7 @@ class MeasuredSlices:
             raise ValueError(f"no column {absent[0]!r} to slice or group by: there are {', '.join(rows.column_names)}")
         truth, scores = checked(rows["label"].to_numpy(), rows[settings.model].to_numpy())
         bootstrap = ClusterBootstrap(rows[settings.unit].to_numpy(), settings.repeats, settings.seed)
-        whole = Slicing(WHOLE, (WHOLE,), np.zeros(len(truth), dtype=np.int64))
+        whole = Slicing(ALL_ROWS, (ALL_ROWS,), np.zeros(len(truth), dtype=np.int64))
         cut = [slicing(name, rows[name]) for name in dict.fromkeys(columns)]
         slicings = [whole, *(each for each in cut if each.names)]
         blocks = [_Block.of(each, truth, scores, scores >= settings.threshold, bootstrap) for each in slicings]

@@ -22,13 +22,13 @@ from scipy.stats import binom
 from mlguide_assets.define.loading import load_problem
 from mlguide_assets.define.policies import Exploration, Policies, Policy
 from mlguide_assets.deploy.actions import generic_action
-from mlguide_assets.deploy.batch import PREDICTIONS
 from mlguide_assets.deploy.choices import Choosing, plan_choices
 from mlguide_assets.deploy.propensities import Scores, propensities
 from mlguide_assets.experiment.off_policy.planned import planned_decisions, policy_value
 from mlguide_assets.prepare.simulator import generate, truth
 from mlguide_assets.prepare.simulator.plans import NO_PLANS, WITHHOLD, Plans
 from mlguide_assets.prepare.simulator.world import World
+from mlguide_assets_tests.deploy.plans import PREDICTIONS_SCHEMA
 
 PROBLEM = load_problem("planeswalker")
 EXPLORING = Choosing(PROBLEM.decision, Exploration(share=0.2), Policies(champion=0.5, random=0.25, generic=0.25))
@@ -104,7 +104,9 @@ def _predictions(
     columns = {"user_id": users, "email_id": emails, "probability": risks}
     columns |= {"decision": np.where(risks < THRESHOLD, "send", "withhold")}
     columns |= {name: [value] * len(risks) for name, value in same.items()}
-    return pa.table({name: pa.array(columns[name], PREDICTIONS.field(name).type) for name in PREDICTIONS.names})
+    return pa.table(
+        {name: pa.array(columns[name], PREDICTIONS_SCHEMA.field(name).type) for name in PREDICTIONS_SCHEMA.names}
+    )
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ ORDERS = problem_of(
 SCHEMAS: dict[str, pa.Schema] = {
     "batch_predictions": batch.predictions_schema(IDS),
     "best_email_per_user": batch.predictions_schema(IDS),
-    "request_faults": fault_landing.FAULTS,
+    "request_faults": fault_landing.FAULTS_SCHEMA,
     "promotion_decisions": history._SCHEMA,
     "prediction_log": landing.log_schema(PROBLEM.decision),
     "send_plan": choices.plan_schema(IDS),

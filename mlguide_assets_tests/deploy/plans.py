@@ -15,7 +15,7 @@ NOW = datetime(2024, 4, 19, 22, 30)
 
 THRESHOLD = 0.04
 IDS = pa.schema([("user_id", pa.int64()), ("email_id", pa.int64())])
-PREDICTIONS, PLAN = predictions_schema(IDS), plan_schema(IDS)
+PREDICTIONS_SCHEMA, PLAN = predictions_schema(IDS), plan_schema(IDS)
 
 
 def predictions_of(risks: npt.NDArray[np.float64], *, version: str = "7") -> pa.Table:
@@ -31,4 +31,6 @@ def predictions_of(risks: npt.NDArray[np.float64], *, version: str = "7") -> pa.
         "feature_time": [datetime.combine(DAY, datetime.min.time())] * risks.size,
         "run_id": ["scoring"] * risks.size,
     }
-    return pa.table({name: pa.array(values[name], PREDICTIONS.field(name).type) for name in PREDICTIONS.names})
+    return pa.table(
+        {name: pa.array(values[name], PREDICTIONS_SCHEMA.field(name).type) for name in PREDICTIONS_SCHEMA.names}
+    )

@@ -18,7 +18,7 @@ from mlguide_assets.prepare.features.state import entity_state, features_of_choi
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.storage import load_facts
-from mlguide_assets_tests.deploy.plans import IDS, PREDICTIONS
+from mlguide_assets_tests.deploy.plans import IDS, PREDICTIONS_SCHEMA
 from mlguide_assets_tests.deploy.scores import saved
 from mlguide_assets_tests.samples import THEMES, USERS, Tables, sample_problem
 from mlguide_assets_tests.train.sends import PROBLEM, replaced
@@ -119,7 +119,7 @@ def test_the_decision_follows_from_the_champions_threshold(predictions: pa.Table
 
 
 def test_every_row_says_by_what_and_as_of_when(predictions: pa.Table) -> None:
-    assert predictions.schema.equals(PREDICTIONS)
+    assert predictions.schema.equals(PREDICTIONS_SCHEMA)
     assert pc.unique(predictions["scoring_date"]).to_pylist() == [DAY]
     assert pc.unique(predictions["feature_time"]).to_pylist() == [AS_OF]
     assert pc.unique(predictions["model_version"]).to_pylist() == ["7"]
@@ -152,7 +152,7 @@ def test_the_order_of_the_users_does_not_matter(
 def test_without_a_champion_there_is_nothing(users: pa.Table, emails: pa.Table, tmp_path: Path) -> None:
     nothing = scored(users, emails, None)
     assert nothing.num_rows == 0
-    assert nothing.schema.equals(PREDICTIONS)
+    assert nothing.schema.equals(PREDICTIONS_SCHEMA)
     assert Lake(tmp_path).write_partition("batch_predictions", str(DAY), nothing).rows == 0
 
 
@@ -161,7 +161,7 @@ def test_without_users_or_emails_there_is_nothing(users: pa.Table, emails: pa.Ta
     for one, other in ((users.slice(0, 0), emails), (users, emails.slice(0, 0))):
         nothing = scored(one, other, current)
         assert nothing.num_rows == 0
-        assert nothing.schema.equals(PREDICTIONS)
+        assert nothing.schema.equals(PREDICTIONS_SCHEMA)
 
 
 def test_writing_a_day_twice_is_writing_it_once(

@@ -15,7 +15,7 @@ from mlguide_assets.define.promotion import Canary, Experimenting, Gate
 from mlguide_assets.define.training import Evaluation, Metric
 from mlguide_assets.deploy.comparison import Incomparable, Past, compare_scores, compare_with_champion
 from mlguide_assets.deploy.criteria import (
-    CANARY,
+    CANARY_CRITERION,
     EXPERIMENT,
     PARITY_DIFFERENCE,
     Criterion,
@@ -318,8 +318,8 @@ def test_a_model_that_passed_goes_live_by_canary_after_its_experiment_and_before
 
     assert verdict() == "waiting"
     assert verdict(shipped) == "canary"
-    assert verdict(shipped, experiment(passed=True, name=CANARY)) == "waiting"
-    assert verdict(shipped, experiment(passed=False, name=CANARY)) == "kept"
+    assert verdict(shipped, experiment(passed=True, name=CANARY_CRITERION)) == "waiting"
+    assert verdict(shipped, experiment(passed=False, name=CANARY_CRITERION)) == "kept"
     # Without a champion there is nobody to go back to.
     assert verdict(contested=False) == "waiting"
     assert conclude(OFFLINE, (), STRICT.model_copy(update={"canary": Canary()}), contested=False).verdict == "promoted"

@@ -14,7 +14,7 @@ from mlguide_assets.deploy.bundle import Bundle, champion, metadata_of
 from mlguide_assets.deploy.landing import log_schema
 from mlguide_assets.observe.champion_watch import compare
 from mlguide_assets.observe.data_drift import check_days
-from mlguide_assets.observe.drift_table import TRAFFIC, WHOLE
+from mlguide_assets.observe.drift_table import TRAFFIC, WHOLE_DAY
 from mlguide_assets.observe.landed import LANDED_DAYS
 from mlguide_assets.observe.model_performance import ESTIMATED, REALISED, watch_performance
 from mlguide_assets.observe.new_days import days_to_check, last_of_reference
@@ -89,7 +89,7 @@ def test_performance_drift_and_the_watch_follow_the_problem(house: OtherHouse, b
     rows = found.table.to_pylist()
     assert {row["source"] for row in rows} == {plural}
     assert {row["column"] for row in rows}.isdisjoint({*problem.decision.keys, "matured_at"})
-    assert any(row["column"] == WHOLE and row["rows"] == known[day]["decisions"] for row in rows)
+    assert any(row["column"] == WHOLE_DAY and row["rows"] == known[day]["decisions"] for row in rows)
     assert {row["window_days"] for row in rows} == {1}
     assert plural != TRAFFIC
     said = [same.reason, *(row["reason"] or "" for row in rows)]
@@ -119,7 +119,7 @@ def test_small_days_are_tested_together_once_they_are_enough(house: OtherHouse, 
 
 def verdict_of(drift: pa.Table) -> dict[str, Any]:
     """The verdict on a day's decisions."""
-    (row,) = [row for row in drift.to_pylist() if row["column"] == WHOLE]
+    (row,) = [row for row in drift.to_pylist() if row["column"] == WHOLE_DAY]
     return row
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from mlguide_assets.observe.data_drift import SCHEMA, DayDrift, DaySample, drift_of_day, profile_of
 from mlguide_assets.observe.domain_classifier import Separation
-from mlguide_assets.observe.drift_table import TOGETHER, TRAFFIC, VOLUME, WHOLE
+from mlguide_assets.observe.drift_table import TOGETHER, TRAFFIC, VOLUME, WHOLE_DAY
 from mlguide_assets.observe.drift_windows import DriftWindow
 from mlguide_assets.observe.model_performance import watch_performance
 from mlguide_assets.prepare.simulator.world import World
@@ -75,7 +75,7 @@ def test_the_price_of_a_day_is_what_its_scores_say(replay: Replay, day: pa.Table
     usual = np.dot(score.costs, score.counts) / score.rows
     expected = 1000 * (expected_costs(riskier["probability"].to_numpy(), replay.problem.costs).mean() - usual)
     found = drift_on(replay, riskier)
-    (whole,) = [row for row in found.table.to_pylist() if row["column"] == WHOLE]
+    (whole,) = [row for row in found.table.to_pylist() if row["column"] == WHOLE_DAY]
     assert whole["cost_effect"] == pytest.approx(expected, rel=0.25)
     assert whole["cost_effect"] > 0
     assert "per 1,000 decisions" in whole["reason"]
@@ -86,7 +86,7 @@ def test_the_classifier_has_a_row_and_can_warn_of_a_day(replay: Replay, day: pa.
     found = drift_on(replay, day, together=Separation(auc, tuple(np.linspace(0.49, 0.51, 60))))
     rows = {row["column"]: row for row in found.table.to_pylist()}
     assert (rows[TOGETHER]["level"], rows[TOGETHER]["statistic"]) == (level, auc)
-    assert rows[WHOLE]["level"] == found.level == level
+    assert rows[WHOLE_DAY]["level"] == found.level == level
     assert ("A classifier separates the day" in found.sentence) is (level == "warn")
 
 
@@ -119,7 +119,7 @@ def test_a_concept_shift_is_seen_by_the_gap_and_not_by_the_features(tmp_path: Pa
 
 def test_a_day_like_the_others_is_none(replay: Replay, day: pa.Table) -> None:
     levels = levels_of(replay, day, earlier=(day.num_rows,) * 6)
-    assert levels[f"{SENDS}.{WHOLE}"] == levels[f"{SENDS}.{VOLUME}"] == "none"
+    assert levels[f"{SENDS}.{WHOLE_DAY}"] == levels[f"{SENDS}.{VOLUME}"] == "none"
     assert "subject" not in str(levels)
 
 
@@ -136,7 +136,7 @@ def test_outcomes_that_are_missing_once_they_should_be_known_call_for_action(rep
 
 def test_a_full_day_of_unseen_categories_calls_for_action(replay: Replay, day: pa.Table) -> None:
     levels = levels_of(replay, replaced(day, "country", ["ZZ"] * day.num_rows))
-    assert levels[f"{SENDS}.country"] == levels[f"{SENDS}.{WHOLE}"] == "act"
+    assert levels[f"{SENDS}.country"] == levels[f"{SENDS}.{WHOLE_DAY}"] == "act"
 
 
 def test_other_users_call_for_action(replay: Replay, day: pa.Table) -> None:
@@ -151,18 +151,18 @@ def test_a_column_that_is_gone_calls_for_action(replay: Replay, day: pa.Table) -
 def test_a_day_with_few_sends_is_not_tested_but_its_volume_is(replay: Replay, day: pa.Table) -> None:
     levels = levels_of(replay, day.slice(0, 20), earlier=(600,) * 6)
     assert levels[f"{SENDS}.age"] == "too_few"
-    assert levels[f"{SENDS}.{VOLUME}"] == levels[f"{SENDS}.{WHOLE}"] == "act"
+    assert levels[f"{SENDS}.{VOLUME}"] == levels[f"{SENDS}.{WHOLE_DAY}"] == "act"
 
 
 def test_a_day_without_sends_is_reported(replay: Replay, day: pa.Table) -> None:
-    assert levels_of(replay, day.slice(0, 0), earlier=(600,) * 6)[f"{SENDS}.{WHOLE}"] == "act"
+    assert levels_of(replay, day.slice(0, 0), earlier=(600,) * 6)[f"{SENDS}.{WHOLE_DAY}"] == "act"
 
 
 def test_what_the_api_was_asked_is_evaluated_by_itself(replay: Replay, day: pa.Table) -> None:
     asked = replaced(day, "gender", ["male"] * day.num_rows).drop_columns(["unsubscribed", "matured_at", "subject"])
     levels = levels_of(replay, day, traffic=asked)
-    assert levels[f"{TRAFFIC}.gender"] == levels[f"{TRAFFIC}.{WHOLE}"] == "act"
-    assert levels[f"{SENDS}.{WHOLE}"] == "none"
+    assert levels[f"{TRAFFIC}.gender"] == levels[f"{TRAFFIC}.{WHOLE_DAY}"] == "act"
+    assert levels[f"{SENDS}.{WHOLE_DAY}"] == "none"
 
 
 def test_a_champion_of_before_drift_was_watched_has_no_reference(replay: Replay, tmp_path: Path) -> None:

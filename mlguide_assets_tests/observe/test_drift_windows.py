@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mlguide_assets.observe.data_drift import SCHEMA
-from mlguide_assets.observe.drift_table import DATA_DRIFT, WHOLE, is_tested, last_verdict, verdicts, waiting
+from mlguide_assets.observe.drift_table import DATA_DRIFT, WHOLE_DAY, is_tested, last_verdict, verdicts, waiting
 from mlguide_assets.observe.drift_windows import expected_day, signature_of, window_of
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.small_tables import small_table
@@ -78,7 +78,7 @@ def test_of_small_days_as_many_are_read_as_two_verdicts_take(tmp_path: Path) -> 
     lake, days = Lake(tmp_path), [AFTER + timedelta(days=at) for at in range(1, 71)]
     for at, day in enumerate(days, start=1):
         level = "act" if at in (10, 40, 65) else "too_few"
-        row = {"day": day.isoformat(), "source": "sends", "column": WHOLE, "level": level, "reason": f"Day {at}."}
+        row = {"day": day.isoformat(), "source": "sends", "column": WHOLE_DAY, "level": level, "reason": f"Day {at}."}
         lake.write_partition(DATA_DRIFT, day.isoformat(), small_table([row], SCHEMA))
     assert [row["reason"] for row in verdicts(lake) if is_tested(row)] == ["Day 40.", "Day 65."]
     assert (last_verdict(lake)["reason"], waiting(lake)) == ("Day 65.", "Day 70.")

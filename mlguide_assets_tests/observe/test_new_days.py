@@ -11,7 +11,7 @@ from mlguide_assets.deploy.bundle import Bundle
 from mlguide_assets.errors import InputError
 from mlguide_assets.observe import new_days
 from mlguide_assets.observe.data_drift import SCHEMA
-from mlguide_assets.observe.drift_table import WHOLE
+from mlguide_assets.observe.drift_table import WHOLE_DAY
 from mlguide_assets.observe.new_days import days_of_run, days_to_check, last_landed_day
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.lake.small_tables import small_table
@@ -56,7 +56,7 @@ class House:
         """Check what is due."""
         for day, sign in days_to_check(self.home, self.lake, PROBLEM, today=today).items():
             row = {"day": day.isoformat(), "model_version": self.champion, "signature": sign}
-            row |= {"source": "sends", "column": WHOLE, "level": "none"}
+            row |= {"source": "sends", "column": WHOLE_DAY, "level": "none"}
             self.lake.write_partition("data_drift", day.isoformat(), small_table([row], SCHEMA))
 
 

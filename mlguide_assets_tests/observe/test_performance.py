@@ -27,7 +27,7 @@ from mlguide_assets.observe.tallies import MEASURES
 from mlguide_assets.observe.windows import SCHEMA
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.train.metrics import brier_rows, log_loss_rows, point
-from mlguide_assets.train.slices import WHOLE
+from mlguide_assets.train.slices import ALL_ROWS
 from mlguide_assets_tests.observe.days import FIRST, World, sends
 
 THRESHOLD = 0.05
@@ -39,7 +39,7 @@ def realised_of(rows: pa.Table, **changed: Any) -> pa.Table:
     return realised(rows, **asked)
 
 
-def column(table: pa.Table, metric: str, window: int = 1, *, of: str = WHOLE) -> dict[str, Any]:
+def column(table: pa.Table, metric: str, window: int = 1, *, of: str = ALL_ROWS) -> dict[str, Any]:
     """The columns of one metric of the whole, or of a slice, in order of days."""
     asked = pc.and_(pc.equal(table["metric"], metric), pc.equal(table["window_days"], window))
     if "slice" in table.column_names:
@@ -64,7 +64,7 @@ def expected_of(rows: pa.Table, threshold: float = THRESHOLD) -> dict[str, float
     }
 
 
-def values(table: pa.Table, day: date, window: int, of: str = WHOLE) -> dict[str, float]:
+def values(table: pa.Table, day: date, window: int, of: str = ALL_ROWS) -> dict[str, float]:
     asked = [row for row in table.to_pylist() if (row["day"], row["window_days"], row["slice"]) == (day, window, of)]
     return {row["metric"]: row["value"] for row in asked}
 
@@ -84,7 +84,7 @@ def test_values_are_scikit_learns_on_each_day_window_and_slice() -> None:
     for last, window in product((2, 5, 6), (1, 3)):
         end = date(2024, 3, last)
         inside = rows.filter(pc.and_(pc.greater(day, end - timedelta(window)), pc.less_equal(day, end)))
-        for name, part in [(WHOLE, inside), ("Elves", inside.filter(pc.equal(inside["theme"], "Elves")))]:
+        for name, part in [(ALL_ROWS, inside), ("Elves", inside.filter(pc.equal(inside["theme"], "Elves")))]:
             assert values(table, end, window, name) == pytest.approx(expected_of(part), abs=1e-12)
             counted = column(table, "brier", window, of=name)
             at = list(counted["day"]).index(np.datetime64(end))
@@ -373,7 +373,7 @@ REFERENCE = Estimate(0.76, 0.75, 0.77)
 def performing(value: float, low: float, high: float, metric: str = "roc_auc", days: int = 1) -> pa.Table:
     """Realised performance that got so far on the last day, and was perfect before."""
     rows = [
-        {"day": FIRST + timedelta(day), "window_days": 7, "column": WHOLE, "slice": WHOLE, "rows": 9000}
+        {"day": FIRST + timedelta(day), "window_days": 7, "column": ALL_ROWS, "slice": ALL_ROWS, "rows": 9000}
         | {"positives": 210.0, "metric": metric, "value": 1.0, "low": 1.0, "high": 1.0, "supported": True}
         for day in range(days)
     ]

@@ -22,10 +22,10 @@ from mlguide_assets.train.fairness import FAIRNESS_METRICS, LARGEST_DIFFERENCE, 
 from mlguide_assets.train.metrics import confusion, point
 from mlguide_assets.train.slice_plots import slice_plot
 from mlguide_assets.train.slices import (
+    ALL_ROWS,
     GAP,
     SCHEMA,
     SLICE_METRICS,
-    WHOLE,
     SliceSettings,
     slice_gaps,
     slice_metrics,
@@ -160,7 +160,7 @@ def test_each_slice_is_measured_as_if_it_were_alone(table: pa.Table) -> None:
     assert set(table["metric"].to_pylist()) == set(SLICE_METRICS)
     labels, scores = SENDS["label"].to_numpy() == 1, SENDS["xgboost"].to_numpy()
     country = np.array(SENDS["country"].to_pylist())
-    for column, name, inside in (("country", "DE", country == "DE"), (WHOLE, WHOLE, np.full(len(labels), True))):
+    for column, name, inside in (("country", "DE", country == "DE"), (ALL_ROWS, ALL_ROWS, np.full(len(labels), True))):
         found = {metric: row(table, column, name, metric) for metric in SLICE_METRICS}
         expected = {
             "roc_auc": point("roc_auc", labels[inside], scores[inside]),
@@ -176,7 +176,7 @@ def test_each_slice_is_measured_as_if_it_were_alone(table: pa.Table) -> None:
 
 def test_slices_of_a_column_hold_every_row_once(table: pa.Table) -> None:
     auc = table.filter(pc.equal(table["metric"], "roc_auc"))
-    for column in (WHOLE, *COLUMNS):
+    for column in (ALL_ROWS, *COLUMNS):
         of_column = auc.filter(pc.equal(auc["column"], column))
         assert pc.sum(of_column["rows"]).as_py() == SENDS.num_rows
         assert pc.sum(of_column["positives"]).as_py() == pc.sum(SENDS["label"]).as_py()
@@ -205,13 +205,13 @@ def test_the_slice_that_the_model_knows_little_of_is_the_worst(table: pa.Table) 
     assert worst is not None
     assert gap is not None
     assert (worst["column"], worst["slice"]) == (gap["column"], gap["slice"]) == ("country", "DE")
-    whole = row(table, WHOLE, WHOLE, "roc_auc")["value"]
+    whole = row(table, ALL_ROWS, ALL_ROWS, "roc_auc")["value"]
     assert gap["value"] == pytest.approx(worst["value"] - whole)
     assert gap["high"] < -0.02
     by_loss = worst_slice(table, "log_loss")
     assert by_loss is not None
     supported = table.filter(pc.and_(table["supported"], pc.equal(table["metric"], "log_loss")))
-    assert by_loss["low"] == max(each["low"] for each in supported.to_pylist() if each["column"] != WHOLE)
+    assert by_loss["low"] == max(each["low"] for each in supported.to_pylist() if each["column"] != ALL_ROWS)
     with pytest.raises(ValueError, match="unknown metric 'auc'"):
         worst_slice(table, "auc")
 
@@ -350,7 +350,7 @@ def test_one_user_constant_scores_and_no_columns() -> None:
     slice_plot(table, "user")
     alone = SENDS.drop_columns("user_id").append_column("user_id", pa.array(["only"] * SENDS.num_rows))
     assert np.isnan(measured(alone, ["group"], repeats=20)["high"].to_numpy()).all()
-    assert set(measured(SENDS, [], repeats=20)["column"].to_pylist()) == {WHOLE}
+    assert set(measured(SENDS, [], repeats=20)["column"].to_pylist()) == {ALL_ROWS}
     assert compared(SENDS, [], repeats=20).num_rows == treated(SENDS, [], repeats=20).num_rows - 5 == 0
 
 

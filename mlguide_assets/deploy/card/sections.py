@@ -16,7 +16,7 @@ from mlguide_assets.deploy.promises import promise
 from mlguide_assets.train.fairness import LARGEST_DIFFERENCE
 from mlguide_assets.train.figures import estimate
 from mlguide_assets.train.metrics import METRICS
-from mlguide_assets.train.slices import GAP, WHOLE
+from mlguide_assets.train.slices import ALL_ROWS, GAP
 from mlguide_assets.train.storage import model_name
 
 PICTURES = {
@@ -178,7 +178,7 @@ def slices(inputs: CardInputs, problem: Problem) -> str:
         calibration = found.get((column, name, "calibration_gap"))
         rows.append(
             (
-                f"all {many}" if column == WHOLE else f"{column} {name}",
+                f"all {many}" if column == ALL_ROWS else f"{column} {name}",
                 auc["rows"],
                 auc["positives"],
                 estimate(auc) if auc["supported"] else f"too few {plural(problem.decision.unit)}",
@@ -203,7 +203,7 @@ def fairness(inputs: CardInputs, problem: Problem) -> str:
         )
     metrics = ("withheld_share", "true_positive_rate", "false_positive_rate", "calibration_gap")
     found = {(r["column"], r["slice"], r["metric"]): r for r in inputs.groups}
-    groups = [key[:2] for key in found if key[2] == "withheld_share" and key[0] != WHOLE]
+    groups = [key[:2] for key in found if key[2] == "withheld_share" and key[0] != ALL_ROWS]
     table = _table(
         ("group", problem.decision.plural, *(metric.replace("_", " ") for metric in metrics)),
         (

@@ -25,7 +25,7 @@ from mlguide_assets.deploy.serving.answers import ServiceState
 from mlguide_assets.deploy.serving.api import Api, api_of
 from mlguide_assets.deploy.serving.describing import ProblemWords
 from mlguide_assets.deploy.serving.examples import ids_of, instant_of, request_examples
-from mlguide_assets.deploy.serving.faults import FAULTS, add_faults
+from mlguide_assets.deploy.serving.faults import FAULT_RESPONSES, add_faults
 from mlguide_assets.deploy.serving.guarding import App, Guard, Shortcut
 from mlguide_assets.deploy.serving.listing import List, row_type
 from mlguide_assets.deploy.serving.messages import longest, purpose
@@ -145,7 +145,7 @@ def _add_predictions(app: FastAPI, api: Api) -> None:
         # FastAPI reads what a body must be from the annotation.
         route.__annotations__["body"] = Annotated[body_type, Body()]
         route.__doc__ = purpose(api.problem)[path]
-        app.post(path, responses={200: {"model": answered}, **FAULTS}, tags=["predictions"])(route)
+        app.post(path, responses={200: {"model": answered}, **FAULT_RESPONSES}, tags=["predictions"])(route)
 
 
 async def _answered(prediction_request: PredictionRequest, request: Request) -> Response:
@@ -206,12 +206,12 @@ def _add_list(app: FastAPI, list_: List, id_: Any) -> None:
     some = "the newest first" if list_.chosen else f"or, without one, some {list_.table} with many events"
     listed.__doc__ = f"{list_.table.capitalize()} to pick from: those whose id starts with a text, {some}."
     row = row_type(list_, id_)
-    responses = {200: {"model": list_of(row)}, **FAULTS}
+    responses = {200: {"model": list_of(row)}, **FAULT_RESPONSES}
     app.get(f"/{list_.table}", name=list_.table, responses=responses, tags=["lists"])(listed)
 
 
 def _add_operations(app: FastAPI, api: Api) -> None:
-    @app.get("/problem", response_model=ProblemWords, responses=FAULTS, tags=["operations"])
+    @app.get("/problem", response_model=ProblemWords, responses=FAULT_RESPONSES, tags=["operations"])
     async def problem() -> ProblemWords:
         """What is decided, about what, and how it is called: what the playground is drawn from."""
         return api.words

@@ -11,7 +11,7 @@ from mlguide_assets.deploy.serving.answers import Fault
 from mlguide_assets.deploy.serving.invalid import in_words, place_of
 from mlguide_assets.deploy.serving.request import RefusedError
 
-FAULTS: dict[int | str, dict[str, Any]] = {
+FAULT_RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"model": Fault, "description": text}
     for status, text in {
         400: "The request, or the JSON in it, cannot be read.",

@@ -21,7 +21,7 @@ LATENCY = Histogram(
     ["problem", "path"],
     buckets=(0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1, 2, 5),
 )
-PREDICTIONS = Counter(
+PREDICTION_COUNTER = Counter(
     "mlguide_predictions_total", "Predictions in answers.", ["problem", "model_version", "prediction"]
 )
 SHADOWED = Counter(
@@ -66,7 +66,7 @@ class Metrics:
 
     def count_predictions(self, version: str, prediction: str, number: int) -> None:
         """Count what a model version answered, by class."""
-        PREDICTIONS.labels(self._problem, version, prediction).inc(number)
+        PREDICTION_COUNTER.labels(self._problem, version, prediction).inc(number)
 
     def count_shadowed(self, outcome: str, number: int) -> None:
         """Count predictions in the shadow: logged, dropped or failed."""

@@ -11,11 +11,11 @@ from mlguide_assets.experiment.off_policy.log import PolicyLog
 from mlguide_assets.statistics.arrays import Floats, Integers
 from mlguide_assets.train.propensity import effective_sample_size
 
-MINIMUM_EVENTS = 25
+MINIMUM_EFFECTIVE_EVENTS = 25
 """Effective units with each outcome. With 7 of them, intervals of 95 % covered the truth in 82 % of 300 simulated
 logs; with 40, in 96 %."""
 
-MINIMUM_EFFECTIVE = 2 * MINIMUM_EVENTS
+MINIMUM_EFFECTIVE = 2 * MINIMUM_EFFECTIVE_EVENTS
 """Effective rows, and effective units: fewer cannot hold the minimum of both outcomes."""
 
 TOLERANCE = 0.05
@@ -110,10 +110,10 @@ def refusal(found: Diagnostics) -> str | None:
             f"The weights leave as much information as {kinds[kind]:,.1f} {kind} of equal weight, of {found.rows:,} "
             f"logged rows; at least {MINIMUM_EFFECTIVE} are needed."
         )
-    elif found.effective_events < MINIMUM_EVENTS:
+    elif found.effective_events < MINIMUM_EFFECTIVE_EVENTS:
         reasons.append(
             f"Outcomes other than the most common one leave as much information as {found.effective_events:,.1f} units "
-            f"of equal weight; at least {MINIMUM_EVENTS} are needed."
+            f"of equal weight; at least {MINIMUM_EFFECTIVE_EVENTS} are needed."
         )
     shares = {"row": found.max_weight_share, "unit": found.max_unit_share}
     kind = max(shares, key=lambda name: shares[name])

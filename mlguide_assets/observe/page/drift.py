@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any
 
 from mlguide_assets.define.decision import counted
-from mlguide_assets.observe.drift_table import TOGETHER, TRAFFIC, VOLUME, WHOLE, is_tested
+from mlguide_assets.observe.drift_table import TOGETHER, TRAFFIC, VOLUME, WHOLE_DAY, is_tested
 from mlguide_assets.observe.page.heat_map import LEVEL_NAMES, Cell, HeatRow, heat_map, key
 from mlguide_assets.observe.page.markup import Html, folded, joined, paragraph, table, tag
 from mlguide_assets.observe.page.report_data import ReportData, Rows
@@ -13,7 +13,7 @@ from mlguide_assets.observe.page.wording import State, badge
 from mlguide_assets.statistics.missing import nan_if_none
 
 STATES: Mapping[str, State] = {"act": "bad", "warn": "careful", "none": "good", "too_few": "none"}
-_NAMES = {WHOLE: "the day as a whole", VOLUME: "number of rows", TOGETHER: "columns together"}
+_NAMES = {WHOLE_DAY: "the day as a whole", VOLUME: "number of rows", TOGETHER: "columns together"}
 _MOST_LISTED = 200
 
 
@@ -41,7 +41,7 @@ def _heading(source: str) -> str:
 
 def last_verdicts(rows: Rows, source: str) -> list[Mapping[str, Any]]:
     """The verdict on the last day of a source that was tested, and that on the newest where it was not."""
-    whole = sorted((row for row in rows if row["source"] == source and row["column"] == WHOLE), key=_day)
+    whole = sorted((row for row in rows if row["source"] == source and row["column"] == WHOLE_DAY), key=_day)
     tested = [row for row in whole if is_tested(row)][-1:]
     return tested + [row for row in whole[-1:] if not is_tested(row)]
 
@@ -77,7 +77,7 @@ def _by_feature(rows: Rows) -> list[HeatRow]:
         cell = Cell(row["level"], None if psi != psi else psi, row["reason"] or "")
         cells.setdefault(row["column"], {})[date.fromisoformat(row["day"])] = cell
         importance[row["column"]] = nan_if_none(row["importance"])
-    order = {WHOLE: 0, VOLUME: 1, TOGETHER: 2}
+    order = {WHOLE_DAY: 0, VOLUME: 1, TOGETHER: 2}
     names = sorted(cells, key=lambda name: (order.get(name, len(order)), -_or_zero(importance[name]), name))
     return [HeatRow(_NAMES.get(name, name), _about(name, importance[name]), cells[name]) for name in names]
 
@@ -101,7 +101,7 @@ def _reports(report: ReportData) -> Iterable[Html]:
 
 def _findings(rows: Rows) -> Html:
     """What the colours say, for those who want to read it: the newest first, the worst of a day first."""
-    found = [row for row in rows if row["level"] in ("warn", "act") and row["column"] != WHOLE]
+    found = [row for row in rows if row["level"] in ("warn", "act") and row["column"] != WHOLE_DAY]
     found.sort(key=lambda row: (row["day"], row["level"] == "act"), reverse=True)
     cells = [
         [

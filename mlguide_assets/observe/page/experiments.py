@@ -10,9 +10,8 @@ from mlguide_assets.observe.page.charts import Chart, Point, Series, drawn, lege
 from mlguide_assets.observe.page.markup import Html, joined, paragraph, table, tag
 from mlguide_assets.observe.page.report_data import ReportData
 from mlguide_assets.observe.page.wording import State, badge, sentence
+from mlguide_assets.statistics.comparison import NO_EFFECT
 from mlguide_assets.statistics.missing import nan_if_none
-
-NO_EFFECT = 1.0
 
 VERDICTS: Mapping[str, tuple[State, str]] = {
     "ship": ("good", "ship"),

@@ -16,7 +16,7 @@ from mlguide_assets.observe.page.wording import State, badge, instant, percent
 from mlguide_assets.statistics.missing import nan_if_none
 from mlguide_assets.train.figures import estimate, number
 from mlguide_assets.train.metrics import METRICS
-from mlguide_assets.train.slices import WHOLE
+from mlguide_assets.train.slices import ALL_ROWS
 
 BASE_RATE = "base_rate"
 """What concept drift moves first, and everybody understands."""
@@ -39,7 +39,7 @@ class Followed:
 
     @classmethod
     def of(cls, report: ReportData, metric: str) -> "Followed":
-        whole = [[row for row in rows if row["column"] == WHOLE] for rows in (report.performance, report.estimate)]
+        whole = [[row for row in rows if row["column"] == ALL_ROWS] for rows in (report.performance, report.estimate)]
         realised, estimated, gaps = (_points(rows, metric, report.window_days) for rows in (*whole, report.gaps))
         title = METRICS[metric].title if metric in METRICS else f"Share of {report.plural} with a positive outcome"
         is_trusted = report.trusted.get(metric, True)

@@ -11,7 +11,7 @@ from mlguide_assets.observe.page.scales import Scale, around
 from mlguide_assets.observe.page.wording import percent
 from mlguide_assets.statistics.missing import nan_if_none
 from mlguide_assets.train.figures import estimate
-from mlguide_assets.train.slices import WHOLE
+from mlguide_assets.train.slices import ALL_ROWS
 
 _WIDTH, _HEIGHT = 150, 18
 
@@ -30,7 +30,7 @@ def slices_section(report: ReportData) -> Html:
         nan_if_none(row[bound]) for row in primary.values() for bound in ("value", "low", "high") if row["supported"]
     ]
     scale = Scale(*around(bounds), 4, _WIDTH - 4)
-    whole = next((nan_if_none(row["value"]) for (column, _), row in primary.items() if column == WHOLE), math.nan)
+    whole = next((nan_if_none(row["value"]) for (column, _), row in primary.items() if column == ALL_ROWS), math.nan)
     header = ("slice", report.plural, "positives", report.primary.title, "", "rate, realised", report.above_done)
     cells = [_row(name, found[name], row, scale, whole, report) for name, row in primary.items()]
     window = report.window(day)
@@ -52,7 +52,7 @@ def _row(
 ) -> list[Html | str]:
     column, value = name
     return [
-        f"all {report.plural}" if column == WHOLE else f"{column}: {value}",
+        f"all {report.plural}" if column == ALL_ROWS else f"{column}: {value}",
         f"{row['rows']:,}",
         f"{row['positives']:,.0f}",
         tag("span", estimate(row), class_="figure") if row["supported"] else f"too few {plural(report.unit)}",

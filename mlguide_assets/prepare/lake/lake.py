@@ -28,7 +28,7 @@ from mlguide_assets.prepare.lake.erasure import Change, ChangeNotes, rewrite
 from mlguide_assets.prepare.lake.failures import naming_lost_files
 from mlguide_assets.prepare.lake.opening import open_stores
 from mlguide_assets.prepare.lake.session import Session
-from mlguide_assets.prepare.lake.snapshots import WHOLE, DataFile, History, MissingTableError, Snapshot
+from mlguide_assets.prepare.lake.snapshots import UNPARTITIONED, DataFile, History, MissingTableError, Snapshot
 from mlguide_assets.settings import LakePlace
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ class Lake:
     def write(self, table: str, data: TableLike) -> Snapshot:
         """Replace a table. Equal content keeps the current snapshot."""
         with self._changes.locked(table) as begun:
-            return self._publish(begun, {WHOLE: data}, lambda _, written: written)
+            return self._publish(begun, {UNPARTITIONED: data}, lambda _, written: written)
 
     def write_partition(self, table: str, key: str, data: TableLike) -> Snapshot:
         """Replace one partition of a table and keep the others. Idempotent."""

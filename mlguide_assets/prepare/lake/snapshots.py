@@ -9,7 +9,7 @@ from typing import Any
 
 from mlguide_assets.errors import InputError
 
-WHOLE = "all"
+UNPARTITIONED = "all"
 """The key of the only partition of a table that is not partitioned."""
 
 

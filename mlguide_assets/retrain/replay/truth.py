@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.training import Costs
 from mlguide_assets.deploy.actions import generic_action
+from mlguide_assets.deploy.batch import PREDICTIONS
 from mlguide_assets.instants import midnight
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.simulator.plans import Plans
@@ -22,7 +23,6 @@ from mlguide_assets.prepare.simulator.world import World
 from mlguide_assets.prepare.sources.followed_plans import followed_plans
 from mlguide_assets.statistics.arrays import Floats
 
-PREDICTIONS = "batch_predictions"
 PER = 1000
 
 

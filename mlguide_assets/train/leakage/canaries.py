@@ -22,14 +22,14 @@ from mlguide_assets.train.some_units import (
     timestamps,
 )
 
-CANARY = "leakage canary"
+CANARY_VALUE = "leakage canary"
 """The category of events, and of entities, that are in no decision's past."""
 
 
 def with_canary_values(problem: Problem) -> Problem:
     """The problem in which canaries, too, are counted where a declaration counts value by value."""
     declared = {
-        name: each.model_copy(update={"values": (*split_values(name, each, problem), CANARY)})
+        name: each.model_copy(update={"values": (*split_values(name, each, problem), CANARY_VALUE)})
         if each.split and _is_category(each, problem)
         else each
         for name, each in problem.features.declared.items()
@@ -135,7 +135,7 @@ class _Planting:
         if isinstance(predict, PredictEvent) and event.event == predict.each:
             changes[predict.label.column] = [predict.label.positive] * rows
         if number:
-            changes |= {column: [CANARY] * rows for column in _counted(self.problem, event.event)}
+            changes |= {column: [CANARY_VALUE] * rows for column in _counted(self.problem, event.event)}
         return changes
 
     def entities(self, name: str, table: EntityTable) -> list[pa.Table]:
@@ -150,7 +150,9 @@ class _Planting:
         times = {event.at for event in self.problem.schema.event_tables.values() if event.own_time is None}
         told_by = [time for time in table.columns if f"{table.entity}.{time}" in times]
         later = {time: timestamps(np.full(len(ids), self.last + 1 + number)) for time in told_by}
-        marked = {column: [CANARY] * len(ids) for column in _counted(self.problem, table.entity)} if number else {}
+        marked = (
+            {column: [CANARY_VALUE] * len(ids) for column in _counted(self.problem, table.entity)} if number else {}
+        )
         return replaced(rows, {table.key: ids, **later, **marked})
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mlguide_assets.deploy.fault_landing import FAULTS, REQUEST_FAULTS, land_faults
+from mlguide_assets.deploy.fault_landing import FAULTS_SCHEMA, REQUEST_FAULTS, land_faults
 from mlguide_assets.deploy.fault_log import FaultCounter, files_by_day, read_counts
 from mlguide_assets.deploy.landing import KEPT_DAYS
 from mlguide_assets.prepare.lake.lake import Lake
@@ -29,7 +29,7 @@ def lake(tmp_path: Path) -> Lake:
 
 def rows(lake: Lake) -> list[tuple[date, str, int, int]]:
     table = lake.read_arrow(REQUEST_FAULTS)
-    assert table.schema == FAULTS
+    assert table.schema == FAULTS_SCHEMA
     return [tuple(row.values()) for row in table.to_pylist()]  # type: ignore[misc]
 
 

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from mlguide_assets.observe.alerting import gap_alert
-from mlguide_assets.observe.drift_table import WHOLE
+from mlguide_assets.observe.drift_table import WHOLE_DAY
 from mlguide_assets.observe.page.page import SECTIONS, page
 from mlguide_assets.observe.page.report_data import Champion, ReportData
 from mlguide_assets_tests.observe.page.knowing import (
@@ -220,8 +220,8 @@ def test_a_champion_of_whom_nothing_was_measured_is_reported_as_such() -> None:
 
 
 def test_days_that_wait_to_be_tested_are_said_beside_the_last_verdict() -> None:
-    tested = {**drifted(day_of(9), WHOLE, "act", None), "reason": "25 days together: it has drifted."}
-    waits = {**drifted(day_of(1), WHOLE, "too_few", None), "reason": "No verdict: 40 sends so far."}
+    tested = {**drifted(day_of(9), WHOLE_DAY, "act", None), "reason": "25 days together: it has drifted."}
+    waits = {**drifted(day_of(1), WHOLE_DAY, "too_few", None), "reason": "No verdict: 40 sends so far."}
     known = replace(EMPTY, champion=Champion("12", NOW.isoformat()), drift=[tested, waits])
     for section in ("state", "drift"):
         assert f"{day_of(9)}: {tested['reason']} {day_of(1)}: {waits['reason']}" in said(known, section)
