@@ -91,7 +91,7 @@ def _mark(check: HealthCheck) -> Text:
 
 
 def _effects(found: Analysis, design: Design) -> Table:
-    table = Table("effect", "values", f"change ({100 * (1 - design.alpha):.4g}% CI)", "result")
+    table = Table("effect", "values", f"change ({100 * (1 - design.alpha):.4g} % CI)", "result")
     table.columns[0].min_width = 20
     table.columns[2].no_wrap = True
     for each in found.results:

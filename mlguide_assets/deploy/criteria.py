@@ -73,8 +73,8 @@ def beats_base_rate(replicates: Replicates, model: str, problem: Problem) -> Cri
     side = "worse" if gain.value < 0 else "better"
     reason = (
         f"{METRICS[metric].title} is {abs(gain.value):.4f} {side} than the base rate "
-        f"(95 % CI of the gain {gain.low:.4f} to {gain.high:.4f}); "
-        f"the whole interval {'is' if passed else 'must be'} above gate.min_gain = {minimum:g}."
+        f"({gain.ci('+.4f')}); the whole "
+        f"interval {'is' if passed else 'must be'} above gate.min_gain = {minimum:g}."
     )
     return Criterion("beats_base_rate", gain.value, gain.low, gain.high, minimum, passed, reason)
 
@@ -134,8 +134,8 @@ def beats_champion(comparison: Comparison | Incomparable | None, problem: Proble
     passed = bool(difference.low > least)
     found = (
         f"{METRICS[metric].title} {abs(difference.value):.4f} {'better' if difference.value >= 0 else 'worse'} than "
-        f"version {comparison.version}, the champion (paired 95 % CI {difference.low:+.4f} to "
-        f"{difference.high:+.4f}), on {comparison.rows:,} {comparison.which}"
+        f"version {comparison.version}, the champion (paired {difference.ci('+.4f')}), on {comparison.rows:,} "
+        f"{comparison.which}"
     )
     detectable = comparison.minimum_detectable_difference(metric)
     if not detectable and not difference.value:
@@ -165,7 +165,7 @@ def is_calibrated(error: Estimate, by_chance: Estimate, problem: Problem) -> Cri
     explained = f", and chance alone explains up to {limit:.4f}" if limit > allowed else ""
     fix = "" if passed else " Look at the plot of calibration, and for features that grow with the calendar."
     reason = (
-        f"Calibration error (ECE) is {error.value:.4f} (95 % CI {error.low:.4f} to {error.high:.4f}); "
+        f"Calibration error (ECE) is {error.value:.4f} ({error.ci('.4f')}); "
         f"{by_chance.value:.4f} is expected by chance (gate.max_calibration_error = {allowed:g}{explained}).{fix}"
     )
     return Criterion("is_calibrated", error.value, error.low, error.high, limit, passed, reason)
@@ -177,12 +177,13 @@ def no_slice_is_much_worse(slices: pa.Table, problem: Problem) -> Criterion:
     if worst is None:
         reason = f"No slice has {_least(problem)}: none is tested."
         return Criterion("no_slice_is_much_worse", None, None, None, -limit, True, reason)
-    gap, low, high = worst["value"], worst["low"], worst["high"]
+    gap = Estimate(worst["value"], worst["low"], worst["high"])
     reason = (
-        f"Worst slice: {worst['column']} {worst['slice']}, ROC AUC {gap:+.4f} from the overall value "
-        f"(95 % CI {low:+.4f} to {high:+.4f}, corrected for the number of slices); gate.max_slice_gap = {limit:g}."
+        f"Worst slice: {worst['column']} {worst['slice']}, ROC AUC {gap.value:+.4f} from the overall value "
+        f"({gap.ci('+.4f')}, corrected for the number of slices); gate.max_slice_gap = {limit:g}."
     )
-    return Criterion("no_slice_is_much_worse", gap, low, high, -limit, not high < -limit, reason)
+    passed = not gap.high < -limit
+    return Criterion("no_slice_is_much_worse", gap.value, gap.low, gap.high, -limit, passed, reason)
 
 
 def treats_groups_alike(groups: pa.Table, limit: float, problem: Problem) -> Criterion:
@@ -196,12 +197,12 @@ def treats_groups_alike(groups: pa.Table, limit: float, problem: Problem) -> Cri
         reason = f"No sensitive column has two groups with {_least(problem)}: none is tested."
         return Criterion("treats_groups_alike", None, None, None, limit, True, reason)
     worst = max(tested, key=lambda row: float(row["value"]))
+    gap = Estimate(worst["value"], worst["low"], worst["high"])
     reason = (
-        f"The groups of {worst['column']} are at or above the threshold at rates that differ by {worst['value']:.4f} "
-        f"(95 % CI {worst['low']:.4f} to {worst['high']:.4f}); gate.max_group_gap = {limit:g}."
+        f"The groups of {worst['column']} are at or above the threshold at rates that differ by {gap.value:.4f} "
+        f"({gap.ci('.4f')}); gate.max_group_gap = {limit:g}."
     )
-    passed = not worst["low"] > limit
-    return Criterion("treats_groups_alike", worst["value"], worst["low"], worst["high"], limit, passed, reason)
+    return Criterion("treats_groups_alike", gap.value, gap.low, gap.high, limit, not gap.low > limit, reason)
 
 
 def _least(problem: Problem) -> str:

@@ -7,6 +7,7 @@ from math import isnan
 from mlguide_assets.experiment.design import Design
 from mlguide_assets.experiment.results import Effect, Verdict, p_text
 from mlguide_assets.experiment.skewness import BLOCK_SKEW, what_is_needed
+from mlguide_assets.statistics.intervals import Estimate
 
 
 @dataclass(frozen=True)
@@ -61,20 +62,17 @@ def _decide_arm(results: Sequence[Effect], design: Design) -> Decision:
 def described(estimate: Effect, design: Design) -> str:
     """The effect in words, relative where that has an interval.
 
-    It reads like: 'B': converted is 12.0% higher than in 'A' (95% CI +5.1% to +19.4%, p = 0.0004).
+    It reads like: 'B': converted is 12.0% higher than in 'A' (95 % CI +5.1% to +19.4%, p = 0.0004).
     """
-    change, low, high = (getattr(estimate.ratio, name) - 1 for name in ("value", "low", "high"))
-    if isnan(low):
-        change, low, high = (getattr(estimate.difference, name) for name in ("value", "low", "high"))
-        size, between = f"{abs(change):.4g}", f"{low:+.4g} to {high:+.4g}"
-    else:
-        size, between = f"{abs(change):.1%}", f"{low:+.1%} to {high:+.1%}"
-    direction = "higher than" if change > 0 else "lower than" if change < 0 else "different from"
+    ratio, change, spec = estimate.ratio, estimate.difference, ".4g"
+    if not isnan(ratio.low):
+        change, spec = Estimate(ratio.value - 1, ratio.low - 1, ratio.high - 1), ".1%"
+    direction = "higher than" if change.value > 0 else "lower than" if change.value < 0 else "different from"
     p = estimate.p if estimate.p_adjusted is None else estimate.p_adjusted
     adjusted = ", adjusted" if p != estimate.p else ""
     return (
-        f"{estimate.variant!r}: {estimate.metric} is {size} {direction} in {design.control!r} "
-        f"({100 * (1 - design.alpha):.4g}% CI {between}, {p_text(p)}{adjusted})"
+        f"{estimate.variant!r}: {estimate.metric} is {abs(change.value):{spec}} {direction} in {design.control!r} "
+        f"({change.ci(f'+{spec}', level=1 - design.alpha)}, {p_text(p)}{adjusted})"
     )
 
 

@@ -266,8 +266,8 @@ def _reason(
         return f"Its {title} is not tested: {counts}, come from too few {units}."
     found = (
         f"{title} {current.value:.4f} over {over}, {abs(difference.value):.4f} "
-        f"{'worse' if difference.value < 0 else 'better'} than the {reference.value:.4f} at training (95 % interval "
-        f"{difference.low:+.4f} to {difference.high:+.4f})"
+        f"{'worse' if difference.value < 0 else 'better'} than the {reference.value:.4f} at training "
+        f"({difference.ci('+.4f')})"
     )
     if verdict == "dropped":
         return f"It dropped: {found}, significantly more than the {max_drop:g} allowed."

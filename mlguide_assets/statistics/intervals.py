@@ -17,6 +17,18 @@ class Estimate:
     low: float
     high: float
 
+    def ci(self, spec: str, *, level: float = 0.95) -> str:
+        """The interval as every sentence writes it.
+
+        Args:
+            spec: the format of both bounds.
+            level: the one that it was computed for.
+
+        >>> Estimate(0.0289, 0.0213, 0.0394).ci("+.4f")
+        '95 % CI +0.0213 to +0.0394'
+        """
+        return f"{100 * level:.4g} % CI {self.low:{spec}} to {self.high:{spec}}"
+
 
 def percentile_interval(value: float, replicates: npt.ArrayLike, level: float = 0.95) -> Estimate:
     """The central `level` of bootstrap replicates (repeats,), see `percentile_bounds`.

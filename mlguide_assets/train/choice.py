@@ -144,4 +144,4 @@ def _named(model: str) -> str:
 
 
 def _gain(metric: str, gain: Estimate) -> str:
-    return f"{METRICS[metric].title} {gain.value:+.4f}, paired 95 % interval {gain.low:+.4f} to {gain.high:+.4f}"
+    return f"{METRICS[metric].title} {gain.value:+.4f}, paired {gain.ci('+.4f')}"

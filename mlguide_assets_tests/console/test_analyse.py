@@ -77,7 +77,7 @@ def test_the_tables_say_what_decided(folder: Path) -> None:
     assert "+60.0% (" in out
     assert "+3 pp (" in out
     assert "guardrail" in out
-    assert "Ship 'new'. 'new': paid is 60.0% higher than in 'old' (95% CI +" in out
+    assert "Ship 'new'. 'new': paid is 60.0% higher than in 'old' (95 % CI +" in out
     assert "is adjusted for earlier: CUPED took out" in out
 
 

@@ -67,7 +67,7 @@ def test_it_says_what_was_found_as_the_contract_has_it() -> None:
     assert result["difference"]["value"] == pytest.approx(-80 / 3000)
     assert result["ratio"]["value"] == pytest.approx(220 / 300)
     assert result["ratio"]["low"] < result["ratio"]["value"] < result["ratio"]["high"] < 1
-    assert found["reason"].startswith("'B': lost is 26.7% lower than in 'A' (95% CI -")
+    assert found["reason"].startswith("'B': lost is 26.7% lower than in 'A' (95 % CI -")
 
 
 def test_rows_of_a_unit_are_made_one() -> None:
@@ -157,7 +157,7 @@ def test_a_change_relative_to_what_may_be_zero_is_told_in_the_units_of_the_metri
     rows = arms(BETTER, profit={name: generator.normal(0.001, 1.0, 3000) for name in NAMED})
     rows["profit"] -= rows.groupby("arm")["profit"].transform("mean") - rows["arm"].map({"A": 1e-4, "B": 0.1})
     found = run(rows, metrics=(Metric("profit", "mean"),), guardrails=(Guardrail("lost", 0.1, better="lower"),))
-    assert found.reason.startswith("'B': profit is 0.0999 higher than in 'A' (95% CI +0.049")
+    assert found.reason.startswith("'B': profit is 0.0999 higher than in 'A' (95 % CI +0.049")
     ratio = found.as_json()["results"][0]["ratio"]
     assert (ratio["value"], ratio["low"], ratio["high"]) == (pytest.approx(1000), None, None)
     guarded = run(rows, guardrails=(Guardrail("profit", 0.5, "mean", "higher", relative=True),))

@@ -395,14 +395,14 @@ def test_dropped_only_where_all_of_the_interval_is_below() -> None:
     assert dropped.difference.low == pytest.approx(-0.06 - np.hypot(0.02, 0.01))
     assert dropped.reason == (
         "It dropped: ROC AUC 0.7000 over the 7 days to 2024-03-08, 0.0600 worse than the 0.7600 at training (95 % "
-        "interval -0.0824 to -0.0376), significantly more than the 0.02 allowed."
+        "CI -0.0824 to -0.0376), significantly more than the 0.02 allowed."
     )
     assert of(0.70, 0.64, 0.76).verdict == "holds", "it may be chance"
     assert of(0.735, 0.73, 0.74).verdict == "holds", "worse for sure, but perhaps by less than allowed"
     assert of(0.75, 0.74, 0.76).reason.endswith("; the drop is not significantly larger than the 0.02 allowed.")
     assert of(0.80, 0.79, 0.81).reason == (
         "It holds: ROC AUC 0.8000 over the 7 days to 2024-03-08, 0.0400 better than the 0.7600 at training (95 % "
-        "interval +0.0259 to +0.0541)."
+        "CI +0.0259 to +0.0541)."
     ), "there is no drop of which anything could be said"
     earlier = check_performance(
         performing(0.7, 0.68, 0.72, days=3), metric="roc_auc", reference=REFERENCE, max_drop=0.02, day=FIRST

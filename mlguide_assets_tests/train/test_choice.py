@@ -42,7 +42,7 @@ def test_what_only_trees_can_learn_makes_xgboost_the_candidate() -> None:
     choice = chosen(training_rows(interaction=True))
     assert choice.model == "xgboost"
     assert choice.reason.startswith("The candidate is xgboost: it is better than l")
-    assert "paired 95 % interval +" in choice.reason
+    assert "paired 95 % CI +" in choice.reason
 
 
 def test_where_a_linear_model_is_as_good_it_is_preferred() -> None:

@@ -75,15 +75,15 @@ class Staleness:
     @property
     def loss_per_30_days(self) -> str:
         """The slope in one sentence."""
-        value, low, high = (self.per_30_days.value, self.per_30_days.low, self.per_30_days.high)
-        if np.isnan([value, low, high]).any():
+        cost = self.per_30_days
+        if np.isnan([cost.value, cost.low, cost.high]).any():
             return "The history is too short to measure what age costs a model"
-        interval = f"(95 %: {low:.4f} to {high:.4f})"
-        if low > 0:
-            return f"Every 30 days without retraining cost {value:.4f} ROC AUC {interval}"
-        if high < 0:
-            return f"Every 30 days without retraining won {-value:.4f} ROC AUC (95 %: {-high:.4f} to {-low:.4f})"
-        return f"The cost of age is not significant: {value:.4f} ROC AUC per 30 days {interval}"
+        if cost.low > 0:
+            return f"Every 30 days without retraining cost {cost.value:.4f} ROC AUC ({cost.ci('.4f')})"
+        if cost.high < 0:
+            won = Estimate(-cost.value, -cost.high, -cost.low)
+            return f"Every 30 days without retraining won {won.value:.4f} ROC AUC ({won.ci('.4f')})"
+        return f"The cost of age is not significant: {cost.value:.4f} ROC AUC per 30 days ({cost.ci('.4f')})"
 
 
 def staleness_curve(rows: pa.Table, problem: Problem, *, recipe: Recipe, report: Report = lambda _: None) -> Staleness:

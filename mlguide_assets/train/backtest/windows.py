@@ -202,7 +202,7 @@ def _window_reason(
         return "The whole history is learned from: it would be too short if any of it were left out."
     named = chosen if chosen != ALL else max(others, key=lambda window: gains[window.name][-1].value)
     gain, title = gains[named.name][-1], metric_named(metric).title
-    figures = f"{gain.value:+.4f} {title} ({100 * level:.3g} % interval {gain.low:+.4f} to {gain.high:+.4f})"
+    figures = f"{gain.value:+.4f} {title} ({gain.ci('+.4f', level=level)})"
     if chosen == ALL:
         return f"The whole history is learned from: no window gains significantly; the best is {named.name}, {figures}."
     return f"The window {named.name} is learned from: it gains significantly over the whole history, {figures}."

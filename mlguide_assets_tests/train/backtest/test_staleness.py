@@ -77,15 +77,15 @@ def test_a_retrained_model_knows_only_what_had_matured_when_its_period_began() -
     [
         (
             Estimate(0.002, 0.001, 0.003),
-            "Every 30 days without retraining cost 0.0020 ROC AUC (95 %: 0.0010 to 0.0030)",
+            "Every 30 days without retraining cost 0.0020 ROC AUC (95 % CI 0.0010 to 0.0030)",
         ),
         (
             Estimate(-0.002, -0.003, -0.001),
-            "Every 30 days without retraining won 0.0020 ROC AUC (95 %: 0.0010 to 0.0030)",
+            "Every 30 days without retraining won 0.0020 ROC AUC (95 % CI 0.0010 to 0.0030)",
         ),
         (
             Estimate(0.002, -0.001, 0.005),
-            "The cost of age is not significant: 0.0020 ROC AUC per 30 days (95 %: -0.0010 to 0.0050)",
+            "The cost of age is not significant: 0.0020 ROC AUC per 30 days (95 % CI -0.0010 to 0.0050)",
         ),
     ],
 )
