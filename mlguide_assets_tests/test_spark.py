@@ -38,8 +38,8 @@ from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.spark.session import open_spark
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.storage import load_facts
+from mlguide_assets_tests.deploy.plans import EVERYTHING, arms
 from mlguide_assets_tests.deploy.scores import saved
-from mlguide_assets_tests.deploy.test_policies import EVERYTHING, arms
 from mlguide_assets_tests.other_tables import ORDERS, problem_of, write_orders
 from mlguide_assets_tests.prepare.features import naive, random_problems
 from mlguide_assets_tests.prepare.features.by_definition import (

@@ -6,8 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from mlguide_assets.define.policies import POLICIES, Policies
 from mlguide_assets.deploy.batch import predictions_schema
 from mlguide_assets.deploy.choices import plan_schema
+from mlguide_assets.deploy.policies import assigned_schema
 
 DAY = date(2024, 4, 20)
 NOW = datetime(2024, 4, 19, 22, 30)
@@ -16,6 +18,7 @@ NOW = datetime(2024, 4, 19, 22, 30)
 THRESHOLD = 0.04
 IDS = pa.schema([("user_id", pa.int64()), ("email_id", pa.int64())])
 PREDICTIONS_SCHEMA, PLAN = predictions_schema(IDS), plan_schema(IDS)
+EVERYTHING = Policies(generic=0.1, champion=0.5, challenger=0.25, random=0.15)
 
 
 def predictions_of(risks: npt.NDArray[np.float64], *, version: str = "7") -> pa.Table:
@@ -34,3 +37,20 @@ def predictions_of(risks: npt.NDArray[np.float64], *, version: str = "7") -> pa.
     return pa.table(
         {name: pa.array(values[name], PREDICTIONS_SCHEMA.field(name).type) for name in PREDICTIONS_SCHEMA.names}
     )
+
+
+def arms(users: int, treated: dict[str, float]) -> pa.Table:
+    """The first users in an experiment whose arms, one per policy, have these weights."""
+    shares = {policy: treated.get(policy, 0.0) for policy in POLICIES}
+    policies = np.repeat(list(treated), np.round(np.array(list(treated.values())) * users).astype(int))
+    rows = [
+        {
+            "unit_id": unit,
+            "experiment": "content, version 1",
+            "arm": f"arm_{policy}",
+            "policy": policy,
+            "policy_shares": shares,
+        }
+        for unit, policy in enumerate(policies.tolist(), start=1)
+    ]
+    return pa.Table.from_pylist(rows, assigned_schema(pa.int64()))

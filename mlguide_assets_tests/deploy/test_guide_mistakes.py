@@ -26,8 +26,8 @@ from mlguide_assets.prepare.features.compiling import with_features
 from mlguide_assets.prepare.features.state import entity_state, features_of_choices
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate
+from mlguide_assets_tests.deploy.house import GOOD, NOISE, House
 from mlguide_assets_tests.deploy.serving.serving import House as Serving
-from mlguide_assets_tests.deploy.test_promotion import GOOD, NOISE, House
 from mlguide_assets_tests.samples import TABLES, Tables
 from mlguide_assets_tests.train.sends import PROBLEM
 

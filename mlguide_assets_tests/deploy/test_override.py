@@ -18,7 +18,7 @@ from mlguide_assets.deploy.override import promote, rollback
 from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate
-from mlguide_assets_tests.deploy.test_promotion import GOOD, NOISE, House
+from mlguide_assets_tests.deploy.house import GOOD, NOISE, House
 from mlguide_assets_tests.train.sends import PROBLEM
 
 

@@ -18,7 +18,7 @@ from mlguide_assets.deploy.planning import plan_day
 from mlguide_assets.deploy.policies import ASSIGNMENTS, assigned_schema, assigned_units
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake.lake import Lake
-from mlguide_assets_tests.deploy.plans import DAY, NOW, predictions_of
+from mlguide_assets_tests.deploy.plans import DAY, EVERYTHING, NOW, arms, predictions_of
 from mlguide_assets_tests.train.sends import PROBLEM
 
 USERS = 4000
@@ -26,7 +26,6 @@ RISKS = (0.01, 0.03, 0.02, 0.09, 0.035)
 """Of the emails 1 to 5; the champion holds the fourth to be too risky."""
 OTHER_RISKS = (0.05, 0.01, 0.02, 0.03, 0.06)
 """The challenger's: it would send the emails 2 to 4, best the second."""
-EVERYTHING = Policies(generic=0.1, champion=0.5, challenger=0.25, random=0.15)
 SHARE = 0.2
 GOLDEN = ["champion", "random", "generic", "champion", "champion", "champion"]
 
@@ -53,23 +52,6 @@ def plan(
         None if challenger is None else ibis.memtable(challenger),
     )
     return plan_choices(ibis.memtable(champion), choosing, day=day, planned_at=NOW, run_id="run").read_all()
-
-
-def arms(users: int, treated: dict[str, float]) -> pa.Table:
-    """The first users in an experiment whose arms, one per policy, have these weights."""
-    shares = {policy: treated.get(policy, 0.0) for policy in POLICIES}
-    policies = np.repeat(list(treated), np.round(np.array(list(treated.values())) * users).astype(int))
-    rows = [
-        {
-            "unit_id": unit,
-            "experiment": "content, version 1",
-            "arm": f"arm_{policy}",
-            "policy": policy,
-            "policy_shares": shares,
-        }
-        for unit, policy in enumerate(policies.tolist(), start=1)
-    ]
-    return pa.Table.from_pylist(rows, assigned_schema(pa.int64()))
 
 
 def verdict(planned: pa.Table) -> tuple[bool, str]:

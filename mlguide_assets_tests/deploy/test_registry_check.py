@@ -17,8 +17,8 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.storage import load_facts
+from mlguide_assets_tests.deploy.registered import register
 from mlguide_assets_tests.deploy.scores import saved
-from mlguide_assets_tests.deploy.test_registry import register
 from mlguide_assets_tests.train.sends import PROBLEM
 
 NOTHING: dict[str, Any] = {"params": {}, "metrics": {}, "tags": {}}

@@ -26,38 +26,13 @@ from mlguide_assets.experiment.specification import refuse_without_choice
 from mlguide_assets.prepare.decisions.rows import decision_rows
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.train.propensity import uniform_ratios
+from mlguide_assets_tests.experiment.coupons import COUPONS, offers
 from mlguide_assets_tests.experiment.files import parse, text
 from mlguide_assets_tests.experiment.worlds import DAY, START, started
 from mlguide_assets_tests.other_tables import PAYMENTS, problem_of
 
-COUPONS: dict[str, Any] = {
-    **{key: PAYMENTS[key] for key in ("statement", "hypothesis", "history_start", "costs")},
-    "name": "coupons",
-    "tables": {
-        "coupons": {"entity": "coupon", "key": "code", "static": True, "columns": {"kind": "category"}},
-        "offers": {
-            "event": "offer",
-            "at": "offered_on",
-            "of": {"coupon": "code", "customer": "client"},
-            "columns": {"left": "flag"},
-        },
-    },
-    "predict": {
-        "each": "offer",
-        "choose": "coupon",
-        "label": {"column": "left", "positive": "true", "negative": "false", "window": "3d", "ends_unit": True},
-    },
-    "features": {"declared": {"offers_7d": {"count": "offer", "by": "customer", "within": "7d"}}},
-}
 PROBLEM = problem_of(COUPONS, Path("nowhere"))
 CUSTOMERS, CODES = [f"c-{number:02}" for number in range(40)], ["A10", "B20", "C30"]
-
-
-def offers(*rows: tuple[str, str, datetime, bool | None]) -> pa.Table:
-    names = ("client", "code", "offered_on", "left")
-    types = [pa.string(), pa.string(), pa.timestamp("us"), pa.bool_()]
-    columns = zip(names, zip(*rows, strict=True), types, strict=True)
-    return pa.table({name: pa.array(column, kind) for name, column, kind in columns})
 
 
 @pytest.fixture

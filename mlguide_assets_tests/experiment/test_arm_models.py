@@ -20,10 +20,10 @@ from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.email_case import SEND_PLAN
 from mlguide_assets_tests.experiment.files import ON_CHALLENGER, PROBLEM, text
-from mlguide_assets_tests.experiment.test_looks import at_look
 from mlguide_assets_tests.experiment.worlds import (
     DAY,
     UNITS,
+    at_look,
     history,
     home_with_champion,
     plan,

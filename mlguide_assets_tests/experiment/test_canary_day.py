@@ -33,8 +33,8 @@ from mlguide_assets.experiment.tables import CANARY_STEPS
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate
+from mlguide_assets_tests.deploy.house import GOOD, House
 from mlguide_assets_tests.deploy.plans import predictions_of
-from mlguide_assets_tests.deploy.test_promotion import GOOD, House
 from mlguide_assets_tests.email_case import SEND_PLAN
 from mlguide_assets_tests.experiment.files import ON_CHALLENGER
 from mlguide_assets_tests.experiment.worlds import profiles, started

@@ -24,8 +24,8 @@ from mlguide_assets.experiment.publishing import eligibility_to_publish
 from mlguide_assets.experiment.started import Started
 from mlguide_assets.experiment.tables import EXPOSURES
 from mlguide_assets.prepare.lake.lake import Lake
+from mlguide_assets_tests.experiment.coupons import COUPONS, offers
 from mlguide_assets_tests.experiment.files import parse, text
-from mlguide_assets_tests.experiment.test_any_tables import COUPONS, offers
 from mlguide_assets_tests.experiment.worlds import DAY, START, started
 from mlguide_assets_tests.other_tables import problem_of
 

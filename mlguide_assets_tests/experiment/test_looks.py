@@ -15,7 +15,7 @@ from mlguide_assets.experiment.started import Started
 from mlguide_assets.experiment.tables import RESULTS
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets_tests.experiment.files import PROBLEM
-from mlguide_assets_tests.experiment.worlds import START, plan, profiles, sends, started
+from mlguide_assets_tests.experiment.worlds import START, at_look, plan, profiles, sends, started
 
 UNITS = 2000
 
@@ -40,10 +40,6 @@ def run_world(
     made = sends(*((unit, 1 + unit % 5, unit // 2 % 100 < lost[arm]) for unit, arm in arms.items()))
     tables = {"actions": ibis.memtable(made), "members": ibis.memtable(profiles(UNITS))}
     return take_looks(lake, PROBLEM, **tables, until=until, run_id="run")
-
-
-def at_look(begun: Started, number: int) -> datetime:
-    return datetime.combine(begun.look_days()[number - 1], datetime.min.time())
 
 
 def test_no_look_is_taken_before_its_day(lake: Lake) -> None:

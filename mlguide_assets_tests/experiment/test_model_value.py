@@ -29,8 +29,8 @@ from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.files import HOLDOUT
 from mlguide_assets.train.storage import load_facts
+from mlguide_assets_tests.deploy.house import GOOD, House
 from mlguide_assets_tests.deploy.scores import saved
-from mlguide_assets_tests.deploy.test_promotion import GOOD, House
 from mlguide_assets_tests.email_case import SEND_PLAN, by_name, send_features
 from mlguide_assets_tests.samples import Tables
 from mlguide_assets_tests.train.sends import PROBLEM, replaced

@@ -30,6 +30,10 @@ def started(lake: Lake, problem: Problem = PROBLEM, *, day: date = DAY, planned:
     return start(lake, which, text(**changes), first_day=day, planned_units=planned, who="person:me")
 
 
+def at_look(begun: Started, number: int) -> datetime:
+    return datetime.combine(begun.look_days()[number - 1], datetime.min.time())
+
+
 def plan(
     arms: dict[int, str | None],
     day: date = DAY,

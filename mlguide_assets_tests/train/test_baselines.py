@@ -14,7 +14,7 @@ from mlguide_assets.train.baselines import BASELINES, fit_base_rate, fit_baselin
 from mlguide_assets.train.calibration import log_odds
 from mlguide_assets.train.encoding import EncodedFeature, Encoding
 from mlguide_assets.train.linear import CategoryTerm, Linear, NumberTerm
-from mlguide_assets_tests.train.test_models import ENCODING, LABELS, MATRIX
+from mlguide_assets_tests.train.planted import ENCODING, LABELS, MATRIX
 
 
 def fitted(name: str, *rows: Any, **how: Any) -> Linear:

@@ -20,7 +20,7 @@ from mlguide_assets.train.folds import (
     rows_of_whole_units,
 )
 from mlguide_assets.train.split import Times
-from mlguide_assets_tests.train.test_split import WEEK, days
+from mlguide_assets_tests.train.times import WEEK, days
 
 # Half days over some weeks, so that many rows share an instant, with the borders of windows among them.
 HALF_DAYS = st.lists(st.integers(0, 120), min_size=1, max_size=120)

@@ -14,7 +14,7 @@ from mlguide_assets.train.baselines import fit_baselines
 from mlguide_assets.train.calibration import Calibration, log_odds, sigmoid
 from mlguide_assets.train.encoding import EncodedFeature, Encoding
 from mlguide_assets.train.linear import CategoryTerm, Linear, NumberTerm
-from mlguide_assets_tests.train.test_models import ENCODING, LABELS, MATRIX
+from mlguide_assets_tests.train.planted import ENCODING, LABELS, MATRIX
 
 LINE = Calibration(slope=0.5, intercept=-1.0)
 ENCODED = Encoding((EncodedFeature("theme", ("art", "food")), EncodedFeature("age")))

@@ -10,14 +10,7 @@ from hypothesis import strategies as st
 from mlguide_assets.errors import InputError
 from mlguide_assets.train.split import Times, split_by_days, split_by_time, split_decisions
 from mlguide_assets_tests.samples import sample_problem
-
-WEEK = timedelta(days=7)
-
-
-def days(*numbers: float) -> Times:
-    """Instants so many days after the first of January 2025."""
-    hours = np.round(np.array(numbers, dtype=np.float64) * 24).astype("timedelta64[h]")
-    return (np.datetime64("2025-01-01", "us") + hours).astype("datetime64[us]")
+from mlguide_assets_tests.train.times import WEEK, days
 
 
 def test_the_latest_share_of_the_rows_is_the_test() -> None:

@@ -9,7 +9,7 @@ from mlguide_assets.train.backtest.windows import ALL, WINDOWS, choose_window, d
 from mlguide_assets.train.recipe import TrainingWindow
 from mlguide_assets_tests.train.backtest.worlds import QUICK, RECENT, Risk, choice_in, noise, same, turning, world
 from mlguide_assets_tests.train.sends import PROBLEM, replaced
-from mlguide_assets_tests.train.test_split import days
+from mlguide_assets_tests.train.times import days
 
 
 def test_where_the_world_has_turned_the_recent_window_wins() -> None:

@@ -13,7 +13,7 @@ from mlguide_assets.train.backtest.staleness import Staleness, staleness_curve
 from mlguide_assets.train.backtest.windows import ALL, WindowChoice, choose_window
 from mlguide_assets.train.recipe import PARAMETERS, Recipe, TrainingWindow
 from mlguide_assets_tests.train.sends import PROBLEM
-from mlguide_assets_tests.train.test_split import days
+from mlguide_assets_tests.train.times import days
 
 Risk = Callable[[Floats, Floats], Floats]
 """Log-odds of each row (n,), from its age, standard normal, and its place in the history from 0 to 1."""
