@@ -6,6 +6,7 @@ seconds, and nothing of this package, which reads its environment when it is imp
 
 import multiprocessing
 import signal
+import socket
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
@@ -30,3 +31,10 @@ def in_two_processes(function: Callable[..., Any], *arguments: tuple[Any, ...]) 
 def is_killed(process: Any) -> bool:
     process.join(timeout=60)
     return bool(process.exitcode == -signal.SIGKILL)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

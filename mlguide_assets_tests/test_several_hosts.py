@@ -32,10 +32,11 @@ from mlguide_assets.deploy.landing import PREDICTION_LOG
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import DATABASE_VARIABLE, HOME_VARIABLE, LAKE_VARIABLE, Home
 from mlguide_assets_tests.commands import mlguide, python
-from mlguide_assets_tests.deploy.serving.serving import CLOCK, Server, free_port
+from mlguide_assets_tests.deploy.serving.serving import CLOCK, Server
 from mlguide_assets_tests.homes import THOROUGH
 from mlguide_assets_tests.object_store import ObjectServer
 from mlguide_assets_tests.postgres import PASSWORD, Postgres
+from mlguide_assets_tests.processes import free_port
 from mlguide_assets_tests.samples import sample_tables, write_sample
 
 pytestmark = [pytest.mark.slow, pytest.mark.daemon]

@@ -6,7 +6,6 @@ All on loopback and on this machine's cores, the client's work included. HOME is
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -29,6 +28,7 @@ from mlguide_assets.deploy.registry import MLFLOW_SETTINGS
 from mlguide_assets.deploy.routing import Arm, Route, write_routes
 from mlguide_assets.settings import Home
 from mlguide_assets.statistics.draws import SIZE
+from mlguide_assets_tests.processes import free_port
 
 ONE = '{"user_ids": [%d], "email_ids": [12]}'
 USERS = 14_000
@@ -71,7 +71,7 @@ def main(home: Home, folder: Path) -> dict[str, Any]:
 @contextmanager
 def served(home: Home, *flags: str) -> Iterator[tuple[str, subprocess.Popen[bytes], float]]:
     """The API of a home: its URL for predictions, its process, and the seconds until it was ready."""
-    port, script = _free_port(), str(Path(sys.executable).with_name("mlguide"))
+    port, script = free_port(), str(Path(sys.executable).with_name("mlguide"))
     start = time.perf_counter()
     command = [script, "serve", "--home", str(home.root), "--port", str(port), *flags]
     with _ready(command, f"http://127.0.0.1:{port}/readyz") as process:
@@ -111,7 +111,7 @@ def _mlflow_served(home: Home, place: Path, workers: int) -> Iterator[tuple[str,
     model = load_model(current.folder)
     mlflow.xgboost.save_model(model.booster, str(place), pip_requirements=["xgboost"])
     names = model.encoding.names
-    port, script = _free_port(), str(Path(sys.executable).with_name("mlflow"))
+    port, script = free_port(), str(Path(sys.executable).with_name("mlflow"))
     flags = {"-m": place, "--env-manager": "local", "-p": port, "-w": workers}
     command = [script, "models", "serve", *(str(part) for flag in flags.items() for part in flag)]
     with _ready(command, f"http://127.0.0.1:{port}/ping"):
@@ -215,12 +215,6 @@ def _megabytes(process: int) -> float:
     """Resident memory."""
     pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 if __name__ == "__main__":

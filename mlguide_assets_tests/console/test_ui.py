@@ -25,6 +25,7 @@ from mlguide_assets.prepare.run_lock import run_lock
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.deploy.serving.serving import eventually
 from mlguide_assets_tests.homes import copied
+from mlguide_assets_tests.processes import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +47,7 @@ NOT_IN_A_RUN = {"data_drift", "served_predictions"}
 
 def test_the_ui_shows_the_run_and_every_asset(sample_home: Path, tmp_path: Path) -> None:
     place = copied(sample_home, tmp_path / "place")
-    port = _free_port()
+    port = free_port()
     command = [str(Path(sys.executable).with_name("mlguide")), "ui", "--port", str(port), "--home", "home"]
     with subprocess.Popen(command, cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
@@ -106,13 +107,6 @@ def test_the_ui_shows_the_run_and_every_asset(sample_home: Path, tmp_path: Path)
     assert "unsubscribed_is_known" in checks
     for asset, check in (("send_features", "future_moves_no_past_row"), ("behaviour_results", "ids_do_not_matter")):
         assert check in {each["name"] for each in nodes[asset]["assetChecksOrError"]["checks"]}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _ask(port: int, query: str) -> Any:
@@ -206,7 +200,7 @@ def test_a_second_one_on_the_same_home_is_refused(tmp_path: Path) -> None:
         ui_lock(home, "http://127.0.0.1:3000"),
         pytest.raises(InputError, match=r"already works on .*, on http://127.0.0.1:3000 \(process \d+\)"),
     ):
-        serve(home, "127.0.0.1", _free_port())
+        serve(home, "127.0.0.1", free_port())
     with ui_lock(home, "http://127.0.0.1:3000"):
         pass
 

@@ -37,6 +37,7 @@ from mlguide_assets.train.files import CALIBRATION
 from mlguide_assets.train.storage import load_facts
 from mlguide_assets_tests.deploy.scores import saved
 from mlguide_assets_tests.email_case import send_features
+from mlguide_assets_tests.processes import free_port
 from mlguide_assets_tests.samples import EMAILS, Tables, sample_problem
 
 AS_OF = datetime(2024, 4, 20)
@@ -375,12 +376,6 @@ def point_by_hand(bundles: Path, version: str, role: str = "champion") -> None:
 def _put(path: Path, content: bytes) -> None:
     path.chmod(0o644)
     path.write_bytes(content)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _python(patches: Mapping[str, Mapping[str, float]]) -> list[str]:

@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 
 from mlguide_assets_tests.benchmarks.load import run
-from mlguide_assets_tests.deploy.serving.serving import Server, eventually, free_port
+from mlguide_assets_tests.deploy.serving.serving import Server, eventually
+from mlguide_assets_tests.processes import free_port
 
 ROUNDS, REQUESTS = 8, 50
 MANY, CLIENTS = 1500, 16

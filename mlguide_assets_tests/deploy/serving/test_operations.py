@@ -26,13 +26,13 @@ from mlguide_assets_tests.deploy.serving.serving import (
     Samples,
     Server,
     eventually,
-    free_port,
     gained,
     read_answer,
     request,
     sample,
     scrape,
 )
+from mlguide_assets_tests.processes import free_port
 
 ASKED = {"user_ids": [3, 5, 1000], "email_ids": [1, 2]}
 

@@ -24,10 +24,10 @@ from mlguide_assets_tests.deploy.serving.serving import (
     House,
     Server,
     eventually,
-    free_port,
     occupied,
     point_by_hand,
 )
+from mlguide_assets_tests.processes import free_port
 
 pytestmark = pytest.mark.slow
 
