@@ -17,7 +17,7 @@ import json
 import math
 import os
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -256,9 +256,3 @@ def read_noted(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return noted if isinstance(noted, dict) else {}
-
-
-def read_day(folder: Path, day: str) -> Iterable[dict[str, Any]]:
-    """All requests of a day."""
-    for path in segments(folder, day):
-        yield from read_segment(path)

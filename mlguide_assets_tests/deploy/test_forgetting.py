@@ -15,7 +15,7 @@ from mlguide_assets.define.loading import load_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.forgetting import Forgetting, Removal, Target, erase_from_file, erase_from_log, forget
 from mlguide_assets.deploy.online_store.sqlite import SqliteStore
-from mlguide_assets.deploy.prediction_log import LogWriter, read_day
+from mlguide_assets.deploy.prediction_log import LogWriter
 from mlguide_assets.deploy.reproduction import _refuse_forgotten
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.forgetting.erasing import Erasure
@@ -23,6 +23,7 @@ from mlguide_assets.prepare.forgetting.forget_list import Entity, ForgetList, en
 from mlguide_assets.prepare.lake.data_files import Partitions
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
+from mlguide_assets_tests.deploy.logged import read_day
 from mlguide_assets_tests.deploy.online_store.states import state_of_users
 
 PROBLEM = load_problem("planeswalker")

@@ -8,11 +8,12 @@ import pytest
 
 from mlguide_assets.deploy.fault_log import FaultCounter, files_by_day, read_counts
 from mlguide_assets.deploy.log_sharing import arrived_logs, change_stored_logs, log_folders, upload_logs
-from mlguide_assets.deploy.prediction_log import LogWriter, read_day, remove_unused, segments
+from mlguide_assets.deploy.prediction_log import LogWriter, remove_unused, segments
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare import shared_files
 from mlguide_assets.prepare.lake import bucket as bucket_module
 from mlguide_assets.settings import DATABASE_VARIABLE, HOME_VARIABLE, LAKE_VARIABLE, Home
+from mlguide_assets_tests.deploy.logged import read_day
 from mlguide_assets_tests.object_store import ObjectServer
 
 NOW = datetime(2026, 3, 2, 12)

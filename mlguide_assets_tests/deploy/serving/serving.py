@@ -27,7 +27,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import MANIFEST, export_bundle, set_champion
 from mlguide_assets.deploy.online_store.publishing import state_of
 from mlguide_assets.deploy.online_store.sqlite import SqliteStore
-from mlguide_assets.deploy.prediction_log import days, read_day
+from mlguide_assets.deploy.prediction_log import days
 from mlguide_assets.prepare.features.state import entity_state
 from mlguide_assets.prepare.files import replace_file
 from mlguide_assets.prepare.lake.lake import Lake
@@ -35,6 +35,7 @@ from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.files import CALIBRATION
 from mlguide_assets.train.storage import load_facts
+from mlguide_assets_tests.deploy.logged import read_day
 from mlguide_assets_tests.deploy.scores import saved
 from mlguide_assets_tests.email_case import send_features
 from mlguide_assets_tests.processes import free_port

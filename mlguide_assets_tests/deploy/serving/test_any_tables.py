@@ -14,13 +14,14 @@ from mlguide_assets.deploy.batch import features_to_score, ids_of, score
 from mlguide_assets.deploy.bundle import champion
 from mlguide_assets.deploy.landing import PREDICTION_LOG, land_log
 from mlguide_assets.deploy.online_store.store import Publication
-from mlguide_assets.deploy.prediction_log import days, read_day
+from mlguide_assets.deploy.prediction_log import days
 from mlguide_assets.deploy.serving.examples import instant_of, request_examples
 from mlguide_assets.instants import now_utc
 from mlguide_assets.observe.online_parity import online_parity, parity_verdict
 from mlguide_assets.prepare.features.building import tables_of
 from mlguide_assets.prepare.features.state import entity_state
 from mlguide_assets.train.storage import load_model
+from mlguide_assets_tests.deploy.logged import read_day
 from mlguide_assets_tests.deploy.serving.others import AS_OF, CARDS, SHOPS, OtherHouse, instant
 from mlguide_assets_tests.deploy.serving.serving import Client, Server
 

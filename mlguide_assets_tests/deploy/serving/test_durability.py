@@ -17,13 +17,13 @@ from mlguide_assets.deploy.prediction_log import (
     LogWriter,
     days,
     log_bytes,
-    read_day,
     read_segment,
     remove_unused,
     segments,
 )
 from mlguide_assets.deploy.serving.worker_state import ANSWERING
 from mlguide_assets.instants import now_utc
+from mlguide_assets_tests.deploy.logged import read_day
 from mlguide_assets_tests.deploy.serving.serving import Client, Hammer, House, Server, eventually
 from mlguide_assets_tests.samples import USERS
 

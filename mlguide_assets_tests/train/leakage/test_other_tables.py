@@ -202,9 +202,6 @@ def test_an_outcome_that_happens_when_its_parent_says_is_one_decision_with_and_w
     assert [alarm.message for alarm in alarms(Problem.model_validate(alone), features_from) if not alarm.passed] == []
 
 
-Leak = Callable[[ibis.Table, Tables], ibis.Value]
-
-
 def instead_of(name: str, leak: Callable[[ibis.Table, Tables], ibis.Table]) -> ComputeFeatures:
     """Features of which one is what `leak` makes of decisions and tables: the keys, and `leak`."""
 
