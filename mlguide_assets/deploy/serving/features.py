@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property, lru_cache
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -104,6 +105,11 @@ class FeaturePlan:
         self._places = {name: place for place, name in enumerate(self.names)}
         self._settable = frozenset(each.name for each in features if each.origin == "request")
 
+    @cached_property
+    def needs(self) -> tuple[Any, ...]:
+        """What is looked up for the model, and computed from it: equal for models that need the same."""
+        return self.names, self._entities, self._known, self._calendar
+
     def of_entity(self, noun: str, row: Row | None, at: int) -> Values:
         """What the state of an entity gives at an instant.
 
@@ -163,6 +169,12 @@ class FeaturePlan:
             raise _lacks(error.args[0]) from None
 
 
+@lru_cache(maxsize=8)
+def need_the_same(one: FeaturePlan, other: FeaturePlan) -> bool:
+    """Whether what is looked up for one of two models is what the other needs. Remembered: it is asked per request."""
+    return one.needs == other.needs
+
+
 def microseconds(instant: datetime) -> int:
     """Since 1970, UTC."""
     return (instant - _EPOCH) // _MICROSECOND
@@ -196,6 +208,6 @@ def _arranger(order: Sequence[int]) -> Callable[[Sequence[Any]], Values]:
 
 def _lacks(name: str) -> StoreError:
     return StoreError(
-        f"The online store has no feature {name!r}, which the champion was trained with: 'mlguide run' publishes those "
+        f"The online store has no feature {name!r}, which the model was trained with: 'mlguide run' publishes those "
         f"of the problem, or 'mlguide promote' a model that was trained for it."
     )

@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.online_store.remembered import Remembered
 from mlguide_assets.deploy.online_store.store import Id, OnlineStore, Snapshot, StoreError
 from mlguide_assets.deploy.prediction_log import CHAMPION, FALLBACK, ROUTED, LogError, LogWriter
 from mlguide_assets.deploy.routing import Met, Route
 from mlguide_assets.deploy.serving.answering import Reasons, Scored, answer, failure_line, log_line, meet, place_scores
-from mlguide_assets.deploy.serving.features import Features
+from mlguide_assets.deploy.serving.features import Features, need_the_same
 from mlguide_assets.deploy.serving.model import ServedModel
 from mlguide_assets.deploy.serving.reasons import top_reasons
 from mlguide_assets.deploy.serving.request import PredictionRequest, RefusedError, ResolvedRequest
@@ -44,6 +45,9 @@ class PendingRequest:
     request_id: str
     started: float = field(default_factory=perf_counter)
     resolved: ResolvedRequest | None = None
+    """What the champion needs."""
+    resolved_for: dict[str, ResolvedRequest] = field(default_factory=dict)
+    """By model version, what that model needs; the champion's is `resolved`. Without what cannot be looked up."""
     mets: Mapping[Id, Met] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     """By policy, the model versions that the arms of `mets` are answered by."""
@@ -57,6 +61,26 @@ class PendingRequest:
         """Whether the challenger answers for a unit."""
         met = self.mets.get(unit)
         return met is not None and met.policy == "challenger"
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What answers a batch. Read once: another may become champion meanwhile."""
+
+    champion: ServedModel
+    challenger: ServedModel | None
+    routes: Sequence[Route]
+
+    @property
+    def needs_two(self) -> bool:
+        """Whether the challenger needs other features than the champion."""
+        return self.challenger is not None and not need_the_same(self.challenger.plan, self.champion.plan)
+
+    def routes_of(self, pending: PendingRequest) -> list[Route]:
+        """The routes that a request can be answered by: none to a challenger that cannot be given what it needs."""
+        version = self.challenger.version if self.challenger else None
+        second = version if version in pending.resolved_for else None
+        return [route for route in self.routes if route.is_served_by(self.champion.version, second)]
 
 
 @dataclass(frozen=True)
@@ -101,26 +125,26 @@ class Service:
         self.routes: Sequence[Route] = ()
         self._resolver = Resolver(problem)
         self._store = store
+        self._said = ""
 
     def score(self, requests: Sequence[PendingRequest]) -> Draft | None:
         """Look up and score every request, or give it its refusal; None where all are refused."""
-        # Once: another may become champion while these are answered.
         model, challenger, routes = self.champion, self.challenger, self.routes
         try:
             if model is None:
                 raise RefusedError(503, NO_CHAMPION)
+            serving = Serving(model, challenger, routes)
             snapshot = self._snapshot()
+            snapshot = Remembered(snapshot) if serving.needs_two else snapshot
         except (RefusedError, StoreError) as error:
             for pending in requests:
                 pending.refusal = _refusal(error)
             return None
-        second = challenger.version if challenger else None
-        served = [route for route in routes if route.is_served_by(model.version, second)]
-        known = [pending for pending in requests if self._look_up(pending, snapshot, model, served)]
+        known = [pending for pending in requests if self._look_up(pending, snapshot, serving)]
         if not known:
             return None
         for pending in known:
-            pending.versions = {"champion": model.version, "challenger": second or model.version}
+            pending.versions = {"champion": model.version, "challenger": (challenger or model).version}
         self._score_requests(known, model, challenger)
         return self._draft(Answered(known, model, snapshot.publication.id))
 
@@ -146,12 +170,10 @@ class Service:
 
     def _scored_by(self, requests: Sequence[PendingRequest], model: ServedModel, variant: str) -> list[list[Scored]]:
         began = perf_counter()
+        resolved = [pending.resolved_for[model.version] for pending in requests]
         scored = [
-            place_scores(pending.resolved, scores.tolist(), self._reasons(pending, model), model, variant, pending.mets)
-            for pending, scores in zip(
-                requests, score_rows([pending.resolved for pending in requests], model), strict=True
-            )
-            if pending.resolved is not None
+            place_scores(each, scores.tolist(), _reasons(pending, each, model), model, variant, pending.mets)
+            for pending, each, scores in zip(requests, resolved, score_rows(resolved, model), strict=True)
         ]
         for pending in requests:
             pending.scoring[model.version] = perf_counter() - began
@@ -172,33 +194,45 @@ class Service:
             raise RefusedError(503, NO_FEATURES)
         return snapshot
 
-    def _look_up(
-        self, pending: PendingRequest, snapshot: Snapshot, model: ServedModel, routes: Sequence[Route]
-    ) -> bool:
+    def _look_up(self, pending: PendingRequest, snapshot: Snapshot, serving: Serving) -> bool:
         """Note the features of a request, and the arms that its units meet, or its refusal.
 
         A what-if is hypothetical: no unit meets an arm by it.
         """
         try:
-            resolved = self._resolver.resolve(pending.request, snapshot, model.plan)
-            if routes and not pending.request.what_if:
+            resolved = self._resolver.resolve(pending.request, snapshot, serving.champion.plan)
+            pending.resolved_for[serving.champion.version] = resolved
+            self._look_up_for_challenger(pending, snapshot, serving)
+            if not pending.request.what_if and (routes := serving.routes_of(pending)):
                 pending.mets = meet(resolved, routes, snapshot)
             pending.resolved = resolved
         except (RefusedError, StoreError) as error:
             pending.refusal = _refusal(error)
         return pending.resolved is not None
 
-    def _reasons(self, pending: PendingRequest, model: ServedModel) -> list[Reasons] | None:
-        if not pending.request.explain or pending.resolved is None:
-            return None
-        features, encoding = pending.resolved.features, model.model.encoding
-        if not features.cases:
-            return []
-        values = model.model.contributions(encoding.matrix_of_values(features.columns))
-        return [
-            top_reasons(encoding.names, features.row(row), values[row], model.words)
-            for row in range(len(features.cases))
-        ]
+    def _look_up_for_challenger(self, pending: PendingRequest, snapshot: Snapshot, serving: Serving) -> None:
+        """Note what the challenger needs: what the champion needs, or its own features.
+
+        Where these cannot be looked up, the request is answered as if there were no challenger. No arm is met by it,
+        so that nothing that the store lacks counts as an error of the challenger.
+        """
+        challenger, found = serving.challenger, pending.resolved_for
+        if challenger is None:
+            return
+        if not serving.needs_two:
+            found[challenger.version] = found[serving.champion.version]
+            return
+        try:
+            found[challenger.version] = self._resolver.resolve(pending.request, snapshot, challenger.plan)
+        except RefusedError:
+            # A what-if of what only the champion has.
+            return
+        except Exception as error:
+            said = f"the challenger, version {challenger.version}, is not asked: {error or type(error).__name__}"
+            # Once, not for each request.
+            if said != self._said:
+                _log.error("%s", said)
+            self._said = said
 
 
 def give(draft: Draft, log: LogWriter) -> bool:
@@ -215,20 +249,20 @@ def give(draft: Draft, log: LogWriter) -> bool:
     return True
 
 
-def score_rows(resolved: Sequence[ResolvedRequest | None], model: ServedModel) -> list[npt.NDArray[np.float64]]:
+def score_rows(resolved: Sequence[ResolvedRequest], model: ServedModel) -> list[npt.NDArray[np.float64]]:
     """The probabilities of the rows of each request, through one matrix for all.
 
     Args:
-        resolved: all looked up for one model, which need not be the one that scores.
+        resolved: all looked up for the model.
     """
-    parts = [each.features for each in resolved if each is not None]
+    parts = [each.features for each in resolved]
     if not any(features.cases for features in parts):
         return [np.empty(0) for _ in resolved]
     together = Features(parts[0].names)
     for features in parts:
         together.extend(features)
     scores = model.model.predict(model.model.encoding.matrix_of_values(together.columns))
-    ends = np.cumsum([len(each.features.cases) if each else 0 for each in resolved])
+    ends = np.cumsum([len(features.cases) for features in parts])
     return np.split(scores, ends[:-1])
 
 
@@ -238,7 +272,7 @@ def log_lines(answered: Answered, now: datetime) -> list[bytes]:
     return [
         log_line(
             pending.request,
-            pending.resolved,
+            pending.resolved_for[model.version],
             scored,
             model,
             request_id=pending.request_id,
@@ -248,7 +282,6 @@ def log_lines(answered: Answered, now: datetime) -> list[bytes]:
             scoring_ms=pending.scoring.get(model.version, 0.0) * 1000,
         )
         for pending in answered.requests
-        if pending.resolved is not None
         for model, scored in _by_model(pending.scored, answered.model)
     ]
 
@@ -289,6 +322,18 @@ def _failures(pending: PendingRequest, now: datetime) -> Iterator[bytes]:
             now=now,
             latency_ms=latency_ms,
         )
+
+
+def _reasons(pending: PendingRequest, resolved: ResolvedRequest, model: ServedModel) -> list[Reasons] | None:
+    if not pending.request.explain:
+        return None
+    features, encoding = resolved.features, model.model.encoding
+    if not features.cases:
+        return []
+    values = model.model.contributions(encoding.matrix_of_values(features.columns))
+    return [
+        top_reasons(encoding.names, features.row(row), values[row], model.words) for row in range(len(features.cases))
+    ]
 
 
 def _by_model(scored: Sequence[Scored], champion: ServedModel) -> list[tuple[ServedModel, Sequence[Scored]]]:

@@ -66,17 +66,16 @@ class Shadow:
             for pending in answered.requests
             if any(each.model.version != model.version for each in pending.scored)
         ]
+        if unable := [pending for pending in others if model.version not in pending.resolved_for]:
+            self._metrics.count_shadowed("failed", _predictions(unable))
+            others = [pending for pending in others if model.version in pending.resolved_for]
         if not others:
             return
         began = perf_counter()
-        scores = score_rows([pending.resolved for pending in others], model)
+        resolved = [pending.resolved_for[model.version] for pending in others]
         requests = [
-            replace(
-                pending,
-                scored=_own(place_scores(pending.resolved, each.tolist(), None, model, variant), pending, model),
-            )
-            for pending, each in zip(others, scores, strict=True)
-            if pending.resolved is not None
+            replace(pending, scored=_own(place_scores(own, each.tolist(), None, model, variant), pending, model))
+            for pending, own, each in zip(others, resolved, score_rows(resolved, model), strict=True)
         ]
         scoring = {model.version: perf_counter() - began}
         requests = [replace(pending, scoring=scoring) for pending in requests if pending.scored]

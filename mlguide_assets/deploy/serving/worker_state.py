@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Literal
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.bundle import CHALLENGER, CHAMPION
+from mlguide_assets.deploy.bundle import CHALLENGER, CHAMPION, Role
 from mlguide_assets.deploy.fault_log import FaultCounter
 from mlguide_assets.deploy.log_sharing import Uploader, segment_bytes
 from mlguide_assets.deploy.online_store.opening import open_store
@@ -141,6 +141,8 @@ class WorkerState:
         if model is not None and usable and (fault := self._prediction_fault(model)):
             reasons.append(fault)
             usable = False
+        if challenger is not None and usable and (fault := self._scoring_fault(challenger, "challenger")):
+            reasons.append(f"The challenger, version {challenger.version}, answers nobody: {fault}")
         reasons += self._unpublished()
         if model is None and not self._champion.fault:
             reasons.append(NO_CHAMPION)
@@ -170,19 +172,29 @@ class WorkerState:
 
     def _prediction_fault(self, model: ServedModel) -> str | None:
         """Why no prediction can be answered, found by trying one up to the log; None where it can."""
+        if fault := self._scoring_fault(model, "champion"):
+            return fault
+        try:
+            with self._turn:
+                if monotonic() >= self._probe_at:
+                    probe_writable(self._log_folder, self._most_bytes)
+                    self._probe_at = monotonic() + PROBE_SECONDS
+        except LogError as error:
+            return str(error)
+        return None
+
+    def _scoring_fault(self, model: ServedModel, role: Role) -> str | None:
+        """Why a model can score nothing, found by trying one request; None where it can."""
         try:
             with self._turn:
                 snapshot = self._store.current()
                 request = trial(self._problem, snapshot.publication) if snapshot else None
                 if snapshot is not None and request is not None:
                     score_rows([self._resolver.resolve(request, snapshot, model.plan)], model)
-                if monotonic() >= self._probe_at:
-                    probe_writable(self._log_folder, self._most_bytes)
-                    self._probe_at = monotonic() + PROBE_SECONDS
-        except (StoreError, LogError, RefusedError) as error:
+        except (StoreError, RefusedError) as error:
             return str(error)
         except Exception as error:
-            return f"The champion, version {model.version}, cannot score ({type(error).__name__})."
+            return f"The {role}, version {model.version}, cannot score ({type(error).__name__})."
         return None
 
     def _features(self) -> tuple[datetime | None, datetime | None, str | None, bool]:

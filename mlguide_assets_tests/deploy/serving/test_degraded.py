@@ -278,38 +278,73 @@ def test_a_damaged_challenger_does_not_disturb(changing_home: House, spare: Path
     set_challenger(changing_home.bundles, None)
 
 
-def test_a_challenger_that_cannot_score_does_not_disturb(
-    house: House, changing_home: House, changing: Server, spare: Path, patient: Client
-) -> None:
-    """One that was trained for a problem with a theme that the champion's has not."""
+SPORTS = "number_of_email_theme_sports"
+CANARY = Route("canary-5", 1, (), "arm", (Arm("canary", "challenger", SIZE),), models={"champion": "1"})
+"""Gives every unit to the challenger."""
+
+
+@pytest.fixture
+def with_more(house: House, changing_home: House, spare: Path, patient: Client) -> Iterator[Client]:
+    """A client while the challenger was trained for a theme that the champion's problem has not, and is given all."""
     more = sample_problem("nowhere", themes=[*counted_values(house.problem, "theme"), "sports"])
     manifest, encoding = (json.loads((spare / name).read_bytes()) for name in (MANIFEST, ENCODING))
     files = {
         PROBLEM: dump_problem(more).encode(),
-        ENCODING: json.dumps([{**encoding[0], "name": "number_of_email_theme_sports"}, *encoding[1:]]).encode(),
+        ENCODING: json.dumps([{**encoding[0], "name": SPORTS}, *encoding[1:]]).encode(),
     }
     files[MANIFEST] = json.dumps(manifest | {name: hashlib.sha256(files[name]).hexdigest() for name in files}).encode()
     for name, content in files.items():
         repair(spare / name, content)
     set_challenger(changing_home.bundles, "5")
+    write_routes(changing_home.bundles, [CANARY])
     eventually(lambda: patient.get("/readyz").json()["shadow_version"] == "5")
-    answers = [patient.predict(3, email_ids=[1]) for _ in range(5)]
-    assert {answer["model_version"] for answer in answers} == {"1"}
-    eventually(lambda: shadowed(patient, "failed") == 5)
-    said = [event for event in changing.events() if "could not score" in event["message"]]
-    assert "number_of_email_theme_sports" in said[0]["exception"]
-    assert all(len(changing_home.logged_as(answer["request_id"])) == 1 for answer in answers)
-    # Nor those users whom a canary gives it: the champion answers, and the log says in whose place.
-    write_routes(changing_home.bundles, [Route("canary-5", 1, (), "arm", (Arm("canary", "challenger", SIZE),))])
-    response = eventually(lambda: "arm" in (asked := patient.predict(3, email_ids=[1]))["predictions"][0] and asked)
+    yield patient
     write_routes(changing_home.bundles, [])
-    assert response["predictions"] == [
-        {**answers[0]["predictions"][0], "experiment": "canary-5", "experiment_version": 1, "arm": "canary"}
-        | {"model_version": "1"}
-    ]
-    (line,) = changing_home.logged_as(response["request_id"])
-    assert [(row["variant"], row["arm"]) for row in line["rows"]] == [("fallback", "canary")]
     set_challenger(changing_home.bundles, None)
+
+
+def test_a_challenger_whose_features_are_not_published_answers_nobody(
+    changing_home: House, changing: Server, with_more: Client
+) -> None:
+    """No unit is in its arm either: what the store lacks is no error of a version that goes live by canary."""
+    state = eventually(lambda: (response := with_more.get("/readyz").json())["reasons"] and response)
+    assert (state["status"], state["model_version"]) == ("degraded", "1")
+    assert state["reasons"][0].startswith("The challenger, version 5, answers nobody: The online store has no feature")
+    before = shadowed(with_more, "failed")
+    answers = [with_more.predict(3, email_ids=[1]) for _ in range(5)]
+    assert {answer["model_version"] for answer in answers} == {"1"}
+    assert not any("arm" in answer["predictions"][0] for answer in answers)
+    eventually(lambda: shadowed(with_more, "failed") == before + 5)
+    said = [event["message"] for event in changing.events() if "is not asked" in event["message"]]
+    assert len(said) == 1
+    assert SPORTS in said[0]
+    for answer in answers:
+        (line,) = changing_home.logged_as(answer["request_id"])
+        assert [(row["variant"], row.get("arm")) for row in line["rows"]] == [("champion", None)]
+
+
+def test_a_challenger_with_a_feature_that_the_champion_lacks_is_given_it(
+    changing_home: House, with_more: Client
+) -> None:
+    """Each model scores, answers and logs by its own features: also the champion in the shadow of the challenger."""
+    aside = changing_home.store.rename(changing_home.store.with_name("aside"))
+    after = changing_home.store.with_name("after")
+    shutil.copy(aside, after)
+    with closing(sqlite3.connect(after)) as store, store:
+        for table in ("users", "last_sends"):
+            store.execute(f"ALTER TABLE {table} ADD COLUMN {SPORTS} INTEGER DEFAULT 7")
+    after.rename(changing_home.store)
+    eventually(lambda: not with_more.get("/readyz").json()["reasons"])
+    for asked in ({"email_ids": [1]}, {}):
+        answer = eventually(lambda asked=asked: "arm" in (a := with_more.predict(3, **asked))["predictions"][0] and a)
+        assert answer["model_version"] == "5"
+        lines = logged_as(changing_home, answer["request_id"], 2)
+        routed, shadow = sorted(lines, key=lambda line: -int(line["model_version"]))
+        assert [row["variant"] for line in (routed, shadow) for row in line["rows"]] == ["routed", "champion_shadow"]
+        own, others = routed["rows"][0]["features"], shadow["rows"][0]["features"]
+        assert own == {**others, SPORTS: 7}
+    changing_home.store.unlink()
+    aside.rename(changing_home.store)
 
 
 def test_a_model_that_contradicts_its_problem_is_not_taken(changing_home: House, spare: Path, patient: Client) -> None:
