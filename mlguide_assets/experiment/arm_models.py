@@ -7,6 +7,7 @@ the champion is another matter: it follows whatever is in production, and what d
 from collections.abc import Mapping
 from datetime import date
 
+from mlguide_assets.define.decision import counted
 from mlguide_assets.define.policies import MODEL_POLICIES
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import CHALLENGER, CHAMPION, pointed_version
@@ -16,6 +17,10 @@ from mlguide_assets.experiment.specification import Experiment
 from mlguide_assets.experiment.started import Started
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
+
+MOST_FALLBACKS = 0.05
+"""Of the units that met an arm by the API, the share that another version may have answered: an effect looks smaller by
+that much. With more, the arm does not show its version."""
 
 BY_PLAN = "plan"
 """Who recorded the versions of the arms, where the start did not."""
@@ -67,5 +72,29 @@ def lost_version(started: Started, versions: Mapping[str, tuple[str, ...]]) -> s
             return (
                 f"Arm {arm.name!r} lost its version {kept}: plans of it were made by version {', '.join(others)}, so "
                 f"what it shows is of no one version; stop it, and start a new version of the experiment"
+            )
+    return None
+
+
+def fallback_fault(lake: Lake, started: Started) -> str | None:
+    """That servers answered too many units of an arm by another version than its own; None where they did not.
+
+    Where the challenger fails, the champion answers. Such a unit stays in the arm that it was drawn for, or the arms
+    would differ in who could be answered. But an arm of which many are answered so compares the champion with itself.
+    """
+    from mlguide_assets.experiment.exposure import API, exposures_of
+
+    exposures = exposures_of(lake, started)
+    for arm in started.experiment.arms:
+        kept = started.kept_models.get(arm.policy)
+        if exposures is None or kept is None:
+            continue
+        met = exposures.filter(exposures.arm == arm.name, exposures.origin == API)
+        counts = met.aggregate(units=met.count(), others=(met.model_version != kept).sum()).to_pyarrow().to_pylist()[0]
+        if (counts["others"] or 0) > MOST_FALLBACKS * counts["units"]:
+            return (
+                f"{counts['others']:,} of {counted(counts['units'], 'unit')} that met arm {arm.name!r} by the API were "
+                f"answered by another version than its own, {kept}, so the arm does not show that version: see what "
+                f"the log of 'mlguide serve' says of the challenger, then start a new version of the experiment"
             )
     return None

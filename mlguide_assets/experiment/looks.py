@@ -16,7 +16,7 @@ import pyarrow as pa
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.analysis import analyse, withheld
-from mlguide_assets.experiment.arm_models import lost_version, versions_of_arms
+from mlguide_assets.experiment.arm_models import fallback_fault, lost_version, versions_of_arms
 from mlguide_assets.experiment.criterion import record_verdict
 from mlguide_assets.experiment.design import Design, Guardrail, Kind, Looks, Metric
 from mlguide_assets.experiment.exposure import exposures_of
@@ -113,7 +113,7 @@ def take_looks(
             look = look_due(started, recorded, until)
             if look is not None:
                 units = units_of(lake, started, problem, actions, members, until)
-                lost = lost_version(started, versions_of_arms(lake, problem, started))
+                lost = lost_version(started, versions_of_arms(lake, problem, started)) or fallback_fault(lake, started)
                 row = _row(
                     started, look, recorded, units, lost, changing=changing_slices(problem), until=until, run_id=run_id
                 )

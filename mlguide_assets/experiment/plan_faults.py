@@ -1,4 +1,5 @@
-"""What is wrong with the plans of an experiment that runs: made too late, or by other versions than it began with."""
+"""What is wrong with the plans of an experiment that runs: made too late, or by other versions than it began with;
+and what is wrong with the answers of the API that took their place."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -6,7 +7,7 @@ from datetime import date
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import CHALLENGER, CHAMPION
 from mlguide_assets.deploy.history import rightful_champion, withdrawal
-from mlguide_assets.experiment.arm_models import lost_version, versions_of_arms
+from mlguide_assets.experiment.arm_models import fallback_fault, lost_version, versions_of_arms
 from mlguide_assets.experiment.exposure import API, exposures_of
 from mlguide_assets.experiment.plans import late_plan
 from mlguide_assets.experiment.started import Started
@@ -27,6 +28,8 @@ def plan_faults(lake: Lake, problem: Problem, started: Started, since: date | No
         return
     if lost := lost_version(started, versions_of_arms(lake, problem, started, since)):
         yield f"{lost}."
+    if fallbacks := fallback_fault(lake, started):
+        yield f"{fallbacks}."
     champion = rightful_champion(lake)
     if champion and champion["version"] == kept and any(arm.policy == CHAMPION for arm in started.experiment.arms):
         yield f"Version {kept} of the challenger's arm became champion, so two arms do the same: stop it."

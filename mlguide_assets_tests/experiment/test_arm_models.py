@@ -3,6 +3,8 @@
 from datetime import timedelta
 from pathlib import Path
 
+import ibis
+import pyarrow as pa
 import pytest
 
 from mlguide_assets.deploy.bundle import CHALLENGER
@@ -12,6 +14,7 @@ from mlguide_assets.deploy.recorded_criteria import recorded_criteria
 from mlguide_assets.deploy.routing import read_routes
 from mlguide_assets.experiment.arm_models import versions_of_arms
 from mlguide_assets.experiment.day import assign_day, expose_day
+from mlguide_assets.experiment.exposure import exposed_by_api, record_exposures
 from mlguide_assets.experiment.ledger import end, experiments, running
 from mlguide_assets.experiment.looks import take_looks
 from mlguide_assets.experiment.plan_faults import plan_faults
@@ -22,6 +25,7 @@ from mlguide_assets_tests.email_case import SEND_PLAN
 from mlguide_assets_tests.experiment.files import ON_CHALLENGER, PROBLEM, text
 from mlguide_assets_tests.experiment.worlds import (
     DAY,
+    START,
     UNITS,
     at_look,
     history,
@@ -118,6 +122,35 @@ def test_an_arm_that_lost_its_version_is_unhealthy_and_tests_none(home: Home) ->
     assert (row["verdict"], row["rule"], row["ratio"], row["is_final"]) == ("unhealthy", "version", None, True)
     assert running(lake) == []
     assert [recorded_criteria(lake, version) for version in ("7", "8")] == [(), ()]
+
+
+@pytest.mark.parametrize(("fallbacks", "shows"), [(1, True), (41, False)])
+def test_an_arm_that_the_champion_answered_for_shows_no_version(home: Home, fallbacks: int, shows: bool) -> None:
+    """A few units stay in their arm, as they were drawn; with many it is the champion against itself."""
+    lake = lake_of(home)
+    started(lake, planned=UNITS, arms=ON_CHALLENGER)
+    assign_day(home, lake, PROBLEM, DAY, report=pytest.fail)
+    (begun,) = running(lake)
+    treated = [unit for unit, arm in ARMS.items() if arm == "personal"]
+    fallen_back = treated[:fallbacks]
+    rows = [
+        {
+            "user_id": unit,
+            "experiment": "fewer_losses",
+            "experiment_version": 1,
+            "arm": arm,
+            "model_version": "7" if arm == "generic" or unit in fallen_back else "8",
+            "endpoint": "recommend",
+            "variant": "routed",
+            "answered_at": START + timedelta(hours=1),
+        }
+        for unit, arm in ARMS.items()
+    ]
+    record_exposures(lake, exposed_by_api(ibis.memtable(pa.Table.from_pylist(rows)), begun, "user_id"))
+    said = f"{fallbacks} of {len(treated)} units that met arm 'personal' by the API were answered by another version"
+    assert [fault.startswith(said) for fault in plan_faults(lake, PROBLEM, begun)] == [True] * (not shows)
+    row = final_row(lake)
+    assert (row["verdict"], row["rule"] == "version") == (("ship", False) if shows else ("unhealthy", True))
 
 
 def test_an_arm_of_the_champion_follows_it_and_tests_no_version_of_several(home: Home) -> None:
