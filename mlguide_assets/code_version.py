@@ -9,12 +9,16 @@ matter as `libraries`), and modules that are imported by a computed name.
 """
 
 import ast
+import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+
+ATTEMPTS = 20
+"""At a syntax tree that another thread disturbs: of two threads that make one after the other, 1 in 1,000 fails."""
 
 
 def code_version(*modules: str, libraries: Sequence[str] = ()) -> str:
@@ -85,7 +89,7 @@ class Package:
                 raise ModuleNotFoundError(f"There is no module {name} in {self.root}.", name=name)
             parts: list[str] = []
             imports: list[ast.Import | ast.ImportFrom] = []
-            _add_parts(ast.parse(path.read_bytes()), parts, imports)
+            _add_parts(_tree(path.read_bytes()), parts, imports)
             used = {imported for node in imports for imported in self._imported(node)}
             parent = name.rpartition(".")[0]
             code = hashlib.sha256("\0".join(parts).encode()).hexdigest()
@@ -109,6 +113,18 @@ class Package:
 @cache
 def _this_package() -> Package:
     return Package(Path(__file__).parent)
+
+
+def _tree(source: bytes) -> ast.Module:
+    """The syntax tree of a source file.
+
+    How deep trees nest is counted once for all threads of the interpreter, so one is refused for no fault of its own
+    where another thread makes a tree at that moment, as many libraries do when they are imported (see `defs.preload`).
+    """
+    for _ in range(ATTEMPTS - 1):
+        with contextlib.suppress(SystemError):
+            return ast.parse(source)
+    return ast.parse(source)
 
 
 def _add_parts(node: ast.AST, parts: list[str], imports: list[ast.Import | ast.ImportFrom]) -> None:

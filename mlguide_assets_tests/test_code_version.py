@@ -1,5 +1,7 @@
 """Documentation changes no version of the code, and what is computed otherwise does, wherever it is."""
 
+import ast
+import itertools
 from importlib.metadata import version
 from pathlib import Path
 
@@ -110,3 +112,24 @@ def test_features_do_not_depend_on_training_and_training_does_on_features() -> N
     features = package.used_by("mlguide_assets.prepare.features.incremental")
     assert "mlguide_assets.prepare.features.compiling" in features
     assert not any(name.startswith("mlguide_assets.train") for name in features)
+
+
+def test_a_tree_that_another_thread_disturbs_is_made_again(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone, parse, calls = Package(shop).code_hash("shop.train"), ast.parse, itertools.count()
+
+    def disturbed(source: bytes) -> ast.Module:
+        if next(calls) % 3:
+            raise SystemError("AST constructor recursion depth mismatch (before=25, after=24)")
+        return parse(source)
+
+    monkeypatch.setattr(ast, "parse", disturbed)
+    assert Package(shop).code_hash("shop.train") == alone
+
+
+def test_a_tree_that_is_always_refused_is_an_error(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(source: bytes) -> ast.Module:
+        raise SystemError("another fault")
+
+    monkeypatch.setattr(ast, "parse", refused)
+    with pytest.raises(SystemError, match="another fault"):
+        Package(shop).code_hash("shop.train")

@@ -37,7 +37,8 @@ def _load(names: tuple[str, ...], then: Callable[[], object] | None) -> None:
     for name in names:
         try:
             importlib.import_module(name)
-        except ImportError:
+        # Not ImportError alone: an import that parses code fails where another thread parses, too (see `code_version`).
+        except Exception:
             return
     if then is not None:
         with contextlib.suppress(Exception):

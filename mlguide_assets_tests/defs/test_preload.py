@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +28,17 @@ def test_what_fails_there_is_left_to_where_it_is_needed() -> None:
     assert tried.wait(30)
     never = threading.Event()
     preload(("mlguide_assets.no_such_module",), then=never.set)
+    assert not never.wait(0.5)
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_import_that_fails_otherwise_is_left_to_where_it_is_needed_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "disturbed.py").write_text("raise SystemError('AST constructor recursion depth mismatch')")
+    monkeypatch.syspath_prepend(tmp_path)
+    never = threading.Event()
+    preload(("disturbed",), then=never.set)
     assert not never.wait(0.5)
 
 
