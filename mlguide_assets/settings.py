@@ -10,6 +10,9 @@ from urllib.parse import unquote, urlsplit
 from mlguide_assets.errors import InputError
 
 HOME_VARIABLE = "MLGUIDE_HOME"
+OPTION_VARIABLE = "MLGUIDE_HOME_OPTION"
+"""Set with `HOME_VARIABLE` by a command, for this process and those that it starts: the root of the home, and in a
+second line what names it on the command line. The shell in which a printed command is typed has neither."""
 DATABASE_VARIABLE = "MLGUIDE_DATABASE"
 """The PostgreSQL that several hosts share: run history, registry and alerts are in it rather than in the home."""
 ALLOWED_HOSTS_VARIABLE = "MLGUIDE_ALLOWED_HOSTS"
@@ -65,7 +68,14 @@ class Home:
         """The directory given, else `MLGUIDE_HOME`, else `.mlguide` in the working directory."""
         default = Path(os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).expanduser().resolve()
         root = given.expanduser().resolve() if given else default
+        entered, _, option = os.environ.get(OPTION_VARIABLE, "").partition("\n")
+        if entered == str(root):
+            return cls(root, option)
         return cls(root, "" if given is None or root == default else f"--home {shlex.quote(str(given))}")
+
+    def make_default(self) -> None:
+        """Let this process, and those that it starts, work on this home; the commands that they print still name it."""
+        os.environ |= {HOME_VARIABLE: str(self.root), OPTION_VARIABLE: f"{self.root}\n{self.option}"}
 
     def commands(self, text: str) -> str:
         """A text whose `mlguide` commands find this home, and the problem that was chosen of it.

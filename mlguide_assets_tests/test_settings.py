@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mlguide_assets.errors import InputError
-from mlguide_assets.settings import CHOSEN_VARIABLE, HOME_VARIABLE, Home
+from mlguide_assets.settings import CHOSEN_VARIABLE, HOME_VARIABLE, OPTION_VARIABLE, Home
 
 
 def test_commands_name_a_home_that_is_not_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,6 +22,25 @@ def test_commands_name_a_home_that_is_not_the_default(tmp_path: Path, monkeypatc
         assert default.commands(text) == text
     monkeypatch.setenv(HOME_VARIABLE, "my home")
     assert Home.locate(Path("my home")).commands(text) == text
+
+
+def test_commands_name_a_home_that_the_command_made_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a command sets for itself and its processes is not set in the shell in which the next one is typed."""
+    monkeypatch.chdir(tmp_path)
+    for variable in (HOME_VARIABLE, OPTION_VARIABLE):
+        monkeypatch.setenv(variable, "")
+    Home.locate(Path("my home")).make_default()
+    for again in (Home.locate(Path("my home")), Home.locate()):
+        assert again.root == tmp_path / "my home"
+        assert again.commands("mlguide run") == "mlguide run --home 'my home'"
+    # Another one by the shell, or by a person.
+    assert Home.locate(Path("other")).commands("mlguide run") == "mlguide run --home other"
+    monkeypatch.setenv(HOME_VARIABLE, "other")
+    assert Home.locate().commands("mlguide run") == "mlguide run"
+    Home.locate().make_default()
+    assert Home.locate(Path("other")).commands("mlguide run") == "mlguide run"
 
 
 def test_commands_name_the_problem_that_was_chosen(monkeypatch: pytest.MonkeyPatch) -> None:

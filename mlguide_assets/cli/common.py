@@ -15,7 +15,6 @@ from mlguide_assets.errors import InputError, RunFailedError
 from mlguide_assets.settings import (
     CHOSEN_VARIABLE,
     DATABASE_VARIABLE,
-    HOME_VARIABLE,
     LAKE_VARIABLE,
     Home,
     shared_address,
@@ -66,7 +65,6 @@ def handle_errors(command: Callable[..., None]) -> Callable[..., None]:
 
         # When a process ends, Python looks for garbage in all that it has loaded once more: 2.5 s after a run.
         atexit.register(gc.freeze)
-        # Before the command: what a run sets in the environment would make its home the default.
         home = Home.locate(kwargs.get("home"))
         print_in_any_encoding()
         print_warnings_as_data()
@@ -106,7 +104,7 @@ def join_hosts(home: Home) -> None:
             f"Hosts that share {LAKE_VARIABLE} and {DATABASE_VARIABLE} need an online store that all of them reach: "
             f"set {STORE_VARIABLE} to a Redis, such as redis://host:6379/0."
         )
-    os.environ[HOME_VARIABLE] = str(home.root)
+    home.make_default()
     fetch_problems(home)
 
 

@@ -9,7 +9,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.database import prepare_database
 from mlguide_assets.prepare.files import plain_path, replace_file
-from mlguide_assets.settings import DATABASE_VARIABLE, HOME_VARIABLE, LAKE_VARIABLE, Home
+from mlguide_assets.settings import DATABASE_VARIABLE, LAKE_VARIABLE, Home
 
 DAGSTER_YAML = """\
 # Written by mlguide; yours to change. Run history, schedules and logs are kept in this folder.
@@ -50,7 +50,7 @@ _NAMES_STORAGE = re.compile(r"^(?:storage|run_storage|event_log_storage|schedule
 def enter(home: Home, problem: Problem | None = None) -> None:
     """Make this process, and those that it starts, work on a home, and on a problem if one is given."""
     home.ensure_writable()
-    os.environ[HOME_VARIABLE] = str(home.root)
+    home.make_default()
     os.environ["DAGSTER_HOME"] = str(plain_path(home.dagster))
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
     # Of the processes that this one starts, and of libraries in them that open files by the locale.

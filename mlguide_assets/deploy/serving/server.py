@@ -15,7 +15,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.online_store.opening import STORE_VARIABLE, open_store
 from mlguide_assets.deploy.serving.reach import bind, is_loopback
 from mlguide_assets.errors import InputError
-from mlguide_assets.settings import HOME_VARIABLE, Home
+from mlguide_assets.settings import Home
 
 KEY_VARIABLE = "MLGUIDE_API_KEY"
 """What callers must send. An environment variable, since a flag is seen by everybody who lists processes."""
@@ -44,8 +44,8 @@ def serve(home: Home, *, host: str, port: int, workers: int, store: str | None, 
     # Known to be readable before there are workers, which would die of it, and be started again, for ever.
     served = served_problems(home)
     # The workers are processes of their own, which have only the environment.
+    home.make_default()
     os.environ |= {
-        HOME_VARIABLE: str(home.root),
         STORE_VARIABLE: address,
         ACCESS_LOG_VARIABLE: "1" if access_log else "",
         BOUND_HOST_VARIABLE: host,
