@@ -68,6 +68,20 @@ def run(home: Home, problem: Problem, *, thorough: bool = False) -> None:
         with nothing_changed_if_refused(home.lake(problem.key), problem):
             _materialise(home, thorough)
         _keep(home, problem)
+        _follow_names(home)
+
+
+def _follow_names(home: Home) -> None:
+    """Where this run gave the home's only problem a neighbour, its assets have another name in Dagster from now on."""
+    from mlguide_assets.console.asset_names import follow_names
+    from mlguide_assets.console.run_history import recording
+    from mlguide_assets.defs.workspace import PROBLEM_TAG
+
+    if len(problems_of_home(home)) == 1:
+        return
+    with recording(home) as instance:
+        if moved := follow_names(home, instance, PROBLEM_TAG):
+            console.print(f"{moved} assets have the name of their problem in Dagster now", style="dim")
 
 
 def _keep(home: Home, problem: Problem) -> None:
