@@ -13,6 +13,7 @@ from mlguide_assets.deploy.serving.describing import ProblemWords, decided_probl
 from mlguide_assets.deploy.serving.examples import ids_of
 from mlguide_assets.deploy.serving.listing import List, lists_of
 from mlguide_assets.deploy.serving.messages import Requests, id_type, requests_of
+from mlguide_assets.deploy.serving.usual_values import usual_values
 from mlguide_assets.settings import Home
 
 
@@ -23,6 +24,7 @@ class Api:
     Attributes:
         ids: noun → the type of its ids.
         words: what the problem is called, for the playground.
+        usual: see `usual_values`.
     """
 
     problem: Problem
@@ -31,10 +33,15 @@ class Api:
     answers: Answers
     lists: tuple[List, ...]
     words: ProblemWords
+    usual: Mapping[str, Any]
 
 
-def api_of(home: Home, problem: Problem, store: str | None) -> Api:
-    """The API of a home: its types follow from the problem and from what is published by now."""
+def api_of(home: Home, problem: Problem, store: str | None, *, real: bool) -> Api:
+    """The API of a home: its types follow from the problem and from what is published by now.
+
+    Args:
+        real: whether its description, which needs no key, may show values of the data.
+    """
     publication = None
     with contextlib.suppress(StoreError):
         snapshot = open_store(home, problem.key, store).current()
@@ -45,5 +52,6 @@ def api_of(home: Home, problem: Problem, store: str | None) -> Api:
     requests = requests_of(problem, ids, settable_features(decided) if complete else None)
     lists = lists_of(decided)
     texts = {noun: None if each is None else isinstance(each, str) for noun, each in some.items()}
-    words = words_of(decided, lists, texts, flat=requests.flat)
-    return Api(problem, ids, requests, answers_of(problem, ids), lists, words)
+    usual = usual_values(home, problem) if real else {}
+    words = words_of(decided, lists, texts, flat=requests.flat, usual=usual)
+    return Api(problem, ids, requests, answers_of(problem, ids), lists, words, usual)

@@ -92,7 +92,7 @@ def app_of(
     """
     problem = problem or current_problem(home)
     faults, metrics = FaultCounter(home.faults(problem.key)), Metrics(name or problem.name)
-    api = api_of(home, problem, store)
+    api = api_of(home, problem, store, real=key is None)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -256,7 +256,7 @@ def _add_examples(app: FastAPI, api: Api, *, real: bool) -> None:
         publication = running.publication() if real and running else None
         description = deepcopy(described())
         ids, at = ids_of(api.problem, publication), instant_of(api.problem, publication)
-        for path, bodies in request_examples(api.problem, ids, at).items():
+        for path, bodies in request_examples(api.problem, ids, at, api.usual).items():
             content = description["paths"][path]["post"]["requestBody"]["content"]["application/json"]
             content["examples"] = {f"example {number}": {"value": body} for number, body in enumerate(bodies, 1)}
         return description

@@ -1,7 +1,7 @@
 """What the API is about, in the words of the problem: for the playground, and for the description of the API."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -128,7 +128,14 @@ def settable_features(problem: Problem) -> list[Feature]:
     return [feature for feature in features_of(problem) if feature.origin == "request"]
 
 
-def words_of(problem: Problem, lists: Sequence[List], texts: Mapping[str, bool | None], *, flat: bool) -> ProblemWords:
+def words_of(
+    problem: Problem,
+    lists: Sequence[List],
+    texts: Mapping[str, bool | None],
+    *,
+    flat: bool,
+    usual: Mapping[str, Any],
+) -> ProblemWords:
     """The words of a problem.
 
     Args:
@@ -136,6 +143,7 @@ def words_of(problem: Problem, lists: Sequence[List], texts: Mapping[str, bool |
         lists: of its entities.
         texts: noun → whether its ids are texts; None: not known yet.
         flat: whether the fields of one event may be a body by themselves.
+        usual: column of the event → the value that is suggested, see `usual_values`.
     """
     decision, label = problem.decision, problem.label
     return ProblemWords(
@@ -147,7 +155,7 @@ def words_of(problem: Problem, lists: Sequence[List], texts: Mapping[str, bool |
         entities=[_entity(problem, each, texts[each.noun]) for each in lists],
         time=decision.time,
         flat=flat,
-        known=_known(problem),
+        known=_known(problem, usual),
         settable=_settable(problem, settable_features(problem)),
         outcome=outcome_in_words(problem),
         positive=label.positive,
@@ -178,7 +186,7 @@ def _entity(problem: Problem, list_: List, text: bool | None) -> EntityWords:
     )
 
 
-def _known(problem: Problem) -> list[FieldWords]:
+def _known(problem: Problem, usual: Mapping[str, Any]) -> list[FieldWords]:
     if problem.decision.choose or not isinstance(problem.predict, PredictEvent):
         return []
     columns, values = problem.schema.event(problem.predict.each).columns, values_of(problem)
@@ -190,7 +198,7 @@ def _known(problem: Problem) -> list[FieldWords]:
             values=values.get(name, []),
             example=value,
         )
-        for name, value in example_columns(problem).items()
+        for name, value in example_columns(problem, usual).items()
     ]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from mlguide_assets.define.contracts import OneOf
@@ -36,18 +37,22 @@ def instant_of(problem: Problem, publication: Publication | None) -> datetime | 
 
 
 def request_examples(
-    problem: Problem, ids: Mapping[str, tuple[Id, ...]], at: datetime | None = None
+    problem: Problem,
+    ids: Mapping[str, tuple[Id, ...]],
+    at: datetime | None = None,
+    usual: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, list[dict[str, Any]]]:
     """Path → bodies that it answers.
 
     Args:
         ids: noun → some ids, see `ids_of`.
         at: the instant to name, see `instant_of`.
+        usual: column of the event → a usual value, see `usual_values`.
     """
     decision = problem.decision
     some = {noun: known or _ANYBODY for noun, known in ids.items()}
     if decision.is_event and not decision.choose:
-        first, second = (example_event(problem, some, place, at) for place in (0, 1))
+        first, second = (example_event(problem, some, place, at, usual) for place in (0, 1))
         return {"/predict": [first, {decision.plural: [first, second], "explain": True}]}
     units, instant = list(some[decision.unit][:3]), {"as_of": at.isoformat()} if at else {}
     about = f"{decision.unit}_ids"
@@ -63,23 +68,33 @@ def request_examples(
 
 
 def example_event(
-    problem: Problem, ids: Mapping[str, tuple[Id, ...]], place: int = 0, at: datetime | None = None
+    problem: Problem,
+    ids: Mapping[str, tuple[Id, ...]],
+    place: int = 0,
+    at: datetime | None = None,
+    usual: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """An event that might happen.
 
     Args:
         place: of the ids that it has; another one is another event.
         at: when; None: now.
+        usual: as of `request_examples`.
     """
     entities = {id_column(noun): ids[noun][place % len(ids[noun])] for noun in problem.decision.nouns}
-    return entities | example_columns(problem) | ({problem.decision.time: at.isoformat()} if at else {})
+    return entities | example_columns(problem, usual) | ({problem.decision.time: at.isoformat()} if at else {})
 
 
-def example_columns(problem: Problem) -> dict[str, Any]:
-    """The columns of an event that are known when it happens, with values that there might be."""
+def example_columns(problem: Problem, usual: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of an event that are known when it happens, with values that there might be.
+
+    Args:
+        usual: as of `request_examples`.
+    """
     assert isinstance(problem.predict, PredictEvent)
     columns, stated = problem.schema.event(problem.predict.each).columns, _counted_values(problem) | values_of(problem)
-    return {name: (stated.get(name) or [_VALUES[columns[name].kind]])[0] for name in problem.predict.known}
+    there_might_be = {name: (stated.get(name) or [_VALUES[columns[name].kind]])[0] for name in problem.predict.known}
+    return {**there_might_be, **usual}
 
 
 def values_of(problem: Problem) -> dict[str, list[str]]:

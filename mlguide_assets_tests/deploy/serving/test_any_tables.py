@@ -3,6 +3,7 @@ cut-offs. What is answered is what a batch and what training would say, for the 
 
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import ibis
@@ -16,14 +17,17 @@ from mlguide_assets.deploy.landing import PREDICTION_LOG, land_log
 from mlguide_assets.deploy.online_store.store import Publication
 from mlguide_assets.deploy.prediction_log import days
 from mlguide_assets.deploy.serving.examples import instant_of, request_examples
+from mlguide_assets.deploy.serving.usual_values import usual_values
 from mlguide_assets.instants import now_utc
 from mlguide_assets.observe.online_parity import online_parity, parity_verdict
 from mlguide_assets.prepare.features.building import tables_of
 from mlguide_assets.prepare.features.state import entity_state
+from mlguide_assets.settings import Home
 from mlguide_assets.train.storage import load_model
 from mlguide_assets_tests.deploy.logged import read_day
 from mlguide_assets_tests.deploy.serving.others import AS_OF, CARDS, SHOPS, OtherHouse, instant
 from mlguide_assets_tests.deploy.serving.serving import Client, Server
+from mlguide_assets_tests.other_tables import PAYMENTS, problem_of
 
 LATER = AS_OF + timedelta(hours=9, minutes=30)
 
@@ -219,6 +223,44 @@ def test_the_examples_of_the_description_are_answered(which: str, request: pytes
         assert said["predictions"]
         assert [name for name in said if name.startswith("unknown_") and said[name]] == []
     assert "/recommend" not in described["paths"]
+
+
+def test_examples_and_the_playground_suggest_values_that_the_data_have(
+    payments: OtherHouse, payments_client: Client
+) -> None:
+    amounts = payments.lake.read_arrow(payments.problem.features_table)["amount"].to_numpy()
+    (field,) = payments_client.get("/problem").json()["known"]
+    assert np.quantile(amounts, 0.3) <= field["example"] <= np.quantile(amounts, 0.7)
+    described = payments_client.get("/openapi.json").json()
+    examples = described["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["examples"]
+    assert examples["example 1"]["value"]["amount"] == field["example"]
+
+
+def test_usual_values_are_of_the_kind_of_their_column(tmp_path: Path) -> None:
+    columns = {"amount": "number", "items": "integer", "abroad": "flag", "arm": "category", "lost": "category"}
+    event = {**PAYMENTS["tables"]["payments"]}
+    event["columns"] = {**event["columns"], **columns}
+    predict = {**PAYMENTS["predict"], "known": [*columns]}
+    problem = problem_of(
+        {**PAYMENTS, "tables": {**PAYMENTS["tables"], "payments": event}, "predict": predict}, tmp_path
+    )
+    home = Home(tmp_path / "home")
+    assert usual_values(home, problem) == {}
+    numbers = {"kind": "number", "edges": [0.0, 1.0, 2.6], "categories": []}
+    names = {"kind": "category", "edges": [], "categories": ["A", "B"]}
+    counts = {"amount": (numbers, [1, 1, 9, 1, 5]), "items": (numbers, [1, 1, 9, 1, 5])}
+    counts |= {"abroad": (numbers, [9, 1, 0, 0, 5]), "arm": (names, [3, 7, 20, 1])}
+    profiled = [{"name": name, "bins": bins, "counts": each} for name, (bins, each) in counts.items()]
+    bundle = home.bundles(problem.key) / "1"
+    bundle.mkdir(parents=True)
+    (bundle / "profile.json").write_text(json.dumps({"columns": profiled}))
+    pointer = {"version": "1", "manifest": "0" * 64}
+    (bundle.parent / "champion.json").write_text(json.dumps(pointer))
+    usual = usual_values(home, problem)
+    assert usual == {"amount": 2.6, "items": 3, "abroad": False, "arm": "B"}
+    assert type(usual["abroad"]) is bool
+    (bundle / "profile.json").write_text("[damaged")
+    assert usual_values(home, problem) == {}
 
 
 def test_where_the_features_are_old_examples_name_an_instant_and_are_answered(
