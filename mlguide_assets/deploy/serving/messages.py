@@ -4,12 +4,13 @@ Bodies are dictionaries of described types, since columns may have any names; th
 `PredictionRequest`.
 """
 
+import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from mlguide_assets.define.decision import Decision, id_column, plural
 from mlguide_assets.define.prediction import PredictEvent
@@ -26,8 +27,14 @@ MOST_DAYS = 100_000
 ONE, MANY = "(one)", "(many)"
 """The two forms of a body about events; part of the location of an error in messages."""
 
+
+def without_spaces(text: str) -> str:
+    """A text as it is read from a source: without the spaces around it (`spellings.without_null_words`)."""
+    return text.strip(string.whitespace)
+
+
 _Number = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
-_Text = Annotated[str, Field(strict=True, min_length=1, max_length=200)]
+_Text = Annotated[str, Field(strict=True, min_length=1, max_length=200), AfterValidator(without_spaces)]
 _ANY_ID = _Number | _Text
 """Until a store was read: ids are whole numbers or texts, as the data have them."""
 
@@ -45,8 +52,8 @@ _KINDS: dict[ColumnKind, Any] = {
     "number": Annotated[float, Field(allow_inf_nan=False)],
     "integer": _Number,
     "flag": bool,
-    "category": Annotated[str, Field(max_length=1000)],
-    "text": Annotated[str, Field(max_length=100_000)],
+    "category": Annotated[str, Field(max_length=1000), AfterValidator(without_spaces)],
+    "text": Annotated[str, Field(max_length=100_000), AfterValidator(without_spaces)],
 }
 
 

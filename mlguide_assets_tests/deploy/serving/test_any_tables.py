@@ -84,6 +84,13 @@ def test_one_payment_is_answered_as_it_comes(payments: OtherHouse, payments_clie
     assert (row["card_id"], row["shop_id"], row["keys"]) == ("c-007", 3, {"payment": 12345})
 
 
+def test_texts_are_read_as_those_of_the_source(payments_client: Client) -> None:
+    """Which has them without the spaces around them."""
+    one, two = (answered(payments_client, payment(card, 3, 31.5)) for card in ("c-007", " c-007\t"))
+    assert two["unknown_cards"] == []
+    assert two["predictions"] == one["predictions"]
+
+
 def test_payments_are_answered_as_batch_and_training_would(payments: OtherHouse, payments_client: Client) -> None:
     asked = [payment(card, shop, 20.5 + n) for n, (card, shop) in enumerate(zip(CARDS, SHOPS, strict=True))]
     said = answered(payments_client, {"payments": asked})
