@@ -220,6 +220,10 @@ def test_stores_scores_and_plan_are_those_that_duckdb_makes(spark_lakes: list[La
     assert figures[0].followers == figures[1].followers
     assert figures[0].as_metadata() == pytest.approx(figures[1].as_metadata(), rel=1e-9)
     assert_equal(*(plan_actions(rows, planned_at=AS_OF, run_id="run").to_pyarrow() for rows in opened), "actions")
+    for lake, rows in zip(spark_lakes, opened, strict=True):
+        lake.write("actions", plan_actions(rows, planned_at=AS_OF, run_id="run"))
+    # As the files have them: what Ibis reads of a query has the types that Ibis expects.
+    assert [lake.read_arrow("actions").schema.field("rank").type for lake in spark_lakes] == [pa.int64()] * 2
     with publishable(spark_lakes[1], PROBLEM, AS_OF) as decided:
         newest = last_decisions(decided, PROBLEM, AS_OF).to_pyarrow()
     assert_equal(

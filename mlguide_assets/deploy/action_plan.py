@@ -27,6 +27,7 @@ def plan_actions(predictions: ibis.Table, *, planned_at: datetime, run_id: str) 
     keys = [name for name in predictions.columns if name not in ("feature_time", "run_id")]
     # A column that is named twice would be ordered by as it is named last.
     order = [predictions.probability.desc(), *(predictions[name] for name in keys if name != "probability")]
-    rank = (ibis.row_number().over(order_by=order) + 1).cast("int64")
+    # Counted: the number of a row, which Ibis takes for 64 bits everywhere, has 32 in what Spark writes.
+    rank = predictions.count().over(ibis.window(rows=(None, 0), order_by=order))
     planned = predictions.select(*keys, rank=rank, planned_at=ibis.timestamp(planned_at), run_id=ibis.literal(run_id))
     return planned.order_by("rank")
