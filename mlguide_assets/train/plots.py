@@ -4,8 +4,9 @@ matplotlib's global state is left alone, and equal inputs give equal bytes. The 
 is seen in it; how certain its numbers are belongs to `uncertainty`.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,10 +34,15 @@ CURVE_POINTS = 500
 Models = Mapping[str, npt.ArrayLike]
 
 
-def _styles(names: Mapping[str, object]) -> Iterator[tuple[str, str, str]]:
-    """Name, colour and line style of each model, by its position."""
+def _styles(names: Mapping[str, object], subject: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name of each model and how its line is drawn: the colour by its position, the subject's solid, wide, on top."""
+    others = itertools.cycle(LINES[1:])
     for index, name in enumerate(names):
-        yield name, PALETTE[index % len(PALETTE)], LINES[index % len(LINES)]
+        colour = PALETTE[index % len(PALETTE)]
+        if name == subject:
+            yield name, {"color": colour, "linestyle": LINES[0], "linewidth": 2.4, "zorder": 2.5}
+        else:
+            yield name, {"color": colour, "linestyle": next(others), "linewidth": 1.4}
 
 
 def _thinned(position: Floats) -> Integers:
@@ -75,12 +81,12 @@ def roc_curves(labels: npt.ArrayLike, models: Models, *, subject: str | None = N
     subject, auc = _subject("roc_auc", labels, models, subject)
     title = f"{subject} scores a random positive above a random negative {auc:.1%} of the time"
     axes = new_axes(title, "False positive rate (negatives flagged)", "True positive rate (positives flagged)")
-    for name, colour, line in _styles(inputs):
+    for name, style in _styles(inputs, subject):
         truth, scores = inputs[name]
         false, true, _ = roc_curve(truth, scores)
         at = _thinned(false + true)
         label = f"{name} (AUC {point('roc_auc', truth, scores):.3f})"
-        axes.plot(false[at], true[at], line, color=colour, linewidth=1.8, label=label)
+        axes.plot(false[at], true[at], label=label, **style)
     axes.plot([0, 1], [0, 1], color=REFERENCE, linewidth=1, label="guessing (AUC 0.500)")
     axes.set(xlim=(-0.005, 1.005), ylim=(-0.005, 1.005))
     as_percent(axes.xaxis)
@@ -102,11 +108,11 @@ def pr_curves(labels: npt.ArrayLike, models: Models, *, subject: str | None = No
     title = f"{subject} reaches an average precision of {value:.1%}, {value / base:.1f} times the base rate"
     axes = new_axes(title, "Recall (share of positives flagged)", "Precision (share of flags that are right)")
     top = base
-    for name, colour, line in _styles(inputs):
+    for name, style in _styles(inputs, subject):
         recall, precision = _precision_at_recall(*inputs[name])
         top = max(top, float(precision[recall >= 0.02].max()))
         label = f"{name} (AP {point('pr_auc', *inputs[name]):.3f})"
-        axes.plot(recall, precision, line, color=colour, linewidth=1.8, label=label)
+        axes.plot(recall, precision, label=label, **style)
     axes.axhline(base, color=REFERENCE, linewidth=1, label=f"base rate ({base:.2%})")
     axes.set(xlim=(0, 1.005), ylim=(0, min(1.02, 1.1 * top)))
     as_percent(axes.xaxis)
@@ -145,9 +151,9 @@ def calibration_curve(bins: Mapping[str, Sequence[CalibrationBin]], *, subject: 
     if ends[0] > 0 and ends[1] > 5 * ends[0]:
         floor = 0.5 * min(predicted + [each.observed_rate for each in rows if each.observed_rate > 0])
         make_logarithmic(axes, "x", "y")
-    for name, colour, line in _styles(bins):
+    for name, style in _styles(bins, subject):
         gap = 100 * expected_calibration_error(bins[name])
-        _draw_bins(axes, bins[name], floor, colour, line, f"{name} (mean gap {gap:.2f} points)")
+        _draw_bins(axes, bins[name], floor, style, f"{name} (mean gap {gap:.2f} points)")
     axes.plot(ends, ends, color=REFERENCE, linewidth=1, label="prediction = observation", zorder=1)
     if floor:
         axes.set_ylim(bottom=floor)
@@ -158,13 +164,16 @@ def calibration_curve(bins: Mapping[str, Sequence[CalibrationBin]], *, subject: 
     return to_png(axes)
 
 
-def _draw_bins(axes: "Axes", bins: Sequence[CalibrationBin], floor: float, colour: str, line: str, label: str) -> None:
+def _draw_bins(
+    axes: "Axes", bins: Sequence[CalibrationBin], floor: float, style: Mapping[str, Any], label: str
+) -> None:
     """One model's bins. A rate of 0 has no place on a logarithmic axis: it is drawn hollow, at the floor."""
     predicted, observed, low, high = (
         np.array([getattr(each, name) for each in bins]) for name in ("mean_predicted", "observed_rate", "low", "high")
     )
     shown = np.maximum(observed, floor)
-    axes.plot(predicted, shown, line, color=colour, linewidth=1.2, label=label)
+    colour, width = style["color"], style["linewidth"] - 0.6
+    axes.plot(predicted, shown, label=label, **{**style, "linewidth": width})
     axes.vlines(predicted, np.maximum(low, floor), high, color=colour, linewidth=1.2, alpha=0.7)
     faces = [colour if rate > 0 else "white" for rate in observed]
     axes.scatter(predicted, shown, s=28, c=faces, edgecolors=colour, zorder=3, clip_on=False)

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 import pytest
+from matplotlib.axes import Axes
 
 from mlguide_assets.train import drawing, plots, shap_plots
 from mlguide_assets.train.metrics import Confusion, calibration_bins, confusion, point
@@ -69,6 +70,23 @@ def record_titles(patch: pytest.MonkeyPatch) -> list[str]:
     for module in (drawing, plots, shap_plots):
         patch.setattr(module, "new_axes", recording)
     return recorded
+
+
+@pytest.mark.parametrize("subject", MODELS)
+def test_the_line_of_the_model_that_would_ship_is_the_plainest(subject: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[Axes] = []
+    monkeypatch.setattr(plots, "to_png", lambda axes: kept.append(axes) or b"")
+    plots.roc_curves(LABELS, MODELS, subject=subject)
+    plots.pr_curves(LABELS, MODELS, subject=subject)
+    plots.calibration_curve(BINS, subject=subject)
+    for axes in kept:
+        lines = [line for line in axes.lines if line.get_color() != drawing.REFERENCE]
+        own, *others = sorted(lines, key=lambda line: not str(line.get_label()).startswith(f"{subject} ("))
+        assert len(others) == 2
+        assert own.get_linestyle() == "-"
+        assert "-" not in {line.get_linestyle() for line in others}
+        assert own.get_linewidth() > max(line.get_linewidth() for line in others)
+        assert own.get_zorder() > max(line.get_zorder() for line in others)
 
 
 @pytest.mark.parametrize("name", PICTURES)
