@@ -68,7 +68,8 @@ class ParityVerdict:
 def online_parity(log: ibis.Table, lake: Lake, problem: Problem) -> OnlineParity:
     """Compare logged vectors with what the offline path computes for the same entities and instants.
 
-    What-ifs are left out, since their features were set by hand, and so are answers by the base rate.
+    Each feature of those vectors that have it: models that answer side by side may have learned from others. What-ifs
+    are left out, since their features were set by hand, and so are answers by the base rate.
     """
     real = log.filter(log.variant.isin([CHAMPION, CHALLENGER, ROUTED, FALLBACK]) & log.features.notnull())
     decision = problem.decision
@@ -90,7 +91,9 @@ def online_parity(log: ibis.Table, lake: Lake, problem: Problem) -> OnlineParity
         known = {each.name: online[each.name] for each in features if each.origin == "known"}
         expected = _offline(rows, known, lake, publications[published], problem)
         for name, values in online.items():
-            counts[name].add(rows, values, expected[name])
+            # A model that has not learned from a feature is not given it.
+            given = np.flatnonzero([name in vector for vector in vectors])
+            counts[name].add(rows.take(given), values.take(given), expected[name].take(given))
         compared += rows.num_rows
     table = [{"feature": name, **count.row()} for name, count in counts.items()]
     return OnlineParity(pa.Table.from_pylist(table, SCHEMA), compared, logged.num_rows - compared)

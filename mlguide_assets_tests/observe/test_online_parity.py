@@ -26,8 +26,8 @@ from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.storage import load_facts
 from mlguide_assets_tests.deploy.scores import saved
-from mlguide_assets_tests.email_case import send_features
-from mlguide_assets_tests.samples import Tables, sample_tables
+from mlguide_assets_tests.email_case import counted_values, send_features
+from mlguide_assets_tests.samples import Tables, sample_tables, with_themes
 from mlguide_assets_tests.train.sends import PROBLEM, replaced
 
 MIDNIGHT = datetime(2024, 4, 1)
@@ -124,6 +124,18 @@ def test_a_what_if_is_no_mismatch(serving: Serving) -> None:
 
 
 @pytest.mark.ml_test_score("monitor-3")
+def test_a_feature_that_the_model_never_learned_from_is_no_mismatch(serving: Serving) -> None:
+    """Declared since: the champion is answered without it, and a challenger with it may answer beside."""
+    serving.ask(*EVERYTHING)
+    land_log(serving.log, serving.lake, PROBLEM, today=now_utc().date())
+    more = with_themes(PROBLEM, *counted_values(PROBLEM, "theme"), "sports")
+    found = online_parity(serving.lake.read(PREDICTION_LOG), serving.lake, more)
+    rows = {row["feature"]: (row["rows"], row["mismatches"]) for row in found.table.to_pylist()}
+    assert rows["number_of_email_theme_sports"] == (0, 0)
+    assert rows["age"] == (found.rows, 0)
+    assert parity_verdict(ibis.memtable(found.table)).differing == ()
+
+
 def test_a_feature_that_is_broken_online_is_named(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
     def an_hour_late(declaration: Declaration, at: int, since: int | None) -> Any:
         return at_request(declaration, at + HOUR if declaration.calendar == "hour" else at, since)
