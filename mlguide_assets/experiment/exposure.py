@@ -58,7 +58,8 @@ def exposed_by_plan(plan: ibis.Table, started: Started, unit: str) -> ibis.Table
 
 def exposed_by_api(log: ibis.Table, started: Started, unit: str) -> ibis.Table:
     """The units to which the API recommended an action by their arms. A prediction alone recommends none, and neither
-    does a request that failed.
+    does a request that failed. Where the challenger alone failed, the champion answered, and the unit stays in its arm
+    (`arm_models.fallback_fault` says where these are many).
 
     Args:
         log: rows of the prediction log.
