@@ -22,6 +22,7 @@ from mlguide_assets.observe.missing_outcomes import age_of_performance
 from mlguide_assets.observe.new_days import events_by_day
 from mlguide_assets.observe.performance_verdict import VERDICTS
 from mlguide_assets.observe.source_warnings import source_warnings
+from mlguide_assets.prepare.features.building import automatic_warnings
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.sources.simulation_clock import day_reached
 from mlguide_assets.retrain.trigger_state import rows_of
@@ -60,6 +61,7 @@ def collect(home: Home) -> dict[str, Any]:
         "contracts": _rows(lake, "contract_results", ["rule", "violations", "rows", "action", "cause"]),
         "warnings": [
             *changing_warnings(problem),
+            *automatic_warnings(lake, problem),
             *source_warnings(lake, landed, problem, today=datetime.now(UTC).date()),
             *plan_warnings(lake, problem),
         ],

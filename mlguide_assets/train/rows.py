@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.statistics.draws import SIZE, draw_column
+from mlguide_assets.prepare.drawn_rows import some_rows
 
 
 def matured_rows(features: ibis.Table, problem: Problem) -> pa.Table:
@@ -20,7 +20,7 @@ def sampled_rows(features: ibis.Table, problem: Problem) -> pa.Table:
     """`matured_rows`; of more than `training.rows_in_memory`, those of a seeded sample of units.
 
     All rows of a unit are in the sample, or none. So rows that depend on each other stay together, and intervals that
-    resample units are as wide as the sample makes them.
+    resample units are as wide as the sample makes them. Where there are too few units for that, rows are drawn.
 
     Returns:
         About `training.rows_in_memory` rows at most, in order of time.
@@ -35,15 +35,13 @@ def known_of_some_units(features: ibis.Table, problem: Problem) -> ibis.Table:
 
 
 def _of_some_units(features: ibis.Table, problem: Problem) -> ibis.Table:
-    most, unit = problem.training.rows_in_memory, problem.decision.unit_id
+    most, decision = problem.training.rows_in_memory, problem.decision
     known = features[problem.label.column].notnull().sum()
     total = int(known.to_pyarrow().as_py() or 0)
     if total <= most:
         return features
-    units = features.select(unit).distinct()
     salt = f"{problem.name}/rows in memory/{problem.evaluation.seed}"
-    drawn = draw_column(salt, units[unit]) < int(most / total * SIZE)
-    return features.semi_join(units.filter(drawn), unit)
+    return some_rows(features, unit=decision.unit_id, keys=decision.keys, share=most / total, salt=salt)
 
 
 def clusters_of(rows: pa.Table, problem: Problem) -> npt.NDArray[np.int64]:

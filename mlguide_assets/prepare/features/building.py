@@ -80,6 +80,19 @@ def declarations_of(lake: Lake, problem: Problem) -> pa.Table:
         return declared_features(tables, stored, problem, earlier)
 
 
+def automatic_warnings(lake: Lake, problem: Problem) -> list[str]:
+    """A sentence where `automatic` was asked for and found nothing."""
+    if not problem.features.automatic or not lake.exists(DECLARATIONS):
+        return []
+    if any(row.get("automatic", True) for row in lake.read_arrow(DECLARATIONS).to_pylist()):
+        return []
+    return [
+        "features.automatic found no feature: before the test window each one was constant, a copy of another, or grew "
+        "out of its past; look at the past events of the entities under of, name parents under features.automatic, "
+        "or declare features"
+    ]
+
+
 def declared_features(
     tables: Mapping[str, ibis.Table], rows: ibis.Table, problem: Problem, earlier: Earlier = NOTHING
 ) -> pa.Table:

@@ -19,6 +19,7 @@ from mlguide_assets.define.features import Automatic, Declaration, Features, spl
 from mlguide_assets.define.prediction import Predict
 from mlguide_assets.define.schema import Schema
 from mlguide_assets.define.values import slug
+from mlguide_assets.prepare.drawn_rows import some_rows
 from mlguide_assets.prepare.features.automatic import (
     Profile,
     Values,
@@ -40,7 +41,6 @@ from mlguide_assets.prepare.features.compiling import with_features
 from mlguide_assets.prepare.features.earlier import NOTHING, Earlier
 from mlguide_assets.prepare.features.events import AT, Tables, canonical_events, column_name, microseconds, with_paths
 from mlguide_assets.prepare.features.instants import FEW, Instants
-from mlguide_assets.statistics.draws import draw_share_column
 
 FREQUENT = 6
 """Values of a category that become features of their own: so many, ..."""
@@ -257,11 +257,13 @@ def _capped(declarations: Mapping[str, Declaration], most: int) -> dict[str, Dec
 
 
 def _sample(rows: ibis.Table, problem: Declared) -> ibis.Table:
-    """All rows of some entities, drawn by their ids, so that their number is about `SAMPLE`."""
+    """About `SAMPLE` rows: those of some entities, where there are enough of these."""
     total = rows.count().to_pyarrow().as_py()
     if total <= SAMPLE:
         return rows
-    return rows.filter(draw_share_column("automatic features", rows[id_column(nouns_of(problem)[0])]) < SAMPLE / total)
+    keys = [id_column(noun) for noun in nouns_of(problem)]
+    every = [time_column(problem), *keys]
+    return some_rows(rows, unit=keys[0], keys=every, share=SAMPLE / total, salt="automatic features")
 
 
 def _measured(

@@ -15,6 +15,7 @@ from mlguide_assets.define.features import Automatic, Declaration, Features
 from mlguide_assets.define.prediction import Predict, PredictEntity, PredictEvent
 from mlguide_assets.define.schema import Schema
 from mlguide_assets.prepare.decisions.rows import decision_rows
+from mlguide_assets.prepare.features import resolving
 from mlguide_assets.prepare.features.automatic import Profile, automatic_declarations
 from mlguide_assets.prepare.features.building import declaration_as_yaml
 from mlguide_assets.prepare.features.catalogue import features_of
@@ -167,6 +168,11 @@ def test_constants_and_copies_are_left_out(of_members: Features) -> None:
     names = names_of(of_members, ENTITY)
     # The version is 0 until the test window, and seconds are minutes.
     assert not [name for name in names if "version" in name or "seconds" in name]
+
+
+def test_few_entities_are_no_reason_for_no_feature(monkeypatch: pytest.MonkeyPatch, of_visits: Features) -> None:
+    monkeypatch.setattr(resolving, "SAMPLE", 100)
+    assert len(resolve(EVENT).declared) > 0.9 * len(of_visits.declared)
 
 
 @pytest.mark.parametrize(

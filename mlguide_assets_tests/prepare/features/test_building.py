@@ -17,6 +17,7 @@ from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.columns import columns_of
 from mlguide_assets.prepare.features.building import (
     DECLARATIONS,
+    automatic_warnings,
     clock_of,
     decisions_of,
     declarations_of,
@@ -142,6 +143,16 @@ def test_features_that_were_decided_stay_in_their_order(orders: Built, tmp_path:
     found = declarations_of(lake, problem_of(ORDERS, tmp_path))
     assert found.slice(0, before.num_rows).equals(before)
     assert found.num_rows == before.num_rows + 3, "those that are missing are decided again"
+
+
+def test_that_no_automatic_feature_was_found_is_said(orders: Built, payments: Built, tmp_path: Path) -> None:
+    lake = Lake(shutil.copytree(orders.lake.root, tmp_path / "lake"))
+    problem = problem_of(ORDERS, tmp_path)
+    assert automatic_warnings(lake, problem) == []
+    lake.write(DECLARATIONS, lake.read_arrow(DECLARATIONS).slice(0, 0))
+    (warning,) = automatic_warnings(lake, problem)
+    assert warning.startswith("features.automatic found no feature")
+    assert automatic_warnings(payments.lake, payments.problem) == [], "none was asked for"
 
 
 def test_features_are_decided_before_the_test_window(orders: Built) -> None:
