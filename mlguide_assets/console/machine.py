@@ -55,7 +55,8 @@ _CAUSES: tuple[tuple[str, str, str], ...] = (
         r"memoryerror|out ?of ?memory|cannot allocate memory|unable to allocate|failed to allocate|bad_?alloc"
         r"|can't start new thread|could not allocate",
         "There is not enough memory for this",
-        "give the process more, or read fewer rows: a smaller --sends, or a later history_start in the problem file",
+        "give the process more, or let it read less: a source of fewer rows or columns, a later history_start in the "
+        "problem file, or fewer simulated --sends",
     ),
 )
 _PATH = re.compile(r"['\"](/[^'\"\n]+)['\"]")

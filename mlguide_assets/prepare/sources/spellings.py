@@ -5,7 +5,7 @@ not read as such.
 Times are read in `times.py`. What a reader refuses is explained in `prepare/unreadable_values.py`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -35,7 +35,17 @@ def without_null_words(column: ibis.Column, *, in_text: bool) -> ibis.Column:
     if not column.type().is_string():
         return column
     text = column.strip()
-    return ibis.ifelse(text.isin(NULL_WORDS if in_text else (*NULL_WORDS, *MORE_NULL_WORDS)), ibis.null("string"), text)
+    words = NULL_WORDS if in_text else (*NULL_WORDS, *MORE_NULL_WORDS)
+    return ibis.ifelse(is_among(text, words), ibis.null("string"), text)
+
+
+def is_among(text: ibis.Column, words: Sequence[str]) -> ibis.Column:
+    """Whether a text is one of some words; null where there is none.
+
+    By a list, since DuckDB joins all columns to a table for each `IN` of more than a few words: the memory for a table
+    of many columns then grows with the square of their number.
+    """
+    return ibis.ifelse(text.notnull(), ibis.literal(list(words), "array<string>").contains(text), ibis.null("boolean"))
 
 
 def read_numbers(column: ibis.Column) -> ibis.Column:
@@ -102,7 +112,7 @@ def read_flags(column: ibis.Column) -> ibis.Column:
     if column.type().is_boolean():
         return column
     lower = read_texts(column).lower()
-    return ibis.cases(*((lower.isin(words), truth) for truth, words in FLAGS.items()), else_=ibis.null("boolean"))
+    return ibis.cases(*((is_among(lower, words), truth) for truth, words in FLAGS.items()), else_=ibis.null("boolean"))
 
 
 def are_whole_numbers(column: ibis.Column) -> bool:
@@ -136,10 +146,10 @@ def read_labels(column: ibis.Column, label: ColumnLabel) -> ibis.Column:
     positive, negative = label_spellings(label)
     lower = text.lower()
     return ibis.cases(
-        (text.isin(label.positives), label.positive),
-        (text.isin(label.negatives), label.negative),
-        (lower.isin(positive), label.positive),
-        (lower.isin(negative), label.negative),
+        (is_among(text, label.positives), label.positive),
+        (is_among(text, label.negatives), label.negative),
+        (is_among(lower, positive), label.positive),
+        (is_among(lower, negative), label.negative),
         else_=text,
     )
 

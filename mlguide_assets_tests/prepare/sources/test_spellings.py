@@ -82,6 +82,16 @@ def test_what_says_that_there_is_no_text_is_none(duck: Any) -> None:
     assert found == [None] * 10 + ["NA", "KO", "KO", "nullify"]
 
 
+def test_memory_for_many_columns_grows_as_their_number_does(duck: Any) -> None:
+    duck.raw_sql("SET memory_limit = '300MB'")
+    columns = ", ".join(f"IF(i = 0, 'NULL', ' {at} ') AS column_{at}" for at in range(300))
+    duck.raw_sql(f"CREATE TABLE wide AS SELECT {columns} FROM range(2) t(i)")
+    rows = duck.table("wide")
+    cleaned = rows.select(**{name: without_null_words(rows[name], in_text=True) for name in rows.columns})
+    found = duck.create_table("cleaned", cleaned, temp=True).to_pyarrow()
+    assert set(found["column_299"].to_pylist()) == {None, "299"}
+
+
 def test_a_number_is_the_same_text_whatever_its_type(duck: Any) -> None:
     for values in (
         pa.array([1, None]),
