@@ -33,6 +33,9 @@ CANARY_CRITERION = "canary"
 
 PARITY_DIFFERENCE = "demographic_parity_difference"
 
+FEWEST_UNITS = 10
+"""With a positive outcome, and with a negative one, in the test window. Resamples of fewer say little of others."""
+
 
 @dataclass(frozen=True)
 class Criterion:
@@ -65,18 +68,45 @@ def _sign(criterion: Mapping[str, Any]) -> str:
     return "–" if criterion["value"] is None else "✓"
 
 
-def beats_base_rate(replicates: Replicates, model: str, problem: Problem) -> Criterion:
-    """The whole interval of the gain in the primary metric lies above the problem's `min_gain`."""
+def beats_base_rate(replicates: Replicates, model: str, units: tuple[int, int], problem: Problem) -> Criterion:
+    """The whole interval of the gain in the primary metric lies above the problem's `min_gain`.
+
+    Args:
+        units: how many have a row with a positive outcome in the test window, and how many one with a negative. With
+            fewer than `fewest_units` the interval is of no use, and the criterion fails.
+    """
     metric, minimum = problem.metric.primary, problem.gate.min_gain
     gain = paired_difference(replicates, model, BASE_RATE, metric)
-    passed = bool(gain.low > minimum)
     side = "worse" if gain.value < 0 else "better"
+    found = f"{METRICS[metric].title} is {abs(gain.value):.4f} {side} than the base rate"
+    if min(units) < fewest_units(problem):
+        reason = f"{found}, and whether that is chance cannot be judged: {_too_few(units, problem)}"
+        return Criterion("beats_base_rate", gain.value, None, None, minimum, False, reason)
+    passed = bool(gain.low > minimum)
     reason = (
-        f"{METRICS[metric].title} is {abs(gain.value):.4f} {side} than the base rate "
-        f"({gain.ci('+.4f')}); the whole "
-        f"interval {'is' if passed else 'must be'} above gate.min_gain = {minimum:g}."
+        f"{found} ({gain.ci('+.4f')}); the whole interval {'is' if passed else 'must be'} above "
+        f"gate.min_gain = {minimum:g}."
     )
     return Criterion("beats_base_rate", gain.value, gain.low, gain.high, minimum, passed, reason)
+
+
+def fewest_units(problem: Problem) -> int:
+    """Of each outcome, to believe an interval that resamples units; fewer where `evaluation.min_positives` says so."""
+    return min(FEWEST_UNITS, max(problem.evaluation.min_positives, 2))
+
+
+def _too_few(units: tuple[int, int], problem: Problem) -> str:
+    decision = problem.decision
+    another = (
+        f"name first, under tables.{problem.schema.table_of(decision.noun)}.of, an entity that has more ids than "
+        f"{decision.unit}"
+        if decision.is_event
+        else "predict for an entity that has more ids"
+    )
+    return (
+        f"the test window has {counted(units[0], decision.unit)} with a positive outcome and {units[1]:,} with a "
+        f"negative one, and an interval needs {fewest_units(problem):,} of each; {another}, or add history."
+    )
 
 
 def is_not_chance(scores: pa.Table, model: str, problem: Problem) -> Criterion:

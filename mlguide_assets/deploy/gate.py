@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 
 from mlguide_assets.define.problem import Problem
@@ -139,16 +140,18 @@ def _is_contested(comparison: Comparison | Incomparable | None) -> bool:
 def _by_itself(evidence: Evidence, problem: Problem) -> tuple[Criterion, ...]:
     """Every criterion that needs no champion."""
     settings, scores = problem.evaluation, evidence.scores
+    labels, clusters = scores["label"].to_numpy(), clusters_of(scores, problem)
     replicates = replicate_metrics(
-        scores["label"].to_numpy(),
+        labels,
         {name: scores[name].to_numpy() for name in (evidence.model, BASE_RATE)},
-        clusters_of(scores, problem),
+        clusters,
         repeats=settings.bootstrap_repeats,
         seed=settings.seed,
     )
+    units = len(np.unique(clusters[labels == 1])), len(np.unique(clusters[labels == 0]))
     limit = problem.gate.max_group_gap
     return (
-        ask.beats_base_rate(replicates, evidence.model, problem),
+        ask.beats_base_rate(replicates, evidence.model, units, problem),
         ask.is_not_chance(scores, evidence.model, problem),
         ask.data_can_be_believed(evidence.contract_results, problem),
         ask.is_calibrated(evidence.calibration_error, evidence.calibration_by_chance, problem),

@@ -171,6 +171,17 @@ def test_one_user_is_no_evidence() -> None:
     assert passed(decision)["beats_base_rate"] is False
 
 
+@pytest.mark.parametrize(("units", "verdict"), [(9, "refused"), (10, "promoted")])
+def test_an_interval_of_few_units_is_not_believed(units: int, verdict: str) -> None:
+    decision = decide(evidence(scores(signal=1.2, users=units)), STRICT)
+    assert decision.verdict == verdict
+    if verdict == "refused":
+        (reason,) = decision.reasons
+        assert "cannot be judged: the test window has 9 users with a positive outcome and 9 with a negative" in reason
+        assert "name first, under tables.user_emails.of, an entity that has more ids than user" in reason
+        assert (decision.criteria[0].low, decision.criteria[0].high) == (None, None)
+
+
 def slices(gap: float, low: float, high: float) -> pa.Table:
     row = {"column": "country", "slice": "JP", "rows": 900, "positives": 50, "metric": GAP, "supported": True}
     return pa.Table.from_pylist([{**row, "value": gap, "low": low, "high": high}], schema=SCHEMA)
