@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import ibis
 
+from mlguide_assets.define.decision import agreeing, counted
 from mlguide_assets.prepare.profiling.columns import ColumnProfile, TableProfile, time_of
 from mlguide_assets.prepare.profiling.kinds import FEWEST_IDS
 from mlguide_assets.prepare.profiling.nouns import (
@@ -21,6 +22,8 @@ _NAMING = word_set("code name number no nr ref email sku slug login symbol")
 _FROM = word_set("from start begin effective since")
 _TO = word_set("to end until expiry expires thru through")
 MOSTLY = 0.8
+MOST_OVERLAPPING = 0.05
+"""Of the rows that another row of their id follows, those that may end after it begins: mistakes."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def composite_key(rows: ibis.Table, first: Sequence[str], others: Iterable[str])
 
 
 def find_history(profile: TableProfile, rows: ibis.Table) -> HistoryOf | None:
-    """The id and the two times of a table whose rows follow each other per id without overlap."""
+    """The id and the two times of a table whose rows follow each other per id, hardly any of which overlap."""
     ids = [each for each in profile.columns.values() if _may_be_repeated_id(each, profile)]
     ids.sort(key=lambda each: not _is_called_as_ids(each))
     starts = [each for each in profile.times if _FROM & set(words(each.name))]
@@ -121,9 +124,13 @@ def _follows(
     values = found.to_pyarrow().to_pylist()[0]
     pairs, joined, apart = (int(values[name] or 0) for name in ("rows", "joined", "apart"))
     stated = _is_called_as_ids(key) and {"valid", "effective"} & {*words(start.name), *words(end.name)}
-    if not pairs or apart < pairs or (joined < MOSTLY * pairs and not stated):
+    overlapping = pairs - apart
+    if not pairs or overlapping > MOST_OVERLAPPING * pairs or (joined < MOSTLY * pairs and not stated):
         return None
-    evidence = (
-        f"no two rows of one {key.name} overlap, in {profile.table.of_rows}; {joined:,} of {pairs:,} follow at once"
+    none = f"no two rows of one {key.name} overlap, in {profile.table.of_rows}"
+    few = (
+        f"? {overlapping:,} of {counted(profile.table.rows, 'row')} {agreeing(overlapping, 'overlap')} the next of its "
+        f"{key.name}"
     )
+    evidence = f"{few if overlapping else none}; {joined:,} of {pairs:,} follow at once"
     return HistoryOf(key.name, start.name, end.name, evidence)

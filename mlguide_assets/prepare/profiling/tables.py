@@ -18,13 +18,15 @@ from mlguide_assets.prepare.profiling.event_times import (
     when_it_was_written,
 )
 from mlguide_assets.prepare.profiling.keys import composite_key
-from mlguide_assets.prepare.profiling.nouns import is_id_name, names_outcome, noun_of_id
+from mlguide_assets.prepare.profiling.nouns import is_id_name, is_person, names_outcome, noun_of_id
 from mlguide_assets.prepare.profiling.references import Reference
 from mlguide_assets.prepare.profiling.roles import MOST_CODES, Source
 
 MOST_BEFORE = 0.01
 """Of the events of an entity, those that may be earlier than the time from which it exists."""
 HEADER = "header"
+FEWEST_UNITS = 30
+"""Ids that an entity has, at least, so that intervals can be about it; as `evaluation.min_positives` has them."""
 MOST_OF_KEY = 20
 """Columns that may complete a key are looked for among so many."""
 
@@ -32,22 +34,44 @@ MOST_OF_KEY = 20
 def draft_tables(source: Source) -> list[DraftTable]:
     """Entities first, then events, largest last."""
     entities = [_entity(source, name) for name in source.entities]
+    entities += [_entity(source, name, noun) for name, noun in _more_roles(source)]
     headers = [_header(source, name) for name in source.events if source.to(name) and _lends_its_time(source, name)]
     return [*entities, *headers, *(_event(source, name) for name in source.events)]
+
+
+def _more_roles(source: Source) -> list[tuple[str, str]]:
+    """Tables that an event refers to more than once, such as by sender and by receiver, and what else they are called.
+
+    Each is a table of its own in the file: its columns become features in both roles, and who is forgotten is in both.
+    """
+    found: dict[tuple[str, str], None] = {}
+    for name in source.events:
+        target_of = {each.column: each.target for each in source.of(name)}
+        for noun, column, _ in _entities_of(source, name):
+            target = target_of.get(column, "")
+            if source.roles.get(target) == "entity" and noun != source.nouns[target]:
+                found[target, noun] = None
+    return list(found)
 
 
 def _from(source: Source, name: str) -> list[Line]:
     return [Line("from", name)] if source.names[name] != name else []
 
 
-def _entity(source: Source, name: str) -> DraftTable:
-    profile, noun, key = source.profiles[name], source.nouns[name], str(source.key(name))
+def _entity(source: Source, name: str, role: str = "") -> DraftTable:
+    """One row of a table.
+
+    Args:
+        role: what else its rows are called; default: what they are.
+    """
+    profile, noun, key = source.profiles[name], role or source.nouns[name], str(source.key(name))
     history = source.histories.get(name)
     where = profile.table.of_rows
     unique = f"{profile.columns[key].distinct:,} ids in {where}" if history else f"unique in {where}"
     others = [each for each in profile.unique if each != key and profile.columns[each].kind in ("id", "text")]
     also = f"; so {'is' if len(others) == 1 else 'are'} {', '.join(others[:3])}" if others and not history else ""
-    lines = [*_from(source, name), Line("entity", noun), Line("key", file_name(key), unique + also)]
+    again = [Line("from", name, "the same rows once more, in another role")] if role else _from(source, name)
+    lines = [*again, Line("entity", noun), Line("key", file_name(key), unique + also)]
     used = {key: ""}
     began = when_it_began(profile)
     if history:
@@ -59,9 +83,8 @@ def _entity(source: Source, name: str) -> DraftTable:
     columns, left_out = _columns(source, name, used)
     if not history:
         lines.append(_static([line.key for line in columns]))
-    return DraftTable(
-        source.names[name], profile, "entity", noun, tuple(lines), tuple(columns), tuple(left_out), at=began
-    )
+    own = f"{source.names[name]}_{role}" if role else source.names[name]
+    return DraftTable(own, profile, "entity", noun, tuple(lines), tuple(columns), tuple(left_out), at=began)
 
 
 def _static(names: list[str]) -> Line:
@@ -165,7 +188,11 @@ def _event(source: Source, name: str) -> DraftTable:
 
 
 def _entities_of(source: Source, name: str) -> list[tuple[str, str, str]]:
-    """Noun, column and evidence of each entity that an event concerns."""
+    """Noun, column and evidence of each entity that an event concerns.
+
+    The first is the unit, about which intervals are: no look-up table of a few ids, such as currencies, and a person
+    where there is one.
+    """
     found: list[tuple[str, str, str]] = []
     nouns: set[str] = set()
 
@@ -185,7 +212,8 @@ def _entities_of(source: Source, name: str) -> list[tuple[str, str, str]]:
         add(noun, column, f"{ids:,} ids, of which no table says more")
     if not found:
         add(str(source.subject(name)), str(source.key(name)), "each row is about a thing of its own")
-    return found
+    columns = source.profiles[name].columns
+    return sorted(found, key=lambda each: (columns[each[1]].distinct < FEWEST_UNITS, not is_person(each[0])))
 
 
 def _at(source: Source, name: str, at: ColumnProfile | None, of: list[tuple[str, str, str]]) -> Line:

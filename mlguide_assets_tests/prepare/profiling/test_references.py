@@ -91,6 +91,20 @@ def test_rows_that_follow_each_other_are_a_history(duck: Any, tmp_path: Path) ->
     assert "static" not in tables["customer_plans"]
 
 
+@pytest.mark.parametrize(("overlapping", "is_history"), [(1, True), (20, False)])
+def test_a_few_rows_that_overlap_are_mistakes_of_a_history(
+    overlapping: int, is_history: bool, duck: Any, tmp_path: Path
+) -> None:
+    plans = (
+        "SELECT i // 3 AS customer_id, 'plan ' || i % 4 AS plan, DATE '2023-01-01' + (i % 3 * 100)::INT AS valid_from, "
+        f"DATE '2023-01-01' + ((i % 3 + 1) * 100 + (i % 3 = 0 AND i < {3 * overlapping})::INT)::INT AS valid_to "
+        f"FROM range(120) t(i)"
+    )
+    text = draft_text(write_tables(tmp_path / "shop", customer_plans=plans, orders=ORDERS), duck, tmp_path)
+    assert ("history:" in text) == is_history
+    assert ("# ? 1 of 120 rows overlaps the next of its customer_id; 79 of 80" in text) == is_history
+
+
 @pytest.mark.parametrize(("id", "is_history"), [("subscriber", True), ("contract", True), ("zone", False)])
 def test_a_history_is_found_by_its_rows_whatever_its_id_is_called(
     id: str, is_history: bool, duck: Any, tmp_path: Path
@@ -128,6 +142,16 @@ def test_tables_of_one_name_in_two_schemas_have_two_names_and_refer_to_their_own
     assert tables["ulm_orders"]["of"] == {"ulm_customer": "customer_id"}
 
 
+def test_a_look_up_table_of_a_few_ids_is_not_the_unit(duck: Any, tmp_path: Path) -> None:
+    currencies = "SELECT 'c' || i AS currency_code, i AS digits, 'x' || i // 2 AS zone FROM range(3) t(i)"
+    orders = (
+        f"SELECT i AS order_id, i * 11 % 40 AS payer_id, 'c' || i % 3 AS currency_code, {DAYS} AS ordered_at "
+        f"FROM range(600) t(i)"
+    )
+    tables = drafted(write_tables(tmp_path / "shop", currencies=currencies, orders=orders), duck, tmp_path)["tables"]
+    assert list(tables["orders"]["of"].items()) == [("payer", "payer_id"), ("currency", "currency_code")]
+
+
 def test_two_references_to_one_entity_have_two_nouns(duck: Any, tmp_path: Path) -> None:
     teams = "SELECT i AS team_id, 't' || i % 3 AS league FROM range(12) t(i)"
     games = (
@@ -136,3 +160,4 @@ def test_two_references_to_one_entity_have_two_nouns(duck: Any, tmp_path: Path) 
     )
     tables = drafted(write_tables(tmp_path / "games", teams=teams, games=games), duck, tmp_path)["tables"]
     assert tables["games"]["of"] == {"team": "home_team_id", "away_team": "away_team_id"}
+    assert tables["teams_away_team"].items() >= {"from": "teams", "entity": "away_team", "key": "team_id"}.items()
