@@ -35,7 +35,7 @@ def check(file: str, source: str | None, *, as_json: bool) -> None:
         _print(problem, found)
     if found.blocked:
         more = f" ({len(found.blocked) - 1} more)" if len(found.blocked) > 1 else ""
-        raise InputError(f"The contract blocks this source: {found.blocked[0]}{more}: fix the source or the rule.")
+        raise InputError(f"The contract blocks this source: {found.blocked[0]}{more}; fix the source or the rule.")
     if not as_json:
         first = "" if found.decisions is None or found.decisions.has_both_outcomes else "mend predict.label, then "
         console.print(f"Next: {first}mlguide run --problem {file}{f' --source {source}' if source else ''}")

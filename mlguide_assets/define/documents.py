@@ -151,6 +151,8 @@ def _fix(error: Mapping[str, Any], siblings: list[str], model: type[BaseModel]) 
         tags = re.findall(r"'(\w+)'", error["ctx"]["expected_tags"])
         close = _nearest(error["ctx"]["tag"], tags, [])
         return f"{error['ctx']['tag']!r} is not a {error['ctx']['discriminator']}{close}"
+    if kind in ("tuple_type", "list_type", "frozen_set_type"):
+        return "write a list: [...], or a line with a dash for each"
     text = cast(str, error["msg"]).removeprefix("Value error, ")
     text = text[0].lower() + text[1:]
     if isinstance(given, (str, int, float)) and kind != "value_error":

@@ -68,6 +68,7 @@ MISTAKES = {
     "unknown key": ("name: shop", "name: shop\nzzz: 1", "line 2, zzz", "unknown key; known here: name"),
     "unknown key of a source": ("uri: data", "uri: data\n  sends: 5", "line 15, source.sends", "unknown key"),
     "misspelt key of a rule": ("min: 13", "mn: 13", "line 17, contracts.0.mn", "did you mean 'min'?"),
+    "rule without a list": (f"- {RULE}", RULE, "contracts", "write a list"),
     "missing key": ("statement: Emails lose users.\n", "", "statement", "this key is missing; add it"),
     "missing nested key": ('    negative: "no"\n', "", "line 6, predict.label.negative", "this key is missing; add it"),
     "limit of what is no number": (

@@ -9,6 +9,7 @@ from typing import Any
 import ibis
 
 from mlguide_assets.define.changing import changing_warnings
+from mlguide_assets.define.contracts import WellTyped
 from mlguide_assets.define.decision import agreeing, counted, with_article
 from mlguide_assets.define.prediction import ColumnLabel
 from mlguide_assets.define.problem import Problem
@@ -26,6 +27,9 @@ from mlguide_assets.prepare.sources.reading import read_source
 
 NOT_READ = " not read, since the problem file does not list them"
 """How the reader of tables says which columns it leaves out."""
+
+MOST_ASIDE = 0.01
+"""Of the rows of a table, those that are worth setting aside; of more, the source should be mended."""
 
 Tables = Mapping[TableName, ibis.Table]
 
@@ -108,7 +112,7 @@ def check_problem(problem: Problem, connection: Any, scratch: Path, report: Call
     broken = [each for each in validated.results if each.violations]
     warned = [_said(each) for each in broken if each.action == "warn"]
     quarantined = [_said(each) for each in broken if each.action == "quarantine"]
-    blocked = [_said(each) for each in broken if each.action == "block" and not _holds(problem, each)]
+    blocked = [_said(each) + _aside(problem, each) for each in broken if _blocks(problem, each)]
     decisions = None
     if not blocked:
         _require_rows(validated)
@@ -141,9 +145,20 @@ def _said(result: Any) -> str:
     )
 
 
-def _holds(problem: Problem, result: Any) -> bool:
-    rule = next(each for each in problem.rules if each.name == result.rule)
-    return rule.holds(result.violations, result.rows)
+def _blocks(problem: Problem, result: Any) -> bool:
+    return result.action == "block" and not _rule(problem, result).holds(result.violations, result.rows)
+
+
+def _aside(problem: Problem, result: Any) -> str:
+    """What sets a few rows with values that do not read aside, such as one of totals below the others."""
+    if not isinstance(_rule(problem, result), WellTyped) or result.violations > MOST_ASIDE * result.rows:
+        return ""
+    line = f"{{table: {result.table}, rule: well_typed, action: quarantine}}"
+    return f"; to set {'it' if result.violations == 1 else 'them'} aside, add to the list contracts: - {line}"
+
+
+def _rule(problem: Problem, result: Any) -> Any:
+    return next(each for each in problem.rules if each.name == result.rule)
 
 
 def _require_rows(validated: Validated) -> None:

@@ -21,6 +21,7 @@ from mlguide_assets.prepare.profiling.keys import composite_key
 from mlguide_assets.prepare.profiling.nouns import is_id_name, is_person, names_outcome, noun_of_id
 from mlguide_assets.prepare.profiling.references import Reference
 from mlguide_assets.prepare.profiling.roles import MOST_CODES, Source
+from mlguide_assets.prepare.sources.spellings import are_whole_numbers, read_numbers, without_null_words
 
 MOST_BEFORE = 0.01
 """Of the events of an entity, those that may be earlier than the time from which it exists."""
@@ -84,7 +85,10 @@ def _entity(source: Source, name: str, role: str = "") -> DraftTable:
     if not history:
         lines.append(_static([line.key for line in columns]))
     own = f"{source.names[name]}_{role}" if role else source.names[name]
-    return DraftTable(own, profile, "entity", noun, tuple(lines), tuple(columns), tuple(left_out), at=began)
+    contracts = () if role else _contracts(source, name, [*used])
+    return DraftTable(
+        own, profile, "entity", noun, tuple(lines), tuple(columns), tuple(left_out), at=began, contracts=contracts
+    )
 
 
 def _static(names: list[str]) -> Line:
@@ -173,7 +177,6 @@ def _event(source: Source, name: str) -> DraftTable:
     key = _key(source, name, at, [column for _, column, _ in of])
     lines.append(key)
     used = dict.fromkeys([*ids, *_source_names(profile, key.value if key.active else [])], "")
-    contracts = []
     if at is not None:
         used[at.name] = ""
         if written := when_it_was_written(profile, at, source.rows(name)):
@@ -181,10 +184,30 @@ def _event(source: Source, name: str) -> DraftTable:
             used[written[0].name] = ""
     lines += _zone(profile)
     columns, left_out = _columns(source, name, used)
-    if any(column.wrong for column in profile.times):
-        contracts.append(f"{{table: {source.names[name]}, rule: well_typed, action: quarantine}}")
     return DraftTable(source.names[name], profile, "event", noun, tuple(lines), tuple(columns), tuple(left_out),
-                      {each: file_name(column) for each, column, _ in of}, at, tuple(contracts))  # fmt: skip
+                      {each: file_name(column) for each, column, _ in of}, at, _contracts(source, name, [*used]))  # fmt: skip
+
+
+def _contracts(source: Source, name: str, used: list[str]) -> tuple[str, ...]:
+    """A rule that sets aside what a few rows have instead of a time or of a whole number, such as the word for a total.
+
+    Args:
+        used: the columns that the table's lines name.
+    """
+    profile, rows = source.profiles[name], source.rows(name)
+    ids = [each for each in used if profile.columns[each].kind != "time" and rows[each].type().is_string()]
+    if any(column.wrong for column in profile.times) or any(_has_few_texts(rows[each]) for each in ids):
+        return (f"{{table: {source.names[name]}, rule: well_typed, action: quarantine}}",)
+    return ()
+
+
+def _has_few_texts(ids: Any) -> bool:
+    """Whether ids are read as whole numbers, and some are none."""
+    given = without_null_words(ids, in_text=False)
+    if not are_whole_numbers(given):
+        return False
+    wrong = (given.notnull() & read_numbers(given).isnull()).sum()
+    return bool(wrong.as_table().to_pyarrow().to_pylist()[0].popitem()[1])
 
 
 def _entities_of(source: Source, name: str) -> list[tuple[str, str, str]]:

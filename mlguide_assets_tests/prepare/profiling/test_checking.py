@@ -10,7 +10,7 @@ import pytest
 from mlguide_assets.define.loading import parse_problem
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.profiling.checking import Check, check_problem
-from mlguide_assets_tests.prepare.profiling.drafts import CUSTOMERS, draft_text, write_tables
+from mlguide_assets_tests.prepare.profiling.drafts import CUSTOMERS, checked_draft, draft_text, write_tables
 
 LOANS = (
     "SELECT i AS loan_id, i % 40 AS customer_id, TIMESTAMP '2024-01-01' + INTERVAL (i * 6) HOUR AS granted_at, "
@@ -61,6 +61,23 @@ def test_columns_that_may_change_are_named_with_what_to_do(duck: Any, tmp_path: 
     assert warning.startswith("customers: segment may be younger than a decision")
     assert "static" in warning
     assert "history" in warning
+
+
+TOTALS = f"SELECT * REPLACE (loan_id::VARCHAR AS loan_id) FROM ({LOANS}) UNION ALL SELECT 'Sum', 1, NULL, 9, NULL"
+
+
+def test_a_row_of_totals_blocks_with_the_line_that_sets_it_aside(duck: Any, tmp_path: Path) -> None:
+    line = "{table: loans, rule: well_typed, action: quarantine}"
+    (blocked,) = checked(FILE, duck, tmp_path, loans=TOTALS).blocked
+    assert blocked.endswith(f"; to set it aside, add to the list contracts: - {line}")
+    found = checked(f"{FILE}contracts:\n  - {line}\n", duck, tmp_path, loans=TOTALS)
+    assert (found.blocked, found.tables["loans"]) == ((), (801, 800))
+
+
+def test_a_row_of_totals_is_set_aside_in_a_draft(duck: Any, tmp_path: Path) -> None:
+    text = draft_text(write_tables(tmp_path / "bank", customers=CUSTOMERS, loans=TOTALS), duck, tmp_path)
+    assert "- {table: loans, rule: well_typed, action: quarantine}" in text
+    assert checked_draft(text, duck, tmp_path).blocked == ()
 
 
 def test_ids_without_a_row_are_counted(duck: Any, tmp_path: Path) -> None:
