@@ -20,6 +20,8 @@ Action = Literal["start", "hold", "pause", "advance", "abort", "promote", "give_
 
 SIGNAL_ALPHA = 0.2
 """A signal only pauses the ramp, so it need not be sure: the low end of this interval decides."""
+_SAME_SHARE = 1e-6
+"""Shares of stages come from plans and logs, rounded."""
 
 _WORDS: Mapping[CanaryMetric, str] = {
     "outcome": "units with the outcome",
@@ -135,9 +137,10 @@ def evaluate(canary: Canary, counts: Counts, *, step: int, days_in_step: int, da
         return found(
             "hold", f"{events:,} of {needed:,} {whose} had the outcome that is needed to go on from {share:.0%}."
         )
-    if step == last and (doubtful := next((each for each in guardrails if each.looks_beyond), None)):
-        return found("hold", f"At the end of the ramp it stays in doubt: {_begun(doubtful.sentence)}.", doubtful)
     if step == last:
+        steps_left = (canary.give_up_after - days) / days_in_step
+        if doubtful := next((each for each in guardrails if _in_doubt(each, counts, canary, steps_left)), None):
+            return found("hold", f"At the end of the ramp it stays in doubt: {_begun(doubtful.sentence)}.", doubtful)
         return found(
             "promote", f"It went live up to {share:.0%} of the units, and no guardrail is significantly worse."
         )
@@ -155,6 +158,23 @@ def _finding(
     alpha = canary.alpha / len(canary.guardrails) if role == "guardrail" else SIGNAL_ALPHA
     control, treatment = (sum(getattr(each, arm) for each in stages) for arm in ("control", "treatment"))
     return Finding(metric, role, control, treatment, rate_ratio_sequence(stages, alpha=alpha), margin)
+
+
+def _in_doubt(finding: Finding, counts: Counts, canary: Canary, steps_left: float) -> bool:
+    """Whether the ratio itself is beyond what is accepted, and its events can tell: there are `min_events` of its own,
+    or will be before the canary gives up, if as many come as since the last step of the ramp began.
+
+    One unit that got no answer, and none of the champion's, says nothing: where answers hardly ever fail, no other
+    may come for weeks.
+
+    Args:
+        steps_left: how many times as long as that it may still take.
+    """
+    if not finding.looks_beyond:
+        return False
+    stages = counts.get(finding.metric, ())
+    since = sum(each.treatment for each in stages if math.isclose(each.share, canary.ramp[-1], abs_tol=_SAME_SHARE))
+    return finding.treatment + since * steps_left >= canary.min_events
 
 
 def _begun(sentence: str) -> str:

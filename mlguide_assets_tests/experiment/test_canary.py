@@ -109,3 +109,49 @@ def test_great_harm_aborts_before_half_of_the_units_met_it() -> None:
     ends = [ramp(3.0, seed, ALONE) for seed in range(15)]
     assert {end for end, _ in ends} == {"abort"}
     assert max(day for _, day in ends) <= 8
+
+
+AT_THE_END: dict[Any, list[Stage]] = {"outcome": [Stage(5000, 4800, 0.5)]}
+
+
+@pytest.mark.parametrize("metric", ["errors", "slow"])
+@pytest.mark.parametrize("stages", [[Stage(0, 1, 0.5)], [Stage(0, 1, 0.2)], [Stage(1, 3, 0.5)]])
+def test_few_events_that_no_more_will_follow_do_not_keep_a_harmless_version(metric: str, stages: list[Stage]) -> None:
+    found = look({**AT_THE_END, metric: stages}, step=3, days_in_step=14, days=20)
+    assert found.action == "promote"
+
+
+@pytest.mark.parametrize("metric", ["errors", "slow"])
+def test_few_events_put_a_promotion_off_while_so_many_come_that_they_will_tell(metric: str) -> None:
+    frequent = {**AT_THE_END, metric: [Stage(1, 3, 0.5)]}
+    assert look(frequent, step=3, days_in_step=2, days=8).action == "hold"
+    # What came at an earlier step does not say that more will.
+    assert look({**AT_THE_END, metric: [Stage(1, 3, 0.2)]}, step=3, days_in_step=2, days=8).action == "promote"
+
+
+def test_a_measured_ratio_beyond_its_margin_is_never_promoted() -> None:
+    measured = {**AT_THE_END, "errors": [Stage(15, 25, 0.5)]}
+    assert look(measured, step=3, days_in_step=50, days=59).action == "hold"
+    assert look(measured, step=3, days_in_step=51, days=60).action == "give_up"
+
+
+def rare_errors(ratio: float, a_day: float, seed: int) -> str:
+    """How a canary ends that loses nobody, where `a_day` units of the champion get no answer, `ratio` times with it."""
+    canary = Canary(signals={})
+    random, stages, step, since = np.random.default_rng(seed), [Stage(0, 0, canary.ramp[0])], 0, 0
+    for day in range(1, canary.give_up_after + 1):
+        share, now = canary.ramp[step], stages[-1]
+        control, treatment = random.poisson(a_day * (1 - share)), random.poisson(a_day * share * ratio)
+        stages[-1] = Stage(now.control + control, now.treatment + treatment, share)
+        found = evaluate(canary, {**AT_THE_END, "errors": stages}, step=step, days_in_step=day - since, days=day)
+        if not found.share:
+            return found.action
+        if found.step > step:
+            step, since = found.step, day
+            stages.append(Stage(0, 0, found.share))
+    raise AssertionError("it never ended")
+
+
+def test_rare_errors_neither_keep_harmless_versions_nor_hide_harm() -> None:
+    assert {rare_errors(1.0, 0.1, seed) for seed in range(60)} == {"promote"}
+    assert {rare_errors(10.0, 2.0, seed) for seed in range(20)} == {"abort"}
