@@ -32,13 +32,11 @@ def stop(home: Home, reason: str, as_json: bool) -> None:
     problem = current_problem(home)
     home.ensure_writable()
     lake = Lake(home.lake(problem.key))
-    row = stop_canary(home, lake, problem, reason=reason, by=person())
+    stopped = stop_canary(home, lake, problem, reason=reason, by=person())
     if as_json:
         print_json(standing(lake, problem))
         return
-    screen.print(
-        f"The canary of version {row['version']} is stopped. Version {row['champion_before']} serves all units."
-    )
+    screen.print(f"The canary of version {stopped.version} is stopped. Version {stopped.champion} serves all units.")
     screen.print(home.commands("Servers follow at once, the plan from the next day that is planned."))
 
 

@@ -8,17 +8,9 @@ import subprocess
 import sys
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.bundle import (
-    CHALLENGER,
-    Bundle,
-    champions,
-    load_bundle,
-    pointed_version,
-    set_challenger,
-    set_champion,
-)
+from mlguide_assets.deploy.bundle import Bundle, champions, load_bundle, pointed_version
+from mlguide_assets.deploy.champion_change import change_champion
 from mlguide_assets.deploy.decision_lock import decision_lock
-from mlguide_assets.deploy.held_challenger import held_challenger
 from mlguide_assets.deploy.history import PROMOTED, ROLLED_BACK, champion_before, record, training_times
 from mlguide_assets.deploy.scorable import refuse_unscorable
 from mlguide_assets.errors import InputError
@@ -63,7 +55,7 @@ def rollback(
             champion_before=current,
             decided_by=by or person(),
         )
-        set_champion(bundles, earlier.version)
+        change_champion(lake, bundles, earlier.version)
     _let_registry_follow(home, problem)
     return current, earlier
 
@@ -127,10 +119,7 @@ def promote(home: Home, problem: Problem, *, version: str, reason: str) -> tuple
             champion_before=current,
             decided_by=person(),
         )
-        set_champion(bundles, version)
-        held = held_challenger(lake)
-        if pointed_version(bundles, CHALLENGER) == version and (held is None or held.version != version):
-            set_challenger(bundles, None)
+        change_champion(lake, bundles, version)
         registry.record_champion(version)
     return current, load_bundle(bundles, version)
 

@@ -17,8 +17,8 @@ from mlguide_assets.deploy.bundle import (
     pointed,
     pointed_version,
     set_challenger,
-    set_champion,
 )
+from mlguide_assets.deploy.champion_change import change_champion
 from mlguide_assets.deploy.criteria import CANARY_CRITERION, EXPERIMENT, Criterion
 from mlguide_assets.deploy.decision_lock import decision_lock
 from mlguide_assets.deploy.gate import Decision, Evidence, conclude, decide
@@ -151,7 +151,7 @@ def install_promoted(home: Home, lake: Lake, problem: Problem) -> Bundle | None:
             except (LostVersionError, UnscorableError) as error:
                 _log.warning("Version %s was promoted and is not installed, what served goes on: %s", version, error)
                 return champion(bundles)
-            set_champion(bundles, version)
+            change_champion(lake, bundles, version)
         registry.record_champion(version)
         return champion(bundles)
 

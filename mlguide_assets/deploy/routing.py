@@ -8,17 +8,20 @@ route is nothing but ranges of draws; where not every unit is eligible, the onli
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mlguide_assets.define.policies import Policy
 from mlguide_assets.errors import InputError
-from mlguide_assets.prepare.shared_files import read, replace
+from mlguide_assets.prepare.shared_files import change, read
 from mlguide_assets.statistics.draws import Unit, draw
 
 ROUTING = "routing.json"
+
+CANARY_PREFIX = "canary-"
+"""What the routes of canaries are called; no experiment of a file has such a name."""
 
 ELIGIBLE = "_eligible"
 """The table of the online store that says which units may take part; no entity can have this name."""
@@ -73,6 +76,10 @@ class Route:
     by_eligibility: bool = False
     models: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def is_canary(self) -> bool:
+        return self.experiment.startswith(CANARY_PREFIX)
+
     def is_served_by(self, champion: str, challenger: str | None) -> bool:
         """Whether a server with these versions can do for each unit what its arm says."""
         loaded = {"champion": champion, "challenger": challenger}
@@ -123,16 +130,39 @@ def met_by(unit: Unit, eligible: Mapping[str, Any], routes: Sequence[Route]) -> 
 
 def write_routes(bundles: Path, routes: Sequence[Route]) -> None:
     """Publish the routes; without any, a file that is there says so, and none is made."""
+    change_routes(bundles, lambda _: routes)
+
+
+def change_routes(bundles: Path, changed: Callable[[Sequence[Route]], Sequence[Route]]) -> None:
+    """Publish what follows from the routes that are published, which nobody else changes meanwhile.
+
+    Servers ignore a damaged file, and it is rewritten.
+
+    Args:
+        changed: called again where another process came first.
+    """
     # Here: the lake imports PyArrow, which a server needs not.
     from mlguide_assets.prepare.lake.failures import writing
+    from mlguide_assets.prepare.locking import locked
 
     path = bundles / ROUTING
-    if not routes and read(path) is None:
+
+    def content(stored: bytes | None) -> bytes:
+        routes = changed(_readable(stored))
+        return json.dumps({"routes": [asdict(route) for route in routes]}, indent=1).encode()
+
+    def differs(stored: bytes | None) -> bool:
+        return content(stored) != stored if stored is not None else bool(changed(()))
+
+    if not differs(read(path)):
         return
-    content = json.dumps({"routes": [asdict(route) for route in routes]}, indent=1).encode()
-    with writing("The routes of the experiments", bundles):
-        if read(path) != content:
-            replace(path, content)
+    with writing("The routes of the experiments", bundles), locked(bundles / ".routing.lock"):
+        change(path, content)
+
+
+def without_canary(routes: Sequence[Route]) -> Sequence[Route]:
+    """The routes of experiments alone."""
+    return [route for route in routes if not route.is_canary]
 
 
 def read_routes(bundles: Path) -> tuple[Route, ...]:
@@ -143,14 +173,23 @@ def read_routes(bundles: Path) -> tuple[Route, ...]:
     """
     path = bundles / ROUTING
     try:
-        if (content := read(path)) is None:
-            return ()
-        return tuple(_route(each) for each in json.loads(content)["routes"])
+        return _parsed(read(path))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} is damaged (it does not say which units are in which arm): delete it, then 'mlguide run' writes "
             f"it again; until then no answer names an experiment."
         ) from error
+
+
+def _parsed(stored: bytes | None) -> tuple[Route, ...]:
+    return () if stored is None else tuple(_route(each) for each in json.loads(stored)["routes"])
+
+
+def _readable(stored: bytes | None) -> tuple[Route, ...]:
+    try:
+        return _parsed(stored)
+    except (ValueError, KeyError, TypeError):
+        return ()
 
 
 def _route(stored: Mapping[str, Any]) -> Route:

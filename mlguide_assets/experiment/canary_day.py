@@ -3,14 +3,17 @@
 Where the problem file has no canary, each of these returns at once.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mlguide_assets.define.policies import POLICIES
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.define.promotion import Canary
+from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.deploy.held_challenger import held_challenger
 from mlguide_assets.deploy.history import ABORTED, KEPT, canaries, record
+from mlguide_assets.deploy.routing import Route, read_routes
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.canary_record import (
     BY,
@@ -49,6 +52,14 @@ class Look:
     """That the newest plan came too late for its outcomes to count."""
 
 
+@dataclass(frozen=True)
+class Stopped:
+    """What was stopped by hand, and the champion that has its units from then on."""
+
+    version: str
+    champion: str
+
+
 def look_at_canary(home: Home, lake: Lake, problem: Problem, *, tables: "Tables", run_id: str) -> Look:
     """Begin the canary that is due, or evaluate the one that runs, and act on the result.
 
@@ -65,11 +76,10 @@ def look_at_canary(home: Home, lake: Lake, problem: Problem, *, tables: "Tables"
         return _look(home, lake, problem, tables, run_id)
 
 
-def stop_canary(home: Home, lake: Lake, problem: Problem, *, reason: str, by: str) -> dict[str, Any]:
+def stop_canary(home: Home, lake: Lake, problem: Problem, *, reason: str, by: str) -> Stopped:
     """Take the version that goes live, or waits to, out of the ramp; the champion stays, and servers follow at once.
 
-    Returns:
-        The decision that had let it go live.
+    Where servers follow a canary that is not on record any more, that is what ends.
 
     Raises:
         InputError: no reason, or no version goes live.
@@ -78,7 +88,7 @@ def stop_canary(home: Home, lake: Lake, problem: Problem, *, reason: str, by: st
         raise InputError("Stopping a canary needs a reason for those who come later: --reason 'why'.")
     with locked_on_all_hosts(lake.root / _LOCK, f"canary of {problem.key}"):
         if not (waiting := canaries(lake)):
-            raise InputError("No version goes live by canary, so there is none to stop: see 'mlguide canary status'.")
+            return _stop_published(home, lake, problem)
         row = waiting[0]
         progress = progress_of(lake, row["version"])
         if progress is not None and progress.share:
@@ -87,12 +97,29 @@ def stop_canary(home: Home, lake: Lake, problem: Problem, *, reason: str, by: st
             found = Evaluation("stop", progress.step, 0.0, why, ())
             day, version, champion = progress.looked, progress.version, progress.champion
             add_step(lake, found, version=version, champion=champion, day=day, run_id="")
-            publish_canary(home, problem, None)
+        publish_canary(home, problem, None)
         from mlguide_assets.deploy.promotion import install_challenger
 
         _decide(home, lake, problem, row, ABORTED, why, "", by=by)
         install_challenger(home, lake, problem)
-    return row
+    return Stopped(row["version"], row["champion_before"])
+
+
+def _stop_published(home: Home, lake: Lake, problem: Problem) -> Stopped:
+    """Let servers follow no canary; which one they did."""
+    route = _published_canary(home, problem)
+    if route is None:
+        raise InputError("No version goes live by canary, so there is none to stop: see 'mlguide canary status'.")
+    publish_canary(home, problem, None)
+    _note_end(lake, run_id="")
+    champion = pointed_version(home.bundles(problem.key))
+    return Stopped(route.models["challenger"], champion or route.models["champion"])
+
+
+def _published_canary(home: Home, problem: Problem) -> Route | None:
+    with suppress(InputError):
+        return next((route for route in read_routes(home.bundles(problem.key)) if route.is_canary), None)
+    return None
 
 
 def _look(home: Home, lake: Lake, problem: Problem, tables: "Tables", run_id: str) -> Look:
@@ -232,7 +259,7 @@ def _lost_feature(home: Home, lake: Lake, problem: Problem, version: str) -> str
 
 
 def _has_bundle(home: Home, lake: Lake, problem: Problem, version: str) -> bool:
-    from mlguide_assets.deploy.bundle import CHALLENGER, pointed_version
+    from mlguide_assets.deploy.bundle import CHALLENGER
 
     bundles = home.bundles(problem.key)
     if pointed_version(bundles, CHALLENGER) != version:
@@ -295,7 +322,6 @@ def _decide(
     """Record a decision that the gate did not make."""
     import json
 
-    from mlguide_assets.deploy.bundle import pointed_version
     from mlguide_assets.deploy.decision_lock import decision_lock
     from mlguide_assets.deploy.registration import registry_of
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mlguide_assets.deploy.history import canaries
-from mlguide_assets.deploy.routing import Arm, Route
+from mlguide_assets.deploy.routing import CANARY_PREFIX, Arm, Route
 from mlguide_assets.experiment.salts import CANARY_SALT
 from mlguide_assets.experiment.tables import CANARY_STEPS
 from mlguide_assets.prepare.lake.lake import Lake
@@ -84,13 +84,9 @@ class Progress:
         return Route(self.experiment, 1, (), f"{CANARY_SALT}{self.version}", arms, models=models)
 
 
-PREFIX = "canary-"
-"""No experiment of a file has such a name."""
-
-
 def name_of(version: str) -> str:
     """What the plan and the logs call the canary of a version."""
-    return f"{PREFIX}{version}"
+    return f"{CANARY_PREFIX}{version}"
 
 
 def canary_steps(lake: Lake) -> list[dict[str, Any]]:

@@ -1,15 +1,13 @@
 """Publishing the running experiments to the servers: the API answers a unit by its arm, and logs which one it met."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlguide_assets.define.problem import Problem
-from mlguide_assets.deploy.routing import ROUTING, Route, read_routes, write_routes
+from mlguide_assets.deploy.routing import ROUTING, Route, change_routes, without_canary
 from mlguide_assets.errors import InputError
-from mlguide_assets.experiment.canary_record import PREFIX
 from mlguide_assets.experiment.tables import EXPERIMENTS
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.prepare.shared_files import mark
@@ -32,16 +30,14 @@ def publish_routes(home: Home, problem: Problem, running: Iterable["Started"], d
         return
     from mlguide_assets.experiment.assignment import route_of
 
-    canary = [route for route in _published(bundles) if route.experiment.startswith(PREFIX)]
     routes = [route_of(each.experiment, each.share_on(day), each.kept_models) for each in present]
-    write_routes(bundles, [*routes, *canary])
+    change_routes(bundles, lambda published: [*routes, *(route for route in published if route.is_canary)])
 
 
 def publish_canary(home: Home, problem: Problem, canary: Route | None) -> None:
     """Let servers follow a canary, or none. It comes last: a unit of an experiment is in no canary."""
-    bundles = home.bundles(problem.key)
-    others = [route for route in _published(bundles) if not route.experiment.startswith(PREFIX)]
-    write_routes(bundles, [*others, *([canary] if canary else [])])
+    own = [canary] if canary else []
+    change_routes(home.bundles(problem.key), lambda published: [*without_canary(published), *own])
 
 
 def eligibility_to_publish(lake: Lake, problem: Problem) -> "ibis.Table | None":
@@ -61,11 +57,3 @@ def eligibility_to_publish(lake: Lake, problem: Problem) -> "ibis.Table | None":
         named = check_named(lake, problem)
         present += [named[0]] if named else []
     return of_experiments(present, lake, problem)
-
-
-def _published(bundles: Path) -> Sequence[Route]:
-    """What servers follow now. They ignore a damaged file, and it is rewritten."""
-    try:
-        return read_routes(bundles)
-    except InputError:
-        return ()

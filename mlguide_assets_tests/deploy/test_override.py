@@ -12,13 +12,18 @@ from typing import Any
 import pytest
 
 from mlguide_assets.deploy import override, promotion
-from mlguide_assets.deploy.bundle import champion, pointed_version
-from mlguide_assets.deploy.history import champion_before, decisions, withdrawal
+from mlguide_assets.deploy.bundle import CHALLENGER, champion, pointed_version
+from mlguide_assets.deploy.history import champion_before, decisions, record, withdrawal
 from mlguide_assets.deploy.override import promote, rollback
+from mlguide_assets.deploy.routing import Arm, Route, read_routes, write_routes
 from mlguide_assets.errors import InputError
+from mlguide_assets.experiment.ledger import record_models
 from mlguide_assets.settings import Home
+from mlguide_assets.statistics.draws import SIZE
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets_tests.deploy.house import GOOD, NOISE, House
+from mlguide_assets_tests.experiment.files import ON_CHALLENGER
+from mlguide_assets_tests.experiment.worlds import started
 from mlguide_assets_tests.train.sends import PROBLEM
 
 
@@ -188,7 +193,7 @@ def test_a_crash_after_the_record_is_finished_by_the_next_run(house: House, monk
     def crash(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(override, "set_champion", crash)
+    monkeypatch.setattr(override, "change_champion", crash)
     with pytest.raises(KeyboardInterrupt):
         rollback(house.home, PROBLEM, to=None, reason="x")
     monkeypatch.undo()
@@ -240,3 +245,33 @@ def test_bundles_are_as_they_were_after_all_this(house: House) -> None:
     rollback(house.home, PROBLEM, to=None, reason="x")
     promote(house.home, PROBLEM, version="2", reason="y")
     assert hashes() == before
+
+
+CANARY = Route("canary-3", 1, (), "canary/3", (Arm("canary", "challenger", SIZE),))
+EXPERIMENT = Route("fewer_losses", 1, (), "arm", (Arm("personal", "challenger", SIZE),))
+
+
+@pytest.mark.parametrize("held", [None, "4"])
+def test_another_champion_ends_the_canary_for_servers_and_frees_the_place_of_the_challenger(
+    house: House, held: str | None
+) -> None:
+    house.decide("d", "kept")
+    assert house.install_challenger() == "4"
+    if held:
+        record_models(house.lake, started(house.lake, arms=ON_CHALLENGER), {"challenger": "4"}, who="me")
+    for change in (
+        lambda: rollback(house.home, PROBLEM, to=None, reason="x"),
+        lambda: promote(house.home, PROBLEM, version="3", reason="x"),
+        lambda: (_promoted(house, "2"), house.install()),
+    ):
+        write_routes(house.bundles, [EXPERIMENT, CANARY])
+        before = pointed_version(house.bundles)
+        change()
+        assert pointed_version(house.bundles) != before
+        assert read_routes(house.bundles) == (EXPERIMENT,)
+        assert pointed_version(house.bundles, CHALLENGER) == ("4" if held else None)
+
+
+def _promoted(house: House, version: str) -> None:
+    row = {"reasons": ["It passed."], "champion_before": pointed_version(house.bundles), "decided_by": "gate"}
+    record(house.lake, version=version, trained_at="2024-01-01", verdict="promoted", **row)

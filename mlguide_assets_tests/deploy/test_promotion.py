@@ -9,7 +9,8 @@ import pytest
 
 from mlguide_assets.define.promotion import Canary, Experimenting
 from mlguide_assets.deploy import promotion
-from mlguide_assets.deploy.bundle import CHALLENGER, champion, pointed_version, set_champion
+from mlguide_assets.deploy.bundle import CHALLENGER, champion, pointed_version
+from mlguide_assets.deploy.champion_change import change_champion
 from mlguide_assets.deploy.criteria import EXPERIMENT, Criterion
 from mlguide_assets.deploy.history import canaries, last_decision, rightful_champion, withdrawal
 from mlguide_assets.deploy.holdout_record import TEST_PREDICTIONS, kept_predictions
@@ -223,10 +224,10 @@ def test_a_crash_between_pointer_and_alias_is_repaired_by_the_next_run(
     house.gate("b", GOOD)
 
     def crash(*arguments: object) -> None:
-        set_champion(*arguments)  # type: ignore[arg-type]
+        change_champion(*arguments)  # type: ignore[arg-type]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(promotion, "set_champion", crash)
+    monkeypatch.setattr(promotion, "change_champion", crash)
     with pytest.raises(KeyboardInterrupt):
         house.install()
     monkeypatch.undo()

@@ -1,12 +1,24 @@
 """Routes: what is written is what servers read; where not everybody may take part, the online store says who does."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mlguide_assets.deploy.routing import ROUTING, Arm, Met, Range, Route, met_by, read_routes, write_routes
+from mlguide_assets.deploy.routing import (
+    ROUTING,
+    Arm,
+    Met,
+    Range,
+    Route,
+    change_routes,
+    met_by,
+    read_routes,
+    without_canary,
+    write_routes,
+)
 from mlguide_assets.errors import InputError
 from mlguide_assets.statistics.draws import SIZE, draw
 
@@ -72,3 +84,23 @@ def test_of_the_conditions_that_an_earlier_version_wrote_only_that_there_are_som
         content["routes"][0]["conditions"] = conditions
         (tmp_path / ROUTING).write_text(json.dumps(content))
         assert read_routes(tmp_path) == (replace(ROUTE, by_eligibility=bool(conditions)),)
+
+
+def test_changes_at_once_lose_no_route(tmp_path: Path) -> None:
+    def add(number: int) -> None:
+        own = replace(ROUTE, experiment=f"canary-{number}" if number % 2 else f"experiment{number}")
+        change_routes(tmp_path, lambda published: [*published, own])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(40)))
+    assert len({route.experiment for route in read_routes(tmp_path)}) == 40
+    change_routes(tmp_path, without_canary)
+    assert sum(route.is_canary for route in read_routes(tmp_path)) == 0
+    assert len(read_routes(tmp_path)) == 20
+
+
+def test_a_damaged_file_is_written_again(tmp_path: Path) -> None:
+    for routes in ((), (ROUTE,)):
+        (tmp_path / ROUTING).write_text("{")
+        write_routes(tmp_path, routes)
+        assert read_routes(tmp_path) == routes

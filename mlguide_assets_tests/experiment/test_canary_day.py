@@ -17,6 +17,7 @@ from mlguide_assets.define.policies import Policies
 from mlguide_assets.define.promotion import Canary
 from mlguide_assets.deploy.bundle import CHALLENGER, champion, pointed_version
 from mlguide_assets.deploy.history import canaries, record, withdrawal
+from mlguide_assets.deploy.override import promote, rollback
 from mlguide_assets.deploy.plan_figures import check_plan, plan_figures
 from mlguide_assets.deploy.planning import plan_day
 from mlguide_assets.deploy.policies import assigned_units
@@ -354,3 +355,30 @@ def test_status_and_stop_on_the_command_line(harmless: World) -> None:
 
 def _crash(*_: Any, **__: Any) -> None:
     raise RuntimeError
+
+
+def test_a_canary_that_another_champion_ended_does_not_come_back_with_the_one_before(
+    harmless: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = harmless
+    monkeypatch.setattr("mlguide_assets.deploy.override._let_registry_follow", lambda *_: None)
+    world.live()
+    world.house.decide("c", "kept")
+    promote(world.home, world.problem, version="3", reason="We know better.")
+    rollback(world.home, world.problem, to="1", reason="We did not.")
+    assert read_routes(world.house.bundles) == ()
+    assert (pointed_version(world.house.bundles), pointed_version(world.house.bundles, CHALLENGER)) == ("1", None)
+
+
+def test_a_route_that_is_not_on_record_any_more_is_stopped_too(harmless: World) -> None:
+    world = harmless
+    world.live()
+    row = {"reasons": ["x"], "champion_before": "1", "decided_by": "person:me"}
+    record(world.lake, version="1", trained_at="2024-01-01", verdict="rolled_back", **row)
+    assert canaries(world.lake) == []
+    stopped = stop_canary(world.home, world.lake, world.problem, reason="Now.", by="person:me")
+    assert (stopped.version, stopped.champion) == ("2", "1")
+    assert (read_routes(world.house.bundles), world.actions()) == ((), ["start", "give_up"])
+    assert world.house.record()[-1]["verdict"] == "rolled_back"
+    with pytest.raises(InputError, match="none to stop"):
+        stop_canary(world.home, world.lake, world.problem, reason="Again.", by="person:me")
