@@ -129,8 +129,11 @@ def _look(home: Home, lake: Lake, problem: Problem, tables: "Tables", run_id: st
         _note_end(lake, run_id)
         return Look()
     version, progress = str(row["version"]), progress_of(lake, row["version"])
-    if progress is not None and not progress.share:
-        return _end(home, lake, problem, row, progress, None, run_id)
+    if progress is not None:
+        # What an earlier look put on record, and was interrupted before servers knew: they would go on as before.
+        publish_canary(home, problem, progress.route)
+        if not progress.share:
+            return _end(home, lake, problem, row, progress, None, run_id)
     if lost := _lost_feature(home, lake, problem, version):
         reason = f"It needs the feature {lost!r}, which the problem no longer has, so it can score nothing."
         _decide(home, lake, problem, row, KEPT, reason, run_id)

@@ -24,15 +24,17 @@ from mlguide_assets.deploy.policies import assigned_units
 from mlguide_assets.deploy.routing import read_routes
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.actions import tables_of_actions
+from mlguide_assets.experiment.canary import Action, Evaluation
 from mlguide_assets.experiment.canary_alert import canary_alert
 from mlguide_assets.experiment.canary_day import Look, look_at_canary, stop_canary
-from mlguide_assets.experiment.canary_record import canary_steps, running_canary
+from mlguide_assets.experiment.canary_record import add_step, canary_steps, running_canary
 from mlguide_assets.experiment.columns import COLUMNS
 from mlguide_assets.experiment.day import assign_day
 from mlguide_assets.experiment.ledger import end, record_models
 from mlguide_assets.experiment.tables import CANARY_STEPS
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
+from mlguide_assets.statistics.draws import SIZE
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets_tests.deploy.house import GOOD, House
 from mlguide_assets_tests.deploy.plans import predictions_of
@@ -382,3 +384,29 @@ def test_a_route_that_is_not_on_record_any_more_is_stopped_too(harmless: World) 
     assert world.house.record()[-1]["verdict"] == "rolled_back"
     with pytest.raises(InputError, match="none to stop"):
         stop_canary(world.home, world.lake, world.problem, reason="Again.", by="person:me")
+
+
+def test_servers_get_what_a_look_put_on_record_and_could_not_publish(harmless: World) -> None:
+    world = harmless
+    world.live()
+    (before,) = read_routes(world.house.bundles)
+    advance(world, 0.2)
+    world.look()
+    (after,) = read_routes(world.house.bundles)
+    assert before.arms[0].end < after.arms[0].end == round(0.2 * SIZE)
+
+
+def test_an_end_that_servers_do_not_know_of_reaches_them_with_the_next_stop_or_look(harmless: World) -> None:
+    world = harmless
+    world.live()
+    advance(world, 0.0, action="stop")
+    assert len(read_routes(world.house.bundles)) == 1
+    stop_canary(world.home, world.lake, world.problem, reason="Again.", by="person:me")
+    assert read_routes(world.house.bundles) == ()
+    assert world.house.record()[-1]["verdict"] == "aborted"
+
+
+def advance(world: World, share: float, action: Action = "advance") -> None:
+    """Put a look on record that servers hear nothing of."""
+    found = Evaluation(action, 1, share, "So it was found.", ())
+    add_step(world.lake, found, version="2", champion="1", day=world.day - timedelta(days=1), run_id="killed")
