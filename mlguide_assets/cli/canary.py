@@ -30,7 +30,7 @@ def stop(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Stop the canary: running servers answer all units by the champion at once, and the version does not come back.
+    """Stop the canary: running servers answer its units by the champion at once, and the version does not come back.
 
     Example: mlguide canary stop --reason "Support reports wrong emails."
     """

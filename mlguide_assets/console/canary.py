@@ -7,6 +7,7 @@ from mlguide_assets.console.terminal import print_json, screen
 from mlguide_assets.define.decision import counted
 from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
+from mlguide_assets.deploy.held_challenger import experiments_that_hold
 from mlguide_assets.deploy.history import canaries
 from mlguide_assets.deploy.override import person
 from mlguide_assets.experiment.canary_day import stop_canary
@@ -36,24 +37,31 @@ def stop(home: Home, reason: str, as_json: bool) -> None:
     if as_json:
         print_json(standing(lake, problem))
         return
-    screen.print(f"The canary of version {stopped.version} is stopped. Version {stopped.champion} serves all units.")
+    held = experiments_that_hold(lake, stopped.version)
+    whom = f"all units but those of {held.named}" if held else "all units"
+    screen.print(f"The canary of version {stopped.version} is stopped. Version {stopped.champion} serves {whom}.")
+    if held:
+        screen.print(home.commands(f"There version {stopped.version} goes on: {held.stops} takes it from them, too."))
     screen.print(home.commands("Servers follow at once, the plan from the next day that is planned."))
 
 
 def standing(lake: Lake, problem: Problem) -> dict[str, Any]:
-    """The newest canary as JSON: state `running`, `ended` or `none`, and the versions that wait to begin."""
+    """The newest canary as JSON: state `running`, `ended` or `none`, the versions that wait to begin, and the
+    experiments that decide by its version, whatever becomes of the canary."""
     progress = last_canary(lake)
     undecided = [row["version"] for row in canaries(lake)]
     if progress is None:
         return {"state": "none", "waiting": undecided}
     rows = [row for row in canary_steps(lake) if row["version"] == progress.version]
     runs = bool(progress.share) and progress.version in undecided
+    held = experiments_that_hold(lake, progress.version)
     return {
         "state": "running" if runs else "ended",
         **_progress(progress, problem, runs),
         "looks": len(rows),
         "findings": json.loads(rows[-1]["evidence"]),
         "waiting": [version for version in undecided if version != progress.version],
+        "experiments": [name for name, _ in held.experiments] if held else [],
     }
 
 
@@ -81,6 +89,8 @@ def _print(found: dict[str, Any], home: Home) -> None:
         screen.print(f"  last look   {found['action']}: {found['reason']}")
         for each in found["findings"]:
             screen.print(f"  {each['metric']:<11} {_finding(each)}")
+        for name in found["experiments"]:
+            screen.print(f"  experiment  {name} goes on with version {found['version']} until it ends")
     for version in found["waiting"]:
         screen.print(f"Version {version} waits to go live by canary.")
     if found["state"] == "running":

@@ -172,7 +172,8 @@ def note_failed_retraining(context: dg.RunFailureSensorContext, workspace: Works
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=LOOK_EVERY,
     description="Opens and closes alerts: the champion has dropped, concept drift, a rollback, an aborted canary, "
-    "outcomes or data that do not come any more, rows that the source has lost, or plans of experiments at fault.",
+    "outcomes or data that do not come any more, rows that the source has lost, plans of experiments at fault, or a "
+    "version that was withdrawn and goes on in one.",
 )
 def alert_on_performance(context: dg.SensorEvaluationContext, workspace: Workspace) -> dg.SkipReason:
     from datetime import UTC, datetime

@@ -20,14 +20,31 @@ ENDED: Final = ("stopped", "finished")
 
 @dataclass(frozen=True)
 class Held:
-    """A version that keeps the challenger's place, and the experiment that it keeps it for."""
+    """A version that keeps the challenger's place, and the experiments that it keeps it for: name and version of each.
+
+    >>> held = Held("3", (("colours", 1), ("offers", 2)))
+    >>> held.sentence
+    'Version 3 stays challenger until the end of experiments colours, version 1, and offers, version 2.'
+    >>> held.stops
+    "'mlguide experiment stop colours --reason TEXT' and 'mlguide experiment stop offers --reason TEXT'"
+    """
 
     version: str
-    experiment: str
+    experiments: tuple[tuple[str, int], ...]
+
+    @property
+    def named(self) -> str:
+        titles = ", and ".join(f"{name}, version {version}" for name, version in self.experiments)
+        return f"experiment{'s' if len(self.experiments) > 1 else ''} {titles}"
 
     @property
     def sentence(self) -> str:
-        return f"Version {self.version} stays challenger until the end of experiment {self.experiment}."
+        return f"Version {self.version} stays challenger until the end of {self.named}."
+
+    @property
+    def stops(self) -> str:
+        """The commands that end them."""
+        return " and ".join(f"'mlguide experiment stop {name} --reason TEXT'" for name, _ in self.experiments)
 
 
 def held_challenger(lake: Lake) -> Held | None:
@@ -35,14 +52,19 @@ def held_challenger(lake: Lake) -> Held | None:
 
     All have the same: while one holds its version, the others begin with that one.
     """
+    found: dict[str, dict[tuple[str, int], None]] = {}
     rows = lake.read_arrow(EXPERIMENTS).to_pylist() if lake.exists(EXPERIMENTS) else []
     ended = {(row["experiment"], row["version"]) for row in rows if row["event"] in ENDED}
     for row in rows:
         key = row["experiment"], row["version"]
-        if (
-            row["event"] == MODELS_FIXED
-            and key not in ended
-            and (version := json.loads(row["content"]).get("challenger"))
-        ):
-            return Held(version, f"{key[0]}, version {key[1]}")
-    return None
+        if row["event"] != MODELS_FIXED or key in ended:
+            continue
+        if version := json.loads(row["content"]).get("challenger"):
+            found.setdefault(version, {})[key] = None
+    return next((Held(version, tuple(keys)) for version, keys in found.items()), None)
+
+
+def experiments_that_hold(lake: Lake, version: str) -> Held | None:
+    """The running experiments that decide by a version, whatever became of it otherwise; None where none does."""
+    held = held_challenger(lake)
+    return held if held is not None and held.version == version else None

@@ -136,10 +136,18 @@ def training_times(lake: Lake) -> dict[str, str]:
 
 def withdrawal(lake: Lake, version: str) -> str | None:
     """When, by whom and why a version was rolled back or its canary aborted, unless it was promoted again since."""
+    row = withdrawing_decision(lake, version)
+    if row is None:
+        return None
+    return f"on {row['decided_at'][:10]} by {row['decided_by']} ({'; '.join(row['reasons'])})"
+
+
+def withdrawing_decision(lake: Lake, version: str) -> dict[str, Any] | None:
+    """The newest decision that took a version out of service, unless it was promoted again since."""
     for row in reversed(decisions(lake)):
         if row["verdict"] == PROMOTED and row["version"] == version:
             return None
         left = row["champion_before"] if row["verdict"] == ROLLED_BACK else row["version"]
         if row["verdict"] in (ROLLED_BACK, ABORTED) and left == version:
-            return f"on {row['decided_at'][:10]} by {row['decided_by']} ({'; '.join(row['reasons'])})"
+            return row
     return None

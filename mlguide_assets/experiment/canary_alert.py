@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from mlguide_assets.deploy.held_challenger import experiments_that_hold
 from mlguide_assets.deploy.history import ABORTED, CANARY, PROMOTED, decisions
 from mlguide_assets.experiment.canary_record import BY
 from mlguide_assets.observe.alerts.alert import CANARY_ABORT, Alert
@@ -18,6 +19,9 @@ def canary_alert(lake: Lake) -> Alert | None:
         return None
     last = relevant[-1]
     version, champion = last["version"], last["champion_before"]
+    held = experiments_that_hold(lake, version)
+    others = f", but those of {held.named}, where version {version} goes on" if held else ""
+    record = "Table canary_steps has what was counted at every look; 'mlguide history' has the decision."
     return Alert(
         key=CANARY_ABORT,
         kind="performance",
@@ -25,7 +29,7 @@ def canary_alert(lake: Lake) -> Alert | None:
         title=f"The canary of version {version} was aborted",
         happened=" ".join(last["reasons"]),
         since=datetime.fromisoformat(last["decided_at"]).astimezone(UTC),
-        severity=f"Version {champion} serves all units again; version {version} never goes live again by itself.",
-        next_step="Table canary_steps has what was counted at every look; 'mlguide history' has the decision.",
+        severity=f"Version {champion} serves all units again{others}. Version {version} never goes live by itself.",
+        next_step=f"If version {version} harms in the experiment, too: {held.stops}. {record}" if held else record,
         facts={"model_version": version, "champion": champion},
     )

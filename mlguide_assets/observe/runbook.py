@@ -6,6 +6,8 @@ from mlguide_assets.observe.alerts.alert import (
     CANARY_ABORT,
     DATA_OLD,
     EXPERIMENT_PLANS,
+    EXPERIMENT_VERSIONS,
+    EXPERIMENT_WITHDRAWN,
     OUTCOMES_MISSING,
     PERFORMANCE_GAP,
     ROLLBACK,
@@ -53,23 +55,36 @@ BY_KEY = {
     ROLLBACK: Runbook(
         "The new champion was significantly worse than the one before it on matured outcomes. The one before serves "
         "again.",
-        "Nothing is needed for serving. Find out why the gate let the version pass: compare its model card with the "
-        "outcomes since. Only 'mlguide promote' brings it back.",
+        "Nothing is needed for serving, unless an experiment goes on with the version, which is an alert of its own. "
+        "Find out why the gate let the version pass: compare its model card with the outcomes since. Only "
+        "'mlguide promote' brings it back.",
         "mlguide history",
     ),
     CANARY_ABORT: Runbook(
         "A version that was going live for few units was significantly worse there than the champion, beyond a "
-        "guardrail of canary: in the problem file. All units have the champion again.",
-        "Nothing is needed for serving. Find out why the gate let the version pass: compare its model card with what "
-        "the canary counted. It does not go live again by itself; only 'mlguide promote' brings it back.",
+        "guardrail of canary: in the problem file. The units that saw it have the champion again.",
+        "Nothing is needed for serving, unless an experiment goes on with the version, which is an alert of its own. "
+        "Find out why the gate let the version pass: compare its model card with what the canary counted. It does not "
+        "go live again by itself; only 'mlguide promote' brings it back.",
         "mlguide canary status",
     ),
     EXPERIMENT_PLANS: Runbook(
-        "The plans of a running experiment were made when their day was over, so that nobody meets an arm by them; or "
-        "an arm is not decided by the version that it began with.",
-        "Of late plans: let the data of a day arrive before the next one is planned. Of another version: stop the "
-        "experiment, and start a new version of it.",
+        "The plans of a running experiment were made when their day was over, so that nobody meets an arm by them.",
+        "Let the data of a day arrive before the next one is planned.",
         "mlguide experiment status",
+    ),
+    EXPERIMENT_VERSIONS: Runbook(
+        "An arm of a running experiment is not decided by the version that it began with, or that version is champion "
+        "now, so that both arms do the same.",
+        "Stop the experiment, and start a new version of it.",
+        "mlguide experiment status",
+    ),
+    EXPERIMENT_WITHDRAWN: Runbook(
+        "The version of an experiment's arm was rolled back, or its canary was aborted or stopped. The arm keeps it "
+        "all the same, since an experiment compares what it began with.",
+        "Stop the experiment if the version harms the units of the arm: they follow the champion from then on. Else "
+        "let it end; its looks watch the guardrails of its own file.",
+        "mlguide experiment stop",
     ),
 }
 BY_KIND = {

@@ -58,8 +58,8 @@ class WindowSupport:
         if required > MOST_DAYS:
             units, fewest = plural(problem.decision.unit), max(min(self.positive, self.negative), 2)
             return (
-                f"{said}: more days bring hardly any other {units}, so decide by an entity that has more ids, the first "
-                f"under of; where there is none, set evaluation.min_positives to {fewest:,} or less, with intervals "
+                f"{said}: more days bring hardly any other {units}, so decide by an entity that has more ids, the "
+                f"first under of; where there is none, set evaluation.min_positives to {fewest:,} or less, with intervals "
                 f"that are as rough as {units} are few."
             )
         if required > longest_window(problem):

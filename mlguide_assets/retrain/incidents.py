@@ -9,12 +9,11 @@ from mlguide_assets.define.training import Costs
 from mlguide_assets.deploy.bundle import metadata_of_version, pointed_version
 from mlguide_assets.deploy.history import PROMOTED
 from mlguide_assets.experiment.canary_alert import canary_alert
-from mlguide_assets.experiment.plan_alert import plan_alert
+from mlguide_assets.experiment.plan_alert import experiment_alerts
 from mlguide_assets.observe.alerting import drop_alert, gap_alert
 from mlguide_assets.observe.alerts.alert import (
     CANARY_ABORT,
     DATA_OLD,
-    EXPERIMENT_PLANS,
     OUTCOMES_MISSING,
     PERFORMANCE_DROP,
     PERFORMANCE_GAP,
@@ -57,7 +56,7 @@ def incidents(home: Home, lake: Lake, problem: Problem, *, today: date) -> dict[
         PERFORMANCE_GAP: gap_alert(gaps, cost_effect=against_estimate),
         ROLLBACK: rollback_alert(ticks_of(home, problem)),
         CANARY_ABORT: canary_alert(lake),
-        EXPERIMENT_PLANS: plan_alert(lake, problem),
+        **experiment_alerts(lake, problem),
         OUTCOMES_MISSING: missing_outcomes_alert(days, problem),
         DATA_OLD: old_data_alert(days, problem, today=today),
         ROWS_LOST: lost_rows_alert(lake, problem),

@@ -1,6 +1,6 @@
 """The versions that decide in the arms: recorded at the start, kept, named; tested is one that made all plans."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import ibis
@@ -13,12 +13,15 @@ from mlguide_assets.deploy.history import record
 from mlguide_assets.deploy.recorded_criteria import recorded_criteria
 from mlguide_assets.deploy.routing import read_routes
 from mlguide_assets.experiment.arm_models import versions_of_arms
+from mlguide_assets.experiment.canary_alert import canary_aborted
 from mlguide_assets.experiment.day import assign_day, expose_day
 from mlguide_assets.experiment.exposure import exposed_by_api, record_exposures
 from mlguide_assets.experiment.ledger import end, experiments, running
 from mlguide_assets.experiment.looks import take_looks
+from mlguide_assets.experiment.plan_alert import EXPERIMENT_VERSIONS, EXPERIMENT_WITHDRAWN, experiment_alerts
 from mlguide_assets.experiment.plan_faults import plan_faults
 from mlguide_assets.experiment.starting import start_from_file
+from mlguide_assets.observe.runbook import BY_KEY
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets_tests.email_case import SEND_PLAN
@@ -177,3 +180,42 @@ def test_what_became_of_the_version_meanwhile_is_said(home: Home, verdict: str, 
     record(lake, version=version, verdict=verdict, **row)
     (fault,) = plan_faults(lake, PROBLEM, running(lake)[0])
     assert said in fault
+
+
+def test_each_cause_has_an_alert_of_its_own_and_a_withdrawn_version_asks_to_act(home: Home) -> None:
+    lake = lake_of(home)
+    started(lake, arms=ON_CHALLENGER)
+    assign_day(home, lake, PROBLEM, DAY, report=pytest.fail)
+    assert {*experiment_alerts(lake, PROBLEM).values()} == {None}
+    row = {"reasons": ["Many left."], "champion_before": "7", "decided_by": "canary", "trained_at": "2024-01-01"}
+    record(lake, version="8", verdict="aborted", **row)
+    alerts = experiment_alerts(lake, PROBLEM)
+    withdrawn = alerts[EXPERIMENT_WITHDRAWN]
+    assert withdrawn is not None
+    assert (withdrawn.level, withdrawn.key) == ("act", EXPERIMENT_WITHDRAWN)
+    assert withdrawn.title == "Version 8 was withdrawn, and an experiment goes on with it"
+    assert "'mlguide experiment stop fewer_losses --reason TEXT'" in withdrawn.next_step
+    assert withdrawn.since > datetime.fromisoformat(running(lake)[0].started_at) - timedelta(seconds=1)
+    assert [key for key, alert in alerts.items() if alert] == [EXPERIMENT_WITHDRAWN]
+    assert {key for key in alerts if key in BY_KEY} == alerts.keys()
+    # The alert of the abort does not say that nothing is left to do.
+    aborted = canary_aborted(lake)
+    assert aborted is not None
+    assert (
+        "all units again, but those of experiment fewer_losses, version 1, where version 8 goes on" in aborted.severity
+    )
+    assert "'mlguide experiment stop fewer_losses --reason TEXT'" in aborted.next_step
+    end(lake, "fewer_losses", event="stopped", reason="enough", who="me")
+    assert {*experiment_alerts(lake, PROBLEM).values()} == {None}
+    found = canary_aborted(lake)
+    assert found is not None
+    assert "serves all units again. Version 8" in found.severity
+
+
+def test_an_arm_with_other_versions_is_not_taken_for_a_late_plan(home: Home) -> None:
+    lake = lake_of(home)
+    started(lake, planned=UNITS, arms=ON_CHALLENGER)
+    assign_day(home, lake, PROBLEM, DAY, report=pytest.fail)
+    follow(lake, {"generic": "7", "personal": "8"}, {"generic": "7", "personal": "7"})
+    alerts = experiment_alerts(lake, PROBLEM)
+    assert [key for key, alert in alerts.items() if alert] == [EXPERIMENT_VERSIONS]

@@ -410,3 +410,19 @@ def advance(world: World, share: float, action: Action = "advance") -> None:
     """Put a look on record that servers hear nothing of."""
     found = Evaluation(action, 1, share, "So it was found.", ())
     add_step(world.lake, found, version="2", champion="1", day=world.day - timedelta(days=1), run_id="killed")
+
+
+def test_where_an_experiment_goes_on_with_the_version_a_stop_says_so(harmless: World) -> None:
+    world = harmless
+    world.home.active_problem.write_text(dump_problem(world.problem))
+    world.live()
+    record_models(world.lake, started(world.lake, arms=ON_CHALLENGER), {"challenger": "2"}, who="me")
+    stop, status = (
+        CliRunner().invoke(app, ["canary", *words, "--home", str(world.home.root)])
+        for words in (["stop", "--reason", "Enough."], ["status"])
+    )
+    assert (stop.exit_code, status.exit_code) == (0, 0)
+    assert "Version 1 serves all units but those of experiment fewer_losses, version 1." in stop.stdout
+    assert "There version 2 goes on: 'mlguide experiment stop " in stop.stdout
+    assert "fewer_losses --reason TEXT' takes it from them, too." in stop.stdout
+    assert "fewer_losses goes on with version 2 until it ends" in status.stdout

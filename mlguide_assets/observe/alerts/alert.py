@@ -12,6 +12,7 @@ Level = Literal["warn", "act"]
 PERFORMANCE_DROP, PERFORMANCE_GAP, ROLLBACK = "performance-drop", "performance-gap", "rollback"
 OUTCOMES_MISSING, ROWS_LOST, DATA_OLD = "outcomes-missing", "rows-lost", "data-old"
 CANARY_ABORT, EXPERIMENT_PLANS = "canary-abort", "experiment-plans"
+EXPERIMENT_VERSIONS, EXPERIMENT_WITHDRAWN = "experiment-versions", "experiment-withdrawn"
 """Keys of incidents of which there is one at a time. A run that failed has a key of its own, see `failed_runs`."""
 
 RANK = {level: rank for rank, level in enumerate(get_args(Level))}

@@ -184,8 +184,20 @@ def _event(source: Source, name: str) -> DraftTable:
             used[written[0].name] = ""
     lines += _zone(profile)
     columns, left_out = _columns(source, name, used)
-    return DraftTable(source.names[name], profile, "event", noun, tuple(lines), tuple(columns), tuple(left_out),
-                      {each: file_name(column) for each, column, _ in of}, at, _contracts(source, name, [*used]))  # fmt: skip
+    concerns = {each: file_name(column) for each, column, _ in of}
+    contracts = _contracts(source, name, [*used])
+    return DraftTable(
+        source.names[name],
+        profile,
+        "event",
+        noun,
+        tuple(lines),
+        tuple(columns),
+        tuple(left_out),
+        concerns,
+        at,
+        contracts,
+    )
 
 
 def _contracts(source: Source, name: str, used: list[str]) -> tuple[str, ...]:
