@@ -12,6 +12,7 @@ from mlguide_assets.deploy.history import canaries
 from mlguide_assets.deploy.override import person
 from mlguide_assets.experiment.canary_day import stop_canary
 from mlguide_assets.experiment.canary_record import Progress, canary_steps, last_canary
+from mlguide_assets.experiment.ratio_words import ratio_in_words
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 
@@ -103,8 +104,8 @@ def _state(found: dict[str, Any]) -> str:
 
 def _finding(each: dict[str, Any]) -> str:
     counts = f"{counted(each['treatment'], 'unit')} of its own, {each['control']:,} of the champion's"
-    if each["ratio_value"] is None:
-        return f"{counts}: too few to compare"
-    low, high = ("unknown" if each[end] is None else f"{each[end]:.2f}" for end in ("ratio_low", "ratio_high"))
-    accepted = f"{each['role']}, accepted up to {1 + each['margin']:g}"
-    return f"{counts}: {each['ratio_value']:.2f} times the rate ({low} to {high}; {accepted})"
+    if not each["treatment"] + each["control"]:
+        return f"{counts}: nothing to compare"
+    ratio = (each[f"ratio_{name}"] for name in ("value", "low", "high"))
+    words = ratio_in_words(*ratio, control=each["control"], treatment=each["treatment"])
+    return f"{counts}: {words} ({each['role']}, accepted up to {1 + each['margin']:g})"

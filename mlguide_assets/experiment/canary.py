@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from mlguide_assets.define.decision import counted
 from mlguide_assets.define.promotion import Canary, CanaryMetric
+from mlguide_assets.experiment.ratio_words import ratio_in_words
 from mlguide_assets.statistics.confidence_sequences import Stage, rate_ratio_sequence
 from mlguide_assets.statistics.intervals import Estimate
 from mlguide_assets.statistics.missing import finite_or_none
@@ -62,11 +63,11 @@ class Finding:
 
     @property
     def sentence(self) -> str:
-        ratio = self.ratio
-        value = "is unknown" if math.isnan(ratio.value) else f"is {ratio.value:.2f} times the champion's"
+        value, low, high = self.ratio.value, self.ratio.low, self.ratio.high
+        words = ratio_in_words(value, low, high, control=self.control, treatment=self.treatment)
         return (
-            f"The rate of {_WORDS[self.metric]} {value} (interval {ratio.low:.2f} to {ratio.high:.2f}, from "
-            f"{self.treatment:,} and {self.control:,}; accepted: {1 + self.margin:g})"
+            f"The rate of {_WORDS[self.metric]} is {words} (from {self.treatment:,} and {self.control:,}; "
+            f"accepted: {1 + self.margin:g})"
         )
 
     def to_json(self) -> dict[str, Any]:

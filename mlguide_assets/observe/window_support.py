@@ -59,8 +59,8 @@ class WindowSupport:
             units, fewest = plural(problem.decision.unit), max(min(self.positive, self.negative), 2)
             return (
                 f"{said}: more days bring hardly any other {units}, so decide by an entity that has more ids, the "
-                f"first under of; where there is none, set evaluation.min_positives to {fewest:,} or less, with intervals "
-                f"that are as rough as {units} are few."
+                f"first under of; where there is none, set evaluation.min_positives to {fewest:,} or less, with "
+                f"intervals that are as rough as {units} are few."
             )
         if required > longest_window(problem):
             return (

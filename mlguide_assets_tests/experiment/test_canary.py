@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from mlguide_assets.console.canary import _finding
 from mlguide_assets.define.promotion import Canary
 from mlguide_assets.experiment.canary import Counts, Evaluation, evaluate
 from mlguide_assets.statistics.confidence_sequences import Stage
@@ -155,3 +156,24 @@ def rare_errors(ratio: float, a_day: float, seed: int) -> str:
 def test_rare_errors_neither_keep_harmless_versions_nor_hide_harm() -> None:
     assert {rare_errors(1.0, 0.1, seed) for seed in range(60)} == {"promote"}
     assert {rare_errors(10.0, 2.0, seed) for seed in range(20)} == {"abort"}
+
+
+def test_where_only_its_own_units_fail_the_least_ratio_is_said() -> None:
+    found = look({**ENOUGH, "errors": [Stage(0, 12, 0.01)]})
+    assert found.worst is not None
+    least = f"{found.worst.ratio.low:.2f}"
+    assert found.reason == (
+        "It is significantly harmful: the rate of units that it failed to answer is at least "
+        f"{least} times the champion's, which has none (from 12 and 0; accepted: 1.5)."
+    )
+    assert "inf" not in " ".join(each.sentence for each in found.findings)
+
+
+def test_status_and_reason_say_the_same_of_a_ratio() -> None:
+    said = {each.metric: each for each in look({**ENOUGH, "errors": [Stage(0, 12, 0.01)], "slow": []}).findings}
+    shown = {metric: _finding(each.to_json()) for metric, each in said.items()}
+    assert shown["slow"] == "0 units of its own, 0 of the champion's: nothing to compare"
+    for metric in ("errors", "outcome"):
+        words = shown[metric].split(": ", 1)[1].split(" (")[0]
+        assert f"is {words} (" in said[metric].sentence
+    assert shown["errors"].startswith("12 units of its own, 0 of the champion's: at least ")
