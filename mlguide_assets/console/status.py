@@ -11,7 +11,7 @@ from mlguide_assets.define.loading import current_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.batch import PREDICTIONS, reached_days
 from mlguide_assets.deploy.bundle import champion, metadata_of
-from mlguide_assets.deploy.history import last_decision, last_gate_decision
+from mlguide_assets.deploy.history import canaries, candidate_decision, last_decision, last_gate_decision
 from mlguide_assets.experiment.canary_record import running_canary
 from mlguide_assets.experiment.plan_alert import plan_warnings
 from mlguide_assets.observe.alerting import book_of
@@ -43,14 +43,15 @@ def collect(home: Home) -> dict[str, Any]:
     problem = current_problem(home)
     lake = Lake(home.lake(problem.key))
     current = champion(home.bundles(problem.key))
-    decision, landed = last_decision(lake), landed_rows(lake)
+    landed = landed_rows(lake)
     return {
         "problem": problem.name,
         "decisions": problem.decision.plural,
         "sources": list(problem.tables),
         "champion": {"version": current.version, "trained_at": current.trained_at} if current else None,
         "champion_model": model_name(metadata_of(current)) if current else None,
-        "last_decision": {"verdict": decision["verdict"], "reasons": decision["reasons"]} if decision else None,
+        "candidate_decision": _decision(candidate_decision(lake)),
+        "last_decision": _decision(last_decision(lake)),
         "canary": _canary(lake),
         "gate": _gate(lake),
         "evaluation": _evaluation(lake, METRICS),
@@ -103,8 +104,12 @@ def _chosen_from(lake: Lake, problem: Problem) -> str:
     return f"the {most:,} newest of {every:,} {plural(choose)} (scoring.candidates)"
 
 
+def _decision(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return {each: row[each] for each in ("version", "verdict", "reasons")} if row else None
+
+
 def _canary(lake: Lake) -> dict[str, Any] | None:
-    """The version that goes live step by step, and who sees it; None where none does."""
+    """The version that goes live step by step, who sees it, and which others wait for its end; None where none does."""
     found = running_canary(lake)
     if found is None:
         return None
@@ -114,6 +119,7 @@ def _canary(lake: Lake) -> dict[str, Any] | None:
         "since": found.step_begun.isoformat(),
         "last_look": found.action,
         "reason": found.reason,
+        "waiting": [row["version"] for row in canaries(lake) if row["version"] != found.version],
     }
 
 

@@ -30,12 +30,12 @@ def print_status(status: dict[str, Any], home: Home, console: Console) -> None:
         _print_quality(status["evaluation"], status["decisions"], console)
     if status["decision_metrics"]:
         _print_decision_quality(status["decision_metrics"], status["decisions"], console)
-    if status["last_decision"]:
-        _print_decision(status, home, console)
+    _print_decisions(status, home, console)
     if status["canary"]:
         canary = status["canary"]
         seen = f"version {canary['version']} is seen by {canary['share']:.0%} of the units since {canary['since']}"
-        console.print(_section("Canary", f"{seen}. {canary['reason']}"))
+        waits = "".join(f" Version {version} waits for its end." for version in canary["waiting"])
+        console.print(_section("Canary", f"{seen}. {canary['reason']}{waits}"))
     if status["monitoring"]:
         _print_monitoring(status["monitoring"], home, console)
     if status["incidents"]:
@@ -175,8 +175,17 @@ def _interval(estimate: dict[str, float | None]) -> Text:
     return Text(f"{value:.4f}\n") + Text(f"{low:.4f}–{high:.4f}", style="dim")
 
 
-def _print_decision(status: dict[str, Any], home: Home, console: Console) -> None:
-    decision, champion = status["last_decision"], status["champion"]
+def _print_decisions(status: dict[str, Any], home: Home, console: Console) -> None:
+    """What became of the newest candidate; below it, what was decided on another version since."""
+    candidate, last = status["candidate_decision"], status["last_decision"]
+    if candidate:
+        _print_decision("Gate", candidate, status, home, console)
+    if last and last != candidate:
+        _print_decision("Since then" if candidate else "Decision", last, status, home, console)
+
+
+def _print_decision(title: str, decision: dict[str, Any], status: dict[str, Any], home: Home, console: Console) -> None:
+    champion = status["champion"]
     colour = {"promoted": "green", "refused": "red"}.get(decision["verdict"], "yellow")
     verdict = decision["verdict"].replace("_", " ")
     now = (
@@ -184,8 +193,9 @@ def _print_decision(status: dict[str, Any], home: Home, console: Console) -> Non
         if champion
         else "there is no champion yet"
     )
+    of = "" if champion and champion["version"] == decision["version"] else f" (version {decision['version']})"
     why = "; what did not hold:" if decision["verdict"] == "refused" else ""
-    console.print(_section("Gate", verdict, colour).append(f": {now}{why}"))
+    console.print(_section(title, f"{verdict}{of}", colour).append(f": {now}{why}"))
     said = (status["evaluation"] or {}).get("candidate_reason")
     for reason in decision["reasons"]:
         if reason == said:

@@ -88,6 +88,14 @@ def last_gate_decision(lake: Lake) -> dict[str, Any] | None:
     return next((row for row in reversed(decisions(lake)) if row["decided_by"] == GATE), None)
 
 
+def candidate_decision(lake: Lake) -> dict[str, Any] | None:
+    """The newest row on the version that was before the gate last, whoever wrote it."""
+    gated = last_gate_decision(lake)
+    if gated is None:
+        return None
+    return next((row for row in reversed(decisions(lake)) if row["version"] == gated["version"]), None)
+
+
 def rightful_champion(lake: Lake) -> dict[str, Any] | None:
     """The newest row that made a version champion, or None before the first."""
     return next((row for row in reversed(decisions(lake)) if row["verdict"] in (PROMOTED, ROLLED_BACK)), None)
@@ -144,10 +152,9 @@ def withdrawal(lake: Lake, version: str) -> str | None:
 
 def withdrawing_decision(lake: Lake, version: str) -> dict[str, Any] | None:
     """The newest decision that took a version out of service, unless it was promoted again since."""
-    for row in reversed(decisions(lake)):
-        if row["verdict"] == PROMOTED and row["version"] == version:
-            return None
+    found: dict[str, Any] | None = None
+    for row in decisions(lake):
         left = row["champion_before"] if row["verdict"] == ROLLED_BACK else row["version"]
-        if row["verdict"] in (ROLLED_BACK, ABORTED) and left == version:
-            return row
-    return None
+        if row["verdict"] in (PROMOTED, ROLLED_BACK, ABORTED) and left == version:
+            found = None if row["verdict"] == PROMOTED else row
+    return found

@@ -39,6 +39,7 @@ from mlguide_assets.deploy.recorded_criteria import recorded_criteria
 from mlguide_assets.deploy.registration import registry_of
 from mlguide_assets.deploy.registry import LostVersionError, Registry
 from mlguide_assets.deploy.reproduction import keep_inputs
+from mlguide_assets.deploy.routing import published_canary
 from mlguide_assets.deploy.scorable import UnscorableError, refuse_unscorable
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.lake.lake import Lake
@@ -60,7 +61,7 @@ def decide_and_record(
     """
     decision = decide(evidence, problem)
     if not evidence.same_as_champion:
-        decision = _behind_an_experiment(decision, lake, version["version"])
+        decision = _behind_another(decision, home, lake, problem, version["version"])
     if decision.verdict in (PROMOTED, CANARY, WAITING):
         keep_inputs(lake, problem, version["version"], json.loads(version["lineage"]))
     keep_test_predictions(lake, version["version"])
@@ -70,12 +71,19 @@ def decide_and_record(
     return decision, snapshot
 
 
-def _behind_an_experiment(decision: Decision, lake: Lake, version: str) -> Decision:
-    """The decision; where the version could be challenger, and an experiment holds that place, it says so."""
-    held = held_challenger(lake)
-    if held is None or held.version == version or decision.verdict not in (KEPT, WAITING, CANARY):
+def _behind_another(decision: Decision, home: Home, lake: Lake, problem: Problem, version: str) -> Decision:
+    """The decision; where the version could be challenger, and another has that place, it says until when."""
+    held, canary = held_challenger(lake), published_canary(home.bundles(problem.key))
+    if held is not None:
+        other, until = held.version, held.sentence
+    elif canary is not None:
+        other = canary.models["challenger"]
+        until = f"Version {other} stays challenger until its canary ends."
+    else:
         return decision
-    return replace(decision, reasons=(*decision.reasons, f"{held.sentence} This version waits for the place."))
+    if other == version or decision.verdict not in (KEPT, WAITING, CANARY):
+        return decision
+    return replace(decision, reasons=(*decision.reasons, f"{until} This version waits for the place."))
 
 
 def decide_again(home: Home, lake: Lake, problem: Problem, version: str, *, run_id: str, by: str = GATE) -> Decision:

@@ -160,6 +160,11 @@ def change_routes(bundles: Path, changed: Callable[[Sequence[Route]], Sequence[R
         change(path, content)
 
 
+def published_canary(bundles: Path) -> Route | None:
+    """The canary that servers follow; None where they follow none, or the file is damaged."""
+    return next((route for route in _readable(read(bundles / ROUTING)) if route.is_canary), None)
+
+
 def without_canary(routes: Sequence[Route]) -> Sequence[Route]:
     """The routes of experiments alone."""
     return [route for route in routes if not route.is_canary]

@@ -3,7 +3,6 @@
 Where the problem file has no canary, each of these returns at once.
 """
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from mlguide_assets.define.promotion import Canary
 from mlguide_assets.deploy.bundle import pointed_version
 from mlguide_assets.deploy.held_challenger import held_challenger
 from mlguide_assets.deploy.history import ABORTED, KEPT, canaries, record
-from mlguide_assets.deploy.routing import Route, read_routes
+from mlguide_assets.deploy.routing import published_canary
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.canary_record import (
     BY,
@@ -107,19 +106,13 @@ def stop_canary(home: Home, lake: Lake, problem: Problem, *, reason: str, by: st
 
 def _stop_published(home: Home, lake: Lake, problem: Problem) -> Stopped:
     """Let servers follow no canary; which one they did."""
-    route = _published_canary(home, problem)
+    route = published_canary(home.bundles(problem.key))
     if route is None:
         raise InputError("No version goes live by canary, so there is none to stop: see 'mlguide canary status'.")
     publish_canary(home, problem, None)
     _note_end(lake, run_id="")
     champion = pointed_version(home.bundles(problem.key))
     return Stopped(route.models["challenger"], champion or route.models["champion"])
-
-
-def _published_canary(home: Home, problem: Problem) -> Route | None:
-    with suppress(InputError):
-        return next((route for route in read_routes(home.bundles(problem.key)) if route.is_canary), None)
-    return None
 
 
 def _look(home: Home, lake: Lake, problem: Problem, tables: "Tables", run_id: str) -> Look:

@@ -39,6 +39,7 @@ def status(estimate: dict[str, float | None], lift: dict[str, float | None]) -> 
         "decisions": "sends",
         "sources": ["user_emails"],
         "champion": None,
+        "candidate_decision": None,
         "last_decision": None,
         "gate": [],
         "recipe": None,
@@ -86,7 +87,8 @@ def test_where_xgboost_learned_is_said_where_not_all_rows_are_in_memory() -> Non
 
 def test_why_a_model_is_the_candidate_is_said_once() -> None:
     value = status(ALONE, NOTHING)
-    value["last_decision"] = {"verdict": "refused", "reasons": [CANDIDATE["candidate_reason"], "Too slow."]}
+    reasons = [CANDIDATE["candidate_reason"], "Too slow."]
+    value["candidate_decision"] = {"version": "1", "verdict": "refused", "reasons": reasons}
     said = printed(value)
     assert said.count(CANDIDATE["candidate_reason"]) == 1
     assert "Too slow." in said
@@ -157,5 +159,41 @@ def test_monitoring_says_what_is_known_and_what_it_waits_for() -> None:
 
 def test_a_running_canary_is_shown_with_its_share() -> None:
     canary = {"version": "7", "share": 0.05, "since": "2026-03-02", "last_look": "hold", "reason": "Day 1 of 2 at 5%."}
-    said = printed({**status(ALONE, ALONE), "canary": canary})
+    said = printed({**status(ALONE, ALONE), "canary": {**canary, "waiting": []}})
     assert "version 7 is seen by 5% of the units since 2026-03-02. Day 1 of 2 at 5%." in said
+
+
+CHAMPION = {"champion": {"version": "1"}, "champion_model": "xgboost"}
+
+
+def decided(version: str, verdict: str, reason: str) -> dict[str, Any]:
+    return {"version": version, "verdict": verdict, "reasons": [reason]}
+
+
+def test_a_decision_names_its_version_unless_that_is_champion() -> None:
+    value = status(ALONE, NOTHING)
+    value["candidate_decision"] = value["last_decision"] = decided("1", "refused", "Too slow.")
+    assert "Gate  refused (version 1): there is no champion yet; what did not hold:" in printed(value)
+    value |= CHAMPION
+    value["candidate_decision"] = value["last_decision"] = decided("1", "promoted", "Good.")
+    said = printed(value)
+    assert "Gate  promoted: version 1 (xgboost) is champion" in said
+    assert "Since then" not in said
+
+
+def test_what_was_decided_on_another_version_does_not_hide_the_decision_on_the_candidate() -> None:
+    value = status(ALONE, NOTHING) | CHAMPION
+    value["candidate_decision"] = decided("3", "canary", "It passed the gate and goes live by canary.")
+    value["last_decision"] = decided("2", "kept", "Version 3 passed the gate since, and goes live in its place.")
+    gate, _, since = printed(value).partition("Since then  kept (version 2): version 1 (xgboost) is champion")
+    assert "Gate  canary (version 3): version 1 (xgboost) is champion" in gate
+    assert "It passed the gate and goes live by canary." in gate
+    assert "Version 3 passed the gate since" in since
+
+
+def test_versions_that_wait_for_the_end_of_a_canary_are_named_with_it() -> None:
+    value = status(ALONE, NOTHING)
+    value["canary"] = {"version": "3", "share": 0.2, "since": "2026-03-01", "reason": "Day 1 of 2.", "waiting": ["4"]}
+    assert "version 3 is seen by 20% of the units since 2026-03-01. Day 1 of 2. Version 4 waits for its end." in (
+        " ".join(printed(value).split())
+    )

@@ -12,11 +12,19 @@ from mlguide_assets.deploy import promotion
 from mlguide_assets.deploy.bundle import CHALLENGER, champion, pointed_version
 from mlguide_assets.deploy.champion_change import change_champion
 from mlguide_assets.deploy.criteria import EXPERIMENT, Criterion
-from mlguide_assets.deploy.history import canaries, last_decision, rightful_champion, withdrawal
+from mlguide_assets.deploy.history import (
+    canaries,
+    candidate_decision,
+    last_decision,
+    record,
+    rightful_champion,
+    withdrawal,
+)
 from mlguide_assets.deploy.holdout_record import TEST_PREDICTIONS, kept_predictions
 from mlguide_assets.deploy.override import promote, rollback
 from mlguide_assets.deploy.promotion import decide_again
 from mlguide_assets.deploy.recorded_criteria import record_criterion
+from mlguide_assets.deploy.routing import Route, write_routes
 from mlguide_assets.errors import InputError
 from mlguide_assets.experiment.ledger import end, record_models
 from mlguide_assets.prepare.lake.lake import Lake
@@ -295,3 +303,27 @@ def test_an_aborted_version_is_withdrawn_and_leaves_the_champion(house: House) -
     assert (house.install(), house.install_challenger(), canaries(house.lake)) == ("1", None, [])
     assert (withdrawal(house.lake, "2") or "").startswith("on ")
     assert withdrawal(house.lake, "1") is None
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_a_version_that_passes_while_another_goes_live_says_what_it_waits_for(house: House, running: bool) -> None:
+    house.gate("a", GOOD)
+    house.install()
+    house.decide("b", "canary")
+    if running:
+        models = {"champion": "1", "challenger": "2"}
+        write_routes(house.bundles, [Route("canary-2", 1, (), "canary/2", (), models=models)])
+    house.problem = house.problem.model_copy(update={"approval": "required"})
+    assert house.gate("c", GOOD) == "waiting"
+    waits = "Version 2 stays challenger until its canary ends. This version waits for the place."
+    assert (house.record()[-1]["reasons"][-1] == waits) is running
+    # What is decided on the version that goes live says nothing of the kind, and is not the newest candidate's.
+    by_canary = {"trained_at": "x", "reasons": ["Counted."], "champion_before": "1", "decided_by": "canary"}
+    record(house.lake, version="2", verdict="aborted", **by_canary)
+    newest = candidate_decision(house.lake)
+    assert newest is not None
+    assert (newest["version"], newest["verdict"]) == ("3", "waiting")
+    record(house.lake, version="3", verdict="promoted", **by_canary)
+    newest = candidate_decision(house.lake)
+    assert newest is not None
+    assert (newest["version"], newest["verdict"]) == ("3", "promoted")
