@@ -789,4 +789,4 @@ def test_a_column_is_mapped_by_its_name_or_with_its_format() -> None:
 def test_a_table_in_another_script_is_refused_with_the_lines_to_write() -> None:
     text = VALID.replace("user_profiles", "Aufträge")
     with pytest.raises(InputError, match=r"letters from a to z.*; call it Auftrage and add from: Aufträge"):
-        parse_problem(text, "shop.yaml")
+        parse_problem(text.encode(), Path("shop.yaml"))
