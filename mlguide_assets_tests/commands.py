@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlguide_assets_tests.processes import PROCESSES
+from mlguide_assets_tests.processes import PROCESSES, spare_what_is_there
 from mlguide_assets_tests.registry_tables import copy_tables
 
 
@@ -69,6 +69,7 @@ def _process(
     out: Path,
     err: Path,
 ) -> None:
+    spare_what_is_there()
     os.chdir(cwd)
     for name in [name for name in os.environ if name.startswith(("MLGUIDE_", "DAGSTER_"))]:
         del os.environ[name]

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import http.client
+import importlib
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import MANIFEST, export_bundle, set_champion
 from mlguide_assets.deploy.online_store.publishing import state_of
 from mlguide_assets.deploy.online_store.sqlite import SqliteStore
+from mlguide_assets.deploy.online_store.store import State
 from mlguide_assets.deploy.prediction_log import days
 from mlguide_assets.prepare.features.state import entity_state
 from mlguide_assets.prepare.files import replace_file
@@ -38,7 +40,7 @@ from mlguide_assets.train.storage import load_facts
 from mlguide_assets_tests.deploy.logged import read_day
 from mlguide_assets_tests.deploy.scores import saved
 from mlguide_assets_tests.email_case import send_features
-from mlguide_assets_tests.processes import free_port
+from mlguide_assets_tests.processes import Fork, free_port
 from mlguide_assets_tests.samples import EMAILS, Tables, sample_problem
 
 AS_OF = datetime(2024, 4, 20)
@@ -54,6 +56,8 @@ CLOCK = {"clock": "data"}
 HELD = b'{"user_ids": [1]}'
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _START_SECONDS = 30
+ENTRY = "from mlguide_assets.cli import app; app()"
+"""The command line, in Python."""
 
 
 def with_twins(tables: Tables) -> Tables:
@@ -71,8 +75,12 @@ class House:
     tables: Tables
 
     @classmethod
+    def of(cls, root: Path, tables: Tables, **serving: Any) -> "House":
+        return cls(Home(root), sample_problem("nowhere", serving={**CLOCK, **serving}), tables)
+
+    @classmethod
     def build(cls, root: Path, trained: Candidate, tables: Tables) -> "House":
-        house = cls(Home(root), sample_problem("nowhere", serving=CLOCK), tables)
+        house = cls.of(root, tables)
         root.mkdir(parents=True)
         house.state_problem()
         candidate = saved(trained, root / "candidates", "first")
@@ -92,7 +100,7 @@ class House:
     def copy(self, root: Path, **serving: Any) -> "House":
         """The same in another place, with other limits."""
         shutil.copytree(self.home.root, root, ignore=shutil.ignore_patterns("served", "server-*.log"))
-        house = House(Home(root), sample_problem("nowhere", serving={**CLOCK, **serving}), self.tables)
+        house = House.of(root, self.tables, **serving)
         house.state_problem()
         return house
 
@@ -119,12 +127,19 @@ class House:
         return {name: ibis.memtable(rows) for name, rows in self.tables.items()}
 
     def publish(self, as_of: datetime) -> None:
+        self.put(self.state(as_of))
+
+    def put(self, state: State) -> None:
+        assert SqliteStore(self.store).publish(state)
+
+    def state(self, as_of: datetime) -> State:
+        """What is published of the tables as of an instant."""
         states = {
             noun: ibis.memtable(entity_state(self.by_name(), self.problem, noun, as_of).to_pyarrow())
             for noun in self.problem.decision.nouns
         }
         state = state_of(states, send_features(self.by_name(), self.problem), self.problem, self.lake)
-        assert SqliteStore(self.store).publish(state)
+        return replace(state, tables={name: ibis.memtable(rows.to_pyarrow()) for name, rows in state.tables.items()})
 
     def logged(self) -> Iterator[dict[str, Any]]:
         """Every request in the prediction log."""
@@ -193,6 +208,8 @@ class Server:
 
     Args:
         patches: module → its constants that are other ones here, such as how long it is patient.
+        fresh: in a new interpreter, as for users, and not in a fork of one that has imported the libraries, which takes
+            half the time. Several workers need one: each is a new interpreter, too.
     """
 
     def __init__(
@@ -202,16 +219,22 @@ class Server:
         patches: Mapping[str, Mapping[str, float]] | None = None,
         key: str | None = None,
         environment: Mapping[str, str] | None = None,
+        fresh: bool = False,
     ) -> None:
         self.port = free_port()
         self.errors = home.root / f"server-{self.port}.log"
-        command = [*_python(patches or {}), "serve", "--home", str(home.root), "--port", str(self.port), *arguments]
+        command = ["serve", "--home", str(home.root), "--port", str(self.port), *arguments]
         known = {name: value for name, value in os.environ.items() if not name.startswith("MLGUIDE_")}
         known |= {"MLGUIDE_API_KEY": key} if key else {}
-        with self.errors.open("wb") as errors:
-            self.process = subprocess.Popen(
-                command, env={**known, **(environment or {})}, cwd=home.root, stdout=errors, stderr=errors
-            )
+        known |= environment or {}
+        self.process: subprocess.Popen[bytes] | Fork
+        if fresh or "--workers" in arguments:
+            with self.errors.open("wb") as errors:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-c", ENTRY, *command], env=known, cwd=home.root, stdout=errors, stderr=errors
+                )
+        else:
+            self.process = Fork(_serve, command, patches or {}, environment=known, cwd=home.root, output=self.errors)
 
     def wait_until_up(self) -> "Server":
         """Until it answers at all."""
@@ -379,14 +402,13 @@ def _put(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def _python(patches: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """The command line's entry, in this interpreter."""
-    lines = [
-        f"import {module}; {module}.{name} = {value!r}"
-        for module, constants in patches.items()
-        for name, value in constants.items()
-    ]
-    return [sys.executable, "-c", "\n".join([*lines, "from mlguide_assets.cli import app", "app()"])]
+def _serve(command: list[str], patches: Mapping[str, Mapping[str, float]]) -> None:
+    for module, constants in patches.items():
+        for name, value in constants.items():
+            setattr(importlib.import_module(module), name, value)
+    from mlguide_assets.cli import app
+
+    app(command)
 
 
 def _lower(headers: Any) -> dict[str, str]:
