@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
-from mlguide_assets_tests.homes import made_once, run_on_sample, shared_folder
+from mlguide_assets_tests.homes import computed_once, made_once, run_on_sample, shared_folder
 from mlguide_assets_tests.registry_tables import PLACE, copy_tables
 
 if TYPE_CHECKING:
@@ -193,31 +193,32 @@ def tables() -> "Tables":
 
 
 @pytest.fixture(scope="session")
-def sends(tables: "Tables") -> "pa.Table":
+def sends(tables: "Tables", tmp_path_factory: pytest.TempPathFactory) -> "pa.Table":
     """Their point-in-time features."""
     from mlguide_assets_tests.train.sends import features_of_tables
 
-    return features_of_tables(tables)
+    return computed_once(tmp_path_factory, "sends", lambda: features_of_tables(tables))
 
 
 @pytest.fixture(scope="session")
-def trained(sends: "pa.Table") -> "Candidate":
-    """A candidate that has learned from them, made once per process."""
+def trained(sends: "pa.Table", tmp_path_factory: pytest.TempPathFactory) -> "Candidate":
+    """A candidate that has learned from them."""
     import ibis
 
     from mlguide_assets.train.candidate import train_candidate
     from mlguide_assets.train.models import XGBOOST
     from mlguide_assets_tests.train.sends import PROBLEM
 
-    return train_candidate(ibis.memtable(sends), PROBLEM, contenders=(XGBOOST,))
+    rows = ibis.memtable(sends)
+    return computed_once(tmp_path_factory, "trained", lambda: train_candidate(rows, PROBLEM, contenders=(XGBOOST,)))
 
 
 @pytest.fixture(scope="session")
-def linear(sends: "pa.Table") -> "Candidate":
+def linear(sends: "pa.Table", tmp_path_factory: pytest.TempPathFactory) -> "Candidate":
     """As `trained`, where all models compete: so few sends do not show that XGBoost is better."""
     import ibis
 
     from mlguide_assets.train.candidate import train_candidate
     from mlguide_assets_tests.train.sends import PROBLEM
 
-    return train_candidate(ibis.memtable(sends), PROBLEM)
+    return computed_once(tmp_path_factory, "linear", lambda: train_candidate(ibis.memtable(sends), PROBLEM))

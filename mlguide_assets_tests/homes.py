@@ -2,10 +2,12 @@
 
 import json
 import os
+import pickle
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import yaml
@@ -13,6 +15,8 @@ from filelock import FileLock
 
 from mlguide_assets_tests.commands import Done, python
 from mlguide_assets_tests.samples import PROBLEM, sample_tables, write_sample
+
+T = TypeVar("T")
 
 THOROUGH = {
     **PROBLEM,
@@ -41,6 +45,16 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
             make(folder)
             finished.touch()
     return folder
+
+
+def computed_once(factory: pytest.TempPathFactory, name: str, compute: Callable[[], T]) -> T:
+    """A value that takes seconds, computed by one process of a session; each has its own copy."""
+
+    def write(folder: Path) -> None:
+        (folder / "value").write_bytes(pickle.dumps(compute()))
+
+    value: T = pickle.loads((made_once(factory, name, write) / "value").read_bytes())
+    return value
 
 
 def run_on_sample(folder: Path) -> None:

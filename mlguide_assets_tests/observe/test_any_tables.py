@@ -33,7 +33,7 @@ EMAIL_WORDS = ("send", "user", "email", "unsubscrib")
 @pytest.fixture(scope="module", params=[payments_house, orders_house])
 def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> OtherHouse:
     """A home with a champion, and the days that have landed."""
-    built: OtherHouse = request.param(tmp_path_factory.mktemp(request.param.__name__))
+    built: OtherHouse = request.param(tmp_path_factory)
     lake, problem = built.lake, built.problem
     decided = None if problem.decision.is_event else lake.read("decisions")
     lake.write(LANDED_DAYS, landed_days(tables_of(lake, problem), problem, decided))

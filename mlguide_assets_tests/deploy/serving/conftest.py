@@ -21,6 +21,7 @@ from mlguide_assets_tests.deploy.serving.serving import (
     eventually,
     with_twins,
 )
+from mlguide_assets_tests.homes import made_once
 from mlguide_assets_tests.samples import Tables
 from mlguide_assets_tests.train.sends import replaced
 
@@ -28,7 +29,13 @@ from mlguide_assets_tests.train.sends import replaced
 @pytest.fixture(scope="session")
 def house(tmp_path_factory: pytest.TempPathFactory, trained: Candidate, tables: Tables) -> House:
     """Not to be changed: what changes a home works on a copy."""
-    return House.build(tmp_path_factory.mktemp("serving") / "a home", trained, with_twins(tables))
+    rows = with_twins(tables)
+
+    def build(folder: Path) -> None:
+        House.build(folder / "home", trained, rows)
+
+    built = House.of(made_once(tmp_path_factory, "serving", build) / "home", rows)
+    return built.copy(tmp_path_factory.mktemp("serving") / "a home")
 
 
 @pytest.fixture(scope="session")
@@ -113,12 +120,12 @@ def copied(house: House, tmp_path_factory: pytest.TempPathFactory) -> Callable[.
 @pytest.fixture(scope="session")
 def payments(tmp_path_factory: pytest.TempPathFactory) -> OtherHouse:
     """Not to be changed, as `house`."""
-    return payments_house(tmp_path_factory.mktemp("payments"))
+    return payments_house(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def orders(tmp_path_factory: pytest.TempPathFactory) -> OtherHouse:
-    return orders_house(tmp_path_factory.mktemp("orders"))
+    return orders_house(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Homes that serve what is nobody's emails: payments of cards, which nobody chose, and customers at cut-offs."""
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 import ibis
 import pyarrow as pa
 import pyarrow.csv
+import pytest
 
-from mlguide_assets.define.loading import dump_problem
+from mlguide_assets.define.loading import current_problem, dump_problem
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import export_bundle, set_champion
 from mlguide_assets.deploy.online_store.publishing import publish_online, state_of
@@ -32,6 +34,7 @@ from mlguide_assets.train.candidate import train_candidate
 from mlguide_assets.train.lineage import Lineage
 from mlguide_assets.train.models import XGBOOST
 from mlguide_assets.train.storage import load_facts, save_candidate
+from mlguide_assets_tests.homes import made_once
 from mlguide_assets_tests.other_tables import ORDERS, PAYMENTS, START, write_orders, write_payments
 from mlguide_assets_tests.prepare.ingesting import keep
 
@@ -50,6 +53,13 @@ class OtherHouse:
     problem: Problem
     """With its features as the data have decided them."""
     lake: Lake
+
+    @classmethod
+    def opened(cls, root: Path) -> "OtherHouse":
+        home = Home(root)
+        stated = current_problem(home)
+        lake = Lake(home.lake(stated.key))
+        return cls(home, resolved_from(lake, stated), lake)
 
     @classmethod
     def build(cls, root: Path, values: dict[str, Any], data: Path) -> "OtherHouse":
@@ -98,8 +108,22 @@ class OtherHouse:
         return self.lake.connection.to_pyarrow(found)
 
 
-def payments_house(root: Path) -> OtherHouse:
+def payments_house(factory: pytest.TempPathFactory) -> OtherHouse:
     """With one payment each of `CARDS` in `SHOPS` at the very instant of the state, which knows nothing of them."""
+    return _copied(factory, "payments", _make_payments)
+
+
+def orders_house(factory: pytest.TempPathFactory) -> OtherHouse:
+    return _copied(factory, "orders", _make_orders)
+
+
+def _copied(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> OtherHouse:
+    """A copy of a home that is built once per session."""
+    built = made_once(factory, f"{name}-house", make)
+    return OtherHouse.opened(shutil.copytree(built / "home", factory.mktemp(name) / "home"))
+
+
+def _make_payments(root: Path) -> None:
     data = write_payments(root / "data")
     path = data / "payments.csv"
     rows = pyarrow.csv.read_csv(path)
@@ -108,11 +132,11 @@ def payments_house(root: Path) -> OtherHouse:
         for number, (card, shop) in enumerate(zip(CARDS, SHOPS, strict=True))
     ]
     pyarrow.csv.write_csv(pa.concat_tables([rows, pa.Table.from_pylist(at_the_instant, rows.schema)]), path)
-    return OtherHouse.build(root / "home", PAYMENTS, data)
+    OtherHouse.build(root / "home", PAYMENTS, data)
 
 
-def orders_house(root: Path) -> OtherHouse:
-    return OtherHouse.build(root / "home", ORDERS, write_orders(root / "data"))
+def _make_orders(root: Path) -> None:
+    OtherHouse.build(root / "home", ORDERS, write_orders(root / "data"))
 
 
 def instant(text: str) -> datetime:
