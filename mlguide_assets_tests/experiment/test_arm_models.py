@@ -13,14 +13,15 @@ from mlguide_assets.deploy.history import record
 from mlguide_assets.deploy.recorded_criteria import recorded_criteria
 from mlguide_assets.deploy.routing import read_routes
 from mlguide_assets.experiment.arm_models import versions_of_arms
-from mlguide_assets.experiment.canary_alert import canary_aborted
+from mlguide_assets.experiment.canary_alert import canary_alert
 from mlguide_assets.experiment.day import assign_day, expose_day
 from mlguide_assets.experiment.exposure import exposed_by_api, record_exposures
 from mlguide_assets.experiment.ledger import end, experiments, running
 from mlguide_assets.experiment.looks import take_looks
-from mlguide_assets.experiment.plan_alert import EXPERIMENT_VERSIONS, EXPERIMENT_WITHDRAWN, experiment_alerts
+from mlguide_assets.experiment.plan_alert import experiment_alerts
 from mlguide_assets.experiment.plan_faults import plan_faults
 from mlguide_assets.experiment.starting import start_from_file
+from mlguide_assets.observe.alerts.alert import EXPERIMENT_VERSIONS, EXPERIMENT_WITHDRAWN
 from mlguide_assets.observe.runbook import BY_KEY
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
@@ -199,7 +200,7 @@ def test_each_cause_has_an_alert_of_its_own_and_a_withdrawn_version_asks_to_act(
     assert [key for key, alert in alerts.items() if alert] == [EXPERIMENT_WITHDRAWN]
     assert {key for key in alerts if key in BY_KEY} == alerts.keys()
     # The alert of the abort does not say that nothing is left to do.
-    aborted = canary_aborted(lake)
+    aborted = canary_alert(lake)
     assert aborted is not None
     assert (
         "all units again, but those of experiment fewer_losses, version 1, where version 8 goes on" in aborted.severity
@@ -207,7 +208,7 @@ def test_each_cause_has_an_alert_of_its_own_and_a_withdrawn_version_asks_to_act(
     assert "'mlguide experiment stop fewer_losses --reason TEXT'" in aborted.next_step
     end(lake, "fewer_losses", event="stopped", reason="enough", who="me")
     assert {*experiment_alerts(lake, PROBLEM).values()} == {None}
-    found = canary_aborted(lake)
+    found = canary_alert(lake)
     assert found is not None
     assert "serves all units again. Version 8" in found.severity
 
