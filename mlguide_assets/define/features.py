@@ -151,6 +151,17 @@ class Features(Strict):
 
 
 def split_names(name: str, values: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """The name of each feature of a declaration with `split`, and its value."""
+    """The name of each feature of a declaration with `split`, and its value; numbered where values look alike.
+
+    >>> list(split_names("share_*", ("x,y", "x;y")))
+    [('share_x_y', 'x,y'), ('share_x_y_2', 'x;y')]
+    """
+    seen: set[str] = set()
     for value in values:
-        yield name.replace("*", slug(value)), value
+        own = free = slug(value)
+        number = 1
+        while free in seen:
+            number += 1
+            free = f"{own}_{number}"
+        seen.add(free)
+        yield name.replace("*", free), value

@@ -185,16 +185,12 @@ def _values(problem: Declared, tables: Tables, noun: str, path: str, until: date
     )
     frequent = counts.filter(counts.rows >= SHARE * (totals["rows"] or 0)).order_by(ibis.desc("rows"), "value")
     found = frequent.limit(FREQUENT).to_pyarrow()["value"].to_pylist()
-    return Values(tuple(_distinct_slugs(found)), totals["distinct"])
+    return Values(tuple(_that_have_names(found)), totals["distinct"])
 
 
-def _distinct_slugs(values: list[str]) -> Iterator[str]:
-    """Values whose names differ; a value without a letter or digit has none."""
-    seen = {""}
-    for value in values:
-        if slug(value) not in seen:
-            seen.add(slug(value))
-            yield value
+def _that_have_names(values: list[str]) -> Iterator[str]:
+    """Values once each; one without a letter or digit has no name."""
+    return (value for value in dict.fromkeys(values) if slug(value))
 
 
 def _with_values(
@@ -210,7 +206,7 @@ def _with_values(
     values = values_of_contract(declaration, problem)
     if values is None:
         frequent = _values(problem, tables, event_of(declaration, problem), declaration.split, until).frequent
-        values = tuple(_distinct_slugs([*earlier, *frequent]))[: max(FREQUENT, len(earlier))]
+        values = tuple(_that_have_names([*earlier, *frequent]))[: max(FREQUENT, len(earlier))]
     return declaration.model_copy(update={"values": values})
 
 

@@ -223,6 +223,18 @@ def test_what_the_user_declares_stays_and_splits_get_their_values() -> None:
     assert names_of(without, ENTITY) == names[:4]
 
 
+def test_values_that_look_alike_have_features_of_their_own() -> None:
+    declared = {"share_*": {"share": "visit", "by": "member", "split": "kind"}}
+    tables = tables_of()
+    kinds = tables["visits"].kind.substitute({"short": "x,y", "long": "x;y"})
+    tables["visits"] = tables["visits"].mutate(kind=kinds)
+    problem = World(ENTITY, Features.model_validate({"automatic": False, "declared": declared}))
+    rows = decision_rows(tables, problem, clock=END)
+    found = resolved_features(problem, tables, rows, until=UNTIL)
+    assert found.declared["share_*"].values == ("x,y", "x;y")
+    assert names_of(found, ENTITY) == ["share_x_y", "share_x_y_2"]
+
+
 def test_what_was_decided_earlier_stays_whatever_the_data_would_decide_today() -> None:
     constant = Declaration.model_validate({"max": "visit.version", "by": "member", "within": "7d"})
     declared = {"visits_of_kind_*": Declaration.model_validate({"count": "visit", "by": "member", "split": "kind"})}
