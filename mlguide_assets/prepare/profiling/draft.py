@@ -6,9 +6,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from mlguide_assets.define.decision import TAKEN
 from mlguide_assets.errors import InputError
 from mlguide_assets.prepare.profiling.candidates import FEWEST, Candidate, first_and_last, instants
-from mlguide_assets.prepare.profiling.drafting import DraftTable, file_name, kind_of
+from mlguide_assets.prepare.profiling.drafting import DraftTable, Line, file_name, kind_of
 from mlguide_assets.prepare.profiling.ended_units import why_ended
 from mlguide_assets.prepare.profiling.futures import FEWEST_DAYS
 from mlguide_assets.prepare.profiling.labels import label_candidates, label_leaks, why_none
@@ -69,6 +70,7 @@ def draft_problem(uri: str, connection: Any, scratch: Path, report: Callable[[st
             f"write the problem file by hand if you know better."
         )
     tables, known = _without_leaks(source, tables, candidates[0])
+    tables, known, candidates = _with_free_names(tables, known, candidates)
     best = [table for table in events if table.name == candidates[0].table]
     first, last = _span(source, best)
     choose = _choose(tables, best[0], candidates[0])
@@ -124,6 +126,36 @@ def _without_leaks(
     )
     changed = replace(table, columns=columns, left_out=(*table.left_out, *left_out))
     return [*tables[:place], changed, *tables[place + 1 :]], known
+
+
+def _with_free_names(
+    tables: list[DraftTable], known: tuple[str, ...], candidates: list[Candidate]
+) -> tuple[list[DraftTable], tuple[str, ...], list[Candidate]]:
+    """The same, where columns that may be known are called as none is that tables of features and scores have."""
+    best = candidates[0]
+    new = {name: f"{best.predict['each']}_{name}" for name in known if name.lower() in TAKEN}
+    if not new:
+        return tables, known, candidates
+    place = next(place for place, table in enumerate(tables) if table.name == best.table and table.shape == "event")
+    columns = tuple(_called(new.get(line.key, line.key), line) for line in tables[place].columns)
+    tables = [*tables[:place], replace(tables[place], columns=columns), *tables[place + 1 :]]
+    return tables, tuple(new.get(name, name) for name in known), [_naming(new, best.table, each) for each in candidates]
+
+
+def _naming(new: dict[str, str], table: str, candidate: Candidate) -> Candidate:
+    """A candidate that names the column of its label as the table does now."""
+    label = candidate.predict["label"]
+    if candidate.table != table or label.get("column") not in new:
+        return candidate
+    return replace(candidate, predict={**candidate.predict, "label": {**label, "column": new[label["column"]]}})
+
+
+def _called(name: str, line: Line) -> Line:
+    """The line of a column under another name, such as that of a column that tables of scores have of their own."""
+    if name == line.key:
+        return line
+    value = line.value if isinstance(line.value, dict) else {"kind": line.value}
+    return replace(line, key=name, value={"kind": value["kind"], "name": line.key, **value})
 
 
 def _names(table: DraftTable) -> set[str]:

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from mlguide_assets.define.features import Features
+from mlguide_assets.define.loading import parse_problem
 from mlguide_assets.define.schema import Schema
 from mlguide_assets_tests.prepare.profiling.drafts import (
     CUSTOMERS,
@@ -222,3 +223,13 @@ def test_of_data_that_have_ended_now_is_their_end(days_ago: int, clock: str | No
     )
     said = drafted(write_tables(tmp_path / "in", customers=CUSTOMERS, orders=orders), duck, tmp_path)
     assert said.get("serving", {}).get("clock") == clock
+
+
+def test_a_column_that_may_be_known_has_a_name_that_is_free(duck: Any, tmp_path: Path) -> None:
+    scored = f"SELECT *, order_id % 7 / 7 AS probability, (order_id % 5 = 0)::INT AS late FROM ({ORDERS})"
+    folder = write_tables(tmp_path / "shop", customers=CUSTOMERS, orders=scored)
+    text = draft_text(folder, duck, tmp_path)
+    (known,) = [line for line in text.splitlines() if line.startswith("  # known: [")]
+    assert "order_probability: {kind: number, name: probability}" in text
+    uncommented = text.replace(known, known.replace("# ", "", 1).partition("  # ?")[0])
+    assert "order_probability" in parse_problem(uncommented.encode(), tmp_path / "a.yaml").predict.known
