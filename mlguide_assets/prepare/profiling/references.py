@@ -24,6 +24,8 @@ SURELY_FOUND = 0.99
 """The same for a column whose name does not say so."""
 HALF_FOUND = 0.5
 """The same where it has the name of the other table's key, and both hold many ids."""
+LEAST_ROLES, NEARLY_ALL = 2, 0.9
+"""So many columns of a table, each with this share of the ids of another, are taken for references by values alone."""
 LONG_ID, MANY_IDS = 8, 20
 """Ids of so many characters, and so many of them, are not found in another table by chance."""
 
@@ -35,6 +37,7 @@ class Reference:
     Attributes:
         values: how many different ones there are.
         found: how many of them are in the other table.
+        by_values: whether only values say so, and no name.
     """
 
     table: str
@@ -43,10 +46,13 @@ class Reference:
     key: str
     values: int
     found: int
+    by_values: bool = False
 
     @property
     def evidence(self) -> str:
         place = f"{self.target}.{self.key}"
+        if self.by_values:
+            return f"? all {self.values:,} values are in {place}, though no name says so"
         if self.found == self.values:
             return f"all {self.values:,} values are in {place}"
         return f"{self.found:,} of {self.values:,} values are in {place}"
@@ -73,7 +79,47 @@ def find_references(
                 ]
                 if candidates:
                     found.append(max(candidates, key=lambda each: (*_closeness(each), each.found)))
+    found += _by_values(profiles, connection, history_keys, found)
     return [each for each in found if not _mirrored(each, found)]
+
+
+def _by_values(
+    profiles: Mapping[str, TableProfile], connection: Any, history_keys: Mapping[str, str], named: list[Reference]
+) -> list[Reference]:
+    """Two or more columns of ids, such as sender and receiver, that hold the ids of one table, whatever they are called.
+
+    Ids that count from 1 are in any longer table by chance. So the key must be one to which nothing refers by name, and
+    the columns must have nearly all of its values, and no others.
+    """
+    targets = [each for each in profiles.values() if each.name not in {reference.target for reference in named}]
+    decided = {(each.table, each.column) for each in named}
+    found: list[Reference] = []
+    for profile in profiles.values():
+        columns = [
+            each
+            for each in profile.columns.values()
+            if (profile.name, each.name) not in decided and _may_be_ids(each, profile)
+        ]
+        for target, key in [(target, key) for target in targets for key in _keys(target, history_keys)]:
+            alike = [each for each in columns if target is not profile and _are_as_many(each, target.columns[key])]
+            if len(alike) < LEAST_ROLES:
+                continue
+            counts = {each.name: _inclusion(profile, each.name, target, key, connection) for each in alike}
+            whole = {name: values for name, (values, inside) in counts.items() if values == inside}
+            if len(whole) >= LEAST_ROLES:
+                found += [Reference(profile.name, name, target.name, key, n, n, True) for name, n in whole.items()]
+                columns = [each for each in columns if each.name not in whole]
+    return found
+
+
+def _may_be_ids(column: ColumnProfile, profile: TableProfile) -> bool:
+    is_id = column.kind == "id" or is_id_name(column.name)
+    return is_id and column.distinct >= MANY_IDS and column.name not in profile.unique
+
+
+def _are_as_many(column: ColumnProfile, key: ColumnProfile) -> bool:
+    """Whether a column has nearly as many values as a key of the same kind, and no more."""
+    return column.kind == key.kind and NEARLY_ALL * key.distinct <= column.distinct <= key.distinct / NEARLY_ALL
 
 
 def _keys(profile: TableProfile, history_keys: Mapping[str, str]) -> list[str]:

@@ -244,7 +244,7 @@ def _entities_of(source: Source, name: str) -> list[tuple[str, str, str]]:
             add(f"{source.nouns[each.target]}_{HEADER}", each.column, each.evidence)
     for column, noun in source.ids_alone[name].items():
         ids = int(source.rows(name)[column].nunique().execute())
-        add(noun, column, f"{ids:,} ids, of which no table says more")
+        add(noun, column, f"{ids:,} ids, which no table is known to explain")
     if not found:
         add(str(source.subject(name)), str(source.key(name)), "each row is about a thing of its own")
     columns = source.profiles[name].columns

@@ -5,6 +5,7 @@ from typing import Any
 
 import duckdb
 import pytest
+import yaml
 
 from mlguide_assets.prepare.profiling.drafting import file_name
 from mlguide_assets_tests.prepare.profiling.drafts import CUSTOMERS, DAYS, ORDERS, draft_text, drafted, write_tables
@@ -150,6 +151,27 @@ def test_a_look_up_table_of_a_few_ids_is_not_the_unit(duck: Any, tmp_path: Path)
     )
     tables = drafted(write_tables(tmp_path / "shop", currencies=currencies, orders=orders), duck, tmp_path)["tables"]
     assert list(tables["orders"]["of"].items()) == [("payer", "payer_id"), ("currency", "currency_code")]
+
+
+@pytest.mark.parametrize(
+    ("accounts", "receivers", "refers"), [(40, 40, True), (40, 7, False), (400, 40, False), (30, 40, False)]
+)
+def test_two_columns_with_all_ids_of_a_table_refer_to_it_whatever_they_are_called(
+    accounts: int, receivers: int, refers: bool, duck: Any, tmp_path: Path
+) -> None:
+    opened = (
+        f"SELECT i AS account_id, 'b' || i % 3 AS branch, TIMESTAMP '2023-01-01' AS opened FROM range({accounts}) t(i)"
+    )
+    transfers = (
+        f"SELECT i AS transfer_id, i * 11 % 40 AS sender_id, i * 7 % {receivers} AS receiver_id, {DAYS} AS booked_at, "
+        f"(i % 9 = 0)::INT AS fraud FROM range(600) t(i)"
+    )
+    folder = write_tables(tmp_path / "bank", accounts=opened, transfers=transfers)
+    text = draft_text(folder, duck, tmp_path)
+    of = yaml.safe_load(text)["tables"]["transfers"]["of"]
+    own = {"account": "sender_id", "receiver": "receiver_id"} if refers else {"sender": "sender_id"}
+    assert of.items() >= own.items()
+    assert ("# ? all 40 values are in accounts.account_id, though no name says so" in text) == refers
 
 
 def test_two_references_to_one_entity_have_two_nouns(duck: Any, tmp_path: Path) -> None:
