@@ -23,6 +23,7 @@ from mlguide_assets.prepare.decisions.rows import MATURED_AT
 from mlguide_assets.prepare.engine import read_parquet
 from mlguide_assets.prepare.features.building import clock_of, decisions_of, test_start
 from mlguide_assets.prepare.profiling.conditions import values_not_found
+from mlguide_assets.prepare.profiling.growing import growing_columns
 from mlguide_assets.prepare.sources.reading import read_source
 
 NOT_READ = " not read, since the problem file does not list them"
@@ -43,6 +44,7 @@ class Decisions:
         waiting: those whose outcome is not known yet.
         positives: of the others, those with the positive outcome.
         test_from: the first instant of the test window.
+        growing: known numbers whose newest values are none that a model has learned from.
     """
 
     rows: int
@@ -53,6 +55,7 @@ class Decisions:
     train: int
     test: int
     test_from: datetime
+    growing: tuple[str, ...] = ()
 
     @property
     def known(self) -> int:
@@ -127,6 +130,7 @@ def check_problem(problem: Problem, connection: Any, scratch: Path, report: Call
         *_partly_found(problem, validated.accepted),
         *values_not_found(problem, validated.accepted),
         *_one_outcome(problem, decisions),
+        *_growing(decisions),
     ]
     return Check(tables, decisions, tuple(remarks), tuple(warnings), tuple(quarantined), tuple(blocked))
 
@@ -240,6 +244,14 @@ def _one_outcome(problem: Problem, decisions: Decisions | None) -> list[str]:
     ]
 
 
+def _growing(decisions: Decisions | None) -> list[str]:
+    return [
+        f"predict.known: {name} grows with the calendar: its newest values are none that earlier decisions had, and a "
+        f"model would extrapolate; leave it out, or add history in which they come again"
+        for name in (decisions.growing if decisions else ())
+    ]
+
+
 def _decisions(problem: Problem, tables: Tables, connection: Any, scratch: Path) -> Decisions:
     predict, clock = problem.predict, clock_of(tables, problem)
     label, at = problem.label.column, problem.decision.time
@@ -281,5 +293,5 @@ def _decisions(problem: Problem, tables: Tables, connection: Any, scratch: Path)
         )
     return Decisions(
         int(all_["rows"]), int(all_["rows"] - all_["known"]), int(all_["positives"] or 0), all_["first"], all_["last"],
-        int(parted["train"]), int(parted["test"]), start,
+        int(parted["train"]), int(parted["test"]), start, growing_columns(problem, rows, start),
     )  # fmt: skip

@@ -86,7 +86,7 @@ def find_references(
 def _by_values(
     profiles: Mapping[str, TableProfile], connection: Any, history_keys: Mapping[str, str], named: list[Reference]
 ) -> list[Reference]:
-    """Two or more columns of ids, such as sender and receiver, that hold the ids of one table, whatever they are called.
+    """Two or more columns, such as sender and receiver, that hold the ids of one table, whatever they are called.
 
     Ids that count from 1 are in any longer table by chance. So the key must be one to which nothing refers by name, and
     the columns must have nearly all of its values, and no others.
@@ -100,7 +100,7 @@ def _by_values(
             for each in profile.columns.values()
             if (profile.name, each.name) not in decided and _may_be_ids(each, profile)
         ]
-        for target, key in [(target, key) for target in targets for key in _keys(target, history_keys)]:
+        for target, key in [(each, key) for each in targets for key in _keys(each, history_keys)]:
             alike = [each for each in columns if target is not profile and _are_as_many(each, target.columns[key])]
             if len(alike) < LEAST_ROLES:
                 continue

@@ -80,6 +80,16 @@ def test_a_row_of_totals_is_set_aside_in_a_draft(duck: Any, tmp_path: Path) -> N
     assert checked_draft(text, duck, tmp_path).blocked == ()
 
 
+def test_a_known_number_that_grows_with_the_calendar_is_named(duck: Any, tmp_path: Path) -> None:
+    """Not one that comes again."""
+    text = FILE.replace("columns: {defaulted: flag}", "columns: {defaulted: flag, week: integer, weekday: integer}")
+    text = text.replace("each: loan,", "each: loan, known: [week, weekday],")
+    loans = LOANS.replace("i % 13 AS amount", "i % 13 AS amount, i // 28 AS week, i // 4 % 7 AS weekday")
+    found = [each for each in checked(text, duck, tmp_path, loans=loans).warnings if "grows" in each]
+    assert len(found) == 1
+    assert found[0].startswith("predict.known: week grows with the calendar")
+
+
 def test_ids_without_a_row_are_counted(duck: Any, tmp_path: Path) -> None:
     fewer = CUSTOMERS.replace("range(40)", "range(30)")
     assert any("10 of 40 ids of a customer" in each for each in checked(FILE, duck, tmp_path, customers=fewer).warnings)

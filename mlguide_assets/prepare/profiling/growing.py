@@ -1,0 +1,36 @@
+"""Columns that grow with the calendar, among those that are known when the event happens."""
+
+from datetime import datetime
+
+import ibis
+
+from mlguide_assets.define.prediction import PredictEvent
+from mlguide_assets.define.problem import Problem
+from mlguide_assets.prepare.features.resolving import outgrows
+
+SAMPLE = 100_000
+"""Decisions that are looked at, about."""
+
+
+def growing_columns(problem: Problem, rows: ibis.Table, until: datetime) -> tuple[str, ...]:
+    """Which numbers under `predict.known` have newest values that earlier decisions did not have.
+
+    Automatic features of this kind are left out (`resolving.outgrows`); these a person asked for, such as the month
+    in a history of less than two years: a model knows nothing of the months to come.
+
+    Args:
+        rows: decisions, with these columns.
+        until: where the test window begins; nothing from then on is looked at.
+    """
+    if not isinstance(problem.predict, PredictEvent):
+        return ()
+    columns = problem.schema.event(problem.predict.each).columns
+    names = [name for name in problem.predict.known if columns[name].kind in ("number", "integer")]
+    if not names:
+        return ()
+    time = problem.decision.time
+    earlier = rows.filter(rows[time] < ibis.timestamp(until)).select(time, *names)
+    share = SAMPLE / max(int(earlier.count().execute()), SAMPLE)
+    drawn = earlier.sample(share, seed=0) if share < 1 else earlier
+    values = drawn.to_pyarrow().sort_by(time)
+    return tuple(name for name in names if outgrows(values[name]))
