@@ -1,10 +1,12 @@
 """A home in which candidates are registered, gated and installed, without a run."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import ibis
 import pyarrow as pa
+import pytest
 
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.bundle import champion, pointed_version
@@ -16,6 +18,8 @@ from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.storage import record_of
 from mlguide_assets_tests.deploy.scores import evidence, saved, scores
+from mlguide_assets_tests.homes import made_once
+from mlguide_assets_tests.registry_tables import copy_tables
 from mlguide_assets_tests.train.sends import PROBLEM
 
 GOOD, NOISE = scores(signal=1.5), scores(signal=0)
@@ -80,3 +84,15 @@ class House:
     def record(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self.lake.read(DECISIONS).to_pyarrow().to_pylist()
         return rows
+
+
+def champion_home(factory: pytest.TempPathFactory, trained: Candidate) -> Path:
+    """A home whose version 1, of the data "a", is champion; made once per session, to be copied."""
+
+    def make(folder: Path) -> None:
+        copy_tables()
+        house = House(Home(folder), trained)
+        house.gate("a", GOOD)
+        house.install()
+
+    return made_once(factory, "champion", make)

@@ -5,6 +5,7 @@ Those of training are in `train/test_guide_mistakes.py`.
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import dagster as dg
 import ibis
 import pyarrow as pa
 import pyarrow.compute as pc
+import pytest
 
 from mlguide_assets.define.contracts import Rule
 from mlguide_assets.definitions import defs
@@ -32,13 +34,19 @@ from mlguide_assets_tests.samples import TABLES, Tables
 from mlguide_assets_tests.train.sends import PROBLEM
 
 
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory, trained: Candidate, tables: Tables) -> Serving:
+    """To be asked only: what changes it works on a copy."""
+    return Serving.build(tmp_path_factory.mktemp("serving") / "home", trained, tables)
+
+
 def answered(house: Serving, request: Mapping[str, Any]) -> Any:
     """What the API says, without the network."""
     current = champion(house.bundles)
     assert current is not None
     service = Service(house.problem, SqliteStore(house.store))
     service.champion = load_served(current)
-    api = api_of(house.home, house.problem, None)
+    api = api_of(house.home, house.problem, None, real=True)
     pending = PendingRequest(api.requests.parse(request, recommend="probability" not in request), "one")
     draft = service.score([pending])
     assert draft is not None
@@ -46,22 +54,18 @@ def answered(house: Serving, request: Mapping[str, Any]) -> Any:
     return json.loads(pending.body)
 
 
-def test_the_api_keeps_the_order_asked_for_and_names_whom_it_does_not_know(
-    tmp_path: Path, trained: Candidate, tables: Tables
-) -> None:
+def test_the_api_keeps_the_order_asked_for_and_names_whom_it_does_not_know(serving: Serving) -> None:
     """Mistake 10: `[100, 1, 5]` was answered in the store's order, and unknown users were dropped silently."""
-    house = Serving.build(tmp_path / "home", trained, tables)
-    said = answered(house, {"user_ids": [50, 1, 5, 1, 12345], "probability": True})
+    said = answered(serving, {"user_ids": [50, 1, 5, 1, 12345], "probability": True})
     assert [each["user_id"] for each in said["predictions"]] == [50, 1, 5, 1]
     assert said["unknown_users"] == [12345]
-    alone = [answered(house, {"user_ids": [user], "probability": True})["predictions"][0] for user in (50, 1, 5, 1)]
+    alone = [answered(serving, {"user_ids": [user], "probability": True})["predictions"][0] for user in (50, 1, 5, 1)]
     assert said["predictions"] == alone
 
 
-def test_the_api_takes_candidate_emails_and_chooses(tmp_path: Path, trained: Candidate, tables: Tables) -> None:
+def test_the_api_takes_candidate_emails_and_chooses(serving: Serving) -> None:
     """Mistake 11, of the payload: it took user ids only."""
-    house = Serving.build(tmp_path / "home", trained, tables)
-    said = answered(house, {"user_ids": [1, 2], "email_ids": [3, 4, 5]})["recommendations"]
+    said = answered(serving, {"user_ids": [1, 2], "email_ids": [3, 4, 5]})["recommendations"]
     for each in said:
         risks = {candidate["email_id"]: candidate["probability"] for candidate in each["candidates"]}
         assert set(risks) == {3, 4, 5}
@@ -69,7 +73,7 @@ def test_the_api_takes_candidate_emails_and_chooses(tmp_path: Path, trained: Can
 
 
 def test_the_api_does_not_count_the_outcome_of_the_email_that_it_judges(
-    tmp_path: Path, trained: Candidate, tables: Tables
+    serving: Serving, tmp_path: Path, tables: Tables
 ) -> None:
     """Mistake 12, of the payload: without candidates the last email is scored, whose label was among its features."""
     sends = tables["user_emails"].to_pylist()
@@ -78,7 +82,8 @@ def test_the_api_does_not_count_the_outcome_of_the_email_that_it_judges(
     for outcome in ("yes", "no"):
         turned = [{**send, "unsubscribed": outcome} if send is last else send for send in sends]
         emails = pa.Table.from_pylist(turned, schema=tables["user_emails"].schema)
-        house = Serving.build(tmp_path / outcome, trained, {**tables, "user_emails": emails})
+        house = replace(serving.copy(tmp_path / outcome), tables={**tables, "user_emails": emails})
+        house.lake.write("user_emails", emails)
         house.publish(last["delivered_at"] + timedelta(days=30))
         said.append(answered(house, {"user_ids": [12], "probability": True})["predictions"])
     assert said[0][0]["email_id"] == last["email_id"]

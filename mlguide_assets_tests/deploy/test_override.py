@@ -21,18 +21,18 @@ from mlguide_assets.experiment.ledger import record_models
 from mlguide_assets.settings import Home
 from mlguide_assets.statistics.draws import SIZE
 from mlguide_assets.train.candidate import Candidate
-from mlguide_assets_tests.deploy.house import GOOD, NOISE, House
+from mlguide_assets_tests.deploy.house import GOOD, NOISE, House, champion_home
 from mlguide_assets_tests.experiment.files import ON_CHALLENGER
 from mlguide_assets_tests.experiment.worlds import started
 from mlguide_assets_tests.train.sends import PROBLEM
 
 
 @pytest.fixture(scope="module")
-def three_versions(tmp_path_factory: pytest.TempPathFactory, registry_tables: None, trained: Candidate) -> Path:
+def three_versions(tmp_path_factory: pytest.TempPathFactory, trained: Candidate) -> Path:
     """A home with three versions: 1 and 2 were champions, 3 was refused."""
-    root = tmp_path_factory.mktemp("three-versions")
-    house = House(Home(root), trained)
-    for data, outcome in (("a", GOOD), ("b", GOOD), ("c", NOISE)):
+    root = tmp_path_factory.mktemp("three-versions") / "home"
+    house = House(Home(shutil.copytree(champion_home(tmp_path_factory, trained), root)), trained)
+    for data, outcome in (("b", GOOD), ("c", NOISE)):
         house.gate(data, outcome)
         house.install()
     return root
@@ -218,12 +218,9 @@ def test_two_rollbacks_at_once_are_two_rows_and_one_champion(house: House) -> No
     assert [row["verdict"] for row in decisions(house.lake)].count("rolled_back") == 1
 
 
-def test_the_registry_follows_in_a_process_of_its_own(home: Home, trained: Candidate) -> None:
-    house = House(home, trained)
-    for data in ("a", "b"):
-        house.gate(data, GOOD)
-        house.install()
-    rollback(home, PROBLEM, to=None, reason="x")
+def test_the_registry_follows_in_a_process_of_its_own(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    rollback(house.home, PROBLEM, to=None, reason="x")
     assert _soon(lambda: house.alias() == "1")
 
 

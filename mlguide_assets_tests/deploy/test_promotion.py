@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -31,52 +32,58 @@ from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.storage import load_model
-from mlguide_assets_tests.deploy.house import GOOD, NOISE, House
+from mlguide_assets_tests.deploy.house import GOOD, NOISE, House, champion_home
 from mlguide_assets_tests.experiment.files import ON_CHALLENGER
 from mlguide_assets_tests.experiment.worlds import started
 from mlguide_assets_tests.train.sends import PROBLEM
 
 
 @pytest.fixture
-def house(home: Home, trained: Candidate) -> House:
+def empty(home: Home, trained: Candidate) -> House:
     return House(home, trained)
 
 
-def test_before_the_first_decision_there_is_none_and_no_champion(house: House) -> None:
-    assert last_decision(house.lake) is None
-    assert rightful_champion(house.lake) is None
-    assert house.install() is None
+@pytest.fixture
+def house(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, trained: Candidate) -> House:
+    """With version 1 as champion."""
+    return House(Home(shutil.copytree(champion_home(tmp_path_factory, trained), tmp_path / "copied")), trained)
 
 
-def test_every_decision_is_added_and_none_is_changed(house: House) -> None:
+def test_before_the_first_decision_there_is_none_and_no_champion(empty: House) -> None:
+    assert last_decision(empty.lake) is None
+    assert rightful_champion(empty.lake) is None
+    assert empty.install() is None
+
+
+def test_every_decision_is_added_and_none_is_changed(empty: House) -> None:
     verdicts = []
     for data, outcome in (("a", NOISE), ("b", GOOD), ("b", GOOD), ("c", NOISE), ("d", GOOD)):
-        before = house.record() if verdicts else []
-        verdicts.append(house.gate(data, outcome))
-        house.install()
-        assert house.record()[:-1] == before
+        before = empty.record() if verdicts else []
+        verdicts.append(empty.gate(data, outcome))
+        empty.install()
+        assert empty.record()[:-1] == before
     assert verdicts == ["refused", "promoted", "kept", "refused", "promoted"]
-    rows = house.record()
+    rows = empty.record()
     assert [row["verdict"] for row in rows] == verdicts
     assert [row["version"] for row in rows] == ["1", "2", "2", "3", "4"]
     assert [row["champion_before"] for row in rows] == [None, None, "2", "2", "2"]
     assert [row["run_id"] for row in rows] == [f"run of {data}" for data in "abbcd"]
-    assert last_decision(house.lake) == rows[-1]
+    assert last_decision(empty.lake) == rows[-1]
 
 
-def test_what_a_kept_candidate_predicts_does_not_replace_what_the_champion_did(house: House) -> None:
+def test_what_a_kept_candidate_predicts_does_not_replace_what_the_champion_did(empty: House) -> None:
     for data, first in (("a", 1), ("b", 2)):
-        house.lake.write(TEST_PREDICTIONS, pa.table({"user_id": [first]}))
-        house.gate(data, GOOD if data == "a" else NOISE)
-        house.install()
-    predictions = kept_predictions(house.lake, str(pointed_version(house.bundles)))
+        empty.lake.write(TEST_PREDICTIONS, pa.table({"user_id": [first]}))
+        empty.gate(data, GOOD if data == "a" else NOISE)
+        empty.install()
+    predictions = kept_predictions(empty.lake, str(pointed_version(empty.bundles)))
     assert predictions is not None
     assert predictions.to_pyarrow()["user_id"].to_pylist() == [1]
 
 
-def test_a_decision_says_why(house: House) -> None:
-    house.gate("a", NOISE)
-    row = last_decision(house.lake)
+def test_a_decision_says_why(empty: House) -> None:
+    empty.gate("a", NOISE)
+    row = last_decision(empty.lake)
     assert row is not None
     assert all(reason.endswith(".") for reason in row["reasons"])
     failed = [criterion["criterion"] for criterion in json.loads(row["criteria"]) if not criterion["passed"]]
@@ -84,21 +91,20 @@ def test_a_decision_says_why(house: House) -> None:
     assert row["decided_by"] == "gate"
 
 
-def test_a_promotion_installs_the_model_that_was_registered(house: House) -> None:
-    assert house.gate("a", GOOD) == "promoted"
-    assert house.install() == "1"
-    current = champion(house.bundles)
+def test_a_promotion_installs_the_model_that_was_registered(empty: House) -> None:
+    assert empty.gate("a", GOOD) == "promoted"
+    assert empty.install() == "1"
+    current = champion(empty.bundles)
     assert current is not None
     assert current.threshold == PROBLEM.costs.threshold
     assert current.lineage == json.loads((current.folder / "metadata.json").read_text())["lineage"]["id"]
-    matrix = np.zeros((1, len(house.trained.model.encoding.names)), np.float32)
-    np.testing.assert_array_equal(load_model(current.folder).predict(matrix), house.trained.model.predict(matrix))
-    assert house.alias() == "1"
-    assert not list(house.home.root.glob(".export-*"))
+    matrix = np.zeros((1, len(empty.trained.model.encoding.names)), np.float32)
+    np.testing.assert_array_equal(load_model(current.folder).predict(matrix), empty.trained.model.predict(matrix))
+    assert empty.alias() == "1"
+    assert not list(empty.home.root.glob(".export-*"))
 
 
 def test_a_refusal_leaves_the_champion(house: House) -> None:
-    house.gate("a", GOOD)
     before = house.install()
     assert house.gate("b", NOISE) == "refused"
     assert house.install() == before == "1"
@@ -107,8 +113,6 @@ def test_a_refusal_leaves_the_champion(house: House) -> None:
 
 
 def test_without_a_challenger_nothing_scores_in_the_shadow(house: House) -> None:
-    house.gate("a", GOOD)
-    house.install()
     assert house.install_challenger() is None
     house.gate("b", NOISE)
     assert house.install_challenger() is None
@@ -117,8 +121,6 @@ def test_without_a_challenger_nothing_scores_in_the_shadow(house: House) -> None
 
 
 def test_a_version_that_did_not_beat_the_champion_scores_in_its_shadow_until_another_is_champion(house: House) -> None:
-    house.gate("a", GOOD)
-    house.install()
     before = champion(house.bundles)
     house.decide("b", "kept")
     assert house.install_challenger() == house.install_challenger() == "2"
@@ -132,8 +134,6 @@ def test_a_version_that_did_not_beat_the_champion_scores_in_its_shadow_until_ano
 
 
 def test_a_version_that_waits_scores_in_the_shadow_and_is_promoted_from_there(house: House) -> None:
-    house.gate("a", GOOD)
-    house.install()
     house.decide("b", "waiting")
     assert house.install_challenger() == "2"
     promote(house.home, PROBLEM, version="2", reason="it did well in the shadow")
@@ -146,8 +146,6 @@ def test_a_version_that_waits_scores_in_the_shadow_and_is_promoted_from_there(ho
 
 @pytest.mark.parametrize("pointed", [True, False])
 def test_a_version_whose_features_the_problem_lost_scores_in_no_shadow(house: House, pointed: bool) -> None:
-    house.gate("a", GOOD)
-    house.install()
     house.decide("b", "waiting")
     if pointed:
         assert house.install_challenger() == "2"
@@ -157,8 +155,6 @@ def test_a_version_whose_features_the_problem_lost_scores_in_no_shadow(house: Ho
 
 
 def test_a_promotion_whose_features_the_problem_lost_is_not_installed(house: House) -> None:
-    house.gate("a", GOOD)
-    house.install()
     house.decide("b", "promoted")
     house.take_out("theme")
     assert house.install() == "1"
@@ -171,8 +167,6 @@ def verdict_of_experiment(lake: Lake, version: str, *, passed: bool) -> None:
 
 def test_a_version_that_waits_for_an_experiment_is_promoted_by_its_verdict(house: House) -> None:
     problem = PROBLEM.model_copy(update={"experiment": Experimenting(required=True)})
-    house.gate("a", GOOD)
-    house.install()
     house.decide("b", "waiting")
     assert decide_again(house.home, house.lake, problem, "2", run_id="run 9").verdict == "waiting"
     verdict_of_experiment(house.lake, "2", passed=True)
@@ -191,8 +185,6 @@ def test_a_version_that_waits_for_an_experiment_is_promoted_by_its_verdict(house
 
 
 def test_an_experiment_against_a_champion_that_was_replaced_promotes_nothing(house: House) -> None:
-    house.gate("a", GOOD)
-    house.install()
     house.decide("b", "waiting")
     house.gate("c", GOOD)
     house.install()
@@ -203,21 +195,19 @@ def test_an_experiment_against_a_champion_that_was_replaced_promotes_nothing(hou
     assert house.install() == "3"
 
 
-def test_a_candidate_that_was_deleted_after_its_registration_is_installed_from_the_registry(house: House) -> None:
-    house.gate("a", GOOD)
-    shutil.rmtree(house.home.candidates(PROBLEM.key))
-    assert house.install() == "1"
+def test_a_candidate_that_was_deleted_after_its_registration_is_installed_from_the_registry(empty: House) -> None:
+    empty.gate("a", GOOD)
+    shutil.rmtree(empty.home.candidates(PROBLEM.key))
+    assert empty.install() == "1"
 
 
-def test_installing_twice_changes_nothing(house: House) -> None:
-    house.gate("a", GOOD)
-    assert house.install() == house.install() == "1"
-    assert {path.name for path in house.bundles.iterdir()} == {"1", "champion.json", ".deciding.lock"}
+def test_installing_twice_changes_nothing(empty: House) -> None:
+    empty.gate("a", GOOD)
+    assert empty.install() == empty.install() == "1"
+    assert {path.name for path in empty.bundles.iterdir()} == {"1", "champion.json", ".deciding.lock"}
 
 
 def test_a_promotion_that_a_crash_kept_from_being_installed_is_installed_by_the_next_run(house: House) -> None:
-    house.gate("a", GOOD)
-    house.install()
     house.gate("b", GOOD)
     # The crash: no install. The next run brings a candidate that is refused.
     house.gate("c", NOISE)
@@ -227,8 +217,6 @@ def test_a_promotion_that_a_crash_kept_from_being_installed_is_installed_by_the_
 def test_a_crash_between_pointer_and_alias_is_repaired_by_the_next_run(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house.gate("a", GOOD)
-    house.install()
     house.gate("b", GOOD)
 
     def crash(*arguments: object) -> None:
@@ -247,8 +235,6 @@ def test_a_crash_between_pointer_and_alias_is_repaired_by_the_next_run(
 
 
 def test_a_version_whose_canary_runs_keeps_its_place_until_it_ends(house: House) -> None:
-    house.gate("a", GOOD)
-    house.install()
     for data, verdict in (("b", "kept"), ("c", "canary"), ("d", "kept"), ("e", "canary")):
         house.decide(data, verdict)
     assert [row["version"] for row in canaries(house.lake)] == ["3", "5"]
@@ -264,8 +250,6 @@ def test_a_version_whose_canary_runs_keeps_its_place_until_it_ends(house: House)
 
 
 def test_a_version_that_an_experiment_decides_by_stays_challenger_until_its_end(house: House) -> None:
-    house.gate("a", GOOD)
-    house.install()
     house.decide("b", "kept")
     assert house.install_challenger() == "2"
     begun = started(house.lake, arms=ON_CHALLENGER)
@@ -296,8 +280,6 @@ def test_a_version_that_an_experiment_decides_by_stays_challenger_until_its_end(
 
 
 def test_an_aborted_version_is_withdrawn_and_leaves_the_champion(house: House) -> None:
-    house.gate("a", GOOD)
-    house.install()
     for verdict in ("kept", "canary", "aborted"):
         house.decide("b", verdict)
     assert (house.install(), house.install_challenger(), canaries(house.lake)) == ("1", None, [])

@@ -1,6 +1,9 @@
 """The days of a canary in a home: it begins, its units follow it in plan and routes, it goes on, and it ends."""
 
 import json
+import shutil
+from copy import copy, deepcopy
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -32,11 +35,12 @@ from mlguide_assets.experiment.columns import COLUMNS
 from mlguide_assets.experiment.day import assign_day
 from mlguide_assets.experiment.ledger import end, record_models
 from mlguide_assets.experiment.tables import CANARY_STEPS
+from mlguide_assets.observe.alerts.alert import Alert
 from mlguide_assets.prepare.lake.lake import Lake
 from mlguide_assets.settings import Home
 from mlguide_assets.statistics.draws import SIZE
 from mlguide_assets.train.candidate import Candidate
-from mlguide_assets_tests.deploy.house import GOOD, House
+from mlguide_assets_tests.deploy.house import House, champion_home
 from mlguide_assets_tests.deploy.plans import predictions_of
 from mlguide_assets_tests.email_case import SEND_PLAN
 from mlguide_assets_tests.experiment.files import ON_CHALLENGER
@@ -62,12 +66,25 @@ class World:
         self.lake.write("user_profiles", profiles(UNITS))
         self.sends: list[dict[str, Any]] = []
 
+    def copied(self, root: Path) -> "World":
+        """The same on a copy of its home, as it is today."""
+        other = copy(self)
+        other.house = House(Home(shutil.copytree(self.home.root, root)), self.house.trained, self.problem)
+        other.home, other.lake = other.house.home, other.house.lake
+        other.sends, other.random = [*self.sends], deepcopy(self.random)
+        return other
+
     def live(self, *, planned: timedelta = timedelta(hours=-1)) -> Look:
         """Plan a day, let its sends come about, and look.
 
         Args:
             planned: so long after it began.
         """
+        self.pass_a_day(planned=planned)
+        return self.look()
+
+    def pass_a_day(self, *, planned: timedelta = timedelta(hours=-1)) -> None:
+        """As `live`, before the look."""
         key, midnight = self.day.isoformat(), datetime.combine(self.day, time())
         self.lake.write("user_emails", arrow("user_emails", self.sends))
         assign_day(self.home, self.lake, self.problem, self.day, report=pytest.fail)
@@ -89,7 +106,6 @@ class World:
             values = {"user_id": row["user_id"], "email_id": 1, "unsubscribed": outcome, "delivered_at": at}
             self.sends.append(values)
         self.day += timedelta(days=1)
-        return self.look()
 
     def look(self) -> Look:
         self.lake.write("user_emails", arrow("user_emails", self.sends))
@@ -110,14 +126,51 @@ class World:
         return [row["action"] for row in canary_steps(self.lake)]
 
 
-@pytest.fixture
-def house(home: Home, trained: Candidate) -> House:
-    house = House(home, trained, ASKED)
-    house.gate("a", GOOD)
-    house.install()
+@dataclass(frozen=True)
+class Harm:
+    """A harmful version's days.
+
+    Attributes:
+        before: the world when it was to be looked at for the last time.
+        after: the same after that look.
+        alerts: what was open after each look but the last.
+    """
+
+    before: World
+    after: World
+    alerts: list[Alert | None]
+
+
+@pytest.fixture(scope="module")
+def going_live(tmp_path_factory: pytest.TempPathFactory, trained: Candidate) -> Path:
+    """A home whose version 1 is champion and whose version 2 is to go live."""
+    root = tmp_path_factory.mktemp("going-live") / "home"
+    house = House(Home(shutil.copytree(champion_home(tmp_path_factory, trained), root)), trained, ASKED)
     house.decide("b", "canary")
-    home.active_problem.write_text("x")
-    return house
+    house.home.active_problem.write_text("x")
+    return root
+
+
+@pytest.fixture(scope="module")
+def harm(going_live: Path, tmp_path_factory: pytest.TempPathFactory, trained: Candidate) -> Harm:
+    """To be looked at only: what changes it works on copies."""
+    folder = tmp_path_factory.mktemp("harm")
+    world = World(House(Home(shutil.copytree(going_live, folder / "home")), trained, ASKED), harm=8.0)
+    alerts = []
+    while True:
+        world.pass_a_day()
+        before = world.copied(folder / f"before {world.day}")
+        progress = world.look().progress
+        assert progress is not None
+        if not progress.share:
+            return Harm(before, world, alerts)
+        alerts.append(canary_alert(world.lake))
+        assert world.day < FIRST + timedelta(days=14)
+
+
+@pytest.fixture
+def house(going_live: Path, tmp_path: Path, trained: Candidate) -> House:
+    return House(Home(shutil.copytree(going_live, tmp_path / "a home")), trained, ASKED)
 
 
 @pytest.fixture
@@ -143,8 +196,9 @@ def test_a_version_whose_features_the_problem_lost_leaves_the_ramp(harmless: Wor
     assert (read_routes(world.house.bundles), canaries(world.lake), world.actions()[-1]) == ((), [], "give_up")
 
 
-def test_a_harmless_version_goes_live_step_by_step_and_is_promoted(harmless: World) -> None:
-    world, met, shares = harmless, [], []
+def test_a_harmless_version_goes_live_step_by_step_and_is_promoted(house: House) -> None:
+    # So many outcomes that few days are enough.
+    world, met, shares = World(house, harm=1.0, chance=0.08), [], []
     while not (shares and not shares[-1]):
         found = world.live()
         assert found.progress is not None
@@ -169,10 +223,9 @@ def test_a_harmless_version_goes_live_step_by_step_and_is_promoted(harmless: Wor
     assert set(world.lake.read_arrow(CANARY_STEPS).column_names) == set(COLUMNS[CANARY_STEPS])
 
 
-def test_a_harmful_version_is_aborted_and_the_champion_stays(house: House) -> None:
-    world = World(house, harm=8.0)
-    while world.live().progress.share:  # type: ignore[union-attr]
-        assert world.day < FIRST + timedelta(days=14)
+def test_a_harmful_version_is_aborted_and_the_champion_stays(harm: Harm, tmp_path: Path) -> None:
+    world = harm.after.copied(tmp_path / "home")
+    house = world.house
     assert world.actions()[-1] == "abort"
     assert max(row["share"] for row in canary_steps(world.lake)) <= 0.2
     last = house.record()[-1]
@@ -267,12 +320,13 @@ def test_a_champion_by_other_means_ends_it_for_plan_and_servers(harmless: World)
     assert [row["action"] for row in canary_steps(world.lake)] == ["start", "give_up"]
 
 
-def test_what_a_crash_left_undone_the_next_look_does(harmless: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(harmless.house, harm=8.0)
+def test_what_a_crash_left_undone_the_next_look_does(
+    harm: Harm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = harm.before.copied(tmp_path / "home")
     with monkeypatch.context() as crashing:
         crashing.setattr("mlguide_assets.experiment.canary_day._end", lambda *_: Look())
-        while world.live().progress:
-            assert world.day < FIRST + timedelta(days=14)
+        assert world.look().progress is None
     assert world.house.record()[-1]["verdict"] == "canary"
     assert read_routes(world.house.bundles) == ()
     world.look()
@@ -323,15 +377,15 @@ def test_what_a_crash_leaves_of_a_stop_the_next_look_does(harmless: World, monke
     assert harmless.house.record()[-1]["verdict"] == "aborted"
 
 
-def test_an_abort_opens_an_alert_until_another_version_goes_live(house: House) -> None:
-    world = World(house, harm=8.0)
-    while world.live().progress.share:  # type: ignore[union-attr]
-        assert canary_alert(world.lake) is None
+def test_an_abort_opens_an_alert_until_another_version_goes_live(harm: Harm, tmp_path: Path) -> None:
+    world = harm.after.copied(tmp_path / "home")
+    assert len(harm.alerts) > 1
+    assert not any(harm.alerts)
     found = canary_alert(world.lake)
     assert found is not None
     assert found.happened.startswith("It is significantly harmful")
     assert found.facts == {"model_version": "2", "champion": "1"}
-    house.decide("c", "canary")
+    world.house.decide("c", "canary")
     assert canary_alert(world.lake) is None
 
 

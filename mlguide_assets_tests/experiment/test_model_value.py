@@ -1,6 +1,8 @@
 """A model that decides nothing yet is valued by the plans: as if they had scored it, on days it has not seen."""
 
 import json
+import shutil
+from copy import copy
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,8 +31,7 @@ from mlguide_assets.settings import Home
 from mlguide_assets.train.candidate import Candidate
 from mlguide_assets.train.files import HOLDOUT
 from mlguide_assets.train.storage import load_facts
-from mlguide_assets_tests.deploy.house import GOOD, House
-from mlguide_assets_tests.deploy.scores import saved
+from mlguide_assets_tests.deploy.house import House, champion_home
 from mlguide_assets_tests.email_case import SEND_PLAN, by_name, send_features
 from mlguide_assets_tests.samples import Tables
 from mlguide_assets_tests.train.sends import PROBLEM, replaced
@@ -44,9 +45,9 @@ TOLERANT = ASKED.model_copy(update={"gate": ASKED.gate.model_copy(update={"min_f
 class World:
     """Planned days after the last send of a sample, whose champion is a model that holds other risks."""
 
-    def __init__(self, lake: Lake, tables: Tables, candidate: Path) -> None:
-        self.lake, self.candidate = lake, candidate
-        self.random = np.random.default_rng(3)
+    def __init__(self, home: Home, tables: Tables) -> None:
+        self._settle(home)
+        lake, self.random = self.lake, np.random.default_rng(3)
         for name, rows in tables.items():
             lake.write(name, rows)
         lake.write("core_users", core_rows(by_name(tables), PROBLEM).to_pyarrow())
@@ -90,10 +91,35 @@ class World:
         schema = tables["user_emails"].schema
         self.sends.append(pa.table({field.name: pa.array(values[field.name], field.type) for field in schema}))
 
+    def _settle(self, home: Home) -> None:
+        self.home, self.lake = home, Lake(home.lake(PROBLEM.key))
+        self.candidate = next(path for path in home.candidates(PROBLEM.key).iterdir())
+
+    def copied(self, root: Path) -> "World":
+        """The same in a copy of its home."""
+        other = copy(self)
+        other._settle(Home(shutil.copytree(self.home.root, root)))
+        return other
+
     def decisions(self) -> pa.Table:
         found = final_decisions(self.lake, ASKED, self.lake.read("user_emails"))
         assert found is not None
         return found
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, trained: Candidate, tables: Tables) -> World:
+    """A home whose version 1 is champion and whose version 2 is its challenger; not to be changed."""
+    root = tmp_path_factory.mktemp("valued") / "home"
+    house = House(Home(shutil.copytree(champion_home(tmp_path_factory, trained), root)), trained, TOLERANT)
+    house.decide("b", "kept")
+    assert house.install_challenger() == "2"
+    return World(house.home, tables)
+
+
+@pytest.fixture
+def world(built: World, tmp_path: Path) -> World:
+    return built.copied(tmp_path / "home")
 
 
 def stated(world: World) -> dict[tuple[date, int], float]:
@@ -107,14 +133,10 @@ def propensities(decisions: pa.Table) -> dict[tuple[date, int], float]:
     return {(row["scoring_date"], row["unit_id"]): row["policy_propensities"]["challenger"] for row in rows}
 
 
-def test_the_model_has_the_propensities_that_a_plan_would_have_stated(
-    tmp_path: Path, trained: Candidate, tables: Tables
-) -> None:
-    candidate = saved(trained, tmp_path / "candidates")
-    world = World(Lake(tmp_path / "lake"), tables, candidate)
+def test_the_model_has_the_propensities_that_a_plan_would_have_stated(world: World) -> None:
     decisions = world.decisions()
     assert propensities(decisions) != stated(world)
-    found = value_of_model(candidate, "2", world.lake, TOLERANT, decisions)
+    found = value_of_model(world.candidate, "2", world.lake, TOLERANT, decisions)
     assert found.which == "planned day after the last that it has learned from"
     assert propensities(found.decisions) == pytest.approx(stated(world))
     assert len(found.decisions) == len(decisions)
@@ -122,21 +144,15 @@ def test_the_model_has_the_propensities_that_a_plan_would_have_stated(
     assert found.value.evaluation.diagnostics.rows > 0
 
 
-def test_a_model_whose_features_the_problem_lost_has_no_value(
-    tmp_path: Path, trained: Candidate, tables: Tables
-) -> None:
-    candidate = saved(trained, tmp_path / "candidates")
-    world = World(Lake(tmp_path / "lake"), tables, candidate)
+def test_a_model_whose_features_the_problem_lost_has_no_value(world: World) -> None:
     world.lake.write("send_features", world.lake.read("send_features").drop("theme"))
-    found = value_of_model(candidate, "2", world.lake, TOLERANT, world.decisions())
+    found = value_of_model(world.candidate, "2", world.lake, TOLERANT, world.decisions())
     assert found.value is None
     assert found.which.endswith("the version needs the feature 'theme', which the problem no longer has.")
 
 
-def test_days_that_it_has_learned_from_are_not_taken(tmp_path: Path, trained: Candidate, tables: Tables) -> None:
-    candidate = saved(trained, tmp_path / "candidates")
-    world = World(Lake(tmp_path / "lake"), tables, candidate)
-    decisions = world.decisions()
+def test_days_that_it_has_learned_from_are_not_taken(world: World) -> None:
+    candidate, decisions = world.candidate, world.decisions()
     facts = json.loads((candidate / "facts.json").read_text())
     learned = facts | {"refit_until": str(world.first + timedelta(days=DAYS)), "test_from": str(world.first)}
     (candidate / "facts.json").write_text(json.dumps(learned))
@@ -162,19 +178,12 @@ def test_days_that_it_has_learned_from_are_not_taken(tmp_path: Path, trained: Ca
     assert nothing.which.startswith("There is no planned day of its test window")
 
 
-def test_a_home_values_its_challenger_once_and_the_command_line_says_the_same(
-    home: Home, trained: Candidate, tables: Tables
-) -> None:
-    house = House(home, trained, TOLERANT)
-    house.gate("a", GOOD)
-    house.install()
-    house.decide("b", "kept")
-    assert house.install_challenger() == "2"
-    World(house.lake, tables, next(path for path in home.candidates(PROBLEM.key).iterdir()))
-    asked = {"tables": {"user_emails": house.lake.read("user_emails")}, "home": home}
-    first = compare_policies(house.lake, TOLERANT, run_id="one", **asked)
-    assert compare_policies(house.lake, TOLERANT, run_id="two", **asked).version == first.version
-    (row,) = [row for row in recorded(house.lake) if row["policy"] == "challenger"]
+def test_a_home_values_its_challenger_once_and_the_command_line_says_the_same(world: World) -> None:
+    home, lake = world.home, world.lake
+    asked = {"tables": {"user_emails": lake.read("user_emails")}, "home": home}
+    first = compare_policies(lake, TOLERANT, run_id="one", **asked)
+    assert compare_policies(lake, TOLERANT, run_id="two", **asked).version == first.version
+    (row,) = [row for row in recorded(lake) if row["policy"] == "challenger"]
     assert (row["against"], row["model_version"]) == ("champion", "2")
     assert row["reason"].startswith("Of each planned day after the last that it has learned from. ")
     assert row["mean_weight"] == pytest.approx(1, abs=0.5)
