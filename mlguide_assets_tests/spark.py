@@ -16,8 +16,15 @@ _SETTINGS = {
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.shuffle.partitions": "2",
+    # Each broadcast, and each task that sorts or counts, fills blocks of that size with zeros first.
+    "spark.broadcast.blockSize": "64k",
+    "spark.buffer.pageSize": "256k",
     "spark.driver.extraJavaOptions": (
         "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xmn300m -Xms900m -Xshare:auto -XX:-UsePerfData"
+        # Room for its code and classes: else the code is swept, and the heap collected, to make some.
+        " -XX:ReservedCodeCacheSize=240m -XX:MetaspaceSize=256m"
+        # Nobody doubts the classes of Spark.
+        " -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
     ),
 }
 

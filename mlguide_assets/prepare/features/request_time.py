@@ -12,6 +12,10 @@ DAY = 86_400_000_000
 HOUR = 3_600_000_000
 _THURSDAY = 3
 """The weekday of 1970-01-01, Monday being 0."""
+_LONG_AGO = 1000 * 146_097
+"""Days of a thousand times four centuries, after which the calendar repeats itself: so no day is negative."""
+_MARCH, _JANUARY = _LONG_AGO + 719_468, _LONG_AGO + 719_162
+"""Days from the first of March of the year 0, and from the first of January of the year 1, to 1970-01-01."""
 
 
 def at_request(declaration: Declaration, at: Any, since: Any) -> Any:
@@ -48,34 +52,24 @@ def calendar(part: str, at: Any) -> Any:
         case "day_of_week":
             return _modulo(at // DAY + _THURSDAY, 7)
         case "day_of_month":
-            return _date(at)[2]
+            return (5 * _day_of_year(at, _MARCH) + 2) % 153 // 5 + 1
         case "month":
-            return _date(at)[1]
+            return ((5 * _day_of_year(at, _MARCH) + 2) // 153 + 2) % 12 + 1
         case "day_of_year":
-            days = at // DAY
-            year, _, _ = _date(at)
-            return days - _days_before_year(year) + 1
+            return _day_of_year(at, _JANUARY) + 1
     raise ValueError(f"{part!r} is not a part of the calendar")
 
 
-def _date(at: Any) -> tuple[Any, Any, Any]:
-    """Year, month and day of an instant: integer arithmetic alone, over eras of 400 years that begin in March."""
-    days = at // DAY + 719_468
-    era = days // 146_097
-    of_era = days - era * 146_097
-    year_of_era = (of_era - of_era // 1460 + of_era // 36_524 - of_era // 146_096) // 365
-    of_year = of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
-    since_march = (5 * of_year + 2) // 153
-    day = of_year - (153 * since_march + 2) // 5 + 1
-    next_year = since_march // 10
-    month = since_march + 3 - 12 * next_year
-    return year_of_era + era * 400 + next_year, month, day
+def _day_of_year(at: Any, beginning: int) -> Any:
+    """Days since the last beginning of a year. Each number is used once: in SQL it would be written at each use.
 
+    A leap day is the last of a year that begins in March, and may as well be the last of one that begins in January.
 
-def _days_before_year(year: Any) -> Any:
-    """Days from 1970-01-01 to the first day of a year."""
-    past = year - 1
-    return 365 * past + past // 4 - past // 100 + past // 400 - 719_162
+    Args:
+        beginning: of the calendar, in days before 1970.
+    """
+    of_century = (4 * (at // DAY + beginning) + 3) % 146_097 // 4
+    return (4 * of_century + 3) % 1461 // 4
 
 
 def _modulo(value: Any, size: int) -> Any:

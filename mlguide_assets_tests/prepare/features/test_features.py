@@ -166,6 +166,15 @@ def test_one_request_has_the_ages_and_the_calendar_of_its_instant(instant: datet
     assert (calendar("day_of_week", at), calendar("hour", at)) == (instant.weekday(), instant.hour)
 
 
+@pytest.mark.parametrize("year", [1, 1600, 1900, 1969, 2000, 2023, 2024, 2100, 9998])
+def test_every_day_has_its_place_in_the_calendar(year: int) -> None:
+    for number in range((datetime(year + 1, 1, 1) - datetime(year, 1, 1)).days):
+        day = datetime(year, 1, 1) + number * ONE_DAY
+        at = (day - datetime(1970, 1, 1)).days * DAY + number
+        found = [calendar(part, at) for part in ("day_of_month", "month", "day_of_year")]
+        assert found == [day.day, day.month, number + 1], day
+
+
 def test_core_users_has_every_send_and_every_silent_user(duck: Any) -> None:
     tables, problem = by_name(sample_tables()), sample_problem("data")
     assert duck.execute(core_rows(tables, problem).count()) == SAMPLE_SENDS + 2
