@@ -112,7 +112,8 @@ def credential_spans(address: str) -> list[tuple[int, int]]:
 def addresses_in_environment() -> list[str]:
     """The addresses that this process was given by variables of ours."""
     given = [os.environ[name] for name in os.environ if name.startswith("MLGUIDE_")]
-    return [found[0] for value in given for found in _ADDRESS.finditer(value)]
+    # One of them may be a whole problem, and this is asked with every line that is printed.
+    return [found[0] for value in given if "://" in value for found in _ADDRESS.finditer(value)]
 
 
 @contextmanager

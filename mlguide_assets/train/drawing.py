@@ -7,7 +7,7 @@ import re
 import warnings
 from io import BytesIO
 from textwrap import fill
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,14 +51,18 @@ def as_text(value: object) -> str:
 
 def to_png(axes: "Axes") -> bytes:
     """The figure as a PNG of 256 colours: a third of the size, and no difference to the eye."""
+    import numpy as np
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
-    drawn, packed = BytesIO(), BytesIO()
+    canvas: Any = FigureCanvasAgg(axes.get_figure(root=True))
     with warnings.catch_warnings():
         # A script that the font lacks is drawn as boxes; the user can do nothing about it.
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
-        axes.get_figure(root=True).savefig(drawn, format="png", dpi=80)  # type: ignore[union-attr]
-    picture = Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        # Not saved by matplotlib, which would draw it twice, and once for nothing.
+        canvas.draw()
+    drawn = Image.fromarray(np.asarray(canvas.buffer_rgba()))
+    picture, packed = drawn.convert("RGB").quantize(256, dither=Image.Dither.NONE), BytesIO()
     picture.save(packed, "PNG", optimize=True)
     return packed.getvalue()
 
