@@ -1,4 +1,4 @@
-"""The one exception for what the user gave us, as opposed to what we got wrong; and what is quoted of other errors."""
+"""Exceptions whose text is meant for the user, as opposed to faults of the code; and what is quoted of other errors."""
 
 import textwrap
 

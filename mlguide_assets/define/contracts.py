@@ -262,12 +262,12 @@ class LabelKnown(OneOf):
 
     Attributes:
         positives, negatives: what the problem file counts as each of them.
-        of_numbers: whether outcomes are told apart by a limit, so that every number is one of them.
+        by_limit: whether a limit of numbers separates the two, so that every number is one of them.
     """
 
     positives: tuple[str, ...] = Field(exclude=True)
     negatives: tuple[str, ...] = Field(exclude=True)
-    of_numbers: bool = Field(exclude=True)
+    by_limit: bool = Field(exclude=True)
 
 
 class References(_OfColumn):

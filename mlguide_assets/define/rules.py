@@ -99,7 +99,7 @@ def rules_in_force(
                 values=(label.positive, label.negative),
                 positives=label.positives,
                 negatives=label.negatives,
-                of_numbers=label.limit is not None,
+                by_limit=label.limit is not None,
             )
         )
     everywhere += _parents_of_times(schema)

@@ -146,7 +146,7 @@ def trusted(gaps: pa.Table, metric: str) -> bool:
 
 
 def most_misses(days: int, rate: float) -> int:
-    """The quantile at `TOO_MANY_MISSES` of the binomial distribution with so many days and that rate of misses."""
+    """The quantile at `TOO_MANY_MISSES` of the binomial distribution of misses among `days` days at a rate."""
     # Without SciPy, whose import takes longer than all else that the report does.
     probability = below = (1 - rate) ** days
     misses = 0

@@ -106,7 +106,7 @@ def _cause_of_no_order(rule: NewestKnown) -> str:
 
 
 def _cause_of_unknown_label(rule: LabelKnown, value: str, *, all_rows: bool) -> str:
-    if rule.of_numbers:
+    if rule.by_limit:
         return f"{value!r} is no number; correct it, or leave it empty where it is not known yet"
     if all_rows:
         known = ", ".join(map(repr, (*rule.positives, *rule.negatives)))

@@ -14,8 +14,7 @@ from mlguide_assets.statistics.draws import draw_share_column
 FEWEST_UNITS = 10
 """Fewer drawn units stand for nothing but themselves."""
 FARTHEST = 2
-"""Whole units make at most so many times as many rows as are wanted, and at least that part of them: else one of them
-has most of the rows."""
+"""Whole units are drawn only if they have between 1 / FARTHEST and FARTHEST times the wanted number of rows."""
 
 
 def some_rows(rows: ibis.Table, *, unit: str, keys: Sequence[str], share: float, salt: str) -> ibis.Table:

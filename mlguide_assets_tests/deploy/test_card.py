@@ -1,5 +1,6 @@
 """The model card: what data say in it is text, in the Markdown and on the page."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from markdown_it import MarkdownIt
 from mlguide_assets.define.problem import Problem
 from mlguide_assets.deploy.card.inputs import CardInputs
 from mlguide_assets.deploy.card.rendering import card_html, card_markdown
+from mlguide_assets_tests.other_tables import ORDERS, problem_of
 from mlguide_assets_tests.samples import sample_problem
 
 HARM = "![x](http://127.0.0.1:9/x.png) <script>alert(1)</script> | # **b** [x](y)"
@@ -63,6 +65,12 @@ def test_what_is_promised_of_training_again_is_said_with_where_it_learned(text: 
     assert "every figure on this card is of the sample. XGBoost learned from all 9,000,000 sends on Spark" in card
     assert "XGBoost learned on Spark, in 8 tasks: an interval is promised." in card
     assert "the same bytes are promised" in card_of({**facts, "model": "linear_svm"}, problem)
+
+
+def test_the_outcome_is_named(text: str, tmp_path: Path) -> None:
+    assert "It answers with the probability that unsubscribed is “yes” within 7 days." in text
+    orders = card_of(FACTS, problem_of(ORDERS, tmp_path))
+    assert "It answers with the probability of no order in the 14 days after." in orders
 
 
 def test_no_value_is_markup_in_the_markdown(text: str) -> None:

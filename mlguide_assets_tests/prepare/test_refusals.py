@@ -70,7 +70,7 @@ def test_rows_that_share_the_key_of_a_decision_may_all_be_meant_and_are_not_set_
 def test_what_is_no_number_is_no_outcome_where_a_limit_decides() -> None:
     table, column = "user_emails", "unsubscribed"
     rule = LabelKnown(rule="one_of", table=table, column=column, action="block", values=("at least 5", "less than 5"),
-                      positives=("at least 5",), negatives=("less than 5",), of_numbers=True)  # fmt: skip
+                      positives=("at least 5",), negatives=("less than 5",), by_limit=True)  # fmt: skip
     said = cause_of(rule, PROBLEM.tables[table], {column: "many"}, all_rows=False)
     assert said == "'many' is no number; correct it, or leave it empty where it is not known yet"
 

@@ -13,6 +13,7 @@ from mlguide_assets.deploy.card.inputs import CardInputs, Rows
 from mlguide_assets.deploy.criteria import criteria_table
 from mlguide_assets.deploy.history import ROLLED_BACK
 from mlguide_assets.deploy.promises import promise
+from mlguide_assets.deploy.serving.phrases import outcome_in_words
 from mlguide_assets.train.fairness import LARGEST_DIFFERENCE
 from mlguide_assets.train.figures import estimate
 from mlguide_assets.train.metrics import METRICS
@@ -67,11 +68,19 @@ def intended_use(problem: Problem) -> str:
         )
         limits = "It knows nothing of causes: it ranks what will happen, not what acting on it changes."
     return (
-        f"One row is one decision: {md.escaped(decision.in_words)}. It answers with the probability that the outcome "
-        f"is “{md.escaped(problem.label.positive)}” within {counted(problem.label.window.days, 'day')}. "
+        f"One row is one decision: {md.escaped(decision.in_words)}. It answers with the probability "
+        f"{md.escaped(_outcome(problem))}. "
         f"From {problem.costs.threshold:.2%} on {follows}: a missed positive costs {problem.costs.missed:g}, "
         f"{needless} {problem.costs.false_alarm:g}.{waits} {limits}"
     )
+
+
+def _outcome(problem: Problem) -> str:
+    """Of what a probability is, as the rest of a sentence."""
+    said, label = outcome_in_words(problem), problem.label
+    if not problem.decision.is_event:
+        return f"of {said}"
+    return f"that {said} is “{label.positive}” within {counted(label.window.days, 'day')}"
 
 
 def data(inputs: CardInputs, problem: Problem) -> str:

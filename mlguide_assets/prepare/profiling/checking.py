@@ -30,7 +30,7 @@ NOT_READ = " not read, since the problem file does not list them"
 """How the reader of tables says which columns it leaves out."""
 
 MOST_ASIDE = 0.01
-"""Of the rows of a table, those that are worth setting aside; of more, the source should be mended."""
+"""The largest share of a table's rows that is advised to be quarantined. Beyond it, the source should be corrected."""
 
 Tables = Mapping[TableName, ibis.Table]
 

@@ -155,7 +155,7 @@ def read_labels(column: ibis.Column, label: ColumnLabel) -> ibis.Column:
 
 
 def read_outcomes(column: ibis.Column, numbers: ibis.Column, limit: Limit) -> ibis.Column:
-    """What a label is called, of numbers that a limit tells apart. What is no number stays, for the contract to refuse.
+    """The names of outcomes that a limit of numbers separates. What is not a number stays, for the contract to refuse.
 
     Args:
         column: as the source has it.
